@@ -1,0 +1,1 @@
+"""Any DICOMweb image series, opened as OME-Zarr, without a download."""

@@ -1,0 +1,1 @@
+"""What the DICOM standard says, as pure functions and frozen values."""

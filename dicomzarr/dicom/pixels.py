@@ -1,0 +1,47 @@
+"""How stored pixel values are laid out in one frame (PS3.3 section C.7.6.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class PixelDescription:
+    """The Image Pixel attributes that say what a decoded frame looks like.
+
+    A decoded frame has the shape ``(samples, rows, columns)`` and the type ``dtype``.
+    """
+
+    rows: int
+    """Rows (0028,0010): pixels down one frame."""
+    columns: int
+    """Columns (0028,0011): pixels across one frame."""
+    samples: int
+    """SamplesPerPixel (0028,0002): 1, or 3 for colour."""
+    bits_allocated: int
+    """BitsAllocated (0028,0100): bits of one stored cell."""
+    bits_stored: int
+    """BitsStored (0028,0101): bits of one value within its cell."""
+    high_bit: int
+    """HighBit (0028,0102): the most significant bit of a value within its cell."""
+    signed: bool
+    """PixelRepresentation (0028,0103) is 1: values are two's complement."""
+    photometric_interpretation: str
+    """PhotometricInterpretation (0028,0004), as ``MONOCHROME2`` or ``YBR_FULL_422``."""
+    planar_configuration: int = 0
+    """PlanarConfiguration (0028,0006): 1 when native colour frames store planes one after another."""
+    lossy: bool = False
+    """LossyImageCompression (0028,2110) is 01: what is stored was once lossily compressed."""
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The smallest little-endian integer type that holds BitsAllocated."""
+        size = next(size for size in (1, 2, 4, 8) if size * 8 >= self.bits_allocated)
+        return np.dtype(f"<{'i' if self.signed else 'u'}{size}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of a decoded frame: (samples, rows, columns)."""
+        return (self.samples, self.rows, self.columns)

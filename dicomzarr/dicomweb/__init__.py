@@ -1,0 +1,1 @@
+"""The wire: URLs, content negotiation, multipart, transport."""

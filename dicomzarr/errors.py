@@ -1,0 +1,227 @@
+"""The exceptions of dicomzarr, one tree.
+
+```
+DicomZarrError
+├── UsageError                      what was asked cannot be meant
+│   ├── InvalidURLError
+│   ├── InvalidOptionError
+│   ├── InsecureTransportError      credentials would travel over plain HTTP
+│   ├── CredentialsUnavailableError credentials did not travel with a pickle
+│   ├── ReadOnlyError
+│   └── EventLoopError              a synchronous call on the loop that must serve it
+├── ServerError                     the server did not give what it should
+│   ├── ConnectionFailedError       refused, reset, TLS, name not found
+│   ├── RequestTimeoutError
+│   ├── HTTPStatusError             any other status; carries ``status``
+│   │   ├── AuthenticationError     401
+│   │   ├── PermissionDeniedError   403
+│   │   ├── NotFoundError           404, 410
+│   │   │   ├── StudyNotFoundError
+│   │   │   ├── SeriesNotFoundError
+│   │   │   └── FrameNotFoundError
+│   │   ├── NegotiationError        406, 415, or no Accept header that served
+│   │   ├── RateLimitedError        429; carries ``retry_after`` in seconds
+│   │   └── ServerFailureError      5xx
+│   └── InvalidReplyError           a success status around something else
+│       ├── LoginPageError          HTML instead of DICOM
+│       ├── TruncatedReplyError     ended early
+│       ├── MultipartError          malformed multipart
+│       └── WrongPartsError         parts missing, doubled, or not those asked for
+├── MetadataError                   DICOM metadata that cannot be placed
+│   ├── InvalidAttributeError       one attribute has an impossible value
+│   ├── UnsupportedSeriesError      nothing in the series is an image that can be opened
+│   └── TilingError                 tiles that fit no chunk grid
+└── FrameError                      one frame; its text names study, series, instance and frame
+    ├── UnsupportedTransferSyntaxError  carries ``uid``
+    ├── FrameDecodeError            the codestream is broken
+    ├── FrameShapeError             decoded, but not the shape or depth the metadata says
+    └── MissingInstanceError        the metadata points to an instance that the series lacks
+```
+
+None derives from ``OSError`` or ``KeyError``: array libraries take those for absence and would fill in values.
+Messages never hold a token, a password or patient text.
+"""
+
+from __future__ import annotations
+
+
+class DicomZarrError(Exception):
+    """Base of all errors of dicomzarr.
+
+    Args:
+        message: What was asked and what was found.
+        remedy: What the reader can do about it; empty when there is nothing to say.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        message = str(self.args[0]) if self.args else ""
+        return f"{message} {self.remedy}" if self.remedy else message
+
+
+class UsageError(DicomZarrError):
+    """What was asked cannot be meant."""
+
+
+class InvalidURLError(UsageError):
+    """The URL names no DICOMweb study, series or key."""
+
+
+class InvalidOptionError(UsageError):
+    """A storage option is unknown or has an impossible value."""
+
+
+class InsecureTransportError(UsageError):
+    """Credentials would travel over plain HTTP to another machine."""
+
+
+class CredentialsUnavailableError(UsageError):
+    """The credentials of a pickled object stayed, on purpose, in the process that made it."""
+
+
+class ReadOnlyError(UsageError):
+    """A DICOMweb series cannot be written to through its Zarr view."""
+
+
+class EventLoopError(UsageError):
+    """A synchronous call was made on the event loop that would have to serve it."""
+
+
+class ServerError(DicomZarrError):
+    """The server did not give what it should."""
+
+
+class ConnectionFailedError(ServerError):
+    """No connection, or it broke: refused, reset, TLS, name not found."""
+
+
+class RequestTimeoutError(ServerError):
+    """No answer within the time that the ``timeout`` option gives."""
+
+
+class HTTPStatusError(ServerError):
+    """An HTTP status other than success.
+
+    Args:
+        message: As for every error.
+        remedy: As for every error.
+        status: The HTTP status code.
+        retry_after: Seconds the server asks to wait, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        status: int = 0,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class AuthenticationError(HTTPStatusError):
+    """401: credentials are missing, wrong or expired."""
+
+
+class PermissionDeniedError(HTTPStatusError):
+    """403: the credentials are known but not allowed to read this."""
+
+
+class NotFoundError(HTTPStatusError):
+    """404 or 410: the server says that it does not exist."""
+
+
+class StudyNotFoundError(NotFoundError):
+    """The server has no such study."""
+
+
+class SeriesNotFoundError(NotFoundError):
+    """The server has no such series."""
+
+
+class FrameNotFoundError(NotFoundError):
+    """The server denies a frame that its own metadata promised."""
+
+
+class NegotiationError(HTTPStatusError):
+    """The server accepts none of the media types that we can read."""
+
+
+class RateLimitedError(HTTPStatusError):
+    """429: too many requests, or a quota is used up."""
+
+
+class ServerFailureError(HTTPStatusError):
+    """5xx: the server failed."""
+
+
+class InvalidReplyError(ServerError):
+    """A success status around something that was not asked for."""
+
+
+class LoginPageError(InvalidReplyError):
+    """An HTML page, most likely a login form, instead of DICOM."""
+
+
+class TruncatedReplyError(InvalidReplyError):
+    """The reply ended before it was complete."""
+
+
+class MultipartError(InvalidReplyError):
+    """The reply is no well-formed multipart body (RFC 2046 section 5.1)."""
+
+
+class WrongPartsError(InvalidReplyError):
+    """Parts are missing, doubled, or not those that were asked for."""
+
+
+class MetadataError(DicomZarrError):
+    """DICOM metadata that cannot be placed."""
+
+
+class InvalidAttributeError(MetadataError):
+    """One DICOM attribute is missing or has an impossible value."""
+
+
+class UnsupportedSeriesError(MetadataError):
+    """Nothing in the series is an image that can be opened."""
+
+
+class TilingError(MetadataError):
+    """Tiles that fit no chunk grid: off the grid, overlapping, or of contradicting counts."""
+
+
+class FrameError(DicomZarrError):
+    """One frame cannot be had; the text names study, series, instance and frame."""
+
+
+class UnsupportedTransferSyntaxError(FrameError):
+    """The frame's transfer syntax cannot be decoded.
+
+    Args:
+        message: As for every error.
+        remedy: As for every error.
+        uid: The transfer syntax UID.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", uid: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.uid = uid
+
+
+class FrameDecodeError(FrameError):
+    """The codestream of the frame is broken."""
+
+
+class FrameShapeError(FrameError):
+    """The frame decodes to another shape or depth than the metadata says."""
+
+
+class MissingInstanceError(FrameError):
+    """The metadata points to an instance that the series does not hold, as a lost part of a concatenation."""

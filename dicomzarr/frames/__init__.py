@@ -1,0 +1,1 @@
+"""Frame references to few requests, and encoded frames to arrays."""

@@ -1,0 +1,1 @@
+"""Plans to OME-Zarr 0.5 documents."""

@@ -1,0 +1,1 @@
+"""A Zarr hierarchy without zarr: keys, documents, chunks."""
