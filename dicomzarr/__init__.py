@@ -1,1 +1,35 @@
-"""Any DICOMweb image series, opened as OME-Zarr, without a download."""
+"""Any DICOMweb image series, opened as OME-Zarr, without a download.
+
+```python
+import dicomzarr
+
+image = dicomzarr.open("dicomwebs://host/dicom-web/studies/1.2.3/series/1.2.3.4")
+image.levels[0][:, 1000:1256, 2000:2256]
+```
+
+zarr, xarray, dask and fsspec take the URL as it is, with nothing imported from here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dicomzarr import errors
+
+if TYPE_CHECKING:
+    from dicomzarr.arrays import Image, Level
+    from dicomzarr.arrays import open_image as open  # noqa: A004  # dicomzarr.open is the public name
+
+__version__ = "0.1.0"
+__all__ = ["Image", "Level", "__version__", "errors", "open"]
+
+_LAZY = {"Image": "Image", "Level": "Level", "open": "open_image"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the arrays when they are first asked for."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from dicomzarr import arrays  # noqa: PLC0415  # fsspec and the codecs are heavy
+
+    return getattr(arrays, _LAZY[name])

@@ -1,0 +1,317 @@
+"""The public lazy image: levels that index like NumPy and travel by URL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dicomzarr.frames.loops import run_sync
+from dicomzarr.opening import endpoint_for, parse_series_url, series_key
+from dicomzarr.options import StorageOptions
+from dicomzarr.reading import read_level
+from dicomzarr.thumbnails import overview
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import dask.array
+    import numpy.typing as npt
+    import xarray
+
+    from dicomzarr.dicomweb.urls import DICOMwebURL
+    from dicomzarr.multiscale import Affine, Axis, Channel, ImagePlan, LevelPlan
+    from dicomzarr.store.series_store import SeriesStore
+
+    Pixels = npt.NDArray[np.generic]
+
+DASK_BLOCK = 2048
+"""Pixels along y and x that a dask block holds at most, in whole frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesHandle:
+    """Names a series by URL and options; opens it when needed, and again in another process."""
+
+    url: DICOMwebURL
+    options: StorageOptions
+
+    def store(self) -> SeriesStore:
+        """The opened series, one for all who name it.
+
+        Raises:
+            DicomZarrError: The series cannot be opened.
+        """
+        endpoint, key = endpoint_for(self.url.base, self.options), series_key(self.url)
+        return endpoint.held(key) or run_sync(endpoint.store, key)
+
+
+class Level:
+    """One resolution of an image: a lazy array that reads what is indexed.
+
+    Indexing follows NumPy; each frame that an index touches is fetched and decoded once. Values are the
+    stored values, colour as R, G, B along c.
+
+    Args:
+        image: The image it belongs to.
+        number: 0 for the finest.
+    """
+
+    def __init__(self, image: Image, number: int) -> None:
+        self._image = image
+        self.number = number
+
+    @property
+    def _plan(self) -> LevelPlan:
+        return self._image.plan.levels[self.number]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes along ``axes``."""
+        return self._plan.shape
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of one chunk: one frame."""
+        return self._plan.chunks
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Type of the stored values, little-endian."""
+        return self._plan.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the whole level would take in memory."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Axis names, a subset of t, c, z, y, x in that order."""
+        return tuple(axis.name for axis in self._image.axes)
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """Step along each axis, in the units of ``image.axes``."""
+        return self._plan.scale
+
+    @property
+    def translation(self) -> tuple[float, ...]:
+        """Centre of the first pixel relative to level 0's, per axis, in its unit."""
+        return self._plan.translation
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.read([index])[0]
+
+    def read(self, regions: Sequence[Any]) -> list[Pixels]:
+        """Read many regions in one plan: the fast way to read patches.
+
+        Args:
+            regions: NumPy indices, one a region.
+
+        Raises:
+            IndexError: As NumPy would.
+            ServerError: A frame could not be fetched.
+            FrameError: A frame could not be decoded, or is not what the metadata says.
+        """
+        return read_level(self._image.store.source, self._plan, regions)
+
+    def __array__(
+        self,
+        dtype: npt.DTypeLike | None = None,
+        copy: bool | None = None,  # noqa: FBT001  # NumPy's protocol
+    ) -> Pixels:
+        if copy is False:
+            raise ValueError("A level is read from a server: an array of it is always a copy.")
+        pixels: Pixels = np.asarray(self[...], dtype=dtype)
+        return pixels
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def to_dask(self, chunks: Any = "auto") -> dask.array.Array:
+        """A dask array over the level, in blocks of whole frames.
+
+        Args:
+            chunks: ``"auto"`` for blocks of up to 2048 pixels along y and x; else as dask takes it.
+        """
+        import dask.array as da  # noqa: PLC0415  # heavy, and the command line does without
+        from dask.base import tokenize  # noqa: PLC0415  # as above
+
+        blocks = da.core.normalize_chunks(
+            self._dask_blocks() if isinstance(chunks, str) and chunks == "auto" else chunks,
+            self.shape,
+            dtype=self.dtype,
+            previous_chunks=self.chunks,
+        )
+        return da.from_array(
+            self,
+            chunks=blocks,
+            name=f"dicomzarr-{tokenize(self, blocks)}",
+            inline_array=True,
+            meta=np.empty((0,) * self.ndim, self.dtype),
+        )
+
+    def _dask_blocks(self) -> tuple[int, ...]:
+        *lead, rows, columns = self.chunks
+        return (*lead, *(side * max(1, DASK_BLOCK // side) for side in (rows, columns)))
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        return (*self._image.__dask_tokenize__(), self.number)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Level, (self._image, self.number)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name}: {size}" for name, size in zip(self.axes, self.shape, strict=True))
+        return f"<dicomzarr.Level {self.number} ({sizes}) {self.dtype} in chunks of {self.chunks}>"
+
+
+class Image:
+    """A multiscale image of a series, read lazily.
+
+    Args:
+        handle: The series.
+        path: Its group in the series' hierarchy; empty for the root.
+    """
+
+    def __init__(self, handle: SeriesHandle, path: str = "") -> None:
+        self._handle = handle
+        self.path = path
+
+    @property
+    def store(self) -> SeriesStore:
+        """The virtual Zarr store of the series."""
+        return self._handle.store()
+
+    @property
+    def url(self) -> str:
+        """The URL of the image's group: what zarr, xarray and fsspec open."""
+        series = str(self._handle.url)
+        return f"{series}/{self.path}" if self.path else series
+
+    @cached_property
+    def plan(self) -> ImagePlan:
+        """The multiscale plan that the arrays follow."""
+        return self.store.plan.at(self.path)
+
+    @property
+    def name(self) -> str:
+        """A short name: ``slide``, ``overview``."""
+        return self.plan.name
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Axes in array order, with type and unit."""
+        return self.plan.axes
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Name, colour and window of each channel."""
+        return self.plan.channels
+
+    @property
+    def affine(self) -> Affine | None:
+        """(column, row, slice, 1) of level 0 to millimetres; None where DICOM gives no geometry.
+
+        For slides, into the slide coordinate system (PS3.3 section C.8.12.2.1.1).
+        """
+        return self.plan.affine
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Resolutions, finest first."""
+        return tuple(Level(self, number) for number in range(len(self.plan.levels)))
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """All images of the series, this one among them."""
+        return tuple(Image(self._handle, path) for path in self.store.plan.image_paths)
+
+    @property
+    def associated(self) -> dict[str, Image]:
+        """Associated images by name, as ``overview`` and ``thumbnail``."""
+        return {path.rpartition("/")[2]: Image(self._handle, path) for path in self.store.plan.associated_paths}
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was left out of the series or looks odd."""
+        return self.store.plan.notices
+
+    def thumbnail(self, size: int = 512) -> npt.NDArray[np.uint8]:
+        """The image as R, G, B of at most ``size`` pixels a side, from the coarsest level that serves.
+
+        Args:
+            size: Pixels of the longer side.
+
+        Returns:
+            Shape (rows, columns, 3).
+        """
+        return overview(self, size)
+
+    def to_xarray(self) -> xarray.DataTree:
+        """A DataTree with one node a level, with physical coordinates of pixel centres."""
+        from dicomzarr.labelled import image_tree  # noqa: PLC0415  # xarray is heavy
+
+        return image_tree(self)
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        # Two opens of one URL are one array; what identifies the reader is no part of its name.
+        return ("dicomzarr", str(self._handle.url), self.path, self._handle.options.values)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Image, (self._handle, self.path)
+
+    def __repr__(self) -> str:
+        return summary(self)
+
+
+def open_image(url: str, **storage_options: Any) -> Image:
+    """Open a series by URL; one metadata request.
+
+    Args:
+        url: ``dicomwebs://HOST/BASE/studies/<Study>/series/<Series>``, ``dicomweb://`` for plain HTTP, or
+            the ``https://`` URL that a server or viewer shows. With ``client``, the path from
+            ``studies/`` on is enough.
+        **storage_options: See `dicomzarr.options.StorageOptions`.
+
+    Returns:
+        The first image of the series; ``images`` lists all.
+
+    Raises:
+        InvalidURLError: The URL names no series.
+        SeriesNotFoundError: The server has no such series.
+        MetadataError: It holds nothing that can be opened.
+    """
+    parsed, options = parse_series_url(url, storage_options)
+    handle = SeriesHandle(parsed, options)
+    plan = handle.store().plan
+    return Image(handle, plan.image_paths[0])
+
+
+def summary(image: Image) -> str:
+    """A few lines that show levels and spacing and identify nobody."""
+    units = {axis.name: axis.unit for axis in image.axes}
+    lines = [f"<dicomzarr.Image {image.name!r}, {len(image.levels)} levels>"]
+    for level in image.levels:
+        sizes = " x ".join(map(str, level.shape))
+        unit = units.get("x")
+        step = f"{level.scale[-1]:g} {unit}" if unit else "no spacing"
+        lines.append(f"  {level.number}: ({', '.join(level.axes)}) {sizes} {level.dtype}, {step}")
+    if len(image.images) > 1:
+        lines.append(f"  one of {len(image.images)} images of the series")
+    if image.associated:
+        lines.append(f"  associated: {', '.join(image.associated)}")
+    return "\n".join(lines)

@@ -1,0 +1,225 @@
+"""One instance of a series, parsed at the border: beyond it nobody reads DICOM JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from dicomzarr.dicom.pixels import PixelDescription
+from dicomzarr.dicom.positions import OpticalPath, frame_positions, identified_paths
+from dicomzarr.dicom.values import Reader
+from dicomzarr.errors import InvalidAttributeError
+
+if TYPE_CHECKING:
+    from dicomzarr.dicom.json_model import InstanceItem, OpticalPathItem, PixelMeasuresItem
+    from dicomzarr.dicom.tiling import FramePositions
+
+
+class FrameRef(NamedTuple):
+    """One frame of one instance: what is fetched and decoded."""
+
+    instance: StoredInstance
+    number: int
+    """Frame number, 1-based, within the instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInstance:
+    """What fetching and decoding a frame needs to know of its instance."""
+
+    sop_instance_uid: str
+    number_of_frames: int
+    pixel: PixelDescription
+    available_transfer_syntax_uid: str | None = None
+    """AvailableTransferSyntaxUID (0008,3002): a hint; the reply's part says what was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConcatenationPart:
+    """An instance's place in a concatenation (PS3.3 section C.7.6.16)."""
+
+    uid: str
+    """ConcatenationUID (0020,9161)."""
+    number: int
+    """InConcatenationNumber (0020,9162), 1-based."""
+    total: int | None
+    """InConcatenationTotalNumber (0020,9163): parts there should be; None when not given."""
+    frame_offset: int | None
+    """ConcatenationFrameOffsetNumber (0020,9228): frames of the parts before; None when not given."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instance:
+    """The header of one image instance, typed; lengths in millimetres unless said otherwise."""
+
+    stored: StoredInstance
+    sop_class_uid: str
+    modality: str
+    image_type: tuple[str, ...]
+    instance_number: int
+    concatenation: ConcatenationPart | None
+    dimension_organization_type: str
+    total_pixel_matrix: tuple[int, int] | None
+    """(rows, columns) of the Total Pixel Matrix."""
+    focal_planes: int | None
+    """TotalPixelMatrixFocalPlanes (0048,0303)."""
+    optical_path_count: int | None
+    """NumberOfOpticalPaths (0048,0302)."""
+    optical_paths: tuple[OpticalPath, ...]
+    imaged_volume: tuple[float | None, float | None]
+    """(ImagedVolumeHeight, ImagedVolumeWidth)."""
+    pixel_spacing: tuple[float, float] | None
+    """(row spacing, column spacing), that is (y, x)."""
+    spacing_between_slices: float | None
+    origin: tuple[float, float, float] | None
+    """TotalPixelMatrixOriginSequence as (x, y, z) in the slide coordinate system."""
+    orientation_slide: tuple[float, ...] | None
+    """ImageOrientationSlide (0048,0102), six cosines."""
+    pyramid_uid: str | None
+    extended_depth_of_field: bool
+    absent_pixel_lab: tuple[float, ...] | None
+    """RecommendedAbsentPixelCIELabValue (0048,0015), scaled to 16 bits."""
+    positions: FramePositions | None
+    """Where each frame lies; None when the metadata places no frame."""
+
+    @property
+    def uid(self) -> str:
+        """SOP Instance UID."""
+        return self.stored.sop_instance_uid
+
+    @property
+    def pixel(self) -> PixelDescription:
+        """How one frame is laid out."""
+        return self.stored.pixel
+
+
+def parse_instance(item: InstanceItem) -> Instance | None:
+    """Type one instance's metadata; None for an instance without pixels, as a report.
+
+    Raises:
+        InvalidAttributeError: An attribute has an impossible value.
+    """
+    uid = Reader("without SOPInstanceUID").text(item.sop_instance_uid)
+    if uid is None:
+        raise InvalidAttributeError("An instance in the series has no SOPInstanceUID.")
+    read = Reader(uid)
+    if read.text(item.rows) is None and read.text(item.columns) is None:
+        return None
+    frames = read.positive(item.number_of_frames, "NumberOfFrames", default=1)
+    declared = tuple(_optical_path(read, path) for path in item.optical_paths.items)
+    paths = declared or identified_paths(item)
+    measures = _pixel_measures(item)
+    return Instance(
+        stored=StoredInstance(uid, frames, _pixel(read, item), read.text(item.available_transfer_syntax_uid)),
+        sop_class_uid=read.text(item.sop_class_uid) or "",
+        modality=read.text(item.modality) or "",
+        image_type=tuple(value.upper() for value in read.texts(item.image_type)),
+        instance_number=read.integer(item.instance_number, "InstanceNumber") or 0,
+        concatenation=_concatenation(read, item),
+        dimension_organization_type=(read.text(item.dimension_organization_type) or "").upper(),
+        total_pixel_matrix=_total_pixel_matrix(read, item),
+        focal_planes=read.integer(item.focal_planes, "TotalPixelMatrixFocalPlanes"),
+        optical_path_count=read.integer(item.number_of_optical_paths, "NumberOfOpticalPaths"),
+        optical_paths=paths,
+        imaged_volume=(
+            read.number(item.imaged_volume_height, "ImagedVolumeHeight"),
+            read.number(item.imaged_volume_width, "ImagedVolumeWidth"),
+        ),
+        pixel_spacing=_spacing(read, item, measures),
+        spacing_between_slices=None
+        if measures is None
+        else read.number(measures.spacing_between_slices, "SpacingBetweenSlices"),
+        origin=_origin(read, item),
+        orientation_slide=read.numbers(item.image_orientation_slide, "ImageOrientationSlide", 6),
+        pyramid_uid=read.text(item.pyramid_uid),
+        extended_depth_of_field=(read.text(item.extended_depth_of_field) or "").upper() == "YES",
+        absent_pixel_lab=read.numbers(item.recommended_absent_pixel, "RecommendedAbsentPixelCIELabValue", 3),
+        positions=frame_positions(uid, item, paths, frames),
+    )
+
+
+def _pixel(read: Reader, item: InstanceItem) -> PixelDescription:
+    allocated = read.positive(item.bits_allocated, "BitsAllocated", default=8)
+    stored = read.positive(item.bits_stored, "BitsStored", default=allocated)
+    high = read.integer(item.high_bit, "HighBit")
+    samples = read.positive(item.samples_per_pixel, "SamplesPerPixel", default=1)
+    if allocated not in {1, 8, 16, 32, 64} or stored > allocated:
+        raise InvalidAttributeError(
+            f"Instance {read.text(item.sop_instance_uid)}: BitsAllocated {allocated} with "
+            f"BitsStored {stored} is no layout of pixels."
+        )
+    default = "RGB" if samples > 1 else "MONOCHROME2"
+    return PixelDescription(
+        rows=read.positive(item.rows, "Rows"),
+        columns=read.positive(item.columns, "Columns"),
+        samples=samples,
+        bits_allocated=allocated,
+        bits_stored=stored,
+        high_bit=stored - 1 if high is None else high,
+        signed=read.integer(item.pixel_representation, "PixelRepresentation") == 1,
+        photometric_interpretation=(read.text(item.photometric_interpretation) or default).upper(),
+        planar_configuration=read.integer(item.planar_configuration, "PlanarConfiguration") or 0,
+        lossy=read.text(item.lossy_image_compression) in {"01", "1"},
+    )
+
+
+def _concatenation(read: Reader, item: InstanceItem) -> ConcatenationPart | None:
+    uid = read.text(item.concatenation_uid)
+    if uid is None:
+        return None
+    return ConcatenationPart(
+        uid,
+        read.positive(item.in_concatenation_number, "InConcatenationNumber", default=1),
+        read.integer(item.in_concatenation_total_number, "InConcatenationTotalNumber"),
+        read.integer(item.concatenation_frame_offset, "ConcatenationFrameOffsetNumber"),
+    )
+
+
+def _total_pixel_matrix(read: Reader, item: InstanceItem) -> tuple[int, int] | None:
+    if read.text(item.total_pixel_matrix_rows) is None:
+        return None
+    return (
+        read.positive(item.total_pixel_matrix_rows, "TotalPixelMatrixRows"),
+        read.positive(item.total_pixel_matrix_columns, "TotalPixelMatrixColumns"),
+    )
+
+
+def _pixel_measures(item: InstanceItem) -> PixelMeasuresItem | None:
+    """The Pixel Measures Macro; on slides it is one for all frames wherever it stands."""
+    for groups in (item.per_frame_groups.items[:1], item.shared_groups.items[:1]):
+        for group in groups:
+            if group.pixel_measures.items:
+                return group.pixel_measures.items[0]
+    return None
+
+
+def _spacing(read: Reader, item: InstanceItem, measures: PixelMeasuresItem | None) -> tuple[float, float] | None:
+    leaf = item.pixel_spacing if measures is None else measures.pixel_spacing
+    values = read.numbers(leaf, "PixelSpacing", 2)
+    if values is None:
+        return None
+    if min(values) <= 0:
+        raise InvalidAttributeError(
+            f"Instance {read.text(item.sop_instance_uid)}: PixelSpacing {values} is not positive."
+        )
+    return (values[0], values[1])
+
+
+def _origin(read: Reader, item: InstanceItem) -> tuple[float, float, float] | None:
+    if not item.total_pixel_matrix_origin.items:
+        return None
+    origin = item.total_pixel_matrix_origin.items[0]
+    x = read.number(origin.x_offset, "XOffsetInSlideCoordinateSystem")
+    y = read.number(origin.y_offset, "YOffsetInSlideCoordinateSystem")
+    z = read.number(origin.z_offset, "ZOffsetInSlideCoordinateSystem")
+    return None if x is None or y is None else (x, y, z or 0.0)
+
+
+def _optical_path(read: Reader, item: OpticalPathItem) -> OpticalPath:
+    color = item.color_code.items[0].meaning if item.color_code.items else None
+    return OpticalPath(
+        identifier=read.text(item.identifier) or "",
+        description=read.text(item.description) or "",
+        wavelength=read.number(item.wavelength, "IlluminationWaveLength"),
+        color="" if color is None else read.text(color) or "",
+    )

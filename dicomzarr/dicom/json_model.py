@@ -1,0 +1,202 @@
+"""The DICOM JSON model (PS3.18 Annex F), read into typed structures.
+
+Only attributes that are used are decoded; everything else, patient data included, is skipped by the
+decoder and never reaches memory. Values may be numbers or strings whatever the VR, as servers send both.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Generic, TypeVar
+
+import msgspec
+
+from dicomzarr.errors import MetadataError
+
+Scalar = float | int | str | None
+"""One element of a ``Value`` array; null keeps its place in a multi-value."""
+
+
+class Leaf(msgspec.Struct, gc=False, frozen=True):
+    """An attribute that holds scalars."""
+
+    values: list[Scalar] = msgspec.field(name="Value", default_factory=list)
+
+
+class AnyLeaf(msgspec.Struct, frozen=True):
+    """An attribute whose values may be anything, as a person name's object."""
+
+    values: list[object] = msgspec.field(name="Value", default_factory=list)
+
+
+_Item = TypeVar("_Item")
+
+
+class Sequence(msgspec.Struct, Generic[_Item], gc=False, frozen=True):
+    """An attribute of VR SQ."""
+
+    items: list[_Item] = msgspec.field(name="Value", default_factory=list)
+
+
+EMPTY = Leaf()
+
+
+def _tag(tag: str) -> Leaf:
+    return msgspec.field(name=tag, default=EMPTY)
+
+
+def _sequence(tag: str) -> Sequence[_Item]:
+    return msgspec.field(name=tag, default_factory=Sequence)
+
+
+class PixelMeasuresItem(msgspec.Struct, gc=False, frozen=True):
+    """Pixel Measures Macro, PS3.3 section C.7.6.16.2.1."""
+
+    pixel_spacing: Leaf = _tag("00280030")
+    spacing_between_slices: Leaf = _tag("00180088")
+
+
+class PlanePositionSlideItem(msgspec.Struct, gc=False, frozen=True):
+    """Plane Position (Slide) Macro, PS3.3 section C.8.12.6.1."""
+
+    column_position: Leaf = _tag("0048021E")
+    row_position: Leaf = _tag("0048021F")
+    z_offset: Leaf = _tag("0040074A")
+
+
+class OpticalPathIdentificationItem(msgspec.Struct, gc=False, frozen=True):
+    """Optical Path Identification Macro, PS3.3 section C.8.12.6.2."""
+
+    identifier: Leaf = _tag("00480106")
+
+
+class FunctionalGroupsItem(msgspec.Struct, gc=False, frozen=True):
+    """One item of the Shared or Per-Frame Functional Groups Sequence, PS3.3 section C.7.6.16."""
+
+    pixel_measures: Sequence[PixelMeasuresItem] = _sequence("00289110")
+    plane_position_slide: Sequence[PlanePositionSlideItem] = _sequence("0048021A")
+    optical_path: Sequence[OpticalPathIdentificationItem] = _sequence("00480207")
+
+
+class OpticalPathItem(msgspec.Struct, frozen=True):
+    """One item of the Optical Path Sequence, PS3.3 section C.8.12.5."""
+
+    identifier: Leaf = _tag("00480106")
+    description: Leaf = _tag("00480107")
+    wavelength: Leaf = _tag("00220055")
+    color_code: Sequence[CodeItem] = _sequence("00480108")
+
+
+class CodeItem(msgspec.Struct, frozen=True):
+    """One coded concept, PS3.3 section 8."""
+
+    meaning: Leaf = _tag("00080104")
+
+
+class OriginItem(msgspec.Struct, frozen=True):
+    """One item of the Total Pixel Matrix Origin Sequence, PS3.3 section C.8.12.4."""
+
+    x_offset: Leaf = _tag("0040072A")
+    y_offset: Leaf = _tag("0040073A")
+    z_offset: Leaf = _tag("0040074A")
+
+
+class InstanceItem(msgspec.Struct, frozen=True):
+    """What is read of one instance's metadata."""
+
+    sop_class_uid: Leaf = _tag("00080016")
+    sop_instance_uid: Leaf = _tag("00080018")
+    study_instance_uid: Leaf = _tag("0020000D")
+    series_instance_uid: Leaf = _tag("0020000E")
+    modality: Leaf = _tag("00080060")
+    image_type: Leaf = _tag("00080008")
+    available_transfer_syntax_uid: Leaf = _tag("00083002")
+    instance_number: Leaf = _tag("00200013")
+    frame_of_reference_uid: Leaf = _tag("00200052")
+    pyramid_uid: Leaf = _tag("00080019")
+    concatenation_uid: Leaf = _tag("00209161")
+    in_concatenation_number: Leaf = _tag("00209162")
+    in_concatenation_total_number: Leaf = _tag("00209163")
+    concatenation_frame_offset: Leaf = _tag("00209228")
+    concatenation_source_uid: Leaf = _tag("00200242")
+    dimension_organization_type: Leaf = _tag("00209311")
+    samples_per_pixel: Leaf = _tag("00280002")
+    photometric_interpretation: Leaf = _tag("00280004")
+    planar_configuration: Leaf = _tag("00280006")
+    number_of_frames: Leaf = _tag("00280008")
+    rows: Leaf = _tag("00280010")
+    columns: Leaf = _tag("00280011")
+    pixel_spacing: Leaf = _tag("00280030")
+    bits_allocated: Leaf = _tag("00280100")
+    bits_stored: Leaf = _tag("00280101")
+    high_bit: Leaf = _tag("00280102")
+    pixel_representation: Leaf = _tag("00280103")
+    lossy_image_compression: Leaf = _tag("00282110")
+    imaged_volume_width: Leaf = _tag("00480001")
+    imaged_volume_height: Leaf = _tag("00480002")
+    total_pixel_matrix_columns: Leaf = _tag("00480006")
+    total_pixel_matrix_rows: Leaf = _tag("00480007")
+    total_pixel_matrix_origin: Sequence[OriginItem] = _sequence("00480008")
+    extended_depth_of_field: Leaf = _tag("00480012")
+    recommended_absent_pixel: Leaf = _tag("00480015")
+    image_orientation_slide: Leaf = _tag("00480102")
+    optical_paths: Sequence[OpticalPathItem] = _sequence("00480105")
+    number_of_optical_paths: Leaf = _tag("00480302")
+    focal_planes: Leaf = _tag("00480303")
+    shared_groups: Sequence[FunctionalGroupsItem] = _sequence("52009229")
+    per_frame_groups: Sequence[FunctionalGroupsItem] = _sequence("52009230")
+
+
+class PatientItem(msgspec.Struct, frozen=True):
+    """The patient and study attributes that ``include_phi`` asks for."""
+
+    patient_name: AnyLeaf = msgspec.field(name="00100010", default_factory=AnyLeaf)
+    patient_id: AnyLeaf = msgspec.field(name="00100020", default_factory=AnyLeaf)
+    patient_birth_date: AnyLeaf = msgspec.field(name="00100030", default_factory=AnyLeaf)
+    patient_sex: AnyLeaf = msgspec.field(name="00100040", default_factory=AnyLeaf)
+    study_date: AnyLeaf = msgspec.field(name="00080020", default_factory=AnyLeaf)
+    accession_number: AnyLeaf = msgspec.field(name="00080050", default_factory=AnyLeaf)
+    container_identifier: AnyLeaf = msgspec.field(name="00400512", default_factory=AnyLeaf)
+
+
+_INSTANCES = msgspec.json.Decoder(list[InstanceItem])
+_PATIENTS = msgspec.json.Decoder(list[PatientItem])
+_LOWER_CASE_TAG = re.compile(rb'"([0-9A-Fa-f]{8})"(?=\s*:)')
+_LETTERED_TAGS = (b'"0020000d"', b'"0020000e"', b'"0048021a"', b'"0048021e"', b'"0048021f"')
+
+
+def decode_instances(body: bytes) -> list[InstanceItem]:
+    """The instances of one metadata reply, in the server's order.
+
+    Raises:
+        MetadataError: The body is no DICOM JSON.
+    """
+    try:
+        return _INSTANCES.decode(_upper_case_tags(body))
+    except msgspec.DecodeError as error:
+        raise MetadataError(
+            f"The series metadata is no DICOM JSON that can be read: {error}.",
+            remedy="Ask the server's operator what it sends for /metadata.",
+        ) from None
+
+
+def decode_patient(body: bytes) -> dict[str, str]:
+    """The patient attributes of the first instance, for those who asked with ``include_phi``."""
+    patients = _PATIENTS.decode(_upper_case_tags(body))
+    if not patients:
+        return {}
+    fields = {name: getattr(patients[0], name) for name in PatientItem.__struct_fields__}
+    return {name: _text(leaf.values[0]) for name, leaf in fields.items() if leaf.values}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return str(value.get("Alphabetic", ""))
+    return str(value)
+
+
+def _upper_case_tags(body: bytes) -> bytes:
+    """Tags are upper-case hexadecimal; some servers spell them in lower case."""
+    if not any(tag in body for tag in _LETTERED_TAGS):
+        return body
+    return _LOWER_CASE_TAG.sub(lambda match: match.group(0).upper(), body)

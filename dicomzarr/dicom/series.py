@@ -1,0 +1,100 @@
+"""A series: its instances, typed, and what was left out of it and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dicomzarr.dicom.instance import parse_instance
+from dicomzarr.dicom.json_model import decode_instances, decode_patient
+from dicomzarr.dicom.uids import (
+    CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE,
+    VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE,
+)
+from dicomzarr.dicom.values import Reader
+from dicomzarr.errors import MetadataError, UnsupportedSeriesError
+
+if TYPE_CHECKING:
+    from dicomzarr.dicom.instance import Instance
+    from dicomzarr.dicom.json_model import InstanceItem
+
+_SLIDE_SOP_CLASSES = frozenset(
+    {VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE, CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE}
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """The image instances of a series."""
+
+    study_uid: str
+    series_uid: str
+    modality: str
+    instances: tuple[Instance, ...]
+    notices: tuple[str, ...] = ()
+    """What was left out, and why, in sentences without patient text."""
+    patient: tuple[tuple[str, str], ...] = ()
+    """(name, value) of patient attributes; empty unless asked for."""
+
+    @property
+    def is_slide(self) -> bool:
+        """Whether the instances are tiles of whole slides."""
+        return any(is_slide(instance) for instance in self.instances)
+
+
+def is_slide(instance: Instance) -> bool:
+    """A whole-slide SOP class, or tiles of a Total Pixel Matrix under another."""
+    return instance.sop_class_uid in _SLIDE_SOP_CLASSES or (
+        instance.modality == "SM" and instance.total_pixel_matrix is not None
+    )
+
+
+def parse_series(body: bytes, study: str, series: str, *, include_phi: bool = False) -> Series:
+    """Type the reply to a series-level metadata request.
+
+    Args:
+        body: DICOM JSON (PS3.18 Annex F).
+        study: Study Instance UID that was asked for.
+        series: Series Instance UID that was asked for.
+        include_phi: Read patient attributes too.
+
+    Raises:
+        MetadataError: It is no DICOM JSON, or speaks of another series.
+        UnsupportedSeriesError: It holds no instance with pixels.
+    """
+    items = decode_instances(body)
+    _check_identity(items, study, series)
+    distinct = {str(item.sop_instance_uid.values[:1]): item for item in items}
+    parsed = [parse_instance(item) for item in distinct.values()]
+    instances = tuple(instance for instance in parsed if instance is not None)
+    if not instances:
+        raise UnsupportedSeriesError(
+            f"Series {series}: none of its {len(items)} instances holds an image.",
+            remedy="Reports, presentation states and structures have no pixels to open.",
+        )
+    notices = []
+    if len(instances) < len(parsed):
+        notices.append(f"{len(parsed) - len(instances)} instances without pixels were left out.")
+    if len(distinct) < len(items):
+        notices.append(f"{len(items) - len(distinct)} repeated instances were left out.")
+    return Series(
+        study,
+        series,
+        instances[0].modality,
+        instances,
+        tuple(notices),
+        tuple(decode_patient(body).items()) if include_phi else (),
+    )
+
+
+def _check_identity(items: list[InstanceItem], study: str, series: str) -> None:
+    read = Reader("of the reply")
+    for item in items:
+        said = read.text(item.series_instance_uid) or series
+        within = read.text(item.study_instance_uid) or study
+        if (within, said) != (study, series):
+            raise MetadataError(
+                f"Asked for series {series} of study {study}, the server's metadata speaks of "
+                f"series {said} of study {within}.",
+                remedy="The server or a proxy in between mixes up replies.",
+            )

@@ -1,0 +1,166 @@
+"""Where the tiles of a Total Pixel Matrix are: computed when full, looked up when sparse.
+
+Frame numbers here are 1-based and run through a whole concatenation (PS3.3 sections C.7.6.16, C.7.6.17.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from dicomzarr.errors import TilingError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class TileGrid:
+    """The Total Pixel Matrix cut into tiles of one size (PS3.3 section C.8.12.14)."""
+
+    matrix_rows: int
+    """TotalPixelMatrixRows (0048,0007), pixels."""
+    matrix_columns: int
+    """TotalPixelMatrixColumns (0048,0006), pixels."""
+    tile_rows: int
+    """Rows (0028,0010), pixels; edge tiles have the same size and undefined content outside."""
+    tile_columns: int
+    """Columns (0028,0011), pixels."""
+
+    @property
+    def rows(self) -> int:
+        """Tiles down the matrix."""
+        return -(-self.matrix_rows // self.tile_rows)
+
+    @property
+    def columns(self) -> int:
+        """Tiles across the matrix."""
+        return -(-self.matrix_columns // self.tile_columns)
+
+
+class TileIndex(Protocol):
+    """Answers which frame shows a tile."""
+
+    @property
+    def paths(self) -> int:
+        """Number of optical paths."""
+
+    @property
+    def planes(self) -> int:
+        """Number of focal planes."""
+
+    def frame(self, path: int, plane: int, row: int, column: int) -> int | None:
+        """The number of the frame at 0-based path, plane, tile row and tile column; None if absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class FullTiling:
+    """TILED_FULL: columns fastest, then rows, focal planes, optical paths."""
+
+    grid: TileGrid
+    paths: int
+    planes: int
+
+    @property
+    def frame_count(self) -> int:
+        """Frames of the complete tiling."""
+        return self.paths * self.planes * self.grid.rows * self.grid.columns
+
+    def frame(self, path: int, plane: int, row: int, column: int) -> int | None:
+        """The number of the frame of a tile; every tile exists."""
+        ordinal = (path * self.planes + plane) * self.grid.rows + row
+        return ordinal * self.grid.columns + column + 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseTiling:
+    """TILED_SPARSE: each frame says where it is; tiles without a frame do not exist."""
+
+    grid: TileGrid
+    paths: int
+    planes: int
+    keys: npt.NDArray[np.int64]
+    """Tile ordinals, in TILED_FULL order, ascending."""
+    frames: npt.NDArray[np.int32]
+    """The number of the frame of each key."""
+
+    def frame(self, path: int, plane: int, row: int, column: int) -> int | None:
+        """The number of the frame of a tile, or None where the metadata places none."""
+        ordinal = (path * self.planes + plane) * self.grid.rows + row
+        key = ordinal * self.grid.columns + column
+        place = int(np.searchsorted(self.keys, key))
+        if place == len(self.keys) or self.keys[place] != key:
+            return None
+        return int(self.frames[place])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FramePositions:
+    """Where each frame lies, as compact arrays of one value a frame."""
+
+    rows: npt.NDArray[np.int64]
+    """RowPositionInTotalImagePixelMatrix (0048,021F), 1-based pixels."""
+    columns: npt.NDArray[np.int64]
+    """ColumnPositionInTotalImagePixelMatrix (0048,021E), 1-based pixels."""
+    z_offsets: npt.NDArray[np.float64]
+    """ZOffsetInSlideCoordinateSystem (0040,074A); NaN where not given."""
+    paths: npt.NDArray[np.int64]
+    """Index of the frame's optical path among the instance's paths."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def sparse_tiling(  # noqa: PLR0913  # each is one column of what a tiling is
+    grid: TileGrid,
+    positions: FramePositions,
+    plane_of_frame: npt.NDArray[np.int64],
+    *,
+    paths: int,
+    planes: int,
+    first_frames: npt.NDArray[np.int64],
+    where: str,
+) -> SparseTiling:
+    """Place frames by their positions.
+
+    Args:
+        grid: The tile grid.
+        positions: One position a frame.
+        plane_of_frame: Index of each frame's focal plane.
+        paths: Number of optical paths.
+        planes: Number of focal planes.
+        first_frames: The number of each frame within the concatenation.
+        where: Names the instance in errors.
+
+    Raises:
+        TilingError: A tile lies off the grid, outside the matrix, or twice at one place.
+    """
+    rows = _on_grid(positions.rows, grid.tile_rows, grid.rows, "row", where)
+    columns = _on_grid(positions.columns, grid.tile_columns, grid.columns, "column", where)
+    if paths * planes * grid.rows * grid.columns > np.iinfo(np.int64).max:
+        raise TilingError(f"{where}: a total pixel matrix of that size holds too many tiles.")
+    keys = ((positions.paths * planes + plane_of_frame) * grid.rows + rows) * grid.columns + columns
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    doubled = np.flatnonzero(keys[1:] == keys[:-1])
+    if doubled.size:
+        one, other = (int(first_frames[order[doubled[0] + step]]) for step in (0, 1))
+        raise TilingError(
+            f"{where}: frames {one} and {other} claim the same tile.",
+            remedy="Overlapping tiles fit no chunk grid.",
+        )
+    return SparseTiling(grid, paths, planes, keys, first_frames[order].astype(np.int32))
+
+
+def _on_grid(positions: npt.NDArray[np.int64], tile: int, count: int, axis: str, where: str) -> npt.NDArray[np.int64]:
+    index, rest = np.divmod(positions - 1, tile)
+    off = np.flatnonzero((rest != 0) | (index < 0) | (index >= count))
+    if off.size:
+        raise TilingError(
+            f"{where}: a frame at {axis} position {int(positions[off[0]])} is not on the grid of "
+            f"{count} tiles of {tile} pixels.",
+            remedy="Tiles off the grid or overlapping fit no chunk grid.",
+        )
+    return index

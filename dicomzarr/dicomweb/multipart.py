@@ -1,0 +1,276 @@
+"""A multipart parser without I/O (RFC 2046 section 5.1): fed with chunks, it gives whole parts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from dicomzarr.dicomweb.media_type import MediaType
+from dicomzarr.errors import MultipartError, TruncatedReplyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HEADER_LIMIT = 16 * 1024
+_LINE_LIMIT = 1024
+_BOUNDARY_LIMIT = 200  # RFC 2046 says 70; servers exceed it
+_FRAME_LOCATION = re.compile(r"/frames/(\d+)/?$")
+_INSTANCE_LOCATION = re.compile(r"/instances/([^/]+)/")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One whole part of a multipart body."""
+
+    headers: Mapping[str, str]
+    """Header values by lower-case name."""
+    body: bytes
+    """The bytes between the part's headers and the next delimiter."""
+
+    @property
+    def content_type(self) -> MediaType:
+        """The part's own Content-Type."""
+        return MediaType.parse(self.headers.get("content-type", ""))
+
+    @property
+    def transfer_syntax(self) -> str | None:
+        """The transfer syntax UID that the part's own Content-Type names."""
+        return self.content_type.transfer_syntax
+
+    @property
+    def _location(self) -> str:
+        return self.headers.get("content-location", "").partition("?")[0].strip()
+
+    @property
+    def frame_number(self) -> int | None:
+        """The frame number (1-based) that ends the Content-Location; None where it names no single frame."""
+        found = _FRAME_LOCATION.search(self._location)
+        return int(found[1]) if found else None
+
+    @property
+    def instance(self) -> str | None:
+        """The SOP Instance UID inside the Content-Location, or None."""
+        found = _INSTANCE_LOCATION.search(self._location)
+        return found[1] if found else None
+
+
+class _State(Enum):
+    PREAMBLE = auto()
+    AFTER_DELIMITER = auto()
+    HEADERS = auto()
+    BODY = auto()
+    EPILOGUE = auto()
+
+
+class MultipartParser:
+    """Cuts a multipart body into parts as its chunks arrive.
+
+    Args:
+        content_type: The Content-Type of the reply. Without a boundary in it, the first line of the body tells it.
+    """
+
+    def __init__(self, content_type: str = "") -> None:
+        self._boundary = MediaType.parse(content_type).parameters.get("boundary", "").encode("latin-1", "replace")
+        self._newline = b"\r\n"
+        self._buffer = bytearray()
+        self._searched = 0  # nothing before this offset needs to be looked at again
+        self._state = _State.PREAMBLE
+        self._headers: dict[str, str] = {}
+        self._length: int | None = None
+        self._parts: list[Part] = []
+        self._error: MultipartError | None = None
+
+    def feed(self, chunk: bytes) -> list[Part]:
+        """Take the next bytes and give the parts that they complete.
+
+        Raises:
+            MultipartError: The bytes are no multipart body.
+        """
+        self._raise_held_back()
+        if self._state is _State.EPILOGUE:
+            return []
+        self._buffer += chunk
+        try:
+            while self._step():
+                pass
+        except MultipartError as error:
+            # Whole parts before the fault are given first, however the body was cut into chunks.
+            self._error = error
+        complete, self._parts = self._parts, []
+        if not complete:
+            self._raise_held_back()
+        return complete
+
+    def close(self) -> None:
+        """Say that no more bytes will come.
+
+        Raises:
+            MultipartError: What followed the last whole part is no multipart body.
+            TruncatedReplyError: The closing delimiter has not come.
+        """
+        self._raise_held_back()
+        if self._state is not _State.EPILOGUE:
+            raise TruncatedReplyError("The multipart reply ended before its closing boundary.")
+
+    def _raise_held_back(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _step(self) -> bool:
+        """Go one step further; False when that needs more bytes."""
+        match self._state:
+            case _State.PREAMBLE:
+                return self._read_preamble()
+            case _State.AFTER_DELIMITER:
+                return self._read_after_delimiter()
+            case _State.HEADERS:
+                return self._read_headers()
+            case _State.BODY:
+                return self._read_body()
+            case _State.EPILOGUE:
+                return False
+
+    def _enter(self, state: _State, consumed: int) -> bool:
+        del self._buffer[:consumed]
+        self._searched = 0
+        self._state = state
+        return True
+
+    def _read_preamble(self) -> bool:
+        if not self._boundary and not self._sniff_boundary():
+            return False
+        delimiter = b"--" + self._boundary
+        while (at := self._buffer.find(delimiter, self._searched)) >= 0:
+            if at == 0 or self._buffer[at - 1] == ord("\n"):
+                return self._enter(_State.AFTER_DELIMITER, at + len(delimiter))
+            self._searched = at + 1
+        self._drop_preamble(len(delimiter))
+        return False
+
+    def _drop_preamble(self, delimiter_length: int) -> None:
+        """Forget all of the preamble but what may be the start of a delimiter and the byte before it."""
+        self._searched = max(self._searched, len(self._buffer) - delimiter_length + 1)
+        if self._searched > 1:
+            del self._buffer[: self._searched - 1]
+            self._searched = 1
+
+    def _sniff_boundary(self) -> bool:
+        """Take the boundary from the first line that is not empty, as static files behind a plain server need."""
+        start = len(self._buffer) - len(self._buffer.lstrip(b"\r\n"))
+        end = self._buffer.find(b"\n", start, start + _LINE_LIMIT)
+        if end < 0 and len(self._buffer) - start < _LINE_LIMIT:
+            return False
+        line = bytes(self._buffer[start : max(end, start)]).rstrip(b"\r \t")
+        if not line.startswith(b"--") or not 0 < len(line) - 2 <= _BOUNDARY_LIMIT:
+            raise MultipartError("The multipart reply names no boundary and does not begin with one.")
+        self._boundary = line[2:]
+        return True
+
+    def _read_after_delimiter(self) -> bool:
+        if self._buffer.startswith(b"--"):
+            self._buffer.clear()
+            self._state = _State.EPILOGUE
+            return False
+        end = self._buffer.find(b"\n", 0, _LINE_LIMIT)
+        padding = bytes(self._buffer[: end if end >= 0 else _LINE_LIMIT])
+        # One dash alone may still become the closing delimiter.
+        if padding.strip(b" \t\r") not in (b"", b"-" if end < 0 else b"") or len(padding) >= _LINE_LIMIT:
+            raise MultipartError("Something else than a line end follows a multipart boundary.")
+        if end < 0:
+            return False
+        self._newline = b"\r\n" if self._buffer[:end].endswith(b"\r") else b"\n"
+        return self._enter(_State.HEADERS, end + 1)
+
+    def _read_headers(self) -> bool:
+        size = self._header_size()
+        if size is None:
+            if len(self._buffer) >= _HEADER_LIMIT:
+                raise MultipartError(f"The headers of a part are longer than {_HEADER_LIMIT} bytes.")
+            self._searched = max(0, len(self._buffer) - 3)
+            return False
+        self._headers = _parse_headers(bytes(self._buffer[:size]))
+        self._length = _content_length(self._headers)
+        return self._enter(_State.BODY, size)
+
+    def _header_size(self) -> int | None:
+        """Bytes of the header block with the empty line that ends it, or None when that line is yet to come."""
+        for empty in (b"\r\n", b"\n"):
+            if self._buffer.startswith(empty):
+                return len(empty)
+        ends = [
+            at + len(mark)
+            for mark in (b"\n\r\n", b"\n\n")
+            if (at := self._buffer.find(mark, self._searched, _HEADER_LIMIT)) >= 0
+        ]
+        return min(ends, default=None)
+
+    def _read_body(self) -> bool:
+        return self._scan_for_delimiter() if self._length is None else self._cut_by_length(self._length)
+
+    def _cut_by_length(self, length: int) -> bool:
+        tail = bytes(self._buffer[length : length + len(self._boundary) + 4])
+        for before in (b"\r\n--", b"\n--", b"--"):
+            delimiter = before + self._boundary
+            if tail.startswith(delimiter):
+                return self._finish_part(length, length + len(delimiter))
+            if delimiter.startswith(tail):
+                return False
+        raise MultipartError(f"No boundary follows the {length} bytes that a part's Content-Length announces.")
+
+    def _scan_for_delimiter(self) -> bool:
+        delimiter = self._newline + b"--" + self._boundary
+        while (at := self._buffer.find(delimiter, self._searched)) >= 0:
+            line_goes_on = self._delimiter_line_goes_on(at + len(delimiter))
+            if line_goes_on is None:
+                self._searched = at
+                return False
+            if not line_goes_on:
+                return self._finish_part(at, at + len(delimiter))
+            self._searched = at + 1
+        self._searched = max(self._searched, len(self._buffer) - len(delimiter) + 1)
+        return False
+
+    def _delimiter_line_goes_on(self, after: int) -> bool | None:
+        """Whether the line holds more than the delimiter, so that it is content; None when that is not known yet."""
+        rest = bytes(self._buffer[after : after + _LINE_LIMIT])
+        line, newline, _ = rest.partition(b"\n")
+        if line.startswith(b"--"):
+            return False
+        padding = line.strip(b" \t\r")
+        if padding in (b"", b"-") and not newline and len(rest) < _LINE_LIMIT:
+            return None
+        return bool(padding) or not newline
+
+    def _finish_part(self, end: int, consumed: int) -> bool:
+        with memoryview(self._buffer) as view:
+            body = bytes(view[:end])
+        self._parts.append(Part(self._headers, body))
+        return self._enter(_State.AFTER_DELIMITER, consumed)
+
+
+def _parse_headers(block: bytes) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    last = ""
+    for line in block.decode("latin-1").split("\n"):
+        if line[:1] in (" ", "\t") and last and line.strip():
+            headers[last] += " " + line.strip()
+        elif line.strip():
+            name, colon, value = line.partition(":")
+            if not colon:
+                raise MultipartError("A header line of a part has no colon.")
+            last = name.strip().lower()
+            headers[last] = value.strip()
+    if headers.get("content-transfer-encoding", "binary").lower() not in ("binary", "8bit", "7bit"):
+        raise MultipartError("A part is in a Content-Transfer-Encoding other than binary.")
+    return headers
+
+
+def _content_length(headers: Mapping[str, str]) -> int | None:
+    value = headers.get("content-length")
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit()):
+        raise MultipartError("The Content-Length of a part is no number.")
+    return int(value)

@@ -1,0 +1,56 @@
+"""Where a redirect may lead, and what may travel along (RFC 9110 section 15.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+from dicomzarr.dicomweb.urls import host_of, origin_of
+from dicomzarr.errors import InsecureTransportError, InvalidReplyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STATUSES = frozenset({301, 302, 303, 307, 308})
+MOST = 5
+"""Redirects that are followed for one request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One GET request."""
+
+    url: str
+    """The http(s) URL."""
+    headers: Mapping[str, str]
+    """Headers that say what is wanted, under lower-case names; they go before those of the credentials."""
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Headers, under lower-case names, that are dropped when a redirect leaves the origin."""
+
+
+def follow(request: Request, location: str | None) -> Request:
+    """The request that a redirect asks for.
+
+    Raises:
+        InvalidReplyError: The redirect leads nowhere.
+        InsecureTransportError: It leads from HTTPS to plain HTTP.
+    """
+    host = host_of(request.url)
+    if not location:
+        raise InvalidReplyError(f"{host} redirects without saying where.")
+    try:
+        url = urljoin(request.url, location)
+        target = origin_of(url)
+    except ValueError:
+        raise InvalidReplyError(f"{host} redirects to something that is no URL.") from None
+    scheme, name, _ = target
+    if scheme not in ("http", "https") or not name:
+        raise InvalidReplyError(f"{host} redirects to something that is no http URL.")
+    origin = origin_of(request.url)
+    if origin[0] == "https" and scheme == "http":
+        raise InsecureTransportError(
+            f"{host} redirects from HTTPS to plain HTTP.",
+            remedy="Have the server's own URL set to https.",
+        )
+    return replace(request, url=url, credentials=request.credentials if target == origin else {})

@@ -1,0 +1,175 @@
+"""URLs of series (``dicomweb://``, ``dicomwebs://``) and of the resources of a server (PS3.18 sections 10.4 and 10.6)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
+
+from dicomzarr.errors import InvalidURLError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_SCHEMES = {"dicomweb": "http", "dicomwebs": "https", "http": "http", "https": "https"}
+_PORTS = {"http": 80, "https": 443}
+_FORM = "dicomwebs://HOST/BASE/studies/<StudyInstanceUID>/series/<SeriesInstanceUID>"
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
+_PATH = re.compile(r"(?P<base>.*)/studies(?:/(?P<study>[^/]+)(?:/series(?:/(?P<series>[^/]+)(?:/(?P<key>.*))?)?)?)?")
+_BELOW_SERIES = ("instances", "metadata", "rendered", "thumbnail", "bulkdata")
+
+
+@dataclass(frozen=True, slots=True)
+class DICOMwebURL:
+    """Where a series, or a level of the tree above it, lies. ``str`` gives the canonical spelling."""
+
+    scheme: str
+    """``dicomweb`` for HTTP, ``dicomwebs`` for HTTPS."""
+    base: str
+    """The http(s) URL of the DICOMweb service, without a trailing slash and without user-info."""
+    study: str | None = None
+    """Study Instance UID, or None above the studies."""
+    series: str | None = None
+    """Series Instance UID, or None above the series."""
+    key: str = ""
+    """The key inside the series' Zarr hierarchy; empty for its root."""
+
+    @classmethod
+    def parse(cls, url: str) -> DICOMwebURL:
+        """Read a URL; user-info is dropped (see `split_user_info`).
+
+        Raises:
+            InvalidURLError: The URL names no DICOMweb service, study or series.
+        """
+        parts = _split(url)
+        http = _SCHEMES[parts.scheme]
+        path = parts.path.rstrip("/")
+        found = _PATH.fullmatch(path)
+        if not found and "studies" in path.split("/"):
+            raise InvalidURLError(f"{safe_url(url)} names neither a study nor a series.", remedy=f"Write {_FORM}.")
+        base = f"{http}://{_authority(parts, url)}{found['base'] if found else path}".rstrip("/")
+        scheme = "dicomwebs" if http == "https" else "dicomweb"
+        if not found:
+            return cls(scheme, base)
+        series, key = found["series"], found["key"] or ""
+        if parts.scheme in ("http", "https") and key.split("/")[0] in _BELOW_SERIES:
+            raise InvalidURLError(
+                f"{safe_url(url)} names something below a series.",
+                remedy=f"End it after the series: drop /{key}.",
+            )
+        series = series.removesuffix(".zarr") if series else None
+        return cls(scheme, base, _uid(found["study"], "study", url), _uid(series, "series", url), key)
+
+    def __str__(self) -> str:
+        text = f"{self.scheme}://{self.base.partition('://')[2]}"
+        for name, value in (("studies", self.study), ("series", self.series)):
+            if value is not None:
+                text += f"/{name}/{value}"
+        return f"{text}/{self.key}" if self.key else text
+
+
+def _split(url: str) -> SplitResult:
+    if _UNPRINTABLE.search(url):
+        raise InvalidURLError(
+            "The URL holds a space, a backslash or an unprintable character.",
+            remedy=f"Write {_FORM}.",
+        )
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise InvalidURLError("The URL cannot be read.", remedy=f"Write {_FORM}.") from None
+    if parts.scheme not in _SCHEMES:
+        raise InvalidURLError(
+            f"The URL's scheme is {parts.scheme!r}.",
+            remedy="Write dicomwebs:// for HTTPS or dicomweb:// for HTTP.",
+        )
+    if "?" in url or "#" in url:
+        raise InvalidURLError(
+            f"{safe_url(url)} has a query or a fragment, which would be lost.",
+            remedy=f"Give the DICOMweb server's own URL, {_FORM}, and settings as storage options.",
+        )
+    return parts
+
+
+def _authority(parts: SplitResult, url: str) -> str:
+    """The host in lower case and the port, unless it is the scheme's own."""
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidURLError(f"{safe_url(url)} has an impossible port.", remedy="Ports are 1 to 65535.") from None
+    if not host:
+        raise InvalidURLError(f"{safe_url(url)} names no host.", remedy=f"Write {_FORM}.")
+    host = f"[{host}]" if ":" in host else host
+    return host if port in (None, _PORTS[_SCHEMES[parts.scheme]]) else f"{host}:{port}"
+
+
+def _uid(value: str | None, what: str, url: str) -> str | None:
+    # Too long UIDs and leading zeros are in real data; only what could change the URL's meaning is refused.
+    if value is not None and not _UID.fullmatch(value):
+        raise InvalidURLError(
+            f"{safe_url(url)}: {value!r} is no {what} UID.",
+            remedy="A UID consists of digits and dots.",
+        )
+    return value
+
+
+def split_user_info(url: str) -> tuple[str, tuple[str, str] | None]:
+    """Split ``user:password@`` off a URL.
+
+    Returns:
+        The URL without it, and (user, password) percent-decoded, or None when there was none.
+    """
+    scheme, mark, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user_info, at, host = authority.rpartition("@")
+    if not mark or not at:
+        return url, None
+    user, _, password = user_info.partition(":")
+    return f"{scheme}://{host}{slash}{path}", (unquote(user), unquote(password))
+
+
+def safe_url(url: str) -> str:
+    """The URL as messages may show it: without user-info, query and fragment."""
+    scheme, mark, rest = url.partition("://")
+    # A password with a slash or a question mark in it must not show either: all before the last @ goes.
+    return scheme + mark + re.split(r"[?#]", rest.rpartition("@")[2], maxsplit=1)[0]
+
+
+def host_of(url: str) -> str:
+    """The host and port of a URL, for messages."""
+    return safe_url(url).partition("://")[2].partition("/")[0]
+
+
+def origin_of(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of an http(s) URL: credentials do not leave it (RFC 6454)."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this very machine, so that nothing travels over a network."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def series_metadata_url(base: str, study: str, series: str) -> str:
+    """The URL of the metadata of all instances of a series (PS3.18 section 10.4.1.1.2)."""
+    return f"{base}/studies/{study}/series/{series}/metadata"
+
+
+def frames_url(base: str, study: str, series: str, instance: str, numbers: Iterable[int]) -> str:
+    """The URL of frames, by their numbers from 1 (PS3.18 section 10.4.1.1.6)."""
+    listed = ",".join(map(str, numbers))
+    return f"{base}/studies/{study}/series/{series}/instances/{instance}/frames/{listed}"
+
+
+def search_url(base: str, resource: str, parameters: Mapping[str, str]) -> str:
+    """The URL of a search (PS3.18 section 10.6) for ``studies`` or ``studies/<uid>/series``."""
+    query = urlencode(parameters, safe=",")
+    return f"{base}/{resource}?{query}" if query else f"{base}/{resource}"

@@ -1,0 +1,296 @@
+"""The fsspec face: ``dicomweb://`` and ``dicomwebs://`` as read-only filesystems.
+
+The tree is ``BASE/studies/<Study>/series/<Series>/<Zarr keys>``. Above a series it lists by QIDO-RS; below,
+it is the virtual OME-Zarr store. Constructing a filesystem does no I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from fsspec.asyn import AsyncFileSystem
+from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.spec import AbstractBufferedFile, make_instance
+from fsspec.utils import stringify_path, tokenize
+
+from dicomzarr.dicomweb.urls import DICOMwebURL, split_user_info
+from dicomzarr.errors import NotFoundError, ReadOnlyError
+from dicomzarr.frames.loops import home_loop, run_home
+from dicomzarr.opening import Endpoint, endpoint_for, series_key
+from dicomzarr.options import StorageOptions
+from dicomzarr.store.hierarchy import Directory, locate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dicomzarr.store.hierarchy import Found
+    from dicomzarr.store.series_store import SeriesStore
+
+_FSSPEC_OPTIONS = frozenset(
+    {
+        "asynchronous",
+        "loop",
+        "batch_size",
+        "use_listings_cache",
+        "listings_expiry_time",
+        "max_paths",
+    }
+)
+"""Options that belong to fsspec itself."""
+
+_SUFFIX = re.compile(r"(/series/[0-9.]+)\.zarr(?=/|$)")
+
+Entry = dict[str, Any]
+
+
+class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """Series behind a DICOMweb server over HTTPS, as OME-Zarr.
+
+    Args:
+        **options: The storage options of `dicomzarr.options.StorageOptions`, and fsspec's own.
+
+    Raises:
+        InvalidOptionError: An option is unknown or has an impossible value.
+    """
+
+    protocol = "dicomwebs"
+    cachable = False
+    """Instances cost nothing; a cache of them would keep stale credentials alive."""
+
+    def __init__(self, *, asynchronous: bool = False, loop: Any = None, **options: Any) -> None:
+        own = {name: value for name, value in options.items() if name in _FSSPEC_OPTIONS}
+        self.options = StorageOptions.parse(
+            **{name: value for name, value in options.items() if name not in _FSSPEC_OPTIONS}
+        )
+        super().__init__(asynchronous=asynchronous, loop=loop or home_loop(), **own)
+
+    # What travels: never a secret.
+
+    @property
+    def storage_options(self) -> dict[str, Any]:
+        """The options as they may be written down: secrets are references."""
+        public: dict[str, Any] = dict(self.options.to_public())
+        return {**public, "asynchronous": True} if self.asynchronous else public
+
+    @storage_options.setter
+    def storage_options(self, raw: Mapping[str, Any]) -> None:
+        """Fsspec hands over the raw options here, which are not kept."""
+
+    @property
+    def _fs_token(self) -> str:
+        token: str = tokenize(type(self).__name__, self.options.to_public())
+        return token
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return make_instance, (type(self), (), self.storage_options)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.options!r}>"
+
+    # Paths.
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        """The canonical spelling: with the scheme, without user-info, ``.zarr`` and trailing slash."""
+        if isinstance(path, list):
+            return [cls._strip_protocol(each) for each in path]
+        bare, _ = split_user_info(stringify_path(path))
+        return _SUFFIX.sub(r"\1", bare).rstrip("/")
+
+    def unstrip_protocol(self, name: str) -> str:
+        """Paths keep their scheme."""
+        return str(self._strip_protocol(name))
+
+    @classmethod
+    def _parent(cls, path: str) -> str:
+        parent, _, _ = str(cls._strip_protocol(path)).rpartition("/")
+        return cls.root_marker if parent.endswith("/") else parent
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, Any]:
+        bare, user = split_user_info(path)
+        if "?" in bare or "#" in bare:
+            DICOMwebURL.parse(bare)
+        return {"auth": user} if user else {}
+
+    def _endpoint(self, url: DICOMwebURL) -> Endpoint:
+        return endpoint_for(url.base, self.options)
+
+    async def _store(self, url: DICOMwebURL) -> SeriesStore:
+        """The opened series; once open, no loop is crossed for it."""
+        endpoint, key = self._endpoint(url), series_key(url)
+        return endpoint.held(key) or await run_home(endpoint.store, key)
+
+    # Reading.
+
+    async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
+        """The bytes of a key, or of a range of it; negative positions count from the end.
+
+        Raises:
+            FileNotFoundError: The metadata says that the key does not exist.
+            SeriesNotFoundError: The server has no such series.
+        """
+        url = self._parse(path)
+        if url.series is None:
+            raise FileNotFoundError(path)
+        data = await (await self._store(url)).get(url.key)
+        if data is None:
+            raise FileNotFoundError(path)
+        return data if start is None and end is None else data[start:end]
+
+    async def _info(self, path: str, **_: Any) -> Entry:
+        """Name, size in bytes and type; the size of a chunk is known without fetching it."""
+        url = self._parse(path)
+        name = path.rstrip("/")
+        if url.series is None:
+            await self._check_listed(url, path)
+            return _directory(name)
+        return _entry(name, locate((await self._found_store(url, path)).root, url.key))
+
+    async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:  # noqa: FBT001, FBT002  # fsspec's signature
+        """The entries below a path, under the spelling asked."""
+        url = self._parse(path)
+        name = path.rstrip("/")
+        if url.series is None:
+            entries = [_directory(f"{name}/{child}") for child in await self._search(url, path)]
+        else:
+            entries = _children(name, (await self._found_store(url, path)).root, url.key)
+        return entries if detail else [entry["name"] for entry in entries]
+
+    async def _exists(self, path: str, **_: Any) -> bool:
+        """Whether the key, series or study exists; a failure to find out is an error."""
+        try:
+            await self._info(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    async def _get_file(self, rpath: str, lpath: str, callback: Any = DEFAULT_CALLBACK, **_: Any) -> None:
+        """Copy one key to a local file."""
+        if await self._isdir(rpath):
+            await asyncio.to_thread(Path(lpath).mkdir, parents=True, exist_ok=True)
+            return
+        data = await self._cat_file(rpath)
+        callback.set_size(len(data))
+        await asyncio.to_thread(_write, Path(lpath), data)
+        callback.relative_update(len(data))
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> _KeyFile:
+        if mode != "rb":
+            self._refuse_write(path)
+        options = {"cache_type": "all", **options, "block_size": None}
+        return _KeyFile(self, path, **options)
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Read metadata anew at the next use: of the series that a path names."""
+        if path is not None:
+            url = self._parse(path)
+            if url.series is not None:
+                self._endpoint(url).forget(series_key(url))
+        super().invalidate_cache(path)
+
+    @staticmethod
+    def _parse(path: str) -> DICOMwebURL:
+        return DICOMwebURL.parse(split_user_info(path)[0])
+
+    async def _found_store(self, url: DICOMwebURL, path: str) -> SeriesStore:
+        """The opened series, for the verbs whose word for absence is FileNotFoundError."""
+        try:
+            return await self._store(url)
+        except NotFoundError as error:
+            raise FileNotFoundError(path) from error
+
+    # Above the series: QIDO-RS.
+
+    async def _search(self, url: DICOMwebURL, path: str) -> list[str]:
+        """Names directly below a path above the series."""
+        asked = path.rstrip("/")
+        if url.study is None:
+            return await self._uids(url, "studies", "0020000D") if _ends(asked, "studies") else ["studies"]
+        found = await self._uids(url, f"studies/{url.study}/series", "0020000E")
+        if not found:
+            raise FileNotFoundError(path)
+        return found if _ends(asked, "series") else ["series"]
+
+    async def _uids(self, url: DICOMwebURL, resource: str, tag: str) -> list[str]:
+        results = await run_home(self._endpoint(url).client.search, resource, {})
+        return [str(result[tag]["Value"][0]) for result in results if tag in result]
+
+    async def _check_listed(self, url: DICOMwebURL, path: str) -> None:
+        if url.study is not None:
+            await self._search(url, path)
+
+    # Writing.
+
+    def _refuse_write(self, path: object) -> NoReturn:
+        raise ReadOnlyError(
+            f"{self._strip_protocol(str(path))} cannot be written: a DICOMweb series is read-only here.",
+            remedy="Write to a copy, or send DICOM instances to the server by STOW-RS.",
+        )
+
+    async def _pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:  # noqa: ARG002  # fsspec's signature
+        self._refuse_write(path)
+
+    async def _put_file(self, lpath: str, rpath: str, **_: Any) -> None:  # noqa: ARG002  # fsspec's signature
+        self._refuse_write(rpath)
+
+    async def _cp_file(self, path1: str, path2: str, **_: Any) -> None:  # noqa: ARG002  # fsspec's signature
+        self._refuse_write(path2)
+
+    async def _rm_file(self, path: str, **_: Any) -> None:
+        self._refuse_write(path)
+
+    async def _rm(self, path: Any, **_: Any) -> None:
+        self._refuse_write(path)
+
+    async def _mkdir(self, path: str, **_: Any) -> None:
+        self._refuse_write(path)
+
+    async def _makedirs(self, path: str, exist_ok: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  # fsspec's signature
+        self._refuse_write(path)
+
+
+class DICOMwebFileSystem(DICOMwebsFileSystem):
+    """Series behind a DICOMweb server over plain HTTP, as OME-Zarr."""
+
+    protocol = "dicomweb"
+
+
+class _KeyFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no types
+    """One key as a file that can be read and sought."""
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        data: bytes = self.fs.cat_file(self.path, start=start, end=end)
+        return data
+
+
+def _directory(name: str) -> Entry:
+    return {"name": name, "size": 0, "type": "directory"}
+
+
+def _entry(name: str, found: Found | None) -> Entry:
+    if found is None:
+        raise FileNotFoundError(name)
+    if isinstance(found, Directory):
+        return _directory(name)
+    return {"name": name, "size": found.size, "type": "file"}
+
+
+def _children(name: str, root: Any, key: str) -> list[Entry]:
+    found = locate(root, key)
+    if not isinstance(found, Directory):
+        return [_entry(name, found)]
+    prefix = f"{key}/" if key else ""
+    return [_entry(f"{name}/{child}", locate(root, prefix + child)) for child in found.names()]
+
+
+def _ends(path: str, segment: str) -> bool:
+    return path.rpartition("/")[2] == segment
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

@@ -1,0 +1,148 @@
+"""The home loop: sessions, frames in flight and batches live on one event loop, fsspec's own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import fsspec.asyn
+
+from dicomzarr.errors import EventLoopError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+_Question = TypeVar("_Question")
+_Answer = TypeVar("_Answer")
+
+
+def home_loop() -> asyncio.AbstractEventLoop:
+    """The loop that owns every connection; started when first asked for."""
+    loop: asyncio.AbstractEventLoop = fsspec.asyn.get_loop()
+    return loop
+
+
+def run_sync(coroutine_function: Callable[..., Coroutine[Any, Any, _Answer]], *args: Any) -> _Answer:
+    """Run on the home loop and wait, from any other thread.
+
+    Raises:
+        EventLoopError: Called on the home loop itself, which would wait for itself.
+    """
+    loop = home_loop()
+    if _running_loop() is loop:
+        raise EventLoopError(
+            "A synchronous read was asked for on the event loop that has to serve it.",
+            remedy="Await the asynchronous method, or call from another thread.",
+        )
+    answer: _Answer = fsspec.asyn.sync(loop, coroutine_function, *args)
+    return answer
+
+
+async def run_home(coroutine_function: Callable[..., Coroutine[Any, Any, _Answer]], *args: Any) -> _Answer:
+    """Await on the home loop, from whatever loop is running."""
+    loop = home_loop()
+    if _running_loop() is loop:
+        return await coroutine_function(*args)
+    future = asyncio.run_coroutine_threadsafe(coroutine_function(*args), loop)
+    return await asyncio.wrap_future(future)
+
+
+class Crossing(Generic[_Question, _Answer]):
+    """Gathers one tick's questions of a foreign loop, and crosses to the home loop once.
+
+    zarr asks chunk by chunk on a loop of its own; crossing costs more than most answers.
+
+    Args:
+        ask: Answers one question on the home loop.
+    """
+
+    def __init__(self, ask: Callable[[_Question], Awaitable[_Answer]]) -> None:
+        self._ask = ask
+        self._gathered: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, list[tuple[_Question, asyncio.Future[_Answer]]]
+        ] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    async def get(self, question: _Question) -> _Answer:
+        """The answer, from whatever loop is running."""
+        loop = asyncio.get_running_loop()
+        if loop is home_loop():
+            return await self._ask(question)
+        future: asyncio.Future[_Answer] = loop.create_future()
+        with self._lock:
+            gathered = self._gathered.setdefault(loop, [])
+        gathered.append((question, future))
+        if len(gathered) == 1:
+            loop.call_soon(self._cross, loop)
+        return await future
+
+    def _cross(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            batch = self._gathered.pop(loop)
+        asyncio.run_coroutine_threadsafe(self._serve(batch, loop), home_loop())
+
+    async def _serve(
+        self,
+        batch: list[tuple[_Question, asyncio.Future[_Answer]]],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        answers = await asyncio.gather(*(self._ask(question) for question, _ in batch), return_exceptions=True)
+        futures = [future for _, future in batch]
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_release, futures, answers)
+
+
+def _release(futures: list[asyncio.Future[Any]], answers: list[Any]) -> None:
+    for future, answer in zip(futures, answers, strict=True):
+        if future.done():
+            continue
+        if isinstance(answer, BaseException):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+class _Pool:
+    """Our own decode threads: the loop's default executor belongs to the loop's owner."""
+
+    executor: ThreadPoolExecutor | None = None
+    lock = threading.Lock()
+
+    @classmethod
+    def get(cls) -> ThreadPoolExecutor:
+        with cls.lock:
+            if cls.executor is None:
+                cls.executor = ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="dicomzarr-decode")
+            return cls.executor
+
+    @classmethod
+    def forget(cls) -> None:
+        """A forked child has none of its parent's threads."""
+        cls.executor = None
+        cls.lock = threading.Lock()
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+async def in_decode_thread(function: Callable[..., _Answer], *args: Any) -> _Answer:
+    """Run in a decode thread; the function must not call back synchronously."""
+    return await asyncio.get_running_loop().run_in_executor(_Pool.get(), function, *args)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Pool.forget)

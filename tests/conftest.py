@@ -1,0 +1,83 @@
+"""Fixtures that every test may ask for: the shared data and a real Orthanc."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+from orthanc import Orthanc, OrthancMissingError, dicomize, running_orthanc, synthetic_png
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses a fixture named orthanc... carries the marker ``orthanc``."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if any(name.startswith("orthanc") for name in names):
+            item.add_marker("orthanc")
+
+
+def _absent(reason: str) -> NoReturn:
+    """Skip where a developer lacks Orthanc, fail where it was promised."""
+    if os.environ.get("CI") or os.environ.get("DICOMZARR_REQUIRE_ORTHANC"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """One Orthanc without authentication, for all tests; give it data by ``orthanc.load``."""
+    try:
+        with running_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+            yield server
+    except OrthancMissingError as error:
+        _absent(str(error))
+
+
+@pytest.fixture(scope="session")
+def orthanc_with_password(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """An Orthanc that asks for HTTP Basic authentication: see its ``auth``."""
+    folder = tmp_path_factory.mktemp("orthanc-with-password")
+    try:
+        with running_orthanc(folder, auth=("reader", "p4ss:wörd")) as server:
+            yield server
+    except OrthancMissingError as error:
+        _absent(str(error))
+
+
+@pytest.fixture(scope="session")
+def orthanc_dicomized_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A slide by OrthancWSIDicomizer, uncompressed, its two finest levels split over instances."""
+    folder = tmp_path_factory.mktemp("dicomized")
+    synthetic_png(folder / "image.png")
+    try:
+        return dicomize(folder / "image.png", folder)
+    except OrthancMissingError as error:
+        _absent(str(error))
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real series; tests that need it skip where it is absent."""
+    beside_checkout = Path(__file__).parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("DICOMZARR_TEST_DATA", beside_checkout))
+    if not folder.is_dir():
+        pytest.skip(f"no test data in {folder}; name its folder in DICOMZARR_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cmu1_files(data_dir: Path) -> list[Path]:
+    """CMU-1-Small-Region: twelve levels, finest first."""
+    files = (data_dir / "slide_cmu1").glob("level-*.dcm")
+    return sorted(files, key=lambda path: int(path.name.split("-")[1]))
+
+
+@pytest.fixture(scope="session")
+def camelyon_file(data_dir: Path) -> Path:
+    """One RESAMPLED level of a Camelyon slide, JPEG in YBR_FULL_422."""
+    return next((data_dir / "slide_camelyon_level").glob("*.dcm"))

@@ -1,0 +1,180 @@
+"""Transfer syntaxes: the table, the names of what is not in it, and what bytes say themselves."""
+
+from __future__ import annotations
+
+import imagecodecs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.uid import UID
+
+from dicomzarr.dicom import uids
+from dicomzarr.dicom.codestream import Colour
+from dicomzarr.dicom.syntax import (
+    TRANSFER_SYNTAXES,
+    Codec,
+    likely_uid,
+    read_codestream,
+    sniff,
+    transfer_syntax,
+    transfer_syntax_name,
+)
+from dicomzarr.errors import UnsupportedTransferSyntaxError
+
+GREY = (np.arange(20 * 12, dtype=np.uint16) * 7).reshape(20, 12)
+COLOUR = np.repeat((GREY % 251).astype(np.uint8)[..., np.newaxis], 3, axis=-1)
+
+
+def test_each_row_is_keyed_by_its_uid_and_is_a_registered_transfer_syntax() -> None:
+    assert len(TRANSFER_SYNTAXES) == 15
+    for uid, row in TRANSFER_SYNTAXES.items():
+        assert row.uid == uid
+        assert UID(uid).is_transfer_syntax
+        assert row.codec is Codec.NATIVE or UID(uid).is_encapsulated
+
+
+@pytest.mark.parametrize(
+    ("uid", "codec", "lossy"),
+    [
+        ("1.2.840.10008.1.2", Codec.NATIVE, False),
+        ("1.2.840.10008.1.2.1", Codec.NATIVE, False),
+        ("1.2.840.10008.1.2.1.98", Codec.NATIVE, False),
+        ("1.2.840.10008.1.2.1.99", Codec.NATIVE, False),
+        ("1.2.840.10008.1.2.4.50", Codec.JPEG, True),
+        ("1.2.840.10008.1.2.4.51", Codec.JPEG, True),
+        ("1.2.840.10008.1.2.4.57", Codec.JPEG_LOSSLESS, False),
+        ("1.2.840.10008.1.2.4.70", Codec.JPEG_LOSSLESS, False),
+        ("1.2.840.10008.1.2.4.80", Codec.JPEG_LS, False),
+        ("1.2.840.10008.1.2.4.81", Codec.JPEG_LS, True),
+        ("1.2.840.10008.1.2.4.90", Codec.JPEG_2000, False),
+        ("1.2.840.10008.1.2.4.91", Codec.JPEG_2000, True),
+        ("1.2.840.10008.1.2.4.201", Codec.HTJ2K, False),
+        ("1.2.840.10008.1.2.4.202", Codec.HTJ2K, False),
+        ("1.2.840.10008.1.2.4.203", Codec.HTJ2K, True),
+    ],
+)
+def test_a_supported_uid_has_its_codec(uid: str, codec: Codec, *, lossy: bool) -> None:
+    row = transfer_syntax(uid)
+    assert (row.codec, row.lossy) == (codec, lossy)
+
+
+def test_padding_of_a_uid_is_ignored() -> None:
+    assert transfer_syntax("1.2.840.10008.1.2.4.50\0") is transfer_syntax("1.2.840.10008.1.2.4.50 ")
+
+
+@pytest.mark.parametrize(
+    ("uid", "name"),
+    [
+        (uids.RLE_LOSSLESS, "RLE Lossless"),
+        ("1.2.840.10008.1.2.2", "Explicit VR Big Endian"),
+        ("1.2.840.10008.1.2.4.92", "JPEG 2000 Part 2"),
+        ("1.2.840.10008.1.2.4.102", "MPEG-4 AVC/H.264"),
+        (uids.JPEG_XL_LOSSLESS, "JPEG XL Lossless"),
+        (uids.JPEG_XL_JPEG_RECOMPRESSION, "JPEG XL JPEG Recompression"),
+        (uids.JPEG_XL, "JPEG XL"),
+        (uids.DEFLATED_IMAGE_FRAME, "Deflated Image Frame"),
+        ("1.2.3.4", "private or unknown"),
+        ("not a uid", "private or unknown"),
+    ],
+)
+def test_an_unsupported_uid_is_an_error_with_uid_name_and_place(uid: str, name: str) -> None:
+    with pytest.raises(UnsupportedTransferSyntaxError) as caught:
+        transfer_syntax(uid, where="study 1, frame 2")
+    assert caught.value.uid == uid
+    assert str(caught.value).startswith("study 1, frame 2: ")
+    assert uid in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_a_supported_syntax_has_a_name_too() -> None:
+    assert transfer_syntax_name(uids.HTJ2K) == "HTJ2K"
+
+
+def test_tiled_sop_classes_are_the_registered_ones() -> None:
+    slide = UID(uids.VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE)
+    confocal = UID(uids.CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE)
+    assert slide.keyword == "VLWholeSlideMicroscopyImageStorage"
+    assert confocal.keyword == "ConfocalMicroscopyTiledPyramidalImageStorage"
+
+
+@pytest.mark.parametrize(
+    ("media_type", "uid"),
+    [
+        ("image/jpeg", uids.JPEG_LOSSLESS_FIRST_ORDER),
+        ("Image/JLS; charset=x", uids.JPEG_LS_LOSSLESS),
+        ("image/jp2", uids.JPEG_2000_LOSSLESS),
+        ("image/jphc", uids.HTJ2K_LOSSLESS),
+        ("image/dicom-rle", uids.RLE_LOSSLESS),
+        ("application/octet-stream", uids.EXPLICIT_VR_LITTLE_ENDIAN),
+        ("image/png", None),
+        ("", None),
+    ],
+)
+def test_a_media_type_hints_at_its_default_syntax(media_type: str, uid: str | None) -> None:
+    assert likely_uid(media_type) == uid
+
+
+@pytest.mark.parametrize(
+    ("data", "codec"),
+    [
+        (imagecodecs.jpeg8_encode(COLOUR), Codec.JPEG),
+        (imagecodecs.jpeg8_encode(GREY, bitspersample=12), Codec.JPEG),
+        (imagecodecs.jpeg8_encode(GREY, lossless=True, bitspersample=16), Codec.JPEG_LOSSLESS),
+        (imagecodecs.jpegls_encode(GREY), Codec.JPEG_LS),
+        (imagecodecs.jpeg2k_encode(GREY, codecformat="j2k"), Codec.JPEG_2000),
+        (imagecodecs.jpeg2k_encode(GREY, codecformat="jp2"), Codec.JPEG_2000),
+        (imagecodecs.htj2k_encode(GREY, reversible=True), Codec.HTJ2K),
+        (GREY.tobytes(), None),
+        (b"", None),
+        (b"\xff\xd8\xff", None),
+        (b"\xff\x4f\xff\x51\0\x29", None),
+    ],
+)
+def test_bytes_name_their_codec(data: bytes, codec: Codec | None) -> None:
+    assert sniff(data) is codec
+    assert sniff(memoryview(data)) is codec
+
+
+def test_markers_tell_size_depth_and_reversibility() -> None:
+    jpeg = read_codestream(bytes(imagecodecs.jpeg8_encode(GREY, bitspersample=12)))
+    assert jpeg is not None
+    assert (jpeg.rows, jpeg.columns, jpeg.samples, jpeg.precision) == (20, 12, 1, 12)
+    assert (jpeg.signed, jpeg.lossy, jpeg.colour, jpeg.complete) == (False, True, None, True)
+    signed = bytes(imagecodecs.jpeg2k_encode(GREY.astype(np.int16) - 500, codecformat="jp2"))
+    jp2 = read_codestream(signed)
+    assert jp2 is not None
+    assert (jp2.rows, jp2.columns, jp2.samples, jp2.precision) == (20, 12, 1, 16)
+    assert (jp2.signed, jp2.complete) == (True, True)
+    assert signed[jp2.start : jp2.start + 2] == b"\xff\x4f"
+
+
+def test_jpeg_ls_tells_whether_it_is_near_lossless() -> None:
+    exact = read_codestream(bytes(imagecodecs.jpegls_encode(COLOUR, level=0)))
+    near = read_codestream(bytes(imagecodecs.jpegls_encode(COLOUR, level=3)))
+    assert exact is not None
+    assert near is not None
+    assert (exact.lossy, near.lossy) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("mct", "colour"),
+    [(True, Colour.RGB), (False, None)],
+)
+def test_the_component_transform_of_jpeg_2000_proves_rgb(*, mct: bool, colour: Colour | None) -> None:
+    # The encoder leaves the flag off for lossless colour, so it is written by hand.
+    data = bytearray(imagecodecs.jpeg2k_encode(COLOUR, codecformat="j2k", reversible=True))
+    data[data.index(b"\xff\x52") + 8] = mct
+    codestream = read_codestream(bytes(data))
+    assert codestream is not None
+    assert codestream.colour is colour
+
+
+@given(st.sampled_from([b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n"]), st.binary())
+def test_random_bytes_behind_a_magic_number_are_read_or_refused(magic: bytes, rest: bytes) -> None:
+    try:
+        codestream = read_codestream(magic + rest)
+    except ValueError:
+        assert sniff(magic + rest) is None
+    else:
+        assert codestream is not None
