@@ -10,7 +10,6 @@ import numpy as np
 
 from dicomzarr.frames.loops import run_sync
 from dicomzarr.opening import endpoint_for, parse_series_url, series_key
-from dicomzarr.options import StorageOptions
 from dicomzarr.reading import read_level
 from dicomzarr.thumbnails import overview
 
@@ -23,12 +22,10 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicomweb.urls import DICOMwebURL
     from dicomzarr.multiscale import Affine, Axis, Channel, ImagePlan, LevelPlan
+    from dicomzarr.options import StorageOptions
     from dicomzarr.store.series_store import SeriesStore
 
     Pixels = npt.NDArray[np.generic]
-
-DASK_BLOCK = 2048
-"""Pixels along y and x that a dask block holds at most, in whole frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,26 +144,9 @@ class Level:
         Args:
             chunks: ``"auto"`` for blocks of up to 2048 pixels along y and x; else as dask takes it.
         """
-        import dask.array as da  # noqa: PLC0415  # heavy, and the command line does without
-        from dask.base import tokenize  # noqa: PLC0415  # as above
+        from dicomzarr.blocks import dask_array  # noqa: PLC0415  # dask is heavy, and the command line does without
 
-        blocks = da.core.normalize_chunks(
-            self._dask_blocks() if isinstance(chunks, str) and chunks == "auto" else chunks,
-            self.shape,
-            dtype=self.dtype,
-            previous_chunks=self.chunks,
-        )
-        return da.from_array(
-            self,
-            chunks=blocks,
-            name=f"dicomzarr-{tokenize(self, blocks)}",
-            inline_array=True,
-            meta=np.empty((0,) * self.ndim, self.dtype),
-        )
-
-    def _dask_blocks(self) -> tuple[int, ...]:
-        *lead, rows, columns = self.chunks
-        return (*lead, *(side * max(1, DASK_BLOCK // side) for side in (rows, columns)))
+        return dask_array(self, chunks)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         return (*self._image.__dask_tokenize__(), self.number)
@@ -235,6 +215,14 @@ class Image:
         """Resolutions, finest first."""
         return tuple(Level(self, number) for number in range(len(self.plan.levels)))
 
+    def spacing(self, level: Level) -> str:
+        """The pixel spacing (y, x) of a level in words, with its unit."""
+        unit = self.axes[-1].unit
+        if unit is None:
+            return "unknown"
+        y, x = (f"{step:.6g}" for step in level.scale[-2:])
+        return f"{y} {unit}" if x == y else f"{y} x {x} {unit}"
+
     @property
     def images(self) -> tuple[Image, ...]:
         """All images of the series, this one among them."""
@@ -277,6 +265,11 @@ class Image:
     def __repr__(self) -> str:
         return summary(self)
 
+    def _repr_html_(self) -> str:
+        from dicomzarr.notebook import image_html  # noqa: PLC0415  # only notebooks ask
+
+        return image_html(self)
+
 
 def open_image(url: str, **storage_options: Any) -> Image:
     """Open a series by URL; one metadata request.
@@ -303,13 +296,13 @@ def open_image(url: str, **storage_options: Any) -> Image:
 
 def summary(image: Image) -> str:
     """A few lines that show levels and spacing and identify nobody."""
-    units = {axis.name: axis.unit for axis in image.axes}
-    lines = [f"<dicomzarr.Image {image.name!r}, {len(image.levels)} levels>"]
-    for level in image.levels:
+    levels = image.levels
+    lines = [f"<dicomzarr.Image {image.name!r}, {len(levels)} {'level' if len(levels) == 1 else 'levels'}>"]
+    for level in levels:
         sizes = " x ".join(map(str, level.shape))
-        unit = units.get("x")
-        step = f"{level.scale[-1]:g} {unit}" if unit else "no spacing"
-        lines.append(f"  {level.number}: ({', '.join(level.axes)}) {sizes} {level.dtype}, {step}")
+        lines.append(
+            f"  {level.number}: ({', '.join(level.axes)}) {sizes} {level.dtype}, spacing {image.spacing(level)}"
+        )
     if len(image.images) > 1:
         lines.append(f"  one of {len(image.images)} images of the series")
     if image.associated:

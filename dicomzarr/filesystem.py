@@ -122,7 +122,8 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
     async def _store(self, url: DICOMwebURL) -> SeriesStore:
         """The opened series; once open, no loop is crossed for it."""
         endpoint, key = self._endpoint(url), series_key(url)
-        return endpoint.held(key) or await run_home(endpoint.store, key)
+        held = endpoint.held(key)
+        return await run_home(endpoint.store, key) if held is None else held
 
     # Reading.
 

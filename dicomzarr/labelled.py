@@ -19,7 +19,7 @@ VARIABLE = "image"
 """The name of the data variable of a level."""
 
 
-class LevelArray(BackendArray):  # type: ignore[misc]  # xarray exports it untyped
+class LevelArray(BackendArray):
     """A level as xarray indexes arrays: nothing is read before values are asked for."""
 
     def __init__(self, level: Level) -> None:

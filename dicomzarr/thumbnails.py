@@ -51,15 +51,17 @@ def _planes(level: Level) -> Floats:
 
 
 def _shrink(pixels: Floats, size: int) -> Floats:
-    """Means over square blocks, so that the longer side fits."""
-    factor = -(-max(pixels.shape[-2:]) // size)
-    if factor == 1:
+    """Means over blocks of nearly equal size, so that the longer side is at most ``size``."""
+    longest = max(pixels.shape[-2:])
+    if longest <= size:
         return pixels
-    rows, columns = (max(1, side // factor) for side in pixels.shape[-2:])
-    cut = pixels[:, : rows * factor, : columns * factor]
-    blocks = cut.reshape(len(pixels), rows, cut.shape[1] // rows, columns, cut.shape[2] // columns)
-    means: Floats = blocks.mean(axis=(2, 4))
-    return means
+    for axis in (1, 2):
+        count = pixels.shape[axis]
+        edges = np.linspace(0, count, max(1, round(count * size / longest)) + 1).astype(np.intp)
+        shape = [-1 if each == axis else 1 for each in range(3)]
+        counts = np.diff(edges).astype(np.float32).reshape(shape)
+        pixels = (np.add.reduceat(pixels, edges[:-1], axis=axis) / counts).astype(np.float32)
+    return pixels
 
 
 def _mix(pixels: Floats, colors: list[str]) -> Floats:

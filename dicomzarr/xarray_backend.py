@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SERIES = re.compile(r"(dicomwebs?://|https?://.*/studies/[0-9.]+/series/[0-9.]+(\.zarr)?/?$)")
 
 
-class DicomZarrBackendEntrypoint(BackendEntrypoint):  # type: ignore[misc]  # xarray exports it untyped
+class DicomZarrBackendEntrypoint(BackendEntrypoint):
     """Opens a DICOMweb series: one group a level, the variable ``image`` in each."""
 
     description = "Open a DICOMweb image series, one group a level"

@@ -23,9 +23,9 @@ class FrameRef(NamedTuple):
     """Frame number, 1-based, within the instance."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class StoredInstance:
-    """What fetching and decoding a frame needs to know of its instance."""
+    """What fetching and decoding a frame needs to know of its instance; one object for each instance."""
 
     sop_instance_uid: str
     number_of_frames: int

@@ -45,3 +45,8 @@ class PixelDescription:
     def shape(self) -> tuple[int, int, int]:
         """The shape of a decoded frame: (samples, rows, columns)."""
         return (self.samples, self.rows, self.columns)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a decoded frame."""
+        return self.samples * self.rows * self.columns * self.dtype.itemsize

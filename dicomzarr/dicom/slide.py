@@ -74,14 +74,18 @@ class SlideLevel:
         return level_spacing(self.header)
 
     @property
+    def plane_offsets(self) -> tuple[float, ...]:
+        """Z offset of each focal plane in millimetres; older headers give micrometres."""
+        step = _mean_step(self.planes)
+        stepped = any(isinstance(image.tiling, FullTiling) and len(image.planes) > 1 for image in self.images)
+        if stepped or abs(step) <= _MICROMETRE_STEP:
+            return self.planes
+        return tuple(plane / 1000 for plane in self.planes)
+
+    @property
     def plane_spacing(self) -> float | None:
         """Mean distance of focal planes in millimetres, None for one plane or an unknown distance."""
-        if len(self.planes) == 1:
-            return None
-        step = (self.planes[-1] - self.planes[0]) / (len(self.planes) - 1)
-        if self.images[0].plane_step_mm is None and step > _MICROMETRE_STEP:
-            step /= 1000
-        return step or None
+        return abs(_mean_step(self.plane_offsets)) or None
 
     def sources(self) -> SlideTiles:
         """An index of the tiles over all images of the level."""
@@ -168,6 +172,10 @@ def level_spacing(header: Instance) -> tuple[float, float] | None:
     if not height or not width or min(height, width) <= 0:
         return None
     return (height / rows, width / columns)
+
+
+def _mean_step(planes: tuple[float, ...]) -> float:
+    return (planes[-1] - planes[0]) / max(1, len(planes) - 1)
 
 
 def _stable_order(image: TiledImage) -> tuple[int, str]:

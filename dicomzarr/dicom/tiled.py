@@ -80,8 +80,6 @@ class TiledImage:
     paths: tuple[OpticalPath, ...]
     planes: tuple[float, ...]
     """Z offset of each focal plane in the slide coordinate system, as the header gives it."""
-    plane_step_mm: float | None
-    """SpacingBetweenSlices of a TILED_FULL image, millimetres."""
 
     def locate(self, path: int, plane: int, row: int, column: int) -> FrameRef | None:
         """The frame of a tile, None for a tile that the metadata says does not exist.
@@ -164,7 +162,7 @@ def _full(header: Instance, frames: FrameSequence, grid: TileGrid) -> TiledImage
     step = header.spacing_between_slices
     bottom = header.origin[2] if header.origin else 0.0
     offsets = tuple(round(bottom + k * (step or 0.0), _Z_DECIMALS) for k in range(planes))
-    return TiledImage(header, frames, tiling, paths, offsets, step)
+    return TiledImage(header, frames, tiling, paths, offsets)
 
 
 def _full_paths(header: Instance) -> tuple[OpticalPath, ...]:
@@ -216,7 +214,6 @@ def _sparse(
         tiling,
         tuple(paths[index] for index in used),
         planes,
-        header.spacing_between_slices if len(planes) == 1 else None,
     )
 
 

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
-FRAMES_UNDER_WAY = 1024
-"""Frames of one read that are fetched at a time: bounds what waits encoded."""
+_MOST_UNDER_WAY = 1024
+_LEAST_UNDER_WAY = 32
+_BYTES_UNDER_WAY = 256 * 2**20
+"""What one read may have under way at a time, in frames and in bytes if none were compressed."""
 
 
 class FrameSource:
@@ -85,8 +87,9 @@ class FrameSource:
         Raises:
             DicomZarrError: The first that any frame met.
         """
-        for start in range(0, len(frames), FRAMES_UNDER_WAY):
-            part = range(start, min(start + FRAMES_UNDER_WAY, len(frames)))
+        step = _frames_under_way(frames)
+        for start in range(0, len(frames), step):
+            part = range(start, min(start + step, len(frames)))
             try:
                 async with asyncio.TaskGroup() as group:
                     for position in part:
@@ -184,6 +187,11 @@ class FrameSource:
             f"study {self._study}, series {self._series}, "
             f"instance {frame.instance.sop_instance_uid}, frame {frame.number}"
         )
+
+
+def _frames_under_way(frames: Sequence[FrameRef]) -> int:
+    largest = max((frame.instance.pixel.nbytes for frame in frames), default=1)
+    return max(_LEAST_UNDER_WAY, min(_MOST_UNDER_WAY, _BYTES_UNDER_WAY // largest))
 
 
 def _heard(future: asyncio.Future[EncodedFrame]) -> None:

@@ -1,0 +1,42 @@
+"""Levels as dask arrays: few, large blocks of whole frames, under a name that two opens share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dask.array
+import numpy as np
+from dask.base import tokenize
+
+if TYPE_CHECKING:
+    from dicomzarr.arrays import Level
+
+_BLOCK = 2048
+"""Pixels along y and x that a block holds at most; a task a frame costs several times the read itself."""
+
+_da: Any = dask.array
+"""dask.array is typed in part only."""
+
+
+def dask_array(level: Level, chunks: Any) -> dask.array.Array:
+    """A dask array over a level.
+
+    Args:
+        level: What is read, one selection a block.
+        chunks: ``"auto"`` for blocks of up to 2048 pixels along y and x; else as dask takes it.
+    """
+    wanted = _whole_frames(level) if isinstance(chunks, str) and chunks == "auto" else chunks
+    blocks = _da.core.normalize_chunks(wanted, level.shape, dtype=level.dtype, previous_chunks=level.chunks)
+    array: dask.array.Array = _da.from_array(
+        level,
+        chunks=blocks,
+        name=f"dicomzarr-{tokenize(level, blocks)}",
+        inline_array=True,
+        meta=np.empty((0,) * level.ndim, level.dtype),
+    )
+    return array
+
+
+def _whole_frames(level: Level) -> tuple[int, ...]:
+    *lead, rows, columns = level.chunks
+    return (*lead, *(side * max(1, _BLOCK // side) for side in (rows, columns)))
