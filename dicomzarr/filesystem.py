@@ -7,6 +7,7 @@ it is the virtual OME-Zarr store. Constructing a filesystem does no I/O.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,8 +18,8 @@ from fsspec.spec import AbstractBufferedFile, make_instance
 from fsspec.utils import stringify_path, tokenize
 
 from dicomzarr.dicomweb.urls import DICOMwebURL, split_user_info
-from dicomzarr.errors import NotFoundError, ReadOnlyError
-from dicomzarr.frames.loops import home_loop, run_home
+from dicomzarr.errors import NotFoundError, ReadOnlyError, StudyNotFoundError
+from dicomzarr.frames.loops import home_loop, refuse_running, run_home
 from dicomzarr.opening import Endpoint, endpoint_for, series_key
 from dicomzarr.options import StorageOptions
 from dicomzarr.store.hierarchy import Directory, locate
@@ -66,6 +67,20 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
             **{name: value for name, value in options.items() if name not in _FSSPEC_OPTIONS}
         )
         super().__init__(asynchronous=asynchronous, loop=loop or home_loop(), **own)
+
+    @property
+    def loop(self) -> Any:
+        """The loop that synchronous calls wait for; None when there are only asynchronous ones.
+
+        Raises:
+            EventLoopError: A synchronous call was made on that very loop.
+        """
+        if self.asynchronous:
+            return None
+        # The loop of a forked child's parent is gone.
+        loop = self._loop if self._pid == os.getpid() else home_loop()
+        refuse_running(loop)
+        return loop
 
     # What travels: never a secret.
 
@@ -134,31 +149,29 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
             FileNotFoundError: The metadata says that the key does not exist.
             SeriesNotFoundError: The server has no such series.
         """
-        url = self._parse(path)
+        name, url = _parse(path)
         if url.series is None:
-            raise FileNotFoundError(path)
+            raise FileNotFoundError(name)
         data = await (await self._store(url)).get(url.key)
         if data is None:
-            raise FileNotFoundError(path)
+            raise FileNotFoundError(name)
         return data if start is None and end is None else data[start:end]
 
     async def _info(self, path: str, **_: Any) -> Entry:
         """Name, size in bytes and type; the size of a chunk is known without fetching it."""
-        url = self._parse(path)
-        name = path.rstrip("/")
+        name, url = _parse(path)
         if url.series is None:
-            await self._check_listed(url, path)
+            await self._check_listed(url, name)
             return _directory(name)
-        return _entry(name, locate((await self._found_store(url, path)).root, url.key))
+        return _entry(name, locate((await self._found_store(url, name)).root, url.key))
 
     async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:  # noqa: FBT001, FBT002  # fsspec's signature
         """The entries below a path, under the spelling asked."""
-        url = self._parse(path)
-        name = path.rstrip("/")
+        name, url = _parse(path)
         if url.series is None:
-            entries = [_directory(f"{name}/{child}") for child in await self._search(url, path)]
+            entries = [_directory(f"{name}/{child}") for child in await self._search(url, name)]
         else:
-            entries = _children(name, (await self._found_store(url, path)).root, url.key)
+            entries = _children(name, (await self._found_store(url, name)).root, url.key)
         return entries if detail else [entry["name"] for entry in entries]
 
     async def _exists(self, path: str, **_: Any) -> bool:
@@ -168,6 +181,13 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         except FileNotFoundError:
             return False
         return True
+
+    async def _isfile(self, path: str) -> bool:
+        """Whether the path is a key; a failure to find out is an error."""
+        try:
+            return bool((await self._info(path))["type"] == "file")
+        except FileNotFoundError:
+            return False
 
     async def _get_file(self, rpath: str, lpath: str, callback: Any = DEFAULT_CALLBACK, **_: Any) -> None:
         """Copy one key to a local file."""
@@ -188,47 +208,46 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
     def invalidate_cache(self, path: str | None = None) -> None:
         """Read metadata anew at the next use: of the series that a path names."""
         if path is not None:
-            url = self._parse(path)
+            _, url = _parse(path)
             if url.series is not None:
                 self._endpoint(url).forget(series_key(url))
         super().invalidate_cache(path)
 
-    @staticmethod
-    def _parse(path: str) -> DICOMwebURL:
-        return DICOMwebURL.parse(split_user_info(path)[0])
-
-    async def _found_store(self, url: DICOMwebURL, path: str) -> SeriesStore:
+    async def _found_store(self, url: DICOMwebURL, name: str) -> SeriesStore:
         """The opened series, for the verbs whose word for absence is FileNotFoundError."""
         try:
             return await self._store(url)
         except NotFoundError as error:
-            raise FileNotFoundError(path) from error
+            raise FileNotFoundError(name) from error
 
     # Above the series: QIDO-RS.
 
-    async def _search(self, url: DICOMwebURL, path: str) -> list[str]:
+    async def _search(self, url: DICOMwebURL, name: str) -> list[str]:
         """Names directly below a path above the series."""
-        asked = path.rstrip("/")
         if url.study is None:
-            return await self._uids(url, "studies", "0020000D") if _ends(asked, "studies") else ["studies"]
+            return await self._uids(url, "studies", "0020000D") if _ends(name, "studies") else ["studies"]
         found = await self._uids(url, f"studies/{url.study}/series", "0020000E")
         if not found:
-            raise FileNotFoundError(path)
-        return found if _ends(asked, "series") else ["series"]
+            raise FileNotFoundError(name)
+        return found if _ends(name, "series") else ["series"]
 
     async def _uids(self, url: DICOMwebURL, resource: str, tag: str) -> list[str]:
-        results = await run_home(self._endpoint(url).client.search, resource, {})
+        try:
+            results = await run_home(self._endpoint(url).client.search, resource, {})
+        except StudyNotFoundError as error:
+            raise FileNotFoundError(str(url)) from error
         return [str(result[tag]["Value"][0]) for result in results if tag in result]
 
-    async def _check_listed(self, url: DICOMwebURL, path: str) -> None:
+    async def _check_listed(self, url: DICOMwebURL, name: str) -> None:
         if url.study is not None:
-            await self._search(url, path)
+            await self._search(url, name)
 
     # Writing.
 
-    def _refuse_write(self, path: object) -> NoReturn:
+    def _refuse_write(self, path: Any) -> NoReturn:
+        first = path[0] if isinstance(path, list) and path else path
         raise ReadOnlyError(
-            f"{self._strip_protocol(str(path))} cannot be written: a DICOMweb series is read-only here.",
+            f"{self._strip_protocol(str(first))} cannot be written: a DICOMweb series is read-only here.",
             remedy="Write to a copy, or send DICOM instances to the server by STOW-RS.",
         )
 
@@ -247,10 +266,14 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
     async def _rm(self, path: Any, **_: Any) -> None:
         self._refuse_write(path)
 
-    async def _mkdir(self, path: str, **_: Any) -> None:
+    async def _mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:  # noqa: ARG002, FBT001, FBT002  # fsspec's signature
         self._refuse_write(path)
 
     async def _makedirs(self, path: str, exist_ok: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  # fsspec's signature
+        self._refuse_write(path)
+
+    def rmdir(self, path: str) -> None:
+        """Refused: fsspec's own would pretend to have done it."""
         self._refuse_write(path)
 
 
@@ -266,6 +289,12 @@ class _KeyFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no typ
     def _fetch_range(self, start: int, end: int) -> bytes:
         data: bytes = self.fs.cat_file(self.path, start=start, end=end)
         return data
+
+
+def _parse(path: str) -> tuple[str, DICOMwebURL]:
+    """The path under the spelling asked, without user-info and trailing slash; and what it names."""
+    bare, _ = split_user_info(path)
+    return bare.rstrip("/"), DICOMwebURL.parse(bare)
 
 
 def _directory(name: str) -> Entry:

@@ -1,7 +1,9 @@
 """Storage options: one frozen value that says how a series is reached and read.
 
-``headers``, ``auth`` and ``client`` are secrets. They never show in ``repr`` and never leave the process: a public spelling
-(`StorageOptions.to_public`) holds a reference to them, which only the process that made it can resolve.
+``headers``, ``auth`` and ``client`` are secrets. They never show in ``repr`` and never leave the
+process: a public spelling
+(`StorageOptions.to_public`) holds a reference to them, which only the process that made it can
+resolve.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Any, TypeAlias
 
 from dicomzarr.errors import CredentialsUnavailableError, InvalidOptionError
 
-JSON: TypeAlias = "None | bool | int | float | str | list[JSON] | dict[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 HeadersCallable: TypeAlias = Callable[[], Mapping[str, str]]
 Auth: TypeAlias = "tuple[str, str] | HeadersCallable | str"
 
@@ -69,7 +71,8 @@ class StorageOptions:
         """Validate storage options as a user or a public spelling gives them.
 
         Args:
-            **options: The fields of this class, and ``credentials``, a reference that `to_public` made.
+            **options: The fields of this class, and ``credentials``, a reference that `to_public`
+                made.
 
         Raises:
             InvalidOptionError: An option is unknown, or has an impossible type or value.
@@ -111,7 +114,8 @@ class StorageOptions:
     def identity(self) -> str:
         """An opaque name for these options and credentials, valid in this process.
 
-        Sessions and caches are kept apart by it, so that no user is served with the rights of another.
+        Sessions and caches are kept apart by it, so that no user is served with the rights of
+        another.
         """
         return _keyed_hash(json.dumps(self.to_public(), sort_keys=True))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ from aiohttp import web
 
 from dicomzarr.dicomweb.accept import AS_STORED, IMAGE_TYPES, LADDER, SINGLE_PART
 from dicomzarr.dicomweb.client import Client, EncodedFrame
-from dicomzarr.dicomweb.transport import AiohttpTransport, ConnectionDroppedError
+from dicomzarr.dicomweb.network_errors import ConnectionDroppedError
 from dicomzarr.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -558,9 +560,7 @@ def test_metadata() -> None:
 
 def test_metadata_falls_back_to_plain_json() -> None:
     body, server = metadata_from(
-        lambda request: Reply(406)
-        if "dicom" in request.headers["accept"]
-        else Reply(200, "application/json", b"[1]")
+        lambda request: Reply(406) if "dicom" in request.headers["accept"] else Reply(200, "application/json", b"[1]")
     )
     assert body == b"[1]"
     assert server.accepts == ["application/dicom+json", "application/json"]
@@ -668,16 +668,14 @@ def test_search_that_fails() -> None:
 
 # --- the real transport, on a real socket ---
 
-Handler = "Callable[[web.Request], Awaitable[web.StreamResponse]]"
-
 
 @asynccontextmanager
 async def serving(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_get("/{path:.*}", handler)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+    site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
@@ -787,10 +785,12 @@ def test_nobody_listens() -> None:
 
 
 def test_https_to_a_plain_server() -> None:
+    async def unused(_: web.Request) -> web.Response:
+        return web.Response()
+
     async def run() -> None:
-        async with speaking(b"HTTP/1.1 400 Bad\r\n\r\n") as base:
-            async with connected(base.replace("http", "https")) as client:
-                await client.series_metadata(STUDY, SERIES)
+        async with serving(unused) as base, connected(base.replace("http", "https")) as client:
+            await client.series_metadata(STUDY, SERIES)
 
     with pytest.raises(ConnectionFailedError, match="TLS"):
         asyncio.run(run())
@@ -895,4 +895,51 @@ def test_credentials_do_not_travel_over_plain_http() -> None:
             Client("http://server.example/dicom-web", StorageOptions.parse(**options))
     Client("http://server.example", StorageOptions.parse(auth=("u", "p"), allow_insecure=True))
     Client("http://localhost:8042", StorageOptions.parse(auth=("u", "p")))
-    assert isinstance(AiohttpTransport(BASE), AiohttpTransport)
+
+
+def test_exit_without_closing_gives_no_warning() -> None:
+    code = """
+import asyncio, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dicomzarr.dicomweb.client import Client
+from dicomzarr.options import StorageOptions
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"[1]")
+    def log_message(self, *args):
+        pass
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+loop = asyncio.new_event_loop()
+for target in (server.serve_forever, loop.run_forever):
+    threading.Thread(target=target, daemon=True).start()
+client = Client(f"http://127.0.0.1:{server.server_port}", StorageOptions.parse())
+metadata = asyncio.run_coroutine_threadsafe(client.series_metadata("1", "2"), loop)
+assert metadata.result(10) == b"[1]"
+"""
+    command = [sys.executable, "-X", "dev", "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # our own interpreter
+    assert "client" not in done.stderr.lower()
+    assert "connector" not in done.stderr.lower()
+
+
+def test_user_info_in_a_redirect_is_dropped() -> None:
+    seen: list[str | None] = []
+
+    async def run() -> bytes:
+        async def handler(request: web.Request) -> web.Response:
+            seen.append(request.headers.get("Authorization"))
+            if request.path != "/there":
+                raise web.HTTPFound(f"http://u:p@{request.host}/there#x")
+            return web.json_response([1])
+
+        async with serving(handler) as base, connected(base) as client:
+            return await client.series_metadata(STUDY, SERIES)
+
+    assert asyncio.run(run()) == b"[1]"
+    assert seen == [None, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,7 +80,12 @@ def test_cut_at_every_byte(lengths: bool) -> None:  # noqa: FBT001  # a pytest p
 )
 @settings(max_examples=300, deadline=None)
 def test_chunks_never_matter(  # noqa: PLR0913, PLR0917  # Hypothesis' parameters
-    bodies: list[bytes], cuts: list[int], lengths: bool, newline: str, fault: tuple[int, bytes], spoil: bool  # noqa: FBT001
+    bodies: list[bytes],
+    cuts: list[int],
+    lengths: bool,  # noqa: FBT001  # as above
+    newline: str,
+    fault: tuple[int, bytes],
+    spoil: bool,  # noqa: FBT001  # as above
 ) -> None:
     whole = build(bodies, lengths=lengths, newline=newline)
     if spoil:
@@ -87,7 +94,7 @@ def test_chunks_never_matter(  # noqa: PLR0913, PLR0917  # Hypothesis' parameter
     elif lengths:
         assert [part.body for part in parse([whole])] == bodies
     places = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
-    chunks = [whole[start:stop] for start, stop in zip(places, places[1:], strict=False)]
+    chunks = [whole[start:stop] for start, stop in pairwise(places)]
     assert parts_and_outcome(chunks) == parts_and_outcome([whole])
     assert parts_and_outcome([bytes([byte]) for byte in whole]) == parts_and_outcome([whole])
 

@@ -170,6 +170,41 @@ def test_the_component_transform_of_jpeg_2000_proves_rgb(*, mct: bool, colour: C
     assert codestream.colour is colour
 
 
+def j2k_with(offset: int, value: int) -> bytes:
+    """A colour codestream with one byte of its size segment changed."""
+    data = bytearray(imagecodecs.jpeg2k_encode(COLOUR, codecformat="j2k", reversible=True))
+    data[offset] = value
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\xff\xd8\xff\xda\0\2\xff\xd9", "no frame header"),
+        (b"\xff\xd8\xff\xd9", "no frame header"),
+        (b"\xff\xd8\xff\xc0\0\4\10\0\xff\xda\0\2", "wrong length"),
+        (b"\xff\xd8\xff\xe0\0\1", "ends within its header"),
+        (b"\xff\xd8\xff\xe0\1\0", "ends within its header"),
+        (j2k_with(45, 11), "not alike"),  # Ssiz of the second component
+        (b"\xff\x4f\xff\x51" + bytes(38), "0 components"),
+        (j2k_with(4, 0xFF), "ends within its header"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\7free", "no codestream box"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\0jp2cfree", "does not hold"),
+    ],
+)
+def test_broken_markers_are_refused_with_a_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        read_codestream(data)
+    assert sniff(data) is None
+
+
+def test_subsampled_jpeg_2000_is_refused() -> None:
+    data = bytearray(imagecodecs.jpeg2k_encode(GREY, codecformat="j2k", reversible=True))
+    data[43] = 2  # XRsiz
+    with pytest.raises(ValueError, match="subsampled"):
+        read_codestream(bytes(data))
+
+
 @given(st.sampled_from([b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n"]), st.binary())
 def test_random_bytes_behind_a_magic_number_are_read_or_refused(magic: bytes, rest: bytes) -> None:
     try:

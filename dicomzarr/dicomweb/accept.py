@@ -1,6 +1,7 @@
 """The ladder of Accept headers for frames (PS3.18 section 8.7), as data.
 
-No rung asks a server to transcode: with one that would rather convert than refuse, the pixels could silently change.
+No rung asks a server to transcode: with one that would rather convert than refuse, the pixels could
+silently change.
 """
 
 from __future__ import annotations

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from base64 import b64encode
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from dicomzarr.dicomweb.connection import basic_login
 from dicomzarr.dicomweb.urls import host_of, is_loopback
 from dicomzarr.errors import (
     AuthenticationError,
@@ -62,11 +63,11 @@ def credentials_for(base_url: str, options: StorageOptions) -> Credentials:
         refuse_plain_http(base_url, options)
     match options.auth:
         case (user, password):
-            return FixedCredentials({**options.headers, **_basic(user, password)})
+            return FixedCredentials({**options.headers, "authorization": basic_login(user, password)})
         case None:
             return FixedCredentials(options.headers)
         case str() as name:
-            return CalledCredentials(options.headers, lambda: _named(name)(), options.timeout)
+            return CalledCredentials(options.headers, partial(_call_named, name), options.timeout)
         case call:
             return CalledCredentials(options.headers, call, options.timeout)
 
@@ -75,7 +76,8 @@ def refuse_plain_http(url: str, options: StorageOptions) -> None:
     """Raise when credentials for this URL would be readable on the network.
 
     Raises:
-        InsecureTransportError: It is plain HTTP to another machine, and ``allow_insecure`` is not set.
+        InsecureTransportError: It is plain HTTP to another machine, and ``allow_insecure`` is not
+            set.
     """
     if url.startswith("https://") or options.allow_insecure or is_loopback(url):
         return
@@ -166,12 +168,8 @@ def called_safely(call: Callable[[], dict[str, str]]) -> dict[str, str]:
         ) from None
 
 
-def _basic(user: str, password: str) -> dict[str, str]:
-    return {"authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
-
-
-def _named(name: str) -> HeadersCallable:
-    """Import the callable that ``module:qualname`` names."""
+def _call_named(name: str) -> Mapping[str, str]:
+    """Import the callable that ``module:qualname`` names, and call it."""
     module, _, qualname = name.partition(":")
     try:
         found: object = importlib.import_module(module)
@@ -184,4 +182,5 @@ def _named(name: str) -> HeadersCallable:
             f"auth={name!r} names no callable.",
             remedy="Give it as module:function, importable in this process.",
         )
-    return found  # type: ignore[no-any-return]  # what it returns is checked when it is called
+    headers: Mapping[str, str] = found()
+    return headers

@@ -82,7 +82,8 @@ class BorrowedCredentials:
         options: Their ``client`` is the one that is borrowed; their ``headers`` are added.
 
     Raises:
-        InvalidOptionError: The session does what cannot be done for it, or belongs to another server.
+        InvalidOptionError: The session does what cannot be done for it, or belongs to another
+            server.
         InsecureTransportError: Credentials would travel over plain HTTP.
     """
 

@@ -96,7 +96,7 @@ class Client:
             )
         return reply.body
 
-    async def frames(  # noqa: PLR0913  # what is asked, and the two outcomes
+    async def frames(  # noqa: PLR0913, PLR0917  # what is asked, and the two outcomes
         self,
         study: str,
         series: str,
@@ -124,13 +124,16 @@ class Client:
         parameters: Mapping[str, str] | None = None,
         *,
         wanted: int | None = None,
+        skip: int = 0,
     ) -> list[dict[str, Any]]:
         """Search for studies or series (PS3.18 section 10.6), page by page.
 
         Args:
             resource: ``studies``, or ``studies/<StudyInstanceUID>/series``.
-            parameters: Attributes to match and to include. Some servers refuse AvailableTransferSyntaxUID.
+            parameters: Attributes to match and to include. Some servers refuse
+                AvailableTransferSyntaxUID.
             wanted: How many results are enough; None for all.
+            skip: How many results to leave out before the first.
 
         Returns:
             Results in the DICOM JSON model, each study or series once.
@@ -140,7 +143,7 @@ class Client:
             ServerError: The server did not answer as it should.
         """
         not_found = NotFoundError if resource == "studies" else StudyNotFoundError
-        results = Results(resource, wanted)
+        results = Results(resource, wanted, skip)
         more = wanted != 0
         while more:
             page = results.page(parameters or {})

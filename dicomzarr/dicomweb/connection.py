@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Certificate: TypeAlias = "str | tuple[str, str] | None"
+
+
+def basic_login(user: str, password: str) -> str:
+    """The value of an Authorization header for HTTP Basic (RFC 7617), in UTF-8."""
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
 
 
 def environment_proxy(url: str) -> str | None:

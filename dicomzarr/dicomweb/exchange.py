@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from dicomzarr.dicomweb.network_errors import ConnectionDroppedError
 from dicomzarr.dicomweb.redirects import Request
 from dicomzarr.dicomweb.retry import TRIES, pause_before_retry
 from dicomzarr.dicomweb.statuses import status_error
-from dicomzarr.dicomweb.transport import ConnectionDroppedError
 from dicomzarr.dicomweb.urls import host_of, origin_of
 from dicomzarr.errors import AuthenticationError, DicomZarrError, NotFoundError
 

@@ -12,9 +12,9 @@ from dicomzarr.dicomweb.accept import REFUSALS, Learned, Rung
 from dicomzarr.dicomweb.exchange import Exchange, Question
 from dicomzarr.dicomweb.media_type import MediaType
 from dicomzarr.dicomweb.multipart import MultipartParser
+from dicomzarr.dicomweb.network_errors import ConnectionDroppedError
 from dicomzarr.dicomweb.replies import EncodedFrame, PartSorter, encoded_frame, refuse_text
 from dicomzarr.dicomweb.retry import TRIES
-from dicomzarr.dicomweb.transport import ConnectionDroppedError
 from dicomzarr.dicomweb.urls import frames_url
 from dicomzarr.errors import (
     DicomZarrError,
@@ -101,7 +101,7 @@ class FrameFetcher:
             refusal = await self._fetch_list(job)
         left = len(job.pending)
         came = await self._fetch_singly(job)
-        # 500 may have been a passing failure; the other refusals mean lists if each frame comes on its own.
+        # 500 may have been a passing failure; other refusals mean lists if each frame comes on its own.
         if refusal is not None and came == left > 0 and refusal.status != _FAILURE:
             self.learned = Learned(self.learned.rung, lists_refused=True)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,11 +27,7 @@ class MediaType:
     @classmethod
     def parse(cls, value: str) -> MediaType:
         """Read a Content-Type value; an empty text gives an empty name."""
-        name, semicolon, rest = value.partition(";")
-        parameters: dict[str, str] = {}
-        for key, quoted, plain in _PARAMETER.findall(semicolon + rest):
-            parameters.setdefault(key.lower(), _ESCAPED.sub(r"\1", quoted) if quoted else plain.strip())
-        return cls(name.strip().strip('"').lower(), parameters)
+        return _parsed(value)
 
     @property
     def is_multipart(self) -> bool:
@@ -53,3 +51,12 @@ class MediaType:
         if own is None and "type" in self.parameters:
             own = MediaType.parse(self.parameters["type"]).parameters.get("transfer-syntax")
         return own if own and own != "*" else None
+
+
+@lru_cache(maxsize=128)  # the parts of a reply repeat one value
+def _parsed(value: str) -> MediaType:
+    name, semicolon, rest = value.partition(";")
+    parameters: dict[str, str] = {}
+    for key, quoted, plain in _PARAMETER.findall(semicolon + rest):
+        parameters.setdefault(key.lower(), _ESCAPED.sub(r"\1", quoted) if quoted else plain.strip())
+    return MediaType(name.strip().strip('"').lower(), MappingProxyType(parameters))

@@ -68,7 +68,8 @@ class MultipartParser:
     """Cuts a multipart body into parts as its chunks arrive.
 
     Args:
-        content_type: The Content-Type of the reply. Without a boundary in it, the first line of the body tells it.
+        content_type: The Content-Type of the reply. Without a boundary in it, the first line of the
+            body tells it.
     """
 
     def __init__(self, content_type: str = "") -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin
+from urllib.parse import urldefrag, urljoin
 
-from dicomzarr.dicomweb.urls import host_of, origin_of
+from dicomzarr.dicomweb.urls import host_of, origin_of, split_user_info
 from dicomzarr.errors import InsecureTransportError, InvalidReplyError
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def follow(request: Request, location: str | None) -> Request:
     if not location:
         raise InvalidReplyError(f"{host} redirects without saying where.")
     try:
-        url = urljoin(request.url, location)
+        # User-info from a redirect is nothing that the user has given, and a fragment is not sent.
+        url = urldefrag(split_user_info(urljoin(request.url, location))[0]).url
         target = origin_of(url)
     except ValueError:
         raise InvalidReplyError(f"{host} redirects to something that is no URL.") from None

@@ -78,7 +78,8 @@ def encoded_frame(body: bytes, own: MediaType, outer: MediaType, subject: str) -
 class PartSorter:
     """Gives the parts of one reply their frame numbers.
 
-    A part that names its frame is given at once. Parts that name none are held back until the reply is whole, and count
+    A part that names its frame is given at once. Parts that name none are held back until the reply
+    is whole, and count
     by position only if there is one for each frame that was asked.
 
     Args:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import SystemRandom
 
+from dicomzarr.dicomweb.network_errors import ConnectionDroppedError
 from dicomzarr.dicomweb.statuses import QuotaExceededError
-from dicomzarr.dicomweb.transport import ConnectionDroppedError
 from dicomzarr.errors import DicomZarrError, HTTPStatusError, TruncatedReplyError
 
 TRIES = 4

@@ -24,16 +24,19 @@ class Results:
     """``studies``, or ``studies/<uid>/series``."""
     wanted: int | None
     """How many results are enough; None for all."""
+    skipped: int = 0
+    """Results to leave out before the first."""
     entries: list[dict[str, Any]] = field(default_factory=list)
     """The results, each study or series once."""
     received: int = 0
-    """Results that came, doubled ones included: the next offset."""
+    """Results that came, doubled ones included: the next offset, beyond ``skipped``."""
     _seen: set[str] = field(default_factory=set)
 
     def page(self, parameters: Mapping[str, str]) -> dict[str, str]:
         """The parameters that ask for the next page."""
         limit = PAGE if self.wanted is None else min(PAGE, self.wanted - len(self.entries))
-        paging = {"limit": str(limit)} if self.received == 0 else {"limit": str(limit), "offset": str(self.received)}
+        offset = self.skipped + self.received
+        paging = {"limit": str(limit), **({"offset": str(offset)} if offset else {})}
         return {**parameters, **paging}
 
     def add(self, page: list[dict[str, Any]], *, asked: int, more_announced: bool) -> bool:
@@ -42,7 +45,8 @@ class Results:
         Args:
             page: The results that came.
             asked: How many were asked for.
-            more_announced: The reply carried ``Warning: 299``: the server gives fewer at once than asked.
+            more_announced: The reply carried ``Warning: 299``: the server gives fewer at once than
+                asked.
         """
         before = len(self.entries)
         self.received += len(page)
@@ -54,7 +58,7 @@ class Results:
         if self.wanted is not None and len(self.entries) >= self.wanted:
             del self.entries[self.wanted :]
             return False
-        # A server that ignores the offset sends nothing new: without the first test the search would never end.
+        # A server that ignores the offset sends nothing new: without the first test this would never end.
         return len(self.entries) > before and (len(page) >= asked or more_announced)
 
     def _name(self, entry: dict[str, Any]) -> str:

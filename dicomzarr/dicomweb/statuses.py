@@ -58,7 +58,7 @@ def status_error(
         subject: What was asked and of which server, for the message.
         not_found: The class for 404 and 410.
     """
-    fallback = (ServerFailureError, "The server failed; its log says why.")
+    fallback: tuple[type[HTTPStatusError], str] = (ServerFailureError, "The server failed; its log says why.")
     if status < _FIRST_SERVER_ERROR:
         fallback = (
             HTTPStatusError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,29 +13,21 @@ import aiohttp
 from yarl import URL
 
 from dicomzarr.dicomweb import redirects
-from dicomzarr.dicomweb.connection import ConnectionSettings
-from dicomzarr.dicomweb.redirects import Request
+from dicomzarr.dicomweb.connection import ConnectionSettings, basic_login
+from dicomzarr.dicomweb.disposal import dispose
+from dicomzarr.dicomweb.network_errors import explained
 from dicomzarr.dicomweb.urls import host_of, is_loopback, origin_of
-from dicomzarr.errors import (
-    ConnectionFailedError,
-    DicomZarrError,
-    InvalidReplyError,
-    RequestTimeoutError,
-    TruncatedReplyError,
-)
+from dicomzarr.errors import InvalidReplyError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
+    from dicomzarr.dicomweb.redirects import Request
+
 _KEEP_ALIVE = 0.9  # seconds: Orthanc closes idle connections after one
-_CLOSING = 1.0  # seconds that closing at exit may take
 _CHUNK = 256 * 1024
-
-
-class ConnectionDroppedError(ConnectionFailedError):
-    """The connection was made, and the server broke it before it answered: another try may help."""
 
 
 class Response(Protocol):
@@ -90,7 +82,7 @@ class _AiohttpResponse:
         return str(self.reply.url)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        with _explained(self.host, self.timeout, answered=True):
+        with explained(self.host, self.timeout, answered=True):
             async for chunk in self.reply.content.iter_chunked(_CHUNK):
                 yield chunk
 
@@ -140,15 +132,17 @@ class AiohttpTransport:
     @asynccontextmanager
     async def _send(self, request: Request) -> AsyncIterator[_AiohttpResponse]:
         host = host_of(request.url)
-        proxy, proxy_auth = self._proxy(request.url)
-        with _explained(host, self._timeout, answered=False):
+        proxy, login = self._proxy(request.url)
+        # Through a tunnel the login is for the tunnel; else the proxy reads the request itself.
+        through = {} if request.url.startswith("https:") else login
+        with explained(host, self._timeout, answered=False):
             reply = await self._open_session().get(
                 URL(request.url, encoded=True),
-                headers={**request.credentials, **request.headers},
+                headers={**request.credentials, **request.headers, **through},
                 allow_redirects=False,
                 ssl=self._tls_for(request.url),
                 proxy=proxy,
-                proxy_auth=proxy_auth,
+                proxy_headers=login,
             )
         async with reply:
             headers = {name.lower(): value for name, value in reply.headers.items()}
@@ -163,19 +157,20 @@ class AiohttpTransport:
             self._tls[own] = self._settings.tls(own_server=own)
         return self._tls[own]
 
-    def _proxy(self, url: str) -> tuple[URL | None, aiohttp.BasicAuth | None]:
-        # Plain HTTP to this machine may carry credentials: it must not leave the machine through a proxy.
+    def _proxy(self, url: str) -> tuple[URL | None, dict[str, str]]:
+        """The proxy for a URL without its user-info, and the header that this becomes."""
+        # Plain HTTP to this machine may carry credentials: it must not leave through a proxy.
         found = None if is_loopback(url) else self._settings.proxy_for(url)
         if not found:
-            return None, None
+            return None, {}
         proxy = URL(found)
-        login = aiohttp.BasicAuth(proxy.user, proxy.password or "") if proxy.user else None
-        return proxy.with_user(None), login
+        login = basic_login(proxy.user, proxy.password or "") if proxy.user else None
+        return proxy.with_user(None), {"proxy-authorization": login} if login else {}
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            # One user's cookies never meet another's: no cookie is kept. The environment is read for proxies only,
-            # since aiohttp would take credentials from a .netrc file as well.
+            # No cookie is kept, so that one user's never meet another's. trust_env stays off because aiohttp
+            # would take credentials from a .netrc file as well; proxies of the environment are found by ourselves.
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -183,70 +178,5 @@ class AiohttpTransport:
                 trust_env=False,
                 read_bufsize=_CHUNK,
             )
-            weakref.finalize(self, _dispose, self._session, asyncio.get_running_loop(), os.getpid())
+            weakref.finalize(self, dispose, self._session, asyncio.get_running_loop(), os.getpid())
         return self._session
-
-
-def _dispose(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop, process: int) -> None:
-    """Close a session that nobody can close any more, also at exit and from other threads."""
-    connector = session.connector
-    if connector is None or session.closed:
-        return
-    session.detach()  # from here on the session is closed, and only its connections are left
-    if os.getpid() != process or not loop.is_running():
-        # The loop has stopped, or belongs to the parent of this fork: nothing may be sent on its connections.
-        connector._conns.clear()  # noqa: SLF001  # else aiohttp would close them itself, with a warning
-    elif _runs_here(loop):
-        asyncio.ensure_future(_close(connector), loop=loop)
-    else:
-        with suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(_close(connector), loop).result(_CLOSING)
-
-
-async def _close(connector: aiohttp.BaseConnector) -> None:
-    await connector.close()
-
-
-def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
-
-
-@contextmanager
-def _explained(host: str, timeout: float, *, answered: bool) -> Iterator[None]:
-    """Turn aiohttp's exceptions into ours; their texts may hold URLs and headers, so that only types are named."""
-    try:
-        yield
-    except DicomZarrError:
-        raise
-    except TimeoutError:
-        raise RequestTimeoutError(
-            f"{host} gave nothing for {timeout:g} s.",
-            remedy="Raise the timeout option if the server is that slow.",
-        ) from None
-    except (aiohttp.ClientError, OSError) as error:
-        raise _network_error(error, host, answered=answered) from None
-
-
-def _network_error(error: Exception, host: str, *, answered: bool) -> DicomZarrError:
-    kind = type(error).__name__
-    if answered:
-        return TruncatedReplyError(f"The reply of {host} ended early ({kind}).")
-    if isinstance(error, aiohttp.ClientSSLError):
-        return ConnectionFailedError(
-            f"No TLS connection to {host} ({kind}).",
-            remedy="Check its certificate, and whether it speaks HTTPS at all (dicomweb:// is plain HTTP).",
-        )
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or type(error.os_error).__name__
-        return ConnectionFailedError(
-            f"No connection to {host}: {reason}.",
-            remedy="Check the host, the port and the network.",
-        )
-    if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, OSError)):
-        return ConnectionDroppedError(f"{host} broke the connection before it answered ({kind}).")
-    return ConnectionFailedError(
-        f"{host} could not be talked to in HTTP ({kind}).", remedy="Check the URL and the proxy."
-    )

@@ -1,4 +1,4 @@
-"""URLs of series (``dicomweb://``, ``dicomwebs://``) and of the resources of a server (PS3.18 sections 10.4 and 10.6)."""
+"""URLs of series (``dicomweb://``, ``dicomwebs://``) and of a server's resources (PS3.18 sections 10.4 and 10.6)."""
 
 from __future__ import annotations
 

@@ -33,13 +33,22 @@ def run_sync(coroutine_function: Callable[..., Coroutine[Any, Any, _Answer]], *a
         EventLoopError: Called on the home loop itself, which would wait for itself.
     """
     loop = home_loop()
-    if _running_loop() is loop:
-        raise EventLoopError(
-            "A synchronous read was asked for on the event loop that has to serve it.",
-            remedy="Await the asynchronous method, or call from another thread.",
-        )
+    refuse_running(loop)
     answer: _Answer = fsspec.asyn.sync(loop, coroutine_function, *args)
     return answer
+
+
+def refuse_running(loop: asyncio.AbstractEventLoop) -> None:
+    """Refuse to wait for a loop on that very loop.
+
+    Raises:
+        EventLoopError: It is the one that runs here.
+    """
+    if _running_loop() is loop:
+        raise EventLoopError(
+            "A synchronous call was made on the event loop that has to serve it.",
+            remedy="Await the asynchronous method, or call from another thread.",
+        )
 
 
 async def run_home(coroutine_function: Callable[..., Coroutine[Any, Any, _Answer]], *args: Any) -> _Answer:

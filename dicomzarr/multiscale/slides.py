@@ -264,13 +264,13 @@ def _affine(level: SlideLevel) -> Affine | None:
     matrix[:3, 0] = along_row * column_step
     matrix[:3, 1] = along_column * row_step
     matrix[:3, 2] = (0.0, 0.0, thickness)
-    matrix[:3, 3] = (x, y, level.planes[0])
+    matrix[:3, 3] = (x, y, level.plane_offsets[0])
     rows = (tuple(float(value) for value in row) for row in matrix)
     return tuple((a, b, c, d) for a, b, c, d in rows)
 
 
 def _attributes(level: SlideLevel, notices: list[str]) -> dict[str, object]:
-    planes = level.planes
+    planes = level.plane_offsets
     attributes: dict[str, object] = {
         "modality": level.header.modality,
         "image_type": list(level.header.image_type),

@@ -1,0 +1,43 @@
+"""Sessions that nobody closed: closed at exit, after a fork and by the garbage collector, quietly."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_CLOSING = 1.0  # seconds that closing at exit may take
+_CLOSING_TASKS: set[asyncio.Task[None]] = set()
+
+
+def dispose(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop, process: int) -> None:
+    """Close a session that nobody can close any more, also at exit and from other threads."""
+    connector = session.connector
+    if connector is None or session.closed:
+        return
+    session.detach()  # from here on the session is closed, and only its connections are left
+    if os.getpid() != process or not loop.is_running():
+        # The loop has stopped, or belongs to the parent of this fork: nothing may be sent on its connections.
+        connector._conns.clear()  # noqa: SLF001  # else aiohttp would close them itself, with a warning
+    elif _runs_here(loop):
+        closing = loop.create_task(_close(connector))
+        _CLOSING_TASKS.add(closing)  # a loop holds its tasks only weakly
+        closing.add_done_callback(_CLOSING_TASKS.discard)
+    else:
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(_close(connector), loop).result(_CLOSING)
+
+
+async def _close(connector: aiohttp.BaseConnector) -> None:
+    await connector.close()
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

@@ -1,0 +1,33 @@
+"""The series that the examples read: the one on the command line, else the slide that comes with dicomzarr."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dicomzarr.demo.archive import Archive
+from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.demo.slide import SERIES, STUDY, demo_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def command_line(description: str | None) -> argparse.ArgumentParser:
+    """A parser that takes the URL; an example adds what else it wants."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("url", nargs="?", help="dicomweb(s)://HOST/BASE/studies/STUDY/series/SERIES")
+    return parser
+
+
+@contextmanager
+def series_url(url: str | None) -> Iterator[str]:
+    """The URL as it was given, or that of the demo slide on a server that runs meanwhile."""
+    if url is not None:
+        yield url
+        return
+    with DICOMwebServer(Archive(demo_files())) as server:
+        yield server.series_url(STUDY, SERIES)
