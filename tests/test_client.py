@@ -99,6 +99,9 @@ def asked(request: Request) -> list[int]:
     return [int(number) for number in request.url.rpartition("/")[2].split(",")]
 
 
+NATIVE = "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
+
+
 def pixel(number: int) -> bytes:
     return f"frame {number}".encode() * number
 
@@ -157,9 +160,9 @@ def connect(server: FakeServer, pauses: Pauses | None = None, **options: Any) ->
     return Client(BASE, StorageOptions.parse(**options), transport=server, sleep=pauses or Pauses())
 
 
-async def fetch(client: Client, *numbers: int) -> Outcome:
+async def fetch(client: Client, *numbers: int, compressed: bool = False) -> Outcome:
     outcome = Outcome()
-    await client.frames(STUDY, SERIES, INSTANCE, numbers, outcome.deliver, outcome.fail)
+    await client.frames(STUDY, SERIES, INSTANCE, numbers, outcome.deliver, outcome.fail, compressed=compressed)
     assert set(outcome.frames) | set(outcome.failures) == set(numbers)
     return outcome
 
@@ -381,6 +384,48 @@ def test_the_second_rung_is_learned(refusal: int) -> None:
 
     asyncio.run(thrice())
     assert server.accepts == [AS_STORED.accept, *[IMAGE_TYPES.accept] * 3]
+
+
+def test_a_server_that_decodes_is_asked_for_image_types() -> None:
+    def answer(request: Request) -> Reply:
+        decodes = request.headers["accept"] == AS_STORED.accept
+        return multipart(asked(request), **({"media": NATIVE} if decodes else {}))
+
+    server = FakeServer(answer)
+    client = connect(server)
+
+    async def twice() -> None:
+        for numbers in ((1, 2), (3, 4)):
+            outcome = await fetch(client, *numbers, compressed=True)
+            outcome.check(*numbers)
+            assert {frame.media_type for frame in outcome.frames.values()} == {"image/jpeg"}
+
+    asyncio.run(twice())
+    assert server.accepts == [AS_STORED.accept, IMAGE_TYPES.accept, IMAGE_TYPES.accept]
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (1,)])
+@pytest.mark.parametrize("otherwise", [200, 406])
+def test_decoded_pixels_are_taken_when_nothing_else_comes(otherwise: int, numbers: tuple[int, ...]) -> None:
+    def answer(request: Request) -> Reply:
+        stored = request.headers["accept"] == AS_STORED.accept
+        return multipart(asked(request), media=NATIVE) if stored or otherwise == 200 else Reply(otherwise)
+
+    server = FakeServer(answer)
+    client = connect(server)
+
+    async def twice() -> None:
+        for _ in range(2):
+            (await fetch(client, *numbers, compressed=True)).check(*numbers)
+
+    asyncio.run(twice())
+    assert server.accepts[-1] == server.accepts[-2] == AS_STORED.accept
+
+
+def test_native_pixels_are_taken_at_once_where_the_metadata_expect_them() -> None:
+    server = FakeServer(lambda request: multipart(asked(request), media=NATIVE))
+    asyncio.run(fetch(connect(server), 1, 2)).check(1, 2)
+    assert server.accepts == [AS_STORED.accept]
 
 
 def test_the_third_rung_never_asks_for_lists() -> None:

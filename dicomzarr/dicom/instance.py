@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.tiling import FramePositions
 
 
+_CODESTREAM_ONLY = frozenset({"YBR_ICT", "YBR_RCT"})
+"""Photometric interpretations that native pixels cannot have (PS3.5 section 8.2.4)."""
+
+
 class FrameRef(NamedTuple):
     """One frame of one instance: what is fetched and decoded."""
 
@@ -32,6 +36,11 @@ class StoredInstance:
     pixel: PixelDescription
     available_transfer_syntax_uid: str | None = None
     """AvailableTransferSyntaxUID (0008,3002): a hint; the reply's part says what was sent."""
+
+    @property
+    def compressed(self) -> bool:
+        """The metadata shows that what is stored is a codestream, or once was one."""
+        return self.pixel.lossy or self.pixel.photometric_interpretation in _CODESTREAM_ONLY
 
 
 @dataclass(frozen=True, slots=True)

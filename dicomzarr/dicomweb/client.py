@@ -104,6 +104,8 @@ class Client:
         numbers: Sequence[int],
         deliver: Deliver,
         fail: Fail,
+        *,
+        compressed: bool = False,
     ) -> None:
         """Fetch frames of one instance (PS3.18 section 10.4.1.1.6); each is delivered or fails, exactly once.
 
@@ -114,9 +116,10 @@ class Client:
             numbers: Frame numbers, from 1; a doubled one counts once.
             deliver: Called with the number and the frame as soon as its part is whole.
             fail: Called with the number and the error of a frame that cannot be had.
+            compressed: The metadata say that what is stored is a codestream: a server that decodes it is asked anew.
         """
         pending = dict.fromkeys(sorted(set(numbers)))
-        await self._fetcher.fetch(FrameJob(study, series, instance, pending, deliver, fail))
+        await self._fetcher.fetch(FrameJob(study, series, instance, pending, deliver, fail, compressed))
 
     async def search(
         self,

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from dicomzarr.dicom.syntax import sniff
+from dicomzarr.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from dicomzarr.dicomweb.accept import REFUSALS, Learned, Rung
 from dicomzarr.dicomweb.exchange import Exchange, Question
 from dicomzarr.dicomweb.media_type import MediaType
@@ -20,6 +22,7 @@ from dicomzarr.errors import (
     DicomZarrError,
     FrameNotFoundError,
     HTTPStatusError,
+    InvalidReplyError,
     MultipartError,
     NegotiationError,
     NotFoundError,
@@ -37,6 +40,7 @@ Fail: TypeAlias = Callable[[int, DicomZarrError], None]
 
 _REFUSED = frozenset({400, 406, 415})
 _FAILURE = 500
+_NATIVE = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN})
 _SHOWN = 6
 
 
@@ -56,6 +60,8 @@ class FrameJob:
     """Called once for each frame that came."""
     on_failure: Fail
     """Called once for each frame that cannot be had."""
+    compressed: bool = False
+    """The metadata say that what is stored is a codestream."""
 
     def deliver(self, number: int, frame: EncodedFrame) -> None:
         """Hand a frame out, unless an earlier try has done so."""
@@ -79,6 +85,14 @@ class FrameJob:
         listed = ", ".join(map(str, numbers[:_SHOWN])) + (f", ... {numbers[-1]}" if len(numbers) > _SHOWN else "")
         word = "frame" if len(numbers) == 1 else "frames"
         return f"{word} {listed} of instance {self.instance}, series {self.series}, study {self.study}"
+
+
+class _ServerDecodedError(InvalidReplyError):
+    """The server decoded a codestream, after which the colour of its pixels cannot be proven any more."""
+
+    def __init__(self, rung: Rung) -> None:
+        super().__init__("The server decoded a compressed frame.")
+        self.rung = rung
 
 
 class FrameFetcher:
@@ -111,11 +125,14 @@ class FrameFetcher:
         Returns:
             How the server refused, or None when it did not.
         """
-        error: DicomZarrError | None = None
+        errors: list[DicomZarrError | None] = []
         for rung in self.learned.list_rungs():
-            error = await self._attempt_list(job, rung)
-            if error is None or not self._may_be_refusal(error):
+            errors.append(await self._attempt_list(job, rung))
+            if not self._may_be_refusal(errors[-1]):
                 break
+        error = errors[-1]
+        if error is not None and self._takes_decoded(errors):
+            error = await self._attempt_list(job, self.learned.list_rungs()[0])
         if error is None or isinstance(error, (TruncatedReplyError, MultipartError)):
             return None
         if isinstance(error, HTTPStatusError) and (error.status in REFUSALS or isinstance(error, NotFoundError)):
@@ -154,11 +171,23 @@ class FrameFetcher:
                     return True
                 errors.append(WrongPartsError(f"Not one part came for {job.subject([number])}: {summary}."))
                 break
+        if self._takes_decoded(errors):
+            return await self._fetch_one(job, number)
         job.fail(number, errors[0] if known else _ladder_error(errors, job.subject([number])))
         return False
 
-    def _may_be_refusal(self, error: DicomZarrError) -> bool:
+    def _takes_decoded(self, errors: Sequence[DicomZarrError | None]) -> bool:
+        """Settle for pixels that the server decoded, when no way of asking gave the codestream."""
+        decoded = next((error for error in errors if isinstance(error, _ServerDecodedError)), None)
+        if decoded is None or self.learned.rung is not None:
+            return False
+        self.learned = Learned(decoded.rung)
+        return True
+
+    def _may_be_refusal(self, error: DicomZarrError | None) -> bool:
         """Whether another Accept header may help."""
+        if isinstance(error, _ServerDecodedError):
+            return True
         if isinstance(error, HTTPStatusError):
             return error.status in REFUSALS
         # A server that is known to answer has not dropped the connection for the Accept header.
@@ -170,8 +199,15 @@ class FrameFetcher:
         def left() -> list[int]:
             return [number for number in numbers if number in job.pending]
 
+        wary = job.compressed and self.learned.rung is None
+
+        def deliver(number: int, frame: EncodedFrame) -> None:
+            if wary and frame.transfer_syntax_uid in _NATIVE and sniff(frame.data) is None:
+                raise _ServerDecodedError(rung)
+            job.deliver(number, frame)
+
         async def read(response: Response) -> str:
-            return await _receive(response, job, left())
+            return await _receive(response, job, left(), deliver)
 
         question = Question(
             url=lambda: frames_url(self._base_url, job.study, job.series, job.instance, left()),
@@ -186,36 +222,36 @@ class FrameFetcher:
         return summary
 
 
-async def _receive(response: Response, job: FrameJob, numbers: list[int]) -> str:
+async def _receive(response: Response, job: FrameJob, numbers: list[int], deliver: Deliver) -> str:
     outer = MediaType.parse(response.headers.get("content-type", ""))
     subject = job.subject(numbers)
     refuse_text(outer, subject)
     if outer.is_multipart:
-        return await _receive_parts(response, job, PartSorter(job.instance, numbers, outer, subject))
+        return await _receive_parts(response, job, PartSorter(job.instance, numbers, outer, subject), deliver)
     body = b"".join([chunk async for chunk in response.chunks()])
     frame = encoded_frame(body, outer, outer, subject)
     if not body:
         return "an empty body came"
     if len(numbers) == 1:
-        job.deliver(numbers[0], frame)
+        deliver(numbers[0], frame)
     return "a single body came"
 
 
-async def _receive_parts(response: Response, job: FrameJob, sorter: PartSorter) -> str:
+async def _receive_parts(response: Response, job: FrameJob, sorter: PartSorter, deliver: Deliver) -> str:
     parser = MultipartParser(response.headers.get("content-type", ""))
     try:
         async for chunk in response.chunks():
             for part in parser.feed(chunk):
                 placed = sorter.add(part)
                 if placed is not None:
-                    job.deliver(*placed)
+                    deliver(*placed)
         parser.close()
     except TruncatedReplyError:
         if any(number in job.pending for number in sorter.numbers):
             raise
         return sorter.summary  # every part was whole: only the end of the reply is missing
     for number, frame in sorter.finish():
-        job.deliver(number, frame)
+        deliver(number, frame)
     return sorter.summary
 
 

@@ -164,7 +164,9 @@ class FrameSource:
 
         unanswered: BaseException = ServerError(f"The request for frames of instance {uid} ended without an answer.")
         try:
-            await self._client.frames(self._study, self._series, uid, request.numbers, deliver, fail)
+            await self._client.frames(
+                self._study, self._series, uid, request.numbers, deliver, fail, compressed=request.instance.compressed
+            )
         except Exception as error:  # noqa: BLE001  # whoever waits for a frame must hear of it
             unanswered = error
         finally:
