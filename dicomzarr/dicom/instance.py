@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from dicomzarr.dicom.json_model import RawSequence, functional_groups
 from dicomzarr.dicom.pixels import PixelDescription
-from dicomzarr.dicom.positions import OpticalPath, frame_positions, identified_paths
+from dicomzarr.dicom.positions import OpticalPath, frame_positions, identified_paths, scan_frames
 from dicomzarr.dicom.values import Reader
 from dicomzarr.errors import InvalidAttributeError
 
@@ -116,7 +117,8 @@ def parse_instance(item: InstanceItem) -> Instance | None:
         return None
     frames = read.positive(item.number_of_frames, "NumberOfFrames", default=1)
     declared = tuple(_optical_path(read, path) for path in item.optical_paths.items)
-    paths = declared or identified_paths(item)
+    scan = scan_frames(uid, item, frames)
+    paths = declared or identified_paths(scan)
     measures = _pixel_measures(item)
     return Instance(
         stored=StoredInstance(uid, frames, _pixel(read, item), read.text(item.available_transfer_syntax_uid)),
@@ -143,7 +145,7 @@ def parse_instance(item: InstanceItem) -> Instance | None:
         pyramid_uid=read.text(item.pyramid_uid),
         extended_depth_of_field=(read.text(item.extended_depth_of_field) or "").upper() == "YES",
         absent_pixel_lab=read.numbers(item.recommended_absent_pixel, "RecommendedAbsentPixelCIELabValue", 3),
-        positions=frame_positions(uid, item, paths, frames),
+        positions=frame_positions(uid, scan, paths, frames),
     )
 
 
@@ -195,11 +197,9 @@ def _total_pixel_matrix(read: Reader, item: InstanceItem) -> tuple[int, int] | N
 
 def _pixel_measures(item: InstanceItem) -> PixelMeasuresItem | None:
     """The Pixel Measures Macro; on slides it is one for all frames wherever it stands."""
-    for groups in (item.per_frame_groups.items[:1], item.shared_groups.items[:1]):
-        for group in groups:
-            if group.pixel_measures.items:
-                return group.pixel_measures.items[0]
-    return None
+    first = next(functional_groups(RawSequence(item.per_frame_groups.values[:1])), [])
+    groups = (*first, *item.shared_groups.items)
+    return next((measures for group in groups for measures in group.pixel_measures.items), None)
 
 
 def _spacing(read: Reader, item: InstanceItem, measures: PixelMeasuresItem | None) -> tuple[float, float] | None:

@@ -7,11 +7,14 @@ decoder and never reaches memory. Values may be numbers or strings whatever the 
 from __future__ import annotations
 
 import re
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
 from dicomzarr.errors import MetadataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Scalar = float | int | str | None
 """One element of a ``Value`` array; null keeps its place in a multi-value."""
@@ -35,7 +38,18 @@ _Item = TypeVar("_Item")
 class Sequence(msgspec.Struct, Generic[_Item], gc=False, frozen=True):
     """An attribute of VR SQ."""
 
-    items: list[_Item] = msgspec.field(name="Value", default_factory=list)
+    values: list[_Item | None] = msgspec.field(name="Value", default_factory=list)
+
+    @property
+    def items(self) -> list[_Item]:
+        """The items that are not null."""
+        return [item for item in self.values if item is not None]
+
+
+class RawSequence(msgspec.Struct, frozen=True):
+    """A sequence so long that its items are decoded batch by batch, when they are read."""
+
+    values: list[msgspec.Raw] = msgspec.field(name="Value", default_factory=list)
 
 
 EMPTY = Leaf()
@@ -144,7 +158,7 @@ class InstanceItem(msgspec.Struct, frozen=True):
     number_of_optical_paths: Leaf = _tag("00480302")
     focal_planes: Leaf = _tag("00480303")
     shared_groups: Sequence[FunctionalGroupsItem] = _sequence("52009229")
-    per_frame_groups: Sequence[FunctionalGroupsItem] = _sequence("52009230")
+    per_frame_groups: RawSequence = msgspec.field(name="52009230", default_factory=RawSequence)
 
 
 class PatientItem(msgspec.Struct, frozen=True):
@@ -160,6 +174,9 @@ class PatientItem(msgspec.Struct, frozen=True):
 
 
 _INSTANCES = msgspec.json.Decoder(list[InstanceItem])
+_GROUPS = msgspec.json.Decoder(list[FunctionalGroupsItem | None])
+_BATCH = 2000
+"""Items that are held decoded at a time."""
 _PATIENTS = msgspec.json.Decoder(list[PatientItem])
 _LOWER_CASE_TAG = re.compile(rb'"([0-9A-Fa-f]{8})"(?=\s*:)')
 _LETTERED_TAGS = (b'"0020000d"', b'"0020000e"', b'"0048021a"', b'"0048021e"', b'"0048021f"')
@@ -178,6 +195,21 @@ def decode_instances(body: bytes) -> list[InstanceItem]:
             f"The series metadata is no DICOM JSON that can be read: {error}.",
             remedy="Ask the server's operator what it sends for /metadata.",
         ) from None
+
+
+def functional_groups(sequence: RawSequence) -> Iterator[list[FunctionalGroupsItem]]:
+    """The items of a Per-Frame Functional Groups Sequence, in batches.
+
+    Raises:
+        MetadataError: An item is no DICOM JSON.
+    """
+    for start in range(0, len(sequence.values), _BATCH):
+        batch = b"[" + b",".join(sequence.values[start : start + _BATCH]) + b"]"
+        try:
+            items = _GROUPS.decode(batch)
+        except msgspec.DecodeError as error:
+            raise MetadataError(f"A PerFrameFunctionalGroupsSequence cannot be read: {error}.") from None
+        yield [item or FunctionalGroupsItem() for item in items]
 
 
 def decode_patient(body: bytes) -> dict[str, str]:

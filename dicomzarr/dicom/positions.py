@@ -6,26 +6,27 @@ A slide has up to hundreds of thousands of frames: columns of numbers, no object
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from dicomzarr.dicom.json_model import (
+    FunctionalGroupsItem,
+    OpticalPathIdentificationItem,
+    PlanePositionSlideItem,
+    functional_groups,
+)
 from dicomzarr.dicom.tiling import FramePositions
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy.typing as npt
 
-    from dicomzarr.dicom.json_model import (
-        FunctionalGroupsItem,
-        InstanceItem,
-        Leaf,
-        OpticalPathIdentificationItem,
-        PlanePositionSlideItem,
-    )
+    from dicomzarr.dicom.json_model import InstanceItem, Leaf
 
+_Item = TypeVar("_Item")
+_NO_POSITION = PlanePositionSlideItem()
+_NO_PATH = OpticalPathIdentificationItem()
 _LARGEST_POSITION = 2**40
 """Pixels; far above any matrix, far below what integers of 64 bits overflow at."""
 
@@ -44,81 +45,108 @@ class OpticalPath:
     """Code meaning of the IlluminationColorCodeSequence (0048,0108)."""
 
 
-def frame_positions(uid: str, item: InstanceItem, paths: tuple[OpticalPath, ...], frames: int) -> FramePositions | None:
-    """The positions that the functional groups give, or None when they give none.
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameScan:
+    """What the functional groups say of each frame."""
+
+    rows: npt.NDArray[np.float64]
+    """RowPositionInTotalImagePixelMatrix; NaN where a frame has none."""
+    columns: npt.NDArray[np.float64]
+    """ColumnPositionInTotalImagePixelMatrix; NaN where a frame has none."""
+    z_offsets: npt.NDArray[np.float64]
+    """ZOffsetInSlideCoordinateSystem; NaN where a frame has none."""
+    identifiers: npt.NDArray[np.int64]
+    """Place in ``names`` of the frame's optical path."""
+    names: tuple[str | None, ...]
+    """The optical path identifiers that frames name; None for frames that name none."""
+
+
+def scan_frames(uid: str, item: InstanceItem, frames: int) -> FrameScan:
+    """Read the functional groups of all frames, batch by batch.
 
     A macro may stand in the per-frame or in the shared groups; the frame's own wins (C.7.6.16).
 
     Raises:
-        InvalidAttributeError: Positions are broken, or not one for every frame.
+        InvalidAttributeError: A position is no number.
     """
-    planes, identifications = _macros(item, frames)
-    if not any(planes):
+    shared = next(iter(item.shared_groups.items), FunctionalGroupsItem())
+    codes: dict[str | None, int] = {}
+    batches = functional_groups(item.per_frame_groups)
+    read = [_scan_batch(uid, groups, shared, codes) for groups in batches]
+    if not read and frames == 1:
+        read = [_scan_batch(uid, [shared], shared, codes)]
+    columns = [np.concatenate([batch[place] for batch in read]) if read else np.empty(0) for place in range(4)]
+    return FrameScan(columns[0], columns[1], columns[2], columns[3].astype(np.int64), tuple(codes))
+
+
+def _scan_batch(
+    uid: str,
+    groups: list[FunctionalGroupsItem],
+    shared: FunctionalGroupsItem,
+    codes: dict[str | None, int],
+) -> tuple[npt.NDArray[np.float64], ...]:
+    fallback = _first(shared.plane_position_slide.values, _NO_POSITION)
+    planes = [_first(group.plane_position_slide.values, fallback) for group in groups]
+    path = _first(shared.optical_path.values, _NO_PATH)
+    names = [_identifier(_first(group.optical_path.values, path)) for group in groups]
+    return (
+        _numbers(uid, "RowPositionInTotalImagePixelMatrix", [plane.row_position for plane in planes]),
+        _numbers(uid, "ColumnPositionInTotalImagePixelMatrix", [plane.column_position for plane in planes]),
+        _numbers(uid, "ZOffsetInSlideCoordinateSystem", [plane.z_offset for plane in planes]),
+        np.array([codes.setdefault(name, len(codes)) for name in names], dtype=np.float64),
+    )
+
+
+def frame_positions(uid: str, scan: FrameScan, paths: tuple[OpticalPath, ...], frames: int) -> FramePositions | None:
+    """The positions of all frames, or None when the metadata places none.
+
+    Raises:
+        InvalidAttributeError: Not every frame has a usable position, or one names an unknown optical path.
+    """
+    placed = ~(np.isnan(scan.rows) | np.isnan(scan.columns))
+    if not placed.any():
         return None
-    placed = [plane for plane in planes if plane]
-    if len(placed) != frames:
+    usable = placed & (abs(scan.rows) < _LARGEST_POSITION) & (abs(scan.columns) < _LARGEST_POSITION)
+    if int(usable.sum()) != frames or len(usable) != frames:
         raise InvalidAttributeError(
-            f"Instance {uid}: {len(placed)} positions for {frames} frames.",
+            f"Instance {uid}: {int(usable.sum())} usable positions for {frames} frames.",
             remedy="Every frame of a sparse tiling needs its position.",
         )
     return FramePositions(
-        rows=_pixels(uid, "RowPositionInTotalImagePixelMatrix", (p.row_position for p in placed)),
-        columns=_pixels(uid, "ColumnPositionInTotalImagePixelMatrix", (p.column_position for p in placed)),
-        z_offsets=_numbers(uid, "ZOffsetInSlideCoordinateSystem", (plane.z_offset for plane in placed)),
-        paths=_path_indices(uid, identifications, paths),
+        rows=scan.rows.astype(np.int64),
+        columns=scan.columns.astype(np.int64),
+        z_offsets=scan.z_offsets,
+        paths=_places(uid, scan.names, paths)[scan.identifiers],
     )
 
 
-def _macros(
-    item: InstanceItem, frames: int
-) -> tuple[list[PlanePositionSlideItem | None], list[OpticalPathIdentificationItem | None]]:
-    shared: list[FunctionalGroupsItem] = item.shared_groups.items[:1]
-    shared_plane = next((p for group in shared for p in group.plane_position_slide.items), None)
-    shared_path = next((p for group in shared for p in group.optical_path.items), None)
-    groups = item.per_frame_groups.items
-    if not groups:
-        return ([shared_plane], [shared_path]) if frames == 1 else ([], [])
-    return (
-        [(g.plane_position_slide.items or (shared_plane,))[0] for g in groups],
-        [(g.optical_path.items or (shared_path,))[0] for g in groups],
-    )
-
-
-def _path_indices(
-    uid: str,
-    identifications: list[OpticalPathIdentificationItem | None],
-    paths: tuple[OpticalPath, ...],
-) -> npt.NDArray[np.int64]:
-    known: dict[str | None, int] = {path.identifier: index for index, path in enumerate(paths)}
-    known.setdefault(None, 0)
-    found = [_identifier(item) for item in identifications]
-    try:
-        return np.array([known[name] for name in found], dtype=np.int64)
-    except KeyError as missing:
-        raise InvalidAttributeError(
-            f"Instance {uid}: a frame names the optical path {missing}, which its OpticalPathSequence lacks."
-        ) from None
-
-
-def identified_paths(item: InstanceItem) -> tuple[OpticalPath, ...]:
+def identified_paths(scan: FrameScan) -> tuple[OpticalPath, ...]:
     """The optical paths that frames name, for headers that lack the OpticalPathSequence."""
-    groups = [*item.shared_groups.items[:1], *item.per_frame_groups.items]
-    named = (_identifier(path) for group in groups for path in group.optical_path.items[:1])
-    return tuple(OpticalPath(name) for name in dict.fromkeys(named) if name is not None)
+    return tuple(OpticalPath(name) for name in scan.names if name is not None)
 
 
-def _identifier(item: OpticalPathIdentificationItem | None) -> str | None:
-    return str(item.identifier.values[0]).strip() if item and item.identifier.values else None
+def _places(uid: str, names: tuple[str | None, ...], paths: tuple[OpticalPath, ...]) -> npt.NDArray[np.int64]:
+    """The place among an instance's paths of each name; frames that name none belong to the first."""
+    known: dict[str | None, int] = {path.identifier: place for place, path in enumerate(paths)}
+    known.setdefault(None, 0)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InvalidAttributeError(
+            f"Instance {uid}: a frame names the optical path {unknown[0]!r}, which its OpticalPathSequence lacks."
+        )
+    return np.array([known[name] for name in names], dtype=np.int64)
 
 
-def _pixels(uid: str, name: str, leaves: Iterable[Leaf]) -> npt.NDArray[np.int64]:
-    numbers = _numbers(uid, name, leaves)
-    if np.isnan(numbers).any() or (abs(numbers) > _LARGEST_POSITION).any():
-        raise InvalidAttributeError(f"Instance {uid}: a frame lacks a usable {name}.")
-    return numbers.astype(np.int64)
+def _first(values: list[_Item | None], default: _Item) -> _Item:
+    return (values[0] or default) if values else default
 
 
-def _numbers(uid: str, name: str, leaves: Iterable[Leaf]) -> npt.NDArray[np.float64]:
+def _identifier(item: OpticalPathIdentificationItem) -> str | None:
+    values = item.identifier.values
+    return str(values[0]).strip() if values and values[0] is not None else None
+
+
+def _numbers(uid: str, name: str, leaves: list[Leaf]) -> npt.NDArray[np.float64]:
     """The first value of each leaf; NaN where there is none."""
     values: list[Any] = [leaf.values[0] if leaf.values else None for leaf in leaves]
     try:
