@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from pydicom.config import IGNORE
-from pydicom.uid import UID
-
 from dicomzarr.dicom import jpeg2000_markers, jpeg_markers, uids
 from dicomzarr.dicom.codestream import Codec, Codestream
 from dicomzarr.errors import UnsupportedTransferSyntaxError
@@ -126,6 +123,9 @@ def transfer_syntax_name(uid: str) -> str:
     """The name of any transfer syntax, supported or not, for messages."""
     if uid in TRANSFER_SYNTAXES:
         return TRANSFER_SYNTAXES[uid].name
+    from pydicom.config import IGNORE  # noqa: PLC0415  # a third of a second, for an error's sake only
+    from pydicom.uid import UID  # noqa: PLC0415  # as above
+
     known = UID(uid, validation_mode=IGNORE)
     return _NEWER_NAMES.get(uid) or (known.name if known.name != uid else "private or unknown")
 
