@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dicomzarr.demo.archive import Archive
 
 _GRACE = 0.1  # seconds that requests under way have when the server ends
+_TICKS_TO_ACCEPT = 5  # until a connection of the last moment is known to aiohttp, which then closes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +110,15 @@ class DICOMwebServer:
         stop = asyncio.Event()
         runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=_GRACE)
         await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", self._port)
         try:
-            await web.TCPSite(runner, "127.0.0.1", self._port).start()
+            await site.start()
             port = runner.addresses[0][1]
             self._listening.set_result((asyncio.get_running_loop(), stop, port))
             await stop.wait()
+            await site.stop()
+            for _ in range(_TICKS_TO_ACCEPT):
+                await asyncio.sleep(0)
         finally:
             await runner.cleanup()
 

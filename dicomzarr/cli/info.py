@@ -1,0 +1,130 @@
+"""``dicomzarr info``: what a series holds. One metadata request, no frame."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from dicomzarr.arrays import open_image
+from dicomzarr.cli.connection import series_target
+from dicomzarr.cli.facts import series_facts
+from dicomzarr.cli.measures import amount, by, extent, spacing
+from dicomzarr.cli.terminal import clean
+from dicomzarr.dicom.syntax import transfer_syntax_name
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from dicomzarr.cli.facts import ImageFacts, SeriesFacts
+    from dicomzarr.cli.terminal import Terminal
+    from dicomzarr.multiscale import Channel
+
+_PLURALS = {"z": "planes", "t": "time points"}
+
+
+def run(arguments: Namespace, terminal: Terminal) -> None:
+    """Open a series and tell about it.
+
+    Raises:
+        DicomZarrError: It cannot be opened.
+    """
+    target = series_target(arguments)
+    with terminal.waiting(f"Reading the metadata at {target.host}"):
+        facts = series_facts(open_image(str(target.url), **target.options), target)
+    if arguments.json:
+        terminal.write_json(asdict(facts))
+    else:
+        show(facts, terminal)
+
+
+def show(facts: SeriesFacts, terminal: Terminal) -> None:
+    """Print the facts for people."""
+    terminal.print_line(Text(clean(facts.url), style="bold"))
+    terminal.print("", _summary(facts), "", _arrays(facts, terminal))
+    if facts.notices:
+        terminal.print("", *(Text(f"! {clean(notice)}", style="yellow") for notice in facts.notices))
+
+
+def _summary(facts: SeriesFacts) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for image in facts.images:
+        grid.add_row(Text(clean(f"{image.path} {image.name}"), style="bold cyan"), _sizes(facts, image))
+    rows = {
+        "channels": _channels(facts.images[0].channels),
+        "transfer syntax": Text(_transfer_syntaxes(facts)),
+        "associated": Text(clean(", ".join(image.path for image in facts.associated))),
+        "decoded size": Text(amount(facts.bytes)),
+        "server": Text(clean(facts.server)),
+    }
+    for name, value in rows.items():
+        if value:
+            grid.add_row(Text(name, style="dim"), value)
+    return grid
+
+
+def _sizes(facts: SeriesFacts, image: ImageFacts) -> Text:
+    """What an image is, in one line."""
+    finest = image.levels[0]
+    many = [
+        f"{size} {_PLURALS[axis.name]}"
+        for axis, size in zip(image.axes, finest.shape, strict=True)
+        if axis.name in _PLURALS
+    ]
+    levels = len(image.levels)
+    told = (
+        facts.modality,
+        f"{by(finest.shape[:-3:-1])} pixels (width, height)",
+        *many,
+        extent(image.axes, finest.shape, finest.scale),
+        f"RGB {finest.dtype}" if image.color else finest.dtype,
+        "lossy" if finest.lossy else "",
+        "1 level" if levels == 1 else f"{levels} levels",
+    )
+    return Text(" · ".join(clean(fact) for fact in told if fact))
+
+
+def _channels(channels: tuple[Channel, ...]) -> Text:
+    """Names, each behind a dot in its colour."""
+    parts = []
+    for channel in channels:
+        parts += [Text("● ", style=f"#{channel.color}"), Text(clean(channel.label) + "  ")]
+    return Text.assemble(*parts)
+
+
+def _transfer_syntaxes(facts: SeriesFacts) -> str:
+    uids = {level.transfer_syntax_uid for image in facts.all_images for level in image.levels}
+    known = sorted(uid for uid in uids if uid)
+    names = [f"{transfer_syntax_name(uid)} ({uid})" for uid in known]
+    return clean(", ".join(names + ["known at the first frame"] * (None in uids)))
+
+
+def _arrays(facts: SeriesFacts, terminal: Terminal) -> Table:
+    table = terminal.table(
+        "Array",
+        "Axes",
+        "Shape",
+        "Chunk",
+        "Type",
+        "Spacing",
+        "Decoded",
+        numbers=frozenset({"Shape", "Chunk", "Decoded"}),
+    )
+    for image in facts.all_images:
+        axes = " ".join(axis.name for axis in image.axes)
+        for level in image.levels:
+            cells = (
+                level.path,
+                axes,
+                by(level.shape),
+                by(level.chunks),
+                level.dtype,
+                spacing(image.axes, level.scale),
+                amount(level.bytes),
+            )
+            table.add_row(*(Text(clean(cell)) for cell in cells))
+        if image in facts.images:
+            table.add_section()
+    return table

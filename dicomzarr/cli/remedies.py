@@ -1,0 +1,24 @@
+"""What can be done about an error in the words of the command line, where storage options are spelled differently."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dicomzarr import errors
+
+if TYPE_CHECKING:
+    from dicomzarr.errors import DicomZarrError
+
+_REMEDIES: tuple[tuple[type[DicomZarrError], str], ...] = (
+    (
+        errors.AuthenticationError,
+        "Give credentials that this server accepts: --user NAME, --bearer-env VARIABLE or --header 'Name: value'.",
+    ),
+    (errors.InsecureTransportError, "Use the server's https:// URL, or --insecure if the network is trusted."),
+    (errors.RequestTimeoutError, "Raise --timeout if the server is that slow."),
+)
+
+
+def remedy_for(error: DicomZarrError) -> str:
+    """The remedy to show, which may be empty."""
+    return next((remedy for kind, remedy in _REMEDIES if isinstance(error, kind)), error.remedy)
