@@ -61,6 +61,16 @@ class DicomZarrError(Exception):
         message = str(self.args[0]) if self.args else ""
         return f"{message} {self.remedy}" if self.remedy else message
 
+    def name_subject(self, subject: str) -> None:
+        """Add what was asked to the message, unless it is there: for where whoever raised this could not know.
+
+        Args:
+            subject: In words, as ``frame 3 of instance 1.2.3``.
+        """
+        message = str(self.args[0]) if self.args else ""
+        if subject not in message:
+            self.args = (f"{message.removesuffix('.')}; asked for {subject}.",)
+
 
 class UsageError(DicomZarrError):
     """What was asked cannot be meant."""

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 import imagecodecs
 
 from dicomzarr.errors import DicomZarrError
+from dicomzarr.thumbnails import pixels_read
 
 if TYPE_CHECKING:
     from dicomzarr.arrays import Image
 
 _PICTURE = 192
 """Pixels of the longer side."""
+
+_MOST_PIXELS = 2**25
+"""Pixels that may be read for the sake of a picture that nobody asked for."""
 
 
 def image_html(image: Image) -> str:
@@ -36,6 +40,8 @@ def image_html(image: Image) -> str:
 
 def _picture(image: Image) -> str:
     """The thumbnail as a data URL; a notebook still shows the table where the server fails."""
+    if pixels_read(image, _PICTURE) > _MOST_PIXELS:
+        return "<div>no picture: the coarsest level is large</div>"
     try:
         png = imagecodecs.png_encode(image.thumbnail(_PICTURE))
     except DicomZarrError as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.dicomweb.client import Client
 from dicomzarr.dicomweb.urls import DICOMwebURL, split_user_info
-from dicomzarr.errors import InvalidURLError
+from dicomzarr.errors import InvalidURLError, MetadataError
 from dicomzarr.frames.cache import FrameCache
 from dicomzarr.frames.source import FrameSource
 from dicomzarr.multiscale import plan_images
@@ -72,7 +72,11 @@ class Endpoint:
 
     async def _open(self, key: SeriesKey) -> SeriesStore:
         body = await self.client.series_metadata(key.study, key.series)
-        return compose(self, key, body)
+        try:
+            return compose(self, key, body)
+        except MetadataError as error:
+            error.name_subject(f"series {key.series} of study {key.study}")
+            raise
 
     def _opened(self, key: SeriesKey, task: asyncio.Task[SeriesStore]) -> None:
         del self.opening[key]

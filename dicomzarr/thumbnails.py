@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from dicomzarr.arrays import Image, Level
 
     Floats = npt.NDArray[np.float32]
+    Edges = npt.NDArray[np.intp]
 
 _BRIGHTEST = 99.9
 """Percentile that is shown as full brightness where channels are no colours."""
+
+_BAND = 2048
+"""Rows that are held at a time."""
 
 
 def overview(image: Image, size: int) -> npt.NDArray[np.uint8]:
@@ -23,7 +27,7 @@ def overview(image: Image, size: int) -> npt.NDArray[np.uint8]:
     Read from the coarsest level that is large enough; the middle focal plane; channels in their colours.
     """
     level = _level_for(image, size)
-    pixels = _shrink(_planes(level), size)
+    pixels = _shrunk(level, size)
     if image.plan.color:
         low, high = image.channels[0].window
         mixed = (pixels[:3] - low) / (high - low)
@@ -39,29 +43,35 @@ def _level_for(image: Image, size: int) -> Level:
     return enough[-1] if enough else image.levels[0]
 
 
-def _planes(level: Level) -> Floats:
-    """All channels of the middle focal plane, shape (channel, rows, columns)."""
-    axes = level.axes
-    index = tuple(
-        size // 2 if name == "z" else 0 if name == "t" else slice(None)
-        for name, size in zip(axes, level.shape, strict=True)
+def pixels_read(image: Image, size: int) -> int:
+    """Pixels of the level that `overview` reads: a slide without coarse levels has only a large one."""
+    *_, rows, columns = _level_for(image, size).shape
+    return rows * columns
+
+
+def _planes(level: Level, rows: slice) -> Floats:
+    """Rows of all channels of the middle focal plane, shape (channel, rows, columns)."""
+    middle = {"t": 0, "z": level.shape[level.axes.index("z")] // 2 if "z" in level.axes else 0, "y": rows}
+    pixels: Floats = np.asarray(level[tuple(middle.get(name, slice(None)) for name in level.axes)], dtype=np.float32)
+    return pixels if "c" in level.axes else pixels[np.newaxis]
+
+
+def _shrunk(level: Level, size: int) -> Floats:
+    """Means over blocks of nearly equal size, so that the longer side is at most ``size``; read in bands of rows."""
+    rows, columns = level.shape[-2:]
+    shrink = min(1.0, size / max(rows, columns))
+    row_edges, column_edges = (
+        np.linspace(0, count, max(1, round(count * shrink)) + 1).astype(np.intp) for count in (rows, columns)
     )
-    pixels: Floats = np.asarray(level[index], dtype=np.float32)
-    return pixels if "c" in axes else pixels[np.newaxis]
+    bands = np.array_split(np.arange(len(row_edges) - 1), max(1, rows // _BAND))
+    return np.concatenate([_band(level, row_edges[band[0] : band[-1] + 2], column_edges) for band in bands], axis=1)
 
 
-def _shrink(pixels: Floats, size: int) -> Floats:
-    """Means over blocks of nearly equal size, so that the longer side is at most ``size``."""
-    longest = max(pixels.shape[-2:])
-    if longest <= size:
-        return pixels
-    for axis in (1, 2):
-        count = pixels.shape[axis]
-        edges = np.linspace(0, count, max(1, round(count * size / longest)) + 1).astype(np.intp)
-        shape = [-1 if each == axis else 1 for each in range(3)]
-        counts = np.diff(edges).astype(np.float32).reshape(shape)
-        pixels = (np.add.reduceat(pixels, edges[:-1], axis=axis) / counts).astype(np.float32)
-    return pixels
+def _band(level: Level, row_edges: Edges, column_edges: Edges) -> Floats:
+    pixels = _planes(level, slice(int(row_edges[0]), int(row_edges[-1])))
+    down = np.add.reduceat(pixels, row_edges[:-1] - row_edges[0], axis=1) / np.diff(row_edges)[:, None]
+    across = np.add.reduceat(down, column_edges[:-1], axis=2) / np.diff(column_edges)
+    return across.astype(np.float32)
 
 
 def _mix(pixels: Floats, colors: list[str]) -> Floats:

@@ -5,13 +5,17 @@ Prints one digit a tile: tenths of it that are tissue, a dot for none.
 
 from __future__ import annotations
 
-import dask.array as da
+from typing import TYPE_CHECKING
+
 import numpy as np
 from series import command_line, series_url
 
 import dicomzarr
 
-COLOURFUL = 25
+if TYPE_CHECKING:
+    import dask.array as da
+
+COLOURFUL = 20
 """Stained tissue is colourful, glass is grey: how far the brightest of R, G, B lies above the darkest."""
 
 

@@ -58,11 +58,9 @@ def add_series(viewer: napari.Viewer, url: str) -> None:
     shown["colormap"] = [f"#{channel['color']}" for channel in channels]
     shown["name"] = [channel["label"] for channel in channels]
     arrays = [da.from_zarr(level) for level in levels]
-    if len(places) < len(axes):
-        viewer.add_image(arrays, channel_axis=0, **shown)
-    else:
-        only = {name: value[0] for name, value in shown.items() if name in ("contrast_limits", "colormap", "name")}
-        viewer.add_image(arrays, **{**shown, **only})
+    if len(places) == len(axes):
+        arrays = [array[np.newaxis] for array in arrays]
+    viewer.add_image(arrays, channel_axis=0, **shown)
 
 
 def main() -> None:
@@ -73,7 +71,6 @@ def main() -> None:
     # zarr reads 10 chunks at a time unless told otherwise: more of them travel in fewer requests
     with series_url(arguments.url) as url, zarr.config.set({"async.concurrency": 64}):
         viewer = napari.Viewer()
-        viewer.scale_bar.visible = True
         add_series(viewer, url)
         if arguments.screenshot is None:
             napari.run()

@@ -6,9 +6,7 @@ import argparse
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dicomzarr.demo.archive import Archive
-from dicomzarr.demo.server import DICOMwebServer
-from dicomzarr.demo.slide import SERIES, STUDY, demo_files
+from dicomzarr.demo.show import demo_server, demo_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,9 +14,7 @@ if TYPE_CHECKING:
 
 def command_line(description: str | None) -> argparse.ArgumentParser:
     """A parser that takes the URL; an example adds what else it wants."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url", nargs="?", help="dicomweb(s)://HOST/BASE/studies/STUDY/series/SERIES")
     return parser
 
@@ -29,5 +25,5 @@ def series_url(url: str | None) -> Iterator[str]:
     if url is not None:
         yield url
         return
-    with DICOMwebServer(Archive(demo_files())) as server:
-        yield server.series_url(STUDY, SERIES)
+    with demo_server() as server:
+        yield demo_url(server)

@@ -17,8 +17,8 @@ def main() -> None:
         field = level["image"].sel(y=slice(200, 300), x=slice(300, 400))
         print("100 um x 100 um are", dict(field.sizes))
         coarse = field.coarsen(y=10, x=10, boundary="trim").mean()
-        red, green, blue = coarse.mean(["y", "x"]).values.round(1)
-        print(f"coarsened to {dict(coarse.sizes)}: mean red {red}, green {green}, blue {blue}")
+        means = coarse.mean(["y", "x"]).values.round(1)
+        print(f"coarsened to {dict(coarse.sizes)}, mean {means}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +27,19 @@ if TYPE_CHECKING:
     from slides_model import ExpectedLevel, Pixels, TestSlide
 
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
-START_SECONDS = 60.0
+ROWS, COLUMNS, FRAMES = "00280010", "00280011", "00280008"
+MATRIX_ROWS, MATRIX_COLUMNS = "00480007", "00480006"
 
 BIG: Mapping[str, tuple[Callable[[], bytes], int]] = {
     "sparse": (slides.big_sparse_metadata, SPARSE_TILE),
     "full": (slides.big_full_metadata, FULL_TILE),
     "moderate": (lambda: slides.big_full_metadata(tiles=1024, levels=1), FULL_TILE),
+    "small tiles": (lambda: _full_metadata(20 * SPARSE_TILE, SPARSE_TILE), SPARSE_TILE),
 }
 """Metadata, and rows and columns of a tile, of slides whose every frame is the same grey."""
+
+SECONDS = 20.0
+"""How long tests wait for what takes no time."""
 
 GREY = 128
 """Each sample of each frame of the ``BIG`` slides."""
@@ -96,8 +102,28 @@ def serving_elsewhere(name: str) -> Iterator[str]:
         process.stdin.close()  # which ends it
 
 
+def _full_metadata(side: int, tile: int) -> bytes:
+    """Metadata of one square TILED_FULL level: ``side`` pixels in tiles of ``tile``."""
+    (instance,) = json.loads(slides.big_full_metadata(levels=1))
+    grid = -(-side // tile)
+    changes = {ROWS: tile, COLUMNS: tile, FRAMES: grid * grid, MATRIX_ROWS: side, MATRIX_COLUMNS: side}
+    for tag, value in changes.items():
+        instance[tag]["Value"] = [value]
+    return json.dumps([instance]).encode()
+
+
+def settle() -> None:
+    """Wait until no frame is under way: a read that failed may have left some behind."""
+    deadline = time.monotonic() + SECONDS
+    endpoints = list(opening._endpoints.known.values())
+    while any(store.source._in_flight for endpoint in endpoints for store in list(endpoint.opened.values())):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def forget_servers() -> None:
     """Drop connections, opened series and cached frames."""
+    settle()
     opening._endpoints.known.clear()
 
 

@@ -16,11 +16,13 @@ import pytest
 import serving
 import slides
 import zarr
+from aiohttp import web
 from faults import (
     always,
     change_parts,
     dcm4chee_like,
     drop_part,
+    fault,
     first,
     grey_jpeg,
     gzip_frames,
@@ -50,6 +52,8 @@ from dicomzarr.errors import (
     FrameShapeError,
     InvalidReplyError,
     LoginPageError,
+    MetadataError,
+    MissingInstanceError,
     PermissionDeniedError,
     RateLimitedError,
     SeriesNotFoundError,
@@ -60,10 +64,10 @@ from dicomzarr.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from aiohttp.typedefs import Middleware
+    from aiohttp.typedefs import Handler, Middleware
     from faults import When
-    from serving import Served
     from slides_model import Pixels
 
     from dicomzarr.demo.replies import Part
@@ -155,6 +159,33 @@ def _empty(parts: tuple[Part, ...]) -> list[Part]:
     return [part.with_body(b"") for part in parts]
 
 
+def cut_at_a_bracket(when: When) -> Middleware:
+    """Metadata that ends early, yet as a JSON array ends."""
+
+    async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        assert isinstance(response, web.Response)
+        assert isinstance(response.body, bytes)
+        end = response.body.index(b"]", 500) + 1
+        return web.Response(body=response.body[:end], content_type="application/dicom+json")
+
+    return fault(act, "metadata", when)
+
+
+def cut_gzip(when: When) -> Middleware:
+    """Metadata whose compressed bytes end early."""
+
+    async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
+        accepting = {**request.headers, "Accept-Encoding": "gzip"}
+        response = await handler(request.clone(headers=accepting))
+        assert isinstance(response, web.Response)
+        assert isinstance(response.body, bytes)
+        headers = {name: response.headers[name] for name in ("Content-Type", "Content-Encoding")}
+        return web.Response(body=response.body[:-60], headers=headers)
+
+    return fault(act, "metadata", when)
+
+
 FRAME_FAULTS: dict[str, tuple[MakeFault, type[DicomZarrError]]] = {
     "401": (lambda when: status(401, when=when), AuthenticationError),
     "403": (lambda when: status(403, when=when), PermissionDeniedError),
@@ -194,16 +225,24 @@ METADATA_FAULTS: dict[str, tuple[MakeFault, type[DicomZarrError]]] = {
     "reset in the body": (lambda when: reset(after_headers=True, on="metadata", when=when), TruncatedReplyError),
     "truncated": (lambda when: truncate(900, on="metadata", when=when), TruncatedReplyError),
     "truncated, length of the rest": (
-        # ends inside the JSON, wherever the compressed bytes are cut
         lambda when: truncate(-40, "own-length", on="metadata", when=when),
         TruncatedReplyError,
     ),
+    "truncated gzip": (cut_gzip, TruncatedReplyError),
+    "cut at a bracket": (cut_at_a_bracket, MetadataError),
+    "numbers": (lambda when: status(200, body="[1]", on="metadata", when=when), MetadataError),
     "login page": (lambda when: html_login(on="metadata", when=when), LoginPageError),
     "no content": (lambda when: status(204, on="metadata", when=when), SeriesNotFoundError),
     "text": (lambda when: status(200, body="Welcome", on="metadata", when=when), InvalidReplyError),
     "an object": (lambda when: status(200, body="{}", on="metadata", when=when), InvalidReplyError),
 }
 """What happens to the metadata, and the error."""
+
+
+@web.middleware
+async def plain(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Nothing is compressed, so that a cut body is cut JSON."""
+    return await handler(request.clone(headers={**request.headers, "Accept-Encoding": "identity"}))
 
 
 def is_right(pixels: Pixels) -> bool:
@@ -215,37 +254,40 @@ def names_the_series(error: DicomZarrError) -> bool:
 
 
 def names_a_frame(error: DicomZarrError) -> bool:
-    return names_the_series(error) and bool(re.search(rf"frames? \d.* instance {INSTANCE}|{INSTANCE}, frame \d", str(error)))
+    return names_the_series(error) and bool(
+        re.search(rf"frames? \d.* instance {INSTANCE}|{INSTANCE}, frame \d", str(error))
+    )
 
 
 @pytest.mark.parametrize(("make", "kind"), FRAME_FAULTS.values(), ids=FRAME_FAULTS)
 def test_a_frame_that_cannot_be_had(face: Face, make: MakeFault, kind: type[DicomZarrError]) -> None:
-    fault = Switch()
-    with serving.serving(SLIDE, make(fault)) as served:
+    switch = Switch()
+    with serving.serving(SLIDE, make(switch)) as served:
         read = face(served.url)
         for _ in range(2):  # the second time as the first: no failure is remembered as pixels
             with pytest.raises(kind) as caught:
                 read()
             assert names_a_frame(caught.value)
-        fault.on = False
+        serving.settle()
+        switch.on = False
         assert is_right(read())
 
 
 @pytest.mark.parametrize(("make", "kind"), METADATA_FAULTS.values(), ids=METADATA_FAULTS)
 def test_metadata_that_cannot_be_had(face: Face, make: MakeFault, kind: type[DicomZarrError]) -> None:
-    fault = Switch()
-    with serving.serving(SLIDE, make(fault)) as served:
+    switch = Switch()
+    with serving.serving(SLIDE, plain, make(switch)) as served:
         with pytest.raises(kind) as caught:
             face(served.url)
         assert names_the_series(caught.value)
-        fault.on = False
+        switch.on = False
         assert is_right(face(served.url)())
 
 
 @pytest.mark.parametrize(("make", "kind"), METADATA_FAULTS.values(), ids=METADATA_FAULTS)
 def test_asking_whether_it_exists(make: MakeFault, kind: type[DicomZarrError]) -> None:
     """Only the server's own word, or a hierarchy that was read, is absence."""
-    with serving.serving(SLIDE, make(always)) as served:
+    with serving.serving(SLIDE, plain, make(always)) as served:
         fs, path = fsspec.url_to_fs(served.url)
         if kind is SeriesNotFoundError:
             assert not fs.exists(f"{path}/zarr.json")
@@ -255,6 +297,24 @@ def test_asking_whether_it_exists(make: MakeFault, kind: type[DicomZarrError]) -
         for verb in (fs.exists, fs.info, fs.ls, fs.isfile, fs.isdir, fs.find):
             with pytest.raises(kind):
                 verb(f"{path}/0/zarr.json")
+
+
+def test_a_local_cache_keeps_no_failure(tmp_path: Path) -> None:
+    """fsspec's simplecache writes what it reads to files."""
+    switch = Switch()
+    with serving.serving(SLIDE, status(404, when=switch)) as served:
+        options = {"simplecache": {"cache_storage": str(tmp_path)}}
+        for _ in range(2):
+            with (
+                pytest.raises(FrameNotFoundError),
+                fsspec.open(f"simplecache::{served.url}/0/c/0/0/0", **options) as file,
+            ):
+                file.read()
+        switch.on = False
+        for _ in range(2):
+            with fsspec.open(f"simplecache::{served.url}/0/c/0/0/0", **options) as file:
+                chunk = np.frombuffer(file.read(), np.uint8).reshape(3, 32, 48)
+            assert (chunk == LEVEL.pixels[:, 0, :32, :48]).all()
 
 
 def test_absent_is_not_failed() -> None:
@@ -284,7 +344,7 @@ def test_a_lost_instance_is_not_absent() -> None:
             area = (slice(None), slice(row * 32, row * 32 + 32), slice(column * 32, column * 32 + 32))
             if level.lost[0, 0, row, column]:
                 for read in (array.__getitem__, image.levels[0].__getitem__):
-                    with pytest.raises(dicomzarr.errors.MissingInstanceError):
+                    with pytest.raises(MissingInstanceError):
                         read(area)
             else:
                 assert (np.asarray(array[area]) == level.pixels[:, 0][area]).all()
@@ -292,21 +352,17 @@ def test_a_lost_instance_is_not_absent() -> None:
 
 # --- faults that pass ---
 
-PASSING: dict[str, Middleware | Callable[[], Middleware]] = {
+PASSING: dict[str, Callable[[], Middleware]] = {
     "500": lambda: status(500, when=first(1)),
     "502": lambda: status(502, when=first(2)),
     "503": lambda: status(503, when=first(3)),
     "429": lambda: status(429, {"Retry-After": "2"}, when=first(2)),
     "400": lambda: status(400, when=first(1)),
-    "404": lambda: status(404, when=first(1)),
     "reset": lambda: reset(when=first(1)),
     "reset in the body": lambda: reset(after_headers=True, when=first(1)),
     "truncated": lambda: truncate(8000, when=first(2)),
     "truncated, length of the rest": lambda: truncate(8000, "own-length", when=first(1)),
     "the end is missing": lambda: truncate(-12, "close", when=first(1)),
-    "missing part": lambda: drop_part(2, when=first(1)),
-    "first part missing": lambda: drop_part(0, when=first(1)),
-    "no part": lambda: change_parts(lambda _: [], when=first(1)),
     "swapped parts": swap_parts,
     "503 for metadata": lambda: status(503, on="metadata", when=first(3)),
     "reset for metadata": lambda: reset(on="metadata", when=first(1)),
@@ -319,6 +375,23 @@ PASSING: dict[str, Middleware | Callable[[], Middleware]] = {
 def test_a_fault_that_passes(face: Face, make: Callable[[], Middleware]) -> None:
     with serving.serving(SLIDE, make()) as served:
         assert is_right(face(served.url)())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: status(404, when=first(1)),
+        lambda: drop_part(2, when=first(1)),
+        lambda: drop_part(0, when=first(1)),
+        lambda: change_parts(lambda _: [], when=first(1)),
+    ],
+    ids=["refused", "third part missing", "first part missing", "no part"],
+)
+@pytest.mark.parametrize("face", [by_dicomzarr, by_zarr])
+def test_what_a_list_lacks_is_asked_for_singly(face: Face, make: Callable[[], Middleware]) -> None:
+    with serving.serving(SLIDE, make()) as served:
+        assert is_right(face(served.url)())
+        assert served.count() > 1
 
 
 def test_retry_after_is_waited_for(pauses: list[float]) -> None:
@@ -339,7 +412,9 @@ def test_parts_without_names_and_one_missing() -> None:
 
 def _bad_third(parts: tuple[Part, ...]) -> list[Part]:
     return [
-        part.with_body(b"\xff\xd8 no image") if (part.header("Content-Location") or "").endswith("/frames/3") else part
+        part.with_body(grey_jpeg(32, 48)[:-90])
+        if (part.header("Content-Location") or "").endswith("/frames/3")
+        else part
         for part in parts
     ]
 
@@ -349,7 +424,7 @@ def _without_third(parts: tuple[Part, ...]) -> list[Part]:
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind"),
+    ("make", "kind"),
     [
         (lambda: change_parts(_bad_third), FrameDecodeError),
         (lambda: change_parts(_without_third), InvalidReplyError),
@@ -357,8 +432,8 @@ def _without_third(parts: tuple[Part, ...]) -> list[Part]:
     ],
     ids=["broken", "missing", "lost by dcm4chee"],
 )
-def test_a_bad_frame_does_not_spoil_its_neighbours(fault: Callable[[], Middleware], kind: type[DicomZarrError]) -> None:
-    with serving.serving(SLIDE, fault()) as served:
+def test_a_bad_frame_does_not_spoil_its_neighbours(make: Callable[[], Middleware], kind: type[DicomZarrError]) -> None:
+    with serving.serving(SLIDE, make()) as served:
         fs, path = fsspec.url_to_fs(served.url)
         keys = [f"{path}/0/c/0/{row}/{column}" for row, column in np.ndindex(*LEVEL.grid)]
         chunks: dict[str, Any] = fs.cat(keys, on_error="return")
@@ -398,7 +473,9 @@ def test_servers_with_habits(face: Face, make: Callable[[], Middleware]) -> None
 
 
 @pytest.mark.parametrize("make", PROFILES.values(), ids=PROFILES)
-@pytest.mark.parametrize("slide", [slides.coded_slide("jpeg_ybr_full_422"), slides.concatenation()], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "slide", [slides.coded_slide("jpeg_ybr_full_422"), slides.concatenation()], ids=lambda s: s.name
+)
 def test_servers_with_habits_and_other_slides(slide: slides.TestSlide, make: Callable[[], Middleware]) -> None:
     with serving.serving(slide, make()) as served:
         pixels = dicomzarr.open(served.url).levels[0][...]
@@ -447,10 +524,10 @@ def test_no_error_tells_a_secret(name: str, log: pytest.LogCaptureFixture) -> No
     options = {"auth": ("reader", PASSWORD), "headers": {"X-Api-Key": API_KEY}}
     door = require_basic("reader", PASSWORD)
     for make, kind in (table[name] for table in (METADATA_FAULTS, FRAME_FAULTS) if name in table):
-        with serving.serving(SLIDE, door, make(always)) as served, pytest.raises(kind) as caught:
+        with serving.serving(SLIDE, door, plain, make(always)) as served, pytest.raises(kind) as caught:
             dicomzarr.open(served.url, **options).levels[0][...]
         assert_silent(told(caught.value))
-        with serving.serving(SLIDE, door, make(always)) as served, pytest.raises(kind) as caught:
+        with serving.serving(SLIDE, door, plain, make(always)) as served, pytest.raises(kind) as caught:
             zarr.open_group(served.url, mode="r", storage_options=options)["0"][...]
         assert_silent(told(caught.value))
     assert_silent(log.text)

@@ -80,6 +80,7 @@ class Exchange:
                 pause = pause_before_retry(error, tries, waited, self.timeout)
                 dropped = isinstance(error, ConnectionDroppedError)
                 if pause is None or (dropped and tries >= question.tries_on_drop):
+                    error.name_subject(question.subject)
                     raise
             await self.sleep(pause)
             waited += pause

@@ -78,9 +78,9 @@ def encoded_frame(body: bytes, own: MediaType, outer: MediaType, subject: str) -
 class PartSorter:
     """Gives the parts of one reply their frame numbers.
 
-    A part that names its frame is given at once. Parts that name none are held back until the reply
-    is whole, and count
-    by position only if there is one for each frame that was asked.
+    A part that names the frame whose turn it is, is given at once. Others are held back until the reply is whole: names
+    in another order may turn out to be wrong ones, and parts without a name count by position only if there is one for
+    each frame that was asked.
 
     Args:
         instance: The SOP Instance UID that was asked for.
@@ -95,6 +95,7 @@ class PartSorter:
         self._outer = outer
         self._subject = subject
         self._named: set[int] = set()
+        self._held: dict[int, EncodedFrame] = {}
         self._unnamed: list[EncodedFrame] = []
         self._empty = 0
 
@@ -114,8 +115,12 @@ class PartSorter:
         if number is None:
             self._unnamed.append(frame)
             return None
+        is_next = number == self.numbers[len(self._named)] and not self._held
         self._named.add(number)
-        return number, frame
+        if is_next:
+            return number, frame
+        self._held[number] = frame
+        return None
 
     def _check(self, number: int | None, instance: str | None) -> None:
         if instance not in (None, self._instance):
@@ -126,9 +131,9 @@ class PartSorter:
             raise WrongPartsError(f"Frame {number} came twice among {self._subject}.")
 
     def finish(self) -> list[tuple[int, EncodedFrame]]:
-        """The frames that were held back, now that the reply is whole; none of them when their place is in doubt."""
+        """The frames that were held back, now that the reply is whole, but for those whose place is in doubt."""
         if self._named or self._empty or len(self._unnamed) != len(self.numbers):
-            return []
+            return list(self._held.items())
         return list(zip(self.numbers, self._unnamed, strict=True))
 
     @property

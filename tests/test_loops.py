@@ -1,0 +1,313 @@
+"""Event loops, threads and forks: whoever asks, one loop serves, and nobody waits for himself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import numpy as np
+import pytest
+import slides
+import zarr
+from serving import run_python, serving, settle
+
+import dicomzarr
+from dicomzarr.errors import EventLoopError
+from dicomzarr.frames import loops
+from dicomzarr.frames.loops import Crossing, home_loop, in_decode_thread, run_home, run_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SLIDE = slides.brightfield_pyramid()
+PIXELS = SLIDE.levels[0].pixels[:, 0]
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with serving(SLIDE) as served:
+        yield served.url
+
+
+# --- loops ---
+
+
+def test_a_synchronous_call_on_the_home_loop_raises_at_once(url: str) -> None:
+    fs, path = fsspec.url_to_fs(url)
+    image = dicomzarr.open(url)
+
+    async def on_the_home_loop(call: Callable[[], object]) -> None:
+        call()
+
+    calls: list[Callable[[], object]] = [
+        lambda: image.levels[0][:, 0, 0],
+        lambda: np.asarray(image.levels[3]),
+        lambda: image.levels[0].read([np.s_[:, 0, 0]]),
+        lambda: dicomzarr.open(url, timeout=9),
+        lambda: fs.cat_file(f"{path}/zarr.json"),
+        lambda: fs.ls(path),
+    ]
+    for call in calls:
+        with pytest.raises(EventLoopError, match="another thread"):
+            run_sync(on_the_home_loop, call)
+    assert (image.levels[0][...] == PIXELS).all()
+
+
+def test_synchronous_calls_inside_a_running_loop(url: str) -> None:
+    """As in a notebook, whose cells run inside a loop."""
+
+    async def cell() -> None:
+        image = dicomzarr.open(url)
+        assert (image.levels[0][...] == PIXELS).all()
+        assert (image.levels[0].to_dask().compute() == PIXELS).all()
+        array = zarr.open_group(url, mode="r")["0"]
+        assert isinstance(array, zarr.Array)
+        assert (np.asarray(array[...]) == PIXELS).all()
+        fs, path = fsspec.url_to_fs(url)
+        assert fs.cat_file(f"{path}/zarr.json")
+
+    asyncio.run(cell())
+
+
+def test_asynchronous_calls_on_any_loop(url: str) -> None:
+    async def chunks() -> list[bytes]:
+        fs = fsspec.filesystem("dicomweb", asynchronous=True)
+        return await asyncio.gather(*(fs._cat_file(f"{url}/0/c/0/{row}/0") for row in range(4)))
+
+    expected = [PIXELS[:, row * 64 : row * 64 + 64, :64] for row in range(3)]
+    for found in (asyncio.run(chunks()), asyncio.run(chunks()), run_sync(chunks)):
+        shown = [np.frombuffer(chunk, np.uint8).reshape(3, 64, 64) for chunk in found]
+        assert all((one == other).all() for one, other in zip(shown, expected, strict=False))
+    loop = asyncio.new_event_loop()
+    assert len(loop.run_until_complete(chunks())) == 4
+    loop.close()
+
+
+def test_loops_and_threads_at_once() -> None:
+    with serving(SLIDE) as served:
+        image = dicomzarr.open(served.url)
+        array = zarr.open_group(served.url, mode="r")["0"]
+        assert isinstance(array, zarr.Array)
+        start = threading.Barrier(6, timeout=20)
+        right: list[bool] = []
+
+        def by_level() -> None:
+            start.wait()
+            right.append(bool((image.levels[0][...] == PIXELS).all()))
+
+        def by_zarr() -> None:
+            start.wait()
+            right.append(bool((np.asarray(array[...]) == PIXELS).all()))
+
+        def by_loop() -> None:
+            start.wait()
+
+            async def read() -> bool:
+                return bool((await asyncio.to_thread(image.levels[0].__getitem__, ...) == PIXELS).all())
+
+            right.append(asyncio.run(read()))
+
+        threads = [threading.Thread(target=target) for target in (by_level, by_zarr, by_loop) * 2]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert right == [True] * 6
+        assert sorted(served.frames_asked()) == list(range(1, 21))
+
+
+def test_run_home_runs_on_the_home_loop() -> None:
+    async def running() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    assert asyncio.run(run_home(running)) is home_loop()
+    assert run_sync(run_home, running) is home_loop()
+    assert run_sync(running) is home_loop()
+
+
+# --- crossings ---
+
+
+def test_one_tick_crosses_once() -> None:
+    crossed: list[int] = []
+
+    async def ask(question: int) -> int:
+        assert asyncio.get_running_loop() is home_loop()
+        await asyncio.sleep(0)
+        return question * 2
+
+    crossing: Crossing[int, int] = Crossing(ask)
+    serve = crossing._serve
+
+    async def counted(batch: Any, loop: asyncio.AbstractEventLoop) -> None:
+        crossed.append(len(batch))
+        await serve(batch, loop)
+
+    crossing._serve = counted  # type: ignore[method-assign]  # to see the batches
+
+    async def questions() -> list[int]:
+        return await asyncio.gather(*(crossing.get(number) for number in range(10)))
+
+    assert asyncio.run(questions()) == list(range(0, 20, 2))
+    assert crossed == [10]
+    assert run_sync(questions) == list(range(0, 20, 2))
+    assert crossed == [10]
+
+
+def test_a_crossing_brings_each_its_own_failure() -> None:
+    async def ask(question: int) -> int:
+        if question % 2:
+            raise ValueError(question)
+        return question
+
+    crossing: Crossing[int, int] = Crossing(ask)
+
+    async def questions() -> list[Any]:
+        return await asyncio.gather(*(crossing.get(number) for number in range(4)), return_exceptions=True)
+
+    answers = asyncio.run(questions())
+    assert answers[::2] == [0, 2]
+    assert [str(answer) for answer in answers[1::2]] == ["1", "3"]
+
+
+def test_a_reader_of_another_loop_may_give_up() -> None:
+    release = threading.Event()
+
+    async def ask(question: int) -> int:
+        await asyncio.to_thread(release.wait, 20)
+        return question
+
+    crossing: Crossing[int, int] = Crossing(ask)
+
+    async def give_up_on_one() -> int:
+        gone, stays = asyncio.ensure_future(crossing.get(1)), asyncio.ensure_future(crossing.get(2))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        release.set()
+        answer = await stays
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        return answer
+
+    assert asyncio.run(give_up_on_one()) == 2
+
+
+def test_a_loop_may_be_closed_before_its_answers_come(url: str) -> None:
+    """Nothing is left behind, and the next loop reads."""
+
+    async def impatient() -> None:
+        fs = fsspec.filesystem("dicomweb", asynchronous=True)
+        await fs._cat_file(f"{url}/zarr.json")
+        asyncio.ensure_future(fs._cat_file(f"{url}/0/c/0/0/0"))  # noqa: RUF006  # nobody waits for it
+        await asyncio.sleep(0)
+
+    async def patient() -> bytes:
+        chunk: bytes = await fsspec.filesystem("dicomweb", asynchronous=True)._cat_file(f"{url}/0/c/0/0/0")
+        return chunk
+
+    for _ in range(5):
+        asyncio.run(impatient())
+    settle()
+    found = np.frombuffer(asyncio.run(patient()), np.uint8).reshape(3, 64, 64)
+    assert (found == PIXELS[:, :64, :64]).all()
+
+
+# --- decode threads ---
+
+
+def test_decoding_runs_in_threads_of_our_own() -> None:
+    meeting = threading.Barrier(loops._cores(), timeout=20)
+
+    def decode() -> str:
+        meeting.wait()
+        return threading.current_thread().name
+
+    async def together() -> list[str]:
+        return await asyncio.gather(*(in_decode_thread(decode) for _ in range(loops._cores())))
+
+    names = run_sync(together)
+    assert len(set(names)) == loops._cores()
+    assert all(name.startswith("dicomzarr-decode") for name in names)
+
+
+# --- forks and exits ---
+
+FORK = """
+import json, os, signal, threading, traceback
+import dask, fsspec, numpy as np, zarr
+import dicomzarr
+
+url = sys.argv[1]
+image = dicomzarr.open(url, cache_bytes=0)
+array = zarr.open_group(url, mode="r", storage_options={"cache_bytes": 0})["0"]
+fs, path = fsspec.url_to_fs(url, cache_bytes=0)
+expected = image.levels[0][...]
+assert (array[...] == expected).all()
+chunk = fs.cat_file(path + "/0/c/0/1/1")
+lazy = image.levels[0].to_dask(chunks=(3, 64, 64))
+done = threading.Event()
+
+def read_on():
+    while not done.is_set():
+        assert (image.levels[0][:, :64] == expected[:, :64]).all()
+        assert (array[:, :64] == expected[:, :64]).all()
+
+def check():
+    for _ in range(2):
+        assert (image.levels[0][...] == expected).all()
+        assert (array[...] == expected).all()
+        assert fs.cat_file(path + "/0/c/0/1/1") == chunk
+        assert (lazy.compute(scheduler="synchronous") == expected).all()
+        assert (dicomzarr.open(url).levels[0][...] == expected).all()
+
+busy = [threading.Thread(target=read_on) for _ in range(2)]
+for thread in busy:
+    thread.start()
+statuses = []
+for _ in range(int(sys.argv[2])):
+    child = os.fork()
+    if not child:
+        signal.alarm(20)  # a child that hangs ends by SIGALRM
+        try:
+            check()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    statuses.append(os.waitpid(child, 0)[1])
+done.set()
+for thread in busy:
+    thread.join()
+check()
+print(json.dumps(statuses))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_forked_children_read(url: str) -> None:
+    """As the workers of a data loader do, forked while the parent reads in other threads."""
+    assert run_python(FORK, url, "4", seconds=100) == [0, 0, 0, 0]
+
+
+EXIT = """
+import dicomzarr, fsspec, zarr
+image = dicomzarr.open(sys.argv[1])
+array = zarr.open_group(sys.argv[1], mode="r")["0"]
+array[...], image.levels[0].to_dask().compute()
+if sys.argv[2] == "under way":
+    import threading
+    threading.Thread(target=image.levels[1].__getitem__, args=(...,), daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize("when", ["quiet", "under way"])
+def test_a_process_ends_without_a_word(url: str, when: str) -> None:
+    command = [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-c", f"import sys\n{EXIT}", url, when]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603  # our own
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

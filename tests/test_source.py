@@ -1,0 +1,483 @@
+"""The frame source: batches, readers that share, readers that give up, failures that are not kept."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicomzarr.dicom.instance import FrameRef, StoredInstance
+from dicomzarr.dicom.pixels import PixelDescription
+from dicomzarr.dicomweb.client import EncodedFrame
+from dicomzarr.errors import FrameNotFoundError, FrameShapeError, ServerError
+from dicomzarr.frames import source as source_module
+from dicomzarr.frames.cache import FrameCache, FrameKey
+from dicomzarr.frames.loops import run_sync
+from dicomzarr.frames.requests import LONGEST_LIST_TEXT, SMALLEST_LIST, plan_requests
+from dicomzarr.frames.source import FrameSource
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from dicomzarr.errors import DicomZarrError
+
+STUDY, SERIES = "1.2", "1.2.3"
+NATIVE = "1.2.840.10008.1.2.1"
+PIXEL = PixelDescription(
+    rows=2,
+    columns=2,
+    samples=1,
+    bits_allocated=8,
+    bits_stored=8,
+    high_bit=7,
+    signed=False,
+    photometric_interpretation="MONOCHROME2",
+)
+FIRST, SECOND = StoredInstance("1.2.3.1", 500, PIXEL), StoredInstance("1.2.3.2", 500, PIXEL)
+
+
+def frame_of(number: int) -> bytes:
+    """Four pixels that say which frame they are."""
+    return bytes([number % 256]) * 4
+
+
+def encoded(data: bytes) -> EncodedFrame:
+    return EncodedFrame(data, "application/octet-stream", NATIVE)
+
+
+@dataclass
+class FakeClient:
+    """Remembers what it is asked, and answers once the gate is open."""
+
+    asked: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    broken: set[int] = field(default_factory=set)
+    missing: set[int] = field(default_factory=set)
+    silent: set[int] = field(default_factory=set)
+    error: BaseException | None = None
+
+    async def frames(  # noqa: PLR0913  # the client's signature
+        self,
+        study: str,
+        series: str,
+        instance: str,
+        numbers: Sequence[int],
+        deliver: Callable[[int, EncodedFrame], None],
+        fail: Callable[[int, DicomZarrError], None],
+        **_: Any,
+    ) -> None:
+        assert (study, series) == (STUDY, SERIES)
+        self.asked.append((instance, tuple(numbers)))
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        for number in numbers:
+            if number in self.missing:
+                fail(number, FrameNotFoundError(f"No frame {number}."))
+            elif number not in self.silent:
+                deliver(number, encoded(b"?" if number in self.broken else frame_of(number)))
+
+    @property
+    def numbers(self) -> list[int]:
+        return [number for _, numbers in self.asked for number in numbers]
+
+
+@dataclass
+class Bench:
+    """A source on the home loop, and its client."""
+
+    client: FakeClient
+    source: FrameSource
+    cache: FrameCache
+
+    async def settled(self) -> None:
+        """Wait until the source has nothing under way."""
+        while self.source._in_flight or self.source._tasks:
+            await asyncio.sleep(0)
+
+
+def on_bench(
+    test: Callable[[Bench], Awaitable[None]],
+    *,
+    closed: bool = False,
+    cache_bytes: int = 1000,
+    frames_per_request: int = 64,
+) -> None:
+    """Run a test on the home loop; no frame may be left pending after it."""
+
+    async def run() -> None:
+        client, cache = FakeClient(), FrameCache(cache_bytes)
+        if not closed:
+            client.gate.set()
+        source = FrameSource(
+            client,  # type: ignore[arg-type]  # it needs no more of a client
+            cache,
+            study=STUDY,
+            series=SERIES,
+            frames_per_request=frames_per_request,
+            connections=4,
+        )
+        bench = Bench(client, source, cache)
+        await test(bench)
+        async with asyncio.timeout(10):
+            await bench.settled()
+        assert not source._pending
+
+    run_sync(run)
+
+
+async def read(bench: Bench, *numbers: int, instance: StoredInstance = FIRST) -> list[bytes | BaseException]:
+    chunks = (bench.source.chunk(FrameRef(instance, number)) for number in numbers)
+    return await asyncio.gather(*chunks, return_exceptions=True)
+
+
+def reader(bench: Bench, number: int) -> asyncio.Task[bytes]:
+    return asyncio.create_task(bench.source.chunk(FrameRef(FIRST, number)))
+
+
+async def ticks(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+# --- batches ---
+
+
+def test_what_one_tick_asks_is_one_request() -> None:
+    async def test(bench: Bench) -> None:
+        assert await read(bench, 3, 1, 2) == [frame_of(3), frame_of(1), frame_of(2)]
+        assert bench.client.asked == [("1.2.3.1", (1, 2, 3))]
+
+    on_bench(test)
+
+
+def test_a_list_never_spans_instances() -> None:
+    async def test(bench: Bench) -> None:
+        await asyncio.gather(read(bench, 1, 2), read(bench, 2, 3, instance=SECOND))
+        assert sorted(bench.client.asked) == [("1.2.3.1", (1, 2)), ("1.2.3.2", (2, 3))]
+
+    on_bench(test)
+
+
+def test_lists_keep_their_bound() -> None:
+    async def test(bench: Bench) -> None:
+        await read(bench, *range(1, 101))
+        assert sorted(bench.client.numbers) == list(range(1, 101))
+        assert max(len(numbers) for _, numbers in bench.client.asked) <= 10
+
+    on_bench(test, frames_per_request=10)
+
+
+# --- sharing ---
+
+
+def test_a_frame_in_flight_is_shared() -> None:
+    async def test(bench: Bench) -> None:
+        early = [reader(bench, 1), reader(bench, 1)]
+        await ticks()
+        late = [reader(bench, 1), reader(bench, 2)]
+        await ticks()
+        bench.client.gate.set()
+        assert await asyncio.gather(*early, *late) == [frame_of(1)] * 3 + [frame_of(2)]
+        assert bench.client.numbers == [1, 2]
+
+    on_bench(test, closed=True)
+
+
+def test_a_frame_that_was_read_is_not_asked_for_again() -> None:
+    async def test(bench: Bench) -> None:
+        for _ in range(3):
+            assert await read(bench, 1, 2) == [frame_of(1), frame_of(2)]
+        assert bench.client.numbers == [1, 2]
+
+    on_bench(test)
+
+
+def test_without_a_cache_every_read_asks() -> None:
+    async def test(bench: Bench) -> None:
+        for _ in range(2):
+            assert await read(bench, 1, 1) == [frame_of(1)] * 2
+        assert bench.client.numbers == [1, 1]
+
+    on_bench(test, cache_bytes=0)
+
+
+# --- readers that give up ---
+
+
+def test_a_cancelled_reader_takes_nothing_from_others() -> None:
+    async def test(bench: Bench) -> None:
+        gone, stays, neighbour = reader(bench, 1), reader(bench, 1), reader(bench, 2)
+        await ticks()
+        gone.cancel()
+        await ticks()
+        bench.client.gate.set()
+        assert await asyncio.gather(stays, neighbour) == [frame_of(1), frame_of(2)]
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert bench.client.numbers == [1, 2]
+
+    on_bench(test, closed=True)
+
+
+def test_readers_cancelled_before_the_tick_ends() -> None:
+    async def test(bench: Bench) -> None:
+        gone = reader(bench, 1)
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert await read(bench, 1) == [frame_of(1)]
+
+    on_bench(test)
+
+
+def test_what_nobody_waits_for_any_more_is_kept() -> None:
+    async def test(bench: Bench) -> None:
+        gone = reader(bench, 1)
+        await ticks()
+        gone.cancel()
+        bench.client.gate.set()
+        await bench.settled()
+        assert await read(bench, 1) == [frame_of(1)]
+        assert bench.client.numbers == [1]
+
+    on_bench(test, closed=True)
+
+
+def test_a_failure_that_nobody_waits_for_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(bench: Bench) -> None:
+        bench.client.missing = {1}
+        gone = reader(bench, 1)
+        await ticks()
+        gone.cancel()
+        bench.client.gate.set()
+        await bench.settled()
+        del gone
+        gc.collect()
+        await ticks()
+
+    with caplog.at_level(logging.WARNING):
+        on_bench(test, closed=True)
+    assert caplog.text == ""
+
+
+def test_a_cancelled_delivery_spoils_no_other() -> None:
+    async def test(bench: Bench) -> None:
+        frames = [FrameRef(FIRST, number) for number in (1, 2, 3)]
+        placed: list[int] = []
+        gone = asyncio.create_task(bench.source.deliver(frames, lambda _at, _pixels: None))
+        stays = asyncio.create_task(bench.source.deliver(frames, lambda at, _pixels: placed.append(at)))
+        await ticks()
+        gone.cancel()
+        await ticks()
+        bench.client.gate.set()
+        await stays
+        assert sorted(placed) == [0, 1, 2]
+        assert bench.client.numbers == [1, 2, 3]
+
+    on_bench(test, closed=True)
+
+
+# --- failures ---
+
+
+def test_a_missing_frame_fails_alone_and_is_asked_for_again() -> None:
+    async def test(bench: Bench) -> None:
+        bench.client.missing = {2}
+        good, bad, also_good = await read(bench, 1, 2, 3)
+        assert (good, also_good) == (frame_of(1), frame_of(3))
+        assert isinstance(bad, FrameNotFoundError)
+        bench.client.missing = set()
+        assert await read(bench, 1, 2, 3) == [frame_of(1), frame_of(2), frame_of(3)]
+        assert bench.client.numbers == [1, 2, 3, 2]
+
+    on_bench(test)
+
+
+def test_a_frame_that_does_not_decode_is_not_kept() -> None:
+    async def test(bench: Bench) -> None:
+        bench.client.broken = {2}
+        good, bad = await read(bench, 1, 2)
+        assert good == frame_of(1)
+        assert isinstance(bad, FrameShapeError)
+        for name in (STUDY, SERIES, FIRST.sop_instance_uid, "frame 2"):
+            assert name in str(bad)
+        bench.client.broken = set()
+        assert await read(bench, 2) == [frame_of(2)]
+        assert bench.client.numbers == [1, 2, 2]
+
+    on_bench(test)
+
+
+@pytest.mark.parametrize("error", [ServerError("down"), RuntimeError("a bug"), asyncio.CancelledError()], ids=repr)
+def test_a_request_that_breaks_leaves_nobody_waiting(error: BaseException) -> None:
+    async def test(bench: Bench) -> None:
+        bench.client.error = error
+        async with asyncio.timeout(10):
+            outcomes = await read(bench, 1, 2)
+        expected = ServerError if isinstance(error, asyncio.CancelledError) else type(error)
+        assert [type(outcome) for outcome in outcomes] == [expected] * 2
+        bench.client.error = None
+        assert await read(bench, 1, 2) == [frame_of(1), frame_of(2)]
+
+    on_bench(test)
+
+
+def test_an_answer_without_a_frame_is_an_error() -> None:
+    async def test(bench: Bench) -> None:
+        bench.client.silent = {2}
+        good, bad = await read(bench, 1, 2)
+        assert good == frame_of(1)
+        assert isinstance(bad, ServerError)
+        assert FIRST.sop_instance_uid in str(bad)
+
+    on_bench(test)
+
+
+# --- whole plans ---
+
+
+def test_a_delivery_places_each_position_once() -> None:
+    async def test(bench: Bench) -> None:
+        frames = [FrameRef(FIRST, number) for number in (5, 6, 5)]
+        placed: dict[int, list[int]] = {}
+        await bench.source.deliver(frames, lambda at, pixels: placed.setdefault(at, []).append(int(pixels[0, 0, 0])))
+        assert placed == {0: [5], 1: [6], 2: [5]}
+        assert bench.client.numbers == [5, 6]
+
+    on_bench(test)
+
+
+def test_a_delivery_goes_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "_MOST_UNDER_WAY", 4)
+
+    async def test(bench: Bench) -> None:
+        placed: set[int] = set()
+        frames = [FrameRef(FIRST, number) for number in range(1, 11)]
+        await bench.source.deliver(frames, lambda at, _pixels: placed.add(at))
+        assert placed == set(range(10))
+        assert bench.client.asked == [("1.2.3.1", numbers) for numbers in ((1, 2, 3, 4), (5, 6, 7, 8), (9, 10))]
+
+    on_bench(test)
+
+
+def test_a_delivery_raises_what_went_wrong() -> None:
+    async def test(bench: Bench) -> None:
+        bench.client.missing = {2}
+        with pytest.raises(FrameNotFoundError, match="No frame 2"):
+            await bench.source.deliver([FrameRef(FIRST, n) for n in (1, 2, 3)], lambda _at, _pixels: None)
+
+    on_bench(test)
+
+
+# --- the cache ---
+
+
+def key(number: int) -> FrameKey:
+    return FrameKey(STUDY, SERIES, "1", number)
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    cache = FrameCache(10)
+    for number in (1, 2):
+        cache.put(key(number), encoded(bytes(4)))
+    assert cache.get(key(1)) is not None
+    cache.put(key(3), encoded(bytes(4)))
+    assert [cache.get(key(number)) is not None for number in (1, 2, 3)] == [True, False, True]
+    assert cache.nbytes == 8
+
+
+def test_a_frame_put_twice_counts_once() -> None:
+    cache = FrameCache(10)
+    cache.put(key(1), encoded(bytes(4)))
+    cache.put(key(1), encoded(bytes(6)))
+    assert cache.nbytes == 6
+    cache.discard(key(1))
+    assert (cache.nbytes, cache.get(key(1))) == (0, None)
+    cache.discard(key(1))
+    assert cache.nbytes == 0
+
+
+def test_a_frame_larger_than_the_cache_drives_nothing_out() -> None:
+    cache = FrameCache(10)
+    cache.put(key(1), encoded(bytes(4)))
+    cache.put(key(2), encoded(bytes(11)))
+    assert cache.get(key(1)) is not None
+    assert cache.get(key(2)) is None
+
+
+actions = st.tuples(st.sampled_from(["put", "get", "discard"]), st.integers(0, 5), st.integers(0, 40))
+
+
+@given(limit=st.integers(0, 100), steps=st.lists(actions, max_size=60))
+def test_the_cache_holds_its_bound_and_its_books(limit: int, steps: list[tuple[str, int, int]]) -> None:
+    cache = FrameCache(limit)
+    last: dict[int, bytes] = {}
+    for step, (action, number, size) in enumerate(steps):
+        if action == "put":
+            last[number] = bytes([step]) * size
+            cache.put(key(number), encoded(last[number]))
+        elif action == "discard":
+            last.pop(number, None)
+            cache.discard(key(number))
+        held = {number: found.data for number in range(6) if (found := cache.get(key(number))) is not None}
+        assert all(last[number] == data for number, data in held.items())
+        assert cache.nbytes == sum(map(len, held.values())) <= limit
+
+
+# --- requests ---
+
+wanted = st.lists(st.tuples(st.sampled_from([FIRST, SECOND]), st.integers(1, 300_000)), max_size=300)
+
+
+@given(
+    frames=wanted.map(lambda pairs: [FrameRef(*pair) for pair in pairs]),
+    frames_per_request=st.integers(1, 5000),
+    connections=st.integers(1, 64),
+)
+def test_every_frame_is_in_one_list_and_no_list_is_too_long(
+    frames: list[FrameRef], frames_per_request: int, connections: int
+) -> None:
+    requests = plan_requests(frames, frames_per_request=frames_per_request, connections=connections)
+    planned = Counter(FrameRef(request.instance, number) for request in requests for number in request.numbers)
+    assert planned == Counter(set(frames))
+    for request in requests:
+        assert 1 <= len(request.numbers) <= frames_per_request
+        assert list(request.numbers) == sorted(set(request.numbers))
+        assert len(",".join(map(str, request.numbers))) <= LONGEST_LIST_TEXT
+    full = min(frames_per_request, SMALLEST_LIST)
+    assert len(requests) <= len({frame.instance for frame in frames}) + max(connections, len(planned) // full)
+
+
+@given(
+    total=st.integers(1, 5000),
+    frames_per_request=st.integers(1, 400),
+    connections=st.integers(1, 64),
+)
+def test_long_lists_leave_no_connection_idle(total: int, frames_per_request: int, connections: int) -> None:
+    frames = [FrameRef(FIRST, number) for number in range(1, total + 1)]
+    requests = plan_requests(frames, frames_per_request=frames_per_request, connections=connections)
+    least = min(connections, total // SMALLEST_LIST)
+    assert len(requests) >= max(least // 2, -(-total // frames_per_request))
+
+
+def test_nothing_wanted_is_no_request() -> None:
+    assert plan_requests([], frames_per_request=64, connections=8) == []
+
+
+def test_pixels_are_what_the_frame_says() -> None:
+    """The bytes of a chunk are the decoded frame in C order."""
+
+    async def test(bench: Bench) -> None:
+        (chunk,) = await read(bench, 7)
+        assert isinstance(chunk, bytes)
+        assert np.frombuffer(chunk, np.uint8).reshape(PIXEL.shape).tolist() == [[[7, 7], [7, 7]]]
+
+    on_bench(test)
