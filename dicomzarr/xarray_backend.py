@@ -22,7 +22,6 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
     """Opens a DICOMweb series: one group a level, the variable ``image`` in each."""
 
     description = "Open a DICOMweb image series, one group a level"
-    url = "https://dicomzarr.readthedocs.io"
     open_dataset_parameters = ("filename_or_obj", "drop_variables", "group", "storage_options")
     supports_groups = True
 

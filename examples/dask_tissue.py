@@ -5,23 +5,20 @@ Prints one digit a tile: tenths of it that are tissue, a dot for none.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from series import command_line, series_url
 
 import dicomzarr
 
-if TYPE_CHECKING:
-    import dask.array as da
-
 COLOURFUL = 20
 """Stained tissue is colourful, glass is grey: how far the brightest of R, G, B lies above the darkest."""
 
 
-def tissue_fractions(level: dicomzarr.Level) -> da.Array:
-    """The fraction of tissue in each tile, shape (rows of tiles, columns of tiles)."""
-    pixels = level.to_dask()  # blocks of many frames: one task a frame would cost more than the reading
+def tissue_fractions(level: dicomzarr.Level) -> Any:
+    """The fraction of tissue in each tile, a dask array of shape (rows of tiles, columns of tiles)."""
+    pixels: Any = level.to_dask()  # blocks of many frames: one task a frame would cost more than the reading
     is_tissue = pixels.max(axis=0) - pixels.min(axis=0) > COLOURFUL
     tiles = is_tissue.rechunk(level.chunks[-2:])
     return tiles.map_blocks(np.mean, keepdims=True, chunks=(1, 1), meta=np.empty((0, 0)))

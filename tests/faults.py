@@ -151,9 +151,7 @@ def reset(*, after_headers: bool = False, on: str = "frames", when: When = alway
     return fault(act, on, when)
 
 
-def truncate(
-    keep: int, framing: Framing = "full-length", *, on: str = "frames", when: When = always
-) -> Middleware:
+def truncate(keep: int, framing: Framing = "full-length", *, on: str = "frames", when: When = always) -> Middleware:
     """Only the first ``keep`` bytes of the body (negative: all but the last ones).
 
     Args:
@@ -187,9 +185,7 @@ def _body(response: web.StreamResponse) -> bytes:
     return response.body
 
 
-def _send(
-    request: web.Request, response: web.StreamResponse, body: bytes, *, length: int | None
-) -> None:
+def _send(request: web.Request, response: web.StreamResponse, body: bytes, *, length: int | None) -> None:
     """Writes a reply past aiohttp, which would put its framing right."""
     lines = [
         f"HTTP/1.1 {response.status} {response.reason}",
@@ -258,9 +254,7 @@ def mislabel(shift: int = 100_000, *, when: When = always) -> Middleware:
 
 def no_content_location(*, when: When = always) -> Middleware:
     """Nothing says which part is which frame but the order."""
-    return change_parts(
-        lambda parts: [part.with_header("Content-Location", None) for part in parts], when=when
-    )
+    return change_parts(lambda parts: [part.with_header("Content-Location", None) for part in parts], when=when)
 
 
 def wrong_frame_size(change: int, *, when: When = always) -> Middleware:

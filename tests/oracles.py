@@ -91,10 +91,7 @@ def assemble_tiled_full(dataset: Dataset, frames: Sequence[Array] | None = None)
     frames = frames_by_pydicom(dataset) if frames is None else frames
     rows, columns = dataset.TotalPixelMatrixRows, dataset.TotalPixelMatrixColumns
     across = -(-columns // dataset.Columns)
-    strips = [
-        np.concatenate(frames[first : first + across], axis=1)
-        for first in range(0, len(frames), across)
-    ]
+    strips = [np.concatenate(frames[first : first + across], axis=1) for first in range(0, len(frames), across)]
     matrix: Array = np.concatenate(strips, axis=0)[:rows, :columns]
     return matrix
 
@@ -134,9 +131,7 @@ def assemble(datasets: Iterable[Dataset]) -> Assembled:
 def frame_places(dataset: Dataset) -> list[Place]:
     """Where each frame of one instance lies (PS3.3 sections C.7.6.17.3 and C.8.12.6.1)."""
     if "PerFrameFunctionalGroupsSequence" in dataset:
-        return [
-            _stated_place(dataset, groups) for groups in dataset.PerFrameFunctionalGroupsSequence
-        ]
+        return [_stated_place(dataset, groups) for groups in dataset.PerFrameFunctionalGroupsSequence]
     first = int(dataset.get("ConcatenationFrameOffsetNumber", 0))
     everywhere = list(_implied_places(dataset))
     return everywhere[first : first + int(dataset.NumberOfFrames)]
@@ -150,9 +145,7 @@ def level_by_highdicom(dataset: Dataset) -> Array:
     return matrix.reshape(*matrix.shape[:2], -1)
 
 
-def level_by_wsidicom(
-    paths: Sequence[Path], level: int = 0, path: str | None = None, z: float | None = None
-) -> Array:
+def level_by_wsidicom(paths: Sequence[Path], level: int = 0, path: str | None = None, z: float | None = None) -> Array:
     """The level with wsidicom's number ``level``, (rows, columns, samples).
 
     It opens few slides, and its colours follow the header: wrong where that says RGB over a

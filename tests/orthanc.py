@@ -88,9 +88,7 @@ class Orthanc:
         metadata: list[dict[str, Any]] = self.get_json(path)
         return metadata
 
-    def request(
-        self, method: str, path: str, body: bytes | None = None, accept: str = "*/*"
-    ) -> tuple[int, bytes]:
+    def request(self, method: str, path: str, body: bytes | None = None, accept: str = "*/*") -> tuple[int, bytes]:
         """One request on its own connection: (status, body)."""
         headers = {"Accept": accept, **_authorization(self.auth)}
         connection = http.client.HTTPConnection(HOST, self.port, timeout=REQUEST_SECONDS)
@@ -155,9 +153,7 @@ def synthetic_png(path: Path, columns: int = 1500, rows: int = 1100) -> np.ndarr
     return pixels
 
 
-def dicomize(
-    image: Path, folder: Path, *, compression: str = "none", max_size: int = 1, tile: int = 256
-) -> list[Path]:
+def dicomize(image: Path, folder: Path, *, compression: str = "none", max_size: int = 1, tile: int = 256) -> list[Path]:
     """Make a slide of an image by OrthancWSIDicomizer.
 
     Args:
@@ -189,9 +185,7 @@ def _identity(path: Path) -> pydicom.Dataset:
     return pydicom.dcmread(path, specific_tags=["SOPInstanceUID"], stop_before_pixels=True)
 
 
-def _configuration(
-    port: int, folder: Path, plugin: Path, auth: tuple[str, str] | None
-) -> Mapping[str, Any]:
+def _configuration(port: int, folder: Path, plugin: Path, auth: tuple[str, str] | None) -> Mapping[str, Any]:
     storage = str(folder / "db")
     return {
         "HttpPort": port,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import faults
 import slides
+import zarr.core.sync
 from slides_json import FULL_TILE, SPARSE_TILE
 
 from dicomzarr import opening
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import virtual_instance
 from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.frames.loops import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -113,12 +115,16 @@ def _full_metadata(side: int, tile: int) -> bytes:
 
 
 def settle() -> None:
-    """Wait until no frame is under way: a read that failed may have left some behind."""
-    deadline = time.monotonic() + SECONDS
-    endpoints = list(opening._endpoints.known.values())
-    while any(store.source._in_flight for endpoint in endpoints for store in list(endpoint.opened.values())):
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    """Wait until nothing is under way: a read that failed may have left something behind, on zarr's loop too."""
+    zarr.core.sync.sync(_quiet())
+    run_sync(_quiet)
+
+
+async def _quiet() -> None:
+    """Wait for all other tasks of the running loop."""
+    async with asyncio.timeout(SECONDS):
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
 
 
 def forget_servers() -> None:
@@ -138,6 +144,13 @@ def run_python(script: str, *arguments: str, seconds: float = 60.0) -> Any:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def zarr_level(url: str, number: int = 0, **storage_options: Any) -> zarr.Array[Any]:
+    """A level of a series as zarr opens it."""
+    array = zarr.open_group(url, mode="r", storage_options=storage_options)[str(number)]
+    assert isinstance(array, zarr.Array)
+    return array
 
 
 def is_right(pixels: Pixels, level: ExpectedLevel, tolerance: int = 0) -> bool:

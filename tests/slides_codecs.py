@@ -86,9 +86,7 @@ def _native_planar(frame: Pixels) -> bytes:
 
 def _native_ybr(frame: Pixels) -> bytes:
     # PS3.3 section C.7.6.3.1.2, YBR_FULL
-    matrix = np.array(
-        [[0.2990, 0.5870, 0.1140], [-0.1687, -0.3313, 0.5000], [0.5000, -0.4187, -0.0813]]
-    )
+    matrix = np.array([[0.2990, 0.5870, 0.1140], [-0.1687, -0.3313, 0.5000], [0.5000, -0.4187, -0.0813]])
     ybr = frame.astype(np.float64) @ matrix.T + (0, 128, 128)
     stored: Pixels = ybr.round().clip(0, 255).astype(np.uint8)
     return stored.tobytes()

@@ -29,9 +29,7 @@ def fluorescence_focal_stack(seed: int = 0) -> TestSlide:
         noisy_gray(seed, (3, 2, 70, 100), 12), (24, 32), (0.0004, 0.0005), GRAY, 12, CHANNELS,
         (0.0, 0.0015),
     )  # fmt: skip
-    coarse = replace(
-        finest, pixels=shrink(finest.pixels, 35, 50), tile=(16, 32), spacing=(0.0008, 0.001)
-    )
+    coarse = replace(finest, pixels=shrink(finest.pixels, 35, 50), tile=(16, 32), spacing=(0.0008, 0.001))
     instances = (
         full_instance(Identity(slide, 1), finest),
         full_instance(Identity(slide, 2, RESAMPLED), coarse),
@@ -44,9 +42,7 @@ def fluorescence_focal_stack(seed: int = 0) -> TestSlide:
 def channels_in_instances(seed: int = 10) -> TestSlide:
     """Three fluorescence channels, each in its own instance, at each of two levels."""
     slide = f"channels in instances {seed}"
-    finest = Level(
-        noisy_gray(seed, (3, 1, 75, 90), 16), (32, 32), (0.0005, 0.0005), GRAY, 16, CHANNELS
-    )
+    finest = Level(noisy_gray(seed, (3, 1, 75, 90), 16), (32, 32), (0.0005, 0.0005), GRAY, 16, CHANNELS)
     coarse = replace(finest, pixels=shrink(finest.pixels, 38, 45), spacing=(0.001, 0.001))
     instances: list[Dataset] = []
     for level, image_type in ((finest, Identity.image_type), (coarse, RESAMPLED)):
@@ -55,9 +51,7 @@ def channels_in_instances(seed: int = 10) -> TestSlide:
             one = replace(level, pixels=level.pixels[path : path + 1], paths=(CHANNELS[path],))
             instances.append(full_instance(identity, one))
     shuffled = tuple(instances[number] for number in (4, 2, 0, 5, 3, 1))
-    image = ExpectedImage(
-        (finest.expected(), coarse.expected()), tuple(path.identifier for path in CHANNELS)
-    )
+    image = ExpectedImage((finest.expected(), coarse.expected()), tuple(path.identifier for path in CHANNELS))
     return TestSlide(slide, shuffled, (image,), fill=(0,))
 
 

@@ -128,10 +128,7 @@ def _frame(row: int, column: int) -> str:
         f'"0040074A":{{"vr":"DS","Value":[0]}},"0048021E":{{"vr":"SL","Value":[{left + 1}]}},'
         f'"0048021F":{{"vr":"SL","Value":[{top + 1}]}}'
     )
-    return (
-        f'{{"00209111":{{"vr":"SQ","Value":[{{{indices}}}]}},'
-        f'"0048021A":{{"vr":"SQ","Value":[{{{position}}}]}}}}'
-    )
+    return f'{{"00209111":{{"vr":"SQ","Value":[{{{indices}}}]}},"0048021A":{{"vr":"SQ","Value":[{{{position}}}]}}}}'
 
 
 def _json(**attributes: list[Any]) -> dict[str, Any]:

@@ -92,9 +92,7 @@ def cut(pixels: Pixels, tile: tuple[int, int], samples: int, *, pad_edge: bool) 
     rows, columns = grid_of(pixels, tile)
     missing = (rows * tile[0] - pixels.shape[2], columns * tile[1] - pixels.shape[3])
     widths = ((0, 0), (0, 0), (0, missing[0]), (0, missing[1]))
-    full = (
-        np.pad(pixels, widths, "edge") if pad_edge else np.pad(pixels, widths, constant_values=PAD)
-    )
+    full = np.pad(pixels, widths, "edge") if pad_edge else np.pad(pixels, widths, constant_values=PAD)
     order = np.ndindex(pixels.shape[0] // samples, pixels.shape[1], rows, columns)
     for path, plane, row, column in order:
         down = slice(row * tile[0], (row + 1) * tile[0])

@@ -59,8 +59,7 @@ def brightfield_pyramid(seed: int = 90) -> TestSlide:
         spacing = (0.0005 * 200 / rows, 0.0005 * 257 / columns)
         levels.append(Level(shrink(picture, rows, columns), tile, spacing))
     instances = [
-        full_instance(Identity(slide, number, _volume(number)), level)
-        for number, level in enumerate(levels, start=1)
+        full_instance(Identity(slide, number, _volume(number)), level) for number, level in enumerate(levels, start=1)
     ]
     beside = {
         "label": noisy_color(seed + 5, 40, 50),
@@ -68,9 +67,7 @@ def brightfield_pyramid(seed: int = 90) -> TestSlide:
         "thumbnail": shrink(picture, 50, 64),
     }
     for number, (flavor, pixels) in enumerate(beside.items(), start=5):
-        instances.append(
-            _associated(Identity(slide, number), flavor.upper(), Level(pixels, pixels.shape[2:]))
-        )
+        instances.append(_associated(Identity(slide, number), flavor.upper(), Level(pixels, pixels.shape[2:])))
     for dataset in instances:
         dataset.OpticalPathSequence[0].ICCProfile = srgb_profile()
     shuffled = tuple(instances[index] for index in (5, 2, 0, 6, 3, 1, 4))
@@ -119,9 +116,7 @@ def coded_slide(codec: str, seed: int = 120) -> TestSlide:
     picture = smooth_color if chosen.tolerance else noisy_color
     level = Level(picture(seed, 70, 90), (32, 48), codec=chosen)
     instances = (full_instance(Identity(slide, 1), level),)
-    return TestSlide(
-        slide, instances, (ExpectedImage((level.expected(),)),), tolerance=chosen.tolerance
-    )
+    return TestSlide(slide, instances, (ExpectedImage((level.expected(),)),), tolerance=chosen.tolerance)
 
 
 def srgb_profile() -> bytes:

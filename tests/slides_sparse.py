@@ -114,9 +114,7 @@ def overlapping_tiles(seed: int = 70) -> TestSlide:
 
 def _shuffled(identity: Identity, level: Level, holes: Mask | None, seed: int) -> Dataset:
     stored = [
-        tile
-        for tile in level.tiles()
-        if holes is None or not holes[tile.path, tile.plane, tile.row, tile.column]
+        tile for tile in level.tiles() if holes is None or not holes[tile.path, tile.plane, tile.row, tile.column]
     ]
     order = np.random.default_rng(seed).permutation(len(stored))
     return sparse_instance(identity, level, [stored[index] for index in order])

@@ -13,12 +13,11 @@ import pytest
 import requests.auth
 import slides
 import xarray as xr
-import zarr
 from aiohttp import web
 from dicomweb_client.web import DICOMwebClient
 from faults import RotatingToken, require, require_basic, require_bearer
 from google.auth.transport.requests import AuthorizedSession
-from serving import is_right, run_python, serving
+from serving import is_right, run_python, serving, zarr_level
 
 import dicomzarr
 from dicomzarr.dicomweb import auth as auth_module
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
     from orthanc import Orthanc
-    from serving import Served
     from slides_model import Pixels
 
     Face = Callable[..., Pixels]
@@ -51,13 +49,13 @@ def by_dicomzarr(url: str, **options: Any) -> Pixels:
 
 
 def by_dask(url: str, **options: Any) -> Pixels:
-    pixels: Pixels = dicomzarr.open(url, **options).levels[0].to_dask(chunks=(3, 32, 48)).compute()
+    array: Any = dicomzarr.open(url, **options).levels[0].to_dask(chunks=(3, 32, 48))
+    pixels: Pixels = array.compute()
     return pixels
 
 
 def by_zarr(url: str, **options: Any) -> Pixels:
-    array = zarr.open_group(url, mode="r", storage_options=options)["0"]
-    assert isinstance(array, zarr.Array)
+    array = zarr_level(url, **options)
     return np.asarray(array[...])
 
 
@@ -164,11 +162,11 @@ def test_a_dicomweb_client_with_headers(face: Face) -> None:
         client._session.close()
 
 
-class ShortLived(google.auth.credentials.Credentials):  # type: ignore[misc]  # google-auth is untyped here
+class ShortLived(google.auth.credentials.Credentials):
     """Google's credentials whose tokens the test expires."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # google-auth has no types
         self.refreshed = 0
 
     def refresh(self, request: object) -> None:
@@ -181,11 +179,15 @@ class ShortLived(google.auth.credentials.Credentials):  # type: ignore[misc]  # 
         self.expiry = (datetime.now(UTC) - timedelta(hours=1)).replace(tzinfo=None)
 
 
+def _session(credentials: ShortLived) -> Any:
+    return AuthorizedSession(credentials)  # type: ignore[no-untyped-call]  # as above
+
+
 def test_google_credentials_that_expire(face: Face) -> None:
     credentials = ShortLived()
     revoked: set[str] = set()
     door = require("Bearer", lambda header: header == f"Bearer {credentials.token}" and header not in revoked)
-    with serving(SLIDE, door) as served, AuthorizedSession(credentials) as session:
+    with serving(SLIDE, door) as served, _session(credentials) as session:
         client = DICOMwebClient(served.server.url, session=session)
         assert is_right(face(served.url, client=client, cache_bytes=0), LEVEL)
         assert credentials.refreshed == 1

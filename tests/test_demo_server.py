@@ -178,9 +178,7 @@ def test_client_reads_metadata(server: DICOMwebServer, level0: FileDataset) -> N
     assert len(split(requests.get(uri, timeout=10))) == level0.NumberOfFrames
 
 
-def test_client_reads_frames(
-    server: DICOMwebServer, level0: FileDataset, stored_frames: list[bytes]
-) -> None:
+def test_client_reads_frames(server: DICOMwebServer, level0: FileDataset, stored_frames: list[bytes]) -> None:
     client = DICOMwebClient(server.url)
     for media_type in (("application/octet-stream", "*"), ("image/jpeg", JPEG)):
         frames = client.retrieve_instance_frames(
@@ -326,9 +324,7 @@ def stored_test_file(name: str) -> tuple[FileDataset, list[bytes]]:
     return dataset, [bytes(stored.frame(n + 1)) for n in range(stored.frame_count)]
 
 
-@pytest.mark.parametrize(
-    "name", ["CT_small.dcm", "MR_small_bigendian.dcm", "image_dfl.dcm", "rtdose.dcm"]
-)
+@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small_bigendian.dcm", "image_dfl.dcm", "rtdose.dcm"])
 def test_native_frames_are_little_endian_pixels(name: str) -> None:
     dataset, frames = stored_test_file(name)
     pixels = dataset.pixel_array.astype(dataset.pixel_array.dtype.newbyteorder("<"))

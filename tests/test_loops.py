@@ -7,15 +7,14 @@ import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
 import pytest
 import slides
-import zarr
-from serving import run_python, serving, settle
+from faults import delay
+from serving import run_python, serving, settle, zarr_level
 
 import dicomzarr
 from dicomzarr.errors import EventLoopError
@@ -65,9 +64,9 @@ def test_synchronous_calls_inside_a_running_loop(url: str) -> None:
     async def cell() -> None:
         image = dicomzarr.open(url)
         assert (image.levels[0][...] == PIXELS).all()
-        assert (image.levels[0].to_dask().compute() == PIXELS).all()
-        array = zarr.open_group(url, mode="r")["0"]
-        assert isinstance(array, zarr.Array)
+        lazy: Any = image.levels[0].to_dask()
+        assert (lazy.compute() == PIXELS).all()
+        array = zarr_level(url)
         assert (np.asarray(array[...]) == PIXELS).all()
         fs, path = fsspec.url_to_fs(url)
         assert fs.cat_file(f"{path}/zarr.json")
@@ -78,7 +77,7 @@ def test_synchronous_calls_inside_a_running_loop(url: str) -> None:
 def test_asynchronous_calls_on_any_loop(url: str) -> None:
     async def chunks() -> list[bytes]:
         fs = fsspec.filesystem("dicomweb", asynchronous=True)
-        return await asyncio.gather(*(fs._cat_file(f"{url}/0/c/0/{row}/0") for row in range(4)))
+        return list(await asyncio.gather(*(fs._cat_file(f"{url}/0/c/0/{row}/0") for row in range(4))))
 
     expected = [PIXELS[:, row * 64 : row * 64 + 64, :64] for row in range(3)]
     for found in (asyncio.run(chunks()), asyncio.run(chunks()), run_sync(chunks)):
@@ -92,8 +91,7 @@ def test_asynchronous_calls_on_any_loop(url: str) -> None:
 def test_loops_and_threads_at_once() -> None:
     with serving(SLIDE) as served:
         image = dicomzarr.open(served.url)
-        array = zarr.open_group(served.url, mode="r")["0"]
-        assert isinstance(array, zarr.Array)
+        array = zarr_level(served.url)
         start = threading.Barrier(6, timeout=20)
         right: list[bool] = []
 
@@ -295,19 +293,30 @@ def test_forked_children_read(url: str) -> None:
     assert run_python(FORK, url, "4", seconds=100) == [0, 0, 0, 0]
 
 
-EXIT = """
-import dicomzarr, fsspec, zarr
+EXITS = {
+    "after reading": """
+array[...], image.levels[0].to_dask().compute(), fs.cat_file(path + "/0/c/0/0/0")
+""",
+    "while reading": """
+import asyncio, time
+from dicomzarr.frames.loops import home_loop
+asyncio.run_coroutine_threadsafe(fs._cat_file(path + "/0/c/0/0/0"), home_loop())
+time.sleep(0.05)
+""",
+}
+"""What a process has done when it ends, its connections still open."""
+
+
+@pytest.mark.parametrize(("deed", "seconds"), list(zip(EXITS.values(), (0.0, 0.3), strict=True)), ids=EXITS)
+def test_a_process_ends_without_a_word(deed: str, seconds: float) -> None:
+    script = f"""
+import sys, dicomzarr, fsspec, zarr
 image = dicomzarr.open(sys.argv[1])
 array = zarr.open_group(sys.argv[1], mode="r")["0"]
-array[...], image.levels[0].to_dask().compute()
-if sys.argv[2] == "under way":
-    import threading
-    threading.Thread(target=image.levels[1].__getitem__, args=(...,), daemon=True).start()
+fs, path = fsspec.url_to_fs(sys.argv[1])
+{deed}
 """
-
-
-@pytest.mark.parametrize("when", ["quiet", "under way"])
-def test_a_process_ends_without_a_word(url: str, when: str) -> None:
-    command = [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-c", f"import sys\n{EXIT}", url, when]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603  # our own
+    with serving(SLIDE, delay(seconds, on="frames")) as served:
+        command = [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-c", script, served.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603  # our own
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

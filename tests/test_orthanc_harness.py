@@ -39,9 +39,7 @@ TESTS = Path(__file__).parent
         sparse_brightfield,
     ],
 )
-def test_series_metadata_has_every_instance(
-    orthanc: Orthanc, build: Callable[[], TestSlide]
-) -> None:
+def test_series_metadata_has_every_instance(orthanc: Orthanc, build: Callable[[], TestSlide]) -> None:
     slide = build()
     orthanc.load(slide.datasets)
     metadata = orthanc.series_metadata(slide.study_uid, slide.series_uid)
@@ -87,9 +85,7 @@ def test_password_is_asked_for(orthanc_with_password: Orthanc) -> None:
     assert orthanc_with_password.request("GET", "/dicom-web/studies")[0] == 200
 
 
-def test_dicomized_slide_is_split_and_poor_in_headers(
-    orthanc: Orthanc, orthanc_dicomized_files: list[Path]
-) -> None:
+def test_dicomized_slide_is_split_and_poor_in_headers(orthanc: Orthanc, orthanc_dicomized_files: list[Path]) -> None:
     orthanc.load(orthanc_dicomized_files)
     datasets = [pydicom.dcmread(path) for path in orthanc_dicomized_files]
     widths = [dataset.TotalPixelMatrixColumns for dataset in datasets]
@@ -104,9 +100,7 @@ def test_dicomized_slide_is_split_and_poor_in_headers(
     assert len(metadata) == len(datasets)
 
 
-def test_dicomized_tiles_are_those_of_the_image(
-    orthanc_dicomized_files: list[Path], tmp_path: Path
-) -> None:
+def test_dicomized_tiles_are_those_of_the_image(orthanc_dicomized_files: list[Path], tmp_path: Path) -> None:
     image = synthetic_png(tmp_path / "image.png")
     datasets = [pydicom.dcmread(path) for path in orthanc_dicomized_files]
     finest = [dataset for dataset in datasets if dataset.TotalPixelMatrixColumns == 1500]

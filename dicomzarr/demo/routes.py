@@ -39,6 +39,7 @@ def add_routes(app: web.Application, archive: Archive) -> None:
         [
             web.get(f"{ROOT}/studies", resources.studies),
             web.get(f"{study}/series", resources.series),
+            web.get(f"{study}/instances", resources.instances),
             web.get(f"{series}/instances", resources.instances),
             web.get(f"{series}/metadata", resources.metadata),
             web.get(f"{instance}/metadata", resources.metadata),

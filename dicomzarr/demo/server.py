@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _GRACE = 0.1  # seconds that requests under way have when the server ends
 _TICKS_TO_ACCEPT = 5  # until a connection of the last moment is known to aiohttp, which then closes it
+_BACKLOG = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +109,20 @@ class DICOMwebServer:
             self._listening.set_exception(error)
 
     async def _serve(self) -> None:
-        stop = asyncio.Event()
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
         runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=_GRACE)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self._port)
-        try:
-            await site.start()
-            port = runner.addresses[0][1]
-            self._listening.set_result((asyncio.get_running_loop(), stop, port))
-            await stop.wait()
-            await site.stop()
-            for _ in range(_TICKS_TO_ACCEPT):
-                await asyncio.sleep(0)
-        finally:
-            await runner.cleanup()
+        with socket.create_server(("127.0.0.1", self._port), backlog=_BACKLOG) as listener:
+            try:
+                await web.SockSite(runner, listener).start()
+                self._listening.set_result((loop, stop, listener.getsockname()[1]))
+                await stop.wait()
+                # asyncio loses a connection that it has accepted but not set up when the listener closes.
+                loop.remove_reader(listener)
+                for _ in range(_TICKS_TO_ACCEPT):
+                    await asyncio.sleep(0)
+            finally:
+                await runner.cleanup()
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[self._record(), *self._middlewares])

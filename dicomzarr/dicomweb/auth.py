@@ -31,13 +31,15 @@ class Credentials(Protocol):
     renewable: bool
     """Whether asking again after a 401 may give better ones."""
 
-    async def headers_for(self, url: str, headers: Mapping[str, str], *, renew: bool = False) -> Mapping[str, str]:
+    async def headers_for(
+        self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
+    ) -> Mapping[str, str]:
         """The headers to add to a GET of ``url`` that carries ``headers``.
 
         Args:
             url: What is requested.
             headers: The other headers of the request.
-            renew: The server has refused the last ones.
+            refused: What this gave before for the same request, and the server did not accept.
 
         Raises:
             AuthenticationError: They cannot be had.
@@ -95,9 +97,11 @@ class FixedCredentials:
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._headers = headers
 
-    async def headers_for(self, url: str, headers: Mapping[str, str], *, renew: bool = False) -> Mapping[str, str]:
+    async def headers_for(
+        self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
+    ) -> Mapping[str, str]:
         """See `Credentials.headers_for`."""
-        del url, headers, renew
+        del url, headers, refused
         return self._headers
 
     def close(self) -> None:
@@ -116,9 +120,11 @@ class CalledCredentials:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dicomzarr-auth")
         self._running: asyncio.Future[dict[str, str]] | None = None
 
-    async def headers_for(self, url: str, headers: Mapping[str, str], *, renew: bool = False) -> Mapping[str, str]:
+    async def headers_for(
+        self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
+    ) -> Mapping[str, str]:
         """See `Credentials.headers_for`. Requests that ask while a call runs share its result."""
-        del url, headers, renew
+        del url, headers, refused
         if self._running is None:
             loop = asyncio.get_running_loop()
             self._running = loop.run_in_executor(self._thread, called_safely, self._validated_call)

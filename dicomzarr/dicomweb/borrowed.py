@@ -108,9 +108,11 @@ class BorrowedCredentials:
         netrc = session.trust_env and get_netrc_auth(self._base_url) is not None
         return bool(added or session.auth or len(session.cookies) or self._options.headers or netrc or self.renewable)
 
-    async def headers_for(self, url: str, headers: Mapping[str, str], *, renew: bool = False) -> Mapping[str, str]:
+    async def headers_for(
+        self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
+    ) -> Mapping[str, str]:
         """See `auth.Credentials.headers_for`."""
-        prepare = partial(self._prepare, url, dict(headers), renew=renew)
+        prepare = partial(self._prepare, url, dict(headers), refused)
         call = asyncio.get_running_loop().run_in_executor(self._thread, called_safely, prepare)
         try:
             async with asyncio.timeout(self._options.timeout):
@@ -121,12 +123,12 @@ class BorrowedCredentials:
                 remedy="Look at what it waits for.",
             ) from None
 
-    def _prepare(self, url: str, headers: dict[str, str], *, renew: bool) -> dict[str, str]:
+    def _prepare(self, url: str, headers: dict[str, str], refused: Mapping[str, str] | None) -> dict[str, str]:
         prepared = self._session.prepare_request(requests.Request("GET", url, headers=headers))
         self._refuse_what_is_no_header(prepared, url)
         sent = dict(prepared.headers)
         if self.renewable:
-            self._add_google(url, sent, renew=renew)
+            self._add_google(url, sent, refused)
         return {name.lower(): _text(value) for name, value in sent.items() if name.lower() not in _OURS}
 
     def _refuse_what_is_no_header(self, prepared: requests.PreparedRequest, url: str) -> None:
@@ -143,14 +145,16 @@ class BorrowedCredentials:
                 remedy="Only authentication by request headers can be taken over, as Basic or a bearer token.",
             )
 
-    def _add_google(self, url: str, headers: dict[str, Any], *, renew: bool) -> None:
+    def _add_google(self, url: str, headers: dict[str, Any], refused: Mapping[str, str] | None) -> None:
         from google.auth.transport.requests import Request  # noqa: PLC0415  # only where its session is in use
 
         session: Any = self._session
         request = getattr(session, "_auth_request", None) or Request()
-        if renew:
-            session.credentials.refresh(request)
         session.credentials.before_request(request, "GET", url, headers)
+        if refused is not None and headers.get("authorization") == refused.get("authorization"):
+            # Not when the token has changed since: requests that were refused together need one new token.
+            session.credentials.refresh(request)
+            session.credentials.before_request(request, "GET", url, headers)
 
     def close(self) -> None:
         """See `auth.Credentials.close`."""

@@ -86,22 +86,23 @@ class Exchange:
             waited += pause
 
     async def _try(self, question: Question, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
-        try:
-            return await self._send(question, read, renew=False)
-        except AuthenticationError as error:
-            if error.status != _REFUSED or not self.credentials.renewable:
-                raise
-        return await self._send(question, read, renew=True)
-
-    async def _send(self, question: Question, read: Callable[[Response], Awaitable[Reply]], *, renew: bool) -> Reply:
         async with self.slots:
             url = question.url()
-            secret = await self.credentials.headers_for(url, question.headers, renew=renew)
-            async with self.transport.get(Request(url, question.headers, secret)) as response:
-                if response.status not in _SUCCESS:
-                    subject = f"{question.subject} at {_answering_host(url, response.url)}"
-                    raise status_error(response.status, response.headers, subject, question.not_found)
-                return await read(response)
+            secret = await self.credentials.headers_for(url, question.headers)
+            try:
+                return await self._send(question, Request(url, question.headers, secret), read)
+            except AuthenticationError as error:
+                if error.status != _REFUSED or not self.credentials.renewable:
+                    raise
+            secret = await self.credentials.headers_for(url, question.headers, refused=secret)
+            return await self._send(question, Request(url, question.headers, secret), read)
+
+    async def _send(self, question: Question, request: Request, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
+        async with self.transport.get(request) as response:
+            if response.status not in _SUCCESS:
+                subject = f"{question.subject} at {_answering_host(request.url, response.url)}"
+                raise status_error(response.status, response.headers, subject, question.not_found)
+            return await read(response)
 
 
 def _answering_host(asked: str, answered: str) -> str:

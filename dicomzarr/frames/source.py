@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -102,6 +103,13 @@ class FrameSource:
 
     async def _decoded(self, frame: FrameRef, use: Callable[[Decoded], _Result]) -> _Result:
         """Decode a frame in a decode thread and use it there."""
+        if self._cache.get(self._key(frame)) is not None:
+            # Whoever fetched it may have given up before it was decoded: if it is bad, the server is asked anew.
+            with suppress(FrameError):
+                return await self._decoded_once(frame, use)
+        return await self._decoded_once(frame, use)
+
+    async def _decoded_once(self, frame: FrameRef, use: Callable[[Decoded], _Result]) -> _Result:
         encoded = await self._encoded(frame)
         try:
             return await in_decode_thread(self._decode, frame, encoded, use)

@@ -1,0 +1,389 @@
+"""Every synthetic slide behind a server, read by URL: the pixels and what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import zarr
+from serving import Served, serving
+from slides import (
+    CODECS,
+    JPEG_422,
+    TestSlide,
+    brightfield_pyramid,
+    channels_in_instances,
+    coded_slide,
+    concatenation,
+    extended_depth_of_field,
+    fluorescence_focal_stack,
+    focal_planes_in_instances,
+    off_grid,
+    overlapping_tiles,
+    poor_headers,
+    sparse_brightfield,
+    sparse_fluorescence,
+    two_pyramids,
+)
+from slides_instances import ORIGIN
+
+import dicomzarr
+from dicomzarr.errors import MissingInstanceError, TilingError, UnsupportedSeriesError, UnsupportedTransferSyntaxError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from slides import ExpectedImage, ExpectedLevel
+    from slides_model import Pixels
+
+    from dicomzarr import Image, Level
+
+BUILDERS: dict[str, Callable[[], TestSlide]] = {
+    "fluorescence_focal_stack": fluorescence_focal_stack,
+    "channels_in_instances": channels_in_instances,
+    "focal_planes_by_origin": focal_planes_in_instances,
+    "focal_planes_by_frame": partial(focal_planes_in_instances, by_frame=True),
+    "sparse": sparse_brightfield,
+    "sparse_white": partial(sparse_brightfield, absent="white"),
+    "sparse_gray": partial(sparse_brightfield, absent="gray"),
+    "sparse_pink": partial(sparse_brightfield, absent="pink"),
+    "sparse_jpeg": partial(sparse_brightfield, absent="pink", codec=JPEG_422),
+    "sparse_fluorescence": sparse_fluorescence,
+    "poor_headers": poor_headers,
+    "concatenation": concatenation,
+    "brightfield_pyramid": brightfield_pyramid,
+    "two_pyramids": two_pyramids,
+    "extended_depth_of_field": extended_depth_of_field,
+    **{f"codec_{name}": partial(coded_slide, name) for name in CODECS if name != "rle_lossless"},
+}
+COLOUR_ROUNDING = 2
+"""CIELab to sRGB in 8 bits: the tables of ``slides`` are right to a unit or two."""
+
+
+@pytest.fixture(scope="module", params=BUILDERS)
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    with serving(BUILDERS[request.param]()) as each:
+        yield each
+
+
+@pytest.fixture
+def images(served: Served) -> list[tuple[Image, ExpectedImage]]:
+    """The images of the series with what they must be."""
+    return list(zip(dicomzarr.open(served.url).images, served.slide.images, strict=True))
+
+
+def as_czyx(pixels: Pixels, axes: tuple[str, ...]) -> Pixels:
+    """With every axis of the expected arrays."""
+    absent = tuple(place for place, name in enumerate("czyx") if name not in axes)
+    return np.expand_dims(pixels, absent)
+
+
+def difference(left: Pixels, right: Pixels, where: Pixels) -> int:
+    assert left.shape == right.shape
+    assert left.dtype == right.dtype
+    return int(np.abs(left.astype(np.int64) - right.astype(np.int64))[where].max(initial=0))
+
+
+def check(found: Pixels, expected: ExpectedLevel, slide: TestSlide) -> None:
+    """Stored tiles as they are, absent ones in the slide's colour."""
+    stored = expected.has_pixels()
+    assert difference(found, expected.pixels, stored) <= slide.tolerance
+    if not stored.all():
+        assert slide.fill is not None
+        fill = np.array(slide.fill * (len(found) // len(slide.fill)), found.dtype).reshape(-1, 1, 1, 1)
+        exact = len(slide.fill) == 1 or set(slide.fill) == {255}
+        allowed = 0 if exact else COLOUR_ROUNDING
+        assert difference(found, np.broadcast_to(fill, found.shape), ~stored) <= allowed
+
+
+# --- pixels ---
+
+
+def test_levels_hold_the_expected_pixels(served: Served, images: list[tuple[Image, ExpectedImage]]) -> None:
+    for image, expected in images:
+        assert len(image.levels) == len(expected.levels)
+        for level, wanted in zip(image.levels, expected.levels, strict=True):
+            check(as_czyx(level[...], level.axes), wanted, served.slide)
+
+
+def test_zarr_reads_what_levels_read(images: list[tuple[Image, ExpectedImage]]) -> None:
+    for image, _ in images:
+        group = zarr.open_group(image.url, mode="r")
+        for level in image.levels:
+            array = group[str(level.number)]
+            assert isinstance(array, zarr.Array)
+            assert (array.shape, array.chunks, array.dtype) == (level.shape, level.chunks, level.dtype)
+            assert array.metadata.dimension_names == level.axes
+            assert np.array_equal(array[...], level[...])
+
+
+def test_axes_are_those_with_more_than_one(images: list[tuple[Image, ExpectedImage]]) -> None:
+    for image, expected in images:
+        pixels = expected.levels[0].pixels
+        names = [name for name, size in zip("czyx", pixels.shape, strict=True) if size > 1 or name in "yx"]
+        assert [axis.name for axis in image.axes] == names
+        assert [axis.type for axis in image.axes] == ["channel" if name == "c" else "space" for name in names]
+
+
+def test_chunks_are_frames(images: list[tuple[Image, ExpectedImage]]) -> None:
+    for image, expected in images:
+        for level, wanted in zip(image.levels, expected.levels, strict=True):
+            assert level.chunks[-2:] == wanted.tile
+            sizes = dict(zip(level.axes, level.chunks, strict=True))
+            samples = wanted.pixels.shape[0] // wanted.absent.shape[0]
+            assert sizes.get("c", 1) == samples
+            assert sizes.get("z", 1) == 1
+
+
+# --- geometry ---
+
+
+def test_steps_are_micrometres(images: list[tuple[Image, ExpectedImage]]) -> None:
+    for image, expected in images:
+        assert {axis.unit for axis in image.axes if axis.type == "space"} == {"micrometer"}
+        for level, wanted in zip(image.levels, expected.levels, strict=True):
+            steps = dict(zip(level.axes, level.scale, strict=True))
+            assert (steps["y"], steps["x"]) == pytest.approx([1000 * step for step in wanted.spacing])
+            assert steps.get("c", 1.0) == 1.0
+            if len(expected.z) > 1:
+                assert steps["z"] == pytest.approx(1000 * (expected.z[1] - expected.z[0]))
+
+
+def test_corners_of_levels_coincide(images: list[tuple[Image, ExpectedImage]]) -> None:
+    for image, expected in images:
+        finest = expected.levels[0].spacing
+        for level, wanted in zip(image.levels, expected.levels, strict=True):
+            shifts = dict(zip(level.axes, level.translation, strict=True))
+            half = [1000 * (own - base) / 2 for own, base in zip(wanted.spacing, finest, strict=True)]
+            assert (shifts["y"], shifts["x"]) == pytest.approx(half)
+            assert shifts.get("c", 0.0) == shifts.get("z", 0.0) == 0.0
+
+
+def test_documents_say_what_levels_say(images: list[tuple[Image, ExpectedImage]]) -> None:
+    for image, _ in images:
+        attributes: dict[str, Any] = dict(zarr.open_group(image.url, mode="r").attrs)
+        (multiscale,) = attributes["ome"]["multiscales"]
+        assert [axis["name"] for axis in multiscale["axes"]] == [axis.name for axis in image.axes]
+        for level, dataset in zip(image.levels, multiscale["datasets"], strict=True):
+            scale, *shift = dataset["coordinateTransformations"]
+            assert tuple(scale["scale"]) == level.scale
+            assert (tuple(shift[0]["translation"]) if shift else (0.0,) * level.ndim) == level.translation
+        assert np.array_equal(attributes["dicomzarr"]["affine"], image.affine)
+
+
+def test_affine_leads_to_the_slide(images: list[tuple[Image, ExpectedImage]]) -> None:
+    for image, expected in images:
+        down, across = expected.levels[0].spacing
+        affine = np.array(image.affine)
+        assert affine @ (0, 0, 0, 1) == pytest.approx([*ORIGIN, expected.z[0], 1])
+        column, row = 7, 5
+        # Columns run along -Y and rows along -X: see ORIENTATION of the synthetic slides.
+        there = [ORIGIN[0] - row * down, ORIGIN[1] - column * across, expected.z[0], 1]
+        assert affine @ (column, row, 0, 1) == pytest.approx(there)
+        for plane, z in enumerate(expected.z):
+            assert (affine @ (0, 0, plane, 1))[2] == pytest.approx(z)
+
+
+# --- channels ---
+
+DESCRIPTIONS = {"DAPI": "Nuclei", "FITC": "Membrane", "TRITC": "Cytoplasm"}
+
+
+def test_channels_are_named_in_the_order_of_the_sequence(images: list[tuple[Image, ExpectedImage]]) -> None:
+    for image, expected in images:
+        labels = [channel.label for channel in image.channels]
+        assert labels == ([DESCRIPTIONS[name] for name in expected.channels] or ["R", "G", "B"])
+        assert len({channel.color for channel in image.channels}) == len(labels)
+        for level in image.levels:
+            assert dict(zip(level.axes, level.shape, strict=True)).get("c", 1) == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("build", "top"), [(fluorescence_focal_stack, 4095), (channels_in_instances, 65535), (poor_headers, 255)]
+)
+def test_windows_end_at_the_bits_stored(build: Callable[[], TestSlide], top: int) -> None:
+    with serving(build()) as each:
+        image = dicomzarr.open(each.url)
+        assert {channel.window for channel in image.channels} == {(0.0, float(top))}
+        omero = zarr.open_group(each.url, mode="r").attrs["ome"]["omero"]  # type: ignore[index, call-overload]  # JSON
+        assert {channel["window"]["end"] for channel in omero["channels"]} == {top}
+
+
+# --- holes and losses ---
+
+
+@pytest.mark.parametrize(("absent", "value"), [(None, 255), ("white", 255), ("gray", 198)])
+def test_grey_holes_are_missing_chunks(absent: Any, value: int) -> None:
+    with serving(sparse_brightfield(absent=absent)) as each:
+        array = zarr.open_array(each.url, path="0", mode="r")
+        assert array.fill_value == pytest.approx(value, abs=COLOUR_ROUNDING)
+        holes = each.slide.levels[0].absent[0, 0]
+        assert array.nchunks_initialized == (~holes).sum()
+        assert not any(array[:, 0:32, 48:96][:, 0, 0] != array.fill_value)
+        assert each.count("frames") == 0
+
+
+def test_coloured_holes_are_chunks_that_cost_no_request() -> None:
+    with serving(sparse_brightfield(absent="pink")) as each:
+        array = zarr.open_array(each.url, path="0", mode="r")
+        assert array.nchunks_initialized == array.nchunks
+        tile = array[:, 0:32, 48:96]
+        assert tile.reshape(3, -1).min(axis=1) == pytest.approx((232, 205, 220), abs=COLOUR_ROUNDING)
+        assert np.array_equal(tile.min(axis=(1, 2)), tile.max(axis=(1, 2)))
+        assert np.array_equal(dicomzarr.open(each.url).levels[0][:, 0:32, 48:96], tile)
+        assert each.count("frames") == 0
+
+
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_lost_parts_of_a_concatenation_raise_and_never_fill(part: int) -> None:
+    slide = concatenation(leave_out=part)
+    with serving(slide) as each:
+        level = dicomzarr.open(each.url).levels[0]
+        array = zarr.open_array(each.url, path="0", mode="r")
+        wanted = slide.levels[0]
+        for row, column in np.ndindex(wanted.grid):
+            region = (slice(None), slice(row * 32, (row + 1) * 32), slice(column * 32, (column + 1) * 32))
+            if wanted.lost[0, 0, row, column]:
+                for lazy in (level, array):
+                    with pytest.raises(MissingInstanceError, match="lacks"):
+                        lazy[region]
+            else:
+                for lazy in (level, array):
+                    assert np.array_equal(lazy[region], wanted.pixels[:, 0][region])
+        for lazy in (level, array):
+            with pytest.raises(MissingInstanceError):
+                lazy[...]
+
+
+# --- images beside one another ---
+
+
+def test_associated_images_lie_beside_the_levels() -> None:
+    with serving(brightfield_pyramid()) as each:
+        image = dicomzarr.open(each.url)
+        assert set(image.associated) == {"overview", "thumbnail"}
+        assert any("label" in notice for notice in image.notices)
+        root = zarr.open_group(each.url, mode="r")
+        assert sorted(root["associated"].group_keys()) == ["overview", "thumbnail"]  # type: ignore[union-attr]  # a group
+        for name, beside in image.associated.items():
+            pixels = each.slide.associated[name][:, 0]
+            assert len(beside.levels) == 1
+            assert np.array_equal(beside.levels[0][...], pixels)
+            assert np.array_equal(root[f"associated/{name}/0"][...], pixels)  # type: ignore[index]  # an array
+            assert beside.url == f"{each.url}/associated/{name}"
+
+
+def test_the_label_shows_only_when_asked_for() -> None:
+    with serving(brightfield_pyramid()) as each:
+        image = dicomzarr.open(each.url, associated_label=True)
+        assert set(image.associated) == {"label", "overview", "thumbnail"}
+        assert np.array_equal(image.associated["label"].levels[0][...], each.slide.associated["label"][:, 0])
+        asked = {"associated_label": True}
+        group = zarr.open_group(f"{each.url}/associated/label", mode="r", storage_options=asked)
+        assert np.array_equal(group["0"][...], each.slide.associated["label"][:, 0])  # type: ignore[index]  # an array
+        assert "associated/label" not in zarr.open_group(each.url, mode="r")
+
+
+def only(slide: TestSlide, flavour: str) -> TestSlide:
+    return replace(slide, datasets=tuple(dataset for dataset in slide.datasets if dataset.ImageType[2] == flavour))
+
+
+def test_a_label_alone_is_not_shown() -> None:
+    with serving(only(brightfield_pyramid(), "LABEL")) as each:
+        with pytest.raises(UnsupportedSeriesError, match="associated_label=True"):
+            dicomzarr.open(each.url)
+        with pytest.raises(UnsupportedSeriesError):
+            zarr.open_group(each.url, mode="r")
+        image = dicomzarr.open(each.url, associated_label=True)
+        assert np.array_equal(image.levels[0][...], each.slide.associated["label"][:, 0])
+
+
+def test_an_overview_alone_is_the_image() -> None:
+    with serving(only(brightfield_pyramid(), "OVERVIEW")) as each:
+        image = dicomzarr.open(each.url)
+        assert image.url == each.url
+        assert np.array_equal(image.levels[0][...], each.slide.associated["overview"][:, 0])
+
+
+@pytest.mark.parametrize("build", [two_pyramids, extended_depth_of_field])
+def test_several_images_are_a_collection(build: Callable[[], TestSlide]) -> None:
+    with serving(build()) as each:
+        image = dicomzarr.open(each.url)
+        assert image.url == f"{each.url}/0"
+        assert [one.url for one in image.images] == [f"{each.url}/0", f"{each.url}/1"]
+        root = zarr.open_group(each.url, mode="r")
+        assert root.attrs["ome"] == {"version": "0.5", "bioformats2raw.layout": 3}
+        assert root["OME"].attrs["ome"] == {"version": "0.5", "series": ["0", "1"]}
+        for path, expected in zip(("0", "1"), each.slide.images, strict=True):
+            assert np.array_equal(root[f"{path}/0"][...], expected.levels[0].pixels[:, 0])  # type: ignore[index]  # an array
+
+
+# --- what no chunk grid fits ---
+
+
+@pytest.mark.parametrize("build", [off_grid, overlapping_tiles, partial(off_grid, position=100)])
+def test_tiles_off_the_grid_are_refused(build: Callable[[], TestSlide]) -> None:
+    slide = build()
+    with serving(slide) as each:
+        with pytest.raises(TilingError) as refused:
+            dicomzarr.open(each.url)
+        assert str(slide.datasets[0].SOPInstanceUID) in str(refused.value)
+        with pytest.raises(TilingError):
+            zarr.open_group(each.url, mode="r")
+
+
+def test_too_few_frames_are_refused() -> None:
+    slide = concatenation()
+    alone = slide.datasets[1]
+    for keyword in (
+        "ConcatenationUID",
+        "InConcatenationNumber",
+        "InConcatenationTotalNumber",
+        "ConcatenationFrameOffsetNumber",
+    ):
+        delattr(alone, keyword)
+    with serving(replace(slide, datasets=(alone,))) as each, pytest.raises(TilingError, match="5 frames for 12 tiles"):
+        dicomzarr.open(each.url)
+
+
+def test_frames_in_rle_are_refused_by_name() -> None:
+    with serving(coded_slide("rle_lossless")) as each:
+        image = dicomzarr.open(each.url)
+        assert image.levels[0].shape == (3, 70, 90)
+        with pytest.raises(UnsupportedTransferSyntaxError, match="RLE Lossless") as refused:
+            image.levels[0][:, :4, :4]
+        assert refused.value.uid == "1.2.840.10008.1.2.5"
+        with pytest.raises(UnsupportedTransferSyntaxError):
+            zarr.open_array(each.url, path="0", mode="r")[:, :4, :4]
+
+
+# --- reading in pieces ---
+
+
+def test_regions_and_batches_agree_with_the_whole() -> None:
+    with serving(fluorescence_focal_stack()) as each:
+        level: Level = dicomzarr.open(each.url).levels[0]
+        whole = each.slide.levels[0].pixels
+        regions: list[Any] = [
+            np.s_[1, 0, 10:50, 20:90],
+            np.s_[..., 3],
+            np.s_[::-1, 1, ::7, 5],
+            np.s_[:, :, -1, [1, 64, 99]],
+        ]
+        for region, found in zip(regions, level.read(regions), strict=True):
+            assert np.array_equal(found, whole[region])
+        assert np.array_equal(np.asarray(level), whole)
+        assert np.array_equal(np.asarray(level, dtype=np.float32), whole.astype(np.float32))
+        assert (len(level), level.size, level.nbytes) == (len(whole), whole.size, whole.nbytes)
+
+
+def test_each_frame_is_fetched_once() -> None:
+    with serving(two_pyramids()) as each:
+        level = dicomzarr.open(each.url).levels[0]
+        level.read([np.s_[:, :40, :40], np.s_[:, 20:70, 20:70], ...])
+        level[...]
+        asked = each.frames_asked()
+        assert sorted(asked) == list(range(1, 13))
