@@ -188,6 +188,7 @@ print(json.dumps({"mean": mean, "grown": memory("VmHWM") - before, "level": leve
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_a_level_is_reduced_in_bounded_memory() -> None:
     with serving_elsewhere("moderate") as url:

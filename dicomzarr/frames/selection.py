@@ -63,7 +63,8 @@ def plan_selection(index: Any, shape: tuple[int, ...], chunks: tuple[int, ...]) 
 
 
 def _is_array(item: Any) -> bool:
-    return (isinstance(item, (list, np.ndarray)) and np.ndim(item) > 0) or (isinstance(item, (bool, np.bool_)))
+    """A truth value counts as one, also without axes: NumPy gives it an axis."""
+    return isinstance(item, bool) or np.ndim(item) > 0 or getattr(item, "dtype", None) == np.bool_
 
 
 def _plan_basic(items: tuple[Any, ...], shape: tuple[int, ...], chunks: tuple[int, ...]) -> Selection:
@@ -87,6 +88,8 @@ def _plan_basic(items: tuple[Any, ...], shape: tuple[int, ...], chunks: tuple[in
             *(list(_axis_pieces(positions, chunk)) for positions, chunk in zip(ranges, chunks, strict=True))
         )
     )
+    if any(item is Ellipsis for item in items):
+        finish.append(...)  # NumPy then gives an array even where no axis is left
     return Selection(tuple(map(len, ranges)), pieces, tuple(finish))
 
 
