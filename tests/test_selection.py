@@ -24,8 +24,7 @@ from dicomzarr.store.keys import PREFIX, SEPARATOR, chunk_key, parse_indices
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-settings.register_profile("quick", max_examples=60, deadline=None, database=None)
-settings.load_profile("quick")
+quick = settings(max_examples=60, deadline=None, database=None)
 
 SOMEWHERE = StoredInstance(
     "1.2.3", 1000, PixelDescription(4, 3, 1, 16, 16, 15, signed=False, photometric_interpretation="MONOCHROME2")
@@ -103,6 +102,7 @@ def same(found: Any, wanted: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", LEVELS)
+@quick
 @given(data=st.data())
 def test_basic_indices(name: str, data: st.DataObject) -> None:
     level = LEVELS[name]
@@ -111,6 +111,7 @@ def test_basic_indices(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", LEVELS)
+@quick
 @given(data=st.data())
 def test_integer_arrays(name: str, data: st.DataObject) -> None:
     level = LEVELS[name]
@@ -119,6 +120,7 @@ def test_integer_arrays(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", LEVELS)
+@quick
 @given(data=st.data())
 def test_boolean_masks(name: str, data: st.DataObject) -> None:
     level = LEVELS[name]
@@ -128,6 +130,7 @@ def test_boolean_masks(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", LEVELS)
+@quick
 @given(data=st.data())
 def test_mixed_indices(name: str, data: st.DataObject) -> None:
     level = LEVELS[name]
@@ -148,6 +151,7 @@ def test_mixed_indices(name: str, data: st.DataObject) -> None:
     assert same(level[index], level.expected[index])
 
 
+@quick
 @given(data=st.data())
 def test_many_regions_in_one_plan(data: st.DataObject) -> None:
     level = LEVELS["colour"]
@@ -186,6 +190,7 @@ def test_impossible_indices_are_numpys_errors(index: Any) -> None:
         level[index]
 
 
+@quick
 @given(data=st.data())
 def test_plans_touch_only_the_chunks_they_need(data: st.DataObject) -> None:
     level = LEVELS["channels_and_planes"]
@@ -206,6 +211,7 @@ def test_plans_touch_only_the_chunks_they_need(data: st.DataObject) -> None:
 # --- keys ---
 
 
+@quick
 @given(st.lists(st.integers(0, 10**18 - 1), max_size=5))
 def test_every_chunk_has_one_key(indices: list[int]) -> None:
     key = chunk_key(tuple(indices))
@@ -214,6 +220,7 @@ def test_every_chunk_has_one_key(indices: list[int]) -> None:
     assert parse_indices(segments) == tuple(indices)
 
 
+@quick
 @given(st.lists(st.text("0123456789 +-_.e٣²x", max_size=21), max_size=4))
 def test_a_key_is_only_what_we_would_spell(segments: list[str]) -> None:
     indices = parse_indices(segments)
@@ -231,6 +238,7 @@ def test_other_spellings_are_no_keys(segment: str) -> None:
 sizes = st.integers(1, 5)
 
 
+@quick
 @given(rows=st.integers(1, 40), columns=st.integers(1, 40), tile=st.tuples(sizes, sizes), paths=sizes, planes=sizes)
 def test_full_tilings_number_every_tile_once(
     rows: int, columns: int, tile: tuple[int, int], paths: int, planes: int
@@ -244,6 +252,7 @@ def test_full_tilings_number_every_tile_once(
     assert (grid.columns - 1) * tile[1] < columns <= grid.columns * tile[1]
 
 
+@quick
 @given(data=st.data(), rows=sizes, columns=sizes, paths=st.integers(1, 3), planes=st.integers(1, 3))
 def test_sparse_tilings_find_each_frame_where_it_says(
     data: st.DataObject, rows: int, columns: int, paths: int, planes: int
@@ -257,6 +266,7 @@ def test_sparse_tilings_find_each_frame_where_it_says(
         assert tiling.frame(*place) == frames.get(place)
 
 
+@quick
 @given(data=st.data(), rows=sizes, columns=sizes)
 def test_one_tile_twice_is_refused(data: st.DataObject, rows: int, columns: int) -> None:
     shape = (1, 1, rows, columns)

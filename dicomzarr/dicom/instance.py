@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from dicomzarr.dicom.json_model import RawSequence, functional_groups
+from dicomzarr.dicom.json_model import OpticalPathItem, RawSequence, functional_groups
 from dicomzarr.dicom.pixels import PixelDescription
-from dicomzarr.dicom.positions import OpticalPath, frame_positions, identified_paths, scan_frames
+from dicomzarr.dicom.positions import (
+    OpticalPath,
+    frame_positions,
+    identified_paths,
+    scan_frames,
+    shared_path_identifier,
+)
+from dicomzarr.dicom.syntax import is_native
 from dicomzarr.dicom.values import Reader
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
-    from dicomzarr.dicom.json_model import InstanceItem, OpticalPathItem, PixelMeasuresItem
+    from collections.abc import Iterable
+
+    from dicomzarr.dicom.json_model import InstanceItem, PixelMeasuresItem
     from dicomzarr.dicom.tiling import FramePositions
 
 
 _CODESTREAM_ONLY = frozenset({"YBR_ICT", "YBR_RCT"})
 """Photometric interpretations that native pixels cannot have (PS3.5 section 8.2.4)."""
+
+
+_SMALLEST_SPACING, _LARGEST_SPACING = 1e-9, 1e4
+"""Millimetres; what lies beyond is no spacing but a broken header."""
 
 
 class FrameRef(NamedTuple):
@@ -41,7 +55,9 @@ class StoredInstance:
     @property
     def compressed(self) -> bool:
         """The metadata shows that what is stored is a codestream, or once was one."""
-        return self.pixel.lossy or self.pixel.photometric_interpretation in _CODESTREAM_ONLY
+        available = self.available_transfer_syntax_uid
+        encapsulated = available is not None and not is_native(available)
+        return encapsulated or self.pixel.lossy or self.pixel.photometric_interpretation in _CODESTREAM_ONLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +79,13 @@ class Instance:
     """The header of one image instance, typed; lengths in millimetres unless said otherwise."""
 
     stored: StoredInstance
+    series: str
+    """The study and series in words, for messages."""
     sop_class_uid: str
     modality: str
     image_type: tuple[str, ...]
+    label_in_image: bool
+    """SpecimenLabelInImage (0048,0010): the picture shows the slide's label."""
     instance_number: int
     concatenation: ConcatenationPart | None
     dimension_organization_type: str
@@ -76,6 +96,9 @@ class Instance:
     optical_path_count: int | None
     """NumberOfOpticalPaths (0048,0302)."""
     optical_paths: tuple[OpticalPath, ...]
+    shared_optical_path: str | None
+    """The identifier that the shared functional groups give for all frames."""
+    frame_of_reference_uid: str | None
     imaged_volume: tuple[float | None, float | None]
     """(ImagedVolumeHeight, ImagedVolumeWidth)."""
     pixel_spacing: tuple[float, float] | None
@@ -89,6 +112,8 @@ class Instance:
     extended_depth_of_field: bool
     absent_pixel_lab: tuple[float, ...] | None
     """RecommendedAbsentPixelCIELabValue (0048,0015), scaled to 16 bits."""
+    places_frames: bool
+    """The metadata has a PerFrameFunctionalGroupsSequence, even where its items were not sent."""
     positions: FramePositions | None
     """Where each frame lies; None when the metadata places no frame."""
 
@@ -116,22 +141,26 @@ def parse_instance(item: InstanceItem) -> Instance | None:
     if read.text(item.rows) is None and read.text(item.columns) is None:
         return None
     frames = read.positive(item.number_of_frames, "NumberOfFrames", default=1)
-    declared = tuple(_optical_path(read, path) for path in item.optical_paths.items)
+    declared = _distinct(_optical_path(read, path or OpticalPathItem()) for path in item.optical_paths.values)
     scan = scan_frames(uid, item, frames)
     paths = declared or identified_paths(scan)
     measures = _pixel_measures(item)
     return Instance(
         stored=StoredInstance(uid, frames, _pixel(read, item), read.text(item.available_transfer_syntax_uid)),
+        series=f"study {read.text(item.study_instance_uid)}, series {read.text(item.series_instance_uid)}",
         sop_class_uid=read.text(item.sop_class_uid) or "",
         modality=read.text(item.modality) or "",
         image_type=tuple(value.upper() for value in read.texts(item.image_type)),
-        instance_number=read.integer(item.instance_number, "InstanceNumber") or 0,
+        label_in_image=(read.text(item.specimen_label_in_image) or "").upper() == "YES",
+        instance_number=int(read.lenient_number(item.instance_number) or 0),
         concatenation=_concatenation(read, item),
         dimension_organization_type=(read.text(item.dimension_organization_type) or "").upper(),
         total_pixel_matrix=_total_pixel_matrix(read, item),
-        focal_planes=read.integer(item.focal_planes, "TotalPixelMatrixFocalPlanes"),
-        optical_path_count=read.integer(item.number_of_optical_paths, "NumberOfOpticalPaths"),
+        focal_planes=read.count(item.focal_planes, "TotalPixelMatrixFocalPlanes"),
+        optical_path_count=read.count(item.number_of_optical_paths, "NumberOfOpticalPaths"),
         optical_paths=paths,
+        shared_optical_path=shared_path_identifier(item),
+        frame_of_reference_uid=read.text(item.frame_of_reference_uid),
         imaged_volume=(
             read.number(item.imaged_volume_height, "ImagedVolumeHeight"),
             read.number(item.imaged_volume_width, "ImagedVolumeWidth"),
@@ -145,6 +174,7 @@ def parse_instance(item: InstanceItem) -> Instance | None:
         pyramid_uid=read.text(item.pyramid_uid),
         extended_depth_of_field=(read.text(item.extended_depth_of_field) or "").upper() == "YES",
         absent_pixel_lab=read.numbers(item.recommended_absent_pixel, "RecommendedAbsentPixelCIELabValue", 3),
+        places_frames=item.per_frame_groups is not None,
         positions=frame_positions(uid, scan, paths, frames),
     )
 
@@ -167,7 +197,7 @@ def _pixel(read: Reader, item: InstanceItem) -> PixelDescription:
         bits_allocated=allocated,
         bits_stored=stored,
         high_bit=stored - 1 if high is None else high,
-        signed=read.integer(item.pixel_representation, "PixelRepresentation") == 1,
+        signed=samples == 1 and read.integer(item.pixel_representation, "PixelRepresentation") == 1,
         photometric_interpretation=(read.text(item.photometric_interpretation) or default).upper(),
         planar_configuration=read.integer(item.planar_configuration, "PlanarConfiguration") or 0,
         lossy=read.text(item.lossy_image_compression) in {"01", "1"},
@@ -181,7 +211,7 @@ def _concatenation(read: Reader, item: InstanceItem) -> ConcatenationPart | None
     return ConcatenationPart(
         uid,
         read.positive(item.in_concatenation_number, "InConcatenationNumber", default=1),
-        read.integer(item.in_concatenation_total_number, "InConcatenationTotalNumber"),
+        read.count(item.in_concatenation_total_number, "InConcatenationTotalNumber"),
         read.integer(item.concatenation_frame_offset, "ConcatenationFrameOffsetNumber"),
     )
 
@@ -197,7 +227,8 @@ def _total_pixel_matrix(read: Reader, item: InstanceItem) -> tuple[int, int] | N
 
 def _pixel_measures(item: InstanceItem) -> PixelMeasuresItem | None:
     """The Pixel Measures Macro; on slides it is one for all frames wherever it stands."""
-    first = next(functional_groups(RawSequence(item.per_frame_groups.values[:1])), [])
+    sequence = item.per_frame_groups or RawSequence()
+    first = next(functional_groups(RawSequence(sequence.values[:1])), [])
     groups = (*first, *item.shared_groups.items)
     return next((measures for group in groups for measures in group.pixel_measures.items), None)
 
@@ -207,9 +238,9 @@ def _spacing(read: Reader, item: InstanceItem, measures: PixelMeasuresItem | Non
     values = read.numbers(leaf, "PixelSpacing", 2)
     if values is None:
         return None
-    if min(values) <= 0:
+    if min(values) < _SMALLEST_SPACING or max(values) > _LARGEST_SPACING:
         raise InvalidAttributeError(
-            f"Instance {read.text(item.sop_instance_uid)}: PixelSpacing {values} is not positive."
+            f"Instance {read.text(item.sop_instance_uid)}: PixelSpacing {values} is no spacing of pixels."
         )
     return (values[0], values[1])
 
@@ -224,11 +255,21 @@ def _origin(read: Reader, item: InstanceItem) -> tuple[float, float, float] | No
     return None if x is None or y is None else (x, y, z or 0.0)
 
 
+def _distinct(paths: Iterable[OpticalPath]) -> tuple[OpticalPath, ...]:
+    """Paths that read alike are still as many channels: the later ones are told apart by their place."""
+    seen: Counter[OpticalPath] = Counter()
+    distinct = []
+    for path in paths:
+        distinct.append(replace(path, occurrence=seen[path]))
+        seen[path] += 1
+    return tuple(distinct)
+
+
 def _optical_path(read: Reader, item: OpticalPathItem) -> OpticalPath:
     color = item.color_code.items[0].meaning if item.color_code.items else None
     return OpticalPath(
         identifier=read.text(item.identifier) or "",
         description=read.text(item.description) or "",
-        wavelength=read.number(item.wavelength, "IlluminationWaveLength"),
+        wavelength=read.lenient_number(item.wavelength),
         color="" if color is None else read.text(color) or "",
     )

@@ -151,6 +151,7 @@ class InstanceItem(msgspec.Struct, frozen=True):
     total_pixel_matrix_columns: Leaf = _tag("00480006")
     total_pixel_matrix_rows: Leaf = _tag("00480007")
     total_pixel_matrix_origin: Sequence[OriginItem] = _sequence("00480008")
+    specimen_label_in_image: Leaf = _tag("00480010")
     extended_depth_of_field: Leaf = _tag("00480012")
     recommended_absent_pixel: Leaf = _tag("00480015")
     image_orientation_slide: Leaf = _tag("00480102")
@@ -158,7 +159,7 @@ class InstanceItem(msgspec.Struct, frozen=True):
     number_of_optical_paths: Leaf = _tag("00480302")
     focal_planes: Leaf = _tag("00480303")
     shared_groups: Sequence[FunctionalGroupsItem] = _sequence("52009229")
-    per_frame_groups: RawSequence = msgspec.field(name="52009230", default_factory=RawSequence)
+    per_frame_groups: RawSequence | None = msgspec.field(name="52009230", default=None)
 
 
 class PatientItem(msgspec.Struct, frozen=True):

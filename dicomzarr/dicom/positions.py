@@ -14,6 +14,7 @@ from dicomzarr.dicom.json_model import (
     FunctionalGroupsItem,
     OpticalPathIdentificationItem,
     PlanePositionSlideItem,
+    RawSequence,
     functional_groups,
 )
 from dicomzarr.dicom.tiling import FramePositions
@@ -43,6 +44,8 @@ class OpticalPath:
     """IlluminationWaveLength (0022,0055), nanometres."""
     color: str = ""
     """Code meaning of the IlluminationColorCodeSequence (0048,0108)."""
+    occurrence: int = 0
+    """How many paths before it in the sequence read alike."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +74,7 @@ def scan_frames(uid: str, item: InstanceItem, frames: int) -> FrameScan:
     """
     shared = next(iter(item.shared_groups.items), FunctionalGroupsItem())
     codes: dict[str | None, int] = {}
-    batches = functional_groups(item.per_frame_groups)
+    batches = functional_groups(item.per_frame_groups or RawSequence())
     read = [_scan_batch(uid, groups, shared, codes) for groups in batches]
     if not read and frames == 1:
         read = [_scan_batch(uid, [shared], shared, codes)]
@@ -106,10 +109,11 @@ def frame_positions(uid: str, scan: FrameScan, paths: tuple[OpticalPath, ...], f
     placed = ~(np.isnan(scan.rows) | np.isnan(scan.columns))
     if not placed.any():
         return None
-    usable = placed & (abs(scan.rows) < _LARGEST_POSITION) & (abs(scan.columns) < _LARGEST_POSITION)
+    usable = placed & _is_pixel(scan.rows) & _is_pixel(scan.columns)
     if int(usable.sum()) != frames or len(usable) != frames:
         raise InvalidAttributeError(
-            f"Instance {uid}: {int(usable.sum())} usable positions for {frames} frames.",
+            f"Instance {uid}: {int(usable.sum())} usable positions (RowPositionInTotalImagePixelMatrix and "
+            f"ColumnPositionInTotalImagePixelMatrix) for {frames} frames.",
             remedy="Every frame of a sparse tiling needs its position.",
         )
     return FramePositions(
@@ -118,6 +122,17 @@ def frame_positions(uid: str, scan: FrameScan, paths: tuple[OpticalPath, ...], f
         z_offsets=scan.z_offsets,
         paths=_places(uid, scan.names, paths)[scan.identifiers],
     )
+
+
+def _is_pixel(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    usable: npt.NDArray[np.bool_] = (abs(positions) < _LARGEST_POSITION) & (positions == np.round(positions))
+    return usable
+
+
+def shared_path_identifier(item: InstanceItem) -> str | None:
+    """The optical path that the shared functional groups name for all frames."""
+    groups = item.shared_groups.items[:1]
+    return next((_identifier(path) for group in groups for path in group.optical_path.items), None)
 
 
 def identified_paths(scan: FrameScan) -> tuple[OpticalPath, ...]:

@@ -20,6 +20,7 @@ __all__ = [
     "TRANSFER_SYNTAXES",
     "Codec",
     "TransferSyntax",
+    "is_native",
     "likely_uid",
     "read_codestream",
     "sniff",
@@ -117,6 +118,12 @@ def transfer_syntax(uid: str, *, where: str = "") -> TransferSyntax:
             uid=bare,
         )
     return found
+
+
+def is_native(uid: str) -> bool:
+    """Whether frames of this transfer syntax are plain pixels, no codestreams."""
+    found = TRANSFER_SYNTAXES.get(uid.strip(" \0"))
+    return found is not None and found.codec is Codec.NATIVE
 
 
 def transfer_syntax_name(uid: str) -> str:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _Z_DECIMALS = 6
 """Focal planes nearer than this many decimals of their offset are one."""
+_MOST_PLANES = 2**16
+_MOST_TILES = 2**20
+"""Along one side; the largest slides have thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class FrameSequence:
 
     uid: str
     """ConcatenationUID, or the SOP Instance UID of the only part."""
+    series: str
+    """The study and series in words, for messages."""
     offsets: tuple[int, ...]
     """Frames before each part, ascending."""
     parts: tuple[StoredInstance, ...]
@@ -64,7 +69,7 @@ class FrameSequence:
     def lost(self, what: str) -> MissingInstanceError:
         """The error for what a lost part may hold."""
         return MissingInstanceError(
-            f"Concatenation {self.uid}: {what} is in a part that the series lacks.",
+            f"{self.series}, concatenation {self.uid}: {what} is in a part that the series lacks.",
             remedy="Send the missing instance to the server.",
         )
 
@@ -79,7 +84,11 @@ class TiledImage:
     tiling: FullTiling | SparseTiling
     paths: tuple[OpticalPath, ...]
     planes: tuple[float, ...]
-    """Z offset of each focal plane in the slide coordinate system, as the header gives it."""
+    """Z offset of each focal plane in the slide coordinate system, as the header gives it; no two are equal."""
+    spaced: bool = True
+    """Whether offsets are known; else they only count the planes."""
+    heights: tuple[float, ...] = ()
+    """Z offsets at which tiles of what is one plane were focused, where the scanner followed the tissue."""
 
     def locate(self, path: int, plane: int, row: int, column: int) -> FrameRef | None:
         """The frame of a tile, None for a tile that the metadata says does not exist.
@@ -110,16 +119,63 @@ def tiled_images(instances: Iterable[Instance]) -> list[TiledImage]:
 def _tiled_image(uid: str, parts: Sequence[Instance]) -> TiledImage:
     ordered = sorted(parts, key=lambda part: part.concatenation.number if part.concatenation else 0)
     header = ordered[0]
-    frames = FrameSequence(uid, _offsets(uid, ordered), tuple(part.stored for part in ordered), _complete(ordered))
-    pixel = header.pixel
-    rows, columns = header.total_pixel_matrix or (pixel.rows, pixel.columns)
-    grid = TileGrid(rows, columns, pixel.rows, pixel.columns)
+    stored = tuple(part.stored for part in ordered)
+    frames = FrameSequence(uid, header.series, _offsets(uid, ordered), stored, _complete(ordered))
+    _check_parts(uid, ordered)
+    grid = _grid(header)
     paths = tuple(dict.fromkeys(path for part in ordered for path in part.optical_paths))
     positions = _all_positions(ordered, paths)
-    full = header.dimension_organization_type == "TILED_FULL"
-    if positions is None or full:
+    if _is_full(ordered, positions):
         return _full(header, frames, grid)
+    if positions is None:
+        raise TilingError(
+            f"Instance {header.uid} is {header.dimension_organization_type or 'placed frame by frame'}, and the "
+            f"metadata gives no position of its {frames.end} frames.",
+            remedy="The server leaves out the PerFrameFunctionalGroupsSequence; without it tiles cannot be placed.",
+        )
     return _sparse(header, frames, grid, positions, paths or (OpticalPath(""),))
+
+
+def _check_parts(uid: str, parts: Sequence[Instance]) -> None:
+    """All parts of a concatenation are one image (C.7.6.16.2.2.4)."""
+    first = _sameness(parts[0])
+    for part in parts[1:]:
+        if _sameness(part) != first:
+            raise TilingError(
+                f"Concatenation {uid}: instance {part.uid} differs from instance {parts[0].uid} in the size of tiles "
+                f"or matrix, in bits, samples or organization.",
+                remedy="Parts of one concatenation are alike in everything but frames.",
+            )
+
+
+def _sameness(part: Instance) -> tuple[object, ...]:
+    pixel = part.pixel
+    layout = (pixel.shape, pixel.dtype, pixel.bits_stored, pixel.photometric_interpretation == "MONOCHROME1")
+    return (layout, part.total_pixel_matrix, part.dimension_organization_type, part.pyramid_uid)
+
+
+def _grid(header: Instance) -> TileGrid:
+    pixel = header.pixel
+    if header.total_pixel_matrix is None and header.stored.number_of_frames > 1:
+        raise TilingError(
+            f"Instance {header.uid} has {header.stored.number_of_frames} frames and no TotalPixelMatrixRows and "
+            f"TotalPixelMatrixColumns, so nothing says how they lie.",
+        )
+    rows, columns = header.total_pixel_matrix or (pixel.rows, pixel.columns)
+    grid = TileGrid(rows, columns, pixel.rows, pixel.columns)
+    if max(grid.rows, grid.columns) > _MOST_TILES:
+        raise TilingError(f"Instance {header.uid}: {grid.rows} x {grid.columns} tiles are more than any slide has.")
+    return grid
+
+
+def _is_full(parts: Sequence[Instance], positions: FramePositions | None) -> bool:
+    """TILED_FULL by name, or nothing at all that would place frames one by one (C.7.6.17.3)."""
+    organization = parts[0].dimension_organization_type
+    if organization == "TILED_FULL":
+        return True
+    nothing_places = not any(part.places_frames for part in parts)
+    one_frame = len(parts) == 1 and parts[0].stored.number_of_frames == 1
+    return positions is None and (one_frame or (not organization and nothing_places))
 
 
 def _complete(parts: Sequence[Instance]) -> bool:
@@ -141,39 +197,60 @@ def _offsets(uid: str, parts: Sequence[Instance]) -> tuple[int, ...]:
         )
     offsets = [a if t is None else t for a, t in zip(added, told, strict=True)]
     ends = [offset + count for offset, count in zip(offsets, counts, strict=True)]
-    if any(end > begin for end, begin in zip(ends[:-1], offsets[1:], strict=True)):
+    if min(offsets) < 0 or any(end > begin for end, begin in zip(ends[:-1], offsets[1:], strict=True)):
         raise TilingError(f"Concatenation {uid}: its parts overlap or are out of order.")
     return tuple(offsets)
 
 
 def _full(header: Instance, frames: FrameSequence, grid: TileGrid) -> TiledImage:
-    paths = _full_paths(header)
-    tiles = grid.rows * grid.columns * len(paths)
-    planes = header.focal_planes or max(1, frames.end // tiles)
+    paths = _full_paths(header, frames.end)
+    planes = _full_planes(header, frames.end, grid.rows * grid.columns * len(paths))
     tiling = FullTiling(grid, len(paths), planes)
     may_lack_end = header.concatenation is not None and (not frames.complete or header.concatenation.total is None)
     if frames.end > tiling.frame_count or (frames.end < tiling.frame_count and not may_lack_end):
         raise TilingError(
-            f"Instance {header.uid}: {frames.end} frames for {tiling.frame_count} tiles "
-            f"({len(paths)} optical paths, {planes} focal planes, {grid.rows} rows and "
-            f"{grid.columns} columns of tiles).",
+            f"Instance {header.uid}: {frames.end} frames for {tiling.frame_count} tiles ({len(paths)} optical paths, "
+            f"{planes} focal planes, {grid.rows} rows and {grid.columns} columns of tiles).",
             remedy="Without positions of frames (TILED_SPARSE) every tile needs one.",
         )
     step = header.spacing_between_slices
+    if planes > 1 and not step:
+        return TiledImage(header, frames, tiling, paths, tuple(map(float, range(planes))), spaced=False)
     bottom = header.origin[2] if header.origin else 0.0
     offsets = tuple(round(bottom + k * (step or 0.0), _Z_DECIMALS) for k in range(planes))
     return TiledImage(header, frames, tiling, paths, offsets)
 
 
-def _full_paths(header: Instance) -> tuple[OpticalPath, ...]:
+def _full_planes(header: Instance, frames: int, tiles: int) -> int:
+    """TotalPixelMatrixFocalPlanes, else as many as the frames make up when the optical paths are told."""
+    if header.focal_planes is not None:
+        planes = header.focal_planes
+    elif frames <= tiles:
+        planes = 1
+    elif header.optical_paths or header.optical_path_count:
+        planes = frames // tiles
+    else:
+        raise TilingError(
+            f"Instance {header.uid}: {frames} frames for {tiles} tiles, and neither TotalPixelMatrixFocalPlanes nor an "
+            f"OpticalPathSequence says whether they are focal planes or optical paths.",
+        )
+    if planes > _MOST_PLANES:
+        raise TilingError(f"Instance {header.uid}: {planes} focal planes are more than any slide has.")
+    return planes
+
+
+def _full_paths(header: Instance, frames: int) -> tuple[OpticalPath, ...]:
     """As many paths as NumberOfOpticalPaths says, named by the OpticalPathSequence where it can."""
     named = header.optical_paths
+    if header.shared_optical_path is not None and len(named) > 1:
+        named = tuple(path for path in named if path.identifier == header.shared_optical_path)
     count = header.optical_path_count or len(named) or 1
     if count == len(named):
         return named
-    if named:
+    if named or count > frames:
         raise TilingError(
-            f"Instance {header.uid}: NumberOfOpticalPaths is {count}, its OpticalPathSequence names {len(named)}."
+            f"Instance {header.uid}: NumberOfOpticalPaths is {count}, with {len(named)} paths named for its {frames} "
+            f"frames."
         )
     return tuple(OpticalPath(str(number) if count > 1 else "") for number in range(1, count + 1))
 
@@ -186,6 +263,9 @@ def _sparse(
     paths: tuple[OpticalPath, ...],
 ) -> TiledImage:
     planes, plane_of_frame = _planes(header, positions)
+    heights: tuple[float, ...] = ()
+    if len(planes) > 1 and _seen_once(positions):
+        heights, planes, plane_of_frame = planes, planes[:1], np.zeros_like(plane_of_frame)
     used = np.unique(positions.paths)
     renumbered = FramePositions(
         positions.rows,
@@ -208,13 +288,13 @@ def _sparse(
         first_frames=numbers,
         where=f"Instance {header.uid}",
     )
-    return TiledImage(
-        header,
-        frames,
-        tiling,
-        tuple(paths[index] for index in used),
-        planes,
-    )
+    return TiledImage(header, frames, tiling, tuple(paths[index] for index in used), planes, heights=heights)
+
+
+def _seen_once(positions: FramePositions) -> bool:
+    """Whether no tile has two focal planes: their offsets are then heights of focus, and no axis."""
+    tiles = np.stack([positions.paths, positions.rows, positions.columns])
+    return bool(np.unique(tiles, axis=1).shape[1] == len(positions))
 
 
 def _planes(header: Instance, positions: FramePositions) -> tuple[tuple[float, ...], npt.NDArray[np.int64]]:

@@ -66,6 +66,17 @@ class Reader:
             raise self._invalid(name, value, "a positive integer")
         return value
 
+    def count(self, leaf: Leaf, name: str) -> int | None:
+        """The first value as an integer above zero, or None when there is none."""
+        return None if self.text(leaf) is None else self.positive(leaf, name)
+
+    def lenient_number(self, leaf: Leaf) -> float | None:
+        """The first value as a finite number, or None: for what only orders or names things."""
+        try:
+            return self.number(leaf, "")
+        except InvalidAttributeError:
+            return None
+
     def number(self, leaf: Leaf, name: str) -> float | None:
         """The first value as a finite number, or None when there is none."""
         value = _first(leaf)

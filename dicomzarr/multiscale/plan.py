@@ -40,6 +40,8 @@ class Channel:
     """Six hexadecimal digits, RRGGBB."""
     window: tuple[float, float]
     """(lowest, highest) value of the channel's type, in the array's units."""
+    inverted: bool = False
+    """Low values are shown bright: MONOCHROME1."""
 
 
 class FrameIndex(Protocol):

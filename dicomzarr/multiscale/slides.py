@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,34 +10,21 @@ import numpy as np
 
 from dicomzarr.dicom.colour import lab16_to_srgb
 from dicomzarr.dicom.slide import assemble_slide
-from dicomzarr.errors import UnsupportedSeriesError
-from dicomzarr.multiscale.plan import Affine, Axis, Channel, ImagePlan, LevelPlan, SeriesPlan
+from dicomzarr.errors import MetadataError, UnsupportedSeriesError
+from dicomzarr.multiscale.channels import channels
+from dicomzarr.multiscale.geometry import affine, origin_known, shift, steps
+from dicomzarr.multiscale.plan import Axis, ImagePlan, LevelPlan, SeriesPlan
 
 if TYPE_CHECKING:
-    from dicomzarr.dicom.instance import FrameRef
-    from dicomzarr.dicom.positions import OpticalPath
-    from dicomzarr.dicom.series import Series
-    from dicomzarr.dicom.slide import SlideLevel, SlideTiles
+    from collections.abc import Iterator
 
-MICROMETRES = 1000.0
-"""Micrometres in a millimetre, DICOM's unit."""
+    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.dicom.level import SlideLevel, SlideTiles
+    from dicomzarr.dicom.series import Series
+    from dicomzarr.dicom.slide import AssociatedImage
 
 _SPACING_DISAGREES = 0.01
 """PixelSpacing and the imaged volume differ noticeably above this relative difference."""
-
-_PATH_COLORS = ("0000FF", "00FF00", "FF0000", "00FFFF", "FF00FF", "FFFF00")
-"""Shown for optical paths that name no colour, in turn."""
-
-_NAMED_COLORS = {
-    "blue": "0000FF",
-    "green": "00FF00",
-    "red": "FF0000",
-    "cyan": "00FFFF",
-    "magenta": "FF00FF",
-    "yellow": "FFFF00",
-    "orange": "FF8000",
-    "violet": "8000FF",
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,34 +54,40 @@ def plan_slide(series: Series, *, associated_label: bool = False) -> SeriesPlan:
         TilingError: Tiles fit no chunk grid.
     """
     slide = assemble_slide(series.instances)
-    notices = list(series.notices)
+    notices = [*series.notices, *slide.notices]
     images = [
         _plan_image(f"slide {number}" if number else "slide", pyramid.levels, notices)
         for number, pyramid in enumerate(slide.pyramids)
     ]
-    shown = [pair for pair in slide.associated if associated_label or pair[0] != "label"]
+    shown = [image for image in slide.associated if associated_label or not image.shows_label]
     if len(shown) < len(slide.associated):
-        notices.append("A label image was left out; associated_label=True shows it.")
-    associated = [(name, _plan_image(name, (level,), notices)) for name, level in _distinct_names(shown)]
+        notices.append("An image that shows the slide's label was left out; associated_label=True shows it.")
+    associated = _plan_associated(shown, notices)
     if not images:
         images, associated = [image for _, image in associated], []
     if not images:
         raise UnsupportedSeriesError(
-            f"Series {series.series_uid} holds only a label image, which may identify the patient.",
-            remedy="associated_label=True opens it.",
+            f"Series {series.series_uid} holds no image that can be shown. {' '.join(notices)}".strip(),
+            remedy="associated_label=True opens a label, which may identify the patient."
+            if len(shown) < len(slide.associated)
+            else "",
         )
     return SeriesPlan(tuple(images), tuple(associated), tuple(notices))
 
 
-def _distinct_names(pairs: list[tuple[str, SlideLevel]]) -> list[tuple[str, SlideLevel]]:
-    """A second overview becomes ``overview-1``."""
-    seen: dict[str, int] = {}
-    named = []
-    for name, level in pairs:
-        count = seen.get(name, 0)
-        seen[name] = count + 1
-        named.append((f"{name}-{count}" if count else name, level))
-    return named
+def _plan_associated(images: list[AssociatedImage], notices: list[str]) -> list[tuple[str, ImagePlan]]:
+    """A second overview becomes ``overview-1``; one that cannot be read is left out, the slide does not need it."""
+    seen: Counter[str] = Counter()
+    planned = []
+    for image in images:
+        name = f"{image.name}-{seen[image.name]}" if seen[image.name] else image.name
+        try:
+            planned.append((name, _plan_image(name, (image.level,), notices)))
+        except MetadataError as error:
+            notices.append(f"An associated image was left out: {error}")
+        else:
+            seen[image.name] += 1
+    return planned
 
 
 def _plan_image(name: str, levels: tuple[SlideLevel, ...], notices: list[str]) -> ImagePlan:
@@ -104,24 +98,20 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], notices: list[str]) -
     samples = finest.header.pixel.samples
     has_c = samples > 1 or len(finest.paths) > 1
     has_z = len(finest.planes) > 1
-    steps = [_steps(level, finest) for level in levels]
     known = finest.spacing is not None
     unit = "micrometer" if known else None
     axes = [
         *([Axis("c", "channel")] if has_c else []),
-        *([Axis("z", "space", unit if finest.plane_spacing else None)] if has_z else []),
+        *([Axis("z", "space", unit if finest.plane_step else None)] if has_z else []),
         Axis("y", "space", unit),
         Axis("x", "space", unit),
     ]
     return ImagePlan(
         name=name,
         axes=tuple(axes),
-        levels=tuple(
-            _plan_level(level, step, steps[0], has_c=has_c, has_z=has_z)
-            for level, step in zip(levels, steps, strict=True)
-        ),
-        channels=_channels(finest),
-        affine=_affine(finest),
+        levels=tuple(_plan_level(level, finest, has_c=has_c, has_z=has_z) for level in levels),
+        channels=channels(finest),
+        affine=affine(finest),
         color=samples == 3,  # noqa: PLR2004  # R, G, B
         attributes=_attributes(finest, notices),
     )
@@ -149,47 +139,27 @@ def _note_spacing(level: SlideLevel, notices: list[str]) -> None:
         )
 
 
-def _steps(level: SlideLevel, finest: SlideLevel) -> tuple[float, float, float]:
-    """(z, y, x) steps in micrometres; ratios to the finest level where DICOM gives no spacing."""
-    plane_spacing = level.plane_spacing or finest.plane_spacing
-    z = _micrometres(plane_spacing) if plane_spacing else 1.0
-    if finest.spacing is not None and level.spacing is not None:
-        return z, _micrometres(level.spacing[0]), _micrometres(level.spacing[1])
-    return (
-        z,
-        finest.grid.matrix_rows / level.grid.matrix_rows,
-        finest.grid.matrix_columns / level.grid.matrix_columns,
-    )
-
-
-def _micrometres(millimetres: float) -> float:
-    """Without the noise that the multiplication puts behind the twelfth digit."""
-    return float(f"{millimetres * MICROMETRES:.12g}")
-
-
 def _plan_level(
     level: SlideLevel,
-    step: tuple[float, float, float],
-    finest: tuple[float, float, float],
+    finest: SlideLevel,
     *,
     has_c: bool,
     has_z: bool,
 ) -> LevelPlan:
     pixel = level.header.pixel
     grid = level.grid
+    step = steps(level, finest)
     absent, fill_value = _absent(level)
     c, z = len(level.paths) * pixel.samples, len(level.planes)
     lead_shape = [*([c] if has_c else []), *([z] if has_z else [])]
     lead_chunk = [*([pixel.samples] if has_c else []), *([1] if has_z else [])]
     lead_scale = [*([1.0] if has_c else []), *([step[0]] if has_z else [])]
-    # Corners of levels coincide, so centres of first pixels are half a difference of steps apart.
-    shift = [(own - base) / 2 for own, base in zip(step[1:], finest[1:], strict=True)]
     return LevelPlan(
         shape=(*lead_shape, grid.matrix_rows, grid.matrix_columns),
         chunks=(*lead_chunk, grid.tile_rows, grid.tile_columns),
         dtype=pixel.dtype,
         scale=(*lead_scale, *step[1:]),
-        translation=(*(0.0 for _ in lead_scale), *shift),
+        translation=(*(0.0 for _ in lead_scale), *shift(level, finest)),
         absent=absent,
         fill_value=fill_value,
         frames=SlideFrameIndex(level.sources(), has_c, has_z),
@@ -215,73 +185,35 @@ def _absent(level: SlideLevel) -> tuple[tuple[int, ...], int]:
     return color, color[0] if len(set(color)) == 1 else white
 
 
-def _channels(level: SlideLevel) -> tuple[Channel, ...]:
-    pixel = level.header.pixel
-    low = -(2 ** (pixel.bits_stored - 1)) if pixel.signed else 0
-    window = (float(low), float(low + 2**pixel.bits_stored - 1))
-    if pixel.samples == 1:
-        return tuple(
-            Channel(_path_label(path, number), _path_color(path, number, len(level.paths)), window)
-            for number, path in enumerate(level.paths)
-        )
-    several = len(level.paths) > 1
-    return tuple(
-        Channel(f"{_path_label(path, number)} {name}" if several else name, color, window)
-        for number, path in enumerate(level.paths)
-        for name, color in (("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF"))
-    )
-
-
-def _path_label(path: OpticalPath, number: int) -> str:
-    if path.description:
-        return path.description
-    if path.wavelength:
-        return f"{path.wavelength:g} nm"
-    return path.identifier or str(number)
-
-
-def _path_color(path: OpticalPath, number: int, count: int) -> str:
-    named = _NAMED_COLORS.get(path.color.lower())
-    if named:
-        return named
-    return "FFFFFF" if count == 1 else _PATH_COLORS[number % len(_PATH_COLORS)]
-
-
-def _affine(level: SlideLevel) -> Affine | None:
-    """Pixel (column, row, plane) to the slide coordinate system, PS3.3 section C.8.12.2.1.1.
-
-    The origin is taken for the centre of the first pixel of the finest level.
-    """
-    header = level.header
-    if header.orientation_slide is None or level.spacing is None:
-        return None
-    along_row = np.array(header.orientation_slide[:3])
-    along_column = np.array(header.orientation_slide[3:])
-    row_step, column_step = level.spacing
-    x, y, _ = header.origin or (0.0, 0.0, 0.0)
-    thickness = level.plane_spacing or 1.0
-    matrix = np.eye(4)
-    matrix[:3, 0] = along_row * column_step
-    matrix[:3, 1] = along_column * row_step
-    matrix[:3, 2] = (0.0, 0.0, thickness)
-    matrix[:3, 3] = (x, y, level.plane_offsets[0])
-    rows = (tuple(float(value) for value in row) for row in matrix)
-    return tuple((a, b, c, d) for a, b, c, d in rows)
-
-
 def _attributes(level: SlideLevel, notices: list[str]) -> dict[str, object]:
-    planes = level.plane_offsets
+    header = level.header
     attributes: dict[str, object] = {
-        "modality": level.header.modality,
-        "image_type": list(level.header.image_type),
+        "modality": header.modality,
+        "image_type": list(header.image_type),
         "affine_reference": "slide",
+        "affine_origin_known": origin_known(level),
     }
-    if len(planes) > 1:
-        attributes["z_offsets"] = list(planes)
-        steps = np.diff(planes)
-        if not np.allclose(steps, steps[0], rtol=0.01):
-            notices.append(
-                f"Instance {level.header.uid}: focal planes are unevenly spaced; the scale of z is "
-                f"their mean step, z_offsets hold their places."
-            )
+    if level.plane_step:
+        attributes["z_offsets"] = list(level.plane_offsets)
+    if level.heights:
+        attributes["focus_heights"] = [min(level.heights), max(level.heights)]
+    notices.extend(f"Instance {header.uid}: {odd}" for odd in _oddities(level))
     return attributes
+
+
+def _oddities(level: SlideLevel) -> Iterator[str]:
+    """What someone who trusts the arrays should know, in sentences."""
+    header = level.header
+    known = np.diff(level.plane_offsets) if level.plane_step else np.empty(0)
+    if known.size and not np.allclose(known, known[0], rtol=0.01):
+        yield (
+            "focal planes are unevenly spaced; the scale of z is their mean step, z_offsets hold their places in mm."
+        )
+    if len(level.planes) > 1 and not level.plane_step:
+        yield "nothing says how far its focal planes are apart; z counts them."
+    if level.heights:
+        yield "tiles were focused at different heights, which are no axis; focus_heights hold their range."
+    if header.pixel.photometric_interpretation == "PALETTE COLOR":
+        yield "values are indices into a palette that is not applied."
+    if header.orientation_slide is not None and level.spacing is not None and affine(level) is None:
+        yield "ImageOrientationSlide holds no two directions at a right angle; there is no affine."

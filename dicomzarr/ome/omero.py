@@ -24,6 +24,6 @@ def _channel(channel: Channel) -> dict[str, object]:
         "active": True,
         "coefficient": 1.0,
         "family": "linear",
-        "inverted": False,
+        "inverted": channel.inverted,
         "window": {"min": low, "max": high, "start": low, "end": high},
     }

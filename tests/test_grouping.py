@@ -1,0 +1,389 @@
+"""Which instances become which level, channel, plane and image; and what is refused rather than guessed."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from serving import serving
+from slides import TestSlide, brightfield_pyramid, concatenation, fluorescence_focal_stack, sparse_brightfield
+from slides_codecs import GRAY
+from slides_fluorescence import CHANNELS, RESAMPLED
+from slides_instances import Identity, Level, OpticalPath, full_instance, sparse_instance
+from slides_pixels import noisy_color, noisy_gray, shrink
+
+import dicomzarr
+from dicomzarr.dicom.series import parse_series
+from dicomzarr.errors import TilingError
+from dicomzarr.multiscale import plan_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pydicom import Dataset
+
+    from dicomzarr import Image
+    from dicomzarr.multiscale import SeriesPlan
+
+    Change = Callable[[list[dict[str, Any]]], None]
+
+SPACING = (0.0005, 0.0005)
+IMAGE_TYPE, LABEL_IN_IMAGE, PATHS, PATH_COUNT = "00080008", "00480010", "00480105", "00480302"
+PLANE_COUNT, PER_FRAME, ORIENTATION, PHOTOMETRIC = "00480303", "52009230", "00480102", "00280004"
+MATRIX_ROWS, MATRIX_COLUMNS, FRAMES, PART, OFFSET = "00480007", "00480006", "00280008", "00209162", "00209228"
+
+
+def slide_of(*datasets: Dataset) -> TestSlide:
+    return TestSlide("grouping", datasets, ())
+
+
+@contextmanager
+def opened(*datasets: Dataset) -> Iterator[Image]:
+    with serving(slide_of(*datasets)) as served:
+        yield dicomzarr.open(served.url)
+
+
+def planned(datasets: Sequence[Dataset], change: Change | None = None) -> SeriesPlan:
+    slide = slide_of(*datasets)
+    body = json.loads(slide.metadata_json())
+    if change:
+        change(body)
+    return plan_images(parse_series(json.dumps(body).encode(), slide.study_uid, slide.series_uid))
+
+
+def gray(seed: int, channels: int = 1, **fields: Any) -> Level:
+    level = Level(noisy_gray(seed, (channels, 1, 64, 64), 8), (32, 32), SPACING, GRAY, 8, CHANNELS[:channels])
+    return replace(level, **fields)
+
+
+# --- focal planes ---
+
+
+def test_planes_without_a_distance_are_told_apart() -> None:
+    slide = fluorescence_focal_stack()
+    for dataset in slide.datasets:
+        del dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    with opened(*slide.datasets) as image:
+        assert (image.levels[0][...] == slide.levels[0].pixels).all()
+        assert image.axes[1].name == "z"
+        assert image.axes[1].unit is None
+        assert any("how far" in notice for notice in image.notices)
+
+
+def test_descending_planes_keep_their_order_and_sign() -> None:
+    slide = fluorescence_focal_stack()
+    for dataset in slide.datasets:
+        dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices = "-0.0015"
+    with opened(*slide.datasets) as image:
+        assert (image.levels[0][...] == slide.levels[0].pixels).all()
+        assert image.levels[0].scale[1] == 1.5
+        assert image.affine is not None
+        assert (np.array(image.affine) @ [0, 0, 1, 1])[2] - image.affine[2][3] == pytest.approx(-0.0015)
+
+
+def test_heights_of_focus_are_no_axis() -> None:
+    level = gray(1, tile=(16, 16))
+    dataset = sparse_instance(Identity("heights", 1), level, level.tiles())
+    for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        group.PlanePositionSlideSequence[0].ZOffsetInSlideCoordinateSystem = str(round(0.00001 * number, 6))
+    with opened(dataset) as image:
+        assert (image.levels[0][...] == level.pixels[0, 0]).all()
+        assert any("heights" in notice for notice in image.notices)
+
+
+def test_channels_focused_at_their_own_height_share_a_plane() -> None:
+    full = noisy_gray(1, (3, 1, 64, 64), 8)
+    datasets = []
+    for number in range(3):
+        level = gray(1, pixels=full[number : number + 1], paths=CHANNELS[number : number + 1])
+        datasets.append(full_instance(Identity("focus", number + 1), level))
+        datasets[-1].TotalPixelMatrixOriginSequence[0].ZOffsetInSlideCoordinateSystem = str(0.0005 * number)
+    with opened(*datasets) as image:
+        assert image.levels[0].axes == ("c", "y", "x")
+        assert (image.levels[0][...] == full[:, 0]).all()
+
+
+# --- channels ---
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_channels_mean_the_same_in_every_level(split: bool) -> None:  # noqa: FBT001  # a parameter of pytest
+    paths = (OpticalPath("TRITC", "r", 572.0), OpticalPath("FITC", "g", 519.0), OpticalPath("DAPI", "b", 461.0))
+    fine = gray(1, paths=paths, pixels=noisy_gray(1, (3, 1, 64, 64), 8))
+    coarse = replace(fine, pixels=shrink(fine.pixels, 32, 32), spacing=(0.001, 0.001))
+    if split:
+        datasets = [
+            full_instance(
+                Identity("order", number + 1),
+                replace(fine, pixels=fine.pixels[number : number + 1], paths=paths[number : number + 1]),
+            )
+            for number in range(3)
+        ]
+    else:
+        datasets = [full_instance(Identity("order", 1), fine)]
+        coarse = replace(coarse, pixels=coarse.pixels[::-1], paths=paths[::-1])
+    datasets.append(full_instance(Identity("order", 9, RESAMPLED), coarse))
+    with opened(*datasets) as image:
+        assert len(image.levels) == 2
+        first, second = (level[...] for level in image.levels)
+        order = [[path.description for path in paths].index(channel.label) for channel in image.channels]
+        assert (first == fine.pixels[order, 0]).all()
+        assert (second == shrink(fine.pixels, 32, 32)[order, 0]).all()
+
+
+@pytest.mark.parametrize("alike", ["empty", "equal", "null"])
+def test_optical_paths_that_read_alike_are_still_channels(alike: str) -> None:
+    def change(body: list[dict[str, Any]]) -> None:
+        items = body[0][PATHS]["Value"]
+        second = {"empty": {}, "equal": dict(items[0]), "null": None}[alike]
+        body[0][PATHS]["Value"] = [{} if alike == "empty" else items[0], second]
+
+    plan = planned([full_instance(Identity("alike", 1), gray(1, 2))], change)
+    assert plan.images[0].levels[0].shape == (2, 64, 64)
+    frames = [plan.images[0].levels[0].frames.locate((path, 0, 0)) for path in range(2)]
+    assert [frame.number for frame in frames if frame] == [1, 5]
+
+
+def test_the_shared_groups_name_the_only_path() -> None:
+    level = gray(1, pixels=noisy_gray(1, (1, 3, 64, 64), 8), paths=CHANNELS[1:2], z=(0, 0.001, 0.002))
+
+    def change(body: list[dict[str, Any]]) -> None:
+        body[0].pop(PATH_COUNT, None)
+        own = body[0][PATHS]["Value"][0]
+        others = [{**own, "00480106": {"vr": "SH", "Value": [name]}} for name in ("A", "B")]
+        body[0][PATHS]["Value"] = [others[0], own, others[1]]
+
+    (image,) = planned([full_instance(Identity("shared path", 1), level)], change).images
+    assert image.levels[0].shape == (3, 64, 64)
+    assert [axis.name for axis in image.axes] == ["z", "y", "x"]
+
+
+# --- what is not said is not invented ---
+
+
+def without(*tags: str) -> Change:
+    def change(body: list[dict[str, Any]]) -> None:
+        for tag in tags:
+            body[0].pop(tag, None)
+
+    return change
+
+
+def bulk_data(body: list[dict[str, Any]]) -> None:
+    body[0][PER_FRAME] = {"vr": "SQ", "BulkDataURI": "../bulk/52009230"}
+
+
+@pytest.mark.parametrize("change", [without(PER_FRAME), bulk_data], ids=["dropped", "bulk data"])
+def test_sparse_tiles_without_positions_are_refused(change: Change) -> None:
+    complete = sparse_brightfield().datasets[1]
+    with pytest.raises(TilingError, match="position"):
+        planned([complete], change)
+
+
+def test_paths_and_planes_that_nothing_names_are_refused() -> None:
+    with pytest.raises(TilingError, match="focal planes or optical paths"):
+        planned([full_instance(Identity("unnamed", 1), gray(1, 3))], without(PATHS, PATH_COUNT, PLANE_COUNT))
+
+
+def test_tiles_of_no_matrix_are_refused() -> None:
+    with pytest.raises(TilingError, match="TotalPixelMatrix"):
+        planned([full_instance(Identity("no matrix", 1), gray(1))], without(MATRIX_ROWS, MATRIX_COLUMNS, PLANE_COUNT))
+
+
+def set_value(tag: str, value: Any, part: int | None = None) -> Change:
+    def change(body: list[dict[str, Any]]) -> None:
+        for instance in body:
+            if part is None or instance[PART]["Value"] == [part]:
+                instance[tag] = {"vr": "UL", "Value": [value]}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "part"),
+    [("00280100", 16, 2), ("00280010", 64, 2), (MATRIX_ROWS, 900, 3), ("00280103", 1, 3), (OFFSET, -1, 1)],
+)
+def test_parts_of_a_concatenation_must_agree(tag: str, value: int, part: int) -> None:
+    datasets = concatenation().datasets
+    if tag == "00280103":
+        datasets = tuple(dataset for dataset in datasets)
+        with pytest.raises(TilingError):
+            planned(datasets, set_value(PHOTOMETRIC, "MONOCHROME1", part))
+        return
+    with pytest.raises(TilingError):
+        planned(datasets, set_value(tag, value, part))
+
+
+@pytest.mark.parametrize("tag", [PATH_COUNT, PLANE_COUNT])
+@pytest.mark.parametrize("value", [2**31, 2**16, -1])
+def test_hostile_counts_are_refused_at_once(tag: str, value: int) -> None:
+    with pytest.raises(dicomzarr.errors.MetadataError):
+        planned([full_instance(Identity("hostile", 1), gray(1))], set_value(tag, value))
+
+
+@pytest.mark.parametrize("side", [2**31, 2**62])
+def test_hostile_matrices_are_refused_at_once(side: int) -> None:
+    level = gray(1)
+    dataset = sparse_instance(Identity("hostile matrix", 1), level, level.tiles())
+    with pytest.raises(TilingError):
+        planned([dataset], set_value(MATRIX_ROWS, side))
+
+
+# --- scans and pyramids ---
+
+
+def scan(seed: int, rows: int, columns: int, numbers: tuple[int, int], frame_of_reference: str) -> list[Dataset]:
+    fine = Level(noisy_color(seed, rows, columns), (32, 32))
+    coarse = replace(fine, pixels=shrink(fine.pixels, rows // 2, columns // 2), spacing=(0.001, 0.001))
+    datasets = [
+        full_instance(Identity("scans", numbers[0]), fine),
+        full_instance(Identity("scans", numbers[1], RESAMPLED), coarse),
+    ]
+    for dataset in datasets:
+        dataset.FrameOfReferenceUID = frame_of_reference
+    return datasets
+
+
+@pytest.mark.parametrize(
+    ("size", "numbers", "origin"),
+    [((80, 100), ((1, 4), (2, 3)), True), ((78, 98), ((1, 2), (3, 4)), True), ((60, 90), ((1, 2), (3, 4)), False)],
+    ids=["same size", "almost the same size", "no origin"],
+)
+def test_two_scans_in_a_series_are_not_mixed(
+    size: tuple[int, int],
+    numbers: tuple[tuple[int, int], tuple[int, int]],
+    origin: bool,  # noqa: FBT001  # a parameter of pytest
+) -> None:
+    one = scan(1, 80, 100, numbers[0], "1.2.3.1")
+    other = scan(2, *size, numbers[1], "1.2.3.2")
+    if not origin:
+        for dataset in (*one, *other):
+            del dataset.TotalPixelMatrixOriginSequence
+    images = planned([*one, *other]).images
+    found = [[level.attributes["sop_instance_uids"] for level in image.levels] for image in images]
+    assert sorted(found) == sorted([[[str(each.SOPInstanceUID)] for each in both] for both in (one, other)])
+
+
+def test_levels_with_a_frame_of_reference_each_are_one_pyramid() -> None:
+    datasets = scan(1, 80, 100, (1, 2), "1.2.3.1")
+    datasets[1].FrameOfReferenceUID = "1.2.3.2"
+    assert [len(image.levels) for image in planned(datasets).images] == [2]
+
+
+def test_channels_that_do_not_lie_on_one_another_are_not_joined() -> None:
+    datasets = [
+        full_instance(Identity("apart", number + 1), gray(1, paths=CHANNELS[number : number + 1]))
+        for number in range(2)
+    ]
+    origin = datasets[1].TotalPixelMatrixOriginSequence[0]
+    origin.XOffsetInSlideCoordinateSystem = str(float(origin.XOffsetInSlideCoordinateSystem) + 15 * SPACING[1])
+    assert [image.levels[0].shape for image in planned(datasets).images] == [(64, 64), (64, 64)]
+
+
+def test_a_level_that_begins_elsewhere_says_so() -> None:
+    datasets = scan(1, 80, 100, (1, 2), "1.2.3.1")
+    origin = datasets[1].TotalPixelMatrixOriginSequence[0]
+    # Columns run along -Y: 15 fine pixels later along x.
+    origin.YOffsetInSlideCoordinateSystem = str(float(origin.YOffsetInSlideCoordinateSystem) - 15 * SPACING[1])
+    (image,) = planned(datasets).images
+    assert image.levels[1].translation == pytest.approx((0, 0.25, 0.25 + 7.5))
+
+
+# --- geometry ---
+
+
+def test_an_affine_without_an_origin_is_flagged() -> None:
+    dataset = full_instance(Identity("no origin", 1), gray(1))
+    del dataset.TotalPixelMatrixOriginSequence
+    (image,) = planned([dataset]).images
+    assert image.attributes["affine_origin_known"] is False
+    assert image.affine is not None
+
+
+def test_directions_that_are_none_give_no_affine() -> None:
+    plan = planned(
+        [full_instance(Identity("no directions", 1), gray(1))],
+        lambda body: body[0].update({ORIENTATION: {"vr": "DS", "Value": [0] * 6}}),
+    )
+    assert plan.images[0].affine is None
+    assert any("ImageOrientationSlide" in notice for notice in plan.notices)
+
+
+# --- how values are meant ---
+
+
+def test_monochrome1_is_shown_inverted_and_kept_apart() -> None:
+    datasets = [
+        full_instance(Identity("inverted", number + 1), gray(1, paths=CHANNELS[number : number + 1]))
+        for number in range(2)
+    ]
+    datasets[0].PhotometricInterpretation = "MONOCHROME1"
+    images = planned(datasets).images
+    assert [image.channels[0].inverted for image in images] == [True, False]
+
+
+def test_palette_indices_are_announced() -> None:
+    plan = planned(
+        [full_instance(Identity("palette", 1), gray(1))],
+        lambda body: body[0].update({PHOTOMETRIC: {"vr": "CS", "Value": ["PALETTE COLOR"]}}),
+    )
+    assert any("palette" in notice for notice in plan.notices)
+
+
+# --- labels and broken associated images ---
+
+
+def with_type(name: str, change: Callable[[dict[str, Any]], None]) -> Change:
+    def apply(body: list[dict[str, Any]]) -> None:
+        for instance in body:
+            if name in instance[IMAGE_TYPE]["Value"]:
+                change(instance)
+
+    return apply
+
+
+LABELS: dict[str, tuple[Change, list[str]]] = {
+    "an overview that shows it": (
+        with_type("OVERVIEW", lambda item: item.update({LABEL_IN_IMAGE: {"vr": "CS", "Value": ["YES"]}})),
+        ["thumbnail"],
+    ),
+    "in another place of ImageType": (
+        with_type("LABEL", lambda item: item[IMAGE_TYPE].update({"Value": ["ORIGINAL", "PRIMARY", None, "LABEL"]})),
+        ["overview", "thumbnail"],
+    ),
+    "by SpecimenLabelInImage alone": (
+        with_type(
+            "LABEL", lambda item: (item.pop(IMAGE_TYPE), item.update({LABEL_IN_IMAGE: {"vr": "CS", "Value": ["YES"]}}))
+        ),
+        ["overview", "thumbnail"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LABELS)
+def test_whatever_shows_the_label_is_left_out(case: str) -> None:
+    change, shown = LABELS[case]
+    plan = planned(brightfield_pyramid().datasets, change)
+    assert len(plan.images) == 1
+    assert [name for name, _ in plan.associated] == shown
+    assert any("label" in notice for notice in plan.notices)
+
+
+@pytest.mark.parametrize(
+    "broken", [{"00280002": {"vr": "US", "Value": [4]}}, {MATRIX_ROWS: {"vr": "UL", "Value": [5000]}}]
+)
+def test_a_broken_overview_does_not_close_the_slide(broken: dict[str, Any]) -> None:
+    plan = planned(brightfield_pyramid().datasets, with_type("OVERVIEW", lambda item: item.update(broken)))
+    assert len(plan.images[0].levels) == 4
+    assert [name for name, _ in plan.associated] == ["thumbnail"]
+    assert any("associated image was left out" in notice for notice in plan.notices)
+
+
+@pytest.mark.parametrize(("tag", "value"), [("00200013", "NaN"), ("00200013", "first")])
+def test_what_only_orders_instances_may_be_nonsense(tag: str, value: str) -> None:
+    plan = planned([full_instance(Identity("nonsense", 1), gray(1))], set_value(tag, value))
+    assert plan.images[0].levels[0].shape == (64, 64)
