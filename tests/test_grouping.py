@@ -18,7 +18,7 @@ from slides_pixels import noisy_color, noisy_gray, shrink
 
 import dicomzarr
 from dicomzarr.dicom.series import parse_series
-from dicomzarr.errors import TilingError
+from dicomzarr.errors import TilingError, UnsupportedTransferSyntaxError
 from dicomzarr.multiscale import plan_images
 
 if TYPE_CHECKING:
@@ -332,6 +332,13 @@ def test_palette_indices_are_announced() -> None:
         lambda body: body[0].update({PHOTOMETRIC: {"vr": "CS", "Value": ["PALETTE COLOR"]}}),
     )
     assert any("palette" in notice for notice in plan.notices)
+
+
+@pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.4.102", "1.2.840.10008.1.2.5", "1.3.46.670589.33.1.4.1"])
+def test_a_syntax_that_the_metadata_names_and_nobody_decodes_is_an_error_at_open(uid: str) -> None:
+    with pytest.raises(UnsupportedTransferSyntaxError, match=uid.replace(".", r"\.")) as caught:
+        planned([full_instance(Identity("video", 1), gray(1))], set_value("00083002", uid))
+    assert caught.value.uid == uid
 
 
 # --- labels and broken associated images ---

@@ -10,7 +10,8 @@ import numpy as np
 
 from dicomzarr.dicom.colour import lab16_to_srgb
 from dicomzarr.dicom.slide import assemble_slide
-from dicomzarr.errors import MetadataError, UnsupportedSeriesError
+from dicomzarr.dicom.syntax import transfer_syntax
+from dicomzarr.errors import FrameError, MetadataError, UnsupportedSeriesError
 from dicomzarr.multiscale.channels import channels
 from dicomzarr.multiscale.geometry import affine, origin_known, shift, steps
 from dicomzarr.multiscale.plan import Axis, ImagePlan, LevelPlan, SeriesPlan
@@ -83,7 +84,7 @@ def _plan_associated(images: list[AssociatedImage], notices: list[str]) -> list[
         name = f"{image.name}-{seen[image.name]}" if seen[image.name] else image.name
         try:
             planned.append((name, _plan_image(name, (image.level,), notices)))
-        except MetadataError as error:
+        except (MetadataError, FrameError) as error:
             notices.append(f"An associated image was left out: {error}")
         else:
             seen[image.name] += 1
@@ -92,8 +93,8 @@ def _plan_associated(images: list[AssociatedImage], notices: list[str]) -> list[
 
 def _plan_image(name: str, levels: tuple[SlideLevel, ...], notices: list[str]) -> ImagePlan:
     finest = levels[0]
-    _check_samples(finest)
     for level in levels:
+        _check_readable(level)
         _note_spacing(level, notices)
     samples = finest.header.pixel.samples
     has_c = samples > 1 or len(finest.paths) > 1
@@ -117,8 +118,12 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], notices: list[str]) -
     )
 
 
-def _check_samples(level: SlideLevel) -> None:
+def _check_readable(level: SlideLevel) -> None:
+    """What the metadata says already: samples, and the transfer syntax where the server names it."""
     pixel = level.header.pixel
+    for part in (part for image in level.images for part in image.frames.parts):
+        if part.available_transfer_syntax_uid:
+            transfer_syntax(part.available_transfer_syntax_uid, where=f"Instance {part.sop_instance_uid}")
     if pixel.samples not in {1, 3} or pixel.bits_allocated == 1:
         raise UnsupportedSeriesError(
             f"Instance {level.header.uid}: {pixel.samples} samples of {pixel.bits_allocated} bits "
