@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ import pytest
 import zarr
 import zarr.core.sync
 from faults import status
-from serving import Served, serving
+from opened import array_at, group_at
+from serving import Served, run_python, serving
 from slides import brightfield_pyramid, concatenation, sparse_brightfield, two_pyramids
 from upath import UPath
 from zarr.storage import FsspecStore
@@ -244,7 +246,7 @@ def test_get_copies_keys_and_trees(fs: DICOMwebFileSystem, served: Served, url: 
     fs.get(f"{url}.zarr/", str(tmp_path / "copy"), recursive=True)
     copied = {str(path.relative_to(tmp_path / "copy")) for path in (tmp_path / "copy").rglob("*") if path.is_file()}
     assert copied == keys_of(served.slide.levels)
-    array = zarr.open_group(tmp_path / "copy", mode="r")["1"]
+    array = group_at(tmp_path / "copy")["1"]
     assert np.array_equal(array[...], served.slide.levels[1].pixels[:, 0])
 
 
@@ -361,7 +363,7 @@ def test_a_lost_instance_is_no_absent_key(fs: DICOMwebFileSystem) -> None:
             with pytest.raises(MissingInstanceError):
                 getattr(fs, verb)(lost[0])
         with pytest.raises(MissingInstanceError):
-            zarr.open_array(each.url, path="0", mode="r")[...]
+            array_at(each.url, path="0")[...]
 
 
 def test_metadata_is_read_anew_when_asked(fs: DICOMwebFileSystem, served: Served, url: str) -> None:
@@ -526,12 +528,30 @@ def test_synchronous_calls_on_the_home_loop_raise_at_once(served: Served, url: s
     assert fsspec.asyn.sync(fsspec.asyn.get_loop(), read) == chunk_bytes(served.slide.levels[0])
 
 
+FORKING = """
+import json, os, sys
+import fsspec
+
+fs = fsspec.filesystem("dicomweb")
+before = fs.cat_file(sys.argv[1])
+child = os.fork()
+if child == 0:
+    os._exit(0 if fs.cat_file(sys.argv[1]) == before else 1)
+print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_filesystem_serves_a_forked_child(url: str) -> None:
+    assert run_python(FORKING, f"{url}/{CHUNK}") == 0
+
+
 def test_zarrs_conversion_to_asynchronous_keeps_options(url: str) -> None:
     fs = DICOMwebFileSystem(timeout=7.0, cache_bytes=5)
     store = FsspecStore.from_mapper(fs.get_mapper(url), read_only=True)
     assert store.fs.asynchronous
     assert store.fs.options == fs.options
-    assert "1" in zarr.open_group(store, mode="r")
+    assert "1" in group_at(store)
     assert pickle.loads(pickle.dumps(store)) == store  # noqa: S301  # our own
 
 
@@ -571,4 +591,4 @@ def test_upath_of_https() -> None:
 
 def test_zarr_takes_a_upath(url: str) -> None:
     store = FsspecStore.from_upath(UPath(url, asynchronous=True), read_only=True)
-    assert "0" in zarr.open_group(store, mode="r")
+    assert "0" in group_at(store)

@@ -8,7 +8,7 @@ import numpy as np
 import oracles
 import pydicom
 import pytest
-import zarr
+from opened import array_at, group_at
 from orthanc import synthetic_png
 from serving import run_python
 
@@ -128,9 +128,9 @@ def test_tools_take_the_url_of_cmu1(cmu1_url: str, cmu1_files: list[Path], tmp_p
 
 def test_our_arrays_are_those_of_zarr(cmu1_url: str) -> None:
     image = dicomzarr.open(cmu1_url)
-    group = zarr.open_group(cmu1_url, mode="r")
+    group = group_at(cmu1_url)
     for level in image.levels:
-        assert np.array_equal(level[...], group[str(level.number)][...])  # type: ignore[index]  # an array
+        assert np.array_equal(level[...], group[str(level.number)][...])
     assert np.array_equal(image.levels[1].to_dask()[:, 100:400, 50:300].compute(), image.levels[1][:, 100:400, 50:300])
 
 
@@ -164,7 +164,7 @@ def test_dicomized_slide_is_the_png_again(
     }
     assert [level.shape[2] for level in image.levels] == sorted(widths, reverse=True)
     assert np.array_equal(image.levels[0][...], picture)
-    assert np.array_equal(zarr.open_array(url, path="0", mode="r")[...], picture)
+    assert np.array_equal(array_at(url, path="0")[...], picture)
     for level in image.levels[1:]:
         same_size = [
             dataset
@@ -179,10 +179,10 @@ def test_a_password_is_taken_as_option_and_in_the_url(orthanc_with_password: Ort
     orthanc_with_password.load(coarse)
     url = url_of(orthanc_with_password, coarse[0])
     options = {"auth": orthanc_with_password.auth}
-    pixels = zarr.open_array(url, path="0", mode="r", storage_options=options)[...]
+    pixels = array_at(url, path="0", storage_options=options)[...]
     assert np.array_equal(dicomzarr.open(url, **options).levels[0][...], pixels)
     user_info = "reader:p4ss%3Aw%C3%B6rd"
-    group = zarr.open_group(url.replace("://", f"://{user_info}@"), mode="r")
-    assert np.array_equal(group["0"][...], pixels)  # type: ignore[index]  # an array
+    group = group_at(url.replace("://", f"://{user_info}@"))
+    assert np.array_equal(group["0"][...], pixels)
     with pytest.raises(dicomzarr.errors.AuthenticationError):
         dicomzarr.open(url)

@@ -10,6 +10,7 @@ import fsspec
 import numpy as np
 import pytest
 import zarr
+from opened import group_at
 from serving import Served, serving
 from slides import (
     TestSlide,
@@ -84,7 +85,7 @@ def test_yaozarrs_takes_each_image(images: list[dicomzarr.Image]) -> None:
 
 def test_ome_zarr_models_takes_each_image(images: list[dicomzarr.Image]) -> None:
     for image in images:
-        model: Any = ome_zarr_models.open_ome_zarr(zarr.open_group(image.url, mode="r"))
+        model: Any = ome_zarr_models.open_ome_zarr(group_at(image.url))
         (multiscale,) = model.ome_attributes.multiscales
         assert [dataset.path for dataset in multiscale.datasets] == [str(level.number) for level in image.levels]
 
@@ -105,13 +106,13 @@ def test_ngff_zarr_reads_each_image(images: list[dicomzarr.Image]) -> None:
 
 def test_ngff_zarr_computes_on_pixels() -> None:
     with serving(brightfield_pyramid()) as each:
-        multiscales = ngff_zarr.from_ngff_zarr(fsspec.get_mapper(each.url), validate=True)
+        multiscales: Any = ngff_zarr.from_ngff_zarr(fsspec.get_mapper(each.url), validate=True)
         assert np.array_equal(multiscales.images[3].data.compute(), each.slide.levels[3].pixels[:, 0])
 
 
 def test_documents_are_valid_zarr(images: list[dicomzarr.Image]) -> None:
     for image in images:
-        group = zarr.open_group(image.url, mode="r", zarr_format=3)
+        group = group_at(image.url, zarr_format=3)
         for level in image.levels:
             array = group[str(level.number)]
             assert isinstance(array, zarr.Array)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import zarr
+from opened import group_at
 from serving import Served, serving
 from slides import sparse_brightfield
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
@@ -299,14 +300,14 @@ def below(content: dict[str, bytes], prefix: str) -> dict[str, bytes]:
 
 
 def test_members_are_all_found(served: Served) -> None:
-    group = zarr.open_group(f"{served.url}.zarr/", mode="r")
+    group = group_at(f"{served.url}.zarr/")
     assert sorted(group.array_keys()) == ["0", "1"]
     assert [name for name, _ in group.members()] == ["0", "1"]
 
 
 def test_zarr_refuses_to_write(served: Served) -> None:
     with pytest.raises((ValueError, ReadOnlyError)):
-        zarr.open_group(served.url, mode="r")["1"][...] = 0
+        group_at(served.url)["1"][...] = 0
     with pytest.raises(ReadOnlyError):
         zarr.open_array(f"{served.url}/1", mode="r+")[...] = 0
     with pytest.raises(ReadOnlyError):
