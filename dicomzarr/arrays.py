@@ -10,7 +10,7 @@ import numpy as np
 
 from dicomzarr.frames.loops import run_sync
 from dicomzarr.opening import endpoint_for, parse_series_url, series_key
-from dicomzarr.reading import read_level
+from dicomzarr.reading import read_level, read_orthogonal
 from dicomzarr.thumbnails import overview
 
 if TYPE_CHECKING:
@@ -125,6 +125,19 @@ class Level:
         """
         return read_level(self._image.store.source, self._plan, regions)
 
+    def read_orthogonal(self, index: Any) -> Pixels:
+        """Read an index that takes each axis on its own, as zarr's ``oindex``.
+
+        Args:
+            index: Integers, slices and 1-D arrays of integers or truth values, one an axis.
+
+        Raises:
+            IndexError: An axis is indexed by something else, or beyond its end.
+            ServerError: A frame could not be fetched.
+            FrameError: A frame could not be decoded, or is not what the metadata says.
+        """
+        return read_orthogonal(self._image.store.source, self._plan, index)
+
     def __array__(
         self,
         dtype: npt.DTypeLike | None = None,
@@ -149,7 +162,18 @@ class Level:
         return dask_array(self, chunks)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
-        return (*self._image.__dask_tokenize__(), self.number)
+        # The instances say what is read: options and servers can put another image under one path.
+        return (*self._identity, self._plan.attributes["sop_instance_uids"])
+
+    @property
+    def _identity(self) -> tuple[object, ...]:
+        return (*self._image._identity, self.number)  # noqa: SLF001  # one class in two
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Level) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Level, (self._image, self.number)
@@ -179,8 +203,12 @@ class Image:
     @property
     def url(self) -> str:
         """The URL of the image's group: what zarr, xarray and fsspec open."""
-        series = str(self._handle.url)
-        return f"{series}/{self.path}" if self.path else series
+        return f"{self.series_url}/{self.path}" if self.path else self.series_url
+
+    @property
+    def series_url(self) -> str:
+        """The URL of the series, without credentials."""
+        return str(self._handle.url)
 
     @cached_property
     def plan(self) -> ImagePlan:
@@ -246,6 +274,9 @@ class Image:
 
         Returns:
             Shape (rows, columns, 3).
+
+        Raises:
+            UsageError: No level is coarse enough to be read for a thumbnail.
         """
         return overview(self, size)
 
@@ -256,8 +287,19 @@ class Image:
         return image_tree(self)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
-        # Two opens of one URL are one array; what identifies the reader is no part of its name.
-        return ("dicomzarr", str(self._handle.url), self.path, self._handle.options.values)
+        return (*self._identity, *(level.attributes["sop_instance_uids"] for level in self.plan.levels))
+
+    @property
+    def _identity(self) -> tuple[object, ...]:
+        # Two opens of one URL are one image; what identifies the reader is no part of its name.
+        options = self._handle.options
+        return ("dicomzarr", self.series_url, self.path, options.values, options.associated_label)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Image) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Image, (self._handle, self.path)

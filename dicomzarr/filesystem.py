@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,10 +18,10 @@ from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.spec import AbstractBufferedFile, make_instance
 from fsspec.utils import stringify_path, tokenize
 
-from dicomzarr.dicomweb.urls import DICOMwebURL, split_user_info
-from dicomzarr.errors import NotFoundError, ReadOnlyError, StudyNotFoundError
+from dicomzarr.dicomweb.urls import DICOMwebURL, is_uid, split_user_info
+from dicomzarr.errors import InvalidReplyError, NotFoundError, ReadOnlyError
 from dicomzarr.frames.loops import home_loop, refuse_running, run_home
-from dicomzarr.opening import Endpoint, endpoint_for, series_key
+from dicomzarr.opening import Endpoint, endpoint_for, endpoints_of, series_key
 from dicomzarr.options import StorageOptions
 from dicomzarr.store.hierarchy import Directory, locate
 
@@ -43,6 +44,9 @@ _FSSPEC_OPTIONS = frozenset(
 """Options that belong to fsspec itself."""
 
 _SUFFIX = re.compile(r"(/series/[0-9.]+)\.zarr(?=/|$)")
+
+_STUDY_UID = "0020000D"
+_SERIES_UID = "0020000E"
 
 Entry = dict[str, Any]
 
@@ -161,7 +165,7 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         """Name, size in bytes and type; the size of a chunk is known without fetching it."""
         name, url = _parse(path)
         if url.series is None:
-            await self._check_listed(url, name)
+            await self._found_above(url, name, wanted=1)
             return _directory(name)
         return _entry(name, locate((await self._found_store(url, name)).root, url.key))
 
@@ -206,11 +210,17 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         return _KeyFile(self, path, **options)
 
     def invalidate_cache(self, path: str | None = None) -> None:
-        """Read metadata anew at the next use: of the series that a path names."""
-        if path is not None:
+        """Read metadata and frames anew at the next use.
+
+        Args:
+            path: Names the series; above one, all series of that server; None for all that these options opened.
+        """
+        if path is None:
+            for endpoint in endpoints_of(self.options):
+                endpoint.forget()
+        else:
             _, url = _parse(path)
-            if url.series is not None:
-                self._endpoint(url).forget(series_key(url))
+            self._endpoint(url).forget(None if url.series is None else series_key(url))
         super().invalidate_cache(path)
 
     async def _found_store(self, url: DICOMwebURL, name: str) -> SeriesStore:
@@ -224,23 +234,23 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
 
     async def _search(self, url: DICOMwebURL, name: str) -> list[str]:
         """Names directly below a path above the series."""
-        if url.study is None:
-            return await self._uids(url, "studies", "0020000D") if _ends(name, "studies") else ["studies"]
-        found = await self._uids(url, f"studies/{url.study}/series", "0020000E")
-        if not found:
-            raise FileNotFoundError(name)
-        return found if _ends(name, "series") else ["series"]
+        collection, tag = ("studies", _STUDY_UID) if url.study is None else ("series", _SERIES_UID)
+        if name.rpartition("/")[2] != collection:
+            await self._found_above(url, name, wanted=1)
+            return [collection]
+        return _uids(await self._found_above(url, name), tag, name)
 
-    async def _uids(self, url: DICOMwebURL, resource: str, tag: str) -> list[str]:
+    async def _found_above(self, url: DICOMwebURL, name: str, wanted: int | None = None) -> list[Entry]:
+        """Search results for the studies of a server, or for the series of a study, which are never none."""
+        resource = "studies" if url.study is None else f"studies/{url.study}/series"
+        search = partial(self._endpoint(url).client.search, resource, wanted=wanted)
         try:
-            results = await run_home(self._endpoint(url).client.search, resource, {})
-        except StudyNotFoundError as error:
-            raise FileNotFoundError(str(url)) from error
-        return [str(result[tag]["Value"][0]) for result in results if tag in result]
-
-    async def _check_listed(self, url: DICOMwebURL, name: str) -> None:
-        if url.study is not None:
-            await self._search(url, name)
+            results = await run_home(search)
+        except NotFoundError as error:
+            raise FileNotFoundError(name) from error
+        if url.study is not None and not results:
+            raise FileNotFoundError(name)
+        return results
 
     # Writing.
 
@@ -317,8 +327,27 @@ def _children(name: str, root: Any, key: str) -> list[Entry]:
     return [_entry(f"{name}/{child}", locate(root, prefix + child)) for child in found.names()]
 
 
-def _ends(path: str, segment: str) -> bool:
-    return path.rpartition("/")[2] == segment
+def _uids(results: list[Entry], tag: str, name: str) -> list[str]:
+    """The UIDs that search results name; a result without a usable one is left out.
+
+    Raises:
+        InvalidReplyError: None of them has one.
+    """
+    found = [_uid(result.get(tag, result.get(tag.lower()))) for result in results]
+    uids = list(dict.fromkeys(uid for uid in found if uid is not None))
+    if results and not uids:
+        raise InvalidReplyError(
+            f"The server found {len(results)} results for {name}, none of them with a UID in {tag}.",
+            remedy="Ask the server's operator what it sends for a search.",
+        )
+    return uids
+
+
+def _uid(attribute: object) -> str | None:
+    values = attribute.get("Value") if isinstance(attribute, dict) else None
+    first = values[0] if isinstance(values, list) and values else None
+    text = first.strip(" \0") if isinstance(first, str) else ""
+    return text if is_uid(text) else None
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import hmac
+import itertools
 import json
 import math
 import re
@@ -22,6 +23,7 @@ from functools import cached_property
 from inspect import iscoroutinefunction
 from types import MappingProxyType
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 from dicomzarr.errors import CredentialsUnavailableError, InvalidOptionError
 
@@ -36,7 +38,39 @@ _MOST_CONNECTIONS = 256
 _MOST_FRAMES = 400  # Google's limit; it also keeps the request line below 8 kB
 
 _PROCESS_KEY = secrets.token_bytes(32)
-_LOCAL_SECRETS: dict[str, dict[str, Any]] = {}
+_NUMBERS = itertools.count()
+
+
+class _Numbered:
+    """An object under a number that no other ever gets, as it may its id."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+        self.number = next(_NUMBERS)
+
+
+class _Secrets:
+    """Secrets, and the reference under which this process finds them as long as some options keep this."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+        self._numbered: list[_Numbered] = []
+        spelled = [(name, self._spell(value)) for name, value in sorted(values.items())]
+        self.reference = "local:" + _keyed_hash(json.dumps(spelled))
+
+    def _spell(self, value: Any) -> JSON:
+        if isinstance(value, Mapping):
+            return [[name, text] for name, text in sorted(value.items())]
+        if isinstance(value, tuple | str):
+            return list(value)
+        # What is known is alive, so that its id is still its own.
+        numbered = _OBJECTS.setdefault(id(value), _Numbered(value))
+        self._numbered.append(numbered)
+        return {"object": numbered.number}
+
+
+_OBJECTS: WeakValueDictionary[int, _Numbered] = WeakValueDictionary()
+_LOCAL_SECRETS: WeakValueDictionary[str, _Secrets] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,14 +135,21 @@ class StorageOptions:
             for item in fields(self)
             if item.name not in _SECRETS and getattr(self, item.name) != item.default
         }
-        held = {name: getattr(self, name) for name in _SECRETS if getattr(self, name)}
-        named = _importable_name(held.get("auth"))
+        named = _importable_name(self.auth)
         if named is not None:
             public["auth"] = named
-            del held["auth"]
-        if held:
-            public["credentials"] = _local_reference(held)
+        if self._secrets is not None:
+            public["credentials"] = self._secrets.reference
         return public
+
+    @cached_property
+    def _secrets(self) -> _Secrets | None:
+        held = {name: getattr(self, name) for name in _SECRETS if getattr(self, name)}
+        if _importable_name(self.auth) is not None:
+            del held["auth"]
+        found = _Secrets(held)
+        # One for all who have the same secrets: it lasts until the last of them is gone.
+        return _LOCAL_SECRETS.setdefault(found.reference, found) if held else None
 
     @cached_property
     def identity(self) -> str:
@@ -141,37 +182,20 @@ def _keyed_hash(text: str) -> str:
     return hmac.new(_PROCESS_KEY, text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def _local_reference(held: dict[str, Any]) -> str:
-    """A reference to secrets: the same for the same secrets, and meaningless outside this process."""
-    # The registry keeps the objects alive, so that an id never comes to mean another object.
-    spelled = [(name, _spell_secret(value)) for name, value in sorted(held.items())]
-    reference = "local:" + _keyed_hash(json.dumps(spelled))
-    _LOCAL_SECRETS[reference] = held
-    return reference
-
-
-def _spell_secret(value: Any) -> JSON:
-    if isinstance(value, Mapping):
-        return [[name, text] for name, text in sorted(value.items())]
-    if isinstance(value, tuple | str):
-        return list(value)
-    return {"object": id(value)}
-
-
 def _with_local_secrets(options: dict[str, Any], reference: object) -> dict[str, Any]:
     held = _LOCAL_SECRETS.get(reference) if isinstance(reference, str) else None
     if held is None:
         raise CredentialsUnavailableError(
-            "The credentials of this object stayed in the process that made it.",
+            "The credentials of this object stayed in the process that made it, or went with all who used them.",
             remedy='Give headers, auth or client again here, or use auth="module:function", which travels by name.',
         )
-    doubled = sorted(held.keys() & options.keys())
+    doubled = sorted(held.values.keys() & options.keys())
     if doubled:
         raise InvalidOptionError(
             f"{', '.join(doubled)} came twice: as an option and inside credentials.",
             remedy="Drop one of the two.",
         )
-    return {**options, **held}
+    return {**options, **held.values}
 
 
 def _importable_name(auth: object) -> str | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dicomzarr.errors import FrameShapeError
 from dicomzarr.frames.loops import run_sync
-from dicomzarr.frames.selection import plan_selection
+from dicomzarr.frames.selection import plan_orthogonal, plan_selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.instance import FrameRef
-    from dicomzarr.frames.selection import Piece
+    from dicomzarr.frames.pieces import Piece, Selection
     from dicomzarr.frames.source import FrameSource
     from dicomzarr.multiscale import LevelPlan
 
@@ -37,7 +39,27 @@ def read_level(source: FrameSource, level: LevelPlan, indices: Sequence[Any]) ->
         ServerError: A frame could not be fetched.
         FrameError: A frame could not be decoded.
     """
-    selections = [plan_selection(index, level.shape, level.chunks) for index in indices]
+    return _read(source, level, [plan_selection(index, level.shape, level.chunks) for index in indices])
+
+
+def read_orthogonal(source: FrameSource, level: LevelPlan, index: Any) -> Pixels:
+    """Read an index that takes each axis on its own, as zarr's ``oindex``.
+
+    Args:
+        source: Where frames come from.
+        level: The array.
+        index: Integers, slices and 1-D arrays of integers or truth values, one an axis.
+
+    Raises:
+        IndexError: An axis is indexed by something else, or beyond its end.
+        ServerError: A frame could not be fetched.
+        FrameError: A frame could not be decoded.
+    """
+    return _read(source, level, [plan_orthogonal(index, level.shape, level.chunks)])[0]
+
+
+def _read(source: FrameSource, level: LevelPlan, selections: Sequence[Selection]) -> list[Pixels]:
+    # First the arrays: what fits no memory fails here, before its chunks are counted.
     arrays = [np.empty(selection.shape, level.dtype) for selection in selections]
     shares: defaultdict[FrameRef | None, list[Share]] = defaultdict(list)
     for selection, array in zip(selections, arrays, strict=True):
@@ -45,7 +67,7 @@ def read_level(source: FrameSource, level: LevelPlan, indices: Sequence[Any]) ->
             shares[level.frames.locate(piece.chunk)].append((array, piece))
     _fill(level, shares.pop(None, []))
     if shares:
-        run_sync(_deliver, source, level.chunks, shares)
+        run_sync(_deliver, source, level, shares)
     return [array[selection.finish] for selection, array in zip(selections, arrays, strict=True)]
 
 
@@ -58,13 +80,26 @@ def _fill(level: LevelPlan, absent: list[Share]) -> None:
         _paste(chunk, absent)
 
 
-async def _deliver(source: FrameSource, chunks: tuple[int, ...], shares: dict[FrameRef, list[Share]]) -> None:
-    wanted = list(shares.values())
+async def _deliver(source: FrameSource, level: LevelPlan, shares: dict[FrameRef, list[Share]]) -> None:
+    frames, wanted = list(shares), list(shares.values())
 
     def place(position: int, pixels: Pixels) -> None:
-        _paste(pixels.reshape(chunks), wanted[position])
+        _check(pixels, level, frames[position])
+        _paste(pixels.reshape(level.chunks), wanted[position])
 
-    await source.deliver(list(shares), place)
+    await source.deliver(frames, place)
+
+
+def _check(pixels: Pixels, level: LevelPlan, frame: FrameRef) -> None:
+    """NumPy would stretch, wrap or convert what is not of the level."""
+    *lead, rows, columns = level.chunks
+    shape = (math.prod(lead), rows, columns)
+    if pixels.shape != shape or pixels.dtype != level.dtype:
+        raise FrameShapeError(
+            f"Instance {frame.instance.sop_instance_uid}, frame {frame.number}: {pixels.dtype} of shape "
+            f"{pixels.shape} (samples, rows, columns), in a level of {level.dtype} in chunks of {shape}.",
+            remedy="Instances of one level must have frames of one shape and type.",
+        )
 
 
 def _paste(chunk: Pixels, shares: list[Share]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,13 +23,20 @@ _BRIGHTEST = 99.9
 _BAND = 2048
 """Rows that are held at a time."""
 
+_MOST_FRAMES = 2**20
+"""Frames along y and x of a level that is read for the sake of a thumbnail."""
+
 
 def overview(image: Image, size: int) -> npt.NDArray[np.uint8]:
     """The image at most ``size`` pixels a side, shape (rows, columns, 3).
 
     Read from the coarsest level that is large enough; the middle focal plane; channels in their colours.
+
+    Raises:
+        UsageError: That level has more than 2**20 frames.
     """
     level = _level_for(image, size)
+    _check_frames(level)
     pixels = _shrunk(level, size)
     if image.plan.color:
         low, high = image.channels[0].window
@@ -41,6 +51,17 @@ def _level_for(image: Image, size: int) -> Level:
     """The coarsest level with enough pixels, else the finest."""
     enough = [level for level in image.levels if max(level.shape[-2:]) >= size]
     return enough[-1] if enough else image.levels[0]
+
+
+def _check_frames(level: Level) -> None:
+    frames = math.prod(-(-length // chunk) for length, chunk in zip(level.shape[-2:], level.chunks[-2:], strict=True))
+    if frames > _MOST_FRAMES:
+        *_, rows, columns = level.shape
+        raise UsageError(
+            f"A thumbnail would be made of level {level.number}, {rows} x {columns} pixels in {frames} frames; "
+            f"{_MOST_FRAMES} are the most.",
+            remedy="The series has no coarser level that would serve: index the level, or ask for a smaller thumbnail.",
+        )
 
 
 def pixels_read(image: Image, size: int) -> int:

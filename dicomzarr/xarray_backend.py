@@ -18,11 +18,22 @@ if TYPE_CHECKING:
 _SERIES = re.compile(r"(dicomwebs?://|https?://.*/studies/[0-9.]+/series/[0-9.]+(\.zarr)?/?$)")
 
 
+_DECODERS = (
+    "mask_and_scale",
+    "decode_times",
+    "decode_timedelta",
+    "use_cftime",
+    "concat_characters",
+    "decode_coords",
+)
+"""Keywords of xarray for encoded values: taken, and without effect, as stored values are never encoded."""
+
+
 class DicomZarrBackendEntrypoint(BackendEntrypoint):
     """Opens a DICOMweb series: one group a level, the variable ``image`` in each."""
 
     description = "Open a DICOMweb image series, one group a level"
-    open_dataset_parameters = ("filename_or_obj", "drop_variables", "group", "storage_options")
+    open_dataset_parameters = ("filename_or_obj", "drop_variables", *_DECODERS, "group", "storage_options")
     supports_groups = True
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
@@ -36,6 +47,7 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        **decoders: Any,
     ) -> xr.Dataset:
         """One level as a Dataset.
 
@@ -44,19 +56,18 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
             drop_variables: Variables to leave out.
             group: Path of the level, as ``"1"`` or ``"associated/overview/0"``; the finest when not given.
             storage_options: See `dicomzarr.options.StorageOptions`.
+            **decoders: ``mask_and_scale`` and the like, which change nothing: values are the stored values.
 
         Raises:
             UsageError: There is no such group.
         """
         groups = self.open_groups_as_dict(
-            filename_or_obj, drop_variables=drop_variables, storage_options=storage_options
+            filename_or_obj, drop_variables=drop_variables, storage_options=storage_options, **decoders
         )
         levels = [name for name in groups if name != "/"]
         wanted = (group or levels[0]).strip("/")
         if wanted not in levels:
-            from dicomzarr.errors import UsageError  # noqa: PLC0415  # nothing at import
-
-            raise UsageError(f"The series has no group {wanted!r}.", remedy=f"It has {', '.join(levels)}.")
+            raise _no_group(wanted, levels)
         return groups[wanted]
 
     def open_groups_as_dict(
@@ -64,14 +75,23 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
         filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
+        group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        **decoders: Any,
     ) -> dict[str, xr.Dataset]:
-        """All levels of all images, by their group in the series' hierarchy."""
+        """All levels of all images, by their group in the series' hierarchy; with ``group``, those below it.
+
+        Raises:
+            UsageError: There is no such group.
+        """
         from dicomzarr.arrays import open_image  # noqa: PLC0415  # nothing at import
         from dicomzarr.labelled import series_datasets  # noqa: PLC0415  # as above
 
+        unknown = set(decoders).difference(_DECODERS)
+        if unknown:
+            raise TypeError(f"The engine dicomzarr knows no keyword {', '.join(sorted(unknown))}.")
         first = open_image(str(filename_or_obj), **(storage_options or {}))
-        groups = series_datasets([*first.images, *first.associated.values()])
+        groups = _below(series_datasets([*first.images, *first.associated.values()]), (group or "").strip("/"))
         if drop_variables is None:
             return groups
         return {name: dataset.drop_vars(drop_variables, errors="ignore") for name, dataset in groups.items()}
@@ -81,11 +101,41 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
         filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
+        group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        **decoders: Any,
     ) -> xr.DataTree:
-        """The series as a DataTree, one node a level."""
+        """The series as a DataTree, one node a level; with ``group``, that group is the root.
+
+        Raises:
+            UsageError: There is no such group.
+        """
         import xarray as xr  # noqa: PLC0415  # nothing at import
 
         return xr.DataTree.from_dict(
-            self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, storage_options=storage_options)
+            self.open_groups_as_dict(
+                filename_or_obj,
+                drop_variables=drop_variables,
+                group=group,
+                storage_options=storage_options,
+                **decoders,
+            )
         )
+
+
+def _below(groups: dict[str, xr.Dataset], group: str) -> dict[str, xr.Dataset]:
+    """The datasets of a group and those below it, by their path from there."""
+    if not group:
+        return groups
+    root = groups.get(group, groups["/"])
+    prefix = f"{group}/"
+    found = {name.removeprefix(prefix): dataset for name, dataset in groups.items() if name.startswith(prefix)}
+    if not found and group not in groups:
+        raise _no_group(group, [name for name in groups if name != "/"])
+    return {"/": root, **found}
+
+
+def _no_group(group: str, levels: list[str]) -> Exception:
+    from dicomzarr.errors import UsageError  # noqa: PLC0415  # nothing at import
+
+    return UsageError(f"The series has no group {group!r}.", remedy=f"It has {', '.join(levels)}.")

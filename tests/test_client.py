@@ -95,11 +95,22 @@ class FakeServer:
         return [request.headers["accept"] for request in self.requests]
 
 
+class Late(FakeServer):
+    """Answers in the order in which it was asked, each a tick later."""
+
+    @asynccontextmanager
+    async def get(self, request: Request) -> AsyncIterator[Reply]:
+        await asyncio.sleep(0)
+        async with super().get(request) as reply:
+            yield reply
+
+
 def asked(request: Request) -> list[int]:
     return [int(number) for number in request.url.rpartition("/")[2].split(",")]
 
 
 NATIVE = "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
+JPEG = "image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.50"
 
 
 def pixel(number: int) -> bytes:
@@ -112,7 +123,7 @@ def multipart(  # noqa: PLR0913  # what servers vary
     located: bool = True,
     closed: bool = True,
     instance: str = INSTANCE,
-    media: str = "image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.50",
+    media: str = JPEG,
     content_type: str = "multipart/related; boundary=xyz",
     bodies: dict[int, bytes] | None = None,
 ) -> Reply:
@@ -160,9 +171,9 @@ def connect(server: FakeServer, pauses: Pauses | None = None, **options: Any) ->
     return Client(BASE, StorageOptions.parse(**options), transport=server, sleep=pauses or Pauses())
 
 
-async def fetch(client: Client, *numbers: int, compressed: bool = False) -> Outcome:
+async def fetch(client: Client, *numbers: int, compressed: bool = False, instance: str = INSTANCE) -> Outcome:
     outcome = Outcome()
-    await client.frames(STUDY, SERIES, INSTANCE, numbers, outcome.deliver, outcome.fail, compressed=compressed)
+    await client.frames(STUDY, SERIES, instance, numbers, outcome.deliver, outcome.fail, compressed=compressed)
     assert set(outcome.frames) | set(outcome.failures) == set(numbers)
     return outcome
 
@@ -255,6 +266,13 @@ def test_a_part_of_another_instance() -> None:
 def test_a_single_frame_with_another_number() -> None:
     outcome, _ = fetch_from(lambda _: multipart([2]), 1)
     assert isinstance(outcome.failures[1], WrongPartsError)
+
+
+@pytest.mark.parametrize("header", [b"Content-Location: /frames/", b"Content-Length: "])
+def test_numbers_beyond_all_reason(header: bytes) -> None:
+    part = b"--xyz\r\n" + header + b"9" * 5000 + b"\r\n\r\nx\r\n--xyz--"
+    outcome, _ = fetch_from(lambda _: Reply(200, "multipart/related; boundary=xyz", part), 1, 2)
+    assert [type(outcome.failures[number]) for number in (1, 2)] == [MultipartError] * 2
 
 
 def test_an_empty_part_is_no_frame() -> None:
@@ -389,7 +407,7 @@ def test_the_second_rung_is_learned(refusal: int) -> None:
 def test_a_server_that_decodes_is_asked_for_image_types() -> None:
     def answer(request: Request) -> Reply:
         decodes = request.headers["accept"] == AS_STORED.accept
-        return multipart(asked(request), **({"media": NATIVE} if decodes else {}))
+        return multipart(asked(request), media=NATIVE if decodes else JPEG)
 
     server = FakeServer(answer)
     client = connect(server)
@@ -420,6 +438,50 @@ def test_decoded_pixels_are_taken_when_nothing_else_comes(otherwise: int, number
 
     asyncio.run(twice())
     assert server.accepts[-1] == server.accepts[-2] == AS_STORED.accept
+
+
+@pytest.mark.parametrize("expected", [True, False], ids=["once compressed", "never compressed"])
+@pytest.mark.parametrize("numbers", [(1, 2), (1,)])
+def test_native_pixels_read_first_hide_no_codestream(numbers: tuple[int, ...], expected: bool) -> None:  # noqa: FBT001
+    """Whatever is read first: one instance is stored as pixels, of the other the server decodes codestreams."""
+    native, coded = "1.2.3.5", "1.2.3.6"
+
+    def answer(request: Request) -> Reply:
+        instance = native if f"/{native}/" in request.url else coded
+        decodes = request.headers["accept"] != IMAGE_TYPES.accept
+        media = NATIVE if decodes or instance == native else JPEG
+        return multipart(asked(request), instance=instance, media=media)
+
+    client = connect(FakeServer(answer))
+
+    async def both() -> list[Outcome]:
+        first = await fetch(client, *numbers, compressed=expected, instance=native)
+        return [first, await fetch(client, *numbers, compressed=True, instance=coded)]
+
+    for outcome, media in zip(asyncio.run(both()), ("application/octet-stream", "image/jpeg"), strict=True):
+        outcome.check(*numbers)
+        assert {frame.media_type for frame in outcome.frames.values()} == {media}
+
+
+def test_unlabelled_pixels_in_the_place_of_a_codestream() -> None:
+    def answer(request: Request) -> Reply:
+        decodes = request.headers["accept"] != IMAGE_TYPES.accept
+        return multipart(asked(request), media="application/octet-stream" if decodes else JPEG)
+
+    outcome = asyncio.run(fetch(connect(FakeServer(answer)), 1, 2, compressed=True))
+    outcome.check(1, 2)
+    assert {frame.media_type for frame in outcome.frames.values()} == {"image/jpeg"}
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (1,)])
+def test_several_who_find_out_at_once_that_the_server_decodes(numbers: tuple[int, ...]) -> None:
+    client = connect(Late(lambda request: multipart(asked(request), media=NATIVE)))
+
+    async def together() -> list[Outcome]:
+        return await asyncio.gather(*(fetch(client, *numbers, compressed=True) for _ in range(3)))
+
+    for outcome in asyncio.run(together()):
+        outcome.check(*numbers)
 
 
 def test_native_pixels_are_taken_at_once_where_the_metadata_expect_them() -> None:

@@ -4,7 +4,11 @@ import asyncio
 import json
 import os
 import pickle
-from typing import TYPE_CHECKING, Any
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import fsspec
 import fsspec.asyn
@@ -12,19 +16,24 @@ import numpy as np
 import pytest
 import zarr
 import zarr.core.sync
-from faults import status
+from aiohttp import web
+from faults import fault, status
 from opened import array_at, group_at
-from serving import Served, run_python, serving
+from serving import Served, run_python, serving, settle
 from slides import brightfield_pyramid, concatenation, sparse_brightfield, two_pyramids
 from upath import UPath
 from zarr.storage import FsspecStore
 
 import dicomzarr
+from dicomzarr import opening
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.errors import (
+    ConnectionFailedError,
+    CredentialsUnavailableError,
     EventLoopError,
     InvalidOptionError,
+    InvalidReplyError,
     InvalidURLError,
     MissingInstanceError,
     PermissionDeniedError,
@@ -32,11 +41,16 @@ from dicomzarr.errors import (
     SeriesNotFoundError,
 )
 from dicomzarr.filesystem import DICOMwebFileSystem, DICOMwebsFileSystem
+from dicomzarr.frames.cache import FrameCache
+from dicomzarr.frames.loops import run_sync
+from dicomzarr.opening import Endpoint, SeriesKey
+from dicomzarr.options import StorageOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from aiohttp.typedefs import Handler, Middleware
     from slides import ExpectedLevel
 
     Verb = Callable[[DICOMwebFileSystem, str], object]
@@ -61,6 +75,18 @@ def url(served: Served) -> str:
 @pytest.fixture
 def fs() -> DICOMwebFileSystem:
     return DICOMwebFileSystem()
+
+
+GOOD = {"0020000D": {"vr": "UI", "Value": ["1.2"]}}
+
+
+def answering(results: list[Any]) -> Middleware:
+    """A server that finds these studies."""
+
+    async def answer(_request: web.Request, _handler: Handler) -> web.StreamResponse:
+        return web.json_response(results, content_type="application/dicom+json")
+
+    return fault(answer, on="studies")
 
 
 def keys_of(levels: tuple[ExpectedLevel, ...]) -> set[str]:
@@ -344,6 +370,56 @@ def test_a_study_that_the_search_denies_is_absent(fs: DICOMwebFileSystem) -> Non
             fs.ls(study)
 
 
+@pytest.mark.parametrize("place", ["", "/studies"])
+@pytest.mark.parametrize("verb", ["exists", "isdir", "isfile", "info", "ls"])
+def test_a_server_is_asked_whether_it_is_there(fs: DICOMwebFileSystem, base: str, verb: str, place: str) -> None:
+    with pytest.raises(ConnectionFailedError):
+        getattr(fs, verb)(f"dicomweb://127.0.0.1:9/none{place}")
+    nothing = f"{base}/nothing/here{place}"
+    if verb in {"info", "ls"}:
+        with pytest.raises(FileNotFoundError):
+            getattr(fs, verb)(nothing)
+    else:
+        assert not getattr(fs, verb)(nothing)
+
+
+def test_existence_costs_one_result(fs: DICOMwebFileSystem) -> None:
+    with serving(brightfield_pyramid()) as each:
+        study = each.url.rpartition("/series/")[0]
+        for path in (study, study.rpartition("/")[0], study.rpartition("/studies/")[0]):
+            assert fs.isdir(path)
+        assert [request.query for request in each.server.requests] == [(("limit", "1"),)] * 3
+
+
+SEARCHES: dict[str, tuple[list[Any], list[str]]] = {
+    "one without a UID": ([{"0020000D": {"vr": "UI"}}, GOOD], ["1.2"]),
+    "one of none": ([{"0020000D": {"vr": "UI", "Value": []}}, GOOD], ["1.2"]),
+    "a null": ([{"0020000D": {"vr": "UI", "Value": [None]}}, GOOD], ["1.2"]),
+    "no attribute": ([{"0020000D": None}, {}, GOOD], ["1.2"]),
+    "no UID": ([{"0020000D": {"vr": "UI", "Value": ["../../etc"]}}, GOOD], ["1.2"]),
+    "a number": ([{"0020000D": {"vr": "UI", "Value": [1.5]}}, GOOD], ["1.2"]),
+    "a text": ([{"0020000D": {"vr": "UI", "Value": "1.3"}}, GOOD], ["1.2"]),
+    "lower case": ([{"0020000d": {"vr": "UI", "Value": ["1.2 "]}}], ["1.2"]),
+    "an empty server": ([], []),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_search_results_may_be_odd(fs: DICOMwebFileSystem, name: str) -> None:
+    results, uids = SEARCHES[name]
+    with serving(brightfield_pyramid(), answering(results)) as each:
+        studies = each.url.partition("/studies/")[0] + "/studies"
+        assert fs.ls(studies, detail=False) == [f"{studies}/{uid}" for uid in uids]
+
+
+def test_results_without_any_uid_are_no_empty_server(fs: DICOMwebFileSystem) -> None:
+    with (
+        serving(brightfield_pyramid(), answering([{"0020000D": None}])) as each,
+        pytest.raises(InvalidReplyError, match="0020000D"),
+    ):
+        fs.ls(each.url.partition("/studies/")[0] + "/studies")
+
+
 @pytest.mark.parametrize("verb", ["exists", "isfile", "isdir", "info", "ls", "cat_file", "find", "glob", "du"])
 def test_not_knowing_is_no_absence(fs: DICOMwebFileSystem, verb: str) -> None:
     with serving(brightfield_pyramid(), status(403, on="any")) as each:
@@ -359,9 +435,12 @@ def test_a_lost_instance_is_no_absent_key(fs: DICOMwebFileSystem) -> None:
     with serving(slide) as each:
         lost = [f"{each.url}/0/c/0/{row}/{column}" for row, column in np.argwhere(slide.levels[0].lost[0, 0])]
         assert len(lost) == 4
-        for verb in ("exists", "isfile", "info", "cat_file"):
-            with pytest.raises(MissingInstanceError):
-                getattr(fs, verb)(lost[0])
+        assert fs.isfile(lost[0])
+        assert fs.exists(lost[0])
+        assert fs.info(lost[0])["size"] == fs.info(f"{each.url}/{CHUNK}")["size"]
+        assert set(fs.find(each.url)) == {f"{each.url}/{key}" for key in keys_of(slide.levels)}
+        with pytest.raises(MissingInstanceError):
+            fs.cat_file(lost[0])
         with pytest.raises(MissingInstanceError):
             array_at(each.url, path="0")[...]
 
@@ -374,6 +453,95 @@ def test_metadata_is_read_anew_when_asked(fs: DICOMwebFileSystem, served: Served
     fs.invalidate_cache(f"{url}.zarr/")
     fs.info(url)
     assert served.count("metadata") == before + 1
+
+
+def test_frames_are_read_anew_when_asked(fs: DICOMwebFileSystem, served: Served, url: str) -> None:
+    for place in (f"{url}/0", url.rpartition("/series")[0], None):
+        fs.cat_file(f"{url}/{CHUNK}")
+        before = served.count("metadata"), served.count()
+        fs.cat_file(f"{url}/{CHUNK}")
+        assert (served.count("metadata"), served.count()) == before
+        fs.invalidate_cache(place)
+        fs.cat_file(f"{url}/{CHUNK}")
+        assert (served.count("metadata"), served.count()) == (before[0] + 1, before[1] + 1)
+
+
+def test_what_was_forgotten_while_it_was_opened_is_opened_again(fs: DICOMwebFileSystem) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    async def hold(request: web.Request, handler: Handler) -> web.StreamResponse:
+        asked.set()
+        await asyncio.to_thread(answer.wait, 20)
+        return await handler(request)
+
+    with serving(brightfield_pyramid(), fault(hold, on="metadata")) as each, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(fs.info, each.url)
+        assert asked.wait(20)
+        fs.invalidate_cache(each.url)
+        answer.set()
+        assert first.result(20)["type"] == "directory"
+        fs.info(each.url)
+        fs.info(each.url)
+        assert each.count("metadata") == 2
+
+
+# --- what a process keeps ---
+
+
+def series_key(number: int) -> SeriesKey:
+    return SeriesKey("1.2", f"1.2.{number}")
+
+
+def test_the_series_used_last_stay_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "SERIES_HELD_OPEN", 2)
+    asked: list[str] = []
+
+    class Client:
+        @staticmethod
+        async def series_metadata(_study: str, series: str) -> bytes:
+            asked.append(series)
+            return b""
+
+    monkeypatch.setattr(opening, "compose", lambda *_: object())
+    endpoint = Endpoint(cast("Any", Client()), StorageOptions.parse(), FrameCache(0))
+    for number in (1, 2):
+        run_sync(endpoint.store, series_key(number))
+    assert endpoint.held(series_key(1)) is not None
+    run_sync(endpoint.store, series_key(3))
+    assert [endpoint.held(series_key(number)) is not None for number in (1, 2, 3)] == [True, False, True]
+    assert asked == ["1.2.1", "1.2.2", "1.2.3"]
+
+
+def test_identities_come_and_go(served: Served, url: str) -> None:
+    """Tokens that change leave neither connections nor secrets nor threads behind."""
+    expected = served.slide.levels[1].pixels[:, 0]
+    held = dicomzarr.open(url, headers={"x-token": "kept"})
+    source = held.store.source
+    for number in range(2 * opening.ENDPOINTS_HELD):
+        options: dict[str, Any] = (
+            {"headers": {"x-token": str(number)}} if number % 2 else {"auth": partial(dict, n="1")}
+        )
+        assert np.array_equal(dicomzarr.open(url, **options).levels[1][...], expected)
+    assert len(opening._endpoints.known) == opening.ENDPOINTS_HELD
+    endpoints = list(opening._endpoints.known.values())
+    transports = [weakref.ref(endpoint.client._exchange.transport) for endpoint in endpoints]
+    threads = {thread for thread in threading.enumerate() if thread.name.startswith("dicomzarr-auth")}
+    del endpoints
+    references = [endpoint.options.to_public()["credentials"] for endpoint in opening._endpoints.known.values()]
+    opening._endpoints.known.clear()
+    settle()
+    assert [transport() for transport in transports] == [None] * len(transports)
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    for reference in references:
+        with pytest.raises(CredentialsUnavailableError):
+            StorageOptions.parse(credentials=reference)
+    # What somebody holds works on.
+    ref = held.levels[1]._plan.frames.locate((0, 0, 0))
+    assert ref is not None
+    assert run_sync(source.chunk, ref) == chunk_bytes(served.slide.levels[1])
+    assert np.array_equal(held.levels[1][...], expected)
 
 
 # --- writing ---

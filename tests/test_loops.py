@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+import weakref
+from typing import TYPE_CHECKING, Any, cast
 
 import fsspec
 import numpy as np
@@ -17,9 +18,12 @@ from faults import delay
 from serving import run_python, serving, settle, zarr_level
 
 import dicomzarr
+from dicomzarr import opening
 from dicomzarr.errors import EventLoopError
 from dicomzarr.frames import loops
+from dicomzarr.frames.cache import FrameCache
 from dicomzarr.frames.loops import Crossing, home_loop, in_decode_thread, run_home, run_sync
+from dicomzarr.frames.source import FrameSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,7 +144,7 @@ def test_one_tick_crosses_once() -> None:
         await asyncio.sleep(0)
         return question * 2
 
-    crossing: Crossing[int, int] = Crossing(ask)
+    crossing = Crossing()
     serve = crossing._serve
 
     async def counted(batch: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -150,12 +154,80 @@ def test_one_tick_crosses_once() -> None:
     crossing._serve = counted  # type: ignore[method-assign]  # to see the batches
 
     async def questions() -> list[int]:
-        return await asyncio.gather(*(crossing.get(number) for number in range(10)))
+        return await asyncio.gather(*(crossing.get(ask, number) for number in range(10)))
 
     assert asyncio.run(questions()) == list(range(0, 20, 2))
     assert crossed == [10]
     assert run_sync(questions) == list(range(0, 20, 2))
     assert crossed == [10]
+
+
+def test_nobody_waits_for_the_slowest() -> None:
+    """Each is released as its answer comes, and those of one tick together."""
+    slow = threading.Event()
+
+    async def ask(question: int) -> int:
+        if question == 0:
+            await asyncio.to_thread(slow.wait, 20)
+        if question == 1:
+            raise ValueError(question)
+        return question
+
+    crossing = Crossing()
+
+    async def questions() -> int:
+        last, failed, *others = (asyncio.ensure_future(crossing.get(ask, number)) for number in range(10))
+        try:
+            async with asyncio.timeout(10):
+                assert await asyncio.gather(*others) == list(range(2, 10))
+                with pytest.raises(ValueError, match="1"):
+                    await failed
+            assert not last.done()
+        finally:
+            slow.set()
+        return await last
+
+    returns = []
+    cross_back = crossing._cross_back
+
+    def counted(loop: asyncio.AbstractEventLoop) -> None:
+        returns.append(loop)
+        cross_back(loop)
+
+    crossing._cross_back = counted  # type: ignore[method-assign]  # to see how often
+    assert asyncio.run(questions()) == 0
+    assert len(returns) == 2
+
+
+def test_a_source_is_gone_with_its_last_reader() -> None:
+    """And its connections with it, without waiting for the garbage collector."""
+    source = FrameSource(
+        cast("Any", None), FrameCache(0), study="1.2", series="1.2.3", frames_per_request=1, connections=1
+    )
+    gone = weakref.ref(source)
+    del source
+    assert gone() is None
+
+
+def test_an_opening_that_takes_long_keeps_nobody_waiting(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compose = opening.compose
+    started, end = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        started.set()
+        assert end.wait(20)
+        return compose(*arguments)
+
+    image = dicomzarr.open(url)
+    monkeypatch.setattr(opening, "compose", slow)
+    opener = threading.Thread(target=dicomzarr.open, args=(url,), kwargs={"timeout": 9})
+    opener.start()
+    try:
+        assert started.wait(20)
+        assert (image.levels[0][...] == PIXELS).all()
+    finally:
+        end.set()
+        opener.join()
 
 
 def test_a_crossing_brings_each_its_own_failure() -> None:
@@ -164,10 +236,10 @@ def test_a_crossing_brings_each_its_own_failure() -> None:
             raise ValueError(question)
         return question
 
-    crossing: Crossing[int, int] = Crossing(ask)
+    crossing = Crossing()
 
     async def questions() -> list[Any]:
-        return await asyncio.gather(*(crossing.get(number) for number in range(4)), return_exceptions=True)
+        return await asyncio.gather(*(crossing.get(ask, number) for number in range(4)), return_exceptions=True)
 
     answers = asyncio.run(questions())
     assert answers[::2] == [0, 2]
@@ -181,10 +253,10 @@ def test_a_reader_of_another_loop_may_give_up() -> None:
         await asyncio.to_thread(release.wait, 20)
         return question
 
-    crossing: Crossing[int, int] = Crossing(ask)
+    crossing = Crossing()
 
     async def give_up_on_one() -> int:
-        gone, stays = asyncio.ensure_future(crossing.get(1)), asyncio.ensure_future(crossing.get(2))
+        gone, stays = asyncio.ensure_future(crossing.get(ask, 1)), asyncio.ensure_future(crossing.get(ask, 2))
         await asyncio.sleep(0.01)
         gone.cancel()
         release.set()

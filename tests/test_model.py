@@ -191,6 +191,40 @@ def test_empty_values_are_absent_values(empty: dict[str, JSON]) -> None:
     assert facts(plan(slide, metadata)) == facts(plan(slide))
 
 
+@pytest.mark.parametrize("empty", [None, {"vr": "UL", "Value": None}])
+def test_nulls_in_the_place_of_attributes_and_values(empty: JSON) -> None:
+    """At the top, in shared and in per-frame functional groups."""
+    for slide in (poor_headers(), sparse_fluorescence()):
+        metadata = slide.metadata()
+        for instance in metadata:
+            instance.setdefault("00480303", empty)
+            for tag in (SHARED, PER_FRAME):
+                for group in instance.get(tag, {}).get("Value", []):
+                    group.setdefault(MEASURES, empty)
+        assert facts(plan(slide, metadata)) == facts(plan(slide))
+
+
+@pytest.mark.parametrize("name", [None, {"vr": "PN", "Value": None}, {"vr": "PN", "Value": [{"Alphabetic": None}]}])
+def test_nulls_in_the_place_of_the_patient(name: JSON) -> None:
+    slide = poor_headers()
+    metadata = slide.metadata()
+    for instance in metadata:
+        instance["00100010"] = name
+        instance["00100020"] = {"vr": "LO", "Value": ["7"]}
+    body = json.dumps(metadata).encode()
+    patient = dict(parse_series(body, slide.study_uid, slide.series_uid, include_phi=True).patient)
+    assert patient["patient_id"] == "7"
+    assert not patient.get("patient_name")
+
+
+def test_patient_attributes_that_are_none_are_refused() -> None:
+    slide = poor_headers()
+    metadata = slide.metadata()
+    metadata[0]["00100010"] = 5
+    with pytest.raises(MetadataError, match="DICOM JSON"):
+        parse_series(json.dumps(metadata).encode(), slide.study_uid, slide.series_uid, include_phi=True)
+
+
 def test_a_null_keeps_its_place() -> None:
     slide = brightfield_pyramid()
     metadata = slide.metadata()
@@ -268,7 +302,13 @@ def test_metadata_without_uids_of_their_series_are_taken() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>", b"{}", b"[1]", b"[[]]", b'[{"00280010": 5}]', b'[{"00280010": {"Value": 5}}]', b"[", b"null"],
+    [
+        b"", b"<html>", b"{}", b"[1]", b"[[]]", b'[{"00280010": 5}]', b'[{"00280010": {"Value": 5}}]', b"[", b"null",
+        b"[null]", b'[{"00090010": ' + b"[" * 200_000 + b"]" * 200_000 + b"}]",
+        b'[{"00280010": null, "00090010": ' + b"[" * 5000 + b"]" * 5000 + b"}]",
+        b'[{"00280010": null, "00090010": "\xff"}]',
+    ],
+    ids=range(13),
 )  # fmt: skip
 def test_what_is_no_dicom_json_is_refused(body: bytes) -> None:
     with pytest.raises(MetadataError, match="DICOM JSON"):
@@ -604,3 +644,23 @@ def test_names_may_be_plain_text() -> None:
     body = json.dumps(metadata).encode()
     series = parse_series(body, slide.study_uid, slide.series_uid, include_phi=True)
     assert dict(series.patient)["patient_name"] == "Plain^Name"
+
+
+# --- what is stored ---
+
+
+@pytest.mark.parametrize(
+    ("available", "photometric", "lossy", "compressed"),
+    [
+        (None, "RGB", False, False),
+        ("1.2.840.10008.1.2.1", "RGB", False, False),
+        ("1.2.840.10008.1.2\0", "RGB", False, False),
+        ("1.2.840.10008.1.2.4.90", "RGB", False, True),
+        ("1.2.840.10008.1.2.5", "RGB", False, True),
+        (None, "YBR_ICT", False, True),
+        ("1.2.840.10008.1.2.1", "RGB", True, True),
+    ],
+)
+def test_when_a_codestream_is_expected(available: str | None, photometric: str, lossy: bool, compressed: bool) -> None:  # noqa: FBT001
+    pixel = replace(PIXEL, photometric_interpretation=photometric, lossy=lossy)
+    assert StoredInstance("1.2", 1, pixel, available).compressed is compressed

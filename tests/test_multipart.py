@@ -174,6 +174,7 @@ def test_padding_after_the_boundary_and_folded_headers() -> None:
     [
         (b"--b\r\nContent-Length: 3\r\n\r\nfour\r\n--b--", "No boundary follows the 3 bytes"),
         (b"--b\r\nContent-Length: -3\r\n\r\nfour\r\n--b--", "is no number"),
+        (b"--b\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nfour\r\n--b--", "is no number"),
         (b"--b\r\nno colon\r\n\r\nfour\r\n--b--", "no colon"),
         (b"--b\r\nContent-Transfer-Encoding: base64\r\n\r\nfour\r\n--b--", "binary"),
         (b"--bX\r\n\r\nfour\r\n--b--", "line end"),

@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import dicomweb_client
@@ -113,8 +114,31 @@ def test_another_process_lacks_the_credentials() -> None:
         StorageOptions.parse(credentials=["local:0000"])
 
 
+@pytest.mark.parametrize("given", [{"auth": ("reader", SECRET)}, {"auth": lambda: {"X-Key": SECRET}}])
+def test_secrets_go_with_the_last_who_has_them(given: dict[str, Any]) -> None:
+    first = StorageOptions.parse(**given)
+    public = first.to_public()
+    second = StorageOptions.parse(**given)
+    assert second.to_public() == public
+    del first
+    assert StorageOptions.parse(**public) == second
+    del second
+    with pytest.raises(CredentialsUnavailableError):
+        StorageOptions.parse(**public)
+
+
+def test_a_reference_never_comes_to_mean_another_callable() -> None:
+    """Even where the second takes the place, and the id, of the first."""
+    seen = set()
+    for number in range(50):
+        reference = StorageOptions.parse(auth=partial(dict, number=str(number))).to_public()["credentials"]
+        assert reference not in seen
+        seen.add(reference)
+
+
 def test_credentials_beside_the_same_option() -> None:
-    reference = StorageOptions.parse(auth=("a", "b")).to_public()["credentials"]
+    options = StorageOptions.parse(auth=("a", "b"))
+    reference = options.to_public()["credentials"]
     with pytest.raises(InvalidOptionError, match="came twice"):
         StorageOptions.parse(credentials=reference, auth=("a", "c"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,10 @@ from hypothesis import strategies as st
 from dicomzarr.dicom.instance import FrameRef, StoredInstance
 from dicomzarr.dicom.pixels import PixelDescription
 from dicomzarr.dicom.tiling import FramePositions, FullTiling, SparseTiling, TileGrid, sparse_tiling
-from dicomzarr.errors import TilingError
-from dicomzarr.frames.selection import plan_selection
+from dicomzarr.errors import FrameShapeError, TilingError
+from dicomzarr.frames.selection import plan_orthogonal, plan_selection
 from dicomzarr.multiscale import LevelPlan
-from dicomzarr.reading import read_level
+from dicomzarr.reading import read_level, read_orthogonal
 from dicomzarr.store.keys import PREFIX, SEPARATOR, chunk_key, parse_indices
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Frames:
             start = [int(index) * chunk for index, chunk in zip(indices, self.chunks, strict=True)]
             cut = self.pixels[tuple(slice(at, at + chunk) for at, chunk in zip(start, self.chunks, strict=True))]
             widths = [(0, chunk - size) for chunk, size in zip(self.chunks, cut.shape, strict=True)]
-            place(position, np.pad(cut, widths, constant_values=77))
+            chunk = np.pad(cut, widths, constant_values=77)
+            place(position, chunk.reshape(-1, *self.chunks[-2:]))  # decoded frames are (samples, rows, columns)
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class Memory:
 
     def __getitem__(self, index: Any) -> Any:
         return read_level(self.frames, self.level, [index])[0]  # type: ignore[arg-type]  # as much of a source as it takes
+
+    def orthogonal(self, index: Any) -> Any:
+        return read_orthogonal(self.frames, self.level, index)  # type: ignore[arg-type]  # as above
 
 
 def memory(shape: tuple[int, ...], chunks: tuple[int, ...], absent: tuple[int, ...], seed: int = 0) -> Memory:
@@ -149,6 +154,151 @@ def test_mixed_indices(name: str, data: st.DataObject) -> None:
         for size in level.expected.shape
     )
     assert same(level[index], level.expected[index])
+
+
+@st.composite
+def odd_indices(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Whatever NumPy takes at once: integers, slices, arrays that broadcast, masks, new axes, truth values."""
+    count = draw(st.integers(0, 3))
+    items: list[Any] = []
+    for size in shape[: draw(st.integers(0, len(shape)))]:
+        positions = st.integers(-size, size - 1)
+        arrays = st.sampled_from([(), (count,), (1,), (2, count), (2, 1)]).flatmap(
+            lambda dims, positions=positions: hnp.arrays(np.int8, dims, elements=positions)  # type: ignore[misc]  # of this turn
+        )
+        items.append(draw(st.one_of(positions, st.slices(size), arrays)))
+    for extra in draw(st.lists(st.sampled_from([None, True, False]), max_size=2)):
+        items.insert(draw(st.integers(0, len(items))), extra)
+    if draw(st.booleans()):
+        items.insert(draw(st.integers(0, len(items))), ...)
+    return tuple(items)
+
+
+@pytest.mark.parametrize("name", LEVELS)
+@quick
+@given(data=st.data())
+def test_whatever_numpy_takes_at_once(name: str, data: st.DataObject) -> None:
+    level = LEVELS[name]
+    index = data.draw(odd_indices(level.expected.shape))
+    try:
+        wanted = level.expected[index]
+    except IndexError:
+        with pytest.raises(IndexError):
+            level[index]
+    else:
+        assert same(level[index], wanted)
+
+
+# --- each axis on its own ---
+
+
+def orthogonally(pixels: Any, index: tuple[Any, ...]) -> Any:
+    """An orthogonal index, axis by axis from the last, so that integers move no axis still to come."""
+    for axis in reversed(range(len(index))):
+        pixels = pixels[(*(slice(None) for _ in range(axis)), index[axis])]
+    return pixels
+
+
+def axis_indices(size: int) -> st.SearchStrategy[Any]:
+    positions = st.integers(-size, size - 1)
+    return st.one_of(
+        positions,
+        positions.map(np.int64),
+        st.slices(size),
+        st.lists(positions, max_size=2 * size),
+        hnp.arrays(np.intp, st.integers(0, size), elements=positions),
+        hnp.arrays(np.bool_, size),
+    )
+
+
+@pytest.mark.parametrize("name", LEVELS)
+@quick
+@given(data=st.data())
+def test_orthogonal_indices(name: str, data: st.DataObject) -> None:
+    level = LEVELS[name]
+    index = tuple(data.draw(axis_indices(size)) for size in level.expected.shape)
+    found = level.orthogonal(index)
+    assert same(found, orthogonally(level.expected, index))
+    if all(isinstance(item, list | np.ndarray) for item in index):
+        arrays = [np.asarray(item, bool if len(item) and np.asarray(item).dtype == bool else int) for item in index]
+        assert np.array_equal(found, level.expected[np.ix_(*arrays)])
+
+
+@quick
+@given(data=st.data())
+def test_orthogonal_plans_touch_only_the_chunks_they_need(data: st.DataObject) -> None:
+    level = LEVELS["channels_and_planes"]
+    index = tuple(data.draw(axis_indices(size)) for size in level.expected.shape)
+    plan = plan_orthogonal(index, level.expected.shape, level.frames.chunks)
+    chunks = [piece.chunk for piece in plan.pieces]
+    assert len(set(chunks)) == len(chunks)
+    each = [
+        np.unique(np.atleast_1d(np.arange(size)[item]) // chunk) if not isinstance(item, list) or item else np.array([])
+        for size, item, chunk in zip(level.expected.shape, index, level.frames.chunks, strict=True)
+    ]
+    assert len(chunks) == math.prod(len(numbers) for numbers in each)
+
+
+@pytest.mark.parametrize(
+    "index", [(0, 0, 0, 0), (3,), (0, [9]), ([[0, 1]],), (np.ones((3, 9), np.bool_),), (True,), ([0.5],), ("x",)]
+)
+def test_impossible_orthogonal_indices(index: Any) -> None:
+    with pytest.raises(IndexError):
+        LEVELS["colour"].orthogonal(index)
+
+
+LARGE = ((3, 10**9, 10**9), (3, 512, 512))
+"""Shape and chunks of a level of which nobody can hold a plane."""
+
+
+@pytest.mark.parametrize(
+    ("plan", "index", "pieces"),
+    [
+        (plan_selection, ([0, 1, 2], slice(1024), slice(1024)), 4),
+        (plan_selection, (0, slice(1024), [5, 10**9 - 1]), 4),
+        (plan_selection, (slice(None), [5, 600, 7], [9, 10, 10**9 - 1]), 3),
+        (plan_selection, (np.array([True, False, True]), slice(0, 10**9, 10**8)), None),
+        (plan_selection, False, 0),
+        (plan_orthogonal, ([2, 0], slice(1024), [1, 10**9 - 1]), 4),
+        (plan_orthogonal, (0, np.arange(0, 10**9, 10**6), [1]), 1000),
+    ],
+)
+def test_plans_spell_out_no_slices(plan: Callable[..., Any], index: Any, pieces: int | None) -> None:
+    tracemalloc.start()
+    try:
+        planned = plan(index, *LARGE)
+        if pieces is not None:
+            assert len(list(planned.pieces)) == pieces
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2e6
+
+
+# --- what arrives ---
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        lambda frame: frame.astype(np.int16),
+        lambda frame: frame.astype(np.uint8),
+        lambda frame: frame[:1],
+        lambda frame: frame[:, :, :1],
+        lambda frame: frame.reshape(frame.shape[0], frame.shape[2], frame.shape[1]),
+        lambda frame: frame[np.newaxis],
+    ],
+    ids=["signed", "narrow", "one sample", "one column", "turned", "one axis more"],
+)
+def test_frames_of_another_shape_or_type_are_never_pasted(turn: Callable[[Any], Any]) -> None:
+    class Turned(Frames):
+        async def deliver(self, frames: Sequence[FrameRef], place: Callable[[int, Any], None]) -> None:
+            await super().deliver(frames, lambda position, frame: place(position, turn(frame)))
+
+    level = LEVELS["colour"]
+    source = Turned(level.frames.pixels, level.frames.chunks)
+    with pytest.raises(FrameShapeError, match=r"Instance 1\.2\.3, frame \d"):
+        read_level(source, level.level, [...])  # type: ignore[arg-type]  # as much of a source as it takes
 
 
 @quick

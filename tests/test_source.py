@@ -401,7 +401,7 @@ def test_a_delivery_raises_what_went_wrong() -> None:
 
 
 def key(number: int) -> FrameKey:
-    return FrameKey(STUDY, SERIES, "1", number)
+    return FrameKey("an opening", "1", number)
 
 
 def test_the_least_recently_used_goes_first() -> None:

@@ -7,7 +7,8 @@ decoder and never reaches memory. Values may be numbers or strings whatever the 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Generic, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
@@ -33,6 +34,7 @@ class AnyLeaf(msgspec.Struct, frozen=True):
 
 
 _Item = TypeVar("_Item")
+_Decoded = TypeVar("_Decoded")
 
 
 class Sequence(msgspec.Struct, Generic[_Item], gc=False, frozen=True):
@@ -189,13 +191,7 @@ def decode_instances(body: bytes) -> list[InstanceItem]:
     Raises:
         MetadataError: The body is no DICOM JSON.
     """
-    try:
-        return _INSTANCES.decode(_upper_case_tags(body))
-    except msgspec.DecodeError as error:
-        raise MetadataError(
-            f"The series metadata is no DICOM JSON that can be read: {error}.",
-            remedy="Ask the server's operator what it sends for /metadata.",
-        ) from None
+    return _decode(_INSTANCES, _upper_case_tags(body), "The series metadata")
 
 
 def functional_groups(sequence: RawSequence) -> Iterator[list[FunctionalGroupsItem]]:
@@ -206,16 +202,17 @@ def functional_groups(sequence: RawSequence) -> Iterator[list[FunctionalGroupsIt
     """
     for start in range(0, len(sequence.values), _BATCH):
         batch = b"[" + b",".join(sequence.values[start : start + _BATCH]) + b"]"
-        try:
-            items = _GROUPS.decode(batch)
-        except msgspec.DecodeError as error:
-            raise MetadataError(f"A PerFrameFunctionalGroupsSequence cannot be read: {error}.") from None
+        items = _decode(_GROUPS, batch, "A PerFrameFunctionalGroupsSequence")
         yield [item or FunctionalGroupsItem() for item in items]
 
 
 def decode_patient(body: bytes) -> dict[str, str]:
-    """The patient attributes of the first instance, for those who asked with ``include_phi``."""
-    patients = _PATIENTS.decode(_upper_case_tags(body))
+    """The patient attributes of the first instance, for those who asked with ``include_phi``.
+
+    Raises:
+        MetadataError: The body is no DICOM JSON.
+    """
+    patients = _decode(_PATIENTS, _upper_case_tags(body), "The series metadata")
     if not patients:
         return {}
     fields = {name: getattr(patients[0], name) for name in PatientItem.__struct_fields__}
@@ -224,8 +221,28 @@ def decode_patient(body: bytes) -> dict[str, str]:
 
 def _text(value: object) -> str:
     if isinstance(value, dict):
-        return str(value.get("Alphabetic", ""))
-    return str(value)
+        value = value.get("Alphabetic")
+    return "" if value is None else str(value)
+
+
+def _decode(decoder: msgspec.json.Decoder[_Decoded], body: bytes, what: str) -> _Decoded:
+    """Decode, and where that fails once more without nulls: some servers send them for what is empty."""
+    try:
+        with suppress(msgspec.ValidationError):
+            return decoder.decode(body)
+        return decoder.decode(msgspec.json.encode(_without_nulls(msgspec.json.decode(body))))
+    except (ValueError, RecursionError) as error:  # msgspec.DecodeError is a ValueError, and not the only one raised
+        raise MetadataError(
+            f"{what} is no DICOM JSON that can be read: {error}.",
+            remedy="Ask the server's operator what it sends for /metadata.",
+        ) from None
+
+
+def _without_nulls(value: Any) -> Any:
+    """Drop what is null in an object, an attribute or its Value; a null in an array keeps its place."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(member) for name, member in value.items() if member is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _upper_case_tags(body: bytes) -> bytes:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from dicomzarr.dicom.syntax import sniff
-from dicomzarr.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from dicomzarr.dicom.syntax import is_native, likely_uid, sniff
 from dicomzarr.dicomweb.accept import REFUSALS, Learned, Rung
 from dicomzarr.dicomweb.exchange import Exchange, Question
 from dicomzarr.dicomweb.media_type import MediaType
@@ -40,7 +39,6 @@ Fail: TypeAlias = Callable[[int, DicomZarrError], None]
 
 _REFUSED = frozenset({400, 406, 415})
 _FAILURE = 500
-_NATIVE = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN})
 _SHOWN = 6
 
 
@@ -98,6 +96,8 @@ class _ServerDecodedError(InvalidReplyError):
 class FrameFetcher:
     """Fetches frames from one server, and learns how it wants to be asked.
 
+    What serves native pixels may decode codestreams: each kind of instance is learned on its own.
+
     Args:
         base_url: The URL of the DICOMweb service.
         exchange: Asks it.
@@ -106,18 +106,26 @@ class FrameFetcher:
     def __init__(self, base_url: str, exchange: Exchange) -> None:
         self._base_url = base_url
         self._exchange = exchange
-        self.learned = Learned()
+        self._rungs: dict[bool, Rung] = {}
+        """The rung that gave a frame, by whether a codestream was expected."""
+        self._decoded: dict[str, Rung] = {}
+        """The rung for each instance whose codestream no way of asking gave: it says nothing about others."""
+        self._lists_refused = False
+
+    def _learned(self, job: FrameJob) -> Learned:
+        rung = self._decoded.get(job.instance) or self._rungs.get(job.compressed)
+        return Learned(rung, self._lists_refused)
 
     async def fetch(self, job: FrameJob) -> None:
         """Deliver or fail every frame of the job."""
         refusal = None
-        if len(job.pending) > 1 and self.learned.asks_lists:
+        if len(job.pending) > 1 and self._learned(job).asks_lists:
             refusal = await self._fetch_list(job)
         left = len(job.pending)
         came = await self._fetch_singly(job)
         # 500 may have been a passing failure; other refusals mean lists if each frame comes on its own.
         if refusal is not None and came == left > 0 and refusal.status != _FAILURE:
-            self.learned = Learned(self.learned.rung, lists_refused=True)
+            self._lists_refused = True
 
     async def _fetch_list(self, job: FrameJob) -> HTTPStatusError | None:
         """Ask for all frames at once; those that stay pending are worth asking for singly.
@@ -126,13 +134,13 @@ class FrameFetcher:
             How the server refused, or None when it did not.
         """
         errors: list[DicomZarrError | None] = []
-        for rung in self.learned.list_rungs():
+        for rung in self._learned(job).list_rungs():
             errors.append(await self._attempt_list(job, rung))
-            if not self._may_be_refusal(errors[-1]):
+            if not self._may_be_refusal(job, errors[-1]):
                 break
         error = errors[-1]
-        if error is not None and self._takes_decoded(errors):
-            error = await self._attempt_list(job, self.learned.list_rungs()[0])
+        if error is not None and self._takes_decoded(job, errors):
+            error = await self._attempt_list(job, self._learned(job).list_rungs()[0])
         if error is None or isinstance(error, (TruncatedReplyError, MultipartError)):
             return None
         if isinstance(error, HTTPStatusError) and (error.status in REFUSALS or isinstance(error, NotFoundError)):
@@ -152,46 +160,47 @@ class FrameFetcher:
         came = 0
         pending = list(job.pending)
         # One after the other until it is known how to ask, then all of them.
-        while pending and self.learned.rung is None:
+        while pending and self._learned(job).rung is None:
             came += await self._fetch_one(job, pending.pop(0))
         return came + sum(await asyncio.gather(*(self._fetch_one(job, number) for number in pending)))
 
     async def _fetch_one(self, job: FrameJob, number: int) -> bool:
         errors: list[DicomZarrError] = []
-        known = self.learned.rung is not None
-        for rung in self.learned.single_rungs():
+        known = self._learned(job).rung is not None
+        for rung in self._learned(job).single_rungs():
             try:
                 summary = await self._request(job, [number], rung)
             except DicomZarrError as error:
                 errors.append(error)
-                if not self._may_be_refusal(error):
+                if not self._may_be_refusal(job, error):
                     break
             else:
                 if number not in job.pending:
                     return True
                 errors.append(WrongPartsError(f"Not one part came for {job.subject([number])}: {summary}."))
                 break
-        if self._takes_decoded(errors):
+        if self._takes_decoded(job, errors):
             return await self._fetch_one(job, number)
         job.fail(number, errors[0] if known else _ladder_error(errors, job.subject([number])))
         return False
 
-    def _takes_decoded(self, errors: Sequence[DicomZarrError | None]) -> bool:
+    def _takes_decoded(self, job: FrameJob, errors: Sequence[DicomZarrError | None]) -> bool:
         """Settle for pixels that the server decoded, when no way of asking gave the codestream."""
         decoded = next((error for error in errors if isinstance(error, _ServerDecodedError)), None)
-        if decoded is None or self.learned.rung is not None:
+        if decoded is None:
             return False
-        self.learned = Learned(decoded.rung)
+        if self._learned(job).rung is None:  # else another job has found out meanwhile
+            self._decoded[job.instance] = decoded.rung
         return True
 
-    def _may_be_refusal(self, error: DicomZarrError | None) -> bool:
+    def _may_be_refusal(self, job: FrameJob, error: DicomZarrError | None) -> bool:
         """Whether another Accept header may help."""
         if isinstance(error, _ServerDecodedError):
             return True
         if isinstance(error, HTTPStatusError):
             return error.status in REFUSALS
         # A server that is known to answer has not dropped the connection for the Accept header.
-        return isinstance(error, ConnectionDroppedError) and self.learned.rung is None
+        return isinstance(error, ConnectionDroppedError) and self._learned(job).rung is None
 
     async def _request(self, job: FrameJob, numbers: list[int], rung: Rung) -> str:
         """Ask for frames in one way, deliver what comes, and give a summary of it."""
@@ -199,10 +208,10 @@ class FrameFetcher:
         def left() -> list[int]:
             return [number for number in numbers if number in job.pending]
 
-        wary = job.compressed and self.learned.rung is None
+        untried = self._learned(job).rung is None
 
         def deliver(number: int, frame: EncodedFrame) -> None:
-            if wary and frame.transfer_syntax_uid in _NATIVE and sniff(frame.data) is None:
+            if job.compressed and untried and _is_native(frame):
                 raise _ServerDecodedError(rung)
             job.deliver(number, frame)
 
@@ -214,12 +223,17 @@ class FrameFetcher:
             headers={"accept": rung.accept, "accept-encoding": "identity"},
             subject=job.subject(numbers),
             not_found=FrameNotFoundError,
-            tries_on_drop=2 if self.learned.rung is None else TRIES,  # once more: the connection may have been stale
+            tries_on_drop=2 if untried else TRIES,  # once more: the connection may have been stale
         )
         summary = await self._exchange.ask(question, read)
-        if self.learned.rung is None and len(left()) < len(numbers):
-            self.learned = Learned(rung)
+        if self._learned(job).rung is None and len(left()) < len(numbers):
+            self._rungs[job.compressed] = rung
         return summary
+
+
+def _is_native(frame: EncodedFrame) -> bool:
+    named = frame.transfer_syntax_uid or likely_uid(frame.media_type)
+    return named is not None and is_native(named) and sniff(frame.data) is None
 
 
 async def _receive(response: Response, job: FrameJob, numbers: list[int], deliver: Deliver) -> str:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _HEADER_LIMIT = 16 * 1024
 _LINE_LIMIT = 1024
 _BOUNDARY_LIMIT = 200  # RFC 2046 says 70; servers exceed it
-_FRAME_LOCATION = re.compile(r"/frames/(\d+)/?$")
+_FRAME_LOCATION = re.compile(r"/frames/([0-9]+)/?$")
+_FRAME_DIGITS = 10  # NumberOfFrames is an IS of 32 bits (PS3.5 section 6.2)
+_LENGTH_DIGITS = 15
 _INSTANCE_LOCATION = re.compile(r"/instances/([^/]+)/")
 
 
@@ -45,8 +47,14 @@ class Part:
 
     @property
     def frame_number(self) -> int | None:
-        """The frame number (1-based) that ends the Content-Location; None where it names no single frame."""
+        """The frame number (1-based) that ends the Content-Location; None where it names no single frame.
+
+        Raises:
+            MultipartError: The number is longer than any frame's.
+        """
         found = _FRAME_LOCATION.search(self._location)
+        if found and len(found[1]) > _FRAME_DIGITS:
+            raise MultipartError("The Content-Location of a part names an impossible frame number.")
         return int(found[1]) if found else None
 
     @property
@@ -272,6 +280,6 @@ def _content_length(headers: Mapping[str, str]) -> int | None:
     value = headers.get("content-length")
     if value is None:
         return None
-    if not (value.isascii() and value.isdigit()):
-        raise MultipartError("The Content-Length of a part is no number.")
+    if not (value.isascii() and value.isdigit() and len(value) <= _LENGTH_DIGITS):
+        raise MultipartError("The Content-Length of a part is no number of bytes.")
     return int(value)

@@ -107,13 +107,18 @@ def _authority(parts: SplitResult, url: str) -> str:
 
 
 def _uid(value: str | None, what: str, url: str) -> str | None:
-    # Too long UIDs and leading zeros are in real data; only what could change the URL's meaning is refused.
-    if value is not None and not _UID.fullmatch(value):
+    if value is not None and not is_uid(value):
         raise InvalidURLError(
             f"{safe_url(url)}: {value!r} is no {what} UID.",
             remedy="A UID consists of digits and dots.",
         )
     return value
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text can stand for a UID in a URL."""
+    # Too long UIDs and leading zeros are in real data; only what could change the URL's meaning is refused.
+    return _UID.fullmatch(text) is not None
 
 
 def split_user_info(url: str) -> tuple[str, tuple[str, str] | None]:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class FrameKey(NamedTuple):
     """Names a frame within one endpoint and one identity."""
 
-    study_uid: str
-    series_uid: str
+    opening: object
+    """The very opening of the series that it was read for: one that was forgotten has left nothing behind."""
     sop_instance_uid: str
     number: int
 

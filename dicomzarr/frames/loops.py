@@ -7,7 +7,9 @@ import os
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import fsspec.asyn
 
@@ -60,31 +62,40 @@ async def run_home(coroutine_function: Callable[..., Coroutine[Any, Any, _Answer
     return await asyncio.wrap_future(future)
 
 
-class Crossing(Generic[_Question, _Answer]):
-    """Gathers one tick's questions of a foreign loop, and crosses to the home loop once.
+class _Asked(NamedTuple):
+    ask: Callable[[], Awaitable[Any]]
+    future: asyncio.Future[Any]
+
+
+class _Answered(NamedTuple):
+    future: asyncio.Future[Any]
+    answer: Any
+    """An exception is raised there."""
+
+
+class Crossing:
+    """Gathers one tick's questions of a foreign loop, and crosses to the home loop once; answers likewise.
 
     zarr asks chunk by chunk on a loop of its own; crossing costs more than most answers.
-
-    Args:
-        ask: Answers one question on the home loop.
     """
 
-    def __init__(self, ask: Callable[[_Question], Awaitable[_Answer]]) -> None:
-        self._ask = ask
-        self._gathered: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, list[tuple[_Question, asyncio.Future[_Answer]]]
-        ] = weakref.WeakKeyDictionary()
+    def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._gathered: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Asked]] = weakref.WeakKeyDictionary()
+        self._answered: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Answered]] = (
+            weakref.WeakKeyDictionary()
+        )
+        """What the home loop brings back at the end of its tick."""
 
-    async def get(self, question: _Question) -> _Answer:
-        """The answer, from whatever loop is running."""
+    async def get(self, ask: Callable[[_Question], Awaitable[_Answer]], question: _Question) -> _Answer:
+        """What ``ask`` answers on the home loop, from whatever loop is running."""
         loop = asyncio.get_running_loop()
         if loop is home_loop():
-            return await self._ask(question)
+            return await ask(question)
         future: asyncio.Future[_Answer] = loop.create_future()
         with self._lock:
             gathered = self._gathered.setdefault(loop, [])
-        gathered.append((question, future))
+        gathered.append(_Asked(partial(ask, question), future))
         if len(gathered) == 1:
             loop.call_soon(self._cross, loop)
         return await future
@@ -94,19 +105,26 @@ class Crossing(Generic[_Question, _Answer]):
             batch = self._gathered.pop(loop)
         asyncio.run_coroutine_threadsafe(self._serve(batch, loop), home_loop())
 
-    async def _serve(
-        self,
-        batch: list[tuple[_Question, asyncio.Future[_Answer]]],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        answers = await asyncio.gather(*(self._ask(question) for question, _ in batch), return_exceptions=True)
-        futures = [future for _, future in batch]
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(_release, futures, answers)
+    async def _serve(self, batch: list[_Asked], loop: asyncio.AbstractEventLoop) -> None:
+        await asyncio.gather(*(self._answer(asked, loop) for asked in batch))
+
+    async def _answer(self, asked: _Asked, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            answer = await asked.ask()
+        except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
+            answer = error
+        answered = self._answered.setdefault(loop, [])
+        answered.append(_Answered(asked.future, answer))
+        if len(answered) == 1:
+            asyncio.get_running_loop().call_soon(self._cross_back, loop)
+
+    def _cross_back(self, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(RuntimeError):  # that loop has been closed: nobody waits
+            loop.call_soon_threadsafe(_release, self._answered.pop(loop))
 
 
-def _release(futures: list[asyncio.Future[Any]], answers: list[Any]) -> None:
-    for future, answer in zip(futures, answers, strict=True):
+def _release(answered: list[_Answered]) -> None:
+    for future, answer in answered:
         if future.done():
             continue
         if isinstance(answer, BaseException):

@@ -63,7 +63,8 @@ class FrameSource:
         self._in_flight: dict[FrameKey, asyncio.Future[EncodedFrame]] = {}
         self._pending: list[FrameRef] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._crossing: Crossing[FrameRef, bytes] = Crossing(self._chunk_bytes)
+        self._opening = object()
+        self._crossing = Crossing()
 
     async def chunk(self, frame: FrameRef) -> bytes:
         """The decoded frame as the bytes of a chunk; from any loop.
@@ -72,7 +73,7 @@ class FrameSource:
             ServerError: The frame could not be fetched.
             FrameError: It could not be decoded, or is not what the metadata says.
         """
-        return await self._crossing.get(frame)
+        return await self._crossing.get(self._chunk_bytes, frame)
 
     async def deliver(
         self,
@@ -160,7 +161,7 @@ class FrameSource:
 
     async def _fetch(self, request: FramesRequest) -> None:
         uid = request.instance.sop_instance_uid
-        waiting = {number: FrameKey(self._study, self._series, uid, number) for number in request.numbers}
+        waiting = {number: FrameKey(self._opening, uid, number) for number in request.numbers}
 
         def deliver(number: int, frame: EncodedFrame) -> None:
             key = waiting.pop(number)
@@ -190,7 +191,7 @@ class FrameSource:
             future.set_result(outcome)
 
     def _key(self, frame: FrameRef) -> FrameKey:
-        return FrameKey(self._study, self._series, frame.instance.sop_instance_uid, frame.number)
+        return FrameKey(self._opening, frame.instance.sop_instance_uid, frame.number)
 
     def _where(self, frame: FrameRef) -> str:
         return (

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dicomzarr.errors import MissingInstanceError
 from dicomzarr.store.keys import PREFIX, SEPARATOR, parse_indices
 from dicomzarr.store.metadata import DOCUMENT_NAME
 
@@ -51,6 +52,8 @@ class Chunk:
     level: LevelPlan
     frame: FrameRef | None
     """The frame; None for a tile that does not exist but whose colour Zarr cannot fill in."""
+    lost: MissingInstanceError | None = None
+    """Why it cannot be read: it is in an instance that the series lacks."""
 
     @property
     def size(self) -> int:
@@ -89,11 +92,7 @@ Found = Document | Chunk | Directory
 
 
 def locate(root: Group, key: str) -> Found | None:
-    """What is at a key; None when the hierarchy has nothing there.
-
-    Raises:
-        MissingInstanceError: A chunk is there, in an instance that the series lacks.
-    """
+    """What is at a key; None when the hierarchy has nothing there."""
     node: Group | Array = root
     segments = key.split(SEPARATOR) if key else []
     for place, segment in enumerate(segments):
@@ -122,7 +121,10 @@ def _below_array(array: Array, segment: str, rest: list[str]) -> Found | None:
 
 def chunk_at(level: LevelPlan, indices: tuple[int, ...]) -> Chunk | None:
     """The chunk at these indices; None where Zarr's own fill value is what should be seen."""
-    frame = level.frames.locate(indices)
+    try:
+        frame = level.frames.locate(indices)
+    except MissingInstanceError as error:
+        return Chunk(level, None, error)
     if frame is None and level.absent_is_fill:
         return None
     return Chunk(level, frame)

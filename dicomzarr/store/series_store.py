@@ -39,12 +39,14 @@ class SeriesStore:
 
         Raises:
             ServerError: A frame could not be fetched.
-            FrameError: A frame could not be decoded.
+            FrameError: A frame could not be decoded, or is in an instance that the series lacks.
         """
         found = self.locate(key)
         if isinstance(found, Document):
             return found.data
         if isinstance(found, Chunk):
+            if found.lost is not None:
+                raise found.lost
             if found.frame is None:
                 return absent_chunk(found.level)
             return await self.source.chunk(found.frame)

@@ -1,0 +1,116 @@
+"""Positions along axes, cut into what each chunk gives. Pure (no I/O)."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    Positions = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one chunk gives to the result."""
+
+    chunk: tuple[int, ...]
+    """Chunk indices."""
+    source: tuple[Any, ...]
+    """NumPy index into the chunk."""
+    target: tuple[Any, ...]
+    """NumPy index into the result."""
+
+
+class AxisPart(NamedTuple):
+    """What one chunk gives, seen along one axis."""
+
+    axis: int
+    number: int
+    """Chunk index along the axis."""
+    source: Any
+    target: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Evenly spaced positions along one axis."""
+
+    axis: int
+    positions: range
+    """Ascending."""
+    chunk: int
+    """Length of a chunk along the axis."""
+
+    def parts(self) -> Iterator[tuple[AxisPart, ...]]:
+        """One for each chunk that is met."""
+        done = 0
+        while done < len(self.positions):
+            number, first = divmod(self.positions[done], self.chunk)
+            count = min(len(self.positions) - done, -(-(self.chunk - first) // self.positions.step))
+            last = first + (count - 1) * self.positions.step + 1
+            source = slice(first, last, self.positions.step)
+            yield (AxisPart(self.axis, number, source, slice(done, done + count, 1)),)
+            done += count
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """Points in the plane of several axes; the result has them along the first, and one place along the others."""
+
+    axes: tuple[int, ...]
+    positions: tuple[Positions, ...]
+    """Coordinates of the points, one 1-D array an axis."""
+    chunks: tuple[int, ...]
+    """Length of a chunk along each axis."""
+
+    def parts(self) -> Iterator[tuple[AxisPart, ...]]:
+        """One for each chunk that holds a point."""
+        if not self.positions[0].size:
+            return
+        numbers = np.stack([each // chunk for each, chunk in zip(self.positions, self.chunks, strict=True)])
+        order = np.lexsort(numbers)
+        cuts = np.flatnonzero(np.diff(numbers[:, order]).any(axis=0)) + 1
+        for members in np.split(order, cuts):
+            targets = (members, *(0 for _ in self.axes[1:]))
+            yield tuple(
+                AxisPart(axis, int(number), positions[members] % chunk, target)
+                for axis, number, positions, chunk, target in zip(
+                    self.axes, numbers[:, members[0]], self.positions, self.chunks, targets, strict=True
+                )
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """A planned selection.
+
+    Read the pieces into an array of ``shape``, index it by ``finish``, and the index is answered.
+    """
+
+    shape: tuple[int, ...]
+    strands: tuple[Steps | Points, ...]
+    """They cover the axes between them; every combination of their parts is a piece."""
+    finish: tuple[Any, ...]
+
+    @property
+    def pieces(self) -> Iterator[Piece]:
+        """One for each chunk that is touched."""
+        # As many arrays as strands of points would be one set of points for NumPy: a mesh keeps them apart.
+        is_mesh = sum(isinstance(strand, Points) for strand in self.strands) > 1
+        for combination in itertools.product(*(list(strand.parts()) for strand in self.strands)):
+            parts = sorted(itertools.chain.from_iterable(combination))  # by axis, which no two share
+            source, target = tuple(part.source for part in parts), tuple(part.target for part in parts)
+            chunk = tuple(part.number for part in parts)
+            yield Piece(chunk, _mesh(source), _mesh(target)) if is_mesh else Piece(chunk, source, target)
+
+
+def _mesh(index: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A NumPy index that takes each axis on its own."""
+    return np.ix_(*(np.arange(item.start, item.stop, item.step) if isinstance(item, slice) else item for item in index))
