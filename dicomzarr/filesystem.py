@@ -18,16 +18,18 @@ from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.spec import AbstractBufferedFile, make_instance
 from fsspec.utils import stringify_path, tokenize
 
-from dicomzarr.dicomweb.urls import DICOMwebURL, is_uid, split_user_info
-from dicomzarr.errors import InvalidReplyError, NotFoundError, ReadOnlyError
+from dicomzarr.dicomweb.search import listed_uids
+from dicomzarr.dicomweb.urls import DICOMwebURL, split_user_info
+from dicomzarr.errors import NotFoundError, ReadOnlyError
 from dicomzarr.frames.loops import home_loop, refuse_running, run_home
-from dicomzarr.opening import Endpoint, endpoint_for, endpoints_of, series_key
+from dicomzarr.opening import endpoint_for, endpoints_of, series_key
 from dicomzarr.options import StorageOptions
 from dicomzarr.store.hierarchy import Directory, locate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dicomzarr.endpoints import Endpoint
     from dicomzarr.store.hierarchy import Found
     from dicomzarr.store.series_store import SeriesStore
 
@@ -238,7 +240,7 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         if name.rpartition("/")[2] != collection:
             await self._found_above(url, name, wanted=1)
             return [collection]
-        return _uids(await self._found_above(url, name), tag, name)
+        return listed_uids(await self._found_above(url, name), tag, name)
 
     async def _found_above(self, url: DICOMwebURL, name: str, wanted: int | None = None) -> list[Entry]:
         """Search results for the studies of a server, or for the series of a study, which are never none."""
@@ -325,29 +327,6 @@ def _children(name: str, root: Any, key: str) -> list[Entry]:
         return [_entry(name, found)]
     prefix = f"{key}/" if key else ""
     return [_entry(f"{name}/{child}", locate(root, prefix + child)) for child in found.names()]
-
-
-def _uids(results: list[Entry], tag: str, name: str) -> list[str]:
-    """The UIDs that search results name; a result without a usable one is left out.
-
-    Raises:
-        InvalidReplyError: None of them has one.
-    """
-    found = [_uid(result.get(tag, result.get(tag.lower()))) for result in results]
-    uids = list(dict.fromkeys(uid for uid in found if uid is not None))
-    if results and not uids:
-        raise InvalidReplyError(
-            f"The server found {len(results)} results for {name}, none of them with a UID in {tag}.",
-            remedy="Ask the server's operator what it sends for a search.",
-        )
-    return uids
-
-
-def _uid(attribute: object) -> str | None:
-    values = attribute.get("Value") if isinstance(attribute, dict) else None
-    first = values[0] if isinstance(values, list) and values else None
-    text = first.strip(" \0") if isinstance(first, str) else ""
-    return text if is_uid(text) else None
 
 
 def _write(path: Path, data: bytes) -> None:

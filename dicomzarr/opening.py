@@ -5,19 +5,16 @@ URL -> one metadata request -> series -> plan -> OME documents -> store.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
-from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.dicomweb.client import Client
 from dicomzarr.dicomweb.urls import DICOMwebURL, split_user_info
+from dicomzarr.endpoints import Endpoint, Endpoints, SeriesKey
 from dicomzarr.errors import InvalidOptionError, InvalidURLError, MetadataError
 from dicomzarr.frames.cache import FrameCache
-from dicomzarr.frames.loops import home_loop
+from dicomzarr.frames.loops import in_opening_thread
 from dicomzarr.frames.source import FrameSource
 from dicomzarr.multiscale import plan_images
 from dicomzarr.ome.layout import build_hierarchy
@@ -27,82 +24,20 @@ from dicomzarr.store.series_store import SeriesStore
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SERIES_HELD_OPEN = 64
-"""Opened series that an endpoint remembers; the least recently used is forgotten."""
 
-ENDPOINTS_HELD = 32
-"""Endpoints that a process remembers; the least recently used is let go of, and its connections close unless in use."""
+async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
+    """Ask for the metadata of a series and make it a store, off the loop.
 
-
-class SeriesKey(NamedTuple):
-    """Names a series within an endpoint."""
-
-    study: str
-    series: str
-
-
-@dataclass(slots=True)
-class Endpoint:
-    """What one server and one identity share in a process; series are opened on the home loop."""
-
-    client: Client
-    options: StorageOptions
-    cache: FrameCache
-    opened: OrderedDict[SeriesKey, SeriesStore] = field(default_factory=OrderedDict)
-    opening: dict[SeriesKey, asyncio.Task[SeriesStore]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def held(self, key: SeriesKey) -> SeriesStore | None:
-        """The series if it is open already, now the most recently used; from any thread."""
-        with self._lock:
-            store = self.opened.get(key)
-            if store is not None:
-                self.opened.move_to_end(key)
-            return store
-
-    async def store(self, key: SeriesKey) -> SeriesStore:
-        """The opened series; several who ask at once share one request, failures are not kept."""
-        held = self.held(key)
-        return await asyncio.shield(self._opening(key)) if held is None else held
-
-    def forget(self, key: SeriesKey | None = None) -> None:
-        """Read metadata and frames anew at the next use, of one series or of all; from any thread."""
-        with self._lock:
-            for known in (self.opened, self.opening):
-                if key is None:
-                    known.clear()
-                else:
-                    known.pop(key, None)
-
-    def _opening(self, key: SeriesKey) -> asyncio.Task[SeriesStore]:
-        with self._lock:
-            task = self.opening.get(key)
-            if task is None:
-                task = asyncio.get_running_loop().create_task(self._open(key))
-                self.opening[key] = task
-                task.add_done_callback(lambda done: self._opened(key, done))
-            return task
-
-    async def _open(self, key: SeriesKey) -> SeriesStore:
-        body = await self.client.series_metadata(key.study, key.series)
-        try:
-            # No decode thread, of which there are few: metadata may take longer than any frame.
-            return await asyncio.to_thread(compose, self, key, body)
-        except MetadataError as error:
-            error.name_subject(f"series {key.series} of study {key.study}")
-            raise
-
-    def _opened(self, key: SeriesKey, task: asyncio.Task[SeriesStore]) -> None:
-        failed = task.cancelled() or task.exception() is not None
-        with self._lock:
-            if self.opening.get(key) is not task:
-                return  # forgotten meanwhile: only those who waited already get it
-            del self.opening[key]
-            if failed:
-                return
-            self.opened[key] = task.result()
-            while len(self.opened) > SERIES_HELD_OPEN:
-                self.opened.popitem(last=False)
+    Raises:
+        ServerError: The server did not give the metadata.
+        MetadataError: It describes nothing that can be placed.
+    """
+    body = await endpoint.client.series_metadata(key.study, key.series)
+    try:
+        return await in_opening_thread(compose, endpoint, key, body)
+    except MetadataError as error:
+        error.name_subject(f"series {key.series} of study {key.study}")
+        raise
 
 
 def compose(endpoint: Endpoint, key: SeriesKey, body: bytes) -> SeriesStore:
@@ -131,40 +66,11 @@ def compose(endpoint: Endpoint, key: SeriesKey, body: bytes) -> SeriesStore:
     return SeriesStore(plan, build_hierarchy(plan, identity), source)
 
 
-class _Endpoints:
-    """Endpoints of this process, by base URL and identity; a forked child starts with none."""
-
-    def __init__(self) -> None:
-        self.known: OrderedDict[tuple[str, str], Endpoint] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, base: str, options: StorageOptions) -> Endpoint:
-        key = (base, options.identity)
-        with self._lock:
-            if key in self.known:
-                self.known.move_to_end(key)
-                return self.known[key]
-        fresh = Endpoint(Client(base, options), options, FrameCache(options.cache_bytes))
-        dropped = []
-        with self._lock:
-            endpoint = self.known.setdefault(key, fresh)
-            while len(self.known) > ENDPOINTS_HELD:
-                dropped.append(self.known.popitem(last=False)[1])
-        if dropped:
-            # On the loop of their connections, which then close unless a series is still being read.
-            home_loop().call_soon_threadsafe(dropped.clear)
-        return endpoint
-
-    def of(self, options: StorageOptions) -> list[Endpoint]:
-        with self._lock:
-            return [endpoint for (_, identity), endpoint in self.known.items() if identity == options.identity]
-
-    def forget(self) -> None:
-        self.known.clear()
-        self._lock = threading.Lock()
+def _make_endpoint(base: str, options: StorageOptions) -> Endpoint:
+    return Endpoint(Client(base, options), options, FrameCache(options.cache_bytes), open_series)
 
 
-_endpoints = _Endpoints()
+_endpoints = Endpoints(_make_endpoint)
 
 
 def endpoint_for(base: str, options: StorageOptions) -> Endpoint:

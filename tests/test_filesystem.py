@@ -25,9 +25,10 @@ from upath import UPath
 from zarr.storage import FsspecStore
 
 import dicomzarr
-from dicomzarr import opening
+from dicomzarr import endpoints, opening
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.endpoints import ENDPOINTS_HELD, Endpoint, SeriesKey
 from dicomzarr.errors import (
     ConnectionFailedError,
     CredentialsUnavailableError,
@@ -43,7 +44,6 @@ from dicomzarr.errors import (
 from dicomzarr.filesystem import DICOMwebFileSystem, DICOMwebsFileSystem
 from dicomzarr.frames.cache import FrameCache
 from dicomzarr.frames.loops import run_sync
-from dicomzarr.opening import Endpoint, SeriesKey
 from dicomzarr.options import StorageOptions
 
 if TYPE_CHECKING:
@@ -493,7 +493,7 @@ def series_key(number: int) -> SeriesKey:
 
 
 def test_the_series_used_last_stay_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "SERIES_HELD_OPEN", 2)
+    monkeypatch.setattr(endpoints, "SERIES_HELD_OPEN", 2)
     asked: list[str] = []
 
     class Client:
@@ -503,7 +503,7 @@ def test_the_series_used_last_stay_open(monkeypatch: pytest.MonkeyPatch) -> None
             return b""
 
     monkeypatch.setattr(opening, "compose", lambda *_: object())
-    endpoint = Endpoint(cast("Any", Client()), StorageOptions.parse(), FrameCache(0))
+    endpoint = Endpoint(cast("Any", Client()), StorageOptions.parse(), FrameCache(0), opening.open_series)
     for number in (1, 2):
         run_sync(endpoint.store, series_key(number))
     assert endpoint.held(series_key(1)) is not None
@@ -517,16 +517,16 @@ def test_identities_come_and_go(served: Served, url: str) -> None:
     expected = served.slide.levels[1].pixels[:, 0]
     held = dicomzarr.open(url, headers={"x-token": "kept"})
     source = held.store.source
-    for number in range(2 * opening.ENDPOINTS_HELD):
+    for number in range(2 * ENDPOINTS_HELD):
         options: dict[str, Any] = (
             {"headers": {"x-token": str(number)}} if number % 2 else {"auth": partial(dict, n="1")}
         )
         assert np.array_equal(dicomzarr.open(url, **options).levels[1][...], expected)
-    assert len(opening._endpoints.known) == opening.ENDPOINTS_HELD
-    endpoints = list(opening._endpoints.known.values())
-    transports = [weakref.ref(endpoint.client._exchange.transport) for endpoint in endpoints]
+    assert len(opening._endpoints.known) == ENDPOINTS_HELD
+    known = list(opening._endpoints.known.values())
+    transports = [weakref.ref(endpoint.client._exchange.transport) for endpoint in known]
     threads = {thread for thread in threading.enumerate() if thread.name.startswith("dicomzarr-auth")}
-    del endpoints
+    del known
     references = [endpoint.options.to_public()["credentials"] for endpoint in opening._endpoints.known.values()]
     opening._endpoints.known.clear()
     settle()

@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dicomzarr.dicomweb.urls import is_uid
+from dicomzarr.errors import InvalidReplyError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -64,3 +67,26 @@ class Results:
     def _name(self, entry: dict[str, Any]) -> str:
         tag = _SERIES_UID if self.resource.endswith("/series") else _STUDY_UID
         return json.dumps(entry.get(tag, entry), sort_keys=True)
+
+
+def listed_uids(results: list[dict[str, Any]], tag: str, name: str) -> list[str]:
+    """The UIDs that search results name; a result without a usable one is left out.
+
+    Raises:
+        InvalidReplyError: None of them has one.
+    """
+    found = [_uid(result.get(tag, result.get(tag.lower()))) for result in results]
+    uids = list(dict.fromkeys(uid for uid in found if uid is not None))
+    if results and not uids:
+        raise InvalidReplyError(
+            f"The server found {len(results)} results for {name}, none of them with a UID in {tag}.",
+            remedy="Ask the server's operator what it sends for a search.",
+        )
+    return uids
+
+
+def _uid(attribute: object) -> str | None:
+    values = attribute.get("Value") if isinstance(attribute, dict) else None
+    first = values[0] if isinstance(values, list) and values else None
+    text = first.strip(" \0") if isinstance(first, str) else ""
+    return text if is_uid(text) else None

@@ -141,23 +141,29 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 class _Pool:
-    """Our own decode threads: the loop's default executor belongs to the loop's owner."""
+    """Our own threads: the loop's default executor belongs to the loop's owner.
 
-    executor: ThreadPoolExecutor | None = None
-    lock = threading.Lock()
+    Args:
+        name: Names the threads.
+        threads: How many there are.
+    """
 
-    @classmethod
-    def get(cls) -> ThreadPoolExecutor:
-        with cls.lock:
-            if cls.executor is None:
-                cls.executor = ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="dicomzarr-decode")
-            return cls.executor
+    def __init__(self, name: str, threads: int) -> None:
+        self._name = name
+        self._threads = threads
+        self.forget()
 
-    @classmethod
-    def forget(cls) -> None:
-        """A forked child has none of its parent's threads."""
-        cls.executor = None
-        cls.lock = threading.Lock()
+    def forget(self) -> None:
+        """Start anew, as in a forked child, which has none of its parent's threads."""
+        self._executor: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+
+    async def run(self, function: Callable[..., _Answer], *args: Any) -> _Answer:
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=self._name)
+            executor = self._executor
+        return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
 
 
 def _cores() -> int:
@@ -166,10 +172,20 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+_decoders = _Pool("dicomzarr-decode", _cores())
+_openers = _Pool("dicomzarr-open", 1)
+
+
 async def in_decode_thread(function: Callable[..., _Answer], *args: Any) -> _Answer:
     """Run in a decode thread; the function must not call back synchronously."""
-    return await asyncio.get_running_loop().run_in_executor(_Pool.get(), function, *args)
+    return await _decoders.run(function, *args)
+
+
+async def in_opening_thread(function: Callable[..., _Answer], *args: Any) -> _Answer:
+    """Run in the thread that parses metadata, which may take longer than any frame."""
+    return await _openers.run(function, *args)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Pool.forget)
+    os.register_at_fork(after_in_child=_decoders.forget)
+    os.register_at_fork(after_in_child=_openers.forget)
