@@ -6,12 +6,12 @@ import asyncio
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicomzarr.frames.loops import home_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from dicomzarr.dicomweb.client import Client
     from dicomzarr.frames.cache import FrameCache
@@ -39,7 +39,7 @@ class Endpoint:
     client: Client
     options: StorageOptions
     cache: FrameCache
-    open_series: Callable[[Endpoint, SeriesKey], Awaitable[SeriesStore]]
+    open_series: Callable[[Endpoint, SeriesKey], Coroutine[Any, Any, SeriesStore]]
     """Opens a series: one metadata request."""
     opened: OrderedDict[SeriesKey, SeriesStore] = field(default_factory=OrderedDict)
     opening: dict[SeriesKey, asyncio.Task[SeriesStore]] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Endpoint:
         with self._lock:
             task = self.opening.get(key)
             if task is None:
-                task = asyncio.get_running_loop().create_task(_open(self, key))
+                task = asyncio.get_running_loop().create_task(self.open_series(self, key))
                 self.opening[key] = task
                 task.add_done_callback(lambda done: self._opened(key, done))
             return task
@@ -87,10 +87,6 @@ class Endpoint:
             self.opened[key] = task.result()
             while len(self.opened) > SERIES_HELD_OPEN:
                 self.opened.popitem(last=False)
-
-
-async def _open(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
-    return await endpoint.open_series(endpoint, key)
 
 
 class Endpoints:

@@ -20,7 +20,7 @@ from fsspec.utils import stringify_path, tokenize
 
 from dicomzarr.dicomweb.search import listed_uids
 from dicomzarr.dicomweb.urls import DICOMwebURL, split_user_info
-from dicomzarr.errors import NotFoundError, ReadOnlyError
+from dicomzarr.errors import ConnectionFailedError, NotFoundError, ReadOnlyError
 from dicomzarr.frames.loops import home_loop, refuse_running, run_home
 from dicomzarr.opening import endpoint_for, endpoints_of, series_key
 from dicomzarr.options import StorageOptions
@@ -158,7 +158,11 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         name, url = _parse(path)
         if url.series is None:
             raise FileNotFoundError(name)
-        data = await (await self._store(url)).get(url.key)
+        try:
+            data = await (await self._store(url)).get(url.key)
+        except OSError as error:
+            # zarr takes FileNotFoundError and its kin for an absent chunk and fills it in: no failure may be one.
+            raise ConnectionFailedError(f"{name} could not be read ({type(error).__name__}).") from error
         if data is None:
             raise FileNotFoundError(name)
         return data if start is None and end is None else data[start:end]

@@ -62,6 +62,7 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     WrongPartsError,
 )
+from dicomzarr.frames.source import FrameSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -337,6 +338,18 @@ def test_absent_is_not_failed() -> None:
         assert served.count() == 0
         with pytest.raises(FrameNotFoundError):
             array.blocks[0, int(stored[0]), int(stored[1])]
+
+
+@pytest.mark.parametrize("kind", [FileNotFoundError, NotADirectoryError, IsADirectoryError, ConnectionResetError])
+def test_no_failure_from_below_passes_for_absence(kind: type[OSError], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: Any) -> bytes:
+        raise kind
+
+    with serving.serving(slides.brightfield_pyramid()) as served:
+        array = serving.zarr_level(served.url)
+        monkeypatch.setattr(FrameSource, "chunk", fails)
+        with pytest.raises(ConnectionFailedError, match=kind.__name__):
+            array[...]
 
 
 def test_a_lost_instance_is_not_absent() -> None:

@@ -6,7 +6,7 @@ Frame numbers here are 1-based and run through a whole concatenation (PS3.3 sect
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,21 +38,6 @@ class TileGrid:
     def columns(self) -> int:
         """Tiles across the matrix."""
         return -(-self.matrix_columns // self.tile_columns)
-
-
-class TileIndex(Protocol):
-    """Answers which frame shows a tile."""
-
-    @property
-    def paths(self) -> int:
-        """Number of optical paths."""
-
-    @property
-    def planes(self) -> int:
-        """Number of focal planes."""
-
-    def frame(self, path: int, plane: int, row: int, column: int) -> int | None:
-        """The number of the frame at 0-based path, plane, tile row and tile column; None if absent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,4 +16,4 @@ def parse_indices(segments: list[str]) -> tuple[int, ...] | None:
     if not all(segment.isascii() and segment.isdecimal() for segment in segments):
         return None
     indices = tuple(int(segment) for segment in segments if len(segment) < 19)  # noqa: PLR2004  # int64
-    return indices if [str(index) for index in indices] == segments else None
+    return indices if chunk_key(indices) == SEPARATOR.join((PREFIX, *segments)) else None
