@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from dicomzarr.dicomweb.client import Client
-    from dicomzarr.frames.cache import FrameCache
+    from dicomzarr.disk.cache import DiskCache
+    from dicomzarr.frames.dispatcher import Dispatcher
     from dicomzarr.options import StorageOptions
     from dicomzarr.store.series_store import SeriesStore
 
@@ -38,9 +39,11 @@ class Endpoint:
 
     client: Client
     options: StorageOptions
-    cache: FrameCache
+    dispatcher: Dispatcher
     open_series: Callable[[Endpoint, SeriesKey], Coroutine[Any, Any, SeriesStore]]
     """Opens a series: one metadata request."""
+    disk: DiskCache | None = None
+    """What is kept on disk; None where nothing is."""
     opened: OrderedDict[SeriesKey, SeriesStore] = field(default_factory=OrderedDict)
     opening: dict[SeriesKey, asyncio.Task[SeriesStore]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -66,6 +69,8 @@ class Endpoint:
                     known.clear()
                 else:
                     known.pop(key, None)
+        if self.disk is not None:
+            self.disk.forget(*(key or ()))
 
     def _opening(self, key: SeriesKey) -> asyncio.Task[SeriesStore]:
         with self._lock:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.dicomweb.client import Client
 from dicomzarr.dicomweb.urls import DICOMwebURL, split_user_info
+from dicomzarr.disk.cache import DiskCache
+from dicomzarr.disk.reopening import series_metadata
 from dicomzarr.endpoints import Endpoint, Endpoints, SeriesKey
 from dicomzarr.errors import InvalidOptionError, InvalidURLError, MetadataError
 from dicomzarr.frames.cache import FrameCache
+from dicomzarr.frames.dispatcher import Dispatcher
 from dicomzarr.frames.loops import in_opening_thread
 from dicomzarr.frames.source import FrameSource
 from dicomzarr.multiscale import plan_images
@@ -26,15 +29,15 @@ if TYPE_CHECKING:
 
 
 async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
-    """Ask for the metadata of a series and make it a store, off the loop.
+    """Ask for the metadata of a series, unless that on disk is still right, and make it a store, off the loop.
 
     Raises:
         ServerError: The server did not give the metadata.
         MetadataError: It describes nothing that can be placed.
     """
-    body = await endpoint.client.series_metadata(key.study, key.series)
+    opened = await series_metadata(endpoint.client, endpoint.disk, key.study, key.series)
     try:
-        return await in_opening_thread(compose, endpoint, key, body)
+        return await in_opening_thread(compose, endpoint, key, opened.body)
     except MetadataError as error:
         error.name_subject(f"series {key.series} of study {key.study}")
         raise
@@ -55,19 +58,19 @@ def compose(endpoint: Endpoint, key: SeriesKey, body: bytes) -> SeriesStore:
     }
     if series.patient:
         identity["patient"] = dict(series.patient)
-    source = FrameSource(
-        endpoint.client,
-        endpoint.cache,
-        study=key.study,
-        series=key.series,
-        frames_per_request=options.frames_per_request,
-        connections=options.max_connections,
-    )
+    source = FrameSource(endpoint.dispatcher, study=key.study, series=key.series)
     return SeriesStore(plan, build_hierarchy(plan, identity), source)
 
 
 def _make_endpoint(base: str, options: StorageOptions) -> Endpoint:
-    return Endpoint(Client(base, options), options, FrameCache(options.cache_bytes), open_series)
+    client = Client(base, options)
+    dispatcher = Dispatcher(
+        client,
+        FrameCache(options.cache_bytes),
+        frames_per_request=options.frames_per_request,
+        connections=options.max_connections,
+    )
+    return Endpoint(client, options, dispatcher, open_series, DiskCache.of(base, options))
 
 
 _endpoints = Endpoints(_make_endpoint)

@@ -21,7 +21,7 @@ from dask.base import tokenize
 from serving import GREY, is_right, run_python, serving, serving_big, serving_elsewhere
 
 import dicomzarr
-from dicomzarr.frames import loops, source
+from dicomzarr.frames import loops, reader
 from dicomzarr.frames.decode import decode_frame
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def test_decoding_goes_on_on_two_cores(url: str, chunks: tuple[int, ...], monkey
             meeting.wait()
         return decode_frame(*arguments, **options)
 
-    monkeypatch.setattr(source, "decode_frame", decode)
+    monkeypatch.setattr(reader, "decode_frame", decode)
     array: Any = dicomzarr.open(url).levels[0].to_dask(chunks=chunks)
     assert array.sum().compute(scheduler="threads", num_workers=2) == PIXELS.sum(dtype=np.int64)
 

@@ -29,10 +29,12 @@ from dicomzarr.errors import (
     UnsupportedTransferSyntaxError,
 )
 from dicomzarr.frames.decode import ServerDecodedWarning, decode_frame
+from dicomzarr.frames.scratch import Scratch
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+SCRATCH = Scratch()
 WHERE = "study 1.2, series 1.3, instance 1.4, frame 5"
 SHARED = Path(os.environ.get("DICOMZARR_TEST_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
 
@@ -83,7 +85,8 @@ def decode(
     frame = decode_frame(view, pixel, transfer_syntax_uid=uid, media_type=media_type, where=WHERE)
     assert frame.shape == pixel.shape
     assert frame.dtype == pixel.dtype
-    assert frame.flags.c_contiguous
+    borrowed = decode_frame(view, pixel, transfer_syntax_uid=uid, media_type=media_type, where=WHERE, scratch=SCRATCH)
+    np.testing.assert_array_equal(borrowed, frame, strict=True)
     return frame
 
 

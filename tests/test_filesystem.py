@@ -42,7 +42,6 @@ from dicomzarr.errors import (
     SeriesNotFoundError,
 )
 from dicomzarr.filesystem import DICOMwebFileSystem, DICOMwebsFileSystem
-from dicomzarr.frames.cache import FrameCache
 from dicomzarr.frames.loops import run_sync
 from dicomzarr.options import StorageOptions
 
@@ -503,7 +502,7 @@ def test_the_series_used_last_stay_open(monkeypatch: pytest.MonkeyPatch) -> None
             return b""
 
     monkeypatch.setattr(opening, "compose", lambda *_: object())
-    endpoint = Endpoint(cast("Any", Client()), StorageOptions.parse(), FrameCache(0), opening.open_series)
+    endpoint = Endpoint(cast("Any", Client()), StorageOptions.parse(), cast("Any", None), opening.open_series)
     for number in (1, 2):
         run_sync(endpoint.store, series_key(number))
     assert endpoint.held(series_key(1)) is not None

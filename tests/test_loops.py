@@ -20,9 +20,9 @@ from serving import run_python, serving, settle, zarr_level
 import dicomzarr
 from dicomzarr import opening
 from dicomzarr.errors import EventLoopError
-from dicomzarr.frames import loops
 from dicomzarr.frames.cache import FrameCache
-from dicomzarr.frames.loops import Crossing, home_loop, in_decode_thread, run_home, run_sync
+from dicomzarr.frames.dispatcher import Dispatcher
+from dicomzarr.frames.loops import DECODE_THREADS, Crossing, home_loop, run_home, run_sync, submit_decoding
 from dicomzarr.frames.source import FrameSource
 
 if TYPE_CHECKING:
@@ -147,9 +147,9 @@ def test_one_tick_crosses_once() -> None:
     crossing = Crossing()
     serve = crossing._serve
 
-    async def counted(batch: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def counted(batch: Any, loop: asyncio.AbstractEventLoop) -> None:
         crossed.append(len(batch))
-        await serve(batch, loop)
+        serve(batch, loop)
 
     crossing._serve = counted  # type: ignore[method-assign]  # to see the batches
 
@@ -201,9 +201,8 @@ def test_nobody_waits_for_the_slowest() -> None:
 
 def test_a_source_is_gone_with_its_last_reader() -> None:
     """And its connections with it, without waiting for the garbage collector."""
-    source = FrameSource(
-        cast("Any", None), FrameCache(0), study="1.2", series="1.2.3", frames_per_request=1, connections=1
-    )
+    dispatcher = Dispatcher(cast("Any", None), FrameCache(0), frames_per_request=1, connections=1)
+    source = FrameSource(dispatcher, study="1.2", series="1.2.3")
     gone = weakref.ref(source)
     del source
     assert gone() is None
@@ -292,17 +291,17 @@ def test_a_loop_may_be_closed_before_its_answers_come(url: str) -> None:
 
 
 def test_decoding_runs_in_threads_of_our_own() -> None:
-    meeting = threading.Barrier(loops._cores(), timeout=20)
+    meeting = threading.Barrier(DECODE_THREADS + 1, timeout=20)
+    names: set[str] = set()
 
-    def decode() -> str:
+    def decode() -> None:
+        names.add(threading.current_thread().name)
         meeting.wait()
-        return threading.current_thread().name
 
-    async def together() -> list[str]:
-        return await asyncio.gather(*(in_decode_thread(decode) for _ in range(loops._cores())))
-
-    names = run_sync(together)
-    assert len(set(names)) == loops._cores()
+    for _ in range(DECODE_THREADS):
+        submit_decoding(decode)
+    meeting.wait()
+    assert len(names) == DECODE_THREADS
     assert all(name.startswith("dicomzarr-decode") for name in names)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,10 @@ from dicomzarr.dicom.pixels import PixelDescription
 from dicomzarr.dicomweb.client import EncodedFrame
 from dicomzarr.errors import FrameNotFoundError, FrameShapeError, ServerError
 from dicomzarr.frames import source as source_module
-from dicomzarr.frames.cache import FrameCache, FrameKey
+from dicomzarr.frames.cache import FrameCache
+from dicomzarr.frames.dispatcher import Dispatcher
 from dicomzarr.frames.loops import run_sync
-from dicomzarr.frames.requests import LONGEST_LIST_TEXT, SMALLEST_LIST, plan_requests
+from dicomzarr.frames.requests import FrameKey, Opening
 from dicomzarr.frames.source import FrameSource
 
 if TYPE_CHECKING:
@@ -96,14 +96,12 @@ class Bench:
 
     client: FakeClient
     source: FrameSource
-    cache: FrameCache
+    dispatcher: Dispatcher
 
     async def settled(self) -> None:
-        """Wait until the source has nothing under way."""
-        while self.source._tasks:
-            await asyncio.wait(self.source._tasks)
-            await asyncio.sleep(0)
-        assert not self.source._in_flight
+        """Wait until nothing is under way."""
+        while not self.dispatcher.idle:  # noqa: ASYNC110  # nothing tells when nothing happens
+            await asyncio.sleep(0.001)
 
 
 def on_bench(
@@ -112,26 +110,25 @@ def on_bench(
     closed: bool = False,
     cache_bytes: int = 1000,
     frames_per_request: int = 64,
+    connections: int = 4,
 ) -> None:
     """Run a test on the home loop; no frame may be left pending after it."""
 
     async def run() -> None:
-        client, cache = FakeClient(), FrameCache(cache_bytes)
+        client = FakeClient()
         if not closed:
             client.gate.set()
-        source = FrameSource(
+        dispatcher = Dispatcher(
             client,  # type: ignore[arg-type]  # it needs no more of a client
-            cache,
-            study=STUDY,
-            series=SERIES,
+            FrameCache(cache_bytes),
             frames_per_request=frames_per_request,
-            connections=4,
+            connections=connections,
         )
-        bench = Bench(client, source, cache)
+        bench = Bench(client, FrameSource(dispatcher, study=STUDY, series=SERIES), dispatcher)
         await test(bench)
         async with asyncio.timeout(10):
             await bench.settled()
-        assert not source._pending
+        assert not dispatcher._queue
 
     run_sync(run)
 
@@ -238,6 +235,23 @@ def test_readers_cancelled_before_the_tick_ends() -> None:
         assert await read(bench, 1) == [frame_of(1)]
 
     on_bench(test)
+
+
+def test_what_nobody_waits_for_any_more_is_not_asked_for() -> None:
+    async def test(bench: Bench) -> None:
+        first = [reader(bench, number) for number in range(1, 5)]
+        await ticks()
+        others = [asyncio.create_task(bench.source.chunk(FrameRef(SECOND, number))) for number in range(1, 30)]
+        stays = reader(bench, 9)
+        await ticks()
+        for other in others:
+            other.cancel()
+        await ticks()
+        bench.client.gate.set()
+        await asyncio.gather(*first, stays)
+        assert sorted(bench.client.numbers) == [1, 2, 3, 4, 9]
+
+    on_bench(test, closed=True, connections=1)
 
 
 def test_what_nobody_waits_for_any_more_is_kept() -> None:
@@ -374,7 +388,7 @@ def test_a_delivery_places_each_position_once() -> None:
     on_bench(test)
 
 
-def test_a_delivery_goes_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_delivery_never_has_more_than_its_window_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_module, "_LEAST_UNDER_WAY", 4)
     monkeypatch.setattr(source_module, "_BYTES_UNDER_WAY", 4 * PIXEL.nbytes)
 
@@ -383,7 +397,8 @@ def test_a_delivery_goes_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
         frames = [FrameRef(FIRST, number) for number in range(1, 11)]
         await bench.source.deliver(frames, lambda at, _pixels: placed.add(at))
         assert placed == set(range(10))
-        assert bench.client.asked == [("1.2.3.1", numbers) for numbers in ((1, 2, 3, 4), (5, 6, 7, 8), (9, 10))]
+        assert bench.client.asked[0] == ("1.2.3.1", (1, 2, 3, 4))
+        assert sorted(bench.client.numbers) == list(range(1, 11))
 
     on_bench(test)
 
@@ -400,8 +415,11 @@ def test_a_delivery_raises_what_went_wrong() -> None:
 # --- the cache ---
 
 
+OPENING = Opening(STUDY, SERIES)
+
+
 def key(number: int) -> FrameKey:
-    return FrameKey("an opening", "1", number)
+    return FrameKey(OPENING, FIRST, number)
 
 
 def test_the_least_recently_used_goes_first() -> None:
@@ -450,46 +468,6 @@ def test_the_cache_holds_its_bound_and_its_books(limit: int, steps: list[tuple[s
         held = {number: found.data for number in range(6) if (found := cache.get(key(number))) is not None}
         assert all(last[number] == data for number, data in held.items())
         assert cache.nbytes == sum(map(len, held.values())) <= limit
-
-
-# --- requests ---
-
-wanted = st.lists(st.tuples(st.sampled_from([FIRST, SECOND]), st.integers(1, 300_000)), max_size=300)
-
-
-@given(
-    frames=wanted.map(lambda pairs: [FrameRef(*pair) for pair in pairs]),
-    frames_per_request=st.integers(1, 5000),
-    connections=st.integers(1, 64),
-)
-def test_every_frame_is_in_one_list_and_no_list_is_too_long(
-    frames: list[FrameRef], frames_per_request: int, connections: int
-) -> None:
-    requests = plan_requests(frames, frames_per_request=frames_per_request, connections=connections)
-    planned = Counter(FrameRef(request.instance, number) for request in requests for number in request.numbers)
-    assert planned == Counter(set(frames))
-    for request in requests:
-        assert 1 <= len(request.numbers) <= frames_per_request
-        assert list(request.numbers) == sorted(set(request.numbers))
-        assert len(",".join(map(str, request.numbers))) <= LONGEST_LIST_TEXT
-    full = min(frames_per_request, SMALLEST_LIST)
-    assert len(requests) <= len({frame.instance for frame in frames}) + max(connections, len(planned) // full)
-
-
-@given(
-    total=st.integers(1, 5000),
-    frames_per_request=st.integers(1, 400),
-    connections=st.integers(1, 64),
-)
-def test_long_lists_leave_no_connection_idle(total: int, frames_per_request: int, connections: int) -> None:
-    frames = [FrameRef(FIRST, number) for number in range(1, total + 1)]
-    requests = plan_requests(frames, frames_per_request=frames_per_request, connections=connections)
-    least = min(connections, total // SMALLEST_LIST)
-    assert len(requests) >= max(least // 2, -(-total // frames_per_request))
-
-
-def test_nothing_wanted_is_no_request() -> None:
-    assert plan_requests([], frames_per_request=64, connections=8) == []
 
 
 def test_pixels_are_what_the_frame_says() -> None:

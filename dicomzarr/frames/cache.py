@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dicomzarr.dicomweb.client import EncodedFrame
-
-
-class FrameKey(NamedTuple):
-    """Names a frame within one endpoint and one identity."""
-
-    opening: object
-    """The very opening of the series that it was read for: one that was forgotten has left nothing behind."""
-    sop_instance_uid: str
-    number: int
+    from dicomzarr.frames.requests import FrameKey
 
 
 class FrameCache:
@@ -34,6 +26,9 @@ class FrameCache:
     def nbytes(self) -> int:
         """Bytes held."""
         return self._bytes
+
+    def __contains__(self, key: FrameKey) -> bool:
+        return key in self._frames
 
     def get(self, key: FrameKey) -> EncodedFrame | None:
         """The frame, now the most recently used; None when it is not held."""
@@ -58,3 +53,8 @@ class FrameCache:
         frame = self._frames.pop(key, None)
         if frame is not None:
             self._bytes -= len(frame.data)
+
+    def clear(self) -> None:
+        """Let go of all."""
+        self._frames.clear()
+        self._bytes = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import imagecodecs
+import numpy as np
 
 from dicomzarr.dicom.codestream import Codec, Codestream, Colour
 from dicomzarr.errors import FrameDecodeError, FrameShapeError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.pixels import PixelDescription
+    from dicomzarr.frames.scratch import Scratch
 
 _BYTE: Final = 8
 # A larger frame out of so little data is an attack, not an image; blank ones stay far below.
@@ -27,6 +29,7 @@ def decode_compressed(
     pixel: PixelDescription,
     *,
     where: str,
+    scratch: Scratch | None = None,
 ) -> npt.NDArray[Any]:
     """Decodes one compressed frame after its markers were compared with the metadata.
 
@@ -35,9 +38,10 @@ def decode_compressed(
         codestream: Its markers.
         pixel: What the metadata say.
         where: Study, series, instance and frame, for messages.
+        scratch: Memory that the result may lie in.
 
     Returns:
-        Stored values of the shape (samples, rows, columns), colour as RGB.
+        Stored values of the shape (samples, rows, columns), colour as RGB, perhaps interleaved in memory.
 
     Raises:
         FrameDecodeError: The codestream is cut off or broken.
@@ -47,7 +51,7 @@ def decode_compressed(
     _check_extent(codestream, pixel, len(data), where)
     is_ybr = pixel.samples > 1 and _holds_ybr(codestream, pixel)
     try:
-        decoded, is_ybr = _decode(data, codestream, is_ybr=is_ybr)
+        decoded, is_ybr = _decode(data, codestream, is_ybr=is_ybr, scratch=scratch)
     except (RuntimeError, ValueError, MemoryError) as error:
         raise FrameDecodeError(
             f"{where}: the {codestream.codec.value} codestream cannot be decoded: {error}."
@@ -110,26 +114,35 @@ def _holds_ybr(codestream: Codestream, pixel: PixelDescription) -> bool:
     return kind == "YBR_FULL"
 
 
-def _decode(data: bytes, codestream: Codestream, *, is_ybr: bool) -> tuple[npt.NDArray[Any], bool]:
+def _decode(
+    data: bytes, codestream: Codestream, *, is_ybr: bool, scratch: Scratch | None
+) -> tuple[npt.NDArray[Any], bool]:
     """Calls the codec: planes, and whether they still are colour differences."""
     match codestream.codec:
         case Codec.JPEG:
-            return planes_first(_decode_jpeg(data, codestream, is_ybr=is_ybr)), False
+            return planes_first(_decode_jpeg(data, codestream, is_ybr=is_ybr, scratch=scratch)), False
         case Codec.JPEG_LOSSLESS:
             # The same colour model on both sides: no conversion, which lossless JPEG has not.
-            return planes_first(_decode_jpeg(data, codestream, is_ybr=False)), is_ybr
+            return planes_first(_decode_jpeg(data, codestream, is_ybr=False, scratch=scratch)), is_ybr
         case Codec.JPEG_LS:
             return planes_first(imagecodecs.jpegls_decode(data)), is_ybr
         case _:
             return _decode_jpeg2000(data, codestream), is_ybr
 
 
-def _decode_jpeg(data: bytes, codestream: Codestream, *, is_ybr: bool) -> npt.NDArray[Any]:
+def _decode_jpeg(data: bytes, codestream: Codestream, *, is_ybr: bool, scratch: Scratch | None) -> npt.NDArray[Any]:
     """Names both colour models, since by itself the codec guesses."""
+    out = None if scratch is None else _jpeg_memory(codestream, scratch)
     if codestream.samples == 1:
-        return imagecodecs.jpeg8_decode(data, colorspace="GRAYSCALE", outcolorspace="GRAYSCALE")
+        return imagecodecs.jpeg8_decode(data, colorspace="GRAYSCALE", outcolorspace="GRAYSCALE", out=out)
     source = "YCBCR" if is_ybr else "RGB"
-    return imagecodecs.jpeg8_decode(data, colorspace=source, outcolorspace="RGB")
+    return imagecodecs.jpeg8_decode(data, colorspace=source, outcolorspace="RGB", out=out)
+
+
+def _jpeg_memory(codestream: Codestream, scratch: Scratch) -> npt.NDArray[Any]:
+    samples = (codestream.samples,) if codestream.samples > 1 else ()
+    shape = (codestream.rows, codestream.columns, *samples)
+    return scratch.array(shape, np.uint8 if codestream.precision <= _BYTE else np.uint16)
 
 
 def _decode_jpeg2000(data: bytes, codestream: Codestream) -> npt.NDArray[Any]:

@@ -21,19 +21,21 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.codestream import Codestream
     from dicomzarr.dicom.pixels import PixelDescription
+    from dicomzarr.frames.scratch import Scratch
 
 __all__ = ["ServerDecodedWarning", "decode_frame"]
 
 _COLOUR_MODELS: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 
 
-def decode_frame(
+def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
     data: bytes | memoryview,
     pixel: PixelDescription,
     *,
     transfer_syntax_uid: str | None,
     media_type: str = "",
     where: str,
+    scratch: Scratch | None = None,
 ) -> npt.NDArray[Any]:
     """Decodes one frame, exactly or not at all.
 
@@ -46,10 +48,11 @@ def decode_frame(
         transfer_syntax_uid: The transfer syntax of these bytes; None when nobody says.
         media_type: The part's media type, for when nobody says the transfer syntax.
         where: Study, series, instance and frame, for messages.
+        scratch: Memory that the result may lie in: then it is valid until the next frame is decoded in this thread.
 
     Returns:
-        Stored values of the shape (samples, rows, columns) and type ``pixel.dtype``, C-contiguous
-        and little-endian: masked to BitsStored, sign-extended, colour as RGB, palettes as indices.
+        Stored values of the shape (samples, rows, columns) and type ``pixel.dtype``, little-endian: masked to
+        BitsStored, sign-extended, colour as RGB, palettes as indices. Samples may lie interleaved in memory.
 
     Raises:
         UnsupportedTransferSyntaxError: The transfer syntax cannot be decoded.
@@ -60,7 +63,7 @@ def decode_frame(
     label = transfer_syntax(transfer_syntax_uid, where=where) if transfer_syntax_uid else None
     codestream = _find_codestream(data, pixel, label, where)
     if codestream is not None:
-        return decode_compressed(bytes(data), codestream, pixel, where=where)
+        return decode_compressed(bytes(data), codestream, pixel, where=where, scratch=scratch)
     label = label or _guess_label(media_type, where)
     _check_native(data, pixel, label, media_type, where)
     was_compressed = pixel.lossy or (label is not None and label.codec is not Codec.NATIVE)

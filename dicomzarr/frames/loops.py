@@ -6,8 +6,9 @@ import asyncio
 import os
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -36,8 +37,11 @@ def run_sync(coroutine_function: Callable[..., Coroutine[Any, Any, _Answer]], *a
     """
     loop = home_loop()
     refuse_running(loop)
-    answer: _Answer = fsspec.asyn.sync(loop, coroutine_function, *args)
-    return answer
+    future = asyncio.run_coroutine_threadsafe(coroutine_function(*args), loop)
+    try:
+        return future.result()
+    finally:
+        future.cancel()  # whoever interrupts the wait no longer needs the answer
 
 
 def refuse_running(loop: asyncio.AbstractEventLoop) -> None:
@@ -62,9 +66,19 @@ async def run_home(coroutine_function: Callable[..., Coroutine[Any, Any, _Answer
     return await asyncio.wrap_future(future)
 
 
-class _Asked(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Asked:
     ask: Callable[[], Awaitable[Any]]
     future: asyncio.Future[Any]
+    """Of the loop that asks."""
+    answering: asyncio.Task[None] | None = None
+    given_up: bool = False
+
+    def give_up(self) -> None:
+        """On the home loop: nobody waits for the answer any more."""
+        self.given_up = True
+        if self.answering is not None:
+            self.answering.cancel()
 
 
 class _Answered(NamedTuple):
@@ -95,18 +109,25 @@ class Crossing:
         future: asyncio.Future[_Answer] = loop.create_future()
         with self._lock:
             gathered = self._gathered.setdefault(loop, [])
-        gathered.append(_Asked(partial(ask, question), future))
+        asked = _Asked(partial(ask, question), future)
+        gathered.append(asked)
         if len(gathered) == 1:
             loop.call_soon(self._cross, loop)
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            home_loop().call_soon_threadsafe(asked.give_up)
+            raise
 
     def _cross(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             batch = self._gathered.pop(loop)
-        asyncio.run_coroutine_threadsafe(self._serve(batch, loop), home_loop())
+        home_loop().call_soon_threadsafe(self._serve, batch, loop)
 
-    async def _serve(self, batch: list[_Asked], loop: asyncio.AbstractEventLoop) -> None:
-        await asyncio.gather(*(self._answer(asked, loop) for asked in batch))
+    def _serve(self, batch: list[_Asked], loop: asyncio.AbstractEventLoop) -> None:
+        for asked in batch:
+            if not asked.given_up:
+                asked.answering = asyncio.get_running_loop().create_task(self._answer(asked, loop))
 
     async def _answer(self, asked: _Asked, loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -158,12 +179,11 @@ class _Pool:
         self._executor: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
-    async def run(self, function: Callable[..., _Answer], *args: Any) -> _Answer:
+    def submit(self, function: Callable[..., _Answer], *args: Any) -> Future[_Answer]:
         with self._lock:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=self._name)
-            executor = self._executor
-        return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
+            return self._executor.submit(function, *args)
 
 
 def _cores() -> int:
@@ -172,18 +192,21 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-_decoders = _Pool("dicomzarr-decode", _cores())
+DECODE_THREADS = _cores()
+"""As many as there are cores: decoding lets go of the GIL."""
+
+_decoders = _Pool("dicomzarr-decode", DECODE_THREADS)
 _openers = _Pool("dicomzarr-open", 1)
 
 
-async def in_decode_thread(function: Callable[..., _Answer], *args: Any) -> _Answer:
-    """Run in a decode thread; the function must not call back synchronously."""
-    return await _decoders.run(function, *args)
+def submit_decoding(function: Callable[..., None], *args: Any) -> None:
+    """Run in a decode thread; the function must neither raise nor call back synchronously."""
+    _decoders.submit(function, *args)
 
 
 async def in_opening_thread(function: Callable[..., _Answer], *args: Any) -> _Answer:
     """Run in the thread that parses metadata, which may take longer than any frame."""
-    return await _openers.run(function, *args)
+    return await asyncio.wrap_future(_openers.submit(function, *args))
 
 
 if hasattr(os, "register_at_fork"):

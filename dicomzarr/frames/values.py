@@ -108,7 +108,6 @@ def ybr_to_rgb(planes: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
 
 
 def planes_first(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Turns (rows, columns[, samples]) into contiguous (samples, rows, columns)."""
+    """Shows (rows, columns[, samples]) as (samples, rows, columns), without moving a value."""
     rows, columns = pixels.shape[:2]
-    interleaved = pixels.reshape(rows, columns, -1)
-    return np.ascontiguousarray(np.moveaxis(interleaved, -1, 0))
+    return np.moveaxis(pixels.reshape(rows, columns, -1), -1, 0)

@@ -1,0 +1,168 @@
+"""Readers of frames: each frame fetched, decoded in a thread together with its neighbours, and used there."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from dicomzarr.errors import FrameError
+from dicomzarr.frames.decode import decode_frame
+from dicomzarr.frames.loops import DECODE_THREADS, submit_decoding
+from dicomzarr.frames.requests import FrameKey
+from dicomzarr.frames.scratch import Scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.dicomweb.client import EncodedFrame
+    from dicomzarr.frames.dispatcher import Dispatcher, Flight
+    from dicomzarr.frames.requests import Opening
+
+    Decoded: TypeAlias = npt.NDArray[np.generic]
+    Use: TypeAlias = Callable[[Decoded], Any]
+    Done: TypeAlias = Callable[[Any], None]
+
+_MOST_A_JOB = 8
+"""Frames that one trip to a decode thread decodes at most: a few milliseconds."""
+
+_MOST_JOBS = 2 * DECODE_THREADS
+"""Jobs of one reader that are under way at once: enough that no thread idles, and no more before others' turn."""
+
+_scratch = Scratch()
+
+
+class Failure:
+    """How reading a frame failed."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """A frame that somebody reads."""
+
+    reader: Reader
+    frame: FrameRef
+    use: Use
+    """Called in a decode thread with the frame, which is valid until it returns."""
+    done: Done
+    """Told on the home loop what ``use`` returned, or a `Failure`."""
+    flight: Flight | None = None
+    fetched: bool = False
+    """It came from the server just now, so that asking anew would not help."""
+    given_up: bool = False
+
+    @property
+    def key(self) -> FrameKey:
+        """Names the frame."""
+        return FrameKey(self.reader.opening, self.frame.instance, self.frame.number)
+
+    def arrived(self, encoded: EncodedFrame, *, fetched: bool) -> None:
+        """See `dispatcher.Waiter`."""
+        self.flight, self.fetched = None, fetched
+        if not self.given_up:
+            self.reader.decode(self, encoded)
+
+    def failed(self, error: BaseException) -> None:
+        """See `dispatcher.Waiter`."""
+        self.flight = None
+        if not self.given_up:
+            self.done(Failure(error))
+
+    def give_up(self) -> None:
+        """Nobody needs it any more; ``done`` will not be called."""
+        self.given_up = True
+        if self.flight is not None:
+            self.reader.dispatcher.drop(self.flight, self)
+            self.flight = None
+
+
+class Reader:
+    """Reads frames of one opened series; lives on the home loop.
+
+    Args:
+        dispatcher: Fetches the frames; readers take turns there.
+        opening: The series.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, opening: Opening) -> None:
+        self.dispatcher = dispatcher
+        self.opening = opening
+        self._ready: list[tuple[Asked, EncodedFrame]] = []
+        self._jobs = 0
+        self._starting = False
+
+    def ask(self, frame: FrameRef, use: Use, done: Done) -> Asked:
+        """Read a frame."""
+        asked = Asked(self, frame, use, done)
+        held = self.dispatcher.held(asked.key)
+        if held is None:
+            asked.flight = self.dispatcher.want(asked.key, asked, self)
+        else:
+            asked.arrived(held, fetched=False)
+        return asked
+
+    def decode(self, asked: Asked, encoded: EncodedFrame) -> None:
+        """Decode what has come, together with what else comes in this tick."""
+        self._ready.append((asked, encoded))
+        if not self._starting:
+            self._starting = True
+            asyncio.get_running_loop().call_soon(self._start)
+
+    def _start(self) -> None:
+        self._starting = False
+        while self._ready and self._jobs < _MOST_JOBS:
+            share = min(_MOST_A_JOB, -(-len(self._ready) // DECODE_THREADS))
+            batch, self._ready = self._ready[:share], self._ready[share:]
+            self._jobs += 1
+            submit_decoding(self._decode, batch, asyncio.get_running_loop())
+
+    def _decode(self, batch: Sequence[tuple[Asked, EncodedFrame]], loop: asyncio.AbstractEventLoop) -> None:
+        """Runs in a decode thread."""
+        outcomes = [(asked, self._outcome(asked, encoded)) for asked, encoded in batch if not asked.given_up]
+        with suppress(RuntimeError):  # the loop has been closed: nobody waits
+            loop.call_soon_threadsafe(self._finish, outcomes)
+
+    def _outcome(self, asked: Asked, encoded: EncodedFrame) -> object:
+        try:
+            return asked.use(self._pixels(asked.frame, encoded))
+        except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
+            return Failure(error)
+
+    def _pixels(self, frame: FrameRef, encoded: EncodedFrame) -> Decoded:
+        return decode_frame(
+            encoded.data,
+            frame.instance.pixel,
+            transfer_syntax_uid=encoded.transfer_syntax_uid,
+            media_type=encoded.media_type,
+            where=self._where(frame),
+            scratch=_scratch,
+        )
+
+    def _finish(self, outcomes: Sequence[tuple[Asked, object]]) -> None:
+        self._jobs -= 1
+        for asked, outcome in outcomes:
+            if isinstance(outcome, Failure) and isinstance(outcome.error, FrameError):
+                self.dispatcher.discard(asked.key)
+                if not asked.fetched and not asked.given_up:
+                    # Whoever fetched it may have given up before it was decoded: the server is asked anew.
+                    asked.flight = self.dispatcher.want(asked.key, asked, self)
+                    continue
+            if not asked.given_up:
+                asked.done(outcome)
+        self._start()
+
+    def _where(self, frame: FrameRef) -> str:
+        return (
+            f"study {self.opening.study}, series {self.opening.series}, "
+            f"instance {frame.instance.sop_instance_uid}, frame {frame.number}"
+        )

@@ -1,0 +1,43 @@
+"""Memory that a decode thread uses again for each frame: fresh pages cost more than decoding a small tile."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_OFF_ALIGNMENT = 32
+"""Bytes. libjpeg-turbo streams rows that start at their multiples past the caches, out of which we read them next:
+a tile takes half as long again."""
+
+_KEPT = 64 * 2**20
+"""Bytes; a larger frame gets memory of its own, so that no thread keeps it for ever."""
+
+
+class Scratch(threading.local):
+    """One buffer a thread; what it gave before is overwritten by what it gives next."""
+
+    def __init__(self) -> None:
+        self._buffer = np.empty(0, np.uint8)
+
+    def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """An uninitialized C-contiguous array, valid until this thread asks for the next."""
+        kind = np.dtype(dtype)
+        size = math.prod(shape) * kind.itemsize
+        if size > _KEPT:
+            return np.empty(shape, kind)
+        if size > self._buffer.size:
+            self._buffer = _off_alignment(size)
+        return self._buffer[:size].view(kind).reshape(shape)
+
+
+def _off_alignment(size: int) -> npt.NDArray[np.uint8]:
+    """Bytes that start in the middle between two multiples."""
+    room = np.empty(size + _OFF_ALIGNMENT, np.uint8)
+    first = (_OFF_ALIGNMENT // 2 - room.ctypes.data) % _OFF_ALIGNMENT
+    return room[first : first + size]
