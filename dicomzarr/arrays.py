@@ -10,7 +10,7 @@ import numpy as np
 
 from dicomzarr.frames.loops import run_sync
 from dicomzarr.opening import endpoint_for, parse_series_url, series_key
-from dicomzarr.reading import read_level, read_orthogonal
+from dicomzarr.reading import prefetch_level, read_level, read_orthogonal
 from dicomzarr.thumbnails import overview
 
 if TYPE_CHECKING:
@@ -125,6 +125,20 @@ class Level:
         """
         return read_level(self._image.store.source, self._plan, regions)
 
+    def prefetch(self, regions: Sequence[Any]) -> None:
+        """Fetch what may be read next into memory, behind all that is being read now; returns at once.
+
+        What cannot be had is told to whoever reads it. Nothing is fetched that ``cache_bytes`` would not hold
+        uncompressed.
+
+        Args:
+            regions: NumPy indices, one a region.
+
+        Raises:
+            IndexError: As NumPy would.
+        """
+        prefetch_level(self._image.store.source, self._plan, regions, self._image.cache_bytes)
+
     def read_orthogonal(self, index: Any) -> Pixels:
         """Read an index that takes each axis on its own, as zarr's ``oindex``.
 
@@ -199,6 +213,11 @@ class Image:
     def store(self) -> SeriesStore:
         """The virtual Zarr store of the series."""
         return self._handle.store()
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of encoded frames that are kept in memory."""
+        return self._handle.options.cache_bytes
 
     @property
     def url(self) -> str:

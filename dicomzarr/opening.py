@@ -62,11 +62,22 @@ def compose(endpoint: Endpoint, key: SeriesKey, body: bytes) -> SeriesStore:
     return SeriesStore(plan, build_hierarchy(plan, identity), source)
 
 
+def _memory(wanted: int) -> FrameCache:
+    """The cache of this process, which holds as much as whoever wants the most; none for who wants none."""
+    if not wanted:
+        return FrameCache(0)
+    _cache.limit = max(_cache.limit, wanted)
+    return _cache
+
+
+_cache = FrameCache(0)
+
+
 def _make_endpoint(base: str, options: StorageOptions) -> Endpoint:
     client = Client(base, options)
     dispatcher = Dispatcher(
         client,
-        FrameCache(options.cache_bytes),
+        _memory(options.cache_bytes),
         frames_per_request=options.frames_per_request,
         connections=options.max_connections,
     )
@@ -125,3 +136,4 @@ def series_key(url: DICOMwebURL) -> SeriesKey:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_endpoints.forget)
+    os.register_at_fork(after_in_child=_cache.clear)

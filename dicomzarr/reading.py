@@ -10,6 +10,7 @@ import numpy as np
 
 from dicomzarr.errors import FrameShapeError
 from dicomzarr.frames.loops import run_sync
+from dicomzarr.frames.readahead import Block
 from dicomzarr.frames.selection import plan_orthogonal, plan_selection
 
 if TYPE_CHECKING:
@@ -58,6 +59,29 @@ def read_orthogonal(source: FrameSource, level: LevelPlan, index: Any) -> Pixels
     return _read(source, level, [plan_orthogonal(index, level.shape, level.chunks)])[0]
 
 
+def prefetch_level(source: FrameSource, level: LevelPlan, indices: Sequence[Any], most: int) -> None:
+    """Fetch what NumPy indices touch into memory, without waiting for it.
+
+    Args:
+        source: Where frames come from.
+        level: The array.
+        indices: Anything that NumPy would take for an array of this shape.
+        most: Bytes, if nothing were compressed, after which no more is fetched.
+
+    Raises:
+        IndexError: As NumPy would.
+    """
+    frames: dict[FrameRef, None] = {}
+    for index in indices:
+        for piece in plan_selection(index, level.shape, level.chunks).pieces:
+            if len(frames) * level.chunk_nbytes >= most:
+                break
+            frame = level.frames.locate(piece.chunk)
+            if frame is not None:
+                frames[frame] = None
+    source.prefetch(list(frames))
+
+
 def _read(source: FrameSource, level: LevelPlan, selections: Sequence[Selection]) -> list[Pixels]:
     # First the arrays: what fits no memory fails here, before its chunks are counted.
     arrays = [np.empty(selection.shape, level.dtype) for selection in selections]
@@ -66,6 +90,8 @@ def _read(source: FrameSource, level: LevelPlan, selections: Sequence[Selection]
         for piece in selection.pieces:
             shares[level.frames.locate(piece.chunk)].append((array, piece))
     _fill(level, shares.pop(None, []))
+    if len(selections) == 1 and (box := selections[0].box) is not None:
+        source.follow(level, Block(*box))
     if shares:
         run_sync(_deliver, source, level, shares)
     return [array[selection.finish] for selection, array in zip(selections, arrays, strict=True)]

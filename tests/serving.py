@@ -79,13 +79,13 @@ def serving(slide: TestSlide, *middlewares: Middleware) -> Iterator[Served]:
 
 
 @contextmanager
-def serving_big(name: str) -> Iterator[tuple[DICOMwebServer, str]]:
+def serving_big(name: str, *middlewares: Middleware) -> Iterator[tuple[DICOMwebServer, str]]:
     """Serve one of the ``BIG`` slides; gives the server and the URL of the series."""
     metadata, tile = BIG[name]
     instances: Sequence[dict[str, Any]] = json.loads(metadata())
     frame = faults.grey_jpeg(tile, tile)
     stored = [virtual_instance(instance, lambda _: frame, JPEG_BASELINE) for instance in instances]
-    with DICOMwebServer(Archive(stored)) as server:
+    with DICOMwebServer(Archive(stored), middlewares=middlewares) as server:
         try:
             yield server, server.series_url(stored[0].study, stored[0].series)
         finally:
@@ -131,6 +131,7 @@ def forget_servers() -> None:
     """Drop connections, opened series and cached frames."""
     settle()
     opening._endpoints.known.clear()
+    opening._cache.clear()
 
 
 def run_python(script: str, *arguments: str, seconds: float = 60.0) -> Any:

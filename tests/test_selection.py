@@ -25,6 +25,8 @@ from dicomzarr.store.keys import PREFIX, SEPARATOR, chunk_key, parse_indices
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from dicomzarr.frames.readahead import Block
+
 quick = settings(max_examples=60, deadline=None, database=None)
 
 SOMEWHERE = StoredInstance(
@@ -43,6 +45,9 @@ class Frames:
     @property
     def grid(self) -> tuple[int, ...]:
         return tuple(-(-size // chunk) for size, chunk in zip(self.pixels.shape, self.chunks, strict=True))
+
+    def follow(self, level: LevelPlan, block: Block) -> None:
+        """Nothing is far from here."""
 
     def locate(self, chunk: tuple[int, ...]) -> FrameRef | None:
         if chunk in self.absent:

@@ -63,6 +63,8 @@ class FakeClient:
     missing: set[int] = field(default_factory=set)
     silent: set[int] = field(default_factory=set)
     error: BaseException | None = None
+    answer: Callable[..., Awaitable[None]] | None = None
+    """Answers in the place of this class."""
 
     async def frames(  # noqa: PLR0913, PLR0917  # the client's signature
         self,
@@ -77,6 +79,9 @@ class FakeClient:
         assert (study, series) == (STUDY, SERIES)
         self.asked.append((instance, tuple(numbers)))
         await self.gate.wait()
+        if self.answer is not None:
+            await self.answer(self, numbers, deliver)
+            return
         if self.error is not None:
             raise self.error
         for number in numbers:
@@ -477,5 +482,104 @@ def test_pixels_are_what_the_frame_says() -> None:
         (chunk,) = await read(bench, 7)
         assert isinstance(chunk, bytes)
         assert np.frombuffer(chunk, np.uint8).reshape(PIXEL.shape).tolist() == [[[7, 7], [7, 7]]]
+
+    on_bench(test)
+
+
+# --- turns, priorities, and what is fetched ahead ---
+
+
+def test_a_large_read_holds_up_no_small_one() -> None:
+    async def test(bench: Bench) -> None:
+        frames = [FrameRef(FIRST, number) for number in range(1, 301)]
+        large = asyncio.create_task(bench.source.deliver(frames, lambda _at, _pixels: None))
+        await ticks()
+        small = asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 7)))
+        await ticks()
+        bench.client.gate.set()
+        assert await small == frame_of(7)
+        await large
+        assert bench.client.asked.index(("1.2.3.2", (7,))) <= 5
+
+    on_bench(test, closed=True)
+
+
+def test_what_is_wanted_now_goes_before_what_may_be_wanted() -> None:
+    async def test(bench: Bench) -> None:
+        first = reader(bench, 1)
+        await ticks()
+        bench.source.prefetch([FrameRef(FIRST, number) for number in range(100, 120)])
+        await ticks()
+        now = [reader(bench, 110), asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 7)))]
+        await ticks()
+        bench.client.gate.set()
+        assert await asyncio.gather(first, *now) == [frame_of(1), frame_of(110), frame_of(7)]
+        await bench.settled()
+        assert bench.client.asked[1:3] == [("1.2.3.1", (110,)), ("1.2.3.2", (7,))]
+        assert sorted(bench.client.numbers) == sorted([1, 7, *range(100, 120)])
+
+    on_bench(test, closed=True, connections=1)
+
+
+def test_what_was_fetched_ahead_is_not_asked_for_again() -> None:
+    async def test(bench: Bench) -> None:
+        bench.source.prefetch([FrameRef(FIRST, number) for number in (1, 2, 3)])
+        bench.source.prefetch([FrameRef(FIRST, number) for number in (2, 3, 4)])
+        await ticks()
+        await bench.settled()
+        assert await read(bench, 1, 2, 3, 4) == [frame_of(number) for number in (1, 2, 3, 4)]
+        assert bench.client.numbers == [1, 2, 3, 4]
+
+    on_bench(test)
+
+
+def test_what_fails_ahead_is_told_to_whoever_reads_it(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(bench: Bench) -> None:
+        bench.client.missing = {2}
+        bench.source.prefetch([FrameRef(FIRST, number) for number in (1, 2)])
+        await ticks()
+        await bench.settled()
+        good, bad = await read(bench, 1, 2)
+        assert good == frame_of(1)
+        assert isinstance(bad, FrameNotFoundError)
+
+    on_bench(test)
+    assert caplog.text == ""
+
+
+def test_what_is_fetched_ahead_leaves_connections_free() -> None:
+    async def test(bench: Bench) -> None:
+        bench.source.prefetch([FrameRef(FIRST, number) for number in range(1, 201)])
+        await ticks()
+        assert len(bench.client.asked) == 2
+        now = reader(bench, 400)
+        await ticks()
+        assert len(bench.client.asked) == 3
+        bench.client.gate.set()
+        assert await now == frame_of(400)
+
+    on_bench(test, closed=True, connections=4)
+
+
+def test_answers_that_come_one_by_one_are_followed_by_lists() -> None:
+    """zarr asks for the next chunk when one has come: a moment's wait makes lists of what slow servers answer."""
+
+    async def test(bench: Bench) -> None:
+
+        async def slowly(_: FakeClient, numbers: Sequence[int], deliver: Callable[[int, EncodedFrame], None]) -> None:
+            await asyncio.sleep(0.4)
+            for number in numbers:
+                deliver(number, encoded(frame_of(number)))
+                await asyncio.sleep(0)
+
+        bench.client.answer = slowly
+        queue = iter(range(1, 41))
+
+        async def worker() -> None:
+            for number in queue:
+                assert await bench.source.chunk(FrameRef(FIRST, number)) == frame_of(number)
+
+        await asyncio.gather(*(worker() for _ in range(10)))
+        assert len(bench.client.asked) <= 12  # ten at a time: four lists, were they all to go together
 
     on_bench(test)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dicomzarr.errors import DicomZarrError, ServerError
 from dicomzarr.frames.requests import FrameQueue, FramesRequest, Priority, list_length
-from dicomzarr.frames.strategy import Strategy, Way
+from dicomzarr.frames.strategy import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -17,9 +17,16 @@ if TYPE_CHECKING:
     from dicomzarr.dicomweb.client import Client, EncodedFrame
     from dicomzarr.frames.cache import FrameCache
     from dicomzarr.frames.requests import FrameKey
+    from dicomzarr.frames.strategy import Way
 
 _MANY_FRAMES = 64
 """Frames of an instance below which lists or single requests make no difference worth learning."""
+
+_FAR = 0.01
+"""Seconds that requests take where it pays to fetch ahead."""
+
+_AHEAD_SHARE = 4
+"""Of the cache, one in so many bytes may be filled ahead."""
 
 
 class Waiter(Protocol):
@@ -30,6 +37,19 @@ class Waiter(Protocol):
 
     def failed(self, error: BaseException) -> None:
         """It cannot be had."""
+
+
+class _Nobody:
+    """Waits for what is fetched ahead, so that it is not given up."""
+
+    def arrived(self, encoded: EncodedFrame, *, fetched: bool) -> None:
+        """It is in memory now."""
+
+    def failed(self, error: BaseException) -> None:
+        """Whoever wants it will ask anew, and hear of it."""
+
+
+_NOBODY = _Nobody()
 
 
 @dataclass(slots=True, eq=False)
@@ -75,8 +95,8 @@ class Dispatcher:
         self._queue = FrameQueue()
         self._waits_since = 0.0
         """When the queue was last empty."""
-        self._strategies: dict[bool, Strategy] = {}
-        """By whether a codestream is stored."""
+        self._strategies: dict[tuple[bool, bool], Strategy] = {}
+        """By whether a codestream is stored, and whether instances have many frames."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._pumping: asyncio.Handle | None = None
 
@@ -84,6 +104,12 @@ class Dispatcher:
     def idle(self) -> bool:
         """Whether nothing is wanted and nothing under way."""
         return not self._flights and not self._tasks
+
+    @property
+    def ahead_bytes(self) -> int:
+        """Bytes, if none were compressed, that are worth fetching before somebody wants them."""
+        is_far = any(strategy.usual >= _FAR for strategy in self._strategies.values())
+        return self._cache.limit // _AHEAD_SHARE if is_far else 0
 
     def held(self, key: FrameKey) -> EncodedFrame | None:
         """The frame if it is in memory."""
@@ -107,6 +133,11 @@ class Dispatcher:
             self._queue.add(key, priority, reader)
         flight.waiters.append(waiter)
         return flight
+
+    def fetch_ahead(self, key: FrameKey, reader: Hashable) -> None:
+        """Have a frame in memory when somebody will want it; behind all that somebody wants now."""
+        if key not in self._cache and key not in self._flights:
+            self.want(key, _NOBODY, reader, Priority.AHEAD)
 
     def drop(self, flight: Flight, waiter: Waiter) -> None:
         """A waiter has given up: what nobody waits for leaves the queue."""
@@ -136,32 +167,30 @@ class Dispatcher:
         while self._queue:
             strategy = self._strategy()
             now = self._clock()
-            way = strategy.way(len(self._queue), now) if strategy else Way(lists=True, connections=self._connections)
+            way = strategy.way(len(self._queue), now)
             if way is None or len(self._tasks) >= self._most(way):
                 return
             length = list_length(len(self._queue), way.connections, self._frames_per_request) if way.lists else 1
-            pause = self._waits_since + strategy.gather() - now if strategy and self._tasks else 0.0
+            pause = self._waits_since + strategy.gather() - now if self._tasks else 0.0
             if pause > 0 and len(self._queue) < length:
                 self._pumping = asyncio.get_running_loop().call_later(pause, self._pump)
                 return
             self._ask(self._queue.take(length), strategy)
 
-    def _strategy(self) -> Strategy | None:
-        """That of the instance whose turn it is; None where there is nothing to learn."""
+    def _strategy(self) -> Strategy:
+        """That of the instance whose turn it is."""
         instance = self._queue.next_instance
-        if instance is None or instance.number_of_frames < _MANY_FRAMES:
-            return None
-        return self._strategies.setdefault(instance.compressed, Strategy(self._connections))
+        many = instance.number_of_frames >= _MANY_FRAMES
+        return self._strategies.setdefault((instance.compressed, many), Strategy(self._connections, learns=many))
 
     def _most(self, way: Way) -> int:
         """Requests under way: what may be wanted next leaves connections for what is wanted now."""
         ahead = self._queue.next_priority is Priority.AHEAD
         return max(1, way.connections // 2) if ahead else way.connections
 
-    def _ask(self, request: FramesRequest, strategy: Strategy | None) -> None:
+    def _ask(self, request: FramesRequest, strategy: Strategy) -> None:
         now = self._waits_since = self._clock()
-        if strategy is not None:
-            strategy.asked(len(request.numbers), now)
+        strategy.asked(len(request.numbers), now)
         task = asyncio.get_running_loop().create_task(self._fetch(request, strategy))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -171,7 +200,7 @@ class Dispatcher:
         if self._queue:
             self._pump_soon()
 
-    async def _fetch(self, request: FramesRequest, strategy: Strategy | None) -> None:
+    async def _fetch(self, request: FramesRequest, strategy: Strategy) -> None:
         began = self._clock()
         waiting = dict(zip(request.numbers, request.keys, strict=True))
         came = 0
@@ -203,14 +232,20 @@ class Dispatcher:
         finally:
             for key in waiting.values():
                 self._fall(key, unanswered)
-            if strategy is not None:
-                now = self._clock()
-                strategy.answered(came, now - began, now, queued=len(self._queue))
+            now = self._clock()
+            strategy.answered(came, now - began, now, queued=len(self._queue))
 
     def _land(self, key: FrameKey, encoded: EncodedFrame) -> None:
         for waiter in self._flights.pop(key).waiters:
             waiter.arrived(encoded, fetched=True)
 
     def _fall(self, key: FrameKey, error: BaseException) -> None:
-        for waiter in self._flights.pop(key).waiters:
+        flight = self._flights.pop(key)
+        waiting = [waiter for waiter in flight.waiters if waiter is not _NOBODY]
+        if flight.priority is Priority.AHEAD and waiting:
+            # It was asked for together with what nobody wants, which may be what failed.
+            again = self._flights[key] = Flight(key, flight.reader, Priority.NOW, waiting)
+            self._enqueue(again)
+            return
+        for waiter in waiting:
             waiter.failed(error)

@@ -100,6 +100,18 @@ class Selection:
     finish: tuple[Any, ...]
 
     @property
+    def box(self) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """The first chunk and the number of chunks along each axis, where whole runs of chunks are touched."""
+        if not all(isinstance(strand, Steps) and strand.positions for strand in self.strands):
+            return None
+        runs = sorted(
+            (strand.axis, strand.positions[0] // strand.chunk, strand.positions[-1] // strand.chunk)
+            for strand in self.strands
+            if isinstance(strand, Steps)
+        )
+        return tuple(first for _, first, _ in runs), tuple(last - first + 1 for _, first, last in runs)
+
+    @property
     def pieces(self) -> Iterator[Piece]:
         """One for each chunk that is touched."""
         # As many arrays as strands of points would be one set of points for NumPy: a mesh keeps them apart.

@@ -93,12 +93,16 @@ class FrameQueue:
         return key in self._places
 
     @property
-    def next_instance(self) -> StoredInstance | None:
-        """Of what `take` would give frames; None when nothing is queued."""
+    def next_instance(self) -> StoredInstance:
+        """Of what `take` would give frames.
+
+        Raises:
+            LookupError: Nothing is queued.
+        """
         for readers in self._turns.values():
             for instances in readers.values():
                 return next(iter(instances))
-        return None
+        raise LookupError("Nothing is queued.")
 
     @property
     def next_priority(self) -> Priority | None:

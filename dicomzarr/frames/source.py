@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dicomzarr.frames.loops import Crossing
+from dicomzarr.errors import MissingInstanceError
+from dicomzarr.frames.loops import Crossing, home_loop
+from dicomzarr.frames.readahead import ReadAhead
 from dicomzarr.frames.reader import Failure, Reader
-from dicomzarr.frames.requests import Opening
+from dicomzarr.frames.requests import FrameKey, Opening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     import numpy.typing as npt
 
-    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.dicom.instance import FrameRef, StoredInstance
     from dicomzarr.frames.dispatcher import Dispatcher
+    from dicomzarr.frames.readahead import Block
     from dicomzarr.frames.reader import Asked
+    from dicomzarr.multiscale import LevelPlan
 
     Decoded = npt.NDArray[np.generic]
     Place = Callable[[int, Decoded], None]
 
-_MOST_UNDER_WAY = 1024
+_MOST_UNDER_WAY = 4096
 _LEAST_UNDER_WAY = 32
 _BYTES_UNDER_WAY = 256 * 2**20
-"""What one read may have under way at a time, in frames and in bytes if none were compressed."""
+"""What one read may have under way at a time, in frames and in bytes."""
+
+_COMPRESSED = 4
+"""What codestreams are smaller by, at least."""
 
 
 class FrameSource:
@@ -43,6 +52,8 @@ class FrameSource:
         self._opening = Opening(study, series)
         self._chunks = Reader(dispatcher, self._opening)
         self._crossing = Crossing()
+        self._ahead: dict[LevelPlan, ReadAhead] = {}
+        self._ahead_lock = threading.Lock()
 
     async def chunk(self, frame: FrameRef) -> bytes:
         """The decoded frame as the bytes of a chunk; from any loop.
@@ -65,6 +76,25 @@ class FrameSource:
             DicomZarrError: The first that any frame met.
         """
         await _Delivery(Reader(self._dispatcher, self._opening), frames, place).run()
+
+    def follow(self, level: LevelPlan, block: Block) -> None:
+        """Somebody reads a block of a level: what comes next is fetched ahead, where it pays; from any thread."""
+        most = self._dispatcher.ahead_bytes // level.chunk_nbytes
+        if not most:
+            return
+        with self._ahead_lock:
+            ahead = self._ahead.setdefault(level, ReadAhead(level.grid, most))
+            blocks = ahead.follow(block)
+        if blocks:
+            self.prefetch([frame for each in blocks for frame in _frames_of(level, each)])
+
+    def prefetch(self, frames: Sequence[FrameRef]) -> None:
+        """Fetch frames into memory, behind all that somebody waits for; returns at once, from any thread."""
+        home_loop().call_soon_threadsafe(self._fetch_ahead, frames)
+
+    def _fetch_ahead(self, frames: Sequence[FrameRef]) -> None:
+        for frame in frames:
+            self._dispatcher.fetch_ahead(FrameKey(self._opening, frame.instance, frame.number), self)
 
     async def _chunk(self, frame: FrameRef) -> bytes:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -114,6 +144,14 @@ class _Delivery:
             self._ask()
 
 
+def _frames_of(level: LevelPlan, block: Block) -> Iterator[FrameRef]:
+    for chunk in block.chunks(level.grid):
+        with suppress(MissingInstanceError):  # whoever reads it will hear of it
+            frame = level.frames.locate(chunk)
+            if frame is not None:
+                yield frame
+
+
 def _chunk_bytes(pixels: Decoded) -> bytes:
     return pixels.tobytes()
 
@@ -129,5 +167,9 @@ def _settle(future: asyncio.Future[Any], outcome: object) -> None:
 
 def frames_under_way(frames: Sequence[FrameRef]) -> int:
     """How many frames one read may have under way at a time."""
-    largest = max((frame.instance.pixel.nbytes for frame in frames), default=1)
+    largest = max((_expected_bytes(instance) for instance in {frame.instance for frame in frames}), default=1)
     return max(_LEAST_UNDER_WAY, min(_MOST_UNDER_WAY, _BYTES_UNDER_WAY // largest))
+
+
+def _expected_bytes(instance: StoredInstance) -> int:
+    return instance.pixel.nbytes // (_COMPRESSED if instance.compressed else 1)

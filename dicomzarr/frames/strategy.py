@@ -73,6 +73,8 @@ class Strategy:
 
     connections: int
     """Requests that may be under way at once."""
+    learns: bool = True
+    """Off where every list is short anyway."""
     _stage: _Stage = _Stage.UNDECIDED
     _round: _Round = field(default_factory=lambda: _Round(0, 0))
     _lists: bool = True
@@ -95,7 +97,7 @@ class Strategy:
         """
         if self._stage is _Stage.DECIDED and now - self._decided_at > KEEPS:
             self._give_up()
-        if self._stage is _Stage.UNDECIDED and (queued >= WORTH_LEARNING or self._busy >= LEARN_AFTER):
+        if self.learns and self._stage is _Stage.UNDECIDED and (queued >= WORTH_LEARNING or self._busy >= LEARN_AFTER):
             self._begin(_Stage.LISTS)
         if not self._is_measuring:
             return Way(self._lists, self.connections)
@@ -105,9 +107,14 @@ class Strategy:
             return Way(lists=True, connections=max(1, self.connections // 2))
         return Way(lists=False, connections=1 if self._stage is _Stage.ONE else self.connections)
 
+    @property
+    def usual(self) -> float:
+        """Seconds that a request usually takes; 0 while none has ended."""
+        return self._usual or 0.0
+
     def gather(self) -> float:
         """Seconds for which a queue shorter than a list waits for more, while requests are under way."""
-        return 0.0 if self._usual is None or not self._lists else min(LONGEST_GATHER, GATHERED_SHARE * self._usual)
+        return min(LONGEST_GATHER, GATHERED_SHARE * self.usual) if self._lists else 0.0
 
     def asked(self, frames: int, now: float) -> None:
         """A request for so many frames goes out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -79,6 +80,11 @@ class LevelPlan:
     def grid(self) -> tuple[int, ...]:
         """Chunks along each axis."""
         return tuple(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
+
+    @property
+    def chunk_nbytes(self) -> int:
+        """Bytes of one chunk in memory."""
+        return math.prod(self.chunks) * self.dtype.itemsize
 
     @property
     def absent_is_fill(self) -> bool:

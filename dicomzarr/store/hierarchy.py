@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -50,6 +49,7 @@ class Chunk:
     """A key that holds a chunk."""
 
     level: LevelPlan
+    indices: tuple[int, ...]
     frame: FrameRef | None
     """The frame; None for a tile that does not exist but whose colour Zarr cannot fill in."""
     lost: MissingInstanceError | None = None
@@ -58,7 +58,7 @@ class Chunk:
     @property
     def size(self) -> int:
         """Length in bytes, known without fetching."""
-        return math.prod(self.level.chunks) * self.level.dtype.itemsize
+        return self.level.chunk_nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def chunk_at(level: LevelPlan, indices: tuple[int, ...]) -> Chunk | None:
     try:
         frame = level.frames.locate(indices)
     except MissingInstanceError as error:
-        return Chunk(level, None, error)
+        return Chunk(level, indices, None, error)
     if frame is None and level.absent_is_fill:
         return None
-    return Chunk(level, frame)
+    return Chunk(level, indices, frame)

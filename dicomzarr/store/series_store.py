@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dicomzarr.frames.readahead import Block
 from dicomzarr.store.hierarchy import Chunk, Directory, Document, Found, Group, locate
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class SeriesStore:
                 raise found.lost
             if found.frame is None:
                 return absent_chunk(found.level)
+            self.source.follow(found.level, Block(found.indices, (1,) * len(found.indices)))
             return await self.source.chunk(found.frame)
         return None
 
