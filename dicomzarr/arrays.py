@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dicomzarr.frames.loops import run_sync
+from dicomzarr.once import Once
 from dicomzarr.opening import endpoint_for, parse_series_url, series_key
 from dicomzarr.reading import prefetch_level, read_level, read_orthogonal
 from dicomzarr.thumbnails import overview
@@ -229,7 +229,7 @@ class Image:
         """The URL of the series, without credentials."""
         return str(self._handle.url)
 
-    @cached_property
+    @Once
     def plan(self) -> ImagePlan:
         """The multiscale plan that the arrays follow."""
         return self.store.plan.at(self.path)

@@ -69,6 +69,7 @@ class Endpoint:
                     known.clear()
                 else:
                     known.pop(key, None)
+        self.client.forget(*(key or ()))
         if self.disk is not None:
             self.disk.forget(*(key or ()))
 

@@ -21,6 +21,7 @@ DicomZarrError
 │   │   │   └── FrameNotFoundError
 │   │   ├── NegotiationError        406, 415, or no Accept header that served
 │   │   ├── RateLimitedError        429; carries ``retry_after`` in seconds
+│   │   │   └── QuotaExceededError  429 for a quota, that is used up for hours
 │   │   └── ServerFailureError      5xx
 │   └── InvalidReplyError           a success status around something else
 │       ├── LoginPageError          HTML instead of DICOM
@@ -31,6 +32,7 @@ DicomZarrError
 │   ├── InvalidAttributeError       one attribute has an impossible value
 │   ├── UnsupportedSeriesError      nothing in the series is an image that can be opened
 │   └── TilingError                 tiles that fit no chunk grid
+├── TemporaryFileError              the temporary disk did not take a whole instance
 └── FrameError                      one frame; its text names study, series, instance and frame
     ├── UnsupportedTransferSyntaxError  carries ``uid``
     ├── FrameDecodeError            the codestream is broken
@@ -164,7 +166,11 @@ class NegotiationError(HTTPStatusError):
 
 
 class RateLimitedError(HTTPStatusError):
-    """429: too many requests, or a quota is used up."""
+    """429: too many requests."""
+
+
+class QuotaExceededError(RateLimitedError):
+    """429 with a web page and no time to wait: a quota is used up, and trying again soon is no use."""
 
 
 class ServerFailureError(HTTPStatusError):
@@ -205,6 +211,10 @@ class UnsupportedSeriesError(MetadataError):
 
 class TilingError(MetadataError):
     """Tiles that fit no chunk grid: off the grid, overlapping, or of contradicting counts."""
+
+
+class TemporaryFileError(DicomZarrError):
+    """The temporary disk did not take a whole instance: it is full, or must not be written to."""
 
 
 class FrameError(DicomZarrError):

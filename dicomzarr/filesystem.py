@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fsspec.asyn import AsyncFileSystem
 from fsspec.callbacks import DEFAULT_CALLBACK
-from fsspec.spec import AbstractBufferedFile, make_instance
+from fsspec.spec import AbstractBufferedFile
 from fsspec.utils import stringify_path, tokenize
 
 from dicomzarr.dicomweb.search import listed_uids
@@ -106,7 +106,7 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         return token
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return make_instance, (type(self), (), self.storage_options)
+        return _rebuild, (type(self), self.options, self.asynchronous)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.options!r}>"
@@ -305,6 +305,16 @@ class _KeyFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no typ
     def _fetch_range(self, start: int, end: int) -> bytes:
         data: bytes = self.fs.cat_file(self.path, start=start, end=end)
         return data
+
+
+def _rebuild(
+    kind: type[DICOMwebsFileSystem],
+    options: StorageOptions,
+    asynchronous: bool,  # noqa: FBT001  # as pickle calls it
+) -> DICOMwebsFileSystem:
+    fs = kind(asynchronous=asynchronous)
+    fs.options = options
+    return fs
 
 
 def _parse(path: str) -> tuple[str, DICOMwebURL]:

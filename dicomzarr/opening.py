@@ -27,6 +27,8 @@ from dicomzarr.store.series_store import SeriesStore
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dicomzarr.disk.reopening import OpenedMetadata
+
 
 async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
     """Ask for the metadata of a series, unless that on disk is still right, and make it a store, off the loop.
@@ -37,20 +39,20 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
     """
     opened = await series_metadata(endpoint.client, endpoint.disk, key.study, key.series)
     try:
-        return await in_opening_thread(compose, endpoint, key, opened.body)
+        return await in_opening_thread(compose, endpoint, key, opened)
     except MetadataError as error:
         error.name_subject(f"series {key.series} of study {key.study}")
         raise
 
 
-def compose(endpoint: Endpoint, key: SeriesKey, body: bytes) -> SeriesStore:
+def compose(endpoint: Endpoint, key: SeriesKey, opened: OpenedMetadata) -> SeriesStore:
     """Metadata to a store; all between is pure.
 
     Raises:
         MetadataError: The metadata describes nothing that can be placed.
     """
     options = endpoint.options
-    series = parse_series(body, key.study, key.series, include_phi=options.include_phi)
+    series = parse_series(opened.body, key.study, key.series, include_phi=options.include_phi)
     plan = plan_images(series, associated_label=options.associated_label)
     identity: dict[str, object] = {
         "study_instance_uid": key.study,
@@ -58,7 +60,7 @@ def compose(endpoint: Endpoint, key: SeriesKey, body: bytes) -> SeriesStore:
     }
     if series.patient:
         identity["patient"] = dict(series.patient)
-    source = FrameSource(endpoint.dispatcher, study=key.study, series=key.series)
+    source = FrameSource(endpoint.dispatcher, study=key.study, series=key.series, disk=opened.frames)
     return SeriesStore(plan, build_hierarchy(plan, identity), source)
 
 
@@ -79,7 +81,6 @@ def _make_endpoint(base: str, options: StorageOptions) -> Endpoint:
         client,
         _memory(options.cache_bytes),
         frames_per_request=options.frames_per_request,
-        connections=options.max_connections,
     )
     return Endpoint(client, options, dispatcher, open_series, DiskCache.of(base, options))
 

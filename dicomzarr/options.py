@@ -14,18 +14,20 @@ import hmac
 import itertools
 import json
 import math
+import os
 import re
 import secrets
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from inspect import iscoroutinefunction
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from dicomzarr.errors import CredentialsUnavailableError, InvalidOptionError
+from dicomzarr.once import Once
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 HeadersCallable: TypeAlias = Callable[[], Mapping[str, str]]
@@ -33,6 +35,7 @@ Auth: TypeAlias = "tuple[str, str] | HeadersCallable | str"
 
 _SECRETS = ("headers", "auth", "client")
 _NAMED_OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_PROVIDER = re.compile(r"netrc|env:[A-Za-z_]\w*(,[A-Za-z_]\w*)?", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _MOST_CONNECTIONS = 256
 _MOST_FRAMES = 400  # Google's limit; it also keeps the request line below 8 kB
@@ -80,7 +83,9 @@ class StorageOptions:
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Headers sent with every request; they count as credentials. Names are in lower case."""
     auth: Auth | None = None
-    """(user, password), a callable that gives headers, or ``"module:qualname"`` of such a callable."""
+    """(user, password), a callable that gives headers, or what each process that reads finds by itself:
+    ``"module:qualname"`` of such a callable, ``"env:TOKEN"`` or ``"env:USER,PASSWORD"`` (environment variables), or
+    ``"netrc"``."""
     client: Any = None
     """A ``dicomweb_client.DICOMwebClient`` whose session settings and credentials are taken over."""
     allow_insecure: bool = False
@@ -93,6 +98,10 @@ class StorageOptions:
     """The most frames that one request asks for."""
     cache_bytes: int = 256 * 2**20
     """Bytes of encoded frames that are kept in memory."""
+    cache_dir: str | None = None
+    """A directory for a cache on disk, shared by processes; True for `default_cache_dir`. See Caching."""
+    cache_dir_bytes: int = 10 * 2**30
+    """Bytes that the cache on disk may take, for all servers and identities together."""
     values: str = "stored"
     """Which pixel values the arrays hold; so far only the ``stored`` ones."""
     associated_label: bool = False
@@ -138,11 +147,13 @@ class StorageOptions:
         named = _importable_name(self.auth)
         if named is not None:
             public["auth"] = named
-        if self._secrets is not None:
+        if isinstance(self.auth, _LeftBehind):
+            public["credentials"] = self.auth.reference
+        elif self._secrets is not None:
             public["credentials"] = self._secrets.reference
         return public
 
-    @cached_property
+    @Once
     def _secrets(self) -> _Secrets | None:
         held = {name: getattr(self, name) for name in _SECRETS if getattr(self, name)}
         if _importable_name(self.auth) is not None:
@@ -151,7 +162,7 @@ class StorageOptions:
         # One for all who have the same secrets: it lasts until the last of them is gone.
         return _LOCAL_SECRETS.setdefault(found.reference, found) if held else None
 
-    @cached_property
+    @Once
     def identity(self) -> str:
         """An opaque name for these options and credentials, valid in this process.
 
@@ -159,6 +170,17 @@ class StorageOptions:
         another.
         """
         return _keyed_hash(json.dumps(self.to_public(), sort_keys=True))
+
+    @Once
+    def lasting_credentials(self) -> str | None:
+        """A text that the same credentials spell in every process; None where no text can.
+
+        It holds secrets: for keyed hashes only.
+        """
+        auth = _importable_name(self.auth) or self.auth
+        if self.client is not None or callable(auth):
+            return None
+        return json.dumps([sorted(self.headers.items()), auth])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StorageOptions) and self.identity == other.identity
@@ -174,7 +196,24 @@ class StorageOptions:
         return (_rebuild, (self.to_public(),))
 
 
+@dataclass(frozen=True, slots=True)
+class _LeftBehind:
+    """An ``auth`` for options whose credentials stayed in another process: what uses it fails.
+
+    Loading such options does not: what fails while it is loaded takes a dask worker down, and its message with it.
+    """
+
+    reference: str
+
+    def __call__(self) -> Mapping[str, str]:
+        raise _left_behind()
+
+
 def _rebuild(public: dict[str, JSON]) -> StorageOptions:
+    reference = public.get("credentials")
+    if isinstance(reference, str) and reference not in _LOCAL_SECRETS:
+        others: dict[str, Any] = {name: value for name, value in public.items() if name not in {"credentials", "auth"}}
+        return StorageOptions.parse(**others, auth=_LeftBehind(reference))
     return StorageOptions.parse(**public)
 
 
@@ -182,13 +221,18 @@ def _keyed_hash(text: str) -> str:
     return hmac.new(_PROCESS_KEY, text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
+def _left_behind() -> CredentialsUnavailableError:
+    return CredentialsUnavailableError(
+        "The credentials of this object stayed in the process that made it, or went with all who used them.",
+        remedy="Give headers, auth or client again here, or use what travels by name:"
+        ' auth="env:VARIABLE", "netrc" or "module:function".',
+    )
+
+
 def _with_local_secrets(options: dict[str, Any], reference: object) -> dict[str, Any]:
     held = _LOCAL_SECRETS.get(reference) if isinstance(reference, str) else None
     if held is None:
-        raise CredentialsUnavailableError(
-            "The credentials of this object stayed in the process that made it, or went with all who used them.",
-            remedy='Give headers, auth or client again here, or use auth="module:function", which travels by name.',
-        )
+        raise _left_behind()
     doubled = sorted(held.values.keys() & options.keys())
     if doubled:
         raise InvalidOptionError(
@@ -199,7 +243,7 @@ def _with_local_secrets(options: dict[str, Any], reference: object) -> dict[str,
 
 
 def _importable_name(auth: object) -> str | None:
-    """The ``module:qualname`` under which another process finds this very callable, or None."""
+    """The name under which another process finds the same by itself, or None."""
     if isinstance(auth, str):
         return auth
     module = getattr(auth, "__module__", None)
@@ -250,6 +294,34 @@ def _seconds(name: str, value: Any) -> float:
     return float(value)
 
 
+def default_cache_dir() -> Path:
+    """Where the platform keeps caches of this user."""
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        # The standard of XDG: what is not absolute does not count.
+        named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        base = named if named.is_absolute() else home / ".cache"
+    return base / "dicomzarr"
+
+
+def _directory(name: str, value: Any) -> str | None:
+    if value is None or value is False:
+        return None
+    if value is True:
+        return str(default_cache_dir())
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise _wrong(name, f"a {type(value).__name__}", "a path, True for the usual place, or None")
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError:
+        raise _wrong(name, "a path below the home of a user who has none", "another path") from None
+
+
 def _values(name: str, value: Any) -> str:
     if value != "stored":
         raise _wrong(name, repr(value), "'stored': other values are not served yet")
@@ -283,11 +355,11 @@ def valid_headers(headers: Mapping[Any, Any], origin: str) -> dict[str, str]:
 
 
 def _auth(name: str, value: Any) -> Auth | None:
-    wanted = '(user, password), a plain function that returns headers, or "module:function"'
+    wanted = '(user, password), a plain function that returns headers, "module:function", "env:VARIABLE" or "netrc"'
     if value is None:
         return None
     if isinstance(value, str):
-        if not _NAMED_OBJECT.fullmatch(value):
+        if not _PROVIDER.fullmatch(value) and not _NAMED_OBJECT.fullmatch(value):
             raise _wrong(name, "a text of another form", wanted)  # the text may be a token: not quoted
         return value
     if isinstance(value, list | tuple):
@@ -323,6 +395,8 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "max_connections": _whole(1, _MOST_CONNECTIONS),
     "frames_per_request": _whole(1, _MOST_FRAMES),
     "cache_bytes": _whole(0),
+    "cache_dir": _directory,
+    "cache_dir_bytes": _whole(0),
     "values": _values,
     "associated_label": _flag,
     "include_phi": _flag,

@@ -47,4 +47,3 @@ def test_a_learned_rung_goes_first() -> None:
 
 def test_when_lists_are_not_asked_for() -> None:
     assert not Learned(SINGLE_PART).asks_lists
-    assert not Learned(AS_STORED, lists_refused=True).asks_lists

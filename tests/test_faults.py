@@ -107,6 +107,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     defaults = Client.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "sleep", skip)
+    monkeypatch.setitem(defaults, "clock", lambda: 1000.0 + sum(seconds))
     return seconds
 
 
@@ -195,6 +196,11 @@ def cut_gzip(when: When) -> Middleware:
     return fault(act, "metadata", when)
 
 
+def no_instances(when: When = always) -> Middleware:
+    """Whole instances cannot be had either, from which frames and attributes would be taken."""
+    return status(404, on="instances", when=when)
+
+
 FRAME_FAULTS: dict[str, tuple[MakeFault, type[DicomZarrError]]] = {
     "401": (lambda when: status(401, when=when), AuthenticationError),
     "403": (lambda when: status(403, when=when), PermissionDeniedError),
@@ -271,7 +277,7 @@ def names_a_frame(error: DicomZarrError) -> bool:
 @pytest.mark.parametrize(("make", "kind"), FRAME_FAULTS.values(), ids=FRAME_FAULTS)
 def test_a_frame_that_cannot_be_had(face: Face, make: MakeFault, kind: type[DicomZarrError]) -> None:
     switch = Switch()
-    with serving.serving(SLIDE, make(switch)) as served:
+    with serving.serving(SLIDE, no_instances(switch), make(switch)) as served:
         read = face(served.url)
         for _ in range(2):  # the second time as the first: no failure is remembered as pixels
             with pytest.raises(kind) as caught:
@@ -285,7 +291,7 @@ def test_a_frame_that_cannot_be_had(face: Face, make: MakeFault, kind: type[Dico
 @pytest.mark.parametrize(("make", "kind"), METADATA_FAULTS.values(), ids=METADATA_FAULTS)
 def test_metadata_that_cannot_be_had(face: Face, make: MakeFault, kind: type[DicomZarrError]) -> None:
     switch = Switch()
-    with serving.serving(SLIDE, plain, make(switch)) as served:
+    with serving.serving(SLIDE, plain, no_instances(switch), make(switch)) as served:
         with pytest.raises(kind) as caught:
             face(served.url)
         assert names_the_series(caught.value)
@@ -297,7 +303,7 @@ def test_metadata_that_cannot_be_had(face: Face, make: MakeFault, kind: type[Dic
 @pytest.mark.parametrize(("make", "kind"), METADATA_FAULTS.values(), ids=METADATA_FAULTS)
 def test_asking_whether_it_exists(make: MakeFault, kind: type[DicomZarrError]) -> None:
     """Only the server's own word, or a hierarchy that was read, is absence."""
-    with serving.serving(SLIDE, plain, make(always)) as served:
+    with serving.serving(SLIDE, plain, no_instances(), make(always)) as served:
         fs, path = fsspec.url_to_fs(served.url)
         if kind is SeriesNotFoundError:
             assert not fs.exists(f"{path}/zarr.json")
@@ -312,7 +318,7 @@ def test_asking_whether_it_exists(make: MakeFault, kind: type[DicomZarrError]) -
 def test_a_local_cache_keeps_no_failure(tmp_path: Path) -> None:
     """fsspec's simplecache writes what it reads to files."""
     switch = Switch()
-    with serving.serving(SLIDE, status(404, when=switch)) as served:
+    with serving.serving(SLIDE, no_instances(switch), status(404, when=switch)) as served:
         options = {"simplecache": {"cache_storage": str(tmp_path)}}
         for _ in range(2):
             with (
@@ -330,7 +336,7 @@ def test_a_local_cache_keeps_no_failure(tmp_path: Path) -> None:
 def test_absent_is_not_failed() -> None:
     """Holes show as the fill value with no request at all, while frames beside them fail."""
     slide = slides.sparse_brightfield()
-    with serving.serving(slide, status(404)) as served:
+    with serving.serving(slide, no_instances(), status(404)) as served:
         array = serving.zarr_level(served.url)
         hole, stored = np.argwhere(slide.levels[0].absent[0, 0])[0], np.argwhere(~slide.levels[0].absent[0, 0])[0]
         filled = array.blocks[0, int(hole[0]), int(hole[1])]
@@ -452,7 +458,7 @@ def _without_third(parts: tuple[Part, ...]) -> list[Part]:
     ids=["broken", "missing", "lost by dcm4chee"],
 )
 def test_a_bad_frame_does_not_spoil_its_neighbours(make: Callable[[], Middleware], kind: type[DicomZarrError]) -> None:
-    with serving.serving(SLIDE, make()) as served:
+    with serving.serving(SLIDE, no_instances(), make()) as served:
         fs, path = fsspec.url_to_fs(served.url)
         keys = [f"{path}/0/c/0/{row}/{column}" for row, column in np.ndindex(*LEVEL.grid)]
         chunks: dict[str, Any] = fs.cat(keys, on_error="return")
@@ -542,7 +548,7 @@ def test_no_error_tells_a_secret(name: str, log: pytest.LogCaptureFixture) -> No
     options: dict[str, Any] = {"auth": ("reader", PASSWORD), "headers": {"X-Api-Key": API_KEY}}
     door = require_basic("reader", PASSWORD)
     for make, kind in (table[name] for table in (METADATA_FAULTS, FRAME_FAULTS) if name in table):
-        with serving.serving(SLIDE, door, plain, make(always)) as served:
+        with serving.serving(SLIDE, door, plain, no_instances(), make(always)) as served:
             for face in (dicomzarr_with, zarr_with):
                 with pytest.raises(kind) as caught:
                     face(served.url, options)

@@ -117,8 +117,8 @@ def test_what_is_dropped_is_not_asked_for() -> None:
     assert queue.take(10).numbers == (2,)
 
 
-@given(total=st.integers(1, 5000), longest=st.integers(1, 400), connections=st.integers(1, 64))
-def test_long_lists_leave_no_connection_idle(total: int, longest: int, connections: int) -> None:
-    length = list_length(total, connections, longest)
+@given(total=st.integers(1, 5000), longest=st.integers(1, 400), free=st.integers(1, 64))
+def test_long_lists_leave_no_connection_idle(total: int, longest: int, free: int) -> None:
+    length = list_length(total, free, longest)
     assert 1 <= length <= longest
-    assert -(-total // length) >= min(connections, total // SMALLEST_LIST) // 2
+    assert -(-total // length) >= min(free, total // SMALLEST_LIST) // 2

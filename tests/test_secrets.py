@@ -192,13 +192,25 @@ def test_identities_do_not_share_what_they_opened(guarded: Served) -> None:
 
 LOADING = """
 import base64, json, pickle, sys
+import dicomzarr, zarr
 from dicomzarr.errors import CredentialsUnavailableError
+
+url = sys.argv[1]
 said = []
-for pickled in sys.argv[1:]:
-    try:
-        pickle.loads(base64.b64decode(pickled))
-    except CredentialsUnavailableError as error:
-        said.append(str(error))
+for pickled in sys.argv[2:]:
+    thing = pickle.loads(base64.b64decode(pickled))
+    again = pickle.loads(pickle.dumps(thing))
+    assert again == thing
+    for each in (thing, again):
+        try:
+            if isinstance(each, dicomzarr.Image):
+                each.levels[0].shape
+            elif isinstance(each, zarr.storage.FsspecStore):
+                zarr.open_group(each, mode="r")
+            else:
+                each.cat_file(url + "/zarr.json")
+        except CredentialsUnavailableError as error:
+            said.append(str(error))
 print(json.dumps(said))
 """
 
@@ -212,8 +224,8 @@ def test_elsewhere_credentials_are_missed_with_a_remedy(guarded: Served) -> None
         dicomzarr.open(guarded.url, **options),
         UPath(guarded.url, **options).fs,
     ]
-    said = run_python(LOADING, *[base64.b64encode(pickle.dumps(one)).decode() for one in made])
-    assert len(said) == len(made)
+    said = run_python(LOADING, guarded.url, *[base64.b64encode(pickle.dumps(one)).decode() for one in made])
+    assert len(said) == 2 * len(made)
     for message in said:
         assert "stayed in the process" in message
         assert "Give headers, auth or client again" in message

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,12 +57,16 @@ def encoded(data: bytes) -> EncodedFrame:
 class FakeClient:
     """Remembers what it is asked, and answers once the gate is open."""
 
+    connections: int = 4
+    longest_list: int | None = None
     asked: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     broken: set[int] = field(default_factory=set)
     missing: set[int] = field(default_factory=set)
     silent: set[int] = field(default_factory=set)
     error: BaseException | None = None
+    wholes: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    serves_wholes: bool = False
     answer: Callable[..., Awaitable[None]] | None = None
     """Answers in the place of this class."""
 
@@ -74,9 +78,19 @@ class FakeClient:
         numbers: Sequence[int],
         deliver: Callable[[int, EncodedFrame], None],
         fail: Callable[[int, DicomZarrError], None],
+        *,
+        whole: bool,
         **_: Any,
     ) -> None:
         assert (study, series) == (STUDY, SERIES)
+        if whole:
+            self.wholes.append((instance, tuple(numbers)))
+            for number in numbers:
+                if self.serves_wholes:
+                    deliver(number, encoded(frame_of(number)))
+                else:
+                    fail(number, FrameNotFoundError("No instance either."))
+            return
         self.asked.append((instance, tuple(numbers)))
         await self.gate.wait()
         if self.answer is not None:
@@ -89,6 +103,10 @@ class FakeClient:
                 fail(number, FrameNotFoundError(f"No frame {number}."))
             elif number not in self.silent:
                 deliver(number, encoded(b"?" if number in self.broken else frame_of(number)))
+
+    @staticmethod
+    def lists_refused(*, compressed: bool) -> bool:
+        return compressed
 
     @property
     def numbers(self) -> list[int]:
@@ -120,14 +138,13 @@ def on_bench(
     """Run a test on the home loop; no frame may be left pending after it."""
 
     async def run() -> None:
-        client = FakeClient()
+        client = FakeClient(connections)
         if not closed:
             client.gate.set()
         dispatcher = Dispatcher(
             client,  # type: ignore[arg-type]  # it needs no more of a client
             FrameCache(cache_bytes),
             frames_per_request=frames_per_request,
-            connections=connections,
         )
         bench = Bench(client, FrameSource(dispatcher, study=STUDY, series=SERIES), dispatcher)
         await test(bench)
@@ -334,6 +351,42 @@ def test_a_frame_that_does_not_decode_is_not_kept() -> None:
         bench.client.broken = set()
         assert await read(bench, 2) == [frame_of(2)]
         assert bench.client.numbers == [1, 2, 2]
+
+    on_bench(test)
+
+
+def test_a_frame_that_does_not_decode_comes_out_of_the_whole_instance() -> None:
+    async def test(bench: Bench) -> None:
+        bench.client.broken, bench.client.serves_wholes = {2, 3}, True
+        assert await read(bench, 1, 2, 3) == [frame_of(1), frame_of(2), frame_of(3)]
+        assert await read(bench, 2) == [frame_of(2)]
+        assert bench.client.numbers == [1, 2, 3]
+        assert bench.client.wholes == [("1.2.3.1", (2,)), ("1.2.3.1", (3,))]
+
+    on_bench(test)
+
+
+def test_a_large_instance_is_not_fetched_for_one_bad_frame() -> None:
+    large = StoredInstance("1.2.3.3", 2**27, PIXEL)
+
+    async def test(bench: Bench) -> None:
+        bench.client.broken, bench.client.serves_wholes = {2}, True
+        (bad,) = await read(bench, 2, instance=large)
+        assert isinstance(bad, FrameShapeError)
+        assert bench.client.wholes == []
+
+    on_bench(test)
+
+
+def test_frames_that_begin_within_a_byte_come_out_of_the_whole_instance() -> None:
+    """Servers refuse to cut them, or cut them wrongly."""
+    bits = StoredInstance("1.2.3.4", 5, replace(PIXEL, rows=5, columns=5, bits_allocated=1, bits_stored=1, high_bit=0))
+
+    async def test(bench: Bench) -> None:
+        bench.client.serves_wholes = True
+        (chunk,) = await read(bench, 3, instance=bits)
+        assert isinstance(chunk, bytes)
+        assert (bench.client.asked, bench.client.wholes) == ([], [("1.2.3.4", (3,))])
 
     on_bench(test)
 

@@ -45,6 +45,8 @@ def target_of(arguments: Namespace) -> Target:
     options: dict[str, Any] = {"allow_insecure": arguments.insecure}
     if arguments.timeout is not None:
         options["timeout"] = arguments.timeout
+    if arguments.cache_dir is not None:
+        options["cache_dir"] = arguments.cache_dir
     headers = dict(arguments.header)
     if arguments.bearer_env:
         headers["Authorization"] = f"Bearer {_token(arguments.bearer_env)}"

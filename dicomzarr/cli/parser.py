@@ -80,11 +80,10 @@ def build_parser() -> argparse.ArgumentParser:
         ("info", "what a series holds: levels, spacing, channels", _add_info),
         ("ls", "the studies of a server, the series of a study, the arrays of a series", _add_ls),
         ("thumbnail", "a small PNG of a series", _add_thumbnail),
+        ("cache", "what the cache on disk takes, and empty it", _add_cache),
         ("demo", "see it work: a slide, a server and arrays, all in this process", _add_demo),
     ):
-        command = commands.add_parser(
-            name, help=help_text, description=f"Show {help_text}." if name != "demo" else None, allow_abbrev=False
-        )
+        command = commands.add_parser(name, help=help_text, description=f"Show {help_text}.", allow_abbrev=False)
         command.set_defaults(module=f"dicomzarr.cli.{name}")
         add_options(command)
         command.add_argument("--debug", action="store_true", help="show where an error comes from")
@@ -128,6 +127,15 @@ def _add_thumbnail(command: argparse.ArgumentParser) -> None:
     _add_connection(command)
 
 
+def _add_cache(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Shows how much the cache on disk takes (info), or empties it (clear), also under those who use it."
+    )
+    command.add_argument("action", choices=("info", "clear"), help="look at it, or empty it")
+    command.add_argument("--cache-dir", metavar="DIR", help="its directory (the platform's place for caches)")
+    _add_json(command)
+
+
 def _add_demo(command: argparse.ArgumentParser) -> None:
     command.description = (
         "Serves the slide that comes with the package from a DICOMweb server in this process, opens it by URL "
@@ -159,6 +167,7 @@ def _add_connection(command: argparse.ArgumentParser) -> None:
         type=_header,
         help="sent with every request; repeatable",
     )
+    group.add_argument("--cache-dir", metavar="DIR", help="keep metadata and frames in this directory")
     group.add_argument("--timeout", metavar="SECONDS", type=float, help="without progress before giving up (60)")
     group.add_argument("--insecure", action="store_true", help="send credentials over plain HTTP to other machines")
 

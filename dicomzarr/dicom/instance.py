@@ -59,6 +59,12 @@ class StoredInstance:
         encapsulated = available is not None and not is_native(available)
         return encapsulated or self.pixel.lossy or self.pixel.photometric_interpretation in _CODESTREAM_ONLY
 
+    @property
+    def frames_unaligned(self) -> bool:
+        """Native frames begin in the middle of a byte: servers refuse to cut them, or cut them wrongly."""
+        pixels = self.pixel.rows * self.pixel.columns * self.pixel.samples
+        return self.pixel.bits_allocated == 1 and pixels % 8 != 0
+
 
 @dataclass(frozen=True, slots=True)
 class ConcatenationPart:

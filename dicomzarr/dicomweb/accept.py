@@ -11,6 +11,13 @@ from dataclasses import dataclass
 METADATA_ACCEPTS = ("application/dicom+json", "application/json")
 """Accept values for metadata and searches, the one of the standard first."""
 
+INSTANCE_ACCEPTS = (
+    'multipart/related; type="application/dicom"; transfer-syntax=*',
+    "application/dicom; transfer-syntax=*",
+    "application/dicom",
+)
+"""Accept values for a whole instance, in the order in which they are tried; the last leaves it to the server."""
+
 REFUSALS = frozenset({400, 406, 415, 500})
 """Statuses with which servers refuse an Accept header or a list of frames; so do dropped connections."""
 
@@ -64,13 +71,11 @@ class Learned:
 
     rung: Rung | None = None
     """The rung that gave a frame, or None while none has."""
-    lists_refused: bool = False
-    """The server gives each frame on its own, but not several at once."""
 
     @property
     def asks_lists(self) -> bool:
-        """Whether it is worth while to ask for several frames at once."""
-        return not self.lists_refused and (self.rung is None or self.rung.serves_lists)
+        """Whether what is known can give several frames at once."""
+        return self.rung is None or self.rung.serves_lists
 
     def list_rungs(self) -> tuple[Rung, ...]:
         """The rungs for several frames: the one that is known to serve, else all that could."""

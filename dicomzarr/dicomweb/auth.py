@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from dicomzarr.dicomweb.connection import basic_login
+from dicomzarr.dicomweb.providers import provider
 from dicomzarr.dicomweb.urls import host_of, is_loopback
 from dicomzarr.errors import (
     AuthenticationError,
     DicomZarrError,
     InsecureTransportError,
-    InvalidOptionError,
 )
 from dicomzarr.options import valid_headers
 
@@ -69,7 +67,7 @@ def credentials_for(base_url: str, options: StorageOptions) -> Credentials:
         case None:
             return FixedCredentials(options.headers)
         case str() as name:
-            return CalledCredentials(options.headers, partial(_call_named, name), options.timeout)
+            return CalledCredentials(options.headers, provider(name, base_url), options.timeout)
         case call:
             return CalledCredentials(options.headers, call, options.timeout)
 
@@ -172,21 +170,3 @@ def called_safely(call: Callable[[], dict[str, str]]) -> dict[str, str]:
             f"Getting credentials failed with {type(error).__name__}.",
             remedy="Call it on its own to see why: its text may hold secrets and is not repeated here.",
         ) from None
-
-
-def _call_named(name: str) -> Mapping[str, str]:
-    """Import the callable that ``module:qualname`` names, and call it."""
-    module, _, qualname = name.partition(":")
-    try:
-        found: object = importlib.import_module(module)
-        for part in qualname.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError):
-        found = None
-    if not callable(found):
-        raise InvalidOptionError(
-            f"auth={name!r} names no callable.",
-            remedy="Give it as module:function, importable in this process.",
-        )
-    headers: Mapping[str, str] = found()
-    return headers

@@ -3,46 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+import time
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from dicomzarr.dicomweb.accept import METADATA_ACCEPTS
 from dicomzarr.dicomweb.auth import credentials_for
-from dicomzarr.dicomweb.exchange import Exchange, Question
+from dicomzarr.dicomweb.bulk_data import BulkData
+from dicomzarr.dicomweb.exchange import Exchange
 from dicomzarr.dicomweb.frame_fetch import FrameFetcher, FrameJob
-from dicomzarr.dicomweb.media_type import MediaType
-from dicomzarr.dicomweb.replies import EncodedFrame, json_array
-from dicomzarr.dicomweb.search import Results
+from dicomzarr.dicomweb.json_request import JSONRequests
+from dicomzarr.dicomweb.pacing import Pacing
+from dicomzarr.dicomweb.replies import EncodedFrame
+from dicomzarr.dicomweb.searching import Searches
+from dicomzarr.dicomweb.series_metadata import MetadataFetcher, SeriesMetadata
+from dicomzarr.dicomweb.spool import FileThreads
 from dicomzarr.dicomweb.transport import AiohttpTransport
-from dicomzarr.dicomweb.urls import host_of, search_url, series_metadata_url
-from dicomzarr.errors import (
-    HTTPStatusError,
-    InvalidReplyError,
-    NotFoundError,
-    SeriesNotFoundError,
-    StudyNotFoundError,
-)
+from dicomzarr.dicomweb.turns import Turns
+from dicomzarr.dicomweb.urls import instance_metadata_url, series_metadata_url
+from dicomzarr.dicomweb.whole_instance import WholeInstances
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from dicomzarr.dicomweb.frame_fetch import Deliver, Fail
-    from dicomzarr.dicomweb.transport import Response, Transport
+    from dicomzarr.dicomweb.transport import Transport
     from dicomzarr.options import StorageOptions
 
-__all__ = ["Client", "EncodedFrame"]
-
-_REFUSED = frozenset({400, 406, 415})
-
-
-class _JSONReply(NamedTuple):
-    body: bytes
-    """A JSON array; ``[]`` also where there was no body."""
-    status: int
-    more_announced: bool
-    """``Warning: 299``: there are more results than the server gives at once."""
+__all__ = ["Client", "EncodedFrame", "SeriesMetadata"]
 
 
 class Client:
@@ -53,6 +39,7 @@ class Client:
         options: How it is reached, and with which credentials.
         transport: Sends the requests in the place of aiohttp; whoever gives it closes it.
         sleep: Waits between tries.
+        clock: Gives seconds, and never goes back.
 
     Raises:
         InsecureTransportError: Credentials would travel over plain HTTP to another machine.
@@ -66,35 +53,56 @@ class Client:
         *,
         transport: Transport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._search_base_url = _search_base_url(self._base_url, options)
         self._credentials = credentials_for(self._base_url, options)
         self._close_transport: Callable[[], Awaitable[None]] | None = None
         if transport is None:
             transport = own = _aiohttp_transport(self._base_url, options)
             self._close_transport = own.close
-        slots = asyncio.Semaphore(options.max_connections)
-        self._exchange = Exchange(transport, self._credentials, options.timeout, slots, sleep)
-        self._fetcher = FrameFetcher(self._base_url, self._exchange)
+        self._turns = Turns(Pacing(options.max_connections, options.timeout), clock, sleep)
+        self._exchange = Exchange(transport, self._credentials, options.timeout, self._turns, sleep)
+        self._threads = FileThreads()
+        self._whole = WholeInstances(self._base_url, self._exchange, self._threads)
+        requests = JSONRequests(self._exchange)
+        self._searches = Searches(_search_base_url(self._base_url, options), requests)
+        self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches)
+        self._bulk_data = BulkData(self._base_url, self._exchange)
+        self._fetcher = FrameFetcher(self._base_url, self._exchange, self._whole)
+
+    @property
+    def connections(self) -> int:
+        """Requests that may be under way now: ``max_connections``, and fewer after the server was too busy."""
+        return self._turns.pacing.connections
 
     async def series_metadata(self, study: str, series: str) -> bytes:
         """The metadata of all instances of a series, as a JSON array that is not parsed yet (PS3.18 Annex F).
+
+        Where the server refuses or reduces it, it is put together from the instances' own.
+
+        Raises:
+            SeriesNotFoundError: The server does not have the series, or has nothing in it.
+            ServerError: The server did not give it, or not of every instance.
+        """
+        return (await self.series_metadata_unless(study, series, None)).body
+
+    async def series_metadata_unless(self, study: str, series: str, known: SeriesMetadata | None) -> SeriesMetadata:
+        """The metadata of a series as it is now, asked for on condition that it changed (RFC 9110 section 13).
+
+        Args:
+            study: Study Instance UID.
+            series: Series Instance UID.
+            known: What the server gave before, if anything.
+
+        Returns:
+            ``known`` itself, where the server says that it is the same.
 
         Raises:
             SeriesNotFoundError: The server does not have the series, or has nothing in it.
             ServerError: The server did not give it.
         """
-        subject = f"the metadata of series {series}, study {study}"
-        url = series_metadata_url(self._base_url, study, series)
-        reply = await self._json(url, subject, SeriesNotFoundError)
-        if reply.body == b"[]":
-            raise SeriesNotFoundError(
-                f"The server has nothing for {subject}.",
-                remedy="Check the UIDs.",
-                status=reply.status,
-            )
-        return reply.body
+        return await self._metadata.fetch(study, series, known)
 
     async def frames(  # noqa: PLR0913, PLR0917  # what is asked, and the two outcomes
         self,
@@ -106,8 +114,13 @@ class Client:
         fail: Fail,
         *,
         compressed: bool = False,
+        whole: bool = False,
+        gzip: bool = False,
     ) -> None:
         """Fetch frames of one instance (PS3.18 section 10.4.1.1.6); each is delivered or fails, exactly once.
+
+        Frames that the server refuses to give by themselves are cut from the whole instance, which is then held for
+        a while on the temporary disk.
 
         Args:
             study: Study Instance UID.
@@ -117,9 +130,51 @@ class Client:
             deliver: Called with the number and the frame as soon as its part is whole.
             fail: Called with the number and the error of a frame that cannot be had.
             compressed: The metadata say that what is stored is a codestream: a server that decodes it is asked anew.
+            whole: Cut them from the whole instance at once, as for `StoredInstance.frames_unaligned`, or when a frame
+                that came does not decode.
+            gzip: The reply may be compressed.
         """
         pending = dict.fromkeys(sorted(set(numbers)))
-        await self._fetcher.fetch(FrameJob(study, series, instance, pending, deliver, fail, compressed))
+        await self._fetcher.fetch(FrameJob(study, series, instance, pending, deliver, fail, compressed, whole, gzip))
+
+    async def bulk_data(self, study: str, series: str, uri: str, *, instance: str | None = None) -> bytes:
+        """A value that the metadata of a series give by reference; the server's credentials stay with the server.
+
+        Args:
+            study: Study Instance UID.
+            series: Series Instance UID.
+            uri: BulkDataURI, absolute or relative to the metadata.
+            instance: SOP Instance UID, for a URI that is relative to the instance's own metadata.
+
+        Raises:
+            NotFoundError: There is nothing.
+            InvalidReplyError: The URI leads nowhere, or something else came.
+            InsecureTransportError: It leads from HTTPS to plain HTTP.
+            ServerError: The server did not give it.
+        """
+        places = [series_metadata_url(self._base_url, study, series)]
+        subject = f"series {series}, study {study}"
+        if instance is not None:
+            places.append(instance_metadata_url(self._base_url, study, series, instance))
+            subject = f"instance {instance}, {subject}"
+        return await self._bulk_data.get(uri, places, f"bulk data of {subject}")
+
+    def lists_refused(self, *, compressed: bool) -> bool:
+        """Whether the server gives each frame on its own, but not several at once.
+
+        Args:
+            compressed: As for `frames`: what is learned of native instances says nothing about others.
+        """
+        return not self._fetcher.asks_lists(compressed=compressed)
+
+    @property
+    def longest_list(self) -> int | None:
+        """Frames that one list may have, as learned from those that the server refused; None without a known limit."""
+        return self._fetcher.lengths.longest
+
+    def forget(self, study: str | None = None, series: str | None = None) -> None:
+        """Let go of the whole instances of a series, or of all: they are fetched anew; from any thread."""
+        self._whole.forget(study, series)
 
     async def search(
         self,
@@ -129,70 +184,32 @@ class Client:
         wanted: int | None = None,
         skip: int = 0,
     ) -> list[dict[str, Any]]:
-        """Search for studies or series (PS3.18 section 10.6), page by page.
+        """Search for studies, series or instances (PS3.18 section 10.6), page by page.
 
         Args:
-            resource: ``studies``, or ``studies/<StudyInstanceUID>/series``.
+            resource: ``studies``, ``studies/<StudyInstanceUID>/series``, or ``instances`` below that.
             parameters: Attributes to match and to include. Some servers refuse
                 AvailableTransferSyntaxUID.
             wanted: How many results are enough; None for all.
             skip: How many results to leave out before the first.
 
         Returns:
-            Results in the DICOM JSON model, each study or series once.
+            Results in the DICOM JSON model, each study, series or instance once.
 
         Raises:
             StudyNotFoundError: The server says that the study does not exist.
             ServerError: The server did not answer as it should.
         """
-        not_found = NotFoundError if resource == "studies" else StudyNotFoundError
-        results = Results(resource, wanted, skip)
-        more = wanted != 0
-        while more:
-            page = results.page(parameters or {})
-            url = search_url(self._search_base_url, resource, page)
-            subject = f"a search for {resource}"
-            reply = await self._json(url, subject, not_found)
-            entries = _entries(reply.body, subject)
-            more = results.add(entries, asked=int(page["limit"]), more_announced=reply.more_announced)
-        return results.entries
+        return await self._searches.find(resource, parameters or {}, wanted=wanted, skip=skip)
 
     async def close(self) -> None:
-        """Close connections and threads."""
+        """Close connections and threads, and free the temporary disk."""
+        self._turns.close()
+        self._whole.close()
+        self._threads.close()
         self._credentials.close()
         if self._close_transport is not None:
             await self._close_transport()
-
-    async def _json(self, url: str, subject: str, not_found: type[NotFoundError]) -> _JSONReply:
-        first, *others = METADATA_ACCEPTS
-        try:
-            return await self._json_as(first, url, subject, not_found)
-        except HTTPStatusError as error:
-            if error.status not in _REFUSED:
-                raise
-            refusal = error
-        for accept in others:
-            with suppress(HTTPStatusError):
-                return await self._json_as(accept, url, subject, not_found)
-        raise refusal
-
-    async def _json_as(self, accept: str, url: str, subject: str, not_found: type[NotFoundError]) -> _JSONReply:
-        async def read(response: Response) -> _JSONReply:
-            body = b"".join([chunk async for chunk in response.chunks()])
-            media = MediaType.parse(response.headers.get("content-type", ""))
-            array = json_array(body, media, f"{subject} at {host_of(url)}") if body.strip() else b"[]"
-            announced = response.headers.get("warning", "").startswith("299")
-            return _JSONReply(array, response.status, announced)
-
-        headers = {"accept": accept, "accept-encoding": "gzip"}
-        return await self._exchange.ask(Question(lambda: url, headers, subject, not_found), read)
-
-
-def _entries(body: bytes, subject: str) -> list[dict[str, Any]]:
-    try:
-        return msgspec.json.decode(body, type=list[dict[str, Any]])
-    except msgspec.DecodeError:
-        raise InvalidReplyError(f"What came for {subject} is no list of JSON objects.") from None
 
 
 def _search_base_url(base_url: str, options: StorageOptions) -> str:

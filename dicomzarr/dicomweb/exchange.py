@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from dicomzarr.dicomweb.network_errors import ConnectionDroppedError
 from dicomzarr.dicomweb.redirects import Request
-from dicomzarr.dicomweb.retry import TRIES, pause_before_retry
+from dicomzarr.dicomweb.retry import TRIES, Tries
 from dicomzarr.dicomweb.statuses import status_error
+from dicomzarr.dicomweb.turns import Turn
 from dicomzarr.dicomweb.urls import host_of, origin_of
 from dicomzarr.errors import AuthenticationError, DicomZarrError, NotFoundError
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicomweb.auth import Credentials
     from dicomzarr.dicomweb.transport import Response, Transport
+    from dicomzarr.dicomweb.turns import Turns
 
 Reply = TypeVar("Reply")
 
@@ -39,13 +39,15 @@ class Question:
     """The error for 404 and 410."""
     tries_on_drop: int = TRIES
     """How often it is sent at most to a server that breaks the connection."""
+    with_credentials: bool = True
+    """The secret headers go with it; not to an origin that is not the server's own."""
 
 
 @dataclass(slots=True)
 class Exchange:
     """Asks one server.
 
-    All of its requests share the number of connections.
+    All of its requests share the number of connections, and the pauses that the server asks for.
     """
 
     transport: Transport
@@ -54,9 +56,9 @@ class Exchange:
     """Gives the secret headers."""
     timeout: float
     """Seconds that may be spent on waiting before retries."""
-    slots: asyncio.Semaphore
-    """Bounds the requests in flight."""
-    sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep)
+    turns: Turns
+    """Bounds the requests under way."""
+    sleep: Callable[[float], Awaitable[None]]
     """Waits before a retry."""
 
     async def ask(self, question: Question, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
@@ -70,32 +72,36 @@ class Exchange:
             ServerError: As the last try failed.
             UsageError: The credentials cannot be used.
         """
-        waited = 0.0
-        tries = 0
+        tries = Tries(self.timeout, question.tries_on_drop)
         while True:
-            tries += 1
+            turn = Turn(self.turns)
             try:
-                return await self._try(question, read)
+                async with turn:
+                    return await self._try(question, read)
             except DicomZarrError as error:
-                pause = pause_before_retry(error, tries, waited, self.timeout)
-                dropped = isinstance(error, ConnectionDroppedError)
-                if pause is None or (dropped and tries >= question.tries_on_drop):
+                pause = None if turn.hopeless else tries.pause_after(error, others_served=turn.others_served)
+                if pause is None:
                     error.name_subject(question.subject)
+                    # What it was made of may hold headers, and some pickles (tblib's) take it along to other processes.
+                    error.__context__ = None
                     raise
-            await self.sleep(pause)
-            waited += pause
+            if pause:
+                await self.sleep(pause)
 
     async def _try(self, question: Question, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
-        async with self.slots:
-            url = question.url()
-            secret = await self.credentials.headers_for(url, question.headers)
-            try:
-                return await self._send(question, Request(url, question.headers, secret), read)
-            except AuthenticationError as error:
-                if error.status != _REFUSED or not self.credentials.renewable:
-                    raise
-            secret = await self.credentials.headers_for(url, question.headers, refused=secret)
+        url = question.url()
+        if not question.with_credentials:
+            return await self._send(question, Request(url, question.headers), read)
+        secret = await self.credentials.headers_for(url, question.headers)
+        try:
             return await self._send(question, Request(url, question.headers, secret), read)
+        except AuthenticationError as error:
+            if error.status != _REFUSED or not self.credentials.renewable:
+                raise
+            renewed = await self.credentials.headers_for(url, question.headers, refused=secret)
+            if renewed == secret:  # a wrong password sent twice may lock its owner out
+                raise
+        return await self._send(question, Request(url, question.headers, renewed), read)
 
     async def _send(self, question: Question, request: Request, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
         async with self.transport.get(request) as response:

@@ -199,8 +199,8 @@ class MultipartParser:
                 raise MultipartError(f"The headers of a part are longer than {_HEADER_LIMIT} bytes.")
             self._searched = max(0, len(self._buffer) - 3)
             return False
-        self._headers = _parse_headers(bytes(self._buffer[:size]))
-        self._length = _content_length(self._headers)
+        self._headers = parse_headers(bytes(self._buffer[:size]))
+        self._length = part_length(self._headers)
         return self._enter(_State.BODY, size)
 
     def _header_size(self) -> int | None:
@@ -208,12 +208,14 @@ class MultipartParser:
         for empty in (b"\r\n", b"\n"):
             if self._buffer.startswith(empty):
                 return len(empty)
-        ends = [
-            at + len(mark)
-            for mark in (b"\n\r\n", b"\n\n")
-            if (at := self._buffer.find(mark, self._searched, _HEADER_LIMIT)) >= 0
-        ]
-        return min(ends, default=None)
+        end = None
+        limit = _HEADER_LIMIT
+        for mark in (b"\n\r\n", b"\n\n"):
+            at = self._buffer.find(mark, self._searched, limit)
+            if at >= 0:
+                end = at + len(mark)
+                limit = end  # the other one counts only before it, and not in the pixels
+        return end
 
     def _read_body(self) -> bool:
         return self._scan_for_delimiter() if self._length is None else self._cut_by_length(self._length)
@@ -259,7 +261,12 @@ class MultipartParser:
         return self._enter(_State.AFTER_DELIMITER, consumed)
 
 
-def _parse_headers(block: bytes) -> dict[str, str]:
+def parse_headers(block: bytes) -> dict[str, str]:
+    """The headers of a part by lower-case name.
+
+    Raises:
+        MultipartError: They are no header lines, or the part is not sent as it is.
+    """
     headers: dict[str, str] = {}
     last = ""
     for line in block.decode("latin-1").split("\n"):
@@ -276,7 +283,12 @@ def _parse_headers(block: bytes) -> dict[str, str]:
     return headers
 
 
-def _content_length(headers: Mapping[str, str]) -> int | None:
+def part_length(headers: Mapping[str, str]) -> int | None:
+    """The Content-Length of a part in bytes, or None where it has none.
+
+    Raises:
+        MultipartError: It is no number.
+    """
     value = headers.get("content-length")
     if value is None:
         return None

@@ -39,19 +39,34 @@ def follow(request: Request, location: str | None) -> Request:
     host = host_of(request.url)
     if not location:
         raise InvalidReplyError(f"{host} redirects without saying where.")
+    url = resolved(request.url, location, f"{host} redirects to something that")
+    same = origin_of(url) == origin_of(request.url)
+    return replace(request, url=url, credentials=request.credentials if same else {})
+
+
+def resolved(base: str, location: str, what: str) -> str:
+    """The URL that a server's reference means.
+
+    Args:
+        base: The URL that it stood at.
+        location: The reference, absolute or relative.
+        what: What it is, to begin a message with.
+
+    Raises:
+        InvalidReplyError: It is no http URL.
+        InsecureTransportError: It leads from HTTPS to plain HTTP.
+    """
     try:
-        # User-info from a redirect is nothing that the user has given, and a fragment is not sent.
-        url = urldefrag(split_user_info(urljoin(request.url, location))[0]).url
-        target = origin_of(url)
+        # User-info from a server is nothing that the user has given, and a fragment is not sent.
+        url = urldefrag(split_user_info(urljoin(base, location))[0]).url
+        scheme, name, _ = origin_of(url)
     except ValueError:
-        raise InvalidReplyError(f"{host} redirects to something that is no URL.") from None
-    scheme, name, _ = target
+        raise InvalidReplyError(f"{what} is no URL.") from None
     if scheme not in ("http", "https") or not name:
-        raise InvalidReplyError(f"{host} redirects to something that is no http URL.")
-    origin = origin_of(request.url)
-    if origin[0] == "https" and scheme == "http":
+        raise InvalidReplyError(f"{what} is no http URL.")
+    if base.startswith("https:") and scheme == "http":
         raise InsecureTransportError(
-            f"{host} redirects from HTTPS to plain HTTP.",
+            f"{what} leads from HTTPS to plain HTTP.",
             remedy="Have the server's own URL set to https.",
         )
-    return replace(request, url=url, credentials=request.credentials if target == origin else {})
+    return url

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from dicomzarr.dicomweb.multipart import Part
 
 _PAGE_STARTS = (b"<!doctype html", b"<html")
+PAGE_HEAD = 64
+"""Bytes in which a web page shows itself."""
+
 _PART10 = slice(128, 132)
 
 
@@ -54,6 +57,16 @@ def login_page(subject: str) -> LoginPageError:
     )
 
 
+def refuse_page(body: bytes, subject: str) -> None:
+    """Raise when a body begins as a web page does, whatever its media type.
+
+    Raises:
+        LoginPageError: It does.
+    """
+    if body[:PAGE_HEAD].lstrip().lower().startswith(_PAGE_STARTS):
+        raise login_page(subject)
+
+
 def encoded_frame(body: bytes, own: MediaType, outer: MediaType, subject: str) -> EncodedFrame:
     """Make a frame of a whole part or of a whole single-part body.
 
@@ -68,8 +81,7 @@ def encoded_frame(body: bytes, own: MediaType, outer: MediaType, subject: str) -
         InvalidReplyError: It is no frame.
     """
     refuse_text(own, subject)
-    if body[:64].lstrip().lower().startswith(_PAGE_STARTS):
-        raise login_page(subject)
+    refuse_page(body, subject)
     if body[_PART10] == b"DICM":
         raise InvalidReplyError(f"A whole DICOM file came instead of {subject}.")
     return EncodedFrame(body, own.name, own.transfer_syntax or outer.transfer_syntax)
@@ -159,7 +171,7 @@ def json_array(body: bytes, media: MediaType, subject: str) -> bytes:
         InvalidReplyError: It is something else.
     """
     text = body.removeprefix(codecs.BOM_UTF8).strip()
-    if media.is_html or text[:64].lower().startswith(_PAGE_STARTS):
+    if media.is_html or text[:PAGE_HEAD].lower().startswith(_PAGE_STARTS):
         raise login_page(subject)
     if not text.startswith(b"["):
         raise InvalidReplyError(

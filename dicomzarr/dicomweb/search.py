@@ -17,6 +17,8 @@ PAGE = 200
 
 _STUDY_UID = "0020000D"
 _SERIES_UID = "0020000E"
+_INSTANCE_UID = "00080018"
+_TAGS = {"studies": _STUDY_UID, "series": _SERIES_UID, "instances": _INSTANCE_UID}
 
 
 @dataclass(slots=True)
@@ -24,13 +26,13 @@ class Results:
     """The results of one search so far."""
 
     resource: str
-    """``studies``, or ``studies/<uid>/series``."""
+    """``studies``, ``studies/<uid>/series``, or ``instances`` below that."""
     wanted: int | None
     """How many results are enough; None for all."""
     skipped: int = 0
     """Results to leave out before the first."""
     entries: list[dict[str, Any]] = field(default_factory=list)
-    """The results, each study or series once."""
+    """The results, each study, series or instance once."""
     received: int = 0
     """Results that came, doubled ones included: the next offset, beyond ``skipped``."""
     _seen: set[str] = field(default_factory=set)
@@ -65,7 +67,7 @@ class Results:
         return len(self.entries) > before and (len(page) >= asked or more_announced)
 
     def _name(self, entry: dict[str, Any]) -> str:
-        tag = _SERIES_UID if self.resource.endswith("/series") else _STUDY_UID
+        tag = _TAGS[self.resource.rpartition("/")[2]]
         return json.dumps(entry.get(tag, entry), sort_keys=True)
 
 

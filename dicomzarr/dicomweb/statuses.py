@@ -13,6 +13,7 @@ from dicomzarr.errors import (
     NegotiationError,
     NotFoundError,
     PermissionDeniedError,
+    QuotaExceededError,
     RateLimitedError,
     ServerFailureError,
 )
@@ -38,13 +39,15 @@ _ROWS: dict[int, tuple[type[HTTPStatusError], str]] = {
     415: (NegotiationError, "The server offers no media type that was asked for."),
     429: (
         RateLimitedError,
-        "Wait, or lower max_connections; a quota may be used up until tomorrow.",
+        "Wait, or lower max_connections.",
     ),
 }
 
 
-class QuotaExceededError(RateLimitedError):
-    """429 with a web page and no time to wait: a quota is used up, and trying again soon is no use."""
+_QUOTA_REMEDY = (
+    "A quota of the server is used up, and asking again soon is no use. Such quotas mostly begin anew at 00:00 UTC:"
+    " read on then, or read less (a coarser level, a smaller region)."
+)
 
 
 def status_error(
@@ -69,7 +72,7 @@ def status_error(
         kind = not_found
     is_page = MediaType.parse(headers.get("content-type", "")).is_html
     if kind is RateLimitedError and is_page and "retry-after" not in headers:
-        kind = QuotaExceededError
+        kind, remedy = QuotaExceededError, _QUOTA_REMEDY
     wait = seconds_to_wait(headers.get("retry-after"))
     return kind(f"HTTP status {status} for {subject}.", remedy=remedy, status=status, retry_after=wait)
 

@@ -168,10 +168,20 @@ def series_metadata_url(base: str, study: str, series: str) -> str:
     return f"{base}/studies/{study}/series/{series}/metadata"
 
 
+def instance_url(base: str, study: str, series: str, instance: str) -> str:
+    """The URL of a whole instance (PS3.18 section 10.4.1.1.1)."""
+    return f"{base}/studies/{study}/series/{series}/instances/{instance}"
+
+
+def instance_metadata_url(base: str, study: str, series: str, instance: str) -> str:
+    """The URL of the metadata of one instance (PS3.18 section 10.4.1.1.2)."""
+    return f"{instance_url(base, study, series, instance)}/metadata"
+
+
 def frames_url(base: str, study: str, series: str, instance: str, numbers: Iterable[int]) -> str:
     """The URL of frames, by their numbers from 1 (PS3.18 section 10.4.1.1.6)."""
     listed = ",".join(map(str, numbers))
-    return f"{base}/studies/{study}/series/{series}/instances/{instance}/frames/{listed}"
+    return f"{instance_url(base, study, series, instance)}/frames/{listed}"
 
 
 def search_url(base: str, resource: str, parameters: Mapping[str, str]) -> str:

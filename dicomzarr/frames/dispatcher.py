@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dicomzarr.errors import DicomZarrError, ServerError
 from dicomzarr.frames.requests import FrameQueue, FramesRequest, Priority, list_length
 from dicomzarr.frames.strategy import Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Coroutine, Hashable, Sequence
 
+    from dicomzarr.dicom.instance import StoredInstance
     from dicomzarr.dicomweb.client import Client, EncodedFrame
+    from dicomzarr.disk.cache import DiskFrames
+    from dicomzarr.disk.names import FrameName
     from dicomzarr.frames.cache import FrameCache
     from dicomzarr.frames.requests import FrameKey
     from dicomzarr.frames.strategy import Way
@@ -73,7 +77,6 @@ class Dispatcher:
         client: Speaks to the server.
         cache: Encoded frames in memory.
         frames_per_request: Most frames of one list.
-        connections: Requests that can be under way at once.
         clock: Seconds that go steadily.
     """
 
@@ -83,27 +86,29 @@ class Dispatcher:
         cache: FrameCache,
         *,
         frames_per_request: int,
-        connections: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._cache = cache
         self._frames_per_request = frames_per_request
-        self._connections = connections
         self._clock = clock
         self._flights: dict[FrameKey, Flight] = {}
+        self._unseen: list[Flight] = []
+        """Those that may be on disk: one tick's are looked up together."""
         self._queue = FrameQueue()
         self._waits_since = 0.0
         """When the queue was last empty."""
         self._strategies: dict[tuple[bool, bool], Strategy] = {}
-        """By whether a codestream is stored, and whether instances have many frames."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        """By whether pixels are stored as they are, and whether instances have many frames."""
+        self._requests: set[asyncio.Task[Any]] = set()
+        self._others: set[asyncio.Task[Any]] = set()
+        """What costs no connection of its own, or is rare."""
         self._pumping: asyncio.Handle | None = None
 
     @property
     def idle(self) -> bool:
         """Whether nothing is wanted and nothing under way."""
-        return not self._flights and not self._tasks
+        return not (self._flights or self._requests or self._others)
 
     @property
     def ahead_bytes(self) -> int:
@@ -115,7 +120,15 @@ class Dispatcher:
         """The frame if it is in memory."""
         return self._cache.get(key)
 
-    def want(self, key: FrameKey, waiter: Waiter, reader: Hashable, priority: Priority = Priority.NOW) -> Flight:
+    def want(
+        self,
+        key: FrameKey,
+        waiter: Waiter,
+        reader: Hashable,
+        priority: Priority = Priority.NOW,
+        *,
+        fresh: bool = False,
+    ) -> Flight:
         """Have a frame brought to a waiter.
 
         Args:
@@ -123,14 +136,27 @@ class Dispatcher:
             waiter: Is told when it has come.
             reader: Who wants it: readers take turns.
             priority: What goes first.
+            fresh: From the server, for what the disk holds does not decode.
         """
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = Flight(key, reader, priority)
-            self._enqueue(flight)
+            if key.opening.disk is None or fresh:
+                self._enqueue(flight)
+            else:
+                self._look_up_soon(flight)
         elif priority < flight.priority and key in self._queue:
             flight.priority = priority
             self._queue.add(key, priority, reader)
+        flight.waiters.append(waiter)
+        return flight
+
+    def want_whole(self, key: FrameKey, waiter: Waiter, reader: Hashable) -> Flight:
+        """Have a frame cut from the whole instance, for what the server gave as the frame does not decode."""
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = Flight(key, reader, Priority.NOW)
+            self._start(self._fetch(FramesRequest(key.opening, key.instance, (key.number,)), whole=True), self._others)
         flight.waiters.append(waiter)
         return flight
 
@@ -150,6 +176,41 @@ class Dispatcher:
     def discard(self, key: FrameKey) -> None:
         """Hand a frame out no more: it does not decode."""
         self._cache.discard(key)
+        if key.opening.disk is not None:
+            key.opening.disk.discard(key.name)
+
+    # --- from the disk ---
+
+    def _look_up_soon(self, flight: Flight) -> None:
+        self._unseen.append(flight)
+        if len(self._unseen) == 1:
+            asyncio.get_running_loop().call_soon(self._look_up)
+
+    def _look_up(self) -> None:
+        unseen, self._unseen = self._unseen, []
+        disks: dict[DiskFrames, list[Flight]] = {}
+        for flight in unseen:
+            if flight.key.opening.disk is not None:
+                disks.setdefault(flight.key.opening.disk, []).append(flight)
+        for disk, flights in disks.items():
+            self._start(self._take_from_disk(disk, flights), self._others)
+
+    async def _take_from_disk(self, disk: DiskFrames, flights: Sequence[Flight]) -> None:
+        held: dict[FrameName, EncodedFrame] = {}
+        try:
+            held = await disk.frames([flight.key.name for flight in flights])
+        finally:
+            for flight in flights:
+                frame = held.get(flight.key.name)
+                if frame is not None:
+                    self._cache.put(flight.key, frame)
+                    self._land(flight.key, frame, fetched=False)
+                elif flight.waiters:
+                    self._enqueue(flight)
+                else:
+                    del self._flights[flight.key]
+
+    # --- from the server ---
 
     def _enqueue(self, flight: Flight) -> None:
         if not self._queue:
@@ -165,79 +226,105 @@ class Dispatcher:
     def _pump(self) -> None:
         self._pumping = None
         while self._queue:
-            strategy = self._strategy()
-            now = self._clock()
+            instance = self._queue.next_instance
+            strategy, now = self._strategy(instance), self._clock()
             way = strategy.way(len(self._queue), now)
-            if way is None or len(self._tasks) >= self._most(way):
+            free = 0 if way is None else self._most(way) - len(self._requests)
+            if way is None or free <= 0:
                 return
-            length = list_length(len(self._queue), way.connections, self._frames_per_request) if way.lists else 1
-            pause = self._waits_since + strategy.gather() - now if self._tasks else 0.0
+            length = self._length(way, instance, free)
+            pause = self._waits_since + strategy.gather() - now if self._requests else 0.0
             if pause > 0 and len(self._queue) < length:
                 self._pumping = asyncio.get_running_loop().call_later(pause, self._pump)
                 return
-            self._ask(self._queue.take(length), strategy)
+            request = self._queue.take(length)
+            self._waits_since = now
+            strategy.asked(len(request.numbers), now)
+            self._start(self._measured(request, strategy, gzip=way.gzip), self._requests)
 
-    def _strategy(self) -> Strategy:
-        """That of the instance whose turn it is."""
-        instance = self._queue.next_instance
-        many = instance.number_of_frames >= _MANY_FRAMES
-        return self._strategies.setdefault((instance.compressed, many), Strategy(self._connections, learns=many))
+    def _strategy(self, instance: StoredInstance) -> Strategy:
+        many, native = instance.number_of_frames >= _MANY_FRAMES, not instance.compressed
+        known = self._strategies.get((native, many))
+        if known is None:
+            known = self._strategies[native, many] = Strategy(self._client.connections, many=many, native=native)
+        return known
 
     def _most(self, way: Way) -> int:
         """Requests under way: what may be wanted next leaves connections for what is wanted now."""
-        ahead = self._queue.next_priority is Priority.AHEAD
-        return max(1, way.connections // 2) if ahead else way.connections
+        most = min(way.connections, self._client.connections)
+        return max(1, most // 2) if self._queue.next_priority is Priority.AHEAD else most
 
-    def _ask(self, request: FramesRequest, strategy: Strategy) -> None:
-        now = self._waits_since = self._clock()
-        strategy.asked(len(request.numbers), now)
-        task = asyncio.get_running_loop().create_task(self._fetch(request, strategy))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+    def _length(self, way: Way, instance: StoredInstance, free: int) -> int:
+        if not way.lists or self._client.lists_refused(compressed=instance.compressed):
+            return 1
+        longest = min(self._frames_per_request, self._client.longest_list or self._frames_per_request)
+        return list_length(len(self._queue), free, longest) if way.split else longest
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    def _start(self, work: Coroutine[Any, Any, Any], tasks: set[asyncio.Task[Any]]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        tasks.add(task)
+        task.add_done_callback(partial(self._ended, tasks))
+
+    def _ended(self, tasks: set[asyncio.Task[Any]], task: asyncio.Task[Any]) -> None:
+        tasks.discard(task)
         if self._queue:
             self._pump_soon()
 
-    async def _fetch(self, request: FramesRequest, strategy: Strategy) -> None:
+    async def _measured(self, request: FramesRequest, strategy: Strategy, *, gzip: bool) -> None:
         began = self._clock()
+        sizes: list[int] = []
+        try:
+            sizes = await self._fetch(request, whole=request.instance.frames_unaligned, gzip=gzip)
+        finally:
+            now = self._clock()
+            strategy.answered(len(sizes), sum(sizes), now - began, now, queued=len(self._queue))
+
+    async def _fetch(self, request: FramesRequest, *, whole: bool, gzip: bool = False) -> list[int]:
+        """Ask for frames, and tell those who wait; gives the bytes of each that came."""
         waiting = dict(zip(request.numbers, request.keys, strict=True))
-        came = 0
+        sizes: list[int] = []
 
         def deliver(number: int, frame: EncodedFrame) -> None:
-            nonlocal came
-            came += 1
+            sizes.append(len(frame.data))
             key = waiting.pop(number)
-            self._cache.put(key, frame)
-            self._land(key, frame)
+            self._hold(key, frame)
+            self._land(key, frame, fetched=True)
 
         def fail(number: int, error: DicomZarrError) -> None:
             self._fall(waiting.pop(number), error)
 
-        uid = request.instance.sop_instance_uid
+        opening, instance = request.opening, request.instance
+        uid = instance.sop_instance_uid
         unanswered: BaseException = ServerError(f"The request for frames of instance {uid} ended without an answer.")
         try:
             await self._client.frames(
-                request.opening.study,
-                request.opening.series,
+                opening.study,
+                opening.series,
                 uid,
                 request.numbers,
                 deliver,
                 fail,
-                compressed=request.instance.compressed,
+                compressed=instance.compressed,
+                whole=whole,
+                gzip=gzip,
             )
         except Exception as error:  # noqa: BLE001  # whoever waits for a frame must hear of it
             unanswered = error
         finally:
             for key in waiting.values():
                 self._fall(key, unanswered)
-            now = self._clock()
-            strategy.answered(came, now - began, now, queued=len(self._queue))
+        return sizes
 
-    def _land(self, key: FrameKey, encoded: EncodedFrame) -> None:
+    # --- to those who wait ---
+
+    def _hold(self, key: FrameKey, frame: EncodedFrame) -> None:
+        self._cache.put(key, frame)
+        if key.opening.disk is not None:
+            key.opening.disk.keep(key.name, frame)
+
+    def _land(self, key: FrameKey, encoded: EncodedFrame, *, fetched: bool) -> None:
         for waiter in self._flights.pop(key).waiters:
-            waiter.arrived(encoded, fetched=True)
+            waiter.arrived(encoded, fetched=fetched)
 
     def _fall(self, key: FrameKey, error: BaseException) -> None:
         flight = self._flights.pop(key)

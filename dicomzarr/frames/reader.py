@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.dicom.instance import FrameRef, StoredInstance
     from dicomzarr.dicomweb.client import EncodedFrame
     from dicomzarr.frames.dispatcher import Dispatcher, Flight
     from dicomzarr.frames.requests import Opening
@@ -33,6 +33,9 @@ _MOST_A_JOB = 8
 
 _MOST_JOBS = 2 * DECODE_THREADS
 """Jobs of one reader that are under way at once: enough that no thread idles, and no more before others' turn."""
+
+_MOST_WHOLE = 256 * 2**20
+"""Bytes of an instance, if it were not compressed, up to which it is fetched for the sake of one frame."""
 
 _scratch = Scratch()
 
@@ -59,6 +62,8 @@ class Asked:
     flight: Flight | None = None
     fetched: bool = False
     """It came from the server just now, so that asking anew would not help."""
+    undecodable: Failure | None = None
+    """How it failed, as the server gave it, before it was wanted out of the whole instance."""
     given_up: bool = False
 
     @property
@@ -76,7 +81,7 @@ class Asked:
         """See `dispatcher.Waiter`."""
         self.flight = None
         if not self.given_up:
-            self.done(Failure(error))
+            self.done(self.undecodable or Failure(error))
 
     def give_up(self) -> None:
         """Nobody needs it any more; ``done`` will not be called."""
@@ -151,18 +156,34 @@ class Reader:
     def _finish(self, outcomes: Sequence[tuple[Asked, object]]) -> None:
         self._jobs -= 1
         for asked, outcome in outcomes:
-            if isinstance(outcome, Failure) and isinstance(outcome.error, FrameError):
-                self.dispatcher.discard(asked.key)
-                if not asked.fetched and not asked.given_up:
-                    # Whoever fetched it may have given up before it was decoded: the server is asked anew.
-                    asked.flight = self.dispatcher.want(asked.key, asked, self)
-                    continue
-            if not asked.given_up:
+            tries_again = isinstance(outcome, Failure) and self._tries_again(asked, outcome)
+            if not (tries_again or asked.given_up):
                 asked.done(outcome)
         self._start()
+
+    def _tries_again(self, asked: Asked, failure: Failure) -> bool:
+        """Have a frame that does not decode brought in another way, if there is one left."""
+        if not isinstance(failure.error, FrameError):
+            return False
+        self.dispatcher.discard(asked.key)
+        if asked.given_up:
+            return False
+        if not asked.fetched:
+            # Whoever fetched it may have given up before it was decoded: the server is asked anew.
+            asked.flight = self.dispatcher.want(asked.key, asked, self, fresh=True)
+        elif asked.undecodable is None and _may_come_whole(asked.frame.instance):
+            asked.undecodable = failure
+            asked.flight = self.dispatcher.want_whole(asked.key, asked, self)
+        else:
+            return False
+        return True
 
     def _where(self, frame: FrameRef) -> str:
         return (
             f"study {self.opening.study}, series {self.opening.series}, "
             f"instance {frame.instance.sop_instance_uid}, frame {frame.number}"
         )
+
+
+def _may_come_whole(instance: StoredInstance) -> bool:
+    return instance.number_of_frames * instance.pixel.nbytes <= _MOST_WHOLE

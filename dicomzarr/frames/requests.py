@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from dicomzarr.disk.names import FrameName
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
     from dicomzarr.dicom.instance import StoredInstance
+    from dicomzarr.disk.cache import DiskFrames
 
 SMALLEST_LIST = 16
 """Frames below which splitting a list over connections costs more than it gains."""
@@ -39,6 +42,8 @@ class Opening:
     """Study Instance UID."""
     series: str
     """Series Instance UID."""
+    disk: DiskFrames | None = None
+    """What is held of it on disk."""
 
 
 class FrameKey(NamedTuple):
@@ -48,6 +53,11 @@ class FrameKey(NamedTuple):
     instance: StoredInstance
     number: int
     """Frame number, from 1."""
+
+    @property
+    def name(self) -> FrameName:
+        """Names it for other processes."""
+        return FrameName(self.opening.study, self.opening.series, self.instance.sop_instance_uid, self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +186,12 @@ def _first(wanted: _Wanted, length: int) -> list[int]:
     return numbers
 
 
-def list_length(queued: int, connections: int, longest: int) -> int:
+def list_length(queued: int, free: int, longest: int) -> int:
     """Frames of the next list: long ones cost the least, but none so long that connections idle.
 
     Args:
         queued: Frames that wait.
-        connections: Requests that can be under way at once.
+        free: Connections that could be asking.
         longest: Most frames of one list.
     """
-    return min(longest, max(SMALLEST_LIST, -(-queued // connections)))
+    return min(longest, max(SMALLEST_LIST, -(-queued // free)))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.instance import FrameRef, StoredInstance
+    from dicomzarr.disk.cache import DiskFrames
     from dicomzarr.frames.dispatcher import Dispatcher
     from dicomzarr.frames.readahead import Block
     from dicomzarr.frames.reader import Asked
@@ -45,11 +46,12 @@ class FrameSource:
         dispatcher: Fetches frames for all readers of the endpoint.
         study: Study Instance UID.
         series: Series Instance UID.
+        disk: What is held of the series on disk.
     """
 
-    def __init__(self, dispatcher: Dispatcher, *, study: str, series: str) -> None:
+    def __init__(self, dispatcher: Dispatcher, *, study: str, series: str, disk: DiskFrames | None = None) -> None:
         self._dispatcher = dispatcher
-        self._opening = Opening(study, series)
+        self._opening = Opening(study, series, disk)
         self._chunks = Reader(dispatcher, self._opening)
         self._crossing = Crossing()
         self._ahead: dict[LevelPlan, ReadAhead] = {}
@@ -172,4 +174,4 @@ def frames_under_way(frames: Sequence[FrameRef]) -> int:
 
 
 def _expected_bytes(instance: StoredInstance) -> int:
-    return instance.pixel.nbytes // (_COMPRESSED if instance.compressed else 1)
+    return max(1, instance.pixel.nbytes // (_COMPRESSED if instance.compressed else 1))

@@ -1,7 +1,7 @@
-"""Lists of frames or one frame a request, whichever one server answers faster: measured. Pure (no I/O, no clock).
+"""Lists of frames or one frame a request, gzip or not, as one server answers faster: measured. Pure (no I/O, no clock).
 
 Servers differ by two orders of magnitude in both directions: some read the whole instance anew for each request,
-others build lists more slowly than they answer single requests.
+others build lists more slowly than they answer single requests. gzip helps native pixels over slow lines only.
 """
 
 from __future__ import annotations
@@ -18,8 +18,14 @@ LEARN_AFTER = 1.0
 KEEPS = 1800.0
 """Seconds after which what was found out is tried anew."""
 
-LISTED_FRAMES = 256
+LISTED_FRAMES = 192
 """Frames that are asked for in lists to see how fast those come."""
+
+SINGLES_ALONE = 2
+"""Requests of one frame, one after the other, of which the faster counts: the first may find caches cold."""
+
+_HOPELESS = 4
+"""How much faster a second single frame may come than the first, at most."""
 
 SINGLES_A_CONNECTION = 6
 """Requests of one frame on each connection, to see how fast those come."""
@@ -27,6 +33,15 @@ SINGLES_A_CONNECTION = 6
 GATHERED_SHARE = 0.05
 LONGEST_GATHER = 0.02
 """Part of the usual duration of a request, and most seconds, for which a short queue waits to become a list."""
+
+SLOW_LINE = 25e6
+"""Bytes a second above which gzip would be slower than the line."""
+
+_IN_PARALLEL = 1.5
+"""How much faster lists must come together than alone, if the server works on them at the same time."""
+
+_WORTH_GZIP = 1.2
+"""How much faster it must be, for the work that it makes."""
 
 _WEIGHT = 0.2
 """Of the last request in the usual duration."""
@@ -40,16 +55,24 @@ class Way:
     """Several frames a request."""
     connections: int
     """Requests under way at once."""
+    gzip: bool = False
+    """The reply may be compressed."""
+    split: bool = True
+    """Short queues make short lists, so that no connection idles; else as few requests as can be."""
 
 
 class _Stage(Enum):
     UNDECIDED = auto()
+    ALONE = auto()
+    """Measuring a list on its own."""
     LISTS = auto()
-    """Measuring lists, on half the connections: enough to see, and the half of the loss if they are slow."""
+    """Measuring lists on half the connections: enough to see, and half of the loss if they are slow."""
     ONE = auto()
-    """Measuring one frame on its own: where that takes too long, no more are tried."""
+    """Measuring single frames, one after the other: where that takes too long, no more are tried."""
     SINGLES = auto()
     """Measuring single frames on all connections."""
+    GZIP = auto()
+    """Measuring compressed replies, in the way that was decided."""
     DECIDED = auto()
 
 
@@ -63,6 +86,7 @@ class _Round:
     """Frames that must have come for it to count."""
     asked: int = 0
     came: int = 0
+    nbytes: int = 0
     seconds: float = 0.0
     """With a request under way."""
 
@@ -73,13 +97,25 @@ class Strategy:
 
     connections: int
     """Requests that may be under way at once."""
-    learns: bool = True
-    """Off where every list is short anyway."""
+    many: bool = True
+    """Instances have many frames: else every list is short anyway."""
+    native: bool = False
+    """Frames are not compressed."""
     _stage: _Stage = _Stage.UNDECIDED
     _round: _Round = field(default_factory=lambda: _Round(0, 0))
     _lists: bool = True
+    _split: bool = True
+    _gzip: bool = False
+    _rate: float = 0.0
+    """Frames a second that came in the way that was decided."""
+    _alone: float = 0.0
+    """Frames a second that came in a list on its own."""
     _listed: float = 0.0
-    """Frames a second that came in lists."""
+    """Frames a second that came in lists at the same time."""
+    _singles_left: int = 0
+    """Of `SINGLES_ALONE`."""
+    _slow: bool = False
+    """They are native, and come over a slow line."""
     _under_way: int = 0
     _busy: float = 0.0
     """Seconds with a request under way, while nothing is decided."""
@@ -97,15 +133,26 @@ class Strategy:
         """
         if self._stage is _Stage.DECIDED and now - self._decided_at > KEEPS:
             self._give_up()
-        if self.learns and self._stage is _Stage.UNDECIDED and (queued >= WORTH_LEARNING or self._busy >= LEARN_AFTER):
-            self._begin(_Stage.LISTS)
-        if not self._is_measuring:
-            return Way(self._lists, self.connections)
-        if not self._round.budget or (not self._round.asked and self._under_way):
+        if (
+            (self.many or self.native)
+            and self._stage is _Stage.UNDECIDED
+            and (queued >= WORTH_LEARNING or self._busy >= LEARN_AFTER)
+        ):
+            self._begin(_Stage.ALONE if self.many else _Stage.LISTS)
+        if self._is_measuring and (not self._round.budget or (not self._round.asked and self._under_way)):
             return None
-        if self._stage is _Stage.LISTS:
-            return Way(lists=True, connections=max(1, self.connections // 2))
-        return Way(lists=False, connections=1 if self._stage is _Stage.ONE else self.connections)
+        match self._stage:
+            case _Stage.ALONE:
+                return Way(lists=True, connections=1, split=False)
+            case _Stage.LISTS:
+                return Way(lists=True, connections=max(1, self.connections // 2), split=False)
+            case _Stage.ONE:
+                return Way(lists=False, connections=1)
+            case _Stage.SINGLES:
+                return Way(lists=False, connections=self.connections)
+            case stage:
+                gzip = self._gzip or stage is _Stage.GZIP
+                return Way(self._lists, self.connections, gzip, self._split)
 
     @property
     def usual(self) -> float:
@@ -125,11 +172,12 @@ class Strategy:
             self._round.asked += frames
             self._round.budget = max(0, self._round.budget - frames)
 
-    def answered(self, came: int, seconds: float, now: float, *, queued: int) -> None:
+    def answered(self, came: int, nbytes: int, seconds: float, now: float, *, queued: int) -> None:  # what is measured
         """A request has ended.
 
         Args:
             came: Frames that it brought.
+            nbytes: Their bytes.
             seconds: How long it took.
             now: Seconds of a steady clock.
             queued: Frames that wait.
@@ -137,6 +185,7 @@ class Strategy:
         self._under_way -= 1
         self._usual = seconds if self._usual is None else (1 - _WEIGHT) * self._usual + _WEIGHT * seconds
         self._round.came += came
+        self._round.nbytes += nbytes
         if self._under_way:
             return
         spent = now - self._quiet_until
@@ -149,34 +198,67 @@ class Strategy:
 
     @property
     def _is_measuring(self) -> bool:
-        return self._stage in {_Stage.LISTS, _Stage.ONE, _Stage.SINGLES}
+        return self._stage not in {_Stage.UNDECIDED, _Stage.DECIDED}
 
     def _begin(self, stage: _Stage) -> None:
+        listed, singles = LISTED_FRAMES, SINGLES_A_CONNECTION * self.connections
         match stage:
-            case _Stage.LISTS:
-                self._round = _Round(LISTED_FRAMES, LISTED_FRAMES // 4)
-            case _Stage.ONE:
-                self._round = _Round(1, 1)
+            case _Stage.ALONE | _Stage.ONE:
+                self._round = _Round(1, 1)  # one request, however long
+            case _ if self.many and (stage is _Stage.LISTS or (stage is _Stage.GZIP and self._lists)):
+                self._round = _Round(listed, listed // 4)
             case _:
-                self._round = _Round(SINGLES_A_CONNECTION * self.connections, self.connections)
+                self._round = _Round(singles, self.connections)
         self._stage = stage
 
     def _give_up(self) -> None:
-        self._stage, self._busy = _Stage.UNDECIDED, 0.0
+        self._stage, self._busy, self._gzip = _Stage.UNDECIDED, 0.0, False
 
     def _end_round(self, now: float) -> None:
         done = self._round
         if done.came < done.asked:
             self._give_up()  # what failed says nothing about speed
         elif done.came >= done.least:
-            self._weigh(done.came / max(done.seconds, 1e-6), now)
+            seconds = max(done.seconds, 1e-6)
+            self._weigh(done.came / seconds, done.nbytes / seconds, now)
 
-    def _weigh(self, rate: float, now: float) -> None:
-        if self._stage is _Stage.LISTS:
-            self._listed = rate
-            self._begin(_Stage.ONE)
-        elif self._stage is _Stage.ONE and rate * self.connections > self._listed:
+    def _weigh(self, rate: float, flow: float, now: float) -> None:
+        """Decide, or go on measuring, by the frames and the bytes a second of a round."""
+        match self._stage:
+            case _Stage.ALONE:
+                self._alone = rate
+                self._begin(_Stage.LISTS)
+            case _Stage.LISTS:
+                self._listed = self._rate = rate
+                self._slow = self.native and flow < SLOW_LINE
+                self._split = rate > _IN_PARALLEL * self._alone
+                if self.many:
+                    self._singles_left = SINGLES_ALONE
+                    self._begin(_Stage.ONE)
+                else:
+                    self._decide(now, lists=True)
+            case _Stage.ONE:
+                self._weigh_one(rate, now)
+            case _Stage.SINGLES:
+                self._rate = max(rate, self._listed)
+                self._decide(now, lists=rate <= self._listed)
+            case _:
+                self._gzip = rate > _WORTH_GZIP * self._rate
+                self._stage, self._decided_at = _Stage.DECIDED, now
+
+    def _weigh_one(self, rate: float, now: float) -> None:
+        self._singles_left -= 1
+        potential = rate * self.connections
+        if potential > self._listed:
             self._begin(_Stage.SINGLES)
+        elif self._singles_left and potential * _HOPELESS > self._listed:
+            self._begin(_Stage.ONE)
         else:
-            self._lists = self._stage is _Stage.ONE or rate <= self._listed
+            self._decide(now, lists=True)
+
+    def _decide(self, now: float, *, lists: bool) -> None:
+        self._lists = lists
+        if self._slow:
+            self._begin(_Stage.GZIP)
+        else:
             self._stage, self._decided_at = _Stage.DECIDED, now

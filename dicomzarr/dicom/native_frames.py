@@ -1,0 +1,118 @@
+"""Native frames in pixel data: by their length, in little endian, each from its first bit on (PS3.5 section 8.1.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from dicomzarr.dicom import uids
+from dicomzarr.errors import InvalidReplyError, TruncatedReplyError
+
+_BYTE: Final = 8
+_CELLS: Final = frozenset({1, 8, 16, 32, 64})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NativeFrames:
+    """Frames of one length, one after the other without a gap."""
+
+    data: memoryview
+    """The value of the pixel data element."""
+    count: int
+    bits: int
+    """Bits of one frame."""
+    swapped: int = 1
+    """Bytes of a word whose order is to be reversed; 1 where none is."""
+
+    @property
+    def transfer_syntax_uid(self) -> str:
+        """See `part10.Frames.transfer_syntax_uid`."""
+        return uids.EXPLICIT_VR_LITTLE_ENDIAN
+
+    def __len__(self) -> int:
+        return self.count
+
+    def cut(self, number: int) -> bytes:
+        """See `part10.Frames.cut`; frames of single bits are moved to begin with the lowest bit of a byte."""
+        first = (number - 1) * self.bits
+        start, shift = divmod(first, _BYTE)
+        cut = self._bytes(start, -(-(first + self.bits) // _BYTE))
+        return cut if self.bits % _BYTE == 0 and not shift else _aligned(cut, shift, self.bits)
+
+    def _bytes(self, start: int, stop: int) -> bytes:
+        """Bytes of the value as little endian has them."""
+        if self.swapped == 1:
+            return bytes(self.data[start:stop])
+        # Words begin at even places of the whole value, not of a frame.
+        low, high = start - start % self.swapped, stop + -stop % self.swapped
+        words = np.frombuffer(self.data[low:high], f">u{self.swapped}")
+        return words.astype(f"<u{self.swapped}").tobytes()[start - low : stop - low]
+
+
+def native_frames(  # noqa: PLR0913  # what the Image Pixel module says
+    value: memoryview,
+    *,
+    count: int,
+    pixels: int,
+    samples: int,
+    bits: int,
+    subsampled: bool,
+    swapped_words: bool,
+    swapped_cells: bool,
+) -> NativeFrames:
+    """The frames of a pixel data value.
+
+    Args:
+        value: The value as stored.
+        count: NumberOfFrames.
+        pixels: Rows times Columns.
+        samples: SamplesPerPixel.
+        bits: BitsAllocated, or those of a floating point number.
+        subsampled: Two pixels may share their colour (YBR_FULL_422, PS3.3 section C.7.6.3.1.2).
+        swapped_words: Cells of a byte and less are in 16-bit words of big endian.
+        swapped_cells: Larger cells are in big endian.
+
+    Raises:
+        InvalidReplyError: The value does not hold these frames.
+        TruncatedReplyError: It is too short for them.
+    """
+    if bits not in _CELLS:
+        raise InvalidReplyError(f"Native pixels of {bits} bits in the DICOM file cannot be cut into frames.")
+    cell = max(1, bits // _BYTE)
+    swapped = (cell if swapped_cells else 1) if cell > 1 else (2 if swapped_words else 1)
+    frame = _frame_bits(len(value), count, pixels * bits, samples, subsampled=subsampled)
+    if len(value) % swapped:
+        raise InvalidReplyError(f"{len(value)} bytes of pixel data are no whole number of {swapped}-byte words.")
+    return NativeFrames(value, count, frame, swapped)
+
+
+def _frame_bits(length: int, count: int, plane: int, samples: int, *, subsampled: bool) -> int:
+    """Bits of one frame; of the sizes that it may have the one that fits the value best."""
+    sizes = [plane * samples]
+    if subsampled:
+        sizes.insert(0, plane * 2)
+    for frame in sizes:
+        needed = -(-frame * count // _BYTE)
+        if 0 <= length - needed <= 1:
+            return frame
+    frame = sizes[0]
+    needed = -(-frame * count // _BYTE)
+    if length < needed:
+        raise TruncatedReplyError(f"The DICOM file holds {length} bytes of pixel data; {count} frames take {needed}.")
+    # Padding is real; room for another frame means that the header tells of another image.
+    if length - needed >= -(-frame // _BYTE):
+        raise InvalidReplyError(f"The DICOM file holds {length} bytes of pixel data, its header tells of {needed}.")
+    return frame
+
+
+def _aligned(data: bytes, shift: int, bits: int) -> bytes:
+    """Bits moved down by less than a byte; those behind the frame are zero."""
+    cells = np.frombuffer(data, np.uint8)
+    following = np.append(cells[1:], np.uint8(0))
+    moved = (cells >> shift | following.astype(np.uint16) << (_BYTE - shift)).astype(np.uint8)
+    kept = moved[: -(-bits // _BYTE)].copy()
+    if bits % _BYTE:
+        kept[-1] &= (1 << bits % _BYTE) - 1
+    return kept.tobytes()

@@ -1,0 +1,179 @@
+"""Asks for frames in one way after the other, and remembers which way a server likes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dicomzarr.dicom.syntax import is_native, likely_uid, sniff
+from dicomzarr.dicomweb.accept import REFUSALS, Learned, Rung
+from dicomzarr.dicomweb.exchange import Exchange, Question
+from dicomzarr.dicomweb.frame_replies import receive
+from dicomzarr.dicomweb.network_errors import ConnectionDroppedError
+from dicomzarr.dicomweb.retry import TRIES
+from dicomzarr.dicomweb.urls import frames_url
+from dicomzarr.errors import (
+    DicomZarrError,
+    FrameNotFoundError,
+    HTTPStatusError,
+    InvalidReplyError,
+    NegotiationError,
+    WrongPartsError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dicomzarr.dicomweb.frame_job import FrameJob
+    from dicomzarr.dicomweb.replies import EncodedFrame
+    from dicomzarr.dicomweb.transport import Response
+
+_NEGOTIATION = frozenset({400, 406, 415})
+
+
+class _ServerDecodedError(InvalidReplyError):
+    """The server decoded a codestream, after which the colour of its pixels cannot be proven any more."""
+
+    def __init__(self, rung: Rung) -> None:
+        super().__init__("The server decoded a compressed frame.")
+        self.rung = rung
+
+
+class FrameLadder:
+    """Asks one server for frames.
+
+    What serves native pixels may decode codestreams: each kind of instance is learned on its own.
+
+    Args:
+        base_url: The URL of the DICOMweb service.
+        exchange: Asks it.
+    """
+
+    def __init__(self, base_url: str, exchange: Exchange) -> None:
+        self._base_url = base_url
+        self._exchange = exchange
+        self._rungs: dict[bool, Rung] = {}
+        """The rung that gave a frame, by whether a codestream was expected."""
+        self._decoded: dict[str, Rung] = {}
+        """The rung for each instance whose codestream no way of asking gave: it says nothing about others."""
+
+    @property
+    def has_served(self) -> bool:
+        """Whether any frame has ever come from this server."""
+        return bool(self._rungs)
+
+    def knows(self, job: FrameJob) -> bool:
+        """Whether it is known how to ask."""
+        return self._learned(job).rung is not None
+
+    def serves_lists(self, *, compressed: bool) -> bool:
+        """Whether the known way of asking can give several frames at once; True while none is known."""
+        return Learned(self._rungs.get(compressed)).asks_lists
+
+    async def ask_list(self, job: FrameJob, numbers: list[int]) -> DicomZarrError | None:
+        """Ask for several frames at once; those that stay pending did not come.
+
+        Returns:
+            Why not, or None where the server meant to serve.
+        """
+        errors: list[DicomZarrError | None] = []
+        for rung in self._learned(job).list_rungs():
+            errors.append(await self._attempt(job, numbers, rung))
+            if not self._may_be_refusal(job, errors[-1]):
+                break
+        if errors[-1] is not None and self._takes_decoded(job, errors):
+            return await self._attempt(job, job.left(numbers), self._learned(job).list_rungs()[0])
+        return errors[-1]
+
+    async def ask_one(self, job: FrameJob, number: int) -> DicomZarrError | None:
+        """Ask for one frame in every way that may help.
+
+        Returns:
+            Why it did not come, or None when it did.
+        """
+        errors: list[DicomZarrError] = []
+        known = self.knows(job)
+        for rung in self._learned(job).single_rungs():
+            try:
+                summary = await self._request(job, [number], rung)
+            except DicomZarrError as error:
+                errors.append(error)
+                if not self._may_be_refusal(job, error):
+                    break
+            else:
+                if number not in job.pending:
+                    return None
+                errors.append(WrongPartsError(f"Not one part came for {job.subject([number])}: {summary}."))
+                break
+        if self._takes_decoded(job, errors):
+            return await self.ask_one(job, number)
+        return errors[0] if known else _ladder_error(errors, job.subject([number]))
+
+    def _learned(self, job: FrameJob) -> Learned:
+        return Learned(self._decoded.get(job.instance) or self._rungs.get(job.compressed))
+
+    async def _attempt(self, job: FrameJob, numbers: list[int], rung: Rung) -> DicomZarrError | None:
+        try:
+            await self._request(job, numbers, rung)
+        except DicomZarrError as error:
+            return error
+        return None
+
+    def _takes_decoded(self, job: FrameJob, errors: Sequence[DicomZarrError | None]) -> bool:
+        """Settle for pixels that the server decoded, when no way of asking gave the codestream."""
+        decoded = next((error for error in errors if isinstance(error, _ServerDecodedError)), None)
+        if decoded is None:
+            return False
+        if not self.knows(job):  # else another job has found out meanwhile
+            self._decoded[job.instance] = decoded.rung
+        return True
+
+    def _may_be_refusal(self, job: FrameJob, error: DicomZarrError | None) -> bool:
+        """Whether another Accept header may help."""
+        if isinstance(error, _ServerDecodedError):
+            return True
+        if isinstance(error, HTTPStatusError):
+            return error.status in REFUSALS
+        # A server that is known to answer has not dropped the connection for the Accept header.
+        return isinstance(error, ConnectionDroppedError) and not self.knows(job)
+
+    async def _request(self, job: FrameJob, numbers: list[int], rung: Rung) -> str:
+        """Ask for frames in one way, deliver what comes, and give a summary of it."""
+        untried = not self.knows(job)
+
+        def deliver(number: int, frame: EncodedFrame) -> None:
+            if job.compressed and untried and _is_native(frame):
+                raise _ServerDecodedError(rung)
+            job.deliver(number, frame)
+
+        async def read(response: Response) -> str:
+            return await receive(response, job, job.left(numbers), deliver)
+
+        question = Question(
+            url=lambda: frames_url(self._base_url, job.study, job.series, job.instance, job.left(numbers)),
+            headers={"accept": rung.accept, "accept-encoding": "gzip" if job.gzip else "identity"},
+            subject=job.subject(numbers),
+            not_found=FrameNotFoundError,
+            tries_on_drop=2 if untried else TRIES,  # once more: the connection may have been stale
+        )
+        summary = await self._exchange.ask(question, read)
+        if not self.knows(job) and len(job.left(numbers)) < len(numbers):
+            self._rungs[job.compressed] = rung
+        return summary
+
+
+def _is_native(frame: EncodedFrame) -> bool:
+    named = frame.transfer_syntax_uid or likely_uid(frame.media_type)
+    return named is not None and is_native(named) and sniff(frame.data) is None
+
+
+def _ladder_error(errors: list[DicomZarrError], subject: str) -> DicomZarrError:
+    """The error for a frame that no rung gave: the first that is more than a refusal of the Accept header."""
+    for error in errors:
+        if not isinstance(error, HTTPStatusError) or error.status not in _NEGOTIATION:
+            return error
+    statuses = ", ".join(str(error.status) for error in errors if isinstance(error, HTTPStatusError))
+    return NegotiationError(
+        f"The server refused {subject} in every way of asking (HTTP statuses {statuses}).",
+        remedy="It may lack the frame, or be unable to cut it out of the instance.",
+        status=getattr(errors[-1], "status", 0),
+    )

@@ -1,0 +1,134 @@
+"""Temporary files without a name: bytes are written to them as they come, and are then read by mapping."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import tempfile
+import weakref
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Final, TypeVar
+
+from dicomzarr.errors import InvalidReplyError, TemporaryFileError, TruncatedReplyError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+MOST_BYTES: Final = 32 * 2**30
+"""Bytes of one instance, inflated where it is deflated; no known one comes near, and a disk must not be filled."""
+
+_WRITTEN_AT_ONCE: Final = 4 * 2**20
+_INFLATED_AT_ONCE: Final = 2**20
+_THREADS: Final = 2
+
+_Result = TypeVar("_Result")
+
+
+class FileThreads:
+    """Threads for work on files, so that no loop waits for a disk; made when the first work comes."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+
+    async def run(self, work: Callable[..., _Result], *arguments: object) -> _Result:
+        """Do the work in a thread."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dicomzarr-files")
+            weakref.finalize(self, self._pool.shutdown, wait=False)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    def close(self) -> None:
+        """Let the threads end when their work is done."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def spooled(chunks: AsyncIterator[bytes], threads: FileThreads, subject: str) -> mmap.mmap:
+    """Write what comes to a file, and map it; the disk is free again when the map is let go of.
+
+    Args:
+        chunks: The body.
+        threads: Write it.
+        subject: What comes, for messages.
+
+    Raises:
+        InvalidReplyError: Nothing came, or more than ``MOST_BYTES``.
+        TemporaryFileError: The disk did not take it.
+    """
+    with _temporary_file(subject) as file:
+        waiting: list[bytes] = []
+        size = written = 0
+        async for chunk in chunks:
+            waiting.append(chunk)
+            size += len(chunk)
+            _check_size(size, subject)
+            if size - written >= _WRITTEN_AT_ONCE:
+                await threads.run(file.writelines, waiting)
+                waiting, written = [], size
+        await threads.run(file.writelines, waiting)
+        return await threads.run(_mapped, file, subject)
+
+
+def inflated(data: memoryview, subject: str) -> mmap.mmap:
+    """Inflate a data set (RFC 1951, PS3.5 section A.5) into a file, and map it.
+
+    Raises:
+        InvalidReplyError: It is no deflated data set, or becomes more than ``MOST_BYTES``.
+        TruncatedReplyError: It ends early.
+        TemporaryFileError: The disk did not take it.
+    """
+    with _temporary_file(subject) as file:
+        size = 0
+        for piece in inflated_pieces(data, subject):
+            size += len(piece)
+            _check_size(size, subject)
+            file.write(piece)
+        return _mapped(file, subject)
+
+
+def inflated_pieces(data: memoryview, subject: str) -> Iterator[bytes]:
+    """Inflate, in pieces of bounded size.
+
+    Raises:
+        InvalidReplyError: It is no deflated data set.
+        TruncatedReplyError: It ends early, after the last piece.
+    """
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    at = 0
+    try:
+        while not inflater.eof:
+            source = inflater.unconsumed_tail or data[at : at + _INFLATED_AT_ONCE]
+            at += 0 if inflater.unconsumed_tail else len(source)
+            piece = inflater.decompress(source, _INFLATED_AT_ONCE)
+            if not piece and not len(source):
+                raise TruncatedReplyError(f"The deflated data of {subject} end early, after {len(data)} bytes.")
+            yield piece
+    except zlib.error:
+        raise InvalidReplyError(f"The data of {subject} are said to be deflated, and are not.") from None
+
+
+@contextmanager
+def _temporary_file(subject: str) -> Iterator[IO[bytes]]:
+    try:
+        with tempfile.TemporaryFile(prefix="dicomzarr-") as file:
+            yield file
+    except OSError as error:
+        raise TemporaryFileError(
+            f"The temporary disk did not take {subject} ({type(error).__name__}: {error.strerror}).",
+            remedy="Free some space there, or name another folder in the environment variable TMPDIR.",
+        ) from None
+
+
+def _mapped(file: IO[bytes], subject: str) -> mmap.mmap:
+    file.flush()
+    if not file.tell():
+        raise InvalidReplyError(f"An empty body came for {subject}.")
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _check_size(size: int, subject: str) -> None:
+    if size > MOST_BYTES:
+        raise InvalidReplyError(f"More than {MOST_BYTES} bytes came for {subject}.")

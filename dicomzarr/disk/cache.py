@@ -1,0 +1,206 @@
+"""What one server and one identity keep on disk: frames of opened series, and the metadata that they were opened with.
+
+Everything is called on the home loop, or from any thread where that is said; all work is done in threads of our own.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dicomzarr.dicomweb.replies import EncodedFrame
+from dicomzarr.disk.changes import Keep, Remove, Replace
+from dicomzarr.disk.held import HeldSeries, count_instances
+from dicomzarr.disk.names import FrameName, Names
+from dicomzarr.disk.process import in_reader_thread, process_tag, start_in_reader_thread, storage_at
+from dicomzarr.disk.rows import Content, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dicomzarr.dicomweb.client import SeriesMetadata
+    from dicomzarr.disk.storage import Storage
+    from dicomzarr.options import StorageOptions
+
+__all__ = ["DiskCache", "DiskFrames", "FrameName"]
+
+
+class _FrameFacts(msgspec.Struct, array_like=True, frozen=True):
+    media_type: str
+    transfer_syntax_uid: str | None
+
+
+class DiskFrames:
+    """The frames of one series in the state in which it was opened; of another state, it gives and takes none.
+
+    Args:
+        storage: The database.
+        names: Of the server and identity.
+        series: The tag of the series.
+        version: Its state.
+    """
+
+    def __init__(self, storage: Storage, names: Names, series: bytes, version: bytes) -> None:
+        self._storage = storage
+        self._names = names
+        self._series = series
+        self._version = version
+        self._is_forgotten = False
+
+    async def frames(self, names: Sequence[FrameName]) -> dict[FrameName, EncodedFrame]:
+        """Those of the frames that are held; verified, and never waited for long.
+
+        Args:
+            names: What is wanted; ask for many at once, for each call crosses to a thread and back.
+        """
+        if self._is_forgotten or not names:
+            return {}
+        return await in_reader_thread(self._read, names) or {}
+
+    def keep(self, name: FrameName, frame: EncodedFrame) -> None:
+        """Have a frame written some time soon; from any thread, at once, in vain where the disk cannot follow."""
+        if self._is_forgotten:
+            return
+        facts = msgspec.json.encode(_FrameFacts(frame.media_type, frame.transfer_syntax_uid))
+        tag = self._names.frame(name, self._version)
+        self._storage.writer.add(Keep(Record(tag, self._series, self._names.view, Content(facts, bytes(frame.data)))))
+
+    def discard(self, name: FrameName) -> None:
+        """Give a frame no more, for it does not decode; from any thread."""
+        self._storage.writer.add(Remove("name", self._names.frame(name, self._version)))
+
+    def forget(self) -> None:
+        """Give and take nothing any more: what is still under way to a reader may be of the past."""
+        self._is_forgotten = True
+
+    def _read(self, names: Sequence[FrameName]) -> dict[FrameName, EncodedFrame]:
+        tags = {self._names.frame(name, self._version): name for name in names}
+        held = self._storage.read(list(tags), self._series, self._names.view)
+        found = {tags[tag]: _frame(content) for tag, content in held.items()}
+        return {name: frame for name, frame in found.items() if frame is not None}
+
+
+def _frame(content: Content) -> EncodedFrame | None:
+    try:
+        facts = msgspec.json.decode(content.facts, type=_FrameFacts)
+    except msgspec.DecodeError:  # of another release
+        return None
+    return EncodedFrame(content.body, facts.media_type, facts.transfer_syntax_uid)
+
+
+class DiskCache:
+    """The part of a directory that belongs to one server and one identity. Making it does no I/O.
+
+    Args:
+        directory: Where the database is.
+        bound: Bytes that the directory may take, for all servers and identities together.
+        base_url: The DICOMweb service.
+        credentials: A text that only the same credentials spell.
+    """
+
+    def __init__(self, directory: Path, bound: int, base_url: str, credentials: str) -> None:
+        self._storage = storage_at(directory, bound)
+        self._base_url = base_url
+        self._credentials = credentials
+        self._lock = threading.Lock()
+        self._secret: bytes | None = None
+        self._names: Names | None = None
+        self._to_forget: list[tuple[str, str] | None] = []
+        self._opened: weakref.WeakKeyDictionary[DiskFrames, tuple[str, str]] = weakref.WeakKeyDictionary()
+
+    @classmethod
+    def of(cls, base_url: str, options: StorageOptions) -> DiskCache | None:
+        """The cache that the options ask for, without I/O; None where they ask for none."""
+        if options.cache_dir is None:
+            return None
+        credentials = options.lasting_credentials
+        if credentials is None:  # what nobody can name is nobody else's: it ends with the process
+            credentials = f"{process_tag()} {options.identity}"
+        return cls(Path(options.cache_dir), options.cache_dir_bytes, base_url, credentials)
+
+    async def series(self, study: str, series: str) -> HeldSeries | None:
+        """The metadata that is held of a series.
+
+        Raises:
+            InvalidOptionError: The directory is not private.
+        """
+        return await in_reader_thread(self._read_series, study, series)
+
+    async def opened(
+        self, study: str, series: str, now: SeriesMetadata, held: HeldSeries | None, *, countable: bool
+    ) -> DiskFrames | None:
+        """Hold the metadata of a series, and give its frames; None when the directory cannot be used.
+
+        Args:
+            study: Study Instance UID.
+            series: Series Instance UID.
+            now: The metadata that it is opened with.
+            held: What `series` gave: frames of another state are forgotten.
+            countable: Whether a search for the number of instances may tell when the series changes.
+        """
+        return await in_reader_thread(partial(self._open, study, series, now, held, countable=countable))
+
+    def forget(self, study: str | None = None, series: str | None = None) -> None:
+        """Hold nothing any more of a series, or of all; from any thread."""
+        what = None if study is None or series is None else (study, series)
+        with self._lock:
+            for frames, opened in list(self._opened.items()):
+                if what in (None, opened):
+                    frames.forget()
+            self._to_forget.append(what)
+        start_in_reader_thread(self._named)
+
+    def written(self, seconds: float) -> bool:
+        """Wait until all that was kept is written, and give whether it is; from any thread but the home loop's."""
+        return self._storage.writer.drain(seconds)
+
+    def _named(self) -> Names | None:
+        """The names of this server and identity, once what is to be forgotten is out of sight."""
+        secret = self._storage.secret()
+        if secret is None:
+            return None
+        with self._lock:
+            if self._names is None or secret != self._secret:
+                self._secret, self._names = secret, Names.make(secret, self._base_url, self._credentials)
+            to_forget, self._to_forget = self._to_forget, []
+            for what in to_forget:
+                tag = Remove("view", self._names.view) if what is None else Remove("series", self._names.series(*what))
+                self._storage.writer.add(tag)
+            return self._names
+
+    def _read_series(self, study: str, series: str) -> HeldSeries | None:
+        names = self._named()
+        if names is None:
+            return None
+        tag = names.series(study, series)
+        content = self._storage.read([tag], tag, names.view).get(tag)
+        return None if content is None else HeldSeries.of(content)
+
+    def _open(
+        self, study: str, series: str, now: SeriesMetadata, held: HeldSeries | None, *, countable: bool
+    ) -> DiskFrames | None:
+        names = self._named()
+        if names is None:
+            return None
+        tag = names.series(study, series)
+        countable = countable and now.etag is None and now.last_modified is None
+        is_same = held is not None and held.metadata == now
+        if held is not None and not is_same:
+            self._storage.writer.add(Remove("series", tag))
+        if held is None or not is_same or countable != (held.instances is not None):
+            make = partial(_series_record, tag, names.view, now, countable=countable)
+            self._storage.writer.add(Replace(make, len(now.body)))
+        frames = DiskFrames(self._storage, names, tag, names.version((now.etag, now.last_modified), now.body))
+        with self._lock:
+            self._opened[frames] = (study, series)
+        return frames
+
+
+def _series_record(tag: bytes, view: bytes, metadata: SeriesMetadata, *, countable: bool) -> Record:
+    held = HeldSeries(metadata, count_instances(metadata.body) if countable else None)
+    return Record(tag, tag, view, held.content())

@@ -1,0 +1,56 @@
+"""The metadata of a series as it is held on disk, and what tells whether it still is the server's. Pure."""
+
+from __future__ import annotations
+
+import zlib
+from typing import NamedTuple
+
+import msgspec
+
+from dicomzarr.dicomweb.client import SeriesMetadata
+from dicomzarr.disk.rows import Content
+
+_FASTEST = 1
+
+
+class _Facts(msgspec.Struct, array_like=True, frozen=True):
+    etag: str | None
+    last_modified: str | None
+    instances: int | None
+
+
+class HeldSeries(NamedTuple):
+    """Metadata of a series, and how to tell whether the series has changed."""
+
+    metadata: SeriesMetadata
+    instances: int | None = None
+    """How many instances it has; None where a search for their number tells nothing."""
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the server can be asked for it on condition that it changed."""
+        return self.metadata.etag is not None or self.metadata.last_modified is not None
+
+    def content(self) -> Content:
+        """What is written of it."""
+        body, etag, last_modified = self.metadata
+        facts = msgspec.json.encode(_Facts(etag, last_modified, self.instances))
+        return Content(facts, zlib.compress(body, _FASTEST))
+
+    @classmethod
+    def of(cls, content: Content) -> HeldSeries | None:
+        """What was written; None where another release wrote it differently."""
+        try:
+            facts = msgspec.json.decode(content.facts, type=_Facts)
+            body = zlib.decompress(content.body)
+        except (msgspec.DecodeError, zlib.error):
+            return None
+        return cls(SeriesMetadata(body, facts.etag, facts.last_modified), facts.instances)
+
+
+def count_instances(body: bytes) -> int | None:
+    """How many instances metadata has; None where it is no JSON array."""
+    try:
+        return len(msgspec.json.decode(body, type=list[msgspec.Raw]))
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,74 @@
+"""The metadata of a series, from disk where the server says that it is the same: with one request, if it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dicomzarr.errors import HTTPStatusError, InvalidReplyError, NotFoundError
+
+if TYPE_CHECKING:
+    from dicomzarr.dicomweb.client import Client, SeriesMetadata
+    from dicomzarr.disk.cache import DiskCache, DiskFrames
+    from dicomzarr.disk.held import HeldSeries
+
+_SERIES_UID = "0020000E"
+_INSTANCES = "00201209"  # NumberOfSeriesRelatedInstances
+
+
+class OpenedMetadata(NamedTuple):
+    """What a series is opened with."""
+
+    body: bytes
+    """Its metadata: a JSON array of instances, not parsed."""
+    frames: DiskFrames | None
+    """Its frames on disk; None where there is no cache."""
+
+
+async def series_metadata(client: Client, disk: DiskCache | None, study: str, series: str) -> OpenedMetadata:
+    """The metadata of a series, and the frames that are held of it.
+
+    Raises:
+        SeriesNotFoundError: The server does not have the series.
+        ServerError: The server did not give it.
+        InvalidOptionError: The cache's directory is not private.
+    """
+    if disk is None:
+        return OpenedMetadata(await client.series_metadata(study, series), None)
+    held = await disk.series(study, series)
+    try:
+        now = await _as_it_is(client, study, series, held)
+    except NotFoundError:
+        disk.forget(study, series)
+        raise
+    # A server that counts in another way, or not at all, would be asked for the number in vain each time.
+    fetched_in_vain = held is not None and now is not held.metadata and now == held.metadata
+    frames = await disk.opened(study, series, now, held, countable=not fetched_in_vain)
+    return OpenedMetadata(now.body, frames)
+
+
+async def _as_it_is(client: Client, study: str, series: str, held: HeldSeries | None) -> SeriesMetadata:
+    """The metadata as the server has it; the very one that is held, where the server says that it is the same."""
+    if held is None or held.is_conditional:
+        return await client.series_metadata_unless(study, series, held and held.metadata)
+    if held.instances is not None and await _instances(client, study, series) == held.instances:
+        return held.metadata
+    return await client.series_metadata_unless(study, series, None)
+
+
+async def _instances(client: Client, study: str, series: str) -> int | None:
+    """How many instances a search says that a series has; None where it does not say."""
+    try:
+        parameters = {"SeriesInstanceUID": series, "includefield": _INSTANCES}
+        results = await client.search(f"studies/{study}/series", parameters, wanted=1)
+    except (HTTPStatusError, InvalidReplyError):
+        return None  # whatever it is, the request for the metadata tells it better
+    # A server that ignores what was to match sends another series.
+    found = [_first(result, _INSTANCES) for result in results if _first(result, _SERIES_UID) == series]
+    return int(found[0]) if found and found[0].isdecimal() else None
+
+
+def _first(result: dict[str, Any], tag: str) -> str:
+    """The first value of an attribute as text; empty where there is none."""
+    attribute = result.get(tag)
+    values = attribute.get("Value") if isinstance(attribute, dict) else None
+    return str(values[0]).strip(" \0") if isinstance(values, list) and values else ""

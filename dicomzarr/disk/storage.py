@@ -1,0 +1,190 @@
+"""One directory in one process: its database, shared by all who read and write there, whatever happens to it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+import warnings
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from dicomzarr.disk import generations, rows
+from dicomzarr.disk.changes import Change, Remove, Touch, apply, prepared, size_of
+from dicomzarr.disk.database import open_for_reading, open_for_writing
+from dicomzarr.disk.lane import Lane, Trouble
+from dicomzarr.disk.place import make_private, secret_of
+from dicomzarr.disk.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from dicomzarr.disk.rows import Content
+
+SMALLEST_BOUND = 2**20
+"""Bytes below which nothing is kept."""
+
+READERS = 2
+"""Threads that read at the same time."""
+
+_SHARES = 8  # of the bound: one for a batch, one for the log, and no entry takes more than one
+_LARGEST_BATCH = 8 * 2**20
+_REST = 30.0  # seconds that trouble which may pass is given to pass
+_CLOSING = 0.2  # seconds that may be waited for a connection in use
+
+
+class DiskCacheWarning(UserWarning):
+    """The cache on disk was damaged, or cannot be used; reading goes on without it."""
+
+
+class Storage:
+    """The database of one directory. But for a directory that is not private, nothing here raises.
+
+    Args:
+        directory: Where it is.
+        bound: Bytes that it may take.
+    """
+
+    def __init__(self, directory: Path, bound: int) -> None:
+        self.directory = directory
+        self.bound = bound
+        self._secret = b""
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew, as in a forked child, which must not touch its parent's connections."""
+        self._lock = threading.Lock()
+        self._told = False
+        self._resting_until = {"read": 0.0, "write": 0.0}
+        self._writing = Lane(
+            self.directory, lambda path: open_for_writing(path, bound=self.bound, log=self._batch_bytes())
+        )
+        self._reading = [Lane(self.directory, open_for_reading) for _ in range(READERS)]
+        self.writer = Writer(self._write, self.close_connections, self._batch_bytes)
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """Its connections."""
+        return (self._writing, *self._reading)
+
+    def secret(self) -> bytes | None:
+        """The secret of the directory, which is made if it is not there; None when it cannot be had.
+
+        Raises:
+            InvalidOptionError: The directory is not private.
+        """
+        try:
+            make_private(self.directory)
+            with self._lock:
+                self._secret = secret_of(self.directory)
+        except OSError as error:
+            self._tell(f"cannot be used ({type(error).__name__})")
+            return None
+        return self._secret
+
+    def read(self, names: Sequence[bytes], series: bytes, view: bytes) -> dict[bytes, Content]:
+        """What is held under these names; in a reader thread.
+
+        Args:
+            names: What to look for.
+            series: The tag of the series that they belong to.
+            view: The tag of the server and identity.
+        """
+        waiting, wanted = self.writer.sort(names, series, view)
+        found = self._found(wanted)
+        for name in found.broken:
+            self.writer.add(Remove("name", name))
+        if found.old:
+            self.writer.add(Touch((*found.old, series)))
+        return waiting | found.contents
+
+    def close_connections(self) -> None:
+        """Close the connections; they open again when needed."""
+        for lane in self.lanes:
+            if lane.lock.acquire(timeout=_CLOSING):
+                lane.close()
+                lane.lock.release()
+
+    def _found(self, names: Sequence[bytes]) -> rows.Found:
+        if not names or self._rests("read"):
+            return rows.Found()
+        lane = next((lane for lane in self._reading if not lane.lock.locked()), self._reading[0])
+        try:
+            with lane.use() as connection:
+                return rows.read(connection, self._secret, names, _now())
+        except Trouble as trouble:
+            self._met(trouble, "read")
+            return rows.Found()
+
+    def _write(self, changes: Sequence[Change]) -> bool:
+        """Write changes in one transaction; in the writer's thread."""
+        if self._rests("write"):
+            return False
+        try:
+            largest = self.bound // _SHARES if self.bound >= SMALLEST_BOUND else 0
+            ready = prepared(changes, largest)
+            self._make_room(sum(map(size_of, ready)))
+            with self._writing.use() as connection, _transaction(connection):
+                for change in ready:
+                    apply(connection, self._secret, change, _now())
+        except Trouble as trouble:
+            with suppress(DiskCacheWarning):  # made an error, it would end this thread
+                self._met(trouble, "write")
+            return trouble.broken is not None  # with the database, all is gone that was to be removed
+        return True
+
+    def _make_room(self, size: int) -> None:
+        most = self.bound - 2 * self._batch_bytes()
+        needed = size + size // _SHARES  # the pages of the database are never full
+        done = not size
+        while not done:  # by and by: other processes want to write too
+            with self._writing.use() as connection, _transaction(connection):
+                done = rows.make_room(connection, needed, most)
+        if size:
+            with self._writing.use() as connection:
+                rows.shrink(connection, most)
+
+    def _batch_bytes(self) -> int:
+        return min(_LARGEST_BATCH, self.bound // _SHARES)
+
+    def _rests(self, what: str) -> bool:
+        return time.monotonic() < self._resting_until[what]
+
+    def _met(self, trouble: Trouble, what: str) -> None:
+        """Begin anew where the database is broken; else leave it alone for a while."""
+        reason = str(trouble)
+        try:
+            if trouble.broken is not None:
+                generations.follow(trouble.broken)
+                self._tell(f"was damaged and begins anew ({reason})")
+                return
+        except (OSError, sqlite3.Error) as error:
+            reason = type(error).__name__
+        self._resting_until[what] = time.monotonic() + _REST
+        self._tell(f"cannot be used for now ({reason})")
+
+    def _tell(self, what: str) -> None:
+        with self._lock:
+            if self._told:
+                return
+            self._told = True
+        text = f"The disk cache in {self.directory} {what}. Reading goes on, from the server where need be."
+        warnings.warn(text, DiskCacheWarning, stacklevel=2)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """A transaction, of which nothing is left if it fails."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _now() -> int:
+    return int(time.time())

@@ -1,0 +1,196 @@
+"""Readers take turns, and what each took is a row."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from slide_server import Totals
+
+    Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+MEGA = 2**20
+_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_LARGE = 64 * MEGA
+"""Values above which pixels are compared in samples."""
+_SAMPLE = 7
+"""Each so many-th pixel down and across is compared then: some of each tile."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """What one reading took."""
+
+    seconds: float
+    cpu: float
+    """Seconds of CPU of the reader's process."""
+    peak: float | None
+    """Megabytes by which the process's memory was larger at the worst moment than before."""
+    pixels: Sequence[Pixels] = ()
+    """As (c, y, x), sampled where they are many; none where no pixels, or not all, were read."""
+
+
+class Counting(Protocol):
+    """A server that knows what it has given."""
+
+    def totals(self) -> Totals:
+        """So far."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way of reading."""
+
+    name: str
+    take: Callable[[], Take]
+    """Reads anew, with nothing cached; opening is not timed unless that is what is measured."""
+    most_rounds: int | None = None
+    """Takes part in so many rounds only, because it is slow."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one reader took for one task: medians over the rounds, the largest of the peaks."""
+
+    task: str
+    milliseconds: float
+    """Latency of every reply."""
+    reader: str
+    rounds: int
+    seconds: float
+    cpu: float
+    server_cpu: float | None
+    requests: float | None
+    megabytes: float | None
+    """Sent by the server."""
+    peak: float | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is wanted, and what was found."""
+
+    text: str
+    found: float
+    wanted: float
+    at_least: bool = True
+    """Else it is the most that is allowed."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether it is as wanted."""
+        return self.found >= self.wanted if self.at_least else self.found <= self.wanted
+
+
+@dataclass
+class Results:
+    """All that was found."""
+
+    rows: list[Row] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What did not take part, and why."""
+
+    def of(self, task: str, milliseconds: float) -> dict[str, Row]:
+        """The rows of a task at a latency, by reader."""
+        return {row.reader: row for row in self.rows if (row.task, row.milliseconds) == (task, milliseconds)}
+
+    def note(self, text: str) -> None:
+        """Say something once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def take_turns(
+    task: str, milliseconds: float, contestants: Sequence[Contestant], rounds: int, server: Counting | None = None
+) -> Iterator[Row]:
+    """Let all readers read in turn, round after round, and compare what they read with what the first did."""
+    takes: dict[str, list[tuple[Take, Totals | None]]] = {}
+    expected: Sequence[Pixels] = ()
+    for turn in range(rounds):
+        for contestant in contestants:
+            if turn >= (contestant.most_rounds or rounds):
+                continue
+            before = server.totals() if server else None
+            took = contestant.take()
+            given = server.totals().since(before) if server and before else None
+            expected = expected or took.pixels
+            if took.pixels:
+                _compare(took.pixels, expected, contestant.name)
+            takes.setdefault(contestant.name, []).append((replace(took, pixels=()), given))
+    for name, each in takes.items():
+        yield _row(task, milliseconds, name, each)
+
+
+def _row(task: str, milliseconds: float, name: str, each: Sequence[tuple[Take, Totals | None]]) -> Row:
+    given = [totals for _, totals in each if totals is not None]
+    sent = _median(totals.sent for totals in given)
+    peaks = [take.peak for take, _ in each if take.peak is not None]
+    return Row(
+        task,
+        milliseconds,
+        name,
+        len(each),
+        statistics.median(take.seconds for take, _ in each),
+        statistics.median(take.cpu for take, _ in each),
+        _median(totals.cpu for totals in given),
+        _median(totals.requests for totals in given),
+        None if sent is None else sent / MEGA,
+        max(peaks, default=None),
+    )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    """None where nothing is known."""
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def timed(read: Callable[[], Sequence[Pixels]]) -> Take:
+    """Read in this process."""
+    before = forget_peak()
+    cpu, began = time.process_time(), time.perf_counter()
+    pixels = read()
+    seconds, spent = time.perf_counter() - began, time.process_time() - cpu
+    after = memory("VmHWM")
+    peak = None if before is None or after is None else after - before
+    return Take(seconds, spent, peak, [sampled(each) for each in pixels])
+
+
+def forget_peak() -> float | None:
+    """Let the peak of this process's memory count from now; gives its megabytes now, or None where Linux does not."""
+    with suppress(OSError):
+        _RESET.write_text("5")
+        return memory("VmRSS")
+    return None
+
+
+def memory(name: str) -> float | None:
+    """VmRSS or VmHWM of this process in megabytes; None where there is no /proc."""
+    with suppress(OSError):
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) / 1024
+    return None
+
+
+def sampled(pixels: Pixels) -> Pixels:
+    """(c, y, x) of either layout; only some pixels where there are many."""
+    planes = pixels if pixels.shape[0] == 3 else np.moveaxis(pixels, -1, 0)
+    return planes[:, ::_SAMPLE, ::_SAMPLE].copy() if pixels.size > _LARGE else planes
+
+
+def _compare(found: Sequence[Pixels], expected: Sequence[Pixels], name: str) -> None:
+    """Speed counts for right pixels only."""
+    for one, other in zip(found, expected, strict=True):
+        assert one.shape == other.shape, name
+        assert np.abs(one.astype(np.int16) - other.astype(np.int16)).max() <= 2, name  # JPEG decoders differ
