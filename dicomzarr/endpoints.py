@@ -8,6 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dicomzarr.dicomweb.habits import Habits
 from dicomzarr.frames.loops import home_loop
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 SERIES_HELD_OPEN = 64
 """Opened series that an endpoint remembers; the least recently used is forgotten."""
+
+SERVERS_KNOWN = 256
+"""Servers of which a process remembers how they want to be asked."""
 
 ENDPOINTS_HELD = 32
 """Endpoints that a process remembers; the least recently used is let go of, and its connections close unless in use."""
@@ -102,9 +106,11 @@ class Endpoints:
         make: Makes an endpoint, without I/O.
     """
 
-    def __init__(self, make: Callable[[str, StorageOptions], Endpoint]) -> None:
+    def __init__(self, make: Callable[[str, StorageOptions, Habits], Endpoint]) -> None:
         self._make = make
         self.known: OrderedDict[tuple[str, str], Endpoint] = OrderedDict()
+        self.habits: OrderedDict[str, Habits] = OrderedDict()
+        """By base URL: what is learned of a server outlives whoever learned it."""
         self._lock = threading.Lock()
 
     def get(self, base: str, options: StorageOptions) -> Endpoint:
@@ -114,7 +120,11 @@ class Endpoints:
             if key in self.known:
                 self.known.move_to_end(key)
                 return self.known[key]
-        fresh = self._make(base, options)
+            habits = self.habits.setdefault(base, Habits())
+            self.habits.move_to_end(base)
+            while len(self.habits) > SERVERS_KNOWN:
+                self.habits.popitem(last=False)
+        fresh = self._make(base, options, habits)
         dropped = []
         with self._lock:
             endpoint = self.known.setdefault(key, fresh)

@@ -27,6 +27,7 @@ from dicomzarr.store.series_store import SeriesStore
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dicomzarr.dicomweb.habits import Habits
     from dicomzarr.disk.reopening import OpenedMetadata
 
 
@@ -75,8 +76,8 @@ def _memory(wanted: int) -> FrameCache:
 _cache = FrameCache(0)
 
 
-def _make_endpoint(base: str, options: StorageOptions) -> Endpoint:
-    client = Client(base, options)
+def _make_endpoint(base: str, options: StorageOptions, habits: Habits) -> Endpoint:
+    client = Client(base, options, habits=habits)
     dispatcher = Dispatcher(
         client,
         _memory(options.cache_bytes),

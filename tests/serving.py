@@ -131,6 +131,7 @@ def forget_servers() -> None:
     """Drop connections, opened series and cached frames."""
     settle()
     opening._endpoints.known.clear()
+    opening._endpoints.habits.clear()
     opening._cache.clear()
 
 

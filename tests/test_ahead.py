@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import fsspec
 import numpy as np
 import pytest
 import slides
 from aiohttp import web
-from faults import delay
+from faults import delay, refuse_lists
 from serving import GREY, is_right, serving, serving_big, settle, zarr_level
 
 import dicomzarr
@@ -133,3 +134,22 @@ def test_memory_is_one_for_all_servers() -> None:
         assert is_right(dicomzarr.open(one.url, cache_bytes=0).levels[1][...], PYRAMID.levels[1])
         assert opening._cache.nbytes == held
         assert opening._cache.limit == max(limit, 2**20)
+
+
+# --- what is learned of a server ---
+
+
+def lists_asked(server: DICOMwebServer) -> int:
+    return sum("," in request.path for request in server.requests)
+
+
+def test_what_is_learned_of_a_server_outlives_whoever_learned_it() -> None:
+    with serving(PYRAMID, refuse_lists()) as served:
+        assert is_right(dicomzarr.open(served.url).levels[0][...], PYRAMID.levels[0])
+        assert lists_asked(served.server)
+        fsspec.get_filesystem_class("dicomweb").clear_instance_cache()
+        opening._endpoints.known.clear()
+        del served.server.requests[:]
+        other = dicomzarr.open(served.url, headers={"X-Other": "somebody"}, cache_bytes=0)
+        assert is_right(other.levels[0][...], PYRAMID.levels[0])
+        assert not lists_asked(served.server)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from dicomzarr.dicom.instance import FrameRef, StoredInstance
 from dicomzarr.dicom.pixels import PixelDescription
 from dicomzarr.dicomweb.client import EncodedFrame
+from dicomzarr.dicomweb.habits import Habits
 from dicomzarr.errors import FrameNotFoundError, FrameShapeError, ServerError
 from dicomzarr.frames import source as source_module
 from dicomzarr.frames.cache import FrameCache
@@ -59,6 +60,7 @@ class FakeClient:
 
     connections: int = 4
     longest_list: int | None = None
+    habits: Habits = field(default_factory=Habits)
     asked: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     broken: set[int] = field(default_factory=set)

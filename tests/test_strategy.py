@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dicomzarr.dicomweb.habits import FrameKind
 from dicomzarr.frames.requests import list_length
 from dicomzarr.frames.strategy import KEEPS, LEARN_AFTER, WORTH_LEARNING, Strategy, Way
 
@@ -56,6 +57,10 @@ SERVERS = {
 }
 
 
+def strategy_for(connections: int = CONNECTIONS) -> Strategy:
+    return Strategy(FrameKind(native=False, many=True), connections, {})
+
+
 def length_of(way: Way, queued: int, under_way: int) -> int:
     """As the dispatcher cuts requests."""
     if not way.lists:
@@ -88,14 +93,14 @@ def learned(server: Server, strategy: Strategy, now: float = 0.0) -> float:
 
 
 def fixed(server: Server, *, lists: bool) -> float:
-    return read(server, lambda _queued, _now: Way(lists, CONNECTIONS, split=False), None, 0.0)
+    return read(server, lambda _queued, _now: Way(lists, CONNECTIONS), None, 0.0)
 
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_learning_included_it_comes_close_to_the_better_way(name: str) -> None:
     make = SERVERS[name]
     best = min(fixed(make(), lists=True), fixed(make(), lists=False))
-    strategy, server = Strategy(CONNECTIONS), make()
+    strategy, server = strategy_for(), make()
     first = learned(server, strategy)
     assert first <= 1.25 * best or first - best < 4.5 * server.latency  # round trips, once
     assert learned(server, strategy, first) - first <= 1.05 * best
@@ -103,13 +108,11 @@ def test_learning_included_it_comes_close_to_the_better_way(name: str) -> None:
 
 def asks_singles(strategy: Strategy, now: float) -> bool:
     way = strategy.way(FRAMES, now)
-    assert way is not None
-    assert way.connections == strategy.connections
-    return not way.lists
+    return way is not None and way.connections == CONNECTIONS and not way.lists
 
 
 def test_a_short_read_finds_nothing_out() -> None:
-    strategy = Strategy(CONNECTIONS)
+    strategy = strategy_for()
     for _ in range(3):
         assert strategy.way(WORTH_LEARNING - 1, 0.0) == Way(lists=True, connections=CONNECTIONS)
 
@@ -132,30 +135,30 @@ def small_reads(server: Server, strategy: Strategy, count: int, now: float, *, f
 
 
 def test_many_short_reads_learn_too() -> None:
-    server, strategy = SERVERS["builds lists slowly"](), Strategy(CONNECTIONS)
+    server, strategy = SERVERS["builds lists slowly"](), strategy_for()
     now = small_reads(server, strategy, 40, 0.0)
     assert now > LEARN_AFTER
     assert asks_singles(strategy, now)
 
 
 def test_what_was_learned_is_tried_anew() -> None:
-    strategy = Strategy(CONNECTIONS)
+    strategy = strategy_for()
     now = learned(SERVERS["builds lists slowly"](), strategy)
     assert asks_singles(strategy, now)
     now += KEEPS + 1
     now = learned(Server(0.0, SERVERS["reads the instance anew for each request"]().work, now), strategy, now)
-    assert strategy.way(FRAMES, now) == Way(lists=True, connections=CONNECTIONS, split=False)
+    assert strategy.way(FRAMES, now) == Way(lists=True, connections=CONNECTIONS)
 
 
 def test_a_server_that_answers_one_after_another_gets_few_requests() -> None:
     """Each of its requests costs the same however many frames it has: two workers of dask read 64 at a time."""
     make = SERVERS["reads the instance anew for each request"]
-    server, strategy = make(), Strategy(CONNECTIONS)
+    server, strategy = make(), strategy_for()
     now = learned(server, strategy)
     before = server.requests
     small_reads(server, strategy, 10, now, frames=64)
     assert server.requests - before == 10
-    far, strategy = SERVERS["is far away"](), Strategy(CONNECTIONS)
+    far, strategy = SERVERS["is far away"](), strategy_for()
     now = learned(far, strategy)
     before = far.requests
     small_reads(far, strategy, 10, now, frames=64)
@@ -163,24 +166,21 @@ def test_a_server_that_answers_one_after_another_gets_few_requests() -> None:
 
 
 def test_failures_say_nothing_about_speed() -> None:
-    strategy = Strategy(CONNECTIONS)
-    way = strategy.way(WORTH_LEARNING, 0.0)
-    while way is not None:
+    strategy = strategy_for()
+    while strategy.way(WORTH_LEARNING, 0.0) is not None:
         strategy.asked(64, 0.0)
-        way = strategy.way(WORTH_LEARNING, 0.0)
-    for _ in range(4):
-        strategy.answered(0, 0, 1.0, 1.0, queued=0)
+    strategy.answered(0, 0, 1.0, 1.0, queued=0)
     assert strategy.way(40, 2.0) == Way(lists=True, connections=CONNECTIONS)
 
 
 def test_one_connection_learns_too() -> None:
-    strategy = Strategy(1)
+    strategy = strategy_for(1)
     learned(SERVERS["builds lists slowly"](), strategy)
-    assert asks_singles(strategy, 0.0)
+    assert strategy.way(1, 0.0) == Way(lists=False, connections=1)
 
 
 def test_slow_servers_are_waited_for_a_little() -> None:
-    strategy = Strategy(CONNECTIONS)
+    strategy = strategy_for()
     assert strategy.gather() == 0
     strategy.asked(1, 0.0)
     strategy.answered(1, 1, 0.03, 0.03, queued=0)
@@ -199,8 +199,17 @@ def test_slow_servers_are_waited_for_a_little() -> None:
 )
 def test_gzip_is_taken_where_it_helps(*, line: float, factor: float, native: bool, helps: bool, many: bool) -> None:
     server = Server(0.01, lambda _: 0.0, line=line, gzip=factor)
-    strategy = Strategy(CONNECTIONS, many=many, native=native)
+    strategy = Strategy(FrameKind(native, many), CONNECTIONS, {})
     now = learned(server, strategy)
     way = strategy.way(FRAMES, now)
     assert way is not None
     assert way.gzip is helps
+
+
+def test_what_is_learned_is_known_to_others() -> None:
+    strategy = strategy_for()
+    now = learned(SERVERS["builds lists slowly"](), strategy)
+    other = Strategy(strategy.kind, CONNECTIONS, strategy.known)
+    assert asks_singles(other, now)
+    native = Strategy(FrameKind(native=True, many=True), CONNECTIONS, strategy.known)
+    assert not asks_singles(native, now)

@@ -10,6 +10,7 @@ from dicomzarr.dicomweb.auth import credentials_for
 from dicomzarr.dicomweb.bulk_data import BulkData
 from dicomzarr.dicomweb.exchange import Exchange
 from dicomzarr.dicomweb.frame_fetch import FrameFetcher, FrameJob
+from dicomzarr.dicomweb.habits import Habits
 from dicomzarr.dicomweb.json_request import JSONRequests
 from dicomzarr.dicomweb.pacing import Pacing
 from dicomzarr.dicomweb.replies import EncodedFrame
@@ -37,6 +38,7 @@ class Client:
     Args:
         base_url: The http(s) URL of the service, without a trailing slash and without user-info.
         options: How it is reached, and with which credentials.
+        habits: What is known of the server.
         transport: Sends the requests in the place of aiohttp; whoever gives it closes it.
         sleep: Waits between tries.
         clock: Gives seconds, and never goes back.
@@ -46,16 +48,18 @@ class Client:
         InvalidOptionError: The borrowed client cannot be taken over.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it is made of, by name
         self,
         base_url: str,
         options: StorageOptions,
         *,
+        habits: Habits | None = None,
         transport: Transport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_url = base_url.rstrip("/")
+        self.habits = habits or Habits()
         self._credentials = credentials_for(self._base_url, options)
         self._close_transport: Callable[[], Awaitable[None]] | None = None
         if transport is None:
@@ -69,7 +73,7 @@ class Client:
         self._searches = Searches(_search_base_url(self._base_url, options), requests)
         self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches)
         self._bulk_data = BulkData(self._base_url, self._exchange)
-        self._fetcher = FrameFetcher(self._base_url, self._exchange, self._whole)
+        self._fetcher = FrameFetcher(self._base_url, self._exchange, self._whole, self.habits)
 
     @property
     def connections(self) -> int:

@@ -8,7 +8,6 @@ from weakref import WeakValueDictionary
 
 from dicomzarr.dicomweb.frame_job import Deliver, Fail, FrameJob
 from dicomzarr.dicomweb.frame_ladder import FrameLadder
-from dicomzarr.dicomweb.list_lengths import ListLengths
 from dicomzarr.dicomweb.network_errors import ConnectionDroppedError
 from dicomzarr.dicomweb.refusals import lacks_resource, neither, refuses_list, refuses_resource
 from dicomzarr.dicomweb.replies import EncodedFrame
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dicomzarr.dicomweb.exchange import Exchange
+    from dicomzarr.dicomweb.habits import Habits
     from dicomzarr.dicomweb.whole_instance import HeldInstance, InstanceKey, WholeInstances
 
 __all__ = ["Deliver", "Fail", "FrameFetcher", "FrameJob"]
@@ -42,13 +42,13 @@ class FrameFetcher:
         base_url: The URL of the DICOMweb service.
         exchange: Asks it.
         whole: Whole instances, for what it does not give singly.
+        habits: What is known of it.
     """
 
-    def __init__(self, base_url: str, exchange: Exchange, whole: WholeInstances) -> None:
-        self._ladder = FrameLadder(base_url, exchange)
+    def __init__(self, base_url: str, exchange: Exchange, whole: WholeInstances, habits: Habits) -> None:
+        self._ladder = FrameLadder(base_url, exchange, habits)
         self._whole = whole
-        self.lengths = ListLengths()
-        """How long lists may be."""
+        self.lengths = habits.lengths
         self._serving: set[InstanceKey] = set()
         """Instances of which frames have come singly."""
         self._refusing: set[InstanceKey] = set()
@@ -76,7 +76,10 @@ class FrameFetcher:
 
     async def _fetch_parts(self, job: FrameJob, numbers: Sequence[int]) -> _Refused:
         """Ask for frames in lists that are not too long."""
-        found = await asyncio.gather(*(self._fetch_list(job, part) for part in self.lengths.cut(numbers)))
+        parts = list(self.lengths.cut(numbers))
+        if len(parts) == 1:  # most often; a task costs as much as decoding a small tile
+            return await self._fetch_list(job, parts[0])
+        found = await asyncio.gather(*(self._fetch_list(job, part) for part in parts))
         return {number: error for refused in found for number, error in refused.items()}
 
     async def _fetch_list(self, job: FrameJob, numbers: list[int]) -> _Refused:
@@ -140,6 +143,9 @@ class FrameFetcher:
             if len(refused) == _PROBES and job.key not in self._serving:
                 self._refusing.add(job.key)
                 return refused | dict.fromkeys(rest, refused[number])
+        if len(rest) == 1:
+            self._note(job, rest[0], await self._ladder.ask_one(job, rest[0]), refused)
+            return refused
         errors = await asyncio.gather(*(self._ladder.ask_one(job, number) for number in rest))
         for number, error in zip(rest, errors, strict=True):
             self._note(job, number, error, refused)

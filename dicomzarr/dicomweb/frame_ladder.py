@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dicomzarr.dicomweb.frame_job import FrameJob
+    from dicomzarr.dicomweb.habits import Habits
     from dicomzarr.dicomweb.replies import EncodedFrame
     from dicomzarr.dicomweb.transport import Response
 
@@ -46,13 +47,13 @@ class FrameLadder:
     Args:
         base_url: The URL of the DICOMweb service.
         exchange: Asks it.
+        habits: What is known of it.
     """
 
-    def __init__(self, base_url: str, exchange: Exchange) -> None:
+    def __init__(self, base_url: str, exchange: Exchange, habits: Habits) -> None:
         self._base_url = base_url
         self._exchange = exchange
-        self._rungs: dict[bool, Rung] = {}
-        """The rung that gave a frame, by whether a codestream was expected."""
+        self._rungs = habits.rungs
         self._decoded: dict[str, Rung] = {}
         """The rung for each instance whose codestream no way of asking gave: it says nothing about others."""
 

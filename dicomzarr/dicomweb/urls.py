@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlencode, urlsplit
@@ -156,7 +157,11 @@ def origin_of(url: str) -> tuple[str, str, int | None]:
 
 def is_loopback(url: str) -> bool:
     """Whether the URL's host is this very machine, so that nothing travels over a network."""
-    host = urlsplit(url).hostname or ""
+    return _is_loopback_host(urlsplit(url).hostname or "")
+
+
+@lru_cache
+def _is_loopback_host(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

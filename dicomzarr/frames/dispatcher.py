@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dicomzarr.dicomweb.habits import FrameKind
 from dicomzarr.errors import DicomZarrError, ServerError
 from dicomzarr.frames.requests import FrameQueue, FramesRequest, Priority, list_length
 from dicomzarr.frames.strategy import Strategy
@@ -98,8 +99,7 @@ class Dispatcher:
         self._queue = FrameQueue()
         self._waits_since = 0.0
         """When the queue was last empty."""
-        self._strategies: dict[tuple[bool, bool], Strategy] = {}
-        """By whether pixels are stored as they are, and whether instances have many frames."""
+        self._strategies: dict[FrameKind, Strategy] = {}
         self._requests: set[asyncio.Task[Any]] = set()
         self._others: set[asyncio.Task[Any]] = set()
         """What costs no connection of its own, or is rare."""
@@ -243,10 +243,10 @@ class Dispatcher:
             self._start(self._measured(request, strategy, gzip=way.gzip), self._requests)
 
     def _strategy(self, instance: StoredInstance) -> Strategy:
-        many, native = instance.number_of_frames >= _MANY_FRAMES, not instance.compressed
-        known = self._strategies.get((native, many))
+        kind = FrameKind(native=not instance.compressed, many=instance.number_of_frames >= _MANY_FRAMES)
+        known = self._strategies.get(kind)
         if known is None:
-            known = self._strategies[native, many] = Strategy(self._client.connections, many=many, native=native)
+            known = self._strategies[kind] = Strategy(kind, self._client.connections, self._client.habits.ways)
         return known
 
     def _most(self, way: Way) -> int:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from dicomzarr.dicomweb.habits import FastestWay, FrameKind
+
 WORTH_LEARNING = 512
 """Frames in the queue for which finding out pays at once."""
 
-LEARN_AFTER = 1.0
+LEARN_AFTER = 0.25
 """Seconds spent on requests after which finding out pays, however short the queue is."""
 
 KEEPS = 1800.0
@@ -37,8 +39,8 @@ LONGEST_GATHER = 0.02
 SLOW_LINE = 25e6
 """Bytes a second above which gzip would be slower than the line."""
 
-_IN_PARALLEL = 1.5
-"""How much faster lists must come together than alone, if the server works on them at the same time."""
+_IN_PARALLEL = 2.25
+"""How much faster three lists come together than one alone, if they cost the server next to nothing."""
 
 _WORTH_GZIP = 1.2
 """How much faster it must be, for the work that it makes."""
@@ -57,12 +59,13 @@ class Way:
     """Requests under way at once."""
     gzip: bool = False
     """The reply may be compressed."""
-    split: bool = True
-    """Short queues make short lists, so that no connection idles; else as few requests as can be."""
+    split: bool = False
+    """Short queues make short lists, so that no connection idles; else there are as few requests as can be."""
 
 
 class _Stage(Enum):
-    UNDECIDED = auto()
+    QUIET = auto()
+    """Measuring nothing."""
     ALONE = auto()
     """Measuring a list on its own."""
     LISTS = auto()
@@ -73,7 +76,6 @@ class _Stage(Enum):
     """Measuring single frames on all connections."""
     GZIP = auto()
     """Measuring compressed replies, in the way that was decided."""
-    DECIDED = auto()
 
 
 @dataclass(slots=True)
@@ -95,17 +97,15 @@ class _Round:
 class Strategy:
     """Decides how one server is asked for frames of one kind, and learns from how it answers."""
 
+    kind: FrameKind
     connections: int
     """Requests that may be under way at once."""
-    many: bool = True
-    """Instances have many frames: else every list is short anyway."""
-    native: bool = False
-    """Frames are not compressed."""
-    _stage: _Stage = _Stage.UNDECIDED
+    known: dict[FrameKind, FastestWay]
+    """What has been learned of the server."""
+    _stage: _Stage = _Stage.QUIET
     _round: _Round = field(default_factory=lambda: _Round(0, 0))
     _lists: bool = True
-    _split: bool = True
-    _gzip: bool = False
+    _split: bool = False
     _rate: float = 0.0
     """Frames a second that came in the way that was decided."""
     _alone: float = 0.0
@@ -119,8 +119,8 @@ class Strategy:
     _under_way: int = 0
     _busy: float = 0.0
     """Seconds with a request under way, while nothing is decided."""
-    _quiet_until: float = 0.0
-    _decided_at: float = 0.0
+    _since: float = 0.0
+    """When a request went out after the server was quiet, or the last one came."""
     _usual: float | None = None
     """Seconds that a request usually takes."""
 
@@ -131,28 +131,38 @@ class Strategy:
             queued: Frames that wait, at least one.
             now: Seconds of a steady clock.
         """
-        if self._stage is _Stage.DECIDED and now - self._decided_at > KEEPS:
-            self._give_up()
-        if (
-            (self.many or self.native)
-            and self._stage is _Stage.UNDECIDED
-            and (queued >= WORTH_LEARNING or self._busy >= LEARN_AFTER)
-        ):
-            self._begin(_Stage.ALONE if self.many else _Stage.LISTS)
-        if self._is_measuring and (not self._round.budget or (not self._round.asked and self._under_way)):
+        known = self._still_known(now)
+        worth = queued >= WORTH_LEARNING or self._busy >= LEARN_AFTER
+        if known is None and not self._is_measuring and worth and (self.kind.many or self.kind.native):
+            self._begin(_Stage.ALONE if self.kind.many else _Stage.LISTS)
+        if not self._is_measuring:
+            usual = FastestWay(lists=True, split=False, gzip=False, measured_at=now)
+            return self._as_measured(known or usual)
+        must_end = not self._round.budget or (not self._round.asked and self._under_way)
+        return None if must_end else self._to_measure()
+
+    def _still_known(self, now: float) -> FastestWay | None:
+        known = self.known.get(self.kind)
+        if known is not None and now - known.measured_at > KEEPS:
+            del self.known[self.kind]
             return None
+        return known
+
+    def _as_measured(self, fastest: FastestWay) -> Way:
+        return Way(fastest.lists, self.connections, gzip=fastest.gzip, split=fastest.split)
+
+    def _to_measure(self) -> Way:
         match self._stage:
             case _Stage.ALONE:
-                return Way(lists=True, connections=1, split=False)
+                return Way(lists=True, connections=1)
             case _Stage.LISTS:
-                return Way(lists=True, connections=max(1, self.connections // 2), split=False)
+                return Way(lists=True, connections=max(1, self.connections // 2))
             case _Stage.ONE:
                 return Way(lists=False, connections=1)
             case _Stage.SINGLES:
                 return Way(lists=False, connections=self.connections)
-            case stage:
-                gzip = self._gzip or stage is _Stage.GZIP
-                return Way(self._lists, self.connections, gzip, self._split)
+            case _:
+                return Way(self._lists, self.connections, gzip=True, split=self._split)
 
     @property
     def usual(self) -> float:
@@ -161,12 +171,13 @@ class Strategy:
 
     def gather(self) -> float:
         """Seconds for which a queue shorter than a list waits for more, while requests are under way."""
-        return min(LONGEST_GATHER, GATHERED_SHARE * self.usual) if self._lists else 0.0
+        known = self.known.get(self.kind)
+        return 0.0 if known is not None and not known.lists else min(LONGEST_GATHER, GATHERED_SHARE * self.usual)
 
     def asked(self, frames: int, now: float) -> None:
         """A request for so many frames goes out."""
         if not self._under_way:
-            self._quiet_until = now
+            self._since = now
         self._under_way += 1
         if self._is_measuring:
             self._round.asked += frames
@@ -186,33 +197,29 @@ class Strategy:
         self._usual = seconds if self._usual is None else (1 - _WEIGHT) * self._usual + _WEIGHT * seconds
         self._round.came += came
         self._round.nbytes += nbytes
-        if self._under_way:
-            return
-        spent = now - self._quiet_until
-        if self._stage is _Stage.UNDECIDED:
-            self._busy += spent
-        elif self._is_measuring:
-            self._round.seconds += spent
-            if not self._round.budget or not queued:
-                self._end_round(now)
+        self._round.seconds += now - self._since
+        self._busy += now - self._since
+        self._since = now
+        if self._is_measuring and not self._under_way and not (self._round.budget and queued):
+            self._end_round(now)
 
     @property
     def _is_measuring(self) -> bool:
-        return self._stage not in {_Stage.UNDECIDED, _Stage.DECIDED}
+        return self._stage is not _Stage.QUIET
 
     def _begin(self, stage: _Stage) -> None:
         listed, singles = LISTED_FRAMES, SINGLES_A_CONNECTION * self.connections
         match stage:
             case _Stage.ALONE | _Stage.ONE:
                 self._round = _Round(1, 1)  # one request, however long
-            case _ if self.many and (stage is _Stage.LISTS or (stage is _Stage.GZIP and self._lists)):
+            case _ if self.kind.many and (stage is _Stage.LISTS or (stage is _Stage.GZIP and self._lists)):
                 self._round = _Round(listed, listed // 4)
             case _:
                 self._round = _Round(singles, self.connections)
         self._stage = stage
 
     def _give_up(self) -> None:
-        self._stage, self._busy, self._gzip = _Stage.UNDECIDED, 0.0, False
+        self._stage, self._busy = _Stage.QUIET, 0.0
 
     def _end_round(self, now: float) -> None:
         done = self._round
@@ -230,9 +237,9 @@ class Strategy:
                 self._begin(_Stage.LISTS)
             case _Stage.LISTS:
                 self._listed = self._rate = rate
-                self._slow = self.native and flow < SLOW_LINE
+                self._slow = self.kind.native and flow < SLOW_LINE
                 self._split = rate > _IN_PARALLEL * self._alone
-                if self.many:
+                if self.kind.many:
                     self._singles_left = SINGLES_ALONE
                     self._begin(_Stage.ONE)
                 else:
@@ -243,8 +250,7 @@ class Strategy:
                 self._rate = max(rate, self._listed)
                 self._decide(now, lists=rate <= self._listed)
             case _:
-                self._gzip = rate > _WORTH_GZIP * self._rate
-                self._stage, self._decided_at = _Stage.DECIDED, now
+                self._settle(now, gzip=rate > _WORTH_GZIP * self._rate)
 
     def _weigh_one(self, rate: float, now: float) -> None:
         self._singles_left -= 1
@@ -261,4 +267,8 @@ class Strategy:
         if self._slow:
             self._begin(_Stage.GZIP)
         else:
-            self._stage, self._decided_at = _Stage.DECIDED, now
+            self._settle(now, gzip=False)
+
+    def _settle(self, now: float, *, gzip: bool) -> None:
+        self.known[self.kind] = FastestWay(self._lists, self._split, gzip, now)
+        self._stage, self._busy = _Stage.QUIET, 0.0
