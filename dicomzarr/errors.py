@@ -40,6 +40,8 @@ DicomZarrError
     └── MissingInstanceError        the metadata points to an instance that the series lacks
 ```
 
+Warnings, which are no errors: ``ServerDecodedWarning`` and ``DiskCacheWarning``.
+
 None derives from ``OSError`` or ``KeyError``: array libraries take those for absence and would fill in values.
 Messages never hold a token, a password or patient text.
 """
@@ -245,3 +247,11 @@ class FrameShapeError(FrameError):
 
 class MissingInstanceError(FrameError):
     """The metadata points to an instance that the series does not hold, as a lost part of a concatenation."""
+
+
+class ServerDecodedWarning(UserWarning):
+    """The server decoded a lossy colour image itself, so its colour can no longer be proven."""
+
+
+class DiskCacheWarning(UserWarning):
+    """The cache on disk was damaged, or cannot be used; reading goes on without it."""

@@ -82,6 +82,7 @@ def _make_endpoint(base: str, options: StorageOptions, habits: Habits) -> Endpoi
         client,
         _memory(options.cache_bytes),
         frames_per_request=options.frames_per_request,
+        connections=options.max_connections,
     )
     return Endpoint(client, options, dispatcher, open_series, DiskCache.of(base, options))
 

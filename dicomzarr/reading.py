@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dicomzarr.errors import FrameShapeError
+from dicomzarr.errors import FrameShapeError, MissingInstanceError
 from dicomzarr.frames.loops import run_sync
 from dicomzarr.frames.readahead import Block
 from dicomzarr.frames.selection import plan_orthogonal, plan_selection
@@ -76,9 +77,10 @@ def prefetch_level(source: FrameSource, level: LevelPlan, indices: Sequence[Any]
         for piece in plan_selection(index, level.shape, level.chunks).pieces:
             if len(frames) * level.chunk_nbytes >= most:
                 break
-            frame = level.frames.locate(piece.chunk)
-            if frame is not None:
-                frames[frame] = None
+            with suppress(MissingInstanceError):  # whoever reads it will hear of it
+                frame = level.frames.locate(piece.chunk)
+                if frame is not None:
+                    frames[frame] = None
     source.prefetch(list(frames))
 
 

@@ -26,9 +26,10 @@ from dicomzarr.errors import (
     DicomZarrError,
     FrameDecodeError,
     FrameShapeError,
+    ServerDecodedWarning,
     UnsupportedTransferSyntaxError,
 )
-from dicomzarr.frames.decode import ServerDecodedWarning, decode_frame
+from dicomzarr.frames.decode import decode_frame
 from dicomzarr.frames.scratch import Scratch
 
 if TYPE_CHECKING:

@@ -50,8 +50,7 @@ from dicomzarr.disk import generations, storage
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.held import HeldSeries
 from dicomzarr.disk.process import _process
-from dicomzarr.disk.storage import DiskCacheWarning
-from dicomzarr.errors import InvalidOptionError, SeriesNotFoundError
+from dicomzarr.errors import DiskCacheWarning, InvalidOptionError, SeriesNotFoundError
 from dicomzarr.filesystem import DICOMwebFileSystem
 from dicomzarr.options import StorageOptions, default_cache_dir
 

@@ -19,6 +19,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 PRINTED = {
     "dask_tissue.py": r"7 x 6 tiles, \d+ of them at least half tissue\n$",
     "ome_zarr_tool.py": r"^valid OME-Zarr 0\.5\n.*\(3, 1600, 1400\) 0\.499 micrometer\n",
+    "patches.py": r"^\d\d patches of tissue, mean R, G, B \[\d+\.",
     "xarray_level.py": r"in micrometer\n100 um x 100 um are \{'c': 3, 'y': 100, 'x': 100\}\n",
 }
 """What each example must print of the demo slide."""

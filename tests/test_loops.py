@@ -201,7 +201,7 @@ def test_nobody_waits_for_the_slowest() -> None:
 
 def test_a_source_is_gone_with_its_last_reader() -> None:
     """And its connections with it, without waiting for the garbage collector."""
-    dispatcher = Dispatcher(cast("Any", None), FrameCache(0), frames_per_request=1)
+    dispatcher = Dispatcher(cast("Any", None), FrameCache(0), frames_per_request=1, connections=1)
     source = FrameSource(dispatcher, study="1.2", series="1.2.3")
     gone = weakref.ref(source)
     del source

@@ -233,6 +233,7 @@ def test_lost_parts_of_a_concatenation_raise_and_never_fill(part: int) -> None:
             else:
                 for lazy in (level, array):
                     assert np.array_equal(lazy[region], wanted.pixels[:, 0][region])
+        level.prefetch([...])  # which tells nobody
         for lazy in (level, array):
             with pytest.raises(MissingInstanceError):
                 lazy[...]

@@ -147,6 +147,7 @@ def on_bench(
             client,  # type: ignore[arg-type]  # it needs no more of a client
             FrameCache(cache_bytes),
             frames_per_request=frames_per_request,
+            connections=connections,
         )
         bench = Bench(client, FrameSource(dispatcher, study=STUDY, series=SERIES), dispatcher)
         await test(bench)
@@ -605,10 +606,10 @@ def test_what_is_fetched_ahead_leaves_connections_free() -> None:
     async def test(bench: Bench) -> None:
         bench.source.prefetch([FrameRef(FIRST, number) for number in range(1, 201)])
         await ticks()
-        assert len(bench.client.asked) == 2
+        assert len(bench.client.asked) == 3
         now = reader(bench, 400)
         await ticks()
-        assert len(bench.client.asked) == 3
+        assert len(bench.client.asked) == 4
         bench.client.gate.set()
         assert await now == frame_of(400)
 

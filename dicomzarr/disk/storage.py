@@ -15,6 +15,7 @@ from dicomzarr.disk.database import open_for_reading, open_for_writing
 from dicomzarr.disk.lane import Lane, Trouble
 from dicomzarr.disk.place import make_private, secret_of
 from dicomzarr.disk.writer import Writer
+from dicomzarr.errors import DiskCacheWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,10 +33,6 @@ _SHARES = 8  # of the bound: one for a batch, one for the log, and no entry take
 _LARGEST_BATCH = 8 * 2**20
 _REST = 30.0  # seconds that trouble which may pass is given to pass
 _CLOSING = 0.2  # seconds that may be waited for a connection in use
-
-
-class DiskCacheWarning(UserWarning):
-    """The cache on disk was damaged, or cannot be used; reading goes on without it."""
 
 
 class Storage:

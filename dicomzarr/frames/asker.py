@@ -44,6 +44,7 @@ class Asker:
         client: Speaks to the server.
         taker: Takes the frames.
         frames_per_request: Most frames of one list.
+        connections: Requests under way at once, while the server bears them.
         clock: Seconds that go steadily.
     """
 
@@ -53,9 +54,11 @@ class Asker:
         taker: Taker,
         *,
         frames_per_request: int,
+        connections: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
+        self._connections = connections
         self._taker = taker
         self._frames_per_request = frames_per_request
         self._clock = clock
@@ -124,13 +127,13 @@ class Asker:
         kind = FrameKind(native=not instance.compressed, many=instance.number_of_frames >= _MANY_FRAMES)
         known = self._strategies.get(kind)
         if known is None:
-            known = self._strategies[kind] = Strategy(kind, self._client.connections, self._client.habits.ways)
+            known = self._strategies[kind] = Strategy(kind, self._connections, self._client.habits.ways)
         return known
 
     def _most(self, way: Way) -> int:
         """Requests under way: what may be wanted next leaves connections for what is wanted now."""
         most = min(way.connections, self._client.connections)
-        return max(1, most // 2) if self._queue.next_priority is Priority.AHEAD else most
+        return max(1, most * 3 // 4) if self._queue.next_priority is Priority.AHEAD else most
 
     def _length(self, way: Way, instance: StoredInstance, free: int) -> int:
         if not way.lists or self._client.lists_refused(compressed=instance.compressed):

@@ -14,7 +14,6 @@ from dicomzarr.dicom.syntax import (
 from dicomzarr.errors import FrameDecodeError
 from dicomzarr.frames.compressed import decode_compressed
 from dicomzarr.frames.native import decode_native, fits_native
-from dicomzarr.frames.values import ServerDecodedWarning
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.codestream import Codestream
     from dicomzarr.dicom.pixels import PixelDescription
     from dicomzarr.frames.scratch import Scratch
-
-__all__ = ["ServerDecodedWarning", "decode_frame"]
 
 _COLOUR_MODELS: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 

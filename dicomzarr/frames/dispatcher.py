@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -76,7 +75,7 @@ class Dispatcher:
         client: Speaks to the server.
         cache: Encoded frames in memory.
         frames_per_request: Most frames of one list.
-        clock: Seconds that go steadily.
+        connections: Requests under way at once, while the server bears them.
     """
 
     def __init__(
@@ -85,10 +84,10 @@ class Dispatcher:
         cache: FrameCache,
         *,
         frames_per_request: int,
-        clock: Callable[[], float] = time.monotonic,
+        connections: int,
     ) -> None:
         self._cache = cache
-        self._asker = Asker(client, self, frames_per_request=frames_per_request, clock=clock)
+        self._asker = Asker(client, self, frames_per_request=frames_per_request, connections=connections)
         self._flights: dict[FrameKey, Flight] = {}
         self._out_of_wholes = _OutOfWholes(self._asker, self._hold)
         self._unseen: list[Flight] = []

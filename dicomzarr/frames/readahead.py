@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Indices = tuple[int, ...]
 """Chunk indices."""
@@ -25,7 +25,7 @@ _SCANS = 4
 _SKIPPED = 4
 """Blocks that may come out of order, as those of several threads do."""
 
-_LEAST_BLOCKS = 3
+_LEAST_BLOCKS = 2
 _LEAST_CHUNKS = 16
 """What must have come in order before anything is foreseen: more than a small patch."""
 
@@ -85,11 +85,13 @@ class _Scan:
             return True
         return self._wrap(place)
 
-    def foresee(self, most: int) -> list[Block]:
+    def foresee(self, most: Callable[[], int]) -> list[Block]:
         """Blocks to fetch now, in order: none while enough of them are on their way."""
-        window = min(most, self.seen if self._knows_rows else self.seen // 2)
-        least = max(_LEAST_BLOCKS, _LEAST_CHUNKS // math.prod(self.size))
-        if self.seen < least or self.ahead > window // 2:
+        chunks = math.prod(self.size)
+        if self.seen < max(_LEAST_BLOCKS, _LEAST_CHUNKS // chunks):
+            return []
+        window = min(most() // chunks, self.seen if self._knows_rows else self.seen // 2)
+        if self.ahead > window // 2:
             return []
         found = self._following(window)[self.ahead :]
         self.ahead += len(found)
@@ -165,20 +167,23 @@ class ReadAhead:
 
     Args:
         grid: Chunks along each axis.
-        most: Chunks to fetch ahead at most.
     """
 
-    def __init__(self, grid: Indices, most: int) -> None:
+    def __init__(self, grid: Indices) -> None:
         self._grid = grid
-        self._most = most
         self._scans: deque[_Scan] = deque(maxlen=2 * _SCANS)
 
-    def follow(self, block: Block) -> list[Block]:
-        """A block is read: the blocks that are worth fetching now."""
+    def follow(self, block: Block, most: Callable[[], int]) -> list[Block]:
+        """A block is read: the blocks that are worth fetching now.
+
+        Args:
+            block: What is read.
+            most: Gives how many chunks may be fetched ahead; asked when something is foreseen.
+        """
         for scan in reversed(self._scans):
             if scan.take(block):
                 self._scans.remove(scan)
                 self._scans.append(scan)
-                return scan.foresee(self._most // math.prod(scan.size))
+                return scan.foresee(most)
         self._scans.extend(_Scan.beginning(sign, block, self._grid) for sign in (-1, 1))
         return []

@@ -35,8 +35,11 @@ _LEAST_UNDER_WAY = 32
 _BYTES_UNDER_WAY = 256 * 2**20
 """What one read may have under way at a time, in frames and in bytes."""
 
+_MOST_AHEAD = 512
+"""Frames that are fetched before somebody wants them: half a second's work for a decoder."""
+
 _COMPRESSED = 4
-"""What codestreams are smaller by, at least."""
+"""What codestreams are smaller by, most of them by far."""
 
 
 class FrameSource:
@@ -81,12 +84,12 @@ class FrameSource:
 
     def follow(self, level: LevelPlan, block: Block) -> None:
         """Somebody reads a block of a level: what comes next is fetched ahead, where it pays; from any thread."""
-        most = self._dispatcher.ahead_bytes // level.chunk_nbytes
-        if not most:
+        room = self._dispatcher.ahead_bytes
+        if not room:
             return
         with self._ahead_lock:
-            ahead = self._ahead.setdefault(level, ReadAhead(level.grid, most))
-            blocks = ahead.follow(block)
+            ahead = self._ahead.setdefault(level, ReadAhead(level.grid))
+            blocks = ahead.follow(block, lambda: _worth_fetching(level, block, room))
         if blocks:
             self.prefetch([frame for each in blocks for frame in _frames_of(level, each)])
 
@@ -144,6 +147,12 @@ class _Delivery:
             _settle(self._end, outcome)
         else:
             self._ask()
+
+
+def _worth_fetching(level: LevelPlan, block: Block, room: int) -> int:
+    """Frames like those of a block that are worth fetching ahead, and find room."""
+    frame = next(_frames_of(level, block), None)
+    return 0 if frame is None else min(_MOST_AHEAD, room // _expected_bytes(frame.instance))
 
 
 def _frames_of(level: LevelPlan, block: Block) -> Iterator[FrameRef]:

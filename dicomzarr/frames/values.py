@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from dicomzarr.errors import ServerDecodedWarning
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -17,10 +19,6 @@ _RED_FROM_CR: Final = 1.402
 _GREEN_FROM_CB: Final = -0.344136
 _GREEN_FROM_CR: Final = -0.714136
 _BLUE_FROM_CB: Final = 1.772
-
-
-class ServerDecodedWarning(UserWarning):
-    """The server decoded a lossy colour image itself, so its colour can no longer be proven."""
 
 
 def warn_server_decoded() -> None:

