@@ -128,6 +128,7 @@ class Level:
     def prefetch(self, regions: Sequence[Any]) -> None:
         """Fetch what may be read next into memory, behind all that is being read now; returns at once.
 
+        A later call takes the place of an earlier one, as far as that has not been asked for yet.
         What cannot be had is told to whoever reads it. Nothing is fetched that ``cache_bytes`` would not hold
         uncompressed.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,14 +21,14 @@ from fsspec.utils import stringify_path, tokenize
 
 from dicomzarr.dicomweb.search import listed_uids
 from dicomzarr.dicomweb.urls import DICOMwebURL, split_user_info
-from dicomzarr.errors import ConnectionFailedError, NotFoundError, ReadOnlyError
+from dicomzarr.errors import ConnectionFailedError, DicomZarrError, NotFoundError, ReadOnlyError
 from dicomzarr.frames.loops import home_loop, refuse_running, run_home
 from dicomzarr.opening import endpoint_for, endpoints_of, series_key
 from dicomzarr.options import StorageOptions
 from dicomzarr.store.hierarchy import Directory, locate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dicomzarr.endpoints import Endpoint
     from dicomzarr.store.hierarchy import Found
@@ -157,31 +158,42 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         """
         name, url = _parse(path)
         if url.series is None:
-            raise FileNotFoundError(name)
-        try:
+            raise _AbsentError(name)
+        with _no_failure_is_absence(name):
             data = await (await self._store(url)).get(url.key)
-        except OSError as error:
-            # zarr takes FileNotFoundError and its kin for an absent chunk and fills it in: no failure may be one.
-            raise ConnectionFailedError(f"{name} could not be read ({type(error).__name__}).") from error
         if data is None:
-            raise FileNotFoundError(name)
+            raise _AbsentError(name)
         return data if start is None and end is None else data[start:end]
+
+    async def _cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **options: Any) -> Any:  # noqa: FBT001, FBT002  # fsspec's signature
+        """The bytes of several keys; ``omit`` leaves out those that are absent, and raises where one failed."""
+        if on_error != "omit":
+            return await super()._cat(path, recursive, on_error, **options)
+        found = await super()._cat(path, recursive, "return", **options)
+        values = found if isinstance(found, dict) else {path: found}
+        for value in values.values():
+            if isinstance(value, BaseException) and not isinstance(value, FileNotFoundError):
+                raise value
+        present = {name: value for name, value in values.items() if isinstance(value, bytes)}
+        return present if isinstance(found, dict) else found
 
     async def _info(self, path: str, **_: Any) -> Entry:
         """Name, size in bytes and type; the size of a chunk is known without fetching it."""
         name, url = _parse(path)
-        if url.series is None:
-            await self._found_above(url, name, wanted=1)
-            return _directory(name)
-        return _entry(name, locate((await self._found_store(url, name)).root, url.key))
+        with _no_failure_is_absence(name):
+            if url.series is None:
+                await self._found_above(url, name, wanted=1)
+                return _directory(name)
+            return _entry(name, locate((await self._found_store(url, name)).root, url.key))
 
     async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:  # noqa: FBT001, FBT002  # fsspec's signature
         """The entries below a path, under the spelling asked."""
         name, url = _parse(path)
-        if url.series is None:
-            entries = [_directory(f"{name}/{child}") for child in await self._search(url, name)]
-        else:
-            entries = _children(name, (await self._found_store(url, name)).root, url.key)
+        with _no_failure_is_absence(name):
+            if url.series is None:
+                entries = [_directory(f"{name}/{child}") for child in await self._search(url, name)]
+            else:
+                entries = _children(name, (await self._found_store(url, name)).root, url.key)
         return entries if detail else [entry["name"] for entry in entries]
 
     async def _exists(self, path: str, **_: Any) -> bool:
@@ -234,7 +246,7 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         try:
             return await self._store(url)
         except NotFoundError as error:
-            raise FileNotFoundError(name) from error
+            raise _AbsentError(name) from error
 
     # Above the series: QIDO-RS.
 
@@ -253,9 +265,9 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         try:
             results = await run_home(search)
         except NotFoundError as error:
-            raise FileNotFoundError(name) from error
+            raise _AbsentError(name) from error
         if url.study is not None and not results:
-            raise FileNotFoundError(name)
+            raise _AbsentError(name)
         return results
 
     # Writing.
@@ -299,6 +311,26 @@ class DICOMwebFileSystem(DICOMwebsFileSystem):
     protocol = "dicomweb"
 
 
+class _AbsentError(FileNotFoundError):
+    """There is no such key: the only kind that is ours, and no failure of something below."""
+
+
+@contextmanager
+def _no_failure_is_absence(name: str) -> Iterator[None]:
+    """Raise what fails as one of our own errors.
+
+    Zarr fills in a chunk whose key it takes for absent, on ``FileNotFoundError`` and its kin; a mapping is not there
+    on ``KeyError``.
+    """
+    try:
+        yield
+    except (DicomZarrError, _AbsentError):
+        raise
+    except Exception as error:
+        kind = ConnectionFailedError if isinstance(error, OSError) else DicomZarrError
+        raise kind(f"{name} could not be read ({type(error).__name__}).") from error
+
+
 class _KeyFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no types
     """One key as a file that can be read and sought."""
 
@@ -329,7 +361,7 @@ def _directory(name: str) -> Entry:
 
 def _entry(name: str, found: Found | None) -> Entry:
     if found is None:
-        raise FileNotFoundError(name)
+        raise _AbsentError(name)
     if isinstance(found, Directory):
         return _directory(name)
     return {"name": name, "size": found.size, "type": "file"}

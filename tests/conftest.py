@@ -1,4 +1,4 @@
-"""Fixtures that every test may ask for: the shared data and a real Orthanc."""
+"""Fixtures that every test may ask for: the shared data and real servers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from orthanc import Orthanc, OrthancMissingError, dicomize, running_orthanc, synthetic_png
+from tiny_pacs import TinyPACS, running_tiny_pacs, tiny_pacs_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _absent(reason: str) -> NoReturn:
-    """Skip where a developer lacks Orthanc, fail where it was promised."""
+    """Skip where a developer lacks a server, fail where it was promised."""
     if os.environ.get("CI") or os.environ.get("DICOMZARR_REQUIRE_ORTHANC"):
         pytest.fail(reason)
     pytest.skip(reason)
@@ -58,6 +59,16 @@ def orthanc_dicomized_files(tmp_path_factory: pytest.TempPathFactory) -> list[Pa
         return dicomize(folder / "image.png", folder)
     except OrthancMissingError as error:
         _absent(str(error))
+
+
+@pytest.fixture
+def tiny_pacs(tmp_path: Path) -> Iterator[TinyPACS]:
+    """A tiny-pacs-dicomweb, empty; give it data by ``tiny_pacs.load``."""
+    python = tiny_pacs_python()
+    if python is None:
+        _absent("no tiny-pacs-dicomweb; tests/tiny_pacs.py says how to have it")
+    with running_tiny_pacs(python, tmp_path) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
+from dicomzarr.dicomweb import json_request
 from dicomzarr.dicomweb.accept import AS_STORED, IMAGE_TYPES, LADDER, SINGLE_PART
 from dicomzarr.dicomweb.client import Client, EncodedFrame
+from dicomzarr.dicomweb.media_type import MediaType
+from dicomzarr.dicomweb.multipart import Part
 from dicomzarr.dicomweb.network_errors import ConnectionDroppedError
+from dicomzarr.dicomweb.replies import PartSorter
+from dicomzarr.dicomweb.statuses import seconds_to_wait
 from dicomzarr.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -180,9 +185,9 @@ def connect(server: FakeServer, pauses: Pauses | None = None, **options: Any) ->
     return Client(BASE, StorageOptions.parse(**options), transport=server, sleep=pauses, clock=pauses.clock)
 
 
-async def fetch(client: Client, *numbers: int, compressed: bool = False, instance: str = INSTANCE) -> Outcome:
+async def fetch(client: Client, *numbers: int, instance: str = INSTANCE, **options: Any) -> Outcome:
     outcome = Outcome()
-    await client.frames(STUDY, SERIES, instance, numbers, outcome.deliver, outcome.fail, compressed=compressed)
+    await client.frames(STUDY, SERIES, instance, numbers, outcome.deliver, outcome.fail, **options)
     assert set(outcome.frames) | set(outcome.failures) == set(numbers)
     return outcome
 
@@ -455,6 +460,11 @@ def test_decoded_pixels_are_taken_when_nothing_else_comes(otherwise: int, number
 
     asyncio.run(twice())
     assert server.accepts[-1] == server.accepts[-2] == AS_STORED.accept
+    assert client._fetcher._ladder.has_served
+    client.forget(STUDY, SERIES)
+    before = len(server.requests)
+    asyncio.run(twice())
+    assert len(server.requests) > before + 2  # its way was found out anew
 
 
 @pytest.mark.parametrize("expected", [True, False], ids=["once compressed", "never compressed"])
@@ -861,6 +871,108 @@ def test_frames_over_http_even_in_gzip() -> None:
             return await fetch(client, 1, 2)
 
     asyncio.run(run()).check(1, 2)
+
+
+# --- replies without an end ---
+
+
+ENDLESS = {
+    "one part": ("multipart/related; boundary=x", b"--x\r\nContent-Type: image/jpeg\r\n\r\n", bytes(2**20)),
+    "a single body": ("image/jpeg", b"", bytes(2**20)),
+    "parts without a name": ("multipart/related; boundary=x", b"", b"--x\r\n\r\nAA\r\n" * 2**13),
+    "empty parts": ("multipart/related; boundary=x", b"", b"--x\r\n\r\n\r\n" * 2**13),
+    "gzip": ("image/jpeg", b"", gzip.compress(bytes(2**26))),
+    "gzip of a part": ("multipart/related; boundary=x", gzip.compress(b"--x\r\n\r\n"), gzip.compress(bytes(2**26))),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+@pytest.mark.parametrize("numbers", [(1,), (1, 2, 3)])
+def test_a_reply_without_an_end_is_refused(kind: str, numbers: tuple[int, ...]) -> None:
+    content_type, head, more = ENDLESS[kind]
+    sent = requests = 0
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal sent, requests
+        requests += 1
+        encoding = {"Content-Encoding": "gzip"} if "gzip" in kind else {}
+        response = web.StreamResponse(headers={"Content-Type": content_type, **encoding})
+        await response.prepare(request)
+        await response.write(head)
+        while True:
+            await response.write(more)
+            sent += len(more)
+
+    async def run() -> Outcome:
+        async with serving(handler) as base, connected(base) as client:
+            return await fetch(client, *numbers, frame_bytes=1000, number_of_frames=9)
+
+    outcome = asyncio.run(run())
+    for error in outcome.failures.values():
+        assert type(error) is InvalidReplyError
+        assert f"More than {len(numbers) * 2**16 + 2**20} bytes came" in str(error)
+    assert set(outcome.failures) == set(numbers)
+    assert requests == 1
+    assert sent < 32 * 2**20  # what sockets and buffers hold
+
+
+def test_a_reply_may_be_twice_as_long_as_its_frames() -> None:
+    size = 2**20
+    bodies = {number: bytes([number]) * (2 * size) for number in (1, 2, 3)}
+    server = FakeServer(lambda request: multipart(asked(request), bodies=bodies))
+    outcome = asyncio.run(fetch(connect(server), 1, 2, 3, frame_bytes=size))
+    assert {number: frame.data for number, frame in outcome.frames.items()} == bodies
+
+
+def test_parts_beyond_those_asked_for_are_not_kept() -> None:
+    sorter = PartSorter(INSTANCE, [1, 2], MediaType.parse("multipart/related"), "frames 1, 2")
+    for _ in range(1000):
+        sorter.add(Part({}, b"frame"))
+    assert len(sorter._unnamed) == 2
+    assert sorter.finish() == []
+    assert "1000 parts" in sorter.summary
+
+
+def test_metadata_without_an_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_request, "MOST_BYTES", 1000)
+    server = FakeServer(lambda _: Reply(200, "application/dicom+json", b"[" + b" " * 1000))
+    with pytest.raises(InvalidReplyError, match="More than 1000 bytes came for the metadata of series"):
+        asyncio.run(connect(server).series_metadata(STUDY, SERIES))
+    assert len(server.requests) == 1
+
+
+# --- replies that nothing can be made of ---
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", " ", "Mon", "x" * 1000, "-3", "1.5", "Mon, 99999999999999999999 Jan 1 0:0:0"),
+        *(f"Mon, 01 Jan 2024 00:00:00 {zone}" for zone in ("+99999999999999999999", "+9999", "-999999999999")),
+        *("Wed, 21 Oct 9999999999999999999 07:28:00 GMT", "21 Oct 2015 99999999999999:28:00 GMT"),
+    ],
+)
+def test_times_to_wait_that_are_none(value: str) -> None:
+    assert seconds_to_wait(value) is None
+
+
+def test_metadata_of_an_instance_that_are_nested_without_an_end() -> None:
+    deep = b'[{"00400555": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]"
+
+    def answer(request: Request) -> Reply:
+        if "?" in request.url:
+            return Reply(200, "application/json", b'[{"00080018": {"Value": ["%s"]}}]' % INSTANCE.encode())
+        return Reply(200, "application/json", deep) if "/instances/" in request.url else Reply(404)
+
+    class Nested(FakeServer):
+        @asynccontextmanager
+        async def get(self, request: Request) -> AsyncIterator[Reply]:
+            yield answer(request)
+
+    with pytest.raises(InvalidReplyError, match="no list of JSON objects"):
+        asyncio.run(connect(Nested(answer)).series_metadata(STUDY, SERIES))
+    with pytest.raises(InvalidReplyError, match="no list of JSON objects"):
+        search(FakeServer(lambda _: Reply(200, "application/json", deep)))
 
 
 def _http(body: bytes, content_type: str, length: int | None = None) -> bytes:

@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from contextlib import closing, contextmanager
@@ -44,10 +45,11 @@ from serving import forget_servers, run_python, serving, serving_big
 
 import dicomzarr
 from dicomzarr.arrays import open_image
-from dicomzarr.dicomweb.client import SeriesMetadata
+from dicomzarr.dicomweb.client import EncodedFrame, SeriesMetadata
 from dicomzarr.dicomweb.transport import AiohttpTransport
 from dicomzarr.disk import generations, storage
 from dicomzarr.disk.cache import DiskCache
+from dicomzarr.disk.changes import Replace
 from dicomzarr.disk.held import HeldSeries
 from dicomzarr.disk.process import _process
 from dicomzarr.errors import DiskCacheWarning, InvalidOptionError, SeriesNotFoundError
@@ -587,6 +589,88 @@ def test_a_directory_that_cannot_be_written_to_costs_nothing_but_the_cache(was_u
         place.chmod(0o700)
 
 
+# --- what cannot be kept ---
+
+NO_TEXT = "image/\udce9"  # bytes of a header that are no UTF-8
+
+
+def test_metadata_nested_without_end_are_kept_like_others(place: Path) -> None:
+    deep = SeriesMetadata(b'[{"00080018":{"Value":' + b"[" * 200_000 + b"]" * 200_000 + b"}}]")
+    keep(opened(cache_in(place), deep), range(1, 9))
+    forget_storages()
+    assert asyncio.run(cache_in(place).series(STUDY, SERIES)) == HeldSeries(deep)
+    assert read(opened(cache_in(place), deep), range(1, 9)) == set(range(1, 9))
+
+
+def test_a_change_that_fails_costs_its_batch_and_nothing_after(place: Path) -> None:
+    frames = opened(cache_in(place))
+    keep(frames, range(1, 9))
+    written()
+    writer = frames._storage.writer
+
+    def fail_twice() -> None:
+        for number in (1, 2):
+            with writer._changed:  # so that both are in one batch
+                frames.discard(name_of(number))
+                writer.add(Replace(lambda: 1 // 0, 0))  # type: ignore[arg-type,return-value]  # which fails before
+            writer.drain(disk_caches.SECONDS)
+            assert read(frames, range(1, 9)) == set(range(number + 1, 9))
+            keep(frames, [100 + number])
+            written()
+
+    with pytest.warns(DiskCacheWarning, match=r"did not take something \(ZeroDivisionError\)") as told:
+        fail_twice()
+    assert len(told) == 1
+    forget_storages()
+    assert read(opened(cache_in(place)), range(1, 200)) == {*range(3, 9), 101, 102}
+
+
+def test_a_thread_that_does_not_start_is_tried_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = opened(cache_in(place))
+    written()
+    forget_storages()
+    frames._storage.forget()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr("dicomzarr.disk.writer.MOST_WAITING", 100_000)
+        keep(frames, range(1, 100))
+    keep(frames, [100])
+    assert frames._storage.writer.drain(disk_caches.SECONDS)
+    frames._storage.close_connections()
+    assert {1, 100} <= read(opened(cache_in(place)), range(1, 101))
+
+
+@pytest.mark.parametrize(("media_type", "syntax"), [(NO_TEXT, None), ("image/jpeg", NO_TEXT)])
+def test_a_frame_whose_header_is_no_text_is_not_kept(place: Path, media_type: str, syntax: str | None) -> None:
+    frames = opened(cache_in(place))
+    frames.keep(name_of(1), EncodedFrame(b"pixels", media_type, syntax))
+    keep(frames, [2])
+    assert read(frames, [1, 2]) == {2}
+
+
+def test_a_frame_that_there_is_no_memory_for_is_not_kept(place: Path) -> None:
+    class Huge:
+        def __bytes__(self) -> bytes:
+            raise MemoryError
+
+    frames = opened(cache_in(place))
+    frames.keep(name_of(1), EncodedFrame(Huge(), "", None))  # type: ignore[arg-type]  # a view that is copied
+    keep(frames, [2])
+    assert read(frames, [1, 2]) == {2}
+
+
+def test_metadata_whose_tag_is_no_text_are_not_kept(place: Path) -> None:
+    metadata = SeriesMetadata(b"[{}]", etag=NO_TEXT)
+    keep(opened(cache_in(place), metadata), range(1, 9))
+    forget_storages()
+    assert asyncio.run(cache_in(place).series(STUDY, SERIES)) is None
+    assert read(opened(cache_in(place), metadata), range(1, 9)) == set(range(1, 9))
+
+
 # --- opening a second time ---
 
 
@@ -772,6 +856,8 @@ def replaced(key: str, value: Any) -> Middleware:
         replaced("00201209", None),
         replaced("00201209", 99),
         replaced("00201209", "many"),
+        replaced("00201209", "9" * 5000),
+        replaced("00201209", [3]),
         replaced("0020000E", "9.9.9"),
         faults.status(404, on="series"),
         faults.status(403, on="series"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import sys
 import threading
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import faults
@@ -26,13 +28,12 @@ from slides import BUILDERS, brightfield_pyramid, coded_slide, part10, sparse_br
 from test_client import BASE, INSTANCE, SERIES, STUDY, Outcome, Pauses, Reply, asked, connected, multipart
 from test_client import serving as serving_http
 from test_part10 import codestreams, items, make_file
-from tiny_pacs import running_tiny_pacs, tiny_pacs_python
 
 import dicomzarr
 from dicomzarr.dicom.instance import StoredInstance
 from dicomzarr.dicom.pixels import PixelDescription
 from dicomzarr.dicom.reduced import reduced_instances
-from dicomzarr.dicomweb import spool, whole_instance
+from dicomzarr.dicomweb import remembered, spool, whole_instance
 from dicomzarr.dicomweb.client import Client
 from dicomzarr.dicomweb.list_lengths import ListLengths
 from dicomzarr.dicomweb.network_errors import ConnectionDroppedError
@@ -61,10 +62,10 @@ from dicomzarr.options import StorageOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
-    from pathlib import Path
 
     from orthanc import Orthanc
     from slides_model import TestSlide
+    from tiny_pacs import TinyPACS
 
     from dicomzarr.dicomweb.redirects import Request
 
@@ -118,19 +119,19 @@ class Server:
         return sum("/" not in path for path in self.asked_for)
 
 
-def connect(server: Server, **options: Any) -> Client:
-    pauses = Pauses()
+def connect(server: Server, pauses: Pauses | None = None, **options: Any) -> Client:
+    pauses = pauses or Pauses()
     return Client(BASE, StorageOptions.parse(**options), transport=server, sleep=pauses, clock=pauses.clock)
 
 
-async def fetch(client: Client, *numbers: int, instance: str = INSTANCE, **options: bool) -> Outcome:
+async def fetch(client: Client, *numbers: int, instance: str = INSTANCE, **options: Any) -> Outcome:
     outcome = Outcome()
     await client.frames(STUDY, SERIES, instance, numbers, outcome.deliver, outcome.fail, **options)
     assert set(outcome.frames) | set(outcome.failures) == set(numbers)
     return outcome
 
 
-def fetch_from(server: Server, *numbers: int, **options: bool) -> Outcome:
+def fetch_from(server: Server, *numbers: int, **options: Any) -> Outcome:
     return asyncio.run(fetch(connect(server), *numbers, **options))
 
 
@@ -484,6 +485,280 @@ def test_a_download_that_nobody_waits_for_ends() -> None:
     asyncio.run(run())
 
 
+def test_who_asks_in_the_moment_in_which_the_last_one_leaves_is_served() -> None:
+    server = Server()
+    client = connect(server)
+
+    async def run() -> None:
+        first = asyncio.create_task(fetch(client, 1, whole=True))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        first.cancel()
+        check(await fetch(client, 2, whole=True), 2)
+        await asyncio.gather(first, return_exceptions=True)
+        assert first.cancelled()
+
+    asyncio.run(run())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_a_download_over_http_ends_with_the_last_who_waits(
+    forgotten: bool,  # noqa: FBT001  # a parameter
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    sent, begun, gone = 0, asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        if "/frames/" in request.path:
+            return web.Response(status=404)
+        response = web.StreamResponse(headers={"Content-Type": "application/dicom"})
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(bytes(128) + b"DICM" + bytes(2**20))
+                sent += 2**20
+                if sent > 8 * 2**20:
+                    begun.set()
+                await asyncio.sleep(0.001)
+        except ConnectionError:
+            gone.set()
+            raise
+
+    async def run() -> None:
+        async with serving_http(handler) as base, connected(base) as client:
+            reads = [asyncio.create_task(fetch(client, number)) for number in (1, 2)]
+            await asyncio.wait_for(begun.wait(), 5)
+            assert len(open_within(tmp_path)) == 1
+            if forgotten:
+                client.forget(STUDY, SERIES)
+            reads[0].cancel()
+            await asyncio.sleep(0.02)
+            assert not gone.is_set()
+            reads[1].cancel()
+            await asyncio.wait_for(gone.wait(), 5)
+            await asyncio.gather(*reads, return_exceptions=True)
+            assert not open_within(tmp_path)
+
+    asyncio.run(run())
+
+
+def open_within(folder: Path) -> list[str]:
+    """Files that this process has open in a folder, without a name most likely."""
+    found = []
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one that lists them
+            target = str(each.readlink())
+            if target.startswith(str(folder)):
+                found.append(target)
+    return found
+
+
+def test_a_new_download_after_forget_does_not_live_by_those_who_wait_for_the_old_one() -> None:
+    begun, ended = asyncio.Queue[int](), asyncio.Queue[int]()
+
+    class Slow(Server):
+        @asynccontextmanager
+        async def get(self, request: Request) -> AsyncIterator[Reply]:
+            self.asked_for.append(request.url)
+            number = len(self.asked_for)
+            await begun.put(number)
+            try:
+                await asyncio.sleep(60)
+                yield Reply()
+            finally:
+                await ended.put(number)
+
+    async def run() -> None:
+        client = connect(Slow())
+        old = asyncio.create_task(fetch(client, 1, whole=True))
+        assert await begun.get() == 1
+        client.forget()
+        new = asyncio.create_task(fetch(client, 1, whole=True))
+        assert await begun.get() == 2
+        new.cancel()
+        assert await asyncio.wait_for(ended.get(), 5) == 2
+        await client.close()
+        assert await asyncio.wait_for(ended.get(), 5) == 1
+        await asyncio.gather(old, new, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def test_forgetting_from_another_thread_is_no_error() -> None:
+    server = Server()
+    client = connect(server)
+    done = threading.Event()
+
+    def forget() -> None:
+        while not done.is_set():
+            client.forget()
+
+    async def run() -> None:
+        for _ in range(100):
+            check(await fetch(client, 1, 2), 1, 2)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=forget)
+    thread.start()
+    try:
+        asyncio.run(run())
+    finally:
+        sys.setswitchinterval(interval)
+        done.set()
+        thread.join()
+
+
+# --- faults that pass, and instances that are too large ---
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+@pytest.mark.parametrize("numbers", [(1,), (1, 2, 3)])
+def test_a_refusal_that_passes_is_forgotten(status: int, numbers: tuple[int, ...]) -> None:
+    server = Server(frames=lambda _: Reply(status))
+    client = connect(server)
+
+    async def run() -> None:
+        for uid in ("1.1", "1.2", INSTANCE):
+            server.whole = lambda _, uid=uid: enclosed(stored(uid=uid))
+            check(await fetch(client, *numbers, instance=uid), *numbers)
+        server.frames = right
+        before = server.wholes
+        check(await fetch(client, *numbers), *numbers)
+        assert server.wholes == before  # it is held
+        client.forget(STUDY, SERIES)
+        check(await fetch(client, *numbers), *numbers)
+        assert server.wholes == before
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(500, 6.0), (400, 61.0), (404, 61.0)])
+def test_a_refusal_is_believed_for_a_while_only(status: int, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_instance, "INSTANCES_HELD", 1)
+    server = Server(lambda _: Reply(status), lambda request: enclosed(stored(uid=request.url.rpartition("/")[2])))
+    pauses = Pauses()
+    client = connect(server, pauses)
+
+    async def run() -> None:
+        for uid in ("1.1", INSTANCE, "1.2", INSTANCE):  # each lets go of the one before
+            check(await fetch(client, 1, 2, 3, instance=uid), 1, 2, 3)
+        asked_so_far = len(server.lists)
+        assert server.wholes == 4
+        check(await fetch(client, 1, 2, 3, instance="1.2"), 1, 2, 3)
+        assert len(server.lists) == asked_so_far
+        server.frames = right
+        await pauses(seconds)
+        check(await fetch(client, 1, 2, 3), 1, 2, 3)
+        assert len(server.lists) == asked_so_far + 1
+
+    asyncio.run(run())
+    assert server.wholes == 5
+
+
+LARGE = {"number_of_frames": 10, "frame_bytes": 2**28}
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+@pytest.mark.parametrize(
+    ("lost", "numbers"),
+    [({4}, (4,)), ({4}, (3, 4, 5)), ({4, 5}, (4, 5)), ({3, 4, 5, 6}, (3, 4, 5, 6)), ({1, 4}, (1, 4, 9))],
+)
+def test_a_lost_frame_of_a_large_instance_is_lost(status: int, lost: set[int], numbers: tuple[int, ...]) -> None:
+    server = Server(frames=lambda request: Reply(status) if lost & set(asked(request)) else right(request))
+    client = connect(server)
+
+    async def run() -> None:
+        for _ in range(2):
+            outcome = await fetch(client, *numbers, **LARGE)
+            check(outcome, *sorted(set(numbers) - lost))
+            for number, error in outcome.failures.items():
+                assert isinstance(error, HTTPStatusError)
+                assert error.status == status
+                assert f"frame {number} of instance {INSTANCE}" in str(error)
+
+    asyncio.run(run())
+    assert not server.wholes
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+@pytest.mark.parametrize("numbers", [(4,), (4, 5), (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)])
+def test_a_large_instance_that_refuses_all_frames_comes_whole(status: int, numbers: tuple[int, ...]) -> None:
+    server = Server(frames=lambda _: Reply(status))
+    check(fetch_from(server, *numbers, **LARGE), *numbers)
+    assert server.wholes == 1
+    assert {"1", "5", "10"} <= set(server.lists)  # of all places
+
+
+def test_what_befalls_a_trial_frame_downloads_nothing() -> None:
+    server = Server(frames=lambda request: Reply(404) if asked(request) == [4] else Reply(403))
+    error = fetch_from(server, 4, **LARGE).failures[4]
+    assert type(error) is FrameNotFoundError
+    assert not server.wholes
+
+
+@pytest.mark.parametrize(
+    ("whole", "requests"),
+    [
+        (multipart([1], closed=False), 2),  # once more: it may have passed
+        (Reply(500), 3),
+        (Reply(404), 1),
+        (Reply(200, "application/dicom", b"Doe" * 100), 1),
+    ],
+)
+def test_a_download_that_fails_is_not_tried_for_each_frame(whole: Reply, requests: int) -> None:
+    server = Server(frames=lambda _: Reply(404), whole=lambda _: whole)
+    pauses = Pauses()
+    client = connect(server, pauses)
+
+    async def run() -> None:
+        for number in (1, 2, 3):
+            assert (await fetch(client, number)).failures
+        assert server.wholes == requests
+        await pauses(61)
+        assert (await fetch(client, 1)).failures
+        assert server.wholes == 2 * requests
+        client.forget(STUDY, SERIES)
+        server.whole = lambda _: enclosed(stored())
+        check(await fetch(client, 1), 1)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "whole", [Reply(403), Reply(429), Reply(200, "text/html", b"<html>"), RequestTimeoutError("slow")]
+)
+def test_a_download_that_is_denied_is_tried_again(whole: Reply | DicomZarrError) -> None:
+    server = Server(whole=lambda _: whole)
+    client = connect(server)
+
+    async def run() -> None:
+        assert (await fetch(client, 1)).failures
+        server.whole = lambda _: enclosed(stored())
+        await asyncio.sleep(0)
+        check(await fetch(client, 1), 1)
+
+    asyncio.run(run())
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "MOST", 2)
+    known: remembered.Remembered[int] = remembered.Remembered()
+    for number in range(1, 4):
+        known.put(("1", "2", str(number)), number)
+        assert known.get(("1", "2", "1")) == 1
+    assert [known.get(("1", "2", str(number))) for number in range(1, 4)] == [1, None, 3]
+    known.forget("1", "9")
+    assert len(known) == 2
+    known.discard(("1", "2", "3"))
+    known.forget("1", "2")
+    assert len(known) == 0
+
+
 # --- how long lists may be ---
 
 
@@ -727,19 +1002,10 @@ def test_a_slide_without_frames(status: int) -> None:
         check_slide(each.url, slide)
 
 
-@pytest.fixture(scope="module")
-def tiny_pacs_interpreter() -> str:
-    python = tiny_pacs_python()
-    if python is None:
-        pytest.skip("no tiny-pacs-dicomweb; tests/tiny_pacs.py says how to have it")
-    return python
-
-
-def test_slides_on_a_real_server_that_has_whole_instances_only(tiny_pacs_interpreter: str, tmp_path: Path) -> None:
-    with running_tiny_pacs(tiny_pacs_interpreter, tmp_path) as server:
-        for slide in (brightfield_pyramid(), coded_slide("jpeg_ybr_full_422"), coded_slide("jpeg2000_lossless")):
-            server.load(slide.datasets)
-            check_slide(server.series_url(slide.study_uid, slide.series_uid), slide)
+def test_slides_on_a_real_server_that_has_whole_instances_only(tiny_pacs: TinyPACS) -> None:
+    for slide in (brightfield_pyramid(), coded_slide("jpeg_ybr_full_422"), coded_slide("jpeg2000_lossless")):
+        tiny_pacs.load(slide.datasets)
+        check_slide(tiny_pacs.series_url(slide.study_uid, slide.series_uid), slide)
 
 
 # --- metadata of a series, instance by instance ---

@@ -346,16 +346,62 @@ def test_absent_is_not_failed() -> None:
             array.blocks[0, int(stored[0]), int(stored[1])]
 
 
-@pytest.mark.parametrize("kind", [FileNotFoundError, NotADirectoryError, IsADirectoryError, ConnectionResetError])
-def test_no_failure_from_below_passes_for_absence(kind: type[OSError], monkeypatch: pytest.MonkeyPatch) -> None:
+BELOW = {
+    kind: ConnectionFailedError if issubclass(kind, OSError) else DicomZarrError
+    for kind in (
+        FileNotFoundError, NotADirectoryError, IsADirectoryError, ConnectionResetError, TimeoutError,
+        KeyError, IndexError, LookupError, RuntimeError,
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "ours"), BELOW.items())
+def test_no_failure_from_below_passes_for_absence(
+    kind: type[Exception], ours: type[DicomZarrError], monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def fails(*_: Any) -> bytes:
         raise kind
 
     with serving.serving(slides.brightfield_pyramid()) as served:
         array = serving.zarr_level(served.url)
+        mapper = fsspec.get_mapper(served.url)
+        fs, path = fsspec.url_to_fs(f"{served.url}/0/c/0/0/0")
         monkeypatch.setattr(FrameSource, "chunk", fails)
-        with pytest.raises(ConnectionFailedError, match=kind.__name__):
-            array[...]
+        for read in (
+            lambda: array[...],
+            lambda: mapper["0/c/0/0/0"],
+            lambda: mapper.get("0/c/0/0/0", b"absent"),
+            lambda: fs.cat([path, f"{served.url}/nothing"], on_error="omit"),
+            lambda: fs.cat(path, on_error="omit"),
+        ):
+            with pytest.raises(ours, match=kind.__name__) as caught:
+                read()
+            assert type(caught.value) is ours
+        (found,) = mapper.getitems(["0/c/0/0/0"], on_error="return").values()
+        assert type(found) is ours
+
+
+@pytest.mark.parametrize("kind", [FileNotFoundError, KeyError, RuntimeError])
+def test_no_failure_to_find_out_passes_for_absence(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: Any, **__: Any) -> list[Any]:
+        raise kind
+
+    def fails_at_once(*_: Any) -> None:
+        raise kind
+
+    with serving.serving(slides.brightfield_pyramid()) as served:
+        mapper = fsspec.get_mapper(served.url)
+        fs, path = fsspec.url_to_fs(served.url)
+        verbs = [fs.info, fs.exists, fs.isdir, fs.isfile, fs.ls, fs.glob, fs.find]
+        with monkeypatch.context() as patch:
+            patch.setattr("dicomzarr.filesystem.locate", fails_at_once)
+            for verb in (*verbs, lambda url: mapper.__contains__(url.rpartition("/")[2])):
+                with pytest.raises(DicomZarrError, match=kind.__name__):
+                    verb(f"{path}/0")
+        monkeypatch.setattr(Client, "search", fails)
+        for verb in verbs:
+            with pytest.raises(DicomZarrError, match=kind.__name__):
+                verb(path.partition("/series/")[0])
 
 
 def test_a_lost_instance_is_not_absent() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import warnings
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,7 +32,7 @@ from pydicom.uid import (
 )
 from slides_codecs import CODECS
 
-from dicomzarr.dicom.elements import EXPLICIT_LITTLE, elements
+from dicomzarr.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, elements
 from dicomzarr.dicom.part10 import StoredFrames, find_frames, header_end, read_file_meta
 from dicomzarr.dicomweb.whole_instance import InstanceKey, open_instance
 from dicomzarr.errors import DicomZarrError, InvalidReplyError, TruncatedReplyError, WrongPartsError
@@ -313,6 +315,31 @@ def test_a_hostile_count_of_frames_costs_nothing() -> None:
         opened(make_file(ExplicitVRLittleEndian, PixelData=bytes(16), NumberOfFrames=2**31 - 1))
     with pytest.raises(InvalidReplyError):
         opened(make_file(JPEGBaseline8Bit, PixelData=items(b"", b"ab"), NumberOfFrames=2**31 - 1))
+
+
+def test_elements_beyond_reason() -> None:
+    empty = struct.pack("<HHI", 0x0010, 0x0010, 0)
+    with pytest.raises(InvalidReplyError, match="more than 262144 data elements"):
+        list(elements(memoryview(empty * (1 << 19)), 0, IMPLICIT_LITTLE))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ExtendedOffsetTable": bytes(2**24), "ExtendedOffsetTableLengths": bytes(2**24)},
+        {"ExtendedOffsetTable": bytes(2**24), "NumberOfFrames": 2**21},
+        {"PixelData": items(bytes(2**24), b"ab"), "NumberOfFrames": 2**22},
+    ],
+)
+def test_long_values_are_not_copied(change: dict[str, Any]) -> None:
+    body = memoryview(make_file(JPEGBaseline8Bit, **{"PixelData": items(b"", b"ab"), **change}))
+    tracemalloc.start()
+    try:
+        with suppress(InvalidReplyError):
+            open_instance(body, KEY)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 # --- cut and damaged files ---

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from dicomzarr.frames.requests import (
     SMALLEST_LIST,
     FrameKey,
     FrameQueue,
+    FramesRequest,
     Opening,
     Priority,
     list_length,
@@ -48,6 +48,10 @@ def queue_of(*numbers: int, priority: Priority = Priority.NOW, reader: str = "a"
     return queue
 
 
+def take(queue: FrameQueue, length: int) -> FramesRequest:
+    return queue.take(next(queue.turns()), length)
+
+
 wanted = st.tuples(
     st.sampled_from(INSTANCES), st.integers(1, 300_000), st.sampled_from(Priority), st.sampled_from("abc")
 )
@@ -67,19 +71,16 @@ def test_every_frame_is_in_one_list_and_no_list_is_too_long(
     assert len(queue) == len(left)
     taken: Counter[FrameKey] = Counter()
     while queue:
-        instance = queue.next_instance
-        request = queue.take(length)
-        assert request.instance is instance
+        turn = next(queue.turns())
+        request = queue.take(turn, length)
+        assert request.instance is turn.instance
+        assert len(request.numbers) <= turn.frames
         assert 1 <= len(request.numbers) <= length
         assert list(request.numbers) == sorted(set(request.numbers))
         assert len(",".join(map(str, request.numbers))) <= LONGEST_LIST_TEXT
         taken.update(request.keys)
     assert taken == Counter(left)
-    assert queue.next_priority is None
-    with pytest.raises(LookupError):
-        queue.take(1)
-    with pytest.raises(LookupError):
-        _ = queue.next_instance
+    assert not list(queue.turns())
 
 
 def test_large_frames_make_short_lists() -> None:
@@ -87,16 +88,16 @@ def test_large_frames_make_short_lists() -> None:
     queue = FrameQueue()
     for number in range(1, 101):
         queue.add(key(number, large), Priority.NOW, "a")
-    assert len(queue.take(64).numbers) == MOST_LIST_BYTES // large.pixel.nbytes == 4
+    assert len(take(queue, 64).numbers) == MOST_LIST_BYTES // large.pixel.nbytes == 4
 
 
 def test_readers_take_turns() -> None:
     queue = queue_of(*range(1, 101))
     for number in (201, 202):
         queue.add(key(number), Priority.NOW, "b")
-    assert queue.take(10).numbers == tuple(range(1, 11))
-    assert queue.take(10).numbers == (201, 202)
-    assert queue.take(10).numbers == tuple(range(11, 21))
+    assert take(queue, 10).numbers == tuple(range(1, 11))
+    assert take(queue, 10).numbers == (201, 202)
+    assert take(queue, 10).numbers == tuple(range(11, 21))
 
 
 def test_what_is_waited_for_goes_first() -> None:
@@ -104,9 +105,9 @@ def test_what_is_waited_for_goes_first() -> None:
     queue.add(key(3), Priority.NOW, "b")
     queue.add(key(2), Priority.NOW, "b")  # now somebody waits for it
     queue.add(key(3), Priority.AHEAD, "c")  # and this does not make it less urgent
-    assert queue.next_priority is Priority.NOW
-    assert queue.take(10).numbers == (2, 3)
-    assert queue.take(10).numbers == (1,)
+    assert next(queue.turns()).priority is Priority.NOW
+    assert take(queue, 10).numbers == (2, 3)
+    assert take(queue, 10).numbers == (1,)
 
 
 def test_what_is_dropped_is_not_asked_for() -> None:
@@ -114,7 +115,7 @@ def test_what_is_dropped_is_not_asked_for() -> None:
     queue.discard(key(1))
     queue.discard(key(7))
     assert key(1) not in queue
-    assert queue.take(10).numbers == (2,)
+    assert take(queue, 10).numbers == (2,)
 
 
 @given(total=st.integers(1, 5000), longest=st.integers(1, 400), free=st.integers(1, 64))
@@ -122,3 +123,19 @@ def test_long_lists_leave_no_connection_idle(total: int, longest: int, free: int
     length = list_length(total, free, longest)
     assert 1 <= length <= longest
     assert -(-total // length) >= min(free, total // SMALLEST_LIST) // 2
+
+
+def test_what_a_reader_waits_for() -> None:
+    queue = queue_of(1, 2)
+    queue.add(key(7, SECOND), Priority.NOW, "a")
+    assert next(queue.turns()).frames == 3
+    assert queue.waiting(Priority.NOW, "a") == [key(1), key(2), key(7, SECOND)]
+    assert queue.waiting(Priority.AHEAD, "a") == []
+
+
+def test_a_small_reader_takes_its_frame_from_a_large_one() -> None:
+    queue = queue_of(*range(1, 101))
+    queue.add(key(100), Priority.NOW, "b")
+    queue.add(key(100), Priority.NOW, "a")  # which has many others, and takes nothing back
+    assert take(queue, 10).numbers == tuple(range(1, 11))
+    assert take(queue, 10).numbers == (100,)

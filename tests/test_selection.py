@@ -95,6 +95,26 @@ def memory(shape: tuple[int, ...], chunks: tuple[int, ...], absent: tuple[int, .
     return Memory(LevelPlan(shape, chunks, pixels.dtype, still, still, absent, 0, frames), frames, expected)
 
 
+# Where a stride passes chunks over, they are no run that could be read ahead.
+@pytest.mark.parametrize(
+    ("index", "box"),
+    [
+        ((0, slice(None), slice(None)), ((0, 0, 0), (1, 4, 4))),
+        ((slice(None), slice(10, 30), slice(25, None)), ((0, 1, 2), (3, 2, 2))),
+        ((0, slice(None, None, 10), slice(None, None, -7)), ((0, 0, 0), (1, 4, 4))),
+        ((0, slice(3, 9, 40), slice(None)), ((0, 0, 0), (1, 1, 4))),
+        ((0, slice(None, None, 11), slice(None)), None),
+        ((0, slice(4), slice(None, None, 20)), None),
+        ((slice(None, None, 2), slice(4), slice(4)), None),
+        ((0, slice(None), slice(None, None, -20)), None),
+        ((0, [1, 2], slice(None)), None),
+        ((0, slice(0), slice(None)), None),
+    ],
+)
+def test_runs_of_chunks(index: Any, box: Any) -> None:
+    assert plan_selection(index, (3, 40, 40), (1, 10, 10)).box == box
+
+
 LEVELS = {
     "colour": memory((3, 9, 10), (3, 4, 3), (1001, 1002, 1003)),
     "channels_and_planes": memory((2, 3, 9, 7), (1, 1, 4, 4), (1001,)),

@@ -18,6 +18,7 @@ from dicomzarr.dicom.pixels import PixelDescription
 from dicomzarr.dicomweb.client import EncodedFrame
 from dicomzarr.dicomweb.habits import Habits
 from dicomzarr.errors import FrameNotFoundError, FrameShapeError, ServerError
+from dicomzarr.frames import asker
 from dicomzarr.frames import source as source_module
 from dicomzarr.frames.cache import FrameCache
 from dicomzarr.frames.dispatcher import Dispatcher
@@ -69,6 +70,9 @@ class FakeClient:
     error: BaseException | None = None
     wholes: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     serves_wholes: bool = False
+    whole_gate: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: list[str] = field(default_factory=list)
+    """Instances whose requests were cancelled."""
     answer: Callable[..., Awaitable[None]] | None = None
     """Answers in the place of this class."""
 
@@ -87,6 +91,7 @@ class FakeClient:
         assert (study, series) == (STUDY, SERIES)
         if whole:
             self.wholes.append((instance, tuple(numbers)))
+            await self._wait(self.whole_gate, instance)
             for number in numbers:
                 if self.serves_wholes:
                     deliver(number, encoded(frame_of(number)))
@@ -94,7 +99,7 @@ class FakeClient:
                     fail(number, FrameNotFoundError("No instance either."))
             return
         self.asked.append((instance, tuple(numbers)))
-        await self.gate.wait()
+        await self._wait(self.gate, instance)
         if self.answer is not None:
             await self.answer(self, numbers, deliver)
             return
@@ -105,6 +110,13 @@ class FakeClient:
                 fail(number, FrameNotFoundError(f"No frame {number}."))
             elif number not in self.silent:
                 deliver(number, encoded(b"?" if number in self.broken else frame_of(number)))
+
+    async def _wait(self, gate: asyncio.Event, instance: str) -> None:
+        try:
+            await gate.wait()
+        except asyncio.CancelledError:
+            self.ended.append(instance)
+            raise
 
     @staticmethod
     def lists_refused(*, compressed: bool) -> bool:
@@ -141,6 +153,7 @@ def on_bench(
 
     async def run() -> None:
         client = FakeClient(connections)
+        client.whole_gate.set()
         if not closed:
             client.gate.set()
         dispatcher = Dispatcher(
@@ -579,6 +592,7 @@ def test_what_is_wanted_now_goes_before_what_may_be_wanted() -> None:
 def test_what_was_fetched_ahead_is_not_asked_for_again() -> None:
     async def test(bench: Bench) -> None:
         bench.source.prefetch([FrameRef(FIRST, number) for number in (1, 2, 3)])
+        await ticks()
         bench.source.prefetch([FrameRef(FIRST, number) for number in (2, 3, 4)])
         await ticks()
         await bench.settled()
@@ -638,3 +652,103 @@ def test_answers_that_come_one_by_one_are_followed_by_lists() -> None:
         assert len(bench.client.asked) <= 12  # ten at a time: four lists, were they all to go together
 
     on_bench(test)
+
+
+def test_what_is_announced_next_takes_the_place_of_what_was() -> None:
+    """A viewer has moved on: what has not been asked for yet is not fetched any more."""
+
+    async def test(bench: Bench) -> None:
+        first = reader(bench, 1)
+        await ticks()
+        bench.source.prefetch([FrameRef(FIRST, number) for number in range(100, 200)])
+        await ticks()
+        bench.source.prefetch([FrameRef(SECOND, number) for number in (5, 6)])
+        await ticks()
+        bench.client.gate.set()
+        await first
+        await bench.settled()
+        assert bench.client.asked == [("1.2.3.1", (1,)), ("1.2.3.2", (5, 6))]
+
+    on_bench(test, closed=True, connections=1)
+
+
+def test_a_request_that_nobody_waits_for_is_ended_before_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asker, "_GRACE", 0.01)
+
+    async def test(bench: Bench) -> None:
+        gone, stays = (
+            [reader(bench, number) for number in (1, 2)],
+            asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 1))),
+        )
+        await ticks()
+        for each in gone:
+            each.cancel()
+        await asyncio.sleep(0.05)
+        assert bench.client.ended == ["1.2.3.1"]
+        again = reader(bench, 1)
+        await ticks()
+        bench.client.gate.set()
+        assert await asyncio.gather(stays, again) == [frame_of(1)] * 2
+
+    on_bench(test, closed=True)
+
+
+def test_who_comes_back_in_time_is_served_by_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asker, "_GRACE", 0.02)
+
+    async def test(bench: Bench) -> None:
+        gone = reader(bench, 1)
+        await ticks()
+        gone.cancel()
+        await ticks()
+        back = reader(bench, 1)
+        await asyncio.sleep(0.06)
+        bench.client.gate.set()
+        assert await back == frame_of(1)
+        assert (bench.client.numbers, bench.client.ended) == ([1], [])
+
+    on_bench(test, closed=True)
+
+
+def test_a_whole_instance_that_nobody_waits_for_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asker, "_GRACE", 0.01)
+    bits = StoredInstance("1.2.3.4", 5, replace(PIXEL, rows=5, columns=5, bits_allocated=1, bits_stored=1, high_bit=0))
+
+    async def test(bench: Bench) -> None:
+        bench.client.whole_gate.clear()
+        gone = asyncio.create_task(bench.source.chunk(FrameRef(bits, 1)))
+        await ticks()
+        gone.cancel()
+        await asyncio.sleep(0.05)
+        assert bench.client.ended == ["1.2.3.4"]
+
+    on_bench(test)
+
+
+def test_frames_too_large_for_memory_come_a_few_at_a_time() -> None:
+    large = StoredInstance("1.2.3.5", 100, replace(PIXEL, rows=2**14, columns=2**13))
+    assert source_module.frames_under_way([FrameRef(large, number) for number in range(1, 50)]) == 2
+    assert source_module.frames_under_way([FrameRef(FIRST, 1)]) == source_module._MOST_UNDER_WAY
+
+
+def test_a_trial_holds_up_no_small_read() -> None:
+    """A list on its own is being measured, and takes its time."""
+    many = StoredInstance("1.2.3.6", 5000, PIXEL)
+
+    async def test(bench: Bench) -> None:
+        frames = [FrameRef(many, number) for number in range(1, 1001)]
+        large = asyncio.create_task(bench.source.deliver(frames, lambda _at, _pixels: None))
+        await ticks()
+        assert len(bench.client.asked) == 1
+        bench.client.gate.set()
+        bench.client.gate = asyncio.Event()  # the first answers, the others wait
+        await asyncio.sleep(0.05)
+        held_up = len(bench.client.asked)
+        small = asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 7)))
+        await asyncio.sleep(0.05)
+        assert bench.client.asked[held_up:] == [("1.2.3.2", (7,))]
+        bench.client.gate.set()
+        assert await small == frame_of(7)
+        await large
+
+    on_bench(test, closed=True)

@@ -69,7 +69,7 @@ class TinyPACS:
 
 def tiny_pacs_python() -> str | None:
     """The interpreter that has tiny-pacs-dicomweb, or None."""
-    return os.environ.get("DICOMZARR_TINY_PACS")
+    return os.environ.get("DICOMZARR_TINY_PACS") or None
 
 
 @contextmanager

@@ -18,6 +18,7 @@ ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
 
 _DELIMITERS: Final = 0xFFFE
+_MOST: Final = 1 << 18  # elements of a data set, beside those in its sequences; real ones stay below a thousand
 _DEEPEST: Final = 64  # sequences within sequences; real ones stay below ten
 # Every other VR, those yet to come included, has a length of 32 bits (PS3.5 section 7.1.2).
 _SHORT_VRS: Final = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
@@ -109,12 +110,15 @@ def elements(data: memoryview, at: int, encoding: Encoding) -> Iterator[Element]
 
     Raises:
         TruncatedReplyError: The data end within an element.
-        InvalidReplyError: The bytes are no data set.
+        InvalidReplyError: The bytes are no data set, or hold elements beyond reason.
     """
-    while at < len(data):
+    for _ in range(_MOST):
+        if at >= len(data):
+            return
         element = element_at(data, at, encoding)
         yield element
         at = end_of(data, element, encoding)
+    raise InvalidReplyError(f"There are more than {_MOST} data elements in the DICOM data.")
 
 
 def _inside(element: Element, encoding: Encoding) -> Encoding:

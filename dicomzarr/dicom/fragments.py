@@ -35,7 +35,7 @@ class Fragments:
     """Offset of each fragment's first byte."""
     lengths: array[int]
     """Bytes of each fragment."""
-    table: bytes
+    table: memoryview
     """The Basic Offset Table, empty where there is none."""
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ def read_fragments(data: memoryview, pixels: Element) -> Fragments:
         at = end_of(data, item, EXPLICIT_LITTLE)
     if not starts:
         raise cut_off(at)
-    table = bytes(data[starts[0] : starts[0] + lengths[0]])
+    table = data[starts[0] : starts[0] + lengths[0]]
     return Fragments(starts[1:], lengths[1:], table)
 
 
@@ -98,7 +98,7 @@ def first_fragments(data: memoryview, fragments: Fragments, frames: int, syntax:
     Raises:
         InvalidReplyError: The frames cannot be told apart.
     """
-    if len(fragments.table) == 4 * frames:
+    if len(fragments.table) == 4 * frames and frames <= len(fragments):
         told = fragments.of_offsets(struct.unpack(f"<{frames}I", fragments.table))
         if told is not None:
             return told

@@ -29,6 +29,7 @@ _PREAMBLE: Final = 128
 _MAGIC: Final = b"DICM"
 _META_GROUP: Final = 0x0002
 _TRANSFER_SYNTAX_UID: Final = 0x00020010
+_NOTHING: Final = memoryview(b"")
 
 PIXEL_DATA: Final = 0x7FE00010
 FLOAT_PIXEL_DATA: Final = 0x7FE00008
@@ -49,6 +50,8 @@ _READ: Final = frozenset(
         *(_ROWS, _COLUMNS, _BITS_ALLOCATED, _EXTENDED_OFFSET_TABLE),
     }
 )
+
+_LONGEST_TEXT: Final = 64  # bytes of a UID (PS3.5 section 6.2), the longest text that is read
 
 _NATIVE: Final = frozenset(
     {
@@ -115,7 +118,7 @@ def read_file_meta(data: memoryview) -> FileMeta:
         element = element_at(data, at, EXPLICIT_LITTLE)
         at = end_of(data, element, EXPLICIT_LITTLE)
         if element.tag == _TRANSFER_SYNTAX_UID:
-            syntax = _text(bytes(data[element.start : at]))
+            syntax = _text(data[element.start : at])
     if not syntax:
         raise InvalidReplyError("The DICOM file names no transfer syntax.")
     return FileMeta(syntax, at)
@@ -156,14 +159,14 @@ def find_frames(data: memoryview, at: int, meta: FileMeta) -> StoredFrames:
         InvalidReplyError: There are no pixels, or their frames cannot be told apart.
     """
     encoding = meta.encoding(data, at)
-    values: dict[int, bytes] = {}
+    values: dict[int, memoryview] = {}
     pixels = None
     for element in elements(data, at, encoding):
         if element.tag in _PIXELS:
             pixels = element
             break
         if element.tag in _READ and element.length != UNDEFINED:
-            values[element.tag] = bytes(data[element.start : end_of(data, element, encoding)])
+            values[element.tag] = data[element.start : end_of(data, element, encoding)]
     if pixels is None:
         raise InvalidReplyError("The DICOM file holds no pixel data.")
     header = _Header(values, encoding)
@@ -182,20 +185,20 @@ def find_frames(data: memoryview, at: int, meta: FileMeta) -> StoredFrames:
 class _Header:
     """The values of the attributes that say how pixels are cut."""
 
-    values: Mapping[int, bytes]
+    values: Mapping[int, memoryview]
     encoding: Encoding
 
     @property
     def sop_instance_uid(self) -> str:
-        return _text(self.values.get(_SOP_INSTANCE_UID, b""))
+        return _text(self.values.get(_SOP_INSTANCE_UID, _NOTHING))
 
     @property
     def photometric_interpretation(self) -> str:
-        return _text(self.values.get(_PHOTOMETRIC_INTERPRETATION, b""))
+        return _text(self.values.get(_PHOTOMETRIC_INTERPRETATION, _NOTHING))
 
     @property
     def frames(self) -> int:
-        text = _text(self.values.get(_NUMBER_OF_FRAMES, b"")) or "1"
+        text = _text(self.values.get(_NUMBER_OF_FRAMES, _NOTHING)) or "1"
         # An IS has 12 characters at most (PS3.5 section 6.2).
         if not (text.isascii() and text.isdigit() and int(text[:12]) > 0 and len(text) <= 12):  # noqa: PLR2004  # as said
             raise InvalidReplyError("NumberOfFrames in the DICOM file is no number above zero.")
@@ -203,7 +206,7 @@ class _Header:
 
     def unsigned(self, tag: int, name: str, default: int = 0) -> int:
         """The first value of a US."""
-        value = self.values.get(tag, b"")
+        value = self.values.get(tag, _NOTHING)
         number: int = struct.unpack_from(self.encoding.order + "H", value)[0] if len(value) > 1 else default
         if not number:
             raise InvalidReplyError(f"{name} in the DICOM file is missing or zero.")
@@ -228,9 +231,9 @@ def _native(data: memoryview, pixels: Element, header: _Header, encoding: Encodi
     )
 
 
-def _extended(values: Mapping[int, bytes], fragments: Fragments, frames: int) -> array[int] | None:
-    table = values.get(_EXTENDED_OFFSET_TABLE, b"")
-    if len(table) != 8 * frames:
+def _extended(values: Mapping[int, memoryview], fragments: Fragments, frames: int) -> array[int] | None:
+    table = values.get(_EXTENDED_OFFSET_TABLE, _NOTHING)
+    if len(table) != 8 * frames or frames > len(fragments):
         return None
     return fragments.of_offsets(struct.unpack(f"<{frames}Q", table))
 
@@ -255,5 +258,5 @@ class EncapsulatedFrames:
         return b"".join(self.data[start : start + length] for start, length in places)
 
 
-def _text(value: bytes) -> str:
-    return value.decode("latin-1").strip(" \0")
+def _text(value: memoryview) -> str:
+    return bytes(value[:_LONGEST_TEXT]).decode("latin-1").strip(" \0")

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicomweb.accept import REFUSALS
+from dicomzarr.dicomweb.bodies import bounded
 from dicomzarr.dicomweb.exchange import Exchange, Question
 from dicomzarr.dicomweb.media_type import MediaType
 from dicomzarr.dicomweb.multipart import MultipartParser
 from dicomzarr.dicomweb.redirects import resolved
 from dicomzarr.dicomweb.replies import refuse_page, refuse_text
 from dicomzarr.dicomweb.urls import host_of, origin_of
-from dicomzarr.errors import HTTPStatusError, InvalidReplyError, NotFoundError, WrongPartsError
+from dicomzarr.errors import HTTPStatusError, NotFoundError, WrongPartsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,11 +82,7 @@ async def _receive(response: Response, subject: str) -> bytes:
     refuse_text(media, subject)
     parser = MultipartParser(content_type) if media.is_multipart else None
     bodies: list[bytes] = []
-    size = 0
-    async for chunk in response.chunks():
-        size += len(chunk)
-        if size > MOST_BYTES:
-            raise InvalidReplyError(f"More than {MOST_BYTES} bytes came for {subject}.")
+    async for chunk in bounded(response, MOST_BYTES, subject):
         if parser is None:
             bodies.append(chunk)
             continue

@@ -68,7 +68,7 @@ class Client:
         self._turns = Turns(Pacing(options.max_connections, options.timeout), clock, sleep)
         self._exchange = Exchange(transport, self._credentials, options.timeout, self._turns, sleep)
         self._threads = FileThreads()
-        self._whole = WholeInstances(self._base_url, self._exchange, self._threads)
+        self._whole = WholeInstances(self._base_url, self._exchange, self._threads, clock)
         requests = JSONRequests(self._exchange)
         self._searches = Searches(_search_base_url(self._base_url, options), requests)
         self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches)
@@ -120,11 +120,13 @@ class Client:
         compressed: bool = False,
         whole: bool = False,
         gzip: bool = False,
+        number_of_frames: int | None = None,
+        frame_bytes: int | None = None,
     ) -> None:
         """Fetch frames of one instance (PS3.18 section 10.4.1.1.6); each is delivered or fails, exactly once.
 
         Frames that the server refuses to give by themselves are cut from the whole instance, which is then held for
-        a while on the temporary disk.
+        a while on the temporary disk. Its download ends when all who wait for it are cancelled.
 
         Args:
             study: Study Instance UID.
@@ -137,9 +139,14 @@ class Client:
             whole: Cut them from the whole instance at once, as for `StoredInstance.frames_unaligned`, or when a frame
                 that came does not decode.
             gzip: The reply may be compressed.
+            number_of_frames: How many the instance has. With the bytes of a frame it tells how large the instance is:
+                beyond 256 MiB it is fetched only when no frame of it comes by itself.
+            frame_bytes: Bytes of one decoded frame; a reply of much more than that is refused.
         """
         pending = dict.fromkeys(sorted(set(numbers)))
-        await self._fetcher.fetch(FrameJob(study, series, instance, pending, deliver, fail, compressed, whole, gzip))
+        job = FrameJob(study, series, instance, pending, deliver, fail, compressed, whole, gzip)
+        job.number_of_frames, job.frame_bytes = number_of_frames, frame_bytes
+        await self._fetcher.fetch(job)
 
     async def bulk_data(self, study: str, series: str, uri: str, *, instance: str | None = None) -> bytes:
         """A value that the metadata of a series give by reference; the server's credentials stay with the server.
@@ -177,8 +184,10 @@ class Client:
         return self._fetcher.lengths.longest
 
     def forget(self, study: str | None = None, series: str | None = None) -> None:
-        """Let go of the whole instances of a series, or of all: they are fetched anew; from any thread."""
+        """Let go of the whole instances of a series, or of all, and of what was learned of them; from any thread."""
         self._whole.forget(study, series)
+        self._fetcher.forget(study, series)
+        self._metadata.forget(study, series)
 
     async def search(
         self,

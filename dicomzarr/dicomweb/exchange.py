@@ -39,6 +39,8 @@ class Question:
     """The error for 404 and 410."""
     tries_on_drop: int = TRIES
     """How often it is sent at most to a server that breaks the connection."""
+    tries_on_loss: int = TRIES
+    """How often it is sent at most to a server whose replies end early or lack parts."""
     with_credentials: bool = True
     """The secret headers go with it; not to an origin that is not the server's own."""
 
@@ -72,7 +74,7 @@ class Exchange:
             ServerError: As the last try failed.
             UsageError: The credentials cannot be used.
         """
-        tries = Tries(self.timeout, question.tries_on_drop)
+        tries = Tries(self.timeout, question.tries_on_drop, question.tries_on_loss)
         while True:
             turn = Turn(self.turns)
             try:

@@ -9,7 +9,8 @@ from weakref import WeakValueDictionary
 from dicomzarr.dicomweb.frame_job import Deliver, Fail, FrameJob
 from dicomzarr.dicomweb.frame_ladder import FrameLadder
 from dicomzarr.dicomweb.network_errors import ConnectionDroppedError
-from dicomzarr.dicomweb.refusals import lacks_resource, neither, refuses_list, refuses_resource
+from dicomzarr.dicomweb.refusals import is_doubtful, lacks_resource, neither, refuses_list, refuses_resource
+from dicomzarr.dicomweb.remembered import InstanceKey, Remembered
 from dicomzarr.dicomweb.replies import EncodedFrame
 from dicomzarr.errors import DicomZarrError, MultipartError, TruncatedReplyError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicomweb.exchange import Exchange
     from dicomzarr.dicomweb.habits import Habits
-    from dicomzarr.dicomweb.whole_instance import HeldInstance, InstanceKey, WholeInstances
+    from dicomzarr.dicomweb.whole_instance import HeldInstance, WholeInstances
 
 __all__ = ["Deliver", "Fail", "FrameFetcher", "FrameJob"]
 
@@ -30,6 +31,12 @@ _PROBES: Final = 3
 
 _INSTANCES_WITHOUT: Final = 2
 """Instances whose frames are denied, and that exist, before the server is taken to have no ``/frames``."""
+
+_SECONDS_REFUSED: Final = 60.0
+"""How long an instance whose frames were refused is not asked for them again."""
+
+_SECONDS_DOUBTED: Final = 5.0
+"""The same for refusals that may have been passing failures."""
 
 _CUT_AT_ONCE: Final = 32
 """Frames of a whole instance that are in memory before they are delivered."""
@@ -49,11 +56,12 @@ class FrameFetcher:
         self._ladder = FrameLadder(base_url, exchange, habits)
         self._whole = whole
         self.lengths = habits.lengths
-        self._serving: set[InstanceKey] = set()
+        clock = exchange.turns.clock
+        self._serving: Remembered[bool] = Remembered(clock)
         """Instances of which frames have come singly."""
-        self._refusing: set[InstanceKey] = set()
+        self._refusing: Remembered[bool] = Remembered(clock)
         """Instances of which no frame comes but with the whole."""
-        self._without_frames: set[InstanceKey] = set()
+        self._without_frames: Remembered[bool] = Remembered(clock)
         """Instances that exist although the server denies all of their frames."""
         self._probing: WeakValueDictionary[InstanceKey, asyncio.Lock] = WeakValueDictionary()
 
@@ -67,8 +75,22 @@ class FrameFetcher:
             await self._from_whole(job, list(job.pending), {})
             return
         refused = await self._fetch_parts(job, list(job.pending))
-        if refused:
-            await self._from_whole(job, list(refused), refused)
+        if not refused:
+            return
+        if job.is_large and not self._goes_whole(job.key):
+            for number, error in refused.items():
+                job.fail(number, error)
+            return
+        await self._from_whole(job, list(refused), refused)
+
+    def forget(self, study: str | None = None, series: str | None = None) -> None:
+        """Forget what was learned of the instances of a series, or of all; from any thread."""
+        for known in (self._serving, self._refusing, self._without_frames, self._ladder):
+            known.forget(study, series)
+
+    def _is_known(self, key: InstanceKey) -> bool:
+        """Whether frames of the instance come by themselves, or do not."""
+        return key in self._serving or self._goes_whole(key)
 
     def _goes_whole(self, key: InstanceKey) -> bool:
         lacks_frames = len(self._without_frames) >= _INSTANCES_WITHOUT and not self._ladder.has_served
@@ -104,7 +126,7 @@ class FrameFetcher:
         refused: _Refused = {}
         failed = job.failed
         async with self._probing.setdefault(job.key, asyncio.Lock()):
-            if job.key not in self._serving and not self._goes_whole(job.key):
+            if not self._is_known(job.key):
                 refused = await self._probe(job, numbers)
         if self._goes_whole(job.key):
             return {number: refused.get(number, error) for number in job.left(numbers)}
@@ -123,14 +145,26 @@ class FrameFetcher:
         for number in dict.fromkeys(numbers[place] for place in places[:_PROBES]):
             error = await self._ladder.ask_one(job, number)
             if error is None:
-                self._serving.add(job.key)
+                self._serving.put(job.key, value=True)
                 return refused
             if not refuses_resource(error):
                 job.fail_all(numbers, error)
                 return {}
             refused[number] = error
-        self._refusing.add(job.key)
+        await self._learn_refusal(job, refused)
         return refused
+
+    async def _learn_refusal(self, job: FrameJob, refused: _Refused) -> None:
+        """After none of some frames came: whether that is so for the instance, of which a large one has to prove it."""
+        for trial in job.trials(refused) if job.is_large and not self._whole.has_failed(job.key) else ():
+            (number,) = trial.pending
+            error = await self._ladder.ask_one(trial, number)
+            if error is None:
+                self._serving.put(job.key, value=True)
+            if not refuses_resource(error):
+                return
+        doubtful = any(map(is_doubtful, refused.values()))
+        self._refusing.put(job.key, value=True, seconds=_SECONDS_DOUBTED if doubtful else _SECONDS_REFUSED)
 
     async def _fetch_singly(self, job: FrameJob, numbers: list[int]) -> _Refused:
         """Ask for each frame by itself: one after the other until one comes, then all of them."""
@@ -140,9 +174,12 @@ class FrameFetcher:
             number = rest.pop(0)
             error = await self._ladder.ask_one(job, number)
             self._note(job, number, error, refused)
-            if len(refused) == _PROBES and job.key not in self._serving:
-                self._refusing.add(job.key)
-                return refused | dict.fromkeys(rest, refused[number])
+            if number in refused and (len(refused) == _PROBES or (job.is_large and not rest)):
+                async with self._probing.setdefault(job.key, asyncio.Lock()):
+                    if not self._is_known(job.key):
+                        await self._learn_refusal(job, refused)
+                if self._goes_whole(job.key):
+                    return refused | dict.fromkeys(rest, refused[number])
         if len(rest) == 1:
             self._note(job, rest[0], await self._ladder.ask_one(job, rest[0]), refused)
             return refused
@@ -154,7 +191,7 @@ class FrameFetcher:
     def _note(self, job: FrameJob, number: int, error: DicomZarrError | None, refused: _Refused) -> None:
         """Take what became of a single frame."""
         if error is None:
-            self._serving.add(job.key)
+            self._serving.put(job.key, value=True)
         elif refuses_resource(error):
             refused[number] = error
         else:
@@ -187,4 +224,4 @@ class FrameFetcher:
     def _learn(self, key: InstanceKey, refused: _Refused) -> None:
         """After an instance has come whose frames did not."""
         if key in self._refusing and refused and all(map(lacks_resource, refused.values())):
-            self._without_frames.add(key)
+            self._without_frames.put(key, value=True, seconds=_SECONDS_REFUSED)

@@ -9,6 +9,7 @@ from dicomzarr.dicomweb.accept import REFUSALS, Learned, Rung
 from dicomzarr.dicomweb.exchange import Exchange, Question
 from dicomzarr.dicomweb.frame_replies import receive
 from dicomzarr.dicomweb.network_errors import ConnectionDroppedError
+from dicomzarr.dicomweb.remembered import Remembered
 from dicomzarr.dicomweb.retry import TRIES
 from dicomzarr.dicomweb.urls import frames_url
 from dicomzarr.errors import (
@@ -54,13 +55,18 @@ class FrameLadder:
         self._base_url = base_url
         self._exchange = exchange
         self._rungs = habits.rungs
-        self._decoded: dict[str, Rung] = {}
+        self._has_served = False
+        self._decoded: Remembered[Rung] = Remembered()
         """The rung for each instance whose codestream no way of asking gave: it says nothing about others."""
 
     @property
     def has_served(self) -> bool:
         """Whether any frame has ever come from this server."""
-        return bool(self._rungs)
+        return self._has_served or bool(self._rungs)
+
+    def forget(self, study: str | None, series: str | None) -> None:
+        """Forget how the instances of a series are asked for, or of all; from any thread."""
+        self._decoded.forget(study, series)
 
     def knows(self, job: FrameJob) -> bool:
         """Whether it is known how to ask."""
@@ -110,7 +116,7 @@ class FrameLadder:
         return errors[0] if known else _ladder_error(errors, job.subject([number]))
 
     def _learned(self, job: FrameJob) -> Learned:
-        return Learned(self._decoded.get(job.instance) or self._rungs.get(job.compressed))
+        return Learned(self._decoded.get(job.key) or self._rungs.get(job.compressed))
 
     async def _attempt(self, job: FrameJob, numbers: list[int], rung: Rung) -> DicomZarrError | None:
         try:
@@ -125,7 +131,7 @@ class FrameLadder:
         if decoded is None:
             return False
         if not self.knows(job):  # else another job has found out meanwhile
-            self._decoded[job.instance] = decoded.rung
+            self._decoded.put(job.key, decoded.rung)
         return True
 
     def _may_be_refusal(self, job: FrameJob, error: DicomZarrError | None) -> bool:
@@ -157,8 +163,10 @@ class FrameLadder:
             tries_on_drop=2 if untried else TRIES,  # once more: the connection may have been stale
         )
         summary = await self._exchange.ask(question, read)
-        if not self.knows(job) and len(job.left(numbers)) < len(numbers):
-            self._rungs[job.compressed] = rung
+        if len(job.left(numbers)) < len(numbers):
+            self._has_served = True
+            if not self.knows(job):
+                self._rungs[job.compressed] = rung
         return summary
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dicomzarr.dicomweb.bodies import bounded, whole_body
 from dicomzarr.dicomweb.media_type import MediaType
 from dicomzarr.dicomweb.multipart import MultipartParser
 from dicomzarr.dicomweb.replies import PartSorter, encoded_frame, refuse_text
@@ -27,7 +28,7 @@ async def receive(response: Response, job: FrameJob, numbers: list[int], deliver
         What came, for messages.
 
     Raises:
-        InvalidReplyError: Something else than frames came.
+        InvalidReplyError: Something else than frames came, or more than these frames can be.
         TruncatedReplyError: The reply ended before all frames were there.
     """
     outer = MediaType.parse(response.headers.get("content-type", ""))
@@ -35,7 +36,7 @@ async def receive(response: Response, job: FrameJob, numbers: list[int], deliver
     refuse_text(outer, subject)
     if outer.is_multipart:
         return await _receive_parts(response, job, PartSorter(job.instance, numbers, outer, subject), deliver)
-    body = b"".join([chunk async for chunk in response.chunks()])
+    body = await whole_body(response, job.most_bytes(len(numbers)), subject)
     frame = encoded_frame(body, outer, outer, subject)
     if not body:
         return "an empty body came"
@@ -47,7 +48,7 @@ async def receive(response: Response, job: FrameJob, numbers: list[int], deliver
 async def _receive_parts(response: Response, job: FrameJob, sorter: PartSorter, deliver: Deliver) -> str:
     parser = MultipartParser(response.headers.get("content-type", ""))
     try:
-        async for chunk in response.chunks():
+        async for chunk in bounded(response, job.most_bytes(len(sorter.numbers)), sorter.subject):
             for part in parser.feed(chunk):
                 placed = sorter.add(part)
                 if placed is not None:

@@ -17,8 +17,8 @@ from dicomzarr.errors import InvalidReplyError, TruncatedReplyError, WrongPartsE
 
 if TYPE_CHECKING:
     from dicomzarr.dicom.elements import Encoding
+    from dicomzarr.dicomweb.remembered import InstanceKey
     from dicomzarr.dicomweb.transport import Response
-    from dicomzarr.dicomweb.whole_instance import InstanceKey
 
 MOST_BYTES: Final = 256 * 2**20
 """Bytes of attributes before the pixel data; 50 000 placed tiles take a tenth of that."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.dicomweb.accept import METADATA_ACCEPTS
+from dicomzarr.dicomweb.bodies import whole_body
 from dicomzarr.dicomweb.exchange import Exchange, Question
 from dicomzarr.dicomweb.media_type import MediaType
 from dicomzarr.dicomweb.replies import json_array
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _REFUSED = frozenset({400, 406, 415})
 NOT_MODIFIED = 304
+
+MOST_BYTES: Final = 2**30
+"""Bytes of one reply, decompressed; the metadata of a million placed tiles take a third of that."""
 
 
 class JSONReply(NamedTuple):
@@ -77,7 +81,7 @@ class JSONRequests:
         self, accept: str, url: str, subject: str, not_found: type[NotFoundError], conditions: Mapping[str, str]
     ) -> JSONReply:
         async def read(response: Response) -> JSONReply:
-            body = b"".join([chunk async for chunk in response.chunks()])
+            body = await whole_body(response, MOST_BYTES, subject)
             media = MediaType.parse(response.headers.get("content-type", ""))
             array = json_array(body, media, f"{subject} at {host_of(url)}") if body.strip() else b"[]"
             return JSONReply(array, response.status, response.headers)

@@ -105,10 +105,11 @@ class PartSorter:
         self._instance = instance
         self.numbers = tuple(numbers)
         self._outer = outer
-        self._subject = subject
+        self.subject = subject
         self._named: set[int] = set()
         self._held: dict[int, EncodedFrame] = {}
         self._unnamed: list[EncodedFrame] = []
+        self._unnamed_count = 0
         self._empty = 0
 
     def add(self, part: Part) -> tuple[int, EncodedFrame] | None:
@@ -120,12 +121,14 @@ class PartSorter:
         """
         number = part.frame_number
         self._check(number, part.instance)
-        frame = encoded_frame(part.body, part.content_type, self._outer, self._subject)
+        frame = encoded_frame(part.body, part.content_type, self._outer, self.subject)
         if not frame.data:
             self._empty += 1
             return None
         if number is None:
-            self._unnamed.append(frame)
+            self._unnamed_count += 1
+            if len(self._unnamed) < len(self.numbers):  # those beyond have no place, and would fill the memory
+                self._unnamed.append(frame)
             return None
         is_next = number == self.numbers[len(self._named)] and not self._held
         self._named.add(number)
@@ -136,22 +139,22 @@ class PartSorter:
 
     def _check(self, number: int | None, instance: str | None) -> None:
         if instance not in (None, self._instance):
-            raise WrongPartsError(f"A part of another instance came among {self._subject}.")
+            raise WrongPartsError(f"A part of another instance came among {self.subject}.")
         if number is not None and number not in self.numbers:
-            raise WrongPartsError(f"Frame {number}, which was not asked for, came among {self._subject}.")
+            raise WrongPartsError(f"Frame {number}, which was not asked for, came among {self.subject}.")
         if number in self._named:
-            raise WrongPartsError(f"Frame {number} came twice among {self._subject}.")
+            raise WrongPartsError(f"Frame {number} came twice among {self.subject}.")
 
     def finish(self) -> list[tuple[int, EncodedFrame]]:
         """The frames that were held back, now that the reply is whole, but for those whose place is in doubt."""
-        if self._named or self._empty or len(self._unnamed) != len(self.numbers):
+        if self._named or self._empty or self._unnamed_count != len(self.numbers):
             return list(self._held.items())
         return list(zip(self.numbers, self._unnamed, strict=True))
 
     @property
     def summary(self) -> str:
         """How many parts came, for messages."""
-        return f"{len(self._named) + len(self._unnamed)} parts came, and {self._empty} empty ones"
+        return f"{len(self._named) + self._unnamed_count} parts came, and {self._empty} empty ones"
 
 
 def json_array(body: bytes, media: MediaType, subject: str) -> bytes:

@@ -15,6 +15,7 @@ _MOST_TRIES = 16  # while others are served instead: a limit that never spares t
 _LIMITED = 429
 _BUSY = frozenset({_LIMITED, 503})
 _PASSING = frozenset({502, 504})
+_LOSSES = (TruncatedReplyError, WrongPartsError)
 _FIRST_PAUSE = 0.2  # seconds, doubled with each try
 _RANDOM = SystemRandom()
 
@@ -38,6 +39,8 @@ class Tries:
     """Seconds that may be spent on pauses."""
     tries_on_drop: int = TRIES
     """How often it is sent at most to a server that breaks the connection."""
+    tries_on_loss: int = TRIES
+    """How often it is sent at most to a server whose replies end early or lack parts."""
     count: int = 0
     """How often it has been sent, but for those times when others were served in its place."""
     passed_by: int = 0
@@ -55,13 +58,17 @@ class Tries:
         if is_busy(error):
             return self._pause_of_busy(error, others_served=others_served)
         self.count += 1
-        most = self.tries_on_drop if isinstance(error, ConnectionDroppedError) else TRIES
-        if self.count >= most or not _is_passing(error):
+        if self.count >= self._most(error) or not _is_passing(error):
             return None
         asked = error.retry_after if isinstance(error, HTTPStatusError) else None
         pause = growing_pause(self.count) if asked is None else asked
         self.waited += pause
         return pause if self.waited <= self.budget else None
+
+    def _most(self, error: DicomZarrError) -> int:
+        if isinstance(error, ConnectionDroppedError):
+            return self.tries_on_drop
+        return self.tries_on_loss if isinstance(error, _LOSSES) else TRIES
 
     def _pause_of_busy(self, error: DicomZarrError, *, others_served: bool) -> float | None:
         """None, or no time: all requests share a pause, which the next try meets."""
@@ -75,4 +82,4 @@ class Tries:
 def _is_passing(error: DicomZarrError) -> bool:
     if isinstance(error, HTTPStatusError):
         return error.status in _PASSING
-    return isinstance(error, (ConnectionDroppedError, TruncatedReplyError, WrongPartsError))
+    return isinstance(error, (ConnectionDroppedError, *_LOSSES))

@@ -12,9 +12,9 @@ from dicomzarr.dicom.reduced import reduced_instances
 from dicomzarr.dicomweb.instance_header import header_json, receive_header
 from dicomzarr.dicomweb.json_request import NOT_MODIFIED
 from dicomzarr.dicomweb.refusals import neither, refuses_resource
+from dicomzarr.dicomweb.remembered import InstanceKey, Remembered
 from dicomzarr.dicomweb.search import listed_uids
 from dicomzarr.dicomweb.urls import instance_metadata_url, series_metadata_url
-from dicomzarr.dicomweb.whole_instance import InstanceKey, WholeInstances
 from dicomzarr.errors import (
     DicomZarrError,
     HTTPStatusError,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicomweb.json_request import JSONRequests
     from dicomzarr.dicomweb.searching import Searches
     from dicomzarr.dicomweb.transport import Response
+    from dicomzarr.dicomweb.whole_instance import WholeInstances
 
 _TOO_LARGE = 413
 _SOP_INSTANCE_UID = "00080018"
@@ -52,7 +53,7 @@ class MetadataFetcher:
     requests: JSONRequests
     whole: WholeInstances
     searches: Searches
-    _refused: set[tuple[str, str]] = field(default_factory=set)
+    _refused: Remembered[bool] = field(default_factory=Remembered)
     """Series whose instances had no metadata of their own: the headers of their files are read at once."""
 
     async def fetch(self, study: str, series: str, known: SeriesMetadata | None) -> SeriesMetadata:
@@ -88,6 +89,10 @@ class MetadataFetcher:
         for (place, _), item in zip(reduced, await self._of_instances(keys), strict=True):
             items[place] = item
         return SeriesMetadata(_array(items))
+
+    def forget(self, study: str | None = None, series: str | None = None) -> None:
+        """Ask anew how the metadata of a series are given, or of all; from any thread."""
+        self._refused.forget(study, series)
 
     async def _of_series(self, study: str, series: str, known: SeriesMetadata | None) -> SeriesMetadata:
         subject = f"the metadata of series {series}, study {study}"
@@ -130,7 +135,7 @@ class MetadataFetcher:
 
     async def _of_instance(self, key: InstanceKey) -> bytes:
         """From the instance's own metadata, or from its file."""
-        if (key.study, key.series) in self._refused:
+        if key[:2] in self._refused:
             return await self._of_file(key)
         try:
             return await self._own(key)
@@ -144,7 +149,7 @@ class MetadataFetcher:
             failure = neither(refusal, error)
             failure.name_subject(f"the metadata of instance {key.instance}, series {key.series}, study {key.study}")
             raise failure from None
-        self._refused.add((key.study, key.series))
+        self._refused.put(key[:2], value=True)
         return item
 
     async def _own(self, key: InstanceKey) -> bytes:
@@ -182,7 +187,7 @@ def _only_item(body: bytes, key: InstanceKey, subject: str) -> bytes:
     try:
         items = msgspec.json.decode(body, type=list[msgspec.Raw])
         found = msgspec.json.decode(body, type=list[dict[str, Any]])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise InvalidReplyError(f"What came for {subject} is no list of JSON objects.") from None
     if listed_uids(found, _SOP_INSTANCE_UID, subject) != [key.instance] or len(items) != 1:
         raise WrongPartsError(f"{len(items)} instances, or another one, came for {subject}.")

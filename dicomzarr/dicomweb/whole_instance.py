@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import threading
+import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from dicomzarr.dicom.part10 import find_frames, read_file_meta
 from dicomzarr.dicom.syntax import is_native
@@ -14,10 +16,20 @@ from dicomzarr.dicomweb.accept import INSTANCE_ACCEPTS, REFUSALS
 from dicomzarr.dicomweb.enclosed import only_part
 from dicomzarr.dicomweb.exchange import Exchange, Question
 from dicomzarr.dicomweb.media_type import MediaType
+from dicomzarr.dicomweb.refusals import refuses_resource
+from dicomzarr.dicomweb.remembered import InstanceKey, Remembered, is_within
 from dicomzarr.dicomweb.replies import PAGE_HEAD, EncodedFrame, refuse_page, refuse_text
 from dicomzarr.dicomweb.spool import FileThreads, inflated, spooled
 from dicomzarr.dicomweb.urls import instance_url
-from dicomzarr.errors import FrameNotFoundError, HTTPStatusError, InvalidReplyError, WrongPartsError
+from dicomzarr.errors import (
+    DicomZarrError,
+    FrameNotFoundError,
+    HTTPStatusError,
+    InvalidReplyError,
+    LoginPageError,
+    TemporaryFileError,
+    WrongPartsError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -32,24 +44,15 @@ INSTANCES_HELD: Final = 32
 """Whole instances that stay there at most; the least recently used goes first."""
 
 SECONDS_TO_DISTRUST: Final = 60.0
-"""How long an instance that could not be cut is not fetched again."""
+"""How long an instance that could not be had, or not be cut, is not fetched again."""
+
+MOST_FOR_A_FRAME: Final = 256 * 2**20
+"""Bytes of an instance, if it were not compressed, up to which it is fetched for the sake of one frame."""
 
 _Reply = TypeVar("_Reply")
 
+_TRIES_ON_LOSS: Final = 2  # a download that ends early may be gigabytes long
 _OCTET_STREAM: Final = "application/octet-stream"
-
-
-class InstanceKey(NamedTuple):
-    """Names an instance."""
-
-    study: str
-    series: str
-    instance: str
-
-    @property
-    def subject(self) -> str:
-        """The instance in words, for messages."""
-        return f"the whole instance {self.instance}, series {self.series}, study {self.study}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,11 +75,6 @@ class HeldInstance:
         return EncodedFrame(self.frames.cut(number), _OCTET_STREAM if is_native(syntax) else "", syntax)
 
 
-class _Failure(NamedTuple):
-    error: InvalidReplyError
-    until: float
-
-
 @dataclass(slots=True)
 class WholeInstances:
     """The whole instances of one server; everything runs on its loop but ``forget``."""
@@ -87,15 +85,26 @@ class WholeInstances:
     """Asks it."""
     threads: FileThreads
     """Write, map and cut files."""
+    clock: Callable[[], float] = time.monotonic
+    """Gives seconds, and never goes back."""
     _held: OrderedDict[InstanceKey, HeldInstance] = field(default_factory=OrderedDict)
     _loading: dict[InstanceKey, asyncio.Task[HeldInstance]] = field(default_factory=dict)
-    _waiting: Counter[InstanceKey] = field(default_factory=Counter)
-    _failed: dict[InstanceKey, _Failure] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    """Around both, for ``forget``."""
+    _waiting: Counter[asyncio.Task[HeldInstance]] = field(default_factory=Counter)
+    _failed: Remembered[DicomZarrError] = field(init=False)
     _accepts: tuple[str, ...] = INSTANCE_ACCEPTS
+
+    def __post_init__(self) -> None:
+        self._failed = Remembered(self.clock)
 
     def holds(self, key: InstanceKey) -> bool:
         """Whether its frames cost no request."""
         return key in self._held
+
+    def has_failed(self, key: InstanceKey) -> bool:
+        """Whether asking for it fails at once."""
+        return key in self._failed
 
     async def get(self, key: InstanceKey) -> HeldInstance:
         """The instance; those who ask at once share one download.
@@ -105,21 +114,26 @@ class WholeInstances:
             ServerError: The server did not give it, or gave something that cannot be cut into frames.
             TemporaryFileError: There is no room for it.
         """
-        if key in self._held:
-            self._held.move_to_end(key)
-            return self._held[key]
-        self._raise_held_back(key)
-        task = self._loading.get(key)
-        if task is None:
-            task = self._loading[key] = asyncio.get_running_loop().create_task(self._load(key))
-            task.add_done_callback(_heard)
-        self._waiting[key] += 1
+        with self._lock:
+            held = self._held.get(key)
+            if held is not None:
+                self._held.move_to_end(key)
+                return held
+            failure = self._failed.get(key)
+            if failure is not None:
+                raise copy.copy(failure)
+            task = self._loading.get(key)
+            if task is None:
+                task = self._loading[key] = asyncio.get_running_loop().create_task(self._load(key))
+                task.add_done_callback(_heard)
+        self._waiting[task] += 1
         try:
             return await asyncio.shield(task)
         finally:
-            self._waiting[key] -= 1
-            if not self._waiting[key]:
-                del self._waiting[key]
+            self._waiting[task] -= 1
+            if not self._waiting[task]:
+                del self._waiting[task]
+                self._loaded(key, task)  # whoever asks in this very moment begins anew
                 task.cancel()  # nobody is left who wants it; without effect when it is done
 
     async def cut(self, held: HeldInstance, numbers: Sequence[int]) -> list[EncodedFrame | FrameNotFoundError]:
@@ -128,41 +142,38 @@ class WholeInstances:
 
     def forget(self, study: str | None = None, series: str | None = None) -> None:
         """Let go of the instances of a series, or of all; from any thread."""
-        for known in (self._held, self._failed, self._loading):
-            for key in list(known):
-                if study in (None, key.study) and series in (None, key.series):
-                    known.pop(key, None)
+        self._failed.forget(study, series)
+        with self._lock:
+            for known in (self._held, self._loading):
+                for key in [key for key in known if is_within(key, study, series)]:
+                    del known[key]
 
     def close(self) -> None:
         """Let go of everything, also of what is under way."""
-        for task in self._loading.values():
+        for task in self._waiting:
             task.cancel()
         self.forget()
 
     async def _load(self, key: InstanceKey) -> HeldInstance:
         own = asyncio.current_task()
         try:
-            held = await self._open(await self._fetch(key), key)
-            if self._loading.get(key) is own:  # else it was forgotten meanwhile
-                self._hold(key, held)
-        finally:
-            if self._loading.get(key) is own:
-                del self._loading[key]
+            held = await self.threads.run(open_instance, await self._fetch(key), key)
+        except DicomZarrError as error:
+            if self._loaded(key, own) and _is_lasting(error):
+                self._failed.put(key, error, SECONDS_TO_DISTRUST)
+            raise
+        self._loaded(key, own, held)
         return held
 
-    async def _open(self, data: memoryview, key: InstanceKey) -> HeldInstance:
-        try:
-            return await self.threads.run(open_instance, data, key)
-        except InvalidReplyError as error:
-            self._failed[key] = _Failure(error, asyncio.get_running_loop().time() + SECONDS_TO_DISTRUST)
-            raise
-
-    def _raise_held_back(self, key: InstanceKey) -> None:
-        now = asyncio.get_running_loop().time()
-        for known in [known for known, failure in self._failed.items() if failure.until < now]:
-            del self._failed[known]
-        if key in self._failed:
-            raise copy.copy(self._failed[key].error)
+    def _loaded(self, key: InstanceKey, task: asyncio.Task[Any] | None, held: HeldInstance | None = None) -> bool:
+        """Nothing more is to come of a task; gives whether it was wanted still, and not forgotten meanwhile."""
+        with self._lock:
+            if self._loading.get(key) is not task:
+                return False
+            del self._loading[key]
+            if held is not None:
+                self._hold(key, held)
+            return True
 
     def _hold(self, key: InstanceKey, held: HeldInstance) -> None:
         self._held[key] = held
@@ -185,8 +196,9 @@ class WholeInstances:
         refusal = None
         for accept in self._accepts:
             headers = {"accept": accept, "accept-encoding": "identity"}
+            question = Question(lambda: url, headers, key.subject, tries_on_loss=_TRIES_ON_LOSS)
             try:
-                reply = await self.exchange.ask(Question(lambda: url, headers, key.subject), read)
+                reply = await self.exchange.ask(question, read)
             except HTTPStatusError as error:
                 if error.status not in REFUSALS:
                     raise
@@ -208,6 +220,12 @@ class WholeInstances:
             return memoryview(data)[await self.threads.run(only_part, data, content_type, key.subject)]
 
         return await self.ask(key, read)
+
+
+def _is_lasting(error: DicomZarrError) -> bool:
+    """Whether another download would most likely end alike; not what is about who asks, and what passes by itself."""
+    broken = isinstance(error, (InvalidReplyError, TemporaryFileError)) and not isinstance(error, LoginPageError)
+    return broken or refuses_resource(error)
 
 
 def _heard(task: asyncio.Task[HeldInstance]) -> None:

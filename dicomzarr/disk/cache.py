@@ -63,12 +63,19 @@ class DiskFrames:
         return await in_reader_thread(self._read, names) or {}
 
     def keep(self, name: FrameName, frame: EncodedFrame) -> None:
-        """Have a frame written some time soon; from any thread, at once, in vain where the disk cannot follow."""
+        """Have a frame written some time soon; from any thread, at once, in vain where the disk cannot follow.
+
+        It never raises: whoever fetched the frame has to hand it on.
+        """
         if self._is_forgotten:
             return
-        facts = msgspec.json.encode(_FrameFacts(frame.media_type, frame.transfer_syntax_uid))
+        try:
+            facts = msgspec.json.encode(_FrameFacts(frame.media_type, frame.transfer_syntax_uid))
+            content = Content(facts, bytes(frame.data))
+        except (UnicodeEncodeError, MemoryError):  # a header may hold bytes that are no text
+            return
         tag = self._names.frame(name, self._version)
-        self._storage.writer.add(Keep(Record(tag, self._series, self._names.view, Content(facts, bytes(frame.data)))))
+        self._storage.writer.add(Keep(Record(tag, self._series, self._names.view, content)))
 
     def discard(self, name: FrameName) -> None:
         """Give a frame no more, for it does not decode; from any thread."""
@@ -201,6 +208,9 @@ class DiskCache:
         return frames
 
 
-def _series_record(tag: bytes, view: bytes, metadata: SeriesMetadata, *, countable: bool) -> Record:
+def _series_record(tag: bytes, view: bytes, metadata: SeriesMetadata, *, countable: bool) -> Record | None:
     held = HeldSeries(metadata, count_instances(metadata.body) if countable else None)
-    return Record(tag, tag, view, held.content())
+    try:
+        return Record(tag, tag, view, held.content())
+    except UnicodeEncodeError:  # its tag is no text
+        return None

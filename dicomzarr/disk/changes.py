@@ -21,8 +21,8 @@ class Keep(NamedTuple):
 class Replace(NamedTuple):
     """Write an entry in the place of the one of its name."""
 
-    make: Callable[[], Record]
-    """Makes it, outside of a transaction."""
+    make: Callable[[], Record | None]
+    """Makes it, outside of a transaction; None for what cannot be written."""
     size: int
     """Bytes that it holds until then."""
 
@@ -60,7 +60,8 @@ def prepared(changes: Sequence[Change], largest: int) -> list[Remove | Keep | To
     for change in changes:
         if isinstance(change, Replace):
             record = change.make()
-            done += (Remove("name", record.name), Keep(record))
+            if record is not None:
+                done += (Remove("name", record.name), Keep(record))
         else:
             done.append(change)
     return [change for change in done if not isinstance(change, Keep) or change.record.nbytes <= largest]

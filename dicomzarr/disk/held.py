@@ -49,8 +49,8 @@ class HeldSeries(NamedTuple):
 
 
 def count_instances(body: bytes) -> int | None:
-    """How many instances metadata has; None where it is no JSON array."""
+    """How many instances metadata has; None where it is no JSON array, or one that is nested too deep to be read."""
     try:
         return len(msgspec.json.decode(body, type=list[msgspec.Raw]))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None

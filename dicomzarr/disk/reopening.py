@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _SERIES_UID = "0020000E"
 _INSTANCES = "00201209"  # NumberOfSeriesRelatedInstances
+_DIGITS = 12  # of an integer string (PS3.5 section 6.2)
 
 
 class OpenedMetadata(NamedTuple):
@@ -64,11 +65,12 @@ async def _instances(client: Client, study: str, series: str) -> int | None:
         return None  # whatever it is, the request for the metadata tells it better
     # A server that ignores what was to match sends another series.
     found = [_first(result, _INSTANCES) for result in results if _first(result, _SERIES_UID) == series]
-    return int(found[0]) if found and found[0].isdecimal() else None
+    return int(found[0]) if found and found[0].isdecimal() and len(found[0]) <= _DIGITS else None
 
 
 def _first(result: dict[str, Any], tag: str) -> str:
-    """The first value of an attribute as text; empty where there is none."""
+    """The first value of an attribute as text; empty where there is none, or one of another kind."""
     attribute = result.get(tag)
     values = attribute.get("Value") if isinstance(attribute, dict) else None
-    return str(values[0]).strip(" \0") if isinstance(values, list) and values else ""
+    value = values[0] if isinstance(values, list) and values else ""
+    return str(value).strip(" \0") if isinstance(value, str | int) else ""

@@ -115,7 +115,7 @@ class Storage:
             return rows.Found()
 
     def _write(self, changes: Sequence[Change]) -> bool:
-        """Write changes in one transaction; in the writer's thread."""
+        """Write changes in one transaction; in the writer's thread, which outlives what a change itself may raise."""
         if self._rests("write"):
             return False
         try:
@@ -129,6 +129,9 @@ class Storage:
             with suppress(DiskCacheWarning):  # made an error, it would end this thread
                 self._met(trouble, "write")
             return trouble.broken is not None  # with the database, all is gone that was to be removed
+        except Exception as error:
+            self._tell(f"did not take something ({type(error).__name__})")
+            raise
         return True
 
     def _make_room(self, size: int) -> None:

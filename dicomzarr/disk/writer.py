@@ -53,12 +53,14 @@ class Writer:
     def add(self, change: Change) -> None:
         """Have a change made; from any thread, at once, and in vain where the disk cannot follow."""
         with self._changed:
-            if self._stopped or self._bytes + size_of(change) > MOST_WAITING:
+            if self._stopped:
+                return
+            if self._thread is None:
+                self._start()
+            if self._bytes + size_of(change) > MOST_WAITING:
                 return
             self._waiting.append(change)
             self._count(change, 1)
-            if self._thread is None:
-                self._start()
             if len(self._waiting) == 1 or self._is_due():  # else the thread would wake up for each
                 self._changed.notify_all()
 
@@ -98,14 +100,13 @@ class Writer:
         thread = threading.Thread(target=self._run, name="dicomzarr-disk-writer", daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the interpreter is ending
-            self._stopped = True
-        else:
-            self._thread = thread
+        except RuntimeError:  # too many threads, or the interpreter is ending: the next change tries anew
+            return
+        self._thread = thread
 
     def _run(self) -> None:
         while batch := self._next():
-            written = self._write(batch)
+            written = self._written(batch)
             with self._changed:
                 for change in batch:
                     self._count(change, -1)
@@ -116,6 +117,12 @@ class Writer:
                     self._thread = None  # the next change tries anew
                     return
         self._rest()
+
+    def _written(self, batch: Sequence[Change]) -> bool:
+        try:
+            return self._write(batch)
+        except Exception:  # noqa: BLE001  # one bad change may cost its batch, and never all that comes after
+            return False
 
     def _retain(self, removals: list[Remove]) -> None:
         """Removals are not given up as entries are: what they name must not be read again."""

@@ -1,15 +1,16 @@
-"""Asks a server for wanted frames: one after another out of the queue, in the way that it answers the fastest."""
+"""Asks a server for wanted frames: one request after another out of the queue, as it answers the fastest."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from functools import partial
+import weakref
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dicomzarr.dicomweb.habits import FrameKind
-from dicomzarr.errors import DicomZarrError, ServerError
-from dicomzarr.frames.requests import FrameQueue, FramesRequest, Priority, list_length
+from dicomzarr.errors import ServerError
+from dicomzarr.frames.requests import SMALLEST_LIST, FrameQueue, FramesRequest, Priority, list_length
 from dicomzarr.frames.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.instance import StoredInstance
     from dicomzarr.dicomweb.client import Client, EncodedFrame
-    from dicomzarr.frames.requests import FrameKey
-    from dicomzarr.frames.strategy import Way
+    from dicomzarr.frames.requests import FrameKey, Turn
+    from dicomzarr.frames.way import Way
 
 _MANY_FRAMES = 64
 """Frames of an instance below which lists or single requests make no difference worth learning."""
@@ -26,15 +27,33 @@ _MANY_FRAMES = 64
 _FAR = 0.01
 """Seconds that requests take where it pays to fetch ahead."""
 
+_GRACE = 2.0
+"""Seconds that a request whose frames nobody waits for any more may still take: what nearly has come is kept."""
+
 
 class Taker(Protocol):
-    """Takes what becomes of each frame that was asked for; called once for each."""
+    """Takes what becomes of each frame that was asked for."""
 
     def came(self, key: FrameKey, frame: EncodedFrame) -> None:
         """The server gave it."""
 
     def failed(self, key: FrameKey, error: BaseException) -> None:
         """It cannot be had."""
+
+
+@dataclass(slots=True, eq=False)
+class _UnderWay:
+    """A request that has gone out."""
+
+    request: FramesRequest
+    taker: Taker
+    waiting: dict[int, FrameKey]
+    """Its frames that have neither come nor failed, by number."""
+    abandoned: set[FrameKey] = field(default_factory=set)
+    """Those that nobody waits for any more."""
+    sizes: list[int] = field(default_factory=list)
+    """Bytes of each frame that came."""
+    task: asyncio.Task[None] | None = None
 
 
 class Asker:
@@ -58,17 +77,21 @@ class Asker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._connections = connections
-        self._taker = taker
+        self._taker = weakref.ref(taker)
+        """Whoever waits holds it; no ring of references shall outlive the last reader."""
         self._frames_per_request = frames_per_request
+        self._connections = connections
         self._clock = clock
         self._queue = FrameQueue()
         self._waits_since = 0.0
         """When the queue was last empty, or a request went out."""
         self._strategies: dict[FrameKind, Strategy] = {}
-        self._requests: set[asyncio.Task[Any]] = set()
-        self._wholes: set[asyncio.Task[Any]] = set()
-        self._pumping: asyncio.Handle | None = None
+        self._requests: set[_UnderWay] = set()
+        self._wholes: set[_UnderWay] = set()
+        """Requests for whole instances, which take no turns."""
+        self._asked: dict[tuple[Taker, FrameKey], _UnderWay] = {}
+        self._pumping = False
+        self._pump_at: asyncio.TimerHandle | None = None
 
     def __contains__(self, key: FrameKey) -> bool:
         return key in self._queue
@@ -80,11 +103,11 @@ class Asker:
 
     @property
     def is_far(self) -> bool:
-        """Whether requests take so long that it pays to ask before somebody waits."""
-        return any(strategy.usual >= _FAR for strategy in self._strategies.values())
+        """Whether requests take so long that it pays to ask before somebody waits; from any thread."""
+        return any(strategy.usual >= _FAR for strategy in list(self._strategies.values()))
 
     def add(self, key: FrameKey, priority: Priority, reader: Hashable) -> None:
-        """Ask for a frame when its turn has come; one that is queued already keeps the better place."""
+        """Ask for a frame when its turn has come; one that is queued already keeps its place, or gets a better one."""
         if not self._queue:
             self._waits_since = self._clock()
         self._queue.add(key, priority, reader)
@@ -94,34 +117,87 @@ class Asker:
         """Do not ask for a frame that is still queued."""
         self._queue.discard(key)
 
+    def queued(self, priority: Priority, reader: Hashable) -> list[FrameKey]:
+        """What is still to be asked for a reader."""
+        return self._queue.waiting(priority, reader)
+
     def ask_whole(self, key: FrameKey, taker: Taker) -> None:
         """Have a frame cut from the whole instance, now."""
         request = FramesRequest(key.opening, key.instance, (key.number,))
-        self._start(self._fetch(request, taker, whole=True), self._wholes)
+        sent = _UnderWay(request, taker, {key.number: key})
+        self._send(sent, self._wholes, self._fetch(sent, whole=True))
+
+    def abandon(self, key: FrameKey, taker: Taker) -> None:
+        """Nobody waits any more for a frame that was asked for: a request of such frames alone is ended before long."""
+        sent = self._asked.get((taker, key))
+        if sent is not None:
+            sent.abandoned.add(key)
+            if len(sent.abandoned) >= len(sent.waiting):
+                asyncio.get_running_loop().call_later(_GRACE, self._end_abandoned, sent)
+
+    def resume(self, key: FrameKey, taker: Taker) -> None:
+        """Somebody waits for a frame again."""
+        sent = self._asked.get((taker, key))
+        if sent is not None:
+            sent.abandoned.discard(key)
+
+    def _end_abandoned(self, sent: _UnderWay) -> None:
+        if sent.abandoned.issuperset(sent.waiting.values()) and sent.task is not None:
+            sent.task.cancel()
+
+    # --- requests out of the queue ---
 
     def _pump_soon(self) -> None:
         """Ask at the end of this tick, so that what it wants goes together."""
-        if self._pumping is None:
-            self._pumping = asyncio.get_running_loop().call_soon(self._pump)
+        if self._pump_at is not None:
+            self._pump_at.cancel()
+            self._pump_at = None
+        if not self._pumping:
+            self._pumping = True
+            asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
-        self._pumping = None
+        self._pumping, self._pump_at = False, None
         while self._queue:
-            instance = self._queue.next_instance
-            strategy, now = self._strategy(instance), self._clock()
+            wait = self._ask_next()
+            if wait is None:
+                continue
+            if wait:
+                self._pump_at = asyncio.get_running_loop().call_later(wait, self._pump)
+            return
+
+    def _ask_next(self) -> float | None:
+        """Send the next request; else gives the seconds after which to try again, 0 for when a request has ended."""
+        now = self._clock()
+        wait = 0.0
+        if len(self._requests) >= self._client.connections:
+            return wait
+        for turn in self._queue.turns():
+            strategy = self._strategy(turn.instance)
             way = strategy.way(len(self._queue), now)
-            free = 0 if way is None else self._most(way) - len(self._requests)
-            if way is None or free <= 0:
-                return
-            length = self._length(way, instance, free)
-            pause = self._waits_since + strategy.gather() - now if self._requests else 0.0
+            if way is None or self._free(way, turn.priority) <= 0:
+                wait = strategy.patience if way is None else wait
+                way = strategy.usual_way()
+                # A trial holds up large reads; what is small may spoil it a little.
+                if turn.frames > SMALLEST_LIST or self._free(way, turn.priority) <= 0:
+                    continue
+            length = self._length(way, turn)
+            pause = self._waits_since + strategy.gather - now if self._requests else 0.0
             if pause > 0 and len(self._queue) < length:
-                self._pumping = asyncio.get_running_loop().call_later(pause, self._pump)
-                return
-            request = self._queue.take(length)
-            self._waits_since = now
-            strategy.asked(len(request.numbers), now)
-            self._start(self._measured(request, strategy, gzip=way.gzip), self._requests)
+                return pause
+            self._ask(turn, length, way, strategy, now)
+            return None
+        return wait
+
+    def _ask(self, turn: Turn, length: int, way: Way, strategy: Strategy, now: float) -> None:
+        taker = self._taker()
+        request = self._queue.take(turn, length)
+        if taker is None:
+            return
+        self._waits_since = now
+        strategy.asked(way, len(request.numbers), now)
+        sent = _UnderWay(request, taker, dict(zip(request.numbers, request.keys, strict=True)))
+        self._send(sent, self._requests, self._measured(sent, way, strategy))
 
     def _strategy(self, instance: StoredInstance) -> Strategy:
         kind = FrameKind(native=not instance.compressed, many=instance.number_of_frames >= _MANY_FRAMES)
@@ -130,49 +206,54 @@ class Asker:
             known = self._strategies[kind] = Strategy(kind, self._connections, self._client.habits.ways)
         return known
 
-    def _most(self, way: Way) -> int:
-        """Requests under way: what may be wanted next leaves connections for what is wanted now."""
+    def _free(self, way: Way, priority: Priority) -> int:
+        """Connections that could be asking; what may be wanted next leaves some for what is wanted now."""
         most = min(way.connections, self._client.connections)
-        return max(1, most * 3 // 4) if self._queue.next_priority is Priority.AHEAD else most
+        return (max(1, most * 3 // 4) if priority is Priority.AHEAD else most) - len(self._requests)
 
-    def _length(self, way: Way, instance: StoredInstance, free: int) -> int:
-        if not way.lists or self._client.lists_refused(compressed=instance.compressed):
+    def _length(self, way: Way, turn: Turn) -> int:
+        if not way.lists or self._client.lists_refused(compressed=turn.instance.compressed):
             return 1
         longest = min(self._frames_per_request, self._client.longest_list or self._frames_per_request)
-        return list_length(len(self._queue), free, longest) if way.split else longest
+        return list_length(len(self._queue), self._free(way, turn.priority), longest) if way.split else longest
 
-    def _start(self, work: Coroutine[Any, Any, Any], tasks: set[asyncio.Task[Any]]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        tasks.add(task)
-        task.add_done_callback(partial(self._ended, tasks))
+    # --- what becomes of them ---
 
-    def _ended(self, tasks: set[asyncio.Task[Any]], task: asyncio.Task[Any]) -> None:
-        tasks.discard(task)
-        if self._queue:
-            self._pump_soon()
+    def _send(self, sent: _UnderWay, among: set[_UnderWay], work: Coroutine[Any, Any, None]) -> None:
+        among.add(sent)
+        self._asked.update({(sent.taker, key): sent for key in sent.waiting.values()})
+        sent.task = asyncio.get_running_loop().create_task(work)
 
-    async def _measured(self, request: FramesRequest, strategy: Strategy, *, gzip: bool) -> None:
+        def ended(_: asyncio.Task[None]) -> None:
+            among.discard(sent)
+            if self._queue:
+                self._pump_soon()
+
+        sent.task.add_done_callback(ended)
+
+    async def _measured(self, sent: _UnderWay, way: Way, strategy: Strategy) -> None:
         began = self._clock()
-        sizes: list[int] = []
         try:
-            sizes = await self._fetch(request, self._taker, whole=request.instance.frames_unaligned, gzip=gzip)
+            await self._fetch(sent, whole=sent.request.instance.frames_unaligned, gzip=way.gzip)
         finally:
             now = self._clock()
-            strategy.answered(len(sizes), sum(sizes), now - began, now, queued=len(self._queue))
+            strategy.answered(way, sent.sizes, now - began, now, queued=len(self._queue))
 
-    async def _fetch(self, request: FramesRequest, taker: Taker, *, whole: bool, gzip: bool = False) -> list[int]:
-        """Ask for frames, and tell what becomes of each; gives the bytes of each that came."""
-        waiting = dict(zip(request.numbers, request.keys, strict=True))
-        sizes: list[int] = []
+    async def _fetch(self, sent: _UnderWay, *, whole: bool, gzip: bool = False) -> None:
+        """Ask for frames, and tell what becomes of each."""
 
         def deliver(number: int, frame: EncodedFrame) -> None:
-            sizes.append(len(frame.data))
-            taker.came(waiting.pop(number), frame)
+            sent.sizes.append(len(frame.data))
+            key = sent.waiting[number]
+            sent.taker.came(key, frame)
+            self._done(sent, key)
 
-        def fail(number: int, error: DicomZarrError) -> None:
-            taker.failed(waiting.pop(number), error)
+        def fail(number: int, error: BaseException) -> None:
+            key = sent.waiting[number]
+            self._done(sent, key)
+            sent.taker.failed(key, error)
 
-        opening, instance = request.opening, request.instance
+        opening, instance = sent.request.opening, sent.request.instance
         uid = instance.sop_instance_uid
         unanswered: BaseException = ServerError(f"The request for frames of instance {uid} ended without an answer.")
         try:
@@ -180,16 +261,22 @@ class Asker:
                 opening.study,
                 opening.series,
                 uid,
-                request.numbers,
+                sent.request.numbers,
                 deliver,
                 fail,
                 compressed=instance.compressed,
                 whole=whole,
                 gzip=gzip,
+                number_of_frames=instance.number_of_frames,
+                frame_bytes=instance.pixel.nbytes,
             )
         except Exception as error:  # noqa: BLE001  # whoever waits for a frame must hear of it
             unanswered = error
         finally:
-            for key in waiting.values():
-                taker.failed(key, unanswered)
-        return sizes
+            for number in list(sent.waiting):
+                fail(number, unanswered)
+
+    def _done(self, sent: _UnderWay, key: FrameKey) -> None:
+        del sent.waiting[key.number]
+        sent.abandoned.discard(key)
+        del self._asked[sent.taker, key]

@@ -10,7 +10,7 @@ from dicomzarr.frames.asker import Asker
 from dicomzarr.frames.requests import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Hashable, Sequence
 
     from dicomzarr.dicomweb.client import Client, EncodedFrame
     from dicomzarr.disk.cache import DiskFrames
@@ -54,6 +54,13 @@ class Flight:
     """Who wanted it first: readers take turns."""
     priority: Priority
     waiters: list[Waiter] = field(default_factory=list)
+    looked_up: bool = True
+    """It is known whether the disk holds it."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        return any(waiter is not _NOBODY for waiter in self.waiters)
 
     def land(self, encoded: EncodedFrame, *, fetched: bool) -> None:
         """Tell all who wait that it has come."""
@@ -89,7 +96,7 @@ class Dispatcher:
         self._cache = cache
         self._asker = Asker(client, self, frames_per_request=frames_per_request, connections=connections)
         self._flights: dict[FrameKey, Flight] = {}
-        self._out_of_wholes = _OutOfWholes(self._asker, self._hold)
+        self._out_of_wholes = _OutOfWholes(self._asker, cache)
         self._unseen: list[Flight] = []
         """Those that may be on disk: one tick's are looked up together."""
         self._look_ups: set[asyncio.Task[None]] = set()
@@ -133,11 +140,21 @@ class Dispatcher:
                 self._asker.add(key, priority, reader)
             else:
                 self._look_up_soon(flight)
-        elif priority < flight.priority and key in self._asker:
-            flight.priority = priority
-            self._asker.add(key, priority, reader)
+        else:
+            self._join(flight, reader, priority)
         flight.waiters.append(waiter)
         return flight
+
+    def _join(self, flight: Flight, reader: Hashable, priority: Priority) -> None:
+        """Somebody else wants it, perhaps sooner."""
+        is_queued = flight.key in self._asker
+        if flight.looked_up and not is_queued:
+            self._asker.resume(flight.key, self)  # its priority stays that of those it was asked with: see `failed`
+            return
+        if priority < flight.priority:
+            flight.priority, flight.reader = priority, reader
+        if is_queued:
+            self._asker.add(flight.key, priority, reader)
 
     def want_whole(self, key: FrameKey, waiter: Waiter, reader: Hashable) -> Flight:
         """Have a frame cut from the whole instance, for what the server gave as the frame does not decode."""
@@ -148,11 +165,23 @@ class Dispatcher:
         if key not in self._cache and key not in self._flights:
             self.want(key, _NOBODY, reader, Priority.AHEAD)
 
+    def forget_ahead(self, reader: Hashable) -> None:
+        """Do not fetch ahead what has not been asked for yet: something else may be wanted next."""
+        for key in self._asker.queued(Priority.AHEAD, reader):
+            self._asker.discard(key)
+            del self._flights[key]
+
     def drop(self, flight: Flight, waiter: Waiter) -> None:
         """A waiter has given up: what nobody waits for leaves the queue."""
         if waiter in flight.waiters:
             flight.waiters.remove(waiter)
-        if not flight.waiters and self._flights.get(flight.key) is flight and flight.key in self._asker:
+        if flight.wanted:
+            return
+        if self._flights.get(flight.key) is not flight:
+            self._out_of_wholes.abandon(flight)
+        elif flight.key not in self._asker:
+            self._asker.abandon(flight.key, self)
+        else:
             self._asker.discard(flight.key)
             del self._flights[flight.key]
 
@@ -164,26 +193,23 @@ class Dispatcher:
 
     def came(self, key: FrameKey, frame: EncodedFrame) -> None:
         """See `asker.Taker`."""
-        self._hold(key, frame)
-        self._flights.pop(key).land(frame, fetched=True)
+        _hold(self._cache, self._flights.pop(key), frame)
 
     def failed(self, key: FrameKey, error: BaseException) -> None:
         """See `asker.Taker`."""
-        flight = self._flights.pop(key)
-        waiting = [waiter for waiter in flight.waiters if waiter is not _NOBODY]
-        if flight.priority is Priority.AHEAD and waiting:
+        flight = self._flights.pop(key, None)
+        if flight is None:
+            return
+        if flight.priority is Priority.AHEAD and flight.wanted:
             # It was asked for together with what nobody wants, which may be what failed.
+            waiting = [waiter for waiter in flight.waiters if waiter is not _NOBODY]
             self._flights[key] = Flight(key, flight.reader, Priority.NOW, waiting)
             self._asker.add(key, Priority.NOW, flight.reader)
         else:
             flight.fall(error)
 
-    def _hold(self, key: FrameKey, frame: EncodedFrame) -> None:
-        self._cache.put(key, frame)
-        if key.opening.disk is not None:
-            key.opening.disk.keep(key.name, frame)
-
     def _look_up_soon(self, flight: Flight) -> None:
+        flight.looked_up = False
         self._unseen.append(flight)
         if len(self._unseen) == 1:
             asyncio.get_running_loop().call_soon(self._look_up)
@@ -208,6 +234,7 @@ class Dispatcher:
                 self._looked_up(flight, held.get(flight.key.name))
 
     def _looked_up(self, flight: Flight, frame: EncodedFrame | None) -> None:
+        flight.looked_up = True
         if frame is not None:
             self._cache.put(flight.key, frame)
             self._flights.pop(flight.key).land(frame, fetched=False)
@@ -217,12 +244,20 @@ class Dispatcher:
             del self._flights[flight.key]
 
 
+def _hold(cache: FrameCache, flight: Flight, frame: EncodedFrame) -> None:
+    """Give a frame that came to those who wait, and hold it for others."""
+    cache.put(flight.key, frame)
+    flight.land(frame, fetched=True)
+    if flight.key.opening.disk is not None:
+        flight.key.opening.disk.keep(flight.key.name, frame)
+
+
 class _OutOfWholes:
     """Frames that are cut from whole instances; apart from others, whose readers have not seen them fail."""
 
-    def __init__(self, asker: Asker, hold: Callable[[FrameKey, EncodedFrame], None]) -> None:
+    def __init__(self, asker: Asker, cache: FrameCache) -> None:
         self._asker = asker
-        self._hold = hold
+        self._cache = cache
         self._flights: dict[FrameKey, Flight] = {}
 
     def want(self, key: FrameKey, waiter: Waiter, reader: Hashable) -> Flight:
@@ -230,12 +265,18 @@ class _OutOfWholes:
         if flight is None:
             flight = self._flights[key] = Flight(key, reader, Priority.NOW)
             self._asker.ask_whole(key, self)
+        self._asker.resume(key, self)
         flight.waiters.append(waiter)
         return flight
 
+    def abandon(self, flight: Flight) -> None:
+        if self._flights.get(flight.key) is flight:
+            self._asker.abandon(flight.key, self)
+
     def came(self, key: FrameKey, frame: EncodedFrame) -> None:
-        self._hold(key, frame)
-        self._flights.pop(key).land(frame, fetched=True)
+        _hold(self._cache, self._flights.pop(key), frame)
 
     def failed(self, key: FrameKey, error: BaseException) -> None:
-        self._flights.pop(key).fall(error)
+        flight = self._flights.pop(key, None)
+        if flight is not None:
+            flight.fall(error)

@@ -48,6 +48,11 @@ class Steps:
     chunk: int
     """Length of a chunk along the axis."""
 
+    @property
+    def touches_a_run(self) -> bool:
+        """Whether some chunks are met, and none between them is passed over."""
+        return bool(self.positions) and (self.positions.step <= self.chunk or len(self.positions) == 1)
+
     def parts(self) -> Iterator[tuple[AxisPart, ...]]:
         """One for each chunk that is met."""
         done = 0
@@ -102,7 +107,7 @@ class Selection:
     @property
     def box(self) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
         """The first chunk and the number of chunks along each axis, where whole runs of chunks are touched."""
-        if not all(isinstance(strand, Steps) and strand.positions for strand in self.strands):
+        if not all(isinstance(strand, Steps) and strand.touches_a_run for strand in self.strands):
             return None
         runs = sorted(
             (strand.axis, strand.positions[0] // strand.chunk, strand.positions[-1] // strand.chunk)

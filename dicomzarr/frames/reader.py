@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dicomzarr.dicomweb.whole_instance import MOST_FOR_A_FRAME
 from dicomzarr.errors import FrameError
 from dicomzarr.frames.decode import decode_frame
 from dicomzarr.frames.loops import DECODE_THREADS, submit_decoding
@@ -29,24 +30,22 @@ if TYPE_CHECKING:
     Done: TypeAlias = Callable[[Any], None]
 
 _MOST_A_JOB = 8
-"""Frames that one trip to a decode thread decodes at most: a few milliseconds."""
+_MOST_JOB_BYTES = 2 * 2**20
+"""Frames, and bytes of their pixels, that one trip to a decode thread decodes: a few milliseconds, or one frame."""
 
 _MOST_JOBS = 2 * DECODE_THREADS
 """Jobs of one reader that are under way at once: enough that no thread idles, and no more before others' turn."""
 
-_MOST_WHOLE = 256 * 2**20
-"""Bytes of an instance, if it were not compressed, up to which it is fetched for the sake of one frame."""
-
 _scratch = Scratch()
 
 
+@dataclass(frozen=True, slots=True)
 class Failure:
     """How reading a frame failed."""
 
-    __slots__ = ("error",)
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
+    error: BaseException
+    undecodable: bool = False
+    """The bytes are no such frame: others may be had."""
 
 
 @dataclass(slots=True, eq=False)
@@ -126,7 +125,9 @@ class Reader:
     def _start(self) -> None:
         self._starting = False
         while self._ready and self._jobs < _MOST_JOBS:
-            share = min(_MOST_A_JOB, -(-len(self._ready) // DECODE_THREADS))
+            each = max(1, self._ready[0][0].frame.instance.pixel.nbytes)
+            most = max(1, min(_MOST_A_JOB, _MOST_JOB_BYTES // each))
+            share = min(most, -(-len(self._ready) // DECODE_THREADS))
             batch, self._ready = self._ready[:share], self._ready[share:]
             self._jobs += 1
             submit_decoding(self._decode, batch, asyncio.get_running_loop())
@@ -139,8 +140,12 @@ class Reader:
 
     def _outcome(self, asked: Asked, encoded: EncodedFrame) -> object:
         try:
-            return asked.use(self._pixels(asked.frame, encoded))
+            pixels = self._pixels(asked.frame, encoded)
         except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
+            return Failure(error, undecodable=isinstance(error, FrameError))
+        try:
+            return asked.use(pixels)
+        except BaseException as error:  # noqa: BLE001  # as above
             return Failure(error)
 
     def _pixels(self, frame: FrameRef, encoded: EncodedFrame) -> Decoded:
@@ -163,7 +168,7 @@ class Reader:
 
     def _tries_again(self, asked: Asked, failure: Failure) -> bool:
         """Have a frame that does not decode brought in another way, if there is one left."""
-        if not isinstance(failure.error, FrameError):
+        if not failure.undecodable:
             return False
         self.dispatcher.discard(asked.key)
         if asked.given_up:
@@ -186,4 +191,4 @@ class Reader:
 
 
 def _may_come_whole(instance: StoredInstance) -> bool:
-    return instance.number_of_frames * instance.pixel.nbytes <= _MOST_WHOLE
+    return instance.number_of_frames * instance.pixel.nbytes <= MOST_FOR_A_FRAME

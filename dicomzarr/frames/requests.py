@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dicomzarr.disk.names import FrameName
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator
 
     from dicomzarr.dicom.instance import StoredInstance
     from dicomzarr.disk.cache import DiskFrames
@@ -22,7 +22,7 @@ LONGEST_LIST_TEXT = 6000
 """Characters of a list of frame numbers; URLs of 8 kB pass everywhere."""
 
 MOST_LIST_BYTES = 64 * 2**20
-"""Bytes that the frames of one list may take if none is compressed: a broken reply costs no more than that."""
+"""Bytes that the frames of one list may take if none is compressed: what is lost with a broken reply."""
 
 
 class Priority(IntEnum):
@@ -74,13 +74,35 @@ class FramesRequest:
         return (FrameKey(self.opening, self.instance, number) for number in self.numbers)
 
 
+class Turn(NamedTuple):
+    """A reader whose turn it may be."""
+
+    priority: Priority
+    reader: Hashable
+    instance: StoredInstance
+    """Of which it would get frames."""
+    frames: int
+    """How many it waits for, of all instances."""
+
+
 @dataclass(slots=True)
 class _Wanted:
-    """What one reader wants of one instance, first come first."""
+    """What one reader wants, by instance, first come first."""
 
-    opening: Opening
-    instance: StoredInstance
-    numbers: dict[int, None] = field(default_factory=dict)
+    instances: OrderedDict[StoredInstance, tuple[Opening, dict[int, None]]] = field(default_factory=OrderedDict)
+    frames: int = 0
+
+    def add(self, key: FrameKey) -> None:
+        _, numbers = self.instances.setdefault(key.instance, (key.opening, {}))
+        numbers[key.number] = None
+        self.frames += 1
+
+    def discard(self, key: FrameKey) -> None:
+        _, numbers = self.instances[key.instance]
+        del numbers[key.number]
+        self.frames -= 1
+        if not numbers:
+            del self.instances[key.instance]
 
 
 class FrameQueue:
@@ -91,7 +113,7 @@ class FrameQueue:
     """
 
     def __init__(self) -> None:
-        self._turns: dict[Priority, OrderedDict[Hashable, OrderedDict[StoredInstance, _Wanted]]] = {
+        self._readers: dict[Priority, OrderedDict[Hashable, _Wanted]] = {
             priority: OrderedDict() for priority in Priority
         }
         self._places: dict[FrameKey, tuple[Priority, Hashable]] = {}
@@ -102,36 +124,26 @@ class FrameQueue:
     def __contains__(self, key: FrameKey) -> bool:
         return key in self._places
 
-    @property
-    def next_instance(self) -> StoredInstance:
-        """Of what `take` would give frames.
-
-        Raises:
-            LookupError: Nothing is queued.
-        """
-        for readers in self._turns.values():
-            for instances in readers.values():
-                return next(iter(instances))
-        raise LookupError("Nothing is queued.")
-
-    @property
-    def next_priority(self) -> Priority | None:
-        """Of what `take` would give frames; None when nothing is queued."""
-        return next((priority for priority, readers in self._turns.items() if readers), None)
+    def turns(self) -> Iterator[Turn]:
+        """Those who wait, in the order of their turns."""
+        for priority, readers in self._readers.items():
+            for reader, wanted in readers.items():
+                yield Turn(priority, reader, next(iter(wanted.instances)), wanted.frames)
 
     def add(self, key: FrameKey, priority: Priority, reader: Hashable) -> None:
-        """Queue a frame for a reader; one that is queued already keeps the better place."""
+        """Queue a frame for a reader; one that is queued already goes with whoever has far fewer to wait for."""
         place = self._places.get(key)
         if place is not None:
-            if place[0] <= priority:
+            is_sooner = self._frames(priority, reader) + SMALLEST_LIST < self._frames(*place)
+            if priority > place[0] or (priority == place[0] and not is_sooner):
                 return
             self.discard(key)
         self._places[key] = (priority, reader)
-        instances = self._turns[priority].setdefault(reader, OrderedDict())
-        wanted = instances.get(key.instance)
-        if wanted is None:
-            wanted = instances[key.instance] = _Wanted(key.opening, key.instance)
-        wanted.numbers[key.number] = None
+        self._readers[priority].setdefault(reader, _Wanted()).add(key)
+
+    def _frames(self, priority: Priority, reader: Hashable) -> int:
+        wanted = self._readers[priority].get(reader)
+        return 0 if wanted is None else wanted.frames
 
     def discard(self, key: FrameKey) -> None:
         """Forget a frame, if queued."""
@@ -139,51 +151,43 @@ class FrameQueue:
         if place is None:
             return
         priority, reader = place
-        instances = self._turns[priority][reader]
-        numbers = instances[key.instance].numbers
-        del numbers[key.number]
-        if not numbers:
-            self._drop(priority, reader, key.instance)
+        wanted = self._readers[priority][reader]
+        wanted.discard(key)
+        if not wanted.frames:
+            del self._readers[priority][reader]
 
-    def take(self, length: int) -> FramesRequest:
-        """The next request, of at most ``length`` frames.
+    def waiting(self, priority: Priority, reader: Hashable) -> list[FrameKey]:
+        """What a reader waits for."""
+        wanted = self._readers[priority].get(reader, _Wanted())
+        return [
+            FrameKey(opening, instance, number)
+            for instance, (opening, numbers) in wanted.instances.items()
+            for number in numbers
+        ]
 
-        Raises:
-            LookupError: Nothing is queued.
-        """
-        priority = self.next_priority
-        if priority is None:
-            raise LookupError("Nothing is queued.")
-        readers = self._turns[priority]
-        reader, instances = next(iter(readers.items()))
-        readers.move_to_end(reader)
-        wanted = next(iter(instances.values()))
-        numbers = _first(wanted, length)
-        for number in numbers:
-            del wanted.numbers[number]
-            del self._places[FrameKey(wanted.opening, wanted.instance, number)]
-        if not wanted.numbers:
-            self._drop(priority, reader, wanted.instance)
-        return FramesRequest(wanted.opening, wanted.instance, tuple(sorted(numbers)))
-
-    def _drop(self, priority: Priority, reader: Hashable, instance: StoredInstance) -> None:
-        instances = self._turns[priority][reader]
-        del instances[instance]
-        if not instances:
-            del self._turns[priority][reader]
+    def take(self, turn: Turn, length: int) -> FramesRequest:
+        """The request of a reader whose turn it is, of at most ``length`` frames; its next turn is after all others."""
+        readers = self._readers[turn.priority]
+        readers.move_to_end(turn.reader)
+        opening, numbers = readers[turn.reader].instances[turn.instance]
+        taken = _first(turn.instance, numbers, length)
+        request = FramesRequest(opening, turn.instance, tuple(sorted(taken)))
+        for key in request.keys:
+            self.discard(key)
+        return request
 
 
-def _first(wanted: _Wanted, length: int) -> list[int]:
+def _first(instance: StoredInstance, numbers: Iterable[int], length: int) -> list[int]:
     """As many numbers as one list may have, by their count, their text and their bytes."""
-    most = max(1, min(length, MOST_LIST_BYTES // max(1, wanted.instance.pixel.nbytes)))
-    numbers: list[int] = []
+    most = max(1, min(length, MOST_LIST_BYTES // max(1, instance.pixel.nbytes)))
+    taken: list[int] = []
     text = 0
-    for number in wanted.numbers:
+    for number in numbers:
         text += len(str(number)) + 1
-        if len(numbers) >= most or text > LONGEST_LIST_TEXT:
+        if len(taken) >= most or text > LONGEST_LIST_TEXT:
             break
-        numbers.append(number)
-    return numbers
+        taken.append(number)
+    return taken
 
 
 def list_length(queued: int, free: int, longest: int) -> int:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Place = Callable[[int, Decoded], None]
 
 _MOST_UNDER_WAY = 4096
-_LEAST_UNDER_WAY = 32
+_LEAST_UNDER_WAY = 2
 _BYTES_UNDER_WAY = 256 * 2**20
 """What one read may have under way at a time, in frames and in bytes."""
 
@@ -57,6 +57,8 @@ class FrameSource:
         self._opening = Opening(study, series, disk)
         self._chunks = Reader(dispatcher, self._opening)
         self._crossing = Crossing()
+        self._foreseen, self._announced = object(), object()
+        """Readers whose frames nobody waits for: what is read in order, and what was prefetched."""
         self._ahead: dict[LevelPlan, ReadAhead] = {}
         self._ahead_lock = threading.Lock()
 
@@ -91,15 +93,23 @@ class FrameSource:
             ahead = self._ahead.setdefault(level, ReadAhead(level.grid))
             blocks = ahead.follow(block, lambda: _worth_fetching(level, block, room))
         if blocks:
-            self.prefetch([frame for each in blocks for frame in _frames_of(level, each)])
+            frames = [frame for each in blocks for frame in _frames_of(level, each)]
+            home_loop().call_soon_threadsafe(self._fetch_ahead, frames, self._foreseen)
 
     def prefetch(self, frames: Sequence[FrameRef]) -> None:
-        """Fetch frames into memory, behind all that somebody waits for; returns at once, from any thread."""
-        home_loop().call_soon_threadsafe(self._fetch_ahead, frames)
+        """Fetch frames into memory, behind all that somebody waits for; returns at once, from any thread.
 
-    def _fetch_ahead(self, frames: Sequence[FrameRef]) -> None:
+        What an earlier call wanted and was not asked for yet is forgotten.
+        """
+        home_loop().call_soon_threadsafe(self._prefetch, frames)
+
+    def _prefetch(self, frames: Sequence[FrameRef]) -> None:
+        self._dispatcher.forget_ahead(self._announced)
+        self._fetch_ahead(frames, self._announced)
+
+    def _fetch_ahead(self, frames: Sequence[FrameRef], reader: object) -> None:
         for frame in frames:
-            self._dispatcher.fetch_ahead(FrameKey(self._opening, frame.instance, frame.number), self)
+            self._dispatcher.fetch_ahead(FrameKey(self._opening, frame.instance, frame.number), reader)
 
     async def _chunk(self, frame: FrameRef) -> bytes:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()

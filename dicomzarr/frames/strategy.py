@@ -6,91 +6,33 @@ others build lists more slowly than they answer single requests. gzip helps nati
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dicomzarr.dicomweb.habits import FastestWay, FrameKind
+from dicomzarr.frames.trial import Trial
+from dicomzarr.frames.way import Way
+
+if TYPE_CHECKING:
+    from dicomzarr.dicomweb.habits import FastestWay, FrameKind
 
 WORTH_LEARNING = 512
 """Frames in the queue for which finding out pays at once."""
 
 LEARN_AFTER = 0.25
-"""Seconds spent on requests after which finding out pays, however short the queue is."""
+"""Seconds spent on requests after which finding out pays, however short the queue is; doubled when it failed."""
 
 KEEPS = 1800.0
 """Seconds after which what was found out is tried anew."""
 
-LISTED_FRAMES = 192
-"""Frames that are asked for in lists to see how fast those come."""
-
-SINGLES_ALONE = 2
-"""Requests of one frame, one after the other, of which the faster counts: the first may find caches cold."""
-
-_HOPELESS = 4
-"""How much faster a second single frame may come than the first, at most."""
-
-SINGLES_A_CONNECTION = 6
-"""Requests of one frame on each connection, to see how fast those come."""
+PATIENCE = 2.0
+"""Seconds, and usual durations of a request twice over, for which readers wait so that what is measured counts."""
 
 GATHERED_SHARE = 0.05
 LONGEST_GATHER = 0.02
 """Part of the usual duration of a request, and most seconds, for which a short queue waits to become a list."""
 
-SLOW_LINE = 25e6
-"""Bytes a second above which gzip would be slower than the line."""
-
-_IN_PARALLEL = 2.25
-"""How much faster three lists come together than one alone, if they cost the server next to nothing."""
-
-_WORTH_GZIP = 1.2
-"""How much faster it must be, for the work that it makes."""
-
 _WEIGHT = 0.2
 """Of the last request in the usual duration."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How the next request is asked."""
-
-    lists: bool
-    """Several frames a request."""
-    connections: int
-    """Requests under way at once."""
-    gzip: bool = False
-    """The reply may be compressed."""
-    split: bool = False
-    """Short queues make short lists, so that no connection idles; else there are as few requests as can be."""
-
-
-class _Stage(Enum):
-    QUIET = auto()
-    """Measuring nothing."""
-    ALONE = auto()
-    """Measuring a list on its own."""
-    LISTS = auto()
-    """Measuring lists on half the connections: enough to see, and half of the loss if they are slow."""
-    ONE = auto()
-    """Measuring single frames, one after the other: where that takes too long, no more are tried."""
-    SINGLES = auto()
-    """Measuring single frames on all connections."""
-    GZIP = auto()
-    """Measuring compressed replies, in the way that was decided."""
-
-
-@dataclass(slots=True)
-class _Round:
-    """Requests of one way, begun and ended while the server is quiet; perhaps those of several reads."""
-
-    budget: int
-    """Frames that it may still ask for."""
-    least: int
-    """Frames that must have come for it to count."""
-    asked: int = 0
-    came: int = 0
-    nbytes: int = 0
-    seconds: float = 0.0
-    """With a request under way."""
 
 
 @dataclass(slots=True)
@@ -102,27 +44,18 @@ class Strategy:
     """Requests that may be under way at once."""
     known: dict[FrameKind, FastestWay]
     """What has been learned of the server."""
-    _stage: _Stage = _Stage.QUIET
-    _round: _Round = field(default_factory=lambda: _Round(0, 0))
-    _lists: bool = True
-    _split: bool = False
-    _rate: float = 0.0
-    """Frames a second that came in the way that was decided."""
-    _alone: float = 0.0
-    """Frames a second that came in a list on its own."""
-    _listed: float = 0.0
-    """Frames a second that came in lists at the same time."""
-    _singles_left: int = 0
-    """Of `SINGLES_ALONE`."""
-    _slow: bool = False
-    """They are native, and come over a slow line."""
+    usual: float = 0.0
+    """Seconds that a request usually takes; 0 while none has ended."""
+    _trial: Trial | None = None
+    _failures: int = 0
+    """Trials that came to nothing."""
+    _blocked_since: float | None = None
+    """When the trial began to keep readers waiting."""
     _under_way: int = 0
     _busy: float = 0.0
-    """Seconds with a request under way, while nothing is decided."""
+    """Seconds with a request under way since the last trial."""
     _since: float = 0.0
-    """When a request went out after the server was quiet, or the last one came."""
-    _usual: float | None = None
-    """Seconds that a request usually takes."""
+    """When a request went out after the server was quiet, or the last one ended."""
 
     def way(self, queued: int, now: float) -> Way | None:
         """How to ask next; None when the server must be quiet first, for what is measured to count.
@@ -131,144 +64,85 @@ class Strategy:
             queued: Frames that wait, at least one.
             now: Seconds of a steady clock.
         """
-        known = self._still_known(now)
-        worth = queued >= WORTH_LEARNING or self._busy >= LEARN_AFTER
-        if known is None and not self._is_measuring and worth and (self.kind.many or self.kind.native):
-            self._begin(_Stage.ALONE if self.kind.many else _Stage.LISTS)
-        if not self._is_measuring:
-            usual = FastestWay(lists=True, split=False, gzip=False, measured_at=now)
-            return self._as_measured(known or usual)
-        must_end = not self._round.budget or (not self._round.asked and self._under_way)
-        return None if must_end else self._to_measure()
-
-    def _still_known(self, now: float) -> FastestWay | None:
-        known = self.known.get(self.kind)
-        if known is not None and now - known.measured_at > KEEPS:
-            del self.known[self.kind]
+        if self._trial is None and self._is_worth_trying(queued, now):
+            self._trial = Trial(self.kind, self.connections)
+        way = None if self._trial is None else self._trial.way(quiet=not self._under_way)
+        if way is not None:
+            self._blocked_since = None
+        elif self._trial is not None and not self._loses_patience(now):
             return None
-        return known
+        return way or self.usual_way()
 
-    def _as_measured(self, fastest: FastestWay) -> Way:
-        return Way(fastest.lists, self.connections, gzip=fastest.gzip, split=fastest.split)
-
-    def _to_measure(self) -> Way:
-        match self._stage:
-            case _Stage.ALONE:
-                return Way(lists=True, connections=1)
-            case _Stage.LISTS:
-                return Way(lists=True, connections=max(1, self.connections // 2))
-            case _Stage.ONE:
-                return Way(lists=False, connections=1)
-            case _Stage.SINGLES:
-                return Way(lists=False, connections=self.connections)
-            case _:
-                return Way(self._lists, self.connections, gzip=True, split=self._split)
+    def usual_way(self) -> Way:
+        """How to ask by what is known, measuring nothing."""
+        known = self.known.get(self.kind)
+        if known is None:
+            return Way(lists=True, connections=self.connections)
+        return Way(known.lists, self.connections, gzip=known.gzip, split=known.split)
 
     @property
-    def usual(self) -> float:
-        """Seconds that a request usually takes; 0 while none has ended."""
-        return self._usual or 0.0
+    def patience(self) -> float:
+        """Seconds for which `way` keeps readers waiting."""
+        return max(PATIENCE, 2 * self.usual)
 
+    @property
     def gather(self) -> float:
         """Seconds for which a queue shorter than a list waits for more, while requests are under way."""
-        known = self.known.get(self.kind)
-        return 0.0 if known is not None and not known.lists else min(LONGEST_GATHER, GATHERED_SHARE * self.usual)
+        return min(LONGEST_GATHER, GATHERED_SHARE * self.usual) if self.usual_way().lists else 0.0
 
-    def asked(self, frames: int, now: float) -> None:
+    def asked(self, way: Way, frames: int, now: float) -> None:
         """A request for so many frames goes out."""
         if not self._under_way:
             self._since = now
         self._under_way += 1
-        if self._is_measuring:
-            self._round.asked += frames
-            self._round.budget = max(0, self._round.budget - frames)
+        if way.measured is not None:
+            way.measured.ask(frames, now)
 
-    def answered(self, came: int, nbytes: int, seconds: float, now: float, *, queued: int) -> None:  # what is measured
+    def answered(self, way: Way, sizes: list[int], seconds: float, now: float, *, queued: int) -> None:
         """A request has ended.
 
         Args:
-            came: Frames that it brought.
-            nbytes: Their bytes.
+            way: How it was asked.
+            sizes: Bytes of each frame that it brought.
             seconds: How long it took.
             now: Seconds of a steady clock.
             queued: Frames that wait.
         """
         self._under_way -= 1
-        self._usual = seconds if self._usual is None else (1 - _WEIGHT) * self._usual + _WEIGHT * seconds
-        self._round.came += came
-        self._round.nbytes += nbytes
-        self._round.seconds += now - self._since
+        self.usual = (1 - _WEIGHT) * self.usual + _WEIGHT * seconds if self.usual else seconds
         self._busy += now - self._since
         self._since = now
-        if self._is_measuring and not self._under_way and not (self._round.budget and queued):
-            self._end_round(now)
+        if way.measured is not None:
+            way.measured.answer(len(sizes), sum(sizes), now)
+            if self._trial is not None and self._trial.round is way.measured:
+                self._trial.ended(now, queued=queued)
+                self._conclude()
 
-    @property
-    def _is_measuring(self) -> bool:
-        return self._stage is not _Stage.QUIET
+    def _is_worth_trying(self, queued: int, now: float) -> bool:
+        known = self.known.get(self.kind)
+        if known is not None and now - known.measured_at <= KEEPS:
+            return False
+        can_differ = self.kind.many or self.kind.native
+        busy = self._busy >= LEARN_AFTER * 2**self._failures
+        return can_differ and (busy or (queued >= WORTH_LEARNING and not self._failures))
 
-    def _begin(self, stage: _Stage) -> None:
-        listed, singles = LISTED_FRAMES, SINGLES_A_CONNECTION * self.connections
-        match stage:
-            case _Stage.ALONE | _Stage.ONE:
-                self._round = _Round(1, 1)  # one request, however long
-            case _ if self.kind.many and (stage is _Stage.LISTS or (stage is _Stage.GZIP and self._lists)):
-                self._round = _Round(listed, listed // 4)
-            case _:
-                self._round = _Round(singles, self.connections)
-        self._stage = stage
+    def _loses_patience(self, now: float) -> bool:
+        if self._blocked_since is None:
+            self._blocked_since = now
+        if now - self._blocked_since < self.patience:
+            return False
+        self._give_up()
+        return True
+
+    def _conclude(self) -> None:
+        if self._trial is None:
+            return
+        if self._trial.failed:
+            self._give_up()
+        elif self._trial.fastest is not None:
+            self.known[self.kind] = self._trial.fastest
+            self._trial, self._busy, self._failures, self._blocked_since = None, 0.0, 0, None
 
     def _give_up(self) -> None:
-        self._stage, self._busy = _Stage.QUIET, 0.0
-
-    def _end_round(self, now: float) -> None:
-        done = self._round
-        if done.came < done.asked:
-            self._give_up()  # what failed says nothing about speed
-        elif done.came >= done.least:
-            seconds = max(done.seconds, 1e-6)
-            self._weigh(done.came / seconds, done.nbytes / seconds, now)
-
-    def _weigh(self, rate: float, flow: float, now: float) -> None:
-        """Decide, or go on measuring, by the frames and the bytes a second of a round."""
-        match self._stage:
-            case _Stage.ALONE:
-                self._alone = rate
-                self._begin(_Stage.LISTS)
-            case _Stage.LISTS:
-                self._listed = self._rate = rate
-                self._slow = self.kind.native and flow < SLOW_LINE
-                self._split = rate > _IN_PARALLEL * self._alone
-                if self.kind.many:
-                    self._singles_left = SINGLES_ALONE
-                    self._begin(_Stage.ONE)
-                else:
-                    self._decide(now, lists=True)
-            case _Stage.ONE:
-                self._weigh_one(rate, now)
-            case _Stage.SINGLES:
-                self._rate = max(rate, self._listed)
-                self._decide(now, lists=rate <= self._listed)
-            case _:
-                self._settle(now, gzip=rate > _WORTH_GZIP * self._rate)
-
-    def _weigh_one(self, rate: float, now: float) -> None:
-        self._singles_left -= 1
-        potential = rate * self.connections
-        if potential > self._listed:
-            self._begin(_Stage.SINGLES)
-        elif self._singles_left and potential * _HOPELESS > self._listed:
-            self._begin(_Stage.ONE)
-        else:
-            self._decide(now, lists=True)
-
-    def _decide(self, now: float, *, lists: bool) -> None:
-        self._lists = lists
-        if self._slow:
-            self._begin(_Stage.GZIP)
-        else:
-            self._settle(now, gzip=False)
-
-    def _settle(self, now: float, *, gzip: bool) -> None:
-        self.known[self.kind] = FastestWay(self._lists, self._split, gzip, now)
-        self._stage, self._busy = _Stage.QUIET, 0.0
+        self._trial, self._busy, self._blocked_since = None, 0.0, None
+        self._failures = min(8, self._failures + 1)
