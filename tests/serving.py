@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -169,3 +170,4 @@ if __name__ == "__main__":
     with serving_big(sys.argv[1]) as (_, address):
         print(address, flush=True)  # noqa: T201  # the parent reads it
         sys.stdin.read()
+        os._exit(0)  # at once: to take large metadata apart takes seconds

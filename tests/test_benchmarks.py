@@ -37,6 +37,7 @@ def _readers(everything: dict[str, Any], task: str) -> set[str]:
     return {row["reader"] for row in everything["rows"] if task in row["task"]}
 
 
+@pytest.mark.slow
 def test_readers_agree_and_are_measured(tmp_path: Path) -> None:
     found = _measured(tmp_path, "region", "patches", "level", "zarr")
     ours = {"limit", "dicomzarr", "dicomzarr, new server"}

@@ -210,6 +210,12 @@ def test_frames_come_in_one_request() -> None:
     assert request.headers == {"accept": AS_STORED.accept, "accept-encoding": "identity"}
 
 
+def test_a_compressed_reply_is_asked_for_where_that_is_wanted() -> None:
+    server = FakeServer(lambda request: multipart(asked(request)))
+    asyncio.run(fetch(connect(server), 1, gzip=True)).check(1)
+    assert [request.headers["accept-encoding"] for request in server.requests] == ["gzip"]
+
+
 def test_swapped_parts_are_put_right() -> None:
     outcome, server = fetch_from(lambda request: multipart(asked(request)[::-1]), 1, 2, 3)
     outcome.check(1, 2, 3)

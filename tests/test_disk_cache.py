@@ -340,7 +340,7 @@ def test_what_the_disk_cannot_follow_is_dropped(place: Path, monkeypatch: pytest
 # --- damage ---
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(6, 24))])
 def test_flipped_bytes_are_never_pixels(place: Path, seed: int) -> None:
     keep(opened(cache_in(place)), range(1, 300))
     path = database(place)
@@ -459,7 +459,7 @@ def test_processes_share_a_directory(place: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="nothing kills like that here")
-@pytest.mark.parametrize("milliseconds", [30, 90, 150, 310])
+@pytest.mark.parametrize("milliseconds", [90, *(pytest.param(ms, marks=pytest.mark.slow) for ms in (30, 150, 310))])
 def test_what_a_killed_writer_leaves_is_right(place: Path, milliseconds: int) -> None:
     with other_process(place, 1, 4096, -1) as process:
         time.sleep(milliseconds / 1000)  # somewhere in the middle of writing

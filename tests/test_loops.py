@@ -359,9 +359,10 @@ print(json.dumps(statuses))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_forked_children_read(url: str) -> None:
+@pytest.mark.parametrize("children", [2, pytest.param(8, marks=pytest.mark.slow)])
+def test_forked_children_read(url: str, children: int) -> None:
     """As the workers of a data loader do, forked while the parent reads in other threads."""
-    assert run_python(FORK, url, "4", seconds=100) == [0, 0, 0, 0]
+    assert run_python(FORK, url, str(children), seconds=100) == [0] * children
 
 
 EXITS = {
