@@ -24,6 +24,7 @@ PRINTED = {
 }
 """What each example must print of the demo slide."""
 
+SLOW = {"dask_tissue.py", "ome_zarr_tool.py"}  # to import, for the most part
 NEED_A_SCREEN = {"napari_zarr.py"}
 SHARED = {"series.py"}
 
@@ -41,7 +42,9 @@ def test_every_example_is_tested() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == PRINTED.keys() | NEED_A_SCREEN | SHARED
 
 
-@pytest.mark.parametrize("name", PRINTED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in PRINTED]
+)
 def test_example_prints_something_of_the_demo_slide(name: str, tmp_path: Path) -> None:
     printed = run([sys.executable, "-W", "error", str(EXAMPLES / name)], tmp_path)
     assert re.search(PRINTED[name], printed)

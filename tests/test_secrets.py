@@ -238,6 +238,7 @@ print(json.dumps(fs.cat_file(sys.argv[2]).decode()))
 """
 
 
+@pytest.mark.slow
 def test_an_importable_callable_travels_by_name() -> None:
     with serving(brightfield_pyramid(), require_bearer(SECRET)) as each:
         fs = DICOMwebFileSystem(auth=bearer)

@@ -101,16 +101,13 @@ class FrameLadder:
         known = self.knows(job)
         for rung in self._learned(job).single_rungs():
             try:
-                summary = await self._request(job, [number], rung)
+                await self._request(job, [number], rung)
             except DicomZarrError as error:
                 errors.append(error)
                 if not self._may_be_refusal(job, error):
                     break
             else:
-                if number not in job.pending:
-                    return None
-                errors.append(WrongPartsError(f"Not one part came for {job.subject([number])}: {summary}."))
-                break
+                return None
         if self._takes_decoded(job, errors):
             return await self.ask_one(job, number)
         return errors[0] if known else _ladder_error(errors, job.subject([number]))
@@ -153,7 +150,10 @@ class FrameLadder:
             job.deliver(number, frame)
 
         async def read(response: Response) -> str:
-            return await receive(response, job, job.left(numbers), deliver)
+            summary = await receive(response, job, job.left(numbers), deliver)
+            if len(numbers) == 1 and job.left(numbers):  # of a list, what is left is asked for singly
+                raise WrongPartsError(f"Not one part came for {job.subject(numbers)}: {summary}.")
+            return summary
 
         question = Question(
             url=lambda: frames_url(self._base_url, job.study, job.series, job.instance, job.left(numbers)),
