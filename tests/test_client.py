@@ -21,6 +21,7 @@ from dicomzarr.dicomweb.media_type import MediaType
 from dicomzarr.dicomweb.multipart import Part
 from dicomzarr.dicomweb.network_errors import ConnectionDroppedError
 from dicomzarr.dicomweb.replies import PartSorter
+from dicomzarr.dicomweb.retry import TRIES
 from dicomzarr.dicomweb.statuses import seconds_to_wait
 from dicomzarr.errors import (
     AuthenticationError,
