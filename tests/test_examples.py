@@ -24,7 +24,7 @@ PRINTED = {
 }
 """What each example must print of the demo slide."""
 
-SLOW = {"dask_tissue.py", "ome_zarr_tool.py"}  # to import, for the most part
+SLOW = {"dask_tissue.py", "ome_zarr_tool.py", "xarray_level.py"}  # to import, for the most part
 NEED_A_SCREEN = {"napari_zarr.py"}
 SHARED = {"series.py"}
 
