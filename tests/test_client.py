@@ -1187,3 +1187,9 @@ def test_user_info_in_a_redirect_is_dropped() -> None:
 
     assert asyncio.run(run()) == b"[1]"
     assert seen == [None, None]
+
+
+def test_search_results_that_are_no_text() -> None:
+    server = FakeServer(lambda _: Reply(200, "application/dicom+json", b'[{"a": "\xff"}]'))
+    with pytest.raises(InvalidReplyError):
+        asyncio.run(connect(server).search("studies"))

@@ -44,5 +44,5 @@ class Searches:
 def _entries(body: bytes, subject: str) -> list[dict[str, Any]]:
     try:
         return msgspec.json.decode(body, type=list[dict[str, Any]])
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # msgspec.DecodeError is a ValueError, and not the only one raised
         raise InvalidReplyError(f"What came for {subject} is no list of JSON objects.") from None
