@@ -12,6 +12,7 @@ import numpy as np
 from dicomzarr.errors import FrameShapeError, MissingInstanceError
 from dicomzarr.frames.loops import run_sync
 from dicomzarr.frames.readahead import Block
+from dicomzarr.frames.room import empty
 from dicomzarr.frames.selection import plan_orthogonal, plan_selection
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def prefetch_level(source: FrameSource, level: LevelPlan, indices: Sequence[Any]
 
 def _read(source: FrameSource, level: LevelPlan, selections: Sequence[Selection]) -> list[Pixels]:
     # First the arrays: what fits no memory fails here, before its chunks are counted.
-    arrays = [np.empty(selection.shape, level.dtype) for selection in selections]
+    arrays = [empty(selection.shape, level.dtype) for selection in selections]
     shares: defaultdict[FrameRef | None, list[Share]] = defaultdict(list)
     for selection, array in zip(selections, arrays, strict=True):
         for piece in selection.pieces:

@@ -6,7 +6,6 @@ Run as ``python alone.py KIND JSON``; it prints a `Take` without its pixels, whi
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,24 +16,22 @@ import numpy as np
 from measuring import Take, timed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from measuring import Pixels
 
 
-def alone(kind: str, environment: Mapping[str, str] | None = None, **question: Any) -> Take:
+def alone(kind: str, **question: Any) -> Take:
     """Measure elsewhere.
 
     Args:
         kind: A function of this module without its underscore.
-        environment: Variables besides those of this process.
         **question: The arguments of that function.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pixels.npz"
         command = [sys.executable, __file__, kind, json.dumps(question), str(file)]
-        variables = {**os.environ, **(environment or {})}
-        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)  # noqa: S603  # ours
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # ours
         assert done.returncode == 0, done.stderr
         pixels: list[Pixels] = []
         if file.exists():

@@ -100,7 +100,12 @@ def as_json(results: Results) -> dict[str, Any]:
 def write_page(page: Path, results: Results) -> None:
     """Put the ratios behind the mark of a page."""
     kept = page.read_text().partition(MARK)[0]
-    page.write_text("\n".join([kept + MARK, "", *_page(results), ""]))
+    page.write_text("\n".join([kept + MARK, "", *map(_escaped, _page(results)), ""]))
+
+
+def _escaped(line: str) -> str:
+    """Brackets that are no link."""
+    return line.replace("[", "\\[").replace("]", "\\]")
 
 
 def _page(results: Results) -> Iterator[str]:
