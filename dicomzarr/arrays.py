@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dicomzarr.frames.loops import run_sync
+from dicomzarr.multiscale import label_path, to_ras
 from dicomzarr.once import Once
 from dicomzarr.opening import endpoint_for, parse_series_url, series_key
 from dicomzarr.reading import prefetch_level, read_level, read_orthogonal
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import xarray
 
+    from dicomzarr.dicom.segments import Segment
     from dicomzarr.dicomweb.urls import DICOMwebURL
     from dicomzarr.multiscale import Affine, Axis, Channel, ImagePlan, LevelPlan
     from dicomzarr.options import StorageOptions
@@ -123,7 +125,7 @@ class Level:
             ServerError: A frame could not be fetched.
             FrameError: A frame could not be decoded, or is not what the metadata says.
         """
-        return read_level(self._image.store.source, self._plan, regions)
+        return read_level(self._image.store.source_of(self._plan), self._plan, regions)
 
     def prefetch(self, regions: Sequence[Any]) -> None:
         """Fetch what may be read next into memory, behind all that is being read now; returns at once.
@@ -138,7 +140,7 @@ class Level:
         Raises:
             IndexError: As NumPy would.
         """
-        prefetch_level(self._image.store.source, self._plan, regions, self._image.cache_bytes)
+        prefetch_level(self._image.store.source_of(self._plan), self._plan, regions, self._image.cache_bytes)
 
     def read_orthogonal(self, index: Any) -> Pixels:
         """Read an index that takes each axis on its own, as zarr's ``oindex``.
@@ -151,7 +153,7 @@ class Level:
             ServerError: A frame could not be fetched.
             FrameError: A frame could not be decoded, or is not what the metadata says.
         """
-        return read_orthogonal(self._image.store.source, self._plan, index)
+        return read_orthogonal(self._image.store.source_of(self._plan), self._plan, index)
 
     def __array__(
         self,
@@ -259,6 +261,11 @@ class Image:
         return self.plan.affine
 
     @property
+    def affine_ras(self) -> Affine | None:
+        """`affine` into RAS millimetres, the axes of NIfTI: x to the right, y to the front."""
+        return None if self.affine is None else to_ras(self.affine)
+
+    @property
     def levels(self) -> tuple[Level, ...]:
         """Resolutions, finest first."""
         return tuple(Level(self, number) for number in range(len(self.plan.levels)))
@@ -280,6 +287,16 @@ class Image:
     def associated(self) -> dict[str, Image]:
         """Associated images by name, as ``overview`` and ``thumbnail``."""
         return {path.rpartition("/")[2]: Image(self._handle, path) for path in self.store.plan.associated_paths}
+
+    @property
+    def labels(self) -> dict[str, Image]:
+        """Segmentations on this image's grid by name, with the option ``labels=True``; values are segment numbers."""
+        return {label.name: Image(self._handle, label_path(self.path, label)) for label in self.plan.labels}
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Of a label image: number, name and colour of what its values are."""
+        return self.plan.segments
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -313,7 +330,7 @@ class Image:
     def _identity(self) -> tuple[object, ...]:
         # Two opens of one URL are one image; what identifies the reader is no part of its name.
         options = self._handle.options
-        return ("dicomzarr", self.series_url, self.path, options.values, options.associated_label)
+        return ("dicomzarr", self.series_url, self.path, options.values, options.associated_label, options.labels)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Image) and self._identity == other._identity

@@ -31,6 +31,7 @@ DicomZarrError
 ├── MetadataError                   DICOM metadata that cannot be placed
 │   ├── InvalidAttributeError       one attribute has an impossible value
 │   ├── UnsupportedSeriesError      nothing in the series is an image that can be opened
+│   ├── GridError                   frames that fit no grid: cells missing, or taken twice
 │   └── TilingError                 tiles that fit no chunk grid
 ├── TemporaryFileError              the temporary disk did not take a whole instance
 └── FrameError                      one frame; its text names study, series, instance and frame
@@ -209,6 +210,10 @@ class InvalidAttributeError(MetadataError):
 
 class UnsupportedSeriesError(MetadataError):
     """Nothing in the series is an image that can be opened."""
+
+
+class GridError(MetadataError):
+    """Frames that fit no regular grid: cells are missing, or taken by frames that nothing tells apart."""
 
 
 class TilingError(MetadataError):

@@ -6,29 +6,40 @@ URL -> one metadata request -> series -> plan -> OME documents -> store.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.dicomweb.client import Client
+from dicomzarr.dicomweb.search import listed_uids
 from dicomzarr.dicomweb.urls import DICOMwebURL, split_user_info
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.reopening import series_metadata
 from dicomzarr.endpoints import Endpoint, Endpoints, SeriesKey
-from dicomzarr.errors import InvalidOptionError, InvalidURLError, MetadataError
+from dicomzarr.errors import InvalidOptionError, InvalidURLError, MetadataError, UnsupportedSeriesError
 from dicomzarr.frames.cache import FrameCache
 from dicomzarr.frames.dispatcher import Dispatcher
 from dicomzarr.frames.loops import in_opening_thread
 from dicomzarr.frames.source import FrameSource
-from dicomzarr.multiscale import plan_images
+from dicomzarr.multiscale import add_labels, plan_images, refers_to, wanted_bulk
 from dicomzarr.ome.layout import build_hierarchy
 from dicomzarr.options import StorageOptions
 from dicomzarr.store.series_store import SeriesStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from dicomzarr.dicom.series import Series
     from dicomzarr.dicomweb.habits import Habits
     from dicomzarr.disk.reopening import OpenedMetadata
+
+
+class OpenedSeries(NamedTuple):
+    """A series, typed, and what it was opened with."""
+
+    series: Series
+    opened: OpenedMetadata
 
 
 async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
@@ -39,30 +50,79 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
         MetadataError: It describes nothing that can be placed.
     """
     opened = await series_metadata(endpoint.client, endpoint.disk, key.study, key.series)
+    options = endpoint.options
     try:
-        return await in_opening_thread(compose, endpoint, key, opened)
+        series = await in_opening_thread(
+            partial(parse_series, opened.body, key.study, key.series, include_phi=options.include_phi)
+        )
+        bulk = await _bulk(endpoint.client, key, wanted_bulk(series, options.values))
+        segmented = await segmentations_of(endpoint, key) if options.labels else []
+        return await in_opening_thread(compose, endpoint, opened, series, bulk, segmented)
     except MetadataError as error:
         error.name_subject(f"series {key.series} of study {key.study}")
         raise
 
 
-def compose(endpoint: Endpoint, key: SeriesKey, opened: OpenedMetadata) -> SeriesStore:
-    """Metadata to a store; all between is pure.
+async def _bulk(client: Client, key: SeriesKey, wanted: Mapping[str, str]) -> dict[str, bytes]:
+    """What the metadata only name, by its URI: tables that the values of whole images depend on."""
+    found = {}
+    for uri, instance in wanted.items():
+        found[uri] = await client.bulk_data(key.study, key.series, uri, instance=instance)
+    return found
+
+
+async def segmentations_of(endpoint: Endpoint, key: SeriesKey) -> list[OpenedSeries]:
+    """The segmentations of a study that refer to a series, by their metadata; in the order of their UIDs.
+
+    Raises:
+        ServerError: The server did not answer a search, or not give the metadata.
+    """
+    results = await endpoint.client.search(f"studies/{key.study}/series", {"Modality": "SEG"})
+    wanted = [result for result in results if "SEG" in _values(result, "00080060", default="SEG")]
+    listed = set(listed_uids(wanted, "0020000E", f"the series of study {key.study}")) - {key.series}
+    found = []
+    for uid in sorted(listed):
+        opened = await series_metadata(endpoint.client, endpoint.disk, key.study, uid)
+        with suppress(UnsupportedSeriesError):  # a server may have ignored that only segmentations were wanted
+            series = await in_opening_thread(parse_series, opened.body, key.study, uid)
+            if refers_to(series, key.series):
+                found.append(OpenedSeries(series, opened))
+    return found
+
+
+def _values(result: dict[str, Any], tag: str, default: str) -> list[object]:
+    attribute = result.get(tag)
+    values = attribute.get("Value") if isinstance(attribute, dict) else None
+    return values if isinstance(values, list) else [default]
+
+
+def compose(
+    endpoint: Endpoint,
+    opened: OpenedMetadata,
+    series: Series,
+    bulk: Mapping[str, bytes],
+    segmented: Sequence[OpenedSeries] = (),
+) -> SeriesStore:
+    """A typed series to a store; all between is pure.
 
     Raises:
         MetadataError: The metadata describes nothing that can be placed.
     """
     options = endpoint.options
-    series = parse_series(opened.body, key.study, key.series, include_phi=options.include_phi)
-    plan = plan_images(series, associated_label=options.associated_label)
+    plan = plan_images(series, associated_label=options.associated_label, values=options.values, bulk=bulk)
+    plan = add_labels(plan, [each.series for each in segmented])
     identity: dict[str, object] = {
-        "study_instance_uid": key.study,
-        "series_instance_uid": key.series,
+        "study_instance_uid": series.study_uid,
+        "series_instance_uid": series.series_uid,
     }
     if series.patient:
         identity["patient"] = dict(series.patient)
-    source = FrameSource(endpoint.dispatcher, study=key.study, series=key.series, disk=opened.frames)
-    return SeriesStore(plan, build_hierarchy(plan, identity), source)
+    others = {each.series.series_uid: _source(endpoint, each.series, each.opened) for each in segmented}
+    return SeriesStore(plan, build_hierarchy(plan, identity), _source(endpoint, series, opened), others)
+
+
+def _source(endpoint: Endpoint, series: Series, opened: OpenedMetadata) -> FrameSource:
+    return FrameSource(endpoint.dispatcher, study=series.study_uid, series=series.series_uid, disk=opened.frames)
 
 
 def _memory(wanted: int) -> FrameCache:

@@ -37,6 +37,7 @@ _SECRETS = ("headers", "auth", "client")
 _NAMED_OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _PROVIDER = re.compile(r"netrc|env:[A-Za-z_]\w*(,[A-Za-z_]\w*)?", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUES = ("stored", "modality", "color")
 _MOST_CONNECTIONS = 256
 _MOST_FRAMES = 400  # Google's limit; it also keeps the request line below 8 kB
 
@@ -103,9 +104,12 @@ class StorageOptions:
     cache_dir_bytes: int = 10 * 2**30
     """Bytes that the cache on disk may take, for all servers and identities together."""
     values: str = "stored"
-    """Which pixel values the arrays hold; so far only the ``stored`` ones."""
+    """Which pixel values the arrays hold: the ``stored`` ones, those rescaled to the units of the ``modality``, or the
+    ``color`` of a palette where there is one."""
     associated_label: bool = False
     """Show a slide's label image, which says who the patient is."""
+    labels: bool = False
+    """Look in the study for segmentations of the series, and show those on the grid of an image as its labels."""
     include_phi: bool = False
     """Show attributes that identify the patient."""
 
@@ -323,8 +327,8 @@ def _directory(name: str, value: Any) -> str | None:
 
 
 def _values(name: str, value: Any) -> str:
-    if value != "stored":
-        raise _wrong(name, repr(value), "'stored': other values are not served yet")
+    if value not in _VALUES:
+        raise _wrong(name, repr(value), " or ".join(map(repr, _VALUES)))
     return str(value)
 
 
@@ -399,5 +403,6 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "cache_dir_bytes": _whole(0),
     "values": _values,
     "associated_label": _flag,
+    "labels": _flag,
     "include_phi": _flag,
 }

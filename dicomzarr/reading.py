@@ -112,7 +112,8 @@ def _fill(level: LevelPlan, absent: list[Share]) -> None:
 async def _deliver(source: FrameSource, level: LevelPlan, shares: dict[FrameRef, list[Share]]) -> None:
     frames, wanted = list(shares), list(shares.values())
 
-    def place(position: int, pixels: Pixels) -> None:
+    def place(position: int, decoded: Pixels) -> None:
+        pixels = level.seen(frames[position], decoded)
         _check(pixels, level, frames[position])
         _paste(pixels.reshape(level.chunks), wanted[position])
 

@@ -26,7 +26,7 @@ _DECODERS = (
     "concat_characters",
     "decode_coords",
 )
-"""Keywords of xarray for encoded values: taken, and without effect, as stored values are never encoded."""
+"""Keywords of xarray for encoded values. ``mask_and_scale`` has an effect; nothing else is encoded, times neither."""
 
 
 class DicomZarrBackendEntrypoint(BackendEntrypoint):
@@ -56,7 +56,8 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
             drop_variables: Variables to leave out.
             group: Path of the level, as ``"1"`` or ``"associated/overview/0"``; the finest when not given.
             storage_options: See `dicomzarr.options.StorageOptions`.
-            **decoders: ``mask_and_scale`` and the like, which change nothing: values are the stored values.
+            **decoders: ``mask_and_scale=False`` for the stored values where they are rescaled otherwise; the others
+                change nothing: times are numbers, with their unit.
 
         Raises:
             UsageError: There is no such group.
@@ -91,7 +92,8 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
         if unknown:
             raise TypeError(f"The engine dicomzarr knows no keyword {', '.join(sorted(unknown))}.")
         first = open_image(str(filename_or_obj), **(storage_options or {}))
-        groups = _below(series_datasets([*first.images, *first.associated.values()]), (group or "").strip("/"))
+        images = [*first.images, *first.associated.values()]
+        groups = _below(series_datasets(images, mask_and_scale=_scales(decoders)), (group or "").strip("/"))
         if drop_variables is None:
             return groups
         return {name: dataset.drop_vars(drop_variables, errors="ignore") for name, dataset in groups.items()}
@@ -121,6 +123,12 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
                 **decoders,
             )
         )
+
+
+def _scales(decoders: Mapping[str, Any]) -> bool:
+    """What ``mask_and_scale`` says, for all variables or for each by name."""
+    told = decoders.get("mask_and_scale", True)
+    return bool(told if isinstance(told, bool) else told.get("image", True))
 
 
 def _below(groups: dict[str, xr.Dataset], group: str) -> dict[str, xr.Dataset]:

@@ -295,6 +295,42 @@ def test_one_bit_pixels_are_packed_lowest_first() -> None:
     np.testing.assert_array_equal(decode(packed, grey(1, allocated=1))[0], mask)
 
 
+@pytest.mark.parametrize("allocated", [32, 64])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_floating_point_keeps_every_bit(allocated: int, order: str) -> None:
+    width = allocated // 8
+    patterns = np.random.default_rng(3).integers(0, 2**63, GREY8.shape).astype(f"<u{width}")
+    patterns[0, :4] = np.array([np.nan, np.inf, -np.inf, -0.0]).astype(f"<f{width}").view(f"<u{width}")
+    uid = uids.EXPLICIT_VR_LITTLE_ENDIAN if order == "<" else uids.EXPLICIT_VR_BIG_ENDIAN
+    # No attribute of integers counts.
+    pixel = replace(grey(7, allocated=allocated, high_bit=3, signed=True), floating=True)
+    assert pixel.dtype == f"<f{width}"
+    frame = decode(patterns.astype(f"{order}u{width}").tobytes(), pixel, uid)[0]
+    np.testing.assert_array_equal(frame.view(f"<u{width}"), patterns)
+
+
+def test_floating_point_of_other_widths_or_in_codestreams_is_refused() -> None:
+    with pytest.raises(FrameShapeError, match="BitsAllocated 16 is no floating point"):
+        decode(GREY16.tobytes(), replace(grey(16), floating=True))
+    with pytest.raises(FrameShapeError, match="JPEG-LS codestream, the metadata say floating point"):
+        decode(imagecodecs.jpegls_encode(GREY16), replace(grey(32, allocated=32), floating=True))
+
+
+@pytest.mark.parametrize("pixel", [grey(8), grey(1, allocated=1), colour()])
+def test_big_endian_cells_of_a_byte_and_less_are_refused_by_name(pixel: PixelDescription) -> None:
+    data = bytes(pixel.nbytes * pixel.bits_allocated // 8)
+    with pytest.raises(UnsupportedTransferSyntaxError, match="Explicit VR Big Endian") as caught:
+        decode(data, pixel, uids.EXPLICIT_VR_BIG_ENDIAN)
+    assert caught.value.uid == uids.EXPLICIT_VR_BIG_ENDIAN
+    assert WHERE in str(caught.value)
+
+
+@pytest.mark.parametrize("high_bit", [10, 16, 99])
+def test_a_high_bit_that_cannot_be_is_refused(high_bit: int) -> None:
+    with pytest.raises(FrameShapeError, match=f"HighBit {high_bit}"):
+        decode(GREY12.tobytes(), grey(12, high_bit=high_bit))
+
+
 @pytest.mark.parametrize("allocated", [12, 24])
 def test_cells_that_are_no_bytes_are_refused(allocated: int) -> None:
     pixel = grey(12, allocated=allocated)
@@ -365,7 +401,7 @@ def test_a_hostile_size_is_refused_before_memory_is_taken() -> None:
 # Frames that the server decoded
 
 
-@pytest.mark.parametrize("kind", ["YBR_FULL_422", "YBR_RCT", "YBR_ICT"])
+@pytest.mark.parametrize("kind", ["YBR_FULL_422", "YBR_RCT", "YBR_ICT", "XYB"])
 def test_decoded_by_the_server_is_rgb_with_a_warning(kind: str) -> None:
     with pytest.warns(ServerDecodedWarning, match="decoded"):
         frame = decode(RGB.tobytes(), colour(kind))
@@ -427,7 +463,17 @@ def test_bytes_speak_for_themselves_without_a_transfer_syntax(media_type: str) -
     np.testing.assert_array_equal(decode(data, grey(16), None, media_type)[0], GREY16)
 
 
-@pytest.mark.parametrize("uid", [uids.RLE_LOSSLESS, uids.JPEG_XL, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.102"])
+@pytest.mark.parametrize(
+    "uid",
+    [
+        "1.2.840.10008.1.2.4.53",
+        "1.2.840.10008.1.2.4.92",
+        "1.2.840.10008.1.2.4.95",
+        "1.2.840.10008.1.2.4.102",
+        "1.2.840.10008.1.2.7.1",
+        "1.2.840.113619.5.2",
+    ],
+)
 def test_an_unsupported_label_is_not_guessed_around(uid: str) -> None:
     for data in (GREY16.tobytes(), bytes(imagecodecs.jpegls_encode(GREY16))):
         with pytest.raises(UnsupportedTransferSyntaxError) as caught:
@@ -437,8 +483,16 @@ def test_an_unsupported_label_is_not_guessed_around(uid: str) -> None:
 
 
 def test_an_unsupported_media_type_is_named() -> None:
-    with pytest.raises(UnsupportedTransferSyntaxError, match="RLE"):
-        decode(b"\1\0\0\0" * 16, grey(16), None, "image/dicom-rle")
+    with pytest.raises(UnsupportedTransferSyntaxError, match="JPEG 2000 Part 2"):
+        decode(b"\1\0\0\0" * 16, grey(16), None, "image/jpx")
+
+
+def test_part_2_of_jpeg_2000_is_named_whatever_the_label_says() -> None:
+    data = bytearray(imagecodecs.jpeg2k_encode(GREY16, codecformat="j2k", reversible=True))
+    data[6] |= 0x80  # in Rsiz
+    for uid, media_type in ((uids.JPEG_2000_LOSSLESS, ""), (None, "image/jp2"), (None, "image/jpx")):
+        with pytest.raises(FrameDecodeError, match="extensions of JPEG 2000 Part 2"):
+            decode(bytes(data), grey(16), uid, media_type)
 
 
 @pytest.mark.parametrize(("uid", "media_type"), [(uids.JPEG_BASELINE, ""), (None, "image/png"), (None, "")])

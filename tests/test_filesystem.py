@@ -501,6 +501,8 @@ def test_the_series_used_last_stay_open(monkeypatch: pytest.MonkeyPatch) -> None
             asked.append(series)
             return b""
 
+    monkeypatch.setattr(opening, "parse_series", lambda *_, **__: object())
+    monkeypatch.setattr(opening, "wanted_bulk", lambda *_: {})
     monkeypatch.setattr(opening, "compose", lambda *_: object())
     endpoint = Endpoint(cast("Any", Client()), StorageOptions.parse(), cast("Any", None), opening.open_series)
     for number in (1, 2):
@@ -537,9 +539,10 @@ def test_identities_come_and_go(served: Served, url: str) -> None:
         with pytest.raises(CredentialsUnavailableError):
             StorageOptions.parse(credentials=reference)
     # What somebody holds works on.
-    ref = held.levels[1]._plan.frames.locate((0, 0, 0))
+    level = held.levels[1]._plan
+    ref = level.frames.locate((0, 0, 0))
     assert ref is not None
-    assert run_sync(source.chunk, ref) == chunk_bytes(served.slide.levels[1])
+    assert run_sync(source.chunk, ref, level) == chunk_bytes(served.slide.levels[1])
     assert np.array_equal(held.levels[1][...], expected)
 
 

@@ -186,7 +186,7 @@ async def async_auth() -> dict[str, str]:
         {"frames_per_request": 401},
         {"cache_bytes": -1},
         {"cache_bytes": True},
-        {"values": "modality"},
+        {"values": "rescaled"},
         {"allow_insecure": "no"},
         {"include_phi": 1},
         {"associated_label": None},

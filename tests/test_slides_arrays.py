@@ -15,7 +15,6 @@ from slides import (
     TestSlide,
     brightfield_pyramid,
     channels_in_instances,
-    coded_slide,
     concatenation,
     extended_depth_of_field,
     fluorescence_focal_stack,
@@ -28,7 +27,7 @@ from slides import (
 from slides_instances import ORIGIN
 
 import dicomzarr
-from dicomzarr.errors import MissingInstanceError, TilingError, UnsupportedSeriesError, UnsupportedTransferSyntaxError
+from dicomzarr.errors import MissingInstanceError, TilingError, UnsupportedSeriesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,15 +37,13 @@ if TYPE_CHECKING:
 
     from dicomzarr import Image, Level
 
-READABLE = {name: build for name, build in BUILDERS.items() if name != "codec_rle_lossless"}
-"""RLE is a typed error so far."""
 COLOUR_ROUNDING = 2
 """CIELab to sRGB in 8 bits: the tables of ``slides`` are right to a unit or two."""
 
 
-@pytest.fixture(scope="module", params=READABLE)
+@pytest.fixture(scope="module", params=BUILDERS)
 def served(request: pytest.FixtureRequest) -> Iterator[Served]:
-    with serving(READABLE[request.param]()) as each:
+    with serving(BUILDERS[request.param]()) as each:
         yield each
 
 
@@ -328,17 +325,6 @@ def test_too_few_frames_are_refused() -> None:
         delattr(alone, keyword)
     with serving(replace(slide, datasets=(alone,))) as each, pytest.raises(TilingError, match="5 frames for 12 tiles"):
         dicomzarr.open(each.url)
-
-
-def test_frames_in_rle_are_refused_by_name() -> None:
-    with serving(coded_slide("rle_lossless")) as each:
-        image = dicomzarr.open(each.url)
-        assert image.levels[0].shape == (3, 70, 90)
-        with pytest.raises(UnsupportedTransferSyntaxError, match="RLE Lossless") as refused:
-            image.levels[0][:, :4, :4]
-        assert refused.value.uid == "1.2.840.10008.1.2.5"
-        with pytest.raises(UnsupportedTransferSyntaxError):
-            array_at(each.url, path="0")[:, :4, :4]
 
 
 # --- reading in pieces ---

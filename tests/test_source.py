@@ -7,6 +7,7 @@ import gc
 import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from dicomzarr.frames.dispatcher import Dispatcher
 from dicomzarr.frames.loops import run_sync
 from dicomzarr.frames.requests import FrameKey, Opening
 from dicomzarr.frames.source import FrameSource
+from dicomzarr.multiscale import LevelPlan
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -43,6 +45,10 @@ PIXEL = PixelDescription(
     signed=False,
     photometric_interpretation="MONOCHROME2",
 )
+STORED = LevelPlan(
+    (2, 2), (2, 2), PIXEL.dtype, scale=(1, 1), translation=(0, 0), absent=(0,), fill_value=0, frames=mock.Mock()
+)
+"""A level of stored values, whatever its frames."""
 FIRST, SECOND = StoredInstance("1.2.3.1", 500, PIXEL), StoredInstance("1.2.3.2", 500, PIXEL)
 
 
@@ -171,12 +177,12 @@ def on_bench(
 
 
 async def read(bench: Bench, *numbers: int, instance: StoredInstance = FIRST) -> list[bytes | BaseException]:
-    chunks = (bench.source.chunk(FrameRef(instance, number)) for number in numbers)
+    chunks = (bench.source.chunk(FrameRef(instance, number), STORED) for number in numbers)
     return await asyncio.gather(*chunks, return_exceptions=True)
 
 
 def reader(bench: Bench, number: int) -> asyncio.Task[bytes]:
-    return asyncio.create_task(bench.source.chunk(FrameRef(FIRST, number)))
+    return asyncio.create_task(bench.source.chunk(FrameRef(FIRST, number), STORED))
 
 
 async def ticks(count: int = 5) -> None:
@@ -278,7 +284,7 @@ def test_what_nobody_waits_for_any_more_is_not_asked_for() -> None:
     async def test(bench: Bench) -> None:
         first = [reader(bench, number) for number in range(1, 5)]
         await ticks()
-        others = [asyncio.create_task(bench.source.chunk(FrameRef(SECOND, number))) for number in range(1, 30)]
+        others = [asyncio.create_task(bench.source.chunk(FrameRef(SECOND, number), STORED)) for number in range(1, 30)]
         stays = reader(bench, 9)
         await ticks()
         for other in others:
@@ -562,7 +568,7 @@ def test_a_large_read_holds_up_no_small_one() -> None:
         frames = [FrameRef(FIRST, number) for number in range(1, 301)]
         large = asyncio.create_task(bench.source.deliver(frames, lambda _at, _pixels: None))
         await ticks()
-        small = asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 7)))
+        small = asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 7), STORED))
         await ticks()
         bench.client.gate.set()
         assert await small == frame_of(7)
@@ -578,7 +584,7 @@ def test_what_is_wanted_now_goes_before_what_may_be_wanted() -> None:
         await ticks()
         bench.source.prefetch([FrameRef(FIRST, number) for number in range(100, 120)])
         await ticks()
-        now = [reader(bench, 110), asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 7)))]
+        now = [reader(bench, 110), asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 7), STORED))]
         await ticks()
         bench.client.gate.set()
         assert await asyncio.gather(first, *now) == [frame_of(1), frame_of(110), frame_of(7)]
@@ -646,7 +652,7 @@ def test_answers_that_come_one_by_one_are_followed_by_lists() -> None:
 
         async def worker() -> None:
             for number in queue:
-                assert await bench.source.chunk(FrameRef(FIRST, number)) == frame_of(number)
+                assert await bench.source.chunk(FrameRef(FIRST, number), STORED) == frame_of(number)
 
         await asyncio.gather(*(worker() for _ in range(10)))
         assert len(bench.client.asked) <= 12  # ten at a time: four lists, were they all to go together
@@ -678,7 +684,7 @@ def test_a_request_that_nobody_waits_for_is_ended_before_long(monkeypatch: pytes
     async def test(bench: Bench) -> None:
         gone, stays = (
             [reader(bench, number) for number in (1, 2)],
-            asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 1))),
+            asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 1), STORED)),
         )
         await ticks()
         for each in gone:
@@ -716,7 +722,7 @@ def test_a_whole_instance_that_nobody_waits_for_is_ended_too(monkeypatch: pytest
 
     async def test(bench: Bench) -> None:
         bench.client.whole_gate.clear()
-        gone = asyncio.create_task(bench.source.chunk(FrameRef(bits, 1)))
+        gone = asyncio.create_task(bench.source.chunk(FrameRef(bits, 1), STORED))
         await ticks()
         gone.cancel()
         await asyncio.sleep(0.05)
@@ -744,7 +750,7 @@ def test_a_trial_holds_up_no_small_read() -> None:
         bench.client.gate = asyncio.Event()  # the first answers, the others wait
         await asyncio.sleep(0.05)
         held_up = len(bench.client.asked)
-        small = asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 7)))
+        small = asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 7), STORED))
         await asyncio.sleep(0.05)
         assert bench.client.asked[held_up:] == [("1.2.3.2", (7,))]
         bench.client.gate.set()

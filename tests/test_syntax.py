@@ -14,6 +14,7 @@ from dicomzarr.dicom.codestream import Colour
 from dicomzarr.dicom.syntax import (
     TRANSFER_SYNTAXES,
     Codec,
+    check_openable,
     likely_uid,
     read_codestream,
     sniff,
@@ -26,12 +27,20 @@ GREY = (np.arange(20 * 12, dtype=np.uint16) * 7).reshape(20, 12)
 COLOUR = np.repeat((GREY % 251).astype(np.uint8)[..., np.newaxis], 3, axis=-1)
 
 
+NEWER = {uids.JPEG_XL_LOSSLESS, uids.JPEG_XL_JPEG_RECOMPRESSION, uids.JPEG_XL, uids.DEFLATED_IMAGE_FRAME}
+"""Registered since the dictionary of pydicom 3.0."""
+
+
 def test_each_row_is_keyed_by_its_uid_and_is_a_registered_transfer_syntax() -> None:
-    assert len(TRANSFER_SYNTAXES) == 15
+    assert len(TRANSFER_SYNTAXES) == 21
     for uid, row in TRANSFER_SYNTAXES.items():
         assert row.uid == uid
-        assert UID(uid).is_transfer_syntax
-        assert row.codec is Codec.NATIVE or UID(uid).is_encapsulated
+        if uid in NEWER:
+            assert row.codec in {Codec.JPEG_XL, Codec.DEFLATED}
+        else:
+            assert UID(uid).is_transfer_syntax
+            assert row.codec is Codec.NATIVE or UID(uid).is_encapsulated
+            assert row.big_endian == (not UID(uid).is_little_endian)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +50,9 @@ def test_each_row_is_keyed_by_its_uid_and_is_a_registered_transfer_syntax() -> N
         ("1.2.840.10008.1.2.1", Codec.NATIVE, False),
         ("1.2.840.10008.1.2.1.98", Codec.NATIVE, False),
         ("1.2.840.10008.1.2.1.99", Codec.NATIVE, False),
+        ("1.2.840.10008.1.2.2", Codec.NATIVE, False),
+        ("1.2.840.10008.1.2.5", Codec.RLE, False),
+        ("1.2.840.10008.1.2.8.1", Codec.DEFLATED, False),
         ("1.2.840.10008.1.2.4.50", Codec.JPEG, True),
         ("1.2.840.10008.1.2.4.51", Codec.JPEG, True),
         ("1.2.840.10008.1.2.4.57", Codec.JPEG_LOSSLESS, False),
@@ -52,6 +64,9 @@ def test_each_row_is_keyed_by_its_uid_and_is_a_registered_transfer_syntax() -> N
         ("1.2.840.10008.1.2.4.201", Codec.HTJ2K, False),
         ("1.2.840.10008.1.2.4.202", Codec.HTJ2K, False),
         ("1.2.840.10008.1.2.4.203", Codec.HTJ2K, True),
+        ("1.2.840.10008.1.2.4.110", Codec.JPEG_XL, False),
+        ("1.2.840.10008.1.2.4.111", Codec.JPEG_XL, True),
+        ("1.2.840.10008.1.2.4.112", Codec.JPEG_XL, True),
     ],
 )
 def test_a_supported_uid_has_its_codec(uid: str, codec: Codec, *, lossy: bool) -> None:
@@ -63,21 +78,47 @@ def test_padding_of_a_uid_is_ignored() -> None:
     assert transfer_syntax("1.2.840.10008.1.2.4.50\0") is transfer_syntax("1.2.840.10008.1.2.4.50 ")
 
 
-@pytest.mark.parametrize(
-    ("uid", "name"),
-    [
-        (uids.RLE_LOSSLESS, "RLE Lossless"),
-        ("1.2.840.10008.1.2.2", "Explicit VR Big Endian"),
-        ("1.2.840.10008.1.2.4.92", "JPEG 2000 Part 2"),
-        ("1.2.840.10008.1.2.4.102", "MPEG-4 AVC/H.264"),
-        (uids.JPEG_XL_LOSSLESS, "JPEG XL Lossless"),
-        (uids.JPEG_XL_JPEG_RECOMPRESSION, "JPEG XL JPEG Recompression"),
-        (uids.JPEG_XL, "JPEG XL"),
-        (uids.DEFLATED_IMAGE_FRAME, "Deflated Image Frame"),
-        ("1.2.3.4", "private or unknown"),
-        ("not a uid", "private or unknown"),
-    ],
-)
+UNSUPPORTED = [
+    # Retired processes of JPEG
+    ("1.2.840.10008.1.2.4.52", "JPEG Extended (Process 3 and 5)"),
+    ("1.2.840.10008.1.2.4.53", "JPEG Spectral Selection, Non-Hierarchical (Process 6 and 8)"),
+    ("1.2.840.10008.1.2.4.54", "JPEG Spectral Selection, Non-Hierarchical (Process 7 and 9)"),
+    ("1.2.840.10008.1.2.4.55", "JPEG Full Progression, Non-Hierarchical (Process 10 and 12)"),
+    ("1.2.840.10008.1.2.4.56", "JPEG Full Progression, Non-Hierarchical (Process 11 and 13)"),
+    ("1.2.840.10008.1.2.4.58", "JPEG Lossless, Non-Hierarchical (Process 15)"),
+    ("1.2.840.10008.1.2.4.59", "JPEG Extended, Hierarchical (Process 16 and 18)"),
+    ("1.2.840.10008.1.2.4.66", "JPEG Lossless, Hierarchical (Process 29)"),
+    # Several components, or data that lie elsewhere
+    ("1.2.840.10008.1.2.4.92", "JPEG 2000 Part 2 Multi-component Image Compression (Lossless Only)"),
+    ("1.2.840.10008.1.2.4.93", "JPEG 2000 Part 2 Multi-component Image Compression"),
+    ("1.2.840.10008.1.2.4.94", "JPIP Referenced"),
+    ("1.2.840.10008.1.2.4.95", "JPIP Referenced Deflate"),
+    ("1.2.840.10008.1.2.4.204", "JPIP HTJ2K Referenced"),
+    ("1.2.840.10008.1.2.4.205", "JPIP HTJ2K Referenced Deflate"),
+    # Video
+    ("1.2.840.10008.1.2.4.100", "MPEG2 Main Profile / Main Level"),
+    ("1.2.840.10008.1.2.4.100.1", "Fragmentable MPEG2 Main Profile / Main Level"),
+    ("1.2.840.10008.1.2.4.101", "MPEG2 Main Profile / High Level"),
+    ("1.2.840.10008.1.2.4.102", "MPEG-4 AVC/H.264 High Profile / Level 4.1"),
+    ("1.2.840.10008.1.2.4.103", "MPEG-4 AVC/H.264 BD-compatible High Profile / Level 4.1"),
+    ("1.2.840.10008.1.2.4.104", "MPEG-4 AVC/H.264 High Profile / Level 4.2 For 2D Video"),
+    ("1.2.840.10008.1.2.4.105", "MPEG-4 AVC/H.264 High Profile / Level 4.2 For 3D Video"),
+    ("1.2.840.10008.1.2.4.106", "MPEG-4 AVC/H.264 Stereo High Profile / Level 4.2"),
+    ("1.2.840.10008.1.2.4.106.1", "Fragmentable MPEG-4 AVC/H.264 Stereo High Profile / Level 4.2"),
+    ("1.2.840.10008.1.2.4.107", "HEVC/H.265 Main Profile / Level 5.1"),
+    ("1.2.840.10008.1.2.4.108", "HEVC/H.265 Main 10 Profile / Level 5.1"),
+    ("1.2.840.10008.1.2.7.1", "SMPTE ST 2110-20 Uncompressed Progressive Active Video"),
+    ("1.2.840.10008.1.2.7.2", "SMPTE ST 2110-20 Uncompressed Interlaced Active Video"),
+    ("1.2.840.10008.1.2.7.3", "SMPTE ST 2110-30 PCM Digital Audio"),
+    # No images, and nobody's
+    ("1.2.840.10008.1.2.6.2", "XML Encoding"),
+    ("1.2.840.113619.5.2", "private or unknown"),
+    ("1.2.3.4", "private or unknown"),
+    ("not a uid", "private or unknown"),
+]
+
+
+@pytest.mark.parametrize(("uid", "name"), UNSUPPORTED)
 def test_an_unsupported_uid_is_an_error_with_uid_name_and_place(uid: str, name: str) -> None:
     with pytest.raises(UnsupportedTransferSyntaxError) as caught:
         transfer_syntax(uid, where="study 1, frame 2")
@@ -89,6 +130,46 @@ def test_an_unsupported_uid_is_an_error_with_uid_name_and_place(uid: str, name: 
 
 def test_a_supported_syntax_has_a_name_too() -> None:
     assert transfer_syntax_name(uids.HTJ2K) == "HTJ2K"
+
+
+# --- before a frame is asked for ---
+
+SLIDE = uids.VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE
+VIDEOS = {
+    uids.VIDEO_ENDOSCOPIC_IMAGE_STORAGE: "Video Endoscopic Image Storage",
+    uids.VIDEO_MICROSCOPIC_IMAGE_STORAGE: "Video Microscopic Image Storage",
+    uids.VIDEO_PHOTOGRAPHIC_IMAGE_STORAGE: "Video Photographic Image Storage",
+}
+
+
+@pytest.mark.parametrize(("uid", "name"), UNSUPPORTED)
+@pytest.mark.parametrize("sop_class", [SLIDE, uids.VIDEO_ENDOSCOPIC_IMAGE_STORAGE, ""])
+def test_what_the_metadata_tell_is_refused_at_once(uid: str, name: str, sop_class: str) -> None:
+    with pytest.raises(UnsupportedTransferSyntaxError) as caught:
+        check_openable(uid, sop_class, "instance 1.2")
+    assert caught.value.uid == uid
+    assert str(caught.value).startswith(f"instance 1.2: the transfer syntax '{uid}' ({name})")
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(("sop_class", "name"), VIDEOS.items())
+@pytest.mark.parametrize("available", [None, "", " ", "\0"])
+def test_a_class_of_video_is_refused_unless_a_transfer_syntax_is_named(
+    sop_class: str, name: str, available: str | None
+) -> None:
+    assert UID(sop_class).name == name
+    for spelled in (sop_class, f"{sop_class}\0"):
+        with pytest.raises(UnsupportedTransferSyntaxError) as caught:
+            check_openable(available, spelled, "instance 1.2")
+        assert str(caught.value).startswith(f"instance 1.2: the SOP class '{sop_class}' ({name}) holds video")
+        assert caught.value.remedy
+    check_openable(uids.JPEG_BASELINE, sop_class, "instance 1.2")
+
+
+@pytest.mark.parametrize("available", [None, "", *TRANSFER_SYNTAXES, f"{uids.RLE_LOSSLESS}\0"])
+@pytest.mark.parametrize("sop_class", [SLIDE, "1.2.840.10008.5.1.4.1.1.2", "1.2.3", ""])
+def test_what_may_be_readable_is_let_through(available: str | None, sop_class: str) -> None:
+    check_openable(available, sop_class, "instance 1.2")
 
 
 def test_tiled_sop_classes_are_the_registered_ones() -> None:
@@ -125,10 +206,13 @@ def test_a_media_type_hints_at_its_default_syntax(media_type: str, uid: str | No
         (imagecodecs.jpeg2k_encode(GREY, codecformat="j2k"), Codec.JPEG_2000),
         (imagecodecs.jpeg2k_encode(GREY, codecformat="jp2"), Codec.JPEG_2000),
         (imagecodecs.htj2k_encode(GREY, reversible=True), Codec.HTJ2K),
+        (imagecodecs.jpegxl_encode(GREY, lossless=True, usecontainer=False), Codec.JPEG_XL),
+        (imagecodecs.jpegxl_encode(GREY, lossless=True, usecontainer=True), Codec.JPEG_XL),
         (GREY.tobytes(), None),
         (b"", None),
         (b"\xff\xd8\xff", None),
         (b"\xff\x4f\xff\x51\0\x29", None),
+        (b"\xff\x0a\x7f", None),
     ],
 )
 def test_bytes_name_their_codec(data: bytes, codec: Codec | None) -> None:

@@ -21,8 +21,8 @@ from slides_pixels import noisy_gray
 from xarray.indexes import RangeIndex
 
 import dicomzarr
-from dicomzarr import labelled
 from dicomzarr.errors import InvalidOptionError, SeriesNotFoundError, UsageError
+from dicomzarr.labelled import axes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -381,7 +381,7 @@ def test_planes_may_descend(stack: Served) -> None:
 
 def test_coordinates_of_long_axes_are_computed_where_asked_for(stack: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = xr.open_dataset(stack.url, engine="dicomzarr", group="1")
-    monkeypatch.setattr(labelled, "_MOST_CENTRES", 40)
+    monkeypatch.setattr(axes, "MOST_CENTRES", 40)
     dataset = xr.open_dataset(stack.url, engine="dicomzarr", group="1")
     assert isinstance(dataset.xindexes["x"], RangeIndex)
     assert not isinstance(dataset.xindexes["y"], RangeIndex)

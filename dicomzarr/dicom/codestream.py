@@ -15,6 +15,9 @@ class Codec(Enum):
     JPEG_LS = "JPEG-LS"
     JPEG_2000 = "JPEG 2000"
     HTJ2K = "HTJ2K"
+    JPEG_XL = "JPEG XL"
+    RLE = "RLE"
+    DEFLATED = "deflated"
 
 
 class Colour(Enum):
@@ -41,12 +44,14 @@ class Codestream:
     precision: int
     """Bits of one value."""
     signed: bool
-    """Values are two's complement; only JPEG 2000 can say so."""
+    """Values are two's complement; only JPEG 2000 and HTJ2K can say so."""
     lossy: bool
     """The coding is not reversible, so a value may have moved, even past its range."""
     colour: Colour | None
     """What the codestream itself proves about its colour; None when it proves nothing."""
     complete: bool
-    """Its end is where its markers say; False when it was cut off."""
+    """Its end is where its markers say; False when it was cut off. JPEG XL marks none: the decoder alone sees it."""
     start: int = 0
     """Bytes of file format boxes before it (JP2)."""
+    holds_jpeg: bool = False
+    """The JPEG that it was made from can be had back, bit for bit; only JPEG XL can do so."""

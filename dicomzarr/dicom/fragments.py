@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom import uids
 from dicomzarr.dicom.elements import EXPLICIT_LITTLE, ITEM, SEQUENCE_END, UNDEFINED, cut_off, element_at, end_of
+from dicomzarr.dicom.rle_header import read_offsets
 from dicomzarr.errors import InvalidReplyError
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ _ITEM_HEADER: Final = 8
 _BEGINNINGS: Final = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ", b"\xff\x0a", b"\0\0\0\x0cJXL ")
 _END_MARKER: Final = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
 _PADDED_END: Final = 16
-_RLE_HEADER: Final = struct.Struct("<16I")  # PS3.5 section G.5
-_MOST_RLE_SEGMENTS: Final = 15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,13 +133,11 @@ def _begins_codestream(fragment: memoryview) -> bool:
 
 
 def _begins_rle(fragment: memoryview) -> bool:
-    if len(fragment) < _RLE_HEADER.size:
+    try:
+        read_offsets(fragment)
+    except ValueError:
         return False
-    count, *offsets = _RLE_HEADER.unpack_from(fragment)
-    if not 1 <= count <= _MOST_RLE_SEGMENTS or offsets[0] != _RLE_HEADER.size:
-        return False
-    used, unused = offsets[:count], offsets[count:]
-    return used == sorted(set(used)) and not any(unused)
+    return True
 
 
 def _ends_before(data: memoryview, fragments: Fragments, number: int) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from dicomzarr.dicom.json_model import OpticalPathItem, RawSequence, functional_groups
+from dicomzarr.dicom.json_model import ABSENT, OpticalPathItem, RawSequence, functional_groups
 from dicomzarr.dicom.pixels import PixelDescription
 from dicomzarr.dicom.positions import (
     OpticalPath,
@@ -15,6 +15,7 @@ from dicomzarr.dicom.positions import (
     scan_frames,
     shared_path_identifier,
 )
+from dicomzarr.dicom.segments import parse_segmentation
 from dicomzarr.dicom.syntax import is_native
 from dicomzarr.dicom.values import Reader
 from dicomzarr.errors import InvalidAttributeError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dicomzarr.dicom.json_model import InstanceItem, PixelMeasuresItem
+    from dicomzarr.dicom.segments import Segmentation
     from dicomzarr.dicom.tiling import FramePositions
 
 
@@ -118,6 +120,8 @@ class Instance:
     extended_depth_of_field: bool
     absent_pixel_lab: tuple[float, ...] | None
     """RecommendedAbsentPixelCIELabValue (0048,0015), scaled to 16 bits."""
+    segmentation: Segmentation | None
+    """Of a segmentation; its segments take the place of optical paths."""
     places_frames: bool
     """The metadata has a PerFrameFunctionalGroupsSequence, even where its items were not sent."""
     positions: FramePositions | None
@@ -147,7 +151,8 @@ def parse_instance(item: InstanceItem) -> Instance | None:
     if read.text(item.rows) is None and read.text(item.columns) is None:
         return None
     frames = read.positive(item.number_of_frames, "NumberOfFrames", default=1)
-    declared = _distinct(_optical_path(read, path or OpticalPathItem()) for path in item.optical_paths.values)
+    segmentation = parse_segmentation(read, item)
+    declared = _distinct(_paths(read, item, segmentation))
     scan = scan_frames(uid, item, frames)
     paths = declared or identified_paths(scan)
     measures = _pixel_measures(item)
@@ -180,13 +185,16 @@ def parse_instance(item: InstanceItem) -> Instance | None:
         pyramid_uid=read.text(item.pyramid_uid),
         extended_depth_of_field=(read.text(item.extended_depth_of_field) or "").upper() == "YES",
         absent_pixel_lab=read.numbers(item.recommended_absent_pixel, "RecommendedAbsentPixelCIELabValue", 3),
+        segmentation=segmentation,
         places_frames=item.per_frame_groups is not None,
         positions=frame_positions(uid, scan, paths, frames),
     )
 
 
 def _pixel(read: Reader, item: InstanceItem) -> PixelDescription:
-    allocated = read.positive(item.bits_allocated, "BitsAllocated", default=8)
+    floating = item.float_pixels != ABSENT or item.double_pixels != ABSENT
+    default_bits = 8 if not floating else 64 if item.double_pixels != ABSENT else 32
+    allocated = read.positive(item.bits_allocated, "BitsAllocated", default=default_bits)
     stored = read.positive(item.bits_stored, "BitsStored", default=allocated)
     high = read.integer(item.high_bit, "HighBit")
     samples = read.positive(item.samples_per_pixel, "SamplesPerPixel", default=1)
@@ -203,10 +211,11 @@ def _pixel(read: Reader, item: InstanceItem) -> PixelDescription:
         bits_allocated=allocated,
         bits_stored=stored,
         high_bit=stored - 1 if high is None else high,
-        signed=samples == 1 and read.integer(item.pixel_representation, "PixelRepresentation") == 1,
+        signed=samples == 1 and not floating and read.integer(item.pixel_representation, "PixelRepresentation") == 1,
         photometric_interpretation=(read.text(item.photometric_interpretation) or default).upper(),
         planar_configuration=read.integer(item.planar_configuration, "PlanarConfiguration") or 0,
         lossy=read.text(item.lossy_image_compression) in {"01", "1"},
+        floating=floating,
     )
 
 
@@ -269,6 +278,14 @@ def _distinct(paths: Iterable[OpticalPath]) -> tuple[OpticalPath, ...]:
         distinct.append(replace(path, occurrence=seen[path]))
         seen[path] += 1
     return tuple(distinct)
+
+
+def _paths(read: Reader, item: InstanceItem, segmentation: Segmentation | None) -> Iterable[OpticalPath]:
+    if segmentation is None:
+        return [_optical_path(read, path or OpticalPathItem()) for path in item.optical_paths.values]
+    if segmentation.is_label_map:
+        return []
+    return [OpticalPath(str(each.number), each.label, color=each.color) for each in segmentation.segments]
 
 
 def _optical_path(read: Reader, item: OpticalPathItem) -> OpticalPath:

@@ -17,6 +17,7 @@ JP2_MAGIC: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
 
 _CAPABILITIES, _CODING_STYLE, _TILE_PART, _END = 0xFF50, 0xFF52, 0xFF90, 0xFFD9
 _HAS_CAPABILITIES: Final = 0x4000  # in Rsiz
+_HAS_EXTENSIONS: Final = 0x8000  # as above: those of Part 2 (ITU-T T.801)
 _HIGH_THROUGHPUT: Final = 0x00020000  # in Pcap: Part 15
 _SIZE: Final = struct.Struct(">H8IH")  # Rsiz, Xsiz, Ysiz, XOsiz, YOsiz, four of tiles, Csiz
 _COMPONENT: Final = struct.Struct(">3B")  # Ssiz, XRsiz, YRsiz
@@ -31,7 +32,7 @@ def read_jpeg2000(data: bytes) -> Codestream:
         data: Bytes that begin with ``MAGIC`` or ``JP2_MAGIC``; bytes after the end do not matter.
 
     Raises:
-        ValueError: The markers are broken, or the components differ in size or depth; says which.
+        ValueError: The markers are broken, the components differ in size or depth, or it is of Part 2; says which.
     """
     start = _find_codestream(data)
     try:
@@ -42,6 +43,8 @@ def read_jpeg2000(data: bytes) -> Codestream:
 
 def _read(data: bytes, start: int) -> Codestream:
     capabilities, x1, y1, x0, y0, *_, samples = _SIZE.unpack_from(data, start + 6)
+    if capabilities & _HAS_EXTENSIONS:
+        raise ValueError("it uses the extensions of JPEG 2000 Part 2, which are not supported")
     precision, signed = _component(data, start + 6 + _SIZE.size, samples)
     codec = Codec.JPEG_2000
     colour: Colour | None = None

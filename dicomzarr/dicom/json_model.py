@@ -55,6 +55,8 @@ class RawSequence(msgspec.Struct, frozen=True):
 
 
 EMPTY = Leaf()
+ABSENT = msgspec.Raw(b"")
+"""What stands for an attribute that is not there, where its content does not matter."""
 
 
 def _tag(tag: str) -> Leaf:
@@ -63,6 +65,9 @@ def _tag(tag: str) -> Leaf:
 
 def _sequence(tag: str) -> Sequence[_Item]:
     return msgspec.field(name=tag, default_factory=Sequence)
+
+
+NO_SEGMENT: Sequence[SegmentIdentificationItem] = Sequence()
 
 
 class PixelMeasuresItem(msgspec.Struct, gc=False, frozen=True):
@@ -86,12 +91,19 @@ class OpticalPathIdentificationItem(msgspec.Struct, gc=False, frozen=True):
     identifier: Leaf = _tag("00480106")
 
 
+class SegmentIdentificationItem(msgspec.Struct, gc=False, frozen=True):
+    """Segment Identification Macro, PS3.3 section C.8.20.5.1."""
+
+    number: Leaf = _tag("0062000B")
+
+
 class FunctionalGroupsItem(msgspec.Struct, gc=False, frozen=True):
     """One item of the Shared or Per-Frame Functional Groups Sequence, PS3.3 section C.7.6.16."""
 
     pixel_measures: Sequence[PixelMeasuresItem] = _sequence("00289110")
     plane_position_slide: Sequence[PlanePositionSlideItem] = _sequence("0048021A")
     optical_path: Sequence[OpticalPathIdentificationItem] = _sequence("00480207")
+    segment: Sequence[SegmentIdentificationItem] = msgspec.field(name="0062000A", default=NO_SEGMENT)
 
 
 class OpticalPathItem(msgspec.Struct, frozen=True):
@@ -101,6 +113,14 @@ class OpticalPathItem(msgspec.Struct, frozen=True):
     description: Leaf = _tag("00480107")
     wavelength: Leaf = _tag("00220055")
     color_code: Sequence[CodeItem] = _sequence("00480108")
+
+
+class SegmentItem(msgspec.Struct, frozen=True):
+    """One item of the Segment Sequence, PS3.3 section C.8.20.4."""
+
+    number: Leaf = _tag("00620004")
+    label: Leaf = _tag("00620005")
+    color: Leaf = _tag("0062000D")
 
 
 class CodeItem(msgspec.Struct, frozen=True):
@@ -147,6 +167,8 @@ class InstanceItem(msgspec.Struct, frozen=True):
     high_bit: Leaf = _tag("00280102")
     pixel_representation: Leaf = _tag("00280103")
     lossy_image_compression: Leaf = _tag("00282110")
+    segmentation_type: Leaf = _tag("00620001")
+    segments: Sequence[SegmentItem] = _sequence("00620002")
     imaged_volume_width: Leaf = _tag("00480001")
     imaged_volume_height: Leaf = _tag("00480002")
     total_pixel_matrix_columns: Leaf = _tag("00480006")
@@ -161,6 +183,10 @@ class InstanceItem(msgspec.Struct, frozen=True):
     focal_planes: Leaf = _tag("00480303")
     shared_groups: Sequence[FunctionalGroupsItem] = _sequence("52009229")
     per_frame_groups: RawSequence | None = msgspec.field(name="52009230", default=None)
+    float_pixels: msgspec.Raw = msgspec.field(name="7FE00008", default=ABSENT)
+    """FloatPixelData, of which only matters whether it is there."""
+    double_pixels: msgspec.Raw = msgspec.field(name="7FE00009", default=ABSENT)
+    """DoubleFloatPixelData, likewise."""
 
 
 class PatientItem(msgspec.Struct, frozen=True):
@@ -190,7 +216,16 @@ def decode_instances(body: bytes) -> list[InstanceItem]:
     Raises:
         MetadataError: The body is no DICOM JSON.
     """
-    return _decode(_INSTANCES, _upper_case_tags(body), "The series metadata")
+    return decode_bodies(_INSTANCES, body)
+
+
+def decode_bodies(decoder: msgspec.json.Decoder[_Decoded], body: bytes) -> _Decoded:
+    """The reply to a request for metadata, as a decoder reads it.
+
+    Raises:
+        MetadataError: The body is no DICOM JSON.
+    """
+    return _decode(decoder, _upper_case_tags(body), "The series metadata")
 
 
 def functional_groups(sequence: RawSequence) -> Iterator[list[FunctionalGroupsItem]]:
@@ -199,10 +234,19 @@ def functional_groups(sequence: RawSequence) -> Iterator[list[FunctionalGroupsIt
     Raises:
         MetadataError: An item is no DICOM JSON.
     """
+    for items in batches(_GROUPS, sequence):
+        yield [item or FunctionalGroupsItem() for item in items]
+
+
+def batches(decoder: msgspec.json.Decoder[_Decoded], sequence: RawSequence) -> Iterator[_Decoded]:
+    """The items of a Per-Frame Functional Groups Sequence, as a decoder of lists reads them.
+
+    Raises:
+        MetadataError: An item is no DICOM JSON.
+    """
     for start in range(0, len(sequence.values), _BATCH):
         batch = b"[" + b",".join(sequence.values[start : start + _BATCH]) + b"]"
-        items = _decode(_GROUPS, batch, "A PerFrameFunctionalGroupsSequence")
-        yield [item or FunctionalGroupsItem() for item in items]
+        yield _decode(decoder, batch, "A PerFrameFunctionalGroupsSequence")
 
 
 def decode_patient(body: bytes) -> dict[str, str]:
@@ -211,7 +255,7 @@ def decode_patient(body: bytes) -> dict[str, str]:
     Raises:
         MetadataError: The body is no DICOM JSON.
     """
-    patients = _decode(_PATIENTS, _upper_case_tags(body), "The series metadata")
+    patients = decode_bodies(_PATIENTS, body)
     if not patients:
         return {}
     fields = {name: getattr(patients[0], name) for name in PatientItem.__struct_fields__}
@@ -231,10 +275,12 @@ def _decode(decoder: msgspec.json.Decoder[_Decoded], body: bytes, what: str) -> 
             return decoder.decode(body)
         return decoder.decode(msgspec.json.encode(_without_nulls(msgspec.json.decode(body))))
     except (ValueError, RecursionError) as error:  # msgspec.DecodeError is a ValueError, and not the only one raised
-        raise MetadataError(
-            f"{what} is no DICOM JSON that can be read: {error}.",
-            remedy="Ask the server's operator what it sends for /metadata.",
-        ) from None
+        problem = str(error)
+    # Raised out here, as what is in the context of an error may hold a whole text of the body.
+    raise MetadataError(
+        f"{what} is no DICOM JSON that can be read: {problem}.",
+        remedy="Ask the server's operator what it sends for /metadata.",
+    )
 
 
 def _without_nulls(value: Any) -> Any:

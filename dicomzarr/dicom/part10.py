@@ -19,6 +19,7 @@ from dicomzarr.dicom.elements import (
 )
 from dicomzarr.dicom.fragments import Fragments, first_fragments, read_fragments
 from dicomzarr.dicom.native_frames import NativeFrames, native_frames
+from dicomzarr.dicom.syntax import transfer_syntax
 from dicomzarr.errors import InvalidReplyError
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ def find_frames(data: memoryview, at: int, meta: FileMeta) -> StoredFrames:
     Raises:
         TruncatedReplyError: The data end early.
         InvalidReplyError: There are no pixels, or their frames cannot be told apart.
+        UnsupportedTransferSyntaxError: They are in a transfer syntax that cannot be decoded: a film, say.
     """
     encoding = meta.encoding(data, at)
     values: dict[int, memoryview] = {}
@@ -172,6 +174,7 @@ def find_frames(data: memoryview, at: int, meta: FileMeta) -> StoredFrames:
     header = _Header(values, encoding)
     if meta.transfer_syntax_uid in _NATIVE:
         return StoredFrames(header.sop_instance_uid, _native(data, pixels, header, encoding))
+    transfer_syntax(meta.transfer_syntax_uid)
     fragments = read_fragments(data, pixels)
     first = _extended(values, fragments, header.frames)
     if first is None:

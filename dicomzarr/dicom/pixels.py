@@ -34,10 +34,15 @@ class PixelDescription:
     """PlanarConfiguration (0028,0006): 1 when native colour frames store planes one after another."""
     lossy: bool = False
     """LossyImageCompression (0028,2110) is 01: what is stored was once lossily compressed."""
+    floating: bool = False
+    """The frame comes from Float Pixel Data (7FE0,0008), of 32 bits, or Double Float Pixel Data (7FE0,0009), of 64:
+    every bit of a cell is meant, whatever the four attributes above say (PS3.3 sections C.7.6.24 and C.7.6.25)."""
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """The smallest little-endian integer type that holds BitsAllocated."""
+        """The smallest little-endian type that holds BitsAllocated: integer, or floating point where that is stored."""
+        if self.floating:
+            return np.dtype("<f4" if self.bits_allocated <= 32 else "<f8")  # noqa: PLR2004  # as the field says
         size = next(size for size in (1, 2, 4, 8) if size * 8 >= self.bits_allocated)
         return np.dtype(f"<{'i' if self.signed else 'u'}{size}")
 

@@ -15,6 +15,7 @@ from dicomzarr.dicom.json_model import (
     OpticalPathIdentificationItem,
     PlanePositionSlideItem,
     RawSequence,
+    SegmentIdentificationItem,
     functional_groups,
 )
 from dicomzarr.dicom.tiling import FramePositions
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _NO_POSITION = PlanePositionSlideItem()
 _NO_PATH = OpticalPathIdentificationItem()
+_NO_SEGMENT = SegmentIdentificationItem()
 _LARGEST_POSITION = 2**40
 """Pixels; far above any matrix, far below what integers of 64 bits overflow at."""
 
@@ -43,7 +45,7 @@ class OpticalPath:
     wavelength: float | None = None
     """IlluminationWaveLength (0022,0055), nanometres."""
     color: str = ""
-    """Code meaning of the IlluminationColorCodeSequence (0048,0108)."""
+    """Code meaning of the IlluminationColorCodeSequence (0048,0108), or of a segment RRGGBB."""
     occurrence: int = 0
     """How many paths before it in the sequence read alike."""
 
@@ -91,7 +93,10 @@ def _scan_batch(
     fallback = _first(shared.plane_position_slide.values, _NO_POSITION)
     planes = [_first(group.plane_position_slide.values, fallback) for group in groups]
     path = _first(shared.optical_path.values, _NO_PATH)
-    names = [_identifier(_first(group.optical_path.values, path)) for group in groups]
+    segment = _first(shared.segment.values, _NO_SEGMENT)
+    names = [
+        _identifier(_first(group.optical_path.values, path), _first(group.segment.values, segment)) for group in groups
+    ]
     return (
         _numbers(uid, "RowPositionInTotalImagePixelMatrix", [plane.row_position for plane in planes]),
         _numbers(uid, "ColumnPositionInTotalImagePixelMatrix", [plane.column_position for plane in planes]),
@@ -132,7 +137,7 @@ def _is_pixel(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
 def shared_path_identifier(item: InstanceItem) -> str | None:
     """The optical path that the shared functional groups name for all frames."""
     groups = item.shared_groups.items[:1]
-    return next((_identifier(path) for group in groups for path in group.optical_path.items), None)
+    return next((_identifier(path, _NO_SEGMENT) for group in groups for path in group.optical_path.items), None)
 
 
 def identified_paths(scan: FrameScan) -> tuple[OpticalPath, ...]:
@@ -156,8 +161,9 @@ def _first(values: list[_Item | None], default: _Item) -> _Item:
     return (values[0] or default) if values else default
 
 
-def _identifier(item: OpticalPathIdentificationItem) -> str | None:
-    values = item.identifier.values
+def _identifier(path: OpticalPathIdentificationItem, segment: SegmentIdentificationItem) -> str | None:
+    """Of the optical path, or in a segmentation of the segment, which takes its place (PS3.3 section C.7.6.17.3)."""
+    values = path.identifier.values or segment.number.values
     return str(values[0]).strip() if values and values[0] is not None else None
 
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from dicomzarr.dicom.json_model import EMPTY, Leaf
+from dicomzarr.dicom.json_model import ABSENT, EMPTY, Leaf
 from dicomzarr.dicom.uids import (
     CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE,
     VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE,
@@ -32,19 +32,16 @@ _IMAGES: Final = frozenset(_STORAGE + end for end in ("66.4", "66.7", "481.1", "
 _TILED: Final = frozenset({VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE, CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE})
 
 
-_ABSENT: Final = msgspec.Raw(b"")
-
-
 class _Summary(msgspec.Struct, gc=False, frozen=True):
     """What is looked at; of most attributes only whether they are there."""
 
     sop_class_uid: Leaf = msgspec.field(name="00080016", default=EMPTY)
     sop_instance_uid: Leaf = msgspec.field(name="00080018", default=EMPTY)
-    rows: msgspec.Raw = msgspec.field(name="00280010", default=_ABSENT)
-    columns: msgspec.Raw = msgspec.field(name="00280011", default=_ABSENT)
-    bits_allocated: msgspec.Raw = msgspec.field(name="00280100", default=_ABSENT)
-    matrix_columns: msgspec.Raw = msgspec.field(name="00480006", default=_ABSENT)
-    matrix_rows: msgspec.Raw = msgspec.field(name="00480007", default=_ABSENT)
+    rows: msgspec.Raw = msgspec.field(name="00280010", default=ABSENT)
+    columns: msgspec.Raw = msgspec.field(name="00280011", default=ABSENT)
+    bits_allocated: msgspec.Raw = msgspec.field(name="00280100", default=ABSENT)
+    matrix_columns: msgspec.Raw = msgspec.field(name="00480006", default=ABSENT)
+    matrix_rows: msgspec.Raw = msgspec.field(name="00480007", default=ABSENT)
 
 
 class ReducedInstance(NamedTuple):
@@ -82,7 +79,7 @@ def _is_reduced(summary: _Summary) -> bool:
     needed = [summary.rows, summary.columns, summary.bits_allocated]
     if sop_class in _TILED:
         needed += [summary.matrix_rows, summary.matrix_columns]
-    return any(raw == _ABSENT for raw in needed)
+    return any(raw == ABSENT for raw in needed)
 
 
 def _text(leaf: Leaf) -> str:

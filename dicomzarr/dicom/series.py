@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dicomzarr.dicom.frame import Image
+from dicomzarr.dicom.image_model import decode_images
 from dicomzarr.dicom.instance import parse_instance
 from dicomzarr.dicom.json_model import decode_instances, decode_patient
 from dicomzarr.dicom.uids import (
@@ -15,6 +17,8 @@ from dicomzarr.dicom.values import Reader
 from dicomzarr.errors import MetadataError, UnsupportedSeriesError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.json_model import InstanceItem
 
@@ -31,6 +35,8 @@ class Series:
     series_uid: str
     modality: str
     instances: tuple[Instance, ...]
+    images: tuple[Image, ...] = ()
+    """The same with what slides do not have; empty for slides that are no segmentations."""
     notices: tuple[str, ...] = ()
     """What was left out, and why, in sentences without patient text."""
     patient: tuple[tuple[str, str], ...] = ()
@@ -44,9 +50,8 @@ class Series:
 
 def is_slide(instance: Instance) -> bool:
     """A whole-slide SOP class, or tiles of a Total Pixel Matrix under another."""
-    return instance.sop_class_uid in _SLIDE_SOP_CLASSES or (
-        instance.modality == "SM" and instance.total_pixel_matrix is not None
-    )
+    tiled = instance.modality == "SM" or instance.dimension_organization_type.startswith("TILED")
+    return instance.sop_class_uid in _SLIDE_SOP_CLASSES or (tiled and instance.total_pixel_matrix is not None)
 
 
 def parse_series(body: bytes, study: str, series: str, *, include_phi: bool = False) -> Series:
@@ -64,9 +69,10 @@ def parse_series(body: bytes, study: str, series: str, *, include_phi: bool = Fa
     """
     items = decode_instances(body)
     _check_identity(items, study, series)
-    distinct = {str(item.sop_instance_uid.values[:1]): item for item in items}
-    parsed = [parse_instance(item) for item in distinct.values()]
-    instances = tuple(instance for instance in parsed if instance is not None)
+    distinct = {str(item.sop_instance_uid.values[:1]): place for place, item in enumerate(items)}
+    parsed = [(place, parse_instance(items[place])) for place in distinct.values()]
+    found = {place: instance for place, instance in parsed if instance is not None}
+    instances = tuple(found.values())
     if not instances:
         raise UnsupportedSeriesError(
             f"Series {series}: none of its {len(items)} instances holds an image.",
@@ -82,9 +88,21 @@ def parse_series(body: bytes, study: str, series: str, *, include_phi: bool = Fa
         series,
         instances[0].modality,
         instances,
+        _images(body, found) if _needs_images(instances) else (),
         tuple(notices),
         tuple(decode_patient(body).items()) if include_phi else (),
     )
+
+
+def _needs_images(instances: Iterable[Instance]) -> bool:
+    """Slides do without, and are large; of segmented ones it matters what they refer to."""
+    return not any(map(is_slide, instances)) or any(instance.segmentation for instance in instances)
+
+
+def _images(body: bytes, instances: Mapping[int, Instance]) -> tuple[Image, ...]:
+    """Instances by their place in the reply, with the rest of what it says of them."""
+    items = decode_images(body)
+    return tuple(Image(instance, items[place]) for place, instance in instances.items())
 
 
 def _check_identity(items: list[InstanceItem], study: str, series: str) -> None:

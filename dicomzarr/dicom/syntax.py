@@ -1,25 +1,19 @@
-"""Transfer syntaxes as one table, and what the bytes of a frame say themselves (PS3.5 chapter 10).
-
-A new transfer syntax that an existing codec decodes is one more row in ``TRANSFER_SYNTAXES``.
-"""
+"""Which transfer syntax is meant, whether it can be decoded, and what the bytes of a frame say themselves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from dicomzarr.dicom import jpeg2000_markers, jpeg_markers, uids
+from dicomzarr.dicom import jpeg2000_markers, jpeg_markers, jpegxl_markers, uids
 from dicomzarr.dicom.codestream import Codec, Codestream
+from dicomzarr.dicom.syntax_table import TRANSFER_SYNTAXES, TransferSyntax, transfer_syntax_name, uid_name
 from dicomzarr.errors import UnsupportedTransferSyntaxError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = [
     "TRANSFER_SYNTAXES",
     "Codec",
     "TransferSyntax",
+    "check_openable",
     "is_native",
     "likely_uid",
     "read_codestream",
@@ -28,62 +22,14 @@ __all__ = [
     "transfer_syntax_name",
 ]
 
-
-@dataclass(frozen=True, slots=True)
-class TransferSyntax:
-    """One transfer syntax that can be decoded."""
-
-    uid: str
-    """Its UID (PS3.6 table A-1)."""
-    name: str
-    """Its name as PS3.6 spells it, shortened."""
-    codec: Codec
-    """What decodes its frames."""
-    lossy: bool = False
-    """It allows coding that loses information."""
-
-
-_ROWS: Final = (
-    TransferSyntax(uids.IMPLICIT_VR_LITTLE_ENDIAN, "Implicit VR Little Endian", Codec.NATIVE),
-    TransferSyntax(uids.EXPLICIT_VR_LITTLE_ENDIAN, "Explicit VR Little Endian", Codec.NATIVE),
-    TransferSyntax(
-        uids.ENCAPSULATED_UNCOMPRESSED_EXPLICIT_VR_LITTLE_ENDIAN,
-        "Encapsulated Uncompressed Explicit VR Little Endian",
-        Codec.NATIVE,
-    ),
-    # The data set is deflated as a whole: a frame cut from it is native.
-    TransferSyntax(
-        uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-        "Deflated Explicit VR Little Endian",
-        Codec.NATIVE,
-    ),
-    TransferSyntax(uids.JPEG_BASELINE, "JPEG Baseline", Codec.JPEG, lossy=True),
-    TransferSyntax(uids.JPEG_EXTENDED, "JPEG Extended", Codec.JPEG, lossy=True),
-    TransferSyntax(uids.JPEG_LOSSLESS, "JPEG Lossless", Codec.JPEG_LOSSLESS),
-    TransferSyntax(
-        uids.JPEG_LOSSLESS_FIRST_ORDER,
-        "JPEG Lossless, First-Order Prediction",
-        Codec.JPEG_LOSSLESS,
-    ),
-    TransferSyntax(uids.JPEG_LS_LOSSLESS, "JPEG-LS Lossless", Codec.JPEG_LS),
-    TransferSyntax(uids.JPEG_LS_NEAR_LOSSLESS, "JPEG-LS Near-Lossless", Codec.JPEG_LS, lossy=True),
-    TransferSyntax(uids.JPEG_2000_LOSSLESS, "JPEG 2000 Lossless", Codec.JPEG_2000),
-    TransferSyntax(uids.JPEG_2000, "JPEG 2000", Codec.JPEG_2000, lossy=True),
-    TransferSyntax(uids.HTJ2K_LOSSLESS, "HTJ2K Lossless", Codec.HTJ2K),
-    TransferSyntax(uids.HTJ2K_LOSSLESS_RPCL, "HTJ2K Lossless RPCL", Codec.HTJ2K),
-    TransferSyntax(uids.HTJ2K, "HTJ2K", Codec.HTJ2K, lossy=True),
+# Their pixels are a film in MPEG-2, H.264 or HEVC, unless the metadata name another transfer syntax.
+_VIDEO_CLASSES: Final = frozenset(
+    {
+        uids.VIDEO_ENDOSCOPIC_IMAGE_STORAGE,
+        uids.VIDEO_MICROSCOPIC_IMAGE_STORAGE,
+        uids.VIDEO_PHOTOGRAPHIC_IMAGE_STORAGE,
+    }
 )
-
-TRANSFER_SYNTAXES: Final[Mapping[str, TransferSyntax]] = MappingProxyType({row.uid: row for row in _ROWS})
-"""Every transfer syntax that can be decoded, by UID."""
-
-# Registered since the dictionary of pydicom 3.0.
-_NEWER_NAMES: Final = {
-    uids.JPEG_XL_LOSSLESS: "JPEG XL Lossless",
-    uids.JPEG_XL_JPEG_RECOMPRESSION: "JPEG XL JPEG Recompression",
-    uids.JPEG_XL: "JPEG XL",
-    uids.DEFLATED_IMAGE_FRAME: "Deflated Image Frame Compression",
-}
 
 # PS3.18 section 8.7.3: the transfer syntax that a media type means when none is named.
 _DEFAULT_OF_MEDIA_TYPE: Final = {
@@ -96,6 +42,8 @@ _DEFAULT_OF_MEDIA_TYPE: Final = {
     "image/jxl": uids.JPEG_XL_LOSSLESS,
     "image/dicom-rle": uids.RLE_LOSSLESS,
 }
+
+_LONGEST_MAGIC: Final = 12
 
 
 def transfer_syntax(uid: str, *, where: str = "") -> TransferSyntax:
@@ -114,7 +62,7 @@ def transfer_syntax(uid: str, *, where: str = "") -> TransferSyntax:
         subject = f"{where}: the" if where else "The"
         raise UnsupportedTransferSyntaxError(
             f"{subject} transfer syntax {bare!r} ({transfer_syntax_name(bare)}) is not supported.",
-            remedy="Ask the server for another, such as Explicit VR Little Endian.",
+            remedy="Have the image stored in another, such as Explicit VR Little Endian.",
             uid=bare,
         )
     return found
@@ -126,15 +74,29 @@ def is_native(uid: str) -> bool:
     return found is not None and found.codec is Codec.NATIVE
 
 
-def transfer_syntax_name(uid: str) -> str:
-    """The name of any transfer syntax, supported or not, for messages."""
-    if uid in TRANSFER_SYNTAXES:
-        return TRANSFER_SYNTAXES[uid].name
-    from pydicom.config import IGNORE  # noqa: PLC0415  # a third of a second, for an error's sake only
-    from pydicom.uid import UID  # noqa: PLC0415  # as above
+def check_openable(available_transfer_syntax_uid: str | None, sop_class_uid: str, where: str) -> None:
+    """Refuses, before a frame is asked for, an instance of which the metadata tell that it cannot be decoded.
 
-    known = UID(uid, validation_mode=IGNORE)
-    return _NEWER_NAMES.get(uid) or (known.name if known.name != uid else "private or unknown")
+    Args:
+        available_transfer_syntax_uid: AvailableTransferSyntaxUID (0008,3002); None where it is absent.
+        sop_class_uid: SOPClassUID (0008,0016); empty where it is absent.
+        where: Study, series and instance, for messages.
+
+    Raises:
+        UnsupportedTransferSyntaxError: The transfer syntax is none that can be decoded; or nobody tells it, and the
+            SOP class is one of video.
+    """
+    available = (available_transfer_syntax_uid or "").strip(" \0")
+    if available:
+        transfer_syntax(available, where=where)
+        return
+    bare = sop_class_uid.strip(" \0")
+    if bare in _VIDEO_CLASSES:
+        raise UnsupportedTransferSyntaxError(
+            f"{where}: the SOP class {bare!r} ({uid_name(bare)}) holds video, in a transfer syntax of MPEG-2, H.264 or"
+            " HEVC that is not supported.",
+            remedy="Read it with a video player, or have it stored as single frames.",
+        )
 
 
 def likely_uid(media_type: str) -> str | None:
@@ -152,11 +114,13 @@ def read_codestream(data: bytes | memoryview) -> Codestream | None:
     Raises:
         ValueError: It begins as a codestream but its markers are broken; says how.
     """
-    magic = bytes(data[: len(jpeg2000_markers.JP2_MAGIC)])  # a native frame is never copied
+    magic = bytes(data[:_LONGEST_MAGIC])  # a native frame is never copied
     if magic.startswith(jpeg_markers.MAGIC):
         return jpeg_markers.read_jpeg(bytes(data))
     if magic.startswith((jpeg2000_markers.MAGIC, jpeg2000_markers.JP2_MAGIC)):
         return jpeg2000_markers.read_jpeg2000(bytes(data))
+    if magic.startswith((jpegxl_markers.MAGIC, jpegxl_markers.BOX_MAGIC)):
+        return jpegxl_markers.read_jpegxl(bytes(data))
     return None
 
 

@@ -1,4 +1,4 @@
-"""UIDs that the code compares with (PS3.6 Annex A): transfer syntaxes and the tiled SOP classes."""
+"""UIDs that the code compares with (PS3.6 Annex A): transfer syntaxes, and SOP classes of slides and of video."""
 
 from __future__ import annotations
 
@@ -29,5 +29,11 @@ JPEG_XL_JPEG_RECOMPRESSION: Final = "1.2.840.10008.1.2.4.111"
 JPEG_XL: Final = "1.2.840.10008.1.2.4.112"
 DEFLATED_IMAGE_FRAME: Final = "1.2.840.10008.1.2.8.1"
 
+SEGMENTATION_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.4"
+LABEL_MAP_SEGMENTATION_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.7"
 VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
 CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.77.1.9"
+
+VIDEO_ENDOSCOPIC_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.77.1.1.1"
+VIDEO_MICROSCOPIC_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.77.1.2.1"
+VIDEO_PHOTOGRAPHIC_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.77.1.4.1"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
     from dicomzarr.dicom.json_model import Leaf, Scalar
+
+
+_LARGEST_INTEGER: Final = 2**32 - 1
+"""Of attributes of VR US, SL, UL and IS (PS3.5 section 6.2)."""
 
 
 class _Named(Protocol):
@@ -21,13 +25,22 @@ def invalid_in(instance: str) -> _Named:
     """A maker of errors that name this instance."""
 
     def build(name: str, value: object, wanted: str) -> InvalidAttributeError:
-        found = "no value" if value is None else repr(str(value)[:64])
         return InvalidAttributeError(
-            f"Instance {instance}: {name} should be {wanted}, found {found}.",
+            f"Instance {instance}: {name} should be {wanted}, found {_described(value)}.",
             remedy="The series cannot be placed without it.",
         )
 
     return build
+
+
+def _described(value: object) -> str:
+    """A value as messages may show it: a number, for a text may be anything, somebody's name too."""
+    if value is None:
+        return "no value"
+    if isinstance(value, list):
+        return f"{len(value)} values"
+    number = _as_number(value)
+    return "a text that is no number" if number is None else f"{number:g}"
 
 
 class Reader:
@@ -38,7 +51,8 @@ class Reader:
     """
 
     def __init__(self, instance: str) -> None:
-        self._invalid = invalid_in(instance)
+        self.invalid = invalid_in(instance)
+        """Builds the error for an attribute, a value and what was wanted instead."""
 
     def text(self, leaf: Leaf) -> str | None:
         """The first value as text, or None when there is none."""
@@ -55,7 +69,9 @@ class Reader:
         if number is None:
             return None
         if not number.is_integer():
-            raise self._invalid(name, number, "an integer")
+            raise self.invalid(name, number, "an integer")
+        if abs(number) > _LARGEST_INTEGER:
+            raise self.invalid(name, number, "an integer of 32 bits")
         return int(number)
 
     def positive(self, leaf: Leaf, name: str, default: int | None = None) -> int:
@@ -63,7 +79,7 @@ class Reader:
         value = self.integer(leaf, name)
         value = default if value is None else value
         if value is None or value <= 0:
-            raise self._invalid(name, value, "a positive integer")
+            raise self.invalid(name, value, "a positive integer")
         return value
 
     def count(self, leaf: Leaf, name: str) -> int | None:
@@ -72,10 +88,12 @@ class Reader:
 
     def lenient_number(self, leaf: Leaf) -> float | None:
         """The first value as a finite number, or None: for what only orders or names things."""
-        try:
-            return self.number(leaf, "")
-        except InvalidAttributeError:
-            return None
+        return self.lenient(_first(leaf))
+
+    def lenient(self, value: Scalar) -> float | None:
+        """A value as a finite number, or None, likewise."""
+        number = _as_number(value)
+        return number if number is not None and math.isfinite(number) else None
 
     def number(self, leaf: Leaf, name: str) -> float | None:
         """The first value as a finite number, or None when there is none."""
@@ -88,17 +106,26 @@ class Reader:
         if not values:
             return None
         if len(values) != count:
-            raise self._invalid(name, values, f"{count} numbers")
+            raise self.invalid(name, values, f"{count} numbers")
         return tuple(self._finite(value, name) for value in values)
 
     def _finite(self, value: Scalar, name: str) -> float:
-        try:
-            number = float(value)  # type: ignore[arg-type]  # None is excluded by the callers
-        except (TypeError, ValueError):
-            raise self._invalid(name, value, "a number") from None
+        number = _as_number(value)
+        if number is None:
+            raise self.invalid(name, value, "a number")
         if not math.isfinite(number):
-            raise self._invalid(name, value, "a finite number")
+            raise self.invalid(name, value, "a finite number")
         return number
+
+
+def _as_number(value: Any) -> float | None:
+    """A number, infinite where it is too large, or None; no error that quotes a text is left in a context."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except (ValueError, TypeError):
+        return None
 
 
 def _first(leaf: Leaf) -> Scalar:

@@ -8,6 +8,7 @@ import imagecodecs
 import numpy as np
 
 from dicomzarr.dicom.codestream import Codec, Codestream, Colour
+from dicomzarr.dicom.jpeg_markers import read_jpeg
 from dicomzarr.errors import FrameDecodeError, FrameShapeError
 from dicomzarr.frames.values import planes_first, reinterpret, warn_server_decoded, ybr_to_rgb
 
@@ -49,6 +50,8 @@ def decode_compressed(
     """
     _check_shape(codestream, pixel, where)
     _check_extent(codestream, pixel, len(data), where)
+    if codestream.holds_jpeg:
+        return _decode_held_jpeg(data, pixel, where, scratch)
     is_ybr = pixel.samples > 1 and _holds_ybr(codestream, pixel)
     try:
         decoded, is_ybr = _decode(data, codestream, is_ybr=is_ybr, scratch=scratch)
@@ -65,6 +68,16 @@ def decode_compressed(
     return ybr_to_rgb(values, pixel.bits_stored) if is_ybr else values
 
 
+def _decode_held_jpeg(data: bytes, pixel: PixelDescription, where: str, scratch: Scratch | None) -> npt.NDArray[Any]:
+    """The values that the JPEG itself decodes to, not those that the other decoder rounds it to."""
+    try:
+        jpeg = bytes(imagecodecs.jpegxl_decode_jpeg(data, numthreads=1))
+        markers = read_jpeg(jpeg)
+    except (RuntimeError, ValueError, MemoryError) as error:
+        raise FrameDecodeError(f"{where}: the JPEG within the JPEG XL file cannot be restored: {error}.") from error
+    return decode_compressed(jpeg, markers, pixel, where=where, scratch=scratch)
+
+
 def _check_shape(codestream: Codestream, pixel: PixelDescription, where: str) -> None:
     found = (codestream.rows, codestream.columns, codestream.samples)
     expected = (pixel.rows, pixel.columns, pixel.samples)
@@ -73,6 +86,11 @@ def _check_shape(codestream: Codestream, pixel: PixelDescription, where: str) ->
             f"{where}: the {codestream.codec.value} codestream has {_shape_text(*found)},"
             f" the metadata say {_shape_text(*expected)}.",
             remedy="The server may have sent a rendered or another image.",
+        )
+    if pixel.floating:
+        raise FrameShapeError(
+            f"{where}: the frame is a {codestream.codec.value} codestream, the metadata say floating point, which"
+            " is never compressed so."
         )
     # Eight bits for more are a rendering: the stored values are gone.
     rendered = codestream.precision <= _BYTE < pixel.bits_stored
@@ -126,6 +144,8 @@ def _decode(
             return planes_first(_decode_jpeg(data, codestream, is_ybr=False, scratch=scratch)), is_ybr
         case Codec.JPEG_LS:
             return planes_first(imagecodecs.jpegls_decode(data)), is_ybr
+        case Codec.JPEG_XL:
+            return planes_first(imagecodecs.jpegxl_decode(data, keeporientation=True, numthreads=1)), is_ybr
         case _:
             return _decode_jpeg2000(data, codestream), is_ybr
 

@@ -13,7 +13,9 @@ from dicomzarr.dicom.syntax import (
 )
 from dicomzarr.errors import FrameDecodeError
 from dicomzarr.frames.compressed import decode_compressed
+from dicomzarr.frames.deflated import inflate_frame
 from dicomzarr.frames.native import decode_native, fits_native
+from dicomzarr.frames.rle import decode_rle, is_rle
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.pixels import PixelDescription
     from dicomzarr.frames.scratch import Scratch
 
-_COLOUR_MODELS: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
+_COLOUR_MODELS: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "XYB"})
 
 
 def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
@@ -49,7 +51,8 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
 
     Returns:
         Stored values of the shape (samples, rows, columns) and type ``pixel.dtype``, little-endian: masked to
-        BitsStored, sign-extended, colour as RGB, palettes as indices. Samples may lie interleaved in memory.
+        BitsStored, sign-extended, colour as RGB, palettes as indices, floating point with its NaN. Samples may lie
+        interleaved in memory.
 
     Raises:
         UnsupportedTransferSyntaxError: The transfer syntax cannot be decoded.
@@ -61,10 +64,22 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
     codestream = _find_codestream(data, pixel, label, where)
     if codestream is not None:
         return decode_compressed(bytes(data), codestream, pixel, where=where, scratch=scratch)
-    label = label or _guess_label(media_type, where)
+    return _decode_unmarked(data, pixel, label or _guess_label(media_type, where), media_type, where)
+
+
+def _decode_unmarked(
+    data: bytes | memoryview, pixel: PixelDescription, label: TransferSyntax | None, media_type: str, where: str
+) -> npt.NDArray[Any]:
+    """Decodes bytes that begin with no magic number: as the label says, or as what their length shows."""
+    codec = None if label is None else label.codec
+    if codec is Codec.RLE and (is_rle(data) or not fits_native(len(data), pixel)):
+        return decode_rle(data, pixel, where=where)
+    if codec is Codec.DEFLATED:
+        return decode_native(inflate_frame(data, pixel, where=where), pixel, was_compressed=False, where=where)
     _check_native(data, pixel, label, media_type, where)
-    was_compressed = pixel.lossy or (label is not None and label.codec is not Codec.NATIVE)
-    return decode_native(data, pixel, was_compressed=was_compressed, where=where)
+    was_compressed = pixel.lossy or codec not in (None, Codec.NATIVE)
+    big_endian = label is not None and label.big_endian
+    return decode_native(data, pixel, was_compressed=was_compressed, where=where, big_endian=big_endian)
 
 
 def _check_colour_model(pixel: PixelDescription, where: str) -> None:

@@ -62,14 +62,14 @@ class FrameSource:
         self._ahead: dict[LevelPlan, ReadAhead] = {}
         self._ahead_lock = threading.Lock()
 
-    async def chunk(self, frame: FrameRef) -> bytes:
-        """The decoded frame as the bytes of a chunk; from any loop.
+    async def chunk(self, frame: FrameRef, level: LevelPlan) -> bytes:
+        """The frame as the bytes of a chunk of a level; from any loop.
 
         Raises:
             ServerError: The frame could not be fetched.
             FrameError: It could not be decoded, or is not what the metadata says.
         """
-        return await self._crossing.get(self._chunk, frame)
+        return await self._crossing.get(self._chunk, (frame, level))
 
     async def deliver(self, frames: Sequence[FrameRef], place: Place) -> None:
         """Fetch and decode many frames planned together.
@@ -111,9 +111,10 @@ class FrameSource:
         for frame in frames:
             self._dispatcher.fetch_ahead(FrameKey(self._opening, frame.instance, frame.number), reader)
 
-    async def _chunk(self, frame: FrameRef) -> bytes:
+    async def _chunk(self, question: tuple[FrameRef, LevelPlan]) -> bytes:
+        frame, level = question
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        asked = self._chunks.ask(frame, _chunk_bytes, partial(_settle, answer))
+        asked = self._chunks.ask(frame, partial(_chunk_bytes, frame, level), partial(_settle, answer))
         try:
             return await answer
         finally:
@@ -173,8 +174,8 @@ def _frames_of(level: LevelPlan, block: Block) -> Iterator[FrameRef]:
                 yield frame
 
 
-def _chunk_bytes(pixels: Decoded) -> bytes:
-    return pixels.tobytes()
+def _chunk_bytes(frame: FrameRef, level: LevelPlan, pixels: Decoded) -> bytes:
+    return level.seen(frame, pixels).tobytes()
 
 
 def _settle(future: asyncio.Future[Any], outcome: object) -> None:

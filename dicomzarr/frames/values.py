@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.codestream import Codestream
     from dicomzarr.dicom.pixels import PixelDescription
 
+# Colour models that only a codestream can have: three values a pixel under them were decoded by somebody else.
+_OF_CODESTREAMS: Final = frozenset({"YBR_FULL_422", "YBR_RCT", "YBR_ICT", "XYB"})
 _RED_FROM_CR: Final = 1.402
 _GREEN_FROM_CB: Final = -0.344136
 _GREEN_FROM_CR: Final = -0.714136
@@ -41,9 +43,11 @@ def unpack_cells(cells: npt.NDArray[Any], pixel: PixelDescription) -> npt.NDArra
         pixel: Says where in a cell the value lies, and whether it has a sign.
 
     Returns:
-        A new array of ``pixel.dtype``: nothing but BitsStored bits, sign-extended.
+        A new array of ``pixel.dtype``: nothing but BitsStored bits, sign-extended; floating point as it is.
     """
     values = cells.astype(pixel.dtype)
+    if pixel.floating:
+        return values
     width = values.itemsize * 8
     if pixel.bits_stored < width:
         values <<= width - 1 - pixel.high_bit  # pushes overlays and garbage out at the top
@@ -78,6 +82,23 @@ def reinterpret(values: npt.NDArray[Any], codestream: Codestream, pixel: PixelDe
     result <<= shift
     result >>= shift
     return result
+
+
+def to_rgb(planes: npt.NDArray[Any], pixel: PixelDescription) -> npt.NDArray[Any]:
+    """Turns planes of full size, which no codec has converted, into RGB; grey stays as it is.
+
+    Args:
+        planes: Values of the shape (samples, rows, columns).
+        pixel: Names the colour model.
+
+    Returns:
+        Red, green and blue, or the one plane, in the same shape and type.
+    """
+    if pixel.samples == 1:
+        return planes
+    if pixel.photometric_interpretation in _OF_CODESTREAMS:
+        warn_server_decoded()
+    return ybr_to_rgb(planes, pixel.bits_stored) if pixel.photometric_interpretation == "YBR_FULL" else planes
 
 
 def ybr_to_rgb(planes: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:

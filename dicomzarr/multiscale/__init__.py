@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dicomzarr.errors import UnsupportedSeriesError
+from dicomzarr.dicom.tables import bulk_uris
+from dicomzarr.multiscale.labels import add_labels, refers_to
+from dicomzarr.multiscale.placing import to_ras
 from dicomzarr.multiscale.plan import (
     ASSOCIATED,
+    LABELS,
     Affine,
     Axis,
     Channel,
@@ -14,14 +17,19 @@ from dicomzarr.multiscale.plan import (
     ImagePlan,
     LevelPlan,
     SeriesPlan,
+    label_path,
 )
 from dicomzarr.multiscale.slides import plan_slide
+from dicomzarr.multiscale.volumes import plan_volumes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dicomzarr.dicom.series import Series
 
 __all__ = [
     "ASSOCIATED",
+    "LABELS",
     "Affine",
     "Axis",
     "Channel",
@@ -29,25 +37,40 @@ __all__ = [
     "ImagePlan",
     "LevelPlan",
     "SeriesPlan",
+    "add_labels",
+    "label_path",
     "plan_images",
+    "refers_to",
+    "to_ras",
+    "wanted_bulk",
 ]
 
 
-def plan_images(series: Series, *, associated_label: bool = False) -> SeriesPlan:
+def plan_images(
+    series: Series,
+    *,
+    associated_label: bool = False,
+    values: str = "stored",
+    bulk: Mapping[str, bytes] | None = None,
+) -> SeriesPlan:
     """Plan the multiscale images of a series.
 
     Args:
         series: The typed instances.
         associated_label: Offer a slide's label image, which may show who the patient is.
+        values: What the arrays hold: ``stored``, ``modality`` or ``color``.
+        bulk: Values that the metadata only name, by their URI; see `wanted_bulk`.
 
     Raises:
         UnsupportedSeriesError: The series is of a kind that cannot be opened.
         TilingError: Tiles fit no chunk grid.
+        GridError: Frames fit no grid.
     """
-    if not series.is_slide:
-        raise UnsupportedSeriesError(
-            f"Series {series.series_uid} ({series.modality or 'no modality'}) is no whole-slide "
-            f"image, the kind of series that can be opened.",
-            remedy="Its SOP class is not VL Whole Slide Microscopy and it has no Total Pixel Matrix.",
-        )
-    return plan_slide(series, associated_label=associated_label)
+    if series.is_slide:
+        return plan_slide(series, associated_label=associated_label)
+    return plan_volumes(series, values=values, bulk=bulk)
+
+
+def wanted_bulk(series: Series, values: str) -> dict[str, str]:
+    """The URIs of what `plan_images` needs and the metadata only name, with the SOP Instance UID of each."""
+    return {uri: image.header.uid for image in series.images for uri in bulk_uris(image, values)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from dicomzarr.multiscale.plan import Channel
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 _PATH_COLORS = ("0000FF", "00FF00", "FF0000", "00FFFF", "FF00FF", "FFFF00")
 """Shown for optical paths that name no colour, in turn."""
+
+_HEXADECIMAL = re.compile("[0-9A-F]{6}")
 
 _NAMED_COLORS = {
     "blue": "0000FF",
@@ -54,7 +57,7 @@ def _label(path: OpticalPath, number: int) -> str:
 
 
 def _color(path: OpticalPath, number: int, count: int) -> str:
-    named = _NAMED_COLORS.get(path.color.lower())
+    named = path.color if _HEXADECIMAL.fullmatch(path.color) else _NAMED_COLORS.get(path.color.lower())
     if named:
         return named
     return "FFFFFF" if count == 1 else _PATH_COLORS[number % len(_PATH_COLORS)]

@@ -10,11 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
+    import numpy.typing as npt
 
     from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.dicom.segments import Segment
+
+    Pixels = npt.NDArray[np.generic]
 
 ASSOCIATED = "associated"
 """The group that holds associated images."""
+
+LABELS = "labels"
+"""The group of an image that holds its labels."""
 
 Affine = tuple[tuple[float, float, float, float], ...]
 """Four rows; maps (column, row, slice, 1) of voxel centres to millimetres."""
@@ -43,6 +50,20 @@ class Channel:
     """(lowest, highest) value of the channel's type, in the array's units."""
     inverted: bool = False
     """Low values are shown bright: MONOCHROME1."""
+    shown: tuple[float, float] | None = None
+    """(start, end) of what the header wants to be seen, in the array's units; None for all of ``window``."""
+
+
+def label_path(image: str, label: ImagePlan) -> str:
+    """The group of a label in the hierarchy, below that of its image."""
+    return "/".join(part for part in (image, LABELS, label.name) if part)
+
+
+class FrameView(Protocol):
+    """Makes other values out of the stored ones of a frame."""
+
+    def __call__(self, frame: FrameRef, pixels: Pixels) -> Pixels:
+        """Both of shape (samples, rows, columns)."""
 
 
 class FrameIndex(Protocol):
@@ -68,11 +89,15 @@ class LevelPlan:
     """Step along each axis, in its unit."""
     translation: tuple[float, ...]
     """Centre of the first pixel relative to that of the finest level, per axis, in its unit."""
-    absent: tuple[int, ...]
+    absent: tuple[float, ...]
     """Value of each sample of a tile that does not exist."""
-    fill_value: int
+    fill_value: float
     """The scalar that Zarr fills missing chunks with."""
     frames: FrameIndex
+    view: FrameView | None = None
+    """Makes the values that the array holds out of stored ones; None where they are those."""
+    series: str = ""
+    """Series Instance UID of the frames, where it is not that which was opened."""
     attributes: Mapping[str, object] = field(default_factory=dict)
     """Allow-listed facts about this level, JSON."""
 
@@ -89,7 +114,12 @@ class LevelPlan:
     @property
     def absent_is_fill(self) -> bool:
         """Whether an absent tile is what Zarr fills in by itself."""
-        return all(value == self.fill_value for value in self.absent)
+        both_nan = math.isnan(self.fill_value) and all(map(math.isnan, self.absent))
+        return both_nan or all(value == self.fill_value for value in self.absent)
+
+    def seen(self, frame: FrameRef, pixels: Pixels) -> Pixels:
+        """What the array holds of a decoded frame, shape (samples, rows, columns)."""
+        return pixels if self.view is None else self.view(frame, pixels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +138,12 @@ class ImagePlan:
     """The channels are R, G, B of one colour image (or of several, path by path)."""
     attributes: Mapping[str, object] = field(default_factory=dict)
     """Allow-listed, non-identifying facts, JSON."""
+    segments: tuple[Segment, ...] = ()
+    """Of a label image: what its values are."""
+    numbers: tuple[int, ...] = ()
+    """Of a segmentation of masks: the segment number of each index along c."""
+    labels: tuple[ImagePlan, ...] = ()
+    """Segmentations on the image's grid, where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,5 +171,6 @@ class SeriesPlan:
     def at(self, path: str) -> ImagePlan:
         """The image of a group."""
         images = dict(zip(self.image_paths, self.images, strict=True))
+        images |= {label_path(own, label): label for own, image in images.items() for label in image.labels}
         images.update(zip(self.associated_paths, (image for _, image in self.associated), strict=True))
         return images[path]

@@ -13,6 +13,7 @@ from dicomzarr.dicom.slide import assemble_slide
 from dicomzarr.dicom.syntax import transfer_syntax
 from dicomzarr.errors import FrameError, MetadataError, UnsupportedSeriesError
 from dicomzarr.multiscale.channels import channels
+from dicomzarr.multiscale.facts import segmentation_facts
 from dicomzarr.multiscale.geometry import affine, origin_known, shift, steps
 from dicomzarr.multiscale.plan import Axis, ImagePlan, LevelPlan, SeriesPlan
 
@@ -115,7 +116,15 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], notices: list[str]) -
         affine=affine(finest),
         color=samples == 3,  # noqa: PLR2004  # R, G, B
         attributes=_attributes(finest, notices),
+        numbers=_segment_numbers(finest),
     )
+
+
+def _segment_numbers(level: SlideLevel) -> tuple[int, ...]:
+    segmentation = level.header.segmentation
+    if segmentation is None or segmentation.is_label_map:
+        return ()
+    return tuple(int(path.identifier) for path in level.paths if path.identifier.isdecimal())
 
 
 def _check_readable(level: SlideLevel) -> None:
@@ -124,7 +133,8 @@ def _check_readable(level: SlideLevel) -> None:
     for part in (part for image in level.images for part in image.frames.parts):
         if part.available_transfer_syntax_uid:
             transfer_syntax(part.available_transfer_syntax_uid, where=f"Instance {part.sop_instance_uid}")
-    if pixel.samples not in {1, 3} or pixel.bits_allocated == 1:
+    bits = pixel.bits_allocated == 1 and level.header.segmentation is None
+    if pixel.samples not in {1, 3} or bits:
         raise UnsupportedSeriesError(
             f"Instance {level.header.uid}: {pixel.samples} samples of {pixel.bits_allocated} bits "
             f"are no slide pixels that can be read (1 or 3 samples of 8 bits or more)."
@@ -195,9 +205,11 @@ def _attributes(level: SlideLevel, notices: list[str]) -> dict[str, object]:
     attributes: dict[str, object] = {
         "modality": header.modality,
         "image_type": list(header.image_type),
+        "rescale": {"slope": 1.0, "intercept": 0.0},
         "affine_reference": "slide",
         "affine_origin_known": origin_known(level),
     }
+    attributes.update(segmentation_facts(header.segmentation))
     if level.plane_step:
         attributes["z_offsets"] = list(level.plane_offsets)
     if level.heights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dicomzarr.multiscale import ASSOCIATED
+from dicomzarr.multiscale import ASSOCIATED, LABELS
 from dicomzarr.ome.multiscales import OME_VERSION, image_attributes
 from dicomzarr.store.hierarchy import Array, Group
 from dicomzarr.store.metadata import array_document, group_document
@@ -27,7 +27,7 @@ def build_hierarchy(plan: SeriesPlan, identity: Mapping[str, object]) -> Group:
     children: dict[str, Group | Array] = {}
     if len(plan.images) == 1:
         root_attributes = _attributes(plan.images[0], plan, identity)
-        children.update(_arrays(plan.images[0]))
+        children.update(_children(plan.images[0], plan, identity))
     else:
         paths = plan.image_paths
         root_attributes = {"ome": {"version": OME_VERSION, "bioformats2raw.layout": 3}}
@@ -43,7 +43,15 @@ def build_hierarchy(plan: SeriesPlan, identity: Mapping[str, object]) -> Group:
 
 
 def _image_group(image: ImagePlan, plan: SeriesPlan, identity: Mapping[str, object]) -> Group:
-    return Group(group_document(_attributes(image, plan, identity)), _arrays(image))
+    return Group(group_document(_attributes(image, plan, identity)), _children(image, plan, identity))
+
+
+def _children(image: ImagePlan, plan: SeriesPlan, identity: Mapping[str, object]) -> dict[str, Group | Array]:
+    children: dict[str, Group | Array] = _arrays(image)
+    if image.labels:
+        named = {label.name: _image_group(label, plan, identity) for label in image.labels}
+        children[LABELS] = Group(group_document({"ome": {"version": OME_VERSION, "labels": list(named)}}), named)
+    return children
 
 
 def _attributes(image: ImagePlan, plan: SeriesPlan, identity: Mapping[str, object]) -> dict[str, object]:
@@ -52,7 +60,6 @@ def _attributes(image: ImagePlan, plan: SeriesPlan, identity: Mapping[str, objec
         "dicomzarr": {
             **identity,
             "affine": image.affine,
-            "rescale": {"slope": 1.0, "intercept": 0.0},
             **image.attributes,
             "levels": [dict(level.attributes) for level in image.levels],
             "notices": list(plan.notices),

@@ -18,6 +18,7 @@ def omero(image: ImagePlan) -> dict[str, object]:
 
 def _channel(channel: Channel) -> dict[str, object]:
     low, high = channel.window
+    start, end = channel.shown or channel.window
     return {
         "label": channel.label,
         "color": channel.color,
@@ -25,5 +26,5 @@ def _channel(channel: Channel) -> dict[str, object]:
         "coefficient": 1.0,
         "family": "linear",
         "inverted": channel.inverted,
-        "window": {"min": low, "max": high, "start": low, "end": high},
+        "window": {"min": low, "max": high, "start": start, "end": end},
     }

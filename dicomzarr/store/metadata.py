@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def array_document(level: LevelPlan, dimension_names: tuple[str, ...], attribute
                 "configuration": {"chunk_shape": level.chunks},
             },
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-            "fill_value": level.fill_value,
+            "fill_value": "NaN" if math.isnan(level.fill_value) else level.fill_value,
             "codecs": [codec],
             "dimension_names": dimension_names,
             "attributes": attributes,

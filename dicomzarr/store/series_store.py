@@ -11,7 +11,7 @@ from dicomzarr.frames.readahead import Block
 from dicomzarr.store.hierarchy import Chunk, Directory, Document, Found, Group, locate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from dicomzarr.frames.source import FrameSource
     from dicomzarr.multiscale import LevelPlan, SeriesPlan
@@ -24,12 +24,20 @@ class SeriesStore:
         plan: What the series became.
         root: Its hierarchy.
         source: Where frames come from.
+        others: Where those of other series come from that are shown with it, by Series Instance UID.
     """
 
-    def __init__(self, plan: SeriesPlan, root: Group, source: FrameSource) -> None:
+    def __init__(
+        self, plan: SeriesPlan, root: Group, source: FrameSource, others: Mapping[str, FrameSource] | None = None
+    ) -> None:
         self.plan = plan
         self.root = root
         self.source = source
+        self._others = others or {}
+
+    def source_of(self, level: LevelPlan) -> FrameSource:
+        """Where the frames of a level come from."""
+        return self._others[level.series] if level.series else self.source
 
     def locate(self, key: str) -> Found | None:
         """What is at a key, without I/O; None when the hierarchy has nothing there."""
@@ -50,8 +58,9 @@ class SeriesStore:
                 raise found.lost
             if found.frame is None:
                 return absent_chunk(found.level)
-            self.source.follow(found.level, Block(found.indices, (1,) * len(found.indices)))
-            return await self.source.chunk(found.frame)
+            source = self.source_of(found.level)
+            source.follow(found.level, Block(found.indices, (1,) * len(found.indices)))
+            return await source.chunk(found.frame, found.level)
         return None
 
     def names(self, key: str) -> Iterator[str] | None:

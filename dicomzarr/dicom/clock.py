@@ -1,0 +1,53 @@
+"""Dates and times of acquisition as seconds: only their differences leave this package."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from dicomzarr.dicom.image_model import ImageItem
+    from dicomzarr.dicom.json_model import Leaf, Scalar
+
+_DATE: Final = r"(?P<year>\d{4})\.?(?P<month>\d{2})\.?(?P<day>\d{2})"
+_TIME: Final = r"(?P<hour>\d{2}):?(?P<minute>\d{2})?:?(?P<second>\d{2})?(?:\.(?P<fraction>\d{1,6}))?"
+_DATETIME: Final = re.compile(f"{_DATE}{_TIME}(?P<zone>[+-]\\d{{4}})?", re.ASCII)
+
+
+def acquired_at(item: ImageItem, frame_datetime: Scalar) -> float | None:
+    """Seconds since a fixed day at which a frame was acquired; None where nothing says so.
+
+    FrameAcquisitionDateTime (0018,9074), else AcquisitionDateTime (0008,002A), else AcquisitionDate (0008,0022) with
+    AcquisitionTime (0008,0032); without a date the time of the day.
+    """
+    for value in (frame_datetime, _first(item.acquisition_datetime)):
+        seconds = _seconds(str(value or ""))
+        if seconds is not None:
+            return seconds
+    time = str(_first(item.acquisition_time) or "").strip()
+    date = str(_first(item.acquisition_date) or "").strip()
+    return None if not time else _seconds(f"{date or '19700101'}{time}")
+
+
+def _seconds(text: str) -> float | None:
+    found = _DATETIME.fullmatch(text.strip())
+    if found is None:
+        return None
+    parts = {name: int(value) for name, value in found.groupdict("0").items() if name not in {"fraction", "zone"}}
+    try:
+        moment = datetime(**parts, tzinfo=_zone(found["zone"]))
+    except (ValueError, OverflowError):
+        return None
+    return moment.timestamp() + float(f"0.{found['fraction'] or 0}")
+
+
+def _zone(text: str | None) -> tzinfo:
+    if text is None:
+        return UTC
+    hours, minutes = divmod(int(text[1:]), 100)
+    return timezone((-1 if text[0] == "-" else 1) * timedelta(hours=hours, minutes=minutes))
+
+
+def _first(leaf: Leaf) -> Scalar:
+    return leaf.values[0] if leaf.values else None

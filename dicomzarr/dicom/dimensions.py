@@ -1,0 +1,238 @@
+"""What may tell frames at one place apart: one table of attributes, each with where it stands and what it counts.
+
+A dimension exists only where one of these says so. A new one is one more row.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from dicomzarr.dicom.clock import acquired_at
+from dicomzarr.dicom.values import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from dicomzarr.dicom.image_model import FrameGroups, ImageItem, Macro
+    from dicomzarr.dicom.json_model import Leaf, Scalar
+
+Value: TypeAlias = float | str | tuple[float, ...] | None
+"""What a frame has of a dimension; None is a value too, as of the gradient direction without diffusion."""
+
+_COMPONENTS: Final = {
+    "M": "magnitude",
+    "P": "phase",
+    "R": "real",
+    "I": "imaginary",
+    "MAGNITUDE": "magnitude",
+    "PHASE": "phase",
+    "REAL": "real",
+    "IMAGINARY": "imaginary",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FrameContext:
+    """All that the metadata say of one frame."""
+
+    item: ImageItem
+    image_type: tuple[str, ...]
+    groups: FrameGroups
+    shared: FrameGroups
+    number: int
+    """Frame number, 1-based."""
+    read: Reader
+
+    def macro(self, name: str) -> Macro | None:
+        """The macro of this frame, else that of all frames (PS3.3 section C.7.6.16)."""
+        for groups in (self.groups, self.shared):
+            items = getattr(groups, name).items
+            if items:
+                found: Macro = items[0]
+                return found
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One row of the table: where a value stands, in the order in which places count."""
+
+    name: str
+    unit: str = ""
+    """As UCUM spells it; empty where it has none."""
+    axis: str = "c"
+    """The axis of images that it becomes: t, c, or z where nothing else places slices."""
+    strong: bool = True
+    """It is meant to tell frames apart; others differ for many reasons, and are asked last."""
+    macro: tuple[str, str] | None = None
+    """(functional group, attribute) of frames."""
+    instance: tuple[str, ...] = ()
+    """Attributes of the instance: the first that has a value."""
+    vector: str = ""
+    """An attribute of the instance with one value for each frame."""
+    compute: Callable[[FrameContext], Value] | None = None
+    """For what is no plain number."""
+
+    def of(self, frame: FrameContext) -> Value:
+        """The value of a frame; None where it has none."""
+        if self.compute is not None:
+            return self.compute(frame)
+        return next((number for leaf in self._leaves(frame) if (number := _number(leaf)) is not None), None)
+
+    def _leaves(self, frame: FrameContext) -> Iterator[Scalar]:
+        if self.vector:
+            values = getattr(frame.item, self.vector).values
+            yield values[frame.number - 1] if frame.number <= len(values) else None
+        if self.macro is not None and (macro := frame.macro(self.macro[0])) is not None:
+            yield _first(getattr(macro, self.macro[1]))
+        for name in self.instance:
+            yield _first(getattr(frame.item, name))
+
+
+def _first(leaf: Leaf) -> Scalar:
+    return leaf.values[0] if leaf.values else None
+
+
+_number: Final = Reader("").lenient
+"""What cannot be read as a number tells nothing apart."""
+
+
+def _component(frame: FrameContext) -> Value:
+    """Magnitude, phase, real or imaginary (PS3.3 sections C.8.3.1.1.1 and C.8.13.3.3.1)."""
+    macro = frame.macro("mr_frame_type")
+    told = [_first(macro.complex_image_component)] if macro is not None else []
+    told += [_first(frame.item.complex_image_component), *frame.image_type[2:]]
+    names = (_COMPONENTS.get(str(value).strip().upper()) for value in told if value)
+    return next((name for name in names if name), None)
+
+
+def _kind(frame: FrameContext) -> Value:
+    """What the values from the third on of ImageType or FrameType say, as WATER and FAT."""
+    for name in ("mr_frame_type", "ct_frame_type"):
+        macro = frame.macro(name)
+        if macro is not None and macro.frame_type.values:
+            return _word(frame.read.texts(macro.frame_type)[2:])
+    return _word(frame.image_type[2:])
+
+
+def _word(values: tuple[str, ...]) -> Value:
+    """Code strings only: what is no code could be free text (PS3.5 section 6.2)."""
+    joined = " ".join(value.upper() for value in values if re.fullmatch(r"[A-Za-z0-9_ ]{1,16}", value))
+    return joined or None
+
+
+def _direction(frame: FrameContext) -> Value:
+    """The diffusion gradient direction, a unit vector; that of Philips and Siemens where the standard's is absent."""
+    macro = frame.macro("diffusion")
+    leaves = [macro.gradient_directions.items[0].orientation] if macro and macro.gradient_directions.items else []
+    leaves += [frame.item.gradient_orientation, frame.item.siemens_gradient]
+    for leaf in leaves:
+        if len(leaf.values) == 3:  # noqa: PLR2004  # x, y, z
+            return _vector(leaf.values)
+    item = frame.item
+    return _vector(
+        [_first(leaf) for leaf in (item.philips_gradient_x, item.philips_gradient_y, item.philips_gradient_z)]
+    )
+
+
+def _vector(values: list[Scalar]) -> Value:
+    numbers = [number for value in values if (number := _number(value)) is not None]
+    if len(numbers) != 3 or not any(numbers):  # noqa: PLR2004  # x, y, z
+        return None
+    return tuple(round(number, 6) + 0.0 for number in numbers)  # no negative zero
+
+
+def _acquired(frame: FrameContext) -> Value:
+    macro = frame.macro("frame_content")
+    return acquired_at(frame.item, _first(macro.frame_acquisition_datetime) if macro is not None else None)
+
+
+def _frame_time(frame: FrameContext) -> Value:
+    """Milliseconds since the first frame, of FrameTime or FrameTimeVector (PS3.3 section C.7.6.5)."""
+    steps = [_number(value) or 0.0 for value in frame.item.frame_time_vector.values]
+    if len(steps) >= frame.number:
+        return round(sum(steps[1 : frame.number]), 6)
+    step = _number(_first(frame.item.frame_time))
+    return None if not step else round(step * (frame.number - 1), 6)
+
+
+def _frame_number(frame: FrameContext) -> Value:
+    return float(frame.number)
+
+
+ATTRIBUTES: Final = (
+    Attribute("segment", macro=("segment_identification", "segment_number")),
+    Attribute(
+        "temporal_position",
+        axis="t",
+        macro=("frame_content", "temporal_position_index"),
+        instance=("temporal_position_identifier",),
+    ),
+    Attribute("component", compute=_component),
+    Attribute("echo_time", "ms", macro=("echo", "effective_echo_time"), instance=("echo_time",)),
+    Attribute(
+        "b_value",
+        "s/mm2",
+        macro=("diffusion", "diffusion_b_value"),
+        instance=("diffusion_b_value", "siemens_b_value", "philips_b_value"),
+    ),
+    Attribute("gradient_direction", compute=_direction),
+    Attribute("inversion_time", "ms", macro=("modifier", "inversion_times"), instance=("inversion_time",)),
+    Attribute("flip_angle", "deg", macro=("timing", "flip_angle"), instance=("flip_angle",)),
+    Attribute("repetition_time", "ms", macro=("timing", "repetition_time"), instance=("repetition_time",)),
+    Attribute(
+        "trigger_time", "ms", "t", macro=("cardiac_synchronization", "trigger_delay"), instance=("trigger_time",)
+    ),
+    Attribute(
+        "cardiac_phase", "%", "t", macro=("cardiac_synchronization", "cardiac_phase"), instance=("cardiac_phase",)
+    ),
+    Attribute("temporal_offset", "s", "t", macro=("temporal_position", "temporal_position_time_offset")),
+    Attribute("frame_reference_time", "ms", axis="t", instance=("frame_reference_time",)),
+    Attribute("energy_window", vector="energy_window_vector"),
+    Attribute("detector", vector="detector_vector"),
+    Attribute("rotation", vector="rotation_vector"),
+    Attribute("phase", axis="t", vector="phase_vector"),
+    Attribute("rr_interval", axis="t", vector="rr_interval_vector"),
+    Attribute("time_slot", axis="t", vector="time_slot_vector"),
+    Attribute("time_slice", axis="t", vector="time_slice_vector"),
+    Attribute("angular_view", axis="t", vector="angular_view_vector"),
+    Attribute("slice", axis="z", vector="slice_vector"),
+    Attribute("echo_number", strong=False, instance=("echo_numbers",)),
+    Attribute("image_type", strong=False, compute=_kind),
+    Attribute("acquisition_number", axis="t", strong=False, instance=("acquisition_number",)),
+    Attribute("acquisition_time", "s", axis="t", strong=False, compute=_acquired),
+    Attribute("frame_time", "ms", axis="t", strong=False, compute=_frame_time),
+)
+"""In the order of preference: where two tell frames apart equally well, the earlier names the axis."""
+
+FRAME_NUMBER: Final = Attribute("frame", axis="t", strong=False, compute=_frame_number)
+"""For the frames of one instance of which nothing else is said."""
+
+BY_NAME: Final[Mapping[str, Attribute]] = {row.name: row for row in (*ATTRIBUTES, FRAME_NUMBER)}
+
+
+def dimension_values(frame: FrameContext) -> dict[str, Value]:
+    """What a frame has of each row of the table, and of the dimension indices that its instance declares."""
+    values = {row.name: row.of(frame) for row in ATTRIBUTES}
+    return {name: value for name, value in {**values, **_indices(frame)}.items() if value is not None}
+
+
+def _indices(frame: FrameContext) -> dict[str, Value]:
+    """Ranks by the Dimension Index Sequence (PS3.3 section C.7.6.17), whose pointers may be private."""
+    macro = frame.macro("frame_content")
+    if macro is None:
+        return {}
+    pointers = [_pointer(item.pointer) for item in frame.item.dimension_indices.items]
+    ranks = [_number(value) for value in macro.dimension_index_values.values]
+    return {f"index_{tag}": rank for tag, rank in zip(pointers, ranks, strict=False) if tag}
+
+
+def _pointer(leaf: Leaf) -> str:
+    """A tag as eight hexadecimal digits; servers send texts as ``00209056``, with or without brackets, or numbers."""
+    value = _first(leaf)
+    if isinstance(value, int | float):
+        return f"{int(value):08X}"
+    bare = re.sub(r"[^0-9A-Fa-f]", "", str(value or "").removeprefix("0x"))
+    return bare.upper() if len(bare) == 8 else ""  # noqa: PLR2004  # group and element

@@ -1,0 +1,135 @@
+"""Values along t, c and z: every attribute that varies over a grid, on as few axes as it varies along."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dicomzarr.dicom.arrangement import ABSENT, describe
+from dicomzarr.dicom.dimensions import BY_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.arrangement import Grid
+    from dicomzarr.dicom.dimensions import Value
+
+    Values = npt.NDArray[np.object_]
+
+AXES: Final = "tcz"
+
+_MOST_VALUES: Final = 100_000
+"""Of one coordinate; beyond, only what counts an axis is told."""
+
+_EVEN: Final = 0.01
+"""Relative difference of time steps up to which they are one."""
+
+
+def coordinates(grid: Grid) -> dict[str, dict[str, object]]:
+    """What varies over the grid, by name: its axes, its values nested along them, its unit.
+
+    Times of acquisition are seconds since the first.
+    """
+    chosen = [name for dimension in grid.dimensions for name in dimension.names]
+    told = {name: found for name in chosen if (found := _reduced(grid, name, always=True)) is not None}
+    for name in BY_NAME:
+        found = _reduced(grid, name) if name not in told else None
+        if found is not None and found[1].size <= _MOST_VALUES:
+            told[name] = found
+    documents = {name: _document(name, axes, values) for name, (axes, values) in told.items()}
+    if grid.slices is not None and len(grid.slices.distances) > 1:
+        distances = [round(float(distance), 9) for distance in grid.slices.distances]
+        documents["z"] = {"axis": "z", "values": distances, "unit": "mm"}
+    return documents
+
+
+def _reduced(grid: Grid, name: str, *, always: bool = False) -> tuple[str, Values] | None:
+    """(axes, values) without the axes along which nothing changes; None for what is constant or unknown."""
+    cells = np.empty(grid.cells.size, object)
+    cells[:] = grid.values(name)
+    values = cells.reshape(grid.cells.shape)
+    present = grid.cells != ABSENT
+    if not any(value is not None for value in cells):
+        return None
+    axes = ""
+    for axis in AXES:
+        place = len(axes)
+        if _constant(values, present, place):
+            values, present = _first_along(values, present, place), present.any(axis=place)
+        else:
+            axes += axis
+    if axes:
+        return axes, _relative(name, values)
+    counted = next((dimension.axis for dimension in grid.dimensions if name in dimension.names), None)
+    return (counted, np.array([values.item()] * 1, object)) if always and counted else None
+
+
+def _constant(values: Values, present: npt.NDArray[np.bool_], axis: int) -> bool:
+    first = np.expand_dims(_first_along(values, present, axis), axis)
+    return all(one == other or not there for one, other, there in np.broadcast(first, values, present))
+
+
+def _first_along(values: Values, present: npt.NDArray[np.bool_], axis: int) -> Values:
+    first = np.expand_dims(np.argmax(present, axis=axis), axis)
+    taken: Values = np.take_along_axis(values, first, axis).squeeze(axis)
+    return taken
+
+
+def _relative(name: str, values: Values) -> Values:
+    """Only differences of times leave: a date would identify."""
+    if name != "acquisition_time":
+        return values
+    times: list[float | None] = values.reshape(-1).tolist()
+    start = min(time for time in times if time is not None)
+    flat = [None if time is None else round(time - start, 6) for time in times]
+    relative = np.empty(len(flat), object)
+    relative[:] = flat
+    return relative.reshape(values.shape)
+
+
+def _document(name: str, axes: str, values: Values) -> dict[str, object]:
+    unit = BY_NAME[name].unit if name in BY_NAME else ""
+    document: dict[str, object] = {"axis": axes, "values": values.tolist()}
+    return {**document, "unit": unit} if unit else document
+
+
+def time_step(grid: Grid) -> tuple[float, str | None]:
+    """(step along t, NGFF's unit): 1 without a unit where times are unknown or uneven."""
+    counted = [name for dimension in grid.dimensions if dimension.axis == "t" for name in dimension.names]
+    names = counted and dict.fromkeys([*counted, *(name for name, row in BY_NAME.items() if row.axis == "t")])
+    units = {"ms": "millisecond", "s": "second"}
+    for name in names:
+        unit = units.get(BY_NAME[name].unit) if name in BY_NAME else None
+        found = _reduced(grid, name)
+        if unit is None or found is None or found[0] != "t" or any(value is None for value in found[1]):
+            continue
+        steps = np.diff(found[1].astype(np.float64))
+        mean = float(steps.mean())
+        if mean > 0 and (abs(steps - mean) <= _EVEN * mean).all():
+            return round(mean, 9), unit
+    return 1.0, None
+
+
+def channel_labels(grid: Grid) -> list[str]:
+    """What each index along c is, as ``echo_time 12.5 ms``; one empty label where there is no dimension."""
+    names = [name for dimension in grid.dimensions if dimension.axis == "c" for name in dimension.names]
+    names += [name for name, row in BY_NAME.items() if row.strong and name not in names and _along_c(grid, name)]
+    told = [name for name in BY_NAME if name in names] or names
+    return [", ".join(_words(grid, index, told)) for index in range(grid.cells.shape[1])]
+
+
+def _along_c(grid: Grid, name: str) -> bool:
+    found = _reduced(grid, name)
+    return found is not None and found[0] == "c"
+
+
+def _words(grid: Grid, index: int, names: Sequence[str]) -> Iterator[str]:
+    cells: Any = grid.cells[:, index]
+    there = cells[cells != ABSENT]
+    for name in names if there.size else ():
+        value: Value = grid.frames[there[0]].values.get(name)
+        if value is not None:
+            yield describe(name, value)

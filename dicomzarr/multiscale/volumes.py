@@ -1,0 +1,199 @@
+"""Series that are no slides to multiscale plans: volumes, time series, projections, pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dicomzarr.dicom.arrangement import ABSENT, arrange
+from dicomzarr.dicom.frame import frames_of
+from dicomzarr.dicom.grouping import group_frames
+from dicomzarr.dicom.segments import Segment
+from dicomzarr.dicom.syntax import check_openable
+from dicomzarr.errors import GridError, UnsupportedSeriesError
+from dicomzarr.multiscale.coordinates import channel_labels, coordinates, time_step
+from dicomzarr.multiscale.facts import image_facts, padding_value, windows
+from dicomzarr.multiscale.placing import MILLIMETER, oddities, origin_of, place
+from dicomzarr.multiscale.plan import Axis, Channel, ImagePlan, LevelPlan, SeriesPlan
+from dicomzarr.multiscale.views import view_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.arrangement import Grid
+    from dicomzarr.dicom.frame import Frame
+    from dicomzarr.dicom.grouping import Group
+    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.dicom.segments import Segmentation
+    from dicomzarr.dicom.series import Series
+    from dicomzarr.multiscale.views import View
+
+_COLORS: Final = (("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF"))
+_GREY: Final = "FFFFFF"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridFrameIndex:
+    """Chunk indices along the axes that a grid has, to its frames."""
+
+    cells: npt.NDArray[np.int64]
+    """Along the axes before y and x."""
+    frames: tuple[FrameRef, ...]
+
+    def locate(self, chunk: tuple[int, ...]) -> FrameRef | None:
+        """The frame of the chunk at ([t,] [c,] [z,] y, x)."""
+        cell = int(self.cells[chunk[:-2]])
+        return None if cell == ABSENT else self.frames[cell]
+
+
+def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, bytes] | None = None) -> SeriesPlan:
+    """Plan a series of frames that are no tiles.
+
+    Args:
+        series: Its images.
+        values: ``stored``, ``modality`` or ``color``: what the arrays hold.
+        bulk: Values that the metadata only name, by their URI.
+
+    Raises:
+        UnsupportedSeriesError: There is nothing to show.
+        GridError: The frames of its largest image fit no grid.
+    """
+    notices = list(series.notices)
+    for image in series.images:
+        stored = image.header.stored
+        where = f"Instance {stored.sop_instance_uid}"
+        check_openable(stored.available_transfer_syntax_uid, image.header.sop_class_uid, where)
+    groups = group_frames(frame for image in series.images for frame in frames_of(image))
+    if not groups:
+        raise UnsupportedSeriesError(f"Series {series.series_uid} holds no frame.")
+    grids = [(group, grid) for group in groups for grid in _grids(group, groups[0], notices)]
+    notices += _why_several(groups, [grid for _, grid in grids])
+    images = [_plan_image(group, grid, values, bulk or {}, notices) for group, grid in grids]
+    return SeriesPlan(tuple(images), (), tuple(dict.fromkeys(notices)))
+
+
+def _grids(group: Group, largest: Group, notices: list[str]) -> list[Grid]:
+    """The grids of a group; a small one that fits none is left out, and said."""
+    try:
+        return arrange(group.frames, sparse=group.frames[0].image.header.segmentation is not None)
+    except GridError as error:
+        if group is largest:
+            raise
+        notices.append(f"An image of {len(group.frames)} frames was left out: {error}")
+        return []
+
+
+def _why_several(groups: Sequence[Group], grids: Sequence[Grid]) -> list[str]:
+    found = []
+    if len(groups) > 1:
+        found.append(f"The series holds {len(groups)} images: they differ in {', '.join(groups[0].why)}.")
+    parts = [grid.part for grid in grids if grid.part]
+    if parts:
+        found.append(
+            f"Images were split, since OME-Zarr has no axes for more dimensions than t and c: {'; '.join(parts)}."
+        )
+    return found
+
+
+def _plan_image(group: Group, grid: Grid, values: str, bulk: Mapping[str, bytes], notices: list[str]) -> ImagePlan:
+    view = view_of(grid, values, bulk)
+    placing = place(grid)
+    origin = origin_of(placing.affine)
+    t, c, z = grid.cells.shape
+    samples = view.samples
+    step, time_unit = time_step(grid)
+    axes = [
+        (Axis("t", "time", time_unit), t > 1, t, 1, step),
+        (Axis("c", "channel"), c * samples > 1, c * samples, samples, 1.0),
+        (Axis("z", "space", placing.units[0]), z > 1, z, 1, placing.scale[0]),
+    ]
+    kept = [row for row in axes if row[1]]
+    pixel = grid.first.ref.instance.pixel
+    first = f"Instance {grid.first.ref.instance.sop_instance_uid}"
+    notices.extend(f"{first}: {odd}" for odd in oddities(grid))
+    absent = _absent(grid, view)
+    cells = grid.cells.reshape([row[2] // row[3] for row in kept])  # axes that are left out have one place
+    level = LevelPlan(
+        shape=(*(row[2] for row in kept), pixel.rows, pixel.columns),
+        chunks=(*(row[3] for row in kept), pixel.rows, pixel.columns),
+        dtype=view.dtype,
+        scale=(*(row[4] for row in kept), *placing.scale[1:]),
+        translation=(*(origin[0] if row[0].unit == MILLIMETER else 0.0 for row in kept), *origin[1:]),
+        absent=(absent,) * samples,
+        fill_value=absent,
+        frames=GridFrameIndex(cells, tuple(frame.ref for frame in grid.frames)),
+        view=view.apply,
+        attributes=_level_attributes(grid),
+    )
+    return ImagePlan(
+        name=_name(grid),
+        axes=(*(row[0] for row in kept), Axis("y", "space", placing.units[1]), Axis("x", "space", placing.units[2])),
+        levels=(level,),
+        channels=_channels(grid, view),
+        affine=placing.affine,
+        color=samples > 1,
+        attributes={**image_facts(group, grid, values), "coordinates": coordinates(grid)},
+        numbers=_segment_numbers(grid),
+    )
+
+
+def _absent(grid: Grid, view: View) -> float:
+    """Of a label map what its header pads with (PS3.3 section C.8.20.2); else nothing at all."""
+    segmentation = grid.first.image.header.segmentation
+    if segmentation is None or not segmentation.is_label_map:
+        return view.absent
+    return padding_value(grid.first) or 0
+
+
+def _name(grid: Grid) -> str:
+    modality = grid.first.image.header.modality or "image"
+    return f"{modality} {grid.part}".strip()
+
+
+def _channels(grid: Grid, view: View) -> tuple[Channel, ...]:
+    segmentation = grid.first.image.header.segmentation
+    if segmentation is not None and not segmentation.is_label_map:
+        return _segment_channels(grid, segmentation, view)
+    labels = channel_labels(grid)
+    shown = windows(grid).shown(view)
+    inverted = grid.first.ref.instance.pixel.photometric_interpretation == "MONOCHROME1"
+    if view.samples > 1:
+        return tuple(
+            Channel(f"{label} {name}".strip(), color, view.range, shown=None)
+            for label in labels
+            for name, color in _COLORS
+        )
+    return tuple(Channel(label or _name(grid), _GREY, view.range, inverted, shown) for label in labels)
+
+
+def _segment_numbers(grid: Grid) -> tuple[int, ...]:
+    segmentation = grid.first.image.header.segmentation
+    if segmentation is None or segmentation.is_label_map:
+        return ()
+    shown = (grid.frames[int(cells[cells != ABSENT][0])] for cells in grid.cells.swapaxes(0, 1))
+    return tuple(segment_number(frame) for frame in shown)
+
+
+def segment_number(frame: Frame) -> int:
+    """ReferencedSegmentNumber (0062,000B) of a frame; 0 where there is none."""
+    number = frame.values.get("segment")
+    return int(number) if isinstance(number, float | int) else 0
+
+
+def _segment_channels(grid: Grid, segmentation: Segmentation, view: View) -> tuple[Channel, ...]:
+    """One channel for each segment that has frames, by its label and in its colour."""
+    segments = [segmentation.numbered(number) or Segment(number, "", "") for number in _segment_numbers(grid)]
+    return tuple(Channel(each.label or f"segment {each.number}", each.color or _GREY, view.range) for each in segments)
+
+
+def _level_attributes(grid: Grid) -> dict[str, object]:
+    stored = list(dict.fromkeys(frame.ref.instance for frame in grid.frames))
+    return {
+        "sop_instance_uids": [instance.sop_instance_uid for instance in stored],
+        "photometric_interpretation": stored[0].pixel.photometric_interpretation,
+        "lossy": any(instance.pixel.lossy for instance in stored),
+        "available_transfer_syntax_uid": stored[0].available_transfer_syntax_uid,
+    }

@@ -1,0 +1,100 @@
+"""Segmentations for tests, written by highdicom from masks that are made first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import highdicom as hd
+import numpy as np
+from highdicom.seg import SegmentationTypeValues, SegmentDescription, SegmentsOverlapValues
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from pydicom.dataset import Dataset
+
+    Mask = NDArray[Any]
+
+COLORS = ([255, 0, 0], [0, 255, 0], [0, 0, 255])
+LABELS = ("Liver", "Left kidney", "Spleen & more")
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A segmentation and the masks that it was made of."""
+
+    dataset: Dataset
+    masks: Mask
+    """Slices ascending along the normal: (segment, z, y, x) of zeros and ones, or (z, y, x) of segment numbers."""
+
+    @property
+    def study(self) -> str:
+        return str(self.dataset.StudyInstanceUID)
+
+    @property
+    def series(self) -> str:
+        return str(self.dataset.SeriesInstanceUID)
+
+
+def describe(count: int) -> list[SegmentDescription]:
+    """Descriptions of so many segments."""
+    algorithm = hd.AlgorithmIdentificationSequence("threshold", codes.DCM.ArtificialIntelligence, "1")
+    return [
+        SegmentDescription(
+            segment_number=number,
+            segment_label=LABELS[(number - 1) % len(LABELS)],
+            segmented_property_category=codes.SCT.Organ,
+            segmented_property_type=codes.SCT.Liver,
+            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+            display_color=hd.color.CIELabColor.from_rgb(*COLORS[(number - 1) % len(COLORS)]),
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def segmented(  # noqa: PLR0913  # what highdicom asks for
+    sources: Sequence[Dataset],
+    masks: Mask,
+    *,
+    kind: SegmentationTypeValues = SegmentationTypeValues.BINARY,
+    count: int | None = None,
+    overlap: SegmentsOverlapValues | None = None,
+    name: str = "segmentation",
+    **more: Any,
+) -> Segmented:
+    """Segment images that ascend along the normal.
+
+    Args:
+        sources: The segmented images, one for each slice, or one of many frames.
+        masks: As in `Segmented`.
+        kind: BINARY, FRACTIONAL or LABELMAP.
+        count: Segments; those of the masks when not given.
+        overlap: What the header says of it.
+        name: Makes UIDs.
+        **more: For highdicom.
+    """
+    label_map = kind is SegmentationTypeValues.LABELMAP
+    stacked = masks if label_map else np.moveaxis(masks, 0, -1)
+    dataset = hd.seg.Segmentation(
+        source_images=list(sources),
+        pixel_array=stacked,
+        segmentation_type=kind,
+        segment_descriptions=describe(count or (int(masks.max()) if label_map else len(masks))),
+        series_instance_uid=generate_uid(entropy_srcs=[name, "series"]),
+        series_number=9,
+        sop_instance_uid=generate_uid(entropy_srcs=[name, "instance"]),
+        instance_number=1,
+        manufacturer="dicomzarr",
+        manufacturer_model_name="tests",
+        software_versions="1",
+        device_serial_number="1",
+        **{"transfer_syntax_uid": ExplicitVRLittleEndian, "omit_empty_frames": True, **more},
+    )
+    if overlap is not None:
+        dataset.SegmentsOverlap = overlap.value
+    return Segmented(dataset, masks)
