@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,12 +84,12 @@ class Grid:
         """ImageOrientationPatient."""
         return (*self.row, *self.column)
 
-    @property
+    @cached_property
     def normal(self) -> NDArray[np.float64]:
         """Perpendicular to the slices: row cosines x column cosines."""
-        return np.cross(self.row, self.column)
+        return np.array(np.cross(self.row, self.column), float)
 
-    @property
+    @cached_property
     def z_spacing(self) -> float:
         """Millimetres from slice to slice, along the normal."""
         return float(np.dot(self.step, self.normal))

@@ -37,7 +37,7 @@ class Placed:
     """Values and where they lie."""
 
     values: NDArray[Any]
-    """(z, y, x)."""
+    """(z, y, x), or one axis more before these."""
     affine: NDArray[np.float64]
     """(4, 4): (x, y, z, 1) to LPS millimetres."""
 
@@ -98,16 +98,24 @@ def _placed(image: Any) -> Placed:
     return Placed(SimpleITK.GetArrayFromImage(image), affine)
 
 
-def by_dcm2niix(folder: Path, target: Path) -> dict[str, Placed]:
-    """Volumes by dcm2niix, rescaled; in each, n is the last axis that is left, else there is none.
+@dataclass(frozen=True)
+class Dcm2niix:
+    """The converter to NIfTI."""
 
-    Args:
-        folder: Files of one series.
-        target: An empty folder.
-    """
-    command = [required("dcm2niix"), "-b", "n", "-z", "n", "-f", "%s", "-o", str(target), str(folder)]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)  # noqa: S603  # our own command line
-    return {path.stem: _nifti(path) for path in sorted(target.glob("*.nii"))}
+    command: str
+    target: Path
+    """An empty folder."""
+
+    def volumes(self, folder: Path) -> list[Placed]:
+        """The volumes that files become, rescaled; several of one place are (n, z, y, x)."""
+        command = [self.command, "-b", "n", "-z", "n", "-f", "%s", "-o", str(self.target), str(folder)]
+        subprocess.run(command, check=True, capture_output=True, timeout=30)  # noqa: S603  # our own command line
+        return [_nifti(path) for path in sorted(self.target.glob("*.nii"))]
+
+    def b_values(self) -> list[float]:
+        """The b-value of each n."""
+        (written,) = self.target.glob("*.bval")
+        return [float(word) for word in written.read_text().split()]
 
 
 def _nifti(path: Path) -> Placed:

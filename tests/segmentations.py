@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
+    from radiology_model import Grid, RadiologySeries
 
     Mask = NDArray[Any]
 
@@ -98,3 +99,58 @@ def segmented(  # noqa: PLR0913  # what highdicom asks for
     if overlap is not None:
         dataset.SegmentsOverlap = overlap.value
     return Segmented(dataset, masks)
+
+
+IDENTIFIED = dict.fromkeys(
+    (
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyDate",
+        "StudyTime",
+        "AccessionNumber",
+        "ReferringPhysicianName",
+        "StudyID",
+    ),
+    "",
+) | {"PatientID": "1", "PatientName": "A^B"}
+"""What highdicom copies from the images that are segmented."""
+
+
+def ascending(series: RadiologySeries, grid: Grid) -> list[Dataset]:
+    """The single-frame instances of a series in the order of the array."""
+    return sorted(
+        series.datasets, key=lambda each: float(np.dot(grid.normal, [float(x) for x in each.ImagePositionPatient]))
+    )
+
+
+def random_masks(shape: tuple[int, ...], seed: int = 0) -> Mask:
+    """Overlapping masks of zeros and ones."""
+    return (np.random.default_rng(seed).random(shape) < 0.3).astype(np.uint8)
+
+
+def parametric_map(sources: Sequence[Dataset], values: Mask) -> Dataset:
+    """A map of floating point numbers (z, y, x) over single-frame images."""
+    return hd.pm.ParametricMap(
+        source_images=list(sources),
+        pixel_array=values,
+        series_instance_uid=generate_uid(entropy_srcs=["map", str(values.dtype), "series"]),
+        series_number=8,
+        sop_instance_uid=generate_uid(entropy_srcs=["map", str(values.dtype)]),
+        instance_number=1,
+        manufacturer="dicomzarr",
+        manufacturer_model_name="tests",
+        software_versions="1",
+        device_serial_number="1",
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[
+            hd.pm.RealWorldValueMapping(
+                lut_label="1",
+                lut_explanation="map",
+                unit=codes.UCUM.NoUnits,
+                value_range=(-1e9, 1e9),
+                slope=1.0,
+                intercept=0.0,
+            )
+        ],
+        voi_lut_transformations=[hd.VOILUTTransformation(window_center=0.5, window_width=1.0)],
+    )

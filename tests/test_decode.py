@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ from dicomzarr.frames.decode import decode_frame
 from dicomzarr.frames.scratch import Scratch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
 SCRATCH = Scratch()
@@ -689,6 +692,12 @@ def test_htj2k_returns_every_bit(pixels: npt.NDArray[Any], pixel: PixelDescripti
     np.testing.assert_array_equal(interleaved(decode(data, pixel, uid)), pixels)
 
 
+def test_htj2k_of_32_bits_which_openjpeg_does_not_read_is_refused() -> None:
+    data = imagecodecs.htj2k_encode(GREY16.astype(np.uint32) * 50000, reversible=True)
+    with pytest.raises(FrameDecodeError, match="HTJ2K codestream cannot be decoded"):
+        decode(data, grey(32, allocated=32), uids.HTJ2K_LOSSLESS)
+
+
 def test_irreversible_htj2k_is_clamped() -> None:
     noise = np.random.default_rng(7).normal(128, 120, (ROWS, COLUMNS, 3))
     pixels = noise.clip(0, 255).astype(np.uint8)
@@ -716,12 +725,17 @@ def test_without_the_component_transform_the_header_means_what_it_says() -> None
     assert largest_difference(interleaved(frame), RGB) <= 2
 
 
-def test_a_sign_that_contradicts_the_header_keeps_the_bits() -> None:
-    unsigned = imagecodecs.jpeg2k_encode(SIGNED16.view(np.uint16), codecformat="j2k", reversible=True)
-    frame = decode(unsigned, grey(16, signed=True), uids.JPEG_2000_LOSSLESS)
+@pytest.mark.parametrize(
+    ("uid", "encode"),
+    [
+        (uids.JPEG_2000_LOSSLESS, partial(imagecodecs.jpeg2k_encode, codecformat="j2k", reversible=True)),
+        (uids.HTJ2K_LOSSLESS, partial(imagecodecs.htj2k_encode, reversible=True)),
+    ],
+)
+def test_a_sign_that_contradicts_the_header_keeps_the_bits(uid: str, encode: Callable[[Any], bytes]) -> None:
+    frame = decode(encode(SIGNED16.view(np.uint16)), grey(16, signed=True), uid)
     np.testing.assert_array_equal(frame[0], SIGNED16)
-    signed = imagecodecs.jpeg2k_encode(SIGNED16, codecformat="j2k", reversible=True)
-    frame = decode(signed, grey(16), uids.JPEG_2000_LOSSLESS)
+    frame = decode(encode(SIGNED16), grey(16), uid)
     np.testing.assert_array_equal(frame[0], SIGNED16.view(np.uint16))
 
 

@@ -65,6 +65,11 @@ def test_words_in_every_spelling(values: list[Any]) -> None:
     assert octets(leaf(vr="US", Value=values)) == b"\x01\x00\xff\xff"
 
 
+def test_the_smallest_and_the_largest_words() -> None:
+    assert octets(leaf(vr="SS", Value=[-32768, 32767])) == b"\x00\x80\xff\x7f"
+    assert octets(leaf(vr="US", Value=[0, 65535])) == b"\x00\x00\xff\xff"
+
+
 def test_base64_in_lines() -> None:
     text = base64.encodebytes(bytes(range(200))).decode()
     assert "\n" in text
@@ -126,6 +131,7 @@ def test_broken_content_names_the_attribute(members: dict[str, Any]) -> None:
         ([40000, -1000, 16], True, 40000, -1000),
         ([40000, -1000, 16], False, 40000, 64536),
         ([16, 32768, 16], True, 16, -32768),
+        ([16, -32768, 16], True, 16, -32768),
         ([16, 32767, 16], True, 16, 32767),
         (["16", " 7 ", 16.0], False, 16, 7),
     ],
@@ -171,6 +177,7 @@ def test_entries_as_they_are_stored(descriptor: list[float], data: bytes, entrie
     assert found.entries.tolist() == entries
     assert found.entries.dtype == np.dtype(dtype)
     assert found.bits == descriptor[2]
+    assert (found.first, found.last) == (0, len(entries) - 1)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -183,7 +190,9 @@ def test_entries_for_all_words(bits: int) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 298, 299, 302, 599, 601, 602, 1200])
 def test_wrong_lengths_name_both_numbers(size: int) -> None:
-    with pytest.raises(InvalidAttributeError, match=rf"{DATA} should have 300 entries.* found {size} bytes"):
+    with pytest.raises(
+        InvalidAttributeError, match=rf"{DATA} should have 300 entries, in 300 or 600 bytes, found {size} bytes"
+    ):
         table([300, 0, 16], bytes(size))
 
 

@@ -144,6 +144,8 @@ def table(entries: list[int], dtype: str, bits: int) -> LookupTable:
         pytest.param([0, 2048, 65535], 12, "<u2", [0, 2048, 65535], id="more_than_twelve_bits"),
         pytest.param([0, 0x8080, 0xFFFF], 8, "<u2", [0, 128, 255], id="words_described_as_bytes"),
         pytest.param([0, 0, 0], 16, "<u2", [0, 0, 0], id="black"),
+        pytest.param([0, 1, 256], 16, "<u2", [0, 1, 256], id="dark_words"),
+        pytest.param([0, 1, 4096], 12, "<u2", [0, 1, 4096], id="just_more_than_twelve_bits"),
     ],
 )
 def test_entries_span_the_range(stored: list[int], bits: int, dtype: str, expected: list[int]) -> None:

@@ -7,30 +7,59 @@ written, and the exit code is 1 where a page differs from the code.
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dicomzarr import errors
 from dicomzarr.dicom.syntax import TRANSFER_SYNTAXES
 from dicomzarr.options import StorageOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from types import ModuleType
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 TABLE = re.compile(r"(?P<begin><!-- table: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end of table -->)", re.DOTALL)
 
 
 def transfer_syntaxes() -> Iterator[str]:
-    """What can be decoded."""
-    yield "| Transfer syntax | UID | Coding |"
-    yield "|---|---|---|"
+    """What can be decoded, by what, and what the tests compare it with."""
+    yield "| Transfer syntax | UID | Decoded by | Checked against | Difference |"
+    yield "|---|---|---|---|---|"
+    checks = _encoding_checks()
     for row in TRANSFER_SYNTAXES.values():
-        yield f"| {row.name} | `{row.uid}` | {'may be lossy' if row.lossy else 'lossless'} |"
+        check = checks.CHECKS[row.uid]
+        name = f"{row.name} (lossy)" if row.lossy else row.name
+        oracles = ", ".join(checks.ORACLES[oracle] for oracle in check.oracles)
+        decoder = checks.DECODERS[row.codec]
+        yield f"| {name} | `{row.uid}` | {decoder} | {oracles} | {_difference(check, checks.ORACLES)} |"
+
+
+def _encoding_checks() -> ModuleType:
+    """The table that the tests go by."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    try:
+        return importlib.import_module("encoding_checks")
+    finally:
+        sys.path.pop(0)
+
+
+def _difference(check: Any, names: Mapping[str, str]) -> str:
+    """What is allowed between our values and theirs."""
+    within = {oracle: check.allowed(oracle) for oracle in check.oracles}
+    if len(set(within.values())) == 1:
+        return _at_most(*set(within.values()))
+    return "; ".join(f"{names[oracle]}: {_at_most(allowed)}" for oracle, allowed in within.items())
+
+
+def _at_most(allowed: int) -> str:
+    return f"at most {allowed}" if allowed else "none"
 
 
 def storage_options() -> Iterator[str]:

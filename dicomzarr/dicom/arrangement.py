@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.dimensions import BY_NAME
+from dicomzarr.dicom.clock import first_time
+from dicomzarr.dicom.dimensions import ACQUISITION_TIME, BY_NAME
 from dicomzarr.dicom.slices import find_slices, with_holes
 from dicomzarr.dicom.telling_apart import Choice, Column, by_segment, choose, combined, independent
+from dicomzarr.dicom.values import shown_code
 from dicomzarr.errors import GridError
 
 if TYPE_CHECKING:
@@ -113,7 +115,7 @@ def _split(
         if not chosen.size:
             continue
         names = [column.name for columns in surplus for column in columns]
-        part = ", ".join(_told(frames[chosen[0]], name) for name in names)
+        part = ", ".join(describe(frames, chosen[0], name) for name in names)
         narrowed = [tuple(_chosen(column, chosen) for column in columns) for columns in kept]
         yield _grid([frames[int(index)] for index in chosen], places[chosen], narrowed, slices, part)
 
@@ -177,7 +179,7 @@ def _incomplete(frames: Sequence[Frame], places: Codes, choice: Choice, slices: 
     missing = list(itertools.islice((cell for cell in every if cell not in held), _NAMED))
     cells = len(np.unique(places)) * (int(codes.max()) + 1) - len(frames)
     where = [
-        " ".join([_place(slices, place), *(_told(frames[sample[code]], name) for name in names)])
+        " ".join([_place(slices, place), *(describe(frames, sample[code], name) for name in names)])
         for place, code in missing
     ]
     more = ", ..." if cells > len(where) else ""
@@ -192,17 +194,16 @@ def _place(slices: Slices | None, place: int) -> str:
     return "" if slices is None else f"at {slices.distances[place]:g} mm along the normal,"
 
 
-def _told(frame: Frame, name: str) -> str:
-    return describe(name, frame.values.get(name))
-
-
-def describe(name: str, value: Value) -> str:
-    """A value of a dimension in words, as ``echo_time 12.5 ms``."""
+def describe(frames: Sequence[Frame], place: int, name: str) -> str:
+    """What one of the frames has of a dimension in words, as ``echo_time 12.5 ms``."""
     unit = BY_NAME[name].unit if name in BY_NAME else ""
+    value = frames[place].values.get(name)
     if value is None:
         return f"no {name}"
     if isinstance(value, str):
-        return value if name in {"component", "image_type"} else f"{name} {value}"
+        return shown_code(value) if name in {"component", "image_type"} else f"{name} {shown_code(value)}"
     if isinstance(value, tuple):
         return f"{name} ({', '.join(f'{number:g}' for number in value)})"
+    if name == ACQUISITION_TIME:
+        value -= first_time(frame.values.get(name) for frame in frames)
     return f"{name} {value:g} {unit}".rstrip()

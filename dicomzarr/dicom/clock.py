@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dicomzarr.dicom.dimensions import Value
     from dicomzarr.dicom.image_model import ImageItem
     from dicomzarr.dicom.json_model import Leaf, Scalar
 
@@ -28,6 +31,11 @@ def acquired_at(item: ImageItem, frame_datetime: Scalar) -> float | None:
     time = str(_first(item.acquisition_time) or "").strip()
     date = str(_first(item.acquisition_date) or "").strip()
     return None if not time else _seconds(f"{date or '19700101'}{time}")
+
+
+def first_time(times: Iterable[Value]) -> float:
+    """The earliest of the times that are known: what is shown of the others is the difference; 0 where none is."""
+    return min((time for time in times if isinstance(time, float)), default=0.0)
 
 
 def _seconds(text: str) -> float | None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Value: TypeAlias = float | str | tuple[float, ...] | None
 """What a frame has of a dimension; None is a value too, as of the gradient direction without diffusion."""
 
+_MOST_TAGS: Final = 2**32
+
 _COMPONENTS: Final = {
     "M": "magnitude",
     "P": "phase",
@@ -162,6 +164,9 @@ def _frame_number(frame: FrameContext) -> Value:
     return float(frame.number)
 
 
+ACQUISITION_TIME: Final = "acquisition_time"
+"""Seconds since a fixed day: a date, of which only differences may be shown."""
+
 ATTRIBUTES: Final = (
     Attribute("segment", macro=("segment_identification", "segment_number")),
     Attribute(
@@ -202,7 +207,7 @@ ATTRIBUTES: Final = (
     Attribute("echo_number", strong=False, instance=("echo_numbers",)),
     Attribute("image_type", strong=False, compute=_kind),
     Attribute("acquisition_number", axis="t", strong=False, instance=("acquisition_number",)),
-    Attribute("acquisition_time", "s", axis="t", strong=False, compute=_acquired),
+    Attribute(ACQUISITION_TIME, "s", axis="t", strong=False, compute=_acquired),
     Attribute("frame_time", "ms", axis="t", strong=False, compute=_frame_time),
 )
 """In the order of preference: where two tell frames apart equally well, the earlier names the axis."""
@@ -233,6 +238,6 @@ def _pointer(leaf: Leaf) -> str:
     """A tag as eight hexadecimal digits; servers send texts as ``00209056``, with or without brackets, or numbers."""
     value = _first(leaf)
     if isinstance(value, int | float):
-        return f"{int(value):08X}"
+        return f"{int(value):08X}" if 0 <= value < _MOST_TAGS else ""
     bare = re.sub(r"[^0-9A-Fa-f]", "", str(value or "").removeprefix("0x"))
     return bare.upper() if len(bare) == 8 else ""  # noqa: PLR2004  # group and element

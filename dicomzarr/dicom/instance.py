@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.tiling import FramePositions
 
 
-_CODESTREAM_ONLY = frozenset({"YBR_ICT", "YBR_RCT"})
+_CODESTREAM_ONLY = frozenset({"YBR_ICT", "YBR_RCT", "XYB"})
 """Photometric interpretations that native pixels cannot have (PS3.5 section 8.2.4)."""
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SAME: Final = 0.01
 """Millimetres, and part of a pixel or of a step, up to which two places are one: headers round."""
 
-_MOST_SLICES: Final = 2**20
+_MOST_SLICES: Final = 2**16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,11 +107,14 @@ def with_holes(slices: Slices, spacing: float | None) -> Slices:
         return slices
     gaps = np.diff(slices.distances)
     unit = spacing if spacing and spacing <= gaps.min() * (1 + _SAME) else float(gaps.min())
+    extent = float(slices.distances[-1] - slices.distances[0])
+    if extent / unit > _MOST_SLICES:
+        return slices
     steps = np.rint((slices.distances - slices.distances[0]) / unit).astype(np.int64)
     count = int(steps[-1]) + 1
-    unit = float(slices.distances[-1] - slices.distances[0]) / max(1, count - 1)
+    unit = extent / max(1, count - 1)
     lattice = slices.distances[0] + steps * unit
-    if count > _MOST_SLICES or abs(lattice - slices.distances).max() > max(_SAME, _SAME * unit):
+    if abs(lattice - slices.distances).max() > max(_SAME, _SAME * unit):
         return slices
     step = (slices.origins[-1] - slices.origins[0]) / (count - 1)
     index = np.arange(count)

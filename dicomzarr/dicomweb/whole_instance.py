@@ -28,6 +28,7 @@ from dicomzarr.errors import (
     InvalidReplyError,
     LoginPageError,
     TemporaryFileError,
+    UnsupportedTransferSyntaxError,
     WrongPartsError,
 )
 
@@ -224,7 +225,8 @@ class WholeInstances:
 
 def _is_lasting(error: DicomZarrError) -> bool:
     """Whether another download would most likely end alike; not what is about who asks, and what passes by itself."""
-    broken = isinstance(error, (InvalidReplyError, TemporaryFileError)) and not isinstance(error, LoginPageError)
+    lasting = (InvalidReplyError, TemporaryFileError, UnsupportedTransferSyntaxError)
+    broken = isinstance(error, lasting) and not isinstance(error, LoginPageError)
     return broken or refuses_resource(error)
 
 

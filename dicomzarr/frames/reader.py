@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dicomzarr.dicom.uids import EXPLICIT_VR_BIG_ENDIAN
 from dicomzarr.dicomweb.whole_instance import MOST_FOR_A_FRAME
-from dicomzarr.errors import FrameError
+from dicomzarr.errors import FrameError, UnsupportedTransferSyntaxError
 from dicomzarr.frames.decode import decode_frame
 from dicomzarr.frames.loops import DECODE_THREADS, submit_decoding
 from dicomzarr.frames.requests import FrameKey
@@ -176,7 +177,7 @@ class Reader:
         if not asked.fetched:
             # Whoever fetched it may have given up before it was decoded: the server is asked anew.
             asked.flight = self.dispatcher.want(asked.key, asked, self, fresh=True)
-        elif asked.undecodable is None and _may_come_whole(asked.frame.instance):
+        elif asked.undecodable is None and _may_come_whole(asked.frame.instance, failure.error):
             asked.undecodable = failure
             asked.flight = self.dispatcher.want_whole(asked.key, asked, self)
         else:
@@ -190,5 +191,8 @@ class Reader:
         )
 
 
-def _may_come_whole(instance: StoredInstance) -> bool:
+def _may_come_whole(instance: StoredInstance, error: BaseException) -> bool:
+    """Not for a syntax that nobody decodes, unless only a frame of it does not tell enough."""
+    if isinstance(error, UnsupportedTransferSyntaxError) and error.uid != EXPLICIT_VR_BIG_ENDIAN:
+        return False
     return instance.number_of_frames * instance.pixel.nbytes <= MOST_FOR_A_FRAME

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dicomzarr.dicom.arrangement import ABSENT, describe
-from dicomzarr.dicom.dimensions import BY_NAME
+from dicomzarr.dicom.clock import first_time
+from dicomzarr.dicom.dimensions import ACQUISITION_TIME, BY_NAME
+from dicomzarr.dicom.values import shown_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy.typing as npt
 
     from dicomzarr.dicom.arrangement import Grid
-    from dicomzarr.dicom.dimensions import Value
 
     Values = npt.NDArray[np.object_]
 
@@ -62,9 +63,9 @@ def _reduced(grid: Grid, name: str, *, always: bool = False) -> tuple[str, Value
         else:
             axes += axis
     if axes:
-        return axes, _relative(name, values)
+        return axes, _shown(name, values)
     counted = next((dimension.axis for dimension in grid.dimensions if name in dimension.names), None)
-    return (counted, np.array([values.item()] * 1, object)) if always and counted else None
+    return (counted, _shown(name, values.reshape(1))) if always and counted else None
 
 
 def _constant(values: Values, present: npt.NDArray[np.bool_], axis: int) -> bool:
@@ -78,16 +79,18 @@ def _first_along(values: Values, present: npt.NDArray[np.bool_], axis: int) -> V
     return taken
 
 
-def _relative(name: str, values: Values) -> Values:
-    """Only differences of times leave: a date would identify."""
-    if name != "acquisition_time":
-        return values
-    times: list[float | None] = values.reshape(-1).tolist()
-    start = min(time for time in times if time is not None)
-    flat = [None if time is None else round(time - start, 6) for time in times]
-    relative = np.empty(len(flat), object)
-    relative[:] = flat
-    return relative.reshape(values.shape)
+def _shown(name: str, values: Values) -> Values:
+    """Only differences of times leave, for a date would identify; and of texts only known words."""
+    if name == ACQUISITION_TIME:
+        start = first_time(values.reshape(-1).tolist())
+        return _each(values, lambda time: round(time - start, 6))
+    return _each(values, lambda value: shown_code(value) if isinstance(value, str) else value)
+
+
+def _each(values: Values, change: Callable[[Any], Any]) -> Values:
+    changed = np.empty(values.size, object)
+    changed[:] = [None if value is None else change(value) for value in values.flat]
+    return changed.reshape(values.shape)
 
 
 def _document(name: str, axes: str, values: Values) -> dict[str, object]:
@@ -106,11 +109,19 @@ def time_step(grid: Grid) -> tuple[float, str | None]:
         found = _reduced(grid, name)
         if unit is None or found is None or found[0] != "t" or any(value is None for value in found[1]):
             continue
-        steps = np.diff(found[1].astype(np.float64))
-        mean = float(steps.mean())
-        if mean > 0 and (abs(steps - mean) <= _EVEN * mean).all():
-            return round(mean, 9), unit
+        step = _even_step(found[1].astype(np.float64))
+        if step is not None:
+            return step, unit
     return 1.0, None
+
+
+def _even_step(times: npt.NDArray[np.float64]) -> float | None:
+    """The step of times that go forward evenly."""
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are no times
+        steps = np.diff(times)
+        mean = float(steps.mean())
+        even = 0 < mean < np.inf and bool((abs(steps - mean) <= _EVEN * mean).all())
+    return float(f"{mean:.9g}") if even else None
 
 
 def channel_labels(grid: Grid) -> list[str]:
@@ -130,6 +141,5 @@ def _words(grid: Grid, index: int, names: Sequence[str]) -> Iterator[str]:
     cells: Any = grid.cells[:, index]
     there = cells[cells != ABSENT]
     for name in names if there.size else ():
-        value: Value = grid.frames[there[0]].values.get(name)
-        if value is not None:
-            yield describe(name, value)
+        if grid.frames[there[0]].values.get(name) is not None:
+            yield describe(grid.frames, there[0], name)

@@ -10,7 +10,7 @@ import numpy as np
 
 from dicomzarr.dicom.colour import lab16_to_srgb
 from dicomzarr.dicom.slide import assemble_slide
-from dicomzarr.dicom.syntax import transfer_syntax
+from dicomzarr.dicom.syntax import check_openable
 from dicomzarr.errors import FrameError, MetadataError, UnsupportedSeriesError
 from dicomzarr.multiscale.channels import channels
 from dicomzarr.multiscale.facts import segmentation_facts
@@ -131,8 +131,9 @@ def _check_readable(level: SlideLevel) -> None:
     """What the metadata says already: samples, and the transfer syntax where the server names it."""
     pixel = level.header.pixel
     for part in (part for image in level.images for part in image.frames.parts):
-        if part.available_transfer_syntax_uid:
-            transfer_syntax(part.available_transfer_syntax_uid, where=f"Instance {part.sop_instance_uid}")
+        check_openable(
+            part.available_transfer_syntax_uid, level.header.sop_class_uid, f"Instance {part.sop_instance_uid}"
+        )
     bits = pixel.bits_allocated == 1 and level.header.segmentation is None
     if pixel.samples not in {1, 3} or bits:
         raise UnsupportedSeriesError(
@@ -203,9 +204,9 @@ def _absent(level: SlideLevel) -> tuple[tuple[int, ...], int]:
 def _attributes(level: SlideLevel, notices: list[str]) -> dict[str, object]:
     header = level.header
     attributes: dict[str, object] = {
+        "rescale": {"slope": 1.0, "intercept": 0.0},
         "modality": header.modality,
         "image_type": list(header.image_type),
-        "rescale": {"slope": 1.0, "intercept": 0.0},
         "affine_reference": "slide",
         "affine_origin_known": origin_known(level),
     }

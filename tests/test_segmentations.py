@@ -1,0 +1,335 @@
+"""Segmentations and parametric maps: as images of their own, and as labels of what they segment (rows D1-D11)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import highdicom as hd
+import numpy as np
+import pytest
+import zarr
+from highdicom.seg import SegmentationTypeValues, SegmentsOverlapValues
+from radiology_model import AXIAL, OBLIQUE, distinct
+from radiology_opened import Opener, affine_of, pixels_of
+from radiology_volumes import volume
+from segmentations import (
+    IDENTIFIED,
+    LABELS,
+    Segmented,
+    ascending,
+    parametric_map,
+    random_masks,
+    segmented,
+)
+from slides_codecs import RGB
+from slides_instances import Identity, Level, full_instance
+from slides_pixels import noisy_color
+
+import dicomzarr
+from dicomzarr.errors import GridError, InvalidAttributeError
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # their imports, not ours
+    import ngff_zarr
+    import ome_zarr_models
+    import yaozarrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orthanc import Orthanc
+    from pydicom import Dataset
+    from radiology_model import Grid, Pixels, RadiologySeries
+
+    from dicomzarr.arrays import Image
+
+LABELMAP, FRACTIONAL = SegmentationTypeValues.LABELMAP, SegmentationTypeValues.FRACTIONAL
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    with Opener() as opener:
+        yield opener
+
+
+def segmentable(grid: Grid = OBLIQUE, shape: tuple[int, int, int] = (5, 30, 34)) -> RadiologySeries:
+    return volume(grid, distinct(shape), name=f"segmentable {shape}", **IDENTIFIED)
+
+
+def open_own(opened: Opener, found: Segmented, **options: Any) -> Image:
+    """The segmentation as an image of its own."""
+    return dicomzarr.open(opened.serve([found.dataset]).series_url(found.study, found.series), **options)
+
+
+def open_labelled(opened: Opener, series: RadiologySeries, *found: Segmented, labels: bool = True) -> Image:
+    """The image that was segmented."""
+    server = opened.serve([*series.datasets, *(each.dataset for each in found)])
+    return dicomzarr.open(server.series_url(series.study_uid, series.series_uid), labels=labels)
+
+
+# --- images of their own
+
+
+@pytest.mark.parametrize("size", [(30, 34), (7, 5), (510, 510)])
+def test_d1_frames_of_bits_that_begin_within_a_byte(opened: Opener, size: tuple[int, int]) -> None:
+    assert size[0] * size[1] % 8 != 0
+    series = segmentable(shape=(3, *size))
+    found = segmented(ascending(series, OBLIQUE), random_masks((2, 3, *size)))
+    image = open_own(opened, found)
+    assert image.levels[0].dtype == np.uint8
+    assert np.array_equal(pixels_of(image), found.masks)
+    theirs = hd.seg.Segmentation.from_dataset(found.dataset).get_volume(combine_segments=False)
+    assert np.array_equal(np.moveaxis(theirs.array, -1, 0)[:, ::-1], found.masks)  # they descend along the normal
+    assert np.allclose(affine_of(image), OBLIQUE.affine, atol=1e-4)
+
+
+def test_d3_empty_frames_were_left_out_and_read_as_zero(opened: Opener) -> None:
+    masks = random_masks((3, 5, 30, 34))
+    masks[0, 2:] = masks[1, 1:4] = masks[2, :4] = 0
+    found = segmented(ascending(segmentable(), OBLIQUE), masks)
+    assert int(found.dataset.NumberOfFrames) == 5
+    assert np.array_equal(pixels_of(open_own(opened, found)), masks)
+
+
+def test_d3_a_slice_that_no_segment_touches_keeps_its_place(opened: Opener) -> None:
+    masks = random_masks((2, 5, 30, 34))
+    masks[:, 2] = 0
+    image = open_own(opened, segmented(ascending(segmentable(), OBLIQUE), masks))
+    assert np.array_equal(pixels_of(image), masks)
+    assert image.levels[0].scale[1] == pytest.approx(OBLIQUE.z_spacing, abs=1e-4)
+
+
+def test_d4_segments_that_overlap_are_kept_apart(opened: Opener) -> None:
+    masks = random_masks((3, 5, 30, 34))
+    masks[1] |= masks[0]
+    found = segmented(ascending(segmentable(), OBLIQUE), masks, overlap=SegmentsOverlapValues.YES)
+    image = open_own(opened, found)
+    assert np.array_equal(pixels_of(image), masks)
+    assert [channel.label for channel in image.channels] == list(LABELS)
+    assert image.plan.attributes["segmentation_type"] == "BINARY"
+
+
+def test_d5_fractions_are_stored_values_and_parts_of_one(opened: Opener) -> None:
+    parts = np.random.default_rng(1).random((1, 5, 30, 34))
+    found = segmented(ascending(segmentable(), OBLIQUE), parts, kind=FRACTIONAL, max_fractional_value=200)
+    stored = np.rint(parts[0] * 200).astype(np.uint8)
+    assert np.array_equal(pixels_of(open_own(opened, found)), stored)
+    modality = open_own(opened, found, values="modality")
+    assert modality.levels[0].dtype == np.float32
+    assert np.allclose(pixels_of(modality), stored / 200, rtol=1e-6)
+
+
+@pytest.mark.parametrize("padding", [None, 0, 5])
+def test_d6_a_label_map_is_its_segment_numbers_and_absent_frames_are_padding(
+    opened: Opener, padding: int | None
+) -> None:
+    masks = np.random.default_rng(2).integers(0, 4, (5, 30, 34)).astype(np.uint8)
+    masks[2] = 0
+    found = segmented(ascending(segmentable(), OBLIQUE), masks, kind=LABELMAP)
+    assert int(found.dataset.NumberOfFrames) == 4
+    found.dataset.pop("PixelPaddingValue", None)
+    expected = masks.copy()
+    if padding is not None:
+        found.dataset.PixelPaddingValue = padding
+        expected[2] = padding  # as dcmqi does; highdicom fills 0
+    image = open_own(opened, found)
+    assert np.array_equal(pixels_of(image), expected)
+    assert image.levels[0].axes == ("z", "y", "x")
+
+
+def test_d7_names_and_colours_are_those_of_the_header(opened: Opener) -> None:
+    found = segmented(ascending(segmentable(), OBLIQUE), random_masks((3, 5, 30, 34)))
+    image = open_own(opened, found)
+    for channel, (red, green, blue) in zip(image.channels, ((255, 0, 0), (0, 255, 0), (0, 0, 255)), strict=True):
+        shown = np.array(list(bytes.fromhex(channel.color)), float)
+        # Colours went through CIELab, and pure blue is none that it holds exactly.
+        assert np.abs(shown - [red, green, blue]).max() < 96
+        assert int(np.argmax(shown)) == [red, green, blue].index(255)
+
+
+def test_two_frames_of_one_segment_at_one_place_are_an_error(opened: Opener) -> None:
+    found = segmented(ascending(segmentable(), OBLIQUE), random_masks((2, 5, 30, 34)))
+    frames = found.dataset.PerFrameFunctionalGroupsSequence
+    frames[1].PlanePositionSequence = frames[0].PlanePositionSequence
+    frames[1].SegmentIdentificationSequence = frames[0].SegmentIdentificationSequence
+    with pytest.raises(GridError, match="frame 2"):
+        open_own(opened, found)
+
+
+def test_a_kind_of_segmentation_that_nobody_knows_is_an_error(opened: Opener) -> None:
+    found = segmented(ascending(segmentable(), OBLIQUE), random_masks((1, 5, 30, 34)))
+    found.dataset.SegmentationType = "CONTOUR"
+    with pytest.raises(InvalidAttributeError, match="SegmentationType"):
+        open_own(opened, found)
+
+
+# --- labels
+
+
+def test_d8_labels_lie_under_the_image_on_whose_grid_they_are(opened: Opener) -> None:
+    series = segmentable()
+    found = segmented(ascending(series, OBLIQUE), random_masks((3, 5, 30, 34)))
+    numbers = np.random.default_rng(2).integers(0, 4, (5, 30, 34)).astype(np.uint8)
+    label_map = segmented(ascending(series, OBLIQUE), numbers, kind=LABELMAP, name="label map")
+    image = open_labelled(opened, series, found, label_map)
+    first, second = sorted([(found.series, "masks"), (label_map.series, "map")])
+    masks, whole = ("1", "2") if first[1] == "masks" else ("2", "1")
+    assert second
+    assert sorted(image.labels) == sorted([f"{masks}-1", f"{masks}-2", f"{masks}-3", whole])
+    for segment in (1, 2, 3):
+        label = image.labels[f"{masks}-{segment}"]
+        assert np.array_equal(pixels_of(label), found.masks[segment - 1] * segment)
+        assert [(each.number, each.label) for each in label.segments] == [(segment, LABELS[segment - 1])]
+        assert label.affine == image.affine
+    assert np.array_equal(pixels_of(image.labels[whole]), numbers)
+    assert not image.notices
+
+
+def test_labels_are_labels_for_zarr_and_for_validators(opened: Opener) -> None:
+    series = segmentable()
+    found = segmented(ascending(series, OBLIQUE), random_masks((2, 5, 30, 34)))
+    image = open_labelled(opened, series, found)
+    group: Any = zarr.open_group(image.url, mode="r", storage_options={"labels": True})
+    assert group["labels"].attrs["ome"]["labels"] == ["1-1", "1-2"]
+    described = group["labels/1-2"].attrs["ome"]["image-label"]
+    assert described["properties"] == [{"label-value": 2, "name": LABELS[1]}]
+    assert [color["label-value"] for color in described["colors"]] == [2]
+    assert np.array_equal(group["labels/1-2/0"][...], found.masks[1] * 2)
+    yaozarrs.validate_zarr_store(group)
+    yaozarrs.validate_zarr_store(group["labels/1-2"])
+    ome_zarr_models.open_ome_zarr(group["labels/1-2"])
+    ngff_zarr.from_ngff_zarr(fsspec.get_mapper(image.url, labels=True), validate=True)
+
+
+def test_labels_cost_nothing_unless_they_are_asked_for(opened: Opener) -> None:
+    series = segmentable()
+    found = segmented(ascending(series, OBLIQUE), random_masks((2, 5, 30, 34)))
+    plain = open_labelled(opened, series, found, labels=False)
+    assert not plain.labels
+    assert [opened.count("metadata"), opened.count("frames")] == [1, 0]
+    labelled = open_labelled(opened, series, found)
+    requests = len(opened.servers[-1].requests)
+    assert requests == 3  # the series, a search, the segmentation
+    assert opened.count("frames") == 0
+    assert np.array_equal(labelled.labels["1-1"].levels[0][3], found.masks[0, 3])
+    assert len(opened.servers[-1].requests) > requests
+
+
+@pytest.mark.parametrize("what", ["shifted", "fewer rows", "another series"])
+def test_d8_what_is_on_another_grid_is_no_label(opened: Opener, what: str) -> None:
+    series = segmentable()
+    found = segmented(ascending(series, OBLIQUE), random_masks((1, 5, 30, 34)))
+    match what:
+        case "shifted":
+            for frame in found.dataset.PerFrameFunctionalGroupsSequence:
+                x, y, z = map(float, frame.PlanePositionSequence[0].ImagePositionPatient)
+                frame.PlanePositionSequence[0].ImagePositionPatient = [x + 0.4, y, z]
+        case "fewer rows":
+            smaller = segmentable(shape=(5, 28, 34))
+            other = segmented(ascending(smaller, OBLIQUE), random_masks((1, 5, 28, 34)))
+            other.dataset.StudyInstanceUID = series.study_uid
+            other.dataset.ReferencedSeriesSequence[0].SeriesInstanceUID = series.series_uid
+            found = other
+        case _:
+            found.dataset.ReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.3"
+    image = open_labelled(opened, series, found)
+    assert not image.labels
+    assert any(found.series in notice for notice in image.notices) == (what != "another series")
+
+
+def test_d5_fractions_are_no_labels(opened: Opener) -> None:
+    series = segmentable()
+    parts = np.random.default_rng(1).random((1, 5, 30, 34))
+    image = open_labelled(opened, series, segmented(ascending(series, OBLIQUE), parts, kind=FRACTIONAL))
+    assert not image.labels
+    assert any("fractional" in notice for notice in image.notices)
+
+
+def test_part_of_the_slices_is_segmented(opened: Opener) -> None:
+    series = segmentable()
+    sources = ascending(series, OBLIQUE)
+    masks = random_masks((1, 5, 30, 34))
+    masks[:, [0, 1, 4]] = 0
+    found = segmented(sources[2:4], masks[:, 2:4])
+    assert np.array_equal(pixels_of(open_labelled(opened, series, found).labels["1-1"]), masks[0])
+
+
+# --- slides
+
+
+def segmented_slide() -> tuple[Dataset, Segmented]:
+    """A slide of one level, and two sparse segments of its matrix."""
+    level = Level(noisy_color(5, 96, 128), (32, 32), codec=RGB, spacing=(0.0005, 0.0005))
+    slide = full_instance(Identity("segmented slide", 1), level)
+    for keyword, value in IDENTIFIED.items():
+        setattr(slide, keyword, value)
+    slide.ContainerIdentifier = "1"
+    masks = random_masks((2, 1, 96, 128))
+    masks[0, 0, :32] = masks[0, 0, :, 64:] = masks[1, 0, 32:] = 0
+    return slide, segmented([slide], masks, tile_pixel_array=True, tile_size=(32, 32))
+
+
+def test_d3_sparse_segments_of_a_slide_are_tiles_of_its_matrix(opened: Opener) -> None:
+    _, found = segmented_slide()
+    assert int(found.dataset.NumberOfFrames) < 24
+    image = open_own(opened, found)
+    assert image.levels[0].axes == ("c", "y", "x")
+    assert np.array_equal(pixels_of(image), found.masks[:, 0])
+    theirs = hd.seg.Segmentation.from_dataset(found.dataset).get_total_pixel_matrix(combine_segments=False)
+    assert np.array_equal(np.moveaxis(theirs, -1, 0), pixels_of(image))
+    assert [channel.label for channel in image.channels] == list(LABELS[:2])
+
+
+def test_segments_of_a_slide_are_labels_of_the_level_that_has_their_matrix(opened: Opener) -> None:
+    slide, found = segmented_slide()
+    server = opened.serve([slide, found.dataset])
+    image = dicomzarr.open(server.series_url(found.study, str(slide.SeriesInstanceUID)), labels=True)
+    assert sorted(image.labels) == ["1-1", "1-2"]
+    for number in (1, 2):
+        assert np.array_equal(pixels_of(image.labels[f"1-{number}"]), found.masks[number - 1, 0] * number)
+    group: Any = zarr.open_group(image.url, mode="r", storage_options={"labels": True})
+    yaozarrs.validate_zarr_store(group)
+
+
+# --- parametric maps
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_d9_parametric_maps_are_floating_point_and_keep_nan(opened: Opener, dtype: type) -> None:
+    series = segmentable()
+    values = np.random.default_rng(3).normal(size=(5, 30, 34)).astype(dtype)
+    values[1, 2, 3] = np.nan
+    dataset = parametric_map(ascending(series, OBLIQUE), values)
+    url = opened.serve([dataset]).series_url(str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID))
+    image = dicomzarr.open(url)
+    assert image.levels[0].dtype == dtype
+    assert np.array_equal(pixels_of(image), values, equal_nan=True)
+    assert np.allclose(affine_of(image), OBLIQUE.affine, atol=1e-4)
+    group: Any = zarr.open_group(url, mode="r")
+    assert np.array_equal(group["0"][...], values, equal_nan=True)
+    assert np.isnan(group["0"].fill_value)
+    yaozarrs.validate_zarr_store(group)
+
+
+# --- a real server
+
+
+def test_masks_and_maps_from_orthanc(orthanc: Orthanc) -> None:
+    """It refuses frames of bits that begin within a byte, and of floating point: whole instances are cut here."""
+    series = segmentable(AXIAL, (3, 7, 5))
+    sources = ascending(series, AXIAL)
+    found = segmented(sources, random_masks((2, 3, 7, 5)))
+    values = np.random.default_rng(3).normal(size=(3, 7, 5)).astype(np.float32)
+    floating: Pixels = values
+    dataset = parametric_map(sources, floating)
+    orthanc.load([*series.datasets, found.dataset, dataset])
+    image = dicomzarr.open(orthanc.series_url(series.study_uid, series.series_uid), labels=True)
+    assert np.array_equal(pixels_of(image), distinct((3, 7, 5)))
+    for number in (1, 2):
+        assert np.array_equal(pixels_of(image.labels[f"1-{number}"]), found.masks[number - 1] * number)
+    own = dicomzarr.open(orthanc.series_url(found.study, found.series))
+    assert np.array_equal(pixels_of(own), found.masks)
+    mapped = dicomzarr.open(orthanc.series_url(found.study, str(dataset.SeriesInstanceUID)))
+    assert np.array_equal(pixels_of(mapped), values)
