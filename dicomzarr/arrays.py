@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,7 +108,7 @@ class Level:
 
     @property
     def translation(self) -> tuple[float, ...]:
-        """Centre of the first pixel relative to level 0's, per axis, in its unit."""
+        """Centre of the first pixel, per axis, in its unit: relative to level 0's; in LPS for volumes along its axes."""
         return self._plan.translation
 
     def __getitem__(self, index: Any) -> Any:
@@ -302,6 +302,14 @@ class Image:
     def notices(self) -> tuple[str, ...]:
         """What was left out of the series or looks odd."""
         return self.store.plan.notices
+
+    @property
+    def in_color(self) -> Image:
+        """The image with its palette applied, as people want to see it; itself where there is none."""
+        is_indexed = self.plan.levels[0].attributes.get("photometric_interpretation") == "PALETTE COLOR"
+        if not is_indexed or self._handle.options.values == "color":
+            return self
+        return Image(replace(self._handle, options=replace(self._handle.options, values="color")), self.path)
 
     def thumbnail(self, size: int = 512) -> npt.NDArray[np.uint8]:
         """The image as R, G, B of at most ``size`` pixels a side, from the coarsest level that serves.

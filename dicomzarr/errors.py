@@ -31,7 +31,8 @@ DicomZarrError
 ├── MetadataError                   DICOM metadata that cannot be placed
 │   ├── InvalidAttributeError       one attribute has an impossible value
 │   ├── UnsupportedSeriesError      nothing in the series is an image that can be opened
-│   ├── GridError                   frames that fit no grid: cells missing, or taken twice
+│   ├── GridError                   frames that fit no grid: cells are missing
+│   │   └── DoubledFramesError      frames at one place that nothing tells apart
 │   └── TilingError                 tiles that fit no chunk grid
 ├── TemporaryFileError              the temporary disk did not take a whole instance
 └── FrameError                      one frame; its text names study, series, instance and frame
@@ -48,6 +49,11 @@ Messages never hold a token, a password or patient text.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dicomzarr.dicom.instance import FrameRef
 
 
 class DicomZarrError(Exception):
@@ -213,7 +219,21 @@ class UnsupportedSeriesError(MetadataError):
 
 
 class GridError(MetadataError):
-    """Frames that fit no regular grid: cells are missing, or taken by frames that nothing tells apart."""
+    """Frames that fit no regular grid: cells are missing."""
+
+
+class DoubledFramesError(GridError):
+    """Frames lie at one place, and no attribute tells them apart; they are dropped only if their pixels are the same.
+
+    Args:
+        message: As for every error.
+        remedy: As for every error.
+        doubled: Pairs of frames: the one, and another at its place.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", doubled: tuple[tuple[FrameRef, FrameRef], ...] = ()) -> None:
+        super().__init__(message, remedy=remedy)
+        self.doubled = doubled
 
 
 class TilingError(MetadataError):

@@ -5,9 +5,11 @@ URL -> one metadata request -> series -> plan -> OME documents -> store.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicomzarr.dicom.series import parse_series
@@ -17,7 +19,13 @@ from dicomzarr.dicomweb.urls import DICOMwebURL, split_user_info
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.reopening import series_metadata
 from dicomzarr.endpoints import Endpoint, Endpoints, SeriesKey
-from dicomzarr.errors import InvalidOptionError, InvalidURLError, MetadataError, UnsupportedSeriesError
+from dicomzarr.errors import (
+    DoubledFramesError,
+    InvalidOptionError,
+    InvalidURLError,
+    MetadataError,
+    UnsupportedSeriesError,
+)
 from dicomzarr.frames.cache import FrameCache
 from dicomzarr.frames.dispatcher import Dispatcher
 from dicomzarr.frames.loops import in_opening_thread
@@ -30,16 +38,29 @@ from dicomzarr.store.series_store import SeriesStore
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.series import Series
     from dicomzarr.dicomweb.habits import Habits
     from dicomzarr.disk.reopening import OpenedMetadata
 
 
+_MOST_COMPARED = 512
+"""Pairs of frames that are read when a series is opened, to see whether they are the same."""
+
+
 class OpenedSeries(NamedTuple):
-    """A series, typed, and what it was opened with."""
+    """A series, typed, and all that its plan is made of."""
 
     series: Series
-    opened: OpenedMetadata
+    metadata: OpenedMetadata
+    bulk: Mapping[str, bytes] = MappingProxyType({})
+    """What the metadata only name, by its URI."""
+    segmented: Sequence[OpenedSeries] = ()
+    """Segmentations that refer to it."""
+    dropped: frozenset[FrameRef] = frozenset()
+    """Frames that are others once more."""
 
 
 async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
@@ -49,15 +70,20 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
         ServerError: The server did not give the metadata.
         MetadataError: It describes nothing that can be placed.
     """
-    opened = await series_metadata(endpoint.client, endpoint.disk, key.study, key.series)
     options = endpoint.options
+    metadata = await series_metadata(endpoint.client, endpoint.disk, key.study, key.series)
     try:
         series = await in_opening_thread(
-            partial(parse_series, opened.body, key.study, key.series, include_phi=options.include_phi)
+            partial(parse_series, metadata.body, key.study, key.series, include_phi=options.include_phi)
         )
         bulk = await _bulk(endpoint.client, key, wanted_bulk(series, options.values))
-        segmented = await segmentations_of(endpoint, key) if options.labels else []
-        return await in_opening_thread(compose, endpoint, opened, series, bulk, segmented)
+        segmented = await segmentations_of(endpoint, key) if options.labels else ()
+        opened = OpenedSeries(series, metadata, bulk, segmented)
+        try:
+            return await in_opening_thread(compose, endpoint, opened)
+        except DoubledFramesError as error:
+            dropped = await identical(_source(endpoint, opened), error)
+        return await in_opening_thread(compose, endpoint, opened._replace(dropped=dropped))
     except MetadataError as error:
         error.name_subject(f"series {key.series} of study {key.study}")
         raise
@@ -71,7 +97,7 @@ async def _bulk(client: Client, key: SeriesKey, wanted: Mapping[str, str]) -> di
     return found
 
 
-async def segmentations_of(endpoint: Endpoint, key: SeriesKey) -> list[OpenedSeries]:
+async def segmentations_of(endpoint: Endpoint, key: SeriesKey) -> tuple[OpenedSeries, ...]:
     """The segmentations of a study that refer to a series, by their metadata; in the order of their UIDs.
 
     Raises:
@@ -82,12 +108,34 @@ async def segmentations_of(endpoint: Endpoint, key: SeriesKey) -> list[OpenedSer
     listed = set(listed_uids(wanted, "0020000E", f"the series of study {key.study}")) - {key.series}
     found = []
     for uid in sorted(listed):
-        opened = await series_metadata(endpoint.client, endpoint.disk, key.study, uid)
+        metadata = await series_metadata(endpoint.client, endpoint.disk, key.study, uid)
         with suppress(UnsupportedSeriesError):  # a server may have ignored that only segmentations were wanted
-            series = await in_opening_thread(parse_series, opened.body, key.study, uid)
+            series = await in_opening_thread(parse_series, metadata.body, key.study, uid)
             if refers_to(series, key.series):
-                found.append(OpenedSeries(series, opened))
-    return found
+                found.append(OpenedSeries(series, metadata))
+    return tuple(found)
+
+
+async def identical(source: FrameSource, error: DoubledFramesError) -> frozenset[FrameRef]:
+    """The frames that are others once more, as their pixels show: all that an error names, or the error is right.
+
+    Raises:
+        DoubledFramesError: Pixels differ, or there are too many to compare.
+        ServerError: A frame could not be fetched.
+        FrameError: A frame could not be decoded.
+    """
+    pairs = error.doubled
+    if not 0 < len(pairs) <= _MOST_COMPARED:
+        raise error
+    digests: dict[int, bytes] = {}
+
+    def digest(position: int, pixels: npt.NDArray[Any]) -> None:
+        digests[position] = hashlib.sha256(pixels.tobytes()).digest()
+
+    await source.deliver([ref for pair in pairs for ref in pair], digest)
+    if any(digests[2 * place] != digests[2 * place + 1] for place in range(len(pairs))):
+        raise error
+    return frozenset(other for _, other in pairs)
 
 
 def _values(result: dict[str, Any], tag: str, default: str) -> list[object]:
@@ -96,33 +144,36 @@ def _values(result: dict[str, Any], tag: str, default: str) -> list[object]:
     return values if isinstance(values, list) else [default]
 
 
-def compose(
-    endpoint: Endpoint,
-    opened: OpenedMetadata,
-    series: Series,
-    bulk: Mapping[str, bytes],
-    segmented: Sequence[OpenedSeries] = (),
-) -> SeriesStore:
+def compose(endpoint: Endpoint, opened: OpenedSeries) -> SeriesStore:
     """A typed series to a store; all between is pure.
 
     Raises:
         MetadataError: The metadata describes nothing that can be placed.
     """
-    options = endpoint.options
-    plan = plan_images(series, associated_label=options.associated_label, values=options.values, bulk=bulk)
-    plan = add_labels(plan, [each.series for each in segmented])
+    options, series = endpoint.options, opened.series
+    plan = plan_images(
+        series,
+        associated_label=options.associated_label,
+        values=options.values,
+        bulk=opened.bulk,
+        dropped=opened.dropped,
+    )
+    plan = add_labels(plan, [each.series for each in opened.segmented])
     identity: dict[str, object] = {
         "study_instance_uid": series.study_uid,
         "series_instance_uid": series.series_uid,
     }
     if series.patient:
         identity["patient"] = dict(series.patient)
-    others = {each.series.series_uid: _source(endpoint, each.series, each.opened) for each in segmented}
-    return SeriesStore(plan, build_hierarchy(plan, identity), _source(endpoint, series, opened), others)
+    others = {each.series.series_uid: _source(endpoint, each) for each in opened.segmented}
+    return SeriesStore(plan, build_hierarchy(plan, identity), _source(endpoint, opened), others)
 
 
-def _source(endpoint: Endpoint, series: Series, opened: OpenedMetadata) -> FrameSource:
-    return FrameSource(endpoint.dispatcher, study=series.study_uid, series=series.series_uid, disk=opened.frames)
+def _source(endpoint: Endpoint, opened: OpenedSeries) -> FrameSource:
+    series = opened.series
+    return FrameSource(
+        endpoint.dispatcher, study=series.study_uid, series=series.series_uid, disk=opened.metadata.frames
+    )
 
 
 def _memory(wanted: int) -> FrameCache:

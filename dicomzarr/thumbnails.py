@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dicomzarr.errors import UsageError
+from dicomzarr.multiscale import Channel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from dicomzarr.arrays import Image, Level
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 _BRIGHTEST = 99.9
 """Percentile that is shown as full brightness where channels are no colours."""
+
+_LABEL = Channel("label", "FFFFFF", (0.0, 1.0))
+"""How a label image is shown, which has no channels."""
 
 _BAND = 2048
 """Rows that are held at a time."""
@@ -30,21 +36,25 @@ _MOST_FRAMES = 2**20
 def overview(image: Image, size: int) -> npt.NDArray[np.uint8]:
     """The image at most ``size`` pixels a side, shape (rows, columns, 3).
 
-    Read from the coarsest level that is large enough; the middle focal plane; channels in their colours.
+    Read from the coarsest level that is large enough; the middle focal plane or slice; channels in their colours,
+    those that are all shown alike by the first; palettes in colour, grey by the header's window.
 
     Raises:
         UsageError: That level has more than 2**20 frames.
     """
+    image = image.in_color
     level = _level_for(image, size)
     _check_frames(level)
-    pixels = _shrunk(level, size)
+    pixels = np.nan_to_num(_shrunk(level, size))
     if image.plan.color:
         low, high = image.channels[0].window
         mixed = (pixels[:3] - low) / (high - low)
     else:
-        mixed = _mix(pixels, [channel.color for channel in image.channels])
-    shown = np.rint(np.clip(mixed, 0, 1) * 255).astype(np.uint8)
-    return np.ascontiguousarray(np.moveaxis(shown, 0, -1))
+        alike = len({channel.color for channel in image.channels}) == 1
+        shown = image.channels[:1] if alike else image.channels
+        mixed = _mix(pixels, shown or [_LABEL])
+    picture = np.rint(np.clip(mixed, 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(picture, 0, -1))
 
 
 def _level_for(image: Image, size: int) -> Level:
@@ -95,12 +105,18 @@ def _band(level: Level, row_edges: Edges, column_edges: Edges) -> Floats:
     return across.astype(np.float32)
 
 
-def _mix(pixels: Floats, colors: list[str]) -> Floats:
-    """Channels added up in their colours, each stretched to its own brightest."""
+def _mix(pixels: Floats, channels: Sequence[Channel]) -> Floats:
+    """Channels added up in their colours, each by its window, or stretched to its own brightest."""
     mixed = np.zeros((3, *pixels.shape[1:]), np.float32)
-    for channel, color in zip(pixels, colors, strict=True):
-        low = float(channel.min())
-        span = max(float(np.percentile(channel, _BRIGHTEST)) - low, 1.0)
-        weights = np.frombuffer(bytes.fromhex(color), np.uint8).astype(np.float32) / 255
-        mixed += weights[:, None, None] * ((channel - low) / span)
+    for plane, channel in zip(pixels, channels, strict=False):
+        low, high = channel.shown or _extent(plane)
+        weights = np.frombuffer(bytes.fromhex(channel.color), np.uint8).astype(np.float32) / 255
+        bright = np.clip((plane - low) / (high - low), 0, 1)
+        mixed += weights[:, None, None] * (1 - bright if channel.inverted else bright)
     return mixed
+
+
+def _extent(plane: Floats) -> tuple[float, float]:
+    low = float(plane.min())
+    high = float(np.percentile(plane, _BRIGHTEST))
+    return low, high if high > low else low + 1.0

@@ -13,7 +13,7 @@ import radiology_dimensions as dimensions
 import radiology_multiframe as multiframe
 import radiology_nuclear as nuclear
 import radiology_volumes as volumes
-from radiology_model import GRIDS, distinct
+from radiology_model import OBLIQUE, distinct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,8 @@ def _four(**attributes: list[object]) -> RadiologySeries:
 
 
 BUILDERS: dict[str, Callable[[], RadiologySeries]] = {
-    **{f"volume_{name}": partial(volumes.volume, grid) for name, grid in GRIDS.items()},
+    "volume": volumes.volume,
+    "volume_oblique": partial(volumes.volume, OBLIQUE),
     "single_slice": partial(volumes.volume, pixels=volumes.VOLUME[:1]),
     "gap": _gap,
     "bolus": partial(volumes.bolus, SLICES, ["120000", "120002", "120004", "120006"]),

@@ -22,6 +22,7 @@ from dicomzarr.dicom.pixels import PixelDescription
 from dicomzarr.errors import InvalidAttributeError
 
 IDENTITY = Rescale(1, 0)
+LARGEST = float(np.finfo(np.float32).max)
 quick = settings(deadline=None, database=None)
 
 
@@ -74,6 +75,9 @@ def ends(described: PixelDescription) -> tuple[int, int]:
         (16, False, [(1e34, 0.5)], "<f8"),
         (16, False, [(1e-40, 0)], "<f8"),
         (16, False, [(0, 0.5)], "<f4"),
+        (16, False, [(0.5, 0), (1e33, 3.1e38)], "<f8"),
+        (16, False, [(0.5, 0), (0, LARGEST)], "<f4"),
+        (16, False, [(2.0**-126, 0)], "<f4"),
     ],
 )
 def test_smallest_types(bits: int, signed: bool, rescales: list[tuple[float, float]], dtype: str) -> None:  # noqa: FBT001
@@ -271,6 +275,11 @@ def test_a_real_world_table() -> None:
     assert "slope" not in shown
     assert mapping == pickle.loads(pickle.dumps(mapping))  # noqa: S301  # our own
     assert len({mapping, RealWorldMapping(-1, 1, lut=(5.0, 6.0, 8.5), units_code="ms")}) == 1
+
+
+def test_real_world_values_of_a_single_one() -> None:
+    assert RealWorldMapping(7, 7, lut=(0.5,)).as_json()["lut"] == [0.5]
+    assert RealWorldMapping(7, 7, 2.0, 0.0).as_json()["last_value_mapped"] == 7
 
 
 TEXT = "Nobody^Knows"

@@ -316,6 +316,8 @@ def test_e8_real_world_values_are_never_chained_with_a_rescale(opened: Opener, *
     assert shows(image, "zyx", SLICES)
     slope, intercept = (3.0, 1.0) if rescale else (1.0, 0.0)
     assert attribute(image, "rescale") == {"slope": slope, "intercept": intercept}
+    (first, *_) = attribute(image, "real_world_values")
+    assert sorted(first) == ["first_value_mapped", "intercept", "last_value_mapped", "slope", "units"]
     assert np.array_equal(pixels_of(opened(series, values="modality")), SLICES * slope + intercept)
 
 

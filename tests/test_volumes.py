@@ -57,7 +57,7 @@ from slides_model import PHI
 
 import dicomzarr
 from dicomzarr.demo.instances import from_dataset
-from dicomzarr.errors import GridError, MetadataError
+from dicomzarr.errors import DoubledFramesError, GridError, MetadataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -290,17 +290,22 @@ def test_r4_slices_that_are_shifted_in_their_plane_are_not_sheared(
 # --- R5: two slices at one place
 
 
-@pytest.mark.parametrize("extra", [None, LATER[1]], ids=["the same pixels", "other pixels"])
-def test_r5_duplicates_that_nothing_tells_apart_are_an_error_that_names_them(
-    opened: Opener, extra: Pixels | None
-) -> None:
-    series = volumes.duplicated(extra)
+def test_r5_duplicates_that_nothing_tells_apart_are_an_error_that_names_them(opened: Opener) -> None:
+    series = volumes.duplicated(LATER[1])
     there = decimals(AXIAL.position(2))
     twice = [str(ds.SOPInstanceUID) for ds in series.datasets if decimals(ds.ImagePositionPatient) == there]
     assert len(twice) == 2
-    with pytest.raises(GridError) as caught:
+    with pytest.raises(DoubledFramesError) as caught:
         opened(series)
     assert all(uid in str(caught.value) for uid in twice)
+
+
+def test_r5_a_duplicate_with_the_same_pixels_is_dropped_and_said(opened: Opener) -> None:
+    image = opened(volumes.duplicated())
+    assert opened.count("frames") == 2  # compared, and nothing else was read
+    assert shows(image, "zyx", VOLUME)
+    assert lies_on(image, AXIAL)
+    assert "once more" in notices_of(image)
 
 
 def test_r5_one_instance_that_is_listed_twice_is_one_slice(opened: Opener) -> None:
@@ -1135,7 +1140,7 @@ def identifying(text: str, series: RadiologySeries) -> list[str]:
 
 
 def test_errors_identify_nobody(opened: Opener) -> None:
-    for series in (dimensions.incomplete()[0], volumes.duplicated()):
+    for series in (dimensions.incomplete()[0], volumes.duplicated(LATER[1])):
         with pytest.raises(GridError) as caught:
             opened(series)
         assert identifying(str(caught.value), series) == []

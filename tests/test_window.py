@@ -108,6 +108,7 @@ def test_bounds_of_sigmoids_lie_on_the_tangent(center: float, width: float) -> N
         ([40, 40, 40, 40], [0, -5, 0.99, 1], [], [Window(40, 1)]),
         ([1e300], [1], [], []),
         ([0], [1e999], [], []),
+        ([-1e308], [1.7e308], [], []),
         ([], [], [], []),
         ([40], [], [], []),
     ],
@@ -145,6 +146,11 @@ def test_bounds_never_coincide(center: float, width: float, function: VoiFunctio
         assert -math.inf < low < high < math.inf
         stored = in_stored((low, high), Rescale(slope, 0))
         assert stored is None or stored[0] <= stored[1]
+
+
+def test_bounds_that_stored_values_cannot_have() -> None:
+    assert in_stored((0, 1e300), Rescale(1e-10, 0)) is None
+    assert in_stored((-1e300, 0), Rescale(1e-10, 0)) is None
 
 
 def test_windows_are_values() -> None:

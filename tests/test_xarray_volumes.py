@@ -31,7 +31,8 @@ from slides_model import PHI
 import dicomzarr
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
-from dicomzarr.labelled.patient import NAMES, PatientIndex, PatientTransform
+from dicomzarr.labelled.grid import NAMES, PatientTransform
+from dicomzarr.labelled.patient import PatientIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +61,16 @@ def dataset_of(opened: Opener, series: RadiologySeries, **keywords: Any) -> xr.D
 def pet() -> RadiologySeries:
     """Five slices, each with a slope and an intercept of its own."""
     return volumes.pet(SIXTEEN, SLOPES, INTERCEPTS)
+
+
+KINDS: dict[str, Callable[[], RadiologySeries]] = {
+    "axial": volume,
+    "oblique": lambda: volume(OBLIQUE),
+    "pet": pet,
+    "uneven": lambda: volumes.uneven([0, 2.5, 5, 10, 12.5], VOLUME),
+    "diffusion": lambda: dimensions.repeated(distinct((4, 2, 16, 20)), dimensions.RAGGED),
+    "times": lambda: dimensions.repeated(dimensions.TWICE, dimensions.along("TriggerTime", ["20", "100"])),
+}
 
 
 def in_order(series: RadiologySeries) -> list[Any]:
@@ -239,7 +250,7 @@ def test_oblique_coordinates_are_never_held_in_memory(opened: Opener, monkeypatc
     ]
     for use in uses:
         use()
-        assert max(computed, default=0) < 100, use  # a repr shows a few values
+        assert max(computed, default=0) < 250, use  # a repr shows a few values
     assert dataset["lps_x"].sum().item()
     assert max(computed) == VOLUME.size
 
@@ -256,6 +267,7 @@ def test_cuts_keep_their_places(opened: Opener) -> None:
         np.s_[3, 2, 1],
         np.s_[xr.DataArray([3, 1], dims="z"), 0, [2, 1]],
         np.s_[xr.DataArray([3, 1], dims="slice"), xr.DataArray(2), 4],
+        np.s_[:, [], 4],
     ]
     for cut in cuts:
         part = dataset["image"][cut]
@@ -263,6 +275,31 @@ def test_cuts_keep_their_places(opened: Opener) -> None:
         for name, values in zip(NAMES, whole, strict=True):
             np.testing.assert_allclose(part[name], values[cut[0]][..., cut[1], :][..., cut[2]], atol=1e-6)
             assert part[name].attrs == {"units": "millimeter"}
+
+
+def test_axes_may_be_turned(opened: Opener) -> None:
+    array = dataset_of(opened, volume(OBLIQUE), mask_and_scale=False)["image"]
+    turned = array.transpose("x", ..., "z").isel(y=slice(3, 9), z=[1, 4])
+    xr.testing.assert_identical(turned, array.isel(y=slice(3, 9), z=[1, 4]).transpose("x", "y", "z").load())
+    assert turned["lps_x"].shape == (20, 6, 2)
+    points = xr.DataArray(everywhere(OBLIQUE, VOLUME.shape)[:, 4, 5, 6], dims="lps")
+    found = turned.sel({name: points[place] for place, name in enumerate(NAMES)}, method="nearest")
+    assert found.item() == VOLUME[4, 5, 6]
+
+
+def test_parts_of_an_oblique_volume_go_together(opened: Opener) -> None:
+    array = dataset_of(opened, volume(OBLIQUE), mask_and_scale=False)["image"].load()
+    lower, upper = array.isel(z=slice(3)), array.isel(z=slice(2, None))
+    assert np.array_equal(upper - lower, np.zeros((1, 16, 20)))
+    xr.testing.assert_identical((upper - lower)["lps_y"], array.isel(z=[2])["lps_y"])
+    both = xr.align(lower, upper, join="outer")
+    assert all(np.array_equal(each["lps_z"], array["lps_z"]) for each in both)
+    again = xr.concat([array.isel(z=[0, 1]), array.isel(z=[2, 3, 4])], "z", coords="different", compat="equals")
+    xr.testing.assert_identical(again, array)
+    assert "lps_x" in again.xindexes
+    assert np.array_equal(array - array.isel(z=0, drop=True), VOLUME - VOLUME[0])
+    apart = xr.concat([array.isel(z=0), array.isel(z=1)], "z", coords="different", compat="equals")
+    np.testing.assert_allclose(apart["lps_y"], array.isel(z=[0, 1])["lps_y"])
 
 
 def test_oblique_volumes_on_one_grid_go_together(opened: Opener) -> None:
@@ -656,10 +693,10 @@ def test_real_slices_have_slopes_of_their_own(data_dir: Path) -> None:
 # --- laziness, and travelling
 
 
-@pytest.mark.parametrize("name", ["pet", "volume_oblique", "volume_axial", "diffusion", "time_and_echo", "gap"])
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("chunks", [None, {}])
 def test_no_frame_is_asked_for_before_values(opened: Opener, name: str, chunks: Any) -> None:
-    tree = xr.open_datatree(opened.url(BUILDERS[name]()), engine="dicomzarr", chunks=chunks)
+    tree = xr.open_datatree(opened.url(KINDS[name]()), engine="dicomzarr", chunks=chunks)
     dataset = tree["0"].to_dataset()
     array = dataset["image"]
     assert repr(tree) + tree._repr_html_() + repr(array) + repr(array.isel(y=slice(4)) * 2 if chunks else array)
@@ -672,10 +709,10 @@ def test_no_frame_is_asked_for_before_values(opened: Opener, name: str, chunks: 
     assert opened.count("frames") == 1
 
 
-@pytest.mark.parametrize("name", ["pet", "volume_oblique", "volume_axial"])
+@pytest.mark.parametrize("name", ["pet", "oblique", "axial"])
 @pytest.mark.parametrize("chunks", [None, {}])
 def test_pickles_reopen(opened: Opener, name: str, chunks: Any) -> None:
-    url = opened.url(BUILDERS[name]())
+    url = opened.url(KINDS[name]())
     dataset = xr.open_dataset(url, engine="dicomzarr", chunks=chunks)
     tree = dicomzarr.open(url).to_xarray()
     pickled = pickle.dumps((dataset, tree))

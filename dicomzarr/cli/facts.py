@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dicomzarr.arrays import Image, Level
     from dicomzarr.cli.connection import Target
     from dicomzarr.multiscale import Affine, Axis, Channel
@@ -32,6 +34,18 @@ class LevelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CoordinateFacts:
+    """Values along axes."""
+
+    name: str
+    axes: str
+    """One letter for each, as ``t`` or ``tz``."""
+    unit: str
+    values: Any
+    """Nested along the axes."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImageFacts:
     """One multiscale image."""
 
@@ -43,6 +57,14 @@ class ImageFacts:
     """The channels are R, G, B."""
     channels: tuple[Channel, ...]
     affine: Affine | None
+    kind: str
+    """What was found, in words; empty for slides."""
+    grouped_by: tuple[str, ...]
+    """In what the images of the series differ."""
+    coordinates: tuple[CoordinateFacts, ...]
+    """What counts the axes that are not of a picture."""
+    labels: tuple[str, ...]
+    """Groups of its label images."""
     levels: tuple[LevelFacts, ...]
     """Finest first."""
 
@@ -88,6 +110,7 @@ def series_facts(image: Image, target: Target) -> SeriesFacts:
 
 
 def _image_facts(image: Image) -> ImageFacts:
+    grouped = image.plan.attributes.get("grouped_by")
     return ImageFacts(
         path=image.path,
         name=image.name,
@@ -95,8 +118,18 @@ def _image_facts(image: Image) -> ImageFacts:
         color=image.plan.color,
         channels=image.channels,
         affine=image.affine,
+        kind=str(image.plan.attributes.get("kind") or ""),
+        grouped_by=tuple(map(str, grouped)) if isinstance(grouped, list) else (),
+        coordinates=tuple(_coordinates(image)),
+        labels=tuple(label.path for label in image.labels.values()),
         levels=tuple(_level_facts(image, level) for level in image.levels),
     )
+
+
+def _coordinates(image: Image) -> Iterator[CoordinateFacts]:
+    coordinates = image.plan.attributes.get("coordinates")
+    for name, said in coordinates.items() if isinstance(coordinates, dict) else ():
+        yield CoordinateFacts(name, said["axis"], said.get("unit", ""), said["values"])
 
 
 def _level_facts(image: Image, level: Level) -> LevelFacts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -18,9 +18,12 @@ from dicomzarr.dicom.syntax import transfer_syntax_name
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from dicomzarr.cli.facts import ImageFacts, SeriesFacts
+    from dicomzarr.cli.facts import CoordinateFacts, ImageFacts, SeriesFacts
     from dicomzarr.cli.terminal import Terminal
-    from dicomzarr.multiscale import Channel
+
+_MOST_CHANNELS = 12
+_MOST_VALUES = 6
+"""That are listed; of more the first ones."""
 
 _PLURALS = {"z": "planes", "t": "time points"}
 
@@ -51,9 +54,13 @@ def show(facts: SeriesFacts, terminal: Terminal) -> None:
 def _summary(facts: SeriesFacts) -> Table:
     grid = Table.grid(padding=(0, 2))
     for image in facts.images:
-        grid.add_row(Text(clean(f"{image.path} {image.name}"), style="bold cyan"), _sizes(facts, image))
+        grid.add_row(Text(clean(f"{image.path} {image.name}".strip()), style="bold cyan"), _sizes(facts, image))
+        for coordinate in image.coordinates:
+            grid.add_row(Text(clean(f"  {coordinate.name}"), style="dim"), Text(clean(_values(coordinate))))
+        if image.labels:
+            grid.add_row(Text("  labels", style="dim"), Text(clean(", ".join(image.labels))))
     rows = {
-        "channels": _channels(facts.images[0].channels),
+        "channels": _channels(facts.images[0]),
         "transfer syntax": Text(_transfer_syntaxes(facts)),
         "associated": Text(clean(", ".join(image.path for image in facts.associated))),
         "decoded size": Text(amount(facts.bytes)),
@@ -76,6 +83,7 @@ def _sizes(facts: SeriesFacts, image: ImageFacts) -> Text:
     levels = len(image.levels)
     told = (
         facts.modality,
+        image.kind,
         f"{by(finest.shape[:-3:-1])} pixels (width, height)",
         *many,
         extent(image.axes, finest.shape, finest.scale),
@@ -86,12 +94,32 @@ def _sizes(facts: SeriesFacts, image: ImageFacts) -> Text:
     return Text(" · ".join(clean(fact) for fact in told if fact))
 
 
-def _channels(channels: tuple[Channel, ...]) -> Text:
-    """Names, each behind a dot in its colour."""
+def _values(coordinate: CoordinateFacts) -> str:
+    """What an axis counts, in one line: all of few values, else the first and the last."""
+    values: list[Any] = list(coordinate.values)
+    nested = len(coordinate.axes) > 1 or any(isinstance(value, list | tuple) for value in values)
+    if nested:
+        told = f"{len(values)} values"
+    elif len(values) > _MOST_VALUES:
+        told = f"{_value(values[0])} to {_value(values[-1])} ({len(values)} values)"
+    else:
+        told = ", ".join(map(_value, values))
+    return f"{told} {coordinate.unit}".rstrip() + f" along {' and '.join(coordinate.axes)}"
+
+
+def _value(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else "none" if value is None else str(value)
+
+
+def _channels(image: ImageFacts) -> Text:
+    """Names, each behind a dot in its colour; none of images whose channels say nothing."""
+    if image.kind and len(image.channels) == 1:
+        return Text()
     parts = []
-    for channel in channels:
+    for channel in image.channels[:_MOST_CHANNELS]:
         parts += [Text("● ", style=f"#{channel.color}"), Text(clean(channel.label) + "  ")]
-    return Text.assemble(*parts)
+    more = len(image.channels) - _MOST_CHANNELS
+    return Text.assemble(*parts, Text(f"and {more} more") if more > 0 else "")
 
 
 def _transfer_syntaxes(facts: SeriesFacts) -> str:

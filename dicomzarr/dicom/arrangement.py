@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,15 +14,16 @@ from dicomzarr.dicom.dimensions import ACQUISITION_TIME, BY_NAME
 from dicomzarr.dicom.slices import find_slices, with_holes
 from dicomzarr.dicom.telling_apart import Choice, Column, by_segment, choose, combined, independent
 from dicomzarr.dicom.values import shown_code
-from dicomzarr.errors import GridError
+from dicomzarr.errors import DoubledFramesError, GridError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     import numpy.typing as npt
 
     from dicomzarr.dicom.dimensions import Value
     from dicomzarr.dicom.frame import Frame
+    from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.slices import Slices
 
     Codes = npt.NDArray[np.int64]
@@ -85,7 +87,7 @@ def arrange(frames: Sequence[Frame], *, sparse: bool = False) -> list[Grid]:
         return [_grid(frames, places, (), slices)]
     choice = choice or choose(frames, places)
     if choice is None:
-        raise _doubled(frames, places)
+        raise _doubled(frames, [(place, _apart(frame)) for place, frame in zip(places.tolist(), frames, strict=True)])
     if not choice.complete and not sparse:
         raise _incomplete(frames, places, choice, slices)
     return list(_split(frames, places, independent(choice), slices))
@@ -154,19 +156,27 @@ def _grid(
     cells = np.full((sizes["t"], sizes["c"], sizes["z"]), ABSENT, np.int64)
     cells[index["t"], index["c"], index["z"]] = np.arange(len(frames))
     if np.count_nonzero(cells != ABSENT) < len(frames):
-        raise _doubled(frames, combined([*index.values()]))
+        raise _doubled(frames, list(zip(*(each.tolist() for each in index.values()), strict=True)))
     return Grid(tuple(frames), cells, tuple(found), slices, part)
 
 
-def _doubled(frames: Sequence[Frame], places: Codes) -> GridError:
-    numbers, counts = np.unique(places, return_counts=True)
-    place = numbers[np.argmax(counts)]
-    one, other = (frames[int(index)] for index in np.flatnonzero(places == place)[:2])
-    return GridError(
-        f"Frame {one.ref.number} of instance {one.ref.instance.sop_instance_uid} and frame {other.ref.number} of "
-        f"instance {other.ref.instance.sop_instance_uid} lie at one place, and no attribute tells them apart; "
-        f"{int((counts > 1).sum())} of {len(numbers)} places have several frames.",
-        remedy="Remove one of each from the server, or put them into series of their own.",
+def _apart(frame: Frame) -> Hashable:
+    """All that could tell a frame from others at its place."""
+    return frame.rescale, tuple(sorted(frame.values.items(), key=lambda item: item[0]))
+
+
+def _doubled(frames: Sequence[Frame], places: Sequence[Hashable]) -> DoubledFramesError:
+    """The error for frames that share a place, in whatever that is told."""
+    alike: defaultdict[Hashable, list[FrameRef]] = defaultdict(list)
+    for place, frame in zip(places, frames, strict=True):
+        alike[place].append(frame.ref)
+    pairs = tuple((first, other) for first, *others in alike.values() for other in others)
+    told = [f"frame {ref.number} of instance {ref.instance.sop_instance_uid}" for pair in pairs[:1] for ref in pair]
+    return DoubledFramesError(
+        f"{' and '.join(told) or 'Frames'} lie at one place, and no attribute tells them apart; {len(pairs)} of "
+        f"{len(frames)} frames lie where others do.",
+        remedy="Remove them from the server, or put them into series of their own.",
+        doubled=pairs,
     )
 
 

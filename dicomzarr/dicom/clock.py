@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from dicomzarr.dicom.dimensions import Value
     from dicomzarr.dicom.image_model import ImageItem
     from dicomzarr.dicom.json_model import Leaf, Scalar
 
+_DAY: Final = 86400.0
 _DATE: Final = r"(?P<year>\d{4})\.?(?P<month>\d{2})\.?(?P<day>\d{2})"
 _TIME: Final = r"(?P<hour>\d{2}):?(?P<minute>\d{2})?:?(?P<second>\d{2})?(?:\.(?P<fraction>\d{1,6}))?"
 _DATETIME: Final = re.compile(f"{_DATE}{_TIME}(?P<zone>[+-]\\d{{4}})?", re.ASCII)
@@ -36,6 +37,14 @@ def acquired_at(item: ImageItem, frame_datetime: Scalar) -> float | None:
 def first_time(times: Iterable[Value]) -> float:
     """The earliest of the times that are known: what is shown of the others is the difference; 0 where none is."""
     return min((time for time in times if isinstance(time, float)), default=0.0)
+
+
+def in_order(times: Sequence[Value]) -> list[Value]:
+    """Times of one acquisition; where there were no dates, those after midnight come behind those before it."""
+    known = [time for time in times if isinstance(time, float)]
+    if not known or max(known) >= _DAY or max(known) - min(known) <= _DAY / 2:
+        return list(times)
+    return [time + _DAY if isinstance(time, float) and time < _DAY / 2 else time for time in times]
 
 
 def _seconds(text: str) -> float | None:

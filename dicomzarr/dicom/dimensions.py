@@ -23,6 +23,9 @@ Value: TypeAlias = float | str | tuple[float, ...] | None
 
 _MOST_TAGS: Final = 2**32
 
+_DIGITS: Final = 6
+"""That count: writers compute in single precision."""
+
 _COMPONENTS: Final = {
     "M": "magnitude",
     "P": "phase",
@@ -81,7 +84,8 @@ class Attribute:
         """The value of a frame; None where it has none."""
         if self.compute is not None:
             return self.compute(frame)
-        return next((number for leaf in self._leaves(frame) if (number := _number(leaf)) is not None), None)
+        found = next((number for leaf in self._leaves(frame) if (number := _number(leaf)) is not None), None)
+        return None if found is None else float(f"{found:.{_DIGITS}g}")
 
     def _leaves(self, frame: FrameContext) -> Iterator[Scalar]:
         if self.vector:
@@ -123,6 +127,11 @@ def _word(values: tuple[str, ...]) -> Value:
     """Code strings only: what is no code could be free text (PS3.5 section 6.2)."""
     joined = " ".join(value.upper() for value in values if re.fullmatch(r"[A-Za-z0-9_ ]{1,16}", value))
     return joined or None
+
+
+def _kernel(frame: FrameContext) -> Value:
+    """ConvolutionKernel (0018,1210): which of several reconstructions of a CT this is."""
+    return frame.read.text(frame.item.convolution_kernel)
 
 
 def _direction(frame: FrameContext) -> Value:
@@ -204,6 +213,8 @@ ATTRIBUTES: Final = (
     Attribute("time_slice", axis="t", vector="time_slice_vector"),
     Attribute("angular_view", axis="t", vector="angular_view_vector"),
     Attribute("slice", axis="z", vector="slice_vector"),
+    Attribute("kvp", "kV", strong=False, instance=("kvp",)),
+    Attribute("convolution_kernel", strong=False, compute=_kernel),
     Attribute("echo_number", strong=False, instance=("echo_numbers",)),
     Attribute("image_type", strong=False, compute=_kind),
     Attribute("acquisition_number", axis="t", strong=False, instance=("acquisition_number",)),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.dimensions import Value
-    from dicomzarr.dicom.image_model import ImageItem, Macro
+    from dicomzarr.dicom.image_model import ImageItem, Macro, MappingItem
     from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.json_model import Leaf
 
@@ -65,6 +65,8 @@ class Frame:
     rescale: Rescale
     rescale_type: str
     """RescaleType (0028,1054): anything that somebody wrote."""
+    real_world: tuple[MappingItem, ...]
+    """The Real World Value Mapping Sequence (0040,9096) of this frame, else of its instance."""
     voi: Macro | None
     """The window of this frame, where it has one of its own."""
     values: Mapping[str, Value]
@@ -123,6 +125,7 @@ def _frame(image: Image, context: FrameContext, position: Vector | None, orienta
         stack="" if content is None else context.read.text(content.stack_id) or "",
         rescale=_rescale(context),
         rescale_type=context.read.text(_scaling(context).rescale_type) or "",
+        real_world=_real_world(context),
         voi=context.macro("frame_voi_lut"),
         values=dimension_values(context),
     )
@@ -156,6 +159,11 @@ def _rescale(context: FrameContext) -> Rescale:
     if slope is None and intercept is None:
         return _IDENTITY
     return Rescale(1.0 if slope is None else slope, intercept or 0.0)
+
+
+def _real_world(context: FrameContext) -> tuple[MappingItem, ...]:
+    sources = (context.groups, context.shared, context.item)
+    return next((tuple(found) for source in sources if (found := source.real_world_value_mapping.items)), ())
 
 
 def _scaling(context: FrameContext) -> Any:

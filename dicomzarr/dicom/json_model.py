@@ -127,6 +127,7 @@ class CodeItem(msgspec.Struct, frozen=True):
     """One coded concept, PS3.3 section 8."""
 
     meaning: Leaf = _tag("00080104")
+    value: Leaf = _tag("00080100")
 
 
 class OriginItem(msgspec.Struct, frozen=True):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.dimensions import ATTRIBUTES, BY_NAME, FRAME_NUMBER
+from dicomzarr.dicom.clock import in_order
+from dicomzarr.dicom.dimensions import ACQUISITION_TIME, ATTRIBUTES, BY_NAME, FRAME_NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,7 +91,7 @@ def _offers(frames: Sequence[Frame], places: Codes) -> Iterator[list[Column]]:
     yield [_ranked(column, places) for column in strong[:_MOST_TRIED]]
     yield found[:_MOST_TRIED]
     yield [_ranked(column, places) for column in found[:_MOST_TRIED]]
-    if len({id(frame.image) for frame in frames}) == 1:
+    if len({id(frame.image) for frame in frames}) == 1 == len(np.unique(places)):
         numbers = np.array([frame.ref.number - 1 for frame in frames], np.int64)
         yield [Column(FRAME_NUMBER.name, numbers, len(frames))]
 
@@ -104,6 +105,8 @@ def _varying(frames: Sequence[Frame], name: str, places: Codes) -> Column | None
 
 def _column(frames: Sequence[Frame], name: str) -> Column:
     values = [frame.values.get(name) for frame in frames]
+    if name == ACQUISITION_TIME:
+        values = in_order(values)
     distinct = sorted(set(values), key=lambda value: sort_key(name, value))
     if any(isinstance(value, tuple) for value in distinct):  # directions have no order but that of acquisition
         ordered = sorted(zip((frame.order for frame in frames), values, strict=True), key=lambda pair: pair[0])

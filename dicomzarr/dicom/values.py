@@ -138,7 +138,7 @@ class Reader:
     def number(self, leaf: Leaf, name: str) -> float | None:
         """The first value as a finite number, or None when there is none."""
         value = _first(leaf)
-        return None if value is None else self._finite(value, name)
+        return None if value is None else self.finite(value, name)
 
     def numbers(self, leaf: Leaf, name: str, count: int) -> tuple[float, ...] | None:
         """Exactly ``count`` finite numbers, or None when there is no value."""
@@ -147,9 +147,10 @@ class Reader:
             return None
         if len(values) != count:
             raise self.invalid(name, values, f"{count} numbers")
-        return tuple(self._finite(value, name) for value in values)
+        return tuple(self.finite(value, name) for value in values)
 
-    def _finite(self, value: Scalar, name: str) -> float:
+    def finite(self, value: Scalar, name: str) -> float:
+        """A value as a finite number."""
         number = _as_number(value)
         if number is None:
             raise self.invalid(name, value, "a number")

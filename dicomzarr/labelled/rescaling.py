@@ -55,19 +55,21 @@ def factors_of(image: Image, level: Level) -> Factors | None:
     told: Any = image.plan.attributes.get("rescale")
     if told is None or not (is_grey(image, level) and is_stored(image, level)):
         return None
-    factors = Factors(np.array(told["slope"], np.float64), np.array(told["intercept"], np.float64))
-    identity = factors.uniform and Rescale(float(factors.slope), float(factors.intercept)).is_identity
-    return None if identity else factors
+    slope, intercept = (np.array(told[name], np.float64) for name in ("slope", "intercept"))
+    if slope.ndim or intercept.ndim:
+        shape = level.shape[:-2]
+        return Factors(np.broadcast_to(slope, shape), np.broadcast_to(intercept, shape))
+    return None if Rescale(float(slope), float(intercept)).is_identity else Factors(slope, intercept)
 
 
 def cf_attributes(image: Image, level: Level, factors: Factors) -> dict[str, object]:
     """``scale_factor`` and ``add_offset``, of the type that values are decoded to: 32 bits where these are exact."""
     slope, intercept = float(factors.slope), float(factors.intercept)
-    ends = [Rescale(slope, intercept).slope * end + intercept for end in image.channels[0].window]
-    suits = all(exact_float32(factor) for factor in (slope, intercept)) and _suits_float32(level.dtype)
+    suits = all(map(exact_float32, (slope, intercept))) and _suits_float32(level.dtype)
     whole = Rescale(slope, intercept).is_whole and level.dtype.kind in "iu"
     most = _MOST_WHOLE if whole else float(np.finfo(_FLOAT32).max)
-    kind = np.float32 if suits and max(map(abs, ends)) <= most else np.float64
+    largest = max(abs(slope * end + intercept) for end in image.channels[0].window)
+    kind = np.float32 if suits and largest <= most else np.float64
     return {"scale_factor": kind(slope), "add_offset": kind(intercept)}
 
 

@@ -25,6 +25,7 @@ from dicomzarr.multiscale.volumes import plan_volumes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.series import Series
 
 __all__ = [
@@ -52,6 +53,7 @@ def plan_images(
     associated_label: bool = False,
     values: str = "stored",
     bulk: Mapping[str, bytes] | None = None,
+    dropped: frozenset[FrameRef] = frozenset(),
 ) -> SeriesPlan:
     """Plan the multiscale images of a series.
 
@@ -60,6 +62,7 @@ def plan_images(
         associated_label: Offer a slide's label image, which may show who the patient is.
         values: What the arrays hold: ``stored``, ``modality`` or ``color``.
         bulk: Values that the metadata only name, by their URI; see `wanted_bulk`.
+        dropped: Frames that are others once more; see `DoubledFramesError`.
 
     Raises:
         UnsupportedSeriesError: The series is of a kind that cannot be opened.
@@ -68,7 +71,7 @@ def plan_images(
     """
     if series.is_slide:
         return plan_slide(series, associated_label=associated_label)
-    return plan_volumes(series, values=values, bulk=bulk)
+    return plan_volumes(series, values=values, bulk=bulk, dropped=dropped)
 
 
 def wanted_bulk(series: Series, values: str) -> dict[str, str]:

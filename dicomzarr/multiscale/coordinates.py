@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dicomzarr.dicom.arrangement import ABSENT, describe
-from dicomzarr.dicom.clock import first_time
+from dicomzarr.dicom.clock import first_time, in_order
 from dicomzarr.dicom.dimensions import ACQUISITION_TIME, BY_NAME
 from dicomzarr.dicom.values import shown_code
 
@@ -29,10 +29,14 @@ _EVEN: Final = 0.01
 """Relative difference of time steps up to which they are one."""
 
 
-def coordinates(grid: Grid) -> dict[str, dict[str, object]]:
+def coordinates(grid: Grid, samples: int = 1) -> dict[str, dict[str, object]]:
     """What varies over the grid, by name: its axes, its values nested along them, its unit.
 
     Times of acquisition are seconds since the first.
+
+    Args:
+        grid: The frames.
+        samples: Of one pixel; each takes a place along c.
     """
     chosen = [name for dimension in grid.dimensions for name in dimension.names]
     told = {name: found for name in chosen if (found := _reduced(grid, name, always=True)) is not None}
@@ -40,6 +44,8 @@ def coordinates(grid: Grid) -> dict[str, dict[str, object]]:
         found = _reduced(grid, name) if name not in told else None
         if found is not None and found[1].size <= _MOST_VALUES:
             told[name] = found
+    if samples > 1:
+        told = {name: (axes, _repeated(axes, values, samples)) for name, (axes, values) in told.items()}
     documents = {name: _document(name, axes, values) for name, (axes, values) in told.items()}
     if grid.slices is not None and len(grid.slices.distances) > 1:
         distances = [round(float(distance), 9) for distance in grid.slices.distances]
@@ -49,6 +55,8 @@ def coordinates(grid: Grid) -> dict[str, dict[str, object]]:
 
 def _reduced(grid: Grid, name: str, *, always: bool = False) -> tuple[str, Values] | None:
     """(axes, values) without the axes along which nothing changes; None for what is constant or unknown."""
+    if grid.cells.size == 1 and not always:
+        return None
     cells = np.empty(grid.cells.size, object)
     cells[:] = grid.values(name)
     values = cells.reshape(grid.cells.shape)
@@ -82,7 +90,9 @@ def _first_along(values: Values, present: npt.NDArray[np.bool_], axis: int) -> V
 def _shown(name: str, values: Values) -> Values:
     """Only differences of times leave, for a date would identify; and of texts only known words."""
     if name == ACQUISITION_TIME:
-        start = first_time(values.reshape(-1).tolist())
+        times = in_order(values.reshape(-1).tolist())
+        values = np.array([*times, None], object)[:-1].reshape(values.shape)  # None: never an array of numbers
+        start = first_time(times)
         return _each(values, lambda time: round(time - start, 6))
     return _each(values, lambda value: shown_code(value) if isinstance(value, str) else value)
 
@@ -91,6 +101,11 @@ def _each(values: Values, change: Callable[[Any], Any]) -> Values:
     changed = np.empty(values.size, object)
     changed[:] = [None if value is None else change(value) for value in values.flat]
     return changed.reshape(values.shape)
+
+
+def _repeated(axes: str, values: Values, samples: int) -> Values:
+    """Values of frames as those of their colours."""
+    return np.repeat(values, samples, axis=axes.index("c")) if "c" in axes else values
 
 
 def _document(name: str, axes: str, values: Values) -> dict[str, object]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dicomzarr.dicom.arrangement import ABSENT
+from dicomzarr.dicom.real_world import real_world_mappings
 from dicomzarr.dicom.values import Reader
 from dicomzarr.dicom.window import Window, in_stored, read_windows
 from dicomzarr.multiscale.views import IDENTITY, has_table, rescales
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.grouping import Group
     from dicomzarr.dicom.image_model import ImageItem
     from dicomzarr.dicom.json_model import Leaf
+    from dicomzarr.dicom.modality import RealWorldMapping
     from dicomzarr.dicom.segments import Segmentation
     from dicomzarr.multiscale.views import View
 
@@ -87,6 +89,7 @@ def image_facts(group: Group, grid: Grid, values: str) -> dict[str, object]:
         "rescale": None if has_table(frame) else _rescale(grid, values),
         "units": _units(frame, read),
         "modality_lut": has_table(frame),
+        "real_world_values": _real_world(grid, read),
         "windows": [_window(window) for window in windows(grid).all],
         "pixel_padding_value": padding_value(frame),
         "pixel_padding_range_limit": _padding(frame, item.pixel_padding_range_limit),
@@ -137,6 +140,19 @@ def _rescale(grid: Grid, values: str) -> dict[str, object]:
         "slope": np.array([rescale.slope for rescale in each]).reshape(shape).tolist(),
         "intercept": np.array([rescale.intercept for rescale in each]).reshape(shape).tolist(),
     }
+
+
+def _real_world(grid: Grid, read: Reader) -> list[dict[str, object]]:
+    """The mappings that all frames share; where they differ, none speaks for the image."""
+    told = grid.first.real_world
+    if any(frame.real_world != told for frame in grid.frames):
+        return []
+    return [_told(mapping) for mapping in real_world_mappings(read, told)]
+
+
+def _told(mapping: RealWorldMapping) -> dict[str, object]:
+    said = {name: value for name, value in mapping.as_json().items() if name != "label"}
+    return {**said, "units": mapping.units_code}
 
 
 def _units(frame: Frame, read: Reader) -> str | None:

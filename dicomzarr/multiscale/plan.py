@@ -88,7 +88,8 @@ class LevelPlan:
     scale: tuple[float, ...]
     """Step along each axis, in its unit."""
     translation: tuple[float, ...]
-    """Centre of the first pixel relative to that of the finest level, per axis, in its unit."""
+    """Centre of the first pixel relative to that of the finest level, per axis, in its unit; of a volume along the axes
+    of LPS, where it lies there."""
     absent: tuple[float, ...]
     """Value of each sample of a tile that does not exist."""
     fill_value: float

@@ -18,7 +18,7 @@ from dicomzarr.multiscale.plan import Axis, Channel, ImagePlan, LevelPlan, Serie
 from dicomzarr.multiscale.views import view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -49,13 +49,20 @@ class GridFrameIndex:
         return None if cell == ABSENT else self.frames[cell]
 
 
-def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, bytes] | None = None) -> SeriesPlan:
+def plan_volumes(
+    series: Series,
+    *,
+    values: str = "stored",
+    bulk: Mapping[str, bytes] | None = None,
+    dropped: frozenset[FrameRef] = frozenset(),
+) -> SeriesPlan:
     """Plan a series of frames that are no tiles.
 
     Args:
         series: Its images.
         values: ``stored``, ``modality`` or ``color``: what the arrays hold.
         bulk: Values that the metadata only name, by their URI.
+        dropped: Frames that are others once more.
 
     Raises:
         UnsupportedSeriesError: There is nothing to show.
@@ -66,13 +73,27 @@ def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, b
         stored = image.header.stored
         where = f"Instance {stored.sop_instance_uid}"
         check_openable(stored.available_transfer_syntax_uid, image.header.sop_class_uid, where)
-    groups = group_frames(frame for image in series.images for frame in frames_of(image))
+    notices += _lost_parts(series)
+    if dropped:
+        notices.append(f"Frames left out since each is another once more, its pixels and all: {len(dropped)}.")
+    frames = (frame for image in series.images for frame in frames_of(image))
+    groups = group_frames(frame for frame in frames if frame.ref not in dropped)
     if not groups:
         raise UnsupportedSeriesError(f"Series {series.series_uid} holds no frame.")
     grids = [(group, grid) for group in groups for grid in _grids(group, groups[0], notices)]
     notices += _why_several(groups, [grid for _, grid in grids])
     images = [_plan_image(group, grid, values, bulk or {}, notices) for group, grid in grids]
     return SeriesPlan(tuple(images), (), tuple(dict.fromkeys(notices)))
+
+
+def _lost_parts(series: Series) -> Iterator[str]:
+    """Concatenations of which instances are not there (PS3.3 section C.7.6.16.2.2.4)."""
+    parts = [image.header.concatenation for image in series.images if image.header.concatenation]
+    for uid in dict.fromkeys(part.uid for part in parts):
+        there = {part.number for part in parts if part.uid == uid}
+        total = max(part.total or 0 for part in parts if part.uid == uid) or max(there)
+        if len(there) < total:
+            yield f"Concatenation {uid}: {total - len(there)} of {total} parts are missing, and their frames with them."
 
 
 def _grids(group: Group, largest: Group, notices: list[str]) -> list[Grid]:
@@ -135,7 +156,7 @@ def _plan_image(group: Group, grid: Grid, values: str, bulk: Mapping[str, bytes]
         channels=_channels(grid, view),
         affine=placing.affine,
         color=samples > 1,
-        attributes={**image_facts(group, grid, values), "coordinates": coordinates(grid)},
+        attributes={**image_facts(group, grid, values), "coordinates": coordinates(grid, samples)},
         numbers=_segment_numbers(grid),
     )
 

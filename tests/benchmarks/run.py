@@ -22,6 +22,7 @@ from rich.console import Console
 from settings import Settings
 from sparse_open import measure_sparse
 from strategies import measure_strategies
+from volumes import measure_volume
 from zarr_tiles import measure_zarr
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Settings], Results]] = {
     "zarr": measure_zarr,
     "sparse": measure_sparse,
     "strategies": measure_strategies,
+    "volume": measure_volume,
 }
 
 

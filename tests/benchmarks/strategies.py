@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from settings import Settings
     from slide_server import Server
 
-_ACCEPT = {"Accept": 'multipart/related; type="application/octet-stream"; transfer-syntax=*'}
+ACCEPT = {
+    "Accept": 'multipart/related; type="application/octet-stream"; transfer-syntax=*',
+    "Accept-Encoding": "identity",  # Orthanc would spend its time on compressing
+}
 _LIST = 64
 _CONNECTIONS = {1: (4, 8, 16), _LIST: (1, 2, 4, 8)}
 """What is tried, by frames a request."""
@@ -96,7 +99,7 @@ class Fixed:
 
     async def _fetch(self, session: aiohttp.ClientSession, numbers: Sequence[int]) -> list[bytes]:
         url = f"{self.instance}/frames/{','.join(map(str, numbers))}"
-        async with session.get(url, headers=_ACCEPT) as reply:
+        async with session.get(url, headers=ACCEPT) as reply:
             reply.raise_for_status()
             body = await reply.read()
             boundary = reply.headers["Content-Type"].partition("boundary=")[2].partition(";")[0].strip('"')

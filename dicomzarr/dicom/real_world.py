@@ -1,0 +1,46 @@
+"""Real world values that stored values stand for, as an image's header maps them (PS3.3 section C.7.6.16.2.11)."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from dicomzarr.dicom.modality import RealWorldMapping
+from dicomzarr.errors import InvalidAttributeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from dicomzarr.dicom.image_model import MappingItem
+    from dicomzarr.dicom.values import Reader
+
+_UCUM: Final = re.compile(r"[A-Za-z0-9%/*.\[\]{}\'_-]{1,16}", re.ASCII)
+
+
+def real_world_mappings(read: Reader, items: Iterable[MappingItem]) -> Iterator[RealWorldMapping]:
+    """The mappings that can be told; labels and meanings, which anybody may have written, are left out."""
+    for item in items:
+        with suppress(InvalidAttributeError):  # stored values can be read without it
+            found = _mapping(read, item)
+            if found is not None:
+                yield found
+
+
+def _mapping(read: Reader, item: MappingItem) -> RealWorldMapping | None:
+    first, last = (
+        read.number(double if double.values else whole, "RealWorldValueFirstValueMapped")
+        for double, whole in ((item.first_double, item.first), (item.last_double, item.last))
+    )
+    if first is None or last is None:
+        return None
+    table = tuple(read.finite(value, "RealWorldValueLUTData") for value in item.table.values)
+    units = next((read.text(code.value) or "" for code in item.units.items), "")
+    return RealWorldMapping(
+        first,
+        last,
+        slope=read.number(item.slope, "RealWorldValueSlope"),
+        intercept=read.number(item.intercept, "RealWorldValueIntercept"),
+        lut=table or None,
+        units_code=units if _UCUM.fullmatch(units) else "",
+    )
