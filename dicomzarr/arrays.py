@@ -108,7 +108,7 @@ class Level:
 
     @property
     def translation(self) -> tuple[float, ...]:
-        """Centre of the first pixel, per axis, in its unit: relative to level 0's; in LPS for volumes along its axes."""
+        """Centre of the first pixel, per axis, in its unit: relative to level 0's; in LPS if the axes are LPS's."""
         return self._plan.translation
 
     def __getitem__(self, index: Any) -> Any:
@@ -338,7 +338,8 @@ class Image:
     def _identity(self) -> tuple[object, ...]:
         # Two opens of one URL are one image; what identifies the reader is no part of its name.
         options = self._handle.options
-        return ("dicomzarr", self.series_url, self.path, options.values, options.associated_label, options.labels)
+        shown = (options.values, options.associated_label, options.labels)
+        return ("dicomzarr", self.series_url, self.path, *shown)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Image) and self._identity == other._identity

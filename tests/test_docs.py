@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from radiology_model import AXIAL, distinct
+from radiology_volumes import volume
+from segmentations import IDENTIFIED, ascending, random_masks, segmented
 
 from dicomzarr import errors
 from dicomzarr.cli.parser import build_parser
@@ -65,10 +68,29 @@ def server() -> Iterator[DICOMwebServer]:
         yield running
 
 
-def as_served(code: str, server: DICOMwebServer) -> str:
-    """The code with the demo server in the place of the made-up one."""
+@dataclass(frozen=True)
+class Radiology:
+    """A server with a CT and its segmentation."""
+
+    server: DICOMwebServer
+    study: str
+    series: str
+
+
+@pytest.fixture(scope="module")
+def radiology() -> Iterator[Radiology]:
+    ct = volume(AXIAL, distinct((60, 16, 20)), name="documented", **IDENTIFIED)
+    found = segmented(ascending(ct, AXIAL), random_masks((2, 60, 16, 20)))
+    with DICOMwebServer(Archive([*ct.datasets, found.dataset])) as running:
+        yield Radiology(running, ct.study_uid, ct.series_uid)
+
+
+def as_served(code: str, server: DICOMwebServer, radiology: Radiology) -> str:
+    """The code with servers of this process in the place of the made-up ones."""
     http = server.url
     for made_up, real in (
+        ("dicomwebs://PACS/dicom-web", radiology.server.url.replace("http://", "dicomweb://")),
+        ("studies/STUDY/series/CT", f"studies/{radiology.study}/series/{radiology.series}"),
         ("dicomwebs://HOST/dicom-web", http.replace("http://", "dicomweb://")),
         ("https://HOST/dicom-web", http),
         ("studies/STUDY", f"studies/{STUDY}"),
@@ -81,7 +103,7 @@ def as_served(code: str, server: DICOMwebServer) -> str:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=lambda page: page.name)
 def test_python_of_a_page_runs_and_prints_what_it_says(
-    page: Path, server: DICOMwebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, server: DICOMwebServer, radiology: Radiology, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "page"}
@@ -89,7 +111,7 @@ def test_python_of_a_page_runs_and_prints_what_it_says(
         if block.reason is not None:
             continue
         # Line numbers of tracebacks are those of the page.
-        code = compile("\n" * block.line + as_served(block.code, server), str(page), "exec")
+        code = compile("\n" * block.line + as_served(block.code, server, radiology), str(page), "exec")
         printed = io.StringIO()
         with redirect_stdout(printed):
             exec(code, names)  # noqa: S102  # our own documentation
