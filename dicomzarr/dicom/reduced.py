@@ -30,6 +30,9 @@ _NO_IMAGES: Final = tuple(
 )
 _IMAGES: Final = frozenset(_STORAGE + end for end in ("66.4", "66.7", "481.1", "481.2"))
 _TILED: Final = frozenset({VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE, CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE})
+_YEN: Final = "\u00a5"
+"""What the separator of values is in ISO 2022 IR 13: a server that reads it so loses all values that there are several
+of, positions and spacings among them (Orthanc 1.10 does)."""
 
 
 class _Summary(msgspec.Struct, gc=False, frozen=True):
@@ -37,6 +40,7 @@ class _Summary(msgspec.Struct, gc=False, frozen=True):
 
     sop_class_uid: Leaf = msgspec.field(name="00080016", default=EMPTY)
     sop_instance_uid: Leaf = msgspec.field(name="00080018", default=EMPTY)
+    image_type: Leaf = msgspec.field(name="00080008", default=EMPTY)
     rows: msgspec.Raw = msgspec.field(name="00280010", default=ABSENT)
     columns: msgspec.Raw = msgspec.field(name="00280011", default=ABSENT)
     bits_allocated: msgspec.Raw = msgspec.field(name="00280100", default=ABSENT)
@@ -73,6 +77,8 @@ def reduced_instances(body: bytes) -> list[ReducedInstance]:
 
 
 def _is_reduced(summary: _Summary) -> bool:
+    if any(_YEN in str(value) for value in summary.image_type.values):
+        return True
     sop_class = _text(summary.sop_class_uid)
     if sop_class.startswith(_NO_IMAGES) and sop_class not in _IMAGES:
         return False
