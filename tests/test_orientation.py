@@ -221,6 +221,7 @@ def test_validators_take_radiology(opened: Opener, name: str) -> None:
 @pytest.mark.parametrize("name", BUILDERS)
 def test_ngff_zarr_finds_axes_and_origin(opened: Opener, name: str) -> None:
     for image in opened(BUILDERS[name]()).images:
+        found: Any
         (found,) = ngff_zarr.from_ngff_zarr(fsspec.get_mapper(image.url), validate=True).images
         level = image.levels[0]
         assert tuple(found.dims) == level.axes

@@ -531,8 +531,16 @@ def test_units_that_are_none_are_not_told(opened: Opener) -> None:
 def test_colours_measure_nothing(opened: Opener) -> None:
     series = volumes.secondary_capture(COLOR, RescaleSlope="2", RescaleIntercept="1", RescaleType="HU")
     array = dataset_of(opened, series)["image"]
-    assert (array.dtype, array.attrs) == (np.uint8, {})
+    assert array.dtype == np.uint8
+    assert array.attrs == {}
     assert np.array_equal(array, np.moveaxis(COLOR, -1, 0))
+
+
+def test_places_in_a_palette_measure_nothing(opened: Opener) -> None:
+    array = dataset_of(opened, volume(PhotometricInterpretation="PALETTE COLOR"))["image"]
+    assert array.dtype == np.uint16
+    assert array.attrs == {}
+    assert np.array_equal(array, VOLUME)
 
 
 def test_modality_values_need_no_decoding(opened: Opener) -> None:
@@ -696,7 +704,7 @@ def test_real_slices_have_slopes_of_their_own(data_dir: Path) -> None:
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("chunks", [None, {}])
 def test_no_frame_is_asked_for_before_values(opened: Opener, name: str, chunks: Any) -> None:
-    tree = xr.open_datatree(opened.url(KINDS[name]()), engine="dicomzarr", chunks=chunks)
+    tree: Any = xr.open_datatree(opened.url(KINDS[name]()), engine="dicomzarr", chunks=chunks)
     dataset = tree["0"].to_dataset()
     array = dataset["image"]
     assert repr(tree) + tree._repr_html_() + repr(array) + repr(array.isel(y=slice(4)) * 2 if chunks else array)
@@ -735,7 +743,7 @@ def test_other_processes_decode(opened: Opener) -> None:
 
 def test_nobody_is_identified(opened: Opener) -> None:
     for build in BUILDERS.values():
-        tree = xr.open_datatree(opened.url(build()), engine="dicomzarr")
+        tree: Any = xr.open_datatree(opened.url(build()), engine="dicomzarr")
         shown = (
             repr(tree) + str(tree._repr_html_()) + repr([node.to_dict(data=False) for node in map(_whole, tree.leaves)])
         )

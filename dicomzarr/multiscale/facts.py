@@ -94,6 +94,7 @@ def image_facts(group: Group, grid: Grid, values: str) -> dict[str, object]:
         "pixel_padding_value": padding_value(frame),
         "pixel_padding_range_limit": _padding(frame, item.pixel_padding_range_limit),
         "laterality": _one_of(read.text(item.image_laterality) or read.text(item.laterality), _SIDES),
+        "anatomical_orientation": _one_of(read.text(item.anatomical_orientation), frozenset({"BIPED", "QUADRUPED"})),
         "burned_in_annotation": _one_of(read.text(item.burned_in_annotation), frozenset({"YES", "NO"})),
         "imager_pixel_spacing": _numbers(read, item.imager_pixel_spacing),
         "estimated_magnification": next(iter(_numbers(read, item.estimated_magnification) or ()), None),

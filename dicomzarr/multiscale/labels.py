@@ -191,6 +191,11 @@ def _same_matrix(image: ImagePlan, level: LevelPlan, other: ImagePlan) -> bool:
     )
 
 
+def _placed_like(image: ImagePlan) -> dict[str, object]:
+    names = ("affine_reference", "anatomical_orientation")
+    return {name: image.attributes[name] for name in names if name in image.attributes}
+
+
 def _label(  # noqa: PLR0913, PLR0917  # what a label is made of
     image: ImagePlan,
     level: LevelPlan,
@@ -229,6 +234,6 @@ def _label(  # noqa: PLR0913, PLR0917  # what a label is made of
         channels=(),
         affine=image.affine,
         color=False,
-        attributes={"modality": "SEG", "series_instance_uid": series.series_uid},
+        attributes={"modality": "SEG", "series_instance_uid": series.series_uid, **_placed_like(image)},
         segments=shown,
     )
