@@ -30,7 +30,7 @@ from dicomzarr.frames.cache import FrameCache
 from dicomzarr.frames.dispatcher import Dispatcher
 from dicomzarr.frames.loops import in_opening_thread
 from dicomzarr.frames.source import FrameSource
-from dicomzarr.multiscale import add_labels, plan_images, refers_to, wanted_bulk
+from dicomzarr.multiscale import plan_images, wanted_bulk
 from dicomzarr.ome.layout import build_hierarchy
 from dicomzarr.options import StorageOptions
 from dicomzarr.store.series_store import SeriesStore
@@ -103,6 +103,8 @@ async def segmentations_of(endpoint: Endpoint, key: SeriesKey) -> tuple[OpenedSe
     Raises:
         ServerError: The server did not answer a search, or not give the metadata.
     """
+    from dicomzarr.multiscale.labels import refers_to  # noqa: PLC0415  # only for those who ask for labels
+
     results = await endpoint.client.search(f"studies/{key.study}/series", {"Modality": "SEG"})
     wanted = [result for result in results if "SEG" in _values(result, "00080060", default="SEG")]
     listed = set(listed_uids(wanted, "0020000E", f"the series of study {key.study}")) - {key.series}
@@ -158,7 +160,10 @@ def compose(endpoint: Endpoint, opened: OpenedSeries) -> SeriesStore:
         bulk=opened.bulk,
         dropped=opened.dropped,
     )
-    plan = add_labels(plan, [each.series for each in opened.segmented])
+    if opened.segmented:
+        from dicomzarr.multiscale.labels import add_labels  # noqa: PLC0415  # as above
+
+        plan = add_labels(plan, [each.series for each in opened.segmented])
     identity: dict[str, object] = {
         "study_instance_uid": series.study_uid,
         "series_instance_uid": series.series_uid,

@@ -16,7 +16,7 @@ from dicomzarr.dicom.values import Reader
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -31,6 +31,9 @@ _IDENTITY: Final = Rescale(1.0, 0.0)
 _NO_GROUPS: Final = FrameGroups()
 _IRREGULAR: Final = frozenset({"DISTORTED", "SAMPLED"})
 """Values of VolumetricProperties (0008,9206) of frames that lie on no plane in the patient (section C.8.16.2.1.2)."""
+
+_MOST_FRAMES: Final = 2**18
+"""Of a series; metadata can claim any number, and each is held with all that is said of it."""
 
 _SAME_PLACE: Final = 0.01
 """Millimetres."""
@@ -86,12 +89,25 @@ class Frame:
         return normal / np.linalg.norm(normal)
 
 
-def frames_of(image: Image) -> list[Frame]:
-    """The frames of an instance in their order.
+def frames_of(images: Sequence[Image]) -> Iterator[Frame]:
+    """The frames of instances, those of each in their order.
 
     Raises:
-        InvalidAttributeError: An attribute that places or scales a frame has an impossible value.
+        InvalidAttributeError: An attribute that places or scales a frame has an impossible value, or there are more
+            frames than any series has.
     """
+    frames = sum(image.header.stored.number_of_frames for image in images)
+    if frames > _MOST_FRAMES:
+        most = max(images, key=lambda image: image.header.stored.number_of_frames)
+        raise InvalidAttributeError(
+            f"The series has {frames} frames by NumberOfFrames, {most.header.stored.number_of_frames} of them in instance "
+            f"{most.header.uid}; {_MOST_FRAMES} are the most that can be placed one by one."
+        )
+    for image in images:
+        yield from _frames(image)
+
+
+def _frames(image: Image) -> list[Frame]:
     contexts = list(_contexts(image))
     placed = _placement(image, contexts)
     return [_frame(image, context, *place) for context, place in zip(contexts, placed, strict=True)]

@@ -48,6 +48,10 @@ class Segmentation:
         """Values are segment numbers; else each frame shows one segment."""
         return self.kind == "LABELMAP"
 
+    def as_json(self) -> dict[str, object]:
+        """What it says, for JSON attributes. Labels are shown on purpose: masks are of no use without."""
+        return {"segmentation_type": self.kind, "segments": [segment.as_json() for segment in self.segments]}
+
     def numbered(self, number: object) -> Segment | None:
         """The segment of a number."""
         return next((segment for segment in self.segments if segment.number == number), None)

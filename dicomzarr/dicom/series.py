@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dicomzarr.dicom.frame import Image
-from dicomzarr.dicom.image_model import decode_images
 from dicomzarr.dicom.instance import parse_instance
 from dicomzarr.dicom.json_model import decode_instances, decode_patient
 from dicomzarr.dicom.uids import (
@@ -19,6 +17,7 @@ from dicomzarr.errors import MetadataError, UnsupportedSeriesError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from dicomzarr.dicom.frame import Image
     from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.json_model import InstanceItem
 
@@ -101,6 +100,9 @@ def _needs_images(instances: Iterable[Instance]) -> bool:
 
 def _images(body: bytes, instances: Mapping[int, Instance]) -> tuple[Image, ...]:
     """Instances by their place in the reply, with the rest of what it says of them."""
+    from dicomzarr.dicom.frame import Image  # noqa: PLC0415  # slides do without, and start sooner
+    from dicomzarr.dicom.image_model import decode_images  # noqa: PLC0415  # as above
+
     items = decode_images(body)
     return tuple(Image(instance, items[place]) for place, instance in instances.items())
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dicomzarr.dicom.tables import bulk_uris
-from dicomzarr.multiscale.labels import add_labels, refers_to
 from dicomzarr.multiscale.placing import to_ras
 from dicomzarr.multiscale.plan import (
     ASSOCIATED,
@@ -20,7 +18,6 @@ from dicomzarr.multiscale.plan import (
     label_path,
 )
 from dicomzarr.multiscale.slides import plan_slide
-from dicomzarr.multiscale.volumes import plan_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,10 +35,8 @@ __all__ = [
     "ImagePlan",
     "LevelPlan",
     "SeriesPlan",
-    "add_labels",
     "label_path",
     "plan_images",
-    "refers_to",
     "to_ras",
     "wanted_bulk",
 ]
@@ -71,9 +66,15 @@ def plan_images(
     """
     if series.is_slide:
         return plan_slide(series, associated_label=associated_label)
+    from dicomzarr.multiscale.volumes import plan_volumes  # noqa: PLC0415  # slides do without, and start sooner
+
     return plan_volumes(series, values=values, bulk=bulk, dropped=dropped)
 
 
 def wanted_bulk(series: Series, values: str) -> dict[str, str]:
     """The URIs of what `plan_images` needs and the metadata only name, with the SOP Instance UID of each."""
+    if not series.images:
+        return {}
+    from dicomzarr.dicom.tables import bulk_uris  # noqa: PLC0415  # as above
+
     return {uri: image.header.uid for image in series.images for uri in bulk_uris(image, values)}

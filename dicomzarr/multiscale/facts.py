@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.image_model import ImageItem
     from dicomzarr.dicom.json_model import Leaf
     from dicomzarr.dicom.modality import RealWorldMapping
-    from dicomzarr.dicom.segments import Segmentation
     from dicomzarr.multiscale.views import View
 
 _RESCALE_TYPES: Final = ("OD", "HU", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT")
@@ -100,16 +99,9 @@ def image_facts(group: Group, grid: Grid, values: str) -> dict[str, object]:
         "estimated_magnification": next(iter(_numbers(read, item.estimated_magnification) or ()), None),
         "ultrasound_regions": list(_regions(item, read)),
     }
-    facts.update(segmentation_facts(header.segmentation))
+    if header.segmentation is not None:
+        facts |= header.segmentation.as_json()
     return {name: value for name, value in facts.items() if value not in (None, [], "", False)}
-
-
-def segmentation_facts(segmentation: Segmentation | None) -> dict[str, object]:
-    """The kind of a segmentation and its segments; nothing for another image. Labels are shown on purpose."""
-    if segmentation is None:
-        return {}
-    segments = [segment.as_json() for segment in segmentation.segments]
-    return {"segmentation_type": segmentation.kind, "segments": segments}
 
 
 def padding_value(frame: Frame) -> int | None:

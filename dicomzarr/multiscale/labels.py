@@ -98,7 +98,7 @@ def _labels(image: ImagePlan, series: Series, number: int) -> Iterator[ImagePlan
     if series.is_slide:
         yield from _tiled_labels(image, series, number)
         return
-    frames = [frame for each in series.images for frame in frames_of(each)]
+    frames = list(frames_of(series.images))
     for segment, members in _by_segment(frames):
         cells = _cells(image, members)
         if cells is not None:

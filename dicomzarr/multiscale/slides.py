@@ -13,7 +13,6 @@ from dicomzarr.dicom.slide import assemble_slide
 from dicomzarr.dicom.syntax import check_openable
 from dicomzarr.errors import FrameError, MetadataError, UnsupportedSeriesError
 from dicomzarr.multiscale.channels import channels
-from dicomzarr.multiscale.facts import segmentation_facts
 from dicomzarr.multiscale.geometry import affine, origin_known, shift, steps
 from dicomzarr.multiscale.plan import Axis, ImagePlan, LevelPlan, SeriesPlan
 
@@ -210,7 +209,8 @@ def _attributes(level: SlideLevel, notices: list[str]) -> dict[str, object]:
         "affine_reference": "slide",
         "affine_origin_known": origin_known(level),
     }
-    attributes.update(segmentation_facts(header.segmentation))
+    if header.segmentation is not None:
+        attributes |= header.segmentation.as_json()
     if level.plane_step:
         attributes["z_offsets"] = list(level.plane_offsets)
     if level.heights:

@@ -76,8 +76,7 @@ def plan_volumes(
     notices += _lost_parts(series)
     if dropped:
         notices.append(f"Frames left out since each is another once more, its pixels and all: {len(dropped)}.")
-    frames = (frame for image in series.images for frame in frames_of(image))
-    groups = group_frames(frame for frame in frames if frame.ref not in dropped)
+    groups = group_frames(frame for frame in frames_of(series.images) if frame.ref not in dropped)
     if not groups:
         raise UnsupportedSeriesError(f"Series {series.series_uid} holds no frame.")
     grids = [(group, grid) for group in groups for grid in _grids(group, groups[0], notices)]
