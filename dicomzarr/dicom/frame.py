@@ -32,7 +32,7 @@ _NO_GROUPS: Final = FrameGroups()
 _IRREGULAR: Final = frozenset({"DISTORTED", "SAMPLED"})
 """Values of VolumetricProperties (0008,9206) of frames that lie on no plane in the patient (section C.8.16.2.1.2)."""
 
-_MOST_FRAMES: Final = 2**18
+_MOST_FRAMES: Final = 2**17
 """Of a series; metadata can claim any number, and each is held with all that is said of it."""
 
 _SAME_PLACE: Final = 0.01
@@ -100,8 +100,8 @@ def frames_of(images: Sequence[Image]) -> Iterator[Frame]:
     if frames > _MOST_FRAMES:
         most = max(images, key=lambda image: image.header.stored.number_of_frames)
         raise InvalidAttributeError(
-            f"The series has {frames} frames by NumberOfFrames, {most.header.stored.number_of_frames} of them in instance "
-            f"{most.header.uid}; {_MOST_FRAMES} are the most that can be placed one by one."
+            f"NumberOfFrames makes {frames} frames in the series, {most.header.stored.number_of_frames} of them in "
+            f"instance {most.header.uid}; {_MOST_FRAMES} are the most that can be placed one by one."
         )
     for image in images:
         yield from _frames(image)
