@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -61,6 +61,8 @@ class OpenedSeries(NamedTuple):
     """Segmentations that refer to it."""
     dropped: frozenset[FrameRef] = frozenset()
     """Frames that are others once more."""
+    notices: Sequence[str] = ()
+    """What else is to be said."""
 
 
 async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
@@ -77,8 +79,9 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
             partial(parse_series, metadata.body, key.study, key.series, include_phi=options.include_phi)
         )
         bulk = await _bulk(endpoint.client, key, wanted_bulk(series, options.values))
-        segmented = await segmentations_of(endpoint, key) if options.labels else ()
-        opened = OpenedSeries(series, metadata, bulk, segmented)
+        opened = OpenedSeries(series, metadata, bulk)
+        if options.labels:
+            opened = await with_segmentations(endpoint, key, opened)
         try:
             return await in_opening_thread(compose, endpoint, opened)
         except DoubledFramesError as error:
@@ -97,8 +100,8 @@ async def _bulk(client: Client, key: SeriesKey, wanted: Mapping[str, str]) -> di
     return found
 
 
-async def segmentations_of(endpoint: Endpoint, key: SeriesKey) -> tuple[OpenedSeries, ...]:
-    """The segmentations of a study that refer to a series, by their metadata; in the order of their UIDs.
+async def with_segmentations(endpoint: Endpoint, key: SeriesKey, opened: OpenedSeries) -> OpenedSeries:
+    """A series with the segmentations of its study that refer to it, by their metadata; broken ones are said.
 
     Raises:
         ServerError: The server did not answer a search, or not give the metadata.
@@ -108,14 +111,19 @@ async def segmentations_of(endpoint: Endpoint, key: SeriesKey) -> tuple[OpenedSe
     results = await endpoint.client.search(f"studies/{key.study}/series", {"Modality": "SEG"})
     wanted = [result for result in results if "SEG" in _values(result, "00080060", default="SEG")]
     listed = set(listed_uids(wanted, "0020000E", f"the series of study {key.study}")) - {key.series}
-    found = []
+    found, notices = [], []
     for uid in sorted(listed):
         metadata = await series_metadata(endpoint.client, endpoint.disk, key.study, uid)
-        with suppress(UnsupportedSeriesError):  # a server may have ignored that only segmentations were wanted
+        try:
             series = await in_opening_thread(parse_series, metadata.body, key.study, uid)
-            if refers_to(series, key.series):
-                found.append(OpenedSeries(series, metadata))
-    return tuple(found)
+        except UnsupportedSeriesError:
+            continue  # a server may have ignored that only segmentations were wanted
+        except MetadataError as error:
+            notices.append(f"Segmentation series {uid} is no label: {error}")
+            continue
+        if refers_to(series, key.series):
+            found.append(OpenedSeries(series, metadata))
+    return opened._replace(segmented=tuple(found), notices=tuple(notices))
 
 
 async def identical(source: FrameSource, error: DoubledFramesError) -> frozenset[FrameRef]:
@@ -164,6 +172,7 @@ def compose(endpoint: Endpoint, opened: OpenedSeries) -> SeriesStore:
         from dicomzarr.multiscale.labels import add_labels  # noqa: PLC0415  # as above
 
         plan = add_labels(plan, [each.series for each in opened.segmented])
+    plan = replace(plan, notices=(*plan.notices, *opened.notices))
     identity: dict[str, object] = {
         "study_instance_uid": series.study_uid,
         "series_instance_uid": series.series_uid,

@@ -100,7 +100,7 @@ def _slices(frames: Sequence[Frame], *, sparse: bool) -> Slices | None:
         return None
     pixel = None if frames[0].spacing is None else max(frames[0].spacing)
     slices = find_slices(np.stack(positions), normal, pixel)
-    return with_holes(slices, frames[0].between) if sparse else slices
+    return with_holes(slices, frames[0].between, pixel) if sparse else slices
 
 
 def _split(

@@ -5,17 +5,19 @@ A dimension exists only where one of these says so. A new one is one more row.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from dicomzarr.dicom.clock import acquired_at
+from dicomzarr.dicom.image_model import FrameGroups
 from dicomzarr.dicom.values import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from dicomzarr.dicom.image_model import FrameGroups, ImageItem, Macro
+    from dicomzarr.dicom.image_model import ImageItem, Macro
     from dicomzarr.dicom.json_model import Leaf, Scalar
 
 Value: TypeAlias = float | str | tuple[float, ...] | None
@@ -24,7 +26,8 @@ Value: TypeAlias = float | str | tuple[float, ...] | None
 _MOST_TAGS: Final = 2**32
 
 _DIGITS: Final = 6
-"""That count: writers compute in single precision."""
+_GE_OFFSET: Final = 1_000_000_000
+"""What GE adds to b-values of some images."""
 
 _COMPONENTS: Final = {
     "M": "magnitude",
@@ -48,6 +51,8 @@ class FrameContext:
     shared: FrameGroups
     number: int
     """Frame number, 1-based."""
+    time: float | None
+    """Milliseconds since the first frame of the instance, of FrameTime or FrameTimeVector."""
     read: Reader
 
     def macro(self, name: str) -> Macro | None:
@@ -73,6 +78,10 @@ class Attribute:
     """It is meant to tell frames apart; others differ for many reasons, and are asked last."""
     macro: tuple[str, str] | None = None
     """(functional group, attribute) of frames."""
+    groups: tuple[str, ...] = ()
+    """Functional groups that ``compute`` looks at."""
+    rounded: bool = False
+    """Writers compute it in single precision: six digits count."""
     instance: tuple[str, ...] = ()
     """Attributes of the instance: the first that has a value."""
     vector: str = ""
@@ -85,7 +94,12 @@ class Attribute:
         if self.compute is not None:
             return self.compute(frame)
         found = next((number for leaf in self._leaves(frame) if (number := _number(leaf)) is not None), None)
-        return None if found is None else float(f"{found:.{_DIGITS}g}")
+        return found if found is None or not self.rounded else float(f"{found:.{_DIGITS}g}")
+
+    def varies(self, per_frame: frozenset[str]) -> bool:
+        """Whether it may differ from frame to frame of an instance with these groups for each frame."""
+        groups = {*self.groups, *([self.macro[0]] if self.macro else [])}
+        return bool(self.vector) or self.name in {"frame_time", "frame"} or bool(groups & per_frame)
 
     def _leaves(self, frame: FrameContext) -> Iterator[Scalar]:
         if self.vector:
@@ -115,12 +129,12 @@ def _component(frame: FrameContext) -> Value:
 
 
 def _kind(frame: FrameContext) -> Value:
-    """What the values from the third on of ImageType or FrameType say, as WATER and FAT."""
+    """What the values of ImageType or FrameType say, as WATER and FAT."""
     for name in ("mr_frame_type", "ct_frame_type"):
         macro = frame.macro(name)
         if macro is not None and macro.frame_type.values:
-            return _word(frame.read.texts(macro.frame_type)[2:])
-    return _word(frame.image_type[2:])
+            return _word(frame.read.texts(macro.frame_type))
+    return _word(frame.image_type)
 
 
 def _word(values: tuple[str, ...]) -> Value:
@@ -134,15 +148,37 @@ def _kernel(frame: FrameContext) -> Value:
     return frame.read.text(frame.item.convolution_kernel)
 
 
+def _b_value(frame: FrameContext) -> Value:
+    """DiffusionBValue (0018,9087); that of Siemens, Philips and GE where the standard's is absent."""
+    item, macro = frame.item, frame.macro("diffusion")
+    told = [_first(macro.diffusion_b_value)] if macro is not None else []
+    told += [_first(item.diffusion_b_value)]
+    told += [_first(item.siemens_b_value)] if _made_by(item.creator_0019, "SIEMENS MR HEADER") else []
+    told += [_first(item.philips_b_value)] if _made_by(item.creator_2001, "Philips Imaging DD 001") else []
+    found = next((number for value in told if (number := _number(value)) is not None), None)
+    if found is None and _made_by(item.creator_0043, "GEMS_PARM_01"):
+        number = _number(_first(item.ge_b_value))
+        found = None if number is None else number % _GE_OFFSET
+    return None if found is None else float(f"{found:.{_DIGITS}g}")
+
+
+def _made_by(creator: Leaf, *names: str) -> bool:
+    """Whether a block of private attributes is whose it should be (PS3.5 section 7.8.1)."""
+    return str(_first(creator) or "").strip() in names
+
+
 def _direction(frame: FrameContext) -> Value:
     """The diffusion gradient direction, a unit vector; that of Philips and Siemens where the standard's is absent."""
     macro = frame.macro("diffusion")
     leaves = [macro.gradient_directions.items[0].orientation] if macro and macro.gradient_directions.items else []
-    leaves += [frame.item.gradient_orientation, frame.item.siemens_gradient]
+    item = frame.item
+    leaves += [item.gradient_orientation]
+    leaves += [item.siemens_gradient] if _made_by(item.creator_0019, "SIEMENS MR HEADER") else []
     for leaf in leaves:
         if len(leaf.values) == 3:  # noqa: PLR2004  # x, y, z
             return _vector(leaf.values)
-    item = frame.item
+    if not _made_by(item.creator_2005, "Philips MR Imaging DD 001", "Philips MR Imaging DD 005"):
+        return None
     return _vector(
         [_first(leaf) for leaf in (item.philips_gradient_x, item.philips_gradient_y, item.philips_gradient_z)]
     )
@@ -160,13 +196,22 @@ def _acquired(frame: FrameContext) -> Value:
     return acquired_at(frame.item, _first(macro.frame_acquisition_datetime) if macro is not None else None)
 
 
+def frame_times(item: ImageItem) -> Iterator[float | None]:
+    """Milliseconds since the first frame of each, by FrameTimeVector or FrameTime (PS3.3 section C.7.6.5); endless."""
+    elapsed = 0.0
+    for number, value in enumerate(item.frame_time_vector.values):
+        elapsed += (_number(value) or 0.0) if number else 0.0
+        yield round(elapsed, 6)
+    step = _number(_first(item.frame_time))
+    if item.frame_time_vector.values or not step:
+        while True:
+            yield None
+    for number in itertools.count():
+        yield round(step * number, 6)
+
+
 def _frame_time(frame: FrameContext) -> Value:
-    """Milliseconds since the first frame, of FrameTime or FrameTimeVector (PS3.3 section C.7.6.5)."""
-    steps = [_number(value) or 0.0 for value in frame.item.frame_time_vector.values]
-    if len(steps) >= frame.number:
-        return round(sum(steps[1 : frame.number]), 6)
-    step = _number(_first(frame.item.frame_time))
-    return None if not step else round(step * (frame.number - 1), 6)
+    return frame.time
 
 
 def _frame_number(frame: FrameContext) -> Value:
@@ -184,18 +229,17 @@ ATTRIBUTES: Final = (
         macro=("frame_content", "temporal_position_index"),
         instance=("temporal_position_identifier",),
     ),
-    Attribute("component", compute=_component),
-    Attribute("echo_time", "ms", macro=("echo", "effective_echo_time"), instance=("echo_time",)),
+    Attribute("component", groups=("mr_frame_type",), compute=_component),
+    Attribute("echo_time", "ms", macro=("echo", "effective_echo_time"), instance=("echo_time",), rounded=True),
+    Attribute("b_value", "s/mm2", groups=("diffusion",), compute=_b_value),
+    Attribute("gradient_direction", groups=("diffusion",), compute=_direction),
     Attribute(
-        "b_value",
-        "s/mm2",
-        macro=("diffusion", "diffusion_b_value"),
-        instance=("diffusion_b_value", "siemens_b_value", "philips_b_value"),
+        "inversion_time", "ms", macro=("modifier", "inversion_times"), instance=("inversion_time",), rounded=True
     ),
-    Attribute("gradient_direction", compute=_direction),
-    Attribute("inversion_time", "ms", macro=("modifier", "inversion_times"), instance=("inversion_time",)),
-    Attribute("flip_angle", "deg", macro=("timing", "flip_angle"), instance=("flip_angle",)),
-    Attribute("repetition_time", "ms", macro=("timing", "repetition_time"), instance=("repetition_time",)),
+    Attribute("flip_angle", "deg", macro=("timing", "flip_angle"), instance=("flip_angle",), rounded=True),
+    Attribute(
+        "repetition_time", "ms", macro=("timing", "repetition_time"), instance=("repetition_time",), rounded=True
+    ),
     Attribute(
         "trigger_time", "ms", "t", macro=("cardiac_synchronization", "trigger_delay"), instance=("trigger_time",)
     ),
@@ -216,9 +260,9 @@ ATTRIBUTES: Final = (
     Attribute("kvp", "kV", strong=False, instance=("kvp",)),
     Attribute("convolution_kernel", strong=False, compute=_kernel),
     Attribute("echo_number", strong=False, instance=("echo_numbers",)),
-    Attribute("image_type", strong=False, compute=_kind),
+    Attribute("image_type", strong=False, groups=("mr_frame_type", "ct_frame_type"), compute=_kind),
     Attribute("acquisition_number", axis="t", strong=False, instance=("acquisition_number",)),
-    Attribute(ACQUISITION_TIME, "s", axis="t", strong=False, compute=_acquired),
+    Attribute(ACQUISITION_TIME, "s", "t", strong=False, groups=("frame_content",), compute=_acquired),
     Attribute("frame_time", "ms", axis="t", strong=False, compute=_frame_time),
 )
 """In the order of preference: where two tell frames apart equally well, the earlier names the axis."""
@@ -229,18 +273,24 @@ FRAME_NUMBER: Final = Attribute("frame", axis="t", strong=False, compute=_frame_
 BY_NAME: Final[Mapping[str, Attribute]] = {row.name: row for row in (*ATTRIBUTES, FRAME_NUMBER)}
 
 
-def dimension_values(frame: FrameContext) -> dict[str, Value]:
-    """What a frame has of each row of the table, and of the dimension indices that its instance declares."""
-    values = {row.name: row.of(frame) for row in ATTRIBUTES}
-    return {name: value for name, value in {**values, **_indices(frame)}.items() if value is not None}
+def dimension_values(frames: Sequence[FrameContext]) -> Iterator[dict[str, Value]]:
+    """What each frame of an instance has of the rows of the table, and of the dimension indices that it declares."""
+    names = FrameGroups.__struct_fields__
+    per_frame = frozenset(name for name in names if any(getattr(frame.groups, name).items for frame in frames))
+    same = {row.name: row.of(frames[0]) for row in ATTRIBUTES if not row.varies(per_frame)}
+    varying = [row for row in ATTRIBUTES if row.varies(per_frame)]
+    pointers = [_pointer(item.pointer) for item in frames[0].item.dimension_indices.items]
+    for frame in frames:
+        own = {row.name: row.of(frame) for row in varying}
+        values = {**same, **own, **_indices(frame, pointers)}
+        yield {name: value for name, value in values.items() if value is not None}
 
 
-def _indices(frame: FrameContext) -> dict[str, Value]:
+def _indices(frame: FrameContext, pointers: Sequence[str]) -> dict[str, Value]:
     """Ranks by the Dimension Index Sequence (PS3.3 section C.7.6.17), whose pointers may be private."""
     macro = frame.macro("frame_content")
     if macro is None:
         return {}
-    pointers = [_pointer(item.pointer) for item in frame.item.dimension_indices.items]
     ranks = [_number(value) for value in macro.dimension_index_values.values]
     return {f"index_{tag}": rank for tag, rank in zip(pointers, ranks, strict=False) if tag}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from dicomzarr.dicom.dimensions import FrameContext, dimension_values
+from dicomzarr.dicom.dimensions import FrameContext, dimension_values, frame_times
 from dicomzarr.dicom.image_model import FrameGroups, frame_groups
 from dicomzarr.dicom.instance import FrameRef
 from dicomzarr.dicom.json_model import RawSequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.image_model import ImageItem, Macro, MappingItem
     from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.json_model import Leaf
+    from dicomzarr.dicom.segments import Segmentation
 
 Vector: TypeAlias = "npt.NDArray[np.float64]"
 
@@ -37,6 +38,9 @@ _MOST_FRAMES: Final = 2**17
 
 _SAME_PLACE: Final = 0.01
 """Millimetres."""
+
+_AXIAL: Final = 1e-4
+"""By how much the cosine of a normal may differ from that of the body's axis."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +85,18 @@ class Frame:
         return self.image.header.instance_number, self.ref.number
 
     @property
+    def whole(self) -> str:
+        """The concatenation that its instance is a part of, else the instance."""
+        concatenation = self.image.header.concatenation
+        return concatenation.uid if concatenation else self.image.header.uid
+
+    @property
+    def number_in_whole(self) -> tuple[int, int]:
+        """(frames or parts before its own, frame number): its order within `whole`."""
+        concatenation = self.image.header.concatenation
+        return (concatenation.number if concatenation else 0), self.ref.number
+
+    @property
     def normal(self) -> Vector | None:
         """The unit vector along which slices ascend: row cosines times column cosines."""
         if self.orientation is None:
@@ -110,7 +126,8 @@ def frames_of(images: Sequence[Image]) -> Iterator[Frame]:
 def _frames(image: Image) -> list[Frame]:
     contexts = list(_contexts(image))
     placed = _placement(image, contexts)
-    return [_frame(image, context, *place) for context, place in zip(contexts, placed, strict=True)]
+    rows = zip(contexts, placed, dimension_values(contexts), strict=True)
+    return [_frame(image, context, *place, values) for context, place, values in rows]
 
 
 def _contexts(image: Image) -> Iterator[FrameContext]:
@@ -123,12 +140,18 @@ def _contexts(image: Image) -> Iterator[FrameContext]:
             f"Instance {header.uid}: the PerFrameFunctionalGroupsSequence has {len(groups)} items for {count} frames."
         )
     read = Reader(header.uid)
-    for number in range(1, count + 1):
+    for number, time in zip(range(1, count + 1), frame_times(item), strict=False):
         own = groups[number - 1] if groups else _NO_GROUPS
-        yield FrameContext(item, header.image_type, own, shared, number, read)
+        yield FrameContext(item, header.image_type, own, shared, number, time, read)
 
 
-def _frame(image: Image, context: FrameContext, position: Vector | None, orientation: Vector | None) -> Frame:
+def _frame(
+    image: Image,
+    context: FrameContext,
+    position: Vector | None,
+    orientation: Vector | None,
+    values: Mapping[str, Value],
+) -> Frame:
     measures, content = context.macro("pixel_measures"), context.macro("frame_content")
     return Frame(
         ref=FrameRef(image.header.stored, context.number),
@@ -139,11 +162,11 @@ def _frame(image: Image, context: FrameContext, position: Vector | None, orienta
         between=_length(context, (measures or image.item).spacing_between_slices),
         thickness=_length(context, (measures or image.item).slice_thickness),
         stack="" if content is None else context.read.text(content.stack_id) or "",
-        rescale=_rescale(context),
+        rescale=_rescale(context, image.header.segmentation),
         rescale_type=context.read.text(_scaling(context).rescale_type) or "",
         real_world=_real_world(context),
         voi=context.macro("frame_voi_lut"),
-        values=dimension_values(context),
+        values=values,
     )
 
 
@@ -160,14 +183,14 @@ def _length(context: FrameContext, leaf: Leaf) -> float | None:
     return abs(context.read.lenient_number(leaf) or 0.0) or None
 
 
-def _rescale(context: FrameContext) -> Rescale:
+def _rescale(context: FrameContext, segmentation: Segmentation | None) -> Rescale:
     """Of the frame, else of the instance; a dose is scaled by its own attribute (PS3.3 section C.8.8.3.1)."""
     read, item = context.read, context.item
     scaling = read.number(item.dose_grid_scaling, "DoseGridScaling")
     if scaling is not None:
         return Rescale(scaling, 0.0)
     most = read.number(item.maximum_fractional_value, "MaximumFractionalValue")
-    if most:  # of a fractional segmentation: parts of 1 (section C.8.20.2.3)
+    if most and segmentation is not None and segmentation.kind == "FRACTIONAL":  # parts of 1 (section C.8.20.2.3)
         return Rescale(1 / most, 0.0)
     source = _scaling(context)
     slope = read.number(source.rescale_slope, "RescaleSlope")
@@ -233,8 +256,10 @@ def _dose_placement(read: Reader, item: ImageItem, count: int) -> list[tuple[Vec
     if abs(offsets[0]) <= _SAME_PLACE:
         normal = np.cross(orientation[:3], orientation[3:])
         return [(position + normal * offset, orientation) for offset in offsets]
-    if abs(offsets[0] - position[2]) > _SAME_PLACE:
-        raise read.invalid("GridFrameOffsetVector", offsets[0], "0 or the z of ImagePositionPatient at first")
+    axial = abs(np.cross(orientation[:3], orientation[3:])[2]) > 1 - _AXIAL
+    if not axial or abs(offsets[0] - position[2]) > _SAME_PLACE:
+        wanted = "0 at first, or of axial planes the z of ImagePositionPatient"
+        raise read.invalid("GridFrameOffsetVector", offsets[0], wanted)
     return [(np.array([*position[:2], offset]), orientation) for offset in offsets]
 
 
@@ -245,7 +270,10 @@ def _detector_placement(read: Reader, context: FrameContext) -> tuple[Vector | N
     detector = detectors[number - 1] if 0 < number <= len(detectors) else detectors[0]
     position, orientation = _placed(read, detector.image_position, detector.image_orientation)
     if position is None or orientation is None:
-        return _placed(read, item.image_position, item.image_orientation)
+        position, orientation = _placed(read, item.image_position, item.image_orientation)
+    turns = item.rotation_vector.values or item.angular_view_vector.values
+    if position is None or orientation is None or (turns and not item.slice_vector.values):
+        return None, None  # projections from many sides: the header places the first of them only
     plane = _entry(item.slice_vector, context.number)
     step = read.number(item.spacing_between_slices, "SpacingBetweenSlices")
     step = read.number(item.slice_thickness, "SliceThickness") if step is None else step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.frame import Vector
 
 _SAME: Final = 0.01
-"""Millimetres, and part of a pixel or of a step, up to which two places are one: headers round."""
+"""Millimetres, and part of a step, up to which two places are one: headers round."""
+
+_PART: Final = 0.05
+"""Of a pixel, likewise: small animals have small pixels."""
+
+_UNEVEN: Final = 0.1
+"""Part of a step that is never rounding."""
 
 _MOST_SLICES: Final = 2**16
 
@@ -67,41 +73,55 @@ def find_slices(positions: npt.NDArray[np.float64], normal: Vector, pixel: float
     if np.abs(positions).max() > 1e9:  # noqa: PLR2004  # a thousand kilometres
         raise GridError("ImagePositionPatient of a frame lies beyond any patient.")
     along = positions @ normal
-    tolerance = _SAME if pixel is None else min(_SAME, _SAME * pixel)
+    tolerance = _rounding(pixel)
     order = np.argsort(along, kind="stable")
     begins = np.concatenate([[True], np.diff(along[order]) > tolerance])
     places = np.empty(len(along), np.int64)
     places[order] = np.cumsum(begins) - 1
     first = order[begins]
-    return _with_step(normal, along[first], positions[first], places, pixel)
+    slices = Slices(normal, along[first], positions[first], places, None)
+    apart = off_slices(positions, slices).max() > max(_SAME, _PART * (pixel or 0.0))
+    return slices if apart else _with_step(slices, pixel)
 
 
-def _with_step(
-    normal: Vector,
-    distances: Vector,
-    origins: npt.NDArray[np.float64],
-    places: npt.NDArray[np.int64],
-    pixel: float | None,
-) -> Slices:
-    count = len(distances)
+def _rounding(pixel: float | None) -> float:
+    return _SAME if pixel is None else min(_SAME, _PART * pixel)
+
+
+def off_slices(positions: npt.NDArray[np.float64], slices: Slices) -> Vector:
+    """How far each frame lies beside the first of its slice, in millimetres."""
+    distances: Vector = np.linalg.norm(positions - slices.origins[slices.places], axis=1)
+    return distances
+
+
+def _with_step(slices: Slices, pixel: float | None) -> Slices:
+    """The same slices, with the step from each to the next where there is one."""
+    count = len(slices.distances)
     if count == 1:
-        return Slices(normal, distances, origins, places, None)
-    step = (origins[-1] - origins[0]) / (count - 1)
-    expected = origins[0] + np.arange(count)[:, None] * step
-    spacing = float(step @ normal)
-    gaps = np.diff(distances)
-    even = bool((abs(gaps - spacing) <= max(_SAME, _SAME * spacing)).all())
-    off = np.linalg.norm(origins - expected, axis=1).max()
-    straight = off <= max(_SAME * 5, _SAME * spacing, _SAME * 5 * (pixel or 0.0))
-    return Slices(normal, distances, origins, places, step if even and straight else None)
+        return slices
+    step = (slices.origins[-1] - slices.origins[0]) / (count - 1)
+    lattice = slices.origins[0] + np.arange(count)[:, None] * step
+    even = _same_steps(np.diff(slices.distances), float(step @ slices.normal))
+    return replace(slices, step=step if even and _straight(slices, lattice, pixel) else None)
 
 
-def with_holes(slices: Slices, spacing: float | None) -> Slices:
+def _same_steps(gaps: Vector, spacing: float) -> bool:
+    return bool((abs(gaps - spacing) <= max(_SAME * spacing, min(_SAME, _UNEVEN * spacing))).all())
+
+
+def _straight(slices: Slices, lattice: npt.NDArray[np.float64], pixel: float | None) -> bool:
+    """Whether slices lie one above the other, if perhaps sheared: each where the lattice has it."""
+    off = np.linalg.norm(slices.origins - lattice, axis=1).max()
+    return bool(off <= max(_rounding(pixel), _PART * (pixel or 0.0)))
+
+
+def with_holes(slices: Slices, spacing: float | None, pixel: float | None) -> Slices:
     """The same on a regular lattice that may have empty places: for objects that leave out empty slices.
 
     Args:
         slices: Those that are there.
         spacing: What the header says of the lattice; else the smallest gap counts.
+        pixel: The larger pixel spacing; None where it is unknown.
     """
     if len(slices.distances) == 1:
         return slices
@@ -117,6 +137,8 @@ def with_holes(slices: Slices, spacing: float | None) -> Slices:
     if abs(lattice - slices.distances).max() > max(_SAME, _SAME * unit):
         return slices
     step = (slices.origins[-1] - slices.origins[0]) / (count - 1)
+    if not _straight(slices, slices.origins[0] + steps[:, None] * step, pixel):
+        return replace(slices, step=None)
     index = np.arange(count)
     origins = slices.origins[0] + index[:, None] * step
     distances = slices.distances[0] + index * unit

@@ -25,6 +25,9 @@ _MOST_TOGETHER: Final = 4
 _MOST_TRIED: Final = 12
 """Attributes that are combined: more do not occur, and combinations grow fast."""
 
+_INDEX_AXES: Final = {"index_00209057": "z", "index_00209128": "t"}
+"""Axes of dimension indices: of InStackPositionNumber and TemporalPositionIndex; others become c."""
+
 _COMPONENT_ORDER: Final = ("magnitude", "phase", "real", "imaginary")
 
 
@@ -40,7 +43,7 @@ class Column:
     @property
     def axis(self) -> str:
         """The axis that it becomes."""
-        return BY_NAME[self.name].axis if self.name in BY_NAME else "c"
+        return BY_NAME[self.name].axis if self.name in BY_NAME else _INDEX_AXES.get(self.name, "c")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +69,8 @@ def choose(frames: Sequence[Frame], places: Codes) -> Choice | None:
     """
     incomplete: Choice | None = None
     for columns in _offers(frames, places):
+        if not columns or _weigh(tuple(columns), places) is None:
+            continue  # not even all of them together tell all frames apart
         for size in range(1, min(_MOST_TOGETHER, len(columns)) + 1):
             for subset in itertools.combinations(columns, size):
                 choice = _weigh(subset, places)
@@ -88,12 +93,12 @@ def _offers(frames: Sequence[Frame], places: Codes) -> Iterator[list[Column]]:
     found = [column for name in names if (column := _varying(frames, name, places)) is not None]
     strong = [column for column in found if column.name in BY_NAME and BY_NAME[column.name].strong]
     yield strong[:_MOST_TRIED]
-    yield [_ranked(column, places) for column in strong[:_MOST_TRIED]]
+    yield _all_ranked(strong[:_MOST_TRIED], places)
     yield found[:_MOST_TRIED]
-    yield [_ranked(column, places) for column in found[:_MOST_TRIED]]
-    if len({id(frame.image) for frame in frames}) == 1 == len(np.unique(places)):
-        numbers = np.array([frame.ref.number - 1 for frame in frames], np.int64)
-        yield [Column(FRAME_NUMBER.name, numbers, len(frames))]
+    yield _all_ranked(found[:_MOST_TRIED], places)
+    if len({frame.whole for frame in frames}) == 1 == len(np.unique(places)):
+        codes = combined(list(np.array([frame.number_in_whole for frame in frames], np.int64).T))
+        yield [Column(FRAME_NUMBER.name, codes, int(codes.max()) + 1)]
 
 
 def _varying(frames: Sequence[Frame], name: str, places: Codes) -> Column | None:
@@ -124,14 +129,23 @@ def sort_key(name: str, value: Value) -> tuple[object, ...]:
     return (1, str(value)) if isinstance(value, str) else (1, value)
 
 
-def _ranked(column: Column, places: Codes) -> Column:
-    """Times differ a little from slice to slice: their rank among those of a slice does not."""
+def _all_ranked(columns: Sequence[Column], places: Codes) -> list[Column]:
+    return [ranked for column in columns if (ranked := _ranked(column, places)) is not None]
+
+
+def _ranked(column: Column, places: Codes) -> Column | None:
+    """Times differ a little from slice to slice: their rank among those of a slice does not.
+
+    None where one time has different ranks in different slices: then slices lack times, and ranks would hide it.
+    """
     if column.axis != "t":
         return column
     pairs, inverse = np.unique(np.stack([places, column.codes]), axis=1, return_inverse=True)
     first = np.searchsorted(pairs[0], pairs[0])
-    ranks = (np.arange(pairs.shape[1]) - first)[inverse.reshape(-1)]
-    return Column(column.name, ranks, int(ranks.max()) + 1)
+    ranks = np.arange(pairs.shape[1]) - first
+    if np.unique(np.stack([pairs[1], ranks]), axis=1).shape[1] > len(np.unique(pairs[1])):
+        return None
+    return Column(column.name, ranks[inverse.reshape(-1)], int(ranks.max()) + 1)
 
 
 def _weigh(columns: tuple[Column, ...], places: Codes) -> Choice | None:

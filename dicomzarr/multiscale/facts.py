@@ -9,7 +9,7 @@ import numpy as np
 
 from dicomzarr.dicom.arrangement import ABSENT
 from dicomzarr.dicom.real_world import real_world_mappings
-from dicomzarr.dicom.values import Reader
+from dicomzarr.dicom.values import Reader, shown_code
 from dicomzarr.dicom.window import Window, in_stored, read_windows
 from dicomzarr.multiscale.views import IDENTITY, has_table, rescales
 
@@ -32,6 +32,29 @@ _PET_UNITS: Final = (
 )
 """Section C.8.9.1.1.3."""
 _UNITS: Final = frozenset((*_RESCALE_TYPES, *_PET_UNITS, "GY", "RELATIVE"))  # and DoseUnits, section C.8.8.3
+_VIEWS: Final = frozenset(
+    (
+        "AP",
+        "PA",
+        "LL",
+        "RL",
+        "RLD",
+        "LLD",
+        "RLO",
+        "LLO",
+        "CC",
+        "MLO",
+        "ML",
+        "LM",
+        "LMO",
+        "SIO",
+        "FB",
+        "XCCL",
+        "XCCM",
+    )
+)
+"""ViewPosition (0018,5101), sections C.8.11.7 and C.8.11.4 and common ones of mammography."""
+
 _SIDES: Final = frozenset("RLUB")
 _NAMES: Final = frozenset(
     (
@@ -79,8 +102,8 @@ def image_facts(group: Group, grid: Grid, values: str) -> dict[str, object]:
     header, item = frame.image.header, frame.image.item
     read = Reader(header.uid)
     facts: dict[str, object] = {
-        "modality": header.modality,
-        "image_type": list(header.image_type),
+        "modality": shown_code(header.modality),
+        "image_type": list(map(shown_code, header.image_type)),
         "kind": _kind(grid),
         "grouped_by": list(group.why),
         "part": grid.part,
@@ -93,6 +116,7 @@ def image_facts(group: Group, grid: Grid, values: str) -> dict[str, object]:
         "pixel_padding_value": padding_value(frame),
         "pixel_padding_range_limit": _padding(frame, item.pixel_padding_range_limit),
         "laterality": _one_of(read.text(item.image_laterality) or read.text(item.laterality), _SIDES),
+        "view_position": _one_of(read.text(item.view_position), _VIEWS),
         "anatomical_orientation": _one_of(read.text(item.anatomical_orientation), frozenset({"BIPED", "QUADRUPED"})),
         "burned_in_annotation": _one_of(read.text(item.burned_in_annotation), frozenset({"YES", "NO"})),
         "imager_pixel_spacing": _numbers(read, item.imager_pixel_spacing),
@@ -101,7 +125,7 @@ def image_facts(group: Group, grid: Grid, values: str) -> dict[str, object]:
     }
     if header.segmentation is not None:
         facts |= header.segmentation.as_json()
-    return {name: value for name, value in facts.items() if value not in (None, [], "", False)}
+    return {name: value for name, value in facts.items() if value or (value == 0 and value is not False)}
 
 
 def padding_value(frame: Frame) -> int | None:

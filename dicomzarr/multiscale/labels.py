@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +12,7 @@ import numpy as np
 from dicomzarr.dicom.arrangement import ABSENT
 from dicomzarr.dicom.frame import frames_of
 from dicomzarr.dicom.segments import Segment
-from dicomzarr.errors import GridError
+from dicomzarr.errors import GridError, MetadataError
 from dicomzarr.multiscale.facts import padding_value
 from dicomzarr.multiscale.plan import ImagePlan, LevelPlan
 from dicomzarr.multiscale.slides import plan_slide
@@ -35,6 +36,8 @@ _ON_GRID: Final = 0.05
 """Part of a voxel by which a frame may lie off the grid: headers round."""
 
 _BYTE: Final = 255
+_DIGITS: Final = 8
+"""Of the digest in the name of a label."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,55 +77,83 @@ def add_labels(plan: SeriesPlan, segmentations: Sequence[Series]) -> SeriesPlan:
     Args:
         plan: The images.
         segmentations: Series of segmentations that refer to them.
-
-    Raises:
-        MetadataError: A segmentation cannot be placed at all.
     """
+    labels: defaultdict[int, list[ImagePlan]] = defaultdict(list)
     notices = list(plan.notices)
-    images = list(plan.images)
-    for number, series in enumerate(segmentations, start=1):
-        found = 0
-        for place, image in enumerate(plan.images):
-            labels = tuple(_labels(image, series, number))
-            found += len(labels)
-            images[place] = replace(images[place], labels=(*images[place].labels, *labels))
-        if not found:
-            notices.append(
-                f"Segmentation series {series.series_uid} is no label here: it is fractional, or its grid is not that "
-                f"of an image. It opens by its own URL."
-            )
-    return replace(plan, images=tuple(images), notices=tuple(notices))
+    for series in segmentations:
+        try:
+            for place, label in _placed(plan.images, series, notices):
+                labels[place].append(label)
+        except MetadataError as error:
+            notices.append(f"Segmentation series {series.series_uid} is no label: {error}")
+    images = tuple(replace(image, labels=tuple(labels[place])) for place, image in enumerate(plan.images))
+    return replace(plan, images=images, notices=tuple(notices))
 
 
-def _labels(image: ImagePlan, series: Series, number: int) -> Iterator[ImagePlan]:
+def _placed(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> Iterator[tuple[int, ImagePlan]]:
+    """(place of the image, label) of each segment that lies on one; a notice of each that does not."""
     if series.is_slide:
-        yield from _tiled_labels(image, series, number)
+        found = [(place, label) for place, image in enumerate(images) for label in _tiled_labels(image, series)]
+        if not found:
+            notices.append(_no_label(series, "it is fractional, or no level has its matrix"))
+        yield from found
         return
-    frames = list(frames_of(series.images))
-    for segment, members in _by_segment(frames):
-        cells = _cells(image, members)
-        if cells is not None:
-            index = GridFrameIndex(cells, tuple(frame.ref for frame in members))
-            header = members[0].image.header
-            fill = padding_value(members[0]) or 0 if segment is None else 0
-            yield _label(image, image.levels[0], index, header.segmentation, segment, f"{number}", series, fill)
+    for shown in _segments(frames_of(series.images), series, notices):
+        placed = [(place, cells) for place, image in enumerate(images) if (cells := _cells(image, shown)) is not None]
+        count = sum(int(np.count_nonzero(cells != ABSENT)) for _, cells in placed)
+        if count < len(shown.frames):
+            which = "it" if shown.segment is None else f"segment {shown.segment.number}"
+            reason = f"{len(shown.frames) - count} of {len(shown.frames)} frames of {which} lie on no image's grid"
+            notices.append(_no_label(series, reason))
+            continue
+        for place, cells in placed:
+            index = GridFrameIndex(cells, tuple(frame.ref for frame in shown.frames))
+            fill = padding_value(shown.frames[0]) or 0 if shown.segment is None else 0
+            yield place, _label(images[place], images[place].levels[0], index, shown, series, fill=fill)
 
 
-def _by_segment(frames: Iterable[Frame]) -> Iterator[tuple[Segment | None, list[Frame]]]:
-    """(segment, its frames) of masks, (None, all frames) of label maps; fractions are no labels."""
-    members: defaultdict[Segment | None, list[Frame]] = defaultdict(list)
+def _no_label(series: Series, reason: str) -> str:
+    return f"Segmentation series {series.series_uid} is no label: {reason}. It opens by its own URL."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shown:
+    """One segment of an instance, or a label map."""
+
+    instance: str
+    """SOP Instance UID, or ConcatenationUID."""
+    segmentation: Segmentation
+    segment: Segment | None
+    """None for a label map."""
+    frames: tuple[Frame, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The same whatever else there is: a digest of its instance, for UIDs identify, and the segment number."""
+        digest = hashlib.sha256(self.instance.encode()).hexdigest()[:_DIGITS]
+        return digest if self.segment is None else f"{digest}-{self.segment.number}"
+
+
+def _segments(frames: Iterable[Frame], series: Series, notices: list[str]) -> Iterator[_Shown]:
+    """Segments with their frames; fractions are no labels."""
+    members: defaultdict[tuple[str, int | None], list[Frame]] = defaultdict(list)
     for frame in frames:
         segmentation = frame.image.header.segmentation
-        if segmentation is None or segmentation.kind == "FRACTIONAL":
+        if segmentation is None:
             continue
-        number = segment_number(frame)
-        segment = segmentation.numbered(number) or Segment(number, "", "")
-        members[None if segmentation.is_label_map else segment].append(frame)
-    yield from sorted(members.items(), key=lambda item: 0 if item[0] is None else item[0].number)
+        if segmentation.kind == "FRACTIONAL":
+            notices.append(_no_label(series, "it is fractional"))
+            return
+        members[frame.whole, None if segmentation.is_label_map else segment_number(frame)].append(frame)
+    for (whole, number), each in sorted(members.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
+        header = each[0].image.header
+        if header.segmentation is not None:
+            segment = None if number is None else header.segmentation.numbered(number) or Segment(number, "", "")
+            yield _Shown(whole, header.segmentation, segment, tuple(each))
 
 
-def _cells(image: ImagePlan, frames: Sequence[Frame]) -> npt.NDArray[np.int64] | None:
-    """The frame of each slice of an image; None where the frames are not on its grid.
+def _cells(image: ImagePlan, shown: _Shown) -> npt.NDArray[np.int64] | None:
+    """The frame of each slice of an image, as far as frames lie on its grid; None where none does.
 
     Raises:
         GridError: Two frames show one segment in one slice.
@@ -130,52 +161,70 @@ def _cells(image: ImagePlan, frames: Sequence[Frame]) -> npt.NDArray[np.int64] |
     level = image.levels[0]
     names = [axis.name for axis in image.axes]
     slices = level.shape[names.index("z")] if "z" in names else 1
+    places = _slices_of(image, shown.frames)
+    on_grid = np.flatnonzero((places >= 0) & (places < slices))
+    if not on_grid.size:
+        return None
     cells = np.full(slices, ABSENT, np.int64)
-    for place, frame in enumerate(frames):
-        index = _slice_of(image, frame)
-        if index is None or not 0 <= index < slices:
-            return None
-        if cells[index] != ABSENT:
-            raise GridError(
-                f"Frames {frames[cells[index]].ref.number} and {frame.ref.number} of instance "
-                f"{frame.ref.instance.sop_instance_uid} show one segment at one place."
-            )
-        cells[index] = place
+    cells[places[on_grid]] = on_grid
+    if np.count_nonzero(cells != ABSENT) < on_grid.size:
+        raise GridError(
+            f"Two frames of instance {shown.frames[0].ref.instance.sop_instance_uid} show one segment at one place."
+        )
     return cells if "z" in names else cells.reshape(())
 
 
-def _slice_of(image: ImagePlan, frame: Frame) -> int | None:
-    """The slice of an image that a frame covers, voxel for voxel; None where it covers none."""
-    if image.affine is None or frame.position is None or frame.orientation is None or frame.spacing is None:
-        return None
-    pixel = frame.ref.instance.pixel
+def _slices_of(image: ImagePlan, frames: Sequence[Frame]) -> npt.NDArray[np.int64]:
+    """The slice of an image that each frame covers, voxel for voxel; -1 where it covers none."""
+    first = frames[0]
+    places = np.full(len(frames), ABSENT, np.int64)
+    pixel, apart = first.ref.instance.pixel, first.image.header.frame_of_reference_uid
+    other_space = apart and image.frame_of_reference_uid and apart != image.frame_of_reference_uid
+    if image.affine is None or other_space or image.levels[0].shape[-2:] != (pixel.rows, pixel.columns):
+        return places
     affine = np.array(image.affine)
+    known = [place for place, frame in enumerate(frames) if _same_plane(frame, affine)]
+    if not known:
+        return places
+    positions = np.array([[*_position(frames[place]), 1.0] for place in known])
+    at = np.linalg.solve(affine, positions.T)
+    nearest = np.rint(at[2])
+    off = np.abs([at[0], at[1], at[2] - nearest]).max(axis=0)
+    places[known] = np.where(off <= _ON_GRID, nearest, ABSENT).astype(np.int64)
+    return places
+
+
+def _position(frame: Frame) -> npt.NDArray[np.float64]:
+    return np.full(3, np.inf) if frame.position is None else frame.position
+
+
+def _same_plane(frame: Frame, affine: npt.NDArray[np.float64]) -> bool:
+    """Whether rows and columns of a frame run as those of an image, in steps of the same length."""
+    if frame.position is None or frame.orientation is None or frame.spacing is None:
+        return False
     down, across = frame.spacing
     own = np.stack([frame.orientation[:3] * across, frame.orientation[3:] * down], axis=1)
-    same = np.allclose(own, affine[:3, :2], atol=_SAME * min(frame.spacing))
-    if image.levels[0].shape[-2:] != (pixel.rows, pixel.columns) or not same:
-        return None
-    at = np.linalg.solve(affine, [*frame.position, 1.0])
-    nearest = int(np.rint(at[2]))
-    off = [at[0], at[1], at[2] - nearest]
-    return nearest if max(map(abs, off)) <= _ON_GRID else None
+    return bool(np.abs(own - affine[:3, :2]).max() <= _SAME * min(frame.spacing))
 
 
-def _tiled_labels(image: ImagePlan, series: Series, number: int) -> Iterator[ImagePlan]:
+def _tiled_labels(image: ImagePlan, series: Series) -> Iterator[ImagePlan]:
     """Of segmented slides: the level of the image that has the same matrix."""
     for found in plan_slide(series).images:
-        source, header = found.levels[0], series.instances[0].segmentation
+        source, header = found.levels[0], series.instances[0]
         level = next((level for level in image.levels if _same_matrix(image, level, found)), None)
-        if level is None or header is None or header.kind == "FRACTIONAL":
+        segmentation = header.segmentation
+        if level is None or segmentation is None or segmentation.kind == "FRACTIONAL":
             continue
-        names = [axis.name for axis in found.axes]
-        if header.is_label_map:
-            yield _label(image, level, source.frames, header, None, f"{number}", series, 0, tiles=source.chunks)
+        uid, tiles = str(source.attributes.get("sop_instance_uids")), source.chunks
+        if segmentation.is_label_map:
+            shown = _Shown(uid, segmentation, None)
+            yield _label(image, level, source.frames, shown, series, tiles=tiles)
             continue
-        for channel, own in enumerate(found.numbers):
-            segment = header.numbered(own) or Segment(own, "", "")
-            index = OneChannel(source.frames, channel) if "c" in names else source.frames
-            yield _label(image, level, index, header, segment, f"{number}", series, 0, tiles=source.chunks)
+        has_c = "c" in (axis.name for axis in found.axes)
+        for channel, number in enumerate(found.numbers):
+            segment = segmentation.numbered(number) or Segment(number, "", "")
+            index = OneChannel(source.frames, channel) if has_c else source.frames
+            yield _label(image, level, index, _Shown(uid, segmentation, segment), series, tiles=tiles)
 
 
 def _same_matrix(image: ImagePlan, level: LevelPlan, other: ImagePlan) -> bool:
@@ -196,25 +245,22 @@ def _placed_like(image: ImagePlan) -> dict[str, object]:
     return {name: image.attributes[name] for name in names if name in image.attributes}
 
 
-def _label(  # noqa: PLR0913, PLR0917  # what a label is made of
+def _label(  # noqa: PLR0913  # what a label is made of
     image: ImagePlan,
     level: LevelPlan,
     frames: FrameIndex,
-    segmentation: Segmentation | None,
-    segment: Segment | None,
-    number: str,
+    shown: _Shown,
     series: Series,
-    fill: int,
     *,
+    fill: int = 0,
     tiles: tuple[int, ...] | None = None,
 ) -> ImagePlan:
     """A label image on a level's grid: its axes of space."""
     kept = [place for place, axis in enumerate(image.axes) if axis.type == "space"]
-    pixel = series.instances[0].pixel
+    pixel, segment = series.instances[0].pixel, shown.segment
     dtype = pixel.dtype if segment is None else np.dtype("u1" if segment.number <= _BYTE else "<u2")
-    shown = (segmentation.segments if segmentation else ()) if segment is None else (segment,)
     return ImagePlan(
-        name=number if segment is None else f"{number}-{segment.number}",
+        name=shown.name,
         axes=tuple(image.axes[place] for place in kept),
         levels=(
             LevelPlan(
@@ -235,5 +281,6 @@ def _label(  # noqa: PLR0913, PLR0917  # what a label is made of
         affine=image.affine,
         color=False,
         attributes={"modality": "SEG", "series_instance_uid": series.series_uid, **_placed_like(image)},
-        segments=shown,
+        segments=shown.segmentation.segments if segment is None else (segment,),
+        frame_of_reference_uid=image.frame_of_reference_uid,
     )

@@ -139,6 +139,8 @@ class ImagePlan:
     """The channels are R, G, B of one colour image (or of several, path by path)."""
     attributes: Mapping[str, object] = field(default_factory=dict)
     """Allow-listed, non-identifying facts, JSON."""
+    frame_of_reference_uid: str | None = None
+    """FrameOfReferenceUID (0020,0052): what ``affine`` leads to; None where there is none."""
     segments: tuple[Segment, ...] = ()
     """Of a label image: what its values are."""
     numbers: tuple[int, ...] = ()

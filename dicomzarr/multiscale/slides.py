@@ -11,6 +11,7 @@ import numpy as np
 from dicomzarr.dicom.colour import lab16_to_srgb
 from dicomzarr.dicom.slide import assemble_slide
 from dicomzarr.dicom.syntax import check_openable
+from dicomzarr.dicom.values import shown_code
 from dicomzarr.errors import FrameError, MetadataError, UnsupportedSeriesError
 from dicomzarr.multiscale.channels import channels
 from dicomzarr.multiscale.geometry import affine, origin_known, shift, steps
@@ -116,6 +117,7 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], notices: list[str]) -
         color=samples == 3,  # noqa: PLR2004  # R, G, B
         attributes=_attributes(finest, notices),
         numbers=_segment_numbers(finest),
+        frame_of_reference_uid=finest.header.frame_of_reference_uid,
     )
 
 
@@ -204,8 +206,8 @@ def _attributes(level: SlideLevel, notices: list[str]) -> dict[str, object]:
     header = level.header
     attributes: dict[str, object] = {
         "rescale": {"slope": 1.0, "intercept": 0.0},
-        "modality": header.modality,
-        "image_type": list(header.image_type),
+        "modality": shown_code(header.modality),
+        "image_type": list(map(shown_code, header.image_type)),
         "affine_reference": "slide",
         "affine_origin_known": origin_known(level),
     }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.arrangement import Grid
-    from dicomzarr.dicom.frame import Frame
+    from dicomzarr.dicom.frame import Frame, Image
     from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.pixels import PixelDescription
     from dicomzarr.multiscale.plan import FrameView
@@ -62,7 +62,7 @@ def view_of(grid: Grid, values: str, bulk: Mapping[str, bytes]) -> View:
         return _coloured(grid, bulk)
     if values == "modality" and pixel.samples == 1 and pixel.photometric_interpretation != "PALETTE COLOR":
         return _rescaled(grid, bulk)
-    return View(pixel.dtype, pixel.samples, None, stored_range(pixel), _uniform(grid))
+    return View(pixel.dtype, pixel.samples, None, stored_range(widest(grid)), _uniform(grid))
 
 
 def stored_range(pixel: PixelDescription) -> tuple[float, float]:
@@ -71,6 +71,16 @@ def stored_range(pixel: PixelDescription) -> tuple[float, float]:
         return 0.0, 1.0
     low = -(2 ** (pixel.bits_stored - 1)) if pixel.signed else 0
     return float(low), float(low + 2**pixel.bits_stored - 1)
+
+
+def images_of(grid: Grid) -> dict[Image, None]:
+    """The instances that a grid's frames are of, in their order."""
+    return dict.fromkeys(frame.image for frame in grid.frames)
+
+
+def widest(grid: Grid) -> PixelDescription:
+    """The pixels of the instance with the most bits: that of a whole grid, in which they may differ."""
+    return max((image.header.pixel for image in images_of(grid)), key=lambda pixel: pixel.bits_stored)
 
 
 def rescales(grid: Grid) -> dict[Rescale, None]:
@@ -86,7 +96,7 @@ def _uniform(grid: Grid) -> Rescale | None:
 
 
 def _coloured(grid: Grid, bulk: Mapping[str, bytes]) -> View:
-    palettes = {frame.image: image_palette(frame.image, bulk) for frame in grid.frames}
+    palettes = {image: image_palette(image, bulk) for image in images_of(grid)}
     by_instance = {image.header.stored: palette for image, palette in palettes.items()}
     dtype = np.result_type(*(palette.dtype for palette in palettes.values()))
 
@@ -97,7 +107,7 @@ def _coloured(grid: Grid, bulk: Mapping[str, bytes]) -> View:
 
 
 def _rescaled(grid: Grid, bulk: Mapping[str, bytes]) -> View:
-    pixel = grid.first.ref.instance.pixel
+    pixel = widest(grid)
     if grid.first.image.item.modality_lut.items:
         return _looked_up(grid, bulk)
     different = list(rescales(grid))
@@ -121,7 +131,7 @@ def _apply(
 
 
 def _looked_up(grid: Grid, bulk: Mapping[str, bytes]) -> View:
-    tables = {frame.image: TableView(modality_table(frame.image, bulk)) for frame in grid.frames}
+    tables = {image: TableView(modality_table(image, bulk)) for image in images_of(grid)}
     by_instance = {image.header.stored: table for image, table in tables.items()}
     dtype = np.dtype("<u2" if any(view.table.entries.itemsize > 1 for view in tables.values()) else "u1")
 

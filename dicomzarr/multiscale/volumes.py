@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from dicomzarr.dicom.arrangement import ABSENT, arrange
 from dicomzarr.dicom.frame import frames_of
 from dicomzarr.dicom.grouping import group_frames
 from dicomzarr.dicom.segments import Segment
 from dicomzarr.dicom.syntax import check_openable
+from dicomzarr.dicom.values import shown_code
 from dicomzarr.errors import GridError, UnsupportedSeriesError
 from dicomzarr.multiscale.coordinates import channel_labels, coordinates, time_step
 from dicomzarr.multiscale.facts import image_facts, padding_value, windows
@@ -20,7 +23,6 @@ from dicomzarr.multiscale.views import view_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
     from dicomzarr.dicom.arrangement import Grid
@@ -142,8 +144,8 @@ def _plan_image(group: Group, grid: Grid, values: str, bulk: Mapping[str, bytes]
         dtype=view.dtype,
         scale=(*(row[4] for row in kept), *placing.scale[1:]),
         translation=(*(origin[0] if row[0].unit == MILLIMETER else 0.0 for row in kept), *origin[1:]),
-        absent=(absent,) * samples,
-        fill_value=absent,
+        absent=absent,
+        fill_value=absent[0],
         frames=GridFrameIndex(cells, tuple(frame.ref for frame in grid.frames)),
         view=view.apply,
         attributes=_level_attributes(grid),
@@ -157,19 +159,25 @@ def _plan_image(group: Group, grid: Grid, values: str, bulk: Mapping[str, bytes]
         color=samples > 1,
         attributes={**image_facts(group, grid, values), "coordinates": coordinates(grid, samples)},
         numbers=_segment_numbers(grid),
+        frame_of_reference_uid=grid.first.image.header.frame_of_reference_uid,
     )
 
 
-def _absent(grid: Grid, view: View) -> float:
-    """Of a label map what its header pads with (PS3.3 section C.8.20.2); else nothing at all."""
+def _absent(grid: Grid, view: View) -> tuple[float, ...]:
+    """Each sample of what was left out: of a label map what its header pads with (PS3.3 section C.8.20.2)."""
     segmentation = grid.first.image.header.segmentation
-    if segmentation is None or not segmentation.is_label_map:
-        return view.absent
-    return padding_value(grid.first) or 0
+    if segmentation is None:
+        return (view.absent,) * view.samples
+    padding = padding_value(grid.first) or 0 if segmentation.is_label_map else 0
+    if view.samples == 1 or view.apply is None:
+        return (padding,)
+    pixel = grid.first.ref.instance.pixel
+    colour = view.apply(grid.first.ref, np.full((1, 1, 1), padding, pixel.dtype))
+    return tuple(float(sample) for sample in colour.reshape(-1).tolist())
 
 
 def _name(grid: Grid) -> str:
-    modality = grid.first.image.header.modality or "image"
+    modality = shown_code(grid.first.image.header.modality) or "image"
     return f"{modality} {grid.part}".strip()
 
 
