@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +14,83 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.image_model import MappingItem
     from dicomzarr.dicom.values import Reader
 
-_UCUM: Final = re.compile(r"[A-Za-z0-9%/*.\[\]{}\'_-]{1,16}", re.ASCII)
+_UNITS: Final = frozenset(
+    (
+        *(
+            "1",
+            "%",
+            "{ratio}",
+            "{counts}",
+            "[arb'U]",
+            "[hnsf'U]",
+            "[pH]",
+            "mm",
+            "cm",
+            "um",
+            "mm2",
+            "cm2",
+            "mm3",
+            "cm3",
+            "ml",
+        ),
+        *(
+            "ms",
+            "s",
+            "min",
+            "/s",
+            "/min",
+            "Hz",
+            "1/s",
+            "1/min",
+            "mm2/s",
+            "um2/s",
+            "10-6.mm2/s",
+            "10*-6.mm2/s",
+            "1e-6mm2/s",
+        ),
+        *(
+            "Bq/ml",
+            "kBq/ml",
+            "MBq/ml",
+            "g/ml",
+            "g/ml{SUVbw}",
+            "{SUVbw}g/ml",
+            "{SUVlbm}g/ml",
+            "{SUVibw}g/ml",
+            "{SUVbsa}cm2/ml",
+        ),
+        *(
+            "ml/min/100ml",
+            "ml/100ml/min",
+            "ml/(min.100.g)",
+            "ml/100g",
+            "ml/100ml",
+            "mmol/l",
+            "mg/ml",
+            "ug/ml",
+            "mg/cm3",
+        ),
+        *(
+            "g/cm3",
+            "Gy",
+            "cGy",
+            "Pa",
+            "kPa",
+            "cm/s",
+            "mm/s",
+            "rad",
+            "deg",
+            "[ppm]",
+            "ppm",
+            "keV",
+            "kV",
+            "T",
+            "mT",
+            "uT",
+        ),
+    )
+)
+"""Codes of UCUM that maps and quantities come in; a code is shown only if it is one of them."""
 
 
 def real_world_mappings(read: Reader, items: Iterable[MappingItem]) -> Iterator[RealWorldMapping]:
@@ -42,5 +117,5 @@ def _mapping(read: Reader, item: MappingItem) -> RealWorldMapping | None:
         slope=read.number(item.slope, "RealWorldValueSlope"),
         intercept=read.number(item.intercept, "RealWorldValueIntercept"),
         lut=table or None,
-        units_code=units if _UCUM.fullmatch(units) else "",
+        units_code=units if units in _UNITS else "",
     )

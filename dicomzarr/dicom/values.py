@@ -32,6 +32,7 @@ _TERMS: Final = """
     LEN LS M3D MG MR NM OAM OCT OP OPM OPR OPT OPTBSV OPTENF OPV OSS OT PA PLAN POS PR PT PX REG RESP RF RG RTDOSE
     RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA
     XAPROTOCOL XC
+    STANDARD BONE LUNG SOFT SHARP SMOOTH DETAIL EDGE
 """
 """Words of defined terms of ImageType, FrameType, Modality and PhotometricInterpretation, and of what vendors add."""
 
@@ -39,8 +40,9 @@ _UID: Final = re.compile(r"[0-9.]+", re.ASCII)
 
 _WORDS: Final = frozenset(_TERMS.split())
 
-_SHORT_WORD: Final = re.compile(r"[A-Z]|SOM[0-9]{1,2}|00[0-9A-F]{2}")
-"""Letters, as M and P, are words too, and so are Siemens' SOM5 and ultrasound's 0011 (PS3.3 section C.8.5.6.1.1)."""
+_SHORT_WORD: Final = re.compile(r"[A-Z]|[A-Z]{1,2}[0-9]{1,3}[A-Z]?|SOM[0-9]{1,2}|00[0-9A-F]{2}")
+"""Letters, as M and P, are words too, kernels, as B30F, and so are Siemens' SOM5 and ultrasound's 0011 (PS3.3
+section C.8.5.6.1.1)."""
 
 
 class _Named(Protocol):
