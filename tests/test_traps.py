@@ -77,7 +77,7 @@ def test_stations_beside_each_other_are_images_each_at_its_place(opened: Opener,
     assert "place in the plane" in notices_of(image)
 
 
-@pytest.mark.parametrize("name", STATIONS)
+@pytest.mark.parametrize("name", ["spine", "oblique"])
 def test_the_order_of_the_reply_moves_no_station(opened: Opener, name: str) -> None:
     made = traps.stations(STATIONS[name])
     orders = [made, made[::-1], [*made[4:], *made[:4]], list(itertools.chain(*zip(made[:4], made[4:], strict=True)))]
@@ -89,7 +89,9 @@ def test_the_order_of_the_reply_moves_no_station(opened: Opener, name: str) -> N
         assert lies_on(image.images[1], STATIONS[name][1])
 
 
-@pytest.mark.parametrize("order", [range(8), range(7, -1, -1), [0, 4, 1, 5, 2, 6, 3, 7]], ids=["", "back", "mixed"])
+@pytest.mark.parametrize(
+    "order", [range(8), range(7, -1, -1), [0, 4, 1, 5, 2, 6, 3, 7]], ids=["one by one", "backwards", "mixed"]
+)
 @pytest.mark.parametrize("name", STATIONS)
 def test_stations_in_one_instance_are_images_too(opened: Opener, name: str, order: Sequence[int]) -> None:
     image = opened(traps.stations_in_one_instance(STATIONS[name], order))
@@ -102,10 +104,27 @@ def test_stations_in_one_instance_are_images_too(opened: Opener, name: str, orde
     assert "place in the plane" in notices_of(image)
 
 
+def test_stations_that_were_taken_several_times_keep_their_channels(opened: Opener) -> None:
+    grids, pixels, datasets = STATIONS["spine"], distinct((2, 2, 4, 16, 20)), []
+    for number, (station, echo) in enumerate(itertools.product(range(2), range(2))):
+        attributes = {"EchoTime": ["5", "12.5"][echo]}
+        frames, first = pixels[station, echo], 1 + 10 * number
+        datasets += stack(Identity("echoes", "MR"), frames, grids[station], first=first, attributes=attributes)
+    image = opened(series_of(datasets))
+    assert len(image.images) == 2
+    for one, frames, grid in zip(image.images, pixels, grids, strict=True):
+        assert shows(one, "czyx", frames)
+        assert lies_on(one, grid)
+
+
 def test_slices_of_a_tilted_gantry_are_no_stations(opened: Opener) -> None:
     tilted = replace(AXIAL, step=(0.0, 40.0, 2.5))  # each slice 40 mm behind that below
-    image = opened(volume(tilted))
-    assert shows(image, "zyx", VOLUME)
+    datasets = [
+        *stack(Identity("tilted"), SLICES, tilted, first=1, attributes={"AcquisitionNumber": 1}),
+        *stack(Identity("tilted"), SLICES[:, ::-1], tilted, first=10, attributes={"AcquisitionNumber": 2}),
+    ]
+    image = opened(series_of(datasets))
+    assert shows(image, "tzyx", np.stack([SLICES, SLICES[:, ::-1]]))
     assert lies_on(image, tilted)
 
 
@@ -127,6 +146,16 @@ def test_times_that_slices_lack_in_turn_are_no_shorter_series_of_times(
         opened(traps.without_one_time(distinct((5, 5, 16, 20)), keyword, values))
 
 
+@pytest.mark.parametrize("keyword", ["TemporalPositionIdentifier", "TriggerTime"])
+def test_the_first_time_of_a_slice_is_not_the_second_of_another(opened: Opener, keyword: str) -> None:
+    made = dimensions.instances(
+        distinct((5, 2, 16, 20)), dimensions.along(keyword, ["0", "40", "80", "120", "160"]), Identity("ends", "MR")
+    )
+    del made[9], made[0]  # the last of the upper slice, and the first of the lower one
+    with pytest.raises(GridError, match="lacks 2 of its cells"):
+        opened(series_of(made))
+
+
 @pytest.mark.parametrize("keyword", ["AcquisitionNumber", "TemporalPositionIdentifier"])
 def test_numbers_that_run_on_from_slice_to_slice_are_passes(opened: Opener, keyword: str) -> None:
     values = [[1 + 2 * z + t for z in range(4)] for t in range(2)]
@@ -140,6 +169,14 @@ def test_trigger_times_that_differ_a_little_from_slice_to_slice_are_phases(opene
     image = opened(traps.told_by_slice(frames, "TriggerTime", [["0", "0"], ["35.2", "34.9"], ["70.4", "70.1"]]))
     assert shows(image, "tzyx", frames)
     assert coordinate(image, "trigger_time")["values"] == [[0, 0], [35.2, 34.9], [70.4, 70.1]]
+
+
+def test_trigger_times_of_faster_and_slower_heartbeats_are_phases(opened: Opener) -> None:
+    frames = distinct((6, 2, 16, 20))
+    values = [[str(40 * phase), str(50 * phase)] for phase in range(6)]  # 200 ms are the fifth phase, or the sixth
+    image = opened(traps.told_by_slice(frames, "TriggerTime", values))
+    assert shows(image, "tzyx", frames)
+    assert coordinate(image, "trigger_time")["values"] == [[40 * phase, 50 * phase] for phase in range(6)]
 
 
 # --- values that are told in several ways

@@ -80,6 +80,8 @@ class Attribute:
     """(functional group, attribute) of frames."""
     groups: tuple[str, ...] = ()
     """Functional groups that ``compute`` looks at."""
+    cyclic: bool = False
+    """It counts from the heartbeat, which may be faster in one slice than in another: its rank says more than it."""
     rounded: bool = False
     """Writers compute it in single precision: six digits count."""
     instance: tuple[str, ...] = ()
@@ -241,7 +243,12 @@ ATTRIBUTES: Final = (
         "repetition_time", "ms", macro=("timing", "repetition_time"), instance=("repetition_time",), rounded=True
     ),
     Attribute(
-        "trigger_time", "ms", "t", macro=("cardiac_synchronization", "trigger_delay"), instance=("trigger_time",)
+        "trigger_time",
+        "ms",
+        "t",
+        macro=("cardiac_synchronization", "trigger_delay"),
+        instance=("trigger_time",),
+        cyclic=True,
     ),
     Attribute(
         "cardiac_phase", "%", "t", macro=("cardiac_synchronization", "cardiac_phase"), instance=("cardiac_phase",)

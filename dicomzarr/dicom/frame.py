@@ -218,7 +218,7 @@ def _placement(image: Image, contexts: list[FrameContext]) -> list[tuple[Vector 
         return [(None, None)] * len(contexts)
     if read.text(item.grid_frame_offsets) is not None:
         return _dose_placement(read, item, len(contexts))
-    if item.detectors.items:
+    if item.detectors.items or item.slice_vector.values:
         return [_detector_placement(read, context) for context in contexts]
     return [_own_placement(context) for context in contexts]
 
@@ -266,7 +266,8 @@ def _dose_placement(read: Reader, item: ImageItem, count: int) -> list[tuple[Vec
 def _detector_placement(read: Reader, context: FrameContext) -> tuple[Vector | None, Vector | None]:
     """Nuclear medicine: the first slice of the frame's detector, and slices from there (PS3.3 section C.8.4.15)."""
     item = context.item
-    detectors, number = item.detectors.items, int(_entry(item.detector_vector, context.number) or 1)
+    detectors: list[Any] = item.detectors.items or [item]
+    number = int(_entry(item.detector_vector, context.number) or 1)
     detector = detectors[number - 1] if 0 < number <= len(detectors) else detectors[0]
     position, orientation = _placed(read, detector.image_position, detector.image_orientation)
     if position is None or orientation is None:

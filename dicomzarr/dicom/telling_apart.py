@@ -28,6 +28,9 @@ _MOST_TRIED: Final = 12
 _INDEX_AXES: Final = {"index_00209057": "z", "index_00209128": "t"}
 """Axes of dimension indices: of InStackPositionNumber and TemporalPositionIndex; others become c."""
 
+_EVEN_BEATS: Final = 0.2
+"""Part of a mean step by which those within a heartbeat may differ from it."""
+
 _COMPONENT_ORDER: Final = ("magnitude", "phase", "real", "imaginary")
 
 
@@ -39,6 +42,8 @@ class Column:
     codes: Codes
     count: int
     """Distinct values, or ranks."""
+    levels: tuple[Value, ...] = ()
+    """The distinct values, in their order; none of ranks."""
 
     @property
     def axis(self) -> str:
@@ -117,7 +122,7 @@ def _column(frames: Sequence[Frame], name: str) -> Column:
         ordered = sorted(zip((frame.order for frame in frames), values, strict=True), key=lambda pair: pair[0])
         distinct = sorted(dict.fromkeys(value for _, value in ordered), key=lambda value: value is not None)
     number = {value: place for place, value in enumerate(distinct)}
-    return Column(name, np.array([number[value] for value in values], np.int64), len(distinct))
+    return Column(name, np.array([number[value] for value in values], np.int64), len(distinct), tuple(distinct))
 
 
 def sort_key(name: str, value: Value) -> tuple[object, ...]:
@@ -136,16 +141,33 @@ def _all_ranked(columns: Sequence[Column], places: Codes) -> list[Column]:
 def _ranked(column: Column, places: Codes) -> Column | None:
     """Times differ a little from slice to slice: their rank among those of a slice does not.
 
-    None where one time has different ranks in different slices: then slices lack times, and ranks would hide it.
+    None where one time of a clock has different ranks in different slices: then slices lack times, which ranks hide.
     """
     if column.axis != "t":
         return column
     pairs, inverse = np.unique(np.stack([places, column.codes]), axis=1, return_inverse=True)
     first = np.searchsorted(pairs[0], pairs[0])
     ranks = np.arange(pairs.shape[1]) - first
-    if np.unique(np.stack([pairs[1], ranks]), axis=1).shape[1] > len(np.unique(pairs[1])):
+    differ = np.unique(np.stack([pairs[1], ranks]), axis=1).shape[1] > len(np.unique(pairs[1]))
+    if differ and not _own_clocks(column, pairs):
         return None
     return Column(column.name, ranks[inverse.reshape(-1)], int(ranks.max()) + 1)
+
+
+def _own_clocks(column: Column, pairs: Codes) -> bool:
+    """Whether each slice counts evenly by its own heartbeat: no time is lacking, though ranks of one time differ.
+
+    Args:
+        column: Times.
+        pairs: (slice, place in the column's values), sorted.
+    """
+    if column.name not in BY_NAME or not BY_NAME[column.name].cyclic or None in column.levels:
+        return False
+    times = np.array(column.levels, np.float64)[pairs[1]]
+    steps = np.diff(times)[np.diff(pairs[0]) == 0]
+    of = pairs[0][1:][np.diff(pairs[0]) == 0]
+    means = np.bincount(of, steps) / np.maximum(np.bincount(of), 1)
+    return bool((abs(steps - means[of]) <= _EVEN_BEATS * means[of]).all())
 
 
 def _weigh(columns: tuple[Column, ...], places: Codes) -> Choice | None:

@@ -100,7 +100,7 @@ def _placed(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> 
         return
     for shown in _segments(frames_of(series.images), series, notices):
         placed = [(place, cells) for place, image in enumerate(images) if (cells := _cells(image, shown)) is not None]
-        count = sum(int(np.count_nonzero(cells != ABSENT)) for _, cells in placed)
+        count = len({int(cell) for _, cells in placed for cell in cells.reshape(-1)} - {ABSENT})
         if count < len(shown.frames):
             which = "it" if shown.segment is None else f"segment {shown.segment.number}"
             reason = f"{len(shown.frames) - count} of {len(shown.frames)} frames of {which} lie on no image's grid"
