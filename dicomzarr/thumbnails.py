@@ -45,6 +45,11 @@ def overview(image: Image, size: int) -> npt.NDArray[np.uint8]:
     image = image.in_color
     level = _level_for(image, size)
     _check_frames(level)
+    with np.errstate(all="ignore"):  # values and windows may be of any size; a picture shows what it can
+        return _picture(image, level, size)
+
+
+def _picture(image: Image, level: Level, size: int) -> npt.NDArray[np.uint8]:
     pixels = np.nan_to_num(_shrunk(level, size))
     if image.plan.color:
         low, high = image.channels[0].window
@@ -53,7 +58,7 @@ def overview(image: Image, size: int) -> npt.NDArray[np.uint8]:
         alike = len({channel.color for channel in image.channels}) == 1
         shown = image.channels[:1] if alike else image.channels
         mixed = _mix(pixels, shown or [_LABEL])
-    picture = np.rint(np.clip(mixed, 0, 1) * 255).astype(np.uint8)
+    picture = np.rint(np.clip(np.nan_to_num(mixed), 0, 1) * 255).astype(np.uint8)
     return np.ascontiguousarray(np.moveaxis(picture, 0, -1))
 
 

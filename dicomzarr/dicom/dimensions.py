@@ -41,7 +41,7 @@ _COMPONENTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FrameContext:
     """All that the metadata say of one frame."""
 

@@ -43,7 +43,7 @@ _AXIAL: Final = 1e-4
 """By how much the cosine of a normal may differ from that of the body's axis."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Image:
     """One instance that holds frames, with the attributes that slides do not have."""
 
@@ -51,7 +51,7 @@ class Image:
     item: ImageItem
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Frame:
     """One frame; lengths in millimetres."""
 
@@ -240,6 +240,8 @@ def _placed(read: Reader, position: Leaf, orientation: Leaf) -> tuple[Vector | N
 
 
 def _directions(read: Reader, cosines: Vector, leaf: Leaf) -> Vector:
+    if np.abs(cosines).max() > 2:  # noqa: PLR2004  # far from any cosine, and from any product that would overflow
+        raise read.invalid("ImageOrientationPatient", leaf.values, "two unit vectors at a right angle")
     row, column = cosines[:3], cosines[3:]
     off = [row @ row - 1, column @ column - 1, row @ column]
     if max(map(abs, off)) > 0.01:  # noqa: PLR2004  # headers round to a few digits

@@ -17,7 +17,7 @@ from dicomzarr.dicom.positions import (
 )
 from dicomzarr.dicom.segments import parse_segmentation
 from dicomzarr.dicom.syntax import is_native
-from dicomzarr.dicom.values import Reader
+from dicomzarr.dicom.values import Reader, shown_code
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _CODESTREAM_ONLY = frozenset({"YBR_ICT", "YBR_RCT", "XYB"})
 """Photometric interpretations that native pixels cannot have (PS3.5 section 8.2.4)."""
 
+
+_MOST_PIXELS = 2**16 - 1
+"""Along a side: Rows and Columns are of VR US."""
 
 _SMALLEST_SPACING, _LARGEST_SPACING = 1e-9, 1e4
 """Millimetres; what lies beyond is no spacing but a broken header."""
@@ -82,7 +85,7 @@ class ConcatenationPart:
     """ConcatenationFrameOffsetNumber (0020,9228): frames of the parts before; None when not given."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Instance:
     """The header of one image instance, typed; lengths in millimetres unless said otherwise."""
 
@@ -144,9 +147,9 @@ def parse_instance(item: InstanceItem) -> Instance | None:
     Raises:
         InvalidAttributeError: An attribute has an impossible value.
     """
-    uid = Reader("without SOPInstanceUID").text(item.sop_instance_uid)
+    uid = Reader("without SOPInstanceUID").uid(item.sop_instance_uid)
     if uid is None:
-        raise InvalidAttributeError("An instance in the series has no SOPInstanceUID.")
+        raise InvalidAttributeError("An instance in the series has no SOPInstanceUID, or one that is no UID.")
     read = Reader(uid)
     if read.text(item.rows) is None and read.text(item.columns) is None:
         return None
@@ -157,21 +160,21 @@ def parse_instance(item: InstanceItem) -> Instance | None:
     paths = declared or identified_paths(scan)
     measures = _pixel_measures(item)
     return Instance(
-        stored=StoredInstance(uid, frames, _pixel(read, item), read.text(item.available_transfer_syntax_uid)),
-        series=f"study {read.text(item.study_instance_uid)}, series {read.text(item.series_instance_uid)}",
-        sop_class_uid=read.text(item.sop_class_uid) or "",
-        modality=read.text(item.modality) or "",
+        stored=StoredInstance(uid, frames, _pixel(read, item), read.uid(item.available_transfer_syntax_uid)),
+        series=f"study {read.uid(item.study_instance_uid)}, series {read.uid(item.series_instance_uid)}",
+        sop_class_uid=read.uid(item.sop_class_uid) or "",
+        modality=shown_code(read.text(item.modality) or ""),
         image_type=tuple(value.upper() for value in read.texts(item.image_type)),
         label_in_image=(read.text(item.specimen_label_in_image) or "").upper() == "YES",
         instance_number=int(read.lenient_number(item.instance_number) or 0),
         concatenation=_concatenation(read, item),
-        dimension_organization_type=(read.text(item.dimension_organization_type) or "").upper(),
+        dimension_organization_type=shown_code((read.text(item.dimension_organization_type) or "").upper()),
         total_pixel_matrix=_total_pixel_matrix(read, item),
         focal_planes=read.count(item.focal_planes, "TotalPixelMatrixFocalPlanes"),
         optical_path_count=read.count(item.number_of_optical_paths, "NumberOfOpticalPaths"),
         optical_paths=paths,
         shared_optical_path=shared_path_identifier(item),
-        frame_of_reference_uid=read.text(item.frame_of_reference_uid),
+        frame_of_reference_uid=read.uid(item.frame_of_reference_uid),
         imaged_volume=(
             read.number(item.imaged_volume_height, "ImagedVolumeHeight"),
             read.number(item.imaged_volume_width, "ImagedVolumeWidth"),
@@ -182,7 +185,7 @@ def parse_instance(item: InstanceItem) -> Instance | None:
         else read.number(measures.spacing_between_slices, "SpacingBetweenSlices"),
         origin=_origin(read, item),
         orientation_slide=read.numbers(item.image_orientation_slide, "ImageOrientationSlide", 6),
-        pyramid_uid=read.text(item.pyramid_uid),
+        pyramid_uid=read.uid(item.pyramid_uid),
         extended_depth_of_field=(read.text(item.extended_depth_of_field) or "").upper() == "YES",
         absent_pixel_lab=read.numbers(item.recommended_absent_pixel, "RecommendedAbsentPixelCIELabValue", 3),
         segmentation=segmentation,
@@ -205,14 +208,14 @@ def _pixel(read: Reader, item: InstanceItem) -> PixelDescription:
         )
     default = "RGB" if samples > 1 else "MONOCHROME2"
     return PixelDescription(
-        rows=read.positive(item.rows, "Rows"),
-        columns=read.positive(item.columns, "Columns"),
+        rows=read.positive(item.rows, "Rows", most=_MOST_PIXELS),
+        columns=read.positive(item.columns, "Columns", most=_MOST_PIXELS),
         samples=samples,
         bits_allocated=allocated,
         bits_stored=stored,
         high_bit=stored - 1 if high is None else high,
         signed=samples == 1 and not floating and read.integer(item.pixel_representation, "PixelRepresentation") == 1,
-        photometric_interpretation=(read.text(item.photometric_interpretation) or default).upper(),
+        photometric_interpretation=shown_code((read.text(item.photometric_interpretation) or default).upper()),
         planar_configuration=read.integer(item.planar_configuration, "PlanarConfiguration") or 0,
         lossy=read.text(item.lossy_image_compression) in {"01", "1"},
         floating=floating,
@@ -220,7 +223,7 @@ def _pixel(read: Reader, item: InstanceItem) -> PixelDescription:
 
 
 def _concatenation(read: Reader, item: InstanceItem) -> ConcatenationPart | None:
-    uid = read.text(item.concatenation_uid)
+    uid = read.uid(item.concatenation_uid)
     if uid is None:
         return None
     return ConcatenationPart(

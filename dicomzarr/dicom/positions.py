@@ -34,7 +34,7 @@ _LARGEST_POSITION = 2**40
 """Pixels; far above any matrix, far below what integers of 64 bits overflow at."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class OpticalPath:
     """One optical path (PS3.3 section C.8.12.5); equal paths are the same channel."""
 

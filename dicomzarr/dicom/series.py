@@ -113,8 +113,9 @@ def _check_identity(items: list[InstanceItem], study: str, series: str) -> None:
         said = read.text(item.series_instance_uid) or series
         within = read.text(item.study_instance_uid) or study
         if (within, said) != (study, series):
+            other = f"series {read.uid(item.series_instance_uid) or series} of study "
             raise MetadataError(
                 f"Asked for series {series} of study {study}, the server's metadata speaks of "
-                f"series {said} of study {within}.",
+                f"{other}{read.uid(item.study_instance_uid) or 'without a readable UID'}.",
                 remedy="The server or a proxy in between mixes up replies.",
             )

@@ -167,7 +167,9 @@ def _own_clocks(column: Column, pairs: Codes) -> bool:
     steps = np.diff(times)[np.diff(pairs[0]) == 0]
     of = pairs[0][1:][np.diff(pairs[0]) == 0]
     means = np.bincount(of, steps) / np.maximum(np.bincount(of), 1)
-    return bool((abs(steps - means[of]) <= _EVEN_BEATS * means[of]).all())
+    even = abs(steps - means[of]) <= _EVEN_BEATS * means[of]
+    begins = times[np.concatenate([[True], np.diff(pairs[0]) > 0])]
+    return bool(even.all() and np.ptp(begins) <= means[of].min(initial=np.inf) / 2)
 
 
 def _weigh(columns: tuple[Column, ...], places: Codes) -> Choice | None:

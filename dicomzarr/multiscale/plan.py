@@ -94,8 +94,8 @@ class LevelPlan:
     """Value of each sample of a tile that does not exist."""
     fill_value: float
     """The scalar that Zarr fills missing chunks with."""
-    frames: FrameIndex
-    view: FrameView | None = None
+    frames: FrameIndex = field(repr=False)
+    view: FrameView | None = field(default=None, repr=False)
     """Makes the values that the array holds out of stored ones; None where they are those."""
     series: str = ""
     """Series Instance UID of the frames, where it is not that which was opened."""

@@ -75,6 +75,10 @@ def plan_volumes(
         stored = image.header.stored
         where = f"Instance {stored.sop_instance_uid}"
         check_openable(stored.available_transfer_syntax_uid, image.header.sop_class_uid, where)
+        if stored.pixel.samples not in {1, 3}:
+            raise UnsupportedSeriesError(
+                f"{where}: pixels of {stored.pixel.samples} samples cannot be read; 1 or 3 can."
+            )
     notices += _lost_parts(series)
     if dropped:
         notices.append(f"Frames left out since each is another once more, its pixels and all: {len(dropped)}.")
