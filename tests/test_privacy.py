@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from copy import deepcopy
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -81,9 +80,15 @@ SERIES: Final[dict[str, Callable[[], list[Dataset]]]] = {
 
 
 @cache
+def plain(name: str) -> bytes:
+    """Metadata of a series."""
+    return json.dumps(metadata_of(SERIES[name]())).encode()
+
+
+@cache
 def told(name: str, *, names_as_text: bool = False) -> bytes:
     """Metadata of a series, marked."""
-    return json.dumps(marked(metadata_of(SERIES[name]()), names_as_text=names_as_text)).encode()
+    return json.dumps(marked(json.loads(plain(name)), names_as_text=names_as_text)).encode()
 
 
 def saying(body: bytes) -> Middleware:
@@ -197,13 +202,15 @@ def test_times_that_are_one_of_several_dimensions_are_told_as_differences(
 # --- code strings that are none
 
 
-@pytest.mark.parametrize("tag", ["00080060", "00280004", "00083002", "00080018", "00080016", "00209311", "00080008"])
+@pytest.mark.parametrize(
+    "tag", ["00080060", "00280004", "00083002", "00080018", "00080016", "00209311", "00080008", "0020000D", "0020000E"]
+)
 def test_text_in_the_place_of_codes_and_uids_does_not_show(tag: str) -> None:
     for name in SERIES:
-        instances = metadata_of(SERIES[name]())
+        instances = json.loads(plain(name))
         for number, instance in enumerate(instances):
             instance[tag] = {"vr": "CS", "Value": [f"{MARK}^Hidden {number}"]}
-        assert found_in(*tried(instances, SERIES[name]())) == []
+        assert found_in(*tried(name, instances)) == []
 
 
 @pytest.mark.parametrize("words", [("HIDDENDOE JOHN",), ("HIDDEN", "PERSON"), (MARK.upper(),), (BIRTH,)])
@@ -221,10 +228,10 @@ def test_kinds_of_image_that_nobody_knows_tell_frames_apart_and_do_not_show(
 # --- errors
 
 
-def tried(instances: Instances, datasets_: list[Dataset]) -> list[str]:
-    """Documents of a series, or all that its error says; without a server."""
-    body = msgspec.json.encode(instances)
-    study, series = str(datasets_[0].StudyInstanceUID), str(datasets_[0].SeriesInstanceUID)
+def tried(name: str, instances: Instances) -> list[str]:
+    """Documents of a series, whose metadata are these now, or all that its error says; without a server."""
+    body, (first, *_) = json.dumps(instances).encode(), json.loads(plain(name))
+    study, series = (first[tag]["Value"][0] for tag in ("0020000D", "0020000E"))
     try:
         plan = plan_images(parse_series(body, study, series))
         root = build_hierarchy(plan, {})
@@ -255,17 +262,14 @@ def attributes_of(value: Any) -> Iterator[JSON]:
 
 
 @pytest.mark.parametrize("name", ["CT", "enhanced MR", "SEG", "slide"])
-@pytest.mark.parametrize("values", [[f"{MARK}^Hidden"], [f"1{MARK}", f"{MARK} 2", "3"]], ids=["one", "three"])
-def test_no_error_quotes_a_text_in_the_place_of_anything_that_is_read(name: str, values: list[str]) -> None:
+def test_no_error_quotes_a_text_in_the_place_of_anything_that_is_read(name: str) -> None:
     """Attribute by attribute, in an instance and in items of its sequences."""
-    made = SERIES[name]()[:1]
-    instances = metadata_of(made)
     errors = 0
-    for tag in sorted(tags_of(InstanceItem, ImageItem, Macro, FrameGroups)):
-        changed = deepcopy(instances)
+    for number, tag in enumerate(sorted(tags_of(InstanceItem, ImageItem, Macro, FrameGroups))):
+        changed = json.loads(plain(name))[:1]
         for holder in [each for each in attributes_of(changed) if tag in each] or changed:
-            holder[tag] = {"vr": "UN", "Value": values}
-        said = tried(changed, made)
+            holder[tag] = {"vr": "UN", "Value": [f"{MARK}^Hidden", f"1{MARK}", "3"][: 1 + number % 3]}
+        said = tried(name, changed)
         errors += "Error" in said[0]
         assert found_in(*said) == [], tag
     assert errors > 10
@@ -288,7 +292,7 @@ def test_an_error_about_json_quotes_none_of_it(opened: Opener, body: bytes) -> N
     patient = f'[{{"00100010": {{"vr": "PN", "Value": ["{MARK}^Hidden"]}}}}, '.encode()
     for text in (body, patient + body, patient + body.replace(b"00280010", b"00080060") + f"{MARK}".encode()):
         with pytest.raises(DicomZarrError) as failed:
-            opened(series_of(ct()), saying(text))
+            opened(series_of(ct()), saying(text), timeout=0.05)
         assert found_in(*all_of(failed.value)) == []
 
 
@@ -327,7 +331,7 @@ def test_what_a_server_says_of_its_error_is_not_repeated(
     refused = [refuse(code, content_type, each) for each in (resource, "instances")]
     url = opened.url(series_of(ct()), *refused, saying(told("CT")))
     with overheard() as said, pytest.raises(DicomZarrError) as failed:
-        pixels_of(dicomzarr.open(url, timeout=0.2))
+        pixels_of(dicomzarr.open(url, timeout=0.05))
     assert found_in(*all_of(failed.value), *said) == []
 
 
@@ -370,7 +374,7 @@ def test_an_error_about_a_frame_quotes_none_of_it(opened: Opener, name: str) -> 
     def spoil(parts: tuple[Part, ...]) -> list[Part]:
         return [PARTS[name](part) for part in parts]
 
-    image = open_marked(opened, "CT", NO_WHOLE, change_parts(spoil), timeout=0.2)
+    image = open_marked(opened, "CT", NO_WHOLE, change_parts(spoil), timeout=0.05)
     with overheard() as said, pytest.raises(DicomZarrError) as failed:
         pixels_of(image)
     assert found_in(*all_of(failed.value), *said) == []
@@ -388,11 +392,10 @@ def test_what_is_shown_as_html_is_escaped(opened: Opener) -> None:
     instances[0][IMAGE_TYPE]["Value"] += [SCRIPT]
     image = opened(series_of(seg()), saying(json.dumps(instances).encode()))
     assert any(SCRIPT in channel.label for channel in image.channels)
-    trees = [image.to_xarray(), *(each.to_xarray() for each in image.images)]
+    trees: list[Any] = [image.to_xarray(), *(each.to_xarray() for each in image.images)]
     for html in (image._repr_html_(), *(tree._repr_html_() for tree in trees)):
         assert "<script>alert" not in html
-    plan = image.plan
-    assert SCRIPT not in plan.name
+    assert SCRIPT not in image.name
 
 
 def test_names_of_channels_reach_no_terminal_as_commands(opened: Opener, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,8 @@ class PixelDescription:
         if self.floating:
             return np.dtype("<f4" if self.bits_allocated <= 32 else "<f8")  # noqa: PLR2004  # as the field says
         size = next(size for size in (1, 2, 4, 8) if size * 8 >= self.bits_allocated)
-        return np.dtype(f"<{'i' if self.signed else 'u'}{size}")
+        signed = self.signed and self.bits_allocated > 1  # a single bit has no sign
+        return np.dtype(f"<{'i' if signed else 'u'}{size}")
 
     @property
     def shape(self) -> tuple[int, int, int]:

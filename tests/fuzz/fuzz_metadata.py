@@ -23,14 +23,18 @@ from slides_model import instance_metadata
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.errors import DicomZarrError
 from dicomzarr.multiscale import plan_images, wanted_bulk
+from dicomzarr.multiscale.labels import add_labels
 from dicomzarr.ome.layout import build_hierarchy
 from dicomzarr.store.hierarchy import Group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from random import Random
 
-    from dicomzarr.multiscale import Channel, LevelPlan
+    from pydicom import Dataset
+
+    from dicomzarr.dicom.series import Series
+    from dicomzarr.multiscale import Channel, ImagePlan, LevelPlan, SeriesPlan
     from dicomzarr.store.hierarchy import Array
 
 _MOST_BYTES: Final = 40_000
@@ -47,8 +51,11 @@ class Metadata:
     def __init__(self) -> None:
         made = [build().datasets for build in radiology.BUILDERS.values()]
         made += [slides.BUILDERS[name]().datasets for name in _SLIDES]
-        made += [(dataset,) for dataset in _segmentations()]
-        bodies = [msgspec.json.encode(list(map(instance_metadata, datasets)), enc_hook=str) for datasets in made]
+        sources = stack(Identity("segmented"), radiology.SLICES, AXIAL)
+        segmentations = [[dataset] for dataset in _segmentations(sources)]
+        bodies = [_body(datasets) for datasets in (*made, *segmentations)]
+        self.segmentations = [json.loads(body) for body in bodies[-len(segmentations) :]]
+        self.segmented = plan_images(parse_series(_body(sources), *_uids(sources[0])))
         # Long tables are the business of other tests; here they would only cost time.
         self.bytes = [body for body in bodies if len(body) < _MOST_BYTES]
         self.series: list[list[Any]] = list(map(json.loads, self.bytes))
@@ -57,7 +64,7 @@ class Metadata:
 
     def make(self, random: Random) -> Case:
         """The metadata of a series with changes."""
-        series = random.choice(self.series)
+        series = random.choice(self.series if random.random() < 0.9 else self.segmentations)
         settings = {
             "study": series[0][_STUDY]["Value"][0],
             "series": series[0][_SERIES]["Value"][0],
@@ -80,22 +87,41 @@ class Metadata:
             bulk = dict.fromkeys(wanted_bulk(parsed, chosen["values"]), bytes(range(256)))
             label = chosen["associated_label"]
             plan = plan_images(parsed, associated_label=label, values=chosen["values"], bulk=bulk)
-            root = build_hierarchy(plan, dict(parsed.patient))
+            plans = [plan, *self._with_labels(parsed)]
+            roots = [build_hierarchy(each, dict(parsed.patient)) for each in plans]
         except DicomZarrError as error:
             check_said(str(error))
             raise
-        for node in _nodes(root):
+        for node in itertools.chain(*map(_nodes, roots)):
             _check_document(node.document)
             if not chosen["include_phi"]:
                 check_said(node.document.decode())
-        for image in (*plan.images, *(image for _, image in plan.associated)):
+        for image in itertools.chain(*map(_images, plans)):
             for channel in image.channels:
                 _check_channel(channel)
             for level in image.levels:
                 _check_level(level)
         if chosen["faces"]:
-            show(plan, chosen["study"], chosen["series"])
+            show(plans[-1], chosen["study"], chosen["series"])
         return "opened"
+
+    def _with_labels(self, series: Series) -> Iterator[SeriesPlan]:
+        """What was segmented, with a segmentation as its labels."""
+        if any(instance.segmentation for instance in series.instances):
+            yield add_labels(self.segmented, [series])
+
+
+def _body(datasets: Iterable[Dataset]) -> bytes:
+    return msgspec.json.encode(list(map(instance_metadata, datasets)), enc_hook=str)
+
+
+def _uids(dataset: Dataset) -> tuple[str, str]:
+    return str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID)
+
+
+def _images(plan: SeriesPlan) -> Iterator[ImagePlan]:
+    for image in (*plan.images, *(image for _, image in plan.associated)):
+        yield from (image, *image.labels)
 
 
 def _unchanged(body: bytes, *, faces: bool) -> Case:
@@ -113,8 +139,7 @@ def _unmark(value: Any) -> None:
             _unmark(member)
 
 
-def _segmentations() -> Iterator[Any]:
-    sources = stack(Identity("segmented"), radiology.SLICES, AXIAL)
+def _segmentations(sources: list[Dataset]) -> Iterator[Dataset]:
     masks = (np.arange(2 * radiology.SLICES.size) % 3 == 0).astype(np.uint8).reshape(2, *radiology.SLICES.shape)
     for kind in (SegmentationTypeValues.BINARY, SegmentationTypeValues.LABELMAP):
         made = masks if kind is SegmentationTypeValues.BINARY else masks[0] * np.uint8(2)
