@@ -39,7 +39,7 @@ from dicomzarr.demo.instances import from_dataset, virtual_instance
 from dicomzarr.errors import DicomZarrError, FrameError, GridError, InvalidAttributeError, MetadataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from aiohttp.typedefs import Handler, Middleware
     from radiology_model import Pixels, RadiologySeries
@@ -57,27 +57,6 @@ SPACING, POSITION, ORIENTATION = "00280030", "00200032", "00200037"
 SLOPE, INTERCEPT, CENTER, WIDTH = "00281053", "00281052", "00281050", "00281051"
 PER_FRAME, SHARED, INSTANCE, PATIENT = "52009230", "52009229", "00080018", "00100010"
 ACQUIRED = "0008002A"
-
-
-LEFT: Final[Mapping[str, str]] = {
-    "thickness tiny": "multiscale/placing.py divides by the length of an axis that is 0",
-    "segments in colours that are none": "dicom/colour.py overflows",
-    "slide with absent pixels beyond white": "dicom/colour.py overflows",
-    "bits with a sign": "frames/native.py unpacks bits to u1, whatever the type of the array",
-    "slide that lies nowhere": "multiscale/geometry.py overflows",
-    "tiles beyond all numbers": "dicom/positions.py lets OverflowError through",
-}
-"""What does not hold yet, and where; an entry has to go as soon as it does."""
-
-
-def left(reason: str) -> pytest.MarkDecorator:
-    """Does not hold yet."""
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
-def named(cases: Iterable[str]) -> list[Any]:
-    """The names of cases, for pytest."""
-    return [pytest.param(name, marks=left(LEFT[name])) if name in LEFT else name for name in cases]
 
 
 @pytest.fixture
@@ -418,7 +397,7 @@ ODD: Final[Mapping[str, tuple[Build, Callable[[Instances], object]]]] = {
 }
 
 
-@pytest.mark.parametrize("name", named(ODD))
+@pytest.mark.parametrize("name", ODD)
 def test_odd_values_open(opened: Opener, name: str) -> None:
     build, change = ODD[name]
     image = open_changed(opened, build, change)
@@ -437,7 +416,6 @@ def test_odd_values_can_be_rescaled(opened: Opener, name: str) -> None:
     assert np.allclose(pixels_of(image), right_pixels(build) * slope + intercept, rtol=1e-6)
 
 
-@left("multiscale/views.py gives a window without an end")
 def test_a_slope_that_leads_beyond_all_numbers_is_named(opened: Opener) -> None:
     change = put(SLOPE, 1.7e308)
     with pytest.raises(InvalidAttributeError, match="RescaleSlope"):
@@ -541,7 +519,7 @@ BROKEN: Final[Mapping[str, tuple[Build, Callable[[Instances], object], str]]] = 
 }
 
 
-@pytest.mark.parametrize("name", named(BROKEN))
+@pytest.mark.parametrize("name", BROKEN)
 def test_broken_values_are_named(opened: Opener, name: str) -> None:
     build, change, attribute = BROKEN[name]
     with pytest.raises(MetadataError, match=attribute) as refused:
@@ -824,7 +802,6 @@ def test_frames_of_another_length_than_the_metadata_say_are_errors(opened: Opene
         pixels_of(image)
 
 
-@left("frames/native.py lets one sample be YBR_FULL_422")
 def test_grey_frames_are_not_twice_as_long_whatever_their_colours_are_called(opened: Opener) -> None:
     renamed = put("00280004", "YBR_FULL_422")
     assert np.array_equal(pixels_of(open_changed(opened, volume, renamed)), right_pixels(volume))

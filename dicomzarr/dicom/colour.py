@@ -21,6 +21,7 @@ def lab16_to_srgb(lab: tuple[float, ...]) -> tuple[int, int, int]:
 
     L* runs from 0 to 100 over 0 to 65535; a* and b* from -128 to 127, with 0 at 32896.
     """
+    lab = tuple(min(max(value, 0.0), 65535.0) for value in lab)
     lightness = lab[0] / 65535 * 100
     a, b = ((value / 65535) * 255 - 128 for value in lab[1:])
     base = (lightness + 16) / 116

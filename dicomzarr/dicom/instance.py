@@ -32,6 +32,9 @@ _CODESTREAM_ONLY = frozenset({"YBR_ICT", "YBR_RCT", "XYB"})
 """Photometric interpretations that native pixels cannot have (PS3.5 section 8.2.4)."""
 
 
+_LARGEST_OFFSET = 1e6
+"""Millimetres; a slide that lies a kilometre away lies nowhere."""
+
 _MOST_PIXELS = 2**16 - 1
 """Along a side: Rows and Columns are of VR US."""
 
@@ -270,7 +273,9 @@ def _origin(read: Reader, item: InstanceItem) -> tuple[float, float, float] | No
     x = read.number(origin.x_offset, "XOffsetInSlideCoordinateSystem")
     y = read.number(origin.y_offset, "YOffsetInSlideCoordinateSystem")
     z = read.number(origin.z_offset, "ZOffsetInSlideCoordinateSystem")
-    return None if x is None or y is None else (x, y, z or 0.0)
+    if x is None or y is None or max(abs(x), abs(y), abs(z or 0.0)) > _LARGEST_OFFSET:
+        return None
+    return (x, y, z or 0.0)
 
 
 def _distinct(paths: Iterable[OpticalPath]) -> tuple[OpticalPath, ...]:

@@ -172,5 +172,5 @@ def _numbers(uid: str, name: str, leaves: list[Leaf]) -> npt.NDArray[np.float64]
     values: list[Any] = [leaf.values[0] if leaf.values else None for leaf in leaves]
     try:
         return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidAttributeError(f"Instance {uid}: {name} of a frame is no number.") from None

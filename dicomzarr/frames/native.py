@@ -29,7 +29,8 @@ def native_lengths(pixel: PixelDescription) -> tuple[int, ...]:
     """The lengths in bytes that a native frame may have without padding, the regular one first."""
     area = pixel.rows * pixel.columns
     full = (area * pixel.samples * pixel.bits_allocated + 7) // 8
-    if pixel.photometric_interpretation == "YBR_FULL_422" and pixel.columns % 2 == 0:
+    subsampled = pixel.samples > 1 and pixel.photometric_interpretation == "YBR_FULL_422"
+    if subsampled and pixel.columns % 2 == 0:
         return (area * 2 * pixel.bits_allocated // 8, full)
     return (full,)
 

@@ -87,7 +87,7 @@ def origin_known(level: SlideLevel) -> bool:
 def _axes(level: SlideLevel) -> tuple[np.ndarray, np.ndarray] | None:
     """(direction along a row, direction along a column), or None where they are missing or no directions."""
     cosines = level.header.orientation_slide
-    if cosines is None:
+    if cosines is None or max(map(abs, cosines)) > 2:  # noqa: PLR2004  # far from any cosine
         return None
     along_row, along_column = np.array(cosines[:3]), np.array(cosines[3:])
     products = [along_row @ along_row - 1, along_column @ along_column - 1, along_row @ along_column]

@@ -73,7 +73,10 @@ def aligned_axes(affine: Affine) -> tuple[tuple[int, int], ...] | None:
     """
     matrix = np.array(affine)[:3, :3]
     found = []
-    for direction in (matrix / np.linalg.norm(matrix, axis=0)).T:
+    lengths = np.linalg.norm(matrix, axis=0)
+    if not lengths.all():
+        return None
+    for direction in (matrix / lengths).T:
         axis = int(np.argmax(abs(direction)))
         if abs(abs(direction[axis]) - 1) > _ALIGNED or abs(np.delete(direction, axis)).max() > _ALIGNED:
             return None

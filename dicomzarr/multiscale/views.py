@@ -10,6 +10,7 @@ import numpy as np
 
 from dicomzarr.dicom.modality import Rescale, TableView, modality_dtype
 from dicomzarr.dicom.tables import image_palette, modality_table
+from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,6 +117,11 @@ def _rescaled(grid: Grid, bulk: Mapping[str, bytes]) -> View:
         return View(pixel.dtype, 1, None, stored_range(pixel), IDENTITY)
     own = {frame.ref: frame.rescale for frame in grid.frames} if len(different) > 1 else {}
     ends = [rescale.slope * end + rescale.intercept for rescale in different for end in stored_range(pixel)]
+    if not np.isfinite(ends).all():
+        raise InvalidAttributeError(
+            f"Instance {grid.first.image.header.uid}: RescaleSlope and RescaleIntercept lead beyond all numbers.",
+            remedy="Stored values can be read without them.",
+        )
     apply = partial(_apply, own, different[0], dtype)
     return View(dtype, 1, apply, (min(ends), max(ends)), IDENTITY)
 
