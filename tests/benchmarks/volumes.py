@@ -20,7 +20,7 @@ from measuring import Contestant, Results, Take, Target, take_turns, timed
 from orthancs import OrthancMissingError, running
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, generate_uid
 from readers import parts
 from strategies import ACCEPT
 
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from settings import Settings
 
 _CONNECTIONS = (2, 4, 8, 16)
+_SYNTAXES = {
+    "explicit little endian": str(ExplicitVRLittleEndian),
+    "JPEG 2000": str(JPEG2000Lossless),
+    "JPEG-LS": str(JPEGLSLossless),
+}
 _SIDE = 512
 _UPSAMPLED = 4
 _STUDY = str(generate_uid(entropy_srcs=["benchmark", "CT study"]))
@@ -46,9 +51,9 @@ def measure_volume(settings: Settings) -> Results:
     slices = settings.size(300, 12)
     try:
         with running() as orthanc:
-            for name, syntax in (("explicit little endian", ExplicitVRLittleEndian), ("JPEG-LS", JPEGLSLossless)):
+            for name, syntax in _SYNTAXES.items():
                 series = str(generate_uid(entropy_srcs=["benchmark", name]))
-                for dataset in _slices(slices, series, str(syntax)):
+                for dataset in _slices(slices, series, syntax):
                     orthanc.server.upload(_part10(dataset))
                 _compete(results, settings, f"CT of {slices} slices in {name}", orthanc, series)
     except OrthancMissingError as error:
@@ -71,13 +76,21 @@ def _slices(count: int, series: str, syntax: str) -> Iterator[Any]:
         dataset.ImagePositionPatient = [-158.1, -179.0, -75.0 + 1.25 * number]
         dataset.SOPInstanceUID = generate_uid(entropy_srcs=[series, str(number)])
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-        if syntax == JPEGLSLossless:
-            dataset.PixelData = encapsulate([imagecodecs.jpegls_encode(pixels.view(np.uint16))])
-            dataset["PixelData"].VR = "OB"
-        else:
-            dataset.PixelData = pixels.tobytes()
-            dataset["PixelData"].VR = "OW"
+        _store(dataset, pixels, syntax)
         yield dataset
+
+
+def _store(dataset: Any, pixels: Pixels, syntax: str) -> None:
+    if syntax == ExplicitVRLittleEndian:
+        dataset.PixelData = pixels.tobytes()
+        dataset["PixelData"].VR = "OW"
+        return
+    if syntax == JPEGLSLossless:
+        frame = imagecodecs.jpegls_encode(pixels.view(np.uint16))
+    else:
+        frame = imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", reversible=True, level=0)
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
 
 
 def _part10(dataset: Any) -> bytes:
