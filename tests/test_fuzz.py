@@ -23,16 +23,16 @@ def cases(said: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"(\w+): (\d+) cases", said)}
 
 
-def test_bad_input_of_all_kinds_is_an_error_or_read_right(tmp_path: Path) -> None:
-    done = fuzz(tmp_path, "--cases", "60")
+def test_bad_replies_are_an_error_or_read_right(tmp_path: Path) -> None:
+    done = fuzz(tmp_path, "--cases", "100", "--only", "multipart", "frames")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert cases(done.stdout) == {"metadata": 60, "multipart": 60, "frames": 60}
+    assert cases(done.stdout) == {"multipart": 100, "frames": 100}
     assert done.stdout.endswith("All is well.\n")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
-def test_more_bad_input_is_an_error_or_read_right(tmp_path: Path) -> None:
+def test_bad_input_of_all_kinds_is_an_error_or_read_right(tmp_path: Path) -> None:
     # So many, not so long: everywhere the same inputs are tried, some twenty seconds of them.
     for target, count, met in (
         ("metadata", 400, "MetadataError"),
@@ -49,21 +49,21 @@ def test_more_bad_input_is_an_error_or_read_right(tmp_path: Path) -> None:
     ("target", "what"),
     [
         ("check_fault", "KeyError, check_harness.py line"),
-        ("check_warning", "RuntimeWarning, check_harness.py line"),
-        ("check_memory", "MemoryError, check_harness.py line"),
+        pytest.param("check_warning", "RuntimeWarning, check_harness.py line", marks=pytest.mark.slow),
+        pytest.param("check_memory", "MemoryError, check_harness.py line", marks=pytest.mark.slow),
         ("check_crash", "crash: exit status -11"),
-        ("check_hang", "hang: longer than 0.5 s"),
+        ("check_hang", "hang: longer than 0.4 s"),
     ],
 )
 def test_what_must_not_be_is_noticed_and_can_be_repeated(tmp_path: Path, target: str, what: str) -> None:
-    done = fuzz(tmp_path, "--only", target, "--cases", "12", "--hang", "0.5")
+    done = fuzz(tmp_path, "--only", target, "--cases", "8", "--hang", "0.4")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert cases(done.stdout) == {target: 12}
+    assert cases(done.stdout) == {target: 8}
     found = re.search(rf"WRONG: \d+ times {what}.*\n *(\S+\.bin), (--only .*)", done.stdout)
     assert found is not None, done.stdout
     assert Path(found[1]).read_bytes() == b"input"
     assert what in Path(found[1]).with_suffix(".txt").read_text()
-    again = fuzz(tmp_path, "--hang", "0.5", *found[2].split())
+    again = fuzz(tmp_path, "--hang", "0.4", *found[2].split())
     assert f"WRONG: 1 times {what}" in again.stdout
 
 
