@@ -417,6 +417,13 @@ def test_odd_values_can_be_rescaled(opened: Opener, name: str) -> None:
     assert np.allclose(found, right_pixels(build) * slope + intercept, rtol=1e-6)
 
 
+@pytest.mark.xfail(strict=True, reason="dicom/frame.py takes any thickness, and multiscale/placing.py squares it")
+@pytest.mark.parametrize("thickness", [1e200, 1.7e308])
+def test_a_slice_of_impossible_thickness_opens(opened: Opener, thickness: float) -> None:
+    image = open_changed(opened, picture, put("00180050", thickness))
+    assert np.array_equal(look_at(image), right_pixels(picture))
+
+
 def test_a_slope_that_leads_beyond_all_numbers_is_named(opened: Opener) -> None:
     change = put(SLOPE, 1.7e308)
     with pytest.raises(InvalidAttributeError, match="RescaleSlope"):

@@ -16,6 +16,9 @@ MILLIMETER: Final = "millimeter"
 _ALIGNED: Final = 1e-4
 """What direction cosines may differ by from those of an axis of the patient."""
 
+_FARTHEST: Final = 1e9
+"""Millimetres; what is larger is no place or step."""
+
 _TILTED: Final = 0.1
 """Degrees off the normal from which slices count as tilted."""
 
@@ -55,6 +58,8 @@ def _affine(grid: Grid, slices: Slices, spacing: tuple[float, float]) -> Affine 
         slices.normal * (grid.first.between or grid.first.thickness or 1.0) if slices.step is None else slices.step
     )
     matrix[:3, 3] = slices.origins[0]
+    if np.abs(matrix).max() > _FARTHEST:
+        return None
     a, b, c, d = (tuple(float(value) for value in row) for row in matrix)
     return a, b, c, d  # type: ignore[return-value]  # rows of four
 
