@@ -417,7 +417,6 @@ def test_odd_values_can_be_rescaled(opened: Opener, name: str) -> None:
     assert np.allclose(found, right_pixels(build) * slope + intercept, rtol=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="dicom/frame.py takes any thickness, and multiscale/placing.py squares it")
 @pytest.mark.parametrize("thickness", [1e200, 1.7e308])
 def test_a_slice_of_impossible_thickness_opens(opened: Opener, thickness: float) -> None:
     image = open_changed(opened, picture, put("00180050", thickness))

@@ -93,10 +93,10 @@ def _scan_batch(
     fallback = _first(shared.plane_position_slide.values, _NO_POSITION)
     planes = [_first(group.plane_position_slide.values, fallback) for group in groups]
     path = _first(shared.optical_path.values, _NO_PATH)
-    segment = _first(shared.segment.values, _NO_SEGMENT)
-    names = [
-        _identifier(_first(group.optical_path.values, path), _first(group.segment.values, segment)) for group in groups
-    ]
+    names = [_identifier(_first(group.optical_path.values, path)) for group in groups]
+    if names.count(None) == len(names):
+        segment = _first(shared.segment.values, _NO_SEGMENT)
+        names = [_number(_first(group.segment.values, segment)) for group in groups]
     return (
         _numbers(uid, "RowPositionInTotalImagePixelMatrix", [plane.row_position for plane in planes]),
         _numbers(uid, "ColumnPositionInTotalImagePixelMatrix", [plane.column_position for plane in planes]),
@@ -137,7 +137,7 @@ def _is_pixel(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
 def shared_path_identifier(item: InstanceItem) -> str | None:
     """The optical path that the shared functional groups name for all frames."""
     groups = item.shared_groups.items[:1]
-    return next((_identifier(path, _NO_SEGMENT) for group in groups for path in group.optical_path.items), None)
+    return next((_identifier(path) for group in groups for path in group.optical_path.items), None)
 
 
 def identified_paths(scan: FrameScan) -> tuple[OpticalPath, ...]:
@@ -161,9 +161,14 @@ def _first(values: list[_Item | None], default: _Item) -> _Item:
     return (values[0] or default) if values else default
 
 
-def _identifier(path: OpticalPathIdentificationItem, segment: SegmentIdentificationItem) -> str | None:
-    """Of the optical path, or in a segmentation of the segment, which takes its place (PS3.3 section C.7.6.17.3)."""
-    values = path.identifier.values or segment.number.values
+def _identifier(item: OpticalPathIdentificationItem) -> str | None:
+    values = item.identifier.values
+    return str(values[0]).strip() if values and values[0] is not None else None
+
+
+def _number(item: SegmentIdentificationItem) -> str | None:
+    """Of the segment, which takes the place of the optical path in segmentations (PS3.3 section C.7.6.17.3)."""
+    values = item.number.values
     return str(values[0]).strip() if values and values[0] is not None else None
 
 
