@@ -37,8 +37,8 @@ _UID: Final = re.compile(r"[0-9.]+", re.ASCII)
 
 _WORDS: Final = frozenset(_TERMS.split())
 
-_SHORT_WORD: Final = re.compile(r"[A-Z]|[A-Z]{1,2}[0-9]{1,3}[A-Z]?|SOM[0-9]{1,2}|00[0-9A-F]{2}")
-"""Letters, as M and P, are words too, kernels, as B30F, and so are Siemens' SOM5 and ultrasound's 0011 (PS3.3
+_SHORT_WORD: Final = re.compile(r"[A-Z]|[BHIQT][A-Z]?[0-9]{2}[A-Z]?|SOM[0-9]{1,2}|00[0-9A-F]{2}")
+"""Letters, as M and P, are words too, Siemens' kernels, as B30F, and so are Siemens' SOM5 and ultrasound's 0011 (PS3.3
 section C.8.5.6.1.1)."""
 
 
