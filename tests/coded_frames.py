@@ -536,8 +536,8 @@ BUILDERS: Final[dict[str, dict[str, Callable[[], CodedFrame]]]] = {
     uids.JPEG_XL: {
         "grey8": partial(_jpegxl_lossy, "grey8", "MONOCHROME2", 2),
         "grey12": partial(_jpegxl_lossy, "grey12", "MONOCHROME2", 16),
-        "rgb": partial(_jpegxl_lossy, "rgb", "RGB", 6),
-        "xyb": partial(_jpegxl_lossy, "rgb", "XYB", 6),
+        "rgb": partial(_jpegxl_lossy, "rgb", "RGB", 8),
+        "xyb": partial(_jpegxl_lossy, "rgb", "XYB", 8),
     },
 }
 """How to make each frame, by transfer syntax UID and by a name."""

@@ -78,6 +78,6 @@ CHECKS: Final[Mapping[str, Check]] = {
     uids.HTJ2K: Check(("pylibjpeg", "openjph"), {"openjph": 1}),
     uids.JPEG_XL_LOSSLESS: _exact("source"),
     uids.JPEG_XL_JPEG_RECOMPRESSION: _exact("jpeg"),
-    uids.JPEG_XL: Check(("source",), {"source": 5}),  # at the quality that tests encode with
+    uids.JPEG_XL: Check(("source",), {"source": 8}),  # as the encoders of libjxl 0.11 and 0.12 lose
 }
 """The check of each transfer syntax that can be decoded, by UID."""
