@@ -29,7 +29,8 @@ class Server:
     """Seconds for a request of so many frames."""
     busy_until: float = 0.0
     requests: int = 0
-
+    listed: int = 0
+    """Frames that came in lists."""
     line: float | None = None
     """Bytes a second that it can send, where that is what limits it."""
     gzip: float = 1.0
@@ -38,6 +39,7 @@ class Server:
     def answer(self, frames: int, now: float, *, gzip: bool = False) -> float:
         """When the reply is there."""
         self.requests += 1
+        self.listed += frames if frames > 1 else 0
         sending = 0.0 if self.line is None else frames * FRAME_BYTES / self.line / (self.gzip if gzip else 1.0)
         self.busy_until = max(now, self.busy_until) + self.work(frames) + sending
         return self.busy_until + self.latency
@@ -66,7 +68,8 @@ def length_of(way: Way, queued: int, under_way: int) -> int:
     """As the dispatcher cuts requests."""
     if not way.lists:
         return 1
-    return min(queued, list_length(queued, way.connections - under_way, LONGEST) if way.split else LONGEST)
+    longest = min(LONGEST, way.longest or LONGEST)
+    return min(queued, list_length(queued, way.connections - under_way, longest) if way.split else longest)
 
 
 def read(server: Server, choose: Callable[[int, float], Way | None], strategy: Strategy | None, now: float) -> float:
@@ -105,6 +108,12 @@ def test_learning_included_it_comes_close_to_the_better_way(name: str) -> None:
     first = learned(server, strategy)
     assert first <= 1.25 * best or first - best < 4.5 * server.latency  # round trips, once
     assert learned(server, strategy, first) - first <= 1.05 * best
+
+
+def test_lists_that_gain_nothing_are_hardly_tried() -> None:
+    server = SERVERS["builds lists slowly"]()
+    learned(server, strategy_for())
+    assert server.listed == 64 + 3 * 16
 
 
 def asks_singles(strategy: Strategy, now: float) -> bool:

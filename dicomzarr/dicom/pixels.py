@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -41,11 +42,7 @@ class PixelDescription:
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """The smallest little-endian type that holds BitsAllocated: integer, or floating point where that is stored."""
-        if self.floating:
-            return np.dtype("<f4" if self.bits_allocated <= 32 else "<f8")  # noqa: PLR2004  # as the field says
-        size = next(size for size in (1, 2, 4, 8) if size * 8 >= self.bits_allocated)
-        signed = self.signed and self.bits_allocated > 1  # a single bit has no sign
-        return np.dtype(f"<{'i' if signed else 'u'}{size}")
+        return _dtype(self.bits_allocated, self.signed, self.floating)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -56,3 +53,12 @@ class PixelDescription:
     def nbytes(self) -> int:
         """Bytes of a decoded frame."""
         return self.samples * self.rows * self.columns * self.dtype.itemsize
+
+
+@cache
+def _dtype(bits: int, signed: bool, floating: bool) -> np.dtype[np.generic]:  # noqa: FBT001  # named by the caller
+    if floating:
+        return np.dtype("<f4" if bits <= 32 else "<f8")  # noqa: PLR2004  # as the field says
+    size = next(size for size in (1, 2, 4, 8) if size * 8 >= bits)
+    sign = "i" if signed and bits > 1 else "u"  # a single bit has no sign
+    return np.dtype(f"<{sign}{size}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from dicomzarr.dicomweb.remembered import InstanceKey
@@ -52,11 +52,11 @@ class FrameJob:
     """Bytes of one decoded frame, where that is known."""
     failed: int = 0
     """How many were given up."""
+    key: InstanceKey = field(init=False)
+    """The instance."""
 
-    @property
-    def key(self) -> InstanceKey:
-        """The instance."""
-        return InstanceKey(self.study, self.series, self.instance)
+    def __post_init__(self) -> None:
+        self.key = InstanceKey(self.study, self.series, self.instance)
 
     @property
     def is_large(self) -> bool:

@@ -50,6 +50,8 @@ class Remembered(Generic[_Value]):
 
     def get(self, key: tuple[str, ...]) -> _Value | None:
         """The value, or None where none is known any more."""
+        if not self._known:  # most often, and asked for each frame
+            return None
         with self._lock:
             value, until = self._known.get(key, (None, -math.inf))
             if until <= self._clock():

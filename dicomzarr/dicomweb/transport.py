@@ -67,6 +67,21 @@ class Transport(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _Route:
+    """How one origin is reached."""
+
+    host: str
+    """For messages."""
+    tls: ssl.SSLContext | bool
+    proxy: URL | None
+    """Without its user-info."""
+    login: Mapping[str, str]
+    """Headers for the proxy."""
+    through: Mapping[str, str]
+    """Those of them that go with each request: through a tunnel the login is for the tunnel alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class _AiohttpResponse:
     reply: aiohttp.ClientResponse
     host: str
@@ -110,15 +125,19 @@ class AiohttpTransport:
         self._max_connections = max_connections
         self._settings = settings or ConnectionSettings()
         self._session: aiohttp.ClientSession | None = None
-        self._tls: dict[bool, ssl.SSLContext] = {}
+        self._routes: dict[str, _Route] = {}
 
     @asynccontextmanager
     async def get(self, request: Request) -> AsyncIterator[Response]:
         """Send a request and follow its redirects; see `Transport.get`."""
         for _ in range(redirects.MOST + 1):
-            async with self._send(request) as reply:
+            route = self._route(request.url)
+            with explained(route.host, self._timeout, answered=False):
+                reply = await self._send(request, route)
+            async with reply:
                 if reply.status not in redirects.STATUSES:
-                    yield reply
+                    headers = {name.lower(): value for name, value in reply.headers.items()}
+                    yield _AiohttpResponse(reply, route.host, self._timeout, headers)
                     return
                 request = redirects.follow(request, reply.headers.get("location"))
         raise InvalidReplyError(f"{host_of(request.url)} redirected more than {redirects.MOST} times.")
@@ -129,36 +148,33 @@ class AiohttpTransport:
         if session is not None:
             await session.close()
 
-    @asynccontextmanager
-    async def _send(self, request: Request) -> AsyncIterator[_AiohttpResponse]:
-        host = host_of(request.url)
-        proxy, login = self._proxy(request.url)
-        # Through a tunnel the login is for the tunnel; else the proxy reads the request itself.
-        through = {} if request.url.startswith("https:") else login
-        with explained(host, self._timeout, answered=False):
-            reply = await self._open_session().get(
-                URL(request.url, encoded=True),
-                headers={**request.credentials, **request.headers, **through},
-                allow_redirects=False,
-                ssl=self._tls_for(request.url),
-                proxy=proxy,
-                proxy_headers=login,
-            )
-        async with reply:
-            headers = {name.lower(): value for name, value in reply.headers.items()}
-            yield _AiohttpResponse(reply, host, self._timeout, headers)
+    async def _send(self, request: Request, route: _Route) -> aiohttp.ClientResponse:
+        return await self._open_session().get(
+            URL(request.url, encoded=True),
+            headers={**request.credentials, **request.headers, **route.through},
+            allow_redirects=False,
+            ssl=route.tls,
+            proxy=route.proxy,
+            proxy_headers=route.login,
+        )
+
+    def _route(self, url: str) -> _Route:
+        """The route to a URL's origin, found once: each frame may be a request."""
+        scheme, _, rest = url.partition("://")
+        start = f"{scheme}://{rest.partition('/')[0]}/"
+        known = self._routes.get(start)
+        if known is None:
+            proxy, login = self._proxy(start)
+            through = {} if scheme == "https" else login
+            known = self._routes[start] = _Route(host_of(start), self._tls_for(start), proxy, login, through)
+        return known
 
     def _tls_for(self, url: str) -> ssl.SSLContext | bool:
         origin = origin_of(url)
-        if origin[0] != "https":
-            return True
-        own = origin == self._origin
-        if own not in self._tls:
-            self._tls[own] = self._settings.tls(own_server=own)
-        return self._tls[own]
+        return self._settings.tls(own_server=origin == self._origin) if origin[0] == "https" else True
 
     def _proxy(self, url: str) -> tuple[URL | None, dict[str, str]]:
-        """The proxy for a URL without its user-info, and the header that this becomes."""
+        """The proxy for a URL, and the header that its user-info becomes."""
         # Plain HTTP to this machine may carry credentials: it must not leave through a proxy.
         found = None if is_loopback(url) else self._settings.proxy_for(url)
         if not found:

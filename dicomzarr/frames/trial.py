@@ -1,7 +1,7 @@
 """One server's trial: rounds of requests that show how frames come the fastest. Pure (no I/O, no clock).
 
-A list alone, lists at the same time, a single frame, and where that comes soon enough, single frames at the same time;
-for native frames over a slow line, compressed replies in the better of these ways.
+A list alone, a single frame, lists at the same time, and where a single frame comes soon enough, single frames at the
+same time; for native frames over a slow line, compressed replies in the better of these ways.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 _LISTED_FRAMES = 192
 """Frames that are asked for in lists to see how fast those come."""
+
+_SHORT = 16
+_SHORTLY_LISTED = 3 * _SHORT
+"""Frames of a list, and of all of them, where a list has no cost of its own: then short ones tell as much."""
 
 _SINGLES_ALONE = 2
 """Requests of one frame, one after the other, of which the faster counts: the first may find caches cold."""
@@ -41,10 +45,10 @@ _WORTH_GZIP = 1.2
 class _Stage(Enum):
     ALONE = auto()
     """A list on its own."""
-    LISTS = auto()
-    """Lists on half the connections: enough to see, and half of the loss if they are slow."""
     ONE = auto()
     """Single frames, one after the other: where that takes too long, no more are tried."""
+    LISTS = auto()
+    """Lists on half the connections: enough to see, and half of the loss if they are slow."""
     SINGLES = auto()
     """Single frames on all connections."""
     GZIP = auto()
@@ -108,6 +112,8 @@ class Trial:
         self._connections = connections
         self._alone = 0.0
         """Frames a second that came in a list on its own."""
+        self._single = 0.0
+        """Frames a second that came singly, one after the other."""
         self._rate = 0.0
         """Frames a second that came in the fastest way so far."""
         self._lists = True
@@ -133,7 +139,8 @@ class Trial:
             case _Stage.ALONE:
                 return Way(lists=True, connections=1, measured=self.round)
             case _Stage.LISTS:
-                return Way(lists=True, connections=max(1, self._connections // 2), measured=self.round)
+                longest = _SHORT if self._is_single_as_fast else None
+                return Way(lists=True, connections=max(1, self._connections // 2), longest=longest, measured=self.round)
             case _Stage.ONE:
                 return Way(lists=False, connections=1, measured=self.round)
             case _Stage.SINGLES:
@@ -162,7 +169,8 @@ class Trial:
         if stage in {_Stage.ALONE, _Stage.ONE}:
             self.round = Round(1, 1)  # one request, however long
         elif in_lists and self._kind.many:
-            self.round = Round(_LISTED_FRAMES, _LISTED_FRAMES // 4)
+            frames = _SHORTLY_LISTED if stage is _Stage.LISTS and self._is_single_as_fast else _LISTED_FRAMES
+            self.round = Round(frames, frames // 4)
         else:
             self.round = Round(singles, self._connections)
         self._stage = stage
@@ -171,11 +179,11 @@ class Trial:
         match self._stage:
             case _Stage.ALONE:
                 self._alone = done.rate
-                self._begin(_Stage.LISTS)
+                self._begin(_Stage.ONE)
             case _Stage.LISTS:
                 self._weigh_lists(done, now)
             case _Stage.ONE:
-                self._weigh_one(done.rate * self._connections, now)
+                self._weigh_one(done.rate)
             case _Stage.SINGLES:
                 self._lists = done.rate <= self._rate
                 self._rate = max(self._rate, done.rate)
@@ -187,20 +195,22 @@ class Trial:
         self._rate = done.rate
         self._split = done.rate > _IN_PARALLEL * self._alone
         self._slow = self._kind.native and done.flow < _SLOW_LINE
-        if self._kind.many:
-            self._begin(_Stage.ONE)
+        if self._single * self._connections > self._rate:  # single frames cannot come faster than that
+            self._begin(_Stage.SINGLES)
         else:
             self._try_gzip(now)
 
-    def _weigh_one(self, potential: float, now: float) -> None:
-        """Single frames at the same time cannot come faster than ``potential``."""
+    def _weigh_one(self, rate: float) -> None:
         self._singles_left -= 1
-        if potential > self._rate:
-            self._begin(_Stage.SINGLES)
-        elif self._singles_left and potential * _HOPELESS > self._rate:
-            self._begin(_Stage.ONE)
-        else:
-            self._try_gzip(now)
+        self._single = max(self._single, rate)
+        hopeless = self._single * self._connections * _HOPELESS <= self._alone
+        again = self._singles_left and not hopeless and not self._is_single_as_fast
+        self._begin(_Stage.ONE if again else _Stage.LISTS)
+
+    @property
+    def _is_single_as_fast(self) -> bool:
+        """Whether a frame of a list took as long as a single one, with all that a request costs."""
+        return self._single >= self._alone > 0
 
     def _try_gzip(self, now: float) -> None:
         if self._slow:
