@@ -5,6 +5,7 @@ URL -> one metadata request -> series -> plan -> OME documents -> store.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from dataclasses import replace
@@ -94,10 +95,8 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
 
 async def _bulk(client: Client, key: SeriesKey, wanted: Mapping[str, str]) -> dict[str, bytes]:
     """What the metadata only name, by its URI: tables that the values of whole images depend on."""
-    found = {}
-    for uri, instance in wanted.items():
-        found[uri] = await client.bulk_data(key.study, key.series, uri, instance=instance)
-    return found
+    asked = (client.bulk_data(key.study, key.series, uri, instance=instance) for uri, instance in wanted.items())
+    return dict(zip(wanted, await asyncio.gather(*asked), strict=True))
 
 
 async def with_segmentations(endpoint: Endpoint, key: SeriesKey, opened: OpenedSeries) -> OpenedSeries:

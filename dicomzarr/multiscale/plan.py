@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class ImagePlan:
     """Segmentations on the image's grid, where they were asked for."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class SeriesPlan:
     """Everything that a series becomes."""
 
@@ -173,7 +174,11 @@ class SeriesPlan:
 
     def at(self, path: str) -> ImagePlan:
         """The image of a group."""
+        return self._by_path[path]
+
+    @cached_property
+    def _by_path(self) -> dict[str, ImagePlan]:
         images = dict(zip(self.image_paths, self.images, strict=True))
         images |= {label_path(own, label): label for own, image in images.items() for label in image.labels}
         images.update(zip(self.associated_paths, (image for _, image in self.associated), strict=True))
-        return images[path]
+        return images
