@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from orthanc import Orthanc, OrthancMissingError, dicomize, running_orthanc, synthetic_png
+from thoroughness import be_brief
 from tiny_pacs import TinyPACS, running_tiny_pacs, tiny_pacs_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+be_brief()
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests live to the end: no collection needs to look through millions of objects for them again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import faults
 import slides
 import zarr.core.sync
+from aiohttp import web_app
 from slides_json import FULL_TILE, SPARSE_TILE
 
 from dicomzarr import opening
@@ -134,6 +135,8 @@ def forget_servers() -> None:
     opening._endpoints.known.clear()
     opening._endpoints.habits.clear()
     opening._cache.clear()
+    # aiohttp keeps the last thousand applications here, with all that they serve: garbage collection came to take long.
+    web_app._cached_build_middleware.cache_clear()
 
 
 def run_python(script: str, *arguments: str, seconds: float = 60.0) -> Any:

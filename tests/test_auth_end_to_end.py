@@ -14,6 +14,7 @@ import requests.auth
 import slides
 import xarray as xr
 from aiohttp import web
+from credentials import named_headers
 from dicomweb_client.web import DICOMwebClient
 from faults import RotatingToken, require, require_basic, require_bearer
 from google.auth.transport.requests import AuthorizedSession
@@ -270,11 +271,6 @@ except dicomzarr.errors.DicomZarrError as error:
         kind, text = run_python(script, pickle.dumps(level).hex())
         assert kind == CredentialsUnavailableError.__name__
         assert "module:function" in text
-
-
-def named_headers() -> Mapping[str, str]:
-    """Credentials that every process finds by name."""
-    return {"Authorization": "Bearer by-name"}
 
 
 def test_a_named_callable_travels() -> None:

@@ -189,6 +189,7 @@ print(json.dumps({
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 
 
+@pytest.mark.slow
 @needs_proc
 def test_a_sparse_slide_of_50_000_frames_opens_fast_and_small() -> None:
     with serving_elsewhere("sparse") as url:
@@ -202,10 +203,13 @@ def test_a_sparse_slide_of_50_000_frames_opens_fast_and_small() -> None:
 
 
 def test_importing_costs_little_beyond_zarr() -> None:
-    costs = [run_python(IMPORT_COSTS) for _ in range(3)]
-    # 0.6 seconds, or where others are busy on the same cores as many times as long as zarr itself.
-    assert min(cost["seconds"] / max(0.6, 1.7 * cost["zarr"]) for cost in costs) < 1
-    assert costs[0]["heavy"] == []
+    for _ in range(3):
+        cost = run_python(IMPORT_COSTS)
+        assert cost["heavy"] == []
+        # 0.6 seconds, or where others are busy on the same cores as many times as long as zarr itself.
+        if cost["seconds"] < max(0.6, 1.7 * cost["zarr"]):
+            return
+    pytest.fail(f"Three times too much, at last {cost['seconds']} s.")
 
 
 def test_asking_for_the_name_costs_nothing() -> None:

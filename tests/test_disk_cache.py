@@ -955,9 +955,9 @@ def test_orthanc_is_asked_for_the_number_of_instances(orthanc: Orthanc, place: P
     seen: list[str] = []
     send = AiohttpTransport._send
 
-    def count(transport: AiohttpTransport, request: Request) -> Any:
+    def count(transport: AiohttpTransport, request: Request, *more: Any) -> Any:
         seen.append(request.url)
-        return send(transport, request)
+        return send(transport, request, *more)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AiohttpTransport, "_send", count)

@@ -287,7 +287,6 @@ def test_a_frame_that_fails_on_a_worker(client: Client) -> None:
         by_level(served.url, {}).sum().compute(scheduler=client)
 
 
-@pytest.mark.slow
 def test_a_worker_that_is_killed_changes_nothing() -> None:
     with serving(SLIDE, door(), delay(0.1, on="frames")) as served, running_cluster() as client:
         future: Any = client.compute(by_level(served.url, BY_NAME).sum())  # type: ignore[no-untyped-call]  # distributed's
@@ -306,4 +305,7 @@ def test_a_worker_that_is_killed_changes_nothing() -> None:
         assert survivor != victim
 
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are killed by a signal")
+pytestmark = [
+    pytest.mark.slow,  # to start a cluster, for the most part
+    pytest.mark.skipif(sys.platform == "win32", reason="workers are killed by a signal"),
+]

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dicomzarr.dicomweb.media_type import MediaType
 from dicomzarr.dicomweb.multipart import MultipartParser, Part
@@ -78,7 +79,7 @@ def test_cut_at_every_byte(lengths: bool) -> None:  # noqa: FBT001  # a pytest p
     fault=st.tuples(st.integers(0, 600), st.binary(max_size=3)),
     spoil=st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_chunks_never_matter(  # noqa: PLR0913, PLR0917  # Hypothesis' parameters
     bodies: list[bytes],
     cuts: list[int],

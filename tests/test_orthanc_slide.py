@@ -107,6 +107,7 @@ def test_zarr_alone_reads_every_pixel_of_cmu1(cmu1_url: str, cmu1_files: list[Pa
     assert {axis["unit"] for axis in multiscale["axes"][1:]} == {"micrometer"}
 
 
+@pytest.mark.slow  # to import, for the most part
 def test_tools_take_the_url_of_cmu1(cmu1_url: str, cmu1_files: list[Path], tmp_path: Path) -> None:
     assert "import dicomzarr" not in BY_URL
     finest, second = (oracles.read(path) for path in cmu1_files[:2])

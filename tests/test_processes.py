@@ -137,7 +137,7 @@ print(statuses)
 
 
 @FORKS
-@pytest.mark.parametrize("forks", [10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("forks", [4, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_fork_at_any_moment(forks: int) -> None:
     """From another thread than the main one, while others read, open and refresh."""
     with serving(SLIDE) as served:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dicomzarr.dicom.instance import FrameRef, StoredInstance
 from dicomzarr.dicom.pixels import PixelDescription
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.frames.readahead import Block
 
-quick = settings(max_examples=60, deadline=None, database=None)
+quick = settings(max_examples=examples(60), deadline=None, database=None)
 
 SOMEWHERE = StoredInstance(
     "1.2.3", 1000, PixelDescription(4, 3, 1, 16, 16, 15, signed=False, photometric_interpretation="MONOCHROME2")
@@ -297,7 +298,7 @@ def test_plans_spell_out_no_slices(plan: Callable[..., Any], index: Any, pieces:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 2e6
+    assert peak < 4e6  # two for a thousand pieces, and what other threads do meanwhile
 
 
 # --- what arrives ---

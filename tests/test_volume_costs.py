@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicomweb.exchange import Question
     from dicomzarr.dicomweb.transport import Response
 
-SLICES = 300
+SLICES = 120
 PIXELS = distinct((SLICES, 8, 10), 16)
 FEWER = 60
 """For a server that takes its time to store them."""
@@ -50,7 +50,7 @@ def opened() -> Iterator[Opener]:
 def test_a_long_volume_opens_in_one_request_and_a_slice_is_one_frame(opened: Opener) -> None:
     image = opened(volume(AXIAL, PIXELS, bits=16, name="long"))
     assert len(opened.servers[-1].requests) == 1
-    assert np.array_equal(image.levels[0][123], PIXELS[123])
+    assert np.array_equal(image.levels[0][23], PIXELS[23])
     assert [opened.count("metadata"), opened.count("frames")] == [1, 1]
     assert np.array_equal(pixels_of(image), PIXELS)
     assert opened.count("frames") == SLICES  # the first is in the cache

@@ -18,6 +18,7 @@ from slides_codecs import GRAY
 from slides_instances import Identity, Level, sparse_instance
 from slides_model import PHI
 from slides_pixels import noisy_gray
+from thoroughness import examples
 from xarray.indexes import RangeIndex
 
 import dicomzarr
@@ -227,7 +228,7 @@ def positions(size: int) -> st.SearchStrategy[Any]:
     )
 
 
-@settings(max_examples=40, deadline=None, database=None)
+@settings(max_examples=examples(40), deadline=None, database=None)
 @given(data=st.data())
 def test_any_indices_give_what_the_loaded_array_gives(stack: Served, data: st.DataObject) -> None:
     array = xr.open_dataset(stack.url, engine="dicomzarr", cache=False)["image"]
@@ -246,7 +247,7 @@ def test_any_indices_give_what_the_loaded_array_gives(stack: Served, data: st.Da
     assert found.identical(wanted)
 
 
-@settings(max_examples=30, deadline=None, database=None)
+@settings(max_examples=examples(30), deadline=None, database=None)
 @given(data=st.data())
 def test_two_indices_are_joined_to_one(stack: Served, data: st.DataObject) -> None:
     window: dict[Any, Any] = {"y": slice(8, 60, 3), "x": slice(90, 10, -2), "c": [2, 0, 1]}

@@ -27,6 +27,7 @@ from radiology_slices import Identity
 from radiology_volumes import VOLUME, volume
 from serving import forget_servers
 from slides_model import PHI
+from thoroughness import examples
 
 import dicomzarr
 from dicomzarr.demo.archive import Archive
@@ -663,7 +664,7 @@ def positions(size: int) -> st.SearchStrategy[Any]:
     return st.one_of(places, st.slices(size), st.lists(places, max_size=6), hnp.arrays(np.bool_, size))
 
 
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=examples(60), deadline=None, database=None)
 @given(data=st.data())
 def test_any_indices_give_what_the_loaded_array_gives(
     pets: tuple[xr.DataArray, xr.DataArray], data: st.DataObject
@@ -736,7 +737,7 @@ def test_pickles_reopen(opened: Opener, name: str, chunks: Any) -> None:
 def test_other_processes_decode(opened: Opener) -> None:
     series = pet()
     array = dataset_of(opened, series, chunks={})["image"]
-    with dask.config.set(scheduler="processes", num_workers=2), warnings.catch_warnings():
+    with dask.config.set(scheduler="processes", num_workers=1), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python's, of forks
         assert np.array_equal(array[1:4, ::2].compute(), measured(series)[1:4, ::2].astype(np.float32))
 

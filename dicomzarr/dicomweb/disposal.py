@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,11 @@ def dispose(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop, pro
         _CLOSING_TASKS.add(closing)  # a loop holds its tasks only weakly
         closing.add_done_callback(_CLOSING_TASKS.discard)
     else:
-        with suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(_close(connector), loop).result(_CLOSING)
+        closed = asyncio.run_coroutine_threadsafe(_close(connector), loop)
+        if not threading.main_thread().is_alive():  # the process ends
+            # Not before: garbage is collected under any lock, and the loop may wait for the very same.
+            with suppress(TimeoutError):
+                closed.result(_CLOSING)
 
 
 async def _close(connector: aiohttp.BaseConnector) -> None:

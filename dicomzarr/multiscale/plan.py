@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
+
+from dicomzarr.once import Once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,7 +177,7 @@ class SeriesPlan:
         """The image of a group."""
         return self._by_path[path]
 
-    @cached_property
+    @Once
     def _by_path(self) -> dict[str, ImagePlan]:
         images = dict(zip(self.image_paths, self.images, strict=True))
         images |= {label_path(own, label): label for own, image in images.items() for label in image.labels}
