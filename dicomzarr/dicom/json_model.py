@@ -55,6 +55,8 @@ class RawSequence(msgspec.Struct, frozen=True):
 
 
 EMPTY = Leaf()
+NO_ITEMS: Sequence[Any] = Sequence()
+"""What stands for a sequence that is not there; one for all, since frames lack most of them."""
 ABSENT = msgspec.Raw(b"")
 """What stands for an attribute that is not there, where its content does not matter."""
 
@@ -64,10 +66,7 @@ def _tag(tag: str) -> Leaf:
 
 
 def _sequence(tag: str) -> Sequence[_Item]:
-    return msgspec.field(name=tag, default_factory=Sequence)
-
-
-NO_SEGMENT: Sequence[SegmentIdentificationItem] = Sequence()
+    return msgspec.field(name=tag, default=NO_ITEMS)
 
 
 class PixelMeasuresItem(msgspec.Struct, gc=False, frozen=True):
@@ -103,7 +102,7 @@ class FunctionalGroupsItem(msgspec.Struct, gc=False, frozen=True):
     pixel_measures: Sequence[PixelMeasuresItem] = _sequence("00289110")
     plane_position_slide: Sequence[PlanePositionSlideItem] = _sequence("0048021A")
     optical_path: Sequence[OpticalPathIdentificationItem] = _sequence("00480207")
-    segment: Sequence[SegmentIdentificationItem] = msgspec.field(name="0062000A", default=NO_SEGMENT)
+    segment: Sequence[SegmentIdentificationItem] = _sequence("0062000A")
 
 
 class OpticalPathItem(msgspec.Struct, frozen=True):

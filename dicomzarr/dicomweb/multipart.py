@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicomweb.media_type import MediaType
 from dicomzarr.errors import MultipartError, TruncatedReplyError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _HEADER_LIMIT = 16 * 1024
 _LINE_LIMIT = 1024
@@ -69,6 +69,9 @@ class _State(Enum):
     AFTER_DELIMITER = auto()
     HEADERS = auto()
     BODY = auto()
+    """Without a length: until the next delimiter."""
+    COUNTED_BODY = auto()
+    AFTER_BODY = auto()
     EPILOGUE = auto()
 
 
@@ -87,7 +90,11 @@ class MultipartParser:
         self._searched = 0  # nothing before this offset needs to be looked at again
         self._state = _State.PREAMBLE
         self._headers: dict[str, str] = {}
-        self._length: int | None = None
+        self._body: list[bytes | memoryview] = []
+        """Pieces of a counted body, joined once: large ones would be moved again and again in the buffer."""
+        self._missing = 0
+        """Bytes of it that are still to come."""
+        self._length = 0
         self._parts: list[Part] = []
         self._error: MultipartError | None = None
 
@@ -100,7 +107,7 @@ class MultipartParser:
         self._raise_held_back()
         if self._state is _State.EPILOGUE:
             return []
-        self._buffer += chunk
+        self._buffer += self._counted(chunk)
         try:
             while self._step():
                 pass
@@ -129,17 +136,8 @@ class MultipartParser:
 
     def _step(self) -> bool:
         """Go one step further; False when that needs more bytes."""
-        match self._state:
-            case _State.PREAMBLE:
-                return self._read_preamble()
-            case _State.AFTER_DELIMITER:
-                return self._read_after_delimiter()
-            case _State.HEADERS:
-                return self._read_headers()
-            case _State.BODY:
-                return self._read_body()
-            case _State.EPILOGUE:
-                return False
+        step = _STEPS.get(self._state)
+        return step is not None and step(self)
 
     def _enter(self, state: _State, consumed: int) -> bool:
         del self._buffer[:consumed]
@@ -200,8 +198,11 @@ class MultipartParser:
             self._searched = max(0, len(self._buffer) - 3)
             return False
         self._headers = parse_headers(bytes(self._buffer[:size]))
-        self._length = part_length(self._headers)
-        return self._enter(_State.BODY, size)
+        length = part_length(self._headers)
+        if length is None:
+            return self._enter(_State.BODY, size)
+        self._length = self._missing = length
+        return self._enter(_State.COUNTED_BODY, size)
 
     def _header_size(self) -> int | None:
         """Bytes of the header block with the empty line that ends it, or None when that line is yet to come."""
@@ -217,18 +218,34 @@ class MultipartParser:
                 limit = end  # the other one counts only before it, and not in the pixels
         return end
 
-    def _read_body(self) -> bool:
-        return self._scan_for_delimiter() if self._length is None else self._cut_by_length(self._length)
+    def _counted(self, chunk: bytes) -> bytes:
+        """Take what a chunk holds of a counted body, and give the rest."""
+        if self._state is not _State.COUNTED_BODY:
+            return chunk
+        taken, self._missing = min(self._missing, len(chunk)), max(0, self._missing - len(chunk))
+        self._body.append(memoryview(chunk)[:taken])
+        return chunk[taken:]
 
-    def _cut_by_length(self, length: int) -> bool:
-        tail = bytes(self._buffer[length : length + len(self._boundary) + 4])
+    def _count_body(self) -> bool:
+        if self._missing:
+            self._body.append(bytes(self._buffer[: self._missing]))
+            taken = len(self._body[-1])
+            self._missing -= taken
+            del self._buffer[:taken]
+        if self._missing:
+            return False
+        return self._enter(_State.AFTER_BODY, 0)
+
+    def _read_after_body(self) -> bool:
+        start = bytes(self._buffer[: len(self._boundary) + 4])
         for before in (b"\r\n--", b"\n--", b"--"):
             delimiter = before + self._boundary
-            if tail.startswith(delimiter):
-                return self._finish_part(length, length + len(delimiter))
-            if delimiter.startswith(tail):
+            if start.startswith(delimiter):
+                body, self._body = b"".join(self._body), []
+                return self._finish_part(body, len(delimiter))
+            if delimiter.startswith(start):
                 return False
-        raise MultipartError(f"No boundary follows the {length} bytes that a part's Content-Length announces.")
+        raise MultipartError(f"No boundary follows the {self._length} bytes that a part's Content-Length announces.")
 
     def _scan_for_delimiter(self) -> bool:
         delimiter = self._newline + b"--" + self._boundary
@@ -238,7 +255,9 @@ class MultipartParser:
                 self._searched = at
                 return False
             if not line_goes_on:
-                return self._finish_part(at, at + len(delimiter))
+                with memoryview(self._buffer) as view:
+                    body = bytes(view[:at])
+                return self._finish_part(body, at + len(delimiter))
             self._searched = at + 1
         self._searched = max(self._searched, len(self._buffer) - len(delimiter) + 1)
         return False
@@ -254,11 +273,20 @@ class MultipartParser:
             return None
         return bool(padding) or not newline
 
-    def _finish_part(self, end: int, consumed: int) -> bool:
-        with memoryview(self._buffer) as view:
-            body = bytes(view[:end])
+    def _finish_part(self, body: bytes, consumed: int) -> bool:
         self._parts.append(Part(self._headers, body))
         return self._enter(_State.AFTER_DELIMITER, consumed)
+
+
+_STEPS: Final[dict[_State, Callable[[MultipartParser], bool]]] = {
+    _State.PREAMBLE: MultipartParser._read_preamble,  # noqa: SLF001  # its own
+    _State.AFTER_DELIMITER: MultipartParser._read_after_delimiter,  # noqa: SLF001
+    _State.HEADERS: MultipartParser._read_headers,  # noqa: SLF001
+    _State.BODY: MultipartParser._scan_for_delimiter,  # noqa: SLF001
+    _State.COUNTED_BODY: MultipartParser._count_body,  # noqa: SLF001
+    _State.AFTER_BODY: MultipartParser._read_after_body,  # noqa: SLF001
+}
+"""What is done in each state but the last."""
 
 
 def parse_headers(block: bytes) -> dict[str, str]:

@@ -54,7 +54,7 @@ def decode_native(
         big_endian: Each cell begins with its most significant byte.
 
     Returns:
-        Stored values of the shape (samples, rows, columns), colour as RGB, in its own memory.
+        Stored values of the shape (samples, rows, columns), colour as RGB; perhaps a view of ``data``.
 
     Raises:
         FrameShapeError: The length or the bits do not fit.

@@ -43,15 +43,16 @@ def unpack_cells(cells: npt.NDArray[Any], pixel: PixelDescription) -> npt.NDArra
         pixel: Says where in a cell the value lies, and whether it has a sign.
 
     Returns:
-        A new array of ``pixel.dtype``: nothing but BitsStored bits, sign-extended; floating point as it is.
+        An array of ``pixel.dtype``: nothing but BitsStored bits, sign-extended; floating point as it is. Where that is
+        what is stored, it is a view of the cells.
     """
-    values = cells.astype(pixel.dtype)
-    if pixel.floating:
-        return values
+    is_same_size = cells.dtype.isnative and cells.dtype.itemsize == pixel.dtype.itemsize
+    values: npt.NDArray[Any] = cells.view(pixel.dtype) if is_same_size else cells.astype(pixel.dtype)
     width = values.itemsize * 8
-    if pixel.bits_stored < width:
-        values <<= width - 1 - pixel.high_bit  # pushes overlays and garbage out at the top
-        values >>= width - pixel.bits_stored  # arithmetic, hence sign-extending, when signed
+    if pixel.floating or pixel.bits_stored == width:
+        return values
+    values = values << (width - 1 - pixel.high_bit)  # pushes overlays and garbage out at the top
+    values >>= width - pixel.bits_stored  # arithmetic, hence sign-extending, when signed
     return values
 
 
