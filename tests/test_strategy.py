@@ -68,8 +68,7 @@ def length_of(way: Way, queued: int, under_way: int) -> int:
     """As the dispatcher cuts requests."""
     if not way.lists:
         return 1
-    longest = min(LONGEST, way.longest or LONGEST)
-    return min(queued, list_length(queued, way.connections - under_way, longest) if way.split else longest)
+    return min(queued, list_length(queued, way.connections - under_way, LONGEST) if way.split else LONGEST)
 
 
 def read(server: Server, choose: Callable[[int, float], Way | None], strategy: Strategy | None, now: float) -> float:
@@ -113,7 +112,7 @@ def test_learning_included_it_comes_close_to_the_better_way(name: str) -> None:
 def test_lists_that_gain_nothing_are_hardly_tried() -> None:
     server = SERVERS["builds lists slowly"]()
     learned(server, strategy_for())
-    assert server.listed == 64 + 3 * 16
+    assert server.listed == 64 + 192
 
 
 def asks_singles(strategy: Strategy, now: float) -> bool:

@@ -214,8 +214,7 @@ class Asker:
     def _length(self, way: Way, turn: Turn) -> int:
         if not way.lists or self._client.lists_refused(compressed=turn.instance.compressed):
             return 1
-        limits = (self._frames_per_request, self._client.longest_list, way.longest)
-        longest = min(limit for limit in limits if limit is not None)
+        longest = min(self._frames_per_request, self._client.longest_list or self._frames_per_request)
         return list_length(len(self._queue), self._free(way, turn.priority), longest) if way.split else longest
 
     # --- what becomes of them ---

@@ -1,7 +1,8 @@
 """One server's trial: rounds of requests that show how frames come the fastest. Pure (no I/O, no clock).
 
-A list alone, a single frame, lists at the same time, and where a single frame comes soon enough, single frames at the
-same time; for native frames over a slow line, compressed replies in the better of these ways.
+A list alone, a single frame, where that comes soon enough single frames at the same time, and lists at the same time
+unless these cannot win any more; for native frames over a slow line, compressed replies in the better of these ways.
+Lists at the same time come late, because their frames keep the decoders busy for a while, and with them the machine.
 """
 
 from __future__ import annotations
@@ -19,18 +20,17 @@ if TYPE_CHECKING:
 _LISTED_FRAMES = 192
 """Frames that are asked for in lists to see how fast those come."""
 
-_SHORT = 16
-_SHORTLY_LISTED = 3 * _SHORT
-"""Frames of a list, and of all of them, where a list has no cost of its own: then short ones tell as much."""
-
 _SINGLES_ALONE = 2
 """Requests of one frame, one after the other, of which the faster counts: the first may find caches cold."""
 
 _HOPELESS = 4
 """How much faster a second single frame may come than the first, at most."""
 
-_SINGLES_A_CONNECTION = 6
+_SINGLES_A_CONNECTION = 8
 """Requests of one frame on each connection, to see how fast those come."""
+
+_LISTS_AT_ONCE = 3
+"""Full lists that these are: how much faster they can come than one alone, at most."""
 
 _IN_PARALLEL = 2.25
 """How much faster three lists come together than one alone, if they cost the server next to nothing."""
@@ -47,10 +47,10 @@ class _Stage(Enum):
     """A list on its own."""
     ONE = auto()
     """Single frames, one after the other: where that takes too long, no more are tried."""
-    LISTS = auto()
-    """Lists on half the connections: enough to see, and half of the loss if they are slow."""
     SINGLES = auto()
     """Single frames on all connections."""
+    LISTS = auto()
+    """Lists on half the connections: enough to see, and half of the loss if they are slow."""
     GZIP = auto()
     """Compressed replies, in the way that was the faster."""
 
@@ -63,6 +63,10 @@ class Round:
     """Frames that it may still ask for."""
     least: int
     """Frames that must have come for it to count."""
+    warm_up: int = 0
+    """Frames that come first, while connections are made, and say nothing about speed."""
+    warm_after: float = 0.0
+    """Seconds that these took."""
     asked: int = 0
     came: int = 0
     nbytes: int = 0
@@ -75,7 +79,7 @@ class Round:
     @property
     def rate(self) -> float:
         """Frames a second."""
-        return self.came / max(self.seconds, 1e-6)
+        return (self.came - self.warm_up) / max(self.seconds - self.warm_after, 1e-6)
 
     @property
     def flow(self) -> float:
@@ -97,6 +101,8 @@ class Round:
         self.nbytes += nbytes
         self.seconds += now - self.since
         self.since = now
+        if self.came <= self.warm_up:
+            self.warm_after = self.seconds
 
 
 class Trial:
@@ -112,8 +118,6 @@ class Trial:
         self._connections = connections
         self._alone = 0.0
         """Frames a second that came in a list on its own."""
-        self._single = 0.0
-        """Frames a second that came singly, one after the other."""
         self._rate = 0.0
         """Frames a second that came in the fastest way so far."""
         self._lists = True
@@ -139,8 +143,7 @@ class Trial:
             case _Stage.ALONE:
                 return Way(lists=True, connections=1, measured=self.round)
             case _Stage.LISTS:
-                longest = _SHORT if self._is_single_as_fast else None
-                return Way(lists=True, connections=max(1, self._connections // 2), longest=longest, measured=self.round)
+                return Way(lists=True, connections=max(1, self._connections // 2), measured=self.round)
             case _Stage.ONE:
                 return Way(lists=False, connections=1, measured=self.round)
             case _Stage.SINGLES:
@@ -169,10 +172,9 @@ class Trial:
         if stage in {_Stage.ALONE, _Stage.ONE}:
             self.round = Round(1, 1)  # one request, however long
         elif in_lists and self._kind.many:
-            frames = _SHORTLY_LISTED if stage is _Stage.LISTS and self._is_single_as_fast else _LISTED_FRAMES
-            self.round = Round(frames, frames // 4)
+            self.round = Round(_LISTED_FRAMES, _LISTED_FRAMES // 4)
         else:
-            self.round = Round(singles, self._connections)
+            self.round = Round(singles, 2 * self._connections, warm_up=self._connections)
         self._stage = stage
 
     def _weigh(self, done: Round, now: float) -> None:
@@ -180,37 +182,42 @@ class Trial:
             case _Stage.ALONE:
                 self._alone = done.rate
                 self._begin(_Stage.ONE)
+            case _Stage.ONE:
+                self._weigh_one(done.rate * self._connections)
+            case _Stage.SINGLES:
+                self._weigh_singles(done, now)
             case _Stage.LISTS:
                 self._weigh_lists(done, now)
-            case _Stage.ONE:
-                self._weigh_one(done.rate)
-            case _Stage.SINGLES:
-                self._lists = done.rate <= self._rate
-                self._rate = max(self._rate, done.rate)
-                self._try_gzip(now)
             case _Stage.GZIP:
                 self._find(now, gzip=done.rate > _WORTH_GZIP * self._rate)
 
-    def _weigh_lists(self, done: Round, now: float) -> None:
-        self._rate = done.rate
-        self._split = done.rate > _IN_PARALLEL * self._alone
-        self._slow = self._kind.native and done.flow < _SLOW_LINE
-        if self._single * self._connections > self._rate:  # single frames cannot come faster than that
+    def _weigh_one(self, potential: float) -> None:
+        """Single frames at the same time cannot come faster than ``potential``."""
+        self._singles_left -= 1
+        if potential > self._alone:
             self._begin(_Stage.SINGLES)
+        elif self._singles_left and potential * _HOPELESS > self._alone:
+            self._begin(_Stage.ONE)
+        else:
+            self._begin(_Stage.LISTS)
+
+    def _weigh_singles(self, done: Round, now: float) -> None:
+        self._take(done, lists=False)
+        if done.rate < _LISTS_AT_ONCE * self._alone:
+            self._begin(_Stage.LISTS)
         else:
             self._try_gzip(now)
 
-    def _weigh_one(self, rate: float) -> None:
-        self._singles_left -= 1
-        self._single = max(self._single, rate)
-        hopeless = self._single * self._connections * _HOPELESS <= self._alone
-        again = self._singles_left and not hopeless and not self._is_single_as_fast
-        self._begin(_Stage.ONE if again else _Stage.LISTS)
+    def _weigh_lists(self, done: Round, now: float) -> None:
+        self._split = done.rate > _IN_PARALLEL * self._alone
+        if done.rate >= self._rate:
+            self._take(done, lists=True)
+        self._try_gzip(now)
 
-    @property
-    def _is_single_as_fast(self) -> bool:
-        """Whether a frame of a list took as long as a single one, with all that a request costs."""
-        return self._single >= self._alone > 0
+    def _take(self, done: Round, *, lists: bool) -> None:
+        """The fastest way so far."""
+        self._rate, self._lists = done.rate, lists
+        self._slow = self._kind.native and done.flow < _SLOW_LINE
 
     def _try_gzip(self, now: float) -> None:
         if self._slow:

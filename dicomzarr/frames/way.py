@@ -19,8 +19,6 @@ class Way:
     """Requests under way at once."""
     gzip: bool = False
     """The reply may be compressed."""
-    longest: int | None = None
-    """Most frames of a list, where that is less than elsewhere."""
     split: bool = False
     """Short queues make short lists, so that no connection idles; else there are as few requests as can be."""
     measured: Round | None = None
