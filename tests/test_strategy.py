@@ -112,7 +112,7 @@ def test_learning_included_it_comes_close_to_the_better_way(name: str) -> None:
 def test_lists_that_gain_nothing_are_hardly_tried() -> None:
     server = SERVERS["builds lists slowly"]()
     learned(server, strategy_for())
-    assert server.listed == 64 + 192
+    assert server.listed <= 64 + 128
 
 
 def asks_singles(strategy: Strategy, now: float) -> bool:

@@ -17,7 +17,7 @@ from dicomzarr.frames.way import Way
 if TYPE_CHECKING:
     from dicomzarr.dicomweb.habits import FrameKind
 
-_LISTED_FRAMES = 192
+_LISTED_FRAMES = 128
 """Frames that are asked for in lists to see how fast those come."""
 
 _SINGLES_ALONE = 2
@@ -29,11 +29,11 @@ _HOPELESS = 4
 _SINGLES_A_CONNECTION = 8
 """Requests of one frame on each connection, to see how fast those come."""
 
-_LISTS_AT_ONCE = 3
+_LISTS_AT_ONCE = 2
 """Full lists that these are: how much faster they can come than one alone, at most."""
 
-_IN_PARALLEL = 2.25
-"""How much faster three lists come together than one alone, if they cost the server next to nothing."""
+_IN_PARALLEL = 1.6
+"""How much faster two lists come together than one alone, if they cost the server next to nothing."""
 
 _SLOW_LINE = 25e6
 """Bytes a second above which gzip would be slower than the line."""
