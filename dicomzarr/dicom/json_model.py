@@ -235,7 +235,7 @@ def functional_groups(sequence: RawSequence) -> Iterator[list[FunctionalGroupsIt
         MetadataError: An item is no DICOM JSON.
     """
     for items in batches(_GROUPS, sequence):
-        yield [item or FunctionalGroupsItem() for item in items]
+        yield [FunctionalGroupsItem() if item is None else item for item in items]
 
 
 def batches(decoder: msgspec.json.Decoder[_Decoded], sequence: RawSequence) -> Iterator[_Decoded]:

@@ -91,9 +91,10 @@ def _scan_batch(
     codes: dict[str | None, int],
 ) -> tuple[npt.NDArray[np.float64], ...]:
     fallback = _first(shared.plane_position_slide.values, _NO_POSITION)
-    planes = [_first(group.plane_position_slide.values, fallback) for group in groups]
+    planes = [(own[0] or fallback) if (own := group.plane_position_slide.values) else fallback for group in groups]
     path = _first(shared.optical_path.values, _NO_PATH)
-    names = [_identifier(_first(group.optical_path.values, path)) for group in groups]
+    name = _identifier(path)
+    names = [_identifier(own[0] or path) if (own := group.optical_path.values) else name for group in groups]
     if names.count(None) == len(names):
         segment = _first(shared.segment.values, _NO_SEGMENT)
         names = [_number(_first(group.segment.values, segment)) for group in groups]
