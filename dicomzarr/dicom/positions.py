@@ -94,7 +94,7 @@ def _scan_batch(
     planes = [(own[0] or fallback) if (own := group.plane_position_slide.values) else fallback for group in groups]
     path = _first(shared.optical_path.values, _NO_PATH)
     name = _identifier(path)
-    names = [_identifier(own[0] or path) if (own := group.optical_path.values) else name for group in groups]
+    names = [_identifier(named[0] or path) if (named := group.optical_path.values) else name for group in groups]
     if names.count(None) == len(names):
         segment = _first(shared.segment.values, _NO_SEGMENT)
         names = [_number(_first(group.segment.values, segment)) for group in groups]
