@@ -207,7 +207,9 @@ _BATCH = 2000
 """Items that are held decoded at a time."""
 _PATIENTS = msgspec.json.Decoder(list[PatientItem])
 _LOWER_CASE_TAG = re.compile(rb'"([0-9A-Fa-f]{8})"(?=\s*:)')
-_LETTERED_TAGS = (b'"0020000d"', b'"0020000e"', b'"0048021a"', b'"0048021e"', b'"0048021f"')
+_OF_ALL = (b'"0020000d"', b'"0020000e"')
+"""Tags that any instance has: found in the first, they spare looking through the others."""
+_LETTERED_TAGS = (*_OF_ALL, b'"0048021a"', b'"0048021e"', b'"0048021f"')
 
 
 def decode_instances(body: bytes) -> list[InstanceItem]:
@@ -291,7 +293,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _upper_case_tags(body: bytes) -> bytes:
-    """Tags are upper-case hexadecimal; some servers spell them in lower case."""
-    if not any(tag in body for tag in _LETTERED_TAGS):
+    """Tags are upper-case hexadecimal; some servers spell them in lower case, and then all of them."""
+    if any(tag.upper() in body for tag in _OF_ALL) or not any(tag in body for tag in _LETTERED_TAGS):
         return body
     return _LOWER_CASE_TAG.sub(lambda match: match.group(0).upper(), body)
