@@ -39,6 +39,9 @@ _MOST_FRAMES: Final = 2**17
 _SAME_PLACE: Final = 0.01
 """Millimetres."""
 
+_FARTHEST: Final = 1e9
+"""Millimetres; no slice lies a thousand kilometres from the next."""
+
 _AXIAL: Final = 1e-4
 """By how much the cosine of a normal may differ from that of the body's axis."""
 
@@ -256,8 +259,8 @@ def _dose_placement(read: Reader, item: ImageItem, count: int) -> list[tuple[Vec
     if position is None or orientation is None or offsets is None:
         return [(None, None)] * count
     if abs(offsets[0]) <= _SAME_PLACE:
-        normal = np.cross(orientation[:3], orientation[3:])
-        return [(position + normal * offset, orientation) for offset in offsets]
+        names = ("GridFrameOffsetVector", offsets)
+        return [(_moved(read, position, orientation, offset, names), orientation) for offset in offsets]
     axial = abs(np.cross(orientation[:3], orientation[3:])[2]) > 1 - _AXIAL
     if not axial or abs(offsets[0] - position[2]) > _SAME_PLACE:
         wanted = "0 at first, or of axial planes the z of ImagePositionPatient"
@@ -284,7 +287,14 @@ def _detector_placement(read: Reader, context: FrameContext) -> tuple[Vector | N
         return position, orientation
     if step is None:
         return None, None
-    return position + np.cross(orientation[:3], orientation[3:]) * step * (plane - 1), orientation
+    return _moved(read, position, orientation, step * (plane - 1), ("SpacingBetweenSlices", step)), orientation
+
+
+def _moved(read: Reader, position: Vector, orientation: Vector, away: float, source: tuple[str, object]) -> Vector:
+    """A position so many millimetres further along the normal; ``source`` is the attribute that says so."""
+    if not abs(away) <= _FARTHEST:
+        raise read.invalid(*source, f"at most {_FARTHEST:g} millimetres from slice to slice")
+    return position + np.cross(orientation[:3], orientation[3:]) * away
 
 
 def _entry(leaf: Leaf, number: int) -> float | None:

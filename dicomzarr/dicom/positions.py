@@ -32,6 +32,8 @@ _NO_PATH = OpticalPathIdentificationItem()
 _NO_SEGMENT = SegmentIdentificationItem()
 _LARGEST_POSITION = 2**40
 """Pixels; far above any matrix, far below what integers of 64 bits overflow at."""
+_LARGEST_HEIGHT = 1e9
+"""Micrometres; a focal plane that lies a kilometre away lies nowhere."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -110,7 +112,8 @@ def frame_positions(uid: str, scan: FrameScan, paths: tuple[OpticalPath, ...], f
     """The positions of all frames, or None when the metadata places none.
 
     Raises:
-        InvalidAttributeError: Not every frame has a usable position, or one names an unknown optical path.
+        InvalidAttributeError: Not every frame has a usable position, one lies beyond reason, or names an unknown
+            optical path.
     """
     placed = ~(np.isnan(scan.rows) | np.isnan(scan.columns))
     if not placed.any():
@@ -121,6 +124,10 @@ def frame_positions(uid: str, scan: FrameScan, paths: tuple[OpticalPath, ...], f
             f"Instance {uid}: {int(usable.sum())} usable positions (RowPositionInTotalImagePixelMatrix and "
             f"ColumnPositionInTotalImagePixelMatrix) for {frames} frames.",
             remedy="Every frame of a sparse tiling needs its position.",
+        )
+    if (np.abs(scan.z_offsets) > _LARGEST_HEIGHT).any():
+        raise InvalidAttributeError(
+            f"Instance {uid}: ZOffsetInSlideCoordinateSystem of a frame is more than {_LARGEST_HEIGHT:g} micrometres."
         )
     return FramePositions(
         rows=scan.rows.astype(np.int64),

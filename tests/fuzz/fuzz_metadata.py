@@ -133,7 +133,7 @@ def _unchanged(body: bytes, *, faces: bool) -> Case:
 def _unmark(value: Any) -> None:
     """Take a patient's text out of the labels that are shown on purpose."""
     for name, member in value.items() if isinstance(value, dict) else enumerate(value):
-        if name in _SHOWN and MARK in json.dumps(member):
+        if name in _SHOWN and any(word in json.dumps(member) for word in MARK.split("^")):
             value[name] = {"Value": ["A label"]}
         elif isinstance(member, dict | list):
             _unmark(member)
