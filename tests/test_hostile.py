@@ -747,6 +747,10 @@ def test_four_billion_pixels_are_described_without_being_read(opened: Opener) ->
         put(ROWS, 65535)(instances)
         put(COLUMNS, 65535)(instances)
 
+    image = opened(volume())  # what is imported takes memory of its own
+    assert image._repr_html_()
+    assert image.to_xarray()["0"]["image"].chunks is None
+    assert image.levels[0].to_dask().ndim == 3
     with bounded(50):
         image = open_changed(opened, volume, enlarge)
         assert "no picture" in image._repr_html_()

@@ -123,7 +123,8 @@ def _vary(random: Random, place: Place, _places: Places, _donors: Donors) -> Non
     """A number that is a little different, or spelled in another way."""
     value = place.value
     if isinstance(value, int | float) and not isinstance(value, bool):
-        place.put(random.choice((str(value), f" {value} ", f"{value:e}", -value, value + 1, value - 1, value * 2)))
+        written = f"{max(-1e300, min(value, 1e300)):e}"  # integers may be larger than any float
+        place.put(random.choice((str(value), f" {value} ", written, -value, value + 1, value - 1, value * 2)))
 
 
 def _agree(random: Random, place: Place, places: Places, _donors: Donors) -> None:
