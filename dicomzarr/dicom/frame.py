@@ -12,7 +12,7 @@ from dicomzarr.dicom.image_model import FrameGroups, frame_groups
 from dicomzarr.dicom.instance import FrameRef
 from dicomzarr.dicom.json_model import RawSequence
 from dicomzarr.dicom.modality import Rescale
-from dicomzarr.dicom.values import Reader
+from dicomzarr.dicom.values import FARTHEST, Reader
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ _MOST_FRAMES: Final = 2**17
 
 _SAME_PLACE: Final = 0.01
 """Millimetres."""
-
-_FARTHEST: Final = 1e9
-"""Millimetres; no slice lies a thousand kilometres from the next."""
 
 _AXIAL: Final = 1e-4
 """By how much the cosine of a normal may differ from that of the body's axis."""
@@ -292,8 +289,8 @@ def _detector_placement(read: Reader, context: FrameContext) -> tuple[Vector | N
 
 def _moved(read: Reader, position: Vector, orientation: Vector, away: float, source: tuple[str, object]) -> Vector:
     """A position so many millimetres further along the normal; ``source`` is the attribute that says so."""
-    if not abs(away) <= _FARTHEST:
-        raise read.invalid(*source, f"at most {_FARTHEST:g} millimetres from slice to slice")
+    if not abs(away) <= FARTHEST:
+        raise read.invalid(*source, f"at most {FARTHEST:g} millimetres from slice to slice")
     return position + np.cross(orientation[:3], orientation[3:]) * away
 
 

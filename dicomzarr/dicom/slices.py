@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from dicomzarr.dicom.values import FARTHEST
 from dicomzarr.errors import GridError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def find_slices(positions: npt.NDArray[np.float64], normal: Vector, pixel: float
     Raises:
         GridError: Positions are beyond reason.
     """
-    if np.abs(positions).max() > 1e9:  # noqa: PLR2004  # a thousand kilometres
+    if np.abs(positions).max() > FARTHEST:
         raise GridError("ImagePositionPatient of a frame lies beyond any patient.")
     along = positions @ normal
     tolerance = _rounding(pixel)

@@ -35,6 +35,9 @@ _TERMS: Final = """
 
 _UID: Final = re.compile(r"[0-9.]+", re.ASCII)
 
+FARTHEST: Final = 1e9
+"""Millimetres; what lies a thousand kilometres away is no place, and no step."""
+
 _WORDS: Final = frozenset(_TERMS.split())
 
 _SHORT_WORD: Final = re.compile(r"[A-Z]|[BHIQT][A-Z]?[0-9]{2}[A-Z]?|SOM[0-9]{1,2}|00[0-9A-F]{2}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from dicomzarr.dicom.values import FARTHEST
+
 if TYPE_CHECKING:
     from dicomzarr.dicom.arrangement import Grid
     from dicomzarr.dicom.slices import Slices
@@ -15,9 +17,6 @@ if TYPE_CHECKING:
 MILLIMETER: Final = "millimeter"
 _ALIGNED: Final = 1e-4
 """What direction cosines may differ by from those of an axis of the patient."""
-
-_FARTHEST: Final = 1e9
-"""Millimetres; what is larger is no place or step."""
 
 _TILTED: Final = 0.1
 """Degrees off the normal from which slices count as tilted."""
@@ -58,7 +57,7 @@ def _affine(grid: Grid, slices: Slices, spacing: tuple[float, float]) -> Affine 
         slices.normal * (grid.first.between or grid.first.thickness or 1.0) if slices.step is None else slices.step
     )
     matrix[:3, 3] = slices.origins[0]
-    if np.abs(matrix).max() > _FARTHEST:
+    if np.abs(matrix).max() > FARTHEST:
         return None
     a, b, c, d = (tuple(float(value) for value in row) for row in matrix)
     return a, b, c, d  # type: ignore[return-value]  # rows of four
