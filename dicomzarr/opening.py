@@ -185,7 +185,11 @@ def compose(endpoint: Endpoint, opened: OpenedSeries) -> SeriesStore:
 def _source(endpoint: Endpoint, opened: OpenedSeries) -> FrameSource:
     series = opened.series
     return FrameSource(
-        endpoint.dispatcher, study=series.study_uid, series=series.series_uid, disk=opened.metadata.frames
+        endpoint.dispatcher,
+        study=series.study_uid,
+        series=series.series_uid,
+        disk=opened.metadata.frames,
+        slices=series.slices,
     )
 
 

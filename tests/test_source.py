@@ -733,8 +733,13 @@ def test_a_whole_instance_that_nobody_waits_for_is_ended_too(monkeypatch: pytest
 
 def test_frames_too_large_for_memory_come_a_few_at_a_time() -> None:
     large = StoredInstance("1.2.3.5", 100, replace(PIXEL, rows=2**14, columns=2**13))
-    assert source_module.frames_under_way([FrameRef(large, number) for number in range(1, 50)]) == 2
-    assert source_module.frames_under_way([FrameRef(FIRST, 1)]) == source_module._MOST_UNDER_WAY
+    single = replace(large, number_of_frames=1)
+    many = [FrameRef(large, number) for number in range(1, 50)]
+    assert source_module.frames_under_way(many, from_disk=False) == 2
+    assert source_module.frames_under_way([FrameRef(FIRST, 1)], from_disk=True) == source_module._MOST_UNDER_WAY
+    # The disk gives at once what is asked for; a server gives as many as there are connections.
+    assert source_module.frames_under_way([FrameRef(single, 1)], from_disk=True) == 2
+    assert source_module.frames_under_way([FrameRef(single, 1)], from_disk=False) == source_module._MOST_UNDER_WAY
 
 
 def test_a_trial_holds_up_no_small_read() -> None:

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from dicomzarr.dicom.frame import Image
-    from dicomzarr.dicom.instance import Instance
+    from dicomzarr.dicom.instance import Instance, StoredInstance
     from dicomzarr.dicom.json_model import InstanceItem
 
 _SLIDE_SOP_CLASSES = frozenset(
     {VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE, CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE}
 )
+
+
+_ABOUT = 2
+"""How much larger than others an image may be to count as of about their size."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +42,20 @@ class Series:
     """The same with what slides do not have; empty for slides that are no segmentations."""
     notices: tuple[str, ...] = ()
     """What was left out, and why, in sentences without patient text."""
+    has_others: bool = False
+    """There are instances without pixels in it, too."""
     patient: tuple[tuple[str, str], ...] = ()
     """(name, value) of patient attributes; empty unless asked for."""
+
+    @property
+    def slices(self) -> dict[str, StoredInstance]:
+        """The instances by SOP Instance UID, if all of the series are images of one frame and of about one size."""
+        if self.has_others or any(instance.stored.number_of_frames > 1 for instance in self.instances):
+            return {}
+        sizes = [instance.pixel.nbytes for instance in self.instances]
+        if max(sizes) > _ABOUT * min(sizes):
+            return {}
+        return {instance.uid: instance.stored for instance in self.instances}
 
     @property
     def is_slide(self) -> bool:
@@ -89,6 +105,7 @@ def parse_series(body: bytes, study: str, series: str, *, include_phi: bool = Fa
         instances,
         _images(body, found) if _needs_images(instances) else (),
         tuple(notices),
+        len(instances) < len(parsed),
         tuple(decode_patient(body).items()) if include_phi else (),
     )
 

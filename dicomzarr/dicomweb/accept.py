@@ -18,6 +18,9 @@ INSTANCE_ACCEPTS = (
 )
 """Accept values for a whole instance, in the order in which they are tried; the last leaves it to the server."""
 
+WHOLE_SERIES_ACCEPT = INSTANCE_ACCEPTS[0]
+"""Accept value for all instances of a series."""
+
 REFUSALS = frozenset({400, 406, 415, 500})
 """Statuses with which servers refuse an Accept header or a list of frames; so do dropped connections."""
 

@@ -21,12 +21,14 @@ from dicomzarr.dicomweb.transport import AiohttpTransport
 from dicomzarr.dicomweb.turns import Turns
 from dicomzarr.dicomweb.urls import instance_metadata_url, series_metadata_url
 from dicomzarr.dicomweb.whole_instance import WholeInstances
+from dicomzarr.dicomweb.whole_series import retrieve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from dicomzarr.dicomweb.frame_fetch import Deliver, Fail
     from dicomzarr.dicomweb.transport import Transport
+    from dicomzarr.dicomweb.whole_series import SeriesJob
     from dicomzarr.options import StorageOptions
 
 __all__ = ["Client", "EncodedFrame", "SeriesMetadata"]
@@ -147,6 +149,17 @@ class Client:
         job = FrameJob(study, series, instance, pending, deliver, fail, compressed, whole, gzip)
         job.number_of_frames, job.frame_bytes = number_of_frames, frame_bytes
         await self._fetcher.fetch(job)
+
+    async def whole_series(self, job: SeriesJob) -> None:
+        """Fetch all instances of a series at once (PS3.18 section 10.4.1.1.2), each with its one frame.
+
+        Args:
+            job: Takes the frames. Those that do not come can be asked for by `frames`.
+
+        Raises:
+            ServerError: The server refused, or the reply broke.
+        """
+        await retrieve(self._base_url, self._exchange, job)
 
     async def bulk_data(self, study: str, series: str, uri: str, *, instance: str | None = None) -> bytes:
         """A value that the metadata of a series give by reference; the server's credentials stay with the server.

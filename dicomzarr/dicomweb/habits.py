@@ -34,6 +34,17 @@ class FastestWay:
     """Seconds of a steady clock."""
 
 
+@dataclass(frozen=True, slots=True)
+class WholeSeries:
+    """Whether frames of one kind come faster with all others of their series than one by one."""
+
+    faster: bool
+    singles: float
+    """Frames a second that came one by one."""
+    until: float
+    """Seconds of a steady clock after which it is tried anew."""
+
+
 @dataclass(slots=True)
 class Habits:
     """How one server wants to be asked; nothing in it is about a patient or a user."""
@@ -43,4 +54,6 @@ class Habits:
     lengths: ListLengths = field(default_factory=ListLengths)
     """How long lists may be."""
     ways: dict[FrameKind, FastestWay] = field(default_factory=dict)
-    """What was measured."""
+    """What was measured of lists and single frames."""
+    whole_series: dict[FrameKind, WholeSeries] = field(default_factory=dict)
+    """What was measured of whole series."""

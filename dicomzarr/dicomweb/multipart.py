@@ -81,9 +81,11 @@ class MultipartParser:
     Args:
         content_type: The Content-Type of the reply. Without a boundary in it, the first line of the
             body tells it.
+        most: Bytes that a part may have; None where the whole reply is bounded well enough.
     """
 
-    def __init__(self, content_type: str = "") -> None:
+    def __init__(self, content_type: str = "", *, most: int | None = None) -> None:
+        self._most = most
         self._boundary = MediaType.parse(content_type).parameters.get("boundary", "").encode("latin-1", "replace")
         self._newline = b"\r\n"
         self._buffer = bytearray()
@@ -201,6 +203,7 @@ class MultipartParser:
         length = part_length(self._headers)
         if length is None:
             return self._enter(_State.BODY, size)
+        self._bound(length)
         self._length = self._missing = length
         return self._enter(_State.COUNTED_BODY, size)
 
@@ -260,7 +263,12 @@ class MultipartParser:
                 return self._finish_part(body, at + len(delimiter))
             self._searched = at + 1
         self._searched = max(self._searched, len(self._buffer) - len(delimiter) + 1)
+        self._bound(self._searched)
         return False
+
+    def _bound(self, length: int) -> None:
+        if self._most is not None and length > self._most:
+            raise MultipartError(f"A part has more than {self._most} bytes.")
 
     def _delimiter_line_goes_on(self, after: int) -> bool | None:
         """Whether the line holds more than the delimiter, so that it is content; None when that is not known yet."""

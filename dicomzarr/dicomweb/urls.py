@@ -170,12 +170,17 @@ def _is_loopback_host(host: str) -> bool:
 
 def series_metadata_url(base: str, study: str, series: str) -> str:
     """The URL of the metadata of all instances of a series (PS3.18 section 10.4.1.1.2)."""
-    return f"{base}/studies/{study}/series/{series}/metadata"
+    return f"{series_url(base, study, series)}/metadata"
+
+
+def series_url(base: str, study: str, series: str) -> str:
+    """The URL of all instances of a series (PS3.18 section 10.4.1.1.2)."""
+    return f"{base}/studies/{study}/series/{series}"
 
 
 def instance_url(base: str, study: str, series: str, instance: str) -> str:
     """The URL of a whole instance (PS3.18 section 10.4.1.1.1)."""
-    return f"{base}/studies/{study}/series/{series}/instances/{instance}"
+    return f"{series_url(base, study, series)}/instances/{instance}"
 
 
 def instance_metadata_url(base: str, study: str, series: str, instance: str) -> str:

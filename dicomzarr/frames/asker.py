@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dicomzarr.dicomweb.habits import FrameKind
 from dicomzarr.errors import ServerError
 from dicomzarr.frames.requests import SMALLEST_LIST, FrameQueue, FramesRequest, Priority, list_length
+from dicomzarr.frames.series_choice import SeriesChoice, may_come_whole
 from dicomzarr.frames.strategy import Strategy
+from dicomzarr.frames.whole_series import ComingSeries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
     from dicomzarr.dicom.instance import StoredInstance
     from dicomzarr.dicomweb.client import Client, EncodedFrame
-    from dicomzarr.frames.requests import FrameKey, Turn
+    from dicomzarr.frames.backlog import Backlog
+    from dicomzarr.frames.requests import FrameKey, Opening, Turn
     from dicomzarr.frames.way import Way
 
 _MANY_FRAMES = 64
@@ -62,15 +65,17 @@ class Asker:
     Args:
         client: Speaks to the server.
         taker: Takes the frames.
+        backlog: What the decoders still have to do.
         frames_per_request: Most frames of one list.
         connections: Requests under way at once, while the server bears them.
         clock: Seconds that go steadily.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it works with, by name
         self,
         client: Client,
         taker: Taker,
+        backlog: Backlog,
         *,
         frames_per_request: int,
         connections: int,
@@ -79,6 +84,7 @@ class Asker:
         self._client = client
         self._taker = weakref.ref(taker)
         """Whoever waits holds it; no ring of references shall outlive the last reader."""
+        self._backlog = backlog
         self._frames_per_request = frames_per_request
         self._connections = connections
         self._clock = clock
@@ -86,9 +92,12 @@ class Asker:
         self._waits_since = 0.0
         """When the queue was last empty, or a request went out."""
         self._strategies: dict[FrameKind, Strategy] = {}
+        self._choices: dict[FrameKind, SeriesChoice] = {}
         self._requests: set[_UnderWay] = set()
         self._wholes: set[_UnderWay] = set()
         """Requests for whole instances, which take no turns."""
+        self._series: dict[Opening, tuple[ComingSeries, asyncio.Task[None]]] = {}
+        """Whole series that are on their way."""
         self._asked: dict[tuple[Taker, FrameKey], _UnderWay] = {}
         self._pumping = False
         self._pump_at: asyncio.TimerHandle | None = None
@@ -99,7 +108,7 @@ class Asker:
     @property
     def idle(self) -> bool:
         """Whether nothing is queued and nothing under way."""
-        return not (self._queue or self._requests or self._wholes)
+        return not (self._queue or self._requests or self._wholes or self._series)
 
     @property
     def is_far(self) -> bool:
@@ -116,10 +125,18 @@ class Asker:
     def discard(self, key: FrameKey) -> None:
         """Do not ask for a frame that is still queued."""
         self._queue.discard(key)
+        coming = self._series.get(key.opening)
+        if coming is not None and not coming[0].is_wanted:
+            coming[1].cancel()
 
     def queued(self, priority: Priority, reader: Hashable) -> list[FrameKey]:
         """What is still to be asked for a reader."""
         return self._queue.waiting(priority, reader)
+
+    def go_on(self) -> None:
+        """The decoders have caught up."""
+        if self._queue:
+            self._pump_soon()
 
     def ask_whole(self, key: FrameKey, taker: Taker) -> None:
         """Have a frame cut from the whole instance, now."""
@@ -170,11 +187,17 @@ class Asker:
         """Send the next request; else gives the seconds after which to try again, 0 for when a request has ended."""
         now = self._clock()
         wait = 0.0
-        if len(self._requests) >= self._client.connections:
+        if self._under_way >= self._client.connections or self._backlog.is_full:
             return wait
         for turn in self._queue.turns():
+            coming = self._series.get(turn.opening)
+            if coming is not None and coming[0].holds_up(turn):
+                continue
             strategy = self._strategy(turn.instance)
-            way = strategy.way(len(self._queue), now)
+            way = self._way(turn, strategy, now)
+            if way is not None and way.series:
+                self._ask_series(turn)
+                return None
             if way is None or self._free(way, turn.priority) <= 0:
                 wait = strategy.patience if way is None else wait
                 way = strategy.usual_way()
@@ -182,12 +205,38 @@ class Asker:
                 if turn.frames > SMALLEST_LIST or self._free(way, turn.priority) <= 0:
                     continue
             length = self._length(way, turn)
-            pause = self._waits_since + strategy.gather - now if self._requests else 0.0
+            pause = self._waits_since + strategy.gather - now if self._under_way else 0.0
             if pause > 0 and len(self._queue) < length:
                 return pause
             self._ask(turn, length, way, strategy, now)
             return None
         return wait
+
+    def _way(self, turn: Turn, strategy: Strategy, now: float) -> Way | None:
+        choice = self._choice(turn.instance)
+        if (
+            turn.priority is Priority.NOW
+            and turn.opening not in self._series
+            and may_come_whole(turn)
+            and choice.is_open(now)
+        ):
+            return choice.way(strategy.usual_way(), now)
+        return strategy.way(len(self._queue), now)
+
+    def _ask_series(self, turn: Turn) -> None:
+        taker = self._taker()
+        if taker is None:
+            return
+        choice = self._choice(turn.instance)
+        coming = ComingSeries(turn.opening, turn.reader, self._queue, taker, choice, self._backlog, self._clock)
+        task = asyncio.get_running_loop().create_task(coming.fetch(self._client))
+        self._series[turn.opening] = (coming, task)
+
+        def ended(_: asyncio.Task[None]) -> None:
+            del self._series[turn.opening]
+            self._pump_soon()
+
+        task.add_done_callback(ended)
 
     def _ask(self, turn: Turn, length: int, way: Way, strategy: Strategy, now: float) -> None:
         taker = self._taker()
@@ -199,8 +248,19 @@ class Asker:
         sent = _UnderWay(request, taker, dict(zip(request.numbers, request.keys, strict=True)))
         self._send(sent, self._requests, self._measured(sent, way, strategy))
 
+    @property
+    def _under_way(self) -> int:
+        return len(self._requests) + len(self._series)
+
+    def _choice(self, instance: StoredInstance) -> SeriesChoice:
+        kind = _kind(instance)
+        known = self._choices.get(kind)
+        if known is None:
+            known = self._choices[kind] = SeriesChoice(kind, self._connections, self._client.habits.whole_series)
+        return known
+
     def _strategy(self, instance: StoredInstance) -> Strategy:
-        kind = FrameKind(native=not instance.compressed, many=instance.number_of_frames >= _MANY_FRAMES)
+        kind = _kind(instance)
         known = self._strategies.get(kind)
         if known is None:
             known = self._strategies[kind] = Strategy(kind, self._connections, self._client.habits.ways)
@@ -209,7 +269,7 @@ class Asker:
     def _free(self, way: Way, priority: Priority) -> int:
         """Connections that could be asking; what may be wanted next leaves some for what is wanted now."""
         most = min(way.connections, self._client.connections)
-        return (max(1, most * 3 // 4) if priority is Priority.AHEAD else most) - len(self._requests)
+        return (max(1, most * 3 // 4) if priority is Priority.AHEAD else most) - self._under_way
 
     def _length(self, way: Way, turn: Turn) -> int:
         if not way.lists or self._client.lists_refused(compressed=turn.instance.compressed):
@@ -280,3 +340,7 @@ class Asker:
         del sent.waiting[key.number]
         sent.abandoned.discard(key)
         del self._asked[sent.taker, key]
+
+
+def _kind(instance: StoredInstance) -> FrameKind:
+    return FrameKind(native=not instance.compressed, many=instance.number_of_frames >= _MANY_FRAMES)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from dicomzarr.frames.asker import Asker
+from dicomzarr.frames.backlog import Backlog
 from dicomzarr.frames.requests import Priority
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ class Dispatcher:
         connections: int,
     ) -> None:
         self._cache = cache
-        self._asker = Asker(client, self, frames_per_request=frames_per_request, connections=connections)
+        self._backlog = Backlog()
+        self._asker = Asker(client, self, self._backlog, frames_per_request=frames_per_request, connections=connections)
         self._flights: dict[FrameKey, Flight] = {}
         self._out_of_wholes = _OutOfWholes(self._asker, cache)
         self._unseen: list[Flight] = []
@@ -114,6 +116,15 @@ class Dispatcher:
     def held(self, key: FrameKey) -> EncodedFrame | None:
         """The frame if it is in memory."""
         return self._cache.get(key)
+
+    def decoding(self, nbytes: int) -> None:
+        """So many bytes have come that wait for a decoder."""
+        self._backlog.add(nbytes)
+
+    def decoded(self, nbytes: int) -> None:
+        """So many wait no more."""
+        if self._backlog.remove(nbytes):
+            self._asker.go_on()
 
     def want(
         self,

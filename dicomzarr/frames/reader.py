@@ -119,6 +119,7 @@ class Reader:
     def decode(self, asked: Asked, encoded: EncodedFrame) -> None:
         """Decode what has come, together with what else comes in this tick."""
         self._ready.append((asked, encoded))
+        self.dispatcher.decoding(len(encoded.data))
         if not self._starting:
             self._starting = True
             asyncio.get_running_loop().call_soon(self._start)
@@ -136,8 +137,9 @@ class Reader:
     def _decode(self, batch: Sequence[tuple[Asked, EncodedFrame]], loop: asyncio.AbstractEventLoop) -> None:
         """Runs in a decode thread."""
         outcomes = [(asked, self._outcome(asked, encoded)) for asked, encoded in batch if not asked.given_up]
+        nbytes = sum(len(encoded.data) for _, encoded in batch)
         with suppress(RuntimeError):  # the loop has been closed: nobody waits
-            loop.call_soon_threadsafe(self._finish, outcomes)
+            loop.call_soon_threadsafe(self._finish, outcomes, nbytes)
 
     def _outcome(self, asked: Asked, encoded: EncodedFrame) -> object:
         try:
@@ -159,8 +161,9 @@ class Reader:
             scratch=_scratch,
         )
 
-    def _finish(self, outcomes: Sequence[tuple[Asked, object]]) -> None:
+    def _finish(self, outcomes: Sequence[tuple[Asked, object]], nbytes: int) -> None:
         self._jobs -= 1
+        self.dispatcher.decoded(nbytes)
         for asked, outcome in outcomes:
             tries_again = isinstance(outcome, Failure) and self._tries_again(asked, outcome)
             if not (tries_again or asked.given_up):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dicomzarr.disk.names import FrameName
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator, Mapping
 
     from dicomzarr.dicom.instance import StoredInstance
     from dicomzarr.disk.cache import DiskFrames
@@ -44,6 +44,8 @@ class Opening:
     """Series Instance UID."""
     disk: DiskFrames | None = None
     """What is held of it on disk."""
+    slices: Mapping[str, StoredInstance] = field(default_factory=dict)
+    """The instances by SOP Instance UID, where all of the series have one frame each, of about one size."""
 
 
 class FrameKey(NamedTuple):
@@ -79,6 +81,7 @@ class Turn(NamedTuple):
 
     priority: Priority
     reader: Hashable
+    opening: Opening
     instance: StoredInstance
     """Of which it would get frames."""
     frames: int
@@ -128,7 +131,8 @@ class FrameQueue:
         """Those who wait, in the order of their turns."""
         for priority, readers in self._readers.items():
             for reader, wanted in readers.items():
-                yield Turn(priority, reader, next(iter(wanted.instances)), wanted.frames)
+                instance, (opening, _) = next(iter(wanted.instances.items()))
+                yield Turn(priority, reader, opening, instance, wanted.frames)
 
     def add(self, key: FrameKey, priority: Priority, reader: Hashable) -> None:
         """Queue a frame for a reader; one that is queued already goes with whoever has far fewer to wait for."""

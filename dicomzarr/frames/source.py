@@ -6,6 +6,7 @@ import asyncio
 import threading
 from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import MissingInstanceError
@@ -15,7 +16,7 @@ from dicomzarr.frames.reader import Failure, Reader
 from dicomzarr.frames.requests import FrameKey, Opening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -50,11 +51,20 @@ class FrameSource:
         study: Study Instance UID.
         series: Series Instance UID.
         disk: What is held of the series on disk.
+        slices: See `Opening.slices`.
     """
 
-    def __init__(self, dispatcher: Dispatcher, *, study: str, series: str, disk: DiskFrames | None = None) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        *,
+        study: str,
+        series: str,
+        disk: DiskFrames | None = None,
+        slices: Mapping[str, StoredInstance] = MappingProxyType({}),
+    ) -> None:
         self._dispatcher = dispatcher
-        self._opening = Opening(study, series, disk)
+        self._opening = Opening(study, series, disk, slices)
         self._chunks = Reader(dispatcher, self._opening)
         self._crossing = Crossing()
         self._foreseen, self._announced = object(), object()
@@ -128,7 +138,7 @@ class _Delivery:
         self._reader = reader
         self._frames = frames
         self._place = place
-        self._window = frames_under_way(frames)
+        self._window = frames_under_way(frames, from_disk=reader.opening.disk is not None)
         self._next = 0
         self._asked: dict[int, Asked] = {}
         """Those under way, by position."""
@@ -187,9 +197,17 @@ def _settle(future: asyncio.Future[Any], outcome: object) -> None:
         future.set_result(outcome)
 
 
-def frames_under_way(frames: Sequence[FrameRef]) -> int:
-    """How many frames one read may have under way at a time."""
-    largest = max((_expected_bytes(instance) for instance in {frame.instance for frame in frames}), default=1)
+def frames_under_way(frames: Sequence[FrameRef], *, from_disk: bool) -> int:
+    """How many frames one read may have under way at a time.
+
+    Args:
+        frames: What is read.
+        from_disk: The disk may hold them, which gives all at once.
+    """
+    instances = {frame.instance for frame in frames}
+    # The only frame of an instance comes by itself, or with others as there is room for them.
+    coming = (each for each in instances if from_disk or each.number_of_frames > 1)
+    largest = max(map(_expected_bytes, coming), default=1)
     return max(_LEAST_UNDER_WAY, min(_MOST_UNDER_WAY, _BYTES_UNDER_WAY // largest))
 
 

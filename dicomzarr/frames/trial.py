@@ -35,7 +35,7 @@ _LISTS_AT_ONCE = 2
 _IN_PARALLEL = 1.6
 """How much faster two lists come together than one alone, if they cost the server next to nothing."""
 
-_SLOW_LINE = 25e6
+SLOW_LINE = 25e6
 """Bytes a second above which gzip would be slower than the line."""
 
 _WORTH_GZIP = 1.2
@@ -217,7 +217,7 @@ class Trial:
     def _take(self, done: Round, *, lists: bool) -> None:
         """The fastest way so far."""
         self._rate, self._lists = done.rate, lists
-        self._slow = self._kind.native and done.flow < _SLOW_LINE
+        self._slow = self._kind.native and done.flow < SLOW_LINE
 
     def _try_gzip(self, now: float) -> None:
         if self._slow:

@@ -21,5 +21,7 @@ class Way:
     """The reply may be compressed."""
     split: bool = False
     """Short queues make short lists, so that no connection idles; else there are as few requests as can be."""
+    series: bool = False
+    """All instances of the series in one reply."""
     measured: Round | None = None
     """What the request counts for."""

@@ -1,0 +1,121 @@
+"""A whole series in one reply (PS3.18 section 10.4.1.1.2): frames are cut out of its instances as these arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from dicomzarr.dicom.part10 import find_frames, read_file_meta
+from dicomzarr.dicom.syntax import is_native
+from dicomzarr.dicomweb.accept import WHOLE_SERIES_ACCEPT
+from dicomzarr.dicomweb.bodies import bounded
+from dicomzarr.dicomweb.exchange import Question
+from dicomzarr.dicomweb.media_type import MediaType
+from dicomzarr.dicomweb.multipart import MultipartParser
+from dicomzarr.dicomweb.replies import EncodedFrame, refuse_text
+from dicomzarr.dicomweb.urls import series_url
+from dicomzarr.errors import InvalidReplyError, TruncatedReplyError, UnsupportedTransferSyntaxError
+
+if TYPE_CHECKING:
+    from dicomzarr.dicomweb.exchange import Exchange
+    from dicomzarr.dicomweb.multipart import Part
+    from dicomzarr.dicomweb.transport import Response
+
+MOST_BESIDE: Final = 4 * 2**20
+"""Bytes that an instance may have beside its pixels; what has more is left to requests of its own."""
+
+_OCTET_STREAM: Final = "application/octet-stream"
+
+
+class OnlyFrame(NamedTuple):
+    """The frame of an instance that has one."""
+
+    instance: str
+    """SOP Instance UID, as the instance itself says."""
+    frame: EncodedFrame
+
+
+Take: TypeAlias = Callable[[OnlyFrame], bool]
+"""Takes a frame, and gives whether any more are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesJob:
+    """The frames of a series whose instances have one frame each."""
+
+    study: str
+    """Study Instance UID."""
+    series: str
+    """Series Instance UID."""
+    instances: int
+    """How many instances there are."""
+    frame_bytes: int
+    """Bytes of the largest decoded frame."""
+    take: Take
+    """Called once for each instance that is whole and has one frame."""
+    room: Callable[[], Awaitable[None]]
+    """Waits until more may come."""
+
+    @property
+    def subject(self) -> str:
+        """The series in words, for messages."""
+        return f"all instances of series {self.series}, study {self.study}"
+
+    @property
+    def most_part(self) -> int:
+        """Bytes that one instance may have."""
+        return 2 * self.frame_bytes + MOST_BESIDE
+
+
+async def retrieve(base_url: str, exchange: Exchange, job: SeriesJob) -> None:
+    """Ask once for the whole series; what does not come, or is no single frame, can only be asked for otherwise.
+
+    Args:
+        base_url: The URL of the DICOMweb service.
+        exchange: Asks it.
+        job: What for.
+
+    Raises:
+        ServerError: The server refused, or the reply broke; frames before that were taken.
+    """
+
+    async def read(response: Response) -> None:
+        await _receive(response, job)
+
+    url = series_url(base_url, job.study, job.series)
+    headers = {"accept": WHOLE_SERIES_ACCEPT, "accept-encoding": "identity"}
+    await exchange.ask(Question(lambda: url, headers, job.subject, tries=1), read)
+
+
+async def _receive(response: Response, job: SeriesJob) -> None:
+    content_type = response.headers.get("content-type", "")
+    media = MediaType.parse(content_type)
+    refuse_text(media, job.subject)
+    if not media.is_multipart:
+        raise InvalidReplyError(f"{media.name or 'Something'} that is not multipart came for {job.subject}.")
+    parser = MultipartParser(content_type, most=job.most_part)
+    async for chunk in bounded(response, (job.instances + 1) * job.most_part, job.subject):
+        for part in parser.feed(chunk):
+            frame = only_frame(part)
+            if frame is not None and not job.take(frame):
+                return
+        await job.room()
+    parser.close()
+
+
+def only_frame(part: Part) -> OnlyFrame | None:
+    """The frame in a part that is a whole instance; None where it has several, none, or cannot be read."""
+    data = memoryview(part.body)
+    try:
+        meta = read_file_meta(data)
+        if meta.deflated:  # what it inflates to is unknown
+            return None
+        stored = find_frames(data, meta.end, meta)
+    except (InvalidReplyError, TruncatedReplyError, UnsupportedTransferSyntaxError):
+        return None
+    if len(stored.frames) != 1:
+        return None
+    syntax = stored.frames.transfer_syntax_uid
+    frame = EncodedFrame(stored.frames.cut(1), _OCTET_STREAM if is_native(syntax) else "", syntax)
+    return OnlyFrame(stored.sop_instance_uid, frame)

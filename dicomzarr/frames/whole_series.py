@@ -1,0 +1,98 @@
+"""A series that comes in one reply: what somebody waits for is taken out of the queue as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dicomzarr.dicom.syntax import is_native
+from dicomzarr.dicomweb.refusals import refuses_resource
+from dicomzarr.dicomweb.whole_series import SeriesJob
+from dicomzarr.errors import DicomZarrError
+from dicomzarr.frames.requests import FrameKey
+from dicomzarr.frames.series_choice import DOUBTS, KEEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from dicomzarr.dicomweb.client import Client
+    from dicomzarr.dicomweb.whole_series import OnlyFrame
+    from dicomzarr.frames.asker import Taker
+    from dicomzarr.frames.backlog import Backlog
+    from dicomzarr.frames.requests import FrameQueue, Opening, Turn
+    from dicomzarr.frames.series_choice import SeriesChoice
+
+
+@dataclass(slots=True, eq=False)
+class ComingSeries:
+    """One request for a whole series; whatever becomes of it, what is left in the queue is asked for otherwise."""
+
+    opening: Opening
+    reader: Hashable
+    """Who wants most of it."""
+    queue: FrameQueue
+    taker: Taker
+    choice: SeriesChoice
+    backlog: Backlog
+    clock: Callable[[], float]
+    good: int = 0
+    """Frames that came and can be used, whether or not somebody waits for them still."""
+    nbytes: int = 0
+    """Bytes of these."""
+    _waited: float = 0.0
+    """Seconds in which decoders were behind."""
+    _limit: asyncio.Timeout | None = None
+
+    def holds_up(self, turn: Turn) -> bool:
+        """Whether a reader's frames will come with it, so that they need not be asked for."""
+        return turn.reader is self.reader and turn.opening is self.opening
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for a frame of it."""
+        return any(turn.opening is self.opening for turn in self.queue.turns())
+
+    async def fetch(self, client: Client) -> None:
+        """Ask for it, and learn how fast it came."""
+        began = self.clock()
+        slices = self.opening.slices
+        job = SeriesJob(
+            self.opening.study,
+            self.opening.series,
+            instances=len(slices),
+            frame_bytes=max(instance.pixel.nbytes for instance in slices.values()),
+            take=self._take,
+            room=self._room,
+        )
+        try:
+            async with asyncio.timeout(self.choice.patience(len(slices))) as self._limit:
+                await client.whole_series(job)
+        except TimeoutError:
+            self.choice.failed(self.clock(), KEEPS)
+        except DicomZarrError as error:
+            self.choice.failed(self.clock(), KEEPS if refuses_resource(error) else DOUBTS)
+        else:
+            now = self.clock()
+            self.choice.came(self.good, self.nbytes, now - began - self._waited, now)
+
+    def _take(self, only: OnlyFrame) -> bool:
+        instance = self.opening.slices.get(only.instance)
+        if instance is not None and not (instance.compressed and is_native(only.frame.transfer_syntax_uid or "")):
+            self.good += 1
+            self.nbytes += len(only.frame.data)
+            key = FrameKey(self.opening, instance, 1)
+            if key in self.queue:
+                self.queue.discard(key)
+                self.taker.came(key, only.frame)
+        return self.good >= len(self.opening.slices) or self.is_wanted
+
+    async def _room(self) -> None:
+        if not self.backlog.is_full:
+            return
+        began = self.clock()
+        await self.backlog.room()
+        waited = self.clock() - began
+        self._waited += waited
+        if self._limit is not None and (when := self._limit.when()) is not None:
+            self._limit.reschedule(when + waited)
