@@ -172,7 +172,8 @@ class Level:
         """A dask array over the level, in blocks of whole frames.
 
         Args:
-            chunks: ``"auto"`` for blocks of up to 2048 pixels along y and x; else as dask takes it.
+            chunks: ``"auto"`` for blocks of up to 2048 pixels along y and x, and of several slices where these are
+                smaller; else as dask takes it.
         """
         from dicomzarr.blocks import dask_array  # noqa: PLC0415  # dask is heavy, and the command line does without
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import dask.array
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from dicomzarr.arrays import Level
 
 _BLOCK = 2048
-"""Pixels along y and x that a block holds at most; a task a frame costs several times the read itself."""
+"""Pixels along y and x that a block holds at most, and as many slices as make no more than a full one; a task a frame
+costs several times the read itself."""
 
 _da: Any = dask.array
 """dask.array is typed in part only."""
@@ -23,7 +25,8 @@ def dask_array(level: Level, chunks: Any) -> dask.array.Array:
 
     Args:
         level: What is read, one selection a block.
-        chunks: ``"auto"`` for blocks of up to 2048 pixels along y and x; else as dask takes it.
+        chunks: ``"auto"`` for blocks of up to 2048 pixels along y and x, and of several slices where these are smaller;
+            else as dask takes it.
     """
     wanted = _whole_frames(level) if isinstance(chunks, str) and chunks == "auto" else chunks
     blocks = _da.core.normalize_chunks(wanted, level.shape, dtype=level.dtype, previous_chunks=level.chunks)
@@ -39,4 +42,8 @@ def dask_array(level: Level, chunks: Any) -> dask.array.Array:
 
 def _whole_frames(level: Level) -> tuple[int, ...]:
     *lead, rows, columns = level.chunks
-    return (*lead, *(side * max(1, _BLOCK // side) for side in (rows, columns)))
+    plane = [side * max(1, _BLOCK // side) for side in (rows, columns)]
+    if level.axes[-3:-2] == ("z",):
+        pixels = math.prod(map(min, plane, level.shape[-2:]))
+        lead[-1] = max(1, min(_BLOCK**2 // pixels, level.shape[-3]))
+    return (*lead, *plane)

@@ -18,6 +18,8 @@ import slides
 import xarray as xr
 import zarr
 from dask.base import tokenize
+from radiology_opened import Opener
+from radiology_volumes import volume
 from serving import GREY, is_right, run_python, serving, serving_big, serving_elsewhere
 
 import dicomzarr
@@ -90,6 +92,19 @@ def test_blocks_are_whole_frames(chunks: Any) -> None:
         assert (borders % frame == 0).all()
     if chunks == "auto":
         assert max(blocks[1]) == max(blocks[2]) == 2048
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes"), [((40, 512, 512), (16, 16, 8)), ((9, 16, 20), (9,)), ((3, 2048, 2048), (1, 1, 1))]
+)
+def test_blocks_of_volumes_hold_slices(shape: tuple[int, int, int], sizes: tuple[int, ...]) -> None:
+    series = volume(pixels=np.zeros(shape, np.uint16), name=f"blocks of {shape}")
+    with Opener() as opened:
+        level = opened(series).levels[0]
+        array: Any = level.to_dask()
+        assert array.chunks == (sizes, shape[1:2], shape[2:])
+        assert array[shape[0] - 1].compute().shape == shape[1:]
+        assert opened.count("frames") == 1
 
 
 def test_a_block_is_read_in_one_plan() -> None:

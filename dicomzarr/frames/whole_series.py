@@ -72,6 +72,9 @@ class ComingSeries:
             self.choice.failed(self.clock(), KEEPS)
         except DicomZarrError as error:
             self.choice.failed(self.clock(), KEEPS if refuses_resource(error) else DOUBTS)
+        except Exception:
+            self.choice.failed(self.clock(), KEEPS)  # else it would be asked for again at once
+            raise
         else:
             now = self.clock()
             self.choice.came(self.good, self.nbytes, now - began - self._waited, now)
