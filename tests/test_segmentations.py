@@ -10,6 +10,7 @@ import fsspec
 import highdicom as hd
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 from highdicom.seg import SegmentationTypeValues, SegmentsOverlapValues
 from radiology_model import AXIAL, OBLIQUE, distinct
@@ -207,6 +208,21 @@ def test_labels_are_labels_for_zarr_and_for_validators(opened: Opener) -> None:
     yaozarrs.validate_zarr_store(group[f"labels/{second}"])
     ome_zarr_models.open_ome_zarr(group[f"labels/{second}"])
     ngff_zarr.from_ngff_zarr(fsspec.get_mapper(image.url, labels=True), validate=True)
+
+
+def test_labels_are_groups_for_xarray(opened: Opener) -> None:
+    series = segmentable()
+    found = segmented(ascending(series, OBLIQUE), random_masks((2, 5, 30, 34)))
+    image = open_labelled(opened, series, found)
+    group = f"labels/{name_of(found, 2)}"
+    tree: Any = xr.open_datatree(image.url, engine="dicomzarr", storage_options={"labels": True})
+    alone: Any = xr.open_dataset(image.url, engine="dicomzarr", group=f"{group}/0", storage_options={"labels": True})
+    for dataset in (tree[f"{group}/0"], alone, image.to_xarray()[f"{group}/0"]):
+        assert np.array_equal(dataset["image"], found.masks[1] * 2)
+        assert np.array_equal(dataset["z"], tree["0"]["z"])  # those of the image
+    assert list(tree.children) == ["0", "labels"]
+    plain: Any = xr.open_datatree(image.url, engine="dicomzarr")
+    assert list(plain.children) == ["0"]
 
 
 def test_labels_cost_nothing_unless_they_are_asked_for(opened: Opener) -> None:

@@ -57,14 +57,17 @@ def image_datasets(image: Image, prefix: str = "", *, mask_and_scale: bool = Tru
 
 
 def image_tree(image: Image) -> xr.DataTree:
-    """A DataTree with one node a level."""
-    return xr.DataTree.from_dict({"/": xr.Dataset(), **image_datasets(image)}, name=image.name)
+    """A DataTree with one node a level, and those of its labels below ``labels``."""
+    groups = {"/": xr.Dataset(), **image_datasets(image)}
+    for name, label in image.labels.items():
+        groups |= image_datasets(label, f"labels/{name}/")
+    return xr.DataTree.from_dict(groups, name=image.name)
 
 
 def series_datasets(images: Sequence[Image], *, mask_and_scale: bool = True) -> dict[str, xr.Dataset]:
-    """Datasets of all levels of all images, by their group in the series' hierarchy."""
+    """Datasets of all levels of all images and of their labels, by their group in the series' hierarchy."""
     datasets = {"/": _with_source(xr.Dataset(), images[0].series_url)}
-    for image in images:
-        prefix = f"{image.path}/" if image.path else ""
-        datasets.update(image_datasets(image, prefix, mask_and_scale=mask_and_scale))
+    for each in (*images, *(label for image in images for label in image.labels.values())):
+        prefix = f"{each.path}/" if each.path else ""
+        datasets.update(image_datasets(each, prefix, mask_and_scale=mask_and_scale))
     return datasets
