@@ -24,9 +24,9 @@ def cases(said: str) -> dict[str, int]:
 
 
 def test_bad_replies_are_an_error_or_read_right(tmp_path: Path) -> None:
-    done = fuzz(tmp_path, "--cases", "100", "--only", "multipart", "frames")
+    done = fuzz(tmp_path, "--cases", "100", "--only", "multipart", "frames", "instances")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert cases(done.stdout) == {"multipart": 100, "frames": 100}
+    assert cases(done.stdout) == {"multipart": 100, "frames": 100, "instances": 100}
     assert done.stdout.endswith("All is well.\n")
     assert not list(tmp_path.iterdir())
 
@@ -38,6 +38,7 @@ def test_bad_input_of_all_kinds_is_an_error_or_read_right(tmp_path: Path) -> Non
         ("metadata", 400, "MetadataError"),
         ("multipart", 20_000, "MultipartError"),
         ("frames", 15_000, "FrameDecodeError"),
+        ("instances", 20_000, "TruncatedReplyError"),
     ):
         done = fuzz(tmp_path, "--only", target, "--cases", str(count))
         assert done.returncode == 0, done.stdout + done.stderr

@@ -22,15 +22,16 @@ from radiology_volumes import volume
 from serving import SECONDS, forget_servers
 
 import dicomzarr
+from dicomzarr.dicomweb.client import Client
 from dicomzarr.dicomweb.exchange import Exchange
 from dicomzarr.dicomweb.multipart import MultipartParser
 from dicomzarr.errors import AuthenticationError, FrameError, MultipartError
 from dicomzarr.frames import series_choice
-from dicomzarr.frames.backlog import Backlog
+from dicomzarr.frames.backlog import MOST_BYTES, Backlog
 from dicomzarr.frames.loops import run_sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from aiohttp.typedefs import Handler, Middleware
     from orthanc import Orthanc
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
     from dicomzarr.demo.replies import Part
     from dicomzarr.dicomweb.exchange import Question
+    from dicomzarr.dicomweb.whole_series import SeriesJob
+    from dicomzarr.frames.dispatcher import Dispatcher
 
 SLICES = 150
 SINGLES = 40
@@ -340,6 +343,54 @@ def test_a_read_that_is_given_up_ends_the_request(opened: Opener, monkeypatch: p
     run_sync(give_up)
     assert not gate.is_set()
     gate.set()
+
+
+def dispatcher_of(url: str) -> Dispatcher:
+    return dicomzarr.open(url).store.source._dispatcher
+
+
+def test_large_reads_wait_for_the_decoders_and_small_ones_do_not(opened: Opener) -> None:
+    url = opened.url(ct())
+    dispatcher = dispatcher_of(url)
+    level = dicomzarr.open(url).levels[0]
+    much = 2 * MOST_BYTES
+    run_sync(on_loop, dispatcher.decoding, much)
+    found: list[Any] = []
+    reading = threading.Thread(target=lambda: found.append(level[...]))
+    reading.start()
+    assert np.array_equal(level[7:10], PIXELS[7:10])
+    assert asked(opened) == (3, 0)
+    run_sync(on_loop, dispatcher.decoded, much)
+    reading.join(SECONDS)
+    assert np.array_equal(found[0], PIXELS)
+
+
+async def on_loop(function: Callable[[int], None], argument: int) -> None:
+    """For what lives on the home loop."""
+    function(argument)
+
+
+def test_reads_go_on_however_far_behind_the_decoders_are(opened: Opener) -> None:
+    url = opened.url(ct())
+    dispatcher_of(url)._backlog._most = 1
+    for _ in range(2):
+        assert np.array_equal(read(url), PIXELS)
+    assert asked(opened) == (SINGLES, 2)
+    assert not dispatcher_of(url)._backlog.is_full
+
+
+def test_a_fault_of_our_own_does_not_go_round_in_circles(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for = []
+
+    async def fails(_: Client, job: SeriesJob) -> None:
+        asked_for.append(job.series)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Client, "whole_series", fails)
+    url = opened.url(ct())
+    for _ in range(2):
+        assert np.array_equal(read(url), PIXELS)
+    assert len(asked_for) == 1
 
 
 # --- parts ---

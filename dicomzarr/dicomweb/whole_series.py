@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -18,6 +17,8 @@ from dicomzarr.dicomweb.urls import series_url
 from dicomzarr.errors import InvalidReplyError, TruncatedReplyError, UnsupportedTransferSyntaxError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from dicomzarr.dicomweb.exchange import Exchange
     from dicomzarr.dicomweb.multipart import Part
     from dicomzarr.dicomweb.transport import Response
@@ -36,8 +37,8 @@ class OnlyFrame(NamedTuple):
     frame: EncodedFrame
 
 
-Take: TypeAlias = Callable[[OnlyFrame], bool]
-"""Takes a frame, and gives whether any more are wanted."""
+Take: TypeAlias = "Callable[[OnlyFrame | None], bool]"
+"""Takes the frame of an instance, or None for one that has not exactly one; gives whether any more are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class SeriesJob:
     frame_bytes: int
     """Bytes of the largest decoded frame."""
     take: Take
-    """Called once for each instance that is whole and has one frame."""
+    """Called once for each instance that is whole."""
     room: Callable[[], Awaitable[None]]
     """Waits until more may come."""
 
@@ -97,8 +98,7 @@ async def _receive(response: Response, job: SeriesJob) -> None:
     parser = MultipartParser(content_type, most=job.most_part)
     async for chunk in bounded(response, (job.instances + 1) * job.most_part, job.subject):
         for part in parser.feed(chunk):
-            frame = only_frame(part)
-            if frame is not None and not job.take(frame):
+            if not job.take(only_frame(part)):
                 return
         await job.room()
     parser.close()

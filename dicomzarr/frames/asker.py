@@ -187,11 +187,10 @@ class Asker:
         """Send the next request; else gives the seconds after which to try again, 0 for when a request has ended."""
         now = self._clock()
         wait = 0.0
-        if self._under_way >= self._client.connections or self._backlog.is_full:
+        if self._under_way >= self._client.connections:
             return wait
         for turn in self._queue.turns():
-            coming = self._series.get(turn.opening)
-            if coming is not None and coming[0].holds_up(turn):
+            if self._waits(turn):
                 continue
             strategy = self._strategy(turn.instance)
             way = self._way(turn, strategy, now)
@@ -211,6 +210,13 @@ class Asker:
             self._ask(turn, length, way, strategy, now)
             return None
         return wait
+
+    def _waits(self, turn: Turn) -> bool:
+        """Whether what a reader wants comes anyway, or would pile up before the decoders; small reads never wait."""
+        coming = self._series.get(turn.opening)
+        if coming is not None and coming[0].holds_up(turn):
+            return True
+        return self._backlog.is_full and turn.frames > SMALLEST_LIST
 
     def _way(self, turn: Turn, strategy: Strategy, now: float) -> Way | None:
         choice = self._choice(turn.instance)

@@ -75,7 +75,7 @@ class Asked:
         """See `dispatcher.Waiter`."""
         self.flight, self.fetched = None, fetched
         if not self.given_up:
-            self.reader.decode(self, encoded)
+            self.reader.decode(self, encoded, fetched=fetched)
 
     def failed(self, error: BaseException) -> None:
         """See `dispatcher.Waiter`."""
@@ -116,10 +116,11 @@ class Reader:
             asked.arrived(held, fetched=False)
         return asked
 
-    def decode(self, asked: Asked, encoded: EncodedFrame) -> None:
+    def decode(self, asked: Asked, encoded: EncodedFrame, *, fetched: bool) -> None:
         """Decode what has come, together with what else comes in this tick."""
         self._ready.append((asked, encoded))
-        self.dispatcher.decoding(len(encoded.data))
+        if fetched:
+            self.dispatcher.decoding(len(encoded.data))
         if not self._starting:
             self._starting = True
             asyncio.get_running_loop().call_soon(self._start)
@@ -137,7 +138,7 @@ class Reader:
     def _decode(self, batch: Sequence[tuple[Asked, EncodedFrame]], loop: asyncio.AbstractEventLoop) -> None:
         """Runs in a decode thread."""
         outcomes = [(asked, self._outcome(asked, encoded)) for asked, encoded in batch if not asked.given_up]
-        nbytes = sum(len(encoded.data) for _, encoded in batch)
+        nbytes = sum(len(encoded.data) for asked, encoded in batch if asked.fetched)
         with suppress(RuntimeError):  # the loop has been closed: nobody waits
             loop.call_soon_threadsafe(self._finish, outcomes, nbytes)
 

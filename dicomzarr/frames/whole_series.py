@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.syntax import is_native
 from dicomzarr.dicomweb.refusals import refuses_resource
@@ -16,12 +16,17 @@ from dicomzarr.frames.series_choice import DOUBTS, KEEPS
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from dicomzarr.dicom.instance import StoredInstance
     from dicomzarr.dicomweb.client import Client
     from dicomzarr.dicomweb.whole_series import OnlyFrame
     from dicomzarr.frames.asker import Taker
     from dicomzarr.frames.backlog import Backlog
     from dicomzarr.frames.requests import FrameQueue, Opening, Turn
     from dicomzarr.frames.series_choice import SeriesChoice
+
+
+_MOST_USELESS: Final = 8
+"""Instances that may be useless before a reply of mostly such ones is given up."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,8 +43,10 @@ class ComingSeries:
     clock: Callable[[], float]
     good: int = 0
     """Frames that came and can be used, whether or not somebody waits for them still."""
+    useless: int = 0
+    """Instances that are others than the metadata say."""
     nbytes: int = 0
-    """Bytes of these."""
+    """Bytes of the good ones."""
     _waited: float = 0.0
     """Seconds in which decoders were behind."""
     _limit: asyncio.Timeout | None = None
@@ -79,15 +86,17 @@ class ComingSeries:
             now = self.clock()
             self.choice.came(self.good, self.nbytes, now - began - self._waited, now)
 
-    def _take(self, only: OnlyFrame) -> bool:
-        instance = self.opening.slices.get(only.instance)
-        if instance is not None and not (instance.compressed and is_native(only.frame.transfer_syntax_uid or "")):
-            self.good += 1
-            self.nbytes += len(only.frame.data)
-            key = FrameKey(self.opening, instance, 1)
-            if key in self.queue:
-                self.queue.discard(key)
-                self.taker.came(key, only.frame)
+    def _take(self, only: OnlyFrame | None) -> bool:
+        instance = None if only is None else self.opening.slices.get(only.instance)
+        if only is None or instance is None or _is_decoded(only, instance):
+            self.useless += 1
+            return self.useless <= _MOST_USELESS or self.useless < self.good
+        self.good += 1
+        self.nbytes += len(only.frame.data)
+        key = FrameKey(self.opening, instance, 1)
+        if key in self.queue:
+            self.queue.discard(key)
+            self.taker.came(key, only.frame)
         return self.good >= len(self.opening.slices) or self.is_wanted
 
     async def _room(self) -> None:
@@ -99,3 +108,8 @@ class ComingSeries:
         self._waited += waited
         if self._limit is not None and (when := self._limit.when()) is not None:
             self._limit.reschedule(when + waited)
+
+
+def _is_decoded(only: OnlyFrame, instance: StoredInstance) -> bool:
+    """Whether the server decoded what should be a codestream, whose colour can then not be proven any more."""
+    return instance.compressed and is_native(only.frame.transfer_syntax_uid or "")

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the modules of the tests
 HARNESS: Final = ("check_fault", "check_warning", "check_memory", "check_crash", "check_hang")
 """Targets that go wrong on purpose, by which the tests show that it is noticed."""
 
-TARGETS: Final = ("metadata", "multipart", "frames")
+TARGETS: Final = ("metadata", "multipart", "frames", "instances")
 """Those that are run unless others are named."""
 
 

@@ -1,8 +1,8 @@
 """Bad input to everything that reads what a server sends: ``python tests/fuzz/run.py --minutes 10``.
 
-Metadata, multipart bodies and frames are made good and then changed at random. Only an error of dicomzarr, or the
-right answer, may come of it: no other exception, no warning, no crash of a codec, no hang, no flood of memory. What a
-message or a document says may hold nothing that was planted as a patient's text.
+Metadata, multipart bodies, frames and whole instances are made good and then changed at random. Only an error of
+dicomzarr, or the right answer, may come of it: no other exception, no warning, no crash of a codec, no hang, no flood
+of memory. What a message or a document says may hold nothing that was planted as a patient's text.
 
 The same seed makes the same inputs. One that did what it must not is written to a folder, and named by its target,
 seed and number: ``--only TARGET --seed SEED --first NUMBER --cases 1`` tries it again. Ends with status 0 if there is
