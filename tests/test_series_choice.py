@@ -14,7 +14,7 @@ from dicomzarr.frames.way import Way
 KIND = FrameKind(native=True, many=False)
 CONNECTIONS = 4
 USUAL = Way(lists=True, connections=CONNECTIONS, gzip=True)
-SINGLES = 20
+SINGLES = 12
 """Requests of one frame that show how fast those come."""
 QUICK_LINE = 10**9
 """Bytes of what came: no line is slow."""

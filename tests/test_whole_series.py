@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from dicomzarr.frames.dispatcher import Dispatcher
 
 SLICES = 150
-SINGLES = 40
-"""Frames that are asked for one by one at first: five over each of eight connections."""
+SINGLES = 24
+"""Frames that are asked for one by one at first: three over each of eight connections."""
 PIXELS = distinct((SLICES, 8, 10), 16)
 NAME = "comes whole"
 

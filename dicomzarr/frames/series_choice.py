@@ -29,7 +29,7 @@ KEEPS: Final = 1800.0
 DOUBTS: Final = 60.0
 """The same, after a failure that may have been a passing one."""
 
-_SINGLES_A_CONNECTION: Final = 4
+_SINGLES_A_CONNECTION: Final = 2
 """Requests of one frame on each connection, after a first one, to see how fast those come."""
 
 _WORTH: Final = 0.75
@@ -83,7 +83,7 @@ class SeriesChoice:
             return Way(lists=False, connections=1, series=True)
         if self._round is None:
             each = self.connections
-            self._round = Round((1 + _SINGLES_A_CONNECTION) * each, 2 * each, warm_up=each)
+            self._round = Round((1 + _SINGLES_A_CONNECTION) * each, each, warm_up=each)
         if self._round.budget:
             return Way(lists=False, connections=self.connections, gzip=usual.gzip, measured=self._round)
         if self._round.under_way:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from dicomzarr.dicom.syntax import is_native
 from dicomzarr.dicomweb.refusals import refuses_resource
 from dicomzarr.dicomweb.whole_series import SeriesJob
-from dicomzarr.errors import DicomZarrError
+from dicomzarr.errors import DicomZarrError, PermissionDeniedError
 from dicomzarr.frames.requests import FrameKey
 from dicomzarr.frames.series_choice import DOUBTS, KEEPS
 
@@ -78,7 +78,8 @@ class ComingSeries:
         except TimeoutError:
             self.choice.failed(self.clock(), KEEPS)
         except DicomZarrError as error:
-            self.choice.failed(self.clock(), KEEPS if refuses_resource(error) else DOUBTS)
+            denied = isinstance(error, PermissionDeniedError) or refuses_resource(error)
+            self.choice.failed(self.clock(), KEEPS if denied else DOUBTS)
         except Exception:
             self.choice.failed(self.clock(), KEEPS)  # else it would be asked for again at once
             raise
