@@ -53,7 +53,9 @@ def test_a_long_volume_opens_in_one_request_and_a_slice_is_one_frame(opened: Ope
     assert np.array_equal(image.levels[0][23], PIXELS[23])
     assert [opened.count("metadata"), opened.count("frames")] == [1, 1]
     assert np.array_equal(pixels_of(image), PIXELS)
-    assert opened.count("frames") == SLICES  # the first is in the cache
+    assert opened.count("metadata") == 1
+    # The slice is in the cache; after a few others the whole series may come.
+    assert opened.count("frames") + opened.count("series") <= SLICES
 
 
 def test_a_long_volume_on_orthanc(orthanc: Orthanc, asked: list[str]) -> None:
@@ -64,4 +66,4 @@ def test_a_long_volume_on_orthanc(orthanc: Orthanc, asked: list[str]) -> None:
     assert np.array_equal(image.levels[0][23], PIXELS[23])
     assert len(asked) == 2
     assert np.array_equal(pixels_of(image), PIXELS[:FEWER])
-    assert len(asked) == 1 + FEWER
+    assert len(asked) <= 1 + FEWER
