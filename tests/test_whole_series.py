@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from radiology_volumes import volume
 from serving import SECONDS, forget_servers
 
 import dicomzarr
+from dicomzarr import opening
 from dicomzarr.dicomweb.client import Client
 from dicomzarr.dicomweb.exchange import Exchange
 from dicomzarr.dicomweb.multipart import MultipartParser
@@ -32,6 +34,7 @@ from dicomzarr.frames.loops import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from aiohttp.typedefs import Handler, Middleware
     from orthanc import Orthanc
@@ -289,6 +292,44 @@ def test_refused_credentials_are_an_error(opened: Opener) -> None:
     url = opened.url(ct(), faults.status(401, when=lambda number: number > SINGLES), faults.status(401, on="series"))
     with pytest.raises(AuthenticationError):
         read(url)
+
+
+@pytest.mark.parametrize("fault", ["none", "one is broken", "another series"])
+def test_nothing_of_the_headers_that_come_along_is_kept_or_told(
+    opened: Opener, caplog: pytest.LogCaptureFixture, tmp_path: Path, fault: str
+) -> None:
+    planted = "PLANTED^NAME"
+    series = volume(AXIAL, PIXELS, bits=16, name="identifying")
+    for dataset in series.datasets:
+        dataset.ImageComments = planted
+        dataset.private_block(0x0029, "SITE", create=True).add_new(1, "LO", planted)
+    hidden = faults.fault(without(planted), on="metadata")
+    chosen = {**USABLE, **USELESS}.get(fault)
+    url = opened.url(series, hidden, *([chosen] if chosen else []))
+    with caplog.at_level("DEBUG"):
+        assert np.array_equal(read(url, cache_dir=str(tmp_path)), PIXELS)
+    assert opened.count("series") == 1
+    assert planted not in caplog.text
+    ends = time.monotonic() + SECONDS
+    kept = b""
+    while PIXELS[3].tobytes() not in kept:  # it is written a little later
+        assert time.monotonic() < ends
+        kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert planted.encode() not in kept
+    cached = opening._cache._frames.values()
+    assert not any(planted.encode() in bytes(frame.data) for frame in cached)
+
+
+def without(text: str) -> Any:
+    """Metadata as they are, but for a text: what is kept on disk of them is no matter here."""
+
+    async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
+        reply = await handler(request)
+        body = faults._body(reply)
+        plain = gzip.decompress(body) if reply.headers.get("Content-Encoding") == "gzip" else body
+        return web.Response(body=plain.replace(text.encode(), b""), content_type="application/dicom+json")
+
+    return act
 
 
 # --- others who read meanwhile ---
