@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import threading
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import faults
 import fsspec
@@ -21,16 +24,21 @@ from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
 from radiology_volumes import volume
 from serving import SECONDS, forget_servers
+from test_source import PIXEL, FakeClient
 
 import dicomzarr
 from dicomzarr import opening
+from dicomzarr.dicom.instance import StoredInstance
 from dicomzarr.dicomweb.client import Client
 from dicomzarr.dicomweb.exchange import Exchange
+from dicomzarr.dicomweb.habits import FrameKind, WholeSeries
 from dicomzarr.dicomweb.multipart import MultipartParser
 from dicomzarr.errors import AuthenticationError, FrameError, MultipartError
 from dicomzarr.frames import series_choice
+from dicomzarr.frames.asker import Asker
 from dicomzarr.frames.backlog import MOST_BYTES, Backlog
-from dicomzarr.frames.loops import run_sync
+from dicomzarr.frames.loops import home_loop, run_sync
+from dicomzarr.frames.requests import FrameKey, Opening, Priority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -411,6 +419,24 @@ async def on_loop(function: Callable[[int], None], argument: int) -> None:
     function(argument)
 
 
+def test_a_series_is_not_given_up_while_the_decoders_are_late(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series_choice, "_PATIENCE", 1.0)
+    much = 2 * MOST_BYTES
+    held: list[Dispatcher] = []
+    """Known once the server is."""
+
+    async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
+        home_loop().call_soon_threadsafe(held[0].decoding, much)
+        late = asyncio.get_running_loop()
+        late.call_later(2.0, home_loop().call_soon_threadsafe, held[0].decoded, much)
+        return await handler(request)
+
+    url = opened.url(ct(), faults.fault(act, on="series"))
+    held.append(dispatcher_of(url))
+    assert np.array_equal(dicomzarr.open(url).levels[0][...], PIXELS)
+    assert asked(opened) == (SINGLES, 1)
+
+
 def test_reads_go_on_however_far_behind_the_decoders_are(opened: Opener) -> None:
     url = opened.url(ct())
     dispatcher_of(url)._backlog._most = 1
@@ -432,6 +458,26 @@ def test_a_fault_of_our_own_does_not_go_round_in_circles(opened: Opener, monkeyp
     for _ in range(2):
         assert np.array_equal(read(url), PIXELS)
     assert len(asked_for) == 1
+
+
+def test_an_asker_whose_readers_are_gone_asks_nothing_and_holds_up_no_loop() -> None:
+    stored = [StoredInstance(f"1.2.{number}", 1, PIXEL) for number in range(20)]
+    coming = Opening("1", "1.2", slices={each.sop_instance_uid: each for each in stored})
+    client = FakeClient()
+    client.habits.whole_series[FrameKind(native=True, many=False)] = WholeSeries(faster=True, singles=1.0, until=inf)
+
+    async def ask() -> None:
+        taker = Mock()
+        asking = Asker(client, taker, Backlog(), frames_per_request=64, connections=4)  # type: ignore[arg-type]
+        for each in stored:
+            asking.add(FrameKey(coming, each, 1), Priority.NOW, None)
+        del taker
+        gc.collect()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(ask())
+    assert not client.asked
 
 
 # --- parts ---

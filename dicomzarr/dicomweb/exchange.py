@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from dicomzarr.dicomweb.redirects import Request
-from dicomzarr.dicomweb.retry import MOST_TRIES, TRIES, Tries
+from dicomzarr.dicomweb.retry import TRIES, Tries
 from dicomzarr.dicomweb.statuses import status_error
 from dicomzarr.dicomweb.turns import Turn
 from dicomzarr.dicomweb.urls import host_of, origin_of
@@ -41,8 +41,8 @@ class Question:
     """How often it is sent at most to a server that breaks the connection."""
     tries_on_loss: int = TRIES
     """How often it is sent at most to a server whose replies end early or lack parts."""
-    tries: int = MOST_TRIES
-    """How often it is sent at most, however it fails: once, where something else can be asked instead."""
+    once: bool = False
+    """It is not sent again, however it fails: something else can be asked instead."""
     with_credentials: bool = True
     """The secret headers go with it; not to an origin that is not the server's own."""
 
@@ -76,14 +76,15 @@ class Exchange:
             ServerError: As the last try failed.
             UsageError: The credentials cannot be used.
         """
-        tries = Tries(self.timeout, question.tries_on_drop, question.tries_on_loss, question.tries)
+        tries = Tries(self.timeout, question.tries_on_drop, question.tries_on_loss)
         while True:
             turn = Turn(self.turns)
             try:
                 async with turn:
                     return await self._try(question, read)
             except DicomZarrError as error:
-                pause = None if turn.hopeless else tries.pause_after(error, others_served=turn.others_served)
+                hopeless = turn.hopeless or question.once
+                pause = None if hopeless else tries.pause_after(error, others_served=turn.others_served)
                 if pause is None:
                     error.name_subject(question.subject)
                     # What it was made of may hold headers, and some pickles (tblib's) take it along to other processes.

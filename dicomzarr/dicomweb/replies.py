@@ -6,11 +6,13 @@ import codecs
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dicomzarr.dicom.syntax import is_native
 from dicomzarr.errors import InvalidReplyError, LoginPageError, TruncatedReplyError, WrongPartsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dicomzarr.dicom.part10 import Frames
     from dicomzarr.dicomweb.media_type import MediaType
     from dicomzarr.dicomweb.multipart import Part
 
@@ -18,6 +20,7 @@ _PAGE_STARTS = (b"<!doctype html", b"<html")
 PAGE_HEAD = 64
 """Bytes in which a web page shows itself."""
 
+_OCTET_STREAM = "application/octet-stream"
 _PART10 = slice(128, 132)
 
 
@@ -85,6 +88,12 @@ def encoded_frame(body: bytes, own: MediaType, outer: MediaType, subject: str) -
     if body[_PART10] == b"DICM":
         raise InvalidReplyError(f"A whole DICOM file came instead of {subject}.")
     return EncodedFrame(body, own.name, own.transfer_syntax or outer.transfer_syntax)
+
+
+def cut_frame(frames: Frames, number: int) -> EncodedFrame:
+    """One frame of a Part-10 file, by its number from 1, as the server would have sent it by itself."""
+    syntax = frames.transfer_syntax_uid
+    return EncodedFrame(frames.cut(number), _OCTET_STREAM if is_native(syntax) else "", syntax)
 
 
 class PartSorter:

@@ -11,9 +11,7 @@ from dicomzarr.errors import DicomZarrError, HTTPStatusError, TruncatedReplyErro
 TRIES = 4
 """How often one request is sent at most, and how often a server may refuse all of them for being busy."""
 
-MOST_TRIES = 16
-"""How often it is sent while others are served instead: a limit that never spares this one is no limit."""
-
+_MOST_TRIES = 16  # while others are served instead: a limit that never spares this one is no limit
 _LIMITED = 429
 _BUSY = frozenset({_LIMITED, 503})
 _PASSING = frozenset({502, 504})
@@ -43,8 +41,6 @@ class Tries:
     """How often it is sent at most to a server that breaks the connection."""
     tries_on_loss: int = TRIES
     """How often it is sent at most to a server whose replies end early or lack parts."""
-    most: int = MOST_TRIES
-    """How often it is sent at most, however it fails."""
     count: int = 0
     """How often it has been sent, but for those times when others were served in its place."""
     passed_by: int = 0
@@ -59,8 +55,6 @@ class Tries:
             error: How this try failed.
             others_served: Another request was served meanwhile: of a limit, this one has just missed its share.
         """
-        if self.count + self.passed_by + 1 >= self.most:
-            return None
         if is_busy(error):
             return self._pause_of_busy(error, others_served=others_served)
         self.count += 1
@@ -82,7 +76,7 @@ class Tries:
             self.passed_by += 1
         else:
             self.count += 1
-        return None if self.count >= TRIES or self.passed_by >= MOST_TRIES else 0.0
+        return None if self.count >= TRIES or self.passed_by >= _MOST_TRIES else 0.0
 
 
 def _is_passing(error: DicomZarrError) -> bool:

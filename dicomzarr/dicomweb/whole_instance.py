@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from dicomzarr.dicom.part10 import find_frames, read_file_meta
-from dicomzarr.dicom.syntax import is_native
 from dicomzarr.dicomweb.accept import INSTANCE_ACCEPTS, REFUSALS
 from dicomzarr.dicomweb.enclosed import only_part
 from dicomzarr.dicomweb.exchange import Exchange, Question
 from dicomzarr.dicomweb.media_type import MediaType
 from dicomzarr.dicomweb.refusals import refuses_resource
 from dicomzarr.dicomweb.remembered import InstanceKey, Remembered, is_within
-from dicomzarr.dicomweb.replies import PAGE_HEAD, EncodedFrame, refuse_page, refuse_text
+from dicomzarr.dicomweb.replies import PAGE_HEAD, EncodedFrame, cut_frame, refuse_page, refuse_text
 from dicomzarr.dicomweb.spool import FileThreads, inflated, spooled
 from dicomzarr.dicomweb.urls import instance_url
 from dicomzarr.errors import (
@@ -53,7 +52,6 @@ MOST_FOR_A_FRAME: Final = 256 * 2**20
 _Reply = TypeVar("_Reply")
 
 _TRIES_ON_LOSS: Final = 2  # a download that ends early may be gigabytes long
-_OCTET_STREAM: Final = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,8 +70,7 @@ class HeldInstance:
     def _cut(self, number: int) -> EncodedFrame | FrameNotFoundError:
         if not 1 <= number <= len(self.frames):
             return FrameNotFoundError(f"There are {len(self.frames)} frames in {self.subject}, and no frame {number}.")
-        syntax = self.frames.transfer_syntax_uid
-        return EncodedFrame(self.frames.cut(number), _OCTET_STREAM if is_native(syntax) else "", syntax)
+        return cut_frame(self.frames, number)
 
 
 @dataclass(slots=True)

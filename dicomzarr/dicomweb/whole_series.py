@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from dicomzarr.dicom.part10 import find_frames, read_file_meta
-from dicomzarr.dicom.syntax import is_native
 from dicomzarr.dicomweb.accept import WHOLE_SERIES_ACCEPT
 from dicomzarr.dicomweb.bodies import bounded
 from dicomzarr.dicomweb.exchange import Question
 from dicomzarr.dicomweb.media_type import MediaType
 from dicomzarr.dicomweb.multipart import MultipartParser
-from dicomzarr.dicomweb.replies import EncodedFrame, refuse_text
+from dicomzarr.dicomweb.replies import EncodedFrame, cut_frame, refuse_text
 from dicomzarr.dicomweb.urls import series_url
 from dicomzarr.errors import InvalidReplyError, TruncatedReplyError, UnsupportedTransferSyntaxError
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 MOST_BESIDE: Final = 4 * 2**20
 """Bytes that an instance may have beside its pixels; what has more is left to requests of its own."""
-
-_OCTET_STREAM: Final = "application/octet-stream"
 
 
 class OnlyFrame(NamedTuple):
@@ -86,7 +83,7 @@ async def retrieve(base_url: str, exchange: Exchange, job: SeriesJob) -> None:
 
     url = series_url(base_url, job.study, job.series)
     headers = {"accept": WHOLE_SERIES_ACCEPT, "accept-encoding": "identity"}
-    await exchange.ask(Question(lambda: url, headers, job.subject, tries=1), read)
+    await exchange.ask(Question(lambda: url, headers, job.subject, once=True), read)
 
 
 async def _receive(response: Response, job: SeriesJob) -> None:
@@ -116,6 +113,4 @@ def only_frame(part: Part) -> OnlyFrame | None:
         return None
     if len(stored.frames) != 1:
         return None
-    syntax = stored.frames.transfer_syntax_uid
-    frame = EncodedFrame(stored.frames.cut(1), _OCTET_STREAM if is_native(syntax) else "", syntax)
-    return OnlyFrame(stored.sop_instance_uid, frame)
+    return OnlyFrame(stored.sop_instance_uid, cut_frame(stored.frames, 1))

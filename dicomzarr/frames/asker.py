@@ -6,7 +6,7 @@ import asyncio
 import time
 import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dicomzarr.dicomweb.habits import FrameKind
 from dicomzarr.errors import ServerError
@@ -59,6 +59,13 @@ class _UnderWay:
     task: asyncio.Task[None] | None = None
 
 
+class _Learning(NamedTuple):
+    """What decides how frames of one kind are asked for."""
+
+    strategy: Strategy
+    choice: SeriesChoice
+
+
 class Asker:
     """Cuts requests from a queue when a connection is free, so that what has gathered meanwhile goes together.
 
@@ -91,12 +98,11 @@ class Asker:
         self._queue = FrameQueue()
         self._waits_since = 0.0
         """When the queue was last empty, or a request went out."""
-        self._strategies: dict[FrameKind, Strategy] = {}
-        self._choices: dict[FrameKind, SeriesChoice] = {}
+        self._learning: dict[FrameKind, _Learning] = {}
         self._requests: set[_UnderWay] = set()
         self._wholes: set[_UnderWay] = set()
         """Requests for whole instances, which take no turns."""
-        self._series: dict[Opening, tuple[ComingSeries, asyncio.Task[None]]] = {}
+        self._series: dict[Opening, ComingSeries] = {}
         """Whole series that are on their way."""
         self._asked: dict[tuple[Taker, FrameKey], _UnderWay] = {}
         self._pumping = False
@@ -113,7 +119,7 @@ class Asker:
     @property
     def is_far(self) -> bool:
         """Whether requests take so long that it pays to ask before somebody waits; from any thread."""
-        return any(strategy.usual >= _FAR for strategy in list(self._strategies.values()))
+        return any(each.strategy.usual >= _FAR for each in list(self._learning.values()))
 
     def add(self, key: FrameKey, priority: Priority, reader: Hashable) -> None:
         """Ask for a frame when its turn has come; one that is queued already keeps its place, or gets a better one."""
@@ -126,15 +132,15 @@ class Asker:
         """Do not ask for a frame that is still queued."""
         self._queue.discard(key)
         coming = self._series.get(key.opening)
-        if coming is not None and not coming[0].is_wanted:
-            coming[1].cancel()
+        if coming is not None:
+            coming.end_unless_wanted()
 
     def queued(self, priority: Priority, reader: Hashable) -> list[FrameKey]:
         """What is still to be asked for a reader."""
         return self._queue.waiting(priority, reader)
 
     def go_on(self) -> None:
-        """The decoders have caught up."""
+        """A request has ended, or the decoders have caught up."""
         if self._queue:
             self._pump_soon()
 
@@ -175,15 +181,16 @@ class Asker:
 
     def _pump(self) -> None:
         self._pumping, self._pump_at = False, None
-        while self._queue:
-            wait = self._ask_next()
+        taker = self._taker()
+        while self._queue and taker is not None:
+            wait = self._ask_next(taker)
             if wait is None:
                 continue
             if wait:
                 self._pump_at = asyncio.get_running_loop().call_later(wait, self._pump)
             return
 
-    def _ask_next(self) -> float | None:
+    def _ask_next(self, taker: Taker) -> float | None:
         """Send the next request; else gives the seconds after which to try again, 0 for when a request has ended."""
         now = self._clock()
         wait = 0.0
@@ -192,10 +199,10 @@ class Asker:
         for turn in self._queue.turns():
             if self._waits(turn):
                 continue
-            strategy = self._strategy(turn.instance)
-            way = self._way(turn, strategy, now)
+            strategy, choice = self._learned(turn.instance)
+            way = self._way(turn, strategy, choice, now)
             if way is not None and way.series:
-                self._ask_series(turn)
+                self._ask_series(turn, choice, taker)
                 return None
             if way is None or self._free(way, turn.priority) <= 0:
                 wait = strategy.patience if way is None else wait
@@ -207,19 +214,19 @@ class Asker:
             pause = self._waits_since + strategy.gather - now if self._under_way else 0.0
             if pause > 0 and len(self._queue) < length:
                 return pause
-            self._ask(turn, length, way, strategy, now)
+            self._waits_since = now
+            self._ask(self._queue.take(turn, length), way, strategy, taker)
             return None
         return wait
 
     def _waits(self, turn: Turn) -> bool:
         """Whether what a reader wants comes anyway, or would pile up before the decoders; small reads never wait."""
         coming = self._series.get(turn.opening)
-        if coming is not None and coming[0].holds_up(turn):
+        if coming is not None and coming.holds_up(turn):
             return True
         return self._backlog.is_full and turn.frames > SMALLEST_LIST
 
-    def _way(self, turn: Turn, strategy: Strategy, now: float) -> Way | None:
-        choice = self._choice(turn.instance)
+    def _way(self, turn: Turn, strategy: Strategy, choice: SeriesChoice, now: float) -> Way | None:
         if (
             turn.priority is Priority.NOW
             and turn.opening not in self._series
@@ -229,28 +236,19 @@ class Asker:
             return choice.way(strategy.usual_way(), now)
         return strategy.way(len(self._queue), now)
 
-    def _ask_series(self, turn: Turn) -> None:
-        taker = self._taker()
-        if taker is None:
-            return
-        choice = self._choice(turn.instance)
+    def _ask_series(self, turn: Turn, choice: SeriesChoice, taker: Taker) -> None:
         coming = ComingSeries(turn.opening, turn.reader, self._queue, taker, choice, self._backlog, self._clock)
-        task = asyncio.get_running_loop().create_task(coming.fetch(self._client))
-        self._series[turn.opening] = (coming, task)
+        self._series[turn.opening] = coming
+        coming.task = asyncio.get_running_loop().create_task(coming.fetch(self._client))
 
         def ended(_: asyncio.Task[None]) -> None:
             del self._series[turn.opening]
-            self._pump_soon()
+            self.go_on()
 
-        task.add_done_callback(ended)
+        coming.task.add_done_callback(ended)
 
-    def _ask(self, turn: Turn, length: int, way: Way, strategy: Strategy, now: float) -> None:
-        taker = self._taker()
-        request = self._queue.take(turn, length)
-        if taker is None:
-            return
-        self._waits_since = now
-        strategy.asked(way, len(request.numbers), now)
+    def _ask(self, request: FramesRequest, way: Way, strategy: Strategy, taker: Taker) -> None:
+        strategy.asked(way, len(request.numbers), self._waits_since)
         sent = _UnderWay(request, taker, dict(zip(request.numbers, request.keys, strict=True)))
         self._send(sent, self._requests, self._measured(sent, way, strategy))
 
@@ -258,18 +256,15 @@ class Asker:
     def _under_way(self) -> int:
         return len(self._requests) + len(self._series)
 
-    def _choice(self, instance: StoredInstance) -> SeriesChoice:
-        kind = _kind(instance)
-        known = self._choices.get(kind)
+    def _learned(self, instance: StoredInstance) -> _Learning:
+        kind = FrameKind(native=not instance.compressed, many=instance.number_of_frames >= _MANY_FRAMES)
+        known = self._learning.get(kind)
         if known is None:
-            known = self._choices[kind] = SeriesChoice(kind, self._connections, self._client.habits.whole_series)
-        return known
-
-    def _strategy(self, instance: StoredInstance) -> Strategy:
-        kind = _kind(instance)
-        known = self._strategies.get(kind)
-        if known is None:
-            known = self._strategies[kind] = Strategy(kind, self._connections, self._client.habits.ways)
+            habits = self._client.habits
+            known = self._learning[kind] = _Learning(
+                Strategy(kind, self._connections, habits.ways),
+                SeriesChoice(kind, self._connections, habits.whole_series),
+            )
         return known
 
     def _free(self, way: Way, priority: Priority) -> int:
@@ -292,8 +287,7 @@ class Asker:
 
         def ended(_: asyncio.Task[None]) -> None:
             among.discard(sent)
-            if self._queue:
-                self._pump_soon()
+            self.go_on()
 
         sent.task.add_done_callback(ended)
 
@@ -346,7 +340,3 @@ class Asker:
         del sent.waiting[key.number]
         sent.abandoned.discard(key)
         del self._asked[sent.taker, key]
-
-
-def _kind(instance: StoredInstance) -> FrameKind:
-    return FrameKind(native=not instance.compressed, many=instance.number_of_frames >= _MANY_FRAMES)

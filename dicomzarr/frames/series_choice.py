@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicomweb.habits import WholeSeries
+from dicomzarr.frames.strategy import KEEPS
 from dicomzarr.frames.trial import SLOW_LINE, Round
 from dicomzarr.frames.way import Way
 
@@ -23,11 +24,8 @@ LEAST_INSTANCES: Final = 16
 LEAST_SHARE: Final = 2 / 3
 """Part of the series that must be wanted: the rest comes for nothing."""
 
-KEEPS: Final = 1800.0
-"""Seconds after which what was found out is tried anew."""
-
 DOUBTS: Final = 60.0
-"""The same, after a failure that may have been a passing one."""
+"""Seconds after which a series is asked for anew that failed to come, if that may have been a passing failure."""
 
 _SINGLES_A_CONNECTION: Final = 2
 """Requests of one frame on each connection, after a first one, to see how fast those come."""
@@ -40,6 +38,8 @@ _WORTH_ON_SLOW_LINE: Final = 1.25
 
 _PATIENCE: Final = 2.0
 """Seconds, and times that single frames would take, that it may take at most."""
+
+_WHOLE: Final = Way(lists=False, connections=1, series=True)
 
 
 def may_come_whole(turn: Turn) -> bool:
@@ -58,8 +58,7 @@ class SeriesChoice:
     known: dict[FrameKind, WholeSeries]
     """What has been learned of the server."""
     _round: Round | None = None
-    _singles: float = 0.0
-    """Frames a second that came one by one."""
+    """Single frames that are being measured."""
 
     def is_open(self, now: float) -> bool:
         """Whether the whole series is known to come faster, or may.
@@ -79,8 +78,7 @@ class SeriesChoice:
         """
         known = self.known.get(self.kind)
         if known is not None and now < known.until:
-            self._singles = known.singles
-            return Way(lists=False, connections=1, series=True)
+            return _WHOLE
         if self._round is None:
             each = self.connections
             self._round = Round((1 + _SINGLES_A_CONNECTION) * each, each, warm_up=each)
@@ -92,9 +90,14 @@ class SeriesChoice:
         if done.came < done.asked:  # which says nothing about speed
             self.failed(now, DOUBTS)
             return usual
-        self._singles = done.rate
         self.known[self.kind] = WholeSeries(faster=True, singles=done.rate, until=now + KEEPS)  # until it is not
-        return Way(lists=False, connections=1, series=True)
+        return _WHOLE
+
+    @property
+    def _singles(self) -> float:
+        """Frames a second that came one by one."""
+        known = self.known.get(self.kind)
+        return 0.0 if known is None else known.singles
 
     def patience(self, frames: int) -> float:
         """Seconds that the whole series may take, but for those in which we were not ready for it."""

@@ -11,7 +11,8 @@ from dicomzarr.dicomweb.refusals import refuses_resource
 from dicomzarr.dicomweb.whole_series import SeriesJob
 from dicomzarr.errors import DicomZarrError, PermissionDeniedError
 from dicomzarr.frames.requests import FrameKey
-from dicomzarr.frames.series_choice import DOUBTS, KEEPS
+from dicomzarr.frames.series_choice import DOUBTS
+from dicomzarr.frames.strategy import KEEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -47,6 +48,8 @@ class ComingSeries:
     """Instances that are others than the metadata say."""
     nbytes: int = 0
     """Bytes of the good ones."""
+    task: asyncio.Task[None] | None = None
+    """Fetches it."""
     _waited: float = 0.0
     """Seconds in which decoders were behind."""
     _limit: asyncio.Timeout | None = None
@@ -59,6 +62,11 @@ class ComingSeries:
     def is_wanted(self) -> bool:
         """Whether somebody waits for a frame of it."""
         return any(turn.opening is self.opening for turn in self.queue.turns())
+
+    def end_unless_wanted(self) -> None:
+        """Somebody has given up."""
+        if self.task is not None and not self.is_wanted:
+            self.task.cancel()
 
     async def fetch(self, client: Client) -> None:
         """Ask for it, and learn how fast it came."""
@@ -104,11 +112,15 @@ class ComingSeries:
         if not self.backlog.is_full:
             return
         began = self.clock()
+        limit = self._limit
+        when = None if limit is None else limit.when()
+        if limit is not None:
+            limit.reschedule(None)  # it is ourselves who are late
         await self.backlog.room()
         waited = self.clock() - began
         self._waited += waited
-        if self._limit is not None and (when := self._limit.when()) is not None:
-            self._limit.reschedule(when + waited)
+        if limit is not None and when is not None:
+            limit.reschedule(when + waited)
 
 
 def _is_decoded(only: OnlyFrame, instance: StoredInstance) -> bool:
