@@ -211,7 +211,7 @@ class MetadataError(DicomZarrError):
 
 
 class InvalidAttributeError(MetadataError):
-    """One DICOM attribute is missing or has an impossible value."""
+    """A DICOM attribute that decoding or placing depends on is missing or has an impossible value."""
 
 
 class UnsupportedSeriesError(MetadataError):

@@ -220,7 +220,7 @@ def test_parts_of_a_concatenation_must_agree(tag: str, value: int, part: int) ->
 
 
 @pytest.mark.parametrize("tag", [PATH_COUNT, PLANE_COUNT])
-@pytest.mark.parametrize("value", [2**31, 2**16, -1])
+@pytest.mark.parametrize("value", [2**31, 2**16])
 def test_hostile_counts_are_refused_at_once(tag: str, value: int) -> None:
     with pytest.raises(dicomzarr.errors.MetadataError):
         planned([full_instance(Identity("hostile", 1), gray(1))], set_value(tag, value))

@@ -360,14 +360,9 @@ BROKEN: dict[str, tuple[str, Callable[[list[JSON]], None]]] = {
     "rows_nan": ("Rows", lambda metadata: metadata[0][ROWS].update(Value=["NaN"])),
     "rows_infinite": ("Rows", lambda metadata: metadata[0][ROWS].update(Value=["1e999"])),
     "columns_absent": ("Columns", lambda metadata: metadata[0].pop(COLUMNS)),
-    "frames_zero": ("NumberOfFrames", lambda metadata: metadata[0][FRAMES].update(Value=[0])),
     "matrix_zero": ("TotalPixelMatrixRows", lambda metadata: metadata[0][MATRIX_ROWS].update(Value=[0])),
     "bits": ("BitsAllocated", lambda metadata: metadata[0]["00280100"].update(Value=[12])),
     "bits_stored": ("BitsStored", lambda metadata: metadata[0]["00280101"].update(Value=[17])),
-    "spacing_one": ("PixelSpacing", lambda metadata: in_shared(metadata)[SPACING].update(Value=[0.1])),
-    "spacing_zero": ("PixelSpacing", lambda metadata: in_shared(metadata)[SPACING].update(Value=[0, 0.1])),
-    "spacing_text": ("PixelSpacing", lambda metadata: in_shared(metadata)[SPACING].update(Value=["0,1", "0,1"])),
-    "orientation": ("ImageOrientationSlide", lambda metadata: metadata[0][ORIENTATION].update(Value=[0, 1, 0])),
     "position_null": (
         "RowPositionInTotalImagePixelMatrix",
         lambda metadata: in_frame(metadata)["0048021F"].update(Value=[None]),
@@ -397,6 +392,29 @@ def test_impossible_values_are_named(name: str) -> None:
     with pytest.raises(InvalidAttributeError, match=attribute) as refused:
         plan(slide, metadata)
     assert metadata[0][INSTANCE]["Value"][0] in str(refused.value)
+
+
+LEFT_OUT: dict[str, tuple[str, Callable[[list[JSON]], None]]] = {
+    "frames_zero": ("NumberOfFrames", lambda metadata: metadata[0][FRAMES].update(Value=[0])),
+    "spacing_one": ("PixelSpacing", lambda metadata: in_shared(metadata)[SPACING].update(Value=[0.1])),
+    "spacing_zero": ("PixelSpacing", lambda metadata: in_shared(metadata)[SPACING].update(Value=[0, 0.1])),
+    "spacing_text": ("PixelSpacing", lambda metadata: in_shared(metadata)[SPACING].update(Value=["0,1", "0,1"])),
+    "orientation": ("ImageOrientationSlide", lambda metadata: metadata[0][ORIENTATION].update(Value=[0, 1, 0])),
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_impossible_facts_are_left_out_and_named(name: str) -> None:
+    slide = sparse_fluorescence()
+    keyword, damage = LEFT_OUT[name]
+    metadata = slide.metadata()
+    damage(metadata)
+    found = plan(slide, metadata)
+    assert [level.shape for level in found.images[0].levels] == [level.shape for level in plan(slide).images[0].levels]
+    (notice,) = (notice for notice in found.notices if "impossible" in notice)
+    assert keyword in notice
+    assert metadata[0][INSTANCE]["Value"][0] in notice
+    assert not identifying(notice)
 
 
 # --- geometry from poorer headers ---

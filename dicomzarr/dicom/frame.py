@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
 from dicomzarr.dicom.dimensions import FrameContext, dimension_values, frame_times
 from dicomzarr.dicom.image_model import FrameGroups, frame_groups
-from dicomzarr.dicom.instance import FrameRef
+from dicomzarr.dicom.instance import FrameRef, pixel_spacing, spacing_between
 from dicomzarr.dicom.json_model import RawSequence
 from dicomzarr.dicom.modality import Rescale
-from dicomzarr.dicom.values import FARTHEST, Reader
+from dicomzarr.dicom.notices import Notices
+from dicomzarr.dicom.values import FARTHEST, Reader, is_given, is_right_angled
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ _MOST_FRAMES: Final = 2**17
 _SAME_PLACE: Final = 0.01
 """Millimetres."""
 
+_SKEW: Final = 0.01
+"""How far direction cosines may be from unit length and a right angle: headers round to a few digits."""
+
+_NOWHERE: Final = "where the frame lies is not known"
+
 _AXIAL: Final = 1e-4
 """By how much the cosine of a normal may differ from that of the body's axis."""
 
@@ -49,6 +55,8 @@ class Image:
 
     header: Instance
     item: ImageItem
+    notices: Notices = field(default_factory=Notices)
+    """Takes what is said of attributes that are left out, as they are impossible."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -108,9 +116,10 @@ class Frame:
 def frames_of(images: Sequence[Image]) -> Iterator[Frame]:
     """The frames of instances, those of each in their order.
 
+    What places or scales a frame and is impossible is left out, and noticed by its image.
+
     Raises:
-        InvalidAttributeError: An attribute that places or scales a frame has an impossible value, or there are more
-            frames than any series has.
+        InvalidAttributeError: There are more frames than any series has.
     """
     frames = sum(image.header.stored.number_of_frames for image in images)
     if frames > _MOST_FRAMES:
@@ -136,12 +145,14 @@ def _contexts(image: Image) -> Iterator[FrameContext]:
     groups = list(frame_groups(item.per_frame_groups or RawSequence()))
     count = header.stored.number_of_frames
     if groups and len(groups) != count:
-        raise InvalidAttributeError(
-            f"Instance {header.uid}: the PerFrameFunctionalGroupsSequence has {len(groups)} items for {count} frames."
+        text = f"the PerFrameFunctionalGroupsSequence has {len(groups)} items for {count} frames: "
+        rest = (
+            "the last frames are described by nothing else" if len(groups) < count else "the last items were left out"
         )
-    read = Reader(header.uid)
+        image.notices.add(header.uid, f"{text}{rest}.")
+    read = Reader(header.uid, image.notices)
     for number, time in zip(range(1, count + 1), frame_times(item), strict=False):
-        own = groups[number - 1] if groups else _NO_GROUPS
+        own = groups[number - 1] if number <= len(groups) else _NO_GROUPS
         yield FrameContext(item, header.image_type, own, shared, number, time, read)
 
 
@@ -153,51 +164,54 @@ def _frame(
     values: Mapping[str, Value],
 ) -> Frame:
     measures, content = context.macro("pixel_measures"), context.macro("frame_content")
+    rescale = _rescale(context, image.header.segmentation)
     return Frame(
         ref=FrameRef(image.header.stored, context.number),
         image=image,
         position=position,
         orientation=orientation,
-        spacing=image.header.pixel_spacing if measures is None else _spacing(context.read, measures.pixel_spacing),
+        spacing=image.header.pixel_spacing if measures is None else pixel_spacing(context.read, measures.pixel_spacing),
         between=_length(context, (measures or image.item).spacing_between_slices),
         thickness=_length(context, (measures or image.item).slice_thickness),
         stack="" if content is None else context.read.text(content.stack_id) or "",
-        rescale=_rescale(context, image.header.segmentation),
-        rescale_type=context.read.text(_scaling(context).rescale_type) or "",
+        rescale=rescale or _IDENTITY,
+        rescale_type="" if rescale is None else context.read.text(_scaling(context).rescale_type) or "",
         real_world=_real_world(context),
         voi=context.macro("frame_voi_lut"),
         values=values,
     )
 
 
-def _spacing(read: Reader, leaf: Leaf) -> tuple[float, float] | None:
-    values = read.numbers(leaf, "PixelSpacing", 2)
-    if values is None:
-        return None
-    if min(values) <= 0:
-        raise InvalidAttributeError(f"PixelSpacing {values} of a frame is no spacing of pixels.")
-    return values[0], values[1]
-
-
 def _length(context: FrameContext, leaf: Leaf) -> float | None:
     return abs(context.read.lenient_number(leaf) or 0.0) or None
 
 
-def _rescale(context: FrameContext, segmentation: Segmentation | None) -> Rescale:
-    """Of the frame, else of the instance; a dose is scaled by its own attribute (PS3.3 section C.8.8.3.1)."""
+def _rescale(context: FrameContext, segmentation: Segmentation | None) -> Rescale | None:
+    """Of the frame, else of the instance; a dose is scaled by its own attribute (PS3.3 section C.8.8.3.1).
+
+    None where it is impossible: half of a rescale would be a wrong one.
+    """
     read, item = context.read, context.item
-    scaling = read.number(item.dose_grid_scaling, "DoseGridScaling")
-    if scaling is not None:
-        return Rescale(scaling, 0.0)
-    most = read.number(item.maximum_fractional_value, "MaximumFractionalValue")
-    if most and segmentation is not None and segmentation.kind == "FRACTIONAL":  # parts of 1 (section C.8.20.2.3)
-        return Rescale(1 / most, 0.0)
-    source = _scaling(context)
-    slope = read.number(source.rescale_slope, "RescaleSlope")
-    intercept = read.number(source.rescale_intercept, "RescaleIntercept")
-    if slope is None and intercept is None:
-        return _IDENTITY
-    return Rescale(1.0 if slope is None else slope, intercept or 0.0)
+    if is_given(item.dose_grid_scaling):
+        lost = "values are shown as they are stored, and are no dose"
+        scaling = read.fact(item.dose_grid_scaling, "DoseGridScaling", bool, lost)
+        return None if scaling is None else Rescale(scaling, 0.0)
+    if segmentation is not None and segmentation.kind == "FRACTIONAL":  # parts of 1 (section C.8.20.2.3)
+        lost = "values are shown as they are stored"
+        most = read.fact(item.maximum_fractional_value, "MaximumFractionalValue", lambda most: most >= 1, lost)
+        if most is not None:
+            return Rescale(1 / most, 0.0)
+    return _line(read, _scaling(context))
+
+
+def _line(read: Reader, source: Any) -> Rescale | None:
+    """RescaleSlope and RescaleIntercept; the identity where there are none, None where one is impossible."""
+    lost = "values are shown as they are stored"
+    slope = read.fact(source.rescale_slope, "RescaleSlope", bool, lost)
+    intercept = read.fact(source.rescale_intercept, "RescaleIntercept", lambda _: True, lost)
+    if (slope is None and is_given(source.rescale_slope)) or (intercept is None and is_given(source.rescale_intercept)):
+        return None
+    return _IDENTITY if slope is intercept is None else Rescale(1.0 if slope is None else slope, intercept or 0.0)
 
 
 def _real_world(context: FrameContext) -> tuple[MappingItem, ...]:
@@ -213,7 +227,7 @@ def _scaling(context: FrameContext) -> Any:
 def _placement(image: Image, contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector | None]]:
     """(position, orientation) of each frame."""
     item = image.item
-    read = Reader(image.header.uid)
+    read = Reader(image.header.uid, image.notices)
     if (read.text(item.volumetric_properties) or "").upper() in _IRREGULAR:
         return [(None, None)] * len(contexts)
     if read.text(item.grid_frame_offsets) is not None:
@@ -232,36 +246,30 @@ def _own_placement(context: FrameContext) -> tuple[Vector | None, Vector | None]
 
 
 def _placed(read: Reader, position: Leaf, orientation: Leaf) -> tuple[Vector | None, Vector | None]:
-    at = read.numbers(position, "ImagePositionPatient", 3)
-    cosines = read.numbers(orientation, "ImageOrientationPatient", 6)
-    if at is None or cosines is None:
-        return None, None
-    return np.array(at), _directions(read, np.array(cosines), orientation)
-
-
-def _directions(read: Reader, cosines: Vector, leaf: Leaf) -> Vector:
-    if np.abs(cosines).max() > 2:  # noqa: PLR2004  # far from any cosine, and from any product that would overflow
-        raise read.invalid("ImageOrientationPatient", leaf.values, "two unit vectors at a right angle")
-    row, column = cosines[:3], cosines[3:]
-    off = [row @ row - 1, column @ column - 1, row @ column]
-    if max(map(abs, off)) > 0.01:  # noqa: PLR2004  # headers round to a few digits
-        raise read.invalid("ImageOrientationPatient", leaf.values, "two unit vectors at a right angle")
-    return cosines
+    """The position and the directions, or neither."""
+    at = read.facts(position, "ImagePositionPatient", 3, lambda at: max(map(abs, at)) <= FARTHEST, _NOWHERE)
+    cosines = read.facts(orientation, "ImageOrientationPatient", 6, lambda six: is_right_angled(six, _SKEW), _NOWHERE)
+    return (None, None) if at is None or cosines is None else (np.array(at), np.array(cosines))
 
 
 def _dose_placement(read: Reader, item: ImageItem, count: int) -> list[tuple[Vector | None, Vector | None]]:
     """Planes at GridFrameOffsetVector, along the normal or in absolute z (PS3.3 section C.8.8.3.2)."""
     position, orientation = _placed(read, item.image_position, item.image_orientation)
-    offsets = read.numbers(item.grid_frame_offsets, "GridFrameOffsetVector", count)
-    if position is None or orientation is None or offsets is None:
+    if position is None or orientation is None:
+        return [(None, None)] * count
+    first = position[2] if abs(np.cross(orientation[:3], orientation[3:])[2]) > 1 - _AXIAL else 0.0
+
+    def possible(offsets: Sequence[float]) -> bool:
+        return max(map(abs, offsets)) <= FARTHEST and min(abs(offsets[0]), abs(offsets[0] - first)) <= _SAME_PLACE
+
+    lost = (
+        "it should hold an offset for each frame, from 0 or from the z of the image, and without it frames are a list"
+    )
+    offsets = read.facts(item.grid_frame_offsets, "GridFrameOffsetVector", count, possible, lost)
+    if offsets is None:
         return [(None, None)] * count
     if abs(offsets[0]) <= _SAME_PLACE:
-        names = ("GridFrameOffsetVector", offsets)
-        return [(_moved(read, position, orientation, offset, names), orientation) for offset in offsets]
-    axial = abs(np.cross(orientation[:3], orientation[3:])[2]) > 1 - _AXIAL
-    if not axial or abs(offsets[0] - position[2]) > _SAME_PLACE:
-        wanted = "0 at first, or of axial planes the z of ImagePositionPatient"
-        raise read.invalid("GridFrameOffsetVector", offsets[0], wanted)
+        return [(_moved(position, orientation, offset), orientation) for offset in offsets]
     return [(np.array([*position[:2], offset]), orientation) for offset in offsets]
 
 
@@ -278,19 +286,16 @@ def _detector_placement(read: Reader, context: FrameContext) -> tuple[Vector | N
     if position is None or orientation is None or (turns and not item.slice_vector.values):
         return None, None  # projections from many sides: the header places the first of them only
     plane = _entry(item.slice_vector, context.number)
-    step = read.number(item.spacing_between_slices, "SpacingBetweenSlices")
-    step = read.number(item.slice_thickness, "SliceThickness") if step is None else step
     if plane is None:
         return position, orientation
-    if step is None:
+    step = spacing_between(read, item.spacing_between_slices) or _length(context, item.slice_thickness)
+    if step is None or not abs(step * (plane - 1)) <= FARTHEST:
         return None, None
-    return _moved(read, position, orientation, step * (plane - 1), ("SpacingBetweenSlices", step)), orientation
+    return _moved(position, orientation, step * (plane - 1)), orientation
 
 
-def _moved(read: Reader, position: Vector, orientation: Vector, away: float, source: tuple[str, object]) -> Vector:
-    """A position so many millimetres further along the normal; ``source`` is the attribute that says so."""
-    if not abs(away) <= FARTHEST:
-        raise read.invalid(*source, f"at most {FARTHEST:g} millimetres from slice to slice")
+def _moved(position: Vector, orientation: Vector, away: float) -> Vector:
+    """A position so many millimetres further along the normal."""
     return position + np.cross(orientation[:3], orientation[3:]) * away
 
 

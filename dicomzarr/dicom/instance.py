@@ -17,13 +17,14 @@ from dicomzarr.dicom.positions import (
 )
 from dicomzarr.dicom.segments import parse_segmentation
 from dicomzarr.dicom.syntax import is_native
-from dicomzarr.dicom.values import Reader, shown_code
+from dicomzarr.dicom.values import Reader, is_count, is_right_angled, shown_code
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from dicomzarr.dicom.json_model import InstanceItem, PixelMeasuresItem
+    from dicomzarr.dicom.json_model import InstanceItem, Leaf, PixelMeasuresItem
+    from dicomzarr.dicom.notices import Notices
     from dicomzarr.dicom.segments import Segmentation
     from dicomzarr.dicom.tiling import FramePositions
 
@@ -40,6 +41,12 @@ _MOST_PIXELS = 2**16 - 1
 
 _SMALLEST_SPACING, _LARGEST_SPACING = 1e-9, 1e4
 """Millimetres; what lies beyond is no spacing but a broken header."""
+
+_SKEW = 1e-3
+"""How far direction cosines may be from unit length and a right angle."""
+
+_WHITEST_LAB = 2**16 - 1
+"""CIELab values are scaled to 16 bits (PS3.3 section C.10.7.1.1)."""
 
 
 class FrameRef(NamedTuple):
@@ -144,22 +151,26 @@ class Instance:
         return self.stored.pixel
 
 
-def parse_instance(item: InstanceItem) -> Instance | None:
+def parse_instance(item: InstanceItem, notices: Notices | None = None) -> Instance | None:
     """Type one instance's metadata; None for an instance without pixels, as a report.
 
+    Args:
+        item: The metadata.
+        notices: Takes what is said of attributes that are left out, as they are impossible.
+
     Raises:
-        InvalidAttributeError: An attribute has an impossible value.
+        InvalidAttributeError: What decoding or the places of tiles depend on is impossible.
     """
     uid = Reader("without SOPInstanceUID").uid(item.sop_instance_uid)
     if uid is None:
         raise InvalidAttributeError("An instance in the series has no SOPInstanceUID, or one that is no UID.")
-    read = Reader(uid)
+    read = Reader(uid, notices)
     if read.text(item.rows) is None and read.text(item.columns) is None:
         return None
-    frames = read.positive(item.number_of_frames, "NumberOfFrames", default=1)
+    frames = _frame_count(read, item)
     segmentation = parse_segmentation(read, item)
     declared = _distinct(_paths(read, item, segmentation))
-    scan = scan_frames(uid, item, frames)
+    scan = scan_frames(read, item, frames)
     paths = declared or identified_paths(scan)
     measures = _pixel_measures(item)
     return Instance(
@@ -173,28 +184,72 @@ def parse_instance(item: InstanceItem) -> Instance | None:
         concatenation=_concatenation(read, item),
         dimension_organization_type=shown_code((read.text(item.dimension_organization_type) or "").upper()),
         total_pixel_matrix=_total_pixel_matrix(read, item),
-        focal_planes=read.count(item.focal_planes, "TotalPixelMatrixFocalPlanes"),
-        optical_path_count=read.count(item.number_of_optical_paths, "NumberOfOpticalPaths"),
+        focal_planes=_count(read, item.focal_planes, "TotalPixelMatrixFocalPlanes", "frames tell how many there are"),
+        optical_path_count=_count(
+            read, item.number_of_optical_paths, "NumberOfOpticalPaths", "the OpticalPathSequence counts"
+        ),
         optical_paths=paths,
         shared_optical_path=shared_path_identifier(item),
         frame_of_reference_uid=read.uid(item.frame_of_reference_uid),
         imaged_volume=(
-            read.number(item.imaged_volume_height, "ImagedVolumeHeight"),
-            read.number(item.imaged_volume_width, "ImagedVolumeWidth"),
+            _extent(read, item.imaged_volume_height, "ImagedVolumeHeight"),
+            _extent(read, item.imaged_volume_width, "ImagedVolumeWidth"),
         ),
-        pixel_spacing=_spacing(read, item, measures),
-        spacing_between_slices=None
-        if measures is None
-        else read.number(measures.spacing_between_slices, "SpacingBetweenSlices"),
+        pixel_spacing=pixel_spacing(read, item.pixel_spacing if measures is None else measures.pixel_spacing),
+        spacing_between_slices=None if measures is None else spacing_between(read, measures.spacing_between_slices),
         origin=_origin(read, item),
-        orientation_slide=read.numbers(item.image_orientation_slide, "ImageOrientationSlide", 6),
+        orientation_slide=read.facts(
+            item.image_orientation_slide,
+            "ImageOrientationSlide",
+            6,
+            lambda cosines: is_right_angled(cosines, _SKEW),
+            "it should be two directions at a right angle, and without it there is no affine",
+        ),
         pyramid_uid=read.uid(item.pyramid_uid),
         extended_depth_of_field=(read.text(item.extended_depth_of_field) or "").upper() == "YES",
-        absent_pixel_lab=read.numbers(item.recommended_absent_pixel, "RecommendedAbsentPixelCIELabValue", 3),
+        absent_pixel_lab=read.facts(
+            item.recommended_absent_pixel,
+            "RecommendedAbsentPixelCIELabValue",
+            3,
+            lambda lab: min(lab) >= 0 and max(lab) <= _WHITEST_LAB,
+            "places without a tile are shown white",
+        ),
         segmentation=segmentation,
         places_frames=item.per_frame_groups is not None,
         positions=frame_positions(uid, scan, paths, frames),
     )
+
+
+def _frame_count(read: Reader, item: InstanceItem) -> int:
+    """NumberOfFrames; where it is impossible, as many frames as are described one by one."""
+    described = len(item.per_frame_groups.values) if item.per_frame_groups else 0
+    lost = "as many frames are read as the PerFrameFunctionalGroupsSequence describes" if described else "one is read"
+    return _count(read, item.number_of_frames, "NumberOfFrames", lost) or described or 1
+
+
+def _count(read: Reader, leaf: Leaf, name: str, lost: str) -> int | None:
+    number = read.fact(leaf, name, is_count, lost)
+    return None if number is None else int(number)
+
+
+def _extent(read: Reader, leaf: Leaf, name: str) -> float | None:
+    return read.fact(leaf, name, lambda size: 0 < size <= _LARGEST_OFFSET, "it says nothing of the size of pixels")
+
+
+def pixel_spacing(read: Reader, leaf: Leaf) -> tuple[float, float] | None:
+    """PixelSpacing (0028,0030): (row spacing, column spacing) in millimetres."""
+    values = read.facts(leaf, "PixelSpacing", 2, _are_spacings, "it says nothing of the size of pixels")
+    return None if values is None else (values[0], values[1])
+
+
+def spacing_between(read: Reader, leaf: Leaf) -> float | None:
+    """SpacingBetweenSlices (0018,0088), which may be negative in nuclear medicine (PS3.3 section C.8.4.15)."""
+    lost = "it says nothing of how far slices are apart"
+    return read.fact(leaf, "SpacingBetweenSlices", lambda step: _are_spacings((abs(step),)), lost)
+
+
+def _are_spacings(values: Sequence[float]) -> bool:
+    return min(values) >= _SMALLEST_SPACING and max(values) <= _LARGEST_SPACING
 
 
 def _pixel(read: Reader, item: InstanceItem) -> PixelDescription:
@@ -232,7 +287,12 @@ def _concatenation(read: Reader, item: InstanceItem) -> ConcatenationPart | None
     return ConcatenationPart(
         uid,
         read.positive(item.in_concatenation_number, "InConcatenationNumber", default=1),
-        read.count(item.in_concatenation_total_number, "InConcatenationTotalNumber"),
+        _count(
+            read,
+            item.in_concatenation_total_number,
+            "InConcatenationTotalNumber",
+            "whether parts lack is not known",
+        ),
         read.integer(item.concatenation_frame_offset, "ConcatenationFrameOffsetNumber"),
     )
 
@@ -254,28 +314,19 @@ def _pixel_measures(item: InstanceItem) -> PixelMeasuresItem | None:
     return next((measures for group in groups for measures in group.pixel_measures.items), None)
 
 
-def _spacing(read: Reader, item: InstanceItem, measures: PixelMeasuresItem | None) -> tuple[float, float] | None:
-    leaf = item.pixel_spacing if measures is None else measures.pixel_spacing
-    values = read.numbers(leaf, "PixelSpacing", 2)
-    if values is None:
-        return None
-    if min(values) < _SMALLEST_SPACING or max(values) > _LARGEST_SPACING:
-        raise InvalidAttributeError(
-            f"Instance {read.text(item.sop_instance_uid)}: PixelSpacing {values} is no spacing of pixels."
-        )
-    return (values[0], values[1])
-
-
 def _origin(read: Reader, item: InstanceItem) -> tuple[float, float, float] | None:
     if not item.total_pixel_matrix_origin.items:
         return None
     origin = item.total_pixel_matrix_origin.items[0]
-    x = read.number(origin.x_offset, "XOffsetInSlideCoordinateSystem")
-    y = read.number(origin.y_offset, "YOffsetInSlideCoordinateSystem")
-    z = read.number(origin.z_offset, "ZOffsetInSlideCoordinateSystem")
-    if x is None or y is None or max(abs(x), abs(y), abs(z or 0.0)) > _LARGEST_OFFSET:
-        return None
-    return (x, y, z or 0.0)
+    x, y, z = (
+        read.fact(leaf, f"{axis}OffsetInSlideCoordinateSystem", _is_on_slide, "where the image lies is not known")
+        for axis, leaf in (("X", origin.x_offset), ("Y", origin.y_offset), ("Z", origin.z_offset))
+    )
+    return None if x is None or y is None else (x, y, z or 0.0)
+
+
+def _is_on_slide(offset: float) -> bool:
+    return abs(offset) <= _LARGEST_OFFSET
 
 
 def _distinct(paths: Iterable[OpticalPath]) -> tuple[OpticalPath, ...]:

@@ -25,8 +25,7 @@ _FLOAT32: Final = np.finfo(np.float32)
 class Rescale:
     """Modality value = slope * stored value + intercept (PS3.3 section C.11.1).
 
-    DoseGridScaling (3004,000E) is a slope without an intercept. A slope of 0, as of the empty slices in some series,
-    is as good as any other.
+    DoseGridScaling (3004,000E) is a slope without an intercept.
 
     Raises:
         InvalidAttributeError: The slope or the intercept is not finite.

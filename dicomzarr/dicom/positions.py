@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.json_model import InstanceItem, Leaf
+    from dicomzarr.dicom.values import Reader
 
 _Item = TypeVar("_Item")
 _NO_POSITION = PlanePositionSlideItem()
@@ -68,10 +69,11 @@ class FrameScan:
     """The optical path identifiers that frames name; None for frames that name none."""
 
 
-def scan_frames(uid: str, item: InstanceItem, frames: int) -> FrameScan:
+def scan_frames(read: Reader, item: InstanceItem, frames: int) -> FrameScan:
     """Read the functional groups of all frames, batch by batch.
 
-    A macro may stand in the per-frame or in the shared groups; the frame's own wins (C.7.6.16).
+    A macro may stand in the per-frame or in the shared groups; the frame's own wins (C.7.6.16). Where a height is
+    impossible none counts, so that no frame is shown in a plane that is not its own.
 
     Raises:
         InvalidAttributeError: A position is no number.
@@ -79,15 +81,20 @@ def scan_frames(uid: str, item: InstanceItem, frames: int) -> FrameScan:
     shared = next(iter(item.shared_groups.items), FunctionalGroupsItem())
     codes: dict[str | None, int] = {}
     batches = functional_groups(item.per_frame_groups or RawSequence())
-    read = [_scan_batch(uid, groups, shared, codes) for groups in batches]
-    if not read and frames == 1:
-        read = [_scan_batch(uid, [shared], shared, codes)]
-    columns = [np.concatenate([batch[place] for batch in read]) if read else np.empty(0) for place in range(4)]
-    return FrameScan(columns[0], columns[1], columns[2], columns[3].astype(np.int64), tuple(codes))
+    scanned = [_scan_batch(read, groups, shared, codes) for groups in batches]
+    if not scanned and frames == 1:
+        scanned = [_scan_batch(read, [shared], shared, codes)]
+    columns = [np.concatenate([batch[place] for batch in scanned]) if scanned else np.empty(0) for place in range(4)]
+    heights = columns[2]
+    beyond = heights[np.abs(heights) > _LARGEST_HEIGHT]
+    if beyond.size:
+        read.leave_out("ZOffsetInSlideCoordinateSystem", beyond[:1].tolist(), "its frames count as one focal plane")
+        heights = np.full_like(heights, np.nan)
+    return FrameScan(columns[0], columns[1], heights, columns[3].astype(np.int64), tuple(codes))
 
 
 def _scan_batch(
-    uid: str,
+    read: Reader,
     groups: list[FunctionalGroupsItem],
     shared: FunctionalGroupsItem,
     codes: dict[str | None, int],
@@ -101,9 +108,9 @@ def _scan_batch(
         segment = _first(shared.segment.values, _NO_SEGMENT)
         names = [_number(_first(group.segment.values, segment)) for group in groups]
     return (
-        _numbers(uid, "RowPositionInTotalImagePixelMatrix", [plane.row_position for plane in planes]),
-        _numbers(uid, "ColumnPositionInTotalImagePixelMatrix", [plane.column_position for plane in planes]),
-        _numbers(uid, "ZOffsetInSlideCoordinateSystem", [plane.z_offset for plane in planes]),
+        _positions(read, "RowPositionInTotalImagePixelMatrix", [plane.row_position for plane in planes]),
+        _positions(read, "ColumnPositionInTotalImagePixelMatrix", [plane.column_position for plane in planes]),
+        _heights([plane.z_offset for plane in planes]),
         np.array([codes.setdefault(name, len(codes)) for name in names], dtype=np.float64),
     )
 
@@ -112,8 +119,7 @@ def frame_positions(uid: str, scan: FrameScan, paths: tuple[OpticalPath, ...], f
     """The positions of all frames, or None when the metadata places none.
 
     Raises:
-        InvalidAttributeError: Not every frame has a usable position, one lies beyond reason, or names an unknown
-            optical path.
+        InvalidAttributeError: Not every frame has a usable position, or one names an unknown optical path.
     """
     placed = ~(np.isnan(scan.rows) | np.isnan(scan.columns))
     if not placed.any():
@@ -124,10 +130,6 @@ def frame_positions(uid: str, scan: FrameScan, paths: tuple[OpticalPath, ...], f
             f"Instance {uid}: {int(usable.sum())} usable positions (RowPositionInTotalImagePixelMatrix and "
             f"ColumnPositionInTotalImagePixelMatrix) for {frames} frames.",
             remedy="Every frame of a sparse tiling needs its position.",
-        )
-    if (np.abs(scan.z_offsets) > _LARGEST_HEIGHT).any():
-        raise InvalidAttributeError(
-            f"Instance {uid}: ZOffsetInSlideCoordinateSystem of a frame is more than {_LARGEST_HEIGHT:g} micrometres."
         )
     return FramePositions(
         rows=scan.rows.astype(np.int64),
@@ -180,10 +182,23 @@ def _number(item: SegmentIdentificationItem) -> str | None:
     return str(values[0]).strip() if values and values[0] is not None else None
 
 
-def _numbers(uid: str, name: str, leaves: list[Leaf]) -> npt.NDArray[np.float64]:
+def _positions(read: Reader, name: str, leaves: list[Leaf]) -> npt.NDArray[np.float64]:
+    try:
+        return _numbers(leaves)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise read.invalid(f"{name} of a frame", "another text", "a number")
+
+
+def _heights(leaves: list[Leaf]) -> npt.NDArray[np.float64]:
+    """Z offsets; infinite ones for frames one of which has what is no number."""
+    try:
+        return _numbers(leaves)
+    except (TypeError, ValueError, OverflowError):
+        return np.full(len(leaves), np.inf)
+
+
+def _numbers(leaves: list[Leaf]) -> npt.NDArray[np.float64]:
     """The first value of each leaf; NaN where there is none."""
     values: list[Any] = [leaf.values[0] if leaf.values else None for leaf in leaves]
-    try:
-        return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidAttributeError(f"Instance {uid}: {name} of a frame is no number.") from None
+    return np.array(values, dtype=np.float64)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.colour import lab16_to_srgb
 from dicomzarr.dicom.uids import LABEL_MAP_SEGMENTATION_STORAGE, SEGMENTATION_STORAGE
-from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,7 +60,7 @@ def parse_segmentation(read: Reader, item: InstanceItem) -> Segmentation | None:
     """The segmentation that an instance is; None for any other image.
 
     Raises:
-        InvalidAttributeError: A segment has no number, or its colour is none.
+        InvalidAttributeError: A segment has no number.
     """
     sop_class = read.text(item.sop_class_uid)
     if sop_class not in _SEGMENTATIONS:
@@ -82,8 +81,7 @@ def _segments(read: Reader, items: Iterable[SegmentItem]) -> Iterable[Segment]:
 
 
 def _color(read: Reader, item: SegmentItem) -> str:
-    try:
-        lab = read.numbers(item.color, "RecommendedDisplayCIELabValue", 3)
-    except InvalidAttributeError:
-        return ""  # how it is shown is no reason not to open it
+    lab = read.facts(
+        item.color, "RecommendedDisplayCIELabValue", 3, lambda _: True, "the segment is shown in a colour of our own"
+    )
     return "" if lab is None else "".join(f"{round(value):02X}" for value in lab16_to_srgb(lab))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dicomzarr.dicom.instance import parse_instance
 from dicomzarr.dicom.json_model import decode_instances, decode_patient
+from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.uids import (
     CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE,
     VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE,
@@ -46,6 +47,8 @@ class Series:
     """There are instances without pixels in it, too."""
     patient: tuple[tuple[str, str], ...] = ()
     """(name, value) of patient attributes; empty unless asked for."""
+    remarks: Notices = field(default_factory=Notices)
+    """What is odd about its instances, as far as they have been looked at: planning it reads more of them."""
 
     @property
     def slices(self) -> dict[str, StoredInstance]:
@@ -85,7 +88,8 @@ def parse_series(body: bytes, study: str, series: str, *, include_phi: bool = Fa
     items = decode_instances(body)
     _check_identity(items, study, series)
     distinct = {str(item.sop_instance_uid.values[:1]): place for place, item in enumerate(items)}
-    parsed = [(place, parse_instance(items[place])) for place in distinct.values()]
+    remarks = Notices()
+    parsed = [(place, parse_instance(items[place], remarks)) for place in distinct.values()]
     found = {place: instance for place, instance in parsed if instance is not None}
     instances = tuple(found.values())
     if not instances:
@@ -103,10 +107,11 @@ def parse_series(body: bytes, study: str, series: str, *, include_phi: bool = Fa
         series,
         instances[0].modality,
         instances,
-        _images(body, found) if _needs_images(instances) else (),
+        _images(body, found, remarks) if _needs_images(instances) else (),
         tuple(notices),
         len(instances) < len(parsed),
         tuple(decode_patient(body).items()) if include_phi else (),
+        remarks,
     )
 
 
@@ -115,13 +120,13 @@ def _needs_images(instances: Iterable[Instance]) -> bool:
     return not any(map(is_slide, instances)) or any(instance.segmentation for instance in instances)
 
 
-def _images(body: bytes, instances: Mapping[int, Instance]) -> tuple[Image, ...]:
+def _images(body: bytes, instances: Mapping[int, Instance], remarks: Notices) -> tuple[Image, ...]:
     """Instances by their place in the reply, with the rest of what it says of them."""
     from dicomzarr.dicom.frame import Image  # noqa: PLC0415  # slides do without, and start sooner
     from dicomzarr.dicom.image_model import decode_images  # noqa: PLC0415  # as above
 
     items = decode_images(body)
-    return tuple(Image(instance, items[place]) for place, instance in instances.items())
+    return tuple(Image(instance, items[place], remarks) for place, instance in instances.items())
 
 
 def _check_identity(items: list[InstanceItem], study: str, series: str) -> None:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from dicomzarr.dicom.json_model import Leaf, Scalar
+    from dicomzarr.dicom.notices import Notices
 
 
 _LARGEST_INTEGER: Final = 2**32 - 1
@@ -37,6 +40,9 @@ _UID: Final = re.compile(r"[0-9.]+", re.ASCII)
 
 FARTHEST: Final = 1e9
 """Millimetres; what lies a thousand kilometres away is no place, and no step."""
+
+_SHOWN: Final = 6
+"""Numbers of one attribute that a notice shows."""
 
 _WORDS: Final = frozenset(_TERMS.split())
 
@@ -73,6 +79,14 @@ def _described(value: object) -> str:
     return "a text that is no number" if number is None else f"{number:g}"
 
 
+def _listed(values: Sequence[Scalar]) -> str:
+    """Several values, likewise."""
+    numbers = [number for value in values if (number := _as_number(value)) is not None]
+    if len(numbers) < len(values):
+        return f"{len(values)} values, of which {len(numbers)} are numbers"
+    return ", ".join(f"{number:g}" for number in numbers) if len(numbers) <= _SHOWN else f"{len(numbers)} numbers"
+
+
 def shown_code(text: str) -> str:
     """A code string as it may be shown: known words, and OTHER for each unknown one, which may be anybody's name."""
     return re.sub("[^ _]+", lambda word: word[0] if _is_known(word[0].upper()) else "OTHER", text)
@@ -82,16 +96,79 @@ def _is_known(word: str) -> bool:
     return word in _WORDS or _SHORT_WORD.fullmatch(word) is not None
 
 
+def is_count(number: float) -> bool:
+    """Whether it is a whole number of something that is there."""
+    return number.is_integer() and 0 < number <= _LARGEST_INTEGER
+
+
+def is_right_angled(cosines: Sequence[float], tolerance: float) -> bool:
+    """Whether six numbers are two unit vectors at a right angle, as far as headers round."""
+    row, column = cosines[:3], cosines[3:]
+    off = (_product(row, row) - 1, _product(column, column) - 1, _product(row, column))
+    return all(abs(each) <= tolerance for each in off)
+
+
+def _product(one: Sequence[float], other: Sequence[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
 class Reader:
-    """Reads the leaves of one instance, naming it in errors.
+    """Reads the leaves of one instance, naming it in errors and notices.
+
+    What decoding and the places of tiles depend on is read by methods that raise. A `fact` is anything else: an
+    impossible one is left out as if it were absent, which is noticed, and the series opens.
 
     Args:
         instance: SOP Instance UID for messages.
+        notices: Takes what is said of impossible facts.
     """
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, notices: Notices | None = None) -> None:
         self.invalid = invalid_in(instance)
         """Builds the error for an attribute, a value and what was wanted instead."""
+        self._instance = instance
+        self._notices = notices
+
+    def fact(self, leaf: Leaf, name: str, possible: Callable[[float], bool], lost: str) -> float | None:
+        """The first value as a finite number; None where there is none or an impossible one.
+
+        Args:
+            leaf: The attribute.
+            name: Its keyword.
+            possible: Whether a finite number can be its value.
+            lost: What follows where it cannot, in words, as ``the size of pixels is not known``.
+        """
+        value = _first(leaf)
+        number = None if value is None else self.lenient(value)
+        if value is None or (number is not None and possible(number)):
+            return number
+        self.leave_out(name, [value], lost)
+        return None
+
+    def facts(
+        self, leaf: Leaf, name: str, count: int, possible: Callable[[Sequence[float]], bool], lost: str
+    ) -> tuple[float, ...] | None:
+        """Exactly ``count`` finite numbers, likewise; ``possible`` is asked about all of them."""
+        values = [value for value in leaf.values if not _is_blank(value)]
+        if not values:
+            return None
+        numbers = [number for value in values if (number := self.lenient(value)) is not None]
+        if len(values) == len(numbers) == count and possible(numbers):
+            return tuple(numbers)
+        self.leave_out(name, values, lost)
+        return None
+
+    def leave_out(self, name: str, values: Sequence[Scalar], lost: str) -> None:
+        """Notice that a fact is impossible.
+
+        Args:
+            name: The keyword of the attribute.
+            values: What it holds; texts are not shown, since they may be anything, somebody's name too.
+            lost: As for `fact`.
+        """
+        if self._notices is not None:
+            shown = _described(values[0]) if len(values) == 1 else _listed(values)
+            self._notices.add(self._instance, f"{name} is impossible and was left out: {lost}.", shown)
 
     def text(self, leaf: Leaf) -> str | None:
         """The first value as text, or None when there is none."""
@@ -123,10 +200,6 @@ class Reader:
         if value is None or not 0 < value <= most:
             raise self.invalid(name, value, f"an integer from 1 to {most}")
         return value
-
-    def count(self, leaf: Leaf, name: str) -> int | None:
-        """The first value as an integer above zero, or None when there is none."""
-        return None if self.text(leaf) is None else self.positive(leaf, name)
 
     def lenient_number(self, leaf: Leaf) -> float | None:
         """The first value as a finite number, or None: for what only orders or names things."""
@@ -176,7 +249,16 @@ def _first(leaf: Leaf) -> Scalar:
     if not leaf.values:
         return None
     value = leaf.values[0]
-    return None if isinstance(value, str) and not value.strip() else value
+    return None if _is_blank(value) else value
+
+
+def is_given(leaf: Leaf) -> bool:
+    """Whether an attribute has a value, possible or not."""
+    return _first(leaf) is not None
+
+
+def _is_blank(value: Scalar) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip(" \0"))
 
 
 def _as_text(value: Scalar) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dicomzarr.multiscale.placing import to_ras
@@ -65,10 +66,12 @@ def plan_images(
         GridError: Frames fit no grid.
     """
     if series.is_slide:
-        return plan_slide(series, associated_label=associated_label)
-    from dicomzarr.multiscale.volumes import plan_volumes  # noqa: PLC0415  # slides do without, and start sooner
+        plan = plan_slide(series, associated_label=associated_label)
+    else:
+        from dicomzarr.multiscale.volumes import plan_volumes  # noqa: PLC0415  # slides do without, and start sooner
 
-    return plan_volumes(series, values=values, bulk=bulk, dropped=dropped)
+        plan = plan_volumes(series, values=values, bulk=bulk, dropped=dropped)
+    return replace(plan, notices=(*plan.notices, *series.remarks.sentences()))
 
 
 def wanted_bulk(series: Series, values: str) -> dict[str, str]:

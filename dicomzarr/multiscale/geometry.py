@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
     Step = tuple[float, float, float]
 
-_SKEW = 1e-3
-"""How far direction cosines may be from unit length and a right angle."""
-
 
 def micrometres(millimetres: float) -> float:
     """Without the noise that the multiplication puts behind the twelfth digit."""
@@ -85,10 +82,6 @@ def origin_known(level: SlideLevel) -> bool:
 
 
 def _axes(level: SlideLevel) -> tuple[np.ndarray, np.ndarray] | None:
-    """(direction along a row, direction along a column), or None where they are missing or no directions."""
+    """(direction along a row, direction along a column), or None where they are missing."""
     cosines = level.header.orientation_slide
-    if cosines is None or max(map(abs, cosines)) > 2:  # noqa: PLR2004  # far from any cosine
-        return None
-    along_row, along_column = np.array(cosines[:3]), np.array(cosines[3:])
-    products = [along_row @ along_row - 1, along_column @ along_column - 1, along_row @ along_column]
-    return (along_row, along_column) if max(map(abs, products)) <= _SKEW else None
+    return None if cosines is None else (np.array(cosines[:3]), np.array(cosines[3:]))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.level import SlideLevel, SlideTiles
+    from dicomzarr.dicom.notices import Notices
     from dicomzarr.dicom.series import Series
     from dicomzarr.dicom.slide import AssociatedImage
 
@@ -58,13 +59,13 @@ def plan_slide(series: Series, *, associated_label: bool = False) -> SeriesPlan:
     slide = assemble_slide(series.instances)
     notices = [*series.notices, *slide.notices]
     images = [
-        _plan_image(f"slide {number}" if number else "slide", pyramid.levels, notices)
+        _plan_image(f"slide {number}" if number else "slide", pyramid.levels, series.remarks)
         for number, pyramid in enumerate(slide.pyramids)
     ]
     shown = [image for image in slide.associated if associated_label or not image.shows_label]
     if len(shown) < len(slide.associated):
         notices.append("An image that shows the slide's label was left out; associated_label=True shows it.")
-    associated = _plan_associated(shown, notices)
+    associated = _plan_associated(shown, notices, series.remarks)
     if not images:
         images, associated = [image for _, image in associated], []
     if not images:
@@ -77,14 +78,16 @@ def plan_slide(series: Series, *, associated_label: bool = False) -> SeriesPlan:
     return SeriesPlan(tuple(images), tuple(associated), tuple(notices))
 
 
-def _plan_associated(images: list[AssociatedImage], notices: list[str]) -> list[tuple[str, ImagePlan]]:
+def _plan_associated(
+    images: list[AssociatedImage], notices: list[str], remarks: Notices
+) -> list[tuple[str, ImagePlan]]:
     """A second overview becomes ``overview-1``; one that cannot be read is left out, the slide does not need it."""
     seen: Counter[str] = Counter()
     planned = []
     for image in images:
         name = f"{image.name}-{seen[image.name]}" if seen[image.name] else image.name
         try:
-            planned.append((name, _plan_image(name, (image.level,), notices)))
+            planned.append((name, _plan_image(name, (image.level,), remarks)))
         except (MetadataError, FrameError) as error:
             notices.append(f"An associated image was left out: {error}")
         else:
@@ -92,11 +95,11 @@ def _plan_associated(images: list[AssociatedImage], notices: list[str]) -> list[
     return planned
 
 
-def _plan_image(name: str, levels: tuple[SlideLevel, ...], notices: list[str]) -> ImagePlan:
+def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> ImagePlan:
     finest = levels[0]
     for level in levels:
         _check_readable(level)
-        _note_spacing(level, notices)
+        _note_spacing(level, remarks)
     samples = finest.header.pixel.samples
     has_c = samples > 1 or len(finest.paths) > 1
     has_z = len(finest.planes) > 1
@@ -115,7 +118,7 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], notices: list[str]) -
         channels=channels(finest),
         affine=affine(finest),
         color=samples == 3,  # noqa: PLR2004  # R, G, B
-        attributes=_attributes(finest, notices),
+        attributes=_attributes(finest, remarks),
         numbers=_segment_numbers(finest),
         frame_of_reference_uid=finest.header.frame_of_reference_uid,
     )
@@ -143,17 +146,14 @@ def _check_readable(level: SlideLevel) -> None:
         )
 
 
-def _note_spacing(level: SlideLevel, notices: list[str]) -> None:
+def _note_spacing(level: SlideLevel, remarks: Notices) -> None:
     header = level.header
     height, width = header.imaged_volume
     if header.pixel_spacing is None or not height or not width:
         return
     told = (height / level.grid.matrix_rows, width / level.grid.matrix_columns)
     if any(abs(a - b) > _SPACING_DISAGREES * max(a, b) for a, b in zip(header.pixel_spacing, told, strict=True)):
-        notices.append(
-            f"Instance {header.uid}: PixelSpacing and the imaged volume disagree by more than 1 %; "
-            f"PixelSpacing is used."
-        )
+        remarks.add(header.uid, "PixelSpacing and the imaged volume disagree by more than 1 %; PixelSpacing is used.")
 
 
 def _plan_level(
@@ -202,7 +202,7 @@ def _absent(level: SlideLevel) -> tuple[tuple[int, ...], int]:
     return color, color[0] if len(set(color)) == 1 else white
 
 
-def _attributes(level: SlideLevel, notices: list[str]) -> dict[str, object]:
+def _attributes(level: SlideLevel, remarks: Notices) -> dict[str, object]:
     header = level.header
     attributes: dict[str, object] = {
         "rescale": {"slope": 1.0, "intercept": 0.0},
@@ -217,7 +217,8 @@ def _attributes(level: SlideLevel, notices: list[str]) -> dict[str, object]:
         attributes["z_offsets"] = list(level.plane_offsets)
     if level.heights:
         attributes["focus_heights"] = [min(level.heights), max(level.heights)]
-    notices.extend(f"Instance {header.uid}: {odd}" for odd in _oddities(level))
+    for odd in _oddities(level):
+        remarks.add(header.uid, odd)
     return attributes
 
 
@@ -235,5 +236,3 @@ def _oddities(level: SlideLevel) -> Iterator[str]:
         yield "tiles were focused at different heights, which are no axis; focus_heights hold their range."
     if header.pixel.photometric_interpretation == "PALETTE COLOR":
         yield "values are indices into a palette that is not applied."
-    if header.orientation_slide is not None and level.spacing is not None and affine(level) is None:
-        yield "ImageOrientationSlide holds no two directions at a right angle; there is no affine."

@@ -1,0 +1,31 @@
+"""What is odd about the instances of a series, in sentences: equal ones of many instances are one."""
+
+from __future__ import annotations
+
+
+class Notices:
+    """Collects remarks on instances; to make one again changes nothing."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[str, str]] = {}
+
+    def add(self, instance: str, text: str, found: str = "") -> None:
+        """Remark on an instance.
+
+        Args:
+            instance: Its SOP Instance UID.
+            text: What is odd and what follows from it, a sentence that any instance could have, without patient text.
+            found: What the instance holds, as messages may show it; it may differ from one to the next.
+        """
+        self._found.setdefault(text, {}).setdefault(instance, found)
+
+    def sentences(self) -> list[str]:
+        """One for each remark, in the order of their first times; of several instances the first is named."""
+        return [_sentence(text, instances) for text, instances in self._found.items()]
+
+
+def _sentence(text: str, instances: dict[str, str]) -> str:
+    first, found = next(iter(instances.items()))
+    if len(instances) == 1:
+        return f"Instance {first}: {text}" + (f" It holds {found}." if found else "")
+    return f"{len(instances)} instances: {text} The first is {first}" + (f", which holds {found}." if found else ".")
