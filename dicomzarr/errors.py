@@ -32,7 +32,6 @@ DicomZarrError
 │   ├── InvalidAttributeError       one attribute has an impossible value
 │   ├── UnsupportedSeriesError      nothing in the series is an image that can be opened
 │   ├── GridError                   frames that fit no grid: cells are missing
-│   │   └── DoubledFramesError      frames at one place that nothing tells apart
 │   └── TilingError                 tiles that fit no chunk grid
 ├── TemporaryFileError              the temporary disk did not take a whole instance
 └── FrameError                      one frame; its text names study, series, instance and frame
@@ -49,11 +48,6 @@ Messages never hold a token, a password or patient text.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from dicomzarr.dicom.instance import FrameRef
 
 
 class DicomZarrError(Exception):
@@ -222,20 +216,6 @@ class GridError(MetadataError):
     """Frames that fit no regular grid: cells are missing."""
 
 
-class DoubledFramesError(GridError):
-    """Frames lie at one place, and no attribute tells them apart; they are dropped only if their pixels are the same.
-
-    Args:
-        message: As for every error.
-        remedy: As for every error.
-        doubled: Pairs of frames: the one, and another at its place.
-    """
-
-    def __init__(self, message: str, *, remedy: str = "", doubled: tuple[tuple[FrameRef, FrameRef], ...] = ()) -> None:
-        super().__init__(message, remedy=remedy)
-        self.doubled = doubled
-
-
 class TilingError(MetadataError):
     """Tiles that fit no chunk grid: off the grid, overlapping, or of contradicting counts."""
 
@@ -276,6 +256,10 @@ class MissingInstanceError(FrameError):
 
 class ServerDecodedWarning(UserWarning):
     """The server decoded a lossy colour image itself, so its colour can no longer be proven."""
+
+
+class GuessWarning(UserWarning):
+    """Frames lie where others do, and nothing tells which belongs there: what is shown was guessed."""
 
 
 class DiskCacheWarning(UserWarning):

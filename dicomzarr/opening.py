@@ -6,8 +6,8 @@ URL -> one metadata request -> series -> plan -> OME documents -> store.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
+import warnings
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.reopening import series_metadata
 from dicomzarr.endpoints import Endpoint, Endpoints, SeriesKey
 from dicomzarr.errors import (
-    DoubledFramesError,
+    GuessWarning,
     InvalidOptionError,
     InvalidURLError,
     MetadataError,
@@ -39,16 +39,9 @@ from dicomzarr.store.series_store import SeriesStore
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy.typing as npt
-
-    from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.series import Series
     from dicomzarr.dicomweb.habits import Habits
     from dicomzarr.disk.reopening import OpenedMetadata
-
-
-_MOST_COMPARED = 512
-"""Pairs of frames that are read when a series is opened, to see whether they are the same."""
 
 
 class OpenedSeries(NamedTuple):
@@ -60,8 +53,6 @@ class OpenedSeries(NamedTuple):
     """What the metadata only name, by its URI."""
     segmented: Sequence[OpenedSeries] = ()
     """Segmentations that refer to it."""
-    dropped: frozenset[FrameRef] = frozenset()
-    """Frames that are others once more."""
     notices: Sequence[str] = ()
     """What else is to be said."""
 
@@ -83,11 +74,7 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
         opened = OpenedSeries(series, metadata, bulk)
         if options.labels:
             opened = await with_segmentations(endpoint, key, opened)
-        try:
-            return await in_opening_thread(compose, endpoint, opened)
-        except DoubledFramesError as error:
-            dropped = await identical(_source(endpoint, opened), error)
-        return await in_opening_thread(compose, endpoint, opened._replace(dropped=dropped))
+        return await in_opening_thread(compose, endpoint, opened)
     except MetadataError as error:
         error.name_subject(f"series {key.series} of study {key.study}")
         raise
@@ -125,28 +112,6 @@ async def with_segmentations(endpoint: Endpoint, key: SeriesKey, opened: OpenedS
     return opened._replace(segmented=tuple(found), notices=tuple(notices))
 
 
-async def identical(source: FrameSource, error: DoubledFramesError) -> frozenset[FrameRef]:
-    """The frames that are others once more, as their pixels show: all that an error names, or the error is right.
-
-    Raises:
-        DoubledFramesError: Pixels differ, or there are too many to compare.
-        ServerError: A frame could not be fetched.
-        FrameError: A frame could not be decoded.
-    """
-    pairs = error.doubled
-    if not 0 < len(pairs) <= _MOST_COMPARED:
-        raise error
-    digests: dict[int, bytes] = {}
-
-    def digest(position: int, pixels: npt.NDArray[Any]) -> None:
-        digests[position] = hashlib.sha256(pixels.tobytes()).digest()
-
-    await source.deliver([ref for pair in pairs for ref in pair], digest)
-    if any(digests[2 * place] != digests[2 * place + 1] for place in range(len(pairs))):
-        raise error
-    return frozenset(other for _, other in pairs)
-
-
 def _values(result: dict[str, Any], tag: str, default: str) -> list[object]:
     attribute = result.get(tag)
     values = attribute.get("Value") if isinstance(attribute, dict) else None
@@ -165,13 +130,14 @@ def compose(endpoint: Endpoint, opened: OpenedSeries) -> SeriesStore:
         associated_label=options.associated_label,
         values=options.values,
         bulk=opened.bulk,
-        dropped=opened.dropped,
     )
     if opened.segmented:
         from dicomzarr.multiscale.labels import add_labels  # noqa: PLC0415  # as above
 
         plan = add_labels(plan, [each.series for each in opened.segmented])
     plan = replace(plan, notices=(*plan.notices, *opened.notices))
+    for guess in plan.guesses:
+        warnings.warn(guess, GuessWarning, stacklevel=2)
     identity: dict[str, object] = {
         "study_instance_uid": series.study_uid,
         "series_instance_uid": series.series_uid,

@@ -1,115 +1,353 @@
-"""Frames to grids of (t, c, z): what cannot be placed is an error, what takes more axes becomes several grids."""
+"""Stacks of frames to grids of (t, c, z): the rungs by which every series that holds pixels opens.
+
+Places first; contrasts are never mixed along z; then the attributes that tell frames apart, by what each value covers;
+then the order of acquisition; then a list. Every frame is in exactly one cell of one grid.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.clock import first_time
-from dicomzarr.dicom.dimensions import ACQUISITION_TIME, BY_NAME
-from dicomzarr.dicom.slices import find_slices, with_holes
-from dicomzarr.dicom.telling_apart import Choice, Column, by_segment, choose, combined, independent
-from dicomzarr.dicom.values import shown_code
-from dicomzarr.errors import DoubledFramesError, GridError
+from dicomzarr.dicom.acquisition_order import order_of, runs_of
+from dicomzarr.dicom.columns import (
+    ACQUISITION_ORDER,
+    LAST,
+    ORDER,
+    Column,
+    column_of,
+    columns_of,
+    combined,
+    distinct_partitions,
+    independent,
+    ranked,
+    ranks,
+)
+from dicomzarr.dicom.coverage import Choice, best, evaluate
+from dicomzarr.dicom.dimensions import BY_NAME, FRAME_NUMBER
+from dicomzarr.dicom.grid import ABSENT, GUESSED, LIST, ORDER_ONLY, Dimension, Grid
+from dicomzarr.dicom.lattice import Slices, find_lattice, runs, sparse_lattice, uneven
+from dicomzarr.dicom.words import part_words
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.dimensions import Value
-    from dicomzarr.dicom.frame import Frame
-    from dicomzarr.dicom.instance import FrameRef
-    from dicomzarr.dicom.slices import Slices
+    from dicomzarr.dicom.frame import Frame, Vector
+    from dicomzarr.dicom.grouping import Stack
+    from dicomzarr.dicom.lattice import Places
 
     Codes = npt.NDArray[np.int64]
 
-ABSENT: Final = -1
-"""What stands in a cell that has no frame."""
+_LISTED: Final = frozenset({"CT", "MR", "PT"})
+"""Modalities whose frames, where nothing else tells them apart, are a list."""
 
-_NAMED: Final = 4
-"""Cells or instances that an error names."""
+_MOST_BESIDE: Final = 2
+"""Images beside one for each doubled frame into which attributes may part a volume, and still mean something."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Dimension:
-    """One axis beside those of space."""
-
-    axis: str
-    """t, c, or z where slices are counted and not placed."""
-    names: tuple[str, ...]
-    """The attributes that count it, the first of which names it."""
-    size: int
+_FEW: Final = 1 / 4
+"""Part of the cells up to which doubled frames are images of their own beside a volume."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Grid:
-    """Frames of one image on a regular grid."""
+def arrange(stack: Stack) -> list[Grid]:
+    """Arrange the frames of a stack; the grid with the most frames first.
 
-    frames: tuple[Frame, ...]
-    cells: Codes
-    """(t, c, z): the place in ``frames`` of each cell's frame; -1 where there is none."""
-    dimensions: tuple[Dimension, ...]
-    """Those that are not of space."""
-    slices: Slices | None
-    """None where nothing places the frames."""
-    part: str = ""
-    """What tells this grid from others of the same frames, as ``component phase``."""
-
-    @property
-    def first(self) -> Frame:
-        """The frame in the first cell that has one."""
-        return self.frames[int(self.cells[self.cells != ABSENT][0])]
-
-    def values(self, name: str) -> list[Value]:
-        """What the frames of all cells have of an attribute, in the order of the cells; None for absent ones."""
-        return [None if cell == ABSENT else self.frames[cell].values.get(name) for cell in self.cells.reshape(-1)]
-
-
-def arrange(frames: Sequence[Frame], *, sparse: bool = False) -> list[Grid]:
-    """Arrange the frames of one image; several grids where they have more dimensions than t and c can hold.
-
-    Args:
-        frames: Alike in everything that must be the same in one array.
-        sparse: Frames without content were left out: holes are no fault.
-
-    Raises:
-        GridError: Cells are missing, or nothing tells frames apart.
+    Several grids where values cover different places, where places are no lattice, or where there are more dimensions
+    than t and c can hold.
     """
-    slices = _slices(frames, sparse=sparse)
-    places = np.zeros(len(frames), np.int64) if slices is None else slices.places
-    choice = by_segment(frames) if sparse else None
-    if choice is None and len(np.unique(places)) == len(frames):
-        return [_grid(frames, places, (), slices)]
-    choice = choice or choose(frames, places)
-    if choice is None:
-        raise _doubled(frames, [(place, _apart(frame)) for place, frame in zip(places.tolist(), frames, strict=True)])
-    if not choice.complete and not sparse:
-        raise _incomplete(frames, places, choice, slices)
-    return list(_split(frames, places, independent(choice), slices))
+    places = stack.places()
+    if places is None and len({frame.whole for frame in stack.frames}) > 1:
+        return _without_grid(stack)
+    ladder = _Ladder(stack, places)
+    return sorted(ladder.grids(), key=lambda grid: -len(grid.frames))
 
 
-def _slices(frames: Sequence[Frame], *, sparse: bool) -> Slices | None:
-    positions = [frame.position for frame in frames if frame.position is not None]
-    normal = frames[0].normal
-    if len(positions) != len(frames) or normal is None:
-        return None
-    pixel = None if frames[0].spacing is None else max(frames[0].spacing)
-    slices = find_slices(np.stack(positions), normal, pixel)
-    return with_holes(slices, frames[0].between, pixel) if sparse else slices
+class _Ladder:
+    """What is found out of one stack on the way down."""
+
+    def __init__(self, stack: Stack, places: Places | None) -> None:
+        self.stack = stack
+        self.frames = stack.frames
+        self.found = places
+        self.places = np.zeros(len(self.frames), np.int64) if places is None else places.codes
+        self.segmented = self.frames[0].image.header.segmentation is not None
+        self.never_split = self.segmented or self.frames[0].image.header.modality == "RTDOSE"
+        self._even: dict[bytes, bool] = {}
+
+    def grids(self) -> Iterator[Grid]:
+        columns = list(distinct_partitions(columns_of(self.frames)))
+        forced = [column for column in columns if column.name == "segment" or self._holds_stacks(column)]
+        base = combined([column.codes for column in forced]) if forced else np.zeros(len(self.frames), np.int64)
+        alone = evaluate((), base, self.places, self._is_lattice)
+        choice = alone
+        if alone.doubled or (alone.uneven and not self.never_split):
+            choice = self._chosen(columns, forced, base)
+        if choice.uneven and not choice.doubled and len(choice.images) > _MOST_BESIDE + len(alone.images) + alone.doubled:
+            choice = alone
+        if self.segmented:
+            choice = replace(choice, images=(np.arange(int(choice.keys.max()) + 1),))
+        yield from self._guessed(choice) if choice.doubled else self._images(forced, choice)
+
+    def _holds_stacks(self, column: Column) -> bool:
+        """Whether values of a contrast hold two slices or more each, so that they must not lie in one stack."""
+        if not column.is_contrast:
+            return False
+        cells = np.unique(column.codes * (int(self.places.max()) + 1) + self.places)
+        held = np.bincount(cells // (int(self.places.max()) + 1))
+        return int((held > 1).sum()) > 1
+
+    def _is_lattice(self, places: Codes) -> bool:
+        if self.found is None or self.never_split:
+            return True
+        key = places.tobytes()
+        if key not in self._even:
+            kept = self.found.only(places)
+            self._even[key] = find_lattice(kept, self._numbers_at(kept)) is not None
+        return self._even[key]
+
+    def _chosen(self, columns: Sequence[Column], forced: Sequence[Column], base: Codes) -> Choice:
+        candidates = [column for column in columns if not any(column is other for other in forced)]
+        candidates = list(distinct_partitions([*self._candidates(candidates, forced, base)]))
+        candidates = [column for column in candidates if combined([base, column.codes]).max() > base.max()]
+        candidates.sort(key=lambda column: column.strength)
+
+        def evaluated(subset: tuple[Column, ...]) -> Choice:
+            return evaluate(subset, base, self.places, self._is_lattice)
+
+        return best(candidates, evaluated)
+
+    def _candidates(self, columns: Sequence[Column], forced: Sequence[Column], base: Codes) -> Iterator[Column]:
+        """What may tell frames apart beside contrasts: values, their ranks, the order of acquisition, last resorts."""
+        groups = combined([self.places, base])
+        numbers = self._numbers()
+        order = self._order(columns, forced, numbers)
+        for column in columns:
+            by_rank = ranked(column, self.places, groups, order, numbers)
+            yield from (by_rank, column) if by_rank is not None else (column,)
+        if order is not None:
+            within = ranks(order.codes, base)
+            yield from [replace(order, codes=within.codes, count=within.count)] if within is not None else []
+            yield order
+        yield from self._last_resorts(groups, numbers)
+
+    def _order(self, columns: Sequence[Column], forced: Sequence[Column], numbers: Codes) -> Column | None:
+        """The order of acquisition: volumes in instances of their own, or numbers that go through all places."""
+        wholes = column_by([frame.whole for frame in self.frames], ACQUISITION_ORDER, ORDER)
+        if self.found is None:
+            return None
+        each = len(np.unique(self.places))
+        if wholes.count > 1 and wholes.count * each == len(self.frames) and each > 1:
+            cells = np.unique(wholes.codes * (int(self.places.max()) + 1) + self.places)
+            orders = {frame.whole: frame.image.header.instance_number for frame in self.frames}
+            if len(cells) == len(self.frames) and len(set(orders.values())) == len(orders):
+                rank = {whole: place for place, whole in enumerate(sorted(orders, key=orders.__getitem__))}
+                return replace(wholes, codes=np.array([rank[frame.whole] for frame in self.frames], np.int64))
+        clocks = [column for column in columns if column.axis == "t" and None not in column.levels]
+        return order_of(
+            numbers, self._on_lattice(), contrasts=forced, clocks=clocks, most=self._most_temporal_positions()
+        )
+
+    def _on_lattice(self) -> Codes:
+        """The slice of each frame on the lattice of all places; its place where there is none."""
+        lattice = find_lattice(self.found) if self.found is not None else None
+        return self.places if lattice is None else lattice.places
+
+    def _most_temporal_positions(self) -> int | None:
+        told = [frame.image.item.number_of_temporal_positions.values for frame in self.frames[:1]]
+        number = told[0][0] if told[0] else None
+        try:
+            return int(float(str(number))) if number is not None and float(str(number)) >= 1 else None
+        except (ValueError, OverflowError):
+            return None
+
+    def _numbers(self) -> Codes:
+        """InstanceNumber of each frame, or its place in the order of (instance, frame)."""
+        headers = [frame.image.header for frame in self.frames]
+        if all(header.stored.number_of_frames == 1 for header in headers):
+            return np.array([header.instance_number for header in headers], np.int64)
+        numbers = {frame.whole: frame.image.header.instance_number for frame in self.frames}
+        if len(set(numbers.values())) < len(numbers):
+            return np.zeros(len(self.frames), np.int64)
+        ordered = sorted(range(len(self.frames)), key=lambda place: self._order_in_instances(self.frames[place]))
+        found = np.empty(len(ordered), np.int64)
+        found[ordered] = np.arange(1, len(ordered) + 1)
+        return found
+
+    def _order_in_instances(self, frame: Frame) -> tuple[int, int, int]:
+        return (frame.image.header.instance_number, *frame.number_in_whole)
+
+    def _last_resorts(self, groups: Codes, numbers: Codes) -> Iterator[Column]:
+        """What tells series apart that were sent twice, beds, and the frames of an instance that says nothing."""
+        if self.found is None:
+            if len({frame.whole for frame in self.frames}) == 1:
+                codes = combined(list(np.array([frame.number_in_whole for frame in self.frames], np.int64).T))
+                yield Column(FRAME_NUMBER.name, codes, int(codes.max()) + 1, strength=LAST)
+            return
+        created = column_of(self.frames, "creation_time")
+        roots = [frame.ref.instance.sop_instance_uid.rpartition(".")[0] for frame in self.frames]
+        for column in (created, column_by(roots, "uid_root", LAST)):
+            if column.count > 1 and None not in column.levels:
+                apart = replace(column, strength=LAST, apart=True)
+                by_rank = ranked(apart, self.places, groups, None, numbers) if column is created else None
+                yield from (apart,) if by_rank is None else (by_rank, apart)
+        found = runs_of(numbers, self.places, self.found.distances[self.places])
+        if found is not None:
+            yield found
+
+    def _numbers_at(self, kept: Places) -> Vector | None:
+        """InstanceNumber at each of some places, of the frames that come first; None where they prove nothing."""
+        if any(frame.ref.instance.number_of_frames > 1 for frame in self.frames):
+            return None
+        numbers = self._numbers()
+        found = np.full(len(kept), np.inf)
+        there = kept.codes >= 0
+        np.minimum.at(found, kept.codes[there], numbers[there])
+        return found if len(np.unique(numbers[there])) == int(there.sum()) else None
+
+    def _images(self, forced: Sequence[Column], choice: Choice) -> Iterator[Grid]:
+        columns = [*forced, *choice.columns]
+        kind = next((ORDER_ONLY for column in columns if column.name == ACQUISITION_ORDER), "")
+        kind = next((GUESSED for column in columns if column.name in _SENT_TWICE), kind)
+        images = [np.flatnonzero(np.isin(choice.keys, keys)) for keys in choice.images]
+        for frames in images:
+            part = self._part(columns, frames) if len(images) > 1 else ""
+            yield from self._image(columns, frames, part, kind)
+
+    def _part(self, columns: Sequence[Column], frames: Codes) -> str:
+        """What tells the frames of one image from those of others, in words."""
+        members = [self.frames[place] for place in frames.tolist()]
+        same = [column for column in columns if len(np.unique(column.codes[frames])) == 1 and column.name in BY_NAME]
+        words = [part_words(self.frames, int(frames[0]), column.name) for column in same]
+        held, all_places = len(np.unique(self.places[frames])), len(np.unique(self.places))
+        if held < all_places:
+            words.append(f"{held} of {all_places} slices")
+        return ", ".join(word for word in dict.fromkeys(words) if word) or f"{len(members)} frames"
+
+    def _image(self, columns: Sequence[Column], frames: Codes, part: str, kind: str) -> Iterator[Grid]:
+        for kept, slices in self._slices(frames):
+            own = [column.of(kept) for column in columns if not column.apart]
+            own = list(distinct_partitions([column for column in own if column.count > 1]))
+            dimensions = independent(sorted(own, key=lambda column: -column.count)) if own else []
+            words = part if len(kept) == len(frames) else _from_to(part, slices)
+            members = tuple(self.frames[place] for place in kept.tolist())
+            yield from _split(members, dimensions, slices, replace_stack(self.stack, kept), (words, kind))
+
+    def _slices(self, frames: Codes) -> Iterator[tuple[Codes, Slices | None]]:
+        """(frames, their slices) of one image, or of each run of its slices that is even."""
+        if self.found is None:
+            yield frames, None
+            return
+        places = self.found.of(frames)
+        if self.segmented:
+            yield frames, sparse_lattice(places, self.frames[0].between)
+            return
+        lattice = find_lattice(places, self._numbers_of(frames, places))
+        parts = None if lattice is not None or self.never_split else runs(places)
+        if parts is None:
+            yield frames, lattice or uneven(places)
+            return
+        for part in parts:
+            kept = np.flatnonzero(np.isin(places.codes, part))
+            of_run = self.found.of(frames[kept])
+            yield frames[kept], find_lattice(of_run) or uneven(of_run)
+
+    def _numbers_of(self, frames: Codes, places: Places) -> Vector | None:
+        numbers = self._numbers()[frames]
+        if len(np.unique(numbers)) < len(numbers) or self.frames[0].ref.instance.number_of_frames > 1:
+            return None
+        found = np.full(len(places), np.inf)
+        np.minimum.at(found, places.codes, numbers)
+        return found
+
+    def _guessed(self, choice: Choice) -> Iterator[Grid]:
+        """The first frame at each place is of the volume, by its UID; the others are images of their own, or a list."""
+        if self.segmented or self.found is None or choice.doubled > _FEW * (len(self.frames) - choice.doubled):
+            yield from _without_grid(self.stack)
+            return
+        uids = [frame.ref.instance.sop_instance_uid for frame in self.frames]
+        order = sorted(range(len(uids)), key=lambda place: (uids[place], self.frames[place].ref.number))
+        cells = choice.keys * (int(self.places.max()) + 1) + self.places
+        first: dict[int, int] = {}
+        for place in order:
+            first.setdefault(int(cells[place]), place)
+        kept = np.array(sorted(first.values()))
+        others = np.setdiff1d(np.arange(len(uids)), kept)
+        doubled = [self.frames[place] for place in others.tolist()]
+        notice = (
+            f"{len(doubled)} of {len(uids)} frames lie where others do, and nothing tells which belongs there: those "
+            f"with the first UID stay, the others are images of their own. This is a guess. The first is frame "
+            f"{doubled[0].ref.number} of instance {doubled[0].ref.instance.sop_instance_uid}."
+        )
+        for number, part in enumerate((kept, others)):
+            for grid in arrange(replace_stack(self.stack, part)):
+                words = ", ".join(filter(None, [grid.part, "" if number == 0 else GUESSED]))
+                yield replace(grid, part=words, notices=(*grid.notices, notice), kind=grid.kind or GUESSED)
+
+
+_SENT_TWICE: Final = frozenset({"creation_time", "uid_root"})
+
+
+def column_by(values: Sequence[str], name: str, strength: int) -> Column:
+    """A column of texts, in the order of their first frames."""
+    number = {value: place for place, value in enumerate(dict.fromkeys(values))}
+    return Column(name, np.array([number[value] for value in values], np.int64), len(number), strength=strength)
+
+
+def replace_stack(stack: Stack, kept: Codes) -> Stack:
+    """The stack of some of the frames."""
+    positions = None if stack.positions is None else stack.positions[kept]
+    return replace(stack, frames=tuple(stack.frames[place] for place in kept.tolist()), positions=positions)
+
+
+def _without_grid(stack: Stack) -> list[Grid]:
+    """Frames that nothing arranges: a list along t; of modalities that are no scan, each instance by itself."""
+    wholes = list(dict.fromkeys(frame.whole for frame in stack.frames))
+    if len(wholes) > 1 and stack.frames[0].image.header.modality not in _LISTED:
+        of = np.array([wholes.index(frame.whole) for frame in stack.frames])
+        return [
+            grid for whole in range(len(wholes)) for grid in arrange(replace_stack(stack, np.flatnonzero(of == whole)))
+        ]
+    return [_listed(stack)]
+
+
+def _listed(stack: Stack) -> Grid:
+    """Frames along t in the order of (InstanceNumber, UID, frame number)."""
+    uids = [frame.ref.instance.sop_instance_uid for frame in stack.frames]
+    order = sorted(
+        range(len(uids)), key=lambda place: (stack.frames[place].order[0], uids[place], stack.frames[place].ref.number)
+    )
+    listed = replace_stack(stack, np.array(order))
+    cells = np.arange(len(order), dtype=np.int64).reshape(-1, 1, 1)
+    notice = (
+        f"Nothing tells what the {len(order)} frames of an image are to each other: they are a list along t, in the "
+        f"order of InstanceNumber and UID. Where each lies is a coordinate; there is no affine, and t is no time."
+    )
+    return Grid(listed.frames, cells, (Dimension("t", (LIST,), len(order)),), None, listed, LIST, LIST, (notice,))
+
+
+def _from_to(part: str, slices: Slices | None) -> str:
+    if slices is None:
+        return part
+    words = f"{len(slices.distances) - len(slices.absent)} slices from {slices.distances[0]:.6g} mm"
+    return ", ".join(filter(None, [part, words]))
 
 
 def _split(
-    frames: Sequence[Frame], places: Codes, dimensions: list[tuple[Column, ...]], slices: Slices | None
+    frames: tuple[Frame, ...],
+    dimensions: list[tuple[Column, ...]],
+    slices: Slices | None,
+    stack: Stack,
+    told: tuple[str, str],
 ) -> Iterator[Grid]:
     """One grid for each combination of the dimensions that find no axis."""
     kept, surplus = _axes(dimensions)
+    part, kind = told
     if not surplus:
-        yield _grid(frames, places, kept, slices)
+        yield _grid(frames, kept, slices, stack, part, kind)
         return
     codes = [combined([column.codes for column in columns]) for columns in surplus]
     for values in itertools.product(*(range(int(each.max()) + 1) for each in codes)):
@@ -117,13 +355,11 @@ def _split(
         if not chosen.size:
             continue
         names = [column.name for columns in surplus for column in columns]
-        part = ", ".join(describe(frames, chosen[0], name) for name in names)
-        narrowed = [tuple(_chosen(column, chosen) for column in columns) for columns in kept]
-        yield _grid([frames[int(index)] for index in chosen], places[chosen], narrowed, slices, part)
-
-
-def _chosen(column: Column, chosen: Codes) -> Column:
-    return Column(column.name, column.codes[chosen], column.count)
+        words = [part, *(part_words(frames, int(chosen[0]), name) for name in names)]
+        narrowed = [tuple(replace(column, codes=column.codes[chosen]) for column in columns) for columns in kept]
+        of_part = None if slices is None else replace(slices, places=slices.places[chosen])
+        members = tuple(frames[place] for place in chosen.tolist())
+        yield _grid(members, narrowed, of_part, replace_stack(stack, chosen), ", ".join(filter(None, words)), kind)
 
 
 def _axes(dimensions: list[tuple[Column, ...]]) -> tuple[list[tuple[Column, ...]], list[tuple[Column, ...]]]:
@@ -139,12 +375,14 @@ def _axes(dimensions: list[tuple[Column, ...]]) -> tuple[list[tuple[Column, ...]
 
 
 def _grid(
-    frames: Sequence[Frame],
-    places: Codes,
+    frames: tuple[Frame, ...],
     dimensions: Sequence[tuple[Column, ...]],
     slices: Slices | None,
-    part: str = "",
+    stack: Stack,
+    part: str,
+    kind: str,
 ) -> Grid:
+    places = np.zeros(len(frames), np.int64) if slices is None else slices.places
     sizes = {"t": 1, "c": 1, "z": 1 if slices is None else len(slices.distances)}
     index = {"t": np.zeros_like(places), "c": np.zeros_like(places), "z": places}
     found = []
@@ -155,65 +393,4 @@ def _grid(
         found.append(Dimension(axis, tuple(column.name for column in columns), sizes[axis]))
     cells = np.full((sizes["t"], sizes["c"], sizes["z"]), ABSENT, np.int64)
     cells[index["t"], index["c"], index["z"]] = np.arange(len(frames))
-    if np.count_nonzero(cells != ABSENT) < len(frames):
-        raise _doubled(frames, list(zip(*(each.tolist() for each in index.values()), strict=True)))
-    return Grid(tuple(frames), cells, tuple(found), slices, part)
-
-
-def _apart(frame: Frame) -> Hashable:
-    """All that could tell a frame from others at its place."""
-    return frame.rescale, tuple(sorted(frame.values.items(), key=lambda item: item[0]))
-
-
-def _doubled(frames: Sequence[Frame], places: Sequence[Hashable]) -> DoubledFramesError:
-    """The error for frames that share a place, in whatever that is told."""
-    alike: defaultdict[Hashable, list[FrameRef]] = defaultdict(list)
-    for place, frame in zip(places, frames, strict=True):
-        alike[place].append(frame.ref)
-    pairs = tuple((first, other) for first, *others in alike.values() for other in others)
-    told = [f"frame {ref.number} of instance {ref.instance.sop_instance_uid}" for pair in pairs[:1] for ref in pair]
-    return DoubledFramesError(
-        f"{' and '.join(told) or 'Frames'} lie at one place, and no attribute tells them apart; {len(pairs)} of "
-        f"{len(frames)} frames lie where others do.",
-        remedy="Remove them from the server, or put them into series of their own.",
-        doubled=pairs,
-    )
-
-
-def _incomplete(frames: Sequence[Frame], places: Codes, choice: Choice, slices: Slices | None) -> GridError:
-    codes = choice.codes
-    names = [column.name for column in choice.columns]
-    sample = {int(code): index for index, code in enumerate(codes)}
-    held = set(zip(places.tolist(), codes.tolist(), strict=True))
-    every = itertools.product(np.unique(places).tolist(), range(int(codes.max()) + 1))
-    missing = list(itertools.islice((cell for cell in every if cell not in held), _NAMED))
-    cells = len(np.unique(places)) * (int(codes.max()) + 1) - len(frames)
-    where = [
-        " ".join([_place(slices, place), *(describe(frames, sample[code], name) for name in names)])
-        for place, code in missing
-    ]
-    more = ", ..." if cells > len(where) else ""
-    return GridError(
-        f"The grid of {len(frames)} frames over place and {', '.join(names)} lacks {cells} of its cells: "
-        f"{'; '.join(where)}{more}.",
-        remedy="Send the missing instances to the server, or split the series.",
-    )
-
-
-def _place(slices: Slices | None, place: int) -> str:
-    return "" if slices is None else f"at {slices.distances[place]:g} mm along the normal,"
-
-
-def describe(frames: Sequence[Frame], place: int, name: str) -> str:
-    """What one of the frames has of a dimension in words, as ``echo_time 12.5 ms``."""
-    unit = BY_NAME[name].unit if name in BY_NAME else ""
-    value = frames[place].values.get(name)
-    if value is None:
-        return f"no {name}"
-    if isinstance(value, str):
-        return shown_code(value) if name in {"component", "image_type"} else f"{name} {shown_code(value)}"
-    if isinstance(value, tuple):
-        return f"{name} ({', '.join(f'{number:g}' for number in value)})"
-    if name == ACQUISITION_TIME:
-        value -= first_time(frame.values.get(name) for frame in frames)
-    return f"{name} {value:g} {unit}".rstrip()
+    return Grid(frames, cells, tuple(found), slices, stack, part, kind)

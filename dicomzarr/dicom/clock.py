@@ -29,9 +29,13 @@ def acquired_at(item: ImageItem, frame_datetime: Scalar) -> float | None:
         seconds = _seconds(str(value or ""))
         if seconds is not None:
             return seconds
-    time = str(_first(item.acquisition_time) or "").strip()
-    date = str(_first(item.acquisition_date) or "").strip()
-    return None if not time else _seconds(f"{date or '19700101'}{time}")
+    return date_and_time(item.acquisition_date, item.acquisition_time)
+
+
+def date_and_time(date: Leaf, time: Leaf) -> float | None:
+    """Seconds since a fixed day; of a time without a date since midnight, of a date without a time until then."""
+    day, of_day = (str(_first(leaf) or "").strip() for leaf in (date, time))
+    return _seconds(f"{day or '19700101'}{of_day or '00'}") if day or of_day else None
 
 
 def first_time(times: Iterable[Value]) -> float:

@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from dicomzarr.dicom.clock import acquired_at
+from dicomzarr.dicom.clock import acquired_at, date_and_time
 from dicomzarr.dicom.image_model import FrameGroups
+from dicomzarr.dicom.private import private_values
 from dicomzarr.dicom.values import Reader
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ Value: TypeAlias = float | str | tuple[float, ...] | None
 """What a frame has of a dimension; None is a value too, as of the gradient direction without diffusion."""
 
 _MOST_TAGS: Final = 2**32
+_VECTOR: Final = 3
+_B_OF_SEQUENCE: Final = re.compile(r"_b(\d{1,5})(?!\d)", re.ASCII)
+"""The b-value in what Siemens calls sequences of diffusion, as ``*ep_b1000#2``."""
 
 _DIGITS: Final = 6
 _GE_OFFSET: Final = 1_000_000_000
@@ -80,6 +84,12 @@ class Attribute:
     """(functional group, attribute) of frames."""
     groups: tuple[str, ...] = ()
     """Functional groups that ``compute`` looks at."""
+    contrast: bool = False
+    """Two of its values that each hold two slices or more never lie in one stack of slices."""
+    clock: bool = False
+    """Seconds of a date, of which only differences may be shown."""
+    as_acquired: bool = False
+    """Its values have no order of their own."""
     cyclic: bool = False
     """It counts from the heartbeat, which may be faster in one slice than in another: its rank says more than it."""
     rounded: bool = False
@@ -90,6 +100,8 @@ class Attribute:
     """An attribute of the instance with one value for each frame."""
     compute: Callable[[FrameContext], Value] | None = None
     """For what is no plain number."""
+    private: tuple[str, ...] = ()
+    """Attributes of vendors that ``compute`` looks at, see `private`."""
 
     def of(self, frame: FrameContext) -> Value:
         """The value of a frame; None where it has none."""
@@ -113,8 +125,9 @@ class Attribute:
             yield _first(getattr(frame.item, name))
 
 
-def _first(leaf: Leaf) -> Scalar:
-    return leaf.values[0] if leaf.values else None
+def _first(leaf: Leaf | Sequence[Scalar]) -> Scalar:
+    values = leaf if isinstance(leaf, list | tuple) else leaf.values  # type: ignore[union-attr]  # a leaf then
+    return values[0] if values else None
 
 
 _number: Final = Reader("").lenient
@@ -151,44 +164,60 @@ def _kernel(frame: FrameContext) -> Value:
 
 
 def _b_value(frame: FrameContext) -> Value:
-    """DiffusionBValue (0018,9087); that of Siemens, Philips and GE where the standard's is absent."""
+    """DiffusionBValue (0018,9087); that of a vendor where the standard's is absent, or the one in SequenceName."""
     item, macro = frame.item, frame.macro("diffusion")
     told = [_first(macro.diffusion_b_value)] if macro is not None else []
     told += [_first(item.diffusion_b_value)]
-    told += [_first(item.siemens_b_value)] if _made_by(item.creator_0019, "SIEMENS MR HEADER") else []
-    told += [_first(item.philips_b_value)] if _made_by(item.creator_2001, "Philips Imaging DD 001") else []
+    told += [_first(private_values(item, name)) for name in ("siemens_b_value", "philips_b_value", "uih_b_value")]
     found = next((number for value in told if (number := _number(value)) is not None), None)
-    if found is None and _made_by(item.creator_0043, "GEMS_PARM_01"):
-        number = _number(_first(item.ge_b_value))
-        found = None if number is None else number % _GE_OFFSET
+    if found is None and (number := _number(_first(private_values(item, "ge_b_value")))) is not None:
+        found = number % _GE_OFFSET
+    if found is None and (named := _B_OF_SEQUENCE.search(frame.read.text(item.sequence_name) or "")):
+        found = float(named[1])
     return None if found is None else float(f"{found:.{_DIGITS}g}")
 
 
-def _made_by(creator: Leaf, *names: str) -> bool:
-    """Whether a block of private attributes is whose it should be (PS3.5 section 7.8.1)."""
-    return str(_first(creator) or "").strip() in names
-
-
 def _direction(frame: FrameContext) -> Value:
-    """The diffusion gradient direction, a unit vector; that of Philips and Siemens where the standard's is absent."""
+    """The diffusion gradient direction, a unit vector; that of a vendor where the standard's is absent."""
     macro = frame.macro("diffusion")
-    leaves = [macro.gradient_directions.items[0].orientation] if macro and macro.gradient_directions.items else []
     item = frame.item
-    leaves += [item.gradient_orientation]
-    leaves += [item.siemens_gradient] if _made_by(item.creator_0019, "SIEMENS MR HEADER") else []
-    for leaf in leaves:
-        if len(leaf.values) == 3:  # noqa: PLR2004  # x, y, z
-            return _vector(leaf.values)
-    if not _made_by(item.creator_2005, "Philips MR Imaging DD 001", "Philips MR Imaging DD 005"):
-        return None
-    return _vector(
-        [_first(leaf) for leaf in (item.philips_gradient_x, item.philips_gradient_y, item.philips_gradient_z)]
-    )
+    told = [macro.gradient_directions.items[0].orientation.values] if macro and macro.gradient_directions.items else []
+    told += [item.gradient_orientation.values]
+    told += [private_values(item, name) for name in ("siemens_gradient", "uih_gradient")]
+    for vendor in ("philips", "ge"):
+        told += [[_first(private_values(item, f"{vendor}_gradient_{axis}")) for axis in "xyz"]]
+    return next((_vector(values) for values in told if len(values) == _VECTOR and any(values)), None)
 
 
-def _vector(values: list[Scalar]) -> Value:
+def _arterial_label(frame: FrameContext) -> Value:
+    """ASLContext (0018,9257), which Philips keeps for itself in classic images: LABEL or CONTROL."""
+    macro = frame.macro("arterial_spin_labeling")
+    told = _first(macro.asl_context.values) if macro is not None else None
+    told = told or _first(private_values(frame.item, "philips_label"))
+    return _word((str(told).strip(),)) if told else None
+
+
+def _ge_kind(frame: FrameContext) -> Value:
+    """What GE says that an image is: a direction of diffusion, a combination of them, a component."""
+    return _number(_first(private_values(frame.item, "ge_kind")))
+
+
+def _ge_time(frame: FrameContext) -> Value:
+    return _number(_first(private_values(frame.item, "ge_time")))
+
+
+def _text(name: str) -> Callable[[FrameContext], Value]:
+    """A text, of which only known words may be shown."""
+    return lambda frame: " ".join(filter(None, frame.read.texts(getattr(frame.item, name)))) or None
+
+
+def _content(frame: FrameContext) -> Value:
+    return date_and_time(frame.item.content_date, frame.item.content_time)
+
+
+def _vector(values: Sequence[Scalar]) -> Value:
     numbers = [number for value in values if (number := _number(value)) is not None]
-    if len(numbers) != 3 or not any(numbers):  # noqa: PLR2004  # x, y, z
+    if len(numbers) != _VECTOR or not any(numbers):
         return None
     return tuple(round(number, 6) + 0.0 for number in numbers)  # no negative zero
 
@@ -196,6 +225,10 @@ def _vector(values: list[Scalar]) -> Value:
 def _acquired(frame: FrameContext) -> Value:
     macro = frame.macro("frame_content")
     return acquired_at(frame.item, _first(macro.frame_acquisition_datetime) if macro is not None else None)
+
+
+def _created(frame: FrameContext) -> Value:
+    return date_and_time(frame.item.creation_date, frame.item.creation_time)
 
 
 def frame_times(item: ImageItem) -> Iterator[float | None]:
@@ -221,7 +254,7 @@ def _frame_number(frame: FrameContext) -> Value:
 
 
 ACQUISITION_TIME: Final = "acquisition_time"
-"""Seconds since a fixed day: a date, of which only differences may be shown."""
+"""Seconds since a fixed day."""
 
 ATTRIBUTES: Final = (
     Attribute("segment", macro=("segment_identification", "segment_number")),
@@ -231,10 +264,40 @@ ATTRIBUTES: Final = (
         macro=("frame_content", "temporal_position_index"),
         instance=("temporal_position_identifier",),
     ),
-    Attribute("component", groups=("mr_frame_type",), compute=_component),
-    Attribute("echo_time", "ms", macro=("echo", "effective_echo_time"), instance=("echo_time",), rounded=True),
-    Attribute("b_value", "s/mm2", groups=("diffusion",), compute=_b_value),
-    Attribute("gradient_direction", groups=("diffusion",), compute=_direction),
+    Attribute("component", contrast=True, groups=("mr_frame_type",), compute=_component),
+    Attribute(
+        "arterial_label",
+        contrast=True,
+        groups=("arterial_spin_labeling",),
+        compute=_arterial_label,
+        private=("philips_label",),
+    ),
+    Attribute(
+        "echo_time",
+        "ms",
+        contrast=True,
+        macro=("echo", "effective_echo_time"),
+        instance=("echo_time",),
+        rounded=True,
+    ),
+    Attribute(
+        "b_value",
+        "s/mm2",
+        contrast=True,
+        groups=("diffusion",),
+        compute=_b_value,
+        private=("siemens_b_value", "philips_b_value", "uih_b_value", "ge_b_value"),
+    ),
+    Attribute(
+        "gradient_direction",
+        contrast=True,
+        groups=("diffusion",),
+        compute=_direction,
+        private=(
+            *("siemens_gradient", "uih_gradient"),
+            *(f"{vendor}_gradient_{axis}" for vendor in ("philips", "ge") for axis in "xyz"),
+        ),
+    ),
     Attribute(
         "inversion_time", "ms", macro=("modifier", "inversion_times"), instance=("inversion_time",), rounded=True
     ),
@@ -264,27 +327,45 @@ ATTRIBUTES: Final = (
     Attribute("time_slice", axis="t", vector="time_slice_vector"),
     Attribute("angular_view", axis="t", vector="angular_view_vector"),
     Attribute("slice", axis="z", vector="slice_vector"),
+    Attribute("sequence_name", contrast=True, strong=False, as_acquired=True, compute=_text("sequence_name")),
+    Attribute("contrast_agent", contrast=True, strong=False, as_acquired=True, compute=_text("contrast_agent")),
+    Attribute("convolution_kernel", contrast=True, strong=False, compute=_kernel),
+    Attribute(
+        "slice_thickness",
+        "mm",
+        contrast=True,
+        strong=False,
+        macro=("pixel_measures", "slice_thickness"),
+        instance=("slice_thickness",),
+        rounded=True,
+    ),
     Attribute("kvp", "kV", strong=False, instance=("kvp",)),
-    Attribute("convolution_kernel", strong=False, compute=_kernel),
-    Attribute("echo_number", strong=False, instance=("echo_numbers",)),
+    Attribute("echo_number", contrast=True, strong=False, instance=("echo_numbers",)),
     Attribute("image_type", strong=False, groups=("mr_frame_type", "ct_frame_type"), compute=_kind),
+    Attribute("ge_kind", strong=False, compute=_ge_kind, private=("ge_kind",)),
+    Attribute("scan_options", strong=False, as_acquired=True, compute=_text("scan_options")),
     Attribute("acquisition_number", axis="t", strong=False, instance=("acquisition_number",)),
-    Attribute(ACQUISITION_TIME, "s", "t", strong=False, groups=("frame_content",), compute=_acquired),
+    Attribute(ACQUISITION_TIME, "s", "t", strong=False, clock=True, groups=("frame_content",), compute=_acquired),
+    Attribute("content_time", "s", "t", strong=False, clock=True, compute=_content),
+    Attribute("ge_time", "ms", "t", strong=False, compute=_ge_time, private=("ge_time",)),
     Attribute("frame_time", "ms", axis="t", strong=False, compute=_frame_time),
 )
 """In the order of preference: where two tell frames apart equally well, the earlier names the axis."""
 
+CREATION_TIME: Final = Attribute("creation_time", "s", strong=False, clock=True, compute=_created)
+"""For series that were sent twice: InstanceCreationDate (0008,0012) and InstanceCreationTime (0008,0013)."""
+
 FRAME_NUMBER: Final = Attribute("frame", axis="t", strong=False, compute=_frame_number)
 """For the frames of one instance of which nothing else is said."""
 
-BY_NAME: Final[Mapping[str, Attribute]] = {row.name: row for row in (*ATTRIBUTES, FRAME_NUMBER)}
+BY_NAME: Final[Mapping[str, Attribute]] = {row.name: row for row in (*ATTRIBUTES, CREATION_TIME, FRAME_NUMBER)}
 
 
 def dimension_values(frames: Sequence[FrameContext]) -> Iterator[dict[str, Value]]:
     """What each frame of an instance has of the rows of the table, and of the dimension indices that it declares."""
     names = FrameGroups.__struct_fields__
     per_frame = frozenset(name for name in names if any(getattr(frame.groups, name).items for frame in frames))
-    same = {row.name: row.of(frames[0]) for row in ATTRIBUTES if not row.varies(per_frame)}
+    same = {row.name: row.of(frames[0]) for row in (*ATTRIBUTES, CREATION_TIME) if not row.varies(per_frame)}
     varying = [row for row in ATTRIBUTES if row.varies(per_frame)]
     pointers = [_pointer(item.pointer) for item in frames[0].item.dimension_indices.items]
     for frame in frames:

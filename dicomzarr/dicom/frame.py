@@ -31,9 +31,6 @@ Vector: TypeAlias = "npt.NDArray[np.float64]"
 
 _IDENTITY: Final = Rescale(1.0, 0.0)
 _NO_GROUPS: Final = FrameGroups()
-_IRREGULAR: Final = frozenset({"DISTORTED", "SAMPLED"})
-"""Values of VolumetricProperties (0008,9206) of frames that lie on no plane in the patient (section C.8.16.2.1.2)."""
-
 _MOST_FRAMES: Final = 2**17
 """Of a series; metadata can claim any number, and each is held with all that is said of it."""
 
@@ -228,8 +225,6 @@ def _placement(image: Image, contexts: list[FrameContext]) -> list[tuple[Vector 
     """(position, orientation) of each frame."""
     item = image.item
     read = Reader(image.header.uid, image.notices)
-    if (read.text(item.volumetric_properties) or "").upper() in _IRREGULAR:
-        return [(None, None)] * len(contexts)
     if read.text(item.grid_frame_offsets) is not None:
         return _dose_placement(read, item, len(contexts))
     if item.detectors.items or item.slice_vector.values:

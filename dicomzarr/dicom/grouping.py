@@ -1,19 +1,24 @@
-"""Frames to images: what must be the same in one array keeps the others apart, and says so."""
+"""Frames to stacks: what must be the same in one array keeps the others apart, and says so."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.slices import find_slices, off_slices
+from dicomzarr.dicom.columns import columns_of
+from dicomzarr.dicom.lattice import PART_OF_PIXEL, ROUNDING, Tolerance, find_lattice, find_places, off_places
+from dicomzarr.dicom.poses import Moved, moved
+from dicomzarr.dicom.uids import PARAMETRIC_MAP_STORAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from dicomzarr.dicom.frame import Frame, Vector
+    from dicomzarr.dicom.lattice import Places
 
 _SAME_DIRECTION: Final = 1e-4
 """Difference of direction cosines up to which two orientations are one: headers round."""
@@ -21,33 +26,111 @@ _SAME_DIRECTION: Final = 1e-4
 _SAME_SPACING: Final = 1e-3
 """Relative difference up to which two pixel spacings are one, likewise."""
 
-_SAME_PLACE: Final = 0.05
-"""Part of a pixel by which slices one above the other may lie beside each other, likewise."""
-
 _MOST_STATIONS: Final = 64
 """Stacks beside each other that are told apart; scans have a few."""
 
+_OF_ONE_SCAN: Final = frozenset({"CT", "MR", "PT"})
+"""Modalities whose single frames belong together even where nothing places them."""
+
+_OWN_REFERENCES: Final = 3
+"""Frames from which on it is no stack each that has a frame of reference of its own, but de-identification."""
+
+_MAP: Final = re.compile(
+    r"(?:^| )(R?ADC\w*|E?ADC|EXP\w*ADC|FA|COLFA|FAC|MD|R?CBF|R?CBV|MTT|TTP|TMAX|KTRANS|\w*MAP)(?= |$)", re.ASCII
+)
+"""Values of ImageType or FrameType of derived maps, whose pixels are no signal."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Group:
-    """Frames that may be one array."""
+class Stack:
+    """Frames that may be one array: alike, of one orientation, one above the other."""
 
     frames: tuple[Frame, ...]
     why: tuple[str, ...]
-    """The attributes in which the groups of its series differ."""
+    """The attributes in which the stacks of its series differ."""
+    positions: Vector | None = None
+    """(frames, 3) in LPS; None where nothing places some of them."""
+    orientation: Vector | None = None
+    """Six cosines."""
+    moved: float = 0.0
+    """Millimetres by which times differ at most that have poses of their own; ``positions`` are those of the first."""
+    own_references: bool = False
+    """Each frame has a FrameOfReferenceUID of its own, which says nothing."""
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """What counts as rounding."""
+        first = self.frames[0]
+        return Tolerance(None if first.spacing is None else max(first.spacing), first.thickness or first.between)
+
+    @property
+    def normal(self) -> Vector | None:
+        """The unit vector along which slices ascend: row cosines times column cosines."""
+        if self.orientation is None:
+            return None
+        normal: Vector = np.cross(self.orientation[:3], self.orientation[3:])
+        return normal / np.linalg.norm(normal)
+
+    def places(self) -> Places | None:
+        """Where the frames lie; None where nothing places them."""
+        normal = self.normal
+        return None if self.positions is None or normal is None else find_places(self.positions, normal, self.tolerance)
 
 
-def group_frames(frames: Iterable[Frame]) -> list[Group]:
-    """Split frames into groups; those with the most frames first."""
-    found = list(frames)
-    columns: dict[str, list[Hashable]] = {name: [key(frame) for frame in found] for name, key in _KEYS.items()}
-    columns["orientation"] = list(_alike([frame.orientation for frame in found], _SAME_DIRECTION))
+def stacks_of(frames: Iterable[Frame], *, any_sign: bool = False) -> list[Stack]:
+    """Split frames into stacks; those with the most frames first.
+
+    Args:
+        frames: Of one series.
+        any_sign: Bits and sign of stored values may differ, since arrays hold rescaled ones.
+    """
+    found = sorted(frames, key=lambda frame: (frame.order[0], frame.ref.instance.sop_instance_uid, frame.ref.number))
+    keys = {**_KEYS, "bits, sign and colours": _samples} if any_sign else _KEYS
+    columns: dict[str, list[Hashable]] = {name: [key(frame) for frame in found] for name, key in keys.items()}
     spacings = [None if frame.spacing is None else np.log(frame.spacing) for frame in found]
     columns["pixel spacing"] = list(_alike(spacings, _SAME_SPACING))
-    columns[_STATION] = list(_stations(found, _members(columns)))
+    own_references = _add_references(columns, found)
+    poses = _poses(found, _members(columns))
+    orientations = [frame.orientation if place not in poses else None for place, frame in enumerate(found)]
+    columns["orientation"] = list(_alike(orientations, _SAME_DIRECTION))
+    columns[_STATION] = _stations(found, _members(columns), poses)
     differing = tuple(name for name, values in columns.items() if len(set(values)) > 1)
-    groups = [Group(tuple(found[place] for place in places), differing) for places in _members(columns)]
-    return sorted(groups, key=lambda group: (-len(group.frames), min(frame.order for frame in group.frames)))
+    stacks = [_stack(found, places, differing, poses, own_references) for places in _members(columns)]
+    return sorted(stacks, key=lambda stack: (-len(stack.frames), min(frame.order for frame in stack.frames)))
+
+
+def _stack(
+    found: Sequence[Frame],
+    places: list[int],
+    why: tuple[str, ...],
+    poses: Mapping[int, tuple[Moved, int]],
+    own_references: frozenset[int],
+) -> Stack:
+    frames = tuple(found[place] for place in places)
+    own = own_references.issuperset(places)
+    if places[0] in poses:
+        of_times = poses[places[0]][0]
+        positions = np.stack([of_times.positions[poses[place][1]] for place in places])
+        return Stack(frames, why, positions, of_times.orientation, of_times.most, own)
+    positions_or_none = _positions(frames)
+    return Stack(frames, why, positions_or_none, frames[0].orientation, own_references=own)
+
+
+def _positions(frames: Sequence[Frame]) -> Vector | None:
+    positions = [frame.position for frame in frames if frame.position is not None]
+    return np.stack(positions) if positions and len(positions) == len(frames) else None
+
+
+def _add_references(columns: dict[str, list[Hashable]], found: Sequence[Frame]) -> frozenset[int]:
+    """Keep frames of reference apart, unless each frame has its own; the places of frames that do."""
+    own: set[int] = set()
+    references: list[Hashable] = [frame.image.header.frame_of_reference_uid for frame in found]
+    for places in _members(columns):
+        held = {references[place] for place in places}
+        if len(places) >= _OWN_REFERENCES and len(held) == len(places):
+            own |= set(places)
+    columns["frame of reference"] = ["" if place in own else each for place, each in enumerate(references)]
+    return frozenset(own)
 
 
 def _members(columns: Mapping[str, Sequence[Hashable]]) -> list[list[int]]:
@@ -58,10 +141,41 @@ def _members(columns: Mapping[str, Sequence[Hashable]]) -> list[list[int]]:
     return list(members.values())
 
 
-def _stations(frames: Sequence[Frame], groups: Iterable[list[int]]) -> list[int]:
-    """A number for the stack of each frame, where parallel stacks lie beside each other, as of a whole spine."""
-    stations = [0] * len(frames)
+def _poses(found: Sequence[Frame], groups: Iterable[list[int]]) -> dict[int, tuple[Moved, int]]:
+    """Of frames whose times have poses of their own: (all that corresponds, place in it)."""
+    poses: dict[int, tuple[Moved, int]] = {}
     for places in groups:
+        frames = [found[place] for place in places]
+        if not _may_have_moved(frames):
+            continue
+        of_times = moved(frames, columns_of(frames))
+        if of_times is not None:
+            poses |= {place: (of_times, number) for number, place in enumerate(places)}
+    return poses
+
+
+def _may_have_moved(frames: Sequence[Frame]) -> bool:
+    """Whether frames that are placed have other orientations, or places that are no lattice."""
+    stack = Stack(tuple(frames), (), _positions(frames), frames[0].orientation)
+    if stack.positions is None or any(frame.orientation is None for frame in frames):
+        return False
+    if len(set(_alike([frame.orientation for frame in frames], _SAME_DIRECTION))) > 1:
+        return True
+    places = stack.places()
+    if places is None or len(places) == len(frames):
+        return places is not None and find_lattice(places) is None
+    beside = off_places(stack.positions, places).max() > places.tolerance.across
+    return bool(beside) or find_lattice(places) is None
+
+
+def _stations(
+    frames: Sequence[Frame], groups: Iterable[list[int]], poses: Mapping[int, tuple[Moved, int]]
+) -> list[Hashable]:
+    """A number for the stack of each frame, where parallel stacks lie beside each other, as of a whole spine."""
+    stations: list[Hashable] = [0] * len(frames)
+    for places in groups:
+        if places[0] in poses:
+            continue
         members = [frames[place] for place in places]
         for place, station in zip(places, _stations_of(members), strict=True):
             stations[place] = station
@@ -69,19 +183,25 @@ def _stations(frames: Sequence[Frame], groups: Iterable[list[int]]) -> list[int]
 
 
 def _stations_of(frames: Sequence[Frame]) -> Sequence[int]:
-    first = frames[0]
-    normal, orientation, spacing = first.normal, first.orientation, first.spacing
-    positions = [frame.position for frame in frames if frame.position is not None]
-    if normal is None or orientation is None or spacing is None or len(positions) < len(frames):
+    stack = Stack(tuple(frames), (), _positions(frames), frames[0].orientation)
+    places = stack.places()
+    if places is None or stack.positions is None or stack.orientation is None:
         return [0] * len(frames)
-    pixel = max(spacing)
-    slices = find_slices(np.stack(positions), normal, pixel)
-    if off_slices(np.stack(positions), slices).max() <= max(_SAME_PLACE * pixel, _LEAST):
+    beside = max(PART_OF_PIXEL * (places.tolerance.pixel or 0.0), ROUNDING, places.tolerance.written)
+    if off_places(stack.positions, places).max() <= max(beside, places.tolerance.jitter):
         return [0] * len(frames)
     # Beside each other at one place: whatever leads from slice to slice, stacks differ in the plane.
-    shifts = np.stack(positions) @ np.stack([orientation[:3], orientation[3:]]).T
-    stations = list(_alike(list(shifts), max(_SAME_PLACE * pixel, _LEAST)))
+    shifts = stack.positions @ np.stack([stack.orientation[:3], stack.orientation[3:]]).T
+    stations = list(_alike(list(shifts), beside))
     return stations if len(set(stations)) <= _MOST_STATIONS else [0] * len(frames)
+
+
+def _samples(frame: Frame) -> Hashable:
+    """What must be the same where values are rescaled: what pixels mean."""
+    pixel = frame.ref.instance.pixel
+    if pixel.samples > 1 or pixel.floating or frame.image.item.modality_lut.items:
+        return _pixels(frame)
+    return pixel.samples, pixel.photometric_interpretation
 
 
 def _pixels(frame: Frame) -> Hashable:
@@ -91,39 +211,51 @@ def _pixels(frame: Frame) -> Hashable:
 
 
 def _instance(frame: Frame) -> Hashable:
-    """Its instance, where frames of different ones have nothing in common: unplaced ones, segments, doses."""
+    """Its instance, where frames of different ones have nothing in common."""
     header = frame.image.header
-    own = frame.position is None or header.segmentation is not None or header.modality == "RTDOSE"
-    return frame.whole if own else ""
+    one_scan = header.modality in _OF_ONE_SCAN and frame.ref.instance.number_of_frames == 1
+    unplaced = frame.position is None and not one_scan
+    own = header.segmentation is not None or header.modality in {"RTDOSE", "NM"}
+    return frame.whole if unplaced or own or header.sop_class_uid == PARAMETRIC_MAP_STORAGE else ""
+
+
+def _map(frame: Frame) -> Hashable:
+    """The kind of a derived map; empty for all else."""
+    told = str(frame.values.get("image_type") or "")
+    found = _MAP.search(told) if told.startswith("DERIVED") else None
+    return "" if found is None else found[1]
 
 
 _STATION: Final = "place in the plane"
-_LEAST: Final = 0.01
-"""Millimetres of rounding that even the smallest pixels may have."""
 
 _KEYS: Final[dict[str, Callable[[Frame], Hashable]]] = {
     "SOP class": lambda frame: frame.image.header.sop_class_uid,
     "rows and columns": lambda frame: frame.ref.instance.pixel.shape[1:],
     "bits, sign and colours": _pixels,
     "localizer": lambda frame: "LOCALIZER" in frame.image.header.image_type,
+    "derived map": _map,
     "stack": lambda frame: frame.stack,
-    "frame of reference": lambda frame: frame.image.header.frame_of_reference_uid,
+    "position": lambda frame: frame.position is None,
     "modality table": lambda frame: bool(frame.image.item.modality_lut.items),
     "instance": _instance,
 }
 
 
-def _alike(vectors: Sequence[Vector | None], tolerance: float) -> Iterable[int]:
+def _alike(vectors: Sequence[Vector | None], tolerance: float) -> Iterator[int]:
     """A number for each vector, the same for those that differ by no more than rounding; -1 for None."""
     known: Any = None
+    last: Any = None
+    number = -1
     for vector in vectors:
         if vector is None:
             yield -1
             continue
+        if last is not None and np.array_equal(vector, last):
+            yield number
+            continue
         known = np.empty((0, len(vector))) if known is None else known
         near = np.flatnonzero(np.abs(known - vector).max(axis=1, initial=0.0) <= tolerance)
-        if len(near):
-            yield int(near[0])
-        else:
-            known = np.vstack([known, vector])
-            yield len(known) - 1
+        number = int(near[0]) if len(near) else len(known)
+        known = known if len(near) else np.vstack([known, vector])
+        last = vector
+        yield number

@@ -19,12 +19,18 @@ class Notices:
         """
         self._found.setdefault(text, {}).setdefault(instance, found)
 
+    def say(self, sentence: str) -> None:
+        """Add a whole sentence."""
+        self._found.setdefault(sentence, {})
+
     def sentences(self) -> list[str]:
         """One for each remark, in the order of their first times; of several instances the first is named."""
         return [_sentence(text, instances) for text, instances in self._found.items()]
 
 
 def _sentence(text: str, instances: dict[str, str]) -> str:
+    if not instances:
+        return text
     first, found = next(iter(instances.items()))
     if len(instances) == 1:
         return f"Instance {first}: {text}" + (f" It holds {found}." if found else "")

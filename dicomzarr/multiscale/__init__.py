@@ -23,7 +23,6 @@ from dicomzarr.multiscale.slides import plan_slide
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.series import Series
 
 __all__ = [
@@ -49,7 +48,6 @@ def plan_images(
     associated_label: bool = False,
     values: str = "stored",
     bulk: Mapping[str, bytes] | None = None,
-    dropped: frozenset[FrameRef] = frozenset(),
 ) -> SeriesPlan:
     """Plan the multiscale images of a series.
 
@@ -58,19 +56,17 @@ def plan_images(
         associated_label: Offer a slide's label image, which may show who the patient is.
         values: What the arrays hold: ``stored``, ``modality`` or ``color``.
         bulk: Values that the metadata only name, by their URI; see `wanted_bulk`.
-        dropped: Frames that are others once more; see `DoubledFramesError`.
 
     Raises:
         UnsupportedSeriesError: The series is of a kind that cannot be opened.
         TilingError: Tiles fit no chunk grid.
-        GridError: Frames fit no grid.
     """
     if series.is_slide:
         plan = plan_slide(series, associated_label=associated_label)
     else:
         from dicomzarr.multiscale.volumes import plan_volumes  # noqa: PLC0415  # slides do without, and start sooner
 
-        plan = plan_volumes(series, values=values, bulk=bulk, dropped=dropped)
+        plan = plan_volumes(series, values=values, bulk=bulk)
     return replace(plan, notices=(*plan.notices, *series.remarks.sentences()))
 
 

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.arrangement import ABSENT, describe
 from dicomzarr.dicom.clock import first_time, in_order
-from dicomzarr.dicom.dimensions import ACQUISITION_TIME, BY_NAME
-from dicomzarr.dicom.values import shown_code
+from dicomzarr.dicom.dimensions import ATTRIBUTES, BY_NAME
+from dicomzarr.dicom.grid import ABSENT, LIST
+from dicomzarr.dicom.words import describe, shown_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.arrangement import Grid
+    from dicomzarr.dicom.dimensions import Attribute
+    from dicomzarr.dicom.grid import Grid
 
     Values = npt.NDArray[np.object_]
 
@@ -40,17 +41,30 @@ def coordinates(grid: Grid, samples: int = 1) -> dict[str, dict[str, object]]:
     """
     chosen = [name for dimension in grid.dimensions for name in dimension.names]
     told = {name: found for name in chosen if (found := _reduced(grid, name, always=True)) is not None}
-    for name in BY_NAME:
-        found = _reduced(grid, name) if name not in told else None
-        if found is not None and found[1].size <= _MOST_VALUES:
-            told[name] = found
+    for row in ATTRIBUTES:
+        found = _reduced(grid, row.name) if row.name not in told else None
+        if found is not None and found[1].size <= _MOST_VALUES and not (chosen and _contradicts(grid, row)):
+            told[row.name] = found
     if samples > 1:
         told = {name: (axes, _repeated(axes, values, samples)) for name, (axes, values) in told.items()}
     documents = {name: _document(name, axes, values) for name, (axes, values) in told.items()}
     if grid.slices is not None and len(grid.slices.distances) > 1:
         distances = [round(float(distance), 9) for distance in grid.slices.distances]
         documents["z"] = {"axis": "z", "values": distances, "unit": "mm"}
+    if grid.kind == LIST and any(frame.position is not None for frame in grid.frames):
+        places = [None if frame.position is None else tuple(frame.position.tolist()) for frame in grid.frames]
+        documents["position"] = {"axis": "t", "values": places, "unit": "mm"}
     return documents
+
+
+def _contradicts(grid: Grid, row: Attribute) -> bool:
+    """Whether times fall while t rises: what counts t knows better."""
+    if row.axis != "t" or grid.kind == LIST or grid.cells.shape[0] == 1:
+        return False
+    times = np.array([np.nan if not isinstance(value, float | int) else value for value in grid.values(row.name)])
+    steps = times.reshape(grid.cells.shape[0], -1)
+    before = np.fmax.accumulate(steps, axis=0)[:-1]
+    return bool((steps[1:] < before).any())
 
 
 def _reduced(grid: Grid, name: str, *, always: bool = False) -> tuple[str, Values] | None:
@@ -89,12 +103,14 @@ def _first_along(values: Values, present: npt.NDArray[np.bool_], axis: int) -> V
 
 def _shown(name: str, values: Values) -> Values:
     """Only differences of times leave, for a date would identify; and of texts only known words."""
-    if name == ACQUISITION_TIME:
+    row = BY_NAME.get(name)
+    if row is not None and row.clock:
         times = in_order(values.reshape(-1).tolist())
         values = np.array([*times, None], object)[:-1].reshape(values.shape)  # None: never an array of numbers
         start = first_time(times)
         return _each(values, lambda time: round(time - start, 6))
-    return _each(values, lambda value: shown_code(value) if isinstance(value, str) else value)
+    texts = shown_texts(value for value in values.flat if isinstance(value, str))
+    return _each(values, lambda value: texts.get(value, value))
 
 
 def _each(values: Values, change: Callable[[Any], Any]) -> Values:
@@ -116,13 +132,17 @@ def _document(name: str, axes: str, values: Values) -> dict[str, object]:
 
 def time_step(grid: Grid) -> tuple[float, str | None]:
     """(step along t, NGFF's unit): 1 without a unit where times are unknown or uneven."""
+    if grid.kind == LIST:
+        return 1.0, None
     counted = [name for dimension in grid.dimensions if dimension.axis == "t" for name in dimension.names]
     names = counted and dict.fromkeys([*counted, *(name for name, row in BY_NAME.items() if row.axis == "t")])
     units = {"ms": "millisecond", "s": "second"}
     for name in names:
         unit = units.get(BY_NAME[name].unit) if name in BY_NAME else None
         found = _reduced(grid, name)
-        if unit is None or found is None or found[0] != "t" or any(value is None for value in found[1]):
+        if unit is None or found is None or any(value is None for value in found[1].flat):
+            continue
+        if found[0] != "t" and not (name == counted[0] and found[0] == "tz"):
             continue
         step = _even_step(found[1].astype(np.float64))
         if step is not None:
@@ -133,7 +153,7 @@ def time_step(grid: Grid) -> tuple[float, str | None]:
 def _even_step(times: npt.NDArray[np.float64]) -> float | None:
     """The step of times that go forward evenly."""
     with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are no times
-        steps = np.diff(times)
+        steps = np.diff(times, axis=0)
         mean = float(steps.mean())
         even = 0 < mean < np.inf and bool((abs(steps - mean) <= _EVEN * mean).all())
     return float(f"{mean:.9g}") if even else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.arrangement import ABSENT
+from dicomzarr.dicom.grid import ABSENT
 from dicomzarr.dicom.real_world import real_world_mappings
 from dicomzarr.dicom.values import Reader, shown_code
 from dicomzarr.dicom.window import Window, in_stored, read_windows
@@ -16,9 +16,9 @@ from dicomzarr.multiscale.views import IDENTITY, has_table, rescales
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dicomzarr.dicom.arrangement import Grid
     from dicomzarr.dicom.frame import Frame
-    from dicomzarr.dicom.grouping import Group
+    from dicomzarr.dicom.grid import Grid
+    from dicomzarr.dicom.grouping import Stack
     from dicomzarr.dicom.image_model import ImageItem
     from dicomzarr.dicom.json_model import Leaf
     from dicomzarr.dicom.modality import RealWorldMapping
@@ -96,7 +96,7 @@ def _shown_name(text: str) -> str:
     return " ".join(word for word in text.upper().split() if word in _NAMES)
 
 
-def image_facts(group: Group, grid: Grid, values: str) -> dict[str, object]:
+def image_facts(stack: Stack, grid: Grid, values: str) -> dict[str, object]:
     """The allow-listed attributes of an image, as JSON."""
     frame = grid.first
     header, item = frame.image.header, frame.image.item
@@ -105,7 +105,7 @@ def image_facts(group: Group, grid: Grid, values: str) -> dict[str, object]:
         "modality": shown_code(header.modality),
         "image_type": list(map(shown_code, header.image_type)),
         "kind": _kind(grid),
-        "grouped_by": list(group.why),
+        "grouped_by": list(stack.why),
         "part": grid.part,
         "affine_reference": "patient",
         "rescale": None if has_table(frame) else _rescale(grid, values),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.arrangement import ABSENT
 from dicomzarr.dicom.frame import frames_of
+from dicomzarr.dicom.grid import ABSENT
 from dicomzarr.dicom.segments import Segment
 from dicomzarr.errors import GridError, MetadataError
 from dicomzarr.multiscale.facts import padding_value

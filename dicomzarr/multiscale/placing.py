@@ -7,16 +7,24 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from dicomzarr.dicom.grid import ABSENT, LIST
 from dicomzarr.dicom.values import FARTHEST
 
 if TYPE_CHECKING:
-    from dicomzarr.dicom.arrangement import Grid
-    from dicomzarr.dicom.slices import Slices
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.grid import Grid
+    from dicomzarr.dicom.lattice import Slices
     from dicomzarr.multiscale.plan import Affine, ImagePlan
+
+    Numbers = npt.NDArray[np.float64]
 
 MILLIMETER: Final = "millimeter"
 _ALIGNED: Final = 1e-4
 """What direction cosines may differ by from those of an axis of the patient."""
+
+_OFF_LINE: Final = 0.05
+"""Millimetres by which uneven slices may lie off the line through the first and the last."""
 
 _TILTED: Final = 0.1
 """Degrees off the normal from which slices count as tilted."""
@@ -30,37 +38,72 @@ class Placing:
     units: tuple[str | None, str | None, str | None]
     affine: Affine | None
     """(column, row, slice, 1) to LPS; None where DICOM gives no geometry or slices are not evenly spaced."""
+    plane_affine: Affine | None = None
+    """(column, row, millimetres along the normal from the first slice, 1) to LPS, of slices that are not."""
 
 
 def place(grid: Grid) -> Placing:
     """Where a grid lies."""
     spacing, slices = grid.first.spacing, grid.slices
+    if grid.kind == LIST:
+        return Placing((1.0, 1.0, 1.0), (None, None, None), None)
     in_plane = MILLIMETER if spacing else None
     y, x = spacing or (1.0, 1.0)
     z = slices.spacing if slices is not None else None
     return Placing(
         scale=(round(z, 9) if z else 1.0, y, x),
         units=(MILLIMETER if z else None, in_plane, in_plane),
-        affine=None if slices is None or spacing is None else _affine(grid, slices, spacing),
+        affine=_affine(grid) if slices is not None and slices.even else None,
+        plane_affine=None if slices is None or slices.even else _affine(grid),
     )
 
 
-def _affine(grid: Grid, slices: Slices, spacing: tuple[float, float]) -> Affine | None:
-    orientation = grid.first.orientation
-    if orientation is None or not slices.even:
+def _affine(grid: Grid) -> Affine | None:
+    slices, spacing, orientation = grid.slices, grid.first.spacing, grid.stack.orientation
+    direction = None if slices is None else _through_slices(grid, slices)
+    if slices is None or spacing is None or orientation is None or direction is None:
         return None
+    return _matrix(orientation, spacing, direction, slices.origins[0])
+
+
+def _through_slices(grid: Grid, slices: Slices) -> Numbers | None:
+    """The step from slice to slice; of uneven ones a millimetre along the normal, None where they lie on no line."""
+    if slices.step is not None:
+        return slices.step
+    if slices.even:
+        return slices.normal * (grid.first.between or grid.first.thickness or 1.0)
+    along = slices.distances - slices.distances[0]
+    direction: Numbers = (slices.origins[-1] - slices.origins[0]) / along[-1]
+    off = np.linalg.norm(slices.origins - slices.origins[0] - np.outer(along, direction), axis=1).max()
+    return direction if off <= max(_OFF_LINE, slices.jitter) else None
+
+
+def _matrix(orientation: Numbers, spacing: tuple[float, float], step: Numbers, origin: Numbers) -> Affine | None:
     row_step, column_step = spacing
     matrix = np.eye(4)
     matrix[:3, 0] = orientation[:3] * column_step
     matrix[:3, 1] = orientation[3:] * row_step
-    matrix[:3, 2] = (
-        slices.normal * (grid.first.between or grid.first.thickness or 1.0) if slices.step is None else slices.step
-    )
-    matrix[:3, 3] = slices.origins[0]
+    matrix[:3, 2] = step
+    matrix[:3, 3] = origin
     if np.abs(matrix).max() > FARTHEST:
         return None
     a, b, c, d = (tuple(float(value) for value in row) for row in matrix)
     return a, b, c, d  # type: ignore[return-value]  # rows of four
+
+
+def poses(grid: Grid) -> list[Affine | None]:
+    """The affine of each time, where times have poses of their own; empty where all have one."""
+    if not grid.stack.moved or grid.slices is None or grid.slices.spacing is None:
+        return []
+    found: list[Affine | None] = []
+    for time in grid.cells:
+        channel, plane = np.argwhere(time != ABSENT)[0]
+        frame = grid.frames[int(time[channel, plane])]
+        if frame.position is None or frame.orientation is None or frame.normal is None or frame.spacing is None:
+            return []
+        step = frame.normal * grid.slices.spacing
+        found.append(_matrix(frame.orientation, frame.spacing, step, frame.position - plane * step))
+    return found
 
 
 def to_ras(affine: Affine) -> Affine:
@@ -103,22 +146,3 @@ def origin_of(affine: Affine | None) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
     x, y, z = (row[3] for row in affine[:3])
     return z, y, x
-
-
-def oddities(grid: Grid) -> list[str]:
-    """What someone who trusts the arrays should know of the slices, in sentences."""
-    slices = grid.slices
-    if "MOSAIC" in grid.first.image.header.image_type:
-        return ["frames are mosaics of slices, shown as they are stored; positions are those of a mosaic's corner."]
-    if slices is None:
-        return []
-    if not slices.even:
-        gaps = np.diff(slices.distances)
-        odd = (
-            f"the {len(slices.distances)} slices are not evenly spaced ({gaps.min():.6g} to {gaps.max():.6g} mm apart, "
-            f"or not one above the other): z counts them, coordinates hold their places, and there is no affine."
-        )
-        return [odd]
-    if slices.tilt > _TILTED:
-        return [f"slices are sheared by {slices.tilt:.2f} degrees (a tilted gantry): the affine says so, scale cannot."]
-    return []

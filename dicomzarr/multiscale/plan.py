@@ -160,6 +160,8 @@ class SeriesPlan:
     """(name, image) of label, overview and thumbnail, as ``("overview", ...)``."""
     notices: tuple[str, ...] = ()
     """What was left out or looks odd, in sentences without patient text."""
+    guesses: tuple[str, ...] = ()
+    """Notices of what was guessed, and should be looked at before anything is decided on it."""
 
     @property
     def image_paths(self) -> tuple[str, ...]:

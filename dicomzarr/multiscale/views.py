@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.arrangement import Grid
     from dicomzarr.dicom.frame import Frame, Image
+    from dicomzarr.dicom.grid import Grid
     from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.pixels import PixelDescription
     from dicomzarr.multiscale.plan import FrameView
@@ -37,14 +37,19 @@ class View:
     """None for stored values."""
     range: tuple[float, float]
     """The lowest and highest value that there can be."""
+    lowest: float
+    """The lowest value of the bits that are stored, or of the type of rescaled values; 0 of unsigned ones."""
     rescale: Rescale | None
     """From the array's values to those in the units of windows; None where it differs from frame to frame, or is a
     table."""
 
     @property
     def absent(self) -> float:
-        """What stands for a frame that does not exist."""
-        return float("nan") if self.dtype.kind == "f" else 0
+        """What stands for a frame that does not exist: never what a pixel could plausibly be, as 0 HU.
+
+        NaN, else the lowest value that there can be where values may be negative, else 0.
+        """
+        return float("nan") if self.dtype.kind == "f" else self.lowest
 
 
 def view_of(grid: Grid, values: str, bulk: Mapping[str, bytes]) -> View:
@@ -63,7 +68,8 @@ def view_of(grid: Grid, values: str, bulk: Mapping[str, bytes]) -> View:
         return _coloured(grid, bulk)
     if values == "modality" and pixel.samples == 1 and pixel.photometric_interpretation != "PALETTE COLOR":
         return _rescaled(grid, bulk)
-    return View(pixel.dtype, pixel.samples, None, stored_range(widest(grid)), _uniform(grid))
+    stored = stored_range(widest(grid))
+    return View(pixel.dtype, pixel.samples, None, stored, 0.0 if pixel.floating else stored[0], _uniform(grid))
 
 
 def stored_range(pixel: PixelDescription) -> tuple[float, float]:
@@ -104,7 +110,7 @@ def _coloured(grid: Grid, bulk: Mapping[str, bytes]) -> View:
     def apply(frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return by_instance[frame.instance].apply(pixels).astype(dtype, copy=False)
 
-    return View(np.dtype(dtype), 3, apply, (0.0, float(np.iinfo(dtype).max)), None)
+    return View(np.dtype(dtype), 3, apply, (0.0, float(np.iinfo(dtype).max)), 0.0, None)
 
 
 def _rescaled(grid: Grid, bulk: Mapping[str, bytes]) -> View:
@@ -112,18 +118,31 @@ def _rescaled(grid: Grid, bulk: Mapping[str, bytes]) -> View:
     if grid.first.image.item.modality_lut.items:
         return _looked_up(grid, bulk)
     different = list(rescales(grid))
-    dtype = modality_dtype(pixel, different)
-    if different == [IDENTITY]:
-        return View(pixel.dtype, 1, None, stored_range(pixel), IDENTITY)
+    by_pixel: dict[PixelDescription, dict[Rescale, None]] = {}
+    for frame in grid.frames:
+        by_pixel.setdefault(frame.ref.instance.pixel, {})[frame.rescale] = None
+    dtype = np.result_type(*(modality_dtype(each, found) for each, found in by_pixel.items())).newbyteorder("<")
+    if different == [IDENTITY] and len({each.dtype for each in by_pixel}) == 1:
+        stored = stored_range(pixel)
+        return View(pixel.dtype, 1, None, stored, 0.0 if pixel.floating else stored[0], IDENTITY)
     own = {frame.ref: frame.rescale for frame in grid.frames} if len(different) > 1 else {}
-    ends = [rescale.slope * end + rescale.intercept for rescale in different for end in stored_range(pixel)]
+    ends = [
+        rescale.slope * end + rescale.intercept
+        for each, found in by_pixel.items()
+        for rescale in found
+        for end in stored_range(each)
+    ]
     if not np.isfinite(ends).all():
         raise InvalidAttributeError(
             f"Instance {grid.first.image.header.uid}: RescaleSlope and RescaleIntercept lead beyond all numbers.",
             remedy="Stored values can be read without them.",
         )
     apply = partial(_apply, own, different[0], dtype)
-    return View(dtype, 1, apply, (min(ends), max(ends)), IDENTITY)
+    return View(dtype, 1, apply, (min(ends), max(ends)), _lowest(dtype), IDENTITY)
+
+
+def _lowest(dtype: np.dtype[Any]) -> float:
+    return float(np.iinfo(dtype).min) if dtype.kind == "i" else 0.0
 
 
 def _apply(
@@ -145,7 +164,7 @@ def _looked_up(grid: Grid, bulk: Mapping[str, bytes]) -> View:
         return by_instance[frame.instance].apply(pixels, dtype)
 
     high = max(int(view.table.entries.max()) for view in tables.values())
-    return View(dtype, 1, apply, (0.0, float(high)), IDENTITY)
+    return View(dtype, 1, apply, (0.0, float(high)), 0.0, IDENTITY)
 
 
 def has_table(frame: Frame) -> bool:

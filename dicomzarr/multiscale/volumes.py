@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.arrangement import ABSENT, arrange
+from dicomzarr.dicom.arrangement import arrange
 from dicomzarr.dicom.frame import frames_of
-from dicomzarr.dicom.grouping import group_frames
+from dicomzarr.dicom.grid import ABSENT, GUESSED, LIST
+from dicomzarr.dicom.grouping import stacks_of
 from dicomzarr.dicom.segments import Segment
 from dicomzarr.dicom.syntax import check_openable
 from dicomzarr.dicom.values import shown_code
-from dicomzarr.errors import GridError, UnsupportedSeriesError
+from dicomzarr.errors import UnsupportedSeriesError
 from dicomzarr.multiscale.coordinates import channel_labels, coordinates, time_step
 from dicomzarr.multiscale.facts import image_facts, padding_value, windows
-from dicomzarr.multiscale.placing import MILLIMETER, oddities, origin_of, place
+from dicomzarr.multiscale.placing import MILLIMETER, origin_of, place, poses
 from dicomzarr.multiscale.plan import Axis, Channel, ImagePlan, LevelPlan, SeriesPlan
+from dicomzarr.multiscale.remarks import remarks
 from dicomzarr.multiscale.views import view_of
 
 if TYPE_CHECKING:
@@ -25,12 +27,13 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.arrangement import Grid
     from dicomzarr.dicom.frame import Frame
-    from dicomzarr.dicom.grouping import Group
+    from dicomzarr.dicom.grid import Grid
+    from dicomzarr.dicom.grouping import Stack
     from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.segments import Segmentation
     from dicomzarr.dicom.series import Series
+    from dicomzarr.multiscale.placing import Placing
     from dicomzarr.multiscale.views import View
 
 _COLORS: Final = (("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF"))
@@ -51,24 +54,16 @@ class GridFrameIndex:
         return None if cell == ABSENT else self.frames[cell]
 
 
-def plan_volumes(
-    series: Series,
-    *,
-    values: str = "stored",
-    bulk: Mapping[str, bytes] | None = None,
-    dropped: frozenset[FrameRef] = frozenset(),
-) -> SeriesPlan:
+def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, bytes] | None = None) -> SeriesPlan:
     """Plan a series of frames that are no tiles.
 
     Args:
         series: Its images.
         values: ``stored``, ``modality`` or ``color``: what the arrays hold.
         bulk: Values that the metadata only name, by their URI.
-        dropped: Frames that are others once more.
 
     Raises:
         UnsupportedSeriesError: There is nothing to show.
-        GridError: The frames of its largest image fit no grid.
     """
     notices = list(series.notices)
     for image in series.images:
@@ -80,15 +75,26 @@ def plan_volumes(
                 f"{where}: pixels of {stored.pixel.samples} samples cannot be read; 1 or 3 can."
             )
     notices += _lost_parts(series)
-    if dropped:
-        notices.append(f"Frames left out since each is another once more, its pixels and all: {len(dropped)}.")
-    groups = group_frames(frame for frame in frames_of(series.images) if frame.ref not in dropped)
-    if not groups:
+    stacks = stacks_of(frames_of(series.images), any_sign=values == "modality")
+    if not stacks:
         raise UnsupportedSeriesError(f"Series {series.series_uid} holds no frame.")
-    grids = [(group, grid) for group in groups for grid in _grids(group, groups[0], notices)]
-    notices += _why_several(groups, [grid for _, grid in grids])
-    images = [_plan_image(group, grid, values, bulk or {}, notices) for group, grid in grids]
-    return SeriesPlan(tuple(images), (), tuple(dict.fromkeys(notices)))
+    grids = [(stack, grid) for stack in stacks for grid in arrange(stack)]
+    notices += _why_several(stacks, [grid for _, grid in grids])
+    for _, grid in grids:
+        _remark(series, grid, many=len(grids) > 1)
+    images = [
+        _plan_image(stack, grid, values, bulk or {}, _name(grid, number, len(grids)))
+        for number, (stack, grid) in enumerate(grids, 1)
+    ]
+    guesses = tuple(dict.fromkeys(notice for _, grid in grids if grid.kind == GUESSED for notice in grid.notices))
+    return SeriesPlan(tuple(images), (), tuple(dict.fromkeys(notices)), guesses)
+
+
+def _remark(series: Series, grid: Grid, *, many: bool) -> None:
+    """Say what is odd about a grid, in the name of its first instance where others are not so."""
+    for sentence in remarks(grid):
+        where = f" In the image of instance {grid.first.ref.instance.sop_instance_uid}." if many else ""
+        series.remarks.say(sentence + where)
 
 
 def _lost_parts(series: Series) -> Iterator[str]:
@@ -101,30 +107,20 @@ def _lost_parts(series: Series) -> Iterator[str]:
             yield f"Concatenation {uid}: {total - len(there)} of {total} parts are missing, and their frames with them."
 
 
-def _grids(group: Group, largest: Group, notices: list[str]) -> list[Grid]:
-    """The grids of a group; a small one that fits none is left out, and said."""
-    try:
-        return arrange(group.frames, sparse=group.frames[0].image.header.segmentation is not None)
-    except GridError as error:
-        if group is largest:
-            raise
-        notices.append(f"An image of {len(group.frames)} frames was left out: {error}")
-        return []
-
-
-def _why_several(groups: Sequence[Group], grids: Sequence[Grid]) -> list[str]:
+def _why_several(stacks: Sequence[Stack], grids: Sequence[Grid]) -> list[str]:
     found = []
-    if len(groups) > 1:
-        found.append(f"The series holds {len(groups)} images: they differ in {', '.join(groups[0].why)}.")
+    if len(stacks) > 1:
+        found.append(f"The series holds {len(stacks)} images: they differ in {', '.join(stacks[0].why)}.")
     parts = [grid.part for grid in grids if grid.part]
-    if parts:
+    if len(grids) > len(stacks):
         found.append(
-            f"Images were split, since OME-Zarr has no axes for more dimensions than t and c: {'; '.join(parts)}."
+            f"Frames that cannot share axes are {len(grids)} images (values that cover other slices, slices that are no "
+            f"lattice, or more dimensions than t and c): {'; '.join(parts)}."
         )
     return found
 
 
-def _plan_image(group: Group, grid: Grid, values: str, bulk: Mapping[str, bytes], notices: list[str]) -> ImagePlan:
+def _plan_image(stack: Stack, grid: Grid, values: str, bulk: Mapping[str, bytes], name: str) -> ImagePlan:
     view = view_of(grid, values, bulk)
     placing = place(grid)
     origin = origin_of(placing.affine)
@@ -138,8 +134,6 @@ def _plan_image(group: Group, grid: Grid, values: str, bulk: Mapping[str, bytes]
     ]
     kept = [row for row in axes if row[1]]
     pixel = grid.first.ref.instance.pixel
-    first = f"Instance {grid.first.ref.instance.sop_instance_uid}"
-    notices.extend(f"{first}: {odd}" for odd in oddities(grid))
     absent = _absent(grid, view)
     cells = grid.cells.reshape([row[2] // row[3] for row in kept])  # axes that are left out have one place
     level = LevelPlan(
@@ -155,16 +149,34 @@ def _plan_image(group: Group, grid: Grid, values: str, bulk: Mapping[str, bytes]
         attributes=_level_attributes(grid),
     )
     return ImagePlan(
-        name=_name(grid),
+        name=name,
         axes=(*(row[0] for row in kept), Axis("y", "space", placing.units[1]), Axis("x", "space", placing.units[2])),
         levels=(level,),
         channels=_channels(grid, view),
         affine=placing.affine,
         color=samples > 1,
-        attributes={**image_facts(group, grid, values), "coordinates": coordinates(grid, samples)},
+        attributes={**image_facts(stack, grid, values), **_facts_of_grid(grid, samples), **_placed(placing, grid)},
         numbers=_segment_numbers(grid),
-        frame_of_reference_uid=grid.first.image.header.frame_of_reference_uid,
+        frame_of_reference_uid=None if stack.own_references else grid.first.image.header.frame_of_reference_uid,
     )
+
+
+def _facts_of_grid(grid: Grid, samples: int) -> dict[str, object]:
+    facts: dict[str, object] = {"coordinates": coordinates(grid, samples)}
+    sizes = dict(zip("tcz", grid.cells.shape, strict=True))
+    if not grid.sparse and len(grid.absent):
+        facts["absent"] = [
+            {axis: int(place) * (samples if axis == "c" else 1) for axis, place in named if sizes[axis] > 1}
+            for named in (zip("tcz", cell, strict=True) for cell in grid.absent.tolist())
+        ]
+    return facts
+
+
+def _placed(placing: Placing, grid: Grid) -> dict[str, object]:
+    told = {"plane_affine": placing.plane_affine, "poses": poses(grid)}
+    if grid.kind == LIST and grid.first.spacing is not None:
+        told["pixel_spacing"] = grid.first.spacing
+    return {name: value for name, value in told.items() if value}
 
 
 def _absent(grid: Grid, view: View) -> tuple[float, ...]:
@@ -180,9 +192,15 @@ def _absent(grid: Grid, view: View) -> tuple[float, ...]:
     return tuple(float(sample) for sample in colour.reshape(-1).tolist())
 
 
-def _name(grid: Grid) -> str:
-    modality = shown_code(grid.first.image.header.modality) or "image"
-    return f"{modality} {grid.part}".strip()
+def _modality(grid: Grid) -> str:
+    return shown_code(grid.first.image.header.modality) or "image"
+
+
+def _name(grid: Grid, number: int, count: int) -> str:
+    """The modality, and which part of the series this is, as ``MR 2 of 3: b_value 1000 s/mm2, 4 of 6 slices``."""
+    words = ", ".join(dict.fromkeys(word for word in (grid.part, grid.kind) if word))
+    name = f"{_modality(grid)} {number} of {count}" if count > 1 else _modality(grid)
+    return f"{name}: {words}" if words else name
 
 
 def _channels(grid: Grid, view: View) -> tuple[Channel, ...]:
@@ -198,7 +216,10 @@ def _channels(grid: Grid, view: View) -> tuple[Channel, ...]:
             for label in labels
             for name, color in _COLORS
         )
-    return tuple(Channel(label or _name(grid), _GREY, view.range, inverted, shown) for label in labels)
+    return tuple(
+        Channel(label or f"{_modality(grid)} {grid.part}".strip(), _GREY, view.range, inverted, shown)
+        for label in labels
+    )
 
 
 def _segment_numbers(grid: Grid) -> tuple[int, ...]:

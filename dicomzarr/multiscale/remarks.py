@@ -1,0 +1,117 @@
+"""What someone who trusts the arrays should know of a grid of frames, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from dicomzarr.dicom.columns import columns_of
+from dicomzarr.dicom.grid import ABSENT, ORDER_ONLY
+from dicomzarr.dicom.values import Reader
+from dicomzarr.dicom.words import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dicomzarr.dicom.grid import Grid
+    from dicomzarr.dicom.lattice import Slices
+
+_TILTED: Final = 0.1
+"""Degrees off the normal from which slices count as tilted."""
+
+_NAMED: Final = 4
+"""Absent cells that a sentence names."""
+
+_ROUNDED: Final = 0.01
+"""Part of a step, or millimetres, from which it is said how far slices lie off the lattice."""
+
+_PLANAR: Final = frozenset({"DISTORTED", "SAMPLED"})
+"""Values of VolumetricProperties (0008,9206) of frames that are not quite planar (PS3.3 section C.8.16.2.1.2)."""
+
+
+def remarks(grid: Grid) -> Iterator[str]:
+    """Sentences on one grid, each of which holds for all of it."""
+    yield from grid.notices
+    if "MOSAIC" in grid.first.image.header.image_type:
+        yield "Frames are mosaics of slices, shown as they are stored; positions are those of a mosaic's corner."
+        return
+    if grid.kind == ORDER_ONLY:
+        yield (
+            "Only the order of acquisition tells times apart, by InstanceNumber or the order of instances and frames: "
+            "t counts them, and no times are known."
+        )
+    if grid.stack.own_references:
+        yield "Each slice has a FrameOfReferenceUID of its own, as de-identification leaves it: they were not compared."
+    told = (Reader("").text(grid.first.image.item.volumetric_properties) or "").upper()
+    if told in _PLANAR:
+        yield f"VolumetricProperties is {told}: frames may not be quite planar; positions and orientations are used."
+    if grid.stack.moved:
+        yield (
+            f"Times have poses of their own, by up to {grid.stack.moved:.3g} mm, as motion correction records them: the "
+            f"affine is that of the first time, and the attribute poses has one for each."
+        )
+    if grid.slices is not None:
+        yield from _of_slices(grid.slices)
+    yield from _absent(grid)
+
+
+def _of_slices(slices: Slices) -> Iterator[str]:
+    if slices.jitter and not slices.absent:
+        yield f"Frames of one slice lie up to {slices.jitter:.3g} mm apart; the place of the first counts."
+    if not slices.even:
+        gaps = np.diff(slices.distances)
+        yield (
+            f"The {len(slices.distances)} slices are not evenly spaced ({gaps.min():.6g} to {gaps.max():.6g} mm apart, "
+            f"or not one above the other): z counts them, coordinates hold their places, and there is no affine but "
+            f"plane_affine, from (column, row, millimetres along the normal from the first slice, 1)."
+        )
+        return
+    spacing = slices.spacing or 0.0
+    if slices.rounding > max(_ROUNDED * spacing, _ROUNDED):
+        yield f"Positions are rounded: slices lie up to {slices.rounding:.3g} mm off even steps of {spacing:.6g} mm."
+    if slices.tilt > _TILTED:
+        yield f"Slices are sheared by {slices.tilt:.2f} degrees (a tilted gantry): the affine says so, scale cannot."
+    if slices.absent:
+        where = ", ".join(f"{slices.distances[place]:.6g}" for place in slices.absent[:_NAMED])
+        more = ", ..." if len(slices.absent) > _NAMED else ""
+        why = "were lost: InstanceNumber leaves them out" if slices.lost else "were left out or renumbered"
+        yield (
+            f"{len(slices.absent)} of {len(slices.distances)} slices {why}. They are absent chunks of z: at {where}{more} "
+            f"mm along the normal."
+        )
+
+
+def _absent(grid: Grid) -> Iterator[str]:
+    """Cells that are absent beside slices that all of the image lacks."""
+    if grid.sparse:
+        return
+    without = set() if grid.slices is None else set(grid.slices.absent)
+    cells = [cell for cell in grid.absent.tolist() if cell[2] not in without]
+    if not cells:
+        return
+    named = "; ".join(_named(grid, cell) for cell in cells[:_NAMED])
+    more = "; ..." if len(cells) > _NAMED else ""
+    yield f"{len(cells)} of {grid.cells.size} frames are absent, and their chunks with them: {named}{more}."
+
+
+def _named(grid: Grid, cell: list[int]) -> str:
+    """A cell in words: by what others along its axes have."""
+    time, channel, plane = cell
+    words = []
+    for dimension in grid.dimensions:
+        across = grid.cells[time] if dimension.axis == "t" else grid.cells[:, channel]
+        there = across[across != ABSENT]
+        words += [describe(grid.frames, int(there[0]), name) for name in dimension.names[:1] if there.size]
+        words[-1:] = [f"{dimension.axis} {time if dimension.axis == 't' else channel} ({word})" for word in words[-1:]]
+    if grid.slices is not None:
+        words.append(f"z {plane} (at {grid.slices.distances[plane]:.6g} mm)")
+    return ", ".join(words)
+
+
+def same_as_another(grid: Grid) -> int:
+    """How many frames equal another at their place in all but UID, number and creation time."""
+    if grid.slices is None:
+        return 0
+    codes = np.stack([grid.slices.places, *(column.codes for column in columns_of(grid.frames))])
+    return len(grid.frames) - np.unique(codes, axis=1).shape[1]
