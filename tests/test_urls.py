@@ -53,6 +53,24 @@ def test_spellings(url: str, parsed: DICOMwebURL) -> None:
     assert DICOMwebURL.parse(str(parsed)) == parsed
 
 
+@pytest.mark.parametrize(
+    "uid",
+    [
+        "5d41402abc4b2a76b9719d911017c592",
+        "a3f5d0c2-9b7e-4b1e-8a57-0c4d0e9f1a2b",
+        "1.2.840.1F.ABC",
+        "1..2.",
+        "qL8R4QIcQ_ZsRqOAbeRfcZhil-n1OBdo=",
+        "1" * 128,
+    ],
+)
+def test_hashes_and_the_like_address_series_too(uid: str) -> None:
+    for series in (uid, f"{uid}.zarr"):
+        parsed = DICOMwebURL.parse(f"dicomwebs://h/b/studies/{uid}/series/{series}/0/zarr.json")
+        assert parsed == DICOMwebURL("dicomwebs", "https://h/b", uid, uid, "0/zarr.json")
+        assert DICOMwebURL.parse(str(parsed)) == parsed
+
+
 def test_canonical_spelling() -> None:
     assert str(SERIES) == CANONICAL
     assert str(DICOMwebURL.parse("https://h/x/studies/1/")) == "dicomwebs://h/x/studies/1"
@@ -72,8 +90,14 @@ def test_canonical_spelling() -> None:
         ("dicomwebs://h/studies/1?token=x", "query"),
         ("dicomwebs://h/studies/1#x", "fragment"),
         ("dicomwebs://h/studies/abc/series/2", "no study UID"),
-        ("dicomwebs://h/studies/1..2/series/2", "no study UID"),
-        ("dicomwebs://h/studies/1/series/2x", "no series UID"),
+        ("dicomwebs://h/studies/../series/2", "no study UID"),
+        ("dicomwebs://h/studies/./series/2", "no study UID"),
+        ("dicomwebs://h/studies/%2e%2e/series/2", "no study UID"),
+        ("dicomwebs://h/studies/1%2F2/series/2", "no study UID"),
+        ("dicomwebs://h/studies/1;2/series/2", "no study UID"),
+        ("dicomwebs://h/studies/Hidden^1/series/2", "no study UID"),
+        ("dicomwebs://h/studies/1/series/Hidden-Person", "no series UID"),
+        (f"dicomwebs://h/studies/1/series/{'1' * 129}", "no series UID"),
         ("dicomwebs://h/studies/1/series/.zarr", "no series UID"),
         ("dicomwebs://h/studies/1/metadata", "neither"),
         ("dicomwebs://h/studies//series/2", "neither"),

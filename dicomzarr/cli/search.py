@@ -9,6 +9,7 @@ import msgspec
 from pydicom.datadict import tag_for_keyword
 
 from dicomzarr.dicom.json_model import AnyLeaf
+from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import InvalidReplyError, StudyNotFoundError, UsageError
 from dicomzarr.frames.loops import run_sync
 from dicomzarr.opening import endpoint_for
@@ -160,7 +161,7 @@ def _tag(keyword: str) -> str:
 def _row(entry: Mapping[str, Any], columns: tuple[Column, ...], target: Target, kind: Kind) -> dict[str, Value]:
     row = {column.key: _value(entry, column) for column in columns}
     uid = row[kind.uid.key]
-    row["url"] = _url_of(uid, target, kind) if isinstance(uid, str) else None
+    row["url"] = _url_of(uid, target, kind) if isinstance(uid, str) and is_uid(uid) else None
     return row
 
 

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 
+from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import InvalidURLError
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 _SCHEMES = {"dicomweb": "http", "dicomwebs": "https", "http": "http", "https": "https"}
 _PORTS = {"http": 80, "https": 443}
 _FORM = "dicomwebs://HOST/BASE/studies/<StudyInstanceUID>/series/<SeriesInstanceUID>"
-_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
 _PATH = re.compile(r"(?P<base>.*)/studies(?:/(?P<study>[^/]+)(?:/series(?:/(?P<series>[^/]+)(?:/(?P<key>.*))?)?)?)?")
 _BELOW_SERIES = ("instances", "metadata", "rendered", "thumbnail", "bulkdata")
@@ -111,15 +111,9 @@ def _uid(value: str | None, what: str, url: str) -> str | None:
     if value is not None and not is_uid(value):
         raise InvalidURLError(
             f"{safe_url(url)}: {value!r} is no {what} UID.",
-            remedy="A UID consists of digits and dots.",
+            remedy="A UID consists of digits and dots; servers may list hashes and the like, which hold a digit too.",
         )
     return value
-
-
-def is_uid(text: str) -> bool:
-    """Whether a text can stand for a UID in a URL."""
-    # Too long UIDs and leading zeros are in real data; only what could change the URL's meaning is refused.
-    return _UID.fullmatch(text) is not None
 
 
 def split_user_info(url: str) -> tuple[str, tuple[str, str] | None]:
