@@ -12,6 +12,7 @@ from dicomzarr.dicomweb.urls import (
     host_of,
     is_loopback,
     origin_of,
+    pasted,
     safe_url,
     search_url,
     series_metadata_url,
@@ -169,4 +170,29 @@ def test_resources() -> None:
     assert series_metadata_url("http://h/b", "1", "2") == "http://h/b/studies/1/series/2/metadata"
     assert frames_url("http://h", "1", "2", "3", [4, 5]) == "http://h/studies/1/series/2/instances/3/frames/4,5"
     assert search_url("http://h", "studies", {}) == "http://h/studies"
-    assert search_url("http://h", "studies", {"a": "b,c d"}) == "http://h/studies?a=b,c+d"
+    assert search_url("http://h", "studies", {"a": "b,c d"}) == "http://h/studies?a=b,c%20d"
+    assert search_url("http://h", "studies", {"a": "D?e*", "b": "x&y=z+#^/"}) == (
+        "http://h/studies?a=D?e*&b=x%26y%3Dz%2B%23%5E/"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CANONICAL,
+        f"  {CANONICAL}\n",
+        f'"{CANONICAL}"',
+        f"'{CANONICAL}'\r\n",
+        f"<{CANONICAL}>",
+        f"\u201c{CANONICAL}\u201d",
+        f"\ufeff{CANONICAL}\u200b\xa0",
+        CANONICAL.replace("/series", "\n    /series"),
+        CANONICAL.replace("web/", "web/ \r\n\t"),
+    ],
+)
+def test_what_is_pasted_around_and_into_a_url_goes(text: str) -> None:
+    assert pasted(text) == CANONICAL
+
+
+def test_what_is_pasted_keeps_what_is_in_it() -> None:
+    assert pasted("https://u:p'x@h/a b") == "https://u:p'x@h/a b"

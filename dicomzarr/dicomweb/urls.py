@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import InvalidURLError
@@ -20,6 +20,12 @@ _PORTS = {"http": 80, "https": 443}
 _FORM = "dicomwebs://HOST/BASE/studies/<StudyInstanceUID>/series/<SeriesInstanceUID>"
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
 _PATH = re.compile(r"(?P<base>.*)/studies(?:/(?P<study>[^/]+)(?:/series(?:/(?P<series>[^/]+)(?:/(?P<key>.*))?)?)?)?")
+_RAW_IN_QUERY = ",*?/:@"
+"""May stand in a query as it is (RFC 3986 section 3.4), and does: Orthanc 1.10 decodes no query, and finds nothing by
+wildcards that are encoded."""
+_WRAPPED = re.compile(r"\s*[\r\n]\s*")
+_AROUND = " \t\r\n\f\v\xa0\u200b\u2060\ufeff\"'`<>\u2018\u2019\u201c\u201d\u00ab\u00bb"
+"""What mails, chats and shells leave around a URL: blanks, quotation marks, angle brackets."""
 _BELOW_SERIES = ("instances", "metadata", "rendered", "thumbnail", "bulkdata")
 
 
@@ -116,6 +122,11 @@ def _uid(value: str | None, what: str, url: str) -> str | None:
     return value
 
 
+def pasted(text: str) -> str:
+    """A URL as somebody pasted it, without what is around it, and in one line."""
+    return _WRAPPED.sub("", text.strip(_AROUND))
+
+
 def split_user_info(url: str) -> tuple[str, tuple[str, str] | None]:
     """Split ``user:password@`` off a URL.
 
@@ -190,5 +201,5 @@ def frames_url(base: str, study: str, series: str, instance: str, numbers: Itera
 
 def search_url(base: str, resource: str, parameters: Mapping[str, str]) -> str:
     """The URL of a search (PS3.18 section 10.6) for ``studies`` or ``studies/<uid>/series``."""
-    query = urlencode(parameters, safe=",")
+    query = urlencode(parameters, safe=_RAW_IN_QUERY, quote_via=quote)
     return f"{base}/{resource}?{query}" if query else f"{base}/{resource}"
