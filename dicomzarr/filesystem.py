@@ -46,7 +46,7 @@ _FSSPEC_OPTIONS = frozenset(
 )
 """Options that belong to fsspec itself."""
 
-_SUFFIX = re.compile(r"(/series/[0-9.]+)\.zarr(?=/|$)")
+_SUFFIX = re.compile(r"(/series/[^/]+)\.zarr(?=/|$)")
 
 _STUDY_UID = "0020000D"
 _SERIES_UID = "0020000E"

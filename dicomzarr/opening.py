@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.dicomweb.client import Client
 from dicomzarr.dicomweb.search import listed_uids
-from dicomzarr.dicomweb.urls import DICOMwebURL, split_user_info
+from dicomzarr.dicomweb.urls import DICOMwebURL, pasted, split_user_info
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.reopening import series_metadata
 from dicomzarr.endpoints import Endpoint, Endpoints, SeriesKey
@@ -201,7 +201,7 @@ def parse_series_url(url: str, storage_options: Mapping[str, Any]) -> tuple[DICO
         InvalidURLError: The URL names no series.
         InvalidOptionError: An option is unknown or has an impossible value.
     """
-    bare, user = split_user_info(url)
+    bare, user = split_user_info(pasted(url))
     if user and storage_options.get("auth") is not None:
         raise InvalidOptionError("auth is given twice: in the URL and as an option.", remedy="Drop one of the two.")
     options = StorageOptions.parse(**{**storage_options, **({"auth": user} if user else {})})

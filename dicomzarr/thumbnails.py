@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,13 +41,28 @@ def overview(image: Image, size: int) -> npt.NDArray[np.uint8]:
     those that are all shown alike by the first; palettes in colour, grey by the header's window.
 
     Raises:
-        UsageError: That level has more than 2**20 frames.
+        UsageError: The size is no number of pixels, or that level has more than 2**20 frames.
     """
+    size = _side(size)
     image = image.in_color
     level = _level_for(image, size)
     _check_frames(level)
     with np.errstate(all="ignore"):  # values and windows may be of any size; a picture shows what it can
         return _picture(image, level, size)
+
+
+def _side(size: object) -> int:
+    """A number of pixels, which may be NumPy's."""
+    try:
+        side = operator.index(size)  # type: ignore[arg-type]  # which is what is found out
+    except TypeError:
+        side = 0
+    if side < 1:
+        raise UsageError(
+            f"The size of a thumbnail is {size!r:.40}, and should be a whole number of pixels above zero.",
+            remedy="It is that of the longer side: write thumbnail(256).",
+        )
+    return side
 
 
 def _picture(image: Image, level: Level, size: int) -> npt.NDArray[np.uint8]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-_SERIES = re.compile(r"(dicomwebs?://|https?://.*/studies/[0-9.]+/series/[0-9.]+(\.zarr)?/?$)")
+_SERIES = re.compile(r"(dicomwebs?://|https?://.*/studies/[^/?#]+/series/[^/?#]+(\.zarr)?/?$)")
 
 
 _DECODERS = (

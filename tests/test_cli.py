@@ -22,10 +22,12 @@ import slides
 from aiohttp import web
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from radiology_volumes import volume
 from serving import forget_servers, serving
 
 import dicomzarr
 from dicomzarr.cli import main
+from dicomzarr.cli.dates import as_dates
 from dicomzarr.cli.measures import extent, spacing
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aiohttp.typedefs import Handler, Middleware
+    from orthanc import Orthanc
 
 SECRET = "s3cret-p4ss"  # noqa: S105  # protects nothing
 PYRAMID = slides.brightfield_pyramid()
@@ -274,9 +277,42 @@ def test_ls_filters(run: Run, server: DICOMwebServer) -> None:
 
     assert len(found("--modality", "SM")) == 3
     assert found("--patient-id", "DEMO-SLIDE") == [STUDY]
-    assert found("--study-date", "20200102") == [PYRAMID.study_uid, STACK.study_uid]
+    for date in ("20200102", "2020-01-02", "2020/01/02"):
+        assert found("--study-date", date) == [PYRAMID.study_uid, STACK.study_uid]
+    assert found("--match", "StudyDate=2020-01-02") == [PYRAMID.study_uid, STACK.study_uid]
     assert found("--match", "PatientName=DEMO*", "--match", "00200010=1") == [STUDY]
     assert found("--modality", "CT") == []
+
+
+@pytest.mark.parametrize("value", ["WILD?ARD-1", "WILD*", "*CARD-1", "????????-?"])
+def test_ls_finds_by_wildcards_on_orthanc(run: Run, orthanc: Orthanc, value: str) -> None:
+    (dataset, *_) = volume(name="wildcards").datasets
+    dataset.PatientID = "WILDCARD-1"
+    orthanc.load([dataset])
+    found = run("ls", f"http://127.0.0.1:{orthanc.port}/dicom-web", "--patient-id", value, "--json")
+    assert dataset.StudyInstanceUID in [each["study_instance_uid"] for each in found.document["results"]]
+
+
+@pytest.mark.parametrize("command", ["info", "ls"])
+def test_a_url_may_be_pasted_as_it_comes(run: Run, server: DICOMwebServer, command: str) -> None:
+    url = server.series_url(PYRAMID.study_uid, PYRAMID.series_uid)
+    text = f" <{url.replace('/series', chr(10) + '  /series')}>\n"
+    assert run(command, text, "--json").document == run(command, url, "--json").document
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("2020.01.02", "20200102"),
+        ("20200102-20200203", "20200102-20200203"),
+        ("2020-01-02-2020-02-03", "20200102-20200203"),
+        (" 2020/01/02 - 20200203 ", "20200102-20200203"),
+        ("2020-01-02-", "20200102-"),
+        ("-2020-01-02", "-20200102"),
+    ],
+)
+def test_dates_as_people_write_them(text: str, wanted: str) -> None:
+    assert as_dates(text) == wanted
 
 
 def test_ls_that_finds_nothing_says_so(run: Run, server: DICOMwebServer) -> None:
@@ -332,6 +368,10 @@ def test_ls_of_a_study_that_is_absent(run: Run, server: DICOMwebServer) -> None:
         (("--match", "NoSuchThing=1"), "NoSuchThing"),
         (("--match", "PatientID"), "Attribute=value"),
         (("--modality", "SM", "--match", "00080061=CT"), "matched twice"),
+        (("--study-date", "2020-13-01"), "is no date"),
+        (("--study-date", "2020*"), "is no date"),
+        (("--study-date", "-"), "is no date"),
+        (("--match", "StudyDate=yesterday"), "is no date"),
         (("--limit", "0"), "from 1 to"),
         (("--offset", "-1"), "--offset"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ import dicomzarr
 from dicomzarr import notebook, thumbnails
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
     from slides_model import TestSlide
@@ -27,6 +28,16 @@ def test_a_thumbnail_of_a_level_s_own_size_is_that_level() -> None:
     level = slide.levels[2]
     size = max(level.pixels.shape[-2:])
     assert (_thumbnail(slide, size) == np.moveaxis(level.pixels[:, 0], 0, -1)).all()
+
+
+@pytest.mark.parametrize("size", [0, -1, (256, 256), [256], 256.5, "256", None])
+def test_a_size_that_is_none_is_said(size: Any) -> None:
+    with pytest.raises(UsageError, match=r"size of a thumbnail.*thumbnail\(256\)"):
+        _thumbnail(fluorescence_focal_stack(), size)
+
+
+def test_a_size_may_be_numpys() -> None:
+    assert max(_thumbnail(fluorescence_focal_stack(), np.int16(20)).shape) == 20
 
 
 @pytest.mark.parametrize("band", [2048, 64, 7])

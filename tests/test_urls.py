@@ -12,6 +12,7 @@ from dicomzarr.dicomweb.urls import (
     host_of,
     is_loopback,
     origin_of,
+    pasted,
     safe_url,
     search_url,
     series_metadata_url,
@@ -53,6 +54,24 @@ def test_spellings(url: str, parsed: DICOMwebURL) -> None:
     assert DICOMwebURL.parse(str(parsed)) == parsed
 
 
+@pytest.mark.parametrize(
+    "uid",
+    [
+        "5d41402abc4b2a76b9719d911017c592",
+        "a3f5d0c2-9b7e-4b1e-8a57-0c4d0e9f1a2b",
+        "1.2.840.1F.ABC",
+        "1..2.",
+        "qL8R4QIcQ_ZsRqOAbeRfcZhil-n1OBdo=",
+        "1" * 128,
+    ],
+)
+def test_hashes_and_the_like_address_series_too(uid: str) -> None:
+    for series in (uid, f"{uid}.zarr"):
+        parsed = DICOMwebURL.parse(f"dicomwebs://h/b/studies/{uid}/series/{series}/0/zarr.json")
+        assert parsed == DICOMwebURL("dicomwebs", "https://h/b", uid, uid, "0/zarr.json")
+        assert DICOMwebURL.parse(str(parsed)) == parsed
+
+
 def test_canonical_spelling() -> None:
     assert str(SERIES) == CANONICAL
     assert str(DICOMwebURL.parse("https://h/x/studies/1/")) == "dicomwebs://h/x/studies/1"
@@ -72,8 +91,14 @@ def test_canonical_spelling() -> None:
         ("dicomwebs://h/studies/1?token=x", "query"),
         ("dicomwebs://h/studies/1#x", "fragment"),
         ("dicomwebs://h/studies/abc/series/2", "no study UID"),
-        ("dicomwebs://h/studies/1..2/series/2", "no study UID"),
-        ("dicomwebs://h/studies/1/series/2x", "no series UID"),
+        ("dicomwebs://h/studies/../series/2", "no study UID"),
+        ("dicomwebs://h/studies/./series/2", "no study UID"),
+        ("dicomwebs://h/studies/%2e%2e/series/2", "no study UID"),
+        ("dicomwebs://h/studies/1%2F2/series/2", "no study UID"),
+        ("dicomwebs://h/studies/1;2/series/2", "no study UID"),
+        ("dicomwebs://h/studies/Hidden^1/series/2", "no study UID"),
+        ("dicomwebs://h/studies/1/series/Hidden-Person", "no series UID"),
+        (f"dicomwebs://h/studies/1/series/{'1' * 129}", "no series UID"),
         ("dicomwebs://h/studies/1/series/.zarr", "no series UID"),
         ("dicomwebs://h/studies/1/metadata", "neither"),
         ("dicomwebs://h/studies//series/2", "neither"),
@@ -145,4 +170,29 @@ def test_resources() -> None:
     assert series_metadata_url("http://h/b", "1", "2") == "http://h/b/studies/1/series/2/metadata"
     assert frames_url("http://h", "1", "2", "3", [4, 5]) == "http://h/studies/1/series/2/instances/3/frames/4,5"
     assert search_url("http://h", "studies", {}) == "http://h/studies"
-    assert search_url("http://h", "studies", {"a": "b,c d"}) == "http://h/studies?a=b,c+d"
+    assert search_url("http://h", "studies", {"a": "b,c d"}) == "http://h/studies?a=b,c%20d"
+    assert search_url("http://h", "studies", {"a": "D?e*", "b": "x&y=z+#^/"}) == (
+        "http://h/studies?a=D?e*&b=x%26y%3Dz%2B%23%5E/"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CANONICAL,
+        f"  {CANONICAL}\n",
+        f'"{CANONICAL}"',
+        f"'{CANONICAL}'\r\n",
+        f"<{CANONICAL}>",
+        f"\u201c{CANONICAL}\u201d",
+        f"\ufeff{CANONICAL}\u200b\xa0",
+        CANONICAL.replace("/series", "\n    /series"),
+        CANONICAL.replace("web/", "web/ \r\n\t"),
+    ],
+)
+def test_what_is_pasted_around_and_into_a_url_goes(text: str) -> None:
+    assert pasted(text) == CANONICAL
+
+
+def test_what_is_pasted_keeps_what_is_in_it() -> None:
+    assert pasted("https://u:p'x@h/a b") == "https://u:p'x@h/a b"

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dicomzarr.dicomweb.urls import DICOMwebURL, host_of, split_user_info
+from dicomzarr.dicomweb.urls import DICOMwebURL, host_of, pasted, split_user_info
 from dicomzarr.errors import InvalidURLError, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def target_of(arguments: Namespace) -> Target:
     Raises:
         UsageError: They cannot be meant.
     """
-    bare, in_url = split_user_info(arguments.url)
+    bare, in_url = split_user_info(pasted(arguments.url))
     url = DICOMwebURL.parse(bare)
     user, password = in_url or (None, "")
     _check_once(arguments, user)

@@ -101,7 +101,7 @@ def _add_ls(command: argparse.ArgumentParser) -> None:
     which = command.add_argument_group("which studies or series")
     which.add_argument("--modality", metavar="SM", help="those of, or with, this modality")
     which.add_argument("--patient-id", metavar="ID", help="studies of this patient")
-    which.add_argument("--study-date", metavar="DATE", help="studies of YYYYMMDD, or of FROM-TO")
+    which.add_argument("--study-date", metavar="DATE", help="studies of YYYYMMDD or YYYY-MM-DD, or of FROM-TO")
     which.add_argument(
         "--match",
         metavar="ATTRIBUTE=VALUE",

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 
+from dicomzarr.cli.dates import as_dates
 from dicomzarr.dicom.json_model import AnyLeaf
+from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import InvalidReplyError, StudyNotFoundError, UsageError
 from dicomzarr.frames.loops import run_sync
 from dicomzarr.opening import endpoint_for
@@ -141,7 +143,13 @@ def _filters(arguments: Namespace, kind: Kind) -> dict[str, str]:
         if _tag(keyword) in map(_tag, filters):
             raise UsageError(f"{keyword} is matched twice.", remedy="Keep one of the two.")
         filters[keyword] = value
-    return filters
+    return {keyword: _matched(keyword, value) for keyword, value in filters.items()}
+
+
+def _matched(keyword: str, value: str) -> str:
+    """What to match as the standard has it: a date that is spelled otherwise would find nothing."""
+    tag = int(_tag(keyword), 16)
+    return as_dates(value) if dictionary_has_tag(tag) and dictionary_VR(tag) == "DA" else value
 
 
 def _tag(keyword: str) -> str:
@@ -160,7 +168,7 @@ def _tag(keyword: str) -> str:
 def _row(entry: Mapping[str, Any], columns: tuple[Column, ...], target: Target, kind: Kind) -> dict[str, Value]:
     row = {column.key: _value(entry, column) for column in columns}
     uid = row[kind.uid.key]
-    row["url"] = _url_of(uid, target, kind) if isinstance(uid, str) else None
+    row["url"] = _url_of(uid, target, kind) if isinstance(uid, str) and is_uid(uid) else None
     return row
 
 

@@ -161,7 +161,7 @@ def parse_instance(item: InstanceItem, notices: Notices | None = None) -> Instan
     Raises:
         InvalidAttributeError: What decoding or the places of tiles depend on is impossible.
     """
-    uid = Reader("without SOPInstanceUID").uid(item.sop_instance_uid)
+    uid = Reader("without SOPInstanceUID").address(item.sop_instance_uid)
     if uid is None:
         raise InvalidAttributeError("An instance in the series has no SOPInstanceUID, or one that is no UID.")
     read = Reader(uid, notices)
@@ -175,7 +175,7 @@ def parse_instance(item: InstanceItem, notices: Notices | None = None) -> Instan
     measures = _pixel_measures(item)
     return Instance(
         stored=StoredInstance(uid, frames, _pixel(read, item), read.uid(item.available_transfer_syntax_uid)),
-        series=f"study {read.uid(item.study_instance_uid)}, series {read.uid(item.series_instance_uid)}",
+        series=f"study {read.address(item.study_instance_uid)}, series {read.address(item.series_instance_uid)}",
         sop_class_uid=read.uid(item.sop_class_uid) or "",
         modality=shown_code(read.text(item.modality) or ""),
         image_type=tuple(value.upper() for value in read.texts(item.image_type)),
@@ -190,7 +190,7 @@ def parse_instance(item: InstanceItem, notices: Notices | None = None) -> Instan
         ),
         optical_paths=paths,
         shared_optical_path=shared_path_identifier(item),
-        frame_of_reference_uid=read.uid(item.frame_of_reference_uid),
+        frame_of_reference_uid=read.identity(item.frame_of_reference_uid),
         imaged_volume=(
             _extent(read, item.imaged_volume_height, "ImagedVolumeHeight"),
             _extent(read, item.imaged_volume_width, "ImagedVolumeWidth"),
@@ -205,7 +205,7 @@ def parse_instance(item: InstanceItem, notices: Notices | None = None) -> Instan
             lambda cosines: is_right_angled(cosines, _SKEW),
             "it should be two directions at a right angle, and without it there is no affine",
         ),
-        pyramid_uid=read.uid(item.pyramid_uid),
+        pyramid_uid=read.identity(item.pyramid_uid),
         extended_depth_of_field=(read.text(item.extended_depth_of_field) or "").upper() == "YES",
         absent_pixel_lab=read.facts(
             item.recommended_absent_pixel,
@@ -281,7 +281,7 @@ def _pixel(read: Reader, item: InstanceItem) -> PixelDescription:
 
 
 def _concatenation(read: Reader, item: InstanceItem) -> ConcatenationPart | None:
-    uid = read.uid(item.concatenation_uid)
+    uid = read.identity(item.concatenation_uid)
     if uid is None:
         return None
     return ConcatenationPart(

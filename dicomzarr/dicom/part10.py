@@ -52,7 +52,8 @@ _READ: Final = frozenset(
     }
 )
 
-_LONGEST_TEXT: Final = 64  # bytes of a UID (PS3.5 section 6.2), the longest text that is read
+_LONGEST_TEXT: Final = 130
+"""Bytes of the longest text that is read, a UID as servers list it (see `uids.is_uid`), with its padding."""
 
 _NATIVE: Final = frozenset(
     {

@@ -1,8 +1,34 @@
-"""UIDs that the code compares with (PS3.6 Annex A): transfer syntaxes, and SOP classes of slides and of video."""
+"""What passes for a UID, and UIDs that the code compares with: transfer syntaxes, SOP classes of slides and video."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
+
+_SEGMENT: Final = re.compile(r"(?=.*[0-9])(?!.*\.zarr$)[A-Za-z0-9._~=+-]{1,128}", re.ASCII)
+"""One segment of a URL's path that means itself in any client, server and proxy (RFC 3986 section 3.3).
+
+Characters that would have to be percent-encoded are left out, as servers differ in decoding them. A digit is asked for:
+hashes and GUIDs have one, ``..`` and people's names have none, so that no name which stands in the place of a UID gets
+into messages. What ends in ``.zarr`` could not be told from a series that is asked for under that suffix.
+"""
+
+_ORDINARY: Final = re.compile(r"[0-9.]+", re.ASCII)
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text can address a study, series or instance.
+
+    Servers list what they were sent: besides UIDs (PS3.5 section 9), which may be too long or have leading zeros, these
+    are hashes, GUIDs and hexadecimal numbers that de-identification puts in their place.
+    """
+    return _SEGMENT.fullmatch(text) is not None
+
+
+def is_ordinary(text: str) -> bool:
+    """Whether a text is spelled as the standard has it, of digits and dots."""
+    return _ORDINARY.fullmatch(text) is not None
+
 
 IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"

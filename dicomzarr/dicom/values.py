@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from dicomzarr.dicom.uids import is_ordinary, is_uid
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -36,10 +38,11 @@ _TERMS: Final = """
 """
 """Words of defined terms of ImageType, FrameType, Modality and PhotometricInterpretation, and of what vendors add."""
 
-_UID: Final = re.compile(r"[0-9.]+", re.ASCII)
-
 FARTHEST: Final = 1e9
 """Millimetres; what lies a thousand kilometres away is no place, and no step."""
+
+_DIGITS: Final = 32
+"""Of a digest that stands for a UID."""
 
 _SHOWN: Final = 6
 """Numbers of one attribute that a notice shows."""
@@ -178,7 +181,19 @@ class Reader:
     def uid(self, leaf: Leaf) -> str | None:
         """The first value if it is spelled as UIDs are, of digits and dots; no other text passes for one."""
         text = self.text(leaf)
-        return text if text is not None and _UID.fullmatch(text) else None
+        return text if text is not None and is_ordinary(text) else None
+
+    def address(self, leaf: Leaf) -> str | None:
+        """The first value if the server can be asked for it: the UID of a study, series or instance."""
+        text = self.text(leaf)
+        return text if text is not None and is_uid(text) else None
+
+    def identity(self, leaf: Leaf) -> str | None:
+        """The first value, for what is only compared; a digest of any text that is no UID, so that none is shown."""
+        text = self.text(leaf)
+        if text is None or is_ordinary(text):
+            return text
+        return sha256(text.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
 
     def texts(self, leaf: Leaf) -> tuple[str, ...]:
         """All values as text; nulls become empty text and keep their place."""

@@ -71,7 +71,7 @@ def header_json(header: Header, key: InstanceKey) -> bytes:
         body = msgspec.json.encode(attributes, enc_hook=str)  # str for pydicom's UID
     except Exception as error:  # noqa: BLE001  # anything may come out of a parser, and its text may hold values
         raise InvalidReplyError(f"The attributes of {key.subject} cannot be read ({type(error).__name__}).") from None
-    if attributes.get("00080018", {}).get("Value") != [key.instance]:
+    if [str(uid).strip(" \0") for uid in attributes.get("00080018", {}).get("Value", [])] != [key.instance]:
         raise WrongPartsError(f"Another instance came for {key.subject}.")
     return body
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from dicomzarr.dicomweb.media_type import MediaType
 from dicomzarr.errors import MultipartError, TruncatedReplyError
@@ -61,7 +62,7 @@ class Part:
     def instance(self) -> str | None:
         """The SOP Instance UID inside the Content-Location, or None."""
         found = _INSTANCE_LOCATION.search(self._location)
-        return found[1] if found else None
+        return unquote(found[1]) if found else None
 
 
 class _State(Enum):

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dicomzarr.dicomweb.urls import is_uid
+from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import InvalidReplyError
 
 if TYPE_CHECKING:

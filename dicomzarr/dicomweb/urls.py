@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
+from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import InvalidURLError
 
 if TYPE_CHECKING:
@@ -17,9 +18,14 @@ if TYPE_CHECKING:
 _SCHEMES = {"dicomweb": "http", "dicomwebs": "https", "http": "http", "https": "https"}
 _PORTS = {"http": 80, "https": 443}
 _FORM = "dicomwebs://HOST/BASE/studies/<StudyInstanceUID>/series/<SeriesInstanceUID>"
-_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
 _PATH = re.compile(r"(?P<base>.*)/studies(?:/(?P<study>[^/]+)(?:/series(?:/(?P<series>[^/]+)(?:/(?P<key>.*))?)?)?)?")
+_RAW_IN_QUERY = ",*?/:@"
+"""May stand in a query as it is (RFC 3986 section 3.4), and does: Orthanc 1.10 decodes no query, and finds nothing by
+wildcards that are encoded."""
+_WRAPPED = re.compile(r"\s*[\r\n]\s*")
+_AROUND = " \t\r\n\f\v\xa0\u200b\u2060\ufeff\"'`<>\u2018\u2019\u201c\u201d\u00ab\u00bb"
+"""What mails, chats and shells leave around a URL: blanks, quotation marks, angle brackets."""
 _BELOW_SERIES = ("instances", "metadata", "rendered", "thumbnail", "bulkdata")
 
 
@@ -111,15 +117,14 @@ def _uid(value: str | None, what: str, url: str) -> str | None:
     if value is not None and not is_uid(value):
         raise InvalidURLError(
             f"{safe_url(url)}: {value!r} is no {what} UID.",
-            remedy="A UID consists of digits and dots.",
+            remedy="A UID consists of digits and dots; servers may list hashes and the like, which hold a digit too.",
         )
     return value
 
 
-def is_uid(text: str) -> bool:
-    """Whether a text can stand for a UID in a URL."""
-    # Too long UIDs and leading zeros are in real data; only what could change the URL's meaning is refused.
-    return _UID.fullmatch(text) is not None
+def pasted(text: str) -> str:
+    """A URL as somebody pasted it, without what is around it, and in one line."""
+    return _WRAPPED.sub("", text.strip(_AROUND))
 
 
 def split_user_info(url: str) -> tuple[str, tuple[str, str] | None]:
@@ -196,5 +201,5 @@ def frames_url(base: str, study: str, series: str, instance: str, numbers: Itera
 
 def search_url(base: str, resource: str, parameters: Mapping[str, str]) -> str:
     """The URL of a search (PS3.18 section 10.6) for ``studies`` or ``studies/<uid>/series``."""
-    query = urlencode(parameters, safe=",")
+    query = urlencode(parameters, safe=_RAW_IN_QUERY, quote_via=quote)
     return f"{base}/{resource}?{query}" if query else f"{base}/{resource}"

@@ -68,7 +68,7 @@ class OneChannel:
 def refers_to(segmentation: Series, series: str) -> bool:
     """Whether a series of segmentations says that it was made of another series."""
     items = (item for image in segmentation.images for item in image.item.referenced_series.items)
-    return any(str(value) == series for item in items for value in item.series_instance_uid.values)
+    return any(str(value).strip(" \0") == series for item in items for value in item.series_instance_uid.values)
 
 
 def add_labels(plan: SeriesPlan, segmentations: Sequence[Series]) -> SeriesPlan:
