@@ -321,7 +321,7 @@ def test_frames_outside_the_matrix_are_left_out_and_counted(position: int) -> No
     with serving(slide) as each:
         image = dicomzarr.open(each.url)
         assert np.array_equal(image.levels[0][...], picture)
-        assert any("outside the total pixel matrix were left out: 1." in notice for notice in image.notices)
+        assert any("1 frames outside the total pixel matrix were left out." in notice for notice in image.notices)
 
 
 def test_a_slide_of_which_no_frame_is_within_the_matrix_is_refused() -> None:

@@ -57,7 +57,7 @@ from slides_model import PHI
 
 import dicomzarr
 from dicomzarr.demo.instances import from_dataset
-from dicomzarr.errors import DoubledFramesError, GridError, MetadataError
+from dicomzarr.errors import MetadataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -80,25 +80,21 @@ class _Ladder:
 
     def grids(self) -> Iterator[Grid]:
         columns = list(distinct_partitions(columns_of(self.frames)))
-        forced = [column for column in columns if column.name == "segment" or self._holds_stacks(column)]
+        forced = [column for column in columns if column.name == "segment" or column.holds_stacks(self.places)]
         base = combined([column.codes for column in forced]) if forced else np.zeros(len(self.frames), np.int64)
         alone = evaluate((), base, self.places, self._is_lattice)
         choice = alone
         if alone.doubled or (alone.uneven and not self.never_split):
             choice = self._chosen(columns, forced, base)
-        if choice.uneven and not choice.doubled and len(choice.images) > _MOST_BESIDE + len(alone.images) + alone.doubled:
+        if (
+            choice.uneven
+            and not choice.doubled
+            and len(choice.images) > _MOST_BESIDE + len(alone.images) + alone.doubled
+        ):
             choice = alone
         if self.segmented:
             choice = replace(choice, images=(np.arange(int(choice.keys.max()) + 1),))
         yield from self._guessed(choice) if choice.doubled else self._images(forced, choice)
-
-    def _holds_stacks(self, column: Column) -> bool:
-        """Whether values of a contrast hold two slices or more each, so that they must not lie in one stack."""
-        if not column.is_contrast:
-            return False
-        cells = np.unique(column.codes * (int(self.places.max()) + 1) + self.places)
-        held = np.bincount(cells // (int(self.places.max()) + 1))
-        return int((held > 1).sum()) > 1
 
     def _is_lattice(self, places: Codes) -> bool:
         if self.found is None or self.never_split:
@@ -185,7 +181,8 @@ class _Ladder:
         if self.found is None:
             if len({frame.whole for frame in self.frames}) == 1:
                 codes = combined(list(np.array([frame.number_in_whole for frame in self.frames], np.int64).T))
-                yield Column(FRAME_NUMBER.name, codes, int(codes.max()) + 1, strength=LAST)
+                planes = self.frames[0].image.header.modality == "RTDOSE"  # whatever their offsets say
+                yield Column("slice" if planes else FRAME_NUMBER.name, codes, int(codes.max()) + 1, strength=LAST)
             return
         created = column_of(self.frames, "creation_time")
         roots = [frame.ref.instance.sop_instance_uid.rpartition(".")[0] for frame in self.frames]

@@ -62,6 +62,18 @@ class Column:
         """Two of its values must not lie in one stack of slices."""
         return self.name in BY_NAME and BY_NAME[self.name].contrast
 
+    def holds_stacks(self, places: Codes) -> bool:
+        """Whether values hold two places or more each, so that they must not lie in one stack of slices.
+
+        Args:
+            places: Of each frame.
+        """
+        if not self.is_contrast:
+            return False
+        cells = np.unique(self.codes * (int(places.max()) + 1) + places)
+        held = np.bincount(cells // (int(places.max()) + 1))
+        return int((held > 1).sum()) > 1 and (held.min() > 1 or not BY_NAME[self.name].of_each_slice)
+
     def of(self, frames: Codes) -> Column:
         """The same of some of the frames, with the codes that they have left."""
         kept, codes = np.unique(self.codes[frames], return_inverse=True)

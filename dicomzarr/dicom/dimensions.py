@@ -86,6 +86,8 @@ class Attribute:
     """Functional groups that ``compute`` looks at."""
     contrast: bool = False
     """Two of its values that each hold two slices or more never lie in one stack of slices."""
+    of_each_slice: bool = False
+    """A contrast that may as well be one of each slice, as with the heartbeat: only if no value holds a single one."""
     clock: bool = False
     """Seconds of a date, of which only differences may be shown."""
     as_acquired: bool = False
@@ -299,9 +301,23 @@ ATTRIBUTES: Final = (
         ),
     ),
     Attribute(
-        "inversion_time", "ms", macro=("modifier", "inversion_times"), instance=("inversion_time",), rounded=True
+        "inversion_time",
+        "ms",
+        contrast=True,
+        of_each_slice=True,
+        macro=("modifier", "inversion_times"),
+        instance=("inversion_time",),
+        rounded=True,
     ),
-    Attribute("flip_angle", "deg", macro=("timing", "flip_angle"), instance=("flip_angle",), rounded=True),
+    Attribute(
+        "flip_angle",
+        "deg",
+        contrast=True,
+        of_each_slice=True,
+        macro=("timing", "flip_angle"),
+        instance=("flip_angle",),
+        rounded=True,
+    ),
     Attribute(
         "repetition_time", "ms", macro=("timing", "repetition_time"), instance=("repetition_time",), rounded=True
     ),

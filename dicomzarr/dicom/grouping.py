@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dicomzarr.dicom.columns import columns_of
-from dicomzarr.dicom.lattice import PART_OF_PIXEL, ROUNDING, Tolerance, find_lattice, find_places, off_places
+from dicomzarr.dicom.lattice import JITTER, MOST_WRITTEN, PART_OF_PIXEL, ROUNDING, Tolerance, find_lattice, find_places, off_places
 from dicomzarr.dicom.poses import Moved, moved
 from dicomzarr.dicom.uids import PARAMETRIC_MAP_STORAGE
 
@@ -85,7 +85,7 @@ def stacks_of(frames: Iterable[Frame], *, any_sign: bool = False) -> list[Stack]
         any_sign: Bits and sign of stored values may differ, since arrays hold rescaled ones.
     """
     found = sorted(frames, key=lambda frame: (frame.order[0], frame.ref.instance.sop_instance_uid, frame.ref.number))
-    keys = {**_KEYS, "bits, sign and colours": _samples} if any_sign else _KEYS
+    keys = {**_KEYS, PIXELS: _samples} if any_sign else _KEYS
     columns: dict[str, list[Hashable]] = {name: [key(frame) for frame in found] for name, key in keys.items()}
     spacings = [None if frame.spacing is None else np.log(frame.spacing) for frame in found]
     columns["pixel spacing"] = list(_alike(spacings, _SAME_SPACING))
@@ -164,8 +164,7 @@ def _may_have_moved(frames: Sequence[Frame]) -> bool:
     places = stack.places()
     if places is None or len(places) == len(frames):
         return places is not None and find_lattice(places) is None
-    beside = off_places(stack.positions, places).max() > places.tolerance.across
-    return bool(beside) or find_lattice(places) is None
+    return bool(off_places(stack.positions, places).max() > _beside(places)) or find_lattice(places) is None
 
 
 def _stations(
@@ -187,13 +186,21 @@ def _stations_of(frames: Sequence[Frame]) -> Sequence[int]:
     places = stack.places()
     if places is None or stack.positions is None or stack.orientation is None:
         return [0] * len(frames)
-    beside = max(PART_OF_PIXEL * (places.tolerance.pixel or 0.0), ROUNDING, places.tolerance.written)
-    if off_places(stack.positions, places).max() <= max(beside, places.tolerance.jitter):
+    beside = _beside(places)
+    if off_places(stack.positions, places).max() <= beside:
         return [0] * len(frames)
     # Beside each other at one place: whatever leads from slice to slice, stacks differ in the plane.
     shifts = stack.positions @ np.stack([stack.orientation[:3], stack.orientation[3:]]).T
     stations = list(_alike(list(shifts), beside))
     return stations if len(set(stations)) <= _MOST_STATIONS else [0] * len(frames)
+
+
+def _beside(places: Places) -> float:
+    """How far frames of one place may lie apart in the plane, as positions of tables and their digits vary."""
+    tolerance = places.tolerance
+    step = float(np.diff(places.distances).min()) if len(places) > 1 else 0.0
+    written = min(tolerance.written, MOST_WRITTEN * step)
+    return max(PART_OF_PIXEL * (tolerance.pixel or 0.0), ROUNDING, written, JITTER * step)
 
 
 def _samples(frame: Frame) -> Hashable:
@@ -226,12 +233,14 @@ def _map(frame: Frame) -> Hashable:
     return "" if found is None else found[1]
 
 
+PIXELS: Final = "bits, sign (PixelRepresentation) and colours"
+
 _STATION: Final = "place in the plane"
 
 _KEYS: Final[dict[str, Callable[[Frame], Hashable]]] = {
     "SOP class": lambda frame: frame.image.header.sop_class_uid,
     "rows and columns": lambda frame: frame.ref.instance.pixel.shape[1:],
-    "bits, sign and colours": _pixels,
+    PIXELS: _pixels,
     "localizer": lambda frame: "LOCALIZER" in frame.image.header.image_type,
     "derived map": _map,
     "stack": lambda frame: frame.stack,

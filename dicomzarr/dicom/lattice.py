@@ -24,10 +24,10 @@ ROUNDING: Final = 0.01
 PART_OF_PIXEL: Final = 0.05
 """Of a pixel, likewise: small animals have small pixels."""
 
-_UNEVEN: Final = 0.1
-"""Part of a step that is never rounding."""
+MOST_WRITTEN: Final = 0.1
+"""Part of a step that is never rounding, whatever digits were written."""
 
-_JITTER: Final = 1 / 20
+JITTER: Final = 1 / 20
 """Part of a step by which frames at one place may differ, as from one run of the table to the next."""
 
 _PART_OF_SLICE: Final = 0.25
@@ -170,7 +170,7 @@ def find_places(positions: Numbers, normal: Numbers, tolerance: Tolerance) -> Pl
     origins = positions[first]
     jitter = float(np.abs(along - along[first][codes]).max())
     across = float(np.linalg.norm(positions - origins[codes], axis=1).max())
-    jitter = max(jitter, across) if limit > tolerance.along else jitter
+    jitter = max(jitter, across)
     return Places(normal, codes, along[first], origins, replace(tolerance, jitter=jitter))
 
 
@@ -191,7 +191,7 @@ def _limit(along: Numbers, gaps: Numbers, tolerance: Tolerance) -> float:
             continue
         between = float((along[begins[1:]] - along[ends[:-1]]).min()) if len(begins) > 1 else 0.0
         alone = tolerance.thickness or 0.0 if len(begins) == 1 else between
-        if extent < max(_JITTER * alone, min(tolerance.written, _UNEVEN * between)):
+        if extent < max(JITTER * alone, min(tolerance.written, MOST_WRITTEN * between)):
             return float(limit)
     return tolerance.along
 
@@ -271,7 +271,7 @@ def _same_step(one: Numbers, other: Numbers, tolerance: Tolerance) -> bool:
 def _along(step: Numbers, tolerance: Tolerance) -> float:
     """How far a slice may lie off the lattice along its step."""
     length = float(np.linalg.norm(step))
-    rounding = min(max(ROUNDING, 2 * tolerance.written), _UNEVEN * length)
+    rounding = min(max(ROUNDING, 2 * tolerance.written), MOST_WRITTEN * length)
     return max(ROUNDING * length, rounding, tolerance.jitter)
 
 
@@ -285,7 +285,7 @@ def _fitted(places: Places, index: Codes) -> Slices | None:
     along = np.abs(off @ places.normal)
     across = np.linalg.norm(off - np.outer(off @ places.normal, places.normal), axis=1)
     limit = _along(step, places.tolerance)
-    beside = max(places.tolerance.across, min(2 * places.tolerance.written, _UNEVEN * float(np.linalg.norm(step))))
+    beside = max(places.tolerance.across, min(2 * places.tolerance.written, MOST_WRITTEN * float(np.linalg.norm(step))))
     if along.max() > limit or across.max() > beside:
         return None
     return _slices(places, index, step, float(np.linalg.norm(off, axis=1).max()))

@@ -204,9 +204,9 @@ class _Header:
     def frames(self) -> int:
         text = _text(self.values.get(_NUMBER_OF_FRAMES, _NOTHING)) or "1"
         # An IS has 12 characters at most (PS3.5 section 6.2).
-        if not (text.isascii() and text.isdigit() and int(text[:12]) > 0 and len(text) <= 12):  # noqa: PLR2004  # as said
-            raise InvalidReplyError("NumberOfFrames in the DICOM file is no number above zero.")
-        return int(text)
+        if not (text.isascii() and text.isdigit() and len(text) <= 12):  # noqa: PLR2004  # as said
+            raise InvalidReplyError("NumberOfFrames in the DICOM file is no number.")
+        return int(text) or 1  # 0 is impossible where there are pixels: then there is one frame
 
     def unsigned(self, tag: int, name: str, default: int = 0) -> int:
         """The first value of a US."""

@@ -51,10 +51,16 @@ def coordinates(grid: Grid, samples: int = 1) -> dict[str, dict[str, object]]:
     if grid.slices is not None and len(grid.slices.distances) > 1:
         distances = [round(float(distance), 9) for distance in grid.slices.distances]
         documents["z"] = {"axis": "z", "values": distances, "unit": "mm"}
-    if grid.kind == LIST and any(frame.position is not None for frame in grid.frames):
-        places = [None if frame.position is None else tuple(frame.position.tolist()) for frame in grid.frames]
-        documents["position"] = {"axis": "t", "values": places, "unit": "mm"}
-    return documents
+    return {**documents, **_positions(grid)}
+
+
+def _positions(grid: Grid) -> dict[str, dict[str, object]]:
+    """ImagePositionPatient along t: of each frame of a list, of the first slice of times with poses of their own."""
+    if not (grid.kind == LIST or grid.stack.moved):
+        return {}
+    first = [grid.frames[int(time[time != ABSENT][0])] for time in grid.cells]
+    places = [None if frame.position is None else tuple(frame.position.tolist()) for frame in first]
+    return {"position": {"axis": "t", "values": places, "unit": "mm"}} if any(places) else {}
 
 
 def _contradicts(grid: Grid, row: Attribute) -> bool:

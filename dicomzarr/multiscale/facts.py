@@ -118,6 +118,7 @@ def image_facts(stack: Stack, grid: Grid, values: str) -> dict[str, object]:
         "laterality": _one_of(read.text(item.image_laterality) or read.text(item.laterality), _SIDES),
         "view_position": _one_of(read.text(item.view_position), _VIEWS),
         "anatomical_orientation": _one_of(read.text(item.anatomical_orientation), frozenset({"BIPED", "QUADRUPED"})),
+        "volumetric_properties": shown_code(read.text(item.volumetric_properties) or "") or None,
         "burned_in_annotation": _one_of(read.text(item.burned_in_annotation), frozenset({"YES", "NO"})),
         "imager_pixel_spacing": _numbers(read, item.imager_pixel_spacing),
         "estimated_magnification": next(iter(_numbers(read, item.estimated_magnification) or ()), None),

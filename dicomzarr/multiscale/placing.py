@@ -49,7 +49,8 @@ def place(grid: Grid) -> Placing:
         return Placing((1.0, 1.0, 1.0), (None, None, None), None)
     in_plane = MILLIMETER if spacing else None
     y, x = spacing or (1.0, 1.0)
-    z = slices.spacing if slices is not None else None
+    # Without the size of pixels there is no affine, and z beside y and x that count would be of another kind.
+    z = slices.spacing if slices is not None and spacing else None
     return Placing(
         scale=(round(z, 9) if z else 1.0, y, x),
         units=(MILLIMETER if z else None, in_plane, in_plane),

@@ -107,11 +107,3 @@ def _named(grid: Grid, cell: list[int]) -> str:
     if grid.slices is not None:
         words.append(f"z {plane} (at {grid.slices.distances[plane]:.6g} mm)")
     return ", ".join(words)
-
-
-def same_as_another(grid: Grid) -> int:
-    """How many frames equal another at their place in all but UID, number and creation time."""
-    if grid.slices is None:
-        return 0
-    codes = np.stack([grid.slices.places, *(column.codes for column in columns_of(grid.frames))])
-    return len(grid.frames) - np.unique(codes, axis=1).shape[1]

@@ -155,7 +155,7 @@ def _check_readable(level: SlideLevel) -> None:
 def _note_outside(level: SlideLevel, remarks: Notices) -> None:
     for image in level.images:
         if image.outside:
-            remarks.add(image.header.uid, f"frames outside the total pixel matrix were left out: {image.outside}.")
+            remarks.add(image.header.uid, f"{image.outside} frames outside the total pixel matrix were left out.")
 
 
 def _note_spacing(level: SlideLevel, remarks: Notices) -> None:

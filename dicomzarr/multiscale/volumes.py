@@ -10,7 +10,7 @@ import numpy as np
 from dicomzarr.dicom.arrangement import arrange
 from dicomzarr.dicom.frame import frames_of
 from dicomzarr.dicom.grid import ABSENT, GUESSED, LIST
-from dicomzarr.dicom.grouping import stacks_of
+from dicomzarr.dicom.grouping import PIXELS, stacks_of
 from dicomzarr.dicom.segments import Segment
 from dicomzarr.dicom.syntax import check_openable
 from dicomzarr.dicom.values import shown_code
@@ -111,6 +111,8 @@ def _why_several(stacks: Sequence[Stack], grids: Sequence[Grid]) -> list[str]:
     found = []
     if len(stacks) > 1:
         found.append(f"The series holds {len(stacks)} images: they differ in {', '.join(stacks[0].why)}.")
+        if PIXELS in stacks[0].why:
+            found.append('Values of "modality" are one image, whatever bits and sign they are stored with.')
     parts = [grid.part for grid in grids if grid.part]
     if len(grids) > len(stacks):
         found.append(
