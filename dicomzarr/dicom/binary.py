@@ -21,7 +21,7 @@ _HIGHEST_WORD: Final = 2**16 - 1
 class BinaryLeaf(msgspec.Struct, gc=False, frozen=True):
     """An attribute of VR OB, OW, US, SS or UN: its content is there in one of three ways, or not at all."""
 
-    values: list[Scalar] = msgspec.field(name="Value", default_factory=list)
+    values: tuple[Scalar, ...] = msgspec.field(name="Value", default=())
     """Words of 16 bits as numbers, with a sign or without."""
     inline: str | None = msgspec.field(name="InlineBinary", default=None)
     """Little-endian bytes in base64."""
@@ -77,7 +77,7 @@ def _decoded(text: str, name: str, instance: str) -> bytes:
         raise invalid_content(instance, name, f"is no base64: {len(text)} characters") from None
 
 
-def _words(values: list[Scalar], name: str, instance: str) -> bytes:
+def _words(values: tuple[Scalar, ...], name: str, instance: str) -> bytes:
     try:
         words = np.array(values, np.float64)
     except (ValueError, TypeError, OverflowError):

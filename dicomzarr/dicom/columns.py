@@ -35,7 +35,7 @@ _MOST_COLLISIONS: Final = 1 / 20
 """Part of the frames whose time another frame at their place has too; above it times tell nothing."""
 
 STRONG, WEAK, ORDER, LAST = range(4)
-"""How much a column is meant to tell frames apart: made for it; differs for many reasons; order alone; a last resort."""
+"""How much a column is meant to tell frames apart: made for it, varies for many reasons, order only, a last resort."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,7 +1,7 @@
 """Which attributes tell frames apart, and which values of theirs are one image: by the places that each covers.
 
 Every set of attributes gives each frame a value. Values with the same places are one image, others their own; a value
-is never cut. The set that leaves the fewest images, and then the fewest absent cells, tells frames apart. Pure arithmetic.
+is never cut. The set that leaves the fewest images, and then the fewest absent cells, is chosen. Pure arithmetic.
 """
 
 from __future__ import annotations

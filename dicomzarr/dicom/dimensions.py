@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from dicomzarr.dicom.clock import acquired_at, date_and_time
-from dicomzarr.dicom.image_model import FrameGroups
-from dicomzarr.dicom.private import private_values
+from dicomzarr.dicom.image_model import NO_BYTES, NO_GROUPS
+from dicomzarr.dicom.json_model import EMPTY
+from dicomzarr.dicom.private import creator_of, private_values
 from dicomzarr.dicom.values import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
-    from dicomzarr.dicom.image_model import ImageItem, Macro
+    from dicomzarr.dicom.image_model import FrameGroups, ImageItem, Macro
     from dicomzarr.dicom.json_model import Leaf, Scalar
 
 Value: TypeAlias = float | str | tuple[float, ...] | None
@@ -61,6 +62,8 @@ class FrameContext:
 
     def macro(self, name: str) -> Macro | None:
         """The macro of this frame, else that of all frames (PS3.3 section C.7.6.16)."""
+        if self.groups is NO_GROUPS and self.shared is NO_GROUPS:
+            return None
         for groups in (self.groups, self.shared):
             items = getattr(groups, name).items
             if items:
@@ -82,8 +85,6 @@ class Attribute:
     """It is meant to tell frames apart; others differ for many reasons, and are asked last."""
     macro: tuple[str, str] | None = None
     """(functional group, attribute) of frames."""
-    groups: tuple[str, ...] = ()
-    """Functional groups that ``compute`` looks at."""
     contrast: bool = False
     """Two of its values that each hold two slices or more never lie in one stack of slices."""
     of_each_slice: bool = False
@@ -102,8 +103,10 @@ class Attribute:
     """An attribute of the instance with one value for each frame."""
     compute: Callable[[FrameContext], Value] | None = None
     """For what is no plain number."""
-    private: tuple[str, ...] = ()
-    """Attributes of vendors that ``compute`` looks at, see `private`."""
+    reads: tuple[str, ...] = ()
+    """Attributes of the instance that ``compute`` looks at."""
+    macros: tuple[tuple[str, str], ...] = ()
+    """(functional group, attribute) of frames that it looks at."""
 
     def of(self, frame: FrameContext) -> Value:
         """The value of a frame; None where it has none."""
@@ -112,10 +115,15 @@ class Attribute:
         found = next((number for leaf in self._leaves(frame) if (number := _number(leaf)) is not None), None)
         return found if found is None or not self.rounded else float(f"{found:.{_DIGITS}g}")
 
-    def varies(self, per_frame: frozenset[str]) -> bool:
-        """Whether it may differ from frame to frame of an instance with these groups for each frame."""
-        groups = {*self.groups, *([self.macro[0]] if self.macro else [])}
-        return bool(self.vector) or self.name in {"frame_time", "frame"} or bool(groups & per_frame)
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The attributes of the instance that it depends on, but for those with a value for each frame."""
+        return (*self.instance, *self.reads)
+
+    @property
+    def macro_sources(self) -> tuple[tuple[str, str], ...]:
+        """The (functional group, attribute) that it depends on."""
+        return (*([self.macro] if self.macro else []), *self.macros)
 
     def _leaves(self, frame: FrameContext) -> Iterator[Scalar]:
         if self.vector:
@@ -183,6 +191,7 @@ def _direction(frame: FrameContext) -> Value:
     """The diffusion gradient direction, a unit vector; that of a vendor where the standard's is absent."""
     macro = frame.macro("diffusion")
     item = frame.item
+    told: list[Sequence[Scalar]]
     told = [macro.gradient_directions.items[0].orientation.values] if macro and macro.gradient_directions.items else []
     told += [item.gradient_orientation.values]
     told += [private_values(item, name) for name in ("siemens_gradient", "uih_gradient")]
@@ -255,24 +264,39 @@ def _frame_number(frame: FrameContext) -> Value:
     return float(frame.number)
 
 
+def _private(*names: str) -> tuple[str, ...]:
+    """Private attributes, and what says whose they are."""
+    return tuple(dict.fromkeys(part for name in names for part in (name, creator_of(name))))
+
+
 ACQUISITION_TIME: Final = "acquisition_time"
 """Seconds since a fixed day."""
 
+FRAME_TIME: Final = "frame_time"
+
+SEGMENT: Final = "segment"
+
 ATTRIBUTES: Final = (
-    Attribute("segment", macro=("segment_identification", "segment_number")),
+    Attribute(SEGMENT, macro=("segment_identification", "segment_number")),
     Attribute(
         "temporal_position",
         axis="t",
         macro=("frame_content", "temporal_position_index"),
         instance=("temporal_position_identifier",),
     ),
-    Attribute("component", contrast=True, groups=("mr_frame_type",), compute=_component),
+    Attribute(
+        "component",
+        contrast=True,
+        compute=_component,
+        reads=("complex_image_component", "image_type"),
+        macros=(("mr_frame_type", "complex_image_component"),),
+    ),
     Attribute(
         "arterial_label",
         contrast=True,
-        groups=("arterial_spin_labeling",),
         compute=_arterial_label,
-        private=("philips_label",),
+        reads=_private("philips_label"),
+        macros=(("arterial_spin_labeling", "asl_context"),),
     ),
     Attribute(
         "echo_time",
@@ -286,19 +310,24 @@ ATTRIBUTES: Final = (
         "b_value",
         "s/mm2",
         contrast=True,
-        groups=("diffusion",),
         compute=_b_value,
-        private=("siemens_b_value", "philips_b_value", "uih_b_value", "ge_b_value"),
+        reads=(
+            "diffusion_b_value",
+            "sequence_name",
+            *_private("siemens_b_value", "philips_b_value", "uih_b_value", "ge_b_value"),
+        ),
+        macros=(("diffusion", "diffusion_b_value"),),
     ),
     Attribute(
         "gradient_direction",
         contrast=True,
-        groups=("diffusion",),
         compute=_direction,
-        private=(
-            *("siemens_gradient", "uih_gradient"),
-            *(f"{vendor}_gradient_{axis}" for vendor in ("philips", "ge") for axis in "xyz"),
+        reads=(
+            "gradient_orientation",
+            *_private("siemens_gradient", "uih_gradient"),
+            *_private(*(f"{vendor}_gradient_{axis}" for vendor in ("philips", "ge") for axis in "xyz")),
         ),
+        macros=(("diffusion", "gradient_directions"),),
     ),
     Attribute(
         "inversion_time",
@@ -343,9 +372,23 @@ ATTRIBUTES: Final = (
     Attribute("time_slice", axis="t", vector="time_slice_vector"),
     Attribute("angular_view", axis="t", vector="angular_view_vector"),
     Attribute("slice", axis="z", vector="slice_vector"),
-    Attribute("sequence_name", contrast=True, strong=False, as_acquired=True, compute=_text("sequence_name")),
-    Attribute("contrast_agent", contrast=True, strong=False, as_acquired=True, compute=_text("contrast_agent")),
-    Attribute("convolution_kernel", contrast=True, strong=False, compute=_kernel),
+    Attribute(
+        "sequence_name",
+        contrast=True,
+        strong=False,
+        as_acquired=True,
+        compute=_text("sequence_name"),
+        reads=("sequence_name",),
+    ),
+    Attribute(
+        "contrast_agent",
+        contrast=True,
+        strong=False,
+        as_acquired=True,
+        compute=_text("contrast_agent"),
+        reads=("contrast_agent",),
+    ),
+    Attribute("convolution_kernel", contrast=True, strong=False, compute=_kernel, reads=("convolution_kernel",)),
     Attribute(
         "slice_thickness",
         "mm",
@@ -357,18 +400,37 @@ ATTRIBUTES: Final = (
     ),
     Attribute("kvp", "kV", strong=False, instance=("kvp",)),
     Attribute("echo_number", contrast=True, strong=False, instance=("echo_numbers",)),
-    Attribute("image_type", strong=False, groups=("mr_frame_type", "ct_frame_type"), compute=_kind),
-    Attribute("ge_kind", strong=False, compute=_ge_kind, private=("ge_kind",)),
-    Attribute("scan_options", strong=False, as_acquired=True, compute=_text("scan_options")),
+    Attribute(
+        "image_type",
+        strong=False,
+        compute=_kind,
+        reads=("image_type",),
+        macros=(("mr_frame_type", "frame_type"), ("ct_frame_type", "frame_type")),
+    ),
+    Attribute("ge_kind", strong=False, compute=_ge_kind, reads=_private("ge_kind")),
+    Attribute("scan_options", strong=False, as_acquired=True, compute=_text("scan_options"), reads=("scan_options",)),
     Attribute("acquisition_number", axis="t", strong=False, instance=("acquisition_number",)),
-    Attribute(ACQUISITION_TIME, "s", "t", strong=False, clock=True, groups=("frame_content",), compute=_acquired),
-    Attribute("content_time", "s", "t", strong=False, clock=True, compute=_content),
-    Attribute("ge_time", "ms", "t", strong=False, compute=_ge_time, private=("ge_time",)),
-    Attribute("frame_time", "ms", axis="t", strong=False, compute=_frame_time),
+    Attribute(
+        ACQUISITION_TIME,
+        "s",
+        "t",
+        strong=False,
+        clock=True,
+        compute=_acquired,
+        reads=("acquisition_datetime", "acquisition_date", "acquisition_time"),
+        macros=(("frame_content", "frame_acquisition_datetime"),),
+    ),
+    Attribute(
+        "content_time", "s", "t", strong=False, clock=True, compute=_content, reads=("content_date", "content_time")
+    ),
+    Attribute("ge_time", "ms", "t", strong=False, compute=_ge_time, reads=_private("ge_time")),
+    Attribute(FRAME_TIME, "ms", axis="t", strong=False, compute=_frame_time),
 )
 """In the order of preference: where two tell frames apart equally well, the earlier names the axis."""
 
-CREATION_TIME: Final = Attribute("creation_time", "s", strong=False, clock=True, compute=_created)
+CREATION_TIME: Final = Attribute(
+    "creation_time", "s", strong=False, clock=True, compute=_created, reads=("creation_date", "creation_time")
+)
 """For series that were sent twice: InstanceCreationDate (0008,0012) and InstanceCreationTime (0008,0013)."""
 
 FRAME_NUMBER: Final = Attribute("frame", axis="t", strong=False, compute=_frame_number)
@@ -377,17 +439,100 @@ FRAME_NUMBER: Final = Attribute("frame", axis="t", strong=False, compute=_frame_
 BY_NAME: Final[Mapping[str, Attribute]] = {row.name: row for row in (*ATTRIBUTES, CREATION_TIME, FRAME_NUMBER)}
 
 
-def dimension_values(frames: Sequence[FrameContext]) -> Iterator[dict[str, Value]]:
-    """What each frame of an instance has of the rows of the table, and of the dimension indices that it declares."""
-    names = FrameGroups.__struct_fields__
-    per_frame = frozenset(name for name in names if any(getattr(frame.groups, name).items for frame in frames))
-    same = {row.name: row.of(frames[0]) for row in (*ATTRIBUTES, CREATION_TIME) if not row.varies(per_frame)}
-    varying = [row for row in ATTRIBUTES if row.varies(per_frame)]
-    pointers = [_pointer(item.pointer) for item in frames[0].item.dimension_indices.items]
-    for frame in frames:
-        own = {row.name: row.of(frame) for row in varying}
-        values = {**same, **own, **_indices(frame, pointers)}
-        yield {name: value for name, value in values.items() if value is not None}
+def dimension_values(frames: Sequence[FrameContext]) -> list[dict[str, Value]]:
+    """What each frame has of the rows of the table, and of the dimension indices that its instance declares.
+
+    Args:
+        frames: Of a whole series: what many of them say alike is read once.
+    """
+    table = _Table(frames)
+    columns = {row.name: column for row in (*ATTRIBUTES, CREATION_TIME) if (column := table.column(row)) is not None}
+    same = {name: column[0] for name, column in columns.items() if isinstance(column, _Same)}
+    names = [name for name, column in columns.items() if name not in same]
+    rows = zip(*(columns[name] for name in names), strict=True) if names else ([] for _ in frames)
+    found = [
+        {**same, **{name: value for name, value in zip(names, row, strict=True) if value is not None}} for row in rows
+    ]
+    for place, frame in enumerate(frames if table.has_groups else ()):
+        if frame.item.dimension_indices.values:
+            found[place] |= _indices(frame, table.pointers(frame.item))
+    return found
+
+
+class _Same(list[Value]):
+    """The one value of all frames."""
+
+
+class _Table:
+    """The frames of a series, by what they read from: instances, and their functional groups."""
+
+    def __init__(self, frames: Sequence[FrameContext]) -> None:
+        self.frames = frames
+        places = {id(frame.item): place for place, frame in reversed(list(enumerate(frames)))}
+        first = sorted(places.values())
+        number = {id(frames[place].item): n for n, place in enumerate(first)}
+        self._firsts = [frames[place] for place in first]
+        """A frame of each instance."""
+        self._instance = [number[id(frame.item)] for frame in frames]
+        self.has_groups = any(frame.groups is not NO_GROUPS or frame.shared is not NO_GROUPS for frame in frames)
+        self._macros: dict[str, list[Macro | None]] = {}
+        self._pointers: dict[int, list[str]] = {}
+
+    def column(self, row: Attribute) -> list[Value] | None:
+        """What each frame has of an attribute; None where none has any, `_Same` where all have one value."""
+        if row.vector or row.name == FRAME_TIME:
+            names = (row.vector,) if row.vector else ("frame_time", "frame_time_vector")
+            there = any(getattr(frame.item, name).values for frame in self._firsts for name in names)
+            return [row.of(frame) for frame in self.frames] if there else None
+        keys = self._keys(row)
+        if keys is None:
+            return None
+        known: dict[Hashable, Value] = {}
+        values = []
+        for place, key in enumerate(keys):
+            if key not in known:
+                known[key] = row.of(self.frames[place])
+            values.append(known[key])
+        distinct = set(known.values())
+        return None if distinct == {None} else _Same(values[:1]) if len(distinct) == 1 else values
+
+    def _keys(self, row: Attribute) -> Iterable[Hashable] | None:
+        """What the value of each frame depends on; None where that is absent everywhere."""
+        leaves = [column for name in row.sources if (column := self._leaves(name)) is not None]
+        macros = [column for source in row.macro_sources if (column := self._macro_leaves(*source)) is not None]
+        if not leaves:
+            return zip(*macros, strict=True) if macros else None
+        number_of: dict[Hashable, int] = {}
+        instances = [number_of.setdefault(key, len(number_of)) for key in zip(*leaves, strict=True)]
+        of_frames = [instances[number] for number in self._instance]
+        return zip(of_frames, *macros, strict=True) if macros else of_frames
+
+    def _leaves(self, name: str) -> list[Hashable] | None:
+        """An attribute of each instance; None where none has it."""
+        if name == "image_type":
+            found: list[Hashable] = [frame.image_type for frame in self._firsts]
+            return found if any(found) else None
+        leaves = [getattr(frame.item, name) for frame in self._firsts]
+        return None if set(map(id, leaves)) <= _ABSENT else leaves
+
+    def _macro_leaves(self, group: str, name: str) -> list[Hashable] | None:
+        """An attribute of a macro of each frame; None where none has it."""
+        if not self.has_groups:
+            return None
+        if group not in self._macros:
+            self._macros[group] = [frame.macro(group) for frame in self.frames]
+        macros = self._macros[group]
+        return [macro and getattr(macro, name) for macro in macros] if any(macros) else None
+
+    def pointers(self, item: ImageItem) -> list[str]:
+        """The dimensions that an instance declares."""
+        if id(item) not in self._pointers:
+            self._pointers[id(item)] = [_pointer(each.pointer) for each in item.dimension_indices.items]
+        return self._pointers[id(item)]
+
+
+_ABSENT: Final = frozenset({id(EMPTY), id(NO_BYTES)})
+"""What stands for attributes that are not there."""
 
 
 def _indices(frame: FrameContext, pointers: Sequence[str]) -> dict[str, Value]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
 from dicomzarr.dicom.dimensions import FrameContext, dimension_values, frame_times
-from dicomzarr.dicom.image_model import FrameGroups, frame_groups
+from dicomzarr.dicom.image_model import NO_GROUPS, frame_groups
 from dicomzarr.dicom.instance import FrameRef, pixel_spacing, spacing_between
 from dicomzarr.dicom.json_model import RawSequence
 from dicomzarr.dicom.modality import Rescale
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.dimensions import Value
     from dicomzarr.dicom.image_model import ImageItem, Macro, MappingItem
     from dicomzarr.dicom.instance import Instance
-    from dicomzarr.dicom.json_model import Leaf
+    from dicomzarr.dicom.json_model import Leaf, Scalar
     from dicomzarr.dicom.segments import Segmentation
 
 Vector: TypeAlias = "npt.NDArray[np.float64]"
 
 _IDENTITY: Final = Rescale(1.0, 0.0)
-_NO_GROUPS: Final = FrameGroups()
 _MOST_FRAMES: Final = 2**17
 """Of a series; metadata can claim any number, and each is held with all that is said of it."""
 
@@ -39,6 +39,8 @@ _SAME_PLACE: Final = 0.01
 
 _SKEW: Final = 0.01
 """How far direction cosines may be from unit length and a right angle: headers round to a few digits."""
+
+_COSINES: Final = 6
 
 _NOWHERE: Final = "where the frame lies is not known"
 
@@ -125,20 +127,16 @@ def frames_of(images: Sequence[Image]) -> Iterator[Frame]:
             f"NumberOfFrames makes {frames} frames in the series, {most.header.stored.number_of_frames} of them in "
             f"instance {most.header.uid}; {_MOST_FRAMES} are the most that can be placed one by one."
         )
-    for image in images:
-        yield from _frames(image)
-
-
-def _frames(image: Image) -> list[Frame]:
-    contexts = list(_contexts(image))
-    placed = _placement(image, contexts)
-    rows = zip(contexts, placed, dimension_values(contexts), strict=True)
-    return [_frame(image, context, *place, values) for context, place, values in rows]
+    contexts = [list(_contexts(image)) for image in images]
+    values = iter(dimension_values([context for each in contexts for context in each]))
+    for image, each in zip(images, contexts, strict=True):
+        for context, (position, orientation) in zip(each, _placement(image, each), strict=True):
+            yield _frame(image, context, position, orientation, next(values))
 
 
 def _contexts(image: Image) -> Iterator[FrameContext]:
     item, header = image.item, image.header
-    shared = next(iter(item.shared_groups.items), _NO_GROUPS)
+    shared = next(iter(item.shared_groups.items), NO_GROUPS)
     groups = list(frame_groups(item.per_frame_groups or RawSequence()))
     count = header.stored.number_of_frames
     if groups and len(groups) != count:
@@ -149,7 +147,7 @@ def _contexts(image: Image) -> Iterator[FrameContext]:
         image.notices.add(header.uid, f"{text}{rest}.")
     read = Reader(header.uid, image.notices)
     for number, time in zip(range(1, count + 1), frame_times(item), strict=False):
-        own = groups[number - 1] if number <= len(groups) else _NO_GROUPS
+        own = groups[number - 1] if number <= len(groups) else NO_GROUPS
         yield FrameContext(item, header.image_type, own, shared, number, time, read)
 
 
@@ -243,8 +241,21 @@ def _own_placement(context: FrameContext) -> tuple[Vector | None, Vector | None]
 def _placed(read: Reader, position: Leaf, orientation: Leaf) -> tuple[Vector | None, Vector | None]:
     """The position and the directions, or neither."""
     at = read.facts(position, "ImagePositionPatient", 3, lambda at: max(map(abs, at)) <= FARTHEST, _NOWHERE)
-    cosines = read.facts(orientation, "ImageOrientationPatient", 6, lambda six: is_right_angled(six, _SKEW), _NOWHERE)
-    return (None, None) if at is None or cosines is None else (np.array(at), np.array(cosines))
+    cosines = _directions(orientation.values)
+    if cosines is None:
+        read.facts(orientation, "ImageOrientationPatient", 6, lambda _: False, _NOWHERE)
+    return (None, None) if at is None or cosines is None else (np.array(at), cosines)
+
+
+@lru_cache(maxsize=256)
+def _directions(values: tuple[Scalar, ...]) -> Vector | None:
+    """Six cosines, which most frames of a series share; None where they are no directions at a right angle."""
+    numbers = [number for value in values if (number := Reader("").lenient(value)) is not None]
+    if not len(numbers) == len(values) == _COSINES or not is_right_angled(numbers, _SKEW):
+        return None
+    directions = np.array(numbers)
+    directions.flags.writeable = False
+    return directions
 
 
 def _dose_placement(read: Reader, item: ImageItem, count: int) -> list[tuple[Vector | None, Vector | None]]:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dicomzarr.dicom.columns import columns_of
-from dicomzarr.dicom.lattice import JITTER, MOST_WRITTEN, PART_OF_PIXEL, ROUNDING, Tolerance, find_lattice, find_places, off_places
+from dicomzarr.dicom.lattice import (
+    JITTER,
+    MOST_WRITTEN,
+    PART_OF_PIXEL,
+    ROUNDING,
+    Tolerance,
+    find_lattice,
+    find_places,
+    off_places,
+)
 from dicomzarr.dicom.poses import Moved, moved
 from dicomzarr.dicom.uids import PARAMETRIC_MAP_STORAGE
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 _NOTHING: Any = Sequence()
-_NO_BYTES = BinaryLeaf()
+NO_BYTES = BinaryLeaf()
+"""What stands for a binary attribute that is not there."""
 
 
 def _tag(tag: str) -> Leaf:
@@ -37,7 +38,7 @@ def _sequence(tag: str) -> Sequence[_Item]:
 
 
 def _binary(tag: str) -> BinaryLeaf:
-    return msgspec.field(name=tag, default=_NO_BYTES)
+    return msgspec.field(name=tag, default=NO_BYTES)
 
 
 class Macro(msgspec.Struct, gc=False, frozen=True):
@@ -278,7 +279,8 @@ class ImageItem(msgspec.Struct, frozen=True):
 
 _IMAGES = msgspec.json.Decoder(list[ImageItem])
 _GROUPS = msgspec.json.Decoder(list[FrameGroups | None])
-_NO_GROUPS = FrameGroups()
+NO_GROUPS = FrameGroups()
+"""What stands for the functional groups of a frame that has none."""
 
 
 def decode_images(body: bytes) -> list[ImageItem]:
@@ -298,4 +300,4 @@ def frame_groups(sequence: RawSequence) -> Iterator[FrameGroups]:
     """
     for batch in batches(_GROUPS, sequence):
         for item in batch:
-            yield item or _NO_GROUPS
+            yield item or NO_GROUPS

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from dicomzarr.dicom.json_model import ABSENT, OpticalPathItem, RawSequence, functional_groups
+from dicomzarr.dicom.json_model import ABSENT, InstanceItem, OpticalPathItem, RawSequence, functional_groups
 from dicomzarr.dicom.pixels import PixelDescription
 from dicomzarr.dicom.positions import (
     OpticalPath,
@@ -21,9 +22,9 @@ from dicomzarr.dicom.values import Reader, is_count, is_right_angled, shown_code
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
-    from dicomzarr.dicom.json_model import InstanceItem, Leaf, PixelMeasuresItem
+    from dicomzarr.dicom.json_model import Leaf, PixelMeasuresItem
     from dicomzarr.dicom.notices import Notices
     from dicomzarr.dicom.segments import Segmentation
     from dicomzarr.dicom.tiling import FramePositions
@@ -161,9 +162,7 @@ def parse_instance(item: InstanceItem, notices: Notices | None = None) -> Instan
     Raises:
         InvalidAttributeError: What decoding or the places of tiles depend on is impossible.
     """
-    uid = Reader("without SOPInstanceUID").address(item.sop_instance_uid)
-    if uid is None:
-        raise InvalidAttributeError("An instance in the series has no SOPInstanceUID, or one that is no UID.")
+    uid = _uid(item)
     read = Reader(uid, notices)
     if read.text(item.rows) is None and read.text(item.columns) is None:
         return None
@@ -180,7 +179,7 @@ def parse_instance(item: InstanceItem, notices: Notices | None = None) -> Instan
         modality=shown_code(read.text(item.modality) or ""),
         image_type=tuple(value.upper() for value in read.texts(item.image_type)),
         label_in_image=(read.text(item.specimen_label_in_image) or "").upper() == "YES",
-        instance_number=int(read.lenient_number(item.instance_number) or 0),
+        instance_number=_instance_number(read, item),
         concatenation=_concatenation(read, item),
         dimension_organization_type=shown_code((read.text(item.dimension_organization_type) or "").upper()),
         total_pixel_matrix=_total_pixel_matrix(read, item),
@@ -218,6 +217,53 @@ def parse_instance(item: InstanceItem, notices: Notices | None = None) -> Instan
         places_frames=item.per_frame_groups is not None,
         positions=frame_positions(uid, scan, paths, frames),
     )
+
+
+_OWN = {"sop_instance_uid", "instance_number", "per_frame_groups", "float_pixels", "double_pixels"}
+_shared = attrgetter(*(name for name in InstanceItem.__struct_fields__ if name not in _OWN))
+"""What the instances of a series may have in common: all but what each has for itself."""
+
+
+class InstanceParser:
+    """Parses the instances of a series, of which most say the same: what does is parsed once.
+
+    Args:
+        notices: As for `parse_instance`.
+    """
+
+    def __init__(self, notices: Notices) -> None:
+        self._notices = notices
+        self._known: dict[Hashable, Instance] = {}
+
+    def parse(self, item: InstanceItem) -> Instance | None:
+        """See `parse_instance`."""
+        if item.per_frame_groups is not None or item.float_pixels != ABSENT or item.double_pixels != ABSENT:
+            return parse_instance(item, self._notices)
+        key = _shared(item)
+        known = self._known.get(key)
+        if known is None:
+            before = len(self._notices)
+            parsed = parse_instance(item, self._notices)
+            if parsed is not None and len(self._notices) == before:  # else each has to be noticed
+                self._known[key] = parsed
+            return parsed
+        uid = _uid(item)
+        return replace(
+            known,
+            stored=replace(known.stored, sop_instance_uid=uid),
+            instance_number=_instance_number(Reader(uid), item),
+        )
+
+
+def _uid(item: InstanceItem) -> str:
+    uid = Reader("without SOPInstanceUID").address(item.sop_instance_uid)
+    if uid is None:
+        raise InvalidAttributeError("An instance in the series has no SOPInstanceUID, or one that is no UID.")
+    return uid
+
+
+def _instance_number(read: Reader, item: InstanceItem) -> int:
+    return int(read.lenient_number(item.instance_number) or 0)
 
 
 def _frame_count(read: Reader, item: InstanceItem) -> int:

@@ -24,7 +24,7 @@ Scalar = float | int | str | None
 class Leaf(msgspec.Struct, gc=False, frozen=True):
     """An attribute that holds scalars."""
 
-    values: list[Scalar] = msgspec.field(name="Value", default_factory=list)
+    values: tuple[Scalar, ...] = msgspec.field(name="Value", default=())
 
 
 class AnyLeaf(msgspec.Struct, frozen=True):
@@ -40,12 +40,12 @@ _Decoded = TypeVar("_Decoded")
 class Sequence(msgspec.Struct, Generic[_Item], gc=False, frozen=True):
     """An attribute of VR SQ."""
 
-    values: list[_Item | None] = msgspec.field(name="Value", default_factory=list)
+    values: tuple[_Item | None, ...] = msgspec.field(name="Value", default=())
 
     @property
     def items(self) -> list[_Item]:
         """The items that are not null."""
-        return [item for item in self.values if item is not None]
+        return [item for item in self.values if item is not None] if self.values else []
 
 
 class RawSequence(msgspec.Struct, frozen=True):

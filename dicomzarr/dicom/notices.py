@@ -19,6 +19,10 @@ class Notices:
         """
         self._found.setdefault(text, {}).setdefault(instance, found)
 
+    def __len__(self) -> int:
+        """How often something was remarked."""
+        return sum(max(1, len(instances)) for instances in self._found.values())
+
     def say(self, sentence: str) -> None:
         """Add a whole sentence."""
         self._found.setdefault(sentence, {})

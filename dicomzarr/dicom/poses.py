@@ -68,8 +68,8 @@ def _half(frames: Sequence[Frame], orientations: Numbers) -> Numbers:
     """From the centre of the first pixel to that of the frame."""
     pixel = frames[0].ref.instance.pixel
     down, across = frames[0].spacing or (0.0, 0.0)
-    half: Numbers = orientations[:, :3] * across * (pixel.columns - 1) / 2
-    half = half + orientations[:, 3:] * down * (pixel.rows - 1) / 2
+    along_row, along_column = across * (pixel.columns - 1) / 2, down * (pixel.rows - 1) / 2
+    half: Numbers = orientations[:, :3] * along_row + orientations[:, 3:] * along_column
     return half
 
 

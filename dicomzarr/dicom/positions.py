@@ -167,7 +167,7 @@ def _places(uid: str, names: tuple[str | None, ...], paths: tuple[OpticalPath, .
     return np.array([known[name] for name in names], dtype=np.int64)
 
 
-def _first(values: list[_Item | None], default: _Item) -> _Item:
+def _first(values: tuple[_Item | None, ...], default: _Item) -> _Item:
     return (values[0] or default) if values else default
 
 

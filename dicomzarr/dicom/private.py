@@ -54,6 +54,11 @@ _ATTRIBUTES: Final[Mapping[str, PrivateAttribute]] = {
 """By the name of the attribute in the model."""
 
 
+def creator_of(name: str) -> str:
+    """The attribute of the model that says whose a private attribute is."""
+    return _ATTRIBUTES[name].creator
+
+
 def private_values(item: ImageItem, name: str) -> Sequence[Scalar]:
     """The values of a private attribute; none where it is absent, or its block is somebody else's."""
     leaf: BinaryLeaf = getattr(item, name)

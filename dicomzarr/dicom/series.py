@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dicomzarr.dicom.instance import parse_instance
+from dicomzarr.dicom.instance import InstanceParser
 from dicomzarr.dicom.json_model import decode_instances, decode_patient
 from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.uids import (
@@ -90,7 +90,8 @@ def parse_series(body: bytes, study: str, series: str, *, include_phi: bool = Fa
     _check_identity(items, study, series)
     distinct = {str(item.sop_instance_uid.values[:1]): place for place, item in enumerate(items)}
     remarks = Notices()
-    parsed = [(place, parse_instance(items[place], remarks)) for place in distinct.values()]
+    parser = InstanceParser(remarks)
+    parsed = [(place, parser.parse(items[place])) for place in distinct.values()]
     found = {place: instance for place, instance in parsed if instance is not None}
     instances = tuple(found.values())
     if not instances:

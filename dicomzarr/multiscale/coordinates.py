@@ -77,34 +77,31 @@ def _reduced(grid: Grid, name: str, *, always: bool = False) -> tuple[str, Value
     """(axes, values) without the axes along which nothing changes; None for what is constant or unknown."""
     if grid.cells.size == 1 and not always:
         return None
-    cells = np.empty(grid.cells.size, object)
-    cells[:] = grid.values(name)
-    values = cells.reshape(grid.cells.shape)
-    present = grid.cells != ABSENT
-    if not any(value is not None for value in cells):
+    told = [frame.values.get(name) for frame in grid.frames]
+    levels = dict.fromkeys(told)
+    if levels.keys() == {None} or (len(levels) == 1 and not always and not len(grid.absent)):
         return None
+    number = {value: place for place, value in enumerate(levels)}
+    codes = np.array([*(number[value] for value in told), ABSENT], np.int64)[grid.cells]  # the last one is of ABSENT
     axes = ""
     for axis in AXES:
         place = len(axes)
-        if _constant(values, present, place):
-            values, present = _first_along(values, present, place), present.any(axis=place)
+        if _constant(codes, place):
+            codes = codes.max(axis=place)
         else:
             axes += axis
+    values = np.array([*levels, None, None], object)[:-1][codes]  # two None: never an array of vectors
     if axes:
         return axes, _shown(name, values)
     counted = next((dimension.axis for dimension in grid.dimensions if name in dimension.names), None)
     return (counted, _shown(name, values.reshape(1))) if always and counted else None
 
 
-def _constant(values: Values, present: npt.NDArray[np.bool_], axis: int) -> bool:
-    first = np.expand_dims(_first_along(values, present, axis), axis)
-    return all(one == other or not there for one, other, there in np.broadcast(first, values, present))
-
-
-def _first_along(values: Values, present: npt.NDArray[np.bool_], axis: int) -> Values:
-    first = np.expand_dims(np.argmax(present, axis=axis), axis)
-    taken: Values = np.take_along_axis(values, first, axis).squeeze(axis)
-    return taken
+def _constant(codes: npt.NDArray[np.int64], axis: int) -> bool:
+    """Whether the frames along an axis have one value, as far as there are any."""
+    lowest = np.where(codes == ABSENT, np.iinfo(np.int64).max, codes).min(axis=axis)
+    highest = codes.max(axis=axis)
+    return bool(((lowest == highest) | (highest == ABSENT)).all())
 
 
 def _shown(name: str, values: Values) -> Values:
@@ -115,7 +112,7 @@ def _shown(name: str, values: Values) -> Values:
         values = np.array([*times, None], object)[:-1].reshape(values.shape)  # None: never an array of numbers
         start = first_time(times)
         return _each(values, lambda time: round(time - start, 6))
-    texts = shown_texts(value for value in values.flat if isinstance(value, str))
+    texts = shown_texts(value for value in values.reshape(-1).tolist() if isinstance(value, str))
     return _each(values, lambda value: texts.get(value, value))
 
 

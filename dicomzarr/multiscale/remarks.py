@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.columns import columns_of
 from dicomzarr.dicom.grid import ABSENT, ORDER_ONLY
 from dicomzarr.dicom.values import Reader
 from dicomzarr.dicom.words import describe
@@ -48,8 +47,8 @@ def remarks(grid: Grid) -> Iterator[str]:
         yield f"VolumetricProperties is {told}: frames may not be quite planar; positions and orientations are used."
     if grid.stack.moved:
         yield (
-            f"Times have poses of their own, by up to {grid.stack.moved:.3g} mm, as motion correction records them: the "
-            f"affine is that of the first time, and the attribute poses has one for each."
+            f"Times have poses of their own, by up to {grid.stack.moved:.3g} mm, as motion correction records them: "
+            f"the affine is that of the first time, and the attribute poses has one for each."
         )
     if grid.slices is not None:
         yield from _of_slices(grid.slices)
@@ -77,8 +76,8 @@ def _of_slices(slices: Slices) -> Iterator[str]:
         more = ", ..." if len(slices.absent) > _NAMED else ""
         why = "were lost: InstanceNumber leaves them out" if slices.lost else "were left out or renumbered"
         yield (
-            f"{len(slices.absent)} of {len(slices.distances)} slices {why}. They are absent chunks of z: at {where}{more} "
-            f"mm along the normal."
+            f"{len(slices.absent)} of {len(slices.distances)} slices {why}. They are absent chunks of z: at "
+            f"{where}{more} mm along the normal."
         )
 
 

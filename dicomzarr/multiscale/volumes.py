@@ -116,8 +116,8 @@ def _why_several(stacks: Sequence[Stack], grids: Sequence[Grid]) -> list[str]:
     parts = [grid.part for grid in grids if grid.part]
     if len(grids) > len(stacks):
         found.append(
-            f"Frames that cannot share axes are {len(grids)} images (values that cover other slices, slices that are no "
-            f"lattice, or more dimensions than t and c): {'; '.join(parts)}."
+            f"Frames that cannot share axes are {len(grids)} images (values that cover other slices, slices that are "
+            f"no lattice, or more dimensions than t and c): {'; '.join(parts)}."
         )
     return found
 
@@ -175,7 +175,7 @@ def _facts_of_grid(grid: Grid, samples: int) -> dict[str, object]:
 
 
 def _placed(placing: Placing, grid: Grid) -> dict[str, object]:
-    told = {"plane_affine": placing.plane_affine, "poses": poses(grid)}
+    told: dict[str, object] = {"plane_affine": placing.plane_affine, "poses": poses(grid)}
     if grid.kind == LIST and grid.first.spacing is not None:
         told["pixel_spacing"] = grid.first.spacing
     return {name: value for name, value in told.items() if value}
