@@ -36,7 +36,21 @@ from scan_checks import (
     sizes,
     step_of,
 )
-from scans import ROOT, Scan, Shot, cells, classic, clips, enhanced, key_of, renamed, segmentation, shots, together, uid_of
+from scans import (
+    ROOT,
+    Scan,
+    Shot,
+    cells,
+    classic,
+    clips,
+    enhanced,
+    key_of,
+    renamed,
+    segmentation,
+    shots,
+    together,
+    uid_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -800,7 +814,7 @@ TOLD_TIMES: Mapping[str, Callable[[Shot], Told]] = {
 
 LOST = [
     *(((50, 0, 5), told) for told in TOLD_TIMES),
-    *((lost, told) for lost in [(50, 0, 0), (0, 0, 9), (99, 0, 3)] for told in ["AcquisitionTime", "InstanceNumber"]),
+    *((lost, "InstanceNumber") for lost in [(50, 0, 0), (0, 0, 9), (99, 0, 3)]),
 ]
 
 
@@ -835,9 +849,9 @@ def _mixed_bag() -> dict[str, Scan]:
         "hole": classic([shot for shot in shots(1, 1, 12) if shot.place != 4], "CT"),
         "uneven": run_of([0, 10.5, 31.5], MILLIMETERS),
         "phases": classic(phases(COVERED["AcquisitionNumber"], (0, 20), (3, 16), (6, 12)), "CT"),
-        "slabs": classic(slabs(4, 12, 9.4, told=False)),
+        "slabs": classic(slabs(3, 8, 5.4, told=False)),
         "aborted": classic(shots(6, 1, 6, tell=TOLD_TIMES["AcquisitionTime"])[:32]),
-        "contrasts": classic(parts("groups", CONTRASTS["echo"], contrast=True)),
+        "contrasts": classic(parts("odd and even", CONTRASTS["echo"], contrast=True)),
         "doubled": doubled(root=False, created=False, slices=6),
         "sent again": resent(),
         "clips": clips(5, 3, "US cine", FrameTime=40, FrameIncrementPointer="00181063"),
@@ -1156,8 +1170,8 @@ def seconds(scan: Scan) -> float:
 
 
 def test_twelve_attributes_that_vary_cost_little() -> None:
-    costs = seconds(costly(75, 40))
-    assert costs < 2.5
+    scan = costly(40, 40)
+    assert min(seconds(scan) for _ in range(2)) < 1.5
 
 
 @pytest.mark.slow
@@ -1174,12 +1188,12 @@ def fifty(count: int) -> Scan:
 
 
 def test_many_images_cost_as_much_each_as_few() -> None:
-    few, many = fifty(12), fifty(48)
+    few, many = fifty(12), fifty(50)
     plan = planned(many)
-    assert len(plan.images) == 48
+    assert len(plan.images) == 50
     assert not mixed_times(many, plan)
-    at_first = min(seconds(few) for _ in range(3))
-    assert min(seconds(many) for _ in range(2)) < 8 * at_first + 0.1
+    at_first = min(seconds(few) for _ in range(2))
+    assert seconds(many) < 10 * at_first + 0.1
 
 
 # --- 13: what the OME-Zarr says alone
