@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from dicomzarr.errors import SeriesChangedError
 from dicomzarr.frames.loops import run_sync
 from dicomzarr.multiscale import label_path, to_ras
 from dicomzarr.once import Once
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.segments import Segment
     from dicomzarr.dicomweb.urls import DICOMwebURL
+    from dicomzarr.endpoints import Endpoint
     from dicomzarr.multiscale import Affine, Axis, Channel, ImagePlan, LevelPlan
     from dicomzarr.options import StorageOptions
     from dicomzarr.store.series_store import SeriesStore
@@ -30,21 +33,56 @@ if TYPE_CHECKING:
     Pixels = npt.NDArray[np.generic]
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesHandle:
-    """Names a series by URL and options; opens it when needed, and again in another process."""
+class _Held(NamedTuple):
+    process: int
+    store: SeriesStore
 
-    url: DICOMwebURL
-    options: StorageOptions
+
+class SeriesHandle:
+    """A series by URL and options, and the state in which it is read: that of its first opening, whatever comes.
+
+    It travels by name, and in another process opens in the same state or not at all.
+
+    Args:
+        url: The series.
+        options: How it is read.
+        state: That which it was opened in elsewhere; None for that in which it will be found. See `SeriesStore.state`.
+    """
+
+    _held: _Held
+
+    def __init__(self, url: DICOMwebURL, options: StorageOptions, state: str | None = None) -> None:
+        self.url = url
+        self.options = options
+        self._state = state
 
     def store(self) -> SeriesStore:
-        """The opened series, one for all who name it.
+        """The opened series: always the same plan, with what reads by it.
 
         Raises:
+            SeriesChangedError: It was opened elsewhere, and is not what it was.
             DicomZarrError: The series cannot be opened.
         """
-        endpoint, key = endpoint_for(self.url.base, self.options), series_key(self.url)
+        own, process = vars(self), os.getpid()
+        if "_held" not in own:
+            own.setdefault("_held", _Held(process, self._opened()))  # the same for all threads that ask at once
+        if self._held.process != process:
+            self._held = _Held(process, self._held.store.served_by(self._endpoint.dispatcher))
+        return self._held.store
+
+    def _opened(self) -> SeriesStore:
+        endpoint, key = self._endpoint, series_key(self.url)
+        if self._state is not None:
+            return run_sync(endpoint.store_in, key, self._state)
         return endpoint.held(key) or run_sync(endpoint.store, key)
+
+    @property
+    def _endpoint(self) -> Endpoint:
+        return endpoint_for(self.url.base, self.options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = self._held.store.state if "_held" in vars(self) else self._state
+        return SeriesHandle, (self.url, self.options, state)
 
 
 class Level:
@@ -235,8 +273,17 @@ class Image:
 
     @Once
     def plan(self) -> ImagePlan:
-        """The multiscale plan that the arrays follow."""
-        return self.store.plan.at(self.path)
+        """The multiscale plan that the arrays follow.
+
+        Raises:
+            SeriesChangedError: The series has no such image any more.
+        """
+        try:
+            return self.store.plan.at(self.path)
+        except KeyError:
+            raise SeriesChangedError(
+                f"{self.series_url} has no image {self.path!r} any more.", remedy="Open the series again."
+            ) from None
 
     @property
     def name(self) -> str:
@@ -310,7 +357,8 @@ class Image:
         is_indexed = self.plan.levels[0].attributes.get("photometric_interpretation") == "PALETTE COLOR"
         if not is_indexed or self._handle.options.values == "color":
             return self
-        return Image(replace(self._handle, options=replace(self._handle.options, values="color")), self.path)
+        options = replace(self._handle.options, values="color")
+        return Image(SeriesHandle(self._handle.url, options), self.path)
 
     def thumbnail(self, size: int = 512) -> npt.NDArray[np.uint8]:
         """The image as R, G, B of at most ``size`` pixels a side, from the coarsest level that serves.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicomzarr.dicomweb.habits import Habits
+from dicomzarr.errors import SeriesChangedError
 from dicomzarr.frames.loops import home_loop
 
 if TYPE_CHECKING:
@@ -64,6 +65,28 @@ class Endpoint:
         """The opened series; several who ask at once share one request, failures are not kept."""
         held = self.held(key)
         return await asyncio.shield(self._opening(key)) if held is None else held
+
+    async def store_in(self, key: SeriesKey, state: str) -> SeriesStore:
+        """The series opened in a state; where what is open is of another one, it is opened anew once.
+
+        Raises:
+            SeriesChangedError: The server has it in another state.
+        """
+        found = await self.store(key)
+        if found.state != state:
+            self._let_go(key, found)
+            found = await self.store(key)
+        if found.state != state:
+            raise SeriesChangedError(
+                f"Series {key.series} of study {key.study} has changed on the server since it was opened.",
+                remedy="Open it again; a filesystem needs invalidate_cache before.",
+            )
+        return found
+
+    def _let_go(self, key: SeriesKey, store: SeriesStore) -> None:
+        with self._lock:
+            if self.opened.get(key) is store:
+                del self.opened[key]
 
     def forget(self, key: SeriesKey | None = None) -> None:
         """Read metadata and frames anew at the next use, of one series or of all; from any thread."""

@@ -33,6 +33,7 @@ DicomZarrError
 │   ├── UnsupportedSeriesError      nothing in the series is an image that can be opened
 │   ├── GridError                   frames that fit no grid: cells are missing
 │   └── TilingError                 tiles that fit no chunk grid
+├── SeriesChangedError              the series is no more what it was when it was opened
 ├── TemporaryFileError              the temporary disk did not take a whole instance
 └── FrameError                      one frame; its text names study, series, instance and frame
     ├── UnsupportedTransferSyntaxError  carries ``uid``
@@ -218,6 +219,10 @@ class GridError(MetadataError):
 
 class TilingError(MetadataError):
     """Tiles that fit no chunk grid: off the grid, overlapping, or of contradicting counts."""
+
+
+class SeriesChangedError(DicomZarrError):
+    """The series on the server is no more what it was when it was opened: its cells would hold other frames."""
 
 
 class TemporaryFileError(DicomZarrError):

@@ -25,12 +25,12 @@ from dicomzarr.errors import ConnectionFailedError, DicomZarrError, NotFoundErro
 from dicomzarr.frames.loops import home_loop, refuse_running, run_home
 from dicomzarr.opening import endpoint_for, endpoints_of, series_key
 from dicomzarr.options import StorageOptions
-from dicomzarr.store.hierarchy import Directory, locate
+from dicomzarr.store.hierarchy import Directory, Document, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from dicomzarr.endpoints import Endpoint
+    from dicomzarr.endpoints import Endpoint, SeriesKey
     from dicomzarr.store.hierarchy import Found
     from dicomzarr.store.series_store import SeriesStore
 
@@ -74,6 +74,8 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
             **{name: value for name, value in options.items() if name not in _FSSPEC_OPTIONS}
         )
         super().__init__(asynchronous=asynchronous, loop=loop or home_loop(), **own)
+        self._shown: dict[tuple[str, SeriesKey], str] = {}
+        """The state of each series whose documents were read: chunks of another state would lie at other places."""
 
     @property
     def loop(self) -> Any:
@@ -107,7 +109,7 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         return token
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.options, self.asynchronous)
+        return _rebuild, (type(self), self.options, self.asynchronous, dict(self._shown))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.options!r}>"
@@ -147,6 +149,20 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         held = endpoint.held(key)
         return await run_home(endpoint.store, key) if held is None else held
 
+    async def _value(self, url: DICOMwebURL) -> bytes | None:
+        """The value of a key: a document as the series is now, a chunk as the documents said that it was.
+
+        Raises:
+            SeriesChangedError: The series has changed since its documents were read.
+        """
+        endpoint, key = self._endpoint(url), series_key(url)
+        store = await self._store(url)
+        if isinstance(store.locate(url.key), Document):
+            self._shown[url.base, key] = store.state
+        elif store.state != (state := self._shown.setdefault((url.base, key), store.state)):
+            store = await run_home(endpoint.store_in, key, state)
+        return await store.get(url.key)
+
     # Reading.
 
     async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
@@ -160,7 +176,7 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         if url.series is None:
             raise _AbsentError(name)
         with _no_failure_is_absence(name):
-            data = await (await self._store(url)).get(url.key)
+            data = await self._value(url)
         if data is None:
             raise _AbsentError(name)
         return data if start is None and end is None else data[start:end]
@@ -234,10 +250,14 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
             path: Names the series; above one, all series of that server; None for all that these options opened.
         """
         if path is None:
+            self._shown.clear()
             for endpoint in endpoints_of(self.options):
                 endpoint.forget()
         else:
             _, url = _parse(path)
+            for base, key in list(self._shown):
+                if base == url.base and (url.series is None or key == series_key(url)):
+                    del self._shown[base, key]
             self._endpoint(url).forget(None if url.series is None else series_key(url))
         super().invalidate_cache(path)
 
@@ -343,9 +363,11 @@ def _rebuild(
     kind: type[DICOMwebsFileSystem],
     options: StorageOptions,
     asynchronous: bool,  # noqa: FBT001  # as pickle calls it
+    shown: dict[tuple[str, SeriesKey], str],
 ) -> DICOMwebsFileSystem:
     fs = kind(asynchronous=asynchronous)
     fs.options = options
+    fs._shown = shown  # noqa: SLF001  # our own
     return fs
 
 

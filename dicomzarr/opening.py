@@ -30,6 +30,7 @@ from dicomzarr.errors import (
 from dicomzarr.frames.cache import FrameCache
 from dicomzarr.frames.dispatcher import Dispatcher
 from dicomzarr.frames.loops import in_opening_thread
+from dicomzarr.frames.requests import Opening
 from dicomzarr.frames.source import FrameSource
 from dicomzarr.multiscale import plan_images, wanted_bulk
 from dicomzarr.ome.layout import build_hierarchy
@@ -150,13 +151,9 @@ def compose(endpoint: Endpoint, opened: OpenedSeries) -> SeriesStore:
 
 def _source(endpoint: Endpoint, opened: OpenedSeries) -> FrameSource:
     series = opened.series
-    return FrameSource(
-        endpoint.dispatcher,
-        study=series.study_uid,
-        series=series.series_uid,
-        disk=opened.metadata.frames,
-        slices=series.slices,
-    )
+    stored = {each.uid: each.stored for each in series.instances}
+    opening = Opening(series.study_uid, series.series_uid, opened.metadata.frames, stored, series.slices)
+    return FrameSource(endpoint.dispatcher, opening)
 
 
 def _memory(wanted: int) -> FrameCache:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dicomzarr.errors import FrameShapeError, MissingInstanceError
+from dicomzarr.errors import MissingInstanceError
 from dicomzarr.frames.loops import run_sync
 from dicomzarr.frames.readahead import Block
 from dicomzarr.frames.room import empty
@@ -112,24 +111,10 @@ def _fill(level: LevelPlan, absent: list[Share]) -> None:
 async def _deliver(source: FrameSource, level: LevelPlan, shares: dict[FrameRef, list[Share]]) -> None:
     frames, wanted = list(shares), list(shares.values())
 
-    def place(position: int, decoded: Pixels) -> None:
-        pixels = level.seen(frames[position], decoded)
-        _check(pixels, level, frames[position])
+    def place(position: int, pixels: Pixels) -> None:
         _paste(pixels.reshape(level.chunks), wanted[position])
 
-    await source.deliver(frames, place)
-
-
-def _check(pixels: Pixels, level: LevelPlan, frame: FrameRef) -> None:
-    """NumPy would stretch, wrap or convert what is not of the level."""
-    *lead, rows, columns = level.chunks
-    shape = (math.prod(lead), rows, columns)
-    if pixels.shape != shape or pixels.dtype != level.dtype:
-        raise FrameShapeError(
-            f"Instance {frame.instance.sop_instance_uid}, frame {frame.number}: {pixels.dtype} of shape "
-            f"{pixels.shape} (samples, rows, columns), in a level of {level.dtype} in chunks of {shape}.",
-            remedy="Instances of one level must have frames of one shape and type.",
-        )
+    await source.deliver(frames, place, level)
 
 
 def _paste(chunk: Pixels, shares: list[Share]) -> None:

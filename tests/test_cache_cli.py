@@ -57,7 +57,10 @@ def test_clear_empties_also_under_those_who_read(place: Path, capsys: pytest.Cap
     frames = opened(cache_in(place))
     keep(frames, range(1, 400))
     written()
-    (place / "new-0123456789abcdef").write_bytes(b"unfinished")
+    path = generations.current(place)
+    assert path is not None
+    prefix = path.name.removesuffix("1.db")
+    (place / f"{prefix}0123456789abcdef.new").write_bytes(b"unfinished")
     assert main(["cache", "clear", "--cache-dir", str(place)]) == 0
     assert f"freed in {place}" in capsys.readouterr().err
     assert read(frames, range(1, 400)) == set()
@@ -65,8 +68,8 @@ def test_clear_empties_also_under_those_who_read(place: Path, capsys: pytest.Cap
     forget_storages()
     assert read(opened(cache_in(place)), range(1, 400)) == set(range(1, 9))
     assert sorted(path.name for path in place.iterdir() if "-wal" not in path.name and "-shm" not in path.name) == [
-        "cache-2.db",
-        "secret",
+        f"{prefix}2.db",
+        "dicomzarr-secret",
     ]
 
 
@@ -104,10 +107,10 @@ def test_a_broken_database_is_told_of_and_can_be_cleared(place: Path, capsys: py
 def test_what_others_may_write_to_is_not_touched(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place.mkdir()
     place.chmod(0o777)
-    (place / "cache-1.db").write_text("theirs")
+    (place / "dicomzarr-0123456789abcdef-1.db").write_text("theirs")
     assert main(["cache", "clear", "--cache-dir", str(place)]) == 2
     assert "Others may write" in capsys.readouterr().err
-    assert (place / "cache-1.db").read_text() == "theirs"
+    assert (place / "dicomzarr-0123456789abcdef-1.db").read_text() == "theirs"
 
 
 def test_a_file_is_no_cache(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

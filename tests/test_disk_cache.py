@@ -52,6 +52,7 @@ from dicomzarr.disk import generations, storage
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.changes import Replace
 from dicomzarr.disk.held import HeldSeries
+from dicomzarr.disk.inspection import clear, look_at
 from dicomzarr.disk.process import _process
 from dicomzarr.errors import DiskCacheWarning, InvalidOptionError, SeriesNotFoundError
 from dicomzarr.filesystem import DICOMwebFileSystem
@@ -236,19 +237,75 @@ def test_only_the_owner_can_look(place: Path) -> None:
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in place.iterdir()}
     assert set(modes.values()) == {0o600}
-    assert {"secret", "cache-1.db", "cache-1.db-wal"} <= set(modes)
+    assert {name.rpartition("-")[2] for name in modes} >= {"secret", "1.db", "wal"}
 
 
 @POSIX
-def test_a_directory_that_others_may_look_into_is_closed_unless_it_holds_other_things(place: Path) -> None:
+def test_a_directory_that_was_there_keeps_its_mode(place: Path) -> None:
     place.mkdir(mode=0o755)
-    opened(cache_in(place))
-    assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    full = place.parent / "full"
-    full.mkdir(mode=0o755)
-    (full / "notes.txt").write_text("mine")
-    opened(cache_in(full))
-    assert stat.S_IMODE(full.stat().st_mode) == 0o755
+    keep(opened(cache_in(place)), range(1, 9))
+    written()
+    assert stat.S_IMODE(place.stat().st_mode) == 0o755
+    assert {stat.S_IMODE(path.stat().st_mode) for path in place.iterdir()} == {0o600}
+
+
+# --- what is not ours ---
+
+
+def contents(place: Path) -> dict[str, tuple[bytes, int]]:
+    return {path.name: (path.read_bytes(), path.stat().st_mode) for path in place.iterdir() if path.is_file()}
+
+
+def names_of_ours(place: Path) -> list[str]:
+    """All that a cache in use has in its directory."""
+    keep(opened(cache_in(place)), range(1, 9))
+    written()
+    found = [path.name for path in place.iterdir()]
+    forget_storages()
+    shutil.rmtree(place)
+    return found
+
+
+def test_files_of_the_user_are_left_alone(place: Path) -> None:
+    earlier = names_of_ours(place)
+    assert len(earlier) >= 3
+    place.mkdir(mode=0o700)
+    ordinary = ["secret", "cache-1.db", "cache-2.db", "cache-2.db-wal", "new-0123456789abcdef", "dicomzarr-notes.new"]
+    for name in ordinary + [name for name in earlier if name != "dicomzarr-secret"]:
+        (place / name).write_bytes(b"the user's own: " + name.encode())
+    before = contents(place)
+    frames = opened(cache_in(place))
+    keep(frames, range(1, 99))
+    written()
+    assert read(frames, range(1, 99)) == set(range(1, 99))
+    database(place).write_bytes(b"damaged" * 999)
+    with pytest.warns(DiskCacheWarning, match="begins anew"):
+        read(opened(cache_in(place)), range(1, 99))
+    forget_storages()
+    clear(place)
+    assert before.items() <= contents(place).items()
+
+
+@pytest.mark.parametrize("text", [b"", b"hunter2", bytes(32), bytes(16), b"x" * 5000])
+def test_a_file_of_the_user_by_the_name_of_our_secret_is_refused(place: Path, text: bytes) -> None:
+    place.mkdir(mode=0o700)
+    (place / "dicomzarr-secret").write_bytes(text)
+    (place / "dicomzarr-0123456789abcdef-1.db").write_bytes(b"mine")
+    before = contents(place)
+    with serving(slides.brightfield_pyramid()) as served, pytest.raises(InvalidOptionError, match="not made by dicomz"):
+        dicomzarr.open(served.url, cache_dir=place)
+    for look in (clear, look_at):
+        with pytest.raises(InvalidOptionError, match="nothing in that directory is touched"):
+            look(place)
+    assert contents(place) == before
+
+
+def test_a_folder_by_the_name_of_our_secret_is_refused(place: Path) -> None:
+    (place / "dicomzarr-secret").mkdir(parents=True, mode=0o700)
+    place.chmod(0o700)
+    with pytest.raises(InvalidOptionError, match="not made by dicomzarr"):
+        opened(cache_in(place))
+    assert [path.name for path in place.iterdir()] == ["dicomzarr-secret"]
 
 
 @POSIX
@@ -380,7 +437,7 @@ def test_a_file_that_was_cut_off_is_never_pixels(place: Path, keeps: int) -> Non
     use_damaged(place)
 
 
-@pytest.mark.parametrize("damage", ["other schema", "no table", "no database", "no secret", "half a secret", "gone"])
+@pytest.mark.parametrize("damage", ["other schema", "no table", "no database", "no secret", "gone"])
 def test_what_is_not_ours_is_begun_anew(place: Path, damage: str) -> None:
     keep(opened(cache_in(place)), range(1, 300))
     path = database(place)
@@ -392,9 +449,7 @@ def test_what_is_not_ours_is_begun_anew(place: Path, damage: str) -> None:
     if damage == "no database":
         path.write_bytes(random.Random(1).randbytes(100_000))
     if damage == "no secret":
-        (place / "secret").unlink()
-    if damage == "half a secret":
-        (place / "secret").write_bytes(bytes(16))
+        (place / "dicomzarr-secret").unlink()
     if damage == "gone":
         shutil.rmtree(place)
     use_damaged(place)
@@ -432,7 +487,7 @@ def test_two_processes_may_begin_anew_at_the_same_time(place: Path) -> None:
     assert old is not None
     generations.follow(old)
     generations.follow(old)
-    assert [path.name for path in place.glob("*.db")] == ["cache-2.db"]
+    assert [path.name.rpartition("-")[2] for path in place.glob("*.db")] == ["2.db"]
     assert read(frames, range(1, 30)) == set()
     keep(frames, range(1, 30))
     forget_storages()

@@ -25,6 +25,7 @@ from dicomzarr.errors import EventLoopError
 from dicomzarr.frames.cache import FrameCache
 from dicomzarr.frames.dispatcher import Dispatcher
 from dicomzarr.frames.loops import DECODE_THREADS, Crossing, home_loop, run_home, run_sync, submit_decoding
+from dicomzarr.frames.requests import Opening
 from dicomzarr.frames.source import FrameSource
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def test_nobody_waits_for_the_slowest() -> None:
 def test_a_source_is_gone_with_its_last_reader() -> None:
     """And its connections with it, without waiting for the garbage collector."""
     dispatcher = Dispatcher(cast("Any", None), FrameCache(0), frames_per_request=1, connections=1)
-    source = FrameSource(dispatcher, study="1.2", series="1.2.3")
+    source = FrameSource(dispatcher, Opening("1.2", "1.2.3"))
     gone = weakref.ref(source)
     del source
     assert gone() is None

@@ -32,13 +32,14 @@ PIXEL = PixelDescription(
     signed=False,
     photometric_interpretation="MONOCHROME2",
 )
-OPENING = Opening("1.2", "1.2.3")
 INSTANCES = [StoredInstance(f"1.2.3.{number}", 300_000, PIXEL) for number in (1, 2)]
 FIRST, SECOND = INSTANCES
+LARGE = StoredInstance("1.2.3.9", 500, replace(PIXEL, rows=4096, columns=4096))
+OPENING = Opening("1.2", "1.2.3", instances={each.sop_instance_uid: each for each in (*INSTANCES, LARGE)})
 
 
 def key(number: int, instance: StoredInstance = FIRST) -> FrameKey:
-    return FrameKey(OPENING, instance, number)
+    return FrameKey(OPENING, instance.sop_instance_uid, number)
 
 
 def queue_of(*numbers: int, priority: Priority = Priority.NOW, reader: str = "a") -> FrameQueue:
@@ -84,11 +85,10 @@ def test_every_frame_is_in_one_list_and_no_list_is_too_long(
 
 
 def test_large_frames_make_short_lists() -> None:
-    large = StoredInstance("1.2.3.9", 500, replace(PIXEL, rows=4096, columns=4096))
     queue = FrameQueue()
     for number in range(1, 101):
-        queue.add(key(number, large), Priority.NOW, "a")
-    assert len(take(queue, 64).numbers) == MOST_LIST_BYTES // large.pixel.nbytes == 4
+        queue.add(key(number, LARGE), Priority.NOW, "a")
+    assert len(take(queue, 64).numbers) == MOST_LIST_BYTES // LARGE.pixel.nbytes == 4
 
 
 def test_readers_take_turns() -> None:

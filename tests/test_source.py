@@ -18,7 +18,7 @@ from dicomzarr.dicom.instance import FrameRef, StoredInstance
 from dicomzarr.dicom.pixels import PixelDescription
 from dicomzarr.dicomweb.client import EncodedFrame
 from dicomzarr.dicomweb.habits import Habits
-from dicomzarr.errors import FrameNotFoundError, FrameShapeError, ServerError
+from dicomzarr.errors import FrameNotFoundError, FrameShapeError, MissingInstanceError, ServerError
 from dicomzarr.frames import asker
 from dicomzarr.frames import source as source_module
 from dicomzarr.frames.cache import FrameCache
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from dicomzarr.errors import DicomZarrError
+    from dicomzarr.multiscale.plan import FrameView
 
 STUDY, SERIES = "1.2", "1.2.3"
 NATIVE = "1.2.840.10008.1.2.1"
@@ -45,11 +46,31 @@ PIXEL = PixelDescription(
     signed=False,
     photometric_interpretation="MONOCHROME2",
 )
-STORED = LevelPlan(
-    (2, 2), (2, 2), PIXEL.dtype, scale=(1, 1), translation=(0, 0), absent=(0,), fill_value=0, frames=mock.Mock()
-)
-"""A level of stored values, whatever its frames."""
 FIRST, SECOND = StoredInstance("1.2.3.1", 500, PIXEL), StoredInstance("1.2.3.2", 500, PIXEL)
+LARGE = StoredInstance("1.2.3.3", 2**27, PIXEL)
+BITS = StoredInstance("1.2.3.4", 5, replace(PIXEL, rows=5, columns=5, bits_allocated=1, bits_stored=1, high_bit=0))
+MANY = StoredInstance("1.2.3.6", 5000, PIXEL)
+OPENING = Opening(STUDY, SERIES, instances={each.sop_instance_uid: each for each in (FIRST, SECOND, LARGE, BITS, MANY)})
+
+
+def level_of(instance: StoredInstance, view: FrameView | None = None) -> LevelPlan:
+    """A level of frames like those of an instance, whatever its frames."""
+    size = (instance.pixel.rows, instance.pixel.columns)
+    return LevelPlan(
+        size,
+        size,
+        instance.pixel.dtype,
+        scale=(1, 1),
+        translation=(0, 0),
+        absent=(0,),
+        fill_value=0,
+        frames=mock.Mock(),
+        view=view,
+    )
+
+
+STORED = level_of(FIRST)
+"""A level of stored values."""
 
 
 def frame_of(number: int) -> bytes:
@@ -168,7 +189,7 @@ def on_bench(
             frames_per_request=frames_per_request,
             connections=connections,
         )
-        bench = Bench(client, FrameSource(dispatcher, study=STUDY, series=SERIES), dispatcher)
+        bench = Bench(client, FrameSource(dispatcher, OPENING), dispatcher)
         await test(bench)
         async with asyncio.timeout(10):
             await bench.settled()
@@ -177,7 +198,7 @@ def on_bench(
 
 
 async def read(bench: Bench, *numbers: int, instance: StoredInstance = FIRST) -> list[bytes | BaseException]:
-    chunks = (bench.source.chunk(FrameRef(instance, number), STORED) for number in numbers)
+    chunks = (bench.source.chunk(FrameRef(instance, number), level_of(instance)) for number in numbers)
     return await asyncio.gather(*chunks, return_exceptions=True)
 
 
@@ -388,11 +409,9 @@ def test_a_frame_that_does_not_decode_comes_out_of_the_whole_instance() -> None:
 
 
 def test_a_large_instance_is_not_fetched_for_one_bad_frame() -> None:
-    large = StoredInstance("1.2.3.3", 2**27, PIXEL)
-
     async def test(bench: Bench) -> None:
         bench.client.broken, bench.client.serves_wholes = {2}, True
-        (bad,) = await read(bench, 2, instance=large)
+        (bad,) = await read(bench, 2, instance=LARGE)
         assert isinstance(bad, FrameShapeError)
         assert bench.client.wholes == []
 
@@ -401,13 +420,58 @@ def test_a_large_instance_is_not_fetched_for_one_bad_frame() -> None:
 
 def test_frames_that_begin_within_a_byte_come_out_of_the_whole_instance() -> None:
     """Servers refuse to cut them, or cut them wrongly."""
-    bits = StoredInstance("1.2.3.4", 5, replace(PIXEL, rows=5, columns=5, bits_allocated=1, bits_stored=1, high_bit=0))
 
     async def test(bench: Bench) -> None:
         bench.client.serves_wholes = True
-        (chunk,) = await read(bench, 3, instance=bits)
+        (chunk,) = await read(bench, 3, instance=BITS)
         assert isinstance(chunk, bytes)
         assert (bench.client.asked, bench.client.wholes) == ([], [("1.2.3.4", (3,))])
+
+    on_bench(test)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        lambda pixels: pixels.astype(np.int8),
+        lambda pixels: pixels.astype(np.uint16),
+        lambda pixels: pixels[:, :1],
+        lambda pixels: pixels[:, :, :1],
+        lambda pixels: np.concatenate([pixels, pixels]),
+        lambda pixels: pixels[np.newaxis],
+        lambda pixels: pixels.reshape(-1),
+    ],
+    ids=["signed", "wide", "one row", "one column", "two samples", "one axis more", "flat"],
+)
+def test_both_entrances_refuse_what_is_not_of_the_level_and_keep_none_of_it(turn: Callable[[Any], Any]) -> None:
+    wrong = level_of(FIRST, lambda _frame, pixels: turn(pixels))
+
+    async def test(bench: Bench) -> None:
+        bench.client.serves_wholes = True
+        frame = FrameRef(FIRST, 2)
+        with pytest.raises(FrameShapeError) as chunk:
+            await bench.source.chunk(frame, wrong)
+        with pytest.raises(FrameShapeError) as region:
+            await bench.source.deliver([frame], lambda _at, _pixels: pytest.fail("it was given"), wrong)
+        assert str(chunk.value) == str(region.value)
+        for name in (STUDY, SERIES, FIRST.sop_instance_uid, "frame 2", "uint8 in chunks of (1, 2, 2)"):
+            assert name in str(chunk.value)
+        assert bench.dispatcher.held(OPENING.key(frame)) is None
+        assert len(bench.client.numbers) + len(bench.client.wholes) <= 4
+
+    on_bench(test)
+
+
+def test_a_frame_of_another_opening_is_refused() -> None:
+    """Its level lies on cells of its own: the same number may be another cell here."""
+    other = replace(FIRST)
+
+    async def test(bench: Bench) -> None:
+        with pytest.raises(MissingInstanceError, match=r"1\.2\.3\.1, frame 2"):
+            await bench.source.chunk(FrameRef(other, 2), STORED)
+        with pytest.raises(MissingInstanceError):
+            await bench.source.deliver([FrameRef(other, 2)], lambda _at, _pixels: None, STORED)
+        assert bench.client.numbers == []
 
     on_bench(test)
 
@@ -494,11 +558,8 @@ def test_a_delivery_raises_what_went_wrong() -> None:
 # --- the cache ---
 
 
-OPENING = Opening(STUDY, SERIES)
-
-
 def key(number: int) -> FrameKey:
-    return FrameKey(OPENING, FIRST, number)
+    return FrameKey(OPENING, FIRST.sop_instance_uid, number)
 
 
 def test_the_least_recently_used_goes_first() -> None:
@@ -718,11 +779,10 @@ def test_who_comes_back_in_time_is_served_by_the_first_request(monkeypatch: pyte
 
 def test_a_whole_instance_that_nobody_waits_for_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asker, "_GRACE", 0.01)
-    bits = StoredInstance("1.2.3.4", 5, replace(PIXEL, rows=5, columns=5, bits_allocated=1, bits_stored=1, high_bit=0))
 
     async def test(bench: Bench) -> None:
         bench.client.whole_gate.clear()
-        gone = asyncio.create_task(bench.source.chunk(FrameRef(bits, 1), STORED))
+        gone = asyncio.create_task(bench.source.chunk(FrameRef(BITS, 1), level_of(BITS)))
         await ticks()
         gone.cancel()
         await asyncio.sleep(0.05)
@@ -744,10 +804,9 @@ def test_frames_too_large_for_memory_come_a_few_at_a_time() -> None:
 
 def test_a_trial_holds_up_no_small_read() -> None:
     """A list on its own is being measured, and takes its time."""
-    many = StoredInstance("1.2.3.6", 5000, PIXEL)
 
     async def test(bench: Bench) -> None:
-        frames = [FrameRef(many, number) for number in range(1, 1001)]
+        frames = [FrameRef(MANY, number) for number in range(1, 1001)]
         large = asyncio.create_task(bench.source.deliver(frames, lambda _at, _pixels: None))
         await ticks()
         assert len(bench.client.asked) == 1

@@ -462,7 +462,8 @@ def test_a_fault_of_our_own_does_not_go_round_in_circles(opened: Opener, monkeyp
 
 def test_an_asker_whose_readers_are_gone_asks_nothing_and_holds_up_no_loop() -> None:
     stored = [StoredInstance(f"1.2.{number}", 1, PIXEL) for number in range(20)]
-    coming = Opening("1", "1.2", slices={each.sop_instance_uid: each for each in stored})
+    by_uid = {each.sop_instance_uid: each for each in stored}
+    coming = Opening("1", "1.2", instances=by_uid, slices=by_uid)
     client = FakeClient()
     client.habits.whole_series[FrameKind(native=True, many=False)] = WholeSeries(faster=True, singles=1.0, until=inf)
 
@@ -470,7 +471,7 @@ def test_an_asker_whose_readers_are_gone_asks_nothing_and_holds_up_no_loop() -> 
         taker = Mock()
         asking = Asker(client, taker, Backlog(), frames_per_request=64, connections=4)  # type: ignore[arg-type]
         for each in stored:
-            asking.add(FrameKey(coming, each, 1), Priority.NOW, None)
+            asking.add(FrameKey(coming, each.sop_instance_uid, 1), Priority.NOW, None)
         del taker
         gc.collect()
         await asyncio.sleep(0)

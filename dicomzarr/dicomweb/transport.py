@@ -16,6 +16,7 @@ from dicomzarr.dicomweb import redirects
 from dicomzarr.dicomweb.connection import ConnectionSettings, basic_login
 from dicomzarr.dicomweb.disposal import dispose
 from dicomzarr.dicomweb.network_errors import explained
+from dicomzarr.dicomweb.unread import CleanConnector
 from dicomzarr.dicomweb.urls import host_of, is_loopback, origin_of
 from dicomzarr.errors import InvalidReplyError
 
@@ -188,7 +189,7 @@ class AiohttpTransport:
             # No cookie is kept, so that one user's never meet another's. trust_env stays off because aiohttp
             # would take credentials from a .netrc file as well; proxies of the environment are found by ourselves.
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE),
+                connector=CleanConnector(limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=self._timeout),
                 trust_env=False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dicomzarr.disk import generations
 from dicomzarr.disk.database import open_for_reading
-from dicomzarr.disk.place import OURS, check_private
+from dicomzarr.disk.place import check_private, own_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,11 +31,12 @@ def look_at(directory: Path) -> CacheFacts:
     """What a cache takes; a directory that is not there takes nothing.
 
     Raises:
+        InvalidOptionError: It holds a file of another kind under a name of ours.
         OSError: The directory cannot be read.
     """
     if not directory.exists():
         return CacheFacts(0, 0, 0, None)
-    size = sum(_size(path) for path in directory.iterdir() if OURS.fullmatch(path.name))
+    size = sum(map(_size, own_files(directory)))
     path = generations.current(directory)
     if path is None:
         return CacheFacts(size, 0, 0, None)
@@ -53,7 +54,7 @@ def clear(directory: Path) -> int:
     """Empty a cache, also under those who use it, who go on with an empty one; give the bytes that were freed.
 
     Raises:
-        InvalidOptionError: The directory is somebody else's, or others may write to it.
+        InvalidOptionError: The directory is somebody else's, or others may write to it; or as before.
         OSError: The directory cannot be read or written.
         sqlite3.Error: As before.
     """
@@ -64,9 +65,7 @@ def clear(directory: Path) -> int:
     path = generations.current(directory)
     if path is not None:
         generations.follow(path)
-    for unfinished in directory.glob("new-*"):  # by a process that was killed
-        if OURS.fullmatch(unfinished.name):
-            unfinished.unlink(missing_ok=True)
+        generations.remove_unfinished(path)
     return max(0, before - look_at(directory).bytes)
 
 

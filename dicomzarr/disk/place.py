@@ -1,29 +1,34 @@
-"""The directory of a cache: its owner's alone, with the secret that its names are hashed with."""
+"""The directory of a cache: its owner's alone, with the secret that its names are hashed with.
+
+Only files of our own are ever written, replaced or removed. The secret is known by what it begins with; all others
+carry a tag in their names that follows from the secret, which nobody else's files have by accident.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import stat
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from dicomzarr.errors import InvalidOptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-OURS = re.compile(r"secret|(cache-[0-9]{1,9}\.db|new-[0-9a-f]{16})(-wal|-shm|-journal)?")
-"""Names of the files of a cache."""
-
+_FILE = "dicomzarr-secret"
 SECRET_BYTES = 32
 
+_MARK = b"The secret of a cache of dicomzarr, which names its files.\n"
+"""What a secret begins with."""
+
 _ANYBODY_WRITES = stat.S_IWGRP | stat.S_IWOTH
-_ANYBODY = stat.S_IRWXG | stat.S_IRWXO
 
 
 def make_private(directory: Path) -> None:
-    """Make the directory, or check that nobody else can change what is in it.
+    """Make the directory, or check that nobody else can change what is in it; one that is there stays as it is.
 
     Raises:
         InvalidOptionError: It is no directory, somebody else's, or others may write to it.
@@ -36,8 +41,6 @@ def make_private(directory: Path) -> None:
             f"The cache_dir {directory} is no directory.", remedy="Name a directory, or one that can be made."
         ) from None
     check_private(directory)
-    if directory.stat().st_mode & _ANYBODY and all(OURS.fullmatch(path.name) for path in directory.iterdir()):
-        directory.chmod(0o700)
 
 
 def check_private(directory: Path) -> None:
@@ -66,20 +69,55 @@ def secret_of(directory: Path) -> bytes:
     """The secret of the directory, drawn when first asked for.
 
     Raises:
+        InvalidOptionError: A file of another kind has its name.
         OSError: It can be neither read nor written.
     """
-    path = directory / "secret"
-    secret = _read(path)
-    while len(secret) != SECRET_BYTES:
-        path.unlink(missing_ok=True)  # cut off by a crash
-        publish(_written(directory, secrets.token_bytes(SECRET_BYTES)), path)
-        secret = _read(path)
+    path = directory / _FILE
+    while (secret := known_secret(directory)) is None:
+        new = directory / f"dicomzarr-{secrets.token_hex(8)}.new"
+        _write(new, _MARK + secrets.token_bytes(SECRET_BYTES))
+        publish(new, path)
     return secret
 
 
-def new_file(directory: Path) -> Path:
-    """A name for a file that is not finished."""
-    return directory / f"new-{secrets.token_hex(8)}"
+def known_secret(directory: Path) -> bytes | None:
+    """The secret of the directory; None where none has been drawn.
+
+    Raises:
+        InvalidOptionError: A file of another kind has its name.
+        OSError: It cannot be read.
+    """
+    path = directory / _FILE
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except IsADirectoryError:
+        text = b""
+    if not text.startswith(_MARK) or len(text) != len(_MARK) + SECRET_BYTES:
+        raise InvalidOptionError(
+            f"{path} was not made by dicomzarr, or is damaged: nothing in that directory is touched.",
+            remedy="Name another cache_dir; or, if nobody needs that file, remove it.",
+        )
+    return text.removeprefix(_MARK)
+
+
+def prefix_of(secret: bytes) -> str:
+    """What the names of all files of a cache begin with, but that of its secret."""
+    return f"dicomzarr-{blake2b(secret, digest_size=8, person=b'files').hexdigest()}-"
+
+
+def own_files(directory: Path) -> Iterator[Path]:
+    """The files of the cache in a directory, and no others.
+
+    Raises:
+        InvalidOptionError: See `known_secret`.
+        OSError: The directory cannot be read.
+    """
+    secret = known_secret(directory)
+    for path in directory.iterdir():
+        if secret is not None and (path.name == _FILE or path.name.startswith(prefix_of(secret))):
+            yield path
 
 
 def publish(new: Path, path: Path) -> None:
@@ -95,17 +133,8 @@ def publish(new: Path, path: Path) -> None:
     new.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
-
-
-def _written(directory: Path, data: bytes) -> Path:
-    path = new_file(directory)
+def _write(path: Path, data: bytes) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    return path

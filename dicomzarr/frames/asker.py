@@ -146,7 +146,7 @@ class Asker:
 
     def ask_whole(self, key: FrameKey, taker: Taker) -> None:
         """Have a frame cut from the whole instance, now."""
-        request = FramesRequest(key.opening, key.instance, (key.number,))
+        request = FramesRequest(key.opening, key.stored, (key.number,))
         sent = _UnderWay(request, taker, {key.number: key})
         self._send(sent, self._wholes, self._fetch(sent, whole=True))
 

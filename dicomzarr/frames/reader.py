@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dicomzarr.dicom.uids import EXPLICIT_VR_BIG_ENDIAN
 from dicomzarr.dicomweb.whole_instance import MOST_FOR_A_FRAME
-from dicomzarr.errors import FrameError, UnsupportedTransferSyntaxError
+from dicomzarr.errors import FrameError, FrameShapeError, UnsupportedTransferSyntaxError
 from dicomzarr.frames.decode import decode_frame
 from dicomzarr.frames.loops import DECODE_THREADS, submit_decoding
-from dicomzarr.frames.requests import FrameKey
 from dicomzarr.frames.scratch import Scratch
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.instance import FrameRef, StoredInstance
     from dicomzarr.dicomweb.client import EncodedFrame
     from dicomzarr.frames.dispatcher import Dispatcher, Flight
-    from dicomzarr.frames.requests import Opening
+    from dicomzarr.frames.requests import FrameKey, Opening
+    from dicomzarr.multiscale import LevelPlan
 
     Decoded: TypeAlias = npt.NDArray[np.generic]
     Use: TypeAlias = Callable[[Decoded], Any]
@@ -55,8 +56,12 @@ class Asked:
 
     reader: Reader
     frame: FrameRef
+    key: FrameKey
+    """Names the frame."""
+    level: LevelPlan | None
+    """The array that it is a chunk of; None where the values are wanted as they are stored."""
     use: Use
-    """Called in a decode thread with the frame, which is valid until it returns."""
+    """Called in a decode thread with the frame as the array holds it, which is valid until it returns."""
     done: Done
     """Told on the home loop what ``use`` returned, or a `Failure`."""
     flight: Flight | None = None
@@ -65,11 +70,6 @@ class Asked:
     undecodable: Failure | None = None
     """How it failed, as the server gave it, before it was wanted out of the whole instance."""
     given_up: bool = False
-
-    @property
-    def key(self) -> FrameKey:
-        """Names the frame."""
-        return FrameKey(self.reader.opening, self.frame.instance, self.frame.number)
 
     def arrived(self, encoded: EncodedFrame, *, fetched: bool) -> None:
         """See `dispatcher.Waiter`."""
@@ -106,9 +106,13 @@ class Reader:
         self._jobs = 0
         self._starting = False
 
-    def ask(self, frame: FrameRef, use: Use, done: Done) -> Asked:
-        """Read a frame."""
-        asked = Asked(self, frame, use, done)
+    def ask(self, frame: FrameRef, level: LevelPlan | None, use: Use, done: Done) -> Asked:
+        """Read a frame; see `Asked`.
+
+        Raises:
+            MissingInstanceError: It was planned from another opening.
+        """
+        asked = Asked(self, frame, self.opening.key(frame), level, use, done)
         held = self.dispatcher.held(asked.key)
         if held is None:
             asked.flight = self.dispatcher.want(asked.key, asked, self)
@@ -144,7 +148,7 @@ class Reader:
 
     def _outcome(self, asked: Asked, encoded: EncodedFrame) -> object:
         try:
-            pixels = self._pixels(asked.frame, encoded)
+            pixels = self._pixels(asked, encoded)
         except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
             return Failure(error, undecodable=isinstance(error, FrameError))
         try:
@@ -152,15 +156,21 @@ class Reader:
         except BaseException as error:  # noqa: BLE001  # as above
             return Failure(error)
 
-    def _pixels(self, frame: FrameRef, encoded: EncodedFrame) -> Decoded:
-        return decode_frame(
+    def _pixels(self, asked: Asked, encoded: EncodedFrame) -> Decoded:
+        where = self._where(asked.frame)
+        pixels = decode_frame(
             encoded.data,
-            frame.instance.pixel,
+            asked.frame.instance.pixel,
             transfer_syntax_uid=encoded.transfer_syntax_uid,
             media_type=encoded.media_type,
-            where=self._where(frame),
+            where=where,
             scratch=_scratch,
         )
+        if asked.level is None:
+            return pixels
+        seen = asked.level.seen(asked.frame, pixels)
+        _check(seen, asked.level, where)
+        return seen
 
     def _finish(self, outcomes: Sequence[tuple[Asked, object]], nbytes: int) -> None:
         self._jobs -= 1
@@ -192,6 +202,22 @@ class Reader:
         return (
             f"study {self.opening.study}, series {self.opening.series}, "
             f"instance {frame.instance.sop_instance_uid}, frame {frame.number}"
+        )
+
+
+def _check(pixels: Decoded, level: LevelPlan, where: str) -> None:
+    """For every reader: NumPy would stretch, wrap or convert what is not of the level, and zarr take it as it is.
+
+    Raises:
+        FrameShapeError: Shape or type are not the level's.
+    """
+    *lead, rows, columns = level.chunks
+    shape = (math.prod(lead), rows, columns)
+    if pixels.shape != shape or pixels.dtype != level.dtype:
+        raise FrameShapeError(
+            f"{where}: {pixels.dtype} of shape {pixels.shape} (samples, rows, columns), "
+            f"in a level of {level.dtype} in chunks of {shape}.",
+            remedy="Frames of one level must have one shape and type.",
         )
 
 

@@ -8,11 +8,12 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from dicomzarr.disk.names import FrameName
+from dicomzarr.errors import MissingInstanceError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping
 
-    from dicomzarr.dicom.instance import StoredInstance
+    from dicomzarr.dicom.instance import FrameRef, StoredInstance
     from dicomzarr.disk.cache import DiskFrames
 
 SMALLEST_LIST = 16
@@ -44,22 +45,45 @@ class Opening:
     """Series Instance UID."""
     disk: DiskFrames | None = None
     """What is held of it on disk."""
+    instances: Mapping[str, StoredInstance] = field(default_factory=dict)
+    """Its instances by SOP Instance UID."""
     slices: Mapping[str, StoredInstance] = field(default_factory=dict)
-    """The instances by SOP Instance UID, where all of the series have one frame each, of about one size."""
+    """The same, where all of the series have one frame each, of about one size."""
+
+    def key(self, frame: FrameRef) -> FrameKey:
+        """The key of a frame that was planned from this opening.
+
+        Raises:
+            MissingInstanceError: It was planned from another one, which may lay its frames out in another way.
+        """
+        uid = frame.instance.sop_instance_uid
+        if self.instances.get(uid) is not frame.instance:
+            raise MissingInstanceError(
+                f"Study {self.study}, series {self.series}, instance {uid}, frame {frame.number}: "
+                "this opening of the series has no such instance.",
+                remedy="Open the series again.",
+            )
+        return FrameKey(self, uid, frame.number)
 
 
 class FrameKey(NamedTuple):
     """Names a frame in this process."""
 
     opening: Opening
-    instance: StoredInstance
+    instance: str
+    """SOP Instance UID."""
     number: int
     """Frame number, from 1."""
 
     @property
+    def stored(self) -> StoredInstance:
+        """The instance that it is in."""
+        return self.opening.instances[self.instance]
+
+    @property
     def name(self) -> FrameName:
         """Names it for other processes."""
-        return FrameName(self.opening.study, self.opening.series, self.instance.sop_instance_uid, self.number)
+        return FrameName(self.opening.study, self.opening.series, self.instance, self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +97,8 @@ class FramesRequest:
     @property
     def keys(self) -> Iterator[FrameKey]:
         """The frames."""
-        return (FrameKey(self.opening, self.instance, number) for number in self.numbers)
+        uid = self.instance.sop_instance_uid
+        return (FrameKey(self.opening, uid, number) for number in self.numbers)
 
 
 class Turn(NamedTuple):
@@ -92,20 +117,20 @@ class Turn(NamedTuple):
 class _Wanted:
     """What one reader wants, by instance, first come first."""
 
-    instances: OrderedDict[StoredInstance, tuple[Opening, dict[int, None]]] = field(default_factory=OrderedDict)
+    instances: OrderedDict[tuple[Opening, str], dict[int, None]] = field(default_factory=OrderedDict)
+    """Frame numbers, by SOP Instance UID."""
     frames: int = 0
 
     def add(self, key: FrameKey) -> None:
-        _, numbers = self.instances.setdefault(key.instance, (key.opening, {}))
-        numbers[key.number] = None
+        self.instances.setdefault(key[:2], {})[key.number] = None
         self.frames += 1
 
     def discard(self, key: FrameKey) -> None:
-        _, numbers = self.instances[key.instance]
+        numbers = self.instances[key[:2]]
         del numbers[key.number]
         self.frames -= 1
         if not numbers:
-            del self.instances[key.instance]
+            del self.instances[key[:2]]
 
 
 class FrameQueue:
@@ -131,8 +156,8 @@ class FrameQueue:
         """Those who wait, in the order of their turns."""
         for priority, readers in self._readers.items():
             for reader, wanted in readers.items():
-                instance, (opening, _) = next(iter(wanted.instances.items()))
-                yield Turn(priority, reader, opening, instance, wanted.frames)
+                opening, uid = next(iter(wanted.instances))
+                yield Turn(priority, reader, opening, opening.instances[uid], wanted.frames)
 
     def add(self, key: FrameKey, priority: Priority, reader: Hashable) -> None:
         """Queue a frame for a reader; one that is queued already goes with whoever has far fewer to wait for."""
@@ -164,18 +189,16 @@ class FrameQueue:
         """What a reader waits for."""
         wanted = self._readers[priority].get(reader, _Wanted())
         return [
-            FrameKey(opening, instance, number)
-            for instance, (opening, numbers) in wanted.instances.items()
-            for number in numbers
+            FrameKey(opening, uid, number) for (opening, uid), numbers in wanted.instances.items() for number in numbers
         ]
 
     def take(self, turn: Turn, length: int) -> FramesRequest:
         """The request of a reader whose turn it is, of at most ``length`` frames; its next turn is after all others."""
         readers = self._readers[turn.priority]
         readers.move_to_end(turn.reader)
-        opening, numbers = readers[turn.reader].instances[turn.instance]
+        numbers = readers[turn.reader].instances[turn.opening, turn.instance.sop_instance_uid]
         taken = _first(turn.instance, numbers, length)
-        request = FramesRequest(opening, turn.instance, tuple(sorted(taken)))
+        request = FramesRequest(turn.opening, turn.instance, tuple(sorted(taken)))
         for key in request.keys:
             self.discard(key)
         return request

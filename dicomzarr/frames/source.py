@@ -6,26 +6,24 @@ import asyncio
 import threading
 from contextlib import suppress
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import MissingInstanceError
 from dicomzarr.frames.loops import Crossing, home_loop
 from dicomzarr.frames.readahead import ReadAhead
 from dicomzarr.frames.reader import Failure, Reader
-from dicomzarr.frames.requests import FrameKey, Opening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     import numpy.typing as npt
 
     from dicomzarr.dicom.instance import FrameRef, StoredInstance
-    from dicomzarr.disk.cache import DiskFrames
     from dicomzarr.frames.dispatcher import Dispatcher
     from dicomzarr.frames.readahead import Block
     from dicomzarr.frames.reader import Asked
+    from dicomzarr.frames.requests import Opening
     from dicomzarr.multiscale import LevelPlan
 
     Decoded = npt.NDArray[np.generic]
@@ -48,23 +46,12 @@ class FrameSource:
 
     Args:
         dispatcher: Fetches frames for all readers of the endpoint.
-        study: Study Instance UID.
-        series: Series Instance UID.
-        disk: What is held of the series on disk.
-        slices: See `Opening.slices`.
+        opening: The series, as the levels were planned from it.
     """
 
-    def __init__(
-        self,
-        dispatcher: Dispatcher,
-        *,
-        study: str,
-        series: str,
-        disk: DiskFrames | None = None,
-        slices: Mapping[str, StoredInstance] = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, dispatcher: Dispatcher, opening: Opening) -> None:
         self._dispatcher = dispatcher
-        self._opening = Opening(study, series, disk, slices)
+        self._opening = opening
         self._chunks = Reader(dispatcher, self._opening)
         self._crossing = Crossing()
         self._foreseen, self._announced = object(), object()
@@ -72,27 +59,32 @@ class FrameSource:
         self._ahead: dict[LevelPlan, ReadAhead] = {}
         self._ahead_lock = threading.Lock()
 
+    def served_by(self, dispatcher: Dispatcher) -> FrameSource:
+        """The same frames, for the same levels, through another dispatcher."""
+        return FrameSource(dispatcher, self._opening)
+
     async def chunk(self, frame: FrameRef, level: LevelPlan) -> bytes:
         """The frame as the bytes of a chunk of a level; from any loop.
 
         Raises:
             ServerError: The frame could not be fetched.
-            FrameError: It could not be decoded, or is not what the metadata says.
+            FrameError: It could not be decoded, or is not what the metadata and the level say.
         """
         return await self._crossing.get(self._chunk, (frame, level))
 
-    async def deliver(self, frames: Sequence[FrameRef], place: Place) -> None:
+    async def deliver(self, frames: Sequence[FrameRef], place: Place, level: LevelPlan | None = None) -> None:
         """Fetch and decode many frames planned together.
 
         Args:
             frames: What to read; each may occur more than once.
-            place: Called in a decode thread with the position in ``frames`` and the decoded frame, which is
-                valid until it returns.
+            place: Called in a decode thread with the position in ``frames`` and the frame as the level holds it, of
+                shape (samples, rows, columns), which is valid until it returns.
+            level: The array that they are chunks of; None for the values as they are stored.
 
         Raises:
             DicomZarrError: The first that any frame met.
         """
-        await _Delivery(Reader(self._dispatcher, self._opening), frames, place).run()
+        await _Delivery(Reader(self._dispatcher, self._opening), frames, place, level).run()
 
     def follow(self, level: LevelPlan, block: Block) -> None:
         """Somebody reads a block of a level: what comes next is fetched ahead, where it pays; from any thread."""
@@ -119,12 +111,12 @@ class FrameSource:
 
     def _fetch_ahead(self, frames: Sequence[FrameRef], reader: object) -> None:
         for frame in frames:
-            self._dispatcher.fetch_ahead(FrameKey(self._opening, frame.instance, frame.number), reader)
+            self._dispatcher.fetch_ahead(self._opening.key(frame), reader)
 
     async def _chunk(self, question: tuple[FrameRef, LevelPlan]) -> bytes:
         frame, level = question
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        asked = self._chunks.ask(frame, partial(_chunk_bytes, frame, level), partial(_settle, answer))
+        asked = self._chunks.ask(frame, level, _chunk_bytes, partial(_settle, answer))
         try:
             return await answer
         finally:
@@ -134,10 +126,11 @@ class FrameSource:
 class _Delivery:
     """Many frames for one read, never more than a window of them under way."""
 
-    def __init__(self, reader: Reader, frames: Sequence[FrameRef], place: Place) -> None:
+    def __init__(self, reader: Reader, frames: Sequence[FrameRef], place: Place, level: LevelPlan | None) -> None:
         self._reader = reader
         self._frames = frames
         self._place = place
+        self._level = level
         self._window = frames_under_way(frames, from_disk=reader.opening.disk is not None)
         self._next = 0
         self._asked: dict[int, Asked] = {}
@@ -157,7 +150,7 @@ class _Delivery:
             position = self._next
             self._next += 1
             self._asked[position] = self._reader.ask(
-                self._frames[position], partial(self._place, position), partial(self._done, position)
+                self._frames[position], self._level, partial(self._place, position), partial(self._done, position)
             )
         if not self._asked:
             _settle(self._end, None)
@@ -184,8 +177,8 @@ def _frames_of(level: LevelPlan, block: Block) -> Iterator[FrameRef]:
                 yield frame
 
 
-def _chunk_bytes(frame: FrameRef, level: LevelPlan, pixels: Decoded) -> bytes:
-    return level.seen(frame, pixels).tobytes()
+def _chunk_bytes(pixels: Decoded) -> bytes:
+    return pixels.tobytes()
 
 
 def _settle(future: asyncio.Future[Any], outcome: object) -> None:

@@ -44,6 +44,8 @@ class ComingSeries:
     clock: Callable[[], float]
     good: int = 0
     """Frames that came and can be used, whether or not somebody waits for them still."""
+    served: int = 0
+    """Those that somebody waited for."""
     useless: int = 0
     """Instances that are others than the metadata say."""
     nbytes: int = 0
@@ -92,7 +94,13 @@ class ComingSeries:
             self.choice.failed(self.clock(), KEEPS)  # else it would be asked for again at once
             raise
         else:
-            now = self.clock()
+            self._ended(began)
+
+    def _ended(self, began: float) -> None:
+        now = self.clock()
+        if self.is_wanted and not self.served:
+            self.choice.failed(now, KEEPS)  # else it would be asked for again and again, for nothing
+        else:
             self.choice.came(self.good, self.nbytes, now - began - self._waited, now)
 
     def _take(self, only: OnlyFrame | None) -> bool:
@@ -102,8 +110,9 @@ class ComingSeries:
             return self.useless <= _MOST_USELESS or self.useless < self.good
         self.good += 1
         self.nbytes += len(only.frame.data)
-        key = FrameKey(self.opening, instance, 1)
+        key = FrameKey(self.opening, only.instance, 1)
         if key in self.queue:
+            self.served += 1
             self.queue.discard(key)
             self.taker.came(key, only.frame)
         return self.good >= len(self.opening.slices) or self.is_wanted

@@ -91,6 +91,15 @@ class Directory:
 Found = Document | Chunk | Directory
 
 
+def arrays(node: Group | Array, path: str = "") -> Iterator[tuple[str, LevelPlan]]:
+    """All arrays of a hierarchy, by their paths."""
+    if isinstance(node, Array):
+        yield path, node.level
+    else:
+        for name, child in node.children.items():
+            yield from arrays(child, f"{path}{SEPARATOR}{name}")
+
+
 def locate(root: Group, key: str) -> Found | None:
     """What is at a key; None when the hierarchy has nothing there."""
     node: Group | Array = root

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dicomzarr.errors import SeriesChangedError
 from dicomzarr.frames.readahead import Block
-from dicomzarr.store.hierarchy import Chunk, Directory, Document, Found, Group, locate
+from dicomzarr.once import Once
+from dicomzarr.store.hierarchy import Chunk, Directory, Document, Found, Group, arrays, locate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from dicomzarr.frames.dispatcher import Dispatcher
     from dicomzarr.frames.source import FrameSource
     from dicomzarr.multiscale import LevelPlan, SeriesPlan
 
 
 class SeriesStore:
-    """The virtual Zarr hierarchy of one series.
+    """The virtual Zarr hierarchy of one series in the state in which it was opened: its plan, and what reads by it.
 
     Args:
         plan: What the series became.
@@ -35,9 +39,35 @@ class SeriesStore:
         self.source = source
         self._others = others or {}
 
+    @Once
+    def state(self) -> str:
+        """Tells this state of the series from others: which instances there are, and what arrays they make."""
+        shown = sorted(
+            (path, level.shape, level.chunks, level.dtype.str, sorted(map(str, _uids(level))))
+            for path, level in arrays(self.root)
+        )
+        return sha256(repr(shown).encode()).hexdigest()
+
+    def served_by(self, dispatcher: Dispatcher) -> SeriesStore:
+        """The same state, read through another dispatcher: a forked child has no right to its parent's."""
+        others = {uid: source.served_by(dispatcher) for uid, source in self._others.items()}
+        return SeriesStore(self.plan, self.root, self.source.served_by(dispatcher), others)
+
     def source_of(self, level: LevelPlan) -> FrameSource:
-        """Where the frames of a level come from."""
-        return self._others[level.series] if level.series else self.source
+        """Where the frames of a level come from.
+
+        Raises:
+            SeriesChangedError: They are of a segmentation that this opening of the series does not show.
+        """
+        if not level.series:
+            return self.source
+        source = self._others.get(level.series)
+        if source is None:
+            raise SeriesChangedError(
+                f"Segmentation series {level.series} is not shown with the series any more.",
+                remedy="Open the series again.",
+            )
+        return source
 
     def locate(self, key: str) -> Found | None:
         """What is at a key, without I/O; None when the hierarchy has nothing there."""
@@ -67,6 +97,11 @@ class SeriesStore:
         """The names directly below a key; None when the key is no directory."""
         found = self.locate(key)
         return found.names() if isinstance(found, Directory) else None
+
+
+def _uids(level: LevelPlan) -> Iterable[object]:
+    uids = level.attributes.get("sop_instance_uids")
+    return uids if isinstance(uids, list) else ()
 
 
 def absent_chunk(level: LevelPlan) -> bytes:

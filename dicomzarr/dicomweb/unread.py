@@ -1,0 +1,66 @@
+"""Connections on which bytes came that nobody asked for: they must answer no request (RFC 9112 section 9.2).
+
+A server or proxy that sends a reply twice, or a 408 on an idle connection, would answer the next request with it:
+another frame in the place of the one asked for, in silence.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+
+_EVENTS = select.POLLIN | select.POLLHUP | select.POLLERR if hasattr(select, "poll") else 0
+
+
+_REQUEST_TIMEOUT = 408
+"""What servers may send on idle connections before they close them (RFC 9110 section 15.5.9)."""
+
+
+class CleanConnector(aiohttp.TCPConnector):
+    """Uses an idle connection again only if nothing has come on it since its last reply ended.
+
+    Of a server that sent a reply that nobody had asked for, no connection is used again at all: the next
+    such reply might come a moment after the next request, and pass for the answer.
+    """
+
+    async def _get(self, key: Any, traces: Any) -> Any:
+        """Aiohttp's own, which takes a connection out of the pool; it looks at the clock alone."""
+        for protocol, _ in self._conns.get(key, ()):
+            if await _sent_a_reply(protocol):
+                self._force_close = True
+        for protocol, _ in self._conns.get(key, ()):
+            if self._force_close or _has_unread(protocol):
+                protocol.close()  # and what is closed is passed over
+        return await super()._get(key, traces)
+
+
+async def _sent_a_reply(protocol: ResponseHandler) -> bool:
+    """Whether a reply waits that is more than a farewell."""
+    if not protocol._buffer:  # noqa: SLF001  # nothing else tells without waiting
+        return False
+    message, _ = await protocol.read()
+    protocol.force_close()
+    return bool(message.code != _REQUEST_TIMEOUT)
+
+
+def _has_unread(protocol: ResponseHandler) -> bool:
+    """Whether bytes wait that belong to no request, in aiohttp or still in the socket; or the end of the connection."""
+    transport = protocol.transport
+    if transport is None or transport.is_closing():
+        return False
+    return protocol.should_close or _is_readable(transport.get_extra_info("socket"))
+
+
+def _is_readable(socket: Any) -> bool:
+    if socket is None or socket.fileno() < 0:
+        return False
+    if not hasattr(select, "poll"):  # on Windows, whose select has no bound on numbers of files
+        return bool(select.select([socket], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(socket, _EVENTS)
+    return bool(poll.poll(0))
