@@ -147,7 +147,8 @@ def _decode(
         case Codec.JPEG_XL:
             return planes_first(imagecodecs.jpegxl_decode(data, keeporientation=True, numthreads=1)), is_ybr
         case _:
-            return _decode_jpeg2000(data, codestream), is_ybr
+            # Chroma that is coarser is spread and converted by OpenJPEG: each value over its two or four pixels.
+            return _decode_jpeg2000(data, codestream), is_ybr and codestream.colour is None
 
 
 def _decode_jpeg2000(data: bytes, codestream: Codestream) -> npt.NDArray[Any]:
