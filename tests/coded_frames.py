@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
@@ -547,3 +548,27 @@ BUILDERS: Final[dict[str, dict[str, Callable[[], CodedFrame]]]] = {
 def coded_frame(uid: str, name: str) -> CodedFrame:
     """One frame of ``BUILDERS``, made once."""
     return BUILDERS[uid][name]()
+
+
+def subsampled_jpeg2000(luma: Pixels, blue: Pixels, red: Pixels, bits: int) -> bytes:
+    """JPEG 2000 of components of unlike size, put together from one codestream for each.
+
+    Without wavelet levels and with one layer, each component is one packet, and packets follow each other by component.
+    """
+    coded = [
+        bytes(
+            imagecodecs.jpeg2k_encode(
+                plane, codecformat="J2K", level=0, reversible=True, resolutions=1, bitspersample=bits
+            )
+        )
+        for plane in (luma, blue, red)
+    ]
+    packets = [data[data.index(b"\xff\x93") + 2 : data.rindex(b"\xff\xd9")] for data in coded]
+    rows, columns = luma.shape
+    factors = [(-(-columns // plane.shape[1]), -(-rows // plane.shape[0])) for plane in (luma, blue, red)]
+    size = struct.pack(">HH8IH", 47, 0, columns, rows, 0, 0, columns, rows, 0, 0, 3)
+    components = b"".join(bytes((bits - 1, *each)) for each in factors)
+    coding = coded[0][coded[0].index(b"\xff\x52") : coded[0].index(b"\xff\x90")]
+    tile = b"\xff\x93" + b"".join(packets)
+    tile_header = b"\xff\x90" + struct.pack(">HHIBB", 10, 0, 12 + len(tile), 0, 1)
+    return b"\xff\x4f\xff\x51" + size + components + coding + tile_header + tile + b"\xff\xd9"

@@ -93,6 +93,15 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_dir(data_dir: Path) -> Path:
+    """The folder around it, which also holds damaged codestreams and series that were reported as bugs."""
+    folder = data_dir.parent
+    if not (folder / "hostile").is_dir() or not (folder / "cases").is_dir():
+        pytest.skip(f"no damaged codestreams and reported series in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def cmu1_files(data_dir: Path) -> list[Path]:
     """CMU-1-Small-Region: twelve levels, finest first."""
     files = (data_dir / "slide_cmu1").glob("level-*.dcm")

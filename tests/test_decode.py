@@ -14,6 +14,7 @@ import jpeg_ls  # type: ignore[import-untyped]  # it ships no types
 import numpy as np
 import pydicom
 import pytest
+from coded_frames import subsampled_jpeg2000
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
@@ -748,6 +749,45 @@ def test_a_precision_below_bits_stored_is_sign_extended_from_its_own() -> None:
     )
     frame = decode(data, grey(16, signed=True), uids.JPEG_2000_LOSSLESS)
     np.testing.assert_array_equal(frame[0], values)
+
+
+@pytest.mark.parametrize("halved", [(1, 2), (2, 2)])
+@pytest.mark.parametrize("size", [(8, 6), (7, 9), (8, 9), (7, 8), (3, 2)])
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("kind", ["YBR_FULL_422", "YBR_FULL", "RGB"])
+def test_coarser_chroma_of_a_jpeg_2000_is_spread_over_its_pixels(
+    halved: tuple[int, int], size: tuple[int, int], bits: int, kind: str
+) -> None:
+    random = np.random.default_rng(1)
+    coarse = tuple(-(-side // factor) for side, factor in zip(size, halved, strict=True))
+    shapes = (size, coarse, coarse)
+    parts = [random.integers(0, 1 << bits, shape).astype(np.uint8 if bits == 8 else np.uint16) for shape in shapes]
+    allocated = 8 if bits == 8 else 16
+    described = PixelDescription(*size, 3, allocated, bits, bits - 1, signed=False, photometric_interpretation=kind)
+    frame = decode(subsampled_jpeg2000(*parts, bits), described, uids.JPEG_2000)
+    luma, *chroma = (part.astype(float) for part in parts)
+    blue, red = (
+        part.repeat(halved[0], 0).repeat(halved[1], 1)[: size[0], : size[1]] - (1 << (bits - 1)) for part in chroma
+    )
+    expected = np.stack([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue])
+    # OpenJPEG cuts fractions off, and knows the factors to three digits.
+    assert np.abs(frame - expected.clip(0, (1 << bits) - 1)).max() <= max(1, (1 << bits) * 1.6e-4 + 1)
+
+
+@pytest.mark.parametrize("factors", [(1, 4), (2, 1)])
+def test_chroma_that_is_coarser_in_another_way_is_refused(factors: tuple[int, int]) -> None:
+    coarse = GREY8[:: factors[0], :: factors[1]].copy()
+    with pytest.raises(FrameDecodeError, match="not alike"):
+        decode(subsampled_jpeg2000(GREY8, coarse, coarse, 8), colour("YBR_FULL_422"), uids.JPEG_2000)
+
+
+def test_jpeg_2000_of_an_aperio_slide_with_coarser_chroma(shared_dir: Path) -> None:
+    (file,) = (shared_dir / "cases" / "w27a_j2k_422_ybr_full_422").glob("*.dcm")
+    dataset = read(file)
+    left, right = (interleaved(decode(data, describe(dataset), uids.JPEG_2000)) for data in frames_of(dataset))
+    y, x = np.mgrid[0:32, 0:64]
+    ramp = np.stack([x * 255 / 63, y * 255 / 31, np.full(x.shape, 40)], axis=-1)
+    assert np.abs(np.concatenate([left, right], axis=1) - ramp).max() <= 8
 
 
 # What does not fit, is cut off or is hostile

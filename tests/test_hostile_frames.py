@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import tracemalloc
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import imagecodecs
 import numpy as np
 import pytest
-from coded_frames import COLUMNS, ROWS, coded_frame
+from coded_frames import BUILDERS, COLUMNS, ROWS, coded_frame, grey, planes
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from dicomzarr.dicom import uids
+from dicomzarr.dicom.pixels import PixelDescription
 from dicomzarr.dicom.syntax import TRANSFER_SYNTAXES, read_codestream
 from dicomzarr.errors import FrameDecodeError, FrameError, FrameShapeError
 from dicomzarr.frames.decode import decode_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from coded_frames import CodedFrame, Pixels
 
-    from dicomzarr.dicom.pixels import PixelDescription
-
+_SQUARES = np.random.default_rng(3).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+TEXTURE: Final[Pixels] = _SQUARES.repeat(6, axis=0).repeat(6, axis=1)
+TEXTURE_PIXEL: Final = PixelDescription(
+    *(*TEXTURE.shape, 8, 8, 7), signed=False, photometric_interpretation="YBR_FULL_422"
+)
 WHERE = "study 1.2, series 1.3, instance 1.4, frame 5"
 
 
@@ -190,6 +197,187 @@ def test_too_little_memory_is_an_error_of_the_frame(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(imagecodecs, "jpeg2k_decode", is_out_of_memory)
     with pytest.raises(FrameDecodeError, match="cannot be decoded"):
         decode(frame.data, frame.pixel, frame.uid)
+
+
+# Damage inside, under an end marker that is in its place
+
+
+def cut_short(data: bytes, percent: int) -> bytes:
+    """Its beginning, and the end marker."""
+    return data[: len(data) * percent // 100] + b"\xff\xd9"
+
+
+def with_a_gap(data: bytes) -> bytes:
+    """An eighth is lost in the middle."""
+    return data[: len(data) // 2] + data[len(data) * 5 // 8 :]
+
+
+def lossy_jpeg(pixels: Pixels, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+MARKED_ENDS = {
+    f"{uid}-{name}": (uid, name)
+    for uid in (
+        *(uids.JPEG_BASELINE, uids.JPEG_EXTENDED, uids.JPEG_LOSSLESS, uids.JPEG_LOSSLESS_FIRST_ORDER),
+        *(uids.JPEG_LS_LOSSLESS, uids.JPEG_LS_NEAR_LOSSLESS, uids.JPEG_2000_LOSSLESS, uids.JPEG_2000),
+        *(uids.HTJ2K_LOSSLESS, uids.HTJ2K),
+    )
+    for name in BUILDERS[uid]
+}
+
+
+@pytest.mark.parametrize("name", MARKED_ENDS)
+@pytest.mark.parametrize("percent", [60, 85, 95])
+def test_a_frame_that_lacks_data_before_its_end_marker_is_an_error(name: str, percent: int) -> None:
+    uid, made = MARKED_ENDS[name]
+    frame = coded_frame(uid, made)
+    assert decode_or_refuse(cut_short(frame.data, percent), frame.pixel, uid) is None
+
+
+@pytest.mark.parametrize("name", [name for name in MARKED_ENDS if "progressive" not in name])
+def test_a_frame_that_lacks_a_piece_in_its_middle_is_an_error(name: str) -> None:
+    uid, made = MARKED_ENDS[name]
+    frame = coded_frame(uid, made)
+    assert decode_or_refuse(with_a_gap(frame.data), frame.pixel, uid) is None
+
+
+@pytest.mark.parametrize("name", [name for name in MARKED_ENDS if "420" not in name and ".4.5" in name])
+def test_a_jpeg_that_lacks_the_end_of_its_last_unit_is_an_error(name: str) -> None:
+    uid, made = MARKED_ENDS[name]
+    frame = coded_frame(uid, made)
+    assert decode_or_refuse(frame.data[:-6] + b"\xff\xd9", frame.pixel, uid) is None
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2"])
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
+def test_a_jpeg_with_a_piece_twice_is_an_error(subsampling: str, place: float) -> None:
+    data = lossy_jpeg(TEXTURE, quality=90, subsampling=subsampling)
+    middle = int(len(data) * place)
+    assert decode_or_refuse(data[:middle] + data[middle - 150 :], TEXTURE_PIXEL, uids.JPEG_BASELINE) is None
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+def test_a_jpeg_of_which_a_sector_is_blank_is_an_error(subsampling: str) -> None:
+    data = lossy_jpeg(TEXTURE, quality=90, subsampling=subsampling)
+    middle = len(data) // 2
+    blank = data[:middle] + bytes(512) + data[middle + 512 :]
+    assert decode_or_refuse(blank, TEXTURE_PIXEL, uids.JPEG_BASELINE) is None
+
+
+@pytest.mark.parametrize("interval", [2, 6])
+def test_a_jpeg_that_lacks_data_before_a_restart_marker_is_an_error(interval: int) -> None:
+    data = lossy_jpeg(TEXTURE, quality=90, subsampling="4:2:0", restart_marker_blocks=interval)
+    begin, end = (data.index(marker, data.index(b"\xff\xda")) for marker in (b"\xff\xd2", b"\xff\xd3"))
+    damaged = data[: begin + (end - begin) // 3] + data[end:]
+    assert decode_or_refuse(data, TEXTURE_PIXEL, uids.JPEG_BASELINE) is not None
+    assert decode_or_refuse(damaged, TEXTURE_PIXEL, uids.JPEG_BASELINE) is None
+
+
+def test_a_jpeg_whose_restart_intervals_are_lost_or_in_another_order_is_an_error() -> None:
+    data = lossy_jpeg(TEXTURE, quality=90, subsampling="4:2:0", restart_marker_blocks=1)
+    place = [data.index(bytes((0xFF, 0xD0 + number)), data.index(b"\xff\xda")) for number in range(8)]
+    swapped = bytearray(data)
+    swapped[place[2] + 1], swapped[place[3] + 1] = 0xD3, 0xD2
+    assert decode_or_refuse(bytes(swapped), TEXTURE_PIXEL, uids.JPEG_BASELINE) is None
+    next_round = data.index(b"\xff\xd2", place[2] + 2)  # eight intervals later the numbers are the same
+    assert decode_or_refuse(data[: place[2]] + data[next_round:], TEXTURE_PIXEL, uids.JPEG_BASELINE) is None
+
+
+def test_a_jpeg_with_another_marker_within_its_scan_is_an_error() -> None:
+    data = lossy_jpeg(TEXTURE, quality=90, subsampling="4:2:0")
+    middle = len(data) // 2
+    assert decode_or_refuse(data[:middle] + b"\xff\x45" + data[middle + 2 :], TEXTURE_PIXEL, uids.JPEG_BASELINE) is None
+
+
+def test_a_jpeg_of_hundreds_of_scans_is_refused_before_it_is_decoded() -> None:
+    data = lossy_jpeg(TEXTURE, quality=90, progressive=True)
+    last = data.rindex(b"\xff\xda")
+    bomb = data[:-2] + data[last:-2] * 300 + b"\xff\xd9"
+    with pytest.raises(FrameDecodeError, match="more than 100 scans"):
+        decode(bomb, TEXTURE_PIXEL, uids.JPEG_BASELINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "uid", "samples", "bits"),
+    [
+        ("jpeg_baseline_60_percent_and_EOI.jpg", uids.JPEG_BASELINE, 3, 8),
+        ("jpeg_baseline_300_bytes_lost.jpg", uids.JPEG_BASELINE, 3, 8),
+        ("jpeg_lossless_60_percent_and_EOI.jpg", uids.JPEG_LOSSLESS_FIRST_ORDER, 1, 16),
+    ],
+)
+def test_a_damaged_file_of_others_is_an_error(shared_dir: Path, name: str, uid: str, samples: int, bits: int) -> None:
+    pixel = PixelDescription(
+        *(256, 256, samples, bits, bits, bits - 1),
+        signed=False,
+        photometric_interpretation="RGB" if samples == 3 else "MONOCHROME2",
+    )
+    with pytest.raises(FrameDecodeError, match="data are missing") as caught:
+        decode((shared_dir / "hostile" / name).read_bytes(), pixel, uid)
+    assert WHERE in str(caught.value)
+
+
+# Whole frames of every kind
+
+
+@given(
+    st.tuples(st.integers(1, 50), st.integers(1, 50)),
+    st.sampled_from(["noise", "grey at the end", 0, 127, 128, 255]),
+    st.fixed_dictionaries(
+        {
+            "quality": st.sampled_from([5, 50, 90, 100]),
+            "optimize": st.booleans(),
+            "progressive": st.booleans(),
+            "subsampling": st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
+            "restart_marker_blocks": st.integers(0, 12),
+        }
+    ),
+    st.sampled_from([1, 3]),
+)
+def test_no_whole_jpeg_is_refused_or_changed_by_the_search_for_damage(
+    size: tuple[int, int], kind: str | int, options: dict[str, Any], samples: int
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, samples)).astype(np.uint8)
+    pixels[-16 if kind == "grey at the end" else size[0] :] = 128
+    if isinstance(kind, int):
+        pixels[:] = kind
+    data = lossy_jpeg(pixels if samples == 3 else pixels[..., 0], **options)
+    pixel = replace(TEXTURE_PIXEL, rows=size[0], columns=size[1], samples=samples)
+    found = decode(data, pixel, uids.JPEG_BASELINE)
+    source, target = ("YCBCR", "RGB") if samples == 3 else ("GRAYSCALE", "GRAYSCALE")
+    plain = imagecodecs.jpeg8_decode(data, colorspace=source, outcolorspace=target)
+    np.testing.assert_array_equal(found, planes(plain))
+
+
+@given(
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.integers(0, 7),
+    st.integers(8, 16),
+    st.sampled_from(["noise", "flat", "middle"]),
+)
+def test_no_whole_jpeg_of_many_bits_is_refused_or_changed_by_the_search_for_damage(
+    size: tuple[int, int], predictor: int, bits: int, kind: str
+) -> None:
+    bits = bits if predictor else 12  # lossy ones of more than eight bits have twelve
+    pixels = np.random.default_rng(0).integers(0, 1 << bits, size).astype(np.uint8 if bits == 8 else np.uint16)
+    if kind != "noise":
+        pixels[:] = 1 << (bits - 1) if kind == "middle" else 1
+    options = {"lossless": True, "predictor": predictor} if predictor else {}
+    data = bytes(imagecodecs.jpeg8_encode(pixels, bitspersample=bits, **options))
+    found = decode(data, grey(pixels, bits), uids.JPEG_LOSSLESS if predictor else uids.JPEG_EXTENDED)
+    np.testing.assert_array_equal(found[0], pixels if predictor else imagecodecs.jpeg8_decode(data))
+
+
+@pytest.mark.parametrize("added", [b"\xff", b"\xff\xff\xff", bytes(3), b"\xff\xd0"])
+@pytest.mark.parametrize("name", ["grey8", "ybr-444", "ybr-422", "rgb"])
+def test_fill_bytes_padding_and_a_last_restart_marker_before_the_end_do_not_matter(name: str, added: bytes) -> None:
+    frame = coded_frame(uids.JPEG_BASELINE, name)
+    data = frame.data[: frame.data.rindex(b"\xff\xd9")] + added + b"\xff\xd9"
+    np.testing.assert_array_equal(
+        decode(data, frame.pixel, frame.uid), decode(frame.data, frame.pixel, frame.uid), strict=True
+    )
 
 
 @given(st.sampled_from(sorted(KINDS)), st.integers(0), st.binary(min_size=1, max_size=8))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dicomzarr.dicom.jpeg_scans import JpegScans
 
 
 class Codec(Enum):
@@ -55,3 +59,5 @@ class Codestream:
     """Bytes of file format boxes before it (JP2)."""
     holds_jpeg: bool = False
     """The JPEG that it was made from can be had back, bit for bit; only JPEG XL can do so."""
+    scans: JpegScans | None = None
+    """How the scans of a JPEG or JPEG Lossless are laid out; None for other codecs."""

@@ -21,7 +21,9 @@ _HAS_EXTENSIONS: Final = 0x8000  # as above: those of Part 2 (ITU-T T.801)
 _HIGH_THROUGHPUT: Final = 0x00020000  # in Pcap: Part 15
 _SIZE: Final = struct.Struct(">H8IH")  # Rsiz, Xsiz, Ysiz, XOsiz, YOsiz, four of tiles, Csiz
 _COMPONENT: Final = struct.Struct(">3B")  # Ssiz, XRsiz, YRsiz
+_SIGNED: Final = 0x80  # in Ssiz
 _COLOUR_COMPONENTS: Final = 3
+_HALVED: Final = frozenset({(2, 1), (2, 2)})  # 4:2:2 and 4:2:0
 _FIRST_MARKER: Final = 0xFF00
 
 
@@ -45,9 +47,9 @@ def _read(data: bytes, start: int) -> Codestream:
     capabilities, x1, y1, x0, y0, *_, samples = _SIZE.unpack_from(data, start + 6)
     if capabilities & _HAS_EXTENSIONS:
         raise ValueError("it uses the extensions of JPEG 2000 Part 2, which are not supported")
-    precision, signed = _component(data, start + 6 + _SIZE.size, samples)
+    precision, signed, subsampled = _components(data, start + 6 + _SIZE.size, samples)
     codec = Codec.JPEG_2000
-    colour: Colour | None = None
+    colour = Colour.YBR if subsampled else None
     lossy = False
     position = start
     for marker, position in _main_header(data, start + 2):
@@ -56,8 +58,10 @@ def _read(data: bytes, start: int) -> Codestream:
             codec = Codec.HTJ2K if parts & _HIGH_THROUGHPUT else codec
         elif marker == _CODING_STYLE:
             # The component transform was applied to RGB and is undone by the codec.
-            transformed = data[position + 8] != 0 and samples == _COLOUR_COMPONENTS
-            colour = Colour.RGB if transformed else None
+            if data[position + 8] != 0 and samples == _COLOUR_COMPONENTS:
+                if subsampled:
+                    raise ValueError("its components differ in size and have a component transform")
+                colour = Colour.RGB
             lossy = data[position + 13] == 0
     return Codestream(
         codec=codec,
@@ -91,15 +95,21 @@ def _find_codestream(data: bytes) -> int:
     return position
 
 
-def _component(data: bytes, position: int, samples: int) -> tuple[int, bool]:
-    """Precision and sign of the components, which must be alike."""
-    components = {_COMPONENT.unpack_from(data, position + index * _COMPONENT.size) for index in range(samples)}
-    if len(components) != 1:
+def _components(data: bytes, position: int, samples: int) -> tuple[int, bool, bool]:
+    """Precision and sign of the components, which must be alike, and whether the last two of three are coarser.
+
+    Nobody halves the resolution of green and blue: such components are colour differences.
+    """
+    components = [_COMPONENT.unpack_from(data, position + index * _COMPONENT.size) for index in range(samples)]
+    depths = {depth for depth, *_ in components}
+    factors = [(right, down) for _, right, down in components]
+    subsampled = len(factors) == _COLOUR_COMPONENTS and factors[1] == factors[2] and factors[1] in _HALVED
+    if len(depths) != 1 or (len(set(factors)) != 1 and not subsampled):
         raise ValueError(f"its {samples} components are not alike")
-    ((depth, *subsampling),) = components
-    if subsampling != [1, 1]:
-        raise ValueError("its components are subsampled")
-    return (depth & 0x7F) + 1, bool(depth & 0x80)
+    (depth,) = depths
+    if factors[0] != (1, 1) or (subsampled and depth & _SIGNED):
+        raise ValueError("its components are subsampled in a way that is not supported")
+    return (depth & 0x7F) + 1, bool(depth & _SIGNED), subsampled
 
 
 def _main_header(data: bytes, position: int) -> Iterator[tuple[int, int]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.codestream import Codec, Codestream, Colour
+from dicomzarr.dicom.jpeg_scans import JpegScans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,11 +16,16 @@ if TYPE_CHECKING:
 MAGIC: Final = b"\xff\xd8\xff"
 """Start of image, and the first byte of the marker that must follow."""
 
+_SCAN_MARKER: Final = b"\xff\xda"
 _END_OF_IMAGE: Final = b"\xff\xd9"
 _ADOBE_TRANSFORM: Final = 11  # offset in the APP14 segment
 _FRAME_HEADER: Final = struct.Struct(">BHHB")  # precision, rows, columns, components
 _COLOUR_COMPONENTS: Final = 3
-_APP0, _APP14, _END, _START_OF_SCAN = 0xE0, 0xEE, 0xD9, 0xDA
+_BLOCK: Final = 8  # samples along a side that DCT takes together
+_LARGEST_FACTOR: Final = 4  # of sampling
+_SCAN_PARAMETERS: Final = 3  # bytes behind the components of a scan header
+_APP0, _APP14, _END, _START_OF_SCAN, _RESTART_INTERVAL = 0xE0, 0xEE, 0xD9, 0xDA, 0xDD
+_PROGRESSIVE: Final = 0xC2
 _CODEC_OF_FRAME: Final = {
     0xC0: Codec.JPEG,
     0xC1: Codec.JPEG,
@@ -32,6 +39,9 @@ _OTHER_FRAMES: Final = frozenset({0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
+    marker: int
+    at: int
+    """Offset of its parameters in bytes."""
     codec: Codec
     precision: int
     rows: int
@@ -49,12 +59,24 @@ def read_jpeg(data: bytes) -> Codestream:
     Raises:
         ValueError: The markers are broken or of a process that cannot be decoded; says which.
     """
+    scan = data.find(_SCAN_MARKER) + 2
+    try:
+        found, end = _read_header(data[: scan + int.from_bytes(data[scan : scan + 2], "big")])
+    except ValueError:  # or what looks like a scan is within a segment, such as a thumbnail
+        found, end = _read_header.__wrapped__(data)
+    return found if data.rfind(_END_OF_IMAGE, end) >= 0 else replace(found, complete=False)
+
+
+@lru_cache(maxsize=64)
+def _read_header(data: bytes) -> tuple[Codestream, int]:
+    """What a header says, and where it ends; the tiles of a slide have one and the same."""
     frame: _Frame | None = None
     jfif = False
     adobe_transform: int | None = None
+    restart_interval = 0
     for marker, start, end in _segments(data):
         if marker in _CODEC_OF_FRAME:
-            frame = _read_frame(marker, data[start:end])
+            frame = _read_frame(marker, start, data[start:end])
         elif marker in _OTHER_FRAMES:
             raise ValueError(f"its process (marker FF{marker:02X}) is not supported")
         elif marker == _APP0:
@@ -62,8 +84,10 @@ def read_jpeg(data: bytes) -> Codestream:
         elif marker == _APP14 and data.startswith(b"Adobe", start):
             # Shorter markers are seen, and then say nothing.
             adobe_transform = next(iter(data[start + _ADOBE_TRANSFORM : end]), None)
+        elif marker == _RESTART_INTERVAL:
+            restart_interval = int.from_bytes(data[start:end], "big")
         elif marker == _START_OF_SCAN and frame is not None:
-            return Codestream(
+            found = Codestream(
                 codec=frame.codec,
                 rows=frame.rows,
                 columns=frame.columns,
@@ -72,8 +96,10 @@ def read_jpeg(data: bytes) -> Codestream:
                 signed=False,
                 lossy=_is_lossy(frame.codec, data[start:end]),
                 colour=_colour(frame, adobe_transform, jfif=jfif),
-                complete=data.rfind(_END_OF_IMAGE, end) >= 0,
+                complete=True,
+                scans=_scans(frame, data, start, end, restart_interval),
             )
+            return found, end
     raise ValueError("it has no frame header before its first scan")
 
 
@@ -101,13 +127,47 @@ def _next_marker(data: bytes, position: int) -> int:
     raise ValueError("it ends within its header")
 
 
-def _read_frame(marker: int, body: bytes) -> _Frame:
+def _read_frame(marker: int, at: int, body: bytes) -> _Frame:
     components = body[_FRAME_HEADER.size :]
     if len(body) < _FRAME_HEADER.size or len(components) != 3 * body[_FRAME_HEADER.size - 1]:
         raise ValueError("its frame header has the wrong length")
     precision, rows, columns, _ = _FRAME_HEADER.unpack_from(body)
     codec = _CODEC_OF_FRAME[marker]
-    return _Frame(codec, precision, rows, columns, components[::3], components[1::3])
+    return _Frame(marker, at, codec, precision, rows, columns, components[::3], components[1::3])
+
+
+def _scans(frame: _Frame, data: bytes, start: int, end: int, restart_interval: int) -> JpegScans | None:
+    """From the first scan header on; JPEG-LS is checked by its decoder."""
+    if frame.codec is Codec.JPEG_LS:
+        return None
+    count = data[start] if end - start > _SCAN_PARAMETERS else 0
+    if not count or end - start != 1 + 2 * count + _SCAN_PARAMETERS:
+        raise ValueError("its scan header has the wrong length")
+    sampling = tuple((factors >> 4, factors & 15) for factors in frame.sampling)
+    if not all(1 <= factor <= _LARGEST_FACTOR for factors in sampling for factor in factors):
+        raise ValueError("its sampling factors are impossible")
+    return JpegScans(
+        rows=frame.rows,
+        columns=frame.columns,
+        identifiers=frame.identifiers,
+        sampling=sampling,
+        unit=_unit(frame.codec, sampling),
+        progressive=frame.marker == _PROGRESSIVE,
+        predictor=data[end - _SCAN_PARAMETERS] if frame.codec is Codec.JPEG_LOSSLESS else 0,
+        point_transform=data[end - 1] & 15,
+        restart_interval=restart_interval,
+        frame_header=frame.at,
+        first_scan=start,
+        start=end,
+        components_in_scan=count,
+    )
+
+
+def _unit(codec: Codec, sampling: tuple[tuple[int, int], ...]) -> tuple[int, int]:
+    side = 1 if codec is Codec.JPEG_LOSSLESS else _BLOCK
+    if len(sampling) == 1:
+        return (side, side)
+    return (side * max(down for _, down in sampling), side * max(across for across, _ in sampling))
 
 
 def _is_lossy(codec: Codec, scan_header: bytes) -> bool:

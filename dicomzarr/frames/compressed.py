@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import imagecodecs
-import numpy as np
 
 from dicomzarr.dicom.codestream import Codec, Codestream, Colour
 from dicomzarr.dicom.jpeg_markers import read_jpeg
 from dicomzarr.errors import FrameDecodeError, FrameShapeError
+from dicomzarr.frames.jpeg import decode_jpeg
 from dicomzarr.frames.values import planes_first, reinterpret, warn_server_decoded, ybr_to_rgb
 
 if TYPE_CHECKING:
@@ -138,31 +138,17 @@ def _decode(
     """Calls the codec: planes, and whether they still are colour differences."""
     match codestream.codec:
         case Codec.JPEG:
-            return planes_first(_decode_jpeg(data, codestream, is_ybr=is_ybr, scratch=scratch)), False
+            return planes_first(decode_jpeg(data, codestream, is_ybr=is_ybr, scratch=scratch)), False
         case Codec.JPEG_LOSSLESS:
             # The same colour model on both sides: no conversion, which lossless JPEG has not.
-            return planes_first(_decode_jpeg(data, codestream, is_ybr=False, scratch=scratch)), is_ybr
+            return planes_first(decode_jpeg(data, codestream, is_ybr=False, scratch=scratch)), is_ybr
         case Codec.JPEG_LS:
             return planes_first(imagecodecs.jpegls_decode(data)), is_ybr
         case Codec.JPEG_XL:
             return planes_first(imagecodecs.jpegxl_decode(data, keeporientation=True, numthreads=1)), is_ybr
         case _:
-            return _decode_jpeg2000(data, codestream), is_ybr
-
-
-def _decode_jpeg(data: bytes, codestream: Codestream, *, is_ybr: bool, scratch: Scratch | None) -> npt.NDArray[Any]:
-    """Names both colour models, since by itself the codec guesses."""
-    out = None if scratch is None else _jpeg_memory(codestream, scratch)
-    if codestream.samples == 1:
-        return imagecodecs.jpeg8_decode(data, colorspace="GRAYSCALE", outcolorspace="GRAYSCALE", out=out)
-    source = "YCBCR" if is_ybr else "RGB"
-    return imagecodecs.jpeg8_decode(data, colorspace=source, outcolorspace="RGB", out=out)
-
-
-def _jpeg_memory(codestream: Codestream, scratch: Scratch) -> npt.NDArray[Any]:
-    samples = (codestream.samples,) if codestream.samples > 1 else ()
-    shape = (codestream.rows, codestream.columns, *samples)
-    return scratch.array(shape, np.uint8 if codestream.precision <= _BYTE else np.uint16)
+            # Chroma that is coarser is spread and converted by OpenJPEG: each value over its two or four pixels.
+            return _decode_jpeg2000(data, codestream), is_ybr and codestream.colour is None
 
 
 def _decode_jpeg2000(data: bytes, codestream: Codestream) -> npt.NDArray[Any]:
