@@ -1,19 +1,20 @@
-"""Fixtures that every test may ask for: the shared data and real servers."""
+"""Fixtures that every test may ask for: real series and real servers."""
 
 from __future__ import annotations
 
 import gc
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from orthanc import Orthanc, OrthancMissingError, dicomize, running_orthanc, synthetic_png
+from real_data import FOLDER, real_file, real_series
 from thoroughness import be_brief
 from tiny_pacs import TinyPACS, running_tiny_pacs, tiny_pacs_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 be_brief()
@@ -83,32 +84,22 @@ def tiny_pacs(tmp_path: Path) -> Iterator[TinyPACS]:
 
 
 @pytest.fixture(scope="session")
-def data_dir() -> Path:
-    """The folder of real series; tests that need it skip where it is absent."""
-    beside_checkout = Path(__file__).parents[1].parent / "shared" / "data"
-    folder = Path(os.environ.get("DICOMZARR_TEST_DATA", beside_checkout))
-    if not folder.is_dir():
-        pytest.skip(f"no test data in {folder}; name its folder in DICOMZARR_TEST_DATA")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def shared_dir(data_dir: Path) -> Path:
-    """The folder around it, which also holds damaged codestreams and series that were reported as bugs."""
-    folder = data_dir.parent
+def shared_dir() -> Path:
+    """The folder around the real series, which also holds damaged codestreams and series that were reported as bugs."""
+    folder = FOLDER.parent
     if not (folder / "hostile").is_dir() or not (folder / "cases").is_dir():
-        pytest.skip(f"no damaged codestreams and reported series in {folder}")
+        pytest.skip(f"{folder} lacks the folders hostile and cases: they lie beside the real series, where CI has them")
     return folder
 
 
 @pytest.fixture(scope="session")
-def cmu1_files(data_dir: Path) -> list[Path]:
+def cmu1_files() -> list[Path]:
     """CMU-1-Small-Region: twelve levels, finest first."""
-    files = (data_dir / "slide_cmu1").glob("level-*.dcm")
+    files = real_series("slide_cmu1").glob("level-*.dcm")
     return sorted(files, key=lambda path: int(path.name.split("-")[1]))
 
 
 @pytest.fixture(scope="session")
-def camelyon_file(data_dir: Path) -> Path:
+def camelyon_file() -> Path:
     """One RESAMPLED level of a Camelyon slide, JPEG in YBR_FULL_422."""
-    return next((data_dir / "slide_camelyon_level").glob("*.dcm"))
+    return real_file("slide_camelyon_level")

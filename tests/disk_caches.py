@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from waiting import SECONDS
+
 from dicomzarr.dicomweb.client import EncodedFrame, SeriesMetadata
 from dicomzarr.disk import names
 from dicomzarr.disk.cache import DiskCache, DiskFrames, FrameName
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 STUDY, SERIES, INSTANCE = "1.2.826.111", "1.2.826.222", "1.2.826.333"
 BASE = "http://pacs.example/dicom-web"
 METADATA = SeriesMetadata(b'[{"00100010":{"vr":"PN"}}]')
-SECONDS = 20.0
 
 names._COST = 2  # here and in the processes that tests start: none of them guards a password
 

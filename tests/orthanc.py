@@ -19,13 +19,12 @@ import numpy as np
 import pydicom
 from PIL import Image
 from slides_model import part10
+from waiting import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 HOST = "127.0.0.1"
-START_SECONDS = 30.0
-REQUEST_SECONDS = 60.0
 PLUGIN_NAME = "libOrthancDicomWeb.so"
 PLUGIN_FOLDERS = (
     "/usr/share/orthanc/plugins",
@@ -91,7 +90,7 @@ class Orthanc:
     def request(self, method: str, path: str, body: bytes | None = None, accept: str = "*/*") -> tuple[int, bytes]:
         """One request on its own connection: (status, body)."""
         headers = {"Accept": accept, **_authorization(self.auth)}
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=REQUEST_SECONDS)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=SECONDS)
         with contextlib.closing(connection):
             connection.request(method, path, body, headers)
             response = connection.getresponse()
@@ -176,7 +175,7 @@ def dicomize(image: Path, folder: Path, *, compression: str = "none", max_size: 
         [command, f"--folder={folder}", *arguments, str(image)],
         check=True,
         capture_output=True,
-        timeout=100,
+        timeout=SECONDS,
     )
     return sorted(folder.glob("wsi-*.dcm"))
 
@@ -228,7 +227,7 @@ def _free_port() -> int:
 
 
 def _wait_until_ready(server: Orthanc, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError, http.client.HTTPException):
             if server.request("GET", "/system")[0] == http.HTTPStatus.OK:

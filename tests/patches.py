@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from waiting import SECONDS
 
 import dicomzarr
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 SIDE = 50
 """Rows and columns of a patch, which is of no tile's size."""
 
-SECONDS = 30.0
 WORKERS = 2
 
 

@@ -17,6 +17,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from waiting import SECONDS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # SWIG's types, on Python 3.12 and later
@@ -109,7 +110,7 @@ class Dcm2niix:
     def volumes(self, folder: Path) -> list[Placed]:
         """The volumes that files become, rescaled; several of one place are (n, z, y, x)."""
         command = [self.command, "-b", "n", "-z", "n", "-f", "%s", "-o", str(self.target), str(folder)]
-        subprocess.run(command, check=True, capture_output=True, timeout=30)  # noqa: S603  # our own command line
+        subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)  # noqa: S603  # our own command line
         return [_nifti(path) for path in sorted(self.target.glob("*.nii"))]
 
     def b_values(self) -> list[float]:

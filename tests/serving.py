@@ -17,6 +17,7 @@ import slides
 import zarr.core.sync
 from aiohttp import web_app
 from slides_json import FULL_TILE, SPARSE_TILE
+from waiting import SECONDS
 
 from dicomzarr import opening
 from dicomzarr.demo.archive import Archive
@@ -41,9 +42,6 @@ BIG: Mapping[str, tuple[Callable[[], bytes], int]] = {
     "small tiles": (lambda: _full_metadata(20 * SPARSE_TILE, SPARSE_TILE), SPARSE_TILE),
 }
 """Metadata, and rows and columns of a tile, of slides whose every frame is the same grey."""
-
-SECONDS = 20.0
-"""How long tests wait for what takes no time."""
 
 GREY = 128
 """Each sample of each frame of the ``BIG`` slides."""
@@ -139,13 +137,13 @@ def forget_servers() -> None:
     web_app._cached_build_middleware.cache_clear()
 
 
-def run_python(script: str, *arguments: str, seconds: float = 60.0) -> Any:
+def run_python(script: str, *arguments: str) -> Any:
     """Run a script in a fresh interpreter, where these modules can be imported; gives the JSON that it prints."""
     done = subprocess.run(  # noqa: S603  # our own script
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{script}", *arguments],
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr

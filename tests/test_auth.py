@@ -18,6 +18,7 @@ import requests.auth
 from aiohttp import web
 from dicomweb_client import DICOMwebClient
 from google.auth.transport.requests import AuthorizedSession
+from waiting import SECONDS
 
 from dicomzarr.dicomweb.auth import credentials_for
 from dicomzarr.dicomweb.borrowed import connection_settings, service_urls
@@ -101,7 +102,7 @@ def test_one_call_serves_all_who_wait() -> None:
     def auth() -> dict[str, str]:
         nonlocal calls
         calls += 1
-        release.wait(5)
+        release.wait(SECONDS)
         return {"X-Call": str(calls)}
 
     async def run() -> tuple[list[Mapping[str, str]], Mapping[str, str]]:
@@ -146,7 +147,7 @@ def test_a_callable_that_hangs() -> None:
     release = threading.Event()
 
     def auth() -> dict[str, str]:
-        release.wait(1)
+        release.wait(SECONDS)
         return {}
 
     with pytest.raises(AuthenticationError, match="gave nothing"):

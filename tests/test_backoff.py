@@ -13,6 +13,7 @@ import slides
 from aiohttp import web
 from faults import fault, first, status
 from serving import is_right, serving, zarr_level
+from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr import opening
@@ -171,7 +172,7 @@ def test_who_gives_up_waiting_takes_no_turn() -> None:
         tasks["c"].cancel()  # whose turn has just come
         await asyncio.wait(tasks.values())
         assert done == ["a", "d"]
-        async with asyncio.timeout(5), Turn(turns):
+        async with asyncio.timeout(SECONDS), Turn(turns):
             pass
 
     asyncio.run(run())

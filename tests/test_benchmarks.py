@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import SECONDS
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 MARK = "<!-- measured: what follows is written by tests/benchmarks/run.py --markdown -->"
@@ -20,7 +21,7 @@ def _measured(folder: Path, *names: str) -> dict[str, Any]:
     page.write_text(f"# Before\n\n{MARK}\n\nof another day\n")
     options = ["--tiny", "--latency", "0", "--json", str(found), "--markdown", str(page), "--only", *names]
     command = [sys.executable, str(BENCHMARKS / "run.py"), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)  # noqa: S603  # ours
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)  # noqa: S603  # ours
     assert done.returncode == 0, done.stderr
     assert "says nothing: all was tiny" in done.stdout
     written = page.read_text()

@@ -32,12 +32,9 @@ NOT_ON_ORTHANC: Mapping[str, str] = {}
 
 
 @pytest.fixture(scope="session")
-def cases_dir(data_dir: Path) -> Path:
-    """The folder of cases; it lies beside that of the real series."""
-    folder = data_dir.parent / "cases"
-    if not folder.is_dir():
-        pytest.skip(f"no cases in {folder}, the folder beside the one that DICOMZARR_TEST_DATA names")
-    return folder
+def cases_dir(shared_dir: Path) -> Path:
+    """The folder of the cases."""
+    return shared_dir / "cases"
 
 
 @pytest.fixture

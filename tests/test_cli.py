@@ -24,6 +24,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from radiology_volumes import volume
 from serving import forget_servers, serving
+from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.cli import main
@@ -667,7 +668,7 @@ def test_uids_stay_whole_on_narrow_terminals(run: Run, server: DICOMwebServer, m
 def test_output_in_an_encoding_that_lacks_characters(demo_url: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     process = as_process("info", demo_url, env=environment)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, err) == (0, "")
     assert "0.499 ?m" in out
 
@@ -679,7 +680,7 @@ def test_interrupt(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=20) == ("", "")
+        assert process.communicate(timeout=SECONDS) == ("", "")
     assert process.returncode == 130
     assert list(tmp_path.iterdir()) == []
 

@@ -14,6 +14,7 @@ import xarray as xr
 import zarr
 from faults import delay
 from serving import GREY, is_right, run_python, serving, serving_big, serving_elsewhere, zarr_level
+from waiting import SECONDS
 
 import dicomzarr
 
@@ -60,7 +61,7 @@ def test_opening_takes_one_request(opened: Callable[[str], object]) -> None:
 def test_sixteen_threads_that_read_one_tile_fetch_it_once() -> None:
     with serving(PYRAMID, delay(0.05, on="frames")) as served:
         level = dicomzarr.open(served.url).levels[0]
-        start = threading.Barrier(16, timeout=20)
+        start = threading.Barrier(16, timeout=SECONDS)
         tiles: list[Pixels] = []
 
         def read() -> None:

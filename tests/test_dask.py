@@ -21,6 +21,7 @@ from dask.base import tokenize
 from radiology_opened import Opener
 from radiology_volumes import volume
 from serving import GREY, is_right, run_python, serving, serving_big, serving_elsewhere
+from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.frames import loops, reader
@@ -137,7 +138,7 @@ def test_two_opens_have_one_name_here_and_elsewhere(url: str, elsewhere: Process
     assert dicomzarr.open(url + "/").levels[0].to_dask().name == name
     assert dicomzarr.open(url + ".zarr", timeout=5).levels[0].to_dask().name == name
     assert dicomzarr.open(url.replace("dicomweb://", "http://")).levels[0].to_dask().name == name
-    assert elsewhere.submit(name_of, url).result(60) == name
+    assert elsewhere.submit(name_of, url).result(SECONDS) == name
     assert tokenize(level) == tokenize(dicomzarr.open(url).levels[0])
 
 
@@ -164,7 +165,7 @@ def test_a_mean_is_right(url: str) -> None:
 @pytest.mark.parametrize("chunks", [(3, 64, 64), (3, 200, 257)], ids=["many blocks", "one block"])
 def test_decoding_goes_on_on_two_cores(url: str, chunks: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """The first two frames wait for each other inside the decoder: they meet only if both are decoded at once."""
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=SECONDS)
     ticket = iter(range(20))
 
     def decode(*arguments: Any, **options: Any) -> Pixels:
@@ -272,13 +273,13 @@ def test_it_travels_by_pickle_and_reads_elsewhere(
     thing = make(url)
     assert len(pickle.dumps(thing)) < 100_000
     assert (described(pickle.loads(pickle.dumps(thing))) == PIXELS).all()  # noqa: S301  # our own
-    assert (elsewhere.submit(described, thing).result(60) == PIXELS).all()
+    assert (elsewhere.submit(described, thing).result(SECONDS) == PIXELS).all()
 
 
 def test_a_filesystem_travels_by_pickle(url: str, elsewhere: ProcessPoolExecutor) -> None:
     fs, path = fsspec.url_to_fs(url)
     here = fs.cat_file(f"{path}/0/c/0/1/1")
-    assert elsewhere.submit(value_at, fs, f"{path}/0/c/0/1/1").result(60) == here
+    assert elsewhere.submit(value_at, fs, f"{path}/0/c/0/1/1").result(SECONDS) == here
     assert np.frombuffer(here, np.uint8).reshape(3, 64, 64).tolist() == PIXELS[:, 64:128, 64:128].tolist()
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
@@ -21,6 +19,7 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 from pydicom.pixels.processing import convert_color_space
 from pydicom.pixels.utils import pixel_array
+from real_data import real_file, real_series
 
 from dicomzarr.dicom import uids
 from dicomzarr.dicom.pixels import PixelDescription
@@ -36,12 +35,12 @@ from dicomzarr.frames.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import numpy.typing as npt
 
 SCRATCH = Scratch()
 WHERE = "study 1.2, series 1.3, instance 1.4, frame 5"
-SHARED = Path(os.environ.get("DICOMZARR_TEST_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
 
 ROWS, COLUMNS = 40, 32
 Y, X = np.mgrid[0:ROWS, 0:COLUMNS]
@@ -229,9 +228,8 @@ def test_lossy_and_converted_frames_are_those_of_pydicom(name: str) -> None:
     ],
 )
 def test_slides_have_the_colours_that_pydicom_shows(path: str) -> None:
-    if not (SHARED / path).exists():
-        pytest.skip("the shared test data are absent")
-    dataset = read(SHARED / path)
+    folder, name = path.split("/")
+    dataset = read(real_series(folder) / name)
     compare_with_pydicom(dataset, tolerance=2)
     frame = decode(frames_of(dataset)[0], describe(dataset), dataset.file_meta.TransferSyntaxUID)
     # Glass is nearly white in all three, where wrong colours make it pink or green.
@@ -240,10 +238,7 @@ def test_slides_have_the_colours_that_pydicom_shows(path: str) -> None:
 
 def test_one_ct_image_is_the_same_in_three_transfer_syntaxes() -> None:
     folders = ("ct_explicit_le", "ct_jpegls", "ct_jpeg_lossless")
-    paths = [path for folder in folders for path in (SHARED / folder).glob("*.dcm")]
-    if len(paths) != len(folders):
-        pytest.skip("the shared test data are absent")
-    datasets = [read(path) for path in paths]
+    datasets = [read(real_file(folder)) for folder in folders]
     assert len({dataset.file_meta.TransferSyntaxUID for dataset in datasets}) == 3
     native, *others = (
         decode(frames_of(dataset)[0], describe(dataset), dataset.file_meta.TransferSyntaxUID) for dataset in datasets

@@ -16,10 +16,12 @@ import numpy as np
 import pydicom
 import pytest
 import requests
+import wsidicom
 from dicomweb_client.api import DICOMwebClient
 from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 from requests.exceptions import ChunkedEncodingError
+from waiting import SECONDS
 
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import virtual_instance
@@ -70,10 +72,10 @@ class Browser:
 
     def frames(self, numbers: str, accept: str = ANY_FRAMES, **headers: str) -> requests.Response:
         url = f"{self.instance}/frames/{numbers}"
-        return requests.get(url, headers={"Accept": accept, **headers}, timeout=10)
+        return requests.get(url, headers={"Accept": accept, **headers}, timeout=SECONDS)
 
     def metadata(self, **headers: str) -> requests.Response:
-        return requests.get(f"{self.series}/metadata", headers=headers, timeout=10)
+        return requests.get(f"{self.series}/metadata", headers=headers, timeout=SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +144,6 @@ def test_slide_levels_are_one_picture() -> None:
 
 
 def test_slide_opens_in_wsidicom() -> None:
-    wsidicom = pytest.importorskip("wsidicom")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what others warn of is not our subject
         slide = wsidicom.WsiDicom.open(demo_files())
@@ -175,7 +176,7 @@ def test_client_reads_metadata(server: DICOMwebServer, level0: FileDataset) -> N
     dataset = pydicom.Dataset.from_json(first)
     assert set(dataset.dir()) == expected
     assert dataset == pydicom.Dataset({e.tag: e for e in level0 if e.keyword != "PixelData"})
-    assert len(split(requests.get(uri, timeout=10))) == level0.NumberOfFrames
+    assert len(split(requests.get(uri, timeout=SECONDS))) == level0.NumberOfFrames
 
 
 def test_client_reads_frames(server: DICOMwebServer, level0: FileDataset, stored_frames: list[bytes]) -> None:
@@ -233,18 +234,18 @@ def test_frames_that_are_none(browser: Browser, numbers: str) -> None:
     "path", ["studies/1.2/series/3/metadata", f"studies/{STUDY}/series/1/instances/2/frames/1", "x"]
 )
 def test_unknown_things(server: DICOMwebServer, path: str) -> None:
-    assert requests.get(f"{server.url}/{path}", timeout=10).status_code == 404
+    assert requests.get(f"{server.url}/{path}", timeout=SECONDS).status_code == 404
 
 
 @pytest.mark.parametrize("query", ["limit=x", "NoSuchKeyword=1", "offset=-1"])
 def test_queries_that_mean_nothing(server: DICOMwebServer, query: str) -> None:
-    assert requests.get(f"{server.url}/studies?{query}", timeout=10).status_code == 400
+    assert requests.get(f"{server.url}/studies?{query}", timeout=SECONDS).status_code == 400
 
 
 def test_query_includes_what_is_asked(server: DICOMwebServer) -> None:
     url = f"{server.series_url(STUDY, SERIES, 'http')}/instances"
     plain, more = (
-        requests.get(url, params=params, timeout=10).json()
+        requests.get(url, params=params, timeout=SECONDS).json()
         for params in ({}, {"includefield": "TotalPixelMatrixRows,00480006"})
     )
     assert set(more[0]) - set(plain[0]) == {"00480006", "00480007"}
@@ -262,7 +263,7 @@ def test_metadata_is_zipped_only_when_that_is_accepted(browser: Browser) -> None
 
 def test_requests_are_recorded(archive: Archive) -> None:
     with DICOMwebServer(archive, middlewares=[faults.status(503)]) as server:
-        requests.get(f"{server.url}/studies?limit=3", timeout=10)
+        requests.get(f"{server.url}/studies?limit=3", timeout=SECONDS)
         Browser(server, "9.9").frames("1,2", Authorization="secret")
     search, frames = server.requests
     assert (search.method, search.path, search.query) == ("GET", "/studies", (("limit", "3"),))
@@ -276,10 +277,10 @@ def test_requests_are_recorded(archive: Archive) -> None:
 def test_server_leaves_nothing_behind(archive: Archive) -> None:
     before = threading.active_count()
     with DICOMwebServer(archive) as server, requests.Session() as session:
-        assert session.get(f"{server.url}/studies", timeout=10).ok
+        assert session.get(f"{server.url}/studies", timeout=SECONDS).ok
     assert threading.active_count() == before
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"{server.url}/studies", timeout=10)
+        requests.get(f"{server.url}/studies", timeout=SECONDS)
 
 
 def test_port_that_is_taken(server: DICOMwebServer, archive: Archive) -> None:
@@ -303,11 +304,11 @@ def test_virtual_instance_of_many_frames() -> None:
     virtual = virtual_instance(metadata, lambda number: b"%d" % number, JPEG)
     with DICOMwebServer(Archive([virtual])) as server:
         url = server.series_url("1.1", "1.2", "http")
-        assert requests.get(f"{url}/metadata", timeout=10).json() == [metadata]
+        assert requests.get(f"{url}/metadata", timeout=SECONDS).json() == [metadata]
         many = ",".join(map(str, range(199_000, 199_256)))
-        reply = requests.get(f"{url}/instances/1.3/frames/{many}", timeout=10)
+        reply = requests.get(f"{url}/instances/1.3/frames/{many}", timeout=SECONDS)
         assert [int(body) for _, body in split(reply)] == list(range(199_000, 199_256))
-        assert requests.get(f"{url}/instances/1.3", timeout=10).status_code == 404
+        assert requests.get(f"{url}/instances/1.3", timeout=SECONDS).status_code == 404
 
 
 # What can be stored
@@ -345,7 +346,7 @@ def test_single_bits_are_cut_between_bytes() -> None:
 
 
 def test_big_files_are_served_unchanged(browser: Browser) -> None:
-    reply = requests.get(browser.instance, headers={"Accept": "application/dicom"}, timeout=10)
+    reply = requests.get(browser.instance, headers={"Accept": "application/dicom"}, timeout=SECONDS)
     assert reply.content == demo_files()[0].read_bytes()
 
 
@@ -354,7 +355,7 @@ def test_dataset_in_memory_is_served_whole() -> None:
     with DICOMwebServer(Archive([dataset])) as server:
         url = server.series_url(dataset.StudyInstanceUID, dataset.SeriesInstanceUID, "http")
         headers = {"Accept": "application/dicom"}
-        reply = requests.get(url, headers=headers, timeout=10)
+        reply = requests.get(url, headers=headers, timeout=SECONDS)
     assert pydicom.dcmread(BytesIO(reply.content)).PixelData == dataset.PixelData
 
 
@@ -362,7 +363,7 @@ def test_odd_values_go_out_as_they_are(camelyon_file: Path) -> None:
     (stored,) = Archive([camelyon_file]).instances()
     with DICOMwebServer(Archive([stored])) as server:
         url = server.series_url(stored.study, stored.series, "http")
-        (found,) = requests.get(f"{url}/metadata", timeout=10).json()
+        (found,) = requests.get(f"{url}/metadata", timeout=SECONDS).json()
     assert any(len(value) > 64 for value in json.dumps(found).split('"'))  # a UID too long
 
 
@@ -431,7 +432,7 @@ def test_html_login() -> None:
 def test_reset(caplog: pytest.LogCaptureFixture, *, after_headers: bool) -> None:
     with browsing(faults.reset(after_headers=after_headers, when=faults.first(1))) as browser:
         host, _, path = browser.instance.removeprefix("http://").partition("/")
-        connection = http.client.HTTPConnection(host, timeout=10)
+        connection = http.client.HTTPConnection(host, timeout=SECONDS)
         connection.request("GET", f"/{path}/frames/1,2,3,4")
         if after_headers:
             reply = connection.getresponse()
@@ -545,7 +546,7 @@ def test_dcm4chee_habits() -> None:
 def test_static_wado_habits(stored_frames: list[bytes]) -> None:
     with browsing(faults.static_wado_like) as browser:
         assert browser.frames("1,2").status_code == 404
-        assert requests.get(f"{browser.instance}/metadata", timeout=10).status_code == 404
+        assert requests.get(f"{browser.instance}/metadata", timeout=SECONDS).status_code == 404
         assert browser.metadata().status_code == 200
         reply = browser.frames("1", "text/html")
     assert reply.headers["Content-Type"] == "multipart/related"

@@ -23,7 +23,8 @@ import slides
 import xarray as xr
 from distributed import Client, LocalCluster
 from faults import delay, require, status
-from serving import SECONDS, Served, forget_servers, serving, zarr_level
+from serving import Served, forget_servers, serving, zarr_level
+from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr import opening

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import SECONDS
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -32,7 +33,7 @@ SHARED = {"series.py"}
 def run(command: list[str], folder: Path) -> str:
     """What a command prints; it must end well and complain of nothing."""
     ended = subprocess.run(  # noqa: S603  # our own examples
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=100
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=SECONDS
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout

@@ -28,6 +28,7 @@ from slides import BUILDERS, brightfield_pyramid, coded_slide, part10, sparse_br
 from test_client import BASE, INSTANCE, SERIES, STUDY, Outcome, Pauses, Reply, asked, connected, multipart
 from test_client import serving as serving_http
 from test_part10 import codestreams, items, make_file
+from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.dicom.instance import StoredInstance
@@ -452,7 +453,7 @@ def test_nothing_is_left_in_the_temporary_folder(monkeypatch: pytest.MonkeyPatch
         await client.close()
 
     asyncio.run(run())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + SECONDS
     while any(thread.name.startswith("dicomzarr-files") for thread in set(threading.enumerate()) - before):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -479,7 +480,7 @@ def test_a_download_that_nobody_waits_for_ends() -> None:
         await asyncio.sleep(0)
         assert not ended.is_set()
         reads[1].cancel()
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), SECONDS)
         await asyncio.gather(*reads, return_exceptions=True)
 
     asyncio.run(run())
@@ -531,7 +532,7 @@ def test_a_download_over_http_ends_with_the_last_who_waits(
     async def run() -> None:
         async with serving_http(handler) as base, connected(base) as client:
             reads = [asyncio.create_task(fetch(client, number)) for number in (1, 2)]
-            await asyncio.wait_for(begun.wait(), 5)
+            await asyncio.wait_for(begun.wait(), SECONDS)
             assert len(open_within(tmp_path)) == 1
             if forgotten:
                 client.forget(STUDY, SERIES)
@@ -539,7 +540,7 @@ def test_a_download_over_http_ends_with_the_last_who_waits(
             await asyncio.sleep(0.02)
             assert not gone.is_set()
             reads[1].cancel()
-            await asyncio.wait_for(gone.wait(), 5)
+            await asyncio.wait_for(gone.wait(), SECONDS)
             await asyncio.gather(*reads, return_exceptions=True)
             assert not open_within(tmp_path)
 
@@ -580,9 +581,9 @@ def test_a_new_download_after_forget_does_not_live_by_those_who_wait_for_the_old
         new = asyncio.create_task(fetch(client, 1, whole=True))
         assert await begun.get() == 2
         new.cancel()
-        assert await asyncio.wait_for(ended.get(), 5) == 2
+        assert await asyncio.wait_for(ended.get(), SECONDS) == 2
         await client.close()
-        assert await asyncio.wait_for(ended.get(), 5) == 1
+        assert await asyncio.wait_for(ended.get(), SECONDS) == 1
         await asyncio.gather(old, new, return_exceptions=True)
 
     asyncio.run(run())

@@ -22,6 +22,7 @@ from opened import array_at, group_at
 from serving import Served, run_python, serving, settle
 from slides import brightfield_pyramid, concatenation, sparse_brightfield, two_pyramids
 from upath import UPath
+from waiting import SECONDS
 from zarr.storage import FsspecStore
 
 import dicomzarr
@@ -470,15 +471,15 @@ def test_what_was_forgotten_while_it_was_opened_is_opened_again(fs: DICOMwebFile
 
     async def hold(request: web.Request, handler: Handler) -> web.StreamResponse:
         asked.set()
-        await asyncio.to_thread(answer.wait, 20)
+        await asyncio.to_thread(answer.wait, SECONDS)
         return await handler(request)
 
     with serving(brightfield_pyramid(), fault(hold, on="metadata")) as each, ThreadPoolExecutor(1) as pool:
         first = pool.submit(fs.info, each.url)
-        assert asked.wait(20)
+        assert asked.wait(SECONDS)
         fs.invalidate_cache(each.url)
         answer.set()
-        assert first.result(20)["type"] == "directory"
+        assert first.result(SECONDS)["type"] == "directory"
         fs.info(each.url)
         fs.info(each.url)
         assert each.count("metadata") == 2
@@ -533,7 +534,7 @@ def test_identities_come_and_go(served: Served, url: str) -> None:
     settle()
     assert [transport() for transport in transports] == [None] * len(transports)
     for thread in threads:
-        thread.join(20)
+        thread.join(SECONDS)
         assert not thread.is_alive()
     for reference in references:
         with pytest.raises(CredentialsUnavailableError):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import SECONDS
 
 RUN = Path(__file__).parent / "fuzz" / "run.py"
 
@@ -15,7 +16,7 @@ RUN = Path(__file__).parent / "fuzz" / "run.py"
 def fuzz(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run it; what goes wrong is written to the folder."""
     command = [sys.executable, str(RUN), "--seed", "3", "--folder", str(folder), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)  # noqa: S603  # ours
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)  # noqa: S603  # ours
 
 
 def cases(said: str) -> dict[str, int]:

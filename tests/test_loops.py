@@ -17,6 +17,7 @@ import pytest
 import slides
 from faults import delay
 from serving import run_python, serving, settle, zarr_level
+from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr import opening
@@ -99,7 +100,7 @@ def test_loops_and_threads_at_once() -> None:
     with serving(SLIDE) as served:
         image = dicomzarr.open(served.url)
         array = zarr_level(served.url)
-        start = threading.Barrier(6, timeout=20)
+        start = threading.Barrier(6, timeout=SECONDS)
         right: list[bool] = []
 
         def by_level() -> None:
@@ -171,7 +172,7 @@ def test_nobody_waits_for_the_slowest() -> None:
 
     async def ask(question: int) -> int:
         if question == 0:
-            await asyncio.to_thread(slow.wait, 20)
+            await asyncio.to_thread(slow.wait, SECONDS)
         if question == 1:
             raise ValueError(question)
         return question
@@ -181,7 +182,7 @@ def test_nobody_waits_for_the_slowest() -> None:
     async def questions() -> int:
         last, failed, *others = (asyncio.ensure_future(crossing.get(ask, number)) for number in range(10))
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS):
                 assert await asyncio.gather(*others) == list(range(2, 10))
                 with pytest.raises(ValueError, match="1"):
                     await failed
@@ -217,7 +218,7 @@ def test_an_opening_that_takes_long_keeps_nobody_waiting(url: str, monkeypatch: 
 
     def slow(*arguments: Any) -> Any:
         started.set()
-        assert end.wait(20)
+        assert end.wait(SECONDS)
         return compose(*arguments)
 
     image = dicomzarr.open(url)
@@ -225,7 +226,7 @@ def test_an_opening_that_takes_long_keeps_nobody_waiting(url: str, monkeypatch: 
     opener = threading.Thread(target=dicomzarr.open, args=(url,), kwargs={"timeout": 9})
     opener.start()
     try:
-        assert started.wait(20)
+        assert started.wait(SECONDS)
         assert (image.levels[0][...] == PIXELS).all()
     finally:
         end.set()
@@ -252,7 +253,7 @@ def test_a_reader_of_another_loop_may_give_up() -> None:
     release = threading.Event()
 
     async def ask(question: int) -> int:
-        await asyncio.to_thread(release.wait, 20)
+        await asyncio.to_thread(release.wait, SECONDS)
         return question
 
     crossing = Crossing()
@@ -294,7 +295,7 @@ def test_a_loop_may_be_closed_before_its_answers_come(url: str) -> None:
 
 
 def test_decoding_runs_in_threads_of_our_own() -> None:
-    meeting = threading.Barrier(DECODE_THREADS + 1, timeout=20)
+    meeting = threading.Barrier(DECODE_THREADS + 1, timeout=SECONDS)
     names: set[str] = set()
 
     def decode() -> None:
@@ -345,7 +346,7 @@ statuses = []
 for _ in range(int(sys.argv[2])):
     child = os.fork()
     if not child:
-        signal.alarm(20)  # a child that hangs ends by SIGALRM
+        signal.alarm(100)  # a child that hangs ends by SIGALRM
         try:
             check()
         except BaseException:
@@ -365,12 +366,12 @@ print(json.dumps(statuses))
 @pytest.mark.slow
 def test_forked_children_read(url: str) -> None:
     """As the workers of a data loader do, forked while the parent reads in other threads."""
-    assert run_python(FORK, url, "8", seconds=100) == [0] * 8
+    assert run_python(FORK, url, "8") == [0] * 8
 
 
 def test_a_session_that_is_collected_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Garbage is collected wherever memory is asked for, even under a lock that the loop waits for."""
-    monkeypatch.setattr(disposal, "_CLOSING", 10)
+    monkeypatch.setattr(disposal, "_CLOSING", SECONDS)
 
     async def make() -> aiohttp.ClientSession:
         return aiohttp.ClientSession()
@@ -380,13 +381,13 @@ def test_a_session_that_is_collected_waits_for_nobody(monkeypatch: pytest.Monkey
     lock, got = threading.Lock(), threading.Event()
 
     def need_the_lock() -> None:
-        if lock.acquire(timeout=2):
+        if lock.acquire(timeout=SECONDS / 10):
             got.set()
 
     with lock:
         home_loop().call_soon_threadsafe(need_the_lock)
         disposal.dispose(session, home_loop(), os.getpid())
-    assert got.wait(2)
+    assert got.wait(SECONDS)
     run_sync(asyncio.sleep, 0.01)
     assert connector is not None
     assert connector.closed
@@ -423,5 +424,5 @@ fs, path = fsspec.url_to_fs(sys.argv[1])
 """
     with serving(SLIDE, delay(seconds, on="frames")) as served:
         command = [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-c", script, served.url]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603  # our own
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603  # our own
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

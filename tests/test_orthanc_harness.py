@@ -22,6 +22,7 @@ from slides import (
     poor_headers,
     sparse_brightfield,
 )
+from waiting import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +124,7 @@ def test_server_dies_with_the_tests(orthanc: Orthanc, tmp_path: Path) -> None:
     assert orthanc.request("GET", "/system")[0] == 200
     code = KILLED.format(tests=str(TESTS), folder=str(tmp_path))
     killed = subprocess.run(  # noqa: S603  # this very Python
-        [sys.executable, "-c", code], check=False, capture_output=True, env=os.environ, timeout=60
+        [sys.executable, "-c", code], check=False, capture_output=True, env=os.environ, timeout=SECONDS
     )
     orphan = Orthanc(int(killed.stdout))
     assert killed.returncode < 0

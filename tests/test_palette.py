@@ -341,11 +341,11 @@ def test_broken_segments_name_the_attribute(content: bytes, message: str) -> Non
 def test_hostile_segments_cost_little() -> None:
     many_copies = words(0, 1, 5, *[2, 65535, 0, 0] * 100_000)
     many_entries = words(0, 1, 5, *[0, 1, 5] * 65_000, *[2, 65535, 0, 0] * 100_000)
-    started = time.perf_counter()
+    started = time.thread_time()
     for content in (many_copies, many_entries):
         with pytest.raises(InvalidAttributeError):
             expand(content, 65536, 16)
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -13,6 +13,7 @@ import pytest
 import slides
 from faults import delay, require_basic
 from serving import serving
+from waiting import SECONDS
 
 HERE = Path(__file__).parent
 SLIDE = slides.brightfield_pyramid()
@@ -26,14 +27,14 @@ THEIR_OWN_CHOICE = "ignore:This process (pid:DeprecationWarning"
 """Python 3.12 and later warn whoever forks a process with threads, which is the user's to decide."""
 
 
-def run_strictly(*command: str, seconds: float = 100.0) -> str:
+def run_strictly(*command: str) -> str:
     """Run Python where every warning is an error and not a word may be said; gives what it prints."""
     done = subprocess.run(  # noqa: S603  # our own scripts
         [sys.executable, "-X", "faulthandler", "-W", "error", "-W", THEIR_OWN_CHOICE, *command],
         cwd=HERE,
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -111,7 +112,7 @@ def fork():
     for _ in range(forks):
         child = os.fork()
         if not child:
-            signal.alarm(20)  # a child that hangs ends by SIGALRM
+            signal.alarm(100)  # a child that hangs ends by SIGALRM
             try:
                 check()
             except BaseException:
@@ -169,7 +170,7 @@ held, forked = threading.Event(), threading.Event()
 
 def hold():
     for lock in found:
-        assert lock.acquire(timeout=5)
+        lock.acquire()
     held.set()
     forked.wait()
     for lock in found:
@@ -180,7 +181,7 @@ holder.start()
 held.wait()
 child = os.fork()
 if not child:
-    signal.alarm(15)
+    signal.alarm(100)
     try:
         assert (image.levels[0][...] == expected).all()
         assert (array[...] == expected).all()

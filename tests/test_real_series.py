@@ -21,6 +21,7 @@ from radiology_oracles import (
     rescaled_by_pydicom,
     stored_by_pydicom,
 )
+from real_data import real_series
 
 import dicomzarr
 
@@ -50,19 +51,19 @@ def dcm2niix(tmp_path_factory: pytest.TempPathFactory) -> Dcm2niix:
     return Dcm2niix(required("dcm2niix"), tmp_path_factory.mktemp("niix"))
 
 
-def files_of(data_dir: Path, folder: str) -> list[Path]:
+def files_of(folder: str) -> list[Path]:
     """The files of a series, the last first."""
-    return sorted((data_dir / folder).glob("*.dcm"), reverse=True)
+    return sorted(real_series(folder).glob("*.dcm"), reverse=True)
 
 
-def datasets_of(data_dir: Path, folder: str) -> list[Dataset]:
+def datasets_of(folder: str) -> list[Dataset]:
     """The instances of a series as pydicom reads them."""
-    return [pydicom.dcmread(path) for path in files_of(data_dir, folder)]
+    return [pydicom.dcmread(path) for path in files_of(folder)]
 
 
-def series_of(data_dir: Path, folder: str) -> RadiologySeries:
+def series_of(folder: str) -> RadiologySeries:
     """The series of a folder."""
-    datasets = datasets_of(data_dir, folder)
+    datasets = datasets_of(folder)
     return RadiologySeries(tuple(datasets), str(datasets[0].StudyInstanceUID), str(datasets[0].SeriesInstanceUID))
 
 
@@ -110,19 +111,19 @@ def assert_each_frame_lies_where_its_header_says(image: Image, datasets: list[Da
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_each_frame_lies_where_its_header_says(opened: Opener, data_dir: Path, folder: str) -> None:
-    series = series_of(data_dir, folder)
+def test_each_frame_lies_where_its_header_says(opened: Opener, folder: str) -> None:
+    series = series_of(folder)
     image = opened(series)
-    assert_each_frame_lies_where_its_header_says(image, datasets_of(data_dir, folder))
+    assert_each_frame_lies_where_its_header_says(image, datasets_of(folder))
 
 
 @pytest.mark.parametrize("folder", [folder for folder in FOLDERS if folder != "mr_small_stack"])
-def test_orthanc_shows_the_same_images(opened: Opener, orthanc: Orthanc, data_dir: Path, folder: str) -> None:
-    files = files_of(data_dir, folder)
+def test_orthanc_shows_the_same_images(opened: Opener, orthanc: Orthanc, folder: str) -> None:
+    files = files_of(folder)
     orthanc.load(files)
-    series = series_of(data_dir, folder)
+    series = series_of(folder)
     image = dicomzarr.open(orthanc.series_url(series.study_uid, series.series_uid))
-    assert_each_frame_lies_where_its_header_says(image, datasets_of(data_dir, folder))
+    assert_each_frame_lies_where_its_header_says(image, datasets_of(folder))
     here = opened(series)
     assert len(here.images) == len(image.images)
     for one, other in zip(here.images, image.images, strict=True):
@@ -132,13 +133,13 @@ def test_orthanc_shows_the_same_images(opened: Opener, orthanc: Orthanc, data_di
 
 
 def test_orthanc_drops_the_places_of_a_japanese_series_and_its_files_tell_them(
-    orthanc: Orthanc, opened: Opener, data_dir: Path
+    orthanc: Orthanc, opened: Opener
 ) -> None:
     # With SpecificCharacterSet ISO 2022 IR 13, where the byte of the backslash is a yen sign, Orthanc 1.10.1 reads
     # several numbers as one text: its metadata give ImagePositionPatient and all the like without values.
-    files = files_of(data_dir, "mr_small_stack")
+    files = files_of("mr_small_stack")
     orthanc.load(files)
-    series = series_of(data_dir, "mr_small_stack")
+    series = series_of("mr_small_stack")
     stated = orthanc.series_metadata(series.study_uid, series.series_uid)
     assert [instance["00200032"].get("Value") for instance in stated] == [[]] * 4
     image = dicomzarr.open(orthanc.series_url(series.study_uid, series.series_uid))
@@ -148,8 +149,8 @@ def test_orthanc_drops_the_places_of_a_japanese_series_and_its_files_tell_them(
     assert np.array_equal(pixels_of(image), pixels_of(told))
 
 
-def test_ct_syntaxes_are_one_and_the_same_slice(opened: Opener, data_dir: Path) -> None:
-    images = [opened(series_of(data_dir, folder)) for folder in CT]
+def test_ct_syntaxes_are_one_and_the_same_slice(opened: Opener) -> None:
+    images = [opened(series_of(folder)) for folder in CT]
     first = pixels_of(images[0])
     assert (axes_of(images[0]), first.shape, first.dtype) == ("yx", (512, 512), np.int16)
     assert all(np.array_equal(first, pixels_of(image)) for image in images[1:])
@@ -161,32 +162,32 @@ def test_ct_syntaxes_are_one_and_the_same_slice(opened: Opener, data_dir: Path) 
 
 
 @pytest.mark.parametrize("folder", CT)
-def test_ct_modality_values_are_pydicoms_and_itks(opened: Opener, data_dir: Path, folder: str) -> None:
-    image = opened(series_of(data_dir, folder), values="modality")
-    (path,) = files_of(data_dir, folder)
+def test_ct_modality_values_are_pydicoms_and_itks(opened: Opener, folder: str) -> None:
+    image = opened(series_of(folder), values="modality")
+    (path,) = files_of(folder)
     assert np.array_equal(pixels_of(image), rescaled_by_pydicom(pydicom.dcmread(path)))
     ours = Placed(pixels_of(image)[None], affine_of(image))
     assert differences(ours, by_simpleitk_file(path)) == (pytest.approx(0, abs=1e-3), 0)
 
 
-def test_ct_is_placed_as_by_dcm2niix(opened: Opener, dcm2niix: Dcm2niix, data_dir: Path) -> None:
-    image = opened(series_of(data_dir, CT[0]), values="modality")
-    (niix,) = dcm2niix.volumes(data_dir / CT[0])
+def test_ct_is_placed_as_by_dcm2niix(opened: Opener, dcm2niix: Dcm2niix) -> None:
+    image = opened(series_of(CT[0]), values="modality")
+    (niix,) = dcm2niix.volumes(real_series(CT[0]))
     ours = Placed(pixels_of(image)[None], affine_of(image))
     assert differences(ours, niix) == (pytest.approx(0, abs=1e-3), 0)
     assert np.allclose(abs(ours.affine[:3, :3]), abs(niix.affine[:3, :3]))
 
 
-def test_mr_small_stack_is_placed_as_by_all_others(opened: Opener, dcm2niix: Dcm2niix, data_dir: Path) -> None:
-    series = series_of(data_dir, "mr_small_stack")
+def test_mr_small_stack_is_placed_as_by_all_others(opened: Opener, dcm2niix: Dcm2niix) -> None:
+    series = series_of("mr_small_stack")
     image, rescaled = opened(series), opened(series, values="modality")
     assert (axes_of(image), image.levels[0].shape) == ("zyx", (4, 28, 64))
     assert image.levels[0].scale == pytest.approx((0.5, 4.0, 6.39995861053464), abs=1e-6)
     stored = Placed(pixels_of(image), affine_of(image))
     assert differences(stored, by_highdicom(named(series))) == (pytest.approx(0, abs=1e-3), 0)
-    (niix,) = dcm2niix.volumes(data_dir / "mr_small_stack")
+    (niix,) = dcm2niix.volumes(real_series("mr_small_stack"))
     ours = Placed(pixels_of(rescaled), affine_of(rescaled))
-    for oracle in (by_simpleitk(data_dir / "mr_small_stack"), niix):
+    for oracle in (by_simpleitk(real_series("mr_small_stack")), niix):
         assert differences(ours, oracle, 1e-5) == (pytest.approx(0, abs=1e-3), 0)
 
 
@@ -197,8 +198,8 @@ def named(series: RadiologySeries) -> list[Dataset]:
     return list(series.datasets)
 
 
-def test_mr_small_stack_has_a_slope_for_each_slice(opened: Opener, data_dir: Path) -> None:
-    series = series_of(data_dir, "mr_small_stack")
+def test_mr_small_stack_has_a_slope_for_each_slice(opened: Opener) -> None:
+    series = series_of("mr_small_stack")
     rescale: Any = opened(series).plan.attributes["rescale"]
     slices = sorted(series.datasets, key=lambda dataset: dataset.ImagePositionPatient[2])
     assert rescale["slope"] == [float(dataset.RescaleSlope) for dataset in slices]
@@ -209,8 +210,8 @@ def test_mr_small_stack_has_a_slope_for_each_slice(opened: Opener, data_dir: Pat
         assert np.allclose(rescaled[number], rescaled_by_pydicom(dataset), rtol=1e-6)
 
 
-def test_mr_dti_philips_has_a_channel_for_each_direction(opened: Opener, data_dir: Path) -> None:
-    series = series_of(data_dir, "mr_dti_philips")
+def test_mr_dti_philips_has_a_channel_for_each_direction(opened: Opener) -> None:
+    series = series_of("mr_dti_philips")
     image = opened(series)
     assert (axes_of(image), image.levels[0].shape) == ("czyx", (4, 2, 128, 128))
     b_values, directions = coordinate(image, "b_value"), coordinate(image, "gradient_direction")
@@ -227,10 +228,10 @@ def test_mr_dti_philips_has_a_channel_for_each_direction(opened: Opener, data_di
         assert np.array_equal(image.levels[0][channel, z], stored_by_pydicom(dataset))
 
 
-def test_mr_dti_philips_is_placed_as_by_dcm2niix(opened: Opener, dcm2niix: Dcm2niix, data_dir: Path) -> None:
+def test_mr_dti_philips_is_placed_as_by_dcm2niix(opened: Opener, dcm2niix: Dcm2niix) -> None:
     # ITK's series reader makes one volume of 8 slices of it, 0.286 mm apart.
-    image = opened(series_of(data_dir, "mr_dti_philips"))
-    (niix,) = dcm2niix.volumes(data_dir / "mr_dti_philips")
+    image = opened(series_of("mr_dti_philips"))
+    (niix,) = dcm2niix.volumes(real_series("mr_dti_philips"))
     pixels = pixels_of(image)
     for channel, volume in zip(pixels, niix.values, strict=True):
         theirs = Placed(volume, niix.affine)
@@ -238,21 +239,21 @@ def test_mr_dti_philips_is_placed_as_by_dcm2niix(opened: Opener, dcm2niix: Dcm2n
     assert coordinate(image, "b_value")["values"] == dcm2niix.b_values()
 
 
-def test_mr_enhanced_siemens_is_placed_as_by_all_others(opened: Opener, dcm2niix: Dcm2niix, data_dir: Path) -> None:
-    series = series_of(data_dir, "mr_enhanced_siemens")
+def test_mr_enhanced_siemens_is_placed_as_by_all_others(opened: Opener, dcm2niix: Dcm2niix) -> None:
+    series = series_of("mr_enhanced_siemens")
     image = opened(series)
     assert (axes_of(image), image.levels[0].shape) == ("zyx", (8, 256, 256))
     assert image.levels[0].scale == pytest.approx((0.9, 0.9375, 0.9375), abs=1e-4)
     ours = Placed(pixels_of(image), affine_of(image))
-    (niix,) = dcm2niix.volumes(data_dir / "mr_enhanced_siemens")
+    (niix,) = dcm2niix.volumes(real_series("mr_enhanced_siemens"))
     for oracle in (by_highdicom(named(series)), niix):
         # positions are rounded to six digits in the file, which the others spread in their own ways
         assert differences(ours, oracle) == (pytest.approx(0, abs=0.01), 0)
 
 
-def test_mr_two_orientations_are_two_images(opened: Opener, dcm2niix: Dcm2niix, data_dir: Path) -> None:
+def test_mr_two_orientations_are_two_images(opened: Opener, dcm2niix: Dcm2niix) -> None:
     # ITK's series reader makes one volume of both orientations, without any error.
-    image = opened(series_of(data_dir, "mr_two_orientations"))
+    image = opened(series_of("mr_two_orientations"))
     assert [(axes_of(one), one.levels[0].shape) for one in image.images] == [("zyx", (2, 288, 288))] * 2
     assert sorted(one.levels[0].scale for one in image.images) == [
         pytest.approx((3.3, 0.32, 0.32), abs=1e-5),
@@ -260,7 +261,7 @@ def test_mr_two_orientations_are_two_images(opened: Opener, dcm2niix: Dcm2niix, 
     ]
     assert all(units_of(one) == dict.fromkeys("zyx", "millimeter") for one in image.images)
     assert "orientation" in " ".join(image.notices)
-    volumes = dcm2niix.volumes(data_dir / "mr_two_orientations")
+    volumes = dcm2niix.volumes(real_series("mr_two_orientations"))
     for one in image.images:
         ours = Placed(pixels_of(one), affine_of(one))
         apart = [differences(ours, niix) for niix in volumes]

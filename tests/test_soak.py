@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import SECONDS
 
 SOAK = Path(__file__).parent / "soak" / "run.py"
 
@@ -14,7 +15,7 @@ SOAK = Path(__file__).parent / "soak" / "run.py"
 @pytest.mark.slow
 def test_every_pixel_is_right_while_the_server_fails() -> None:
     command = [sys.executable, str(SOAK), "--minutes", "0.06", "--outage", "0.5", "--seed", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)  # noqa: S603  # ours
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)  # noqa: S603  # ours
     assert done.returncode == 0, done.stdout + done.stderr
     assert "'reset'" in done.stdout
     assert "held in the end" in done.stdout

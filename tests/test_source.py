@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import SECONDS
 
 from dicomzarr.dicom.instance import FrameRef, StoredInstance
 from dicomzarr.dicom.pixels import PixelDescription
 from dicomzarr.dicomweb.client import EncodedFrame
 from dicomzarr.dicomweb.habits import Habits
 from dicomzarr.errors import FrameNotFoundError, FrameShapeError, MissingInstanceError, ServerError
-from dicomzarr.frames import asker
+from dicomzarr.frames import asker, strategy
 from dicomzarr.frames import source as source_module
 from dicomzarr.frames.cache import FrameCache
 from dicomzarr.frames.dispatcher import Dispatcher
@@ -191,7 +192,7 @@ def on_bench(
         )
         bench = Bench(client, FrameSource(dispatcher, OPENING), dispatcher)
         await test(bench)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             await bench.settled()
 
     run_sync(run)
@@ -204,6 +205,14 @@ async def read(bench: Bench, *numbers: int, instance: StoredInstance = FIRST) ->
 
 def reader(bench: Bench, number: int) -> asyncio.Task[bytes]:
     return asyncio.create_task(bench.source.chunk(FrameRef(FIRST, number), STORED))
+
+
+async def ended(bench: Bench, instance: str) -> None:
+    """Wait until a request for an instance is cancelled, and no other."""
+    async with asyncio.timeout(SECONDS):
+        while not bench.client.ended:  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.001)
+    assert bench.client.ended == [instance]
 
 
 async def ticks(count: int = 5) -> None:
@@ -496,7 +505,7 @@ def test_many_bad_frames_are_forgotten_at_once() -> None:
 def test_a_request_that_breaks_leaves_nobody_waiting(error: BaseException) -> None:
     async def test(bench: Bench) -> None:
         bench.client.error = error
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             outcomes = await read(bench, 1, 2)
         expected = ServerError if isinstance(error, asyncio.CancelledError) else type(error)
         assert [type(outcome) for outcome in outcomes] == [expected] * 2
@@ -697,8 +706,10 @@ def test_what_is_fetched_ahead_leaves_connections_free() -> None:
     on_bench(test, closed=True, connections=4)
 
 
-def test_answers_that_come_one_by_one_are_followed_by_lists() -> None:
+def test_answers_that_come_one_by_one_are_followed_by_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     """zarr asks for the next chunk when one has come: a moment's wait makes lists of what slow servers answer."""
+    monkeypatch.setattr(strategy, "GATHERED_SHARE", 1.0)
+    monkeypatch.setattr(strategy, "LONGEST_GATHER", SECONDS)  # as long as an answer takes, on any machine
 
     async def test(bench: Bench) -> None:
 
@@ -750,8 +761,7 @@ def test_a_request_that_nobody_waits_for_is_ended_before_long(monkeypatch: pytes
         await ticks()
         for each in gone:
             each.cancel()
-        await asyncio.sleep(0.05)
-        assert bench.client.ended == ["1.2.3.1"]
+        await ended(bench, "1.2.3.1")
         again = reader(bench, 1)
         await ticks()
         bench.client.gate.set()
@@ -761,7 +771,7 @@ def test_a_request_that_nobody_waits_for_is_ended_before_long(monkeypatch: pytes
 
 
 def test_who_comes_back_in_time_is_served_by_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asker, "_GRACE", 0.02)
+    monkeypatch.setattr(asker, "_GRACE", SECONDS)
 
     async def test(bench: Bench) -> None:
         gone = reader(bench, 1)
@@ -769,7 +779,10 @@ def test_who_comes_back_in_time_is_served_by_the_first_request(monkeypatch: pyte
         gone.cancel()
         await ticks()
         back = reader(bench, 1)
-        await asyncio.sleep(0.06)
+        await ticks()
+        for sent in set(bench.dispatcher._asker._asked.values()):
+            bench.dispatcher._asker._end_abandoned(sent)  # the time is over
+        await ticks()
         bench.client.gate.set()
         assert await back == frame_of(1)
         assert (bench.client.numbers, bench.client.ended) == ([1], [])
@@ -785,8 +798,7 @@ def test_a_whole_instance_that_nobody_waits_for_is_ended_too(monkeypatch: pytest
         gone = asyncio.create_task(bench.source.chunk(FrameRef(BITS, 1), level_of(BITS)))
         await ticks()
         gone.cancel()
-        await asyncio.sleep(0.05)
-        assert bench.client.ended == ["1.2.3.4"]
+        await ended(bench, "1.2.3.4")
 
     on_bench(test)
 
@@ -802,8 +814,9 @@ def test_frames_too_large_for_memory_come_a_few_at_a_time() -> None:
     assert source_module.frames_under_way([FrameRef(single, 1)], from_disk=False) == source_module._MOST_UNDER_WAY
 
 
-def test_a_trial_holds_up_no_small_read() -> None:
+def test_a_trial_holds_up_no_small_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list on its own is being measured, and takes its time."""
+    monkeypatch.setattr(strategy, "PATIENCE", SECONDS)
 
     async def test(bench: Bench) -> None:
         frames = [FrameRef(MANY, number) for number in range(1, 1001)]
@@ -812,10 +825,10 @@ def test_a_trial_holds_up_no_small_read() -> None:
         assert len(bench.client.asked) == 1
         bench.client.gate.set()
         bench.client.gate = asyncio.Event()  # the first answers, the others wait
-        await asyncio.sleep(0.05)
+        await ticks(50)
         held_up = len(bench.client.asked)
         small = asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 7), STORED))
-        await asyncio.sleep(0.05)
+        await ticks(50)
         assert bench.client.asked[held_up:] == [("1.2.3.2", (7,))]
         bench.client.gate.set()
         assert await small == frame_of(7)

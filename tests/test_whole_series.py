@@ -23,8 +23,9 @@ from pydicom.uid import JPEG2000Lossless
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
 from radiology_volumes import volume
-from serving import SECONDS, forget_servers
+from serving import forget_servers
 from test_source import PIXEL, FakeClient
+from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr import opening
@@ -37,7 +38,7 @@ from dicomzarr.errors import AuthenticationError, FrameError, MultipartError
 from dicomzarr.frames import series_choice
 from dicomzarr.frames.asker import Asker
 from dicomzarr.frames.backlog import MOST_BYTES, Backlog
-from dicomzarr.frames.loops import home_loop, run_sync
+from dicomzarr.frames.loops import run_sync
 from dicomzarr.frames.requests import FrameKey, Opening, Priority
 
 if TYPE_CHECKING:
@@ -72,9 +73,10 @@ def opened() -> Iterator[Opener]:
 
 @pytest.fixture(autouse=True)
 def always_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole series count as faster, however fast this machine is just now."""
+    """Whole series count as faster, however fast this machine is just now, and none is given up for being late."""
     for name in ("_WORTH", "_WORTH_ON_SLOW_LINE"):
         monkeypatch.setattr(series_choice, name, 1e-9)
+    monkeypatch.setattr(series_choice, "_PATIENCE", SECONDS)
 
 
 @pytest.fixture
@@ -355,8 +357,7 @@ def held_back(gate: threading.Event, began: threading.Event) -> Middleware:
     return faults.fault(act, on="series")
 
 
-def test_a_slice_does_not_wait_for_the_series(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(series_choice, "_PATIENCE", SECONDS)
+def test_a_slice_does_not_wait_for_the_series(opened: Opener) -> None:
     gate, began = threading.Event(), threading.Event()
     url = opened.url(ct(), held_back(gate, began))
     found: list[Any] = []
@@ -372,8 +373,7 @@ def test_a_slice_does_not_wait_for_the_series(opened: Opener, monkeypatch: pytes
     assert asked(opened) == (SINGLES + 1, 1)
 
 
-def test_a_read_that_is_given_up_ends_the_request(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(series_choice, "_PATIENCE", SECONDS)
+def test_a_read_that_is_given_up_ends_the_request(opened: Opener) -> None:
     gate, began = threading.Event(), threading.Event()
     url = opened.url(ct(), held_back(gate, began))
     image = dicomzarr.open(url)
@@ -419,22 +419,39 @@ async def on_loop(function: Callable[[int], None], argument: int) -> None:
     function(argument)
 
 
-def test_a_series_is_not_given_up_while_the_decoders_are_late(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(series_choice, "_PATIENCE", 1.0)
+def test_a_series_is_not_given_up_while_the_decoders_are_late(opened: Opener) -> None:
+    """No limit of time runs while we are not ready for more, and the wait is added to it."""
     much = 2 * MOST_BYTES
-    held: list[Dispatcher] = []
-    """Known once the server is."""
+    began = threading.Event()
+    found: list[Any] = []
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
-        home_loop().call_soon_threadsafe(held[0].decoding, much)
-        late = asyncio.get_running_loop()
-        late.call_later(2.0, home_loop().call_soon_threadsafe, held[0].decoded, much)
+        began.set()
+        await asyncio.to_thread(full.wait, SECONDS)
         return await handler(request)
 
+    full = threading.Event()
     url = opened.url(ct(), faults.fault(act, on="series"))
-    held.append(dispatcher_of(url))
-    assert np.array_equal(dicomzarr.open(url).levels[0][...], PIXELS)
+    dispatcher, level = dispatcher_of(url), dicomzarr.open(url).levels[0]
+    reading = threading.Thread(target=lambda: found.append(level[...]))
+    reading.start()
+    assert began.wait(SECONDS)
+    (coming,) = dispatcher._asker._series.values()
+    limit = coming._limit
+    assert limit is not None
+    before = limit.when()
+    run_sync(on_loop, dispatcher.decoding, much)
+    full.set()
+    ends = time.monotonic() + SECONDS / 10
+    while limit.when() is not None:
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+    run_sync(on_loop, dispatcher.decoded, much)
+    reading.join(SECONDS)
+    assert np.array_equal(found[0], PIXELS)
     assert asked(opened) == (SINGLES, 1)
+    assert before is not None
+    assert limit.when() > before
 
 
 def test_reads_go_on_however_far_behind_the_decoders_are(opened: Opener) -> None:

@@ -25,6 +25,7 @@ from radiology_opened import Opener
 from radiology_oracles import rescaled_by_pydicom, stored_by_pydicom
 from radiology_slices import Identity
 from radiology_volumes import VOLUME, volume
+from real_data import real_series
 from serving import forget_servers
 from slides_model import PHI
 from thoroughness import examples
@@ -683,8 +684,8 @@ def test_any_indices_give_what_the_loaded_array_gives(
     assert found.identical(wanted)
 
 
-def test_real_slices_have_slopes_of_their_own(data_dir: Path) -> None:
-    files = sorted((data_dir / "mr_small_stack").glob("*.dcm"))
+def test_real_slices_have_slopes_of_their_own() -> None:
+    files = sorted(real_series("mr_small_stack").glob("*.dcm"))
     headers = [dcmread(file) for file in files]
     normal = np.cross(headers[0].ImageOrientationPatient[:3], headers[0].ImageOrientationPatient[3:])
     headers.sort(key=lambda dataset: float(np.dot(dataset.ImagePositionPatient, normal)))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slides_model import part10
+from waiting import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,7 +61,7 @@ class TinyPACS:
         head = f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
         parts = b"".join(head + part10(dataset) + b"\r\n" for dataset in datasets)
         content_type = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
-        with closing(http.client.HTTPConnection(HOST, self.port, timeout=30)) as connection:
+        with closing(http.client.HTTPConnection(HOST, self.port, timeout=SECONDS)) as connection:
             body = parts + f"--{BOUNDARY}--\r\n".encode()
             connection.request("POST", "/dicomweb/studies", body, {"Content-Type": content_type})
             response = connection.getresponse()
