@@ -53,7 +53,9 @@ def planned(datasets: Sequence[Dataset], change: Change | None = None) -> Series
     body = json.loads(slide.metadata_json())
     if change:
         change(body)
-    return plan_images(parse_series(json.dumps(body).encode(), slide.study_uid, slide.series_uid))
+    plan = plan_images(parse_series(json.dumps(body).encode(), slide.study_uid, slide.series_uid))
+    assert (len(plan.images) > 1) == any(f"holds {len(plan.images)} images: " in notice for notice in plan.notices)
+    return plan
 
 
 def gray(seed: int, channels: int = 1, **fields: Any) -> Level:
@@ -267,6 +269,32 @@ def test_two_scans_in_a_series_are_not_mixed(
     images = planned([*one, *other]).images
     found = [[level.attributes["sop_instance_uids"] for level in image.levels] for image in images]
     assert sorted(found) == sorted([[[str(each.SOPInstanceUID)] for each in both] for both in (one, other)])
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "why"),
+    [
+        ("PyramidUID", "1.2.3", "they differ in PyramidUID."),
+        ("ExtendedDepthOfField", "YES", "they differ in extended depth of field."),
+        ("PhotometricInterpretation", "MONOCHROME1", "they differ in kind of pixels."),
+        ("InstanceNumber", "2", "are alike, as two scans are."),
+    ],
+)
+def test_why_a_slide_is_several_images_is_said(keyword: str, value: str, why: str) -> None:
+    datasets = [full_instance(Identity("why several", number), gray(1)) for number in (1, 2)]
+    setattr(datasets[1], keyword, value)
+    (notice,) = planned(datasets).notices
+    assert notice.startswith("The series holds 2 images: ")
+    assert notice.endswith(why)
+
+
+def test_a_level_that_may_belong_to_two_scans_is_named() -> None:
+    one, other = scan(1, 80, 100, (1, 2), "1.2.3.1"), scan(2, 80, 100, (3, 4), "1.2.3.2")
+    for dataset in (*one, *other):
+        del dataset.FrameOfReferenceUID
+    plan = planned([*one, *other])
+    assert len(plan.images) > 2
+    assert f"nothing tells to which of them instance {one[1].SOPInstanceUID} belongs" in plan.notices[0]
 
 
 def test_levels_with_a_frame_of_reference_each_are_one_pyramid() -> None:

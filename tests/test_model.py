@@ -58,6 +58,7 @@ STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
 ROWS, COLUMNS, FRAMES, MATRIX_ROWS = "00280010", "00280011", "00280008", "00480007"
 IMAGE_TYPE, CODE_OF_PATH, ORIGIN, ORIENTATION = "00080008", "00480105", "00480008", "00480102"
 SHARED, PER_FRAME, MEASURES, SPACING, POSITION = "52009229", "52009230", "00289110", "00280030", "0048021A"
+MATRIX_COLUMNS = "00480006"
 VOLUME_WIDTH, VOLUME_HEIGHT, Z_OFFSET = "00480001", "00480002", "0040074A"
 
 NUMERIC = {"DS", "IS", "US", "UL", "SS", "SL", "FL", "FD"}
@@ -455,10 +456,41 @@ def test_spacings_that_disagree_are_noticed() -> None:
     slide = two_pyramids()
     metadata = slide.metadata()
     metadata[0][VOLUME_WIDTH]["Value"] = [metadata[0][VOLUME_WIDTH]["Value"][0] * 1.02]
-    (notice,) = plan(slide, metadata).notices
-    assert "disagree" in notice
+    (notice,) = (notice for notice in plan(slide, metadata).notices if "disagree" in notice)
     assert metadata[0][INSTANCE]["Value"][0] in notice
     assert facts(plan(slide, metadata)) == facts(plan(slide))
+
+
+def test_pixels_that_are_squares_by_the_imaged_volume_are_squares() -> None:
+    """Some writers divide the width by the rows and the height by the columns."""
+    slide = brightfield_pyramid()
+    metadata = slide.metadata()
+    levels = [each for each in metadata if "VOLUME" in each["00080008"]["Value"]]
+    for each in levels:
+        rows, columns = (each[tag]["Value"][0] for tag in (MATRIX_ROWS, MATRIX_COLUMNS))
+        measures = each[SHARED]["Value"][0][MEASURES]["Value"][0][SPACING]
+        step = measures["Value"][0]
+        each[VOLUME_WIDTH]["Value"], each[VOLUME_HEIGHT]["Value"] = [step * columns], [step * rows]
+        measures["Value"] = [step * columns / rows, step * rows / columns]
+    found = plan(slide, metadata)
+    assert len(found.images) == 1
+    for level, (step, _) in zip(found.images[0].levels, (each.spacing for each in slide.levels), strict=True):
+        assert level.scale[-2:] == pytest.approx((1000 * step, 1000 * step))
+    (notice,) = (notice for notice in found.notices if "squares" in notice)
+    assert notice.startswith(f"{len(levels)} instances: ")
+    assert any(each[INSTANCE]["Value"][0] in notice for each in levels)
+
+
+def test_pixels_that_are_no_squares_stay_so() -> None:
+    slide = brightfield_pyramid()
+    metadata = slide.metadata()
+    for each in metadata:
+        if "VOLUME" in each["00080008"]["Value"]:
+            measures = each[SHARED]["Value"][0][MEASURES]["Value"][0][SPACING]
+            measures["Value"] = [measures["Value"][0] * 1.5, measures["Value"][1]]
+            each[VOLUME_HEIGHT]["Value"] = [each[VOLUME_HEIGHT]["Value"][0] * 1.5]
+    level = plan(slide, metadata).images[0].levels[0]
+    assert level.scale[-2] == pytest.approx(1.5 * level.scale[-1])
 
 
 def test_focal_planes_in_micrometres_are_understood() -> None:

@@ -293,8 +293,11 @@ def segmented_slide() -> tuple[Dataset, Segmented]:
     return slide, segmented([slide], masks, tile_pixel_array=True, tile_size=(32, 32))
 
 
-def test_d3_sparse_segments_of_a_slide_are_tiles_of_its_matrix(opened: Opener) -> None:
+@pytest.mark.parametrize("organized", [True, False])
+def test_d3_sparse_segments_of_a_slide_are_tiles_of_its_matrix(opened: Opener, *, organized: bool) -> None:
     _, found = segmented_slide()
+    if not organized:
+        del found.dataset.DimensionOrganizationType
     assert int(found.dataset.NumberOfFrames) < 24
     image = open_own(opened, found)
     assert image.levels[0].axes == ("c", "y", "x")

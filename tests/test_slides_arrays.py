@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from slides import (
     two_pyramids,
 )
 from slides_instances import ORIGIN
+from slides_pixels import noisy_color
 
 import dicomzarr
 from dicomzarr.errors import MissingInstanceError, TilingError, UnsupportedSeriesError
@@ -302,7 +302,7 @@ def test_several_images_are_a_collection(build: Callable[[], TestSlide]) -> None
 # --- what no chunk grid fits ---
 
 
-@pytest.mark.parametrize("build", [off_grid, overlapping_tiles, partial(off_grid, position=100)])
+@pytest.mark.parametrize("build", [off_grid, overlapping_tiles])
 def test_tiles_off_the_grid_are_refused(build: Callable[[], TestSlide]) -> None:
     slide = build()
     with serving(slide) as each:
@@ -311,6 +311,25 @@ def test_tiles_off_the_grid_are_refused(build: Callable[[], TestSlide]) -> None:
         assert str(slide.datasets[0].SOPInstanceUID) in str(refused.value)
         with pytest.raises(TilingError):
             group_at(each.url)
+
+
+@pytest.mark.parametrize("position", [100, 49, -15, -16])
+def test_frames_outside_the_matrix_are_left_out_and_counted(position: int) -> None:
+    slide = off_grid(position=position)
+    picture = noisy_color(60, 48, 48)[:, 0]
+    picture[:, 16:32, 16:32] = 255
+    with serving(slide) as each:
+        image = dicomzarr.open(each.url)
+        assert np.array_equal(image.levels[0][...], picture)
+        assert any("outside the total pixel matrix were left out: 1." in notice for notice in image.notices)
+
+
+def test_a_slide_of_which_no_frame_is_within_the_matrix_is_refused() -> None:
+    slide = off_grid(position=5)
+    for item in slide.datasets[0].PerFrameFunctionalGroupsSequence:
+        item.PlanePositionSlideSequence[0].RowPositionInTotalImagePixelMatrix = 4801
+    with serving(slide) as each, pytest.raises(TilingError, match="outside the total pixel matrix"):
+        dicomzarr.open(each.url)
 
 
 def test_too_few_frames_are_refused() -> None:

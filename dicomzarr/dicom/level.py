@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _MICROMETRE_STEP = 0.1
 """Focal planes are micrometres apart: a larger number is an offset in micrometres, not millimetres."""
 
+_SQUARE = 0.01
+"""By how much the sides of a square may differ, but for the rounding of matrices to whole pixels."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SlideLevel:
@@ -128,13 +131,33 @@ class SlideTiles:
 
 def level_spacing(header: Instance) -> tuple[float, float] | None:
     """PixelSpacing, else the imaged volume over the matrix; (y, x) in millimetres."""
-    if header.pixel_spacing is not None:
-        return header.pixel_spacing
+    if header.pixel_spacing is None or distorts(header):
+        return volume_spacing(header)
+    return header.pixel_spacing
+
+
+def volume_spacing(header: Instance) -> tuple[float, float] | None:
+    """The imaged volume over the matrix; (y, x) in millimetres."""
     height, width = header.imaged_volume
     rows, columns = header.total_pixel_matrix or (header.pixel.rows, header.pixel.columns)
-    if not height or not width or min(height, width) <= 0:
-        return None
-    return (height / rows, width / columns)
+    return None if height is None or width is None else (height / rows, width / columns)
+
+
+def distorts(header: Instance) -> bool:
+    """Whether PixelSpacing says that pixels are no squares and the imaged volume that they are, which is then right.
+
+    Some writers divide the height by the columns, and the width by the rows.
+    """
+    told, volume = header.pixel_spacing, volume_spacing(header)
+    if told is None or volume is None:
+        return False
+    rounding = sum(1 / size for size in header.total_pixel_matrix or (header.pixel.rows, header.pixel.columns))
+    return _oblong(told) > _SQUARE + rounding >= _oblong(volume)
+
+
+def _oblong(spacing: tuple[float, float]) -> float:
+    """By how much the longer side is longer."""
+    return max(spacing) / min(spacing) - 1
 
 
 def _mean_step(planes: tuple[float, ...]) -> float:

@@ -12,7 +12,7 @@ from dicomzarr.dicom.level import SlideLevel, level_spacing
 from dicomzarr.dicom.tiling import FullTiling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy.typing as npt
 
@@ -95,6 +95,39 @@ def stack_pyramids(levels: Iterable[SlideLevel]) -> list[Pyramid]:
     return [Pyramid(tuple(stack)) for stack in stacks]
 
 
+def why_several(pyramids: Sequence[Pyramid]) -> str | None:
+    """Why a series holds several images, in a sentence; None where it holds one."""
+    if len(pyramids) < 2:  # noqa: PLR2004  # several
+        return None
+    first, *others = (pyramid.levels[0] for pyramid in pyramids)
+    reasons = [_differences(first, other) for other in others]
+    found = list(dict.fromkeys(reason for each in reasons for reason in each))
+    why = [f"they differ in {', '.join(found)}"] if found else []
+    for other in (other for other, each in zip(others, reasons, strict=True) if not each):
+        if _is_coarser(first, other):
+            why.append(f"nothing tells to which of them instance {other.header.uid} belongs")
+        else:
+            why.append(f"instances {first.header.uid} and {other.header.uid} are alike, as two scans are")
+    return f"The series holds {len(pyramids)} images: {'; '.join(why)}."
+
+
+def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
+    """What keeps the finest levels of two pyramids from being levels of one, in words."""
+    first, second = one.header, other.header
+    half_a_tile = 0.5 * max(one.grid.tile_rows, one.grid.tile_columns)
+    told = (
+        ("PyramidUID", first.pyramid_uid == second.pyramid_uid),
+        ("extended depth of field", first.extended_depth_of_field == second.extended_depth_of_field),
+        ("kind of pixels", _pixel_key(first) == _pixel_key(second)),
+        ("optical paths", set(one.paths) == set(other.paths)),
+        ("focal planes", _same_planes(one.planes, other.planes)),
+        ("place on the slide", _origins_within(first, second, pixels=half_a_tile)),
+        ("the area that they show", _same_area(one, other)),
+        ("the size of pixels", _same_spacing(one.spacing, other.spacing) or _is_coarser(one, other)),
+    )
+    return [name for name, same in told if not same]
+
+
 def _choose(
     candidates: list[_Candidate], header: Instance, header_of: Callable[[_Candidate], Instance]
 ) -> _Candidate | None:
@@ -134,16 +167,13 @@ def _level_key(header: Instance) -> tuple[object, ...]:
 
 
 def _pyramid_key(header: Instance) -> tuple[object, ...]:
+    return (header.pyramid_uid, header.extended_depth_of_field, *_pixel_key(header))
+
+
+def _pixel_key(header: Instance) -> tuple[object, ...]:
     pixel = header.pixel
     grey = pixel.photometric_interpretation if pixel.samples == 1 else "colour"
-    return (
-        header.pyramid_uid,
-        header.extended_depth_of_field,
-        pixel.samples,
-        pixel.dtype,
-        pixel.bits_stored,
-        grey,
-    )
+    return (pixel.samples, pixel.dtype, pixel.bits_stored, grey)
 
 
 def _same_spacing(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:

@@ -67,8 +67,9 @@ class Series:
 
 
 def is_slide(instance: Instance) -> bool:
-    """A whole-slide SOP class, or tiles of a Total Pixel Matrix under another."""
+    """A whole-slide SOP class, or tiles of a Total Pixel Matrix under another, as of segmentations of slides."""
     tiled = instance.modality == "SM" or instance.dimension_organization_type.startswith("TILED")
+    tiled = tiled or instance.positions is not None
     return instance.sop_class_uid in _SLIDE_SOP_CLASSES or (tiled and instance.total_pixel_matrix is not None)
 
 

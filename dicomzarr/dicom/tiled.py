@@ -89,6 +89,8 @@ class TiledImage:
     """Whether offsets are known; else they only count the planes."""
     heights: tuple[float, ...] = ()
     """Z offsets at which tiles of what is one plane were focused, where the scanner followed the tissue."""
+    outside: int = 0
+    """Frames that lie outside the Total Pixel Matrix, and are no tiles of it."""
 
     def locate(self, path: int, plane: int, row: int, column: int) -> FrameRef | None:
         """The frame of a tile, None for a tile that the metadata says does not exist.
@@ -262,6 +264,10 @@ def _sparse(
     positions: FramePositions,
     paths: tuple[OpticalPath, ...],
 ) -> TiledImage:
+    within = positions.within(grid)
+    if not within.any():
+        raise TilingError(f"Instance {header.uid}: all {len(within)} frames lie outside the total pixel matrix.")
+    positions = positions.at(within)
     planes, plane_of_frame = _planes(header, positions)
     heights: tuple[float, ...] = ()
     if len(planes) > 1 and _seen_once(positions):
@@ -279,16 +285,18 @@ def _sparse(
             for offset, part in zip(frames.offsets, frames.parts, strict=True)
         ]
     )
+    outside = int(np.count_nonzero(~within))
     tiling = sparse_tiling(
         grid,
         renumbered,
         plane_of_frame,
         paths=len(used),
         planes=len(planes),
-        first_frames=numbers,
+        first_frames=numbers[within],
         where=f"Instance {header.uid}",
     )
-    return TiledImage(header, frames, tiling, tuple(paths[index] for index in used), planes, heights=heights)
+    shown = tuple(paths[index] for index in used)
+    return TiledImage(header, frames, tiling, shown, planes, heights=heights, outside=outside)
 
 
 def _seen_once(positions: FramePositions) -> bool:

@@ -97,6 +97,20 @@ class FramePositions:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def at(self, frames: npt.NDArray[np.bool_]) -> FramePositions:
+        """Those of some frames."""
+        return FramePositions(self.rows[frames], self.columns[frames], self.z_offsets[frames], self.paths[frames])
+
+    def within(self, grid: TileGrid) -> npt.NDArray[np.bool_]:
+        """Which frames show any of the Total Pixel Matrix."""
+        return _meets(self.rows, grid.tile_rows, grid.matrix_rows) & _meets(
+            self.columns, grid.tile_columns, grid.matrix_columns
+        )
+
+
+def _meets(positions: npt.NDArray[np.int64], tile: int, size: int) -> npt.NDArray[np.bool_]:
+    return (positions <= size) & (positions + tile > 1)
+
 
 def sparse_tiling(  # noqa: PLR0913  # each is one column of what a tiling is
     grid: TileGrid,

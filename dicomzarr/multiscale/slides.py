@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dicomzarr.dicom.colour import lab16_to_srgb
+from dicomzarr.dicom.level import distorts, volume_spacing
+from dicomzarr.dicom.pyramid import why_several
 from dicomzarr.dicom.slide import assemble_slide
 from dicomzarr.dicom.syntax import check_openable
 from dicomzarr.dicom.values import shown_code
@@ -57,7 +59,8 @@ def plan_slide(series: Series, *, associated_label: bool = False) -> SeriesPlan:
         TilingError: Tiles fit no chunk grid.
     """
     slide = assemble_slide(series.instances)
-    notices = [*series.notices, *slide.notices]
+    why = why_several(slide.pyramids)
+    notices = [*series.notices, *slide.notices, *([why] if why else [])]
     images = [
         _plan_image(f"slide {number}" if number else "slide", pyramid.levels, series.remarks)
         for number, pyramid in enumerate(slide.pyramids)
@@ -68,6 +71,8 @@ def plan_slide(series: Series, *, associated_label: bool = False) -> SeriesPlan:
     associated = _plan_associated(shown, notices, series.remarks)
     if not images:
         images, associated = [image for _, image in associated], []
+        if images:
+            notices.append("The series holds no level of a slide: what is shown are its associated images.")
     if not images:
         raise UnsupportedSeriesError(
             f"Series {series.series_uid} holds no image that can be shown. {' '.join(notices)}".strip(),
@@ -99,6 +104,7 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> 
     finest = levels[0]
     for level in levels:
         _check_readable(level)
+        _note_outside(level, remarks)
         _note_spacing(level, remarks)
     samples = finest.header.pixel.samples
     has_c = samples > 1 or len(finest.paths) > 1
@@ -146,14 +152,22 @@ def _check_readable(level: SlideLevel) -> None:
         )
 
 
+def _note_outside(level: SlideLevel, remarks: Notices) -> None:
+    for image in level.images:
+        if image.outside:
+            remarks.add(image.header.uid, f"frames outside the total pixel matrix were left out: {image.outside}.")
+
+
 def _note_spacing(level: SlideLevel, remarks: Notices) -> None:
-    header = level.header
-    height, width = header.imaged_volume
-    if header.pixel_spacing is None or not height or not width:
+    told, volume = level.header.pixel_spacing, volume_spacing(level.header)
+    if told is None or volume is None:
         return
-    told = (height / level.grid.matrix_rows, width / level.grid.matrix_columns)
-    if any(abs(a - b) > _SPACING_DISAGREES * max(a, b) for a, b in zip(header.pixel_spacing, told, strict=True)):
-        remarks.add(header.uid, "PixelSpacing and the imaged volume disagree by more than 1 %; PixelSpacing is used.")
+    if distorts(level.header):
+        text = "by PixelSpacing pixels are no squares, by the imaged volume they are: the imaged volume is used."
+        remarks.add(level.header.uid, text)
+    elif any(abs(a - b) > _SPACING_DISAGREES * max(a, b) for a, b in zip(told, volume, strict=True)):
+        text = "PixelSpacing and the imaged volume disagree by more than 1 %; PixelSpacing is used."
+        remarks.add(level.header.uid, text)
 
 
 def _plan_level(
