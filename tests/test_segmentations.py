@@ -319,6 +319,49 @@ def test_segments_of_a_slide_are_labels_of_the_level_that_has_their_matrix(opene
     yaozarrs.validate_zarr_store(group)
 
 
+def test_labels_of_a_slide_have_names_types_and_colours_of_their_own(opened: Opener) -> None:
+    """Of two readers in one series: their segments have the same numbers, and are not mixed into one image."""
+    slide, one = segmented_slide()
+    masks = random_masks((2, 1, 96, 128), 7)
+    masks[:, :, :, 32:] = 0
+    other = segmented([slide], masks, tile_pixel_array=True, tile_size=(32, 32))
+    numbers = (random_masks((1, 96, 128), 8) * 2).astype(np.uint16)
+    label_map = segmented([slide], numbers, kind=LABELMAP, tile_pixel_array=True, tile_size=(32, 32), name="map")
+    second, third = other.dataset, label_map.dataset
+    for number, dataset in enumerate((second, third)):
+        dataset.SeriesInstanceUID = one.series
+        dataset.SOPInstanceUID = f"{one.dataset.SOPInstanceUID[:50]}.{number + 1}"
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    for number, item in enumerate(second.SegmentSequence):
+        item.SegmentLabel, item.RecommendedDisplayCIELabValue = f"second reader {number}", [30000, 20000, 40000]
+    server = opened.serve([slide, one.dataset, second, third])
+    image = dicomzarr.open(server.series_url(one.study, str(slide.SeriesInstanceUID)), labels=True)
+    found = {(label.name, label.segments[0].label): label for label in image.labels.values()}
+    expected = [(one, name, mask) for name, mask in zip(LABELS, one.masks[:, 0], strict=False)]
+    expected += [(other, f"second reader {number}", mask) for number, mask in enumerate(masks[:, 0])]
+    for number, (source, text, mask) in enumerate(expected):
+        name = f"{hashlib.sha256(source.dataset.SOPInstanceUID.encode()).hexdigest()[:8]}-{number % 2 + 1}"
+        label = found.pop((name, text))
+        assert np.array_equal(pixels_of(label), mask * (number % 2 + 1))
+        assert label.plan.levels[0].attributes["sop_instance_uids"] == [str(source.dataset.SOPInstanceUID)]
+    (rest,) = found.values()
+    assert np.array_equal(pixels_of(rest), numbers[0])
+    assert rest.levels[0].dtype == label_map.dataset.pixel_array.dtype
+    assert len({label.segments[0].color for label in image.labels.values()}) > 1
+
+
+def test_a_segmentation_of_a_slide_that_fits_no_level_is_named_beside_one_that_does(opened: Opener) -> None:
+    slide, one = segmented_slide()
+    other = segmented([slide], random_masks((1, 1, 96, 128)), tile_pixel_array=True, tile_size=(32, 32), name="x")
+    other.dataset.SeriesInstanceUID = one.series
+    other.dataset.TotalPixelMatrixOriginSequence[0].XOffsetInSlideCoordinateSystem = "3"
+    server = opened.serve([slide, one.dataset, other.dataset])
+    image = dicomzarr.open(server.series_url(one.study, str(slide.SeriesInstanceUID)), labels=True)
+    assert len(image.labels) == 2
+    (notice,) = image.notices
+    assert str(other.dataset.SOPInstanceUID) in notice
+
+
 # --- parametric maps
 
 

@@ -50,7 +50,8 @@ class _Joining:
     def takes(self, image: TiledImage) -> bool:
         first = self.images[0].header
         return (
-            _level_key(first) == _level_key(image.header)
+            first.segmentation is image.header.segmentation is None  # each is an image of its own: numbers are its own
+            and _level_key(first) == _level_key(image.header)
             and _same_spacing(level_spacing(first), level_spacing(image.header))
             and _origins_within(first, image.header, pixels=1.0)
             and not any(self._overlaps(place, own) for place, own in _cover(image).items())

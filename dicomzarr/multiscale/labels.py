@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.frame import Frame
-    from dicomzarr.dicom.instance import FrameRef
-    from dicomzarr.dicom.segments import Segmentation
+    from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.dicom.series import Series
     from dicomzarr.multiscale.plan import FrameIndex, SeriesPlan
 
@@ -87,16 +86,20 @@ def add_labels(plan: SeriesPlan, segmentations: Sequence[Series]) -> SeriesPlan:
         except MetadataError as error:
             notices.append(f"Segmentation series {series.series_uid} is no label: {error}")
     images = tuple(replace(image, labels=tuple(labels[place])) for place, image in enumerate(plan.images))
+    for series in segmentations:
+        notices += [f"Segmentation series {series.series_uid}: {each}" for each in series.remarks.sentences()]
     return replace(plan, images=images, notices=tuple(notices))
 
 
 def _placed(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> Iterator[tuple[int, ImagePlan]]:
     """(place of the image, label) of each segment that lies on one; a notice of each that does not."""
     if series.is_slide:
-        found = [(place, label) for place, image in enumerate(images) for label in _tiled_labels(image, series)]
-        if not found:
-            notices.append(_no_label(series, "it is fractional, or no level has its matrix"))
-        yield from found
+        for found in plan_slide(series).images:
+            header = _header_of(found, series)
+            labels = [(place, _tiled(image, found, header, series)) for place, image in enumerate(images)]
+            if not any(each for _, each in labels):
+                notices.append(_no_label(series, f"instance {header.uid} is fractional, or no level has its matrix"))
+            yield from ((place, label) for place, each in labels for label in each)
         return
     for shown in _segments(frames_of(series.images), series, notices):
         placed = [(place, cells) for place, image in enumerate(images) if (cells := _cells(image, shown)) is not None]
@@ -120,18 +123,36 @@ def _no_label(series: Series, reason: str) -> str:
 class _Shown:
     """One segment of an instance, or a label map."""
 
-    instance: str
-    """SOP Instance UID, or ConcatenationUID."""
-    segmentation: Segmentation
+    header: Instance
+    """Of its instance, or of the first part of its concatenation."""
     segment: Segment | None
     """None for a label map."""
+    instances: tuple[str, ...]
+    """SOP Instance UIDs."""
     frames: tuple[Frame, ...] = ()
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Of a label map its own type; of a mask the smallest that holds its number."""
+        return self.header.pixel.dtype if self.segment is None else _number_type(self.segment)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """What its values are."""
+        if self.segment is not None:
+            return (self.segment,)
+        return () if self.header.segmentation is None else self.header.segmentation.segments
 
     @property
     def name(self) -> str:
         """The same whatever else there is: a digest of its instance, for UIDs identify, and the segment number."""
-        digest = hashlib.sha256(self.instance.encode()).hexdigest()[:_DIGITS]
+        whole = self.header.concatenation.uid if self.header.concatenation else self.header.uid
+        digest = hashlib.sha256(whole.encode()).hexdigest()[:_DIGITS]
         return digest if self.segment is None else f"{digest}-{self.segment.number}"
+
+
+def _number_type(segment: Segment) -> np.dtype[np.generic]:
+    return np.dtype("u1" if segment.number <= _BYTE else "<u2")
 
 
 def _segments(frames: Iterable[Frame], series: Series, notices: list[str]) -> Iterator[_Shown]:
@@ -145,11 +166,17 @@ def _segments(frames: Iterable[Frame], series: Series, notices: list[str]) -> It
             notices.append(_no_label(series, "it is fractional"))
             return
         members[frame.whole, None if segmentation.is_label_map else segment_number(frame)].append(frame)
-    for (whole, number), each in sorted(members.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
+    for (_, number), each in sorted(members.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
         header = each[0].image.header
-        if header.segmentation is not None:
-            segment = None if number is None else header.segmentation.numbered(number) or Segment(number, "", "")
-            yield _Shown(whole, header.segmentation, segment, tuple(each))
+        uids = dict.fromkeys(frame.ref.instance.sop_instance_uid for frame in each)
+        yield _Shown(header, _segment(header, number), tuple(uids), tuple(each))
+
+
+def _segment(header: Instance, number: int | None) -> Segment | None:
+    """What an instance says of one of its segments; None for a label map."""
+    if number is None or header.segmentation is None:
+        return None
+    return header.segmentation.numbered(number) or Segment(number, "", "")
 
 
 def _cells(image: ImagePlan, shown: _Shown) -> npt.NDArray[np.int64] | None:
@@ -207,24 +234,26 @@ def _same_plane(frame: Frame, affine: npt.NDArray[np.float64]) -> bool:
     return bool(np.abs(own - affine[:3, :2]).max() <= _SAME * min(frame.spacing))
 
 
-def _tiled_labels(image: ImagePlan, series: Series) -> Iterator[ImagePlan]:
-    """Of segmented slides: the level of the image that has the same matrix."""
-    for found in plan_slide(series).images:
-        source, header = found.levels[0], series.instances[0]
-        level = next((level for level in image.levels if _same_matrix(image, level, found)), None)
-        segmentation = header.segmentation
-        if level is None or segmentation is None or segmentation.kind == "FRACTIONAL":
-            continue
-        uid, tiles = str(source.attributes.get("sop_instance_uids")), source.chunks
-        if segmentation.is_label_map:
-            shown = _Shown(uid, segmentation, None)
-            yield _label(image, level, source.frames, shown, series, tiles=tiles)
-            continue
-        has_c = "c" in (axis.name for axis in found.axes)
-        for channel, number in enumerate(found.numbers):
-            segment = segmentation.numbered(number) or Segment(number, "", "")
-            index = OneChannel(source.frames, channel) if has_c else source.frames
-            yield _label(image, level, index, _Shown(uid, segmentation, segment), series, tiles=tiles)
+def _header_of(image: ImagePlan, series: Series) -> Instance:
+    """The header of the finest level of a segmentation."""
+    uids: Any = image.levels[0].attributes["sop_instance_uids"]
+    return next(instance for instance in series.instances if instance.uid in uids)
+
+
+def _tiled(image: ImagePlan, found: ImagePlan, header: Instance, series: Series) -> list[ImagePlan]:
+    """Of a segmented slide: labels of the level of the image that has the same matrix."""
+    source, segmentation = found.levels[0], header.segmentation
+    level = next((level for level in image.levels if _same_matrix(image, level, found)), None)
+    if level is None or segmentation is None or segmentation.kind == "FRACTIONAL":
+        return []
+    uids: Any = source.attributes["sop_instance_uids"]
+    has_c = "c" in (axis.name for axis in found.axes)
+    labels = []
+    for channel, number in enumerate((None,) if segmentation.is_label_map else found.numbers):
+        shown = _Shown(header, _segment(header, number), tuple(uids))
+        index = OneChannel(source.frames, channel) if has_c else source.frames
+        labels.append(_label(image, level, index, shown, series, tiles=source.chunks))
+    return labels
 
 
 def _same_matrix(image: ImagePlan, level: LevelPlan, other: ImagePlan) -> bool:
@@ -257,8 +286,6 @@ def _label(  # noqa: PLR0913  # what a label is made of
 ) -> ImagePlan:
     """A label image on a level's grid: its axes of space."""
     kept = [place for place, axis in enumerate(image.axes) if axis.type == "space"]
-    pixel, segment = series.instances[0].pixel, shown.segment
-    dtype = pixel.dtype if segment is None else np.dtype("u1" if segment.number <= _BYTE else "<u2")
     return ImagePlan(
         name=shown.name,
         axes=tuple(image.axes[place] for place in kept),
@@ -266,21 +293,21 @@ def _label(  # noqa: PLR0913  # what a label is made of
             LevelPlan(
                 shape=tuple(level.shape[place] for place in kept),
                 chunks=(*(1 for _ in kept[:-2]), *(tiles or level.chunks)[-2:]),
-                dtype=dtype,
+                dtype=shown.dtype,
                 scale=tuple(level.scale[place] for place in kept),
                 translation=tuple(level.translation[place] for place in kept),
                 absent=(fill,),
                 fill_value=fill,
                 frames=frames,
-                view=None if segment is None else Masked(segment.number, dtype),
+                view=None if shown.segment is None else Masked(shown.segment.number, shown.dtype),
                 series=series.series_uid,
-                attributes={"sop_instance_uids": [instance.uid for instance in series.instances]},
+                attributes={"sop_instance_uids": list(shown.instances)},
             ),
         ),
         channels=(),
         affine=image.affine,
         color=False,
         attributes={"modality": "SEG", "series_instance_uid": series.series_uid, **_placed_like(image)},
-        segments=shown.segmentation.segments if segment is None else (segment,),
+        segments=shown.segments,
         frame_of_reference_uid=image.frame_of_reference_uid,
     )
