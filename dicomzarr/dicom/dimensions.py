@@ -256,6 +256,13 @@ def frame_times(item: ImageItem) -> Iterator[float | None]:
         yield round(step * number, 6)
 
 
+def _thickness(frame: FrameContext) -> Value:
+    """SliceThickness (0018,0050) in hundredths of a millimetre: headers compute it."""
+    macro = frame.macro("pixel_measures")
+    number = _number(_first((frame.item if macro is None else macro).slice_thickness))
+    return None if number is None else round(number, 2)
+
+
 def _frame_time(frame: FrameContext) -> Value:
     return frame.time
 
@@ -394,9 +401,9 @@ ATTRIBUTES: Final = (
         "mm",
         contrast=True,
         strong=False,
-        macro=("pixel_measures", "slice_thickness"),
-        instance=("slice_thickness",),
-        rounded=True,
+        compute=_thickness,
+        reads=("slice_thickness",),
+        macros=(("pixel_measures", "slice_thickness"),),
     ),
     Attribute("kvp", "kV", strong=False, instance=("kvp",)),
     Attribute("echo_number", contrast=True, strong=False, instance=("echo_numbers",)),

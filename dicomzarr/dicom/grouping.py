@@ -212,6 +212,21 @@ def _beside(places: Places) -> float:
     return max(PART_OF_PIXEL * (tolerance.pixel or 0.0), ROUNDING, written, JITTER * step)
 
 
+def stack_words(stack: Stack) -> str:
+    """In what a stack differs from the others of its series, in words, as ``sagittal`` or ``ADC map``."""
+    words = (_WORDS[name](stack.frames[0]) for name in stack.why if name in _WORDS)
+    return ", ".join(word for word in words if word)
+
+
+def _direction(frame: Frame) -> str:
+    """The plane that frames lie in, of the patient's three (PS3.3 section C.7.6.2.1.1)."""
+    if frame.normal is None:
+        return "unplaced"
+    along = np.abs(frame.normal)
+    name = ("sagittal", "coronal", "axial")[int(np.argmax(along))]
+    return name if along.max() > _STRAIGHT else f"oblique {name}"
+
+
 def _samples(frame: Frame) -> Hashable:
     """What must be the same where values are rescaled: what pixels mean."""
     pixel = frame.ref.instance.pixel
@@ -245,6 +260,18 @@ def _map(frame: Frame) -> Hashable:
 PIXELS: Final = "bits, sign (PixelRepresentation) and colours"
 
 _STATION: Final = "place in the plane"
+
+_STRAIGHT: Final = float(np.cos(np.radians(5)))
+
+_WORDS: Final[dict[str, Callable[[Frame], str]]] = {
+    "rows and columns": lambda frame: "{} x {}".format(*frame.ref.instance.pixel.shape[1:]),
+    PIXELS: lambda frame: "signed" if frame.ref.instance.pixel.signed else "unsigned",
+    "localizer": lambda frame: "localizer" if "LOCALIZER" in frame.image.header.image_type else "",
+    "derived map": lambda frame: f"{_map(frame)} map" if _map(frame) else "",
+    "position": lambda frame: "unplaced" if frame.position is None else "",
+    "orientation": _direction,
+}
+"""What is said of a frame where stacks differ in this."""
 
 _KEYS: Final[dict[str, Callable[[Frame], Hashable]]] = {
     "SOP class": lambda frame: frame.image.header.sop_class_uid,

@@ -29,8 +29,13 @@ _PLANAR: Final = frozenset({"DISTORTED", "SAMPLED"})
 """Values of VolumetricProperties (0008,9206) of frames that are not quite planar (PS3.3 section C.8.16.2.1.2)."""
 
 
-def remarks(grid: Grid) -> Iterator[str]:
-    """Sentences on one grid, each of which holds for all of it."""
+def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
+    """Sentences on one grid, each of which holds for all of it.
+
+    Args:
+        grid: The frames.
+        many: The series has other images too.
+    """
     yield from grid.notices
     if "MOSAIC" in grid.first.image.header.image_type:
         yield "Frames are mosaics of slices, shown as they are stored; positions are those of a mosaic's corner."
@@ -51,11 +56,11 @@ def remarks(grid: Grid) -> Iterator[str]:
             f"the affine is that of the first time, and the attribute poses has one for each."
         )
     if grid.slices is not None:
-        yield from _of_slices(grid.slices)
+        yield from _of_slices(grid.slices, many=many)
     yield from _absent(grid)
 
 
-def _of_slices(slices: Slices) -> Iterator[str]:
+def _of_slices(slices: Slices, *, many: bool) -> Iterator[str]:
     if slices.jitter and not slices.absent:
         yield f"Frames of one slice lie up to {slices.jitter:.3g} mm apart; the place of the first counts."
     if not slices.even:
@@ -74,7 +79,8 @@ def _of_slices(slices: Slices) -> Iterator[str]:
     if slices.absent:
         where = ", ".join(f"{slices.distances[place]:.6g}" for place in slices.absent[:_NAMED])
         more = ", ..." if len(slices.absent) > _NAMED else ""
-        why = "were lost: InstanceNumber leaves them out" if slices.lost else "were left out or renumbered"
+        why = "were lost: InstanceNumber leaves room for them" if slices.lost else "were left out or renumbered"
+        why += ", if they are not those of another image" if many else ""
         yield (
             f"{len(slices.absent)} of {len(slices.distances)} slices {why}. They are absent chunks of z: at "
             f"{where}{more} mm along the normal."

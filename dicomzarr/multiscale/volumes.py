@@ -10,7 +10,7 @@ import numpy as np
 from dicomzarr.dicom.arrangement import arrange
 from dicomzarr.dicom.frame import frames_of
 from dicomzarr.dicom.grid import ABSENT, GUESSED, LIST
-from dicomzarr.dicom.grouping import PIXELS, stacks_of
+from dicomzarr.dicom.grouping import PIXELS, stack_words, stacks_of
 from dicomzarr.dicom.segments import Segment
 from dicomzarr.dicom.syntax import check_openable
 from dicomzarr.dicom.values import shown_code
@@ -92,7 +92,7 @@ def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, b
 
 def _remark(series: Series, grid: Grid, *, many: bool) -> None:
     """Say what is odd about a grid, in the name of its first instance where others are not so."""
-    for sentence in remarks(grid):
+    for sentence in remarks(grid, many=many):
         where = f" In the image of instance {grid.first.ref.instance.sop_instance_uid}." if many else ""
         series.remarks.say(sentence + where)
 
@@ -200,7 +200,7 @@ def _modality(grid: Grid) -> str:
 
 def _name(grid: Grid, number: int, count: int) -> str:
     """The modality, and which part of the series this is, as ``MR 2 of 3: b_value 1000 s/mm2, 4 of 6 slices``."""
-    words = ", ".join(dict.fromkeys(word for word in (grid.part, grid.kind) if word))
+    words = ", ".join(dict.fromkeys(word for word in (stack_words(grid.stack), grid.part, grid.kind) if word))
     name = f"{_modality(grid)} {number} of {count}" if count > 1 else _modality(grid)
     return f"{name}: {words}" if words else name
 
