@@ -153,7 +153,7 @@ class Reader:
         self, leaf: Leaf, name: str, count: int, possible: Callable[[Sequence[float]], bool], lost: str
     ) -> tuple[float, ...] | None:
         """Exactly ``count`` finite numbers, likewise; ``possible`` is asked about all of them."""
-        values = [value for value in leaf.values if not _is_blank(value)]
+        values = leaf.values and [value for value in leaf.values if not _is_blank(value)]
         if not values:
             return None
         numbers = [number for value in values if (number := self.lenient(value)) is not None]
