@@ -612,6 +612,13 @@ def test_one_impossible_attribute_costs_that_fact_and_no_series(name: str, kind:
         assert step_of(plan.images[0], "y") == step_of(plan.images[0], "x") == (1.0, None)
 
 
+@pytest.mark.parametrize(("slope", "units"), [(0.5, "BQML"), (0, None)])
+def test_what_is_not_scaled_has_no_unit(slope: float, units: str | None) -> None:
+    told = [{"RescaleSlope": slope if shot.place == 2 else 0.5, "Units": "BQML"} for shot in shots(1, 1, 5)]
+    scan = classic([shot.saying(**each) for shot, each in zip(shots(1, 1, 5), told, strict=True)], "PT")
+    assert planned(scan).images[0].attributes.get("units") == units
+
+
 @pytest.mark.parametrize("name", ["spacing of zero", "spacing of one value"])
 def test_a_radiograph_without_spacing_opens(name: str) -> None:
     scan = classic([replace(shot, place=None, told=BROKEN[name][0]) for shot in shots(1, 1, 1)], "CR")

@@ -77,6 +77,9 @@ class Frame:
     stack: str
     """StackID (0020,9056); empty where there is none."""
     rescale: Rescale
+    """To modality values; the identity where it is impossible."""
+    has_rescale: bool
+    """False where it is impossible: then values have no unit."""
     rescale_type: str
     """RescaleType (0028,1054): anything that somebody wrote."""
     real_world: tuple[MappingItem, ...]
@@ -170,6 +173,7 @@ def _frame(
         thickness=_length(context, (measures or image.item).slice_thickness),
         stack="" if content is None else context.read.text(content.stack_id) or "",
         rescale=rescale or _IDENTITY,
+        has_rescale=rescale is not None,
         rescale_type="" if rescale is None else context.read.text(_scaling(context).rescale_type) or "",
         real_world=_real_world(context),
         voi=context.macro("frame_voi_lut"),

@@ -109,7 +109,7 @@ def image_facts(stack: Stack, grid: Grid, values: str) -> dict[str, object]:
         "part": grid.part,
         "affine_reference": "patient",
         "rescale": None if has_table(frame) else _rescale(grid, values),
-        "units": _units(frame, read),
+        "units": _units(frame, read) if all(each.has_rescale for each in grid.frames) else None,
         "modality_lut": has_table(frame),
         "real_world_values": _real_world(grid, read),
         "windows": [_window(window) for window in windows(grid).all],
