@@ -361,8 +361,8 @@ def test_a_cancelled_delivery_spoils_no_other() -> None:
     async def test(bench: Bench) -> None:
         frames = [FrameRef(FIRST, number) for number in (1, 2, 3)]
         placed: list[int] = []
-        gone = asyncio.create_task(bench.source.deliver(frames, lambda _at, _pixels: None))
-        stays = asyncio.create_task(bench.source.deliver(frames, lambda at, _pixels: placed.append(at)))
+        gone = asyncio.create_task(bench.source.deliver(frames, lambda _at, _pixels: None, STORED))
+        stays = asyncio.create_task(bench.source.deliver(frames, lambda at, _pixels: placed.append(at), STORED))
         await ticks()
         gone.cancel()
         await ticks()
@@ -492,10 +492,10 @@ def test_many_bad_frames_are_forgotten_at_once() -> None:
         frames = [FrameRef(FIRST, number) for number in range(1, 51)]
         bench.client.broken = set(range(1, 51))
         with pytest.raises(FrameShapeError):
-            await bench.source.deliver(frames, lambda _at, _pixels: None)
+            await bench.source.deliver(frames, lambda _at, _pixels: None, STORED)
         bench.client.broken = set()
         placed: dict[int, int] = {}
-        await bench.source.deliver(frames, lambda at, pixels: placed.update({at: int(pixels[0, 0, 0])}))
+        await bench.source.deliver(frames, lambda at, pixels: placed.update({at: int(pixels[0, 0, 0])}), STORED)
         assert placed == {number - 1: number for number in range(1, 51)}
 
     on_bench(test)
@@ -533,7 +533,9 @@ def test_a_delivery_places_each_position_once() -> None:
     async def test(bench: Bench) -> None:
         frames = [FrameRef(FIRST, number) for number in (5, 6, 5)]
         placed: dict[int, list[int]] = {}
-        await bench.source.deliver(frames, lambda at, pixels: placed.setdefault(at, []).append(int(pixels[0, 0, 0])))
+        await bench.source.deliver(
+            frames, lambda at, pixels: placed.setdefault(at, []).append(int(pixels[0, 0, 0])), STORED
+        )
         assert placed == {0: [5], 1: [6], 2: [5]}
         assert bench.client.numbers == [5, 6]
 
@@ -547,7 +549,7 @@ def test_a_delivery_never_has_more_than_its_window_under_way(monkeypatch: pytest
     async def test(bench: Bench) -> None:
         placed: set[int] = set()
         frames = [FrameRef(FIRST, number) for number in range(1, 11)]
-        await bench.source.deliver(frames, lambda at, _pixels: placed.add(at))
+        await bench.source.deliver(frames, lambda at, _pixels: placed.add(at), STORED)
         assert placed == set(range(10))
         assert bench.client.asked[0] == ("1.2.3.1", (1, 2, 3, 4))
         assert sorted(bench.client.numbers) == list(range(1, 11))
@@ -559,7 +561,7 @@ def test_a_delivery_raises_what_went_wrong() -> None:
     async def test(bench: Bench) -> None:
         bench.client.missing = {2}
         with pytest.raises(FrameNotFoundError, match="No frame 2"):
-            await bench.source.deliver([FrameRef(FIRST, n) for n in (1, 2, 3)], lambda _at, _pixels: None)
+            await bench.source.deliver([FrameRef(FIRST, n) for n in (1, 2, 3)], lambda _at, _pixels: None, STORED)
 
     on_bench(test)
 
@@ -636,7 +638,7 @@ def test_pixels_are_what_the_frame_says() -> None:
 def test_a_large_read_holds_up_no_small_one() -> None:
     async def test(bench: Bench) -> None:
         frames = [FrameRef(FIRST, number) for number in range(1, 301)]
-        large = asyncio.create_task(bench.source.deliver(frames, lambda _at, _pixels: None))
+        large = asyncio.create_task(bench.source.deliver(frames, lambda _at, _pixels: None, STORED))
         await ticks()
         small = asyncio.create_task(bench.source.chunk(FrameRef(SECOND, 7), STORED))
         await ticks()
@@ -820,7 +822,7 @@ def test_a_trial_holds_up_no_small_read(monkeypatch: pytest.MonkeyPatch) -> None
 
     async def test(bench: Bench) -> None:
         frames = [FrameRef(MANY, number) for number in range(1, 1001)]
-        large = asyncio.create_task(bench.source.deliver(frames, lambda _at, _pixels: None))
+        large = asyncio.create_task(bench.source.deliver(frames, lambda _at, _pixels: None, STORED))
         await ticks()
         assert len(bench.client.asked) == 1
         bench.client.gate.set()

@@ -215,7 +215,12 @@ def test_no_frame_is_ever_another_one(name: str, kind: Kind, send: Send) -> None
     with talkative(name, kind, send) as (url, _):
         level = dicomzarr.open(url, cache_bytes=0, max_connections=1, timeout=5.0).levels[0]
         for number in range(SLICES):
-            assert np.array_equal(level[number], PIXELS[name][number])
+            try:
+                found = level[number]
+            except ServerError:
+                assert send in (then_408, then_garbage)  # which came late, and met the next request on its way
+            else:
+                assert np.array_equal(found, PIXELS[name][number])
             time.sleep(PAUSE)
 
 

@@ -381,7 +381,7 @@ def test_a_read_that_is_given_up_ends_the_request(opened: Opener) -> None:
     frames = [frame for place in range(SLICES) if (frame := level.frames.locate((place, 0, 0))) is not None]
 
     async def give_up() -> None:
-        task = asyncio.create_task(source.deliver(frames, lambda _place, _pixels: None))
+        task = asyncio.create_task(source.deliver(frames, lambda _place, _pixels: None, level))
         await asyncio.to_thread(began.wait, SECONDS)
         task.cancel()
         ends = time.monotonic() + SECONDS

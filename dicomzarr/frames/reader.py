@@ -58,8 +58,8 @@ class Asked:
     frame: FrameRef
     key: FrameKey
     """Names the frame."""
-    level: LevelPlan | None
-    """The array that it is a chunk of; None where the values are wanted as they are stored."""
+    level: LevelPlan
+    """The array that it is a chunk of."""
     use: Use
     """Called in a decode thread with the frame as the array holds it, which is valid until it returns."""
     done: Done
@@ -106,7 +106,7 @@ class Reader:
         self._jobs = 0
         self._starting = False
 
-    def ask(self, frame: FrameRef, level: LevelPlan | None, use: Use, done: Done) -> Asked:
+    def ask(self, frame: FrameRef, level: LevelPlan, use: Use, done: Done) -> Asked:
         """Read a frame; see `Asked`.
 
         Raises:
@@ -166,8 +166,6 @@ class Reader:
             where=where,
             scratch=_scratch,
         )
-        if asked.level is None:
-            return pixels
         seen = asked.level.seen(asked.frame, pixels)
         _check(seen, asked.level, where)
         return seen

@@ -72,14 +72,14 @@ class FrameSource:
         """
         return await self._crossing.get(self._chunk, (frame, level))
 
-    async def deliver(self, frames: Sequence[FrameRef], place: Place, level: LevelPlan | None = None) -> None:
+    async def deliver(self, frames: Sequence[FrameRef], place: Place, level: LevelPlan) -> None:
         """Fetch and decode many frames planned together.
 
         Args:
             frames: What to read; each may occur more than once.
             place: Called in a decode thread with the position in ``frames`` and the frame as the level holds it, of
                 shape (samples, rows, columns), which is valid until it returns.
-            level: The array that they are chunks of; None for the values as they are stored.
+            level: The array that they are chunks of.
 
         Raises:
             DicomZarrError: The first that any frame met.
@@ -126,7 +126,7 @@ class FrameSource:
 class _Delivery:
     """Many frames for one read, never more than a window of them under way."""
 
-    def __init__(self, reader: Reader, frames: Sequence[FrameRef], place: Place, level: LevelPlan | None) -> None:
+    def __init__(self, reader: Reader, frames: Sequence[FrameRef], place: Place, level: LevelPlan) -> None:
         self._reader = reader
         self._frames = frames
         self._place = place
