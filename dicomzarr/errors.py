@@ -39,10 +39,12 @@ DicomZarrError
     ├── UnsupportedTransferSyntaxError  carries ``uid``
     ├── FrameDecodeError            the codestream is broken
     ├── FrameShapeError             decoded, but not the shape or depth the metadata says
+    ├── ContradictingHeaderError    the file's own header says something else than the metadata
     └── MissingInstanceError        the metadata points to an instance that the series lacks
 ```
 
-Warnings, which are no errors: ``ServerDecodedWarning`` and ``DiskCacheWarning``.
+Warnings, which are no errors: ``ServerDecodedWarning``, ``GuessWarning``, ``LossyFrameWarning``,
+``OtherSeriesWarning`` and ``DiskCacheWarning``.
 
 None derives from ``OSError`` or ``KeyError``: array libraries take those for absence and would fill in values.
 Messages never hold a token, a password or patient text.
@@ -255,6 +257,10 @@ class FrameShapeError(FrameError):
     """The frame decodes to another shape or depth than the metadata says."""
 
 
+class ContradictingHeaderError(FrameError):
+    """The file that a frame comes from says something else than the metadata, in what decoding depends on."""
+
+
 class MissingInstanceError(FrameError):
     """The metadata points to an instance that the series does not hold, as a lost part of a concatenation."""
 
@@ -265,6 +271,14 @@ class ServerDecodedWarning(UserWarning):
 
 class GuessWarning(UserWarning):
     """Frames lie where others do, and nothing tells which belongs there: what is shown was guessed."""
+
+
+class LossyFrameWarning(UserWarning):
+    """The metadata say that nothing was lost, and the server sends lossily compressed frames."""
+
+
+class OtherSeriesWarning(UserWarning):
+    """A file names another study or series than the one that it was asked for from, as after studies were merged."""
 
 
 class DiskCacheWarning(UserWarning):

@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from coded_frames import BUILDERS, COLUMNS, ROWS, coded_frame, grey, planes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -322,6 +322,7 @@ def test_a_damaged_file_of_others_is_an_error(shared_dir: Path, name: str, uid: 
 # Whole frames of every kind
 
 
+@settings(deadline=None)  # a machine may be busy
 @given(
     st.tuples(st.integers(1, 50), st.integers(1, 50)),
     st.sampled_from(["noise", "grey at the end", 0, 127, 128, 255]),
@@ -351,6 +352,7 @@ def test_no_whole_jpeg_is_refused_or_changed_by_the_search_for_damage(
     np.testing.assert_array_equal(found, planes(plain))
 
 
+@settings(deadline=None)  # a machine may be busy
 @given(
     st.tuples(st.integers(1, 40), st.integers(1, 40)),
     st.integers(0, 7),

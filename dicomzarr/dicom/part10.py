@@ -17,6 +17,7 @@ from dicomzarr.dicom.elements import (
     elements,
     end_of,
 )
+from dicomzarr.dicom.file_header import FileHeader
 from dicomzarr.dicom.fragments import Fragments, first_fragments, read_fragments
 from dicomzarr.dicom.native_frames import NativeFrames, native_frames
 from dicomzarr.dicom.syntax import transfer_syntax
@@ -38,19 +39,38 @@ DOUBLE_FLOAT_PIXEL_DATA: Final = 0x7FE00009
 _PIXELS: Final = frozenset({PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA})
 
 _SOP_INSTANCE_UID: Final = 0x00080018
+_STUDY_INSTANCE_UID: Final = 0x0020000D
+_SERIES_INSTANCE_UID: Final = 0x0020000E
 _SAMPLES_PER_PIXEL: Final = 0x00280002
+_PLANAR_CONFIGURATION: Final = 0x00280006
 _PHOTOMETRIC_INTERPRETATION: Final = 0x00280004
 _NUMBER_OF_FRAMES: Final = 0x00280008
 _ROWS: Final = 0x00280010
 _COLUMNS: Final = 0x00280011
 _BITS_ALLOCATED: Final = 0x00280100
+_BITS_STORED: Final = 0x00280101
+_HIGH_BIT: Final = 0x00280102
+_PIXEL_REPRESENTATION: Final = 0x00280103
 _EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
 _READ: Final = frozenset(
     {
         *(_SOP_INSTANCE_UID, _SAMPLES_PER_PIXEL, _PHOTOMETRIC_INTERPRETATION, _NUMBER_OF_FRAMES),
         *(_ROWS, _COLUMNS, _BITS_ALLOCATED, _EXTENDED_OFFSET_TABLE),
+        *(_STUDY_INSTANCE_UID, _SERIES_INSTANCE_UID, _PLANAR_CONFIGURATION),
+        *(_BITS_STORED, _HIGH_BIT, _PIXEL_REPRESENTATION),
     }
 )
+
+_NUMBERS: Final = {
+    "Rows": _ROWS,
+    "Columns": _COLUMNS,
+    "SamplesPerPixel": _SAMPLES_PER_PIXEL,
+    "BitsAllocated": _BITS_ALLOCATED,
+    "BitsStored": _BITS_STORED,
+    "HighBit": _HIGH_BIT,
+    "PixelRepresentation": _PIXEL_REPRESENTATION,
+    "PlanarConfiguration": _PLANAR_CONFIGURATION,
+}
 
 _LONGEST_TEXT: Final = 130
 """Bytes of the longest text that is read, a UID as servers list it (see `uids.is_uid`), with its padding."""
@@ -103,6 +123,7 @@ class StoredFrames(NamedTuple):
 
     sop_instance_uid: str
     frames: Frames
+    header: FileHeader
 
 
 def read_file_meta(data: memoryview) -> FileMeta:
@@ -174,7 +195,7 @@ def find_frames(data: memoryview, at: int, meta: FileMeta) -> StoredFrames:
         raise InvalidReplyError("The DICOM file holds no pixel data.")
     header = _Header(values, encoding)
     if meta.transfer_syntax_uid in _NATIVE:
-        return StoredFrames(header.sop_instance_uid, _native(data, pixels, header, encoding))
+        return StoredFrames(header.sop_instance_uid, _native(data, pixels, header, encoding), header.read())
     transfer_syntax(meta.transfer_syntax_uid)
     fragments = read_fragments(data, pixels)
     first = _extended(values, fragments, header.frames)
@@ -182,7 +203,7 @@ def find_frames(data: memoryview, at: int, meta: FileMeta) -> StoredFrames:
         first = first_fragments(data, fragments, header.frames, meta.transfer_syntax_uid)
     first.append(len(fragments))
     frames = EncapsulatedFrames(data, meta.transfer_syntax_uid, fragments, first)
-    return StoredFrames(header.sop_instance_uid, frames)
+    return StoredFrames(header.sop_instance_uid, frames, header.read())
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +228,22 @@ class _Header:
         if not (text.isascii() and text.isdigit() and len(text) <= 12):  # noqa: PLR2004  # as said
             raise InvalidReplyError("NumberOfFrames in the DICOM file is no number.")
         return int(text) or 1  # 0 is impossible where there are pixels: then there is one frame
+
+    def read(self) -> FileHeader:
+        """What of it can be compared with the metadata."""
+        numbers = {name: self._number(tag) for name, tag in _NUMBERS.items()}
+        if _text(self.values.get(_NUMBER_OF_FRAMES, _NOTHING)):
+            numbers["NumberOfFrames"] = self.frames
+        return FileHeader(
+            _text(self.values.get(_STUDY_INSTANCE_UID, _NOTHING)),
+            _text(self.values.get(_SERIES_INSTANCE_UID, _NOTHING)),
+            self.photometric_interpretation.upper(),
+            {name: number for name, number in numbers.items() if number is not None},
+        )
+
+    def _number(self, tag: int) -> int | None:
+        value = self.values.get(tag, _NOTHING)
+        return struct.unpack_from(self.encoding.order + "H", value)[0] if len(value) > 1 else None
 
     def unsigned(self, tag: int, name: str, default: int = 0) -> int:
         """The first value of a US."""

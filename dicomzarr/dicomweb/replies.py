@@ -12,6 +12,7 @@ from dicomzarr.errors import InvalidReplyError, LoginPageError, TruncatedReplyEr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dicomzarr.dicom.file_header import FileHeader
     from dicomzarr.dicom.part10 import Frames
     from dicomzarr.dicomweb.media_type import MediaType
     from dicomzarr.dicomweb.multipart import Part
@@ -34,6 +35,8 @@ class EncodedFrame:
     """The part's media type without parameters, in lower case; empty when the server names none."""
     transfer_syntax_uid: str | None
     """The transfer syntax that the server names, or None. Servers err: the bytes themselves decide."""
+    header: FileHeader | None = None
+    """What the file says that it was cut from; None where it came by itself."""
 
 
 def refuse_text(media: MediaType, subject: str) -> None:
@@ -90,10 +93,10 @@ def encoded_frame(body: bytes, own: MediaType, outer: MediaType, subject: str) -
     return EncodedFrame(body, own.name, own.transfer_syntax or outer.transfer_syntax)
 
 
-def cut_frame(frames: Frames, number: int) -> EncodedFrame:
+def cut_frame(frames: Frames, number: int, header: FileHeader) -> EncodedFrame:
     """One frame of a Part-10 file, by its number from 1, as the server would have sent it by itself."""
     syntax = frames.transfer_syntax_uid
-    return EncodedFrame(frames.cut(number), _OCTET_STREAM if is_native(syntax) else "", syntax)
+    return EncodedFrame(frames.cut(number), _OCTET_STREAM if is_native(syntax) else "", syntax, header)
 
 
 class PartSorter:

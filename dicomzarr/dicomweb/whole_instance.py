@@ -34,6 +34,7 @@ from dicomzarr.errors import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from dicomzarr.dicom.file_header import FileHeader
     from dicomzarr.dicom.part10 import Frames
     from dicomzarr.dicomweb.transport import Response
 
@@ -59,6 +60,7 @@ class HeldInstance:
     """A whole instance on the temporary disk; the disk is free again when nobody refers to it."""
 
     frames: Frames
+    header: FileHeader
     nbytes: int
     """What it takes on the disk."""
     subject: str
@@ -70,7 +72,7 @@ class HeldInstance:
     def _cut(self, number: int) -> EncodedFrame | FrameNotFoundError:
         if not 1 <= number <= len(self.frames):
             return FrameNotFoundError(f"There are {len(self.frames)} frames in {self.subject}, and no frame {number}.")
-        return cut_frame(self.frames, number)
+        return cut_frame(self.frames, number, self.header)
 
 
 @dataclass(slots=True)
@@ -251,7 +253,7 @@ def open_instance(data: memoryview, key: InstanceKey) -> HeldInstance:
     stored = find_frames(data, at, meta)
     if stored.sop_instance_uid != key.instance:
         raise WrongPartsError(f"Another instance came for {key.subject}.")
-    return HeldInstance(stored.frames, nbytes, key.subject)
+    return HeldInstance(stored.frames, stored.header, nbytes, key.subject)
 
 
 async def _checked(chunks: AsyncIterator[bytes], subject: str) -> AsyncIterator[bytes]:

@@ -113,4 +113,4 @@ def only_frame(part: Part) -> OnlyFrame | None:
         return None
     if len(stored.frames) != 1:
         return None
-    return OnlyFrame(stored.sop_instance_uid, cut_frame(stored.frames, 1))
+    return OnlyFrame(stored.sop_instance_uid, cut_frame(stored.frames, 1, stored.header))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dicomzarr.dicomweb.habits import FrameKind
 from dicomzarr.errors import ServerError
+from dicomzarr.frames.headers import contradiction
 from dicomzarr.frames.requests import SMALLEST_LIST, FrameQueue, FramesRequest, Priority, list_length
 from dicomzarr.frames.series_choice import SeriesChoice, may_come_whole
 from dicomzarr.frames.strategy import Strategy
@@ -305,6 +306,10 @@ class Asker:
         def deliver(number: int, frame: EncodedFrame) -> None:
             sent.sizes.append(len(frame.data))
             key = sent.waiting[number]
+            error = contradiction(key, frame)
+            if error is not None:
+                fail(number, error)
+                return
             sent.taker.came(key, frame)
             self._done(sent, key)
 

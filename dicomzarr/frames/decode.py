@@ -18,6 +18,8 @@ from dicomzarr.frames.native import decode_native, fits_native
 from dicomzarr.frames.rle import decode_rle, is_rle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from dicomzarr.dicom.codestream import Codestream
@@ -35,6 +37,7 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
     media_type: str = "",
     where: str,
     scratch: Scratch | None = None,
+    on_loss: Callable[[], None] | None = None,
 ) -> npt.NDArray[Any]:
     """Decodes one frame, exactly or not at all.
 
@@ -47,6 +50,7 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
         transfer_syntax_uid: The transfer syntax of these bytes; None when nobody says.
         media_type: The part's media type, for when nobody says the transfer syntax.
         where: Study, series, instance and frame, for messages.
+        on_loss: Called when the codestream is of a lossy kind.
         scratch: Memory that the result may lie in: then it is valid until the next frame is decoded in this thread.
 
     Returns:
@@ -63,6 +67,8 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
     label = transfer_syntax(transfer_syntax_uid, where=where) if transfer_syntax_uid else None
     codestream = _find_codestream(data, pixel, label, where)
     if codestream is not None:
+        if codestream.lossy and on_loss is not None:
+            on_loss()
         return decode_compressed(bytes(data), codestream, pixel, where=where, scratch=scratch)
     return _decode_unmarked(data, pixel, label or _guess_label(media_type, where), media_type, where)
 

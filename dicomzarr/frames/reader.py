@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dicomzarr.dicom.syntax import TRANSFER_SYNTAXES
 from dicomzarr.dicom.uids import EXPLICIT_VR_BIG_ENDIAN
 from dicomzarr.dicomweb.whole_instance import MOST_FOR_A_FRAME
-from dicomzarr.errors import FrameError, FrameShapeError, UnsupportedTransferSyntaxError
+from dicomzarr.errors import FrameError, FrameShapeError, LossyFrameWarning, UnsupportedTransferSyntaxError
 from dicomzarr.frames.decode import decode_frame
 from dicomzarr.frames.loops import DECODE_THREADS, submit_decoding
 from dicomzarr.frames.scratch import Scratch
@@ -158,6 +160,7 @@ class Reader:
 
     def _pixels(self, asked: Asked, encoded: EncodedFrame) -> Decoded:
         where = self._where(asked.frame)
+        promised = _is_lossless(asked.frame.instance)
         pixels = decode_frame(
             encoded.data,
             asked.frame.instance.pixel,
@@ -165,10 +168,20 @@ class Reader:
             media_type=encoded.media_type,
             where=where,
             scratch=_scratch,
+            on_loss=self._warn_of_loss if promised else None,
         )
         seen = asked.level.seen(asked.frame, pixels)
         _check(seen, asked.level, where)
         return seen
+
+    def _warn_of_loss(self) -> None:
+        if self.opening.tells("loss"):
+            warnings.warn(
+                f"The metadata of series {self.opening.series}, study {self.opening.study}, say that nothing was lost,"
+                " and the server sends lossily compressed frames. Their values are not those that were stored.",
+                LossyFrameWarning,
+                stacklevel=1,
+            )
 
     def _finish(self, outcomes: Sequence[tuple[Asked, object]], nbytes: int) -> None:
         self._jobs -= 1
@@ -217,6 +230,12 @@ def _check(pixels: Decoded, level: LevelPlan, where: str) -> None:
             f"in a level of {level.dtype} in chunks of {shape}.",
             remedy="Frames of one level must have one shape and type.",
         )
+
+
+def _is_lossless(instance: StoredInstance) -> bool:
+    """Whether the metadata say that what is stored is coded without loss, and never lost anything."""
+    stored = TRANSFER_SYNTAXES.get(instance.available_transfer_syntax_uid or "")
+    return stored is not None and not stored.lossy and not instance.pixel.lossy
 
 
 def _may_come_whole(instance: StoredInstance, error: BaseException) -> bool:

@@ -49,6 +49,7 @@ class Opening:
     """Its instances by SOP Instance UID."""
     slices: Mapping[str, StoredInstance] = field(default_factory=dict)
     """The same, where all of the series have one frame each, of about one size."""
+    _told: set[str] = field(default_factory=set)
 
     def key(self, frame: FrameRef) -> FrameKey:
         """The key of a frame that was planned from this opening.
@@ -64,6 +65,12 @@ class Opening:
                 remedy="Open the series again.",
             )
         return FrameKey(self, uid, frame.number)
+
+    def tells(self, what: str) -> bool:
+        """Whether something is to be warned of, which it is once."""
+        is_new = what not in self._told
+        self._told.add(what)
+        return is_new
 
 
 class FrameKey(NamedTuple):

@@ -10,6 +10,7 @@ from dicomzarr.dicom.syntax import is_native
 from dicomzarr.dicomweb.refusals import refuses_resource
 from dicomzarr.dicomweb.whole_series import SeriesJob
 from dicomzarr.errors import DicomZarrError, PermissionDeniedError
+from dicomzarr.frames.headers import contradiction
 from dicomzarr.frames.requests import FrameKey
 from dicomzarr.frames.series_choice import DOUBTS
 from dicomzarr.frames.strategy import KEEPS
@@ -114,7 +115,11 @@ class ComingSeries:
         if key in self.queue:
             self.served += 1
             self.queue.discard(key)
-            self.taker.came(key, only.frame)
+            error = contradiction(key, only.frame)
+            if error is None:
+                self.taker.came(key, only.frame)
+            else:
+                self.taker.failed(key, error)
         return self.good >= len(self.opening.slices) or self.is_wanted
 
     async def _room(self) -> None:
