@@ -69,7 +69,7 @@ KINDS: dict[str, Callable[[], RadiologySeries]] = {
     "axial": volume,
     "oblique": lambda: volume(OBLIQUE),
     "pet": pet,
-    "uneven": lambda: volumes.uneven([0, 2.5, 5, 10, 12.5], VOLUME),
+    "uneven": lambda: volumes.uneven(UNEVEN, VOLUME),
     "diffusion": lambda: dimensions.repeated(distinct((4, 2, 16, 20)), dimensions.RAGGED),
     "times": lambda: dimensions.repeated(dimensions.TWICE, dimensions.along("TriggerTime", ["20", "100"])),
 }
@@ -147,13 +147,55 @@ def test_slices_of_several_series_make_a_volume(opened: Opener) -> None:
     assert np.array_equal(stacked["image"], whole["image"])
 
 
-def test_uneven_slices_lie_where_they_are(opened: Opener) -> None:
-    dataset = dataset_of(opened, volumes.uneven([0, 2.5, 5, 10, 12.5], VOLUME))
-    np.testing.assert_allclose(dataset["z"], AXIAL.origin[2] + np.array([0, 2.5, 5, 10, 12.5]))
-    assert dataset["z"].attrs["units"] == "millimeter"
+UNEVEN = [0, 2.5, 4, 9, 10]
+
+
+@pytest.mark.parametrize("name", [name for name in GRIDS if name != "oblique"])
+def test_uneven_slices_lie_where_they_are(opened: Opener, name: str) -> None:
+    grid = GRIDS[name].along_normal(1.0)
+    dataset = dataset_of(opened, volumes.uneven(UNEVEN, VOLUME, grid))
     assert "affine" not in dataset.attrs
-    np.testing.assert_allclose(dataset["y"], 0.8 * np.arange(16))
-    assert np.array_equal(dataset["image"].sel(z=50.75), VOLUME[3].astype(np.float32) - 1024)
+    np.testing.assert_allclose(dataset.attrs["plane_affine"], grid.affine, rtol=0, atol=1e-6)
+    even = centres(grid, (11, 16, 20))
+    for axis in "zyx":
+        named, values = even[axis]
+        expected = np.interp(UNEVEN, np.arange(11), values) if axis == "z" else values
+        np.testing.assert_allclose(dataset[axis], expected, rtol=0, atol=1e-6)
+        assert dataset[axis].attrs == {"units": "millimeter", "long_name": named}
+    place = float(even["z"][1][9])
+    assert np.array_equal(dataset["image"].sel(z=place, method="nearest"), VOLUME[3].astype(np.float32) - 1024)
+
+
+def test_uneven_oblique_slices_lie_where_they_are(opened: Opener) -> None:
+    grid = OBLIQUE.along_normal(1.0)
+    series = volumes.uneven(UNEVEN, VOLUME, grid)
+    dataset = dataset_of(opened, series)
+    np.testing.assert_allclose(dataset["z"], np.dot(grid.origin, grid.normal) + np.array(UNEVEN), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(dataset["x"], 0.6 * np.arange(20))
+    places = np.stack([dataset[f"lps_{name}"].to_numpy() for name in "xyz"], axis=-1)
+    for number, distance in enumerate(UNEVEN):
+        for row, column in ((0, 0), (15, 0), (3, 19)):
+            expected = grid.affine @ [column, row, distance, 1]
+            np.testing.assert_allclose(places[number, row, column], expected[:3], rtol=0, atol=1e-6)
+    x, y, z = (grid.affine @ [7, 5, 8.9, 1])[:3]
+    found = dataset["image"].sel(lps_x=x, lps_y=y, lps_z=z, method="nearest")
+    assert found.item() == VOLUME[3, 5, 7] - 1024.0
+    cut = dataset.isel(z=slice(2, None))
+    np.testing.assert_allclose(cut["lps_z"][1, 0, 0], places[3, 0, 0, 2])
+
+
+def test_a_list_has_no_places_but_those_of_its_frames(opened: Opener) -> None:
+    series = volume()
+    for dataset in series.datasets:
+        dataset.InstanceNumber = 1
+        dataset.ImagePositionPatient = series.datasets[0].ImagePositionPatient
+    dataset = dataset_of(opened, series)
+    assert dataset["image"].dims == ("t", "y", "x")
+    assert "units" not in dataset["t"].attrs
+    np.testing.assert_allclose(dataset["position"], [series.datasets[0].ImagePositionPatient] * 5)
+    assert dataset["position"].attrs == {"units": "mm"}
+    np.testing.assert_allclose(dataset["y"], np.arange(16))
+    assert not {"affine", "plane_affine", "lps_x"} & {*dataset.attrs, *dataset.coords}
 
 
 def test_nothing_is_invented_where_nothing_is_known(opened: Opener) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import xarray as xr
 from xarray.indexes import RangeIndex
 
+from dicomzarr.labelled.places import places_of
 from dicomzarr.labelled.told import counted_times, documents
-from dicomzarr.multiscale.placing import MILLIMETER, aligned_axes, patient_affine
+from dicomzarr.multiscale.placing import MILLIMETER, aligned_axes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,9 @@ def with_axes(dataset: xr.Dataset, image: Image, level: Level) -> xr.Dataset:
             dataset = dataset.assign_coords({"c": [channel.label for channel in image.channels]})
             continue
         even = _Places(level.translation[place], level.scale[place], axis.unit)
-        places = _listed(image, axis, size) or (aligned.get(axis.name) if axis.unit else None) or even
+        own = aligned.get(axis.name)
+        listed = own if own is not None and own.listed is not None else _listed(image, axis, size)
+        places = listed or (own if axis.unit else None) or even
         dataset = dataset.assign_coords(places.coordinate(axis.name, size))
         dataset[axis.name].attrs.update(places.attributes)
     if "z" in aligned and "z" not in level.axes:
@@ -74,14 +77,18 @@ def with_axes(dataset: xr.Dataset, image: Image, level: Level) -> xr.Dataset:
 
 def _aligned(image: Image) -> dict[str, _Places]:
     """z, y and x where each runs along an axis of the patient."""
-    affine = patient_affine(image.plan)
-    axes = None if affine is None else aligned_axes(affine)
-    if affine is None or axes is None:
+    places = places_of(image)
+    axes = None if places is None else aligned_axes(places.affine)
+    if places is None or axes is None:
         return {}
-    return {
-        name: _Places(affine[axis][3], affine[axis][column], MILLIMETER, f"LPS {'xyz'[axis]}")
+    found = {
+        name: _Places(places.affine[axis][3], places.affine[axis][column], MILLIMETER, f"LPS {'xyz'[axis]}")
         for column, (name, (axis, _)) in enumerate(zip("xyz", axes, strict=True))
     }
+    if places.slices is not None:
+        even = found["z"]
+        found["z"] = replace(even, listed=np.round(even.start + even.step * places.slices, 9))
+    return found
 
 
 def _listed(image: Image, axis: Axis, size: int) -> _Places | None:

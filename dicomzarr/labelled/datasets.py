@@ -33,7 +33,8 @@ def level_dataset(image: Image, level: Level, *, mask_and_scale: bool = True) ->
         mask_and_scale: Give what stored values measure, as xarray does for files.
     """
     factors = factors_of(image, level)
-    attributes = {} if image.affine is None else {"affine": np.asarray(image.affine)}
+    told = {"affine": image.affine, "plane_affine": image.plan.attributes.get("plane_affine")}
+    attributes = {name: np.asarray(affine) for name, affine in told.items() if affine is not None}
     variable = image_variable(image, level, factors, mask_and_scale=mask_and_scale)
     dataset = with_axes(xr.Dataset({VARIABLE: variable}, attrs=attributes), image, level)
     dataset = dataset.assign_coords(told_coordinates(image, level))

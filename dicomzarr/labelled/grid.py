@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Numbers = npt.NDArray[np.float64]
-    Voxels = npt.NDArray[np.intp]
+    Voxels = npt.NDArray[np.intp] | Numbers
 
 NAMES: Final = ("lps_x", "lps_y", "lps_z")
 """Millimetres to the left, to the back and to the head (PS3.3 section C.7.6.2.1.1)."""
@@ -24,9 +24,9 @@ class PatientTransform(CoordinateTransform):
     """From places in an array to LPS millimetres, and back.
 
     Args:
-        voxels: Of each axis of the array, which voxels it holds.
+        voxels: Of each axis of the array, which voxels it holds; of uneven slices, how many millimetres from the first.
         origin: (3,): where voxel 0, 0, 0 lies.
-        steps: (3, axes): from one voxel to the next along each axis.
+        steps: (3, axes): from one voxel to the next along each axis, or for a millimetre.
     """
 
     def __init__(self, voxels: Mapping[str, Voxels], origin: Numbers, steps: Numbers) -> None:

@@ -10,27 +10,31 @@ from xarray.core.indexing import CoordinateTransformIndexingAdapter
 from xarray.indexes import CoordinateTransformIndex, PandasIndex
 
 from dicomzarr.labelled.grid import PatientTransform
-from dicomzarr.multiscale.placing import MILLIMETER, aligned_axes, patient_affine
+from dicomzarr.labelled.places import places_of
+from dicomzarr.multiscale.placing import MILLIMETER, aligned_axes
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from dicomzarr.arrays import Image, Level
+    from dicomzarr.labelled.grid import Voxels
 
 _ATTRIBUTES: Final = {"units": MILLIMETER}
 
 
 def oblique_coordinates(image: Image, level: Level) -> xr.Coordinates | None:
     """``lps_x``, ``lps_y`` and ``lps_z`` over z, y and x; None where z, y and x say it all, or nothing is known."""
-    affine = patient_affine(image.plan)
-    if affine is None or aligned_axes(affine) is not None:
+    places = places_of(image)
+    if places is None or aligned_axes(places.affine) is not None:
         return None
-    voxels = {
+    voxels: dict[str, Voxels] = {
         axis.name: np.arange(size)
         for axis, size in zip(image.axes, level.shape, strict=True)
         if axis.unit and axis.type == "space"
     }
-    matrix = np.array(affine)[:3]
+    if places.slices is not None:
+        voxels = {"z": places.slices, **voxels}
+    matrix = np.array(places.affine)[:3]
     steps = matrix[:, ["xyz".index(name) for name in voxels]]
     return xr.Coordinates.from_xindex(PatientIndex(PatientTransform(voxels, matrix[:, 3], steps)))
 
