@@ -31,7 +31,7 @@ DicomZarrError
 ├── MetadataError                   DICOM metadata that cannot be placed
 │   ├── InvalidAttributeError       one attribute has an impossible value
 │   ├── UnsupportedSeriesError      nothing in the series is an image that can be opened
-│   ├── GridError                   frames that fit no grid: cells are missing
+│   ├── GridError                   a segmentation that is no label
 │   └── TilingError                 tiles that fit no chunk grid
 ├── SeriesChangedError              the series is no more what it was when it was opened
 ├── TemporaryFileError              the temporary disk did not take a whole instance
@@ -216,7 +216,7 @@ class UnsupportedSeriesError(MetadataError):
 
 
 class GridError(MetadataError):
-    """Frames that fit no regular grid: cells are missing."""
+    """A segmentation is no label: two of its frames show one segment at one place."""
 
 
 class TilingError(MetadataError):

@@ -18,10 +18,12 @@ import faults
 import imagecodecs
 import numpy as np
 import pytest
+import radiology_volumes as volumes
 import slides
 from aiohttp import web
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from radiology_opened import Opener
 from radiology_volumes import volume
 from serving import forget_servers, serving
 from waiting import SECONDS
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
     from orthanc import Orthanc
+    from radiology_model import RadiologySeries
 
 SECRET = "s3cret-p4ss"  # noqa: S105  # protects nothing
 PYRAMID = slides.brightfield_pyramid()
@@ -180,7 +183,36 @@ def test_info_names_the_transfer_syntax_that_the_metadata_announces(run: Run) ->
 def test_several_images_are_told_apart(run: Run) -> None:
     with serving(slides.two_pyramids()) as served:
         result = run("info", served.url)
-    assert [line.split()[0] for line in result.out.splitlines()[-4:]] == ["0/0", "0/1", "1/0", "1/1"]
+    rows = [line.split() for line in result.out.splitlines()]
+    assert [row[0] for row in rows if row and row[0] in {"0/0", "0/1", "1/0", "1/1"}] == ["0/0", "0/1", "1/0", "1/1"]
+    assert " ".join(result.out.split()).count("! ") == 1  # why there are two
+
+
+def told_of(run: Run, series: RadiologySeries) -> str:
+    """What info prints of a series, on one line."""
+    with Opener() as opened:
+        return " ".join(run("info", opened.url(series)).out.split())
+
+
+def test_info_says_what_uneven_slices_are(run: Run) -> None:
+    told = told_of(run, volumes.uneven([0, 2.5, 4, 9, 10], volumes.VOLUME))
+    assert "5 planes" in told
+    assert "z 40.75, 43.25, 44.75, 49.75, 50.75 mm along z" in told
+    assert "! The 5 slices are not evenly spaced (1 to 5 mm apart): z counts them" in told
+    assert "plane_affine" in told
+
+
+def test_info_says_what_a_list_is(run: Run) -> None:
+    series = volumes.volume()
+    for dataset in series.datasets:
+        dataset.InstanceNumber = 1
+        dataset.ImagePositionPatient = series.datasets[0].ImagePositionPatient
+    told = told_of(run, series)
+    assert "CT: list of frames CT · list of frames of single-frame instances" in told
+    assert "5 frames" in told
+    assert "time points" not in told
+    assert "position 5 values in mm along t" in told
+    assert "! Nothing tells what the 5 frames of an image are to each other" in told
 
 
 def test_info_takes_the_url_that_a_server_shows(run: Run, demo_url: str) -> None:

@@ -75,10 +75,11 @@ def _summary(facts: SeriesFacts) -> Table:
 def _sizes(facts: SeriesFacts, image: ImageFacts) -> Text:
     """What an image is, in one line."""
     finest = image.levels[0]
+    plurals = _PLURALS | ({"t": "frames"} if image.kind.startswith("list") else {})
     many = [
-        f"{size} {_PLURALS[axis.name]}"
+        f"{size} {plurals[axis.name]}"
         for axis, size in zip(image.axes, finest.shape, strict=True)
-        if axis.name in _PLURALS
+        if axis.name in plurals
     ]
     levels = len(image.levels)
     told = (
@@ -99,7 +100,7 @@ def _values(coordinate: CoordinateFacts) -> str:
     values: list[Any] = list(coordinate.values)
     nested = len(coordinate.axes) > 1 or any(isinstance(value, list | tuple) for value in values)
     if nested:
-        told = f"{len(values)} values"
+        told = f"{len(values)} values" + (" in" if coordinate.unit else "")
     elif len(values) > _MOST_VALUES:
         told = f"{_value(values[0])} to {_value(values[-1])} ({len(values)} values)"
     else:

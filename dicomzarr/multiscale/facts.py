@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.grid import ABSENT
+from dicomzarr.dicom.grid import ABSENT, LIST
 from dicomzarr.dicom.real_world import real_world_mappings
 from dicomzarr.dicom.values import Reader, shown_code
 from dicomzarr.dicom.window import Window, in_stored, read_windows
@@ -138,6 +138,8 @@ def _kind(grid: Grid) -> str:
     """What was found, in words."""
     multi = any(frame.ref.instance.number_of_frames > 1 for frame in grid.frames)
     held = "multi-frame instances" if multi else "single-frame instances"
+    if grid.kind == LIST:
+        return f"list of frames of {held}"
     if grid.slices is not None and len(grid.slices.distances) > 1:
         return f"volume of {held}"
     if grid.cells.size > 1:
