@@ -36,7 +36,7 @@ from slides_model import instance_metadata
 
 import dicomzarr
 from dicomzarr.demo.instances import from_dataset, virtual_instance
-from dicomzarr.errors import DicomZarrError, FrameError, GridError, InvalidAttributeError, MetadataError
+from dicomzarr.errors import DicomZarrError, FrameError, InvalidAttributeError, MetadataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -479,7 +479,6 @@ BROKEN: Final[Mapping[str, tuple[Build, Callable[[Instances], object], str]]] = 
     "segment numbers of text": (segmentation, in_segments("00620004", "first"), "SegmentNumber"),
     "no instance UID": (volume, without(INSTANCE), "SOPInstanceUID"),
     "instance UIDs that are none": (volume, put(INSTANCE, "../../studies"), "SOPInstanceUID"),
-    "all frames at one place": (volume, put(POSITION, 0, 0, 0), "lie at one place"),
 }
 
 
@@ -944,8 +943,16 @@ def test_slices_that_are_all_turned_otherwise_open_in_time(opened: Opener, count
     assert time.process_time() - began < 10 + count / 200
 
 
+def test_a_volume_whose_slices_all_say_one_place_is_a_list_without_affine(opened: Opener) -> None:
+    image = open_changed(opened, volume, put(POSITION, 0, 0, 0))
+    assert opened.count("frames") == 0
+    assert frames_in(image) == sorted(plane.tobytes() for plane in VOLUME)
+    assert "list of frames" in image.name
+    assert image.affine is None
+
+
 @pytest.mark.parametrize("count", [200, pytest.param(20_000, marks=pytest.mark.slow)])
-def test_slices_at_one_place_that_nothing_tells_apart_are_refused_in_time(opened: Opener, count: int) -> None:
+def test_slices_at_one_place_that_nothing_tells_apart_are_a_list_in_time(opened: Opener, count: int) -> None:
     (told,) = kept(picture).metadata()
 
     def frame(value: int, _number: int) -> bytes:
@@ -959,9 +966,14 @@ def test_slices_at_one_place_that_nothing_tells_apart_are_refused_in_time(opened
     ]
     url = opened.serve(stored).series_url(picture().study_uid, picture().series_uid)
     began = time.process_time()
-    with pytest.raises(GridError, match="lie at one place"):
-        dicomzarr.open(url)
+    image = dicomzarr.open(url)
     assert time.process_time() - began < 10 + count / 200
+    assert opened.count("frames") == 0
+    assert "list of frames" in image.name
+    assert image.affine is None
+    assert image.levels[0].shape == (count, 16, 20)
+    last = max(f"1.2.3.{number}" for number in range(count))
+    assert np.unique(image.levels[0][count - 1]).tolist() == [int(last.rpartition(".")[2]) % 4096]
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ from radiology_slices import Identity, sequence_item
 
 import dicomzarr
 from dicomzarr.demo.instances import from_dataset
-from dicomzarr.errors import FrameError, GridError, MetadataError, ServerError
+from dicomzarr.errors import FrameError, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -225,12 +225,18 @@ def test_e3_times_that_differ_from_frame_to_frame_are_no_axis(opened: Opener) ->
     assert (times["axis"], times["values"]) == ("tz", [[0, 1, 2, 3], [10, 11, 12, 13]])
 
 
-def test_e3_frames_that_nothing_tells_apart_are_an_error(opened: Opener) -> None:
+def test_e3_frames_that_nothing_tells_apart_are_a_list_with_their_places(opened: Opener) -> None:
     frames = Frames([{}, {}], content=lambda *_: content())
     series = series_of([multi_frame(Identity("alike", "enhanced MR"), FRAMES, frames)])
-    with pytest.raises(GridError) as caught:
-        opened(series)
-    assert str(series.datasets[0].SOPInstanceUID) in str(caught.value)
+    image = opened(series)
+    assert opened.count("frames") == 0
+    assert shows(image, "tyx", series.datasets[0].pixel_array)
+    assert has_no_space(image)
+    assert units_of(image)["t"] is None
+    places = [groups.PlanePositionSequence[0] for groups in series.datasets[0].PerFrameFunctionalGroupsSequence]
+    expected = np.array([place.ImagePositionPatient for place in places], float)
+    assert np.allclose(coordinate(image, "position")["values"], expected)
+    assert "list" in " ".join(image.notices)
 
 
 # --- E4: the order of frames means nothing
@@ -469,12 +475,26 @@ def test_e12_time_slots_and_energy_windows_are_two_axes(opened: Opener) -> None:
     assert shows(image, "tcyx", np.moveaxis(pixels, 1, 0))
 
 
-@pytest.mark.parametrize("numbers", [[1, 2, 3], [1, 2, 2, 3]], ids=["too few", "one twice"])
-def test_e12_a_vector_that_places_no_frame_is_an_error(opened: Opener, numbers: list[int]) -> None:
+def test_e12_a_frame_that_the_vector_leaves_out_is_nowhere(opened: Opener) -> None:
     series = nuclear.recon_tomo(SLICES)
-    series.datasets[0].SliceVector = numbers
-    with pytest.raises(MetadataError):
-        opened(series)
+    (dataset,) = series.datasets
+    dataset.SliceVector = [1, 2, 3]
+    placed, nowhere = opened(series).images
+    assert shows(placed, "zyx", dataset.pixel_array[:3])
+    assert lies_on(placed, AXIAL)
+    assert shows(nowhere, "yx", dataset.pixel_array[3])
+    assert nowhere.affine is None
+
+
+def test_e12_a_slice_that_the_vector_has_twice_makes_a_list(opened: Opener) -> None:
+    series = nuclear.recon_tomo(SLICES)
+    (dataset,) = series.datasets
+    dataset.SliceVector = [1, 2, 2, 3]
+    image = opened(series)
+    assert shows(image, "tyx", dataset.pixel_array)
+    assert has_no_space(image)
+    assert coordinate(image, "slice")["values"] == [1, 2, 2, 3]
+    assert "list" in " ".join(image.notices)
 
 
 def test_e12_detectors_that_look_another_way_are_images_of_their_own(opened: Opener) -> None:
@@ -502,7 +522,7 @@ def test_e13_two_channel_like_vectors_are_images_of_channels(opened: Opener) -> 
     ways = [list(pixels), list(np.moveaxis(pixels, 1, 0))]
     assert any(len(found) == len(way) and all(map(np.array_equal, found, way)) for way in ways)
     assert all(axes_of(one) == "cyx" for one in image.images)
-    assert "energy_window" in " ".join(image.notices) or "detector" in " ".join(image.notices)
+    assert [one.name for one in image.images] == ["NM 1 of 2: energy window 1", "NM 2 of 2: energy window 2"]
 
 
 def test_e13_three_vectors_and_slices_are_images_of_five_axes(opened: Opener) -> None:
@@ -563,12 +583,14 @@ def test_e14_offsets_in_any_order_place_the_frames(opened: Opener) -> None:
     assert lies_on(image, AXIAL)
 
 
-def test_e14_uneven_offsets_are_coordinates(opened: Opener) -> None:
-    image = opened(nuclear.dose(DOSE, [0, 2.5, 5, 10]))
+@pytest.mark.parametrize("offsets", [[0, 2.5, 5, 10], [0, 2.5, 5, 11], [0, 2.5, 7.5, 10]])
+def test_e14_uneven_offsets_are_coordinates_and_no_plane_is_absent(opened: Opener, offsets: list[float]) -> None:
+    image = opened(nuclear.dose(DOSE, offsets))
     assert shows(image, "zyx", DOSE)
     assert image.affine is None
     assert units_of(image)["z"] is None
-    assert np.diff(coordinate(image, "z")["values"]) == pytest.approx([2.5, 2.5, 5])
+    assert np.diff(coordinate(image, "z")["values"]) == pytest.approx(np.diff(offsets))
+    assert np.allclose(attribute(image, "plane_affine"), AXIAL.along_normal(1.0).affine)
 
 
 @pytest.mark.parametrize("offsets", [[0, 2.5, 5], [10, 12.5, 15, 17.5], [0, 2.5, 5, 7.5, 10]])
@@ -579,9 +601,11 @@ def test_e14_offsets_that_are_not_those_of_the_frames_place_none(opened: Opener,
     assert "GridFrameOffsetVector" in " ".join(image.notices)
 
 
-def test_e14_two_frames_at_one_offset_are_an_error(opened: Opener) -> None:
-    with pytest.raises(MetadataError):
-        opened(nuclear.dose(DOSE, [0, 2.5, 2.5, 5]))
+def test_e14_two_frames_at_one_offset_are_a_list(opened: Opener) -> None:
+    image = opened(nuclear.dose(DOSE, [0, 2.5, 2.5, 5]))
+    assert shows(image, "tyx", DOSE)
+    assert has_no_space(image)
+    assert np.array(coordinate(image, "position")["values"])[:, 2] - AXIAL.origin[2] == pytest.approx([0, 2.5, 2.5, 5])
 
 
 def test_e14_dose_is_value_times_scaling(opened: Opener) -> None:
@@ -631,11 +655,14 @@ def test_e16_masks_and_logarithms_are_not_applied(opened: Opener) -> None:
 
 
 @pytest.mark.parametrize("properties", ["DISTORTED", "SAMPLED"])
-def test_e17_what_is_no_volume_gets_no_regular_grid(opened: Opener, properties: str) -> None:
+def test_e17_frames_that_are_not_quite_planar_lie_where_they_say_and_a_notice_warns(
+    opened: Opener, properties: str
+) -> None:
     image = opened(multiframe.not_a_volume(SLICES, properties))
-    assert image.affine is None
-    assert "z" not in units_of(image) or units_of(image)["z"] is None
-    assert np.array_equal(pixels_of(image), SLICES)
+    assert shows(image, "zyx", SLICES)
+    assert lies_on(image, OBLIQUE)
+    assert f"VolumetricProperties is {properties}" in " ".join(image.notices)
+    assert attribute(image, "volumetric_properties") == properties
 
 
 # --- E18: NumberOfFrames

@@ -286,13 +286,17 @@ def test_a_sequence_of_unknown_representation_before_the_pixels() -> None:
         ({"PixelData": bytes(30)}, InvalidReplyError, "30 bytes of pixel data, its header tells of 15"),
         ({"PixelData": bytes(16), "Rows": 0}, InvalidReplyError, "Rows"),
         ({"PixelData": bytes(16), "BitsAllocated": 12}, InvalidReplyError, "12 bits"),
-        ({"PixelData": bytes(16), "NumberOfFrames": 0}, InvalidReplyError, "NumberOfFrames"),
         ({}, InvalidReplyError, "holds no pixel data"),
     ],
 )
 def test_headers_that_contradict_the_pixels(change: dict[str, Any], kind: type[Exception], text: str) -> None:
     with pytest.raises(kind, match=text):
         opened(make_file(ExplicitVRLittleEndian, **change))
+
+
+def test_no_number_of_frames_is_one_frame() -> None:
+    body = make_file(ExplicitVRLittleEndian, PixelData=bytes(range(16)), NumberOfFrames=0)
+    assert frames_of(body) == [bytes(range(15))]
 
 
 def test_padding_is_no_contradiction() -> None:

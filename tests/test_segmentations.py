@@ -30,7 +30,7 @@ from slides_instances import Identity, Level, full_instance
 from slides_pixels import noisy_color
 
 import dicomzarr
-from dicomzarr.errors import GridError, InvalidAttributeError
+from dicomzarr.errors import GuessWarning, InvalidAttributeError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # their imports, not ours
@@ -158,13 +158,33 @@ def test_d7_names_and_colours_are_those_of_the_header(opened: Opener) -> None:
         assert int(np.argmax(shown)) == [red, green, blue].index(255)
 
 
-def test_two_frames_of_one_segment_at_one_place_are_an_error(opened: Opener) -> None:
+def test_of_two_frames_of_one_segment_at_one_place_the_second_is_an_image_of_its_own(opened: Opener) -> None:
     found = segmented(ascending(segmentable(), OBLIQUE), random_masks((2, 5, 30, 34)))
+    stored = found.dataset.pixel_array
     frames = found.dataset.PerFrameFunctionalGroupsSequence
     frames[1].PlanePositionSequence = frames[0].PlanePositionSequence
     frames[1].SegmentIdentificationSequence = frames[0].SegmentIdentificationSequence
-    with pytest.raises(GridError, match="frame 2"):
-        open_own(opened, found)
+    with pytest.warns(GuessWarning, match="guess"):
+        image = open_own(opened, found)
+    most, one = image.images
+    assert [channel.label for channel in most.channels] == [*LABELS[:2]]
+    assert np.count_nonzero([np.array_equal(plane, stored[0]) for plane in pixels_of(most).reshape(-1, 30, 34)]) == 1
+    assert np.array_equal(pixels_of(one), stored[1])
+    assert [channel.label for channel in one.channels] == [*LABELS[:1]]
+    labelled = open_labelled(opened, segmentable(), found)
+    assert labelled.labels == {}
+    assert "one segment at one place" in " ".join(labelled.notices)
+
+
+def test_frames_of_segments_that_all_lie_at_one_place_are_a_list_without_segments(opened: Opener) -> None:
+    found = segmented(ascending(segmentable(), OBLIQUE), random_masks((2, 5, 30, 34)))
+    for groups in found.dataset.PerFrameFunctionalGroupsSequence:
+        groups.PlanePositionSequence = found.dataset.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence
+    image = open_own(opened, found)
+    assert np.array_equal(pixels_of(image), found.dataset.pixel_array)
+    assert [axis.name for axis in image.axes] == ["t", "y", "x"]
+    assert "Liver" not in image.channels[0].label
+    assert sorted(image.plan.attributes["coordinates"]["segment"]["values"]) == [1] * 5 + [2] * 5
 
 
 def test_a_kind_of_segmentation_that_nobody_knows_is_an_error(opened: Opener) -> None:

@@ -14,6 +14,7 @@ import radiology_multiframe as multiframe
 import radiology_nuclear as nuclear
 import radiology_traps as traps
 from opened import group_at
+from radiology_enhanced import IN_STACK, POSITION, STACK, Frames, content, index_by, multi_frame
 from radiology_model import AXIAL, CORONAL, FLIPPED, OBLIQUE, SAGITTAL, distinct, series_of
 from radiology_opened import (
     Opener,
@@ -30,7 +31,6 @@ from radiology_slices import Identity, sequence_item, stack
 from radiology_traps import PIXELS, STATIONS
 from radiology_volumes import VOLUME, volume
 
-from dicomzarr.errors import GridError
 from dicomzarr.multiscale import views
 
 if TYPE_CHECKING:
@@ -142,18 +142,29 @@ def test_slices_of_a_tilted_gantry_are_no_stations(opened: Opener) -> None:
 def test_times_that_slices_lack_in_turn_are_no_shorter_series_of_times(
     opened: Opener, keyword: str, values: Sequence[object]
 ) -> None:
-    with pytest.raises(GridError, match="lacks 5 of its cells"):
-        opened(traps.without_one_time(distinct((5, 5, 16, 20)), keyword, values))
+    pixels = distinct((5, 5, 16, 20))
+    image = opened(traps.without_one_time(pixels, keyword, values))
+    assert [axes_of(each) for each in image.images] == ["zyx"] * 5
+    for time, each in enumerate(image.images):
+        assert "4 of 5 slices" in each.name
+        pixels[time, time] = 0
+        lost_at_an_end = time in {0, 4}
+        assert np.array_equal(pixels_of(each), np.delete(pixels[time], time, 0) if lost_at_an_end else pixels[time])
+        assert lies_on(each, AXIAL.starting_at(1) if time == 0 else AXIAL)
 
 
 @pytest.mark.parametrize("keyword", ["TemporalPositionIdentifier", "TriggerTime"])
 def test_the_first_time_of_a_slice_is_not_the_second_of_another(opened: Opener, keyword: str) -> None:
+    pixels = distinct((5, 2, 16, 20))
     made = dimensions.instances(
-        distinct((5, 2, 16, 20)), dimensions.along(keyword, ["0", "40", "80", "120", "160"]), Identity("ends", "MR")
+        pixels, dimensions.along(keyword, ["0", "40", "80", "120", "160"]), Identity("ends", "MR")
     )
     del made[9], made[0]  # the last of the upper slice, and the first of the lower one
-    with pytest.raises(GridError, match="lacks 2 of its cells"):
-        opened(series_of(made))
+    whole, first, last = opened(series_of(made)).images
+    assert shows(whole, "tzyx", pixels[1:4])
+    assert shows(first, "yx", pixels[0, 1])
+    assert shows(last, "yx", pixels[4, 0])
+    assert all("1 of 2 slices" in each.name for each in (first, last))
 
 
 @pytest.mark.parametrize("keyword", ["AcquisitionNumber", "TemporalPositionIdentifier"])
@@ -278,8 +289,15 @@ def test_a_private_b_value_counts_if_it_is_its_vendors(opened: Opener, vendor: s
 @pytest.mark.parametrize("vendor", B_VALUES)
 def test_what_somebody_else_put_in_its_place_is_no_b_value(opened: Opener, vendor: str) -> None:
     group, _, elements = B_VALUES[vendor]
-    with pytest.raises(GridError, match="no attribute tells them apart"):
-        opened(traps.vendors(TWICE, group, "ACME 1.1", elements))
+    told_by_order_alone(opened(traps.vendors(TWICE, group, "ACME 1.1", elements)))
+
+
+def told_by_order_alone(image: Image) -> None:
+    """Check that two volumes are times of which only the order is known."""
+    assert shows(image, "tzyx", TWICE)
+    assert (units_of(image)["t"], image.levels[0].scale[0]) == (None, 1.0)
+    assert [*image.plan.attributes["coordinates"]] == ["z"]
+    assert "order of acquisition" in image.name
 
 
 @pytest.mark.parametrize("creator", ["Philips MR Imaging DD 001", "Philips MR Imaging DD 005"])
@@ -290,8 +308,7 @@ def test_a_private_direction_counts_if_it_is_its_vendors(opened: Opener, creator
 
 
 def test_what_somebody_else_put_in_its_place_is_no_direction(opened: Opener) -> None:
-    with pytest.raises(GridError, match="no attribute tells them apart"):
-        opened(traps.vendors(TWICE, 0x2005, "ACME 1.1", GRADIENT))
+    told_by_order_alone(opened(traps.vendors(TWICE, 0x2005, "ACME 1.1", GRADIENT)))
 
 
 # --- doses
@@ -340,10 +357,11 @@ def test_a_hole_among_slices_of_micrometres_shows(opened: Opener) -> None:
     assert lies_on(image, traps.MICROMETERS)
     del datasets[12]
     holed = opened(series_of(datasets))
-    assert shows(holed, "zyx", np.delete(pixels, 12, axis=0))
-    assert holed.affine is None
-    assert units_of(holed)["z"] is None
-    assert "slice" in notices_of(holed)
+    pixels[12] = 0
+    assert shows(holed, "zyx", pixels)
+    assert lies_on(holed, traps.MICROMETERS)
+    assert holed.plan.attributes["absent"] == [{"z": 12}]
+    assert "1 of 30 slices were lost" in notices_of(holed)
 
 
 # --- nuclear medicine
@@ -395,12 +413,30 @@ def test_projections_from_all_sides_have_a_time_axis_and_no_place(
 # --- frames that nothing places
 
 
-def test_unplaced_frames_that_are_counted_in_their_stack_are_slices_without_unit(opened: Opener) -> None:
-    image = opened(multiframe.not_a_volume(SLICES, "DISTORTED"))
+@pytest.mark.parametrize("pointer", [IN_STACK, POSITION], ids=["in the stack", "by position"])
+def test_unplaced_frames_that_are_counted_in_their_stack_are_slices_without_unit(
+    opened: Opener, pointer: tuple[str, str]
+) -> None:
+    series = multiframe.not_a_volume(SLICES, "DISTORTED")
+    (dataset,) = series.datasets
+    index_by(dataset, STACK, pointer)
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        del groups.PlanePositionSequence
+    image = opened(series)
     assert shows(image, "zyx", SLICES)
     assert image.affine is None
     assert units_of(image)["z"] is None
     assert image.levels[0].scale[0] == 1.0
+    assert "positions" not in notices_of(image)
+
+
+def test_indices_of_places_make_no_axis_beside_places(opened: Opener) -> None:
+    frames = Frames([{}] * 2, content=lambda n, z: content(1, 1 + z + 4 * n))
+    dataset = multi_frame(Identity("indices", "enhanced MR"), distinct((2, 4, 16, 20)), frames)
+    index_by(dataset, STACK, POSITION)
+    image = opened(series_of([dataset]))
+    assert axes_of(image) == "tyx"
+    assert "list of frames" in image.name
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 2, 0]])

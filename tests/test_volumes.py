@@ -57,7 +57,7 @@ from slides_model import PHI
 
 import dicomzarr
 from dicomzarr.demo.instances import from_dataset
-from dicomzarr.errors import MetadataError
+from dicomzarr.errors import GuessWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -227,13 +227,13 @@ def test_r3_one_slice_steps_along_the_normal(opened: Opener, attributes: dict[st
 @pytest.mark.parametrize(
     ("grid", "distances"),
     [
-        (AXIAL, [0, 2.5, 5, 10, 12.5]),
-        (OBLIQUE, [0, 2.5, 5, 10, 12.5]),
         (SAGITTAL, [0, 2.5, 4, 9, 10]),
+        (OBLIQUE, [0, 2.5, 4, 9, 10]),
+        (AXIAL, [0, 2.5, 5, 12.5, 20]),
         (AXIAL, [0, 2.5, 5, 7.5, 10.06]),
         (AXIAL, [0, 0.3, 0.6, 0.9, 1.215]),
     ],
-    ids=["gap", "oblique gap", "irregular", "beyond one per cent", "beyond a hundredth of a millimetre"],
+    ids=["irregular", "oblique", "two holes", "beyond one per cent", "beyond a hundredth of a millimetre"],
 )
 def test_r4_uneven_slices_get_coordinates_instead_of_a_step(
     opened: Opener, grid: Grid, distances: Sequence[float]
@@ -250,8 +250,30 @@ def test_r4_uneven_slices_get_coordinates_instead_of_a_step(
     start = float(np.dot(grid.origin, grid.normal))
     assert z["values"] == pytest.approx([start + distance for distance in distances], abs=1e-6)
     assert z["unit"] in {"mm", "millimeter"}
+    assert np.allclose(image.plan.attributes["plane_affine"], grid.along_normal(1.0).affine, rtol=0, atol=1e-6)
     assert len(image.images) == 1
-    assert "slice" in notices_of(image)
+    assert "not evenly spaced" in notices_of(image)
+
+
+@pytest.mark.parametrize("grid", [AXIAL, OBLIQUE], ids=["axial", "oblique"])
+@pytest.mark.parametrize(("numbered", "why"), [(True, "were lost"), (False, "were left out or renumbered")])
+def test_r4_a_slice_that_is_not_there_is_an_absent_chunk_of_an_even_grid(
+    opened: Opener, grid: Grid, why: str, *, numbered: bool
+) -> None:
+    series = volume(grid, distinct((6, 16, 20), bits=12, signed=True))
+    pixels = np.stack([stored_by_pydicom(dataset) for dataset in by_position(series, grid)])
+    lost = decimals(grid.position(3))
+    kept = [dataset for dataset in series.datasets if dataset.ImagePositionPatient != lost]
+    assert len(kept) == 5
+    for number, dataset in enumerate(by_position(series_of(kept), grid), 1):
+        dataset.InstanceNumber = dataset.InstanceNumber if numbered else number
+    image = opened(series_of(kept))
+    pixels[3] = -2048  # no value that a tissue could have
+    assert shows(image, "zyx", pixels)
+    assert lies_on(image, grid)
+    assert image.plan.attributes["absent"] == [{"z": 3}]
+    assert "1 of 6 slices " + why in notices_of(image)
+    assert opened.count("frames") == 5
 
 
 @pytest.mark.parametrize(
@@ -290,22 +312,41 @@ def test_r4_slices_that_are_shifted_in_their_plane_are_not_sheared(
 # --- R5: two slices at one place
 
 
-def test_r5_duplicates_that_nothing_tells_apart_are_an_error_that_names_them(opened: Opener) -> None:
+def test_r5_of_duplicates_that_nothing_tells_apart_the_first_uid_stays_and_a_warning_says_so(opened: Opener) -> None:
     series = volumes.duplicated(LATER[1])
     there = decimals(AXIAL.position(2))
-    twice = [str(ds.SOPInstanceUID) for ds in series.datasets if decimals(ds.ImagePositionPatient) == there]
+    twice = {str(ds.SOPInstanceUID): ds for ds in series.datasets if decimals(ds.ImagePositionPatient) == there}
     assert len(twice) == 2
-    with pytest.raises(DoubledFramesError) as caught:
-        opened(series)
-    assert all(uid in str(caught.value) for uid in twice)
+    for dataset in twice.values():
+        dataset.InstanceNumber = 3
+    with pytest.warns(GuessWarning, match="guess"):
+        image = opened(series)
+    assert opened.count("frames") == 0
+    stays, goes = sorted(twice)
+    expected = VOLUME.copy()
+    expected[2] = stored_by_pydicom(twice[stays])
+    most, one = image.images
+    assert shows(most, "zyx", expected)
+    assert lies_on(most, AXIAL)
+    assert shows(one, "yx", stored_by_pydicom(twice[goes]))
+    assert affine_of(one)[:3, 3] == pytest.approx(AXIAL.position(2))
+    assert ["perhaps sent twice" in each.name for each in image.images] == [True, True]
+    assert goes in notices_of(image)
 
 
-def test_r5_a_duplicate_with_the_same_pixels_is_dropped_and_said(opened: Opener) -> None:
-    image = opened(volumes.duplicated())
-    assert opened.count("frames") == 2  # compared, and nothing else was read
-    assert shows(image, "zyx", VOLUME)
-    assert lies_on(image, AXIAL)
-    assert "once more" in notices_of(image)
+@pytest.mark.parametrize("again", [None, LATER[1]], ids=["the same pixels", "other pixels"])
+def test_r5_a_slice_that_was_numbered_after_all_others_is_an_image_of_its_own(
+    opened: Opener, again: Pixels | None
+) -> None:
+    image = opened(volumes.duplicated(again))
+    assert opened.count("frames") == 0  # nothing is compared
+    most, one = image.images
+    assert shows(most, "zyx", VOLUME)
+    assert lies_on(most, AXIAL)
+    assert shows(one, "yx", VOLUME[2] if again is None else again)
+    assert affine_of(one)[:3, 3] == pytest.approx(AXIAL.position(2))
+    assert "order of acquisition" in notices_of(image)
+    assert "t counts" not in notices_of(image)
 
 
 def test_r5_one_instance_that_is_listed_twice_is_one_slice(opened: Opener) -> None:
@@ -327,9 +368,11 @@ def test_r5_one_instance_that_is_listed_twice_is_one_slice(opened: Opener) -> No
 
 
 def test_r5_a_duplicate_at_one_place_makes_no_time_axis_with_holes(opened: Opener) -> None:
-    series = volumes.duplicated(AcquisitionNumber=2, AcquisitionTime="120001")
-    with pytest.raises(GridError):
-        opened(series)
+    most, one = opened(volumes.duplicated(AcquisitionNumber=2, AcquisitionTime="120001")).images
+    assert shows(most, "zyx", VOLUME)
+    assert lies_on(most, AXIAL)
+    assert shows(one, "yx", VOLUME[2])
+    assert "1 of 5 slices" in one.name
 
 
 # --- R6: bolus monitoring
@@ -728,14 +771,26 @@ def test_r10_positions_that_differ_by_rounding_are_one(opened: Opener) -> None:
 # --- R11: an incomplete grid
 
 
-def test_r11_an_incomplete_grid_is_an_error_that_names_the_cells(opened: Opener) -> None:
+def test_r11_an_echo_that_lacks_a_slice_moves_none_of_another(opened: Opener) -> None:
     series, _ = dimensions.incomplete()
-    with pytest.raises(GridError) as caught:
-        opened(series)
-    assert isinstance(caught.value, MetadataError)
-    z = AXIAL.position(1)[2]
-    assert f"{z:g} mm" in str(caught.value)
-    assert "echo_time 5 ms" in str(caught.value)
+    whole, lacking = opened(series).images
+    assert shows(whole, "zyx", dimensions.TWICE[0])
+    assert lies_on(whole, AXIAL)
+    assert "echo time 12.5 ms" in whole.name
+    assert shows(lacking, "zyx", dimensions.TWICE[1][[0, 2]])
+    assert affine_of(lacking)[:3, 2] == pytest.approx((0, 0, 2 * AXIAL.z_spacing))
+    assert "echo time 5 ms, 2 of 3 slices" in lacking.name
+
+
+def test_r11_an_absent_frame_of_many_slices_is_an_absent_chunk_that_is_named(opened: Opener) -> None:
+    pixels = distinct((2, 9, 16, 20))
+    series, _ = dimensions.incomplete(pixels, (1, 4))
+    image = opened(series)
+    expected = pixels[::-1].copy()
+    expected[0, 4] = 0
+    assert shows(image, "czyx", expected)
+    assert image.plan.attributes["absent"] == [{"c": 0, "z": 4}]
+    assert f"echo_time 5 ms), z 4 (at {AXIAL.position(4)[2]:g} mm)" in notices_of(image)
 
 
 # --- R12: slopes that differ
@@ -1102,16 +1157,17 @@ def test_every_kind_is_what_zarr_reads_and_identifies_nobody(opened: Opener, nam
     series = BUILDERS[name]()
     image = opened(series)
     group = group_at(image.series_url)
-    frames, said = 0, [json.dumps(group.attrs.asdict()), *image.notices]
+    frames, absent, said = 0, 0, [json.dumps(group.attrs.asdict()), *image.notices]
     for one in image.images:
         array = group[f"{one.path}/0".lstrip("/")]
         pixels = array[...]
         assert np.array_equal(pixels, pixels_of(one))
         assert len(one.channels) == dict(zip(axes_of(one), pixels.shape, strict=True)).get("c", 1)
         frames += math.prod(math.ceil(size / chunk) for size, chunk in zip(array.shape, array.chunks, strict=True))
+        absent += len(one.plan.attributes.get("absent", []))
         said += [one.path, one.name, repr(one), str(one.to_xarray()), one._repr_html_()]
         said += [json.dumps(dict(group_at(one.url).attrs))]
-    assert frames == sum(int(dataset.get("NumberOfFrames") or 1) for dataset in series.datasets)
+    assert frames - absent == sum(int(dataset.get("NumberOfFrames") or 1) for dataset in series.datasets)
     assert identifying(" ".join(said), series) == []
 
 
@@ -1146,8 +1202,16 @@ def identifying(text: str, series: RadiologySeries) -> list[str]:
     return [word for word in words if word in text]
 
 
-def test_errors_identify_nobody(opened: Opener) -> None:
-    for series in (dimensions.incomplete()[0], volumes.duplicated(LATER[1])):
-        with pytest.raises(GridError) as caught:
-            opened(series)
-        assert identifying(str(caught.value), series) == []
+def test_what_is_said_of_odd_series_identifies_nobody(opened: Opener) -> None:
+    twice = volumes.duplicated(LATER[1])
+    for dataset in twice.datasets:
+        dataset.InstanceNumber = 1
+    odd = (dimensions.incomplete()[0], volumes.duplicated(LATER[1]), volumes.uneven([0, 2.5, 4, 9, 10], VOLUME))
+    for series in odd:
+        image = opened(series)
+        said = " ".join([*image.notices, *(each.name for each in image.images)])
+        assert image.notices
+        assert identifying(said, series) == []
+    with pytest.warns(GuessWarning) as warned:
+        opened(twice)
+    assert identifying(" ".join(str(each.message) for each in warned), twice) == []

@@ -132,7 +132,10 @@ class _Ladder:
             yield frames, sparse_lattice(places, self.frames[0].between)
             return
         lattice = find_lattice(places, self.evidence.numbers_at(places, frames))
-        parts = None if lattice is not None or self.never_split else runs(places)
+        if self.never_split:  # its header has all planes: between those that lie apart none is absent
+            yield frames, lattice if lattice is not None and not lattice.absent else uneven(places)
+            return
+        parts = None if lattice is not None else runs(places)
         if parts is None:
             yield frames, lattice or uneven(places)
             return
@@ -154,12 +157,12 @@ class _Ladder:
         first = self.frames[int(others[0])].ref
         notice = (
             f"{len(others)} of {len(uids)} frames lie where others do, and nothing tells which belongs there: those "
-            f"with the first UID stay, the others are images of their own. This is a guess. The first is frame "
-            f"{first.number} of instance {first.instance.sop_instance_uid}."
+            f"with the first UID and frame number stay, the others are images of their own. This is a guess. The first "
+            f"is frame {first.number} of instance {first.instance.sop_instance_uid}."
         )
-        for part, words in ((kept, ""), (others, GUESSED)):
+        for part in (kept, others):
             for grid in arrange(part_of(self.stack, part)):
-                named = ", ".join(filter(None, [grid.part, words]))
+                named = ", ".join(filter(None, [grid.part, f"{len(grid.frames)} of {len(uids)} frames"]))
                 yield replace(grid, part=named, notices=(*grid.notices, notice), kind=grid.kind or GUESSED)
 
 

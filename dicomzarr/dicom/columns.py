@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 ACQUISITION_ORDER: Final = "acquisition_order"
 """Times of which nothing but their order is known."""
 
-_OTHER_AXES: Final = {"index_00209057": "z", "index_00209128": "t", ACQUISITION_ORDER: "t"}
-"""Axes of dimension indices: of InStackPositionNumber and TemporalPositionIndex; others become c."""
+_OTHER_AXES: Final = {
+    **dict.fromkeys(("index_00200032", "index_00209057"), "z"),
+    "index_00209128": "t",
+    ACQUISITION_ORDER: "t",
+}
+"""Axes of dimension indices: of ImagePositionPatient, InStackPositionNumber, TemporalPositionIndex; others become c."""
 
 _COMPONENT_ORDER: Final = ("magnitude", "phase", "real", "imaginary")
 

@@ -69,6 +69,11 @@ class Evidence:
         found[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(1, len(keys) + 1)
         return found
 
+    @property
+    def _are_segments(self) -> bool:
+        """Frames of segments, which nobody acquired: their order tells nothing."""
+        return self.frames[0].image.header.segmentation is not None
+
     @cached_property
     def _are_single(self) -> bool:
         return all(frame.ref.instance.number_of_frames == 1 for frame in self.frames)
@@ -99,6 +104,8 @@ class Evidence:
         groups = combined([self.places, base])
         order = self._order(columns, contrasts)
         others = [column for column in columns if not any(column is contrast for contrast in contrasts)]
+        if self.found is not None:  # places are known: what counts slices tells no more
+            others = [column for column in others if column.axis != "z"]
         found = [
             *(variant for column in others for variant in self._variants(column, groups, order)),
             *self._ordered(order, base),
@@ -123,7 +130,7 @@ class Evidence:
 
     def _order(self, columns: Sequence[Column], contrasts: Sequence[Column]) -> Column | None:
         """The order of acquisition: volumes in instances of their own, or numbers that go through all places."""
-        if self.found is None:
+        if self.found is None or self._are_segments:
             return None
         clocks = [column for column in columns if column.axis == "t" and None not in column.levels]
         return self._volumes_in_instances() or order_of(
@@ -156,6 +163,8 @@ class Evidence:
         """What tells series apart that were sent twice, beds, and the frames of an instance that says nothing."""
         if self.found is None:
             yield from self._frame_numbers()
+            return
+        if self._are_segments:
             return
         created = replace(column_of(self.frames, CREATION_TIME.name), strength=LAST, apart=True)
         if created.count > 1 and None not in created.levels:

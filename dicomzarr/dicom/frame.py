@@ -295,9 +295,11 @@ def _detector_placement(read: Reader, context: FrameContext) -> tuple[Vector | N
     turns = item.rotation_vector.values or item.angular_view_vector.values
     if position is None or orientation is None or (turns and not item.slice_vector.values):
         return None, None  # projections from many sides: the header places the first of them only
+    if not item.slice_vector.values:
+        return position, orientation
     plane = _entry(item.slice_vector, context.number)
     if plane is None:
-        return position, orientation
+        return None, None
     step = spacing_between(read, item.spacing_between_slices) or _length(context, item.slice_thickness)
     if step is None or not abs(step * (plane - 1)) <= FARTHEST:
         return None, None

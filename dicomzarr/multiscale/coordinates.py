@@ -67,7 +67,8 @@ def _contradicts(grid: Grid, row: Attribute) -> bool:
     """Whether times fall while t rises: what counts t knows better."""
     if row.axis != "t" or grid.kind == LIST or grid.cells.shape[0] == 1:
         return False
-    times = np.array([np.nan if not isinstance(value, float | int) else value for value in grid.values(row.name)])
+    values = in_order(grid.values(row.name)) if row.clock else grid.values(row.name)
+    times = np.array([np.nan if not isinstance(value, float | int) else value for value in values])
     steps = times.reshape(grid.cells.shape[0], -1)
     before = np.fmax.accumulate(steps, axis=0)[:-1]
     return bool((steps[1:] < before).any())

@@ -9,6 +9,7 @@ import numpy as np
 from dicomzarr.dicom.grid import ABSENT, ORDER_ONLY
 from dicomzarr.dicom.values import Reader
 from dicomzarr.dicom.words import describe
+from dicomzarr.multiscale.placing import place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,14 +42,11 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
         yield "Frames are mosaics of slices, shown as they are stored; positions are those of a mosaic's corner."
         return
     if grid.kind == ORDER_ONLY:
-        yield (
-            "Only the order of acquisition tells times apart, by InstanceNumber or the order of instances and frames: "
-            "t counts them, and no times are known."
-        )
+        yield _of_order(times=grid.cells.shape[0] > 1)
     if grid.stack.own_references:
         yield "Each slice has a FrameOfReferenceUID of its own, as de-identification leaves it: they were not compared."
     told = (Reader("").text(grid.first.image.item.volumetric_properties) or "").upper()
-    if told in _PLANAR:
+    if told in _PLANAR and grid.slices is not None:
         yield f"VolumetricProperties is {told}: frames may not be quite planar; positions and orientations are used."
     if grid.stack.moved:
         yield (
@@ -56,21 +54,35 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
             f"the affine is that of the first time, and the attribute poses has one for each."
         )
     if grid.slices is not None:
-        yield from _of_slices(grid.slices, many=many)
+        yield from _of_slices(grid.slices, many=many) if grid.slices.even else [_of_uneven(grid, grid.slices)]
     yield from _absent(grid)
+
+
+def _of_order(*, times: bool) -> str:
+    order = "by InstanceNumber or the order of instances and frames"
+    if times:
+        return f"Only the order of acquisition tells times apart, {order}: t counts them, and no times are known."
+    return f"Only the order of acquisition tells frames at one place apart, {order}: they are images of their own."
+
+
+def _of_uneven(grid: Grid, slices: Slices) -> str:
+    gaps = np.diff(slices.distances)
+    apart = f"{gaps.min():.6g} to {gaps.max():.6g} mm apart" + ("" if slices.straight else ", not one above the other")
+    sentence = (
+        f"The {len(slices.distances)} slices are not evenly spaced ({apart}): z counts them, the coordinate z holds their "
+        f"places, and there is no affine."
+    )
+    if place(grid).plane_affine is None:
+        return sentence
+    return (
+        f"{sentence} The attribute plane_affine leads from (column, row, millimetres along the normal from the first "
+        f"slice, 1) to the patient."
+    )
 
 
 def _of_slices(slices: Slices, *, many: bool) -> Iterator[str]:
     if slices.jitter and not slices.absent:
         yield f"Frames of one slice lie up to {slices.jitter:.3g} mm apart; the place of the first counts."
-    if not slices.even:
-        gaps = np.diff(slices.distances)
-        yield (
-            f"The {len(slices.distances)} slices are not evenly spaced ({gaps.min():.6g} to {gaps.max():.6g} mm apart, "
-            f"or not one above the other): z counts them, coordinates hold their places, and there is no affine but "
-            f"plane_affine, from (column, row, millimetres along the normal from the first slice, 1)."
-        )
-        return
     spacing = slices.spacing or 0.0
     if slices.rounding > max(_ROUNDED * spacing, _ROUNDED):
         yield f"Positions are rounded: slices lie up to {slices.rounding:.3g} mm off even steps of {spacing:.6g} mm."

@@ -207,7 +207,7 @@ def _name(grid: Grid, number: int, count: int) -> str:
 
 def _channels(grid: Grid, view: View) -> tuple[Channel, ...]:
     segmentation = grid.first.image.header.segmentation
-    if segmentation is not None and not segmentation.is_label_map:
+    if segmentation is not None and not segmentation.is_label_map and grid.kind != LIST:
         return _segment_channels(grid, segmentation, view)
     labels = channel_labels(grid)
     shown = windows(grid).shown(view)
@@ -226,7 +226,7 @@ def _channels(grid: Grid, view: View) -> tuple[Channel, ...]:
 
 def _segment_numbers(grid: Grid) -> tuple[int, ...]:
     segmentation = grid.first.image.header.segmentation
-    if segmentation is None or segmentation.is_label_map:
+    if segmentation is None or segmentation.is_label_map or grid.kind == LIST:
         return ()
     shown = (grid.frames[int(cells[cells != ABSENT][0])] for cells in grid.cells.swapaxes(0, 1))
     return tuple(segment_number(frame) for frame in shown)
