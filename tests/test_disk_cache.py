@@ -546,8 +546,8 @@ def test_a_locked_database_is_not_waited_for(place: Path) -> None:
         started = time.monotonic()
         with pytest.warns(DiskCacheWarning, match="cannot be used for now") as told:
             frames = opened(cache_in(place))
-        assert [read(frames, range(1, 100)) for _ in range(1000)] == [set()] * 1000
-        assert time.monotonic() - started < SECONDS < 1000 * READ_SECONDS
+        assert [read(frames, range(1, 100)) for _ in range(200)] == [set()] * 200
+        assert time.monotonic() - started < 200 * READ_SECONDS  # which is what waiting would take
     assert len(told) == 1
 
 
