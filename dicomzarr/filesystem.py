@@ -193,6 +193,14 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         present = {name: value for name, value in values.items() if isinstance(value, bytes)}
         return present if isinstance(found, dict) else found
 
+    async def _cat_ranges(self, paths: Any, starts: Any, ends: Any, on_error: str = "return", **options: Any) -> Any:
+        """The bytes of several ranges of keys, with what failed among them or raised."""
+        found = await super()._cat_ranges(paths, starts, ends, on_error=on_error, **options)
+        failed = next((each for each in found if isinstance(each, BaseException)), None)
+        if failed is not None and on_error != "return":  # which fsspec before 2026.6 does not see to
+            raise failed
+        return found
+
     async def _info(self, path: str, **_: Any) -> Entry:
         """Name, size in bytes and type; the size of a chunk is known without fetching it."""
         name, url = _parse(path)

@@ -1172,7 +1172,7 @@ client = Client(f"http://127.0.0.1:{server.server_port}", StorageOptions.parse()
 metadata = asyncio.run_coroutine_threadsafe(client.series_metadata("1", "2"), loop)
 assert metadata.result() == b"[1]"
 """
-    command = [sys.executable, "-X", "dev", "-c", code]
+    command = [sys.executable, "-W", "default", "-c", code]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # our own interpreter
     assert "client" not in done.stderr.lower()
     assert "connector" not in done.stderr.lower()

@@ -101,7 +101,14 @@ def as_served(code: str, server: DICOMwebServer, radiology: Radiology) -> str:
     return code
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=lambda page: page.name)
+def marks(page: Path) -> tuple[pytest.MarkDecorator, ...]:
+    """What a page needs besides."""
+    return (pytest.mark.ngff_zarr,) if "import ngff_zarr" in page.read_text() else ()
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=page.name, marks=marks(page)) for page in PAGES if python_blocks(page)]
+)
 def test_python_of_a_page_runs_and_prints_what_it_says(
     page: Path, server: DICOMwebServer, radiology: Radiology, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -423,6 +423,6 @@ fs, path = fsspec.url_to_fs(sys.argv[1])
 {EXITS[deed]}
 """
     with serving(SLIDE, delay(seconds, on="frames")) as served:
-        command = [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-c", script, served.url]
+        command = [sys.executable, "-W", "default", "-W", "ignore::DeprecationWarning", "-c", script, served.url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603  # our own
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -218,6 +218,7 @@ def test_validators_take_radiology(opened: Opener, name: str) -> None:
         assert [axis.name for axis in model.ome_attributes.multiscales[0].axes] == list(image.levels[0].axes)
 
 
+@pytest.mark.ngff_zarr
 @pytest.mark.parametrize("name", BUILDERS)
 def test_ngff_zarr_finds_axes_and_origin(opened: Opener, name: str) -> None:
     for image in opened(BUILDERS[name]()).images:

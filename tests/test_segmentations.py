@@ -227,6 +227,12 @@ def test_labels_are_labels_for_zarr_and_for_validators(opened: Opener) -> None:
     yaozarrs.validate_zarr_store(group)
     yaozarrs.validate_zarr_store(group[f"labels/{second}"])
     ome_zarr_models.open_ome_zarr(group[f"labels/{second}"])
+
+
+@pytest.mark.ngff_zarr
+def test_labels_are_labels_for_ngff_zarr(opened: Opener) -> None:
+    series = segmentable()
+    image = open_labelled(opened, series, segmented(ascending(series, OBLIQUE), random_masks((2, 5, 30, 34))))
     ngff_zarr.from_ngff_zarr(fsspec.get_mapper(image.url, labels=True), validate=True)
 
 

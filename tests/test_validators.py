@@ -90,6 +90,7 @@ def test_ome_zarr_models_takes_each_image(images: list[dicomzarr.Image]) -> None
         assert [dataset.path for dataset in multiscale.datasets] == [str(level.number) for level in image.levels]
 
 
+@pytest.mark.ngff_zarr
 def test_ngff_zarr_reads_each_image(images: list[dicomzarr.Image]) -> None:
     for image in images:
         multiscales = ngff_zarr.from_ngff_zarr(fsspec.get_mapper(image.url), validate=True)
@@ -104,6 +105,7 @@ def test_ngff_zarr_reads_each_image(images: list[dicomzarr.Image]) -> None:
         assert multiscales.images[0].axes_units == {axis.name: axis.unit for axis in image.axes}
 
 
+@pytest.mark.ngff_zarr
 def test_ngff_zarr_computes_on_pixels() -> None:
     with serving(brightfield_pyramid()) as each:
         multiscales: Any = ngff_zarr.from_ngff_zarr(fsspec.get_mapper(each.url), validate=True)
