@@ -9,12 +9,14 @@ import numpy as np
 from dicomzarr.dicom.grid import ABSENT, ORDER_ONLY
 from dicomzarr.dicom.values import Reader
 from dicomzarr.dicom.words import describe
+from dicomzarr.multiscale.placing import place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dicomzarr.dicom.grid import Grid
     from dicomzarr.dicom.lattice import Slices
+    from dicomzarr.multiscale.placing import Placing
 
 _TILTED: Final = 0.1
 """Degrees off the normal from which slices count as tilted."""
@@ -24,6 +26,8 @@ _NAMED: Final = 4
 
 _ROUNDED: Final = 0.01
 """Part of a step, or millimetres, from which it is said how far slices lie off the lattice."""
+
+_PLANE_AFFINE: Final = " but plane_affine, from (column, row, millimetres along the normal from the first slice, 1)"
 
 _PLANAR: Final = frozenset({"DISTORTED", "SAMPLED"})
 """Values of VolumetricProperties (0008,9206) of frames that are not quite planar (PS3.3 section C.8.16.2.1.2)."""
@@ -51,19 +55,20 @@ def remarks(grid: Grid) -> Iterator[str]:
             f"the affine is that of the first time, and the attribute poses has one for each."
         )
     if grid.slices is not None:
-        yield from _of_slices(grid.slices)
+        yield from _of_slices(grid.slices, place(grid))
     yield from _absent(grid)
 
 
-def _of_slices(slices: Slices) -> Iterator[str]:
+def _of_slices(slices: Slices, placing: Placing) -> Iterator[str]:
     if slices.jitter and not slices.absent:
         yield f"Frames of one slice lie up to {slices.jitter:.3g} mm apart; the place of the first counts."
     if not slices.even:
         gaps = np.diff(slices.distances)
+        instead = "" if placing.plane_affine is None else _PLANE_AFFINE
         yield (
             f"The {len(slices.distances)} slices are not evenly spaced ({gaps.min():.6g} to {gaps.max():.6g} mm apart, "
-            f"or not one above the other): z counts them, coordinates hold their places, and there is no affine but "
-            f"plane_affine, from (column, row, millimetres along the normal from the first slice, 1)."
+            f"or not one above the other): z counts them, coordinates hold their places, and there is no affine"
+            f"{instead}."
         )
         return
     spacing = slices.spacing or 0.0
