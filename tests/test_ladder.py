@@ -674,6 +674,58 @@ def test_uneven_slices_count_and_say_where_they_lie() -> None:
     assert np.allclose(plane, wanted, rtol=0, atol=1e-4)
 
 
+def moved(frames: Sequence[Shot], most: Sequence[float], seed: int) -> list[Shot]:
+    """The same frames, each up to so many millimetres beside its place, along x, y and z."""
+    rng = np.random.default_rng(seed)
+    offsets = rng.uniform(-1, 1, (len(frames), 3)) * most
+    return [replace(shot, offset=tuple(offset)) for shot, offset in zip(frames, offsets.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize("most", [0.02, 0.03, 0.05])
+@pytest.mark.parametrize("along", [(0, 0, 1), (1, 1, 0), (1, 1, 1)], ids=["z", "x and y", "x, y and z"])
+def test_positions_that_jitter_leave_one_stack_one_image(along: Sequence[float], most: float) -> None:
+    for seed in range(12):
+        scan = classic(moved(shots(1, 1, 9), [most * part for part in along], seed))
+        plan = planned(scan, jitter=4 * most)
+        assert one_grid(scan, plan, z=range(9))
+
+
+def test_a_hole_in_a_stack_that_jitters_makes_images_of_even_runs_or_one() -> None:
+    frames = [shot for shot in shots(1, 1, 12) if shot.place != 5]
+    for seed in range(12):
+        scan = classic(moved([replace(shot, number=None) for shot in frames], (0, 0, 0.05), seed))
+        plan = planned(scan, jitter=0.25)
+        assert sum(size(image).get("z", 1) for image in plan.images if image.affine is None) in (0, len(frames))
+
+
+def test_thin_slices_in_tenths_of_a_millimetre_are_one_image() -> None:
+    grid = replace(AXIAL, step=(0, 0, 0.7))
+    frames = [
+        replace(shot, offset=tuple(np.round(shot.position, 1) - shot.position)) for shot in shots(1, 1, 8, grid=grid)
+    ]
+    scan = classic(frames)
+    plan = planned(scan, jitter=0.1)
+    assert one_grid(scan, plan, z=range(8))
+
+
+@pytest.mark.parametrize("aside", [0.0, 0.4])
+def test_slices_on_no_line_have_a_position_each_and_no_plane_affine_is_promised(aside: float) -> None:
+    places = [0, 10.5, 31.5]
+    frames = [
+        replace(shot, offset=(aside * (shot.place == places[1]), 0.0, 0.0))
+        for shot in shots(1, 1, places, grid=MILLIMETERS)
+    ]
+    scan = classic(frames)
+    plan = planned(scan)
+    (image,) = plan.images
+    coordinates: Any = image.attributes["coordinates"]
+    assert ("plane_affine" in image.attributes) == ("plane_affine" in notices_of(plan)) == (not aside)
+    assert ("position" in coordinates) == bool(aside)
+    if aside:
+        assert coordinates["position"]["axis"] == "z"
+        assert np.allclose(coordinates["position"]["values"], [shot.position for shot in frames])
+
+
 @pytest.mark.parametrize("values", ["stored", "modality"])
 @pytest.mark.parametrize(("signed", "bits"), [(1, 16), (1, 12), (0, 16), (0, 12)])
 def test_an_absent_slice_of_a_ct_is_no_water(bits: int, signed: int, values: str) -> None:

@@ -243,14 +243,19 @@ def sparse_lattice(places: Places, spacing: float | None) -> Slices:
 def runs(places: Places) -> list[Codes] | None:
     """Runs of even steps, from the first place on; None where they explain nothing.
 
-    They do if no run has one place, and if they hold three places on average or all have one step.
+    They do if each has two places or more and is even, and if they hold three places on average, or all have one step
+    and the gaps between them are no rounding of it.
     """
     found = list(_runs(places))
     if len(found) < 2 or min(map(len, found)) < 2:  # noqa: PLR2004  # a run has two places
         return None
-    steps = [places.origins[run[1]] - places.origins[run[0]] for run in found]
-    alike = all(np.linalg.norm(step - steps[0]) <= _along(steps[0], places.tolerance) for step in steps)
-    return found if alike or len(places) >= 3 * len(found) else None
+    if any(_fitted(places.only(run), np.arange(len(run))) is None for run in found):
+        return None
+    steps = np.diff(places.origins, axis=0)
+    first, between = steps[0], steps[[run[0] - 1 for run in found[1:]]]
+    alike = all(np.linalg.norm(steps[run[0]] - first) <= _along(first, places.tolerance) for run in found)
+    rounded = bool((np.abs(between - first) <= 2 * places.tolerance.written + ROUNDING).all())
+    return found if len(places) >= 3 * len(found) or (alike and not rounded) else None
 
 
 def _runs(places: Places) -> Iterator[Codes]:
@@ -265,7 +270,9 @@ def _runs(places: Places) -> Iterator[Codes]:
 
 
 def _same_step(one: Numbers, other: Numbers, tolerance: Tolerance) -> bool:
-    return bool(np.linalg.norm(other - one) <= 2 * _along(one, tolerance))
+    """Whether two steps are one, but for rounding and jitter, which end no run."""
+    limit = max(2 * _along(one, tolerance), JITTER * float(np.linalg.norm(one)))
+    return bool(np.linalg.norm(other - one) <= limit)
 
 
 def _along(step: Numbers, tolerance: Tolerance) -> float:

@@ -10,6 +10,7 @@ from dicomzarr.dicom.clock import first_time, in_order
 from dicomzarr.dicom.dimensions import ATTRIBUTES, BY_NAME
 from dicomzarr.dicom.grid import ABSENT, LIST
 from dicomzarr.dicom.words import describe, shown_texts
+from dicomzarr.multiscale.placing import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -55,12 +56,19 @@ def coordinates(grid: Grid, samples: int = 1) -> dict[str, dict[str, object]]:
 
 
 def _positions(grid: Grid) -> dict[str, dict[str, object]]:
-    """ImagePositionPatient along t: of each frame of a list, of the first slice of times with poses of their own."""
-    if not (grid.kind == LIST or grid.stack.moved):
+    """ImagePositionPatient where no affine says it.
+
+    Along t it is that of each frame of a list, or of the first slice of times with poses of their own; along z that of
+    slices that lie on no line.
+    """
+    if grid.kind == LIST or grid.stack.moved:
+        first = [grid.frames[int(time[time != ABSENT][0])] for time in grid.cells]
+        places = [None if frame.position is None else tuple(frame.position.tolist()) for frame in first]
+        return {"position": {"axis": "t", "values": places, "unit": "mm"}} if any(places) else {}
+    if grid.slices is None or grid.slices.even or place(grid).plane_affine is not None:
         return {}
-    first = [grid.frames[int(time[time != ABSENT][0])] for time in grid.cells]
-    places = [None if frame.position is None else tuple(frame.position.tolist()) for frame in first]
-    return {"position": {"axis": "t", "values": places, "unit": "mm"}} if any(places) else {}
+    origins = [tuple(origin) for origin in grid.slices.origins.round(9).tolist()]
+    return {"position": {"axis": "z", "values": origins, "unit": "mm"}}
 
 
 def _contradicts(grid: Grid, row: Attribute) -> bool:

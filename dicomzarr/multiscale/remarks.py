@@ -54,6 +54,8 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
             f"the affine is that of the first time, and the attribute poses has one for each."
         )
     if grid.slices is not None:
+        if grid.slices.jitter and not grid.slices.absent:
+            yield f"Frames of one slice lie up to {grid.slices.jitter:.3g} mm apart; the place of the first counts."
         yield from _of_slices(grid.slices, many=many) if grid.slices.even else [_of_uneven(grid, grid.slices)]
     yield from _absent(grid)
 
@@ -81,8 +83,6 @@ def _of_uneven(grid: Grid, slices: Slices) -> str:
 
 
 def _of_slices(slices: Slices, *, many: bool) -> Iterator[str]:
-    if slices.jitter and not slices.absent:
-        yield f"Frames of one slice lie up to {slices.jitter:.3g} mm apart; the place of the first counts."
     spacing = slices.spacing or 0.0
     if slices.rounding > max(_ROUNDED * spacing, _ROUNDED):
         yield f"Positions are rounded: slices lie up to {slices.rounding:.3g} mm off even steps of {spacing:.6g} mm."
