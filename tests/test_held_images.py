@@ -18,11 +18,12 @@ from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
 from radiology_volumes import volume
 from segmentations import random_masks, segmented
-from serving import SECONDS, forget_servers
+from serving import forget_servers
 from test_label_traps import CT as SEGMENTED
 from test_label_traps import SHAPE as MASKS
 from test_label_traps import SOURCES
 from test_processes import FORKS, run_strictly
+from waiting import SECONDS
 from zarr.storage import FsspecStore
 
 import dicomzarr

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from radiology_model import AXIAL, distinct
 from radiology_volumes import volume
-from serving import SECONDS, forget_servers
+from serving import forget_servers
+from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.demo.instances import from_dataset
