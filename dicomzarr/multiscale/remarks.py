@@ -69,8 +69,8 @@ def _of_uneven(grid: Grid, slices: Slices) -> str:
     gaps = np.diff(slices.distances)
     apart = f"{gaps.min():.6g} to {gaps.max():.6g} mm apart" + ("" if slices.straight else ", not one above the other")
     sentence = (
-        f"The {len(slices.distances)} slices are not evenly spaced ({apart}): z counts them, the coordinate z holds their "
-        f"places, and there is no affine."
+        f"The {len(slices.distances)} slices are not evenly spaced ({apart}): z counts them, the coordinate z holds "
+        f"their places, and there is no affine."
     )
     if place(grid).plane_affine is None:
         return sentence
