@@ -100,6 +100,16 @@ def _placed(image: Any) -> Placed:
 
 
 @dataclass(frozen=True)
+class Conversion:
+    """What dcm2niix made of files."""
+
+    volumes: list[Placed]
+    """Of each file of NIfTI, by name; rescaled; (z, y, x), or (n, z, y, x)."""
+    said: str
+    """Its warnings and remarks."""
+
+
+@dataclass(frozen=True)
 class Dcm2niix:
     """The converter to NIfTI."""
 
@@ -107,11 +117,17 @@ class Dcm2niix:
     target: Path
     """An empty folder."""
 
+    def convert(self, folder: Path) -> Conversion:
+        """What it makes of files, be it nothing."""
+        command = [self.command, "-b", "n", "-z", "n", "-f", "%s", "-o", str(self.target), str(folder)]
+        done = subprocess.run(command, check=False, capture_output=True, timeout=SECONDS, text=True)  # noqa: S603  # our own
+        return Conversion([_nifti(path) for path in sorted(self.target.glob("*.nii"))], done.stdout)
+
     def volumes(self, folder: Path) -> list[Placed]:
         """The volumes that files become, rescaled; several of one place are (n, z, y, x)."""
-        command = [self.command, "-b", "n", "-z", "n", "-f", "%s", "-o", str(self.target), str(folder)]
-        subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)  # noqa: S603  # our own command line
-        return [_nifti(path) for path in sorted(self.target.glob("*.nii"))]
+        converted = self.convert(folder)
+        assert converted.volumes, converted.said
+        return converted.volumes
 
     def b_values(self) -> list[float]:
         """The b-value of each n."""
