@@ -89,6 +89,20 @@ def test_a_value_that_lacks_few_places_keeps_its_cells(slices: int, lacking: int
     assert choice.absent == (lacking if images == 1 else 0)
 
 
+@pytest.mark.parametrize(("slices", "times"), [(5, 5), (12, 12)])
+def test_values_that_each_lack_another_place_are_one_image(slices: int, times: int) -> None:
+    cells = [(time, place) for time in range(times) for place in range(slices) if time % slices != place]
+    codes, places = np.array(cells).T
+    choice = evaluated((column(codes),), places)
+    assert (len(choice.images), choice.absent) == (1, times)
+
+
+def test_a_place_that_few_values_hold_makes_no_image_for_all() -> None:
+    cells = [(echo, place) for echo in range(3) for place in range(3) if echo == 0 or place > 0]
+    codes, places = np.array(cells).T
+    assert sorted(len(keys) for keys in evaluated((column(codes),), places).images) == [1, 2]
+
+
 def test_values_that_are_apart_are_never_one_image() -> None:
     parted = Column("run", TIME % 2, 2, apart=True)
     choice = evaluated((column(TIME), parted))

@@ -114,8 +114,11 @@ def _coverage(keys: Codes, places: Codes, kind: Codes) -> Iterator[tuple[Codes, 
 
 def _joined(kinds: list[tuple[Codes, list[int]]]) -> Iterator[tuple[Codes, Codes]]:
     """Kinds of coverage, the commonest first, each with those that lack few of its places."""
-    union = np.unique(np.concatenate([covered for covered, _ in kinds]))
-    if len(union) >= _MANY_PLACES and all(_lacks_few(covered, union, 0, 1) for covered, _ in kinds):
+    union, held = np.unique(
+        np.concatenate([covered for covered, members in kinds for _ in members]), return_counts=True
+    )
+    mostly = 2 * int(held.min()) > sum(len(members) for _, members in kinds)  # values hold each place
+    if mostly and all(_lacks_few(covered, union, 1, 0) for covered, _ in kinds):
         yield np.sort(np.concatenate([members for _, members in kinds])), union
         return
     left = sorted(kinds, key=lambda kind: (-len(kind[1]), -len(kind[0]), kind[1][0]))
