@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 NEAR = 0.01
 """Part of a voxel within which centres coincide."""
 
+TENTH = 0.11
+"""Millimetres that planes may lie beside headers that are written in tenths."""
+
 Twin = tuple[int, int]
 """(volume of dcm2niix, its slice)."""
 
@@ -414,6 +417,74 @@ def series_in(folder: Path) -> RadiologySeries:
     """The series of a folder, its files in reverse."""
     datasets = [pydicom.dcmread(path) for path in sorted(folder.glob("*.dcm"), reverse=True)]
     return RadiologySeries(tuple(datasets), str(datasets[0].StudyInstanceUID), str(datasets[0].SeriesInstanceUID))
+
+
+CASES = (
+    "s01_for_per_slice",
+    "s03b_dwi_adc_fewer_slices",
+    "s04a_ctp_content_time_only",
+    "s04b_ctp_instance_number_only",
+    "s08c_volumes_in_files_nothing_else",
+    "s19a_molli_ti_per_slice",
+    "s20_4dflow_sequence_name",
+    "s46_mixed_sign",
+    "s60_distorted_epi",
+    "t01_slice_thickness_recons",
+    "t02_contrast_agent",
+    "t04_pulse_sequence_name",
+    "t06_philips_asl_label",
+    "t08_ge_dti_directions",
+    "u01_series_uid_is_a_hash",
+    "v07_number_of_frames_zero",
+    "v17_trigger_time_collides",
+)
+"""Series that were reported as bugs, of which dcm2niix makes what we make."""
+
+OTHER_CASES: Mapping[str, tuple[str, int, int]] = {
+    "s38b_dwi_shifted_half": ("writes nothing: positions of b-values differ", 0, 0),
+    "v11_position_jitter_20um": ("writes nothing: positions of times differ", 0, 0),
+    "v13_ipp_rounded_tenth": ("takes the step of two neighbours, which is rounded, for that of all", 1, 2),
+}
+"""What it makes of others: in words, in files, and how many of our planes are among them."""
+
+NOWHERE: Mapping[str, str] = {
+    "s52a_iop_zeros": "an orientation of zeros, which dcm2niix takes for axial",
+    "v01_pixel_spacing_zero": "pixels without size: the matrix of dcm2niix is singular",
+}
+"""Cases whose header places nothing, so that there is no affine to compare."""
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # one case has UIDs that are hashes
+@pytest.mark.parametrize("name", CASES)
+def test_voxels_of_reported_series_lie_there_too(
+    opened: Opener, dcm2niix: Dcm2niix, shared_dir: Path, name: str
+) -> None:
+    folder = shared_dir / "cases" / name
+    image = opened(series_in(folder), values="modality")
+    assert_agrees(image, written(dcm2niix.volumes(folder)))
+
+
+@pytest.mark.parametrize("name", OTHER_CASES)
+def test_where_dcm2niix_differs_on_a_reported_series_the_headers_are_with_us(
+    opened: Opener, dcm2niix: Dcm2niix, shared_dir: Path, name: str
+) -> None:
+    series = series_in(shared_dir / "cases" / name)
+    ours = every_plane(opened(series, values="modality"))
+    assert_headers_agree(ours, series.datasets, TENTH)
+    theirs = dcm2niix.convert(shared_dir / "cases" / name).volumes
+    why, files, shared = OTHER_CASES[name]
+    assert (len(theirs), sum(bool(twins(plane, written(theirs))) for plane in ours)) == (files, shared), why
+
+
+@pytest.mark.parametrize("name", NOWHERE)
+def test_a_series_that_nothing_places_is_placed_by_dcm2niix_alone(
+    opened: Opener, dcm2niix: Dcm2niix, shared_dir: Path, name: str
+) -> None:
+    image = opened(series_in(shared_dir / "cases" / name), values="modality")
+    assert image.affine is None, NOWHERE[name]
+    (theirs,) = dcm2niix.volumes(shared_dir / "cases" / name)
+    ours = pixels_of(image).reshape(-1, *pixels_of(image).shape[-2:])
+    assert np.array_equal(sorted(map(np.sum, ours)), sorted(map(np.sum, theirs.values.reshape(ours.shape))))
 
 
 def test_diffusion_is_weighted_as_dcm2niix_says(opened: Opener, dcm2niix: Dcm2niix, tmp_path: Path) -> None:
