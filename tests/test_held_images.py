@@ -48,6 +48,8 @@ CT = volume(AXIAL, PIXELS, bits=16, name="held")
 BOUND = 2 * SLICES
 """Requests that reading all slices may take, whole series included."""
 
+pytestmark = pytest.mark.usefixtures("patient")  # what is counted includes whole series
+
 
 @pytest.fixture
 def opened() -> Iterator[Opener]:

@@ -26,6 +26,8 @@ PIXELS = distinct((SLICES, 8, 10), 16)
 FEWER = 60
 """For a server that takes its time to store them."""
 
+pytestmark = pytest.mark.usefixtures("patient")  # what is counted includes whole series
+
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -71,12 +71,14 @@ def opened() -> Iterator[Opener]:
         yield opener
 
 
+pytestmark = pytest.mark.usefixtures("patient")
+
+
 @pytest.fixture(autouse=True)
 def always_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole series count as faster, however fast this machine is just now, and none is given up for being late."""
+    """Whole series count as faster, however fast this machine is just now."""
     for name in ("_WORTH", "_WORTH_ON_SLOW_LINE"):
         monkeypatch.setattr(series_choice, name, 1e-9)
-    monkeypatch.setattr(series_choice, "_PATIENCE", SECONDS)
 
 
 @pytest.fixture
