@@ -1,0 +1,80 @@
+"""Series as scanners, archives and de-identifiers make them, which once became what they are not."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pytest
+from radiology_model import AXIAL, OBLIQUE, Grid
+from scan_checks import check, counts, mixed_contrasts, one_grid, planned, sizes
+from scans import STUDY, Scan, Shot, classic, enhanced, shots
+
+from dicomzarr.dicom.series import parse_series
+from dicomzarr.multiscale import plan_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from scans import Told
+
+    from dicomzarr.multiscale import SeriesPlan
+
+
+def clock(seconds: float) -> str:
+    """AcquisitionTime so long after noon."""
+    return f"12{int(seconds // 60):02}{seconds % 60:09.6f}"
+
+
+def strict(scan: Scan, values: str = "stored") -> SeriesPlan:
+    """The plan of a scan; any warning is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return plan_images(parse_series(msgspec.json.encode(scan.instances), STUDY, scan.series_uid), values=values)
+
+
+def numbered_alike(frames: Sequence[Shot]) -> list[Shot]:
+    """The same frames with numbers that tell nothing."""
+    return [replace(shot, number=1) for shot in frames]
+
+
+IMAGE_TYPES = {
+    "parentheses, as GE writes material pairs": ["IODINE(WATER)", "WATER(IODINE)"],
+    "longer than code strings": ["VIRTUAL_NON_CONTRAST", "VIRTUAL_NON_CALCIUM"],
+    "a star": ["T2*", "R2*"],
+    "a hyphen": ["FAT-FRACTION", "WATER-FRACTION"],
+}
+
+
+DIRECTIONS = [tuple(row) for row in np.round(np.random.default_rng(0).normal(size=(6, 3)), 3)]
+
+
+def diffusion(shot: Shot) -> Told:
+    """Three images without diffusion among those of six directions."""
+    if shot.contrast % 3 == 0:
+        return {"DiffusionBValue": 0.0}
+    direction = np.array(DIRECTIONS[shot.contrast % 6])
+    orientation = [round(float(each), 6) for each in direction / np.linalg.norm(direction)]
+    return {"DiffusionBValue": 1000.0 + shot.contrast, "DiffusionGradientOrientation": orientation}
+
+
+def in_time(make: Callable[[], Scan]) -> float:
+    """Seconds of this process that planning takes."""
+    scan = make()
+    before = time.process_time()
+    scan.plan()
+    return time.process_time() - before
+
+
+def test_many_texts_cost_as_much_each_as_few() -> None:
+    def named(count: int) -> Scan:
+        return classic(shots(1, count, 1, tell=lambda shot: {"SequenceName": f"*ep_b1000#{shot.contrast}"}))
+
+    few, many = (in_time(lambda count=count: named(count)) for count in (250, 2000))  # type: ignore[misc]
+    assert many < 30 * max(few, 0.02)
