@@ -44,6 +44,15 @@ def numbered_alike(frames: Sequence[Shot]) -> list[Shot]:
     return [replace(shot, number=1) for shot in frames]
 
 
+@pytest.mark.parametrize("number", [10**30, -(10**30), "1e300", 2**63, 2**64, "NaN", "Infinity", 0.5])
+def test_numbers_that_no_writer_should_write_cost_their_order(number: float | str) -> None:
+    frames = shots(2, 1, 4, tell=lambda shot: {"InstanceNumber": number if shot.time else shot.place})
+    scan = classic([replace(shot, number=None) for shot in frames])
+    plan = planned(scan)
+    assert sizes(plan) == [{"t": 8}]
+    assert "list of frames" in plan.images[0].name
+
+
 IMAGE_TYPES = {
     "parentheses, as GE writes material pairs": ["IODINE(WATER)", "WATER(IODINE)"],
     "longer than code strings": ["VIRTUAL_NON_CONTRAST", "VIRTUAL_NON_CALCIUM"],
