@@ -61,6 +61,28 @@ IMAGE_TYPES = {
 }
 
 
+@pytest.mark.parametrize("name", IMAGE_TYPES)
+def test_image_types_that_are_no_code_strings_tell_images_apart(name: str) -> None:
+    words = IMAGE_TYPES[name]
+    frames = shots(1, 2, 5, tell=lambda shot: {"ImageType": ["DERIVED", "SECONDARY", words[shot.contrast]]})
+    scan = classic(numbered_alike(frames), "CT")
+    assert one_grid(scan, planned(scan), c=range(2), z=range(5), any_order="c")
+
+
+def test_image_types_that_are_no_code_strings_are_not_shown() -> None:
+    frames = shots(1, 2, 5, tell=lambda shot: {"ImageType": ["DERIVED", "PRIMARY", f"DOE^JANE({shot.contrast})"]})
+    plan = classic(numbered_alike(frames)).plan()
+    told = repr([(image.name, image.channels, image.attributes) for image in plan.images]) + repr(plan.notices)
+    assert "DOE" not in told
+    assert "JANE" not in told
+
+
+def test_a_second_kernel_value_tells_reconstructions_apart() -> None:
+    frames = shots(1, 2, 5, tell=lambda shot: {"ConvolutionKernel": ["Br40d", str(2 + shot.contrast)]})
+    scan = classic(numbered_alike(frames), "CT")
+    assert one_grid(scan, planned(scan), c=range(2), z=range(5))
+
+
 DIRECTIONS = [tuple(row) for row in np.round(np.random.default_rng(0).normal(size=(6, 3)), 3)]
 
 
