@@ -95,6 +95,25 @@ def diffusion(shot: Shot) -> Told:
     return {"DiffusionBValue": 1000.0 + shot.contrast, "DiffusionGradientOrientation": orientation}
 
 
+@pytest.mark.parametrize("turned", [0.0, 0.5])
+def test_mosaics_with_a_pose_of_their_own_are_times(turned: float) -> None:
+    frames = []
+    for shot in shots(12, 1, 1, tell=lambda shot: {"AcquisitionTime": clock(2 * shot.time), "SliceThickness": 3.0}):
+        angle = math.radians(turned * shot.time / 12)
+        grid = Grid(column=(0.0, math.cos(angle), math.sin(angle)), spacing=(2.0, 2.0))
+        frames.append(replace(shot, grid=grid, offset=(0.01 * shot.time, 0.02 * shot.time, 0.03 * shot.time)))
+    mosaic = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
+    plan = classic(frames, ImageType=mosaic).plan()
+    assert sizes(plan) == [{"t": 12}]
+
+
+def test_stack_ids_that_each_frame_has_for_itself_are_none() -> None:
+    scan = enhanced([[shot.saying(StackID=str(shot.number)) for shot in shots(1, 1, 6)]])
+    plan = planned(scan)
+    assert one_grid(scan, plan, z=range(6))
+    assert plan.images[0].affine is not None
+
+
 def in_time(make: Callable[[], Scan]) -> float:
     """Seconds of this process that planning takes."""
     scan = make()
