@@ -53,6 +53,13 @@ def test_numbers_that_no_writer_should_write_cost_their_order(number: float | st
     assert "list of frames" in plan.images[0].name
 
 
+@pytest.mark.parametrize("far", [10**5, 10**9])
+def test_numbers_in_proportion_to_a_great_distance_make_no_great_lattice(far: int) -> None:
+    tiny = Grid(step=(0, 0, 1e-6), spacing=(1e-6, 1e-6))
+    scan = classic([Shot(place, number=place + 1, grid=tiny) for place in (0, 1, far)], "CT")
+    assert sizes(strict(scan)) == [{"z": 3}]
+
+
 IMAGE_TYPES = {
     "parentheses, as GE writes material pairs": ["IODINE(WATER)", "WATER(IODINE)"],
     "longer than code strings": ["VIRTUAL_NON_CONTRAST", "VIRTUAL_NON_CALCIUM"],
@@ -83,6 +90,26 @@ def test_a_second_kernel_value_tells_reconstructions_apart() -> None:
     assert one_grid(scan, planned(scan), c=range(2), z=range(5))
 
 
+@pytest.mark.parametrize("step", [2.5, 5.3, 3.75])
+@pytest.mark.parametrize("grid", [AXIAL, OBLIQUE], ids=["axial", "oblique"])
+def test_positions_in_whole_millimetres_are_one_image(grid: Grid, step: float) -> None:
+    frames = []
+    for shot in shots(1, 1, 20, grid=grid.along_normal(step)):
+        off = np.round(shot.position) - shot.position
+        frames.append(replace(shot, offset=(float(off[0]), float(off[1]), float(off[2]))))
+    plan = planned(classic(frames, "CT"), jitter=2.0)
+    assert sizes(plan) == [{"z": 20}]
+    assert plan.notices
+    assert plan.images[0].affine is not None or counts(plan.images[0], "z")
+
+
+def test_two_steps_of_whole_millimetres_are_two_images() -> None:
+    places = [0.8 * each for each in range(10)] + [0.8 * 9 + 1.2 * each for each in range(1, 11)]  # 2 and 3 mm
+    grid = Grid(origin=(-100.0, -120.0, 40.0))
+    scan = classic(shots(1, 1, places, grid=grid), "CT")
+    assert len(planned(scan).images) == 2
+
+
 DIRECTIONS = [tuple(row) for row in np.round(np.random.default_rng(0).normal(size=(6, 3)), 3)]
 
 
@@ -105,6 +132,16 @@ def test_mosaics_with_a_pose_of_their_own_are_times(turned: float) -> None:
     mosaic = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
     plan = classic(frames, ImageType=mosaic).plan()
     assert sizes(plan) == [{"t": 12}]
+
+
+def test_slices_of_two_contrasts_that_are_there_twice_are_two_images() -> None:
+    agents: Sequence[Told] = ({}, {"ContrastBolusAgent": "GADOVIST"})
+    frames = numbered_alike(shots(1, 2, 4, tell=lambda shot: agents[shot.contrast]))
+    again = [replace(frames[place], uid=f"2.25.{place + 1}") for place in (0, 5)]
+    scan = classic([*frames, *again], "CT")
+    plan = planned(scan)
+    assert not mixed_contrasts(scan, plan)
+    assert sizes(plan) == [{}, {}, {"c": 2, "z": 4}]
 
 
 def test_stack_ids_that_each_frame_has_for_itself_are_none() -> None:
