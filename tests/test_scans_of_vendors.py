@@ -60,6 +60,14 @@ def test_numbers_in_proportion_to_a_great_distance_make_no_great_lattice(far: in
     assert sizes(strict(scan)) == [{"z": 3}]
 
 
+@pytest.mark.parametrize("value", [1e308, -1e308, 1e-320])
+@pytest.mark.parametrize("keyword", ["TriggerTime", "FrameReferenceTime", "EchoTime", "InversionTime"])
+def test_times_beyond_all_numbers_warn_of_nothing(keyword: str, value: float) -> None:
+    frames = shots(6, 1, 8, tell=lambda shot: {keyword: value * (-1) ** shot.time * (1 + shot.time / 100)})
+    scan = classic(frames)
+    check(scan, strict(scan))
+
+
 IMAGE_TYPES = {
     "parentheses, as GE writes material pairs": ["IODINE(WATER)", "WATER(IODINE)"],
     "longer than code strings": ["VIRTUAL_NON_CONTRAST", "VIRTUAL_NON_CALCIUM"],
@@ -122,6 +130,17 @@ def diffusion(shot: Shot) -> Told:
     return {"DiffusionBValue": 1000.0 + shot.contrast, "DiffusionGradientOrientation": orientation}
 
 
+def test_times_of_slices_tell_repeated_images_without_diffusion_apart() -> None:
+    def tell(shot: Shot) -> Told:
+        return {**diffusion(shot), "AcquisitionTime": clock(5 * shot.contrast + 0.4 * (3 * (shot.place or 0) % 7))}
+
+    scan = classic(numbered_alike(shots(1, 9, 7, tell=tell)))
+    plan = planned(scan)
+    assert [len(image.levels[0].shape) for image in plan.images] == [4]
+    assert one_grid(scan, plan, c=range(9), z=range(7)) or sizes(plan) == [{"t": 9, "z": 7}]
+    assert "order of acquisition" not in plan.images[0].name
+
+
 @pytest.mark.parametrize("turned", [0.0, 0.5])
 def test_mosaics_with_a_pose_of_their_own_are_times(turned: float) -> None:
     frames = []
@@ -132,6 +151,28 @@ def test_mosaics_with_a_pose_of_their_own_are_times(turned: float) -> None:
     mosaic = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
     plan = classic(frames, ImageType=mosaic).plan()
     assert sizes(plan) == [{"t": 12}]
+
+
+def test_planes_of_an_ultrasound_volume_are_slices() -> None:
+    def tell(shot: Shot) -> Told:
+        return {
+            "PlanePositionVolumeSequence": {"ImagePositionVolume": [0.0, 0.0, shot.place]},
+            "TemporalPositionSequence": {"TemporalPositionTimeOffset": 0.05 * shot.time},
+            "DimensionIndexValues": [shot.time + 1, int(shot.place or 0) + 1],
+        }
+
+    frames = [replace(shot, place=None, told=tell(shot)) for shot in shots(5, 1, 6)]
+    pointers = [{"DimensionIndexPointer": tag} for tag in ("0020930D", "00209301")]
+    classes = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.2", "Modality": "US"}
+    assert sizes(planned(enhanced([frames], DimensionIndexSequence=pointers, **classes))) == [{"t": 5, "z": 6}]
+
+
+@pytest.mark.parametrize("pointer", ["00209057", "00200032", "00209301"])
+def test_an_index_of_slices_that_contradicts_positions_loses_no_frame(pointer: str) -> None:
+    frames = random.Random(9).sample(shots(4, 1, 6), 24)
+    indexed = [shot.saying(DimensionIndexValues=[shot.number]) for shot in frames]
+    scan = enhanced([indexed], DimensionIndexSequence=[{"DimensionIndexPointer": pointer}])
+    assert sizes(planned(scan)) == [{"t": 24}]
 
 
 def test_slices_of_two_contrasts_that_are_there_twice_are_two_images() -> None:
@@ -149,6 +190,14 @@ def test_stack_ids_that_each_frame_has_for_itself_are_none() -> None:
     plan = planned(scan)
     assert one_grid(scan, plan, z=range(6))
     assert plan.images[0].affine is not None
+
+
+@pytest.mark.parametrize("keyword", ["SliceThickness", "EchoTime"])
+def test_a_value_for_each_slice_that_two_pairs_share_is_no_contrast(keyword: str) -> None:
+    values = [1 + each / 10 for each in range(20)]
+    values[3], values[11] = values[2], values[5]
+    scan = classic(shots(1, 1, 20, tell=lambda shot: {keyword: values[int(shot.place or 0)]}))
+    assert one_grid(scan, planned(scan), z=range(20))
 
 
 def in_time(make: Callable[[], Scan]) -> float:
