@@ -17,7 +17,7 @@ from dicomzarr.dicom.coverage import Choice, best, evaluate
 from dicomzarr.dicom.dimensions import BY_NAME, SEGMENT
 from dicomzarr.dicom.evidence import SENT_TWICE, Evidence
 from dicomzarr.dicom.grid import ABSENT, GUESSED, LIST, ORDER_ONLY, Dimension, Grid
-from dicomzarr.dicom.lattice import Slices, find_lattice, runs, sparse_lattice, uneven
+from dicomzarr.dicom.lattice import Slices, even_as_written, find_lattice, runs, sparse_lattice, uneven
 from dicomzarr.dicom.words import part_words
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ class _Ladder:
         choice = self._choice(columns, contrasts, base)
         if self.sparse:
             choice = replace(choice, images=(np.arange(int(choice.keys.max()) + 1),))
-        yield from self._guessed(choice) if choice.doubled else self._images([*contrasts, *choice.columns], choice)
+        if choice.doubled:
+            yield from self._guessed(choice, base)
+        else:
+            yield from self._images([*contrasts, *choice.columns], choice)
 
     def _choice(self, columns: Sequence[Column], contrasts: Sequence[Column], base: Codes) -> Choice:
         def evaluated(subset: tuple[Column, ...]) -> Choice:
@@ -92,7 +95,8 @@ class _Ladder:
         key = places.tobytes()
         if key not in self._even:
             kept = self.found.only(places)
-            self._even[key] = find_lattice(kept, self.evidence.numbers_at(kept)) is not None
+            lattice = find_lattice(kept, self.evidence.numbers_at(kept))
+            self._even[key] = lattice is not None or even_as_written(kept)
         return self._even[key]
 
     def _images(self, columns: Sequence[Column], choice: Choice) -> Iterator[Grid]:
@@ -144,8 +148,11 @@ class _Ladder:
             of_run = self.found.of(kept)
             yield kept, find_lattice(of_run) or uneven(of_run)
 
-    def _guessed(self, choice: Choice) -> Iterator[Grid]:
-        """The first frame at each place is of the volume, by its UID; the others are images of their own, or a list."""
+    def _guessed(self, choice: Choice, base: Codes) -> Iterator[Grid]:
+        """The first frame at each place is of the volume, by its UID; the others are images of their own, or a list.
+
+        Others of several contrasts never are one image, though each may have one slice left.
+        """
         if self.found is None or choice.doubled > _FEW * (len(self.frames) - choice.doubled):
             yield from _without_grid(self.stack)
             return
@@ -160,7 +167,7 @@ class _Ladder:
             f"with the first UID and frame number stay, the others are images of their own. This is a guess. The first "
             f"is frame {first.number} of instance {first.instance.sop_instance_uid}."
         )
-        for part in (kept, others):
+        for part in (kept, *(others[base[others] == value] for value in np.unique(base[others]))):
             for grid in arrange(part_of(self.stack, part)):
                 named = ", ".join(filter(None, [grid.part, f"{len(grid.frames)} of {len(uids)} frames"]))
                 yield replace(grid, part=named, notices=(*grid.notices, notice), kind=grid.kind or GUESSED)

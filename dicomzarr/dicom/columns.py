@@ -24,11 +24,14 @@ ACQUISITION_ORDER: Final = "acquisition_order"
 """Times of which nothing but their order is known."""
 
 _OTHER_AXES: Final = {
-    **dict.fromkeys(("index_00200032", "index_00209057"), "z"),
-    "index_00209128": "t",
+    **dict.fromkeys(("index_00200032", "index_00209057", "index_00209301"), "z"),
+    **dict.fromkeys(("index_00209128", "index_0020930D"), "t"),
     ACQUISITION_ORDER: "t",
 }
-"""Axes of dimension indices: of ImagePositionPatient, InStackPositionNumber, TemporalPositionIndex; others become c."""
+"""Axes of dimension indices; others become c.
+
+Of ImagePositionPatient, InStackPositionNumber, ImagePositionVolume; TemporalPositionIndex, TemporalPositionTimeOffset.
+"""
 
 _COMPONENT_ORDER: Final = ("magnitude", "phase", "real", "imaginary")
 
@@ -37,6 +40,9 @@ _EVEN_BEATS: Final = 0.2
 
 _MOST_COLLISIONS: Final = 1 / 20
 """Part of the frames whose time another frame at their place has too; above it times tell nothing."""
+
+_BY_CHANCE: Final = 1 / 4
+"""Part of the values of a contrast below which those that several slices have are equal by chance."""
 
 STRONG, WEAK, ORDER, LAST = range(4)
 """How much a column is meant to tell frames apart: made for it, varies for many reasons, order only, a last resort."""
@@ -69,6 +75,8 @@ class Column:
     def holds_stacks(self, places: Codes) -> bool:
         """Whether values hold two places or more each, so that they must not lie in one stack of slices.
 
+        Few that do among many of one place are chance: each slice has a value of its own.
+
         Args:
             places: Of each frame.
         """
@@ -76,7 +84,9 @@ class Column:
             return False
         cells = np.unique(self.codes * (int(places.max()) + 1) + places)
         held = np.bincount(cells // (int(places.max()) + 1))
-        return int((held > 1).sum()) > 1 and (held.min() > 1 or not BY_NAME[self.name].of_each_slice)
+        several = int((held > 1).sum())
+        chance = several < _BY_CHANCE * len(held)
+        return several > 1 and not chance and (held.min() > 1 or not BY_NAME[self.name].of_each_slice)
 
     def of(self, frames: Codes) -> Column:
         """The same of some of the frames, with the codes that they have left."""
@@ -221,8 +231,8 @@ def _disjoint(column: Column, by: Codes, *, touching: bool = False) -> bool:
     np.minimum.at(low, by, values)
     np.maximum.at(high, by, values)
     order = np.argsort(low, kind="stable")
-    gaps = low[order][1:] - high[order][:-1]
-    return bool((gaps >= 0 if touching else gaps > 0).all())
+    begins, ends = low[order][1:], high[order][:-1]
+    return bool((begins >= ends if touching else begins > ends).all())
 
 
 def _same_order(found: Codes, groups: Codes, order: Column | None) -> bool:
@@ -245,11 +255,12 @@ def _own_clocks(column: Column, groups: Codes) -> bool:
     pairs = np.unique(groups * column.count + column.codes)
     of, times = pairs // column.count, np.array(column.levels, np.float64)[pairs % column.count]
     same = np.diff(of) == 0
-    steps, of_step = np.diff(times)[same], of[1:][same]
-    means = np.bincount(of_step, steps) / np.maximum(np.bincount(of_step), 1)
-    even = abs(steps - means[of_step]) <= _EVEN_BEATS * means[of_step]
-    begins = times[np.concatenate([[True], ~same])]
-    return bool(len(steps) and even.all() and np.ptp(begins) <= means[np.unique(of_step)].min() / 2)
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are no times
+        steps, of_step = np.diff(times)[same], of[1:][same]
+        means = np.bincount(of_step, steps) / np.maximum(np.bincount(of_step), 1)
+        even = abs(steps - means[of_step]) <= _EVEN_BEATS * means[of_step]
+        begins = times[np.concatenate([[True], ~same])]
+        return bool(len(steps) and even.all() and np.ptp(begins) <= means[np.unique(of_step)].min() / 2)
 
 
 def independent(columns: Sequence[Column]) -> list[tuple[Column, ...]]:

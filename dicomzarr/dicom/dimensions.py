@@ -163,14 +163,8 @@ def _kind(frame: FrameContext) -> Value:
 
 
 def _word(values: tuple[str, ...]) -> Value:
-    """Code strings only: what is no code could be free text (PS3.5 section 6.2)."""
-    joined = " ".join(value.upper() for value in values if re.fullmatch(r"[A-Za-z0-9_ ]{1,16}", value))
-    return joined or None
-
-
-def _kernel(frame: FrameContext) -> Value:
-    """ConvolutionKernel (0018,1210): which of several reconstructions of a CT this is."""
-    return frame.read.text(frame.item.convolution_kernel)
+    """All values, whether they are code strings or not (PS3.5 section 6.2): of these only known words are shown."""
+    return " ".join(value.upper() for value in values if value) or None
 
 
 def _b_value(frame: FrameContext) -> Value:
@@ -395,7 +389,13 @@ ATTRIBUTES: Final = (
         compute=_text("contrast_agent"),
         reads=("contrast_agent",),
     ),
-    Attribute("convolution_kernel", contrast=True, strong=False, compute=_kernel, reads=("convolution_kernel",)),
+    Attribute(
+        "convolution_kernel",
+        contrast=True,
+        strong=False,
+        compute=_text("convolution_kernel"),
+        reads=("convolution_kernel",),
+    ),
     Attribute(
         "slice_thickness",
         "mm",

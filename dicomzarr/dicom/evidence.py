@@ -116,6 +116,8 @@ class Evidence:
 
     def _variants(self, column: Column, groups: Codes, order: Column | None) -> Iterator[Column]:
         by_rank = ranked(column, self.places, groups, order, self.numbers)
+        if by_rank is None and column.axis == "t":  # some contrasts more often than others, as images without diffusion
+            by_rank = ranked(column, self.places, self.places, order, self.numbers)
         if by_rank is not None:
             yield by_rank
         yield column

@@ -41,8 +41,8 @@ _MOST_STATIONS: Final = 64
 _OF_ONE_SCAN: Final = frozenset({"CT", "MR", "PT"})
 """Modalities whose single frames belong together even where nothing places them."""
 
-_OWN_REFERENCES: Final = 3
-"""Frames from which on it is no stack each that has a frame of reference of its own, but de-identification."""
+_OWN_VALUES: Final = 3
+"""Frames from which on it is no stack each that has a frame of reference or StackID of its own: a writer counted."""
 
 _MAP: Final = re.compile(
     r"(?:^| )(R?ADC\w*|E?ADC|EXP\w*ADC|FA|COLFA|FAC|MD|R?CBF|R?CBV|MTT|TTP|TMAX|KTRANS|\w*MAP)(?= |$)", re.ASCII
@@ -98,7 +98,9 @@ def stacks_of(frames: Iterable[Frame], *, any_sign: bool = False) -> list[Stack]
     columns: dict[str, list[Hashable]] = {name: [key(frame) for frame in found] for name, key in keys.items()}
     spacings = [None if frame.spacing is None else np.log(frame.spacing) for frame in found]
     columns["pixel spacing"] = list(_alike(spacings, _SAME_SPACING))
-    own_references = _add_references(columns, found)
+    _add_unless_own(columns, "stack", [frame.stack for frame in found])
+    references = [frame.image.header.frame_of_reference_uid for frame in found]
+    own_references = _add_unless_own(columns, "frame of reference", references)
     poses = _poses(found, _members(columns))
     orientations = [frame.orientation if place not in poses else None for place, frame in enumerate(found)]
     columns["orientation"] = list(_alike(orientations, _SAME_DIRECTION))
@@ -130,15 +132,14 @@ def _positions(frames: Sequence[Frame]) -> Vector | None:
     return np.stack(positions) if positions and len(positions) == len(frames) else None
 
 
-def _add_references(columns: dict[str, list[Hashable]], found: Sequence[Frame]) -> frozenset[int]:
-    """Keep frames of reference apart, unless each frame has its own; the places of frames that do."""
+def _add_unless_own(columns: dict[str, list[Hashable]], name: str, values: Sequence[Hashable]) -> frozenset[int]:
+    """Keep frames with other values apart, unless each has its own; the places of frames that do."""
     own: set[int] = set()
-    references: list[Hashable] = [frame.image.header.frame_of_reference_uid for frame in found]
     for places in _members(columns):
-        held = {references[place] for place in places}
-        if len(places) >= _OWN_REFERENCES and len(held) == len(places):
+        held = {values[place] for place in places}
+        if len(places) >= _OWN_VALUES and len(held) == len(places):
             own |= set(places)
-    columns["frame of reference"] = ["" if place in own else each for place, each in enumerate(references)]
+    columns[name] = ["" if place in own else each for place, each in enumerate(values)]
     return frozenset(own)
 
 
@@ -171,6 +172,8 @@ def _may_have_moved(frames: Sequence[Frame]) -> bool:
     if len(set(_alike([frame.orientation for frame in frames], _SAME_DIRECTION))) > 1:
         return True
     places = stack.places()
+    if places is not None and "MOSAIC" in frames[0].image.header.image_type:
+        return len(places) > 1 or float(off_places(stack.positions, places).max()) > 0
     if places is None or len(places) == len(frames):
         return places is not None and find_lattice(places) is None
     return bool(off_places(stack.positions, places).max() > _beside(places)) or find_lattice(places) is None
@@ -279,7 +282,6 @@ _KEYS: Final[dict[str, Callable[[Frame], Hashable]]] = {
     PIXELS: _pixels,
     "localizer": lambda frame: "LOCALIZER" in frame.image.header.image_type,
     "derived map": _map,
-    "stack": lambda frame: frame.stack,
     "position": lambda frame: frame.position is None,
     "modality table": lambda frame: bool(frame.image.item.modality_lut.items),
     "instance": _instance,

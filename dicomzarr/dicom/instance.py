@@ -43,6 +43,9 @@ _MOST_PIXELS = 2**16 - 1
 _SMALLEST_SPACING, _LARGEST_SPACING = 1e-9, 1e4
 """Millimetres; what lies beyond is no spacing but a broken header."""
 
+_LARGEST_NUMBER = 2**53
+"""Of an InstanceNumber: beyond, decimals no longer tell neighbours apart."""
+
 _SKEW = 1e-3
 """How far direction cosines may be from unit length and a right angle."""
 
@@ -263,7 +266,8 @@ def _uid(item: InstanceItem) -> str:
 
 
 def _instance_number(read: Reader, item: InstanceItem) -> int:
-    return int(read.lenient_number(item.instance_number) or 0)
+    number = read.lenient_number(item.instance_number) or 0.0
+    return int(number) if abs(number) <= _LARGEST_NUMBER else 0
 
 
 def _frame_count(read: Reader, item: InstanceItem) -> int:

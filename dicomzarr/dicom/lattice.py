@@ -38,6 +38,9 @@ _CANDIDATES: Final = 32
 
 _MOST_SLICES: Final = 2**16
 
+_MOST_LACKING: Final = 2
+"""Slices for each that is there, up to which numbers prove where the others were."""
+
 _FEWEST_FOR_PROOF: Final = 3
 """Slices whose numbers prove where one is lost; two are always in proportion."""
 
@@ -240,12 +243,22 @@ def sparse_lattice(places: Places, spacing: float | None) -> Slices:
     return replace(found, absent=()) if found is not None else even or uneven(places)
 
 
+def even_as_written(places: Places) -> bool:
+    """Whether steps differ by no more than the last digits of positions: rounding, and no runs of other steps."""
+    written = np.sqrt(3) * places.tolerance.written  # of a position, each coordinate of which was rounded
+    line = np.linspace(places.origins[0], places.origins[-1], len(places))
+    off = np.linalg.norm(places.origins - line, axis=1).max()
+    return bool(max(off, np.ptp(np.diff(places.distances))) <= written * (1 + ROUNDING))
+
+
 def runs(places: Places) -> list[Codes] | None:
     """Runs of even steps, from the first place on; None where they explain nothing.
 
     They do if each has two places or more and is even, and if they hold three places on average, or all have one step
-    and the gaps between them are no rounding of it.
+    and the gaps between them are no rounding of it. Where all steps are even but for the digits of positions, none are.
     """
+    if even_as_written(places):
+        return None
     found = list(_runs(places))
     if len(found) < 2 or min(map(len, found)) < 2:  # noqa: PLR2004  # a run has two places
         return None
@@ -314,7 +327,7 @@ def _with_holes(places: Places, numbers: Numbers | None) -> Slices | None:
     """A lattice that lacks few slices, as the commonest gap or the instance numbers show it."""
     if numbers is not None and (index := _proportional(places, numbers)) is not None:
         found = _fitted(places, index)
-        if found is not None and 2 * len(found.absent) <= len(found.distances):
+        if found is not None:
             return replace(found, lost=True)
     index = _by_gaps(np.diff(places.distances), places.tolerance)
     return None if index is None else _fitted(places, index)
@@ -329,7 +342,7 @@ def _proportional(places: Places, numbers: Numbers) -> Codes | None:
         return None
     unit = np.gcd.reduce(np.abs(steps).astype(np.int64))
     index: Codes = np.concatenate([[0], np.cumsum(np.abs(steps).astype(np.int64) // unit)])
-    return index if index[-1] + 1 > len(places) else None
+    return index if len(places) < index[-1] + 1 <= _MOST_LACKING * len(places) else None
 
 
 def _by_gaps(gaps: Numbers, tolerance: Tolerance) -> Codes | None:

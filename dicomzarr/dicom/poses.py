@@ -58,7 +58,7 @@ def moved(frames: Sequence[Frame], columns: Sequence[Column]) -> Moved | None:
     for times in (column for column in columns if column.axis == "t"):
         if any(_differs(times, contrast) for contrast in contrasts):
             continue
-        found = _corresponding(times.codes, positions, orientations, centres)
+        found = _corresponding(times.codes, positions, orientations, centres, _slice_of_mosaic(frames[0]))
         if found is not None:
             return found
     return None
@@ -79,15 +79,22 @@ def _differs(times: Column, contrast: Column) -> bool:
     return len(pairs) < times.count * contrast.count
 
 
-def _corresponding(times: Codes, positions: Numbers, orientations: Numbers, centres: Numbers) -> Moved | None:
+def _slice_of_mosaic(frame: Frame) -> float:
+    """Millimetres from slice to slice within a mosaic, each of which is a whole time; 0 for other frames."""
+    return (frame.between or frame.thickness or 0.0) if "MOSAIC" in frame.image.header.image_type else 0.0
+
+
+def _corresponding(
+    times: Codes, positions: Numbers, orientations: Numbers, centres: Numbers, within: float
+) -> Moved | None:
     first = np.flatnonzero(times == 0)
     held = np.bincount(times)
-    if len(held) < _FEWEST or held[0] < held.max() or len(first) < _FEWEST:
+    if len(held) < _FEWEST or held[0] < held.max() or (len(first) < _FEWEST and not within):
         return None
     reference = orientations[first[0]]
     normal = np.cross(reference[:3], reference[3:])
     first = first[np.argsort(positions[first] @ normal, kind="stable")]
-    step = np.linalg.norm(np.diff(positions[first], axis=0), axis=1).min()
+    step = np.linalg.norm(np.diff(positions[first], axis=0), axis=1).min(initial=within or np.inf)
     if step == 0 or not _turned_together(times, orientations, reference):
         return None
     distances = np.linalg.norm(centres[:, None] - centres[first][None], axis=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.clock import first_time
@@ -28,29 +29,57 @@ def shown_text(text: str) -> str:
 
 def shown_texts(texts: Iterable[str]) -> dict[str, str]:
     """Texts as they may be shown, with a number where others look alike."""
-    distinct = list(dict.fromkeys(texts))
-    shown = [shown_text(text) for text in distinct]
-    return {
-        text: words if shown.count(words) == 1 else f"{words} {shown[: place + 1].count(words)}"
-        for place, (text, words) in enumerate(zip(distinct, shown, strict=True))
-    }
+    shown = {text: shown_text(text) for text in texts}
+    alike, before = Counter(shown.values()), Counter[str]()
+    for text, words in shown.items():
+        before[words] += 1
+        if alike[words] > 1:
+            shown[text] = f"{words} {before[words]}"
+    return shown
+
+
+class Words:
+    """What frames have of dimensions, in words.
+
+    Args:
+        frames: Those that are told from each other.
+    """
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self._frames = frames
+        self._texts: dict[str, dict[str, str]] = {}
+        self._first_times: dict[str, float] = {}
+
+    def of(self, place: int, name: str) -> str:
+        """What one of the frames has of a dimension, as ``echo_time 12.5 ms``."""
+        row = BY_NAME.get(name)
+        value = self._frames[place].values.get(name)
+        if value is None:
+            return f"no {name}"
+        if isinstance(value, str):
+            shown = self._shown(name)[value]
+            return shown if name in {"component", "image_type"} else f"{name} {shown}"
+        if isinstance(value, tuple):
+            return f"{name} ({', '.join(f'{number:g}' for number in value)})"
+        if row is not None and row.clock:
+            value -= self._first_time(name)
+        return f"{name} {value:g} {'' if row is None else row.unit}".rstrip()
+
+    def _shown(self, name: str) -> dict[str, str]:
+        if name not in self._texts:
+            values = (frame.values.get(name) for frame in self._frames)
+            self._texts[name] = shown_texts(value for value in values if isinstance(value, str))
+        return self._texts[name]
+
+    def _first_time(self, name: str) -> float:
+        if name not in self._first_times:
+            self._first_times[name] = first_time(frame.values.get(name) for frame in self._frames)
+        return self._first_times[name]
 
 
 def describe(frames: Sequence[Frame], place: int, name: str) -> str:
-    """What one of the frames has of a dimension in words, as ``echo_time 12.5 ms``."""
-    row = BY_NAME.get(name)
-    value = frames[place].values.get(name)
-    if value is None:
-        return f"no {name}"
-    if isinstance(value, str):
-        texts = dict.fromkeys(text for frame in frames if isinstance(text := frame.values.get(name), str))
-        shown = shown_texts(texts)[value]
-        return shown if name in {"component", "image_type"} else f"{name} {shown}"
-    if isinstance(value, tuple):
-        return f"{name} ({', '.join(f'{number:g}' for number in value)})"
-    if row is not None and row.clock:
-        value -= first_time(frame.values.get(name) for frame in frames)
-    return f"{name} {value:g} {'' if row is None else row.unit}".rstrip()
+    """What one of the frames has of a dimension, where little else of them is described."""
+    return Words(frames).of(place, name)
 
 
 def part_words(frames: Sequence[Frame], place: int, name: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from dicomzarr.dicom.clock import first_time, in_order
 from dicomzarr.dicom.dimensions import ATTRIBUTES, BY_NAME
 from dicomzarr.dicom.grid import ABSENT, LIST
-from dicomzarr.dicom.words import describe, shown_texts
+from dicomzarr.dicom.words import Words, shown_texts
 from dicomzarr.multiscale.placing import place
 
 if TYPE_CHECKING:
@@ -176,7 +176,8 @@ def channel_labels(grid: Grid) -> list[str]:
     names = [name for dimension in grid.dimensions if dimension.axis == "c" for name in dimension.names]
     names += [name for name, row in BY_NAME.items() if row.strong and name not in names and _along_c(grid, name)]
     told = [name for name in BY_NAME if name in names] or names
-    return [", ".join(_words(grid, index, told)) for index in range(grid.cells.shape[1])]
+    words = Words(grid.frames)
+    return [", ".join(_words(grid, index, told, words)) for index in range(grid.cells.shape[1])]
 
 
 def _along_c(grid: Grid, name: str) -> bool:
@@ -184,9 +185,9 @@ def _along_c(grid: Grid, name: str) -> bool:
     return found is not None and found[0] == "c"
 
 
-def _words(grid: Grid, index: int, names: Sequence[str]) -> Iterator[str]:
+def _words(grid: Grid, index: int, names: Sequence[str], words: Words) -> Iterator[str]:
     cells: Any = grid.cells[:, index]
     there = cells[cells != ABSENT]
     for name in names if there.size else ():
         if grid.frames[there[0]].values.get(name) is not None:
-            yield describe(grid.frames, there[0], name)
+            yield words.of(there[0], name)
