@@ -32,7 +32,7 @@ DicomZarrError
 │   ├── InvalidAttributeError       one attribute has an impossible value
 │   ├── UnsupportedSeriesError      nothing in the series is an image that can be opened
 │   ├── GridError                   a segmentation that is no label
-│   └── TilingError                 tiles that fit no chunk grid
+│   └── TilingError                 tiles of an associated image that fit no chunk grid
 ├── SeriesChangedError              the series is no more what it was when it was opened
 ├── TemporaryFileError              the temporary disk did not take a whole instance
 └── FrameError                      one frame; its text names study, series, instance and frame
@@ -220,7 +220,10 @@ class GridError(MetadataError):
 
 
 class TilingError(MetadataError):
-    """Tiles that fit no chunk grid: off the grid, overlapping, or of contradicting counts."""
+    """Tiles of a label, overview or thumbnail that fit no chunk grid: a notice says so, and the image is left out.
+
+    What belongs to the slide itself opens as a list of tiles.
+    """
 
 
 class SeriesChangedError(DicomZarrError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,8 @@ from slides_pixels import noisy_color, noisy_gray, shrink
 
 import dicomzarr
 from dicomzarr.dicom.series import parse_series
-from dicomzarr.errors import InvalidAttributeError, TilingError, UnsupportedTransferSyntaxError
-from dicomzarr.multiscale import plan_images
+from dicomzarr.errors import InvalidAttributeError, UnsupportedTransferSyntaxError
+from dicomzarr.multiscale import Axis, ImagePlan, LevelPlan, plan_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dicomzarr import Image
-    from dicomzarr.errors import MetadataError
     from dicomzarr.multiscale import SeriesPlan
 
     Change = Callable[[list[dict[str, Any]]], None]
@@ -181,20 +181,39 @@ def bulk_data(body: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("change", [without(PER_FRAME), bulk_data], ids=["dropped", "bulk data"])
-def test_sparse_tiles_without_positions_are_refused(change: Change) -> None:
+def test_sparse_tiles_without_positions_are_a_list(change: Change) -> None:
     complete = sparse_brightfield().datasets[1]
-    with pytest.raises(TilingError, match="position"):
-        planned([complete], change)
+    (image,) = listed(planned([complete], change), "no position")
+    assert image.levels[0].shape[0] == int(complete.NumberOfFrames)
+    assert image.attributes["coordinates"] == {}
 
 
-def test_paths_and_planes_that_nothing_names_are_refused() -> None:
-    with pytest.raises(TilingError, match="focal planes or optical paths"):
-        planned([full_instance(Identity("unnamed", 1), gray(1, 3))], without(PATHS, PATH_COUNT, PLANE_COUNT))
+def test_paths_and_planes_that_nothing_names_are_a_list() -> None:
+    plan = planned([full_instance(Identity("unnamed", 1), gray(1, 3))], without(PATHS, PATH_COUNT, PLANE_COUNT))
+    (image,) = listed(plan, "focal planes or optical paths")
+    assert image.levels[0].shape == (12, 32, 32)
 
 
-def test_tiles_of_no_matrix_are_refused() -> None:
-    with pytest.raises(TilingError, match="TotalPixelMatrix"):
-        planned([full_instance(Identity("no matrix", 1), gray(1))], without(MATRIX_ROWS, MATRIX_COLUMNS, PLANE_COUNT))
+def test_tiles_of_no_matrix_are_a_list() -> None:
+    dataset = full_instance(Identity("no matrix", 1), gray(1))
+    (image,) = listed(planned([dataset], without(MATRIX_ROWS, MATRIX_COLUMNS, PLANE_COUNT)), "TotalPixelMatrix")
+    assert image.levels[0].shape == (4, 32, 32)
+    assert [frame_of(image, number) for number in range(4)] == [(str(dataset.SOPInstanceUID), n) for n in (1, 2, 3, 4)]
+
+
+def listed(plan: SeriesPlan, reason: str) -> tuple[ImagePlan, ...]:
+    """The images of a plan: all are lists of tiles, and a notice says why."""
+    assert {image.name.rpartition(": ")[2] for image in plan.images} == {"list of tiles"}
+    assert all(image.affine is None and image.axes[0] == Axis("t", "time") for image in plan.images)
+    assert any("list of tiles, none of which is placed" in notice and reason in notice for notice in plan.notices)
+    return plan.images
+
+
+def frame_of(image: ImagePlan, place: int) -> tuple[str, int]:
+    """(SOP Instance UID, frame number) of a tile of a list."""
+    ref = image.levels[0].frames.locate((place,) + (0,) * (len(image.axes) - 1))
+    assert ref is not None
+    return ref.instance.sop_instance_uid, ref.number
 
 
 def set_value(tag: str, value: Any, part: int | None = None) -> Change:
@@ -210,30 +229,95 @@ def set_value(tag: str, value: Any, part: int | None = None) -> Change:
     ("tag", "value", "part"),
     [("00280100", 16, 2), ("00280010", 64, 2), (MATRIX_ROWS, 900, 3), ("00280103", 1, 3), (OFFSET, -1, 1)],
 )
-def test_parts_of_a_concatenation_must_agree(tag: str, value: int, part: int) -> None:
+def test_parts_of_a_concatenation_that_contradict_each_other_are_lists(tag: str, value: int, part: int) -> None:
     datasets = concatenation().datasets
-    if tag == "00280103":
-        datasets = tuple(dataset for dataset in datasets)
-        with pytest.raises(TilingError):
-            planned(datasets, set_value(PHOTOMETRIC, "MONOCHROME1", part))
-        return
-    with pytest.raises(TilingError):
-        planned(datasets, set_value(tag, value, part))
+    change = set_value(PHOTOMETRIC, "MONOCHROME1", part) if tag == "00280103" else set_value(tag, value, part)
+    images = listed(planned(datasets, change), "concatenation")
+    assert len(images) == (1 if tag == OFFSET else 3)
+    ordered = sorted(datasets, key=lambda dataset: int(dataset.InConcatenationNumber))
+    expected = {(str(each.SOPInstanceUID), n) for each in ordered for n in range(1, int(each.NumberOfFrames) + 1)}
+    found = [frame_of(image, place) for image in images for place in range(image.levels[0].shape[0])]
+    assert set(found) == expected
+    assert len(found) == len(expected)
 
 
 @pytest.mark.parametrize("tag", [PATH_COUNT, PLANE_COUNT])
 @pytest.mark.parametrize("value", [2**31, 2**16])
-def test_hostile_counts_are_refused_at_once(tag: str, value: int) -> None:
-    with pytest.raises(dicomzarr.errors.MetadataError):
-        planned([full_instance(Identity("hostile", 1), gray(1))], set_value(tag, value))
+def test_hostile_counts_are_a_list_at_once(tag: str, value: int) -> None:
+    listed(planned([full_instance(Identity("hostile", 1), gray(1))], set_value(tag, value)), "")
 
 
-@pytest.mark.parametrize(("side", "error"), [(2**31, TilingError), (2**62, InvalidAttributeError)])
-def test_hostile_matrices_are_refused_at_once(side: int, error: type[MetadataError]) -> None:
+@pytest.mark.parametrize("tag", [PATH_COUNT, PLANE_COUNT])
+def test_hostile_counts_with_as_many_frames_are_a_list_at_once(tag: str) -> None:
+    def change(body: list[dict[str, Any]]) -> None:
+        for each in (tag, FRAMES):
+            set_value(each, 2**31 - 1)(body)
+
+    change_all = [without(PATHS), change]
+    (image,) = listed(
+        planned([full_instance(Identity("hostile", 1), gray(1))], lambda body: [each(body) for each in change_all]), ""
+    )
+    assert image.levels[0].shape[0] == 2**31 - 1
+
+
+def test_a_hostile_matrix_is_a_list_at_once() -> None:
     level = gray(1)
     dataset = sparse_instance(Identity("hostile matrix", 1), level, level.tiles())
-    with pytest.raises(error):
-        planned([dataset], set_value(MATRIX_ROWS, side))
+    (image,) = listed(planned([dataset], set_value(MATRIX_ROWS, 2**31)), "more than any slide has")
+    places = [(1, 1, 0.0), (33, 1, 0.0), (1, 33, 0.0), (33, 33, 0.0)]
+    assert image.attributes["coordinates"] == {"position": {"axis": "t", "values": places}}
+
+
+def test_a_matrix_beyond_all_numbers_is_refused() -> None:
+    level = gray(1)
+    dataset = sparse_instance(Identity("hostile matrix", 1), level, level.tiles())
+    with pytest.raises(InvalidAttributeError):
+        planned([dataset], set_value(MATRIX_ROWS, 2**62))
+
+
+def test_lists_come_after_the_pyramids_and_labels_stay_hidden() -> None:
+    datasets = brightfield_pyramid().datasets
+
+    def change(body: list[dict[str, Any]]) -> None:
+        for instance in body:
+            if "LABEL" in instance[IMAGE_TYPE]["Value"] or instance["00200013"]["Value"] == [2]:
+                set_value(FRAMES, 2)([instance])
+
+    plan = planned(datasets, change)
+    assert [image.name for image in plan.images] == ["slide", "slide 2 of 2: list of tiles"]
+    assert not any("label" in name for name, _ in plan.associated)
+    labels = {str(dataset.SOPInstanceUID) for dataset in datasets if "LABEL" in dataset.ImageType}
+    shown = {str(uid) for image in plan.images for level in image.levels for uid in uids_of(level)}
+    assert not labels & shown
+
+
+def uids_of(level: LevelPlan) -> Sequence[str]:
+    uids: Any = level.attributes["sop_instance_uids"]
+    return list(map(str, uids))
+
+
+def test_a_list_of_many_tiles_opens_fast() -> None:
+    count = 200_000
+    uid = "1.2.3"
+    groups = [
+        {
+            "0048021A": {
+                "vr": "SQ",
+                "Value": [{"0048021E": {"vr": "SL", "Value": [7 * k + 2]}, "0048021F": {"vr": "SL", "Value": [3]}}],
+            }
+        }
+        for k in range(count)
+    ]
+    body = json.loads(slide_of(full_instance(Identity("many", 1), gray(1))).metadata_json())
+    body[0][PER_FRAME] = {"vr": "SQ", "Value": groups}
+    body[0]["00209311"] = {"vr": "CS", "Value": ["TILED_SPARSE"]}
+    body[0][FRAMES] = {"vr": "IS", "Value": [count]}
+    body[0]["0020000D"] = body[0]["0020000E"] = {"vr": "UI", "Value": [uid]}
+    series = parse_series(json.dumps(body).encode(), uid, uid)
+    begin = time.process_time()
+    (image,) = plan_images(series).images
+    assert time.process_time() - begin < 2
+    assert image.attributes["coordinates"]["position"]["values"][-1] == (7 * (count - 1) + 2, 3, 0.0)
 
 
 # --- scans and pyramids ---

@@ -472,14 +472,32 @@ BROKEN: Final[Mapping[str, tuple[Build, Callable[[Instances], object], str]]] = 
         for value in (0, -8, 7, 12, 128, 10**9, "NaN", "few")
     },
     "BitsStored 17 of 16": (volume, put("00280101", 17), "BitsStored 17"),
-    "tiles beyond all numbers": (slide, in_frames("0048021A", "0048021E", values=[10**400]), "ColumnPosition"),
-    "tiles between two": (slide, in_frames("0048021A", "0048021E", values=[1.5]), "usable positions"),
-    "matrices of billions": (slide, put("00480006", 2**32 - 1), "more than any slide|position"),
     "no segment numbers": (segmentation, in_segments("00620004"), "SegmentNumber"),
     "segment numbers of text": (segmentation, in_segments("00620004", "first"), "SegmentNumber"),
     "no instance UID": (volume, without(INSTANCE), "SOPInstanceUID"),
     "instance UIDs that are none": (volume, put(INSTANCE, "../../studies"), "SOPInstanceUID"),
 }
+
+
+LISTED: Final[Mapping[str, tuple[Callable[[Instances], object], str]]] = {
+    "tiles beyond all numbers": (in_frames("0048021A", "0048021E", values=[10**400]), "usable positions"),
+    "tiles between two": (in_frames("0048021A", "0048021E", values=[1.5]), "usable positions"),
+    "tiles of text": (in_frames("0048021A", "0048021F", values=["left of Doe"]), "usable positions"),
+    "matrices of billions": (put("00480006", 2**32 - 1), "more than any slide"),
+}
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_tiles_that_nothing_places_are_lists(opened: Opener, name: str) -> None:
+    change, reason = LISTED[name]
+    image = open_changed(opened, slide, change)
+    assert {each.name.rpartition(": ")[2] for each in image.images} == {"list of tiles"}
+    assert any(reason in notice for notice in image.notices)
+    assert "Doe" not in str(image.notices)
+    assert sum(each.levels[0].shape[0] for each in image.images) == sum(
+        instance.frame_count for instance in kept(slide).stored
+    )
+    look_at(image)
 
 
 @pytest.mark.parametrize("name", BROKEN)

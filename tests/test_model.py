@@ -41,10 +41,10 @@ from dicomzarr.errors import (
     InvalidAttributeError,
     MetadataError,
     MissingInstanceError,
-    TilingError,
     UnsupportedSeriesError,
 )
 from dicomzarr.multiscale import plan_images
+from dicomzarr.multiscale.tile_lists import is_tile_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -364,23 +364,6 @@ BROKEN: dict[str, tuple[str, Callable[[list[JSON]], None]]] = {
     "matrix_zero": ("TotalPixelMatrixRows", lambda metadata: metadata[0][MATRIX_ROWS].update(Value=[0])),
     "bits": ("BitsAllocated", lambda metadata: metadata[0]["00280100"].update(Value=[12])),
     "bits_stored": ("BitsStored", lambda metadata: metadata[0]["00280101"].update(Value=[17])),
-    "position_null": (
-        "RowPositionInTotalImagePixelMatrix",
-        lambda metadata: in_frame(metadata)["0048021F"].update(Value=[None]),
-    ),
-    "position_text": (
-        "ColumnPositionInTotalImagePixelMatrix",
-        lambda metadata: in_frame(metadata)["0048021E"].update(Value=["left"]),
-    ),
-    "position_huge": (
-        "ColumnPositionInTotalImagePixelMatrix",
-        lambda metadata: in_frame(metadata)["0048021E"].update(Value=[1e300]),
-    ),
-    "positions_few": ("43 usable positions", lambda metadata: metadata[0][PER_FRAME]["Value"].pop()),
-    "path_unknown": (
-        "optical path 'X'",
-        lambda metadata: metadata[0][PER_FRAME]["Value"][1]["00480207"]["Value"][0]["00480106"].update(Value=["X"]),
-    ),
 }  # fmt: skip
 
 
@@ -393,6 +376,47 @@ def test_impossible_values_are_named(name: str) -> None:
     with pytest.raises(InvalidAttributeError, match=attribute) as refused:
         plan(slide, metadata)
     assert metadata[0][INSTANCE]["Value"][0] in str(refused.value)
+
+
+LISTED: dict[str, tuple[str, Callable[[list[JSON]], None]]] = {
+    "position_null": (
+        "usable positions",
+        lambda metadata: in_frame(metadata)["0048021F"].update(Value=[None]),
+    ),
+    "position_text": (
+        "usable positions",
+        lambda metadata: in_frame(metadata)["0048021E"].update(Value=["left"]),
+    ),
+    "position_huge": (
+        "usable positions",
+        lambda metadata: in_frame(metadata)["0048021E"].update(Value=[1e300]),
+    ),
+    "positions_few": ("43 usable positions", lambda metadata: metadata[0][PER_FRAME]["Value"].pop()),
+    "path_unknown": (
+        "1 frames name an optical path",
+        lambda metadata: metadata[0][PER_FRAME]["Value"][1]["00480207"]["Value"][0]["00480106"].update(Value=["X"]),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_tiles_that_nothing_places_are_a_list_with_what_is_known(name: str) -> None:
+    slide = sparse_fluorescence()
+    reason, damage = LISTED[name]
+    metadata = slide.metadata()
+    damage(metadata)
+    plain = sum(image.levels[0].shape[0] for image in plan(slide, metadata).images if is_tile_list(image))
+    assert plain == metadata[0][FRAMES]["Value"][0]
+    found = plan(slide, metadata)
+    (notice,) = (notice for notice in found.notices if reason in notice)
+    assert metadata[0][INSTANCE]["Value"][0] in notice
+    assert not identifying(notice)
+    (image,) = filter(is_tile_list, found.images)
+    told: Any = image.attributes["coordinates"]
+    if name == "positions_few":  # which frame lost its group is not known
+        assert "position" not in told
+    else:
+        assert told["position"]["values"].count(None) == name.startswith("position_")
 
 
 LEFT_OUT: dict[str, tuple[str, Callable[[list[JSON]], None]]] = {
@@ -573,21 +597,26 @@ def test_parts_need_no_offsets_when_all_are_there() -> None:
     assert facts(plan(slide, metadata)) == facts(plan(slide))
 
 
-def test_parts_without_offsets_are_refused_when_one_is_lost() -> None:
+def test_parts_without_offsets_are_a_list_when_one_is_lost() -> None:
     slide = concatenation(leave_out=1)
     metadata = slide.metadata()
     for instance in metadata:
         del instance["00209228"]
-    with pytest.raises(TilingError, match="lacks parts"):
-        plan(slide, metadata)
+    found = plan(slide, metadata)
+    (image,) = found.images
+    assert is_tile_list(image)
+    assert image.levels[0].shape[0] == sum(int(dataset.NumberOfFrames) for dataset in slide.datasets)
+    assert any("lacks parts" in notice for notice in found.notices)
+    assert any("other parts of its concatenation" in notice for notice in found.notices)
 
 
-def test_overlapping_parts_are_refused() -> None:
+def test_overlapping_parts_are_a_list() -> None:
     slide = concatenation()
     metadata = slide.metadata()
     metadata[0]["00209228"]["Value"] = [7]
-    with pytest.raises(TilingError, match="overlap"):
-        plan(slide, metadata)
+    found = plan(slide, metadata)
+    assert list(map(is_tile_list, found.images)) == [True]
+    assert any("overlap" in notice for notice in found.notices)
 
 
 # --- colours ---

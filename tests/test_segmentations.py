@@ -388,6 +388,21 @@ def test_a_segmentation_of_a_slide_that_fits_no_level_is_named_beside_one_that_d
     assert str(other.dataset.SOPInstanceUID) in notice
 
 
+def test_segments_of_a_slide_that_overlap_are_a_list_and_no_label(opened: Opener) -> None:
+    slide, found = segmented_slide()
+    first = found.dataset.PerFrameFunctionalGroupsSequence[0].PlanePositionSlideSequence[0]
+    first.ColumnPositionInTotalImagePixelMatrix = int(first.ColumnPositionInTotalImagePixelMatrix) + 5
+    server = opened.serve([slide, found.dataset])
+    own = dicomzarr.open(server.series_url(found.study, found.series))
+    assert own.name == "slide: list of tiles"
+    assert np.array_equal(pixels_of(own), found.dataset.pixel_array)
+    assert set(own.plan.attributes["coordinates"]["segment"]["values"]) == {1, 2}
+    image = dicomzarr.open(server.series_url(found.study, str(slide.SeriesInstanceUID)), labels=True)
+    assert not image.labels
+    assert any("is a list of tiles" in notice for notice in image.notices)
+    assert any("is not on the grid" in notice for notice in image.notices)
+
+
 # --- parametric maps
 
 

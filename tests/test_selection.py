@@ -436,5 +436,4 @@ def sparse(places: Sequence[tuple[int, ...]], shape: tuple[int, ...]) -> SparseT
         paths=shape[0],
         planes=shape[1],
         first_frames=np.arange(1, len(places) + 1),
-        where="here",
     )

@@ -27,7 +27,7 @@ from slides_instances import ORIGIN
 from slides_pixels import noisy_color
 
 import dicomzarr
-from dicomzarr.errors import MissingInstanceError, TilingError, UnsupportedSeriesError
+from dicomzarr.errors import MissingInstanceError, UnsupportedSeriesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -303,14 +303,30 @@ def test_several_images_are_a_collection(build: Callable[[], TestSlide]) -> None
 
 
 @pytest.mark.parametrize("build", [off_grid, overlapping_tiles])
-def test_tiles_off_the_grid_are_refused(build: Callable[[], TestSlide]) -> None:
+def test_tiles_off_the_grid_are_a_list(build: Callable[[], TestSlide]) -> None:
     slide = build()
+    dataset = slide.datasets[0]
+    places = [
+        (place.ColumnPositionInTotalImagePixelMatrix, place.RowPositionInTotalImagePixelMatrix, 0.0)
+        for item in dataset.PerFrameFunctionalGroupsSequence
+        for place in item.PlanePositionSlideSequence
+    ]
     with serving(slide) as each:
-        with pytest.raises(TilingError) as refused:
-            dicomzarr.open(each.url)
-        assert str(slide.datasets[0].SOPInstanceUID) in str(refused.value)
-        with pytest.raises(TilingError):
-            group_at(each.url)
+        image = dicomzarr.open(each.url)
+        assert image.levels[0].axes == ("t", "c", "y", "x")
+        pixels = image.levels[0][...]
+        assert np.array_equal(pixels, cut_in_order(noisy_color(60 if build is off_grid else 70, 48, 48)[:, 0]))
+        assert np.array_equal(group_at(each.url)["0"][...], pixels)
+        assert any(str(dataset.SOPInstanceUID) in notice and "list of tiles" in notice for notice in image.notices)
+        assert image.affine is None
+        assert image.plan.attributes["coordinates"]["position"]["values"] == places
+        assert image.to_xarray()["0"]["position"].to_numpy().tolist() == list(map(list, places))
+
+
+def cut_in_order(picture: Pixels) -> Pixels:
+    """Tiles of 16 x 16 pixels of a picture (c, y, x), in the order of TILED_FULL."""
+    tiles = picture.reshape(3, 3, 16, 3, 16).transpose(1, 3, 0, 2, 4)
+    return tiles.reshape(9, 3, 16, 16)
 
 
 @pytest.mark.parametrize("position", [100, 49, -15, -16])
@@ -324,15 +340,17 @@ def test_frames_outside_the_matrix_are_left_out_and_counted(position: int) -> No
         assert any("1 frames outside the total pixel matrix were left out." in notice for notice in image.notices)
 
 
-def test_a_slide_of_which_no_frame_is_within_the_matrix_is_refused() -> None:
+def test_a_slide_of_which_no_frame_is_within_the_matrix_is_a_list() -> None:
     slide = off_grid(position=5)
     for item in slide.datasets[0].PerFrameFunctionalGroupsSequence:
         item.PlanePositionSlideSequence[0].RowPositionInTotalImagePixelMatrix = 4801
-    with serving(slide) as each, pytest.raises(TilingError, match="outside the total pixel matrix"):
-        dicomzarr.open(each.url)
+    with serving(slide) as each:
+        image = dicomzarr.open(each.url)
+        assert np.array_equal(image.levels[0][...], cut_in_order(noisy_color(60, 48, 48)[:, 0]))
+        assert any("outside the total pixel matrix" in notice for notice in image.notices)
 
 
-def test_too_few_frames_are_refused() -> None:
+def test_too_few_frames_are_a_list() -> None:
     slide = concatenation()
     alone = slide.datasets[1]
     for keyword in (
@@ -342,8 +360,12 @@ def test_too_few_frames_are_refused() -> None:
         "ConcatenationFrameOffsetNumber",
     ):
         delattr(alone, keyword)
-    with serving(replace(slide, datasets=(alone,))) as each, pytest.raises(TilingError, match="5 frames for 12 tiles"):
-        dicomzarr.open(each.url)
+    with serving(replace(slide, datasets=(alone,))) as each:
+        image = dicomzarr.open(each.url)
+        padded = np.pad(slide.levels[0].pixels[:, 0], ((0, 0), (0, 6), (0, 8)))
+        tiles = padded.reshape(3, 3, 32, 4, 32).transpose(1, 3, 0, 2, 4).reshape(12, 3, 32, 32)
+        assert np.array_equal(image.levels[0][...][..., :26, :24], tiles[:5, ..., :26, :24])
+        assert any("5 frames are not the 12 tiles" in notice for notice in image.notices)
 
 
 # --- reading in pieces ---

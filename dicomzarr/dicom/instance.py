@@ -142,7 +142,7 @@ class Instance:
     places_frames: bool
     """The metadata has a PerFrameFunctionalGroupsSequence, even where its items were not sent."""
     positions: FramePositions | None
-    """Where each frame lies; None when the metadata places no frame."""
+    """Where each frame lies, as far as that is known; None when the metadata places no frame."""
 
     @property
     def uid(self) -> str:
@@ -218,7 +218,7 @@ def parse_instance(item: InstanceItem, notices: Notices | None = None) -> Instan
         ),
         segmentation=segmentation,
         places_frames=item.per_frame_groups is not None,
-        positions=frame_positions(uid, scan, paths, frames),
+        positions=frame_positions(scan, paths, frames),
     )
 
 

@@ -18,8 +18,7 @@ from dicomzarr.dicom.json_model import (
     SegmentIdentificationItem,
     functional_groups,
 )
-from dicomzarr.dicom.tiling import FramePositions
-from dicomzarr.errors import InvalidAttributeError
+from dicomzarr.dicom.tiling import UNPLACED, FramePositions
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -33,6 +32,7 @@ _NO_PATH = OpticalPathIdentificationItem()
 _NO_SEGMENT = SegmentIdentificationItem()
 _LARGEST_POSITION = 2**40
 """Pixels; far above any matrix, far below what integers of 64 bits overflow at."""
+_NO_NUMBER = (TypeError, ValueError, OverflowError)
 _LARGEST_HEIGHT = 1e9
 """Micrometres; a focal plane that lies a kilometre away lies nowhere."""
 
@@ -58,9 +58,9 @@ class FrameScan:
     """What the functional groups say of each frame."""
 
     rows: npt.NDArray[np.float64]
-    """RowPositionInTotalImagePixelMatrix; NaN where a frame has none."""
+    """RowPositionInTotalImagePixelMatrix; NaN where a frame has none, infinite where it is no number."""
     columns: npt.NDArray[np.float64]
-    """ColumnPositionInTotalImagePixelMatrix; NaN where a frame has none."""
+    """ColumnPositionInTotalImagePixelMatrix; NaN where a frame has none, infinite where it is no number."""
     z_offsets: npt.NDArray[np.float64]
     """ZOffsetInSlideCoordinateSystem; NaN where a frame has none."""
     identifiers: npt.NDArray[np.int64]
@@ -74,16 +74,13 @@ def scan_frames(read: Reader, item: InstanceItem, frames: int) -> FrameScan:
 
     A macro may stand in the per-frame or in the shared groups; the frame's own wins (C.7.6.16). Where a height is
     impossible none counts, so that no frame is shown in a plane that is not its own.
-
-    Raises:
-        InvalidAttributeError: A position is no number.
     """
     shared = next(iter(item.shared_groups.items), FunctionalGroupsItem())
     codes: dict[str | None, int] = {}
     batches = functional_groups(item.per_frame_groups or RawSequence())
-    scanned = [_scan_batch(read, groups, shared, codes) for groups in batches]
+    scanned = [_scan_batch(groups, shared, codes) for groups in batches]
     if not scanned and frames == 1:
-        scanned = [_scan_batch(read, [shared], shared, codes)]
+        scanned = [_scan_batch([shared], shared, codes)]
     columns = [np.concatenate([batch[place] for batch in scanned]) if scanned else np.empty(0) for place in range(4)]
     heights = columns[2]
     beyond = heights[np.abs(heights) > _LARGEST_HEIGHT]
@@ -94,7 +91,6 @@ def scan_frames(read: Reader, item: InstanceItem, frames: int) -> FrameScan:
 
 
 def _scan_batch(
-    read: Reader,
     groups: list[FunctionalGroupsItem],
     shared: FunctionalGroupsItem,
     codes: dict[str | None, int],
@@ -108,35 +104,47 @@ def _scan_batch(
         segment = _first(shared.segment.values, _NO_SEGMENT)
         names = [_number(_first(group.segment.values, segment)) for group in groups]
     return (
-        _positions(read, "RowPositionInTotalImagePixelMatrix", [plane.row_position for plane in planes]),
-        _positions(read, "ColumnPositionInTotalImagePixelMatrix", [plane.column_position for plane in planes]),
+        _positions([plane.row_position for plane in planes]),
+        _positions([plane.column_position for plane in planes]),
         _heights([plane.z_offset for plane in planes]),
         np.array([codes.setdefault(name, len(codes)) for name in names], dtype=np.float64),
     )
 
 
-def frame_positions(uid: str, scan: FrameScan, paths: tuple[OpticalPath, ...], frames: int) -> FramePositions | None:
+def frame_positions(scan: FrameScan, paths: tuple[OpticalPath, ...], frames: int) -> FramePositions | None:
     """The positions of all frames, or None when the metadata places none.
 
-    Raises:
-        InvalidAttributeError: Not every frame has a usable position, or one names an unknown optical path.
+    Where there are more or fewer groups than frames, no position is known: nothing says which group is lost.
     """
     placed = ~(np.isnan(scan.rows) | np.isnan(scan.columns))
     if not placed.any():
         return None
     usable = placed & _is_pixel(scan.rows) & _is_pixel(scan.columns)
-    if int(usable.sum()) != frames or len(usable) != frames:
-        raise InvalidAttributeError(
-            f"Instance {uid}: {int(usable.sum())} usable positions (RowPositionInTotalImagePixelMatrix and "
-            f"ColumnPositionInTotalImagePixelMatrix) for {frames} frames.",
-            remedy="Every frame of a sparse tiling needs its position.",
-        )
+    places = _places(scan.names, paths)[scan.identifiers]
+    lacking = _lacking(usable, places, frames)
+    usable &= len(usable) == frames
     return FramePositions(
-        rows=scan.rows.astype(np.int64),
-        columns=scan.columns.astype(np.int64),
+        rows=_whole(scan.rows, usable),
+        columns=_whole(scan.columns, usable),
         z_offsets=scan.z_offsets,
-        paths=_places(uid, scan.names, paths)[scan.identifiers],
+        paths=places,
+        lacking=lacking,
     )
+
+
+def _lacking(usable: npt.NDArray[np.bool_], places: npt.NDArray[np.int64], frames: int) -> str:
+    count = int(usable.sum())
+    if count != frames or len(usable) != frames:
+        return (
+            f"{count} usable positions (RowPositionInTotalImagePixelMatrix and ColumnPositionInTotalImagePixelMatrix) "
+            f"for {frames} frames."
+        )
+    unknown = int(np.count_nonzero(places < 0))
+    return f"{unknown} frames name an optical path that the OpticalPathSequence lacks." if unknown else ""
+
+
+def _whole(positions: npt.NDArray[np.float64], usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    return np.where(usable, np.where(usable, positions, 0.0).astype(np.int64), UNPLACED)
 
 
 def _is_pixel(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
@@ -155,16 +163,11 @@ def identified_paths(scan: FrameScan) -> tuple[OpticalPath, ...]:
     return tuple(OpticalPath(name) for name in scan.names if name is not None)
 
 
-def _places(uid: str, names: tuple[str | None, ...], paths: tuple[OpticalPath, ...]) -> npt.NDArray[np.int64]:
-    """The place among an instance's paths of each name; frames that name none belong to the first."""
+def _places(names: tuple[str | None, ...], paths: tuple[OpticalPath, ...]) -> npt.NDArray[np.int64]:
+    """The place among an instance's paths of each name, -1 where none has it; who names none belongs to the first."""
     known: dict[str | None, int] = {path.identifier: place for place, path in enumerate(paths)}
     known.setdefault(None, 0)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise InvalidAttributeError(
-            f"Instance {uid}: a frame names the optical path {unknown[0]!r}, which its OpticalPathSequence lacks."
-        )
-    return np.array([known[name] for name in names], dtype=np.int64)
+    return np.array([known.get(name, -1) for name in names], dtype=np.int64)
 
 
 def _first(values: tuple[_Item | None, ...], default: _Item) -> _Item:
@@ -182,19 +185,19 @@ def _number(item: SegmentIdentificationItem) -> str | None:
     return str(values[0]).strip() if values and values[0] is not None else None
 
 
-def _positions(read: Reader, name: str, leaves: list[Leaf]) -> npt.NDArray[np.float64]:
+def _positions(leaves: list[Leaf]) -> npt.NDArray[np.float64]:
+    """Positions; an infinite one for what is no number."""
     try:
         return _numbers(leaves)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise read.invalid(f"{name} of a frame", "another text", "a number")
+    except _NO_NUMBER:
+        return np.concatenate([_heights([leaf]) for leaf in leaves])
 
 
 def _heights(leaves: list[Leaf]) -> npt.NDArray[np.float64]:
     """Z offsets; infinite ones for frames one of which has what is no number."""
     try:
         return _numbers(leaves)
-    except (TypeError, ValueError, OverflowError):
+    except _NO_NUMBER:
         return np.full(len(leaves), np.inf)
 
 

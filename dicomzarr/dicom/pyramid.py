@@ -96,10 +96,24 @@ def stack_pyramids(levels: Iterable[SlideLevel]) -> list[Pyramid]:
     return [Pyramid(tuple(stack)) for stack in stacks]
 
 
-def why_several(pyramids: Sequence[Pyramid]) -> str | None:
-    """Why a series holds several images, in a sentence; None where it holds one."""
-    if len(pyramids) < 2:  # noqa: PLR2004  # several
+def why_several(pyramids: Sequence[Pyramid], lists: int) -> str | None:
+    """Why a series holds several images, in a sentence; None where it holds one.
+
+    Args:
+        pyramids: Images of levels.
+        lists: How many images there are besides, whose tiles fit no grid.
+    """
+    count = len(pyramids) + lists
+    if count < 2:  # noqa: PLR2004  # several
         return None
+    why = [f"{lists} of them are lists of tiles that fit no grid"] if lists else []
+    return f"The series holds {count} images: {'; '.join([*_why_apart(pyramids), *why])}."
+
+
+def _why_apart(pyramids: Sequence[Pyramid]) -> list[str]:
+    """Why levels are several pyramids, in clauses."""
+    if not pyramids:
+        return []
     first, *others = (pyramid.levels[0] for pyramid in pyramids)
     reasons = [_differences(first, other) for other in others]
     found = list(dict.fromkeys(reason for each in reasons for reason in each))
@@ -109,7 +123,7 @@ def why_several(pyramids: Sequence[Pyramid]) -> str | None:
             why.append(f"nothing tells to which of them instance {other.header.uid} belongs")
         else:
             why.append(f"instances {first.header.uid} and {other.header.uid} are alike, as two scans are")
-    return f"The series holds {len(pyramids)} images: {'; '.join(why)}."
+    return why
 
 
 def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:

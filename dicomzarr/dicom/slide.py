@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from dicomzarr.dicom.level import SlideLevel
 from dicomzarr.dicom.pyramid import Pyramid, join_levels, stack_pyramids
-from dicomzarr.dicom.tiled import TiledImage, tiled_images
-from dicomzarr.errors import MetadataError
+from dicomzarr.dicom.tiled import LooseTiles, TiledImage, tiled_image, tiled_images
+from dicomzarr.errors import TilingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,25 +35,23 @@ class Slide:
     """What a slide series holds."""
 
     pyramids: tuple[Pyramid, ...]
+    loose: tuple[LooseTiles, ...]
+    """What belongs to the slide, and fits no grid."""
     associated: tuple[AssociatedImage, ...]
     notices: tuple[str, ...]
     """What was left out, in sentences."""
 
 
 def assemble_slide(instances: Iterable[Instance]) -> Slide:
-    """Group the instances of a slide series.
-
-    Raises:
-        TilingError: Tiles fit no grid.
-    """
+    """Group the instances of a slide series."""
     volumes: list[Instance] = []
     others: list[Instance] = []
     for instance in instances:
         (volumes if flavor(instance) is None else others).append(instance)
-    images = sorted(tiled_images(volumes), key=_stable_order)
+    tiled, loose = tiled_images(volumes)
     associated, notices = _associated(others)
-    pyramids = stack_pyramids(join_levels(images))
-    return Slide(tuple(pyramids), associated, notices)
+    pyramids = stack_pyramids(join_levels(sorted(tiled, key=_stable_order)))
+    return Slide(tuple(pyramids), tuple(sorted(loose, key=_stable_order)), associated, notices)
 
 
 def flavor(header: Instance) -> str | None:
@@ -70,9 +68,9 @@ def _associated(instances: list[Instance]) -> tuple[tuple[AssociatedImage, ...],
     images: list[TiledImage] = []
     for instance in instances:
         try:
-            images += tiled_images([instance])
-        except MetadataError as error:
-            notices.append(f"An associated image was left out: {error}")
+            images.append(tiled_image([instance]))
+        except TilingError as error:
+            notices.append(f"An associated image was left out: Instance {instance.uid}: {error}")
     for image in sorted(images, key=_stable_order):
         name = str(flavor(image.header))
         shows_label = name == "LABEL" or image.header.label_in_image
@@ -80,5 +78,5 @@ def _associated(instances: list[Instance]) -> tuple[tuple[AssociatedImage, ...],
     return tuple(associated), tuple(notices)
 
 
-def _stable_order(image: TiledImage) -> tuple[int, str]:
-    return (image.header.instance_number, image.frames.uid)
+def _stable_order(image: TiledImage | LooseTiles) -> tuple[int, str, str]:
+    return (image.header.instance_number, image.frames.uid, image.header.uid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _Z_DECIMALS = 6
 """Focal planes nearer than this many decimals of their offset are one."""
 _MOST_PLANES = 2**16
+_MOST_PATHS = 2**16
 _MOST_TILES = 2**20
 """Along one side; the largest slides have thousands."""
 
@@ -106,48 +108,95 @@ class TiledImage:
         return None
 
 
-def tiled_images(instances: Iterable[Instance]) -> list[TiledImage]:
-    """Join concatenations and index the tiles of every image.
+@dataclass(frozen=True, slots=True, eq=False)
+class LooseTiles:
+    """Tiles that fit no grid: the frames of an instance, or of a concatenation whose parts are alike."""
 
-    Raises:
-        TilingError: Frame counts or positions contradict the tile grid.
-    """
+    header: Instance
+    """The header of the first part."""
+    frames: FrameSequence
+    """Those that are there, numbered without gaps."""
+    positions: FramePositions | None
+    """Where each of the frames lies, as far as that is known; None where of some part nothing is."""
+    paths: tuple[OpticalPath, ...]
+    why: str
+    """Why they fit no grid, in a sentence that names no instance."""
+
+
+def tiled_images(instances: Iterable[Instance]) -> tuple[list[TiledImage], list[LooseTiles]]:
+    """Join concatenations and index the tiles of every image; what fits no grid is beside those that do."""
     groups: defaultdict[str, list[Instance]] = defaultdict(list)
     for instance in instances:
-        groups[instance.concatenation.uid if instance.concatenation else instance.uid].append(instance)
-    return [_tiled_image(uid, group) for uid, group in groups.items()]
+        groups[_uid(instance)].append(instance)
+    tiled: list[TiledImage] = []
+    loose: list[LooseTiles] = []
+    for parts in groups.values():
+        try:
+            tiled.append(tiled_image(parts))
+        except TilingError as error:
+            loose += _loose_tiles(parts, str(error))
+    return tiled, loose
 
 
-def _tiled_image(uid: str, parts: Sequence[Instance]) -> TiledImage:
-    ordered = sorted(parts, key=lambda part: part.concatenation.number if part.concatenation else 0)
+def tiled_image(parts: Iterable[Instance]) -> TiledImage:
+    """Index the tiles of one image.
+
+    Args:
+        parts: An instance, or those of a concatenation.
+
+    Raises:
+        TilingError: Frame counts or positions contradict the tile grid; the message names no instance.
+    """
+    ordered = _in_order(parts)
     header = ordered[0]
-    stored = tuple(part.stored for part in ordered)
-    frames = FrameSequence(uid, header.series, _offsets(uid, ordered), stored, _complete(ordered))
-    _check_parts(uid, ordered)
+    _check_parts(ordered)
+    frames = _frames(ordered, _offsets(ordered))
     grid = _grid(header)
-    paths = tuple(dict.fromkeys(path for part in ordered for path in part.optical_paths))
+    paths = _paths(ordered)
     positions = _all_positions(ordered, paths)
     if _is_full(ordered, positions):
         return _full(header, frames, grid)
     if positions is None:
-        raise TilingError(
-            f"Instance {header.uid} is {header.dimension_organization_type or 'placed frame by frame'}, and the "
-            f"metadata gives no position of its {frames.end} frames.",
-            remedy="The server leaves out the PerFrameFunctionalGroupsSequence; without it tiles cannot be placed.",
-        )
+        raise TilingError(f"the metadata gives no position of {frames.end} frames that are placed one by one.")
+    if positions.lacking:
+        raise TilingError(positions.lacking)
     return _sparse(header, frames, grid, positions, paths or (OpticalPath(""),))
 
 
-def _check_parts(uid: str, parts: Sequence[Instance]) -> None:
+def _loose_tiles(parts: Sequence[Instance], why: str) -> list[LooseTiles]:
+    """Parts that differ share no array: each is a list of its own."""
+    ordered = _in_order(parts)
+    alike = len(set(map(_sameness, ordered))) == 1
+    return [
+        LooseTiles(group[0], _frames(group, _added(group)), _all_positions(group, paths), paths, why)
+        for group in ([ordered] if alike else [[part] for part in ordered])
+        for paths in (_paths(group),)
+    ]
+
+
+def _uid(part: Instance) -> str:
+    return part.concatenation.uid if part.concatenation else part.uid
+
+
+def _in_order(parts: Iterable[Instance]) -> list[Instance]:
+    return sorted(parts, key=lambda part: (part.concatenation.number if part.concatenation else 0, part.uid))
+
+
+def _frames(parts: Sequence[Instance], offsets: tuple[int, ...]) -> FrameSequence:
+    stored = tuple(part.stored for part in parts)
+    return FrameSequence(_uid(parts[0]), parts[0].series, offsets, stored, _complete(parts))
+
+
+def _paths(parts: Sequence[Instance]) -> tuple[OpticalPath, ...]:
+    return tuple(dict.fromkeys(path for part in parts for path in part.optical_paths))
+
+
+def _check_parts(parts: Sequence[Instance]) -> None:
     """All parts of a concatenation are one image (C.7.6.16.2.2.4)."""
-    first = _sameness(parts[0])
-    for part in parts[1:]:
-        if _sameness(part) != first:
-            raise TilingError(
-                f"Concatenation {uid}: instance {part.uid} differs from instance {parts[0].uid} in the size of tiles "
-                f"or matrix, in bits, samples or organization.",
-                remedy="Parts of one concatenation are alike in everything but frames.",
-            )
+    if len(set(map(_sameness, parts))) > 1:
+        raise TilingError(
+            "the parts of their concatenation differ in the size of tiles or matrix, in bits, samples or organization."
+        )
 
 
 def _sameness(part: Instance) -> tuple[object, ...]:
@@ -159,14 +208,11 @@ def _sameness(part: Instance) -> tuple[object, ...]:
 def _grid(header: Instance) -> TileGrid:
     pixel = header.pixel
     if header.total_pixel_matrix is None and header.stored.number_of_frames > 1:
-        raise TilingError(
-            f"Instance {header.uid} has {header.stored.number_of_frames} frames and no TotalPixelMatrixRows and "
-            f"TotalPixelMatrixColumns, so nothing says how they lie.",
-        )
+        raise TilingError("without TotalPixelMatrixRows and TotalPixelMatrixColumns nothing says how they lie.")
     rows, columns = header.total_pixel_matrix or (pixel.rows, pixel.columns)
     grid = TileGrid(rows, columns, pixel.rows, pixel.columns)
     if max(grid.rows, grid.columns) > _MOST_TILES:
-        raise TilingError(f"Instance {header.uid}: {grid.rows} x {grid.columns} tiles are more than any slide has.")
+        raise TilingError(f"{grid.rows} x {grid.columns} tiles are more than any slide has.")
     return grid
 
 
@@ -183,24 +229,29 @@ def _is_full(parts: Sequence[Instance], positions: FramePositions | None) -> boo
 def _complete(parts: Sequence[Instance]) -> bool:
     numbered = [part.concatenation for part in parts if part.concatenation]
     total = max((part.total or 0 for part in numbered), default=0) or len(numbered)
-    return [part.number for part in numbered] == list(range(1, total + 1))
+    return len(numbered) == total and _numbered_through([part.number for part in numbered])
 
 
-def _offsets(uid: str, parts: Sequence[Instance]) -> tuple[int, ...]:
+def _numbered_through(numbers: Sequence[int]) -> bool:
+    return list(numbers) == list(range(1, len(numbers) + 1))
+
+
+def _added(parts: Sequence[Instance]) -> tuple[int, ...]:
+    """Frames before each part, by adding up."""
+    return tuple(accumulate((part.stored.number_of_frames for part in parts[:-1]), initial=0))
+
+
+def _offsets(parts: Sequence[Instance]) -> tuple[int, ...]:
     """Frames before each part; by their own account, else by adding up when none is missing."""
     counts = [part.stored.number_of_frames for part in parts]
     told = [part.concatenation.frame_offset if part.concatenation else 0 for part in parts]
     numbers = [part.concatenation.number if part.concatenation else 1 for part in parts]
-    added = np.concatenate([[0], np.cumsum(counts)[:-1]]).tolist()
-    if None in told and numbers != list(range(1, len(parts) + 1)):
-        raise TilingError(
-            f"Concatenation {uid} lacks parts and does not say where the others begin.",
-            remedy="Send the missing instances to the server.",
-        )
-    offsets = [a if t is None else t for a, t in zip(added, told, strict=True)]
+    if None in told and not _numbered_through(numbers):
+        raise TilingError("their concatenation lacks parts and does not say where the others begin.")
+    offsets = [a if t is None else t for a, t in zip(_added(parts), told, strict=True)]
     ends = [offset + count for offset, count in zip(offsets, counts, strict=True)]
     if min(offsets) < 0 or any(end > begin for end, begin in zip(ends[:-1], offsets[1:], strict=True)):
-        raise TilingError(f"Concatenation {uid}: its parts overlap or are out of order.")
+        raise TilingError("the parts of their concatenation overlap or are out of order.")
     return tuple(offsets)
 
 
@@ -211,9 +262,8 @@ def _full(header: Instance, frames: FrameSequence, grid: TileGrid) -> TiledImage
     may_lack_end = header.concatenation is not None and (not frames.complete or header.concatenation.total is None)
     if frames.end > tiling.frame_count or (frames.end < tiling.frame_count and not may_lack_end):
         raise TilingError(
-            f"Instance {header.uid}: {frames.end} frames for {tiling.frame_count} tiles ({len(paths)} optical paths, "
-            f"{planes} focal planes, {grid.rows} rows and {grid.columns} columns of tiles).",
-            remedy="Without positions of frames (TILED_SPARSE) every tile needs one.",
+            f"{frames.end} frames are not the {tiling.frame_count} tiles that there should be ({len(paths)} optical "
+            f"paths, {planes} focal planes, {grid.rows} rows and {grid.columns} columns of tiles)."
         )
     step = header.spacing_between_slices
     if planes > 1 and not step:
@@ -233,11 +283,11 @@ def _full_planes(header: Instance, frames: int, tiles: int) -> int:
         planes = frames // tiles
     else:
         raise TilingError(
-            f"Instance {header.uid}: {frames} frames for {tiles} tiles, and neither TotalPixelMatrixFocalPlanes nor an "
-            f"OpticalPathSequence says whether they are focal planes or optical paths.",
+            f"there are {frames} frames for {tiles} tiles, and neither TotalPixelMatrixFocalPlanes nor an "
+            f"OpticalPathSequence says whether they are focal planes or optical paths."
         )
     if planes > _MOST_PLANES:
-        raise TilingError(f"Instance {header.uid}: {planes} focal planes are more than any slide has.")
+        raise TilingError(f"{planes} focal planes are more than any slide has.")
     return planes
 
 
@@ -249,11 +299,8 @@ def _full_paths(header: Instance, frames: int) -> tuple[OpticalPath, ...]:
     count = header.optical_path_count or len(named) or 1
     if count == len(named):
         return named
-    if named or count > frames:
-        raise TilingError(
-            f"Instance {header.uid}: NumberOfOpticalPaths is {count}, with {len(named)} paths named for its {frames} "
-            f"frames."
-        )
+    if named or count > min(frames, _MOST_PATHS):
+        raise TilingError(f"NumberOfOpticalPaths is {count}, with {len(named)} paths named for {frames} frames.")
     return tuple(OpticalPath(str(number) if count > 1 else "") for number in range(1, count + 1))
 
 
@@ -266,7 +313,7 @@ def _sparse(
 ) -> TiledImage:
     within = positions.within(grid)
     if not within.any():
-        raise TilingError(f"Instance {header.uid}: all {len(within)} frames lie outside the total pixel matrix.")
+        raise TilingError(f"all {len(within)} frames lie outside the total pixel matrix.")
     positions = positions.at(within)
     planes, plane_of_frame = _planes(header, positions)
     heights: tuple[float, ...] = ()
@@ -293,7 +340,6 @@ def _sparse(
         paths=len(used),
         planes=len(planes),
         first_frames=numbers[within],
-        where=f"Instance {header.uid}",
     )
     shown = tuple(paths[index] for index in used)
     return TiledImage(header, frames, tiling, shown, planes, heights=heights, outside=outside)
@@ -325,9 +371,11 @@ def _all_positions(parts: Sequence[Instance], paths: tuple[OpticalPath, ...]) ->
         paths=np.concatenate(
             [_renumber(part.optical_paths, paths)[each.paths] for part, each in zip(parts, found, strict=True)]
         ),
+        lacking=next((each.lacking for each in found if each.lacking), ""),
     )
 
 
 def _renumber(own: tuple[OpticalPath, ...], joined: tuple[OpticalPath, ...]) -> npt.NDArray[np.int64]:
-    """The place in ``joined`` of each of a part's own paths."""
-    return np.array([joined.index(path) for path in own] or [0], dtype=np.int64)
+    """The place in ``joined`` of each of a part's own paths, and at the end -1, of which there is none."""
+    places = {path: place for place, path in enumerate(joined)}
+    return np.array([*([places[path] for path in own] or [0]), -1], dtype=np.int64)

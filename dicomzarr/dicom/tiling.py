@@ -6,7 +6,7 @@ Frame numbers here are 1-based and run through a whole concatenation (PS3.3 sect
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from dicomzarr.errors import TilingError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+UNPLACED: Final = np.iinfo(np.int64).min
+"""The position of a frame of which none is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +89,15 @@ class FramePositions:
     """Where each frame lies, as compact arrays of one value a frame."""
 
     rows: npt.NDArray[np.int64]
-    """RowPositionInTotalImagePixelMatrix (0048,021F), 1-based pixels."""
+    """RowPositionInTotalImagePixelMatrix (0048,021F), 1-based pixels; `UNPLACED` where it is not known."""
     columns: npt.NDArray[np.int64]
-    """ColumnPositionInTotalImagePixelMatrix (0048,021E), 1-based pixels."""
+    """ColumnPositionInTotalImagePixelMatrix (0048,021E), 1-based pixels; `UNPLACED` where it is not known."""
     z_offsets: npt.NDArray[np.float64]
     """ZOffsetInSlideCoordinateSystem (0040,074A); NaN where not given."""
     paths: npt.NDArray[np.int64]
-    """Index of the frame's optical path among the instance's paths."""
+    """Index of the frame's optical path among the instance's paths; -1 where it is none of them."""
+    lacking: str = ""
+    """Why not every frame has its place, in a sentence; empty where each has."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -120,7 +125,6 @@ def sparse_tiling(  # noqa: PLR0913  # each is one column of what a tiling is
     paths: int,
     planes: int,
     first_frames: npt.NDArray[np.int64],
-    where: str,
 ) -> SparseTiling:
     """Place frames by their positions.
 
@@ -131,35 +135,29 @@ def sparse_tiling(  # noqa: PLR0913  # each is one column of what a tiling is
         paths: Number of optical paths.
         planes: Number of focal planes.
         first_frames: The number of each frame within the concatenation.
-        where: Names the instance in errors.
 
     Raises:
         TilingError: A tile lies off the grid, outside the matrix, or twice at one place.
     """
-    rows = _on_grid(positions.rows, grid.tile_rows, grid.rows, "row", where)
-    columns = _on_grid(positions.columns, grid.tile_columns, grid.columns, "column", where)
+    rows = _on_grid(positions.rows, grid.tile_rows, grid.rows, "row")
+    columns = _on_grid(positions.columns, grid.tile_columns, grid.columns, "column")
     if paths * planes * grid.rows * grid.columns > np.iinfo(np.int64).max:
-        raise TilingError(f"{where}: a total pixel matrix of that size holds too many tiles.")
+        raise TilingError(f"{grid.rows} x {grid.columns} tiles of {paths} optical paths are more than can be counted.")
     keys = ((positions.paths * planes + plane_of_frame) * grid.rows + rows) * grid.columns + columns
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     doubled = np.flatnonzero(keys[1:] == keys[:-1])
     if doubled.size:
         one, other = (int(first_frames[order[doubled[0] + step]]) for step in (0, 1))
-        raise TilingError(
-            f"{where}: frames {one} and {other} claim the same tile.",
-            remedy="Overlapping tiles fit no chunk grid.",
-        )
+        raise TilingError(f"frames {one} and {other} claim the same tile.")
     return SparseTiling(grid, paths, planes, keys, first_frames[order].astype(np.int32))
 
 
-def _on_grid(positions: npt.NDArray[np.int64], tile: int, count: int, axis: str, where: str) -> npt.NDArray[np.int64]:
+def _on_grid(positions: npt.NDArray[np.int64], tile: int, count: int, axis: str) -> npt.NDArray[np.int64]:
     index, rest = np.divmod(positions - 1, tile)
     off = np.flatnonzero((rest != 0) | (index < 0) | (index >= count))
     if off.size:
         raise TilingError(
-            f"{where}: a frame at {axis} position {int(positions[off[0]])} is not on the grid of "
-            f"{count} tiles of {tile} pixels.",
-            remedy="Tiles off the grid or overlapping fit no chunk grid.",
+            f"a frame at {axis} position {int(positions[off[0]])} is not on the grid of {count} tiles of {tile} pixels."
         )
     return index

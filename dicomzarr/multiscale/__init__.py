@@ -59,7 +59,6 @@ def plan_images(
 
     Raises:
         UnsupportedSeriesError: The series is of a kind that cannot be opened.
-        TilingError: Tiles fit no chunk grid.
     """
     if series.is_slide:
         plan = plan_slide(series, associated_label=associated_label)

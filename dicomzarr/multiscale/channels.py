@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from dicomzarr.multiscale.plan import Channel
 
 if TYPE_CHECKING:
-    from dicomzarr.dicom.level import SlideLevel
+    from collections.abc import Sequence
+
+    from dicomzarr.dicom.pixels import PixelDescription
     from dicomzarr.dicom.positions import OpticalPath
 
 _PATH_COLORS = ("0000FF", "00FF00", "FF0000", "00FFFF", "FF00FF", "FFFF00")
@@ -29,26 +31,25 @@ _NAMED_COLORS = {
 """By the code meaning of the illumination colour."""
 
 
-def channels(level: SlideLevel) -> tuple[Channel, ...]:
+def channels(pixel: PixelDescription, paths: Sequence[OpticalPath]) -> tuple[Channel, ...]:
     """One channel for every optical path, three for every path of a colour image."""
-    pixel = level.header.pixel
     low = -(2 ** (pixel.bits_stored - 1)) if pixel.signed else 0
     window = (float(low), float(low + 2**pixel.bits_stored - 1))
-    paths = level.paths
     if pixel.samples == 1:
         inverted = pixel.photometric_interpretation == "MONOCHROME1"
         return tuple(
-            Channel(_label(path, number), _color(path, number, len(paths)), window, inverted)
+            Channel(path_label(path, number), _color(path, number, len(paths)), window, inverted)
             for number, path in enumerate(paths)
         )
     return tuple(
-        Channel(f"{_label(path, number)} {name}" if len(paths) > 1 else name, color, window)
+        Channel(f"{path_label(path, number)} {name}" if len(paths) > 1 else name, color, window)
         for number, path in enumerate(paths)
         for name, color in (("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF"))
     )
 
 
-def _label(path: OpticalPath, number: int) -> str:
+def path_label(path: OpticalPath, number: int) -> str:
+    """Its description, else its wavelength, else its identifier, else its place."""
     if path.description:
         return path.description
     if path.wavelength:

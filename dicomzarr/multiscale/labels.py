@@ -16,6 +16,7 @@ from dicomzarr.errors import GridError, MetadataError
 from dicomzarr.multiscale.facts import padding_value
 from dicomzarr.multiscale.plan import ImagePlan, LevelPlan
 from dicomzarr.multiscale.slides import plan_slide
+from dicomzarr.multiscale.tile_lists import is_tile_list
 from dicomzarr.multiscale.volumes import GridFrameIndex, segment_number
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ def _placed(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> 
     if series.is_slide:
         for found in plan_slide(series).images:
             header = _header_of(found, series)
+            if is_tile_list(found):
+                notices.append(_no_label(series, f"instance {header.uid} is a list of tiles"))
+                continue
             labels = [(place, _tiled(image, found, header, series)) for place, image in enumerate(images)]
             if not any(each for _, each in labels):
                 notices.append(_no_label(series, f"instance {header.uid} is fractional, or no level has its matrix"))

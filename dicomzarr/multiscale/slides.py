@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dicomzarr.dicom.colour import lab16_to_srgb
 from dicomzarr.dicom.level import distorts, volume_spacing
 from dicomzarr.dicom.pyramid import why_several
 from dicomzarr.dicom.slide import assemble_slide
-from dicomzarr.dicom.syntax import check_openable
-from dicomzarr.dicom.values import shown_code
 from dicomzarr.errors import FrameError, MetadataError, UnsupportedSeriesError
 from dicomzarr.multiscale.channels import channels
 from dicomzarr.multiscale.geometry import affine, origin_known, shift, steps
 from dicomzarr.multiscale.plan import Axis, ImagePlan, LevelPlan, SeriesPlan
+from dicomzarr.multiscale.slide_facts import PALETTE, absent_tile, check_readable, level_facts, slide_facts
+from dicomzarr.multiscale.tile_lists import plan_tile_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,14 +55,18 @@ def plan_slide(series: Series, *, associated_label: bool = False) -> SeriesPlan:
 
     Raises:
         UnsupportedSeriesError: Nothing but a label is there, and it was not asked for.
-        TilingError: Tiles fit no chunk grid.
     """
     slide = assemble_slide(series.instances)
-    why = why_several(slide.pyramids)
+    why = why_several(slide.pyramids, len(slide.loose))
     notices = [*series.notices, *slide.notices, *([why] if why else [])]
     images = [
         _plan_image(f"slide {number}" if number else "slide", pyramid.levels, series.remarks)
         for number, pyramid in enumerate(slide.pyramids)
+    ]
+    count = len(images) + len(slide.loose)
+    images += [
+        plan_tile_list(loose, f"slide {number} of {count}" if count > 1 else "slide", series.remarks)
+        for number, loose in enumerate(slide.loose, len(images) + 1)
     ]
     shown = [image for image in slide.associated if associated_label or not image.shows_label]
     if len(shown) < len(slide.associated):
@@ -103,7 +106,7 @@ def _plan_associated(
 def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> ImagePlan:
     finest = levels[0]
     for level in levels:
-        _check_readable(level)
+        check_readable(level.header, (part for image in level.images for part in image.frames.parts))
         _note_outside(level, remarks)
         _note_spacing(level, remarks)
     samples = finest.header.pixel.samples
@@ -121,7 +124,7 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> 
         name=name,
         axes=tuple(axes),
         levels=tuple(_plan_level(level, finest, has_c=has_c, has_z=has_z) for level in levels),
-        channels=channels(finest),
+        channels=channels(finest.header.pixel, finest.paths),
         affine=affine(finest),
         color=samples == 3,  # noqa: PLR2004  # R, G, B
         attributes=_attributes(finest, remarks),
@@ -135,21 +138,6 @@ def _segment_numbers(level: SlideLevel) -> tuple[int, ...]:
     if segmentation is None or segmentation.is_label_map:
         return ()
     return tuple(int(path.identifier) for path in level.paths if path.identifier.isdecimal())
-
-
-def _check_readable(level: SlideLevel) -> None:
-    """What the metadata says already: samples, and the transfer syntax where the server names it."""
-    pixel = level.header.pixel
-    for part in (part for image in level.images for part in image.frames.parts):
-        check_openable(
-            part.available_transfer_syntax_uid, level.header.sop_class_uid, f"Instance {part.sop_instance_uid}"
-        )
-    bits = pixel.bits_allocated == 1 and level.header.segmentation is None
-    if pixel.samples not in {1, 3} or bits:
-        raise UnsupportedSeriesError(
-            f"Instance {level.header.uid}: {pixel.samples} samples of {pixel.bits_allocated} bits "
-            f"are no slide pixels that can be read (1 or 3 samples of 8 bits or more)."
-        )
 
 
 def _note_outside(level: SlideLevel, remarks: Notices) -> None:
@@ -180,7 +168,7 @@ def _plan_level(
     pixel = level.header.pixel
     grid = level.grid
     step = steps(level, finest)
-    absent, fill_value = _absent(level)
+    absent, fill_value = absent_tile(level.header)
     c, z = len(level.paths) * pixel.samples, len(level.planes)
     lead_shape = [*([c] if has_c else []), *([z] if has_z else [])]
     lead_chunk = [*([pixel.samples] if has_c else []), *([1] if has_z else [])]
@@ -194,39 +182,17 @@ def _plan_level(
         absent=absent,
         fill_value=fill_value,
         frames=SlideFrameIndex(level.sources(), has_c, has_z),
-        attributes={
-            "sop_instance_uids": [part.sop_instance_uid for image in level.images for part in image.frames.parts],
-            "photometric_interpretation": pixel.photometric_interpretation,
-            "lossy": pixel.lossy,
-            "available_transfer_syntax_uid": level.header.stored.available_transfer_syntax_uid,
-        },
+        attributes=level_facts(level.header, (part for image in level.images for part in image.frames.parts)),
     )
-
-
-def _absent(level: SlideLevel) -> tuple[tuple[int, ...], int]:
-    """(value of each sample of an absent tile, Zarr's scalar fill value)."""
-    header = level.header
-    pixel = header.pixel
-    white = 2**pixel.bits_stored - 1
-    if pixel.samples == 1:
-        return (0,), 0
-    if header.absent_pixel_lab is None:
-        return (white,) * 3, white
-    color = tuple(round(value / 255 * white) for value in lab16_to_srgb(header.absent_pixel_lab))
-    return color, color[0] if len(set(color)) == 1 else white
 
 
 def _attributes(level: SlideLevel, remarks: Notices) -> dict[str, object]:
     header = level.header
     attributes: dict[str, object] = {
-        "rescale": {"slope": 1.0, "intercept": 0.0},
-        "modality": shown_code(header.modality),
-        "image_type": list(map(shown_code, header.image_type)),
+        **slide_facts(header),
         "affine_reference": "slide",
         "affine_origin_known": origin_known(level),
     }
-    if header.segmentation is not None:
-        attributes |= header.segmentation.as_json()
     if level.plane_step:
         attributes["z_offsets"] = list(level.plane_offsets)
     if level.heights:
@@ -249,4 +215,4 @@ def _oddities(level: SlideLevel) -> Iterator[str]:
     if level.heights:
         yield "tiles were focused at different heights, which are no axis; focus_heights hold their range."
     if header.pixel.photometric_interpretation == "PALETTE COLOR":
-        yield "values are indices into a palette that is not applied."
+        yield PALETTE
