@@ -351,6 +351,7 @@ _GROUPS = {
     "TemporalPositionIndex": "FrameContentSequence",
     "FrameAcquisitionDateTime": "FrameContentSequence",
     "FrameReferenceDateTime": "FrameContentSequence",
+    "FrameReferenceDateTime": "FrameContentSequence",
     "FrameAcquisitionNumber": "FrameContentSequence",
     "StackID": "FrameContentSequence",
     "InStackPositionNumber": "FrameContentSequence",

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 from radiology_model import AXIAL, OBLIQUE, Grid
-from scan_checks import check, counts, mixed_contrasts, one_grid, planned, sizes
+from scan_checks import check, counts, mixed_contrasts, one_grid, planned, sizes, step_of
 from scans import STUDY, Scan, Shot, classic, enhanced, shots
 
 from dicomzarr.dicom.series import parse_series
@@ -183,6 +183,17 @@ def test_slices_of_two_contrasts_that_are_there_twice_are_two_images() -> None:
     plan = planned(scan)
     assert not mixed_contrasts(scan, plan)
     assert sizes(plan) == [{}, {}, {"c": 2, "z": 4}]
+
+
+@pytest.mark.parametrize("keyword", ["FrameAcquisitionDateTime", "FrameReferenceDateTime"])
+def test_frames_of_enhanced_instances_have_times_of_their_own(keyword: str) -> None:
+    def tell(shot: Shot) -> Told:
+        return {keyword: f"202001011200{10 * shot.time:02}"}
+
+    scan = enhanced([shots(4, 1, 5, tell=tell)], "enhanced PT")
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(4), z=range(5))
+    assert step_of(plan.images[0], "t") == (10.0, "second")
 
 
 def test_stack_ids_that_each_frame_has_for_itself_are_none() -> None:

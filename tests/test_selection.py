@@ -425,7 +425,14 @@ def test_one_tile_twice_is_refused(data: st.DataObject, rows: int, columns: int)
         sparse([place, place], shape)
 
 
-def sparse(places: Sequence[tuple[int, ...]], shape: tuple[int, ...]) -> SparseTiling:
+@pytest.mark.parametrize("first", [1, 2**31 - 1, 2**32])
+def test_numbers_of_frames_keep_their_bits(first: int) -> None:
+    tiling = sparse([(0, 0, 0, 1), (0, 0, 0, 0)], (1, 1, 1, 2), first)
+    assert tiling.frame(0, 0, 0, 1) == first
+    assert tiling.frame(0, 0, 0, 0) == first + 1
+
+
+def sparse(places: Sequence[tuple[int, ...]], shape: tuple[int, ...], first: int = 1) -> SparseTiling:
     """A tiling of tiles of 4 x 6 pixels, its frames at these places in this order."""
     paths, plane_of_frame, rows, columns = np.array(places, np.int64).T
     positions = FramePositions(rows * 4 + 1, columns * 6 + 1, np.zeros(len(places)), paths)
@@ -435,5 +442,5 @@ def sparse(places: Sequence[tuple[int, ...]], shape: tuple[int, ...]) -> SparseT
         plane_of_frame,
         paths=shape[0],
         planes=shape[1],
-        first_frames=np.arange(1, len(places) + 1),
+        first_frames=np.arange(first, first + len(places)),
     )

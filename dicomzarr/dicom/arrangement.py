@@ -259,4 +259,6 @@ def _with_cells(blank: Grid, dimensions: Sequence[tuple[Column, ...]]) -> Grid:
         found.append(Dimension(axis, tuple(column.name for column in columns), sizes[axis]))
     cells = np.full((sizes["t"], sizes["c"], sizes["z"]), ABSENT, np.int64)
     cells[index["t"], index["c"], index["z"]] = np.arange(len(blank.frames))
+    if np.count_nonzero(cells != ABSENT) < len(blank.frames):  # whatever went wrong: no frame is lost
+        return _listed(blank.stack)
     return replace(blank, cells=cells, dimensions=tuple(found))

@@ -42,7 +42,7 @@ _MOST_COLLISIONS: Final = 1 / 20
 """Part of the frames whose time another frame at their place has too; above it times tell nothing."""
 
 _BY_CHANCE: Final = 1 / 4
-"""Part of the values of a contrast below which those that several slices have are equal by chance."""
+"""Part of the slices below which those that share a value of a contrast do so by chance: each has its own."""
 
 STRONG, WEAK, ORDER, LAST = range(4)
 """How much a column is meant to tell frames apart: made for it, varies for many reasons, order only, a last resort."""
@@ -75,7 +75,7 @@ class Column:
     def holds_stacks(self, places: Codes) -> bool:
         """Whether values hold two places or more each, so that they must not lie in one stack of slices.
 
-        Few that do among many of one place are chance: each slice has a value of its own.
+        Few slices that share a value, among many that have their own, do so by chance.
 
         Args:
             places: Of each frame.
@@ -84,9 +84,9 @@ class Column:
             return False
         cells = np.unique(self.codes * (int(places.max()) + 1) + places)
         held = np.bincount(cells // (int(places.max()) + 1))
-        several = int((held > 1).sum())
-        chance = several < _BY_CHANCE * len(held)
-        return several > 1 and not chance and (held.min() > 1 or not BY_NAME[self.name].of_each_slice)
+        shared = held[held > 1]
+        by_chance = shared.sum() < _BY_CHANCE * held.sum()
+        return len(shared) > 1 and not by_chance and (held.min() > 1 or not BY_NAME[self.name].of_each_slice)
 
     def of(self, frames: Codes) -> Column:
         """The same of some of the frames, with the codes that they have left."""

@@ -229,7 +229,10 @@ def _vector(values: Sequence[Scalar]) -> Value:
 
 def _acquired(frame: FrameContext) -> Value:
     macro = frame.macro("frame_content")
-    return acquired_at(frame.item, _first(macro.frame_acquisition_datetime) if macro is not None else None)
+    of_frame = None
+    if macro is not None:
+        of_frame = _first(macro.frame_acquisition_datetime) or _first(macro.frame_reference_datetime)
+    return acquired_at(frame.item, of_frame)
 
 
 def _created(frame: FrameContext) -> Value:
@@ -425,7 +428,7 @@ ATTRIBUTES: Final = (
         clock=True,
         compute=_acquired,
         reads=("acquisition_datetime", "acquisition_date", "acquisition_time"),
-        macros=(("frame_content", "frame_acquisition_datetime"),),
+        macros=(("frame_content", "frame_acquisition_datetime"), ("frame_content", "frame_reference_datetime")),
     ),
     Attribute(
         "content_time", "s", "t", strong=False, clock=True, compute=_content, reads=("content_date", "content_time")

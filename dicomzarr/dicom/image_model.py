@@ -53,6 +53,7 @@ class Macro(msgspec.Struct, gc=False, frozen=True):
     temporal_position_index: Leaf = _tag("00209128")
     dimension_index_values: Leaf = _tag("00209157")
     frame_acquisition_datetime: Leaf = _tag("00189074")
+    frame_reference_datetime: Leaf = _tag("00189151")
     temporal_position_time_offset: Leaf = _tag("0020930D")
     trigger_delay: Leaf = _tag("00209153")
     cardiac_phase: Leaf = _tag("00209241")

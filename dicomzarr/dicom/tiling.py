@@ -71,7 +71,7 @@ class SparseTiling:
     planes: int
     keys: npt.NDArray[np.int64]
     """Tile ordinals, in TILED_FULL order, ascending."""
-    frames: npt.NDArray[np.int32]
+    frames: npt.NDArray[np.int32] | npt.NDArray[np.int64]
     """The number of the frame of each key."""
 
     def frame(self, path: int, plane: int, row: int, column: int) -> int | None:
@@ -150,7 +150,9 @@ def sparse_tiling(  # noqa: PLR0913  # each is one column of what a tiling is
     if doubled.size:
         one, other = (int(first_frames[order[doubled[0] + step]]) for step in (0, 1))
         raise TilingError(f"frames {one} and {other} claim the same tile.")
-    return SparseTiling(grid, paths, planes, keys, first_frames[order].astype(np.int32))
+    small = first_frames.max(initial=0) <= np.iinfo(np.int32).max  # a part of a concatenation may claim any offset
+    frames = first_frames[order]
+    return SparseTiling(grid, paths, planes, keys, frames.astype(np.int32) if small else frames)
 
 
 def _on_grid(positions: npt.NDArray[np.int64], tile: int, count: int, axis: str) -> npt.NDArray[np.int64]:
