@@ -351,7 +351,6 @@ _GROUPS = {
     "TemporalPositionIndex": "FrameContentSequence",
     "FrameAcquisitionDateTime": "FrameContentSequence",
     "FrameReferenceDateTime": "FrameContentSequence",
-    "FrameReferenceDateTime": "FrameContentSequence",
     "FrameAcquisitionNumber": "FrameContentSequence",
     "StackID": "FrameContentSequence",
     "InStackPositionNumber": "FrameContentSequence",

@@ -22,8 +22,8 @@ _DATETIME: Final = re.compile(f"{_DATE}{_TIME}(?P<zone>[+-]\\d{{4}})?", re.ASCII
 def acquired_at(item: ImageItem, frame_datetime: Scalar) -> float | None:
     """Seconds since a fixed day at which a frame was acquired; None where nothing says so.
 
-    FrameAcquisitionDateTime (0018,9074) or FrameReferenceDateTime (0018,9151), else AcquisitionDateTime (0008,002A), else AcquisitionDate (0008,0022) with
-    AcquisitionTime (0008,0032); without a date the time of the day.
+    FrameAcquisitionDateTime (0018,9074) or FrameReferenceDateTime (0018,9151), else AcquisitionDateTime (0008,002A),
+    else AcquisitionDate (0008,0022) with AcquisitionTime (0008,0032); without a date the time of the day.
     """
     for value in (frame_datetime, _first(item.acquisition_datetime)):
         seconds = _seconds(str(value or ""))

@@ -51,8 +51,8 @@ _SHOWN: Final = 6
 _WORDS: Final = frozenset(_TERMS.split())
 
 _SHORT_WORD: Final = re.compile(r"[A-Z]|[0-9]{1,3}|[BHIQT][A-Z]?[0-9]{2}[A-Z]?|SOM[0-9]{1,2}|00[0-9A-F]{2}")
-"""Letters, as M and P, are words too, numbers as of keV, Siemens' kernels, as B30F, and so are Siemens' SOM5 and ultrasound's 0011 (PS3.3
-section C.8.5.6.1.1)."""
+"""Letters, as M and P, are words too, numbers as of keV, Siemens' kernels, as B30F, and so are Siemens' SOM5 and
+ultrasound's 0011 (PS3.3 section C.8.5.6.1.1)."""
 
 
 class _Named(Protocol):
