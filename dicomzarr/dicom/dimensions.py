@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from dicomzarr.dicom.clock import acquired_at, date_and_time
-from dicomzarr.dicom.image_model import NO_BYTES, NO_GROUPS
-from dicomzarr.dicom.json_model import EMPTY
+from dicomzarr.dicom.image_model import NO_GROUPS
 from dicomzarr.dicom.private import creator_of, private_values
 from dicomzarr.dicom.values import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dicomzarr.dicom.image_model import FrameGroups, ImageItem, Macro
     from dicomzarr.dicom.json_model import Leaf, Scalar
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 Value: TypeAlias = float | str | tuple[float, ...] | None
 """What a frame has of a dimension; None is a value too, as of the gradient direction without diffusion."""
 
-_MOST_TAGS: Final = 2**32
 _VECTOR: Final = 3
 _B_OF_SEQUENCE: Final = re.compile(r"_b(\d{1,5})(?!\d)", re.ASCII)
 """The b-value in what Siemens calls sequences of diffusion, as ``*ep_b1000#2``."""
@@ -112,7 +110,7 @@ class Attribute:
         """The value of a frame; None where it has none."""
         if self.compute is not None:
             return self.compute(frame)
-        found = next((number for leaf in self._leaves(frame) if (number := _number(leaf)) is not None), None)
+        found = next((number for leaf in self._leaves(frame) if (number := number_of(leaf)) is not None), None)
         return found if found is None or not self.rounded else float(f"{found:.{_DIGITS}g}")
 
     @property
@@ -130,25 +128,26 @@ class Attribute:
             values = getattr(frame.item, self.vector).values
             yield values[frame.number - 1] if frame.number <= len(values) else None
         if self.macro is not None and (macro := frame.macro(self.macro[0])) is not None:
-            yield _first(getattr(macro, self.macro[1]))
+            yield first_value(getattr(macro, self.macro[1]))
         for name in self.instance:
-            yield _first(getattr(frame.item, name))
+            yield first_value(getattr(frame.item, name))
 
 
-def _first(leaf: Leaf | Sequence[Scalar]) -> Scalar:
+def first_value(leaf: Leaf | Sequence[Scalar]) -> Scalar:
+    """The first of the values of an attribute; None where there is none."""
     values = leaf if isinstance(leaf, list | tuple) else leaf.values  # type: ignore[union-attr]  # a leaf then
     return values[0] if values else None
 
 
-_number: Final = Reader("").lenient
+number_of: Final = Reader("").lenient
 """What cannot be read as a number tells nothing apart."""
 
 
 def _component(frame: FrameContext) -> Value:
     """Magnitude, phase, real or imaginary (PS3.3 sections C.8.3.1.1.1 and C.8.13.3.3.1)."""
     macro = frame.macro("mr_frame_type")
-    told = [_first(macro.complex_image_component)] if macro is not None else []
-    told += [_first(frame.item.complex_image_component), *frame.image_type[2:]]
+    told = [first_value(macro.complex_image_component)] if macro is not None else []
+    told += [first_value(frame.item.complex_image_component), *frame.image_type[2:]]
     names = (_COMPONENTS.get(str(value).strip().upper()) for value in told if value)
     return next((name for name in names if name), None)
 
@@ -170,11 +169,11 @@ def _word(values: tuple[str, ...]) -> Value:
 def _b_value(frame: FrameContext) -> Value:
     """DiffusionBValue (0018,9087); that of a vendor where the standard's is absent, or the one in SequenceName."""
     item, macro = frame.item, frame.macro("diffusion")
-    told = [_first(macro.diffusion_b_value)] if macro is not None else []
-    told += [_first(item.diffusion_b_value)]
-    told += [_first(private_values(item, name)) for name in ("siemens_b_value", "philips_b_value", "uih_b_value")]
-    found = next((number for value in told if (number := _number(value)) is not None), None)
-    if found is None and (number := _number(_first(private_values(item, "ge_b_value")))) is not None:
+    told = [first_value(macro.diffusion_b_value)] if macro is not None else []
+    told += [first_value(item.diffusion_b_value)]
+    told += [first_value(private_values(item, name)) for name in ("siemens_b_value", "philips_b_value", "uih_b_value")]
+    found = next((number for value in told if (number := number_of(value)) is not None), None)
+    if found is None and (number := number_of(first_value(private_values(item, "ge_b_value")))) is not None:
         found = number % _GE_OFFSET
     if found is None and (named := _B_OF_SEQUENCE.search(frame.read.text(item.sequence_name) or "")):
         found = float(named[1])
@@ -190,25 +189,25 @@ def _direction(frame: FrameContext) -> Value:
     told += [item.gradient_orientation.values]
     told += [private_values(item, name) for name in ("siemens_gradient", "uih_gradient")]
     for vendor in ("philips", "ge"):
-        told += [[_first(private_values(item, f"{vendor}_gradient_{axis}")) for axis in "xyz"]]
+        told += [[first_value(private_values(item, f"{vendor}_gradient_{axis}")) for axis in "xyz"]]
     return next((_vector(values) for values in told if len(values) == _VECTOR and any(values)), None)
 
 
 def _arterial_label(frame: FrameContext) -> Value:
     """ASLContext (0018,9257), which Philips keeps for itself in classic images: LABEL or CONTROL."""
     macro = frame.macro("arterial_spin_labeling")
-    told = _first(macro.asl_context.values) if macro is not None else None
-    told = told or _first(private_values(frame.item, "philips_label"))
+    told = first_value(macro.asl_context.values) if macro is not None else None
+    told = told or first_value(private_values(frame.item, "philips_label"))
     return _word((str(told).strip(),)) if told else None
 
 
 def _ge_kind(frame: FrameContext) -> Value:
     """What GE says that an image is: a direction of diffusion, a combination of them, a component."""
-    return _number(_first(private_values(frame.item, "ge_kind")))
+    return number_of(first_value(private_values(frame.item, "ge_kind")))
 
 
 def _ge_time(frame: FrameContext) -> Value:
-    return _number(_first(private_values(frame.item, "ge_time")))
+    return number_of(first_value(private_values(frame.item, "ge_time")))
 
 
 def _text(name: str) -> Callable[[FrameContext], Value]:
@@ -221,7 +220,7 @@ def _content(frame: FrameContext) -> Value:
 
 
 def _vector(values: Sequence[Scalar]) -> Value:
-    numbers = [number for value in values if (number := _number(value)) is not None]
+    numbers = [number for value in values if (number := number_of(value)) is not None]
     if len(numbers) != _VECTOR or not any(numbers):
         return None
     return tuple(round(number, 6) + 0.0 for number in numbers)  # no negative zero
@@ -231,7 +230,7 @@ def _acquired(frame: FrameContext) -> Value:
     macro = frame.macro("frame_content")
     of_frame = None
     if macro is not None:
-        of_frame = _first(macro.frame_acquisition_datetime) or _first(macro.frame_reference_datetime)
+        of_frame = first_value(macro.frame_acquisition_datetime) or first_value(macro.frame_reference_datetime)
     return acquired_at(frame.item, of_frame)
 
 
@@ -243,9 +242,9 @@ def frame_times(item: ImageItem) -> Iterator[float | None]:
     """Milliseconds since the first frame of each, by FrameTimeVector or FrameTime (PS3.3 section C.7.6.5); endless."""
     elapsed = 0.0
     for number, value in enumerate(item.frame_time_vector.values):
-        elapsed += (_number(value) or 0.0) if number else 0.0
+        elapsed += (number_of(value) or 0.0) if number else 0.0
         yield round(elapsed, 6)
-    step = _number(_first(item.frame_time))
+    step = number_of(first_value(item.frame_time))
     if item.frame_time_vector.values or not step:
         while True:
             yield None
@@ -256,7 +255,7 @@ def frame_times(item: ImageItem) -> Iterator[float | None]:
 def _thickness(frame: FrameContext) -> Value:
     """SliceThickness (0018,0050) in hundredths of a millimetre: headers compute it."""
     macro = frame.macro("pixel_measures")
-    number = _number(_first((frame.item if macro is None else macro).slice_thickness))
+    number = number_of(first_value((frame.item if macro is None else macro).slice_thickness))
     return None if number is None else round(number, 2)
 
 
@@ -447,117 +446,3 @@ FRAME_NUMBER: Final = Attribute("frame", axis="t", strong=False, compute=_frame_
 """For the frames of one instance of which nothing else is said."""
 
 BY_NAME: Final[Mapping[str, Attribute]] = {row.name: row for row in (*ATTRIBUTES, CREATION_TIME, FRAME_NUMBER)}
-
-
-def dimension_values(frames: Sequence[FrameContext]) -> list[dict[str, Value]]:
-    """What each frame has of the rows of the table, and of the dimension indices that its instance declares.
-
-    Args:
-        frames: Of a whole series: what many of them say alike is read once.
-    """
-    table = _Table(frames)
-    columns = {row.name: column for row in (*ATTRIBUTES, CREATION_TIME) if (column := table.column(row)) is not None}
-    same = {name: column[0] for name, column in columns.items() if isinstance(column, _Same)}
-    names = [name for name, column in columns.items() if name not in same]
-    rows = zip(*(columns[name] for name in names), strict=True) if names else ([] for _ in frames)
-    found = [
-        {**same, **{name: value for name, value in zip(names, row, strict=True) if value is not None}} for row in rows
-    ]
-    for place, frame in enumerate(frames if table.has_groups else ()):
-        if frame.item.dimension_indices.values:
-            found[place] |= _indices(frame, table.pointers(frame.item))
-    return found
-
-
-class _Same(list[Value]):
-    """The one value of all frames."""
-
-
-class _Table:
-    """The frames of a series, by what they read from: instances, and their functional groups."""
-
-    def __init__(self, frames: Sequence[FrameContext]) -> None:
-        self.frames = frames
-        places = {id(frame.item): place for place, frame in reversed(list(enumerate(frames)))}
-        first = sorted(places.values())
-        number = {id(frames[place].item): n for n, place in enumerate(first)}
-        self._firsts = [frames[place] for place in first]
-        """A frame of each instance."""
-        self._instance = [number[id(frame.item)] for frame in frames]
-        self.has_groups = any(frame.groups is not NO_GROUPS or frame.shared is not NO_GROUPS for frame in frames)
-        self._macros: dict[str, list[Macro | None]] = {}
-        self._pointers: dict[int, list[str]] = {}
-
-    def column(self, row: Attribute) -> list[Value] | None:
-        """What each frame has of an attribute; None where none has any, `_Same` where all have one value."""
-        if row.vector or row.name == FRAME_TIME:
-            names = (row.vector,) if row.vector else ("frame_time", "frame_time_vector")
-            there = any(getattr(frame.item, name).values for frame in self._firsts for name in names)
-            return [row.of(frame) for frame in self.frames] if there else None
-        keys = self._keys(row)
-        if keys is None:
-            return None
-        known: dict[Hashable, Value] = {}
-        values = []
-        for place, key in enumerate(keys):
-            if key not in known:
-                known[key] = row.of(self.frames[place])
-            values.append(known[key])
-        distinct = set(known.values())
-        return None if distinct == {None} else _Same(values[:1]) if len(distinct) == 1 else values
-
-    def _keys(self, row: Attribute) -> Iterable[Hashable] | None:
-        """What the value of each frame depends on; None where that is absent everywhere."""
-        leaves = [column for name in row.sources if (column := self._leaves(name)) is not None]
-        macros = [column for source in row.macro_sources if (column := self._macro_leaves(*source)) is not None]
-        if not leaves:
-            return zip(*macros, strict=True) if macros else None
-        number_of: dict[Hashable, int] = {}
-        instances = [number_of.setdefault(key, len(number_of)) for key in zip(*leaves, strict=True)]
-        of_frames = [instances[number] for number in self._instance]
-        return zip(of_frames, *macros, strict=True) if macros else of_frames
-
-    def _leaves(self, name: str) -> list[Hashable] | None:
-        """An attribute of each instance; None where none has it."""
-        if name == "image_type":
-            found: list[Hashable] = [frame.image_type for frame in self._firsts]
-            return found if any(found) else None
-        leaves = [getattr(frame.item, name) for frame in self._firsts]
-        return None if set(map(id, leaves)) <= _ABSENT else leaves
-
-    def _macro_leaves(self, group: str, name: str) -> list[Hashable] | None:
-        """An attribute of a macro of each frame; None where none has it."""
-        if not self.has_groups:
-            return None
-        if group not in self._macros:
-            self._macros[group] = [frame.macro(group) for frame in self.frames]
-        macros = self._macros[group]
-        return [macro and getattr(macro, name) for macro in macros] if any(macros) else None
-
-    def pointers(self, item: ImageItem) -> list[str]:
-        """The dimensions that an instance declares."""
-        if id(item) not in self._pointers:
-            self._pointers[id(item)] = [_pointer(each.pointer) for each in item.dimension_indices.items]
-        return self._pointers[id(item)]
-
-
-_ABSENT: Final = frozenset({id(EMPTY), id(NO_BYTES)})
-"""What stands for attributes that are not there."""
-
-
-def _indices(frame: FrameContext, pointers: Sequence[str]) -> dict[str, Value]:
-    """Ranks by the Dimension Index Sequence (PS3.3 section C.7.6.17), whose pointers may be private."""
-    macro = frame.macro("frame_content")
-    if macro is None:
-        return {}
-    ranks = [_number(value) for value in macro.dimension_index_values.values]
-    return {f"index_{tag}": rank for tag, rank in zip(pointers, ranks, strict=False) if tag}
-
-
-def _pointer(leaf: Leaf) -> str:
-    """A tag as eight hexadecimal digits; servers send texts as ``00209056``, with or without brackets, or numbers."""
-    value = _first(leaf)
-    if isinstance(value, int | float):
-        return f"{int(value):08X}" if 0 <= value < _MOST_TAGS else ""
-    bare = re.sub(r"[^0-9A-Fa-f]", "", str(value or "").removeprefix("0x"))
-    return bare.upper() if len(bare) == 8 else ""  # noqa: PLR2004  # group and element

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from dicomzarr.dicom.dimensions import FrameContext, dimension_values, frame_times
+from dicomzarr.dicom.dimensions import FrameContext, frame_times
+from dicomzarr.dicom.frame_values import dimension_values
 from dicomzarr.dicom.image_model import NO_GROUPS, frame_groups
 from dicomzarr.dicom.instance import FrameRef, pixel_spacing, spacing_between
 from dicomzarr.dicom.json_model import RawSequence
+from dicomzarr.dicom.lattice import normal_of
 from dicomzarr.dicom.modality import Rescale
 from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.values import FARTHEST, Reader, is_given, is_right_angled
@@ -109,10 +111,7 @@ class Frame:
     @property
     def normal(self) -> Vector | None:
         """The unit vector along which slices ascend: row cosines times column cosines."""
-        if self.orientation is None:
-            return None
-        normal: Vector = np.cross(self.orientation[:3], self.orientation[3:])
-        return normal / np.linalg.norm(normal)
+        return None if self.orientation is None else normal_of(self.orientation)
 
 
 def frames_of(images: Sequence[Image]) -> Iterator[Frame]:

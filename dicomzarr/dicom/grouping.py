@@ -18,6 +18,7 @@ from dicomzarr.dicom.lattice import (
     Tolerance,
     find_lattice,
     find_places,
+    normal_of,
     off_places,
 )
 from dicomzarr.dicom.poses import Moved, moved
@@ -75,10 +76,7 @@ class Stack:
     @property
     def normal(self) -> Vector | None:
         """The unit vector along which slices ascend: row cosines times column cosines."""
-        if self.orientation is None:
-            return None
-        normal: Vector = np.cross(self.orientation[:3], self.orientation[3:])
-        return normal / np.linalg.norm(normal)
+        return None if self.orientation is None else normal_of(self.orientation)
 
     def places(self) -> Places | None:
         """Where the frames lie; None where nothing places them."""

@@ -150,6 +150,16 @@ class Slices:
         return float(np.degrees(np.arccos(np.clip(self.step @ self.normal / np.linalg.norm(self.step), -1, 1))))
 
 
+def normal_of(orientation: Numbers) -> Numbers:
+    """The unit vector along which slices ascend: row cosines times column cosines.
+
+    Args:
+        orientation: ImageOrientationPatient (0020,0037), six cosines.
+    """
+    normal: Numbers = np.cross(orientation[:3], orientation[3:])
+    return normal / np.linalg.norm(normal)
+
+
 def find_places(positions: Numbers, normal: Numbers, tolerance: Tolerance) -> Places:
     """Sort positions into places.
 
