@@ -194,9 +194,10 @@ def _listed(stack: Stack) -> Grid:
     keys = [(frame.order[0], frame.ref.instance.sop_instance_uid, frame.ref.number) for frame in stack.frames]
     listed = part_of(stack, np.array(sorted(range(len(keys)), key=keys.__getitem__)))
     cells = np.arange(len(keys), dtype=np.int64).reshape(-1, 1, 1)
+    placed = "the coordinate position says where each lies" if stack.positions is not None else "nothing places them"
     notice = (
         f"Nothing tells what the {len(keys)} frames of an image are to each other: they are a list along t, in the "
-        f"order of InstanceNumber and UID. Where each lies is a coordinate; there is no affine, and t is no time."
+        f"order of InstanceNumber and UID. There is no affine: {placed}. t is no time."
     )
     return Grid(listed.frames, cells, (Dimension("t", (LIST,), len(keys)),), None, listed, LIST, LIST, (notice,))
 
