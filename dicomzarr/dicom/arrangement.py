@@ -18,7 +18,7 @@ from dicomzarr.dicom.dimensions import BY_NAME, SEGMENT
 from dicomzarr.dicom.evidence import SENT_TWICE, Evidence
 from dicomzarr.dicom.grid import ABSENT, GUESSED, LIST, ORDER_ONLY, Dimension, Grid
 from dicomzarr.dicom.lattice import Slices, even_as_written, find_lattice, runs, sparse_lattice, uneven
-from dicomzarr.dicom.words import part_words
+from dicomzarr.dicom.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,6 +61,7 @@ class _Ladder:
         self.evidence = Evidence(stack.frames, found)
         self.found = found
         self.places = self.evidence.places
+        self.words = Words(stack.frames)
         header = self.frames[0].image.header
         self.sparse = header.segmentation is not None
         self.never_split = self.sparse or header.modality == "RTDOSE"
@@ -110,7 +111,7 @@ class _Ladder:
     def _part(self, columns: Sequence[Column], frames: Codes) -> str:
         """What tells the frames of one image from those of others, in words."""
         same = [column for column in columns if len(np.unique(column.codes[frames])) == 1 and column.name in BY_NAME]
-        words = [part_words(self.frames, int(frames[0]), column.name) for column in same]
+        words = [self.words.of_part(int(frames[0]), column.name) for column in same]
         held, all_places = len(np.unique(self.places[frames])), len(np.unique(self.places))
         if held < all_places:
             words.append(f"{held} of {all_places} slices")
@@ -213,13 +214,14 @@ def _with_slices(part: str, slices: Slices | None) -> str:
 def _split(blank: Grid, dimensions: list[tuple[Column, ...]]) -> Iterator[Grid]:
     """A grid without cells as one with them, or as one for each combination of the dimensions that find no axis."""
     kept, surplus = _axes(dimensions)
+    told = Words(blank.frames)
     codes = [combined([column.codes for column in columns]) for columns in surplus]
     for values in itertools.product(*(range(int(each.max()) + 1) for each in codes)):
         alike = [each == value for each, value in zip(codes, values, strict=True)]
         chosen = np.flatnonzero(np.all(alike, axis=0)) if alike else np.arange(len(blank.frames))
         if chosen.size:
             names = [column.name for columns in surplus for column in columns]
-            words = [blank.part, *(part_words(blank.frames, int(chosen[0]), name) for name in names)]
+            words = [blank.part, *(told.of_part(int(chosen[0]), name) for name in names)]
             part = replace(_part_of_grid(blank, chosen), part=", ".join(filter(None, words)))
             narrowed = [tuple(replace(column, codes=column.codes[chosen]) for column in columns) for columns in kept]
             yield _with_cells(part, narrowed)

@@ -78,11 +78,13 @@ def evaluate(columns: Sequence[Column], base: Codes, places: Codes, lattice: Cal
     kind = np.zeros(int(keys.max()) + 1, np.int64)
     kind[keys] = apart
     images, absent, uneven = [], 0, 0
-    for found, union in _coverage(cell_keys, cell_places, kind):
+    covered = list(_coverage(cell_keys, cell_places, kind))
+    judged = not doubled and len(covered) <= _COMPARED  # others are not chosen, or only where nothing else tells
+    for found, union in covered:
         images.append(found)
         held = np.isin(cell_keys, found).sum() if len(found) > 1 else (cell_keys == found[0]).sum()
         absent += len(union) * len(found) - int(held)
-        uneven += not lattice(union) or (len(union) < _FEWEST_PLACES <= count)
+        uneven += not judged or (len(union) < _FEWEST_PLACES <= count) or not lattice(union)
     sizes = np.bincount(keys)
     images.sort(key=lambda found: (-int(sizes[found].sum()), int(found[0])))
     return Choice(tuple(columns), keys, doubled, tuple(images), absent, uneven)

@@ -29,7 +29,7 @@ def shown_text(text: str) -> str:
 
 def shown_texts(texts: Iterable[str]) -> dict[str, str]:
     """Texts as they may be shown, with a number where others look alike."""
-    shown = {text: shown_text(text) for text in texts}
+    shown = {text: shown_text(text) for text in dict.fromkeys(texts)}
     alike, before = Counter(shown.values()), Counter[str]()
     for text, words in shown.items():
         before[words] += 1
@@ -65,6 +65,13 @@ class Words:
             value -= self._first_time(name)
         return f"{name} {value:g} {'' if row is None else row.unit}".rstrip()
 
+    def of_part(self, place: int, name: str) -> str:
+        """The same as people say it, for the name of an image, as ``echo time 12.5 ms`` and ``b 1000``."""
+        value = self._frames[place].values.get(name)
+        if name == "b_value" and value is not None:
+            return f"b {value:g}"
+        return self.of(place, name).replace("_", " ")
+
     def _shown(self, name: str) -> dict[str, str]:
         if name not in self._texts:
             values = (frame.values.get(name) for frame in self._frames)
@@ -75,16 +82,3 @@ class Words:
         if name not in self._first_times:
             self._first_times[name] = first_time(frame.values.get(name) for frame in self._frames)
         return self._first_times[name]
-
-
-def describe(frames: Sequence[Frame], place: int, name: str) -> str:
-    """What one of the frames has of a dimension, where little else of them is described."""
-    return Words(frames).of(place, name)
-
-
-def part_words(frames: Sequence[Frame], place: int, name: str) -> str:
-    """The same as people say it, for the name of an image, as ``echo time 12.5 ms`` and ``b 1000``."""
-    value = frames[place].values.get(name)
-    if name == "b_value" and value is not None:
-        return f"b {value:g}"
-    return describe(frames, place, name).replace("_", " ")

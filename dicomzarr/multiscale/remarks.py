@@ -8,7 +8,7 @@ import numpy as np
 
 from dicomzarr.dicom.grid import ABSENT, ORDER_ONLY
 from dicomzarr.dicom.values import Reader
-from dicomzarr.dicom.words import describe
+from dicomzarr.dicom.words import Words
 from dicomzarr.multiscale.placing import place
 
 if TYPE_CHECKING:
@@ -107,19 +107,20 @@ def _absent(grid: Grid) -> Iterator[str]:
     cells = [cell for cell in grid.absent.tolist() if cell[2] not in without]
     if not cells:
         return
-    named = "; ".join(_named(grid, cell) for cell in cells[:_NAMED])
+    words = Words(grid.frames)
+    named = "; ".join(_named(grid, cell, words) for cell in cells[:_NAMED])
     more = "; ..." if len(cells) > _NAMED else ""
     yield f"{len(cells)} of {grid.cells.size} frames are absent, and their chunks with them: {named}{more}."
 
 
-def _named(grid: Grid, cell: list[int]) -> str:
+def _named(grid: Grid, cell: list[int], told: Words) -> str:
     """A cell in words: by what others along its axes have."""
     time, channel, plane = cell
     words = []
     for dimension in grid.dimensions:
         across = grid.cells[time] if dimension.axis == "t" else grid.cells[:, channel]
         there = across[across != ABSENT]
-        words += [describe(grid.frames, int(there[0]), name) for name in dimension.names[:1] if there.size]
+        words += [told.of(int(there[0]), name) for name in dimension.names[:1] if there.size]
         words[-1:] = [f"{dimension.axis} {time if dimension.axis == 't' else channel} ({word})" for word in words[-1:]]
     if grid.slices is not None:
         words.append(f"z {plane} (at {grid.slices.distances[plane]:.6g} mm)")
