@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from serving import forget_servers
 
 import dicomzarr
 from dicomzarr.demo.archive import Archive
+from dicomzarr.demo.instances import from_dataset
 from dicomzarr.demo.server import DICOMwebServer
 
 if TYPE_CHECKING:
@@ -21,6 +24,16 @@ if TYPE_CHECKING:
 
     from dicomzarr.arrays import Image
     from dicomzarr.demo.archive import Storable
+
+
+def ready_to_serve(series: RadiologySeries) -> RadiologySeries:
+    """The same series, of whose instances metadata and files are made once, however often it is served."""
+    instances = map(from_dataset, series.datasets)
+    ready = [
+        replace(each, metadata=cache(each.metadata), part10=each.part10 and cache(each.part10)) for each in instances
+    ]
+    return replace(series, datasets=tuple(cast("list[Any]", ready)))
+
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

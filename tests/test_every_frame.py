@@ -33,6 +33,9 @@ CONTRASTS: Mapping[str, Sequence[Told]] = {
     "agents": [{}, {"ContrastBolusAgent": "GADOVIST"}, {"ContrastBolusAgent": "PRIMOVIST"}],
     "untold": [{}, {}, {}],
 }
+PART_OF_STEP = 0.05 / 2 / 3**0.5
+"""By which frames may move along each axis at most: then those of one place never lie a twentieth of a step apart."""
+
 PER_FRAME = "52009230"
 
 UNHEARD = ("sequences", "agents")
@@ -95,10 +98,13 @@ def drawn(draw: st.DrawFn) -> Drawn:
         moment = made.seconds(shot)
         return told if moment is None else {**told, "AcquisitionTime": f"1200{moment:09.6f}"}
 
+    places = _places(draw)
+    closest = grid.step[2] * min(np.diff(places).tolist(), default=1.0)
+    made = replace(made, jitter=min(made.jitter, PART_OF_STEP * closest))
     frames = shots(
         draw(st.integers(1, 4)),
         draw(st.integers(1, 3)),
-        _places(draw),
+        places,
         loops="".join(draw(st.permutations("tcz"))),
         descending=draw(st.booleans()),
         tell=tell,

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from opened import array_at
 from radiology_model import AXIAL, distinct
-from radiology_opened import Opener
+from radiology_opened import Opener, ready_to_serve
 from radiology_volumes import volume
 from segmentations import random_masks, segmented
 from serving import forget_servers
@@ -44,7 +44,8 @@ SLICES = 150
 PIXELS = distinct((SLICES, 4, 6), 16)
 LOST = 3
 """Slices from the lowest on that the server loses where a series changes: others come to lie on their cells."""
-CT = volume(AXIAL, PIXELS, bits=16, name="held")
+DATASETS = volume(AXIAL, PIXELS, bits=16, name="held")
+CT = ready_to_serve(DATASETS)
 BOUND = 2 * SLICES
 """Requests that reading all slices may take, whole series included."""
 
@@ -119,7 +120,7 @@ def losing() -> Losing:
     return Losing()
 
 
-LOWEST = sorted(CT.datasets, key=lambda each: float(each.ImagePositionPatient[2]))[:LOST]
+LOWEST = sorted(DATASETS.datasets, key=lambda each: float(each.ImagePositionPatient[2]))[:LOST]
 
 
 def invalidated(url: str, _: pytest.MonkeyPatch) -> None:

@@ -428,6 +428,18 @@ def test_times_of_slice_groups_are_no_axis_beside_contrasts() -> None:
     assert one_grid(scan, planned(scan), c=range(2), z=range(39))
 
 
+def test_scatter_in_the_plane_is_no_stack_beside_another() -> None:
+    """Stacks beside each other have a gap between them; else frames of two contrasts came to be slices of one."""
+    frames = [
+        replace(shot, offset=(0.1 * ((shot.place + shot.contrast) % 3), 0.0, 0.0))
+        for shot in shots(1, 3, 6, tell=lambda shot: {"EchoTime": 5.0 + shot.contrast})
+    ]
+    scan = classic(frames)
+    plan = planned(scan, jitter=0.2)
+    assert sizes(plan) == [{"c": 3, "z": 6}]
+    assert any("up to 0.2 mm apart" in notice for notice in plan.notices)
+
+
 def test_concatenated_parts_of_one_lattice_are_one_volume() -> None:
     frames = shots(1, 1, 12)
     scan = enhanced([[replace(shot, number=n + 1) for shot in frames[4 * n : 4 * n + 4]] for n in range(3)])

@@ -23,7 +23,7 @@ from dicomzarr.errors import ServerError
 from dicomzarr.frames.loops import run_sync
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     Kind = Callable[[bytes], tuple[str, bytes]]
     Send = Callable[["Line", bytes], None]
@@ -156,10 +156,12 @@ def talkative(name: str, kind: Kind, send: Send, *, always: bool = False) -> Ite
     stored = {each.instance: each for each in map(from_dataset, series.datasets)}
     metadata = _reply("application/dicom+json", json.dumps([each.metadata() for each in stored.values()]).encode())
     counts: list[int] = []
+    lines: list[asyncio.StreamWriter] = []
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number, line = len(counts), Line(writer)
         counts.append(0)
+        lines.append(writer)
         async for path in _paths(reader):
             counts[number] += 1
             if path.endswith("/metadata"):
@@ -171,7 +173,7 @@ def talkative(name: str, kind: Kind, send: Send, *, always: bool = False) -> Ite
         with suppress(ConnectionError):
             await writer.wait_closed()
 
-    with _running(speak) as port:
+    with _running(speak, lines) as port:
         yield f"dicomweb://127.0.0.1:{port}/studies/{series.study_uid}/series/{series.series_uid}", counts
 
 
@@ -185,7 +187,7 @@ async def _paths(reader: asyncio.StreamReader) -> AsyncIterator[str]:
 
 
 @contextmanager
-def _running(speak: Callable[..., Any]) -> Iterator[int]:
+def _running(speak: Callable[..., Any], lines: Iterable[asyncio.StreamWriter]) -> Iterator[int]:
     """A server on a loop of its own, whose work is not that of the client."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -195,15 +197,17 @@ def _running(speak: Callable[..., Any]) -> Iterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         forget_servers()
-        asyncio.run_coroutine_threadsafe(_end(server), loop).result(SECONDS)
+        asyncio.run_coroutine_threadsafe(_end(server, lines), loop).result(SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
 
 
-async def _end(server: asyncio.Server) -> None:
-    """Once the client has closed its connections."""
+async def _end(server: asyncio.Server, lines: Iterable[asyncio.StreamWriter]) -> None:
+    """The client keeps its connections for a while: the server ends them."""
     server.close()
+    for line in lines:
+        line.transport.abort()
     async with asyncio.timeout(SECONDS):
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others)

@@ -21,7 +21,7 @@ from pydicom import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 from radiology_model import AXIAL, distinct
-from radiology_opened import Opener
+from radiology_opened import Opener, ready_to_serve
 from radiology_volumes import volume
 from serving import forget_servers
 from test_source import PIXEL, FakeClient
@@ -58,11 +58,13 @@ SLICES = 150
 SINGLES = 24
 """Frames that are asked for one by one at first: three over each of eight connections."""
 PIXELS = distinct((SLICES, 8, 10), 16)
-NAME = "comes whole"
 
 
-def ct(name: str = NAME) -> RadiologySeries:
+def ct(name: str) -> RadiologySeries:
     return volume(AXIAL, PIXELS, bits=16, name=name)
+
+
+CT = ready_to_serve(ct("comes whole"))
 
 
 @pytest.fixture
@@ -110,7 +112,7 @@ def asked(opener: Opener) -> tuple[int, int]:
 
 
 def test_most_of_a_series_comes_in_one_reply_after_single_frames_were_measured(opened: Opener) -> None:
-    url = opened.url(ct())
+    url = opened.url(CT)
     assert np.array_equal(read(url), PIXELS)
     assert asked(opened) == (SINGLES, 1)
     assert np.array_equal(read(url), PIXELS)
@@ -118,14 +120,14 @@ def test_most_of_a_series_comes_in_one_reply_after_single_frames_were_measured(o
 
 
 def test_what_is_held_is_not_fetched_again(opened: Opener) -> None:
-    image = opened(ct())
+    image = opened(CT)
     assert np.array_equal(image.levels[0][...], PIXELS)
     assert np.array_equal(image.levels[0][...], PIXELS)
     assert asked(opened) == (SINGLES, 1)
 
 
 def test_a_part_of_a_series_is_asked_for_frame_by_frame(opened: Opener) -> None:
-    url = opened.url(ct())
+    url = opened.url(CT)
     read(url)
     fsspec.filesystem("dicomweb").invalidate_cache(url)
     level = dicomzarr.open(url).levels[0]
@@ -154,7 +156,7 @@ def test_a_server_whose_series_come_slowly_is_asked_frame_by_frame(
     opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(series_choice, "_PATIENCE", 0.05)
-    url = opened.url(ct(), faults.delay(SECONDS, on="series"))
+    url = opened.url(CT, faults.delay(SECONDS, on="series"))
     for _ in range(2):
         assert np.array_equal(read(url), PIXELS)
     assert asked(opened) == (2 * SLICES, 1)
@@ -250,7 +252,7 @@ USELESS = {
 
 @pytest.mark.parametrize("name", USABLE)
 def test_what_is_good_of_a_reply_is_taken_and_the_rest_asked_for_again(opened: Opener, name: str) -> None:
-    url = opened.url(ct(), USABLE[name])
+    url = opened.url(CT, USABLE[name])
     assert np.array_equal(read(url), PIXELS)
     frames, series = asked(opened)
     assert series == 1
@@ -259,7 +261,7 @@ def test_what_is_good_of_a_reply_is_taken_and_the_rest_asked_for_again(opened: O
 
 @pytest.mark.parametrize("name", USELESS)
 def test_a_useless_reply_costs_one_request_and_no_pixel(opened: Opener, name: str) -> None:
-    url = opened.url(ct(), USELESS[name])
+    url = opened.url(CT, USELESS[name])
     for _ in range(2):
         assert np.array_equal(read(url), PIXELS)
     frames, series = asked(opened)
@@ -272,7 +274,7 @@ def test_what_came_before_the_end_of_a_cut_reply_counts(opened: Opener, keep: fl
     def halved(parts: Sequence[Part]) -> list[Part]:
         return list(parts[: int(len(parts) * keep)] if keep > 0 else parts)
 
-    url = opened.url(ct(), faults.truncate(-5, "close", on="series"), change(halved))
+    url = opened.url(CT, faults.truncate(-5, "close", on="series"), change(halved))
     assert np.array_equal(read(url), PIXELS)
     frames, series = asked(opened)
     missing = SLICES - (int(SLICES * keep) if keep > 0 else SLICES)
@@ -301,7 +303,7 @@ def test_a_frame_that_does_not_decode_is_an_error_that_names_it(opened: Opener) 
 
 
 def test_refused_credentials_are_an_error(opened: Opener) -> None:
-    url = opened.url(ct(), faults.status(401, when=lambda number: number > SINGLES), faults.status(401, on="series"))
+    url = opened.url(CT, faults.status(401, when=lambda number: number > SINGLES), faults.status(401, on="series"))
     with pytest.raises(AuthenticationError):
         read(url)
 
@@ -361,7 +363,7 @@ def held_back(gate: threading.Event, began: threading.Event) -> Middleware:
 
 def test_a_slice_does_not_wait_for_the_series(opened: Opener) -> None:
     gate, began = threading.Event(), threading.Event()
-    url = opened.url(ct(), held_back(gate, began))
+    url = opened.url(CT, held_back(gate, began))
     found: list[Any] = []
     reading = threading.Thread(target=lambda: found.append(dicomzarr.open(url).levels[0][...]))
     reading.start()
@@ -377,7 +379,7 @@ def test_a_slice_does_not_wait_for_the_series(opened: Opener) -> None:
 
 def test_a_read_that_is_given_up_ends_the_request(opened: Opener) -> None:
     gate, began = threading.Event(), threading.Event()
-    url = opened.url(ct(), held_back(gate, began))
+    url = opened.url(CT, held_back(gate, began))
     image = dicomzarr.open(url)
     source, level = image.store.source, image.plan.levels[0]
     frames = [frame for place in range(SLICES) if (frame := level.frames.locate((place, 0, 0))) is not None]
@@ -401,7 +403,7 @@ def dispatcher_of(url: str) -> Dispatcher:
 
 
 def test_large_reads_wait_for_the_decoders_and_small_ones_do_not(opened: Opener) -> None:
-    url = opened.url(ct())
+    url = opened.url(CT)
     dispatcher = dispatcher_of(url)
     level = dicomzarr.open(url).levels[0]
     much = 2 * MOST_BYTES
@@ -433,7 +435,7 @@ def test_a_series_is_not_given_up_while_the_decoders_are_late(opened: Opener) ->
         return await handler(request)
 
     full = threading.Event()
-    url = opened.url(ct(), faults.fault(act, on="series"))
+    url = opened.url(CT, faults.fault(act, on="series"))
     dispatcher, level = dispatcher_of(url), dicomzarr.open(url).levels[0]
     reading = threading.Thread(target=lambda: found.append(level[...]))
     reading.start()
@@ -457,7 +459,7 @@ def test_a_series_is_not_given_up_while_the_decoders_are_late(opened: Opener) ->
 
 
 def test_reads_go_on_however_far_behind_the_decoders_are(opened: Opener) -> None:
-    url = opened.url(ct())
+    url = opened.url(CT)
     dispatcher_of(url)._backlog._most = 1
     for _ in range(2):
         assert np.array_equal(read(url), PIXELS)
@@ -473,7 +475,7 @@ def test_a_fault_of_our_own_does_not_go_round_in_circles(opened: Opener, monkeyp
         raise ZeroDivisionError
 
     monkeypatch.setattr(Client, "whole_series", fails)
-    url = opened.url(ct())
+    url = opened.url(CT)
     for _ in range(2):
         assert np.array_equal(read(url), PIXELS)
     assert len(asked_for) == 1

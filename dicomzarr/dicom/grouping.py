@@ -201,8 +201,17 @@ def _stations_of(frames: Sequence[Frame]) -> Sequence[int]:
         return [0] * len(frames)
     # Beside each other at one place: whatever leads from slice to slice, stacks differ in the plane.
     shifts = stack.positions @ np.stack([stack.orientation[:3], stack.orientation[3:]]).T
-    stations = list(_alike(list(shifts), beside))
+    stations = _separate(shifts, beside)
     return stations if len(set(stations)) <= _MOST_STATIONS else [0] * len(frames)
+
+
+def _separate(points: Vector, gap: float) -> Sequence[int]:
+    """A number for each point, the same for those between which no wider gap lies along any axis: scatter is no gap."""
+    order = np.argsort(points, axis=0)
+    wide = np.diff(np.take_along_axis(points, order, 0), axis=0) > gap
+    numbers = np.zeros(points.shape, int)
+    np.put_along_axis(numbers, order[1:], np.cumsum(wide, axis=0), 0)
+    return list(map(int, np.unique(numbers, axis=0, return_inverse=True)[1].ravel()))
 
 
 def _beside(places: Places) -> float:

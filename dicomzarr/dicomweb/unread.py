@@ -30,22 +30,25 @@ class CleanConnector(aiohttp.TCPConnector):
 
     async def _get(self, key: Any, traces: Any) -> Any:
         """Aiohttp's own, which takes a connection out of the pool; it looks at the clock alone."""
-        for protocol, _ in self._conns.get(key, ()):
-            if await _sent_a_reply(protocol):
-                self._force_close = True
-        for protocol, _ in self._conns.get(key, ()):
+        idle = [protocol for protocol, _ in self._conns.get(key, ())]
+        self._distrust_if(any(map(_has_reply, idle)))
+        for protocol in idle:
             if self._force_close or _has_unread(protocol):
                 protocol.close()  # and what is closed is passed over
         return await super()._get(key, traces)
 
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        """Aiohttp's own, which puts a connection into the pool; it closes one on which more has come."""
+        self._distrust_if(_has_reply(protocol))
+        super()._release(key, protocol, should_close=should_close)
 
-async def _sent_a_reply(protocol: ResponseHandler) -> bool:
+    def _distrust_if(self, proved: bool) -> None:  # noqa: FBT001  # what was seen
+        self._force_close = self._force_close or proved
+
+
+def _has_reply(protocol: ResponseHandler) -> bool:
     """Whether a reply waits that is more than a farewell."""
-    if not protocol._buffer:  # noqa: SLF001  # nothing else tells without waiting
-        return False
-    message, _ = await protocol.read()
-    protocol.force_close()
-    return bool(message.code != _REQUEST_TIMEOUT)
+    return any(message.code != _REQUEST_TIMEOUT for (message, _), _ in protocol._buffer)  # noqa: SLF001  # nothing else tells
 
 
 def _has_unread(protocol: ResponseHandler) -> bool:
