@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from dicomzarr import errors
 
 if TYPE_CHECKING:
-    from dicomzarr.arrays import Image, Level
-    from dicomzarr.arrays import open_image as open  # noqa: A004  # dicomzarr.open is the public name
+    from dicomzarr.arrays.image import Image, Level
+    from dicomzarr.arrays.image import open_image as open  # noqa: A004  # dicomzarr.open is the public name
 
 __version__ = "0.1.0"
 __all__ = ["Image", "Level", "__version__", "errors", "open"]

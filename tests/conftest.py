@@ -13,7 +13,7 @@ from thoroughness import be_brief
 from tiny_pacs import TinyPACS, running_tiny_pacs, tiny_pacs_python
 from waiting import SECONDS
 
-from dicomzarr.frames import series_choice
+from dicomzarr.sources.dicomweb.tuning import series_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def tiny_pacs(tmp_path: Path) -> Iterator[TinyPACS]:
     """A tiny-pacs-dicomweb, empty; give it data by ``tiny_pacs.load``."""
     python = tiny_pacs_python()
     if python is None:
-        _absent("no tiny-pacs-dicomweb; tests/tiny_pacs.py says how to have it")
+        _absent("no tiny-pacs-dicomweb; tests/support/tiny_pacs.py says how to have it")
     with running_tiny_pacs(python, tmp_path) as server:
         yield server
 

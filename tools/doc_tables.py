@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr import errors
-from dicomzarr.dicom.syntax import TRANSFER_SYNTAXES
-from dicomzarr.options import StorageOptions
+from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
+from dicomzarr.options.storage_options import StorageOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,7 +43,7 @@ def transfer_syntaxes() -> Iterator[str]:
 
 def _encoding_checks() -> ModuleType:
     """The table that the tests go by."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
     try:
         return importlib.import_module("encoding_checks")
     finally:

@@ -7,27 +7,27 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from dicomzarr.dicom.json_model import ABSENT, InstanceItem, OpticalPathItem, RawSequence, functional_groups
-from dicomzarr.dicom.pixels import PixelDescription
-from dicomzarr.dicom.positions import (
+from dicomzarr.dicom.geometry.positions import (
     OpticalPath,
     frame_positions,
     identified_paths,
     scan_frames,
     shared_path_identifier,
 )
-from dicomzarr.dicom.segments import parse_segmentation
-from dicomzarr.dicom.syntax import is_native
-from dicomzarr.dicom.values import Reader, is_count, is_right_angled, shown_code
+from dicomzarr.dicom.model.json_model import ABSENT, InstanceItem, OpticalPathItem, RawSequence, functional_groups
+from dicomzarr.dicom.model.values import Reader, is_count, is_right_angled, shown_code
+from dicomzarr.dicom.pixels.pixels import PixelDescription
+from dicomzarr.dicom.pixels.syntax import is_native
+from dicomzarr.dicom.segmentation.segments import parse_segmentation
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
-    from dicomzarr.dicom.json_model import Leaf, PixelMeasuresItem
+    from dicomzarr.dicom.geometry.tiling import FramePositions
+    from dicomzarr.dicom.model.json_model import Leaf, PixelMeasuresItem
     from dicomzarr.dicom.notices import Notices
-    from dicomzarr.dicom.segments import Segmentation
-    from dicomzarr.dicom.tiling import FramePositions
+    from dicomzarr.dicom.segmentation.segments import Segmentation
 
 
 _CODESTREAM_ONLY = frozenset({"YBR_ICT", "YBR_RCT", "XYB"})

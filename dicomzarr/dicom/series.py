@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dicomzarr.dicom.instance import InstanceParser
-from dicomzarr.dicom.json_model import decode_instances, decode_patient
+from dicomzarr.dicom.model.json_model import decode_instances, decode_patient
+from dicomzarr.dicom.model.values import Reader
 from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.uids import (
     CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE,
     VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE,
 )
-from dicomzarr.dicom.values import Reader
 from dicomzarr.errors import MetadataError, UnsupportedSeriesError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from dicomzarr.dicom.frame import Image
     from dicomzarr.dicom.instance import Instance, StoredInstance
-    from dicomzarr.dicom.json_model import InstanceItem
+    from dicomzarr.dicom.model.json_model import InstanceItem
+    from dicomzarr.dicom.volume.frame import Image
 
 _SLIDE_SOP_CLASSES = frozenset(
     {VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE, CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE}
@@ -124,8 +124,8 @@ def _needs_images(instances: Iterable[Instance]) -> bool:
 
 def _images(body: bytes, instances: Mapping[int, Instance], remarks: Notices) -> tuple[Image, ...]:
     """Instances by their place in the reply, with the rest of what it says of them."""
-    from dicomzarr.dicom.frame import Image  # noqa: PLC0415  # slides do without, and start sooner
-    from dicomzarr.dicom.image_model import decode_images  # noqa: PLC0415  # as above
+    from dicomzarr.dicom.model.image_model import decode_images  # noqa: PLC0415  # as above
+    from dicomzarr.dicom.volume.frame import Image  # noqa: PLC0415  # slides do without, and start sooner
 
     items = decode_images(body)
     return tuple(Image(instance, items[place], remarks) for place, instance in instances.items())

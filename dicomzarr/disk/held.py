@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from dicomzarr.dicomweb.client import SeriesMetadata
 from dicomzarr.disk.rows import Content
+from dicomzarr.sources.dicomweb.client import SeriesMetadata
 
 _FASTEST = 1
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dicomzarr.errors import HTTPStatusError, InvalidReplyError, NotFoundError
 
 if TYPE_CHECKING:
-    from dicomzarr.dicomweb.client import Client, SeriesMetadata
     from dicomzarr.disk.cache import DiskCache, DiskFrames
     from dicomzarr.disk.held import HeldSeries
+    from dicomzarr.sources.dicomweb.client import Client, SeriesMetadata
 
 _SERIES_UID = "0020000E"
 _INSTANCES = "00201209"  # NumberOfSeriesRelatedInstances

@@ -43,7 +43,7 @@ def alone(kind: str, **question: Any) -> Take:
 def _open(url: str) -> Take:
     """Open a series, and know its level."""
     import dicomzarr  # noqa: PLC0415  # each kind has imports of its own
-    import dicomzarr.arrays  # noqa: PLC0415  # as above
+    import dicomzarr.arrays.image  # noqa: PLC0415  # as above
 
     def read() -> Sequence[Pixels]:
         assert dicomzarr.open(url).levels[0].shape[0] == 3

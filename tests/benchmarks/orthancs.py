@@ -20,7 +20,7 @@ from slide_server import SERIES, STUDY, TILE, Totals, full_tiles
 
 from dicomzarr.demo.slide import demo_files
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the modules of the tests
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))  # the modules of the tests
 import orthanc  # found there
 
 if TYPE_CHECKING:

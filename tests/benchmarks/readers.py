@@ -18,10 +18,10 @@ from measuring import Contestant, Take, timed
 from slide_server import TILE, slide
 
 import dicomzarr
+from dicomzarr.codecs.decode import decode_frame
+from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom.instance import parse_instance
-from dicomzarr.dicom.json_model import decode_instances
-from dicomzarr.frames.decode import decode_frame
-from dicomzarr.frames.scratch import Scratch
+from dicomzarr.dicom.model.json_model import decode_instances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -123,7 +123,7 @@ def full_tiles() -> list[bytes]:
 
 def sparse_slide(frames: int) -> Archive:
     """One TILED_SPARSE level, all grey."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))  # the modules of the tests
+    sys.path.insert(0, str(Path(__file__).parents[1] / "support"))  # the modules of the tests
     import faults  # noqa: PLC0415  # found there
     import slides_json  # noqa: PLC0415  # as above
 

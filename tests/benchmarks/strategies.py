@@ -21,8 +21,8 @@ from readers import parts
 from slide_server import TILE, Contents, served
 
 import dicomzarr
-from dicomzarr.frames.decode import decode_frame
-from dicomzarr.frames.scratch import Scratch
+from dicomzarr.codecs.decode import decode_frame
+from dicomzarr.codecs.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,7 +25,7 @@ from readers import parts
 from strategies import ACCEPT
 
 import dicomzarr
-from dicomzarr.frames.decode import decode_frame
+from dicomzarr.codecs.decode import decode_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

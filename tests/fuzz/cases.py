@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, Protocol
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the modules of the tests
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))  # the modules of the tests
 
 HARNESS: Final = ("check_fault", "check_warning", "check_memory", "check_crash", "check_hang")
 """Targets that go wrong on purpose, by which the tests show that it is noticed."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mutations import MARK
 
-from dicomzarr.arrays import Image
-from dicomzarr.cli.connection import Target
-from dicomzarr.cli.facts import series_facts
-from dicomzarr.dicomweb.urls import DICOMwebURL
+from dicomzarr.arrays.image import Image
+from dicomzarr.faces.cli.connection import Target
+from dicomzarr.faces.cli.facts import series_facts
 from dicomzarr.options import StorageOptions
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 
 if TYPE_CHECKING:
-    from dicomzarr.multiscale import SeriesPlan
+    from dicomzarr.plan import SeriesPlan
 
 _MOST_IMAGES: Final = 3
 

@@ -9,9 +9,9 @@ import coded_frames
 from cases import Case
 from mutations import mutate_bytes
 
-from dicomzarr.dicom.pixels import PixelDescription
-from dicomzarr.frames.decode import decode_frame
-from dicomzarr.frames.scratch import Scratch
+from dicomzarr.codecs.decode import decode_frame
+from dicomzarr.codecs.scratch import Scratch
+from dicomzarr.dicom.pixels.pixels import PixelDescription
 
 if TYPE_CHECKING:
     from random import Random

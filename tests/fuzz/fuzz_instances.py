@@ -10,10 +10,10 @@ from frame_oracles import dataset_of, part10
 from mutations import mutate_bytes
 from pydicom import Dataset, Sequence
 
-from dicomzarr.dicomweb.multipart import Part
-from dicomzarr.dicomweb.remembered import InstanceKey
-from dicomzarr.dicomweb.whole_instance import open_instance
-from dicomzarr.dicomweb.whole_series import only_frame
+from dicomzarr.sources.dicomweb.messages.multipart import Part
+from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey
+from dicomzarr.sources.dicomweb.whole.whole_instance import open_instance
+from dicomzarr.sources.dicomweb.whole.whole_series import only_frame
 
 if TYPE_CHECKING:
     from random import Random

@@ -22,10 +22,10 @@ from slides_model import instance_metadata
 
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.errors import DicomZarrError
-from dicomzarr.multiscale import plan_images, wanted_bulk
-from dicomzarr.multiscale.labels import add_labels
-from dicomzarr.ome.layout import build_hierarchy
-from dicomzarr.store.hierarchy import Group
+from dicomzarr.omezarr.hierarchy import Group
+from dicomzarr.omezarr.layout import build_hierarchy
+from dicomzarr.plan import plan_images, wanted_bulk
+from dicomzarr.plan.labels import add_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dicomzarr.dicom.series import Series
-    from dicomzarr.multiscale import Channel, ImagePlan, LevelPlan, SeriesPlan
-    from dicomzarr.store.hierarchy import Array
+    from dicomzarr.omezarr.hierarchy import Array
+    from dicomzarr.plan import Channel, ImagePlan, LevelPlan, SeriesPlan
 
 _MOST_BYTES: Final = 40_000
 _MOST_CHUNKS: Final = 300

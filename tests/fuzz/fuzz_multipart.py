@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 from cases import Case
 from mutations import mutate_bytes
 
-from dicomzarr.dicomweb.media_type import MediaType
-from dicomzarr.dicomweb.multipart import MultipartParser
-from dicomzarr.dicomweb.replies import PartSorter
 from dicomzarr.errors import DicomZarrError
+from dicomzarr.sources.dicomweb.messages.media_type import MediaType
+from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
+from dicomzarr.sources.dicomweb.messages.replies import PartSorter
 
 if TYPE_CHECKING:
     from random import Random
 
-    from dicomzarr.dicomweb.multipart import Part
+    from dicomzarr.sources.dicomweb.messages.multipart import Part
 
 _INSTANCE: Final = "1.2.3"
 _BOUNDARIES: Final = ("b0und'ary", "x", "-", "=_" * 40)

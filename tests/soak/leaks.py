@@ -10,10 +10,10 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the modules of the tests
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))  # the modules of the tests
 from serving import forget_servers
 
-from dicomzarr.frames.loops import home_loop
+from dicomzarr.runtime.loops import home_loop
 
 _DESCRIPTORS, _STATUS = Path("/proc/self/fd"), Path("/proc/self/status")
 _PATIENCE = 3.0

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the modules of the tests
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))  # the modules of the tests
 
 from slides_codecs import CODECS
 from slides_instances import Identity, Level, full_instance

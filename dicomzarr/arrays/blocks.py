@@ -1,0 +1,49 @@
+"""Levels as dask arrays: few, large blocks of whole frames, under a name that two opens share."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import dask.array
+import numpy as np
+from dask.base import tokenize
+
+if TYPE_CHECKING:
+    from dicomzarr.arrays.image import Level
+
+_BLOCK = 2048
+"""Pixels along y and x that a block holds at most, and as many slices as make no more than a full one; a task a frame
+costs several times the read itself."""
+
+_da: Any = dask.array
+"""dask.array is typed in part only."""
+
+
+def dask_array(level: Level, chunks: Any) -> dask.array.Array:
+    """A dask array over a level.
+
+    Args:
+        level: What is read, one selection a block.
+        chunks: ``"auto"`` for blocks of up to 2048 pixels along y and x, and of several slices where these are smaller;
+            else as dask takes it.
+    """
+    wanted = _whole_frames(level) if isinstance(chunks, str) and chunks == "auto" else chunks
+    blocks = _da.core.normalize_chunks(wanted, level.shape, dtype=level.dtype, previous_chunks=level.chunks)
+    array: dask.array.Array = _da.from_array(
+        level,
+        chunks=blocks,
+        name=f"dicomzarr-{tokenize(level, blocks)}",
+        inline_array=True,
+        meta=np.empty((0,) * level.ndim, level.dtype),
+    )
+    return array
+
+
+def _whole_frames(level: Level) -> tuple[int, ...]:
+    *lead, rows, columns = level.chunks
+    plane = [side * max(1, _BLOCK // side) for side in (rows, columns)]
+    if level.axes[-3:-2] == ("z",):
+        pixels = math.prod(map(min, plane, level.shape[-2:]))
+        lead[-1] = max(1, min(_BLOCK**2 // pixels, level.shape[-3]))
+    return (*lead, *plane)

@@ -1,0 +1,49 @@
+"""What a notebook shows of an image: a small picture and its levels, and nothing that identifies anybody."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from typing import TYPE_CHECKING
+
+import imagecodecs
+
+from dicomzarr.arrays.thumbnails import pixels_read
+from dicomzarr.errors import DicomZarrError
+
+if TYPE_CHECKING:
+    from dicomzarr.arrays.image import Image
+
+_PICTURE = 192
+"""Pixels of the longer side."""
+
+_MOST_PIXELS = 2**25
+"""Pixels that may be read for the sake of a picture that nobody asked for."""
+
+
+def image_html(image: Image) -> str:
+    """An HTML table of levels beside a thumbnail; every text is escaped."""
+    rows = "".join(
+        f"<tr><td>{level.number}</td><td>{escape(' x '.join(map(str, level.shape)))}</td>"
+        f"<td>{level.dtype}</td><td>{escape(' x '.join(map(str, level.chunks)))}</td>"
+        f"<td>{escape(image.spacing(level))}</td></tr>"
+        for level in image.levels
+    )
+    axes = escape(", ".join(image.levels[0].axes))
+    table = (
+        f"<table><thead><tr><th>level</th><th>shape ({axes})</th><th>type</th><th>chunk</th><th>spacing</th></tr>"
+        f"</thead><tbody>{rows}</tbody></table>"
+    )
+    head = f"<strong>dicomzarr.Image</strong> {escape(image.name)}"
+    return f'<div style="display:flex;gap:1em;align-items:flex-start">{_picture(image)}<div>{head}{table}</div></div>'
+
+
+def _picture(image: Image) -> str:
+    """The thumbnail as a data URL; a notebook still shows the table where the server fails."""
+    if pixels_read(image, _PICTURE) > _MOST_PIXELS:
+        return "<div>no picture: the coarsest level is large</div>"
+    try:
+        png = imagecodecs.png_encode(image.thumbnail(_PICTURE))
+    except DicomZarrError as error:
+        return f"<div>no picture: {escape(type(error).__name__)}</div>"
+    return f'<img alt="{escape(image.name)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'

@@ -1,0 +1,122 @@
+"""Selections of a level to arrays: the whole selection is planned at once, each frame decoded once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dicomzarr.arrays.selection import plan_orthogonal, plan_selection
+from dicomzarr.codecs.buffers import empty
+from dicomzarr.engine.readahead import Block
+from dicomzarr.errors import MissingInstanceError
+from dicomzarr.runtime.loops import run_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from dicomzarr.arrays.pieces import Piece, Selection
+    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.engine.source import FrameSource
+    from dicomzarr.plan import LevelPlan
+
+    Pixels = npt.NDArray[np.generic]
+    Share = tuple[Pixels, Piece]
+
+
+def read_level(source: FrameSource, level: LevelPlan, indices: Sequence[Any]) -> list[Pixels]:
+    """Read several NumPy indices of a level in one plan.
+
+    Args:
+        source: Where frames come from.
+        level: The array.
+        indices: Anything that NumPy would take for an array of this shape.
+
+    Raises:
+        IndexError: As NumPy would.
+        ServerError: A frame could not be fetched.
+        FrameError: A frame could not be decoded.
+    """
+    return _read(source, level, [plan_selection(index, level.shape, level.chunks) for index in indices])
+
+
+def read_orthogonal(source: FrameSource, level: LevelPlan, index: Any) -> Pixels:
+    """Read an index that takes each axis on its own, as zarr's ``oindex``.
+
+    Args:
+        source: Where frames come from.
+        level: The array.
+        index: Integers, slices and 1-D arrays of integers or truth values, one an axis.
+
+    Raises:
+        IndexError: An axis is indexed by something else, or beyond its end.
+        ServerError: A frame could not be fetched.
+        FrameError: A frame could not be decoded.
+    """
+    return _read(source, level, [plan_orthogonal(index, level.shape, level.chunks)])[0]
+
+
+def prefetch_level(source: FrameSource, level: LevelPlan, indices: Sequence[Any], most: int) -> None:
+    """Fetch what NumPy indices touch into memory, without waiting for it.
+
+    Args:
+        source: Where frames come from.
+        level: The array.
+        indices: Anything that NumPy would take for an array of this shape.
+        most: Bytes, if nothing were compressed, after which no more is fetched.
+
+    Raises:
+        IndexError: As NumPy would.
+    """
+    frames: dict[FrameRef, None] = {}
+    for index in indices:
+        for piece in plan_selection(index, level.shape, level.chunks).pieces:
+            if len(frames) * level.chunk_nbytes >= most:
+                break
+            with suppress(MissingInstanceError):  # whoever reads it will hear of it
+                frame = level.frames.locate(piece.chunk)
+                if frame is not None:
+                    frames[frame] = None
+    source.prefetch(list(frames))
+
+
+def _read(source: FrameSource, level: LevelPlan, selections: Sequence[Selection]) -> list[Pixels]:
+    # First the arrays: what fits no memory fails here, before its chunks are counted.
+    arrays = [empty(selection.shape, level.dtype) for selection in selections]
+    shares: defaultdict[FrameRef | None, list[Share]] = defaultdict(list)
+    for selection, array in zip(selections, arrays, strict=True):
+        for piece in selection.pieces:
+            shares[level.frames.locate(piece.chunk)].append((array, piece))
+    _fill(level, shares.pop(None, []))
+    if len(selections) == 1 and (box := selections[0].box) is not None:
+        source.follow(level, Block(*box))
+    if shares:
+        run_sync(_deliver, source, level, shares)
+    return [array[selection.finish] for selection, array in zip(selections, arrays, strict=True)]
+
+
+def _fill(level: LevelPlan, absent: list[Share]) -> None:
+    """Colour what the metadata says does not exist."""
+    if absent:
+        samples = np.array(level.absent, dtype=level.dtype)
+        samples = samples.reshape(-1, *[1] * (len(level.chunks) - 1))
+        chunk = np.broadcast_to(samples, level.chunks)
+        _paste(chunk, absent)
+
+
+async def _deliver(source: FrameSource, level: LevelPlan, shares: dict[FrameRef, list[Share]]) -> None:
+    frames, wanted = list(shares), list(shares.values())
+
+    def place(position: int, pixels: Pixels) -> None:
+        _paste(pixels.reshape(level.chunks), wanted[position])
+
+    await source.deliver(frames, place, level)
+
+
+def _paste(chunk: Pixels, shares: list[Share]) -> None:
+    for array, piece in shares:
+        array[piece.target] = chunk[piece.source]

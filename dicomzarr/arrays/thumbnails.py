@@ -1,0 +1,143 @@
+"""Small pictures of an image: eight-bit R, G, B for people to look at."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dicomzarr.errors import UsageError
+from dicomzarr.plan import Channel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from dicomzarr.arrays.image import Image, Level
+
+    Floats = npt.NDArray[np.float32]
+    Edges = npt.NDArray[np.intp]
+
+_BRIGHTEST = 99.9
+"""Percentile that is shown as full brightness where channels are no colours."""
+
+_LABEL = Channel("label", "FFFFFF", (0.0, 1.0))
+"""How a label image is shown, which has no channels."""
+
+_BAND = 2048
+"""Rows that are held at a time."""
+
+_MOST_FRAMES = 2**20
+"""Frames along y and x of a level that is read for the sake of a thumbnail."""
+
+
+def overview(image: Image, size: int) -> npt.NDArray[np.uint8]:
+    """The image at most ``size`` pixels a side, shape (rows, columns, 3).
+
+    Read from the coarsest level that is large enough; the middle focal plane or slice; channels in their colours,
+    those that are all shown alike by the first; palettes in colour, grey by the header's window.
+
+    Raises:
+        UsageError: The size is no number of pixels, or that level has more than 2**20 frames.
+    """
+    size = _side(size)
+    image = image.in_color
+    level = _level_for(image, size)
+    _check_frames(level)
+    with np.errstate(all="ignore"):  # values and windows may be of any size; a picture shows what it can
+        return _picture(image, level, size)
+
+
+def _side(size: object) -> int:
+    """A number of pixels, which may be NumPy's."""
+    try:
+        side = operator.index(size)  # type: ignore[arg-type]  # which is what is found out
+    except TypeError:
+        side = 0
+    if side < 1:
+        raise UsageError(
+            f"The size of a thumbnail is {size!r:.40}, and should be a whole number of pixels above zero.",
+            remedy="It is that of the longer side: write thumbnail(256).",
+        )
+    return side
+
+
+def _picture(image: Image, level: Level, size: int) -> npt.NDArray[np.uint8]:
+    pixels = np.nan_to_num(_shrunk(level, size))
+    if image.plan.color:
+        low, high = image.channels[0].window
+        mixed = (pixels[:3] - low) / (high - low)
+    else:
+        alike = len({channel.color for channel in image.channels}) == 1
+        shown = image.channels[:1] if alike else image.channels
+        mixed = _mix(pixels, shown or [_LABEL])
+    picture = np.rint(np.clip(np.nan_to_num(mixed), 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(picture, 0, -1))
+
+
+def _level_for(image: Image, size: int) -> Level:
+    """The coarsest level with enough pixels, else the finest."""
+    enough = [level for level in image.levels if max(level.shape[-2:]) >= size]
+    return enough[-1] if enough else image.levels[0]
+
+
+def _check_frames(level: Level) -> None:
+    frames = math.prod(-(-length // chunk) for length, chunk in zip(level.shape[-2:], level.chunks[-2:], strict=True))
+    if frames > _MOST_FRAMES:
+        *_, rows, columns = level.shape
+        raise UsageError(
+            f"A thumbnail would be made of level {level.number}, {rows} x {columns} pixels in {frames} frames; "
+            f"{_MOST_FRAMES} are the most.",
+            remedy="The series has no coarser level that would serve: index the level, or ask for a smaller thumbnail.",
+        )
+
+
+def pixels_read(image: Image, size: int) -> int:
+    """Pixels of the level that `overview` reads: a slide without coarse levels has only a large one."""
+    *_, rows, columns = _level_for(image, size).shape
+    return rows * columns
+
+
+def _planes(level: Level, rows: slice) -> Floats:
+    """Rows of all channels of the middle focal plane, shape (channel, rows, columns)."""
+    middle = {"t": 0, "z": level.shape[level.axes.index("z")] // 2 if "z" in level.axes else 0, "y": rows}
+    pixels: Floats = np.asarray(level[tuple(middle.get(name, slice(None)) for name in level.axes)], dtype=np.float32)
+    return pixels if "c" in level.axes else pixels[np.newaxis]
+
+
+def _shrunk(level: Level, size: int) -> Floats:
+    """Means over blocks of nearly equal size, so that the longer side is at most ``size``; read in bands of rows."""
+    rows, columns = level.shape[-2:]
+    shrink = min(1.0, size / max(rows, columns))
+    row_edges, column_edges = (
+        np.linspace(0, count, max(1, round(count * shrink)) + 1).astype(np.intp) for count in (rows, columns)
+    )
+    bands = np.array_split(np.arange(len(row_edges) - 1), max(1, rows // _BAND))
+    return np.concatenate([_band(level, row_edges[band[0] : band[-1] + 2], column_edges) for band in bands], axis=1)
+
+
+def _band(level: Level, row_edges: Edges, column_edges: Edges) -> Floats:
+    pixels = _planes(level, slice(int(row_edges[0]), int(row_edges[-1])))
+    down = np.add.reduceat(pixels, row_edges[:-1] - row_edges[0], axis=1) / np.diff(row_edges)[:, None]
+    across = np.add.reduceat(down, column_edges[:-1], axis=2) / np.diff(column_edges)
+    return across.astype(np.float32)
+
+
+def _mix(pixels: Floats, channels: Sequence[Channel]) -> Floats:
+    """Channels added up in their colours, each by its window, or stretched to its own brightest."""
+    mixed = np.zeros((3, *pixels.shape[1:]), np.float32)
+    for plane, channel in zip(pixels, channels, strict=False):
+        low, high = channel.shown or _extent(plane)
+        weights = np.frombuffer(bytes.fromhex(channel.color), np.uint8).astype(np.float32) / 255
+        bright = np.clip((plane - low) / (high - low), 0, 1)
+        mixed += weights[:, None, None] * (1 - bright if channel.inverted else bright)
+    return mixed
+
+
+def _extent(plane: Floats) -> tuple[float, float]:
+    low = float(plane.min())
+    high = float(np.percentile(plane, _BRIGHTEST))
+    return low, high if high > low else low + 1.0

@@ -1,0 +1,1 @@
+"""Encoded frames to arrays: every transfer syntax, and what stored values mean."""

@@ -1,0 +1,164 @@
+"""JPEG and JPEG Lossless by libjpeg-turbo, which decodes damaged data in silence, and how damage is found.
+
+Once its data end, libjpeg-turbo makes up the unit that it is in, and fills every later one with the middle of the
+range. So it is made to decode units beyond the last, where that changes none above. Of a whole frame the first of these
+is made up and all others are filled. If the first is filled too, data are missing; if others are not, some are left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dicomzarr.codecs.scratch import Scratch
+    from dicomzarr.dicom.pixels.codestream import Codestream
+    from dicomzarr.dicom.pixels.jpeg_scans import JpegScans
+
+_Row: TypeAlias = npt.NDArray[np.int64]
+
+_BYTE: Final = 8
+_BLURRED: Final = 4  # columns beside a unit that are interpolated with it, where chroma is coarser
+_ERASED: Final = bytes(16)  # codes of real images do not make so many zeros
+# From the samples to the left, above, and above to the left (T.81 table H.1).
+_PREDICTORS: Final[Mapping[int, Callable[[_Row, _Row, _Row], _Row]]] = {
+    1: lambda a, b, c: a,  # noqa: ARG005  # the table has three columns
+    2: lambda a, b, c: b,  # noqa: ARG005  # as above
+    3: lambda a, b, c: c,  # noqa: ARG005  # as above
+    4: lambda a, b, c: a + b - c,
+    5: lambda a, b, c: a + ((b - c) >> 1),
+    6: lambda a, b, c: b + ((a - c) >> 1),
+    7: lambda a, b, c: (a + b) >> 1,  # noqa: ARG005  # as above
+}
+_HALVING: Final = (5, 6, 7)
+_SHORT: Final = "data are missing: units at the end of a scan, or before a restart marker, are made up"
+_SURPLUS: Final = "there are more data than units: it is damaged, or pieces of another were put into it"
+
+
+def decode_jpeg(data: bytes, codestream: Codestream, *, is_ybr: bool, scratch: Scratch | None) -> npt.NDArray[Any]:
+    """Decodes a JPEG or JPEG Lossless codestream, colour to RGB.
+
+    Args:
+        data: The codestream.
+        codestream: Its markers.
+        is_ybr: Its components are YCbCr, which is to be converted.
+        scratch: Memory that the result may lie in.
+
+    Returns:
+        Pixels of the shape (rows, columns[, samples]).
+
+    Raises:
+        ValueError: Data are missing, or there are too many of them; says so.
+        RuntimeError: The codec gives up.
+    """
+    scans = codestream.scans
+    assert scans is not None  # noqa: S101  # of these codecs there always are
+    scans.check(data)
+    decoder = _Decoder(codestream, scans, is_ybr)
+    if scans.is_one_scan and scans.has_rows_apart:
+        return decoder.with_rows_beyond(data, scratch)
+    pixels = decoder.decode(data, scratch)
+    if not scans.is_one_scan or decoder.ends_filled(pixels):
+        decoder.check_not_short(data, pixels)
+    if scans.is_one_scan and _ERASED in data:
+        decoder.check_no_surplus(data)
+    return pixels
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoder:
+    """Decodes codestreams that differ from one another only in what is done to check them."""
+
+    codestream: Codestream
+    scans: JpegScans
+    is_ybr: bool
+
+    @property
+    def fill(self) -> int:
+        """What libjpeg-turbo fills in: the middle of the range."""
+        return 1 << (self.codestream.precision - 1)
+
+    def decode(self, data: bytes, scratch: Scratch | None = None, *, rows_beyond: int = 0) -> npt.NDArray[Any]:
+        """Names both colour models, since by itself the codec guesses."""
+        is_grey = self.codestream.samples == 1
+        pixels: npt.NDArray[Any] = imagecodecs.jpeg8_decode(
+            data,
+            colorspace="GRAYSCALE" if is_grey else "YCBCR" if self.is_ybr else "RGB",
+            outcolorspace="GRAYSCALE" if is_grey else "RGB",
+            out=None if scratch is None else self._memory(scratch, self.codestream.rows + rows_beyond),
+        )
+        return pixels
+
+    def _memory(self, scratch: Scratch, rows: int) -> npt.NDArray[Any]:
+        samples = (self.codestream.samples,) if self.codestream.samples > 1 else ()
+        shape = (rows, self.codestream.columns, *samples)
+        return scratch.array(shape, np.uint8 if self.codestream.precision <= _BYTE else np.uint16)
+
+    def with_rows_beyond(self, data: bytes, scratch: Scratch | None) -> npt.NDArray[Any]:
+        """Decodes more rows than there are, and looks what they hold."""
+        more = self.scans.rows_when_taller - self.codestream.rows
+        taller = self.decode(self.scans.taller(data), scratch, rows_beyond=more)
+        pixels = taller[: self.codestream.rows]
+        made_up = self._made_up(taller)
+        if made_up is None:
+            self._check_padding(data)
+        if made_up == 0 or (self.scans.restart_interval and self.ends_filled(pixels)):
+            self.check_not_short(data, pixels)
+        return pixels
+
+    def check_no_surplus(self, data: bytes) -> None:
+        """Raises when entropy-coded data are left over."""
+        if self._made_up(self.decode(self.scans.taller(data))) is None:
+            self._check_padding(data)
+
+    def _check_padding(self, data: bytes) -> None:
+        """Raises unless what is left over are zeros, with which some writers pad."""
+        trimmed = self.scans.without_padding(data)
+        if trimmed == data or self._made_up(self.decode(self.scans.taller(trimmed))) is None:
+            raise ValueError(_SURPLUS)
+
+    def _made_up(self, taller: npt.NDArray[Any]) -> int | None:
+        """Values of the first unit beyond that are not filled in; None if others are not either.
+
+        The lowest row of pixels of a unit tells of all. Of the lossless process, a row of samples is such a unit.
+        """
+        scans = self.scans
+        height, width = scans.unit
+        beyond = taller[scans.padded_rows + height - 1 :: height]
+        made_up = np.flatnonzero(beyond != self.fill)
+        first = scans.columns if scans.predictor or width >= scans.columns else width + _BLURRED
+        is_surplus = made_up.size > 0 and made_up[-1] >= first * self.codestream.samples
+        if is_surplus or (scans.predictor and self._has_surplus_in_row(taller)):
+            return None
+        return made_up.size
+
+    def _has_surplus_in_row(self, taller: npt.NDArray[Any]) -> bool:
+        """Whether differences in the first row beyond vary.
+
+        Those that are made up of zero bits do not: the ones that fill the last byte are all in the first code, as no
+        code consists of ones (T.81 section C.2).
+        """
+        scans = self.scans
+        cut = taller.itemsize == 1 and scans.predictor in _HALVING  # then what was predicted from is not known
+        if cut or scans.restart_interval or scans.rows == 1:
+            return False
+        above, row = taller[scans.rows - 1 : scans.rows + 1].astype(np.int64) >> scans.point_transform
+        predicted = _PREDICTORS[scans.predictor](row[:-1], above[1:], above[:-1])
+        made_up = (row[1:] - predicted) & ((256 << _BYTE * (taller.itemsize - 1)) - 1)
+        return bool((made_up != made_up[-1:]).any())
+
+    def ends_filled(self, pixels: npt.NDArray[Any]) -> bool:
+        """Whether the last unit, or that before a restart marker, may have been filled in."""
+        ends = pixels[self.scans.ends()].reshape(-1, self.codestream.samples)
+        return [self.fill] * self.codestream.samples in ends.tolist()
+
+    def check_not_short(self, data: bytes, pixels: npt.NDArray[Any]) -> None:
+        """Raises when pixels change with what is behind the data that they should be made of."""
+        if not np.array_equal(self.decode(self.scans.with_surplus(data)), pixels):
+            raise ValueError(_SHORT)

@@ -1,0 +1,145 @@
+"""Fragments of encapsulated pixel data, and which of them make a frame (PS3.5 section A.4)."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dicomzarr.dicom import uids
+from dicomzarr.dicom.files.elements import EXPLICIT_LITTLE, ITEM, SEQUENCE_END, UNDEFINED, cut_off, element_at, end_of
+from dicomzarr.dicom.pixels.rle_header import read_offsets
+from dicomzarr.errors import InvalidReplyError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dicomzarr.dicom.files.elements import Element
+
+_MOST_FRAGMENTS: Final = 1 << 22
+_ITEM_HEADER: Final = 8
+# JPEG and JPEG-LS, JPEG 2000 with and without a file around it, JPEG XL likewise.
+_BEGINNINGS: Final = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ", b"\xff\x0a", b"\0\0\0\x0cJXL ")
+_END_MARKER: Final = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
+_PADDED_END: Final = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fragments:
+    """The items of encapsulated pixel data."""
+
+    starts: array[int]
+    """Offset of each fragment's first byte."""
+    lengths: array[int]
+    """Bytes of each fragment."""
+    table: memoryview
+    """The Basic Offset Table, empty where there is none."""
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def of_offsets(self, offsets: Sequence[int]) -> array[int] | None:
+        """The fragments that begin at these offsets, or None where the offsets are no table of these fragments.
+
+        Args:
+            offsets: Bytes between the first fragment's item tag and that of each frame's first fragment.
+        """
+        if not self.starts or not offsets or offsets[0] != 0:
+            return None
+        first = array("Q")
+        for offset in offsets:
+            start = self.starts[0] + offset
+            at = bisect_left(self.starts, start, lo=first[-1] + 1 if first else 0)
+            if at == len(self) or self.starts[at] != start:
+                return None
+            first.append(at)
+        return first
+
+
+def read_fragments(data: memoryview, pixels: Element) -> Fragments:
+    """Walk over the items of encapsulated pixel data.
+
+    Raises:
+        TruncatedReplyError: The data end before the last item does.
+        InvalidReplyError: They are no items, or beyond number.
+    """
+    if pixels.length != UNDEFINED:
+        raise InvalidReplyError("The transfer syntax says that the pixel data are encapsulated, and they are not.")
+    starts, lengths = array("Q"), array("Q")
+    at = pixels.start
+    while (item := element_at(data, at, EXPLICIT_LITTLE)).tag != SEQUENCE_END:
+        if item.tag != ITEM or item.length == UNDEFINED:
+            raise InvalidReplyError(f"No fragment of pixel data begins at byte {at}.")
+        if len(starts) > _MOST_FRAGMENTS:
+            raise InvalidReplyError(f"The pixel data are in more than {_MOST_FRAGMENTS} fragments.")
+        starts.append(item.start)
+        lengths.append(item.length)
+        at = end_of(data, item, EXPLICIT_LITTLE)
+    if not starts:
+        raise cut_off(at)
+    table = data[starts[0] : starts[0] + lengths[0]]
+    return Fragments(starts[1:], lengths[1:], table)
+
+
+def first_fragments(data: memoryview, fragments: Fragments, frames: int, syntax: str) -> array[int]:
+    """Which fragment each frame begins with: by the Basic Offset Table, by count, or by what the bytes say.
+
+    A table that does not fit the fragments is not believed: 32 bits do not reach into a large file.
+
+    Args:
+        data: The file.
+        fragments: Its fragments.
+        frames: NumberOfFrames (0028,0008).
+        syntax: Transfer syntax UID.
+
+    Raises:
+        InvalidReplyError: The frames cannot be told apart.
+    """
+    if len(fragments.table) == 4 * frames and frames <= len(fragments):
+        told = fragments.of_offsets(struct.unpack(f"<{frames}I", fragments.table))
+        if told is not None:
+            return told
+    if frames == 1 and len(fragments):
+        return array("Q", [0])
+    if len(fragments) == frames:
+        return array("Q", range(frames))
+    if len(fragments) > frames:
+        found = _by_markers(data, fragments, frames, syntax)
+        if found is not None:
+            return found
+    raise InvalidReplyError(
+        f"The {frames} frames cannot be told apart in {len(fragments)} fragments without an offset table.",
+        remedy="Have the instance stored anew with an offset table.",
+    )
+
+
+def _by_markers(data: memoryview, fragments: Fragments, frames: int, syntax: str) -> array[int] | None:
+    begins = _begins_rle if syntax == uids.RLE_LOSSLESS else _begins_codestream
+    starts = [
+        number
+        for number, (start, length) in enumerate(zip(fragments.starts, fragments.lengths, strict=True))
+        if begins(data[start : start + length])
+    ]
+    if len(starts) > frames and syntax != uids.RLE_LOSSLESS:
+        # What only looks like a beginning has no end before it.
+        starts = [number for number in starts if number == 0 or _ends_before(data, fragments, number)]
+    return array("Q", starts) if len(starts) == frames and starts[0] == 0 else None
+
+
+def _begins_codestream(fragment: memoryview) -> bool:
+    return bytes(fragment[:12]).startswith(_BEGINNINGS)
+
+
+def _begins_rle(fragment: memoryview) -> bool:
+    try:
+        read_offsets(fragment)
+    except ValueError:
+        return False
+    return True
+
+
+def _ends_before(data: memoryview, fragments: Fragments, number: int) -> bool:
+    end = fragments.starts[number] - _ITEM_HEADER
+    return bytes(data[max(0, end - _PADDED_END) : end]).rstrip(b"\0").endswith(_END_MARKER)

@@ -1,0 +1,1 @@
+"""Where tiles and slices lie."""

@@ -1,0 +1,1 @@
+"""From stored values to others: rescaling, tables, palettes, real world values, windows."""

@@ -1,0 +1,304 @@
+"""The DICOM JSON model of images that are no slides: the attributes and functional groups that place and scale frames.
+
+As in `json_model`, whatever is not named here is skipped by the decoder and never reaches memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from dicomzarr.dicom.model.binary import BinaryLeaf
+from dicomzarr.dicom.model.json_model import (
+    EMPTY,
+    CodeItem,
+    Leaf,
+    RawSequence,
+    Sequence,
+    batches,
+    decode_bodies,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_Item = TypeVar("_Item")
+_NOTHING: Any = Sequence()
+NO_BYTES = BinaryLeaf()
+"""What stands for a binary attribute that is not there."""
+
+
+def _tag(tag: str) -> Leaf:
+    return msgspec.field(name=tag, default=EMPTY)
+
+
+def _sequence(tag: str) -> Sequence[_Item]:
+    return msgspec.field(name=tag, default=_NOTHING)
+
+
+def _binary(tag: str) -> BinaryLeaf:
+    return msgspec.field(name=tag, default=NO_BYTES)
+
+
+class Macro(msgspec.Struct, gc=False, frozen=True):
+    """One item of any functional group, PS3.3 section C.7.6.16.2: its macros share no attribute."""
+
+    pixel_spacing: Leaf = _tag("00280030")
+    slice_thickness: Leaf = _tag("00180050")
+    spacing_between_slices: Leaf = _tag("00180088")
+    image_position: Leaf = _tag("00200032")
+    image_orientation: Leaf = _tag("00200037")
+    stack_id: Leaf = _tag("00209056")
+    temporal_position_index: Leaf = _tag("00209128")
+    dimension_index_values: Leaf = _tag("00209157")
+    frame_acquisition_datetime: Leaf = _tag("00189074")
+    frame_reference_datetime: Leaf = _tag("00189151")
+    temporal_position_time_offset: Leaf = _tag("0020930D")
+    trigger_delay: Leaf = _tag("00209153")
+    cardiac_phase: Leaf = _tag("00209241")
+    effective_echo_time: Leaf = _tag("00189082")
+    repetition_time: Leaf = _tag("00180080")
+    inversion_times: Leaf = _tag("00189079")
+    flip_angle: Leaf = _tag("00181314")
+    diffusion_b_value: Leaf = _tag("00189087")
+    gradient_directions: Sequence[GradientDirectionItem] = _sequence("00189076")
+    frame_type: Leaf = _tag("00089007")
+    asl_context: Leaf = _tag("00189257")
+    complex_image_component: Leaf = _tag("00089208")
+    rescale_slope: Leaf = _tag("00281053")
+    rescale_intercept: Leaf = _tag("00281052")
+    rescale_type: Leaf = _tag("00281054")
+    window_center: Leaf = _tag("00281050")
+    window_width: Leaf = _tag("00281051")
+    window_explanation: Leaf = _tag("00281055")
+    voi_lut_function: Leaf = _tag("00281056")
+    segment_number: Leaf = _tag("0062000B")
+    column_position: Leaf = _tag("0048021E")
+    row_position: Leaf = _tag("0048021F")
+
+
+class GradientDirectionItem(msgspec.Struct, gc=False, frozen=True):
+    """Diffusion Gradient Direction Sequence, PS3.3 section C.8.13.5.9."""
+
+    orientation: Leaf = _tag("00189089")
+
+
+class MappingItem(msgspec.Struct, frozen=True):
+    """One item of the Real World Value Mapping Sequence, PS3.3 section C.7.6.16.2.11."""
+
+    first: Leaf = _tag("00409216")
+    last: Leaf = _tag("00409211")
+    first_double: Leaf = _tag("00409214")
+    last_double: Leaf = _tag("00409213")
+    slope: Leaf = _tag("00409225")
+    intercept: Leaf = _tag("00409224")
+    label: Leaf = _tag("00409210")
+    units: Sequence[CodeItem] = _sequence("004008EA")
+    table: Leaf = _tag("00409212")
+
+
+class FrameGroups(msgspec.Struct, gc=False, frozen=True):
+    """One item of the Shared or Per-Frame Functional Groups Sequence, PS3.3 section C.7.6.16."""
+
+    pixel_measures: Sequence[Macro] = _sequence("00289110")
+    plane_position: Sequence[Macro] = _sequence("00209113")
+    plane_orientation: Sequence[Macro] = _sequence("00209116")
+    frame_content: Sequence[Macro] = _sequence("00209111")
+    temporal_position: Sequence[Macro] = _sequence("00209310")
+    cardiac_synchronization: Sequence[Macro] = _sequence("00189118")
+    echo: Sequence[Macro] = _sequence("00189114")
+    timing: Sequence[Macro] = _sequence("00189112")
+    modifier: Sequence[Macro] = _sequence("00189115")
+    diffusion: Sequence[Macro] = _sequence("00189117")
+    arterial_spin_labeling: Sequence[Macro] = _sequence("00189251")
+    mr_frame_type: Sequence[Macro] = _sequence("00189226")
+    ct_frame_type: Sequence[Macro] = _sequence("00189329")
+    pixel_value_transformation: Sequence[Macro] = _sequence("00289145")
+    frame_voi_lut: Sequence[Macro] = _sequence("00289132")
+    real_world_value_mapping: Sequence[MappingItem] = _sequence("00409096")
+    segment_identification: Sequence[Macro] = _sequence("0062000A")
+    plane_position_slide: Sequence[Macro] = _sequence("0048021A")
+
+
+class DimensionIndexItem(msgspec.Struct, frozen=True):
+    """One item of the Dimension Index Sequence, PS3.3 section C.7.6.17."""
+
+    pointer: Leaf = _tag("00209165")
+    functional_group_pointer: Leaf = _tag("00209167")
+
+
+class LookupItem(msgspec.Struct, frozen=True):
+    """One item of the Modality LUT Sequence, PS3.3 section C.11.1."""
+
+    descriptor: Leaf = _tag("00283002")
+    kind: Leaf = _tag("00283004")
+    data: BinaryLeaf = _binary("00283006")
+
+
+class DetectorItem(msgspec.Struct, frozen=True):
+    """One item of the Detector Information Sequence, PS3.3 section C.8.4.11."""
+
+    image_position: Leaf = _tag("00200032")
+    image_orientation: Leaf = _tag("00200037")
+
+
+class RegionItem(msgspec.Struct, frozen=True):
+    """One item of the Sequence of Ultrasound Regions, PS3.3 section C.8.5.5."""
+
+    spatial_format: Leaf = _tag("00186012")
+    data_type: Leaf = _tag("00186014")
+    min_x: Leaf = _tag("00186018")
+    min_y: Leaf = _tag("0018601A")
+    max_x: Leaf = _tag("0018601C")
+    max_y: Leaf = _tag("0018601E")
+    units_x: Leaf = _tag("00186024")
+    units_y: Leaf = _tag("00186026")
+    delta_x: Leaf = _tag("0018602C")
+    delta_y: Leaf = _tag("0018602E")
+
+
+class ReferencedSeriesItem(msgspec.Struct, frozen=True):
+    """One item of the Referenced Series Sequence, PS3.3 section C.12.1.2."""
+
+    series_instance_uid: Leaf = _tag("0020000E")
+
+
+class ImageItem(msgspec.Struct, frozen=True):
+    """What is read of an image's metadata beside what `json_model.InstanceItem` holds."""
+
+    acquisition_number: Leaf = _tag("00200012")
+    acquisition_datetime: Leaf = _tag("0008002A")
+    acquisition_date: Leaf = _tag("00080022")
+    acquisition_time: Leaf = _tag("00080032")
+    temporal_position_identifier: Leaf = _tag("00200100")
+    trigger_time: Leaf = _tag("00181060")
+    frame_reference_time: Leaf = _tag("00541300")
+    cardiac_phase: Leaf = _tag("00209241")
+    echo_time: Leaf = _tag("00180081")
+    echo_numbers: Leaf = _tag("00180086")
+    repetition_time: Leaf = _tag("00180080")
+    inversion_time: Leaf = _tag("00180082")
+    flip_angle: Leaf = _tag("00181314")
+    kvp: Leaf = _tag("00180060")
+    convolution_kernel: Leaf = _tag("00181210")
+    diffusion_b_value: Leaf = _tag("00189087")
+    gradient_orientation: Leaf = _tag("00189089")
+    creator_0019: Leaf = _tag("00190010")
+    creator_0021: Leaf = _tag("00210010")
+    creator_0043: Leaf = _tag("00430010")
+    creator_0065: Leaf = _tag("00650010")
+    creator_2001: Leaf = _tag("20010010")
+    creator_2005: Leaf = _tag("20050010")
+    creator_2005_14: Leaf = _tag("20050014")
+    siemens_b_value: BinaryLeaf = _binary("0019100C")
+    siemens_gradient: BinaryLeaf = _binary("0019100E")
+    philips_b_value: BinaryLeaf = _binary("20011003")
+    philips_gradient_x: BinaryLeaf = _binary("200510B0")
+    philips_gradient_y: BinaryLeaf = _binary("200510B1")
+    philips_gradient_z: BinaryLeaf = _binary("200510B2")
+    philips_label: BinaryLeaf = _binary("20051429")
+    ge_b_value: BinaryLeaf = _binary("00431039")
+    ge_gradient_x: BinaryLeaf = _binary("001910BB")
+    ge_gradient_y: BinaryLeaf = _binary("001910BC")
+    ge_gradient_z: BinaryLeaf = _binary("001910BD")
+    ge_kind: BinaryLeaf = _binary("00431030")
+    ge_time: BinaryLeaf = _binary("0021105E")
+    uih_b_value: BinaryLeaf = _binary("00651009")
+    uih_gradient: BinaryLeaf = _binary("00651037")
+    sequence_name: Leaf = _tag("00180024")
+    contrast_agent: Leaf = _tag("00180010")
+    scan_options: Leaf = _tag("00180022")
+    content_date: Leaf = _tag("00080023")
+    content_time: Leaf = _tag("00080033")
+    creation_date: Leaf = _tag("00080012")
+    creation_time: Leaf = _tag("00080013")
+    number_of_temporal_positions: Leaf = _tag("00200105")
+    complex_image_component: Leaf = _tag("00089208")
+    image_position: Leaf = _tag("00200032")
+    image_orientation: Leaf = _tag("00200037")
+    slice_thickness: Leaf = _tag("00180050")
+    spacing_between_slices: Leaf = _tag("00180088")
+    imager_pixel_spacing: Leaf = _tag("00181164")
+    nominal_scanned_pixel_spacing: Leaf = _tag("00182010")
+    pixel_spacing_calibration: Leaf = _tag("00280A02")
+    estimated_magnification: Leaf = _tag("00181114")
+    gantry_tilt: Leaf = _tag("00181120")
+    laterality: Leaf = _tag("00200060")
+    image_laterality: Leaf = _tag("00200062")
+    view_position: Leaf = _tag("00185101")
+    patient_orientation: Leaf = _tag("00200020")
+    burned_in_annotation: Leaf = _tag("00280301")
+    anatomical_orientation: Leaf = _tag("00102210")
+    volumetric_properties: Leaf = _tag("00089206")
+    rescale_slope: Leaf = _tag("00281053")
+    rescale_intercept: Leaf = _tag("00281052")
+    rescale_type: Leaf = _tag("00281054")
+    units: Leaf = _tag("00541001")
+    dose_grid_scaling: Leaf = _tag("3004000E")
+    dose_units: Leaf = _tag("30040002")
+    grid_frame_offsets: Leaf = _tag("3004000C")
+    modality_lut: Sequence[LookupItem] = _sequence("00283000")
+    real_world_value_mapping: Sequence[MappingItem] = _sequence("00409096")
+    window_center: Leaf = _tag("00281050")
+    window_width: Leaf = _tag("00281051")
+    window_explanation: Leaf = _tag("00281055")
+    voi_lut_function: Leaf = _tag("00281056")
+    pixel_padding_value: Leaf = _tag("00280120")
+    pixel_padding_range_limit: Leaf = _tag("00280121")
+    red_descriptor: Leaf = _tag("00281101")
+    green_descriptor: Leaf = _tag("00281102")
+    blue_descriptor: Leaf = _tag("00281103")
+    red_data: BinaryLeaf = _binary("00281201")
+    green_data: BinaryLeaf = _binary("00281202")
+    blue_data: BinaryLeaf = _binary("00281203")
+    red_segmented: BinaryLeaf = _binary("00281221")
+    green_segmented: BinaryLeaf = _binary("00281222")
+    blue_segmented: BinaryLeaf = _binary("00281223")
+    frame_increment_pointer: Leaf = _tag("00280009")
+    frame_time: Leaf = _tag("00181063")
+    frame_time_vector: Leaf = _tag("00181065")
+    energy_window_vector: Leaf = _tag("00540010")
+    detector_vector: Leaf = _tag("00540020")
+    phase_vector: Leaf = _tag("00540030")
+    rotation_vector: Leaf = _tag("00540050")
+    rr_interval_vector: Leaf = _tag("00540060")
+    time_slot_vector: Leaf = _tag("00540070")
+    slice_vector: Leaf = _tag("00540080")
+    angular_view_vector: Leaf = _tag("00540090")
+    time_slice_vector: Leaf = _tag("00540100")
+    detectors: Sequence[DetectorItem] = _sequence("00540022")
+    regions: Sequence[RegionItem] = _sequence("00186011")
+    segments_overlap: Leaf = _tag("00620013")
+    maximum_fractional_value: Leaf = _tag("0062000E")
+    fractional_type: Leaf = _tag("00620010")
+    referenced_series: Sequence[ReferencedSeriesItem] = _sequence("00081115")
+    dimension_indices: Sequence[DimensionIndexItem] = _sequence("00209222")
+    shared_groups: Sequence[FrameGroups] = _sequence("52009229")
+    per_frame_groups: RawSequence | None = msgspec.field(name="52009230", default=None)
+
+
+_IMAGES = msgspec.json.Decoder(list[ImageItem])
+_GROUPS = msgspec.json.Decoder(list[FrameGroups | None])
+NO_GROUPS = FrameGroups()
+"""What stands for the functional groups of a frame that has none."""
+
+
+def decode_images(body: bytes) -> list[ImageItem]:
+    """The images of one metadata reply, one for each instance, in the server's order.
+
+    Raises:
+        MetadataError: The body is no DICOM JSON.
+    """
+    return decode_bodies(_IMAGES, body)
+
+
+def frame_groups(sequence: RawSequence) -> Iterator[FrameGroups]:
+    """The items of a Per-Frame Functional Groups Sequence.
+
+    Raises:
+        MetadataError: An item is no DICOM JSON.
+    """
+    for batch in batches(_GROUPS, sequence):
+        for item in batch:
+            yield item or NO_GROUPS

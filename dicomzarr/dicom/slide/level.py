@@ -1,0 +1,171 @@
+"""One resolution of a slide: tiled images that complement one another in paths, planes or tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dicomzarr.dicom.geometry.tiling import FullTiling
+
+if TYPE_CHECKING:
+    from dicomzarr.dicom.geometry.positions import OpticalPath
+    from dicomzarr.dicom.geometry.tiling import TileGrid
+    from dicomzarr.dicom.instance import FrameRef, Instance
+    from dicomzarr.dicom.slide.tiled import TiledImage
+
+_MICROMETRE_STEP = 0.1
+"""Focal planes are micrometres apart: a larger number is an offset in micrometres, not millimetres."""
+
+_SQUARE = 0.01
+"""By how much the sides of a square may differ, but for the rounding of matrices to whole pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlideLevel:
+    """One resolution of a slide."""
+
+    images: tuple[TiledImage, ...]
+    order: tuple[OpticalPath, ...] = ()
+    """The order of optical paths in the finest level of the pyramid; empty for the level's own."""
+
+    @property
+    def header(self) -> Instance:
+        """The header that speaks for the level."""
+        return self.images[0].header
+
+    @property
+    def grid(self) -> TileGrid:
+        """The tile grid, the same for all images of the level."""
+        return self.images[0].tiling.grid
+
+    @property
+    def paths(self) -> tuple[OpticalPath, ...]:
+        """Optical paths: in the order of the sequence, of several instances by identifier."""
+        if self.order:
+            return self.order
+        found = tuple(dict.fromkeys(path for image in self.images for path in image.paths))
+        if len(self.images) == 1:
+            return found
+        sequences = (image.header.optical_paths for image in self.images)
+        declared = next((sequence for sequence in sequences if set(sequence) >= set(found)), None)
+        if declared is None:
+            return tuple(sorted(found, key=_by_identifier))
+        return tuple(path for path in declared if path in found)
+
+    @property
+    def planes(self) -> tuple[float, ...]:
+        """Distinct z offsets as the headers give them; of several instances ascending."""
+        if len(self.images) == 1:
+            return self.images[0].planes
+        distinct = tuple(sorted({plane for image in self.images for plane in image.planes}))
+        return distinct[:1] if self._in_focus_each else distinct
+
+    @property
+    def _in_focus_each(self) -> bool:
+        """Whether each optical path has a plane of its own: offsets are then heights of focus, and no axis."""
+        places = {(path, plane) for image in self.images for path in image.paths for plane in image.planes}
+        return len(places) == len({path for path, _ in places})
+
+    @property
+    def heights(self) -> tuple[float, ...]:
+        """Z offsets that are no axis: where the scanner focused, tile by tile or path by path."""
+        planes = {height for image in self.images for height in (image.heights or image.planes)}
+        return tuple(sorted(planes)) if len(self.planes) == 1 < len(planes) else ()
+
+    @property
+    def spacing(self) -> tuple[float, float] | None:
+        """(row spacing, column spacing) in millimetres, None where DICOM gives none."""
+        return level_spacing(self.header)
+
+    @property
+    def plane_offsets(self) -> tuple[float, ...]:
+        """Z offset of each focal plane in millimetres; older headers give micrometres."""
+        stepped = any(isinstance(image.tiling, FullTiling) and len(image.planes) > 1 for image in self.images)
+        if stepped or abs(_mean_step(self.planes)) <= _MICROMETRE_STEP:
+            return self.planes
+        return tuple(plane / 1000 for plane in self.planes)
+
+    @property
+    def plane_step(self) -> float | None:
+        """Mean step from plane to plane in millimetres, negative downwards; None for one plane or an unknown step."""
+        if not all(image.spaced for image in self.images):
+            return None
+        return _mean_step(self.plane_offsets) or None
+
+    def sources(self) -> SlideTiles:
+        """An index of the tiles over all images of the level."""
+        merged = len(self.planes) == 1
+        return SlideTiles(
+            tuple(
+                tuple(
+                    tuple(
+                        (image, image.paths.index(path), 0 if merged else image.planes.index(plane))
+                        for image in self.images
+                        if path in image.paths and (merged or plane in image.planes)
+                    )
+                    for plane in self.planes
+                )
+                for path in self.paths
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlideTiles:
+    """Which frame shows the tile at (path, plane, row, column) of a level."""
+
+    _candidates: tuple[tuple[tuple[tuple[TiledImage, int, int], ...], ...], ...]
+
+    def locate(self, path: int, plane: int, row: int, column: int) -> FrameRef | None:
+        """The frame of a tile; None where the metadata says that there is none.
+
+        Raises:
+            MissingInstanceError: The tile is in an instance that the series lacks.
+        """
+        for image, own_path, own_plane in self._candidates[path][plane]:
+            frame = image.locate(own_path, own_plane, row, column)
+            if frame is not None:
+                return frame
+        return None
+
+
+def level_spacing(header: Instance) -> tuple[float, float] | None:
+    """PixelSpacing, else the imaged volume over the matrix; (y, x) in millimetres."""
+    if header.pixel_spacing is None or distorts(header):
+        return volume_spacing(header)
+    return header.pixel_spacing
+
+
+def volume_spacing(header: Instance) -> tuple[float, float] | None:
+    """The imaged volume over the matrix; (y, x) in millimetres."""
+    height, width = header.imaged_volume
+    rows, columns = header.total_pixel_matrix or (header.pixel.rows, header.pixel.columns)
+    return None if height is None or width is None else (height / rows, width / columns)
+
+
+def distorts(header: Instance) -> bool:
+    """Whether PixelSpacing says that pixels are no squares and the imaged volume that they are, which is then right.
+
+    Some writers divide the height by the columns, and the width by the rows.
+    """
+    told, volume = header.pixel_spacing, volume_spacing(header)
+    if told is None or volume is None:
+        return False
+    rounding = sum(1 / size for size in header.total_pixel_matrix or (header.pixel.rows, header.pixel.columns))
+    return _oblong(told) > _SQUARE + rounding >= _oblong(volume)
+
+
+def _oblong(spacing: tuple[float, float]) -> float:
+    """By how much the longer side is longer."""
+    return max(spacing) / min(spacing) - 1
+
+
+def _mean_step(planes: tuple[float, ...]) -> float:
+    return (planes[-1] - planes[0]) / max(1, len(planes) - 1)
+
+
+def _by_identifier(path: OpticalPath) -> tuple[object, ...]:
+    """Numbers before names, and numbers by value, however long."""
+    name = path.identifier
+    number = name.lstrip("0") if name.isdecimal() else ""
+    return (not name.isdecimal(), len(number), number, name, path.description, path.wavelength or 0.0, path.occurrence)

@@ -1,0 +1,251 @@
+"""Tiled images to levels, and levels to pyramids: what complements is joined, what is doubtful stays apart."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from dicomzarr.dicom.geometry.tiling import FullTiling
+from dicomzarr.dicom.slide.level import SlideLevel, level_spacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.geometry.positions import OpticalPath
+    from dicomzarr.dicom.instance import Instance
+    from dicomzarr.dicom.slide.tiled import TiledImage
+
+    Place = tuple[OpticalPath, float]
+    Tiles = npt.NDArray[np.int64] | None
+
+_Candidate = TypeVar("_Candidate")
+
+_SAME_SPACING = 1e-3
+"""Relative difference below which two pixel spacings are one."""
+_COARSER = 1.05
+"""A level of a pyramid is at least so much coarser than the one before."""
+_SAME_EXTENT = 2.0
+"""Levels of a pyramid show the same area; Philips pads coarse levels, hence the width of this."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pyramid:
+    """Levels of one image, finest first."""
+
+    levels: tuple[SlideLevel, ...]
+
+
+@dataclass(slots=True)
+class _Joining:
+    """A level that still takes images."""
+
+    images: list[TiledImage]
+    tiles: dict[Place, list[Tiles]] = field(default_factory=dict)
+
+    def takes(self, image: TiledImage) -> bool:
+        first = self.images[0].header
+        return (
+            first.segmentation is image.header.segmentation is None  # each is an image of its own: numbers are its own
+            and _level_key(first) == _level_key(image.header)
+            and _same_spacing(level_spacing(first), level_spacing(image.header))
+            and _origins_within(first, image.header, pixels=1.0)
+            and not any(self._overlaps(place, own) for place, own in _cover(image).items())
+        )
+
+    def add(self, image: TiledImage) -> None:
+        if image not in self.images:
+            self.images.append(image)
+        for place, own in _cover(image).items():
+            self.tiles.setdefault(place, []).append(own)
+
+    def _overlaps(self, place: Place, own: Tiles) -> bool:
+        return any(
+            own is None or other is None or bool(np.intersect1d(own, other).size) for other in self.tiles.get(place, [])
+        )
+
+
+def join_levels(images: Iterable[TiledImage]) -> list[SlideLevel]:
+    """Images that complement one another become one level; a second of the same stays apart."""
+    joining: list[_Joining] = []
+    for image in images:
+        candidates = [level for level in joining if level.takes(image)]
+        level = _choose(candidates, image.header, lambda level: level.images[0].header)
+        if level is None:
+            level = _Joining([image])
+            joining.append(level)
+        level.add(image)
+    return [SlideLevel(tuple(level.images)) for level in joining]
+
+
+def stack_pyramids(levels: Iterable[SlideLevel]) -> list[Pyramid]:
+    """Stack levels of one area, finest first, into as many pyramids as it takes."""
+    stacks: list[list[SlideLevel]] = []
+    for level in sorted(levels, key=_finest_first):
+        candidates = [stack for stack in stacks if _belongs(stack, level)]
+        stack = _choose(candidates, level.header, lambda stack: stack[0].header)
+        if stack is None:
+            stacks.append([level])
+        else:
+            # Channel names are those of the finest level: all levels hold them in its order.
+            stack.append(replace(level, order=stack[0].paths))
+    return [Pyramid(tuple(stack)) for stack in stacks]
+
+
+def why_several(pyramids: Sequence[Pyramid], lists: int) -> str | None:
+    """Why a series holds several images, in a sentence; None where it holds one.
+
+    Args:
+        pyramids: Images of levels.
+        lists: How many images there are besides, whose tiles fit no grid.
+    """
+    count = len(pyramids) + lists
+    if count < 2:  # noqa: PLR2004  # several
+        return None
+    why = [f"{lists} of them are lists of tiles that fit no grid"] if lists else []
+    return f"The series holds {count} images: {'; '.join([*_why_apart(pyramids), *why])}."
+
+
+def _why_apart(pyramids: Sequence[Pyramid]) -> list[str]:
+    """Why levels are several pyramids, in clauses."""
+    if not pyramids:
+        return []
+    first, *others = (pyramid.levels[0] for pyramid in pyramids)
+    reasons = [_differences(first, other) for other in others]
+    found = list(dict.fromkeys(reason for each in reasons for reason in each))
+    why = [f"they differ in {', '.join(found)}"] if found else []
+    for other in (other for other, each in zip(others, reasons, strict=True) if not each):
+        if _is_coarser(first, other):
+            why.append(f"nothing tells to which of them instance {other.header.uid} belongs")
+        else:
+            why.append(f"instances {first.header.uid} and {other.header.uid} are alike, as two scans are")
+    return why
+
+
+def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
+    """What keeps the finest levels of two pyramids from being levels of one, in words."""
+    first, second = one.header, other.header
+    half_a_tile = 0.5 * max(one.grid.tile_rows, one.grid.tile_columns)
+    told = (
+        ("PyramidUID", first.pyramid_uid == second.pyramid_uid),
+        ("extended depth of field", first.extended_depth_of_field == second.extended_depth_of_field),
+        ("kind of pixels", _pixel_key(first) == _pixel_key(second)),
+        ("optical paths", set(one.paths) == set(other.paths)),
+        ("focal planes", _same_planes(one.planes, other.planes)),
+        ("place on the slide", _origins_within(first, second, pixels=half_a_tile)),
+        ("the area that they show", _same_area(one, other)),
+        ("the size of pixels", _same_spacing(one.spacing, other.spacing) or _is_coarser(one, other)),
+    )
+    return [name for name, same in told if not same]
+
+
+def _choose(
+    candidates: list[_Candidate], header: Instance, header_of: Callable[[_Candidate], Instance]
+) -> _Candidate | None:
+    """The one that belongs to the same scan: by frame of reference, else by origin; None where it is doubtful."""
+    frame = header.frame_of_reference_uid
+    same = [each for each in candidates if frame and header_of(each).frame_of_reference_uid == frame]
+    nearest = sorted(same or candidates, key=lambda each: _distance(header, header_of(each)))
+    if len(nearest) > 1 and not same:
+        near, next_near = (_distance(header, header_of(each)) for each in nearest[:2])
+        if not near < next_near:
+            return None
+    return nearest[0] if nearest else None
+
+
+def _distance(one: Instance, other: Instance) -> float:
+    if one.origin is None or other.origin is None:
+        return math.inf
+    return math.dist(one.origin[:2], other.origin[:2])
+
+
+def _cover(image: TiledImage) -> dict[Place, Tiles]:
+    """The tiles an image holds of each path and plane; None means all."""
+    tiling = image.tiling
+    places = [(path, plane) for path in image.paths for plane in image.planes]
+    if isinstance(tiling, FullTiling):
+        return dict.fromkeys(places)
+    per_place = tiling.grid.rows * tiling.grid.columns
+    ordinal, tiles = np.divmod(tiling.keys, per_place)
+    cuts = np.searchsorted(ordinal, np.arange(1, len(places)))
+    return dict(zip(places, np.split(tiles, cuts), strict=True))
+
+
+def _level_key(header: Instance) -> tuple[object, ...]:
+    pixel = header.pixel
+    matrix = header.total_pixel_matrix or (pixel.rows, pixel.columns)
+    return (*_pyramid_key(header), matrix, pixel.rows, pixel.columns)
+
+
+def _pyramid_key(header: Instance) -> tuple[object, ...]:
+    return (header.pyramid_uid, header.extended_depth_of_field, *_pixel_key(header))
+
+
+def _pixel_key(header: Instance) -> tuple[object, ...]:
+    pixel = header.pixel
+    grey = pixel.photometric_interpretation if pixel.samples == 1 else "colour"
+    return (pixel.samples, pixel.dtype, pixel.bits_stored, grey)
+
+
+def _same_spacing(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return all(abs(a - b) <= _SAME_SPACING * max(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _origins_within(one: Instance, other: Instance, *, pixels: float) -> bool:
+    """Whether origins lie within so many pixels of the finer image; an absent origin is near to any."""
+    if one.origin is None or other.origin is None:
+        return True
+    spacings = [max(spacing) for header in (one, other) if (spacing := level_spacing(header)) is not None]
+    tolerance = pixels * min(spacings, default=0.0)
+    return all(abs(a - b) <= tolerance for a, b in zip(one.origin[:2], other.origin[:2], strict=True))
+
+
+def _finest_first(level: SlideLevel) -> tuple[bool, int, int]:
+    grid = level.grid
+    return (level.header.extended_depth_of_field, -grid.matrix_columns, -grid.matrix_rows)
+
+
+def _belongs(stack: list[SlideLevel], level: SlideLevel) -> bool:
+    first = stack[0]
+    half_a_tile = 0.5 * max(first.grid.tile_rows, first.grid.tile_columns)
+    return (
+        _pyramid_key(first.header) == _pyramid_key(level.header)
+        and set(first.paths) == set(level.paths)
+        and _same_planes(first.planes, level.planes)
+        and _is_coarser(stack[-1], level)
+        and _origins_within(first.header, level.header, pixels=half_a_tile)
+        and _same_area(first, level)
+    )
+
+
+def _is_coarser(fine: SlideLevel, level: SlideLevel) -> bool:
+    """Whether a level is a next one; by size where DICOM gives no spacing."""
+    if fine.spacing is None or level.spacing is None:
+        return level.grid.matrix_columns * _COARSER <= max(fine.grid.matrix_columns, 1) or (
+            level.grid.matrix_rows * _COARSER <= fine.grid.matrix_rows
+        )
+    return all(coarse >= _COARSER * step for coarse, step in zip(level.spacing, fine.spacing, strict=True))
+
+
+def _same_planes(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """As many focal planes, at about the same offsets where there are several."""
+    if len(one) != len(other):
+        return False
+    return len(one) == 1 or np.allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def _same_area(one: SlideLevel, other: SlideLevel) -> bool:
+    """Whether two levels show about the same area; one coarse pixel of rounding is allowed."""
+    if one.spacing is None or other.spacing is None:
+        return one.spacing is other.spacing
+    sizes = [
+        (level.grid.matrix_rows * step[0], level.grid.matrix_columns * step[1])
+        for level, step in ((one, one.spacing), (other, other.spacing))
+    ]
+    return all(max(a, b) <= _SAME_EXTENT * (min(a, b) + step) for a, b, step in zip(*sizes, other.spacing, strict=True))

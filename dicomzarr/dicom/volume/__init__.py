@@ -1,0 +1,1 @@
+"""Frames that are no tiles to grids of time, channel and slice."""

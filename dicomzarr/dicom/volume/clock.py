@@ -1,0 +1,74 @@
+"""Dates and times of acquisition as seconds: only their differences leave this package."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from dicomzarr.dicom.model.image_model import ImageItem
+    from dicomzarr.dicom.model.json_model import Leaf, Scalar
+    from dicomzarr.dicom.volume.dimensions import Value
+
+_DAY: Final = 86400.0
+_DATE: Final = r"(?P<year>\d{4})\.?(?P<month>\d{2})\.?(?P<day>\d{2})"
+_TIME: Final = r"(?P<hour>\d{2}):?(?P<minute>\d{2})?:?(?P<second>\d{2})?(?:\.(?P<fraction>\d{1,6}))?"
+_DATETIME: Final = re.compile(f"{_DATE}{_TIME}(?P<zone>[+-]\\d{{4}})?", re.ASCII)
+
+
+def acquired_at(item: ImageItem, frame_datetime: Scalar) -> float | None:
+    """Seconds since a fixed day at which a frame was acquired; None where nothing says so.
+
+    FrameAcquisitionDateTime (0018,9074) or FrameReferenceDateTime (0018,9151), else AcquisitionDateTime (0008,002A),
+    else AcquisitionDate (0008,0022) with AcquisitionTime (0008,0032); without a date the time of the day.
+    """
+    for value in (frame_datetime, _first(item.acquisition_datetime)):
+        seconds = _seconds(str(value or ""))
+        if seconds is not None:
+            return seconds
+    return date_and_time(item.acquisition_date, item.acquisition_time)
+
+
+def date_and_time(date: Leaf, time: Leaf) -> float | None:
+    """Seconds since a fixed day; of a time without a date since midnight, of a date without a time until then."""
+    day, of_day = (str(_first(leaf) or "").strip() for leaf in (date, time))
+    return _seconds(f"{day or '19700101'}{of_day or '00'}") if day or of_day else None
+
+
+def first_time(times: Iterable[Value]) -> float:
+    """The earliest of the times that are known: what is shown of the others is the difference; 0 where none is."""
+    return min((time for time in times if isinstance(time, float)), default=0.0)
+
+
+def in_order(times: Sequence[Value]) -> list[Value]:
+    """Times of one acquisition; where there were no dates, those after midnight come behind those before it."""
+    known = [time for time in times if isinstance(time, float)]
+    if not known or max(known) >= _DAY or max(known) - min(known) <= _DAY / 2:
+        return list(times)
+    return [time + _DAY if isinstance(time, float) and time < _DAY / 2 else time for time in times]
+
+
+def _seconds(text: str) -> float | None:
+    found = _DATETIME.fullmatch(text.strip())
+    if found is None:
+        return None
+    parts = {name: int(value) for name, value in found.groupdict("0").items() if name not in {"fraction", "zone"}}
+    try:
+        moment = datetime(**parts, tzinfo=_zone(found["zone"]))
+    except (ValueError, OverflowError):
+        return None
+    return moment.timestamp() + float(f"0.{found['fraction'] or 0}")
+
+
+def _zone(text: str | None) -> tzinfo:
+    if text is None:
+        return UTC
+    hours, minutes = divmod(int(text[1:]), 100)
+    return timezone((-1 if text[0] == "-" else 1) * timedelta(hours=hours, minutes=minutes))
+
+
+def _first(leaf: Leaf) -> Scalar:
+    return leaf.values[0] if leaf.values else None

@@ -1,0 +1,187 @@
+"""What may tell the frames of a stack apart: values, their ranks, the order of acquisition, last resorts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from dicomzarr.dicom.geometry.lattice import find_lattice
+from dicomzarr.dicom.model.values import Reader
+from dicomzarr.dicom.volume.acquisition_order import order_of, runs_of
+from dicomzarr.dicom.volume.columns import (
+    ACQUISITION_ORDER,
+    LAST,
+    ORDER,
+    Column,
+    column_of,
+    combined,
+    distinct_partitions,
+    ranked,
+    ranks,
+)
+from dicomzarr.dicom.volume.dimensions import CREATION_TIME, FRAME_NUMBER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.geometry.lattice import Places
+    from dicomzarr.dicom.volume.frame import Frame, Vector
+
+    Codes = npt.NDArray[np.int64]
+
+UID_ROOT: Final = "uid_root"
+"""What is before the last dot of SOP Instance UIDs: of one sender at one time."""
+
+SENT_TWICE: Final = frozenset({CREATION_TIME.name, UID_ROOT})
+"""Columns that tell a series from itself when it was sent again."""
+
+
+class Evidence:
+    """The frames of a stack, where they lie, and how they are numbered.
+
+    Args:
+        frames: Of one stack.
+        found: Where they lie; None where nothing places them.
+    """
+
+    def __init__(self, frames: Sequence[Frame], found: Places | None) -> None:
+        self.frames = frames
+        self.found = found
+        self.places = np.zeros(len(frames), np.int64) if found is None else found.codes
+        """The place of each frame, as a number from 0."""
+
+    @cached_property
+    def numbers(self) -> Codes:
+        """InstanceNumber of each frame, or its place in the order of (instance, frame); equal where none is known."""
+        headers = [frame.image.header for frame in self.frames]
+        if self._are_single:
+            return np.array([header.instance_number for header in headers], np.int64)
+        of_whole = {frame.whole: frame.image.header.instance_number for frame in self.frames}
+        if len(set(of_whole.values())) < len(of_whole):
+            return np.zeros(len(self.frames), np.int64)
+        keys = [(of_whole[frame.whole], *frame.number_in_whole) for frame in self.frames]
+        found = np.empty(len(keys), np.int64)
+        found[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(1, len(keys) + 1)
+        return found
+
+    @property
+    def _are_segments(self) -> bool:
+        """Frames of segments, which nobody acquired: their order tells nothing."""
+        return self.frames[0].image.header.segmentation is not None
+
+    @cached_property
+    def _are_single(self) -> bool:
+        return all(frame.ref.instance.number_of_frames == 1 for frame in self.frames)
+
+    def numbers_at(self, kept: Places, frames: Codes | None = None) -> Vector | None:
+        """The first InstanceNumber at each of some places; None where numbers prove nothing.
+
+        Args:
+            kept: The places; frames that lie elsewhere have the code -1 there.
+            frames: Those that ``kept`` is of; None for all.
+        """
+        if not self._are_single:
+            return None
+        numbers = self.numbers if frames is None else self.numbers[frames]
+        there = kept.codes >= 0
+        found = np.full(len(kept), np.inf)
+        np.minimum.at(found, kept.codes[there], numbers[there])
+        return found if len(np.unique(numbers[there])) == int(there.sum()) else None
+
+    def candidates(self, columns: Sequence[Column], contrasts: Sequence[Column], base: Codes) -> list[Column]:
+        """Columns that may tell frames apart, the most meaningful first.
+
+        Args:
+            columns: Attributes that vary.
+            contrasts: Those of them that tell frames apart already.
+            base: What these make of each frame, as numbers from 0.
+        """
+        groups = combined([self.places, base])
+        order = self._order(columns, contrasts)
+        others = [column for column in columns if not any(column is contrast for contrast in contrasts)]
+        if self.found is not None:  # places are known: what counts slices tells no more
+            others = [column for column in others if column.axis != "z"]
+        found = [
+            *(variant for column in others for variant in self._variants(column, groups, order)),
+            *self._ordered(order, base),
+            *self._last_resorts(groups),
+        ]
+        telling = [column for column in distinct_partitions(found) if combined([base, column.codes]).max() > base.max()]
+        return sorted(telling, key=lambda column: column.strength)
+
+    def _variants(self, column: Column, groups: Codes, order: Column | None) -> Iterator[Column]:
+        by_rank = ranked(column, self.places, groups, order, self.numbers)
+        if by_rank is None and column.axis == "t":  # some contrasts more often than others, as images without diffusion
+            by_rank = ranked(column, self.places, self.places, order, self.numbers)
+        if by_rank is not None:
+            yield by_rank
+        yield column
+
+    def _ordered(self, order: Column | None, base: Codes) -> Iterator[Column]:
+        if order is None:
+            return
+        within = ranks(order.codes, base)
+        if within is not None:
+            yield replace(order, codes=within.codes, count=within.count)
+        yield order
+
+    def _order(self, columns: Sequence[Column], contrasts: Sequence[Column]) -> Column | None:
+        """The order of acquisition: volumes in instances of their own, or numbers that go through all places."""
+        if self.found is None or self._are_segments:
+            return None
+        clocks = [column for column in columns if column.axis == "t" and None not in column.levels]
+        return self._volumes_in_instances() or order_of(
+            self.numbers, self._on_lattice(), contrasts=contrasts, clocks=clocks, most=self._most_times
+        )
+
+    def _volumes_in_instances(self) -> Column | None:
+        number_of = {frame.whole: frame.image.header.instance_number for frame in self.frames}
+        each = int(self.places.max()) + 1
+        if len(number_of) == 1 or each == 1 or len(number_of) * each != len(self.frames):
+            return None
+        rank = {whole: place for place, whole in enumerate(sorted(number_of, key=number_of.__getitem__))}
+        codes = np.array([rank[frame.whole] for frame in self.frames], np.int64)
+        whole = len(np.unique(codes * each + self.places)) == len(codes)
+        numbered = len(set(number_of.values())) == len(number_of)
+        return Column(ACQUISITION_ORDER, codes, len(rank), strength=ORDER) if whole and numbered else None
+
+    def _on_lattice(self) -> Codes:
+        """The slice of each frame on the lattice of all places; its place where there is none."""
+        lattice = None if self.found is None else find_lattice(self.found)
+        return self.places if lattice is None else lattice.places
+
+    @property
+    def _most_times(self) -> int | None:
+        """NumberOfTemporalPositions (0020,0105)."""
+        number = Reader("").lenient_number(self.frames[0].image.item.number_of_temporal_positions)
+        return int(number) if number is not None and number >= 1 else None
+
+    def _last_resorts(self, groups: Codes) -> Iterator[Column]:
+        """What tells series apart that were sent twice, beds, and the frames of an instance that says nothing."""
+        if self.found is None:
+            yield from self._frame_numbers()
+            return
+        if self._are_segments:
+            return
+        created = replace(column_of(self.frames, CREATION_TIME.name), strength=LAST, apart=True)
+        if created.count > 1 and None not in created.levels:
+            yield from self._variants(created, groups, None)
+        roots = [frame.ref.instance.sop_instance_uid.rpartition(".")[0] for frame in self.frames]
+        number_of = {root: number for number, root in enumerate(sorted(set(roots)))}
+        codes = np.array([number_of[root] for root in roots], np.int64)
+        yield Column(UID_ROOT, codes, len(number_of), strength=LAST, apart=True)
+        found = runs_of(self.numbers, self.places, self.found.distances[self.places])
+        if found is not None:
+            yield found
+
+    def _frame_numbers(self) -> Iterator[Column]:
+        if len({frame.whole for frame in self.frames}) > 1:
+            return
+        codes = combined(list(np.array([frame.number_in_whole for frame in self.frames], np.int64).T))
+        planes = self.frames[0].image.header.modality == "RTDOSE"  # whatever their offsets say
+        yield Column("slice" if planes else FRAME_NUMBER.name, codes, int(codes.max()) + 1, strength=LAST)

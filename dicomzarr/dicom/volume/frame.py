@@ -1,0 +1,315 @@
+"""Frames of images that are no slides: where each lies, how it is scaled, what tells it from its neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+
+from dicomzarr.dicom.geometry.lattice import normal_of
+from dicomzarr.dicom.instance import FrameRef, pixel_spacing, spacing_between
+from dicomzarr.dicom.lut.modality import Rescale
+from dicomzarr.dicom.model.image_model import NO_GROUPS, frame_groups
+from dicomzarr.dicom.model.json_model import RawSequence
+from dicomzarr.dicom.model.values import FARTHEST, Reader, is_given, is_right_angled
+from dicomzarr.dicom.notices import Notices
+from dicomzarr.dicom.volume.dimensions import FrameContext, frame_times
+from dicomzarr.dicom.volume.frame_values import dimension_values
+from dicomzarr.errors import InvalidAttributeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.instance import Instance
+    from dicomzarr.dicom.model.image_model import ImageItem, Macro, MappingItem
+    from dicomzarr.dicom.model.json_model import Leaf, Scalar
+    from dicomzarr.dicom.segmentation.segments import Segmentation
+    from dicomzarr.dicom.volume.dimensions import Value
+
+Vector: TypeAlias = "npt.NDArray[np.float64]"
+
+_IDENTITY: Final = Rescale(1.0, 0.0)
+_MOST_FRAMES: Final = 2**17
+"""Of a series; metadata can claim any number, and each is held with all that is said of it."""
+
+_SAME_PLACE: Final = 0.01
+"""Millimetres."""
+
+_SKEW: Final = 0.01
+"""How far direction cosines may be from unit length and a right angle: headers round to a few digits."""
+
+_COSINES: Final = 6
+
+_NOWHERE: Final = "where the frame lies is not known"
+
+_AXIAL: Final = 1e-4
+"""By how much the cosine of a normal may differ from that of the body's axis."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Image:
+    """One instance that holds frames, with the attributes that slides do not have."""
+
+    header: Instance
+    item: ImageItem
+    notices: Notices = field(default_factory=Notices)
+    """Takes what is said of attributes that are left out, as they are impossible."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Frame:
+    """One frame; lengths in millimetres."""
+
+    ref: FrameRef
+    image: Image
+    position: Vector | None
+    """ImagePositionPatient (0020,0032): the centre of the first pixel, in LPS; None where nothing places the frame."""
+    orientation: Vector | None
+    """ImageOrientationPatient (0020,0037): six cosines, along a row and along a column."""
+    spacing: tuple[float, float] | None
+    """PixelSpacing (0028,0030): (row spacing, column spacing), that is (y, x)."""
+    between: float | None
+    """SpacingBetweenSlices (0018,0088), without its sign."""
+    thickness: float | None
+    """SliceThickness (0018,0050)."""
+    stack: str
+    """StackID (0020,9056); empty where there is none."""
+    rescale: Rescale
+    """To modality values; the identity where it is impossible."""
+    has_rescale: bool
+    """False where it is impossible: then values have no unit."""
+    rescale_type: str
+    """RescaleType (0028,1054): anything that somebody wrote."""
+    real_world: tuple[MappingItem, ...]
+    """The Real World Value Mapping Sequence (0040,9096) of this frame, else of its instance."""
+    voi: Macro | None
+    """The window of this frame, where it has one of its own."""
+    values: Mapping[str, Value]
+    """What may tell it from others at its place, by the name of the dimension."""
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """(InstanceNumber, frame number): how people know it; no order of anything in space."""
+        return self.image.header.instance_number, self.ref.number
+
+    @property
+    def whole(self) -> str:
+        """The concatenation that its instance is a part of, else the instance."""
+        concatenation = self.image.header.concatenation
+        return concatenation.uid if concatenation else self.image.header.uid
+
+    @property
+    def number_in_whole(self) -> tuple[int, int]:
+        """(frames or parts before its own, frame number): its order within `whole`."""
+        concatenation = self.image.header.concatenation
+        return (concatenation.number if concatenation else 0), self.ref.number
+
+    @property
+    def normal(self) -> Vector | None:
+        """The unit vector along which slices ascend: row cosines times column cosines."""
+        return None if self.orientation is None else normal_of(self.orientation)
+
+
+def frames_of(images: Sequence[Image]) -> Iterator[Frame]:
+    """The frames of instances, those of each in their order.
+
+    What places or scales a frame and is impossible is left out, and noticed by its image.
+
+    Raises:
+        InvalidAttributeError: There are more frames than any series has.
+    """
+    frames = sum(image.header.stored.number_of_frames for image in images)
+    if frames > _MOST_FRAMES:
+        most = max(images, key=lambda image: image.header.stored.number_of_frames)
+        raise InvalidAttributeError(
+            f"NumberOfFrames makes {frames} frames in the series, {most.header.stored.number_of_frames} of them in "
+            f"instance {most.header.uid}; {_MOST_FRAMES} are the most that can be placed one by one."
+        )
+    contexts = [list(_contexts(image)) for image in images]
+    values = iter(dimension_values([context for each in contexts for context in each]))
+    for image, each in zip(images, contexts, strict=True):
+        for context, (position, orientation) in zip(each, _placement(image, each), strict=True):
+            yield _frame(image, context, position, orientation, next(values))
+
+
+def _contexts(image: Image) -> Iterator[FrameContext]:
+    item, header = image.item, image.header
+    shared = next(iter(item.shared_groups.items), NO_GROUPS)
+    groups = list(frame_groups(item.per_frame_groups or RawSequence()))
+    count = header.stored.number_of_frames
+    if groups and len(groups) != count:
+        text = f"the PerFrameFunctionalGroupsSequence has {len(groups)} items for {count} frames: "
+        rest = (
+            "the last frames are described by nothing else" if len(groups) < count else "the last items were left out"
+        )
+        image.notices.add(header.uid, f"{text}{rest}.")
+    read = Reader(header.uid, image.notices)
+    for number, time in zip(range(1, count + 1), frame_times(item), strict=False):
+        own = groups[number - 1] if number <= len(groups) else NO_GROUPS
+        yield FrameContext(item, header.image_type, own, shared, number, time, read)
+
+
+def _frame(
+    image: Image,
+    context: FrameContext,
+    position: Vector | None,
+    orientation: Vector | None,
+    values: Mapping[str, Value],
+) -> Frame:
+    measures, content = context.macro("pixel_measures"), context.macro("frame_content")
+    rescale = _rescale(context, image.header.segmentation)
+    return Frame(
+        ref=FrameRef(image.header.stored, context.number),
+        image=image,
+        position=position,
+        orientation=orientation,
+        spacing=image.header.pixel_spacing if measures is None else pixel_spacing(context.read, measures.pixel_spacing),
+        between=_length(context, (measures or image.item).spacing_between_slices),
+        thickness=_length(context, (measures or image.item).slice_thickness),
+        stack="" if content is None else context.read.text(content.stack_id) or "",
+        rescale=rescale or _IDENTITY,
+        has_rescale=rescale is not None,
+        rescale_type="" if rescale is None else context.read.text(_scaling(context).rescale_type) or "",
+        real_world=_real_world(context),
+        voi=context.macro("frame_voi_lut"),
+        values=values,
+    )
+
+
+def _length(context: FrameContext, leaf: Leaf) -> float | None:
+    return abs(context.read.lenient_number(leaf) or 0.0) or None
+
+
+def _rescale(context: FrameContext, segmentation: Segmentation | None) -> Rescale | None:
+    """Of the frame, else of the instance; a dose is scaled by its own attribute (PS3.3 section C.8.8.3.1).
+
+    None where it is impossible: half of a rescale would be a wrong one.
+    """
+    read, item = context.read, context.item
+    if is_given(item.dose_grid_scaling):
+        lost = "values are shown as they are stored, and are no dose"
+        scaling = read.fact(item.dose_grid_scaling, "DoseGridScaling", bool, lost)
+        return None if scaling is None else Rescale(scaling, 0.0)
+    if segmentation is not None and segmentation.kind == "FRACTIONAL":  # parts of 1 (section C.8.20.2.3)
+        lost = "values are shown as they are stored"
+        most = read.fact(item.maximum_fractional_value, "MaximumFractionalValue", lambda most: most >= 1, lost)
+        if most is not None:
+            return Rescale(1 / most, 0.0)
+    return _line(read, _scaling(context))
+
+
+def _line(read: Reader, source: Any) -> Rescale | None:
+    """RescaleSlope and RescaleIntercept; the identity where there are none, None where one is impossible."""
+    lost = "values are shown as they are stored"
+    slope = read.fact(source.rescale_slope, "RescaleSlope", bool, lost)
+    intercept = read.fact(source.rescale_intercept, "RescaleIntercept", lambda _: True, lost)
+    if (slope is None and is_given(source.rescale_slope)) or (intercept is None and is_given(source.rescale_intercept)):
+        return None
+    return _IDENTITY if slope is intercept is None else Rescale(1.0 if slope is None else slope, intercept or 0.0)
+
+
+def _real_world(context: FrameContext) -> tuple[MappingItem, ...]:
+    sources = (context.groups, context.shared, context.item)
+    return next((tuple(found) for source in sources if (found := source.real_world_value_mapping.items)), ())
+
+
+def _scaling(context: FrameContext) -> Any:
+    """What has the attributes of the Pixel Value Transformation (PS3.3 section C.7.6.16.2.9): macro or instance."""
+    return context.macro("pixel_value_transformation") or context.item
+
+
+def _placement(image: Image, contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector | None]]:
+    """(position, orientation) of each frame."""
+    item = image.item
+    read = Reader(image.header.uid, image.notices)
+    if read.text(item.grid_frame_offsets) is not None:
+        return _dose_placement(read, item, len(contexts))
+    if item.detectors.items or item.slice_vector.values:
+        return [_detector_placement(read, context) for context in contexts]
+    return [_own_placement(context) for context in contexts]
+
+
+def _own_placement(context: FrameContext) -> tuple[Vector | None, Vector | None]:
+    plane, direction = context.macro("plane_position"), context.macro("plane_orientation")
+    item = context.item
+    position = item.image_position if plane is None else plane.image_position
+    orientation = item.image_orientation if direction is None else direction.image_orientation
+    return _placed(context.read, position, orientation)
+
+
+def _placed(read: Reader, position: Leaf, orientation: Leaf) -> tuple[Vector | None, Vector | None]:
+    """The position and the directions, or neither."""
+    at = read.facts(position, "ImagePositionPatient", 3, lambda at: max(map(abs, at)) <= FARTHEST, _NOWHERE)
+    cosines = _directions(orientation.values)
+    if cosines is None:
+        read.facts(orientation, "ImageOrientationPatient", 6, lambda _: False, _NOWHERE)
+    return (None, None) if at is None or cosines is None else (np.array(at), cosines)
+
+
+@lru_cache(maxsize=256)
+def _directions(values: tuple[Scalar, ...]) -> Vector | None:
+    """Six cosines, which most frames of a series share; None where they are no directions at a right angle."""
+    numbers = [number for value in values if (number := Reader("").lenient(value)) is not None]
+    if not len(numbers) == len(values) == _COSINES or not is_right_angled(numbers, _SKEW):
+        return None
+    directions = np.array(numbers)
+    directions.flags.writeable = False
+    return directions
+
+
+def _dose_placement(read: Reader, item: ImageItem, count: int) -> list[tuple[Vector | None, Vector | None]]:
+    """Planes at GridFrameOffsetVector, along the normal or in absolute z (PS3.3 section C.8.8.3.2)."""
+    position, orientation = _placed(read, item.image_position, item.image_orientation)
+    if position is None or orientation is None:
+        return [(None, None)] * count
+    first = position[2] if abs(np.cross(orientation[:3], orientation[3:])[2]) > 1 - _AXIAL else 0.0
+
+    def possible(offsets: Sequence[float]) -> bool:
+        return max(map(abs, offsets)) <= FARTHEST and min(abs(offsets[0]), abs(offsets[0] - first)) <= _SAME_PLACE
+
+    lost = (
+        "it should hold an offset for each frame, from 0 or from the z of the image, and without it frames are a list"
+    )
+    offsets = read.facts(item.grid_frame_offsets, "GridFrameOffsetVector", count, possible, lost)
+    if offsets is None:
+        return [(None, None)] * count
+    if abs(offsets[0]) <= _SAME_PLACE:
+        return [(_moved(position, orientation, offset), orientation) for offset in offsets]
+    return [(np.array([*position[:2], offset]), orientation) for offset in offsets]
+
+
+def _detector_placement(read: Reader, context: FrameContext) -> tuple[Vector | None, Vector | None]:
+    """Nuclear medicine: the first slice of the frame's detector, and slices from there (PS3.3 section C.8.4.15)."""
+    item = context.item
+    detectors: list[Any] = item.detectors.items or [item]
+    number = int(_entry(item.detector_vector, context.number) or 1)
+    detector = detectors[number - 1] if 0 < number <= len(detectors) else detectors[0]
+    position, orientation = _placed(read, detector.image_position, detector.image_orientation)
+    if position is None or orientation is None:
+        position, orientation = _placed(read, item.image_position, item.image_orientation)
+    turns = item.rotation_vector.values or item.angular_view_vector.values
+    if position is None or orientation is None or (turns and not item.slice_vector.values):
+        return None, None  # projections from many sides: the header places the first of them only
+    if not item.slice_vector.values:
+        return position, orientation
+    plane = _entry(item.slice_vector, context.number)
+    if plane is None:
+        return None, None
+    step = spacing_between(read, item.spacing_between_slices) or _length(context, item.slice_thickness)
+    if step is None or not abs(step * (plane - 1)) <= FARTHEST:
+        return None, None
+    return _moved(position, orientation, step * (plane - 1)), orientation
+
+
+def _moved(position: Vector, orientation: Vector, away: float) -> Vector:
+    """A position so many millimetres further along the normal."""
+    return position + np.cross(orientation[:3], orientation[3:]) * away
+
+
+def _entry(leaf: Leaf, number: int) -> float | None:
+    """What a vector with one entry for each frame says of a frame."""
+    return Reader("").lenient(leaf.values[number - 1]) if number <= len(leaf.values) else None

@@ -1,0 +1,136 @@
+"""What each frame of a series has of the attributes that may tell it from others: read column by column.
+
+A series has up to 20 000 instances that say much alike: what they say alike is read once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from dicomzarr.dicom.model.image_model import NO_BYTES, NO_GROUPS
+from dicomzarr.dicom.model.json_model import EMPTY
+from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, CREATION_TIME, FRAME_TIME, Value, first_value, number_of
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+    from dicomzarr.dicom.model.image_model import ImageItem, Macro
+    from dicomzarr.dicom.model.json_model import Leaf
+    from dicomzarr.dicom.volume.dimensions import Attribute, FrameContext
+
+_MOST_TAGS: Final = 2**32
+
+
+def dimension_values(frames: Sequence[FrameContext]) -> list[dict[str, Value]]:
+    """What each frame has of the rows of the table, and of the dimension indices that its instance declares.
+
+    Args:
+        frames: Of a whole series: what many of them say alike is read once.
+    """
+    table = _Table(frames)
+    columns = {row.name: column for row in (*ATTRIBUTES, CREATION_TIME) if (column := table.column(row)) is not None}
+    same = {name: column[0] for name, column in columns.items() if isinstance(column, _Same)}
+    names = [name for name, column in columns.items() if name not in same]
+    rows = zip(*(columns[name] for name in names), strict=True) if names else ([] for _ in frames)
+    found = [
+        {**same, **{name: value for name, value in zip(names, row, strict=True) if value is not None}} for row in rows
+    ]
+    for place, frame in enumerate(frames if table.has_groups else ()):
+        if frame.item.dimension_indices.values:
+            found[place] |= _indices(frame, table.pointers(frame.item))
+    return found
+
+
+class _Same(list[Value]):
+    """The one value of all frames."""
+
+
+class _Table:
+    """The frames of a series, by what they read from: instances, and their functional groups."""
+
+    def __init__(self, frames: Sequence[FrameContext]) -> None:
+        self.frames = frames
+        places = {id(frame.item): place for place, frame in reversed(list(enumerate(frames)))}
+        first = sorted(places.values())
+        number = {id(frames[place].item): n for n, place in enumerate(first)}
+        self._firsts = [frames[place] for place in first]
+        """A frame of each instance."""
+        self._instance = [number[id(frame.item)] for frame in frames]
+        self.has_groups = any(frame.groups is not NO_GROUPS or frame.shared is not NO_GROUPS for frame in frames)
+        self._macros: dict[str, list[Macro | None]] = {}
+        self._pointers: dict[int, list[str]] = {}
+
+    def column(self, row: Attribute) -> list[Value] | None:
+        """What each frame has of an attribute; None where none has any, `_Same` where all have one value."""
+        if row.vector or row.name == FRAME_TIME:
+            names = (row.vector,) if row.vector else ("frame_time", "frame_time_vector")
+            there = any(getattr(frame.item, name).values for frame in self._firsts for name in names)
+            return [row.of(frame) for frame in self.frames] if there else None
+        keys = self._keys(row)
+        if keys is None:
+            return None
+        known: dict[Hashable, Value] = {}
+        values = []
+        for place, key in enumerate(keys):
+            if key not in known:
+                known[key] = row.of(self.frames[place])
+            values.append(known[key])
+        distinct = set(known.values())
+        return None if distinct == {None} else _Same(values[:1]) if len(distinct) == 1 else values
+
+    def _keys(self, row: Attribute) -> Iterable[Hashable] | None:
+        """What the value of each frame depends on; None where that is absent everywhere."""
+        leaves = [column for name in row.sources if (column := self._leaves(name)) is not None]
+        macros = [column for source in row.macro_sources if (column := self._macro_leaves(*source)) is not None]
+        if not leaves:
+            return zip(*macros, strict=True) if macros else None
+        codes: dict[Hashable, int] = {}
+        instances = [codes.setdefault(key, len(codes)) for key in zip(*leaves, strict=True)]
+        of_frames = [instances[number] for number in self._instance]
+        return zip(of_frames, *macros, strict=True) if macros else of_frames
+
+    def _leaves(self, name: str) -> list[Hashable] | None:
+        """An attribute of each instance; None where none has it."""
+        if name == "image_type":
+            found: list[Hashable] = [frame.image_type for frame in self._firsts]
+            return found if any(found) else None
+        leaves = [getattr(frame.item, name) for frame in self._firsts]
+        return None if set(map(id, leaves)) <= _ABSENT else leaves
+
+    def _macro_leaves(self, group: str, name: str) -> list[Hashable] | None:
+        """An attribute of a macro of each frame; None where none has it."""
+        if not self.has_groups:
+            return None
+        if group not in self._macros:
+            self._macros[group] = [frame.macro(group) for frame in self.frames]
+        macros = self._macros[group]
+        return [macro and getattr(macro, name) for macro in macros] if any(macros) else None
+
+    def pointers(self, item: ImageItem) -> list[str]:
+        """The dimensions that an instance declares."""
+        if id(item) not in self._pointers:
+            self._pointers[id(item)] = [_pointer(each.pointer) for each in item.dimension_indices.items]
+        return self._pointers[id(item)]
+
+
+_ABSENT: Final = frozenset({id(EMPTY), id(NO_BYTES)})
+"""What stands for attributes that are not there."""
+
+
+def _indices(frame: FrameContext, pointers: Sequence[str]) -> dict[str, Value]:
+    """Ranks by the Dimension Index Sequence (PS3.3 section C.7.6.17), whose pointers may be private."""
+    macro = frame.macro("frame_content")
+    if macro is None:
+        return {}
+    ranks = [number_of(value) for value in macro.dimension_index_values.values]
+    return {f"index_{tag}": rank for tag, rank in zip(pointers, ranks, strict=False) if tag}
+
+
+def _pointer(leaf: Leaf) -> str:
+    """A tag as eight hexadecimal digits; servers send texts as ``00209056``, with or without brackets, or numbers."""
+    value = first_value(leaf)
+    if isinstance(value, int | float):
+        return f"{int(value):08X}" if 0 <= value < _MOST_TAGS else ""
+    bare = re.sub(r"[^0-9A-Fa-f]", "", str(value or "").removeprefix("0x"))
+    return bare.upper() if len(bare) == 8 else ""  # noqa: PLR2004  # group and element

@@ -1,0 +1,80 @@
+"""The tables that an image's header holds or names: its palette and its modality table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from dicomzarr.dicom.lut.lookup import read_descriptor, read_table
+from dicomzarr.dicom.lut.palette import build_palette, read_segmented_table
+from dicomzarr.dicom.model.binary import invalid_content
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dicomzarr.dicom.lut.lookup import LookupTable
+    from dicomzarr.dicom.lut.palette import Palette
+    from dicomzarr.dicom.model.binary import BinaryLeaf
+    from dicomzarr.dicom.volume.frame import Image
+
+_COLORS: Final = ("Red", "Green", "Blue")
+
+
+def bulk_uris(image: Image, values: str) -> Iterator[str]:
+    """The URIs of what has to be fetched before an image's values can be shown so."""
+    wanted: list[BinaryLeaf] = []
+    if values == "color" and image.header.pixel.photometric_interpretation == "PALETTE COLOR":
+        wanted = [_color_data(image, color)[0] for color in _COLORS]
+    if values == "modality":
+        wanted = [lookup.data for lookup in image.item.modality_lut.items[:1]]
+    for leaf in wanted:
+        if leaf.bulk_data_uri and not (leaf.values or leaf.inline):
+            yield leaf.bulk_data_uri
+
+
+def image_palette(image: Image, bulk: Mapping[str, bytes]) -> Palette:
+    """The palette of an image, PS3.3 section C.7.6.3.1.5.
+
+    Raises:
+        InvalidAttributeError: It has none, or a broken one.
+    """
+    return build_palette(*(_color_table(image, color, bulk) for color in _COLORS))
+
+
+def modality_table(image: Image, bulk: Mapping[str, bytes]) -> LookupTable:
+    """The table that leads to modality values, PS3.3 section C.11.1.
+
+    Raises:
+        InvalidAttributeError: It is broken.
+    """
+    lookup, uid = image.item.modality_lut.items[0], image.header.uid
+    signed = image.header.pixel.signed
+    descriptor = read_descriptor(lookup.descriptor, signed=signed, name="LUTDescriptor", instance=uid)
+    octets = lookup.data.octets("LUTData", uid, _fetched(lookup.data, bulk))
+    if octets is None:
+        raise invalid_content(uid, "LUTData", "is not in the metadata")
+    return read_table(descriptor, octets, name="LUTData", instance=uid)
+
+
+def _color_table(image: Image, color: str, bulk: Mapping[str, bytes]) -> LookupTable:
+    uid, item = image.header.uid, image.item
+    name = f"{color}PaletteColorLookupTableDescriptor"
+    leaf = getattr(item, f"{color.lower()}_descriptor")
+    descriptor = read_descriptor(leaf, signed=image.header.pixel.signed, name=name, instance=uid)
+    data, segmented = _color_data(image, color)
+    name = f"{'Segmented' if segmented else ''}{color}PaletteColorLookupTableData"
+    octets = data.octets(name, uid, _fetched(data, bulk))
+    if octets is None:
+        raise invalid_content(uid, name, "is not in the metadata")
+    read = read_segmented_table if segmented else read_table
+    return read(descriptor, octets, name=name, instance=uid)
+
+
+def _color_data(image: Image, color: str) -> tuple[BinaryLeaf, bool]:
+    """(the data of a colour, whether they are in segments)."""
+    plain: BinaryLeaf = getattr(image.item, f"{color.lower()}_data")
+    segmented: BinaryLeaf = getattr(image.item, f"{color.lower()}_segmented")
+    return (segmented, True) if segmented.present and not plain.present else (plain, False)
+
+
+def _fetched(leaf: BinaryLeaf, bulk: Mapping[str, bytes]) -> bytes | None:
+    return None if leaf.bulk_data_uri is None else bulk.get(leaf.bulk_data_uri)

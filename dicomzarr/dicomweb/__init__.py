@@ -1,1 +1,0 @@
-"""The wire: URLs, content negotiation, multipart, transport."""

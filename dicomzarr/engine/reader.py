@@ -1,0 +1,245 @@
+"""Readers of frames: each frame fetched, decoded in a thread together with its neighbours, and used there."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from dicomzarr.codecs.decode import decode_frame
+from dicomzarr.codecs.scratch import Scratch
+from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
+from dicomzarr.dicom.uids import EXPLICIT_VR_BIG_ENDIAN
+from dicomzarr.errors import FrameError, FrameShapeError, LossyFrameWarning, UnsupportedTransferSyntaxError
+from dicomzarr.runtime.loops import DECODE_THREADS, submit_decoding
+from dicomzarr.sources.dicomweb.whole.whole_instance import MOST_FOR_A_FRAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.instance import FrameRef, StoredInstance
+    from dicomzarr.engine.dispatcher import Dispatcher, Flight
+    from dicomzarr.engine.requests import FrameKey, Opening
+    from dicomzarr.plan import LevelPlan
+    from dicomzarr.sources.dicomweb.client import EncodedFrame
+
+    Decoded: TypeAlias = npt.NDArray[np.generic]
+    Use: TypeAlias = Callable[[Decoded], Any]
+    Done: TypeAlias = Callable[[Any], None]
+
+_MOST_A_JOB = 8
+_MOST_JOB_BYTES = 2 * 2**20
+"""Frames, and bytes of their pixels, that one trip to a decode thread decodes: a few milliseconds, or one frame."""
+
+_MOST_JOBS = 2 * DECODE_THREADS
+"""Jobs of one reader that are under way at once: enough that no thread idles, and no more before others' turn."""
+
+_scratch = Scratch()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How reading a frame failed."""
+
+    error: BaseException
+    undecodable: bool = False
+    """The bytes are no such frame: others may be had."""
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """A frame that somebody reads."""
+
+    reader: Reader
+    frame: FrameRef
+    key: FrameKey
+    """Names the frame."""
+    level: LevelPlan
+    """The array that it is a chunk of."""
+    use: Use
+    """Called in a decode thread with the frame as the array holds it, which is valid until it returns."""
+    done: Done
+    """Told on the home loop what ``use`` returned, or a `Failure`."""
+    flight: Flight | None = None
+    fetched: bool = False
+    """It came from the server just now, so that asking anew would not help."""
+    undecodable: Failure | None = None
+    """How it failed, as the server gave it, before it was wanted out of the whole instance."""
+    given_up: bool = False
+
+    def arrived(self, encoded: EncodedFrame, *, fetched: bool) -> None:
+        """See `dispatcher.Waiter`."""
+        self.flight, self.fetched = None, fetched
+        if not self.given_up:
+            self.reader.decode(self, encoded, fetched=fetched)
+
+    def failed(self, error: BaseException) -> None:
+        """See `dispatcher.Waiter`."""
+        self.flight = None
+        if not self.given_up:
+            self.done(self.undecodable or Failure(error))
+
+    def give_up(self) -> None:
+        """Nobody needs it any more; ``done`` will not be called."""
+        self.given_up = True
+        if self.flight is not None:
+            self.reader.dispatcher.drop(self.flight, self)
+            self.flight = None
+
+
+class Reader:
+    """Reads frames of one opened series; lives on the home loop.
+
+    Args:
+        dispatcher: Fetches the frames; readers take turns there.
+        opening: The series.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, opening: Opening) -> None:
+        self.dispatcher = dispatcher
+        self.opening = opening
+        self._ready: list[tuple[Asked, EncodedFrame]] = []
+        self._jobs = 0
+        self._starting = False
+
+    def ask(self, frame: FrameRef, level: LevelPlan, use: Use, done: Done) -> Asked:
+        """Read a frame; see `Asked`.
+
+        Raises:
+            MissingInstanceError: It was planned from another opening.
+        """
+        asked = Asked(self, frame, self.opening.key(frame), level, use, done)
+        held = self.dispatcher.held(asked.key)
+        if held is None:
+            asked.flight = self.dispatcher.want(asked.key, asked, self)
+        else:
+            asked.arrived(held, fetched=False)
+        return asked
+
+    def decode(self, asked: Asked, encoded: EncodedFrame, *, fetched: bool) -> None:
+        """Decode what has come, together with what else comes in this tick."""
+        self._ready.append((asked, encoded))
+        if fetched:
+            self.dispatcher.decoding(len(encoded.data))
+        if not self._starting:
+            self._starting = True
+            asyncio.get_running_loop().call_soon(self._start)
+
+    def _start(self) -> None:
+        self._starting = False
+        while self._ready and self._jobs < _MOST_JOBS:
+            each = max(1, self._ready[0][0].frame.instance.pixel.nbytes)
+            most = max(1, min(_MOST_A_JOB, _MOST_JOB_BYTES // each))
+            share = min(most, -(-len(self._ready) // DECODE_THREADS))
+            batch, self._ready = self._ready[:share], self._ready[share:]
+            self._jobs += 1
+            submit_decoding(self._decode, batch, asyncio.get_running_loop())
+
+    def _decode(self, batch: Sequence[tuple[Asked, EncodedFrame]], loop: asyncio.AbstractEventLoop) -> None:
+        """Runs in a decode thread."""
+        outcomes = [(asked, self._outcome(asked, encoded)) for asked, encoded in batch if not asked.given_up]
+        nbytes = sum(len(encoded.data) for asked, encoded in batch if asked.fetched)
+        with suppress(RuntimeError):  # the loop has been closed: nobody waits
+            loop.call_soon_threadsafe(self._finish, outcomes, nbytes)
+
+    def _outcome(self, asked: Asked, encoded: EncodedFrame) -> object:
+        try:
+            pixels = self._pixels(asked, encoded)
+        except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
+            return Failure(error, undecodable=isinstance(error, FrameError))
+        try:
+            return asked.use(pixels)
+        except BaseException as error:  # noqa: BLE001  # as above
+            return Failure(error)
+
+    def _pixels(self, asked: Asked, encoded: EncodedFrame) -> Decoded:
+        where = self._where(asked.frame)
+        promised = _is_lossless(asked.frame.instance)
+        pixels = decode_frame(
+            encoded.data,
+            asked.frame.instance.pixel,
+            transfer_syntax_uid=encoded.transfer_syntax_uid,
+            media_type=encoded.media_type,
+            where=where,
+            scratch=_scratch,
+            on_loss=self._warn_of_loss if promised else None,
+        )
+        seen = asked.level.seen(asked.frame, pixels)
+        _check(seen, asked.level, where)
+        return seen
+
+    def _warn_of_loss(self) -> None:
+        if self.opening.tells("loss"):
+            warnings.warn(
+                f"The metadata of series {self.opening.series}, study {self.opening.study}, say that nothing was lost,"
+                " and the server sends lossily compressed frames. Their values are not those that were stored.",
+                LossyFrameWarning,
+                stacklevel=1,
+            )
+
+    def _finish(self, outcomes: Sequence[tuple[Asked, object]], nbytes: int) -> None:
+        self._jobs -= 1
+        self.dispatcher.decoded(nbytes)
+        for asked, outcome in outcomes:
+            tries_again = isinstance(outcome, Failure) and self._tries_again(asked, outcome)
+            if not (tries_again or asked.given_up):
+                asked.done(outcome)
+        self._start()
+
+    def _tries_again(self, asked: Asked, failure: Failure) -> bool:
+        """Have a frame that does not decode brought in another way, if there is one left."""
+        if not failure.undecodable:
+            return False
+        self.dispatcher.discard(asked.key)
+        if asked.given_up:
+            return False
+        if not asked.fetched:
+            # Whoever fetched it may have given up before it was decoded: the server is asked anew.
+            asked.flight = self.dispatcher.want(asked.key, asked, self, fresh=True)
+        elif asked.undecodable is None and _may_come_whole(asked.frame.instance, failure.error):
+            asked.undecodable = failure
+            asked.flight = self.dispatcher.want_whole(asked.key, asked, self)
+        else:
+            return False
+        return True
+
+    def _where(self, frame: FrameRef) -> str:
+        return (
+            f"study {self.opening.study}, series {self.opening.series}, "
+            f"instance {frame.instance.sop_instance_uid}, frame {frame.number}"
+        )
+
+
+def _check(pixels: Decoded, level: LevelPlan, where: str) -> None:
+    """For every reader: NumPy would stretch, wrap or convert what is not of the level, and zarr take it as it is.
+
+    Raises:
+        FrameShapeError: Shape or type are not the level's.
+    """
+    *lead, rows, columns = level.chunks
+    shape = (math.prod(lead), rows, columns)
+    if pixels.shape != shape or pixels.dtype != level.dtype:
+        raise FrameShapeError(
+            f"{where}: {pixels.dtype} of shape {pixels.shape} (samples, rows, columns), "
+            f"in a level of {level.dtype} in chunks of {shape}.",
+            remedy="Frames of one level must have one shape and type.",
+        )
+
+
+def _is_lossless(instance: StoredInstance) -> bool:
+    """Whether the metadata say that what is stored is coded without loss, and never lost anything."""
+    stored = TRANSFER_SYNTAXES.get(instance.available_transfer_syntax_uid or "")
+    return stored is not None and not stored.lossy and not instance.pixel.lossy
+
+
+def _may_come_whole(instance: StoredInstance, error: BaseException) -> bool:
+    """Not for a syntax that nobody decodes, unless only a frame of it does not tell enough."""
+    if isinstance(error, UnsupportedTransferSyntaxError) and error.uid != EXPLICIT_VR_BIG_ENDIAN:
+        return False
+    return instance.number_of_frames * instance.pixel.nbytes <= MOST_FOR_A_FRAME

@@ -1,0 +1,208 @@
+"""The frames of one series: one engine with two entrances, a chunk at a time or a whole selection."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from dicomzarr.engine.readahead import ReadAhead
+from dicomzarr.engine.reader import Failure, Reader
+from dicomzarr.errors import MissingInstanceError
+from dicomzarr.runtime.loops import Crossing, home_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.instance import FrameRef, StoredInstance
+    from dicomzarr.engine.dispatcher import Dispatcher
+    from dicomzarr.engine.readahead import Block
+    from dicomzarr.engine.reader import Asked
+    from dicomzarr.engine.requests import Opening
+    from dicomzarr.plan import LevelPlan
+
+    Decoded = npt.NDArray[np.generic]
+    Place = Callable[[int, Decoded], None]
+
+_MOST_UNDER_WAY = 4096
+_LEAST_UNDER_WAY = 2
+_BYTES_UNDER_WAY = 256 * 2**20
+"""What one read may have under way at a time, in frames and in bytes."""
+
+_MOST_AHEAD = 512
+"""Frames that are fetched before somebody wants them: half a second's work for a decoder."""
+
+_COMPRESSED = 4
+"""What codestreams are smaller by, most of them by far."""
+
+
+class FrameSource:
+    """Reads frames; everything but ``chunk`` runs on the home loop.
+
+    Args:
+        dispatcher: Fetches frames for all readers of the endpoint.
+        opening: The series, as the levels were planned from it.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, opening: Opening) -> None:
+        self._dispatcher = dispatcher
+        self._opening = opening
+        self._chunks = Reader(dispatcher, self._opening)
+        self._crossing = Crossing()
+        self._foreseen, self._announced = object(), object()
+        """Readers whose frames nobody waits for: what is read in order, and what was prefetched."""
+        self._ahead: dict[LevelPlan, ReadAhead] = {}
+        self._ahead_lock = threading.Lock()
+
+    def served_by(self, dispatcher: Dispatcher) -> FrameSource:
+        """The same frames, for the same levels, through another dispatcher."""
+        return FrameSource(dispatcher, self._opening)
+
+    async def chunk(self, frame: FrameRef, level: LevelPlan) -> bytes:
+        """The frame as the bytes of a chunk of a level; from any loop.
+
+        Raises:
+            ServerError: The frame could not be fetched.
+            FrameError: It could not be decoded, or is not what the metadata and the level say.
+        """
+        return await self._crossing.get(self._chunk, (frame, level))
+
+    async def deliver(self, frames: Sequence[FrameRef], place: Place, level: LevelPlan) -> None:
+        """Fetch and decode many frames planned together.
+
+        Args:
+            frames: What to read; each may occur more than once.
+            place: Called in a decode thread with the position in ``frames`` and the frame as the level holds it, of
+                shape (samples, rows, columns), which is valid until it returns.
+            level: The array that they are chunks of.
+
+        Raises:
+            DicomZarrError: The first that any frame met.
+        """
+        await _Delivery(Reader(self._dispatcher, self._opening), frames, place, level).run()
+
+    def follow(self, level: LevelPlan, block: Block) -> None:
+        """Somebody reads a block of a level: what comes next is fetched ahead, where it pays; from any thread."""
+        room = self._dispatcher.ahead_bytes
+        if not room:
+            return
+        with self._ahead_lock:
+            ahead = self._ahead.setdefault(level, ReadAhead(level.grid))
+            blocks = ahead.follow(block, lambda: _worth_fetching(level, block, room))
+        if blocks:
+            frames = [frame for each in blocks for frame in _frames_of(level, each)]
+            home_loop().call_soon_threadsafe(self._fetch_ahead, frames, self._foreseen)
+
+    def prefetch(self, frames: Sequence[FrameRef]) -> None:
+        """Fetch frames into memory, behind all that somebody waits for; returns at once, from any thread.
+
+        What an earlier call wanted and was not asked for yet is forgotten.
+        """
+        home_loop().call_soon_threadsafe(self._prefetch, frames)
+
+    def _prefetch(self, frames: Sequence[FrameRef]) -> None:
+        self._dispatcher.forget_ahead(self._announced)
+        self._fetch_ahead(frames, self._announced)
+
+    def _fetch_ahead(self, frames: Sequence[FrameRef], reader: object) -> None:
+        for frame in frames:
+            self._dispatcher.fetch_ahead(self._opening.key(frame), reader)
+
+    async def _chunk(self, question: tuple[FrameRef, LevelPlan]) -> bytes:
+        frame, level = question
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        asked = self._chunks.ask(frame, level, _chunk_bytes, partial(_settle, answer))
+        try:
+            return await answer
+        finally:
+            asked.give_up()
+
+
+class _Delivery:
+    """Many frames for one read, never more than a window of them under way."""
+
+    def __init__(self, reader: Reader, frames: Sequence[FrameRef], place: Place, level: LevelPlan) -> None:
+        self._reader = reader
+        self._frames = frames
+        self._place = place
+        self._level = level
+        self._window = frames_under_way(frames, from_disk=reader.opening.disk is not None)
+        self._next = 0
+        self._asked: dict[int, Asked] = {}
+        """Those under way, by position."""
+        self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        try:
+            self._ask()
+            await self._end
+        finally:
+            for asked in self._asked.values():
+                asked.give_up()
+
+    def _ask(self) -> None:
+        while self._next < len(self._frames) and len(self._asked) < self._window:
+            position = self._next
+            self._next += 1
+            self._asked[position] = self._reader.ask(
+                self._frames[position], self._level, partial(self._place, position), partial(self._done, position)
+            )
+        if not self._asked:
+            _settle(self._end, None)
+
+    def _done(self, position: int, outcome: object) -> None:
+        del self._asked[position]
+        if isinstance(outcome, Failure):
+            _settle(self._end, outcome)
+        else:
+            self._ask()
+
+
+def _worth_fetching(level: LevelPlan, block: Block, room: int) -> int:
+    """Frames like those of a block that are worth fetching ahead, and find room."""
+    frame = next(_frames_of(level, block), None)
+    return 0 if frame is None else min(_MOST_AHEAD, room // _expected_bytes(frame.instance))
+
+
+def _frames_of(level: LevelPlan, block: Block) -> Iterator[FrameRef]:
+    for chunk in block.chunks(level.grid):
+        with suppress(MissingInstanceError):  # whoever reads it will hear of it
+            frame = level.frames.locate(chunk)
+            if frame is not None:
+                yield frame
+
+
+def _chunk_bytes(pixels: Decoded) -> bytes:
+    return pixels.tobytes()
+
+
+def _settle(future: asyncio.Future[Any], outcome: object) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, Failure):
+        future.set_exception(outcome.error)
+    else:
+        future.set_result(outcome)
+
+
+def frames_under_way(frames: Sequence[FrameRef], *, from_disk: bool) -> int:
+    """How many frames one read may have under way at a time.
+
+    Args:
+        frames: What is read.
+        from_disk: The disk may hold them, which gives all at once.
+    """
+    instances = {frame.instance for frame in frames}
+    # The only frame of an instance comes by itself, or with others as there is room for them.
+    coming = (each for each in instances if from_disk or each.number_of_frames > 1)
+    largest = max(map(_expected_bytes, coming), default=1)
+    return max(_LEAST_UNDER_WAY, min(_MOST_UNDER_WAY, _BYTES_UNDER_WAY // largest))
+
+
+def _expected_bytes(instance: StoredInstance) -> int:
+    return max(1, instance.pixel.nbytes // (_COMPRESSED if instance.compressed else 1))

@@ -1,0 +1,66 @@
+"""The command line: ``dicomzarr info | ls | thumbnail | cache | demo``.
+
+Data go to standard output, everything else to standard error. Exit codes: 0 done, 1 what was asked for could not be
+had, 2 it could not be meant, 130 interrupted, 141 nobody read the output to its end.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from dicomzarr.errors import DicomZarrError, UsageError
+from dicomzarr.faces.cli.parser import parse_arguments
+from dicomzarr.faces.cli.remedies import remedy_for
+from dicomzarr.faces.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_FAILED = 1
+_MISUSED = 2
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: The words behind the program's name; those of the process by default.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        SystemExit: ``--help`` or ``--version`` was asked for, and printed.
+    """
+    arguments: Namespace | None = None
+    terminal = Terminal.open()
+    try:
+        arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+        # Only what the command needs is imported: info does without dask, help without everything.
+        importlib.import_module(arguments.module).run(arguments, terminal)
+        sys.stdout.flush()
+    except DicomZarrError as error:
+        if arguments is not None and arguments.debug:
+            traceback.print_exc()
+        terminal.error(f"{error.args[0]} {remedy_for(error)}")
+        return _MISUSED if isinstance(error, UsageError) else _FAILED
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        _discard_output()
+        return _BROKEN_PIPE
+    return 0
+
+
+def _discard_output() -> None:
+    """Let the interpreter flush at exit without meeting the broken pipe again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

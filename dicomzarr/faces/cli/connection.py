@@ -1,0 +1,109 @@
+"""The URL and the credentials that the command line names."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dicomzarr.errors import InvalidURLError, UsageError
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL, host_of, pasted, split_user_info
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+PASSWORD_VARIABLE = "DICOMZARR_PASSWORD"  # noqa: S105  # the name of a variable, not its value
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a command is about."""
+
+    url: DICOMwebURL
+    """Without user-info."""
+    options: dict[str, Any] = field(repr=False)
+    """Storage options; they hold secrets."""
+
+    @property
+    def host(self) -> str:
+        """The server's name, and port if it is unusual."""
+        return host_of(self.url.base)
+
+
+def target_of(arguments: Namespace) -> Target:
+    """The URL and storage options of a command.
+
+    Raises:
+        UsageError: They cannot be meant.
+    """
+    bare, in_url = split_user_info(pasted(arguments.url))
+    url = DICOMwebURL.parse(bare)
+    user, password = in_url or (None, "")
+    _check_once(arguments, user)
+    options: dict[str, Any] = {"allow_insecure": arguments.insecure}
+    if arguments.timeout is not None:
+        options["timeout"] = arguments.timeout
+    if arguments.cache_dir is not None:
+        options["cache_dir"] = arguments.cache_dir
+    headers = dict(arguments.header)
+    if arguments.bearer_env:
+        headers["Authorization"] = f"Bearer {_token(arguments.bearer_env)}"
+    if headers:
+        options["headers"] = headers
+    user = user or arguments.user
+    if user:
+        options["auth"] = (user, password or _password(user, host_of(url.base)))
+    return Target(url, options)
+
+
+def series_target(arguments: Namespace) -> Target:
+    """As `target_of`, for commands that are about one series.
+
+    Raises:
+        InvalidURLError: The URL ends above the series.
+    """
+    target = target_of(arguments)
+    if target.url.series is None:
+        raise InvalidURLError(
+            f"{target.url} names no series.", remedy=f"dicomzarr ls {target.url} lists what is there."
+        )
+    return target
+
+
+def _check_once(arguments: Namespace, user_in_url: str | None) -> None:
+    ways = {
+        "a user in the URL": user_in_url is not None,
+        "--user": arguments.user,
+        "--bearer-env": arguments.bearer_env,
+        "--header Authorization": any(name.lower() == "authorization" for name, _ in arguments.header),
+    }
+    given = [way for way, is_given in ways.items() if is_given]
+    if len(given) > 1:
+        raise UsageError(f"Credentials are given twice: {' and '.join(given)}.", remedy="Keep one of them.")
+    if ":" in (arguments.user or ""):
+        raise UsageError("--user holds a colon.", remedy=f"Give the name alone; {_password_ways()}.")
+
+
+def _token(variable: str) -> str:
+    token = os.environ.get(variable, "").strip()
+    if not token:
+        raise UsageError(
+            f"The environment variable that --bearer-env names, {variable}, is not set or empty.",
+            remedy="Put the token into it, not on the command line.",
+        )
+    return token
+
+
+def _password(user: str, host: str) -> str:
+    password = os.environ.get(PASSWORD_VARIABLE)
+    if password is not None:
+        return password
+    if not sys.stdin.isatty():
+        raise UsageError("There is no password for the user.", remedy=f"Note that {_password_ways()}.")
+    return getpass.getpass(f"Password of {user} at {host}: ")
+
+
+def _password_ways() -> str:
+    return f"the password is read from the environment variable {PASSWORD_VARIABLE}, or asked for on a terminal"

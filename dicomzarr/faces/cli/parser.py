@@ -1,0 +1,190 @@
+"""The grammar of the command line. Its errors never repeat what may be a secret."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from typing import TYPE_CHECKING, NoReturn
+
+from dicomzarr import __version__
+from dicomzarr.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_OPTION = re.compile(r"--?[a-z][a-z-]*")
+_USER_INFO = re.compile(r"://.*@")
+_LARGEST_THUMBNAIL = 8192
+_SERIES = "dicomwebs://HOST/BASE/studies/<Study>/series/<Series>, or the https:// URL that the server shows"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what argparse would print; passwords in URLs stay unseen."""
+
+    def error(self, message: str) -> NoReturn:
+        asked = _USER_INFO.sub("://", message)
+        raise UsageError(f"{asked[:1].upper()}{asked[1:]}.", remedy=f"See {self.prog} --help.")
+
+
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the words of the command line.
+
+    Args:
+        argv: The words behind the program's name.
+
+    Returns:
+        The options; ``module`` names the module that carries out the command.
+
+    Raises:
+        UsageError: They make no command.
+        SystemExit: Help or the version was asked for.
+    """
+    parser = build_parser()
+    if not argv:
+        raise UsageError("No command is given.", remedy="See dicomzarr --help; dicomzarr demo needs nothing else.")
+    if "://" in argv[0]:
+        raise UsageError(
+            "A URL came where a command belongs.", remedy="Write dicomzarr info URL, or see dicomzarr --help."
+        )
+    arguments, extra = parser.parse_known_args(argv)
+    if extra:
+        raise _unknown(extra, arguments)
+    return arguments
+
+
+def _unknown(extra: list[str], arguments: argparse.Namespace) -> UsageError:
+    """The error for words that mean nothing; only what looks like an option is repeated."""
+    remedy = f"See dicomzarr {arguments.command} --help."
+    options = [name for name in (word.partition("=")[0] for word in extra) if _OPTION.fullmatch(name)]
+    if not options:
+        count = "1 word" if len(extra) == 1 else f"{len(extra)} words"
+        return UsageError(f"{count} too many.", remedy=f"Quote a value that holds spaces. {remedy}")
+    known = [f"--{name.replace('_', '-')}" for name in vars(arguments)]
+    near = difflib.get_close_matches(options[0], known, n=1)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    return UsageError(f"{arguments.command} has no option {options[0]}.", remedy=hint + remedy)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = _Parser(
+        prog="dicomzarr",
+        description="Any DICOMweb image series, opened as OME-Zarr, without a download.",
+        epilog="Try it now, without a server: dicomzarr demo",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"dicomzarr {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, help_text, add_options in (
+        ("info", "what a series holds: levels, spacing, channels", _add_info),
+        ("ls", "the studies of a server, the series of a study, the arrays of a series", _add_ls),
+        ("thumbnail", "a small PNG of a series", _add_thumbnail),
+        ("cache", "what the cache on disk takes, and empty it", _add_cache),
+        ("demo", "see it work: a slide, a server and arrays, all in this process", _add_demo),
+    ):
+        command = commands.add_parser(name, help=help_text, description=f"Show {help_text}.", allow_abbrev=False)
+        command.set_defaults(module=f"dicomzarr.faces.cli.{name}")
+        add_options(command)
+        command.add_argument("--debug", action="store_true", help="show where an error comes from")
+    return parser
+
+
+def _add_info(command: argparse.ArgumentParser) -> None:
+    command.add_argument("url", metavar="URL", help=_SERIES)
+    _add_json(command)
+    _add_connection(command)
+
+
+def _add_ls(command: argparse.ArgumentParser) -> None:
+    command.add_argument("url", metavar="URL", help="the DICOMweb server, or a study or series on it")
+    which = command.add_argument_group("which studies or series")
+    which.add_argument("--modality", metavar="SM", help="those of, or with, this modality")
+    which.add_argument("--patient-id", metavar="ID", help="studies of this patient")
+    which.add_argument("--study-date", metavar="DATE", help="studies of YYYYMMDD or YYYY-MM-DD, or of FROM-TO")
+    which.add_argument(
+        "--match",
+        metavar="ATTRIBUTE=VALUE",
+        action="append",
+        default=[],
+        help="those with this value, by keyword or tag; * and ? stand for any text; repeatable",
+    )
+    which.add_argument("--limit", metavar="N", type=_whole(1, 100_000), help="at most this many (50)")
+    which.add_argument("--offset", metavar="N", type=_whole(0), help="leave out the first ones")
+    command.add_argument("--phi", action="store_true", help="show names, IDs, dates and descriptions too")
+    _add_json(command)
+    _add_connection(command)
+
+
+def _add_thumbnail(command: argparse.ArgumentParser) -> None:
+    command.add_argument("url", metavar="URL", help=_SERIES)
+    command.add_argument("output", metavar="PNG", help="the file to write")
+    command.add_argument(
+        "--size", metavar="PIXELS", type=_whole(1, _LARGEST_THUMBNAIL), default=512, help="of the longer side (512)"
+    )
+    command.add_argument("--image", metavar="PATH", help="as info lists them: 1, associated/overview")
+    _add_force(command)
+    _add_connection(command)
+
+
+def _add_cache(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Shows how much the cache on disk takes (info), or empties it (clear), also under those who use it."
+    )
+    command.add_argument("action", choices=("info", "clear"), help="look at it, or empty it")
+    command.add_argument("--cache-dir", metavar="DIR", help="its directory (the platform's place for caches)")
+    _add_json(command)
+
+
+def _add_demo(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Serves the slide that comes with the package from a DICOMweb server in this process, opens it by URL "
+        "like any other, and measures its tissue with dask. Needs no network."
+    )
+    command.add_argument("--output", metavar="PNG", help="where the thumbnail goes (dicomzarr-demo.png)")
+    _add_force(command)
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="one JSON document, for programs")
+
+
+def _add_force(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+
+
+def _add_connection(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("how the server is reached")
+    group.add_argument(
+        "--user", metavar="NAME", help="the password is read from DICOMZARR_PASSWORD, or asked for on a terminal"
+    )
+    group.add_argument("--bearer-env", metavar="VARIABLE", help="the environment variable that holds a bearer token")
+    group.add_argument(
+        "--header",
+        metavar="'NAME: VALUE'",
+        action="append",
+        default=[],
+        type=_header,
+        help="sent with every request; repeatable",
+    )
+    group.add_argument("--cache-dir", metavar="DIR", help="keep metadata and frames in this directory")
+    group.add_argument("--timeout", metavar="SECONDS", type=float, help="without progress before giving up (60)")
+    group.add_argument("--insecure", action="store_true", help="send credentials over plain HTTP to other machines")
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise argparse.ArgumentTypeError("write it as 'Name: value', in quotes")
+    return name.strip(), value.strip()
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    wanted = f"a whole number from {least}" + ("" if most is None else f" to {most}")
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdecimal()) or int(text) < least or (most is not None and int(text) > most):
+            raise argparse.ArgumentTypeError(f"must be {wanted}")
+        return int(text)
+
+    return parse

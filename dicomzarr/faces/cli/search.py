@@ -1,0 +1,209 @@
+"""Searches for studies and series (PS3.18 section 10.6), and what of their results is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
+
+from dicomzarr.dicom.model.json_model import AnyLeaf
+from dicomzarr.dicom.uids import is_uid
+from dicomzarr.errors import InvalidReplyError, StudyNotFoundError, UsageError
+from dicomzarr.faces.cli.dates import as_dates
+from dicomzarr.options import StorageOptions
+from dicomzarr.runtime.loops import run_sync
+from dicomzarr.session.opening import endpoint_for
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping
+
+    from dicomzarr.faces.cli.connection import Target
+
+LIMIT = 50
+"""Results that are shown unless another number is asked for."""
+
+Value = str | int | list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One attribute of a result."""
+
+    heading: str
+    key: str
+    """Its name in JSON."""
+    tag: str
+    kind: str = "text"
+    """``text``, ``texts`` or ``number``."""
+    identifying: bool = False
+    """It may say who the patient is (PS3.15 Annex E)."""
+    asked: bool = False
+    """Servers need not return it unasked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is searched for."""
+
+    name: str
+    modality: str
+    """The keyword that ``--modality`` matches."""
+    uid: Column
+    columns: tuple[Column, ...]
+
+
+STUDIES = Kind(
+    "studies",
+    "ModalitiesInStudy",
+    Column("Study", "study_instance_uid", "0020000D"),
+    (
+        Column("Modalities", "modalities", "00080061", "texts"),
+        Column("Series", "series", "00201206", "number"),
+        Column("Instances", "instances", "00201208", "number"),
+        Column("Patient", "patient_name", "00100010", identifying=True),
+        Column("Patient ID", "patient_id", "00100020", identifying=True),
+        Column("Date", "study_date", "00080020", identifying=True),
+        Column("Description", "study_description", "00081030", identifying=True, asked=True),
+    ),
+)
+SERIES = Kind(
+    "series",
+    "Modality",
+    Column("Series", "series_instance_uid", "0020000E"),
+    (
+        Column("Modality", "modality", "00080060"),
+        Column("Number", "series_number", "00200011", "number"),
+        Column("Instances", "instances", "00201209", "number"),
+        Column("Description", "series_description", "0008103E", identifying=True, asked=True),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of results."""
+
+    kind: Kind
+    columns: tuple[Column, ...]
+    rows: tuple[Mapping[str, Value], ...]
+    """Values by JSON name, and ``url``."""
+    offset: int
+    limit: int
+    more: bool
+    """There are results behind these."""
+    ignored: tuple[str, ...]
+    """Filters that some result does not satisfy: the server ignored them."""
+
+
+def find(target: Target, arguments: Namespace) -> Listing:
+    """Search for studies, or for the series of the study that the URL names.
+
+    Raises:
+        UsageError: A filter cannot be meant.
+        StudyNotFoundError: There is no such study.
+        ServerError: The server did not answer as it should.
+    """
+    kind = STUDIES if target.url.study is None else SERIES
+    filters = _filters(arguments, kind)
+    columns = tuple(column for column in (kind.uid, *kind.columns) if arguments.phi or not column.identifying)
+    included = ",".join(column.tag for column in columns if column.asked)
+    offset, limit = arguments.offset or 0, arguments.limit or LIMIT
+    resource = "studies" if target.url.study is None else f"studies/{target.url.study}/series"
+    client = endpoint_for(target.url.base, StorageOptions.parse(**target.options)).client
+
+    async def search() -> list[dict[str, Any]]:
+        # One more than is shown tells whether there are more.
+        parameters = {**filters, **({"includefield": included} if included else {})}
+        return await client.search(resource, parameters, wanted=limit + 1, skip=offset)
+
+    found = run_sync(search)
+    if not found and kind is SERIES and not filters and not offset:
+        raise StudyNotFoundError(f"The server has no series of study {target.url.study}.", remedy="Check the UID.")
+    shown = found[:limit]
+    rows = tuple(_row(entry, columns, target, kind) for entry in shown)
+    return Listing(kind, columns, rows, offset, limit, len(found) > limit, _ignored(filters, shown))
+
+
+def _filters(arguments: Namespace, kind: Kind) -> dict[str, str]:
+    """What to match, by keyword or tag."""
+    if kind is SERIES and (arguments.patient_id or arguments.study_date):
+        raise UsageError(
+            "--patient-id and --study-date choose among studies, and the URL names one.",
+            remedy="Leave them out, or end the URL before /studies.",
+        )
+    named = {kind.modality: arguments.modality, "PatientID": arguments.patient_id, "StudyDate": arguments.study_date}
+    filters = {keyword: value for keyword, value in named.items() if value}
+    for text in arguments.match:
+        keyword, equals, value = text.partition("=")
+        if not equals or not value:
+            raise UsageError("A --match has no value.", remedy="Write --match Attribute=value.")
+        if _tag(keyword) in map(_tag, filters):
+            raise UsageError(f"{keyword} is matched twice.", remedy="Keep one of the two.")
+        filters[keyword] = value
+    return {keyword: _matched(keyword, value) for keyword, value in filters.items()}
+
+
+def _matched(keyword: str, value: str) -> str:
+    """What to match as the standard has it: a date that is spelled otherwise would find nothing."""
+    tag = int(_tag(keyword), 16)
+    return as_dates(value) if dictionary_has_tag(tag) and dictionary_VR(tag) == "DA" else value
+
+
+def _tag(keyword: str) -> str:
+    """Eight hexadecimal digits for a keyword, or for a tag that is one already."""
+    number = tag_for_keyword(keyword)
+    if number is not None:
+        return f"{number:08X}"
+    if len(keyword) == 8 and all(digit in "0123456789ABCDEFabcdef" for digit in keyword):  # noqa: PLR2004  # ggggeeee
+        return keyword.upper()
+    raise UsageError(
+        f"{keyword!r} is no DICOM attribute.",
+        remedy="Write --match with a keyword such as BodyPartExamined, or with a tag such as 00180015.",
+    )
+
+
+def _row(entry: Mapping[str, Any], columns: tuple[Column, ...], target: Target, kind: Kind) -> dict[str, Value]:
+    row = {column.key: _value(entry, column) for column in columns}
+    uid = row[kind.uid.key]
+    row["url"] = _url_of(uid, target, kind) if isinstance(uid, str) and is_uid(uid) else None
+    return row
+
+
+def _url_of(uid: str, target: Target, kind: Kind) -> str:
+    return str(replace(target.url, study=uid) if kind is STUDIES else replace(target.url, series=uid))
+
+
+def _value(entry: Mapping[str, Any], column: Column) -> Value:
+    texts = _texts(entry, column.tag)
+    if column.kind == "texts":
+        return texts
+    if column.kind == "number":
+        return int(texts[0]) if texts and texts[0].isascii() and texts[0].isdecimal() else None
+    return texts[0] if texts else None
+
+
+def _texts(entry: Mapping[str, Any], tag: str) -> list[str]:
+    """The values of an attribute as text, names in their alphabetic form (PS3.18 section F.2)."""
+    try:
+        values = msgspec.convert(entry.get(tag, {}), AnyLeaf).values
+    except msgspec.ValidationError:
+        raise InvalidReplyError(f"The server's search results are no DICOM JSON: see attribute {tag}.") from None
+    plain = [value.get("Alphabetic") if isinstance(value, dict) else value for value in values]
+    return [str(value).strip() for value in plain if value is not None]
+
+
+def _ignored(filters: Mapping[str, str], entries: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Filters for one plain value that a result which names the attribute does not have."""
+    return tuple(
+        keyword
+        for keyword, wanted in filters.items()
+        if not set(wanted) & set("*?,\\-^") and any(_contradicts(entry, _tag(keyword), wanted) for entry in entries)
+    )
+
+
+def _contradicts(entry: Mapping[str, Any], tag: str, wanted: str) -> bool:
+    found = {text.casefold() for text in _texts(entry, tag)}
+    return bool(found) and wanted.casefold() not in found

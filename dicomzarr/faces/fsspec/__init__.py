@@ -1,0 +1,1 @@
+"""The fsspec filesystems and their paths."""

@@ -1,0 +1,101 @@
+"""From stored values to what they measure: one slope for all frames, or one for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import xarray as xr
+
+from dicomzarr.dicom.lut.modality import Rescale, exact_float32, modality_dtype
+from dicomzarr.faces.xarray.lazy import RescaledArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from dicomzarr.arrays.image import Image, Level
+    from dicomzarr.dicom.pixels.pixels import PixelDescription
+    from dicomzarr.faces.xarray.lazy import LevelArray
+    from dicomzarr.plan import LevelPlan
+
+_MOST_WHOLE: Final = 2**24
+"""Whole numbers up to which 32 bits of floating point hold each."""
+_FLOAT32: Final = np.dtype("f4")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Factors:
+    """Slope and intercept: without axes where they are one for all frames, else as a level before y and x."""
+
+    slope: npt.NDArray[np.float64]
+    intercept: npt.NDArray[np.float64]
+
+    @property
+    def uniform(self) -> bool:
+        """One slope and one intercept hold for all frames."""
+        return self.slope.ndim == 0
+
+
+def is_grey(image: Image, level: Level) -> bool:
+    """Whether values measure something: colours and places in a palette do not."""
+    interpretation = image.plan.levels[level.number].attributes.get("photometric_interpretation")
+    return not image.plan.color and interpretation != "PALETTE COLOR"
+
+
+def is_stored(image: Image, level: Level) -> bool:
+    """Whether the arrays hold the stored values."""
+    return image.plan.levels[level.number].view is None
+
+
+def factors_of(image: Image, level: Level) -> Factors | None:
+    """What leads from the values of a level to those that they measure; None where nothing needs to."""
+    told: Any = image.plan.attributes.get("rescale")
+    if told is None or not (is_grey(image, level) and is_stored(image, level)):
+        return None
+    slope, intercept = (np.array(told[name], np.float64) for name in ("slope", "intercept"))
+    if slope.ndim or intercept.ndim:
+        shape = level.shape[:-2]
+        return Factors(np.broadcast_to(slope, shape), np.broadcast_to(intercept, shape))
+    return None if Rescale(float(slope), float(intercept)).is_identity else Factors(slope, intercept)
+
+
+def cf_attributes(image: Image, level: Level, factors: Factors) -> dict[str, object]:
+    """``scale_factor`` and ``add_offset``, of the type that values are decoded to: 32 bits where these are exact."""
+    slope, intercept = float(factors.slope), float(factors.intercept)
+    suits = all(map(exact_float32, (slope, intercept))) and _suits_float32(level.dtype)
+    whole = Rescale(slope, intercept).is_whole and level.dtype.kind in "iu"
+    most = _MOST_WHOLE if whole else float(np.finfo(_FLOAT32).max)
+    largest = max(abs(slope * end + intercept) for end in image.channels[0].window)
+    kind = np.float32 if suits and largest <= most else np.float64
+    return {"scale_factor": kind(slope), "add_offset": kind(intercept)}
+
+
+def _suits_float32(dtype: np.dtype[np.generic]) -> bool:
+    return dtype == _FLOAT32 or (dtype.kind in "iu" and dtype.itemsize <= 2)  # noqa: PLR2004  # bytes
+
+
+def rescaled(stored: LevelArray, level: LevelPlan, factors: Factors) -> RescaledArray:
+    """An array of what each frame measures, as ``values="modality"`` gives it."""
+    pairs = np.stack([factors.slope.reshape(-1), factors.intercept.reshape(-1)])
+    distinct, numbers = np.unique(pairs, axis=1, return_inverse=True)
+    rescales = [Rescale(float(slope), float(intercept)) for slope, intercept in distinct.T]
+    dtype = modality_dtype(_pixel(level), rescales)
+    return RescaledArray(stored, rescales, numbers.reshape(*factors.slope.shape, 1, 1), dtype)
+
+
+def _pixel(level: LevelPlan) -> PixelDescription:
+    """What the frames of a level hold, of which there is one at least."""
+    located = (level.frames.locate(chunk) for chunk in np.ndindex(level.grid))
+    return next(frame.instance.pixel for frame in located if frame is not None)
+
+
+def factor_coordinates(level: Level, factors: Factors) -> Mapping[str, xr.Variable]:
+    """``rescale_slope`` and ``rescale_intercept`` along the axes along which one of them varies."""
+    both = np.stack([factors.slope, factors.intercept])
+    same = [axis for axis in range(1, both.ndim) if (both == both.take([0], axis)).all()]
+    dims = [name for axis, name in enumerate(level.axes[:-2], start=1) if axis not in same]
+    slope, intercept = both[tuple(0 if axis in same else slice(None) for axis in range(both.ndim))]
+    return {"rescale_slope": xr.Variable(dims, slope), "rescale_intercept": xr.Variable(dims, intercept)}

@@ -1,0 +1,85 @@
+"""What varies from frame to frame, as coordinates: echo times, b-values, directions, times."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import xarray as xr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from dicomzarr.arrays.image import Image, Level
+
+    Document = Mapping[str, Any]
+
+_VECTOR: Final = 3
+_VECTOR_AXES: Final = {"gradient_direction": "gradient_axis"}
+"""The names of the axes of vectors."""
+_TIMES: Final = {"ms": "millisecond", "s": "second"}
+"""Units of axes, in the words of NGFF. xarray takes neither these nor the short ones for times that it must decode."""
+
+
+def documents(image: Image) -> Mapping[str, Document]:
+    """What the plan says: by name, ``axis`` (as ``tz``), ``values`` nested along it, and ``unit``."""
+    told: Any = image.plan.attributes.get("coordinates", {})
+    return dict(told)
+
+
+def told_coordinates(image: Image, level: Level) -> dict[str, xr.Variable]:
+    """A coordinate for each attribute that varies, with its unit; those of the axes themselves are not here.
+
+    Numbers are 64 bits of floating point, NaN where a frame has none. Vectors have an axis more: x, y and z of the
+    patient, along ``gradient_axis`` for the direction of a diffusion gradient.
+    """
+    found: dict[str, xr.Variable] = {}
+    for name, document in documents(image).items():
+        if name in level.axes:
+            continue
+        axes, values = document["axis"], _values(document)
+        dims = list(axes)
+        if values.ndim > len(axes):
+            dims.append(_VECTOR_AXES.get(name, f"{name}_axis"))
+            found[dims[-1]] = xr.Variable(dims[-1], list("xyz"))
+        unit = document.get("unit")
+        found[name] = _fitted(xr.Variable(dims, values, {"units": unit} if unit else {}), level)
+    return found
+
+
+def _values(document: Document) -> npt.NDArray[Any]:
+    """The nested values as an array: texts, numbers, or vectors with an axis more."""
+    flat, shape = document["values"], [len(document["values"])]
+    for _ in document["axis"][1:]:
+        shape.append(len(flat[0]))
+        flat = list(chain.from_iterable(flat))
+    if any(isinstance(value, str) for value in flat):
+        return np.array(["" if value is None else str(value) for value in flat]).reshape(shape)
+    if any(isinstance(value, tuple | list) for value in flat):
+        nothing = (np.nan,) * _VECTOR
+        return np.array([nothing if value is None else value for value in flat], np.float64).reshape(*shape, _VECTOR)
+    return np.array([np.nan if value is None else value for value in flat], np.float64).reshape(shape)
+
+
+def _fitted(variable: xr.Variable, level: Level) -> xr.Variable:
+    """Along the axes that the level has: where there is but one value an axis is left out, colours share theirs."""
+    sizes = dict(zip(level.axes, level.shape, strict=True))
+    variable = variable.isel({str(name): 0 for name, size in variable.sizes.items() if size == 1})
+    for axis, name in enumerate(variable.dims):
+        size = sizes.get(str(name), variable.shape[axis])
+        if size != variable.shape[axis]:
+            values = np.repeat(variable.to_numpy(), size // variable.shape[axis], axis)
+            variable = xr.Variable(variable.dims, values, variable.attrs)
+    return variable
+
+
+def counted_times(image: Image) -> tuple[npt.NDArray[np.float64], str] | None:
+    """(values, unit) of the t axis: the first attribute that counts it, where this is a time for each index."""
+    counting = next((document for document in documents(image).values() if "t" in document["axis"]), None)
+    if counting is None or counting["axis"] != "t" or counting.get("unit") not in _TIMES:
+        return None
+    values = _values(counting)
+    return None if np.isnan(values).any() else (values, _TIMES[counting["unit"]])

@@ -1,0 +1,67 @@
+"""The data variable of a level: stored values, or what they measure, as xarray decodes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import xarray as xr
+from xarray.core import indexing
+
+from dicomzarr.faces.xarray.lazy import LevelArray
+from dicomzarr.faces.xarray.rescaling import cf_attributes, is_grey, is_stored, rescaled
+
+if TYPE_CHECKING:
+    from xarray.backends import BackendArray
+
+    from dicomzarr.arrays.image import Image, Level
+    from dicomzarr.faces.xarray.rescaling import Factors
+
+VARIABLE: Final = "image"
+"""The name of the data variable of a level."""
+
+_PADDING: Final = ("pixel_padding_value", "pixel_padding_range_limit")
+"""Attributes about stored values, which mask nothing."""
+
+_UNKNOWN: Final = frozenset({"NONE", "US"})
+"""Units of what has none, or unspecified ones (PS3.3 sections C.8.9.1.1.3 and C.11.1.1.2)."""
+
+
+def image_variable(image: Image, level: Level, factors: Factors | None, *, mask_and_scale: bool) -> xr.Variable:
+    """The values of a level, which are read when they are asked for.
+
+    Args:
+        image: The image.
+        level: One of its levels.
+        factors: From its values to those that they measure; None where nothing leads there.
+        mask_and_scale: Give what is measured; else the level's own values, with ``scale_factor`` and ``add_offset``
+            as attributes where these are one for all frames.
+    """
+    array: BackendArray = LevelArray(level)
+    known = image.plan.attributes
+    attributes: dict[str, object] = {name: known[name] for name in _PADDING if name in known}
+    if factors is not None and factors.uniform:
+        attributes |= cf_attributes(image, level, factors)
+    elif factors is not None and mask_and_scale:
+        array = rescaled(LevelArray(level), image.plan.levels[level.number], factors)
+    if mask_and_scale or factors is None:
+        attributes |= _units(image, level)
+    variable = xr.Variable(
+        level.axes,
+        indexing.LazilyIndexedArray(array),
+        attributes,
+        encoding={"preferred_chunks": dict(zip(level.axes, level.chunks, strict=True))},
+    )
+    return _decoded(variable) if mask_and_scale and "scale_factor" in attributes else variable
+
+
+def _units(image: Image, level: Level) -> dict[str, object]:
+    """The units of what is measured; nothing of colours, nor of stored values that a table leads from."""
+    units, table = image.plan.attributes.get("units", "NONE"), bool(image.plan.attributes.get("modality_lut"))
+    known = is_grey(image, level) and not (table and is_stored(image, level)) and units not in _UNKNOWN
+    return {"units": units} if known else {}
+
+
+def _decoded(variable: xr.Variable) -> xr.Variable:
+    """As xarray decodes every file; times are no matter here."""
+    encoded = xr.Dataset({VARIABLE: variable})
+    return xr.decode_cf(encoded, concat_characters=False, decode_times=False, decode_coords=False)[VARIABLE].variable

@@ -1,1 +1,0 @@
-"""Frame references to few requests, and encoded frames to arrays."""

@@ -1,8 +1,0 @@
-"""Images with labels: xarray datasets of levels, with physical coordinates of pixel centres."""
-
-from __future__ import annotations
-
-from dicomzarr.labelled.datasets import image_tree, level_dataset, series_datasets
-from dicomzarr.labelled.values import VARIABLE
-
-__all__ = ["VARIABLE", "image_tree", "level_dataset", "series_datasets"]

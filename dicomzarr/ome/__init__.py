@@ -1,1 +1,0 @@
-"""Plans to OME-Zarr 0.5 documents."""

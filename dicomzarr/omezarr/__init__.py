@@ -1,0 +1,1 @@
+"""A series as a virtual OME-Zarr: hierarchy, documents, keys."""

@@ -1,0 +1,71 @@
+"""``multiscales`` of OME-Zarr 0.5 (https://ngff.openmicroscopy.org/0.5/#multiscale-md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from dicomzarr.omezarr.image_label import image_label
+from dicomzarr.omezarr.omero import omero
+from dicomzarr.plan.placing import aligned_axes, patient_affine
+
+if TYPE_CHECKING:
+    from dicomzarr.plan import Axis, ImagePlan, LevelPlan
+
+OME_VERSION = "0.5"
+
+_DIRECTIONS: Final = {
+    (0, 1): "right-to-left",
+    (0, -1): "left-to-right",
+    (1, 1): "anterior-to-posterior",
+    (1, -1): "posterior-to-anterior",
+    (2, 1): "inferior-to-superior",
+    (2, -1): "superior-to-inferior",
+}
+"""By (axis of the patient, sign), as in `aligned_axes`; the words of RFC 4 (https://ngff.openmicroscopy.org/rfc/4/)."""
+
+
+def image_attributes(image: ImagePlan) -> dict[str, object]:
+    """The ``ome`` attribute of an image group."""
+    return {
+        "version": OME_VERSION,
+        **({"image-label": image_label(image)} if image.segments else {"omero": omero(image)}),
+        "multiscales": [
+            {
+                "name": image.name,
+                "axes": _axes(image),
+                "datasets": [
+                    {"path": str(number), "coordinateTransformations": _transformations(level)}
+                    for number, level in enumerate(image.levels)
+                ],
+            }
+        ],
+    }
+
+
+def _axes(image: ImagePlan) -> list[dict[str, object]]:
+    directions = _orientations(image)
+    return [{**_axis(axis), **(directions.get(axis.name, {}) if axis.unit else {})} for axis in image.axes]
+
+
+def _axis(axis: Axis) -> dict[str, object]:
+    described: dict[str, object] = {"name": axis.name, "type": axis.type}
+    return {**described, "unit": axis.unit} if axis.unit else described
+
+
+def _orientations(image: ImagePlan) -> dict[str, dict[str, object]]:
+    """``orientation`` of the axes of space, where each runs along an axis of a patient who stands on two legs."""
+    affine = patient_affine(image)
+    aligned = None if affine is None else aligned_axes(affine)
+    if aligned is None or image.attributes.get("anatomical_orientation") == "QUADRUPED":
+        return {}
+    return {
+        name: {"orientation": {"type": "anatomical", "value": _DIRECTIONS[direction]}}
+        for name, direction in zip("xyz", aligned, strict=True)
+    }
+
+
+def _transformations(level: LevelPlan) -> list[dict[str, object]]:
+    scale: dict[str, object] = {"type": "scale", "scale": level.scale}
+    if not any(level.translation):
+        return [scale]
+    return [scale, {"type": "translation", "translation": level.translation}]

@@ -1,0 +1,111 @@
+"""A series as a read-only key-value store: documents at once, chunks when they are asked for."""
+
+from __future__ import annotations
+
+import math
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dicomzarr.engine.readahead import Block
+from dicomzarr.errors import SeriesChangedError
+from dicomzarr.omezarr.hierarchy import Chunk, Directory, Document, Found, Group, arrays, locate
+from dicomzarr.runtime.lazy_attribute import Once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from dicomzarr.engine.dispatcher import Dispatcher
+    from dicomzarr.engine.source import FrameSource
+    from dicomzarr.plan import LevelPlan, SeriesPlan
+
+
+class SeriesStore:
+    """The virtual Zarr hierarchy of one series in the state in which it was opened: its plan, and what reads by it.
+
+    Args:
+        plan: What the series became.
+        root: Its hierarchy.
+        source: Where frames come from.
+        others: Where those of other series come from that are shown with it, by Series Instance UID.
+    """
+
+    def __init__(
+        self, plan: SeriesPlan, root: Group, source: FrameSource, others: Mapping[str, FrameSource] | None = None
+    ) -> None:
+        self.plan = plan
+        self.root = root
+        self.source = source
+        self._others = others or {}
+
+    @Once
+    def state(self) -> str:
+        """Tells this state of the series from others: which instances there are, and what arrays they make."""
+        shown = sorted(
+            (path, level.shape, level.chunks, level.dtype.str, sorted(map(str, _uids(level))))
+            for path, level in arrays(self.root)
+        )
+        return sha256(repr(shown).encode()).hexdigest()
+
+    def served_by(self, dispatcher: Dispatcher) -> SeriesStore:
+        """The same state, read through another dispatcher: a forked child has no right to its parent's."""
+        others = {uid: source.served_by(dispatcher) for uid, source in self._others.items()}
+        return SeriesStore(self.plan, self.root, self.source.served_by(dispatcher), others)
+
+    def source_of(self, level: LevelPlan) -> FrameSource:
+        """Where the frames of a level come from.
+
+        Raises:
+            SeriesChangedError: They are of a segmentation that this opening of the series does not show.
+        """
+        if not level.series:
+            return self.source
+        source = self._others.get(level.series)
+        if source is None:
+            raise SeriesChangedError(
+                f"Segmentation series {level.series} is not shown with the series any more.",
+                remedy="Open the series again.",
+            )
+        return source
+
+    def locate(self, key: str) -> Found | None:
+        """What is at a key, without I/O; None when the hierarchy has nothing there."""
+        return locate(self.root, key)
+
+    async def get(self, key: str) -> bytes | None:
+        """The value of a key; None when the metadata says that there is none.
+
+        Raises:
+            ServerError: A frame could not be fetched.
+            FrameError: A frame could not be decoded, or is in an instance that the series lacks.
+        """
+        found = self.locate(key)
+        if isinstance(found, Document):
+            return found.data
+        if isinstance(found, Chunk):
+            if found.lost is not None:
+                raise found.lost
+            if found.frame is None:
+                return absent_chunk(found.level)
+            source = self.source_of(found.level)
+            source.follow(found.level, Block(found.indices, (1,) * len(found.indices)))
+            return await source.chunk(found.frame, found.level)
+        return None
+
+    def names(self, key: str) -> Iterator[str] | None:
+        """The names directly below a key; None when the key is no directory."""
+        found = self.locate(key)
+        return found.names() if isinstance(found, Directory) else None
+
+
+def _uids(level: LevelPlan) -> Iterable[object]:
+    uids = level.attributes.get("sop_instance_uids")
+    return uids if isinstance(uids, list) else ()
+
+
+def absent_chunk(level: LevelPlan) -> bytes:
+    """A chunk in the colour of absent tiles, for colours that one scalar cannot say."""
+    samples = np.array(level.absent, dtype=level.dtype)
+    pixels = math.prod(level.chunks) // len(samples)
+    return np.repeat(samples, pixels).tobytes()

@@ -1,0 +1,220 @@
+"""What an image group says of its image: codes and numbers by name, no text that somebody typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dicomzarr.dicom.lut.real_world import real_world_mappings
+from dicomzarr.dicom.lut.window import Window, in_stored, read_windows
+from dicomzarr.dicom.model.values import Reader, shown_code
+from dicomzarr.dicom.volume.grid import ABSENT, LIST
+from dicomzarr.plan.views import IDENTITY, has_table, rescales
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dicomzarr.dicom.lut.modality import RealWorldMapping
+    from dicomzarr.dicom.model.image_model import ImageItem
+    from dicomzarr.dicom.model.json_model import Leaf
+    from dicomzarr.dicom.volume.frame import Frame
+    from dicomzarr.dicom.volume.grid import Grid
+    from dicomzarr.dicom.volume.grouping import Stack
+    from dicomzarr.plan.views import View
+
+_RESCALE_TYPES: Final = ("OD", "HU", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT")
+"""PS3.3 section C.11.1.1.2."""
+_PET_UNITS: Final = (
+    *("CNTS", "NONE", "CM2", "CM2ML", "PCNT", "CPS", "BQML", "MGMINML", "UMOLMINML", "MLMING", "MLG", "1CM"),
+    *("UMOLML", "PROPCNTS", "PROPCPS", "MLMINML", "MLML", "GML", "STDDEV"),
+)
+"""Section C.8.9.1.1.3."""
+_UNITS: Final = frozenset((*_RESCALE_TYPES, *_PET_UNITS, "GY", "RELATIVE"))  # and DoseUnits, section C.8.8.3
+_VIEWS: Final = frozenset(
+    (
+        "AP",
+        "PA",
+        "LL",
+        "RL",
+        "RLD",
+        "LLD",
+        "RLO",
+        "LLO",
+        "CC",
+        "MLO",
+        "ML",
+        "LM",
+        "LMO",
+        "SIO",
+        "FB",
+        "XCCL",
+        "XCCM",
+    )
+)
+"""ViewPosition (0018,5101), sections C.8.11.7 and C.8.11.4 and common ones of mammography."""
+
+_SIDES: Final = frozenset("RLUB")
+_NAMES: Final = frozenset(
+    (
+        *("NORMAL", "STANDARD", "HARDER", "SOFTER", "WIDE", "NARROW", "WINDOW1", "WINDOW2"),
+        *("BRAIN", "BONE", "LUNG", "ABDOMEN", "MEDIASTINUM", "LIVER", "SOFT", "TISSUE"),
+    )
+)
+"""Words of WindowCenterWidthExplanation that are shown: it is a free text."""
+
+_LENGTH_UNITS: Final = {3: "cm", 4: "s", 5: "Hz", 6: "dB/s", 7: "cm/s", 8: "cm2", 9: "cm2/s", 10: "cm3", 11: "cm3/s"}
+"""PhysicalUnitsXDirection and Y, PS3.3 section C.8.5.5.1.15."""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """What the header wants to be seen, in rescaled units; the first counts."""
+
+    all: tuple[Window, ...]
+
+    def shown(self, view: View) -> tuple[float, float] | None:
+        """(start, end) of the first window in the units of an array; None where there is none, or no telling."""
+        if not self.all or view.rescale is None or view.samples > 1:
+            return None
+        return in_stored(self.all[0].bounds(), view.rescale)
+
+
+def windows(grid: Grid) -> Windows:
+    """The windows of the frame in the middle, which the header gives for itself or for all."""
+    present = grid.cells[grid.cells != ABSENT]
+    frame = grid.frames[present[len(present) // 2]]
+    source: Any = frame.voi or frame.image.item
+    read = Reader(frame.image.header.uid)
+    names = [_shown_name(text) for text in read.texts(source.window_explanation)]
+    function = read.text(source.voi_lut_function)
+    return Windows(read_windows(source.window_center.values, source.window_width.values, names, function))
+
+
+def _shown_name(text: str) -> str:
+    return " ".join(word for word in text.upper().split() if word in _NAMES)
+
+
+def image_facts(stack: Stack, grid: Grid, values: str) -> dict[str, object]:
+    """The allow-listed attributes of an image, as JSON."""
+    frame = grid.first
+    header, item = frame.image.header, frame.image.item
+    read = Reader(header.uid)
+    facts: dict[str, object] = {
+        "modality": shown_code(header.modality),
+        "image_type": list(map(shown_code, header.image_type)),
+        "kind": _kind(grid),
+        "grouped_by": list(stack.why),
+        "part": grid.part,
+        "affine_reference": "patient",
+        "rescale": None if has_table(frame) else _rescale(grid, values),
+        "units": _units(frame, read) if all(each.has_rescale for each in grid.frames) else None,
+        "modality_lut": has_table(frame),
+        "real_world_values": _real_world(grid, read),
+        "windows": [_window(window) for window in windows(grid).all],
+        "pixel_padding_value": padding_value(frame),
+        "pixel_padding_range_limit": _padding(frame, item.pixel_padding_range_limit),
+        "laterality": _one_of(read.text(item.image_laterality) or read.text(item.laterality), _SIDES),
+        "view_position": _one_of(read.text(item.view_position), _VIEWS),
+        "anatomical_orientation": _one_of(read.text(item.anatomical_orientation), frozenset({"BIPED", "QUADRUPED"})),
+        "volumetric_properties": shown_code(read.text(item.volumetric_properties) or "") or None,
+        "burned_in_annotation": _one_of(read.text(item.burned_in_annotation), frozenset({"YES", "NO"})),
+        "imager_pixel_spacing": _numbers(read, item.imager_pixel_spacing),
+        "estimated_magnification": next(iter(_numbers(read, item.estimated_magnification) or ()), None),
+        "ultrasound_regions": list(_regions(item, read)),
+    }
+    if header.segmentation is not None:
+        facts |= header.segmentation.as_json()
+    return {name: value for name, value in facts.items() if value or (value == 0 and value is not False)}
+
+
+def padding_value(frame: Frame) -> int | None:
+    """PixelPaddingValue (0028,0120) among the stored values."""
+    return _padding(frame, frame.image.item.pixel_padding_value)
+
+
+def _kind(grid: Grid) -> str:
+    """What was found, in words."""
+    multi = any(frame.ref.instance.number_of_frames > 1 for frame in grid.frames)
+    held = "multi-frame instances" if multi else "single-frame instances"
+    if grid.kind == LIST:
+        return f"list of frames of {held}"
+    if grid.slices is not None and len(grid.slices.distances) > 1:
+        return f"volume of {held}"
+    if grid.cells.size > 1:
+        return f"sequence of {held}"
+    return "slice" if grid.slices is not None else "picture"
+
+
+def _rescale(grid: Grid, values: str) -> dict[str, object]:
+    """The slope and intercept, or nested lists of them along those of t, c and z that the image has."""
+    if values == "modality":
+        return {"slope": 1.0, "intercept": 0.0}
+    different = list(rescales(grid))
+    if len(different) == 1:
+        return {"slope": different[0].slope, "intercept": different[0].intercept}
+    each = [IDENTITY if cell == ABSENT else grid.frames[cell].rescale for cell in grid.cells.reshape(-1)]
+    shape = [size for size in grid.cells.shape if size > 1]
+    return {
+        "slope": np.array([rescale.slope for rescale in each]).reshape(shape).tolist(),
+        "intercept": np.array([rescale.intercept for rescale in each]).reshape(shape).tolist(),
+    }
+
+
+def _real_world(grid: Grid, read: Reader) -> list[dict[str, object]]:
+    """The mappings that all frames share; where they differ, none speaks for the image."""
+    told = grid.first.real_world
+    if any(frame.real_world != told for frame in grid.frames):
+        return []
+    return [_told(mapping) for mapping in real_world_mappings(read, told)]
+
+
+def _told(mapping: RealWorldMapping) -> dict[str, object]:
+    said = {name: value for name, value in mapping.as_json().items() if name != "label"}
+    return {**said, "units": mapping.units_code}
+
+
+def _units(frame: Frame, read: Reader) -> str | None:
+    item = frame.image.item
+    told = (read.text(item.units), frame.rescale_type, read.text(item.dose_units))
+    return next((unit for text in told if (unit := _one_of(text, _UNITS))), None)
+
+
+def _one_of(text: str | None, known: frozenset[str]) -> str | None:
+    return text if text in known else None
+
+
+def _window(window: Window) -> dict[str, object]:
+    return {"center": window.center, "width": window.width, "name": window.name}
+
+
+def _padding(frame: Frame, leaf: Leaf) -> int | None:
+    """In the sign of stored values, whatever the server made of its VR (PS3.3 section C.7.5.1.1.2)."""
+    value = Reader("").lenient_number(leaf)
+    if value is None or not value.is_integer():
+        return None
+    pixel = frame.ref.instance.pixel
+    if not pixel.signed:
+        return int(value) % 2**16 if value < 0 else int(value)
+    return int(value) - 2**16 if value >= 2**15 and pixel.bits_allocated == 16 else int(value)  # noqa: PLR2004  # US
+
+
+def _numbers(read: Reader, leaf: Leaf) -> list[float] | None:
+    found = [read.lenient(value) for value in leaf.values]
+    numbers = [number for number in found if number is not None]
+    return numbers or None
+
+
+def _regions(item: ImageItem, read: Reader) -> Iterable[dict[str, object]]:
+    for region in item.regions.items:
+        corners = (region.min_x, region.min_y, region.max_x, region.max_y)
+        box = [read.lenient_number(leaf) for leaf in corners]
+        units = [read.lenient_number(leaf) for leaf in (region.units_x, region.units_y)]
+        yield {
+            "box": box,
+            "delta": [read.lenient_number(region.delta_x), read.lenient_number(region.delta_y)],
+            "units": [_LENGTH_UNITS.get(int(unit or 0)) for unit in units],
+            "spatial_format": read.lenient_number(region.spatial_format),
+            "data_type": read.lenient_number(region.data_type),
+        }

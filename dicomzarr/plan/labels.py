@@ -1,0 +1,317 @@
+"""Segmentations on the grid of an image, as its labels: one for each segment, for segments may overlap."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dicomzarr.dicom.segmentation.segments import Segment
+from dicomzarr.dicom.volume.frame import frames_of
+from dicomzarr.dicom.volume.grid import ABSENT
+from dicomzarr.errors import GridError, MetadataError
+from dicomzarr.plan.facts import padding_value
+from dicomzarr.plan.plan import ImagePlan, LevelPlan
+from dicomzarr.plan.slides import plan_slide
+from dicomzarr.plan.tile_lists import is_tile_list
+from dicomzarr.plan.volumes import GridFrameIndex, segment_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.instance import FrameRef, Instance
+    from dicomzarr.dicom.series import Series
+    from dicomzarr.dicom.volume.frame import Frame
+    from dicomzarr.plan.plan import FrameIndex, SeriesPlan
+
+_SAME: Final = 1e-3
+"""Relative difference of directions and steps up to which two grids are one."""
+
+_ON_GRID: Final = 0.05
+"""Part of a voxel by which a frame may lie off the grid: headers round."""
+
+_BYTE: Final = 255
+_DIGITS: Final = 8
+"""Of the digest in the name of a label."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Masked:
+    """Makes labels of a mask: where it is set, the number of its segment."""
+
+    number: int
+    dtype: np.dtype[np.generic]
+
+    def __call__(self, frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:  # noqa: ARG002  # all alike
+        """Both of shape (1, rows, columns)."""
+        labels: npt.NDArray[Any] = np.where(pixels != 0, self.number, 0).astype(self.dtype)
+        return labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OneChannel:
+    """The frames of one channel, by chunk indices without c."""
+
+    frames: FrameIndex
+    channel: int
+
+    def locate(self, chunk: tuple[int, ...]) -> FrameRef | None:
+        """See `plan.FrameIndex.locate`."""
+        return self.frames.locate((self.channel, *chunk))
+
+
+def refers_to(segmentation: Series, series: str) -> bool:
+    """Whether a series of segmentations says that it was made of another series."""
+    items = (item for image in segmentation.images for item in image.item.referenced_series.items)
+    return any(str(value).strip(" \0") == series for item in items for value in item.series_instance_uid.values)
+
+
+def add_labels(plan: SeriesPlan, segmentations: Sequence[Series]) -> SeriesPlan:
+    """A plan with what lies on the grid of one of its images as that image's labels; what does not is said.
+
+    Args:
+        plan: The images.
+        segmentations: Series of segmentations that refer to them.
+    """
+    labels: defaultdict[int, list[ImagePlan]] = defaultdict(list)
+    notices = list(plan.notices)
+    for series in segmentations:
+        try:
+            for place, label in _placed(plan.images, series, notices):
+                labels[place].append(label)
+        except MetadataError as error:
+            notices.append(f"Segmentation series {series.series_uid} is no label: {error}")
+    images = tuple(replace(image, labels=tuple(labels[place])) for place, image in enumerate(plan.images))
+    for series in segmentations:
+        notices += [f"Segmentation series {series.series_uid}: {each}" for each in series.remarks.sentences()]
+    return replace(plan, images=images, notices=tuple(notices))
+
+
+def _placed(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> Iterator[tuple[int, ImagePlan]]:
+    """(place of the image, label) of each segment that lies on one; a notice of each that does not."""
+    if series.is_slide:
+        for found in plan_slide(series).images:
+            header = _header_of(found, series)
+            if is_tile_list(found):
+                notices.append(_no_label(series, f"instance {header.uid} is a list of tiles"))
+                continue
+            labels = [(place, _tiled(image, found, header, series)) for place, image in enumerate(images)]
+            if not any(each for _, each in labels):
+                notices.append(_no_label(series, f"instance {header.uid} is fractional, or no level has its matrix"))
+            yield from ((place, label) for place, each in labels for label in each)
+        return
+    for shown in _segments(frames_of(series.images), series, notices):
+        placed = [(place, cells) for place, image in enumerate(images) if (cells := _cells(image, shown)) is not None]
+        count = len({int(cell) for _, cells in placed for cell in cells.reshape(-1)} - {ABSENT})
+        if count < len(shown.frames):
+            which = "it" if shown.segment is None else f"segment {shown.segment.number}"
+            reason = f"{len(shown.frames) - count} of {len(shown.frames)} frames of {which} lie on no image's grid"
+            notices.append(_no_label(series, reason))
+            continue
+        for place, cells in placed:
+            index = GridFrameIndex(cells, tuple(frame.ref for frame in shown.frames))
+            fill = padding_value(shown.frames[0]) or 0 if shown.segment is None else 0
+            yield place, _label(images[place], images[place].levels[0], index, shown, series, fill=fill)
+
+
+def _no_label(series: Series, reason: str) -> str:
+    return f"Segmentation series {series.series_uid} is no label: {reason}. It opens by its own URL."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shown:
+    """One segment of an instance, or a label map."""
+
+    header: Instance
+    """Of its instance, or of the first part of its concatenation."""
+    segment: Segment | None
+    """None for a label map."""
+    instances: tuple[str, ...]
+    """SOP Instance UIDs."""
+    frames: tuple[Frame, ...] = ()
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Of a label map its own type; of a mask the smallest that holds its number."""
+        return self.header.pixel.dtype if self.segment is None else _number_type(self.segment)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """What its values are."""
+        if self.segment is not None:
+            return (self.segment,)
+        return () if self.header.segmentation is None else self.header.segmentation.segments
+
+    @property
+    def name(self) -> str:
+        """The same whatever else there is: a digest of its instance, for UIDs identify, and the segment number."""
+        whole = self.header.concatenation.uid if self.header.concatenation else self.header.uid
+        digest = hashlib.sha256(whole.encode()).hexdigest()[:_DIGITS]
+        return digest if self.segment is None else f"{digest}-{self.segment.number}"
+
+
+def _number_type(segment: Segment) -> np.dtype[np.generic]:
+    return np.dtype("u1" if segment.number <= _BYTE else "<u2")
+
+
+def _segments(frames: Iterable[Frame], series: Series, notices: list[str]) -> Iterator[_Shown]:
+    """Segments with their frames; fractions are no labels."""
+    members: defaultdict[tuple[str, int | None], list[Frame]] = defaultdict(list)
+    for frame in frames:
+        segmentation = frame.image.header.segmentation
+        if segmentation is None:
+            continue
+        if segmentation.kind == "FRACTIONAL":
+            notices.append(_no_label(series, "it is fractional"))
+            return
+        members[frame.whole, None if segmentation.is_label_map else segment_number(frame)].append(frame)
+    for (_, number), each in sorted(members.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
+        header = each[0].image.header
+        uids = dict.fromkeys(frame.ref.instance.sop_instance_uid for frame in each)
+        yield _Shown(header, _segment(header, number), tuple(uids), tuple(each))
+
+
+def _segment(header: Instance, number: int | None) -> Segment | None:
+    """What an instance says of one of its segments; None for a label map."""
+    if number is None or header.segmentation is None:
+        return None
+    return header.segmentation.numbered(number) or Segment(number, "", "")
+
+
+def _cells(image: ImagePlan, shown: _Shown) -> npt.NDArray[np.int64] | None:
+    """The frame of each slice of an image, as far as frames lie on its grid; None where none does.
+
+    Raises:
+        GridError: Two frames show one segment in one slice.
+    """
+    level = image.levels[0]
+    names = [axis.name for axis in image.axes]
+    slices = level.shape[names.index("z")] if "z" in names else 1
+    places = _slices_of(image, shown.frames)
+    on_grid = np.flatnonzero((places >= 0) & (places < slices))
+    if not on_grid.size:
+        return None
+    cells = np.full(slices, ABSENT, np.int64)
+    cells[places[on_grid]] = on_grid
+    if np.count_nonzero(cells != ABSENT) < on_grid.size:
+        raise GridError(
+            f"Two frames of instance {shown.frames[0].ref.instance.sop_instance_uid} show one segment at one place."
+        )
+    return cells if "z" in names else cells.reshape(())
+
+
+def _slices_of(image: ImagePlan, frames: Sequence[Frame]) -> npt.NDArray[np.int64]:
+    """The slice of an image that each frame covers, voxel for voxel; -1 where it covers none."""
+    first = frames[0]
+    places = np.full(len(frames), ABSENT, np.int64)
+    pixel, apart = first.ref.instance.pixel, first.image.header.frame_of_reference_uid
+    other_space = apart and image.frame_of_reference_uid and apart != image.frame_of_reference_uid
+    if image.affine is None or other_space or image.levels[0].shape[-2:] != (pixel.rows, pixel.columns):
+        return places
+    affine = np.array(image.affine)
+    known = [place for place, frame in enumerate(frames) if _same_plane(frame, affine)]
+    if not known:
+        return places
+    positions = np.array([[*_position(frames[place]), 1.0] for place in known])
+    at = np.linalg.solve(affine, positions.T)
+    nearest = np.rint(at[2])
+    off = np.abs([at[0], at[1], at[2] - nearest]).max(axis=0)
+    places[known] = np.where(off <= _ON_GRID, nearest, ABSENT).astype(np.int64)
+    return places
+
+
+def _position(frame: Frame) -> npt.NDArray[np.float64]:
+    return np.full(3, np.inf) if frame.position is None else frame.position
+
+
+def _same_plane(frame: Frame, affine: npt.NDArray[np.float64]) -> bool:
+    """Whether rows and columns of a frame run as those of an image, in steps of the same length."""
+    if frame.position is None or frame.orientation is None or frame.spacing is None:
+        return False
+    down, across = frame.spacing
+    own = np.stack([frame.orientation[:3] * across, frame.orientation[3:] * down], axis=1)
+    return bool(np.abs(own - affine[:3, :2]).max() <= _SAME * min(frame.spacing))
+
+
+def _header_of(image: ImagePlan, series: Series) -> Instance:
+    """The header of the finest level of a segmentation."""
+    uids: Any = image.levels[0].attributes["sop_instance_uids"]
+    return next(instance for instance in series.instances if instance.uid in uids)
+
+
+def _tiled(image: ImagePlan, found: ImagePlan, header: Instance, series: Series) -> list[ImagePlan]:
+    """Of a segmented slide: labels of the level of the image that has the same matrix."""
+    source, segmentation = found.levels[0], header.segmentation
+    level = next((level for level in image.levels if _same_matrix(image, level, found)), None)
+    if level is None or segmentation is None or segmentation.kind == "FRACTIONAL":
+        return []
+    uids: Any = source.attributes["sop_instance_uids"]
+    has_c = "c" in (axis.name for axis in found.axes)
+    labels = []
+    for channel, number in enumerate((None,) if segmentation.is_label_map else found.numbers):
+        shown = _Shown(header, _segment(header, number), tuple(uids))
+        index = OneChannel(source.frames, channel) if has_c else source.frames
+        labels.append(_label(image, level, index, shown, series, tiles=source.chunks))
+    return labels
+
+
+def _same_matrix(image: ImagePlan, level: LevelPlan, other: ImagePlan) -> bool:
+    """Whether a level and the finest of another image have one size, and lie at one place."""
+    flat = not {"t", "z"} & {axis.name for axis in (*image.axes, *other.axes)}
+    if not flat or level.shape[-2:] != other.levels[0].shape[-2:] or image.affine is None or other.affine is None:
+        return False
+    ours, theirs = np.array(image.affine), np.array(other.affine)
+    scaled = ours[:3, :2] * [level.scale[-1] / image.levels[0].scale[-1], level.scale[-2] / image.levels[0].scale[-2]]
+    step = float(np.linalg.norm(scaled[:, 0]))
+    return bool(
+        np.allclose(scaled, theirs[:3, :2], atol=_SAME * step) and np.allclose(ours[:2, 3], theirs[:2, 3], atol=step)
+    )
+
+
+def _placed_like(image: ImagePlan) -> dict[str, object]:
+    names = ("affine_reference", "anatomical_orientation")
+    return {name: image.attributes[name] for name in names if name in image.attributes}
+
+
+def _label(  # noqa: PLR0913  # what a label is made of
+    image: ImagePlan,
+    level: LevelPlan,
+    frames: FrameIndex,
+    shown: _Shown,
+    series: Series,
+    *,
+    fill: int = 0,
+    tiles: tuple[int, ...] | None = None,
+) -> ImagePlan:
+    """A label image on a level's grid: its axes of space."""
+    kept = [place for place, axis in enumerate(image.axes) if axis.type == "space"]
+    return ImagePlan(
+        name=shown.name,
+        axes=tuple(image.axes[place] for place in kept),
+        levels=(
+            LevelPlan(
+                shape=tuple(level.shape[place] for place in kept),
+                chunks=(*(1 for _ in kept[:-2]), *(tiles or level.chunks)[-2:]),
+                dtype=shown.dtype,
+                scale=tuple(level.scale[place] for place in kept),
+                translation=tuple(level.translation[place] for place in kept),
+                absent=(fill,),
+                fill_value=fill,
+                frames=frames,
+                view=None if shown.segment is None else Masked(shown.segment.number, shown.dtype),
+                series=series.series_uid,
+                attributes={"sop_instance_uids": list(shown.instances)},
+            ),
+        ),
+        channels=(),
+        affine=image.affine,
+        color=False,
+        attributes={"modality": "SEG", "series_instance_uid": series.series_uid, **_placed_like(image)},
+        segments=shown.segments,
+        frame_of_reference_uid=image.frame_of_reference_uid,
+    )

@@ -1,0 +1,187 @@
+"""The neutral multiscale plan: what any kind of DICOM image becomes before it becomes OME-Zarr."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from dicomzarr.runtime.lazy_attribute import Once
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.dicom.segmentation.segments import Segment
+
+    Pixels = npt.NDArray[np.generic]
+
+ASSOCIATED = "associated"
+"""The group that holds associated images."""
+
+LABELS = "labels"
+"""The group of an image that holds its labels."""
+
+Affine = tuple[tuple[float, float, float, float], ...]
+"""Four rows; maps (column, row, slice, 1) of voxel centres to millimetres."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of an image, in NGFF's words."""
+
+    name: str
+    """One of t, c, z, y, x."""
+    type: str
+    """``time``, ``channel`` or ``space``."""
+    unit: str | None = None
+    """UDUNITS-2 name, as ``micrometer``; None where DICOM gives none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """How one channel is named and shown."""
+
+    label: str
+    color: str
+    """Six hexadecimal digits, RRGGBB."""
+    window: tuple[float, float]
+    """(lowest, highest) value of the channel's type, in the array's units."""
+    inverted: bool = False
+    """Low values are shown bright: MONOCHROME1."""
+    shown: tuple[float, float] | None = None
+    """(start, end) of what the header wants to be seen, in the array's units; None for all of ``window``."""
+
+
+def label_path(image: str, label: ImagePlan) -> str:
+    """The group of a label in the hierarchy, below that of its image."""
+    return "/".join(part for part in (image, LABELS, label.name) if part)
+
+
+class FrameView(Protocol):
+    """Makes other values out of the stored ones of a frame."""
+
+    def __call__(self, frame: FrameRef, pixels: Pixels) -> Pixels:
+        """Both of shape (samples, rows, columns)."""
+
+
+class FrameIndex(Protocol):
+    """Answers which frame is a chunk."""
+
+    def locate(self, chunk: tuple[int, ...]) -> FrameRef | None:
+        """The frame of the chunk at these chunk indices; None where the metadata has none.
+
+        Raises:
+            MissingInstanceError: The metadata has it, in an instance that the series lacks.
+        """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelPlan:
+    """One array of a multiscale image: its chunks are frames."""
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    """Shape of one chunk: one frame."""
+    dtype: np.dtype[np.generic]
+    scale: tuple[float, ...]
+    """Step along each axis, in its unit."""
+    translation: tuple[float, ...]
+    """Centre of the first pixel relative to that of the finest level, per axis, in its unit; of a volume along the axes
+    of LPS, where it lies there."""
+    absent: tuple[float, ...]
+    """Value of each sample of a tile that does not exist."""
+    fill_value: float
+    """The scalar that Zarr fills missing chunks with."""
+    frames: FrameIndex = field(repr=False)
+    view: FrameView | None = field(default=None, repr=False)
+    """Makes the values that the array holds out of stored ones; None where they are those."""
+    series: str = ""
+    """Series Instance UID of the frames, where it is not that which was opened."""
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    """Allow-listed facts about this level, JSON."""
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Chunks along each axis."""
+        return tuple(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
+
+    @property
+    def chunk_nbytes(self) -> int:
+        """Bytes of one chunk in memory."""
+        return math.prod(self.chunks) * self.dtype.itemsize
+
+    @property
+    def absent_is_fill(self) -> bool:
+        """Whether an absent tile is what Zarr fills in by itself."""
+        both_nan = math.isnan(self.fill_value) and all(map(math.isnan, self.absent))
+        return both_nan or all(value == self.fill_value for value in self.absent)
+
+    def seen(self, frame: FrameRef, pixels: Pixels) -> Pixels:
+        """What the array holds of a decoded frame, shape (samples, rows, columns)."""
+        return pixels if self.view is None else self.view(frame, pixels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImagePlan:
+    """One multiscale image."""
+
+    name: str
+    axes: tuple[Axis, ...]
+    levels: tuple[LevelPlan, ...]
+    """Finest first."""
+    channels: tuple[Channel, ...]
+    """One for every index along c; one in all where there is no c axis."""
+    affine: Affine | None
+    """Of the finest level; None where DICOM gives no geometry."""
+    color: bool
+    """The channels are R, G, B of one colour image (or of several, path by path)."""
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    """Allow-listed, non-identifying facts, JSON."""
+    frame_of_reference_uid: str | None = None
+    """FrameOfReferenceUID (0020,0052): what ``affine`` leads to; None where there is none."""
+    segments: tuple[Segment, ...] = ()
+    """Of a label image: what its values are."""
+    numbers: tuple[int, ...] = ()
+    """Of a segmentation of masks: the segment number of each index along c."""
+    labels: tuple[ImagePlan, ...] = ()
+    """Segmentations on the image's grid, where they were asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesPlan:
+    """Everything that a series becomes."""
+
+    images: tuple[ImagePlan, ...]
+    associated: tuple[tuple[str, ImagePlan], ...] = ()
+    """(name, image) of label, overview and thumbnail, as ``("overview", ...)``."""
+    notices: tuple[str, ...] = ()
+    """What was left out or looks odd, in sentences without patient text."""
+    guesses: tuple[str, ...] = ()
+    """Notices of what was guessed, and should be looked at before anything is decided on it."""
+
+    @property
+    def image_paths(self) -> tuple[str, ...]:
+        """The group of each image in the hierarchy; one image is the root itself."""
+        if len(self.images) == 1:
+            return ("",)
+        return tuple(str(number) for number in range(len(self.images)))
+
+    @property
+    def associated_paths(self) -> tuple[str, ...]:
+        """The group of each associated image in the hierarchy."""
+        return tuple(f"{ASSOCIATED}/{name}" for name, _ in self.associated)
+
+    def at(self, path: str) -> ImagePlan:
+        """The image of a group."""
+        return self._by_path[path]
+
+    @Once
+    def _by_path(self) -> dict[str, ImagePlan]:
+        images = dict(zip(self.image_paths, self.images, strict=True))
+        images |= {label_path(own, label): label for own, image in images.items() for label in image.labels}
+        images.update(zip(self.associated_paths, (image for _, image in self.associated), strict=True))
+        return images

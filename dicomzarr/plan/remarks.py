@@ -1,0 +1,127 @@
+"""What someone who trusts the arrays should know of a grid of frames, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from dicomzarr.dicom.model.values import Reader
+from dicomzarr.dicom.volume.grid import ABSENT, ORDER_ONLY
+from dicomzarr.dicom.volume.words import Words
+from dicomzarr.plan.placing import place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dicomzarr.dicom.geometry.lattice import Slices
+    from dicomzarr.dicom.volume.grid import Grid
+
+_TILTED: Final = 0.1
+"""Degrees off the normal from which slices count as tilted."""
+
+_NAMED: Final = 4
+"""Absent cells that a sentence names."""
+
+_ROUNDED: Final = 0.01
+"""Part of a step, or millimetres, from which it is said how far slices lie off the lattice."""
+
+_PLANAR: Final = frozenset({"DISTORTED", "SAMPLED"})
+"""Values of VolumetricProperties (0008,9206) of frames that are not quite planar (PS3.3 section C.8.16.2.1.2)."""
+
+
+def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
+    """Sentences on one grid, each of which holds for all of it.
+
+    Args:
+        grid: The frames.
+        many: The series has other images too.
+    """
+    yield from grid.notices
+    if "MOSAIC" in grid.first.image.header.image_type:
+        yield "Frames are mosaics of slices, shown as they are stored; positions are those of a mosaic's corner."
+        return
+    if grid.kind == ORDER_ONLY:
+        yield _of_order(times=grid.cells.shape[0] > 1)
+    if grid.stack.own_references:
+        yield "Each slice has a FrameOfReferenceUID of its own, as de-identification leaves it: they were not compared."
+    told = (Reader("").text(grid.first.image.item.volumetric_properties) or "").upper()
+    if told in _PLANAR and grid.slices is not None:
+        yield f"VolumetricProperties is {told}: frames may not be quite planar; positions and orientations are used."
+    if grid.stack.moved:
+        yield (
+            f"Times have poses of their own, by up to {grid.stack.moved:.3g} mm, as motion correction records them: "
+            f"the affine is that of the first time, and the attribute poses has one for each."
+        )
+    if grid.slices is not None:
+        if grid.slices.jitter and not grid.slices.absent:
+            yield f"Frames of one slice lie up to {grid.slices.jitter:.3g} mm apart; the place of the first counts."
+        yield from _of_slices(grid.slices, many=many) if grid.slices.even else [_of_uneven(grid, grid.slices)]
+    yield from _absent(grid)
+
+
+def _of_order(*, times: bool) -> str:
+    order = "by InstanceNumber or the order of instances and frames"
+    if times:
+        return f"Only the order of acquisition tells times apart, {order}: t counts them, and no times are known."
+    return f"Only the order of acquisition tells frames at one place apart, {order}: they are images of their own."
+
+
+def _of_uneven(grid: Grid, slices: Slices) -> str:
+    gaps = np.diff(slices.distances)
+    apart = f"{gaps.min():.6g} to {gaps.max():.6g} mm apart" + ("" if slices.straight else ", not one above the other")
+    sentence = (
+        f"The {len(slices.distances)} slices are not evenly spaced ({apart}): z counts them, the coordinate z holds "
+        f"their places, and there is no affine."
+    )
+    if place(grid).plane_affine is None:
+        return sentence
+    return (
+        f"{sentence} The attribute plane_affine leads from (column, row, millimetres along the normal from the first "
+        f"slice, 1) to the patient."
+    )
+
+
+def _of_slices(slices: Slices, *, many: bool) -> Iterator[str]:
+    spacing = slices.spacing or 0.0
+    if slices.rounding > max(_ROUNDED * spacing, _ROUNDED):
+        yield f"Positions are rounded: slices lie up to {slices.rounding:.3g} mm off even steps of {spacing:.6g} mm."
+    if slices.tilt > _TILTED:
+        yield f"Slices are sheared by {slices.tilt:.2f} degrees (a tilted gantry): the affine says so, scale cannot."
+    if slices.absent:
+        where = ", ".join(f"{slices.distances[place]:.6g}" for place in slices.absent[:_NAMED])
+        more = ", ..." if len(slices.absent) > _NAMED else ""
+        why = "were lost: InstanceNumber leaves room for them" if slices.lost else "were left out or renumbered"
+        why += ", if they are not those of another image" if many else ""
+        yield (
+            f"{len(slices.absent)} of {len(slices.distances)} slices {why}. They are absent chunks of z: at "
+            f"{where}{more} mm along the normal."
+        )
+
+
+def _absent(grid: Grid) -> Iterator[str]:
+    """Cells that are absent beside slices that all of the image lacks."""
+    if grid.sparse:
+        return
+    without = set() if grid.slices is None else set(grid.slices.absent)
+    cells = [cell for cell in grid.absent.tolist() if cell[2] not in without]
+    if not cells:
+        return
+    words = Words(grid.frames)
+    named = "; ".join(_named(grid, cell, words) for cell in cells[:_NAMED])
+    more = "; ..." if len(cells) > _NAMED else ""
+    yield f"{len(cells)} of {grid.cells.size} frames are absent, and their chunks with them: {named}{more}."
+
+
+def _named(grid: Grid, cell: list[int], told: Words) -> str:
+    """A cell in words: by what others along its axes have."""
+    time, channel, plane = cell
+    words = []
+    for dimension in grid.dimensions:
+        across = grid.cells[time] if dimension.axis == "t" else grid.cells[:, channel]
+        there = across[across != ABSENT]
+        words += [told.of(int(there[0]), name) for name in dimension.names[:1] if there.size]
+        words[-1:] = [f"{dimension.axis} {time if dimension.axis == 't' else channel} ({word})" for word in words[-1:]]
+    if grid.slices is not None:
+        words.append(f"z {plane} (at {grid.slices.distances[plane]:.6g} mm)")
+    return ", ".join(words)

@@ -1,0 +1,218 @@
+"""Slides to multiscale plans: axes, chunks, spacing, geometry, channels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dicomzarr.dicom.slide.level import distorts, volume_spacing
+from dicomzarr.dicom.slide.pyramid import why_several
+from dicomzarr.dicom.slide.slide import assemble_slide
+from dicomzarr.errors import FrameError, MetadataError, UnsupportedSeriesError
+from dicomzarr.plan.channels import channels
+from dicomzarr.plan.geometry import affine, origin_known, shift, steps
+from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan, SeriesPlan
+from dicomzarr.plan.slide_facts import PALETTE, absent_tile, check_readable, level_facts, slide_facts
+from dicomzarr.plan.tile_lists import plan_tile_list
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.dicom.notices import Notices
+    from dicomzarr.dicom.series import Series
+    from dicomzarr.dicom.slide.level import SlideLevel, SlideTiles
+    from dicomzarr.dicom.slide.slide import AssociatedImage
+
+_SPACING_DISAGREES = 0.01
+"""PixelSpacing and the imaged volume differ noticeably above this relative difference."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlideFrameIndex:
+    """Chunk indices along the axes that a slide has, to its tiles."""
+
+    tiles: SlideTiles
+    has_c: bool
+    has_z: bool
+
+    def locate(self, chunk: tuple[int, ...]) -> FrameRef | None:
+        """The frame of the chunk at ([c,] [z,] y, x)."""
+        path = chunk[0] if self.has_c else 0
+        plane = chunk[-3] if self.has_z else 0
+        return self.tiles.locate(path, plane, chunk[-2], chunk[-1])
+
+
+def plan_slide(series: Series, *, associated_label: bool = False) -> SeriesPlan:
+    """Plan a slide series.
+
+    Args:
+        series: Instances of a slide.
+        associated_label: Offer the label image too; it shows who the patient is.
+
+    Raises:
+        UnsupportedSeriesError: Nothing but a label is there, and it was not asked for.
+    """
+    slide = assemble_slide(series.instances)
+    why = why_several(slide.pyramids, len(slide.loose))
+    notices = [*series.notices, *slide.notices, *([why] if why else [])]
+    images = [
+        _plan_image(f"slide {number}" if number else "slide", pyramid.levels, series.remarks)
+        for number, pyramid in enumerate(slide.pyramids)
+    ]
+    count = len(images) + len(slide.loose)
+    images += [
+        plan_tile_list(loose, f"slide {number} of {count}" if count > 1 else "slide", series.remarks)
+        for number, loose in enumerate(slide.loose, len(images) + 1)
+    ]
+    shown = [image for image in slide.associated if associated_label or not image.shows_label]
+    if len(shown) < len(slide.associated):
+        notices.append("An image that shows the slide's label was left out; associated_label=True shows it.")
+    associated = _plan_associated(shown, notices, series.remarks)
+    if not images:
+        images, associated = [image for _, image in associated], []
+        if images:
+            notices.append("The series holds no level of a slide: what is shown are its associated images.")
+    if not images:
+        raise UnsupportedSeriesError(
+            f"Series {series.series_uid} holds no image that can be shown. {' '.join(notices)}".strip(),
+            remedy="associated_label=True opens a label, which may identify the patient."
+            if len(shown) < len(slide.associated)
+            else "",
+        )
+    return SeriesPlan(tuple(images), tuple(associated), tuple(notices))
+
+
+def _plan_associated(
+    images: list[AssociatedImage], notices: list[str], remarks: Notices
+) -> list[tuple[str, ImagePlan]]:
+    """A second overview becomes ``overview-1``; one that cannot be read is left out, the slide does not need it."""
+    seen: Counter[str] = Counter()
+    planned = []
+    for image in images:
+        name = f"{image.name}-{seen[image.name]}" if seen[image.name] else image.name
+        try:
+            planned.append((name, _plan_image(name, (image.level,), remarks)))
+        except (MetadataError, FrameError) as error:
+            notices.append(f"An associated image was left out: {error}")
+        else:
+            seen[image.name] += 1
+    return planned
+
+
+def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> ImagePlan:
+    finest = levels[0]
+    for level in levels:
+        check_readable(level.header, (part for image in level.images for part in image.frames.parts))
+        _note_outside(level, remarks)
+        _note_spacing(level, remarks)
+    samples = finest.header.pixel.samples
+    has_c = samples > 1 or len(finest.paths) > 1
+    has_z = len(finest.planes) > 1
+    known = finest.spacing is not None
+    unit = "micrometer" if known else None
+    axes = [
+        *([Axis("c", "channel")] if has_c else []),
+        *([Axis("z", "space", unit if finest.plane_step else None)] if has_z else []),
+        Axis("y", "space", unit),
+        Axis("x", "space", unit),
+    ]
+    return ImagePlan(
+        name=name,
+        axes=tuple(axes),
+        levels=tuple(_plan_level(level, finest, has_c=has_c, has_z=has_z) for level in levels),
+        channels=channels(finest.header.pixel, finest.paths),
+        affine=affine(finest),
+        color=samples == 3,  # noqa: PLR2004  # R, G, B
+        attributes=_attributes(finest, remarks),
+        numbers=_segment_numbers(finest),
+        frame_of_reference_uid=finest.header.frame_of_reference_uid,
+    )
+
+
+def _segment_numbers(level: SlideLevel) -> tuple[int, ...]:
+    segmentation = level.header.segmentation
+    if segmentation is None or segmentation.is_label_map:
+        return ()
+    return tuple(int(path.identifier) for path in level.paths if path.identifier.isdecimal())
+
+
+def _note_outside(level: SlideLevel, remarks: Notices) -> None:
+    for image in level.images:
+        if image.outside:
+            remarks.add(image.header.uid, f"{image.outside} frames outside the total pixel matrix were left out.")
+
+
+def _note_spacing(level: SlideLevel, remarks: Notices) -> None:
+    told, volume = level.header.pixel_spacing, volume_spacing(level.header)
+    if told is None or volume is None:
+        return
+    if distorts(level.header):
+        text = "by PixelSpacing pixels are no squares, by the imaged volume they are: the imaged volume is used."
+        remarks.add(level.header.uid, text)
+    elif any(abs(a - b) > _SPACING_DISAGREES * max(a, b) for a, b in zip(told, volume, strict=True)):
+        text = "PixelSpacing and the imaged volume disagree by more than 1 %; PixelSpacing is used."
+        remarks.add(level.header.uid, text)
+
+
+def _plan_level(
+    level: SlideLevel,
+    finest: SlideLevel,
+    *,
+    has_c: bool,
+    has_z: bool,
+) -> LevelPlan:
+    pixel = level.header.pixel
+    grid = level.grid
+    step = steps(level, finest)
+    absent, fill_value = absent_tile(level.header)
+    c, z = len(level.paths) * pixel.samples, len(level.planes)
+    lead_shape = [*([c] if has_c else []), *([z] if has_z else [])]
+    lead_chunk = [*([pixel.samples] if has_c else []), *([1] if has_z else [])]
+    lead_scale = [*([1.0] if has_c else []), *([step[0]] if has_z else [])]
+    return LevelPlan(
+        shape=(*lead_shape, grid.matrix_rows, grid.matrix_columns),
+        chunks=(*lead_chunk, grid.tile_rows, grid.tile_columns),
+        dtype=pixel.dtype,
+        scale=(*lead_scale, *step[1:]),
+        translation=(*(0.0 for _ in lead_scale), *shift(level, finest)),
+        absent=absent,
+        fill_value=fill_value,
+        frames=SlideFrameIndex(level.sources(), has_c, has_z),
+        attributes=level_facts(level.header, (part for image in level.images for part in image.frames.parts)),
+    )
+
+
+def _attributes(level: SlideLevel, remarks: Notices) -> dict[str, object]:
+    header = level.header
+    attributes: dict[str, object] = {
+        **slide_facts(header),
+        "affine_reference": "slide",
+        "affine_origin_known": origin_known(level),
+    }
+    if level.plane_step:
+        attributes["z_offsets"] = list(level.plane_offsets)
+    if level.heights:
+        attributes["focus_heights"] = [min(level.heights), max(level.heights)]
+    for odd in _oddities(level):
+        remarks.add(header.uid, odd)
+    return attributes
+
+
+def _oddities(level: SlideLevel) -> Iterator[str]:
+    """What someone who trusts the arrays should know, in sentences."""
+    header = level.header
+    known = np.diff(level.plane_offsets) if level.plane_step else np.empty(0)
+    if known.size and not np.allclose(known, known[0], rtol=0.01):
+        yield (
+            "focal planes are unevenly spaced; the scale of z is their mean step, z_offsets hold their places in mm."
+        )
+    if len(level.planes) > 1 and not level.plane_step:
+        yield "nothing says how far its focal planes are apart; z counts them."
+    if level.heights:
+        yield "tiles were focused at different heights, which are no axis; focus_heights hold their range."
+    if header.pixel.photometric_interpretation == "PALETTE COLOR":
+        yield PALETTE

@@ -1,0 +1,134 @@
+"""Tiles that fit no grid to plans: a list of tiles, each with its position where that is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from dicomzarr.dicom.geometry.positions import OpticalPath
+from dicomzarr.dicom.geometry.tiling import UNPLACED
+from dicomzarr.dicom.slide.level import distorts
+from dicomzarr.plan.channels import channels, path_label
+from dicomzarr.plan.geometry import micrometres
+from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan
+from dicomzarr.plan.slide_facts import PALETTE, absent_tile, check_readable, level_facts, slide_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dicomzarr.dicom.geometry.tiling import FramePositions
+    from dicomzarr.dicom.instance import FrameRef, Instance
+    from dicomzarr.dicom.notices import Notices
+    from dicomzarr.dicom.slide.tiled import FrameSequence, LooseTiles
+
+LIST_OF_TILES: Final = "list of tiles"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListedTiles:
+    """The frames of a list, in their order; of a list of one there is no t."""
+
+    frames: FrameSequence
+    has_t: bool
+
+    def locate(self, chunk: tuple[int, ...]) -> FrameRef | None:
+        """The frame of the chunk at ([t,] [c,] y, x)."""
+        return self.frames.ref(chunk[0] + 1 if self.has_t else 1)
+
+
+def is_tile_list(image: ImagePlan) -> bool:
+    """Whether an image is a list of tiles."""
+    return image.attributes.get("kind") == LIST_OF_TILES
+
+
+def plan_tile_list(loose: LooseTiles, name: str, remarks: Notices) -> ImagePlan:
+    """Plan tiles that fit no grid.
+
+    Args:
+        loose: The tiles.
+        name: Which image of the series it is, as ``slide 2 of 3``.
+        remarks: Takes what is said of it.
+
+    Raises:
+        UnsupportedSeriesError: Its pixels cannot be read.
+    """
+    header, pixel = loose.header, loose.header.pixel
+    check_readable(header, loose.frames.parts)
+    for sentence in _sentences(loose):
+        remarks.add(header.uid, sentence)
+    unit, steps = _steps(header)
+    count, has_c = loose.frames.end, pixel.samples > 1
+    has_t = count > 1
+    lead = [*([Axis("t", "time")] if has_t else []), *([Axis("c", "channel")] if has_c else [])]
+    absent, fill_value = absent_tile(header)
+    level = LevelPlan(
+        shape=(*([count] if has_t else []), *([pixel.samples] if has_c else []), pixel.rows, pixel.columns),
+        chunks=(*([1] if has_t else []), *([pixel.samples] if has_c else []), pixel.rows, pixel.columns),
+        dtype=pixel.dtype,
+        scale=(*(1.0 for _ in lead), *steps),
+        translation=(0.0,) * (len(lead) + 2),
+        absent=absent,
+        fill_value=fill_value,
+        frames=ListedTiles(loose.frames, has_t),
+        attributes=level_facts(header, loose.frames.parts),
+    )
+    return ImagePlan(
+        name=f"{name}: {LIST_OF_TILES}",
+        axes=(*lead, Axis("y", "space", unit), Axis("x", "space", unit)),
+        levels=(level,),
+        channels=channels(pixel, loose.paths if len(loose.paths) == 1 else (OpticalPath("", LIST_OF_TILES),)),
+        affine=None,
+        color=has_c,
+        attributes={**slide_facts(header), "kind": LIST_OF_TILES, "coordinates": _coordinates(loose)},
+        frame_of_reference_uid=header.frame_of_reference_uid,
+    )
+
+
+def _sentences(loose: LooseTiles) -> Iterator[str]:
+    yield f"its frames are a list of tiles, none of which is placed on a matrix: {loose.why}"
+    if not loose.frames.complete:
+        yield "other parts of its concatenation are not in its list of tiles."
+    if loose.header.pixel.photometric_interpretation == "PALETTE COLOR":
+        yield PALETTE
+
+
+def _steps(header: Instance) -> tuple[str | None, tuple[float, float]]:
+    """(unit, (y, x) steps): by PixelSpacing alone, for the imaged volume is that of a matrix."""
+    if header.pixel_spacing is None or distorts(header):
+        return None, (1.0, 1.0)
+    down, across = header.pixel_spacing
+    return "micrometer", (micrometres(down), micrometres(across))
+
+
+def _coordinates(loose: LooseTiles) -> dict[str, object]:
+    """Where each tile lies and what it shows, as far as that is known."""
+    positions = loose.positions
+    if positions is None or len(positions) != loose.frames.end:
+        return {}
+    told: dict[str, object] = {}
+    places = _places(positions)
+    if any(places):
+        told["position"] = {"axis": "t", "values": places}
+    shown = np.unique(positions.paths)
+    if len(shown) > 1:
+        name = "optical_path" if loose.header.segmentation is None else "segment"
+        told[name] = {"axis": "t", "values": _shown_paths(loose, positions)}
+    return told
+
+
+def _places(positions: FramePositions) -> list[tuple[int, int, float] | None]:
+    """(column, row, height) of each tile; None where it is not known."""
+    heights = np.nan_to_num(positions.z_offsets, nan=0.0)
+    places = zip(positions.columns.tolist(), positions.rows.tolist(), heights.tolist(), strict=True)
+    return [None if UNPLACED in place[:2] else place for place in places]
+
+
+def _shown_paths(loose: LooseTiles, positions: FramePositions) -> list[str | int | None]:
+    """What each tile shows: the name of its optical path, or the number of its segment."""
+    if loose.header.segmentation is None:
+        names = [path_label(path, place) for place, path in enumerate(loose.paths)]
+        return [None if path < 0 else names[path] for path in positions.paths.tolist()]
+    numbers = [int(path.identifier) if path.identifier.isdecimal() else None for path in loose.paths]
+    return [None if path < 0 else numbers[path] for path in positions.paths.tolist()]

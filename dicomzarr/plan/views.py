@@ -1,0 +1,172 @@
+"""What an array holds of the frames of a grid: stored values, rescaled ones, or the colours of a palette."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dicomzarr.dicom.lut.modality import Rescale, TableView, modality_dtype
+from dicomzarr.dicom.volume.tables import image_palette, modality_table
+from dicomzarr.errors import InvalidAttributeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.dicom.pixels.pixels import PixelDescription
+    from dicomzarr.dicom.volume.frame import Frame, Image
+    from dicomzarr.dicom.volume.grid import Grid
+    from dicomzarr.plan.plan import FrameView
+
+IDENTITY: Final = Rescale(1.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """How frames become what an array holds."""
+
+    dtype: np.dtype[np.generic]
+    samples: int
+    """Of one pixel in the array: 1, or 3 for colour."""
+    apply: FrameView | None
+    """None for stored values."""
+    range: tuple[float, float]
+    """The lowest and highest value that there can be."""
+    lowest: float
+    """The lowest value of the bits that are stored, or of the type of rescaled values; 0 of unsigned ones."""
+    rescale: Rescale | None
+    """From the array's values to those in the units of windows; None where it differs from frame to frame, or is a
+    table."""
+
+    @property
+    def absent(self) -> float:
+        """What stands for a frame that does not exist: never what a pixel could plausibly be, as 0 HU.
+
+        NaN, else the lowest value that there can be where values may be negative, else 0.
+        """
+        return float("nan") if self.dtype.kind == "f" else self.lowest
+
+
+def view_of(grid: Grid, values: str, bulk: Mapping[str, bytes]) -> View:
+    """The view of a grid's frames.
+
+    Args:
+        grid: The frames.
+        values: ``stored``, ``modality`` or ``color``.
+        bulk: Values that the metadata only name, by their URI.
+
+    Raises:
+        InvalidAttributeError: A table is broken, or is not there.
+    """
+    pixel = grid.first.ref.instance.pixel
+    if values == "color" and pixel.photometric_interpretation == "PALETTE COLOR":
+        return _coloured(grid, bulk)
+    if values == "modality" and pixel.samples == 1 and pixel.photometric_interpretation != "PALETTE COLOR":
+        return _rescaled(grid, bulk)
+    stored = stored_range(widest(grid))
+    return View(pixel.dtype, pixel.samples, None, stored, 0.0 if pixel.floating else stored[0], _uniform(grid))
+
+
+def stored_range(pixel: PixelDescription) -> tuple[float, float]:
+    """The lowest and highest stored value that there can be; 0 to 1 for floating point, which has no bounds."""
+    if pixel.floating:
+        return 0.0, 1.0
+    low = -(2 ** (pixel.bits_stored - 1)) if pixel.signed else 0
+    return float(low), float(low + 2**pixel.bits_stored - 1)
+
+
+def images_of(grid: Grid) -> dict[Image, None]:
+    """The instances that a grid's frames are of, in their order."""
+    return dict.fromkeys(frame.image for frame in grid.frames)
+
+
+def widest(grid: Grid) -> PixelDescription:
+    """The pixels of the instance with the most bits: that of a whole grid, in which they may differ."""
+    return max((image.header.pixel for image in images_of(grid)), key=lambda pixel: pixel.bits_stored)
+
+
+def rescales(grid: Grid) -> dict[Rescale, None]:
+    """The different rescales of the frames, in their order."""
+    return dict.fromkeys(frame.rescale for frame in grid.frames)
+
+
+def _uniform(grid: Grid) -> Rescale | None:
+    if grid.first.image.item.modality_lut.items:
+        return None
+    different = rescales(grid)
+    return next(iter(different)) if len(different) == 1 else None
+
+
+def _coloured(grid: Grid, bulk: Mapping[str, bytes]) -> View:
+    palettes = {image: image_palette(image, bulk) for image in images_of(grid)}
+    by_instance = {image.header.stored: palette for image, palette in palettes.items()}
+    dtype = np.result_type(*(palette.dtype for palette in palettes.values()))
+
+    def apply(frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return by_instance[frame.instance].apply(pixels).astype(dtype, copy=False)
+
+    return View(np.dtype(dtype), 3, apply, (0.0, float(np.iinfo(dtype).max)), 0.0, None)
+
+
+def _rescaled(grid: Grid, bulk: Mapping[str, bytes]) -> View:
+    pixel = widest(grid)
+    if grid.first.image.item.modality_lut.items:
+        return _looked_up(grid, bulk)
+    different = list(rescales(grid))
+    by_pixel: dict[PixelDescription, dict[Rescale, None]] = {}
+    for frame in grid.frames:
+        by_pixel.setdefault(frame.ref.instance.pixel, {})[frame.rescale] = None
+    dtype = np.result_type(*(modality_dtype(each, found) for each, found in by_pixel.items())).newbyteorder("<")
+    if different == [IDENTITY] and len({each.dtype for each in by_pixel}) == 1:
+        stored = stored_range(pixel)
+        return View(pixel.dtype, 1, None, stored, 0.0 if pixel.floating else stored[0], IDENTITY)
+    own = {frame.ref: frame.rescale for frame in grid.frames} if len(different) > 1 else {}
+    ends = [
+        rescale.slope * end + rescale.intercept
+        for each, found in by_pixel.items()
+        for rescale in found
+        for end in stored_range(each)
+    ]
+    if not np.isfinite(ends).all():
+        raise InvalidAttributeError(
+            f"Instance {grid.first.image.header.uid}: RescaleSlope and RescaleIntercept lead beyond all numbers.",
+            remedy="Stored values can be read without them.",
+        )
+    apply = partial(_apply, own, different[0], dtype)
+    return View(dtype, 1, apply, (min(ends), max(ends)), _lowest(dtype), IDENTITY)
+
+
+def _lowest(dtype: np.dtype[Any]) -> float:
+    return float(np.iinfo(dtype).min) if dtype.kind == "i" else 0.0
+
+
+def _apply(
+    own: Mapping[FrameRef, Rescale],
+    same: Rescale,
+    dtype: np.dtype[np.generic],
+    frame: FrameRef,
+    pixels: npt.NDArray[Any],
+) -> npt.NDArray[Any]:
+    return own.get(frame, same).apply(pixels, dtype)
+
+
+def _looked_up(grid: Grid, bulk: Mapping[str, bytes]) -> View:
+    tables = {image: TableView(modality_table(image, bulk)) for image in images_of(grid)}
+    by_instance = {image.header.stored: table for image, table in tables.items()}
+    dtype = np.dtype("<u2" if any(view.table.entries.itemsize > 1 for view in tables.values()) else "u1")
+
+    def apply(frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return by_instance[frame.instance].apply(pixels, dtype)
+
+    high = max(int(view.table.entries.max()) for view in tables.values())
+    return View(dtype, 1, apply, (0.0, float(high)), 0.0, IDENTITY)
+
+
+def has_table(frame: Frame) -> bool:
+    """Whether a table, and no slope, leads from stored values to others."""
+    return bool(frame.image.item.modality_lut.items)

@@ -1,0 +1,254 @@
+"""Series that are no slides to multiscale plans: volumes, time series, projections, pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from dicomzarr.dicom.model.values import shown_code
+from dicomzarr.dicom.pixels.syntax import check_openable
+from dicomzarr.dicom.segmentation.segments import Segment
+from dicomzarr.dicom.volume.arrangement import arrange
+from dicomzarr.dicom.volume.frame import frames_of
+from dicomzarr.dicom.volume.grid import ABSENT, GUESSED, LIST
+from dicomzarr.dicom.volume.grouping import PIXELS, stack_words, stacks_of
+from dicomzarr.errors import UnsupportedSeriesError
+from dicomzarr.plan.coordinates import channel_labels, coordinates, time_step
+from dicomzarr.plan.facts import image_facts, padding_value, windows
+from dicomzarr.plan.placing import MILLIMETER, origin_of, place, poses
+from dicomzarr.plan.plan import Axis, Channel, ImagePlan, LevelPlan, SeriesPlan
+from dicomzarr.plan.remarks import remarks
+from dicomzarr.plan.views import view_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.dicom.segmentation.segments import Segmentation
+    from dicomzarr.dicom.series import Series
+    from dicomzarr.dicom.volume.frame import Frame
+    from dicomzarr.dicom.volume.grid import Grid
+    from dicomzarr.dicom.volume.grouping import Stack
+    from dicomzarr.plan.placing import Placing
+    from dicomzarr.plan.views import View
+
+_COLORS: Final = (("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF"))
+_GREY: Final = "FFFFFF"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridFrameIndex:
+    """Chunk indices along the axes that a grid has, to its frames."""
+
+    cells: npt.NDArray[np.int64]
+    """Along the axes before y and x."""
+    frames: tuple[FrameRef, ...]
+
+    def locate(self, chunk: tuple[int, ...]) -> FrameRef | None:
+        """The frame of the chunk at ([t,] [c,] [z,] y, x)."""
+        cell = int(self.cells[chunk[:-2]])
+        return None if cell == ABSENT else self.frames[cell]
+
+
+def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, bytes] | None = None) -> SeriesPlan:
+    """Plan a series of frames that are no tiles.
+
+    Args:
+        series: Its images.
+        values: ``stored``, ``modality`` or ``color``: what the arrays hold.
+        bulk: Values that the metadata only name, by their URI.
+
+    Raises:
+        UnsupportedSeriesError: There is nothing to show.
+    """
+    notices = list(series.notices)
+    for image in series.images:
+        stored = image.header.stored
+        where = f"Instance {stored.sop_instance_uid}"
+        check_openable(stored.available_transfer_syntax_uid, image.header.sop_class_uid, where)
+        if stored.pixel.samples not in {1, 3}:
+            raise UnsupportedSeriesError(
+                f"{where}: pixels of {stored.pixel.samples} samples cannot be read; 1 or 3 can."
+            )
+    notices += _lost_parts(series)
+    stacks = stacks_of(frames_of(series.images), any_sign=values == "modality")
+    if not stacks:
+        raise UnsupportedSeriesError(f"Series {series.series_uid} holds no frame.")
+    grids = [(stack, grid) for stack in stacks for grid in arrange(stack)]
+    notices += _why_several(stacks, [grid for _, grid in grids])
+    for _, grid in grids:
+        _remark(series, grid, many=len(grids) > 1)
+    images = [
+        _plan_image(stack, grid, values, bulk or {}, _name(grid, number, len(grids)))
+        for number, (stack, grid) in enumerate(grids, 1)
+    ]
+    guesses = tuple(dict.fromkeys(notice for _, grid in grids if grid.kind == GUESSED for notice in grid.notices))
+    return SeriesPlan(tuple(images), (), tuple(dict.fromkeys(notices)), guesses)
+
+
+def _remark(series: Series, grid: Grid, *, many: bool) -> None:
+    """Say what is odd about a grid, in the name of its first instance where others are not so."""
+    for sentence in remarks(grid, many=many):
+        where = f" In the image of instance {grid.first.ref.instance.sop_instance_uid}." if many else ""
+        series.remarks.say(sentence + where)
+
+
+def _lost_parts(series: Series) -> Iterator[str]:
+    """Concatenations of which instances are not there (PS3.3 section C.7.6.16.2.2.4)."""
+    parts = [image.header.concatenation for image in series.images if image.header.concatenation]
+    for uid in dict.fromkeys(part.uid for part in parts):
+        there = {part.number for part in parts if part.uid == uid}
+        total = max(part.total or 0 for part in parts if part.uid == uid) or max(there)
+        if len(there) < total:
+            yield f"Concatenation {uid}: {total - len(there)} of {total} parts are missing, and their frames with them."
+
+
+def _why_several(stacks: Sequence[Stack], grids: Sequence[Grid]) -> list[str]:
+    found = []
+    if len(stacks) > 1:
+        found.append(f"The series holds {len(stacks)} images: they differ in {', '.join(stacks[0].why)}.")
+        if PIXELS in stacks[0].why:
+            found.append('Values of "modality" are one image, whatever bits and sign they are stored with.')
+    parts = [grid.part for grid in grids if grid.part]
+    if len(grids) > len(stacks):
+        found.append(
+            f"Frames that cannot share axes are {len(grids)} images (values that cover other slices, slices that are "
+            f"no lattice, or more dimensions than t and c): {'; '.join(parts)}."
+        )
+    return found
+
+
+def _plan_image(stack: Stack, grid: Grid, values: str, bulk: Mapping[str, bytes], name: str) -> ImagePlan:
+    view = view_of(grid, values, bulk)
+    placing = place(grid)
+    origin = origin_of(placing.affine)
+    t, c, z = grid.cells.shape
+    samples = view.samples
+    step, time_unit = time_step(grid)
+    axes = [
+        (Axis("t", "time", time_unit), t > 1, t, 1, step),
+        (Axis("c", "channel"), c * samples > 1, c * samples, samples, 1.0),
+        (Axis("z", "space", placing.units[0]), z > 1, z, 1, placing.scale[0]),
+    ]
+    kept = [row for row in axes if row[1]]
+    pixel = grid.first.ref.instance.pixel
+    absent = _absent(grid, view)
+    cells = grid.cells.reshape([row[2] // row[3] for row in kept])  # axes that are left out have one place
+    level = LevelPlan(
+        shape=(*(row[2] for row in kept), pixel.rows, pixel.columns),
+        chunks=(*(row[3] for row in kept), pixel.rows, pixel.columns),
+        dtype=view.dtype,
+        scale=(*(row[4] for row in kept), *placing.scale[1:]),
+        translation=(*(origin[0] if row[0].unit == MILLIMETER else 0.0 for row in kept), *origin[1:]),
+        absent=absent,
+        fill_value=absent[0],
+        frames=GridFrameIndex(cells, tuple(frame.ref for frame in grid.frames)),
+        view=view.apply,
+        attributes=_level_attributes(grid),
+    )
+    return ImagePlan(
+        name=name,
+        axes=(*(row[0] for row in kept), Axis("y", "space", placing.units[1]), Axis("x", "space", placing.units[2])),
+        levels=(level,),
+        channels=_channels(grid, view),
+        affine=placing.affine,
+        color=samples > 1,
+        attributes={**image_facts(stack, grid, values), **_facts_of_grid(grid, samples), **_placed(placing, grid)},
+        numbers=_segment_numbers(grid),
+        frame_of_reference_uid=None if stack.own_references else grid.first.image.header.frame_of_reference_uid,
+    )
+
+
+def _facts_of_grid(grid: Grid, samples: int) -> dict[str, object]:
+    facts: dict[str, object] = {"coordinates": coordinates(grid, samples)}
+    sizes = dict(zip("tcz", grid.cells.shape, strict=True))
+    if not grid.sparse and len(grid.absent):
+        facts["absent"] = [
+            {axis: int(place) * (samples if axis == "c" else 1) for axis, place in named if sizes[axis] > 1}
+            for named in (zip("tcz", cell, strict=True) for cell in grid.absent.tolist())
+        ]
+    return facts
+
+
+def _placed(placing: Placing, grid: Grid) -> dict[str, object]:
+    told: dict[str, object] = {"plane_affine": placing.plane_affine, "poses": poses(grid)}
+    if grid.kind == LIST and grid.first.spacing is not None:
+        told["pixel_spacing"] = grid.first.spacing
+    return {name: value for name, value in told.items() if value}
+
+
+def _absent(grid: Grid, view: View) -> tuple[float, ...]:
+    """Each sample of what was left out: of a label map what its header pads with (PS3.3 section C.8.20.2)."""
+    segmentation = grid.first.image.header.segmentation
+    if segmentation is None:
+        return (view.absent,) * view.samples
+    padding = padding_value(grid.first) or 0 if segmentation.is_label_map else 0
+    if view.samples == 1 or view.apply is None:
+        return (padding,)
+    pixel = grid.first.ref.instance.pixel
+    colour = view.apply(grid.first.ref, np.full((1, 1, 1), padding, pixel.dtype))
+    return tuple(float(sample) for sample in colour.reshape(-1).tolist())
+
+
+def _modality(grid: Grid) -> str:
+    return shown_code(grid.first.image.header.modality) or "image"
+
+
+def _name(grid: Grid, number: int, count: int) -> str:
+    """The modality, and which part of the series this is, as ``MR 2 of 3: b_value 1000 s/mm2, 4 of 6 slices``."""
+    words = ", ".join(dict.fromkeys(word for word in (stack_words(grid.stack), grid.part, grid.kind) if word))
+    name = f"{_modality(grid)} {number} of {count}" if count > 1 else _modality(grid)
+    return f"{name}: {words}" if words else name
+
+
+def _channels(grid: Grid, view: View) -> tuple[Channel, ...]:
+    segmentation = grid.first.image.header.segmentation
+    if segmentation is not None and not segmentation.is_label_map and grid.kind != LIST:
+        return _segment_channels(grid, segmentation, view)
+    labels = channel_labels(grid)
+    shown = windows(grid).shown(view)
+    inverted = grid.first.ref.instance.pixel.photometric_interpretation == "MONOCHROME1"
+    if view.samples > 1:
+        return tuple(
+            Channel(f"{label} {name}".strip(), color, view.range, shown=None)
+            for label in labels
+            for name, color in _COLORS
+        )
+    return tuple(
+        Channel(label or f"{_modality(grid)} {grid.part}".strip(), _GREY, view.range, inverted, shown)
+        for label in labels
+    )
+
+
+def _segment_numbers(grid: Grid) -> tuple[int, ...]:
+    segmentation = grid.first.image.header.segmentation
+    if segmentation is None or segmentation.is_label_map or grid.kind == LIST:
+        return ()
+    shown = (grid.frames[int(cells[cells != ABSENT][0])] for cells in grid.cells.swapaxes(0, 1))
+    return tuple(segment_number(frame) for frame in shown)
+
+
+def segment_number(frame: Frame) -> int:
+    """ReferencedSegmentNumber (0062,000B) of a frame; 0 where there is none."""
+    number = frame.values.get("segment")
+    return int(number) if isinstance(number, float | int) else 0
+
+
+def _segment_channels(grid: Grid, segmentation: Segmentation, view: View) -> tuple[Channel, ...]:
+    """One channel for each segment that has frames, by its label and in its colour."""
+    segments = [segmentation.numbered(number) or Segment(number, "", "") for number in _segment_numbers(grid)]
+    return tuple(Channel(each.label or f"segment {each.number}", each.color or _GREY, view.range) for each in segments)
+
+
+def _level_attributes(grid: Grid) -> dict[str, object]:
+    stored = list(dict.fromkeys(frame.ref.instance for frame in grid.frames))
+    return {
+        "sop_instance_uids": [instance.sop_instance_uid for instance in stored],
+        "photometric_interpretation": stored[0].pixel.photometric_interpretation,
+        "lossy": any(instance.pixel.lossy for instance in stored),
+        "available_transfer_syntax_uid": stored[0].available_transfer_syntax_uid,
+    }

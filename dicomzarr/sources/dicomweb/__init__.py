@@ -1,0 +1,1 @@
+"""The wire: asking a DICOMweb server, and distrusting what comes back."""

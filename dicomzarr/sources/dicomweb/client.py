@@ -1,0 +1,261 @@
+"""The verbs that are asked of a DICOMweb server: metadata of a series, frames, searches (PS3.18 chapter 10)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from dicomzarr.sources.dicomweb.credentials.auth import credentials_for
+from dicomzarr.sources.dicomweb.http.exchange import Exchange
+from dicomzarr.sources.dicomweb.http.pacing import Pacing
+from dicomzarr.sources.dicomweb.http.transport import AiohttpTransport
+from dicomzarr.sources.dicomweb.http.turns import Turns
+from dicomzarr.sources.dicomweb.messages.replies import EncodedFrame
+from dicomzarr.sources.dicomweb.metadata.bulk_data import BulkData
+from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
+from dicomzarr.sources.dicomweb.metadata.searching import Searches
+from dicomzarr.sources.dicomweb.metadata.series_metadata import MetadataFetcher, SeriesMetadata
+from dicomzarr.sources.dicomweb.negotiation.frame_fetch import FrameFetcher, FrameJob
+from dicomzarr.sources.dicomweb.tuning.habits import Habits
+from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
+from dicomzarr.sources.dicomweb.whole.spool import FileThreads
+from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
+from dicomzarr.sources.dicomweb.whole.whole_series import retrieve
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from dicomzarr.options import StorageOptions
+    from dicomzarr.sources.dicomweb.http.transport import Transport
+    from dicomzarr.sources.dicomweb.negotiation.frame_fetch import Deliver, Fail
+    from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
+
+__all__ = ["Client", "EncodedFrame", "SeriesMetadata"]
+
+
+class Client:
+    """Asks one DICOMweb server. All calls must come from one event loop.
+
+    Args:
+        base_url: The http(s) URL of the service, without a trailing slash and without user-info.
+        options: How it is reached, and with which credentials.
+        habits: What is known of the server.
+        transport: Sends the requests in the place of aiohttp; whoever gives it closes it.
+        sleep: Waits between tries.
+        clock: Gives seconds, and never goes back.
+
+    Raises:
+        InsecureTransportError: Credentials would travel over plain HTTP to another machine.
+        InvalidOptionError: The borrowed client cannot be taken over.
+    """
+
+    def __init__(  # noqa: PLR0913  # what it is made of, by name
+        self,
+        base_url: str,
+        options: StorageOptions,
+        *,
+        habits: Habits | None = None,
+        transport: Transport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self.habits = habits or Habits()
+        self._credentials = credentials_for(self._base_url, options)
+        self._close_transport: Callable[[], Awaitable[None]] | None = None
+        if transport is None:
+            transport = own = _aiohttp_transport(self._base_url, options)
+            self._close_transport = own.close
+        self._turns = Turns(Pacing(options.max_connections, options.timeout), clock, sleep)
+        self._exchange = Exchange(transport, self._credentials, options.timeout, self._turns, sleep)
+        self._threads = FileThreads()
+        self._whole = WholeInstances(self._base_url, self._exchange, self._threads, clock)
+        requests = JSONRequests(self._exchange)
+        self._searches = Searches(_search_base_url(self._base_url, options), requests)
+        self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches)
+        self._bulk_data = BulkData(self._base_url, self._exchange)
+        self._fetcher = FrameFetcher(self._base_url, self._exchange, self._whole, self.habits)
+
+    @property
+    def connections(self) -> int:
+        """Requests that may be under way now: ``max_connections``, and fewer after the server was too busy."""
+        return self._turns.pacing.connections
+
+    async def series_metadata(self, study: str, series: str) -> bytes:
+        """The metadata of all instances of a series, as a JSON array that is not parsed yet (PS3.18 Annex F).
+
+        Where the server refuses or reduces it, it is put together from the instances' own.
+
+        Raises:
+            SeriesNotFoundError: The server does not have the series, or has nothing in it.
+            ServerError: The server did not give it, or not of every instance.
+        """
+        return (await self.series_metadata_unless(study, series, None)).body
+
+    async def series_metadata_unless(self, study: str, series: str, known: SeriesMetadata | None) -> SeriesMetadata:
+        """The metadata of a series as it is now, asked for on condition that it changed (RFC 9110 section 13).
+
+        Args:
+            study: Study Instance UID.
+            series: Series Instance UID.
+            known: What the server gave before, if anything.
+
+        Returns:
+            ``known`` itself, where the server says that it is the same.
+
+        Raises:
+            SeriesNotFoundError: The server does not have the series, or has nothing in it.
+            ServerError: The server did not give it.
+        """
+        return await self._metadata.fetch(study, series, known)
+
+    async def frames(  # noqa: PLR0913, PLR0917  # what is asked, and the two outcomes
+        self,
+        study: str,
+        series: str,
+        instance: str,
+        numbers: Sequence[int],
+        deliver: Deliver,
+        fail: Fail,
+        *,
+        compressed: bool = False,
+        whole: bool = False,
+        gzip: bool = False,
+        number_of_frames: int | None = None,
+        frame_bytes: int | None = None,
+    ) -> None:
+        """Fetch frames of one instance (PS3.18 section 10.4.1.1.6); each is delivered or fails, exactly once.
+
+        Frames that the server refuses to give by themselves are cut from the whole instance, which is then held for
+        a while on the temporary disk. Its download ends when all who wait for it are cancelled.
+
+        Args:
+            study: Study Instance UID.
+            series: Series Instance UID.
+            instance: SOP Instance UID.
+            numbers: Frame numbers, from 1; a doubled one counts once.
+            deliver: Called with the number and the frame as soon as its part is whole.
+            fail: Called with the number and the error of a frame that cannot be had.
+            compressed: The metadata say that what is stored is a codestream: a server that decodes it is asked anew.
+            whole: Cut them from the whole instance at once, as for `StoredInstance.frames_unaligned`, or when a frame
+                that came does not decode.
+            gzip: The reply may be compressed.
+            number_of_frames: How many the instance has. With the bytes of a frame it tells how large the instance is:
+                beyond 256 MiB it is fetched only when no frame of it comes by itself.
+            frame_bytes: Bytes of one decoded frame; a reply of much more than that is refused.
+        """
+        pending = dict.fromkeys(sorted(set(numbers)))
+        job = FrameJob(study, series, instance, pending, deliver, fail, compressed, whole, gzip)
+        job.number_of_frames, job.frame_bytes = number_of_frames, frame_bytes
+        await self._fetcher.fetch(job)
+
+    async def whole_series(self, job: SeriesJob) -> None:
+        """Fetch all instances of a series at once (PS3.18 section 10.4.1.1.2), each with its one frame.
+
+        Args:
+            job: Takes the frames. Those that do not come can be asked for by `frames`.
+
+        Raises:
+            ServerError: The server refused, or the reply broke.
+        """
+        await retrieve(self._base_url, self._exchange, job)
+
+    async def bulk_data(self, study: str, series: str, uri: str, *, instance: str | None = None) -> bytes:
+        """A value that the metadata of a series give by reference; the server's credentials stay with the server.
+
+        Args:
+            study: Study Instance UID.
+            series: Series Instance UID.
+            uri: BulkDataURI, absolute or relative to the metadata.
+            instance: SOP Instance UID, for a URI that is relative to the instance's own metadata.
+
+        Raises:
+            NotFoundError: There is nothing.
+            InvalidReplyError: The URI leads nowhere, or something else came.
+            InsecureTransportError: It leads from HTTPS to plain HTTP.
+            ServerError: The server did not give it.
+        """
+        places = [series_metadata_url(self._base_url, study, series)]
+        subject = f"series {series}, study {study}"
+        if instance is not None:
+            places.append(instance_metadata_url(self._base_url, study, series, instance))
+            subject = f"instance {instance}, {subject}"
+        return await self._bulk_data.get(uri, places, f"bulk data of {subject}")
+
+    def lists_refused(self, *, compressed: bool) -> bool:
+        """Whether the server gives each frame on its own, but not several at once.
+
+        Args:
+            compressed: As for `frames`: what is learned of native instances says nothing about others.
+        """
+        return not self._fetcher.asks_lists(compressed=compressed)
+
+    @property
+    def longest_list(self) -> int | None:
+        """Frames that one list may have, as learned from those that the server refused; None without a known limit."""
+        return self._fetcher.lengths.longest
+
+    def forget(self, study: str | None = None, series: str | None = None) -> None:
+        """Let go of the whole instances of a series, or of all, and of what was learned of them; from any thread."""
+        self._whole.forget(study, series)
+        self._fetcher.forget(study, series)
+        self._metadata.forget(study, series)
+
+    async def search(
+        self,
+        resource: str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        wanted: int | None = None,
+        skip: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Search for studies, series or instances (PS3.18 section 10.6), page by page.
+
+        Args:
+            resource: ``studies``, ``studies/<StudyInstanceUID>/series``, or ``instances`` below that.
+            parameters: Attributes to match and to include. Some servers refuse
+                AvailableTransferSyntaxUID.
+            wanted: How many results are enough; None for all.
+            skip: How many results to leave out before the first.
+
+        Returns:
+            Results in the DICOM JSON model, each study, series or instance once.
+
+        Raises:
+            StudyNotFoundError: The server says that the study does not exist.
+            ServerError: The server did not answer as it should.
+        """
+        return await self._searches.find(resource, parameters or {}, wanted=wanted, skip=skip)
+
+    async def close(self) -> None:
+        """Close connections and threads, and free the temporary disk."""
+        self._turns.close()
+        self._whole.close()
+        self._threads.close()
+        self._credentials.close()
+        if self._close_transport is not None:
+            await self._close_transport()
+
+
+def _search_base_url(base_url: str, options: StorageOptions) -> str:
+    if options.client is None:
+        return base_url
+    from dicomzarr.sources.dicomweb.credentials.borrowed import service_urls  # noqa: PLC0415  # imports requests
+
+    services = service_urls(options.client)
+    return services.search if base_url == services.retrieve else base_url
+
+
+def _aiohttp_transport(base_url: str, options: StorageOptions) -> AiohttpTransport:
+    settings = None
+    if options.client is not None:
+        from dicomzarr.sources.dicomweb.credentials.borrowed import connection_settings  # noqa: PLC0415  # imports requests
+
+        settings = connection_settings(options.client)
+    return AiohttpTransport(
+        base_url,
+        timeout=options.timeout,
+        max_connections=options.max_connections,
+        settings=settings,
+    )

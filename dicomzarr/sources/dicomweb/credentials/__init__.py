@@ -1,0 +1,1 @@
+"""Credentials: given, found, or those of a client that somebody has."""

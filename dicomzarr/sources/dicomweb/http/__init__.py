@@ -1,0 +1,1 @@
+"""HTTP: connections, pacing, tries, bodies."""

@@ -1,0 +1,123 @@
+"""One question to the server until it is answered: credentials, a place in the queue, retries, errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from dicomzarr.errors import AuthenticationError, DicomZarrError, NotFoundError
+from dicomzarr.sources.dicomweb.http.redirects import Request
+from dicomzarr.sources.dicomweb.http.retry import TRIES, Tries
+from dicomzarr.sources.dicomweb.http.statuses import status_error
+from dicomzarr.sources.dicomweb.http.turns import Turn
+from dicomzarr.sources.dicomweb.urls import host_of, origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from dicomzarr.sources.dicomweb.credentials.auth import Credentials
+    from dicomzarr.sources.dicomweb.http.transport import Response, Transport
+    from dicomzarr.sources.dicomweb.http.turns import Turns
+
+Reply = TypeVar("Reply")
+
+_SUCCESS = frozenset({200, 204, 206})
+_REFUSED = 401
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked."""
+
+    url: Callable[[], str]
+    """Gives the URL for each try: a retry may ask for less."""
+    headers: Mapping[str, str]
+    """Headers that say what is wanted."""
+    subject: str
+    """What is asked, for messages: UIDs and numbers, never names."""
+    not_found: type[NotFoundError] = NotFoundError
+    """The error for 404 and 410."""
+    tries_on_drop: int = TRIES
+    """How often it is sent at most to a server that breaks the connection."""
+    tries_on_loss: int = TRIES
+    """How often it is sent at most to a server whose replies end early or lack parts."""
+    once: bool = False
+    """It is not sent again, however it fails: something else can be asked instead."""
+    with_credentials: bool = True
+    """The secret headers go with it; not to an origin that is not the server's own."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Asks one server.
+
+    All of its requests share the number of connections, and the pauses that the server asks for.
+    """
+
+    transport: Transport
+    """Sends the requests."""
+    credentials: Credentials
+    """Gives the secret headers."""
+    timeout: float
+    """Seconds that may be spent on waiting before retries."""
+    turns: Turns
+    """Bounds the requests under way."""
+    sleep: Callable[[float], Awaitable[None]]
+    """Waits before a retry."""
+
+    async def ask(self, question: Question, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
+        """Ask until there is an answer or no hope.
+
+        Args:
+            question: What is asked.
+            read: Reads a successful reply (status 200, 204 or 206); it is called anew for each try.
+
+        Raises:
+            ServerError: As the last try failed.
+            UsageError: The credentials cannot be used.
+        """
+        tries = Tries(self.timeout, question.tries_on_drop, question.tries_on_loss)
+        while True:
+            turn = Turn(self.turns)
+            try:
+                async with turn:
+                    return await self._try(question, read)
+            except DicomZarrError as error:
+                hopeless = turn.hopeless or question.once
+                pause = None if hopeless else tries.pause_after(error, others_served=turn.others_served)
+                if pause is None:
+                    error.name_subject(question.subject)
+                    # What it was made of may hold headers, and some pickles (tblib's) take it along to other processes.
+                    error.__context__ = None
+                    raise
+            if pause:
+                await self.sleep(pause)
+
+    async def _try(self, question: Question, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
+        url = question.url()
+        if not question.with_credentials:
+            return await self._send(question, Request(url, question.headers), read)
+        secret = await self.credentials.headers_for(url, question.headers)
+        try:
+            return await self._send(question, Request(url, question.headers, secret), read)
+        except AuthenticationError as error:
+            if error.status != _REFUSED or not self.credentials.renewable:
+                raise
+            renewed = await self.credentials.headers_for(url, question.headers, refused=secret)
+            if renewed == secret:  # a wrong password sent twice may lock its owner out
+                raise
+        return await self._send(question, Request(url, question.headers, renewed), read)
+
+    async def _send(self, question: Question, request: Request, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
+        async with self.transport.get(request) as response:
+            if response.status not in _SUCCESS:
+                subject = f"{question.subject} at {_answering_host(request.url, response.url)}"
+                raise status_error(response.status, response.headers, subject, question.not_found)
+            return await read(response)
+
+
+def _answering_host(asked: str, answered: str) -> str:
+    host = host_of(asked)
+    if origin_of(asked) == origin_of(answered):
+        return host
+    return f"{host}, which redirected to {host_of(answered)} (credentials stay behind)"

@@ -1,0 +1,199 @@
+"""One GET over HTTP: the port that the client needs, and its implementation on aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import aiohttp
+from yarl import URL
+
+from dicomzarr.errors import InvalidReplyError
+from dicomzarr.sources.dicomweb.http import redirects
+from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings, basic_login
+from dicomzarr.sources.dicomweb.http.disposal import dispose
+from dicomzarr.sources.dicomweb.http.network_errors import explained
+from dicomzarr.sources.dicomweb.http.unread import CleanConnector
+from dicomzarr.sources.dicomweb.urls import host_of, is_loopback, origin_of
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from dicomzarr.sources.dicomweb.http.redirects import Request
+
+_KEEP_ALIVE = 0.9  # seconds: Orthanc closes idle connections after one
+_CHUNK = 256 * 1024
+
+
+class Response(Protocol):
+    """The answer to a GET while its body arrives."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status code."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header values by lower-case name."""
+
+    @property
+    def url(self) -> str:
+        """The URL that answered, after redirects."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body, content-decoded, as it arrives.
+
+        Raises:
+            TruncatedReplyError: The body ended early.
+            RequestTimeoutError: Nothing came for too long.
+        """
+
+
+class Transport(Protocol):
+    """Sends GET requests."""
+
+    def get(self, request: Request) -> AbstractAsyncContextManager[Response]:
+        """Send a request, follow its redirects, and give the reply.
+
+        Raises:
+            ConnectionFailedError: No connection, or it broke.
+            RequestTimeoutError: No progress within the timeout.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """How one origin is reached."""
+
+    host: str
+    """For messages."""
+    tls: ssl.SSLContext | bool
+    proxy: URL | None
+    """Without its user-info."""
+    login: Mapping[str, str]
+    """Headers for the proxy."""
+    through: Mapping[str, str]
+    """Those of them that go with each request: through a tunnel the login is for the tunnel alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _AiohttpResponse:
+    reply: aiohttp.ClientResponse
+    host: str
+    timeout: float
+    headers: Mapping[str, str]
+
+    @property
+    def status(self) -> int:
+        return self.reply.status
+
+    @property
+    def url(self) -> str:
+        return str(self.reply.url)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        with explained(self.host, self.timeout, answered=True):
+            async for chunk in self.reply.content.iter_chunked(_CHUNK):
+                yield chunk
+
+
+class AiohttpTransport:
+    """A transport on one aiohttp session, which is made on the loop of the first request.
+
+    Args:
+        base_url: The server that the client's certificate, if any, is meant for.
+        timeout: Seconds without progress after which a request fails.
+        max_connections: Connections that are open at once.
+        settings: TLS and proxies.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: float = 60.0,
+        max_connections: int = 8,
+        settings: ConnectionSettings | None = None,
+    ) -> None:
+        self._origin = origin_of(base_url)
+        self._timeout = timeout
+        self._max_connections = max_connections
+        self._settings = settings or ConnectionSettings()
+        self._session: aiohttp.ClientSession | None = None
+        self._routes: dict[str, _Route] = {}
+
+    @asynccontextmanager
+    async def get(self, request: Request) -> AsyncIterator[Response]:
+        """Send a request and follow its redirects; see `Transport.get`."""
+        for _ in range(redirects.MOST + 1):
+            route = self._route(request.url)
+            with explained(route.host, self._timeout, answered=False):
+                reply = await self._send(request, route)
+            async with reply:
+                if reply.status not in redirects.STATUSES:
+                    headers = {name.lower(): value for name, value in reply.headers.items()}
+                    yield _AiohttpResponse(reply, route.host, self._timeout, headers)
+                    return
+                request = redirects.follow(request, reply.headers.get("location"))
+        raise InvalidReplyError(f"{host_of(request.url)} redirected more than {redirects.MOST} times.")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _send(self, request: Request, route: _Route) -> aiohttp.ClientResponse:
+        return await self._open_session().get(
+            URL(request.url, encoded=True),
+            headers={**request.credentials, **request.headers, **route.through},
+            allow_redirects=False,
+            ssl=route.tls,
+            proxy=route.proxy,
+            proxy_headers=route.login,
+        )
+
+    def _route(self, url: str) -> _Route:
+        """The route to a URL's origin, found once: each frame may be a request."""
+        scheme, _, rest = url.partition("://")
+        start = f"{scheme}://{rest.partition('/')[0]}/"
+        known = self._routes.get(start)
+        if known is None:
+            proxy, login = self._proxy(start)
+            through = {} if scheme == "https" else login
+            known = self._routes[start] = _Route(host_of(start), self._tls_for(start), proxy, login, through)
+        return known
+
+    def _tls_for(self, url: str) -> ssl.SSLContext | bool:
+        origin = origin_of(url)
+        return self._settings.tls(own_server=origin == self._origin) if origin[0] == "https" else True
+
+    def _proxy(self, url: str) -> tuple[URL | None, dict[str, str]]:
+        """The proxy for a URL, and the header that its user-info becomes."""
+        # Plain HTTP to this machine may carry credentials: it must not leave through a proxy.
+        found = None if is_loopback(url) else self._settings.proxy_for(url)
+        if not found:
+            return None, {}
+        proxy = URL(found)
+        login = basic_login(proxy.user, proxy.password or "") if proxy.user else None
+        return proxy.with_user(None), {"proxy-authorization": login} if login else {}
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None or self._session.closed:
+            # No cookie is kept, so that one user's never meet another's. trust_env stays off because aiohttp
+            # would take credentials from a .netrc file as well; proxies of the environment are found by ourselves.
+            self._session = aiohttp.ClientSession(
+                connector=CleanConnector(limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=self._timeout),
+                trust_env=False,
+                read_bufsize=_CHUNK,
+            )
+            weakref.finalize(self, dispose, self._session, asyncio.get_running_loop(), os.getpid())
+        return self._session

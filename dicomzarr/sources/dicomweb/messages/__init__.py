@@ -1,0 +1,1 @@
+"""What bodies hold: multipart, media types, frames in replies."""

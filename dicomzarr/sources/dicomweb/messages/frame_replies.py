@@ -1,0 +1,63 @@
+"""The reply to a request for frames, read while it arrives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dicomzarr.errors import TruncatedReplyError
+from dicomzarr.sources.dicomweb.http.bodies import bounded, whole_body
+from dicomzarr.sources.dicomweb.messages.media_type import MediaType
+from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
+from dicomzarr.sources.dicomweb.messages.replies import PartSorter, encoded_frame, refuse_text
+
+if TYPE_CHECKING:
+    from dicomzarr.sources.dicomweb.http.transport import Response
+    from dicomzarr.sources.dicomweb.negotiation.frame_job import Deliver, FrameJob
+
+
+async def receive(response: Response, job: FrameJob, numbers: list[int], deliver: Deliver) -> str:
+    """Deliver the frames of a reply as they arrive.
+
+    Args:
+        response: The reply, with a status of success.
+        job: What it is for.
+        numbers: The frames that were asked for.
+        deliver: Called with each frame as soon as it is whole.
+
+    Returns:
+        What came, for messages.
+
+    Raises:
+        InvalidReplyError: Something else than frames came, or more than these frames can be.
+        TruncatedReplyError: The reply ended before all frames were there.
+    """
+    outer = MediaType.parse(response.headers.get("content-type", ""))
+    subject = job.subject(numbers)
+    refuse_text(outer, subject)
+    if outer.is_multipart:
+        return await _receive_parts(response, job, PartSorter(job.instance, numbers, outer, subject), deliver)
+    body = await whole_body(response, job.most_bytes(len(numbers)), subject)
+    frame = encoded_frame(body, outer, outer, subject)
+    if not body:
+        return "an empty body came"
+    if len(numbers) == 1:
+        deliver(numbers[0], frame)
+    return "a single body came"
+
+
+async def _receive_parts(response: Response, job: FrameJob, sorter: PartSorter, deliver: Deliver) -> str:
+    parser = MultipartParser(response.headers.get("content-type", ""))
+    try:
+        async for chunk in bounded(response, job.most_bytes(len(sorter.numbers)), sorter.subject):
+            for part in parser.feed(chunk):
+                placed = sorter.add(part)
+                if placed is not None:
+                    deliver(*placed)
+        parser.close()
+    except TruncatedReplyError:
+        if job.left(sorter.numbers):
+            raise
+        return sorter.summary  # every part was whole: only the end of the reply is missing
+    for number, frame in sorter.finish():
+        deliver(number, frame)
+    return sorter.summary

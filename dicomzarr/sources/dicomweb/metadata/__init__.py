@@ -1,0 +1,1 @@
+"""Metadata of series, searches and bulk data."""

@@ -1,0 +1,99 @@
+"""Values that metadata give by reference (BulkDataURI, PS3.18 section F.2.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dicomzarr.errors import HTTPStatusError, NotFoundError, WrongPartsError
+from dicomzarr.sources.dicomweb.http.bodies import bounded
+from dicomzarr.sources.dicomweb.http.exchange import Exchange, Question
+from dicomzarr.sources.dicomweb.http.redirects import resolved
+from dicomzarr.sources.dicomweb.messages.media_type import MediaType
+from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
+from dicomzarr.sources.dicomweb.messages.replies import refuse_page, refuse_text
+from dicomzarr.sources.dicomweb.negotiation.accept import REFUSALS
+from dicomzarr.sources.dicomweb.urls import host_of, origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dicomzarr.sources.dicomweb.http.transport import Response
+
+MOST_BYTES: Final = 256 * 2**20
+"""Bytes of one value; tables and profiles are far smaller, and pixels are not fetched like this."""
+
+_ACCEPTS: Final = ('multipart/related; type="application/octet-stream"; transfer-syntax=*', "*/*")
+
+
+@dataclass(frozen=True, slots=True)
+class BulkData:
+    """Gets values of one server's metadata."""
+
+    base_url: str
+    """The URL of the DICOMweb service, whose origin alone gets the credentials."""
+    exchange: Exchange
+
+    async def get(self, uri: str, places: Sequence[str], subject: str) -> bytes:
+        """Get a value.
+
+        Args:
+            uri: As it stands in the metadata.
+            places: The URLs of the metadata that a relative one may be relative to, the likeliest first.
+            subject: What it is, for messages.
+
+        Raises:
+            NotFoundError: There is nothing in any of these places.
+            InvalidReplyError: The URI leads nowhere, or something else came.
+            InsecureTransportError: It leads from HTTPS to plain HTTP.
+            ServerError: The server did not give it.
+        """
+        urls = list(dict.fromkeys(resolved(place, uri, f"The URI of the {subject}") for place in places))
+        for url in urls[:-1]:
+            try:
+                return await self._get(url, subject)
+            except NotFoundError:
+                continue
+        return await self._get(urls[-1], subject)
+
+    async def _get(self, url: str, subject: str) -> bytes:
+        first, second = _ACCEPTS
+        try:
+            return await self._get_as(first, url, subject)
+        except HTTPStatusError as error:
+            if error.status not in REFUSALS:
+                raise
+        return await self._get_as(second, url, subject)
+
+    async def _get_as(self, accept: str, url: str, subject: str) -> bytes:
+        own = origin_of(url) == origin_of(self.base_url)
+
+        async def read(response: Response) -> bytes:
+            return await _receive(response, f"{subject} at {host_of(url)}")
+
+        headers = {"accept": accept, "accept-encoding": "gzip"}
+        question = Question(lambda: url, headers, subject, with_credentials=own)
+        return await self.exchange.ask(question, read)
+
+
+async def _receive(response: Response, subject: str) -> bytes:
+    content_type = response.headers.get("content-type", "")
+    media = MediaType.parse(content_type)
+    refuse_text(media, subject)
+    parser = MultipartParser(content_type) if media.is_multipart else None
+    bodies: list[bytes] = []
+    async for chunk in bounded(response, MOST_BYTES, subject):
+        if parser is None:
+            bodies.append(chunk)
+            continue
+        for part in parser.feed(chunk):
+            refuse_text(part.content_type, subject)
+            bodies.append(part.body)
+    if parser is None:
+        bodies = [b"".join(bodies)]
+    else:
+        parser.close()
+    if len(bodies) != 1 or not bodies[0]:
+        raise WrongPartsError(f"{len(bodies)} parts, or an empty one, came for {subject}.")
+    refuse_page(bodies[0], subject)
+    return bodies[0]

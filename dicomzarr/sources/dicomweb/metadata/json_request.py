@@ -1,0 +1,95 @@
+"""Asks for DICOM JSON."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from dicomzarr.errors import HTTPStatusError, NotFoundError
+from dicomzarr.sources.dicomweb.http.bodies import whole_body
+from dicomzarr.sources.dicomweb.http.exchange import Exchange, Question
+from dicomzarr.sources.dicomweb.messages.media_type import MediaType
+from dicomzarr.sources.dicomweb.messages.replies import json_array
+from dicomzarr.sources.dicomweb.negotiation.accept import METADATA_ACCEPTS
+from dicomzarr.sources.dicomweb.urls import host_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dicomzarr.sources.dicomweb.http.transport import Response
+
+_REFUSED = frozenset({400, 406, 415})
+NOT_MODIFIED = 304
+
+MOST_BYTES: Final = 2**30
+"""Bytes of one reply, decompressed; the metadata of a million placed tiles take a third of that."""
+
+
+class JSONReply(NamedTuple):
+    """What came for metadata or a search."""
+
+    body: bytes
+    """A JSON array; ``[]`` also where there was no body, and nothing where it was not modified."""
+    status: int
+    headers: Mapping[str, str]
+    """By lower-case name."""
+
+    @property
+    def more_announced(self) -> bool:
+        """``Warning: 299``: there are more results than the server gives at once."""
+        return self.headers.get("warning", "").startswith("299")
+
+
+@dataclass(frozen=True, slots=True)
+class JSONRequests:
+    """Asks one server."""
+
+    exchange: Exchange
+
+    async def ask(
+        self,
+        url: str,
+        subject: str,
+        not_found: type[NotFoundError] = NotFoundError,
+        conditions: Mapping[str, str] | None = None,
+    ) -> JSONReply:
+        """Ask for the media type of the standard, and where that is refused for plain JSON.
+
+        Args:
+            url: What is asked for.
+            subject: It in words, for messages.
+            not_found: The error for 404 and 410.
+            conditions: Headers after which the server may say that nothing was modified (RFC 9110 section 13).
+
+        Raises:
+            ServerError: No JSON array came.
+        """
+        first, *others = METADATA_ACCEPTS
+        try:
+            return await self._ask_as(first, url, subject, not_found, conditions or {})
+        except HTTPStatusError as error:
+            if error.status not in _REFUSED:
+                raise
+            refusal = error
+        for accept in others:
+            with suppress(HTTPStatusError):
+                return await self._ask_as(accept, url, subject, not_found, conditions or {})
+        raise refusal
+
+    async def _ask_as(
+        self, accept: str, url: str, subject: str, not_found: type[NotFoundError], conditions: Mapping[str, str]
+    ) -> JSONReply:
+        async def read(response: Response) -> JSONReply:
+            body = await whole_body(response, MOST_BYTES, subject)
+            media = MediaType.parse(response.headers.get("content-type", ""))
+            array = json_array(body, media, f"{subject} at {host_of(url)}") if body.strip() else b"[]"
+            return JSONReply(array, response.status, response.headers)
+
+        headers = {"accept": accept, "accept-encoding": "gzip", **conditions}
+        try:
+            return await self.exchange.ask(Question(lambda: url, headers, subject, not_found), read)
+        except HTTPStatusError as error:
+            if error.status != NOT_MODIFIED or not conditions:
+                raise
+            return JSONReply(b"", error.status, {})

@@ -1,0 +1,198 @@
+"""The metadata of a series: in one request, or instance by instance where a server does not give it so."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from dicomzarr.dicom.model.reduced import reduced_instances
+from dicomzarr.errors import (
+    DicomZarrError,
+    HTTPStatusError,
+    InvalidReplyError,
+    SeriesNotFoundError,
+    WrongPartsError,
+)
+from dicomzarr.sources.dicomweb.metadata.json_request import NOT_MODIFIED
+from dicomzarr.sources.dicomweb.metadata.search import listed_uids
+from dicomzarr.sources.dicomweb.negotiation.refusals import neither, refuses_resource
+from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey, Remembered
+from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
+from dicomzarr.sources.dicomweb.whole.instance_header import header_json, receive_header
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dicomzarr.sources.dicomweb.http.transport import Response
+    from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
+    from dicomzarr.sources.dicomweb.metadata.searching import Searches
+    from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
+
+_TOO_LARGE = 413
+_SOP_INSTANCE_UID = "00080018"
+
+
+class SeriesMetadata(NamedTuple):
+    """The metadata of all instances of a series, with what HTTP calls its state (RFC 9110 section 8.8)."""
+
+    body: bytes
+    """A JSON array that is not parsed yet (PS3.18 Annex F)."""
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(slots=True)
+class MetadataFetcher:
+    """Gets the metadata of the series of one server."""
+
+    base_url: str
+    """The URL of the DICOMweb service."""
+    requests: JSONRequests
+    whole: WholeInstances
+    searches: Searches
+    _refused: Remembered[bool] = field(default_factory=Remembered)
+    """Series whose instances had no metadata of their own: the headers of their files are read at once."""
+
+    async def fetch(self, study: str, series: str, known: SeriesMetadata | None) -> SeriesMetadata:
+        """All instances of a series as one JSON array, however the server gives them.
+
+        What was put together from instances has no state: it is always asked for anew.
+
+        Args:
+            study: Study Instance UID.
+            series: Series Instance UID.
+            known: What the server gave before, if anything.
+
+        Returns:
+            ``known`` itself, where the server says that it is the same.
+
+        Raises:
+            SeriesNotFoundError: The server does not have the series, or has nothing in it.
+            ServerError: The server did not give it, or not of every instance.
+        """
+        try:
+            now = await self._of_series(study, series, known)
+        except DicomZarrError as error:
+            if not _worth_instances(error):
+                raise
+            return SeriesMetadata(await self._of_listed(study, series, error))
+        if now is known:
+            return now
+        reduced = await self.whole.threads.run(reduced_instances, now.body)
+        if not reduced:
+            return now
+        items: list[bytes | msgspec.Raw] = list(msgspec.json.decode(now.body, type=list[msgspec.Raw]))
+        keys = [InstanceKey(study, series, instance) for _, instance in reduced]
+        for (place, _), item in zip(reduced, await self._of_instances(keys), strict=True):
+            items[place] = item
+        return SeriesMetadata(_array(items))
+
+    def forget(self, study: str | None = None, series: str | None = None) -> None:
+        """Ask anew how the metadata of a series are given, or of all; from any thread."""
+        self._refused.forget(study, series)
+
+    async def _of_series(self, study: str, series: str, known: SeriesMetadata | None) -> SeriesMetadata:
+        subject = f"the metadata of series {series}, study {study}"
+        url = series_metadata_url(self.base_url, study, series)
+        reply = await self.requests.ask(url, subject, SeriesNotFoundError, _conditions(known))
+        if known is not None and reply.status == NOT_MODIFIED:
+            return known
+        if reply.body == b"[]":
+            raise SeriesNotFoundError(
+                f"The server has nothing for {subject}.", remedy="Check the UIDs.", status=reply.status
+            )
+        return SeriesMetadata(reply.body, reply.headers.get("etag"), reply.headers.get("last-modified"))
+
+    async def _of_listed(self, study: str, series: str, refusal: DicomZarrError) -> bytes:
+        """The metadata of each instance that a search finds; without any, the series is refused as it was."""
+        try:
+            results = await self.searches.find(f"studies/{study}/series/{series}/instances", {})
+            instances = listed_uids(results, _SOP_INSTANCE_UID, f"the instances of series {series}")
+        except DicomZarrError:
+            raise refusal from None
+        if not instances:
+            raise refusal
+        if len(instances) < len(results):
+            raise InvalidReplyError(
+                f"The server lists {len(results)} instances of series {series}, study {study}, and names"
+                f" {len(instances)} of them by a UID.",
+                remedy="Ask the server's operator what it sends for a search.",
+            )
+        return _array(await self._of_instances([InstanceKey(study, series, instance) for instance in instances]))
+
+    async def _of_instances(self, keys: Sequence[InstanceKey]) -> list[bytes]:
+        """One JSON object for each; the first tells how the others are asked for."""
+        first = await self._of_instance(keys[0])
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._of_instance(key)) for key in keys[1:]]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return [first, *(task.result() for task in tasks)]
+
+    async def _of_instance(self, key: InstanceKey) -> bytes:
+        """From the instance's own metadata, or from its file."""
+        if key[:2] in self._refused:
+            return await self._of_file(key)
+        try:
+            return await self._own(key)
+        except DicomZarrError as error:
+            if not isinstance(error, _ReducedError) and not _worth_instances(error):
+                raise
+            refusal = error
+        try:
+            item = await self._of_file(key)
+        except DicomZarrError as error:
+            failure = neither(refusal, error)
+            failure.name_subject(f"the metadata of instance {key.instance}, series {key.series}, study {key.study}")
+            raise failure from None
+        self._refused.put(key[:2], value=True)
+        return item
+
+    async def _own(self, key: InstanceKey) -> bytes:
+        subject = f"the metadata of instance {key.instance}, series {key.series}, study {key.study}"
+        reply = await self.requests.ask(instance_metadata_url(self.base_url, *key), subject)
+        item = _only_item(reply.body, key, subject)
+        if reduced_instances(_array([item])):
+            raise _ReducedError(f"What an image needs is not in {subject}.")
+        return item
+
+    async def _of_file(self, key: InstanceKey) -> bytes:
+        async def read(response: Response) -> bytes:
+            header = await receive_header(response, key, self.whole.threads)
+            return await self.whole.threads.run(header_json, header, key)
+
+        return await self.whole.ask(key, read)
+
+
+class _ReducedError(InvalidReplyError):
+    """An instance's own metadata lack what an image needs."""
+
+
+def _conditions(known: SeriesMetadata | None) -> dict[str, str]:
+    found = (None, None) if known is None else (known.etag, known.last_modified)
+    return {name: value for name, value in zip(("if-none-match", "if-modified-since"), found, strict=True) if value}
+
+
+def _worth_instances(error: DicomZarrError) -> bool:
+    """Whether single instances may be given although the series is not."""
+    too_large = isinstance(error, HTTPStatusError) and error.status == _TOO_LARGE
+    return too_large or refuses_resource(error)
+
+
+def _only_item(body: bytes, key: InstanceKey, subject: str) -> bytes:
+    try:
+        items = msgspec.json.decode(body, type=list[msgspec.Raw])
+        found = msgspec.json.decode(body, type=list[dict[str, Any]])
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidReplyError(f"What came for {subject} is no list of JSON objects.") from None
+    if listed_uids(found, _SOP_INSTANCE_UID, subject) != [key.instance] or len(items) != 1:
+        raise WrongPartsError(f"{len(items)} instances, or another one, came for {subject}.")
+    return bytes(items[0])
+
+
+def _array(items: Sequence[bytes | msgspec.Raw]) -> bytes:
+    return b"[" + b",".join(items) + b"]"

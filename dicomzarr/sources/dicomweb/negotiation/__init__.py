@@ -1,0 +1,1 @@
+"""How frames are asked for, and what refusals mean."""

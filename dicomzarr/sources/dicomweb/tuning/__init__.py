@@ -1,0 +1,1 @@
+"""How a server answers the fastest, by measuring."""

@@ -1,0 +1,1 @@
+"""Whole instances and whole series, where frames do not come by themselves."""

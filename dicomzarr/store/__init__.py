@@ -1,1 +1,0 @@
-"""A Zarr hierarchy without zarr: keys, documents, chunks."""

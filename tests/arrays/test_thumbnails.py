@@ -1,0 +1,75 @@
+"""Thumbnails: means of the right pixels, and nothing that would exhaust memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from slides import brightfield_pyramid, fluorescence_focal_stack
+
+import dicomzarr
+from dicomzarr.arrays import notebook, thumbnails
+from dicomzarr.demo.archive import Archive
+from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.errors import UsageError
+
+if TYPE_CHECKING:
+    from slides_model import TestSlide
+
+
+def _thumbnail(slide: TestSlide, size: int) -> np.ndarray:
+    with DICOMwebServer(Archive(slide.datasets)) as server:
+        return dicomzarr.open(server.series_url(slide.study_uid, slide.series_uid)).thumbnail(size)
+
+
+def test_a_thumbnail_of_a_level_s_own_size_is_that_level() -> None:
+    slide = brightfield_pyramid()
+    level = slide.levels[2]
+    size = max(level.pixels.shape[-2:])
+    assert (_thumbnail(slide, size) == np.moveaxis(level.pixels[:, 0], 0, -1)).all()
+
+
+@pytest.mark.parametrize("size", [0, -1, (256, 256), [256], 256.5, "256", None])
+def test_a_size_that_is_none_is_said(size: Any) -> None:
+    with pytest.raises(UsageError, match=r"size of a thumbnail.*thumbnail\(256\)"):
+        _thumbnail(fluorescence_focal_stack(), size)
+
+
+def test_a_size_may_be_numpys() -> None:
+    assert max(_thumbnail(fluorescence_focal_stack(), np.int16(20)).shape) == 20
+
+
+@pytest.mark.parametrize("band", [2048, 64, 7])
+def test_a_smaller_one_holds_means_however_it_is_read(band: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thumbnails, "_BAND", band)
+    slide = brightfield_pyramid()
+    finest = slide.levels[0].pixels[:, 0].astype(float)
+    # 200 x 257 at 135 pixels: the finest level is the coarsest that has enough.
+    shown = _thumbnail(slide, 135)
+    assert shown.shape == (105, 135, 3)
+    rows, columns = (np.linspace(0, n, m + 1).astype(int) for n, m in ((200, 105), (257, 135)))
+    for r, c in ((0, 0), (50, 99), (104, 134)):
+        block = finest[:, rows[r] : rows[r + 1], columns[c] : columns[c + 1]]
+        assert np.abs(shown[r, c] - block.mean(axis=(1, 2))).max() <= 0.51
+
+
+def test_channels_are_added_up_in_their_colours() -> None:
+    slide = fluorescence_focal_stack()
+    shown = _thumbnail(slide, 100)
+    assert shown.shape == (70, 100, 3)
+    assert shown.max() == 255
+    assert shown.std() > 5
+
+
+def test_a_notebook_reads_no_large_level_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    slide = brightfield_pyramid()
+    with DICOMwebServer(Archive(slide.datasets)) as server:
+        image = dicomzarr.open(server.series_url(slide.study_uid, slide.series_uid))
+        assert "data:image/png" in image._repr_html_()
+        asked = len(server.requests)
+        monkeypatch.setattr(notebook, "_MOST_PIXELS", 100)
+        html = image._repr_html_()
+        assert "no picture" in html
+        assert "200 x 257" in html
+        assert len(server.requests) == asked

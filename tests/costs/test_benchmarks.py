@@ -1,0 +1,76 @@
+"""The benchmarks run, in a tiny size: they cannot rot."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from waiting import SECONDS
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+MARK = "<!-- measured: what follows is written by tests/benchmarks/run.py --markdown -->"
+
+
+def _measured(folder: Path, *names: str) -> dict[str, Any]:
+    """What the named benchmarks find, written as JSON and as a page."""
+    found, page = folder / "found.json", folder / "page.md"
+    page.write_text(f"# Before\n\n{MARK}\n\nof another day\n")
+    options = ["--tiny", "--latency", "0", "--json", str(found), "--markdown", str(page), "--only", *names]
+    command = [sys.executable, str(BENCHMARKS / "run.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)  # noqa: S603  # ours
+    assert done.returncode == 0, done.stderr
+    assert "says nothing: all was tiny" in done.stdout
+    written = page.read_text()
+    assert written.startswith("# Before\n")
+    assert "of another day" not in written
+    assert "### Targets" in written
+    everything: dict[str, Any] = json.loads(found.read_text())
+    assert all(row["seconds"] > 0 for row in everything["rows"])
+    assert everything["targets"]
+    return everything
+
+
+def _readers(everything: dict[str, Any], task: str) -> set[str]:
+    return {row["reader"] for row in everything["rows"] if task in row["task"]}
+
+
+@pytest.mark.slow
+def test_readers_agree_and_are_measured(tmp_path: Path) -> None:
+    found = _measured(tmp_path, "region", "patches", "level", "zarr")
+    ours = {"limit", "dicomzarr", "dicomzarr, new server"}
+    threads = {f"wsidicom, threads={number}" for number in (1, 2, 4, 8)}
+    assert _readers(found, "region") >= {*ours, "wsidicom", *threads}
+    assert _readers(found, "patches") >= {*ours, "wsidicom"}
+    assert _readers(found, "whole level") >= {
+        "limit",
+        "wsidicom",
+        "dicomzarr, level[...]",
+        "dicomzarr, to_dask().compute()",
+        "dicomzarr, to_dask() stored",
+    }
+    assert {row["milliseconds"] for row in found["rows"]} == {0, 50}
+    wsidicom = [row for row in found["rows"] if row["reader"] == "wsidicom"]
+    assert all(row["requests"] > 0 and row["megabytes"] > 0 for row in wsidicom)
+    assert len(wsidicom) == 3
+
+
+@pytest.mark.slow
+def test_processes_of_their_own_are_measured(tmp_path: Path) -> None:
+    found = _measured(tmp_path, "memory", "sparse")
+    assert _readers(found, "sparse level of 400") == {"dicomzarr", "wsidicom"}
+    assert _readers(found, "sparse level of 800") == {"dicomzarr"}
+    assert _readers(found, "maximum") == {"dicomzarr, to_dask().max()"}
+
+
+@pytest.mark.slow
+def test_strategies_are_compared(tmp_path: Path) -> None:
+    found = _measured(tmp_path, "strategies")
+    readers = _readers(found, "lists cost twice")
+    assert {name.partition(" ")[0] for name in readers} == {"lists", "singles", "dicomzarr,"}
+    is_measured = any("Orthanc 1." in row["task"] for row in found["rows"])
+    is_said = any("an Orthanc took no part" in note for note in found["notes"])
+    assert is_measured != is_said

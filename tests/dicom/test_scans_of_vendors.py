@@ -1,0 +1,227 @@
+"""Series as scanners, archives and de-identifiers make them, which once became what they are not."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pytest
+from radiology_model import AXIAL, OBLIQUE, Grid
+from scan_checks import check, counts, mixed_contrasts, one_grid, planned, sizes, step_of
+from scans import STUDY, Scan, Shot, classic, enhanced, shots
+
+from dicomzarr.dicom.series import parse_series
+from dicomzarr.plan import plan_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from scans import Told
+
+    from dicomzarr.plan import SeriesPlan
+
+
+def clock(seconds: float) -> str:
+    """AcquisitionTime so long after noon."""
+    return f"12{int(seconds // 60):02}{seconds % 60:09.6f}"
+
+
+def strict(scan: Scan, values: str = "stored") -> SeriesPlan:
+    """The plan of a scan; any warning is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return plan_images(parse_series(msgspec.json.encode(scan.instances), STUDY, scan.series_uid), values=values)
+
+
+def numbered_alike(frames: Sequence[Shot]) -> list[Shot]:
+    """The same frames with numbers that tell nothing."""
+    return [replace(shot, number=1) for shot in frames]
+
+
+@pytest.mark.parametrize("number", [10**30, -(10**30), "1e300", 2**63, 2**64, "NaN", "Infinity", 0.5])
+def test_numbers_that_no_writer_should_write_cost_their_order(number: float | str) -> None:
+    frames = shots(2, 1, 4, tell=lambda shot: {"InstanceNumber": number if shot.time else shot.place})
+    scan = classic([replace(shot, number=None) for shot in frames])
+    plan = planned(scan)
+    assert sizes(plan) == [{"t": 8}]
+    assert "list of frames" in plan.images[0].name
+
+
+@pytest.mark.parametrize("far", [10**5, 10**9])
+def test_numbers_in_proportion_to_a_great_distance_make_no_great_lattice(far: int) -> None:
+    tiny = Grid(step=(0, 0, 1e-6), spacing=(1e-6, 1e-6))
+    scan = classic([Shot(place, number=place + 1, grid=tiny) for place in (0, 1, far)], "CT")
+    assert sizes(strict(scan)) == [{"z": 3}]
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 1e-320])
+@pytest.mark.parametrize("keyword", ["TriggerTime", "FrameReferenceTime", "EchoTime", "InversionTime"])
+def test_times_beyond_all_numbers_warn_of_nothing(keyword: str, value: float) -> None:
+    frames = shots(6, 1, 8, tell=lambda shot: {keyword: value * (-1) ** shot.time * (1 + shot.time / 100)})
+    scan = classic(frames)
+    check(scan, strict(scan))
+
+
+IMAGE_TYPES = {
+    "parentheses, as GE writes material pairs": ["IODINE(WATER)", "WATER(IODINE)"],
+    "longer than code strings": ["VIRTUAL_NON_CONTRAST", "VIRTUAL_NON_CALCIUM"],
+    "a star": ["T2*", "R2*"],
+    "a hyphen": ["FAT-FRACTION", "WATER-FRACTION"],
+}
+
+
+@pytest.mark.parametrize("name", IMAGE_TYPES)
+def test_image_types_that_are_no_code_strings_tell_images_apart(name: str) -> None:
+    words = IMAGE_TYPES[name]
+    frames = shots(1, 2, 5, tell=lambda shot: {"ImageType": ["DERIVED", "SECONDARY", words[shot.contrast]]})
+    scan = classic(numbered_alike(frames), "CT")
+    assert one_grid(scan, planned(scan), c=range(2), z=range(5), any_order="c")
+
+
+def test_image_types_that_are_no_code_strings_are_not_shown() -> None:
+    frames = shots(1, 2, 5, tell=lambda shot: {"ImageType": ["DERIVED", "PRIMARY", f"DOE^JANE({shot.contrast})"]})
+    plan = classic(numbered_alike(frames)).plan()
+    told = repr([(image.name, image.channels, image.attributes) for image in plan.images]) + repr(plan.notices)
+    assert "DOE" not in told
+    assert "JANE" not in told
+
+
+def test_a_second_kernel_value_tells_reconstructions_apart() -> None:
+    frames = shots(1, 2, 5, tell=lambda shot: {"ConvolutionKernel": ["Br40d", str(2 + shot.contrast)]})
+    scan = classic(numbered_alike(frames), "CT")
+    assert one_grid(scan, planned(scan), c=range(2), z=range(5))
+
+
+@pytest.mark.parametrize("step", [2.5, 5.3, 3.75])
+@pytest.mark.parametrize("grid", [AXIAL, OBLIQUE], ids=["axial", "oblique"])
+def test_positions_in_whole_millimetres_are_one_image(grid: Grid, step: float) -> None:
+    frames = []
+    for shot in shots(1, 1, 20, grid=grid.along_normal(step)):
+        off = np.round(shot.position) - shot.position
+        frames.append(replace(shot, offset=(float(off[0]), float(off[1]), float(off[2]))))
+    plan = planned(classic(frames, "CT"), jitter=2.0)
+    assert sizes(plan) == [{"z": 20}]
+    assert plan.notices
+    assert plan.images[0].affine is not None or counts(plan.images[0], "z")
+
+
+def test_two_steps_of_whole_millimetres_are_two_images() -> None:
+    places = [0.8 * each for each in range(10)] + [0.8 * 9 + 1.2 * each for each in range(1, 11)]  # 2 and 3 mm
+    grid = Grid(origin=(-100.0, -120.0, 40.0))
+    scan = classic(shots(1, 1, places, grid=grid), "CT")
+    assert len(planned(scan).images) == 2
+
+
+DIRECTIONS = [tuple(row) for row in np.round(np.random.default_rng(0).normal(size=(6, 3)), 3)]
+
+
+def diffusion(shot: Shot) -> Told:
+    """Three images without diffusion among those of six directions."""
+    if shot.contrast % 3 == 0:
+        return {"DiffusionBValue": 0.0}
+    direction = np.array(DIRECTIONS[shot.contrast % 6])
+    orientation = [round(float(each), 6) for each in direction / np.linalg.norm(direction)]
+    return {"DiffusionBValue": 1000.0 + shot.contrast, "DiffusionGradientOrientation": orientation}
+
+
+def test_times_of_slices_tell_repeated_images_without_diffusion_apart() -> None:
+    def tell(shot: Shot) -> Told:
+        return {**diffusion(shot), "AcquisitionTime": clock(5 * shot.contrast + 0.4 * (3 * (shot.place or 0) % 7))}
+
+    scan = classic(numbered_alike(shots(1, 9, 7, tell=tell)))
+    plan = planned(scan)
+    assert [len(image.levels[0].shape) for image in plan.images] == [4]
+    assert one_grid(scan, plan, c=range(9), z=range(7)) or sizes(plan) == [{"t": 9, "z": 7}]
+    assert "order of acquisition" not in plan.images[0].name
+
+
+@pytest.mark.parametrize("turned", [0.0, 0.5])
+def test_mosaics_with_a_pose_of_their_own_are_times(turned: float) -> None:
+    frames = []
+    for shot in shots(12, 1, 1, tell=lambda shot: {"AcquisitionTime": clock(2 * shot.time), "SliceThickness": 3.0}):
+        angle = math.radians(turned * shot.time / 12)
+        grid = Grid(column=(0.0, math.cos(angle), math.sin(angle)), spacing=(2.0, 2.0))
+        frames.append(replace(shot, grid=grid, offset=(0.01 * shot.time, 0.02 * shot.time, 0.03 * shot.time)))
+    mosaic = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
+    plan = classic(frames, ImageType=mosaic).plan()
+    assert sizes(plan) == [{"t": 12}]
+
+
+def test_planes_of_an_ultrasound_volume_are_slices() -> None:
+    def tell(shot: Shot) -> Told:
+        return {
+            "PlanePositionVolumeSequence": {"ImagePositionVolume": [0.0, 0.0, shot.place]},
+            "TemporalPositionSequence": {"TemporalPositionTimeOffset": 0.05 * shot.time},
+            "DimensionIndexValues": [shot.time + 1, int(shot.place or 0) + 1],
+        }
+
+    frames = [replace(shot, place=None, told=tell(shot)) for shot in shots(5, 1, 6)]
+    pointers = [{"DimensionIndexPointer": tag} for tag in ("0020930D", "00209301")]
+    classes = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.2", "Modality": "US"}
+    assert sizes(planned(enhanced([frames], DimensionIndexSequence=pointers, **classes))) == [{"t": 5, "z": 6}]
+
+
+@pytest.mark.parametrize("pointer", ["00209057", "00200032", "00209301"])
+def test_an_index_of_slices_that_contradicts_positions_loses_no_frame(pointer: str) -> None:
+    frames = random.Random(9).sample(shots(4, 1, 6), 24)
+    indexed = [shot.saying(DimensionIndexValues=[shot.number]) for shot in frames]
+    scan = enhanced([indexed], DimensionIndexSequence=[{"DimensionIndexPointer": pointer}])
+    assert sizes(planned(scan)) == [{"t": 24}]
+
+
+def test_slices_of_two_contrasts_that_are_there_twice_are_two_images() -> None:
+    agents: Sequence[Told] = ({}, {"ContrastBolusAgent": "GADOVIST"})
+    frames = numbered_alike(shots(1, 2, 4, tell=lambda shot: agents[shot.contrast]))
+    again = [replace(frames[place], uid=f"2.25.{place + 1}") for place in (0, 5)]
+    scan = classic([*frames, *again], "CT")
+    plan = planned(scan)
+    assert not mixed_contrasts(scan, plan)
+    assert sizes(plan) == [{}, {}, {"c": 2, "z": 4}]
+
+
+@pytest.mark.parametrize("keyword", ["FrameAcquisitionDateTime", "FrameReferenceDateTime"])
+def test_frames_of_enhanced_instances_have_times_of_their_own(keyword: str) -> None:
+    def tell(shot: Shot) -> Told:
+        return {keyword: f"202001011200{10 * shot.time:02}"}
+
+    scan = enhanced([shots(4, 1, 5, tell=tell)], "enhanced PT")
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(4), z=range(5))
+    assert step_of(plan.images[0], "t") == (10.0, "second")
+
+
+def test_stack_ids_that_each_frame_has_for_itself_are_none() -> None:
+    scan = enhanced([[shot.saying(StackID=str(shot.number)) for shot in shots(1, 1, 6)]])
+    plan = planned(scan)
+    assert one_grid(scan, plan, z=range(6))
+    assert plan.images[0].affine is not None
+
+
+@pytest.mark.parametrize("keyword", ["SliceThickness", "EchoTime"])
+def test_a_value_for_each_slice_that_two_pairs_share_is_no_contrast(keyword: str) -> None:
+    values = [1 + each / 10 for each in range(20)]
+    values[3], values[11] = values[2], values[5]
+    scan = classic(shots(1, 1, 20, tell=lambda shot: {keyword: values[int(shot.place or 0)]}))
+    assert one_grid(scan, planned(scan), z=range(20))
+
+
+def in_time(make: Callable[[], Scan]) -> float:
+    """Seconds of this process that planning takes."""
+    scan = make()
+    before = time.process_time()
+    scan.plan()
+    return time.process_time() - before
+
+
+def test_many_texts_cost_as_much_each_as_few() -> None:
+    def named(count: int) -> Scan:
+        return classic(shots(1, count, 1, tell=lambda shot: {"SequenceName": f"*ep_b1000#{shot.contrast}"}))
+
+    few, many = (in_time(lambda count=count: named(count)) for count in (250, 2000))  # type: ignore[misc]
+    assert many < 30 * max(few, 0.02)

@@ -1,0 +1,141 @@
+"""The queue of wanted frames: every frame once, lists within bounds, turns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicomzarr.dicom.instance import StoredInstance
+from dicomzarr.dicom.pixels.pixels import PixelDescription
+from dicomzarr.engine.requests import (
+    LONGEST_LIST_TEXT,
+    MOST_LIST_BYTES,
+    SMALLEST_LIST,
+    FrameKey,
+    FrameQueue,
+    FramesRequest,
+    Opening,
+    Priority,
+    list_length,
+)
+
+PIXEL = PixelDescription(
+    rows=256,
+    columns=256,
+    samples=1,
+    bits_allocated=8,
+    bits_stored=8,
+    high_bit=7,
+    signed=False,
+    photometric_interpretation="MONOCHROME2",
+)
+INSTANCES = [StoredInstance(f"1.2.3.{number}", 300_000, PIXEL) for number in (1, 2)]
+FIRST, SECOND = INSTANCES
+LARGE = StoredInstance("1.2.3.9", 500, replace(PIXEL, rows=4096, columns=4096))
+OPENING = Opening("1.2", "1.2.3", instances={each.sop_instance_uid: each for each in (*INSTANCES, LARGE)})
+
+
+def key(number: int, instance: StoredInstance = FIRST) -> FrameKey:
+    return FrameKey(OPENING, instance.sop_instance_uid, number)
+
+
+def queue_of(*numbers: int, priority: Priority = Priority.NOW, reader: str = "a") -> FrameQueue:
+    queue = FrameQueue()
+    for number in numbers:
+        queue.add(key(number), priority, reader)
+    return queue
+
+
+def take(queue: FrameQueue, length: int) -> FramesRequest:
+    return queue.take(next(queue.turns()), length)
+
+
+wanted = st.tuples(
+    st.sampled_from(INSTANCES), st.integers(1, 300_000), st.sampled_from(Priority), st.sampled_from("abc")
+)
+
+
+@given(frames=st.lists(wanted, max_size=300), dropped=st.sets(st.integers(0, 299)), length=st.integers(1, 5000))
+def test_every_frame_is_in_one_list_and_no_list_is_too_long(
+    frames: list[tuple[StoredInstance, int, Priority, str]], dropped: set[int], length: int
+) -> None:
+    queue = FrameQueue()
+    for instance, number, priority, reader in frames:
+        queue.add(key(number, instance), priority, reader)
+    gone = {key(number, instance) for at, (instance, number, *_) in enumerate(frames) if at in dropped}
+    for each in gone:
+        queue.discard(each)
+    left = {key(number, instance) for instance, number, *_ in frames} - gone
+    assert len(queue) == len(left)
+    taken: Counter[FrameKey] = Counter()
+    while queue:
+        turn = next(queue.turns())
+        request = queue.take(turn, length)
+        assert request.instance is turn.instance
+        assert len(request.numbers) <= turn.frames
+        assert 1 <= len(request.numbers) <= length
+        assert list(request.numbers) == sorted(set(request.numbers))
+        assert len(",".join(map(str, request.numbers))) <= LONGEST_LIST_TEXT
+        taken.update(request.keys)
+    assert taken == Counter(left)
+    assert not list(queue.turns())
+
+
+def test_large_frames_make_short_lists() -> None:
+    queue = FrameQueue()
+    for number in range(1, 101):
+        queue.add(key(number, LARGE), Priority.NOW, "a")
+    assert len(take(queue, 64).numbers) == MOST_LIST_BYTES // LARGE.pixel.nbytes == 4
+
+
+def test_readers_take_turns() -> None:
+    queue = queue_of(*range(1, 101))
+    for number in (201, 202):
+        queue.add(key(number), Priority.NOW, "b")
+    assert take(queue, 10).numbers == tuple(range(1, 11))
+    assert take(queue, 10).numbers == (201, 202)
+    assert take(queue, 10).numbers == tuple(range(11, 21))
+
+
+def test_what_is_waited_for_goes_first() -> None:
+    queue = queue_of(1, 2, priority=Priority.AHEAD)
+    queue.add(key(3), Priority.NOW, "b")
+    queue.add(key(2), Priority.NOW, "b")  # now somebody waits for it
+    queue.add(key(3), Priority.AHEAD, "c")  # and this does not make it less urgent
+    assert next(queue.turns()).priority is Priority.NOW
+    assert take(queue, 10).numbers == (2, 3)
+    assert take(queue, 10).numbers == (1,)
+
+
+def test_what_is_dropped_is_not_asked_for() -> None:
+    queue = queue_of(1, 2)
+    queue.discard(key(1))
+    queue.discard(key(7))
+    assert key(1) not in queue
+    assert take(queue, 10).numbers == (2,)
+
+
+@given(total=st.integers(1, 5000), longest=st.integers(1, 400), free=st.integers(1, 64))
+def test_long_lists_leave_no_connection_idle(total: int, longest: int, free: int) -> None:
+    length = list_length(total, free, longest)
+    assert 1 <= length <= longest
+    assert -(-total // length) >= min(free, total // SMALLEST_LIST) // 2
+
+
+def test_what_a_reader_waits_for() -> None:
+    queue = queue_of(1, 2)
+    queue.add(key(7, SECOND), Priority.NOW, "a")
+    assert next(queue.turns()).frames == 3
+    assert queue.waiting(Priority.NOW, "a") == [key(1), key(2), key(7, SECOND)]
+    assert queue.waiting(Priority.AHEAD, "a") == []
+
+
+def test_a_small_reader_takes_its_frame_from_a_large_one() -> None:
+    queue = queue_of(*range(1, 101))
+    queue.add(key(100), Priority.NOW, "b")
+    queue.add(key(100), Priority.NOW, "a")  # which has many others, and takes nothing back
+    assert take(queue, 10).numbers == tuple(range(1, 11))
+    assert take(queue, 10).numbers == (100,)

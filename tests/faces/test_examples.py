@@ -1,0 +1,84 @@
+"""Every example runs as its reader would run it, without a warning."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from waiting import SECONDS
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+PRINTED = {
+    "dask_tissue.py": r"7 x 6 tiles, \d+ of them at least half tissue\n$",
+    "ome_zarr_tool.py": r"^valid OME-Zarr 0\.5\n.*\(3, 1600, 1400\) 0\.499 micrometer\n",
+    "patches.py": r"^\d\d patches of tissue, mean R, G, B \[\d+\.",
+    "xarray_level.py": r"in micrometer\n100 um x 100 um are \{'c': 3, 'y': 100, 'x': 100\}\n",
+}
+"""What each example must print of the demo slide."""
+
+SLOW = {"dask_tissue.py", "ome_zarr_tool.py", "xarray_level.py"}  # to import, for the most part
+NEED_A_SCREEN = {"napari_zarr.py"}
+SHARED = {"series.py"}
+
+
+def run(command: list[str], folder: Path) -> str:
+    """What a command prints; it must end well and complain of nothing."""
+    ended = subprocess.run(  # noqa: S603  # our own examples
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=SECONDS
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+def test_every_example_is_tested() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == PRINTED.keys() | NEED_A_SCREEN | SHARED
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in PRINTED]
+)
+def test_example_prints_something_of_the_demo_slide(name: str, tmp_path: Path) -> None:
+    printed = run([sys.executable, "-W", "error", str(EXAMPLES / name)], tmp_path)
+    assert re.search(PRINTED[name], printed)
+
+
+def _need(what: str, *, there: bool) -> None:
+    """Skip where a developer lacks something, fail where it was promised."""
+    if there:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is missing")
+
+
+@pytest.mark.gui
+def test_napari_shows_tissue_in_its_colours(tmp_path: Path) -> None:
+    xvfb = shutil.which("xvfb-run") or ""
+    _need("xvfb-run", there=bool(xvfb))
+    _need("napari", there=importlib.util.find_spec("napari") is not None)
+    screenshot = tmp_path / "napari.png"
+
+    # napari's own imports warn, hence no -W error; by default only warnings of the example itself are shown.
+    example = [sys.executable, str(EXAMPLES / "napari_zarr.py"), "--screenshot", str(screenshot)]
+    run([xvfb, "-a", "-s", "-screen 0 1280x1024x24", *example], tmp_path)
+
+    shown = np.asarray(Image.open(screenshot).convert("RGB")).astype(int)
+    red, green, blue = shown[..., 0], shown[..., 1], shown[..., 2]
+    assert shown.shape[:2] == (600, 800)
+    # Haematoxylin and eosin: red and blue well above green. Glass is white, what lies beside the slide is black.
+    stained = (red > green + 30) & (blue > green + 20)
+    glass = shown.min(axis=-1) > 220
+    beside = shown.max(axis=-1) < 5
+    assert 0.15 < stained.mean() < 0.6
+    assert 0.1 < glass.mean() < 0.6
+    assert 0.2 < beside.mean() < 0.6
+    assert not ((green > red + 60) & (green > blue + 60)).mean() > 0.01

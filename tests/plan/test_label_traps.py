@@ -1,0 +1,336 @@
+"""Segmentations that invite a wrong guess: several in one series, beyond the image, elsewhere, sparse or broken."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from highdicom.seg import SegmentationTypeValues
+from opened import group_at
+from pydicom.uid import generate_uid
+from radiology_model import AXIAL, distinct, series_of
+from radiology_opened import Opener, affine_of, axes_of, pixels_of, shows, units_of
+from radiology_traps import paint, twin
+from radiology_volumes import volume
+from segmentations import IDENTIFIED, LABELS, ascending, random_masks, segmented
+
+import dicomzarr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pydicom import Dataset
+    from radiology_model import Pixels
+    from segmentations import Mask
+
+    from dicomzarr.arrays.image import Image
+
+LABELMAP, FRACTIONAL = SegmentationTypeValues.LABELMAP, SegmentationTypeValues.FRACTIONAL
+
+SHAPE = (5, 30, 34)
+"""(z, y, x), of bits that begin within a byte."""
+
+
+def slices(count: int) -> list[Dataset]:
+    """So many slices of the CT, from the lowest on."""
+    attributes: dict[str, Any] = dict(IDENTIFIED)
+    return ascending(volume(AXIAL, distinct((count, *SHAPE[1:])), name="segmentable", **attributes), AXIAL)
+
+
+SOURCES = slices(SHAPE[0])
+CT = series_of(SOURCES)
+
+MASK_NAME, MAP_NAME = re.compile(r"[0-9a-f]{8}-[1-9][0-9]*"), re.compile(r"[0-9a-f]{8}")
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    """Opens series from servers in this process."""
+    with Opener() as opener:
+        yield opener
+
+
+def open_own(opened: Opener, *datasets: Dataset, **options: Any) -> Image:
+    """Segmentations of one series as an image of their own."""
+    return opened(series_of(datasets, shuffled=False), **options)
+
+
+def open_labelled(opened: Opener, *datasets: Dataset, images: Sequence[Dataset] = SOURCES, **options: Any) -> Image:
+    """The image that was segmented, with its labels."""
+    server = opened.serve([*images, *datasets])
+    return dicomzarr.open(server.series_url(CT.study_uid, CT.series_uid), labels=True, **options)
+
+
+def masks_on(places: Sequence[int], seed: int = 0) -> Mask:
+    """One mask, (1, z, y, x), with something on these slices alone."""
+    masks = np.zeros((1, *SHAPE), np.uint8)
+    masks[0, list(places)] = random_masks((len(places), *SHAPE[1:]), seed)
+    return masks
+
+
+def labelled(masks: Mask, label: str, instance: str, *, series: str = "masks") -> Dataset:
+    """An instance with one segment of this label; those of one series have its UID in common."""
+    dataset = segmented(SOURCES, masks, name=series).dataset
+    dataset.SOPInstanceUID = generate_uid(entropy_srcs=[series, instance])
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.SegmentSequence[0].SegmentLabel = label
+    return dataset
+
+
+def notice_of(image: Image, dataset: Dataset) -> str:
+    """The only notice that names the series of a segmentation, without its UID."""
+    uid = str(dataset.SeriesInstanceUID)
+    (notice,) = (notice for notice in image.notices if uid in notice)
+    return notice.replace(uid, "")
+
+
+def shows_ct(image: Image) -> bool:
+    """Whether an image is the CT and nothing else."""
+    return len(image.images) == 1 and shows(image, "zyx", distinct(SHAPE))
+
+
+# --- several segmentations in one series
+
+PAIRS: dict[str, tuple[tuple[str, Mask], tuple[str, Mask]]] = {
+    "apart": (("Liver", masks_on([0, 1])), ("Tumor", masks_on([2, 3], 1))),
+    "overlapping": (("Liver", masks_on([0, 1, 2])), ("Tumor", masks_on([1, 2, 3], 1))),
+    "the same mask": (("Liver", masks_on(range(5))), ("Tumor", masks_on(range(5)))),
+    "two readers": (("Tumor", masks_on([1, 2])), ("Tumor", masks_on([2, 3], 1))),
+}
+"""Label and mask of two instances, each the first segment of its own."""
+
+
+@functools.cache
+def written(pair: str) -> list[Dataset]:
+    return [labelled(masks, label, str(number)) for number, (label, masks) in enumerate(PAIRS[pair])]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_instances_of_one_series_are_images_of_their_own(opened: Opener, pair: str, *, backwards: bool) -> None:
+    image = open_own(opened, *written(pair)[:: -1 if backwards else 1])
+    expected = [(label, masks[0][masks[0].any((1, 2))].tobytes()) for label, masks in PAIRS[pair]]
+    found = [(one.channels[0].label, pixels_of(one).tobytes()) for one in image.images]
+    assert sorted(found) == sorted(expected)
+    assert all(axes_of(one) == "zyx" for one in image.images)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_instances_of_one_series_are_labels_of_their_own(opened: Opener, pair: str) -> None:
+    image = open_labelled(opened, *written(pair)[::-1])
+    assert shows_ct(image)
+    assert all(map(MASK_NAME.fullmatch, image.labels))
+    found = [(one.segments[0].label, one.segments[0].number, pixels_of(one).tobytes()) for one in image.labels.values()]
+    assert sorted(found) == sorted((label, 1, masks[0].tobytes()) for label, masks in PAIRS[pair])
+    assert image.notices == ()
+
+
+def test_labels_of_one_series_are_apart_for_zarr_too(opened: Opener) -> None:
+    image = open_labelled(opened, *written("apart"))
+    group = group_at(image.url, storage_options={"labels": True})
+    names = group["labels"].attrs["ome"]["labels"]
+    assert sorted(names) == sorted(image.labels)
+    assert len(set(names)) == 2
+    for name in names:
+        (told,) = group[f"labels/{name}"].attrs["ome"]["image-label"]["properties"]
+        assert np.array_equal(group[f"labels/{name}/0"][...], dict(PAIRS["apart"])[told["name"]][0])
+
+
+# --- segments that do not fit
+
+
+def test_a_segment_that_reaches_beyond_the_image_is_said_and_the_others_are_labels(opened: Opener) -> None:
+    whole = slices(7)
+    masks = np.zeros((2, 7, *SHAPE[1:]), np.uint8)
+    masks[0, 1:4], masks[1, 3:6] = random_masks((2, 3, *SHAPE[1:]))
+    found = segmented(whole, masks, name="beyond").dataset
+    image = open_labelled(opened, found, images=whole[:5])
+    ((name, label),) = image.labels.items()
+    assert name.endswith("-1")
+    assert [segment.label for segment in label.segments] == [LABELS[0]]
+    assert np.array_equal(pixels_of(label), masks[0, :5])
+    assert re.search(r"\bsegment 2\b", notice_of(image, found))
+
+
+def test_a_segment_that_reaches_beyond_two_images_at_one_place_is_a_label_of_neither(opened: Opener) -> None:
+    whole = slices(7)
+    masks = np.zeros((1, 7, *SHAPE[1:]), np.uint8)
+    masks[0, 3:6] = random_masks((3, *SHAPE[1:]))  # two of three frames lie on both images, the last on none
+    found = segmented(whole, masks, name="beyond both").dataset
+    inverted = [twin(dataset, str(dataset.FrameOfReferenceUID)) for dataset in whole[:5]]
+    for dataset in inverted:
+        dataset.PhotometricInterpretation = "MONOCHROME1"
+    image = open_labelled(opened, found, images=[*whole[:5], *inverted])
+    assert [len(one.labels) for one in image.images] == [0, 0]
+    assert re.search(r"\bsegment 1\b", notice_of(image, found))
+
+
+def test_a_segmentation_in_another_space_is_no_label(opened: Opener) -> None:
+    found = segmented(SOURCES, random_masks((1, *SHAPE)), name="elsewhere").dataset
+    found.FrameOfReferenceUID = "1.2.3.4"
+    image = open_labelled(opened, found)
+    assert shows_ct(image)
+    assert not image.labels
+    assert "label" in notice_of(image, found)
+
+
+def test_of_images_in_two_spaces_that_of_the_segmentation_has_the_label(opened: Opener) -> None:
+    found = segmented(SOURCES, random_masks((1, *SHAPE)), name="one of two").dataset
+    twins = [twin(dataset, "1.2.3.4") for dataset in SOURCES]
+    image = open_labelled(opened, found, images=[*twins, *SOURCES])
+    right = {str(dataset.SOPInstanceUID) for dataset in SOURCES}
+    assert len(image.images) == 2
+    for one in image.images:
+        uids: Any = one.plan.levels[0].attributes["sop_instance_uids"]
+        assert len(one.labels) == (set(uids) == right)
+    assert not [notice for notice in image.notices if str(found.SeriesInstanceUID) in notice]
+
+
+# --- names
+
+
+def named(series: str, label: str, masks: Mask) -> Dataset:
+    """A segmentation whose series has this UID."""
+    dataset = labelled(masks, label, "only", series=f"named {series}")
+    dataset.SeriesInstanceUID = series
+    return dataset
+
+
+def test_a_label_keeps_its_name_whatever_comes_to_the_study(opened: Opener) -> None:
+    first = named("2.25.500", "Liver", random_masks((1, *SHAPE)))
+    before = open_labelled(opened, first)
+    ((name, label),) = before.labels.items()
+    pixels = pixels_of(label)
+    others = [named("2.25.4", "Tumor", masks_on([1])), named("2.25.900", "Heart", masks_on([2]))]
+    after = open_labelled(opened, *others, first)
+    assert len(after.labels) == 3
+    assert name in after.labels
+    assert after.labels[name].segments == label.segments
+    assert np.array_equal(pixels_of(after.labels[name]), pixels)
+    assert np.array_equal(pixels, random_masks((1, *SHAPE))[0])
+
+
+def test_names_of_labels_are_a_few_digits_and_the_number_of_a_segment(opened: Opener) -> None:
+    masks = segmented(SOURCES, random_masks((3, *SHAPE)), name="masks").dataset
+    numbers = np.random.default_rng(2).integers(0, 4, SHAPE).astype(np.uint8)
+    label_map = segmented(SOURCES, numbers, kind=LABELMAP, name="label map").dataset
+    labels = open_labelled(opened, masks, label_map).labels
+    of_masks = sorted(filter(MASK_NAME.fullmatch, labels))
+    (of_map,) = filter(MAP_NAME.fullmatch, labels)
+    assert len(labels) == 4
+    assert [name.partition("-")[2] for name in of_masks] == ["1", "2", "3"]
+    assert len({name.partition("-")[0] for name in of_masks} | {of_map}) == 2
+    assert np.array_equal(pixels_of(labels[of_map]), numbers)
+    uids = [str(uid) for each in (masks, label_map) for uid in (each.SOPInstanceUID, each.SeriesInstanceUID)]
+    assert not [uid for uid in uids if uid in " ".join(labels)]
+
+
+# --- values of what was left out
+
+
+def test_parts_of_one_are_zero_where_frames_were_left_out(opened: Opener) -> None:
+    parts = np.zeros((2, *SHAPE), np.float32)
+    parts[0, 1], parts[1, 3] = 0.5, 0.25
+    found = segmented(SOURCES, parts, kind=FRACTIONAL, max_fractional_value=255, name="parts").dataset
+    assert int(found.NumberOfFrames) == 2
+    image = open_own(opened, found, values="modality")
+    expected = np.rint(parts[:, 1:4] * 255) / 255
+    assert image.levels[0].dtype == np.float32
+    assert np.allclose(pixels_of(image), expected, rtol=1e-6, atol=0)
+    array = group_at(image.url, storage_options={"values": "modality"})["0"]
+    assert array.fill_value == 0
+    assert np.allclose(array[...], expected, rtol=1e-6, atol=0)
+    assert np.allclose(image.to_xarray()["0"]["image"].to_numpy(), expected, rtol=1e-6, atol=0)
+
+
+def test_a_slice_that_was_left_out_of_a_coloured_label_map_has_the_colour_of_padding(opened: Opener) -> None:
+    numbers = np.random.default_rng(3).integers(1, 4, SHAPE).astype(np.uint8)
+    numbers[2] = 0
+    found = segmented(SOURCES, numbers, kind=LABELMAP, count=3, name="coloured").dataset
+    assert int(found.NumberOfFrames) == 4
+    palette = distinct((256, 3), bits=8)
+    assert palette[5].any()
+    paint(found, palette)
+    found.PixelPaddingValue = 5
+    image = open_own(opened, found, values="color")
+    shown = numbers.copy()
+    shown[2] = 5
+    assert shows(image, "czyx", np.moveaxis(palette[shown], -1, 0))
+    array = group_at(image.url, storage_options={"values": "color"})["0"]
+    assert np.array_equal(array[...], pixels_of(image))
+
+
+def test_masks_are_zeros_and_ones_whatever_the_header_says_of_fractions(opened: Opener) -> None:
+    masks = random_masks((2, *SHAPE))
+    found = segmented(SOURCES, masks, name="no fractions").dataset
+    found.MaximumFractionalValue = 255
+    image = open_own(opened, found, values="modality")
+    assert set(np.unique(pixels_of(image))) == {0, 1}
+    assert np.array_equal(pixels_of(image), masks)
+
+
+# --- places of what is there
+
+
+def test_sparse_slices_that_are_not_above_each_other_are_on_no_grid(opened: Opener) -> None:
+    masks = masks_on([0, 2, 4])
+    found = segmented(SOURCES, masks, name="shifted").dataset
+    straight = open_own(opened, found)
+    assert np.array_equal(pixels_of(straight), masks[0])
+    assert np.allclose(affine_of(straight), AXIAL.affine, atol=1e-6)
+    (moved,) = (
+        frame.PlanePositionSequence[0]
+        for frame in found.PerFrameFunctionalGroupsSequence
+        if float(frame.PlanePositionSequence[0].ImagePositionPatient[2]) == AXIAL.position(2)[2]
+    )
+    x, y, z = map(float, moved.ImagePositionPatient)
+    moved.ImagePositionPatient = [x + 10, y, z]
+    image = open_own(opened, found)
+    assert image.affine is None
+    assert units_of(image)["z"] is None
+    pixels: Pixels = pixels_of(image)
+    assert np.array_equal(pixels[pixels.any((1, 2))], masks[0, [0, 2, 4]])
+    assert any("slice" in notice for notice in image.notices)
+
+
+# --- what is broken
+
+
+def _without_number(dataset: Dataset) -> None:
+    dataset.SegmentSequence[0].SegmentNumber = None
+
+
+def _of_unknown_kind(dataset: Dataset) -> None:
+    dataset.SegmentationType = "CONTOUR"
+
+
+def _with_two_frames_at_one_place(dataset: Dataset) -> None:
+    frames = dataset.PerFrameFunctionalGroupsSequence
+    frames[1].PlanePositionSequence = copy.deepcopy(frames[0].PlanePositionSequence)
+
+
+def _with_too_few_places(dataset: Dataset) -> None:
+    del dataset.PerFrameFunctionalGroupsSequence[-1]
+
+
+def _without_columns(dataset: Dataset) -> None:
+    del dataset.Columns
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [_without_number, _of_unknown_kind, _with_two_frames_at_one_place, _with_too_few_places, _without_columns],
+)
+def test_a_broken_segmentation_breaks_no_image(opened: Opener, damage: Callable[[Dataset], None]) -> None:
+    broken = segmented(SOURCES, random_masks((1, *SHAPE)), name="broken").dataset
+    damage(broken)
+    sound = segmented(SOURCES, random_masks((2, *SHAPE)), name="sound").dataset
+    image = open_labelled(opened, broken, sound)
+    assert shows_ct(image)
+    assert sorted(name.partition("-")[2] for name in image.labels) == ["1", "2"]
+    assert all(broken.SeriesInstanceUID in notice for notice in image.notices)
+    assert "is no label" in image.notices[0]

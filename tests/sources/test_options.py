@@ -1,0 +1,211 @@
+"""Storage options: what they refuse, and that secrets stay in the process."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+import subprocess
+import sys
+from functools import partial
+from typing import Any
+
+import dicomweb_client
+import pytest
+
+from dicomzarr.errors import CredentialsUnavailableError, InvalidOptionError
+from dicomzarr.options import StorageOptions
+
+SECRET = "s3cret-value"  # noqa: S105  # nobody's
+
+
+def module_level_auth() -> dict[str, str]:
+    return {"Authorization": f"Bearer {SECRET}"}
+
+
+class Tokens:
+    def headers(self) -> dict[str, str]:
+        return {}
+
+
+def secret_options() -> list[dict[str, Any]]:
+    client = dicomweb_client.DICOMwebClient("https://h", headers={"X-Key": SECRET})
+    return [
+        {"headers": {"X-Key": SECRET}},
+        {"auth": ("reader", SECRET)},
+        {"auth": lambda: {"X-Key": SECRET}},
+        {"auth": Tokens().headers},
+        {"client": client},
+        {"headers": {"X-Key": SECRET}, "client": client, "timeout": 5},
+    ]
+
+
+def test_defaults() -> None:
+    options = StorageOptions.parse()
+    assert options.to_public() == {}
+    assert repr(options) == "StorageOptions()"
+    assert (options.timeout, options.max_connections, options.frames_per_request) == (60.0, 8, 64)
+    assert options.cache_bytes == 256 * 2**20
+    assert options == StorageOptions.parse(timeout=60, values="stored")
+
+
+def test_public_options_travel_as_json() -> None:
+    options = StorageOptions.parse(timeout=5, include_phi=True, max_connections=16)
+    public = json.loads(json.dumps(options.to_public()))
+    assert public == {"timeout": 5.0, "include_phi": True, "max_connections": 16}
+    assert StorageOptions.parse(**public) == options
+
+
+@pytest.mark.parametrize("given", secret_options())
+def test_secrets_stay_behind_a_reference(given: dict[str, Any]) -> None:
+    options = StorageOptions.parse(**given)
+    public = options.to_public()
+    for text in (repr(options), str(options), json.dumps(public), options.identity, str(pickle.dumps(options))):
+        assert SECRET not in text
+        assert "reader" not in text
+    again = StorageOptions.parse(**json.loads(json.dumps(public)))
+    assert (again.headers, again.auth, again.client) == (options.headers, options.auth, options.client)
+    assert again == options
+    assert hash(again) == hash(options)
+    assert pickle.loads(pickle.dumps(options)) == options  # noqa: S301  # made one line above
+    assert copy.copy(options) == options
+
+
+def test_a_named_callable_travels_by_name() -> None:
+    options = StorageOptions.parse(auth=module_level_auth)
+    name = f"{module_level_auth.__module__}:module_level_auth"
+    assert options.to_public() == {"auth": name}
+    assert StorageOptions.parse(auth=name) == options
+    assert SECRET not in repr(options)
+
+
+def test_identity_tells_users_apart() -> None:
+    def identity(**options: Any) -> str:
+        return StorageOptions.parse(**options).identity
+
+    assert identity(auth=("a", "b")) == identity(auth=["a", "b"])
+    assert identity(headers={"X-A": "1"}) == identity(headers={"x-a": "1"})
+    different = [
+        identity(),
+        identity(auth=("a", "b")),
+        identity(auth=("a", "c")),
+        identity(headers={"x-a": "1"}),
+        identity(headers={"x-a": "2"}),
+        identity(include_phi=True),
+        identity(auth=Tokens().headers),
+        identity(auth=Tokens().headers),
+        identity(auth=module_level_auth),
+    ]
+    assert len(set(different)) == len(different)
+
+
+ELSEWHERE = """
+import asyncio, pickle, sys
+from dicomzarr.sources.dicomweb.credentials.auth import credentials_for
+options = pickle.loads(bytes.fromhex(sys.argv[1]))
+assert pickle.loads(pickle.dumps(options)) == options
+print(options.to_public()["credentials"], flush=True)
+asyncio.run(credentials_for("https://server.example", options).headers_for("https://server.example", {}))
+"""
+
+
+def test_another_process_lacks_the_credentials() -> None:
+    """Which is no failure to load: loading happens where nobody hears of failures, as in dask's workers."""
+    options = StorageOptions.parse(auth=("reader", SECRET), headers={"X-Key": SECRET}, timeout=7)
+    done = subprocess.run(  # noqa: S603  # our own interpreter
+        [sys.executable, "-c", ELSEWHERE, pickle.dumps(options).hex()],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ,
+    )
+    assert done.stdout.strip() == options.to_public()["credentials"]
+    assert "CredentialsUnavailableError" in done.stderr
+    assert "auth=" in done.stderr
+    with pytest.raises(CredentialsUnavailableError):
+        StorageOptions.parse(credentials="local:0000")
+    with pytest.raises(CredentialsUnavailableError):
+        StorageOptions.parse(credentials=["local:0000"])
+
+
+@pytest.mark.parametrize("given", [{"auth": ("reader", SECRET)}, {"auth": lambda: {"X-Key": SECRET}}])
+def test_secrets_go_with_the_last_who_has_them(given: dict[str, Any]) -> None:
+    first = StorageOptions.parse(**given)
+    public = first.to_public()
+    second = StorageOptions.parse(**given)
+    assert second.to_public() == public
+    del first
+    assert StorageOptions.parse(**public) == second
+    del second
+    with pytest.raises(CredentialsUnavailableError):
+        StorageOptions.parse(**public)
+
+
+def test_a_reference_never_comes_to_mean_another_callable() -> None:
+    """Even where the second takes the place, and the id, of the first."""
+    seen = set()
+    for number in range(50):
+        reference = StorageOptions.parse(auth=partial(dict, number=str(number))).to_public()["credentials"]
+        assert reference not in seen
+        seen.add(reference)
+
+
+def test_credentials_beside_the_same_option() -> None:
+    options = StorageOptions.parse(auth=("a", "b"))
+    reference = options.to_public()["credentials"]
+    with pytest.raises(InvalidOptionError, match="came twice"):
+        StorageOptions.parse(credentials=reference, auth=("a", "c"))
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"), [("time_out", "'timeout'"), ("max_conections", "'max_connections'"), ("xyz", "Known are")]
+)
+def test_unknown_options(option: str, hint: str) -> None:
+    with pytest.raises(InvalidOptionError, match=hint) as caught:
+        StorageOptions.parse(**{option: 1})
+    assert repr(option) in str(caught.value)
+
+
+async def async_auth() -> dict[str, str]:
+    return {}
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"timeout": 0},
+        {"timeout": "5"},
+        {"timeout": True},
+        {"timeout": float("nan")},
+        {"timeout": float("inf")},
+        {"max_connections": 0},
+        {"max_connections": 257},
+        {"max_connections": 2.0},
+        {"frames_per_request": 0},
+        {"frames_per_request": 401},
+        {"cache_bytes": -1},
+        {"cache_bytes": True},
+        {"values": "rescaled"},
+        {"allow_insecure": "no"},
+        {"include_phi": 1},
+        {"associated_label": None},
+        {"headers": [("X", SECRET)]},
+        {"headers": {"X": f"{SECRET}\r\nY: z"}},
+        {"headers": {"X Y": SECRET}},
+        {"headers": {"X": 1}},
+        {"auth": ("reader", SECRET, SECRET)},
+        {"auth": ("read:er", SECRET)},
+        {"auth": f"Bearer {SECRET}"},
+        {"auth": async_auth},
+        {"auth": 3},
+        {"client": SECRET},
+        {"client": object(), "auth": ("a", "b")},
+    ],
+)
+def test_impossible_values(option: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOptionError) as caught:
+        StorageOptions.parse(**option)
+    assert next(iter(option)) in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert caught.value.remedy
