@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.disk.changes import Keep, Remove, Replace
 from dicomzarr.disk.held import HeldSeries, count_instances
 from dicomzarr.disk.names import FrameName, Names
 from dicomzarr.disk.process import in_reader_thread, process_tag, start_in_reader_thread, storage_at
 from dicomzarr.disk.rows import Content, Record
-from dicomzarr.sources.dicomweb.messages.replies import EncodedFrame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dicomzarr.disk.storage import Storage
+    from dicomzarr.engine.ports import SeriesMetadata
     from dicomzarr.options import StorageOptions
-    from dicomzarr.sources.dicomweb.client import SeriesMetadata
 
 __all__ = ["DiskCache", "DiskFrames", "FrameName"]
 

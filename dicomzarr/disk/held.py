@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from dicomzarr.disk.rows import Content
-from dicomzarr.sources.dicomweb.client import SeriesMetadata
+from dicomzarr.engine.ports import SeriesMetadata
 
 _FASTEST = 1
 

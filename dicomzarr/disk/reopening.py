@@ -9,7 +9,8 @@ from dicomzarr.errors import HTTPStatusError, InvalidReplyError, NotFoundError
 if TYPE_CHECKING:
     from dicomzarr.disk.cache import DiskCache, DiskFrames
     from dicomzarr.disk.held import HeldSeries
-    from dicomzarr.sources.dicomweb.client import Client, SeriesMetadata
+    from dicomzarr.engine.ports import SeriesMetadata
+    from dicomzarr.sources.dicomweb.client import Client
 
 _SERIES_UID = "0020000E"
 _INSTANCES = "00201209"  # NumberOfSeriesRelatedInstances

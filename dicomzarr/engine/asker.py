@@ -19,10 +19,11 @@ from dicomzarr.sources.dicomweb.tuning.strategy import Strategy
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.instance import StoredInstance
     from dicomzarr.engine.backlog import Backlog
-    from dicomzarr.engine.requests import FrameKey, Opening, Turn
-    from dicomzarr.sources.dicomweb.client import Client, EncodedFrame
+    from dicomzarr.engine.requests import FrameKey, SeriesState, Turn
+    from dicomzarr.sources.dicomweb.client import Client
     from dicomzarr.sources.dicomweb.tuning.way import Way
 
 _MANY_FRAMES = 64
@@ -103,7 +104,7 @@ class Asker:
         self._requests: set[_UnderWay] = set()
         self._wholes: set[_UnderWay] = set()
         """Requests for whole instances, which take no turns."""
-        self._series: dict[Opening, ComingSeries] = {}
+        self._series: dict[SeriesState, ComingSeries] = {}
         """Whole series that are on their way."""
         self._asked: dict[tuple[Taker, FrameKey], _UnderWay] = {}
         self._pumping = False

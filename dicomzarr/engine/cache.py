@@ -6,8 +6,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.engine.requests import FrameKey
-    from dicomzarr.sources.dicomweb.client import EncodedFrame
 
 
 class FrameCache:

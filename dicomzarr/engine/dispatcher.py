@@ -13,11 +13,12 @@ from dicomzarr.engine.requests import Priority
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.disk.cache import DiskFrames
     from dicomzarr.disk.names import FrameName
     from dicomzarr.engine.cache import FrameCache
     from dicomzarr.engine.requests import FrameKey
-    from dicomzarr.sources.dicomweb.client import Client, EncodedFrame
+    from dicomzarr.sources.dicomweb.client import Client
 
 _AHEAD_SHARE = 4
 """Of the cache, one in so many bytes may be filled ahead."""

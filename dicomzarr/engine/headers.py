@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from dicomzarr.errors import ContradictingHeaderError, OtherSeriesWarning
 
 if TYPE_CHECKING:
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.engine.requests import FrameKey
-    from dicomzarr.sources.dicomweb.client import EncodedFrame
 
 
 def contradiction(key: FrameKey, frame: EncodedFrame) -> ContradictingHeaderError | None:

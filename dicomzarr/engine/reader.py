@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.instance import FrameRef, StoredInstance
     from dicomzarr.engine.dispatcher import Dispatcher, Flight
-    from dicomzarr.engine.requests import FrameKey, Opening
+    from dicomzarr.engine.requests import FrameKey, SeriesState
     from dicomzarr.plan import LevelPlan
-    from dicomzarr.sources.dicomweb.client import EncodedFrame
 
     Decoded: TypeAlias = npt.NDArray[np.generic]
     Use: TypeAlias = Callable[[Decoded], Any]
@@ -101,7 +101,7 @@ class Reader:
         opening: The series.
     """
 
-    def __init__(self, dispatcher: Dispatcher, opening: Opening) -> None:
+    def __init__(self, dispatcher: Dispatcher, opening: SeriesState) -> None:
         self.dispatcher = dispatcher
         self.opening = opening
         self._ready: list[tuple[Asked, EncodedFrame]] = []

@@ -36,8 +36,8 @@ class Priority(IntEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Opening:
-    """One opening of a series: frames that are held for one that was forgotten serve no other."""
+class SeriesState:
+    """A series in the state in which it was opened: frames of another state serve no other."""
 
     study: str
     """Study Instance UID."""
@@ -76,7 +76,7 @@ class Opening:
 class FrameKey(NamedTuple):
     """Names a frame in this process."""
 
-    opening: Opening
+    opening: SeriesState
     instance: str
     """SOP Instance UID."""
     number: int
@@ -97,7 +97,7 @@ class FrameKey(NamedTuple):
 class FramesRequest:
     """One request: frames of one instance, ascending, no duplicates."""
 
-    opening: Opening
+    opening: SeriesState
     instance: StoredInstance
     numbers: tuple[int, ...]
 
@@ -113,7 +113,7 @@ class Turn(NamedTuple):
 
     priority: Priority
     reader: Hashable
-    opening: Opening
+    opening: SeriesState
     instance: StoredInstance
     """Of which it would get frames."""
     frames: int
@@ -124,7 +124,7 @@ class Turn(NamedTuple):
 class _Wanted:
     """What one reader wants, by instance, first come first."""
 
-    instances: OrderedDict[tuple[Opening, str], dict[int, None]] = field(default_factory=OrderedDict)
+    instances: OrderedDict[tuple[SeriesState, str], dict[int, None]] = field(default_factory=OrderedDict)
     """Frame numbers, by SOP Instance UID."""
     frames: int = 0
 

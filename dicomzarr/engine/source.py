@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dicomzarr.engine.dispatcher import Dispatcher
     from dicomzarr.engine.readahead import Block
     from dicomzarr.engine.reader import Asked
-    from dicomzarr.engine.requests import Opening
+    from dicomzarr.engine.requests import SeriesState
     from dicomzarr.plan import LevelPlan
 
     Decoded = npt.NDArray[np.generic]
@@ -49,7 +49,7 @@ class FrameSource:
         opening: The series, as the levels were planned from it.
     """
 
-    def __init__(self, dispatcher: Dispatcher, opening: Opening) -> None:
+    def __init__(self, dispatcher: Dispatcher, opening: SeriesState) -> None:
         self._dispatcher = dispatcher
         self._opening = opening
         self._chunks = Reader(dispatcher, self._opening)

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import SeriesChangedError
 from dicomzarr.runtime.loops import home_loop
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.disk.cache import DiskCache
     from dicomzarr.engine.dispatcher import Dispatcher
+    from dicomzarr.engine.ports import SeriesRef
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import StorageOptions
     from dicomzarr.sources.dicomweb.client import Client
@@ -31,13 +32,6 @@ ENDPOINTS_HELD = 32
 """Endpoints that a process remembers; the least recently used is let go of, and its connections close unless in use."""
 
 
-class SeriesKey(NamedTuple):
-    """Names a series within an endpoint."""
-
-    study: str
-    series: str
-
-
 @dataclass(slots=True)
 class Endpoint:
     """What one server and one identity share in a process; series are opened on the home loop."""
@@ -45,15 +39,15 @@ class Endpoint:
     client: Client
     options: StorageOptions
     dispatcher: Dispatcher
-    open_series: Callable[[Endpoint, SeriesKey], Coroutine[Any, Any, SeriesStore]]
+    open_series: Callable[[Endpoint, SeriesRef], Coroutine[Any, Any, SeriesStore]]
     """Opens a series: one metadata request."""
     disk: DiskCache | None = None
     """What is kept on disk; None where nothing is."""
-    opened: OrderedDict[SeriesKey, SeriesStore] = field(default_factory=OrderedDict)
-    opening: dict[SeriesKey, asyncio.Task[SeriesStore]] = field(default_factory=dict)
+    opened: OrderedDict[SeriesRef, SeriesStore] = field(default_factory=OrderedDict)
+    opening: dict[SeriesRef, asyncio.Task[SeriesStore]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def held(self, key: SeriesKey) -> SeriesStore | None:
+    def held(self, key: SeriesRef) -> SeriesStore | None:
         """The series if it is open already, now the most recently used; from any thread."""
         with self._lock:
             store = self.opened.get(key)
@@ -61,12 +55,12 @@ class Endpoint:
                 self.opened.move_to_end(key)
             return store
 
-    async def store(self, key: SeriesKey) -> SeriesStore:
+    async def store(self, key: SeriesRef) -> SeriesStore:
         """The opened series; several who ask at once share one request, failures are not kept."""
         held = self.held(key)
         return await asyncio.shield(self._opening(key)) if held is None else held
 
-    async def store_in(self, key: SeriesKey, state: str) -> SeriesStore:
+    async def store_in(self, key: SeriesRef, state: str) -> SeriesStore:
         """The series opened in a state; where what is open is of another one, it is opened anew once.
 
         Raises:
@@ -83,12 +77,12 @@ class Endpoint:
             )
         return found
 
-    def _let_go(self, key: SeriesKey, store: SeriesStore) -> None:
+    def _let_go(self, key: SeriesRef, store: SeriesStore) -> None:
         with self._lock:
             if self.opened.get(key) is store:
                 del self.opened[key]
 
-    def forget(self, key: SeriesKey | None = None) -> None:
+    def forget(self, key: SeriesRef | None = None) -> None:
         """Read metadata and frames anew at the next use, of one series or of all; from any thread."""
         with self._lock:
             for known in (self.opened, self.opening):
@@ -100,7 +94,7 @@ class Endpoint:
         if self.disk is not None:
             self.disk.forget(*(key or ()))
 
-    def _opening(self, key: SeriesKey) -> asyncio.Task[SeriesStore]:
+    def _opening(self, key: SeriesRef) -> asyncio.Task[SeriesStore]:
         with self._lock:
             task = self.opening.get(key)
             if task is None:
@@ -109,7 +103,7 @@ class Endpoint:
                 task.add_done_callback(lambda done: self._opened(key, done))
             return task
 
-    def _opened(self, key: SeriesKey, task: asyncio.Task[SeriesStore]) -> None:
+    def _opened(self, key: SeriesRef, task: asyncio.Task[SeriesStore]) -> None:
         failed = task.cancelled() or task.exception() is not None
         with self._lock:
             if self.opening.get(key) is not task:

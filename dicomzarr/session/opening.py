@@ -18,7 +18,8 @@ from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.reopening import series_metadata
 from dicomzarr.engine.cache import FrameCache
 from dicomzarr.engine.dispatcher import Dispatcher
-from dicomzarr.engine.requests import Opening
+from dicomzarr.engine.ports import SeriesRef
+from dicomzarr.engine.requests import SeriesState
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import (
     GuessWarning,
@@ -32,7 +33,7 @@ from dicomzarr.omezarr.series_store import SeriesStore
 from dicomzarr.options import StorageOptions
 from dicomzarr.plan import plan_images, wanted_bulk
 from dicomzarr.runtime.loops import in_opening_thread
-from dicomzarr.session.endpoints import Endpoint, Endpoints, SeriesKey
+from dicomzarr.session.endpoints import Endpoint, Endpoints
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL, pasted, split_user_info
@@ -58,7 +59,7 @@ class OpenedSeries(NamedTuple):
     """What else is to be said."""
 
 
-async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
+async def open_series(endpoint: Endpoint, key: SeriesRef) -> SeriesStore:
     """Ask for the metadata of a series, unless that on disk is still right, and make it a store, off the loop.
 
     Raises:
@@ -81,13 +82,13 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> SeriesStore:
         raise
 
 
-async def _bulk(client: Client, key: SeriesKey, wanted: Mapping[str, str]) -> dict[str, bytes]:
+async def _bulk(client: Client, key: SeriesRef, wanted: Mapping[str, str]) -> dict[str, bytes]:
     """What the metadata only name, by its URI: tables that the values of whole images depend on."""
     asked = (client.bulk_data(key.study, key.series, uri, instance=instance) for uri, instance in wanted.items())
     return dict(zip(wanted, await asyncio.gather(*asked), strict=True))
 
 
-async def with_segmentations(endpoint: Endpoint, key: SeriesKey, opened: OpenedSeries) -> OpenedSeries:
+async def with_segmentations(endpoint: Endpoint, key: SeriesRef, opened: OpenedSeries) -> OpenedSeries:
     """A series with the segmentations of its study that refer to it, by their metadata; broken ones are said.
 
     Raises:
@@ -152,7 +153,7 @@ def compose(endpoint: Endpoint, opened: OpenedSeries) -> SeriesStore:
 def _source(endpoint: Endpoint, opened: OpenedSeries) -> FrameSource:
     series = opened.series
     stored = {each.uid: each.stored for each in series.instances}
-    opening = Opening(series.study_uid, series.series_uid, opened.metadata.frames, stored, series.slices)
+    opening = SeriesState(series.study_uid, series.series_uid, opened.metadata.frames, stored, series.slices)
     return FrameSource(endpoint.dispatcher, opening)
 
 
@@ -214,7 +215,7 @@ def parse_series_url(url: str, storage_options: Mapping[str, Any]) -> tuple[DICO
     return parsed, options
 
 
-def series_key(url: DICOMwebURL) -> SeriesKey:
+def series_key(url: DICOMwebURL) -> SeriesRef:
     """The series that a URL names.
 
     Raises:
@@ -225,7 +226,7 @@ def series_key(url: DICOMwebURL) -> SeriesKey:
             f"{url} names no series.",
             remedy="A series is HOST/BASE/studies/<Study>/series/<Series>.",
         )
-    return SeriesKey(url.study, url.series)
+    return SeriesRef(url.study, url.series)
 
 
 if hasattr(os, "register_at_fork"):

@@ -46,6 +46,7 @@ from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.arrays.image import open_image
+from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.disk import generations, storage
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.changes import Replace
@@ -53,11 +54,11 @@ from dicomzarr.disk.database import READ_SECONDS
 from dicomzarr.disk.held import HeldSeries
 from dicomzarr.disk.inspection import clear, look_at
 from dicomzarr.disk.process import _process
+from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.errors import DiskCacheWarning, InvalidOptionError, SeriesNotFoundError
 from dicomzarr.faces.fsspec.filesystem import DICOMwebFileSystem
 from dicomzarr.options import StorageOptions, default_cache_dir
 from dicomzarr.session import opening
-from dicomzarr.sources.dicomweb.client import EncodedFrame, SeriesMetadata
 from dicomzarr.sources.dicomweb.http.transport import AiohttpTransport
 
 if TYPE_CHECKING:

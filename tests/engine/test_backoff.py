@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
 
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.errors import DicomZarrError
-    from dicomzarr.sources.dicomweb.client import EncodedFrame
     from dicomzarr.sources.dicomweb.http.redirects import Request
 
 BASE = "https://server.example/dicom-web"

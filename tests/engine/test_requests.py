@@ -17,8 +17,8 @@ from dicomzarr.engine.requests import (
     FrameKey,
     FrameQueue,
     FramesRequest,
-    Opening,
     Priority,
+    SeriesState,
     list_length,
 )
 
@@ -35,7 +35,7 @@ PIXEL = PixelDescription(
 INSTANCES = [StoredInstance(f"1.2.3.{number}", 300_000, PIXEL) for number in (1, 2)]
 FIRST, SECOND = INSTANCES
 LARGE = StoredInstance("1.2.3.9", 500, replace(PIXEL, rows=4096, columns=4096))
-OPENING = Opening("1.2", "1.2.3", instances={each.sop_instance_uid: each for each in (*INSTANCES, LARGE)})
+OPENING = SeriesState("1.2", "1.2.3", instances={each.sop_instance_uid: each for each in (*INSTANCES, LARGE)})
 
 
 def key(number: int, instance: StoredInstance = FIRST) -> FrameKey:

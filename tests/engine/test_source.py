@@ -15,18 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import SECONDS
 
+from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.dicom.instance import FrameRef, StoredInstance
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.engine import asker
 from dicomzarr.engine import source as source_module
 from dicomzarr.engine.cache import FrameCache
 from dicomzarr.engine.dispatcher import Dispatcher
-from dicomzarr.engine.requests import FrameKey, Opening
+from dicomzarr.engine.requests import FrameKey, SeriesState
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import FrameNotFoundError, FrameShapeError, MissingInstanceError, ServerError
 from dicomzarr.plan import LevelPlan
 from dicomzarr.runtime.loops import run_sync
-from dicomzarr.sources.dicomweb.client import EncodedFrame
 from dicomzarr.sources.dicomweb.tuning import strategy
 from dicomzarr.sources.dicomweb.tuning.habits import Habits
 
@@ -52,7 +52,9 @@ FIRST, SECOND = StoredInstance("1.2.3.1", 500, PIXEL), StoredInstance("1.2.3.2",
 LARGE = StoredInstance("1.2.3.3", 2**27, PIXEL)
 BITS = StoredInstance("1.2.3.4", 5, replace(PIXEL, rows=5, columns=5, bits_allocated=1, bits_stored=1, high_bit=0))
 MANY = StoredInstance("1.2.3.6", 5000, PIXEL)
-OPENING = Opening(STUDY, SERIES, instances={each.sop_instance_uid: each for each in (FIRST, SECOND, LARGE, BITS, MANY)})
+OPENING = SeriesState(
+    STUDY, SERIES, instances={each.sop_instance_uid: each for each in (FIRST, SECOND, LARGE, BITS, MANY)}
+)
 
 
 def level_of(instance: StoredInstance, view: FrameView | None = None) -> LevelPlan:

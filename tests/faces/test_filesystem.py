@@ -28,6 +28,7 @@ from zarr.storage import FsspecStore
 import dicomzarr
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import (
     ConnectionFailedError,
     CredentialsUnavailableError,
@@ -44,7 +45,7 @@ from dicomzarr.faces.fsspec.filesystem import DICOMwebFileSystem, DICOMwebsFileS
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.loops import run_sync
 from dicomzarr.session import endpoints, opening
-from dicomzarr.session.endpoints import ENDPOINTS_HELD, Endpoint, SeriesKey
+from dicomzarr.session.endpoints import ENDPOINTS_HELD, Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -488,8 +489,8 @@ def test_what_was_forgotten_while_it_was_opened_is_opened_again(fs: DICOMwebFile
 # --- what a process keeps ---
 
 
-def series_key(number: int) -> SeriesKey:
-    return SeriesKey("1.2", f"1.2.{number}")
+def series_key(number: int) -> SeriesRef:
+    return SeriesRef("1.2", f"1.2.{number}")
 
 
 def test_the_series_used_last_stay_open(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ from dicomzarr.errors import (
     WrongPartsError,
 )
 from dicomzarr.options import StorageOptions
-from dicomzarr.sources.dicomweb.client import Client, EncodedFrame
+from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
 from dicomzarr.sources.dicomweb.http.retry import TRIES
 from dicomzarr.sources.dicomweb.http.statuses import seconds_to_wait
@@ -48,6 +48,7 @@ from dicomzarr.sources.dicomweb.negotiation.accept import AS_STORED, IMAGE_TYPES
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.sources.dicomweb.http.redirects import Request
 
 STUDY, SERIES, INSTANCE = "1.2", "1.2.3", "1.2.3.4"

@@ -6,7 +6,7 @@ import pytest
 from test_source import PIXEL
 
 from dicomzarr.dicom.instance import StoredInstance
-from dicomzarr.engine.requests import Opening, Priority, Turn
+from dicomzarr.engine.requests import Priority, SeriesState, Turn
 from dicomzarr.sources.dicomweb.tuning.habits import FrameKind, WholeSeries
 from dicomzarr.sources.dicomweb.tuning.series_choice import DOUBTS, KEEPS, SeriesChoice, may_come_whole
 from dicomzarr.sources.dicomweb.tuning.way import Way
@@ -47,7 +47,7 @@ def measure(choosing: SeriesChoice, seconds: float, now: float = 0.0, *, lost: i
 
 def turn_of(wanted: int, instances: int) -> Turn:
     stored = [StoredInstance(f"1.2.{number}", 1, PIXEL) for number in range(instances)]
-    opening = Opening("1", "1.2", slices={each.sop_instance_uid: each for each in stored})
+    opening = SeriesState("1", "1.2", slices={each.sop_instance_uid: each for each in stored})
     return Turn(Priority.NOW, None, opening, stored[0] if stored else StoredInstance("1.3", 1, PIXEL), wanted)
 
 

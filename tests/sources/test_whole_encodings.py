@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from coded_frames import Pixels
     from pydicom import Dataset
 
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.pixels.pixels import PixelDescription
-    from dicomzarr.sources.dicomweb.messages.replies import EncodedFrame
 
 ODD = (slice(0, 3), slice(0, 5))
 """Fifteen pixels: frames of bytes in words begin in the middle of a word, frames of bits in the middle of a byte."""

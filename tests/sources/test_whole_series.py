@@ -31,7 +31,7 @@ import dicomzarr
 from dicomzarr.dicom.instance import StoredInstance
 from dicomzarr.engine.asker import Asker
 from dicomzarr.engine.backlog import MOST_BYTES, Backlog
-from dicomzarr.engine.requests import FrameKey, Opening, Priority
+from dicomzarr.engine.requests import FrameKey, Priority, SeriesState
 from dicomzarr.errors import AuthenticationError, FrameError, MultipartError
 from dicomzarr.runtime.loops import run_sync
 from dicomzarr.session import opening
@@ -484,7 +484,7 @@ def test_a_fault_of_our_own_does_not_go_round_in_circles(opened: Opener, monkeyp
 def test_an_asker_whose_readers_are_gone_asks_nothing_and_holds_up_no_loop() -> None:
     stored = [StoredInstance(f"1.2.{number}", 1, PIXEL) for number in range(20)]
     by_uid = {each.sop_instance_uid: each for each in stored}
-    coming = Opening("1", "1.2", instances=by_uid, slices=by_uid)
+    coming = SeriesState("1", "1.2", instances=by_uid, slices=by_uid)
     client = FakeClient()
     client.habits.whole_series[FrameKind(native=True, many=False)] = WholeSeries(faster=True, singles=1.0, until=inf)
 

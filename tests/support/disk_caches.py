@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from waiting import SECONDS
 
+from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.disk import names
 from dicomzarr.disk.cache import DiskCache, DiskFrames, FrameName
 from dicomzarr.disk.process import _process
 from dicomzarr.disk.storage import READERS
-from dicomzarr.sources.dicomweb.client import EncodedFrame, SeriesMetadata
+from dicomzarr.engine.ports import SeriesMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

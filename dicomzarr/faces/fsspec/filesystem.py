@@ -30,9 +30,10 @@ from dicomzarr.sources.dicomweb.urls import DICOMwebURL, split_user_info
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from dicomzarr.engine.ports import SeriesRef
     from dicomzarr.omezarr.hierarchy import Found
     from dicomzarr.omezarr.series_store import SeriesStore
-    from dicomzarr.session.endpoints import Endpoint, SeriesKey
+    from dicomzarr.session.endpoints import Endpoint
 
 _FSSPEC_OPTIONS = frozenset(
     {
@@ -74,7 +75,7 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
             **{name: value for name, value in options.items() if name not in _FSSPEC_OPTIONS}
         )
         super().__init__(asynchronous=asynchronous, loop=loop or home_loop(), **own)
-        self._shown: dict[tuple[str, SeriesKey], str] = {}
+        self._shown: dict[tuple[str, SeriesRef], str] = {}
         """The state of each series whose documents were read: chunks of another state would lie at other places."""
 
     @property
@@ -371,7 +372,7 @@ def _rebuild(
     kind: type[DICOMwebsFileSystem],
     options: StorageOptions,
     asynchronous: bool,  # noqa: FBT001  # as pickle calls it
-    shown: dict[tuple[str, SeriesKey], str],
+    shown: dict[tuple[str, SeriesRef], str],
 ) -> DICOMwebsFileSystem:
     fs = kind(asynchronous=asynchronous)
     fs.options = options

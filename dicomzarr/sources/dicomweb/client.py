@@ -6,16 +6,17 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from dicomzarr.codecs.encoded_frame import EncodedFrame
+from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.sources.dicomweb.credentials.auth import credentials_for
 from dicomzarr.sources.dicomweb.http.exchange import Exchange
 from dicomzarr.sources.dicomweb.http.pacing import Pacing
 from dicomzarr.sources.dicomweb.http.transport import AiohttpTransport
 from dicomzarr.sources.dicomweb.http.turns import Turns
-from dicomzarr.sources.dicomweb.messages.replies import EncodedFrame
 from dicomzarr.sources.dicomweb.metadata.bulk_data import BulkData
 from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 from dicomzarr.sources.dicomweb.metadata.searching import Searches
-from dicomzarr.sources.dicomweb.metadata.series_metadata import MetadataFetcher, SeriesMetadata
+from dicomzarr.sources.dicomweb.metadata.series_metadata import MetadataFetcher
 from dicomzarr.sources.dicomweb.negotiation.frame_fetch import FrameFetcher, FrameJob
 from dicomzarr.sources.dicomweb.tuning.habits import Habits
 from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url

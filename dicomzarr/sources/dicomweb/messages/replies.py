@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.errors import InvalidReplyError, LoginPageError, TruncatedReplyError, WrongPartsError
 
@@ -23,20 +23,6 @@ PAGE_HEAD = 64
 
 _OCTET_STREAM = "application/octet-stream"
 _PART10 = slice(128, 132)
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedFrame:
-    """One frame as the server sent it, not yet decoded."""
-
-    data: bytes
-    """The codestream, or native pixel data."""
-    media_type: str
-    """The part's media type without parameters, in lower case; empty when the server names none."""
-    transfer_syntax_uid: str | None
-    """The transfer syntax that the server names, or None. Servers err: the bytes themselves decide."""
-    header: FileHeader | None = None
-    """What the file says that it was cut from; None where it came by itself."""
 
 
 def refuse_text(media: MediaType, subject: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from dicomzarr.dicom.model.reduced import reduced_instances
+from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.errors import (
     DicomZarrError,
     HTTPStatusError,
@@ -33,15 +34,6 @@ if TYPE_CHECKING:
 
 _TOO_LARGE = 413
 _SOP_INSTANCE_UID = "00080018"
-
-
-class SeriesMetadata(NamedTuple):
-    """The metadata of all instances of a series, with what HTTP calls its state (RFC 9110 section 8.8)."""
-
-    body: bytes
-    """A JSON array that is not parsed yet (PS3.18 Annex F)."""
-    etag: str | None = None
-    last_modified: str | None = None
 
 
 @dataclass(slots=True)

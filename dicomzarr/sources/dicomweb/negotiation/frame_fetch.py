@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakValueDictionary
 
+from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.errors import DicomZarrError, MultipartError, TruncatedReplyError
 from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
-from dicomzarr.sources.dicomweb.messages.replies import EncodedFrame
 from dicomzarr.sources.dicomweb.negotiation.frame_job import Deliver, Fail, FrameJob
 from dicomzarr.sources.dicomweb.negotiation.frame_ladder import FrameLadder
 from dicomzarr.sources.dicomweb.negotiation.refusals import (

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.errors import DicomZarrError
-from dicomzarr.sources.dicomweb.messages.replies import EncodedFrame
 from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey
 from dicomzarr.sources.dicomweb.whole.whole_instance import MOST_FOR_A_FRAME
 

@@ -24,8 +24,8 @@ from dicomzarr.sources.dicomweb.urls import frames_url
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.sources.dicomweb.http.transport import Response
-    from dicomzarr.sources.dicomweb.messages.replies import EncodedFrame
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.dicomweb.tuning.habits import Habits
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.instance import StoredInstance
     from dicomzarr.engine.asker import Taker
     from dicomzarr.engine.backlog import Backlog
-    from dicomzarr.engine.requests import FrameQueue, Opening, Turn
+    from dicomzarr.engine.requests import FrameQueue, SeriesState, Turn
     from dicomzarr.sources.dicomweb.client import Client
     from dicomzarr.sources.dicomweb.tuning.series_choice import SeriesChoice
     from dicomzarr.sources.dicomweb.whole.whole_series import OnlyFrame
@@ -35,7 +35,7 @@ _MOST_USELESS: Final = 8
 class ComingSeries:
     """One request for a whole series; whatever becomes of it, what is left in the queue is asked for otherwise."""
 
-    opening: Opening
+    opening: SeriesState
     reader: Hashable
     """Who wants most of it."""
     queue: FrameQueue

@@ -24,7 +24,7 @@ from dicomzarr.errors import (
 from dicomzarr.sources.dicomweb.http.exchange import Exchange, Question
 from dicomzarr.sources.dicomweb.messages.enclosed import only_part
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
-from dicomzarr.sources.dicomweb.messages.replies import PAGE_HEAD, EncodedFrame, cut_frame, refuse_page, refuse_text
+from dicomzarr.sources.dicomweb.messages.replies import PAGE_HEAD, cut_frame, refuse_page, refuse_text
 from dicomzarr.sources.dicomweb.negotiation.accept import INSTANCE_ACCEPTS, REFUSALS
 from dicomzarr.sources.dicomweb.negotiation.refusals import refuses_resource
 from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey, Remembered, is_within
@@ -34,6 +34,7 @@ from dicomzarr.sources.dicomweb.whole.spool import FileThreads, inflated, spoole
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.files.file_header import FileHeader
     from dicomzarr.dicom.files.part10 import Frames
     from dicomzarr.sources.dicomweb.http.transport import Response

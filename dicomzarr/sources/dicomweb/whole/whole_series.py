@@ -11,13 +11,14 @@ from dicomzarr.sources.dicomweb.http.bodies import bounded
 from dicomzarr.sources.dicomweb.http.exchange import Question
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
-from dicomzarr.sources.dicomweb.messages.replies import EncodedFrame, cut_frame, refuse_text
+from dicomzarr.sources.dicomweb.messages.replies import cut_frame, refuse_text
 from dicomzarr.sources.dicomweb.negotiation.accept import WHOLE_SERIES_ACCEPT
 from dicomzarr.sources.dicomweb.urls import series_url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.sources.dicomweb.http.exchange import Exchange
     from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.messages.multipart import Part

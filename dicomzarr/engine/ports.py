@@ -1,0 +1,138 @@
+"""What the engine needs of wherever frames come from, and what it holds them by. Types alone.
+
+A source of series is one `SeriesSource`: it gives metadata, and has one `FrameOrigin`, out of which the engine's
+scheduler has frames brought. The engine knows no protocol and no disk beyond these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
+    from dicomzarr.engine.requests import FrameKey
+    from dicomzarr.errors import DicomZarrError
+
+
+class SeriesRef(NamedTuple):
+    """Names a series within a source."""
+
+    study: str
+    """Study Instance UID."""
+    series: str
+    """Series Instance UID."""
+
+
+class SeriesMetadata(NamedTuple):
+    """The metadata of all instances of a series, with what tells its state."""
+
+    body: bytes
+    """A JSON array that is not parsed yet (PS3.18 Annex F)."""
+    etag: str | None = None
+    """What HTTP calls its entity tag (RFC 9110 section 8.8.3)."""
+    last_modified: str | None = None
+    """When it was modified last, as the server spells it (RFC 9110 section 8.8.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Frames that are fetched together."""
+
+    keys: tuple[FrameKey, ...]
+    """They may span instances: a whole series, or ranges that lie side by side."""
+    recipe: object = None
+    """How, in terms of the origin; opaque to the engine."""
+    suspect: bool = False
+    """What came of these before did not decode: they are to be had in another way, if there is one."""
+
+
+class Wait(NamedTuple):
+    """Nothing is to be fetched now."""
+
+    seconds: float
+    """After which to ask again; 0 for when something under way has ended."""
+
+
+class FrameSink(Protocol):
+    """Takes what becomes of the frames of one `Fetch`; each arrives or fails once."""
+
+    def arrived(self, key: FrameKey, frame: EncodedFrame) -> bool:
+        """The frame has come; gives False when nothing more of this fetch is wanted."""
+
+    def failed(self, key: FrameKey, error: DicomZarrError) -> None:
+        """The frame cannot be had."""
+
+    async def ready(self) -> None:
+        """Wait until the decoders have caught up."""
+
+
+class QueueView(Protocol):
+    """What is wanted and not asked for yet, as `engine.requests.FrameQueue` shows it to a `FrameOrigin`."""
+
+
+class FrameOrigin(Protocol):
+    """Where encoded frames come from."""
+
+    def next(self, queue: QueueView, under_way: int, now: float) -> Fetch | Wait:
+        """What to fetch next out of the queue; no I/O.
+
+        Args:
+            queue: What is wanted, not empty.
+            under_way: Fetches that have not ended.
+            now: Seconds of a steady clock.
+        """
+
+    async def fetch(self, fetch: Fetch, sink: FrameSink) -> None:
+        """Bring frames to a sink; those that it hears nothing of go back to the queue."""
+
+    def retries(self, key: FrameKey, error: DicomZarrError) -> bool:
+        """Whether a frame that did not decode may be had in another way: a `Fetch` that is ``suspect``."""
+
+    @property
+    def latency(self) -> float:
+        """Seconds that a fetch usually takes; decides whether reading ahead pays."""
+
+    def forget(self, series: SeriesRef | None) -> None:
+        """Let go of what was learned and held of a series, or of all; from any thread."""
+
+    async def close(self) -> None:
+        """Let go of connections, files and threads."""
+
+
+class SeriesSource(Protocol):
+    """Where series come from: a DICOMweb server, a folder of files."""
+
+    @property
+    def frames(self) -> FrameOrigin:
+        """Where its frames come from."""
+
+    async def metadata(self, ref: SeriesRef, known: SeriesMetadata | None) -> SeriesMetadata:
+        """The metadata of a series as it is now; ``known`` itself, where it is the same.
+
+        Raises:
+            SeriesNotFoundError: There is no such series, or nothing in it.
+        """
+
+    async def bulk_data(self, ref: SeriesRef, uri: str, instance: str | None) -> bytes:
+        """A value that the metadata give by reference."""
+
+    async def search(
+        self, resource: str, parameters: Mapping[str, str], *, wanted: int | None = None, skip: int = 0
+    ) -> list[dict[str, Any]]:
+        """Studies, series or instances in the DICOM JSON model, as QIDO-RS finds them (PS3.18 section 10.6)."""
+
+
+class FrameStore(Protocol):
+    """Frames of one series in one state that outlive the process."""
+
+    async def frames(self, keys: Sequence[FrameKey]) -> dict[FrameKey, EncodedFrame]:
+        """Those of the frames that are held."""
+
+    def keep(self, key: FrameKey, frame: EncodedFrame) -> None:
+        """Have a frame held; from any thread, at once, and in vain where that cannot be."""
+
+    def discard(self, key: FrameKey) -> None:
+        """Hold a frame no more, for it does not decode; from any thread."""
