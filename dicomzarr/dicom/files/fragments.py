@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from dicomzarr.dicom import uids
 from dicomzarr.dicom.files.elements import EXPLICIT_LITTLE, ITEM, SEQUENCE_END, UNDEFINED, cut_off, element_at, end_of
 from dicomzarr.dicom.pixels.rle_header import read_offsets
-from dicomzarr.errors import InvalidReplyError
+from dicomzarr.errors import InvalidFileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,18 +62,18 @@ def read_fragments(data: memoryview, pixels: Element) -> Fragments:
     """Walk over the items of encapsulated pixel data.
 
     Raises:
-        TruncatedReplyError: The data end before the last item does.
-        InvalidReplyError: They are no items, or beyond number.
+        TruncatedFileError: The data end before the last item does.
+        InvalidFileError: They are no items, or beyond number.
     """
     if pixels.length != UNDEFINED:
-        raise InvalidReplyError("The transfer syntax says that the pixel data are encapsulated, and they are not.")
+        raise InvalidFileError("The transfer syntax says that the pixel data are encapsulated, and they are not.")
     starts, lengths = array("Q"), array("Q")
     at = pixels.start
     while (item := element_at(data, at, EXPLICIT_LITTLE)).tag != SEQUENCE_END:
         if item.tag != ITEM or item.length == UNDEFINED:
-            raise InvalidReplyError(f"No fragment of pixel data begins at byte {at}.")
+            raise InvalidFileError(f"No fragment of pixel data begins at byte {at}.")
         if len(starts) > _MOST_FRAGMENTS:
-            raise InvalidReplyError(f"The pixel data are in more than {_MOST_FRAGMENTS} fragments.")
+            raise InvalidFileError(f"The pixel data are in more than {_MOST_FRAGMENTS} fragments.")
         starts.append(item.start)
         lengths.append(item.length)
         at = end_of(data, item, EXPLICIT_LITTLE)
@@ -95,7 +95,7 @@ def first_fragments(data: memoryview, fragments: Fragments, frames: int, syntax:
         syntax: Transfer syntax UID.
 
     Raises:
-        InvalidReplyError: The frames cannot be told apart.
+        InvalidFileError: The frames cannot be told apart.
     """
     if len(fragments.table) == 4 * frames and frames <= len(fragments):
         told = fragments.of_offsets(struct.unpack(f"<{frames}I", fragments.table))
@@ -109,7 +109,7 @@ def first_fragments(data: memoryview, fragments: Fragments, frames: int, syntax:
         found = _by_markers(data, fragments, frames, syntax)
         if found is not None:
             return found
-    raise InvalidReplyError(
+    raise InvalidFileError(
         f"The {frames} frames cannot be told apart in {len(fragments)} fragments without an offset table.",
         remedy="Have the instance stored anew with an offset table.",
     )

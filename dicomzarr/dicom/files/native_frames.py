@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from dicomzarr.dicom import uids
-from dicomzarr.errors import InvalidReplyError, TruncatedReplyError
+from dicomzarr.errors import InvalidFileError, TruncatedFileError
 
 _BYTE: Final = 8
 _CELLS: Final = frozenset({1, 8, 16, 32, 64})
@@ -75,16 +75,16 @@ def native_frames(  # noqa: PLR0913  # what the Image Pixel module says
         swapped_cells: Larger cells are in big endian.
 
     Raises:
-        InvalidReplyError: The value does not hold these frames.
-        TruncatedReplyError: It is too short for them.
+        InvalidFileError: The value does not hold these frames.
+        TruncatedFileError: It is too short for them.
     """
     if bits not in _CELLS:
-        raise InvalidReplyError(f"Native pixels of {bits} bits in the DICOM file cannot be cut into frames.")
+        raise InvalidFileError(f"Native pixels of {bits} bits in the DICOM file cannot be cut into frames.")
     cell = max(1, bits // _BYTE)
     swapped = (cell if swapped_cells else 1) if cell > 1 else (2 if swapped_words else 1)
     frame = _frame_bits(len(value), count, pixels * bits, samples, subsampled=subsampled)
     if len(value) % swapped:
-        raise InvalidReplyError(f"{len(value)} bytes of pixel data are no whole number of {swapped}-byte words.")
+        raise InvalidFileError(f"{len(value)} bytes of pixel data are no whole number of {swapped}-byte words.")
     return NativeFrames(value, count, frame, swapped)
 
 
@@ -100,10 +100,10 @@ def _frame_bits(length: int, count: int, plane: int, samples: int, *, subsampled
     frame = sizes[0]
     needed = -(-frame * count // _BYTE)
     if length < needed:
-        raise TruncatedReplyError(f"The DICOM file holds {length} bytes of pixel data; {count} frames take {needed}.")
+        raise TruncatedFileError(f"The DICOM file holds {length} bytes of pixel data; {count} frames take {needed}.")
     # Padding is real; room for another frame means that the header tells of another image.
     if length - needed >= -(-frame // _BYTE):
-        raise InvalidReplyError(f"The DICOM file holds {length} bytes of pixel data, its header tells of {needed}.")
+        raise InvalidFileError(f"The DICOM file holds {length} bytes of pixel data, its header tells of {needed}.")
     return frame
 
 

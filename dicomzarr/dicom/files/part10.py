@@ -21,7 +21,7 @@ from dicomzarr.dicom.files.file_header import FileHeader
 from dicomzarr.dicom.files.fragments import Fragments, first_fragments, read_fragments
 from dicomzarr.dicom.files.native_frames import NativeFrames, native_frames
 from dicomzarr.dicom.pixels.syntax import transfer_syntax
-from dicomzarr.errors import InvalidReplyError
+from dicomzarr.errors import InvalidFileError
 
 if TYPE_CHECKING:
     from array import array
@@ -130,11 +130,11 @@ def read_file_meta(data: memoryview) -> FileMeta:
     """Read the File Meta Information.
 
     Raises:
-        InvalidReplyError: The bytes are no Part-10 file, or name no transfer syntax.
-        TruncatedReplyError: They end within it.
+        InvalidFileError: The bytes are no Part-10 file, or name no transfer syntax.
+        TruncatedFileError: They end within it.
     """
     if not _MAGIC.startswith(bytes(data[_PREAMBLE : _PREAMBLE + len(_MAGIC)])):
-        raise InvalidReplyError("What came is no DICOM file: DICM does not stand at byte 128.")
+        raise InvalidFileError("What came is no DICOM file: DICM does not stand at byte 128.")
     at = _PREAMBLE + len(_MAGIC)
     syntax = ""
     while _group_at(data, at) == _META_GROUP:
@@ -143,7 +143,7 @@ def read_file_meta(data: memoryview) -> FileMeta:
         if element.tag == _TRANSFER_SYNTAX_UID:
             syntax = _text(data[element.start : at])
     if not syntax:
-        raise InvalidReplyError("The DICOM file names no transfer syntax.")
+        raise InvalidFileError("The DICOM file names no transfer syntax.")
     return FileMeta(syntax, at)
 
 
@@ -162,8 +162,8 @@ def header_end(data: memoryview, at: int, meta: FileMeta) -> int | None:
         meta: The File Meta Information.
 
     Raises:
-        TruncatedReplyError: The bytes end within an attribute.
-        InvalidReplyError: They are no data set.
+        TruncatedFileError: The bytes end within an attribute.
+        InvalidFileError: They are no data set.
     """
     found = elements(data, at, meta.encoding(data, at))
     return next((element.at for element in found if element.tag in _PIXELS), None)
@@ -178,8 +178,8 @@ def find_frames(data: memoryview, at: int, meta: FileMeta) -> StoredFrames:
         meta: The File Meta Information.
 
     Raises:
-        TruncatedReplyError: The data end early.
-        InvalidReplyError: There are no pixels, or their frames cannot be told apart.
+        TruncatedFileError: The data end early.
+        InvalidFileError: There are no pixels, or their frames cannot be told apart.
         UnsupportedTransferSyntaxError: They are in a transfer syntax that cannot be decoded: a film, say.
     """
     encoding = meta.encoding(data, at)
@@ -192,7 +192,7 @@ def find_frames(data: memoryview, at: int, meta: FileMeta) -> StoredFrames:
         if element.tag in _READ and element.length != UNDEFINED:
             values[element.tag] = data[element.start : end_of(data, element, encoding)]
     if pixels is None:
-        raise InvalidReplyError("The DICOM file holds no pixel data.")
+        raise InvalidFileError("The DICOM file holds no pixel data.")
     header = _Header(values, encoding)
     if meta.transfer_syntax_uid in _NATIVE:
         return StoredFrames(header.sop_instance_uid, _native(data, pixels, header, encoding), header.read())
@@ -226,7 +226,7 @@ class _Header:
         text = _text(self.values.get(_NUMBER_OF_FRAMES, _NOTHING)) or "1"
         # An IS has 12 characters at most (PS3.5 section 6.2).
         if not (text.isascii() and text.isdigit() and len(text) <= 12):  # noqa: PLR2004  # as said
-            raise InvalidReplyError("NumberOfFrames in the DICOM file is no number.")
+            raise InvalidFileError("NumberOfFrames in the DICOM file is no number.")
         return int(text) or 1  # 0 is impossible where there are pixels: then there is one frame
 
     def read(self) -> FileHeader:
@@ -250,13 +250,13 @@ class _Header:
         value = self.values.get(tag, _NOTHING)
         number: int = struct.unpack_from(self.encoding.order + "H", value)[0] if len(value) > 1 else default
         if not number:
-            raise InvalidReplyError(f"{name} in the DICOM file is missing or zero.")
+            raise InvalidFileError(f"{name} in the DICOM file is missing or zero.")
         return number
 
 
 def _native(data: memoryview, pixels: Element, header: _Header, encoding: Encoding) -> NativeFrames:
     if pixels.length == UNDEFINED:
-        raise InvalidReplyError("The transfer syntax says that the pixel data are native, and they are encapsulated.")
+        raise InvalidFileError("The transfer syntax says that the pixel data are native, and they are encapsulated.")
     value = data[pixels.start : end_of(data, pixels, encoding)]
     bits = {FLOAT_PIXEL_DATA: 32, DOUBLE_FLOAT_PIXEL_DATA: 64}.get(pixels.tag)
     bits = bits or header.unsigned(_BITS_ALLOCATED, "BitsAllocated")

@@ -13,6 +13,7 @@ from dicomzarr.errors import InvalidReplyError, TruncatedReplyError, WrongPartsE
 from dicomzarr.sources.dicomweb.messages.enclosed import only_part, part_start
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.replies import refuse_page, refuse_text
+from dicomzarr.sources.dicomweb.whole.file_errors import as_reply_errors
 from dicomzarr.sources.dicomweb.whole.spool import FileThreads, inflated_pieces
 
 if TYPE_CHECKING:
@@ -81,8 +82,9 @@ def _header_within(body: bytes, content_type: str, subject: str) -> Header | Non
     try:
         multipart = MediaType.parse(content_type).is_multipart
         start = part_start(body, content_type, subject) if multipart else 0
-        data, at, meta = _data_set(memoryview(body)[start:], subject, complete=False)
-        end = header_end(data, at, meta)
+        with as_reply_errors():
+            data, at, meta = _data_set(memoryview(body)[start:], subject, complete=False)
+            end = header_end(data, at, meta)
     except TruncatedReplyError:
         return None
     return None if end is None else _header(data[at:end], meta)
@@ -92,8 +94,9 @@ def _header_of(body: bytes, content_type: str, subject: str) -> Header:
     """The header in a whole body, which may have no pixel data."""
     multipart = MediaType.parse(content_type).is_multipart
     place = only_part(body, content_type, subject) if multipart else slice(None)
-    data, at, meta = _data_set(memoryview(body)[place], subject, complete=True)
-    end = header_end(data, at, meta)
+    with as_reply_errors():
+        data, at, meta = _data_set(memoryview(body)[place], subject, complete=True)
+        end = header_end(data, at, meta)
     return _header(data[at : len(data) if end is None else end], meta)
 
 

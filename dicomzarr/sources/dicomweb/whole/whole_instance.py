@@ -29,6 +29,7 @@ from dicomzarr.sources.dicomweb.negotiation.accept import INSTANCE_ACCEPTS, REFU
 from dicomzarr.sources.dicomweb.negotiation.refusals import refuses_resource
 from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey, Remembered, is_within
 from dicomzarr.sources.dicomweb.urls import instance_url
+from dicomzarr.sources.dicomweb.whole.file_errors import as_reply_errors
 from dicomzarr.sources.dicomweb.whole.spool import FileThreads, inflated, spooled
 
 if TYPE_CHECKING:
@@ -245,13 +246,14 @@ def open_instance(data: memoryview, key: InstanceKey) -> HeldInstance:
         WrongPartsError: It is another instance.
         TemporaryFileError: There is no room to inflate it.
     """
-    meta = read_file_meta(data)
     nbytes = len(data)
-    at = meta.end
-    if meta.deflated:
-        data, at = memoryview(inflated(data[at:], key.subject)), 0
-        nbytes = len(data)  # what it was inflated from is let go of
-    stored = find_frames(data, at, meta)
+    with as_reply_errors():
+        meta = read_file_meta(data)
+        at = meta.end
+        if meta.deflated:
+            data, at = memoryview(inflated(data[at:], key.subject)), 0
+            nbytes = len(data)  # what it was inflated from is let go of
+        stored = find_frames(data, at, meta)
     if stored.sop_instance_uid != key.instance:
         raise WrongPartsError(f"Another instance came for {key.subject}.")
     return HeldInstance(stored.frames, stored.header, nbytes, key.subject)
