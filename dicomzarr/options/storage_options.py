@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from dicomzarr.errors import CredentialsUnavailableError, InvalidOptionError
-from dicomzarr.runtime.lazy_attribute import Once
+from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 HeadersCallable: TypeAlias = Callable[[], Mapping[str, str]]
@@ -157,7 +157,7 @@ class StorageOptions:
             public["credentials"] = self._secrets.reference
         return public
 
-    @Once
+    @lazy_attribute
     def _secrets(self) -> _Secrets | None:
         held = {name: getattr(self, name) for name in _SECRETS if getattr(self, name)}
         if _importable_name(self.auth) is not None:
@@ -166,7 +166,7 @@ class StorageOptions:
         # One for all who have the same secrets: it lasts until the last of them is gone.
         return _LOCAL_SECRETS.setdefault(found.reference, found) if held else None
 
-    @Once
+    @lazy_attribute
     def identity(self) -> str:
         """An opaque name for these options and credentials, valid in this process.
 
@@ -175,7 +175,7 @@ class StorageOptions:
         """
         return _keyed_hash(json.dumps(self.to_public(), sort_keys=True))
 
-    @Once
+    @lazy_attribute
     def lasting_credentials(self) -> str | None:
         """A text that the same credentials spell in every process; None where no text can.
 

