@@ -169,14 +169,14 @@ _cache = FrameCache(0)
 
 
 def _make_endpoint(base: str, options: StorageOptions, habits: Habits) -> Endpoint:
-    client = Client(base, options, habits=habits)
+    client = Client(base, options.access, options.tuning, habits=habits)
     dispatcher = Dispatcher(
         client,
         _memory(options.cache_bytes),
         frames_per_request=options.frames_per_request,
         connections=options.max_connections,
     )
-    return Endpoint(client, options, dispatcher, open_series, DiskCache.of(base, options))
+    return Endpoint(client, options, dispatcher, open_series, DiskCache.of(base, options.access))
 
 
 _endpoints = Endpoints(_make_endpoint)

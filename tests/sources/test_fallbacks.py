@@ -18,6 +18,7 @@ import numpy as np
 import pydicom
 import pytest
 from aiohttp import web
+from connecting import client_of
 from opened import array_at
 from pydicom.encaps import encapsulate
 from pydicom.pixels import iter_pixels
@@ -54,8 +55,6 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     WrongPartsError,
 )
-from dicomzarr.options import StorageOptions
-from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
 from dicomzarr.sources.dicomweb.negotiation import remembered
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
@@ -68,6 +67,7 @@ if TYPE_CHECKING:
     from slides_model import TestSlide
     from tiny_pacs import TinyPACS
 
+    from dicomzarr.sources.dicomweb.client import Client
     from dicomzarr.sources.dicomweb.http.redirects import Request
 
 # --- a server without a network that has whole instances ---
@@ -122,7 +122,7 @@ class Server:
 
 def connect(server: Server, pauses: Pauses | None = None, **options: Any) -> Client:
     pauses = pauses or Pauses()
-    return Client(BASE, StorageOptions.parse(**options), transport=server, sleep=pauses, clock=pauses.clock)
+    return client_of(BASE, **options, transport=server, sleep=pauses, clock=pauses.clock)
 
 
 async def fetch(client: Client, *numbers: int, instance: str = INSTANCE, **options: Any) -> Outcome:
