@@ -14,7 +14,7 @@ from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
 from dicomzarr.dicom.uids import EXPLICIT_VR_BIG_ENDIAN
 from dicomzarr.errors import FrameError, FrameShapeError, LossyFrameWarning, UnsupportedTransferSyntaxError
-from dicomzarr.runtime.loops import DECODE_THREADS, submit_decoding
+from dicomzarr.runtime.pools import DECODERS
 from dicomzarr.sources.dicomweb.whole.whole_instance import MOST_FOR_A_FRAME
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _MOST_A_JOB = 8
 _MOST_JOB_BYTES = 2 * 2**20
 """Frames, and bytes of their pixels, that one trip to a decode thread decodes: a few milliseconds, or one frame."""
 
-_MOST_JOBS = 2 * DECODE_THREADS
+_MOST_JOBS = 2 * DECODERS.threads
 """Jobs of one reader that are under way at once: enough that no thread idles, and no more before others' turn."""
 
 _scratch = Scratch()
@@ -136,10 +136,10 @@ class Reader:
         while self._ready and self._jobs < _MOST_JOBS:
             each = max(1, self._ready[0][0].frame.instance.pixel.nbytes)
             most = max(1, min(_MOST_A_JOB, _MOST_JOB_BYTES // each))
-            share = min(most, -(-len(self._ready) // DECODE_THREADS))
+            share = min(most, -(-len(self._ready) // DECODERS.threads))
             batch, self._ready = self._ready[:share], self._ready[share:]
             self._jobs += 1
-            submit_decoding(self._decode, batch, asyncio.get_running_loop())
+            DECODERS.submit(self._decode, batch, asyncio.get_running_loop())
 
     def _decode(self, batch: Sequence[tuple[Asked, EncodedFrame]], loop: asyncio.AbstractEventLoop) -> None:
         """Runs in a decode thread."""

@@ -33,7 +33,7 @@ from dicomzarr.engine.asker import Asker
 from dicomzarr.engine.backlog import MOST_BYTES, Backlog
 from dicomzarr.engine.requests import FrameKey, Priority, SeriesState
 from dicomzarr.errors import AuthenticationError, FrameError, MultipartError
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session import opening
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.http.exchange import Exchange

@@ -10,11 +10,12 @@ import msgspec
 
 from dicomzarr.dicom.files.part10 import FileMeta, header_end, read_file_meta
 from dicomzarr.errors import InvalidReplyError, TruncatedReplyError, WrongPartsError
+from dicomzarr.runtime.pools import FILES
 from dicomzarr.sources.dicomweb.messages.enclosed import only_part, part_start
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.replies import refuse_page, refuse_text
 from dicomzarr.sources.dicomweb.whole.file_errors import as_reply_errors
-from dicomzarr.sources.dicomweb.whole.spool import FileThreads, inflated_pieces
+from dicomzarr.sources.dicomweb.whole.spool import inflated_pieces
 
 if TYPE_CHECKING:
     from dicomzarr.dicom.files.elements import Encoding
@@ -33,7 +34,7 @@ class Header(NamedTuple):
     transfer_syntax_uid: str
 
 
-async def receive_header(response: Response, key: InstanceKey, threads: FileThreads) -> Header:
+async def receive_header(response: Response, key: InstanceKey) -> Header:
     """Read a whole instance until its pixel data begin; the rest is left to whoever closes the connection.
 
     Raises:
@@ -49,12 +50,12 @@ async def receive_header(response: Response, key: InstanceKey, threads: FileThre
         refuse_page(bytes(body[:64]), key.subject)
         if len(body) >= 2 * looked_at:  # so that all looks together cost no more than two
             looked_at = len(body)
-            found = await threads.run(_header_within, bytes(body), content_type, key.subject)
+            found = await FILES.run(_header_within, bytes(body), content_type, key.subject)
             if found is not None:
                 return found
         if len(body) > MOST_BYTES:
             raise InvalidReplyError(f"No pixel data within {MOST_BYTES} bytes of {key.subject}.")
-    return await threads.run(_header_of, bytes(body), content_type, key.subject)
+    return await FILES.run(_header_of, bytes(body), content_type, key.subject)
 
 
 def header_json(header: Header, key: InstanceKey) -> bytes:

@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import mmap
 import tempfile
-import weakref
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Final
 
 from dicomzarr.errors import InvalidReplyError, TemporaryFileError, TruncatedReplyError
+from dicomzarr.runtime.pools import FILES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 MOST_BYTES: Final = 32 * 2**30
 """Bytes of one instance, inflated where it is deflated; no known one comes near, and a disk must not be filled."""
 
 _WRITTEN_AT_ONCE: Final = 4 * 2**20
 _INFLATED_AT_ONCE: Final = 2**20
-_THREADS: Final = 2
-
-_Result = TypeVar("_Result")
 
 
-class FileThreads:
-    """Threads for work on files, so that no loop waits for a disk; made when the first work comes."""
-
-    def __init__(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
-
-    async def run(self, work: Callable[..., _Result], *arguments: object) -> _Result:
-        """Do the work in a thread."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="dicomzarr-files")
-            weakref.finalize(self, self._pool.shutdown, wait=False)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
-
-    def close(self) -> None:
-        """Let the threads end when their work is done."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-async def spooled(chunks: AsyncIterator[bytes], threads: FileThreads, subject: str) -> mmap.mmap:
+async def spooled(chunks: AsyncIterator[bytes], subject: str) -> mmap.mmap:
     """Write what comes to a file, and map it; the disk is free again when the map is let go of.
 
     Args:
         chunks: The body.
-        threads: Write it.
         subject: What comes, for messages.
 
     Raises:
@@ -66,10 +40,10 @@ async def spooled(chunks: AsyncIterator[bytes], threads: FileThreads, subject: s
             size += len(chunk)
             _check_size(size, subject)
             if size - written >= _WRITTEN_AT_ONCE:
-                await threads.run(file.writelines, waiting)
+                await FILES.run(file.writelines, waiting)
                 waiting, written = [], size
-        await threads.run(file.writelines, waiting)
-        return await threads.run(_mapped, file, subject)
+        await FILES.run(file.writelines, waiting)
+        return await FILES.run(_mapped, file, subject)
 
 
 def inflated(data: memoryview, subject: str) -> mmap.mmap:
