@@ -55,10 +55,11 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     WrongPartsError,
 )
+from dicomzarr.sources import spool
 from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
 from dicomzarr.sources.dicomweb.negotiation import remembered
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
-from dicomzarr.sources.dicomweb.whole import spool, whole_instance
+from dicomzarr.sources.dicomweb.whole import whole_instance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

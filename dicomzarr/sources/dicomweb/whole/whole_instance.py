@@ -31,7 +31,7 @@ from dicomzarr.sources.dicomweb.negotiation.refusals import refuses_resource
 from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey, Remembered, is_within
 from dicomzarr.sources.dicomweb.urls import instance_url
 from dicomzarr.sources.dicomweb.whole.file_errors import as_reply_errors
-from dicomzarr.sources.dicomweb.whole.spool import inflated, spooled
+from dicomzarr.sources.spool import inflated, spooled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -215,7 +215,8 @@ class WholeInstances:
             content_type = response.headers.get("content-type", "")
             media = MediaType.parse(content_type)
             refuse_text(media, key.subject)
-            data = await spooled(_checked(response.chunks(), key.subject), key.subject)
+            with as_reply_errors():
+                data = await spooled(_checked(response.chunks(), key.subject), key.subject)
             if not media.is_multipart:
                 return memoryview(data)
             return memoryview(data)[await FILES.run(only_part, data, content_type, key.subject)]
@@ -250,7 +251,7 @@ def open_instance(data: memoryview, key: InstanceKey) -> HeldInstance:
         meta = read_file_meta(data)
         at = meta.end
         if meta.deflated:
-            data, at = memoryview(inflated(data[at:], key.subject)), 0
+            data, at = memoryview(inflated(data, at, key.subject)), 0
             nbytes = len(data)  # what it was inflated from is let go of
         stored = find_frames(data, at, meta)
     if stored.sop_instance_uid != key.instance:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import mmap
 import tempfile
-import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final
 
-from dicomzarr.errors import InvalidReplyError, TemporaryFileError, TruncatedReplyError
+from dicomzarr.dicom.files.deflated import inflated_pieces
+from dicomzarr.errors import InvalidFileError, TemporaryFileError
 from dicomzarr.runtime.pools import FILES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from dicomzarr.dicom.files.random_access import RandomAccess
+
 MOST_BYTES: Final = 32 * 2**30
 """Bytes of one instance, inflated where it is deflated; no known one comes near, and a disk must not be filled."""
 
 _WRITTEN_AT_ONCE: Final = 4 * 2**20
-_INFLATED_AT_ONCE: Final = 2**20
 
 
 async def spooled(chunks: AsyncIterator[bytes], subject: str) -> mmap.mmap:
@@ -29,7 +30,7 @@ async def spooled(chunks: AsyncIterator[bytes], subject: str) -> mmap.mmap:
         subject: What comes, for messages.
 
     Raises:
-        InvalidReplyError: Nothing came, or more than ``MOST_BYTES``.
+        InvalidFileError: Nothing came, or more than ``MOST_BYTES``.
         TemporaryFileError: The disk did not take it.
     """
     with _temporary_file(subject) as file:
@@ -46,42 +47,26 @@ async def spooled(chunks: AsyncIterator[bytes], subject: str) -> mmap.mmap:
         return await FILES.run(_mapped, file, subject)
 
 
-def inflated(data: memoryview, subject: str) -> mmap.mmap:
+def inflated(data: RandomAccess, start: int, subject: str) -> mmap.mmap:
     """Inflate a data set (RFC 1951, PS3.5 section A.5) into a file, and map it.
 
+    Args:
+        data: The file that it is in.
+        start: Where it begins.
+        subject: What it is, for messages.
+
     Raises:
-        InvalidReplyError: It is no deflated data set, or becomes more than ``MOST_BYTES``.
-        TruncatedReplyError: It ends early.
+        InvalidFileError: It is no deflated data set, or becomes more than ``MOST_BYTES``.
+        TruncatedFileError: It ends early.
         TemporaryFileError: The disk did not take it.
     """
     with _temporary_file(subject) as file:
         size = 0
-        for piece in inflated_pieces(data, subject):
+        for piece in inflated_pieces(data, start, subject):
             size += len(piece)
             _check_size(size, subject)
             file.write(piece)
         return _mapped(file, subject)
-
-
-def inflated_pieces(data: memoryview, subject: str) -> Iterator[bytes]:
-    """Inflate, in pieces of bounded size.
-
-    Raises:
-        InvalidReplyError: It is no deflated data set.
-        TruncatedReplyError: It ends early, after the last piece.
-    """
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    at = 0
-    try:
-        while not inflater.eof:
-            source = inflater.unconsumed_tail or data[at : at + _INFLATED_AT_ONCE]
-            at += 0 if inflater.unconsumed_tail else len(source)
-            piece = inflater.decompress(source, _INFLATED_AT_ONCE)
-            if not piece and not len(source):
-                raise TruncatedReplyError(f"The deflated data of {subject} end early, after {len(data)} bytes.")
-            yield piece
-    except zlib.error:
-        raise InvalidReplyError(f"The data of {subject} are said to be deflated, and are not.") from None
 
 
 @contextmanager
@@ -99,10 +84,10 @@ def _temporary_file(subject: str) -> Iterator[IO[bytes]]:
 def _mapped(file: IO[bytes], subject: str) -> mmap.mmap:
     file.flush()
     if not file.tell():
-        raise InvalidReplyError(f"An empty body came for {subject}.")
+        raise InvalidFileError(f"An empty body came for {subject}.")
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _check_size(size: int, subject: str) -> None:
     if size > MOST_BYTES:
-        raise InvalidReplyError(f"More than {MOST_BYTES} bytes came for {subject}.")
+        raise InvalidFileError(f"More than {MOST_BYTES} bytes came for {subject}.")
