@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
-    from dicomzarr.engine.requests import FrameKey
+    from dicomzarr.engine.requests import FrameKey, Turn
     from dicomzarr.errors import DicomZarrError
 
 
@@ -35,6 +35,8 @@ class SeriesMetadata(NamedTuple):
     """What HTTP calls its entity tag (RFC 9110 section 8.8.3)."""
     last_modified: str | None = None
     """When it was modified last, as the server spells it (RFC 9110 section 8.8.2)."""
+    notices: tuple[str, ...] = ()
+    """What was left out of it, and why; without patient text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,13 @@ class FrameSink(Protocol):
 
 
 class QueueView(Protocol):
-    """What is wanted and not asked for yet, as `engine.requests.FrameQueue` shows it to a `FrameOrigin`."""
+    """What is wanted and not under way yet, as `engine.requests.FrameQueue` shows it to a `FrameOrigin`."""
+
+    def turns(self) -> Iterator[Turn]:
+        """Those who wait, in the order of their turns; none whose frames come anyway or would wait for decoders."""
+
+    def keys(self, turn: Turn) -> Iterator[FrameKey]:
+        """What a reader waits for, those of the instance of its turn first."""
 
 
 class FrameOrigin(Protocol):

@@ -71,3 +71,6 @@ DISK_READERS = Pool("dicomzarr-disk-reader", 2)
 
 FILES = Pool("dicomzarr-files", 2)
 """Write, map and cut whole instances on the temporary disk."""
+
+FRAME_FILES = Pool("dicomzarr-frame-files", 8)
+"""Read frames out of files that may lie on a disk elsewhere: more than a disk of this machine needs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, overload
 
 import msgspec
 import numpy as np
@@ -38,6 +38,14 @@ class DataSetHeader(NamedTuple):
     transfer_syntax_uid: str
     pixels: str = ""
     """Tag of its pixel data in hexadecimal digits; empty where it has none."""
+
+
+@overload
+def data_set_header(data: memoryview, at: int, meta: FileMeta, *, complete: Literal[True]) -> DataSetHeader: ...
+
+
+@overload
+def data_set_header(data: memoryview, at: int, meta: FileMeta, *, complete: bool) -> DataSetHeader | None: ...
 
 
 def data_set_header(data: memoryview, at: int, meta: FileMeta, *, complete: bool) -> DataSetHeader | None:
@@ -76,7 +84,7 @@ def attributes(header: DataSetHeader, subject: str, base_uri: str = "", most_inl
     Raises:
         InvalidFileError: The attributes cannot be read.
     """
-    found = _read(header, subject, lambda dataset: _object(dataset, header.encoding, base_uri, most_inline))
+    found: JSONObject = _read(header, subject, lambda dataset: _object(dataset, header.encoding, base_uri, most_inline))
     found[_TRANSFER_SYNTAX] = {"vr": "UI", "Value": [header.transfer_syntax_uid]}
     if header.pixels in _FLOATING:  # without which the cells would be taken for integers
         found[header.pixels] = {"vr": _FLOATING[header.pixels]}
