@@ -67,7 +67,7 @@ class SeriesHandle:
         if "_held" not in own:
             own.setdefault("_held", _Held(process, self._opened()))  # the same for all threads that ask at once
         if self._held.process != process:
-            self._held = _Held(process, self._held.store.served_by(self._endpoint.dispatcher))
+            self._held = _Held(process, self._held.store.served_by(self._endpoint.scheduler))
         return self._held.store
 
     def _opened(self) -> SeriesStore:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from dicomzarr.disk.cache import DiskCache
-    from dicomzarr.engine.dispatcher import Dispatcher
     from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import StorageOptions
     from dicomzarr.sources.dicomweb.client import Client
@@ -38,7 +38,7 @@ class Endpoint:
 
     client: Client
     options: StorageOptions
-    dispatcher: Dispatcher
+    scheduler: Scheduler
     open_series: Callable[[Endpoint, SeriesRef], Coroutine[Any, Any, SeriesStore]]
     """Opens a series: one metadata request."""
     disk: DiskCache | None = None

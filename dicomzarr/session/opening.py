@@ -16,9 +16,9 @@ from dicomzarr.dicom.series import parse_series
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.reopening import series_metadata
 from dicomzarr.engine.cache import FrameCache
-from dicomzarr.engine.dispatcher import Dispatcher
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.engine.requests import SeriesState
+from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import (
     GuessWarning,
@@ -36,6 +36,7 @@ from dicomzarr.runtime.process import at_fork, at_reset
 from dicomzarr.session.endpoints import Endpoint, Endpoints
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
+from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL, pasted, split_user_info
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _source(endpoint: Endpoint, opened: OpenedSeries) -> FrameSource:
     series = opened.series
     stored = {each.uid: each.stored for each in series.instances}
     opening = SeriesState(series.study_uid, series.series_uid, opened.metadata.frames, stored, series.slices)
-    return FrameSource(endpoint.dispatcher, opening)
+    return FrameSource(endpoint.scheduler, opening)
 
 
 def _memory(wanted: int) -> FrameCache:
@@ -170,13 +171,9 @@ _cache = FrameCache(0)
 
 def _make_endpoint(base: str, options: StorageOptions, habits: Habits) -> Endpoint:
     client = Client(base, options.access, options.tuning, habits=habits)
-    dispatcher = Dispatcher(
-        client,
-        _memory(options.cache_bytes),
-        frames_per_request=options.frames_per_request,
-        connections=options.max_connections,
-    )
-    return Endpoint(client, options, dispatcher, open_series, DiskCache.of(base, options.access))
+    origin = DICOMwebOrigin(client, frames_per_request=options.frames_per_request, connections=options.max_connections)
+    scheduler = Scheduler(origin, _memory(options.cache_bytes))
+    return Endpoint(client, options, scheduler, open_series, DiskCache.of(base, options.access))
 
 
 _endpoints = Endpoints(_make_endpoint)
