@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dicomzarr.disk.storage import Storage
     from dicomzarr.engine.ports import SeriesMetadata
     from dicomzarr.engine.requests import FrameKey
-    from dicomzarr.options import StorageOptions
+    from dicomzarr.options import Access
 
 
 class _FrameFacts(msgspec.Struct, array_like=True, frozen=True):
@@ -126,14 +126,14 @@ class DiskCache:
         self._opened: weakref.WeakKeyDictionary[DiskFrames, tuple[str, str]] = weakref.WeakKeyDictionary()
 
     @classmethod
-    def of(cls, base_url: str, options: StorageOptions) -> DiskCache | None:
-        """The cache that the options ask for, without I/O; None where they ask for none."""
-        if options.cache_dir is None:
+    def of(cls, base_url: str, access: Access) -> DiskCache | None:
+        """The cache that an access asks for, without I/O; None where it asks for none."""
+        if access.cache_dir is None:
             return None
-        credentials = options.lasting_credentials
+        credentials = access.lasting_credentials
         if credentials is None:  # what nobody can name is nobody else's: it ends with the process
-            credentials = f"{process_tag()} {options.identity}"
-        return cls(Path(options.cache_dir), options.cache_dir_bytes, base_url, credentials)
+            credentials = f"{process_tag()} {access.identity}"
+        return cls(Path(access.cache_dir), access.cache_dir_bytes, base_url, credentials)
 
     async def series(self, study: str, series: str) -> HeldSeries | None:
         """The metadata that is held of a series.

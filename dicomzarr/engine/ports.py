@@ -35,6 +35,8 @@ class SeriesMetadata(NamedTuple):
     """What HTTP calls its entity tag (RFC 9110 section 8.8.3)."""
     last_modified: str | None = None
     """When it was modified last, as the server spells it (RFC 9110 section 8.8.2)."""
+    notices: tuple[str, ...] = ()
+    """What was left out of it, and why; without patient text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
 from dicomzarr.errors import FrameError, FrameShapeError, LossyFrameWarning
-from dicomzarr.runtime.loops import DECODE_THREADS, submit_decoding
+from dicomzarr.runtime.pools import DECODERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ _MOST_A_JOB = 8
 _MOST_JOB_BYTES = 2 * 2**20
 """Frames, and bytes of their pixels, that one trip to a decode thread decodes: a few milliseconds, or one frame."""
 
-_MOST_JOBS = 2 * DECODE_THREADS
+_MOST_JOBS = 2 * DECODERS.threads
 """Jobs of one reader that are under way at once: enough that no thread idles, and no more before others' turn."""
 
 _scratch = Scratch()
@@ -143,10 +143,10 @@ class Reader:
         while self._ready and self._jobs < _MOST_JOBS:
             each = max(1, self._ready[0][0].frame.instance.pixel.nbytes)
             most = max(1, min(_MOST_A_JOB, _MOST_JOB_BYTES // each))
-            share = min(most, -(-len(self._ready) // DECODE_THREADS))
+            share = min(most, -(-len(self._ready) // DECODERS.threads))
             batch, self._ready = self._ready[:share], self._ready[share:]
             self._jobs += 1
-            submit_decoding(self._decode, batch, asyncio.get_running_loop())
+            DECODERS.submit(self._decode, batch, asyncio.get_running_loop())
 
     def _decode(self, batch: Sequence[tuple[Asked, EncodedFrame]], loop: asyncio.AbstractEventLoop) -> None:
         """Runs in a decode thread."""

@@ -42,6 +42,8 @@ class SeriesState:
     """Its instances by SOP Instance UID."""
     slices: Mapping[str, StoredInstance] = field(default_factory=dict)
     """The same, where all of the series have one frame each, of about one size."""
+    etag: str | None = None
+    """See `ports.SeriesMetadata.etag`: what an origin knows the state by."""
     _told: set[str] = field(default_factory=set)
 
     def key(self, frame: FrameRef) -> FrameKey:

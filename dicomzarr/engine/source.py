@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dicomzarr.engine.readahead import ReadAhead
 from dicomzarr.engine.reader import Failure, Reader
 from dicomzarr.errors import MissingInstanceError
-from dicomzarr.runtime.loops import Crossing, home_loop
+from dicomzarr.runtime.crossing import Crossing
+from dicomzarr.runtime.home_loop import home_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -11,7 +11,7 @@ import numpy as np
 from dicomzarr.engine.readahead import Block
 from dicomzarr.errors import SeriesChangedError
 from dicomzarr.omezarr.hierarchy import Chunk, Directory, Document, Found, Group, arrays, locate
-from dicomzarr.runtime.lazy_attribute import Once
+from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,7 +39,7 @@ class SeriesStore:
         self.source = source
         self._others = others or {}
 
-    @Once
+    @lazy_attribute
     def state(self) -> str:
         """Tells this state of the series from others: which instances there are, and what arrays they make."""
         shown = sorted(

@@ -214,16 +214,16 @@ def named_by_module() -> dict[str, str]:
     ],
 )
 def test_credentials_that_can_be_named_last(one: dict[str, Any], other: dict[str, Any]) -> None:
-    names = [StorageOptions.parse(timeout=seconds, **one).lasting_credentials for seconds in (1, 2)]
+    names = [StorageOptions.parse(timeout=seconds, **one).access.lasting_credentials for seconds in (1, 2)]
     assert names[0] == names[1]
     assert names[0] is not None
-    assert names[0] != StorageOptions.parse(**other).lasting_credentials
+    assert names[0] != StorageOptions.parse(**other).access.lasting_credentials
 
 
 def test_credentials_without_a_name_end_with_the_process(place: Path) -> None:
     options = [StorageOptions.parse(auth=partial(dict, number=number), cache_dir=place) for number in range(2)]
-    assert [one.lasting_credentials for one in options] == [None, None]
-    caches = [DiskCache.of("http://h", one) for one in options]
+    assert [one.access.lasting_credentials for one in options] == [None, None]
+    caches = [DiskCache.of("http://h", one.access) for one in options]
     assert caches[0] is not None
     assert caches[1] is not None
     keep(opened(caches[0]), range(1, 9))
@@ -785,7 +785,7 @@ def test_a_second_opening_costs_one_conditional_request(place: Path, header: str
 
 def frames_on_disk(served: Served, place: Path, **options: Any) -> DiskFrames:
     """The frames on disk of the series in the state in which it was last opened."""
-    cache = DiskCache.of(served.server.url, StorageOptions.parse(cache_dir=place, **options))
+    cache = DiskCache.of(served.server.url, StorageOptions.parse(cache_dir=place, **options).access)
     series = served.slide.study_uid, served.slide.series_uid
     assert cache is not None
 
@@ -948,7 +948,7 @@ def test_a_series_that_disappeared_is_forgotten(place: Path, has_tags: bool) -> 
             open_anew(served, place)
         written()
         assert read(frames, [1]) == set()
-        cache = DiskCache.of(served.server.url, StorageOptions.parse(cache_dir=place))
+        cache = DiskCache.of(served.server.url, StorageOptions.parse(cache_dir=place).access)
         assert cache is not None
         assert asyncio.run(cache.series(served.slide.study_uid, served.slide.series_uid)) is None
 

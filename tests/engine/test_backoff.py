@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import slides
 from aiohttp import web
+from connecting import client_of
 from faults import fault, first, status
 from serving import is_right, serving, zarr_level
 from waiting import SECONDS
@@ -23,9 +24,7 @@ from dicomzarr.errors import (
     RateLimitedError,
     ServerFailureError,
 )
-from dicomzarr.options import StorageOptions
 from dicomzarr.session import opening
-from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.http.pacing import REMEMBERED, Pacing
 from dicomzarr.sources.dicomweb.http.retry import TRIES
 from dicomzarr.sources.dicomweb.http.turns import Turn, Turns
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.errors import DicomZarrError
+    from dicomzarr.sources.dicomweb.client import Client
     from dicomzarr.sources.dicomweb.http.redirects import Request
 
 BASE = "https://server.example/dicom-web"
@@ -235,7 +235,7 @@ class Busy:
 
 
 def connect(server: Busy, time: Time, **options: Any) -> Client:
-    return Client(BASE, StorageOptions.parse(**options), transport=server, sleep=time.sleep, clock=time)
+    return client_of(BASE, **options, transport=server, sleep=time.sleep, clock=time)
 
 
 @dataclass

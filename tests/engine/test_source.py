@@ -26,7 +26,7 @@ from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import FrameNotFoundError, FrameShapeError, MissingInstanceError, ServerError
 from dicomzarr.plan import LevelPlan
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.tuning import strategy
 from dicomzarr.sources.dicomweb.tuning.habits import Habits

@@ -37,7 +37,7 @@ from dicomzarr.engine.ports import Fetch
 from dicomzarr.engine.requests import FrameKey, SeriesState
 from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.errors import AuthenticationError, FrameError, MultipartError
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session import opening
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.http.exchange import Exchange

@@ -15,9 +15,9 @@ from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.disk import names
 from dicomzarr.disk.cache import DiskCache, DiskFrames
 from dicomzarr.disk.process import _process
-from dicomzarr.disk.storage import READERS
 from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.engine.requests import FrameKey, SeriesState
+from dicomzarr.runtime.pools import DISK_READERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,8 +70,8 @@ def read(frames: DiskFrames, numbers: Iterable[int]) -> set[int]:
 
 def written() -> None:
     """Wait until all caches of this process have done what they were told."""
-    both = threading.Barrier(READERS)
-    for done in [_process.submit(both.wait, SECONDS) for _ in range(READERS)]:
+    both = threading.Barrier(DISK_READERS.threads)
+    for done in [DISK_READERS.submit(both.wait, SECONDS) for _ in range(DISK_READERS.threads)]:
         done.result()
     for storage in _process.storages.values():
         assert storage.writer.drain(SECONDS)
