@@ -36,9 +36,8 @@ from dicomzarr.errors import (
 )
 from dicomzarr.options import StorageOptions
 from dicomzarr.sources.dicomweb.client import Client
-from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
 from dicomzarr.sources.dicomweb.http.retry import TRIES
-from dicomzarr.sources.dicomweb.http.statuses import seconds_to_wait
+from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError, seconds_to_wait
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.multipart import Part
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter

@@ -57,7 +57,7 @@ from dicomzarr.errors import (
 )
 from dicomzarr.options import StorageOptions
 from dicomzarr.sources.dicomweb.client import Client
-from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
+from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError
 from dicomzarr.sources.dicomweb.negotiation import remembered
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
 from dicomzarr.sources.dicomweb.whole import spool, whole_instance

@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakValueDictionary
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
-from dicomzarr.errors import DicomZarrError, MultipartError, TruncatedReplyError
-from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
+from dicomzarr.errors import DicomZarrError
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.negotiation.frame_job import Deliver, Fail, FrameJob
 from dicomzarr.sources.dicomweb.negotiation.frame_ladder import FrameLadder
-from dicomzarr.sources.dicomweb.negotiation.refusals import (
-    is_doubtful,
-    lacks_resource,
-    neither,
-    refuses_list,
-    refuses_resource,
-)
+from dicomzarr.sources.dicomweb.negotiation.refusals import neither
 from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey, Remembered
 
 if TYPE_CHECKING:
@@ -116,13 +110,14 @@ class FrameFetcher:
             return await self._fetch_singly(job, numbers)
         error = await self._ladder.ask_list(job, numbers)
         left = job.left(numbers)
-        if error is None or isinstance(error, (TruncatedReplyError, MultipartError)):
+        if error is None or means(error, Meaning.PARTIAL_LIST):
             if not left:
                 self.lengths.served(len(numbers))
                 return {}
             came = len(left) < len(numbers)
             return await (self._fetch_list(job, left) if came else self._fetch_singly(job, left))
-        if not refuses_list(error) or (isinstance(error, ConnectionDroppedError) and not self._ladder.knows(job)):
+        unanswered = means(error, Meaning.NO_ANSWER) and not self._ladder.knows(job)
+        if unanswered or not means(error, Meaning.SHORTER_LIST):
             job.fail_all(left, error)
             return {}
         return await self._fetch_halves(job, left, error)
@@ -153,7 +148,7 @@ class FrameFetcher:
             if error is None:
                 self._serving.put(job.key, value=True)
                 return refused
-            if not refuses_resource(error):
+            if not means(error, Meaning.OTHER_RESOURCE):
                 job.fail_all(numbers, error)
                 return {}
             refused[number] = error
@@ -167,9 +162,9 @@ class FrameFetcher:
             error = await self._ladder.ask_one(trial, number)
             if error is None:
                 self._serving.put(job.key, value=True)
-            if not refuses_resource(error):
+            if not means(error, Meaning.OTHER_RESOURCE):
                 return
-        doubtful = any(map(is_doubtful, refused.values()))
+        doubtful = any(means(error, Meaning.MAY_PASS) for error in refused.values())
         self._refusing.put(job.key, value=True, seconds=_SECONDS_DOUBTED if doubtful else _SECONDS_REFUSED)
 
     async def _fetch_singly(self, job: FrameJob, numbers: list[int]) -> _Refused:
@@ -198,7 +193,7 @@ class FrameFetcher:
         """Take what became of a single frame."""
         if error is None:
             self._serving.put(job.key, value=True)
-        elif refuses_resource(error):
+        elif means(error, Meaning.OTHER_RESOURCE):
             refused[number] = error
         else:
             job.fail(number, error)
@@ -229,5 +224,7 @@ class FrameFetcher:
 
     def _learn(self, key: InstanceKey, refused: _Refused) -> None:
         """After an instance has come whose frames did not."""
-        if key in self._refusing and refused and all(map(lacks_resource, refused.values())):
+        if not refused or key not in self._refusing:
+            return
+        if all(means(error, Meaning.NO_SUCH_RESOURCE) for error in refused.values()):
             self._without_frames.put(key, value=True, seconds=_SECONDS_REFUSED)

@@ -14,10 +14,10 @@ from dicomzarr.errors import (
     WrongPartsError,
 )
 from dicomzarr.sources.dicomweb.http.exchange import Exchange, Question
-from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
 from dicomzarr.sources.dicomweb.http.retry import TRIES
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.messages.frame_replies import receive
-from dicomzarr.sources.dicomweb.negotiation.accept import REFUSALS, Learned, Rung
+from dicomzarr.sources.dicomweb.negotiation.accept import Learned, Rung
 from dicomzarr.sources.dicomweb.negotiation.remembered import Remembered
 from dicomzarr.sources.dicomweb.urls import frames_url
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.dicomweb.tuning.habits import Habits
-
-_NEGOTIATION = frozenset({400, 406, 415})
 
 
 class _ServerDecodedError(InvalidReplyError):
@@ -135,10 +133,9 @@ class FrameLadder:
         """Whether another Accept header may help."""
         if isinstance(error, _ServerDecodedError):
             return True
-        if isinstance(error, HTTPStatusError):
-            return error.status in REFUSALS
         # A server that is known to answer has not dropped the connection for the Accept header.
-        return isinstance(error, ConnectionDroppedError) and not self.knows(job)
+        unanswered = means(error, Meaning.NO_ANSWER) and not self.knows(job)
+        return unanswered or means(error, Meaning.OTHER_MEDIA_TYPE_OF_PIXELS)
 
     async def _request(self, job: FrameJob, numbers: list[int], rung: Rung) -> str:
         """Ask for frames in one way, deliver what comes, and give a summary of it."""
@@ -178,7 +175,7 @@ def _is_native(frame: EncodedFrame) -> bool:
 def _ladder_error(errors: list[DicomZarrError], subject: str) -> DicomZarrError:
     """The error for a frame that no rung gave: the first that is more than a refusal of the Accept header."""
     for error in errors:
-        if not isinstance(error, HTTPStatusError) or error.status not in _NEGOTIATION:
+        if not means(error, Meaning.OTHER_MEDIA_TYPE):
             return error
     statuses = ", ".join(str(error.status) for error in errors if isinstance(error, HTTPStatusError))
     return NegotiationError(
