@@ -469,7 +469,6 @@ def test_decoded_pixels_are_taken_when_nothing_else_comes(otherwise: int, number
 
     asyncio.run(twice())
     assert server.accepts[-1] == server.accepts[-2] == AS_STORED.accept
-    assert client._fetcher._ladder.has_served
     client.forget(STUDY, SERIES)
     before = len(server.requests)
     asyncio.run(twice())

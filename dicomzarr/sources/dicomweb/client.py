@@ -17,7 +17,8 @@ from dicomzarr.sources.dicomweb.metadata.bulk_data import BulkData
 from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 from dicomzarr.sources.dicomweb.metadata.searching import Searches
 from dicomzarr.sources.dicomweb.metadata.series_metadata import MetadataFetcher
-from dicomzarr.sources.dicomweb.negotiation.frame_fetch import FrameFetcher, FrameJob
+from dicomzarr.sources.dicomweb.negotiation.frame_fetch import FrameFetcher
+from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.tuning.habits import Habits
 from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
 from dicomzarr.sources.dicomweb.whole.spool import FileThreads
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.options import StorageOptions
     from dicomzarr.sources.dicomweb.http.transport import Transport
-    from dicomzarr.sources.dicomweb.negotiation.frame_fetch import Deliver, Fail
+    from dicomzarr.sources.dicomweb.negotiation.frame_job import Deliver, Fail
     from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
 
 __all__ = ["Client", "EncodedFrame", "SeriesMetadata"]
