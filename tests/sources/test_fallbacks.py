@@ -56,7 +56,8 @@ from dicomzarr.errors import (
     WrongPartsError,
 )
 from dicomzarr.sources import spool
-from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
+from dicomzarr.sources.dicomweb.client import Client
+from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError
 from dicomzarr.sources.dicomweb.negotiation import remembered
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths

@@ -12,15 +12,14 @@ from dicomzarr.dicom.model.reduced import reduced_instances
 from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.errors import (
     DicomZarrError,
-    HTTPStatusError,
     InvalidReplyError,
     SeriesNotFoundError,
     WrongPartsError,
 )
 from dicomzarr.runtime.pools import FILES
-from dicomzarr.sources.dicomweb.metadata.json_request import NOT_MODIFIED
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
-from dicomzarr.sources.dicomweb.negotiation.refusals import neither, refuses_resource
+from dicomzarr.sources.dicomweb.negotiation.refusals import neither
 from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey, Remembered
 from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
 from dicomzarr.sources.dicomweb.whole.instance_header import header_json, receive_header
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from dicomzarr.sources.dicomweb.metadata.searching import Searches
     from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
 
-_TOO_LARGE = 413
 _SOP_INSTANCE_UID = "00080018"
 
 
@@ -91,7 +89,7 @@ class MetadataFetcher:
         subject = f"the metadata of series {series}, study {study}"
         url = series_metadata_url(self.base_url, study, series)
         reply = await self.requests.ask(url, subject, SeriesNotFoundError, _conditions(known))
-        if known is not None and reply.status == NOT_MODIFIED:
+        if known is not None and reply.unchanged:
             return known
         if reply.body == b"[]":
             raise SeriesNotFoundError(
@@ -172,8 +170,7 @@ def _conditions(known: SeriesMetadata | None) -> dict[str, str]:
 
 def _worth_instances(error: DicomZarrError) -> bool:
     """Whether single instances may be given although the series is not."""
-    too_large = isinstance(error, HTTPStatusError) and error.status == _TOO_LARGE
-    return too_large or refuses_resource(error)
+    return means(error, Meaning.OTHER_RESOURCE | Meaning.SMALLER_RESOURCE)
 
 
 def _only_item(body: bytes, key: InstanceKey, subject: str) -> bytes:
