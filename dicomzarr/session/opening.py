@@ -12,6 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dicomzarr.dicom.model.json_model import decode_patient
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.reopening import series_metadata
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dicomzarr.dicom.series import Series
-    from dicomzarr.disk.reopening import OpenedMetadata
+    from dicomzarr.disk.cache import DiskFrames
+    from dicomzarr.engine.ports import SeriesMetadata
     from dicomzarr.sources.dicomweb.tuning.habits import Habits
 
 
@@ -51,7 +53,8 @@ class OpenedSeries(NamedTuple):
     """A series, typed, and all that its plan is made of."""
 
     series: Series
-    metadata: OpenedMetadata
+    frames: DiskFrames | None
+    """Its frames on disk; None where there is no cache."""
     bulk: Mapping[str, bytes] = MappingProxyType({})
     """What the metadata only name, by its URI."""
     segmented: Sequence[OpenedSeries] = ()
@@ -68,19 +71,28 @@ async def open_series(endpoint: Endpoint, key: SeriesRef) -> SeriesStore:
         MetadataError: It describes nothing that can be placed.
     """
     options = endpoint.options
-    metadata = await series_metadata(endpoint.client, endpoint.disk, key.study, key.series)
     try:
-        series = await OPENER.run(
-            partial(parse_series, metadata.body, key.study, key.series, include_phi=options.include_phi)
-        )
-        bulk = await _bulk(endpoint.client, key, wanted_bulk(series, options.values))
-        opened = OpenedSeries(series, metadata, bulk)
+        opened = await _typed(endpoint, key, include_phi=options.include_phi)
+        bulk = await _bulk(endpoint.client, key, wanted_bulk(opened.series, options.values))
+        opened = opened._replace(bulk=bulk)
         if options.labels:
             opened = await with_segmentations(endpoint, key, opened)
         return await OPENER.run(compose, endpoint, opened)
     except MetadataError as error:
         error.name_subject(f"series {key.series} of study {key.study}")
         raise
+
+
+async def _typed(endpoint: Endpoint, key: SeriesRef, *, include_phi: bool = False) -> OpenedSeries:
+    """A series by its metadata, which nobody holds any longer than it takes to type them."""
+    found = await series_metadata(endpoint.client, endpoint.disk, key.study, key.series)
+    series = await OPENER.run(partial(_parsed, found.metadata, key, include_phi=include_phi))
+    return OpenedSeries(series, found.frames)
+
+
+def _parsed(metadata: SeriesMetadata, key: SeriesRef, *, include_phi: bool) -> Series:
+    patient = decode_patient(metadata.body) if include_phi else {}
+    return parse_series(metadata.instances, key.study, key.series, patient=patient)
 
 
 async def _bulk(client: Client, key: SeriesRef, wanted: Mapping[str, str]) -> dict[str, bytes]:
@@ -102,16 +114,15 @@ async def with_segmentations(endpoint: Endpoint, key: SeriesRef, opened: OpenedS
     listed = set(listed_uids(wanted, "0020000E", f"the series of study {key.study}")) - {key.series}
     found, notices = [], []
     for uid in sorted(listed):
-        metadata = await series_metadata(endpoint.client, endpoint.disk, key.study, uid)
         try:
-            series = await OPENER.run(parse_series, metadata.body, key.study, uid)
+            label = await _typed(endpoint, SeriesRef(key.study, uid))
         except UnsupportedSeriesError:
             continue  # a server may have ignored that only segmentations were wanted
         except MetadataError as error:
             notices.append(f"Segmentation series {uid} is no label: {error}")
             continue
-        if refers_to(series, key.series):
-            found.append(OpenedSeries(series, metadata))
+        if refers_to(label.series, key.series):
+            found.append(label)
     return opened._replace(segmented=tuple(found), notices=tuple(notices))
 
 
@@ -154,7 +165,7 @@ def compose(endpoint: Endpoint, opened: OpenedSeries) -> SeriesStore:
 def _source(endpoint: Endpoint, opened: OpenedSeries) -> FrameSource:
     series = opened.series
     stored = {each.uid: each.stored for each in series.instances}
-    opening = SeriesState(series.study_uid, series.series_uid, opened.metadata.frames, stored, series.slices)
+    opening = SeriesState(series.study_uid, series.series_uid, opened.frames, stored, series.slices)
     return FrameSource(endpoint.scheduler, opening)
 
 

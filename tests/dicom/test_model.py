@@ -32,6 +32,8 @@ from slides import (
 
 import dicomzarr
 from dicomzarr.dicom.instance import StoredInstance
+from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.json_model import decode_patient
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.dicom.segmentation.colour import lab16_to_srgb
 from dicomzarr.dicom.series import parse_series
@@ -66,7 +68,7 @@ NUMERIC = {"DS", "IS", "US", "UL", "SS", "SL", "FL", "FD"}
 
 def plan(slide: TestSlide, metadata: list[JSON] | None = None) -> SeriesPlan:
     body = json.dumps(slide.metadata() if metadata is None else metadata).encode()
-    return plan_images(parse_series(body, slide.study_uid, slide.series_uid))
+    return plan_images(parse_series(decode_instances(body), slide.study_uid, slide.series_uid))
 
 
 def facts(found: SeriesPlan) -> list[Any]:
@@ -172,7 +174,7 @@ def test_tags_in_lower_case(name: str) -> None:
 
     body = json.dumps(lowered(slide.metadata())).encode()
     for spelled in (body, body.replace(b'": ', b'" : ')):
-        found = plan_images(parse_series(spelled, slide.study_uid, slide.series_uid))
+        found = plan_images(parse_series(decode_instances(spelled), slide.study_uid, slide.series_uid))
         assert facts(found) == facts(plan(slide))
 
 
@@ -213,7 +215,7 @@ def test_nulls_in_the_place_of_the_patient(name: JSON) -> None:
         instance["00100010"] = name
         instance["00100020"] = {"vr": "LO", "Value": ["7"]}
     body = json.dumps(metadata).encode()
-    patient = dict(parse_series(body, slide.study_uid, slide.series_uid, include_phi=True).patient)
+    patient = decode_patient(body)
     assert patient["patient_id"] == "7"
     assert not patient.get("patient_name")
 
@@ -223,7 +225,7 @@ def test_patient_attributes_that_are_none_are_refused() -> None:
     metadata = slide.metadata()
     metadata[0]["00100010"] = 5
     with pytest.raises(MetadataError, match="DICOM JSON"):
-        parse_series(json.dumps(metadata).encode(), slide.study_uid, slide.series_uid, include_phi=True)
+        decode_patient(json.dumps(metadata).encode())
 
 
 def test_a_null_keeps_its_place() -> None:
@@ -313,7 +315,7 @@ def test_metadata_without_uids_of_their_series_are_taken() -> None:
 )  # fmt: skip
 def test_what_is_no_dicom_json_is_refused(body: bytes) -> None:
     with pytest.raises(MetadataError, match="DICOM JSON"):
-        parse_series(body, "1.2", "3.4")
+        parse_series(decode_instances(body), "1.2", "3.4")
 
 
 def test_functional_groups_that_are_none_are_refused() -> None:
@@ -328,9 +330,9 @@ def test_a_series_without_instances_or_pixels() -> None:
     report = {INSTANCE: {"vr": "UI", "Value": ["1.2.3"]}, "00080060": {"vr": "CS", "Value": ["SR"]}}
     for metadata in ([], [report], [{**report, ROWS: {"vr": "US"}, COLUMNS: {"vr": "US", "Value": []}}]):
         with pytest.raises(UnsupportedSeriesError, match="none of its"):
-            parse_series(json.dumps(metadata).encode(), "1.2", "3.4")
+            parse_series(decode_instances(json.dumps(metadata).encode()), "1.2", "3.4")
     with pytest.raises(InvalidAttributeError, match="SOPInstanceUID"):
-        parse_series(json.dumps([{ROWS: {"vr": "US", "Value": [1]}}]).encode(), "1.2", "3.4")
+        parse_series(decode_instances(json.dumps([{ROWS: {"vr": "US", "Value": [1]}}]).encode()), "1.2", "3.4")
 
 
 def test_what_is_left_out_is_said() -> None:
@@ -721,7 +723,8 @@ def test_names_may_be_plain_text() -> None:
     metadata = slide.metadata()
     metadata[0]["00100010"] = {"vr": "PN", "Value": ["Plain^Name"]}
     body = json.dumps(metadata).encode()
-    series = parse_series(body, slide.study_uid, slide.series_uid, include_phi=True)
+    patient = decode_patient(body)
+    series = parse_series(decode_instances(body), slide.study_uid, slide.series_uid, patient=patient)
     assert dict(series.patient)["patient_name"] == "Plain^Name"
 
 

@@ -16,6 +16,7 @@ from radiology_model import AXIAL, OBLIQUE, Grid
 from scan_checks import check, counts, mixed_contrasts, one_grid, planned, sizes, step_of
 from scans import STUDY, Scan, Shot, classic, enhanced, shots
 
+from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.plan import plan_images
 
@@ -36,7 +37,9 @@ def strict(scan: Scan, values: str = "stored") -> SeriesPlan:
     """The plan of a scan; any warning is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return plan_images(parse_series(msgspec.json.encode(scan.instances), STUDY, scan.series_uid), values=values)
+        return plan_images(
+            parse_series(decode_instances(msgspec.json.encode(scan.instances)), STUDY, scan.series_uid), values=values
+        )
 
 
 def numbered_alike(frames: Sequence[Shot]) -> list[Shot]:

@@ -28,7 +28,7 @@ from zarr.storage import FsspecStore
 import dicomzarr
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
-from dicomzarr.engine.ports import SeriesRef
+from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
 from dicomzarr.errors import (
     ConnectionFailedError,
     CredentialsUnavailableError,
@@ -499,9 +499,9 @@ def test_the_series_used_last_stay_open(monkeypatch: pytest.MonkeyPatch) -> None
 
     class Client:
         @staticmethod
-        async def series_metadata(_study: str, series: str) -> bytes:
+        async def series_metadata_unless(_study: str, series: str, _known: None) -> SeriesMetadata:
             asked.append(series)
-            return b""
+            return SeriesMetadata(b"[]")
 
     monkeypatch.setattr(opening, "parse_series", lambda *_, **__: object())
     monkeypatch.setattr(opening, "wanted_bulk", lambda *_: {})

@@ -25,7 +25,7 @@ from radiology_slices import Identity, stack
 from segmentations import segmented
 
 import dicomzarr
-from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
+from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro, decode_instances
 from dicomzarr.dicom.model.json_model import InstanceItem
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.errors import DicomZarrError, GridError
@@ -263,7 +263,7 @@ def tried(name: str, instances: Instances) -> list[str]:
     body, (first, *_) = json.dumps(instances).encode(), json.loads(plain(name))
     study, series = (first[tag]["Value"][0] for tag in ("0020000D", "0020000E"))
     try:
-        plan = plan_images(parse_series(body, study, series))
+        plan = plan_images(parse_series(decode_instances(body), study, series))
         root = build_hierarchy(plan, {})
     except DicomZarrError as error:
         return list(all_of(error))

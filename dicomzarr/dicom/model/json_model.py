@@ -87,22 +87,22 @@ class PlanePositionSlideItem(msgspec.Struct, gc=False, frozen=True):
 class OpticalPathIdentificationItem(msgspec.Struct, gc=False, frozen=True):
     """Optical Path Identification Macro, PS3.3 section C.8.12.6.2."""
 
-    identifier: Leaf = _tag("00480106")
+    optical_path_identifier: Leaf = _tag("00480106")
 
 
 class SegmentIdentificationItem(msgspec.Struct, gc=False, frozen=True):
     """Segment Identification Macro, PS3.3 section C.8.20.5.1."""
 
-    number: Leaf = _tag("0062000B")
+    segment_number: Leaf = _tag("0062000B")
 
 
 class FunctionalGroupsItem(msgspec.Struct, gc=False, frozen=True):
-    """One item of the Shared or Per-Frame Functional Groups Sequence, PS3.3 section C.7.6.16."""
+    """An item of the Per-Frame Functional Groups Sequence of a slide, PS3.3 section C.7.6.16."""
 
     pixel_measures: Sequence[PixelMeasuresItem] = _sequence("00289110")
     plane_position_slide: Sequence[PlanePositionSlideItem] = _sequence("0048021A")
-    optical_path: Sequence[OpticalPathIdentificationItem] = _sequence("00480207")
-    segment: Sequence[SegmentIdentificationItem] = _sequence("0062000A")
+    optical_path_identification: Sequence[OpticalPathIdentificationItem] = _sequence("00480207")
+    segment_identification: Sequence[SegmentIdentificationItem] = _sequence("0062000A")
 
 
 class OpticalPathItem(msgspec.Struct, frozen=True):
@@ -138,7 +138,7 @@ class OriginItem(msgspec.Struct, frozen=True):
 
 
 class InstanceItem(msgspec.Struct, frozen=True):
-    """What is read of one instance's metadata."""
+    """What is read of the metadata of any instance; see `image_model.ImageItem` for the rest."""
 
     sop_class_uid: Leaf = _tag("00080016")
     sop_instance_uid: Leaf = _tag("00080018")
@@ -181,7 +181,6 @@ class InstanceItem(msgspec.Struct, frozen=True):
     optical_paths: Sequence[OpticalPathItem] = _sequence("00480105")
     number_of_optical_paths: Leaf = _tag("00480302")
     focal_planes: Leaf = _tag("00480303")
-    shared_groups: Sequence[FunctionalGroupsItem] = _sequence("52009229")
     per_frame_groups: RawSequence | None = msgspec.field(name="52009230", default=None)
     float_pixels: msgspec.Raw = msgspec.field(name="7FE00008", default=ABSENT)
     """FloatPixelData, of which only matters whether it is there."""
@@ -201,7 +200,6 @@ class PatientItem(msgspec.Struct, frozen=True):
     container_identifier: AnyLeaf = msgspec.field(name="00400512", default_factory=AnyLeaf)
 
 
-_INSTANCES = msgspec.json.Decoder(list[InstanceItem])
 _GROUPS = msgspec.json.Decoder(list[FunctionalGroupsItem | None])
 _BATCH = 2000
 """Items that are held decoded at a time."""
@@ -210,15 +208,6 @@ _LOWER_CASE_TAG = re.compile(rb'"([0-9A-Fa-f]{8})"(?=\s*:)')
 _OF_ALL = (b'"0020000d"', b'"0020000e"')
 """Tags that any instance has: found in the first, they spare looking through the others."""
 _LETTERED_TAGS = (*_OF_ALL, b'"0048021a"', b'"0048021e"', b'"0048021f"')
-
-
-def decode_instances(body: bytes) -> list[InstanceItem]:
-    """The instances of one metadata reply, in the server's order.
-
-    Raises:
-        MetadataError: The body is no DICOM JSON.
-    """
-    return decode_bodies(_INSTANCES, body)
 
 
 def decode_bodies(decoder: msgspec.json.Decoder[_Decoded], body: bytes) -> _Decoded:
