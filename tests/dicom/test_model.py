@@ -45,6 +45,7 @@ from dicomzarr.errors import (
     MissingInstanceError,
     UnsupportedSeriesError,
 )
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.plan import plan_images
 from dicomzarr.plan.tile_lists import is_tile_list
 
@@ -414,7 +415,7 @@ def test_tiles_that_nothing_places_are_a_list_with_what_is_known(name: str) -> N
     assert metadata[0][INSTANCE]["Value"][0] in notice
     assert not identifying(notice)
     (image,) = filter(is_tile_list, found.images)
-    told: Any = image.attributes["coordinates"]
+    told: Any = dicomzarr_attributes(image)["coordinates"]
     if name == "positions_few":  # which frame lost its group is not known
         assert "position" not in told
     else:
@@ -679,7 +680,7 @@ def test_nothing_shown_identifies_anybody(name: str, caplog: pytest.LogCaptureFi
             image = dicomzarr.open(each.url, associated_label=True)
             images = [*image.images, *image.associated.values()]
             shown += [text for one in images for text in (repr(one), one._repr_html_(), repr(one.levels), one.url)]
-            shown += [*image.notices, repr(image.plan.attributes), repr(image.store.root)]
+            shown += [*image.notices, repr(dicomzarr_attributes(image.plan)), repr(image.store.root)]
             image.levels[0][..., 40:, 40:]
         except DicomZarrError as error:
             shown += [str(error), repr(error)]

@@ -96,7 +96,6 @@ class MappingItem(msgspec.Struct, frozen=True):
     last_double: Leaf = _tag("00409213")
     slope: Leaf = _tag("00409225")
     intercept: Leaf = _tag("00409224")
-    label: Leaf = _tag("00409210")
     units: Sequence[CodeItem] = _sequence("004008EA")
     table: Leaf = _tag("00409212")
 
