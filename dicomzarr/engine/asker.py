@@ -75,27 +75,21 @@ class Asker:
         client: Speaks to the server.
         taker: Takes the frames.
         backlog: What the decoders still have to do.
-        frames_per_request: Most frames of one list.
-        connections: Requests under way at once, while the server bears them.
         clock: Seconds that go steadily.
     """
 
-    def __init__(  # noqa: PLR0913  # what it works with, by name
+    def __init__(  # what it works with, by name
         self,
         client: Client,
         taker: Taker,
         backlog: Backlog,
         *,
-        frames_per_request: int,
-        connections: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._taker = weakref.ref(taker)
         """Whoever waits holds it; no ring of references shall outlive the last reader."""
         self._backlog = backlog
-        self._frames_per_request = frames_per_request
-        self._connections = connections
         self._clock = clock
         self._queue = FrameQueue()
         self._waits_since = 0.0
@@ -263,10 +257,11 @@ class Asker:
         known = self._learning.get(kind)
         if known is None:
             habits = self._client.habits
+            most = self._client.tuning.max_connections
             known = self._learning[kind] = _Learning(
-                Strategy(kind, self._connections, habits.ways),
-                SeriesChoice(kind, self._connections, habits.whole_series),
+                Strategy(kind, most, habits.ways), SeriesChoice(kind, most, habits.whole_series)
             )
+        known.strategy.connections = known.choice.connections = self._client.tuning.max_connections
         return known
 
     def _free(self, way: Way, priority: Priority) -> int:
@@ -277,7 +272,8 @@ class Asker:
     def _length(self, way: Way, turn: Turn) -> int:
         if not way.lists or self._client.lists_refused(compressed=turn.instance.compressed):
             return 1
-        longest = min(self._frames_per_request, self._client.longest_list or self._frames_per_request)
+        most = self._client.tuning.frames_per_request
+        longest = min(most, self._client.longest_list or most)
         return list_length(len(self._queue), self._free(way, turn.priority), longest) if way.split else longest
 
     # --- what becomes of them ---

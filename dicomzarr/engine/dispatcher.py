@@ -83,21 +83,16 @@ class Dispatcher:
     Args:
         client: Speaks to the server.
         cache: Encoded frames in memory.
-        frames_per_request: Most frames of one list.
-        connections: Requests under way at once, while the server bears them.
     """
 
     def __init__(
         self,
         client: Client,
         cache: FrameCache,
-        *,
-        frames_per_request: int,
-        connections: int,
     ) -> None:
         self._cache = cache
         self._backlog = Backlog()
-        self._asker = Asker(client, self, self._backlog, frames_per_request=frames_per_request, connections=connections)
+        self._asker = Asker(client, self, self._backlog)
         self._flights: dict[FrameKey, Flight] = {}
         self._out_of_wholes = _OutOfWholes(self._asker, cache)
         self._unseen: list[Flight] = []

@@ -490,7 +490,7 @@ def test_an_asker_whose_readers_are_gone_asks_nothing_and_holds_up_no_loop() -> 
 
     async def ask() -> None:
         taker = Mock()
-        asking = Asker(client, taker, Backlog(), frames_per_request=64, connections=4)  # type: ignore[arg-type]
+        asking = Asker(client, taker, Backlog())  # type: ignore[arg-type]
         for each in stored:
             asking.add(FrameKey(coming, each.sop_instance_uid, 1), Priority.NOW, None)
         del taker
