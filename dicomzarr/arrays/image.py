@@ -70,7 +70,7 @@ class SeriesHandle:
             own.setdefault("_held", self._opened(process))  # the same for all threads that ask at once
         if self._held.process != process:
             endpoint = endpoint_for(self.url.base, self.options)
-            self._held = _Held(process, endpoint, self._held.store.served_by(endpoint.dispatcher))
+            self._held = _Held(process, endpoint, self._held.store.served_by(endpoint.scheduler))
         self._held.endpoint.use(self.options)
         return self._held.store
 

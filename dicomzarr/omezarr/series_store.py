@@ -16,7 +16,7 @@ from dicomzarr.runtime.lazy_attribute import lazy_attribute
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from dicomzarr.engine.dispatcher import Dispatcher
+    from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.engine.source import FrameSource
     from dicomzarr.plan import LevelPlan, SeriesPlan
 
@@ -55,10 +55,10 @@ class SeriesStore:
         )
         return sha256(repr(shown).encode()).hexdigest()
 
-    def served_by(self, dispatcher: Dispatcher) -> SeriesStore:
-        """The same state, read through another dispatcher: a forked child has no right to its parent's."""
-        others = {uid: source.served_by(dispatcher) for uid, source in self._others.items()}
-        return SeriesStore(self.plan, self.root, self.source.served_by(dispatcher), others, self.made_of)
+    def served_by(self, scheduler: Scheduler) -> SeriesStore:
+        """The same state, read through another scheduler: a forked child has no right to its parent's."""
+        others = {uid: source.served_by(scheduler) for uid, source in self._others.items()}
+        return SeriesStore(self.plan, self.root, self.source.served_by(scheduler), others, self.made_of)
 
     def source_of(self, level: LevelPlan) -> FrameSource:
         """Where the frames of a level come from.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from dicomzarr.disk.reopening import series_metadata
 from dicomzarr.engine.cache import CacheShare, FrameCache
-from dicomzarr.engine.dispatcher import Dispatcher
 from dicomzarr.engine.requests import SeriesState
+from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import MetadataError
 from dicomzarr.plan import wanted_bulk
@@ -21,6 +21,7 @@ from dicomzarr.session.opened import OpenedSeries, Segmentations, compose, parse
 from dicomzarr.session.registry import Endpoint, Endpoints, SeriesKey, ViewKey
 from dicomzarr.session.related import segmentations_of
 from dicomzarr.sources.dicomweb.client import Client
+from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +62,7 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
     parsed = await OPENER.run(parsed_series, metadata.body, key.ref)
     stored = {each.uid: each.stored for each in parsed.series.instances}
     state = SeriesState(*key.ref, metadata.frames, stored, parsed.series.slices)
-    return OpenedSeries(parsed, FrameSource(endpoint.dispatcher, state))
+    return OpenedSeries(parsed, FrameSource(endpoint.scheduler, state))
 
 
 async def _bulk(client: Client, ref: SeriesRef, opened: OpenedSeries, wanted: Mapping[str, str]) -> dict[str, bytes]:
@@ -79,7 +80,8 @@ _cache = FrameCache(0)
 def _make_endpoint(base: str, options: StorageOptions, habits: Habits) -> Endpoint:
     cache = CacheShare(_cache)
     client = Client(base, options.access, options.tuning, habits=habits)
-    return Endpoint(base, options.access, client, Dispatcher(client, cache), cache, open_series, open_view)
+    scheduler = Scheduler(DICOMwebOrigin(client), cache)
+    return Endpoint(base, options.access, client, scheduler, cache, open_series, open_view)
 
 
 _endpoints = Endpoints(_make_endpoint)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from dicomzarr.engine.cache import CacheShare
-    from dicomzarr.engine.dispatcher import Dispatcher
     from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import Access, StorageOptions
     from dicomzarr.session.opened import OpenedSeries
@@ -70,7 +70,7 @@ class Endpoint:
         base_url: The service.
         access: How it is reached, and as whom.
         client: Speaks to the server.
-        dispatcher: Brings frames.
+        scheduler: Brings frames.
         cache: Holds those of this endpoint in memory.
         open_series: Opens a series: one metadata request.
         open_view: Makes a store of an opened series.
@@ -81,13 +81,13 @@ class Endpoint:
         base_url: str,
         access: Access,
         client: Client,
-        dispatcher: Dispatcher,
+        scheduler: Scheduler,
         cache: CacheShare,
         open_series: Callable[[Endpoint, SeriesKey], Coroutine[Any, Any, OpenedSeries]],
         open_view: Callable[[Endpoint, ViewKey], Coroutine[Any, Any, SeriesStore]],
     ) -> None:
         self.client = client
-        self.dispatcher = dispatcher
+        self.scheduler = scheduler
         self.identity = access.identity
         self._base_url = base_url
         self._access = access

@@ -29,6 +29,7 @@ from dicomzarr.session.opening import endpoint_for
 from dicomzarr.sources.dicomweb.http.pacing import REMEMBERED, Pacing
 from dicomzarr.sources.dicomweb.http.retry import TRIES
 from dicomzarr.sources.dicomweb.http.turns import Turn, Turns
+from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -238,20 +239,26 @@ def connect(server: Busy, time: Time, **options: Any) -> Client:
     return client_of(BASE, **options, transport=server, sleep=time.sleep, clock=time)
 
 
+@dataclass
+class Outcome:
+    """What became of frames."""
+
+    came: set[int] = field(default_factory=set)
+    failures: dict[int, DicomZarrError] = field(default_factory=dict)
+
+    def arrived(self, number: int, _: EncodedFrame) -> None:
+        self.came.add(number)
+
+    def failed(self, number: int, error: DicomZarrError) -> None:
+        self.failures[number] = error
+
+
 async def fetch_singly(client: Client, count: int, start: int = 1) -> tuple[set[int], dict[int, DicomZarrError]]:
     """Ask for frames, each alone; gives those that came and the others' errors."""
-    came: set[int] = set()
-    failed: dict[int, DicomZarrError] = {}
-
-    def deliver(number: int, _: EncodedFrame) -> None:
-        came.add(number)
-
-    frames = (
-        client.frames("1.2", "1.3", "1.4", [number], deliver, failed.__setitem__)
-        for number in range(start, start + count)
-    )
-    await asyncio.gather(*frames)
-    return came, failed
+    outcome = Outcome()
+    numbers = range(start, start + count)
+    await asyncio.gather(*(client.frames(FrameJob("1.2", "1.3", "1.4", [number], outcome)) for number in numbers))
+    return outcome.came, outcome.failures
 
 
 def test_all_requests_share_one_pause() -> None:

@@ -21,8 +21,8 @@ from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.engine.cache import FrameCache
-from dicomzarr.engine.dispatcher import Dispatcher
 from dicomzarr.engine.requests import SeriesState
+from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import EventLoopError
 from dicomzarr.runtime.crossing import Crossing
@@ -207,8 +207,7 @@ def test_nobody_waits_for_the_slowest() -> None:
 
 def test_a_source_is_gone_with_its_last_reader() -> None:
     """And its connections with it, without waiting for the garbage collector."""
-    dispatcher = Dispatcher(cast("Any", None), FrameCache(0))
-    source = FrameSource(dispatcher, SeriesState("1.2", "1.2.3"))
+    source = FrameSource(Scheduler(cast("Any", None), FrameCache(0)), SeriesState("1.2", "1.2.3"))
     gone = weakref.ref(source)
     del source
     assert gone() is None

@@ -24,6 +24,7 @@ from serving import Served, forget_servers, serving
 from slides import brightfield_pyramid
 from test_label_traps import CT, SHAPE, SOURCES
 from test_processes import FORKS, run_strictly
+from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.errors import InsecureTransportError, PermissionDeniedError
@@ -34,8 +35,11 @@ from dicomzarr.session.opening import endpoint_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from aiohttp.typedefs import Handler
+
+    from dicomzarr.arrays.image import Image
 
 PIXELS = distinct((12, 4, 6), 16)
 VOLUME = volume(AXIAL, PIXELS, bits=16, name="shared")
@@ -220,15 +224,32 @@ def test_metadata_are_kept_as_long_as_a_view_is_open_and_read_anew_when_invalida
     assert np.array_equal(held.levels[0][...], PIXELS)
 
 
-def test_a_disk_cache_shares_the_connections_and_is_no_one_elses(opened: Opener, tmp_path: Any) -> None:
+def test_a_disk_cache_shares_the_connections_and_holds_what_is_read_with_it_only(
+    opened: Opener, tmp_path: Path
+) -> None:
     url = opened.url(VOLUME)
     before = sessions()
+
+    def frames_asked(image: Image) -> int:
+        asked = len(opened.servers[-1].requests)
+        assert np.array_equal(image.levels[0][...], PIXELS)
+        return len(opened.servers[-1].requests) - asked
+
+    on_disk = StorageOptions.parse(cache_dir=tmp_path)
+
+    def written() -> bool:
+        return all(disk.written(SECONDS) for disk in endpoint_for(opened.servers[-1].url, on_disk).disks)
+
     memory, disk = dicomzarr.open(url), dicomzarr.open(url, cache_dir=tmp_path)
-    assert np.array_equal(memory.levels[0][...], PIXELS)
-    assert np.array_equal(disk.levels[0][...], PIXELS)
+    assert frames_asked(memory)
     assert sessions() - before == 1
-    assert memory.store.source._opening.disk is None
-    assert disk.store.source._opening.disk is not None
+    assert written()
+    forget_servers()
+    disk = dicomzarr.open(url, cache_dir=tmp_path)
+    assert frames_asked(disk)
+    assert written()
+    forget_servers()
+    assert not frames_asked(dicomzarr.open(url, cache_dir=tmp_path))
 
 
 # --- credentials ---

@@ -43,6 +43,7 @@ from dicomzarr.sources.dicomweb.messages.multipart import Part
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter
 from dicomzarr.sources.dicomweb.metadata import json_request
 from dicomzarr.sources.dicomweb.negotiation.accept import AS_STORED, IMAGE_TYPES, LADDER, SINGLE_PART
+from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -155,12 +156,12 @@ class Outcome:
     frames: dict[int, EncodedFrame] = field(default_factory=dict)
     failures: dict[int, DicomZarrError] = field(default_factory=dict)
 
-    def deliver(self, number: int, frame: EncodedFrame) -> None:
+    def arrived(self, number: int, frame: EncodedFrame) -> None:
         assert number not in self.frames
         assert number not in self.failures
         self.frames[number] = frame
 
-    def fail(self, number: int, error: DicomZarrError) -> None:
+    def failed(self, number: int, error: DicomZarrError) -> None:
         assert number not in self.frames
         assert number not in self.failures
         self.failures[number] = error
@@ -190,7 +191,7 @@ def connect(server: FakeServer, pauses: Pauses | None = None, **options: Any) ->
 
 async def fetch(client: Client, *numbers: int, instance: str = INSTANCE, **options: Any) -> Outcome:
     outcome = Outcome()
-    await client.frames(STUDY, SERIES, instance, numbers, outcome.deliver, outcome.fail, **options)
+    await client.frames(FrameJob(STUDY, SERIES, instance, numbers, outcome, **options))
     assert set(outcome.frames) | set(outcome.failures) == set(numbers)
     return outcome
 

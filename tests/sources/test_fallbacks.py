@@ -57,6 +57,7 @@ from dicomzarr.errors import (
 )
 from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
 from dicomzarr.sources.dicomweb.negotiation import remembered
+from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
 from dicomzarr.sources.dicomweb.whole import spool, whole_instance
 
@@ -127,7 +128,7 @@ def connect(server: Server, pauses: Pauses | None = None, **options: Any) -> Cli
 
 async def fetch(client: Client, *numbers: int, instance: str = INSTANCE, **options: Any) -> Outcome:
     outcome = Outcome()
-    await client.frames(STUDY, SERIES, instance, numbers, outcome.deliver, outcome.fail, **options)
+    await client.frames(FrameJob(STUDY, SERIES, instance, numbers, outcome, **options))
     assert set(outcome.frames) | set(outcome.failures) == set(numbers)
     return outcome
 
@@ -875,7 +876,7 @@ async def read_whole(base: str, dataset: pydicom.Dataset, count: int, *, whole: 
     async with connected(base) as client:
         outcome = Outcome()
         uids = (str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID), str(dataset.SOPInstanceUID))
-        await client.frames(*uids, range(1, count + 1), outcome.deliver, outcome.fail, whole=whole)
+        await client.frames(FrameJob(*uids, range(1, count + 1), outcome, whole=whole))
         return outcome
 
 

@@ -17,18 +17,18 @@ from dicomzarr.sources.dicomweb.metadata.bulk_data import BulkData
 from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 from dicomzarr.sources.dicomweb.metadata.searching import Searches
 from dicomzarr.sources.dicomweb.metadata.series_metadata import MetadataFetcher
-from dicomzarr.sources.dicomweb.negotiation.frame_fetch import FrameFetcher, FrameJob
+from dicomzarr.sources.dicomweb.negotiation.frame_fetch import FrameFetcher
 from dicomzarr.sources.dicomweb.tuning.habits import Habits
 from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
 from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
 from dicomzarr.sources.dicomweb.whole.whole_series import retrieve
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
 
     from dicomzarr.options import Access, Tuning
     from dicomzarr.sources.dicomweb.http.transport import Transport
-    from dicomzarr.sources.dicomweb.negotiation.frame_fetch import Deliver, Fail
+    from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
 
 __all__ = ["Client", "EncodedFrame", "SeriesMetadata"]
@@ -129,44 +129,15 @@ class Client:
         """
         return await self._metadata.fetch(study, series, known)
 
-    async def frames(  # noqa: PLR0913, PLR0917  # what is asked, and the two outcomes
-        self,
-        study: str,
-        series: str,
-        instance: str,
-        numbers: Sequence[int],
-        deliver: Deliver,
-        fail: Fail,
-        *,
-        compressed: bool = False,
-        whole: bool = False,
-        gzip: bool = False,
-        number_of_frames: int | None = None,
-        frame_bytes: int | None = None,
-    ) -> None:
-        """Fetch frames of one instance (PS3.18 section 10.4.1.1.6); each is delivered or fails, exactly once.
+    async def frames(self, job: FrameJob) -> None:
+        """Fetch frames of one instance (PS3.18 section 10.4.1.1.6); the job's sink is told of each, exactly once.
 
         Frames that the server refuses to give by themselves are cut from the whole instance, which is then held for
         a while on the temporary disk. Its download ends when all who wait for it are cancelled.
 
         Args:
-            study: Study Instance UID.
-            series: Series Instance UID.
-            instance: SOP Instance UID.
-            numbers: Frame numbers, from 1; a doubled one counts once.
-            deliver: Called with the number and the frame as soon as its part is whole.
-            fail: Called with the number and the error of a frame that cannot be had.
-            compressed: The metadata say that what is stored is a codestream: a server that decodes it is asked anew.
-            whole: Cut them from the whole instance at once, as for `StoredInstance.frames_unaligned`, or when a frame
-                that came does not decode.
-            gzip: The reply may be compressed.
-            number_of_frames: How many the instance has. With the bytes of a frame it tells how large the instance is:
-                beyond 256 MiB it is fetched only when no frame of it comes by itself.
-            frame_bytes: Bytes of one decoded frame; a reply of much more than that is refused.
+            job: What is wanted, of what, and for whom.
         """
-        pending = dict.fromkeys(sorted(set(numbers)))
-        job = FrameJob(study, series, instance, pending, deliver, fail, compressed, whole, gzip)
-        job.number_of_frames, job.frame_bytes = number_of_frames, frame_bytes
         await self._fetcher.fetch(job)
 
     async def whole_series(self, job: SeriesJob) -> None:
