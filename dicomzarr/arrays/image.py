@@ -12,8 +12,8 @@ from dicomzarr.arrays.reading import prefetch_level, read_level, read_orthogonal
 from dicomzarr.arrays.thumbnails import overview
 from dicomzarr.errors import SeriesChangedError
 from dicomzarr.plan import label_path, to_ras
-from dicomzarr.runtime.lazy_attribute import Once
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.runtime.lazy_attribute import lazy_attribute
 from dicomzarr.session.opening import endpoint_for, parse_series_url, series_key
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class SeriesHandle:
         if "_held" not in own:
             own.setdefault("_held", _Held(process, self._opened()))  # the same for all threads that ask at once
         if self._held.process != process:
-            self._held = _Held(process, self._held.store.served_by(self._endpoint.dispatcher))
+            self._held = _Held(process, self._held.store.served_by(self._endpoint.scheduler))
         return self._held.store
 
     def _opened(self) -> SeriesStore:
@@ -271,7 +271,7 @@ class Image:
         """The URL of the series, without credentials."""
         return str(self._handle.url)
 
-    @Once
+    @lazy_attribute
     def plan(self) -> ImagePlan:
         """The multiscale plan that the arrays follow.
 

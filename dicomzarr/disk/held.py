@@ -33,7 +33,7 @@ class HeldSeries(NamedTuple):
 
     def content(self) -> Content:
         """What is written of it."""
-        body, etag, last_modified = self.metadata
+        body, etag, last_modified, _ = self.metadata
         facts = msgspec.json.encode(_Facts(etag, last_modified, self.instances))
         return Content(facts, zlib.compress(body, _FASTEST))
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from dicomzarr.runtime.lazy_attribute import Once
+from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -179,7 +179,7 @@ class SeriesPlan:
         """The image of a group."""
         return self._by_path[path]
 
-    @Once
+    @lazy_attribute
     def _by_path(self) -> dict[str, ImagePlan]:
         images = dict(zip(self.image_paths, self.images, strict=True))
         images |= {label_path(own, label): label for own, image in images.items() for label in image.labels}

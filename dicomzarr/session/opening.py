@@ -6,7 +6,6 @@ URL -> one metadata request -> series -> plan -> OME documents -> store.
 from __future__ import annotations
 
 import asyncio
-import os
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -17,9 +16,9 @@ from dicomzarr.dicom.series import parse_series
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.reopening import series_metadata
 from dicomzarr.engine.cache import FrameCache
-from dicomzarr.engine.dispatcher import Dispatcher
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.engine.requests import SeriesState
+from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import (
     GuessWarning,
@@ -32,10 +31,12 @@ from dicomzarr.omezarr.layout import build_hierarchy
 from dicomzarr.omezarr.series_store import SeriesStore
 from dicomzarr.options import StorageOptions
 from dicomzarr.plan import plan_images, wanted_bulk
-from dicomzarr.runtime.loops import in_opening_thread
+from dicomzarr.runtime.pools import OPENER
+from dicomzarr.runtime.process import at_fork, at_reset
 from dicomzarr.session.endpoints import Endpoint, Endpoints
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
+from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL, pasted, split_user_info
 
 if TYPE_CHECKING:
@@ -69,14 +70,14 @@ async def open_series(endpoint: Endpoint, key: SeriesRef) -> SeriesStore:
     options = endpoint.options
     metadata = await series_metadata(endpoint.client, endpoint.disk, key.study, key.series)
     try:
-        series = await in_opening_thread(
+        series = await OPENER.run(
             partial(parse_series, metadata.body, key.study, key.series, include_phi=options.include_phi)
         )
         bulk = await _bulk(endpoint.client, key, wanted_bulk(series, options.values))
         opened = OpenedSeries(series, metadata, bulk)
         if options.labels:
             opened = await with_segmentations(endpoint, key, opened)
-        return await in_opening_thread(compose, endpoint, opened)
+        return await OPENER.run(compose, endpoint, opened)
     except MetadataError as error:
         error.name_subject(f"series {key.series} of study {key.study}")
         raise
@@ -103,7 +104,7 @@ async def with_segmentations(endpoint: Endpoint, key: SeriesRef, opened: OpenedS
     for uid in sorted(listed):
         metadata = await series_metadata(endpoint.client, endpoint.disk, key.study, uid)
         try:
-            series = await in_opening_thread(parse_series, metadata.body, key.study, uid)
+            series = await OPENER.run(parse_series, metadata.body, key.study, uid)
         except UnsupportedSeriesError:
             continue  # a server may have ignored that only segmentations were wanted
         except MetadataError as error:
@@ -154,7 +155,7 @@ def _source(endpoint: Endpoint, opened: OpenedSeries) -> FrameSource:
     series = opened.series
     stored = {each.uid: each.stored for each in series.instances}
     opening = SeriesState(series.study_uid, series.series_uid, opened.metadata.frames, stored, series.slices)
-    return FrameSource(endpoint.dispatcher, opening)
+    return FrameSource(endpoint.scheduler, opening)
 
 
 def _memory(wanted: int) -> FrameCache:
@@ -169,14 +170,10 @@ _cache = FrameCache(0)
 
 
 def _make_endpoint(base: str, options: StorageOptions, habits: Habits) -> Endpoint:
-    client = Client(base, options, habits=habits)
-    dispatcher = Dispatcher(
-        client,
-        _memory(options.cache_bytes),
-        frames_per_request=options.frames_per_request,
-        connections=options.max_connections,
-    )
-    return Endpoint(client, options, dispatcher, open_series, DiskCache.of(base, options))
+    client = Client(base, options.access, options.tuning, habits=habits)
+    origin = DICOMwebOrigin(client, frames_per_request=options.frames_per_request, connections=options.max_connections)
+    scheduler = Scheduler(origin, _memory(options.cache_bytes))
+    return Endpoint(client, options, scheduler, open_series, DiskCache.of(base, options.access))
 
 
 _endpoints = Endpoints(_make_endpoint)
@@ -229,6 +226,13 @@ def series_key(url: DICOMwebURL) -> SeriesRef:
     return SeriesRef(url.study, url.series)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_endpoints.forget)
-    os.register_at_fork(after_in_child=_cache.clear)
+def _forget_all() -> None:
+    """Forget all servers, and what was learned of them."""
+    _endpoints.forget()
+    _endpoints.habits.clear()
+    _cache.clear()
+
+
+at_fork(in_child=_endpoints.forget)
+at_fork(in_child=_cache.clear)
+at_reset(_forget_all)

@@ -43,7 +43,7 @@ from dicomzarr.errors import (
 )
 from dicomzarr.faces.fsspec.filesystem import DICOMwebFileSystem, DICOMwebsFileSystem
 from dicomzarr.options import StorageOptions
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session import endpoints, opening
 from dicomzarr.session.endpoints import ENDPOINTS_HELD, Endpoint
 

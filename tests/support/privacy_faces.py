@@ -17,7 +17,7 @@ from opened import group_at
 
 from dicomzarr.faces import cli
 from dicomzarr.omezarr.hierarchy import Document
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import InvalidReplyError, StudyNotFoundError, UsageError
 from dicomzarr.faces.cli.dates import as_dates
 from dicomzarr.options import StorageOptions
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session.opening import endpoint_for
 
 if TYPE_CHECKING:

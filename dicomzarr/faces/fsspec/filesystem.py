@@ -22,7 +22,7 @@ from fsspec.utils import stringify_path, tokenize
 from dicomzarr.errors import ConnectionFailedError, DicomZarrError, NotFoundError, ReadOnlyError
 from dicomzarr.omezarr.hierarchy import Directory, Document, locate
 from dicomzarr.options import StorageOptions
-from dicomzarr.runtime.loops import home_loop, refuse_running, run_home
+from dicomzarr.runtime.home_loop import home_loop, refuse_running, run_home
 from dicomzarr.session.opening import endpoint_for, endpoints_of, series_key
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL, split_user_info
