@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dicomzarr.errors import SeriesChangedError
 from dicomzarr.runtime.home_loop import home_loop
 from dicomzarr.runtime.single_flight import SingleFlight
-from dicomzarr.sources.dicomweb.tuning.habits import Habits
+from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -110,10 +110,10 @@ class Endpoints:
         make: Makes an endpoint, without I/O.
     """
 
-    def __init__(self, make: Callable[[str, StorageOptions, Habits], Endpoint]) -> None:
+    def __init__(self, make: Callable[[str, StorageOptions, ServerProfile], Endpoint]) -> None:
         self._make = make
         self.known: OrderedDict[tuple[str, str], Endpoint] = OrderedDict()
-        self.habits: OrderedDict[str, Habits] = OrderedDict()
+        self.profiles: OrderedDict[str, ServerProfile] = OrderedDict()
         """By base URL: what is learned of a server outlives whoever learned it."""
         self._lock = threading.Lock()
 
@@ -124,11 +124,11 @@ class Endpoints:
             if key in self.known:
                 self.known.move_to_end(key)
                 return self.known[key]
-            habits = self.habits.setdefault(base, Habits())
-            self.habits.move_to_end(base)
-            while len(self.habits) > SERVERS_KNOWN:
-                self.habits.popitem(last=False)
-        fresh = self._make(base, options, habits)
+            profile = self.profiles.setdefault(base, ServerProfile())
+            self.profiles.move_to_end(base)
+            while len(self.profiles) > SERVERS_KNOWN:
+                self.profiles.popitem(last=False)
+        fresh = self._make(base, options, profile)
         dropped = []
         with self._lock:
             endpoint = self.known.setdefault(key, fresh)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.series import Series
     from dicomzarr.disk.reopening import OpenedMetadata
-    from dicomzarr.sources.dicomweb.tuning.habits import Habits
+    from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 
 
 class OpenedSeries(NamedTuple):
@@ -169,8 +169,8 @@ def _memory(wanted: int) -> FrameCache:
 _cache = FrameCache(0)
 
 
-def _make_endpoint(base: str, options: StorageOptions, habits: Habits) -> Endpoint:
-    client = Client(base, options.access, options.tuning, habits=habits)
+def _make_endpoint(base: str, options: StorageOptions, profile: ServerProfile) -> Endpoint:
+    client = Client(base, options.access, options.tuning, profile=profile)
     origin = DICOMwebOrigin(client, frames_per_request=options.frames_per_request, connections=options.max_connections)
     scheduler = Scheduler(origin, _memory(options.cache_bytes))
     return Endpoint(client, options, scheduler, open_series, DiskCache.of(base, options.access))
@@ -229,7 +229,7 @@ def series_key(url: DICOMwebURL) -> SeriesRef:
 def _forget_all() -> None:
     """Forget all servers, and what was learned of them."""
     _endpoints.forget()
-    _endpoints.habits.clear()
+    _endpoints.profiles.clear()
     _cache.clear()
 
 

@@ -22,7 +22,7 @@ from dicomzarr.sources.dicomweb.negotiation.steps import Alone, FrameRequest, Se
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey
+    from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
     from dicomzarr.sources.dicomweb.negotiation.steps import Plan, Step
 
 FRAME = EncodedFrame(b"pixels", "", None)

@@ -15,8 +15,8 @@ from yarl import URL
 from dicomzarr.errors import InvalidReplyError
 from dicomzarr.sources.dicomweb.http import redirects
 from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings, basic_login
-from dicomzarr.sources.dicomweb.http.disposal import dispose
 from dicomzarr.sources.dicomweb.http.network_errors import explained
+from dicomzarr.sources.dicomweb.http.session_cleanup import dispose
 from dicomzarr.sources.dicomweb.http.statuses import Meaning, status_means
 from dicomzarr.sources.dicomweb.http.unread import CleanConnector
 from dicomzarr.sources.dicomweb.urls import host_of, is_loopback, origin_of

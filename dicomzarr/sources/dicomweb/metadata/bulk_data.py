@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from dicomzarr.errors import HTTPStatusError, NotFoundError, WrongPartsError
 from dicomzarr.sources.dicomweb.http.bodies import bounded
-from dicomzarr.sources.dicomweb.http.exchange import Exchange, Question
+from dicomzarr.sources.dicomweb.http.exchange import Exchange, RequestSpec
 from dicomzarr.sources.dicomweb.http.redirects import resolved
 from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
@@ -72,8 +72,8 @@ class BulkData:
             return await _receive(response, f"{subject} at {host_of(url)}")
 
         headers = {"accept": accept, "accept-encoding": "gzip"}
-        question = Question(lambda: url, headers, subject, with_credentials=own)
-        return await self.exchange.ask(question, read)
+        spec = RequestSpec(lambda: url, headers, subject, with_credentials=own)
+        return await self.exchange.send(spec, read)
 
 
 async def _receive(response: Response, subject: str) -> bytes:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from dicomzarr.errors import DicomZarrError, HTTPStatusError, NegotiationError
 from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.negotiation.accept import Learned, Rung
-from dicomzarr.sources.dicomweb.negotiation.remembered import Remembered
 from dicomzarr.sources.dicomweb.negotiation.steps import FrameRequest, ServerDecodedError
+from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ class FrameLadder:
     def __init__(self, rungs: dict[bool, Rung]) -> None:
         self._rungs = rungs
         self._has_served = False
-        self._decoded: Remembered[Rung] = Remembered()
+        self._decoded: SeriesTTLCache[Rung] = SeriesTTLCache()
         """The rung for each instance whose codestream no way of asking gave: it says nothing about others."""
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from dicomzarr.dicom.files.part10 import find_frames, read_file_meta
 from dicomzarr.errors import InvalidFileError, InvalidReplyError, UnsupportedTransferSyntaxError
 from dicomzarr.sources.dicomweb.http.bodies import bounded
-from dicomzarr.sources.dicomweb.http.exchange import Question
+from dicomzarr.sources.dicomweb.http.exchange import RequestSpec
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
 from dicomzarr.sources.dicomweb.messages.replies import cut_frame, refuse_text
@@ -84,7 +84,7 @@ async def retrieve(base_url: str, exchange: Exchange, job: SeriesJob) -> None:
 
     url = series_url(base_url, job.study, job.series)
     headers = {"accept": WHOLE_SERIES_ACCEPT, "accept-encoding": "identity"}
-    await exchange.ask(Question(lambda: url, headers, job.subject, once=True), read)
+    await exchange.send(RequestSpec(lambda: url, headers, job.subject, once=True), read)
 
 
 async def _receive(response: Response, job: SeriesJob) -> None:

@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import default_headers, get_netrc_auth, prepend_scheme_if_needed, select_proxy
 
 from dicomzarr.errors import AuthenticationError, InvalidOptionError
-from dicomzarr.sources.dicomweb.credentials.auth import called_safely, refuse_plain_http
+from dicomzarr.sources.dicomweb.credentials.secret_headers import called_safely, refuse_plain_http
 from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings
 from dicomzarr.sources.dicomweb.urls import host_of, origin_of
 
@@ -74,7 +74,7 @@ def _session_proxy(session: requests.Session, url: str) -> str | None:
     return str(proxy)
 
 
-class BorrowedCredentials:
+class ClientCredentials:
     """Headers, cookies and authentication as the client's session would send them.
 
     Args:
@@ -111,7 +111,7 @@ class BorrowedCredentials:
     async def headers_for(
         self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
     ) -> Mapping[str, str]:
-        """See `auth.Credentials.headers_for`."""
+        """See `secret_headers.Credentials.headers_for`."""
         prepare = partial(self._prepare, url, dict(headers), refused)
         call = asyncio.get_running_loop().run_in_executor(self._thread, called_safely, prepare)
         try:
@@ -157,7 +157,7 @@ class BorrowedCredentials:
             session.credentials.before_request(request, "GET", url, headers)
 
     def close(self) -> None:
-        """See `auth.Credentials.close`."""
+        """See `secret_headers.Credentials.close`."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
