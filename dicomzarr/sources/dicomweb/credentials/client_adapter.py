@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,8 +10,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import default_headers, get_netrc_auth, prepend_scheme_if_needed, select_proxy
 
-from dicomzarr.errors import AuthenticationError, InvalidOptionError
-from dicomzarr.sources.dicomweb.credentials.secret_headers import called_safely, refuse_plain_http
+from dicomzarr.errors import InvalidOptionError
+from dicomzarr.sources.dicomweb.credentials.secret_headers import CredentialThread, refuse_plain_http
 from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings
 from dicomzarr.sources.dicomweb.urls import host_of, origin_of
 
@@ -100,7 +98,7 @@ class ClientCredentials:
         self.renewable = _is_google(self._session)
         if self._holds_credentials():
             refuse_plain_http(base_url, options)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dicomzarr-auth")
+        self._thread = CredentialThread("The client's authentication", options.timeout)
 
     def _holds_credentials(self) -> bool:
         session = self._session
@@ -113,15 +111,7 @@ class ClientCredentials:
     ) -> Mapping[str, str]:
         """See `secret_headers.Credentials.headers_for`."""
         prepare = partial(self._prepare, url, dict(headers), refused)
-        call = asyncio.get_running_loop().run_in_executor(self._thread, called_safely, prepare)
-        try:
-            async with asyncio.timeout(self._options.timeout):
-                return {**await call, **self._options.headers}
-        except TimeoutError:
-            raise AuthenticationError(
-                f"The client's authentication gave nothing for {self._options.timeout:g} s.",
-                remedy="Look at what it waits for.",
-            ) from None
+        return {**await self._thread.result(self._thread.begin(prepare)), **self._options.headers}
 
     def _prepare(self, url: str, headers: dict[str, str], refused: Mapping[str, str] | None) -> dict[str, str]:
         prepared = self._session.prepare_request(requests.Request("GET", url, headers=headers))
@@ -158,7 +148,7 @@ class ClientCredentials:
 
     def close(self) -> None:
         """See `secret_headers.Credentials.close`."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
 
 
 def _is_google(session: requests.Session) -> bool:

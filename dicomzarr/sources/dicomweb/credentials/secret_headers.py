@@ -80,6 +80,42 @@ class FixedCredentials:
         """See `Credentials.close`."""
 
 
+class CredentialThread:
+    """A thread of its own for the user's code, one call at a time: who hangs there holds up nobody else.
+
+    Args:
+        what: What is called, to begin a message with.
+        timeout: Seconds that a call may take.
+    """
+
+    def __init__(self, what: str, timeout: float) -> None:
+        self._what = what
+        self._timeout = timeout
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="dicomzarr-auth")
+
+    def begin(self, call: Callable[[], dict[str, str]]) -> asyncio.Future[dict[str, str]]:
+        """Call for headers."""
+        return asyncio.get_running_loop().run_in_executor(self._executor, _called_safely, call)
+
+    async def result(self, running: asyncio.Future[dict[str, str]]) -> dict[str, str]:
+        """What a call gives.
+
+        Raises:
+            AuthenticationError: It failed, or took too long.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await running
+        except TimeoutError:
+            raise AuthenticationError(
+                f"{self._what} gave nothing for {self._timeout:g} s.", remedy="Look at what it waits for."
+            ) from None
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
 class CalledCredentials:
     """Headers from the user's callable, which is called for each request, in a thread and once at a time."""
 
@@ -88,8 +124,7 @@ class CalledCredentials:
     def __init__(self, fixed: Mapping[str, str], call: HeadersCallable, timeout: float) -> None:
         self._fixed = fixed
         self._call = call
-        self._timeout = timeout
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dicomzarr-auth")
+        self._thread = CredentialThread("The auth callable", timeout)
         self._running: asyncio.Future[dict[str, str]] | None = None
 
     async def headers_for(
@@ -98,17 +133,9 @@ class CalledCredentials:
         """See `Credentials.headers_for`. Requests that ask while a call runs share its result."""
         del url, headers, refused
         if self._running is None:
-            loop = asyncio.get_running_loop()
-            self._running = loop.run_in_executor(self._thread, called_safely, self._validated_call)
+            self._running = self._thread.begin(self._validated_call)
             self._running.add_done_callback(self._forget)
-        try:
-            async with asyncio.timeout(self._timeout):
-                return {**self._fixed, **await asyncio.shield(self._running)}
-        except TimeoutError:
-            raise AuthenticationError(
-                f"The auth callable gave nothing for {self._timeout:g} s.",
-                remedy="Look at what it waits for.",
-            ) from None
+        return {**self._fixed, **await self._thread.result(asyncio.shield(self._running))}
 
     def _validated_call(self) -> dict[str, str]:
         headers: object = self._call()
@@ -126,10 +153,10 @@ class CalledCredentials:
 
     def close(self) -> None:
         """See `Credentials.close`."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
 
 
-def called_safely(call: Callable[[], dict[str, str]]) -> dict[str, str]:
+def _called_safely(call: Callable[[], dict[str, str]]) -> dict[str, str]:
     """Call the user's code, whose exceptions may quote secrets: only their type is told.
 
     Raises:
