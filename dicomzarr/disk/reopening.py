@@ -20,8 +20,7 @@ _DIGITS = 12  # of an integer string (PS3.5 section 6.2)
 class OpenedMetadata(NamedTuple):
     """What a series is opened with."""
 
-    body: bytes
-    """Its metadata: a JSON array of instances, not parsed."""
+    metadata: SeriesMetadata
     frames: DiskFrames | None
     """Its frames on disk; None where there is no cache."""
 
@@ -35,7 +34,7 @@ async def series_metadata(client: Client, disk: DiskCache | None, study: str, se
         InvalidOptionError: The cache's directory is not private.
     """
     if disk is None:
-        return OpenedMetadata(await client.series_metadata(study, series), None)
+        return OpenedMetadata(await client.series_metadata_unless(study, series, None), None)
     held = await disk.series(study, series)
     try:
         now = await _as_it_is(client, study, series, held)
@@ -45,7 +44,7 @@ async def series_metadata(client: Client, disk: DiskCache | None, study: str, se
     # A server that counts in another way, or not at all, would be asked for the number in vain each time.
     fetched_in_vain = held is not None and now is not held.metadata and now == held.metadata
     frames = await disk.opened(study, series, now, held, countable=not fetched_in_vain)
-    return OpenedMetadata(now.body, frames)
+    return OpenedMetadata(now, frames)
 
 
 async def _as_it_is(client: Client, study: str, series: str, held: HeldSeries | None) -> SeriesMetadata:

@@ -10,11 +10,11 @@ import numpy as np
 
 from dicomzarr.engine.readahead import Block
 from dicomzarr.errors import SeriesChangedError
-from dicomzarr.omezarr.hierarchy import Chunk, Directory, Document, Found, Group, arrays, locate
+from dicomzarr.omezarr.hierarchy import Chunk, Document, Found, Group, arrays, locate
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.engine.source import FrameSource
@@ -29,11 +29,18 @@ class SeriesStore:
         root: Its hierarchy.
         source: Where frames come from.
         others: Where those of other series come from that are shown with it, by Series Instance UID.
+        made_of: What lives as long as this does, so that other views can be made of it.
     """
 
     def __init__(
-        self, plan: SeriesPlan, root: Group, source: FrameSource, others: Mapping[str, FrameSource] | None = None
+        self,
+        plan: SeriesPlan,
+        root: Group,
+        source: FrameSource,
+        others: Mapping[str, FrameSource] | None = None,
+        made_of: Sequence[object] = (),
     ) -> None:
+        self.made_of = made_of
         self.plan = plan
         self.root = root
         self.source = source
@@ -43,7 +50,7 @@ class SeriesStore:
     def state(self) -> str:
         """Tells this state of the series from others: which instances there are, and what arrays they make."""
         shown = sorted(
-            (path, level.shape, level.chunks, level.dtype.str, sorted(map(str, _uids(level))))
+            (path, level.shape, level.chunks, level.dtype.str, sorted(level.attributes.sop_instance_uids))
             for path, level in arrays(self.root)
         )
         return sha256(repr(shown).encode()).hexdigest()
@@ -51,7 +58,7 @@ class SeriesStore:
     def served_by(self, scheduler: Scheduler) -> SeriesStore:
         """The same state, read through another scheduler: a forked child has no right to its parent's."""
         others = {uid: source.served_by(scheduler) for uid, source in self._others.items()}
-        return SeriesStore(self.plan, self.root, self.source.served_by(scheduler), others)
+        return SeriesStore(self.plan, self.root, self.source.served_by(scheduler), others, self.made_of)
 
     def source_of(self, level: LevelPlan) -> FrameSource:
         """Where the frames of a level come from.
@@ -92,16 +99,6 @@ class SeriesStore:
             source.follow(found.level, Block(found.indices, (1,) * len(found.indices)))
             return await source.chunk(found.frame, found.level)
         return None
-
-    def names(self, key: str) -> Iterator[str] | None:
-        """The names directly below a key; None when the key is no directory."""
-        found = self.locate(key)
-        return found.names() if isinstance(found, Directory) else None
-
-
-def _uids(level: LevelPlan) -> Iterable[object]:
-    uids = level.attributes.get("sop_instance_uids")
-    return uids if isinstance(uids, list) else ()
 
 
 def absent_chunk(level: LevelPlan) -> bytes:

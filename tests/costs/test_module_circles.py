@@ -10,8 +10,15 @@ import dicomzarr
 
 ROOT = Path(dicomzarr.__file__).parent
 
-NOT_YET = ("dicomzarr.arrays.", "dicomzarr.faces.", "dicomzarr.engine.", "dicomzarr.dicom.volume.")
-"""Rooms within which circles are left; none may lead through any other one."""
+NOT_YET = (
+    "dicomzarr.arrays",
+    "dicomzarr.faces.xarray",
+    "dicomzarr.engine.pending",
+    "dicomzarr.engine.requests",
+    "dicomzarr.dicom.volume.clock",
+    "dicomzarr.plan.attributes",
+)
+"""Modules and rooms that circles still lead through: they are left out."""
 
 
 def module_name(path: Path) -> str:
@@ -61,7 +68,9 @@ def test_imports_for_types_and_in_functions_count() -> None:
 def test_no_circle_of_modules() -> None:
     graph = module_graph(ROOT)
     assert len(graph) > 100
-    judged = {name: names for name, names in graph.items() if not f"{name}.".startswith(NOT_YET)}
+    judged = {
+        name: names for name, names in graph.items() if not f"{name}.".startswith(tuple(f"{each}." for each in NOT_YET))
+    }
     assert len(judged) > len(graph) / 2
     found = circle({name: names & judged.keys() for name, names in judged.items()})
     assert not found, " -> ".join(found)

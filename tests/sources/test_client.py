@@ -35,6 +35,7 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     WrongPartsError,
 )
+from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.http.retry import TRIES
 from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError, seconds_to_wait
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType

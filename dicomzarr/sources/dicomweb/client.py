@@ -18,6 +18,7 @@ from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 from dicomzarr.sources.dicomweb.metadata.searching import Searches
 from dicomzarr.sources.dicomweb.metadata.series_metadata import MetadataFetcher
 from dicomzarr.sources.dicomweb.negotiation.frame_fetch import FrameFetcher
+from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
 from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
@@ -63,12 +64,16 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_url = base_url.rstrip("/")
+        self.tuning = tuning
+        """How much may be asked at once."""
         self.profile = profile or ServerProfile()
         self._credentials = credentials_for(self._base_url, access)
         self._close_transport: Callable[[], Awaitable[None]] | None = None
+        self._set_timeout: Callable[[float], None] = _leave_as_it_is
         if transport is None:
-            transport = own = _aiohttp_transport(self._base_url, access, tuning)
+            transport = own = _aiohttp_transport(self._base_url, access)
             self._close_transport = own.close
+            self._set_timeout = own.set_timeout
         self._limiter = RequestLimiter(Pacing(tuning.max_connections, access.timeout), clock, sleep)
         self._exchange = Exchange(transport, self._credentials, access.timeout, self._limiter, sleep)
         self._whole = WholeInstances(self._base_url, self._exchange, clock)
@@ -77,6 +82,20 @@ class Client:
         self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches)
         self._bulk_data = BulkData(self._base_url, self._exchange)
         self._fetcher = FrameFetcher(self._base_url, self._exchange, self._whole, self.profile)
+
+    def tune(self, tuning: Tuning, timeout: float) -> None:
+        """Ask more or less at once from now on; what is under way goes on.
+
+        Args:
+            tuning: How much.
+            timeout: Seconds without progress after which a request fails, unless it is under way.
+        """
+        if (tuning, timeout) == (self.tuning, self._exchange.timeout):
+            return
+        self.tuning = tuning
+        self._exchange.timeout = timeout
+        self._limiter.tune(tuning.max_connections, timeout)
+        self._set_timeout(timeout)
 
     @property
     def connections(self) -> int:
@@ -209,6 +228,10 @@ class Client:
             await self._close_transport()
 
 
+def _leave_as_it_is(_: float) -> None:
+    """A transport that was given has a timeout of its own."""
+
+
 def _search_base_url(base_url: str, access: Access) -> str:
     if access.client is None:
         return base_url
@@ -218,7 +241,7 @@ def _search_base_url(base_url: str, access: Access) -> str:
     return services.search if base_url == services.retrieve else base_url
 
 
-def _aiohttp_transport(base_url: str, access: Access, tuning: Tuning) -> AiohttpTransport:
+def _aiohttp_transport(base_url: str, access: Access) -> AiohttpTransport:
     settings = None
     if access.client is not None:
         from dicomzarr.sources.dicomweb.credentials.client_adapter import connection_settings  # noqa: PLC0415  # imports requests
@@ -227,6 +250,5 @@ def _aiohttp_transport(base_url: str, access: Access, tuning: Tuning) -> Aiohttp
     return AiohttpTransport(
         base_url,
         timeout=access.timeout,
-        max_connections=tuning.max_connections,
         settings=settings,
     )

@@ -13,6 +13,7 @@ from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.errors import (
     DicomZarrError,
     InvalidReplyError,
+    MetadataError,
     SeriesNotFoundError,
     WrongPartsError,
 )
@@ -28,6 +29,7 @@ from dicomzarr.sources.dicomweb.whole.instance_header import header_json, receiv
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dicomzarr.dicom.model.completeness import ReducedInstance
     from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
     from dicomzarr.sources.dicomweb.metadata.searching import Searches
@@ -73,7 +75,7 @@ class MetadataFetcher:
             return SeriesMetadata(await self._of_listed(study, series, error))
         if now is known:
             return now
-        reduced = await FILES.run(reduced_instances, now.body)
+        reduced = await FILES.run(_lacking, now)
         if not reduced:
             return now
         items: list[bytes | msgspec.Raw] = list(msgspec.json.decode(now.body, type=list[msgspec.Raw]))
@@ -148,7 +150,7 @@ class MetadataFetcher:
         subject = f"the metadata of instance {key.instance}, series {key.series}, study {key.study}"
         reply = await self.requests.get(instance_metadata_url(self.base_url, *key), subject)
         item = _only_item(reply.body, key, subject)
-        if reduced_instances(_array([item])):
+        if _lacking(SeriesMetadata(_array([item]))):
             raise _ReducedError(f"What an image needs is not in {subject}.")
         return item
 
@@ -162,6 +164,14 @@ class MetadataFetcher:
 
 class _ReducedError(InvalidReplyError):
     """An instance's own metadata lack what an image needs."""
+
+
+def _lacking(metadata: SeriesMetadata) -> list[ReducedInstance]:
+    """Instances of which the metadata do not say enough; what cannot be read is left to whoever reads all of it."""
+    try:
+        return reduced_instances(metadata.instances)
+    except MetadataError:
+        return []
 
 
 def _conditions(known: SeriesMetadata | None) -> dict[str, str]:
