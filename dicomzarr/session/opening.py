@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dicomzarr.engine.ports import SeriesRef
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import StorageOptions
-    from dicomzarr.sources.dicomweb.tuning.habits import Habits
+    from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 
 
 async def open_view(endpoint: Endpoint, key: ViewKey) -> SeriesStore:
@@ -77,9 +77,9 @@ _cache = FrameCache(0)
 """Of this process; it holds as much as whoever wants the most."""
 
 
-def _make_endpoint(base: str, options: StorageOptions, habits: Habits) -> Endpoint:
+def _make_endpoint(base: str, options: StorageOptions, profile: ServerProfile) -> Endpoint:
     cache = CacheShare(_cache)
-    client = Client(base, options.access, options.tuning, habits=habits)
+    client = Client(base, options.access, options.tuning, profile=profile)
     scheduler = Scheduler(DICOMwebOrigin(client), cache)
     return Endpoint(base, options.access, client, scheduler, cache, open_series, open_view)
 
@@ -100,7 +100,7 @@ def endpoints_of(options: StorageOptions) -> list[Endpoint]:
 def _forget_all() -> None:
     """Forget all servers, and what was learned of them."""
     _endpoints.forget()
-    _endpoints.habits.clear()
+    _endpoints.profiles.clear()
     _cache.clear()
 
 

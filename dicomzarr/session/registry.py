@@ -13,7 +13,7 @@ from dicomzarr.errors import SeriesChangedError
 from dicomzarr.options import Tuning, View
 from dicomzarr.runtime.home_loop import home_loop
 from dicomzarr.runtime.single_flight import SingleFlight
-from dicomzarr.sources.dicomweb.tuning.habits import Habits
+from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 from dicomzarr.sources.dicomweb.urls import is_loopback
 
 if TYPE_CHECKING:
@@ -246,9 +246,9 @@ class Endpoints:
         make: Makes an endpoint, without I/O.
     """
 
-    def __init__(self, make: Callable[[str, StorageOptions, Habits], Endpoint]) -> None:
+    def __init__(self, make: Callable[[str, StorageOptions, ServerProfile], Endpoint]) -> None:
         self._make = make
-        self.habits: OrderedDict[str, Habits] = OrderedDict()
+        self.profiles: OrderedDict[str, ServerProfile] = OrderedDict()
         """By base URL: what is learned of a server outlives whoever learned it."""
         self.forget()
 
@@ -267,7 +267,7 @@ class Endpoints:
         key = _key(base, options.access)
         endpoint = self._alive.get(key)
         if endpoint is None:
-            endpoint = self._make(base, options, self._habits(base))
+            endpoint = self._make(base, options, self._profile(base))
         with self._lock:
             endpoint = self._alive.setdefault(key, endpoint)
             self.recent[key] = endpoint
@@ -284,13 +284,13 @@ class Endpoints:
         """The endpoints, on any server, of these credentials."""
         return [each for each in list(self._alive.values()) if each.identity == options.access.identity]
 
-    def _habits(self, base: str) -> Habits:
+    def _profile(self, base: str) -> ServerProfile:
         with self._lock:
-            habits = self.habits.setdefault(base, Habits())
-            self.habits.move_to_end(base)
-            while len(self.habits) > SERVERS_KNOWN:
-                self.habits.popitem(last=False)
-            return habits
+            profile = self.profiles.setdefault(base, ServerProfile())
+            self.profiles.move_to_end(base)
+            while len(self.profiles) > SERVERS_KNOWN:
+                self.profiles.popitem(last=False)
+            return profile
 
     def _swept_out(self) -> list[Endpoint]:
         """Endpoints that are not remembered any more; the one that is used now stays."""

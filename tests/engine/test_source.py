@@ -30,7 +30,7 @@ from dicomzarr.plan import LevelPlan
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.tuning import strategy
-from dicomzarr.sources.dicomweb.tuning.habits import Habits
+from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -95,7 +95,7 @@ class FakeClient:
     connections: int = 4
     tuning: Tuning = field(default_factory=lambda: Tuning(4, 64, 0))
     longest_list: int | None = None
-    habits: Habits = field(default_factory=Habits)
+    profile: ServerProfile = field(default_factory=ServerProfile)
     asked: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     broken: set[int] = field(default_factory=set)

@@ -22,7 +22,7 @@ from dicomzarr.sources.dicomweb.negotiation.steps import Alone, FrameRequest, Se
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey
+    from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
     from dicomzarr.sources.dicomweb.negotiation.steps import Plan, Step
 
 FRAME = EncodedFrame(b"pixels", "", None)
@@ -49,12 +49,19 @@ class Server:
     asked: list[tuple[tuple[int, ...], Rung]] = field(default_factory=list)
     wholes: list[tuple[int, ...]] = field(default_factory=list)
     came: set[int] = field(default_factory=set)
-    failed: dict[int, DicomZarrError] = field(default_factory=dict)
+    failures: dict[int, DicomZarrError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.lengths = ListLengths()
         self.ladder = FrameLadder(self.rungs)
         self.planner = FramePlanner(self.ladder, self.lengths, self, lambda: self.now)  # type: ignore[arg-type]
+
+    def arrived(self, number: int, frame: EncodedFrame) -> None:
+        assert frame is FRAME
+        self.came.add(number)
+
+    def failed(self, number: int, error: DicomZarrError) -> None:
+        self.failures[number] = error
 
     def holds(self, key: InstanceKey) -> bool:
         del key
@@ -65,17 +72,8 @@ class Server:
         return False
 
     def fetch(self, *numbers: int, instance: str = "1.2.3", **about: Any) -> None:
-        self.asked, self.wholes, self.came, self.failed = [], [], set(), {}
-        job = FrameJob(
-            "1",
-            "1.2",
-            instance,
-            dict.fromkeys(numbers),
-            lambda number, _: self.came.add(number),
-            self.failed.__setitem__,
-        )
-        for name, value in about.items():
-            setattr(job, name, value)
+        self.asked, self.wholes, self.came, self.failures = [], [], set(), {}
+        job = FrameJob("1", "1.2", instance, numbers, self, **about)
         self.carry_out(self.planner.plan(job))
         assert not job.pending
 
@@ -180,7 +178,7 @@ def test_the_whole_instance_after_three_frames_and_for_a_while(code: int, believ
 def test_neither_way() -> None:
     server = Server(lambda _: status(404), whole=FrameNotFoundError("no instance", status=404))
     server.fetch(1)
-    assert "Nor did the whole instance" in str(server.failed[1])
+    assert "Nor did the whole instance" in str(server.failures[1])
 
 
 @pytest.mark.parametrize("error", [status(401), status(429), ConnectionDroppedError("gone")])
@@ -189,7 +187,7 @@ def test_what_is_no_refusal_ends_it(error: DicomZarrError) -> None:
     server.fetch(1)
     assert server.lists == [(1,)]
     assert not server.wholes
-    assert server.failed.keys() == {1}
+    assert server.failures.keys() == {1}
 
 
 @pytest.mark.parametrize("numbers", [(1, 2), (1,)])
@@ -217,7 +215,7 @@ def test_a_large_instance_has_to_prove_that_it_gives_no_frames() -> None:
     server = Server(lambda step: status(404) if 4 in step.numbers else None)
     server.fetch(4, **about)
     assert server.lists == [(4,), (1,)]
-    assert server.failed.keys() == {4}
+    assert server.failures.keys() == {4}
     assert not server.wholes
     server = Server(lambda _: status(404))
     server.fetch(4, **about)

@@ -13,9 +13,9 @@ from dicomzarr.engine.requests import SMALL_READ, Priority
 from dicomzarr.errors import ServerError, UnsupportedTransferSyntaxError
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.tuning.coming_series import ComingSeries
-from dicomzarr.sources.dicomweb.tuning.habits import FrameKind
 from dicomzarr.sources.dicomweb.tuning.lists import list_length, one_list
 from dicomzarr.sources.dicomweb.tuning.series_choice import SeriesChoice, may_come_whole
+from dicomzarr.sources.dicomweb.tuning.server_profile import FrameKind
 from dicomzarr.sources.dicomweb.tuning.strategy import Strategy
 from dicomzarr.sources.dicomweb.whole.whole_instance import MOST_FOR_A_FRAME
 
@@ -150,9 +150,9 @@ class DICOMwebOrigin:
         most = self._client.tuning.max_connections
         known = self._learning.get(kind)
         if known is None:
-            habits = self._client.habits
+            profile = self._client.profile
             known = self._learning[kind] = _Learning(
-                Strategy(kind, most, habits.ways), SeriesChoice(kind, most, habits.whole_series)
+                Strategy(kind, most, profile.ways), SeriesChoice(kind, most, profile.whole_series)
             )
         known.strategy.connections = known.choice.connections = most
         return known

@@ -15,8 +15,8 @@ from yarl import URL
 from dicomzarr.errors import InvalidReplyError
 from dicomzarr.sources.dicomweb.http import redirects
 from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings, basic_login
-from dicomzarr.sources.dicomweb.http.disposal import dispose
 from dicomzarr.sources.dicomweb.http.network_errors import explained
+from dicomzarr.sources.dicomweb.http.session_cleanup import dispose
 from dicomzarr.sources.dicomweb.http.statuses import Meaning, status_means
 from dicomzarr.sources.dicomweb.http.unread import CleanConnector
 from dicomzarr.sources.dicomweb.urls import host_of, is_loopback, origin_of
@@ -193,7 +193,7 @@ class AiohttpTransport:
             # No cookie is kept, so that one user's never meet another's. trust_env stays off because aiohttp
             # would take credentials from a .netrc file as well; proxies of the environment are found by ourselves.
             self._session = aiohttp.ClientSession(
-                connector=CleanConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),  # `Turns` bounds them
+                connector=CleanConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),  # `RequestLimiter` bounds them
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 read_bufsize=_CHUNK,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.errors import HTTPStatusError, NotFoundError
 from dicomzarr.sources.dicomweb.http.bodies import whole_body
-from dicomzarr.sources.dicomweb.http.exchange import Exchange, Question
+from dicomzarr.sources.dicomweb.http.exchange import Exchange, RequestSpec
 from dicomzarr.sources.dicomweb.http.statuses import Meaning, means, status_means
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.replies import json_array
@@ -50,7 +50,7 @@ class JSONRequests:
 
     exchange: Exchange
 
-    async def ask(
+    async def get(
         self,
         url: str,
         subject: str,
@@ -70,17 +70,17 @@ class JSONRequests:
         """
         first, *others = METADATA_ACCEPTS
         try:
-            return await self._ask_as(first, url, subject, not_found, conditions or {})
+            return await self._get_as(first, url, subject, not_found, conditions or {})
         except HTTPStatusError as error:
             if not means(error, Meaning.OTHER_MEDIA_TYPE):
                 raise
             refusal = error
         for accept in others:
             with suppress(HTTPStatusError):
-                return await self._ask_as(accept, url, subject, not_found, conditions or {})
+                return await self._get_as(accept, url, subject, not_found, conditions or {})
         raise refusal
 
-    async def _ask_as(
+    async def _get_as(
         self, accept: str, url: str, subject: str, not_found: type[NotFoundError], conditions: Mapping[str, str]
     ) -> JSONReply:
         async def read(response: Response) -> JSONReply:
@@ -91,7 +91,7 @@ class JSONRequests:
 
         headers = {"accept": accept, "accept-encoding": "gzip", **conditions}
         try:
-            return await self.exchange.ask(Question(lambda: url, headers, subject, not_found), read)
+            return await self.exchange.send(RequestSpec(lambda: url, headers, subject, not_found), read)
         except HTTPStatusError as error:
             if not means(error, Meaning.UNCHANGED) or not conditions:
                 raise

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.dicom.pixels.syntax import is_native, likely_uid, sniff
 from dicomzarr.errors import DicomZarrError, FrameNotFoundError, WrongPartsError
-from dicomzarr.sources.dicomweb.http.exchange import Exchange, Question
+from dicomzarr.sources.dicomweb.http.exchange import Exchange, RequestSpec
 from dicomzarr.sources.dicomweb.http.retry import TRIES
 from dicomzarr.sources.dicomweb.messages.frame_replies import receive
 from dicomzarr.sources.dicomweb.negotiation.frame_ladder import FrameLadder
@@ -20,9 +20,9 @@ from dicomzarr.sources.dicomweb.urls import frames_url
 if TYPE_CHECKING:
     from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
-    from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey
+    from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
     from dicomzarr.sources.dicomweb.negotiation.steps import Plan, Step
-    from dicomzarr.sources.dicomweb.tuning.habits import Habits
+    from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
     from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
 
 _Result = TypeVar("_Result")
@@ -38,15 +38,15 @@ class FrameFetcher:
         base_url: The URL of the DICOMweb service.
         exchange: Asks it.
         whole: Whole instances, for what it does not give singly.
-        habits: What is known of it.
+        profile: What is known of it.
     """
 
-    def __init__(self, base_url: str, exchange: Exchange, whole: WholeInstances, habits: Habits) -> None:
+    def __init__(self, base_url: str, exchange: Exchange, whole: WholeInstances, profile: ServerProfile) -> None:
         self._base_url = base_url
         self._exchange = exchange
         self._whole = whole
-        self.lengths = habits.lengths
-        planner = FramePlanner(FrameLadder(habits.rungs), habits.lengths, whole, exchange.turns.clock)
+        self.lengths = profile.lengths
+        planner = FramePlanner(FrameLadder(profile.rungs), profile.lengths, whole, exchange.limiter.clock)
         self._plan = planner.plan
         self.asks_lists = planner.asks_lists
         self.forget = planner.forget
@@ -92,7 +92,7 @@ class FrameFetcher:
             if len(numbers) == 1 and job.left(numbers):  # of a list, what is left is asked for singly
                 raise WrongPartsError(f"Not one part came for {job.subject(numbers)}: {summary}.")
 
-        question = Question(
+        spec = RequestSpec(
             url=lambda: frames_url(self._base_url, job.study, job.series, job.instance, job.left(numbers)),
             headers={"accept": step.rung.accept, "accept-encoding": "gzip" if job.gzip else "identity"},
             subject=job.subject(numbers),
@@ -100,7 +100,7 @@ class FrameFetcher:
             tries_on_drop=2 if step.untried else TRIES,  # once more: the connection may have been stale
         )
         try:
-            await self._exchange.ask(question, read)
+            await self._exchange.send(spec, read)
         except DicomZarrError as error:
             return error
         return None

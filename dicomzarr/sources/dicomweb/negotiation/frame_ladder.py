@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from dicomzarr.errors import DicomZarrError, HTTPStatusError, NegotiationError
 from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
-from dicomzarr.sources.dicomweb.negotiation.accept import Learned, Rung
-from dicomzarr.sources.dicomweb.negotiation.remembered import Remembered
+from dicomzarr.sources.dicomweb.negotiation.accept import Rung, list_rungs, single_rungs
 from dicomzarr.sources.dicomweb.negotiation.steps import FrameRequest, ServerDecodedError
+from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ class FrameLadder:
     def __init__(self, rungs: dict[bool, Rung]) -> None:
         self._rungs = rungs
         self._has_served = False
-        self._decoded: Remembered[Rung] = Remembered()
+        self._decoded: SeriesTTLCache[Rung] = SeriesTTLCache()
         """The rung for each instance whose codestream no way of asking gave: it says nothing about others."""
 
     @property
@@ -43,7 +43,7 @@ class FrameLadder:
 
     def knows(self, job: FrameJob) -> bool:
         """Whether it is known how to ask."""
-        return self._learned(job).rung is not None
+        return self._known(job) is not None
 
     def unanswered(self, job: FrameJob, error: DicomZarrError) -> bool:
         """Whether the connection broke before it was known how to ask: perhaps for the Accept header."""
@@ -51,7 +51,8 @@ class FrameLadder:
 
     def serves_lists(self, *, compressed: bool) -> bool:
         """Whether the known way of asking can give several frames at once; True while none is known."""
-        return Learned(self._rungs.get(compressed)).asks_lists
+        known = self._rungs.get(compressed)
+        return known is None or known.serves_lists
 
     def ask(self, job: FrameJob, numbers: list[int]) -> Plan[DicomZarrError | None]:
         """Ask for several frames at once, or for one in every way that may help.
@@ -59,10 +60,9 @@ class FrameLadder:
         Returns:
             Why those that stay pending did not come, or None where the server meant to serve.
         """
-        known, single = self.knows(job), len(numbers) == 1
-        learned = self._learned(job)
+        known, single = self._known(job), len(numbers) == 1
         tried: dict[Rung, DicomZarrError] = {}
-        for rung in learned.single_rungs() if single else learned.list_rungs():
+        for rung in single_rungs(known) if single else list_rungs(known):
             error = yield from self._ask(job, numbers, rung)
             if error is None:
                 return None
@@ -72,12 +72,12 @@ class FrameLadder:
         if self._takes_decoded(job, tried):
             return (yield from self.ask(job, job.left(numbers)))
         errors = list(tried.values())
-        if single and not known:
+        if single and known is None:
             return _ladder_error(errors, job.subject(numbers))
         return errors[0 if single else -1]
 
-    def _learned(self, job: FrameJob) -> Learned:
-        return Learned(self._decoded.get(job.key) or self._rungs.get(job.compressed))
+    def _known(self, job: FrameJob) -> Rung | None:
+        return self._decoded.get(job.key) or self._rungs.get(job.compressed)
 
     def _ask(self, job: FrameJob, numbers: list[int], rung: Rung) -> Plan[DicomZarrError | None]:
         error: DicomZarrError | None = yield FrameRequest(job, numbers, rung, untried=not self.knows(job))

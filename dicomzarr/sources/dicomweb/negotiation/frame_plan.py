@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from dicomzarr.errors import DicomZarrError
 from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.negotiation.refusals import neither, refuses_resource
-from dicomzarr.sources.dicomweb.negotiation.remembered import Remembered
 from dicomzarr.sources.dicomweb.negotiation.steps import Alone, WholeRequest, together
+from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.dicomweb.negotiation.frame_ladder import FrameLadder
+    from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
     from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
-    from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey
     from dicomzarr.sources.dicomweb.negotiation.steps import Plan
     from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
 
@@ -55,11 +55,11 @@ class FramePlanner:
         self._ladder = ladder
         self._lengths = lengths
         self._whole = whole
-        self._serving: Remembered[bool] = Remembered(clock)
+        self._serving: SeriesTTLCache[bool] = SeriesTTLCache(clock)
         """Instances of which frames have come singly."""
-        self._refusing: Remembered[bool] = Remembered(clock)
+        self._refusing: SeriesTTLCache[bool] = SeriesTTLCache(clock)
         """Instances of which no frame comes but with the whole."""
-        self._without_frames: Remembered[bool] = Remembered(clock)
+        self._without_frames: SeriesTTLCache[bool] = SeriesTTLCache(clock)
         """Instances that exist although the server denies all of their frames."""
 
     def asks_lists(self, *, compressed: bool) -> bool:

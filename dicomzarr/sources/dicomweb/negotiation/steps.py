@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.sources.dicomweb.negotiation.accept import Rung
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
-    from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey
+    from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
 
 _Result = TypeVar("_Result")
 
