@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from dicomzarr.disk.cache import DiskCache
-    from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.engine.ports import SeriesRef, SeriesSource
     from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import StorageOptions
-    from dicomzarr.sources.dicomweb.client import Client
 
 SERIES_HELD_OPEN = 64
 """Opened series that an endpoint remembers; the least recently used is forgotten."""
@@ -36,7 +35,7 @@ ENDPOINTS_HELD = 32
 class Endpoint:
     """What one server and one identity share in a process; series are opened on the home loop."""
 
-    client: Client
+    source: SeriesSource
     options: StorageOptions
     scheduler: Scheduler
     open_series: Callable[[Endpoint, SeriesRef], Coroutine[Any, Any, SeriesStore]]
@@ -92,7 +91,7 @@ class Endpoint:
                 self.opened.clear()
             else:
                 self.opened.pop(key, None)
-        self.client.forget(*(key or ()))
+        self.source.frames.forget(key)
         if self.disk is not None:
             self.disk.forget(*(key or ()))
 

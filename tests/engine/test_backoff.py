@@ -474,4 +474,4 @@ def test_a_restart_of_the_server_is_waited_for() -> None:
         image = dicomzarr.open(served.url, frames_per_request=1, max_connections=8)
         assert is_right(image.levels[0][...], SLIDE.levels[0])
         (endpoint,) = opening._endpoints.known.values()
-        assert endpoint.client.connections >= 4
+        assert endpoint.source.client.connections >= 4

@@ -28,7 +28,7 @@ from zarr.storage import FsspecStore
 import dicomzarr
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
-from dicomzarr.engine.ports import SeriesRef
+from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
 from dicomzarr.errors import (
     ConnectionFailedError,
     CredentialsUnavailableError,
@@ -499,9 +499,9 @@ def test_the_series_used_last_stay_open(monkeypatch: pytest.MonkeyPatch) -> None
 
     class Client:
         @staticmethod
-        async def series_metadata(_study: str, series: str) -> bytes:
-            asked.append(series)
-            return b""
+        async def metadata(ref: SeriesRef, _known: object) -> SeriesMetadata:
+            asked.append(ref.series)
+            return SeriesMetadata(b"")
 
     monkeypatch.setattr(opening, "parse_series", lambda *_, **__: object())
     monkeypatch.setattr(opening, "wanted_bulk", lambda *_: {})
@@ -528,7 +528,7 @@ def test_identities_come_and_go(served: Served, url: str) -> None:
         assert np.array_equal(dicomzarr.open(url, **options).levels[1][...], expected)
     assert len(opening._endpoints.known) == ENDPOINTS_HELD
     known = list(opening._endpoints.known.values())
-    transports = [weakref.ref(endpoint.client._exchange.transport) for endpoint in known]
+    transports = [weakref.ref(endpoint.source.client._exchange.transport) for endpoint in known]
     threads = {each for each in set(threading.enumerate()) - before if each.name.startswith("dicomzarr-auth")}
     assert threads
     del known
