@@ -24,7 +24,8 @@ from dicomzarr.errors import (
     RateLimitedError,
     ServerFailureError,
 )
-from dicomzarr.session import opening
+from dicomzarr.options import StorageOptions
+from dicomzarr.session.opening import endpoint_for
 from dicomzarr.sources.dicomweb.http.pacing import REMEMBERED, Pacing
 from dicomzarr.sources.dicomweb.http.retry import TRIES
 from dicomzarr.sources.dicomweb.http.turns import Turn, Turns
@@ -473,5 +474,4 @@ def test_a_restart_of_the_server_is_waited_for() -> None:
     with serving(SLIDE, status(503, when=first(8))) as served:
         image = dicomzarr.open(served.url, frames_per_request=1, max_connections=8)
         assert is_right(image.levels[0][...], SLIDE.levels[0])
-        (endpoint,) = opening._endpoints.known.values()
-        assert endpoint.source.client.connections >= 4
+        assert endpoint_for(served.server.url, StorageOptions.parse()).source.client.connections >= 4

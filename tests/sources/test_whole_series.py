@@ -518,7 +518,7 @@ def test_a_scheduler_that_nobody_holds_asks_nothing_and_holds_up_no_loop() -> No
     client.habits.whole_series[FrameKind(native=True, many=False)] = WholeSeries(faster=True, singles=1.0, until=inf)
 
     async def ask() -> None:
-        origin = DICOMwebOrigin(client, frames_per_request=64, connections=4)  # type: ignore[arg-type]
+        origin = DICOMwebOrigin(client)  # type: ignore[arg-type]
         scheduler = Scheduler(origin, FrameCache(0))
         for each in stored:
             scheduler.want(FrameKey(coming, each.sop_instance_uid, 1), Mock(), None)

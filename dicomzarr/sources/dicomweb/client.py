@@ -63,12 +63,16 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_url = base_url.rstrip("/")
+        self.tuning = tuning
+        """How much may be asked at once."""
         self.habits = habits or Habits()
         self._credentials = credentials_for(self._base_url, access)
         self._close_transport: Callable[[], Awaitable[None]] | None = None
+        self._set_timeout: Callable[[float], None] = _leave_as_it_is
         if transport is None:
-            transport = own = _aiohttp_transport(self._base_url, access, tuning)
+            transport = own = _aiohttp_transport(self._base_url, access)
             self._close_transport = own.close
+            self._set_timeout = own.set_timeout
         self._turns = Turns(Pacing(tuning.max_connections, access.timeout), clock, sleep)
         self._exchange = Exchange(transport, self._credentials, access.timeout, self._turns, sleep)
         self._whole = WholeInstances(self._base_url, self._exchange, clock)
@@ -77,6 +81,20 @@ class Client:
         self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches)
         self._bulk_data = BulkData(self._base_url, self._exchange)
         self._fetcher = FrameFetcher(self._base_url, self._exchange, self._whole, self.habits)
+
+    def tune(self, tuning: Tuning, timeout: float) -> None:
+        """Ask more or less at once from now on; what is under way goes on.
+
+        Args:
+            tuning: How much.
+            timeout: Seconds without progress after which a request fails, unless it is under way.
+        """
+        if (tuning, timeout) == (self.tuning, self._exchange.timeout):
+            return
+        self.tuning = tuning
+        self._exchange.timeout = timeout
+        self._turns.tune(tuning.max_connections, timeout)
+        self._set_timeout(timeout)
 
     @property
     def connections(self) -> int:
@@ -209,6 +227,10 @@ class Client:
             await self._close_transport()
 
 
+def _leave_as_it_is(_: float) -> None:
+    """A transport that was given has a timeout of its own."""
+
+
 def _search_base_url(base_url: str, access: Access) -> str:
     if access.client is None:
         return base_url
@@ -218,7 +240,7 @@ def _search_base_url(base_url: str, access: Access) -> str:
     return services.search if base_url == services.retrieve else base_url
 
 
-def _aiohttp_transport(base_url: str, access: Access, tuning: Tuning) -> AiohttpTransport:
+def _aiohttp_transport(base_url: str, access: Access) -> AiohttpTransport:
     settings = None
     if access.client is not None:
         from dicomzarr.sources.dicomweb.credentials.borrowed import connection_settings  # noqa: PLC0415  # imports requests
@@ -227,6 +249,5 @@ def _aiohttp_transport(base_url: str, access: Access, tuning: Tuning) -> Aiohttp
     return AiohttpTransport(
         base_url,
         timeout=access.timeout,
-        max_connections=tuning.max_connections,
         settings=settings,
     )

@@ -65,6 +65,11 @@ class Turns:
             self._refuse(error)
         return hope
 
+    def tune(self, most: int, budget: float) -> None:
+        """Let more or fewer go at once; see `Pacing.tune`."""
+        self.pacing.tune(most, budget)
+        self._let_go()
+
     def close(self) -> None:
         """Wait for nothing any more."""
         pause, self._pause = self._pause, None
