@@ -220,7 +220,7 @@ class Level:
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         # The instances say what is read: options and servers can put another image under one path.
-        return (*self._identity, self._plan.attributes["sop_instance_uids"])
+        return (*self._identity, list(self._plan.attributes.sop_instance_uids))
 
     @property
     def _identity(self) -> tuple[object, ...]:
@@ -355,7 +355,7 @@ class Image:
     @property
     def in_color(self) -> Image:
         """The image with its palette applied, as people want to see it; itself where there is none."""
-        is_indexed = self.plan.levels[0].attributes.get("photometric_interpretation") == "PALETTE COLOR"
+        is_indexed = self.plan.levels[0].attributes.photometric_interpretation == "PALETTE COLOR"
         if not is_indexed or self._handle.options.values == "color":
             return self
         options = replace(self._handle.options, values="color")
@@ -382,7 +382,7 @@ class Image:
         return image_tree(self)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
-        return (*self._identity, *(level.attributes["sop_instance_uids"] for level in self.plan.levels))
+        return (*self._identity, *(list(level.attributes.sop_instance_uids) for level in self.plan.levels))
 
     @property
     def _identity(self) -> tuple[object, ...]:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
     from dicomzarr.dicom.geometry.tiling import FramePositions
-    from dicomzarr.dicom.model.json_model import Leaf, PixelMeasuresItem
+    from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
+    from dicomzarr.dicom.model.json_model import FunctionalGroupsItem, Leaf, PixelMeasuresItem
     from dicomzarr.dicom.notices import Notices
     from dicomzarr.dicom.segmentation.segments import Segmentation
 
@@ -155,7 +156,7 @@ class Instance:
         return self.stored.pixel
 
 
-def parse_instance(item: InstanceItem, notices: Notices | None = None) -> Instance | None:
+def parse_instance(item: ImageItem, notices: Notices | None = None) -> Instance | None:
     """Type one instance's metadata; None for an instance without pixels, as a report.
 
     Args:
@@ -225,6 +226,10 @@ def parse_instance(item: InstanceItem, notices: Notices | None = None) -> Instan
 _OWN = {"sop_instance_uid", "instance_number", "per_frame_groups", "float_pixels", "double_pixels"}
 _shared = attrgetter(*(name for name in InstanceItem.__struct_fields__ if name not in _OWN))
 """What the instances of a series may have in common: all but what each has for itself."""
+_shared_groups = attrgetter(
+    "pixel_measures", "plane_position_slide", "optical_path_identification", "segment_identification"
+)
+"""What is read here of functional groups."""
 
 
 class InstanceParser:
@@ -238,11 +243,11 @@ class InstanceParser:
         self._notices = notices
         self._known: dict[Hashable, Instance] = {}
 
-    def parse(self, item: InstanceItem) -> Instance | None:
+    def parse(self, item: ImageItem) -> Instance | None:
         """See `parse_instance`."""
         if item.per_frame_groups is not None or item.float_pixels != ABSENT or item.double_pixels != ABSENT:
             return parse_instance(item, self._notices)
-        key = _shared(item)
+        key = (_shared(item), *map(_shared_groups, item.shared_groups.items))
         known = self._known.get(key)
         if known is None:
             before = len(self._notices)
@@ -258,19 +263,19 @@ class InstanceParser:
         )
 
 
-def _uid(item: InstanceItem) -> str:
+def _uid(item: ImageItem) -> str:
     uid = Reader("without SOPInstanceUID").address(item.sop_instance_uid)
     if uid is None:
         raise InvalidAttributeError("An instance in the series has no SOPInstanceUID, or one that is no UID.")
     return uid
 
 
-def _instance_number(read: Reader, item: InstanceItem) -> int:
+def _instance_number(read: Reader, item: ImageItem) -> int:
     number = read.lenient_number(item.instance_number) or 0.0
     return int(number) if abs(number) <= _LARGEST_NUMBER else 0
 
 
-def _frame_count(read: Reader, item: InstanceItem) -> int:
+def _frame_count(read: Reader, item: ImageItem) -> int:
     """NumberOfFrames; where it is impossible, as many frames as are described one by one."""
     described = len(item.per_frame_groups.values) if item.per_frame_groups else 0
     lost = "as many frames are read as the PerFrameFunctionalGroupsSequence describes" if described else "one is read"
@@ -302,7 +307,7 @@ def _are_spacings(values: Sequence[float]) -> bool:
     return min(values) >= _SMALLEST_SPACING and max(values) <= _LARGEST_SPACING
 
 
-def _pixel(read: Reader, item: InstanceItem) -> PixelDescription:
+def _pixel(read: Reader, item: ImageItem) -> PixelDescription:
     floating = item.float_pixels != ABSENT or item.double_pixels != ABSENT
     default_bits = 8 if not floating else 64 if item.double_pixels != ABSENT else 32
     allocated = read.positive(item.bits_allocated, "BitsAllocated", default=default_bits)
@@ -330,7 +335,7 @@ def _pixel(read: Reader, item: InstanceItem) -> PixelDescription:
     )
 
 
-def _concatenation(read: Reader, item: InstanceItem) -> ConcatenationPart | None:
+def _concatenation(read: Reader, item: ImageItem) -> ConcatenationPart | None:
     uid = read.identity(item.concatenation_uid)
     if uid is None:
         return None
@@ -347,7 +352,7 @@ def _concatenation(read: Reader, item: InstanceItem) -> ConcatenationPart | None
     )
 
 
-def _total_pixel_matrix(read: Reader, item: InstanceItem) -> tuple[int, int] | None:
+def _total_pixel_matrix(read: Reader, item: ImageItem) -> tuple[int, int] | None:
     if read.text(item.total_pixel_matrix_rows) is None:
         return None
     return (
@@ -356,15 +361,15 @@ def _total_pixel_matrix(read: Reader, item: InstanceItem) -> tuple[int, int] | N
     )
 
 
-def _pixel_measures(item: InstanceItem) -> PixelMeasuresItem | None:
+def _pixel_measures(item: ImageItem) -> PixelMeasuresItem | Macro | None:
     """The Pixel Measures Macro; on slides it is one for all frames wherever it stands."""
     sequence = item.per_frame_groups or RawSequence()
     first = next(functional_groups(RawSequence(sequence.values[:1])), [])
-    groups = (*first, *item.shared_groups.items)
+    groups: tuple[FunctionalGroupsItem | FrameGroups, ...] = (*first, *item.shared_groups.items)
     return next((measures for group in groups for measures in group.pixel_measures.items), None)
 
 
-def _origin(read: Reader, item: InstanceItem) -> tuple[float, float, float] | None:
+def _origin(read: Reader, item: ImageItem) -> tuple[float, float, float] | None:
     if not item.total_pixel_matrix_origin.items:
         return None
     origin = item.total_pixel_matrix_origin.items[0]
@@ -389,7 +394,7 @@ def _distinct(paths: Iterable[OpticalPath]) -> tuple[OpticalPath, ...]:
     return tuple(distinct)
 
 
-def _paths(read: Reader, item: InstanceItem, segmentation: Segmentation | None) -> Iterable[OpticalPath]:
+def _paths(read: Reader, item: ImageItem, segmentation: Segmentation | None) -> Iterable[OpticalPath]:
     if segmentation is None:
         return [_optical_path(read, path or OpticalPathItem()) for path in item.optical_paths.values]
     if segmentation.is_label_map:

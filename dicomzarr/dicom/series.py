@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dicomzarr.dicom.instance import InstanceParser
-from dicomzarr.dicom.model.json_model import decode_instances, decode_patient
+from dicomzarr.dicom.model.json_model import patient_of
 from dicomzarr.dicom.model.values import Reader
 from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.uids import (
@@ -16,10 +16,10 @@ from dicomzarr.dicom.uids import (
 from dicomzarr.errors import MetadataError, UnsupportedSeriesError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from dicomzarr.dicom.instance import Instance, StoredInstance
-    from dicomzarr.dicom.model.json_model import InstanceItem
+    from dicomzarr.dicom.model.image_model import ImageItem
     from dicomzarr.dicom.volume.frame import Image
 
 _SLIDE_SOP_CLASSES = frozenset(
@@ -45,8 +45,8 @@ class Series:
     """What was left out, and why, in sentences without patient text."""
     has_others: bool = False
     """There are instances without pixels in it, too."""
-    patient: tuple[tuple[str, str], ...] = ()
-    """(name, value) of patient attributes; empty unless asked for."""
+    patient: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """(name, value) of patient attributes, for those who asked for them."""
     remarks: Notices = field(default_factory=Notices)
     """What is odd about its instances, as far as they have been looked at: planning it reads more of them."""
 
@@ -73,20 +73,18 @@ def is_slide(instance: Instance) -> bool:
     return instance.sop_class_uid in _SLIDE_SOP_CLASSES or (tiled and instance.total_pixel_matrix is not None)
 
 
-def parse_series(body: bytes, study: str, series: str, *, include_phi: bool = False) -> Series:
+def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
     """Type the reply to a series-level metadata request.
 
     Args:
-        body: DICOM JSON (PS3.18 Annex F).
+        items: The metadata of its instances, in the server's order; see `image_model.decode_instances`.
         study: Study Instance UID that was asked for.
         series: Series Instance UID that was asked for.
-        include_phi: Read patient attributes too.
 
     Raises:
-        MetadataError: It is no DICOM JSON, or speaks of another series.
+        MetadataError: It speaks of another series.
         UnsupportedSeriesError: It holds no instance with pixels.
     """
-    items = decode_instances(body)
     _check_identity(items, study, series)
     distinct = {str(item.sop_instance_uid.values[:1]): place for place, item in enumerate(items)}
     remarks = Notices()
@@ -109,10 +107,10 @@ def parse_series(body: bytes, study: str, series: str, *, include_phi: bool = Fa
         series,
         instances[0].modality,
         instances,
-        _images(body, found, remarks) if _needs_images(instances) else (),
+        _images(items, found, remarks) if _needs_images(instances) else (),
         tuple(notices),
         len(instances) < len(parsed),
-        tuple(decode_patient(body).items()) if include_phi else (),
+        tuple(patient_of(items[0]).items()),
         remarks,
     )
 
@@ -122,16 +120,14 @@ def _needs_images(instances: Iterable[Instance]) -> bool:
     return not any(map(is_slide, instances)) or any(instance.segmentation for instance in instances)
 
 
-def _images(body: bytes, instances: Mapping[int, Instance], remarks: Notices) -> tuple[Image, ...]:
+def _images(items: Sequence[ImageItem], instances: Mapping[int, Instance], remarks: Notices) -> tuple[Image, ...]:
     """Instances by their place in the reply, with the rest of what it says of them."""
-    from dicomzarr.dicom.model.image_model import decode_images  # noqa: PLC0415  # as above
     from dicomzarr.dicom.volume.frame import Image  # noqa: PLC0415  # slides do without, and start sooner
 
-    items = decode_images(body)
     return tuple(Image(instance, items[place], remarks) for place, instance in instances.items())
 
 
-def _check_identity(items: list[InstanceItem], study: str, series: str) -> None:
+def _check_identity(items: Iterable[ImageItem], study: str, series: str) -> None:
     read = Reader("of the reply")
     for item in items:
         said = read.text(item.series_instance_uid) or series

@@ -19,12 +19,12 @@ from dicomzarr.disk.held import HeldSeries, count_instances
 from dicomzarr.disk.names import FrameName, Names
 from dicomzarr.disk.process import in_reader_thread, process_tag, start_in_reader_thread, storage_at
 from dicomzarr.disk.rows import Content, Record
+from dicomzarr.engine.ports import SeriesMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dicomzarr.disk.storage import Storage
-    from dicomzarr.engine.ports import SeriesMetadata
     from dicomzarr.engine.requests import FrameKey
     from dicomzarr.options import Access
 
@@ -205,7 +205,10 @@ class DiskCache:
         if held is not None and not is_same:
             self._storage.writer.add(Remove("series", tag))
         if held is None or not is_same or countable != (held.instances is not None):
-            make = partial(_series_record, tag, names.view, now, countable=countable)
+            undecoded = SeriesMetadata(now.body, now.etag, now.last_modified)  # what waits should be small
+            make = partial(
+                _series_record, tag, names.view, HeldSeries(undecoded, count_instances(now) if countable else None)
+            )
             self._storage.writer.add(Replace(make, len(now.body)))
         frames = DiskFrames(self._storage, names, tag, names.version((now.etag, now.last_modified), now.body))
         with self._lock:
@@ -213,8 +216,7 @@ class DiskCache:
         return frames
 
 
-def _series_record(tag: bytes, view: bytes, metadata: SeriesMetadata, *, countable: bool) -> Record | None:
-    held = HeldSeries(metadata, count_instances(metadata.body) if countable else None)
+def _series_record(tag: bytes, view: bytes, held: HeldSeries) -> Record | None:
     try:
         return Record(tag, tag, view, held.content())
     except UnicodeEncodeError:  # its tag is no text

@@ -9,6 +9,7 @@ import msgspec
 
 from dicomzarr.disk.rows import Content
 from dicomzarr.engine.ports import SeriesMetadata
+from dicomzarr.errors import MetadataError
 
 _FASTEST = 1
 
@@ -33,9 +34,9 @@ class HeldSeries(NamedTuple):
 
     def content(self) -> Content:
         """What is written of it."""
-        body, etag, last_modified, _ = self.metadata
-        facts = msgspec.json.encode(_Facts(etag, last_modified, self.instances))
-        return Content(facts, zlib.compress(body, _FASTEST))
+        known = self.metadata
+        facts = msgspec.json.encode(_Facts(known.etag, known.last_modified, self.instances))
+        return Content(facts, zlib.compress(known.body, _FASTEST))
 
     @classmethod
     def of(cls, content: Content) -> HeldSeries | None:
@@ -48,9 +49,9 @@ class HeldSeries(NamedTuple):
         return cls(SeriesMetadata(body, facts.etag, facts.last_modified), facts.instances)
 
 
-def count_instances(body: bytes) -> int | None:
-    """How many instances metadata has; None where it is no JSON array, or one that is nested too deep to be read."""
+def count_instances(metadata: SeriesMetadata) -> int | None:
+    """How many instances metadata has; None where it cannot be read."""
     try:
-        return len(msgspec.json.decode(body, type=list[msgspec.Raw]))
-    except (msgspec.DecodeError, RecursionError):
+        return len(metadata.instances)
+    except MetadataError:
         return None

@@ -19,14 +19,9 @@ _DIGITS = 12  # of an integer string (PS3.5 section 6.2)
 class OpenedMetadata(NamedTuple):
     """What a series is opened with."""
 
-    body: bytes
-    """Its metadata: a JSON array of instances, not parsed."""
+    metadata: SeriesMetadata
     frames: DiskFrames | None
     """Its frames on disk; None where there is no cache."""
-    etag: str | None = None
-    """See `SeriesMetadata.etag`."""
-    notices: tuple[str, ...] = ()
-    """See `SeriesMetadata.notices`."""
 
 
 async def series_metadata(source: SeriesSource, disk: DiskCache | None, ref: SeriesRef) -> OpenedMetadata:
@@ -38,8 +33,7 @@ async def series_metadata(source: SeriesSource, disk: DiskCache | None, ref: Ser
         InvalidOptionError: The cache's directory is not private.
     """
     if disk is None:
-        now = await source.metadata(ref, None)
-        return OpenedMetadata(now.body, None, now.etag, now.notices)
+        return OpenedMetadata(await source.metadata(ref, None), None)
     held = await disk.series(*ref)
     try:
         now = await _as_it_is(source, ref, held)
@@ -49,7 +43,7 @@ async def series_metadata(source: SeriesSource, disk: DiskCache | None, ref: Ser
     # A server that counts in another way, or not at all, would be asked for the number in vain each time.
     fetched_in_vain = held is not None and now is not held.metadata and now == held.metadata
     frames = await disk.opened(*ref, now, held, countable=not fetched_in_vain)
-    return OpenedMetadata(now.body, frames, now.etag, now.notices)
+    return OpenedMetadata(now, frames)
 
 
 async def _as_it_is(source: SeriesSource, ref: SeriesRef, held: HeldSeries | None) -> SeriesMetadata:

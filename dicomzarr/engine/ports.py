@@ -9,10 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.runtime.lazy_attribute import lazy_attribute
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
+    from dicomzarr.dicom.model.image_model import ImageItem
     from dicomzarr.engine.requests import FrameKey, SeriesState, Turn
     from dicomzarr.errors import DicomZarrError
     from dicomzarr.options import Tuning
@@ -27,7 +31,8 @@ class SeriesRef(NamedTuple):
     """Series Instance UID."""
 
 
-class SeriesMetadata(NamedTuple):
+@dataclass(frozen=True)
+class SeriesMetadata:
     """The metadata of all instances of a series, with what tells its state."""
 
     body: bytes
@@ -38,6 +43,15 @@ class SeriesMetadata(NamedTuple):
     """When it was modified last, as the server spells it (RFC 9110 section 8.8.2)."""
     notices: tuple[str, ...] = ()
     """What was left out of it, and why; without patient text."""
+
+    @lazy_attribute
+    def instances(self) -> list[ImageItem]:
+        """The body decoded, once; it takes a while: not on the home loop.
+
+        Raises:
+            MetadataError: It is no DICOM JSON.
+        """
+        return decode_instances(self.body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dicomzarr.omezarr.attributes import dicomzarr_attributes, level_attributes
 from dicomzarr.omezarr.documents import array_document, group_document
 from dicomzarr.omezarr.hierarchy import Array, Group
 from dicomzarr.omezarr.multiscales import OME_VERSION, image_attributes
@@ -60,8 +61,8 @@ def _attributes(image: ImagePlan, plan: SeriesPlan, identity: Mapping[str, objec
         "dicomzarr": {
             **identity,
             "affine": image.affine,
-            **image.attributes,
-            "levels": [dict(level.attributes) for level in image.levels],
+            **dicomzarr_attributes(image),
+            "levels": [level_attributes(level.attributes) for level in image.levels],
             "notices": list(plan.notices),
         },
     }

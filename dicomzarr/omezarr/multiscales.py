@@ -56,7 +56,7 @@ def _orientations(image: ImagePlan) -> dict[str, dict[str, object]]:
     """``orientation`` of the axes of space, where each runs along an axis of a patient who stands on two legs."""
     affine = patient_affine(image)
     aligned = None if affine is None else aligned_axes(affine)
-    if aligned is None or image.attributes.get("anatomical_orientation") == "QUADRUPED":
+    if aligned is None or image.attributes.anatomical_orientation == "QUADRUPED":
         return {}
     return {
         name: {"orientation": {"type": "anatomical", "value": _DIRECTIONS[direction]}}

@@ -10,11 +10,11 @@ import numpy as np
 
 from dicomzarr.engine.readahead import Block
 from dicomzarr.errors import SeriesChangedError
-from dicomzarr.omezarr.hierarchy import Chunk, Directory, Document, Found, Group, arrays, locate
+from dicomzarr.omezarr.hierarchy import Chunk, Document, Found, Group, arrays, locate
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.engine.source import FrameSource
@@ -50,7 +50,7 @@ class SeriesStore:
     def state(self) -> str:
         """Tells this state of the series from others: which instances there are, and what arrays they make."""
         shown = sorted(
-            (path, level.shape, level.chunks, level.dtype.str, sorted(map(str, _uids(level))))
+            (path, level.shape, level.chunks, level.dtype.str, sorted(level.attributes.sop_instance_uids))
             for path, level in arrays(self.root)
         )
         return sha256(repr(shown).encode()).hexdigest()
@@ -99,16 +99,6 @@ class SeriesStore:
             source.follow(found.level, Block(found.indices, (1,) * len(found.indices)))
             return await source.chunk(found.frame, found.level)
         return None
-
-    def names(self, key: str) -> Iterator[str] | None:
-        """The names directly below a key; None when the key is no directory."""
-        found = self.locate(key)
-        return found.names() if isinstance(found, Directory) else None
-
-
-def _uids(level: LevelPlan) -> Iterable[object]:
-    uids = level.attributes.get("sop_instance_uids")
-    return uids if isinstance(uids, list) else ()
 
 
 def absent_chunk(level: LevelPlan) -> bytes:

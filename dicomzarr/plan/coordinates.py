@@ -10,6 +10,7 @@ from dicomzarr.dicom.volume.clock import first_time, in_order
 from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, BY_NAME
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
 from dicomzarr.dicom.volume.words import Words, shown_texts
+from dicomzarr.plan.attributes import FrameCoordinate
 from dicomzarr.plan.placing import place
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ _EVEN: Final = 0.01
 """Relative difference of time steps up to which they are one."""
 
 
-def coordinates(grid: Grid, samples: int = 1) -> dict[str, dict[str, object]]:
-    """What varies over the grid, by name: its axes, its values nested along them, its unit.
+def coordinates(grid: Grid, samples: int = 1) -> dict[str, FrameCoordinate]:
+    """What varies over the grid, by name.
 
     Times of acquisition are seconds since the first.
 
@@ -48,14 +49,14 @@ def coordinates(grid: Grid, samples: int = 1) -> dict[str, dict[str, object]]:
             told[row.name] = found
     if samples > 1:
         told = {name: (axes, _repeated(axes, values, samples)) for name, (axes, values) in told.items()}
-    documents = {name: _document(name, axes, values) for name, (axes, values) in told.items()}
+    varying = {name: _coordinate(name, axes, values) for name, (axes, values) in told.items()}
     if grid.slices is not None and len(grid.slices.distances) > 1:
         distances = [round(float(distance), 9) for distance in grid.slices.distances]
-        documents["z"] = {"axis": "z", "values": distances, "unit": "mm"}
-    return {**documents, **_positions(grid)}
+        varying["z"] = FrameCoordinate("z", distances, "mm")
+    return {**varying, **_positions(grid)}
 
 
-def _positions(grid: Grid) -> dict[str, dict[str, object]]:
+def _positions(grid: Grid) -> dict[str, FrameCoordinate]:
     """ImagePositionPatient where no affine says it.
 
     Along t it is that of each frame of a list, or of the first slice of times with poses of their own; along z that of
@@ -64,11 +65,11 @@ def _positions(grid: Grid) -> dict[str, dict[str, object]]:
     if grid.kind == LIST or grid.stack.moved:
         first = [grid.frames[int(time[time != ABSENT][0])] for time in grid.cells]
         places = [None if frame.position is None else tuple(frame.position.tolist()) for frame in first]
-        return {"position": {"axis": "t", "values": places, "unit": "mm"}} if any(places) else {}
+        return {"position": FrameCoordinate("t", places, "mm")} if any(places) else {}
     if grid.slices is None or grid.slices.even or place(grid).plane_affine is not None:
         return {}
     origins = [tuple(origin) for origin in grid.slices.origins.round(9).tolist()]
-    return {"position": {"axis": "z", "values": origins, "unit": "mm"}}
+    return {"position": FrameCoordinate("z", origins, "mm")}
 
 
 def _contradicts(grid: Grid, row: Attribute) -> bool:
@@ -136,10 +137,8 @@ def _repeated(axes: str, values: Values, samples: int) -> Values:
     return np.repeat(values, samples, axis=axes.index("c")) if "c" in axes else values
 
 
-def _document(name: str, axes: str, values: Values) -> dict[str, object]:
-    unit = BY_NAME[name].unit if name in BY_NAME else ""
-    document: dict[str, object] = {"axis": axes, "values": values.tolist()}
-    return {**document, "unit": unit} if unit else document
+def _coordinate(name: str, axes: str, values: Values) -> FrameCoordinate:
+    return FrameCoordinate(axes, values.tolist(), BY_NAME[name].unit if name in BY_NAME else "")
 
 
 def time_step(grid: Grid) -> tuple[float, str | None]:

@@ -11,6 +11,7 @@ from dicomzarr.dicom.lut.real_world import real_world_mappings
 from dicomzarr.dicom.lut.window import Window, in_stored, read_windows
 from dicomzarr.dicom.model.values import Reader, shown_code
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
+from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors, UltrasoundRegion
 from dicomzarr.plan.views import IDENTITY, has_table, rescales
 
 if TYPE_CHECKING:
@@ -96,37 +97,35 @@ def _shown_name(text: str) -> str:
     return " ".join(word for word in text.upper().split() if word in _NAMES)
 
 
-def image_facts(stack: Stack, grid: Grid, values: str) -> dict[str, object]:
-    """The allow-listed attributes of an image, as JSON."""
+def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
+    """What the headers of a grid's frames say of the image."""
     frame = grid.first
     header, item = frame.image.header, frame.image.item
     read = Reader(header.uid)
-    facts: dict[str, object] = {
-        "modality": shown_code(header.modality),
-        "image_type": list(map(shown_code, header.image_type)),
-        "kind": _kind(grid),
-        "grouped_by": list(stack.why),
-        "part": grid.part,
-        "affine_reference": "patient",
-        "rescale": None if has_table(frame) else _rescale(grid, values),
-        "units": _units(frame, read) if all(each.has_rescale for each in grid.frames) else None,
-        "modality_lut": has_table(frame),
-        "real_world_values": _real_world(grid, read),
-        "windows": [_window(window) for window in windows(grid).all],
-        "pixel_padding_value": padding_value(frame),
-        "pixel_padding_range_limit": _padding(frame, item.pixel_padding_range_limit),
-        "laterality": _one_of(read.text(item.image_laterality) or read.text(item.laterality), _SIDES),
-        "view_position": _one_of(read.text(item.view_position), _VIEWS),
-        "anatomical_orientation": _one_of(read.text(item.anatomical_orientation), frozenset({"BIPED", "QUADRUPED"})),
-        "volumetric_properties": shown_code(read.text(item.volumetric_properties) or "") or None,
-        "burned_in_annotation": _one_of(read.text(item.burned_in_annotation), frozenset({"YES", "NO"})),
-        "imager_pixel_spacing": _numbers(read, item.imager_pixel_spacing),
-        "estimated_magnification": next(iter(_numbers(read, item.estimated_magnification) or ()), None),
-        "ultrasound_regions": list(_regions(item, read)),
-    }
-    if header.segmentation is not None:
-        facts |= header.segmentation.as_json()
-    return {name: value for name, value in facts.items() if value or (value == 0 and value is not False)}
+    return ImageAttributes(
+        modality=shown_code(header.modality),
+        image_type=tuple(map(shown_code, header.image_type)),
+        kind=_kind(grid),
+        grouped_by=tuple(stack.why),
+        part=grid.part,
+        affine_reference="patient",
+        rescale=None if has_table(frame) else _rescale(grid, values),
+        units=_units(frame, read) if all(each.has_rescale for each in grid.frames) else None,
+        modality_lut=has_table(frame),
+        real_world_values=_real_world(grid, read),
+        windows=windows(grid).all,
+        pixel_padding_value=padding_value(frame),
+        pixel_padding_range_limit=_padding(frame, item.pixel_padding_range_limit),
+        laterality=_one_of(read.text(item.image_laterality) or read.text(item.laterality), _SIDES),
+        view_position=_one_of(read.text(item.view_position), _VIEWS),
+        anatomical_orientation=_one_of(read.text(item.anatomical_orientation), frozenset({"BIPED", "QUADRUPED"})),
+        volumetric_properties=shown_code(read.text(item.volumetric_properties) or "") or None,
+        burned_in_annotation=_one_of(read.text(item.burned_in_annotation), frozenset({"YES", "NO"})),
+        imager_pixel_spacing=_numbers(read, item.imager_pixel_spacing),
+        estimated_magnification=next(iter(_numbers(read, item.estimated_magnification)), None),
+        ultrasound_regions=tuple(_regions(item, read)),
+        segmentation=header.segmentation,
+    )
 
 
 def padding_value(frame: Frame) -> int | None:
@@ -147,32 +146,26 @@ def _kind(grid: Grid) -> str:
     return "slice" if grid.slices is not None else "picture"
 
 
-def _rescale(grid: Grid, values: str) -> dict[str, object]:
-    """The slope and intercept, or nested lists of them along those of t, c and z that the image has."""
+def _rescale(grid: Grid, values: str) -> RescaleFactors:
     if values == "modality":
-        return {"slope": 1.0, "intercept": 0.0}
+        return RescaleFactors()
     different = list(rescales(grid))
     if len(different) == 1:
-        return {"slope": different[0].slope, "intercept": different[0].intercept}
+        return RescaleFactors(different[0].slope, different[0].intercept)
     each = [IDENTITY if cell == ABSENT else grid.frames[cell].rescale for cell in grid.cells.reshape(-1)]
     shape = [size for size in grid.cells.shape if size > 1]
-    return {
-        "slope": np.array([rescale.slope for rescale in each]).reshape(shape).tolist(),
-        "intercept": np.array([rescale.intercept for rescale in each]).reshape(shape).tolist(),
-    }
+    return RescaleFactors(
+        np.array([rescale.slope for rescale in each]).reshape(shape).tolist(),
+        np.array([rescale.intercept for rescale in each]).reshape(shape).tolist(),
+    )
 
 
-def _real_world(grid: Grid, read: Reader) -> list[dict[str, object]]:
+def _real_world(grid: Grid, read: Reader) -> tuple[RealWorldMapping, ...]:
     """The mappings that all frames share; where they differ, none speaks for the image."""
     told = grid.first.real_world
     if any(frame.real_world != told for frame in grid.frames):
-        return []
-    return [_told(mapping) for mapping in real_world_mappings(read, told)]
-
-
-def _told(mapping: RealWorldMapping) -> dict[str, object]:
-    said = {name: value for name, value in mapping.as_json().items() if name != "label"}
-    return {**said, "units": mapping.units_code}
+        return ()
+    return tuple(real_world_mappings(read, told))
 
 
 def _units(frame: Frame, read: Reader) -> str | None:
@@ -183,10 +176,6 @@ def _units(frame: Frame, read: Reader) -> str | None:
 
 def _one_of(text: str | None, known: frozenset[str]) -> str | None:
     return text if text in known else None
-
-
-def _window(window: Window) -> dict[str, object]:
-    return {"center": window.center, "width": window.width, "name": window.name}
 
 
 def _padding(frame: Frame, leaf: Leaf) -> int | None:
@@ -200,21 +189,22 @@ def _padding(frame: Frame, leaf: Leaf) -> int | None:
     return int(value) - 2**16 if value >= 2**15 and pixel.bits_allocated == 16 else int(value)  # noqa: PLR2004  # US
 
 
-def _numbers(read: Reader, leaf: Leaf) -> list[float] | None:
-    found = [read.lenient(value) for value in leaf.values]
-    numbers = [number for number in found if number is not None]
-    return numbers or None
+def _numbers(read: Reader, leaf: Leaf) -> tuple[float, ...]:
+    found = (read.lenient(value) for value in leaf.values)
+    return tuple(number for number in found if number is not None)
 
 
-def _regions(item: ImageItem, read: Reader) -> Iterable[dict[str, object]]:
+def _regions(item: ImageItem, read: Reader) -> Iterable[UltrasoundRegion]:
     for region in item.regions.items:
         corners = (region.min_x, region.min_y, region.max_x, region.max_y)
-        box = [read.lenient_number(leaf) for leaf in corners]
-        units = [read.lenient_number(leaf) for leaf in (region.units_x, region.units_y)]
-        yield {
-            "box": box,
-            "delta": [read.lenient_number(region.delta_x), read.lenient_number(region.delta_y)],
-            "units": [_LENGTH_UNITS.get(int(unit or 0)) for unit in units],
-            "spatial_format": read.lenient_number(region.spatial_format),
-            "data_type": read.lenient_number(region.data_type),
-        }
+        yield UltrasoundRegion(
+            box=tuple(map(read.lenient_number, corners)),
+            delta=(read.lenient_number(region.delta_x), read.lenient_number(region.delta_y)),
+            units=(_length_unit(read, region.units_x), _length_unit(read, region.units_y)),
+            spatial_format=read.lenient_number(region.spatial_format),
+            data_type=read.lenient_number(region.data_type),
+        )
+
+
+def _length_unit(read: Reader, leaf: Leaf) -> str | None:
+    return _LENGTH_UNITS.get(int(read.lenient_number(leaf) or 0))

@@ -13,6 +13,7 @@ from dicomzarr.dicom.segmentation.segments import Segment
 from dicomzarr.dicom.volume.frame import frames_of
 from dicomzarr.dicom.volume.grid import ABSENT
 from dicomzarr.errors import GridError, MetadataError
+from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes
 from dicomzarr.plan.facts import padding_value
 from dicomzarr.plan.plan import ImagePlan, LevelPlan
 from dicomzarr.plan.slides import plan_slide
@@ -240,7 +241,7 @@ def _same_plane(frame: Frame, affine: npt.NDArray[np.float64]) -> bool:
 
 def _header_of(image: ImagePlan, series: Series) -> Instance:
     """The header of the finest level of a segmentation."""
-    uids: Any = image.levels[0].attributes["sop_instance_uids"]
+    uids = image.levels[0].attributes.sop_instance_uids
     return next(instance for instance in series.instances if instance.uid in uids)
 
 
@@ -250,11 +251,11 @@ def _tiled(image: ImagePlan, found: ImagePlan, header: Instance, series: Series)
     level = next((level for level in image.levels if _same_matrix(image, level, found)), None)
     if level is None or segmentation is None or segmentation.kind == "FRACTIONAL":
         return []
-    uids: Any = source.attributes["sop_instance_uids"]
+    uids = source.attributes.sop_instance_uids
     has_c = "c" in (axis.name for axis in found.axes)
     labels = []
     for channel, number in enumerate((None,) if segmentation.is_label_map else found.numbers):
-        shown = _Shown(header, _segment(header, number), tuple(uids))
+        shown = _Shown(header, _segment(header, number), uids)
         index = OneChannel(source.frames, channel) if has_c else source.frames
         labels.append(_label(image, level, index, shown, series, tiles=source.chunks))
     return labels
@@ -271,11 +272,6 @@ def _same_matrix(image: ImagePlan, level: LevelPlan, other: ImagePlan) -> bool:
     return bool(
         np.allclose(scaled, theirs[:3, :2], atol=_SAME * step) and np.allclose(ours[:2, 3], theirs[:2, 3], atol=step)
     )
-
-
-def _placed_like(image: ImagePlan) -> dict[str, object]:
-    names = ("affine_reference", "anatomical_orientation")
-    return {name: image.attributes[name] for name in names if name in image.attributes}
 
 
 def _label(  # noqa: PLR0913  # what a label is made of
@@ -305,13 +301,17 @@ def _label(  # noqa: PLR0913  # what a label is made of
                 frames=frames,
                 view=None if shown.segment is None else Masked(shown.segment.number, shown.dtype),
                 series=series.series_uid,
-                attributes={"sop_instance_uids": list(shown.instances)},
+                attributes=LevelAttributes(shown.instances),
             ),
         ),
         channels=(),
         affine=image.affine,
         color=False,
-        attributes={"modality": "SEG", "series_instance_uid": series.series_uid, **_placed_like(image)},
+        attributes=ImageAttributes(
+            modality="SEG",
+            affine_reference=image.attributes.affine_reference,
+            anatomical_orientation=image.attributes.anatomical_orientation,
+        ),
         segments=shown.segments,
         frame_of_reference_uid=image.frame_of_reference_uid,
     )

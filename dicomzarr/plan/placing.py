@@ -134,7 +134,7 @@ def aligned_axes(affine: Affine) -> tuple[tuple[int, int], ...] | None:
 
 def patient_affine(image: ImagePlan) -> Affine | None:
     """The affine of an image of a patient; None for slides, and where DICOM gives no geometry."""
-    slide = image.attributes.get("affine_reference") == "slide" or image.axes[-1].unit != MILLIMETER
+    slide = image.attributes.affine_reference == "slide" or image.axes[-1].unit != MILLIMETER
     return None if slide else image.affine
 
 

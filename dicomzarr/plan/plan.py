@@ -6,11 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     import numpy.typing as npt
 
@@ -101,8 +100,8 @@ class LevelPlan:
     """Makes the values that the array holds out of stored ones; None where they are those."""
     series: str = ""
     """Series Instance UID of the frames, where it is not that which was opened."""
-    attributes: Mapping[str, object] = field(default_factory=dict)
-    """Allow-listed facts about this level, JSON."""
+    attributes: LevelAttributes = field(default_factory=LevelAttributes)
+    """What else is known of it."""
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -139,8 +138,8 @@ class ImagePlan:
     """Of the finest level; None where DICOM gives no geometry."""
     color: bool
     """The channels are R, G, B of one colour image (or of several, path by path)."""
-    attributes: Mapping[str, object] = field(default_factory=dict)
-    """Allow-listed, non-identifying facts, JSON."""
+    attributes: ImageAttributes = field(default_factory=ImageAttributes)
+    """What else is known of it, and identifies nobody."""
     frame_of_reference_uid: str | None = None
     """FrameOfReferenceUID (0020,0052): what ``affine`` leads to; None where there is none."""
     segments: tuple[Segment, ...] = ()

@@ -8,6 +8,7 @@ from dicomzarr.dicom.model.values import shown_code
 from dicomzarr.dicom.pixels.syntax import check_openable
 from dicomzarr.dicom.segmentation.colour import lab16_to_srgb
 from dicomzarr.errors import UnsupportedSeriesError
+from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes, RescaleFactors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,21 +48,21 @@ def absent_tile(header: Instance) -> tuple[tuple[int, ...], int]:
     return color, color[0] if len(set(color)) == 1 else white
 
 
-def slide_facts(header: Instance) -> dict[str, object]:
-    """The allow-listed attributes of an image, as JSON."""
-    return {
-        "rescale": {"slope": 1.0, "intercept": 0.0},
-        "modality": shown_code(header.modality),
-        "image_type": list(map(shown_code, header.image_type)),
-        **({} if header.segmentation is None else header.segmentation.as_json()),
-    }
+def slide_attributes(header: Instance) -> ImageAttributes:
+    """What the header says of the image."""
+    return ImageAttributes(
+        rescale=RescaleFactors(),
+        modality=shown_code(header.modality),
+        image_type=tuple(map(shown_code, header.image_type)),
+        segmentation=header.segmentation,
+    )
 
 
-def level_facts(header: Instance, parts: Iterable[StoredInstance]) -> dict[str, object]:
-    """The allow-listed attributes of a level, as JSON."""
-    return {
-        "sop_instance_uids": [part.sop_instance_uid for part in parts],
-        "photometric_interpretation": header.pixel.photometric_interpretation,
-        "lossy": header.pixel.lossy,
-        "available_transfer_syntax_uid": header.stored.available_transfer_syntax_uid,
-    }
+def level_attributes(header: Instance, parts: Iterable[StoredInstance]) -> LevelAttributes:
+    """What the header says of a level."""
+    return LevelAttributes(
+        sop_instance_uids=tuple(part.sop_instance_uid for part in parts),
+        photometric_interpretation=header.pixel.photometric_interpretation,
+        lossy=header.pixel.lossy,
+        available_transfer_syntax_uid=header.stored.available_transfer_syntax_uid,
+    )

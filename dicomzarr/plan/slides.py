@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from dicomzarr.errors import FrameError, MetadataError, UnsupportedSeriesError
 from dicomzarr.plan.channels import channels
 from dicomzarr.plan.geometry import affine, origin_known, shift, steps
 from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan, SeriesPlan
-from dicomzarr.plan.slide_facts import PALETTE, absent_tile, check_readable, level_facts, slide_facts
+from dicomzarr.plan.slide_facts import PALETTE, absent_tile, check_readable, level_attributes, slide_attributes
 from dicomzarr.plan.tile_lists import plan_tile_list
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.series import Series
     from dicomzarr.dicom.slide.level import SlideLevel, SlideTiles
     from dicomzarr.dicom.slide.slide import AssociatedImage
+    from dicomzarr.plan.attributes import ImageAttributes
 
 _SPACING_DISAGREES = 0.01
 """PixelSpacing and the imaged volume differ noticeably above this relative difference."""
@@ -182,24 +183,21 @@ def _plan_level(
         absent=absent,
         fill_value=fill_value,
         frames=SlideFrameIndex(level.sources(), has_c, has_z),
-        attributes=level_facts(level.header, (part for image in level.images for part in image.frames.parts)),
+        attributes=level_attributes(level.header, (part for image in level.images for part in image.frames.parts)),
     )
 
 
-def _attributes(level: SlideLevel, remarks: Notices) -> dict[str, object]:
+def _attributes(level: SlideLevel, remarks: Notices) -> ImageAttributes:
     header = level.header
-    attributes: dict[str, object] = {
-        **slide_facts(header),
-        "affine_reference": "slide",
-        "affine_origin_known": origin_known(level),
-    }
-    if level.plane_step:
-        attributes["z_offsets"] = list(level.plane_offsets)
-    if level.heights:
-        attributes["focus_heights"] = [min(level.heights), max(level.heights)]
     for odd in _oddities(level):
         remarks.add(header.uid, odd)
-    return attributes
+    return replace(
+        slide_attributes(header),
+        affine_reference="slide",
+        affine_origin_known=origin_known(level),
+        z_offsets=tuple(level.plane_offsets) if level.plane_step else (),
+        focus_heights=(min(level.heights), max(level.heights)) if level.heights else None,
+    )
 
 
 def _oddities(level: SlideLevel) -> Iterator[str]:

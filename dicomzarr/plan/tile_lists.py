@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,10 +10,11 @@ import numpy as np
 from dicomzarr.dicom.geometry.positions import OpticalPath
 from dicomzarr.dicom.geometry.tiling import UNPLACED
 from dicomzarr.dicom.slide.level import distorts
+from dicomzarr.plan.attributes import FrameCoordinate
 from dicomzarr.plan.channels import channels, path_label
 from dicomzarr.plan.geometry import micrometres
 from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan
-from dicomzarr.plan.slide_facts import PALETTE, absent_tile, check_readable, level_facts, slide_facts
+from dicomzarr.plan.slide_facts import PALETTE, absent_tile, check_readable, level_attributes, slide_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ class ListedTiles:
 
 def is_tile_list(image: ImagePlan) -> bool:
     """Whether an image is a list of tiles."""
-    return image.attributes.get("kind") == LIST_OF_TILES
+    return image.attributes.kind == LIST_OF_TILES
 
 
 def plan_tile_list(loose: LooseTiles, name: str, remarks: Notices) -> ImagePlan:
@@ -72,7 +73,7 @@ def plan_tile_list(loose: LooseTiles, name: str, remarks: Notices) -> ImagePlan:
         absent=absent,
         fill_value=fill_value,
         frames=ListedTiles(loose.frames, has_t),
-        attributes=level_facts(header, loose.frames.parts),
+        attributes=level_attributes(header, loose.frames.parts),
     )
     return ImagePlan(
         name=f"{name}: {LIST_OF_TILES}",
@@ -81,7 +82,7 @@ def plan_tile_list(loose: LooseTiles, name: str, remarks: Notices) -> ImagePlan:
         channels=channels(pixel, loose.paths if len(loose.paths) == 1 else (OpticalPath("", LIST_OF_TILES),)),
         affine=None,
         color=has_c,
-        attributes={**slide_facts(header), "kind": LIST_OF_TILES, "coordinates": _coordinates(loose)},
+        attributes=replace(slide_attributes(header), kind=LIST_OF_TILES, coordinates=_coordinates(loose)),
         frame_of_reference_uid=header.frame_of_reference_uid,
     )
 
@@ -102,19 +103,19 @@ def _steps(header: Instance) -> tuple[str | None, tuple[float, float]]:
     return "micrometer", (micrometres(down), micrometres(across))
 
 
-def _coordinates(loose: LooseTiles) -> dict[str, object]:
+def _coordinates(loose: LooseTiles) -> dict[str, FrameCoordinate]:
     """Where each tile lies and what it shows, as far as that is known."""
     positions = loose.positions
     if positions is None or len(positions) != loose.frames.end:
         return {}
-    told: dict[str, object] = {}
+    told: dict[str, FrameCoordinate] = {}
     places = _places(positions)
     if any(places):
-        told["position"] = {"axis": "t", "values": places}
+        told["position"] = FrameCoordinate("t", places)
     shown = np.unique(positions.paths)
     if len(shown) > 1:
         name = "optical_path" if loose.header.segmentation is None else "segment"
-        told[name] = {"axis": "t", "values": _shown_paths(loose, positions)}
+        told[name] = FrameCoordinate("t", _shown_paths(loose, positions))
     return told
 
 

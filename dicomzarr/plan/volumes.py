@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,8 +15,9 @@ from dicomzarr.dicom.volume.frame import frames_of
 from dicomzarr.dicom.volume.grid import ABSENT, GUESSED, LIST
 from dicomzarr.dicom.volume.grouping import PIXELS, stack_words, stacks_of
 from dicomzarr.errors import UnsupportedSeriesError
+from dicomzarr.plan.attributes import LevelAttributes
 from dicomzarr.plan.coordinates import channel_labels, coordinates, time_step
-from dicomzarr.plan.facts import image_facts, padding_value, windows
+from dicomzarr.plan.facts import image_attributes, padding_value, windows
 from dicomzarr.plan.placing import MILLIMETER, origin_of, place, poses
 from dicomzarr.plan.plan import Axis, Channel, ImagePlan, LevelPlan, SeriesPlan
 from dicomzarr.plan.remarks import remarks
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.volume.frame import Frame
     from dicomzarr.dicom.volume.grid import Grid
     from dicomzarr.dicom.volume.grouping import Stack
+    from dicomzarr.plan.attributes import ImageAttributes
     from dicomzarr.plan.placing import Placing
     from dicomzarr.plan.views import View
 
@@ -157,28 +159,29 @@ def _plan_image(stack: Stack, grid: Grid, values: str, bulk: Mapping[str, bytes]
         channels=_channels(grid, view),
         affine=placing.affine,
         color=samples > 1,
-        attributes={**image_facts(stack, grid, values), **_facts_of_grid(grid, samples), **_placed(placing, grid)},
+        attributes=_attributes(stack, grid, values, samples, placing),
         numbers=_segment_numbers(grid),
         frame_of_reference_uid=None if stack.own_references else grid.first.image.header.frame_of_reference_uid,
     )
 
 
-def _facts_of_grid(grid: Grid, samples: int) -> dict[str, object]:
-    facts: dict[str, object] = {"coordinates": coordinates(grid, samples)}
+def _attributes(stack: Stack, grid: Grid, values: str, samples: int, placing: Placing) -> ImageAttributes:
+    return replace(
+        image_attributes(stack, grid, values),
+        coordinates=coordinates(grid, samples),
+        absent=() if grid.sparse else tuple(_absent_frames(grid, samples)),
+        plane_affine=placing.plane_affine,
+        poses=tuple(poses(grid)),
+        pixel_spacing=grid.first.spacing if grid.kind == LIST else None,
+    )
+
+
+def _absent_frames(grid: Grid, samples: int) -> Iterator[dict[str, int]]:
+    """Indices of frames that are absent, by the axes that the image has; each sample takes a place along c."""
     sizes = dict(zip("tcz", grid.cells.shape, strict=True))
-    if not grid.sparse and len(grid.absent):
-        facts["absent"] = [
-            {axis: int(place) * (samples if axis == "c" else 1) for axis, place in named if sizes[axis] > 1}
-            for named in (zip("tcz", cell, strict=True) for cell in grid.absent.tolist())
-        ]
-    return facts
-
-
-def _placed(placing: Placing, grid: Grid) -> dict[str, object]:
-    told: dict[str, object] = {"plane_affine": placing.plane_affine, "poses": poses(grid)}
-    if grid.kind == LIST and grid.first.spacing is not None:
-        told["pixel_spacing"] = grid.first.spacing
-    return {name: value for name, value in told.items() if value}
+    for cell in grid.absent.tolist():
+        named = zip("tcz", cell, strict=True)
+        yield {axis: int(index) * (samples if axis == "c" else 1) for axis, index in named if sizes[axis] > 1}
 
 
 def _absent(grid: Grid, view: View) -> tuple[float, ...]:
@@ -244,11 +247,11 @@ def _segment_channels(grid: Grid, segmentation: Segmentation, view: View) -> tup
     return tuple(Channel(each.label or f"segment {each.number}", each.color or _GREY, view.range) for each in segments)
 
 
-def _level_attributes(grid: Grid) -> dict[str, object]:
+def _level_attributes(grid: Grid) -> LevelAttributes:
     stored = list(dict.fromkeys(frame.ref.instance for frame in grid.frames))
-    return {
-        "sop_instance_uids": [instance.sop_instance_uid for instance in stored],
-        "photometric_interpretation": stored[0].pixel.photometric_interpretation,
-        "lossy": any(instance.pixel.lossy for instance in stored),
-        "available_transfer_syntax_uid": stored[0].available_transfer_syntax_uid,
-    }
+    return LevelAttributes(
+        sop_instance_uids=tuple(instance.sop_instance_uid for instance in stored),
+        photometric_interpretation=stored[0].pixel.photometric_interpretation,
+        lossy=any(instance.pixel.lossy for instance in stored),
+        available_transfer_syntax_uid=stored[0].available_transfer_syntax_uid,
+    )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dicomzarr.dicom.series import Series
-    from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
     from dicomzarr.engine.source import FrameSource
     from dicomzarr.options import View
     from dicomzarr.plan import SeriesPlan
@@ -68,16 +68,16 @@ _parsed: WeakValueDictionary[tuple[SeriesRef, bytes], ParsedSeries] = WeakValueD
 """By series, and the hash of its metadata; in the opening thread alone."""
 
 
-def parsed_series(body: bytes, ref: SeriesRef) -> ParsedSeries:
+def parsed_series(metadata: SeriesMetadata, ref: SeriesRef) -> ParsedSeries:
     """The metadata of a series, typed; once for all who are sent the same, whoever they are.
 
     Raises:
         MetadataError: It is no DICOM JSON, or nothing that can be opened.
     """
-    key = ref, sha256(body).digest()
+    key = ref, sha256(metadata.body).digest()
     parsed = _parsed.get(key)
     if parsed is None:
-        parsed = _parsed[key] = ParsedSeries(parse_series(body, *ref, include_phi=True))
+        parsed = _parsed[key] = ParsedSeries(parse_series(metadata.instances, *ref))
     return parsed
 
 

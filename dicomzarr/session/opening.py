@@ -61,11 +61,11 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
         ServerError: The server did not give the metadata.
         MetadataError: It is nothing that can be opened.
     """
-    metadata = await series_metadata(endpoint.source, key.disk, key.ref)
-    parsed = await OPENER.run(parsed_series, metadata.body, key.ref)
+    found = await series_metadata(endpoint.source, key.disk, key.ref)
+    parsed = await OPENER.run(parsed_series, found.metadata, key.ref)
     stored = {each.uid: each.stored for each in parsed.series.instances}
-    state = SeriesState(*key.ref, metadata.frames, stored, parsed.series.slices, metadata.etag)
-    return OpenedSeries(parsed, FrameSource(endpoint.scheduler, state), notices=metadata.notices)
+    state = SeriesState(*key.ref, found.frames, stored, parsed.series.slices, found.metadata.etag)
+    return OpenedSeries(parsed, FrameSource(endpoint.scheduler, state), notices=found.metadata.notices)
 
 
 async def _bulk(

@@ -28,6 +28,7 @@ from slides_pixels import noisy_color
 
 import dicomzarr
 from dicomzarr.errors import MissingInstanceError, UnsupportedSeriesError
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -319,7 +320,7 @@ def test_tiles_off_the_grid_are_a_list(build: Callable[[], TestSlide]) -> None:
         assert np.array_equal(group_at(each.url)["0"][...], pixels)
         assert any(str(dataset.SOPInstanceUID) in notice and "list of tiles" in notice for notice in image.notices)
         assert image.affine is None
-        assert image.plan.attributes["coordinates"]["position"]["values"] == places
+        assert dicomzarr_attributes(image.plan)["coordinates"]["position"]["values"] == places
         assert image.to_xarray()["0"]["position"].to_numpy().tolist() == list(map(list, places))
 
 

@@ -21,7 +21,7 @@ import dicomzarr
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom.instance import parse_instance
-from dicomzarr.dicom.model.json_model import decode_instances
+from dicomzarr.dicom.model.image_model import decode_instances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

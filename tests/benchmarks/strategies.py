@@ -158,7 +158,7 @@ def _ours(url: str, area: Area, *, by_dask: bool) -> Contestant:
 def _best(url: str, area: Area, length: int) -> Contestant:
     """A strategy with the number of connections that serves it best."""
     base, study, series = parts(url)
-    (reference,) = dicomzarr.open(url).levels[0]._plan.attributes["sop_instance_uids"]
+    (reference,) = dicomzarr.open(url).levels[0]._plan.attributes.sop_instance_uids
     pixel = dicomzarr.open(url).levels[0]._plan.frames.locate((0, 0, 0)).instance.pixel
     instance = f"{base}/studies/{study}/series/{series}/instances/{reference}"
     trial = min(_TRIAL[length], len(area.numbers))

@@ -31,6 +31,8 @@ from scan_checks import (
 )
 from scans import ROOT, Scan, Shot, cells, classic, clips, enhanced, key_of, renamed, shots, together, uid_of
 
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -192,7 +194,7 @@ def test_one_slice_that_a_contrast_lacks_is_an_absent_chunk(name: str, lost: int
     scan = classic(frames)
     plan = planned(scan)
     assert one_grid(scan, plan, c=range(3), z=range(9), absent=[(0, 1, lost)], any_order="c")
-    assert plan.images[0].attributes["absent"][0]["z"] == lost
+    assert dicomzarr_attributes(plan.images[0])["absent"][0]["z"] == lost
 
 
 @pytest.mark.parametrize("name", ["b", "echoes", "velocities", "agents", "GE directions", "Philips b", "UIH b"])
@@ -220,7 +222,7 @@ def test_private_b_values_are_in_order_and_are_a_coordinate(name: str) -> None:
     scan = classic(contrasts(name))
     plan = planned(scan)
     assert one_grid(scan, plan, c=range(3), z=range(5))
-    told: Any = plan.images[0].attributes["coordinates"]
+    told: Any = dicomzarr_attributes(plan.images[0])["coordinates"]
     assert told["b_value"]["values"] == list(B_VALUES)
 
 
@@ -351,7 +353,7 @@ def test_what_distorts_keeps_its_geometry(words: str, *, told: bool) -> None:
     plan = planned(scan)
     assert one_grid(scan, plan, t=range(3), z=range(4))
     assert on_grid(plan.images[0], AXIAL)
-    assert plan.images[0].attributes["volumetric_properties"] == words
+    assert dicomzarr_attributes(plan.images[0])["volumetric_properties"] == words
     assert words in notices_of(plan) or words == "MIXED"
 
 
@@ -493,7 +495,7 @@ def test_times_with_a_pose_of_their_own_are_one_image(told: str) -> None:
     check(scan, plan, jitter=1.5)
     assert one_grid(scan, plan, t=range(5), z=range(6))
     assert on_grid(plan.images[0], AXIAL)
-    told_: Any = plan.images[0].attributes["coordinates"]
+    told_: Any = dicomzarr_attributes(plan.images[0])["coordinates"]
     assert any("t" in one["axis"] and np.ndim(one["values"]) > 1 for one in told_.values())
     assert plan.notices
 
@@ -616,7 +618,7 @@ def test_one_impossible_attribute_costs_that_fact_and_no_series(name: str, kind:
 def test_what_is_not_scaled_has_no_unit(slope: float, units: str | None) -> None:
     told = [{"RescaleSlope": slope if shot.place == 2 else 0.5, "Units": "BQML"} for shot in shots(1, 1, 5)]
     scan = classic([shot.saying(**each) for shot, each in zip(shots(1, 1, 5), told, strict=True)], "PT")
-    assert planned(scan).images[0].attributes.get("units") == units
+    assert dicomzarr_attributes(planned(scan).images[0]).get("units") == units
 
 
 @pytest.mark.parametrize("name", ["spacing of zero", "spacing of one value"])

@@ -53,6 +53,7 @@ from scans import (
 )
 
 from dicomzarr.dicom.volume import arrangement
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -328,7 +329,7 @@ def test_a_position_in_time_wins_over_a_clock_that_contradicts_it(keyword: str) 
     plan = planned(scan)
     assert one_grid(scan, plan, t=range(4), z=range(5))
     assert counts(plan.images[0], "t")
-    told: Any = plan.images[0].attributes["coordinates"]
+    told: Any = dicomzarr_attributes(plan.images[0])["coordinates"]
     assert not [name for name, one in told.items() if "t" in one["axis"] and one.get("unit") in ("s", "ms")]
 
 
@@ -476,7 +477,7 @@ def test_a_value_for_each_slice_is_a_coordinate(keyword: str) -> None:
     scan = classic([shot.saying(**{keyword: 20.0 + 3 * (shot.place or 0)}) for shot in shots(1, 1, 6)])
     plan = planned(scan)
     assert one_grid(scan, plan, z=range(6))
-    told: Any = plan.images[0].attributes["coordinates"]
+    told: Any = dicomzarr_attributes(plan.images[0])["coordinates"]
     assert [20.0 + 3 * z for z in range(6)] in [one["values"] for one in told.values() if one["axis"] == "z"]
 
 
@@ -671,7 +672,7 @@ def test_gaps_that_prove_no_hole_are_no_lattice(gaps: Sequence[float], why: str)
     runs = [len(held) for held in every_image(scan, plan)]
     if len(runs) == 1:
         assert plan.images[0].affine is None
-        assert plan.images[0].attributes.get("plane_affine") is not None
+        assert dicomzarr_attributes(plan.images[0]).get("plane_affine") is not None
     else:
         assert min(runs) > 1
 
@@ -683,7 +684,7 @@ def test_uneven_slices_count_and_say_where_they_lie() -> None:
     image = plan.images[0]
     assert image.affine is None
     assert counts(image, "z")
-    plane = np.array(image.attributes["plane_affine"])
+    plane = np.array(dicomzarr_attributes(image)["plane_affine"])
     wanted = MILLIMETERS.affine.copy()
     assert np.allclose(plane, wanted, rtol=0, atol=1e-4)
 
@@ -732,8 +733,8 @@ def test_slices_on_no_line_have_a_position_each_and_no_plane_affine_is_promised(
     scan = classic(frames)
     plan = planned(scan)
     (image,) = plan.images
-    coordinates: Any = image.attributes["coordinates"]
-    assert ("plane_affine" in image.attributes) == ("plane_affine" in notices_of(plan)) == (not aside)
+    coordinates: Any = dicomzarr_attributes(image)["coordinates"]
+    assert ("plane_affine" in dicomzarr_attributes(image)) == ("plane_affine" in notices_of(plan)) == (not aside)
     assert ("position" in coordinates) == bool(aside)
     if aside:
         assert coordinates["position"]["axis"] == "z"
@@ -789,7 +790,7 @@ def test_planes_of_a_dose_are_never_split() -> None:
     plan = planned(scan)
     assert sizes(plan) == [{"z": 6}]
     assert plan.images[0].affine is None
-    plane = np.array(plan.images[0].attributes["plane_affine"])
+    plane = np.array(dicomzarr_attributes(plan.images[0])["plane_affine"])
     assert np.allclose(plane, MILLIMETERS.affine, rtol=0, atol=1e-4)
 
 
@@ -893,7 +894,7 @@ def test_one_file_lost_among_a_hundred_times_moves_no_later_one_up(lost: tuple[i
         assert has_grid(scan, plan, t=range(99), z=range(10))
         return
     assert one_grid(scan, plan, t=range(100), z=range(10), absent=[lost])
-    assert plan.images[0].attributes["absent"] == [{"t": lost[0], "z": lost[2]}]
+    assert dicomzarr_attributes(plan.images[0])["absent"] == [{"t": lost[0], "z": lost[2]}]
 
 
 @pytest.mark.parametrize("told", TOLD_TIMES)
@@ -1100,7 +1101,7 @@ def test_a_list_says_where_its_frames_lie() -> None:
     plan = planned(scan)
     assert one_list(scan, plan)
     ordered = [shot for _, shot in sorted(frames_of(scan, plan, 0).items())]
-    told: Any = plan.images[0].attributes["coordinates"]
+    told: Any = dicomzarr_attributes(plan.images[0])["coordinates"]
     along = [one["values"] for one in told.values() if one["axis"] == "t"]
     wanted = [float(np.dot(shot.position, AXIAL.normal)) for shot in ordered]
     assert any(_same_places(values, wanted, [list(shot.position) for shot in ordered]) for values in along)
@@ -1139,7 +1140,7 @@ def test_inversion_times_that_overlap_are_ranked_where_numbers_agree(loops: str)
     scan = classic(shots(1, 5, 3, loops=loops, tell=tell))
     plan = planned(scan)
     assert one_grid(scan, plan, c=range(5), z=range(3))
-    told: Any = plan.images[0].attributes["coordinates"]
+    told: Any = dicomzarr_attributes(plan.images[0])["coordinates"]
     wanted = [[100.0 + 400 * c + 450 * z for z in range(3)] for c in range(5)]
     assert wanted in [one["values"] for one in told.values()]
 

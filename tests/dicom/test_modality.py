@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pydicom
@@ -20,6 +20,9 @@ from dicomzarr.dicom.lut.lookup import LookupTable
 from dicomzarr.dicom.lut.modality import RealWorldMapping, Rescale, TableView, exact_float32, modality_dtype
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.errors import InvalidAttributeError
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
+from dicomzarr.plan import ImagePlan, LevelPlan
+from dicomzarr.plan.attributes import ImageAttributes
 
 IDENTITY = Rescale(1, 0)
 LARGEST = float(np.finfo(np.float32).max)
@@ -254,13 +257,20 @@ def test_32_bits_hold_their_own(value: float) -> None:
 # --- real world values ---
 
 
+def shown(mapping: RealWorldMapping) -> dict[str, Any]:
+    """What the documents say of it."""
+    attributes = ImageAttributes(affine_reference="patient", real_world_values=(mapping,))
+    one = np.dtype("u1")
+    level = LevelPlan((1, 1), (1, 1), one, (1.0, 1.0), (0.0, 0.0), (0.0,), 0.0, cast("Any", None))
+    image = ImagePlan("CT", (), (level,), (), None, color=False, attributes=attributes)
+    found: list[dict[str, Any]] = dicomzarr_attributes(image)["real_world_values"]
+    return found[0]
+
+
 def test_a_real_world_line() -> None:
-    mapping = RealWorldMapping(
-        0, 4095, 0.25, -3.5, units_code="g/ml{SUVbw}", units_meaning="Body weight SUV", label="SUVbw"
-    )
-    assert json.loads(json.dumps(mapping.as_json(), allow_nan=False)) == {
-        "label": "SUVbw",
-        "units": {"code": "g/ml{SUVbw}", "meaning": "Body weight SUV"},
+    mapping = RealWorldMapping(0, 4095, 0.25, -3.5, units_code="g/ml{SUVbw}")
+    assert json.loads(json.dumps(shown(mapping), allow_nan=False)) == {
+        "units": "g/ml{SUVbw}",
         "first_value_mapped": 0,
         "last_value_mapped": 4095,
         "slope": 0.25,
@@ -270,16 +280,16 @@ def test_a_real_world_line() -> None:
 
 def test_a_real_world_table() -> None:
     mapping = RealWorldMapping(-1, 1, lut=(5.0, 6.0, 8.5), units_code="ms")
-    shown = mapping.as_json()
-    assert shown["lut"] == [5.0, 6.0, 8.5]
-    assert "slope" not in shown
+    said = shown(mapping)
+    assert said["lut"] == [5.0, 6.0, 8.5]
+    assert "slope" not in said
     assert mapping == pickle.loads(pickle.dumps(mapping))  # noqa: S301  # our own
     assert len({mapping, RealWorldMapping(-1, 1, lut=(5.0, 6.0, 8.5), units_code="ms")}) == 1
 
 
 def test_real_world_values_of_a_single_one() -> None:
-    assert RealWorldMapping(7, 7, lut=(0.5,)).as_json()["lut"] == [0.5]
-    assert RealWorldMapping(7, 7, 2.0, 0.0).as_json()["last_value_mapped"] == 7
+    assert shown(RealWorldMapping(7, 7, lut=(0.5,)))["lut"] == [0.5]
+    assert shown(RealWorldMapping(7, 7, 2.0, 0.0))["last_value_mapped"] == 7
 
 
 TEXT = "Nobody^Knows"
@@ -300,5 +310,5 @@ TEXT = "Nobody^Knows"
 )
 def test_what_maps_to_no_real_world_values(members: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidAttributeError, match=message) as refused:
-        RealWorldMapping(**members, label=TEXT, units_code=TEXT, units_meaning=TEXT)
+        RealWorldMapping(**members, units_code=TEXT)
     assert TEXT not in str(refused.value)

@@ -32,6 +32,8 @@ from slides import (
 
 import dicomzarr
 from dicomzarr.dicom.instance import StoredInstance
+from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.json_model import patient_of
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.dicom.segmentation.colour import lab16_to_srgb
 from dicomzarr.dicom.series import parse_series
@@ -43,6 +45,7 @@ from dicomzarr.errors import (
     MissingInstanceError,
     UnsupportedSeriesError,
 )
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.plan import plan_images
 from dicomzarr.plan.tile_lists import is_tile_list
 
@@ -66,7 +69,7 @@ NUMERIC = {"DS", "IS", "US", "UL", "SS", "SL", "FL", "FD"}
 
 def plan(slide: TestSlide, metadata: list[JSON] | None = None) -> SeriesPlan:
     body = json.dumps(slide.metadata() if metadata is None else metadata).encode()
-    return plan_images(parse_series(body, slide.study_uid, slide.series_uid))
+    return plan_images(parse_series(decode_instances(body), slide.study_uid, slide.series_uid))
 
 
 def facts(found: SeriesPlan) -> list[Any]:
@@ -172,7 +175,7 @@ def test_tags_in_lower_case(name: str) -> None:
 
     body = json.dumps(lowered(slide.metadata())).encode()
     for spelled in (body, body.replace(b'": ', b'" : ')):
-        found = plan_images(parse_series(spelled, slide.study_uid, slide.series_uid))
+        found = plan_images(parse_series(decode_instances(spelled), slide.study_uid, slide.series_uid))
         assert facts(found) == facts(plan(slide))
 
 
@@ -213,17 +216,16 @@ def test_nulls_in_the_place_of_the_patient(name: JSON) -> None:
         instance["00100010"] = name
         instance["00100020"] = {"vr": "LO", "Value": ["7"]}
     body = json.dumps(metadata).encode()
-    patient = dict(parse_series(body, slide.study_uid, slide.series_uid, include_phi=True).patient)
+    patient = patient_of(decode_instances(body)[0])
     assert patient["patient_id"] == "7"
     assert not patient.get("patient_name")
 
 
-def test_patient_attributes_that_are_none_are_refused() -> None:
+def test_patient_attributes_that_are_none_are_left_out() -> None:
     slide = poor_headers()
     metadata = slide.metadata()
     metadata[0]["00100010"] = 5
-    with pytest.raises(MetadataError, match="DICOM JSON"):
-        parse_series(json.dumps(metadata).encode(), slide.study_uid, slide.series_uid, include_phi=True)
+    assert "patient_name" not in patient_of(decode_instances(json.dumps(metadata).encode())[0])
 
 
 def test_a_null_keeps_its_place() -> None:
@@ -313,7 +315,7 @@ def test_metadata_without_uids_of_their_series_are_taken() -> None:
 )  # fmt: skip
 def test_what_is_no_dicom_json_is_refused(body: bytes) -> None:
     with pytest.raises(MetadataError, match="DICOM JSON"):
-        parse_series(body, "1.2", "3.4")
+        parse_series(decode_instances(body), "1.2", "3.4")
 
 
 def test_functional_groups_that_are_none_are_refused() -> None:
@@ -328,9 +330,9 @@ def test_a_series_without_instances_or_pixels() -> None:
     report = {INSTANCE: {"vr": "UI", "Value": ["1.2.3"]}, "00080060": {"vr": "CS", "Value": ["SR"]}}
     for metadata in ([], [report], [{**report, ROWS: {"vr": "US"}, COLUMNS: {"vr": "US", "Value": []}}]):
         with pytest.raises(UnsupportedSeriesError, match="none of its"):
-            parse_series(json.dumps(metadata).encode(), "1.2", "3.4")
+            parse_series(decode_instances(json.dumps(metadata).encode()), "1.2", "3.4")
     with pytest.raises(InvalidAttributeError, match="SOPInstanceUID"):
-        parse_series(json.dumps([{ROWS: {"vr": "US", "Value": [1]}}]).encode(), "1.2", "3.4")
+        parse_series(decode_instances(json.dumps([{ROWS: {"vr": "US", "Value": [1]}}]).encode()), "1.2", "3.4")
 
 
 def test_what_is_left_out_is_said() -> None:
@@ -412,7 +414,7 @@ def test_tiles_that_nothing_places_are_a_list_with_what_is_known(name: str) -> N
     assert metadata[0][INSTANCE]["Value"][0] in notice
     assert not identifying(notice)
     (image,) = filter(is_tile_list, found.images)
-    told: Any = image.attributes["coordinates"]
+    told: Any = dicomzarr_attributes(image)["coordinates"]
     if name == "positions_few":  # which frame lost its group is not known
         assert "position" not in told
     else:
@@ -677,7 +679,7 @@ def test_nothing_shown_identifies_anybody(name: str, caplog: pytest.LogCaptureFi
             image = dicomzarr.open(each.url, associated_label=True)
             images = [*image.images, *image.associated.values()]
             shown += [text for one in images for text in (repr(one), one._repr_html_(), repr(one.levels), one.url)]
-            shown += [*image.notices, repr(image.plan.attributes), repr(image.store.root)]
+            shown += [*image.notices, repr(dicomzarr_attributes(image.plan)), repr(image.store.root)]
             image.levels[0][..., 40:, 40:]
         except DicomZarrError as error:
             shown += [str(error), repr(error)]
@@ -721,7 +723,7 @@ def test_names_may_be_plain_text() -> None:
     metadata = slide.metadata()
     metadata[0]["00100010"] = {"vr": "PN", "Value": ["Plain^Name"]}
     body = json.dumps(metadata).encode()
-    series = parse_series(body, slide.study_uid, slide.series_uid, include_phi=True)
+    series = parse_series(decode_instances(body), slide.study_uid, slide.series_uid)
     assert dict(series.patient)["patient_name"] == "Plain^Name"
 
 

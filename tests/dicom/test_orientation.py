@@ -145,7 +145,7 @@ def test_what_has_no_place_has_no_direction(opened: Opener) -> None:
 def test_animals_on_four_legs_have_other_directions(opened: Opener) -> None:
     plan = opened(volume()).plan
     for told, emitted in (("QUADRUPED", False), ("BIPED", True)):
-        attributes = {**plan.attributes, "anatomical_orientation": told}
+        attributes = replace(plan.attributes, anatomical_orientation=told)
         document: Any = image_attributes(replace(plan, attributes=attributes))["multiscales"]
         assert [("orientation" in axis) for axis in document[0]["axes"]] == [emitted] * 3
 

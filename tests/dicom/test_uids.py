@@ -19,6 +19,7 @@ import dicomzarr
 from dicomzarr.demo.instances import StoredInstance, from_dataset, virtual_instance
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.faces import cli
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.sources.dicomweb.tuning import series_choice
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def test_frames_of_reference_that_are_hashes_are_told_apart(opened: Opener) -> N
     stored = [virtual_instance(one, each.frame, each.transfer_syntax) for one, each in zip(told, both, strict=True)]
     image = dicomzarr.open(opened.serve(stored).series_url(study, series))
     assert [each.levels[0].shape for each in image.images] == [PIXELS.shape] * 2
-    assert found_in(*image.notices, json.dumps(dict(image.plan.attributes), default=str)) == []
+    assert found_in(*image.notices, json.dumps(dicomzarr_attributes(image.plan), default=str)) == []
 
 
 @pytest.mark.parametrize(

@@ -376,7 +376,7 @@ def test_planes_lie_where_they_were_focused() -> None:
 
 def test_planes_may_descend(stack: Served) -> None:
     image = dicomzarr.open(stack.url)
-    image.__dict__["plan"] = replace(image.plan, attributes={**image.plan.attributes, "z_offsets": [0.004, 0.001]})
+    image.__dict__["plan"] = replace(image.plan, attributes=replace(image.plan.attributes, z_offsets=(0.004, 0.001)))
     assert np.array_equal(image.to_xarray()["1/z"], [0, -3])
 
 

@@ -35,6 +35,7 @@ from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.faces.xarray.grid import NAMES, PatientTransform
 from dicomzarr.faces.xarray.patient import PatientIndex
+from dicomzarr.plan.attributes import FrameCoordinate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -412,13 +413,15 @@ def test_what_some_frames_lack_is_nan(opened: Opener) -> None:
 
 def test_colours_share_what_is_said_of_their_frame(opened: Opener) -> None:
     image = opened(nuclear.evenly_timed(distinct((3, 8, 10, 3), bits=8), kind="US cine", bits=8))
-    told = {"echo_time": {"axis": "c", "values": [5.0], "unit": "ms"}}
-    several = {"phase": {"axis": "tc", "values": [[1.0], [2.0], [3.0]]}}
-    image.__dict__["plan"] = replace(image.plan, attributes={**image.plan.attributes, "coordinates": told | several})
+    told = {
+        "echo_time": FrameCoordinate("c", [5.0], "ms"),
+        "phase": FrameCoordinate("tc", [[1.0], [2.0], [3.0]]),
+    }
+    image.__dict__["plan"] = replace(image.plan, attributes=replace(image.plan.attributes, coordinates=told))
     dataset = image.to_xarray()["0"]
     assert dataset["echo_time"].dims == ()
     assert dataset["phase"].dims == ("t",)
-    told["echo_time"]["values"] = [5.0, 6.0]
+    told["echo_time"] = FrameCoordinate("c", [5.0, 6.0], "ms")
     halves = replace(image.plan.levels[0], shape=(3, 6, 8, 10))
     image.__dict__["plan"] = replace(image.plan, levels=(halves,), channels=image.plan.channels * 2)
     dataset = image.to_xarray()["0"]

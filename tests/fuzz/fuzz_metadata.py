@@ -20,6 +20,7 @@ from radiology_slices import Identity, stack
 from segmentations import segmented
 from slides_model import instance_metadata
 
+from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.errors import DicomZarrError
 from dicomzarr.omezarr.hierarchy import Group
@@ -55,7 +56,7 @@ class Metadata:
         segmentations = [[dataset] for dataset in _segmentations(sources)]
         bodies = [_body(datasets) for datasets in (*made, *segmentations)]
         self.segmentations = [json.loads(body) for body in bodies[-len(segmentations) :]]
-        self.segmented = plan_images(parse_series(_body(sources), *_uids(sources[0])))
+        self.segmented = plan_images(parse_series(decode_instances(_body(sources)), *_uids(sources[0])))
         # Long tables are the business of other tests; here they would only cost time.
         self.bytes = [body for body in bodies if len(body) < _MOST_BYTES]
         self.series: list[list[Any]] = list(map(json.loads, self.bytes))
@@ -83,12 +84,13 @@ class Metadata:
         """Open the series as far as that goes without a server."""
         chosen = case.settings
         try:
-            parsed = parse_series(case.data, chosen["study"], chosen["series"], include_phi=chosen["include_phi"])
+            items = decode_instances(case.data)
+            parsed = parse_series(items, chosen["study"], chosen["series"])
             bulk = dict.fromkeys(wanted_bulk(parsed, chosen["values"]), bytes(range(256)))
             label = chosen["associated_label"]
             plan = plan_images(parsed, associated_label=label, values=chosen["values"], bulk=bulk)
             plans = [plan, *self._with_labels(parsed)]
-            roots = [build_hierarchy(each, dict(parsed.patient)) for each in plans]
+            roots = [build_hierarchy(each, dict(parsed.patient) if chosen["include_phi"] else {}) for each in plans]
         except DicomZarrError as error:
             check_said(str(error))
             raise

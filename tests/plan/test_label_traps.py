@@ -185,7 +185,7 @@ def test_of_images_in_two_spaces_that_of_the_segmentation_has_the_label(opened: 
     right = {str(dataset.SOPInstanceUID) for dataset in SOURCES}
     assert len(image.images) == 2
     for one in image.images:
-        uids: Any = one.plan.levels[0].attributes["sop_instance_uids"]
+        uids = one.plan.levels[0].attributes.sop_instance_uids
         assert len(one.labels) == (set(uids) == right)
     assert not [notice for notice in image.notices if str(found.SeriesInstanceUID) in notice]
 

@@ -40,6 +40,7 @@ from radiology_slices import Identity, sequence_item
 import dicomzarr
 from dicomzarr.demo.instances import from_dataset
 from dicomzarr.errors import FrameError, ServerError
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,7 +72,7 @@ def dcm2niix(tmp_path_factory: pytest.TempPathFactory) -> Dcm2niix:
 
 def attribute(image: Image, name: str) -> Any:
     """One of the image's own attributes."""
-    return image.plan.attributes[name]
+    return dicomzarr_attributes(image.plan)[name]
 
 
 # --- E1: functional groups, shared or per frame

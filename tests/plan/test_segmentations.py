@@ -31,6 +31,7 @@ from slides_pixels import noisy_color
 
 import dicomzarr
 from dicomzarr.errors import GuessWarning, InvalidAttributeError
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # their imports, not ours
@@ -117,7 +118,7 @@ def test_d4_segments_that_overlap_are_kept_apart(opened: Opener) -> None:
     image = open_own(opened, found)
     assert np.array_equal(pixels_of(image), masks)
     assert [channel.label for channel in image.channels] == list(LABELS)
-    assert image.plan.attributes["segmentation_type"] == "BINARY"
+    assert dicomzarr_attributes(image.plan)["segmentation_type"] == "BINARY"
 
 
 def test_d5_fractions_are_stored_values_and_parts_of_one(opened: Opener) -> None:
@@ -184,7 +185,7 @@ def test_frames_of_segments_that_all_lie_at_one_place_are_a_list_without_segment
     assert np.array_equal(pixels_of(image), found.dataset.pixel_array)
     assert [axis.name for axis in image.axes] == ["t", "y", "x"]
     assert "Liver" not in image.channels[0].label
-    assert sorted(image.plan.attributes["coordinates"]["segment"]["values"]) == [1] * 5 + [2] * 5
+    assert sorted(dicomzarr_attributes(image.plan)["coordinates"]["segment"]["values"]) == [1] * 5 + [2] * 5
 
 
 def test_a_kind_of_segmentation_that_nobody_knows_is_an_error(opened: Opener) -> None:
@@ -369,7 +370,7 @@ def test_labels_of_a_slide_have_names_types_and_colours_of_their_own(opened: Ope
         name = f"{hashlib.sha256(source.dataset.SOPInstanceUID.encode()).hexdigest()[:8]}-{number % 2 + 1}"
         label = found.pop((name, text))
         assert np.array_equal(pixels_of(label), mask * (number % 2 + 1))
-        assert label.plan.levels[0].attributes["sop_instance_uids"] == [str(source.dataset.SOPInstanceUID)]
+        assert label.plan.levels[0].attributes.sop_instance_uids == (str(source.dataset.SOPInstanceUID),)
     (rest,) = found.values()
     assert np.array_equal(pixels_of(rest), numbers[0])
     assert rest.levels[0].dtype == label_map.dataset.pixel_array.dtype
@@ -396,7 +397,7 @@ def test_segments_of_a_slide_that_overlap_are_a_list_and_no_label(opened: Opener
     own = dicomzarr.open(server.series_url(found.study, found.series))
     assert own.name == "slide: list of tiles"
     assert np.array_equal(pixels_of(own), found.dataset.pixel_array)
-    assert set(own.plan.attributes["coordinates"]["segment"]["values"]) == {1, 2}
+    assert set(dicomzarr_attributes(own.plan)["coordinates"]["segment"]["values"]) == {1, 2}
     image = dicomzarr.open(server.series_url(found.study, str(slide.SeriesInstanceUID)), labels=True)
     assert not image.labels
     assert any("is a list of tiles" in notice for notice in image.notices)

@@ -31,6 +31,7 @@ from radiology_slices import Identity, sequence_item, stack
 from radiology_traps import PIXELS, STATIONS
 from radiology_volumes import VOLUME, volume
 
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.plan import views
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def notices_of(image: Image) -> str:
 
 def attribute(image: Image, name: str) -> Any:
     """One of the attributes of an image; None where it has none."""
-    return image.plan.attributes.get(name)
+    return dicomzarr_attributes(image.plan).get(name)
 
 
 # --- slices that lie beside each other
@@ -148,7 +149,7 @@ def test_times_that_slices_lack_in_turn_keep_their_places(
         pixels[time, time] = 0  # absent, and no later time in its place
     assert shows(image, "tzyx", pixels)
     assert lies_on(image, AXIAL)
-    absent = image.plan.attributes["absent"]
+    absent = dicomzarr_attributes(image.plan)["absent"]
     assert absent == [{"t": time, "z": time} for time in range(5)]
     assert "5 of 25 frames are absent" in notices_of(image)
 
@@ -296,7 +297,7 @@ def told_by_order_alone(image: Image) -> None:
     """Check that two volumes are times of which only the order is known."""
     assert shows(image, "tzyx", TWICE)
     assert (units_of(image)["t"], image.levels[0].scale[0]) == (None, 1.0)
-    assert [*image.plan.attributes["coordinates"]] == ["z"]
+    assert [*dicomzarr_attributes(image.plan)["coordinates"]] == ["z"]
     assert "order of acquisition" in image.name
 
 
@@ -360,7 +361,7 @@ def test_a_hole_among_slices_of_micrometres_shows(opened: Opener) -> None:
     pixels[12] = 0
     assert shows(holed, "zyx", pixels)
     assert lies_on(holed, traps.MICROMETERS)
-    assert holed.plan.attributes["absent"] == [{"z": 12}]
+    assert dicomzarr_attributes(holed.plan)["absent"] == [{"z": 12}]
     assert "1 of 30 slices were lost" in notices_of(holed)
 
 
@@ -487,7 +488,7 @@ def told(image: Image) -> str:
     found = [json.dumps(group_at(image.series_url).attrs.asdict()), *image.notices]
     for one in image.images:
         found += [one.name, one.path, repr(one), one._repr_html_(), str(one.to_xarray()), repr(one.levels[0])]
-        found += [json.dumps(dict(one.plan.attributes)), json.dumps(group_at(one.url).attrs.asdict())]
+        found += [json.dumps(dicomzarr_attributes(one.plan)), json.dumps(group_at(one.url).attrs.asdict())]
         found += [channel.label for channel in one.channels]
     return " ".join(found)
 

@@ -58,6 +58,7 @@ from slides_model import PHI
 import dicomzarr
 from dicomzarr.demo.instances import from_dataset
 from dicomzarr.errors import GuessWarning
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -250,7 +251,9 @@ def test_r4_uneven_slices_get_coordinates_instead_of_a_step(
     start = float(np.dot(grid.origin, grid.normal))
     assert z["values"] == pytest.approx([start + distance for distance in distances], abs=1e-6)
     assert z["unit"] in {"mm", "millimeter"}
-    assert np.allclose(image.plan.attributes["plane_affine"], grid.along_normal(1.0).affine, rtol=0, atol=1e-6)
+    assert np.allclose(
+        dicomzarr_attributes(image.plan)["plane_affine"], grid.along_normal(1.0).affine, rtol=0, atol=1e-6
+    )
     assert len(image.images) == 1
     assert "not evenly spaced" in notices_of(image)
 
@@ -271,7 +274,7 @@ def test_r4_a_slice_that_is_not_there_is_an_absent_chunk_of_an_even_grid(
     pixels[3] = -2048  # no value that a tissue could have
     assert shows(image, "zyx", pixels)
     assert lies_on(image, grid)
-    assert image.plan.attributes["absent"] == [{"z": 3}]
+    assert dicomzarr_attributes(image.plan)["absent"] == [{"z": 3}]
     assert "1 of 6 slices " + why in notices_of(image)
     assert opened.count("frames") == 5
 
@@ -789,7 +792,7 @@ def test_r11_an_absent_frame_of_many_slices_is_an_absent_chunk_that_is_named(ope
     expected = pixels[::-1].copy()
     expected[0, 4] = 0
     assert shows(image, "czyx", expected)
-    assert image.plan.attributes["absent"] == [{"c": 0, "z": 4}]
+    assert dicomzarr_attributes(image.plan)["absent"] == [{"c": 0, "z": 4}]
     assert f"echo_time 5 ms), z 4 (at {AXIAL.position(4)[2]:g} mm)" in notices_of(image)
 
 
@@ -798,7 +801,7 @@ def test_r11_an_absent_frame_of_many_slices_is_an_absent_chunk_that_is_named(ope
 
 def test_r12_one_slope_is_two_numbers(opened: Opener) -> None:
     image = opened(volume())
-    assert image.plan.attributes["rescale"] == {"slope": 1.0, "intercept": -1024.0}
+    assert dicomzarr_attributes(image.plan)["rescale"] == {"slope": 1.0, "intercept": -1024.0}
     assert shows(image, "zyx", VOLUME)
 
 
@@ -807,7 +810,7 @@ def test_r12_each_slice_has_its_slope(opened: Opener) -> None:
     slopes, intercepts = [0.5, 1.25, 2, 4.75], [0.0, 10, -3, 7]
     image = opened(volumes.pet(pixels, slopes, intercepts))
     assert shows(image, "zyx", pixels)
-    assert image.plan.attributes["rescale"] == {"slope": slopes, "intercept": intercepts}
+    assert dicomzarr_attributes(image.plan)["rescale"] == {"slope": slopes, "intercept": intercepts}
     assert len(image.images) == 1
 
 
@@ -822,7 +825,7 @@ def test_r12_slopes_are_nested_along_the_axes(opened: Opener) -> None:
         dataset.RescaleSlope, dataset.RescaleIntercept = decimal(slope), decimal(-slope)
     image = opened(series_of(datasets))
     assert shows(image, "tczyx", pixels)
-    assert image.plan.attributes["rescale"] == {"slope": slopes.tolist(), "intercept": (-slopes).tolist()}
+    assert dicomzarr_attributes(image.plan)["rescale"] == {"slope": slopes.tolist(), "intercept": (-slopes).tolist()}
 
 
 def test_r12_slopes_of_times_only_are_nested_all_the_same(opened: Opener) -> None:
@@ -830,7 +833,7 @@ def test_r12_slopes_of_times_only_are_nested_all_the_same(opened: Opener) -> Non
     datasets = dimensions.instances(pixels, dimensions.along("TriggerTime", ["0", "40"]), SIXTEEN)
     for number, dataset in enumerate(datasets):
         dataset.RescaleSlope, dataset.RescaleIntercept = decimal(1 + number // 3), "0"
-    rescale: Any = opened(series_of(datasets)).plan.attributes["rescale"]
+    rescale: Any = dicomzarr_attributes(opened(series_of(datasets)).plan)["rescale"]
     assert np.broadcast_to(rescale["slope"], (2, 3)).tolist() == [[1, 1, 1], [2, 2, 2]]
 
 
@@ -894,7 +897,7 @@ def test_r12_zarr_serves_modality_values(opened: Opener) -> None:
 def test_r13_units_are_said_and_nothing_is_converted(
     opened: Opener, build: Callable[[], RadiologySeries], units: str
 ) -> None:
-    assert opened(build()).plan.attributes["units"] == units
+    assert dicomzarr_attributes(opened(build()).plan)["units"] == units
 
 
 def test_r14_a_vendors_private_scaling_is_left_alone(opened: Opener) -> None:
@@ -903,7 +906,7 @@ def test_r14_a_vendors_private_scaling_is_left_alone(opened: Opener) -> None:
         block = dataset.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
         block.add_new(0x0E, "FL", 0.125)
         block.add_new(0x0D, "FL", 3.0)
-    assert opened(series).plan.attributes["rescale"] == {"slope": 2.0, "intercept": 0.0}
+    assert dicomzarr_attributes(opened(series).plan)["rescale"] == {"slope": 2.0, "intercept": 0.0}
     assert shows(opened(series, values="modality"), "zyx", VOLUME * np.uint16(2))
 
 
@@ -913,8 +916,8 @@ def test_r14_a_vendors_private_scaling_is_left_alone(opened: Opener) -> None:
 def test_r15_a_modality_table_is_no_slope_of_one(opened: Opener) -> None:
     image = opened(volumes.modality_lut())
     assert shows(image, "zyx", VOLUME)
-    assert image.plan.attributes["modality_lut"]
-    assert image.plan.attributes.get("rescale") is None
+    assert dicomzarr_attributes(image.plan)["modality_lut"]
+    assert dicomzarr_attributes(image.plan).get("rescale") is None
 
 
 def test_r15_modality_values_come_from_the_table(opened: Opener) -> None:
@@ -929,7 +932,7 @@ def test_r15_modality_values_come_from_the_table(opened: Opener) -> None:
 
 def test_r16_windows_are_in_rescaled_units_and_keep_their_names(opened: Opener) -> None:
     image = opened(volume())
-    assert image.plan.attributes["windows"] == [
+    assert dicomzarr_attributes(image.plan)["windows"] == [
         {"center": 40.0, "width": 401.0, "name": "SOFT TISSUE"},
         {"center": -600.0, "width": 1601.0, "name": "LUNG"},
     ]
@@ -979,7 +982,7 @@ def test_r16_without_window_the_whole_type_is_shown(opened: Opener) -> None:
     image = opened(series)
     (channel,) = image.channels
     assert channel.shown in (None, (0.0, 4095.0))
-    assert image.plan.attributes.get("windows", []) == []
+    assert dicomzarr_attributes(image.plan).get("windows", []) == []
 
 
 # --- R17: MONOCHROME1
@@ -1011,7 +1014,7 @@ def test_r18_padding_is_said_in_the_sign_of_the_pixels(opened: Opener, value: in
     pixels[:, 0, :4] = -2000
     image = opened(volumes.padded(pixels, value, vr))
     assert shows(image, "zyx", pixels)
-    assert image.plan.attributes["pixel_padding_value"] == -2000
+    assert dicomzarr_attributes(image.plan)["pixel_padding_value"] == -2000
 
 
 # --- R19: MOSAIC
@@ -1113,7 +1116,7 @@ def test_r21_the_detectors_spacing_is_not_the_patients(opened: Opener, kind: str
     image = opened(volumes.projection(pixels, kind))
     assert shows(image, "yx", pixels)
     assert has_no_space(image)
-    assert image.plan.attributes["imager_pixel_spacing"] == [0.2, 0.15]
+    assert dicomzarr_attributes(image.plan)["imager_pixel_spacing"] == [0.2, 0.15]
 
 
 def test_r21_a_calibrated_projection_has_the_patients_spacing(opened: Opener) -> None:
@@ -1121,19 +1124,19 @@ def test_r21_a_calibrated_projection_has_the_patients_spacing(opened: Opener) ->
     image = opened(volumes.projection(distinct((16, 20)), **calibrated))
     assert image.levels[0].scale == pytest.approx((0.18, 0.13))
     assert units_of(image) == {"y": "millimeter", "x": "millimeter"}
-    assert image.plan.attributes["imager_pixel_spacing"] == [0.2, 0.15]
+    assert dicomzarr_attributes(image.plan)["imager_pixel_spacing"] == [0.2, 0.15]
 
 
 def test_r21_laterality_is_kept(opened: Opener) -> None:
     image = opened(volumes.projection(distinct((16, 20)), "MG", ImageLaterality="L"))
-    assert image.plan.attributes["laterality"] == "L"
+    assert dicomzarr_attributes(image.plan)["laterality"] == "L"
 
 
 def test_r21_ultrasound_regions_have_units_of_their_own(opened: Opener) -> None:
     image = opened(volumes.ultrasound(COLOR))
     assert shows(image, "cyx", np.moveaxis(COLOR, -1, 0))
     assert has_no_space(image)
-    regions: Any = image.plan.attributes["ultrasound_regions"]
+    regions: Any = dicomzarr_attributes(image.plan)["ultrasound_regions"]
     assert len(regions) == 2
     text = json.dumps(regions)
     assert all(number in text for number in ("0.02", "0.03", "0.005", "1.5"))
@@ -1164,7 +1167,7 @@ def test_every_kind_is_what_zarr_reads_and_identifies_nobody(opened: Opener, nam
         assert np.array_equal(pixels, pixels_of(one))
         assert len(one.channels) == dict(zip(axes_of(one), pixels.shape, strict=True)).get("c", 1)
         frames += math.prod(math.ceil(size / chunk) for size, chunk in zip(array.shape, array.chunks, strict=True))
-        absent += len(one.plan.attributes.get("absent", []))
+        absent += len(dicomzarr_attributes(one.plan).get("absent", []))
         said += [one.path, one.name, repr(one), str(one.to_xarray()), one._repr_html_()]
         said += [json.dumps(dict(group_at(one.url).attrs))]
     assert frames - absent == sum(int(dataset.get("NumberOfFrames") or 1) for dataset in series.datasets)
@@ -1178,7 +1181,7 @@ def test_j1_numbers_that_are_written_as_text_are_numbers(opened: Opener, name: s
     image = dicomzarr.open(opened.serve(written).series_url(series.study_uid, series.series_uid))
     usual = opened(series)
     assert (image.axes, image.affine, image.channels) == (usual.axes, usual.affine, usual.channels)
-    assert image.plan.attributes == usual.plan.attributes
+    assert dicomzarr_attributes(image.plan) == dicomzarr_attributes(usual.plan)
     assert np.array_equal(pixels_of(image), pixels_of(usual))
 
 

@@ -17,6 +17,7 @@ import pytest
 from radiology_opened import Opener, affine_of, axes_of, units_of
 
 import dicomzarr
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -229,7 +230,7 @@ def test_every_case_has_a_test(cases_dir: Path) -> None:
 
 
 def coordinates_of(image: Image) -> dict[str, Any]:
-    told: Any = image.plan.attributes["coordinates"]
+    told: Any = dicomzarr_attributes(image.plan)["coordinates"]
     return dict(told)
 
 
@@ -281,7 +282,7 @@ def test_contrasts_half_a_step_apart_have_affines_half_a_step_apart(open_case: C
 
 def test_what_distorts_is_an_attribute(open_case: Callable[..., Image]) -> None:
     image = open_case("s60_distorted_epi")
-    assert image.plan.attributes["volumetric_properties"] == "DISTORTED"
+    assert dicomzarr_attributes(image.plan)["volumetric_properties"] == "DISTORTED"
 
 
 def test_a_spacing_of_zero_is_no_spacing(open_case: Callable[..., Image]) -> None:

@@ -22,6 +22,8 @@ from radiology_oracles import Dcm2niix, Placed, required, rescaled_by_pydicom, s
 from real_data import real_series
 from scans import Shot, classic, enhanced, shots
 
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
@@ -73,7 +75,7 @@ def planes_of(image: Image) -> dict[tuple[int, ...], list[Placed]]:
 
 def affine_of_plane(image: Image, t: int, z: int) -> np.ndarray[Any, Any]:
     """(column, row, 0, 1) to LPS millimetres of one slice, by whichever attribute says it."""
-    told: Mapping[str, Any] = image.plan.attributes
+    told: Mapping[str, Any] = dicomzarr_attributes(image.plan)
     if "plane_affine" in told:
         places = coordinate(image, "z")["values"]
         return shifted(np.array(told["plane_affine"]), places[z] - places[0])

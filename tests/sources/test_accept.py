@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dicomzarr.sources.dicomweb.negotiation.accept import AS_STORED, IMAGE_TYPES, LADDER, REFUSALS, SINGLE_PART, Learned
+from dicomzarr.sources.dicomweb.negotiation.accept import AS_STORED, IMAGE_TYPES, LADDER, SINGLE_PART, Learned
 
 
 def test_the_ladder_begins_with_what_is_stored() -> None:
@@ -26,10 +26,6 @@ def test_lossless_comes_before_lossy() -> None:
     accept = IMAGE_TYPES.accept
     for lossless, lossy in (("4.70", "4.50"), ("4.80", "4.81"), ("4.90", "4.91"), ("4.201", "4.203")):
         assert accept.index(f"{lossless},") < accept.index(f"{lossy},")
-
-
-def test_what_counts_as_a_refusal() -> None:
-    assert {400, 406, 415, 500} == REFUSALS
 
 
 def test_nothing_learned() -> None:

@@ -226,7 +226,10 @@ def test_each_option_is_in_one_of_three_values() -> None:
 
 def test_credentials_alone_tell_accesses_apart() -> None:
     one: dict[str, Any] = {"auth": Tokens().headers, "headers": {"x-a": "1"}}
-    alike: list[dict[str, Any]] = [one, {**one, "timeout": 3, "cache_dir": "x", "values": "color", "labels": True}]
+    alike: list[dict[str, Any]] = [
+        one,
+        {**one, "timeout": 3, "cache_dir": "x", "values": "color", "max_connections": 1},
+    ]
     others: list[dict[str, Any]] = [{}, {"auth": one["auth"]}, {"headers": one["headers"]}, {"auth": "env:A"}]
     found = [StorageOptions.parse(**options).access for options in (*alike, *others)]
     assert found[0].identity == found[1].identity

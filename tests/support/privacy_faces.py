@@ -16,7 +16,8 @@ import xarray as xr
 from opened import group_at
 
 from dicomzarr.faces import cli
-from dicomzarr.omezarr.hierarchy import Document
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
+from dicomzarr.omezarr.hierarchy import Directory, Document
 from dicomzarr.runtime.home_loop import run_sync
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 def documents(store: SeriesStore, key: str = "") -> Iterator[bytes]:
     """Every document of the virtual store."""
-    for name in store.names(key) or ():
+    listed = store.locate(key)
+    for name in listed.names() if isinstance(listed, Directory) else ():
         below = f"{key}/{name}" if key else name
         found = store.locate(below)
         if isinstance(found, Document):
@@ -46,7 +48,8 @@ def spellings(image: Image) -> Iterator[object]:
     """An image, its levels and all that they are made of, as text and as pickles."""
     for each in (*image.images, *image.associated.values(), *image.labels.values()):
         yield from (repr(each), each._repr_html_(), each.url, each.path, each.name, each.axes, each.channels)
-        yield from (repr(each.plan), each.plan.attributes, each.affine, pickle.dumps(each), dask.base.tokenize(each))
+        said = dicomzarr_attributes(each.plan)
+        yield from (repr(each.plan), said, each.affine, pickle.dumps(each), dask.base.tokenize(each))
         for level in each.levels:
             yield from (repr(level), pickle.dumps(level), level.axes, level.scale, level.to_dask().name)
     yield from image.notices

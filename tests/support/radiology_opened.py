@@ -14,6 +14,7 @@ import dicomzarr
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import from_dataset
 from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -118,7 +119,7 @@ def lies_on(image: Image, grid: Grid) -> bool:
 
 def coordinate(image: Image, name: str) -> Mapping[str, Any]:
     """What the image says of one dimension: axis, values, unit."""
-    coordinates: Any = image.plan.attributes["coordinates"]
+    coordinates: Any = dicomzarr_attributes(image.plan)["coordinates"]
     found: Mapping[str, Any] = coordinates[name]
     return found
 

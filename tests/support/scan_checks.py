@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scans import Cell, Shot, cells, check_partition, key_of
 
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -91,7 +93,7 @@ def counts(image: ImagePlan, axis: str) -> bool:
 
 def absent_of(image: ImagePlan) -> list[dict[str, int]]:
     """What the image says of its absent chunks."""
-    told: Any = image.attributes.get("absent", [])
+    told: Any = dicomzarr_attributes(image).get("absent", [])
     return [dict(chunk) for chunk in told]
 
 
@@ -262,12 +264,12 @@ def _check_places(image: ImagePlan, held: dict[Cell, Shot], jitter: float) -> No
         for (_, _, z), shot in placed.items():
             assert np.linalg.norm((affine @ [0, 0, z, 1])[:3] - shot.position) <= jitter + 1e-4
         return
-    plane: Any = image.attributes.get("plane_affine")
+    plane: Any = dicomzarr_attributes(image).get("plane_affine")
     if plane is None:
         return
     by_place = {z: shot for (_, _, z), shot in sorted(placed.items(), reverse=True)}
     start = by_place[min(by_place)]
-    coordinates: Any = image.attributes["coordinates"]
+    coordinates: Any = dicomzarr_attributes(image)["coordinates"]
     for (_, _, z), shot in placed.items():
         along = float(np.dot(shot.position - start.position, shot.grid.normal))
         told = coordinates["z"]["values"]
@@ -291,7 +293,7 @@ def _check_time(image: ImagePlan) -> None:
     """A unit of time is there only where a coordinate along t has times, and even ones."""
     if counts(image, "t"):
         return
-    told: Any = image.attributes["coordinates"]
+    told: Any = dicomzarr_attributes(image)["coordinates"]
     step, unit = step_of(image, "t")
     per = {"second": "s", "millisecond": "ms"}[str(unit)]
     steps = [

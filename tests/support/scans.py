@@ -21,6 +21,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
 from radiology_model import AXIAL, RadiologySeries
 from radiology_slices import SOP_CLASSES
 
+from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.plan import plan_images
 
@@ -126,7 +127,7 @@ class Scan:
         body = msgspec.json.encode(self.instances)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return plan_images(parse_series(body, STUDY, self.series_uid), values=values)
+            return plan_images(parse_series(decode_instances(body), STUDY, self.series_uid), values=values)
 
     def shuffled(self, seed: int) -> Scan:
         """The same instances in another order."""

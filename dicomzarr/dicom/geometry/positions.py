@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from dicomzarr.dicom.geometry.tiling import UNPLACED, FramePositions
-from dicomzarr.dicom.model.json_model import (
-    FunctionalGroupsItem,
-    OpticalPathIdentificationItem,
-    PlanePositionSlideItem,
-    RawSequence,
-    SegmentIdentificationItem,
-    functional_groups,
-)
+from dicomzarr.dicom.model.image_model import NO_GROUPS, NO_MACRO
+from dicomzarr.dicom.model.json_model import RawSequence, functional_groups
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
-    from dicomzarr.dicom.model.json_model import InstanceItem, Leaf
+    from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
+    from dicomzarr.dicom.model.json_model import (
+        FunctionalGroupsItem,
+        Leaf,
+        OpticalPathIdentificationItem,
+        SegmentIdentificationItem,
+    )
     from dicomzarr.dicom.model.values import Reader
 
 _Item = TypeVar("_Item")
-_NO_POSITION = PlanePositionSlideItem()
-_NO_PATH = OpticalPathIdentificationItem()
-_NO_SEGMENT = SegmentIdentificationItem()
+_Default = TypeVar("_Default")
 _LARGEST_POSITION = 2**40
 """Pixels; far above any matrix, far below what integers of 64 bits overflow at."""
 _NO_NUMBER = (TypeError, ValueError, OverflowError)
@@ -69,13 +69,13 @@ class FrameScan:
     """The optical path identifiers that frames name; None for frames that name none."""
 
 
-def scan_frames(read: Reader, item: InstanceItem, frames: int) -> FrameScan:
+def scan_frames(read: Reader, item: ImageItem, frames: int) -> FrameScan:
     """Read the functional groups of all frames, batch by batch.
 
     A macro may stand in the per-frame or in the shared groups; the frame's own wins (C.7.6.16). Where a height is
     impossible none counts, so that no frame is shown in a plane that is not its own.
     """
-    shared = next(iter(item.shared_groups.items), FunctionalGroupsItem())
+    shared = next(iter(item.shared_groups.items), NO_GROUPS)
     codes: dict[str | None, int] = {}
     batches = functional_groups(item.per_frame_groups or RawSequence())
     scanned = [_scan_batch(groups, shared, codes) for groups in batches]
@@ -91,18 +91,24 @@ def scan_frames(read: Reader, item: InstanceItem, frames: int) -> FrameScan:
 
 
 def _scan_batch(
-    groups: list[FunctionalGroupsItem],
-    shared: FunctionalGroupsItem,
+    groups: Sequence[FunctionalGroupsItem | FrameGroups],
+    shared: FrameGroups,
     codes: dict[str | None, int],
 ) -> tuple[npt.NDArray[np.float64], ...]:
-    fallback = _first(shared.plane_position_slide.values, _NO_POSITION)
+    fallback = _first(shared.plane_position_slide.values, NO_MACRO)
     planes = [(own[0] or fallback) if (own := group.plane_position_slide.values) else fallback for group in groups]
-    path = _first(shared.optical_path.values, _NO_PATH)
+    path = _first(shared.optical_path_identification.values, NO_MACRO)
     name = _identifier(path)
-    names = [_identifier(named[0] or path) if (named := group.optical_path.values) else name for group in groups]
+    names = [
+        _identifier(named[0] or path) if (named := group.optical_path_identification.values) else name
+        for group in groups
+    ]
     if names.count(None) == len(names):
-        segment = _first(shared.segment.values, _NO_SEGMENT)
-        names = [_number(_first(group.segment.values, segment)) for group in groups]
+        segment = _first(shared.segment_identification.values, NO_MACRO)
+        names = [
+            _number((shown[0] if (shown := group.segment_identification.values) else None) or segment)
+            for group in groups
+        ]
     return (
         _positions([plane.row_position for plane in planes]),
         _positions([plane.column_position for plane in planes]),
@@ -152,10 +158,10 @@ def _is_pixel(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     return usable
 
 
-def shared_path_identifier(item: InstanceItem) -> str | None:
+def shared_path_identifier(item: ImageItem) -> str | None:
     """The optical path that the shared functional groups name for all frames."""
     groups = item.shared_groups.items[:1]
-    return next((_identifier(path) for group in groups for path in group.optical_path.items), None)
+    return next((_identifier(path) for group in groups for path in group.optical_path_identification.items), None)
 
 
 def identified_paths(scan: FrameScan) -> tuple[OpticalPath, ...]:
@@ -170,18 +176,18 @@ def _places(names: tuple[str | None, ...], paths: tuple[OpticalPath, ...]) -> np
     return np.array([known.get(name, -1) for name in names], dtype=np.int64)
 
 
-def _first(values: tuple[_Item | None, ...], default: _Item) -> _Item:
+def _first(values: tuple[_Item | None, ...], default: _Default) -> _Item | _Default:
     return (values[0] or default) if values else default
 
 
-def _identifier(item: OpticalPathIdentificationItem) -> str | None:
-    values = item.identifier.values
+def _identifier(item: OpticalPathIdentificationItem | Macro) -> str | None:
+    values = item.optical_path_identifier.values
     return str(values[0]).strip() if values and values[0] is not None else None
 
 
-def _number(item: SegmentIdentificationItem) -> str | None:
+def _number(item: SegmentIdentificationItem | Macro) -> str | None:
     """Of the segment, which takes the place of the optical path in segmentations (PS3.3 section C.7.6.17.3)."""
-    values = item.number.values
+    values = item.segment_number.values
     return str(values[0]).strip() if values and values[0] is not None else None
 
 

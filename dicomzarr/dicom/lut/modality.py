@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -97,7 +97,6 @@ class TableView:
         return self.table.apply(pixels).astype(dtype, copy=False)
 
 
-ModalityView: TypeAlias = Rescale | TableView
 """From stored values to modality values."""
 
 
@@ -167,10 +166,6 @@ class RealWorldMapping:
     """Instead of slope and intercept: a real world value for each stored value from the first to the last."""
     units_code: str = ""
     """Code value of the Measurement Units Code Sequence (0040,08EA), in UCUM mostly."""
-    units_meaning: str = ""
-    """Its code meaning."""
-    label: str = ""
-    """LUTLabel (0040,9210)."""
 
     def __post_init__(self) -> None:
         numbers = [self.first, self.last, *(self.lut or (self.slope, self.intercept))]
@@ -190,14 +185,3 @@ class RealWorldMapping:
                 f"RealWorldValueLUTData should have a value for each stored value from {self.first} to {self.last},"
                 f" which are {values}, found {len(self.lut)}."
             )
-
-    def as_json(self) -> dict[str, Any]:
-        """What it says, for JSON attributes."""
-        mapped = {"slope": self.slope, "intercept": self.intercept} if self.lut is None else {"lut": list(self.lut)}
-        return {
-            "label": self.label,
-            "units": {"code": self.units_code, "meaning": self.units_meaning},
-            "first_value_mapped": self.first,
-            "last_value_mapped": self.last,
-            **mapped,
-        }

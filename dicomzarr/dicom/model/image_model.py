@@ -1,4 +1,4 @@
-"""The DICOM JSON model of images that are no slides: the attributes and functional groups that place and scale frames.
+"""The DICOM JSON model of an instance as it is decoded, once: images that are no slides are placed and scaled by it.
 
 As in `json_model`, whatever is not named here is skipped by the decoder and never reaches memory.
 """
@@ -13,6 +13,7 @@ from dicomzarr.dicom.model.binary import BinaryLeaf
 from dicomzarr.dicom.model.json_model import (
     EMPTY,
     CodeItem,
+    InstanceItem,
     Leaf,
     RawSequence,
     Sequence,
@@ -76,6 +77,8 @@ class Macro(msgspec.Struct, gc=False, frozen=True):
     segment_number: Leaf = _tag("0062000B")
     column_position: Leaf = _tag("0048021E")
     row_position: Leaf = _tag("0048021F")
+    optical_path_identifier: Leaf = _tag("00480106")
+    z_offset: Leaf = _tag("0040074A")
 
 
 class GradientDirectionItem(msgspec.Struct, gc=False, frozen=True):
@@ -93,7 +96,6 @@ class MappingItem(msgspec.Struct, frozen=True):
     last_double: Leaf = _tag("00409213")
     slope: Leaf = _tag("00409225")
     intercept: Leaf = _tag("00409224")
-    label: Leaf = _tag("00409210")
     units: Sequence[CodeItem] = _sequence("004008EA")
     table: Leaf = _tag("00409212")
 
@@ -119,13 +121,13 @@ class FrameGroups(msgspec.Struct, gc=False, frozen=True):
     real_world_value_mapping: Sequence[MappingItem] = _sequence("00409096")
     segment_identification: Sequence[Macro] = _sequence("0062000A")
     plane_position_slide: Sequence[Macro] = _sequence("0048021A")
+    optical_path_identification: Sequence[Macro] = _sequence("00480207")
 
 
 class DimensionIndexItem(msgspec.Struct, frozen=True):
     """One item of the Dimension Index Sequence, PS3.3 section C.7.6.17."""
 
     pointer: Leaf = _tag("00209165")
-    functional_group_pointer: Leaf = _tag("00209167")
 
 
 class LookupItem(msgspec.Struct, frozen=True):
@@ -164,8 +166,8 @@ class ReferencedSeriesItem(msgspec.Struct, frozen=True):
     series_instance_uid: Leaf = _tag("0020000E")
 
 
-class ImageItem(msgspec.Struct, frozen=True):
-    """What is read of an image's metadata beside what `json_model.InstanceItem` holds."""
+class ImageItem(InstanceItem, frozen=True):
+    """All that is read of one instance's metadata, in one decoding: images that are no slides need the rest too."""
 
     acquisition_number: Leaf = _tag("00200012")
     acquisition_datetime: Leaf = _tag("0008002A")
@@ -220,14 +222,10 @@ class ImageItem(msgspec.Struct, frozen=True):
     slice_thickness: Leaf = _tag("00180050")
     spacing_between_slices: Leaf = _tag("00180088")
     imager_pixel_spacing: Leaf = _tag("00181164")
-    nominal_scanned_pixel_spacing: Leaf = _tag("00182010")
-    pixel_spacing_calibration: Leaf = _tag("00280A02")
     estimated_magnification: Leaf = _tag("00181114")
-    gantry_tilt: Leaf = _tag("00181120")
     laterality: Leaf = _tag("00200060")
     image_laterality: Leaf = _tag("00200062")
     view_position: Leaf = _tag("00185101")
-    patient_orientation: Leaf = _tag("00200020")
     burned_in_annotation: Leaf = _tag("00280301")
     anatomical_orientation: Leaf = _tag("00102210")
     volumetric_properties: Leaf = _tag("00089206")
@@ -255,7 +253,6 @@ class ImageItem(msgspec.Struct, frozen=True):
     red_segmented: BinaryLeaf = _binary("00281221")
     green_segmented: BinaryLeaf = _binary("00281222")
     blue_segmented: BinaryLeaf = _binary("00281223")
-    frame_increment_pointer: Leaf = _tag("00280009")
     frame_time: Leaf = _tag("00181063")
     frame_time_vector: Leaf = _tag("00181065")
     energy_window_vector: Leaf = _tag("00540010")
@@ -269,28 +266,43 @@ class ImageItem(msgspec.Struct, frozen=True):
     time_slice_vector: Leaf = _tag("00540100")
     detectors: Sequence[DetectorItem] = _sequence("00540022")
     regions: Sequence[RegionItem] = _sequence("00186011")
-    segments_overlap: Leaf = _tag("00620013")
     maximum_fractional_value: Leaf = _tag("0062000E")
-    fractional_type: Leaf = _tag("00620010")
     referenced_series: Sequence[ReferencedSeriesItem] = _sequence("00081115")
     dimension_indices: Sequence[DimensionIndexItem] = _sequence("00209222")
     shared_groups: Sequence[FrameGroups] = _sequence("52009229")
-    per_frame_groups: RawSequence | None = msgspec.field(name="52009230", default=None)
 
 
-_IMAGES = msgspec.json.Decoder(list[ImageItem])
+_INSTANCES = msgspec.json.Decoder(list[ImageItem])
 _GROUPS = msgspec.json.Decoder(list[FrameGroups | None])
 NO_GROUPS = FrameGroups()
 """What stands for the functional groups of a frame that has none."""
+NO_MACRO = Macro()
+"""What stands for a macro that a frame does not have."""
 
 
-def decode_images(body: bytes) -> list[ImageItem]:
-    """The images of one metadata reply, one for each instance, in the server's order.
+def decode_instances(body: bytes) -> list[ImageItem]:
+    """The instances of one metadata reply, in the server's order.
 
     Raises:
         MetadataError: The body is no DICOM JSON.
     """
-    return decode_bodies(_IMAGES, body)
+    items = decode_bodies(_INSTANCES, body)
+    for name in InstanceItem.__struct_fields__:
+        _share(items, name)
+    return items
+
+
+def _share(items: list[ImageItem], name: str) -> None:
+    """Have neighbours whose attribute has the same values hold it once: in a long series that is most of the memory."""
+    known: Leaf | None = None
+    for item in items:
+        leaf = getattr(item, name)
+        if leaf is EMPTY or not isinstance(leaf, Leaf) or not leaf.values:
+            continue
+        if leaf == known:
+            msgspec.structs.force_setattr(item, name, known)
+        else:
+            known = leaf
 
 
 def frame_groups(sequence: RawSequence) -> Iterator[FrameGroups]:

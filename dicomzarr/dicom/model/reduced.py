@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
-from dicomzarr.dicom.model.json_model import ABSENT, EMPTY, Leaf
+from dicomzarr.dicom.model.json_model import EMPTY
 from dicomzarr.dicom.uids import (
     CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE,
     VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dicomzarr.dicom.model.image_model import ImageItem
+    from dicomzarr.dicom.model.json_model import Leaf
 
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 # SOP classes (PS3.6 table A-1) without an image: only these are taken to need no Rows.
@@ -35,19 +39,6 @@ _YEN: Final = "\u00a5"
 of, positions and spacings among them (Orthanc 1.10 does)."""
 
 
-class _Summary(msgspec.Struct, gc=False, frozen=True):
-    """What is looked at; of most attributes only whether they are there."""
-
-    sop_class_uid: Leaf = msgspec.field(name="00080016", default=EMPTY)
-    sop_instance_uid: Leaf = msgspec.field(name="00080018", default=EMPTY)
-    image_type: Leaf = msgspec.field(name="00080008", default=EMPTY)
-    rows: msgspec.Raw = msgspec.field(name="00280010", default=ABSENT)
-    columns: msgspec.Raw = msgspec.field(name="00280011", default=ABSENT)
-    bits_allocated: msgspec.Raw = msgspec.field(name="00280100", default=ABSENT)
-    matrix_columns: msgspec.Raw = msgspec.field(name="00480006", default=ABSENT)
-    matrix_rows: msgspec.Raw = msgspec.field(name="00480007", default=ABSENT)
-
-
 class ReducedInstance(NamedTuple):
     """An instance whose metadata lack what an image needs."""
 
@@ -56,36 +47,29 @@ class ReducedInstance(NamedTuple):
     sop_instance_uid: str
 
 
-_SUMMARIES = msgspec.json.Decoder(list[_Summary])
-
-
-def reduced_instances(body: bytes) -> list[ReducedInstance]:
+def reduced_instances(items: Iterable[ImageItem]) -> list[ReducedInstance]:
     """The instances that may be images, and whose metadata cannot be all that the server knows of them.
 
     An image has Rows, Columns and BitsAllocated (PS3.3 section C.7.6.3), one of tiles also TotalPixelMatrixRows and
-    TotalPixelMatrixColumns (PS3.3 section C.8.12.4). What cannot be read is left to whoever reads all of it.
+    TotalPixelMatrixColumns (PS3.3 section C.8.12.4).
 
     Args:
-        body: Metadata of a series, or of one instance, in the DICOM JSON model.
+        items: Metadata of the instances of a series.
     """
-    try:
-        summaries = _SUMMARIES.decode(body)
-    except (ValueError, RecursionError):
-        return []
-    named = ((place, summary, _text(summary.sop_instance_uid)) for place, summary in enumerate(summaries))
-    return [ReducedInstance(place, uid) for place, summary, uid in named if uid and _is_reduced(summary)]
+    named = ((place, item, _text(item.sop_instance_uid)) for place, item in enumerate(items))
+    return [ReducedInstance(place, uid) for place, item, uid in named if uid and _is_reduced(item)]
 
 
-def _is_reduced(summary: _Summary) -> bool:
-    if any(_YEN in str(value) for value in summary.image_type.values):
+def _is_reduced(item: ImageItem) -> bool:
+    if any(_YEN in str(value) for value in item.image_type.values):
         return True
-    sop_class = _text(summary.sop_class_uid)
+    sop_class = _text(item.sop_class_uid)
     if sop_class.startswith(_NO_IMAGES) and sop_class not in _IMAGES:
         return False
-    needed = [summary.rows, summary.columns, summary.bits_allocated]
+    needed = [item.rows, item.columns, item.bits_allocated]
     if sop_class in _TILED:
-        needed += [summary.matrix_rows, summary.matrix_columns]
-    return any(raw == ABSENT for raw in needed)
+        needed += [item.total_pixel_matrix_columns, item.total_pixel_matrix_rows]
+    return any(leaf is EMPTY for leaf in needed)  # an attribute without a value is another leaf, and is there
 
 
 def _text(leaf: Leaf) -> str:

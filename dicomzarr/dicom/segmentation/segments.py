@@ -28,11 +28,6 @@ class Segment:
     color: str
     """RecommendedDisplayCIELabValue (0062,000D) as RRGGBB; empty where there is none."""
 
-    def as_json(self) -> dict[str, object]:
-        """What it says, for JSON attributes."""
-        said = {"number": self.number, "label": self.label, "color": self.color}
-        return {name: value for name, value in said.items() if value != ""}
-
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
@@ -46,10 +41,6 @@ class Segmentation:
     def is_label_map(self) -> bool:
         """Values are segment numbers; else each frame shows one segment."""
         return self.kind == "LABELMAP"
-
-    def as_json(self) -> dict[str, object]:
-        """What it says, for JSON attributes. Labels are shown on purpose: masks are of no use without."""
-        return {"segmentation_type": self.kind, "segments": [segment.as_json() for segment in self.segments]}
 
     def numbered(self, number: object) -> Segment | None:
         """The segment of a number."""

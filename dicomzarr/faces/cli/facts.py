@@ -101,7 +101,7 @@ def series_facts(image: Image, target: Target) -> SeriesFacts:
         server=target.host,
         study_instance_uid=target.url.study or "",
         series_instance_uid=target.url.series or "",
-        modality=str(image.plan.attributes.get("modality") or ""),
+        modality=image.plan.attributes.modality or "",
         bytes=sum(level.bytes for each in (*images, *associated) for level in each.levels),
         images=images,
         associated=associated,
@@ -110,7 +110,7 @@ def series_facts(image: Image, target: Target) -> SeriesFacts:
 
 
 def _image_facts(image: Image) -> ImageFacts:
-    grouped = image.plan.attributes.get("grouped_by")
+    known = image.plan.attributes
     return ImageFacts(
         path=image.path,
         name=image.name,
@@ -118,8 +118,8 @@ def _image_facts(image: Image) -> ImageFacts:
         color=image.plan.color,
         channels=image.channels,
         affine=image.affine,
-        kind=str(image.plan.attributes.get("kind") or ""),
-        grouped_by=tuple(map(str, grouped)) if isinstance(grouped, list) else (),
+        kind=known.kind or "",
+        grouped_by=known.grouped_by,
         coordinates=tuple(_coordinates(image)),
         labels=tuple(label.path for label in image.labels.values()),
         levels=tuple(_level_facts(image, level) for level in image.levels),
@@ -127,16 +127,12 @@ def _image_facts(image: Image) -> ImageFacts:
 
 
 def _coordinates(image: Image) -> Iterator[CoordinateFacts]:
-    coordinates = image.plan.attributes.get("coordinates")
-    for name, said in coordinates.items() if isinstance(coordinates, dict) else ():
-        yield CoordinateFacts(name, said["axis"], said.get("unit", ""), said["values"])
+    for name, told in image.plan.attributes.coordinates.items():
+        yield CoordinateFacts(name, told.axes, told.unit, told.values)
 
 
 def _level_facts(image: Image, level: Level) -> LevelFacts:
-    attributes = image.plan.levels[level.number].attributes
-    photometric, lossy, syntax = (
-        attributes.get(name) for name in ("photometric_interpretation", "lossy", "available_transfer_syntax_uid")
-    )
+    known = image.plan.levels[level.number].attributes
     return LevelFacts(
         path=f"{image.path}/{level.number}" if image.path else str(level.number),
         shape=level.shape,
@@ -145,7 +141,7 @@ def _level_facts(image: Image, level: Level) -> LevelFacts:
         scale=level.scale,
         translation=level.translation,
         bytes=level.nbytes,
-        photometric_interpretation=str(photometric) if photometric else None,
-        lossy=lossy if isinstance(lossy, bool) else None,
-        transfer_syntax_uid=str(syntax) if syntax else None,
+        photometric_interpretation=known.photometric_interpretation or None,
+        lossy=known.lossy,
+        transfer_syntax_uid=known.available_transfer_syntax_uid or None,
     )

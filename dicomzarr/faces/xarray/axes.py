@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from xarray.indexes import RangeIndex
 
+from dicomzarr.faces.xarray.frame_coordinates import counted_times
 from dicomzarr.faces.xarray.places import places_of
-from dicomzarr.faces.xarray.told import counted_times, documents
 from dicomzarr.plan.placing import MILLIMETER, aligned_axes
 
 if TYPE_CHECKING:
@@ -101,11 +101,11 @@ def _listed(image: Image, axis: Axis, size: int) -> _Places | None:
 
 
 def _planes(image: Image, axis: Axis) -> Iterator[_Places]:
-    planes = image.plan.attributes.get("z_offsets")
-    if axis.unit in _PER_MILLIMETRE and isinstance(planes, list):
+    planes = image.plan.attributes.z_offsets
+    if axis.unit in _PER_MILLIMETRE and planes:
         offsets = np.asarray(planes, np.float64)
         relative = np.round((offsets - offsets[0]) * _PER_MILLIMETRE[axis.unit], 9)  # without noise
         yield _Places(0.0, 1.0, axis.unit, listed=relative)
-    slices = documents(image).get("z")
+    slices = image.plan.attributes.coordinates.get("z")
     if image.affine is None and slices is not None:
-        yield _Places(0.0, 1.0, MILLIMETER, "along the normal of the slices", np.asarray(slices["values"], np.float64))
+        yield _Places(0.0, 1.0, MILLIMETER, "along the normal of the slices", np.asarray(slices.values, np.float64))

@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from dicomzarr.faces.xarray.axes import with_axes
+from dicomzarr.faces.xarray.frame_coordinates import frame_coordinates
 from dicomzarr.faces.xarray.patient import oblique_coordinates
 from dicomzarr.faces.xarray.rescaling import factor_coordinates, factors_of
-from dicomzarr.faces.xarray.told import told_coordinates
 from dicomzarr.faces.xarray.values import VARIABLE, image_variable
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ def level_dataset(image: Image, level: Level, *, mask_and_scale: bool = True) ->
         mask_and_scale: Give what stored values measure, as xarray does for files.
     """
     factors = factors_of(image, level)
-    told = {"affine": image.affine, "plane_affine": image.plan.attributes.get("plane_affine")}
+    told = {"affine": image.affine, "plane_affine": image.plan.attributes.plane_affine}
     attributes = {name: np.asarray(affine) for name, affine in told.items() if affine is not None}
     variable = image_variable(image, level, factors, mask_and_scale=mask_and_scale)
     dataset = with_axes(xr.Dataset({VARIABLE: variable}, attrs=attributes), image, level)
-    dataset = dataset.assign_coords(told_coordinates(image, level))
+    dataset = dataset.assign_coords(frame_coordinates(image, level))
     if factors is not None and not factors.uniform:
         dataset = dataset.assign_coords(factor_coordinates(level, factors))
     oblique = oblique_coordinates(image, level)

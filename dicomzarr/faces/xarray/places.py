@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dicomzarr.faces.xarray.told import documents
 from dicomzarr.plan.placing import patient_affine
 
 if TYPE_CHECKING:
@@ -31,9 +30,8 @@ def places_of(image: Image) -> Places | None:
     affine = patient_affine(image.plan)
     if affine is not None:
         return Places(affine)
-    plane: Any = image.plan.attributes.get("plane_affine")
-    slices = documents(image).get("z")
+    plane, slices = image.plan.attributes.plane_affine, image.plan.attributes.coordinates.get("z")
     if plane is None or slices is None:
         return None
-    distances = np.asarray(slices["values"], np.float64)
+    distances = np.asarray(slices.values, np.float64)
     return Places(plane, np.round(distances - distances[0], 9))  # without noise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import xarray as xr
@@ -41,7 +41,7 @@ class Factors:
 
 def is_grey(image: Image, level: Level) -> bool:
     """Whether values measure something: colours and places in a palette do not."""
-    interpretation = image.plan.levels[level.number].attributes.get("photometric_interpretation")
+    interpretation = image.plan.levels[level.number].attributes.photometric_interpretation
     return not image.plan.color and interpretation != "PALETTE COLOR"
 
 
@@ -52,10 +52,10 @@ def is_stored(image: Image, level: Level) -> bool:
 
 def factors_of(image: Image, level: Level) -> Factors | None:
     """What leads from the values of a level to those that they measure; None where nothing needs to."""
-    told: Any = image.plan.attributes.get("rescale")
+    told = image.plan.attributes.rescale
     if told is None or not (is_grey(image, level) and is_stored(image, level)):
         return None
-    slope, intercept = (np.array(told[name], np.float64) for name in ("slope", "intercept"))
+    slope, intercept = (np.array(numbers, np.float64) for numbers in (told.slope, told.intercept))
     if slope.ndim or intercept.ndim:
         shape = level.shape[:-2]
         return Factors(np.broadcast_to(slope, shape), np.broadcast_to(intercept, shape))

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 VARIABLE: Final = "image"
 """The name of the data variable of a level."""
 
-_PADDING: Final = ("pixel_padding_value", "pixel_padding_range_limit")
-"""Attributes about stored values, which mask nothing."""
-
 _UNKNOWN: Final = frozenset({"NONE", "US"})
 """Units of what has none, or unspecified ones (PS3.3 sections C.8.9.1.1.3 and C.11.1.1.2)."""
 
@@ -37,8 +34,7 @@ def image_variable(image: Image, level: Level, factors: Factors | None, *, mask_
             as attributes where these are one for all frames.
     """
     array: BackendArray = LevelArray(level)
-    known = image.plan.attributes
-    attributes: dict[str, object] = {name: known[name] for name in _PADDING if name in known}
+    attributes = _padding(image)
     if factors is not None and factors.uniform:
         attributes |= cf_attributes(image, level, factors)
     elif factors is not None and mask_and_scale:
@@ -54,9 +50,19 @@ def image_variable(image: Image, level: Level, factors: Factors | None, *, mask_
     return _decoded(variable) if mask_and_scale and "scale_factor" in attributes else variable
 
 
+def _padding(image: Image) -> dict[str, object]:
+    """About stored values; it masks nothing."""
+    known = image.plan.attributes
+    said = {
+        "pixel_padding_value": known.pixel_padding_value,
+        "pixel_padding_range_limit": known.pixel_padding_range_limit,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
 def _units(image: Image, level: Level) -> dict[str, object]:
     """The units of what is measured; nothing of colours, nor of stored values that a table leads from."""
-    units, table = image.plan.attributes.get("units", "NONE"), bool(image.plan.attributes.get("modality_lut"))
+    units, table = image.plan.attributes.units or "NONE", image.plan.attributes.modality_lut
     known = is_grey(image, level) and not (table and is_stored(image, level)) and units not in _UNKNOWN
     return {"units": units} if known else {}
 

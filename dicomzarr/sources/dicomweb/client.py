@@ -18,6 +18,7 @@ from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 from dicomzarr.sources.dicomweb.metadata.searching import Searches
 from dicomzarr.sources.dicomweb.metadata.series_metadata import MetadataFetcher
 from dicomzarr.sources.dicomweb.negotiation.frame_fetch import FrameFetcher
+from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.tuning.habits import Habits
 from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
 from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dicomzarr.errors import AuthenticationError, DicomZarrError, NotFoundError
 from dicomzarr.sources.dicomweb.http.redirects import Request
 from dicomzarr.sources.dicomweb.http.retry import TRIES, Tries
-from dicomzarr.sources.dicomweb.http.statuses import status_error
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means, status_error, status_means
 from dicomzarr.sources.dicomweb.http.turns import Turn
 from dicomzarr.sources.dicomweb.urls import host_of, origin_of
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from dicomzarr.sources.dicomweb.http.turns import Turns
 
 Reply = TypeVar("Reply")
-
-_SUCCESS = frozenset({200, 204, 206})
-_REFUSED = 401
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,7 @@ class Exchange:
         try:
             return await self._send(question, Request(url, question.headers, secret), read)
         except AuthenticationError as error:
-            if error.status != _REFUSED or not self.credentials.renewable:
+            if not means(error, Meaning.OTHER_CREDENTIALS) or not self.credentials.renewable:
                 raise
             renewed = await self.credentials.headers_for(url, question.headers, refused=secret)
             if renewed == secret:  # a wrong password sent twice may lock its owner out
@@ -110,7 +107,7 @@ class Exchange:
 
     async def _send(self, question: Question, request: Request, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
         async with self.transport.get(request) as response:
-            if response.status not in _SUCCESS:
+            if not status_means(response.status, Meaning.SUCCESS):
                 subject = f"{question.subject} at {_answering_host(request.url, response.url)}"
                 raise status_error(response.status, response.headers, subject, question.not_found)
             return await read(response)

@@ -17,6 +17,7 @@ from dicomzarr.sources.dicomweb.http import redirects
 from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings, basic_login
 from dicomzarr.sources.dicomweb.http.disposal import dispose
 from dicomzarr.sources.dicomweb.http.network_errors import explained
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, status_means
 from dicomzarr.sources.dicomweb.http.unread import CleanConnector
 from dicomzarr.sources.dicomweb.urls import host_of, is_loopback, origin_of
 
@@ -133,7 +134,7 @@ class AiohttpTransport:
             with explained(route.host, self._timeout, answered=False):
                 reply = await self._send(request, route)
             async with reply:
-                if reply.status not in redirects.STATUSES:
+                if not status_means(reply.status, Meaning.REDIRECT):
                     headers = {name.lower(): value for name, value in reply.headers.items()}
                     yield _AiohttpResponse(reply, route.host, self._timeout, headers)
                     return

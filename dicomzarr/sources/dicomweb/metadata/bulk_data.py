@@ -9,10 +9,10 @@ from dicomzarr.errors import HTTPStatusError, NotFoundError, WrongPartsError
 from dicomzarr.sources.dicomweb.http.bodies import bounded
 from dicomzarr.sources.dicomweb.http.exchange import Exchange, Question
 from dicomzarr.sources.dicomweb.http.redirects import resolved
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
 from dicomzarr.sources.dicomweb.messages.replies import refuse_page, refuse_text
-from dicomzarr.sources.dicomweb.negotiation.accept import REFUSALS
 from dicomzarr.sources.dicomweb.urls import host_of, origin_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class BulkData:
         try:
             return await self._get_as(first, url, subject)
         except HTTPStatusError as error:
-            if error.status not in REFUSALS:
+            if not means(error, Meaning.OTHER_MEDIA_TYPE_OF_PIXELS):
                 raise
         return await self._get_as(second, url, subject)
 

@@ -12,15 +12,15 @@ from dicomzarr.dicom.model.reduced import reduced_instances
 from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.errors import (
     DicomZarrError,
-    HTTPStatusError,
     InvalidReplyError,
+    MetadataError,
     SeriesNotFoundError,
     WrongPartsError,
 )
 from dicomzarr.runtime.pools import FILES
-from dicomzarr.sources.dicomweb.metadata.json_request import NOT_MODIFIED
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
-from dicomzarr.sources.dicomweb.negotiation.refusals import neither, refuses_resource
+from dicomzarr.sources.dicomweb.negotiation.refusals import neither
 from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey, Remembered
 from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
 from dicomzarr.sources.dicomweb.whole.instance_header import header_json, receive_header
@@ -28,12 +28,12 @@ from dicomzarr.sources.dicomweb.whole.instance_header import header_json, receiv
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dicomzarr.dicom.model.reduced import ReducedInstance
     from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
     from dicomzarr.sources.dicomweb.metadata.searching import Searches
     from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
 
-_TOO_LARGE = 413
 _SOP_INSTANCE_UID = "00080018"
 
 
@@ -74,7 +74,7 @@ class MetadataFetcher:
             return SeriesMetadata(await self._of_listed(study, series, error))
         if now is known:
             return now
-        reduced = await FILES.run(reduced_instances, now.body)
+        reduced = await FILES.run(_lacking, now)
         if not reduced:
             return now
         items: list[bytes | msgspec.Raw] = list(msgspec.json.decode(now.body, type=list[msgspec.Raw]))
@@ -91,7 +91,7 @@ class MetadataFetcher:
         subject = f"the metadata of series {series}, study {study}"
         url = series_metadata_url(self.base_url, study, series)
         reply = await self.requests.ask(url, subject, SeriesNotFoundError, _conditions(known))
-        if known is not None and reply.status == NOT_MODIFIED:
+        if known is not None and reply.unchanged:
             return known
         if reply.body == b"[]":
             raise SeriesNotFoundError(
@@ -149,7 +149,7 @@ class MetadataFetcher:
         subject = f"the metadata of instance {key.instance}, series {key.series}, study {key.study}"
         reply = await self.requests.ask(instance_metadata_url(self.base_url, *key), subject)
         item = _only_item(reply.body, key, subject)
-        if reduced_instances(_array([item])):
+        if _lacking(SeriesMetadata(_array([item]))):
             raise _ReducedError(f"What an image needs is not in {subject}.")
         return item
 
@@ -165,6 +165,14 @@ class _ReducedError(InvalidReplyError):
     """An instance's own metadata lack what an image needs."""
 
 
+def _lacking(metadata: SeriesMetadata) -> list[ReducedInstance]:
+    """Instances of which the metadata do not say enough; what cannot be read is left to whoever reads all of it."""
+    try:
+        return reduced_instances(metadata.instances)
+    except MetadataError:
+        return []
+
+
 def _conditions(known: SeriesMetadata | None) -> dict[str, str]:
     found = (None, None) if known is None else (known.etag, known.last_modified)
     return {name: value for name, value in zip(("if-none-match", "if-modified-since"), found, strict=True) if value}
@@ -172,8 +180,7 @@ def _conditions(known: SeriesMetadata | None) -> dict[str, str]:
 
 def _worth_instances(error: DicomZarrError) -> bool:
     """Whether single instances may be given although the series is not."""
-    too_large = isinstance(error, HTTPStatusError) and error.status == _TOO_LARGE
-    return too_large or refuses_resource(error)
+    return means(error, Meaning.OTHER_RESOURCE | Meaning.SMALLER_RESOURCE)
 
 
 def _only_item(body: bytes, key: InstanceKey, subject: str) -> bytes:

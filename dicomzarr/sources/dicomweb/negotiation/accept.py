@@ -21,9 +21,6 @@ INSTANCE_ACCEPTS = (
 WHOLE_SERIES_ACCEPT = INSTANCE_ACCEPTS[0]
 """Accept value for all instances of a series."""
 
-REFUSALS = frozenset({400, 406, 415, 500})
-"""Statuses with which servers refuse an Accept header or a list of frames; so do dropped connections."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rung:

@@ -23,11 +23,11 @@ from dicomzarr.errors import (
 )
 from dicomzarr.runtime.pools import FILES
 from dicomzarr.sources.dicomweb.http.exchange import Exchange, Question
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.messages.enclosed import only_part
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.replies import PAGE_HEAD, cut_frame, refuse_page, refuse_text
-from dicomzarr.sources.dicomweb.negotiation.accept import INSTANCE_ACCEPTS, REFUSALS
-from dicomzarr.sources.dicomweb.negotiation.refusals import refuses_resource
+from dicomzarr.sources.dicomweb.negotiation.accept import INSTANCE_ACCEPTS
 from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey, Remembered, is_within
 from dicomzarr.sources.dicomweb.urls import instance_url
 from dicomzarr.sources.dicomweb.whole.file_errors import as_reply_errors
@@ -201,7 +201,7 @@ class WholeInstances:
             try:
                 reply = await self.exchange.ask(question, read)
             except HTTPStatusError as error:
-                if error.status not in REFUSALS:
+                if not means(error, Meaning.OTHER_MEDIA_TYPE_OF_PIXELS):
                     raise
                 refusal = refusal or error
             else:
@@ -228,7 +228,7 @@ def _is_lasting(error: DicomZarrError) -> bool:
     """Whether another download would most likely end alike; not what is about who asks, and what passes by itself."""
     lasting = (InvalidReplyError, TemporaryFileError, UnsupportedTransferSyntaxError)
     broken = isinstance(error, lasting) and not isinstance(error, LoginPageError)
-    return broken or refuses_resource(error)
+    return broken or means(error, Meaning.OTHER_RESOURCE)
 
 
 def _heard(task: asyncio.Task[HeldInstance]) -> None:

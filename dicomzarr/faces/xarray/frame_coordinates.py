@@ -9,13 +9,10 @@ import numpy as np
 import xarray as xr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy.typing as npt
 
     from dicomzarr.arrays.image import Image, Level
-
-    Document = Mapping[str, Any]
+    from dicomzarr.plan.attributes import FrameCoordinate
 
 _VECTOR: Final = 3
 _VECTOR_AXES: Final = {"gradient_direction": "gradient_axis"}
@@ -24,36 +21,29 @@ _TIMES: Final = {"ms": "millisecond", "s": "second"}
 """Units of axes, in the words of NGFF. xarray takes neither these nor the short ones for times that it must decode."""
 
 
-def documents(image: Image) -> Mapping[str, Document]:
-    """What the plan says: by name, ``axis`` (as ``tz``), ``values`` nested along it, and ``unit``."""
-    told: Any = image.plan.attributes.get("coordinates", {})
-    return dict(told)
-
-
-def told_coordinates(image: Image, level: Level) -> dict[str, xr.Variable]:
+def frame_coordinates(image: Image, level: Level) -> dict[str, xr.Variable]:
     """A coordinate for each attribute that varies, with its unit; those of the axes themselves are not here.
 
     Numbers are 64 bits of floating point, NaN where a frame has none. Vectors have an axis more: x, y and z of the
     patient, along ``gradient_axis`` for the direction of a diffusion gradient.
     """
     found: dict[str, xr.Variable] = {}
-    for name, document in documents(image).items():
+    for name, coordinate in image.plan.attributes.coordinates.items():
         if name in level.axes:
             continue
-        axes, values = document["axis"], _values(document)
-        dims = list(axes)
-        if values.ndim > len(axes):
+        values, unit = _values(coordinate), coordinate.unit
+        dims = list(coordinate.axes)
+        if values.ndim > len(dims):
             dims.append(_VECTOR_AXES.get(name, f"{name}_axis"))
             found[dims[-1]] = xr.Variable(dims[-1], list("xyz"))
-        unit = document.get("unit")
         found[name] = _fitted(xr.Variable(dims, values, {"units": unit} if unit else {}), level)
     return found
 
 
-def _values(document: Document) -> npt.NDArray[Any]:
+def _values(coordinate: FrameCoordinate) -> npt.NDArray[Any]:
     """The nested values as an array: texts, numbers, or vectors with an axis more."""
-    flat, shape = document["values"], [len(document["values"])]
-    for _ in document["axis"][1:]:
+    flat, shape = coordinate.values, [len(coordinate.values)]
+    for _ in coordinate.axes[1:]:
         shape.append(len(flat[0]))
         flat = list(chain.from_iterable(flat))
     if any(isinstance(value, str) for value in flat):
@@ -78,8 +68,9 @@ def _fitted(variable: xr.Variable, level: Level) -> xr.Variable:
 
 def counted_times(image: Image) -> tuple[npt.NDArray[np.float64], str] | None:
     """(values, unit) of the t axis: the first attribute that counts it, where this is a time for each index."""
-    counting = next((document for document in documents(image).values() if "t" in document["axis"]), None)
-    if counting is None or counting["axis"] != "t" or counting.get("unit") not in _TIMES:
+    known = image.plan.attributes.coordinates
+    counting = next((coordinate for coordinate in known.values() if "t" in coordinate.axes), None)
+    if counting is None or counting.axes != "t" or counting.unit not in _TIMES:
         return None
     values = _values(counting)
-    return None if np.isnan(values).any() else (values, _TIMES[counting["unit"]])
+    return None if np.isnan(values).any() else (values, _TIMES[counting.unit])
