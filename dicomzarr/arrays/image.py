@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dicomzarr.options import StorageOptions
     from dicomzarr.plan import Affine, Axis, Channel, ImagePlan, LevelPlan
     from dicomzarr.session.registry import Endpoint
-    from dicomzarr.sources.dicomweb.urls import DICOMwebURL
+    from dicomzarr.sources.urls import SeriesURL
 
     Pixels = npt.NDArray[np.generic]
 
@@ -53,7 +53,7 @@ class SeriesHandle:
 
     _held: _Held
 
-    def __init__(self, url: DICOMwebURL, options: StorageOptions, state: str | None = None) -> None:
+    def __init__(self, url: SeriesURL, options: StorageOptions, state: str | None = None) -> None:
         self.url = url
         self.options = options
         self._state = state
@@ -409,13 +409,14 @@ class Image:
         return image_html(self)
 
 
-def open_image(url: str, **storage_options: Any) -> Image:
-    """Open a series by URL; one metadata request.
+def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
+    """Open a series by URL or path; one metadata request, or the headers of the files.
 
     Args:
         url: ``dicomwebs://HOST/BASE/studies/<Study>/series/<Series>``, ``dicomweb://`` for plain HTTP, or
             the ``https://`` URL that a server or viewer shows. With ``client``, the path from
-            ``studies/`` on is enough.
+            ``studies/`` on is enough. Or a folder of DICOM files that holds one series, one such file, or
+            ``dicomfile:///DIR/studies/<Study>/series/<Series>``.
         **storage_options: See `dicomzarr.options.StorageOptions`.
 
     Returns:
@@ -424,6 +425,8 @@ def open_image(url: str, **storage_options: Any) -> Image:
     Raises:
         InvalidURLError: The URL names no series.
         SeriesNotFoundError: The server has no such series.
+        FileError: There is no such file or folder, or no series in it.
+        UsageError: There are several series in it; they are listed.
         MetadataError: It holds nothing that can be opened.
     """
     parsed, options = parse_series_url(url, storage_options)

@@ -89,6 +89,8 @@ class OpenedSeries:
     source: FrameSource
     bulk: dict[str, bytes] = field(default_factory=dict)
     """What the metadata only name, by its URI, as far as a view needed it."""
+    notices: tuple[str, ...] = ()
+    """What was left out of the metadata, and why."""
 
 
 class Segmentations(NamedTuple):
@@ -111,8 +113,8 @@ def compose(opened: OpenedSeries, view: View, bulk: Mapping[str, bytes], segment
         from dicomzarr.plan.labels import add_labels  # noqa: PLC0415  # only for those who ask for labels
 
         plan = add_labels(plan, [each.parsed.apart() for each in segmentations.opened])
-    if segmentations.notices:
-        plan = replace(plan, notices=(*plan.notices, *segmentations.notices))
+    if opened.notices or segmentations.notices:
+        plan = replace(plan, notices=(*plan.notices, *opened.notices, *segmentations.notices))
     for guess in plan.guesses:
         warnings.warn(guess, GuessWarning, stacklevel=2)
     identity: dict[str, object] = {

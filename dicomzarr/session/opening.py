@@ -22,11 +22,14 @@ from dicomzarr.session.registry import Endpoint, Endpoints, SeriesKey, ViewKey
 from dicomzarr.session.related import segmentations_of
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
+from dicomzarr.sources.dicomweb.source import DICOMwebSource
+from dicomzarr.sources.files.source import FilesSource
+from dicomzarr.sources.files.urls import is_folder_url, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.engine.ports import SeriesRef, SeriesSource
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import StorageOptions
     from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
@@ -43,7 +46,7 @@ async def open_view(endpoint: Endpoint, key: ViewKey) -> SeriesStore:
     try:
         opened = await endpoint.series(key.series)
         wanted = wanted_bulk(opened.parsed.series, key.view.values)
-        bulk = await _bulk(endpoint.client, ref, opened, wanted)
+        bulk = await _bulk(endpoint.source, ref, opened, wanted)
         segmentations = await segmentations_of(endpoint, key.series) if key.view.labels else Segmentations()
         return await OPENER.run(compose, opened, key.view, bulk, segmentations)
     except MetadataError as error:
@@ -58,17 +61,19 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
         ServerError: The server did not give the metadata.
         MetadataError: It is nothing that can be opened.
     """
-    found = await series_metadata(endpoint.client, key.disk, *key.ref)
+    found = await series_metadata(endpoint.source, key.disk, key.ref)
     parsed = await OPENER.run(parsed_series, found.metadata, key.ref)
     stored = {each.uid: each.stored for each in parsed.series.instances}
-    state = SeriesState(*key.ref, found.frames, stored, parsed.series.slices)
-    return OpenedSeries(parsed, FrameSource(endpoint.scheduler, state))
+    state = SeriesState(*key.ref, found.frames, stored, parsed.series.slices, found.metadata.etag)
+    return OpenedSeries(parsed, FrameSource(endpoint.scheduler, state), notices=found.metadata.notices)
 
 
-async def _bulk(client: Client, ref: SeriesRef, opened: OpenedSeries, wanted: Mapping[str, str]) -> dict[str, bytes]:
+async def _bulk(
+    source: SeriesSource, ref: SeriesRef, opened: OpenedSeries, wanted: Mapping[str, str]
+) -> dict[str, bytes]:
     """What the metadata only name, by its URI: tables that the values of whole images depend on; asked for once."""
     missing = [uri for uri in wanted if uri not in opened.bulk]
-    asked = (client.bulk_data(ref.study, ref.series, uri, instance=wanted[uri]) for uri in missing)
+    asked = (source.bulk_data(ref, uri, wanted[uri]) for uri in missing)
     opened.bulk.update(zip(missing, await asyncio.gather(*asked), strict=True))
     return {uri: opened.bulk[uri] for uri in wanted}
 
@@ -79,9 +84,15 @@ _cache = FrameCache(0)
 
 def _make_endpoint(base: str, options: StorageOptions, profile: ServerProfile) -> Endpoint:
     cache = CacheShare(_cache)
+    source = _make_source(base, options, profile)
+    return Endpoint(base, options.access, source, Scheduler(source.frames, cache), cache, open_series, open_view)
+
+
+def _make_source(base: str, options: StorageOptions, profile: ServerProfile) -> SeriesSource:
+    if is_folder_url(base):
+        return FilesSource(path_of(base))
     client = Client(base, options.access, options.tuning, profile=profile)
-    scheduler = Scheduler(DICOMwebOrigin(client), cache)
-    return Endpoint(base, options.access, client, scheduler, cache, open_series, open_view)
+    return DICOMwebSource(client, DICOMwebOrigin(client))
 
 
 _endpoints = Endpoints(_make_endpoint)

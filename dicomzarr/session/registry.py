@@ -15,18 +15,18 @@ from dicomzarr.runtime.home_loop import home_loop
 from dicomzarr.runtime.single_flight import SingleFlight
 from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 from dicomzarr.sources.dicomweb.urls import is_loopback
+from dicomzarr.sources.files.urls import is_folder_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from typing import Any
 
     from dicomzarr.engine.cache import CacheShare
-    from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.engine.ports import SeriesRef, SeriesSource
     from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import Access, StorageOptions
     from dicomzarr.session.opened import OpenedSeries
-    from dicomzarr.sources.dicomweb.client import Client
 
 SERIES_HELD_OPEN = 64
 """Views of series that an endpoint remembers; the least recently used is forgotten."""
@@ -62,14 +62,14 @@ class ViewKey(NamedTuple):
 
 
 class Endpoint:
-    """One server and one credential: one client, whatever is opened there and with whichever options.
+    """One server and one credential, or one folder: one source, whatever is opened there and with whichever options.
 
     Series are opened on the home loop; the rest may be called from any thread.
 
     Args:
         base_url: The service.
         access: How it is reached, and as whom.
-        client: Speaks to the server.
+        source: Where series come from.
         scheduler: Brings frames.
         cache: Holds those of this endpoint in memory.
         open_series: Opens a series: one metadata request.
@@ -80,13 +80,13 @@ class Endpoint:
         self,
         base_url: str,
         access: Access,
-        client: Client,
+        source: SeriesSource,
         scheduler: Scheduler,
         cache: CacheShare,
         open_series: Callable[[Endpoint, SeriesKey], Coroutine[Any, Any, OpenedSeries]],
         open_view: Callable[[Endpoint, ViewKey], Coroutine[Any, Any, SeriesStore]],
     ) -> None:
-        self.client = client
+        self.source = source
         self.scheduler = scheduler
         self.identity = access.identity
         self._base_url = base_url
@@ -126,7 +126,7 @@ class Endpoint:
             max(each.cache_bytes for each in users),
         )
         self._cache.grow(tuning.cache_bytes)
-        home_loop().call_soon_threadsafe(self.client.tune, tuning, max(each.timeout for each in users))
+        home_loop().call_soon_threadsafe(self.source.tune, tuning, max(each.timeout for each in users))
 
     # --- what is open ---
 
@@ -184,7 +184,7 @@ class Endpoint:
                 del self._views[view]
             for series in [key for key in list(self._series) if ref in (None, key.ref)]:
                 self._series.pop(series, None)
-        self.client.forget(*(ref or ()))
+        self.source.frames.forget(ref)
         for disk in self.disks:
             disk.forget(*(ref or ()))
 
@@ -195,7 +195,8 @@ class Endpoint:
         place = (access.cache_dir, access.cache_dir_bytes)
         with self._lock:
             if place not in self._disks:
-                self._disks[place] = DiskCache.of(self._base_url, access)
+                # Files lie on a disk already.
+                self._disks[place] = None if is_folder_url(self._base_url) else DiskCache.of(self._base_url, access)
             return self._disks[place]
 
     def _held(self, key: ViewKey) -> SeriesStore | None:

@@ -23,7 +23,7 @@ async def segmentations_of(endpoint: Endpoint, key: SeriesKey) -> Segmentations:
     from dicomzarr.plan.labels import refers_to  # noqa: PLC0415  # only for those who ask for labels
 
     study = key.ref.study
-    results = await endpoint.client.search(f"studies/{study}/series", {"Modality": "SEG"})
+    results = await endpoint.source.search(f"studies/{study}/series", {"Modality": "SEG"})
     wanted = [result for result in results if "SEG" in _values(result, "00080060", default="SEG")]
     listed = set(listed_uids(wanted, "0020000E", f"the series of study {study}")) - {key.ref.series}
     found, notices = [], []

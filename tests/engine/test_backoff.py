@@ -474,4 +474,4 @@ def test_a_restart_of_the_server_is_waited_for() -> None:
     with serving(SLIDE, status(503, when=first(8))) as served:
         image = dicomzarr.open(served.url, frames_per_request=1, max_connections=8)
         assert is_right(image.levels[0][...], SLIDE.levels[0])
-        assert endpoint_for(served.server.url, StorageOptions.parse()).client.connections >= 4
+        assert endpoint_for(served.server.url, StorageOptions.parse()).source.client.connections >= 4

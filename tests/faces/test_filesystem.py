@@ -519,7 +519,7 @@ def test_identities_come_and_go(served: Served, url: str, monkeypatch: pytest.Mo
         assert np.array_equal(dicomzarr.open(url, **options).levels[1][...], expected)
     assert len(opening._endpoints.recent) == most
     known = list(opening._endpoints.recent.values())
-    transports = [weakref.ref(endpoint.client._exchange.transport) for endpoint in known]
+    transports = [weakref.ref(endpoint.source.client._exchange.transport) for endpoint in known]
     threads = {each for each in set(threading.enumerate()) - before if each.name.startswith("dicomzarr-auth")}
     assert threads
     secrets = [endpoint._access.secrets for endpoint in known]

@@ -69,7 +69,9 @@ def look_through(root: Path, before: FolderIndex | None = None) -> FolderIndex:
         MissingFileError: There is nothing of this name.
     """
     if not root.exists():
-        raise MissingFileError(f"There is no file or folder {root}.", remedy="Check the path.")
+        raise MissingFileError(
+            f"There is no file or folder {root}.", remedy="Check the path; a URL needs a scheme, as dicomwebs://."
+        )
     known = {} if before is None else before.files
     inside = root.resolve()
     files = {path: _looked_at(path, inside, known.get(path)) for path in _paths(root)}
