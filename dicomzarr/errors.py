@@ -28,6 +28,12 @@ DicomZarrError
 │       ├── TruncatedReplyError     ended early
 │       ├── MultipartError          malformed multipart
 │       └── WrongPartsError         parts missing, doubled, or not those asked for
+├── FileError                       a file or folder is not what it should be
+│   ├── MissingFileError            no such file or folder, or no such series in it
+│   ├── UnreadableFileError         the operating system does not let it be read
+│   ├── ChangedFileError            another size or date than when its folder was looked through
+│   └── InvalidFileError            no DICOM, or broken
+│       └── TruncatedFileError      ended early
 ├── MetadataError                   DICOM metadata that cannot be placed
 │   ├── InvalidAttributeError       one attribute has an impossible value
 │   ├── UnsupportedSeriesError      nothing in the series is an image that can be opened
@@ -201,6 +207,30 @@ class MultipartError(InvalidReplyError):
 
 class WrongPartsError(InvalidReplyError):
     """Parts are missing, doubled, or not those that were asked for."""
+
+
+class FileError(DicomZarrError):
+    """A file or folder is not what it should be."""
+
+
+class MissingFileError(FileError):
+    """There is no such file or folder, or no such series in it."""
+
+
+class UnreadableFileError(FileError):
+    """The operating system does not let a file be read."""
+
+
+class ChangedFileError(FileError):
+    """A file has another size or date than when its folder was looked through: its frames may be others."""
+
+
+class InvalidFileError(FileError):
+    """A file is no DICOM Part-10 file, or is broken."""
+
+
+class TruncatedFileError(InvalidFileError):
+    """A DICOM file ended before it was complete."""
 
 
 class MetadataError(DicomZarrError):

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dicomzarr.faces.fsspec.filesystem import DICOMwebFileSystem, DICOMwebsFileSystem
+from dicomzarr.faces.fsspec.filesystem import DICOMFileSystem, DICOMwebFileSystem, DICOMwebsFileSystem
 
-__all__ = ["DICOMwebFileSystem", "DICOMwebsFileSystem"]
+__all__ = ["DICOMFileSystem", "DICOMwebFileSystem", "DICOMwebsFileSystem"]

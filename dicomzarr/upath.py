@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dicomzarr.faces.fsspec.upath import DICOMwebPath, DICOMwebsPath
+from dicomzarr.faces.fsspec.upath import DICOMFilePath, DICOMwebPath, DICOMwebsPath
 
-__all__ = ["DICOMwebPath", "DICOMwebsPath"]
+__all__ = ["DICOMFilePath", "DICOMwebPath", "DICOMwebsPath"]

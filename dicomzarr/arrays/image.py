@@ -12,8 +12,8 @@ from dicomzarr.arrays.reading import prefetch_level, read_level, read_orthogonal
 from dicomzarr.arrays.thumbnails import overview
 from dicomzarr.errors import SeriesChangedError
 from dicomzarr.plan import label_path, to_ras
-from dicomzarr.runtime.lazy_attribute import Once
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.runtime.lazy_attribute import lazy_attribute
 from dicomzarr.session.opening import endpoint_for, parse_series_url, series_key
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dicomzarr.options import StorageOptions
     from dicomzarr.plan import Affine, Axis, Channel, ImagePlan, LevelPlan
     from dicomzarr.session.endpoints import Endpoint
-    from dicomzarr.sources.dicomweb.urls import DICOMwebURL
+    from dicomzarr.sources.urls import SeriesURL
 
     Pixels = npt.NDArray[np.generic]
 
@@ -51,7 +51,7 @@ class SeriesHandle:
 
     _held: _Held
 
-    def __init__(self, url: DICOMwebURL, options: StorageOptions, state: str | None = None) -> None:
+    def __init__(self, url: SeriesURL, options: StorageOptions, state: str | None = None) -> None:
         self.url = url
         self.options = options
         self._state = state
@@ -67,7 +67,7 @@ class SeriesHandle:
         if "_held" not in own:
             own.setdefault("_held", _Held(process, self._opened()))  # the same for all threads that ask at once
         if self._held.process != process:
-            self._held = _Held(process, self._held.store.served_by(self._endpoint.dispatcher))
+            self._held = _Held(process, self._held.store.served_by(self._endpoint.scheduler))
         return self._held.store
 
     def _opened(self) -> SeriesStore:
@@ -287,7 +287,7 @@ class Image:
         """The URL of the series, without credentials."""
         return str(self._handle.url)
 
-    @Once
+    @lazy_attribute
     def plan(self) -> ImagePlan:
         """The multiscale plan that the arrays follow.
 
@@ -440,13 +440,14 @@ class Image:
         return image_html(self)
 
 
-def open_image(url: str, **storage_options: Any) -> Image:
-    """Open a series by URL; one metadata request.
+def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
+    """Open a series by URL or path; one metadata request, or the headers of the files.
 
     Args:
         url: ``dicomwebs://HOST/BASE/studies/<Study>/series/<Series>``, ``dicomweb://`` for plain HTTP, or
             the ``https://`` URL that a server or viewer shows. With ``client``, the path from
-            ``studies/`` on is enough.
+            ``studies/`` on is enough. Or a folder of DICOM files that holds one series, one such file, or
+            ``dicomfile:///DIR/studies/<Study>/series/<Series>``.
         **storage_options: See `dicomzarr.options.StorageOptions`.
 
     Returns:
@@ -458,6 +459,8 @@ def open_image(url: str, **storage_options: Any) -> Image:
         InsecureTransportError: Credentials would travel over plain HTTP.
         EventLoopError: It is called on the event loop that it would wait for.
         SeriesNotFoundError: The server has no such series.
+        FileError: There is no such file or folder, or no series in it.
+        UsageError: There are several series in it; they are listed.
         ServerError: The server could not be reached, refused, or did not give the metadata.
         MetadataError: The series holds nothing that can be opened, or its metadata contradict themselves.
         UnsupportedTransferSyntaxError: The metadata name one that cannot be decoded.

@@ -12,7 +12,7 @@ from dicomzarr.arrays.selection import plan_orthogonal, plan_selection
 from dicomzarr.codecs.buffers import empty
 from dicomzarr.engine.readahead import Block
 from dicomzarr.errors import MissingInstanceError
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dicomzarr.disk.storage import Storage
-    from dicomzarr.options import StorageOptions
-
-__all__ = ["DiskCache", "DiskFrames", "FrameName"]
+    from dicomzarr.engine.requests import FrameKey
+    from dicomzarr.options import Access
 
 
 class _FrameFacts(msgspec.Struct, array_like=True, frozen=True):
@@ -37,6 +36,8 @@ class _FrameFacts(msgspec.Struct, array_like=True, frozen=True):
 
 class DiskFrames:
     """The frames of one series in the state in which it was opened; of another state, it gives and takes none.
+
+    It is a `engine.ports.FrameStore`.
 
     Args:
         storage: The database.
@@ -52,17 +53,17 @@ class DiskFrames:
         self._version = version
         self._is_forgotten = False
 
-    async def frames(self, names: Sequence[FrameName]) -> dict[FrameName, EncodedFrame]:
+    async def frames(self, keys: Sequence[FrameKey]) -> dict[FrameKey, EncodedFrame]:
         """Those of the frames that are held; verified, and never waited for long.
 
         Args:
-            names: What is wanted; ask for many at once, for each call crosses to a thread and back.
+            keys: What is wanted; ask for many at once, for each call crosses to a thread and back.
         """
-        if self._is_forgotten or not names:
+        if self._is_forgotten or not keys:
             return {}
-        return await in_reader_thread(self._read, names) or {}
+        return await in_reader_thread(self._read, keys) or {}
 
-    def keep(self, name: FrameName, frame: EncodedFrame) -> None:
+    def keep(self, key: FrameKey, frame: EncodedFrame) -> None:
         """Have a frame written some time soon; from any thread, at once, in vain where the disk cannot follow.
 
         It never raises: whoever fetched the frame has to hand it on.
@@ -74,22 +75,26 @@ class DiskFrames:
             content = Content(facts, bytes(frame.data))
         except (UnicodeEncodeError, MemoryError):  # a header may hold bytes that are no text
             return
-        tag = self._names.frame(name, self._version)
+        tag = self._tag(key)
         self._storage.writer.add(Keep(Record(tag, self._series, self._names.view, content)))
 
-    def discard(self, name: FrameName) -> None:
+    def discard(self, key: FrameKey) -> None:
         """Give a frame no more, for it does not decode; from any thread."""
-        self._storage.writer.add(Remove("name", self._names.frame(name, self._version)))
+        self._storage.writer.add(Remove("name", self._tag(key)))
 
     def forget(self) -> None:
         """Give and take nothing any more: what is still under way to a reader may be of the past."""
         self._is_forgotten = True
 
-    def _read(self, names: Sequence[FrameName]) -> dict[FrameName, EncodedFrame]:
-        tags = {self._names.frame(name, self._version): name for name in names}
+    def _read(self, keys: Sequence[FrameKey]) -> dict[FrameKey, EncodedFrame]:
+        tags = {self._tag(key): key for key in keys}
         held = self._storage.read(list(tags), self._series, self._names.view)
         found = {tags[tag]: _frame(content) for tag, content in held.items()}
-        return {name: frame for name, frame in found.items() if frame is not None}
+        return {key: frame for key, frame in found.items() if frame is not None}
+
+    def _tag(self, key: FrameKey) -> bytes:
+        name = FrameName(key.series.study, key.series.series, key.instance, key.number)
+        return self._names.frame(name, self._version)
 
 
 def _frame(content: Content) -> EncodedFrame | None:
@@ -121,14 +126,14 @@ class DiskCache:
         self._opened: weakref.WeakKeyDictionary[DiskFrames, tuple[str, str]] = weakref.WeakKeyDictionary()
 
     @classmethod
-    def of(cls, base_url: str, options: StorageOptions) -> DiskCache | None:
-        """The cache that the options ask for, without I/O; None where they ask for none."""
-        if options.cache_dir is None:
+    def of(cls, base_url: str, access: Access) -> DiskCache | None:
+        """The cache that an access asks for, without I/O; None where it asks for none."""
+        if access.cache_dir is None:
             return None
-        credentials = options.lasting_credentials
+        credentials = access.lasting_credentials
         if credentials is None:  # what nobody can name is nobody else's: it ends with the process
-            credentials = f"{process_tag()} {options.identity}"
-        return cls(Path(options.cache_dir), options.cache_dir_bytes, base_url, credentials)
+            credentials = f"{process_tag()} {access.identity}"
+        return cls(Path(access.cache_dir), access.cache_dir_bytes, base_url, credentials)
 
     async def series(self, study: str, series: str) -> HeldSeries | None:
         """The metadata that is held of a series.

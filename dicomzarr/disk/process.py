@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
-import os
 import secrets
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from dicomzarr.disk.storage import READERS, Storage
+from dicomzarr.disk.storage import Storage
+from dicomzarr.runtime.pools import DISK_READERS
+from dicomzarr.runtime.process import at_exit, at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,18 +37,6 @@ class _Process:
     def _start(self) -> None:
         self.lock = threading.Lock()
         self.tag = secrets.token_hex(16)
-        self._readers: ThreadPoolExecutor | None = None
-
-    def submit(self, function: Callable[..., _Answer], *args: object) -> Future[_Answer]:
-        """Run in a reader thread.
-
-        Raises:
-            RuntimeError: The process is ending.
-        """
-        with self.lock:
-            if self._readers is None:
-                self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="dicomzarr-disk-reader")
-            return self._readers.submit(function, *args)
 
     def before_fork(self) -> None:
         """Close the connections: SQLite allows none to be on both sides of a fork."""
@@ -101,7 +88,7 @@ def process_tag() -> str:
 async def in_reader_thread(function: Callable[..., _Answer], *args: object) -> _Answer | None:
     """Run in a thread that reads; None when the process is ending."""
     try:
-        future = _process.submit(function, *args)
+        future = DISK_READERS.submit(function, *args)
     except RuntimeError:
         return None
     return await asyncio.wrap_future(future)
@@ -110,13 +97,8 @@ async def in_reader_thread(function: Callable[..., _Answer], *args: object) -> _
 def start_in_reader_thread(function: Callable[..., object], *args: object) -> None:
     """Run in a thread that reads, and wait for nothing; in vain when the process is ending."""
     with suppress(RuntimeError):
-        _process.submit(function, *args)
+        DISK_READERS.submit(function, *args)
 
 
-atexit.register(_process.end)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_process.before_fork,
-        after_in_parent=_process.after_fork,
-        after_in_child=_process.after_fork_in_child,
-    )
+at_exit(_process.end)
+at_fork(before=_process.before_fork, in_parent=_process.after_fork, in_child=_process.after_fork_in_child)

@@ -9,8 +9,7 @@ from dicomzarr.errors import HTTPStatusError, InvalidReplyError, NotFoundError
 if TYPE_CHECKING:
     from dicomzarr.disk.cache import DiskCache, DiskFrames
     from dicomzarr.disk.held import HeldSeries
-    from dicomzarr.engine.ports import SeriesMetadata
-    from dicomzarr.sources.dicomweb.client import Client
+    from dicomzarr.engine.ports import SeriesMetadata, SeriesRef, SeriesSource
 
 _SERIES_UID = "0020000E"
 _INSTANCES = "00201209"  # NumberOfSeriesRelatedInstances
@@ -25,7 +24,7 @@ class OpenedMetadata(NamedTuple):
     """Its frames on disk; None where there is no cache."""
 
 
-async def series_metadata(client: Client, disk: DiskCache | None, study: str, series: str) -> OpenedMetadata:
+async def series_metadata(source: SeriesSource, disk: DiskCache | None, ref: SeriesRef) -> OpenedMetadata:
     """The metadata of a series, and the frames that are held of it.
 
     Raises:
@@ -34,37 +33,37 @@ async def series_metadata(client: Client, disk: DiskCache | None, study: str, se
         InvalidOptionError: The cache's directory is not private.
     """
     if disk is None:
-        return OpenedMetadata(await client.series_metadata_unless(study, series, None), None)
-    held = await disk.series(study, series)
+        return OpenedMetadata(await source.metadata(ref, None), None)
+    held = await disk.series(*ref)
     try:
-        now = await _as_it_is(client, study, series, held)
+        now = await _as_it_is(source, ref, held)
     except NotFoundError:
-        disk.forget(study, series)
+        disk.forget(*ref)
         raise
     # A server that counts in another way, or not at all, would be asked for the number in vain each time.
     fetched_in_vain = held is not None and now is not held.metadata and now == held.metadata
-    frames = await disk.opened(study, series, now, held, countable=not fetched_in_vain)
+    frames = await disk.opened(*ref, now, held, countable=not fetched_in_vain)
     return OpenedMetadata(now, frames)
 
 
-async def _as_it_is(client: Client, study: str, series: str, held: HeldSeries | None) -> SeriesMetadata:
+async def _as_it_is(source: SeriesSource, ref: SeriesRef, held: HeldSeries | None) -> SeriesMetadata:
     """The metadata as the server has it; the very one that is held, where the server says that it is the same."""
     if held is None or held.is_conditional:
-        return await client.series_metadata_unless(study, series, held and held.metadata)
-    if held.instances is not None and await _instances(client, study, series) == held.instances:
+        return await source.metadata(ref, held and held.metadata)
+    if held.instances is not None and await _instances(source, ref) == held.instances:
         return held.metadata
-    return await client.series_metadata_unless(study, series, None)
+    return await source.metadata(ref, None)
 
 
-async def _instances(client: Client, study: str, series: str) -> int | None:
+async def _instances(source: SeriesSource, ref: SeriesRef) -> int | None:
     """How many instances a search says that a series has; None where it does not say."""
     try:
-        parameters = {"SeriesInstanceUID": series, "includefield": _INSTANCES}
-        results = await client.search(f"studies/{study}/series", parameters, wanted=1)
+        parameters = {"SeriesInstanceUID": ref.series, "includefield": _INSTANCES}
+        results = await source.search(f"studies/{ref.study}/series", parameters, wanted=1)
     except (HTTPStatusError, InvalidReplyError):
         return None  # whatever it is, the request for the metadata tells it better
     # A server that ignores what was to match sends another series.
-    found = [_first(result, _INSTANCES) for result in results if _first(result, _SERIES_UID) == series]
+    found = [_first(result, _INSTANCES) for result in results if _first(result, _SERIES_UID) == ref.series]
     return int(found[0]) if found and found[0].isdecimal() and len(found[0]) <= _DIGITS else None
 
 

@@ -16,6 +16,7 @@ from dicomzarr.disk.lane import Lane, Trouble
 from dicomzarr.disk.place import make_private, secret_of
 from dicomzarr.disk.writer import Writer
 from dicomzarr.errors import DiskCacheWarning
+from dicomzarr.runtime.pools import DISK_READERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 SMALLEST_BOUND = 2**20
 """Bytes below which nothing is kept."""
-
-READERS = 2
-"""Threads that read at the same time."""
 
 _SHARES = 8  # of the bound: one for a batch, one for the log, and no entry takes more than one
 _LARGEST_BATCH = 8 * 2**20
@@ -57,7 +55,7 @@ class Storage:
         self._writing = Lane(
             self.directory, lambda path: open_for_writing(path, bound=self.bound, log=self._batch_bytes())
         )
-        self._reading = [Lane(self.directory, open_for_reading) for _ in range(READERS)]
+        self._reading = [Lane(self.directory, open_for_reading) for _ in range(DISK_READERS.threads)]
         self.writer = Writer(self._write, self.close_connections, self._batch_bytes)
 
     @property

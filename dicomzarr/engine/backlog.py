@@ -42,7 +42,7 @@ class Backlog:
                 future.set_result(None)
         return True
 
-    async def room(self) -> None:
+    async def ready(self) -> None:
         """Wait until it is not full."""
         while self.is_full:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

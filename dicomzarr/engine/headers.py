@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 def contradiction(key: FrameKey, frame: EncodedFrame) -> ContradictingHeaderError | None:
     """The error for a frame whose file contradicts the metadata that it would be decoded by; None for all others.
 
-    A file of another study or series is only warned of, once for each opening: archives merge studies.
+    A file of another study or series is only warned of, once for each opening of a series: archives merge studies.
     """
-    header, opening, stored = frame.header, key.opening, key.stored
+    header, series, stored = frame.header, key.series, key.stored
     if header is None:
         return None
-    is_other = header.study not in ("", opening.study) or header.series not in ("", opening.series)
-    if is_other and opening.tells("other series"):
+    is_other = header.study not in ("", series.study) or header.series not in ("", series.series)
+    if is_other and series.tells("other series"):
         warnings.warn(
-            f"Files of series {opening.series}, study {opening.study}, name another series or study:"
+            f"Files of series {series.series}, study {series.study}, name another series or study:"
             f" {header.series or 'none'}, study {header.study or 'none'}. They are read all the same.",
             OtherSeriesWarning,
             stacklevel=1,
@@ -32,6 +32,6 @@ def contradiction(key: FrameKey, frame: EncodedFrame) -> ContradictingHeaderErro
     if not said:
         return None
     return ContradictingHeaderError(
-        f"study {opening.study}, series {opening.series}, instance {key.instance}, frame {key.number}: {said}.",
+        f"study {series.study}, series {series.series}, instance {key.instance}, frame {key.number}: {said}.",
         remedy="The server's metadata are not those of the file: have them made anew.",
     )

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dicomzarr.dicom.model.image_model import decode_instances
-from dicomzarr.runtime.lazy_attribute import Once
+from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.model.image_model import ImageItem
-    from dicomzarr.engine.requests import FrameKey
+    from dicomzarr.engine.requests import FrameKey, SeriesState, Turn
     from dicomzarr.errors import DicomZarrError
 
 
@@ -40,8 +40,10 @@ class SeriesMetadata:
     """What HTTP calls its entity tag (RFC 9110 section 8.8.3)."""
     last_modified: str | None = None
     """When it was modified last, as the server spells it (RFC 9110 section 8.8.2)."""
+    notices: tuple[str, ...] = ()
+    """What was left out of it, and why; without patient text."""
 
-    @Once
+    @lazy_attribute
     def instances(self) -> list[ImageItem]:
         """The body decoded, once; it takes a while: not on the home loop.
 
@@ -61,6 +63,10 @@ class Fetch:
     """How, in terms of the origin; opaque to the engine."""
     suspect: bool = False
     """What came of these before did not decode: they are to be had in another way, if there is one."""
+    stays_queued: bool = False
+    """The frames, all of one series, stay in the queue until they come: who wants few of them may have them sooner.
+    Whoever waits for the first of them gets no turn meanwhile, and other queued frames may come with them. It ends
+    when nobody wants a frame of the series any more."""
 
 
 class Wait(NamedTuple):
@@ -70,8 +76,18 @@ class Wait(NamedTuple):
     """After which to ask again; 0 for when something under way has ended."""
 
 
+class FrameWaiter(Protocol):
+    """Waits for frames; is told once of each."""
+
+    def arrived(self, key: FrameKey, frame: EncodedFrame) -> object:
+        """The frame has come."""
+
+    def failed(self, key: FrameKey, error: BaseException) -> None:
+        """The frame cannot be had."""
+
+
 class FrameSink(Protocol):
-    """Takes what becomes of the frames of one `Fetch`; each arrives or fails once."""
+    """Takes what becomes of the frames of one `Fetch`; of each, what is said first counts."""
 
     def arrived(self, key: FrameKey, frame: EncodedFrame) -> bool:
         """The frame has come; gives False when nothing more of this fetch is wanted."""
@@ -84,23 +100,42 @@ class FrameSink(Protocol):
 
 
 class QueueView(Protocol):
-    """What is wanted and not asked for yet, as `engine.requests.FrameQueue` shows it to a `FrameOrigin`."""
+    """What is wanted and not under way yet, as `engine.requests.FrameQueue` shows it to a `FrameOrigin`."""
+
+    @property
+    def since(self) -> float:
+        """When it was last empty, in seconds of a steady clock."""
+
+    def __len__(self) -> int:
+        """How many frames wait."""
+
+    def turns(self) -> Iterator[Turn]:
+        """Those who wait, in the order of their turns; none whose frames come anyway or would wait for decoders."""
+
+    def keys(self, turn: Turn) -> Iterator[FrameKey]:
+        """What a reader waits for, those of the instance of its turn first."""
+
+    def is_coming(self, series: SeriesState) -> bool:
+        """Whether a fetch is under way of which the frames of a series stay queued."""
 
 
 class FrameOrigin(Protocol):
     """Where encoded frames come from."""
 
     def next(self, queue: QueueView, under_way: int, now: float) -> Fetch | Wait:
-        """What to fetch next out of the queue; no I/O.
+        """What to fetch next out of the queue; no I/O. A fetch that it gives is begun at once.
 
         Args:
             queue: What is wanted, not empty.
-            under_way: Fetches that have not ended.
+            under_way: Fetches that have not ended, but for those that are ``suspect``, which take no turns.
             now: Seconds of a steady clock.
         """
 
     async def fetch(self, fetch: Fetch, sink: FrameSink) -> None:
-        """Bring frames to a sink; those that it hears nothing of go back to the queue."""
+        """Bring frames to a sink; those that it hears nothing of go back to the queue.
+
+        It is cancelled when nobody wants them any more. A fetch that fails as a whole may raise.
+        """
 
     def retries(self, key: FrameKey, error: DicomZarrError) -> bool:
         """Whether a frame that did not decode may be had in another way: a `Fetch` that is ``suspect``."""

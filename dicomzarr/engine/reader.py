@@ -7,37 +7,34 @@ import math
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
-from dicomzarr.dicom.uids import EXPLICIT_VR_BIG_ENDIAN
-from dicomzarr.errors import FrameError, FrameShapeError, LossyFrameWarning, UnsupportedTransferSyntaxError
-from dicomzarr.runtime.loops import DECODE_THREADS, submit_decoding
-from dicomzarr.sources.dicomweb.whole.whole_instance import MOST_FOR_A_FRAME
+from dicomzarr.errors import FrameError, FrameShapeError, LossyFrameWarning
+from dicomzarr.runtime.pools import DECODERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     import numpy.typing as npt
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.instance import FrameRef, StoredInstance
-    from dicomzarr.engine.dispatcher import Dispatcher, Flight
+    from dicomzarr.engine.pending import PendingFrame
     from dicomzarr.engine.requests import FrameKey, SeriesState
+    from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.plan import LevelPlan
 
     Decoded: TypeAlias = npt.NDArray[np.generic]
-    Use: TypeAlias = Callable[[Decoded], Any]
-    Done: TypeAlias = Callable[[Any], None]
 
 _MOST_A_JOB = 8
 _MOST_JOB_BYTES = 2 * 2**20
 """Frames, and bytes of their pixels, that one trip to a decode thread decodes: a few milliseconds, or one frame."""
 
-_MOST_JOBS = 2 * DECODE_THREADS
+_MOST_JOBS = 2 * DECODERS.threads
 """Jobs of one reader that are under way at once: enough that no thread idles, and no more before others' turn."""
 
 _scratch = Scratch()
@@ -52,9 +49,19 @@ class Failure:
     """The bytes are no such frame: others may be had."""
 
 
+class Reading(Protocol):
+    """Has frames read, each at a position that it counts them by."""
+
+    def use(self, position: int, pixels: Decoded) -> object:
+        """Called in a decode thread with a frame as the array holds it, which is valid until this returns."""
+
+    def done(self, position: int, outcome: object) -> None:
+        """Told on the home loop what `use` returned, or a `Failure`."""
+
+
 @dataclass(slots=True, eq=False)
 class Asked:
-    """A frame that somebody reads."""
+    """A frame that somebody reads; waits for it, see `ports.FrameWaiter`."""
 
     reader: Reader
     frame: FrameRef
@@ -62,71 +69,71 @@ class Asked:
     """Names the frame."""
     level: LevelPlan
     """The array that it is a chunk of."""
-    use: Use
-    """Called in a decode thread with the frame as the array holds it, which is valid until it returns."""
-    done: Done
-    """Told on the home loop what ``use`` returned, or a `Failure`."""
-    flight: Flight | None = None
+    reading: Reading
+    """Uses it."""
+    position: int
+    pending: PendingFrame | None = None
     fetched: bool = False
-    """It came from the server just now, so that asking anew would not help."""
+    """It has been fetched just now, so that fetching it anew would not help."""
     undecodable: Failure | None = None
-    """How it failed, as the server gave it, before it was wanted out of the whole instance."""
+    """How it failed, as it came, before it was wanted in another way."""
     given_up: bool = False
 
-    def arrived(self, encoded: EncodedFrame, *, fetched: bool) -> None:
-        """See `dispatcher.Waiter`."""
-        self.flight, self.fetched = None, fetched
+    def arrived(self, _: FrameKey, frame: EncodedFrame) -> None:
+        """The frame has come: just now, or from where it was held."""
+        self.fetched = self.pending is not None and self.pending.fetched
+        self.pending = None
         if not self.given_up:
-            self.reader.decode(self, encoded, fetched=fetched)
+            self.reader.decode(self, frame)
 
-    def failed(self, error: BaseException) -> None:
-        """See `dispatcher.Waiter`."""
-        self.flight = None
+    def failed(self, _: FrameKey, error: BaseException) -> None:
+        """It cannot be had."""
+        self.pending = None
         if not self.given_up:
-            self.done(self.undecodable or Failure(error))
+            self.reading.done(self.position, self.undecodable or Failure(error))
 
     def give_up(self) -> None:
-        """Nobody needs it any more; ``done`` will not be called."""
+        """Nobody needs it any more; `Reading.done` will not be called."""
         self.given_up = True
-        if self.flight is not None:
-            self.reader.dispatcher.drop(self.flight, self)
-            self.flight = None
+        if self.pending is not None:
+            self.reader.scheduler.drop(self.pending, self)
+            self.pending = None
 
 
 class Reader:
     """Reads frames of one opened series; lives on the home loop.
 
     Args:
-        dispatcher: Fetches the frames; readers take turns there.
-        opening: The series.
+        scheduler: Has the frames fetched; readers take turns there.
+        series: Whose frames.
     """
 
-    def __init__(self, dispatcher: Dispatcher, opening: SeriesState) -> None:
-        self.dispatcher = dispatcher
-        self.opening = opening
+    def __init__(self, scheduler: Scheduler, series: SeriesState) -> None:
+        self.scheduler = scheduler
+        self.series = series
         self._ready: list[tuple[Asked, EncodedFrame]] = []
         self._jobs = 0
         self._starting = False
 
-    def ask(self, frame: FrameRef, level: LevelPlan, use: Use, done: Done) -> Asked:
+    def ask(self, frame: FrameRef, level: LevelPlan, reading: Reading, position: int = 0) -> Asked:
         """Read a frame; see `Asked`.
 
         Raises:
             MissingInstanceError: It was planned from another opening.
         """
-        asked = Asked(self, frame, self.opening.key(frame), level, use, done)
-        held = self.dispatcher.held(asked.key)
+        asked = Asked(self, frame, self.series.key(frame), level, reading, position)
+        held = self.scheduler.held(asked.key)
         if held is None:
-            asked.flight = self.dispatcher.want(asked.key, asked, self)
+            asked.pending = self.scheduler.want(asked.key, asked, self)
         else:
-            asked.arrived(held, fetched=False)
+            asked.arrived(asked.key, held)
         return asked
 
-    def decode(self, asked: Asked, encoded: EncodedFrame, *, fetched: bool) -> None:
+    def decode(self, asked: Asked, encoded: EncodedFrame) -> None:
         """Decode what has come, together with what else comes in this tick."""
         self._ready.append((asked, encoded))
-        if fetched:
-            self.dispatcher.decoding(len(encoded.data))
+        if asked.fetched:
+            self.scheduler.decoding(len(encoded.data))
         if not self._starting:
             self._starting = True
             asyncio.get_running_loop().call_soon(self._start)
@@ -136,10 +143,10 @@ class Reader:
         while self._ready and self._jobs < _MOST_JOBS:
             each = max(1, self._ready[0][0].frame.instance.pixel.nbytes)
             most = max(1, min(_MOST_A_JOB, _MOST_JOB_BYTES // each))
-            share = min(most, -(-len(self._ready) // DECODE_THREADS))
+            share = min(most, -(-len(self._ready) // DECODERS.threads))
             batch, self._ready = self._ready[:share], self._ready[share:]
             self._jobs += 1
-            submit_decoding(self._decode, batch, asyncio.get_running_loop())
+            DECODERS.submit(self._decode, batch, asyncio.get_running_loop())
 
     def _decode(self, batch: Sequence[tuple[Asked, EncodedFrame]], loop: asyncio.AbstractEventLoop) -> None:
         """Runs in a decode thread."""
@@ -154,7 +161,7 @@ class Reader:
         except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
             return Failure(error, undecodable=isinstance(error, FrameError))
         try:
-            return asked.use(pixels)
+            return asked.reading.use(asked.position, pixels)
         except BaseException as error:  # noqa: BLE001  # as above
             return Failure(error)
 
@@ -175,9 +182,9 @@ class Reader:
         return seen
 
     def _warn_of_loss(self) -> None:
-        if self.opening.tells("loss"):
+        if self.series.tells("loss"):
             warnings.warn(
-                f"The metadata of series {self.opening.series}, study {self.opening.study}, say that nothing was lost,"
+                f"The metadata of series {self.series.series}, study {self.series.study}, say that nothing was lost,"
                 " and the server sends lossily compressed frames. Their values are not those that were stored.",
                 LossyFrameWarning,
                 stacklevel=1,
@@ -185,33 +192,33 @@ class Reader:
 
     def _finish(self, outcomes: Sequence[tuple[Asked, object]], nbytes: int) -> None:
         self._jobs -= 1
-        self.dispatcher.decoded(nbytes)
+        self.scheduler.decoded(nbytes)
         for asked, outcome in outcomes:
             tries_again = isinstance(outcome, Failure) and self._tries_again(asked, outcome)
             if not (tries_again or asked.given_up):
-                asked.done(outcome)
+                asked.reading.done(asked.position, outcome)
         self._start()
 
     def _tries_again(self, asked: Asked, failure: Failure) -> bool:
         """Have a frame that does not decode brought in another way, if there is one left."""
-        if not failure.undecodable:
+        if not (failure.undecodable and isinstance(failure.error, FrameError)):
             return False
-        self.dispatcher.discard(asked.key)
+        self.scheduler.discard(asked.key)
         if asked.given_up:
             return False
         if not asked.fetched:
-            # Whoever fetched it may have given up before it was decoded: the server is asked anew.
-            asked.flight = self.dispatcher.want(asked.key, asked, self, fresh=True)
-        elif asked.undecodable is None and _may_come_whole(asked.frame.instance, failure.error):
+            # Whoever fetched it may have given up before it was decoded: it is fetched anew.
+            asked.pending = self.scheduler.want(asked.key, asked, self, fresh=True)
+        elif asked.undecodable is None and self.scheduler.retries(asked.key, failure.error):
             asked.undecodable = failure
-            asked.flight = self.dispatcher.want_whole(asked.key, asked, self)
+            asked.pending = self.scheduler.want(asked.key, asked, self, suspect=True)
         else:
             return False
         return True
 
     def _where(self, frame: FrameRef) -> str:
         return (
-            f"study {self.opening.study}, series {self.opening.series}, "
+            f"study {self.series.study}, series {self.series.series}, "
             f"instance {frame.instance.sop_instance_uid}, frame {frame.number}"
         )
 
@@ -236,10 +243,3 @@ def _is_lossless(instance: StoredInstance) -> bool:
     """Whether the metadata say that what is stored is coded without loss, and never lost anything."""
     stored = TRANSFER_SYNTAXES.get(instance.available_transfer_syntax_uid or "")
     return stored is not None and not stored.lossy and not instance.pixel.lossy
-
-
-def _may_come_whole(instance: StoredInstance, error: BaseException) -> bool:
-    """Not for a syntax that nobody decodes, unless only a frame of it does not tell enough."""
-    if isinstance(error, UnsupportedTransferSyntaxError) and error.uid != EXPLICIT_VR_BIG_ENDIAN:
-        return False
-    return instance.number_of_frames * instance.pixel.nbytes <= MOST_FOR_A_FRAME

@@ -1,29 +1,22 @@
-"""Wanted frames to few requests. Pure (no I/O)."""
+"""Which frames are wanted, and by whom: their names, and the queue of those that no fetch brings yet. Pure (no I/O)."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dicomzarr.disk.names import FrameName
 from dicomzarr.errors import MissingInstanceError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping
 
     from dicomzarr.dicom.instance import FrameRef, StoredInstance
-    from dicomzarr.disk.cache import DiskFrames
+    from dicomzarr.engine.ports import FrameStore
 
-SMALLEST_LIST = 16
-"""Frames below which splitting a list over connections costs more than it gains."""
-
-LONGEST_LIST_TEXT = 6000
-"""Characters of a list of frame numbers; URLs of 8 kB pass everywhere."""
-
-MOST_LIST_BYTES = 64 * 2**20
-"""Bytes that the frames of one list may take if none is compressed: what is lost with a broken reply."""
+SMALL_READ: Final = 16
+"""Frames up to which a read is small: it waits neither for the decoders nor for what is measured."""
 
 
 class Priority(IntEnum):
@@ -43,16 +36,18 @@ class SeriesState:
     """Study Instance UID."""
     series: str
     """Series Instance UID."""
-    disk: DiskFrames | None = None
+    disk: FrameStore | None = None
     """What is held of it on disk."""
     instances: Mapping[str, StoredInstance] = field(default_factory=dict)
     """Its instances by SOP Instance UID."""
     slices: Mapping[str, StoredInstance] = field(default_factory=dict)
     """The same, where all of the series have one frame each, of about one size."""
+    etag: str | None = None
+    """See `ports.SeriesMetadata.etag`: what an origin knows the state by."""
     _told: set[str] = field(default_factory=set)
 
     def key(self, frame: FrameRef) -> FrameKey:
-        """The key of a frame that was planned from this opening.
+        """The key of a frame that was planned from this state.
 
         Raises:
             MissingInstanceError: It was planned from another one, which may lay its frames out in another way.
@@ -76,7 +71,7 @@ class SeriesState:
 class FrameKey(NamedTuple):
     """Names a frame in this process."""
 
-    opening: SeriesState
+    series: SeriesState
     instance: str
     """SOP Instance UID."""
     number: int
@@ -85,27 +80,7 @@ class FrameKey(NamedTuple):
     @property
     def stored(self) -> StoredInstance:
         """The instance that it is in."""
-        return self.opening.instances[self.instance]
-
-    @property
-    def name(self) -> FrameName:
-        """Names it for other processes."""
-        return FrameName(self.opening.study, self.opening.series, self.instance, self.number)
-
-
-@dataclass(frozen=True, slots=True)
-class FramesRequest:
-    """One request: frames of one instance, ascending, no duplicates."""
-
-    opening: SeriesState
-    instance: StoredInstance
-    numbers: tuple[int, ...]
-
-    @property
-    def keys(self) -> Iterator[FrameKey]:
-        """The frames."""
-        uid = self.instance.sop_instance_uid
-        return (FrameKey(self.opening, uid, number) for number in self.numbers)
+        return self.series.instances[self.instance]
 
 
 class Turn(NamedTuple):
@@ -113,7 +88,7 @@ class Turn(NamedTuple):
 
     priority: Priority
     reader: Hashable
-    opening: SeriesState
+    series: SeriesState
     instance: StoredInstance
     """Of which it would get frames."""
     frames: int
@@ -124,24 +99,27 @@ class Turn(NamedTuple):
 class _Wanted:
     """What one reader wants, by instance, first come first."""
 
-    instances: OrderedDict[tuple[SeriesState, str], dict[int, None]] = field(default_factory=OrderedDict)
-    """Frame numbers, by SOP Instance UID."""
+    instances: OrderedDict[tuple[SeriesState, str], dict[FrameKey, None]] = field(default_factory=OrderedDict)
+    """Frames, by SOP Instance UID."""
     frames: int = 0
 
     def add(self, key: FrameKey) -> None:
-        self.instances.setdefault(key[:2], {})[key.number] = None
+        self.instances.setdefault(key[:2], {})[key] = None
         self.frames += 1
 
     def discard(self, key: FrameKey) -> None:
-        numbers = self.instances[key[:2]]
-        del numbers[key.number]
+        keys = self.instances[key[:2]]
+        del keys[key]
         self.frames -= 1
-        if not numbers:
+        if not keys:
             del self.instances[key[:2]]
+
+    def keys(self) -> Iterator[FrameKey]:
+        return (key for keys in self.instances.values() for key in keys)
 
 
 class FrameQueue:
-    """Frames that nobody has asked the server for yet.
+    """Frames that no fetch brings yet, or none for them alone; see `ports.QueueView`.
 
     What somebody waits for goes before what may be wanted next; readers take turns, so that a large read
     holds up no small one.
@@ -152,6 +130,12 @@ class FrameQueue:
             priority: OrderedDict() for priority in Priority
         }
         self._places: dict[FrameKey, tuple[Priority, Hashable]] = {}
+        self._coming: dict[SeriesState, Hashable] = {}
+        """Series of which frames come although they are queued, and the reader who waits for these."""
+        self.since = 0.0
+        """When it was last empty, in seconds of a steady clock."""
+        self.large_wait = False
+        """The decoders are behind: it is the turn of small reads only."""
 
     def __len__(self) -> int:
         return len(self._places)
@@ -160,17 +144,40 @@ class FrameQueue:
         return key in self._places
 
     def turns(self) -> Iterator[Turn]:
-        """Those who wait, in the order of their turns."""
+        """Those who wait for what does not come anyway, in the order of their turns."""
+        for turn in self._all_turns():
+            waits = turn.series in self._coming and self._coming[turn.series] is turn.reader
+            if not (waits or (self.large_wait and turn.frames > SMALL_READ)):
+                yield turn
+
+    def _all_turns(self) -> Iterator[Turn]:
         for priority, readers in self._readers.items():
             for reader, wanted in readers.items():
-                opening, uid = next(iter(wanted.instances))
-                yield Turn(priority, reader, opening, opening.instances[uid], wanted.frames)
+                series, uid = next(iter(wanted.instances))
+                yield Turn(priority, reader, series, series.instances[uid], wanted.frames)
+
+    def keys(self, turn: Turn) -> Iterator[FrameKey]:
+        """What a reader waits for, those of the instance of its turn first."""
+        return self._readers[turn.priority][turn.reader].keys()
+
+    def wants(self, series: SeriesState) -> bool:
+        """Whether somebody waits for a frame of a series."""
+        return any(turn.series is series for turn in self._all_turns())
+
+    def is_coming(self, series: SeriesState) -> bool:
+        """Whether frames of a series come although they are queued."""
+        return series in self._coming
+
+    def waiting(self, priority: Priority, reader: Hashable) -> list[FrameKey]:
+        """What is queued for a reader."""
+        wanted = self._readers[priority].get(reader)
+        return [] if wanted is None else list(wanted.keys())
 
     def add(self, key: FrameKey, priority: Priority, reader: Hashable) -> None:
         """Queue a frame for a reader; one that is queued already goes with whoever has far fewer to wait for."""
         place = self._places.get(key)
         if place is not None:
-            is_sooner = self._frames(priority, reader) + SMALLEST_LIST < self._frames(*place)
+            is_sooner = self._frames(priority, reader) + SMALL_READ < self._frames(*place)
             if priority > place[0] or (priority == place[0] and not is_sooner):
                 return
             self.discard(key)
@@ -192,44 +199,17 @@ class FrameQueue:
         if not wanted.frames:
             del self._readers[priority][reader]
 
-    def waiting(self, priority: Priority, reader: Hashable) -> list[FrameKey]:
-        """What a reader waits for."""
-        wanted = self._readers[priority].get(reader, _Wanted())
-        return [
-            FrameKey(opening, uid, number) for (opening, uid), numbers in wanted.instances.items() for number in numbers
-        ]
-
-    def take(self, turn: Turn, length: int) -> FramesRequest:
-        """The request of a reader whose turn it is, of at most ``length`` frames; its next turn is after all others."""
-        readers = self._readers[turn.priority]
-        readers.move_to_end(turn.reader)
-        numbers = readers[turn.reader].instances[turn.opening, turn.instance.sop_instance_uid]
-        taken = _first(turn.instance, numbers, length)
-        request = FramesRequest(turn.opening, turn.instance, tuple(sorted(taken)))
-        for key in request.keys:
+    def take(self, keys: Iterable[FrameKey]) -> None:
+        """These are fetched: the next turn of whoever waited for them is after all others."""
+        for priority, reader in dict.fromkeys(self._places[key] for key in keys):
+            self._readers[priority].move_to_end(reader)
+        for key in keys:
             self.discard(key)
-        return request
 
+    def expect(self, key: FrameKey) -> None:
+        """Frames of its series come: who waits for this one has no turn until `expect_no_more`."""
+        self._coming[key.series] = self._places[key][1]
 
-def _first(instance: StoredInstance, numbers: Iterable[int], length: int) -> list[int]:
-    """As many numbers as one list may have, by their count, their text and their bytes."""
-    most = max(1, min(length, MOST_LIST_BYTES // max(1, instance.pixel.nbytes)))
-    taken: list[int] = []
-    text = 0
-    for number in numbers:
-        text += len(str(number)) + 1
-        if len(taken) >= most or text > LONGEST_LIST_TEXT:
-            break
-        taken.append(number)
-    return taken
-
-
-def list_length(queued: int, free: int, longest: int) -> int:
-    """Frames of the next list: long ones cost the least, but none so long that connections idle.
-
-    Args:
-        queued: Frames that wait.
-        free: Connections that could be asking.
-        longest: Most frames of one list.
-    """
-    return min(longest, max(SMALLEST_LIST, -(-queued // free)))
+    def expect_no_more(self, series: SeriesState) -> None:
+        """What is still queued has to be fetched otherwise."""
+        del self._coming[series]

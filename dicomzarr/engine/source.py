@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.engine.readahead import ReadAhead
 from dicomzarr.engine.reader import Failure, Reader
 from dicomzarr.errors import MissingInstanceError
-from dicomzarr.runtime.loops import Crossing, home_loop
+from dicomzarr.runtime.crossing import Crossing
+from dicomzarr.runtime.home_loop import home_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.instance import FrameRef, StoredInstance
-    from dicomzarr.engine.dispatcher import Dispatcher
     from dicomzarr.engine.readahead import Block
     from dicomzarr.engine.reader import Asked
     from dicomzarr.engine.requests import SeriesState
+    from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.plan import LevelPlan
 
     Decoded = npt.NDArray[np.generic]
@@ -45,23 +45,23 @@ class FrameSource:
     """Reads frames; everything but ``chunk`` runs on the home loop.
 
     Args:
-        dispatcher: Fetches frames for all readers of the endpoint.
-        opening: The series, as the levels were planned from it.
+        scheduler: Has frames fetched for all readers.
+        series: Whose frames, in the state that the levels were planned from.
     """
 
-    def __init__(self, dispatcher: Dispatcher, opening: SeriesState) -> None:
-        self._dispatcher = dispatcher
-        self._opening = opening
-        self._chunks = Reader(dispatcher, self._opening)
+    def __init__(self, scheduler: Scheduler, series: SeriesState) -> None:
+        self._scheduler = scheduler
+        self._series = series
+        self._chunks = Reader(scheduler, series)
         self._crossing = Crossing()
         self._foreseen, self._announced = object(), object()
         """Readers whose frames nobody waits for: what is read in order, and what was prefetched."""
         self._ahead: dict[LevelPlan, ReadAhead] = {}
         self._ahead_lock = threading.Lock()
 
-    def served_by(self, dispatcher: Dispatcher) -> FrameSource:
-        """The same frames, for the same levels, through another dispatcher."""
-        return FrameSource(dispatcher, self._opening)
+    def served_by(self, scheduler: Scheduler) -> FrameSource:
+        """The same frames, for the same levels, through another scheduler."""
+        return FrameSource(scheduler, self._series)
 
     async def chunk(self, frame: FrameRef, level: LevelPlan) -> bytes:
         """The frame as the bytes of a chunk of a level; from any loop.
@@ -84,11 +84,11 @@ class FrameSource:
         Raises:
             DicomZarrError: The first that any frame met.
         """
-        await _Delivery(Reader(self._dispatcher, self._opening), frames, place, level).run()
+        await _Delivery(Reader(self._scheduler, self._series), frames, place, level).run()
 
     def follow(self, level: LevelPlan, block: Block) -> None:
         """Somebody reads a block of a level: what comes next is fetched ahead, where it pays; from any thread."""
-        room = self._dispatcher.ahead_bytes
+        room = self._scheduler.ahead_bytes
         if not room:
             return
         with self._ahead_lock:
@@ -106,21 +106,33 @@ class FrameSource:
         home_loop().call_soon_threadsafe(self._prefetch, frames)
 
     def _prefetch(self, frames: Sequence[FrameRef]) -> None:
-        self._dispatcher.forget_ahead(self._announced)
+        self._scheduler.forget_ahead(self._announced)
         self._fetch_ahead(frames, self._announced)
 
     def _fetch_ahead(self, frames: Sequence[FrameRef], reader: object) -> None:
         for frame in frames:
-            self._dispatcher.fetch_ahead(self._opening.key(frame), reader)
+            self._scheduler.fetch_ahead(self._series.key(frame), reader)
 
     async def _chunk(self, question: tuple[FrameRef, LevelPlan]) -> bytes:
-        frame, level = question
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        asked = self._chunks.ask(frame, level, _chunk_bytes, partial(_settle, answer))
+        chunk = _Chunk()
+        asked = self._chunks.ask(*question, chunk)
         try:
-            return await answer
+            return await chunk.answer
         finally:
             asked.give_up()
+
+
+class _Chunk:
+    """One frame, for one chunk."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def use(self, _: int, pixels: Decoded) -> bytes:
+        return pixels.tobytes()
+
+    def done(self, _: int, outcome: object) -> None:
+        _settle(self.answer, outcome)
 
 
 class _Delivery:
@@ -131,7 +143,7 @@ class _Delivery:
         self._frames = frames
         self._place = place
         self._level = level
-        self._window = frames_under_way(frames, from_disk=reader.opening.disk is not None)
+        self._window = frames_under_way(frames, from_disk=reader.series.disk is not None)
         self._next = 0
         self._asked: dict[int, Asked] = {}
         """Those under way, by position."""
@@ -149,13 +161,14 @@ class _Delivery:
         while self._next < len(self._frames) and len(self._asked) < self._window:
             position = self._next
             self._next += 1
-            self._asked[position] = self._reader.ask(
-                self._frames[position], self._level, partial(self._place, position), partial(self._done, position)
-            )
+            self._asked[position] = self._reader.ask(self._frames[position], self._level, self, position)
         if not self._asked:
             _settle(self._end, None)
 
-    def _done(self, position: int, outcome: object) -> None:
+    def use(self, position: int, pixels: Decoded) -> None:
+        self._place(position, pixels)
+
+    def done(self, position: int, outcome: object) -> None:
         del self._asked[position]
         if isinstance(outcome, Failure):
             _settle(self._end, outcome)
@@ -175,10 +188,6 @@ def _frames_of(level: LevelPlan, block: Block) -> Iterator[FrameRef]:
             frame = level.frames.locate(chunk)
             if frame is not None:
                 yield frame
-
-
-def _chunk_bytes(pixels: Decoded) -> bytes:
-    return pixels.tobytes()
 
 
 def _settle(future: asyncio.Future[Any], outcome: object) -> None:

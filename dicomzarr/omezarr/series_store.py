@@ -11,12 +11,12 @@ import numpy as np
 from dicomzarr.engine.readahead import Block
 from dicomzarr.errors import SeriesChangedError
 from dicomzarr.omezarr.hierarchy import Chunk, Document, Found, Group, arrays, locate
-from dicomzarr.runtime.lazy_attribute import Once
+from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dicomzarr.engine.dispatcher import Dispatcher
+    from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.engine.source import FrameSource
     from dicomzarr.plan import LevelPlan, SeriesPlan
 
@@ -39,7 +39,7 @@ class SeriesStore:
         self.source = source
         self._others = others or {}
 
-    @Once
+    @lazy_attribute
     def state(self) -> str:
         """Tells this state of the series from others: which instances there are, and what arrays they make."""
         shown = sorted(
@@ -48,10 +48,10 @@ class SeriesStore:
         )
         return sha256(repr(shown).encode()).hexdigest()
 
-    def served_by(self, dispatcher: Dispatcher) -> SeriesStore:
-        """The same state, read through another dispatcher: a forked child has no right to its parent's."""
-        others = {uid: source.served_by(dispatcher) for uid, source in self._others.items()}
-        return SeriesStore(self.plan, self.root, self.source.served_by(dispatcher), others)
+    def served_by(self, scheduler: Scheduler) -> SeriesStore:
+        """The same state, read through another scheduler: a forked child has no right to its parent's."""
+        others = {uid: source.served_by(scheduler) for uid, source in self._others.items()}
+        return SeriesStore(self.plan, self.root, self.source.served_by(scheduler), others)
 
     def source_of(self, level: LevelPlan) -> FrameSource:
         """Where the frames of a level come from.

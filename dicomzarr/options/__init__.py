@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
-from dicomzarr.options.storage_options import HeadersCallable, StorageOptions, default_cache_dir, valid_headers
+from dicomzarr.options.access import Access
+from dicomzarr.options.parsing import default_cache_dir, valid_headers
+from dicomzarr.options.secrets import HeadersCallable
+from dicomzarr.options.storage_options import StorageOptions
+from dicomzarr.options.tuning import Tuning
+from dicomzarr.options.view import View
 
-__all__ = ["HeadersCallable", "StorageOptions", "default_cache_dir", "valid_headers"]
+__all__ = [
+    "Access",
+    "HeadersCallable",
+    "StorageOptions",
+    "Tuning",
+    "View",
+    "default_cache_dir",
+    "valid_headers",
+]

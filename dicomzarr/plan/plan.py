@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes
-from dicomzarr.runtime.lazy_attribute import Once
+from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,7 +178,7 @@ class SeriesPlan:
         """The image of a group."""
         return self._by_path[path]
 
-    @Once
+    @lazy_attribute
     def _by_path(self) -> dict[str, ImagePlan]:
         images = dict(zip(self.image_paths, self.images, strict=True))
         images |= {label_path(own, label): label for own, image in images.items() for label in image.labels}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _Value = TypeVar("_Value")
 
 
-class Once(Generic[_Value]):
+class lazy_attribute(Generic[_Value]):  # noqa: N801  # a decorator, as functools.cached_property
     """As `functools.cached_property`, without the lock that it has before Python 3.12.
 
     Whoever computes holds that lock, over network requests even: no other instance gets on meanwhile, and a child that

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import SeriesChangedError
-from dicomzarr.runtime.loops import home_loop
+from dicomzarr.runtime.home_loop import home_loop
+from dicomzarr.runtime.single_flight import SingleFlight
 from dicomzarr.sources.dicomweb.tuning.habits import Habits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from dicomzarr.disk.cache import DiskCache
-    from dicomzarr.engine.dispatcher import Dispatcher
-    from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.engine.ports import SeriesRef, SeriesSource
+    from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import StorageOptions
-    from dicomzarr.sources.dicomweb.client import Client
 
 SERIES_HELD_OPEN = 64
 """Opened series that an endpoint remembers; the least recently used is forgotten."""
@@ -36,15 +35,15 @@ ENDPOINTS_HELD = 32
 class Endpoint:
     """What one server and one identity share in a process; series are opened on the home loop."""
 
-    client: Client
+    source: SeriesSource
     options: StorageOptions
-    dispatcher: Dispatcher
+    scheduler: Scheduler
     open_series: Callable[[Endpoint, SeriesRef], Coroutine[Any, Any, SeriesStore]]
     """Opens a series: one metadata request."""
     disk: DiskCache | None = None
     """What is kept on disk; None where nothing is."""
     opened: OrderedDict[SeriesRef, SeriesStore] = field(default_factory=OrderedDict)
-    opening: dict[SeriesRef, asyncio.Task[SeriesStore]] = field(default_factory=dict)
+    opening: SingleFlight[SeriesRef, SeriesStore] = field(default_factory=SingleFlight)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def held(self, key: SeriesRef) -> SeriesStore | None:
@@ -58,7 +57,9 @@ class Endpoint:
     async def store(self, key: SeriesRef) -> SeriesStore:
         """The opened series; several who ask at once share one request, failures are not kept."""
         held = self.held(key)
-        return await asyncio.shield(self._opening(key)) if held is None else held
+        if held is not None:
+            return held
+        return await self.opening.do(key, lambda: self.open_series(self, key), lambda store: self._hold(key, store))
 
     async def store_in(self, key: SeriesRef, state: str) -> SeriesStore:
         """The series opened in a state; where what is open is of another one, it is opened anew once.
@@ -84,34 +85,19 @@ class Endpoint:
 
     def forget(self, key: SeriesRef | None = None) -> None:
         """Read metadata and frames anew at the next use, of one series or of all; from any thread."""
+        self.opening.forget(key)
         with self._lock:
-            for known in (self.opened, self.opening):
-                if key is None:
-                    known.clear()
-                else:
-                    known.pop(key, None)
-        self.client.forget(*(key or ()))
+            if key is None:
+                self.opened.clear()
+            else:
+                self.opened.pop(key, None)
+        self.source.frames.forget(key)
         if self.disk is not None:
             self.disk.forget(*(key or ()))
 
-    def _opening(self, key: SeriesRef) -> asyncio.Task[SeriesStore]:
+    def _hold(self, key: SeriesRef, store: SeriesStore) -> None:
         with self._lock:
-            task = self.opening.get(key)
-            if task is None:
-                task = asyncio.get_running_loop().create_task(self.open_series(self, key))
-                self.opening[key] = task
-                task.add_done_callback(lambda done: self._opened(key, done))
-            return task
-
-    def _opened(self, key: SeriesRef, task: asyncio.Task[SeriesStore]) -> None:
-        failed = task.cancelled() or task.exception() is not None
-        with self._lock:
-            if self.opening.get(key) is not task:
-                return  # forgotten meanwhile: only those who waited already get it
-            del self.opening[key]
-            if failed:
-                return
-            self.opened[key] = task.result()
+            self.opened[key] = store
             while len(self.opened) > SERIES_HELD_OPEN:
                 self.opened.popitem(last=False)
 

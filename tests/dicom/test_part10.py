@@ -36,7 +36,7 @@ from thoroughness import examples
 
 from dicomzarr.dicom.files.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, elements
 from dicomzarr.dicom.files.part10 import StoredFrames, find_frames, header_end, read_file_meta
-from dicomzarr.errors import DicomZarrError, InvalidReplyError, TruncatedReplyError, WrongPartsError
+from dicomzarr.errors import DicomZarrError, InvalidFileError, InvalidReplyError, TruncatedFileError, WrongPartsError
 from dicomzarr.sources.dicomweb.whole.whole_instance import InstanceKey, open_instance
 
 if TYPE_CHECKING:
@@ -195,9 +195,9 @@ def test_rle_in_several_fragments() -> None:
 
 def test_fragments_that_cannot_be_told_apart() -> None:
     value = items(b"", b"ab", b"cd", b"ef")
-    with pytest.raises(InvalidReplyError, match="2 frames cannot be told apart in 3 fragments"):
+    with pytest.raises(InvalidFileError, match="2 frames cannot be told apart in 3 fragments"):
         opened(make_file(JPEGBaseline8Bit, PixelData=value, NumberOfFrames=2))
-    with pytest.raises(InvalidReplyError, match="4 frames cannot be told apart in 3 fragments"):
+    with pytest.raises(InvalidFileError, match="4 frames cannot be told apart in 3 fragments"):
         opened(make_file(JPEGBaseline8Bit, PixelData=value, NumberOfFrames=4))
 
 
@@ -282,11 +282,11 @@ def test_a_sequence_of_unknown_representation_before_the_pixels() -> None:
 @pytest.mark.parametrize(
     ("change", "kind", "text"),
     [
-        ({"PixelData": bytes(10)}, TruncatedReplyError, "10 bytes of pixel data; 1 frames take 15"),
-        ({"PixelData": bytes(30)}, InvalidReplyError, "30 bytes of pixel data, its header tells of 15"),
-        ({"PixelData": bytes(16), "Rows": 0}, InvalidReplyError, "Rows"),
-        ({"PixelData": bytes(16), "BitsAllocated": 12}, InvalidReplyError, "12 bits"),
-        ({}, InvalidReplyError, "holds no pixel data"),
+        ({"PixelData": bytes(10)}, TruncatedFileError, "10 bytes of pixel data; 1 frames take 15"),
+        ({"PixelData": bytes(30)}, InvalidFileError, "30 bytes of pixel data, its header tells of 15"),
+        ({"PixelData": bytes(16), "Rows": 0}, InvalidFileError, "Rows"),
+        ({"PixelData": bytes(16), "BitsAllocated": 12}, InvalidFileError, "12 bits"),
+        ({}, InvalidFileError, "holds no pixel data"),
     ],
 )
 def test_headers_that_contradict_the_pixels(change: dict[str, Any], kind: type[Exception], text: str) -> None:
@@ -312,20 +312,20 @@ def test_another_instance() -> None:
 
 def test_nesting_is_bounded() -> None:
     deep = struct.pack("<HH", 0x0040, 0x0275) + b"SQ\0\0" + b"\xff" * 4 + struct.pack("<HHI", 0xFFFE, 0xE000, 2**32 - 1)
-    with pytest.raises(InvalidReplyError, match="nested more than 64 times"):
+    with pytest.raises(InvalidFileError, match="nested more than 64 times"):
         list(elements(memoryview(deep * 100_000), 0, EXPLICIT_LITTLE))
 
 
 def test_a_hostile_count_of_frames_costs_nothing() -> None:
-    with pytest.raises(TruncatedReplyError):
+    with pytest.raises(TruncatedFileError):
         opened(make_file(ExplicitVRLittleEndian, PixelData=bytes(16), NumberOfFrames=2**31 - 1))
-    with pytest.raises(InvalidReplyError):
+    with pytest.raises(InvalidFileError):
         opened(make_file(JPEGBaseline8Bit, PixelData=items(b"", b"ab"), NumberOfFrames=2**31 - 1))
 
 
 def test_elements_beyond_reason() -> None:
     empty = struct.pack("<HHI", 0x0010, 0x0010, 0)
-    with pytest.raises(InvalidReplyError, match="more than 262144 data elements"):
+    with pytest.raises(InvalidFileError, match="more than 262144 data elements"):
         deque(elements(memoryview(empty * (1 << 19)), 0, IMPLICIT_LITTLE), maxlen=0)
 
 
@@ -410,7 +410,7 @@ def test_the_attributes_of_a_beginning_are_right_or_wait_for_more(name: str) -> 
     end = header_end(data, meta.end, meta)
     assert end == body.rindex(struct.pack("<HH", 0x7FE0, 0x0010))
     for length in range(end):
-        with pytest.raises(TruncatedReplyError):
+        with pytest.raises(TruncatedFileError):
             wait_for_more(data[:length])
     assert {header_end(data[:length], meta.end, meta) for length in range(end + 12, len(body))} == {end}
 
@@ -419,7 +419,7 @@ def wait_for_more(beginning: memoryview) -> None:
     """As `header_end`, for which a beginning that ends between two attributes is no error."""
     meta = read_file_meta(beginning)
     if header_end(beginning, meta.end, meta) is None:
-        raise TruncatedReplyError("More is needed.")
+        raise TruncatedFileError("More is needed.")
 
 
 @settings(max_examples=examples(400), deadline=None)

@@ -36,7 +36,7 @@ from disk_caches import (
     forget_storages,
     frame_of,
     keep,
-    name_of,
+    key_of,
     opened,
     read,
     written,
@@ -111,7 +111,7 @@ def test_another_process_reads_what_this_one_kept(place: Path) -> None:
 
 def test_native_bytes_in_any_buffer_are_kept_as_bytes(place: Path) -> None:
     frames = opened(cache_in(place))
-    frames.keep(name_of(1), frame_of(1).__class__(memoryview(frame_of(1).data), "image/jpeg", "1.2.840.10008.1.2.4.50"))  # type: ignore[arg-type]  # as the wire may give it
+    frames.keep(key_of(1), frame_of(1).__class__(memoryview(frame_of(1).data), "image/jpeg", "1.2.840.10008.1.2.4.50"))  # type: ignore[arg-type]  # as the wire may give it
     assert read(frames, [1]) == {1}
 
 
@@ -119,11 +119,11 @@ def test_what_does_not_decode_is_given_no_more(place: Path) -> None:
     frames = opened(cache_in(place))
     keep(frames, range(1, 9))
     written()
-    frames.discard(name_of(3))
+    frames.discard(key_of(3))
     assert read(frames, range(1, 9)) == {1, 2, 4, 5, 6, 7, 8}
     keep(frames, [3])
     assert read(frames, [3]) == {3}
-    frames.discard(name_of(3))
+    frames.discard(key_of(3))
     assert read(frames, [3]) == set()
     forget_storages()
     assert read(opened(cache_in(place)), range(1, 9)) == {1, 2, 4, 5, 6, 7, 8}
@@ -133,7 +133,7 @@ def test_a_series_is_forgotten_at_once_and_for_good(place: Path) -> None:
     cache = cache_in(place)
     frames, other = opened(cache), opened(cache, series="9.9")
     keep(frames, range(1, 9))
-    other.keep(name_of(1, "9.9"), frame_of(1))
+    other.keep(key_of(1, "9.9"), frame_of(1))
     written()
     cache.forget(STUDY, SERIES)
     keep(frames, [20])  # of an opening of the past
@@ -141,7 +141,7 @@ def test_a_series_is_forgotten_at_once_and_for_good(place: Path) -> None:
     assert read(again, range(1, 30)) == set()
     forget_storages()
     assert read(opened(cache_in(place)), range(1, 30)) == set()
-    assert asyncio.run(opened(cache_in(place), series="9.9").frames([name_of(1, "9.9")]))
+    assert asyncio.run(opened(cache_in(place), series="9.9").frames([key_of(1, "9.9")]))
 
 
 def test_a_server_is_forgotten_and_no_other(place: Path) -> None:
@@ -214,16 +214,16 @@ def named_by_module() -> dict[str, str]:
     ],
 )
 def test_credentials_that_can_be_named_last(one: dict[str, Any], other: dict[str, Any]) -> None:
-    names = [StorageOptions.parse(timeout=seconds, **one).lasting_credentials for seconds in (1, 2)]
+    names = [StorageOptions.parse(timeout=seconds, **one).access.lasting_credentials for seconds in (1, 2)]
     assert names[0] == names[1]
     assert names[0] is not None
-    assert names[0] != StorageOptions.parse(**other).lasting_credentials
+    assert names[0] != StorageOptions.parse(**other).access.lasting_credentials
 
 
 def test_credentials_without_a_name_end_with_the_process(place: Path) -> None:
     options = [StorageOptions.parse(auth=partial(dict, number=number), cache_dir=place) for number in range(2)]
-    assert [one.lasting_credentials for one in options] == [None, None]
-    caches = [DiskCache.of("http://h", one) for one in options]
+    assert [one.access.lasting_credentials for one in options] == [None, None]
+    caches = [DiskCache.of("http://h", one.access) for one in options]
     assert caches[0] is not None
     assert caches[1] is not None
     keep(opened(caches[0]), range(1, 9))
@@ -290,7 +290,7 @@ def test_files_of_the_user_are_left_alone(place: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"hunter2", bytes(32), bytes(16), b"x" * 5000])
-def test_a_file_of_the_user_by_the_name_of_our_secret_is_refused(place: Path, text: bytes) -> None:
+def test_a_file_of_the_user_by_the_key_of_our_secret_is_refused(place: Path, text: bytes) -> None:
     place.mkdir(mode=0o700)
     (place / "dicomzarr-secret").write_bytes(text)
     (place / "dicomzarr-0123456789abcdef-1.db").write_bytes(b"mine")
@@ -303,7 +303,7 @@ def test_a_file_of_the_user_by_the_name_of_our_secret_is_refused(place: Path, te
     assert contents(place) == before
 
 
-def test_a_folder_by_the_name_of_our_secret_is_refused(place: Path) -> None:
+def test_a_folder_by_the_key_of_our_secret_is_refused(place: Path) -> None:
     (place / "dicomzarr-secret").mkdir(parents=True, mode=0o700)
     place.chmod(0o700)
     with pytest.raises(InvalidOptionError, match="not made by dicomzarr"):
@@ -376,7 +376,7 @@ def test_a_bound_that_was_lowered_shrinks_the_file(place: Path) -> None:
 
 def test_what_is_too_large_and_all_below_a_smallest_bound_is_not_kept(place: Path) -> None:
     frames = opened(cache_in(place, bound=2**20))
-    frames.keep(name_of(1), frame_of(1).__class__(bytes(2**18), "", None))
+    frames.keep(key_of(1), frame_of(1).__class__(bytes(2**18), "", None))
     keep(frames, [2])
     written()
     assert read(frames, [1, 2]) == {2}
@@ -624,7 +624,7 @@ async def use(cache):
     frames = await cache.opened(STUDY, SERIES, METADATA, held, countable=True)
     if frames is not None:
         keep(frames, range(1, 9))
-        await frames.frames([name_of(number) for number in range(1, 9)])
+        await frames.frames([key_of(number) for number in range(1, 9)])
 
 with warnings.catch_warnings(record=True) as told:
     warnings.simplefilter("always")
@@ -671,7 +671,7 @@ def test_a_change_that_fails_costs_its_batch_and_nothing_after(place: Path) -> N
     def fail_twice() -> None:
         for number in (1, 2):
             with writer._changed:  # so that both are in one batch
-                frames.discard(name_of(number))
+                frames.discard(key_of(number))
                 writer.add(Replace(lambda: 1 // 0, 0))  # type: ignore[arg-type,return-value]  # which fails before
             writer.drain(SECONDS)
             assert read(frames, range(1, 9)) == set(range(number + 1, 9))
@@ -707,7 +707,7 @@ def test_a_thread_that_does_not_start_is_tried_again(place: Path, monkeypatch: p
 @pytest.mark.parametrize(("media_type", "syntax"), [(NO_TEXT, None), ("image/jpeg", NO_TEXT)])
 def test_a_frame_whose_header_is_no_text_is_not_kept(place: Path, media_type: str, syntax: str | None) -> None:
     frames = opened(cache_in(place))
-    frames.keep(name_of(1), EncodedFrame(b"pixels", media_type, syntax))
+    frames.keep(key_of(1), EncodedFrame(b"pixels", media_type, syntax))
     keep(frames, [2])
     assert read(frames, [1, 2]) == {2}
 
@@ -718,7 +718,7 @@ def test_a_frame_that_there_is_no_memory_for_is_not_kept(place: Path) -> None:
             raise MemoryError
 
     frames = opened(cache_in(place))
-    frames.keep(name_of(1), EncodedFrame(Huge(), "", None))  # type: ignore[arg-type]  # a view that is copied
+    frames.keep(key_of(1), EncodedFrame(Huge(), "", None))  # type: ignore[arg-type]  # a view that is copied
     keep(frames, [2])
     assert read(frames, [1, 2]) == {2}
 
@@ -785,7 +785,7 @@ def test_a_second_opening_costs_one_conditional_request(place: Path, header: str
 
 def frames_on_disk(served: Served, place: Path, **options: Any) -> DiskFrames:
     """The frames on disk of the series in the state in which it was last opened."""
-    cache = DiskCache.of(served.server.url, StorageOptions.parse(cache_dir=place, **options))
+    cache = DiskCache.of(served.server.url, StorageOptions.parse(cache_dir=place, **options).access)
     series = served.slide.study_uid, served.slide.series_uid
     assert cache is not None
 
@@ -948,7 +948,7 @@ def test_a_series_that_disappeared_is_forgotten(place: Path, has_tags: bool) -> 
             open_anew(served, place)
         written()
         assert read(frames, [1]) == set()
-        cache = DiskCache.of(served.server.url, StorageOptions.parse(cache_dir=place))
+        cache = DiskCache.of(served.server.url, StorageOptions.parse(cache_dir=place).access)
         assert cache is not None
         assert asyncio.run(cache.series(served.slide.study_uid, served.slide.series_uid)) is None
 

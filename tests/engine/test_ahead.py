@@ -15,7 +15,7 @@ from serving import GREY, is_right, serving, serving_big, settle, zarr_level
 from waiting import SECONDS
 
 import dicomzarr
-from dicomzarr.engine import asker
+from dicomzarr.engine import scheduler
 from dicomzarr.errors import PermissionDeniedError
 from dicomzarr.session import opening
 
@@ -53,7 +53,7 @@ def test_chunks_in_order_are_fetched_ahead() -> None:
 
 
 def test_a_server_at_hand_is_not_asked_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asker, "_FAR", SECONDS)  # however fast this machine is just now
+    monkeypatch.setattr(scheduler, "_FAR", SECONDS)  # however fast this machine is just now
     with serving_big("small tiles") as (server, url):
         read_strip(url)
         assert sorted(frames_asked(server)) == list(range(1, 41))

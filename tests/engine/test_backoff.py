@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import slides
 from aiohttp import web
+from connecting import client_of
 from faults import fault, first, status
 from serving import is_right, serving, zarr_level
 from waiting import SECONDS
@@ -23,12 +24,11 @@ from dicomzarr.errors import (
     RateLimitedError,
     ServerFailureError,
 )
-from dicomzarr.options import StorageOptions
 from dicomzarr.session import opening
-from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.http.pacing import REMEMBERED, Pacing
 from dicomzarr.sources.dicomweb.http.retry import TRIES
 from dicomzarr.sources.dicomweb.http.turns import Turn, Turns
+from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.errors import DicomZarrError
+    from dicomzarr.sources.dicomweb.client import Client
     from dicomzarr.sources.dicomweb.http.redirects import Request
 
 BASE = "https://server.example/dicom-web"
@@ -234,23 +235,29 @@ class Busy:
 
 
 def connect(server: Busy, time: Time, **options: Any) -> Client:
-    return Client(BASE, StorageOptions.parse(**options), transport=server, sleep=time.sleep, clock=time)
+    return client_of(BASE, **options, transport=server, sleep=time.sleep, clock=time)
+
+
+@dataclass
+class Outcome:
+    """What became of frames."""
+
+    came: set[int] = field(default_factory=set)
+    failures: dict[int, DicomZarrError] = field(default_factory=dict)
+
+    def arrived(self, number: int, _: EncodedFrame) -> None:
+        self.came.add(number)
+
+    def failed(self, number: int, error: DicomZarrError) -> None:
+        self.failures[number] = error
 
 
 async def fetch_singly(client: Client, count: int, start: int = 1) -> tuple[set[int], dict[int, DicomZarrError]]:
     """Ask for frames, each alone; gives those that came and the others' errors."""
-    came: set[int] = set()
-    failed: dict[int, DicomZarrError] = {}
-
-    def deliver(number: int, _: EncodedFrame) -> None:
-        came.add(number)
-
-    frames = (
-        client.frames("1.2", "1.3", "1.4", [number], deliver, failed.__setitem__)
-        for number in range(start, start + count)
-    )
-    await asyncio.gather(*frames)
-    return came, failed
+    outcome = Outcome()
+    numbers = range(start, start + count)
+    await asyncio.gather(*(client.frames(FrameJob("1.2", "1.3", "1.4", [number], outcome)) for number in numbers))
+    return outcome.came, outcome.failures
 
 
 def test_all_requests_share_one_pause() -> None:
@@ -467,4 +474,4 @@ def test_a_restart_of_the_server_is_waited_for() -> None:
         image = dicomzarr.open(served.url, frames_per_request=1, max_connections=8)
         assert is_right(image.levels[0][...], SLIDE.levels[0])
         (endpoint,) = opening._endpoints.known.values()
-        assert endpoint.client.connections >= 4
+        assert endpoint.source.client.connections >= 4

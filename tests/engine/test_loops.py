@@ -21,11 +21,13 @@ from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.engine.cache import FrameCache
-from dicomzarr.engine.dispatcher import Dispatcher
 from dicomzarr.engine.requests import SeriesState
+from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import EventLoopError
-from dicomzarr.runtime.loops import DECODE_THREADS, Crossing, home_loop, run_home, run_sync, submit_decoding
+from dicomzarr.runtime.crossing import Crossing
+from dicomzarr.runtime.home_loop import home_loop, run_home, run_sync
+from dicomzarr.runtime.pools import DECODERS
 from dicomzarr.session import opening
 from dicomzarr.sources.dicomweb.http import disposal
 
@@ -205,8 +207,7 @@ def test_nobody_waits_for_the_slowest() -> None:
 
 def test_a_source_is_gone_with_its_last_reader() -> None:
     """And its connections with it, without waiting for the garbage collector."""
-    dispatcher = Dispatcher(cast("Any", None), FrameCache(0), frames_per_request=1, connections=1)
-    source = FrameSource(dispatcher, SeriesState("1.2", "1.2.3"))
+    source = FrameSource(Scheduler(cast("Any", None), FrameCache(0)), SeriesState("1.2", "1.2.3"))
     gone = weakref.ref(source)
     del source
     assert gone() is None
@@ -295,17 +296,17 @@ def test_a_loop_may_be_closed_before_its_answers_come(url: str) -> None:
 
 
 def test_decoding_runs_in_threads_of_our_own() -> None:
-    meeting = threading.Barrier(DECODE_THREADS + 1, timeout=SECONDS)
+    meeting = threading.Barrier(DECODERS.threads + 1, timeout=SECONDS)
     names: set[str] = set()
 
     def decode() -> None:
         names.add(threading.current_thread().name)
         meeting.wait()
 
-    for _ in range(DECODE_THREADS):
-        submit_decoding(decode)
+    for _ in range(DECODERS.threads):
+        DECODERS.submit(decode)
     meeting.wait()
-    assert len(names) == DECODE_THREADS
+    assert len(names) == DECODERS.threads
     assert all(name.startswith("dicomzarr-decode") for name in names)
 
 
@@ -399,7 +400,7 @@ array[...], image.levels[0].to_dask().compute(), fs.cat_file(path + "/0/c/0/0/0"
 """,
     "while reading": """
 import asyncio, time
-from dicomzarr.runtime.loops import home_loop
+from dicomzarr.runtime.home_loop import home_loop
 asyncio.run_coroutine_threadsafe(fs._cat_file(path + "/0/c/0/0/0"), home_loop())
 time.sleep(0.05)
 """,

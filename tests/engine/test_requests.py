@@ -11,15 +11,18 @@ from hypothesis import strategies as st
 from dicomzarr.dicom.instance import StoredInstance
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.engine.requests import (
+    SMALL_READ,
+    FrameKey,
+    FrameQueue,
+    Priority,
+    SeriesState,
+)
+from dicomzarr.sources.dicomweb.tuning.lists import (
     LONGEST_LIST_TEXT,
     MOST_LIST_BYTES,
     SMALLEST_LIST,
-    FrameKey,
-    FrameQueue,
-    FramesRequest,
-    Priority,
-    SeriesState,
     list_length,
+    one_list,
 )
 
 PIXEL = PixelDescription(
@@ -49,8 +52,16 @@ def queue_of(*numbers: int, priority: Priority = Priority.NOW, reader: str = "a"
     return queue
 
 
-def take(queue: FrameQueue, length: int) -> FramesRequest:
-    return queue.take(next(queue.turns()), length)
+def take(queue: FrameQueue, length: int) -> tuple[FrameKey, ...]:
+    """The list of whoever's turn it is."""
+    turn = next(queue.turns())
+    keys = one_list(turn.instance, queue.keys(turn), length)
+    queue.take(keys)
+    return keys
+
+
+def taken(queue: FrameQueue, length: int) -> tuple[int, ...]:
+    return tuple(key.number for key in take(queue, length))
 
 
 wanted = st.tuples(
@@ -70,17 +81,18 @@ def test_every_frame_is_in_one_list_and_no_list_is_too_long(
         queue.discard(each)
     left = {key(number, instance) for instance, number, *_ in frames} - gone
     assert len(queue) == len(left)
-    taken: Counter[FrameKey] = Counter()
+    all_taken: Counter[FrameKey] = Counter()
     while queue:
         turn = next(queue.turns())
-        request = queue.take(turn, length)
-        assert request.instance is turn.instance
-        assert len(request.numbers) <= turn.frames
-        assert 1 <= len(request.numbers) <= length
-        assert list(request.numbers) == sorted(set(request.numbers))
-        assert len(",".join(map(str, request.numbers))) <= LONGEST_LIST_TEXT
-        taken.update(request.keys)
-    assert taken == Counter(left)
+        keys = take(queue, length)
+        numbers = [key.number for key in keys]
+        assert {key.stored for key in keys} == {turn.instance}
+        assert len(numbers) <= turn.frames
+        assert 1 <= len(numbers) <= length
+        assert numbers == sorted(set(numbers))
+        assert len(",".join(map(str, numbers))) <= LONGEST_LIST_TEXT
+        all_taken.update(keys)
+    assert all_taken == Counter(left)
     assert not list(queue.turns())
 
 
@@ -88,16 +100,16 @@ def test_large_frames_make_short_lists() -> None:
     queue = FrameQueue()
     for number in range(1, 101):
         queue.add(key(number, LARGE), Priority.NOW, "a")
-    assert len(take(queue, 64).numbers) == MOST_LIST_BYTES // LARGE.pixel.nbytes == 4
+    assert len(take(queue, 64)) == MOST_LIST_BYTES // LARGE.pixel.nbytes == 4
 
 
 def test_readers_take_turns() -> None:
     queue = queue_of(*range(1, 101))
     for number in (201, 202):
         queue.add(key(number), Priority.NOW, "b")
-    assert take(queue, 10).numbers == tuple(range(1, 11))
-    assert take(queue, 10).numbers == (201, 202)
-    assert take(queue, 10).numbers == tuple(range(11, 21))
+    assert taken(queue, 10) == tuple(range(1, 11))
+    assert taken(queue, 10) == (201, 202)
+    assert taken(queue, 10) == tuple(range(11, 21))
 
 
 def test_what_is_waited_for_goes_first() -> None:
@@ -106,8 +118,8 @@ def test_what_is_waited_for_goes_first() -> None:
     queue.add(key(2), Priority.NOW, "b")  # now somebody waits for it
     queue.add(key(3), Priority.AHEAD, "c")  # and this does not make it less urgent
     assert next(queue.turns()).priority is Priority.NOW
-    assert take(queue, 10).numbers == (2, 3)
-    assert take(queue, 10).numbers == (1,)
+    assert taken(queue, 10) == (2, 3)
+    assert taken(queue, 10) == (1,)
 
 
 def test_what_is_dropped_is_not_asked_for() -> None:
@@ -115,7 +127,7 @@ def test_what_is_dropped_is_not_asked_for() -> None:
     queue.discard(key(1))
     queue.discard(key(7))
     assert key(1) not in queue
-    assert take(queue, 10).numbers == (2,)
+    assert taken(queue, 10) == (2,)
 
 
 @given(total=st.integers(1, 5000), longest=st.integers(1, 400), free=st.integers(1, 64))
@@ -137,5 +149,28 @@ def test_a_small_reader_takes_its_frame_from_a_large_one() -> None:
     queue = queue_of(*range(1, 101))
     queue.add(key(100), Priority.NOW, "b")
     queue.add(key(100), Priority.NOW, "a")  # which has many others, and takes nothing back
-    assert take(queue, 10).numbers == tuple(range(1, 11))
-    assert take(queue, 10).numbers == (100,)
+    assert taken(queue, 10) == tuple(range(1, 11))
+    assert taken(queue, 10) == (100,)
+
+
+def test_who_waits_for_what_comes_anyway_has_no_turn() -> None:
+    queue = queue_of(*range(1, 101))
+    queue.add(key(7, SECOND), Priority.NOW, "b")
+    queue.expect(key(1))
+    assert [turn.reader for turn in queue.turns()] == ["b"]
+    queue.discard(key(7, SECOND))
+    assert not list(queue.turns())
+    assert queue.wants(OPENING)
+    assert queue.is_coming(OPENING)
+    queue.expect_no_more(OPENING)
+    assert [turn.reader for turn in queue.turns()] == ["a"]
+    assert not queue.is_coming(OPENING)
+
+
+def test_while_decoders_are_behind_it_is_the_turn_of_small_reads() -> None:
+    queue = queue_of(*range(1, SMALL_READ + 2))
+    queue.add(key(100), Priority.NOW, "b")
+    queue.large_wait = True
+    assert [turn.reader for turn in queue.turns()] == ["b"]
+    queue.large_wait = False
+    assert [turn.reader for turn in queue.turns()] == ["a", "b"]

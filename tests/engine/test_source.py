@@ -18,23 +18,24 @@ from waiting import SECONDS
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.dicom.instance import FrameRef, StoredInstance
 from dicomzarr.dicom.pixels.pixels import PixelDescription
-from dicomzarr.engine import asker
+from dicomzarr.engine import scheduler as scheduler_module
 from dicomzarr.engine import source as source_module
 from dicomzarr.engine.cache import FrameCache
-from dicomzarr.engine.dispatcher import Dispatcher
 from dicomzarr.engine.requests import FrameKey, SeriesState
+from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import FrameNotFoundError, FrameShapeError, MissingInstanceError, ServerError
 from dicomzarr.plan import LevelPlan
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.tuning import strategy
 from dicomzarr.sources.dicomweb.tuning.habits import Habits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from dicomzarr.errors import DicomZarrError
     from dicomzarr.plan.plan import FrameView
+    from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 
 STUDY, SERIES = "1.2", "1.2.3"
 NATIVE = "1.2.840.10008.1.2.1"
@@ -107,40 +108,30 @@ class FakeClient:
     answer: Callable[..., Awaitable[None]] | None = None
     """Answers in the place of this class."""
 
-    async def frames(  # noqa: PLR0913, PLR0917  # the client's signature
-        self,
-        study: str,
-        series: str,
-        instance: str,
-        numbers: Sequence[int],
-        deliver: Callable[[int, EncodedFrame], None],
-        fail: Callable[[int, DicomZarrError], None],
-        *,
-        whole: bool,
-        **_: Any,
-    ) -> None:
-        assert (study, series) == (STUDY, SERIES)
-        if whole:
+    async def frames(self, job: FrameJob) -> None:
+        assert (job.study, job.series) == (STUDY, SERIES)
+        instance, numbers = job.instance, list(job.pending)
+        if job.whole:
             self.wholes.append((instance, tuple(numbers)))
             await self._wait(self.whole_gate, instance)
             for number in numbers:
                 if self.serves_wholes:
-                    deliver(number, encoded(frame_of(number)))
+                    job.deliver(number, encoded(frame_of(number)))
                 else:
-                    fail(number, FrameNotFoundError("No instance either."))
+                    job.fail(number, FrameNotFoundError("No instance either."))
             return
         self.asked.append((instance, tuple(numbers)))
         await self._wait(self.gate, instance)
         if self.answer is not None:
-            await self.answer(self, numbers, deliver)
+            await self.answer(self, numbers, job.deliver)
             return
         if self.error is not None:
             raise self.error
         for number in numbers:
             if number in self.missing:
-                fail(number, FrameNotFoundError(f"No frame {number}."))
+                job.fail(number, FrameNotFoundError(f"No frame {number}."))
             elif number not in self.silent:
-                deliver(number, encoded(b"?" if number in self.broken else frame_of(number)))
+                job.deliver(number, encoded(b"?" if number in self.broken else frame_of(number)))
 
     async def _wait(self, gate: asyncio.Event, instance: str) -> None:
         try:
@@ -164,11 +155,11 @@ class Bench:
 
     client: FakeClient
     source: FrameSource
-    dispatcher: Dispatcher
+    scheduler: Scheduler
 
     async def settled(self) -> None:
         """Wait until nothing is under way."""
-        while not self.dispatcher.idle:  # noqa: ASYNC110  # nothing tells when nothing happens
+        while not self.scheduler.idle:  # noqa: ASYNC110  # nothing tells when nothing happens
             await asyncio.sleep(0.001)
 
 
@@ -187,13 +178,13 @@ def on_bench(
         client.whole_gate.set()
         if not closed:
             client.gate.set()
-        dispatcher = Dispatcher(
+        origin = DICOMwebOrigin(
             client,  # type: ignore[arg-type]  # it needs no more of a client
-            FrameCache(cache_bytes),
             frames_per_request=frames_per_request,
             connections=connections,
         )
-        bench = Bench(client, FrameSource(dispatcher, OPENING), dispatcher)
+        scheduler = Scheduler(origin, FrameCache(cache_bytes))
+        bench = Bench(client, FrameSource(scheduler, OPENING), scheduler)
         await test(bench)
         async with asyncio.timeout(SECONDS):
             await bench.settled()
@@ -468,7 +459,7 @@ def test_both_entrances_refuse_what_is_not_of_the_level_and_keep_none_of_it(turn
         assert str(chunk.value) == str(region.value)
         for name in (STUDY, SERIES, FIRST.sop_instance_uid, "frame 2", "uint8 in chunks of (1, 2, 2)"):
             assert name in str(chunk.value)
-        assert bench.dispatcher.held(OPENING.key(frame)) is None
+        assert bench.scheduler.held(OPENING.key(frame)) is None
         assert len(bench.client.numbers) + len(bench.client.wholes) <= 4
 
     on_bench(test)
@@ -756,7 +747,7 @@ def test_what_is_announced_next_takes_the_place_of_what_was() -> None:
 
 
 def test_a_request_that_nobody_waits_for_is_ended_before_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asker, "_GRACE", 0.01)
+    monkeypatch.setattr(scheduler_module, "_GRACE", 0.01)
 
     async def test(bench: Bench) -> None:
         gone, stays = (
@@ -776,7 +767,7 @@ def test_a_request_that_nobody_waits_for_is_ended_before_long(monkeypatch: pytes
 
 
 def test_who_comes_back_in_time_is_served_by_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asker, "_GRACE", SECONDS)
+    monkeypatch.setattr(scheduler_module, "_GRACE", 0.05)
 
     async def test(bench: Bench) -> None:
         gone = reader(bench, 1)
@@ -785,9 +776,7 @@ def test_who_comes_back_in_time_is_served_by_the_first_request(monkeypatch: pyte
         await ticks()
         back = reader(bench, 1)
         await ticks()
-        for sent in set(bench.dispatcher._asker._asked.values()):
-            bench.dispatcher._asker._end_abandoned(sent)  # the time is over
-        await ticks()
+        await asyncio.sleep(0.1)  # the time is over
         bench.client.gate.set()
         assert await back == frame_of(1)
         assert (bench.client.numbers, bench.client.ended) == ([1], [])
@@ -796,7 +785,7 @@ def test_who_comes_back_in_time_is_served_by_the_first_request(monkeypatch: pyte
 
 
 def test_a_whole_instance_that_nobody_waits_for_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asker, "_GRACE", 0.01)
+    monkeypatch.setattr(scheduler_module, "_GRACE", 0.01)
 
     async def test(bench: Bench) -> None:
         bench.client.whole_gate.clear()

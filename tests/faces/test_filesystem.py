@@ -43,7 +43,7 @@ from dicomzarr.errors import (
 )
 from dicomzarr.faces.fsspec.filesystem import DICOMwebFileSystem, DICOMwebsFileSystem
 from dicomzarr.options import StorageOptions
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session import endpoints, opening
 from dicomzarr.session.endpoints import ENDPOINTS_HELD, Endpoint
 
@@ -499,8 +499,8 @@ def test_the_series_used_last_stay_open(monkeypatch: pytest.MonkeyPatch) -> None
 
     class Client:
         @staticmethod
-        async def series_metadata_unless(_study: str, series: str, _known: None) -> SeriesMetadata:
-            asked.append(series)
+        async def metadata(ref: SeriesRef, _known: object) -> SeriesMetadata:
+            asked.append(ref.series)
             return SeriesMetadata(b"[]")
 
     monkeypatch.setattr(opening, "parse_series", lambda *_, **__: object())
@@ -528,7 +528,7 @@ def test_identities_come_and_go(served: Served, url: str) -> None:
         assert np.array_equal(dicomzarr.open(url, **options).levels[1][...], expected)
     assert len(opening._endpoints.known) == ENDPOINTS_HELD
     known = list(opening._endpoints.known.values())
-    transports = [weakref.ref(endpoint.client._exchange.transport) for endpoint in known]
+    transports = [weakref.ref(endpoint.source.client._exchange.transport) for endpoint in known]
     threads = {each for each in set(threading.enumerate()) - before if each.name.startswith("dicomzarr-auth")}
     assert threads
     del known

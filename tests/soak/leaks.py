@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))  # the modules of the tests
 from serving import forget_servers
 
-from dicomzarr.runtime.loops import home_loop
+from dicomzarr.runtime.home_loop import home_loop
 
 _DESCRIPTORS, _STATUS = Path("/proc/self/fd"), Path("/proc/self/status")
 _PATIENCE = 3.0

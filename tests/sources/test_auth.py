@@ -16,13 +16,13 @@ import pytest
 import requests
 import requests.auth
 from aiohttp import web
+from connecting import client_of
 from dicomweb_client import DICOMwebClient
 from google.auth.transport.requests import AuthorizedSession
 from waiting import SECONDS
 
 from dicomzarr.errors import AuthenticationError, InsecureTransportError, InvalidOptionError
 from dicomzarr.options import StorageOptions
-from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.credentials.auth import credentials_for
 from dicomzarr.sources.dicomweb.credentials.borrowed import connection_settings, service_urls
 from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings, environment_proxy
@@ -185,7 +185,7 @@ class _Answer:
 def test_a_refused_token_is_renewed_once() -> None:
     tokens = iter(["Bearer t1", "Bearer t2", "Bearer t3", "Bearer t4"])
     guard = Guard()
-    client = Client(BASE, StorageOptions.parse(auth=lambda: {"Authorization": next(tokens)}), transport=guard)
+    client = client_of(BASE, auth=lambda: {"Authorization": next(tokens)}, transport=guard)
     assert asyncio.run(client.series_metadata("1", "2")) == b"[1]"
     assert guard.seen == ["Bearer t1", "Bearer t2"]
     with pytest.raises(AuthenticationError, match="HTTP status 401"):
@@ -195,7 +195,7 @@ def test_a_refused_token_is_renewed_once() -> None:
 
 def test_a_refused_password_is_not_tried_again() -> None:
     guard = Guard()
-    client = Client(BASE, StorageOptions.parse(auth=("u", SECRET)), transport=guard)
+    client = client_of(BASE, auth=("u", SECRET), transport=guard)
     with pytest.raises(AuthenticationError) as caught:
         asyncio.run(client.series_metadata("1", "2"))
     assert len(guard.seen) == 1
@@ -210,7 +210,7 @@ def test_a_callable_that_raises_is_called_once() -> None:
         calls += 1
         raise KeyError(SECRET)
 
-    client = Client(BASE, StorageOptions.parse(auth=auth), transport=Guard())
+    client = client_of(BASE, auth=auth, transport=Guard())
     with pytest.raises(AuthenticationError, match="KeyError"):
         asyncio.run(client.series_metadata("1", "2"))
     assert calls == 1
@@ -315,7 +315,7 @@ def google_session() -> AuthorizedSession:
 
 def test_google_credentials_refresh() -> None:
     guard = Guard()
-    client = Client(BASE, StorageOptions.parse(client=borrow(session=google_session())), transport=guard)
+    client = client_of(BASE, client=borrow(session=google_session()), transport=guard)
     assert asyncio.run(client.series_metadata("1", "2")) == b"[1]"
     assert guard.seen == ["Bearer t1", "Bearer t2"]
 
@@ -335,8 +335,8 @@ def test_searches_use_the_prefix_for_searches() -> None:
             asked.append(request.url)
             yield _Answer(200, body=b"[]")
 
-    options = StorageOptions.parse(client=borrow(qido_url_prefix="qido"))
-    asyncio.run(Client(BASE, options, transport=Server()).search("studies"))
+    client = client_of(BASE, client=borrow(qido_url_prefix="qido"), transport=Server())
+    asyncio.run(client.search("studies"))
     assert asked == [f"{BASE}/qido/studies?limit=200"]
 
 
@@ -385,7 +385,7 @@ def test_a_proxy_is_used_with_its_own_login() -> None:
         await site.start()
         monkeypatch.setenv("http_proxy", f"http://u:p@127.0.0.1:{runner.addresses[0][1]}")
         monkeypatch.delenv("no_proxy", raising=False)
-        client = Client("http://server.example/x", StorageOptions.parse())
+        client = client_of("http://server.example/x")
         try:
             return await client.series_metadata("1", "2")
         finally:
@@ -412,7 +412,7 @@ def test_a_client_takes_over_a_real_one_over_http() -> None:
         base = f"http://127.0.0.1:{runner.addresses[0][1]}"
         session = requests.Session()
         session.auth = ("u", "p")
-        client = Client(base, StorageOptions.parse(client=borrow(base, session=session)))
+        client = client_of(base, client=borrow(base, session=session))
         try:
             return await client.series_metadata("1", "2")
         finally:
@@ -429,7 +429,8 @@ def test_the_plain_client_imports_neither_requests_nor_google() -> None:
     code = (
         "import sys; from dicomzarr.options import StorageOptions\n"
         "from dicomzarr.sources.dicomweb.client import Client\n"
-        "Client('https://h', StorageOptions.parse(auth=('u', 'p')))\n"
+        "options = StorageOptions.parse(auth=('u', 'p'))\n"
+        "Client('https://h', options.access, options.tuning)\n"
         "assert not {'requests', 'google', 'dicomweb_client'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603  # our own interpreter

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
+from connecting import client_of
 
 from dicomzarr.errors import (
     AuthenticationError,
@@ -34,8 +35,6 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     WrongPartsError,
 )
-from dicomzarr.options import StorageOptions
-from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
 from dicomzarr.sources.dicomweb.http.retry import TRIES
 from dicomzarr.sources.dicomweb.http.statuses import seconds_to_wait
@@ -44,11 +43,13 @@ from dicomzarr.sources.dicomweb.messages.multipart import Part
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter
 from dicomzarr.sources.dicomweb.metadata import json_request
 from dicomzarr.sources.dicomweb.negotiation.accept import AS_STORED, IMAGE_TYPES, LADDER, SINGLE_PART
+from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
+    from dicomzarr.sources.dicomweb.client import Client
     from dicomzarr.sources.dicomweb.http.redirects import Request
 
 STUDY, SERIES, INSTANCE = "1.2", "1.2.3", "1.2.3.4"
@@ -155,12 +156,12 @@ class Outcome:
     frames: dict[int, EncodedFrame] = field(default_factory=dict)
     failures: dict[int, DicomZarrError] = field(default_factory=dict)
 
-    def deliver(self, number: int, frame: EncodedFrame) -> None:
+    def arrived(self, number: int, frame: EncodedFrame) -> None:
         assert number not in self.frames
         assert number not in self.failures
         self.frames[number] = frame
 
-    def fail(self, number: int, error: DicomZarrError) -> None:
+    def failed(self, number: int, error: DicomZarrError) -> None:
         assert number not in self.frames
         assert number not in self.failures
         self.failures[number] = error
@@ -185,12 +186,12 @@ class Pauses:
 
 def connect(server: FakeServer, pauses: Pauses | None = None, **options: Any) -> Client:
     pauses = pauses or Pauses()
-    return Client(BASE, StorageOptions.parse(**options), transport=server, sleep=pauses, clock=pauses.clock)
+    return client_of(BASE, **options, transport=server, sleep=pauses, clock=pauses.clock)
 
 
 async def fetch(client: Client, *numbers: int, instance: str = INSTANCE, **options: Any) -> Outcome:
     outcome = Outcome()
-    await client.frames(STUDY, SERIES, instance, numbers, outcome.deliver, outcome.fail, **options)
+    await client.frames(FrameJob(STUDY, SERIES, instance, numbers, outcome, **options))
     assert set(outcome.frames) | set(outcome.failures) == set(numbers)
     return outcome
 
@@ -848,7 +849,7 @@ async def speaking(*replies: bytes) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def connected(base: str, **options: Any) -> AsyncIterator[Client]:
-    client = Client(base, StorageOptions.parse(**options), sleep=Pauses())
+    client = client_of(base, **options, sleep=Pauses())
     try:
         yield client
     finally:
@@ -1132,7 +1133,7 @@ def test_a_transport_that_nobody_closes_gives_no_warning() -> None:
 
     async def run() -> None:
         async with serving(handler) as base:
-            client = Client(base, StorageOptions.parse())
+            client = client_of(base)
             await client.series_metadata(STUDY, SERIES)
             del client  # warnings are errors in these tests
             await asyncio.sleep(0.05)
@@ -1143,9 +1144,9 @@ def test_a_transport_that_nobody_closes_gives_no_warning() -> None:
 def test_credentials_do_not_travel_over_plain_http() -> None:
     for options in ({"auth": ("u", "p")}, {"headers": {"X": "y"}}, {"auth": dict}):
         with pytest.raises(InsecureTransportError):
-            Client("http://server.example/dicom-web", StorageOptions.parse(**options))
-    Client("http://server.example", StorageOptions.parse(auth=("u", "p"), allow_insecure=True))
-    Client("http://localhost:8042", StorageOptions.parse(auth=("u", "p")))
+            client_of("http://server.example/dicom-web", **options)
+    client_of("http://server.example", auth=("u", "p"), allow_insecure=True)
+    client_of("http://localhost:8042", auth=("u", "p"))
 
 
 def test_exit_without_closing_gives_no_warning() -> None:
@@ -1169,7 +1170,8 @@ server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 loop = asyncio.new_event_loop()
 for target in (server.serve_forever, loop.run_forever):
     threading.Thread(target=target, daemon=True).start()
-client = Client(f"http://127.0.0.1:{server.server_port}", StorageOptions.parse())
+options = StorageOptions.parse()
+client = Client(f"http://127.0.0.1:{server.server_port}", options.access, options.tuning)
 metadata = asyncio.run_coroutine_threadsafe(client.series_metadata("1", "2"), loop)
 assert metadata.result() == b"[1]"
 """

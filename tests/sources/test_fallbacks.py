@@ -7,7 +7,6 @@ import io
 import json
 import sys
 import threading
-import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import pydicom
 import pytest
 from aiohttp import web
+from connecting import client_of
 from opened import array_at
 from pydicom.encaps import encapsulate
 from pydicom.pixels import iter_pixels
@@ -56,12 +56,12 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     WrongPartsError,
 )
-from dicomzarr.options import StorageOptions
-from dicomzarr.sources.dicomweb.client import Client
+from dicomzarr.sources import spool
 from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
 from dicomzarr.sources.dicomweb.negotiation import remembered
+from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
-from dicomzarr.sources.dicomweb.whole import spool, whole_instance
+from dicomzarr.sources.dicomweb.whole import whole_instance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from slides_model import TestSlide
     from tiny_pacs import TinyPACS
 
+    from dicomzarr.sources.dicomweb.client import Client
     from dicomzarr.sources.dicomweb.http.redirects import Request
 
 # --- a server without a network that has whole instances ---
@@ -124,12 +125,12 @@ class Server:
 
 def connect(server: Server, pauses: Pauses | None = None, **options: Any) -> Client:
     pauses = pauses or Pauses()
-    return Client(BASE, StorageOptions.parse(**options), transport=server, sleep=pauses, clock=pauses.clock)
+    return client_of(BASE, **options, transport=server, sleep=pauses, clock=pauses.clock)
 
 
 async def fetch(client: Client, *numbers: int, instance: str = INSTANCE, **options: Any) -> Outcome:
     outcome = Outcome()
-    await client.frames(STUDY, SERIES, instance, numbers, outcome.deliver, outcome.fail, **options)
+    await client.frames(FrameJob(STUDY, SERIES, instance, numbers, outcome, **options))
     assert set(outcome.frames) | set(outcome.failures) == set(numbers)
     return outcome
 
@@ -446,8 +447,6 @@ def test_a_disk_that_takes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_nothing_is_left_in_the_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    before = set(threading.enumerate())
-
     async def run() -> None:
         client = connect(Server())
         check(await fetch(client, 1), 1)
@@ -455,10 +454,6 @@ def test_nothing_is_left_in_the_temporary_folder(monkeypatch: pytest.MonkeyPatch
         await client.close()
 
     asyncio.run(run())
-    deadline = time.monotonic() + SECONDS
-    while any(thread.name.startswith("dicomzarr-files") for thread in set(threading.enumerate()) - before):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_download_that_nobody_waits_for_ends() -> None:
@@ -883,7 +878,7 @@ async def read_whole(base: str, dataset: pydicom.Dataset, count: int, *, whole: 
     async with connected(base) as client:
         outcome = Outcome()
         uids = (str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID), str(dataset.SOPInstanceUID))
-        await client.frames(*uids, range(1, count + 1), outcome.deliver, outcome.fail, whole=whole)
+        await client.frames(FrameJob(*uids, range(1, count + 1), outcome, whole=whole))
         return outcome
 
 

@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ import dicomweb_client
 import pytest
 
 from dicomzarr.errors import CredentialsUnavailableError, InvalidOptionError
-from dicomzarr.options import StorageOptions
+from dicomzarr.options import Access, StorageOptions, Tuning, View
 
 SECRET = "s3cret-value"  # noqa: S105  # nobody's
 
@@ -209,3 +210,27 @@ def test_impossible_values(option: dict[str, Any]) -> None:
     assert next(iter(option)) in str(caught.value)
     assert SECRET not in str(caught.value)
     assert caught.value.remedy
+
+
+# --- three values inside ---
+
+
+def test_each_option_is_in_one_of_three_values() -> None:
+    names = [item.name for kind in (Access, Tuning, View) for item in fields(kind)]
+    assert sorted(names) == sorted(item.name for item in fields(StorageOptions))
+    options = StorageOptions.parse(auth=("reader", SECRET), timeout=3, max_connections=2, values="color", labels=True)
+    for value in (options.access, options.tuning, options.view):
+        assert all(getattr(value, item.name) == getattr(options, item.name) for item in fields(value))
+        assert SECRET not in repr(value)
+
+
+def test_credentials_alone_tell_accesses_apart() -> None:
+    one: dict[str, Any] = {"auth": Tokens().headers, "headers": {"x-a": "1"}}
+    alike: list[dict[str, Any]] = [
+        one,
+        {**one, "timeout": 3, "cache_dir": "x", "values": "color", "max_connections": 1},
+    ]
+    others: list[dict[str, Any]] = [{}, {"auth": one["auth"]}, {"headers": one["headers"]}, {"auth": "env:A"}]
+    found = [StorageOptions.parse(**options).access for options in (*alike, *others)]
+    assert found[0].identity == found[1].identity
+    assert len({access.identity for access in found}) == 1 + len(others)

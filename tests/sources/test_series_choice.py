@@ -47,8 +47,8 @@ def measure(choosing: SeriesChoice, seconds: float, now: float = 0.0, *, lost: i
 
 def turn_of(wanted: int, instances: int) -> Turn:
     stored = [StoredInstance(f"1.2.{number}", 1, PIXEL) for number in range(instances)]
-    opening = SeriesState("1", "1.2", slices={each.sop_instance_uid: each for each in stored})
-    return Turn(Priority.NOW, None, opening, stored[0] if stored else StoredInstance("1.3", 1, PIXEL), wanted)
+    state = SeriesState("1", "1.2", slices={each.sop_instance_uid: each for each in stored})
+    return Turn(Priority.NOW, None, state, stored[0] if stored else StoredInstance("1.3", 1, PIXEL), wanted)
 
 
 def test_only_who_wants_most_of_a_long_series_has_it_whole() -> None:

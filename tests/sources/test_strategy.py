@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dicomzarr.engine.requests import list_length
 from dicomzarr.sources.dicomweb.tuning.habits import FrameKind
+from dicomzarr.sources.dicomweb.tuning.lists import list_length
 from dicomzarr.sources.dicomweb.tuning.strategy import KEEPS, LEARN_AFTER, WORTH_LEARNING, Strategy
 from dicomzarr.sources.dicomweb.tuning.way import Way
 
@@ -65,7 +65,7 @@ def strategy_for(connections: int = CONNECTIONS) -> Strategy:
 
 
 def length_of(way: Way, queued: int, under_way: int) -> int:
-    """As the dispatcher cuts requests."""
+    """As the origin cuts requests."""
     if not way.lists:
         return 1
     return min(queued, list_length(queued, way.connections - under_way, LONGEST) if way.split else LONGEST)

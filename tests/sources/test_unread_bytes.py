@@ -20,7 +20,7 @@ from waiting import SECONDS
 import dicomzarr
 from dicomzarr.demo.instances import from_dataset
 from dicomzarr.errors import ServerError
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator

@@ -25,6 +25,7 @@ from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.dicom import uids
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.errors import UnsupportedTransferSyntaxError
+from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.whole.whole_instance import InstanceKey, open_instance
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ async def fetched(base: str, dataset: Dataset, count: int) -> Outcome:
     async with connected(base) as client:
         outcome = Outcome()
         names = (str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID), str(dataset.SOPInstanceUID))
-        await client.frames(*names, range(1, count + 1), outcome.deliver, outcome.fail)
+        await client.frames(FrameJob(*names, range(1, count + 1), outcome))
         return outcome
 
 

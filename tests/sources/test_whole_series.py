@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import gzip
 import threading
 import time
+import weakref
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -28,18 +29,24 @@ from test_source import PIXEL, FakeClient
 from waiting import SECONDS
 
 import dicomzarr
+from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.dicom.instance import StoredInstance
-from dicomzarr.engine.asker import Asker
 from dicomzarr.engine.backlog import MOST_BYTES, Backlog
-from dicomzarr.engine.requests import FrameKey, Priority, SeriesState
+from dicomzarr.engine.cache import FrameCache
+from dicomzarr.engine.ports import Fetch
+from dicomzarr.engine.requests import FrameKey, SeriesState
+from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.errors import AuthenticationError, FrameError, MultipartError
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session import opening
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.http.exchange import Exchange
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
+from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.tuning import series_choice
+from dicomzarr.sources.dicomweb.tuning.coming_series import ComingSeries
 from dicomzarr.sources.dicomweb.tuning.habits import FrameKind, WholeSeries
+from dicomzarr.sources.dicomweb.whole.whole_series import OnlyFrame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,7 +57,7 @@ if TYPE_CHECKING:
     from radiology_model import RadiologySeries
 
     from dicomzarr.demo.replies import Part
-    from dicomzarr.engine.dispatcher import Dispatcher
+    from dicomzarr.errors import DicomZarrError
     from dicomzarr.sources.dicomweb.http.exchange import Question
     from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
 
@@ -389,7 +396,7 @@ def test_a_read_that_is_given_up_ends_the_request(opened: Opener) -> None:
         await asyncio.to_thread(began.wait, SECONDS)
         task.cancel()
         ends = time.monotonic() + SECONDS
-        while not source._dispatcher.idle:  # nothing tells when nothing happens
+        while not source._scheduler.idle:  # nothing tells when nothing happens
             assert time.monotonic() < ends
             await asyncio.sleep(0.005)
 
@@ -398,22 +405,22 @@ def test_a_read_that_is_given_up_ends_the_request(opened: Opener) -> None:
     gate.set()
 
 
-def dispatcher_of(url: str) -> Dispatcher:
-    return dicomzarr.open(url).store.source._dispatcher
+def scheduler_of(url: str) -> Scheduler:
+    return dicomzarr.open(url).store.source._scheduler
 
 
 def test_large_reads_wait_for_the_decoders_and_small_ones_do_not(opened: Opener) -> None:
     url = opened.url(CT)
-    dispatcher = dispatcher_of(url)
+    scheduler = scheduler_of(url)
     level = dicomzarr.open(url).levels[0]
     much = 2 * MOST_BYTES
-    run_sync(on_loop, dispatcher.decoding, much)
+    run_sync(on_loop, scheduler.decoding, much)
     found: list[Any] = []
     reading = threading.Thread(target=lambda: found.append(level[...]))
     reading.start()
     assert np.array_equal(level[7:10], PIXELS[7:10])
     assert asked(opened) == (3, 0)
-    run_sync(on_loop, dispatcher.decoded, much)
+    run_sync(on_loop, scheduler.decoded, much)
     reading.join(SECONDS)
     assert np.array_equal(found[0], PIXELS)
 
@@ -423,48 +430,70 @@ async def on_loop(function: Callable[[int], None], argument: int) -> None:
     function(argument)
 
 
-def test_a_series_is_not_given_up_while_the_decoders_are_late(opened: Opener) -> None:
+@dataclass
+class Late:
+    """A sink whose decoders are late once, for some seconds; what it is told is wanted."""
+
+    seconds: float
+    arrivals: list[str] = field(default_factory=list)
+
+    def arrived(self, key: FrameKey, _: EncodedFrame) -> bool:
+        self.arrivals.append(key.instance)
+        return True
+
+    def failed(self, key: FrameKey, error: DicomZarrError) -> None:
+        raise AssertionError(key) from error
+
+    async def ready(self) -> None:
+        seconds, self.seconds = self.seconds, 0.0
+        await asyncio.sleep(seconds)
+
+
+@dataclass
+class Slow:
+    """A client that gives a whole series, and waits a while after each instance."""
+
+    stored: list[StoredInstance]
+    pause: float = 0.0
+
+    async def whole_series(self, job: SeriesJob) -> None:
+        for each in self.stored:
+            job.take(OnlyFrame(each.sop_instance_uid, EncodedFrame(bytes(each.pixel.nbytes), "", None)))
+            await job.room()
+            await asyncio.sleep(self.pause)
+
+
+def learned_of(late: float, pause: float) -> tuple[WholeSeries, list[str]]:
+    """What is learned of a series that comes with pauses, for which the decoders are late."""
+    stored = [StoredInstance(f"1.2.{number}", 1, PIXEL) for number in range(20)]
+    by_uid = {each.sop_instance_uid: each for each in stored}
+    state = SeriesState("1", "1.2", instances=by_uid, slices=by_uid)
+    kind = FrameKind(native=True, many=False)
+    choice = series_choice.SeriesChoice(kind, 4, {kind: WholeSeries(faster=True, singles=100.0, until=inf)})
+    sink = Late(late)
+    fetch = Fetch(tuple(FrameKey(state, uid, 1) for uid in by_uid), choice, stays_queued=True)
+    asyncio.run(ComingSeries(fetch, sink, choice, time.monotonic).run(Slow(stored, pause)))  # type: ignore[arg-type]
+    return choice.known[kind], sink.arrivals
+
+
+def test_a_series_is_not_given_up_while_the_decoders_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """No limit of time runs while we are not ready for more, and the wait is added to it."""
-    much = 2 * MOST_BYTES
-    began = threading.Event()
-    found: list[Any] = []
-
-    async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
-        began.set()
-        await asyncio.to_thread(full.wait, SECONDS)
-        return await handler(request)
-
-    full = threading.Event()
-    url = opened.url(CT, faults.fault(act, on="series"))
-    dispatcher, level = dispatcher_of(url), dicomzarr.open(url).levels[0]
-    reading = threading.Thread(target=lambda: found.append(level[...]))
-    reading.start()
-    assert began.wait(SECONDS)
-    (coming,) = dispatcher._asker._series.values()
-    limit = coming._limit
-    assert limit is not None
-    before = limit.when()
-    run_sync(on_loop, dispatcher.decoding, much)
-    full.set()
-    ends = time.monotonic() + SECONDS / 10
-    while limit.when() is not None:
-        assert time.monotonic() < ends
-        time.sleep(0.005)
-    run_sync(on_loop, dispatcher.decoded, much)
-    reading.join(SECONDS)
-    assert np.array_equal(found[0], PIXELS)
-    assert asked(opened) == (SINGLES, 1)
-    assert before is not None
-    assert limit.when() > before
+    monkeypatch.setattr(series_choice, "_PATIENCE", 0.3)
+    known, arrivals = learned_of(late=0.9, pause=0.0)
+    assert len(arrivals) == 20
+    assert known.until == inf  # it came, and nothing else was found out
+    known, arrivals = learned_of(late=0.0, pause=0.1)
+    assert len(arrivals) < 20
+    assert not known.faster
 
 
 def test_reads_go_on_however_far_behind_the_decoders_are(opened: Opener) -> None:
     url = opened.url(CT)
-    dispatcher_of(url)._backlog._most = 1
+    scheduler_of(url)._backlog._most = 1
     for _ in range(2):
         assert np.array_equal(read(url), PIXELS)
     assert asked(opened) == (SINGLES, 2)
-    assert not dispatcher_of(url)._backlog.is_full
+    assert not scheduler_of(url)._backlog.is_full
 
 
 def test_a_fault_of_our_own_does_not_go_round_in_circles(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -481,7 +510,7 @@ def test_a_fault_of_our_own_does_not_go_round_in_circles(opened: Opener, monkeyp
     assert len(asked_for) == 1
 
 
-def test_an_asker_whose_readers_are_gone_asks_nothing_and_holds_up_no_loop() -> None:
+def test_a_scheduler_that_nobody_holds_asks_nothing_and_holds_up_no_loop() -> None:
     stored = [StoredInstance(f"1.2.{number}", 1, PIXEL) for number in range(20)]
     by_uid = {each.sop_instance_uid: each for each in stored}
     coming = SeriesState("1", "1.2", instances=by_uid, slices=by_uid)
@@ -489,12 +518,13 @@ def test_an_asker_whose_readers_are_gone_asks_nothing_and_holds_up_no_loop() -> 
     client.habits.whole_series[FrameKind(native=True, many=False)] = WholeSeries(faster=True, singles=1.0, until=inf)
 
     async def ask() -> None:
-        taker = Mock()
-        asking = Asker(client, taker, Backlog(), frames_per_request=64, connections=4)  # type: ignore[arg-type]
+        origin = DICOMwebOrigin(client, frames_per_request=64, connections=4)  # type: ignore[arg-type]
+        scheduler = Scheduler(origin, FrameCache(0))
         for each in stored:
-            asking.add(FrameKey(coming, each.sop_instance_uid, 1), Priority.NOW, None)
-        del taker
-        gc.collect()
+            scheduler.want(FrameKey(coming, each.sop_instance_uid, 1), Mock(), None)
+        gone = weakref.ref(scheduler)
+        del scheduler
+        assert gone() is None  # without a collection
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
@@ -518,7 +548,7 @@ def test_a_full_backlog_makes_others_wait() -> None:
         backlog, said = Backlog(100), []
 
         async def comes() -> None:
-            await backlog.room()
+            await backlog.ready()
             said.append("came")
 
         backlog.add(60)

@@ -13,10 +13,11 @@ from waiting import SECONDS
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.disk import names
-from dicomzarr.disk.cache import DiskCache, DiskFrames, FrameName
+from dicomzarr.disk.cache import DiskCache, DiskFrames
 from dicomzarr.disk.process import _process
-from dicomzarr.disk.storage import READERS
 from dicomzarr.engine.ports import SeriesMetadata
+from dicomzarr.engine.requests import FrameKey, SeriesState
+from dicomzarr.runtime.pools import DISK_READERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,8 +45,8 @@ def opened(cache: DiskCache, metadata: SeriesMetadata = METADATA, series: str = 
     return frames
 
 
-def name_of(number: int, series: str = SERIES) -> FrameName:
-    return FrameName(STUDY, series, INSTANCE, number)
+def key_of(number: int, series: str = SERIES) -> FrameKey:
+    return FrameKey(SeriesState(STUDY, series), INSTANCE, number)
 
 
 def frame_of(number: int) -> EncodedFrame:
@@ -57,20 +58,20 @@ def frame_of(number: int) -> EncodedFrame:
 
 def keep(frames: DiskFrames, numbers: Iterable[int]) -> None:
     for number in numbers:
-        frames.keep(name_of(number), frame_of(number))
+        frames.keep(key_of(number), frame_of(number))
 
 
 def read(frames: DiskFrames, numbers: Iterable[int]) -> set[int]:
     """The numbers of the frames that are held, each of them right."""
-    found = asyncio.run(frames.frames([name_of(number) for number in numbers]))
-    assert all(frame == frame_of(name.number) for name, frame in found.items())
-    return {name.number for name in found}
+    found = asyncio.run(frames.frames([key_of(number) for number in numbers]))
+    assert all(frame == frame_of(key.number) for key, frame in found.items())
+    return {key.number for key in found}
 
 
 def written() -> None:
     """Wait until all caches of this process have done what they were told."""
-    both = threading.Barrier(READERS)
-    for done in [_process.submit(both.wait, SECONDS) for _ in range(READERS)]:
+    both = threading.Barrier(DISK_READERS.threads)
+    for done in [DISK_READERS.submit(both.wait, SECONDS) for _ in range(DISK_READERS.threads)]:
         done.result()
     for storage in _process.storages.values():
         assert storage.writer.drain(SECONDS)
@@ -98,7 +99,7 @@ def main(words: Sequence[str]) -> None:
             held = read(frames, numbers)
             keep(frames, set(numbers) - held)
             if turn % 3 == 0:
-                frames.discard(name_of(start))
+                frames.discard(key_of(start))
     assert rounds < 0 or read(frames, range(first, first + count))
 
 

@@ -18,7 +18,7 @@ from opened import group_at
 from dicomzarr.faces import cli
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.omezarr.hierarchy import Directory, Document
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,8 +22,8 @@ from waiting import SECONDS
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import virtual_instance
 from dicomzarr.demo.server import DICOMwebServer
-from dicomzarr.runtime.loops import run_sync
-from dicomzarr.session import opening
+from dicomzarr.runtime import reset
+from dicomzarr.runtime.home_loop import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -130,9 +130,7 @@ async def _quiet() -> None:
 def forget_servers() -> None:
     """Drop connections, opened series and cached frames."""
     settle()
-    opening._endpoints.known.clear()
-    opening._endpoints.habits.clear()
-    opening._cache.clear()
+    reset()
     # aiohttp keeps the last thousand applications here, with all that they serve: garbage collection came to take long.
     web_app._cached_build_middleware.cache_clear()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dicomzarr.errors import InvalidReplyError, TruncatedReplyError
+from dicomzarr.errors import InvalidFileError, TruncatedFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,17 +55,17 @@ class Element(NamedTuple):
     """Bytes of its value, or ``UNDEFINED``."""
 
 
-def cut_off(length: int) -> TruncatedReplyError:
+def cut_off(length: int) -> TruncatedFileError:
     """The error for bytes that end within an element."""
-    return TruncatedReplyError(f"The DICOM data end early, after {length} bytes.")
+    return TruncatedFileError(f"The DICOM data end early, after {length} bytes.")
 
 
 def element_at(data: memoryview, at: int, encoding: Encoding) -> Element:
     """Read the tag, the VR and the length of the element that begins at an offset.
 
     Raises:
-        TruncatedReplyError: The data end within them.
-        InvalidReplyError: There is no VR where one should be.
+        TruncatedFileError: The data end within them.
+        InvalidFileError: There is no VR where one should be.
     """
     order = encoding.order
     try:
@@ -77,7 +77,7 @@ def element_at(data: memoryview, at: int, encoding: Encoding) -> Element:
         if len(vr) < 2:  # noqa: PLR2004  # the two letters of a VR
             raise cut_off(len(data))
         if not (vr.isalpha() and vr.isupper()):
-            raise InvalidReplyError(f"No data element of DICOM begins at byte {at}: it has no VR.")
+            raise InvalidFileError(f"No data element of DICOM begins at byte {at}: it has no VR.")
         if vr in _SHORT_VRS:
             return Element(tag, vr, at, at + 8, *struct.unpack_from(order + "H", data, at + 6))
         return Element(tag, vr, at, at + 12, *struct.unpack_from(order + "I", data, at + 8))
@@ -89,8 +89,8 @@ def end_of(data: memoryview, element: Element, encoding: Encoding) -> int:
     """The offset behind an element.
 
     Raises:
-        TruncatedReplyError: The data end within it.
-        InvalidReplyError: What is in it is no sequence, or nested beyond reason.
+        TruncatedFileError: The data end within it.
+        InvalidFileError: What is in it is no sequence, or nested beyond reason.
     """
     if element.length == UNDEFINED:
         return _end_of_sequence(data, element.start, _inside(element, encoding))
@@ -109,8 +109,8 @@ def elements(data: memoryview, at: int, encoding: Encoding) -> Iterator[Element]
         encoding: How it is written.
 
     Raises:
-        TruncatedReplyError: The data end within an element.
-        InvalidReplyError: The bytes are no data set, or hold elements beyond reason.
+        TruncatedFileError: The data end within an element.
+        InvalidFileError: The bytes are no data set, or hold elements beyond reason.
     """
     for _ in range(_MOST):
         if at >= len(data):
@@ -118,7 +118,7 @@ def elements(data: memoryview, at: int, encoding: Encoding) -> Iterator[Element]
         element = element_at(data, at, encoding)
         yield element
         at = end_of(data, element, encoding)
-    raise InvalidReplyError(f"There are more than {_MOST} data elements in the DICOM data.")
+    raise InvalidFileError(f"There are more than {_MOST} data elements in the DICOM data.")
 
 
 def _inside(element: Element, encoding: Encoding) -> Encoding:
@@ -136,11 +136,11 @@ def _end_of_sequence(data: memoryview, at: int, encoding: Encoding) -> int:
             open_.pop()
             at = element.start
         elif in_item == (element.tag >> 16 == _DELIMITERS) or (not in_item and element.tag != ITEM):
-            raise InvalidReplyError(f"The sequence of DICOM items is broken at byte {at}.")
+            raise InvalidFileError(f"The sequence of DICOM items is broken at byte {at}.")
         elif element.length != UNDEFINED:
             at = end_of(data, element, inner)
         elif len(open_) == _DEEPEST:
-            raise InvalidReplyError(f"Sequences are nested more than {_DEEPEST} times in the DICOM data.")
+            raise InvalidFileError(f"Sequences are nested more than {_DEEPEST} times in the DICOM data.")
         else:
             open_.append((not in_item, _inside(element, inner)))
             at = element.start

@@ -6,24 +6,50 @@ import struct
 from array import array
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.dicom import uids
-from dicomzarr.dicom.files.elements import EXPLICIT_LITTLE, ITEM, SEQUENCE_END, UNDEFINED, cut_off, element_at, end_of
+from dicomzarr.dicom.files.elements import ITEM, SEQUENCE_END, UNDEFINED, cut_off
+from dicomzarr.dicom.files.random_access import Span
 from dicomzarr.dicom.pixels.rle_header import read_offsets
-from dicomzarr.errors import InvalidReplyError
+from dicomzarr.errors import InvalidFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from dicomzarr.dicom.files.elements import Element
+    from dicomzarr.dicom.files.random_access import RandomAccess
 
 _MOST_FRAGMENTS: Final = 1 << 22
-_ITEM_HEADER: Final = 8
+ITEM_HEADER: Final = 8
+"""Bytes of an item's tag and length."""
+
+_HEADER: Final = struct.Struct("<HHI")
+_RLE_HEADER: Final = 64
 # JPEG and JPEG-LS, JPEG 2000 with and without a file around it, JPEG XL likewise.
 _BEGINNINGS: Final = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ", b"\xff\x0a", b"\0\0\0\x0cJXL ")
+_LONGEST_BEGINNING: Final = 12
 _END_MARKER: Final = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
 _PADDED_END: Final = 16
+
+
+class Item(NamedTuple):
+    """A fragment, or the Basic Offset Table."""
+
+    start: int
+    """Offset of its value in bytes."""
+    length: int
+    """Bytes of its value."""
+
+    @property
+    def at(self) -> int:
+        """Offset of its tag in bytes."""
+        return self.start - ITEM_HEADER
+
+    @property
+    def end(self) -> int:
+        """Offset behind it in bytes."""
+        return self.start + self.length
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +60,10 @@ class Fragments:
     """Offset of each fragment's first byte."""
     lengths: array[int]
     """Bytes of each fragment."""
-    table: memoryview
-    """The Basic Offset Table, empty where there is none."""
+    table: Span
+    """The Basic Offset Table, of no bytes where there is none."""
+    end: int
+    """Offset of what stands behind them, the delimiter of the sequence."""
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -57,33 +85,72 @@ class Fragments:
             first.append(at)
         return first
 
+    def bounds(self, first: Sequence[int]) -> array[int]:
+        """Where frames lie, by the fragment that each begins with: see `encapsulated.EncapsulatedFrames.bounds`."""
+        return array("Q", [*(self.starts[number] - ITEM_HEADER for number in first), self.end])
 
-def read_fragments(data: memoryview, pixels: Element) -> Fragments:
-    """Walk over the items of encapsulated pixel data.
+
+def items(data: RandomAccess, at: int, end: int | None = None) -> Iterator[Item]:
+    """The items of encapsulated pixel data, one after the other, up to the delimiter of the sequence.
+
+    Args:
+        data: The file.
+        at: Where the first is.
+        end: Where to stop, if something else than the delimiter stands there.
 
     Raises:
-        TruncatedReplyError: The data end before the last item does.
-        InvalidReplyError: They are no items, or beyond number.
+        TruncatedFileError: The data end before the last item does.
+        InvalidFileError: They are no items, or beyond number.
+    """
+    for _ in range(_MOST_FRAGMENTS + 2):
+        if at == end:
+            return
+        header = data[at : at + ITEM_HEADER]
+        if len(header) < ITEM_HEADER:
+            raise cut_off(len(data))
+        group, number, length = _HEADER.unpack(header)
+        tag = group << 16 | number
+        if tag == SEQUENCE_END:
+            return
+        if tag != ITEM or length == UNDEFINED:
+            raise InvalidFileError(f"No fragment of pixel data begins at byte {at}.")
+        item = Item(at + ITEM_HEADER, length)
+        if item.end > len(data):
+            raise cut_off(len(data))
+        yield item
+        at = item.end
+    raise InvalidFileError(f"The pixel data are in more than {_MOST_FRAGMENTS} fragments.")
+
+
+def check_encapsulated(pixels: Element) -> None:
+    """Refuse pixel data that are no sequence of items.
+
+    Raises:
+        InvalidFileError: They are not.
     """
     if pixels.length != UNDEFINED:
-        raise InvalidReplyError("The transfer syntax says that the pixel data are encapsulated, and they are not.")
+        raise InvalidFileError("The transfer syntax says that the pixel data are encapsulated, and they are not.")
+
+
+def read_fragments(data: RandomAccess, pixels: Element) -> Fragments:
+    """Walk over all items of encapsulated pixel data.
+
+    Raises:
+        TruncatedFileError: The data end before the last item does.
+        InvalidFileError: They are no items, or beyond number.
+    """
+    check_encapsulated(pixels)
     starts, lengths = array("Q"), array("Q")
-    at = pixels.start
-    while (item := element_at(data, at, EXPLICIT_LITTLE)).tag != SEQUENCE_END:
-        if item.tag != ITEM or item.length == UNDEFINED:
-            raise InvalidReplyError(f"No fragment of pixel data begins at byte {at}.")
-        if len(starts) > _MOST_FRAGMENTS:
-            raise InvalidReplyError(f"The pixel data are in more than {_MOST_FRAGMENTS} fragments.")
+    for item in items(data, pixels.start):
         starts.append(item.start)
         lengths.append(item.length)
-        at = end_of(data, item, EXPLICIT_LITTLE)
     if not starts:
-        raise cut_off(at)
-    table = data[starts[0] : starts[0] + lengths[0]]
-    return Fragments(starts[1:], lengths[1:], table)
+        raise cut_off(pixels.start + ITEM_HEADER)
+    end = starts[-1] + lengths[-1]
+    return Fragments(starts[1:], lengths[1:], Span(starts[0], lengths[0]), end)
 
 
-def first_fragments(data: memoryview, fragments: Fragments, frames: int, syntax: str) -> array[int]:
+def first_fragments(data: RandomAccess, fragments: Fragments, frames: int, syntax: str) -> array[int]:
     """Which fragment each frame begins with: by the Basic Offset Table, by count, or by what the bytes say.
 
     A table that does not fit the fragments is not believed: 32 bits do not reach into a large file.
@@ -95,10 +162,10 @@ def first_fragments(data: memoryview, fragments: Fragments, frames: int, syntax:
         syntax: Transfer syntax UID.
 
     Raises:
-        InvalidReplyError: The frames cannot be told apart.
+        InvalidFileError: The frames cannot be told apart.
     """
-    if len(fragments.table) == 4 * frames and frames <= len(fragments):
-        told = fragments.of_offsets(struct.unpack(f"<{frames}I", fragments.table))
+    if fragments.table.length == 4 * frames and frames <= len(fragments):
+        told = fragments.of_offsets(struct.unpack(f"<{frames}I", fragments.table.of(data)))
         if told is not None:
             return told
     if frames == 1 and len(fragments):
@@ -109,18 +176,18 @@ def first_fragments(data: memoryview, fragments: Fragments, frames: int, syntax:
         found = _by_markers(data, fragments, frames, syntax)
         if found is not None:
             return found
-    raise InvalidReplyError(
+    raise InvalidFileError(
         f"The {frames} frames cannot be told apart in {len(fragments)} fragments without an offset table.",
         remedy="Have the instance stored anew with an offset table.",
     )
 
 
-def _by_markers(data: memoryview, fragments: Fragments, frames: int, syntax: str) -> array[int] | None:
+def _by_markers(data: RandomAccess, fragments: Fragments, frames: int, syntax: str) -> array[int] | None:
     begins = _begins_rle if syntax == uids.RLE_LOSSLESS else _begins_codestream
     starts = [
         number
         for number, (start, length) in enumerate(zip(fragments.starts, fragments.lengths, strict=True))
-        if begins(data[start : start + length])
+        if begins(data[start : start + min(length, _RLE_HEADER)])
     ]
     if len(starts) > frames and syntax != uids.RLE_LOSSLESS:
         # What only looks like a beginning has no end before it.
@@ -128,11 +195,11 @@ def _by_markers(data: memoryview, fragments: Fragments, frames: int, syntax: str
     return array("Q", starts) if len(starts) == frames and starts[0] == 0 else None
 
 
-def _begins_codestream(fragment: memoryview) -> bool:
-    return bytes(fragment[:12]).startswith(_BEGINNINGS)
+def _begins_codestream(fragment: bytes | memoryview) -> bool:
+    return bytes(fragment[:_LONGEST_BEGINNING]).startswith(_BEGINNINGS)
 
 
-def _begins_rle(fragment: memoryview) -> bool:
+def _begins_rle(fragment: bytes | memoryview) -> bool:
     try:
         read_offsets(fragment)
     except ValueError:
@@ -140,6 +207,6 @@ def _begins_rle(fragment: memoryview) -> bool:
     return True
 
 
-def _ends_before(data: memoryview, fragments: Fragments, number: int) -> bool:
-    end = fragments.starts[number] - _ITEM_HEADER
+def _ends_before(data: RandomAccess, fragments: Fragments, number: int) -> bool:
+    end = fragments.starts[number] - ITEM_HEADER
     return bytes(data[max(0, end - _PADDED_END) : end]).rstrip(b"\0").endswith(_END_MARKER)

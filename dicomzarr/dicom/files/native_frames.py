@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from dicomzarr.dicom import uids
-from dicomzarr.errors import InvalidReplyError, TruncatedReplyError
+from dicomzarr.dicom.files.random_access import Span
+from dicomzarr.errors import InvalidFileError, TruncatedFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dicomzarr.dicom.files.random_access import RandomAccess
 
 _BYTE: Final = 8
 _CELLS: Final = frozenset({1, 8, 16, 32, 64})
@@ -18,8 +24,9 @@ _CELLS: Final = frozenset({1, 8, 16, 32, 64})
 class NativeFrames:
     """Frames of one length, one after the other without a gap."""
 
-    data: memoryview
-    """The value of the pixel data element."""
+    data: RandomAccess
+    start: int
+    """Offset of the value of the pixel data element in the data, in bytes."""
     count: int
     bits: int
     """Bits of one frame."""
@@ -34,25 +41,43 @@ class NativeFrames:
     def __len__(self) -> int:
         return self.count
 
-    def cut(self, number: int) -> bytes:
-        """See `part10.Frames.cut`; frames of single bits are moved to begin with the lowest bit of a byte."""
+    def spans(self, number: int) -> tuple[Span, ...]:
+        """See `part10.Frames.spans`."""
+        low, high = self._words(number)
+        return (Span(self.start + low, high - low),)
+
+    def assemble(self, number: int, pieces: Sequence[bytes | memoryview]) -> bytes:
+        """See `part10.Frames.assemble`; frames of single bits are moved to begin with the lowest bit of a byte."""
+        (piece,) = pieces
+        low, high = self._words(number)
+        if len(piece) != high - low:
+            raise TruncatedFileError(f"{len(piece)} bytes of frame {number} are there, and should be {high - low}.")
         first = (number - 1) * self.bits
         start, shift = divmod(first, _BYTE)
-        cut = self._bytes(start, -(-(first + self.bits) // _BYTE))
+        cut = self._little(piece)[start - low : -(-(first + self.bits) // _BYTE) - low]
         return cut if self.bits % _BYTE == 0 and not shift else _aligned(cut, shift, self.bits)
 
-    def _bytes(self, start: int, stop: int) -> bytes:
-        """Bytes of the value as little endian has them."""
+    def cut(self, number: int) -> bytes:
+        """See `part10.Frames.cut`."""
+        return self.assemble(number, [span.of(self.data) for span in self.spans(number)])
+
+    def _words(self, number: int) -> tuple[int, int]:
+        """The bytes of the value that hold a frame; words begin at even places of the whole value, not of a frame."""
+        first = (number - 1) * self.bits
+        start, stop = first // _BYTE, -(-(first + self.bits) // _BYTE)
+        return start - start % self.swapped, stop + -stop % self.swapped
+
+    def _little(self, piece: bytes | memoryview) -> bytes:
+        """Whole words as little endian has them."""
         if self.swapped == 1:
-            return bytes(self.data[start:stop])
-        # Words begin at even places of the whole value, not of a frame.
-        low, high = start - start % self.swapped, stop + -stop % self.swapped
-        words = np.frombuffer(self.data[low:high], f">u{self.swapped}")
-        return words.astype(f"<u{self.swapped}").tobytes()[start - low : stop - low]
+            return bytes(piece)
+        return np.frombuffer(piece, f">u{self.swapped}").astype(f"<u{self.swapped}").tobytes()
 
 
 def native_frames(  # noqa: PLR0913  # what the Image Pixel module says
-    value: memoryview,
+    data: RandomAccess,
+    start: int,
+    length: int,
     *,
     count: int,
     pixels: int,
@@ -65,7 +90,9 @@ def native_frames(  # noqa: PLR0913  # what the Image Pixel module says
     """The frames of a pixel data value.
 
     Args:
-        value: The value as stored.
+        data: What holds it.
+        start: Offset of the value as stored, in bytes.
+        length: Bytes of it.
         count: NumberOfFrames.
         pixels: Rows times Columns.
         samples: SamplesPerPixel.
@@ -75,17 +102,17 @@ def native_frames(  # noqa: PLR0913  # what the Image Pixel module says
         swapped_cells: Larger cells are in big endian.
 
     Raises:
-        InvalidReplyError: The value does not hold these frames.
-        TruncatedReplyError: It is too short for them.
+        InvalidFileError: The value does not hold these frames.
+        TruncatedFileError: It is too short for them.
     """
     if bits not in _CELLS:
-        raise InvalidReplyError(f"Native pixels of {bits} bits in the DICOM file cannot be cut into frames.")
+        raise InvalidFileError(f"Native pixels of {bits} bits in the DICOM file cannot be cut into frames.")
     cell = max(1, bits // _BYTE)
     swapped = (cell if swapped_cells else 1) if cell > 1 else (2 if swapped_words else 1)
-    frame = _frame_bits(len(value), count, pixels * bits, samples, subsampled=subsampled)
-    if len(value) % swapped:
-        raise InvalidReplyError(f"{len(value)} bytes of pixel data are no whole number of {swapped}-byte words.")
-    return NativeFrames(value, count, frame, swapped)
+    frame = _frame_bits(length, count, pixels * bits, samples, subsampled=subsampled)
+    if length % swapped:
+        raise InvalidFileError(f"{length} bytes of pixel data are no whole number of {swapped}-byte words.")
+    return NativeFrames(data, start, count, frame, swapped)
 
 
 def _frame_bits(length: int, count: int, plane: int, samples: int, *, subsampled: bool) -> int:
@@ -100,10 +127,10 @@ def _frame_bits(length: int, count: int, plane: int, samples: int, *, subsampled
     frame = sizes[0]
     needed = -(-frame * count // _BYTE)
     if length < needed:
-        raise TruncatedReplyError(f"The DICOM file holds {length} bytes of pixel data; {count} frames take {needed}.")
+        raise TruncatedFileError(f"The DICOM file holds {length} bytes of pixel data; {count} frames take {needed}.")
     # Padding is real; room for another frame means that the header tells of another image.
     if length - needed >= -(-frame // _BYTE):
-        raise InvalidReplyError(f"The DICOM file holds {length} bytes of pixel data, its header tells of {needed}.")
+        raise InvalidFileError(f"The DICOM file holds {length} bytes of pixel data, its header tells of {needed}.")
     return frame
 
 

@@ -17,21 +17,23 @@ from dicomzarr.dicom.files.elements import (
     elements,
     end_of,
 )
+from dicomzarr.dicom.files.encapsulated import EncapsulatedFrames, scanned_frames, tabled_frames
 from dicomzarr.dicom.files.file_header import FileHeader
-from dicomzarr.dicom.files.fragments import Fragments, first_fragments, read_fragments
 from dicomzarr.dicom.files.native_frames import NativeFrames, native_frames
-from dicomzarr.dicom.pixels.syntax import transfer_syntax
-from dicomzarr.errors import InvalidReplyError
+from dicomzarr.dicom.files.random_access import within_beginning
+from dicomzarr.errors import InvalidFileError
 
 if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from dicomzarr.dicom.files.random_access import RandomAccess, Span
 
 _PREAMBLE: Final = 128
 _MAGIC: Final = b"DICM"
 _META_GROUP: Final = 0x0002
 _TRANSFER_SYNTAX_UID: Final = 0x00020010
 _NOTHING: Final = memoryview(b"")
+_NO_PIXELS: Final = "The DICOM file holds no pixel data."
 
 PIXEL_DATA: Final = 0x7FE00010
 FLOAT_PIXEL_DATA: Final = 0x7FE00008
@@ -114,8 +116,22 @@ class Frames(Protocol):
     def __len__(self) -> int:
         """How many there are."""
 
+    def spans(self, number: int) -> tuple[Span, ...]:
+        """The pieces of the file that hold a frame, by its number from 1."""
+
+    def assemble(self, number: int, pieces: Sequence[bytes | memoryview]) -> bytes:
+        """One frame out of its pieces, as a part of a DICOMweb reply would hold it.
+
+        Raises:
+            InvalidFileError: They do not hold it: they end early, or the table is wrong that its place was read from.
+        """
+
     def cut(self, number: int) -> bytes:
-        """One frame, by its number from 1, as a part of a DICOMweb reply would hold it."""
+        """One frame, read out of the file and assembled.
+
+        Raises:
+            InvalidFileError: The file is broken.
+        """
 
 
 class StoredFrames(NamedTuple):
@@ -130,11 +146,11 @@ def read_file_meta(data: memoryview) -> FileMeta:
     """Read the File Meta Information.
 
     Raises:
-        InvalidReplyError: The bytes are no Part-10 file, or name no transfer syntax.
-        TruncatedReplyError: They end within it.
+        InvalidFileError: The bytes are no Part-10 file, or name no transfer syntax.
+        TruncatedFileError: They end within it.
     """
     if not _MAGIC.startswith(bytes(data[_PREAMBLE : _PREAMBLE + len(_MAGIC)])):
-        raise InvalidReplyError("What came is no DICOM file: DICM does not stand at byte 128.")
+        raise InvalidFileError("What came is no DICOM file: DICM does not stand at byte 128.")
     at = _PREAMBLE + len(_MAGIC)
     syntax = ""
     while _group_at(data, at) == _META_GROUP:
@@ -143,7 +159,7 @@ def read_file_meta(data: memoryview) -> FileMeta:
         if element.tag == _TRANSFER_SYNTAX_UID:
             syntax = _text(data[element.start : at])
     if not syntax:
-        raise InvalidReplyError("The DICOM file names no transfer syntax.")
+        raise InvalidFileError("The DICOM file names no transfer syntax.")
     return FileMeta(syntax, at)
 
 
@@ -162,15 +178,15 @@ def header_end(data: memoryview, at: int, meta: FileMeta) -> int | None:
         meta: The File Meta Information.
 
     Raises:
-        TruncatedReplyError: The bytes end within an attribute.
-        InvalidReplyError: They are no data set.
+        TruncatedFileError: The bytes end within an attribute.
+        InvalidFileError: They are no data set.
     """
     found = elements(data, at, meta.encoding(data, at))
     return next((element.at for element in found if element.tag in _PIXELS), None)
 
 
 def find_frames(data: memoryview, at: int, meta: FileMeta) -> StoredFrames:
-    """Where the frames of a data set lie.
+    """Where the frames of a data set lie that is there as a whole.
 
     Args:
         data: The file; or its data set alone, as a deflated one is inflated.
@@ -178,31 +194,55 @@ def find_frames(data: memoryview, at: int, meta: FileMeta) -> StoredFrames:
         meta: The File Meta Information.
 
     Raises:
-        TruncatedReplyError: The data end early.
-        InvalidReplyError: There are no pixels, or their frames cannot be told apart.
+        TruncatedFileError: The data end early.
+        InvalidFileError: There are no pixels, or their frames cannot be told apart.
         UnsupportedTransferSyntaxError: They are in a transfer syntax that cannot be decoded: a film, say.
     """
+    header = _read_header(data, at, meta)
+    if header is None:
+        raise InvalidFileError(_NO_PIXELS)
+    return _stored(data, meta, header, scanned_frames)
+
+
+def locate_frames(data: RandomAccess, meta: FileMeta) -> StoredFrames:
+    """Where the frames of a file lie whose data set is not deflated, with few and short reads of it.
+
+    Args:
+        data: The file.
+        meta: Its File Meta Information.
+
+    Raises:
+        TruncatedFileError: As for `find_frames`, as far as it was noticed.
+        InvalidFileError: As above.
+        UnsupportedTransferSyntaxError: As above.
+    """
+    header = within_beginning(data, lambda beginning: _read_header(beginning, meta.end, meta))
+    if header is None:
+        raise InvalidFileError(_NO_PIXELS)
+    return _stored(data, meta, header, tabled_frames)
+
+
+def _read_header(data: memoryview, at: int, meta: FileMeta) -> _Header | None:
+    """The attributes that say how pixels are cut, or None where no pixel data are behind them."""
     encoding = meta.encoding(data, at)
     values: dict[int, memoryview] = {}
-    pixels = None
     for element in elements(data, at, encoding):
         if element.tag in _PIXELS:
-            pixels = element
-            break
+            return _Header(values, encoding, element)
         if element.tag in _READ and element.length != UNDEFINED:
             values[element.tag] = data[element.start : end_of(data, element, encoding)]
-    if pixels is None:
-        raise InvalidReplyError("The DICOM file holds no pixel data.")
-    header = _Header(values, encoding)
+    return None
+
+
+def _stored(
+    data: RandomAccess, meta: FileMeta, header: _Header, encapsulated: Callable[..., EncapsulatedFrames]
+) -> StoredFrames:
+    frames: Frames
     if meta.transfer_syntax_uid in _NATIVE:
-        return StoredFrames(header.sop_instance_uid, _native(data, pixels, header, encoding), header.read())
-    transfer_syntax(meta.transfer_syntax_uid)
-    fragments = read_fragments(data, pixels)
-    first = _extended(values, fragments, header.frames)
-    if first is None:
-        first = first_fragments(data, fragments, header.frames, meta.transfer_syntax_uid)
-    first.append(len(fragments))
-    frames = EncapsulatedFrames(data, meta.transfer_syntax_uid, fragments, first)
+        frames = _native(data, header)
+    else:
+        table = header.values.get(_EXTENDED_OFFSET_TABLE, _NOTHING)
+        frames = encapsulated(data, header.pixels, header.frames, meta.transfer_syntax_uid, table)
     return StoredFrames(header.sop_instance_uid, frames, header.read())
 
 
@@ -212,6 +252,7 @@ class _Header:
 
     values: Mapping[int, memoryview]
     encoding: Encoding
+    pixels: Element
 
     @property
     def sop_instance_uid(self) -> str:
@@ -226,7 +267,7 @@ class _Header:
         text = _text(self.values.get(_NUMBER_OF_FRAMES, _NOTHING)) or "1"
         # An IS has 12 characters at most (PS3.5 section 6.2).
         if not (text.isascii() and text.isdigit() and len(text) <= 12):  # noqa: PLR2004  # as said
-            raise InvalidReplyError("NumberOfFrames in the DICOM file is no number.")
+            raise InvalidFileError("NumberOfFrames in the DICOM file is no number.")
         return int(text) or 1  # 0 is impossible where there are pixels: then there is one frame
 
     def read(self) -> FileHeader:
@@ -250,53 +291,30 @@ class _Header:
         value = self.values.get(tag, _NOTHING)
         number: int = struct.unpack_from(self.encoding.order + "H", value)[0] if len(value) > 1 else default
         if not number:
-            raise InvalidReplyError(f"{name} in the DICOM file is missing or zero.")
+            raise InvalidFileError(f"{name} in the DICOM file is missing or zero.")
         return number
 
 
-def _native(data: memoryview, pixels: Element, header: _Header, encoding: Encoding) -> NativeFrames:
+def _native(data: RandomAccess, header: _Header) -> NativeFrames:
+    pixels, big_endian = header.pixels, header.encoding.big_endian
     if pixels.length == UNDEFINED:
-        raise InvalidReplyError("The transfer syntax says that the pixel data are native, and they are encapsulated.")
-    value = data[pixels.start : end_of(data, pixels, encoding)]
+        raise InvalidFileError("The transfer syntax says that the pixel data are native, and they are encapsulated.")
+    if pixels.start + pixels.length > len(data):
+        raise cut_off(len(data))
     bits = {FLOAT_PIXEL_DATA: 32, DOUBLE_FLOAT_PIXEL_DATA: 64}.get(pixels.tag)
     bits = bits or header.unsigned(_BITS_ALLOCATED, "BitsAllocated")
     return native_frames(
-        value,
+        data,
+        pixels.start,
+        pixels.length,
         count=header.frames,
         pixels=header.unsigned(_ROWS, "Rows") * header.unsigned(_COLUMNS, "Columns"),
         samples=header.unsigned(_SAMPLES_PER_PIXEL, "SamplesPerPixel", default=1),
         bits=bits,
         subsampled=header.photometric_interpretation == "YBR_FULL_422",
-        swapped_words=encoding.big_endian and pixels.vr != b"OB",
-        swapped_cells=encoding.big_endian,
+        swapped_words=big_endian and pixels.vr != b"OB",
+        swapped_cells=big_endian,
     )
-
-
-def _extended(values: Mapping[int, memoryview], fragments: Fragments, frames: int) -> array[int] | None:
-    table = values.get(_EXTENDED_OFFSET_TABLE, _NOTHING)
-    if len(table) != 8 * frames or frames > len(fragments):
-        return None
-    return fragments.of_offsets(struct.unpack(f"<{frames}Q", table))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EncapsulatedFrames:
-    """Frames in fragments."""
-
-    data: memoryview
-    transfer_syntax_uid: str
-    fragments: Fragments
-    first: array[int]
-    """The fragment that each frame begins with, and the number of fragments behind them."""
-
-    def __len__(self) -> int:
-        return len(self.first) - 1
-
-    def cut(self, number: int) -> bytes:
-        """See `Frames.cut`."""
-        own = slice(self.first[number - 1], self.first[number])
-        places = zip(self.fragments.starts[own], self.fragments.lengths[own], strict=True)
-        return b"".join(self.data[start : start + length] for start, length in places)
 
 
 def _text(value: memoryview) -> str:

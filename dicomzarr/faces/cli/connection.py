@@ -1,18 +1,24 @@
-"""The URL and the credentials that the command line names."""
+"""The URL or path and the credentials that the command line names."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import InvalidURLError, UsageError
+from dicomzarr.options import StorageOptions
+from dicomzarr.session.opening import only_series
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL, host_of, pasted, split_user_info
+from dicomzarr.sources.files.urls import FolderURL, is_folder_url, path_of
+from dicomzarr.sources.urls import local_path
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from dicomzarr.sources.urls import SeriesURL
 
 PASSWORD_VARIABLE = "DICOMZARR_PASSWORD"  # noqa: S105  # the name of a variable, not its value
 
@@ -21,15 +27,15 @@ PASSWORD_VARIABLE = "DICOMZARR_PASSWORD"  # noqa: S105  # the name of a variable
 class Target:
     """What a command is about."""
 
-    url: DICOMwebURL
+    url: SeriesURL
     """Without user-info."""
     options: dict[str, Any] = field(repr=False)
     """Storage options; they hold secrets."""
 
     @property
     def host(self) -> str:
-        """The server's name, and port if it is unusual."""
-        return host_of(self.url.base)
+        """The server's name, and port if it is unusual; or the path of a folder."""
+        return str(path_of(self.url.base)) if isinstance(self.url, FolderURL) else host_of(self.url.base)
 
 
 def target_of(arguments: Namespace) -> Target:
@@ -38,6 +44,9 @@ def target_of(arguments: Namespace) -> Target:
     Raises:
         UsageError: They cannot be meant.
     """
+    path = local_path(arguments.url)
+    if path is not None or is_folder_url(arguments.url):
+        return Target(FolderURL.parse(arguments.url) if path is None else FolderURL.of(path), {})
     bare, in_url = split_user_info(pasted(arguments.url))
     url = DICOMwebURL.parse(bare)
     user, password = in_url or (None, "")
@@ -63,8 +72,12 @@ def series_target(arguments: Namespace) -> Target:
 
     Raises:
         InvalidURLError: The URL ends above the series.
+        FileError: There is no such file or folder, or no series in it.
+        UsageError: There are several series in it.
     """
     target = target_of(arguments)
+    if isinstance(target.url, FolderURL) and target.url.series is None:
+        return replace(target, url=only_series(target.url, StorageOptions.parse()))
     if target.url.series is None:
         raise InvalidURLError(
             f"{target.url} names no series.", remedy=f"dicomzarr ls {target.url} lists what is there."

@@ -11,7 +11,7 @@ from dicomzarr.faces.cli.connection import target_of
 from dicomzarr.faces.cli.measures import amount
 from dicomzarr.faces.cli.search import STUDIES, find
 from dicomzarr.faces.cli.terminal import clean
-from dicomzarr.faces.fsspec.filesystem import DICOMwebsFileSystem
+from dicomzarr.faces.fsspec.filesystem import SeriesFileSystem
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -99,7 +99,7 @@ def _list_series(target: Target, arguments: Namespace, terminal: Terminal) -> No
     _refuse_filters(arguments)
     url = str(target.url)
     with terminal.waiting(f"Reading the metadata at {target.host}"):
-        entries = _entries(url, DICOMwebsFileSystem(**target.options))
+        entries = _entries(url, SeriesFileSystem(**target.options))
     if arguments.json:
         terminal.write_json({"url": url, "kind": "keys", "results": entries})
         return

@@ -97,7 +97,9 @@ def _add_info(command: argparse.ArgumentParser) -> None:
 
 
 def _add_ls(command: argparse.ArgumentParser) -> None:
-    command.add_argument("url", metavar="URL", help="the DICOMweb server, or a study or series on it")
+    command.add_argument(
+        "url", metavar="URL", help="the DICOMweb server, or a study or series on it; or a folder of DICOM files"
+    )
     which = command.add_argument_group("which studies or series")
     which.add_argument("--modality", metavar="SM", help="those of, or with, this modality")
     which.add_argument("--patient-id", metavar="ID", help="studies of this patient")

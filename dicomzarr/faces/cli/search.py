@@ -13,8 +13,9 @@ from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import InvalidReplyError, StudyNotFoundError, UsageError
 from dicomzarr.faces.cli.dates import as_dates
 from dicomzarr.options import StorageOptions
-from dicomzarr.runtime.loops import run_sync
+from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session.opening import endpoint_for
+from dicomzarr.sources.files.urls import FolderURL
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LIMIT = 50
 """Results that are shown unless another number is asked for."""
+
+_STUDY = "0020000D"
 
 Value = str | int | list[str] | None
 
@@ -99,28 +102,29 @@ class Listing:
 
 
 def find(target: Target, arguments: Namespace) -> Listing:
-    """Search for studies, or for the series of the study that the URL names.
+    """Search for studies, or for the series of the study that the URL names; of a folder for all series.
 
     Raises:
         UsageError: A filter cannot be meant.
         StudyNotFoundError: There is no such study.
         ServerError: The server did not answer as it should.
     """
-    kind = STUDIES if target.url.study is None else SERIES
+    above = target.url.study is None
+    kind = STUDIES if above and not isinstance(target.url, FolderURL) else SERIES
     filters = _filters(arguments, kind)
     columns = tuple(column for column in (kind.uid, *kind.columns) if arguments.phi or not column.identifying)
     included = ",".join(column.tag for column in columns if column.asked)
     offset, limit = arguments.offset or 0, arguments.limit or LIMIT
-    resource = "studies" if target.url.study is None else f"studies/{target.url.study}/series"
-    client = endpoint_for(target.url.base, StorageOptions.parse(**target.options)).client
+    resource = kind.name if above else f"studies/{target.url.study}/series"
+    source = endpoint_for(target.url.base, StorageOptions.parse(**target.options)).source
 
     async def search() -> list[dict[str, Any]]:
         # One more than is shown tells whether there are more.
         parameters = {**filters, **({"includefield": included} if included else {})}
-        return await client.search(resource, parameters, wanted=limit + 1, skip=offset)
+        return await source.search(resource, parameters, wanted=limit + 1, skip=offset)
 
     found = run_sync(search)
-    if not found and kind is SERIES and not filters and not offset:
+    if not found and not above and not filters and not offset:
         raise StudyNotFoundError(f"The server has no series of study {target.url.study}.", remedy="Check the UID.")
     shown = found[:limit]
     rows = tuple(_row(entry, columns, target, kind) for entry in shown)
@@ -168,12 +172,13 @@ def _tag(keyword: str) -> str:
 def _row(entry: Mapping[str, Any], columns: tuple[Column, ...], target: Target, kind: Kind) -> dict[str, Value]:
     row = {column.key: _value(entry, column) for column in columns}
     uid = row[kind.uid.key]
-    row["url"] = _url_of(uid, target, kind) if isinstance(uid, str) and is_uid(uid) else None
+    study = target.url.study or next(iter(_texts(entry, _STUDY)), "")
+    row["url"] = _url_of(uid, study, target, kind) if isinstance(uid, str) and is_uid(uid) else None
     return row
 
 
-def _url_of(uid: str, target: Target, kind: Kind) -> str:
-    return str(replace(target.url, study=uid) if kind is STUDIES else replace(target.url, series=uid))
+def _url_of(uid: str, study: str, target: Target, kind: Kind) -> str:
+    return str(replace(target.url, study=uid) if kind is STUDIES else replace(target.url, study=study, series=uid))
 
 
 def _value(entry: Mapping[str, Any], column: Column) -> Value:

@@ -1,6 +1,6 @@
-"""The fsspec face: ``dicomweb://`` and ``dicomwebs://`` as read-only filesystems.
+"""The fsspec face: ``dicomweb://``, ``dicomwebs://`` and ``dicomfile://`` as read-only filesystems.
 
-The tree is ``BASE/studies/<Study>/series/<Series>/<Zarr keys>``. Above a series it lists by QIDO-RS; below,
+The tree is ``BASE/studies/<Study>/series/<Series>/<Zarr keys>``. Above a series it lists by searches; below,
 it is the virtual OME-Zarr store. Constructing a filesystem does no I/O.
 """
 
@@ -19,13 +19,15 @@ from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.spec import AbstractBufferedFile
 from fsspec.utils import stringify_path, tokenize
 
-from dicomzarr.errors import ConnectionFailedError, DicomZarrError, NotFoundError, ReadOnlyError
+from dicomzarr.errors import ConnectionFailedError, DicomZarrError, MissingFileError, NotFoundError, ReadOnlyError
 from dicomzarr.omezarr.hierarchy import Directory, Document, locate
 from dicomzarr.options import StorageOptions
-from dicomzarr.runtime.loops import home_loop, refuse_running, run_home
+from dicomzarr.runtime.home_loop import home_loop, refuse_running, run_home
 from dicomzarr.session.opening import endpoint_for, endpoints_of, series_key
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL, split_user_info
+from dicomzarr.sources.files.urls import is_folder_url
+from dicomzarr.sources.urls import parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from dicomzarr.omezarr.hierarchy import Found
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.session.endpoints import Endpoint
+    from dicomzarr.sources.urls import SeriesURL
 
 _FSSPEC_OPTIONS = frozenset(
     {
@@ -55,8 +58,8 @@ _SERIES_UID = "0020000E"
 Entry = dict[str, Any]
 
 
-class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """Series behind a DICOMweb server over HTTPS, as OME-Zarr.
+class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """Series of one kind of source, as OME-Zarr.
 
     Args:
         **options: The storage options of `dicomzarr.options.StorageOptions`, and fsspec's own.
@@ -65,7 +68,6 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         InvalidOptionError: An option is unknown or has an impossible value.
     """
 
-    protocol = "dicomwebs"
     cachable = False
     """Instances cost nothing; a cache of them would keep stale credentials alive."""
 
@@ -122,7 +124,7 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         """The canonical spelling: with the scheme, without user-info, ``.zarr`` and trailing slash."""
         if isinstance(path, list):
             return [cls._strip_protocol(each) for each in path]
-        bare, _ = split_user_info(stringify_path(path))
+        bare = _bare(stringify_path(path))
         return _SUFFIX.sub(r"\1", bare).rstrip("/")
 
     def unstrip_protocol(self, name: str) -> str:
@@ -141,16 +143,16 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
             DICOMwebURL.parse(bare)
         return {"auth": user} if user else {}
 
-    def _endpoint(self, url: DICOMwebURL) -> Endpoint:
+    def _endpoint(self, url: SeriesURL) -> Endpoint:
         return endpoint_for(url.base, self.options)
 
-    async def _store(self, url: DICOMwebURL) -> SeriesStore:
+    async def _store(self, url: SeriesURL) -> SeriesStore:
         """The opened series; once open, no loop is crossed for it."""
         endpoint, key = self._endpoint(url), series_key(url)
         held = endpoint.held(key)
         return await run_home(endpoint.store, key) if held is None else held
 
-    async def _value(self, url: DICOMwebURL) -> bytes | None:
+    async def _value(self, url: SeriesURL) -> bytes | None:
         """The value of a key: a document as the series is now, a chunk as the documents said that it was.
 
         Raises:
@@ -270,16 +272,16 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
             self._endpoint(url).forget(None if url.series is None else series_key(url))
         super().invalidate_cache(path)
 
-    async def _found_store(self, url: DICOMwebURL, name: str) -> SeriesStore:
+    async def _found_store(self, url: SeriesURL, name: str) -> SeriesStore:
         """The opened series, for the verbs whose word for absence is FileNotFoundError."""
         try:
             return await self._store(url)
-        except NotFoundError as error:
+        except (NotFoundError, MissingFileError) as error:
             raise _AbsentError(name) from error
 
-    # Above the series: QIDO-RS.
+    # Above the series: searches.
 
-    async def _search(self, url: DICOMwebURL, name: str) -> list[str]:
+    async def _search(self, url: SeriesURL, name: str) -> list[str]:
         """Names directly below a path above the series."""
         collection, tag = ("studies", _STUDY_UID) if url.study is None else ("series", _SERIES_UID)
         if name.rpartition("/")[2] != collection:
@@ -287,13 +289,13 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
             return [collection]
         return listed_uids(await self._found_above(url, name), tag, name)
 
-    async def _found_above(self, url: DICOMwebURL, name: str, wanted: int | None = None) -> list[Entry]:
-        """Search results for the studies of a server, or for the series of a study, which are never none."""
+    async def _found_above(self, url: SeriesURL, name: str, wanted: int | None = None) -> list[Entry]:
+        """Search results for all studies, or for the series of a study, which are never none."""
         resource = "studies" if url.study is None else f"studies/{url.study}/series"
-        search = partial(self._endpoint(url).client.search, resource, wanted=wanted)
+        search = partial(self._endpoint(url).source.search, resource, {}, wanted=wanted)
         try:
             results = await run_home(search)
-        except NotFoundError as error:
+        except (NotFoundError, MissingFileError) as error:
             raise _AbsentError(name) from error
         if url.study is not None and not results:
             raise _AbsentError(name)
@@ -304,8 +306,8 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
     def _refuse_write(self, path: Any) -> NoReturn:
         first = path[0] if isinstance(path, list) and path else path
         raise ReadOnlyError(
-            f"{self._strip_protocol(str(first))} cannot be written: a DICOMweb series is read-only here.",
-            remedy="Write to a copy, or send DICOM instances to the server by STOW-RS.",
+            f"{self._strip_protocol(str(first))} cannot be written: a series is read-only here.",
+            remedy="Write to a copy, or send DICOM instances to a server by STOW-RS.",
         )
 
     async def _pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:  # noqa: ARG002  # fsspec's signature
@@ -334,10 +336,27 @@ class DICOMwebsFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has 
         self._refuse_write(path)
 
 
+class DICOMwebsFileSystem(SeriesFileSystem):
+    """Series behind a DICOMweb server over HTTPS, as OME-Zarr; see `SeriesFileSystem`."""
+
+    protocol = "dicomwebs"
+
+
 class DICOMwebFileSystem(DICOMwebsFileSystem):
     """Series behind a DICOMweb server over plain HTTP, as OME-Zarr."""
 
     protocol = "dicomweb"
+
+
+class DICOMFileSystem(SeriesFileSystem):
+    """Series in a folder of DICOM files, as OME-Zarr; see `SeriesFileSystem`."""
+
+    protocol = "dicomfile"
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, Any]:  # noqa: ARG004  # fsspec's signature
+        """A path holds no options, and any character."""
+        return {}
 
 
 class _AbsentError(FileNotFoundError):
@@ -369,21 +388,26 @@ class _KeyFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no typ
 
 
 def _rebuild(
-    kind: type[DICOMwebsFileSystem],
+    kind: type[SeriesFileSystem],
     options: StorageOptions,
     asynchronous: bool,  # noqa: FBT001  # as pickle calls it
     shown: dict[tuple[str, SeriesRef], str],
-) -> DICOMwebsFileSystem:
+) -> SeriesFileSystem:
     fs = kind(asynchronous=asynchronous)
     fs.options = options
     fs._shown = shown  # noqa: SLF001  # our own
     return fs
 
 
-def _parse(path: str) -> tuple[str, DICOMwebURL]:
+def _parse(path: str) -> tuple[str, SeriesURL]:
     """The path under the spelling asked, without user-info and trailing slash; and what it names."""
-    bare, _ = split_user_info(path)
-    return bare.rstrip("/"), DICOMwebURL.parse(bare)
+    bare = _bare(path)
+    return bare.rstrip("/"), parse_url(bare)
+
+
+def _bare(path: str) -> str:
+    """A URL without user-info, which the path of a folder cannot have."""
+    return path if is_folder_url(path) else split_user_info(path)[0]
 
 
 def _directory(name: str) -> Entry:

@@ -1,4 +1,4 @@
-"""``UPath("dicomwebs://...")``: paths of universal_pathlib, which finds this module by entry point."""
+"""``UPath("dicomwebs://...")`` and the like: paths of universal_pathlib, which finds this module by entry point."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ class DICOMwebPath(DICOMwebsPath):
     __slots__ = ()
 
 
+class DICOMFilePath(DICOMwebsPath):
+    """A path in a folder of DICOM files: ``dicomfile:///...``."""
+
+    __slots__ = ()
+
+
 # universal_pathlib asks fsspec how paths are spelled, and it asks only of filesystems that are loaded.
-for _protocol in ("dicomweb", "dicomwebs"):
+for _protocol in ("dicomweb", "dicomwebs", "dicomfile"):
     fsspec.get_filesystem_class(_protocol)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-_SERIES = re.compile(r"(dicomwebs?://|https?://.*/studies/[^/?#]+/series/[^/?#]+(\.zarr)?/?$)")
+_SERIES = re.compile(r"(dicomwebs?://|dicomfile://|https?://.*/studies/[^/?#]+/series/[^/?#]+(\.zarr)?/?$)")
 
 
 _DECODERS = (
@@ -37,7 +37,7 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
     supports_groups = True
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether this is the URL of a DICOMweb series."""
+        """Whether this is the URL of a series."""
         return isinstance(filename_or_obj, str) and _SERIES.match(filename_or_obj) is not None
 
     def open_dataset(

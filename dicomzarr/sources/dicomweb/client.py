@@ -17,19 +17,18 @@ from dicomzarr.sources.dicomweb.metadata.bulk_data import BulkData
 from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 from dicomzarr.sources.dicomweb.metadata.searching import Searches
 from dicomzarr.sources.dicomweb.metadata.series_metadata import MetadataFetcher
-from dicomzarr.sources.dicomweb.negotiation.frame_fetch import FrameFetcher, FrameJob
+from dicomzarr.sources.dicomweb.negotiation.frame_fetch import FrameFetcher
 from dicomzarr.sources.dicomweb.tuning.habits import Habits
 from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
-from dicomzarr.sources.dicomweb.whole.spool import FileThreads
 from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
 from dicomzarr.sources.dicomweb.whole.whole_series import retrieve
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from dicomzarr.options import StorageOptions
+    from dicomzarr.options import Access, Tuning
     from dicomzarr.sources.dicomweb.http.transport import Transport
-    from dicomzarr.sources.dicomweb.negotiation.frame_fetch import Deliver, Fail
+    from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
 
 __all__ = ["Client", "EncodedFrame", "SeriesMetadata"]
@@ -40,7 +39,8 @@ class Client:
 
     Args:
         base_url: The http(s) URL of the service, without a trailing slash and without user-info.
-        options: How it is reached, and with which credentials.
+        access: How it is reached, and with which credentials.
+        tuning: How much is asked at once.
         habits: What is known of the server.
         transport: Sends the requests in the place of aiohttp; whoever gives it closes it.
         sleep: Waits between tries.
@@ -54,7 +54,8 @@ class Client:
     def __init__(  # noqa: PLR0913  # what it is made of, by name
         self,
         base_url: str,
-        options: StorageOptions,
+        access: Access,
+        tuning: Tuning,
         *,
         habits: Habits | None = None,
         transport: Transport | None = None,
@@ -63,17 +64,16 @@ class Client:
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self.habits = habits or Habits()
-        self._credentials = credentials_for(self._base_url, options)
+        self._credentials = credentials_for(self._base_url, access)
         self._close_transport: Callable[[], Awaitable[None]] | None = None
         if transport is None:
-            transport = own = _aiohttp_transport(self._base_url, options)
+            transport = own = _aiohttp_transport(self._base_url, access, tuning)
             self._close_transport = own.close
-        self._turns = Turns(Pacing(options.max_connections, options.timeout), clock, sleep)
-        self._exchange = Exchange(transport, self._credentials, options.timeout, self._turns, sleep)
-        self._threads = FileThreads()
-        self._whole = WholeInstances(self._base_url, self._exchange, self._threads, clock)
+        self._turns = Turns(Pacing(tuning.max_connections, access.timeout), clock, sleep)
+        self._exchange = Exchange(transport, self._credentials, access.timeout, self._turns, sleep)
+        self._whole = WholeInstances(self._base_url, self._exchange, clock)
         requests = JSONRequests(self._exchange)
-        self._searches = Searches(_search_base_url(self._base_url, options), requests)
+        self._searches = Searches(_search_base_url(self._base_url, access), requests)
         self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches)
         self._bulk_data = BulkData(self._base_url, self._exchange)
         self._fetcher = FrameFetcher(self._base_url, self._exchange, self._whole, self.habits)
@@ -111,44 +111,15 @@ class Client:
         """
         return await self._metadata.fetch(study, series, known)
 
-    async def frames(  # noqa: PLR0913, PLR0917  # what is asked, and the two outcomes
-        self,
-        study: str,
-        series: str,
-        instance: str,
-        numbers: Sequence[int],
-        deliver: Deliver,
-        fail: Fail,
-        *,
-        compressed: bool = False,
-        whole: bool = False,
-        gzip: bool = False,
-        number_of_frames: int | None = None,
-        frame_bytes: int | None = None,
-    ) -> None:
-        """Fetch frames of one instance (PS3.18 section 10.4.1.1.6); each is delivered or fails, exactly once.
+    async def frames(self, job: FrameJob) -> None:
+        """Fetch frames of one instance (PS3.18 section 10.4.1.1.6); the job's sink is told of each, exactly once.
 
         Frames that the server refuses to give by themselves are cut from the whole instance, which is then held for
         a while on the temporary disk. Its download ends when all who wait for it are cancelled.
 
         Args:
-            study: Study Instance UID.
-            series: Series Instance UID.
-            instance: SOP Instance UID.
-            numbers: Frame numbers, from 1; a doubled one counts once.
-            deliver: Called with the number and the frame as soon as its part is whole.
-            fail: Called with the number and the error of a frame that cannot be had.
-            compressed: The metadata say that what is stored is a codestream: a server that decodes it is asked anew.
-            whole: Cut them from the whole instance at once, as for `StoredInstance.frames_unaligned`, or when a frame
-                that came does not decode.
-            gzip: The reply may be compressed.
-            number_of_frames: How many the instance has. With the bytes of a frame it tells how large the instance is:
-                beyond 256 MiB it is fetched only when no frame of it comes by itself.
-            frame_bytes: Bytes of one decoded frame; a reply of much more than that is refused.
+            job: What is wanted, of what, and for whom.
         """
-        pending = dict.fromkeys(sorted(set(numbers)))
-        job = FrameJob(study, series, instance, pending, deliver, fail, compressed, whole, gzip)
-        job.number_of_frames, job.frame_bytes = number_of_frames, frame_bytes
         await self._fetcher.fetch(job)
 
     async def whole_series(self, job: SeriesJob) -> None:
@@ -230,33 +201,32 @@ class Client:
         return await self._searches.find(resource, parameters or {}, wanted=wanted, skip=skip)
 
     async def close(self) -> None:
-        """Close connections and threads, and free the temporary disk."""
+        """Close connections, and free the temporary disk."""
         self._turns.close()
         self._whole.close()
-        self._threads.close()
         self._credentials.close()
         if self._close_transport is not None:
             await self._close_transport()
 
 
-def _search_base_url(base_url: str, options: StorageOptions) -> str:
-    if options.client is None:
+def _search_base_url(base_url: str, access: Access) -> str:
+    if access.client is None:
         return base_url
     from dicomzarr.sources.dicomweb.credentials.borrowed import service_urls  # noqa: PLC0415  # imports requests
 
-    services = service_urls(options.client)
+    services = service_urls(access.client)
     return services.search if base_url == services.retrieve else base_url
 
 
-def _aiohttp_transport(base_url: str, options: StorageOptions) -> AiohttpTransport:
+def _aiohttp_transport(base_url: str, access: Access, tuning: Tuning) -> AiohttpTransport:
     settings = None
-    if options.client is not None:
+    if access.client is not None:
         from dicomzarr.sources.dicomweb.credentials.borrowed import connection_settings  # noqa: PLC0415  # imports requests
 
-        settings = connection_settings(options.client)
+        settings = connection_settings(access.client)
     return AiohttpTransport(
         base_url,
-        timeout=options.timeout,
-        max_connections=options.max_connections,
+        timeout=access.timeout,
+        max_connections=tuning.max_connections,
         settings=settings,
     )

@@ -20,7 +20,7 @@ from dicomzarr.sources.dicomweb.urls import host_of, is_loopback
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dicomzarr.options import HeadersCallable, StorageOptions
+    from dicomzarr.options import Access, HeadersCallable
 
 
 class Credentials(Protocol):
@@ -48,7 +48,7 @@ class Credentials(Protocol):
         """Release threads."""
 
 
-def credentials_for(base_url: str, options: StorageOptions) -> Credentials:
+def credentials_for(base_url: str, options: Access) -> Credentials:
     """The credentials that the options name, for one server.
 
     Raises:
@@ -72,7 +72,7 @@ def credentials_for(base_url: str, options: StorageOptions) -> Credentials:
             return CalledCredentials(options.headers, call, options.timeout)
 
 
-def refuse_plain_http(url: str, options: StorageOptions) -> None:
+def refuse_plain_http(url: str, options: Access) -> None:
     """Raise when credentials for this URL would be readable on the network.
 
     Raises:

@@ -20,7 +20,7 @@ from dicomzarr.sources.dicomweb.urls import host_of, origin_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dicomzarr.options import StorageOptions
+    from dicomzarr.options import Access
 
 _OURS = frozenset({"accept", "accept-encoding", "connection", "content-length", "host"})
 _PROXY_SCHEMES = ("http://", "https://")
@@ -87,7 +87,7 @@ class BorrowedCredentials:
         InsecureTransportError: Credentials would travel over plain HTTP.
     """
 
-    def __init__(self, base_url: str, options: StorageOptions) -> None:
+    def __init__(self, base_url: str, options: Access) -> None:
         self._session: requests.Session = options.client._session  # noqa: SLF001  # it has no other name
         self._options = options
         self._base_url = base_url

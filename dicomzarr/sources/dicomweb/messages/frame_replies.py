@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from dicomzarr.errors import TruncatedReplyError
 from dicomzarr.sources.dicomweb.http.bodies import bounded, whole_body
@@ -11,8 +11,13 @@ from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter, encoded_frame, refuse_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.sources.dicomweb.http.transport import Response
-    from dicomzarr.sources.dicomweb.negotiation.frame_job import Deliver, FrameJob
+    from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
+
+    Deliver: TypeAlias = Callable[[int, EncodedFrame], None]
 
 
 async def receive(response: Response, job: FrameJob, numbers: list[int], deliver: Deliver) -> str:

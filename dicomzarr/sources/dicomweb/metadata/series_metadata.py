@@ -18,6 +18,7 @@ from dicomzarr.errors import (
     SeriesNotFoundError,
     WrongPartsError,
 )
+from dicomzarr.runtime.pools import FILES
 from dicomzarr.sources.dicomweb.metadata.json_request import NOT_MODIFIED
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 from dicomzarr.sources.dicomweb.negotiation.refusals import neither, refuses_resource
@@ -75,7 +76,7 @@ class MetadataFetcher:
             return SeriesMetadata(await self._of_listed(study, series, error))
         if now is known:
             return now
-        reduced = await self.whole.threads.run(_lacking, now)
+        reduced = await FILES.run(_lacking, now)
         if not reduced:
             return now
         items: list[bytes | msgspec.Raw] = list(msgspec.json.decode(now.body, type=list[msgspec.Raw]))
@@ -156,8 +157,8 @@ class MetadataFetcher:
 
     async def _of_file(self, key: InstanceKey) -> bytes:
         async def read(response: Response) -> bytes:
-            header = await receive_header(response, key, self.whole.threads)
-            return await self.whole.threads.run(header_json, header, key)
+            header = await receive_header(response, key)
+            return await FILES.run(header_json, header, key)
 
         return await self.whole.ask(key, read)
 

@@ -9,7 +9,6 @@ from weakref import WeakValueDictionary
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.errors import DicomZarrError, MultipartError, TruncatedReplyError
 from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
-from dicomzarr.sources.dicomweb.negotiation.frame_job import Deliver, Fail, FrameJob
 from dicomzarr.sources.dicomweb.negotiation.frame_ladder import FrameLadder
 from dicomzarr.sources.dicomweb.negotiation.refusals import (
     is_doubtful,
@@ -24,10 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dicomzarr.sources.dicomweb.http.exchange import Exchange
+    from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.dicomweb.tuning.habits import Habits
     from dicomzarr.sources.dicomweb.whole.whole_instance import HeldInstance, WholeInstances
-
-__all__ = ["Deliver", "Fail", "FrameFetcher", "FrameJob"]
 
 _Refused: TypeAlias = "dict[int, DicomZarrError]"
 """How frames were refused, by their numbers."""

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from dataclasses import InitVar, dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Protocol
 
-from dicomzarr.codecs.encoded_frame import EncodedFrame
-from dicomzarr.errors import DicomZarrError
 from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey
 from dicomzarr.sources.dicomweb.whole.whole_instance import MOST_FOR_A_FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
-Deliver: TypeAlias = Callable[[int, EncodedFrame], None]
-Fail: TypeAlias = Callable[[int, DicomZarrError], None]
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
+    from dicomzarr.errors import DicomZarrError
 
 _SHOWN = 6
 _LEAST_FRAME: Final = 64 * 1024  # a codestream of a tiny frame may be larger than the frame
 _MOST_BESIDE: Final = 2**20  # bytes of a reply beside the frames
 _MOST_UNKNOWN: Final = 2**30  # bytes of a reply where nothing is known of the frames
+
+
+class InstanceSink(Protocol):
+    """Takes what becomes of the frames of one instance, by their numbers; each arrives or fails once."""
+
+    def arrived(self, number: int, frame: EncodedFrame) -> None:
+        """The frame has come: its part is whole."""
+
+    def failed(self, number: int, error: DicomZarrError) -> None:
+        """The frame cannot be had."""
+
+
+class _Nowhere:
+    """Nobody waits."""
+
+    def arrived(self, number: int, frame: EncodedFrame) -> None:
+        """See `InstanceSink`."""
+
+    def failed(self, number: int, error: DicomZarrError) -> None:
+        """See `InstanceSink`."""
 
 
 @dataclass(slots=True)
@@ -34,28 +51,31 @@ class FrameJob:
     """Series Instance UID."""
     instance: str
     """SOP Instance UID."""
-    pending: dict[int, None]
-    """Frame numbers (from 1) that were neither delivered nor failed, ascending."""
-    on_frame: Deliver
-    """Called once for each frame that came."""
-    on_failure: Fail
-    """Called once for each frame that cannot be had."""
+    numbers: InitVar[Iterable[int]]
+    """Frame numbers, from 1; a doubled one counts once."""
+    sink: InstanceSink
+    """Takes what becomes of them."""
     compressed: bool = False
-    """The metadata say that what is stored is a codestream."""
+    """The metadata say that what is stored is a codestream: a server that decodes it is asked anew."""
     whole: bool = False
-    """They shall be cut from the whole instance, and not be asked for one by one."""
+    """They shall be cut from the whole instance at once, as for `StoredInstance.frames_unaligned`, or when a frame
+    that came does not decode."""
     gzip: bool = False
     """The reply may be compressed."""
     number_of_frames: int | None = None
-    """How many the instance has, where that is known."""
+    """How many the instance has, where that is known. With the bytes of a frame it tells how large the instance is:
+    beyond 256 MiB it is fetched only when no frame of it comes by itself."""
     frame_bytes: int | None = None
-    """Bytes of one decoded frame, where that is known."""
+    """Bytes of one decoded frame, where that is known; a reply of much more than that is refused."""
     failed: int = 0
     """How many were given up."""
+    pending: dict[int, None] = field(init=False)
+    """Frame numbers that were neither delivered nor failed, ascending."""
     key: InstanceKey = field(init=False)
     """The instance."""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, numbers: Iterable[int]) -> None:
+        self.pending = dict.fromkeys(sorted(set(numbers)))
         self.key = InstanceKey(self.study, self.series, self.instance)
 
     @property
@@ -77,11 +97,7 @@ class FrameJob:
         """
         count = self.number_of_frames or 0
         numbers = dict.fromkeys((1, (1 + count) // 2, count)) if count else {}
-        return [
-            replace(self, pending={number: None}, on_frame=_ignore, on_failure=_ignore)
-            for number in numbers
-            if number not in tried
-        ]
+        return [replace(self, numbers=(number,), sink=_Nowhere()) for number in numbers if number not in tried]
 
     def left(self, numbers: Iterable[int]) -> list[int]:
         """Those that are still to be had."""
@@ -91,14 +107,14 @@ class FrameJob:
         """Hand a frame out, unless an earlier try has done so."""
         if number in self.pending:
             del self.pending[number]
-            self.on_frame(number, frame)
+            self.sink.arrived(number, frame)
 
     def fail(self, number: int, error: DicomZarrError) -> None:
         """Give a frame up."""
         if number in self.pending:
             del self.pending[number]
             self.failed += 1
-            self.on_failure(number, error)
+            self.sink.failed(number, error)
 
     def fail_all(self, numbers: Iterable[int], error: DicomZarrError) -> None:
         """Give frames up, each with an error of its own, since each is raised elsewhere."""
@@ -110,7 +126,3 @@ class FrameJob:
         listed = ", ".join(map(str, numbers[:_SHOWN])) + (f", ... {numbers[-1]}" if len(numbers) > _SHOWN else "")
         word = "frame" if len(numbers) == 1 else "frames"
         return f"{word} {listed} of instance {self.instance}, series {self.series}, study {self.study}"
-
-
-def _ignore(number: int, outcome: EncodedFrame | DicomZarrError) -> None:
-    """Nobody waits for it."""

@@ -1,13 +1,12 @@
-"""A series that comes in one reply: what somebody waits for is taken out of the queue as it arrives."""
+"""A series that comes in one reply: its frames are handed on as they arrive, and how fast that is is learned."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.pixels.syntax import is_native
-from dicomzarr.engine.headers import contradiction
 from dicomzarr.engine.requests import FrameKey
 from dicomzarr.errors import DicomZarrError, PermissionDeniedError
 from dicomzarr.sources.dicomweb.negotiation.refusals import refuses_resource
@@ -16,12 +15,11 @@ from dicomzarr.sources.dicomweb.tuning.strategy import KEEPS
 from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
     from dicomzarr.dicom.instance import StoredInstance
-    from dicomzarr.engine.asker import Taker
-    from dicomzarr.engine.backlog import Backlog
-    from dicomzarr.engine.requests import FrameQueue, SeriesState, Turn
+    from dicomzarr.engine.ports import Fetch, FrameSink
+    from dicomzarr.engine.requests import SeriesState
     from dicomzarr.sources.dicomweb.client import Client
     from dicomzarr.sources.dicomweb.tuning.series_choice import SeriesChoice
     from dicomzarr.sources.dicomweb.whole.whole_series import OnlyFrame
@@ -35,53 +33,42 @@ _MOST_USELESS: Final = 8
 class ComingSeries:
     """One request for a whole series; whatever becomes of it, what is left in the queue is asked for otherwise."""
 
-    opening: SeriesState
-    reader: Hashable
-    """Who wants most of it."""
-    queue: FrameQueue
-    taker: Taker
+    fetch: Fetch
+    """The frames that somebody waited for when it began."""
+    sink: FrameSink
     choice: SeriesChoice
-    backlog: Backlog
     clock: Callable[[], float]
     good: int = 0
     """Frames that came and can be used, whether or not somebody waits for them still."""
     served: int = 0
-    """Those that somebody waited for."""
+    """Those that somebody waited for when it began."""
     useless: int = 0
     """Instances that are others than the metadata say."""
     nbytes: int = 0
     """Bytes of the good ones."""
-    task: asyncio.Task[None] | None = None
-    """Fetches it."""
+    _wanted: frozenset[FrameKey] = field(init=False)
     _waited: float = 0.0
     """Seconds in which decoders were behind."""
     _limit: asyncio.Timeout | None = None
 
-    def holds_up(self, turn: Turn) -> bool:
-        """Whether a reader's frames will come with it, so that they need not be asked for."""
-        return turn.reader is self.reader and turn.opening is self.opening
+    def __post_init__(self) -> None:
+        self._wanted = frozenset(self.fetch.keys)
 
     @property
-    def is_wanted(self) -> bool:
-        """Whether somebody waits for a frame of it."""
-        return any(turn.opening is self.opening for turn in self.queue.turns())
+    def _series(self) -> SeriesState:
+        return self.fetch.keys[0].series
 
-    def end_unless_wanted(self) -> None:
-        """Somebody has given up."""
-        if self.task is not None and not self.is_wanted:
-            self.task.cancel()
-
-    async def fetch(self, client: Client) -> None:
+    async def run(self, client: Client) -> None:
         """Ask for it, and learn how fast it came."""
         began = self.clock()
-        slices = self.opening.slices
+        series, slices = self._series, self._series.slices
         job = SeriesJob(
-            self.opening.study,
-            self.opening.series,
+            series.study,
+            series.series,
             instances=len(slices),
             frame_bytes=max(instance.pixel.nbytes for instance in slices.values()),
             take=self._take,
-            room=self._room,
+            room=self._ready,
         )
         try:
             async with asyncio.timeout(self.choice.patience(len(slices))) as self._limit:
@@ -99,42 +86,34 @@ class ComingSeries:
 
     def _ended(self, began: float) -> None:
         now = self.clock()
-        if self.is_wanted and not self.served:
+        if not self.served:
             self.choice.failed(now, KEEPS)  # else it would be asked for again and again, for nothing
         else:
             self.choice.came(self.good, self.nbytes, now - began - self._waited, now)
 
     def _take(self, only: OnlyFrame | None) -> bool:
-        instance = None if only is None else self.opening.slices.get(only.instance)
+        instance = None if only is None else self._series.slices.get(only.instance)
         if only is None or instance is None or _is_decoded(only, instance):
             self.useless += 1
             return self.useless <= _MOST_USELESS or self.useless < self.good
         self.good += 1
         self.nbytes += len(only.frame.data)
-        key = FrameKey(self.opening, only.instance, 1)
-        if key in self.queue:
-            self.served += 1
-            self.queue.discard(key)
-            error = contradiction(key, only.frame)
-            if error is None:
-                self.taker.came(key, only.frame)
-            else:
-                self.taker.failed(key, error)
-        return self.good >= len(self.opening.slices) or self.is_wanted
+        key = FrameKey(self._series, only.instance, 1)
+        self.served += key in self._wanted
+        more = self.sink.arrived(key, only.frame)
+        return more or self.good >= len(self._series.slices)
 
-    async def _room(self) -> None:
-        if not self.backlog.is_full:
-            return
-        began = self.clock()
+    async def _ready(self) -> None:
         limit = self._limit
         when = None if limit is None else limit.when()
-        if limit is not None:
-            limit.reschedule(None)  # it is ourselves who are late
-        await self.backlog.room()
+        if limit is None or when is None:
+            return
+        began = self.clock()
+        limit.reschedule(None)  # it is ourselves who are late
+        await self.sink.ready()
         waited = self.clock() - began
         self._waited += waited
-        if limit is not None and when is not None:
-            limit.reschedule(when + waited)
+        limit.reschedule(when + waited)
 
 
 def _is_decoded(only: OnlyFrame, instance: StoredInstance) -> bool:

@@ -44,7 +44,7 @@ _WHOLE: Final = Way(lists=False, connections=1, series=True)
 
 def may_come_whole(turn: Turn) -> bool:
     """Whether somebody wants most of a series of single frames."""
-    instances = len(turn.opening.slices)
+    instances = len(turn.series.slices)
     return instances >= LEAST_INSTANCES and turn.frames >= LEAST_SHARE * instances
 
 

@@ -21,6 +21,7 @@ from dicomzarr.errors import (
     UnsupportedTransferSyntaxError,
     WrongPartsError,
 )
+from dicomzarr.runtime.pools import FILES
 from dicomzarr.sources.dicomweb.http.exchange import Exchange, Question
 from dicomzarr.sources.dicomweb.messages.enclosed import only_part
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
@@ -29,7 +30,8 @@ from dicomzarr.sources.dicomweb.negotiation.accept import INSTANCE_ACCEPTS, REFU
 from dicomzarr.sources.dicomweb.negotiation.refusals import refuses_resource
 from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey, Remembered, is_within
 from dicomzarr.sources.dicomweb.urls import instance_url
-from dicomzarr.sources.dicomweb.whole.spool import FileThreads, inflated, spooled
+from dicomzarr.sources.dicomweb.whole.file_errors import as_reply_errors
+from dicomzarr.sources.spool import inflated, spooled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -84,8 +86,6 @@ class WholeInstances:
     """The URL of the DICOMweb service."""
     exchange: Exchange
     """Asks it."""
-    threads: FileThreads
-    """Write, map and cut files."""
     clock: Callable[[], float] = time.monotonic
     """Gives seconds, and never goes back."""
     _held: OrderedDict[InstanceKey, HeldInstance] = field(default_factory=OrderedDict)
@@ -139,7 +139,7 @@ class WholeInstances:
 
     async def cut(self, held: HeldInstance, numbers: Sequence[int]) -> list[EncodedFrame | FrameNotFoundError]:
         """Cut frames in a thread; see `HeldInstance.cut`."""
-        return await self.threads.run(held.cut, numbers)
+        return await FILES.run(held.cut, numbers)
 
     def forget(self, study: str | None = None, series: str | None = None) -> None:
         """Let go of the instances of a series, or of all; from any thread."""
@@ -158,7 +158,7 @@ class WholeInstances:
     async def _load(self, key: InstanceKey) -> HeldInstance:
         own = asyncio.current_task()
         try:
-            held = await self.threads.run(open_instance, await self._fetch(key), key)
+            held = await FILES.run(open_instance, await self._fetch(key), key)
         except DicomZarrError as error:
             if self._loaded(key, own) and _is_lasting(error):
                 self._failed.put(key, error, SECONDS_TO_DISTRUST)
@@ -215,10 +215,11 @@ class WholeInstances:
             content_type = response.headers.get("content-type", "")
             media = MediaType.parse(content_type)
             refuse_text(media, key.subject)
-            data = await spooled(_checked(response.chunks(), key.subject), self.threads, key.subject)
+            with as_reply_errors():
+                data = await spooled(_checked(response.chunks(), key.subject), key.subject)
             if not media.is_multipart:
                 return memoryview(data)
-            return memoryview(data)[await self.threads.run(only_part, data, content_type, key.subject)]
+            return memoryview(data)[await FILES.run(only_part, data, content_type, key.subject)]
 
         return await self.ask(key, read)
 
@@ -245,13 +246,14 @@ def open_instance(data: memoryview, key: InstanceKey) -> HeldInstance:
         WrongPartsError: It is another instance.
         TemporaryFileError: There is no room to inflate it.
     """
-    meta = read_file_meta(data)
     nbytes = len(data)
-    at = meta.end
-    if meta.deflated:
-        data, at = memoryview(inflated(data[at:], key.subject)), 0
-        nbytes = len(data)  # what it was inflated from is let go of
-    stored = find_frames(data, at, meta)
+    with as_reply_errors():
+        meta = read_file_meta(data)
+        at = meta.end
+        if meta.deflated:
+            data, at = memoryview(inflated(data, at, key.subject)), 0
+            nbytes = len(data)  # what it was inflated from is let go of
+        stored = find_frames(data, at, meta)
     if stored.sop_instance_uid != key.instance:
         raise WrongPartsError(f"Another instance came for {key.subject}.")
     return HeldInstance(stored.frames, stored.header, nbytes, key.subject)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from dicomzarr.dicom.files.part10 import find_frames, read_file_meta
-from dicomzarr.errors import InvalidReplyError, TruncatedReplyError, UnsupportedTransferSyntaxError
+from dicomzarr.errors import InvalidFileError, InvalidReplyError, UnsupportedTransferSyntaxError
 from dicomzarr.sources.dicomweb.http.bodies import bounded
 from dicomzarr.sources.dicomweb.http.exchange import Question
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
@@ -110,7 +110,7 @@ def only_frame(part: Part) -> OnlyFrame | None:
         if meta.deflated:  # what it inflates to is unknown
             return None
         stored = find_frames(data, meta.end, meta)
-    except (InvalidReplyError, TruncatedReplyError, UnsupportedTransferSyntaxError):
+    except (InvalidFileError, UnsupportedTransferSyntaxError):
         return None
     if len(stored.frames) != 1:
         return None

@@ -1,0 +1,166 @@
+"""The attributes of an instance in its Part-10 file, in the DICOM JSON model (PS3.18 Annex F)."""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, overload
+
+import msgspec
+import numpy as np
+
+from dicomzarr.dicom.files.elements import Encoding, element_at
+from dicomzarr.dicom.files.part10 import header_end
+from dicomzarr.errors import InvalidFileError
+
+if TYPE_CHECKING:
+    from pydicom import DataElement, Dataset
+
+    from dicomzarr.dicom.files.part10 import FileMeta
+
+JSONObject: TypeAlias = dict[str, Any]
+
+_TRANSFER_SYNTAX: Final = "00083002"
+"""AvailableTransferSyntaxUID, in which servers say how they hold an instance (PS3.18 section 10.6.3.3)."""
+
+_FLOATING: Final = {"7FE00008": "OF", "7FE00009": "OD"}
+"""Tags of floating-point pixel data, with their VRs."""
+
+_WORDS: Final = {"OW": 2, "OL": 4, "OF": 4, "OV": 8, "OD": 8}
+"""Bytes of a word, by VRs whose values JSON has as little-endian bytes (PS3.18 section F.2.7)."""
+
+
+class DataSetHeader(NamedTuple):
+    """The data set of an instance up to its pixel data."""
+
+    data: bytes
+    encoding: Encoding
+    transfer_syntax_uid: str
+    pixels: str = ""
+    """Tag of its pixel data in hexadecimal digits; empty where it has none."""
+
+
+@overload
+def data_set_header(data: memoryview, at: int, meta: FileMeta, *, complete: Literal[True]) -> DataSetHeader: ...
+
+
+@overload
+def data_set_header(data: memoryview, at: int, meta: FileMeta, *, complete: bool) -> DataSetHeader | None: ...
+
+
+def data_set_header(data: memoryview, at: int, meta: FileMeta, *, complete: bool) -> DataSetHeader | None:
+    """The header of a data set.
+
+    Args:
+        data: The file or its data set, inflated.
+        at: Where the data set begins.
+        meta: The File Meta Information.
+        complete: All of it is there, so that it may end without pixel data.
+
+    Returns:
+        None where more is needed to know.
+
+    Raises:
+        TruncatedFileError: The bytes end within an attribute.
+        InvalidFileError: They are no data set.
+    """
+    end = header_end(data, at, meta)
+    encoding = meta.encoding(data, at)
+    if end is None:
+        return DataSetHeader(bytes(data[at:]), encoding, meta.transfer_syntax_uid) if complete else None
+    pixels = f"{element_at(data, end, encoding).tag:08X}"
+    return DataSetHeader(bytes(data[at:end]), encoding, meta.transfer_syntax_uid, pixels)
+
+
+def attributes(header: DataSetHeader, subject: str, base_uri: str = "", most_inline: int | None = None) -> JSONObject:
+    """One object of the DICOM JSON model; pixel data have no value, and are named where they are floating point.
+
+    Args:
+        header: The data set.
+        subject: What it is, for messages.
+        base_uri: What the URIs of values that are left out begin with; see `binary_value`.
+        most_inline: Bytes of the longest binary value that is not left out; None for all.
+
+    Raises:
+        InvalidFileError: The attributes cannot be read.
+    """
+    found: JSONObject = _read(header, subject, lambda dataset: _object(dataset, header.encoding, base_uri, most_inline))
+    found[_TRANSFER_SYNTAX] = {"vr": "UI", "Value": [header.transfer_syntax_uid]}
+    if header.pixels in _FLOATING:  # without which the cells would be taken for integers
+        found[header.pixels] = {"vr": _FLOATING[header.pixels]}
+    return found
+
+
+def encoded_attributes(found: JSONObject) -> bytes:
+    """The JSON text of what `attributes` gives."""
+    return msgspec.json.encode(found, enc_hook=str)  # str for pydicom's UID
+
+
+def binary_value(header: DataSetHeader, path: str, subject: str) -> bytes:
+    """A value that `attributes` left out, in little endian.
+
+    Args:
+        header: The data set.
+        path: Its URI without what all begin with: tags, and numbers of items from 0 between them.
+        subject: What it is, for messages.
+
+    Raises:
+        InvalidFileError: There is no such value.
+    """
+
+    def find(dataset: Dataset) -> bytes:
+        *items, tag = path.split("/")
+        for sequence, number in zip(items[::2], items[1::2], strict=True):
+            dataset = dataset[int(sequence, 16)].value[int(number)]
+        return bytes(_little_endian(dataset[int(tag, 16)], header.encoding))
+
+    found: bytes = _read(header, subject, find)
+    return found
+
+
+def _read(header: DataSetHeader, subject: str, use: Any) -> Any:
+    from pydicom.filereader import read_dataset  # noqa: PLC0415  # a third of a second, which most servers spare us
+
+    try:
+        # pydicom's warnings quote values, which may be the patient's.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = read_dataset(
+                BytesIO(header.data),
+                is_implicit_VR=not header.encoding.explicit,
+                is_little_endian=not header.encoding.big_endian,
+            )
+            return use(dataset)
+    except Exception as error:  # noqa: BLE001  # anything may come out of a parser, and its text may hold values
+        raise InvalidFileError(f"The attributes of {subject} cannot be read ({type(error).__name__}).") from None
+
+
+def _object(dataset: Dataset, encoding: Encoding, base_uri: str, most_inline: int | None) -> JSONObject:
+    found: JSONObject = {}
+    for element in dataset:
+        tag = f"{element.tag:08X}"
+        uri = f"{base_uri}{tag}"
+        if element.VR == "SQ":
+            items = [
+                _object(item, encoding, f"{uri}/{number}/", most_inline) for number, item in enumerate(element.value)
+            ]
+            found[tag] = {"vr": "SQ", "Value": items}
+        elif most_inline is not None and _nbytes(element) > most_inline:
+            found[tag] = {"vr": element.VR, "BulkDataURI": uri}
+        else:
+            if encoding.big_endian and element.VR in _WORDS and not element.is_empty:
+                element.value = _little_endian(element, encoding)
+            found[tag] = element.to_json_dict(None, 0)
+    return found
+
+
+def _nbytes(element: DataElement) -> int:
+    return len(element.value) if isinstance(element.value, bytes) else 0
+
+
+def _little_endian(element: DataElement, encoding: Encoding) -> bytes:
+    value: bytes = element.value
+    size = _WORDS.get(element.VR, 1)
+    if not encoding.big_endian or len(value) % size:
+        return value
+    return np.frombuffer(value, f">u{size}").astype(f"<u{size}").tobytes()

@@ -1,0 +1,160 @@
+"""Frames of encapsulated pixel data: by their table where that can be believed, else by a look at every item."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from dicomzarr.dicom.files.fragments import (
+    ITEM_HEADER,
+    check_encapsulated,
+    first_fragments,
+    items,
+    read_fragments,
+)
+from dicomzarr.dicom.files.random_access import Span
+from dicomzarr.dicom.pixels.syntax import transfer_syntax
+from dicomzarr.errors import InvalidFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dicomzarr.dicom.files.elements import Element
+    from dicomzarr.dicom.files.fragments import Fragments
+    from dicomzarr.dicom.files.random_access import RandomAccess
+
+
+@dataclass(slots=True, eq=False)
+class EncapsulatedFrames:
+    """Frames in fragments, each from its first item up to that of the next frame."""
+
+    data: RandomAccess
+    transfer_syntax_uid: str
+    bounds: array[int]
+    """Offset of the first item of each frame, and of what stands behind the last."""
+    scan: Callable[[], array[int]] | None = None
+    """Finds them by a look at every item; None where that has been done."""
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    def spans(self, number: int) -> tuple[Span, ...]:
+        """See `part10.Frames.spans`."""
+        start, end = self.bounds[number - 1 : number + 1]
+        return (Span(start, end - start),)
+
+    def assemble(self, number: int, pieces: Sequence[bytes | memoryview]) -> bytes:
+        """See `part10.Frames.assemble`."""
+        (piece,) = pieces
+        (span,) = self.spans(number)
+        if len(piece) != span.length:
+            raise InvalidFileError(f"{len(piece)} bytes of frame {number} are there, and should be {span.length}.")
+        found = list(items(piece, 0, span.length))
+        if not found or found[-1].end != span.length:
+            raise InvalidFileError(f"No whole fragments of pixel data make frame {number}.")
+        return b"".join(piece[item.start : item.end] for item in found)
+
+    def cut(self, number: int) -> bytes:
+        """See `part10.Frames.cut`; where the table turns out to be wrong, every item is looked at, once."""
+        try:
+            return self.assemble(number, [span.of(self.data) for span in self.spans(number)])
+        except InvalidFileError:
+            if self.scan is None:
+                raise
+        self.bounds, self.scan = self.scan(), None
+        return self.assemble(number, [span.of(self.data) for span in self.spans(number)])
+
+
+def scanned_frames(
+    data: RandomAccess, pixels: Element, frames: int, syntax: str, extended: bytes | memoryview
+) -> EncapsulatedFrames:
+    """The frames as all items tell, so that a file that ends early is noticed at once.
+
+    Args:
+        data: The file.
+        pixels: Its pixel data.
+        frames: NumberOfFrames (0028,0008).
+        syntax: Transfer syntax UID.
+        extended: ExtendedOffsetTable (7FE0,0001), empty where there is none.
+
+    Raises:
+        TruncatedFileError: The data end early.
+        InvalidFileError: The frames cannot be told apart.
+        UnsupportedTransferSyntaxError: They cannot be decoded.
+    """
+    transfer_syntax(syntax)
+    return EncapsulatedFrames(data, syntax, _scanned(data, pixels, frames, syntax, extended))
+
+
+def tabled_frames(
+    data: RandomAccess, pixels: Element, frames: int, syntax: str, extended: bytes | memoryview
+) -> EncapsulatedFrames:
+    """The frames as their table tells, of which only the last is looked at; as all items tell where there is no table.
+
+    Args:
+        data: As for `scanned_frames`.
+        pixels: As above.
+        frames: As above.
+        syntax: As above.
+        extended: As above.
+
+    Raises:
+        TruncatedFileError: As above.
+        InvalidFileError: As above.
+        UnsupportedTransferSyntaxError: As above.
+    """
+    transfer_syntax(syntax)
+    check_encapsulated(pixels)
+    extended = bytes(extended) if len(extended) == 8 * frames else b""  # not all that stands around it
+    told = _told(data, pixels, frames, extended)
+    if told is None:
+        return scanned_frames(data, pixels, frames, syntax, extended)
+    return EncapsulatedFrames(data, syntax, told, lambda: _scanned(data, pixels, frames, syntax, extended))
+
+
+def _scanned(data: RandomAccess, pixels: Element, frames: int, syntax: str, extended: bytes | memoryview) -> array[int]:
+    fragments = read_fragments(data, pixels)
+    first = _by_extended(extended, fragments, frames)
+    if first is None:
+        first = first_fragments(data, fragments, frames, syntax)
+    return fragments.bounds(first)
+
+
+def _by_extended(table: bytes | memoryview, fragments: Fragments, frames: int) -> array[int] | None:
+    if len(table) != 8 * frames or frames > len(fragments):
+        return None
+    return fragments.of_offsets(struct.unpack(f"<{frames}Q", table))
+
+
+def _told(data: RandomAccess, pixels: Element, frames: int, extended: bytes | memoryview) -> array[int] | None:
+    """Where frames lie by a table, if it may be right: offsets that ascend within the file, up to a last frame."""
+    basic = next(items(data, pixels.start), None)
+    if basic is None:
+        return None
+    offsets: tuple[int, ...] = ()
+    if len(extended) == 8 * frames:
+        offsets = struct.unpack(f"<{frames}Q", extended)
+    elif basic.length == 4 * frames:
+        offsets = struct.unpack(f"<{frames}I", data[basic.start : basic.end])
+    if not offsets or offsets[0] != 0 or not _ascend(offsets):
+        return None
+    end = _end_of_frame(data, basic.end + offsets[-1])
+    return None if end is None else array("Q", [*(basic.end + offset for offset in offsets), end])
+
+
+def _ascend(offsets: Sequence[int]) -> bool:
+    return all(after - before >= ITEM_HEADER for before, after in pairwise(offsets))
+
+
+def _end_of_frame(data: RandomAccess, at: int) -> int | None:
+    """Where the last frame ends, which begins at an offset; None where no items are up to the end of the pixel data."""
+    end = None
+    try:
+        for item in items(data, at):
+            end = item.end
+    except InvalidFileError:
+        return None  # a scan tells whether the table is wrong or the file is broken
+    return end

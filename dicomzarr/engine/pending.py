@@ -1,0 +1,70 @@
+"""Frames that somebody wants and does not have yet: one state for each of them. Pure (no I/O)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING, TypeAlias
+
+from dicomzarr.engine.requests import Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from dicomzarr.engine.ports import FrameWaiter
+    from dicomzarr.engine.requests import FrameKey
+    from dicomzarr.engine.scheduler import FetchUnderWay
+
+
+class State(Enum):
+    """Where a wanted frame is."""
+
+    LOOKED_UP = auto()
+    """The disk is asked for it."""
+    QUEUED = auto()
+    """It is to be fetched when its turn has come, or comes with others of its series."""
+    UNDER_WAY = auto()
+    """A fetch brings it."""
+    SUSPECT = auto()
+    """A fetch brings it in another way, for what came before did not decode."""
+
+
+@dataclass(slots=True, eq=False)
+class PendingFrame:
+    """A frame that is wanted, and those who wait for it."""
+
+    key: FrameKey
+    reader: Hashable
+    """Who wanted it first: readers take turns."""
+    priority: Priority
+    """With which it is fetched; of what was fetched ahead it stays so, whoever joins."""
+    state: State = State.QUEUED
+    waiters: dict[FrameWaiter, bool] = field(default_factory=dict)
+    """Whether each of them has seen it not decode, and waits for it in another way."""
+    fetch: FetchUnderWay | None = None
+    """What brings it."""
+    given_up: bool = False
+    """All who waited have given up."""
+    fetched: bool = False
+    """It came by a fetch, and not from the disk: fetching it anew would not help."""
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether all who wait have seen it not decode."""
+        return bool(self.waiters) and all(self.waiters.values())
+
+    def settle(self, *, failed: bool) -> list[FrameWaiter]:
+        """What brought it has ended: takes out those who are to be told; the others wait for it in another way."""
+        self.fetched = self.state is not State.LOOKED_UP
+        suspect = self.state is State.SUSPECT
+        if failed and self.priority is Priority.AHEAD and not suspect:
+            return []  # it was fetched together with what nobody wants, which may be what failed
+        # Who has seen it not decode needs it from elsewhere; to who has not, a failure elsewhere says nothing.
+        told = [each for each, suspects in self.waiters.items() if suspects is suspect or (suspect and not failed)]
+        for waiter in told:
+            del self.waiters[waiter]
+        return told
+
+
+PendingFrames: TypeAlias = "dict[FrameKey, PendingFrame]"
+"""The one table of what is wanted."""

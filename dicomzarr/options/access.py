@@ -1,0 +1,66 @@
+"""How a server is reached, and as whom."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dicomzarr.options.secrets import SECRETS, LeftBehind, Secrets, importable_name, keyed_hash
+from dicomzarr.runtime.lazy_attribute import lazy_attribute
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dicomzarr.options.secrets import Auth
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Access:
+    """How a server is reached, and as whom. It holds secrets, and shows none of them."""
+
+    headers: Mapping[str, str]
+    """Sent with every request, by their names in lower case."""
+    auth: Auth | None
+    """(user, password), a callable that gives headers, or the name of where each process finds them."""
+    client: Any
+    """A ``dicomweb_client.DICOMwebClient`` whose session settings and credentials are taken over."""
+    allow_insecure: bool
+    """Credentials may travel over plain HTTP to another machine."""
+    cache_dir: str | None
+    """The directory of the cache on disk; None for no such cache."""
+    cache_dir_bytes: int
+    """Bytes that the directory may take."""
+    timeout: float
+    """Seconds without any progress after which a request fails."""
+
+    @lazy_attribute
+    def secrets(self) -> Secrets | None:
+        """What must not be written down; None where there is nothing of that kind."""
+        held = {name: getattr(self, name) for name in SECRETS if getattr(self, name)}
+        if importable_name(self.auth) is not None:
+            del held["auth"]
+        return Secrets.of(held) if held else None
+
+    @lazy_attribute
+    def identity(self) -> str:
+        """An opaque name for the credentials, valid in this process, so that nobody is served with another's rights."""
+        left = self.auth.reference if isinstance(self.auth, LeftBehind) else None
+        secrets = self.secrets and self.secrets.reference
+        return keyed_hash(json.dumps([importable_name(self.auth), left, secrets]))
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether there are no credentials."""
+        return not self.headers and self.auth is None and self.client is None
+
+    @lazy_attribute
+    def lasting_credentials(self) -> str | None:
+        """A text that the same credentials spell in every process; None where no text can.
+
+        It holds secrets: for keyed hashes only.
+        """
+        auth = importable_name(self.auth) or self.auth
+        if self.client is not None or callable(auth):
+            return None
+        return json.dumps([sorted(self.headers.items()), auth])

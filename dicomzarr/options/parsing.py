@@ -1,0 +1,191 @@
+"""Reading storage options, once, where they come in: all that is wrong with one is said here."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from inspect import iscoroutinefunction
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from dicomzarr.errors import InvalidOptionError
+
+if TYPE_CHECKING:
+    from dicomzarr.options.secrets import Auth
+
+_NAMED_OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_PROVIDER = re.compile(r"netrc|env:[A-Za-z_]\w*(,[A-Za-z_]\w*)?", re.ASCII)
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUES = ("stored", "modality", "color")
+_MOST_CONNECTIONS = 256
+_MOST_FRAMES = 400  # Google's limit; it also keeps the request line below 8 kB
+
+
+def parse_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Storage options by name, as `StorageOptions` holds them.
+
+    Raises:
+        InvalidOptionError: An option is unknown, or has an impossible type or value.
+    """
+    for name in options:
+        if name not in _PARSERS:
+            raise _unknown_option(name)
+    if options.get("client") is not None and options.get("auth") is not None:
+        raise InvalidOptionError(
+            "Both auth and client are given.",
+            remedy="Drop auth: the client brings its own credentials.",
+        )
+    return {name: _PARSERS[name](name, value) for name, value in options.items()}
+
+
+def _unknown_option(name: str) -> InvalidOptionError:
+    near = difflib.get_close_matches(name, _PARSERS, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return InvalidOptionError(
+        f"There is no storage option {name!r}.", remedy=f"{hint}Known are: {', '.join(_PARSERS)}."
+    )
+
+
+def _wrong(name: str, found: object, wanted: str) -> InvalidOptionError:
+    return InvalidOptionError(f"The option {name} is {found}.", remedy=f"It must be {wanted}.")
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(name, repr(value), "True or False")
+    return value
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[str, Any], int]:
+    wanted = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
+
+    def parse(name: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise _wrong(name, repr(value), wanted)
+        if value < least or (most is not None and value > most):
+            raise _wrong(name, repr(value), wanted)
+        return value
+
+    return parse
+
+
+def _seconds(name: str, value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value <= 0:
+        raise _wrong(name, repr(value), "a number of seconds above zero")
+    return float(value)
+
+
+def default_cache_dir() -> Path:
+    """Where the platform keeps caches of this user."""
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        # The standard of XDG: what is not absolute does not count.
+        named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        base = named if named.is_absolute() else home / ".cache"
+    return base / "dicomzarr"
+
+
+def _directory(name: str, value: Any) -> str | None:
+    if value is None or value is False:
+        return None
+    if value is True:
+        return str(default_cache_dir())
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise _wrong(name, f"a {type(value).__name__}", "a path, True for the usual place, or None")
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError:
+        raise _wrong(name, "a path below the home of a user who has none", "another path") from None
+
+
+def _values(name: str, value: Any) -> str:
+    if value not in _VALUES:
+        raise _wrong(name, repr(value), " or ".join(map(repr, _VALUES)))
+    return str(value)
+
+
+def _headers(name: str, value: Any) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        raise _wrong(name, f"a {type(value).__name__}", "a mapping of header names to texts")
+    return MappingProxyType(valid_headers(value, f"the option {name}"))
+
+
+def valid_headers(headers: Mapping[Any, Any], origin: str) -> dict[str, str]:
+    """Check HTTP headers without ever quoting a value, which may be a secret.
+
+    Returns:
+        The headers under lower-case names, so that those of several sources replace one another.
+
+    Raises:
+        InvalidOptionError: A name is no HTTP token, or a value is no text of one line.
+    """
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise InvalidOptionError(f"A header name in {origin} is no HTTP token.", remedy="Use names as 'X-Api-Key'.")
+        if not isinstance(value, str) or any(char in value for char in "\r\n\0"):
+            raise InvalidOptionError(
+                f"The header {name} in {origin} is no text of one line.",
+                remedy="Strip its line ends.",
+            )
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _auth(name: str, value: Any) -> Auth | None:
+    wanted = '(user, password), a plain function that returns headers, "module:function", "env:VARIABLE" or "netrc"'
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if not _PROVIDER.fullmatch(value) and not _NAMED_OBJECT.fullmatch(value):
+            raise _wrong(name, "a text of another form", wanted)  # the text may be a token: not quoted
+        return value
+    if isinstance(value, list | tuple):
+        return _user_and_password(name, tuple(value), wanted)
+    if not callable(value) or iscoroutinefunction(value):
+        raise _wrong(name, f"a {type(value).__name__}", wanted)
+    return value  # type: ignore[no-any-return]  # what it returns is checked when it is called
+
+
+def _user_and_password(name: str, value: tuple[Any, ...], wanted: str) -> tuple[str, str]:
+    match value:
+        case (str() as user, str() as password) if ":" not in user:
+            return (user, password)
+    raise _wrong(name, f"a {type(value).__name__} of another form", wanted)
+
+
+def _client(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    # Whoever holds such a client has imported its module: nothing heavy is imported to find out.
+    module = sys.modules.get("dicomweb_client.web")
+    if module is None or not isinstance(value, module.DICOMwebClient):
+        raise _wrong(name, f"a {type(value).__name__}", "a dicomweb_client.DICOMwebClient")
+    return value
+
+
+_PARSERS: dict[str, Callable[[str, Any], Any]] = {
+    "headers": _headers,
+    "auth": _auth,
+    "client": _client,
+    "allow_insecure": _flag,
+    "timeout": _seconds,
+    "max_connections": _whole(1, _MOST_CONNECTIONS),
+    "frames_per_request": _whole(1, _MOST_FRAMES),
+    "cache_bytes": _whole(0),
+    "cache_dir": _directory,
+    "cache_dir_bytes": _whole(0),
+    "values": _values,
+    "associated_label": _flag,
+    "labels": _flag,
+    "include_phi": _flag,
+}

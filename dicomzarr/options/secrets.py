@@ -1,0 +1,129 @@
+"""Secrets of this process: found by a reference as long as somebody keeps them, and never written down."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import itertools
+import json
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
+
+from dicomzarr.errors import CredentialsUnavailableError, InvalidOptionError
+
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+HeadersCallable: TypeAlias = Callable[[], Mapping[str, str]]
+Auth: TypeAlias = "tuple[str, str] | HeadersCallable | str"
+
+SECRETS = ("headers", "auth", "client")
+"""Options that are secret."""
+
+_PROCESS_KEY = secrets.token_bytes(32)
+_NUMBERS = itertools.count()
+
+
+class _Numbered:
+    """An object under a number that no other ever gets, as it may its id."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+        self.number = next(_NUMBERS)
+
+
+class Secrets:
+    """Secrets, and the reference under which this process finds them as long as some options keep this."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+        self._numbered: list[_Numbered] = []
+        spelled = [(name, self._spell(value)) for name, value in sorted(values.items())]
+        self.reference = "local:" + keyed_hash(json.dumps(spelled))
+
+    def _spell(self, value: Any) -> JSON:
+        if isinstance(value, Mapping):
+            return [[name, text] for name, text in sorted(value.items())]
+        if isinstance(value, tuple | str):
+            return list(value)
+        # What is known is alive, so that its id is still its own.
+        numbered = _OBJECTS.setdefault(id(value), _Numbered(value))
+        self._numbered.append(numbered)
+        return {"object": numbered.number}
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Secrets:
+        """The one for all who have the same secrets: it lasts until the last of them is gone."""
+        found = cls(values)
+        return _LOCAL_SECRETS.setdefault(found.reference, found)
+
+
+_OBJECTS: WeakValueDictionary[int, _Numbered] = WeakValueDictionary()
+_LOCAL_SECRETS: WeakValueDictionary[str, Secrets] = WeakValueDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """An ``auth`` for options whose credentials stayed in another process: what uses it fails.
+
+    Loading such options does not: what fails while it is loaded takes a dask worker down, and its message with it.
+    """
+
+    reference: str
+
+    def __call__(self) -> Mapping[str, str]:
+        """See `CredentialsUnavailableError`."""
+        raise _left_behind()
+
+
+def is_local(reference: str) -> bool:
+    """Whether this process has the secrets of a reference."""
+    return reference in _LOCAL_SECRETS
+
+
+def with_local_secrets(options: dict[str, Any], reference: object) -> dict[str, Any]:
+    """Options with the secrets of a reference in its place.
+
+    Raises:
+        CredentialsUnavailableError: Another process has them, or nobody any more.
+        InvalidOptionError: One is given besides.
+    """
+    held = _LOCAL_SECRETS.get(reference) if isinstance(reference, str) else None
+    if held is None:
+        raise _left_behind()
+    doubled = sorted(held.values.keys() & options.keys())
+    if doubled:
+        raise InvalidOptionError(
+            f"{', '.join(doubled)} came twice: as an option and inside credentials.",
+            remedy="Drop one of the two.",
+        )
+    return {**options, **held.values}
+
+
+def keyed_hash(text: str) -> str:
+    """A name for a text that tells nothing about it, valid in this process."""
+    return hmac.new(_PROCESS_KEY, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def importable_name(auth: object) -> str | None:
+    """The name under which another process finds the same by itself, or None."""
+    if isinstance(auth, str):
+        return auth
+    module = getattr(auth, "__module__", None)
+    qualname = getattr(auth, "__qualname__", None)
+    if not callable(auth) or module in (None, "__main__") or not isinstance(qualname, str):
+        return None
+    found: object = sys.modules.get(str(module))
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return f"{module}:{qualname}" if found is auth else None
+
+
+def _left_behind() -> CredentialsUnavailableError:
+    return CredentialsUnavailableError(
+        "The credentials of this object stayed in the process that made it, or went with all who used them.",
+        remedy="Give headers, auth or client again here, or use what travels by name:"
+        ' auth="env:VARIABLE", "netrc" or "module:function".',
+    )

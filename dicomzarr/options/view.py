@@ -1,0 +1,19 @@
+"""What of a series is shown, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What of a series is shown, and how: it makes the plan, and changes no request for a frame."""
+
+    values: str
+    """``stored``, ``modality`` or ``color``."""
+    associated_label: bool
+    """A slide's label image is shown, which says who the patient is."""
+    labels: bool
+    """Segmentations of the series are shown."""
+    include_phi: bool
+    """Attributes that identify the patient are shown."""

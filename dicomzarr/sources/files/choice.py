@@ -1,0 +1,70 @@
+"""Which series of a folder is meant by somebody who names none. Pure (no I/O)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from dicomzarr.engine.ports import SeriesRef
+from dicomzarr.errors import MissingFileError, UsageError
+from dicomzarr.sources.files.instance import SERIES, STUDY
+from dicomzarr.sources.files.urls import path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from dicomzarr.sources.files.urls import FolderURL
+
+_ROWS: Final = "00280010"
+_MODALITY: Final = "00080060"
+_MOST_LISTED: Final = 20
+
+
+def chosen_series(folder: FolderURL, instances: Iterable[Mapping[str, Any]]) -> FolderURL:
+    """The one series that holds images; of series without images the one that there is.
+
+    Args:
+        folder: The folder, or one study in it.
+        instances: What is in it, in the DICOM JSON model.
+
+    Raises:
+        MissingFileError: There is none.
+        UsageError: There are several.
+    """
+    found, pictures = Counter[tuple[SeriesRef, str]](), Counter[tuple[SeriesRef, str]]()
+    for instance in instances:
+        series = SeriesRef(_first(instance, STUDY), _first(instance, SERIES)), _first(instance, _MODALITY)
+        found[series] += 1
+        pictures[series] += _ROWS in instance
+    candidates = +pictures or found
+    if not candidates:
+        raise MissingFileError(
+            f"There are no DICOM images in {path_of(folder.base)}.",
+            remedy="Name a folder of Part-10 files, or one of them.",
+        )
+    refs = {ref for ref, _ in candidates}
+    if len(refs) > 1:
+        raise _several(folder, candidates)
+    (ref,) = refs
+    return replace(folder, study=ref.study, series=ref.series)
+
+
+def _several(folder: FolderURL, candidates: Mapping[tuple[SeriesRef, str], int]) -> UsageError:
+    found = sorted(candidates.items())
+    urls = [str(replace(folder, study=ref.study, series=ref.series)) for (ref, _), _ in found]
+    told = [f"{modality or 'unknown modality'}, {_count(number)}" for (_, modality), number in found]
+    lines = [f"\n  {url} ({facts})" for url, facts in zip(urls, told, strict=True)]
+    more = [f"\n  and {len(lines) - _MOST_LISTED} more"] if len(lines) > _MOST_LISTED else []
+    return UsageError(
+        f"There are {len(lines)} series in {path_of(folder.base)}; name one of:" + "".join(lines[:_MOST_LISTED] + more)
+    )
+
+
+def _count(number: int) -> str:
+    return "1 instance" if number == 1 else f"{number} instances"
+
+
+def _first(instance: Mapping[str, Any], tag: str) -> str:
+    values = instance.get(tag, {}).get("Value") or [""]
+    return str(values[0] or "").strip(" \0")

@@ -1,0 +1,130 @@
+"""One instance in a file: who it is, what its header says, where its frames lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from dicomzarr.dicom.files.data_set import attributes, data_set_header
+from dicomzarr.dicom.files.deflated import inflated_beginning
+from dicomzarr.dicom.files.elements import UNDEFINED, elements
+from dicomzarr.dicom.files.part10 import find_frames, locate_frames, read_file_meta
+from dicomzarr.dicom.files.random_access import within_beginning
+from dicomzarr.engine.ports import SeriesRef
+from dicomzarr.errors import InvalidFileError
+from dicomzarr.sources.spool import inflated
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dicomzarr.dicom.files.data_set import DataSetHeader
+    from dicomzarr.dicom.files.part10 import FileMeta, StoredFrames
+    from dicomzarr.sources.files.pinned_file import PinnedFile
+
+STUDY: Final = "0020000D"
+SERIES: Final = "0020000E"
+INSTANCE: Final = "00080018"
+
+SHOWN: Final = frozenset(
+    {
+        *("00080005", "00080016", INSTANCE, "00080020", "00080030", "00080050", "00080060", "00080070", "00080090"),
+        *("00081010", "00081030", "0008103E", "00100010", "00100020", "00100030", "00100040", "00180015"),
+        *(STUDY, SERIES, "00200010", "00200011", "00200013", "00200052", "00280008", "00280010", "00280011"),
+    }
+)
+"""Tags of what a search shows, and searches by."""
+
+_LONGEST_SHOWN: Final = 1024  # bytes of a value
+_PREAMBLE: Final = 128
+_DIRECTORY: Final = "1.2.840.10008.1.3.10"
+"""Media Storage Directory Storage, the SOP class of a DICOMDIR (PS3.10 section 8)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileInstance:
+    """An instance and the file that it is in."""
+
+    file: PinnedFile
+    ref: SeriesRef
+    uid: str
+    """SOP Instance UID."""
+    shown: Mapping[str, Any]
+    """What a search shows of it, in the DICOM JSON model."""
+
+
+def is_dicom(file: PinnedFile) -> bool:
+    """Whether it is a Part-10 file at all, and no directory of others.
+
+    Raises:
+        FileError: It cannot be read.
+    """
+    return file.path.name.upper() != "DICOMDIR" and file[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
+
+
+def read_instance(file: PinnedFile) -> FileInstance | None:
+    """Who an instance is; None for a directory of others.
+
+    Raises:
+        FileError: The file cannot be read, or has no UIDs.
+    """
+    header = read_header(file)
+    data = memoryview(header.data)
+    found = [element for element in elements(data, 0, header.encoding) if f"{element.tag:08X}" in SHOWN]
+    values = [data[each.at : each.start + each.length] for each in found if _is_shown(each.length)]
+    shown = attributes(header._replace(data=b"".join(values)), str(file.path))
+    if _text(shown, "00080016") == _DIRECTORY:
+        return None
+    study, series, uid = (_text(shown, tag) for tag in (STUDY, SERIES, INSTANCE))
+    if not (study and series and uid):
+        raise InvalidFileError(f"{file.path} names no study, series or instance.")
+    return FileInstance(file, SeriesRef(study, series), uid, shown)
+
+
+def _is_shown(length: int) -> bool:
+    return length != UNDEFINED and length <= _LONGEST_SHOWN
+
+
+def read_header(file: PinnedFile) -> DataSetHeader:
+    """The data set of a file up to its pixel data.
+
+    Raises:
+        FileError: The file cannot be read.
+    """
+    meta = _file_meta(file)
+    if meta.deflated:
+        data = inflated_beginning(file, meta.end, str(file.path), complete=True)
+        return data_set_header(data, 0, meta, complete=True)
+
+    def look(beginning: memoryview) -> DataSetHeader | None:
+        return data_set_header(beginning, meta.end, meta, complete=len(beginning) == len(file))
+
+    found = within_beginning(file, look)
+    if found is None:
+        raise InvalidFileError(f"{file.path} has no end of its attributes.")
+    return found
+
+
+def _file_meta(file: PinnedFile) -> FileMeta:
+    found = within_beginning(file, read_file_meta)
+    assert found is not None  # noqa: S101  # it is found, or an error
+    return found
+
+
+def frames_of(instance: FileInstance) -> StoredFrames:
+    """Where the frames of an instance lie; a deflated one is inflated to the temporary disk.
+
+    Raises:
+        FileError: They cannot be told.
+        UnsupportedTransferSyntaxError: They cannot be decoded.
+        TemporaryFileError: There is no room to inflate the file.
+    """
+    file = instance.file
+    meta = _file_meta(file)
+    if not meta.deflated:
+        return locate_frames(file, meta)
+    return find_frames(memoryview(inflated(file, meta.end, str(file.path))), 0, meta)
+
+
+def _text(shown: Mapping[str, Any], tag: str) -> str:
+    values = shown.get(tag, {}).get("Value") or [""]
+    return str(values[0] or "").strip(" \0")

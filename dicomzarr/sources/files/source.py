@@ -1,0 +1,128 @@
+"""A folder as a source of series: the `SeriesSource` of files."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final
+
+from dicomzarr.dicom.files.data_set import attributes, binary_value, encoded_attributes
+from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
+from dicomzarr.errors import InvalidFileError, MissingFileError
+from dicomzarr.runtime.pools import FILES
+from dicomzarr.sources.files.index import FolderIndex, look_through
+from dicomzarr.sources.files.instance import FileInstance, read_header
+from dicomzarr.sources.files.origin import FilesOrigin
+from dicomzarr.sources.files.search import search
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from dicomzarr.engine.requests import SeriesState
+
+_MOST_INLINE: Final = 16 * 2**10
+"""Bytes of the longest binary value that metadata hold themselves."""
+
+_STATES_HELD: Final = 256
+"""States of series whose files are known still: so many may be open at once."""
+
+_BULK: Final = "/bulkdata/"
+
+
+class FilesSource:
+    """The series in a folder, or in one file. All calls but ``index`` come from one event loop.
+
+    Args:
+        root: The folder or file.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.frames = FilesOrigin(self._instance)
+        self._index: FolderIndex | None = None
+        self._states: OrderedDict[tuple[SeriesRef, str], Mapping[str, FileInstance]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def index(self) -> FolderIndex:
+        """What is in the folder now; waits for the disk.
+
+        Raises:
+            MissingFileError: There is no such folder.
+        """
+        with self._lock:  # two who ask at once look once
+            self._index = look_through(self.root, self._index)
+            return self._index
+
+    async def metadata(self, ref: SeriesRef, known: SeriesMetadata | None) -> SeriesMetadata:
+        """See `SeriesSource.metadata`.
+
+        Raises:
+            MissingFileError: There is no such folder, or no such series in it.
+            FileError: A file was written to just now.
+        """
+        return await FILES.run(self._metadata, ref, known)
+
+    async def bulk_data(self, ref: SeriesRef, uri: str, instance: str | None) -> bytes:  # noqa: ARG002  # the port's
+        """See `SeriesSource.bulk_data`; a URI of ours names the instance itself.
+
+        Raises:
+            MissingFileError: There is no such instance.
+            InvalidFileError: It has no such value.
+        """
+        return await FILES.run(self._bulk_data, ref, uri)
+
+    async def search(
+        self, resource: str, parameters: Mapping[str, str], *, wanted: int | None = None, skip: int = 0
+    ) -> list[dict[str, Any]]:
+        """See `SeriesSource.search`.
+
+        Raises:
+            UsageError: Files cannot be searched by one of the attributes.
+            MissingFileError: There is no such folder.
+        """
+        index = await FILES.run(self.index)
+        found = search(index.series, resource, parameters)
+        return found[skip:] if wanted is None else found[skip : skip + wanted]
+
+    def _metadata(self, ref: SeriesRef, known: SeriesMetadata | None) -> SeriesMetadata:
+        index = self.index()
+        if ref not in index.series:
+            raise self._missing(ref)
+        state = index.state(ref)
+        self._remember(ref, state, index.series[ref])
+        if known is not None and known.etag == state:
+            return known
+        objects, broken = [], []
+        for each in index.series[ref].values():
+            try:
+                found = attributes(read_header(each.file), str(each.file.path), each.uid + _BULK, _MOST_INLINE)
+                objects.append(encoded_attributes(found))
+            except InvalidFileError as error:
+                broken.append(f"1 file was left out: {error}")
+        if not objects:
+            raise InvalidFileError(f"No file of series {ref.series} in {self.root} can be read.")
+        return SeriesMetadata(b"[" + b",".join(objects) + b"]", state, notices=(*index.notices, *broken))
+
+    def _remember(self, ref: SeriesRef, state: str, instances: Mapping[str, FileInstance]) -> None:
+        self._states[ref, state] = instances
+        self._states.move_to_end((ref, state))
+        while len(self._states) > _STATES_HELD:
+            self._states.popitem(last=False)
+
+    def _instance(self, series: SeriesState, uid: str) -> FileInstance:
+        ref = SeriesRef(series.study, series.series)
+        instances = self._states.get((ref, series.etag or ""))
+        if instances is None or uid not in instances:
+            raise MissingFileError(f"{self.root} held no such instance.", remedy="Open the series again.")
+        return instances[uid]
+
+    def _bulk_data(self, ref: SeriesRef, uri: str) -> bytes:
+        uid, _, path = uri.partition(_BULK)
+        instance = self.index().series.get(ref, {}).get(uid)
+        if instance is None:
+            raise self._missing(ref)
+        return binary_value(read_header(instance.file), path, str(instance.file.path))
+
+    def _missing(self, ref: SeriesRef) -> MissingFileError:
+        return MissingFileError(f"{self.root} holds no series {ref.series} of study {ref.study}.")

@@ -1,0 +1,93 @@
+"""Temporary files without a name: bytes are written to them as they come, and are then read by mapping."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Final
+
+from dicomzarr.dicom.files.deflated import inflated_pieces
+from dicomzarr.errors import InvalidFileError, TemporaryFileError
+from dicomzarr.runtime.pools import FILES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from dicomzarr.dicom.files.random_access import RandomAccess
+
+MOST_BYTES: Final = 32 * 2**30
+"""Bytes of one instance, inflated where it is deflated; no known one comes near, and a disk must not be filled."""
+
+_WRITTEN_AT_ONCE: Final = 4 * 2**20
+
+
+async def spooled(chunks: AsyncIterator[bytes], subject: str) -> mmap.mmap:
+    """Write what comes to a file, and map it; the disk is free again when the map is let go of.
+
+    Args:
+        chunks: The body.
+        subject: What comes, for messages.
+
+    Raises:
+        InvalidFileError: Nothing came, or more than ``MOST_BYTES``.
+        TemporaryFileError: The disk did not take it.
+    """
+    with _temporary_file(subject) as file:
+        waiting: list[bytes] = []
+        size = written = 0
+        async for chunk in chunks:
+            waiting.append(chunk)
+            size += len(chunk)
+            _check_size(size, subject)
+            if size - written >= _WRITTEN_AT_ONCE:
+                await FILES.run(file.writelines, waiting)
+                waiting, written = [], size
+        await FILES.run(file.writelines, waiting)
+        return await FILES.run(_mapped, file, subject)
+
+
+def inflated(data: RandomAccess, start: int, subject: str) -> mmap.mmap:
+    """Inflate a data set (RFC 1951, PS3.5 section A.5) into a file, and map it.
+
+    Args:
+        data: The file that it is in.
+        start: Where it begins.
+        subject: What it is, for messages.
+
+    Raises:
+        InvalidFileError: It is no deflated data set, or becomes more than ``MOST_BYTES``.
+        TruncatedFileError: It ends early.
+        TemporaryFileError: The disk did not take it.
+    """
+    with _temporary_file(subject) as file:
+        size = 0
+        for piece in inflated_pieces(data, start, subject):
+            size += len(piece)
+            _check_size(size, subject)
+            file.write(piece)
+        return _mapped(file, subject)
+
+
+@contextmanager
+def _temporary_file(subject: str) -> Iterator[IO[bytes]]:
+    try:
+        with tempfile.TemporaryFile(prefix="dicomzarr-") as file:
+            yield file
+    except OSError as error:
+        raise TemporaryFileError(
+            f"The temporary disk did not take {subject} ({type(error).__name__}: {error.strerror}).",
+            remedy="Free some space there, or name another folder in the environment variable TMPDIR.",
+        ) from None
+
+
+def _mapped(file: IO[bytes], subject: str) -> mmap.mmap:
+    file.flush()
+    if not file.tell():
+        raise InvalidFileError(f"An empty body came for {subject}.")
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _check_size(size: int, subject: str) -> None:
+    if size > MOST_BYTES:
+        raise InvalidFileError(f"More than {MOST_BYTES} bytes came for {subject}.")

@@ -1,0 +1,43 @@
+"""URLs of all kinds of sources, and paths in their place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeAlias
+
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL
+from dicomzarr.sources.files.urls import FolderURL, is_folder_url
+
+SeriesURL: TypeAlias = DICOMwebURL | FolderURL
+"""Names a series, or a level of the tree above it."""
+
+
+def parse_url(url: str) -> SeriesURL:
+    """Read the URL of a series, or of what lies above it; user-info is dropped.
+
+    Raises:
+        InvalidURLError: It is none.
+    """
+    return FolderURL.parse(url) if is_folder_url(url) else DICOMwebURL.parse(url)
+
+
+def local_path(text: str | os.PathLike[str]) -> Path | None:
+    """The folder or file that somebody means who gives no URL; None where it can only be meant as one.
+
+    Args:
+        text: A path that need not exist; a text like ``host/studies/1/series/2`` has lost its scheme.
+    """
+    if isinstance(text, os.PathLike):
+        return Path(text)
+    if not text or "://" in text or text.startswith(("'", '"', "<")):
+        return None
+    path = Path(text).expanduser()
+    return path if _exists(path) or text[0] in "/.~" or "/studies" not in text else None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # no file can be named so
+        return False

@@ -1,0 +1,307 @@
+"""A folder as a source of series: what is in it, what its metadata say, and frames out of its files."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import radiology
+import slides
+from folders import Sink, all_keys, brought, state_of, write
+from pydicom import Dataset, dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
+
+from dicomzarr.demo.instances import from_file
+from dicomzarr.dicom.pixels.syntax import is_native
+from dicomzarr.engine.ports import Fetch, SeriesMetadata, SeriesRef, Wait
+from dicomzarr.errors import ChangedFileError, InvalidFileError, MissingFileError, TruncatedFileError, UsageError
+from dicomzarr.sources.files.source import FilesSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from dicomzarr.engine.requests import SeriesState
+
+BUILDERS: dict[str, Callable[[], Any]] = {**slides.BUILDERS, **radiology.BUILDERS}
+
+
+def only_series(source: FilesSource) -> SeriesRef:
+    (ref,) = source.index().series
+    return ref
+
+
+def opened(source: FilesSource) -> tuple[SeriesMetadata, SeriesState]:
+    ref = only_series(source)
+    metadata = asyncio.run(source.metadata(ref, None))
+    return metadata, state_of(metadata, ref)
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> list[Path]:
+    return write(tmp_path, radiology.BUILDERS["volume"]().datasets)
+
+
+# --- metadata and frames ---
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_frames_and_metadata_are_those_of_the_files(name: str, tmp_path: Path) -> None:
+    paths = write(tmp_path, BUILDERS[name]().datasets)
+    source = FilesSource(tmp_path)
+    metadata, state = opened(source)
+    files = {each.instance: each for each in map(from_file, paths)}
+    for found in json.loads(metadata.body):
+        plain = files[found["00080018"]["Value"][0]].metadata()
+        for tag, value in plain.items():
+            if tag != "7FE00010":
+                given = found[tag]
+                if "BulkDataURI" in given:
+                    data = asyncio.run(source.bulk_data(only_series(source), given["BulkDataURI"], None))
+                    given = {"vr": given["vr"], "InlineBinary": base64.b64encode(data).decode()}
+                assert given == json.loads(json.dumps(value, default=str)), tag
+    keys = all_keys(state)
+    sink = asyncio.run(brought(source, keys))
+    assert not sink.errors
+    for key in keys:
+        frame = sink.frames[key]
+        assert frame.transfer_syntax_uid is not None
+        syntax = files[key.instance].transfer_syntax
+        assert frame.transfer_syntax_uid == (ExplicitVRLittleEndian if is_native(syntax) else syntax)
+        assert frame.data.rstrip(b"\0") == bytes(files[key.instance].frame(key.number)).rstrip(b"\0")
+        assert frame.header is not None
+        assert frame.header.series == state.series
+
+
+@pytest.mark.parametrize("syntax", [DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_deflated_and_big_endian_files(syntax: Any, tmp_path: Path) -> None:
+    datasets = radiology.BUILDERS["volume"]().datasets
+    plain = [dataset.PixelData for dataset in datasets]
+    for dataset in datasets:
+        dataset.file_meta.TransferSyntaxUID = syntax
+        if syntax == ExplicitVRBigEndian:
+            dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+            dataset["PixelData"].VR = "OW"
+            dataset._is_little_endian = dataset._is_implicit_VR = False
+    for number, dataset in enumerate(datasets):
+        with (tmp_path / f"{number:04}.dcm").open("wb") as file:
+            dataset.save_as(
+                file, implicit_vr=False, little_endian=syntax != ExplicitVRBigEndian, enforce_file_format=True
+            )
+    source = FilesSource(tmp_path)
+    _, state = opened(source)
+    sink = asyncio.run(brought(source, all_keys(state)))
+    assert sorted(frame.data for frame in sink.frames.values()) == sorted(plain)
+
+
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_long_binary_values_are_given_by_reference(big_endian: bool, tmp_path: Path) -> None:  # noqa: FBT001  # a parameter
+    (dataset,) = radiology.BUILDERS["single_slice"]().datasets
+    words = np.arange(50_000, dtype="<u2")
+    item = Dataset()
+    item.add_new(0x00281201, "OW", words.astype(">u2" if big_endian else "<u2").tobytes())
+    item.add_new(0x00281202, "OW", words[:8].astype(">u2" if big_endian else "<u2").tobytes())
+    dataset.IconImageSequence = [item]
+    if big_endian:
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+        dataset["PixelData"].VR = "OW"
+    with (tmp_path / "a.dcm").open("wb") as file:
+        dataset.save_as(file, implicit_vr=False, little_endian=not big_endian, enforce_file_format=True)
+    source = FilesSource(tmp_path)
+    metadata, _ = opened(source)
+    assert len(metadata.body) < 20_000
+    icon = json.loads(metadata.body)[0]["00880200"]["Value"][0]
+    assert base64.b64decode(icon["00281202"]["InlineBinary"]) == words[:8].tobytes()
+    uri = icon["00281201"]["BulkDataURI"]
+    ref = only_series(source)
+    assert asyncio.run(source.bulk_data(ref, uri, None)) == words.tobytes()
+    for wrong, kind in (
+        (uri + "1", InvalidFileError),
+        ("nowhere", MissingFileError),
+        ("9.9/bulkdata/1", MissingFileError),
+    ):
+        with pytest.raises(kind):
+            asyncio.run(source.bulk_data(ref, wrong, None))
+
+
+def test_what_has_not_changed_is_known(volume: list[Path]) -> None:
+    source = FilesSource(volume[0].parent)
+    metadata, _ = opened(source)
+    ref = only_series(source)
+    assert asyncio.run(source.metadata(ref, metadata)) is metadata
+    os.utime(volume[0], ns=(1, 1))
+    again = asyncio.run(source.metadata(ref, metadata))
+    assert again is not metadata
+    assert again.body == metadata.body
+    with pytest.raises(MissingFileError, match=r"holds no series 9\.9 of study 1\.2"):
+        asyncio.run(source.metadata(SeriesRef("1.2", "9.9"), None))
+
+
+# --- files that change ---
+
+
+def test_a_changed_file_is_an_error_for_who_opened_it_before(volume: list[Path]) -> None:
+    source = FilesSource(volume[0].parent)
+    _, before = opened(source)
+    other = dcmread(volume[1])
+    other.PixelData = bytes(len(other.PixelData))
+    other.save_as(volume[1])
+    os.utime(volume[1], ns=(5, 5))
+    changed = [key for key in all_keys(before) if key.instance == other.SOPInstanceUID]
+    for _ in range(2):  # also when the folder has been looked through anew
+        sink = asyncio.run(brought(source, all_keys(before)))
+        assert list(sink.errors) == changed
+        assert isinstance(sink.errors[changed[0]], ChangedFileError)
+        assert "has changed" in str(sink.errors[changed[0]])
+        assert "frame 1 of instance" in str(sink.errors[changed[0]])
+        _, after = opened(source)
+    sink = asyncio.run(brought(source, all_keys(after)))
+    assert not sink.errors
+    volume[0].unlink()
+    sink = asyncio.run(brought(source, all_keys(after)))
+    assert [type(error) for error in sink.errors.values()] == [ChangedFileError]
+
+
+def test_a_file_that_is_cut_in_its_pixels_is_an_error_of_its_frames(volume: list[Path]) -> None:
+    volume[2].write_bytes(volume[2].read_bytes()[:-100])
+    source = FilesSource(volume[0].parent)
+    metadata, state = opened(source)
+    assert not metadata.notices
+    sink = asyncio.run(brought(source, all_keys(state)))
+    assert [type(error) for error in sink.errors.values()] == [TruncatedFileError]
+    assert len(sink.frames) == len(volume) - 1
+
+
+def test_a_fetch_ends_when_nothing_more_is_wanted(volume: list[Path]) -> None:
+    source = FilesSource(volume[0].parent)
+    _, state = opened(source)
+    sink = Sink(most=2)
+    asyncio.run(source.frames.fetch(Fetch(tuple(all_keys(state))), sink))
+    assert len(sink.frames) == 2
+
+
+def test_a_frame_that_the_file_has_not(volume: list[Path]) -> None:
+    source = FilesSource(volume[0].parent)
+    _, state = opened(source)
+    key = all_keys(state)[0]._replace(number=7)
+    sink = asyncio.run(brought(source, [key]))
+    assert "There are 1 frames" in str(sink.errors[key])
+
+
+# --- what is in a folder ---
+
+
+def test_what_is_left_out_is_said(volume: list[Path]) -> None:
+    folder = volume[0].parent
+    inside = folder / "deeper"
+    inside.mkdir()
+    (inside / "copy.dcm").write_bytes(volume[0].read_bytes())
+    (inside / "cut.dcm").write_bytes(volume[1].read_bytes()[:400])
+    for number in range(7):
+        (folder / f"note {number}.txt").write_text("no image")
+    (folder / "DICOMDIR").write_bytes(volume[1].read_bytes())
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "empty").touch()
+    os.mkfifo(folder / "pipe")
+    metadata, state = opened(FilesSource(folder))
+    assert len(state.instances) == len(volume)
+    assert metadata.notices == (
+        "9 files were left out (no DICOM): empty, note 0.txt, note 1.txt, note 2.txt, note 3.txt and 4 more.",
+        "1 file was left out (broken DICOM): deeper/cut.dcm.",
+        "1 file was left out (not readable): loop.",
+        "1 file was left out (further files of an instance that is there already): deeper/copy.dcm.",
+    )
+
+
+def test_links_do_not_lead_out_of_the_folder(volume: list[Path]) -> None:
+    folder = volume[0].parent / "linked"
+    folder.mkdir()
+    (folder / "out.dcm").symlink_to(volume[1])
+    (folder / "up").symlink_to(volume[1].parent)
+    source = FilesSource(folder)
+    assert not source.index().series
+    assert source.index().notices == ("1 file was left out (links to files outside the folder): out.dcm.",)
+    volume[0].rename(folder / "real.dcm")
+    assert len(source.index().series[only_series(source)]) == 1
+    (volume[1].parent / "also linked").symlink_to(folder)
+    assert len(FilesSource(volume[1].parent / "also linked").index().series) == 1
+
+
+def test_one_file_is_a_source(volume: list[Path]) -> None:
+    source = FilesSource(volume[1])
+    _, state = opened(source)
+    assert list(state.instances) == [str(dcmread(volume[1]).SOPInstanceUID)]
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="There is no file or folder"):
+        FilesSource(tmp_path / "nowhere").index()
+
+
+def test_only_files_that_changed_are_read_again(volume: list[Path]) -> None:
+    source = FilesSource(volume[0].parent)
+    (before,) = source.index().series.values()
+    os.utime(volume[1], ns=(1, 1))
+    (after,) = source.index().series.values()
+    same = [first is second for first, second in zip(before.values(), after.values(), strict=True)]
+    assert same.count(False) == 1
+
+
+# --- search ---
+
+
+def test_search(tmp_path: Path) -> None:
+    write(tmp_path / "a", radiology.BUILDERS["volume"]().datasets)
+    pet = write(tmp_path / "b", radiology.BUILDERS["pet"]().datasets)
+    source = FilesSource(tmp_path)
+    refs = list(source.index().series)
+    first = dcmread(pet[0])
+
+    def uids(resource: str, tag: str = "0020000E", **parameters: str) -> list[str]:
+        return [each[tag]["Value"][0] for each in asyncio.run(source.search(resource, parameters))]
+
+    assert set(uids("studies", "0020000D")) == {ref.study for ref in refs}
+    assert uids(f"studies/{first.StudyInstanceUID}/series", Modality="PT") == [first.SeriesInstanceUID]
+    assert uids("series", Modality="p?") == [first.SeriesInstanceUID]
+    assert uids("series", Modality="US") == []
+    found = asyncio.run(source.search("series", {"SeriesInstanceUID": first.SeriesInstanceUID}))
+    assert found[0]["00201209"]["Value"] == [len(pet)]
+    assert "00080018" not in found[0]
+    instances = asyncio.run(
+        source.search(f"studies/{first.StudyInstanceUID}/series/{first.SeriesInstanceUID}/instances", {})
+    )
+    assert len(instances) == len(pet)
+    assert len(asyncio.run(source.search("instances", {}, wanted=2, skip=1))) == 2
+    with pytest.raises(UsageError, match="not searched by PatientComments"):
+        asyncio.run(source.search("studies", {"PatientComments": "x"}))
+
+
+# --- what is fetched next ---
+
+
+def test_readers_take_turns(volume: list[Path]) -> None:
+    source = FilesSource(volume[0].parent)
+    _, state = opened(source)
+    keys = all_keys(state)
+
+    class Turn:
+        instance = keys[0].stored
+
+    class Queue:
+        def turns(self) -> Any:
+            yield Turn()
+
+        def keys(self, _: Any) -> Any:
+            yield from keys * 10
+
+    queue: Any = Queue()
+    fetch = source.frames.next(queue, 0, 0.0)
+    assert isinstance(fetch, Fetch)
+    assert fetch.keys[: len(keys)] == tuple(keys)
+    assert len(fetch.keys) == 16
+    assert isinstance(source.frames.next(queue, 100, 0.0), Wait)

@@ -1,0 +1,17 @@
+"""Clients of a DICOMweb server by storage options, as tests make them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dicomzarr.options import StorageOptions
+from dicomzarr.sources.dicomweb.client import Client
+
+_PARTS = ("habits", "transport", "sleep", "clock")
+
+
+def client_of(base_url: str, **named: Any) -> Client:
+    """The client of a server, by storage options and by what else its constructor takes."""
+    parts = {name: value for name, value in named.items() if name in _PARTS}
+    options = StorageOptions.parse(**{name: value for name, value in named.items() if name not in _PARTS})
+    return Client(base_url, options.access, options.tuning, **parts)
