@@ -408,7 +408,7 @@ class Image:
             SeriesChangedError: The series has changed on the server since it was opened.
             DicomZarrError: It had to be opened again, as in another process, and cannot be.
         """
-        from dicomzarr.faces.xarray import image_tree  # noqa: PLC0415  # xarray is heavy
+        from dicomzarr.arrays.xarray import image_tree  # noqa: PLC0415  # xarray is heavy
 
         return image_tree(self)
 
