@@ -159,10 +159,15 @@ class Level:
         Args:
             regions: NumPy indices, one a region.
 
+        Returns:
+            An array for each region, of the shape that NumPy gives the index and of the level's ``dtype``.
+
         Raises:
             IndexError: As NumPy would.
+            SeriesChangedError: The series has changed on the server since it was opened.
             ServerError: A frame could not be fetched.
             FrameError: A frame could not be decoded, or is not what the metadata says.
+            EventLoopError: It is called on the event loop that it would wait for.
         """
         return read_level(self._image.store.source_of(self._plan), self._plan, regions)
 
@@ -187,8 +192,13 @@ class Level:
         Args:
             index: Integers, slices and 1-D arrays of integers or truth values, one an axis.
 
+        Returns:
+            An array of the level's ``dtype``, with an axis for each slice and array, in the order of the level's; its
+            length is the number of places that the slice or array takes.
+
         Raises:
             IndexError: An axis is indexed by something else, or beyond its end.
+            SeriesChangedError: The series has changed on the server since it was opened.
             ServerError: A frame could not be fetched.
             FrameError: A frame could not be decoded, or is not what the metadata says.
         """
@@ -213,6 +223,12 @@ class Level:
         Args:
             chunks: ``"auto"`` for blocks of up to 2048 pixels along y and x, and of several slices where these are
                 smaller; else as dask takes it.
+
+        Returns:
+            Of the level's ``shape`` and ``dtype``; each block is read when it is computed.
+
+        Raises:
+            ValueError: The chunks do not make up the shape, as dask says.
         """
         from dicomzarr.arrays.blocks import dask_array  # noqa: PLC0415  # dask is heavy, and the command line does without
 
@@ -371,13 +387,29 @@ class Image:
             Shape (rows, columns, 3).
 
         Raises:
-            UsageError: No level is coarse enough to be read for a thumbnail.
+            UsageError: No level is coarse enough to be read for a thumbnail, or ``size`` is no number of pixels.
+            EventLoopError: It is called on the event loop that it would wait for.
+            MetadataError: A palette is broken.
+            SeriesChangedError: The series has changed on the server since it was opened.
+            ServerError: A frame, or a palette that the metadata only name, could not be fetched.
+            FrameError: A frame could not be decoded, or is not what the metadata says.
+            TemporaryFileError: A whole instance had to be fetched, and the temporary disk did not take it.
         """
         return overview(self, size)
 
     def to_xarray(self) -> xarray.DataTree:
-        """A DataTree with one node a level, with physical coordinates of pixel centres."""
-        from dicomzarr.faces.xarray import image_tree  # noqa: PLC0415  # xarray is heavy
+        """The image with physical coordinates of pixel centres, as xarray decodes files.
+
+        Returns:
+            A node for each level, ``0`` the finest, and those of labels below ``labels/NAME``. Each has the variable
+            ``image`` of the level's shape and axes; of its ``dtype`` where stored values are what is measured, else of
+            32 or 64 bits of floating point. Nothing is read before values are asked for.
+
+        Raises:
+            SeriesChangedError: The series has changed on the server since it was opened.
+            DicomZarrError: It had to be opened again, as in another process, and cannot be.
+        """
+        from dicomzarr.arrays.xarray import image_tree  # noqa: PLC0415  # xarray is heavy
 
         return image_tree(self)
 
@@ -424,10 +456,16 @@ def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
 
     Raises:
         InvalidURLError: The URL names no series.
+        InvalidOptionError: An option is unknown or has an impossible value.
+        InsecureTransportError: Credentials would travel over plain HTTP.
+        EventLoopError: It is called on the event loop that it would wait for.
         SeriesNotFoundError: The server has no such series.
         FileError: There is no such file or folder, or no series in it.
         UsageError: There are several series in it; they are listed.
-        MetadataError: It holds nothing that can be opened.
+        ServerError: The server could not be reached, refused, or did not give the metadata.
+        MetadataError: The series holds nothing that can be opened, or its metadata contradict themselves.
+        UnsupportedTransferSyntaxError: The metadata name one that cannot be decoded.
+        TemporaryFileError: Metadata had to be taken out of a whole instance, and the temporary disk did not take it.
     """
     parsed, options = parse_series_url(url, storage_options)
     handle = SeriesHandle(parsed, options)

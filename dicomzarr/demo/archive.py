@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from dicomzarr.demo.instances import StoredInstance, from_dataset, from_file
+from dicomzarr.demo.instances import ServedInstance, from_dataset, from_file
 from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-Storable: TypeAlias = "Path | Dataset | StoredInstance"
+Storable: TypeAlias = "Path | Dataset | ServedInstance"
 
 
 class Archive:
@@ -29,11 +29,11 @@ class Archive:
     """
 
     def __init__(self, items: Iterable[Storable]) -> None:
-        self._series: dict[tuple[str, str], dict[str, StoredInstance]] = {}
+        self._series: dict[tuple[str, str], dict[str, ServedInstance]] = {}
         for item in items:
             self._add(_stored(item))
 
-    def _add(self, stored: StoredInstance) -> None:
+    def _add(self, stored: ServedInstance) -> None:
         series = self._series.setdefault((stored.study, stored.series), {})
         if stored.instance in series:
             raise UsageError(
@@ -44,7 +44,7 @@ class Archive:
 
     def instances(
         self, study: str | None = None, series: str | None = None, instance: str | None = None
-    ) -> list[StoredInstance]:
+    ) -> list[ServedInstance]:
         """The instances under these UIDs, None standing for any; empty where there are none."""
         if study is not None and series is not None:
             found = self._series.get((study, series), {})
@@ -60,7 +60,7 @@ class Archive:
         ]
 
 
-def _stored(item: Storable) -> StoredInstance:
-    if isinstance(item, StoredInstance):
+def _stored(item: Storable) -> ServedInstance:
+    if isinstance(item, ServedInstance):
         return item
     return from_file(item) if isinstance(item, Path) else from_dataset(item)

@@ -27,7 +27,7 @@ PIXEL_TAGS = frozenset({"7FE00010", "7FE00008", "7FE00009"})
 
 
 @dataclass(frozen=True)
-class StoredInstance:
+class ServedInstance:
     """One SOP Instance; whatever costs work is a function."""
 
     study: str
@@ -48,13 +48,13 @@ class StoredInstance:
     """The whole instance as a Part-10 file; None where it was made up."""
 
 
-def from_file(path: Path) -> StoredInstance:
+def from_file(path: Path) -> ServedInstance:
     """An instance in a Part-10 file, which is served unchanged when it is asked for as a whole."""
     with _values_as_given():
         return _from_dataset(pydicom.dcmread(path), path.read_bytes)
 
 
-def from_dataset(dataset: Dataset) -> StoredInstance:
+def from_dataset(dataset: Dataset) -> ServedInstance:
     """An instance in memory; its ``file_meta`` names the transfer syntax.
 
     Raises:
@@ -64,7 +64,7 @@ def from_dataset(dataset: Dataset) -> StoredInstance:
         return _from_dataset(dataset, functools.partial(_part10, dataset))
 
 
-def virtual_instance(metadata: JSONObject, frame: Callable[[int], Buffer], transfer_syntax: str) -> StoredInstance:
+def virtual_instance(metadata: JSONObject, frame: Callable[[int], Buffer], transfer_syntax: str) -> ServedInstance:
     """An instance that exists only as metadata and a function, as a slide of 200 000 tiles.
 
     Args:
@@ -73,7 +73,7 @@ def virtual_instance(metadata: JSONObject, frame: Callable[[int], Buffer], trans
         transfer_syntax: UID of the transfer syntax of those bytes.
     """
     count = metadata.get("00280008", {}).get("Value", [1])[0]
-    return StoredInstance(
+    return ServedInstance(
         study=metadata["0020000D"]["Value"][0],
         series=metadata["0020000E"]["Value"][0],
         instance=metadata["00080018"]["Value"][0],
@@ -92,14 +92,14 @@ def _values_as_given() -> Iterator[None]:
         yield
 
 
-def _from_dataset(dataset: Dataset, part10: Callable[[], bytes]) -> StoredInstance:
+def _from_dataset(dataset: Dataset, part10: Callable[[], bytes]) -> ServedInstance:
     for _ in dataset.iterall():
         pass  # pydicom converts at first sight: here, not in the server's thread
     meta = getattr(dataset, "file_meta", None)
     syntax = str(_required(meta, "TransferSyntaxUID"))
     frames = functools.cache(functools.partial(cut_frames, dataset, syntax))
     has_pixels = pixel_keyword(dataset) is not None
-    return StoredInstance(
+    return ServedInstance(
         study=str(_required(dataset, "StudyInstanceUID")),
         series=str(_required(dataset, "SeriesInstanceUID")),
         instance=str(_required(dataset, "SOPInstanceUID")),

@@ -13,7 +13,7 @@ from dicomzarr.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dicomzarr.demo.instances import JSONObject, StoredInstance
+    from dicomzarr.demo.instances import JSONObject, ServedInstance
 
 _STUDY = "0020000D"
 _SERIES = "0020000E"
@@ -75,7 +75,7 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
     return Query(tuple(keys), tuple(included), numbers["offset"], numbers["limit"] or None)
 
 
-def search(stored: Iterable[StoredInstance], level: SearchLevel, query: Query, base: str) -> list[JSONObject]:
+def search(stored: Iterable[ServedInstance], level: SearchLevel, query: Query, base: str) -> list[JSONObject]:
     """The results of a search, one object each, in the order of the archive.
 
     Args:
@@ -84,7 +84,7 @@ def search(stored: Iterable[StoredInstance], level: SearchLevel, query: Query, b
         query: What it has to match.
         base: The URL that the RetrieveURL of a result starts with.
     """
-    groups: dict[tuple[str, ...], list[StoredInstance]] = {}
+    groups: dict[tuple[str, ...], list[ServedInstance]] = {}
     for instance in stored:
         uids = (instance.study, instance.series, instance.instance)[: len(level.uids)]
         groups.setdefault(uids, []).append(instance)
@@ -105,7 +105,7 @@ _COMPUTED = {
 }
 
 
-def _computed(level: SearchLevel, uids: Sequence[str], members: Sequence[StoredInstance], base: str) -> JSONObject:
+def _computed(level: SearchLevel, uids: Sequence[str], members: Sequence[ServedInstance], base: str) -> JSONObject:
     """Attributes of the group as a whole: no instance holds them."""
     one_per_series = {member.series: member for member in members}
     modalities = {modality for member in one_per_series.values() for modality in _values(member.metadata(), "00080060")}

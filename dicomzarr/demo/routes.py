@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dicomzarr.demo.archive import Archive
-    from dicomzarr.demo.instances import JSONObject, StoredInstance
+    from dicomzarr.demo.instances import JSONObject, ServedInstance
 
 ROOT = "/dicom-web"
 JSON = "application/dicom+json"
@@ -114,7 +114,7 @@ class Resources:
         results = search(self.archive.instances(*scope), level, query, _base(request))
         return web.Response(body=_encode(results), content_type=JSON)
 
-    def _find(self, request: web.Request) -> list[StoredInstance]:
+    def _find(self, request: web.Request) -> list[ServedInstance]:
         """The instances that the path names: at least one."""
         path = request.match_info
         found = self.archive.instances(path["study"], path["series"], path.get("instance"))
@@ -132,18 +132,18 @@ def _base(request: web.Request) -> str:
     return f"http://{host}:{port}{ROOT}"
 
 
-def _location(base: str, stored: StoredInstance) -> str:
+def _location(base: str, stored: ServedInstance) -> str:
     return f"{base}/studies/{stored.study}/series/{stored.series}/instances/{stored.instance}"
 
 
-def _document(stored: StoredInstance, base: str) -> JSONObject:
+def _document(stored: ServedInstance, base: str) -> JSONObject:
     metadata = stored.metadata()
     uri = f"{_location(base, stored)}/pixeldata"
     pixels = {tag: metadata[tag] | {"BulkDataURI": uri} for tag in PIXEL_TAGS & metadata.keys()}
     return metadata | pixels
 
 
-def _numbers(text: str, stored: StoredInstance) -> Sequence[int]:
+def _numbers(text: str, stored: ServedInstance) -> Sequence[int]:
     words = text.split(",")
     numbers = [int(word) for word in words if word.isascii() and word.isdigit()]
     if len(numbers) == len(words) and all(1 <= n <= stored.frame_count for n in numbers):
@@ -151,7 +151,7 @@ def _numbers(text: str, stored: StoredInstance) -> Sequence[int]:
     raise web.HTTPBadRequest(text=f"Instance {stored.instance} has the frames 1 to {stored.frame_count}, not {text}\n")
 
 
-def _frames(request: web.Request, stored: StoredInstance, numbers: Sequence[int]) -> web.Response:
+def _frames(request: web.Request, stored: ServedInstance, numbers: Sequence[int]) -> web.Response:
     kind = frame_representation(stored.transfer_syntax)
     location = _location(_base(request), stored)
     parts = [make_part(kind.content_type, f"{location}/frames/{number}", stored.frame(number)) for number in numbers]

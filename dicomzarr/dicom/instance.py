@@ -22,7 +22,7 @@ from dicomzarr.dicom.model.json_model import (
     RawSequence,
     functional_groups,
 )
-from dicomzarr.dicom.model.values import Reader, is_count, is_right_angled, shown_code
+from dicomzarr.dicom.model.values import AttributeReader, is_count, is_right_angled, shown_code
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.dicom.segmentation.segments import parse_segmentation
@@ -174,7 +174,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None) -> Instance 
         InvalidAttributeError: What decoding or the places of tiles depend on is impossible.
     """
     uid = _uid(item)
-    read = Reader(uid, notices)
+    read = AttributeReader(uid, notices)
     if read.text(item.rows) is None and read.text(item.columns) is None:
         return None
     frames = _frame_count(read, item)
@@ -266,45 +266,45 @@ class InstanceParser:
         return replace(
             known,
             stored=replace(known.stored, sop_instance_uid=uid),
-            instance_number=_instance_number(Reader(uid), item),
+            instance_number=_instance_number(AttributeReader(uid), item),
         )
 
 
 def _uid(item: ImageItem) -> str:
-    uid = Reader("without SOPInstanceUID").address(item.sop_instance_uid)
+    uid = AttributeReader("without SOPInstanceUID").address(item.sop_instance_uid)
     if uid is None:
         raise InvalidAttributeError("An instance in the series has no SOPInstanceUID, or one that is no UID.")
     return uid
 
 
-def _instance_number(read: Reader, item: ImageItem) -> int:
+def _instance_number(read: AttributeReader, item: ImageItem) -> int:
     number = read.lenient_number(item.instance_number) or 0.0
     return int(number) if abs(number) <= _LARGEST_NUMBER else 0
 
 
-def _frame_count(read: Reader, item: ImageItem) -> int:
+def _frame_count(read: AttributeReader, item: ImageItem) -> int:
     """NumberOfFrames; where it is impossible, as many frames as are described one by one."""
     described = len(item.per_frame_groups.values) if item.per_frame_groups else 0
     lost = "as many frames are read as the PerFrameFunctionalGroupsSequence describes" if described else "one is read"
     return _count(read, item.number_of_frames, "NumberOfFrames", lost) or described or 1
 
 
-def _count(read: Reader, leaf: Leaf, name: str, lost: str) -> int | None:
+def _count(read: AttributeReader, leaf: Leaf, name: str, lost: str) -> int | None:
     number = read.fact(leaf, name, is_count, lost)
     return None if number is None else int(number)
 
 
-def _extent(read: Reader, leaf: Leaf, name: str) -> float | None:
+def _extent(read: AttributeReader, leaf: Leaf, name: str) -> float | None:
     return read.fact(leaf, name, lambda size: 0 < size <= _LARGEST_OFFSET, "it says nothing of the size of pixels")
 
 
-def pixel_spacing(read: Reader, leaf: Leaf) -> tuple[float, float] | None:
+def pixel_spacing(read: AttributeReader, leaf: Leaf) -> tuple[float, float] | None:
     """PixelSpacing (0028,0030): (row spacing, column spacing) in millimetres."""
     values = read.facts(leaf, "PixelSpacing", 2, _are_spacings, "it says nothing of the size of pixels")
     return None if values is None else (values[0], values[1])
 
 
-def spacing_between(read: Reader, leaf: Leaf) -> float | None:
+def spacing_between(read: AttributeReader, leaf: Leaf) -> float | None:
     """SpacingBetweenSlices (0018,0088), which may be negative in nuclear medicine (PS3.3 section C.8.4.15)."""
     lost = "it says nothing of how far slices are apart"
     return read.fact(leaf, "SpacingBetweenSlices", lambda step: _are_spacings((abs(step),)), lost)
@@ -314,7 +314,7 @@ def _are_spacings(values: Sequence[float]) -> bool:
     return min(values) >= _SMALLEST_SPACING and max(values) <= _LARGEST_SPACING
 
 
-def _pixel(read: Reader, item: ImageItem) -> PixelDescription:
+def _pixel(read: AttributeReader, item: ImageItem) -> PixelDescription:
     floating = item.float_pixels != ABSENT or item.double_pixels != ABSENT
     default_bits = 8 if not floating else 64 if item.double_pixels != ABSENT else 32
     allocated = read.positive(item.bits_allocated, "BitsAllocated", default=default_bits)
@@ -342,7 +342,7 @@ def _pixel(read: Reader, item: ImageItem) -> PixelDescription:
     )
 
 
-def _concatenation(read: Reader, item: ImageItem) -> ConcatenationPart | None:
+def _concatenation(read: AttributeReader, item: ImageItem) -> ConcatenationPart | None:
     uid = read.identity(item.concatenation_uid)
     if uid is None:
         return None
@@ -359,7 +359,7 @@ def _concatenation(read: Reader, item: ImageItem) -> ConcatenationPart | None:
     )
 
 
-def _total_pixel_matrix(read: Reader, item: ImageItem) -> tuple[int, int] | None:
+def _total_pixel_matrix(read: AttributeReader, item: ImageItem) -> tuple[int, int] | None:
     if read.text(item.total_pixel_matrix_rows) is None:
         return None
     return (
@@ -376,7 +376,7 @@ def _pixel_measures(item: ImageItem) -> PixelMeasuresItem | Macro | None:
     return next((measures for group in groups for measures in group.pixel_measures.items), None)
 
 
-def _origin(read: Reader, item: ImageItem) -> tuple[float, float, float] | None:
+def _origin(read: AttributeReader, item: ImageItem) -> tuple[float, float, float] | None:
     if not item.total_pixel_matrix_origin.items:
         return None
     origin = item.total_pixel_matrix_origin.items[0]
@@ -401,7 +401,7 @@ def _distinct(paths: Iterable[OpticalPath]) -> tuple[OpticalPath, ...]:
     return tuple(distinct)
 
 
-def _paths(read: Reader, item: ImageItem, segmentation: Segmentation | None) -> Iterable[OpticalPath]:
+def _paths(read: AttributeReader, item: ImageItem, segmentation: Segmentation | None) -> Iterable[OpticalPath]:
     if segmentation is None:
         return [_optical_path(read, path or OpticalPathItem()) for path in item.optical_paths.values]
     if segmentation.is_label_map:
@@ -409,7 +409,7 @@ def _paths(read: Reader, item: ImageItem, segmentation: Segmentation | None) -> 
     return [OpticalPath(str(each.number), each.label, color=each.color) for each in segmentation.segments]
 
 
-def _optical_path(read: Reader, item: OpticalPathItem) -> OpticalPath:
+def _optical_path(read: AttributeReader, item: OpticalPathItem) -> OpticalPath:
     color = item.color_code.items[0].meaning if item.color_code.items else None
     return OpticalPath(
         identifier=read.text(item.identifier) or "",

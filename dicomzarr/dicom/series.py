@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dicomzarr.dicom.instance import InstanceParser
 from dicomzarr.dicom.model.json_model import patient_of
-from dicomzarr.dicom.model.values import Reader
+from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.uids import (
     CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE,
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.instance import Instance, StoredInstance
     from dicomzarr.dicom.model.image_model import ImageItem
-    from dicomzarr.dicom.volume.frame import Image
+    from dicomzarr.dicom.volume.frame import ImageInstance
 
 _SLIDE_SOP_CLASSES = frozenset(
     {VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE, CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE}
@@ -39,7 +39,7 @@ class Series:
     series_uid: str
     modality: str
     instances: tuple[Instance, ...]
-    images: tuple[Image, ...] = ()
+    images: tuple[ImageInstance, ...] = ()
     """The same with what slides do not have; empty for slides that are no segmentations."""
     notices: tuple[str, ...] = ()
     """What was left out, and why, in sentences without patient text."""
@@ -120,15 +120,17 @@ def _needs_images(instances: Iterable[Instance]) -> bool:
     return not any(map(is_slide, instances)) or any(instance.segmentation for instance in instances)
 
 
-def _images(items: Sequence[ImageItem], instances: Mapping[int, Instance], remarks: Notices) -> tuple[Image, ...]:
+def _images(
+    items: Sequence[ImageItem], instances: Mapping[int, Instance], remarks: Notices
+) -> tuple[ImageInstance, ...]:
     """Instances by their place in the reply, with the rest of what it says of them."""
-    from dicomzarr.dicom.volume.frame import Image  # noqa: PLC0415  # slides do without, and start sooner
+    from dicomzarr.dicom.volume.frame import ImageInstance  # noqa: PLC0415  # slides do without, and start sooner
 
-    return tuple(Image(instance, items[place], remarks) for place, instance in instances.items())
+    return tuple(ImageInstance(instance, items[place], remarks) for place, instance in instances.items())
 
 
 def _check_identity(items: Iterable[ImageItem], study: str, series: str) -> None:
-    read = Reader("of the reply")
+    read = AttributeReader("of the reply")
     for item in items:
         said = read.text(item.series_instance_uid) or series
         within = read.text(item.study_instance_uid) or study

@@ -9,7 +9,7 @@ import numpy as np
 
 from dicomzarr.dicom.lut.real_world import real_world_mappings
 from dicomzarr.dicom.lut.window import Window, in_stored, read_windows
-from dicomzarr.dicom.model.values import Reader, shown_code
+from dicomzarr.dicom.model.values import AttributeReader, shown_code
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
 from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors, UltrasoundRegion
 from dicomzarr.plan.views import IDENTITY, has_table, rescales
@@ -87,7 +87,7 @@ def windows(grid: Grid) -> Windows:
     present = grid.cells[grid.cells != ABSENT]
     frame = grid.frames[present[len(present) // 2]]
     source: Any = frame.voi or frame.image.item
-    read = Reader(frame.image.header.uid)
+    read = AttributeReader(frame.image.header.uid)
     names = [_shown_name(text) for text in read.texts(source.window_explanation)]
     function = read.text(source.voi_lut_function)
     return Windows(read_windows(source.window_center.values, source.window_width.values, names, function))
@@ -101,7 +101,7 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
     """What the headers of a grid's frames say of the image."""
     frame = grid.first
     header, item = frame.image.header, frame.image.item
-    read = Reader(header.uid)
+    read = AttributeReader(header.uid)
     return ImageAttributes(
         modality=shown_code(header.modality),
         image_type=tuple(map(shown_code, header.image_type)),
@@ -160,7 +160,7 @@ def _rescale(grid: Grid, values: str) -> RescaleFactors:
     )
 
 
-def _real_world(grid: Grid, read: Reader) -> tuple[RealWorldMapping, ...]:
+def _real_world(grid: Grid, read: AttributeReader) -> tuple[RealWorldMapping, ...]:
     """The mappings that all frames share; where they differ, none speaks for the image."""
     told = grid.first.real_world
     if any(frame.real_world != told for frame in grid.frames):
@@ -168,7 +168,7 @@ def _real_world(grid: Grid, read: Reader) -> tuple[RealWorldMapping, ...]:
     return tuple(real_world_mappings(read, told))
 
 
-def _units(frame: Frame, read: Reader) -> str | None:
+def _units(frame: Frame, read: AttributeReader) -> str | None:
     item = frame.image.item
     told = (read.text(item.units), frame.rescale_type, read.text(item.dose_units))
     return next((unit for text in told if (unit := _one_of(text, _UNITS))), None)
@@ -180,7 +180,7 @@ def _one_of(text: str | None, known: frozenset[str]) -> str | None:
 
 def _padding(frame: Frame, leaf: Leaf) -> int | None:
     """In the sign of stored values, whatever the server made of its VR (PS3.3 section C.7.5.1.1.2)."""
-    value = Reader("").lenient_number(leaf)
+    value = AttributeReader("").lenient_number(leaf)
     if value is None or not value.is_integer():
         return None
     pixel = frame.ref.instance.pixel
@@ -189,12 +189,12 @@ def _padding(frame: Frame, leaf: Leaf) -> int | None:
     return int(value) - 2**16 if value >= 2**15 and pixel.bits_allocated == 16 else int(value)  # noqa: PLR2004  # US
 
 
-def _numbers(read: Reader, leaf: Leaf) -> tuple[float, ...]:
+def _numbers(read: AttributeReader, leaf: Leaf) -> tuple[float, ...]:
     found = (read.lenient(value) for value in leaf.values)
     return tuple(number for number in found if number is not None)
 
 
-def _regions(item: ImageItem, read: Reader) -> Iterable[UltrasoundRegion]:
+def _regions(item: ImageItem, read: AttributeReader) -> Iterable[UltrasoundRegion]:
     for region in item.regions.items:
         corners = (region.min_x, region.min_y, region.max_x, region.max_y)
         yield UltrasoundRegion(
@@ -206,5 +206,5 @@ def _regions(item: ImageItem, read: Reader) -> Iterable[UltrasoundRegion]:
         )
 
 
-def _length_unit(read: Reader, leaf: Leaf) -> str | None:
+def _length_unit(read: AttributeReader, leaf: Leaf) -> str | None:
     return _LENGTH_UNITS.get(int(read.lenient_number(leaf) or 0))

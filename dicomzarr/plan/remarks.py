@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.model.values import Reader
+from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.volume.grid import ABSENT, ORDER_ONLY
 from dicomzarr.dicom.volume.words import Words
 from dicomzarr.plan.placing import place
@@ -45,7 +45,7 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
         yield _of_order(times=grid.cells.shape[0] > 1)
     if grid.stack.own_references:
         yield "Each slice has a FrameOfReferenceUID of its own, as de-identification leaves it: they were not compared."
-    told = (Reader("").text(grid.first.image.item.volumetric_properties) or "").upper()
+    told = (AttributeReader("").text(grid.first.image.item.volumetric_properties) or "").upper()
     if told in _PLANAR and grid.slices is not None:
         yield f"VolumetricProperties is {told}: frames may not be quite planar; positions and orientations are used."
     if grid.stack.moved:

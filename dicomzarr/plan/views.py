@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.pixels.pixels import PixelDescription
-    from dicomzarr.dicom.volume.frame import Frame, Image
+    from dicomzarr.dicom.volume.frame import Frame, ImageInstance
     from dicomzarr.dicom.volume.grid import Grid
     from dicomzarr.plan.plan import FrameView
 
@@ -80,7 +80,7 @@ def stored_range(pixel: PixelDescription) -> tuple[float, float]:
     return float(low), float(low + 2**pixel.bits_stored - 1)
 
 
-def images_of(grid: Grid) -> dict[Image, None]:
+def images_of(grid: Grid) -> dict[ImageInstance, None]:
     """The instances that a grid's frames are of, in their order."""
     return dict.fromkeys(frame.image for frame in grid.frames)
 

@@ -16,7 +16,7 @@ from radiology_opened import Opener, pixels_of
 from radiology_volumes import volume
 
 import dicomzarr
-from dicomzarr.demo.instances import StoredInstance, from_dataset, virtual_instance
+from dicomzarr.demo.instances import ServedInstance, from_dataset, virtual_instance
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.faces import cli
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
@@ -51,7 +51,7 @@ def opened() -> Iterator[Opener]:
         yield opener
 
 
-def renamed(study: str, series: str, pixels: Pixels = PIXELS, grid: Grid = AXIAL, **other: Any) -> list[StoredInstance]:
+def renamed(study: str, series: str, pixels: Pixels = PIXELS, grid: Grid = AXIAL, **other: Any) -> list[ServedInstance]:
     """A volume under these UIDs, as files and as metadata."""
     found = []
     for number, dataset in enumerate(volume(grid, pixels).datasets):

@@ -22,8 +22,8 @@ from thoroughness import examples
 from xarray.indexes import RangeIndex
 
 import dicomzarr
+from dicomzarr.arrays.xarray import axes
 from dicomzarr.errors import InvalidOptionError, SeriesNotFoundError, UsageError
-from dicomzarr.faces.xarray import axes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -31,10 +31,10 @@ from slides_model import PHI
 from thoroughness import examples
 
 import dicomzarr
+from dicomzarr.arrays.xarray.grid import NAMES, PatientTransform
+from dicomzarr.arrays.xarray.patient import PatientIndex
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
-from dicomzarr.faces.xarray.grid import NAMES, PatientTransform
-from dicomzarr.faces.xarray.patient import PatientIndex
 from dicomzarr.plan.attributes import FrameCoordinate
 
 if TYPE_CHECKING:

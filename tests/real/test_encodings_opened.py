@@ -16,7 +16,7 @@ from test_encodings import title
 import dicomzarr
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.demo.archive import Archive
-from dicomzarr.demo.instances import StoredInstance, from_dataset
+from dicomzarr.demo.instances import ServedInstance, from_dataset
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.dicom import uids
 from dicomzarr.errors import UnsupportedTransferSyntaxError
@@ -44,13 +44,13 @@ def file_of(frame: CodedFrame, series: str, **attributes: Any) -> tuple[bytes, D
     return part10(dataset), dataset
 
 
-def single(frame: CodedFrame, series: str, **attributes: Any) -> StoredInstance:
+def single(frame: CodedFrame, series: str, **attributes: Any) -> ServedInstance:
     """The same as the demo server holds it, the file as it is."""
     body, dataset = file_of(frame, series, **attributes)
     return replace(from_dataset(dataset), part10=lambda: body)
 
 
-def every_frame() -> list[StoredInstance]:
+def every_frame() -> list[ServedInstance]:
     return [single(coded_frame(uid, name), SERIES[uid, name]) for uid, name in FRAMES]
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from radiology_model import Pixels, RadiologySeries
 
     from dicomzarr.arrays.image import Image
-    from dicomzarr.demo.instances import StoredInstance
+    from dicomzarr.demo.instances import ServedInstance
     from dicomzarr.demo.replies import Part
 
 JSON = dict[str, Any]
@@ -73,7 +73,7 @@ class Kept:
 
     study: str
     series: str
-    stored: tuple[StoredInstance, ...]
+    stored: tuple[ServedInstance, ...]
     told: bytes
     """What an honest server says of it."""
 

@@ -20,7 +20,7 @@ from test_part10 import PYDICOM_FILES
 
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.demo.archive import Archive
-from dicomzarr.demo.instances import StoredInstance, from_dataset
+from dicomzarr.demo.instances import ServedInstance, from_dataset
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.dicom import uids
 from dicomzarr.dicom.pixels.syntax import is_native
@@ -42,7 +42,7 @@ ODD = (slice(0, 3), slice(0, 5))
 BIG, DEFLATED = uids.EXPLICIT_VR_BIG_ENDIAN, uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 
 
-def served(body: bytes, dataset: Dataset) -> StoredInstance:
+def served(body: bytes, dataset: Dataset) -> ServedInstance:
     """As the demo server holds it, the file as it is."""
     return replace(from_dataset(dataset), part10=lambda: body)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         OpticalPathIdentificationItem,
         SegmentIdentificationItem,
     )
-    from dicomzarr.dicom.model.values import Reader
+    from dicomzarr.dicom.model.values import AttributeReader
 
 _Item = TypeVar("_Item")
 _Default = TypeVar("_Default")
@@ -69,7 +69,7 @@ class FrameScan:
     """The optical path identifiers that frames name; None for frames that name none."""
 
 
-def scan_frames(read: Reader, item: ImageItem, frames: int) -> FrameScan:
+def scan_frames(read: AttributeReader, item: ImageItem, frames: int) -> FrameScan:
     """Read the functional groups of all frames, batch by batch.
 
     A macro may stand in the per-frame or in the shared groups; the frame's own wins (C.7.6.16). Where a height is

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dicomzarr.dicom.model.binary import invalid_content
-from dicomzarr.dicom.model.values import Reader
+from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def read_descriptor(leaf: Leaf, *, signed: bool, name: str, instance: str) -> Lu
 
 def _three_words(leaf: Leaf, name: str, instance: str) -> tuple[int, int, int]:
     try:
-        numbers = Reader(instance).numbers(leaf, name, 3) or ()
+        numbers = AttributeReader(instance).numbers(leaf, name, 3) or ()
     except InvalidAttributeError:  # its message quotes what is there
         numbers = ()
     match [int(number) for number in numbers if number.is_integer() and -_SIGN <= number <= _WORDS]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from dicomzarr.dicom.model.image_model import MappingItem
-    from dicomzarr.dicom.model.values import Reader
+    from dicomzarr.dicom.model.values import AttributeReader
 
 _UNITS: Final = frozenset(
     (
@@ -93,7 +93,7 @@ _UNITS: Final = frozenset(
 """Codes of UCUM that maps and quantities come in; a code is shown only if it is one of them."""
 
 
-def real_world_mappings(read: Reader, items: Iterable[MappingItem]) -> Iterator[RealWorldMapping]:
+def real_world_mappings(read: AttributeReader, items: Iterable[MappingItem]) -> Iterator[RealWorldMapping]:
     """The mappings that can be told; labels and meanings, which anybody may have written, are left out."""
     for item in items:
         with suppress(InvalidAttributeError):  # stored values can be read without it
@@ -102,7 +102,7 @@ def real_world_mappings(read: Reader, items: Iterable[MappingItem]) -> Iterator[
                 yield found
 
 
-def _mapping(read: Reader, item: MappingItem) -> RealWorldMapping | None:
+def _mapping(read: AttributeReader, item: MappingItem) -> RealWorldMapping | None:
     first, last = (
         read.number(double if double.values else whole, "RealWorldValueFirstValueMapped")
         for double, whole in ((item.first_double, item.first), (item.last_double, item.last))

@@ -116,7 +116,7 @@ def _product(one: Sequence[float], other: Sequence[float]) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))
 
 
-class Reader:
+class AttributeReader:
     """Reads the leaves of one instance, naming it in errors and notices.
 
     What decoding and the places of tiles depend on is read by methods that raise. A `fact` is anything else: an

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dicomzarr.dicom.model.json_model import InstanceItem, SegmentItem
-    from dicomzarr.dicom.model.values import Reader
+    from dicomzarr.dicom.model.values import AttributeReader
 
 _SEGMENTATIONS: Final = frozenset({SEGMENTATION_STORAGE, LABEL_MAP_SEGMENTATION_STORAGE})
 
@@ -47,7 +47,7 @@ class Segmentation:
         return next((segment for segment in self.segments if segment.number == number), None)
 
 
-def parse_segmentation(read: Reader, item: InstanceItem) -> Segmentation | None:
+def parse_segmentation(read: AttributeReader, item: InstanceItem) -> Segmentation | None:
     """The segmentation that an instance is; None for any other image.
 
     Raises:
@@ -63,7 +63,7 @@ def parse_segmentation(read: Reader, item: InstanceItem) -> Segmentation | None:
     return Segmentation(kind, tuple(_segments(read, item.segments.items)))
 
 
-def _segments(read: Reader, items: Iterable[SegmentItem]) -> Iterable[Segment]:
+def _segments(read: AttributeReader, items: Iterable[SegmentItem]) -> Iterable[Segment]:
     for item in items:
         number = read.integer(item.number, "SegmentNumber")
         if number is None or number < 0:  # a label map may describe its background, 0
@@ -71,7 +71,7 @@ def _segments(read: Reader, items: Iterable[SegmentItem]) -> Iterable[Segment]:
         yield Segment(number, read.text(item.label) or "", _color(read, item))
 
 
-def _color(read: Reader, item: SegmentItem) -> str:
+def _color(read: AttributeReader, item: SegmentItem) -> str:
     lab = read.facts(
         item.color, "RecommendedDisplayCIELabValue", 3, lambda _: True, "the segment is shown in a colour of our own"
     )

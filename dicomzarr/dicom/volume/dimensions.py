@@ -8,11 +8,11 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.model.image_model import NO_GROUPS
 from dicomzarr.dicom.model.private import creator_of, private_values
-from dicomzarr.dicom.model.values import Reader
+from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.volume.clock import acquired_at, date_and_time
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
     from dicomzarr.dicom.model.json_model import Leaf, Scalar
-
-Value: TypeAlias = float | str | tuple[float, ...] | None
-"""What a frame has of a dimension; None is a value too, as of the gradient direction without diffusion."""
+    from dicomzarr.dicom.volume.value import Value
 
 _VECTOR: Final = 3
 _B_OF_SEQUENCE: Final = re.compile(r"_b(\d{1,5})(?!\d)", re.ASCII)
@@ -56,7 +54,7 @@ class FrameContext:
     """Frame number, 1-based."""
     time: float | None
     """Milliseconds since the first frame of the instance, of FrameTime or FrameTimeVector."""
-    read: Reader
+    read: AttributeReader
 
     def macro(self, name: str) -> Macro | None:
         """The macro of this frame, else that of all frames (PS3.3 section C.7.6.16)."""
@@ -139,7 +137,7 @@ def first_value(leaf: Leaf | Sequence[Scalar]) -> Scalar:
     return values[0] if values else None
 
 
-number_of: Final = Reader("").lenient
+number_of: Final = AttributeReader("").lenient
 """What cannot be read as a number tells nothing apart."""
 
 

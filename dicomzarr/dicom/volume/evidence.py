@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from dicomzarr.dicom.geometry.lattice import find_lattice
-from dicomzarr.dicom.model.values import Reader
+from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.volume.acquisition_order import order_of, runs_of
 from dicomzarr.dicom.volume.columns import (
     ACQUISITION_ORDER,
@@ -158,7 +158,7 @@ class Evidence:
     @property
     def _most_times(self) -> int | None:
         """NumberOfTemporalPositions (0020,0105)."""
-        number = Reader("").lenient_number(self.frames[0].image.item.number_of_temporal_positions)
+        number = AttributeReader("").lenient_number(self.frames[0].image.item.number_of_temporal_positions)
         return int(number) if number is not None and number >= 1 else None
 
     def _last_resorts(self, groups: Codes) -> Iterator[Column]:

@@ -13,7 +13,7 @@ from dicomzarr.dicom.instance import FrameRef, pixel_spacing, spacing_between
 from dicomzarr.dicom.lut.modality import Rescale
 from dicomzarr.dicom.model.image_model import NO_GROUPS, frame_groups
 from dicomzarr.dicom.model.json_model import RawSequence
-from dicomzarr.dicom.model.values import FARTHEST, Reader, is_given, is_right_angled
+from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
 from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.volume.dimensions import FrameContext, frame_times
 from dicomzarr.dicom.volume.frame_values import dimension_values
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.model.image_model import ImageItem, Macro, MappingItem
     from dicomzarr.dicom.model.json_model import Leaf, Scalar
     from dicomzarr.dicom.segmentation.segments import Segmentation
-    from dicomzarr.dicom.volume.dimensions import Value
+    from dicomzarr.dicom.volume.value import Value
 
 Vector: TypeAlias = "npt.NDArray[np.float64]"
 
@@ -51,7 +51,7 @@ _AXIAL: Final = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Image:
+class ImageInstance:
     """One instance that holds frames, with the attributes that slides do not have."""
 
     header: Instance
@@ -65,7 +65,7 @@ class Frame:
     """One frame; lengths in millimetres."""
 
     ref: FrameRef
-    image: Image
+    image: ImageInstance
     position: Vector | None
     """ImagePositionPatient (0020,0032): the centre of the first pixel, in LPS; None where nothing places the frame."""
     orientation: Vector | None
@@ -114,7 +114,7 @@ class Frame:
         return None if self.orientation is None else normal_of(self.orientation)
 
 
-def frames_of(images: Sequence[Image]) -> Iterator[Frame]:
+def frames_of(images: Sequence[ImageInstance]) -> Iterator[Frame]:
     """The frames of instances, those of each in their order.
 
     What places or scales a frame and is impossible is left out, and noticed by its image.
@@ -136,7 +136,7 @@ def frames_of(images: Sequence[Image]) -> Iterator[Frame]:
             yield _frame(image, context, position, orientation, next(values))
 
 
-def _contexts(image: Image) -> Iterator[FrameContext]:
+def _contexts(image: ImageInstance) -> Iterator[FrameContext]:
     item, header = image.item, image.header
     shared = next(iter(item.shared_groups.items), NO_GROUPS)
     groups = list(frame_groups(item.per_frame_groups or RawSequence()))
@@ -147,14 +147,14 @@ def _contexts(image: Image) -> Iterator[FrameContext]:
             "the last frames are described by nothing else" if len(groups) < count else "the last items were left out"
         )
         image.notices.add(header.uid, f"{text}{rest}.")
-    read = Reader(header.uid, image.notices)
+    read = AttributeReader(header.uid, image.notices)
     for number, time in zip(range(1, count + 1), frame_times(item), strict=False):
         own = groups[number - 1] if number <= len(groups) else NO_GROUPS
         yield FrameContext(item, header.image_type, own, shared, number, time, read)
 
 
 def _frame(
-    image: Image,
+    image: ImageInstance,
     context: FrameContext,
     position: Vector | None,
     orientation: Vector | None,
@@ -202,7 +202,7 @@ def _rescale(context: FrameContext, segmentation: Segmentation | None) -> Rescal
     return _line(read, _scaling(context))
 
 
-def _line(read: Reader, source: Any) -> Rescale | None:
+def _line(read: AttributeReader, source: Any) -> Rescale | None:
     """RescaleSlope and RescaleIntercept; the identity where there are none, None where one is impossible."""
     lost = "values are shown as they are stored"
     slope = read.fact(source.rescale_slope, "RescaleSlope", bool, lost)
@@ -222,10 +222,10 @@ def _scaling(context: FrameContext) -> Any:
     return context.macro("pixel_value_transformation") or context.item
 
 
-def _placement(image: Image, contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector | None]]:
+def _placement(image: ImageInstance, contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector | None]]:
     """(position, orientation) of each frame."""
     item = image.item
-    read = Reader(image.header.uid, image.notices)
+    read = AttributeReader(image.header.uid, image.notices)
     if read.text(item.grid_frame_offsets) is not None:
         return _dose_placement(read, item, len(contexts))
     if item.detectors.items or item.slice_vector.values:
@@ -241,7 +241,7 @@ def _own_placement(context: FrameContext) -> tuple[Vector | None, Vector | None]
     return _placed(context.read, position, orientation)
 
 
-def _placed(read: Reader, position: Leaf, orientation: Leaf) -> tuple[Vector | None, Vector | None]:
+def _placed(read: AttributeReader, position: Leaf, orientation: Leaf) -> tuple[Vector | None, Vector | None]:
     """The position and the directions, or neither."""
     at = read.facts(position, "ImagePositionPatient", 3, lambda at: max(map(abs, at)) <= FARTHEST, _NOWHERE)
     cosines = _directions(orientation.values)
@@ -253,7 +253,7 @@ def _placed(read: Reader, position: Leaf, orientation: Leaf) -> tuple[Vector | N
 @lru_cache(maxsize=256)
 def _directions(values: tuple[Scalar, ...]) -> Vector | None:
     """Six cosines, which most frames of a series share; None where they are no directions at a right angle."""
-    numbers = [number for value in values if (number := Reader("").lenient(value)) is not None]
+    numbers = [number for value in values if (number := AttributeReader("").lenient(value)) is not None]
     if not len(numbers) == len(values) == _COSINES or not is_right_angled(numbers, _SKEW):
         return None
     directions = np.array(numbers)
@@ -261,7 +261,7 @@ def _directions(values: tuple[Scalar, ...]) -> Vector | None:
     return directions
 
 
-def _dose_placement(read: Reader, item: ImageItem, count: int) -> list[tuple[Vector | None, Vector | None]]:
+def _dose_placement(read: AttributeReader, item: ImageItem, count: int) -> list[tuple[Vector | None, Vector | None]]:
     """Planes at GridFrameOffsetVector, along the normal or in absolute z (PS3.3 section C.8.8.3.2)."""
     position, orientation = _placed(read, item.image_position, item.image_orientation)
     if position is None or orientation is None:
@@ -282,7 +282,7 @@ def _dose_placement(read: Reader, item: ImageItem, count: int) -> list[tuple[Vec
     return [(np.array([*position[:2], offset]), orientation) for offset in offsets]
 
 
-def _detector_placement(read: Reader, context: FrameContext) -> tuple[Vector | None, Vector | None]:
+def _detector_placement(read: AttributeReader, context: FrameContext) -> tuple[Vector | None, Vector | None]:
     """Nuclear medicine: the first slice of the frame's detector, and slices from there (PS3.3 section C.8.4.15)."""
     item = context.item
     detectors: list[Any] = item.detectors.items or [item]
@@ -312,4 +312,4 @@ def _moved(position: Vector, orientation: Vector, away: float) -> Vector:
 
 def _entry(leaf: Leaf, number: int) -> float | None:
     """What a vector with one entry for each frame says of a frame."""
-    return Reader("").lenient(leaf.values[number - 1]) if number <= len(leaf.values) else None
+    return AttributeReader("").lenient(leaf.values[number - 1]) if number <= len(leaf.values) else None

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.lut.lookup import LookupTable
     from dicomzarr.dicom.lut.palette import Palette
     from dicomzarr.dicom.model.binary import BinaryLeaf
-    from dicomzarr.dicom.volume.frame import Image
+    from dicomzarr.dicom.volume.frame import ImageInstance
 
 _COLORS: Final = ("Red", "Green", "Blue")
 
 
-def bulk_uris(image: Image, values: str) -> Iterator[str]:
+def bulk_uris(image: ImageInstance, values: str) -> Iterator[str]:
     """The URIs of what has to be fetched before an image's values can be shown so."""
     wanted: list[BinaryLeaf] = []
     if values == "color" and image.header.pixel.photometric_interpretation == "PALETTE COLOR":
@@ -31,7 +31,7 @@ def bulk_uris(image: Image, values: str) -> Iterator[str]:
             yield leaf.bulk_data_uri
 
 
-def image_palette(image: Image, bulk: Mapping[str, bytes]) -> Palette:
+def image_palette(image: ImageInstance, bulk: Mapping[str, bytes]) -> Palette:
     """The palette of an image, PS3.3 section C.7.6.3.1.5.
 
     Raises:
@@ -40,7 +40,7 @@ def image_palette(image: Image, bulk: Mapping[str, bytes]) -> Palette:
     return build_palette(*(_color_table(image, color, bulk) for color in _COLORS))
 
 
-def modality_table(image: Image, bulk: Mapping[str, bytes]) -> LookupTable:
+def modality_table(image: ImageInstance, bulk: Mapping[str, bytes]) -> LookupTable:
     """The table that leads to modality values, PS3.3 section C.11.1.
 
     Raises:
@@ -55,7 +55,7 @@ def modality_table(image: Image, bulk: Mapping[str, bytes]) -> LookupTable:
     return read_table(descriptor, octets, name="LUTData", instance=uid)
 
 
-def _color_table(image: Image, color: str, bulk: Mapping[str, bytes]) -> LookupTable:
+def _color_table(image: ImageInstance, color: str, bulk: Mapping[str, bytes]) -> LookupTable:
     uid, item = image.header.uid, image.item
     name = f"{color}PaletteColorLookupTableDescriptor"
     leaf = getattr(item, f"{color.lower()}_descriptor")
@@ -69,7 +69,7 @@ def _color_table(image: Image, color: str, bulk: Mapping[str, bytes]) -> LookupT
     return read(descriptor, octets, name=name, instance=uid)
 
 
-def _color_data(image: Image, color: str) -> tuple[BinaryLeaf, bool]:
+def _color_data(image: ImageInstance, color: str) -> tuple[BinaryLeaf, bool]:
     """(the data of a colour, whether they are in segments)."""
     plain: BinaryLeaf = getattr(image.item, f"{color.lower()}_data")
     segmented: BinaryLeaf = getattr(image.item, f"{color.lower()}_segmented")

@@ -1,8 +1,1 @@
-"""Images with labels: xarray datasets of levels, with physical coordinates of pixel centres."""
-
-from __future__ import annotations
-
-from dicomzarr.faces.xarray.datasets import image_tree, level_dataset, series_datasets
-from dicomzarr.faces.xarray.values import VARIABLE
-
-__all__ = ["VARIABLE", "image_tree", "level_dataset", "series_datasets"]
+"""The xarray engine; the datasets that it gives are those of `dicomzarr.arrays.xarray`."""

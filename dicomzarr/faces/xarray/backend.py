@@ -86,7 +86,7 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
             UsageError: There is no such group.
         """
         from dicomzarr.arrays.image import open_image  # noqa: PLC0415  # nothing at import
-        from dicomzarr.faces.xarray import series_datasets  # noqa: PLC0415  # as above
+        from dicomzarr.arrays.xarray import series_datasets  # noqa: PLC0415  # as above
 
         unknown = set(decoders).difference(_DECODERS)
         if unknown:

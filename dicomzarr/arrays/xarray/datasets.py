@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from dicomzarr.faces.xarray.axes import with_axes
-from dicomzarr.faces.xarray.frame_coordinates import frame_coordinates
-from dicomzarr.faces.xarray.patient import oblique_coordinates
-from dicomzarr.faces.xarray.rescaling import factor_coordinates, factors_of
-from dicomzarr.faces.xarray.values import VARIABLE, image_variable
+from dicomzarr.arrays.xarray.axes import with_axes
+from dicomzarr.arrays.xarray.frame_coordinates import frame_coordinates
+from dicomzarr.arrays.xarray.patient import oblique_coordinates
+from dicomzarr.arrays.xarray.rescaling import factor_coordinates, factors_of
+from dicomzarr.arrays.xarray.values import VARIABLE, image_variable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,15 +9,15 @@ import xarray as xr
 from xarray.core.indexing import CoordinateTransformIndexingAdapter
 from xarray.indexes import CoordinateTransformIndex, PandasIndex
 
-from dicomzarr.faces.xarray.grid import PatientTransform
-from dicomzarr.faces.xarray.places import places_of
+from dicomzarr.arrays.xarray.grid import PatientTransform
+from dicomzarr.arrays.xarray.places import places_of
 from dicomzarr.plan.placing import MILLIMETER, aligned_axes
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from dicomzarr.arrays.image import Image, Level
-    from dicomzarr.faces.xarray.grid import Voxels
+    from dicomzarr.arrays.xarray.grid import Voxels
 
 _ATTRIBUTES: Final = {"units": MILLIMETER}
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 import xarray as xr
 from xarray.core import indexing
 
-from dicomzarr.faces.xarray.lazy import LevelArray
-from dicomzarr.faces.xarray.rescaling import cf_attributes, is_grey, is_stored, rescaled
+from dicomzarr.arrays.xarray.lazy import LevelArray
+from dicomzarr.arrays.xarray.rescaling import cf_attributes, is_grey, is_stored, rescaled
 
 if TYPE_CHECKING:
     from xarray.backends import BackendArray
 
     from dicomzarr.arrays.image import Image, Level
-    from dicomzarr.faces.xarray.rescaling import Factors
+    from dicomzarr.arrays.xarray.rescaling import Factors
 
 VARIABLE: Final = "image"
 """The name of the data variable of a level."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import xarray as xr
 
+from dicomzarr.arrays.xarray.lazy import RescaledArray
 from dicomzarr.dicom.lut.modality import Rescale, exact_float32, modality_dtype
-from dicomzarr.faces.xarray.lazy import RescaledArray
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.arrays.image import Image, Level
+    from dicomzarr.arrays.xarray.lazy import LevelArray
     from dicomzarr.dicom.pixels.pixels import PixelDescription
-    from dicomzarr.faces.xarray.lazy import LevelArray
     from dicomzarr.plan import LevelPlan
 
 _MOST_WHOLE: Final = 2**24

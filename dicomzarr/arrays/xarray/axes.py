@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from xarray.indexes import RangeIndex
 
-from dicomzarr.faces.xarray.frame_coordinates import counted_times
-from dicomzarr.faces.xarray.places import places_of
+from dicomzarr.arrays.xarray.frame_coordinates import counted_times
+from dicomzarr.arrays.xarray.places import places_of
 from dicomzarr.plan.placing import MILLIMETER, aligned_axes
 
 if TYPE_CHECKING:
