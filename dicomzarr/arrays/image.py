@@ -14,7 +14,8 @@ from dicomzarr.errors import SeriesChangedError
 from dicomzarr.plan import label_path, to_ras
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
-from dicomzarr.session.opening import endpoint_for, parse_series_url, series_key
+from dicomzarr.session.locate import parse_series_url, series_ref
+from dicomzarr.session.opening import endpoint_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import StorageOptions
     from dicomzarr.plan import Affine, Axis, Channel, ImagePlan, LevelPlan
-    from dicomzarr.session.endpoints import Endpoint
+    from dicomzarr.session.registry import Endpoint
     from dicomzarr.sources.urls import SeriesURL
 
     Pixels = npt.NDArray[np.generic]
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 class _Held(NamedTuple):
     process: int
+    endpoint: Endpoint
     store: SeriesStore
 
 
@@ -65,20 +67,19 @@ class SeriesHandle:
         """
         own, process = vars(self), os.getpid()
         if "_held" not in own:
-            own.setdefault("_held", _Held(process, self._opened()))  # the same for all threads that ask at once
+            own.setdefault("_held", self._opened(process))  # the same for all threads that ask at once
         if self._held.process != process:
-            self._held = _Held(process, self._held.store.served_by(self._endpoint.scheduler))
+            endpoint = endpoint_for(self.url.base, self.options)
+            self._held = _Held(process, endpoint, self._held.store.served_by(endpoint.scheduler))
+        self._held.endpoint.use(self.options)
         return self._held.store
 
-    def _opened(self) -> SeriesStore:
-        endpoint, key = self._endpoint, series_key(self.url)
+    def _opened(self, process: int) -> _Held:
+        endpoint, ref = endpoint_for(self.url.base, self.options), series_ref(self.url)
         if self._state is not None:
-            return run_sync(endpoint.store_in, key, self._state)
-        return endpoint.held(key) or run_sync(endpoint.store, key)
-
-    @property
-    def _endpoint(self) -> Endpoint:
-        return endpoint_for(self.url.base, self.options)
+            return _Held(process, endpoint, run_sync(endpoint.store_in, ref, self.options, self._state))
+        store = endpoint.held(ref, self.options) or run_sync(endpoint.store, ref, self.options)
+        return _Held(process, endpoint, store)
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self._held.store.state if "_held" in vars(self) else self._state

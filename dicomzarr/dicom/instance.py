@@ -14,7 +14,14 @@ from dicomzarr.dicom.geometry.positions import (
     scan_frames,
     shared_path_identifier,
 )
-from dicomzarr.dicom.model.json_model import ABSENT, InstanceItem, OpticalPathItem, RawSequence, functional_groups
+from dicomzarr.dicom.model.json_model import (
+    ABSENT,
+    PATIENT,
+    InstanceItem,
+    OpticalPathItem,
+    RawSequence,
+    functional_groups,
+)
 from dicomzarr.dicom.model.values import AttributeReader, is_count, is_right_angled, shown_code
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.dicom.pixels.syntax import is_native
@@ -223,7 +230,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None) -> Instance 
     )
 
 
-_OWN = {"sop_instance_uid", "instance_number", "per_frame_groups", "float_pixels", "double_pixels"}
+_OWN = {"sop_instance_uid", "instance_number", "per_frame_groups", "float_pixels", "double_pixels", *PATIENT}
 _shared = attrgetter(*(name for name in InstanceItem.__struct_fields__ if name not in _OWN))
 """What the instances of a series may have in common: all but what each has for itself."""
 _shared_groups = attrgetter(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dicomzarr.dicom.instance import InstanceParser
+from dicomzarr.dicom.model.json_model import patient_of
 from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.uids import (
@@ -45,8 +45,8 @@ class Series:
     """What was left out, and why, in sentences without patient text."""
     has_others: bool = False
     """There are instances without pixels in it, too."""
-    patient: tuple[tuple[str, str], ...] = ()
-    """(name, value) of patient attributes; empty unless asked for."""
+    patient: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """(name, value) of patient attributes, for those who asked for them."""
     remarks: Notices = field(default_factory=Notices)
     """What is odd about its instances, as far as they have been looked at: planning it reads more of them."""
 
@@ -73,16 +73,13 @@ def is_slide(instance: Instance) -> bool:
     return instance.sop_class_uid in _SLIDE_SOP_CLASSES or (tiled and instance.total_pixel_matrix is not None)
 
 
-def parse_series(
-    items: Sequence[ImageItem], study: str, series: str, *, patient: Mapping[str, str] = MappingProxyType({})
-) -> Series:
+def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
     """Type the reply to a series-level metadata request.
 
     Args:
         items: The metadata of its instances, in the server's order; see `image_model.decode_instances`.
         study: Study Instance UID that was asked for.
         series: Series Instance UID that was asked for.
-        patient: Patient attributes, for those who asked for them.
 
     Raises:
         MetadataError: It speaks of another series.
@@ -113,7 +110,7 @@ def parse_series(
         _images(items, found, remarks) if _needs_images(instances) else (),
         tuple(notices),
         len(instances) < len(parsed),
-        tuple(patient.items()),
+        tuple(patient_of(items[0]).items()),
         remarks,
     )
 

@@ -58,3 +58,41 @@ class FrameCache:
         """Let go of all."""
         self._frames.clear()
         self._bytes = 0
+
+
+class CacheShare(FrameCache):
+    """What some readers keep in a cache that others use too: nothing, until one of them wants something kept.
+
+    Args:
+        whole: The cache of all.
+    """
+
+    def __init__(self, whole: FrameCache) -> None:
+        super().__init__(0)
+        self._whole = whole
+
+    def grow(self, limit: int) -> None:
+        """Somebody wants so many bytes held, of all readers together."""
+        self.limit = limit
+        self._whole.limit = max(self._whole.limit, limit)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, of all readers."""
+        return self._whole.nbytes
+
+    def __contains__(self, key: FrameKey) -> bool:
+        return key in self._whole
+
+    def get(self, key: FrameKey) -> EncodedFrame | None:
+        """See `FrameCache.get`."""
+        return self._whole.get(key)
+
+    def put(self, key: FrameKey, frame: EncodedFrame) -> None:
+        """See `FrameCache.put`."""
+        if self.limit:
+            self._whole.put(key, frame)
+
+    def discard(self, key: FrameKey) -> None:
+        """See `FrameCache.discard`."""
+        self._whole.discard(key)

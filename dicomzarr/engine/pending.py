@@ -38,9 +38,9 @@ class PendingFrame:
     """Who wanted it first: readers take turns."""
     priority: Priority
     """With which it is fetched; of what was fetched ahead it stays so, whoever joins."""
-    state: State = State.QUEUED
     waiters: dict[FrameWaiter, bool] = field(default_factory=dict)
     """Whether each of them has seen it not decode, and waits for it in another way."""
+    state: State = State.QUEUED
     fetch: FetchUnderWay | None = None
     """What brings it."""
     given_up: bool = False

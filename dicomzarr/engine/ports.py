@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.model.image_model import ImageItem
     from dicomzarr.engine.requests import FrameKey, SeriesState, Turn
     from dicomzarr.errors import DicomZarrError
+    from dicomzarr.options import Tuning
 
 
 class SeriesRef(NamedTuple):
@@ -164,6 +165,9 @@ class SeriesSource(Protocol):
         Raises:
             SeriesNotFoundError: There is no such series, or nothing in it.
         """
+
+    def tune(self, tuning: Tuning, timeout: float) -> None:
+        """Ask for no more at once than this, and wait no longer than so many seconds without progress; on its loop."""
 
     async def bulk_data(self, ref: SeriesRef, uri: str, instance: str | None) -> bytes:
         """A value that the metadata give by reference."""

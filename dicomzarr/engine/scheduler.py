@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dicomzarr.engine.cache import FrameCache
     from dicomzarr.engine.pending import PendingFrames
     from dicomzarr.engine.ports import FrameOrigin, FrameStore, FrameWaiter
-    from dicomzarr.engine.requests import FrameKey
+    from dicomzarr.engine.requests import FrameKey, SeriesState
     from dicomzarr.errors import DicomZarrError
 
 _AHEAD_SHARE: Final = 4
@@ -49,11 +49,12 @@ class FetchUnderWay:
 
     def arrived(self, key: FrameKey, frame: EncodedFrame) -> bool:
         """See `ports.FrameSink`."""
-        return self.scheduler.arrived(self, key, frame)
+        self.scheduler.settle(self, key, frame)
+        return self.scheduler.wants(key.series) if self.fetch.stays_queued else self.left > self.given_up
 
     def failed(self, key: FrameKey, error: DicomZarrError) -> None:
         """See `ports.FrameSink`."""
-        self.scheduler.failed(self, key, error)
+        self.scheduler.settle(self, key, error)
 
     async def ready(self) -> None:
         """See `ports.FrameSink`."""
@@ -123,8 +124,7 @@ class Scheduler:
         """
         pending = self._pending.get(key)
         if pending is None:
-            pending = self._add(key, reader, Priority.NOW)
-            pending.waiters[waiter] = suspect
+            pending = self._pending[key] = PendingFrame(key, reader, Priority.NOW, {waiter: suspect})
             self._bring(pending, look_up=not fresh)
         else:
             pending.waiters[waiter] = suspect
@@ -146,7 +146,8 @@ class Scheduler:
     def fetch_ahead(self, key: FrameKey, reader: Hashable) -> None:
         """Have a frame in memory when somebody will want it; behind all that somebody wants now."""
         if key not in self._cache and key not in self._pending:
-            self._bring(self._add(key, reader, Priority.AHEAD), look_up=True)
+            pending = self._pending[key] = PendingFrame(key, reader, Priority.AHEAD)
+            self._bring(pending, look_up=True)
 
     def forget_ahead(self, reader: Hashable) -> None:
         """Do not fetch ahead what is not under way yet: something else may be wanted next."""
@@ -174,30 +175,22 @@ class Scheduler:
 
     # --- what becomes of frames ---
 
-    def arrived(self, by: FetchUnderWay, key: FrameKey, frame: EncodedFrame) -> bool:
-        """A fetch has brought a frame; gives whether more of it is wanted."""
-        pending = self._brought(by, key)
-        if pending is not None:
-            self._settle(pending, contradiction(key, frame) or frame)
-        return self._queue.wants(key.series) if by.fetch.stays_queued else by.left > by.given_up
+    def wants(self, series: SeriesState) -> bool:
+        """Whether a frame of a series is queued."""
+        return self._queue.wants(series)
 
-    def failed(self, by: FetchUnderWay, key: FrameKey, error: BaseException) -> None:
-        """A fetch cannot bring a frame."""
-        pending = self._brought(by, key)
-        if pending is not None:
-            self._settle(pending, error)
+    def settle(self, by: FetchUnderWay, key: FrameKey, outcome: EncodedFrame | BaseException) -> None:
+        """A fetch has brought a frame, or cannot bring it; what it is not asked for counts for nothing."""
+        pending = self._pending.get(key)
+        if pending is None:
+            return
+        if pending.fetch is by or (by.fetch.stays_queued and pending.state is State.QUEUED):
+            error = outcome if isinstance(outcome, BaseException) else contradiction(key, outcome)
+            self._settle(pending, error or outcome)
 
     async def ready(self) -> None:
         """Wait until the decoders have caught up."""
         await self._backlog.ready()
-
-    def _brought(self, by: FetchUnderWay, key: FrameKey) -> PendingFrame | None:
-        """The frame, if a fetch is to settle it."""
-        pending = self._pending.get(key)
-        if pending is None:
-            return None
-        is_queued = by.fetch.stays_queued and pending.state is State.QUEUED
-        return pending if is_queued or pending.fetch is by else None
 
     def _settle(self, pending: PendingFrame, outcome: EncodedFrame | BaseException) -> None:
         key = pending.key
@@ -218,10 +211,6 @@ class Scheduler:
             key.series.disk.keep(key, outcome)
 
     # --- the table ---
-
-    def _add(self, key: FrameKey, reader: Hashable, priority: Priority) -> PendingFrame:
-        pending = self._pending[key] = PendingFrame(key, reader, priority)
-        return pending
 
     def _bring(self, pending: PendingFrame, *, look_up: bool = False) -> None:
         """Have a frame brought that nothing brings yet."""
@@ -271,7 +260,7 @@ class Scheduler:
 
     def _pump_soon(self) -> None:
         """Fetch at the end of this tick."""
-        if self._queue and not self._pumps_soon:
+        if not self._pumps_soon and self._queue:
             self._pumps_soon = True
             # No ring of references shall outlive the last reader.
             asyncio.get_running_loop().call_soon(_call, weakref.WeakMethod(self._pump))

@@ -125,6 +125,8 @@ class FrameSource:
 class _Chunk:
     """One frame, for one chunk."""
 
+    __slots__ = ("answer",)
+
     def __init__(self) -> None:
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 

@@ -14,7 +14,7 @@ from dicomzarr.omezarr.hierarchy import Chunk, Document, Found, Group, arrays, l
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.engine.source import FrameSource
@@ -29,11 +29,18 @@ class SeriesStore:
         root: Its hierarchy.
         source: Where frames come from.
         others: Where those of other series come from that are shown with it, by Series Instance UID.
+        made_of: What lives as long as this does, so that other views can be made of it.
     """
 
     def __init__(
-        self, plan: SeriesPlan, root: Group, source: FrameSource, others: Mapping[str, FrameSource] | None = None
+        self,
+        plan: SeriesPlan,
+        root: Group,
+        source: FrameSource,
+        others: Mapping[str, FrameSource] | None = None,
+        made_of: Sequence[object] = (),
     ) -> None:
+        self.made_of = made_of
         self.plan = plan
         self.root = root
         self.source = source
@@ -51,7 +58,7 @@ class SeriesStore:
     def served_by(self, scheduler: Scheduler) -> SeriesStore:
         """The same state, read through another scheduler: a forked child has no right to its parent's."""
         others = {uid: source.served_by(scheduler) for uid, source in self._others.items()}
-        return SeriesStore(self.plan, self.root, self.source.served_by(scheduler), others)
+        return SeriesStore(self.plan, self.root, self.source.served_by(scheduler), others, self.made_of)
 
     def source_of(self, level: LevelPlan) -> FrameSource:
         """Where the frames of a level come from.

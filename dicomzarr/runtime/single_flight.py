@@ -38,13 +38,11 @@ class SingleFlight(Generic[_Key, _Value]):
                 task.add_done_callback(lambda done: self._done(key, done, keep))
         return await asyncio.shield(task)
 
-    def forget(self, key: _Key | None = None) -> None:
-        """Let whoever asks from now on begin anew, for one key or for all; from any thread."""
+    def forget(self, is_meant: Callable[[_Key], bool]) -> None:
+        """Let whoever asks from now on begin anew, for the keys that are meant; from any thread."""
         with self._lock:
-            if key is None:
-                self._under_way.clear()
-            else:
-                self._under_way.pop(key, None)
+            for key in [key for key in self._under_way if is_meant(key)]:
+                del self._under_way[key]
 
     def _done(self, key: _Key, task: asyncio.Task[_Value], keep: Callable[[_Value], None]) -> None:
         failed = task.cancelled() or task.exception() is not None

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TypeAlias
 
+from dicomzarr.errors import InvalidURLError
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 from dicomzarr.sources.files.urls import FolderURL, is_folder_url
 
@@ -26,14 +27,24 @@ def local_path(text: str | os.PathLike[str]) -> Path | None:
     """The folder or file that somebody means who gives no URL; None where it can only be meant as one.
 
     Args:
-        text: A path that need not exist; a text like ``host/studies/1/series/2`` has lost its scheme.
+        text: A path, which need not exist if it is recognised as one by how it begins.
+
+    Raises:
+        InvalidURLError: It is neither an existing file or folder nor a URL.
     """
     if isinstance(text, os.PathLike):
         return Path(text)
     if not text or "://" in text or text.startswith(("'", '"', "<")):
         return None
     path = Path(text).expanduser()
-    return path if _exists(path) or text[0] in "/.~" or "/studies" not in text else None
+    if _exists(path) or text[0] in "/.~":
+        return path
+    if "/studies" in text:  # a URL that has lost its scheme
+        return None
+    raise InvalidURLError(
+        f"There is no file or folder {text}, and as a URL it has no scheme.",
+        remedy="Check the path, or write dicomwebs:// for HTTPS or dicomweb:// for HTTP.",
+    )
 
 
 def _exists(path: Path) -> bool:

@@ -26,7 +26,7 @@ from waiting import SECONDS
 import dicomzarr
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.engine import reader
-from dicomzarr.runtime import loops
+from dicomzarr.runtime.pools import DECODERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -162,7 +162,7 @@ def test_a_mean_is_right(url: str) -> None:
     assert array.mean(axis=(1, 2)).compute() == pytest.approx(PIXELS.mean(axis=(1, 2)))
 
 
-@pytest.mark.skipif(loops._cores() < 2, reason="one core")
+@pytest.mark.skipif(DECODERS.threads < 2, reason="one core")
 @pytest.mark.parametrize("chunks", [(3, 64, 64), (3, 200, 257)], ids=["many blocks", "one block"])
 def test_decoding_goes_on_on_two_cores(url: str, chunks: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """The first two frames wait for each other inside the decoder: they meet only if both are decoded at once."""

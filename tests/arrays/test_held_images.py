@@ -30,7 +30,7 @@ import dicomzarr
 from dicomzarr.arrays.image import Image
 from dicomzarr.engine import reader
 from dicomzarr.errors import FrameNotFoundError, FrameShapeError, NotFoundError, SeriesChangedError
-from dicomzarr.session import endpoints
+from dicomzarr.session import registry
 from dicomzarr.sources.dicomweb.tuning import series_choice
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ def all_invalidated(_: str, __: pytest.MonkeyPatch) -> None:
 
 
 def identity_driven_out(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "ENDPOINTS_HELD", 1)
-    dicomzarr.open(url, timeout=9)
+    monkeypatch.setattr(registry, "ENDPOINTS_HELD", 1)
+    dicomzarr.open(url, headers={"X-Other": "somebody"})
 
 
 WAYS = [invalidated, all_invalidated, identity_driven_out]
@@ -159,7 +159,7 @@ def test_a_held_image_reads_on(
 
 
 def test_a_held_image_reads_on_when_sixty_four_others_were_opened(opened: Opener) -> None:
-    others = [dataset for number in range(endpoints.SERIES_HELD_OPEN + 1) for dataset in _tiny(number)]
+    others = [dataset for number in range(registry.SERIES_HELD_OPEN + 1) for dataset in _tiny(number)]
     server = opened.serve([*CT.datasets, *others])
     image = dicomzarr.open(server.series_url(CT.study_uid, CT.series_uid), cache_bytes=0)
     assert image.levels[0].shape == PIXELS.shape
@@ -255,11 +255,14 @@ def test_a_pickle_opens_in_the_same_state_or_not_at_all(opened: Opener, losing: 
 
 def test_a_pickle_is_not_bound_to_what_its_reader_opened_before(opened: Opener, losing: Losing) -> None:
     """A worker may have the series open as it was; what it is sent is of today."""
-    old = opened(CT, losing.middleware)
+    url = opened.url(CT, losing.middleware)
     losing.lose(LOWEST)
-    today = dumps(dicomzarr.open(old.series_url, timeout=9))
-    fsspec.filesystem("dicomweb").invalidate_cache(old.series_url)
+    today = dumps(dicomzarr.open(url))
+    losing.lost.clear()
+    fsspec.filesystem("dicomweb").invalidate_cache(url)
+    old = dicomzarr.open(url)
     assert old.levels[0].shape == PIXELS.shape
+    losing.lose(LOWEST)
     image: Image = copied(today)
     assert np.array_equal(in_time(lambda: image.levels[0][...]), PIXELS[LOST:])
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from orthanc import Orthanc
 
-    from dicomzarr.sources.dicomweb.http.exchange import Question
+    from dicomzarr.sources.dicomweb.http.exchange import RequestSpec
     from dicomzarr.sources.dicomweb.http.transport import Response
 
 SLICES = 120
@@ -33,13 +33,13 @@ pytestmark = pytest.mark.usefixtures("patient")  # what is counted includes whol
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The URLs that are asked for."""
     urls: list[str] = []
-    ask = Exchange.ask
+    send = Exchange.send
 
-    async def counted(self: Exchange, question: Question, read: Callable[[Response], Awaitable[object]]) -> object:
-        urls.append(question.url())
-        return await ask(self, question, read)
+    async def counted(self: Exchange, spec: RequestSpec, read: Callable[[Response], Awaitable[object]]) -> object:
+        urls.append(spec.url())
+        return await send(self, spec, read)
 
-    monkeypatch.setattr(Exchange, "ask", counted)
+    monkeypatch.setattr(Exchange, "send", counted)
     return urls
 
 

@@ -33,7 +33,7 @@ from slides import (
 import dicomzarr
 from dicomzarr.dicom.instance import StoredInstance
 from dicomzarr.dicom.model.image_model import decode_instances
-from dicomzarr.dicom.model.json_model import decode_patient
+from dicomzarr.dicom.model.json_model import patient_of
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.dicom.segmentation.colour import lab16_to_srgb
 from dicomzarr.dicom.series import parse_series
@@ -216,17 +216,16 @@ def test_nulls_in_the_place_of_the_patient(name: JSON) -> None:
         instance["00100010"] = name
         instance["00100020"] = {"vr": "LO", "Value": ["7"]}
     body = json.dumps(metadata).encode()
-    patient = decode_patient(body)
+    patient = patient_of(decode_instances(body)[0])
     assert patient["patient_id"] == "7"
     assert not patient.get("patient_name")
 
 
-def test_patient_attributes_that_are_none_are_refused() -> None:
+def test_patient_attributes_that_are_none_are_left_out() -> None:
     slide = poor_headers()
     metadata = slide.metadata()
     metadata[0]["00100010"] = 5
-    with pytest.raises(MetadataError, match="DICOM JSON"):
-        decode_patient(json.dumps(metadata).encode())
+    assert "patient_name" not in patient_of(decode_instances(json.dumps(metadata).encode())[0])
 
 
 def test_a_null_keeps_its_place() -> None:
@@ -724,8 +723,7 @@ def test_names_may_be_plain_text() -> None:
     metadata = slide.metadata()
     metadata[0]["00100010"] = {"vr": "PN", "Value": ["Plain^Name"]}
     body = json.dumps(metadata).encode()
-    patient = decode_patient(body)
-    series = parse_series(decode_instances(body), slide.study_uid, slide.series_uid, patient=patient)
+    series = parse_series(decode_instances(body), slide.study_uid, slide.series_uid)
     assert dict(series.patient)["patient_name"] == "Plain^Name"
 
 

@@ -968,10 +968,10 @@ def test_invalidating_reads_metadata_and_frames_anew(place: Path) -> None:
         open_anew(served, place)
         keep(frames_on_disk(served, place), [1])
         DICOMwebFileSystem(cache_dir=place).invalidate_cache(served.url)
-        for endpoint in opening._endpoints.known.values():
-            assert endpoint.disk is not None
-            while endpoint.disk._to_forget:  # a view that nobody holds any more may forget a moment later
-                time.sleep(0.001)
+        (endpoint,) = opening._endpoints.recent.values()
+        (disk,) = endpoint.disks
+        while disk._to_forget:  # a view that nobody holds any more may forget a moment later
+            time.sleep(0.001)
         forget_servers()
         asked(served)
         open_image(served.url, cache_dir=place)

@@ -151,7 +151,7 @@ def test_what_is_learned_of_a_server_outlives_whoever_learned_it() -> None:
         assert is_right(dicomzarr.open(served.url).levels[0][...], PYRAMID.levels[0])
         assert lists_asked(served.server)
         fsspec.get_filesystem_class("dicomweb").clear_instance_cache()
-        opening._endpoints.known.clear()
+        opening._endpoints.forget()
         del served.server.requests[:]
         other = dicomzarr.open(served.url, headers={"X-Other": "somebody"}, cache_bytes=0)
         assert is_right(other.levels[0][...], PYRAMID.levels[0])

@@ -24,10 +24,11 @@ from dicomzarr.errors import (
     RateLimitedError,
     ServerFailureError,
 )
-from dicomzarr.session import opening
+from dicomzarr.options import StorageOptions
+from dicomzarr.session.opening import endpoint_for
+from dicomzarr.sources.dicomweb.http.limiter import RequestLimiter, RequestSlot
 from dicomzarr.sources.dicomweb.http.pacing import REMEMBERED, Pacing
 from dicomzarr.sources.dicomweb.http.retry import TRIES
-from dicomzarr.sources.dicomweb.http.turns import Turn, Turns
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def test_what_no_waiting_helps_is_remembered_for_a_while(error: RateLimitedError
         assert "60 s" in str(error)
 
 
-# --- turns ---
+# --- the limit of requests under way ---
 
 
 @dataclass
@@ -155,14 +156,14 @@ class Time:
         self.now += seconds
 
 
-def test_who_gives_up_waiting_takes_no_turn() -> None:
+def test_who_gives_up_waiting_takes_no_slot() -> None:
     async def run() -> None:
         time = Time()
-        turns = Turns(Pacing(1, 60), time, time.sleep)
+        limiter = RequestLimiter(Pacing(1, 60), time, time.sleep)
         done = []
 
         async def one(name: str) -> None:
-            async with Turn(turns):
+            async with RequestSlot(limiter):
                 done.append(name)
                 await asyncio.sleep(0)
 
@@ -170,10 +171,10 @@ def test_who_gives_up_waiting_takes_no_turn() -> None:
         await asyncio.sleep(0)  # a is under way, the others wait
         tasks["b"].cancel()
         await asyncio.sleep(0)
-        tasks["c"].cancel()  # whose turn has just come
+        tasks["c"].cancel()  # whose slot has just come
         await asyncio.wait(tasks.values())
         assert done == ["a", "d"]
-        async with asyncio.timeout(SECONDS), Turn(turns):
+        async with asyncio.timeout(SECONDS), RequestSlot(limiter):
             pass
 
     asyncio.run(run())
@@ -181,14 +182,14 @@ def test_who_gives_up_waiting_takes_no_turn() -> None:
 
 def test_nobody_waits_for_a_pause_that_nobody_wants() -> None:
     async def run() -> None:
-        turns = Turns(Pacing(2, 60), lambda: 1000.0, asyncio.sleep)
-        assert turns.slow_down(0, limited(50))
-        waiting = asyncio.ensure_future(turns.take())
+        limiter = RequestLimiter(Pacing(2, 60), lambda: 1000.0, asyncio.sleep)
+        assert limiter.slow_down(0, limited(50))
+        waiting = asyncio.ensure_future(limiter.take())
         await asyncio.sleep(0)
         assert len(asyncio.all_tasks()) == 3
         waiting.cancel()
         await asyncio.sleep(0)
-        again = asyncio.ensure_future(turns.take())
+        again = asyncio.ensure_future(limiter.take())
         await asyncio.sleep(0)
         assert not again.done()
         again.cancel()
@@ -473,5 +474,4 @@ def test_a_restart_of_the_server_is_waited_for() -> None:
     with serving(SLIDE, status(503, when=first(8))) as served:
         image = dicomzarr.open(served.url, frames_per_request=1, max_connections=8)
         assert is_right(image.levels[0][...], SLIDE.levels[0])
-        (endpoint,) = opening._endpoints.known.values()
-        assert endpoint.source.client.connections >= 4
+        assert endpoint_for(served.server.url, StorageOptions.parse()).source.client.connections >= 4

@@ -25,11 +25,12 @@ from dicomzarr.engine.requests import FrameKey, SeriesState
 from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import FrameNotFoundError, FrameShapeError, MissingInstanceError, ServerError
+from dicomzarr.options import Tuning
 from dicomzarr.plan import LevelPlan
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.tuning import strategy
-from dicomzarr.sources.dicomweb.tuning.habits import Habits
+from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -92,8 +93,9 @@ class FakeClient:
     """Remembers what it is asked, and answers once the gate is open."""
 
     connections: int = 4
+    tuning: Tuning = field(default_factory=lambda: Tuning(4, 64, 0))
     longest_list: int | None = None
-    habits: Habits = field(default_factory=Habits)
+    profile: ServerProfile = field(default_factory=ServerProfile)
     asked: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     broken: set[int] = field(default_factory=set)
@@ -174,14 +176,12 @@ def on_bench(
     """Run a test on the home loop; no frame may be left pending after it."""
 
     async def run() -> None:
-        client = FakeClient(connections)
+        client = FakeClient(connections, Tuning(connections, frames_per_request, cache_bytes))
         client.whole_gate.set()
         if not closed:
             client.gate.set()
         origin = DICOMwebOrigin(
             client,  # type: ignore[arg-type]  # it needs no more of a client
-            frames_per_request=frames_per_request,
-            connections=connections,
         )
         scheduler = Scheduler(origin, FrameCache(cache_bytes))
         bench = Bench(client, FrameSource(scheduler, OPENING), scheduler)

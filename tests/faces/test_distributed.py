@@ -180,7 +180,7 @@ def sessions_and_caches() -> tuple[int, int, int]:
     """How many endpoints, aiohttp sessions and decoders this process holds."""
     gc.collect()
     sessions = [each for each in gc.get_objects() if isinstance(each, aiohttp.ClientSession) and not each.closed]
-    return os.getpid(), len(opening._endpoints.known), len(sessions)
+    return os.getpid(), len(opening._endpoints.recent), len(sessions)
 
 
 def test_each_worker_holds_one_session_and_one_cache(client: Client, served: Served) -> None:

@@ -8,7 +8,7 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import fsspec.asyn
@@ -19,7 +19,9 @@ import zarr.core.sync
 from aiohttp import web
 from faults import fault, status
 from opened import array_at, group_at
-from serving import Served, run_python, serving, settle
+from radiology_model import AXIAL, distinct
+from radiology_volumes import volume
+from serving import Served, forget_servers, run_python, serving, settle
 from slides import brightfield_pyramid, concatenation, sparse_brightfield, two_pyramids
 from upath import UPath
 from waiting import SECONDS
@@ -28,7 +30,6 @@ from zarr.storage import FsspecStore
 import dicomzarr
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
-from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
 from dicomzarr.errors import (
     ConnectionFailedError,
     CredentialsUnavailableError,
@@ -44,8 +45,7 @@ from dicomzarr.errors import (
 from dicomzarr.faces.fsspec.filesystem import DICOMwebFileSystem, DICOMwebsFileSystem
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import run_sync
-from dicomzarr.session import endpoints, opening
-from dicomzarr.session.endpoints import ENDPOINTS_HELD, Endpoint
+from dicomzarr.session import opening, registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -489,51 +489,44 @@ def test_what_was_forgotten_while_it_was_opened_is_opened_again(fs: DICOMwebFile
 # --- what a process keeps ---
 
 
-def series_key(number: int) -> SeriesRef:
-    return SeriesRef("1.2", f"1.2.{number}")
-
-
 def test_the_series_used_last_stay_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "SERIES_HELD_OPEN", 2)
-    asked: list[str] = []
+    monkeypatch.setattr(registry, "SERIES_HELD_OPEN", 2)
+    series = [volume(AXIAL, distinct((1, 4, 6), 16), bits=16, name=str(number)) for number in range(3)]
+    with DICOMwebServer(Archive([dataset for each in series for dataset in each.datasets])) as server:
+        urls = [server.series_url(each.study_uid, each.series_uid) for each in series]
 
-    class Client:
-        @staticmethod
-        async def metadata(ref: SeriesRef, _known: object) -> SeriesMetadata:
-            asked.append(ref.series)
-            return SeriesMetadata(b"[]")
+        def metadata_asked(number: int) -> int:
+            before = len(server.requests)
+            assert dicomzarr.open(urls[number]).levels[0].dtype == np.uint16
+            return len(server.requests) - before
 
-    monkeypatch.setattr(opening, "parse_series", lambda *_, **__: object())
-    monkeypatch.setattr(opening, "wanted_bulk", lambda *_: {})
-    monkeypatch.setattr(opening, "compose", lambda *_: object())
-    endpoint = Endpoint(cast("Any", Client()), StorageOptions.parse(), cast("Any", None), opening.open_series)
-    for number in (1, 2):
-        run_sync(endpoint.store, series_key(number))
-    assert endpoint.held(series_key(1)) is not None
-    run_sync(endpoint.store, series_key(3))
-    assert [endpoint.held(series_key(number)) is not None for number in (1, 2, 3)] == [True, False, True]
-    assert asked == ["1.2.1", "1.2.2", "1.2.3"]
+        assert [metadata_asked(number) for number in (0, 1, 0, 2, 0, 1)] == [1, 1, 0, 1, 0, 1]
+        forget_servers()
 
 
-def test_identities_come_and_go(served: Served, url: str) -> None:
+def test_identities_come_and_go(served: Served, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tokens that change leave neither connections nor secrets nor threads behind."""
+    most = 32
+    monkeypatch.setattr(registry, "ENDPOINTS_HELD", most)
     expected = served.slide.levels[1].pixels[:, 0]
     before = set(threading.enumerate())
     held = dicomzarr.open(url, headers={"x-token": "kept"})
     source = held.store.source
-    for number in range(2 * ENDPOINTS_HELD):
+    for number in range(2 * most):
         options: dict[str, Any] = (
             {"headers": {"x-token": str(number)}} if number % 2 else {"auth": partial(dict, n="1")}
         )
         assert np.array_equal(dicomzarr.open(url, **options).levels[1][...], expected)
-    assert len(opening._endpoints.known) == ENDPOINTS_HELD
-    known = list(opening._endpoints.known.values())
+    assert len(opening._endpoints.recent) == most
+    known = list(opening._endpoints.recent.values())
     transports = [weakref.ref(endpoint.source.client._exchange.transport) for endpoint in known]
     threads = {each for each in set(threading.enumerate()) - before if each.name.startswith("dicomzarr-auth")}
     assert threads
-    del known
-    references = [endpoint.options.to_public()["credentials"] for endpoint in opening._endpoints.known.values()]
-    opening._endpoints.known.clear()
+    secrets = [endpoint._access.secrets for endpoint in known]
+    references = [each.reference for each in secrets if each is not None]
+    assert len(references) == most
+    del known, secrets
+    opening._endpoints.forget()
     settle()
     assert [transport() for transport in transports] == [None] * len(transports)
     for thread in threads:

@@ -11,7 +11,7 @@ from mutations import mutate_bytes
 from pydicom import Dataset, Sequence
 
 from dicomzarr.sources.dicomweb.messages.multipart import Part
-from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey
+from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
 from dicomzarr.sources.dicomweb.whole.whole_instance import open_instance
 from dicomzarr.sources.dicomweb.whole.whole_series import only_frame
 

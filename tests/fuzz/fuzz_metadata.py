@@ -21,7 +21,6 @@ from segmentations import segmented
 from slides_model import instance_metadata
 
 from dicomzarr.dicom.model.image_model import decode_instances
-from dicomzarr.dicom.model.json_model import decode_patient
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.errors import DicomZarrError
 from dicomzarr.omezarr.hierarchy import Group
@@ -86,13 +85,12 @@ class Metadata:
         chosen = case.settings
         try:
             items = decode_instances(case.data)
-            patient = decode_patient(case.data) if chosen["include_phi"] else {}
-            parsed = parse_series(items, chosen["study"], chosen["series"], patient=patient)
+            parsed = parse_series(items, chosen["study"], chosen["series"])
             bulk = dict.fromkeys(wanted_bulk(parsed, chosen["values"]), bytes(range(256)))
             label = chosen["associated_label"]
             plan = plan_images(parsed, associated_label=label, values=chosen["values"], bulk=bulk)
             plans = [plan, *self._with_labels(parsed)]
-            roots = [build_hierarchy(each, dict(parsed.patient)) for each in plans]
+            roots = [build_hierarchy(each, dict(parsed.patient) if chosen["include_phi"] else {}) for each in plans]
         except DicomZarrError as error:
             check_said(str(error))
             raise

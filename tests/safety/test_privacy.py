@@ -172,8 +172,8 @@ def test_no_face_shows_whose_series_it_is(
         assert found_in(*datasets(image.series_url, image, cache_dir=str(tmp_path))) == []
         assert found_in(*paths(image.series_url, cache_dir=str(tmp_path))) == []
         assert found_in(*commands(image.series_url, capsys)) == []
-        for endpoint in opening._endpoints.known.values():
-            assert endpoint.disk is None or endpoint.disk.written(20)
+        for endpoint in opening._endpoints.recent.values():
+            assert all(disk.written(20) for disk in endpoint.disks)
     assert found_in(*said) == []
     assert found_in(*files(tmp_path)) == []
     assert list(tmp_path.rglob("*"))

@@ -185,7 +185,7 @@ if not child:
     try:
         assert (image.levels[0][...] == expected).all()
         assert (array[...] == expected).all()
-        fresh = dicomzarr.open(url, timeout=7)
+        fresh = dicomzarr.open(url, headers={"X-Other": "somebody"})
         assert (fresh.levels[0][...] == expected).all()
         assert fresh.affine is not None
         assert (fresh.levels[0].to_dask(chunks=(3, 64, 64)).compute(scheduler="threads") == expected).all()

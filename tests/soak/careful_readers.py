@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OPTIONS: dict[str, Any] = {"cache_bytes": 2**20, "timeout": 20}
 """The cache holds a few tiles, so that nearly all is fetched anew."""
 _NEWCOMERS = 48
-"""More sets of options than endpoints that are kept."""
+"""Users, each with an endpoint."""
 
 
 class WrongPixelsError(Exception):
@@ -83,7 +83,7 @@ class Readers:
         """Opens anew, as another user: metadata and all."""
         number = self._any_level(random)
         index = self._box(random, number, 300)
-        options = {**OPTIONS, "timeout": OPTIONS["timeout"] + 1 + next(self._newcomers)}
+        options = {**OPTIONS, "headers": {"X-Newcomer": str(next(self._newcomers))}}
         self._check(dicomzarr.open(self.url, **options).levels[number][index], number, index)
 
     def _cancelled(self, random: Random) -> None:

@@ -33,14 +33,14 @@ def endure(readers: Readers, port: int, timeout: float, seed: int, say: Callable
     Returns:
         What was wrong.
     """
-    options = {**OPTIONS, "cache_bytes": 0, "timeout": timeout}
+    options = {**OPTIONS, "cache_bytes": 0, "timeout": timeout, "headers": {"X-Reader": "outage"}}
     with FaultyServer(seed, port):
         level = _patiently(lambda: dicomzarr.open(readers.url, **options).levels[0])
         array = _patiently(lambda: _array(readers.url, options))
     reads = {
         "level.read": lambda: level.read([np.s_[:, :100, :100]]),
         "zarr": lambda: array[:, :100, :100],
-        "opening": lambda: dicomzarr.open(readers.url, **{**options, "timeout": timeout + 0.001}).levels,
+        "opening": lambda: dicomzarr.open(readers.url, **{**options, "headers": {"X-Reader": "newcomer"}}).levels,
         "fsspec": lambda: fsspec.filesystem("dicomweb", **options).cat_file(f"{readers.url}/0/c/0/9/9"),
     }
     found = list(_fails(reads, "nobody listens", (ConnectionFailedError,), timeout, say))

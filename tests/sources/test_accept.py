@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from dicomzarr.sources.dicomweb.negotiation.accept import AS_STORED, IMAGE_TYPES, LADDER, REFUSALS, SINGLE_PART, Learned
+from dicomzarr.sources.dicomweb.negotiation.accept import (
+    AS_STORED,
+    IMAGE_TYPES,
+    LADDER,
+    SINGLE_PART,
+    list_rungs,
+    single_rungs,
+)
+from dicomzarr.sources.dicomweb.negotiation.frame_ladder import FrameLadder
 
 
 def test_the_ladder_begins_with_what_is_stored() -> None:
@@ -28,22 +36,17 @@ def test_lossless_comes_before_lossy() -> None:
         assert accept.index(f"{lossless},") < accept.index(f"{lossy},")
 
 
-def test_what_counts_as_a_refusal() -> None:
-    assert {400, 406, 415, 500} == REFUSALS
-
-
 def test_nothing_learned() -> None:
-    assert Learned().asks_lists
-    assert Learned().list_rungs() == (AS_STORED, IMAGE_TYPES)
-    assert Learned().single_rungs() == LADDER
+    assert FrameLadder({}).serves_lists(compressed=False)
+    assert list_rungs(None) == (AS_STORED, IMAGE_TYPES)
+    assert single_rungs(None) == LADDER
 
 
 def test_a_learned_rung_goes_first() -> None:
-    learned = Learned(IMAGE_TYPES)
-    assert learned.asks_lists
-    assert learned.list_rungs() == (IMAGE_TYPES,)
-    assert learned.single_rungs() == (IMAGE_TYPES, AS_STORED, SINGLE_PART)
+    assert FrameLadder({False: IMAGE_TYPES}).serves_lists(compressed=False)
+    assert list_rungs(IMAGE_TYPES) == (IMAGE_TYPES,)
+    assert single_rungs(IMAGE_TYPES) == (IMAGE_TYPES, AS_STORED, SINGLE_PART)
 
 
 def test_when_lists_are_not_asked_for() -> None:
-    assert not Learned(SINGLE_PART).asks_lists
+    assert not FrameLadder({False: SINGLE_PART}).serves_lists(compressed=False)

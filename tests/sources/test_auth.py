@@ -24,7 +24,7 @@ from waiting import SECONDS
 from dicomzarr.errors import AuthenticationError, InsecureTransportError, InvalidOptionError
 from dicomzarr.options import StorageOptions
 from dicomzarr.sources.dicomweb.credentials.auth import credentials_for
-from dicomzarr.sources.dicomweb.credentials.borrowed import connection_settings, service_urls
+from dicomzarr.sources.dicomweb.credentials.client_adapter import connection_settings, service_urls
 from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings, environment_proxy
 
 if TYPE_CHECKING:

@@ -33,8 +33,8 @@ from waiting import SECONDS
 import dicomzarr
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.dicom.instance import StoredInstance
+from dicomzarr.dicom.model.completeness import reduced_instances
 from dicomzarr.dicom.model.image_model import decode_instances
-from dicomzarr.dicom.model.reduced import reduced_instances
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.errors import (
     AuthenticationError,
@@ -57,8 +57,9 @@ from dicomzarr.errors import (
     WrongPartsError,
 )
 from dicomzarr.sources import spool
-from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
-from dicomzarr.sources.dicomweb.negotiation import remembered
+from dicomzarr.sources.dicomweb.client import Client
+from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError
+from dicomzarr.sources.dicomweb.negotiation import ttl_cache
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
 from dicomzarr.sources.dicomweb.whole import whole_instance
@@ -744,8 +745,8 @@ def test_a_download_that_is_denied_is_tried_again(whole: Reply | DicomZarrError)
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered, "MOST", 2)
-    known: remembered.Remembered[int] = remembered.Remembered()
+    monkeypatch.setattr(ttl_cache, "MOST", 2)
+    known: ttl_cache.SeriesTTLCache[int] = ttl_cache.SeriesTTLCache()
     for number in range(1, 4):
         known.put(("1", "2", str(number)), number)
         assert known.get(("1", "2", "1")) == 1

@@ -7,8 +7,8 @@ from test_source import PIXEL
 
 from dicomzarr.dicom.instance import StoredInstance
 from dicomzarr.engine.requests import Priority, SeriesState, Turn
-from dicomzarr.sources.dicomweb.tuning.habits import FrameKind, WholeSeries
 from dicomzarr.sources.dicomweb.tuning.series_choice import DOUBTS, KEEPS, SeriesChoice, may_come_whole
+from dicomzarr.sources.dicomweb.tuning.server_profile import FrameKind, WholeSeries
 from dicomzarr.sources.dicomweb.tuning.way import Way
 
 KIND = FrameKind(native=True, many=False)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dicomzarr.sources.dicomweb.tuning.habits import FrameKind
 from dicomzarr.sources.dicomweb.tuning.lists import list_length
+from dicomzarr.sources.dicomweb.tuning.server_profile import FrameKind
 from dicomzarr.sources.dicomweb.tuning.strategy import KEEPS, LEARN_AFTER, WORTH_LEARNING, Strategy
 from dicomzarr.sources.dicomweb.tuning.way import Way
 

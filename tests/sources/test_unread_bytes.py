@@ -219,7 +219,7 @@ async def _end(server: asyncio.Server, lines: Iterable[asyncio.StreamWriter]) ->
 def test_no_frame_is_ever_another_one(name: str, kind: Kind, send: Send) -> None:
     with talkative(name, kind, send) as (url, _):
         level = dicomzarr.open(url, cache_bytes=0, max_connections=1, timeout=5.0).levels[0]
-        for number in range(SLICES):
+        for number in range(0, SLICES, 2):
             try:
                 found = level[number]
             except ServerError:
@@ -240,7 +240,7 @@ def test_the_loop_may_be_late(kind: Kind, send: Send) -> None:
     with talkative("small", kind, send) as (url, _):
         level = dicomzarr.open(url, cache_bytes=0, max_connections=1, timeout=5.0).levels[0]
         with ThreadPoolExecutor(1) as pool:
-            for number in range(SLICES):
+            for number in range(0, SLICES, 3):
                 assert np.array_equal(level[number], SMALL[number])
                 busy = pool.submit(run_sync, is_busy)
                 time.sleep(PAUSE / 5)

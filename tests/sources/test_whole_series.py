@@ -45,7 +45,7 @@ from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.tuning import series_choice
 from dicomzarr.sources.dicomweb.tuning.coming_series import ComingSeries
-from dicomzarr.sources.dicomweb.tuning.habits import FrameKind, WholeSeries
+from dicomzarr.sources.dicomweb.tuning.server_profile import FrameKind, WholeSeries
 from dicomzarr.sources.dicomweb.whole.whole_series import OnlyFrame
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.demo.replies import Part
     from dicomzarr.errors import DicomZarrError
-    from dicomzarr.sources.dicomweb.http.exchange import Question
+    from dicomzarr.sources.dicomweb.http.exchange import RequestSpec
     from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
 
 SLICES = 150
@@ -94,13 +94,13 @@ def always_faster(monkeypatch: pytest.MonkeyPatch) -> None:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The URLs that are asked for."""
     urls: list[str] = []
-    ask = Exchange.ask
+    send = Exchange.send
 
-    async def counted(self: Exchange, question: Question, read: Any) -> object:
-        urls.append(question.url())
-        return await ask(self, question, read)
+    async def counted(self: Exchange, spec: RequestSpec, read: Any) -> object:
+        urls.append(spec.url())
+        return await send(self, spec, read)
 
-    monkeypatch.setattr(Exchange, "ask", counted)
+    monkeypatch.setattr(Exchange, "send", counted)
     return urls
 
 
@@ -515,10 +515,10 @@ def test_a_scheduler_that_nobody_holds_asks_nothing_and_holds_up_no_loop() -> No
     by_uid = {each.sop_instance_uid: each for each in stored}
     coming = SeriesState("1", "1.2", instances=by_uid, slices=by_uid)
     client = FakeClient()
-    client.habits.whole_series[FrameKind(native=True, many=False)] = WholeSeries(faster=True, singles=1.0, until=inf)
+    client.profile.whole_series[FrameKind(native=True, many=False)] = WholeSeries(faster=True, singles=1.0, until=inf)
 
     async def ask() -> None:
-        origin = DICOMwebOrigin(client, frames_per_request=64, connections=4)  # type: ignore[arg-type]
+        origin = DICOMwebOrigin(client)  # type: ignore[arg-type]
         scheduler = Scheduler(origin, FrameCache(0))
         for each in stored:
             scheduler.want(FrameKey(coming, each.sop_instance_uid, 1), Mock(), None)

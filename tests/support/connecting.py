@@ -7,7 +7,7 @@ from typing import Any
 from dicomzarr.options import StorageOptions
 from dicomzarr.sources.dicomweb.client import Client
 
-_PARTS = ("habits", "transport", "sleep", "clock")
+_PARTS = ("profile", "transport", "sleep", "clock")
 
 
 def client_of(base_url: str, **named: Any) -> Client:

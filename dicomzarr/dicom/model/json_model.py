@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -140,6 +140,13 @@ class OriginItem(msgspec.Struct, frozen=True):
 class InstanceItem(msgspec.Struct, frozen=True):
     """What is read of the metadata of any instance; see `image_model.ImageItem` for the rest."""
 
+    patient_name: msgspec.Raw = msgspec.field(name="00100010", default=ABSENT)
+    patient_id: msgspec.Raw = msgspec.field(name="00100020", default=ABSENT)
+    patient_birth_date: msgspec.Raw = msgspec.field(name="00100030", default=ABSENT)
+    patient_sex: msgspec.Raw = msgspec.field(name="00100040", default=ABSENT)
+    study_date: msgspec.Raw = msgspec.field(name="00080020", default=ABSENT)
+    accession_number: msgspec.Raw = msgspec.field(name="00080050", default=ABSENT)
+    container_identifier: msgspec.Raw = msgspec.field(name="00400512", default=ABSENT)
     sop_class_uid: Leaf = _tag("00080016")
     sop_instance_uid: Leaf = _tag("00080018")
     study_instance_uid: Leaf = _tag("0020000D")
@@ -188,22 +195,21 @@ class InstanceItem(msgspec.Struct, frozen=True):
     """DoubleFloatPixelData, likewise."""
 
 
-class PatientItem(msgspec.Struct, frozen=True):
-    """The patient and study attributes that ``include_phi`` asks for."""
-
-    patient_name: AnyLeaf = msgspec.field(name="00100010", default_factory=AnyLeaf)
-    patient_id: AnyLeaf = msgspec.field(name="00100020", default_factory=AnyLeaf)
-    patient_birth_date: AnyLeaf = msgspec.field(name="00100030", default_factory=AnyLeaf)
-    patient_sex: AnyLeaf = msgspec.field(name="00100040", default_factory=AnyLeaf)
-    study_date: AnyLeaf = msgspec.field(name="00080020", default_factory=AnyLeaf)
-    accession_number: AnyLeaf = msgspec.field(name="00080050", default_factory=AnyLeaf)
-    container_identifier: AnyLeaf = msgspec.field(name="00400512", default_factory=AnyLeaf)
-
+PATIENT: Final = (
+    "patient_name",
+    "patient_id",
+    "patient_birth_date",
+    "patient_sex",
+    "study_date",
+    "accession_number",
+    "container_identifier",
+)
+"""Fields of an `InstanceItem` that ``include_phi`` asks for: as they were sent, for few ever read them."""
 
 _GROUPS = msgspec.json.Decoder(list[FunctionalGroupsItem | None])
 _BATCH = 2000
 """Items that are held decoded at a time."""
-_PATIENTS = msgspec.json.Decoder(list[PatientItem])
+_ANY = msgspec.json.Decoder(AnyLeaf)
 _LOWER_CASE_TAG = re.compile(rb'"([0-9A-Fa-f]{8})"(?=\s*:)')
 _OF_ALL = (b'"0020000d"', b'"0020000e"')
 """Tags that any instance has: found in the first, they spare looking through the others."""
@@ -240,17 +246,15 @@ def batches(decoder: msgspec.json.Decoder[_Decoded], sequence: RawSequence) -> I
         yield _decode(decoder, batch, "A PerFrameFunctionalGroupsSequence")
 
 
-def decode_patient(body: bytes) -> dict[str, str]:
-    """The patient attributes of the first instance, for those who asked with ``include_phi``.
-
-    Raises:
-        MetadataError: The body is no DICOM JSON.
-    """
-    patients = decode_bodies(_PATIENTS, body)
-    if not patients:
-        return {}
-    fields = {name: getattr(patients[0], name) for name in PatientItem.__struct_fields__}
-    return {name: _text(leaf.values[0]) for name, leaf in fields.items() if leaf.values}
+def patient_of(item: InstanceItem) -> dict[str, str]:
+    """What identifies the patient, for those who ask with ``include_phi``; what cannot be read is left out."""
+    found: dict[str, str] = {}
+    for name in PATIENT:
+        with suppress(ValueError):  # msgspec.DecodeError is one
+            values = _ANY.decode(getattr(item, name)).values
+            if values:
+                found[name] = _text(values[0])
+    return found
 
 
 def _text(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import InvalidURLError, UsageError
 from dicomzarr.options import StorageOptions
-from dicomzarr.session.opening import only_series
+from dicomzarr.session.locate import only_series
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL, host_of, pasted, split_user_info
 from dicomzarr.sources.files.urls import FolderURL, is_folder_url, path_of
 from dicomzarr.sources.urls import local_path

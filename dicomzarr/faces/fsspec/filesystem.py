@@ -23,7 +23,8 @@ from dicomzarr.errors import ConnectionFailedError, DicomZarrError, MissingFileE
 from dicomzarr.omezarr.hierarchy import Directory, Document, locate
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import home_loop, refuse_running, run_home
-from dicomzarr.session.opening import endpoint_for, endpoints_of, series_key
+from dicomzarr.session.locate import series_ref
+from dicomzarr.session.opening import endpoint_for, endpoints_of
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL, split_user_info
 from dicomzarr.sources.files.urls import is_folder_url
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from dicomzarr.engine.ports import SeriesRef
     from dicomzarr.omezarr.hierarchy import Found
     from dicomzarr.omezarr.series_store import SeriesStore
-    from dicomzarr.session.endpoints import Endpoint
+    from dicomzarr.session.registry import Endpoint
     from dicomzarr.sources.urls import SeriesURL
 
 _FSSPEC_OPTIONS = frozenset(
@@ -77,6 +78,8 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
             **{name: value for name, value in options.items() if name not in _FSSPEC_OPTIONS}
         )
         super().__init__(asynchronous=asynchronous, loop=loop or home_loop(), **own)
+        self._endpoints: dict[str, Endpoint] = {}
+        """Those in use, by base URL."""
         self._shown: dict[tuple[str, SeriesRef], str] = {}
         """The state of each series whose documents were read: chunks of another state would lie at other places."""
 
@@ -144,13 +147,14 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         return {"auth": user} if user else {}
 
     def _endpoint(self, url: SeriesURL) -> Endpoint:
-        return endpoint_for(url.base, self.options)
+        endpoint = self._endpoints[url.base] = endpoint_for(url.base, self.options)
+        return endpoint
 
     async def _store(self, url: SeriesURL) -> SeriesStore:
         """The opened series; once open, no loop is crossed for it."""
-        endpoint, key = self._endpoint(url), series_key(url)
-        held = endpoint.held(key)
-        return await run_home(endpoint.store, key) if held is None else held
+        endpoint, key = self._endpoint(url), series_ref(url)
+        held = endpoint.held(key, self.options)
+        return await run_home(endpoint.store, key, self.options) if held is None else held
 
     async def _value(self, url: SeriesURL) -> bytes | None:
         """The value of a key: a document as the series is now, a chunk as the documents said that it was.
@@ -158,12 +162,12 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         Raises:
             SeriesChangedError: The series has changed since its documents were read.
         """
-        endpoint, key = self._endpoint(url), series_key(url)
+        endpoint, key = self._endpoint(url), series_ref(url)
         store = await self._store(url)
         if isinstance(store.locate(url.key), Document):
             self._shown[url.base, key] = store.state
         elif store.state != (state := self._shown.setdefault((url.base, key), store.state)):
-            store = await run_home(endpoint.store_in, key, state)
+            store = await run_home(endpoint.store_in, key, self.options, state)
         return await store.get(url.key)
 
     # Reading.
@@ -258,7 +262,7 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         """Read metadata and frames anew at the next use.
 
         Args:
-            path: Names the series; above one, all series of that server; None for all that these options opened.
+            path: Names the series; above one, all series of that server; None for all that these credentials opened.
         """
         if path is None:
             self._shown.clear()
@@ -267,9 +271,9 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         else:
             _, url = _parse(path)
             for base, key in list(self._shown):
-                if base == url.base and (url.series is None or key == series_key(url)):
+                if base == url.base and (url.series is None or key == series_ref(url)):
                     del self._shown[base, key]
-            self._endpoint(url).forget(None if url.series is None else series_key(url))
+            self._endpoint(url).forget(None if url.series is None else series_ref(url))
         super().invalidate_cache(path)
 
     async def _found_store(self, url: SeriesURL, name: str) -> SeriesStore:

@@ -10,15 +10,16 @@ from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.sources.dicomweb.credentials.auth import credentials_for
 from dicomzarr.sources.dicomweb.http.exchange import Exchange
+from dicomzarr.sources.dicomweb.http.limiter import RequestLimiter
 from dicomzarr.sources.dicomweb.http.pacing import Pacing
 from dicomzarr.sources.dicomweb.http.transport import AiohttpTransport
-from dicomzarr.sources.dicomweb.http.turns import Turns
 from dicomzarr.sources.dicomweb.metadata.bulk_data import BulkData
 from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 from dicomzarr.sources.dicomweb.metadata.searching import Searches
 from dicomzarr.sources.dicomweb.metadata.series_metadata import MetadataFetcher
 from dicomzarr.sources.dicomweb.negotiation.frame_fetch import FrameFetcher
-from dicomzarr.sources.dicomweb.tuning.habits import Habits
+from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
+from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
 from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
 from dicomzarr.sources.dicomweb.whole.whole_series import retrieve
@@ -41,7 +42,7 @@ class Client:
         base_url: The http(s) URL of the service, without a trailing slash and without user-info.
         access: How it is reached, and with which credentials.
         tuning: How much is asked at once.
-        habits: What is known of the server.
+        profile: What is known of the server.
         transport: Sends the requests in the place of aiohttp; whoever gives it closes it.
         sleep: Waits between tries.
         clock: Gives seconds, and never goes back.
@@ -57,31 +58,49 @@ class Client:
         access: Access,
         tuning: Tuning,
         *,
-        habits: Habits | None = None,
+        profile: ServerProfile | None = None,
         transport: Transport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self.habits = habits or Habits()
+        self.tuning = tuning
+        """How much may be asked at once."""
+        self.profile = profile or ServerProfile()
         self._credentials = credentials_for(self._base_url, access)
         self._close_transport: Callable[[], Awaitable[None]] | None = None
+        self._set_timeout: Callable[[float], None] = _leave_as_it_is
         if transport is None:
-            transport = own = _aiohttp_transport(self._base_url, access, tuning)
+            transport = own = _aiohttp_transport(self._base_url, access)
             self._close_transport = own.close
-        self._turns = Turns(Pacing(tuning.max_connections, access.timeout), clock, sleep)
-        self._exchange = Exchange(transport, self._credentials, access.timeout, self._turns, sleep)
+            self._set_timeout = own.set_timeout
+        self._limiter = RequestLimiter(Pacing(tuning.max_connections, access.timeout), clock, sleep)
+        self._exchange = Exchange(transport, self._credentials, access.timeout, self._limiter, sleep)
         self._whole = WholeInstances(self._base_url, self._exchange, clock)
         requests = JSONRequests(self._exchange)
         self._searches = Searches(_search_base_url(self._base_url, access), requests)
         self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches)
         self._bulk_data = BulkData(self._base_url, self._exchange)
-        self._fetcher = FrameFetcher(self._base_url, self._exchange, self._whole, self.habits)
+        self._fetcher = FrameFetcher(self._base_url, self._exchange, self._whole, self.profile)
+
+    def tune(self, tuning: Tuning, timeout: float) -> None:
+        """Ask more or less at once from now on; what is under way goes on.
+
+        Args:
+            tuning: How much.
+            timeout: Seconds without progress after which a request fails, unless it is under way.
+        """
+        if (tuning, timeout) == (self.tuning, self._exchange.timeout):
+            return
+        self.tuning = tuning
+        self._exchange.timeout = timeout
+        self._limiter.tune(tuning.max_connections, timeout)
+        self._set_timeout(timeout)
 
     @property
     def connections(self) -> int:
         """Requests that may be under way now: ``max_connections``, and fewer after the server was too busy."""
-        return self._turns.pacing.connections
+        return self._limiter.pacing.connections
 
     async def series_metadata(self, study: str, series: str) -> bytes:
         """The metadata of all instances of a series, as a JSON array that is not parsed yet (PS3.18 Annex F).
@@ -202,31 +221,34 @@ class Client:
 
     async def close(self) -> None:
         """Close connections, and free the temporary disk."""
-        self._turns.close()
+        self._limiter.close()
         self._whole.close()
         self._credentials.close()
         if self._close_transport is not None:
             await self._close_transport()
 
 
+def _leave_as_it_is(_: float) -> None:
+    """A transport that was given has a timeout of its own."""
+
+
 def _search_base_url(base_url: str, access: Access) -> str:
     if access.client is None:
         return base_url
-    from dicomzarr.sources.dicomweb.credentials.borrowed import service_urls  # noqa: PLC0415  # imports requests
+    from dicomzarr.sources.dicomweb.credentials.client_adapter import service_urls  # noqa: PLC0415  # imports requests
 
     services = service_urls(access.client)
     return services.search if base_url == services.retrieve else base_url
 
 
-def _aiohttp_transport(base_url: str, access: Access, tuning: Tuning) -> AiohttpTransport:
+def _aiohttp_transport(base_url: str, access: Access) -> AiohttpTransport:
     settings = None
     if access.client is not None:
-        from dicomzarr.sources.dicomweb.credentials.borrowed import connection_settings  # noqa: PLC0415  # imports requests
+        from dicomzarr.sources.dicomweb.credentials.client_adapter import connection_settings  # noqa: PLC0415  # imports requests
 
         settings = connection_settings(access.client)
     return AiohttpTransport(
         base_url,
         timeout=access.timeout,
-        max_connections=tuning.max_connections,
         settings=settings,
     )

@@ -13,9 +13,9 @@ from dicomzarr.engine.requests import SMALL_READ, Priority
 from dicomzarr.errors import ServerError, UnsupportedTransferSyntaxError
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.tuning.coming_series import ComingSeries
-from dicomzarr.sources.dicomweb.tuning.habits import FrameKind
 from dicomzarr.sources.dicomweb.tuning.lists import list_length, one_list
 from dicomzarr.sources.dicomweb.tuning.series_choice import SeriesChoice, may_come_whole
+from dicomzarr.sources.dicomweb.tuning.server_profile import FrameKind
 from dicomzarr.sources.dicomweb.tuning.strategy import Strategy
 from dicomzarr.sources.dicomweb.whole.whole_instance import MOST_FOR_A_FRAME
 
@@ -74,22 +74,11 @@ class DICOMwebOrigin:
 
     Args:
         client: Speaks to the server.
-        frames_per_request: Most frames of one list.
-        connections: Requests under way at once, while the server bears them.
         clock: Seconds that go steadily.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        *,
-        frames_per_request: int,
-        connections: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
-        self._frames_per_request = frames_per_request
-        self._connections = connections
         self._clock = clock
         self._learning: dict[FrameKind, _Learning] = {}
         self._asked_at = 0.0
@@ -158,13 +147,14 @@ class DICOMwebOrigin:
 
     def _learned(self, instance: StoredInstance) -> _Learning:
         kind = FrameKind(native=not instance.compressed, many=instance.number_of_frames >= _MANY_FRAMES)
+        most = self._client.tuning.max_connections
         known = self._learning.get(kind)
         if known is None:
-            habits = self._client.habits
+            profile = self._client.profile
             known = self._learning[kind] = _Learning(
-                Strategy(kind, self._connections, habits.ways),
-                SeriesChoice(kind, self._connections, habits.whole_series),
+                Strategy(kind, most, profile.ways), SeriesChoice(kind, most, profile.whole_series)
             )
+        known.strategy.connections = known.choice.connections = most
         return known
 
     def _free(self, way: Way, priority: Priority, under_way: int) -> int:
@@ -175,7 +165,8 @@ class DICOMwebOrigin:
     def _length(self, way: Way, turn: Turn, queued: int, under_way: int) -> int:
         if not way.lists or self._client.lists_refused(compressed=turn.instance.compressed):
             return 1
-        longest = min(self._frames_per_request, self._client.longest_list or self._frames_per_request)
+        most = self._client.tuning.frames_per_request
+        longest = min(most, self._client.longest_list or most)
         return list_length(queued, self._free(way, turn.priority, under_way), longest) if way.split else longest
 
     # --- asking for it ---

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
+    from dicomzarr.options import Tuning
     from dicomzarr.sources.dicomweb.client import Client
     from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 
@@ -24,6 +25,10 @@ class DICOMwebSource:
     async def metadata(self, ref: SeriesRef, known: SeriesMetadata | None) -> SeriesMetadata:
         """See `Client.series_metadata_unless`."""
         return await self.client.series_metadata_unless(ref.study, ref.series, known)
+
+    def tune(self, tuning: Tuning, timeout: float) -> None:
+        """See `Client.tune`."""
+        self.client.tune(tuning, timeout)
 
     async def bulk_data(self, ref: SeriesRef, uri: str, instance: str | None) -> bytes:
         """See `Client.bulk_data`."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dicomzarr.engine.requests import SeriesState
+    from dicomzarr.options import Tuning
 
 _MOST_INLINE: Final = 16 * 2**10
 """Bytes of the longest binary value that metadata hold themselves."""
@@ -62,6 +63,9 @@ class FilesSource:
             FileError: A file was written to just now.
         """
         return await FILES.run(self._metadata, ref, known)
+
+    def tune(self, tuning: Tuning, timeout: float) -> None:
+        """See `SeriesSource.tune`; a disk needs none."""
 
     async def bulk_data(self, ref: SeriesRef, uri: str, instance: str | None) -> bytes:  # noqa: ARG002  # the port's
         """See `SeriesSource.bulk_data`; a URI of ours names the instance itself.

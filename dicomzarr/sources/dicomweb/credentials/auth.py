@@ -1,51 +1,20 @@
-"""Credentials of requests: fixed headers, Basic, a callable that refreshes, or those of a borrowed client."""
+"""The credentials that options name: fixed headers, Basic, a callable that refreshes, or those of a borrowed client."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from dicomzarr.errors import (
-    AuthenticationError,
-    DicomZarrError,
-    InsecureTransportError,
-)
-from dicomzarr.options import valid_headers
 from dicomzarr.sources.dicomweb.credentials.providers import provider
+from dicomzarr.sources.dicomweb.credentials.secret_headers import (
+    CalledCredentials,
+    FixedCredentials,
+    refuse_plain_http,
+)
 from dicomzarr.sources.dicomweb.http.connection import basic_login
-from dicomzarr.sources.dicomweb.urls import host_of, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from dicomzarr.options import Access, HeadersCallable
-
-
-class Credentials(Protocol):
-    """Gives the secret headers of each request."""
-
-    renewable: bool
-    """Whether asking again after a 401 may give better ones."""
-
-    async def headers_for(
-        self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
-    ) -> Mapping[str, str]:
-        """The headers to add to a GET of ``url`` that carries ``headers``.
-
-        Args:
-            url: What is requested.
-            headers: The other headers of the request.
-            refused: What this gave before for the same request, and the server did not accept.
-
-        Raises:
-            AuthenticationError: They cannot be had.
-            InsecureTransportError: They would travel over plain HTTP.
-        """
-
-    def close(self) -> None:
-        """Release threads."""
+    from dicomzarr.options import Access
+    from dicomzarr.sources.dicomweb.credentials.secret_headers import Credentials
 
 
 def credentials_for(base_url: str, options: Access) -> Credentials:
@@ -56,9 +25,9 @@ def credentials_for(base_url: str, options: Access) -> Credentials:
         InvalidOptionError: The borrowed client cannot be taken over.
     """
     if options.client is not None:
-        from dicomzarr.sources.dicomweb.credentials.borrowed import BorrowedCredentials  # noqa: PLC0415  # imports requests
+        from dicomzarr.sources.dicomweb.credentials.client_adapter import ClientCredentials  # noqa: PLC0415  # imports requests
 
-        return BorrowedCredentials(base_url, options)
+        return ClientCredentials(base_url, options)
     if options.headers or options.auth is not None:
         refuse_plain_http(base_url, options)
     match options.auth:
@@ -70,103 +39,3 @@ def credentials_for(base_url: str, options: Access) -> Credentials:
             return CalledCredentials(options.headers, provider(name, base_url), options.timeout)
         case call:
             return CalledCredentials(options.headers, call, options.timeout)
-
-
-def refuse_plain_http(url: str, options: Access) -> None:
-    """Raise when credentials for this URL would be readable on the network.
-
-    Raises:
-        InsecureTransportError: It is plain HTTP to another machine, and ``allow_insecure`` is not
-            set.
-    """
-    if url.startswith("https://") or options.allow_insecure or is_loopback(url):
-        return
-    raise InsecureTransportError(
-        f"Credentials for {host_of(url)} would travel over plain HTTP.",
-        remedy="Use dicomwebs:// (HTTPS), or set allow_insecure=True if the network is trusted.",
-    )
-
-
-class FixedCredentials:
-    """The same headers for every request."""
-
-    renewable = False
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = headers
-
-    async def headers_for(
-        self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
-    ) -> Mapping[str, str]:
-        """See `Credentials.headers_for`."""
-        del url, headers, refused
-        return self._headers
-
-    def close(self) -> None:
-        """See `Credentials.close`."""
-
-
-class CalledCredentials:
-    """Headers from the user's callable, which is called for each request, in a thread and once at a time."""
-
-    renewable = True
-
-    def __init__(self, fixed: Mapping[str, str], call: HeadersCallable, timeout: float) -> None:
-        self._fixed = fixed
-        self._call = call
-        self._timeout = timeout
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dicomzarr-auth")
-        self._running: asyncio.Future[dict[str, str]] | None = None
-
-    async def headers_for(
-        self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
-    ) -> Mapping[str, str]:
-        """See `Credentials.headers_for`. Requests that ask while a call runs share its result."""
-        del url, headers, refused
-        if self._running is None:
-            loop = asyncio.get_running_loop()
-            self._running = loop.run_in_executor(self._thread, called_safely, self._validated_call)
-            self._running.add_done_callback(self._forget)
-        try:
-            async with asyncio.timeout(self._timeout):
-                return {**self._fixed, **await asyncio.shield(self._running)}
-        except TimeoutError:
-            raise AuthenticationError(
-                f"The auth callable gave nothing for {self._timeout:g} s.",
-                remedy="Look at what it waits for.",
-            ) from None
-
-    def _validated_call(self) -> dict[str, str]:
-        headers: object = self._call()
-        if not isinstance(headers, Mapping):
-            raise AuthenticationError(
-                f"The auth callable returned a {type(headers).__name__}.",
-                remedy="It must return a mapping of header names to texts.",
-            )
-        return valid_headers(headers, "what the auth callable returned")
-
-    def _forget(self, finished: asyncio.Future[dict[str, str]]) -> None:
-        self._running = None
-        if not finished.cancelled():
-            finished.exception()  # seen, also when every waiter has been cancelled
-
-    def close(self) -> None:
-        """See `Credentials.close`."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-def called_safely(call: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """Call the user's code, whose exceptions may quote secrets: only their type is told.
-
-    Raises:
-        AuthenticationError: The call failed.
-    """
-    try:
-        return call()
-    except DicomZarrError:
-        raise
-    except Exception as error:  # noqa: BLE001  # anything may come out of the user's code
-        raise AuthenticationError(
-            f"Getting credentials failed with {type(error).__name__}.",
-            remedy="Call it on its own to see why: its text may hold secrets and is not repeated here.",
-        ) from None

@@ -1,4 +1,4 @@
-"""One question to the server until it is answered: credentials, a place in the queue, retries, errors."""
+"""One spec to the server until it is answered: credentials, a place in the queue, retries, errors."""
 
 from __future__ import annotations
 
@@ -6,27 +6,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from dicomzarr.errors import AuthenticationError, DicomZarrError, NotFoundError
+from dicomzarr.sources.dicomweb.http.limiter import RequestSlot
 from dicomzarr.sources.dicomweb.http.redirects import Request
 from dicomzarr.sources.dicomweb.http.retry import TRIES, Tries
-from dicomzarr.sources.dicomweb.http.statuses import status_error
-from dicomzarr.sources.dicomweb.http.turns import Turn
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means, status_error, status_means
 from dicomzarr.sources.dicomweb.urls import host_of, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from dicomzarr.sources.dicomweb.credentials.auth import Credentials
+    from dicomzarr.sources.dicomweb.credentials.secret_headers import Credentials
+    from dicomzarr.sources.dicomweb.http.limiter import RequestLimiter
     from dicomzarr.sources.dicomweb.http.transport import Response, Transport
-    from dicomzarr.sources.dicomweb.http.turns import Turns
 
 Reply = TypeVar("Reply")
 
-_SUCCESS = frozenset({200, 204, 206})
-_REFUSED = 401
-
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class RequestSpec:
     """What is asked."""
 
     url: Callable[[], str]
@@ -60,59 +57,61 @@ class Exchange:
     """Gives the secret headers."""
     timeout: float
     """Seconds that may be spent on waiting before retries."""
-    turns: Turns
+    limiter: RequestLimiter
     """Bounds the requests under way."""
     sleep: Callable[[float], Awaitable[None]]
     """Waits before a retry."""
 
-    async def ask(self, question: Question, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
-        """Ask until there is an answer or no hope.
+    async def send(self, spec: RequestSpec, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
+        """Send until there is an answer or no hope.
 
         Args:
-            question: What is asked.
+            spec: What is asked.
             read: Reads a successful reply (status 200, 204 or 206); it is called anew for each try.
 
         Raises:
             ServerError: As the last try failed.
             UsageError: The credentials cannot be used.
         """
-        tries = Tries(self.timeout, question.tries_on_drop, question.tries_on_loss)
+        tries = Tries(self.timeout, spec.tries_on_drop, spec.tries_on_loss)
         while True:
-            turn = Turn(self.turns)
+            slot = RequestSlot(self.limiter)
             try:
-                async with turn:
-                    return await self._try(question, read)
+                async with slot:
+                    return await self._try(spec, read)
             except DicomZarrError as error:
-                hopeless = turn.hopeless or question.once
-                pause = None if hopeless else tries.pause_after(error, others_served=turn.others_served)
+                hopeless = slot.hopeless or spec.once
+                pause = None if hopeless else tries.pause_after(error, others_served=slot.others_served)
                 if pause is None:
-                    error.name_subject(question.subject)
+                    error.name_subject(spec.subject)
                     # What it was made of may hold headers, and some pickles (tblib's) take it along to other processes.
                     error.__context__ = None
                     raise
             if pause:
                 await self.sleep(pause)
 
-    async def _try(self, question: Question, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
-        url = question.url()
-        if not question.with_credentials:
-            return await self._send(question, Request(url, question.headers), read)
-        secret = await self.credentials.headers_for(url, question.headers)
+    async def _try(self, spec: RequestSpec, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
+        url = spec.url()
+        if not spec.with_credentials:
+            return await self._send_once(spec, Request(url, spec.headers), read)
+        secret = await self.credentials.headers_for(url, spec.headers)
         try:
-            return await self._send(question, Request(url, question.headers, secret), read)
+            return await self._send_once(spec, Request(url, spec.headers, secret), read)
         except AuthenticationError as error:
-            if error.status != _REFUSED or not self.credentials.renewable:
+            if not means(error, Meaning.OTHER_CREDENTIALS) or not self.credentials.renewable:
                 raise
-            renewed = await self.credentials.headers_for(url, question.headers, refused=secret)
+            renewed = await self.credentials.headers_for(url, spec.headers, refused=secret)
             if renewed == secret:  # a wrong password sent twice may lock its owner out
                 raise
-        return await self._send(question, Request(url, question.headers, renewed), read)
+        return await self._send_once(spec, Request(url, spec.headers, renewed), read)
 
-    async def _send(self, question: Question, request: Request, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
+    async def _send_once(
+        self, spec: RequestSpec, request: Request, read: Callable[[Response], Awaitable[Reply]]
+    ) -> Reply:
         async with self.transport.get(request) as response:
-            if response.status not in _SUCCESS:
-                subject = f"{question.subject} at {_answering_host(request.url, response.url)}"
-                raise status_error(response.status, response.headers, subject, question.not_found)
+            if not status_means(response.status, Meaning.SUCCESS):
+                subject = f"{spec.subject} at {_answering_host(request.url, response.url)}"
+                raise status_error(response.status, response.headers, subject, spec.not_found)
             return await read(response)
 
 

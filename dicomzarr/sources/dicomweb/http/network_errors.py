@@ -13,13 +13,10 @@ from dicomzarr.errors import (
     RequestTimeoutError,
     TruncatedReplyError,
 )
+from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-class ConnectionDroppedError(ConnectionFailedError):
-    """The connection was made, and the server broke it before it answered: another try may help."""
 
 
 @contextmanager

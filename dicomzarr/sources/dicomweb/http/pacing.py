@@ -48,6 +48,13 @@ class Pacing:
         self._refusal: HTTPStatusError | None = None
         self._forgets = 0.0
 
+    def tune(self, most: int, budget: float) -> None:
+        """Bound the requests under way, and the pauses, anew; what the server has said counts on."""
+        unbounded = self._borne >= self._most
+        self.connections = most if self.connections >= self._most else min(self.connections, most)
+        self._borne = most if unbounded else min(self._borne, most)
+        self._most, self._budget = most, budget
+
     def pause(self, now: float) -> float:
         """Seconds until the next request may be sent; zero or less: now."""
         return self._resumes - now

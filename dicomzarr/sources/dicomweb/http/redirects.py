@@ -12,7 +12,6 @@ from dicomzarr.sources.dicomweb.urls import host_of, origin_of, split_user_info
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STATUSES = frozenset({301, 302, 303, 307, 308})
 MOST = 5
 """Redirects that are followed for one request."""
 

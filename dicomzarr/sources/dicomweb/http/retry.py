@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import SystemRandom
 
-from dicomzarr.errors import DicomZarrError, HTTPStatusError, TruncatedReplyError, WrongPartsError
-from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
+from dicomzarr.errors import DicomZarrError, HTTPStatusError
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 
 TRIES = 4
 """How often one request is sent at most, and how often a server may refuse all of them for being busy."""
 
 _MOST_TRIES = 16  # while others are served instead: a limit that never spares this one is no limit
-_LIMITED = 429
-_BUSY = frozenset({_LIMITED, 503})
-_PASSING = frozenset({408, 502, 504})
-_LOSSES = (TruncatedReplyError, WrongPartsError)
 _FIRST_PAUSE = 0.2  # seconds, doubled with each try
 _RANDOM = SystemRandom()
 
@@ -28,7 +24,7 @@ def growing_pause(tries: int) -> float:
 
 def is_busy(error: DicomZarrError) -> bool:
     """Whether the server asks for fewer requests, of which `pacing` takes care."""
-    return isinstance(error, HTTPStatusError) and error.status in _BUSY
+    return means(error, Meaning.FEWER_REQUESTS)
 
 
 @dataclass(slots=True)
@@ -58,7 +54,7 @@ class Tries:
         if is_busy(error):
             return self._pause_of_busy(error, others_served=others_served)
         self.count += 1
-        if self.count >= self._most(error) or not _is_passing(error):
+        if self.count >= self._most(error) or not means(error, Meaning.AGAIN):
             return None
         asked = error.retry_after if isinstance(error, HTTPStatusError) else None
         pause = growing_pause(self.count) if asked is None else asked
@@ -66,20 +62,14 @@ class Tries:
         return pause if self.waited <= self.budget else None
 
     def _most(self, error: DicomZarrError) -> int:
-        if isinstance(error, ConnectionDroppedError):
+        if means(error, Meaning.NO_ANSWER):
             return self.tries_on_drop
-        return self.tries_on_loss if isinstance(error, _LOSSES) else TRIES
+        return self.tries_on_loss if means(error, Meaning.INCOMPLETE) else TRIES
 
     def _pause_of_busy(self, error: DicomZarrError, *, others_served: bool) -> float | None:
         """None, or no time: all requests share a pause, which the next try meets."""
-        if others_served and isinstance(error, HTTPStatusError) and error.status == _LIMITED:
+        if others_served and means(error, Meaning.LIMITED):
             self.passed_by += 1
         else:
             self.count += 1
         return None if self.count >= TRIES or self.passed_by >= _MOST_TRIES else 0.0
-
-
-def _is_passing(error: DicomZarrError) -> bool:
-    if isinstance(error, HTTPStatusError):
-        return error.status in _PASSING
-    return isinstance(error, (ConnectionDroppedError, *_LOSSES))

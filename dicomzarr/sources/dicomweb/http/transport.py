@@ -15,8 +15,9 @@ from yarl import URL
 from dicomzarr.errors import InvalidReplyError
 from dicomzarr.sources.dicomweb.http import redirects
 from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings, basic_login
-from dicomzarr.sources.dicomweb.http.disposal import dispose
 from dicomzarr.sources.dicomweb.http.network_errors import explained
+from dicomzarr.sources.dicomweb.http.session_cleanup import dispose
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, status_means
 from dicomzarr.sources.dicomweb.http.unread import CleanConnector
 from dicomzarr.sources.dicomweb.urls import host_of, is_loopback, origin_of
 
@@ -109,7 +110,6 @@ class AiohttpTransport:
     Args:
         base_url: The server that the client's certificate, if any, is meant for.
         timeout: Seconds without progress after which a request fails.
-        max_connections: Connections that are open at once.
         settings: TLS and proxies.
     """
 
@@ -118,12 +118,10 @@ class AiohttpTransport:
         base_url: str,
         *,
         timeout: float = 60.0,
-        max_connections: int = 8,
         settings: ConnectionSettings | None = None,
     ) -> None:
         self._origin = origin_of(base_url)
-        self._timeout = timeout
-        self._max_connections = max_connections
+        self.set_timeout(timeout)
         self._settings = settings or ConnectionSettings()
         self._session: aiohttp.ClientSession | None = None
         self._routes: dict[str, _Route] = {}
@@ -136,12 +134,17 @@ class AiohttpTransport:
             with explained(route.host, self._timeout, answered=False):
                 reply = await self._send(request, route)
             async with reply:
-                if reply.status not in redirects.STATUSES:
+                if not status_means(reply.status, Meaning.REDIRECT):
                     headers = {name.lower(): value for name, value in reply.headers.items()}
                     yield _AiohttpResponse(reply, route.host, self._timeout, headers)
                     return
                 request = redirects.follow(request, reply.headers.get("location"))
         raise InvalidReplyError(f"{host_of(request.url)} redirected more than {redirects.MOST} times.")
+
+    def set_timeout(self, timeout: float) -> None:
+        """Let requests from now on fail after so many seconds without progress."""
+        self._timeout = timeout
+        self._limits = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -157,6 +160,7 @@ class AiohttpTransport:
             ssl=route.tls,
             proxy=route.proxy,
             proxy_headers=route.login,
+            timeout=self._limits,
         )
 
     def _route(self, url: str) -> _Route:
@@ -189,9 +193,8 @@ class AiohttpTransport:
             # No cookie is kept, so that one user's never meet another's. trust_env stays off because aiohttp
             # would take credentials from a .netrc file as well; proxies of the environment are found by ourselves.
             self._session = aiohttp.ClientSession(
-                connector=CleanConnector(limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE),
+                connector=CleanConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),  # `RequestLimiter` bounds them
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=self._timeout),
                 trust_env=False,
                 read_bufsize=_CHUNK,
             )

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, status_means
+
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
 
 _EVENTS = select.POLLIN | select.POLLHUP | select.POLLERR if hasattr(select, "poll") else 0
-
-
-_REQUEST_TIMEOUT = 408
-"""What servers may send on idle connections before they close them (RFC 9110 section 15.5.9)."""
 
 
 class CleanConnector(aiohttp.TCPConnector):
@@ -48,7 +46,7 @@ class CleanConnector(aiohttp.TCPConnector):
 
 def _has_reply(protocol: ResponseHandler) -> bool:
     """Whether a reply waits that is more than a farewell."""
-    return any(message.code != _REQUEST_TIMEOUT for (message, _), _ in protocol._buffer)  # noqa: SLF001  # nothing else tells
+    return any(not status_means(message.code, Meaning.FAREWELL) for (message, _), _ in protocol._buffer)  # noqa: SLF001  # nothing else tells
 
 
 def _has_unread(protocol: ResponseHandler) -> bool:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.errors import HTTPStatusError, NotFoundError, WrongPartsError
-from dicomzarr.sources.dicomweb.http.bodies import bounded
-from dicomzarr.sources.dicomweb.http.exchange import Exchange, Question
+from dicomzarr.sources.dicomweb.http.bodies import whole_body
+from dicomzarr.sources.dicomweb.http.exchange import Exchange, RequestSpec
 from dicomzarr.sources.dicomweb.http.redirects import resolved
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
-from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
+from dicomzarr.sources.dicomweb.messages.received_parts import received_parts
 from dicomzarr.sources.dicomweb.messages.replies import refuse_page, refuse_text
-from dicomzarr.sources.dicomweb.negotiation.accept import REFUSALS
 from dicomzarr.sources.dicomweb.urls import host_of, origin_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class BulkData:
         try:
             return await self._get_as(first, url, subject)
         except HTTPStatusError as error:
-            if error.status not in REFUSALS:
+            if not means(error, Meaning.OTHER_MEDIA_TYPE_OF_PIXELS):
                 raise
         return await self._get_as(second, url, subject)
 
@@ -72,27 +72,20 @@ class BulkData:
             return await _receive(response, f"{subject} at {host_of(url)}")
 
         headers = {"accept": accept, "accept-encoding": "gzip"}
-        question = Question(lambda: url, headers, subject, with_credentials=own)
-        return await self.exchange.ask(question, read)
+        spec = RequestSpec(lambda: url, headers, subject, with_credentials=own)
+        return await self.exchange.send(spec, read)
 
 
 async def _receive(response: Response, subject: str) -> bytes:
-    content_type = response.headers.get("content-type", "")
-    media = MediaType.parse(content_type)
+    media = MediaType.parse(response.headers.get("content-type", ""))
     refuse_text(media, subject)
-    parser = MultipartParser(content_type) if media.is_multipart else None
     bodies: list[bytes] = []
-    async for chunk in bounded(response, MOST_BYTES, subject):
-        if parser is None:
-            bodies.append(chunk)
-            continue
-        for part in parser.feed(chunk):
+    if media.is_multipart:
+        async for part in received_parts(response, MOST_BYTES, subject):
             refuse_text(part.content_type, subject)
             bodies.append(part.body)
-    if parser is None:
-        bodies = [b"".join(bodies)]
     else:
-        parser.close()
+        bodies.append(await whole_body(response, MOST_BYTES, subject))
     if len(bodies) != 1 or not bodies[0]:
         raise WrongPartsError(f"{len(bodies)} parts, or an empty one, came for {subject}.")
     refuse_page(bodies[0], subject)

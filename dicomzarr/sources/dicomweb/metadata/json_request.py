@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.errors import HTTPStatusError, NotFoundError
 from dicomzarr.sources.dicomweb.http.bodies import whole_body
-from dicomzarr.sources.dicomweb.http.exchange import Exchange, Question
+from dicomzarr.sources.dicomweb.http.exchange import Exchange, RequestSpec
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means, status_means
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.replies import json_array
 from dicomzarr.sources.dicomweb.negotiation.accept import METADATA_ACCEPTS
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.sources.dicomweb.http.transport import Response
-
-_REFUSED = frozenset({400, 406, 415})
-NOT_MODIFIED = 304
 
 MOST_BYTES: Final = 2**30
 """Bytes of one reply, decompressed; the metadata of a million placed tiles take a third of that."""
@@ -36,6 +34,11 @@ class JSONReply(NamedTuple):
     """By lower-case name."""
 
     @property
+    def unchanged(self) -> bool:
+        """What was known before still holds."""
+        return status_means(self.status, Meaning.UNCHANGED)
+
+    @property
     def more_announced(self) -> bool:
         """``Warning: 299``: there are more results than the server gives at once."""
         return self.headers.get("warning", "").startswith("299")
@@ -47,7 +50,7 @@ class JSONRequests:
 
     exchange: Exchange
 
-    async def ask(
+    async def get(
         self,
         url: str,
         subject: str,
@@ -67,17 +70,17 @@ class JSONRequests:
         """
         first, *others = METADATA_ACCEPTS
         try:
-            return await self._ask_as(first, url, subject, not_found, conditions or {})
+            return await self._get_as(first, url, subject, not_found, conditions or {})
         except HTTPStatusError as error:
-            if error.status not in _REFUSED:
+            if not means(error, Meaning.OTHER_MEDIA_TYPE):
                 raise
             refusal = error
         for accept in others:
             with suppress(HTTPStatusError):
-                return await self._ask_as(accept, url, subject, not_found, conditions or {})
+                return await self._get_as(accept, url, subject, not_found, conditions or {})
         raise refusal
 
-    async def _ask_as(
+    async def _get_as(
         self, accept: str, url: str, subject: str, not_found: type[NotFoundError], conditions: Mapping[str, str]
     ) -> JSONReply:
         async def read(response: Response) -> JSONReply:
@@ -88,8 +91,8 @@ class JSONRequests:
 
         headers = {"accept": accept, "accept-encoding": "gzip", **conditions}
         try:
-            return await self.exchange.ask(Question(lambda: url, headers, subject, not_found), read)
+            return await self.exchange.send(RequestSpec(lambda: url, headers, subject, not_found), read)
         except HTTPStatusError as error:
-            if error.status != NOT_MODIFIED or not conditions:
+            if not means(error, Meaning.UNCHANGED) or not conditions:
                 raise
             return JSONReply(b"", error.status, {})

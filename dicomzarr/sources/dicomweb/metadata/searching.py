@@ -35,7 +35,7 @@ class Searches:
         while more:
             page = results.page(parameters)
             subject = f"a search for {resource}"
-            reply = await self.requests.ask(search_url(self.base_url, resource, page), subject, not_found)
+            reply = await self.requests.get(search_url(self.base_url, resource, page), subject, not_found)
             entries = _entries(reply.body, subject)
             more = results.add(entries, asked=int(page["limit"]), more_announced=reply.more_announced)
         return results.entries

@@ -8,34 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from dicomzarr.dicom.model.reduced import reduced_instances
+from dicomzarr.dicom.model.completeness import reduced_instances
 from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.errors import (
     DicomZarrError,
-    HTTPStatusError,
     InvalidReplyError,
     MetadataError,
     SeriesNotFoundError,
     WrongPartsError,
 )
 from dicomzarr.runtime.pools import FILES
-from dicomzarr.sources.dicomweb.metadata.json_request import NOT_MODIFIED
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
-from dicomzarr.sources.dicomweb.negotiation.refusals import neither, refuses_resource
-from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey, Remembered
+from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
+from dicomzarr.sources.dicomweb.negotiation.refusals import neither
+from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
 from dicomzarr.sources.dicomweb.whole.instance_header import header_json, receive_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dicomzarr.dicom.model.reduced import ReducedInstance
+    from dicomzarr.dicom.model.completeness import ReducedInstance
     from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
     from dicomzarr.sources.dicomweb.metadata.searching import Searches
     from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
 
-_TOO_LARGE = 413
 _SOP_INSTANCE_UID = "00080018"
 
 
@@ -48,7 +47,7 @@ class MetadataFetcher:
     requests: JSONRequests
     whole: WholeInstances
     searches: Searches
-    _refused: Remembered[bool] = field(default_factory=Remembered)
+    _refused: SeriesTTLCache[bool] = field(default_factory=SeriesTTLCache)
     """Series whose instances had no metadata of their own: the headers of their files are read at once."""
 
     async def fetch(self, study: str, series: str, known: SeriesMetadata | None) -> SeriesMetadata:
@@ -92,8 +91,8 @@ class MetadataFetcher:
     async def _of_series(self, study: str, series: str, known: SeriesMetadata | None) -> SeriesMetadata:
         subject = f"the metadata of series {series}, study {study}"
         url = series_metadata_url(self.base_url, study, series)
-        reply = await self.requests.ask(url, subject, SeriesNotFoundError, _conditions(known))
-        if known is not None and reply.status == NOT_MODIFIED:
+        reply = await self.requests.get(url, subject, SeriesNotFoundError, _conditions(known))
+        if known is not None and reply.unchanged:
             return known
         if reply.body == b"[]":
             raise SeriesNotFoundError(
@@ -149,7 +148,7 @@ class MetadataFetcher:
 
     async def _own(self, key: InstanceKey) -> bytes:
         subject = f"the metadata of instance {key.instance}, series {key.series}, study {key.study}"
-        reply = await self.requests.ask(instance_metadata_url(self.base_url, *key), subject)
+        reply = await self.requests.get(instance_metadata_url(self.base_url, *key), subject)
         item = _only_item(reply.body, key, subject)
         if _lacking(SeriesMetadata(_array([item]))):
             raise _ReducedError(f"What an image needs is not in {subject}.")
@@ -160,7 +159,7 @@ class MetadataFetcher:
             header = await receive_header(response, key)
             return await FILES.run(header_json, header, key)
 
-        return await self.whole.ask(key, read)
+        return await self.whole.send(key, read)
 
 
 class _ReducedError(InvalidReplyError):
@@ -182,8 +181,7 @@ def _conditions(known: SeriesMetadata | None) -> dict[str, str]:
 
 def _worth_instances(error: DicomZarrError) -> bool:
     """Whether single instances may be given although the series is not."""
-    too_large = isinstance(error, HTTPStatusError) and error.status == _TOO_LARGE
-    return too_large or refuses_resource(error)
+    return means(error, Meaning.OTHER_RESOURCE | Meaning.SMALLER_RESOURCE)
 
 
 def _only_item(body: bytes, key: InstanceKey, subject: str) -> bytes:

@@ -21,9 +21,6 @@ INSTANCE_ACCEPTS = (
 WHOLE_SERIES_ACCEPT = INSTANCE_ACCEPTS[0]
 """Accept value for all instances of a series."""
 
-REFUSALS = frozenset({400, 406, 415, 500})
-"""Statuses with which servers refuse an Accept header or a list of frames; so do dropped connections."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rung:
@@ -70,24 +67,11 @@ LADDER = (AS_STORED, IMAGE_TYPES, SINGLE_PART)
 """The rungs in the order in which they are tried."""
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What is known of one server."""
+def list_rungs(known: Rung | None) -> tuple[Rung, ...]:
+    """The rungs for several frames: the one that is known to serve, else all that could."""
+    return (known,) if known else tuple(rung for rung in LADDER if rung.serves_lists)
 
-    rung: Rung | None = None
-    """The rung that gave a frame, or None while none has."""
 
-    @property
-    def asks_lists(self) -> bool:
-        """Whether what is known can give several frames at once."""
-        return self.rung is None or self.rung.serves_lists
-
-    def list_rungs(self) -> tuple[Rung, ...]:
-        """The rungs for several frames: the one that is known to serve, else all that could."""
-        return (self.rung,) if self.rung else tuple(rung for rung in LADDER if rung.serves_lists)
-
-    def single_rungs(self) -> tuple[Rung, ...]:
-        """The rungs for one frame, the one that is known to serve first."""
-        if self.rung is None:
-            return LADDER
-        return (self.rung, *(rung for rung in LADDER if rung is not self.rung))
+def single_rungs(known: Rung | None) -> tuple[Rung, ...]:
+    """The rungs for one frame, the one that is known to serve first."""
+    return (known, *(rung for rung in LADDER if rung is not known)) if known else LADDER

@@ -6,7 +6,7 @@ import copy
 from dataclasses import InitVar, dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey
+from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
 from dicomzarr.sources.dicomweb.whole.whole_instance import MOST_FOR_A_FRAME
 
 if TYPE_CHECKING:

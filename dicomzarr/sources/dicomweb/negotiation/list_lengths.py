@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dicomzarr.sources.dicomweb.negotiation.refusals import is_doubtful
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ class ListLengths:
         """A list was refused, and each of its frames came in another way."""
         if length <= self._served:
             return  # as long a one has come: it was not the length
-        if is_doubtful(error) and length not in self._doubted:
+        if means(error, Meaning.MAY_PASS) and length not in self._doubted:
             self._doubted.add(length)
             return
         shorter = max(self._served, length // 2)

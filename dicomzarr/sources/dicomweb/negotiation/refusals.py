@@ -1,18 +1,14 @@
-"""Which failures mean "not like this", so that something else is worth asking for. Pure."""
+"""What the server does not give by itself, and what is told when the whole instance was no help. Pure."""
 
 from __future__ import annotations
 
 import copy
-from typing import Final
+from typing import TYPE_CHECKING
 
-from dicomzarr.errors import DicomZarrError, HTTPStatusError
-from dicomzarr.sources.dicomweb.http.network_errors import ConnectionDroppedError
-from dicomzarr.sources.dicomweb.negotiation.accept import REFUSALS
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 
-_NO_SUCH_RESOURCE: Final = frozenset({404, 405, 501})
-_REFUSED: Final = REFUSALS | _NO_SUCH_RESOURCE
-_TOO_LONG: Final = frozenset({413, 414})
-_FAILURE: Final = 500
+if TYPE_CHECKING:
+    from dicomzarr.errors import DicomZarrError
 
 
 def refuses_resource(error: DicomZarrError | None) -> bool:
@@ -20,24 +16,7 @@ def refuses_resource(error: DicomZarrError | None) -> bool:
 
     What may pass, or is about who asks (401, 403, 429, timeouts, broken connections), is none.
     """
-    return isinstance(error, HTTPStatusError) and error.status in _REFUSED
-
-
-def lacks_resource(error: DicomZarrError) -> bool:
-    """Whether the server says that there is no such resource at all."""
-    return isinstance(error, HTTPStatusError) and error.status in _NO_SUCH_RESOURCE
-
-
-def refuses_list(error: DicomZarrError | None) -> bool:
-    """Whether a list of frames was refused, of which parts may be served."""
-    if isinstance(error, HTTPStatusError):
-        return error.status in _REFUSED | _TOO_LONG
-    return isinstance(error, ConnectionDroppedError)
-
-
-def is_doubtful(error: DicomZarrError) -> bool:
-    """Whether a refusal may have been a passing failure, from which nothing is to be learned at once."""
-    return not isinstance(error, HTTPStatusError) or error.status == _FAILURE
+    return means(error, Meaning.OTHER_RESOURCE)
 
 
 def neither(frame: DicomZarrError | None, whole: DicomZarrError) -> DicomZarrError:

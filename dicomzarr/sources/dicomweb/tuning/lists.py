@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def one_list(instance: StoredInstance, keys: Iterable[FrameKey], length: int) ->
         if len(taken) >= most or text > LONGEST_LIST_TEXT or key.instance != instance.sop_instance_uid:
             break
         taken.append(key)
-    return tuple(sorted(taken, key=lambda key: key.number))
+    return tuple(sorted(taken, key=attrgetter("number")))
 
 
 def list_length(queued: int, free: int, longest: int) -> int:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.sources.dicomweb.tuning.habits import WholeSeries
+from dicomzarr.sources.dicomweb.tuning.server_profile import WholeSeries
 from dicomzarr.sources.dicomweb.tuning.strategy import KEEPS
-from dicomzarr.sources.dicomweb.tuning.trial import SLOW_LINE, Round
-from dicomzarr.sources.dicomweb.tuning.way import Way
+from dicomzarr.sources.dicomweb.tuning.trial import SLOW_LINE
+from dicomzarr.sources.dicomweb.tuning.way import Round, Way
 
 if TYPE_CHECKING:
     from dicomzarr.engine.requests import Turn
-    from dicomzarr.sources.dicomweb.tuning.habits import FrameKind
+    from dicomzarr.sources.dicomweb.tuning.server_profile import FrameKind
 
 LEAST_INSTANCES: Final = 16
 """Instances of a series for which it matters."""

@@ -13,7 +13,7 @@ from dicomzarr.sources.dicomweb.tuning.trial import Trial
 from dicomzarr.sources.dicomweb.tuning.way import Way
 
 if TYPE_CHECKING:
-    from dicomzarr.sources.dicomweb.tuning.habits import FastestWay, FrameKind
+    from dicomzarr.sources.dicomweb.tuning.server_profile import FastestWay, FrameKind
 
 WORTH_LEARNING = 512
 """Frames in the queue for which finding out pays at once."""

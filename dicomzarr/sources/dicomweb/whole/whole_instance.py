@@ -22,13 +22,14 @@ from dicomzarr.errors import (
     WrongPartsError,
 )
 from dicomzarr.runtime.pools import FILES
-from dicomzarr.sources.dicomweb.http.exchange import Exchange, Question
-from dicomzarr.sources.dicomweb.messages.enclosed import only_part
+from dicomzarr.sources.dicomweb.http.exchange import Exchange, RequestSpec
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.replies import PAGE_HEAD, cut_frame, refuse_page, refuse_text
-from dicomzarr.sources.dicomweb.negotiation.accept import INSTANCE_ACCEPTS, REFUSALS
-from dicomzarr.sources.dicomweb.negotiation.refusals import refuses_resource
-from dicomzarr.sources.dicomweb.negotiation.remembered import InstanceKey, Remembered, is_within
+from dicomzarr.sources.dicomweb.messages.single_part import only_part
+from dicomzarr.sources.dicomweb.negotiation.accept import INSTANCE_ACCEPTS
+from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey, is_within
+from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 from dicomzarr.sources.dicomweb.urls import instance_url
 from dicomzarr.sources.dicomweb.whole.file_errors import as_reply_errors
 from dicomzarr.sources.spool import inflated, spooled
@@ -93,11 +94,11 @@ class WholeInstances:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     """Around both, for ``forget``."""
     _waiting: Counter[asyncio.Task[HeldInstance]] = field(default_factory=Counter)
-    _failed: Remembered[DicomZarrError] = field(init=False)
+    _failed: SeriesTTLCache[DicomZarrError] = field(init=False)
     _accepts: tuple[str, ...] = INSTANCE_ACCEPTS
 
     def __post_init__(self) -> None:
-        self._failed = Remembered(self.clock)
+        self._failed = SeriesTTLCache(self.clock)
 
     def holds(self, key: InstanceKey) -> bool:
         """Whether its frames cost no request."""
@@ -183,7 +184,7 @@ class WholeInstances:
         ):
             self._held.popitem(last=False)
 
-    async def ask(self, key: InstanceKey, read: Callable[[Response], Awaitable[_Reply]]) -> _Reply:
+    async def send(self, key: InstanceKey, read: Callable[[Response], Awaitable[_Reply]]) -> _Reply:
         """Ask for it in one way after the other; the first that serves comes first from then on.
 
         Args:
@@ -197,11 +198,11 @@ class WholeInstances:
         refusal = None
         for accept in self._accepts:
             headers = {"accept": accept, "accept-encoding": "identity"}
-            question = Question(lambda: url, headers, key.subject, tries_on_loss=_TRIES_ON_LOSS)
+            spec = RequestSpec(lambda: url, headers, key.subject, tries_on_loss=_TRIES_ON_LOSS)
             try:
-                reply = await self.exchange.ask(question, read)
+                reply = await self.exchange.send(spec, read)
             except HTTPStatusError as error:
-                if error.status not in REFUSALS:
+                if not means(error, Meaning.OTHER_MEDIA_TYPE_OF_PIXELS):
                     raise
                 refusal = refusal or error
             else:
@@ -221,14 +222,14 @@ class WholeInstances:
                 return memoryview(data)
             return memoryview(data)[await FILES.run(only_part, data, content_type, key.subject)]
 
-        return await self.ask(key, read)
+        return await self.send(key, read)
 
 
 def _is_lasting(error: DicomZarrError) -> bool:
     """Whether another download would most likely end alike; not what is about who asks, and what passes by itself."""
     lasting = (InvalidReplyError, TemporaryFileError, UnsupportedTransferSyntaxError)
     broken = isinstance(error, lasting) and not isinstance(error, LoginPageError)
-    return broken or refuses_resource(error)
+    return broken or means(error, Meaning.OTHER_RESOURCE)
 
 
 def _heard(task: asyncio.Task[HeldInstance]) -> None:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from dicomzarr.dicom.files.part10 import find_frames, read_file_meta
 from dicomzarr.errors import InvalidFileError, InvalidReplyError, UnsupportedTransferSyntaxError
-from dicomzarr.sources.dicomweb.http.bodies import bounded
-from dicomzarr.sources.dicomweb.http.exchange import Question
+from dicomzarr.sources.dicomweb.http.exchange import RequestSpec
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
-from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
+from dicomzarr.sources.dicomweb.messages.received_parts import received_parts
 from dicomzarr.sources.dicomweb.messages.replies import cut_frame, refuse_text
 from dicomzarr.sources.dicomweb.negotiation.accept import WHOLE_SERIES_ACCEPT
 from dicomzarr.sources.dicomweb.urls import series_url
@@ -84,22 +83,19 @@ async def retrieve(base_url: str, exchange: Exchange, job: SeriesJob) -> None:
 
     url = series_url(base_url, job.study, job.series)
     headers = {"accept": WHOLE_SERIES_ACCEPT, "accept-encoding": "identity"}
-    await exchange.ask(Question(lambda: url, headers, job.subject, once=True), read)
+    await exchange.send(RequestSpec(lambda: url, headers, job.subject, once=True), read)
 
 
 async def _receive(response: Response, job: SeriesJob) -> None:
-    content_type = response.headers.get("content-type", "")
-    media = MediaType.parse(content_type)
+    media = MediaType.parse(response.headers.get("content-type", ""))
     refuse_text(media, job.subject)
     if not media.is_multipart:
         raise InvalidReplyError(f"{media.name or 'Something'} that is not multipart came for {job.subject}.")
-    parser = MultipartParser(content_type, most=job.most_part)
-    async for chunk in bounded(response, (job.instances + 1) * job.most_part, job.subject):
-        for part in parser.feed(chunk):
-            if not job.take(only_frame(part)):
-                return
+    most = (job.instances + 1) * job.most_part
+    async for part in received_parts(response, most, job.subject, most_part=job.most_part):
+        if not job.take(only_frame(part)):
+            return
         await job.room()
-    parser.close()
 
 
 def only_frame(part: Part) -> OnlyFrame | None:

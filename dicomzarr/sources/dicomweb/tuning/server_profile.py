@@ -46,7 +46,7 @@ class WholeSeries:
 
 
 @dataclass(slots=True)
-class Habits:
+class ServerProfile:
     """How one server wants to be asked; nothing in it is about a patient or a user."""
 
     rungs: dict[bool, Rung] = field(default_factory=dict)

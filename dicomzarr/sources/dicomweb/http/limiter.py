@@ -1,4 +1,4 @@
-"""Turns at a server: requests wait, first come first served, until the pace lets them go."""
+"""The limit of requests under way at a server: they wait, first come first served, until the pace lets them go."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dicomzarr.sources.dicomweb.http.pacing import Pacing
 
 
-class Turns:
+class RequestLimiter:
     """Lets requests go at the pace of one server; lives on one event loop.
 
     Args:
@@ -36,7 +36,7 @@ class Turns:
         self._pause: asyncio.Task[None] | None = None
 
     async def take(self) -> None:
-        """Wait for a turn; who gets one gives it back.
+        """Wait for a slot; who gets one gives it back.
 
         Raises:
             HTTPStatusError: The server refuses everything, as it has told another request.
@@ -64,6 +64,11 @@ class Turns:
         if not hope:
             self._refuse(error)
         return hope
+
+    def tune(self, most: int, budget: float) -> None:
+        """Let more or fewer go at once; see `Pacing.tune`."""
+        self.pacing.tune(most, budget)
+        self._let_go()
 
     def close(self) -> None:
         """Wait for nothing any more."""
@@ -107,13 +112,13 @@ class Turns:
             self.close()  # nobody is left to wait for
 
 
-class Turn:
-    """One request's turn, as an async context manager around it."""
+class RequestSlot:
+    """One request's slot, as an async context manager around it."""
 
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
+    def __init__(self, limiter: RequestLimiter) -> None:
+        self._limiter = limiter
         self._epoch = 0
-        self._served = turns.pacing.served
+        self._served = limiter.pacing.served
         self.hopeless = False
         """The server refuses everything: there is no use in another try."""
         self.others_served = False
@@ -121,20 +126,20 @@ class Turn:
 
     async def __aenter__(self) -> Self:
         try:
-            await self._turns.take()
+            await self._limiter.take()
         except HTTPStatusError:
             self.hopeless = True
             raise
-        self._epoch = self._turns.pacing.epoch
+        self._epoch = self._limiter.pacing.epoch
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        pacing = self._turns.pacing
+        pacing = self._limiter.pacing
         self.others_served = pacing.served > self._served
         if error is None:
             pacing.succeed(self._epoch)
         elif isinstance(error, HTTPStatusError) and is_busy(error):
-            self.hopeless = not self._turns.slow_down(self._epoch, error)
-        self._turns.give_back()
+            self.hopeless = not self._limiter.slow_down(self._epoch, error)
+        self._limiter.give_back()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,8 +10,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import default_headers, get_netrc_auth, prepend_scheme_if_needed, select_proxy
 
-from dicomzarr.errors import AuthenticationError, InvalidOptionError
-from dicomzarr.sources.dicomweb.credentials.auth import called_safely, refuse_plain_http
+from dicomzarr.errors import InvalidOptionError
+from dicomzarr.sources.dicomweb.credentials.secret_headers import CredentialThread, refuse_plain_http
 from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings
 from dicomzarr.sources.dicomweb.urls import host_of, origin_of
 
@@ -74,7 +72,7 @@ def _session_proxy(session: requests.Session, url: str) -> str | None:
     return str(proxy)
 
 
-class BorrowedCredentials:
+class ClientCredentials:
     """Headers, cookies and authentication as the client's session would send them.
 
     Args:
@@ -100,7 +98,7 @@ class BorrowedCredentials:
         self.renewable = _is_google(self._session)
         if self._holds_credentials():
             refuse_plain_http(base_url, options)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dicomzarr-auth")
+        self._thread = CredentialThread("The client's authentication", options.timeout)
 
     def _holds_credentials(self) -> bool:
         session = self._session
@@ -111,17 +109,9 @@ class BorrowedCredentials:
     async def headers_for(
         self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
     ) -> Mapping[str, str]:
-        """See `auth.Credentials.headers_for`."""
+        """See `secret_headers.Credentials.headers_for`."""
         prepare = partial(self._prepare, url, dict(headers), refused)
-        call = asyncio.get_running_loop().run_in_executor(self._thread, called_safely, prepare)
-        try:
-            async with asyncio.timeout(self._options.timeout):
-                return {**await call, **self._options.headers}
-        except TimeoutError:
-            raise AuthenticationError(
-                f"The client's authentication gave nothing for {self._options.timeout:g} s.",
-                remedy="Look at what it waits for.",
-            ) from None
+        return {**await self._thread.result(self._thread.begin(prepare)), **self._options.headers}
 
     def _prepare(self, url: str, headers: dict[str, str], refused: Mapping[str, str] | None) -> dict[str, str]:
         prepared = self._session.prepare_request(requests.Request("GET", url, headers=headers))
@@ -157,8 +147,8 @@ class BorrowedCredentials:
             session.credentials.before_request(request, "GET", url, headers)
 
     def close(self) -> None:
-        """See `auth.Credentials.close`."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """See `secret_headers.Credentials.close`."""
+        self._thread.close()
 
 
 def _is_google(session: requests.Session) -> bool:

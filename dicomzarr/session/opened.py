@@ -1,0 +1,128 @@
+"""A series in the state in which it was opened, and the views that are made of it."""
+
+from __future__ import annotations
+
+import warnings
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakValueDictionary
+
+from dicomzarr.dicom.series import parse_series
+from dicomzarr.errors import GuessWarning
+from dicomzarr.omezarr.layout import build_hierarchy
+from dicomzarr.omezarr.series_store import SeriesStore
+from dicomzarr.plan import plan_images
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dicomzarr.dicom.series import Series
+    from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
+    from dicomzarr.engine.source import FrameSource
+    from dicomzarr.options import View
+    from dicomzarr.plan import SeriesPlan
+
+
+class _Planned(NamedTuple):
+    """What a plan is made of, beside the series."""
+
+    values: str
+    associated_label: bool
+    bulk: tuple[tuple[str, bytes], ...]
+
+
+class ParsedSeries:
+    """Metadata of a series, typed, and the plans that were made of them: the same for all who were sent the same.
+
+    Args:
+        series: The series, with what identifies the patient.
+    """
+
+    def __init__(self, series: Series) -> None:
+        self.series = series
+        self._plans: dict[_Planned, SeriesPlan] = {}
+
+    def apart(self) -> Series:
+        """The series with remarks of its own: planning adds to them, and no view shall show those of another."""
+        remarks = deepcopy(self.series.remarks)
+        images = tuple(replace(image, notices=remarks) for image in self.series.images)
+        return replace(self.series, images=images, remarks=remarks)
+
+    def plan(self, view: View, bulk: Mapping[str, bytes]) -> SeriesPlan:
+        """The images of a view, without segmentations.
+
+        Raises:
+            MetadataError: Nothing can be placed.
+        """
+        planned = _Planned(view.values, view.associated_label, tuple(sorted(bulk.items())))
+        plan = self._plans.get(planned)
+        if plan is None:
+            plan = plan_images(self.apart(), associated_label=view.associated_label, values=view.values, bulk=bulk)
+            self._plans[planned] = plan
+        return plan
+
+
+_parsed: WeakValueDictionary[tuple[SeriesRef, bytes], ParsedSeries] = WeakValueDictionary()
+"""By series, and the hash of its metadata; in the opening thread alone."""
+
+
+def parsed_series(metadata: SeriesMetadata, ref: SeriesRef) -> ParsedSeries:
+    """The metadata of a series, typed; once for all who are sent the same, whoever they are.
+
+    Raises:
+        MetadataError: It is no DICOM JSON, or nothing that can be opened.
+    """
+    key = ref, sha256(metadata.body).digest()
+    parsed = _parsed.get(key)
+    if parsed is None:
+        parsed = _parsed[key] = ParsedSeries(parse_series(metadata.instances, *ref))
+    return parsed
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedSeries:
+    """A series on an endpoint in the state in which it was opened: what its views are made of, and read through."""
+
+    parsed: ParsedSeries
+    source: FrameSource
+    bulk: dict[str, bytes] = field(default_factory=dict)
+    """What the metadata only name, by its URI, as far as a view needed it."""
+    notices: tuple[str, ...] = ()
+    """What was left out of the metadata, and why."""
+
+
+class Segmentations(NamedTuple):
+    """What of a study refers to a series."""
+
+    opened: Sequence[OpenedSeries] = ()
+    notices: Sequence[str] = ()
+    """What is broken among it."""
+
+
+def compose(opened: OpenedSeries, view: View, bulk: Mapping[str, bytes], segmentations: Segmentations) -> SeriesStore:
+    """The store of a view; pure.
+
+    Raises:
+        MetadataError: The metadata describes nothing that can be placed.
+    """
+    series = opened.parsed.series
+    plan = opened.parsed.plan(view, bulk)
+    if segmentations.opened:
+        from dicomzarr.plan.labels import add_labels  # noqa: PLC0415  # only for those who ask for labels
+
+        plan = add_labels(plan, [each.parsed.apart() for each in segmentations.opened])
+    if opened.notices or segmentations.notices:
+        plan = replace(plan, notices=(*plan.notices, *opened.notices, *segmentations.notices))
+    for guess in plan.guesses:
+        warnings.warn(guess, GuessWarning, stacklevel=2)
+    identity: dict[str, object] = {
+        "study_instance_uid": series.study_uid,
+        "series_instance_uid": series.series_uid,
+    }
+    if view.include_phi and series.patient:
+        identity["patient"] = dict(series.patient)
+    others = {each.parsed.series.series_uid: each for each in segmentations.opened}
+    sources = {uid: each.source for uid, each in others.items()}
+    return SeriesStore(plan, build_hierarchy(plan, identity), opened.source, sources, (opened, *others.values()))

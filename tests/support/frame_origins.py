@@ -1,0 +1,129 @@
+"""Frame origins for the contract that all of them keep: what they have, and how they can be made to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import faults
+import radiology_volumes
+import slides
+from radiology_model import AXIAL, distinct
+from serving import forget_servers
+
+from dicomzarr.demo.archive import Archive
+from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.dicom.series import parse_series
+from dicomzarr.engine.requests import FrameKey, SeriesState
+from dicomzarr.options import StorageOptions
+from dicomzarr.sources.dicomweb.client import Client
+from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from aiohttp.typedefs import Middleware
+    from pydicom import Dataset
+
+    from dicomzarr.engine.ports import FrameOrigin
+
+
+@dataclass
+class Faults:
+    """Strike at random while there is a source of chance; any thread may set it."""
+
+    chance: random.Random | None = None
+
+    def strike(self, probability: float) -> bool:
+        """Whether something goes wrong now."""
+        return self.chance is not None and self.chance.random() < probability
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An origin, and all that is known of it."""
+
+    make: Callable[[], FrameOrigin]
+    """Makes one that has learned nothing; called on the home loop."""
+    series: SeriesState = field(repr=False)
+    frames: Mapping[FrameKey, bytes] = field(repr=False)
+    """What each frame of the series is, encoded."""
+    most: int = 1
+    """Fetches under way at once."""
+    faults: Faults = field(default_factory=Faults)
+
+
+MakeOrigin: TypeAlias = "Callable[[], AbstractContextManager[Origin]]"
+
+_CONNECTIONS = 4
+
+
+def _server_faults(faulty: Faults) -> Sequence[Middleware]:
+    """What servers do wrong, a little of each."""
+
+    def now_and_then(_: int) -> bool:
+        return faulty.strike(0.06)
+
+    return [
+        faults.delay(0.005, when=lambda _: faulty.strike(0.3)),
+        faults.status(503, on="any", when=now_and_then),
+        faults.status(404, when=now_and_then),
+        faults.status(403, on="any", when=now_and_then),
+        faults.reset(when=now_and_then),
+        faults.reset(after_headers=True, on="any", when=now_and_then),
+        faults.truncate(100, when=now_and_then),
+        faults.truncate(300, "chunked", on="series", when=now_and_then),
+        faults.drop_part(when=now_and_then),
+        faults.swap_parts(when=now_and_then),
+    ]
+
+
+async def _short_pause(_: float) -> None:
+    """Tries follow one another at once."""
+    await asyncio.sleep(0)
+
+
+@contextmanager
+def _dicomweb(datasets: Sequence[Dataset]) -> Iterator[Origin]:
+    archive, faulty = Archive(datasets), Faults()
+    stored = archive.instances()
+    with DICOMwebServer(archive, middlewares=_server_faults(faulty)) as server:
+        body = json.dumps([each.metadata() for each in stored]).encode()
+        series = parse_series(body, stored[0].study, stored[0].series)
+        instances = {each.uid: each.stored for each in series.instances}
+        state = SeriesState(stored[0].study, stored[0].series, None, instances, series.slices)
+        frames = {
+            FrameKey(state, each.instance, number): bytes(each.frame(number))
+            for each in stored
+            for number in range(1, each.frame_count + 1)
+        }
+
+        def make() -> DICOMwebOrigin:
+            options = StorageOptions.parse(max_connections=_CONNECTIONS)
+            client = Client(server.url, options, sleep=_short_pause)
+            return DICOMwebOrigin(client, frames_per_request=8, connections=_CONNECTIONS)
+
+        try:
+            yield Origin(make, state, frames, _CONNECTIONS, faulty)
+        finally:
+            forget_servers()
+
+
+def dicomweb_slide() -> AbstractContextManager[Origin]:
+    """A slide: instances of many frames, which come in lists."""
+    return _dicomweb(slides.brightfield_pyramid().datasets)
+
+
+def dicomweb_slices() -> AbstractContextManager[Origin]:
+    """A scan: instances of one frame, which may come with the whole series."""
+    pixels = distinct((24, 8, 10), 16)
+    return _dicomweb(radiology_volumes.volume(AXIAL, pixels, bits=16, name="contract").datasets)
+
+
+ORIGINS: Mapping[str, MakeOrigin] = {"a slide by DICOMweb": dicomweb_slide, "slices by DICOMweb": dicomweb_slices}
+"""All origins there are; whoever writes another adds it here."""
