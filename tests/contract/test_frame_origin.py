@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
-from dicomzarr.runtime.loops import run_sync
 from frame_origins import ORIGINS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +22,7 @@ from dicomzarr.engine.ports import Fetch
 from dicomzarr.engine.requests import FrameQueue, Priority
 from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.errors import DicomZarrError
+from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.dicomweb.tuning import series_choice
 
 if TYPE_CHECKING:

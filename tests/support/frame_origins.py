@@ -6,21 +6,30 @@ import asyncio
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeAlias
 
 import faults
 import radiology_volumes
 import slides
+from folders import all_keys, state_of, write
 from radiology_model import AXIAL, distinct
 from serving import forget_servers
 
 from dicomzarr.demo.archive import Archive
+from dicomzarr.demo.instances import from_file
 from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.engine.requests import FrameKey, SeriesState
+from dicomzarr.errors import ChangedFileError
 from dicomzarr.options import StorageOptions
+from dicomzarr.runtime.pools import FRAME_FILES
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
+from dicomzarr.sources.files.origin import FilesOrigin
+from dicomzarr.sources.files.source import FilesSource
 
 if TYPE_CHECKING:
     import random
@@ -30,7 +39,9 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
     from pydicom import Dataset
 
+    from dicomzarr.dicom.files.part10 import StoredFrames
     from dicomzarr.engine.ports import FrameOrigin
+    from dicomzarr.sources.files.instance import FileInstance
 
 
 @dataclass
@@ -94,7 +105,7 @@ def _dicomweb(datasets: Sequence[Dataset]) -> Iterator[Origin]:
     stored = archive.instances()
     with DICOMwebServer(archive, middlewares=_server_faults(faulty)) as server:
         body = json.dumps([each.metadata() for each in stored]).encode()
-        series = parse_series(body, stored[0].study, stored[0].series)
+        series = parse_series(decode_instances(body), stored[0].study, stored[0].series)
         instances = {each.uid: each.stored for each in series.instances}
         state = SeriesState(stored[0].study, stored[0].series, None, instances, series.slices)
         frames = {
@@ -104,9 +115,8 @@ def _dicomweb(datasets: Sequence[Dataset]) -> Iterator[Origin]:
         }
 
         def make() -> DICOMwebOrigin:
-            options = StorageOptions.parse(max_connections=_CONNECTIONS)
-            client = Client(server.url, options, sleep=_short_pause)
-            return DICOMwebOrigin(client, frames_per_request=8, connections=_CONNECTIONS)
+            options = StorageOptions.parse(max_connections=_CONNECTIONS, frames_per_request=8)
+            return DICOMwebOrigin(Client(server.url, options.access, options.tuning, sleep=_short_pause))
 
         try:
             yield Origin(make, state, frames, _CONNECTIONS, faulty)
@@ -125,5 +135,45 @@ def dicomweb_slices() -> AbstractContextManager[Origin]:
     return _dicomweb(radiology_volumes.volume(AXIAL, pixels, bits=16, name="contract").datasets)
 
 
-ORIGINS: Mapping[str, MakeOrigin] = {"a slide by DICOMweb": dicomweb_slide, "slices by DICOMweb": dicomweb_slices}
+class _FaultyFiles(FilesOrigin):
+    """Files some of which change now and then."""
+
+    def __init__(self, source: FilesSource, faulty: Faults) -> None:
+        self._faulty = faulty
+        super().__init__(source._instance)
+
+    def _stored(self, instance: FileInstance) -> StoredFrames:
+        if self._faulty.strike(0.06):
+            raise ChangedFileError("A file has changed.")
+        return super()._stored(instance)
+
+
+@contextmanager
+def _folder(datasets: Sequence[Dataset]) -> Iterator[Origin]:
+    with TemporaryDirectory() as name:
+        files = {each.instance: each for each in map(from_file, write(Path(name), datasets))}
+        source, faulty = FilesSource(Path(name)), Faults()
+        (ref,) = source.index().series
+        state = state_of(asyncio.run(source.metadata(ref, None)), ref)
+        frames = {key: bytes(files[key.instance].frame(key.number)) for key in all_keys(state)}
+        yield Origin(lambda: _FaultyFiles(source, faulty), state, frames, FRAME_FILES.threads, faulty)
+
+
+def folder_slide() -> AbstractContextManager[Origin]:
+    """A slide in a folder."""
+    return _folder(slides.brightfield_pyramid().datasets)
+
+
+def folder_slices() -> AbstractContextManager[Origin]:
+    """A scan in a folder."""
+    pixels = distinct((24, 8, 10), 16)
+    return _folder(radiology_volumes.volume(AXIAL, pixels, bits=16, name="contract").datasets)
+
+
+ORIGINS: Mapping[str, MakeOrigin] = {
+    "a slide by DICOMweb": dicomweb_slide,
+    "slices by DICOMweb": dicomweb_slices,
+    "a slide in a folder": folder_slide,
+    "slices in a folder": folder_slices,
+}
 """All origins there are; whoever writes another adds it here."""
