@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from pydicom.datadict import tag_for_keyword
-
+from dicomzarr.dicom.model.plain_json import tag_of, values_of
 from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -121,8 +120,8 @@ def _computed(level: SearchLevel, uids: Sequence[str], members: Sequence[ServedI
 
 def _values(attributes: Mapping[str, Any], tag: str) -> list[str]:
     """The values of an attribute as text, names in their alphabetic form."""
-    values = attributes.get(tag, {}).get("Value", [])
-    return [str(v.get("Alphabetic", "") if isinstance(v, dict) else v) for v in values]
+    values = values_of(attributes, tag)
+    return [str(value.get("Alphabetic", "") if isinstance(value, dict) else value) for value in values]
 
 
 def _matches(attributes: Mapping[str, Any], tag: str, wanted: str) -> bool:
@@ -134,12 +133,10 @@ def _matches(attributes: Mapping[str, Any], tag: str, wanted: str) -> bool:
 
 
 def _tag(name: str) -> str:
-    number = tag_for_keyword(name)
-    if number is not None:
-        return f"{number:08X}"
-    if len(name) == 8 and all(digit in "0123456789abcdefABCDEF" for digit in name):  # noqa: PLR2004  # ggggeeee
-        return name.upper()
-    raise UsageError(f"{name!r} is no attribute to search by.", remedy="Use its DICOM keyword or its tag.")
+    tag = tag_of(name)
+    if tag is None:
+        raise UsageError(f"{name!r} is no attribute to search by.", remedy="Use its DICOM keyword or its tag.")
+    return tag
 
 
 def _number(name: str, value: str) -> int:

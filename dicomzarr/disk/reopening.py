@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.errors import HTTPStatusError, InvalidReplyError, NotFoundError
 
 if TYPE_CHECKING:
@@ -63,13 +64,5 @@ async def _instances(source: SeriesSource, ref: SeriesRef) -> int | None:
     except (HTTPStatusError, InvalidReplyError):
         return None  # whatever it is, the request for the metadata tells it better
     # A server that ignores what was to match sends another series.
-    found = [_first(result, _INSTANCES) for result in results if _first(result, _SERIES_UID) == ref.series]
+    found = [first_text(result, _INSTANCES) for result in results if first_text(result, _SERIES_UID) == ref.series]
     return int(found[0]) if found and found[0].isdecimal() and len(found[0]) <= _DIGITS else None
-
-
-def _first(result: dict[str, Any], tag: str) -> str:
-    """The first value of an attribute as text; empty where there is none, or one of another kind."""
-    attribute = result.get(tag)
-    values = attribute.get("Value") if isinstance(attribute, dict) else None
-    value = values[0] if isinstance(values, list) and values else ""
-    return str(value).strip(" \0") if isinstance(value, str | int) else ""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dicomzarr.plan.affine import Affine
 from dicomzarr.plan.placing import to_ras
 from dicomzarr.plan.plan import (
     ASSOCIATED,
     LABELS,
-    Affine,
     Axis,
     Channel,
     FrameIndex,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.lut.modality import RealWorldMapping
     from dicomzarr.dicom.lut.window import Window
     from dicomzarr.dicom.segmentation.segments import Segmentation
-    from dicomzarr.plan.plan import Affine
+    from dicomzarr.plan.affine import Affine
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from dicomzarr.dicom.slide.level import SlideLevel
-    from dicomzarr.plan.plan import Affine
+    from dicomzarr.plan.affine import Affine
 
     Step = tuple[float, float, float]
 

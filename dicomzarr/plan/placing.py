@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.geometry.lattice import Slices
     from dicomzarr.dicom.volume.grid import Grid
-    from dicomzarr.plan.plan import Affine, ImagePlan
+    from dicomzarr.plan.affine import Affine
+    from dicomzarr.plan.plan import ImagePlan
 
     Numbers = npt.NDArray[np.float64]
 

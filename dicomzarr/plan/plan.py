@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.segmentation.segments import Segment
+    from dicomzarr.plan.affine import Affine
 
     Pixels = npt.NDArray[np.generic]
 
@@ -23,9 +24,6 @@ ASSOCIATED = "associated"
 
 LABELS = "labels"
 """The group of an image that holds its labels."""
-
-Affine = tuple[tuple[float, float, float, float], ...]
-"""Four rows; maps (column, row, slice, 1) of voxel centres to millimetres."""
 
 
 @dataclass(frozen=True, slots=True)

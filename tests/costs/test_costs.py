@@ -13,15 +13,20 @@ import slides
 import xarray as xr
 import zarr
 from faults import delay
+from radiology_volumes import volume
 from serving import GREY, is_right, run_python, serving, serving_big, serving_elsewhere, zarr_level
 from waiting import SECONDS
 
 import dicomzarr
+from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.engine import ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from slides_model import Pixels
+
+    from dicomzarr.dicom.model.image_model import ImageItem
 
 PYRAMID = slides.brightfield_pyramid()
 """Level 0 is 200 x 257 pixels in tiles of 64: 4 x 5 frames."""
@@ -56,6 +61,21 @@ def test_opening_takes_one_request(opened: Callable[[str], object]) -> None:
         assert [request.resource for request in served.server.requests] == ["metadata"]
         opened(served.url)
         assert len(served.server.requests) == 1
+
+
+@pytest.mark.parametrize("series", [PYRAMID, volume()])
+def test_opening_decodes_metadata_once(series: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """For whether they say enough, for instances and images, for the patient, and to count them for the disk."""
+    decoded: list[bytes] = []
+
+    def counted(body: bytes) -> list[ImageItem]:
+        decoded.append(body)
+        return decode_instances(body)
+
+    monkeypatch.setattr(ports, "decode_instances", counted)
+    with serving(series) as served:
+        dicomzarr.open(served.url, include_phi=True, cache_dir=str(tmp_path / "cache"))
+    assert len(decoded) == 1
 
 
 def test_sixteen_threads_that_read_one_tile_fetch_it_once() -> None:

@@ -29,7 +29,7 @@ from dicomzarr.runtime.crossing import Crossing
 from dicomzarr.runtime.home_loop import home_loop, run_home, run_sync
 from dicomzarr.runtime.pools import DECODERS
 from dicomzarr.session import opening
-from dicomzarr.sources.dicomweb.http import disposal
+from dicomzarr.sources.dicomweb.http import session_cleanup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -372,7 +372,7 @@ def test_forked_children_read(url: str) -> None:
 
 def test_a_session_that_is_collected_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Garbage is collected wherever memory is asked for, even under a lock that the loop waits for."""
-    monkeypatch.setattr(disposal, "_CLOSING", SECONDS)
+    monkeypatch.setattr(session_cleanup, "_CLOSING", SECONDS)
 
     async def make() -> aiohttp.ClientSession:
         return aiohttp.ClientSession()
@@ -387,7 +387,7 @@ def test_a_session_that_is_collected_waits_for_nobody(monkeypatch: pytest.Monkey
 
     with lock:
         home_loop().call_soon_threadsafe(need_the_lock)
-        disposal.dispose(session, home_loop(), os.getpid())
+        session_cleanup.dispose(session, home_loop(), os.getpid())
     assert got.wait(SECONDS)
     run_sync(asyncio.sleep, 0.01)
     assert connector is not None

@@ -28,7 +28,7 @@ from dicomzarr.errors import (
     InvalidOptionError,
     PermissionDeniedError,
 )
-from dicomzarr.sources.dicomweb.credentials import auth as auth_module
+from dicomzarr.sources.dicomweb.credentials import secret_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -313,7 +313,7 @@ def test_neither_do_those_of_a_client() -> None:
 
 def _listening_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test's own server stands for one on another machine."""
-    monkeypatch.setattr(auth_module, "is_loopback", lambda _url: False)
+    monkeypatch.setattr(secret_headers, "is_loopback", lambda _url: False)
 
 
 def test_nothing_is_sent_before_the_refusal(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:

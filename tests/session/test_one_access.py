@@ -32,6 +32,7 @@ from dicomzarr.options import StorageOptions
 from dicomzarr.session import registry
 from dicomzarr.session.opened import OpenedSeries
 from dicomzarr.session.opening import endpoint_for
+from dicomzarr.sources.dicomweb.source import DICOMwebSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +125,9 @@ def test_all_slow_down_when_the_server_is_busy() -> None:
         one, other = dicomzarr.open(served.url), dicomzarr.open(served.url, include_phi=True)
         assert np.array_equal(one.levels[1][...], SLIDE.levels[1].pixels[:, 0])
         options = StorageOptions.parse(values="modality")
-        assert endpoint_for(served.server.url, options).client.connections < options.max_connections
+        source = endpoint_for(served.server.url, options).source
+        assert isinstance(source, DICOMwebSource)
+        assert source.client.connections < options.max_connections
         assert np.array_equal(other.levels[1][...], SLIDE.levels[1].pixels[:, 0])
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
 from dicomzarr.dicom.model.json_model import AnyLeaf
+from dicomzarr.dicom.model.plain_json import tag_of
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import InvalidReplyError, StudyNotFoundError, UsageError
 from dicomzarr.faces.cli.dates import as_dates
@@ -158,15 +159,13 @@ def _matched(keyword: str, value: str) -> str:
 
 def _tag(keyword: str) -> str:
     """Eight hexadecimal digits for a keyword, or for a tag that is one already."""
-    number = tag_for_keyword(keyword)
-    if number is not None:
-        return f"{number:08X}"
-    if len(keyword) == 8 and all(digit in "0123456789ABCDEFabcdef" for digit in keyword):  # noqa: PLR2004  # ggggeeee
-        return keyword.upper()
-    raise UsageError(
-        f"{keyword!r} is no DICOM attribute.",
-        remedy="Write --match with a keyword such as BodyPartExamined, or with a tag such as 00180015.",
-    )
+    tag = tag_of(keyword)
+    if tag is None:
+        raise UsageError(
+            f"{keyword!r} is no DICOM attribute.",
+            remedy="Write --match with a keyword such as BodyPartExamined, or with a tag such as 00180015.",
+        )
+    return tag
 
 
 def _row(entry: Mapping[str, Any], columns: tuple[Column, ...], target: Target, kind: Kind) -> dict[str, Value]:

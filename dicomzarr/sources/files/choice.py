@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import MissingFileError, UsageError
 from dicomzarr.sources.files.instance import SERIES, STUDY
@@ -34,7 +35,7 @@ def chosen_series(folder: FolderURL, instances: Iterable[Mapping[str, Any]]) -> 
     """
     found, pictures = Counter[tuple[SeriesRef, str]](), Counter[tuple[SeriesRef, str]]()
     for instance in instances:
-        series = SeriesRef(_first(instance, STUDY), _first(instance, SERIES)), _first(instance, _MODALITY)
+        series = SeriesRef(first_text(instance, STUDY), first_text(instance, SERIES)), first_text(instance, _MODALITY)
         found[series] += 1
         pictures[series] += _ROWS in instance
     candidates = +pictures or found
@@ -63,8 +64,3 @@ def _several(folder: FolderURL, candidates: Mapping[tuple[SeriesRef, str], int])
 
 def _count(number: int) -> str:
     return "1 instance" if number == 1 else f"{number} instances"
-
-
-def _first(instance: Mapping[str, Any], tag: str) -> str:
-    values = instance.get(tag, {}).get("Value") or [""]
-    return str(values[0] or "").strip(" \0")

@@ -10,6 +10,7 @@ from dicomzarr.dicom.files.deflated import inflated_beginning
 from dicomzarr.dicom.files.elements import UNDEFINED, elements
 from dicomzarr.dicom.files.part10 import find_frames, locate_frames, read_file_meta
 from dicomzarr.dicom.files.random_access import within_beginning
+from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import InvalidFileError
 from dicomzarr.sources.spool import inflated
@@ -72,9 +73,9 @@ def read_instance(file: PinnedFile) -> FileInstance | None:
     found = [element for element in elements(data, 0, header.encoding) if f"{element.tag:08X}" in SHOWN]
     values = [data[each.at : each.start + each.length] for each in found if _is_shown(each.length)]
     shown = attributes(header._replace(data=b"".join(values)), str(file.path))
-    if _text(shown, "00080016") == _DIRECTORY:
+    if first_text(shown, "00080016") == _DIRECTORY:
         return None
-    study, series, uid = (_text(shown, tag) for tag in (STUDY, SERIES, INSTANCE))
+    study, series, uid = (first_text(shown, tag) for tag in (STUDY, SERIES, INSTANCE))
     if not (study and series and uid):
         raise InvalidFileError(f"{file.path} names no study, series or instance.")
     return FileInstance(file, SeriesRef(study, series), uid, shown)
@@ -123,8 +124,3 @@ def frames_of(instance: FileInstance) -> StoredFrames:
     if not meta.deflated:
         return locate_frames(file, meta)
     return find_frames(memoryview(inflated(file, meta.end, str(file.path))), 0, meta)
-
-
-def _text(shown: Mapping[str, Any], tag: str) -> str:
-    values = shown.get(tag, {}).get("Value") or [""]
-    return str(values[0] or "").strip(" \0")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
-from pydicom.datadict import tag_for_keyword
-
+from dicomzarr.dicom.model.plain_json import tag_of, values_of
 from dicomzarr.errors import UsageError
 from dicomzarr.sources.files.instance import SHOWN, STUDY
 
@@ -88,9 +87,8 @@ def _count(number: int) -> JSONObject:
 
 
 def _tag(name: str) -> str:
-    number = tag_for_keyword(name)
-    tag = name.upper() if number is None else f"{number:08X}"
-    if tag not in SHOWN | {_MODALITIES, _SERIES_OF_STUDY, _INSTANCES_OF_STUDY, _INSTANCES_OF_SERIES}:
+    tag = tag_of(name)
+    if tag is None or tag not in SHOWN | {_MODALITIES, _SERIES_OF_STUDY, _INSTANCES_OF_STUDY, _INSTANCES_OF_SERIES}:
         raise UsageError(
             f"Files are not searched by {name}.",
             remedy="Search by Modality, PatientID, StudyDate, SeriesDescription, BodyPartExamined or the like.",
@@ -109,6 +107,6 @@ def _matches(result: Mapping[str, Any], tag: str, wanted: str) -> bool:
 
 
 def _texts(result: Mapping[str, Any], tag: str) -> list[str]:
-    values = result.get(tag, {}).get("Value") or []
+    values = values_of(result, tag)
     plain = (value.get("Alphabetic", "") if isinstance(value, dict) else value for value in values)
     return [str(value).strip() for value in plain if value is not None]

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import InvalidReplyError
 
@@ -77,7 +78,7 @@ def listed_uids(results: list[dict[str, Any]], tag: str, name: str) -> list[str]
     Raises:
         InvalidReplyError: None of them has one.
     """
-    found = [_uid(result.get(tag, result.get(tag.lower()))) for result in results]
+    found = [_uid(result, tag) for result in results]
     uids = list(dict.fromkeys(uid for uid in found if uid is not None))
     if results and not uids:
         raise InvalidReplyError(
@@ -87,8 +88,6 @@ def listed_uids(results: list[dict[str, Any]], tag: str, name: str) -> list[str]
     return uids
 
 
-def _uid(attribute: object) -> str | None:
-    values = attribute.get("Value") if isinstance(attribute, dict) else None
-    first = values[0] if isinstance(values, list) and values else None
-    text = first.strip(" \0") if isinstance(first, str) else ""
+def _uid(result: dict[str, Any], tag: str) -> str | None:
+    text = first_text(result, tag if tag in result else tag.lower())
     return text if is_uid(text) else None
