@@ -167,6 +167,17 @@ def test_a_changed_file_is_an_error_for_who_opened_it_before(volume: list[Path])
     assert [type(error) for error in sink.errors.values()] == [ChangedFileError]
 
 
+def test_another_process_reads_the_same_files_or_none(volume: list[Path]) -> None:
+    """A forked child has a source of its own, and images that were opened before."""
+    _, before = opened(FilesSource(volume[0].parent))
+    (volume[0].parent / "note.txt").write_text("no image")
+    assert not asyncio.run(brought(FilesSource(volume[0].parent), all_keys(before))).errors
+    os.utime(volume[1], ns=(5, 5))
+    sink = asyncio.run(brought(FilesSource(volume[0].parent), all_keys(before)))
+    assert {type(error) for error in sink.errors.values()} == {ChangedFileError}
+    assert len(sink.errors) == len(volume)
+
+
 def test_a_file_that_is_cut_in_its_pixels_is_an_error_of_its_frames(volume: list[Path]) -> None:
     volume[2].write_bytes(volume[2].read_bytes()[:-100])
     source = FilesSource(volume[0].parent)

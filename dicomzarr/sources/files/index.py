@@ -15,9 +15,11 @@ from dicomzarr.sources.files.instance import FileInstance, is_dicom, read_instan
 from dicomzarr.sources.files.pinned_file import PinnedFile, pinned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from dicomzarr.engine.ports import SeriesRef
+
+_BESIDE: Final = "."
 
 _MOST_NAMED: Final = 5
 """Files that one notice names."""
@@ -54,8 +56,20 @@ class FolderIndex:
     def state(self, ref: SeriesRef) -> str:
         """Tells whether a series is in the same files as at another time, and these have not changed."""
         files = (each.file for each in self.series[ref].values())
-        told = "\n".join((*(f"{file.path}\t{file.size}\t{file.modified}" for file in files), *self.notices))
-        return sha256(told.encode("utf-8", "surrogateescape")).hexdigest()
+        return _digest(f"{file.path}\t{file.size}\t{file.modified}" for file in files)
+
+    def etag(self, ref: SeriesRef) -> str:
+        """The state of a series, and whether other files were left out than at another time."""
+        return f"{self.state(ref)}{_BESIDE}{_digest(self.notices)}"
+
+
+def state_in(etag: str | None) -> str:
+    """The state of a series in what `FolderIndex.etag` gave."""
+    return (etag or "").partition(_BESIDE)[0]
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def look_through(root: Path, before: FolderIndex | None = None) -> FolderIndex:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dicomzarr.dicom.files.data_set import attributes, binary_value, encoded_attributes
 from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
-from dicomzarr.errors import InvalidFileError, MissingFileError
+from dicomzarr.errors import ChangedFileError, InvalidFileError, MissingFileError
 from dicomzarr.runtime.pools import FILES
-from dicomzarr.sources.files.index import FolderIndex, look_through
+from dicomzarr.sources.files.index import FolderIndex, look_through, state_in
 from dicomzarr.sources.files.instance import FileInstance, read_header
 from dicomzarr.sources.files.origin import FilesOrigin
 from dicomzarr.sources.files.search import search
@@ -93,9 +93,9 @@ class FilesSource:
         index = self.index()
         if ref not in index.series:
             raise self._missing(ref)
-        state = index.state(ref)
-        self._remember(ref, state, index.series[ref])
-        if known is not None and known.etag == state:
+        self._remember(ref, index)
+        etag = index.etag(ref)
+        if known is not None and known.etag == etag:
             return known
         objects, broken = [], []
         for each in index.series[ref].values():
@@ -106,19 +106,27 @@ class FilesSource:
                 broken.append(f"1 file was left out: {error}")
         if not objects:
             raise InvalidFileError(f"No file of series {ref.series} in {self.root} can be read.")
-        return SeriesMetadata(b"[" + b",".join(objects) + b"]", state, notices=(*index.notices, *broken))
+        return SeriesMetadata(b"[" + b",".join(objects) + b"]", etag, notices=(*index.notices, *broken))
 
-    def _remember(self, ref: SeriesRef, state: str, instances: Mapping[str, FileInstance]) -> None:
-        self._states[ref, state] = instances
-        self._states.move_to_end((ref, state))
+    def _remember(self, ref: SeriesRef, index: FolderIndex) -> None:
+        key = ref, index.state(ref)
+        self._states[key] = index.series[ref]
+        self._states.move_to_end(key)
         while len(self._states) > _STATES_HELD:
             self._states.popitem(last=False)
 
     def _instance(self, series: SeriesState, uid: str) -> FileInstance:
         ref = SeriesRef(series.study, series.series)
-        instances = self._states.get((ref, series.etag or ""))
-        if instances is None or uid not in instances:
-            raise MissingFileError(f"{self.root} held no such instance.", remedy="Open the series again.")
+        instances = self._states.get((ref, state_in(series.etag)))
+        if instances is None:  # it was opened by another process, of which this is a child, or long ago
+            index = self.index()
+            if ref not in index.series or index.state(ref) != state_in(series.etag):
+                raise ChangedFileError(
+                    f"The files of series {ref.series} in {self.root} have changed since it was opened.",
+                    remedy="Open the series again.",
+                )
+            self._remember(ref, index)
+            instances = index.series[ref]
         return instances[uid]
 
     def _bulk_data(self, ref: SeriesRef, uri: str) -> bytes:
