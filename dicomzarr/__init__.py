@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from dicomzarr import errors
 
 if TYPE_CHECKING:
-    from dicomzarr.arrays.image import Image, Level
+    from dicomzarr.arrays.image import Image
     from dicomzarr.arrays.image import open_image as open  # noqa: A004  # dicomzarr.open is the public name
+    from dicomzarr.arrays.level import Level
 
 __version__ = "0.1.0"
 __all__ = ["Image", "Level", "__version__", "errors", "open"]

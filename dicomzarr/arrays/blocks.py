@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import dask.array
 import numpy as np
 from dask.base import tokenize
-
-if TYPE_CHECKING:
-    from dicomzarr.arrays.image import Level
 
 _BLOCK = 2048
 """Pixels along y and x that a block holds at most, and as many slices as make no more than a full one; a task a frame
@@ -20,7 +17,22 @@ _da: Any = dask.array
 """dask.array is typed in part only."""
 
 
-def dask_array(level: Level, chunks: Any) -> dask.array.Array:
+class _Chunked(Protocol):
+    """What dask has to know of a level."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def chunks(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[np.generic]: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def axes(self) -> tuple[str, ...]: ...
+
+
+def dask_array(level: _Chunked, chunks: Any) -> dask.array.Array:
     """A dask array over a level.
 
     Args:
@@ -40,7 +52,7 @@ def dask_array(level: Level, chunks: Any) -> dask.array.Array:
     return array
 
 
-def _whole_frames(level: Level) -> tuple[int, ...]:
+def _whole_frames(level: _Chunked) -> tuple[int, ...]:
     *lead, rows, columns = level.chunks
     plane = [side * max(1, _BLOCK // side) for side in (rows, columns)]
     if level.axes[-3:-2] == ("z",):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import imagecodecs
 
-from dicomzarr.arrays.thumbnails import pixels_read
+from dicomzarr.arrays.thumbnails import overview, pixels_read
 from dicomzarr.errors import DicomZarrError
 
 if TYPE_CHECKING:
-    from dicomzarr.arrays.image import Image
+    from dicomzarr.arrays.level import MultiscaleImage
 
 _PICTURE = 192
 """Pixels of the longer side."""
@@ -21,8 +21,13 @@ _MOST_PIXELS = 2**25
 """Pixels that may be read for the sake of a picture that nobody asked for."""
 
 
-def image_html(image: Image) -> str:
-    """An HTML table of levels beside a thumbnail; every text is escaped."""
+def image_html(image: MultiscaleImage, in_color: MultiscaleImage) -> str:
+    """An HTML table of levels beside a thumbnail; every text is escaped.
+
+    Args:
+        image: Whose levels are shown.
+        in_color: The same as people want to see it.
+    """
     rows = "".join(
         f"<tr><td>{level.number}</td><td>{escape(' x '.join(map(str, level.shape)))}</td>"
         f"<td>{level.dtype}</td><td>{escape(' x '.join(map(str, level.chunks)))}</td>"
@@ -35,15 +40,16 @@ def image_html(image: Image) -> str:
         f"</thead><tbody>{rows}</tbody></table>"
     )
     head = f"<strong>dicomzarr.Image</strong> {escape(image.name)}"
-    return f'<div style="display:flex;gap:1em;align-items:flex-start">{_picture(image)}<div>{head}{table}</div></div>'
+    picture = _picture(image, in_color)
+    return f'<div style="display:flex;gap:1em;align-items:flex-start">{picture}<div>{head}{table}</div></div>'
 
 
-def _picture(image: Image) -> str:
+def _picture(image: MultiscaleImage, in_color: MultiscaleImage) -> str:
     """The thumbnail as a data URL; a notebook still shows the table where the server fails."""
     if pixels_read(image, _PICTURE) > _MOST_PIXELS:
         return "<div>no picture: the coarsest level is large</div>"
     try:
-        png = imagecodecs.png_encode(image.thumbnail(_PICTURE))
+        png = imagecodecs.png_encode(overview(in_color, _PICTURE))
     except DicomZarrError as error:
         return f"<div>no picture: {escape(type(error).__name__)}</div>"
     return f'<img alt="{escape(image.name)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'

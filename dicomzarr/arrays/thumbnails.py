@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.arrays.image import Image, Level
+    from dicomzarr.arrays.level import Level, MultiscaleImage
 
     Floats = npt.NDArray[np.float32]
     Edges = npt.NDArray[np.intp]
@@ -34,8 +34,8 @@ _MOST_FRAMES = 2**20
 """Frames along y and x of a level that is read for the sake of a thumbnail."""
 
 
-def overview(image: Image, size: int) -> npt.NDArray[np.uint8]:
-    """The image at most ``size`` pixels a side, shape (rows, columns, 3).
+def overview(image: MultiscaleImage, size: int) -> npt.NDArray[np.uint8]:
+    """An image, in colour if people want to see it so, at most ``size`` pixels a side, shape (rows, columns, 3).
 
     Read from the coarsest level that is large enough; the middle focal plane or slice; channels in their colours,
     those that are all shown alike by the first; palettes in colour, grey by the header's window.
@@ -44,7 +44,6 @@ def overview(image: Image, size: int) -> npt.NDArray[np.uint8]:
         UsageError: The size is no number of pixels, or that level has more than 2**20 frames.
     """
     size = _side(size)
-    image = image.in_color
     level = _level_for(image, size)
     _check_frames(level)
     with np.errstate(all="ignore"):  # values and windows may be of any size; a picture shows what it can
@@ -65,7 +64,7 @@ def _side(size: object) -> int:
     return side
 
 
-def _picture(image: Image, level: Level, size: int) -> npt.NDArray[np.uint8]:
+def _picture(image: MultiscaleImage, level: Level, size: int) -> npt.NDArray[np.uint8]:
     pixels = np.nan_to_num(_shrunk(level, size))
     if image.plan.color:
         low, high = image.channels[0].window
@@ -78,7 +77,7 @@ def _picture(image: Image, level: Level, size: int) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(np.moveaxis(picture, 0, -1))
 
 
-def _level_for(image: Image, size: int) -> Level:
+def _level_for(image: MultiscaleImage, size: int) -> Level:
     """The coarsest level with enough pixels, else the finest."""
     enough = [level for level in image.levels if max(level.shape[-2:]) >= size]
     return enough[-1] if enough else image.levels[0]
@@ -95,7 +94,7 @@ def _check_frames(level: Level) -> None:
         )
 
 
-def pixels_read(image: Image, size: int) -> int:
+def pixels_read(image: MultiscaleImage, size: int) -> int:
     """Pixels of the level that `overview` reads: a slide without coarse levels has only a large one."""
     *_, rows, columns = _level_for(image, size).shape
     return rows * columns

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.arrays.image import Level
+    from dicomzarr.arrays.level import Level
 
 COLOURFUL = 20
 """A pixel counts as tissue when its R, G and B differ by more than this: stains are colourful, glass is grey."""

@@ -11,7 +11,6 @@ import dicomzarr
 ROOT = Path(dicomzarr.__file__).parent
 
 NOT_YET = (
-    "dicomzarr.arrays",
     "dicomzarr.engine.pending",
     "dicomzarr.engine.requests",
 )

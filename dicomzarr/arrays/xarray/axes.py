@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.arrays.image import Image, Level
+    from dicomzarr.arrays.level import Level, MultiscaleImage
     from dicomzarr.plan import Axis
 
 MOST_CENTRES: Final = 2**24
@@ -53,7 +53,7 @@ class _Places:
         return {axis: self.start + self.step * np.arange(size, dtype=np.float64)}
 
 
-def with_axes(dataset: xr.Dataset, image: Image, level: Level) -> xr.Dataset:
+def with_axes(dataset: xr.Dataset, image: MultiscaleImage, level: Level) -> xr.Dataset:
     """A level's dataset with the coordinates of its axes.
 
     Those of space are centres of pixels in the axis' unit: in LPS where the axes are those of a patient, else from
@@ -75,7 +75,7 @@ def with_axes(dataset: xr.Dataset, image: Image, level: Level) -> xr.Dataset:
     return dataset
 
 
-def _aligned(image: Image) -> dict[str, _Places]:
+def _aligned(image: MultiscaleImage) -> dict[str, _Places]:
     """z, y and x where each runs along an axis of the patient."""
     places = places_of(image)
     axes = None if places is None else aligned_axes(places.affine)
@@ -91,7 +91,7 @@ def _aligned(image: Image) -> dict[str, _Places]:
     return found
 
 
-def _listed(image: Image, axis: Axis, size: int) -> _Places | None:
+def _listed(image: MultiscaleImage, axis: Axis, size: int) -> _Places | None:
     """Times that count t, places of planes and of slices that no step describes."""
     if axis.name == "t" and (times := counted_times(image)) is not None:
         return _Places(0.0, 1.0, times[1], listed=times[0])
@@ -100,7 +100,7 @@ def _listed(image: Image, axis: Axis, size: int) -> _Places | None:
     return next((each for each in _planes(image, axis) if each.listed is not None and len(each.listed) == size), None)
 
 
-def _planes(image: Image, axis: Axis) -> Iterator[_Places]:
+def _planes(image: MultiscaleImage, axis: Axis) -> Iterator[_Places]:
     planes = image.plan.attributes.z_offsets
     if axis.unit in _PER_MILLIMETRE and planes:
         offsets = np.asarray(planes, np.float64)

@@ -16,10 +16,10 @@ from dicomzarr.arrays.xarray.values import VARIABLE, image_variable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dicomzarr.arrays.image import Image, Level
+    from dicomzarr.arrays.level import Level, MultiscaleImage
 
 
-def level_dataset(image: Image, level: Level, *, mask_and_scale: bool = True) -> xr.Dataset:
+def level_dataset(image: MultiscaleImage, level: Level, *, mask_and_scale: bool = True) -> xr.Dataset:
     """One level as a Dataset with the variable ``image``.
 
     Coordinates of space axes are centres of pixels in the axis' unit: in LPS for images that lie along the axes of a
@@ -50,14 +50,14 @@ def _with_source(dataset: xr.Dataset, url: str) -> xr.Dataset:
     return dataset
 
 
-def image_datasets(image: Image, prefix: str = "", *, mask_and_scale: bool = True) -> dict[str, xr.Dataset]:
+def image_datasets(image: MultiscaleImage, prefix: str = "", *, mask_and_scale: bool = True) -> dict[str, xr.Dataset]:
     """Datasets of all levels by their group: ``0``, ``1``, ..."""
     return {
         f"{prefix}{level.number}": level_dataset(image, level, mask_and_scale=mask_and_scale) for level in image.levels
     }
 
 
-def image_tree(image: Image) -> xr.DataTree:
+def image_tree(image: MultiscaleImage) -> xr.DataTree:
     """A DataTree with one node a level, and those of its labels below ``labels``."""
     groups = {"/": xr.Dataset(), **image_datasets(image)}
     for name, label in image.labels.items():
@@ -65,7 +65,7 @@ def image_tree(image: Image) -> xr.DataTree:
     return xr.DataTree.from_dict(groups, name=image.name)
 
 
-def series_datasets(images: Sequence[Image], *, mask_and_scale: bool = True) -> dict[str, xr.Dataset]:
+def series_datasets(images: Sequence[MultiscaleImage], *, mask_and_scale: bool = True) -> dict[str, xr.Dataset]:
     """Datasets of all levels of all images and of their labels, by their group in the series' hierarchy."""
     datasets = {"/": _with_source(xr.Dataset(), images[0].series_url)}
     for each in (*images, *(label for image in images for label in image.labels.values())):

@@ -11,7 +11,7 @@ import xarray as xr
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from dicomzarr.arrays.image import Image, Level
+    from dicomzarr.arrays.level import Level, MultiscaleImage
     from dicomzarr.plan.attributes import FrameCoordinate
 
 _VECTOR: Final = 3
@@ -21,7 +21,7 @@ _TIMES: Final = {"ms": "millisecond", "s": "second"}
 """Units of axes, in the words of NGFF. xarray takes neither these nor the short ones for times that it must decode."""
 
 
-def frame_coordinates(image: Image, level: Level) -> dict[str, xr.Variable]:
+def frame_coordinates(image: MultiscaleImage, level: Level) -> dict[str, xr.Variable]:
     """A coordinate for each attribute that varies, with its unit; those of the axes themselves are not here.
 
     Numbers are 64 bits of floating point, NaN where a frame has none. Vectors have an axis more: x, y and z of the
@@ -66,7 +66,7 @@ def _fitted(variable: xr.Variable, level: Level) -> xr.Variable:
     return variable
 
 
-def counted_times(image: Image) -> tuple[npt.NDArray[np.float64], str] | None:
+def counted_times(image: MultiscaleImage) -> tuple[npt.NDArray[np.float64], str] | None:
     """(values, unit) of the t axis: the first attribute that counts it, where this is a time for each index."""
     known = image.plan.attributes.coordinates
     counting = next((coordinate for coordinate in known.values() if "t" in coordinate.axes), None)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.arrays.image import Level
+    from dicomzarr.arrays.level import Level
     from dicomzarr.dicom.lut.modality import Rescale
 
     Index = tuple[Any, ...]

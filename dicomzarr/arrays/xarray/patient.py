@@ -16,13 +16,13 @@ from dicomzarr.plan.placing import MILLIMETER, aligned_axes
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
-    from dicomzarr.arrays.image import Image, Level
+    from dicomzarr.arrays.level import Level, MultiscaleImage
     from dicomzarr.arrays.xarray.grid import Voxels
 
 _ATTRIBUTES: Final = {"units": MILLIMETER}
 
 
-def oblique_coordinates(image: Image, level: Level) -> xr.Coordinates | None:
+def oblique_coordinates(image: MultiscaleImage, level: Level) -> xr.Coordinates | None:
     """``lps_x``, ``lps_y`` and ``lps_z`` over z, y and x; None where z, y and x say it all, or nothing is known."""
     places = places_of(image)
     if places is None or aligned_axes(places.affine) is not None:

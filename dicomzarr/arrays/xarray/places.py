@@ -12,7 +12,7 @@ from dicomzarr.plan.placing import patient_affine
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from dicomzarr.arrays.image import Image
+    from dicomzarr.arrays.level import MultiscaleImage
     from dicomzarr.plan import Affine
 
 
@@ -25,7 +25,7 @@ class Places:
     """Of uneven slices, millimetres along the normal from the first; None where the affine counts them."""
 
 
-def places_of(image: Image) -> Places | None:
+def places_of(image: MultiscaleImage) -> Places | None:
     """Where an image lies; None of slides, of slices on no line, and where DICOM gives no geometry."""
     affine = patient_affine(image.plan)
     if affine is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.arrays.image import Image, Level
+    from dicomzarr.arrays.level import Level, MultiscaleImage
     from dicomzarr.arrays.xarray.lazy import LevelArray
     from dicomzarr.dicom.pixels.pixels import PixelDescription
     from dicomzarr.plan import LevelPlan
@@ -39,18 +39,18 @@ class Factors:
         return self.slope.ndim == 0
 
 
-def is_grey(image: Image, level: Level) -> bool:
+def is_grey(image: MultiscaleImage, level: Level) -> bool:
     """Whether values measure something: colours and places in a palette do not."""
     interpretation = image.plan.levels[level.number].attributes.photometric_interpretation
     return not image.plan.color and interpretation != "PALETTE COLOR"
 
 
-def is_stored(image: Image, level: Level) -> bool:
+def is_stored(image: MultiscaleImage, level: Level) -> bool:
     """Whether the arrays hold the stored values."""
     return image.plan.levels[level.number].view is None
 
 
-def factors_of(image: Image, level: Level) -> Factors | None:
+def factors_of(image: MultiscaleImage, level: Level) -> Factors | None:
     """What leads from the values of a level to those that they measure; None where nothing needs to."""
     told = image.plan.attributes.rescale
     if told is None or not (is_grey(image, level) and is_stored(image, level)):
@@ -62,7 +62,7 @@ def factors_of(image: Image, level: Level) -> Factors | None:
     return None if Rescale(float(slope), float(intercept)).is_identity else Factors(slope, intercept)
 
 
-def cf_attributes(image: Image, level: Level, factors: Factors) -> dict[str, object]:
+def cf_attributes(image: MultiscaleImage, level: Level, factors: Factors) -> dict[str, object]:
     """``scale_factor`` and ``add_offset``, of the type that values are decoded to: 32 bits where these are exact."""
     slope, intercept = float(factors.slope), float(factors.intercept)
     suits = all(map(exact_float32, (slope, intercept))) and _suits_float32(level.dtype)

@@ -13,7 +13,7 @@ from dicomzarr.arrays.xarray.rescaling import cf_attributes, is_grey, is_stored,
 if TYPE_CHECKING:
     from xarray.backends import BackendArray
 
-    from dicomzarr.arrays.image import Image, Level
+    from dicomzarr.arrays.level import Level, MultiscaleImage
     from dicomzarr.arrays.xarray.rescaling import Factors
 
 VARIABLE: Final = "image"
@@ -23,7 +23,9 @@ _UNKNOWN: Final = frozenset({"NONE", "US"})
 """Units of what has none, or unspecified ones (PS3.3 sections C.8.9.1.1.3 and C.11.1.1.2)."""
 
 
-def image_variable(image: Image, level: Level, factors: Factors | None, *, mask_and_scale: bool) -> xr.Variable:
+def image_variable(
+    image: MultiscaleImage, level: Level, factors: Factors | None, *, mask_and_scale: bool
+) -> xr.Variable:
     """The values of a level, which are read when they are asked for.
 
     Args:
@@ -50,7 +52,7 @@ def image_variable(image: Image, level: Level, factors: Factors | None, *, mask_
     return _decoded(variable) if mask_and_scale and "scale_factor" in attributes else variable
 
 
-def _padding(image: Image) -> dict[str, object]:
+def _padding(image: MultiscaleImage) -> dict[str, object]:
     """About stored values; it masks nothing."""
     known = image.plan.attributes
     said = {
@@ -60,7 +62,7 @@ def _padding(image: Image) -> dict[str, object]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _units(image: Image, level: Level) -> dict[str, object]:
+def _units(image: MultiscaleImage, level: Level) -> dict[str, object]:
     """The units of what is measured; nothing of colours, nor of stored values that a table leads from."""
     units, table = image.plan.attributes.units or "NONE", image.plan.attributes.modality_lut
     known = is_grey(image, level) and not (table and is_stored(image, level)) and units not in _UNKNOWN

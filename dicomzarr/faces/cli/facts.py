@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dicomzarr.arrays.image import Image, Level
+    from dicomzarr.arrays.image import Image
+    from dicomzarr.arrays.level import Level
     from dicomzarr.faces.cli.connection import Target
     from dicomzarr.plan import Affine, Axis, Channel
 

@@ -1,0 +1,347 @@
+"""Levels that index like NumPy and travel by URL, and the image that they are of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dicomzarr.arrays.reading import prefetch_level, read_level, read_orthogonal
+from dicomzarr.errors import SeriesChangedError
+from dicomzarr.plan import label_path, to_ras
+from dicomzarr.runtime.lazy_attribute import lazy_attribute
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    import dask.array
+    import numpy.typing as npt
+
+    from dicomzarr.arrays.series_handle import SeriesHandle
+    from dicomzarr.dicom.segmentation.segments import Segment
+    from dicomzarr.omezarr.series_store import SeriesStore
+    from dicomzarr.plan import Affine, Axis, Channel, ImagePlan, LevelPlan
+
+    Pixels = npt.NDArray[np.generic]
+
+
+class Level:
+    """One resolution of an image: a lazy array that reads what is indexed.
+
+    Indexing follows NumPy; each frame that an index touches is fetched and decoded once. Values are the
+    stored values, colour as R, G, B along c.
+
+    Args:
+        image: The image it belongs to.
+        number: 0 for the finest.
+    """
+
+    def __init__(self, image: MultiscaleImage, number: int) -> None:
+        self._image = image
+        self.number = number
+
+    @property
+    def _plan(self) -> LevelPlan:
+        return self._image.plan.levels[self.number]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes along ``axes``."""
+        return self._plan.shape
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of one chunk: one frame."""
+        return self._plan.chunks
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Type of the stored values, little-endian."""
+        return self._plan.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the whole level would take in memory."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Axis names, a subset of t, c, z, y, x in that order."""
+        return tuple(axis.name for axis in self._image.axes)
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """Step along each axis, in the units of ``image.axes``."""
+        return self._plan.scale
+
+    @property
+    def translation(self) -> tuple[float, ...]:
+        """Centre of the first pixel, per axis, in its unit: relative to level 0's; in LPS if the axes are LPS's."""
+        return self._plan.translation
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.read([index])[0]
+
+    def read(self, regions: Sequence[Any]) -> list[Pixels]:
+        """Read many regions in one plan: the fast way to read patches.
+
+        Args:
+            regions: NumPy indices, one a region.
+
+        Returns:
+            An array for each region, of the shape that NumPy gives the index and of the level's ``dtype``.
+
+        Raises:
+            IndexError: As NumPy would.
+            SeriesChangedError: The series has changed on the server since it was opened.
+            ServerError: A frame could not be fetched.
+            FrameError: A frame could not be decoded, or is not what the metadata says.
+            EventLoopError: It is called on the event loop that it would wait for.
+        """
+        return read_level(self._image.store.source_of(self._plan), self._plan, regions)
+
+    def prefetch(self, regions: Sequence[Any]) -> None:
+        """Fetch what may be read next into memory, behind all that is being read now; returns at once.
+
+        A later call takes the place of an earlier one, as far as that has not been asked for yet.
+        What cannot be had is told to whoever reads it. Nothing is fetched that ``cache_bytes`` would not hold
+        uncompressed.
+
+        Args:
+            regions: NumPy indices, one a region.
+
+        Raises:
+            IndexError: As NumPy would.
+        """
+        prefetch_level(self._image.store.source_of(self._plan), self._plan, regions, self._image.cache_bytes)
+
+    def read_orthogonal(self, index: Any) -> Pixels:
+        """Read an index that takes each axis on its own, as zarr's ``oindex``.
+
+        Args:
+            index: Integers, slices and 1-D arrays of integers or truth values, one an axis.
+
+        Returns:
+            An array of the level's ``dtype``, with an axis for each slice and array, in the order of the level's; its
+            length is the number of places that the slice or array takes.
+
+        Raises:
+            IndexError: An axis is indexed by something else, or beyond its end.
+            SeriesChangedError: The series has changed on the server since it was opened.
+            ServerError: A frame could not be fetched.
+            FrameError: A frame could not be decoded, or is not what the metadata says.
+        """
+        return read_orthogonal(self._image.store.source_of(self._plan), self._plan, index)
+
+    def __array__(
+        self,
+        dtype: npt.DTypeLike | None = None,
+        copy: bool | None = None,  # noqa: FBT001  # NumPy's protocol
+    ) -> Pixels:
+        if copy is False:
+            raise ValueError("A level is read from a server: an array of it is always a copy.")
+        pixels: Pixels = np.asarray(self[...], dtype=dtype)
+        return pixels
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def to_dask(self, chunks: Any = "auto") -> dask.array.Array:
+        """A dask array over the level, in blocks of whole frames.
+
+        Args:
+            chunks: ``"auto"`` for blocks of up to 2048 pixels along y and x, and of several slices where these are
+                smaller; else as dask takes it.
+
+        Returns:
+            Of the level's ``shape`` and ``dtype``; each block is read when it is computed.
+
+        Raises:
+            ValueError: The chunks do not make up the shape, as dask says.
+        """
+        from dicomzarr.arrays.blocks import dask_array  # noqa: PLC0415  # dask is heavy, and the command line does without
+
+        return dask_array(self, chunks)
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        # The instances say what is read: options and servers can put another image under one path.
+        return (*self._identity, list(self._plan.attributes.sop_instance_uids))
+
+    @property
+    def _identity(self) -> tuple[object, ...]:
+        return (*self._image._identity, self.number)  # noqa: SLF001  # one class in two
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Level) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Level, (self._image, self.number)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name}: {size}" for name, size in zip(self.axes, self.shape, strict=True))
+        return f"<dicomzarr.Level {self.number} ({sizes}) {self.dtype} in chunks of {self.chunks}>"
+
+
+class MultiscaleImage:
+    """The levels of an image of a series, and what its plan says of them.
+
+    Args:
+        handle: The series.
+        path: Its group in the series' hierarchy; empty for the root.
+    """
+
+    def __init__(self, handle: SeriesHandle, path: str = "") -> None:
+        self._handle = handle
+        self.path = path
+
+    @property
+    def store(self) -> SeriesStore:
+        """The virtual Zarr store of the series."""
+        return self._handle.store()
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of encoded frames that are kept in memory."""
+        return self._handle.options.cache_bytes
+
+    @property
+    def url(self) -> str:
+        """The URL of the image's group: what zarr, xarray and fsspec open."""
+        return f"{self.series_url}/{self.path}" if self.path else self.series_url
+
+    @property
+    def series_url(self) -> str:
+        """The URL of the series, without credentials."""
+        return str(self._handle.url)
+
+    @lazy_attribute
+    def plan(self) -> ImagePlan:
+        """The multiscale plan that the arrays follow.
+
+        Raises:
+            SeriesChangedError: The series has no such image any more.
+        """
+        try:
+            return self.store.plan.at(self.path)
+        except KeyError:
+            raise SeriesChangedError(
+                f"{self.series_url} has no image {self.path!r} any more.", remedy="Open the series again."
+            ) from None
+
+    @property
+    def name(self) -> str:
+        """A short name: ``slide``, ``overview``."""
+        return self.plan.name
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Axes in array order, with type and unit."""
+        return self.plan.axes
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Name, colour and window of each channel."""
+        return self.plan.channels
+
+    @property
+    def affine(self) -> Affine | None:
+        """(column, row, slice, 1) of level 0 to millimetres; None where DICOM gives no geometry.
+
+        For slides, into the slide coordinate system (PS3.3 section C.8.12.2.1.1).
+        """
+        return self.plan.affine
+
+    @property
+    def affine_ras(self) -> Affine | None:
+        """`affine` into RAS millimetres, the axes of NIfTI: x to the right, y to the front."""
+        return None if self.affine is None else to_ras(self.affine)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Resolutions, finest first."""
+        return tuple(Level(self, number) for number in range(len(self.plan.levels)))
+
+    def spacing(self, level: Level) -> str:
+        """The pixel spacing (y, x) of a level in words, with its unit."""
+        unit = self.axes[-1].unit
+        if unit is None:
+            return "unknown"
+        y, x = (f"{step:.6g}" for step in level.scale[-2:])
+        return f"{y} {unit}" if x == y else f"{y} x {x} {unit}"
+
+    @property
+    def images(self) -> tuple[Self, ...]:
+        """All images of the series, this one among them."""
+        return tuple(type(self)(self._handle, path) for path in self.store.plan.image_paths)
+
+    @property
+    def associated(self) -> dict[str, Self]:
+        """Associated images by name, as ``overview`` and ``thumbnail``."""
+        return {path.rpartition("/")[2]: type(self)(self._handle, path) for path in self.store.plan.associated_paths}
+
+    @property
+    def labels(self) -> dict[str, Self]:
+        """Segmentations on this image's grid by name, with the option ``labels=True``; values are segment numbers."""
+        return {label.name: type(self)(self._handle, label_path(self.path, label)) for label in self.plan.labels}
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Of a label image: number, name and colour of what its values are."""
+        return self.plan.segments
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was left out of the series or looks odd."""
+        return self.store.plan.notices
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        return (*self._identity, *(list(level.attributes.sop_instance_uids) for level in self.plan.levels))
+
+    @property
+    def _identity(self) -> tuple[object, ...]:
+        # Two opens of one URL are one image; what identifies the reader is no part of its name.
+        options = self._handle.options
+        shown = (options.values, options.associated_label, options.labels)
+        return ("dicomzarr", self.series_url, self.path, *shown)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MultiscaleImage) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._handle, self.path)
+
+    def __repr__(self) -> str:
+        return summary(self)
+
+
+def summary(image: MultiscaleImage) -> str:
+    """A few lines that show levels and spacing and identify nobody."""
+    levels = image.levels
+    lines = [f"<dicomzarr.Image {image.name!r}, {len(levels)} {'level' if len(levels) == 1 else 'levels'}>"]
+    for level in levels:
+        sizes = " x ".join(map(str, level.shape))
+        lines.append(
+            f"  {level.number}: ({', '.join(level.axes)}) {sizes} {level.dtype}, spacing {image.spacing(level)}"
+        )
+    if len(image.images) > 1:
+        lines.append(f"  one of {len(image.images)} images of the series")
+    if image.associated:
+        lines.append(f"  associated: {', '.join(image.associated)}")
+    return "\n".join(lines)

@@ -1,0 +1,68 @@
+"""A series that travels by name and options, and is always read in the state in which it was opened."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.session.locate import series_ref
+from dicomzarr.session.opening import endpoint_for
+
+if TYPE_CHECKING:
+    from dicomzarr.omezarr.series_store import SeriesStore
+    from dicomzarr.options import StorageOptions
+    from dicomzarr.session.registry import Endpoint
+    from dicomzarr.sources.urls import SeriesURL
+
+
+class _Held(NamedTuple):
+    process: int
+    endpoint: Endpoint
+    store: SeriesStore
+
+
+class SeriesHandle:
+    """A series by URL and options, and the state in which it is read: that of its first opening, whatever comes.
+
+    It travels by name, and in another process opens in the same state or not at all.
+
+    Args:
+        url: The series.
+        options: How it is read.
+        state: That which it was opened in elsewhere; None for that in which it will be found. See `SeriesStore.state`.
+    """
+
+    _held: _Held
+
+    def __init__(self, url: SeriesURL, options: StorageOptions, state: str | None = None) -> None:
+        self.url = url
+        self.options = options
+        self._state = state
+
+    def store(self) -> SeriesStore:
+        """The opened series: always the same plan, with what reads by it.
+
+        Raises:
+            SeriesChangedError: It was opened elsewhere, and is not what it was.
+            DicomZarrError: The series cannot be opened.
+        """
+        own, process = vars(self), os.getpid()
+        if "_held" not in own:
+            own.setdefault("_held", self._opened(process))  # the same for all threads that ask at once
+        if self._held.process != process:
+            endpoint = endpoint_for(self.url.base, self.options)
+            self._held = _Held(process, endpoint, self._held.store.served_by(endpoint.scheduler))
+        self._held.endpoint.use(self.options)
+        return self._held.store
+
+    def _opened(self, process: int) -> _Held:
+        endpoint, ref = endpoint_for(self.url.base, self.options), series_ref(self.url)
+        if self._state is not None:
+            return _Held(process, endpoint, run_sync(endpoint.store_in, ref, self.options, self._state))
+        store = endpoint.held(ref, self.options) or run_sync(endpoint.store, ref, self.options)
+        return _Held(process, endpoint, store)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = self._held.store.state if "_held" in vars(self) else self._state
+        return SeriesHandle, (self.url, self.options, state)
