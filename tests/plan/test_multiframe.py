@@ -1,4 +1,4 @@
-"""Series of multi-frame instances: rows E1 to E18 of the DICOM semantics."""
+"""Series of multi-frame instances: what they become."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def attribute(image: Image, name: str) -> Any:
     return dicomzarr_attributes(image.plan)[name]
 
 
-# --- E1: functional groups, shared or per frame
+# --- functional groups, shared or per frame
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def attribute(image: Image, name: str) -> Any:
         ("per_frame", "both"),
     ],
 )
-def test_e1_a_macro_stands_in_either_group_and_the_frames_own_wins(
+def test_a_macro_stands_in_either_group_and_the_frames_own_wins(
     opened: Opener, orientation: str, measures: str
 ) -> None:
     image = opened(multiframe.enhanced_volume(SLICES, orientation=orientation, measures=measures))
@@ -98,7 +98,7 @@ def test_e1_a_macro_stands_in_either_group_and_the_frames_own_wins(
     assert image.levels[0].chunks == (1, 16, 20)
 
 
-def test_e1_what_the_values_mean_stands_in_functional_groups_too(opened: Opener) -> None:
+def test_what_the_values_mean_stands_in_functional_groups_too(opened: Opener) -> None:
     image = opened(multiframe.enhanced_volume(SLICES))
     assert attribute(image, "rescale") == {"slope": 1.0, "intercept": -1024.0}
     assert attribute(image, "units") == "HU"
@@ -108,7 +108,7 @@ def test_e1_what_the_values_mean_stands_in_functional_groups_too(opened: Opener)
 
 
 @pytest.mark.parametrize("grid", [AXIAL, SAGITTAL, CORONAL, FLIPPED, OBLIQUE])
-def test_e1_highdicom_finds_each_value_at_the_same_place(opened: Opener, grid: Grid) -> None:
+def test_highdicom_finds_each_value_at_the_same_place(opened: Opener, grid: Grid) -> None:
     series = multiframe.enhanced_volume(SLICES, grid)
     image = opened(series)
     apart, unequal = differences(Placed(pixels_of(image), affine_of(image)), by_highdicom(series.datasets))
@@ -116,7 +116,7 @@ def test_e1_highdicom_finds_each_value_at_the_same_place(opened: Opener, grid: G
     assert unequal == 0
 
 
-def test_e1_dcm2niix_finds_each_value_at_the_same_place(opened: Opener, dcm2niix: Dcm2niix, tmp_path: Path) -> None:
+def test_dcm2niix_finds_each_value_at_the_same_place(opened: Opener, dcm2niix: Dcm2niix, tmp_path: Path) -> None:
     series = multiframe.enhanced_volume(SLICES, kind="enhanced MR")
     series.write(tmp_path)
     image = opened(series, values="modality")
@@ -124,7 +124,7 @@ def test_e1_dcm2niix_finds_each_value_at_the_same_place(opened: Opener, dcm2niix
     assert differences(Placed(pixels_of(image), affine_of(image)), niix) == (pytest.approx(0, abs=1e-3), 0)
 
 
-def test_e1_opening_reads_no_frame_and_a_slice_is_one_frame(opened: Opener) -> None:
+def test_opening_reads_no_frame_and_a_slice_is_one_frame(opened: Opener) -> None:
     image = opened(multiframe.enhanced_volume(SLICES))
     assert (opened.count("metadata"), opened.count("frames")) == (1, 0)
     assert np.array_equal(image.levels[0][2], SLICES[2])
@@ -132,10 +132,10 @@ def test_e1_opening_reads_no_frame_and_a_slice_is_one_frame(opened: Opener) -> N
     assert "," not in request.rpartition("/")[2]
 
 
-# --- E2: dimension indices
+# --- dimension indices
 
 
-def test_e2_dimension_indices_tell_echoes_from_slices(opened: Opener) -> None:
+def test_dimension_indices_tell_echoes_from_slices(opened: Opener) -> None:
     image = opened(multiframe.echoes())
     assert shows(image, "czyx", FRAMES)
     assert lies_on(image, OBLIQUE)
@@ -145,7 +145,7 @@ def test_e2_dimension_indices_tell_echoes_from_slices(opened: Opener) -> None:
 
 
 @pytest.mark.parametrize("indexed", [True, False])
-def test_e2_each_value_stands_for_its_own_frames(opened: Opener, *, indexed: bool) -> None:
+def test_each_value_stands_for_its_own_frames(opened: Opener, *, indexed: bool) -> None:
     times = (12.5, 5.0)  # ranked against their size, where they are ranked
     image = opened(multiframe.echoes(FRAMES, times, indexed=indexed))
     assert axes_of(image) == "czyx"
@@ -154,7 +154,7 @@ def test_e2_each_value_stands_for_its_own_frames(opened: Opener, *, indexed: boo
         assert np.array_equal(found[channel], FRAMES[times.index(time)])
 
 
-def test_e2_a_private_dimension_is_an_axis(opened: Opener) -> None:
+def test_a_private_dimension_is_an_axis(opened: Opener) -> None:
     # highdicom: KeyError 'Tag (2005,106E) not found'
     series = multiframe.private_dimension()
     image = opened(series)
@@ -163,7 +163,7 @@ def test_e2_a_private_dimension_is_an_axis(opened: Opener) -> None:
     assert len({channel.label for channel in image.channels}) == 2
 
 
-def test_e2_indexed_diffusion_shares_one_axis(opened: Opener) -> None:
+def test_indexed_diffusion_shares_one_axis(opened: Opener) -> None:
     pixels = distinct((4, 2, 16, 20))
     assert_diffusion(opened(multiframe.diffusion_frames(pixels, WEIGHTINGS)), pixels)
 
@@ -180,10 +180,10 @@ def assert_diffusion(image: Image, pixels: Pixels) -> None:
     assert lies_on(image, OBLIQUE)
 
 
-# --- E3: no dimension indices
+# --- no dimension indices
 
 
-def test_e3_echoes_without_indices(opened: Opener) -> None:
+def test_echoes_without_indices(opened: Opener) -> None:
     image = opened(multiframe.echoes(indexed=False))
     assert shows(image, "czyx", FRAMES)
     assert lies_on(image, OBLIQUE)
@@ -191,14 +191,14 @@ def test_e3_echoes_without_indices(opened: Opener) -> None:
 
 
 @pytest.mark.parametrize("indexed", [True, False])
-def test_e3_temporal_positions_with_and_without_indices(opened: Opener, *, indexed: bool) -> None:
+def test_temporal_positions_with_and_without_indices(opened: Opener, *, indexed: bool) -> None:
     image = opened(multiframe.temporal(indexed=indexed))
     assert shows(image, "tzyx", FRAMES)
     assert lies_on(image, OBLIQUE)
     assert coordinate(image, "temporal_position") == {"axis": "t", "values": [1, 2]}
 
 
-def test_e3_moments_of_acquisition_without_indices(opened: Opener) -> None:
+def test_moments_of_acquisition_without_indices(opened: Opener) -> None:
     image = opened(multiframe.timed(FRAMES, ["20200102235959.5", "20200103000002"]))
     assert shows(image, "tzyx", FRAMES)
     assert lies_on(image, OBLIQUE)
@@ -208,12 +208,12 @@ def test_e3_moments_of_acquisition_without_indices(opened: Opener) -> None:
     assert image.levels[0].scale[0] == pytest.approx(2.5)
 
 
-def test_e3_diffusion_without_indices(opened: Opener) -> None:
+def test_diffusion_without_indices(opened: Opener) -> None:
     pixels = distinct((4, 2, 16, 20))
     assert_diffusion(opened(multiframe.diffusion_frames(pixels, WEIGHTINGS, indexed=False)), pixels)
 
 
-def test_e3_times_that_differ_from_frame_to_frame_are_no_axis(opened: Opener) -> None:
+def test_times_that_differ_from_frame_to_frame_are_no_axis(opened: Opener) -> None:
     def own(n: int, z: int) -> Macros:
         moment = f"202001021200{10 * n + z:02}.5"
         return in_stack(z, n + 1, TemporalPositionIndex=n + 1, FrameAcquisitionDateTime=moment)
@@ -226,7 +226,7 @@ def test_e3_times_that_differ_from_frame_to_frame_are_no_axis(opened: Opener) ->
     assert (times["axis"], times["values"]) == ("tz", [[0, 1, 2, 3], [10, 11, 12, 13]])
 
 
-def test_e3_frames_that_nothing_tells_apart_are_a_list_with_their_places(opened: Opener) -> None:
+def test_frames_that_nothing_tells_apart_are_a_list_with_their_places(opened: Opener) -> None:
     frames = Frames([{}, {}], content=lambda *_: content())
     series = series_of([multi_frame(Identity("alike", "enhanced MR"), FRAMES, frames)])
     image = opened(series)
@@ -240,10 +240,10 @@ def test_e3_frames_that_nothing_tells_apart_are_a_list_with_their_places(opened:
     assert "list" in " ".join(image.notices)
 
 
-# --- E4: the order of frames means nothing
+# --- the order of frames means nothing
 
 
-def test_e4_frames_are_stored_in_another_order(opened: Opener) -> None:
+def test_frames_are_stored_in_another_order(opened: Opener) -> None:
     series = multiframe.echoes()
     (dataset,) = series.datasets
     stored = stored_by_pydicom(dataset)
@@ -256,7 +256,7 @@ def test_e4_frames_are_stored_in_another_order(opened: Opener) -> None:
         assert np.array_equal(image.levels[0][channel, z], frame)
 
 
-# --- E5: stacks
+# --- stacks
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_e4_frames_are_stored_in_another_order(opened: Opener) -> None:
     [CORONAL, OBLIQUE.starting_at(20), OBLIQUE.starting_at(4)],
     ids=["of another orientation", "parallel", "where the first would go on"],
 )
-def test_e5_stacks_are_images_of_their_own(opened: Opener, grid: Grid) -> None:
+def test_stacks_are_images_of_their_own(opened: Opener, grid: Grid) -> None:
     first, second = distinct((4, 16, 20)), distinct((3, 16, 20))[:, ::-1]
     image = opened(multiframe.two_stacks(first, second, grid))
     most, fewest = image.images
@@ -275,20 +275,20 @@ def test_e5_stacks_are_images_of_their_own(opened: Opener, grid: Grid) -> None:
     assert "stack" in " ".join(image.notices)
 
 
-# --- E6: no functional groups
+# --- no functional groups
 
 
-def test_e6_without_functional_groups_frames_are_a_sequence_without_geometry(opened: Opener) -> None:
+def test_without_functional_groups_frames_are_a_sequence_without_geometry(opened: Opener) -> None:
     image = opened(multiframe.without_groups(SLICES))
     assert shows(image, "tyx", SLICES)
     assert has_no_space(image)
     assert units_of(image)["t"] is None
 
 
-# --- E7: values that are scaled frame by frame
+# --- values that are scaled frame by frame
 
 
-def test_e7_each_frame_has_its_slope(opened: Opener) -> None:
+def test_each_frame_has_its_slope(opened: Opener) -> None:
     pixels = distinct((4, 16, 20), bits=16)
     slopes, intercepts = [0.5, 1.25, 2.0, 4.75], [0.0, 10.0, -3.0, 7.0]
     series = multiframe.frame_transformations(pixels, slopes, intercepts)
@@ -301,7 +301,7 @@ def test_e7_each_frame_has_its_slope(opened: Opener) -> None:
     assert shows(opened(series, values="modality"), "zyx", expected.astype(np.float32))
 
 
-def test_e7_magnitude_and_phase_are_channels_each_with_its_slope(opened: Opener) -> None:
+def test_magnitude_and_phase_are_channels_each_with_its_slope(opened: Opener) -> None:
     series = multiframe.mixed_components()
     image = opened(series)
     assert shows(image, "czyx", FRAMES)
@@ -313,11 +313,11 @@ def test_e7_magnitude_and_phase_are_channels_each_with_its_slope(opened: Opener)
     assert shows(opened(series, values="modality"), "czyx", expected.astype(np.float32))
 
 
-# --- E8: real world values
+# --- real world values
 
 
 @pytest.mark.parametrize("rescale", [False, True])
-def test_e8_real_world_values_are_never_chained_with_a_rescale(opened: Opener, *, rescale: bool) -> None:
+def test_real_world_values_are_never_chained_with_a_rescale(opened: Opener, *, rescale: bool) -> None:
     series = multiframe.real_world_values(SLICES, rescale=rescale)
     image = opened(series)
     assert shows(image, "zyx", SLICES)
@@ -329,10 +329,10 @@ def test_e8_real_world_values_are_never_chained_with_a_rescale(opened: Opener, *
     assert np.array_equal(pixels_of(opened(series, values="modality")), SLICES * slope + intercept)
 
 
-# --- E9: several multi-frame instances
+# --- several multi-frame instances
 
 
-def test_e9_instances_of_several_times_are_one_image(opened: Opener) -> None:
+def test_instances_of_several_times_are_one_image(opened: Opener) -> None:
     pixels = distinct((3, 4, 16, 20))
     image = opened(multiframe.one_instance_per_time(pixels))
     assert shows(image, "tzyx", pixels)
@@ -362,33 +362,33 @@ def concatenated(pixels: Pixels, lost: int | None = None) -> RadiologySeries:
     return series_of([part for number, part in enumerate(parts) if number != lost])
 
 
-def test_e9_parts_of_a_concatenation_are_one_volume(opened: Opener) -> None:
+def test_parts_of_a_concatenation_are_one_volume(opened: Opener) -> None:
     image = opened(concatenated(SLICES))
     assert shows(image, "zyx", SLICES)
     assert lies_on(image, OBLIQUE)
     assert image.notices == ()
 
 
-def test_e9_a_lost_part_of_a_concatenation_is_said(opened: Opener) -> None:
+def test_a_lost_part_of_a_concatenation_is_said(opened: Opener) -> None:
     image = opened(concatenated(SLICES, lost=0))
     assert shows(image, "zyx", SLICES[2:])
     assert lies_on(image, OBLIQUE.starting_at(2))
     assert "concatenation" in " ".join(image.notices).lower()
 
 
-# --- E10: supplemental palette
+# --- supplemental palette
 
 
-def test_e10_a_supplemental_palette_does_not_make_grey_frames_colour(opened: Opener) -> None:
+def test_a_supplemental_palette_does_not_make_grey_frames_colour(opened: Opener) -> None:
     image = opened(nuclear.supplemental_palette())
     assert shows(image, "tyx", CINE)
     assert len(image.channels) == 1
 
 
-# --- E11: FrameIncrementPointer
+# --- FrameIncrementPointer
 
 
-def test_e11_frame_time_is_the_step_of_the_time_axis(opened: Opener) -> None:
+def test_frame_time_is_the_step_of_the_time_axis(opened: Opener) -> None:
     image = opened(nuclear.evenly_timed(CINE, 33.33))
     assert shows(image, "tyx", CINE)
     assert units_of(image) == {"t": "millisecond", "y": None, "x": None}
@@ -403,7 +403,7 @@ def test_e11_frame_time_is_the_step_of_the_time_axis(opened: Opener) -> None:
     [([0, 40, 50, 30], [0, 40, 90, 120], None), ([0, 40, 40, 40], [0, 40, 80, 120], 40.0)],
     ids=["uneven", "even"],
 )
-def test_e11_a_frame_time_vector_counts_from_the_frame_before(
+def test_a_frame_time_vector_counts_from_the_frame_before(
     opened: Opener, increments: Sequence[float], moments: Sequence[float], step: float | None
 ) -> None:
     image = opened(nuclear.unevenly_timed(CINE, increments))
@@ -414,14 +414,14 @@ def test_e11_a_frame_time_vector_counts_from_the_frame_before(
     assert units_of(image)["t"] == (None if step is None else "millisecond")
 
 
-def test_e11_frames_without_pointer_are_a_sequence(opened: Opener) -> None:
+def test_frames_without_pointer_are_a_sequence(opened: Opener) -> None:
     image = opened(nuclear.cine(CINE))
     assert shows(image, "tyx", CINE)
     assert units_of(image)["t"] is None
     assert image.levels[0].scale == (1.0, 1.0, 1.0)
 
 
-def test_e11_colour_frames_have_time_and_colour(opened: Opener) -> None:
+def test_colour_frames_have_time_and_colour(opened: Opener) -> None:
     pixels = distinct((3, 8, 10, 3), bits=8)
     image = opened(nuclear.evenly_timed(pixels, 40, "US cine", 8))
     assert shows(image, "tcyx", np.moveaxis(pixels, -1, 1))
@@ -429,18 +429,18 @@ def test_e11_colour_frames_have_time_and_colour(opened: Opener) -> None:
     assert [channel.label for channel in image.channels] == ["R", "G", "B"]
 
 
-# --- E12: nuclear medicine
+# --- nuclear medicine
 
 
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("grid", [AXIAL, OBLIQUE, FLIPPED], ids=["axial", "oblique", "flipped"])
-def test_e12_reconstructed_slices_lie_where_the_detector_says(opened: Opener, grid: Grid, *, descending: bool) -> None:
+def test_reconstructed_slices_lie_where_the_detector_says(opened: Opener, grid: Grid, *, descending: bool) -> None:
     image = opened(nuclear.recon_tomo(SLICES, grid, descending=descending))
     assert shows(image, "zyx", SLICES)
     assert lies_on(image, grid)
 
 
-def test_e12_time_slots_are_time_and_slices_are_space(opened: Opener) -> None:
+def test_time_slots_are_time_and_slices_are_space(opened: Opener) -> None:
     pixels = distinct((3, 4, 16, 20))
     image = opened(nuclear.gated_tomo(pixels, OBLIQUE))
     assert shows(image, "tzyx", pixels)
@@ -460,7 +460,7 @@ def test_e12_time_slots_are_time_and_slices_are_space(opened: Opener) -> None:
         ("angular_view", None),
     ],
 )
-def test_e12_each_vector_is_an_axis(opened: Opener, dimension: str, axis: str | None) -> None:
+def test_each_vector_is_an_axis(opened: Opener, dimension: str, axis: str | None) -> None:
     image = opened(nuclear.nuclear(CINE, [dimension]))
     assert len(axes_of(image)) == 3
     assert axes_of(image)[0] in (axis or "tc")
@@ -470,13 +470,13 @@ def test_e12_each_vector_is_an_axis(opened: Opener, dimension: str, axis: str | 
     assert image.affine is None
 
 
-def test_e12_time_slots_and_energy_windows_are_two_axes(opened: Opener) -> None:
+def test_time_slots_and_energy_windows_are_two_axes(opened: Opener) -> None:
     pixels = distinct((2, 3, 16, 20))
     image = opened(nuclear.nuclear(pixels, ["energy_window", "time_slot"]))
     assert shows(image, "tcyx", np.moveaxis(pixels, 1, 0))
 
 
-def test_e12_a_frame_that_the_vector_leaves_out_is_nowhere(opened: Opener) -> None:
+def test_a_frame_that_the_vector_leaves_out_is_nowhere(opened: Opener) -> None:
     series = nuclear.recon_tomo(SLICES)
     (dataset,) = series.datasets
     dataset.SliceVector = [1, 2, 3]
@@ -487,7 +487,7 @@ def test_e12_a_frame_that_the_vector_leaves_out_is_nowhere(opened: Opener) -> No
     assert nowhere.affine is None
 
 
-def test_e12_a_slice_that_the_vector_has_twice_makes_a_list(opened: Opener) -> None:
+def test_a_slice_that_the_vector_has_twice_makes_a_list(opened: Opener) -> None:
     series = nuclear.recon_tomo(SLICES)
     (dataset,) = series.datasets
     dataset.SliceVector = [1, 2, 2, 3]
@@ -498,7 +498,7 @@ def test_e12_a_slice_that_the_vector_has_twice_makes_a_list(opened: Opener) -> N
     assert "list" in " ".join(image.notices)
 
 
-def test_e12_detectors_that_look_another_way_are_images_of_their_own(opened: Opener) -> None:
+def test_detectors_that_look_another_way_are_images_of_their_own(opened: Opener) -> None:
     series = nuclear.nuclear(CINE, ["detector"])
     (dataset,) = series.datasets
     dataset.PixelSpacing = decimals(AXIAL.spacing)
@@ -513,10 +513,10 @@ def test_e12_detectors_that_look_another_way_are_images_of_their_own(opened: Ope
     assert np.allclose(affine_of(second)[:, [0, 1, 3]], CORONAL.affine[:, [0, 1, 3]])
 
 
-# --- E13: more dimensions than OME-Zarr has axes
+# --- more dimensions than OME-Zarr has axes
 
 
-def test_e13_two_channel_like_vectors_are_images_of_channels(opened: Opener) -> None:
+def test_two_channel_like_vectors_are_images_of_channels(opened: Opener) -> None:
     pixels = distinct((2, 3, 16, 20))
     image = opened(nuclear.nuclear(pixels, ["energy_window", "detector"]))
     found = [pixels_of(one) for one in image.images]
@@ -526,7 +526,7 @@ def test_e13_two_channel_like_vectors_are_images_of_channels(opened: Opener) -> 
     assert [one.name for one in image.images] == ["NM 1 of 2: energy window 1", "NM 2 of 2: energy window 2"]
 
 
-def test_e13_three_vectors_and_slices_are_images_of_five_axes(opened: Opener) -> None:
+def test_three_vectors_and_slices_are_images_of_five_axes(opened: Opener) -> None:
     pixels = distinct((2, 2, 2, 2, 16, 20))
     series = nuclear.nuclear(pixels, ["energy_window", "detector", "time_slot", "slice"], nuclear.Slices(AXIAL))
     image = opened(series)
@@ -538,7 +538,7 @@ def test_e13_three_vectors_and_slices_are_images_of_five_axes(opened: Opener) ->
     assert all(lies_on(one, AXIAL) for one in image.images)
 
 
-# --- E14: dose
+# --- dose
 
 
 DOSE = distinct((4, 16, 20), bits=32)
@@ -566,7 +566,7 @@ Z = AXIAL.origin[2]
         "relative and oblique",
     ],
 )
-def test_e14_offsets_are_relative_or_absolute_and_may_descend(
+def test_offsets_are_relative_or_absolute_and_may_descend(
     opened: Opener, offsets: Sequence[float], grid: Grid, stored: Pixels
 ) -> None:
     image = opened(nuclear.dose(stored, offsets, grid=grid))
@@ -577,7 +577,7 @@ def test_e14_offsets_are_relative_or_absolute_and_may_descend(
     assert attribute(image, "rescale") == {"slope": 2.5e-4, "intercept": 0.0}
 
 
-def test_e14_offsets_in_any_order_place_the_frames(opened: Opener) -> None:
+def test_offsets_in_any_order_place_the_frames(opened: Opener) -> None:
     order = [0, 2, 3, 1]
     image = opened(nuclear.dose(DOSE[order], [2.5 * place for place in order]))
     assert shows(image, "zyx", DOSE)
@@ -585,7 +585,7 @@ def test_e14_offsets_in_any_order_place_the_frames(opened: Opener) -> None:
 
 
 @pytest.mark.parametrize("offsets", [[0, 2.5, 5, 10], [0, 2.5, 5, 11], [0, 2.5, 7.5, 10]])
-def test_e14_uneven_offsets_are_coordinates_and_no_plane_is_absent(opened: Opener, offsets: list[float]) -> None:
+def test_uneven_offsets_are_coordinates_and_no_plane_is_absent(opened: Opener, offsets: list[float]) -> None:
     image = opened(nuclear.dose(DOSE, offsets))
     assert shows(image, "zyx", DOSE)
     assert image.affine is None
@@ -595,21 +595,21 @@ def test_e14_uneven_offsets_are_coordinates_and_no_plane_is_absent(opened: Opene
 
 
 @pytest.mark.parametrize("offsets", [[0, 2.5, 5], [10, 12.5, 15, 17.5], [0, 2.5, 5, 7.5, 10]])
-def test_e14_offsets_that_are_not_those_of_the_frames_place_none(opened: Opener, offsets: Sequence[float]) -> None:
+def test_offsets_that_are_not_those_of_the_frames_place_none(opened: Opener, offsets: Sequence[float]) -> None:
     image = opened(nuclear.dose(DOSE, offsets))
     assert np.array_equal(pixels_of(image), DOSE)
     assert image.affine is None
     assert "GridFrameOffsetVector" in " ".join(image.notices)
 
 
-def test_e14_two_frames_at_one_offset_are_a_list(opened: Opener) -> None:
+def test_two_frames_at_one_offset_are_a_list(opened: Opener) -> None:
     image = opened(nuclear.dose(DOSE, [0, 2.5, 2.5, 5]))
     assert shows(image, "tyx", DOSE)
     assert has_no_space(image)
     assert np.array(coordinate(image, "position")["values"])[:, 2] - AXIAL.origin[2] == pytest.approx([0, 2.5, 2.5, 5])
 
 
-def test_e14_dose_is_value_times_scaling(opened: Opener) -> None:
+def test_dose_is_value_times_scaling(opened: Opener) -> None:
     pixels = distinct((4, 16, 20), bits=16)
     series = nuclear.dose(pixels, [0, 2.5, 5, 7.5], bits=16)
     image = opened(series, values="modality")
@@ -618,7 +618,7 @@ def test_e14_dose_is_value_times_scaling(opened: Opener) -> None:
     assert np.allclose(pixels_of(image), expected, rtol=1e-6)
 
 
-def test_e14_itk_finds_each_dose_at_the_same_place(opened: Opener, tmp_path: Path) -> None:
+def test_itk_finds_each_dose_at_the_same_place(opened: Opener, tmp_path: Path) -> None:
     pixels = distinct((4, 16, 20), bits=16)
     series = nuclear.dose(pixels, [0, 2.5, 5, 7.5], bits=16, scaling=1)
     image = opened(series)
@@ -628,21 +628,21 @@ def test_e14_itk_finds_each_dose_at_the_same_place(opened: Opener, tmp_path: Pat
     assert unequal == 0
 
 
-# --- E15: tomosynthesis
+# --- tomosynthesis
 
 
 @pytest.mark.parametrize("laterality", ["L", "R"])
-def test_e15_tomosynthesis_is_a_volume_and_keeps_its_side(opened: Opener, laterality: str) -> None:
+def test_tomosynthesis_is_a_volume_and_keeps_its_side(opened: Opener, laterality: str) -> None:
     image = opened(multiframe.tomosynthesis(SLICES, SAGITTAL, laterality))
     assert shows(image, "zyx", SLICES)
     assert lies_on(image, SAGITTAL)
     assert attribute(image, "laterality") == laterality
 
 
-# --- E16: nothing is applied
+# --- nothing is applied
 
 
-def test_e16_masks_and_logarithms_are_not_applied(opened: Opener) -> None:
+def test_masks_and_logarithms_are_not_applied(opened: Opener) -> None:
     series = nuclear.evenly_timed(CINE)
     (dataset,) = series.datasets
     assert (dataset.PixelIntensityRelationship, "MaskSubtractionSequence" in dataset) == ("LOG", True)
@@ -652,11 +652,11 @@ def test_e16_masks_and_logarithms_are_not_applied(opened: Opener) -> None:
     assert attribute(image, "imager_pixel_spacing") == [0.3, 0.3]
 
 
-# --- E17: frames that are no regular volume
+# --- frames that are no regular volume
 
 
 @pytest.mark.parametrize("properties", ["DISTORTED", "SAMPLED"])
-def test_e17_frames_that_are_not_quite_planar_lie_where_they_say_and_a_notice_warns(
+def test_frames_that_are_not_quite_planar_lie_where_they_say_and_a_notice_warns(
     opened: Opener, properties: str
 ) -> None:
     image = opened(multiframe.not_a_volume(SLICES, properties))
@@ -666,7 +666,7 @@ def test_e17_frames_that_are_not_quite_planar_lie_where_they_say_and_a_notice_wa
     assert attribute(image, "volumetric_properties") == properties
 
 
-# --- E18: NumberOfFrames
+# --- NumberOfFrames
 
 
 def odd_count(opened: Opener, series: RadiologySeries, value: object) -> str:
@@ -681,25 +681,25 @@ def odd_count(opened: Opener, series: RadiologySeries, value: object) -> str:
 
 
 @pytest.mark.parametrize("value", ["4 ", "4", 4, 4.0])
-def test_e18_a_count_is_a_number_however_it_is_written(opened: Opener, value: object) -> None:
+def test_a_count_is_a_number_however_it_is_written(opened: Opener, value: object) -> None:
     url = odd_count(opened, nuclear.evenly_timed(CINE), value)
     assert shows(dicomzarr.open(url), "tyx", CINE)
 
 
 @pytest.mark.parametrize("value", [None, "", "1 "])
-def test_e18_without_a_count_there_is_one_frame(opened: Opener, value: object) -> None:
+def test_without_a_count_there_is_one_frame(opened: Opener, value: object) -> None:
     url = odd_count(opened, nuclear.cine(CINE[:1]), value)
     assert shows(dicomzarr.open(url), "yx", CINE[0])
 
 
 @pytest.mark.parametrize("value", [0, -1, "many"])
-def test_e18_of_an_impossible_count_one_frame_is_read(opened: Opener, value: object) -> None:
+def test_of_an_impossible_count_one_frame_is_read(opened: Opener, value: object) -> None:
     image = dicomzarr.open(odd_count(opened, nuclear.cine(CINE), value))
     assert shows(image, "yx", CINE[0])
     assert "NumberOfFrames" in " ".join(image.notices)
 
 
-def test_e18_frames_that_the_metadata_promise_and_nobody_has_are_errors(opened: Opener) -> None:
+def test_frames_that_the_metadata_promise_and_nobody_has_are_errors(opened: Opener) -> None:
     url = odd_count(opened, nuclear.cine(CINE), 6)
     level = dicomzarr.open(url).levels[0]
     assert level.shape == (6, 16, 20)
@@ -708,7 +708,7 @@ def test_e18_frames_that_the_metadata_promise_and_nobody_has_are_errors(opened: 
         level[5]
 
 
-def test_e18_a_frame_that_no_functional_group_describes_is_none_of_the_volume(opened: Opener) -> None:
+def test_a_frame_that_no_functional_group_describes_is_none_of_the_volume(opened: Opener) -> None:
     image = dicomzarr.open(odd_count(opened, multiframe.enhanced_volume(SLICES), len(SLICES) + 1))
     assert shows(image, "zyx", SLICES)
     assert "PerFrameFunctionalGroupsSequence" in " ".join(image.notices)

@@ -83,7 +83,7 @@ def open_labelled(opened: Opener, series: RadiologySeries, *found: Segmented, la
 
 
 @pytest.mark.parametrize("size", [(30, 34), (7, 5), (510, 510)])
-def test_d1_frames_of_bits_that_begin_within_a_byte(opened: Opener, size: tuple[int, int]) -> None:
+def test_frames_of_bits_that_begin_within_a_byte(opened: Opener, size: tuple[int, int]) -> None:
     assert size[0] * size[1] % 8 != 0
     series = segmentable(shape=(3, *size))
     found = segmented(ascending(series, OBLIQUE), random_masks((2, 3, *size)))
@@ -95,7 +95,7 @@ def test_d1_frames_of_bits_that_begin_within_a_byte(opened: Opener, size: tuple[
     assert np.allclose(affine_of(image), OBLIQUE.affine, atol=1e-4)
 
 
-def test_d3_empty_frames_were_left_out_and_read_as_zero(opened: Opener) -> None:
+def test_empty_frames_were_left_out_and_read_as_zero(opened: Opener) -> None:
     masks = random_masks((3, 5, 30, 34))
     masks[0, 2:] = masks[1, 1:4] = masks[2, :4] = 0
     found = segmented(ascending(segmentable(), OBLIQUE), masks)
@@ -103,7 +103,7 @@ def test_d3_empty_frames_were_left_out_and_read_as_zero(opened: Opener) -> None:
     assert np.array_equal(pixels_of(open_own(opened, found)), masks)
 
 
-def test_d3_a_slice_that_no_segment_touches_keeps_its_place(opened: Opener) -> None:
+def test_a_slice_that_no_segment_touches_keeps_its_place(opened: Opener) -> None:
     masks = random_masks((2, 5, 30, 34))
     masks[:, 2] = 0
     image = open_own(opened, segmented(ascending(segmentable(), OBLIQUE), masks))
@@ -111,7 +111,7 @@ def test_d3_a_slice_that_no_segment_touches_keeps_its_place(opened: Opener) -> N
     assert image.levels[0].scale[1] == pytest.approx(OBLIQUE.z_spacing, abs=1e-4)
 
 
-def test_d4_segments_that_overlap_are_kept_apart(opened: Opener) -> None:
+def test_segments_that_overlap_are_kept_apart(opened: Opener) -> None:
     masks = random_masks((3, 5, 30, 34))
     masks[1] |= masks[0]
     found = segmented(ascending(segmentable(), OBLIQUE), masks, overlap=SegmentsOverlapValues.YES)
@@ -121,7 +121,7 @@ def test_d4_segments_that_overlap_are_kept_apart(opened: Opener) -> None:
     assert dicomzarr_attributes(image.plan)["segmentation_type"] == "BINARY"
 
 
-def test_d5_fractions_are_stored_values_and_parts_of_one(opened: Opener) -> None:
+def test_fractions_are_stored_values_and_parts_of_one(opened: Opener) -> None:
     parts = np.random.default_rng(1).random((1, 5, 30, 34))
     found = segmented(ascending(segmentable(), OBLIQUE), parts, kind=FRACTIONAL, max_fractional_value=200)
     stored = np.rint(parts[0] * 200).astype(np.uint8)
@@ -132,9 +132,7 @@ def test_d5_fractions_are_stored_values_and_parts_of_one(opened: Opener) -> None
 
 
 @pytest.mark.parametrize("padding", [None, 0, 5])
-def test_d6_a_label_map_is_its_segment_numbers_and_absent_frames_are_padding(
-    opened: Opener, padding: int | None
-) -> None:
+def test_a_label_map_is_its_segment_numbers_and_absent_frames_are_padding(opened: Opener, padding: int | None) -> None:
     masks = np.random.default_rng(2).integers(0, 4, (5, 30, 34)).astype(np.uint8)
     masks[2] = 0
     found = segmented(ascending(segmentable(), OBLIQUE), masks, kind=LABELMAP)
@@ -149,7 +147,7 @@ def test_d6_a_label_map_is_its_segment_numbers_and_absent_frames_are_padding(
     assert image.levels[0].axes == ("z", "y", "x")
 
 
-def test_d7_names_and_colours_are_those_of_the_header(opened: Opener) -> None:
+def test_names_and_colours_are_those_of_the_header(opened: Opener) -> None:
     found = segmented(ascending(segmentable(), OBLIQUE), random_masks((3, 5, 30, 34)))
     image = open_own(opened, found)
     for channel, (red, green, blue) in zip(image.channels, ((255, 0, 0), (0, 255, 0), (0, 0, 255)), strict=True):
@@ -198,7 +196,7 @@ def test_a_kind_of_segmentation_that_nobody_knows_is_an_error(opened: Opener) ->
 # --- labels
 
 
-def test_d8_labels_lie_under_the_image_on_whose_grid_they_are(opened: Opener) -> None:
+def test_labels_lie_under_the_image_on_whose_grid_they_are(opened: Opener) -> None:
     series = segmentable()
     found = segmented(ascending(series, OBLIQUE), random_masks((3, 5, 30, 34)))
     numbers = np.random.default_rng(2).integers(0, 4, (5, 30, 34)).astype(np.uint8)
@@ -267,7 +265,7 @@ def test_labels_cost_nothing_unless_they_are_asked_for(opened: Opener) -> None:
 
 
 @pytest.mark.parametrize("what", ["shifted", "fewer rows", "another series"])
-def test_d8_what_is_on_another_grid_is_no_label(opened: Opener, what: str) -> None:
+def test_what_is_on_another_grid_is_no_label(opened: Opener, what: str) -> None:
     series = segmentable()
     found = segmented(ascending(series, OBLIQUE), random_masks((1, 5, 30, 34)))
     match what:
@@ -288,7 +286,7 @@ def test_d8_what_is_on_another_grid_is_no_label(opened: Opener, what: str) -> No
     assert any(found.series in notice for notice in image.notices) == (what != "another series")
 
 
-def test_d5_fractions_are_no_labels(opened: Opener) -> None:
+def test_fractions_are_no_labels(opened: Opener) -> None:
     series = segmentable()
     parts = np.random.default_rng(1).random((1, 5, 30, 34))
     image = open_labelled(opened, series, segmented(ascending(series, OBLIQUE), parts, kind=FRACTIONAL))
@@ -321,7 +319,7 @@ def segmented_slide() -> tuple[Dataset, Segmented]:
 
 
 @pytest.mark.parametrize("organized", [True, False])
-def test_d3_sparse_segments_of_a_slide_are_tiles_of_its_matrix(opened: Opener, *, organized: bool) -> None:
+def test_sparse_segments_of_a_slide_are_tiles_of_its_matrix(opened: Opener, *, organized: bool) -> None:
     _, found = segmented_slide()
     if not organized:
         del found.dataset.DimensionOrganizationType
@@ -408,7 +406,7 @@ def test_segments_of_a_slide_that_overlap_are_a_list_and_no_label(opened: Opener
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_d9_parametric_maps_are_floating_point_and_keep_nan(opened: Opener, dtype: type) -> None:
+def test_parametric_maps_are_floating_point_and_keep_nan(opened: Opener, dtype: type) -> None:
     series = segmentable()
     values = np.random.default_rng(3).normal(size=(5, 30, 34)).astype(dtype)
     values[1, 2, 3] = np.nan

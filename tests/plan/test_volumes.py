@@ -1,4 +1,4 @@
-"""Series of single-frame radiology instances: rows R1 to R22 of the DICOM semantics."""
+"""Series of single-frame radiology instances: what they become."""
 
 from __future__ import annotations
 
@@ -98,11 +98,11 @@ def by_position(series: RadiologySeries, grid: Grid) -> list[Dataset]:
     return sorted(series.datasets, key=lambda ds: float(np.dot(ds.ImagePositionPatient, grid.normal)))
 
 
-# --- R1: places come from ImagePositionPatient and ImageOrientationPatient alone
+# --- places come from ImagePositionPatient and ImageOrientationPatient alone
 
 
 @pytest.mark.parametrize("name", GRIDS)
-def test_r1_slices_ascend_along_the_normal_whatever_their_numbers(opened: Opener, name: str) -> None:
+def test_slices_ascend_along_the_normal_whatever_their_numbers(opened: Opener, name: str) -> None:
     image = opened(volume(GRIDS[name]))
     assert shows(image, "zyx", VOLUME)
     assert lies_on(image, GRIDS[name])
@@ -112,7 +112,7 @@ def test_r1_slices_ascend_along_the_normal_whatever_their_numbers(opened: Opener
 
 
 @pytest.mark.parametrize("grid", [AXIAL, SAGITTAL, OBLIQUE], ids=["axial", "sagittal", "oblique"])
-def test_r1_slices_that_were_numbered_against_the_normal_are_turned_round(opened: Opener, grid: Grid) -> None:
+def test_slices_that_were_numbered_against_the_normal_are_turned_round(opened: Opener, grid: Grid) -> None:
     backwards = replace(grid, step=tuple(-step for step in grid.step))
     image = opened(volume(backwards))
     assert shows(image, "zyx", VOLUME[::-1])
@@ -120,7 +120,7 @@ def test_r1_slices_that_were_numbered_against_the_normal_are_turned_round(opened
 
 
 @pytest.mark.parametrize("name", GRIDS)
-def test_r1_highdicom_and_itk_find_each_value_at_the_same_place(opened: Opener, tmp_path: Path, name: str) -> None:
+def test_highdicom_and_itk_find_each_value_at_the_same_place(opened: Opener, tmp_path: Path, name: str) -> None:
     series = volume(GRIDS[name], RescaleIntercept="0")  # so that who rescales finds the same values
     series.write(tmp_path)
     image = opened(series)
@@ -130,7 +130,7 @@ def test_r1_highdicom_and_itk_find_each_value_at_the_same_place(opened: Opener, 
 
 
 @pytest.mark.parametrize("name", ["sagittal", "flipped", "oblique"])
-def test_r1_dcm2niix_finds_each_value_at_the_same_place(
+def test_dcm2niix_finds_each_value_at_the_same_place(
     opened: Opener, dcm2niix: Dcm2niix, tmp_path: Path, name: str
 ) -> None:
     series = volume(GRIDS[name], RescaleIntercept="0")
@@ -140,7 +140,7 @@ def test_r1_dcm2niix_finds_each_value_at_the_same_place(
     assert differences(Placed(pixels_of(image), affine_of(image)), niix) == (pytest.approx(0, abs=1e-3), 0)
 
 
-def test_r1_zarr_and_xarray_show_what_the_image_shows(opened: Opener) -> None:
+def test_zarr_and_xarray_show_what_the_image_shows(opened: Opener) -> None:
     image = opened(volume(SAGITTAL))
     group = group_at(image.url)
     assert np.array_equal(group["0"][...], VOLUME)
@@ -154,7 +154,7 @@ def test_r1_zarr_and_xarray_show_what_the_image_shows(opened: Opener) -> None:
     assert np.array_equal(array.to_numpy(), VOLUME - 1024.0)  # CF's scale_factor and add_offset, decoded
 
 
-def test_r1_opening_reads_no_frame_and_a_slice_is_one_frame(opened: Opener) -> None:
+def test_opening_reads_no_frame_and_a_slice_is_one_frame(opened: Opener) -> None:
     image = opened(volume())
     assert (image.levels[0].shape, image.levels[0].dtype) == ((5, 16, 20), np.uint16)
     assert (opened.count("metadata"), opened.count("frames")) == (1, 0)
@@ -163,13 +163,13 @@ def test_r1_opening_reads_no_frame_and_a_slice_is_one_frame(opened: Opener) -> N
 
 
 @pytest.mark.parametrize(("bits", "signed"), [(8, False), (12, True), (16, False), (16, True), (32, False)])
-def test_r1_every_type_of_pixel_keeps_its_values(opened: Opener, bits: int, signed: bool) -> None:  # noqa: FBT001
+def test_every_type_of_pixel_keeps_its_values(opened: Opener, bits: int, signed: bool) -> None:  # noqa: FBT001
     pixels = distinct((3, 10, 12), bits, signed=signed)
     assert shows(opened(volume(pixels=pixels, bits=bits)), "zyx", pixels)
 
 
 @pytest.mark.parametrize("signed", [False, True])
-def test_p1_bits_beyond_those_stored_are_not_values(opened: Opener, signed: bool) -> None:  # noqa: FBT001
+def test_bits_beyond_those_stored_are_not_values(opened: Opener, signed: bool) -> None:  # noqa: FBT001
     pixels = distinct((3, 16, 20), signed=signed)
     series = volumes.garbage_in_high_bits(pixels, signed=signed)
     image = opened(series)
@@ -180,27 +180,27 @@ def test_p1_bits_beyond_those_stored_are_not_values(opened: Opener, signed: bool
     )
 
 
-# --- R2: PixelSpacing is from row to row first
+# --- PixelSpacing is from row to row first
 
 
-def test_r2_the_first_spacing_is_from_row_to_row(opened: Opener) -> None:
+def test_the_first_spacing_is_from_row_to_row(opened: Opener) -> None:
     image = opened(volume(replace(AXIAL, spacing=(2.0, 0.5))))
     assert image.levels[0].scale == pytest.approx((2.5, 2.0, 0.5))
     assert affine_of(image)[:3, 0] == pytest.approx([0.5, 0, 0])
     assert affine_of(image)[:3, 1] == pytest.approx([0, 2.0, 0])
 
 
-def test_r2_columns_advance_along_the_row_cosines(opened: Opener) -> None:
+def test_columns_advance_along_the_row_cosines(opened: Opener) -> None:
     image = opened(volume(replace(CORONAL, spacing=(2.0, 0.5))))
     assert affine_of(image)[:3, 0] == pytest.approx([0.5, 0, 0])
     assert affine_of(image)[:3, 1] == pytest.approx([0, 0, -2.0])
     assert affine_of(image)[:3, 2] == pytest.approx([0, 1.75, 0])
 
 
-# --- R3: the distance of slices comes from their places
+# --- the distance of slices comes from their places
 
 
-def test_r3_neither_thickness_nor_spacing_between_slices_wins_over_the_places(opened: Opener) -> None:
+def test_neither_thickness_nor_spacing_between_slices_wins_over_the_places(opened: Opener) -> None:
     image = opened(volume(OBLIQUE, SliceThickness="9", SpacingBetweenSlices="7"))
     assert lies_on(image, OBLIQUE)
 
@@ -214,7 +214,7 @@ def test_r3_neither_thickness_nor_spacing_between_slices_wins_over_the_places(op
     ],
     ids=["spacing", "thickness", "neither"],
 )
-def test_r3_one_slice_steps_along_the_normal(opened: Opener, attributes: dict[str, object], step: float) -> None:
+def test_one_slice_steps_along_the_normal(opened: Opener, attributes: dict[str, object], step: float) -> None:
     image = opened(volume(OBLIQUE, VOLUME[:1], **attributes))
     assert shows(image, "yx", VOLUME[0])
     expected = OBLIQUE.along_normal(step).affine
@@ -222,7 +222,7 @@ def test_r3_one_slice_steps_along_the_normal(opened: Opener, attributes: dict[st
     assert image.levels[0].scale == pytest.approx(OBLIQUE.spacing)
 
 
-# --- R4: a hole in the stack shows
+# --- a hole in the stack shows
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_r3_one_slice_steps_along_the_normal(opened: Opener, attributes: dict[st
     ],
     ids=["irregular", "oblique", "two holes", "beyond one per cent", "beyond a hundredth of a millimetre"],
 )
-def test_r4_uneven_slices_get_coordinates_instead_of_a_step(
+def test_uneven_slices_get_coordinates_instead_of_a_step(
     opened: Opener, grid: Grid, distances: Sequence[float]
 ) -> None:
     image = opened(volumes.uneven(distances, VOLUME, grid))
@@ -260,7 +260,7 @@ def test_r4_uneven_slices_get_coordinates_instead_of_a_step(
 
 @pytest.mark.parametrize("grid", [AXIAL, OBLIQUE], ids=["axial", "oblique"])
 @pytest.mark.parametrize(("numbered", "why"), [(True, "were lost"), (False, "were left out or renumbered")])
-def test_r4_a_slice_that_is_not_there_is_an_absent_chunk_of_an_even_grid(
+def test_a_slice_that_is_not_there_is_an_absent_chunk_of_an_even_grid(
     opened: Opener, grid: Grid, why: str, *, numbered: bool
 ) -> None:
     series = volume(grid, distinct((6, 16, 20), bits=12, signed=True))
@@ -289,7 +289,7 @@ def test_r4_a_slice_that_is_not_there_is_an_absent_chunk_of_an_even_grid(
     ],
     ids=["within one per cent", "3.8001 and 3.7991", "4.999998", "within a hundredth of a millimetre"],
 )
-def test_r4_rounded_positions_are_even(opened: Opener, distances: Sequence[float]) -> None:
+def test_rounded_positions_are_even(opened: Opener, distances: Sequence[float]) -> None:
     image = opened(volumes.uneven(distances, VOLUME))
     assert shows(image, "zyx", VOLUME)
     step = (distances[-1] - distances[0]) / 4
@@ -298,9 +298,7 @@ def test_r4_rounded_positions_are_even(opened: Opener, distances: Sequence[float
 
 
 @pytest.mark.parametrize("shift", [lambda z: 5 * (z % 2), lambda z: z**2], ids=["zigzag", "curved"])
-def test_r4_slices_that_are_shifted_in_their_plane_are_not_sheared(
-    opened: Opener, shift: Callable[[int], float]
-) -> None:
+def test_slices_that_are_shifted_in_their_plane_are_not_sheared(opened: Opener, shift: Callable[[int], float]) -> None:
     series = volume()
     for dataset in series.datasets:
         x, y, z = map(float, dataset.ImagePositionPatient)
@@ -312,10 +310,10 @@ def test_r4_slices_that_are_shifted_in_their_plane_are_not_sheared(
     assert "slice" in notices_of(image)
 
 
-# --- R5: two slices at one place
+# --- two slices at one place
 
 
-def test_r5_of_duplicates_that_nothing_tells_apart_the_first_uid_stays_and_a_warning_says_so(opened: Opener) -> None:
+def test_of_duplicates_that_nothing_tells_apart_the_first_uid_stays_and_a_warning_says_so(opened: Opener) -> None:
     series = volumes.duplicated(LATER[1])
     there = decimals(AXIAL.position(2))
     twice = {str(ds.SOPInstanceUID): ds for ds in series.datasets if decimals(ds.ImagePositionPatient) == there}
@@ -338,7 +336,7 @@ def test_r5_of_duplicates_that_nothing_tells_apart_the_first_uid_stays_and_a_war
 
 
 @pytest.mark.parametrize("again", [None, LATER[1]], ids=["the same pixels", "other pixels"])
-def test_r5_a_slice_that_was_numbered_after_all_others_is_an_image_of_its_own(
+def test_a_slice_that_was_numbered_after_all_others_is_an_image_of_its_own(
     opened: Opener, again: Pixels | None
 ) -> None:
     image = opened(volumes.duplicated(again))
@@ -352,7 +350,7 @@ def test_r5_a_slice_that_was_numbered_after_all_others_is_an_image_of_its_own(
     assert "t counts" not in notices_of(image)
 
 
-def test_r5_one_instance_that_is_listed_twice_is_one_slice(opened: Opener) -> None:
+def test_one_instance_that_is_listed_twice_is_one_slice(opened: Opener) -> None:
     @web.middleware
     async def twice(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.endswith("/metadata"):
@@ -370,7 +368,7 @@ def test_r5_one_instance_that_is_listed_twice_is_one_slice(opened: Opener) -> No
     assert "repeated" in notices_of(image)
 
 
-def test_r5_a_duplicate_at_one_place_makes_no_time_axis_with_holes(opened: Opener) -> None:
+def test_a_duplicate_at_one_place_makes_no_time_axis_with_holes(opened: Opener) -> None:
     most, one = opened(volumes.duplicated(AcquisitionNumber=2, AcquisitionTime="120001")).images
     assert shows(most, "zyx", VOLUME)
     assert lies_on(most, AXIAL)
@@ -378,7 +376,7 @@ def test_r5_a_duplicate_at_one_place_makes_no_time_axis_with_holes(opened: Opene
     assert "1 of 5 slices" in one.name
 
 
-# --- R6: bolus monitoring
+# --- bolus monitoring
 
 
 @pytest.mark.parametrize(
@@ -390,7 +388,7 @@ def test_r5_a_duplicate_at_one_place_makes_no_time_axis_with_holes(opened: Opene
     ],
     ids=["even", "uneven", "over the hour"],
 )
-def test_r6_one_place_many_times_is_a_time_axis(opened: Opener, times: Sequence[str], seconds: Sequence[float]) -> None:
+def test_one_place_many_times_is_a_time_axis(opened: Opener, times: Sequence[str], seconds: Sequence[float]) -> None:
     pixels = distinct((4, 16, 20))
     image = opened(volumes.bolus(pixels, times))
     assert shows(image, "tyx", pixels)
@@ -402,14 +400,14 @@ def test_r6_one_place_many_times_is_a_time_axis(opened: Opener, times: Sequence[
     assert np.allclose(affine_of(image), expected, rtol=0, atol=1e-6)
 
 
-def test_r6_an_even_time_axis_has_a_step_in_seconds(opened: Opener) -> None:
+def test_an_even_time_axis_has_a_step_in_seconds(opened: Opener) -> None:
     pixels = distinct((4, 16, 20))
     image = opened(volumes.bolus(pixels, ["120000", "120002", "120004", "120006"]))
     assert units_of(image)["t"] == "second"
     assert image.levels[0].scale == pytest.approx((2.0, *AXIAL.spacing))
 
 
-def test_r6_time_goes_on_at_midnight(opened: Opener) -> None:
+def test_time_goes_on_at_midnight(opened: Opener) -> None:
     pixels = distinct((4, 16, 20))
     series = volumes.bolus(pixels, ["235956", "235958", "000000", "000002"])
     for dataset in series.datasets:
@@ -419,17 +417,17 @@ def test_r6_time_goes_on_at_midnight(opened: Opener) -> None:
     assert coordinate(image, "acquisition_time")["values"] == pytest.approx([0, 2, 4, 6])
 
 
-def test_r6_time_goes_on_at_midnight_where_only_numbers_say_the_order(opened: Opener) -> None:
+def test_time_goes_on_at_midnight_where_only_numbers_say_the_order(opened: Opener) -> None:
     pixels = distinct((4, 16, 20))
     image = opened(volumes.bolus(pixels, ["235956", "235958", "000000", "000002"]))
     assert shows(image, "tyx", pixels)
     assert coordinate(image, "acquisition_time")["values"] == pytest.approx([0, 2, 4, 6])
 
 
-# --- R7: several orientations
+# --- several orientations
 
 
-def test_r7_orientations_are_images_of_their_own(opened: Opener) -> None:
+def test_orientations_are_images_of_their_own(opened: Opener) -> None:
     axial, sagittal = distinct((3, 16, 20)), distinct((5, 12, 16))
     image = opened(volumes.two_orientations(axial, sagittal))
     most, fewest = image.images
@@ -442,7 +440,7 @@ def test_r7_orientations_are_images_of_their_own(opened: Opener) -> None:
     assert "orientation" in notices_of(image).lower()
 
 
-def test_r7_equal_images_are_listed_by_their_smallest_instance_number(opened: Opener) -> None:
+def test_equal_images_are_listed_by_their_smallest_instance_number(opened: Opener) -> None:
     axial, sagittal = distinct((3, 16, 20)), distinct((3, 12, 16))
     first, second = opened(volumes.two_orientations(axial, sagittal)).images
     assert shows(first, "zyx", axial)
@@ -450,7 +448,7 @@ def test_r7_equal_images_are_listed_by_their_smallest_instance_number(opened: Op
 
 
 @pytest.mark.parametrize("grid", [AXIAL, CORONAL], ids=["as the volume", "another orientation"])
-def test_r7_a_localizer_is_no_slice_of_the_volume(opened: Opener, grid: Grid) -> None:
+def test_a_localizer_is_no_slice_of_the_volume(opened: Opener, grid: Grid) -> None:
     scout = distinct((16, 20), signed=False)[::-1]
     image = opened(volumes.with_localizer(VOLUME, scout, grid))
     volume_image, localizer = image.images
@@ -461,7 +459,7 @@ def test_r7_a_localizer_is_no_slice_of_the_volume(opened: Opener, grid: Grid) ->
     assert "LOCALIZER" in notices_of(image).upper()
 
 
-def test_r7_cosines_that_differ_in_the_fifth_digit_are_one_orientation(opened: Opener) -> None:
+def test_cosines_that_differ_in_the_fifth_digit_are_one_orientation(opened: Opener) -> None:
     series = volume()
     for number, dataset in enumerate(series.datasets):
         dataset.ImageOrientationPatient = decimals((1.0, number * 1e-5, 0, -number * 1e-5, 1.0, 0))
@@ -470,7 +468,7 @@ def test_r7_cosines_that_differ_in_the_fifth_digit_are_one_orientation(opened: O
     assert np.allclose(affine_of(image), AXIAL.affine, rtol=0, atol=1e-4)
 
 
-def test_r7_cosines_that_differ_in_the_second_digit_are_two_orientations(opened: Opener) -> None:
+def test_cosines_that_differ_in_the_second_digit_are_two_orientations(opened: Opener) -> None:
     series = volume()
     upper = [ds for ds in series.datasets if float(ds.ImagePositionPatient[2]) > AXIAL.position(2.5)[2]]
     for dataset in upper:
@@ -488,7 +486,7 @@ def test_r7_cosines_that_differ_in_the_second_digit_are_two_orientations(opened:
     [("0.71", "0.70", "0", "-0.70", "0.71", "0"), ("0.707", "0.707", "0.002", "-0.707", "0.707", "0.003")],
     ids=["two digits", "three digits"],
 )
-def test_r7_cosines_that_were_rounded_are_an_orientation(opened: Opener, cosines: Sequence[str]) -> None:
+def test_cosines_that_were_rounded_are_an_orientation(opened: Opener, cosines: Sequence[str]) -> None:
     image = opened(volume(ImageOrientationPatient=list(cosines)))
     assert shows(image, "zyx", VOLUME)
     assert np.allclose(affine_of(image)[:3, 3], AXIAL.origin)
@@ -497,11 +495,11 @@ def test_r7_cosines_that_were_rounded_are_an_orientation(opened: Opener, cosines
     assert np.allclose(affine_of(image)[:3, 0], 0.6 * across / np.linalg.norm(across), atol=5e-3)
 
 
-# --- R8: gantry tilt
+# --- gantry tilt
 
 
 @pytest.mark.parametrize("tag", [None, 0.0, 14.03, -14.03], ids=["absent", "zero", "right", "of the other sign"])
-def test_r8_gantry_tilt_shears_the_affine_whatever_the_tag_says(opened: Opener, tag: float | None) -> None:
+def test_gantry_tilt_shears_the_affine_whatever_the_tag_says(opened: Opener, tag: float | None) -> None:
     image = opened(volumes.gantry_tilt(tag=tag))
     assert shows(image, "zyx", VOLUME)
     assert lies_on(image, TILTED)
@@ -510,7 +508,7 @@ def test_r8_gantry_tilt_shears_the_affine_whatever_the_tag_says(opened: Opener, 
     assert np.linalg.norm(step) == pytest.approx(5.0)
 
 
-def test_r8_gantry_tilt_maps_each_slice_to_its_own_position(opened: Opener, tmp_path: Path) -> None:
+def test_gantry_tilt_maps_each_slice_to_its_own_position(opened: Opener, tmp_path: Path) -> None:
     series = volumes.gantry_tilt()
     affine = affine_of(opened(series))
     slices = by_position(series, TILTED)
@@ -525,7 +523,7 @@ def test_r8_gantry_tilt_maps_each_slice_to_its_own_position(opened: Opener, tmp_
     assert off[4] == pytest.approx(4 * off[1], rel=1e-3)
 
 
-# --- R9: slices that fit no one array
+# --- slices that fit no one array
 
 
 @pytest.mark.parametrize(
@@ -541,7 +539,7 @@ def test_r8_gantry_tilt_maps_each_slice_to_its_own_position(opened: Opener, tmp_
     ],
     ids=["rows", "columns", "bits allocated", "sign", "photometric", "samples", "spacing"],
 )
-def test_r9_slices_of_another_kind_are_an_image_of_their_own(
+def test_slices_of_another_kind_are_an_image_of_their_own(
     opened: Opener, other: Pixels, bits: int, attributes: dict[str, object], word: str
 ) -> None:
     image = opened(volumes.changed(VOLUME, other, bits, **attributes))
@@ -553,13 +551,13 @@ def test_r9_slices_of_another_kind_are_an_image_of_their_own(
     assert word in notices_of(image)
 
 
-def test_r9_slices_of_several_transfer_syntaxes_are_one_volume(opened: Opener) -> None:
+def test_slices_of_several_transfer_syntaxes_are_one_volume(opened: Opener) -> None:
     image = opened(volumes.mixed_syntaxes())
     assert shows(image, "zyx", VOLUME)
     assert len(image.images) == 1
 
 
-def test_r9_a_colour_volume_has_its_colours_before_z(opened: Opener) -> None:
+def test_a_colour_volume_has_its_colours_before_z(opened: Opener) -> None:
     pixels = distinct((3, 8, 10, 3), bits=8)
     image = opened(volumes.volume(pixels=pixels, bits=8))
     assert shows(image, "czyx", np.moveaxis(pixels, -1, 0))
@@ -567,7 +565,7 @@ def test_r9_a_colour_volume_has_its_colours_before_z(opened: Opener) -> None:
     assert image.levels[0].chunks == (3, 1, 8, 10)
 
 
-def test_r9_slices_that_use_fewer_of_the_same_bits_are_of_the_same_image(opened: Opener) -> None:
+def test_slices_that_use_fewer_of_the_same_bits_are_of_the_same_image(opened: Opener) -> None:
     other = distinct((2, 16, 20), bits=10)
     image = opened(volumes.changed(VOLUME, other, 10))
     assert len(image.images) == 1
@@ -575,10 +573,10 @@ def test_r9_slices_that_use_fewer_of_the_same_bits_are_of_the_same_image(opened:
     assert image.channels[0].window == (0, 4095)
 
 
-# --- R10: dimensions beyond space
+# --- dimensions beyond space
 
 
-def test_r10_echo_times_are_channels_in_ascending_order(opened: Opener) -> None:
+def test_echo_times_are_channels_in_ascending_order(opened: Opener) -> None:
     pixels = dimensions.TWICE
     image = opened(dimensions.repeated(pixels, dimensions.ECHOES))
     assert shows(image, "czyx", pixels[::-1])
@@ -600,7 +598,7 @@ def test_r10_echo_times_are_channels_in_ascending_order(opened: Opener) -> None:
     ],
 )
 @pytest.mark.parametrize("turned", [False, True], ids=["in order", "reversed"])
-def test_r10_the_attribute_that_differs_is_the_axis(  # noqa: PLR0913  # the table's columns
+def test_the_attribute_that_differs_is_the_axis(  # noqa: PLR0913  # the table's columns
     opened: Opener, *, keyword: str, values: list[object], name: str, expected: list[float], axis: str, turned: bool
 ) -> None:
     order = slice(None, None, -1 if turned else 1)
@@ -623,7 +621,7 @@ def test_r10_the_attribute_that_differs_is_the_axis(  # noqa: PLR0913  # the tab
         ("TemporalPositionIdentifier", [1, 2, 3, 4], None, 1.0),
     ],
 )
-def test_r10_a_time_axis_has_a_step_in_its_unit(
+def test_a_time_axis_has_a_step_in_its_unit(
     opened: Opener, keyword: str, values: list[object], unit: str | None, step: float
 ) -> None:
     pixels = distinct((4, 2, 16, 20))
@@ -634,7 +632,7 @@ def test_r10_a_time_axis_has_a_step_in_its_unit(
 
 
 @pytest.mark.parametrize("differences_", [dimensions.PHASES, dimensions.COMPONENTS], ids=["ImageType", "component"])
-def test_r10_magnitude_and_phase_are_channels(opened: Opener, differences_: list[dict[str, object]]) -> None:
+def test_magnitude_and_phase_are_channels(opened: Opener, differences_: list[dict[str, object]]) -> None:
     pixels = dimensions.TWICE
     image = opened(dimensions.repeated(pixels, differences_))
     assert shows(image, "czyx", pixels)
@@ -642,7 +640,7 @@ def test_r10_magnitude_and_phase_are_channels(opened: Opener, differences_: list
     assert [str(value)[:1].upper() for value in values] == ["M", "P"]
 
 
-def test_r10_ragged_diffusion_shares_one_axis(opened: Opener) -> None:
+def test_ragged_diffusion_shares_one_axis(opened: Opener) -> None:
     pixels = distinct((4, 2, 16, 20))
     image = opened(dimensions.repeated(pixels, dimensions.RAGGED))
     assert (axes_of(image), image.levels[0].shape) == ("czyx", (4, 2, 16, 20))
@@ -657,7 +655,7 @@ def test_r10_ragged_diffusion_shares_one_axis(opened: Opener) -> None:
     assert b_values["values"][0] == 0
 
 
-def test_r10_b_values_in_several_directions_are_a_ragged_axis_too(opened: Opener) -> None:
+def test_b_values_in_several_directions_are_a_ragged_axis_too(opened: Opener) -> None:
     pixels = distinct((7, 1, 16, 20))
     weightings = [(0.0, None), *((b, direction) for b in (500.0, 1000.0) for direction in dimensions.DIRECTIONS)]
     image = opened(dimensions.repeated(pixels, dimensions.diffusion(weightings)))
@@ -669,7 +667,7 @@ def test_r10_b_values_in_several_directions_are_a_ragged_axis_too(opened: Opener
         assert np.array_equal(found[channel], pixels[stored, 0])
 
 
-def test_r10_time_and_echo_are_two_axes(opened: Opener) -> None:
+def test_time_and_echo_are_two_axes(opened: Opener) -> None:
     pixels = distinct((2, 3, 2, 16, 20))
     axes = dimensions.product(
         dimensions.along("TriggerTime", ["0", "40"]), dimensions.along("EchoTime", ["5", "12.5", "20"])
@@ -681,7 +679,7 @@ def test_r10_time_and_echo_are_two_axes(opened: Opener) -> None:
     assert image.levels[0].chunks == (1, 1, 1, 16, 20)
 
 
-def test_r10_a_third_dimension_splits_into_images(opened: Opener) -> None:
+def test_a_third_dimension_splits_into_images(opened: Opener) -> None:
     pixels = distinct((2, 2, 2, 2, 16, 20))
     axes = dimensions.product(
         dimensions.along("TriggerTime", ["0", "40"]),
@@ -697,7 +695,7 @@ def test_r10_a_third_dimension_splits_into_images(opened: Opener) -> None:
     assert any(all(map(np.array_equal, found, expected)) for expected in (by_component, by_echo))
 
 
-def test_r10_two_dimensions_that_are_no_time_are_a_channel_axis_and_images(opened: Opener) -> None:
+def test_two_dimensions_that_are_no_time_are_a_channel_axis_and_images(opened: Opener) -> None:
     pixels = distinct((2, 3, 2, 16, 20))
     axes = dimensions.product(
         dimensions.along("FlipAngle", ["10", "20"]), dimensions.along("EchoTime", ["5", "12.5", "20"])
@@ -711,7 +709,7 @@ def test_r10_two_dimensions_that_are_no_time_are_a_channel_axis_and_images(opene
     assert len(image.notices) > 0
 
 
-def test_r10_attributes_that_say_the_same_are_one_axis(opened: Opener) -> None:
+def test_attributes_that_say_the_same_are_one_axis(opened: Opener) -> None:
     pixels = dimensions.TWICE
     together = [
         {"EchoTime": "5", "EchoNumbers": 1, "AcquisitionNumber": 1, "AcquisitionTime": "120000"},
@@ -723,7 +721,7 @@ def test_r10_attributes_that_say_the_same_are_one_axis(opened: Opener) -> None:
 
 
 @pytest.mark.parametrize("numbered", [True, False])
-def test_r10_times_that_differ_from_slice_to_slice_are_passes(opened: Opener, *, numbered: bool) -> None:
+def test_times_that_differ_from_slice_to_slice_are_passes(opened: Opener, *, numbered: bool) -> None:
     pixels = distinct((3, 4, 16, 20))
     image = opened(dimensions.times_by_slice(pixels, numbered=numbered))
     assert shows(image, "tzyx", pixels)
@@ -733,14 +731,14 @@ def test_r10_times_that_differ_from_slice_to_slice_are_passes(opened: Opener, *,
     assert times["values"] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
 
 
-def test_r10_a_vendors_private_b_values_are_found(opened: Opener) -> None:
+def test_a_vendors_private_b_values_are_found(opened: Opener) -> None:
     pixels = distinct((3, 2, 16, 20))
     image = opened(dimensions.vendor_b_values(pixels, [1000, 0, 500]))
     assert shows(image, "czyx", pixels[[1, 2, 0]])
     assert coordinate(image, "b_value")["values"] == [0, 500, 1000]
 
 
-def test_r10_kinds_of_image_are_channels(opened: Opener) -> None:
+def test_kinds_of_image_are_channels(opened: Opener) -> None:
     pixels, names = distinct((3, 2, 16, 20)), ["WATER", "FAT", "IN_PHASE"]
     image = opened(
         dimensions.repeated(pixels, [{"ImageType": ["DERIVED", "PRIMARY", "DIXON", name]} for name in names])
@@ -752,7 +750,7 @@ def test_r10_kinds_of_image_are_channels(opened: Opener) -> None:
         assert np.array_equal(found[channel], pixels[stored])
 
 
-def test_r10_values_that_differ_by_rounding_are_one(opened: Opener) -> None:
+def test_values_that_differ_by_rounding_are_one(opened: Opener) -> None:
     datasets = dimensions.instances(dimensions.TWICE, dimensions.ECHOES)
     for number, dataset in enumerate(datasets):
         dataset.EchoTime = decimal(float(dataset.EchoTime) * (1 + number % 3 * 1e-7))  # single precision in between
@@ -761,7 +759,7 @@ def test_r10_values_that_differ_by_rounding_are_one(opened: Opener) -> None:
     assert coordinate(image, "echo_time")["values"] == pytest.approx([5, 12.5], rel=1e-6)
 
 
-def test_r10_positions_that_differ_by_rounding_are_one(opened: Opener) -> None:
+def test_positions_that_differ_by_rounding_are_one(opened: Opener) -> None:
     datasets = dimensions.instances(dimensions.TWICE, dimensions.ECHOES)
     for number, dataset in enumerate(datasets):
         x, y, z = map(float, dataset.ImagePositionPatient)
@@ -771,10 +769,10 @@ def test_r10_positions_that_differ_by_rounding_are_one(opened: Opener) -> None:
     assert np.allclose(affine_of(image), AXIAL.affine, rtol=0, atol=1e-3)
 
 
-# --- R11: an incomplete grid
+# --- an incomplete grid
 
 
-def test_r11_an_echo_that_lacks_a_slice_moves_none_of_another(opened: Opener) -> None:
+def test_an_echo_that_lacks_a_slice_moves_none_of_another(opened: Opener) -> None:
     series, _ = dimensions.incomplete()
     whole, lacking = opened(series).images
     assert shows(whole, "zyx", dimensions.TWICE[0])
@@ -785,7 +783,7 @@ def test_r11_an_echo_that_lacks_a_slice_moves_none_of_another(opened: Opener) ->
     assert "echo time 5 ms, 2 of 3 slices" in lacking.name
 
 
-def test_r11_an_absent_frame_of_many_slices_is_an_absent_chunk_that_is_named(opened: Opener) -> None:
+def test_an_absent_frame_of_many_slices_is_an_absent_chunk_that_is_named(opened: Opener) -> None:
     pixels = distinct((2, 9, 16, 20))
     series, _ = dimensions.incomplete(pixels, (1, 4))
     image = opened(series)
@@ -796,16 +794,16 @@ def test_r11_an_absent_frame_of_many_slices_is_an_absent_chunk_that_is_named(ope
     assert f"echo_time 5 ms), z 4 (at {AXIAL.position(4)[2]:g} mm)" in notices_of(image)
 
 
-# --- R12: slopes that differ
+# --- slopes that differ
 
 
-def test_r12_one_slope_is_two_numbers(opened: Opener) -> None:
+def test_one_slope_is_two_numbers(opened: Opener) -> None:
     image = opened(volume())
     assert dicomzarr_attributes(image.plan)["rescale"] == {"slope": 1.0, "intercept": -1024.0}
     assert shows(image, "zyx", VOLUME)
 
 
-def test_r12_each_slice_has_its_slope(opened: Opener) -> None:
+def test_each_slice_has_its_slope(opened: Opener) -> None:
     pixels = distinct((4, 16, 20), bits=16)
     slopes, intercepts = [0.5, 1.25, 2, 4.75], [0.0, 10, -3, 7]
     image = opened(volumes.pet(pixels, slopes, intercepts))
@@ -814,7 +812,7 @@ def test_r12_each_slice_has_its_slope(opened: Opener) -> None:
     assert len(image.images) == 1
 
 
-def test_r12_slopes_are_nested_along_the_axes(opened: Opener) -> None:
+def test_slopes_are_nested_along_the_axes(opened: Opener) -> None:
     pixels = distinct((2, 3, 4, 16, 20), bits=16)
     axes = dimensions.product(
         dimensions.along("TriggerTime", ["0", "40"]), dimensions.along("EchoTime", ["5", "12.5", "20"])
@@ -828,7 +826,7 @@ def test_r12_slopes_are_nested_along_the_axes(opened: Opener) -> None:
     assert dicomzarr_attributes(image.plan)["rescale"] == {"slope": slopes.tolist(), "intercept": (-slopes).tolist()}
 
 
-def test_r12_slopes_of_times_only_are_nested_all_the_same(opened: Opener) -> None:
+def test_slopes_of_times_only_are_nested_all_the_same(opened: Opener) -> None:
     pixels = distinct((2, 3, 16, 20), bits=16)
     datasets = dimensions.instances(pixels, dimensions.along("TriggerTime", ["0", "40"]), SIXTEEN)
     for number, dataset in enumerate(datasets):
@@ -847,7 +845,7 @@ def test_r12_slopes_of_times_only_are_nested_all_the_same(opened: Opener) -> Non
         ({"RescaleSlope": "0.25", "RescaleIntercept": "-8"}, np.float32),
     ],
 )
-def test_r12_modality_values_take_the_smallest_exact_type(
+def test_modality_values_take_the_smallest_exact_type(
     opened: Opener, attributes: dict[str, object], dtype: type[np.generic]
 ) -> None:
     series = volume(**attributes)
@@ -858,7 +856,7 @@ def test_r12_modality_values_take_the_smallest_exact_type(
         assert np.allclose(rescaled_by_pydicom(dataset), picture)
 
 
-def test_r12_modality_values_use_the_slope_of_each_slice(opened: Opener, dcm2niix: Dcm2niix, tmp_path: Path) -> None:
+def test_modality_values_use_the_slope_of_each_slice(opened: Opener, dcm2niix: Dcm2niix, tmp_path: Path) -> None:
     pixels = distinct((4, 16, 20), bits=16)
     slopes, intercepts = [0.5, 1.25, 2, 4.75], [0.0, 10, -3, 7]
     series = volumes.pet(pixels, slopes, intercepts)
@@ -872,21 +870,21 @@ def test_r12_modality_values_use_the_slope_of_each_slice(opened: Opener, dcm2nii
         assert differences(ours, oracle, 1e-6) == (pytest.approx(0, abs=1e-3), 0)
 
 
-def test_r12_xarray_gives_modality_values_of_each_slice(opened: Opener) -> None:
+def test_xarray_gives_modality_values_of_each_slice(opened: Opener) -> None:
     pixels = distinct((4, 16, 20), bits=16)
     slopes = [0.5, 1.25, 2, 4.75]
     array = opened(volumes.pet(pixels, slopes)).to_xarray()["0"]["image"]
     assert np.allclose(array.to_numpy(), pixels * np.array(slopes)[:, None, None])
 
 
-def test_r12_zarr_serves_modality_values(opened: Opener) -> None:
+def test_zarr_serves_modality_values(opened: Opener) -> None:
     url = opened.url(volume())
     group = group_at(url, storage_options={"values": "modality"})
     assert np.array_equal(group["0"][...], VOLUME.astype(np.int16) - 1024)
     assert group["0"].dtype == np.int16
 
 
-# --- R13, R14: what the values mean
+# --- what the values mean
 
 
 @pytest.mark.parametrize(
@@ -894,13 +892,13 @@ def test_r12_zarr_serves_modality_values(opened: Opener) -> None:
     [(volume, "HU"), (lambda: volumes.pet(distinct((2, 16, 20), bits=16), [1, 2]), "BQML")],
     ids=["HU", "BQML"],
 )
-def test_r13_units_are_said_and_nothing_is_converted(
+def test_units_are_said_and_nothing_is_converted(
     opened: Opener, build: Callable[[], RadiologySeries], units: str
 ) -> None:
     assert dicomzarr_attributes(opened(build()).plan)["units"] == units
 
 
-def test_r14_a_vendors_private_scaling_is_left_alone(opened: Opener) -> None:
+def test_a_vendors_private_scaling_is_left_alone(opened: Opener) -> None:
     series = volume(RescaleSlope="2", RescaleIntercept="0")
     for dataset in series.datasets:
         block = dataset.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
@@ -910,27 +908,27 @@ def test_r14_a_vendors_private_scaling_is_left_alone(opened: Opener) -> None:
     assert shows(opened(series, values="modality"), "zyx", VOLUME * np.uint16(2))
 
 
-# --- R15: a table instead of a slope
+# --- a table instead of a slope
 
 
-def test_r15_a_modality_table_is_no_slope_of_one(opened: Opener) -> None:
+def test_a_modality_table_is_no_slope_of_one(opened: Opener) -> None:
     image = opened(volumes.modality_lut())
     assert shows(image, "zyx", VOLUME)
     assert dicomzarr_attributes(image.plan)["modality_lut"]
     assert dicomzarr_attributes(image.plan).get("rescale") is None
 
 
-def test_r15_modality_values_come_from_the_table(opened: Opener) -> None:
+def test_modality_values_come_from_the_table(opened: Opener) -> None:
     series = volumes.modality_lut()
     image = opened(series, values="modality")
     for dataset, picture in zip(by_position(series, AXIAL), pixels_of(image), strict=True):
         assert np.array_equal(rescaled_by_pydicom(dataset), picture)
 
 
-# --- R16: windows
+# --- windows
 
 
-def test_r16_windows_are_in_rescaled_units_and_keep_their_names(opened: Opener) -> None:
+def test_windows_are_in_rescaled_units_and_keep_their_names(opened: Opener) -> None:
     image = opened(volume())
     assert dicomzarr_attributes(image.plan)["windows"] == [
         {"center": 40.0, "width": 401.0, "name": "SOFT TISSUE"},
@@ -947,7 +945,7 @@ def test_r16_windows_are_in_rescaled_units_and_keep_their_names(opened: Opener) 
         ("SIGMOID", (-160.5, 240.5), 1.0, -1024.0),
     ],
 )
-def test_r16_the_first_window_is_shown_in_the_units_of_the_array(
+def test_the_first_window_is_shown_in_the_units_of_the_array(
     opened: Opener, *, function: str | None, edges: tuple[float, float], slope: float, intercept: float
 ) -> None:
     named = {} if function is None else {"VOILUTFunction": function}
@@ -957,18 +955,18 @@ def test_r16_the_first_window_is_shown_in_the_units_of_the_array(
     assert channel.shown == pytest.approx([(edge - intercept) / slope for edge in edges])
 
 
-def test_r16_modality_values_show_the_window_as_it_is(opened: Opener) -> None:
+def test_modality_values_show_the_window_as_it_is(opened: Opener) -> None:
     (channel,) = opened(volume(), values="modality").channels
     assert channel.shown == pytest.approx((-160.5, 239.5))
 
 
-def test_r16_ome_tells_viewers_the_window(opened: Opener) -> None:
+def test_ome_tells_viewers_the_window(opened: Opener) -> None:
     group = group_at(opened.url(volume()))
     (channel,) = group.attrs["ome"]["omero"]["channels"]
     assert channel["window"] == pytest.approx({"min": 0, "max": 4095, "start": 863.5, "end": 1263.5})
 
 
-def test_r16_a_window_of_width_one_is_no_division_by_zero(opened: Opener) -> None:
+def test_a_window_of_width_one_is_no_division_by_zero(opened: Opener) -> None:
     (channel,) = opened(volume(WindowCenter="40", WindowWidth="1", WindowCenterWidthExplanation="EDGE")).channels
     start, end = channel.shown
     assert math.isfinite(start)
@@ -977,7 +975,7 @@ def test_r16_a_window_of_width_one_is_no_division_by_zero(opened: Opener) -> Non
     assert start == pytest.approx(40 + 1024, abs=1)
 
 
-def test_r16_without_window_the_whole_type_is_shown(opened: Opener) -> None:
+def test_without_window_the_whole_type_is_shown(opened: Opener) -> None:
     series = volumes.without(volume(), *volumes.WINDOWS)
     image = opened(series)
     (channel,) = image.channels
@@ -985,10 +983,10 @@ def test_r16_without_window_the_whole_type_is_shown(opened: Opener) -> None:
     assert dicomzarr_attributes(image.plan).get("windows", []) == []
 
 
-# --- R17: MONOCHROME1
+# --- MONOCHROME1
 
 
-def test_r17_monochrome1_is_said_and_the_values_stay(opened: Opener) -> None:
+def test_monochrome1_is_said_and_the_values_stay(opened: Opener) -> None:
     series = volumes.monochrome1()
     image = opened(series)
     assert shows(image, "zyx", VOLUME)
@@ -997,7 +995,7 @@ def test_r17_monochrome1_is_said_and_the_values_stay(opened: Opener) -> None:
         assert np.array_equal(stored_by_pydicom(dataset), picture)
 
 
-def test_r17_itk_inverts_on_reading_and_we_do_not(opened: Opener, tmp_path: Path) -> None:
+def test_itk_inverts_on_reading_and_we_do_not(opened: Opener, tmp_path: Path) -> None:
     series = volume(pixels=VOLUME[:1], PhotometricInterpretation="MONOCHROME1", RescaleIntercept="0")
     (path,) = series.write(tmp_path)
     itk = by_simpleitk_file(path).values[0]
@@ -1005,11 +1003,11 @@ def test_r17_itk_inverts_on_reading_and_we_do_not(opened: Opener, tmp_path: Path
     assert shows(opened(series), "yx", VOLUME[0])
 
 
-# --- R18: padding
+# --- padding
 
 
 @pytest.mark.parametrize(("value", "vr"), [(-2000, "SS"), (63536, "US")], ids=["as it should be", "as unsigned"])
-def test_r18_padding_is_said_in_the_sign_of_the_pixels(opened: Opener, value: int, vr: str) -> None:
+def test_padding_is_said_in_the_sign_of_the_pixels(opened: Opener, value: int, vr: str) -> None:
     pixels = distinct((3, 16, 20), bits=16, signed=True)
     pixels[:, 0, :4] = -2000
     image = opened(volumes.padded(pixels, value, vr))
@@ -1017,17 +1015,17 @@ def test_r18_padding_is_said_in_the_sign_of_the_pixels(opened: Opener, value: in
     assert dicomzarr_attributes(image.plan)["pixel_padding_value"] == -2000
 
 
-# --- R19: MOSAIC
+# --- MOSAIC
 
 
-def test_r19_a_mosaic_is_a_picture_as_it_is_stored(opened: Opener) -> None:
+def test_a_mosaic_is_a_picture_as_it_is_stored(opened: Opener) -> None:
     pixels = distinct((3, 16, 20))
     image = opened(volumes.mosaic(pixels, [1, 3, 5]))
     assert shows(image, "tyx", pixels)
     assert "mosaic" in notices_of(image).lower()
 
 
-# --- R20: no geometry
+# --- no geometry
 
 
 @pytest.mark.parametrize(
@@ -1038,13 +1036,13 @@ def test_r19_a_mosaic_is_a_picture_as_it_is_stored(opened: Opener) -> None:
     ],
     ids=["nothing", "only a thickness"],
 )
-def test_r20_without_geometry_nothing_is_invented(opened: Opener, keywords: tuple[str, ...]) -> None:
+def test_without_geometry_nothing_is_invented(opened: Opener, keywords: tuple[str, ...]) -> None:
     image = opened(volumes.without(volume(pixels=VOLUME[:1]), *keywords))
     assert shows(image, "yx", VOLUME[0])
     assert has_no_space(image)
 
 
-def test_r20_spacing_without_place_is_spacing_alone(opened: Opener) -> None:
+def test_spacing_without_place_is_spacing_alone(opened: Opener) -> None:
     series = volumes.without(volume(pixels=VOLUME[:1]), "ImageOrientationPatient", "ImagePositionPatient")
     image = opened(series)
     assert image.affine is None
@@ -1052,7 +1050,7 @@ def test_r20_spacing_without_place_is_spacing_alone(opened: Opener) -> None:
     assert units_of(image) == {"y": "millimeter", "x": "millimeter"}
 
 
-def test_r20_a_frame_of_reference_is_not_needed(opened: Opener) -> None:
+def test_a_frame_of_reference_is_not_needed(opened: Opener) -> None:
     # highdicom refuses such series; places within one series need no name for their origin.
     series = volumes.without(volume(OBLIQUE), "FrameOfReferenceUID")
     with pytest.raises((AttributeError, ValueError)):
@@ -1062,7 +1060,7 @@ def test_r20_a_frame_of_reference_is_not_needed(opened: Opener) -> None:
     assert lies_on(image, OBLIQUE)
 
 
-def test_r20_several_frames_of_reference_are_images_of_their_own(opened: Opener) -> None:
+def test_several_frames_of_reference_are_images_of_their_own(opened: Opener) -> None:
     series = volume()
     for dataset in series.datasets:
         if float(dataset.ImagePositionPatient[2]) > AXIAL.position(2.5)[2]:
@@ -1073,7 +1071,7 @@ def test_r20_several_frames_of_reference_are_images_of_their_own(opened: Opener)
 
 
 @pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient"])
-def test_r20_slices_without_place_are_all_there(opened: Opener, keyword: str) -> None:
+def test_slices_without_place_are_all_there(opened: Opener, keyword: str) -> None:
     series = volumes.without(volume(), keyword)
     image = opened(series)
     planes = [plane for one in image.images for plane in pixels_of(one).reshape(-1, 16, 20)]
@@ -1083,7 +1081,7 @@ def test_r20_slices_without_place_are_all_there(opened: Opener, keyword: str) ->
     assert "z" not in units_of(image) or units_of(image)["z"] is None
 
 
-def test_r20_a_secondary_capture_is_a_colour_picture(opened: Opener) -> None:
+def test_a_secondary_capture_is_a_colour_picture(opened: Opener) -> None:
     image = opened(volumes.secondary_capture(COLOR))
     assert shows(image, "cyx", np.moveaxis(COLOR, -1, 0))
     assert has_no_space(image)
@@ -1091,14 +1089,14 @@ def test_r20_a_secondary_capture_is_a_colour_picture(opened: Opener) -> None:
     assert image.levels[0].chunks == (3, 16, 20)
 
 
-def test_r20_a_secondary_capture_may_say_its_spacing(opened: Opener) -> None:
+def test_a_secondary_capture_may_say_its_spacing(opened: Opener) -> None:
     image = opened(volumes.secondary_capture(COLOR, PixelSpacing=["0.5", "0.25"]))
     assert units_of(image) == {"c": None, "y": "millimeter", "x": "millimeter"}
     assert image.levels[0].scale == pytest.approx((1, 0.5, 0.25))
     assert image.affine is None
 
 
-def test_r20_pictures_without_place_are_images_of_their_own(opened: Opener) -> None:
+def test_pictures_without_place_are_images_of_their_own(opened: Opener) -> None:
     identity = Identity("pictures", "US cine")
     short, long = distinct((3, 16, 20)), distinct((5, 16, 20))[:, ::-1]
     clips = [instance(identity, 1, short), instance(identity, 2, long), instance(identity, 3, short[::-1])]
@@ -1107,11 +1105,11 @@ def test_r20_pictures_without_place_are_images_of_their_own(opened: Opener) -> N
     assert all(map(np.array_equal, map(pixels_of, image.images), (long, short, short[::-1])))
 
 
-# --- R21: projections and ultrasound
+# --- projections and ultrasound
 
 
 @pytest.mark.parametrize("kind", ["CR", "DX", "MG"])
-def test_r21_the_detectors_spacing_is_not_the_patients(opened: Opener, kind: str) -> None:
+def test_the_detectors_spacing_is_not_the_patients(opened: Opener, kind: str) -> None:
     pixels = distinct((16, 20))
     image = opened(volumes.projection(pixels, kind))
     assert shows(image, "yx", pixels)
@@ -1119,7 +1117,7 @@ def test_r21_the_detectors_spacing_is_not_the_patients(opened: Opener, kind: str
     assert dicomzarr_attributes(image.plan)["imager_pixel_spacing"] == [0.2, 0.15]
 
 
-def test_r21_a_calibrated_projection_has_the_patients_spacing(opened: Opener) -> None:
+def test_a_calibrated_projection_has_the_patients_spacing(opened: Opener) -> None:
     calibrated = {"PixelSpacing": ["0.18", "0.13"], "PixelSpacingCalibrationType": "FIDUCIAL"}
     image = opened(volumes.projection(distinct((16, 20)), **calibrated))
     assert image.levels[0].scale == pytest.approx((0.18, 0.13))
@@ -1127,12 +1125,12 @@ def test_r21_a_calibrated_projection_has_the_patients_spacing(opened: Opener) ->
     assert dicomzarr_attributes(image.plan)["imager_pixel_spacing"] == [0.2, 0.15]
 
 
-def test_r21_laterality_is_kept(opened: Opener) -> None:
+def test_laterality_is_kept(opened: Opener) -> None:
     image = opened(volumes.projection(distinct((16, 20)), "MG", ImageLaterality="L"))
     assert dicomzarr_attributes(image.plan)["laterality"] == "L"
 
 
-def test_r21_ultrasound_regions_have_units_of_their_own(opened: Opener) -> None:
+def test_ultrasound_regions_have_units_of_their_own(opened: Opener) -> None:
     image = opened(volumes.ultrasound(COLOR))
     assert shows(image, "cyx", np.moveaxis(COLOR, -1, 0))
     assert has_no_space(image)
@@ -1142,11 +1140,11 @@ def test_r21_ultrasound_regions_have_units_of_their_own(opened: Opener) -> None:
     assert all(number in text for number in ("0.02", "0.03", "0.005", "1.5"))
 
 
-# --- R22: patient coordinates
+# --- patient coordinates
 
 
 @pytest.mark.parametrize("position", ["HFP", "FFS", "FFDR"])
-def test_r22_coordinates_are_the_patients_however_he_lies(opened: Opener, position: str) -> None:
+def test_coordinates_are_the_patients_however_he_lies(opened: Opener, position: str) -> None:
     image = opened(volume(FLIPPED, PatientPosition=position))
     assert shows(image, "zyx", VOLUME)
     assert lies_on(image, FLIPPED)
@@ -1175,7 +1173,7 @@ def test_every_kind_is_what_zarr_reads_and_identifies_nobody(opened: Opener, nam
 
 
 @pytest.mark.parametrize("name", ["volume_oblique", "pet", "diffusion", "enhanced_echoes", "gated_tomo", "dose"])
-def test_j1_numbers_that_are_written_as_text_are_numbers(opened: Opener, name: str) -> None:
+def test_numbers_that_are_written_as_text_are_numbers(opened: Opener, name: str) -> None:
     series = BUILDERS[name]()
     written = [replace(one, metadata=partial(as_text, one.metadata())) for one in map(from_dataset, series.datasets)]
     image = dicomzarr.open(opened.serve(written).series_url(series.study_uid, series.series_uid))

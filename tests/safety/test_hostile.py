@@ -189,7 +189,7 @@ def in_frames(*path: str, values: list[Any], frames: slice = slice(None)) -> Cal
     return change
 
 
-# --- J1, J2, J3, J7, J8, J9, J10, J14: spellings of the same, which open as if they were right
+# --- spellings of the same, which open as if they were right
 
 NUMERIC: Final = frozenset({"DS", "IS", "US", "SS", "UL", "SL", "FD", "FL"})
 

@@ -1,4 +1,4 @@
-"""Single-frame series in which each position comes several times (rows R10 and R11 of the semantics)."""
+"""Single-frame series in which each position comes several times."""
 
 from __future__ import annotations
 

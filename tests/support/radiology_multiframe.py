@@ -1,4 +1,4 @@
-"""Series of enhanced multi-frame instances (rows E1-E9 and E17 of the semantics)."""
+"""Series of enhanced multi-frame instances."""
 
 from __future__ import annotations
 

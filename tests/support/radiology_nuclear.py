@@ -1,4 +1,4 @@
-"""Multi-frame instances without functional groups: cine, nuclear medicine, dose (rows E11-E16 and E18)."""
+"""Multi-frame instances without functional groups: cine, nuclear medicine, dose."""
 
 from __future__ import annotations
 

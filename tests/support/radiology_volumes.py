@@ -1,4 +1,4 @@
-"""Volumes of single-frame instances, regular and not (rows R1-R9 and R12-R22 of the semantics)."""
+"""Volumes of single-frame instances, regular and not."""
 
 from __future__ import annotations
 
