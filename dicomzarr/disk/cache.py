@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dicomzarr.disk.storage import Storage
-    from dicomzarr.engine.requests import FrameKey
+    from dicomzarr.engine.series_state import FrameKey
     from dicomzarr.options import Access
 
 

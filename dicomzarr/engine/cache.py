@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dicomzarr.codecs.encoded_frame import EncodedFrame
-    from dicomzarr.engine.requests import FrameKey
+    from dicomzarr.engine.series_state import FrameKey
 
 
 class FrameCache:

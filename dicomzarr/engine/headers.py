@@ -9,7 +9,7 @@ from dicomzarr.errors import ContradictingHeaderError, OtherSeriesWarning
 
 if TYPE_CHECKING:
     from dicomzarr.codecs.encoded_frame import EncodedFrame
-    from dicomzarr.engine.requests import FrameKey
+    from dicomzarr.engine.series_state import FrameKey
 
 
 def contradiction(key: FrameKey, frame: EncodedFrame) -> ContradictingHeaderError | None:

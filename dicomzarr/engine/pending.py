@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from dicomzarr.engine.requests import Priority
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Hashable
 
-    from dicomzarr.engine.ports import FrameWaiter
-    from dicomzarr.engine.requests import FrameKey
-    from dicomzarr.engine.scheduler import FetchUnderWay
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
+    from dicomzarr.engine.ports import Fetch, FrameWaiter
+    from dicomzarr.engine.series_state import FrameKey, SeriesState
+    from dicomzarr.errors import DicomZarrError
 
 
 class State(Enum):
@@ -27,6 +29,50 @@ class State(Enum):
     """A fetch brings it."""
     SUSPECT = auto()
     """A fetch brings it in another way, for what came before did not decode."""
+
+
+class FetchOwner(Protocol):
+    """Whoever began a fetch, and is told what becomes of it."""
+
+    def settle(self, by: FetchUnderWay, key: FrameKey, outcome: EncodedFrame | BaseException) -> None:
+        """A frame has arrived or failed."""
+
+    def wants(self, series: SeriesState) -> bool:
+        """Whether somebody waits for a frame of a series."""
+
+    async def ready(self) -> None:
+        """Wait until the decoders have caught up."""
+
+
+@dataclass(slots=True, eq=False)
+class FetchUnderWay:
+    """A fetch that has begun; takes what becomes of its frames."""
+
+    fetch: Fetch
+    owner: FetchOwner
+    left: int = 0
+    """Of its frames, those that have neither arrived nor failed."""
+    given_up: int = 0
+    """Of these, those that nobody waits for any more."""
+    task: asyncio.Task[None] | None = None
+
+    def arrived(self, key: FrameKey, frame: EncodedFrame) -> bool:
+        """See `ports.FrameSink`."""
+        self.owner.settle(self, key, frame)
+        return self.owner.wants(key.series) if self.fetch.stays_queued else self.left > self.given_up
+
+    def failed(self, key: FrameKey, error: DicomZarrError) -> None:
+        """See `ports.FrameSink`."""
+        self.owner.settle(self, key, error)
+
+    async def ready(self) -> None:
+        """See `ports.FrameSink`."""
+        await self.owner.ready()
+
+    def cancel(self) -> None:
+        """Nobody needs it."""
+        if self.task is not None:
+            self.task.cancel()
 
 
 @dataclass(slots=True, eq=False)

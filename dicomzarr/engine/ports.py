@@ -13,11 +13,12 @@ from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.model.image_model import ImageItem
-    from dicomzarr.engine.requests import FrameKey, SeriesState, Turn
+    from dicomzarr.engine.requests import Turn
+    from dicomzarr.engine.series_state import FrameKey, SeriesState
     from dicomzarr.errors import DicomZarrError
     from dicomzarr.options import Tuning
 
@@ -176,16 +177,3 @@ class SeriesSource(Protocol):
         self, resource: str, parameters: Mapping[str, str], *, wanted: int | None = None, skip: int = 0
     ) -> list[dict[str, Any]]:
         """Studies, series or instances in the DICOM JSON model, as QIDO-RS finds them (PS3.18 section 10.6)."""
-
-
-class FrameStore(Protocol):
-    """Frames of one series in one state that outlive the process."""
-
-    async def frames(self, keys: Sequence[FrameKey]) -> dict[FrameKey, EncodedFrame]:
-        """Those of the frames that are held."""
-
-    def keep(self, key: FrameKey, frame: EncodedFrame) -> None:
-        """Have a frame held; from any thread, at once, and in vain where that cannot be."""
-
-    def discard(self, key: FrameKey) -> None:
-        """Hold a frame no more, for it does not decode; from any thread."""

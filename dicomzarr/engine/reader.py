@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.instance import FrameRef, StoredInstance
     from dicomzarr.engine.pending import PendingFrame
-    from dicomzarr.engine.requests import FrameKey, SeriesState
     from dicomzarr.engine.scheduler import Scheduler
+    from dicomzarr.engine.series_state import FrameKey, SeriesState
     from dicomzarr.plan import LevelPlan
 
     Decoded: TypeAlias = npt.NDArray[np.generic]

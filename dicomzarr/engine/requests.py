@@ -1,4 +1,4 @@
-"""Which frames are wanted, and by whom: their names, and the queue of those that no fetch brings yet. Pure (no I/O)."""
+"""Which frames are wanted, and by whom: the queue of those that no fetch brings yet. Pure (no I/O)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dicomzarr.errors import MissingInstanceError
-
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Hashable, Iterable, Iterator
 
-    from dicomzarr.dicom.instance import FrameRef, StoredInstance
-    from dicomzarr.engine.ports import FrameStore
+    from dicomzarr.dicom.instance import StoredInstance
+    from dicomzarr.engine.series_state import FrameKey, SeriesState
 
 SMALL_READ: Final = 16
 """Frames up to which a read is small: it waits neither for the decoders nor for what is measured."""
@@ -26,61 +24,6 @@ class Priority(IntEnum):
     """Somebody waits for it."""
     AHEAD = 1
     """Somebody may want it next."""
-
-
-@dataclass(frozen=True, eq=False)
-class SeriesState:
-    """A series in the state in which it was opened: frames of another state serve no other."""
-
-    study: str
-    """Study Instance UID."""
-    series: str
-    """Series Instance UID."""
-    disk: FrameStore | None = None
-    """What is held of it on disk."""
-    instances: Mapping[str, StoredInstance] = field(default_factory=dict)
-    """Its instances by SOP Instance UID."""
-    slices: Mapping[str, StoredInstance] = field(default_factory=dict)
-    """The same, where all of the series have one frame each, of about one size."""
-    etag: str | None = None
-    """See `ports.SeriesMetadata.etag`: what an origin knows the state by."""
-    _told: set[str] = field(default_factory=set)
-
-    def key(self, frame: FrameRef) -> FrameKey:
-        """The key of a frame that was planned from this state.
-
-        Raises:
-            MissingInstanceError: It was planned from another one, which may lay its frames out in another way.
-        """
-        uid = frame.instance.sop_instance_uid
-        if self.instances.get(uid) is not frame.instance:
-            raise MissingInstanceError(
-                f"Study {self.study}, series {self.series}, instance {uid}, frame {frame.number}: "
-                "this opening of the series has no such instance.",
-                remedy="Open the series again.",
-            )
-        return FrameKey(self, uid, frame.number)
-
-    def tells(self, what: str) -> bool:
-        """Whether something is to be warned of, which it is once."""
-        is_new = what not in self._told
-        self._told.add(what)
-        return is_new
-
-
-class FrameKey(NamedTuple):
-    """Names a frame in this process."""
-
-    series: SeriesState
-    instance: str
-    """SOP Instance UID."""
-    number: int
-    """Frame number, from 1."""
-
-    @property
-    def stored(self) -> StoredInstance:
-        """The instance that it is in."""
-        return self.series.instances[self.instance]
 
 
 class Turn(NamedTuple):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.engine.backlog import Backlog
 from dicomzarr.engine.headers import contradiction
-from dicomzarr.engine.pending import PendingFrame, State
+from dicomzarr.engine.pending import FetchUnderWay, PendingFrame, State
 from dicomzarr.engine.ports import Fetch
 from dicomzarr.engine.requests import FrameQueue, Priority
 
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.engine.cache import FrameCache
     from dicomzarr.engine.pending import PendingFrames
-    from dicomzarr.engine.ports import FrameOrigin, FrameStore, FrameWaiter
-    from dicomzarr.engine.requests import FrameKey, SeriesState
+    from dicomzarr.engine.ports import FrameOrigin, FrameWaiter
+    from dicomzarr.engine.series_state import FrameKey, FrameStore, SeriesState
     from dicomzarr.errors import DicomZarrError
 
 _AHEAD_SHARE: Final = 4
@@ -33,37 +32,6 @@ _FAR: Final = 0.01
 
 _GRACE: Final = 2.0
 """Seconds that a fetch of frames that nobody waits for any more may still take: what nearly has come is kept."""
-
-
-@dataclass(slots=True, eq=False)
-class FetchUnderWay:
-    """A fetch that has begun; takes what becomes of its frames."""
-
-    fetch: Fetch
-    scheduler: Scheduler
-    left: int = 0
-    """Of its frames, those that have neither arrived nor failed."""
-    given_up: int = 0
-    """Of these, those that nobody waits for any more."""
-    task: asyncio.Task[None] | None = None
-
-    def arrived(self, key: FrameKey, frame: EncodedFrame) -> bool:
-        """See `ports.FrameSink`."""
-        self.scheduler.settle(self, key, frame)
-        return self.scheduler.wants(key.series) if self.fetch.stays_queued else self.left > self.given_up
-
-    def failed(self, key: FrameKey, error: DicomZarrError) -> None:
-        """See `ports.FrameSink`."""
-        self.scheduler.settle(self, key, error)
-
-    async def ready(self) -> None:
-        """See `ports.FrameSink`."""
-        await self.scheduler.ready()
-
-    def cancel(self) -> None:
-        """Nobody needs it."""
-        if self.task is not None:
-            self.task.cancel()
 
 
 class Scheduler:

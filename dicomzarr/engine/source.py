@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.instance import FrameRef, StoredInstance
     from dicomzarr.engine.readahead import Block
     from dicomzarr.engine.reader import Asked
-    from dicomzarr.engine.requests import SeriesState
     from dicomzarr.engine.scheduler import Scheduler
+    from dicomzarr.engine.series_state import SeriesState
     from dicomzarr.plan import LevelPlan
 
     Decoded = npt.NDArray[np.generic]

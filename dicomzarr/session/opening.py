@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from dicomzarr.disk.reopening import series_metadata
 from dicomzarr.engine.cache import CacheShare, FrameCache
-from dicomzarr.engine.requests import SeriesState
 from dicomzarr.engine.scheduler import Scheduler
+from dicomzarr.engine.series_state import SeriesState
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import MetadataError
 from dicomzarr.plan import wanted_bulk

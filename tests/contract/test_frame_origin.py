@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.engine.pending import PendingFrame
     from dicomzarr.engine.ports import FrameOrigin, FrameSink, QueueView, SeriesRef, Wait
-    from dicomzarr.engine.requests import FrameKey
+    from dicomzarr.engine.series_state import FrameKey
 
 READERS = 3
 

@@ -21,8 +21,8 @@ from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.engine.cache import FrameCache
-from dicomzarr.engine.requests import SeriesState
 from dicomzarr.engine.scheduler import Scheduler
+from dicomzarr.engine.series_state import SeriesState
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import EventLoopError
 from dicomzarr.runtime.crossing import Crossing

@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 
 from dicomzarr.dicom.instance import StoredInstance
 from dicomzarr.dicom.pixels.pixels import PixelDescription
-from dicomzarr.engine.requests import (
-    SMALL_READ,
-    FrameKey,
-    FrameQueue,
-    Priority,
-    SeriesState,
-)
+from dicomzarr.engine.requests import SMALL_READ, FrameQueue, Priority
+from dicomzarr.engine.series_state import FrameKey, SeriesState
 from dicomzarr.sources.dicomweb.tuning.lists import (
     LONGEST_LIST_TEXT,
     MOST_LIST_BYTES,

@@ -13,8 +13,8 @@ from dicomzarr.dicom.instance import StoredInstance
 from dicomzarr.engine import scheduler as scheduler_module
 from dicomzarr.engine.cache import FrameCache
 from dicomzarr.engine.ports import Fetch, Wait
-from dicomzarr.engine.requests import FrameKey, SeriesState
 from dicomzarr.engine.scheduler import Scheduler
+from dicomzarr.engine.series_state import FrameKey, SeriesState
 from dicomzarr.errors import FrameError, FrameNotFoundError
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.engine import scheduler as scheduler_module
 from dicomzarr.engine import source as source_module
 from dicomzarr.engine.cache import FrameCache
-from dicomzarr.engine.requests import FrameKey, SeriesState
 from dicomzarr.engine.scheduler import Scheduler
+from dicomzarr.engine.series_state import FrameKey, SeriesState
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import FrameNotFoundError, FrameShapeError, MissingInstanceError, ServerError
 from dicomzarr.options import Tuning

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dicomzarr.engine.requests import SeriesState
+    from dicomzarr.engine.series_state import SeriesState
 
 BUILDERS: dict[str, Callable[[], Any]] = {**slides.BUILDERS, **radiology.BUILDERS}
 

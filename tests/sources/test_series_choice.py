@@ -6,7 +6,8 @@ import pytest
 from test_source import PIXEL
 
 from dicomzarr.dicom.instance import StoredInstance
-from dicomzarr.engine.requests import Priority, SeriesState, Turn
+from dicomzarr.engine.requests import Priority, Turn
+from dicomzarr.engine.series_state import SeriesState
 from dicomzarr.sources.dicomweb.tuning.series_choice import DOUBTS, KEEPS, SeriesChoice, may_come_whole
 from dicomzarr.sources.dicomweb.tuning.server_profile import FrameKind, WholeSeries
 from dicomzarr.sources.dicomweb.tuning.way import Way

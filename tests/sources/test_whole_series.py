@@ -34,8 +34,8 @@ from dicomzarr.dicom.instance import StoredInstance
 from dicomzarr.engine.backlog import MOST_BYTES, Backlog
 from dicomzarr.engine.cache import FrameCache
 from dicomzarr.engine.ports import Fetch
-from dicomzarr.engine.requests import FrameKey, SeriesState
 from dicomzarr.engine.scheduler import Scheduler
+from dicomzarr.engine.series_state import FrameKey, SeriesState
 from dicomzarr.errors import AuthenticationError, FrameError, MultipartError
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session import opening

@@ -16,7 +16,7 @@ from dicomzarr.disk import names
 from dicomzarr.disk.cache import DiskCache, DiskFrames
 from dicomzarr.disk.process import _process
 from dicomzarr.engine.ports import SeriesMetadata
-from dicomzarr.engine.requests import FrameKey, SeriesState
+from dicomzarr.engine.series_state import FrameKey, SeriesState
 from dicomzarr.runtime.pools import DISK_READERS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pydicom import Dataset, dcmwrite
 
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.engine.ports import Fetch
-from dicomzarr.engine.requests import FrameKey, SeriesState
+from dicomzarr.engine.series_state import FrameKey, SeriesState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -22,7 +22,7 @@ from dicomzarr.demo.instances import from_file
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.series import parse_series
-from dicomzarr.engine.requests import FrameKey, SeriesState
+from dicomzarr.engine.series_state import FrameKey, SeriesState
 from dicomzarr.errors import ChangedFileError
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.pools import FRAME_FILES

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.instance import StoredInstance
     from dicomzarr.engine.ports import FrameSink, QueueView, SeriesRef
-    from dicomzarr.engine.requests import FrameKey, Turn
+    from dicomzarr.engine.requests import Turn
+    from dicomzarr.engine.series_state import FrameKey
     from dicomzarr.errors import DicomZarrError
     from dicomzarr.sources.dicomweb.client import Client
     from dicomzarr.sources.dicomweb.tuning.way import Way

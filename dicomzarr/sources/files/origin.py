@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.files.part10 import StoredFrames
     from dicomzarr.engine.ports import FrameSink, QueueView, SeriesRef
-    from dicomzarr.engine.requests import FrameKey, SeriesState
+    from dicomzarr.engine.series_state import FrameKey, SeriesState
 
 _MOST_FRAMES: Final = 16
 _MOST_BYTES: Final = 8 * 2**20

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from dicomzarr.engine.requests import SeriesState
+    from dicomzarr.engine.series_state import SeriesState
     from dicomzarr.options import Tuning
 
 _MOST_INLINE: Final = 16 * 2**10

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.pixels.syntax import is_native
-from dicomzarr.engine.requests import FrameKey
+from dicomzarr.engine.series_state import FrameKey
 from dicomzarr.errors import DicomZarrError, PermissionDeniedError
 from dicomzarr.sources.dicomweb.negotiation.refusals import refuses_resource
 from dicomzarr.sources.dicomweb.tuning.series_choice import DOUBTS
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.instance import StoredInstance
     from dicomzarr.engine.ports import Fetch, FrameSink
-    from dicomzarr.engine.requests import SeriesState
+    from dicomzarr.engine.series_state import SeriesState
     from dicomzarr.sources.dicomweb.client import Client
     from dicomzarr.sources.dicomweb.tuning.series_choice import SeriesChoice
     from dicomzarr.sources.dicomweb.whole.whole_series import OnlyFrame

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dicomzarr.dicom.instance import StoredInstance
-    from dicomzarr.engine.requests import FrameKey
+    from dicomzarr.engine.series_state import FrameKey
 
 SMALLEST_LIST: Final = 16
 """Frames below which splitting a list over connections costs more than it gains."""
