@@ -195,7 +195,7 @@ def test_the_command_line(volume: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert row["instances"] == len(list(volume.iterdir()))
     assert "zarr.json" in run("ls", row["url"])
     run("thumbnail", volume, tmp_path / "a.png")
-    run("info", volume / "0000.dcm")
+    assert "folder  " in run("info", volume / "0000.dcm")
 
 
 @pytest.mark.parametrize(

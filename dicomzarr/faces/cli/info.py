@@ -64,7 +64,7 @@ def _summary(facts: SeriesFacts) -> Table:
         "transfer syntax": Text(_transfer_syntaxes(facts)),
         "associated": Text(clean(", ".join(image.path for image in facts.associated))),
         "decoded size": Text(amount(facts.bytes)),
-        "server": Text(clean(facts.server)),
+        "server" if "://" in facts.server else "folder": Text(clean(facts.server)),
     }
     for name, value in rows.items():
         if value:
