@@ -23,6 +23,7 @@ from waiting import SECONDS
 
 from dicomzarr.errors import AuthenticationError, InsecureTransportError, InvalidOptionError
 from dicomzarr.options import StorageOptions
+from dicomzarr.sources.dicomweb.credentials import secret_headers
 from dicomzarr.sources.dicomweb.credentials.auth import credentials_for
 from dicomzarr.sources.dicomweb.credentials.client_adapter import connection_settings, service_urls
 from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings, environment_proxy
@@ -79,6 +80,25 @@ def test_a_callable_adds_to_the_headers() -> None:
         "authorization": "Bearer t",
     }
     assert thread[0].startswith("dicomzarr-auth")
+
+
+def test_a_thread_ends_that_nobody_needs_and_another_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secret_headers, "_SECONDS_IDLE", 0.01)
+    threads: list[threading.Thread] = []
+
+    def auth() -> dict[str, str]:
+        threads.append(threading.current_thread())
+        return {"n": str(len(threads))}
+
+    async def twice() -> None:
+        own = secret_headers.CredentialThread("It", SECONDS)
+        assert await own.result(own.begin(auth)) == {"n": "1"}
+        await asyncio.to_thread(threads[0].join, SECONDS)
+        assert not threads[0].is_alive()
+        assert await own.result(own.begin(auth)) == {"n": "2"}
+        own.close()
+
+    asyncio.run(twice())
 
 
 def named_auth() -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
 
 from dicomzarr.errors import (
     AuthenticationError,
@@ -80,6 +81,10 @@ class FixedCredentials:
         """See `Credentials.close`."""
 
 
+_SECONDS_IDLE: Final = 1.0
+"""After which a thread ends that nobody needs."""
+
+
 class CredentialThread:
     """A thread of its own for the user's code, one call at a time: who hangs there holds up nobody else.
 
@@ -91,11 +96,20 @@ class CredentialThread:
     def __init__(self, what: str, timeout: float) -> None:
         self._what = what
         self._timeout = timeout
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="dicomzarr-auth")
+        self._executor: ThreadPoolExecutor | None = None
+        self._end: asyncio.TimerHandle | None = None
+        """When the thread ends, if nobody calls: a process may know a thousand callers."""
 
     def begin(self, call: Callable[[], dict[str, str]]) -> asyncio.Future[dict[str, str]]:
         """Call for headers."""
-        return asyncio.get_running_loop().run_in_executor(self._executor, _called_safely, call)
+        if self._end is not None:
+            self._end.cancel()
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="dicomzarr-auth")
+        loop = asyncio.get_running_loop()
+        called = self._executor.submit(_called_safely, call)
+        called.add_done_callback(lambda _: _soon(loop, self._end_later, loop))  # not before: what hangs keeps it
+        return asyncio.wrap_future(called)
 
     async def result(self, running: asyncio.Future[dict[str, str]]) -> dict[str, str]:
         """What a call gives.
@@ -113,7 +127,19 @@ class CredentialThread:
 
     def close(self) -> None:
         """Wait for nothing any more."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _end_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._end is not None:
+            self._end.cancel()
+        self._end = loop.call_later(_SECONDS_IDLE, self.close)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
+    with suppress(RuntimeError):  # the loop has been closed
+        loop.call_soon_threadsafe(function, *args)
 
 
 class CalledCredentials:
