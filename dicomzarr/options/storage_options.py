@@ -4,6 +4,8 @@
 process: a public spelling
 (`StorageOptions.to_public`) holds a reference to them, which only the process that made it can
 resolve.
+
+An option is a field here, one in `Access`, `Tuning` or `View`, and how it is read in `parsing`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The composition root: the only place where concrete parts meet.
+"""Endpoints put together of their parts, and series opened on them: what a URL names is made here into a source.
 
 URL -> one metadata request -> series -> plan -> OME documents -> store.
+A new kind of source is made in ``_make_source``.
 """
 
 from __future__ import annotations

@@ -131,6 +131,12 @@ def test_every_python_block_of_a_page_was_found(page: Path) -> None:
     assert len(python_blocks(page)) == page.read_text(encoding="utf-8").count("```python")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_module_that_a_page_names_is_there(page: Path) -> None:
+    for name in re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", page.read_text(encoding="utf-8")):
+        assert any((root / name).exists() for root in (ROOT, ROOT / "dicomzarr")), name
+
+
 def test_tables_are_those_of_the_code() -> None:
     checked = subprocess.run(  # noqa: S603  # our own tool
         [sys.executable, str(ROOT / "tools" / "doc_tables.py"), "--check"], capture_output=True, text=True, check=False

@@ -1,6 +1,7 @@
 """The transfer syntaxes that can be decoded, as one table (PS3.5 chapter 10), and the names of all.
 
-A new transfer syntax that an existing codec decodes is one more row in ``TRANSFER_SYNTAXES``.
+A new transfer syntax that an existing codec decodes is its UID in `uids` and one more row of ``_ROWS``. The tests then
+ask for frames of it, and for what they are compared with.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """What may tell frames at one place apart: one table of attributes, each with where it stands and what it counts.
 
-A dimension exists only where one of these says so. A new one is one more row.
+A dimension exists only where one of these says so. A new one is one more row, which names attributes as the fields of
+`image_model` are called. One that is not read yet needs a field there: of `ImageItem`, where it stands in the instance,
+or of `Macro`, where it stands in a functional group.
 """
 
 from __future__ import annotations
@@ -74,13 +76,13 @@ class Attribute:
 
     name: str
     unit: str = ""
-    """As UCUM spells it; empty where it has none."""
+    """That of all its places, as UCUM spells it; empty where it has none."""
     axis: str = "c"
     """The axis of images that it becomes: t, c, or z where nothing else places slices."""
     strong: bool = True
     """It is meant to tell frames apart; others differ for many reasons, and are asked last."""
     macro: tuple[str, str] | None = None
-    """(functional group, attribute) of frames."""
+    """(functional group, attribute) of frames, by the names of fields of `FrameGroups` and `Macro`."""
     contrast: bool = False
     """Two of its values that each hold two slices or more never lie in one stack of slices."""
     of_each_slice: bool = False
@@ -94,7 +96,7 @@ class Attribute:
     rounded: bool = False
     """Writers compute it in single precision: six digits count."""
     instance: tuple[str, ...] = ()
-    """Attributes of the instance: the first that has a value."""
+    """Attributes of the instance, by the names of fields of `ImageItem`: the first that has a value."""
     vector: str = ""
     """An attribute of the instance with one value for each frame."""
     compute: Callable[[FrameContext], Value] | None = None

@@ -1,8 +1,9 @@
 """How many requests a server is sent at once, and when: fewer and later once it has asked for that. Pure (no clock).
 
 Additive increase, multiplicative decrease, as TCP does (RFC 5681): the number of requests under way is halved when
-the server says 429 or 503 (RFC 6585 section 4, RFC 9110 section 15.6.4), and grows by one each time that as many have
-been served; slowly where it was too many before. All requests share one pause.
+the server says that it is too busy, as by 429 or 503 (RFC 6585 section 4, RFC 9110 section 15.6.4; all such statuses
+are in `statuses`), and grows by one each time that as many have been served; slowly where it was too many before. All
+requests share one pause.
 """
 
 from __future__ import annotations

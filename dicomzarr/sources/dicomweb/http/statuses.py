@@ -12,8 +12,9 @@ of its own class or of the nearest class above. Its columns:
 - ``page``: the class and the remedy in their place, where a web page came with the status and no time to wait.
 
 A status without a row means none of this: it is raised as `ServerFailureError` from 500 on, else as `HTTPStatusError`.
-An example: for a server that says 422 where it does not offer a media type, add
-``422: _Row(_UNOFFERED, NegotiationError, _NO_MEDIA_TYPE)``.
+Two examples: for a server that says 422 where it does not offer a media type, add
+``422: _Row(_UNOFFERED, NegotiationError, _NO_MEDIA_TYPE)``; for one that says 529 when it is too busy,
+``529: _Row(Meaning.FEWER_REQUESTS, *_SERVER_FAILED)``.
 """
 
 from __future__ import annotations
@@ -73,11 +74,11 @@ class Meaning(Flag):
     SHORTER_LIST = auto()
     """Fewer frames at once may be served."""
     FEWER_REQUESTS = auto()
-    """The server is too busy: all requests wait, and fewer are sent at once."""
+    """The server is too busy: all requests wait, fewer are sent at once, and then this one is sent again."""
     LIMITED = auto()
-    """It counts requests: while others are served, this one has only missed its share."""
+    """It is too busy because it counts requests: while others are served, this one has only missed its share."""
     AGAIN = auto()
-    """The same request may be served a moment later."""
+    """The same request may be served a moment later, and others meanwhile: it alone is sent again."""
     INCOMPLETE = auto()
     """What came was not whole: large downloads are not tried as often."""
     NO_ANSWER = auto()
