@@ -6,6 +6,7 @@ import base64
 import json
 import pickle
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -244,7 +245,8 @@ def test_an_importable_callable_travels_by_name() -> None:
         fs = DICOMwebFileSystem(auth=bearer)
         assert fs.storage_options == {"auth": "test_secrets:bearer"}
         pickled = base64.b64encode(pickle.dumps(fs)).decode()
-        document = run_python(READING, pickled, f"{each.url}/zarr.json")
+        here = f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        document = run_python(here + READING, pickled, f"{each.url}/zarr.json")
         assert json.loads(document)["node_type"] == "group"
 
 
