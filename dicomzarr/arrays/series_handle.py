@@ -60,6 +60,7 @@ class SeriesHandle:
         endpoint, ref = endpoint_for(self.url.base, self.options), series_ref(self.url)
         if self._state is not None:
             return _Held(process, endpoint, run_sync(endpoint.store_in, ref, self.options, self._state))
+        endpoint.renew(ref)
         store = endpoint.held(ref, self.options) or run_sync(endpoint.store, ref, self.options)
         return _Held(process, endpoint, store)
 

@@ -167,6 +167,12 @@ class SeriesSource(Protocol):
             SeriesNotFoundError: There is no such series, or nothing in it.
         """
 
+    def has_changed(self, ref: SeriesRef, etag: str | None) -> bool:
+        """Whether a series is in another state than its metadata had, if that is told without asking a server.
+
+        From any thread but the loop's; it may wait for a disk.
+        """
+
     def tune(self, tuning: Tuning, timeout: float) -> None:
         """Ask for no more at once than this, and wait no longer than so many seconds without progress; on its loop."""
 

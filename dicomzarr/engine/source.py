@@ -51,7 +51,7 @@ class FrameSource:
 
     def __init__(self, scheduler: Scheduler, series: SeriesState) -> None:
         self._scheduler = scheduler
-        self._series = series
+        self.series = series
         self._chunks = Reader(scheduler, series)
         self._crossing = Crossing()
         self._foreseen, self._announced = object(), object()
@@ -61,7 +61,7 @@ class FrameSource:
 
     def served_by(self, scheduler: Scheduler) -> FrameSource:
         """The same frames, for the same levels, through another scheduler."""
-        return FrameSource(scheduler, self._series)
+        return FrameSource(scheduler, self.series)
 
     async def chunk(self, frame: FrameRef, level: LevelPlan) -> bytes:
         """The frame as the bytes of a chunk of a level; from any loop.
@@ -84,7 +84,7 @@ class FrameSource:
         Raises:
             DicomZarrError: The first that any frame met.
         """
-        await _Delivery(Reader(self._scheduler, self._series), frames, place, level).run()
+        await _Delivery(Reader(self._scheduler, self.series), frames, place, level).run()
 
     def follow(self, level: LevelPlan, block: Block) -> None:
         """Somebody reads a block of a level: what comes next is fetched ahead, where it pays; from any thread."""
@@ -111,7 +111,7 @@ class FrameSource:
 
     def _fetch_ahead(self, frames: Sequence[FrameRef], reader: object) -> None:
         for frame in frames:
-            self._scheduler.fetch_ahead(self._series.key(frame), reader)
+            self._scheduler.fetch_ahead(self.series.key(frame), reader)
 
     async def _chunk(self, question: tuple[FrameRef, LevelPlan]) -> bytes:
         chunk = _Chunk()

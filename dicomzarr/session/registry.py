@@ -188,6 +188,16 @@ class Endpoint:
         for disk in self.disks:
             disk.forget(*(ref or ()))
 
+    def renew(self, ref: SeriesRef) -> None:
+        """Forget a series if its files have changed; not on the home loop, for it waits for the disk.
+
+        Raises:
+            MissingFileError: There is no such folder.
+        """
+        states = {opened.source.series.etag for key, opened in list(self._series.items()) if key.ref == ref}
+        if any(self.source.has_changed(ref, etag) for etag in states):
+            self.forget(ref)
+
     def _key(self, ref: SeriesRef, options: StorageOptions) -> ViewKey:
         return ViewKey(SeriesKey(ref, self._disk(options.access)), options.view)
 

@@ -167,6 +167,24 @@ def test_a_changed_file_is_an_error_for_who_opened_it_before(volume: list[Path])
     assert [type(error) for error in sink.errors.values()] == [ChangedFileError]
 
 
+def test_another_file_of_the_same_size_and_date_is_an_error(volume: list[Path], tmp_path: Path) -> None:
+    """As where files are moved, or copied with their dates."""
+    for path in volume:
+        os.utime(path, ns=(5, 5))
+    source = FilesSource(volume[0].parent)
+    _, before = opened(source)
+    moved = tmp_path / "moved"
+    volume[0].rename(moved)
+    volume[1].rename(volume[0])
+    moved.rename(volume[1])
+    for _ in range(2):  # also when the folder has been looked through anew
+        sink = asyncio.run(brought(source, all_keys(before)))
+        assert [type(error) for error in sink.errors.values()] == [ChangedFileError] * 2
+        _, after = opened(source)
+    assert after.etag != before.etag
+    assert not asyncio.run(brought(source, all_keys(after))).errors
+
+
 def test_another_process_reads_the_same_files_or_none(volume: list[Path]) -> None:
     """A forked child has a source of its own, and images that were opened before."""
     _, before = opened(FilesSource(volume[0].parent))

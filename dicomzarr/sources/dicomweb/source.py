@@ -26,6 +26,10 @@ class DICOMwebSource:
         """See `Client.series_metadata_unless`."""
         return await self.client.series_metadata_unless(ref.study, ref.series, known)
 
+    def has_changed(self, ref: SeriesRef, etag: str | None) -> bool:  # noqa: ARG002  # the port's
+        """See `SeriesSource.has_changed`; a server would have to be asked."""
+        return False
+
     def tune(self, tuning: Tuning, timeout: float) -> None:
         """See `Client.tune`."""
         self.client.tune(tuning, timeout)

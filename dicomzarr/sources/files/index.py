@@ -56,7 +56,7 @@ class FolderIndex:
     def state(self, ref: SeriesRef) -> str:
         """Tells whether a series is in the same files as at another time, and these have not changed."""
         files = (each.file for each in self.series[ref].values())
-        return _digest(f"{file.path}\t{file.size}\t{file.modified}" for file in files)
+        return _digest(f"{file.path}\t{file.size}\t{file.modified}\t{file.changed}" for file in files)
 
     def etag(self, ref: SeriesRef) -> str:
         """The state of a series, and whether other files were left out than at another time."""

@@ -24,6 +24,8 @@ class PinnedFile:
     """Bytes."""
     modified: int
     """When it was modified last, in nanoseconds since 1970."""
+    changed: int
+    """When it was put in its place, in nanoseconds since 1970: copies, archives and renames keep ``modified``."""
 
     def __len__(self) -> int:
         return self.size
@@ -45,7 +47,7 @@ class PinnedFile:
             raise ChangedFileError(f"{self.path} is there no more.", remedy=_REMEDY) from None
         except OSError as error:
             raise _unreadable(self.path, error) from None
-        if (found.st_size, found.st_mtime_ns) != (self.size, self.modified):
+        if _of(self.path, found) != self:
             raise ChangedFileError(f"{self.path} has changed since it was opened.", remedy=_REMEDY)
         return data
 
@@ -60,7 +62,11 @@ def pinned(path: Path) -> PinnedFile | None:
         found = path.stat()
     except OSError as error:
         raise _unreadable(path, error) from None
-    return PinnedFile(path, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+    return _of(path, found) if stat.S_ISREG(found.st_mode) else None
+
+
+def _of(path: Path, found: os.stat_result) -> PinnedFile:
+    return PinnedFile(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _unreadable(path: Path, error: OSError) -> UnreadableFileError:

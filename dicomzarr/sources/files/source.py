@@ -32,7 +32,7 @@ _BULK: Final = "/bulkdata/"
 
 
 class FilesSource:
-    """The series in a folder, or in one file. All calls but ``index`` come from one event loop.
+    """The series in a folder, or in one file. All calls but ``index`` and ``has_changed`` come from one event loop.
 
     Args:
         root: The folder or file.
@@ -63,6 +63,15 @@ class FilesSource:
             FileError: A file was written to just now.
         """
         return await FILES.run(self._metadata, ref, known)
+
+    def has_changed(self, ref: SeriesRef, etag: str | None) -> bool:
+        """See `SeriesSource.has_changed`.
+
+        Raises:
+            MissingFileError: There is no such folder.
+        """
+        index = self.index()
+        return ref not in index.series or index.etag(ref) != etag
 
     def tune(self, tuning: Tuning, timeout: float) -> None:
         """See `SeriesSource.tune`; a disk needs none."""
