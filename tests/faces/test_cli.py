@@ -131,6 +131,8 @@ def test_info_tells_what_a_series_holds(run: Run, demo_url: str) -> None:
     for text in (demo_url, "SM · 1400 × 1600 pixels", "0.699 × 0.798 mm", "0.499 µm", "9.0 MB", "R  ● G  ● B"):  # noqa: RUF001  # as printed
         assert text in result.out
     assert "known at the first frame" in result.out
+    assert "server " in result.out
+    assert "folder " not in result.out
     arrays = [line.split()[0] for line in result.out.partition("Array ")[2].splitlines()[1:]]
     assert arrays == ["0", "1", "2", "3", "associated/thumbnail/0"]
 
