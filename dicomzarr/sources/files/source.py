@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dicomzarr.dicom.files.data_set import attributes, binary_value, encoded_attributes
 from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
 from dicomzarr.errors import ChangedFileError, InvalidFileError, MissingFileError
+from dicomzarr.runtime.home_loop import home_loop, refuse_running
 from dicomzarr.runtime.pools import FILES
 from dicomzarr.sources.files.index import FolderIndex, look_through, state_in
 from dicomzarr.sources.files.instance import FileInstance, read_header
@@ -69,7 +70,9 @@ class FilesSource:
 
         Raises:
             MissingFileError: There is no such folder.
+            EventLoopError: Called on the home loop, which would wait for the disk.
         """
+        refuse_running(home_loop())
         index = self.index()
         return ref not in index.series or index.etag(ref) != etag
 
@@ -119,10 +122,11 @@ class FilesSource:
 
     def _remember(self, ref: SeriesRef, index: FolderIndex) -> None:
         key = ref, index.state(ref)
-        self._states[key] = index.series[ref]
-        self._states.move_to_end(key)
-        while len(self._states) > _STATES_HELD:
-            self._states.popitem(last=False)
+        with self._lock:  # threads that read frames may come here too
+            self._states[key] = index.series[ref]
+            self._states.move_to_end(key)
+            while len(self._states) > _STATES_HELD:
+                self._states.popitem(last=False)
 
     def _instance(self, series: SeriesState, uid: str) -> FileInstance:
         ref = SeriesRef(series.study, series.series)
