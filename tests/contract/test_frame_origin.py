@@ -23,7 +23,6 @@ from dicomzarr.engine.requests import FrameQueue, Priority
 from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.errors import DicomZarrError
 from dicomzarr.runtime.home_loop import run_sync
-from dicomzarr.sources.dicomweb.tuning import series_choice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -42,8 +41,6 @@ READERS = 3
 def origin(request: pytest.FixtureRequest) -> Iterator[Origin]:
     with ORIGINS[request.param]() as made, pytest.MonkeyPatch.context() as patch:
         patch.setattr(scheduler_module, "_GRACE", 0.003)  # what nobody waits for ends while the test still runs
-        for name in ("_WORTH", "_WORTH_ON_SLOW_LINE"):
-            patch.setattr(series_choice, name, 1e-9)  # whole series count as faster
         yield made
 
 
