@@ -11,8 +11,8 @@ from dicomzarr.dicom.uids import EXPLICIT_VR_BIG_ENDIAN
 from dicomzarr.engine.ports import Fetch, Wait
 from dicomzarr.engine.requests import SMALL_READ, Priority
 from dicomzarr.errors import DicomZarrError, PermissionDeniedError, ServerError, UnsupportedTransferSyntaxError
+from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
-from dicomzarr.sources.dicomweb.negotiation.refusals import refuses_resource
 from dicomzarr.sources.dicomweb.tuning.experiment import LONG, Experiment
 from dicomzarr.sources.dicomweb.tuning.lists import list_length, may_come_whole, one_list
 from dicomzarr.sources.dicomweb.tuning.server_profile import Form, FrameKind, Rate
@@ -167,7 +167,7 @@ class DICOMwebOrigin:
             if job.served:  # else it came for nothing
                 rate = Rate(job.good / seconds, job.nbytes / seconds)
         except DicomZarrError as error:
-            if not (isinstance(error, PermissionDeniedError) or refuses_resource(error)):
+            if not (isinstance(error, PermissionDeniedError) or means(error, Meaning.OTHER_RESOURCE)):
                 lasts = experiment.limits.doubts
         except TimeoutError:
             pass
