@@ -93,7 +93,7 @@ def test_whole_instances_and_headers_are_known_by_it(opened: Opener, spelling: s
 
 
 def test_frames_of_a_whole_series_are_known_by_it(opened: Opener) -> None:
-    opened.limits = ALWAYS_WHOLE
+    opened.thresholds = ALWAYS_WHOLE
     study, series = STUDIES["long"]
     pixels = distinct((150, 8, 10))
     server = opened.serve(renamed(study, series, pixels))

@@ -29,8 +29,8 @@ from dicomzarr.options import Tuning
 from dicomzarr.plan import LevelPlan
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
-from dicomzarr.sources.dicomweb.tuning.limits import Limits
 from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -172,13 +172,13 @@ def on_bench(  # noqa: PLR0913  # how it is set up, by name
     cache_bytes: int = 1000,
     frames_per_request: int = 64,
     connections: int = 4,
-    limits: Limits | None = None,
+    thresholds: Thresholds | None = None,
 ) -> None:
     """Run a test on the home loop; no frame may be left pending after it."""
 
     async def run() -> None:
         client = FakeClient(connections, Tuning(connections, frames_per_request, cache_bytes))
-        client.profile.limits = limits or Limits()
+        client.profile.thresholds = thresholds or Thresholds()
         client.whole_gate.set()
         if not closed:
             client.gate.set()
@@ -706,7 +706,7 @@ def test_what_is_fetched_ahead_leaves_connections_free() -> None:
 
 def test_answers_that_come_one_by_one_are_followed_by_lists() -> None:
     """zarr asks for the next chunk when one has come: a moment's wait makes lists of what slow servers answer."""
-    limits = Limits(gathered_share=1.0, longest_gather=SECONDS)  # as long as an answer takes, on any machine
+    thresholds = Thresholds(gathered_share=1.0, longest_gather=SECONDS)  # as long as an answer takes, on any machine
 
     async def test(bench: Bench) -> None:
 
@@ -726,7 +726,7 @@ def test_answers_that_come_one_by_one_are_followed_by_lists() -> None:
         await asyncio.gather(*(worker() for _ in range(10)))
         assert len(bench.client.asked) <= 8  # ten at a time: two lists, were they all to go together
 
-    on_bench(test, limits=limits)
+    on_bench(test, thresholds=thresholds)
 
 
 def test_what_is_announced_next_takes_the_place_of_what_was() -> None:
@@ -828,4 +828,4 @@ def test_a_trial_holds_up_no_small_read() -> None:
         assert await small == frame_of(7)
         await large
 
-    on_bench(test, closed=True, limits=Limits(patience=SECONDS))
+    on_bench(test, closed=True, thresholds=Thresholds(patience=SECONDS))

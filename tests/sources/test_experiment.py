@@ -13,16 +13,16 @@ from dicomzarr.dicom.instance import StoredInstance
 from dicomzarr.engine.requests import Priority, Turn
 from dicomzarr.engine.series_state import SeriesState
 from dicomzarr.sources.dicomweb.tuning.experiment import LONG, Experiment, Round
-from dicomzarr.sources.dicomweb.tuning.limits import Limits
 from dicomzarr.sources.dicomweb.tuning.lists import list_length, may_come_whole
 from dicomzarr.sources.dicomweb.tuning.server_profile import FetchMode, Form, FrameKind, Rate
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 CONNECTIONS, LONGEST, FRAMES = 8, 64, 2000
 FRAME_BYTES = 500_000
-LIMITS = Limits()
+THRESHOLDS = Thresholds()
 LIST, SINGLES = FetchMode(Form.LIST), FetchMode(Form.SINGLES)
 
 
@@ -38,7 +38,7 @@ class Server:
     listed: int = 0
     """Frames that came in lists."""
     line: float | None = None
-    """Bytes a second that it can send, where that is what limits it."""
+    """Bytes a second that it can send, where that is what thresholds it."""
     gzip: float = 1.0
     """What gzip makes frames smaller by, if it is offered."""
 
@@ -141,7 +141,7 @@ def asks_singles(experiment: Experiment, now: float) -> bool:
 def test_a_short_read_finds_nothing_out() -> None:
     experiment = experiment_for()
     for _ in range(3):
-        assert is_usual(experiment.next(LIMITS.learn_frames - 1, 0.0), LIST)
+        assert is_usual(experiment.next(THRESHOLDS.learn_frames - 1, 0.0), LIST)
 
 
 def small_reads(server: Server, experiment: Experiment, count: int, now: float, *, frames: int = 40) -> float:
@@ -164,7 +164,7 @@ def small_reads(server: Server, experiment: Experiment, count: int, now: float, 
 def test_many_short_reads_learn_too() -> None:
     server, experiment = SERVERS["builds lists slowly"](), experiment_for()
     now = small_reads(server, experiment, 40, 0.0)
-    assert now > LIMITS.learn_after
+    assert now > THRESHOLDS.learn_after
     assert asks_singles(experiment, now)
 
 
@@ -172,7 +172,7 @@ def test_what_was_learned_is_tried_anew() -> None:
     experiment = experiment_for()
     now = learned(SERVERS["builds lists slowly"](), experiment)
     assert asks_singles(experiment, now)
-    now += LIMITS.keeps + 1
+    now += THRESHOLDS.keeps + 1
     now = learned(Server(0.0, SERVERS["reads the instance anew for each request"]().work, now), experiment, now)
     assert is_usual(experiment.next(FRAMES, now), LIST)
 
@@ -194,21 +194,21 @@ def test_a_server_that_answers_one_after_another_gets_few_requests() -> None:
 
 def test_failures_say_nothing_about_speed() -> None:
     experiment = experiment_for()
-    choice = experiment.next(LIMITS.learn_frames, 0.0)
+    choice = experiment.next(THRESHOLDS.learn_frames, 0.0)
     assert choice is not None
     experiment.asked(choice, 64, 0.0)
-    assert experiment.next(LIMITS.learn_frames, 0.0) is None
+    assert experiment.next(THRESHOLDS.learn_frames, 0.0) is None
     experiment.ended(choice, [], 1.0, 1.0, queued=0)
-    assert is_usual(experiment.next(LIMITS.learn_frames, 2.0), LIST)
+    assert is_usual(experiment.next(THRESHOLDS.learn_frames, 2.0), LIST)
 
 
 def test_nobody_waits_long_for_a_trial() -> None:
     experiment = experiment_for()
-    choice = experiment.next(LIMITS.learn_frames, 0.0)
+    choice = experiment.next(THRESHOLDS.learn_frames, 0.0)
     assert choice is not None
     experiment.asked(choice, 64, 0.0)
-    assert experiment.next(LIMITS.learn_frames, 1.0) is None
-    assert is_usual(experiment.next(LIMITS.learn_frames, 1.0 + experiment.patience), LIST)
+    assert experiment.next(THRESHOLDS.learn_frames, 1.0) is None
+    assert is_usual(experiment.next(THRESHOLDS.learn_frames, 1.0 + experiment.patience), LIST)
     experiment.ended(choice, [1] * 64, 60.0, 60.0, queued=0)  # which was of a trial that is over
     assert not experiment.rates
 
@@ -218,9 +218,9 @@ def test_what_a_trial_did_not_ask_counts_for_nothing() -> None:
     early = experiment.usual()
     for _ in range(4):
         experiment.asked(early, 64, 0.0)
-    assert experiment.next(LIMITS.learn_frames, 0.0) is None  # the server is not quiet
+    assert experiment.next(THRESHOLDS.learn_frames, 0.0) is None  # the server is not quiet
     for _ in range(4):
-        experiment.ended(early, [1] * 64, 0.1, 0.1, queued=LIMITS.learn_frames)
+        experiment.ended(early, [1] * 64, 0.1, 0.1, queued=THRESHOLDS.learn_frames)
     learned(server, experiment, 0.1)
     assert experiment.usual().mode != SINGLES
 
@@ -269,7 +269,7 @@ def test_what_is_learned_is_known_to_others() -> None:
 # --- whole series ---
 
 QUICK_LINE = 10.0**9
-SERIES_SINGLES = LIMITS.singles_before_series * CONNECTIONS
+SERIES_SINGLES = THRESHOLDS.singles_before_series * CONNECTIONS
 
 
 def slices(*, native: bool = True) -> Experiment:
@@ -308,7 +308,7 @@ def measure(experiment: Experiment, seconds: float, now: float = 0.0, *, lost: i
 
 def came(experiment: Experiment, frames: float, nbytes: float, now: float) -> None:
     """A whole series came so fast."""
-    experiment.series_ended(Rate(frames, nbytes, now + LIMITS.keeps))
+    experiment.series_ended(Rate(frames, nbytes, now + THRESHOLDS.keeps))
 
 
 def turn_of(wanted: int, instances: int, priority: Priority = Priority.NOW) -> Turn:
@@ -355,7 +355,7 @@ def test_the_faster_mode_stays_until_it_is_tried_anew(
     assert experiment.rates[SINGLES].frames == pytest.approx(80)
     came(experiment, frames, nbytes, now)
     assert asks_whole(experiment, now + 1) is faster
-    measure(experiment, 0.1, now + LIMITS.keeps)
+    measure(experiment, 0.1, now + THRESHOLDS.keeps)
 
 
 def test_a_slower_series_is_asked_for_no_more() -> None:
@@ -369,17 +369,17 @@ def test_a_slower_series_is_asked_for_no_more() -> None:
 def test_failures_last_as_long_as_they_may() -> None:
     experiment = slices()
     now = measure(experiment, 0.1)
-    experiment.series_ended(Rate(until=now + LIMITS.doubts))
-    assert not asks_whole(experiment, now + LIMITS.doubts - 1)
-    assert asks_whole(experiment, now + LIMITS.doubts)
+    experiment.series_ended(Rate(until=now + THRESHOLDS.doubts))
+    assert not asks_whole(experiment, now + THRESHOLDS.doubts - 1)
+    assert asks_whole(experiment, now + THRESHOLDS.doubts)
 
 
 def test_single_frames_that_were_lost_say_nothing() -> None:
     experiment = slices()
     now = measure(experiment, 0.1, lost=1)
     assert is_usual(ask_whole(experiment, now), SINGLES)
-    assert is_usual(ask_whole(experiment, now + LIMITS.doubts - 1), SINGLES)
-    measure(experiment, 0.1, now + LIMITS.doubts)
+    assert is_usual(ask_whole(experiment, now + THRESHOLDS.doubts - 1), SINGLES)
+    measure(experiment, 0.1, now + THRESHOLDS.doubts)
 
 
 def test_patience_grows_with_what_single_frames_would_take() -> None:

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicomzarr.sources.dicomweb.tuning.experiment import LONG, Experiment, Round
-from dicomzarr.sources.dicomweb.tuning.limits import Limits
 from dicomzarr.sources.dicomweb.tuning.lists import list_length
 from dicomzarr.sources.dicomweb.tuning.server_profile import FetchMode, Form, FrameKind, Rate
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LIMITS = Limits()
+THRESHOLDS = Thresholds()
 LONGEST, READ, FRAME_BYTES = 64, 600, 50_000
 SERIES = FetchMode(Form.SERIES)
 PLAIN = (Form.LIST, Form.SINGLES)
@@ -117,9 +117,9 @@ class Reader:
         seconds = frames / self.server.rates[SERIES]
         if came:
             self.now += seconds
-            rate = Rate(frames / seconds, FRAME_BYTES * frames / seconds, self.now + LIMITS.keeps)
+            rate = Rate(frames / seconds, FRAME_BYTES * frames / seconds, self.now + THRESHOLDS.keeps)
         else:
-            rate = Rate(until=self.now + LIMITS.doubts)
+            rate = Rate(until=self.now + THRESHOLDS.doubts)
         self.experiment.series_ended(rate)
         return came
 
@@ -134,16 +134,16 @@ class Reader:
 
 def reader_of(made: tuple[Server, int], *, native: bool, least: int) -> Reader:
     server, connections = made
-    return Reader(Experiment(FrameKind(native, least), connections, {}, LIMITS), server)
+    return Reader(Experiment(FrameKind(native, least), connections, {}, THRESHOLDS), server)
 
 
-MOST_MEASURED = 2 * LONGEST + 2 + LIMITS.list_frames + LONGEST + 2 * 8 * LIMITS.singles
+MOST_MEASURED = 2 * LONGEST + 2 + THRESHOLDS.list_frames + LONGEST + 2 * 8 * THRESHOLDS.singles
 """Frames of all rounds of one trial, with eight connections."""
 
 
 def most_trials(seconds: float) -> float:
     """How many may be begun meanwhile: each that failed doubles how long none is, of the time with requests."""
-    return 1 + sum(LIMITS.learn_after * 2**count <= seconds for count in range(1, 9)) + seconds / 64
+    return 1 + sum(THRESHOLDS.learn_after * 2**count <= seconds for count in range(1, 9)) + seconds / 64
 
 
 @settings(deadline=None)
@@ -157,14 +157,14 @@ def test_lists_or_singles_the_faster_one_is_found_soon(made: tuple[Server, int],
     packed = server.total(FetchMode(server.mode(usual).form, gzip=True))
     plain = server.total(usual._replace(gzip=False))
     assert plain >= 0.99 * best
-    if native and plain * FRAME_BYTES < 0.99 * LIMITS.slow_line:
-        assert LIMITS.worth_gzip * server.total(usual) >= 0.99 * max(plain, packed)
-    elif not native or plain * FRAME_BYTES > 1.01 * LIMITS.slow_line:
+    if native and plain * FRAME_BYTES < 0.99 * THRESHOLDS.slow_line:
+        assert THRESHOLDS.worth_gzip * server.total(usual) >= 0.99 * max(plain, packed)
+    elif not native or plain * FRAME_BYTES > 1.01 * THRESHOLDS.slow_line:
         assert not usual.gzip
     measured = reader.measured
     assert reader.read() == usual
     assert reader.measured == measured  # nothing is tried before what is known expires
-    reader.now += LIMITS.keeps
+    reader.now += THRESHOLDS.keeps
     reader.read()
     assert reader.measured > measured
 
@@ -179,10 +179,10 @@ def test_single_frames_or_the_whole_series_the_faster_one_is_found_soon(
     reader.read(whole=True)
     server = reader.server
     assert len(reader.series) in {1, 2}
-    assert reader.measured <= LIMITS.singles_before_series * reader.experiment.connections + MOST_MEASURED
+    assert reader.measured <= THRESHOLDS.singles_before_series * reader.experiment.connections + MOST_MEASURED
     singles, series = server.total(FetchMode(Form.SINGLES)), server.total(SERIES)
-    is_slow = native and series * FRAME_BYTES < LIMITS.slow_line
-    worth = LIMITS.worth_series_on_slow_line if is_slow else LIMITS.worth_series
+    is_slow = native and series * FRAME_BYTES < THRESHOLDS.slow_line
+    worth = THRESHOLDS.worth_series_on_slow_line if is_slow else THRESHOLDS.worth_series
     usual = server.total(reader.experiment.usual().mode)
     if len(reader.series) == 2:
         assert series >= 0.99 * worth * singles
@@ -204,8 +204,8 @@ def test_what_is_refused_is_not_asked_for_again_soon_and_holds_nobody_up(
     for _ in range(6):
         reader.read(whole=whole and least == 1)
     for (asked, came), (again, _) in zip(reader.series, reader.series[1:], strict=False):
-        assert came or again >= asked + LIMITS.doubts
+        assert came or again >= asked + THRESHOLDS.doubts
     failed = [each for each in reader.rounds.values() if each.came < each.asked and not each.before_series]
     assert len(failed) <= most_trials(reader.now)
     for each in reader.rounds.values():
-        assert each.asked <= max(LIMITS.list_frames + LONGEST, LIMITS.singles * reader.experiment.connections)
+        assert each.asked <= max(THRESHOLDS.list_frames + LONGEST, THRESHOLDS.singles * reader.experiment.connections)

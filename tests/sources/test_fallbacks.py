@@ -62,8 +62,6 @@ from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
 from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
-from dicomzarr.sources.dicomweb.tuning.limits import Limits
-from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 from dicomzarr.sources.dicomweb.whole import whole_instance
 
 if TYPE_CHECKING:
@@ -400,22 +398,26 @@ def test_truncation_is_tried_again() -> None:
 # --- what is held on the disk ---
 
 
-@pytest.mark.parametrize("limits", [Limits(instances_held=2), Limits(bytes_held=2 * len(stored()))])
-def test_what_is_held_is_bounded_by_count_and_by_bytes(limits: Limits) -> None:
-    server = Server(whole=lambda request: enclosed(stored(uid=request.url.rpartition("/")[2])))
-    client = connect(server, profile=ServerProfile(limits))
+def test_what_is_held_is_bounded_by_count_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(stored())
+    for name, value in (("INSTANCES_HELD", 2), ("BYTES_HELD", 2 * size)):
+        with monkeypatch.context() as patch:
+            patch.setattr(whole_instance, name, value)
+            server = Server(whole=lambda request: enclosed(stored(uid=request.url.rpartition("/")[2])))
+            client = connect(server)
 
-    async def run() -> None:
-        for uid in ("1.1", "1.2", "1.1", "1.3", "1.1", "1.2"):
-            check(await fetch(client, 1, instance=uid, whole=True), 1)
+            async def run(client: Client = client) -> None:
+                for uid in ("1.1", "1.2", "1.1", "1.3", "1.1", "1.2"):
+                    check(await fetch(client, 1, instance=uid, whole=True), 1)
 
-    asyncio.run(run())
-    assert server.asked_for == ["1.1", "1.2", "1.3", "1.2"]  # the least recently used went first
+            asyncio.run(run())
+            assert server.asked_for == ["1.1", "1.2", "1.3", "1.2"]  # the least recently used went first
 
 
-def test_the_last_one_is_held_however_large_it_is() -> None:
+def test_the_last_one_is_held_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_instance, "BYTES_HELD", 1)
     server = Server()
-    client = connect(server, profile=ServerProfile(Limits(bytes_held=1)))
+    client = connect(server)
 
     async def run() -> None:
         for number in (1, 2):
@@ -635,10 +637,11 @@ def test_a_refusal_that_passes_is_forgotten(status: int, numbers: tuple[int, ...
 
 
 @pytest.mark.parametrize(("status", "seconds"), [(500, 6.0), (400, 61.0), (404, 61.0)])
-def test_a_refusal_is_believed_for_a_while_only(status: int, seconds: float) -> None:
+def test_a_refusal_is_believed_for_a_while_only(status: int, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_instance, "INSTANCES_HELD", 1)
     server = Server(lambda _: Reply(status), lambda request: enclosed(stored(uid=request.url.rpartition("/")[2])))
     pauses = Pauses()
-    client = connect(server, pauses, profile=ServerProfile(Limits(instances_held=1)))
+    client = connect(server, pauses)
 
     async def run() -> None:
         for uid in ("1.1", INSTANCE, "1.2", INSTANCE):  # each lets go of the one before

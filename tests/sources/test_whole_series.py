@@ -46,8 +46,8 @@ from dicomzarr.sources.dicomweb.http.exchange import Exchange
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin, Recipe
 from dicomzarr.sources.dicomweb.tuning.experiment import Experiment
-from dicomzarr.sources.dicomweb.tuning.limits import Limits
 from dicomzarr.sources.dicomweb.tuning.server_profile import FetchMode, Form, FrameKind, Rate
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 from dicomzarr.sources.dicomweb.whole.whole_series import OnlyFrame
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def test_a_series_with_other_instances_never_comes_whole(opened: Opener) -> None
 
 
 def test_a_server_whose_series_come_slowly_is_asked_frame_by_frame(opened: Opener) -> None:
-    opened.limits = replace(ALWAYS_WHOLE, patience=0.05)
+    opened.thresholds = replace(ALWAYS_WHOLE, patience=0.05)
     url = opened.url(CT, faults.delay(SECONDS, on="series"))
     for _ in range(2):
         assert np.array_equal(read(url), PIXELS)
@@ -460,7 +460,7 @@ def learned_of(late: float, pause: float) -> tuple[Rate, list[str]]:
     by_uid = {each.sop_instance_uid: each for each in stored}
     state = SeriesState("1", "1.2", instances=by_uid, slices=by_uid)
     rates = {FetchMode(Form.SINGLES): Rate(100.0, 1e9, inf)}
-    experiment = Experiment(FrameKind(native=True, least=1), 4, rates, Limits(patience=0.3))
+    experiment = Experiment(FrameKind(native=True, least=1), 4, rates, Thresholds(patience=0.3))
     choice = experiment.next(20, 0.0, whole=True)
     assert choice is not None
     client, sink = Slow(stored, pause), Late(late)

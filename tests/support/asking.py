@@ -1,21 +1,21 @@
-"""Servers that are asked by other limits than the measured ones: then it does not count how fast this machine is."""
+"""Servers that are asked by other thresholds than the measured ones: no matter how fast this machine is."""
 
 from __future__ import annotations
 
 from waiting import SECONDS
 
 from dicomzarr.session import opening
-from dicomzarr.sources.dicomweb.tuning.limits import Limits
 from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 
-PATIENT = Limits(patience=SECONDS)
+PATIENT = Thresholds(patience=SECONDS)
 """A whole series is not given up for being late."""
 
-ALWAYS_WHOLE = Limits(patience=SECONDS, worth_series=1e-9, worth_series_on_slow_line=1e-9)
+ALWAYS_WHOLE = Thresholds(patience=SECONDS, worth_series=1e-9, worth_series_on_slow_line=1e-9)
 """Nor does it ever count as slower than single frames."""
 
 
-def ask_by(url: str, limits: Limits) -> None:
-    """Ask a server, by its URL or that of a series, by these limits, until what was learned of servers is forgotten."""
+def ask_by(url: str, thresholds: Thresholds) -> None:
+    """Ask a server, which a URL names, by these thresholds, until what was learned of servers is forgotten."""
     base_url = url.partition("/studies/")[0].replace("dicomweb:", "http:")
-    opening._endpoints.profiles[base_url] = ServerProfile(limits)
+    opening._endpoints.profiles[base_url] = ServerProfile(thresholds)

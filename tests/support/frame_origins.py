@@ -28,8 +28,8 @@ from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.pools import FRAME_FILES
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
-from dicomzarr.sources.dicomweb.tuning.limits import Limits
 from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 from dicomzarr.sources.files.origin import FilesOrigin
 from dicomzarr.sources.files.source import FilesSource
 
@@ -74,7 +74,7 @@ class Origin:
 MakeOrigin: TypeAlias = "Callable[[], AbstractContextManager[Origin]]"
 
 _CONNECTIONS = 4
-_LIMITS = Limits(worth_series=1e-9, worth_series_on_slow_line=1e-9)  # whole series count as faster
+_THRESHOLDS = Thresholds(worth_series=1e-9, worth_series_on_slow_line=1e-9)  # whole series count as faster
 
 
 def _server_faults(faulty: Faults) -> Sequence[Middleware]:
@@ -119,7 +119,7 @@ def _dicomweb(datasets: Sequence[Dataset]) -> Iterator[Origin]:
 
         def make() -> DICOMwebOrigin:
             options = StorageOptions.parse(max_connections=_CONNECTIONS, frames_per_request=8)
-            profile = ServerProfile(_LIMITS)
+            profile = ServerProfile(_THRESHOLDS)
             return DICOMwebOrigin(
                 Client(server.url, options.access, options.tuning, profile=profile, sleep=_short_pause)
             )

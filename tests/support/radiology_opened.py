@@ -16,7 +16,7 @@ from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import from_dataset
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
-from dicomzarr.sources.dicomweb.tuning.limits import Limits
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,12 +45,12 @@ class Opener:
     """Serves series and opens them; use it as a context manager, after which no server is left.
 
     Args:
-        limits: By which the servers are asked.
+        thresholds: By which the servers are asked.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, thresholds: Thresholds | None = None) -> None:
         self._open = ExitStack()
-        self.limits = limits or Limits()
+        self.thresholds = thresholds or Thresholds()
         self.servers: list[DICOMwebServer] = []
         """One for each series that was opened."""
 
@@ -66,7 +66,7 @@ class Opener:
         """Serve these instances."""
         server = self._open.enter_context(DICOMwebServer(Archive(stored), middlewares=middlewares))
         self.servers.append(server)
-        ask_by(server.url, self.limits)
+        ask_by(server.url, self.thresholds)
         return server
 
     def count(self, resource: str) -> int:

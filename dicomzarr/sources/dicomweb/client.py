@@ -76,7 +76,7 @@ class Client:
             self._set_timeout = own.set_timeout
         self._limiter = RequestLimiter(Pacing(tuning.max_connections, access.timeout), clock, sleep)
         self._exchange = Exchange(transport, self._credentials, access.timeout, self._limiter, sleep)
-        self._whole = WholeInstances(self._base_url, self._exchange, clock, self.profile.limits)
+        self._whole = WholeInstances(self._base_url, self._exchange, clock)
         requests = JSONRequests(self._exchange)
         self._searches = Searches(_search_base_url(self._base_url, access), requests)
         self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches)

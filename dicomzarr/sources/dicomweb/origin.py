@@ -128,7 +128,7 @@ class DICOMwebOrigin:
         experiment = self._experiments.get(kind)
         if experiment is None:
             rates = profile.rates.setdefault(kind, {})
-            experiment = self._experiments[kind] = Experiment(kind, 0, rates, profile.limits)
+            experiment = self._experiments[kind] = Experiment(kind, 0, rates, profile.thresholds)
         experiment.connections = self._client.tuning.max_connections
         return experiment
 
@@ -160,7 +160,7 @@ class DICOMwebOrigin:
 
     async def _fetch_series(self, job: SeriesJob, experiment: Experiment) -> None:
         """Ask for a whole series; whatever becomes of it, what is left in the queue is asked for otherwise."""
-        began, rate, lasts = self._clock(), Rate(), experiment.limits.keeps
+        began, rate, lasts = self._clock(), Rate(), experiment.thresholds.keeps
         try:
             await job.within(experiment.series_patience(len(job.series.slices)), self._client.whole_series(job))
             seconds = max(self._clock() - began - job.waited, 1e-6)
@@ -168,7 +168,7 @@ class DICOMwebOrigin:
                 rate = Rate(job.good / seconds, job.nbytes / seconds)
         except DicomZarrError as error:
             if not (isinstance(error, PermissionDeniedError) or means(error, Meaning.OTHER_RESOURCE)):
-                lasts = experiment.limits.doubts
+                lasts = experiment.thresholds.doubts
         except TimeoutError:
             pass
         except Exception:

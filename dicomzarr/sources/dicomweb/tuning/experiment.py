@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.sources.dicomweb.tuning.limits import Limits
 from dicomzarr.sources.dicomweb.tuning.server_profile import FetchMode, Form, Rate
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,7 +92,7 @@ class Experiment:
     """Requests that may be under way at once."""
     rates: dict[FetchMode, Rate]
     """What has been learned of the server; what has expired counts until something else is known."""
-    limits: Limits = field(default_factory=Limits)
+    thresholds: Thresholds = field(default_factory=Thresholds)
     duration: float = 0.0
     """Seconds that a request usually takes; 0 while none has ended."""
     _round: Round | None = None
@@ -116,31 +116,21 @@ class Experiment:
             whole: The whole series may be asked for.
         """
         usual = self.usual()
-        if whole and self._series_may_win(usual.mode, now):
-            if now < self._rate(usual.mode).until:
-                return Round(_SERIES, 1)
-            self._round = self._round or self._before_series(usual.mode, now)
-        elif (self._round is None or self._round.before_series) and self._is_worth_trying(queued, now):
+        whole = whole and self._series_may_win(usual.mode, now)
+        if whole and now < self._rate(usual.mode).until:
+            return Round(_SERIES, 1)
+        if self._round is None or (self._round.before_series and not whole):
+            if not (whole or self._is_worth_trying(queued, now)):
+                return usual
             self._found, self._alone = self._fresh(now), []
-            self._round = self._next_round(self._found)
-        elif self._round is None or self._round.before_series:
-            return usual
-        return self._of_round(usual, now)
-
-    def _of_round(self, usual: Round, now: float) -> Round | None:
+            self._round = self._before_series(usual.mode) if whole else self._next_round(self._found)
         measured = self._round
         if measured is None:
             return usual
         if measured.budget and (measured.before_series or measured.asked or not self._all.under_way):
             self._blocked_since = None
             return measured
-        if measured.before_series:
-            return None
-        self._blocked_since = now if self._blocked_since is None else self._blocked_since
-        if now - self._blocked_since < self.patience:
-            return None
-        self._give_up()
-        return usual
+        return usual if not measured.before_series and self._loses_patience(now) else None
 
     def usual(self) -> Round:
         """How to ask by what is known, measuring nothing."""
@@ -149,19 +139,19 @@ class Experiment:
     @property
     def patience(self) -> float:
         """Seconds for which `next` keeps readers waiting."""
-        return max(self.limits.patience, 2 * self.duration)
+        return max(self.thresholds.patience, 2 * self.duration)
 
     def series_patience(self, frames: int) -> float:
         """Seconds that a whole series may take, but for those in which we were not ready for it."""
         singles = self._rate(self._fastest(self.rates)).frames
-        return self.limits.patience * max(1.0, frames / max(singles, 1e-6))
+        return self.thresholds.patience * max(1.0, frames / max(singles, 1e-6))
 
     @property
     def gather(self) -> float:
         """Seconds for which a queue shorter than a list waits for more, while requests are under way."""
         if self._fastest(self.rates).form is Form.SINGLES:
             return 0.0
-        return min(self.limits.longest_gather, self.limits.gathered_share * self.duration)
+        return min(self.thresholds.longest_gather, self.thresholds.gathered_share * self.duration)
 
     def asked(self, choice: Round, frames: int, now: float) -> None:
         """A request for so many frames goes out."""
@@ -202,27 +192,27 @@ class Experiment:
         if self.kind.least == 1 or singles > split:
             form, plain = Form.SINGLES, singles
         else:
-            form, plain = Form.SPLIT_LISTS if split > self.limits.in_parallel * a_list else Form.LIST, split
+            form, plain = Form.SPLIT_LISTS if split > self.thresholds.in_parallel * a_list else Form.LIST, split
         packed = rates.get(FetchMode(form, gzip=True), _UNKNOWN).frames
-        return FetchMode(form, gzip=packed > self.limits.worth_gzip * plain)
+        return FetchMode(form, gzip=packed > self.thresholds.worth_gzip * plain)
 
     def _series_may_win(self, usual: FetchMode, now: float) -> bool:
-        series, limits = self._rate(_SERIES), self.limits
-        is_slow = self.kind.native and series.nbytes < limits.slow_line
-        worth = limits.worth_series_on_slow_line if is_slow else limits.worth_series
+        series, thresholds = self._rate(_SERIES), self.thresholds
+        is_slow = self.kind.native and series.nbytes < thresholds.slow_line
+        worth = thresholds.worth_series_on_slow_line if is_slow else thresholds.worth_series
         return now >= series.until or series.frames > worth * self._rate(usual).frames
 
     # --- rounds ---
 
     def _is_worth_trying(self, queued: int, now: float) -> bool:
-        busy = self._all.seconds >= self.limits.learn_after * 2**self._failures
+        busy = self._all.seconds >= self.thresholds.learn_after * 2**self._failures
         can_differ = self.kind.least >= LONG or self.kind.native
-        pays = busy or (queued >= self.limits.learn_frames and not self._failures)
+        pays = busy or (queued >= self.thresholds.learn_frames and not self._failures)
         return can_differ and pays and self._next_round(self._fresh(now)) is not None
 
-    def _before_series(self, mode: FetchMode, now: float) -> Round:
-        self._found, each = self._fresh(now), self.connections
-        frames = self.limits.singles_before_series * each
+    def _before_series(self, mode: FetchMode) -> Round:
+        each = self.connections
+        frames = self.thresholds.singles_before_series * each
         return Round(mode, each, frames, frames, warm_up=each, before_series=True)
 
     def _next_round(self, found: Mapping[FetchMode, Rate]) -> Round | None:
@@ -237,9 +227,9 @@ class Experiment:
             potential = self.connections * max(self._alone, default=0.0)  # of single frames at the same time
             if potential > a_list:
                 return self._many(_SINGLES)
-            if not self._alone or (len(self._alone) == 1 and potential * self.limits.hopeless > a_list):
+            if not self._alone or (len(self._alone) == 1 and potential * self.thresholds.hopeless > a_list):
                 return Round(_SINGLES, 1, 1, 1)
-        if _SPLIT not in found and singles < self.limits.lists_at_once * a_list:
+        if _SPLIT not in found and singles < self.thresholds.lists_at_once * a_list:
             # On half of the connections: enough to see, and half of the loss if they are slow.
             return self._many(_LIST, max(1, self.connections // 2))
         return self._next_gzip(found)
@@ -247,20 +237,20 @@ class Experiment:
     def _next_gzip(self, found: Mapping[FetchMode, Rate]) -> Round | None:
         fastest = self._fastest(found)
         plain, packed = found[_SINGLES if fastest.form is Form.SINGLES else _SPLIT], fastest._replace(gzip=True)
-        is_slow = self.kind.native and plain.nbytes < self.limits.slow_line
+        is_slow = self.kind.native and plain.nbytes < self.thresholds.slow_line
         return self._many(packed) if is_slow and packed not in found else None
 
     def _many(self, mode: FetchMode, connections: int | None = None) -> Round:
-        each, listed = self.connections, self.limits.list_frames
+        each, listed = self.connections, self.thresholds.list_frames
         if mode.form is not Form.SINGLES and self.kind.least >= LONG:
             return Round(mode, connections or each, listed, listed // 4)
-        return Round(mode, each, self.limits.singles * each, 2 * each, warm_up=each)
+        return Round(mode, each, self.thresholds.singles * each, 2 * each, warm_up=each)
 
     def _round_ended(self, done: Round, now: float) -> None:
         if done.came < done.asked:  # which says nothing about speed
             self._give_up()
             if done.before_series:
-                self.series_ended(Rate(until=now + self.limits.doubts))
+                self.series_ended(Rate(until=now + self.thresholds.doubts))
         elif done.came >= done.least:
             rate, alone = done.rate(now), done.least == 1
             if alone and done.mode == _SINGLES:
@@ -269,7 +259,7 @@ class Experiment:
                 self._found[_SPLIT if done.mode == _LIST and not alone else done.mode] = rate
             self._round = None if done.before_series else self._next_round(self._found)
             if self._round is None:
-                self._keep(now + self.limits.keeps)
+                self._keep(now + self.thresholds.keeps)
 
     def _keep(self, until: float) -> None:
         """All is known that was to be found out, and counts so long."""
@@ -277,6 +267,14 @@ class Experiment:
             del self.rates[mode]
         self.rates.update({mode: rate._replace(until=until) for mode, rate in self._found.items()})
         self._all.seconds, self._failures, self._blocked_since = 0.0, 0, None
+
+    def _loses_patience(self, now: float) -> bool:
+        if self._blocked_since is None:
+            self._blocked_since = now
+        if now - self._blocked_since < self.patience:
+            return False
+        self._give_up()
+        return True
 
     def _give_up(self) -> None:
         self._round, self._all.seconds, self._blocked_since = None, 0.0, None

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
-from dicomzarr.sources.dicomweb.tuning.limits import Limits
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from dicomzarr.sources.dicomweb.negotiation.accept import Rung
@@ -58,7 +58,7 @@ class Rate(NamedTuple):
 class ServerProfile:
     """How one server wants to be asked; nothing in it is about a patient or a user."""
 
-    limits: Limits = field(default_factory=Limits)
+    thresholds: Thresholds = field(default_factory=Thresholds)
     """By which it is asked."""
     rungs: dict[bool, Rung] = field(default_factory=dict)
     """The way of asking that gave a frame, by whether a codestream was expected."""

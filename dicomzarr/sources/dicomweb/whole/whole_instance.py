@@ -30,7 +30,6 @@ from dicomzarr.sources.dicomweb.messages.single_part import only_part
 from dicomzarr.sources.dicomweb.negotiation.accept import INSTANCE_ACCEPTS
 from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey, is_within
 from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
-from dicomzarr.sources.dicomweb.tuning.limits import Limits
 from dicomzarr.sources.dicomweb.urls import instance_url
 from dicomzarr.sources.dicomweb.whole.file_errors import as_reply_errors
 from dicomzarr.sources.spool import inflated, spooled
@@ -42,6 +41,12 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.files.file_header import FileHeader
     from dicomzarr.dicom.files.part10 import Frames
     from dicomzarr.sources.dicomweb.http.transport import Response
+
+BYTES_HELD: Final = 8 * 2**30
+"""Bytes of whole instances that stay on the temporary disk for each server and identity; the newest stays anyway."""
+
+INSTANCES_HELD: Final = 32
+"""Whole instances that stay there at most; the least recently used goes first."""
 
 SECONDS_TO_DISTRUST: Final = 60.0
 """How long an instance that could not be had, or not be cut, is not fetched again."""
@@ -84,8 +89,6 @@ class WholeInstances:
     """Asks it."""
     clock: Callable[[], float] = time.monotonic
     """Gives seconds, and never goes back."""
-    limits: Limits = field(default_factory=Limits)
-    """How many may be held; the least recently used goes first."""
     _held: OrderedDict[InstanceKey, HeldInstance] = field(default_factory=OrderedDict)
     _loading: dict[InstanceKey, asyncio.Task[HeldInstance]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -177,8 +180,7 @@ class WholeInstances:
     def _hold(self, key: InstanceKey, held: HeldInstance) -> None:
         self._held[key] = held
         while len(self._held) > 1 and (
-            len(self._held) > self.limits.instances_held
-            or sum(each.nbytes for each in self._held.values()) > self.limits.bytes_held
+            len(self._held) > INSTANCES_HELD or sum(each.nbytes for each in self._held.values()) > BYTES_HELD
         ):
             self._held.popitem(last=False)
 

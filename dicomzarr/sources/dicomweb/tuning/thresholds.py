@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Thresholds:
     """When finding out pays, what it may cost, and by how much what is faster must be."""
 
     learn_frames: int = 512
@@ -44,7 +44,3 @@ class Limits:
     """Of the usual duration of a request, for which a short queue waits to become a list."""
     longest_gather: float = 0.02
     """Seconds of that at most."""
-    instances_held: int = 32
-    """Whole instances on the temporary disk at most, for each server and identity."""
-    bytes_held: int = 8 * 2**30
-    """Bytes of these at most; the newest stays anyway."""
