@@ -387,3 +387,12 @@ def test_patience_grows_with_what_single_frames_would_take() -> None:
     measure(experiment, 0.1)  # 80 a second
     assert experiment.series_patience(800) == pytest.approx(20.0)
     assert experiment.series_patience(8) == pytest.approx(2.0)
+
+
+def test_what_is_known_of_the_whole_series_stays_when_more_is_found_out() -> None:
+    experiment = slices()
+    now = measure(experiment, 0.1)
+    came(experiment, 15, QUICK_LINE, now)
+    now = learned(Server(0.01, lambda _: 0.0, line=100e6, gzip=2.0), experiment, now)
+    assert experiment.usual().mode.gzip
+    assert not asks_whole(experiment, now)

@@ -149,8 +149,6 @@ class Experiment:
     @property
     def gather(self) -> float:
         """Seconds for which a queue shorter than a list waits for more, while requests are under way."""
-        if self._fastest(self.rates).form is Form.SINGLES:
-            return 0.0
         return min(self.thresholds.longest_gather, self.thresholds.gathered_share * self.duration)
 
     def asked(self, choice: Round, frames: int, now: float) -> None:
@@ -208,7 +206,8 @@ class Experiment:
         busy = self._all.seconds >= self.thresholds.learn_after * 2**self._failures
         can_differ = self.kind.least >= LONG or self.kind.native
         pays = busy or (queued >= self.thresholds.learn_frames and not self._failures)
-        return can_differ and pays and self._next_round(self._fresh(now)) is not None
+        is_known = self.kind.least > 1 and now < self._rate(_LIST if self.kind.least >= LONG else _SPLIT).until
+        return can_differ and pays and not is_known and self._next_round(self._fresh(now)) is not None
 
     def _before_series(self, mode: FetchMode) -> Round:
         each = self.connections

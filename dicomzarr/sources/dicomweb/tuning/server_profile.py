@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
@@ -22,7 +22,7 @@ class FrameKind(NamedTuple):
     """How many frames their instances have at least: 1 (and no more), 2 or 64, from where lists may matter."""
 
 
-class Form(Enum):
+class Form(IntEnum):
     """What one request asks for."""
 
     LIST = auto()
