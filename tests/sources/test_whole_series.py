@@ -26,7 +26,7 @@ from radiology_opened import Opener, ready_to_serve
 from radiology_volumes import volume
 from serving import forget_servers
 from test_source import PIXEL, FakeClient
-from waiting import SECONDS
+from waiting import SECONDS, is_idle
 
 import dicomzarr
 from dicomzarr.codecs.encoded_frame import EncodedFrame
@@ -396,7 +396,7 @@ def test_a_read_that_is_given_up_ends_the_request(opened: Opener) -> None:
         await asyncio.to_thread(began.wait, SECONDS)
         task.cancel()
         ends = time.monotonic() + SECONDS
-        while not source._scheduler.idle:  # nothing tells when nothing happens
+        while not is_idle(source._scheduler):  # nothing tells when nothing happens
             assert time.monotonic() < ends
             await asyncio.sleep(0.005)
 
