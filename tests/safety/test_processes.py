@@ -56,6 +56,7 @@ def test_workers_that_are_forked_read_patches(way: str) -> None:
 
 
 @FORKS
+@pytest.mark.slow
 def test_workers_that_are_forked_have_the_credentials() -> None:
     """Even those that do not travel."""
     with serving(SLIDE, require_basic("joe", "s3cret")) as served:
@@ -203,6 +204,7 @@ print([len(found), status])
 
 
 @FORKS
+@pytest.mark.slow
 def test_no_lock_that_is_held_at_a_fork_stops_the_child() -> None:
     """Every lock of ours, found by looking through the whole process, is held by another thread meanwhile."""
     with serving(SLIDE) as served:
@@ -273,6 +275,7 @@ print("done")
 '''
 
 
+@pytest.mark.slow
 def test_cells_of_a_notebook() -> None:
     """Inside a running loop: synchronous calls of every face, and the asynchronous ones on that very loop."""
     with serving(SLIDE) as served:
