@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from aiohttp import web
 from opened import array_at
+from processes import FORKS, run_strictly
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener, ready_to_serve
 from radiology_volumes import volume
+from segmentable import CT as SEGMENTED
+from segmentable import SHAPE as MASKS
+from segmentable import SOURCES
 from segmentations import random_masks, segmented
 from serving import forget_servers
-from test_label_traps import CT as SEGMENTED
-from test_label_traps import SHAPE as MASKS
-from test_label_traps import SOURCES
-from test_processes import FORKS, run_strictly
 from waiting import SECONDS
 from zarr.storage import FsspecStore
 

@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 from test_part10 import PYDICOM_FILES, READABLE, codestreams, items, make_file, opened, samples
 
 from dicomzarr.dicom.files.part10 import locate_frames, read_file_meta
-from dicomzarr.dicom.files.random_access import MOST_BEGINNING, within_beginning
+from dicomzarr.dicom.files.random_access import within_beginning
 from dicomzarr.errors import InvalidFileError, TruncatedFileError
 
 if TYPE_CHECKING:

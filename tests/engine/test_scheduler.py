@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from test_source import FIRST, OPENING, PIXEL
+from fake_client import FIRST, OPENING, PIXEL
 from waiting import is_idle
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame

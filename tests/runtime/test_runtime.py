@@ -8,9 +8,9 @@ import threading
 
 import numpy as np
 import pytest
+from processes import FORKS
 from serving import serving
 from slides import brightfield_pyramid
-from test_processes import FORKS
 
 import dicomzarr
 from dicomzarr.errors import EventLoopError

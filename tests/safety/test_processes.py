@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import patches
 import pytest
 import slides
 from faults import delay, require_basic
+from processes import FORKS, run_strictly
 from serving import serving
-from waiting import SECONDS
 
-HERE = Path(__file__).parents[1] / "support"
 SLIDE = slides.brightfield_pyramid()
 PIXELS = SLIDE.levels[0].pixels[:, 0]
 PATCHES = [
     patches.checksum(PIXELS[:, y : y + patches.SIDE, x : x + patches.SIDE])
     for y, x in patches.corners(*PIXELS.shape[-2:])
 ]
-FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-THEIR_OWN_CHOICE = "ignore:This process (pid:DeprecationWarning"
-"""Python 3.12 and later warn whoever forks a process with threads, which is the user's to decide."""
-
-
-def run_strictly(*command: str) -> str:
-    """Run Python where every warning is an error and not a word may be said; gives what it prints."""
-    done = subprocess.run(  # noqa: S603  # our own scripts
-        [sys.executable, "-X", "faulthandler", "-W", "error", "-W", THEIR_OWN_CHOICE, *command],
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
-    return done.stdout
 
 
 # --- data loaders ---

@@ -15,15 +15,15 @@ import pytest
 from aiohttp import web
 from faults import delay, fault, first, status
 from opened import array_at
+from processes import FORKS, run_strictly
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
 from radiology_traps import palette_clips
 from radiology_volumes import volume
+from segmentable import CT, SHAPE, SOURCES
 from segmentations import random_masks, segmented
 from serving import Served, forget_servers, serving
 from slides import brightfield_pyramid
-from test_label_traps import CT, SHAPE, SOURCES
-from test_processes import FORKS, run_strictly
 from waiting import SECONDS
 
 import dicomzarr

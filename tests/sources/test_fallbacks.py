@@ -20,6 +20,7 @@ import pytest
 from aiohttp import web
 from connecting import client_of
 from opened import array_at
+from part10_files import codestreams, items, make_file
 from pydicom.encaps import encapsulate
 from pydicom.pixels import iter_pixels
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit
@@ -27,7 +28,6 @@ from serving import is_right, serving
 from slides import BUILDERS, brightfield_pyramid, coded_slide, part10, sparse_brightfield
 from test_client import BASE, INSTANCE, SERIES, STUDY, Outcome, Pauses, Reply, asked, connected, multipart
 from test_client import serving as serving_http
-from test_part10 import codestreams, items, make_file
 from waiting import SECONDS
 
 import dicomzarr

@@ -18,6 +18,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from aiohttp import web
+from fake_client import PIXEL, FakeClient
 from pydicom import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
@@ -25,7 +26,6 @@ from radiology_model import AXIAL, distinct
 from radiology_opened import Opener, ready_to_serve
 from radiology_volumes import volume
 from serving import forget_servers
-from test_source import PIXEL, FakeClient
 from waiting import SECONDS, is_idle
 
 import dicomzarr
