@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from dicomzarr.dicom.instance import FrameRef, StoredInstance
+    from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.engine.readahead import Block
     from dicomzarr.engine.reader import Asked
     from dicomzarr.engine.scheduler import Scheduler
@@ -215,5 +215,5 @@ def frames_under_way(frames: Sequence[FrameRef], *, from_disk: bool) -> int:
     return max(_LEAST_UNDER_WAY, min(_MOST_UNDER_WAY, _BYTES_UNDER_WAY // largest))
 
 
-def _expected_bytes(instance: StoredInstance) -> int:
+def _expected_bytes(instance: Instance) -> int:
     return max(1, instance.pixel.nbytes // (_COMPRESSED if instance.compressed else 1))

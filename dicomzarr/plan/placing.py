@@ -27,9 +27,6 @@ _ALIGNED: Final = 1e-4
 _OFF_LINE: Final = 0.05
 """Millimetres by which uneven slices may lie off the line through the first and the last."""
 
-_TILTED: Final = 0.1
-"""Degrees off the normal from which slices count as tilted."""
-
 
 @dataclass(frozen=True, slots=True)
 class Placing:

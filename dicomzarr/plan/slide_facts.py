@@ -13,12 +13,12 @@ from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes, RescaleF
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dicomzarr.dicom.instance import Instance, StoredInstance
+    from dicomzarr.dicom.instance import Instance
 
 PALETTE: Final = "values are indices into a palette that is not applied."
 
 
-def check_readable(header: Instance, parts: Iterable[StoredInstance]) -> None:
+def check_readable(header: Instance, parts: Iterable[Instance]) -> None:
     """What the metadata says already: samples, and the transfer syntax where the server names it.
 
     Raises:
@@ -31,7 +31,7 @@ def check_readable(header: Instance, parts: Iterable[StoredInstance]) -> None:
     bits = pixel.bits_allocated == 1 and header.segmentation is None
     if pixel.samples not in {1, 3} or bits:
         raise UnsupportedSeriesError(
-            f"Instance {header.uid}: {pixel.samples} samples of {pixel.bits_allocated} bits "
+            f"Instance {header.sop_instance_uid}: {pixel.samples} samples of {pixel.bits_allocated} bits "
             f"are no slide pixels that can be read (1 or 3 samples of 8 bits or more)."
         )
 
@@ -58,11 +58,11 @@ def slide_attributes(header: Instance) -> ImageAttributes:
     )
 
 
-def level_attributes(header: Instance, parts: Iterable[StoredInstance]) -> LevelAttributes:
+def level_attributes(header: Instance, parts: Iterable[Instance]) -> LevelAttributes:
     """What the header says of a level."""
     return LevelAttributes(
         sop_instance_uids=tuple(part.sop_instance_uid for part in parts),
         photometric_interpretation=header.pixel.photometric_interpretation,
         lossy=header.pixel.lossy,
-        available_transfer_syntax_uid=header.stored.available_transfer_syntax_uid,
+        available_transfer_syntax_uid=header.available_transfer_syntax_uid,
     )

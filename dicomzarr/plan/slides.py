@@ -144,7 +144,9 @@ def _segment_numbers(level: SlideLevel) -> tuple[int, ...]:
 def _note_outside(level: SlideLevel, remarks: Notices) -> None:
     for image in level.images:
         if image.outside:
-            remarks.add(image.header.uid, f"{image.outside} frames outside the total pixel matrix were left out.")
+            remarks.add(
+                image.header.sop_instance_uid, f"{image.outside} frames outside the total pixel matrix were left out."
+            )
 
 
 def _note_spacing(level: SlideLevel, remarks: Notices) -> None:
@@ -153,10 +155,10 @@ def _note_spacing(level: SlideLevel, remarks: Notices) -> None:
         return
     if distorts(level.header):
         text = "by PixelSpacing pixels are no squares, by the imaged volume they are: the imaged volume is used."
-        remarks.add(level.header.uid, text)
+        remarks.add(level.header.sop_instance_uid, text)
     elif any(abs(a - b) > _SPACING_DISAGREES * max(a, b) for a, b in zip(told, volume, strict=True)):
         text = "PixelSpacing and the imaged volume disagree by more than 1 %; PixelSpacing is used."
-        remarks.add(level.header.uid, text)
+        remarks.add(level.header.sop_instance_uid, text)
 
 
 def _plan_level(
@@ -190,7 +192,7 @@ def _plan_level(
 def _attributes(level: SlideLevel, remarks: Notices) -> ImageAttributes:
     header = level.header
     for odd in _oddities(level):
-        remarks.add(header.uid, odd)
+        remarks.add(header.sop_instance_uid, odd)
     return replace(
         slide_attributes(header),
         affine_reference="slide",

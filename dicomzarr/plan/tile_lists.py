@@ -58,7 +58,7 @@ def plan_tile_list(loose: LooseTiles, name: str, remarks: Notices) -> ImagePlan:
     header, pixel = loose.header, loose.header.pixel
     check_readable(header, loose.frames.parts)
     for sentence in _sentences(loose):
-        remarks.add(header.uid, sentence)
+        remarks.add(header.sop_instance_uid, sentence)
     unit, steps = _steps(header)
     count, has_c = loose.frames.end, pixel.samples > 1
     has_t = count > 1

@@ -20,7 +20,7 @@ from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomzarr.dicom.lut.lookup import LookupTable, LutDescriptor, read_descriptor, read_table
-from dicomzarr.dicom.lut.palette import Palette, build_palette, palette_dtype, read_segmented_table
+from dicomzarr.dicom.lut.palette import Palette, build_palette, read_segmented_table
 from dicomzarr.dicom.model.binary import BinaryLeaf
 from dicomzarr.dicom.model.json_model import Leaf
 from dicomzarr.errors import InvalidAttributeError
@@ -53,7 +53,7 @@ def palette_of(data: Dataset) -> Palette:
         read = read_segmented_table if segmented else read_table
         tables.append((descriptor, read(descriptor, content, name=name, instance=UID)))
     palette = build_palette(*(table for _, table in tables))
-    assert palette.dtype == palette_dtype([descriptor for descriptor, _ in tables])
+    assert palette.dtype == ("u1" if all(descriptor.bits == 8 for descriptor, _ in tables) else "<u2")
     return palette
 
 
@@ -152,7 +152,7 @@ def test_entries_span_the_range(stored: list[int], bits: int, dtype: str, expect
     palette = build_palette(*[table(stored, dtype, bits)] * 3)
     colours = palette.apply(np.array([[[0, 1, 2]]], np.uint8))
     assert colours.tolist() == [[expected]] * 3
-    assert colours.dtype == palette.dtype == palette_dtype([LutDescriptor(3, 0, bits)] * 3)
+    assert colours.dtype == palette.dtype == ("u1" if bits == 8 else "<u2")
 
 
 @pytest.mark.parametrize(("bits", "shown"), [(16, [255, 65535, 7]), (12, [255, 65535, 7]), (8, [1, 255, 0])])

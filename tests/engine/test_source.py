@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from waiting import SECONDS
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
-from dicomzarr.dicom.instance import FrameRef, StoredInstance
+from dicomzarr.dicom.instance import FrameRef, Instance
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.engine import scheduler as scheduler_module
 from dicomzarr.engine import source as source_module
@@ -50,16 +50,16 @@ PIXEL = PixelDescription(
     signed=False,
     photometric_interpretation="MONOCHROME2",
 )
-FIRST, SECOND = StoredInstance("1.2.3.1", 500, PIXEL), StoredInstance("1.2.3.2", 500, PIXEL)
-LARGE = StoredInstance("1.2.3.3", 2**27, PIXEL)
-BITS = StoredInstance("1.2.3.4", 5, replace(PIXEL, rows=5, columns=5, bits_allocated=1, bits_stored=1, high_bit=0))
-MANY = StoredInstance("1.2.3.6", 5000, PIXEL)
+FIRST, SECOND = Instance("1.2.3.1", 500, PIXEL), Instance("1.2.3.2", 500, PIXEL)
+LARGE = Instance("1.2.3.3", 2**27, PIXEL)
+BITS = Instance("1.2.3.4", 5, replace(PIXEL, rows=5, columns=5, bits_allocated=1, bits_stored=1, high_bit=0))
+MANY = Instance("1.2.3.6", 5000, PIXEL)
 OPENING = SeriesState(
     STUDY, SERIES, instances={each.sop_instance_uid: each for each in (FIRST, SECOND, LARGE, BITS, MANY)}
 )
 
 
-def level_of(instance: StoredInstance, view: FrameView | None = None) -> LevelPlan:
+def level_of(instance: Instance, view: FrameView | None = None) -> LevelPlan:
     """A level of frames like those of an instance, whatever its frames."""
     size = (instance.pixel.rows, instance.pixel.columns)
     return LevelPlan(
@@ -192,7 +192,7 @@ def on_bench(
     run_sync(run)
 
 
-async def read(bench: Bench, *numbers: int, instance: StoredInstance = FIRST) -> list[bytes | BaseException]:
+async def read(bench: Bench, *numbers: int, instance: Instance = FIRST) -> list[bytes | BaseException]:
     chunks = (bench.source.chunk(FrameRef(instance, number), level_of(instance)) for number in numbers)
     return await asyncio.gather(*chunks, return_exceptions=True)
 
@@ -798,7 +798,7 @@ def test_a_whole_instance_that_nobody_waits_for_is_ended_too(monkeypatch: pytest
 
 
 def test_frames_too_large_for_memory_come_a_few_at_a_time() -> None:
-    large = StoredInstance("1.2.3.5", 100, replace(PIXEL, rows=2**14, columns=2**13))
+    large = Instance("1.2.3.5", 100, replace(PIXEL, rows=2**14, columns=2**13))
     single = replace(large, number_of_frames=1)
     many = [FrameRef(large, number) for number in range(1, 50)]
     assert source_module.frames_under_way(many, from_disk=False) == 2

@@ -63,20 +63,15 @@ class Palette:
         return greys
 
 
-def palette_dtype(descriptors: Iterable[LutDescriptor]) -> np.dtype[np.generic]:
-    """The type of a palette's colours, known before its data are there: u1 for entries of 8 bits, else <u2."""
-    return np.dtype("u1" if all(descriptor.bits <= _BYTE for descriptor in descriptors) else "<u2")
-
-
 def build_palette(
     red: LookupTable, green: LookupTable, blue: LookupTable, *, grey: tuple[float, float] | None = None
 ) -> Palette:
     """Makes a palette whose colours span the whole range of their type.
 
-    The type is that of `palette_dtype`. The standard wants entries to span their 16 bits (PS3.3 section C.7.6.3.1.6);
-    files have tables with less. Where no entry of any of the three is above 255, 8 bits are meant, and become 16 as
-    the standard says, with the same value in both bytes; likewise where the descriptors say 9 to 15 bits and no entry
-    has more. Where they say 8 bits and an entry has more, all are rounded to 8.
+    The type is u1 where all descriptors say 8 bits, else <u2. The standard wants entries to span their 16 bits
+    (PS3.3 section C.7.6.3.1.6); files have tables with less. Where no entry of any of the three is above 255, 8 bits
+    are meant, and become 16 as the standard says, with the same value in both bytes; likewise where the descriptors
+    say 9 to 15 bits and no entry has more. Where they say 8 bits and an entry has more, all are rounded to 8.
 
     Args:
         red: As `read_table` or `read_segmented_table` gives it; so the others.

@@ -94,7 +94,7 @@ class _Table:
     def _leaves(self, name: str) -> list[Hashable] | None:
         """An attribute of each instance; None where none has it."""
         if name == "image_type":
-            found: list[Hashable] = [frame.image_type for frame in self._firsts]
+            found: list[Hashable] = [frame.instance.image_type for frame in self._firsts]
             return found if any(found) else None
         leaves = [getattr(frame.item, name) for frame in self._firsts]
         return None if set(map(id, leaves)) <= _ABSENT else leaves

@@ -63,7 +63,7 @@ class Grid:
     @property
     def sparse(self) -> bool:
         """Whether absent frames are empty ones that were left out on purpose."""
-        return self.first.image.header.segmentation is not None
+        return self.first.instance.segmentation is not None
 
     @property
     def absent(self) -> Codes:
