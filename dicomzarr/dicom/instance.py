@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.geometry.positions import OpticalPath
     from dicomzarr.dicom.geometry.tiling import FramePositions
     from dicomzarr.dicom.pixels.pixels import PixelDescription
-    from dicomzarr.dicom.segmentation.segments import Segmentation
+    from dicomzarr.dicom.segmentation import Segmentation
 
 _CODESTREAM_ONLY = frozenset({"YBR_ICT", "YBR_RCT", "XYB"})
 """Photometric interpretations that native pixels cannot have (PS3.5 section 8.2.4)."""

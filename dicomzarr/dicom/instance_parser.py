@@ -25,7 +25,7 @@ from dicomzarr.dicom.model.json_model import (
 )
 from dicomzarr.dicom.model.values import AttributeReader, is_count, is_right_angled, shown_code
 from dicomzarr.dicom.pixels.pixels import PixelDescription
-from dicomzarr.dicom.segmentation.segments import parse_segmentation
+from dicomzarr.dicom.segmentation import parse_segmentation
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
     from dicomzarr.dicom.model.json_model import FunctionalGroupsItem, Leaf, PixelMeasuresItem
     from dicomzarr.dicom.notices import Notices
-    from dicomzarr.dicom.segmentation.segments import Segmentation
+    from dicomzarr.dicom.segmentation import Segmentation
 
 _LARGEST_OFFSET = 1e6
 """Millimetres; a slide that lies a kilometre away lies nowhere."""

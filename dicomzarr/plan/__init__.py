@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dicomzarr.plan.affine import Affine
+from dicomzarr.plan.attributes import Affine
 from dicomzarr.plan.placing import to_ras
 from dicomzarr.plan.plan import (
     ASSOCIATED,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.lut.real_world import real_world_mappings
+from dicomzarr.dicom.lut.modality import real_world_mappings
 from dicomzarr.dicom.lut.window import Window, in_stored, read_windows
 from dicomzarr.dicom.model.values import AttributeReader, shown_code
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
@@ -34,25 +34,7 @@ _PET_UNITS: Final = (
 """Section C.8.9.1.1.3."""
 _UNITS: Final = frozenset((*_RESCALE_TYPES, *_PET_UNITS, "GY", "RELATIVE"))  # and DoseUnits, section C.8.8.3
 _VIEWS: Final = frozenset(
-    (
-        "AP",
-        "PA",
-        "LL",
-        "RL",
-        "RLD",
-        "LLD",
-        "RLO",
-        "LLO",
-        "CC",
-        "MLO",
-        "ML",
-        "LM",
-        "LMO",
-        "SIO",
-        "FB",
-        "XCCL",
-        "XCCM",
-    )
+    ["AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "CC", "MLO", "ML", "LM", "LMO", "SIO", "FB", "XCCL", "XCCM"]
 )
 """ViewPosition (0018,5101), sections C.8.11.7 and C.8.11.4 and common ones of mammography."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.segmentation.segments import Segment
+from dicomzarr.dicom.segmentation import Segment
 from dicomzarr.dicom.volume.frame import frames_of
 from dicomzarr.dicom.volume.grid import ABSENT
 from dicomzarr.errors import GridError, MetadataError

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.geometry.lattice import Slices
     from dicomzarr.dicom.volume.grid import Grid
-    from dicomzarr.plan.affine import Affine
+    from dicomzarr.plan.attributes import Affine
     from dicomzarr.plan.plan import ImagePlan
 
     Numbers = npt.NDArray[np.float64]

@@ -12,10 +12,19 @@ from dicomzarr.dicom.slide.level import distorts, volume_spacing
 from dicomzarr.dicom.slide.pyramid import why_several
 from dicomzarr.dicom.slide.slide import assemble_slide
 from dicomzarr.errors import FrameError, MetadataError, UnsupportedSeriesError
-from dicomzarr.plan.channels import channels
-from dicomzarr.plan.geometry import affine, origin_known, shift, steps
 from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan, SeriesPlan
-from dicomzarr.plan.slide_facts import PALETTE, absent_tile, check_readable, level_attributes, slide_attributes
+from dicomzarr.plan.slide_facts import (
+    PALETTE,
+    absent_tile,
+    affine,
+    channels,
+    check_readable,
+    level_attributes,
+    origin_known,
+    shift,
+    slide_attributes,
+    steps,
+)
 from dicomzarr.plan.tile_lists import plan_tile_list
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.lut.modality import Rescale, TableView, modality_dtype
+from dicomzarr.dicom.lut.modality import Rescale, modality_dtype
 from dicomzarr.dicom.volume.tables import image_palette, modality_table
 from dicomzarr.errors import InvalidAttributeError
 
@@ -157,13 +157,13 @@ def _apply(
 
 
 def _looked_up(grid: Grid, bulk: Mapping[str, bytes]) -> View:
-    tables = {each: TableView(modality_table(each, item, bulk)) for each, item in instances_of(grid).items()}
-    dtype = np.dtype("<u2" if any(view.table.entries.itemsize > 1 for view in tables.values()) else "u1")
+    tables = {each: modality_table(each, item, bulk) for each, item in instances_of(grid).items()}
+    dtype = np.dtype("<u2" if any(table.entries.itemsize > 1 for table in tables.values()) else "u1")
 
     def apply(frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return tables[frame.instance].apply(pixels, dtype)
+        return tables[frame.instance].apply(pixels).astype(dtype, copy=False)
 
-    high = max(int(view.table.entries.max()) for view in tables.values())
+    high = max(int(table.entries.max()) for table in tables.values())
     return View(dtype, 1, apply, (0.0, float(high)), 0.0, IDENTITY)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from dicomzarr.dicom.model.values import shown_code
 from dicomzarr.dicom.pixels.syntax import check_openable
-from dicomzarr.dicom.segmentation.segments import Segment
+from dicomzarr.dicom.segmentation import Segment
 from dicomzarr.dicom.volume.arrangement import arrange
 from dicomzarr.dicom.volume.frame import frames_of
 from dicomzarr.dicom.volume.grid import ABSENT, GUESSED, LIST
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.instance import FrameRef
-    from dicomzarr.dicom.segmentation.segments import Segmentation
+    from dicomzarr.dicom.segmentation import Segmentation
     from dicomzarr.dicom.series import Series
     from dicomzarr.dicom.volume.frame import Frame
     from dicomzarr.dicom.volume.grid import Grid

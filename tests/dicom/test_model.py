@@ -35,7 +35,7 @@ from dicomzarr.dicom.instance import Instance
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.model.json_model import patient_of
 from dicomzarr.dicom.pixels.pixels import PixelDescription
-from dicomzarr.dicom.segmentation.colour import lab16_to_srgb
+from dicomzarr.dicom.segmentation import lab16_to_srgb
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.dicom.slide.tiled import FrameSequence
 from dicomzarr.errors import (

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
     from dicomzarr.dicom.model.json_model import Leaf, Scalar
-    from dicomzarr.dicom.volume.value import Value
+    from dicomzarr.dicom.model.values import Value
 
 _VECTOR: Final = 3
 _B_OF_SEQUENCE: Final = re.compile(r"_b(\d{1,5})(?!\d)", re.ASCII)

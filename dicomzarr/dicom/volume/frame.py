@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.model.image_model import ImageItem, Macro, MappingItem
     from dicomzarr.dicom.model.json_model import Leaf, Scalar
+    from dicomzarr.dicom.model.values import Value
     from dicomzarr.dicom.notices import Notices
-    from dicomzarr.dicom.segmentation.segments import Segmentation
-    from dicomzarr.dicom.volume.value import Value
+    from dicomzarr.dicom.segmentation import Segmentation
 
 Vector: TypeAlias = "npt.NDArray[np.float64]"
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.model.image_model import NO_BYTES, NO_GROUPS
 from dicomzarr.dicom.model.json_model import EMPTY
+from dicomzarr.dicom.model.values import Value
 from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, CREATION_TIME, FRAME_TIME, first_value, number_of
-from dicomzarr.dicom.volume.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence

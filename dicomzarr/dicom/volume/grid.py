@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.geometry.lattice import Slices
+    from dicomzarr.dicom.model.values import Value
     from dicomzarr.dicom.volume.frame import Frame
     from dicomzarr.dicom.volume.grouping import Stack
-    from dicomzarr.dicom.volume.value import Value
 
     Codes = npt.NDArray[np.int64]
 
