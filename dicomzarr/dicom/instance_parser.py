@@ -24,7 +24,7 @@ from dicomzarr.dicom.model.json_model import (
     functional_groups,
 )
 from dicomzarr.dicom.model.values import AttributeReader, is_count, is_right_angled, shown_code
-from dicomzarr.dicom.pixels.pixels import PixelDescription
+from dicomzarr.dicom.pixels.pixels import parse_pixels
 from dicomzarr.dicom.segmentation import parse_segmentation
 from dicomzarr.errors import InvalidAttributeError
 
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 _LARGEST_OFFSET = 1e6
 """Millimetres; a slide that lies a kilometre away lies nowhere."""
-
-_MOST_PIXELS = 2**16 - 1
-"""Along a side: Rows and Columns are of VR US."""
 
 _SMALLEST_SPACING, _LARGEST_SPACING = 1e-9, 1e4
 """Millimetres; what lies beyond is no spacing but a broken header."""
@@ -79,7 +76,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
     return Instance(
         sop_instance_uid=uid,
         number_of_frames=frames,
-        pixel=_pixel(read, item),
+        pixel=parse_pixels(read, item),
         available_transfer_syntax_uid=read.uid(item.available_transfer_syntax_uid),
         series=f"study {read.address(item.study_instance_uid)}, series {read.address(item.series_instance_uid)}",
         sop_class_uid=read.uid(item.sop_class_uid) or "",
@@ -206,34 +203,6 @@ def spacing_between(read: AttributeReader, leaf: Leaf) -> float | None:
 
 def _are_spacings(values: Sequence[float]) -> bool:
     return min(values) >= _SMALLEST_SPACING and max(values) <= _LARGEST_SPACING
-
-
-def _pixel(read: AttributeReader, item: ImageItem) -> PixelDescription:
-    floating = item.float_pixels != ABSENT or item.double_pixels != ABSENT
-    default_bits = 8 if not floating else 64 if item.double_pixels != ABSENT else 32
-    allocated = read.positive(item.bits_allocated, "BitsAllocated", default=default_bits)
-    stored = read.positive(item.bits_stored, "BitsStored", default=allocated)
-    high = read.integer(item.high_bit, "HighBit")
-    samples = read.positive(item.samples_per_pixel, "SamplesPerPixel", default=1)
-    if allocated not in {1, 8, 16, 32, 64} or stored > allocated:
-        raise InvalidAttributeError(
-            f"Instance {read.text(item.sop_instance_uid)}: BitsAllocated {allocated} with "
-            f"BitsStored {stored} is no layout of pixels."
-        )
-    default = "RGB" if samples > 1 else "MONOCHROME2"
-    return PixelDescription(
-        rows=read.positive(item.rows, "Rows", most=_MOST_PIXELS),
-        columns=read.positive(item.columns, "Columns", most=_MOST_PIXELS),
-        samples=samples,
-        bits_allocated=allocated,
-        bits_stored=stored,
-        high_bit=stored - 1 if high is None else high,
-        signed=samples == 1 and not floating and read.integer(item.pixel_representation, "PixelRepresentation") == 1,
-        photometric_interpretation=shown_code((read.text(item.photometric_interpretation) or default).upper()),
-        planar_configuration=read.integer(item.planar_configuration, "PlanarConfiguration") or 0,
-        lossy=read.text(item.lossy_image_compression) in {"01", "1"},
-        floating=floating,
-    )
 
 
 def _concatenation(read: AttributeReader, item: ImageItem) -> ConcatenationPart | None:
