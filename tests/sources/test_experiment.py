@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from test_source import PIXEL
+from fake_client import PIXEL
 
-from dicomzarr.dicom.instance import StoredInstance
+from dicomzarr.dicom.instance import Instance
 from dicomzarr.engine.requests import Priority, Turn
 from dicomzarr.engine.series_state import SeriesState
 from dicomzarr.sources.dicomweb.tuning.experiment import LONG, Experiment, Round
@@ -312,9 +312,9 @@ def came(experiment: Experiment, frames: float, nbytes: float, now: float) -> No
 
 
 def turn_of(wanted: int, instances: int, priority: Priority = Priority.NOW) -> Turn:
-    stored = [StoredInstance(f"1.2.{number}", 1, PIXEL) for number in range(instances)]
+    stored = [Instance(f"1.2.{number}", 1, PIXEL) for number in range(instances)]
     state = SeriesState("1", "1.2", slices={each.sop_instance_uid: each for each in stored})
-    return Turn(priority, None, state, stored[0] if stored else StoredInstance("1.3", 1, PIXEL), wanted)
+    return Turn(priority, None, state, stored[0] if stored else Instance("1.3", 1, PIXEL), wanted)
 
 
 def test_only_who_wants_most_of_a_long_series_has_it_whole() -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from waiting import SECONDS
 
-from dicomzarr.session import opening
-from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
+from dicomzarr.sources.dicomweb.source import profile_of
 from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 
 PATIENT = Thresholds(patience=SECONDS)
@@ -18,4 +17,4 @@ ALWAYS_WHOLE = Thresholds(patience=SECONDS, worth_series=1e-9, worth_series_on_s
 def ask_by(url: str, thresholds: Thresholds) -> None:
     """Ask a server, which a URL names, by these thresholds, until what was learned of servers is forgotten."""
     base_url = url.partition("/studies/")[0].replace("dicomweb:", "http:")
-    opening._endpoints.profiles[base_url] = ServerProfile(thresholds)
+    profile_of(base_url).thresholds = thresholds

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
-    from dicomzarr.dicom.instance import StoredInstance
+    from dicomzarr.dicom.instance import Instance
     from dicomzarr.engine.ports import FrameSink, QueueView, SeriesRef
     from dicomzarr.engine.requests import Turn
     from dicomzarr.engine.series_state import FrameKey
@@ -89,9 +89,9 @@ class DICOMwebOrigin:
         """Let go of the whole instances of a series, or of all, and of what was learned of them; from any thread."""
         self._client.forget(*(series or ()))
 
-    async def close(self) -> None:
-        """Close connections and threads, and free the temporary disk."""
-        await self._client.close()
+    def close(self) -> None:
+        """See `Client.close`."""
+        self._client.close()
 
     # --- what to ask for ---
 
@@ -122,7 +122,7 @@ class DICOMwebOrigin:
             return Fetch(keys, Recipe(choice, experiment, queue))
         return Wait(wait)
 
-    def _experiment(self, instance: StoredInstance) -> Experiment:
+    def _experiment(self, instance: Instance) -> Experiment:
         frames, profile = instance.number_of_frames, self._client.profile
         kind = FrameKind(not instance.compressed, LONG if frames >= LONG else min(frames, 2))
         experiment = self._experiments.get(kind)

@@ -10,7 +10,7 @@ from dicomzarr.engine.requests import Priority
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dicomzarr.dicom.instance import StoredInstance
+    from dicomzarr.dicom.instance import Instance
     from dicomzarr.engine.requests import Turn
     from dicomzarr.engine.series_state import FrameKey
 
@@ -36,7 +36,7 @@ def may_come_whole(turn: Turn) -> bool:
     return most and turn.priority is Priority.NOW
 
 
-def one_list(instance: StoredInstance, keys: Iterable[FrameKey], length: int) -> tuple[FrameKey, ...]:
+def one_list(instance: Instance, keys: Iterable[FrameKey], length: int) -> tuple[FrameKey, ...]:
     """The first frames, ascending, that one list may have by their count, their text and their bytes.
 
     Args:

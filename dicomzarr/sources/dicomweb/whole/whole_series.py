@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
-    from dicomzarr.dicom.instance import StoredInstance
+    from dicomzarr.dicom.instance import Instance
     from dicomzarr.engine.ports import Fetch, FrameSink
     from dicomzarr.engine.series_state import SeriesState
     from dicomzarr.sources.dicomweb.http.exchange import Exchange
@@ -118,7 +118,7 @@ class SeriesJob:
         limit.reschedule(when + waited)
 
 
-def _is_decoded(only: OnlyFrame, instance: StoredInstance) -> bool:
+def _is_decoded(only: OnlyFrame, instance: Instance) -> bool:
     """Whether the server decoded what should be a codestream, whose colour can then not be proven any more."""
     return instance.compressed and is_native(only.frame.transfer_syntax_uid or "")
 
