@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_source import PIXEL
+from fake_client import PIXEL
 
 from dicomzarr.dicom.instance import Instance
 from dicomzarr.engine.requests import Priority, Turn

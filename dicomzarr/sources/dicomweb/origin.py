@@ -100,9 +100,9 @@ class DICOMwebOrigin:
         """Let go of the whole instances of a series, or of all, and of what was learned of them; from any thread."""
         self._client.forget(*(series or ()))
 
-    async def close(self) -> None:
-        """Close connections and threads, and free the temporary disk."""
-        await self._client.close()
+    def close(self) -> None:
+        """See `Client.close`."""
+        self._client.close()
 
     # --- what to ask for ---
 
