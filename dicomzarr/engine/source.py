@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from dicomzarr.dicom.instance import FrameRef, StoredInstance
+    from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.engine.limits import Limits
     from dicomzarr.engine.readahead import Block
     from dicomzarr.engine.reader import Asked
@@ -210,5 +210,5 @@ def frames_under_way(frames: Sequence[FrameRef], limits: Limits, *, from_disk: b
     return max(limits.least_under_way, min(limits.frames_under_way, limits.bytes_under_way // largest))
 
 
-def _expected_bytes(instance: StoredInstance) -> int:
+def _expected_bytes(instance: Instance) -> int:
     return max(1, instance.pixel.nbytes // (_COMPRESSED if instance.compressed else 1))

@@ -61,8 +61,8 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
     """
     found = await series_metadata(endpoint.source, key.disk, key.ref)
     parsed = await OPENER.run(parsed_series, found.metadata, key.ref)
-    stored = {each.uid: each.stored for each in parsed.series.instances}
-    state = SeriesState(*key.ref, found.frames, stored, parsed.series.slices, found.metadata.etag)
+    instances = {each.sop_instance_uid: each for each in parsed.series.instances}
+    state = SeriesState(*key.ref, found.frames, instances, parsed.series.slices, found.metadata.etag)
     return OpenedSeries(parsed, FrameSource(endpoint.scheduler, state), notices=found.metadata.notices)
 
 

@@ -10,7 +10,7 @@ from fake_client import FIRST, OPENING, PIXEL
 from waiting import is_idle
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
-from dicomzarr.dicom.instance import StoredInstance
+from dicomzarr.dicom.instance import Instance
 from dicomzarr.engine.cache import FrameCache
 from dicomzarr.engine.limits import Limits
 from dicomzarr.engine.ports import Fetch, Wait
@@ -234,7 +234,7 @@ def test_who_comes_while_a_fetch_is_being_ended_is_served_by_another() -> None:
 
 
 def test_frames_that_stay_queued_come_with_others_or_sooner_and_are_fetched_anew_where_they_do_not() -> None:
-    stored = [StoredInstance(f"1.2.{number}", 1, PIXEL) for number in range(4)]
+    stored = [Instance(f"1.2.{number}", 1, PIXEL) for number in range(4)]
     by_uid = {each.sop_instance_uid: each for each in stored}
     series = SeriesState("1", "1.2", instances=by_uid, slices=by_uid)
     keys = [FrameKey(series, uid, 1) for uid in by_uid]

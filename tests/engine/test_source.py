@@ -29,7 +29,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import SECONDS, is_idle
 
-from dicomzarr.dicom.instance import FrameRef, StoredInstance
+from dicomzarr.dicom.instance import FrameRef, Instance
 from dicomzarr.engine.cache import FrameCache
 from dicomzarr.engine.limits import Limits
 from dicomzarr.engine.readahead import Block
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from dicomzarr.plan.plan import FrameView
 
 
-def level_of(instance: StoredInstance, view: FrameView | None = None) -> LevelPlan:
+def level_of(instance: Instance, view: FrameView | None = None) -> LevelPlan:
     """A level of frames like those of an instance, whatever its frames."""
     size = (instance.pixel.rows, instance.pixel.columns)
     return LevelPlan(
@@ -112,7 +112,7 @@ def on_bench(  # noqa: PLR0913  # what it is made of, by name
     run_sync(run)
 
 
-async def read(bench: Bench, *numbers: int, instance: StoredInstance = FIRST) -> list[bytes | BaseException]:
+async def read(bench: Bench, *numbers: int, instance: Instance = FIRST) -> list[bytes | BaseException]:
     chunks = (bench.source.chunk(FrameRef(instance, number), level_of(instance)) for number in numbers)
     return await asyncio.gather(*chunks, return_exceptions=True)
 
@@ -723,7 +723,7 @@ def test_what_is_at_hand_is_not_fetched_ahead(far: float, ahead: object) -> None
 
 
 def test_frames_too_large_for_memory_come_a_few_at_a_time() -> None:
-    large = StoredInstance("1.2.3.5", 100, replace(PIXEL, rows=2**14, columns=2**13))
+    large = Instance("1.2.3.5", 100, replace(PIXEL, rows=2**14, columns=2**13))
     single = replace(large, number_of_frames=1)
     many = [FrameRef(large, number) for number in range(1, 50)]
     assert frames_under_way(many, Limits(), from_disk=False) == 2

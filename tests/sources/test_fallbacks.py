@@ -32,7 +32,7 @@ from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.codecs.decode import decode_frame
-from dicomzarr.dicom.instance import StoredInstance
+from dicomzarr.dicom.instance import Instance
 from dicomzarr.dicom.model.completeness import reduced_instances
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.pixels.pixels import PixelDescription
@@ -853,7 +853,7 @@ def test_which_frames_are_unaligned(rows: int, columns: int, bits: int, unaligne
     pixel = PixelDescription(
         rows, columns, 1, bits, bits, bits - 1, signed=False, photometric_interpretation="MONOCHROME2"
     )
-    assert StoredInstance("1.2", 3, pixel).frames_unaligned == unaligned
+    assert Instance("1.2", 3, pixel).frames_unaligned == unaligned
 
 
 def bit_frames() -> tuple[np.ndarray[Any, Any], pydicom.Dataset, PixelDescription]:

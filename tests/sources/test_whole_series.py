@@ -30,7 +30,7 @@ from waiting import SECONDS, is_idle
 
 import dicomzarr
 from dicomzarr.codecs.encoded_frame import EncodedFrame
-from dicomzarr.dicom.instance import StoredInstance
+from dicomzarr.dicom.instance import Instance
 from dicomzarr.engine.backlog import MOST_BYTES, Backlog
 from dicomzarr.engine.cache import FrameCache
 from dicomzarr.engine.ports import Fetch
@@ -458,7 +458,7 @@ class Late:
 class Slow:
     """A client that gives a whole series, and waits a while after each instance."""
 
-    stored: list[StoredInstance]
+    stored: list[Instance]
     pause: float = 0.0
 
     async def whole_series(self, job: SeriesJob) -> None:
@@ -470,7 +470,7 @@ class Slow:
 
 def learned_of(late: float, pause: float) -> tuple[WholeSeries, list[str]]:
     """What is learned of a series that comes with pauses, for which the decoders are late."""
-    stored = [StoredInstance(f"1.2.{number}", 1, PIXEL) for number in range(20)]
+    stored = [Instance(f"1.2.{number}", 1, PIXEL) for number in range(20)]
     by_uid = {each.sop_instance_uid: each for each in stored}
     state = SeriesState("1", "1.2", instances=by_uid, slices=by_uid)
     kind = FrameKind(native=True, many=False)
@@ -516,7 +516,7 @@ def test_a_fault_of_our_own_does_not_go_round_in_circles(opened: Opener, monkeyp
 
 
 def test_a_scheduler_that_nobody_holds_asks_nothing_and_holds_up_no_loop() -> None:
-    stored = [StoredInstance(f"1.2.{number}", 1, PIXEL) for number in range(20)]
+    stored = [Instance(f"1.2.{number}", 1, PIXEL) for number in range(20)]
     by_uid = {each.sop_instance_uid: each for each in stored}
     coming = SeriesState("1", "1.2", instances=by_uid, slices=by_uid)
     client = FakeClient()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
-from dicomzarr.dicom.instance import StoredInstance
+from dicomzarr.dicom.instance import Instance
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.engine.series_state import SeriesState
 from dicomzarr.errors import FrameNotFoundError
@@ -31,10 +31,10 @@ PIXEL = PixelDescription(
     signed=False,
     photometric_interpretation="MONOCHROME2",
 )
-FIRST, SECOND = StoredInstance("1.2.3.1", 500, PIXEL), StoredInstance("1.2.3.2", 500, PIXEL)
-LARGE = StoredInstance("1.2.3.3", 2**27, PIXEL)
-BITS = StoredInstance("1.2.3.4", 5, replace(PIXEL, rows=5, columns=5, bits_allocated=1, bits_stored=1, high_bit=0))
-MANY = StoredInstance("1.2.3.6", 5000, PIXEL)
+FIRST, SECOND = Instance("1.2.3.1", 500, PIXEL), Instance("1.2.3.2", 500, PIXEL)
+LARGE = Instance("1.2.3.3", 2**27, PIXEL)
+BITS = Instance("1.2.3.4", 5, replace(PIXEL, rows=5, columns=5, bits_allocated=1, bits_stored=1, high_bit=0))
+MANY = Instance("1.2.3.6", 5000, PIXEL)
 OPENING = SeriesState(
     STUDY, SERIES, instances={each.sop_instance_uid: each for each in (FIRST, SECOND, LARGE, BITS, MANY)}
 )
