@@ -200,7 +200,7 @@ print(statuses)
 
 
 @FORKS
-@pytest.mark.parametrize("has_read", [False, True])
+@pytest.mark.parametrize("has_read", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_forked_children_read_what_their_parent_holds(opened: Opener, has_read: object) -> None:
     url = opened.url(CT)
     assert json.loads(run_strictly("-c", FORKED, url, str(has_read))) == [0, 0]
