@@ -20,17 +20,25 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.image import Image
     from dicomzarr.arrays.image import open_image as open  # noqa: A004  # dicomzarr.open is the public name
     from dicomzarr.arrays.level import Level
+    from dicomzarr.faces.export import export
 
 __version__ = "0.1.0"
-__all__ = ["Image", "Level", "__version__", "errors", "open"]
+__all__ = ["Image", "Level", "__version__", "errors", "export", "open"]
 
-_LAZY = {"Image": "Image", "Level": "Level", "open": "open_image"}
+_LAZY = {
+    "Image": ("dicomzarr.arrays", "Image"),
+    "Level": ("dicomzarr.arrays", "Level"),
+    "export": ("dicomzarr.faces.export", "export"),
+    "open": ("dicomzarr.arrays", "open_image"),
+}
+"""Where the public names are, and what they are called there."""
 
 
 def __getattr__(name: str) -> Any:
     """Import the arrays when they are first asked for."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from dicomzarr import arrays  # noqa: PLC0415  # fsspec and the codecs are heavy
+    from importlib import import_module  # noqa: PLC0415  # only for what is heavy: fsspec and the codecs
 
-    return getattr(arrays, _LAZY[name])
+    module, own = _LAZY[name]
+    return getattr(import_module(module), own)

@@ -41,6 +41,8 @@ DicomZarrError
 │   └── TilingError                 tiles of an associated image that fit no chunk grid
 ├── SeriesChangedError              the series is no more what it was when it was opened
 ├── TemporaryFileError              the temporary disk did not take a whole instance
+├── TargetError                     what is exported could not be written, or not be read again
+│   └── VerificationError           it was read again, and is not what was written
 └── FrameError                      one frame; its text names study, series, instance and frame
     ├── UnsupportedTransferSyntaxError  carries ``uid``
     ├── FrameDecodeError            the codestream is broken
@@ -262,6 +264,14 @@ class SeriesChangedError(DicomZarrError):
 
 class TemporaryFileError(DicomZarrError):
     """The temporary disk did not take a whole instance: it is full, or must not be written to."""
+
+
+class TargetError(DicomZarrError):
+    """What is exported could not be written, or not be read again: a full disk, no permission, a store that refused."""
+
+
+class VerificationError(TargetError):
+    """What was exported was read again, and is not what was written."""
 
 
 class FrameError(DicomZarrError):

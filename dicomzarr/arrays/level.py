@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.series_handle import SeriesHandle
     from dicomzarr.dicom.segmentation import Segment
     from dicomzarr.omezarr.series_store import SeriesStore
+    from dicomzarr.options import View
     from dicomzarr.plan import Affine, Axis, Channel, ImagePlan, LevelPlan
 
     Pixels = npt.NDArray[np.generic]
@@ -217,6 +218,11 @@ class MultiscaleImage:
     def cache_bytes(self) -> int:
         """Bytes of encoded frames that are kept in memory."""
         return self._handle.options.cache_bytes
+
+    @property
+    def view(self) -> View:
+        """What of the series is shown, and as which values."""
+        return self._handle.options.view
 
     @property
     def url(self) -> str:

@@ -80,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("info", "what a series holds: levels, spacing, channels", _add_info),
         ("ls", "the studies of a server, the series of a study, the arrays of a series", _add_ls),
         ("thumbnail", "a small PNG of a series", _add_thumbnail),
+        ("export", "a copy of a series: OME-Zarr, a zip of it, OME-TIFF or NIfTI", _add_export),
         ("cache", "what the cache on disk takes, and empty it", _add_cache),
         ("demo", "see it work: a slide, a server and arrays, all in this process", _add_demo),
     ):
@@ -127,6 +128,58 @@ def _add_thumbnail(command: argparse.ArgumentParser) -> None:
     command.add_argument("--image", metavar="PATH", help="as info lists them: 1, associated/overview")
     _add_force(command)
     _add_connection(command)
+
+
+def _add_export(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Copies a series to files that you keep. What was interrupted goes on where it was when the same command is "
+        "run again; at the end the copy is read again and compared."
+    )
+    command.add_argument("url", metavar="URL", help=f"{_SERIES}; with --from, the server")
+    command.add_argument(
+        "output",
+        metavar="OUT",
+        help="its ending says the format: .zarr (also on s3:// and others of fsspec), .ozx, .ome.tif, .nii or .nii.gz; "
+        "with --from, it holds {series}",
+    )
+    what = command.add_argument_group("what is taken")
+    what.add_argument("--levels", metavar="N,N", type=_numbers, help="of each image, 0 the finest (all)")
+    what.add_argument(
+        "--region",
+        metavar="AXIS=START:STOP",
+        action="append",
+        default=[],
+        type=_axis_range,
+        help="in indices of level 0, as x=1000:3000; one for each axis",
+    )
+    what.add_argument("--image", metavar="PATH", action="append", help="as info lists them; repeatable (all)")
+    what.add_argument("--labels", action="store_true", help="with segmentations of the series, as labels")
+    what.add_argument("--values", metavar="VALUES", choices=("stored", "modality", "color"), help="see the options")
+    what.add_argument(
+        "--from", dest="listed", metavar="CSV", help="many series: columns StudyInstanceUID and SeriesInstanceUID"
+    )
+    how = command.add_argument_group("how it is written")
+    how.add_argument("--zarr-format", metavar="N", type=_whole(2, 3), default=3, help="3: OME-Zarr 0.5 (3), 2: 0.4")
+    how.add_argument("--compression", metavar="KIND", default="zstd", help="zstd, zstd:LEVEL or none (zstd)")
+    how.add_argument("--shard", metavar="N", type=_whole(1), help="N x N chunks in one file")
+    how.add_argument("--keep-encoded", action="store_true", help="frames as they came, not decoded")
+    how.add_argument("--build-levels", action="store_true", help="go on with halved levels, down to 512 pixels")
+    how.add_argument("--absent", metavar="VALUE", type=float, help="fill absent slices with this value")
+    _add_force(command)
+    _add_connection(command)
+
+
+def _numbers(text: str) -> list[int]:
+    if not re.fullmatch(r"[0-9]+(,[0-9]+)*", text):
+        raise argparse.ArgumentTypeError("write numbers with commas between them, as 0,2")
+    return [int(number) for number in text.split(",")]
+
+
+def _axis_range(text: str) -> tuple[str, tuple[int, int]]:
+    found = re.fullmatch(r"([tczyx])=([0-9]+):([0-9]+)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError("write it as x=1000:3000; axes are t, c, z, y and x")
+    return found[1], (int(found[2]), int(found[3]))
 
 
 def _add_cache(command: argparse.ArgumentParser) -> None:

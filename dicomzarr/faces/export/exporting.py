@@ -1,0 +1,108 @@
+"""``dicomzarr.export``: a series becomes files that others keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dicomzarr.arrays.image import Image, open_image
+from dicomzarr.faces.export.files import export_file
+from dicomzarr.faces.export.options import ZARR, parse_options
+from dicomzarr.faces.export.series import Source
+from dicomzarr.faces.export.zarr_export import ZarrExport
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+
+    from dicomzarr.faces.export.zarr_export import ProgressCallback
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export has written."""
+
+    target: str
+    arrays: int
+    nbytes: int
+    """Of pixels, before compression."""
+    blocks: int
+    resumed: int
+    """Blocks of those that an earlier run had written."""
+
+
+def export(  # noqa: PLR0913  # as many as the user has
+    url_or_image: str | os.PathLike[str] | Image,
+    target: str | os.PathLike[str],
+    *,
+    levels: Iterable[int] | None = None,
+    region: Mapping[str, tuple[int, int] | slice] | None = None,
+    images: Iterable[str] | None = None,
+    zarr_format: int = 3,
+    compression: str = "zstd",
+    shard: int | Iterable[int] | None = None,
+    keep_encoded: bool = False,
+    build_levels: bool = False,
+    absent: float | None = None,
+    block_bytes: int = 16 * 2**20,
+    overwrite: bool = False,
+    progress: ProgressCallback | None = None,
+    target_options: Mapping[str, Any] | None = None,
+    **storage_options: Any,
+) -> Exported:
+    """Copy a series into OME-Zarr, one zip of it, OME-TIFF or NIfTI, by blocks, each read once.
+
+    What was interrupted goes on where it was when it is called again in the same way. At the end the target is read
+    again, and compared with what was written.
+
+    Args:
+        url_or_image: What `dicomzarr.open` takes, or what it gives: then that image alone.
+        target: Its ending says the format: ``.zarr`` (a path, or any URL of fsspec), ``.ozx``, ``.ome.tif`` or
+            ``.nii``, ``.nii.gz``.
+        levels: Numbers of the levels to take; all by default.
+        region: What to take along axes, as ``{"x": (1000, 2000)}``, in indices of level 0.
+        images: Paths of the images to take, as ``info`` lists them; all by default.
+        zarr_format: 3 for OME-Zarr 0.5, 2 for OME-Zarr 0.4.
+        compression: ``zstd``, ``zstd:LEVEL`` or ``none``.
+        shard: Chunks of a shard along y and x, or along the last axes; no shards by default.
+        keep_encoded: Store frames as they came, not decoded.
+        build_levels: Go on with levels of half the size until one is of 512 pixels at most.
+        absent: Fill absent slices with this value, instead of leaving them absent.
+        block_bytes: Of the pixels that are read in one plan; a few such blocks are in memory at a time.
+        overwrite: Replace what is at the target.
+        progress: Called with a `zarr_export.Progress` after each block.
+        target_options: Options of fsspec for the target.
+        **storage_options: See `dicomzarr.options.StorageOptions`.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UsageError: What was asked for cannot be meant, or not be written in this format; the text says why.
+        DicomZarrError: The series could not be opened or read.
+        TargetError: The target could not be written.
+        VerificationError: It was read again, and is not what was written.
+    """
+    place = str(target)
+    options = parse_options(
+        place,
+        zarr_format=zarr_format,
+        levels=levels,
+        region=region,
+        images=images if images is not None or not isinstance(url_or_image, Image) else (url_or_image.path,),
+        compression=compression,
+        shard=shard,
+        keep_encoded=keep_encoded,
+        build_levels=build_levels,
+        absent=absent,
+        block_bytes=block_bytes,
+    )
+    image = url_or_image if isinstance(url_or_image, Image) else open_image(url_or_image, **storage_options)
+    source = Source(image, options)
+    if options.format == ZARR:
+        work = ZarrExport(source, place, target_options or {}, progress)
+        work.run(overwrite=overwrite)
+        work.finish()
+    else:
+        work = export_file(options.format)
+    return Exported(place, len(source.selection.parts), work.nbytes, work.blocks, work.resumed)

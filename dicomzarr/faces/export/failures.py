@@ -1,0 +1,38 @@
+"""What goes wrong on the side of the target, in one sentence without what may be a secret."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dicomzarr.errors import DicomZarrError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn what a file system or store raises into a `TargetError`.
+
+    Args:
+        what: Is written or read, in words.
+
+    Raises:
+        TargetError: Instead of whatever else.
+    """
+    try:
+        yield
+    except DicomZarrError:
+        raise
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise TargetError(
+            f"{what} could not be written or read: {reason}.", remedy="Make room or give access, and try again."
+        ) from error
+    except Exception as error:
+        # Stores of others put URLs into their texts, with what opens them.
+        raise TargetError(
+            f"{what} could not be written or read: {type(error).__name__}.", remedy="See what the store says of it."
+        ) from error

@@ -1,0 +1,298 @@
+"""What of a series is exported: images, levels and a region, as a plan of its own. Pure (no I/O)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from dicomzarr.errors import InvalidOptionError
+from dicomzarr.plan import label_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from dicomzarr.faces.export.options import ExportOptions
+    from dicomzarr.plan import Affine, ImagePlan, LevelPlan, SeriesPlan
+    from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors
+
+_SMALLEST_BUILT = 512
+"""Pixels of the longer side at which no coarser level is built."""
+
+
+class Taken(NamedTuple):
+    """Where an exported level is taken from."""
+
+    image: str
+    """Path of the image in the series."""
+    number: int
+    """Of the level there."""
+    start: tuple[int, ...]
+    """Its first index along each axis."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One array that is exported."""
+
+    path: str
+    """In the exported hierarchy, as ``0`` or ``labels/lung/0``."""
+    level: LevelPlan
+    """As exported."""
+    axes: tuple[str, ...]
+    taken: Taken
+    """Where it is taken from; of one that is built, where that is which it is built of in the end."""
+    whole: LevelPlan
+    """The level there."""
+    halvings: int = 0
+    """How often it is halved; each time of the array before."""
+    averages: bool = True
+    """Of one that is built: pixels are averaged; else one of them stands for all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """All that is exported."""
+
+    plan: SeriesPlan
+    parts: tuple[Part, ...]
+    """Arrays; one that is built comes behind the one that it is built of."""
+
+
+def select(plan: SeriesPlan, options: ExportOptions) -> Selection:
+    """Choose images, levels and a region.
+
+    Raises:
+        InvalidOptionError: The series has no such image, level, axis or region.
+    """
+    chosen = _chosen(plan, options)
+    images = [(path, plan.at(path)) for path in chosen if path in plan.image_paths]
+    associated = [(path, plan.at(path)) for path in chosen if path not in plan.image_paths]
+    if not images:
+        images, associated = associated, []
+    # A region is counted in pixels of the images; what is associated to them is another picture.
+    whole = replace(options, region={})
+    cut = [_Cut(path, image, options if path in plan.image_paths else whole) for path, image in (*images, *associated)]
+    cut_images, cut_associated = cut[: len(images)], cut[len(images) :]
+    named = tuple(
+        (path.rpartition("/")[2], each.plan) for (path, _), each in zip(associated, cut_associated, strict=True)
+    )
+    selected = replace(plan, images=tuple(each.plan for each in cut_images), associated=named)
+    paths = (*selected.image_paths, *selected.associated_paths)
+    return Selection(selected, tuple(part for path, each in zip(paths, cut, strict=True) for part in each.parts(path)))
+
+
+def _chosen(plan: SeriesPlan, options: ExportOptions) -> list[str]:
+    known = [*plan.image_paths, *plan.associated_paths]
+    if options.images is None:
+        return list(plan.image_paths) if options.region else known
+    for path in options.images:
+        if path not in known:
+            shown = ", ".join(each or "/" for each in known)
+            raise InvalidOptionError(f"The series has no image {path or '/'}.", remedy=f"It has {shown}.")
+    return [path for path in known if path in options.images]
+
+
+class _Cut:
+    """One image, cut, with its labels.
+
+    Args:
+        path: Of the image in the series.
+        image: As the series has it.
+        options: What is taken of it.
+        reference: The finest level of the image that the region is counted in; its own by default.
+    """
+
+    def __init__(self, path: str, image: ImagePlan, options: ExportOptions, reference: LevelPlan | None = None) -> None:
+        self._path = path
+        self._image = image
+        self._options = options
+        self._axes = tuple(axis.name for axis in image.axes)
+        self._reference = reference or image.levels[0]
+        is_label = reference is not None
+        self._numbers = _numbers(image, options.levels, is_label=is_label)
+        ranges = {number: self._range(image.levels[number]) for number in self._numbers}
+        self._starts = {number: tuple(start for start, _ in each) for number, each in ranges.items()}
+        levels = [_cut_level(image.levels[number], ranges[number]) for number in self._numbers]
+        self._averages = not (is_label or image.segments or image.attributes.segmentation or _is_indexed(image))
+        self._built = len(levels)
+        while options.build_levels and max(levels[-1].shape[-2:]) > _SMALLEST_BUILT:
+            levels.append(_halved(levels[-1]))
+        self._labels = [
+            (label_path(path, label), _Cut(label_path(path, label), label, options, self._reference))
+            for label in image.labels
+        ]
+        self.plan = self._cut_plan(tuple(levels), ranges[self._numbers[0]])
+
+    def parts(self, path: str) -> Iterator[Part]:
+        """The arrays, below a path of the exported hierarchy."""
+        before = f"{path}/" if path else ""
+        for number, level in enumerate(self.plan.levels):
+            source = self._numbers[min(number, self._built - 1)]
+            yield Part(
+                f"{before}{number}",
+                level,
+                self._axes,
+                Taken(self._path, source, self._starts[source]),
+                self._image.levels[source],
+                max(0, number - self._built + 1),
+                self._averages,
+            )
+        for _, label in self._labels:
+            yield from label.parts(label_path(path, label.plan))
+
+    def _range(self, level: LevelPlan) -> tuple[tuple[int, int], ...]:
+        """What of a level is taken, by axis."""
+        found = []
+        for axis, size in enumerate(level.shape):
+            name = self._axes[axis]
+            start, stop = self._options.region.get(name, (0, None))
+            ratio = level.scale[axis] / self._reference.scale[axis] if name in "yx" else 1.0
+            first = math.floor(start / ratio + 1e-6)
+            last = size if stop is None else min(size, math.ceil(stop / ratio - 1e-6))
+            samples = level.chunks[axis] if name == "c" else 1
+            if first >= size or first % samples or (last - first) % samples:
+                raise InvalidOptionError(
+                    f"The region {name}={start}:{stop} cannot be cut out of {size} along {name}"
+                    + (", where R, G and B stay together." if samples > 1 else "."),
+                    remedy="dicomzarr info shows the sizes of level 0.",
+                )
+            found.append((first, max(last, first + samples)))
+        return tuple(found)
+
+    def _cut_plan(self, levels: tuple[LevelPlan, ...], ranges: Sequence[tuple[int, int]]) -> ImagePlan:
+        image, by_axis = self._image, dict(zip(self._axes, ranges, strict=True))
+        for axis in self._options.region:
+            if axis not in by_axis:
+                raise InvalidOptionError(
+                    f"Image {self._path or '/'} has no axis {axis}.", remedy=f"It has {', '.join(by_axis)}."
+                )
+        c = slice(*by_axis.get("c", (0, None)))
+        return replace(
+            image,
+            levels=levels,
+            channels=image.channels[c],
+            numbers=image.numbers[c] if image.numbers else (),
+            affine=self._moved(image.affine, levels[0]),
+            attributes=self._cut_attributes(levels[0], by_axis),
+            labels=tuple(label.plan for _, label in self._labels),
+        )
+
+    def _moved(self, affine: Affine | None, level: LevelPlan) -> Affine | None:
+        """An affine of the finest level, from indices of an exported one."""
+        return None if affine is None else _times(affine, self._to_finest(level))
+
+    def _to_finest(self, level: LevelPlan) -> list[tuple[float, float]]:
+        """(step, first) of columns, rows and slices of an exported level in those of the finest."""
+        finest = self._image.levels[0]
+        found = []
+        for name in "xyz":
+            if name not in self._axes:
+                found.append((1.0, 0.0))
+                continue
+            axis = self._axes.index(name)
+            shift = level.translation[axis] - finest.translation[axis]
+            found.append((level.scale[axis] / finest.scale[axis], shift / finest.scale[axis]))
+        return found
+
+    def _cut_attributes(self, level: LevelPlan, by_axis: Mapping[str, tuple[int, int]]) -> ImageAttributes:
+        known = self._image.attributes
+        z, t = by_axis.get("z", (0, 1)), by_axis.get("t", (0, 1))
+        leads = "".join(name for name in self._axes if name in "tcz")
+        is_whole = level.shape[-2:] == self._image.levels[0].shape[-2:]
+        plane = known.plane_affine
+        if plane is not None:
+            along = known.coordinates["z"].values if "z" in known.coordinates else None
+            step = (1.0, float(along[z[0]] - along[0]) if along else 0.0)
+            plane = _times(plane, [*self._to_finest(level)[:2], step])
+        return replace(
+            known,
+            rescale=None if known.rescale is None else _cut_rescale(known.rescale, leads, by_axis),
+            coordinates={
+                name: replace(each, values=_nested(each.values, each.axes, by_axis))
+                for name, each in known.coordinates.items()
+            },
+            absent=tuple(_cut_absent(known.absent, by_axis)),
+            plane_affine=plane,
+            poses=tuple(self._moved(each, level) for each in known.poses[slice(*t)]) if known.poses else (),
+            ultrasound_regions=known.ultrasound_regions if is_whole else (),
+            z_offsets=known.z_offsets[slice(*z)] if known.z_offsets and "z" in by_axis else known.z_offsets,
+        )
+
+
+def _numbers(image: ImagePlan, wanted: tuple[int, ...] | None, *, is_label: bool) -> list[int]:
+    numbers = range(len(image.levels))
+    if wanted is None:
+        return list(numbers)
+    found = [number for number in wanted if number in numbers]
+    if not found and (is_label or len(numbers) == 1):
+        return [numbers[-1]]  # of one resolution, whatever that of others is
+    if not found:
+        raise InvalidOptionError(
+            f"There is no level {wanted[0]} in an image of {len(numbers)} levels.",
+            remedy="dicomzarr info lists the levels.",
+        )
+    return found
+
+
+def _is_indexed(image: ImagePlan) -> bool:
+    level = image.levels[0]
+    return level.attributes.photometric_interpretation == "PALETTE COLOR" and level.view is None
+
+
+def _cut_level(level: LevelPlan, ranges: Sequence[tuple[int, int]]) -> LevelPlan:
+    return replace(
+        level,
+        shape=tuple(stop - start for start, stop in ranges),
+        translation=tuple(
+            shift + start * step for shift, (start, _), step in zip(level.translation, ranges, level.scale, strict=True)
+        ),
+    )
+
+
+def _halved(level: LevelPlan) -> LevelPlan:
+    """A level of half the size along y and x, rounded down."""
+
+    def last_two(values: Sequence[Any], change: Any) -> tuple[Any, ...]:
+        return (*values[:-2], *(change(*each) for each in zip(values[-2:], level.scale[-2:], strict=True)))
+
+    return replace(
+        level,
+        shape=last_two(level.shape, lambda size, _: max(1, size // 2)),
+        scale=last_two(level.scale, lambda step, _: step * 2),
+        translation=last_two(level.translation, lambda shift, step: shift + step / 2),
+        attributes=replace(level.attributes, sop_instance_uids=()),
+    )
+
+
+def _times(affine: Affine, steps: Sequence[tuple[float, float]]) -> Affine:
+    own = np.eye(4)
+    for axis, (step, first) in enumerate(steps):
+        own[axis, axis], own[axis, 3] = step, first
+    a, b, c, d = (tuple(float(value) for value in row) for row in np.array(affine) @ own)
+    return a, b, c, d  # type: ignore[return-value]  # rows of four
+
+
+def _nested(values: Any, axes: str, by_axis: Mapping[str, tuple[int, int]]) -> Any:
+    if not axes or not isinstance(values, list | tuple):
+        return values
+    chosen = values[slice(*by_axis.get(axes[0], (0, None)))]
+    return [_nested(each, axes[1:], by_axis) for each in chosen]
+
+
+def _cut_rescale(rescale: RescaleFactors, axes: str, by_axis: Mapping[str, tuple[int, int]]) -> RescaleFactors:
+    return replace(
+        rescale,
+        slope=_nested(rescale.slope, axes, by_axis),
+        intercept=_nested(rescale.intercept, axes, by_axis),
+    )
+
+
+def _cut_absent(
+    absent: Sequence[Mapping[str, int]], by_axis: Mapping[str, tuple[int, int]]
+) -> Iterator[Mapping[str, int]]:
+    for place in absent:
+        if all(by_axis[axis][0] <= index < by_axis[axis][1] for axis, index in place.items()):
+            yield {axis: index - by_axis[axis][0] for axis, index in place.items()}

@@ -1,0 +1,72 @@
+"""The series that is exported: its selection, and the levels that blocks are read from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dicomzarr.errors import InvalidOptionError
+from dicomzarr.faces.export.documents import group_documents, identity_of
+from dicomzarr.faces.export.selection import select
+from dicomzarr.omezarr.hierarchy import Document
+
+if TYPE_CHECKING:
+    from dicomzarr.arrays.image import Image
+    from dicomzarr.arrays.level import Level, MultiscaleImage
+    from dicomzarr.faces.export.options import ExportOptions
+    from dicomzarr.faces.export.selection import Taken
+
+
+class Source:
+    """What of a series is exported.
+
+    Args:
+        image: Any image of it.
+        options: What is taken, and how it is written.
+
+    Raises:
+        InvalidOptionError: The series has nothing of the kind.
+    """
+
+    def __init__(self, image: Image, options: ExportOptions) -> None:
+        self.options = options
+        self.store = image.store
+        self.selection = select(self.store.plan, options)
+        self._images: dict[str, MultiscaleImage] = {each.path: each for each in image.images}
+        self._images |= {each.path: each for each in image.associated.values()}
+        for shown in list(self._images.values()):
+            self._images |= {label.path: label for label in shown.labels.values()}
+        self._view = asdict(image.view)
+        self._check_absent()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What is exported and how: two exports of one are the same."""
+        return {"series": self.store.state, "view": self._view, **self.options.said}
+
+    def level(self, taken: Taken) -> Level:
+        """The level that an array is taken from."""
+        return self._images[taken.image].levels[taken.number]
+
+    def documents(self) -> dict[str, bytes]:
+        """Those of groups, by key; the root's last."""
+        found = (self.store.locate(f"{path}/zarr.json" if path else "zarr.json") for path in self._images)
+        own = {str(number): each.data for number, each in enumerate(found) if isinstance(each, Document)}
+        return group_documents(self.selection.plan, identity_of(own), self.options.zarr_format)
+
+    def _check_absent(self) -> None:
+        value = self.options.absent
+        if value is None:
+            return
+        for part in self.selection.parts:
+            kind = part.level.dtype
+            is_held = kind.kind == "f" or (
+                value == int(value) and np.iinfo(kind).min <= value <= np.iinfo(kind).max  # type: ignore[type-var]  # of integers
+            )
+            if not is_held:
+                raise InvalidOptionError(
+                    f"absent={value:g} is no value of {kind} of the array {part.path}.",
+                    remedy="Choose one that the pixels of the series can have.",
+                )

@@ -1,0 +1,147 @@
+"""An OME-Zarr written block by block, resumable at each, and read again at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from dicomzarr.errors import DicomZarrError, UsageError, VerificationError
+from dicomzarr.faces.export.journal import SUFFIX, Journal
+from dicomzarr.faces.export.pixels import PixelCopy
+from dicomzarr.faces.export.work import work_through
+from dicomzarr.faces.export.zarr_target import ZarrTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dicomzarr.faces.export.blocks import Block
+    from dicomzarr.faces.export.series import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an export is."""
+
+    phase: str
+    """``copying`` or ``verifying``."""
+    blocks: int
+    """That are done."""
+    all_blocks: int
+    nbytes: int
+    """Of pixels that are done."""
+    all_nbytes: int
+    resumed: int
+    """Bytes of those that were done before this run."""
+
+
+ProgressCallback: TypeAlias = "Callable[[Progress], object]"
+
+
+class ZarrExport:
+    """Writes a selection of a series as OME-Zarr.
+
+    Args:
+        source: What is exported.
+        url: The root of the hierarchy.
+        target_options: fsspec's.
+        progress: Is told after each block.
+    """
+
+    def __init__(
+        self, source: Source, url: str, target_options: Mapping[str, Any], progress: ProgressCallback | None = None
+    ) -> None:
+        self._source = source
+        self._options = source.options
+        self.target = ZarrTarget(url, target_options)
+        self._journal = Journal(f"{url.rstrip('/')}{SUFFIX}", target_options, source.identity)
+        self._progress = progress or (lambda _: None)
+        self._copy = self._make_copy()
+        self._blocks = [block for part in source.selection.parts for block in self._copy.blocks(part)]
+        self.blocks = len(self._blocks)
+        self.nbytes = sum(block.nbytes for block in self._blocks)
+        self.resumed = 0
+
+    def run(self, *, overwrite: bool) -> None:
+        """Write what is not written yet, and read all of it again.
+
+        Raises:
+            UsageError: There is something at the target that this is not the rest of.
+            DicomZarrError: A block could not be read; what is done stays so.
+            TargetError: A block could not be written; as above.
+            VerificationError: What is read again is something else; only this is written anew the next time.
+        """
+        self._begin(overwrite=overwrite)
+        try:
+            for part in self._source.selection.parts:
+                self._copy.prepare(part)
+            for halvings in sorted({block.part.halvings for block in self._blocks}):
+                self._write(halvings)
+            self._verify()
+            for key, document in self._source.documents().items():
+                self.target.put(key, document)
+        except DicomZarrError as error:
+            message = str(error.args[0]) if error.args else ""
+            error.args = (f"{message} {self.state}",)
+            raise
+        finally:
+            self._journal.close()
+
+    def finish(self) -> None:
+        """Let go of the journal: the export is whole."""
+        self._journal.remove()
+
+    @property
+    def state(self) -> str:
+        """How far it is, in words."""
+        done = len(self._journal.digests)
+        return f"{done} of {self.blocks} blocks are written; the same command goes on from there."
+
+    def _make_copy(self) -> PixelCopy:
+        return PixelCopy(self.target, self._options, self._source.level)
+
+    def _begin(self, *, overwrite: bool) -> None:
+        there, begun = self.target.exists, self._journal.exists
+        if there and not begun and not overwrite:
+            raise UsageError(
+                "There is something at the target already.", remedy="Overwrite it, or name another target."
+            )
+        if there and begun and not overwrite:
+            self._journal.resume()
+            self.resumed = len(self._journal.digests)
+            return
+        self._journal.begin()  # first, so that what is half removed is no whole export
+        if there:
+            self.target.remove()
+
+    def _write(self, halvings: int) -> None:
+        done = self._journal.digests
+        left = [block for block in self._blocks if block.part.halvings == halvings and block.name not in done]
+        written = sum(block.nbytes for block in self._blocks if block.name in done)
+        before = sum(block.nbytes for block in self._blocks if block.name in done) if halvings == 0 else 0
+
+        def note(block: Block, digest: str) -> None:
+            nonlocal written
+            self._journal.note(block.name, digest)
+            written += block.nbytes
+            self._progress(Progress("copying", len(done), self.blocks, written, self.nbytes, before))
+
+        work_through(left, self._copy.copy, note)
+
+    def _verify(self) -> None:
+        wrong: list[str] = []
+        counted = nbytes = 0
+
+        def compare(block: Block, digest: str) -> None:
+            nonlocal counted, nbytes
+            if self._journal.digests[block.name] != digest:
+                wrong.append(block.name)
+            counted, nbytes = counted + 1, nbytes + block.nbytes
+            self._progress(Progress("verifying", counted, self.blocks, nbytes, self.nbytes, 0))
+
+        work_through(self._blocks, self._copy.check, compare)
+        if wrong:
+            self._journal.forget(wrong)
+            raise VerificationError(
+                f"{len(wrong)} of {self.blocks} blocks are not what was written when they are read again.",
+                remedy="Look after the disk or store of the target; the next run writes only these anew.",
+            )

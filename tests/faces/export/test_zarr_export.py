@@ -1,0 +1,362 @@
+"""Exported OME-Zarr is the virtual store, on disk: the same documents, values and missing chunks."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import numpy as np
+import pytest
+import radiology
+import slides
+import zarr
+from exports import assert_same_store, keys_of, missing_chunks, nodes, same_values
+from opened import array_at, group_at
+from radiology_model import AXIAL, OBLIQUE, decimals, distinct, series_of
+from radiology_opened import Opener, affine_of, pixels_of
+from radiology_volumes import bolus, uneven, volume
+from segmentable import CT, SHAPE, SOURCES
+from segmentations import random_masks, segmented
+from serving import serving
+
+import dicomzarr
+from dicomzarr.errors import InvalidOptionError, UsageError, VerificationError
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # their imports, not ours
+    import ngff_zarr
+    import ome_zarr_models
+    import yaozarrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from dicomzarr.faces.export.zarr_export import Progress
+
+SLIDES = {
+    "pyramid": slides.brightfield_pyramid,
+    "channels": slides.channels_in_instances,
+    "channels_and_planes": slides.fluorescence_focal_stack,
+    "sparse": slides.sparse_fluorescence,
+    "sparse_colour": slides.sparse_brightfield,
+    "two_pyramids": slides.two_pyramids,
+    "tiles_off_the_grid": slides.off_grid,
+    "one_level": partial(slides.coded_slide, "native_rgb"),
+}
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    with Opener() as opener:
+        yield opener
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out.zarr"
+
+
+def lacking_a_slice(grid: Any = AXIAL) -> Any:
+    """A series of five of six slices."""
+    series = volume(grid, distinct((6, 16, 20), bits=12, signed=True))
+    lost = decimals(grid.position(3))
+    return series_of([each for each in series.datasets if each.ImagePositionPatient != lost])
+
+
+@pytest.mark.parametrize("name", SLIDES)
+def test_an_exported_slide_is_the_virtual_store(name: str, out: Path) -> None:
+    with serving(SLIDES[name]()) as served:
+        image = dicomzarr.open(served.url)
+        dicomzarr.export(served.url, out)
+        assert_same_store(image, out)
+        check_with_validators(out)
+
+
+@pytest.mark.filterwarnings("ignore::dicomzarr.errors.GuessWarning")
+@pytest.mark.parametrize("name", radiology.BUILDERS)
+def test_exported_radiology_is_the_virtual_store(name: str, opened: Opener, out: Path) -> None:
+    image = opened(radiology.BUILDERS[name]())
+    dicomzarr.export(image.series_url, out)
+    assert_same_store(image, out)
+    check_with_validators(out)
+
+
+def check_with_validators(out: Path) -> None:
+    yaozarrs.validate_zarr_store(str(out))
+    for path, group in nodes(group_at(out)):
+        if "multiscales" in dict(group.attrs).get("ome", {}):
+            ome_zarr_models.open_ome_zarr(group_at(out, path=path))
+            ngff_zarr.from_ngff_zarr(str(out / path), validate=True)
+
+
+def test_labels_are_exported_with_names_and_colours(opened: Opener, out: Path) -> None:
+    found = segmented(SOURCES, random_masks((2, *SHAPE)))
+    url = opened.serve([*CT.datasets, found.dataset]).series_url(CT.study_uid, CT.series_uid)
+    image = dicomzarr.open(url, labels=True)
+    assert image.labels
+    dicomzarr.export(url, out, labels=True)
+    assert_same_store(image, out, labels=True)
+    check_with_validators(out)
+
+
+@pytest.mark.parametrize("grid", [AXIAL, OBLIQUE], ids=["axial", "oblique"])
+@pytest.mark.parametrize("shard", [None, (3, 1, 1)])
+def test_absent_slices_stay_absent(opened: Opener, out: Path, grid: Any, shard: Any) -> None:
+    image = opened(lacking_a_slice(grid))
+    dicomzarr.export(image, out, shard=shard)
+    group = group_at(out)
+    assert dict(group.attrs)["dicomzarr"]["absent"] == [{"z": 3}]
+    assert np.array_equal(group["0"][...], pixels_of(image))
+    if shard is None:
+        assert missing_chunks(out, "0", group["0"]) == ["c/3/0/0"]
+
+
+def test_a_shard_of_nothing_but_absent_chunks_is_not_written(out: Path) -> None:
+    with serving(slides.sparse_fluorescence()) as served:
+        image = dicomzarr.open(served.url)
+        dicomzarr.export(image, out, shard=(1, 1))
+        for level in image.levels:
+            written = group_at(out)[str(level.number)]
+            assert same_values(np.asarray(written[...]), level[...])
+            missing = [key for key in keys_of(level) if image.store.locate(f"{level.number}/{key}") is None]
+            assert missing_chunks(out, str(level.number), level) == missing
+
+
+def test_absent_slices_take_the_value_that_is_asked_for(opened: Opener, out: Path) -> None:
+    image = opened(lacking_a_slice())
+    dicomzarr.export(image, out, absent=-7)
+    expected = pixels_of(image).copy()
+    expected[3] = -7
+    assert np.array_equal(group_at(out)["0"][...], expected)
+    with pytest.raises(InvalidOptionError, match="no value of int16"):
+        dicomzarr.export(image, out, absent=0.5, overwrite=True)
+
+
+def test_zarr_format_2_is_ome_zarr_0_4(out: Path) -> None:
+    with serving(slides.brightfield_pyramid()) as served:
+        image = dicomzarr.open(served.url)
+        dicomzarr.export(image.series_url, out, zarr_format=2)
+        group = group_at(out, zarr_format=2)
+        assert dict(group.attrs)["multiscales"][0]["version"] == "0.4"
+        assert dict(group.attrs)["dicomzarr"] == dict(group_at(served.url).attrs)["dicomzarr"]
+        for level in image.levels:
+            assert np.array_equal(group[str(level.number)][...], level[...])
+        check_v2(out)
+
+
+def check_v2(out: Path) -> None:
+    yaozarrs.validate_zarr_store(str(out))
+    ome_zarr_models.open_ome_zarr(group_at(out, zarr_format=2))
+    ngff_zarr.from_ngff_zarr(str(out), validate=True, version="0.4")
+
+
+def test_absent_slices_stay_absent_in_zarr_format_2(opened: Opener, out: Path) -> None:
+    image = opened(lacking_a_slice())
+    dicomzarr.export(image, out, zarr_format=2)
+    assert not (out / "0" / "3" / "0" / "0").exists()
+    assert np.array_equal(group_at(out, zarr_format=2)["0"][...], pixels_of(image))
+
+
+def test_shards_hold_several_chunks(out: Path) -> None:
+    with serving(slides.brightfield_pyramid()) as served:
+        image = dicomzarr.open(served.url)
+        dicomzarr.export(image, out, shard=2)
+        for level in image.levels:
+            array = group_at(out)[str(level.number)]
+            assert array.chunks == level.chunks
+            assert array.shards == (level.chunks[0], *(2 * side for side in level.chunks[1:]))
+            assert np.array_equal(array[...], level[...])
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd", "zstd:9"])
+def test_compression_is_what_was_asked_for(out: Path, compression: str) -> None:
+    with serving(slides.coded_slide("native_rgb")) as served:
+        dicomzarr.export(served.url, out, compression=compression)
+        codecs = json.loads((out / "0" / "zarr.json").read_text())["codecs"]
+        kind, _, level = compression.partition(":")
+        assert [each["name"] for each in codecs] == (["bytes"] if kind == "none" else ["bytes", "zstd"])
+        assert kind == "none" or codecs[1]["configuration"]["level"] == int(level or 3)
+
+
+# --- levels and regions
+
+
+def test_a_region_keeps_its_place(out: Path) -> None:
+    with serving(slides.brightfield_pyramid()) as served:
+        image = dicomzarr.open(served.url)
+        box = {"y": (10, 70), "x": slice(33, 97)}
+        dicomzarr.export(image.series_url, out, region=box)
+        group = group_at(out)
+        assert np.array_equal(group["0"][...], image.levels[0][:, 10:70, 33:97])
+        assert "associated" not in group
+        assert image.affine is not None
+        written = np.array(dict(group.attrs)["dicomzarr"]["affine"])
+        assert np.allclose(written @ (0, 0, 0, 1), np.array(image.affine) @ (33, 10, 0, 1))
+        for number, dataset in enumerate(dict(group.attrs)["ome"]["multiscales"][0]["datasets"]):
+            level = image.levels[number]
+            _, shift = dataset["coordinateTransformations"]
+            first = [
+                round((here - there) / step)
+                for here, there, step in zip(shift["translation"], level.translation, level.scale, strict=True)
+            ]
+            shape = group[str(number)].shape
+            index = tuple(slice(start, start + size) for start, size in zip(first, shape, strict=True))
+            assert np.array_equal(group[str(number)][...], level[index])
+        check_with_validators(out)
+
+
+def test_levels_are_chosen_and_the_affine_is_that_of_the_finest(out: Path) -> None:
+    with serving(slides.brightfield_pyramid()) as served:
+        image = dicomzarr.open(served.url)
+        dicomzarr.export(image, out, levels=[1, 2])
+        group = group_at(out)
+        assert sorted(name for name in group if name != "associated") == ["0", "1"]
+        assert np.array_equal(group["0"][...], image.levels[1][...])
+        fine, coarse = image.levels[:2]
+        affine = np.array(dict(group.attrs)["dicomzarr"]["affine"])
+        ratio = coarse.scale[-1] / fine.scale[-1]
+        centre = ((ratio - 1) / 2, (coarse.scale[-2] / fine.scale[-2] - 1) / 2, 0, 1)
+        assert np.allclose(affine @ (0, 0, 0, 1), np.array(image.affine) @ centre)
+
+
+@pytest.mark.parametrize("grid", [AXIAL, OBLIQUE], ids=["axial", "oblique"])
+def test_a_region_of_a_volume_keeps_its_place(opened: Opener, out: Path, grid: Any) -> None:
+    image = opened(volume(grid, distinct((6, 16, 20))))
+    dicomzarr.export(image, out, region={"z": (2, 5), "y": (3, 16), "x": (4, 11)})
+    group = group_at(out)
+    assert np.array_equal(group["0"][...], image.levels[0][2:5, 3:16, 4:11])
+    affine = np.array(dict(group.attrs)["dicomzarr"]["affine"])
+    assert np.allclose(affine @ (1, 2, 1, 1), affine_of(image) @ (5, 5, 3, 1))
+    check_with_validators(out)
+
+
+def test_a_region_of_uneven_slices_keeps_its_place(opened: Opener, out: Path) -> None:
+    image = opened(uneven([0, 2.5, 5, 10, 17.5], distinct((5, 16, 20))))
+    before = dict(group_at(image.series_url).attrs)["dicomzarr"]
+    dicomzarr.export(image, out, region={"z": (2, 5)})
+    after = dict(group_at(out).attrs)["dicomzarr"]
+    places = before["coordinates"]["z"]["values"]
+    assert after["coordinates"]["z"]["values"] == places[2:]
+    there = np.array(before["plane_affine"]) @ (3, 4, places[3] - places[0], 1)
+    assert np.allclose(np.array(after["plane_affine"]) @ (3, 4, places[3] - places[2], 1), there)
+
+
+def test_a_region_along_t_cuts_what_varies_along_it(opened: Opener, out: Path) -> None:
+    image = opened(bolus(distinct((4, 16, 20)), ["120000", "120002", "120004", "120006"]))
+    (name, before), *_ = dict(group_at(image.series_url).attrs)["dicomzarr"]["coordinates"].items()
+    assert before["axis"] == "t"
+    dicomzarr.export(image, out, region={"t": (1, 3)})
+    group = group_at(out)
+    assert dict(group.attrs)["dicomzarr"]["coordinates"][name]["values"] == before["values"][1:3]
+    assert np.array_equal(group["0"][...], image.levels[0][1:3])
+
+
+def test_a_region_that_leaves_out_absent_slices_says_nothing_of_them(opened: Opener, out: Path) -> None:
+    image = opened(lacking_a_slice())
+    dicomzarr.export(image, out, region={"z": (2, 5)})
+    assert dict(group_at(out).attrs)["dicomzarr"]["absent"] == [{"z": 1}]
+    dicomzarr.export(image, out, region={"z": (0, 3)}, overwrite=True)
+    assert "absent" not in dict(group_at(out).attrs)["dicomzarr"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"region": {"t": (0, 1)}}, "no axis t"),
+        ({"region": {"x": (5000, 6000)}}, "x=5000:6000"),
+        ({"region": {"c": (0, 1)}}, "stay together"),
+        ({"levels": [99]}, "no level 99"),
+        ({"images": ["7"]}, "no image 7"),
+        ({"compression": "lzma"}, "not known"),
+        ({"zarr_format": 2, "shard": 2}, "no shards"),
+    ],
+)
+def test_what_the_series_does_not_have_is_refused(out: Path, options: dict[str, Any], said: str) -> None:
+    with serving(slides.brightfield_pyramid()) as served:
+        with pytest.raises(InvalidOptionError, match=said):
+            dicomzarr.export(served.url, out, **options)
+        assert not out.exists()
+
+
+def test_an_image_is_exported_alone(out: Path) -> None:
+    with serving(slides.two_pyramids()) as served:
+        first, second = dicomzarr.open(served.url).images
+        dicomzarr.export(second, out)
+        group = group_at(out)
+        assert np.array_equal(group["0"][...], second.levels[0][...])
+        assert dict(group.attrs)["ome"] == dict(group_at(second.url).attrs)["ome"]
+        assert first.path != second.path
+
+
+# --- levels that are built
+
+
+def test_missing_levels_are_built_of_means(opened: Opener, out: Path) -> None:
+    pixels = distinct((1, 1300, 1050), bits=16)
+    image = opened(volume(AXIAL, pixels))
+    dicomzarr.export(image, out, build_levels=True)
+    group = group_at(out)
+    assert [group[name].shape[-2:] for name in ("0", "1", "2")] == [(1300, 1050), (650, 525), (325, 262)]
+    assert "3" not in group
+    fine = group["0"][...].astype(np.float64)
+    for name in ("1", "2"):
+        rows, columns = group[name].shape[-2:]
+        corners = [fine[..., y : 2 * rows : 2, x : 2 * columns : 2] for y in (0, 1) for x in (0, 1)]
+        assert np.array_equal(group[name][...], np.rint(sum(corners) / 4).astype(np.uint16))
+        fine = group[name][...].astype(np.float64)
+    first, second, _ = dict(group.attrs)["ome"]["multiscales"][0]["datasets"]
+    step = np.array(first["coordinateTransformations"][0]["scale"][-2:])
+    assert np.allclose(second["coordinateTransformations"][0]["scale"][-2:], 2 * step)
+    here, there = (np.array(each["coordinateTransformations"][1]["translation"][-2:]) for each in (first, second))
+    assert np.allclose(there - here, step / 2)
+    check_with_validators(out)
+
+
+# --- targets, and what is there already
+
+
+def test_a_target_may_be_any_of_fsspec(opened: Opener) -> None:
+    image = opened(volume(AXIAL, distinct((3, 16, 20))))
+    target = "memory://exports/one.zarr"
+    dicomzarr.export(image, target)
+    assert np.array_equal(array_at(target, path="0")[...], pixels_of(image))
+    assert fsspec.filesystem("memory").ls("/exports", detail=False) == ["/exports/one.zarr"]
+    with pytest.raises(UsageError, match="already"):
+        dicomzarr.export(image, target)
+    dicomzarr.export(image, target, overwrite=True)
+
+
+def test_what_is_at_the_target_is_not_touched_unless_asked(opened: Opener, out: Path) -> None:
+    image = opened(volume(AXIAL, distinct((3, 16, 20))))
+    out.mkdir()
+    (out / "mine").write_text("kept")
+    with pytest.raises(UsageError, match="already"):
+        dicomzarr.export(image, out)
+    assert [path.name for path in out.iterdir()] == ["mine"]
+    dicomzarr.export(image, out, overwrite=True)
+    assert not (out / "mine").exists()
+
+
+def test_a_name_that_says_no_format_is_refused(opened: Opener, tmp_path: Path) -> None:
+    image = opened(volume(AXIAL, distinct((3, 16, 20))))
+    with pytest.raises(InvalidOptionError, match="does not say"):
+        dicomzarr.export(image, tmp_path / "out.dat")
+
+
+def test_pixels_that_are_not_what_was_written_are_found(opened: Opener, out: Path) -> None:
+    image = opened(volume(AXIAL, distinct((6, 16, 20))))
+
+    def damage(now: Progress) -> None:
+        if now.phase == "copying" and now.blocks == now.all_blocks:
+            zarr.open_array(out, path="0", mode="r+")[2, 3, 4] = 1
+
+    with pytest.raises(VerificationError, match="1 of 6 blocks"):
+        dicomzarr.export(image, out, progress=damage, block_bytes=1)
+    assert not (out / "zarr.json").exists()  # nobody takes it for a whole one
+    done = dicomzarr.export(image, out, block_bytes=1)
+    assert done.resumed == 5
+    assert np.array_equal(group_at(out)["0"][...], pixels_of(image))
