@@ -98,11 +98,11 @@ def export(  # noqa: PLR0913  # as many as the user has
         block_bytes=block_bytes,
     )
     image = url_or_image if isinstance(url_or_image, Image) else open_image(url_or_image, **storage_options)
-    source = Source(image, options)
     if options.format == ZARR:
+        source = Source(image, options)
         work = ZarrExport(source, place, target_options or {}, progress)
         work.run(overwrite=overwrite)
         work.finish()
     else:
-        work = export_file(options.format)
+        source, work = export_file(image, options, place, progress, overwrite=overwrite)
     return Exported(place, len(source.selection.parts), work.nbytes, work.blocks, work.resumed)

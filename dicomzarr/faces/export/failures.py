@@ -13,8 +13,27 @@ if TYPE_CHECKING:
 
 
 @contextmanager
+def on_disk(what: str) -> Iterator[None]:
+    """Turn what the operating system raises into a `TargetError`.
+
+    Args:
+        what: Is written or read, in words.
+
+    Raises:
+        TargetError: Instead of an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise TargetError(
+            f"{what} could not be written or read: {reason}.", remedy="Make room or give access, and try again."
+        ) from error
+
+
+@contextmanager
 def writing(what: str) -> Iterator[None]:
-    """Turn what a file system or store raises into a `TargetError`.
+    """Turn what a store of fsspec or zarr raises into a `TargetError`.
 
     Args:
         what: Is written or read, in words.
@@ -23,14 +42,10 @@ def writing(what: str) -> Iterator[None]:
         TargetError: Instead of whatever else.
     """
     try:
-        yield
+        with on_disk(what):
+            yield
     except DicomZarrError:
         raise
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise TargetError(
-            f"{what} could not be written or read: {reason}.", remedy="Make room or give access, and try again."
-        ) from error
     except Exception as error:
         # Stores of others put URLs into their texts, with what opens them.
         raise TargetError(

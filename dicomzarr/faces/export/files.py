@@ -2,18 +2,100 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import shutil
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
 
-from dicomzarr.errors import InvalidOptionError
+from dicomzarr.errors import UsageError
+from dicomzarr.faces.export import nifti, ome_tiff, ozx
+from dicomzarr.faces.export.failures import on_disk
+from dicomzarr.faces.export.options import NIFTI, OZX, TIFF
+from dicomzarr.faces.export.series import Source
+from dicomzarr.faces.export.zarr_export import ZarrExport
 
 if TYPE_CHECKING:
-    from dicomzarr.faces.export.zarr_export import ZarrExport
+    from dicomzarr.arrays.image import Image
+    from dicomzarr.faces.export.options import ExportOptions
+    from dicomzarr.faces.export.zarr_export import ProgressCallback
+    from dicomzarr.plan import SeriesPlan
 
 
-def export_file(kind: str) -> ZarrExport:
-    """Write one file.
+class FileFormat(Protocol):
+    """Puts one file together; a module has these."""
+
+    def adapt(self, source: Source) -> Source:
+        """The source as this format wants it.
+
+        Raises:
+            UsageError: The format cannot hold it.
+        """
+
+    def write(self, source: Source, root: Path, path: Path) -> None:
+        """Write the file out of an exported hierarchy, and read it again.
+
+        Raises:
+            VerificationError: What is read is something else.
+        """
+
+
+_FORMATS: Final[dict[str, FileFormat]] = {OZX: ozx, TIFF: ome_tiff, NIFTI: nifti}
+_NEEDS: Final = {TIFF: "tifffile", NIFTI: "nibabel"}
+
+
+def export_file(
+    image: Image, options: ExportOptions, target: str, progress: ProgressCallback | None, *, overwrite: bool
+) -> tuple[Source, ZarrExport]:
+    """Write a selection of a series as one file: nothing is under its name before it is whole.
 
     Raises:
-        InvalidOptionError: The format cannot be written.
+        UsageError: The format cannot hold it, or there is something at the target.
+        DicomZarrError: Something could not be read, or not be written.
     """
-    raise InvalidOptionError(f"Exports to {kind} cannot be written.", remedy="Name a target that ends in .zarr.")
+    path, kind = _local(target), _FORMATS[options.format]
+    _check_installed(options.format)
+    if path.exists() and not overwrite:
+        raise UsageError("There is something at the target already.", remedy="Overwrite it, or name another target.")
+    if options.format != OZX:
+        options = _of_one_image(image.store.plan, options)
+    source = kind.adapt(Source(image, options))
+    beside = path.with_name(f"{path.name}.partial")
+    work = ZarrExport(source, str(beside / "export.zarr"), {}, progress)
+    work.run(overwrite=overwrite)
+    whole = beside / path.name
+    with on_disk("The target"):
+        kind.write(source, beside / "export.zarr", whole)
+        whole.replace(path)
+        shutil.rmtree(beside)
+    return source, work
+
+
+def _local(target: str) -> Path:
+    path = target.removeprefix("file://")
+    if "://" in path:
+        raise UsageError(
+            "A target that is one file lies on a disk of this machine.",
+            remedy="Name a path, and copy the file; or export to .zarr there.",
+        )
+    return Path(os.path.abspath(path))  # noqa: PTH100  # links stay as they are named
+
+
+def _check_installed(kind: str) -> None:
+    module = _NEEDS.get(kind)
+    if module is not None and find_spec(module) is None:
+        raise UsageError(f"This format needs {module}.", remedy="pip install 'dicomzarr[export]'")
+
+
+def _of_one_image(plan: SeriesPlan, options: ExportOptions) -> ExportOptions:
+    """Formats for one image take the only one, or that which was named."""
+    images = options.images if options.images is not None else plan.image_paths
+    if len(images) > 1:
+        raise UsageError(
+            f"{len(images)} images do not go into one such file.",
+            remedy=f"Choose one of {', '.join(plan.image_paths)}, or export to .zarr.",
+        )
+    if plan.at(images[0]).labels if images[0] in plan.image_paths else ():
+        raise UsageError("Labels go into OME-Zarr alone.", remedy="Leave them out, or export to .zarr.")
+    return replace(options, images=images)

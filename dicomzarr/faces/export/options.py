@@ -136,7 +136,7 @@ def _check(options: ExportOptions) -> None:
         (any(count < 1 for count in options.shard or ()), "A shard has one chunk at least along each axis."),
         (options.keep_encoded and options.shard is not None, "Frames that are kept encoded go into no shards."),
         (options.keep_encoded and options.build_levels, "Levels that are built have no frames to keep encoded."),
-        (options.keep_encoded and options.format == NIFTI, "NIfTI holds no encoded frames."),
+        (options.keep_encoded and not is_zarr, "OME-TIFF keeps what it can by itself, and NIfTI no encoded frames."),
         (options.build_levels and options.format == NIFTI, "NIfTI holds one level."),
         (options.absent is not None and options.keep_encoded, "What fills absent slices is no encoded frame."),
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.level import Level, MultiscaleImage
     from dicomzarr.faces.export.options import ExportOptions
     from dicomzarr.faces.export.selection import Taken
+    from dicomzarr.plan import ImagePlan
 
 
 class Source:
@@ -25,13 +26,15 @@ class Source:
     Args:
         image: Any image of it.
         options: What is taken, and how it is written.
+        kept: Paths of arrays whose frames are kept as they came; by default all or none, as the options say.
 
     Raises:
         InvalidOptionError: The series has nothing of the kind.
     """
 
-    def __init__(self, image: Image, options: ExportOptions) -> None:
+    def __init__(self, image: Image, options: ExportOptions, kept: frozenset[str] | None = None) -> None:
         self.options = options
+        self._image = image
         self.store = image.store
         self.selection = select(self.store.plan, options)
         self._images: dict[str, MultiscaleImage] = {each.path: each for each in image.images}
@@ -39,12 +42,32 @@ class Source:
         for shown in list(self._images.values()):
             self._images |= {label.path: label for label in shown.labels.values()}
         self._view = asdict(image.view)
+        paths = frozenset(part.path for part in self.selection.parts) if options.keep_encoded else frozenset[str]()
+        self.kept = paths if kept is None else kept
         self._check_absent()
+
+    @property
+    def only_image(self) -> ImagePlan:
+        """What is exported of the one image that there is."""
+        plan = self.selection.plan
+        return plan.images[0] if plan.images else plan.associated[0][1]
+
+    def with_options(self, options: ExportOptions) -> Source:
+        """The same series with other options.
+
+        Raises:
+            InvalidOptionError: It has nothing of the kind.
+        """
+        return self if options == self.options else Source(self._image, options)
+
+    def keeping(self, paths: frozenset[str]) -> Source:
+        """The same, with the frames of these arrays as they came."""
+        return Source(self._image, self.options, paths)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What is exported and how: two exports of one are the same."""
-        return {"series": self.store.state, "view": self._view, **self.options.said}
+        return {"series": self.store.state, "view": self._view, "kept": sorted(self.kept), **self.options.said}
 
     def level(self, taken: Taken) -> Level:
         """The level that an array is taken from."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dicomzarr.errors import DicomZarrError, UsageError, VerificationError
+from dicomzarr.faces.export.encoded import EncodedCopy
 from dicomzarr.faces.export.journal import SUFFIX, Journal
 from dicomzarr.faces.export.pixels import PixelCopy
 from dicomzarr.faces.export.work import work_through
@@ -51,12 +52,13 @@ class ZarrExport:
         self, source: Source, url: str, target_options: Mapping[str, Any], progress: ProgressCallback | None = None
     ) -> None:
         self._source = source
-        self._options = source.options
         self.target = ZarrTarget(url, target_options)
         self._journal = Journal(f"{url.rstrip('/')}{SUFFIX}", target_options, source.identity)
         self._progress = progress or (lambda _: None)
-        self._copy = self._make_copy()
-        self._blocks = [block for part in source.selection.parts for block in self._copy.blocks(part)]
+        pixels = PixelCopy(self.target, source.options, source.level)
+        encoded = EncodedCopy(self.target, source.options, source.store)
+        self._copies = {part.path: encoded if part.path in source.kept else pixels for part in source.selection.parts}
+        self._blocks = [block for part in source.selection.parts for block in self._copies[part.path].blocks(part)]
         self.blocks = len(self._blocks)
         self.nbytes = sum(block.nbytes for block in self._blocks)
         self.resumed = 0
@@ -73,7 +75,7 @@ class ZarrExport:
         self._begin(overwrite=overwrite)
         try:
             for part in self._source.selection.parts:
-                self._copy.prepare(part)
+                self._copies[part.path].prepare(part)
             for halvings in sorted({block.part.halvings for block in self._blocks}):
                 self._write(halvings)
             self._verify()
@@ -96,22 +98,28 @@ class ZarrExport:
         done = len(self._journal.digests)
         return f"{done} of {self.blocks} blocks are written; the same command goes on from there."
 
-    def _make_copy(self) -> PixelCopy:
-        return PixelCopy(self.target, self._options, self._source.level)
-
     def _begin(self, *, overwrite: bool) -> None:
         there, begun = self.target.exists, self._journal.exists
         if there and not begun and not overwrite:
             raise UsageError(
                 "There is something at the target already.", remedy="Overwrite it, or name another target."
             )
-        if there and begun and not overwrite:
-            self._journal.resume()
-            self.resumed = len(self._journal.digests)
+        if there and begun and self._resumes(overwrite=overwrite):
             return
         self._journal.begin()  # first, so that what is half removed is no whole export
         if there:
             self.target.remove()
+
+    def _resumes(self, *, overwrite: bool) -> bool:
+        """Whether what is there is the beginning of this export."""
+        try:
+            self._journal.resume()
+        except UsageError:
+            if overwrite:
+                return False
+            raise
+        self.resumed = len(self._journal.digests)
+        return True
 
     def _write(self, halvings: int) -> None:
         done = self._journal.digests
@@ -125,7 +133,7 @@ class ZarrExport:
             written += block.nbytes
             self._progress(Progress("copying", len(done), self.blocks, written, self.nbytes, before))
 
-        work_through(left, self._copy.copy, note)
+        work_through(left, lambda block, gate: self._copies[block.part.path].copy(block, gate), note)
 
     def _verify(self) -> None:
         wrong: list[str] = []
@@ -138,7 +146,7 @@ class ZarrExport:
             counted, nbytes = counted + 1, nbytes + block.nbytes
             self._progress(Progress("verifying", counted, self.blocks, nbytes, self.nbytes, 0))
 
-        work_through(self._blocks, self._copy.check, compare)
+        work_through(self._blocks, lambda block, gate: self._copies[block.part.path].check(block, gate), compare)
         if wrong:
             self._journal.forget(wrong)
             raise VerificationError(
