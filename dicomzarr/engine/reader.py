@@ -146,7 +146,8 @@ class Reader:
             share = min(most, -(-len(self._ready) // DECODERS.threads))
             batch, self._ready = self._ready[:share], self._ready[share:]
             self._jobs += 1
-            DECODERS.submit(self._decode, batch, asyncio.get_running_loop())
+            with suppress(RuntimeError):  # the process is ending: nobody waits
+                DECODERS.submit(self._decode, batch, asyncio.get_running_loop())
 
     def _decode(self, batch: Sequence[tuple[Asked, EncodedFrame]], loop: asyncio.AbstractEventLoop) -> None:
         """Runs in a decode thread."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from imagecodecs import zstd_encode
+
 from dicomzarr.faces.export.blocks import blocks_of, boxes, digest, frames_of, halve, has_no_frame, is_absent, shifted
 from dicomzarr.faces.export.documents import array_documents, array_documents_v2, pixel_codecs
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.arrays.level import Level
-    from dicomzarr.faces.export.blocks import Block
+    from dicomzarr.faces.export.blocks import Block, Box
     from dicomzarr.faces.export.options import ExportOptions
     from dicomzarr.faces.export.selection import Part, Taken
     from dicomzarr.faces.export.work import Gate
@@ -53,19 +56,38 @@ class PixelCopy:
         part = block.part
         pixels = self._halved(block) if part.halvings else self._read(block)
         own = digest(pixels)
-        units = list(boxes(block.box, self._unit(part)))
-        there = [box for box in units if not is_absent(part, box)]
+        sharded = self._options.shard is not None
         with gate:
-            # What is absent stays so.
-            for box in [block.box] if len(there) == len(units) else there:
-                inner = tuple(slice(*ends) for ends in shifted(box, [-start for start, _ in block.box]))
-                sparse = any(is_absent(part, each) for each in boxes(box, part.level.chunks))
-                self._target.write(part.path, tuple(slice(*ends) for ends in box), pixels[inner], sparse=sparse)
+            for box in boxes(block.box, self._unit(part)):
+                if is_absent(part, box):
+                    continue  # and stays so
+                found = pixels[tuple(slice(*ends) for ends in shifted(box, [-start for start, _ in block.box]))]
+                if sharded:
+                    sparse = any(is_absent(part, each) for each in boxes(box, part.level.chunks))
+                    self._target.write(part.path, tuple(slice(*ends) for ends in box), found, sparse=sparse)
+                else:
+                    self._target.put(self._key(part, box), self._encoded(part, found))
         return own
 
     def check(self, block: Block, _: Gate) -> str:
         """The digest of a block as it is at the target."""
         return digest(self._target.read(block.part.path, block.index))
+
+    def _key(self, part: Part, box: Box) -> str:
+        """Of the chunk that a box is."""
+        indices = (str(start // size) for (start, _), size in zip(box, part.level.chunks, strict=True))
+        prefix = ["c"] if self._options.zarr_format == 3 else []  # noqa: PLR2004  # of Zarr
+        return "/".join((part.path, *prefix, *indices))
+
+    def _encoded(self, part: Part, pixels: npt.NDArray[Any]) -> bytes:
+        """A chunk as it is stored: full size, also at the edge."""
+        level, data = part.level, pixels
+        if pixels.shape != level.chunks:
+            data = np.full(level.chunks, level.fill_value, level.dtype)
+            data[tuple(map(slice, pixels.shape))] = pixels
+        data = np.ascontiguousarray(data, level.dtype)
+        zstd_level = self._options.zstd_level
+        return data.tobytes() if zstd_level is None else bytes(zstd_encode(data, zstd_level))
 
     def _documents(self, part: Part) -> dict[str, bytes]:
         level, options = part.level, self._options

@@ -1,0 +1,241 @@
+"""Exports that end in the middle go on where they were: what is done is not read again, and the result is the same."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import faults
+import numpy as np
+import pytest
+import slides
+from exports import assert_same_store
+from radiology_model import AXIAL, distinct
+from radiology_opened import Opener
+from radiology_volumes import volume
+from serving import forget_servers, serving
+from waiting import SECONDS
+
+import dicomzarr
+from dicomzarr.demo.show import demo_server, demo_url
+from dicomzarr.errors import ServerError, TargetError, UsageError
+from dicomzarr.faces.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from aiohttp import web
+    from aiohttp.typedefs import Handler
+
+    from dicomzarr.faces.export.zarr_export import Progress
+
+pytestmark = pytest.mark.filterwarnings("ignore::dicomzarr.errors.ServerDecodedWarning")  # of the demo's thumbnail
+
+SMALL = 200_000
+"""Bytes of a block: the demo slide has some fifty."""
+
+EXPORT = f"""
+import sys
+import dicomzarr
+print(flush=True)
+def tell(now):
+    print(now.blocks, now.phase, flush=True)
+dicomzarr.export(sys.argv[1], sys.argv[2], block_bytes={SMALL}, progress=tell)
+"""
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    with Opener() as opener:
+        yield opener
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def run_export(url: str, out: Path, script: str = EXPORT, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603  # our own script
+        [sys.executable, "-c", script, url, str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.mark.slow
+def test_an_export_killed_five_times_equals_one_that_was_not(tmp_path: Path) -> None:
+    chance = random.Random(14)
+    with demo_server() as demo:
+        url = demo_url(demo)
+        dicomzarr.export(url, tmp_path / "whole.zarr", block_bytes=SMALL)
+        out = tmp_path / "killed.zarr"
+        for _ in range(5):
+            with run_export(url, out) as process:
+                assert process.stdout is not None
+                for _line in itertools.islice(process.stdout, chance.randrange(1, 12)):
+                    pass
+                process.kill()
+            assert not (out / "zarr.json").exists()
+        begun = json.loads("[" + ",".join((tmp_path / "killed.zarr.journal").read_text().splitlines()[1:]) + "]")
+        assert begun
+        done = dicomzarr.export(url, out, block_bytes=SMALL)
+        assert done.resumed >= len(begun)
+        assert files_of(out) == files_of(tmp_path / "whole.zarr")
+        assert not (tmp_path / "killed.zarr.journal").exists()
+    forget_servers()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["zarr", "ozx", "ome.tif"])
+def test_a_lost_server_is_one_error_and_what_is_done_is_not_read_again(tmp_path: Path, ending: str) -> None:
+    is_down = threading.Event()
+    is_down.set()
+    out = tmp_path / f"out.{ending}"
+    options: dict[str, Any] = {"block_bytes": 10_000, "compression": "none", "images": [""]}
+    with serving(slides.brightfield_pyramid(), faults.reset(when=lambda n: n > 8 and is_down.is_set())) as served:
+        with pytest.raises(ServerError, match=r"\d+ of \d+ blocks are written; the same command goes on from there"):
+            dicomzarr.export(served.url, out, frames_per_request=1, max_connections=1, **options)
+        assert ending == "zarr" or not out.exists()
+        (journal,) = tmp_path.rglob("*.journal")
+        done = len(journal.read_text().splitlines()) - 1
+        assert done >= 1
+        is_down.clear()
+        assert dicomzarr.export(served.url, out, **options).resumed == done
+        if ending == "zarr":
+            dicomzarr.export(served.url, tmp_path / "other.zarr", **options)
+            assert files_of(out) == files_of(tmp_path / "other.zarr")
+        assert [path.name for path in tmp_path.iterdir() if path.suffix not in {".zarr", ".ozx", ".tif"}] == []
+
+
+def test_finished_blocks_are_not_read_again(opened: Opener, tmp_path: Path) -> None:
+    url = opened.url(volume(AXIAL, distinct((8, 16, 20))))
+    image = dicomzarr.open(url)
+
+    def stop(now: Progress) -> None:
+        if now.blocks == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dicomzarr.export(image, tmp_path / "out.zarr", block_bytes=1, progress=stop)
+    journal = (tmp_path / "out.zarr.journal").read_text().splitlines()
+    read: list[int] = []
+
+    def count(now: Progress) -> None:
+        if now.phase == "copying":
+            read.append(now.blocks)
+
+    done = dicomzarr.export(image, tmp_path / "out.zarr", block_bytes=1, progress=count)
+    assert done.resumed == len(journal) - 1 >= 5
+    assert len(read) == 8 - done.resumed
+    assert_same_store(image, tmp_path / "out.zarr")
+
+
+def test_another_series_or_other_options_are_refused(opened: Opener, tmp_path: Path) -> None:
+    image = opened(volume(AXIAL, distinct((8, 16, 20))))
+    other = opened(volume(AXIAL, distinct((7, 16, 20))))
+    out = tmp_path / "out.zarr"
+
+    def stop(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dicomzarr.export(image, out, block_bytes=1, progress=stop)
+    with pytest.raises(UsageError, match="differs in series"):
+        dicomzarr.export(other, out, block_bytes=1)
+    with pytest.raises(UsageError, match="differs in zstd_level"):
+        dicomzarr.export(image, out, block_bytes=1, compression="none")
+    dicomzarr.export(other, out, block_bytes=1, overwrite=True)
+    assert_same_store(other, out)
+
+
+def test_a_journal_that_was_cut_off_is_read_as_far_as_it_goes(opened: Opener, tmp_path: Path) -> None:
+    image, out = opened(volume(AXIAL, distinct((8, 16, 20)))), tmp_path / "out.zarr"
+
+    def stop(now: Progress) -> None:
+        if now.blocks == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dicomzarr.export(image, out, block_bytes=1, progress=stop)
+    journal = tmp_path / "out.zarr.journal"
+    text = journal.read_text()
+    journal.write_text(text[:-9])
+    done = dicomzarr.export(image, out, block_bytes=1)
+    assert done.resumed == len(text.splitlines()) - 2
+    assert_same_store(image, out)
+
+
+FULL = """
+import resource, signal, sys
+import dicomzarr
+resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, resource.RLIM_INFINITY))
+from dicomzarr.faces.cli import main
+sys.exit(main(["export", sys.argv[1], sys.argv[2], "--compression", "none", *sys.argv[3:]]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["zarr", "ozx", "ome.tif"])
+def test_a_full_disk_is_one_line_and_leaves_what_can_go_on(tmp_path: Path, ending: str) -> None:
+    with demo_server() as demo:
+        url, out = demo_url(demo), tmp_path / f"out.{ending}"
+        with run_export(url, out, FULL) as process:
+            _, said = process.communicate(timeout=SECONDS)
+        assert process.returncode == 1, said
+        (line,) = [each for each in said.splitlines() if "warn" not in each.lower()]
+        assert line.startswith("dicomzarr: error:")
+        assert "File too large" in line
+        assert ending == "zarr" or not out.exists()
+        assert main(["export", url, str(out), "--compression", "none"]) == 0
+        if ending == "zarr":
+            assert_same_store(dicomzarr.open(url), out)
+        assert {path.name for path in tmp_path.iterdir()} == {out.name}
+    forget_servers()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["zarr", "ozx"])
+def test_an_interrupt_is_one_line_and_leaves_what_can_go_on(tmp_path: Path, ending: str) -> None:
+    asked = threading.Semaphore(0)
+    go_on = threading.Event()
+
+    @faults.fault
+    async def dawdle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        asked.release()
+        while not go_on.is_set():
+            await faults.asyncio.sleep(0.01)
+        return await handler(request)
+
+    script = "import sys\nfrom dicomzarr.faces.cli import main\nsys.exit(main(['export', *sys.argv[1:]]))"
+    with serving(slides.brightfield_pyramid(), dawdle) as served:
+        out = tmp_path / f"out.{ending}"
+        with run_export(served.url, out, script) as process:
+            assert asked.acquire(timeout=SECONDS)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=SECONDS)
+        assert process.returncode == 130, said
+        (line,) = said.splitlines()
+        assert line.startswith("dicomzarr: error: interrupted:")
+        assert ending == "zarr" or not out.exists()
+        go_on.set()
+        dicomzarr.export(served.url, out)
+        if ending == "zarr":
+            assert_same_store(dicomzarr.open(served.url), out)
+
+
+def test_a_target_that_cannot_be_written_is_one_error(opened: Opener, tmp_path: Path) -> None:
+    image = opened(volume(AXIAL, distinct((2, 16, 20))))
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(TargetError, match="File exists"):
+        dicomzarr.export(image, tmp_path / "file" / "out.zarr")
+    assert np.array_equal(image.levels[0][0], image.levels[0][0])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
