@@ -55,11 +55,11 @@ def folder_upstream(folder: Path, name: str = "files", **options: Any) -> Upstre
 @contextmanager
 def gateway(*upstreams: Upstream, **settings: Any) -> Iterator[Gateway]:
     """A gateway at a free port; afterwards nothing remembers what it opened."""
-    with Gateway(upstreams, Settings(**{"port": 0, **settings})) as running:
-        try:
+    try:
+        with Gateway(upstreams, Settings(**{"port": 0, **settings})) as running:
             yield running
-        finally:
-            forget_servers()
+    finally:
+        forget_servers()  # once no connection to the gateway is left
 
 
 def ask(url: str, method: str = "GET", **headers: str) -> Reply:
