@@ -34,15 +34,18 @@ async def serve_frame(call: Call) -> web.Response:
         raise absent(f"Series {address.series} has no chunk {address.key}.")
     kept = caching(call.request, store)
     etag = etag_of("frame", store.version, address.key)
-    data = await _jpeg(call, address.upstream, store, found)
+    _check_plan(found)
+    await call.hold(address.upstream.budget.take(found.size))
+    data = call.shared.chunks.get(etag)
+    if data is None:
+        data = await _jpeg(address.upstream, store, found)
+        call.shared.chunks.keep(etag, data)
     chosen = selection(call.request, etag, len(data))
     body = data if needs_value(call.request, chosen) else None
     return value_reply(chosen, etag=etag, size=len(data), data=body, content_type=_JPEG, caching=kept)
 
 
-async def _jpeg(call: Call, upstream: Upstream, store: SeriesStore, chunk: Chunk) -> bytes:
-    _check_plan(chunk)
-    await call.hold(upstream.budget.take(chunk.size))
+async def _jpeg(upstream: Upstream, store: SeriesStore, chunk: Chunk) -> bytes:
     with upstream.thumbnails.frame():
         encoded = await store.encoded(chunk)
     assert encoded is not None  # noqa: S101  # a chunk without a frame was refused
