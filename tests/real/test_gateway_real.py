@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 import pydicom
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from orthanc import Orthanc
 
-    from dicomzarr.faces.gateway.server import Gateway
 
 SLICES = ("ct_explicit_le", "ct_jpegls", "ct_jpeg_lossless", "mr_small_stack")
 SLIDES = ("slide_cmu1", "slide_camelyon_level")
@@ -49,44 +48,47 @@ def path_of(folder: str) -> str:
     return f"studies/{study}/series/{series}.zarr"
 
 
+class Before(NamedTuple):
+    """A gateway, and one of its upstreams."""
+
+    gateway: str
+    upstream: str
+
+    def at(self, route: str, path: str) -> str:
+        return f"{self.gateway}/{route}/{self.upstream}/{path}"
+
+
 @pytest.fixture(scope="module")
-def before_orthanc(orthanc: Orthanc) -> Iterator[Gateway]:
+def both(orthanc: Orthanc) -> Iterator[str]:
     for folder in (*SLICES, *SLIDES):
         orthanc.load(sorted(real_series(folder).glob("*.dcm")))
     base = orthanc.series_url("1.2", "3.4").partition("/studies/")[0]
-    with gateway(Upstream("orthanc", parse_url(base), {"labels": True})) as each:
-        yield each
-
-
-@pytest.fixture(scope="module")
-def before_folder() -> Iterator[Gateway]:
-    real_series("ct_explicit_le")
-    with gateway(folder_upstream(FOLDER, "data", labels=True)) as each:
-        yield each
+    server = Upstream("orthanc", parse_url(base), {"labels": True})
+    with gateway(server, folder_upstream(FOLDER, "folder", labels=True)) as each:
+        yield each.url
 
 
 @pytest.fixture(params=["orthanc", "folder"])
-def running(request: pytest.FixtureRequest) -> Gateway:
-    each: Gateway = request.getfixturevalue(f"before_{request.param}")
-    return each
+def running(request: pytest.FixtureRequest, both: str) -> Before:
+    return Before(both, request.param)
 
 
 @pytest.mark.parametrize("version", ["0.5", "0.4"])
 @pytest.mark.parametrize("folder", SLICES)
-def test_slices_are_those_of_pydicom(running: Gateway, folder: str, version: str) -> None:
+def test_slices_are_those_of_pydicom(running: Before, folder: str, version: str) -> None:
     stored = {
         stored_by_pydicom(pydicom.dcmread(path)).tobytes(): path.name for path in real_series(folder).glob("*.dcm")
     }
-    array = group_at(f"{running.url}/{version}/{path_of(folder)}")["0"]
+    array = group_at(running.at(version, path_of(folder)))["0"]
     planes = np.asarray(array[...]).reshape(-1, *array.shape[-2:])
     assert len(planes) == len(stored)
     assert {plane.tobytes() for plane in planes} == set(stored)
 
 
 @pytest.mark.parametrize("folder", SLIDES)
-def test_each_tile_of_a_slide_is_handed_through_and_is_the_chunk(running: Gateway, folder: str) -> None:
+def test_each_tile_of_a_slide_is_handed_through_and_is_the_chunk(running: Before, folder: str) -> None:
     path = path_of(folder)
-    document = ask(f"{running.url}/0.5/{path}/zarr.json").json
+    document = ask(running.at("0.5", f"{path}/zarr.json")).json
     seen = 0
     for name, array in document["consolidated_metadata"]["metadata"].items():
         if array["node_type"] != "array" or "/" in name:
@@ -94,7 +96,7 @@ def test_each_tile_of_a_slide_is_handed_through_and_is_the_chunk(running: Gatewa
         shape, chunk = array["shape"], array["chunk_grid"]["configuration"]["chunk_shape"]
         for key in np.ndindex(*(-(-size // part) for size, part in zip(shape, chunk, strict=True))):
             below = f"{path}/{name}/c/{'/'.join(map(str, key))}"
-            frame, raw = ask(f"{running.url}/frames/{below}"), ask(f"{running.url}/0.5/{below}")
+            frame, raw = ask(running.at("frames", below)), ask(running.at("0.5", below))
             assert (frame.status, raw.status) == (200, 200)
             pixels = np.moveaxis(np.asarray(Image.open(io.BytesIO(frame.body)).convert("RGB")), -1, 0)
             assert pixels.tobytes() == raw.body
@@ -102,20 +104,20 @@ def test_each_tile_of_a_slide_is_handed_through_and_is_the_chunk(running: Gatewa
     assert seen >= 10
 
 
-def test_the_lists_and_the_thumbnails(running: Gateway) -> None:
-    found = ask(f"{running.url}/api/studies?limit=200").json
+def test_the_lists_and_the_thumbnails(running: Before) -> None:
+    found = ask(running.at("api", "studies?limit=200")).json
     studies = {row["study"] for row in found["rows"]}
     for folder in (*SLICES, *SLIDES):
         study, series = uids_of(folder)
         assert study in studies
-        rows = ask(f"{running.url}/api/studies/{study}/series").json["rows"]
+        rows = ask(running.at("api", f"studies/{study}/series")).json["rows"]
         assert series in {row["series"] for row in rows}
-        reply = ask(f"{running.url}/api/studies/{study}/series/{series}/thumbnail?size=96")
+        reply = ask(running.at("api", f"studies/{study}/series/{series}/thumbnail?size=96"))
         assert reply.status == 200
         picture = np.asarray(Image.open(io.BytesIO(reply.body)))
         assert max(picture.shape[:2]) <= 96
         assert picture.std() > 5  # it shows something
-        assert study in re.findall(r'href="([^"]+)/"', ask(f"{running.url}/0.5/studies/").text)
+        assert study in re.findall(r'href="([^"]+)/"', ask(running.at("0.5", "studies/")).text)
 
 
 # --- a browser ---
@@ -178,18 +180,18 @@ def _absent(reason: str) -> NoReturn:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", SLIDES)
-def test_chromium_shows_exactly_the_values_of_the_chunk(before_folder: Gateway, folder: str, tmp_path: Path) -> None:
+def test_chromium_shows_exactly_the_values_of_the_chunk(both: str, folder: str, tmp_path: Path) -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         _absent("no chromium")
-    path = path_of(folder)
-    document = ask(f"{before_folder.url}/0.5/{path}/0/zarr.json").json
+    path = f"folder/{path_of(folder)}"
+    document = ask(f"{both}/0.5/{path}/0/zarr.json").json
     grid = [
         -(-size // part)
         for size, part in zip(document["shape"], document["chunk_grid"]["configuration"]["chunk_shape"], strict=True)
     ]
     keys = [f"{path}/0/c/{'/'.join(map(str, key))}" for key in np.ndindex(*grid)][:20]
-    with page({"base": before_folder.url, "keys": keys}) as (url, found):
+    with page({"base": both, "keys": keys}) as (url, found):
         command = [
             chromium,
             *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"),
