@@ -8,6 +8,7 @@ import dicomzarr
 from dicomzarr.faces.gateway.refusals import absent
 from dicomzarr.faces.gateway.replies import json_reply
 from dicomzarr.faces.gateway.rows import SERIES, STUDIES, Table, read_query, row_of
+from dicomzarr.faces.gateway.series import wants_newest
 from dicomzarr.faces.gateway.thumbnails import serve_thumbnail
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ async def _series(call: Call, upstream: Upstream, address: Address[Upstream]) ->
         return await serve_thumbnail(call, upstream, address.ref)
     if address.key:
         raise absent("Below a series the API has its thumbnail.")
-    store = await upstream.store(address.ref, zarr_format=3, renew=True)
+    store = await upstream.store(address.ref, zarr_format=3, renew=True, reopen=wants_newest(call.request))
     return json_reply(call.request, _shown(upstream, address, store))
 
 

@@ -39,7 +39,10 @@ async def serve_series(call: Call, zarr_format: int) -> web.Response:
     address = call.address()
     if address.upstream is None or address.ref is None:
         return await _above(call, address)
-    store = await address.upstream.store(address.ref, zarr_format, renew="/" not in address.key)
+    at_root = "/" not in address.key
+    store = await address.upstream.store(
+        address.ref, zarr_format, renew=at_root, reopen=at_root and wants_newest(call.request)
+    )
     found = store.locate(address.key)
     if isinstance(found, Directory):
         call.kind = "listing"
@@ -89,6 +92,11 @@ def caching(request: web.BaseRequest, store: SeriesStore, otherwise: str = ASK_A
     if wanted != store.version:
         raise RefusedError(409, "The series has changed since this version of it was opened. Open it again.")
     return FOR_EVER
+
+
+def wants_newest(request: web.BaseRequest) -> bool:
+    """Whether a caller wants what the upstream has now (RFC 9111 section 5.2.1.4), as browsers without their caches."""
+    return "no-cache" in request.headers.get("Cache-Control", "")
 
 
 def redirect_to_slash(call: Call) -> web.Response:

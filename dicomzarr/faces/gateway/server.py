@@ -170,7 +170,9 @@ class Gateway:
             as_json = route == "api"
             if route not in OPEN:
                 guard.check_token(request.headers, request.query.get("token", ""), request.cookies.get(COOKIE, ""))
-            return await ROUTES.get(route, _nothing)(call)
+            response = await ROUTES.get(route, _nothing)(call)
+            self._remember_token(request, response)
+            return response  # noqa: TRY300  # what follows are errors
         except RefusedError as error:
             refusal = error.refusal
         except DicomZarrError as error:
@@ -180,6 +182,12 @@ class Gateway:
             _ERRORS.exception("A request of kind %s failed.", call.kind)
             refusal = Refusal(500, "The gateway failed. Its log says more.")
         return refusal_reply(refusal, as_json=as_json)
+
+    def _remember_token(self, request: web.BaseRequest, response: web.Response) -> None:
+        """Whoever opens a URL with the token in a browser follows links without it."""
+        token = self.shared.guard.token
+        if token and request.query.get("token") == token and "text/html" in request.headers.get("Accept", ""):
+            response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
 
     def _log(self, call: Call, response: web.Response, milliseconds: float) -> None:
         what = call.request.raw_path.partition("?")[0] if self._settings.log_uids else call.kind

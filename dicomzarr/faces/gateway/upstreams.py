@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from cachetools import TTLCache
+
 from dicomzarr.errors import DicomZarrError, UsageError
 from dicomzarr.faces.gateway.refusals import RefusedError, absent, is_absence
 from dicomzarr.faces.gateway.turns import Budget, ThumbnailTurns
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _TAKEN: Final = frozenset({"studies", "series"})
 _UNNAMED: Final = "upstream"
+_MOST_REOPENED: Final = 1024
+_SECONDS_BETWEEN_OPENINGS: Final = 10.0
+"""A caller who wants a series as the server has it now is served no more often than that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +45,10 @@ class Upstream:
     """Storage options, which may hold secrets."""
     budget: Budget = field(default_factory=Budget, repr=False)
     thumbnails: ThumbnailTurns = field(default_factory=ThumbnailTurns, repr=False)
+    _reopened: TTLCache[SeriesRef, bool] = field(
+        default_factory=lambda: TTLCache(_MOST_REOPENED, _SECONDS_BETWEEN_OPENINGS), repr=False
+    )
+    """Series that were opened anew just now."""
 
     @cached_property
     def views(self) -> Mapping[int, StorageOptions]:
@@ -60,13 +69,16 @@ class Upstream:
         """It is a folder, whose files are looked at again."""
         return is_folder_url(self.url.base)
 
-    async def store(self, ref: SeriesRef, zarr_format: int, *, renew: bool = False) -> SeriesStore:
+    async def store(
+        self, ref: SeriesRef, zarr_format: int, *, renew: bool = False, reopen: bool = False
+    ) -> SeriesStore:
         """An opened series; on the home loop.
 
         Args:
             ref: Which.
             zarr_format: 2 or 3.
             renew: Look first whether its files have changed.
+            reopen: Ask a server for it again, unless it was asked just now.
 
         Raises:
             RefusedError: There is no such series.
@@ -76,6 +88,9 @@ class Upstream:
         try:
             if renew and self.is_folder:
                 await FILES.run(self.endpoint.renew, ref)
+            elif reopen and ref not in self._reopened:
+                self._reopened[ref] = True
+                self.endpoint.close(ref)
             return self.endpoint.held(ref, options) or await self.endpoint.store(ref, options)
         except DicomZarrError as error:
             if is_absence(error) and not await self._is_gone():

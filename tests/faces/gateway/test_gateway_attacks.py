@@ -323,6 +323,18 @@ def test_other_machines_are_let_in_with_a_token_alone(served: Served, host: str)
     Gateway([server_upstream(served.server)], Settings(host=host, token=TOKEN))
 
 
+def test_a_browser_keeps_the_token_and_sends_it_nowhere_else(served: Served) -> None:
+    with gateway(server_upstream(served.server), token=TOKEN) as running:
+        cookie = ask(f"{running.url}/?token={TOKEN}", Accept="text/html,*/*").headers["Set-Cookie"]
+        assert cookie.startswith(f"dicomzarr-token={TOKEN};")
+        for word in ("HttpOnly", "SameSite=Strict", "Path=/"):
+            assert word in cookie
+        assert "Set-Cookie" not in ask(f"{running.url}/?token={TOKEN}").headers
+        assert "Set-Cookie" not in ask(f"{running.url}/?token=wrong", Accept="text/html").headers
+    with gateway(server_upstream(served.server)) as running:
+        assert "Set-Cookie" not in ask(f"{running.url}/?token=", Accept="text/html").headers
+
+
 def test_the_token_shows_nowhere() -> None:
     assert TOKEN not in repr(Settings(token=TOKEN))
 

@@ -103,21 +103,44 @@ def test_tensorstore(shown: Shown) -> None:
         assert np.array_equal(array[corner].read().result(), expected[corner])
 
 
-def test_zarrita(shown: Shown) -> None:
+def by_node(package: str, script: str, url: str) -> Any:
+    """What a script prints that reads a URL with a package."""
     node = shutil.which("node")
-    if node is None or not (JAVASCRIPT / "node_modules" / "zarrita").is_dir():
-        _absent("no node, or no zarrita for it: npm install in tests/javascript")
+    if node is None or not (JAVASCRIPT / "node_modules" / package).is_dir():
+        _absent(f"no node, or no {package} for it: npm install in tests/javascript")
     done = subprocess.run(  # noqa: S603  # our own script
-        [node, "read_zarr.mjs", shown.url], cwd=JAVASCRIPT, capture_output=True, text=True, timeout=SECONDS, check=False
+        [node, script, url], cwd=JAVASCRIPT, capture_output=True, text=True, timeout=SECONDS, check=False
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def hashed(values: Any) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+def test_zarrita(shown: Shown) -> None:
+    found = by_node("zarrita", "read_zarr.mjs", shown.url)
     assert found["version"] == shown.version
     assert len(found["levels"]) == len(shown.levels)
     for level, expected in zip(found["levels"], shown.levels, strict=True):
         assert tuple(level["shape"]) == expected.shape
         assert level["dtype"] == expected.dtype.name
-        assert level["sha256"] == hashlib.sha256(np.ascontiguousarray(expected).tobytes()).hexdigest()
+        assert level["sha256"] == hashed(expected)
+
+
+def test_the_loader_of_viv(shown: Shown) -> None:
+    found = by_node("@vivjs/loaders", "read_viv.mjs", shown.url)
+    for level, expected in zip(found["levels"], shown.levels, strict=True):
+        labels = level["labels"]
+        assert tuple(level["shape"]) == expected.shape
+        assert level["dtype"].lower() == expected.dtype.name
+        channels = expected.shape[labels.index("c")] if "c" in labels else 1
+        planes = [
+            expected[tuple(slice(None) if name in "yx" else c if name == "c" else 0 for name in labels)]
+            for c in range(channels)
+        ]
+        assert level["planes"] == [hashed(plane) for plane in planes]
 
 
 def _absent(reason: str) -> NoReturn:

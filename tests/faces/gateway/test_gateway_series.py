@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fsspec
+import msgspec
 import numpy as np
 import pytest
 import radiology
@@ -21,6 +22,7 @@ from serving import serving
 from slides import brightfield_pyramid, concatenation, sparse_brightfield, two_pyramids
 
 from dicomzarr.demo.archive import Archive
+from dicomzarr.demo.instances import from_dataset
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.dicom.uids import is_uid
 
@@ -336,6 +338,37 @@ def test_files_that_changed_are_seen_and_never_mixed(tmp_path: Path) -> None:
         assert np.prod(grown) > np.prod(shape)
         assert ask(f"{running.url}/0.5/{path}/0/c/0/0/0?version={before}").status == 409
         assert ask(f"{running.url}/0.5/{path}/0/c/0/0/0").status == 200
+
+
+def test_a_series_that_grew_on_a_server_is_seen_when_it_is_asked_for_anew() -> None:
+    volume = radiology.BUILDERS["volume"]()
+    path = f"studies/{volume.study_uid}/series/{volume.series_uid}"
+    instances = [from_dataset(dataset).metadata() for dataset in volume.datasets]
+    shown = len(instances) - 1
+
+    async def answer(_request: web.Request, _handler: Handler) -> web.StreamResponse:
+        body = msgspec.json.encode(instances[:shown], enc_hook=str)
+        return web.Response(body=body, content_type="application/dicom+json")
+
+    with (
+        DICOMwebServer(Archive(volume.datasets), middlewares=[fault(answer, on="metadata")]) as server,
+        gateway(server_upstream(server)) as running,
+    ):
+        before = ask(f"{running.url}/api/{path}").json["version"]
+        chunk = ask(f"{running.url}/0.4/{path}.zarr/0/0/0/0").headers["ETag"]
+        shown += 1
+        server.requests.clear()
+        assert ask(f"{running.url}/0.5/{path}.zarr/zarr.json").status == 200
+        assert ask(f"{running.url}/api/{path}").json["version"] == before
+        assert not server.requests
+        document = ask(f"{running.url}/0.5/{path}.zarr/zarr.json", Cache_Control="no-cache").json
+        assert document["consolidated_metadata"]["metadata"]["0"]["shape"] == [len(instances), 16, 20]
+        after = ask(f"{running.url}/api/{path}", Cache_Control="no-cache").json["version"]
+        assert after != before
+        assert ask(f"{running.url}/0.5/{path}.zarr/0/c/0/0/0?version={before}").status == 409
+        assert ask(f"{running.url}/0.4/{path}.zarr/0/0/0/0").headers["ETag"] != chunk
+        # Those who ask again and again are served from what is open.
+        assert [request.resource for request in server.requests].count("metadata") == 1
 
 
 def test_uids_that_are_no_numbers_are_served_as_they_are() -> None:
