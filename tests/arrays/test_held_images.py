@@ -13,16 +13,17 @@ import fsspec
 import numpy as np
 import pytest
 from aiohttp import web
+from asking import ALWAYS_WHOLE
 from opened import array_at
+from processes import FORKS, run_strictly
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener, ready_to_serve
 from radiology_volumes import volume
+from segmentable import CT as SEGMENTED
+from segmentable import SHAPE as MASKS
+from segmentable import SOURCES
 from segmentations import random_masks, segmented
 from serving import forget_servers
-from test_label_traps import CT as SEGMENTED
-from test_label_traps import SHAPE as MASKS
-from test_label_traps import SOURCES
-from test_processes import FORKS, run_strictly
 from waiting import SECONDS
 from zarr.storage import FsspecStore
 
@@ -30,8 +31,10 @@ import dicomzarr
 from dicomzarr.arrays.image import Image
 from dicomzarr.engine import reader
 from dicomzarr.errors import FrameNotFoundError, FrameShapeError, NotFoundError, SeriesChangedError
-from dicomzarr.session import registry
-from dicomzarr.sources.dicomweb.tuning import series_choice
+from dicomzarr.options import StorageOptions
+from dicomzarr.session.opening import endpoint_for
+from dicomzarr.session.registry import LIMITS
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,20 +53,11 @@ CT = ready_to_serve(DATASETS)
 BOUND = 2 * SLICES
 """Requests that reading all slices may take, whole series included."""
 
-pytestmark = pytest.mark.usefixtures("patient")  # what is counted includes whole series
-
 
 @pytest.fixture
 def opened() -> Iterator[Opener]:
-    with Opener() as opener:
+    with Opener(ALWAYS_WHOLE) as opener:
         yield opener
-
-
-@pytest.fixture(autouse=True)
-def always_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole series count as faster, however fast this machine is just now."""
-    for name in ("_WORTH", "_WORTH_ON_SLOW_LINE"):
-        monkeypatch.setattr(series_choice, name, 1e-9)
 
 
 def in_time(read: Callable[[], Any]) -> Any:
@@ -124,17 +118,18 @@ def losing() -> Losing:
 LOWEST = sorted(DATASETS.datasets, key=lambda each: float(each.ImagePositionPatient[2]))[:LOST]
 
 
-def invalidated(url: str, _: pytest.MonkeyPatch) -> None:
+def invalidated(url: str) -> None:
     fsspec.filesystem("dicomweb", cache_bytes=0).invalidate_cache(url)
 
 
-def all_invalidated(_: str, __: pytest.MonkeyPatch) -> None:
+def all_invalidated(_: str) -> None:
     fsspec.filesystem("dicomweb", cache_bytes=0).invalidate_cache()
 
 
-def identity_driven_out(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "ENDPOINTS_HELD", 1)
-    dicomzarr.open(url, headers={"X-Other": "somebody"})
+def identity_driven_out(url: str) -> None:
+    base = DICOMwebURL.parse(url).base
+    for number in range(LIMITS.endpoints):
+        endpoint_for(base, StorageOptions.parse(headers={"X-Other": str(number)}))
 
 
 WAYS = [invalidated, all_invalidated, identity_driven_out]
@@ -143,15 +138,13 @@ WAYS = [invalidated, all_invalidated, identity_driven_out]
 
 @pytest.mark.parametrize("forgotten", WAYS)
 @pytest.mark.parametrize("has_read", [False, True])
-def test_a_held_image_reads_on(
-    opened: Opener, monkeypatch: pytest.MonkeyPatch, forgotten: Callable[..., None], has_read: object
-) -> None:
+def test_a_held_image_reads_on(opened: Opener, forgotten: Callable[..., None], has_read: object) -> None:
     image = opened(CT, cache_bytes=0)
     assert image.levels[0].shape == PIXELS.shape
     if has_read:
         assert np.array_equal(image.levels[0][...], PIXELS)
     before = requests(opened)
-    forgotten(image.series_url, monkeypatch)
+    forgotten(image.series_url)
     for _ in range(2):
         assert np.array_equal(in_time(lambda: image.levels[0][...]), PIXELS)
     assert requests(opened) - before <= 2 * BOUND
@@ -159,7 +152,7 @@ def test_a_held_image_reads_on(
 
 
 def test_a_held_image_reads_on_when_sixty_four_others_were_opened(opened: Opener) -> None:
-    others = [dataset for number in range(registry.SERIES_HELD_OPEN + 1) for dataset in _tiny(number)]
+    others = [dataset for number in range(LIMITS.views + 1) for dataset in _tiny(number)]
     server = opened.serve([*CT.datasets, *others])
     image = dicomzarr.open(server.series_url(CT.study_uid, CT.series_uid), cache_bytes=0)
     assert image.levels[0].shape == PIXELS.shape
@@ -177,12 +170,12 @@ def _tiny(number: int) -> Sequence[Dataset]:
 FORKED = """
 import os, signal, sys
 import numpy as np, dicomzarr
+from asking import ALWAYS_WHOLE, ask_by
 from radiology_model import distinct
 from dicomzarr.engine import reader
-from dicomzarr.sources.dicomweb.tuning import series_choice
 
 PIXELS = distinct((150, 4, 6), 16)
-series_choice._WORTH = series_choice._WORTH_ON_SLOW_LINE = 1e-9
+ask_by(sys.argv[1], ALWAYS_WHOLE)
 image = dicomzarr.open(sys.argv[1], cache_bytes=0)
 level = image.levels[0]
 assert level.shape == PIXELS.shape
@@ -207,7 +200,7 @@ print(statuses)
 
 
 @FORKS
-@pytest.mark.parametrize("has_read", [False, True])
+@pytest.mark.parametrize("has_read", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_forked_children_read_what_their_parent_holds(opened: Opener, has_read: object) -> None:
     url = opened.url(CT)
     assert json.loads(run_strictly("-c", FORKED, url, str(has_read))) == [0, 0]
@@ -220,18 +213,18 @@ def test_forked_children_read_what_their_parent_holds(opened: Opener, has_read: 
 
 @pytest.mark.parametrize("forgotten", WAYS)
 def test_a_held_image_of_a_series_that_changed_never_shows_other_cells(
-    opened: Opener, losing: Losing, monkeypatch: pytest.MonkeyPatch, forgotten: Callable[..., None]
+    opened: Opener, losing: Losing, forgotten: Callable[..., None]
 ) -> None:
     image = opened(CT, losing.middleware, cache_bytes=0)
     assert image.levels[0].shape == PIXELS.shape
     losing.lose(LOWEST)
-    forgotten(image.series_url, monkeypatch)
+    forgotten(image.series_url)
     level = image.levels[0]
     assert np.array_equal(in_time(lambda: level[LOST:]), PIXELS[LOST:])
     with pytest.raises(FrameNotFoundError):
         in_time(lambda: level[...])
     assert np.array_equal(in_time(lambda: image.images[0].levels[0][LOST]), PIXELS[LOST])
-    invalidated(image.series_url, monkeypatch)
+    invalidated(image.series_url)
     anew = dicomzarr.open(image.series_url, cache_bytes=0)
     assert np.array_equal(in_time(lambda: anew.levels[0][...]), PIXELS[LOST:])
 

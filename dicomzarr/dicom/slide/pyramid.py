@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from dicomzarr.dicom.geometry.tiling import FullTiling
 from dicomzarr.dicom.slide.level import SlideLevel, level_spacing
+from dicomzarr.dicom.slide.tiling import FullTiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.geometry.positions import OpticalPath
     from dicomzarr.dicom.instance import Instance
+    from dicomzarr.dicom.slide.positions import OpticalPath
     from dicomzarr.dicom.slide.tiled import TiledImage
 
     Place = tuple[OpticalPath, float]
@@ -120,9 +120,10 @@ def _why_apart(pyramids: Sequence[Pyramid]) -> list[str]:
     why = [f"they differ in {', '.join(found)}"] if found else []
     for other in (other for other, each in zip(others, reasons, strict=True) if not each):
         if _is_coarser(first, other):
-            why.append(f"nothing tells to which of them instance {other.header.uid} belongs")
+            why.append(f"nothing tells to which of them instance {other.header.sop_instance_uid} belongs")
         else:
-            why.append(f"instances {first.header.uid} and {other.header.uid} are alike, as two scans are")
+            both = f"{first.header.sop_instance_uid} and {other.header.sop_instance_uid}"
+            why.append(f"instances {both} are alike, as two scans are")
     return why
 
 
