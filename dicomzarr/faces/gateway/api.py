@@ -48,6 +48,8 @@ async def _rows(call: Call, upstream: Upstream, table: Table, resource: str) -> 
     asked = read_query(table, call.request.query)
     # One more than is shown tells whether there are more.
     found = await upstream.search(resource, asked.parameters, wanted=asked.limit + 1, skip=asked.offset)
+    if not found and table is SERIES and not set(call.request.query) - {"token", "phi"}:
+        raise absent("The upstream has no series of this study.")
     rows = [row_of(table, entry, asked.columns) for entry in found[: asked.limit]]
     document = {
         "rows": [row for row in rows if row is not None],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from dicomzarr.dicom.pixels.codestream import Codec
 from dicomzarr.dicom.pixels.jpeg_display import displayable_jpeg
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
+from dicomzarr.faces.gateway.conditions import NOT_MODIFIED
 from dicomzarr.faces.gateway.refusals import RefusedError, absent
 from dicomzarr.faces.gateway.replies import etag_of, needs_value, selection, value_reply
 from dicomzarr.faces.gateway.series import caching
@@ -35,6 +36,8 @@ async def serve_frame(call: Call) -> web.Response:
     kept = caching(call.request, store)
     etag = etag_of("frame", store.version, address.key)
     _check_plan(found)
+    if (chosen := selection(call.request, etag, found.size)).status == NOT_MODIFIED:
+        return value_reply(chosen, etag=etag, size=found.size, data=None, content_type=_JPEG, caching=kept)
     await call.hold(address.upstream.budget.take(found.size))
     data = call.shared.chunks.get(etag)
     if data is None:

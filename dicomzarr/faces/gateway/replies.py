@@ -35,7 +35,9 @@ NEVER: Final = "no-store"
 
 _RANGES: Final = {"Accept-Ranges": "bytes", "Accept-Range": "bytes"}  # n5 looks for the misspelt one
 _SENDING: Final = 60.0
-"""Seconds in which a client must take what it asked for: nothing is held for one that does not."""
+_SLOWEST: Final = 16 * 2**10
+"""Seconds, and those that each so many bytes take besides, in which a client must take what it asked for: nothing is
+held for one that does not."""
 
 
 def etag_of(*parts: str | bytes) -> str:
@@ -114,7 +116,8 @@ async def send(request: web.BaseRequest, response: web.Response, extra: Mapping[
     for name, value in (*COMMON.items(), *extra.items()):
         response.headers.setdefault(name, value)
     try:
-        async with asyncio.timeout(_SENDING):
+        size = len(response.body) if isinstance(response.body, bytes) else 0
+        async with asyncio.timeout(_SENDING + size / _SLOWEST):
             await response.prepare(request)
             await response.write_eof()
     except TimeoutError:

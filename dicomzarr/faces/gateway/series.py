@@ -18,7 +18,7 @@ from dicomzarr.faces.gateway.replies import (
     selection,
     value_reply,
 )
-from dicomzarr.omezarr.hierarchy import Chunk, Directory, Document, Group
+from dicomzarr.omezarr.hierarchy import Chunk, Directory, Document
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def serve_series(call: Call, zarr_format: int) -> web.Response:
     found = store.locate(address.key)
     if isinstance(found, Directory):
         call.kind = "listing"
-        return _directory(call, found)
+        return _directory(call, store, address.key, found)
     if call.ends_with_slash or found is None:
         raise absent(f"Series {address.series} has no key {address.key}.")
     if isinstance(found, Document):
@@ -106,19 +106,12 @@ def redirect_to_slash(call: Call) -> web.Response:
     return web.Response(status=308, headers={"Location": f"/{path}/{mark}{query}", "Cache-Control": ASK_AGAIN})
 
 
-def _directory(call: Call, found: Directory) -> web.Response:
+def _directory(call: Call, store: SeriesStore, key: str, found: Directory) -> web.Response:
     if not call.ends_with_slash:
         return redirect_to_slash(call)
-    names = list(found.names())
-    node = found.node
-    if found.prefix is None:
-        directories = set(names) - set(node.documents)
-    else:
-        last = not isinstance(node, Group) and len(found.prefix) + 1 == len(node.level.grid)
-        directories = set() if last else set(names)
-    if not isinstance(node, Group) and not node.format.chunk_keys.prefix and len(node.level.grid) == 1:
-        directories = set()
-    return _listed(call, [f"{name}/" if name in directories else name for name in names])
+    below = f"{key}/" if key else ""
+    names = (f"{name}/" if isinstance(store.locate(below + name), Directory) else name for name in found.names())
+    return _listed(call, list(names))
 
 
 async def _above(call: Call, address: Address[Upstream]) -> web.Response:

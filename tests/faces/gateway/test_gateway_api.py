@@ -106,7 +106,7 @@ def test_an_opened_series_says_where_its_images_lie(running: Gateway) -> None:
 
 
 def test_words_that_name_nothing_are_404_in_json(running: Gateway) -> None:
-    for path in ("x", "studies/1.2", f"{series_of(SLIDE)}/other", "studies/../x", "two/studies"):
+    for path in ("x", "studies/1.2", "studies/1.2/series", f"{series_of(SLIDE)}/other", "studies/../x", "two/studies"):
         reply = ask(f"{running.url}/api/{path}")
         assert reply.status == 404
         assert reply.headers["Content-Type"] == "application/json" or "/../" in path

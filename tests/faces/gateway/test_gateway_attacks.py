@@ -9,10 +9,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from aiohttp import web
 from faults import fault
 from gateways import ask, gateway, send_raw, server_upstream
+from radiology_volumes import projection
 from serving import Served, serving
 from slides import sparse_brightfield
 from waiting import SECONDS
@@ -20,6 +22,7 @@ from waiting import SECONDS
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.errors import UsageError
+from dicomzarr.faces.gateway import replies
 from dicomzarr.faces.gateway.server import Gateway, Settings
 from dicomzarr.faces.gateway.turns import ThumbnailTurns
 
@@ -406,26 +409,39 @@ def test_a_bug_of_ours_ends_in_one_sentence(running: Gateway, monkeypatch: pytes
 
 
 def test_a_client_that_leaves_ends_the_upstream_request() -> None:
-    began, ended = threading.Event(), threading.Event()
+    began = threading.Event()
 
     async def slow(_request: web.Request, _handler: Handler) -> web.StreamResponse:
         began.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
+        await asyncio.Event().wait()
         raise AssertionError
 
     server = DICOMwebServer(Archive(SLIDE.datasets), middlewares=[fault(slow)])
     with server, gateway(server_upstream(server)) as running:
         assert ask(f"{running.url}/0.5/{SERIES}.zarr/zarr.json").status == 200
+        upstream = next(iter(running.shared.upstreams.by_name.values()))
         parts = urlsplit(running.url)
         with socket.create_connection((parts.hostname, parts.port)) as connection:
             connection.sendall(f"GET {CHUNK} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
             assert began.wait(SECONDS)
-        budget = next(iter(running.shared.upstreams.by_name.values())).budget
-        until(lambda: budget.taken == 0)
+            assert upstream.endpoint.scheduler._under_way
+        until(lambda: upstream.budget.taken == 0)
+        until(lambda: not upstream.endpoint.scheduler._under_way)
         until(lambda: "given_up_total 1" in ask(f"{running.url}/metrics").text)
+
+
+def test_a_client_that_takes_nothing_loses_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "_SENDING", 0.01)
+    monkeypatch.setattr(replies, "_SLOWEST", 2**40)
+    large = projection(np.zeros((4096, 4096), np.uint16))  # more than sockets hold
+    path = f"/0.5/studies/{large.study_uid}/series/{large.series_uid}.zarr/0/c/0/0"
+    with DICOMwebServer(Archive(large.datasets)) as server, gateway(server_upstream(server)) as running:
+        parts = urlsplit(running.url)
+        with socket.create_connection((parts.hostname, parts.port)) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+            until(lambda: "given_up_total 1" in ask(f"{running.url}/metrics").text)
+        budget = next(iter(running.shared.upstreams.by_name.values())).budget
+        assert budget.taken == 0
 
 
 def until(holds: Any) -> None:
