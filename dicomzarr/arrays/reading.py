@@ -28,20 +28,28 @@ if TYPE_CHECKING:
     Share = tuple[Pixels, Piece]
 
 
-def read_level(source: FrameSource, level: LevelPlan, indices: Sequence[Any]) -> list[Pixels]:
+def read_level(
+    source: FrameSource, level: LevelPlan, indices: Sequence[Any], layout: Sequence[int] | None = None
+) -> list[Pixels]:
     """Read several NumPy indices of a level in one plan.
 
     Args:
         source: Where frames come from.
         level: The array.
         indices: Anything that NumPy would take for an array of this shape.
+        layout: The axes of the level in the order in which the results have them; None for the level's own.
 
     Raises:
-        IndexError: As NumPy would.
+        IndexError: As NumPy would; or there is a ``layout``, and an index has more than slices and integers.
         ServerError: A frame could not be fetched.
         FrameError: A frame could not be decoded.
     """
-    return _read(source, level, [plan_selection(index, level.shape, level.chunks) for index in indices])
+    selections = [plan_selection(index, level.shape, level.chunks) for index in indices]
+    if layout is None:
+        return _read(source, level, selections)
+    orders = [_order(selection, layout) for selection in selections]
+    arrays = _read(source, level, selections, layout)
+    return [array.transpose(order) for array, order in zip(arrays, orders, strict=True)]
 
 
 def read_orthogonal(source: FrameSource, level: LevelPlan, index: Any) -> Pixels:
@@ -84,9 +92,26 @@ def prefetch_level(source: FrameSource, level: LevelPlan, indices: Sequence[Any]
     source.prefetch(list(frames))
 
 
-def _read(source: FrameSource, level: LevelPlan, selections: Sequence[Selection]) -> list[Pixels]:
+def _order(selection: Selection, layout: Sequence[int]) -> list[int]:
+    """What is left of a layout where integers took axes away."""
+    kept = selection.kept_axes
+    if kept is None:
+        raise IndexError("an order of axes goes with slices and integers only")
+    return [kept.index(axis) for axis in layout if axis in kept]
+
+
+def _empty(shape: tuple[int, ...], level: LevelPlan, layout: Sequence[int] | None) -> Pixels:
+    """An array of a shape, whose axes lie in memory in another order."""
+    if layout is None:
+        return empty(shape, level.dtype)
+    return empty(tuple(shape[axis] for axis in layout), level.dtype).transpose(np.argsort(layout))
+
+
+def _read(
+    source: FrameSource, level: LevelPlan, selections: Sequence[Selection], layout: Sequence[int] | None = None
+) -> list[Pixels]:
     # First the arrays: what fits no memory fails here, before its chunks are counted.
-    arrays = [empty(selection.shape, level.dtype) for selection in selections]
+    arrays = [_empty(selection.shape, level, layout) for selection in selections]
     shares: defaultdict[FrameRef | None, list[Share]] = defaultdict(list)
     for selection, array in zip(selections, arrays, strict=True):
         for piece in selection.pieces:
