@@ -10,6 +10,7 @@ import numpy as np
 
 from dicomzarr.arrays.selection import plan_orthogonal, plan_selection
 from dicomzarr.codecs.buffers import empty
+from dicomzarr.codecs.planes import put
 from dicomzarr.engine.readahead import Block
 from dicomzarr.errors import MissingInstanceError
 from dicomzarr.runtime.home_loop import run_sync
@@ -120,7 +121,8 @@ def _read(
     if len(selections) == 1 and (box := selections[0].box) is not None:
         source.follow(level, Block(*box))
     if shares:
-        run_sync(_deliver, source, level, shares)
+        # Where the first axis of frames, which is that of samples, varies fastest in memory, there are no planes.
+        run_sync(_deliver, source, level, shares, layout is None or layout[-1] != 0)
     return [array[selection.finish] for selection, array in zip(selections, arrays, strict=True)]
 
 
@@ -133,15 +135,20 @@ def _fill(level: LevelPlan, absent: list[Share]) -> None:
         _paste(chunk, absent)
 
 
-async def _deliver(source: FrameSource, level: LevelPlan, shares: dict[FrameRef, list[Share]]) -> None:
+async def _deliver(
+    source: FrameSource,
+    level: LevelPlan,
+    shares: dict[FrameRef, list[Share]],
+    planes: bool,  # noqa: FBT001  # comes by position
+) -> None:
     frames, wanted = list(shares), list(shares.values())
 
     def place(position: int, pixels: Pixels) -> None:
         _paste(pixels.reshape(level.chunks), wanted[position])
 
-    await source.deliver(frames, place, level)
+    await source.deliver(frames, place, level, planes=planes)
 
 
 def _paste(chunk: Pixels, shares: list[Share]) -> None:
     for array, piece in shares:
-        array[piece.target] = chunk[piece.source]
+        put(array, piece.target, chunk[piece.source])

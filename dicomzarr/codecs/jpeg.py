@@ -14,6 +14,8 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from dicomzarr.codecs.planes import WORD
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -87,17 +89,24 @@ class _Decoder:
     def decode(self, data: bytes, scratch: Scratch | None = None, *, rows_beyond: int = 0) -> npt.NDArray[Any]:
         """Names both colour models, since by itself the codec guesses."""
         is_grey = self.codestream.samples == 1
+        in_words = scratch is not None and scratch.for_planes and self._fits_words
         pixels: npt.NDArray[Any] = imagecodecs.jpeg8_decode(
             data,
             colorspace="GRAYSCALE" if is_grey else "YCBCR" if self.is_ybr else "RGB",
-            outcolorspace="GRAYSCALE" if is_grey else "RGB",
-            out=None if scratch is None else self._memory(scratch, self.codestream.rows + rows_beyond),
+            outcolorspace="GRAYSCALE" if is_grey else "RGBA" if in_words else "RGB",
+            out=None if scratch is None else self._memory(scratch, rows_beyond, in_words=in_words),
         )
-        return pixels
+        return pixels[..., : self.codestream.samples] if in_words else pixels
 
-    def _memory(self, scratch: Scratch, rows: int) -> npt.NDArray[Any]:
-        samples = (self.codestream.samples,) if self.codestream.samples > 1 else ()
-        shape = (rows, self.codestream.columns, *samples)
+    @property
+    def _fits_words(self) -> bool:
+        """Whether libjpeg-turbo gives each pixel in four bytes, if asked: three samples and an opaque fourth."""
+        of_bytes = self.codestream.precision == _BYTE and not self.scans.predictor
+        return of_bytes and self.codestream.samples == WORD - 1
+
+    def _memory(self, scratch: Scratch, rows_beyond: int, *, in_words: bool) -> npt.NDArray[Any]:
+        each = WORD if in_words else self.codestream.samples
+        shape = (self.codestream.rows + rows_beyond, self.codestream.columns, *((each,) if each > 1 else ()))
         return scratch.array(shape, np.uint8 if self.codestream.precision <= _BYTE else np.uint16)
 
     def with_rows_beyond(self, data: bytes, scratch: Scratch | None) -> npt.NDArray[Any]:

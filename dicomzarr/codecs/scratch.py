@@ -20,9 +20,15 @@ _KEPT = 64 * 2**20
 
 
 class Scratch(threading.local):
-    """One buffer a thread; what it gave before is overwritten by what it gives next."""
+    """One buffer a thread; what it gave before is overwritten by what it gives next.
 
-    def __init__(self) -> None:
+    Args:
+        for_planes: Colour planes will be taken out of what lies here, as `planes.put` does: a pixel of three bytes may
+            lie in a word of its own.
+    """
+
+    def __init__(self, *, for_planes: bool = False) -> None:
+        self.for_planes = for_planes
         self._buffer = np.empty(0, np.uint8)
 
     def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

@@ -37,7 +37,7 @@ _MOST_JOB_BYTES = 2 * 2**20
 _MOST_JOBS = 2 * DECODERS.threads
 """Jobs of one reader that are under way at once: enough that no thread idles, and no more before others' turn."""
 
-_scratch = Scratch()
+_scratch = {planes: Scratch(for_planes=planes) for planes in (False, True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,10 @@ class Failure:
 
 class Reading(Protocol):
     """Has frames read, each at a position that it counts them by."""
+
+    @property
+    def planes(self) -> bool:
+        """It takes planes out of colour frames, see `codecs.planes`; else pixels, their samples side by side."""
 
     def use(self, position: int, pixels: Decoded) -> object:
         """Called in a decode thread with a frame as the array holds it, which is valid until this returns."""
@@ -174,7 +178,7 @@ class Reader:
             transfer_syntax_uid=encoded.transfer_syntax_uid,
             media_type=encoded.media_type,
             where=where,
-            scratch=_scratch,
+            scratch=_scratch[asked.reading.planes],
             on_loss=self._warn_of_loss if promised else None,
         )
         seen = asked.level.seen(asked.frame, pixels)
