@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dicomzarr.codecs.planes import WORD
+from dicomzarr.codecs.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dicomzarr.codecs.scratch import Scratch
     from dicomzarr.dicom.pixels.codestream import Codestream
     from dicomzarr.dicom.pixels.jpeg_scans import JpegScans
 
@@ -39,6 +39,9 @@ _PREDICTORS: Final[Mapping[int, Callable[[_Row, _Row, _Row], _Row]]] = {
     7: lambda a, b, c: (a + b) >> 1,  # noqa: ARG005  # as above
 }
 _HALVING: Final = (5, 6, 7)
+_beside: Final = Scratch()
+"""For what is decoded to check what was decoded before, which lies elsewhere."""
+
 _SHORT: Final = "data are missing: units at the end of a scan, or before a restart marker, are made up"
 _SURPLUS: Final = "there are more data than units: it is damaged, or pieces of another were put into it"
 
@@ -73,7 +76,7 @@ def decode_jpeg(data: bytes, codestream: Codestream, *, is_ybr: bool, scratch: S
     return pixels
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Decoder:
     """Decodes codestreams that differ from one another only in what is done to check them."""
 
@@ -123,13 +126,17 @@ class _Decoder:
 
     def check_no_surplus(self, data: bytes) -> None:
         """Raises when entropy-coded data are left over."""
-        if self._made_up(self.decode(self.scans.taller(data))) is None:
+        if self._made_up(self._taller(data)) is None:
             self._check_padding(data)
+
+    def _taller(self, data: bytes) -> npt.NDArray[Any]:
+        more = self.scans.rows_when_taller - self.codestream.rows
+        return self.decode(self.scans.taller(data), _beside, rows_beyond=more)
 
     def _check_padding(self, data: bytes) -> None:
         """Raises unless what is left over are zeros, with which some writers pad."""
         trimmed = self.scans.without_padding(data)
-        if trimmed == data or self._made_up(self.decode(self.scans.taller(trimmed))) is None:
+        if trimmed == data or self._made_up(self._taller(trimmed)) is None:
             raise ValueError(_SURPLUS)
 
     def _made_up(self, taller: npt.NDArray[Any]) -> int | None:
@@ -169,5 +176,5 @@ class _Decoder:
 
     def check_not_short(self, data: bytes, pixels: npt.NDArray[Any]) -> None:
         """Raises when pixels change with what is behind the data that they should be made of."""
-        if not np.array_equal(self.decode(self.scans.with_surplus(data)), pixels):
+        if not np.array_equal(self.decode(self.scans.with_surplus(data), _beside), pixels):
             raise ValueError(_SHORT)
