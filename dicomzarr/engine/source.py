@@ -180,7 +180,7 @@ class _Delivery:
         del self._asked[position]
         if isinstance(outcome, Failure):
             _settle(self._end, outcome)
-        else:
+        elif not self._asked or self._next < len(self._frames):
             self._ask()
 
 
