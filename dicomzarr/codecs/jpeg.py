@@ -171,8 +171,12 @@ class _Decoder:
 
     def ends_filled(self, pixels: npt.NDArray[Any]) -> bool:
         """Whether the last unit, or that before a restart marker, may have been filled in."""
-        ends = pixels[self.scans.ends()].reshape(-1, self.codestream.samples)
-        return [self.fill] * self.codestream.samples in ends.tolist()
+        filled = [self.fill] * self.codestream.samples
+        if not self.scans.restart_interval:
+            row, column = self.scans.end
+            last: list[int] = pixels[row, column].reshape(-1).tolist()
+            return last == filled
+        return filled in pixels[self.scans.ends()].reshape(-1, self.codestream.samples).tolist()
 
     def check_not_short(self, data: bytes, pixels: npt.NDArray[Any]) -> None:
         """Raises when pixels change with what is behind the data that they should be made of."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 WORD: Final = 4
 """Bytes of a pixel that has a word of its own: R, G, B, and one that is not looked at."""
 _SAMPLES: Final = 3
-_BITS: Final = 8
 
 
 def put(array: npt.NDArray[Any], index: Any, pixels: npt.NDArray[Any]) -> None:
@@ -32,9 +31,8 @@ def put(array: npt.NDArray[Any], index: Any, pixels: npt.NDArray[Any]) -> None:
     if words is None or target.strides[-1] != 1:
         array[index] = pixels
         return
-    target[0] = words
-    for sample in range(1, _SAMPLES):
-        np.right_shift(words, sample * _BITS, out=target[sample], casting="unsafe")
+    for sample, each in enumerate(words):
+        target[sample] = each
 
 
 def to_bytes(pixels: npt.NDArray[Any]) -> bytes:
@@ -46,16 +44,21 @@ def to_bytes(pixels: npt.NDArray[Any]) -> bytes:
     return planes.tobytes()
 
 
-def _words(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint32] | None:
-    """One number for each pixel, with its samples from the lowest byte on; None where they do not lie so.
+def _words(pixels: npt.NDArray[Any]) -> list[npt.NDArray[np.uint32]] | None:
+    """For each sample numbers of which it is the lowest byte; None where pixels do not lie in words.
 
-    What lies so is a view of other memory, and no copy: an index of slices made it.
+    What lies so is a view of other memory, and no copy: an index of slices made it. The last number reaches beyond the
+    last pixel, where there must be memory too.
     """
     memory = pixels.base
     lie_so = pixels.ndim > 1 and pixels.strides[0] == 1 and pixels.strides[-1] == WORD
     if not (lie_so and pixels.dtype == np.uint8 and len(pixels) == _SAMPLES and isinstance(memory, np.ndarray)):
         return None
-    if not (memory.flags.c_contiguous and pixels.size):
+    shape, strides = pixels.shape[1:], pixels.strides[1:]
+    if not (memory.flags.c_contiguous and pixels.size and min(strides) > 0):
         return None
     offset = pixels.__array_interface__["data"][0] - memory.__array_interface__["data"][0]
-    return np.ndarray(pixels.shape[1:], "<u4", memory, offset, pixels.strides[1:])
+    last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
+    if last + _SAMPLES - 1 + WORD > memory.nbytes:
+        return None
+    return [np.ndarray(shape, "<u4", memory, offset + sample, strides) for sample in range(_SAMPLES)]

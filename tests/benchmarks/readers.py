@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import tempfile
-import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from measuring import Contestant, Take, Totals
 from slide_server import TILE, slide
 
 import dicomzarr
+from dicomzarr.codecs.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -272,7 +272,7 @@ class Limit:
         self._order = order
         self._seconds = milliseconds / 1000
         self._pool = ThreadPoolExecutor(_CORES)
-        self._scratch = threading.local()
+        self._scratch = Scratch()
         self._frames: dict[tuple[int, int], bytes] = {}
 
     def prepare(self, regions: Sequence[Region]) -> None:
@@ -295,17 +295,24 @@ class Limit:
     def _place(
         self, tile: tuple[int, int], numbers: list[int], regions: Sequence[Region], arrays: list[Pixels]
     ) -> None:
-        if not hasattr(self._scratch, "tile"):
-            self._scratch.tile = np.empty((TILE, TILE, 3), np.uint8)
-        pixels = imagecodecs.jpeg8_decode(self._frames[tile], out=self._scratch.tile)
+        # Planes are had soonest out of words, a pixel each.
+        planes = self._order == "cyx"
+        memory = self._scratch.array((TILE, TILE, 4 if planes else 3), np.uint8)
+        pixels = imagecodecs.jpeg8_decode(self._frames[tile], outcolorspace="RGBA" if planes else "RGB", out=memory)
         for number in numbers:
             region = regions[number]
             top, left = tile[0] * TILE, tile[1] * TILE
             y0, y1 = max(region.y, top), min(region.y + region.rows, top + TILE)
             x0, x1 = max(region.x, left), min(region.x + region.columns, left + TILE)
-            arrays[number][y0 - region.y : y1 - region.y, x0 - region.x : x1 - region.x] = pixels[
-                y0 - top : y1 - top, x0 - left : x1 - left
-            ]
+            target = arrays[number][y0 - region.y : y1 - region.y, x0 - region.x : x1 - region.x]
+            source = pixels[y0 - top : y1 - top, x0 - left : x1 - left]
+            if not planes:
+                target[...] = source
+                continue
+            words = source.view("<u4")[..., 0]
+            target[..., 0] = words
+            for sample in (1, 2):
+                np.right_shift(words, 8 * sample, out=target[..., sample], casting="unsafe")
 
     def close(self) -> None:
         """End the threads."""

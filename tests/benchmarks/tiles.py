@@ -12,6 +12,8 @@ from alone import alone
 from measuring import Contestant, Results, Take, Target, take_turns
 from slide_server import TILE, Contents, served
 
+from dicomzarr.codecs.scratch import Scratch
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -91,7 +93,7 @@ def _limit(_: str, tiles: Tiles) -> Take:
 
     side = max(row for row, _ in tiles) + 1
     frames = frames_at_hand(side, tiles)
-    scratch = np.empty((TILE, TILE, 3), np.uint8)
+    scratch = Scratch().array((TILE, TILE, 3), np.uint8)
 
     def decode(row: int, column: int) -> Any:
         array = np.empty((3, TILE, TILE), np.uint8)

@@ -126,6 +126,12 @@ class JpegScans:
         end = next(at for at, code in self._markers(data) if code == END_OF_IMAGE)
         return data[: _before_fill(data, end)].rstrip(b"\0") + data[end:]
 
+    @cached_property
+    def end(self) -> tuple[int, int]:
+        """Row and column of the middle of the last unit of a single scan."""
+        rows, columns = self.ends()
+        return int(rows[-1]), int(columns[-1])
+
     def ends(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Rows and columns of the middle of the last unit of each restart interval of a single scan."""
         return _ends(self.rows, self.columns, self.unit, self.restart_interval)
