@@ -56,7 +56,10 @@ class Frames:
         number = int(np.ravel_multi_index(chunk, self.grid)) + 1
         return FrameRef(SOMEWHERE, number)
 
-    async def deliver(self, frames: Sequence[FrameRef], place: Callable[[int, Any], None], _level: LevelPlan) -> None:
+    async def deliver(
+        self, frames: Sequence[FrameRef], place: Callable[[int, Any], None], _level: LevelPlan, *, planes: bool
+    ) -> None:
+        assert planes
         assert len({frame.number for frame in frames}) == len(frames)
         for position, frame in enumerate(frames):
             indices = np.unravel_index(frame.number - 1, self.grid)
