@@ -23,6 +23,7 @@ from dicomzarr.faces.gateway.addresses import Address, address_of, segments_of
 from dicomzarr.faces.gateway.conditions import Selection, select
 from dicomzarr.faces.gateway.guard import Guard
 from dicomzarr.faces.gateway.listings import listing
+from dicomzarr.faces.gateway.metrics import Metrics
 from dicomzarr.faces.gateway.refusals import RefusedError, refusal_of
 from dicomzarr.faces.gateway.rows import SERIES, STUDIES, read_query, row_of
 from dicomzarr.faces.gateway.turns import Budget, ThumbnailTurns
@@ -365,6 +366,19 @@ def test_a_row_without_a_usable_uid_is_left_out() -> None:
         SERIES, {"0020000E": {"vr": "UI", "Value": ["1.2"]}, "00080060": {"vr": "CS", "Value": ["CT"]}}, columns
     )
     assert row == {"series": "1.2", "modality": "CT"}
+
+
+def test_times_are_counted_as_a_histogram() -> None:
+    metrics = Metrics()
+    for seconds in (0.001, 0.005, 0.2, 99.0):
+        metrics.answered("chunk", 200, 10, seconds)
+    lines = [
+        line for line in metrics.text([], {}).decode().splitlines() if line.startswith("dicomzarr_request_seconds")
+    ]
+    counts = [int(line.rpartition(" ")[2]) for line in lines if "bucket" in line]
+    assert counts == [2, 2, 2, 3, 3, 3, 3, 4]
+    assert lines[-1].endswith(" 4")
+    assert lines[-2].endswith(" 99.206000")
 
 
 # --- turns ---
