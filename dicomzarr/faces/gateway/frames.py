@@ -38,7 +38,7 @@ async def serve_frame(call: Call) -> web.Response:
     _check_plan(found)
     if (chosen := selection(call.request, etag, found.size)).status == NOT_MODIFIED:
         return value_reply(chosen, etag=etag, size=found.size, data=None, content_type=_JPEG, caching=kept)
-    await call.hold(address.upstream.budget.take(found.size))
+    await call.take(address.upstream.budget, found.size)
     data = call.shared.chunks.get(etag)
     if data is None:
         data = await _jpeg(address.upstream, store, found)

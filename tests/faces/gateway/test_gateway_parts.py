@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,6 +30,9 @@ from dicomzarr.faces.gateway.rows import SERIES, STUDIES, read_query, row_of
 from dicomzarr.faces.gateway.turns import Budget, ThumbnailTurns
 from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams, names_for
 from dicomzarr.sources.urls import parse_url
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 # --- paths ---
 
@@ -384,12 +388,21 @@ def test_times_are_counted_as_a_histogram() -> None:
 # --- turns ---
 
 
+@asynccontextmanager
+async def holding(budget: Budget, nbytes: int) -> AsyncIterator[None]:
+    held = await budget.take(nbytes)
+    try:
+        yield
+    finally:
+        budget.give_back(held)
+
+
 def test_bytes_are_handed_out_in_order_and_given_back() -> None:
     async def run() -> list[str]:
         budget, order = Budget(10), []
 
         async def work(name: str, nbytes: int, until: asyncio.Event) -> None:
-            async with budget.take(nbytes):
+            async with holding(budget, nbytes):
                 order.append(name)
                 await until.wait()
 
@@ -416,10 +429,10 @@ def test_who_is_cancelled_just_when_it_gets_its_turn_gives_it_back() -> None:
         budget = Budget(1)
 
         async def work() -> None:
-            async with budget.take(1):
+            async with holding(budget, 1):
                 pass
 
-        async with budget.take(1):
+        async with holding(budget, 1):
             task = asyncio.create_task(work())
             await asyncio.sleep(0)
         task.cancel()
@@ -435,10 +448,10 @@ def test_queues_are_bounded() -> None:
         budget = Budget(1, most_waiting=1)
 
         async def work() -> None:
-            async with budget.take(1):
+            async with holding(budget, 1):
                 pass
 
-        async with budget.take(1):
+        async with holding(budget, 1):
             task = asyncio.create_task(work())
             await asyncio.sleep(0)
             with pytest.raises(RefusedError) as refused:
