@@ -9,9 +9,10 @@ from dicomzarr.errors import InvalidOptionError, InvalidURLError
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session.opening import endpoint_for
-from dicomzarr.sources.dicomweb.urls import DICOMwebURL, pasted, split_user_info
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 from dicomzarr.sources.files.choice import chosen_series
 from dicomzarr.sources.files.urls import FolderURL, is_folder_url
+from dicomzarr.sources.http.urls import pasted, split_user_info
 from dicomzarr.sources.urls import local_path
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from dicomzarr.options import Tuning, View
 from dicomzarr.runtime.home_loop import home_loop
 from dicomzarr.runtime.single_flight import SingleFlight
 from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
-from dicomzarr.sources.dicomweb.urls import is_loopback
 from dicomzarr.sources.files.urls import is_folder_url
+from dicomzarr.sources.http.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable

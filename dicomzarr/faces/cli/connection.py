@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from dicomzarr.errors import InvalidURLError, UsageError
 from dicomzarr.options import StorageOptions
 from dicomzarr.session.locate import only_series
-from dicomzarr.sources.dicomweb.urls import DICOMwebURL, host_of, pasted, split_user_info
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 from dicomzarr.sources.files.urls import FolderURL, is_folder_url, path_of
+from dicomzarr.sources.http.urls import host_of, pasted, split_user_info
 from dicomzarr.sources.urls import local_path
 
 if TYPE_CHECKING:

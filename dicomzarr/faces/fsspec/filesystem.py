@@ -26,8 +26,9 @@ from dicomzarr.runtime.home_loop import home_loop, refuse_running, run_home
 from dicomzarr.session.locate import series_ref
 from dicomzarr.session.opening import endpoint_for, endpoints_of
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
-from dicomzarr.sources.dicomweb.urls import DICOMwebURL, split_user_info
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 from dicomzarr.sources.files.urls import is_folder_url
+from dicomzarr.sources.http.urls import split_user_info
 from dicomzarr.sources.urls import parse_url
 
 if TYPE_CHECKING:

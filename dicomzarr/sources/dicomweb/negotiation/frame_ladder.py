@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dicomzarr.errors import DicomZarrError, HTTPStatusError, NegotiationError
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.negotiation.accept import Rung, list_rungs, single_rungs
 from dicomzarr.sources.dicomweb.negotiation.steps import FrameRequest, ServerDecodedError
 from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
+from dicomzarr.sources.http.statuses import Meaning, means
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from dicomzarr.errors import DicomZarrError
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.negotiation.refusals import neither, refuses_resource
 from dicomzarr.sources.dicomweb.negotiation.steps import Alone, WholeRequest, together
 from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
+from dicomzarr.sources.http.statuses import Meaning, means
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

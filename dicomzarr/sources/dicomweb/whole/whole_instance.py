@@ -22,9 +22,6 @@ from dicomzarr.errors import (
     WrongPartsError,
 )
 from dicomzarr.runtime.pools import FILES
-from dicomzarr.sources.dicomweb.http.exchange import Exchange, RequestSpec
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.replies import PAGE_HEAD, cut_frame, refuse_page, refuse_text
 from dicomzarr.sources.dicomweb.messages.single_part import only_part
 from dicomzarr.sources.dicomweb.negotiation.accept import INSTANCE_ACCEPTS
@@ -32,6 +29,9 @@ from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey, is_
 from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 from dicomzarr.sources.dicomweb.urls import instance_url
 from dicomzarr.sources.dicomweb.whole.file_errors import as_reply_errors
+from dicomzarr.sources.http.exchange import Exchange, RequestSpec
+from dicomzarr.sources.http.media_type import MediaType
+from dicomzarr.sources.http.statuses import Meaning, means
 from dicomzarr.sources.spool import inflated, spooled
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.files.file_header import FileHeader
     from dicomzarr.dicom.files.part10 import Frames
-    from dicomzarr.sources.dicomweb.http.transport import Response
+    from dicomzarr.sources.http.transport import Response
 
 BYTES_HELD: Final = 8 * 2**30
 """Bytes of whole instances that stay on the temporary disk for each server and identity; the newest stays anyway."""

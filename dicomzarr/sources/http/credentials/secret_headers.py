@@ -14,7 +14,7 @@ from dicomzarr.errors import (
     InsecureTransportError,
 )
 from dicomzarr.options import valid_headers
-from dicomzarr.sources.dicomweb.urls import host_of, is_loopback
+from dicomzarr.sources.http.urls import host_of, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
