@@ -47,16 +47,17 @@ async def spooled(chunks: AsyncIterator[bytes], subject: str) -> mmap.mmap:
         return await FILES.run(_mapped, file, subject)
 
 
-def inflated(data: RandomAccess, start: int, subject: str) -> mmap.mmap:
-    """Inflate a data set (RFC 1951, PS3.5 section A.5) into a file, and map it.
+def inflated(data: RandomAccess, start: int, subject: str, most: int = MOST_BYTES) -> mmap.mmap:
+    """Inflate a data set (RFC 1951, PS3.5 section A.5), or what an archive holds, into a file, and map it.
 
     Args:
         data: The file that it is in.
         start: Where it begins.
         subject: What it is, for messages.
+        most: Bytes that it may become.
 
     Raises:
-        InvalidFileError: It is no deflated data set, or becomes more than ``MOST_BYTES``.
+        InvalidFileError: It is not deflated, or becomes more than it may.
         TruncatedFileError: It ends early.
         TemporaryFileError: The disk did not take it.
     """
@@ -64,9 +65,24 @@ def inflated(data: RandomAccess, start: int, subject: str) -> mmap.mmap:
         size = 0
         for piece in inflated_pieces(data, start, subject):
             size += len(piece)
-            _check_size(size, subject)
+            _check_size(size, subject, most)
             file.write(piece)
         return _mapped(file, subject)
+
+
+def inflated_start(data: RandomAccess, stop: int, subject: str) -> bytes:
+    """The first bytes of what is deflated, up to an offset, in memory.
+
+    Raises:
+        InvalidFileError: It is not deflated.
+        TruncatedFileError: It ends early.
+    """
+    found = bytearray()
+    for piece in inflated_pieces(data, 0, subject):
+        found += piece
+        if len(found) >= stop:
+            break
+    return bytes(found[:stop])
 
 
 @contextmanager
@@ -88,6 +104,6 @@ def _mapped(file: IO[bytes], subject: str) -> mmap.mmap:
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _check_size(size: int, subject: str) -> None:
-    if size > MOST_BYTES:
-        raise InvalidFileError(f"More than {MOST_BYTES} bytes came for {subject}.")
+def _check_size(size: int, subject: str, most: int = MOST_BYTES) -> None:
+    if size > most:
+        raise InvalidFileError(f"More than {most} bytes came for {subject}.")
