@@ -21,7 +21,8 @@ from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opening import endpoint_for
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
-from dicomzarr.sources.files.places import is_place, names_files
+from dicomzarr.sources.files.idc import series_url
+from dicomzarr.sources.files.places import STORE, is_place, names_files
 from dicomzarr.sources.files.urls import FolderURL, file_path
 from dicomzarr.sources.http.urls import pasted, safe_url, split_user_info
 
@@ -60,7 +61,7 @@ def located(place: object, storage_options: Mapping[str, Any]) -> tuple[SeriesUR
     text, user = split_user_info(pasted(place))
     scheme = _scheme(text)
     if storage_options.get("client") is None and scheme not in _SERVERS | _EITHER:
-        found = _in_files(place, scheme)
+        found = _in_files(place, scheme, in_store=storage_options.get("store") is not None)
         if found is not None:
             return found, StorageOptions.parse(**storage_options)
     if user and storage_options.get("auth") is not None:
@@ -74,15 +75,19 @@ def _scheme(text: str) -> str:
     return found[0].lower() if found else ""
 
 
-def _in_files(text: str, scheme: str) -> FolderURL | None:
+def _in_files(text: str, scheme: str, *, in_store: bool) -> FolderURL | None:
     """The files that are meant; None where only a server can be."""
     path = file_path(text)
     if path is not None:
         return FolderURL.of(path)
     if scheme == "dicomfile":
         return FolderURL.parse(text)
+    if scheme == "idc":
+        return FolderURL.at(series_url(pasted(text).partition(":")[2].lstrip("/")))
     if scheme:
         return FolderURL.at(pasted(text)) if is_place(scheme) else None
+    if in_store:
+        return FolderURL.at(f"{STORE}://{text}")
     path = local_path(text)
     return None if path is None else FolderURL.of(path)
 

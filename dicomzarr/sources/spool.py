@@ -47,14 +47,14 @@ async def spooled(chunks: AsyncIterator[bytes], subject: str) -> mmap.mmap:
         return await FILES.run(_mapped, file, subject)
 
 
-def inflated(data: RandomAccess, start: int, subject: str, most: int = MOST_BYTES) -> mmap.mmap:
+def inflated(data: RandomAccess, start: int, subject: str, most: int | None = None) -> mmap.mmap:
     """Inflate a data set (RFC 1951, PS3.5 section A.5), or what an archive holds, into a file, and map it.
 
     Args:
         data: The file that it is in.
         start: Where it begins.
         subject: What it is, for messages.
-        most: Bytes that it may become.
+        most: Bytes that it may become; ``MOST_BYTES`` by default.
 
     Raises:
         InvalidFileError: It is not deflated, or becomes more than it may.
@@ -104,6 +104,7 @@ def _mapped(file: IO[bytes], subject: str) -> mmap.mmap:
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _check_size(size: int, subject: str, most: int = MOST_BYTES) -> None:
+def _check_size(size: int, subject: str, most: int | None = None) -> None:
+    most = MOST_BYTES if most is None else most
     if size > most:
         raise InvalidFileError(f"More than {most} bytes came for {subject}.")

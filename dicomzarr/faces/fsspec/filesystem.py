@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fsspec.asyn import AsyncFileSystem
 from fsspec.callbacks import DEFAULT_CALLBACK
-from fsspec.spec import AbstractBufferedFile
+from fsspec.registry import register_implementation
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 from fsspec.utils import stringify_path, tokenize
 
 from dicomzarr.errors import ConnectionFailedError, DicomZarrError, MissingFileError, NotFoundError, ReadOnlyError
@@ -29,6 +30,7 @@ from dicomzarr.session.opening import endpoint_for, endpoints_of
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 from dicomzarr.sources.files.chaining import chained_options, chained_place
+from dicomzarr.sources.files.places import STORE
 from dicomzarr.sources.files.urls import CHAIN
 from dicomzarr.sources.http.urls import split_user_info
 
@@ -396,6 +398,15 @@ class DICOMFileSystem(SeriesFileSystem):
     def _get_kwargs_from_urls(path: str) -> dict[str, Any]:  # noqa: ARG004  # fsspec's signature
         """A path holds no options, and any character."""
         return {}
+
+
+class GivenStore(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """What fsspec needs to know of places in the option ``store``: that there are such."""
+
+    protocol = STORE
+
+
+register_implementation(STORE, GivenStore, clobber=True)
 
 
 class _AbsentError(FileNotFoundError):

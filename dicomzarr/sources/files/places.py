@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dicomzarr.errors import InvalidOptionError, InvalidURLError
-from dicomzarr.sources.files.idc import IDCSeries
 from dicomzarr.sources.files.index_file import NAME, IndexFile
 from dicomzarr.sources.files.instance import SHOWN
 from dicomzarr.sources.files.stores.archive import Archive
@@ -31,6 +30,9 @@ BESIDE: Final = "beside"
 _VERSION: Final = 1
 """Of what an index holds."""
 
+STORE: Final = "dicomstore"
+"""The scheme of places in the option ``store``."""
+
 _ARCHIVES: Final = {".zip": "zip", ".tar": "tar"}
 """By how the name of an archive ends."""
 
@@ -48,7 +50,7 @@ def store_at(base: str, options: StorageOptions) -> ByteStore:
         path = path_of(base)
         return _unpacked(LocalFolder(path), path.name)
     scheme = place.partition(":")[0]
-    if scheme == "store" or (options.store is not None and scheme not in _PLACES):
+    if scheme == STORE or (options.store is not None and scheme not in _PLACES):
         return _unpacked(_given(place, options), place)
     if options.fsspec_options is None and scheme in _PLACES:
         return _unpacked(_PLACES[scheme](place, options), place)
@@ -91,7 +93,7 @@ def is_place(scheme: str) -> bool:
     """Whether URLs of a scheme name places of files: those of ours, and all that fsspec knows."""
     from fsspec.registry import known_implementations, registry  # noqa: PLC0415  # only for others than ours
 
-    return scheme in _PLACES or scheme == "store" or scheme in known_implementations or scheme in registry
+    return scheme in _PLACES or scheme == STORE or scheme in known_implementations or scheme in registry
 
 
 def names_files(url: str) -> bool:
@@ -117,10 +119,6 @@ def _web(place: str, options: StorageOptions) -> ByteStore:
     return WebFiles(place, ObjectServer(f"{scheme}://{host}:{port}", options.access, options.tuning))
 
 
-def _idc(place: str, options: StorageOptions) -> ByteStore:
-    return IDCSeries(place.partition(":")[2].lstrip("/"), partial(_bucket, options=options))
-
-
 def _given(place: str, options: StorageOptions) -> ByteStore:
     prefix = place.partition("://")[2]
     if options.store is None:
@@ -143,6 +141,5 @@ _PLACES: Final[dict[str, Callable[[str, StorageOptions], ByteStore]]] = {
     "gcs": _bucket,
     "http": _web,
     "https": _web,
-    "idc": _idc,
 }
 """Those that are read by our own HTTP client, as long as the options name nothing else."""

@@ -23,6 +23,9 @@ _ENDPOINTS: Final = {"s3": "https://{bucket}.s3.amazonaws.com", "gs": "https://s
 _DOTTED: Final = {"s3": "https://s3.amazonaws.com/{bucket}", "gs": "https://storage.googleapis.com/{bucket}"}
 """For buckets with a dot in their name, which no certificate of a host below covers."""
 
+_OBJECTS: Final = (".dcm", ".zip", ".tar")
+"""How names of objects end; other prefixes are taken for folders first."""
+
 _KEYS: Final = 1000
 _MOST_PAGES: Final = 10_000
 
@@ -108,13 +111,17 @@ class Bucket:
 
     async def _files(self) -> Listing:
         prefix = self.url.prefix
-        below = [each async for page in self._pages(prefix and f"{prefix}/") for each in page.objects]
-        start = len(prefix) + 1 if prefix else 0
-        if prefix and not below:
-            below = [each async for page in self._pages(prefix) for each in page.objects if each.key == prefix]
-            start = prefix.rfind("/") + 1
-        if not below:
+        ways = [f"{prefix}/", prefix] if prefix else [""]  # all below it, or the one object of that name
+        if prefix.lower().endswith(_OBJECTS):
+            ways.reverse()
+        for way in ways:
+            listed = [each async for page in self._pages(way) for each in page.objects]
+            below = [each for each in listed if way != prefix or not prefix or each.key == prefix]
+            if below:
+                break
+        else:
             raise MissingFileError(f"There is nothing at {self.url}.", remedy="Check the bucket and the prefix.")
+        start = len(way) if way != prefix else prefix.rfind("/") + 1
         found = {
             each.key[start:]: RemoteFile(
                 f"{self._address}/{quote(each.key, safe='/~')}", each.size, each.tag, self._server

@@ -180,14 +180,14 @@ class ObjectServer:
             _check_partial(response, file.name)
             if _content_range(response, file.name) != (start, stop - 1, file.size):
                 _refuse_size(response, file)
-                raise InvalidReplyError(f"The reply holds other bytes than {start} to {stop - 1} of {file.name}.")
+                raise InvalidReplyError(f"The reply holds something else than {spec.subject}.")
             tag = _tag(response.headers)
             if tag and file.tag and tag.removeprefix("W/") != file.tag.removeprefix("W/"):
                 raise _changed(file)
             first = time.monotonic()
             data = b"".join([chunk async for chunk in bounded(response, stop - start, spec.subject)])
             if len(data) < stop - start:
-                raise TruncatedReplyError(f"{len(data)} of {stop - start} bytes of {file.name} came.")
+                raise TruncatedReplyError(f"{len(data)} bytes came for {spec.subject}.")
             self.pace.answered(began, first, time.monotonic(), len(data))
             return data
 
