@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
-    from dicomzarr.dicom.instance import FrameRef, StoredInstance
+    from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.engine.pending import PendingFrame
     from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.engine.series_state import FrameKey, SeriesState
@@ -239,7 +239,7 @@ def _check(pixels: Decoded, level: LevelPlan, where: str) -> None:
         )
 
 
-def _is_lossless(instance: StoredInstance) -> bool:
+def _is_lossless(instance: Instance) -> bool:
     """Whether the metadata say that what is stored is coded without loss, and never lost anything."""
     stored = TRANSFER_SYNTAXES.get(instance.available_transfer_syntax_uid or "")
     return stored is not None and not stored.lossy and not instance.pixel.lossy

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dicomzarr.sources.dicomweb.client import Client
-from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.source import DICOMwebSource
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 from dicomzarr.sources.files.choice import chosen_series
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
     from dicomzarr.engine.ports import SeriesSource
     from dicomzarr.options import StorageOptions
-    from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 
 SeriesURL: TypeAlias = DICOMwebURL | FolderURL
 """Names a series, or a level of the tree above it."""
@@ -44,7 +41,7 @@ class Kind:
     """Splits user and password off a URL."""
     place: Callable[[str], str]
     """What people call the source of a base URL."""
-    make: Callable[[str, StorageOptions, ServerProfile, Callable[[], Path | None]], SeriesSource]
+    make: Callable[[str, StorageOptions, Callable[[], Path | None]], SeriesSource]
     """Makes the source of a base URL, without I/O; the last argument gives the file of ours for what it found."""
     is_far: Callable[[str], bool]
     """Whether frames of a base URL are worth keeping on the disk of this machine."""
@@ -53,12 +50,11 @@ class Kind:
     first, and not all series."""
 
 
-def _dicomweb(base: str, options: StorageOptions, profile: ServerProfile, _: Callable[[], Path | None]) -> SeriesSource:
-    client = Client(base, options.access, options.tuning, profile=profile)
-    return DICOMwebSource(client, DICOMwebOrigin(client))
+def _dicomweb(base: str, options: StorageOptions, _: Callable[[], Path | None]) -> SeriesSource:
+    return DICOMwebSource.of(base, options.access, options.tuning)
 
 
-def _files(base: str, options: StorageOptions, _: ServerProfile, kept_at: Callable[[], Path | None]) -> SeriesSource:
+def _files(base: str, options: StorageOptions, kept_at: Callable[[], Path | None]) -> SeriesSource:
     return FilesSource(store_at(base, options), index_at(base, options, kept_at))
 
 

@@ -22,7 +22,7 @@ from dicomzarr.runtime.pools import OPENER
 from dicomzarr.runtime.process import at_fork, at_reset
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opened import OpenedSeries, Segmentations, compose, parsed_series
-from dicomzarr.session.registry import Endpoint, Endpoints, SeriesKey, ViewKey
+from dicomzarr.session.registry import Endpoint, Endpoints, Limits, SeriesKey, ViewKey
 from dicomzarr.session.related import segmentations_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from dicomzarr.engine.ports import SeriesRef, SeriesSource
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import StorageOptions
-    from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 
 
 async def open_view(endpoint: Endpoint, key: ViewKey) -> SeriesStore:
@@ -62,8 +61,8 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
     """
     found = await series_metadata(endpoint.source, key.disk, key.ref)
     parsed = await OPENER.run(parsed_series, found.metadata, key.ref)
-    stored = {each.uid: each.stored for each in parsed.series.instances}
-    state = SeriesState(*key.ref, found.frames, stored, parsed.series.slices, found.metadata.etag)
+    instances = {each.sop_instance_uid: each for each in parsed.series.instances}
+    state = SeriesState(*key.ref, found.frames, instances, parsed.series.slices, found.metadata.etag)
     return OpenedSeries(parsed, FrameSource(endpoint.scheduler, state), notices=found.metadata.notices)
 
 
@@ -81,17 +80,23 @@ _cache = FrameCache(0)
 """Of this process; it holds as much as whoever wants the most."""
 
 
-def _make_endpoint(base: str, options: StorageOptions, profile: ServerProfile) -> Endpoint:
+def make_endpoint(base: str, options: StorageOptions, limits: Limits) -> Endpoint:
+    """The endpoint of a server or folder, in memory that all of the process share; does no I/O."""
+    return endpoint_of(_make_source(base, options), base, options, limits)
+
+
+def endpoint_of(source: SeriesSource, base: str, options: StorageOptions, limits: Limits) -> Endpoint:
+    """The endpoint of a source."""
     cache = CacheShare(_cache)
-    source = _make_source(base, options, profile)
-    return Endpoint(base, options.access, source, Scheduler(source.frames, cache), cache, open_series, open_view)
+    scheduler = Scheduler(source.frames, cache)
+    return Endpoint(base, options.access, source, scheduler, cache, open_series, open_view, limits)
 
 
-def _make_source(base: str, options: StorageOptions, profile: ServerProfile) -> SeriesSource:
-    return kind_of(base).make(base, options, profile, partial(index_path, base, options.access))
+def _make_source(base: str, options: StorageOptions) -> SeriesSource:
+    return kind_of(base).make(base, options, partial(index_path, base, options.access))
 
 
-_endpoints = Endpoints(_make_endpoint)
+_endpoints = Endpoints(make_endpoint)
 
 
 def endpoint_for(base: str, options: StorageOptions) -> Endpoint:
@@ -105,9 +110,8 @@ def endpoints_of(options: StorageOptions) -> list[Endpoint]:
 
 
 def _forget_all() -> None:
-    """Forget all servers, and what was learned of them."""
-    _endpoints.forget()
-    _endpoints.profiles.clear()
+    """Forget all servers."""
+    _endpoints.close()
     _cache.clear()
 
 

@@ -22,15 +22,16 @@ MOST_BYTES: Final = 32 * 2**30
 _WRITTEN_AT_ONCE: Final = 4 * 2**20
 
 
-async def spooled(chunks: AsyncIterator[bytes], subject: str) -> mmap.mmap:
+async def spooled(chunks: AsyncIterator[bytes], subject: str, most: int = MOST_BYTES) -> mmap.mmap:
     """Write what comes to a file, and map it; the disk is free again when the map is let go of.
 
     Args:
         chunks: The body.
         subject: What comes, for messages.
+        most: Bytes that may come.
 
     Raises:
-        InvalidFileError: Nothing came, or more than ``MOST_BYTES``.
+        InvalidFileError: Nothing came, or more than that.
         TemporaryFileError: The disk did not take it.
     """
     with _temporary_file(subject) as file:
@@ -39,7 +40,7 @@ async def spooled(chunks: AsyncIterator[bytes], subject: str) -> mmap.mmap:
         async for chunk in chunks:
             waiting.append(chunk)
             size += len(chunk)
-            _check_size(size, subject)
+            _check_size(size, most, subject)
             if size - written >= _WRITTEN_AT_ONCE:
                 await FILES.run(file.writelines, waiting)
                 waiting, written = [], size
@@ -47,17 +48,17 @@ async def spooled(chunks: AsyncIterator[bytes], subject: str) -> mmap.mmap:
         return await FILES.run(_mapped, file, subject)
 
 
-def inflated(data: RandomAccess, start: int, subject: str, most: int | None = None) -> mmap.mmap:
-    """Inflate a data set (RFC 1951, PS3.5 section A.5), or what an archive holds, into a file, and map it.
+def inflated(data: RandomAccess, start: int, subject: str, most: int = MOST_BYTES) -> mmap.mmap:
+    """Inflate a data set (RFC 1951, PS3.5 section A.5) into a file, and map it.
 
     Args:
         data: The file that it is in.
         start: Where it begins.
         subject: What it is, for messages.
-        most: Bytes that it may become; ``MOST_BYTES`` by default.
+        most: Bytes that it may become.
 
     Raises:
-        InvalidFileError: It is not deflated, or becomes more than it may.
+        InvalidFileError: It is no deflated data set, or becomes more than that.
         TruncatedFileError: It ends early.
         TemporaryFileError: The disk did not take it.
     """
@@ -65,7 +66,7 @@ def inflated(data: RandomAccess, start: int, subject: str, most: int | None = No
         size = 0
         for piece in inflated_pieces(data, start, subject):
             size += len(piece)
-            _check_size(size, subject, most)
+            _check_size(size, most, subject)
             file.write(piece)
         return _mapped(file, subject)
 
@@ -104,7 +105,6 @@ def _mapped(file: IO[bytes], subject: str) -> mmap.mmap:
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _check_size(size: int, subject: str, most: int | None = None) -> None:
-    most = MOST_BYTES if most is None else most
+def _check_size(size: int, most: int, subject: str) -> None:
     if size > most:
         raise InvalidFileError(f"More than {most} bytes came for {subject}.")

@@ -8,9 +8,9 @@ import threading
 
 import numpy as np
 import pytest
+from processes import FORKS
 from serving import serving
 from slides import brightfield_pyramid
-from test_processes import FORKS
 
 import dicomzarr
 from dicomzarr.errors import EventLoopError
@@ -80,6 +80,42 @@ def test_failures_reach_all_who_wait_and_are_not_kept() -> None:
         with pytest.raises(ValueError, match="no"):
             await flight.do("a", work, work.kept.append)
         assert (work.begun, work.kept) == (2, [])
+
+    asyncio.run(run())
+
+
+def test_a_failure_is_told_unless_it_was_forgotten() -> None:
+    async def run() -> None:
+        flight, work, told = SingleFlight[str, int](), Work(ValueError("no")), list[BaseException]()
+        old = asyncio.create_task(flight.do("a", work, failed=told.append))
+        await asyncio.sleep(0)
+        flight.forget(lambda _: True)
+        new = asyncio.create_task(flight.do("a", work, failed=told.append))
+        await asyncio.sleep(0)
+        work.gate.set()
+        await asyncio.gather(old, new, return_exceptions=True)
+        assert told == [new.exception()]
+
+    asyncio.run(run())
+
+
+def test_work_may_end_with_the_last_who_asked() -> None:
+    async def run() -> None:
+        flight, work = SingleFlight[str, int](goes_on=False), Work()
+        asking = [asyncio.create_task(flight.do("a", work, work.kept.append)) for _ in range(2)]
+        await asyncio.sleep(0)
+        task = flight._under_way["a"]
+        asking[0].cancel()
+        await asyncio.sleep(0)
+        assert not task.cancelling()
+        asking[1].cancel()
+        await asyncio.sleep(0)
+        assert task.cancelling()
+        again = asyncio.create_task(flight.do("a", work, work.kept.append))  # before the first one has ended
+        work.gate.set()
+        assert await again == 2
+        assert task.cancelled()
+        assert work.kept == [2]
 
     asyncio.run(run())
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dicomzarr.engine.series_state import FrameKey, SeriesState
     from dicomzarr.sources.files.distant import Located
     from dicomzarr.sources.files.instance import FileInstance
+    from dicomzarr.sources.files.stores.port import ByteStore
     from dicomzarr.sources.files.stores.together import Together
 
 _MOST_FRAMES: Final = 256
@@ -54,15 +55,12 @@ class FarOrigin:
 
     Args:
         instance: Gives the file that an instance was in when its series was opened.
-        pace: Gives the seconds that a request takes, and the bytes between two ranges that are sooner read than asked
-            for anew.
+        store: Where the files are.
     """
 
-    def __init__(
-        self, instance: Callable[[SeriesState, str], FileInstance], pace: Callable[[], tuple[float, int]]
-    ) -> None:
+    def __init__(self, instance: Callable[[SeriesState, str], FileInstance], store: ByteStore) -> None:
         self._instance = instance
-        self._pace = pace
+        self._store = store
         self._tables: OrderedDict[FileInstance, Located] = OrderedDict()
         self._lock = threading.Lock()
         self._locating: SingleFlight[FileInstance, Located] = SingleFlight()
@@ -104,7 +102,7 @@ class FarOrigin:
 
     async def _bring_all(self, wanted: Sequence[_Wanted], sink: FrameSink) -> None:
         ranges = [Range(each.instance.file, each.span.offset, sum(each.span)) for each in wanted]
-        pieces = together(ranges, self._pace()[1])
+        pieces = together(ranges, self._store.pace()[1])
         bringing = [asyncio.ensure_future(self._bring(piece, wanted, sink)) for piece in pieces]
         try:
             for each in asyncio.as_completed(bringing):
@@ -121,7 +119,7 @@ class FarOrigin:
     @property
     def latency(self) -> float:
         """See `FrameOrigin.latency`."""
-        return self._pace()[0]
+        return self._store.pace()[0]
 
     def forget(self, series: SeriesRef | None) -> None:
         """See `FrameOrigin.forget`."""
@@ -129,9 +127,10 @@ class FarOrigin:
             for instance in [each for each in self._tables if series in (None, each.ref)]:
                 del self._tables[instance]
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """See `FrameOrigin.close`."""
         self.forget(None)
+        self._store.close()
 
     def prepare(self, instances: Iterable[FileInstance]) -> None:
         """Read the ends of files that tell where frames lie, all at once; waits for it, in another thread."""
@@ -190,7 +189,7 @@ class FarOrigin:
             if not isinstance(frames, EncapsulatedFrames) or frames.scan is None:
                 raise
             instance = wanted.instance
-            await self._scanning.do(instance, lambda: FAR_FILES.run(self._scan, instance, wanted.stored), _no_keeping)
+            await self._scanning.do(instance, lambda: FAR_FILES.run(self._scan, instance, wanted.stored))
         (span,) = frames.spans(number)
         return frames.assemble(number, [await wanted.instance.file.read(span.offset, sum(span))])
 
@@ -233,10 +232,6 @@ class FarOrigin:
             self._tables[instance] = located
             while len(self._tables) > _TABLES_HELD:
                 self._tables.popitem(last=False)
-
-
-def _no_keeping(_: None) -> None:
-    """What a scan found is in the table that it was for."""
 
 
 def _encoded(data: bytes, stored: StoredFrames) -> EncodedFrame:

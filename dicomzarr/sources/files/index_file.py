@@ -72,11 +72,11 @@ class IndexFile:
     """
 
     def __init__(self, place: str, path_of: Callable[[], Path | None], version: str, *, ours: bool) -> None:
+        self._database: sqlite3.Connection | None = None
         self._place = place
         self._path_of = path_of
         self._version = int.from_bytes(sha256(version.encode()).digest()[:4], "big") >> 1
         self._ours = ours
-        self._database: sqlite3.Connection | None = None
         self._opened = False
         self._lock = threading.RLock()
 
@@ -163,12 +163,9 @@ class IndexFile:
         row = (self._place, study, series, etag, packed, json.dumps(body.notices))
         self._write("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?)", [row])
 
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            if self._database is not None:
-                self._database.close()
-            self._database, self._opened = None, False
+    def __del__(self) -> None:
+        if self._database is not None:
+            self._database.close()
 
     def _read(self, statement: str, *values: object) -> list[Any]:
         with self._lock:

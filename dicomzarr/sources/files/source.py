@@ -53,7 +53,7 @@ class FilesSource:
         self._store = LocalFolder(place) if isinstance(place, Path) else place
         self._kept = kept or IndexFile("", lambda: None, "", ours=False)
         self._pool = FILES if self._store.near else FAR_FILES
-        self._far = None if self._store.near else FarOrigin(self._instance, self._store.pace)
+        self._far = None if self._store.near else FarOrigin(self._instance, self._store)
         self.frames: FrameOrigin = self._far or FilesOrigin(self._instance)
         self._index: FolderIndex | None = None
         self._reusable = 0.0

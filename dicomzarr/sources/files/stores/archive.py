@@ -210,9 +210,9 @@ class Archive:
         """See `SeriesSource.tune`."""
         self._outer.tune(tuning, timeout)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """See `ByteStore.close`."""
-        await self._outer.close()
+        self._outer.close()
 
     def _zip(self, archive: StoredFile) -> Listing:
         with zipfile.ZipFile(AheadStream(archive, near=self.near)) as opened:

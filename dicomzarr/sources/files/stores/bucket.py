@@ -157,9 +157,9 @@ class Bucket:
         """See `SeriesSource.tune`."""
         self._server.tune(tuning, timeout)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """See `ByteStore.close`."""
-        await self._server.close()
+        self._server.close()
 
 
 def read_page(body: bytes, where: str) -> Page:

@@ -78,7 +78,7 @@ class _Foreign:
     def tune(self, tuning: Tuning, timeout: float) -> None:
         """See `SeriesSource.tune`; the other library has its own bounds."""
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """See `ByteStore.close`: whoever made it closes it."""
 
     def _listing(self, found: Mapping[str, ForeignFile]) -> Listing:

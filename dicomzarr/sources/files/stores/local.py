@@ -64,7 +64,7 @@ class LocalFolder:
     def tune(self, tuning: Tuning, timeout: float) -> None:
         """See `SeriesSource.tune`; a disk needs none."""
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """See `ByteStore.close`; it holds nothing."""
 
 

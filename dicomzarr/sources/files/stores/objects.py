@@ -198,10 +198,9 @@ class ObjectServer:
                 raise _changed(file) from None
             raise
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close connections."""
-        self._limiter.close()
-        await self._transport.close()
+        self._transport.close()
 
 
 def _range_headers(start: int, stop: int, tag: str) -> dict[str, str]:

@@ -104,7 +104,7 @@ class ByteStore(Protocol):
     def tune(self, tuning: Tuning, timeout: float) -> None:
         """See `SeriesSource.tune`."""
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let go of connections."""
 
 

@@ -95,9 +95,9 @@ class WebFiles:
         """See `SeriesSource.tune`."""
         self._server.tune(tuning, timeout)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """See `ByteStore.close`."""
-        await self._server.close()
+        self._server.close()
 
 
 class _Anchors(HTMLParser):

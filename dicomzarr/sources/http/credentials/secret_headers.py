@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from dicomzarr.errors import (
@@ -14,10 +15,11 @@ from dicomzarr.errors import (
     InsecureTransportError,
 )
 from dicomzarr.options import valid_headers
+from dicomzarr.runtime.single_flight import SingleFlight
 from dicomzarr.sources.http.urls import host_of, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from dicomzarr.options import Access, HeadersCallable
 
@@ -42,9 +44,6 @@ class Credentials(Protocol):
             AuthenticationError: They cannot be had.
             InsecureTransportError: They would travel over plain HTTP.
         """
-
-    def close(self) -> None:
-        """Release threads."""
 
 
 def refuse_plain_http(url: str, options: Access) -> None:
@@ -77,11 +76,8 @@ class FixedCredentials:
         del url, headers, refused
         return self._headers
 
-    def close(self) -> None:
-        """See `Credentials.close`."""
 
-
-_SECONDS_IDLE: Final = 1.0
+SECONDS_IDLE: Final = 1.0
 """After which a thread ends that nobody needs."""
 
 
@@ -91,17 +87,19 @@ class CredentialThread:
     Args:
         what: What is called, to begin a message with.
         timeout: Seconds that a call may take.
+        idle: Seconds after which the thread ends, if nobody calls.
     """
 
-    def __init__(self, what: str, timeout: float) -> None:
+    def __init__(self, what: str, timeout: float, idle: float = SECONDS_IDLE) -> None:
         self._what = what
         self._timeout = timeout
+        self._idle = idle
         self._executor: ThreadPoolExecutor | None = None
         self._end: asyncio.TimerHandle | None = None
         """When the thread ends, if nobody calls: a process may know a thousand callers."""
 
-    def begin(self, call: Callable[[], dict[str, str]]) -> asyncio.Future[dict[str, str]]:
-        """Call for headers."""
+    async def call(self, call: Callable[[], dict[str, str]]) -> dict[str, str]:
+        """What a call gives, however long it takes."""
         if self._end is not None:
             self._end.cancel()
         if self._executor is None:
@@ -109,10 +107,10 @@ class CredentialThread:
         loop = asyncio.get_running_loop()
         called = self._executor.submit(_called_safely, call)
         called.add_done_callback(lambda _: _soon(loop, self._end_later, loop))  # not before: what hangs keeps it
-        return asyncio.wrap_future(called)
+        return await asyncio.wrap_future(called)
 
-    async def result(self, running: asyncio.Future[dict[str, str]]) -> dict[str, str]:
-        """What a call gives.
+    async def in_time(self, running: Awaitable[dict[str, str]]) -> dict[str, str]:
+        """What a call gives that is under way.
 
         Raises:
             AuthenticationError: It failed, or took too long.
@@ -134,7 +132,7 @@ class CredentialThread:
     def _end_later(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._end is not None:
             self._end.cancel()
-        self._end = loop.call_later(_SECONDS_IDLE, self.close)
+        self._end = loop.call_later(self._idle, self.close)
 
 
 def _soon(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
@@ -151,17 +149,15 @@ class CalledCredentials:
         self._fixed = fixed
         self._call = call
         self._thread = CredentialThread("The auth callable", timeout)
-        self._running: asyncio.Future[dict[str, str]] | None = None
+        self._calls: SingleFlight[None, dict[str, str]] = SingleFlight()
 
     async def headers_for(
         self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
     ) -> Mapping[str, str]:
         """See `Credentials.headers_for`. Requests that ask while a call runs share its result."""
         del url, headers, refused
-        if self._running is None:
-            self._running = self._thread.begin(self._validated_call)
-            self._running.add_done_callback(self._forget)
-        return {**self._fixed, **await self._thread.result(asyncio.shield(self._running))}
+        running = self._calls.do(None, partial(self._thread.call, self._validated_call))
+        return {**self._fixed, **await self._thread.in_time(running)}
 
     def _validated_call(self) -> dict[str, str]:
         headers: object = self._call()
@@ -171,15 +167,6 @@ class CalledCredentials:
                 remedy="It must return a mapping of header names to texts.",
             )
         return valid_headers(headers, "what the auth callable returned")
-
-    def _forget(self, finished: asyncio.Future[dict[str, str]]) -> None:
-        self._running = None
-        if not finished.cancelled():
-            finished.exception()  # seen, also when every waiter has been cancelled
-
-    def close(self) -> None:
-        """See `Credentials.close`."""
-        self._thread.close()
 
 
 def _called_safely(call: Callable[[], dict[str, str]]) -> dict[str, str]:
