@@ -50,6 +50,7 @@ class BucketServer:
     most_at_once: int = 0
     url: str = ""
     _at_once: int = 0
+    _etags: dict[str, tuple[bytes, str]] = field(default_factory=dict)
 
     @property
     def objects_asked(self) -> list[Asked]:
@@ -95,7 +96,11 @@ class BucketServer:
         return changed if isinstance(changed, web.StreamResponse) else await changed
 
     def etag(self, key: str) -> str:
-        return f'"{hashlib.md5(self.objects[key], usedforsecurity=False).hexdigest()}"'
+        data = self.objects[key]
+        known = self._etags.get(key)
+        if known is None or known[0] is not data:
+            known = self._etags[key] = data, f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+        return known[1]
 
     def _object(self, request: web.Request, key: str, data: bytes) -> web.Response:
         found = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", ""))

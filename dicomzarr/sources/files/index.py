@@ -79,7 +79,7 @@ def look_through(store: ByteStore, kept: IndexFile, before: FolderIndex | None =
         ServerError: It cannot be asked.
     """
     listing = store.files()
-    files = {name: file for name, file in listing.files.items() if not name.rpartition("/")[2].startswith(NAME)}
+    files = {name: file for name, file in listing.files.items() if NAME not in name.rpartition("/")[2]}
     known = dict(before.files) if before is not None else _restored(files, kept, near=store.near)
     gone = known.keys() - files.keys()
     found = {

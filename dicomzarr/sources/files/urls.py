@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import InvalidURLError
+from dicomzarr.sources.http.urls import safe_url, split_user_info
 
 _PREFIX: Final = "dicomfile://"
 CHAIN: Final = "::"
@@ -131,5 +132,10 @@ def _spelled(place: str, url: str) -> str:
     if not _PLACE.match(place):
         raise InvalidURLError(f"{url} names no place of files behind ::.", remedy=f"Write {_CHAINED_FORM}.")
     if place.startswith(("http://", "https://")):
+        if "?" in place or "#" in place or split_user_info(place)[1] is not None:
+            raise InvalidURLError(
+                f"{safe_url(place)} has a query, a fragment or a user, which may be secret: URLs are shown and kept.",
+                remedy="Give credentials as options: auth, headers, store or fsspec_options.",
+            )
         return place
     return place.removesuffix("*").rstrip("/")

@@ -62,27 +62,26 @@ def together(wanted: Sequence[Range], gap: int) -> list[Together]:
 
 
 def _bridged(by_file: dict[StoredFile, list[tuple[int, int, int]]], gap: int, room: int) -> dict[StoredFile, set[int]]:
-    """Starts of ranges that are read with the one before them: the narrowest gaps first, as far as there is room."""
+    """Positions of ranges that are read with the one before: behind the narrowest gaps, as far as there is room."""
     gaps = sorted(
-        (max(0, following[0] - one[1]), number, following[0])
+        (max(0, following[0] - one[1]), number, position)
         for number, places in enumerate(by_file.values())
-        for one, following in pairwise(places)
+        for position, (one, following) in enumerate(pairwise(places), start=1)
     )
     files = list(by_file)
     bridged: dict[StoredFile, set[int]] = {file: set() for file in files}
-    for width, number, start in gaps:
+    for width, number, position in gaps:
         if width > min(gap, room):
             break
         room -= width
-        bridged[files[number]].add(start)
+        bridged[files[number]].add(position)
     return bridged
 
 
 def _groups(places: Sequence[tuple[int, int, int]], bridged: set[int]) -> list[list[tuple[int, int, int]]]:
     groups: list[list[tuple[int, int, int]]] = []
-    for place in places:
-        start, stop, _ = place
-        if groups and start in bridged and stop - groups[-1][0][0] <= LONGEST:
+    for position, place in enumerate(places):
+        if position in bridged and place[1] - groups[-1][0][0] <= LONGEST:
             groups[-1].append(place)
         else:
             groups.append([place])
