@@ -168,8 +168,8 @@ class _InMemory:
 def _row(name: str, found: _Found) -> FileRow:
     what = found.found
     if isinstance(what, FileInstance):
-        return FileRow(name, found.file.size, found.file.tag, None, (*what.ref, what.uid), what.shown)
-    return FileRow(name, found.file.size, found.file.tag, str(what or ""), None, {})
+        return FileRow(name, found.file.size, found.file.tag, None, (*what.ref, what.uid), what.told)
+    return FileRow(name, found.file.size, found.file.tag, str(what or ""), None, b"")
 
 
 # --- what is read ---

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from dicomzarr.errors import DiskCacheWarning, InvalidOptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 NAME: Final = ".dicomzarr-index.sqlite"
@@ -49,7 +49,8 @@ class FileRow(NamedTuple):
     """Why it is no part of a series; empty where nothing is to be said of it; None where it is an instance."""
     uids: tuple[str, str, str] | None
     """Of its study, its series and itself."""
-    shown: Mapping[str, Any]
+    shown: bytes
+    """See `instance.FileInstance.told`."""
 
 
 class Body(NamedTuple):
@@ -99,9 +100,10 @@ class IndexFile:
         found = self._read("SELECT name, size, tag, left_out, uids, shown FROM files WHERE place = ?")
         rows = []
         for name, size, tag, left_out, uids, shown in found:
-            with suppress(ValueError, TypeError, zlib.error):
-                told = json.loads(zlib.decompress(shown)) if shown else {}
-                rows.append(FileRow(name, size, tag, left_out, tuple(json.loads(uids)) if uids else None, told))
+            with suppress(ValueError, TypeError, AttributeError):
+                told = bytes(shown or b"")
+                study, series, uid = uids.split() if uids else ("", "", "")
+                rows.append(FileRow(name, size, tag, left_out, (study, series, uid) if uids else None, told))
         return rows
 
     def keep(self, rows: Iterable[tuple[FileRow, bytes | None]]) -> None:
@@ -112,8 +114,8 @@ class IndexFile:
                 (
                     self._place,
                     *(row.name, row.size, row.tag, row.left_out),
-                    json.dumps(row.uids) if row.uids else None,
-                    zlib.compress(json.dumps(row.shown).encode(), _FASTEST) if row.shown else None,
+                    " ".join(row.uids) if row.uids else None,
+                    row.shown or None,
                     head,
                 )
                 for row, head in rows

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from dicomzarr.dicom.files.data_set import attributes, data_set_header
+import msgspec
+
+from dicomzarr.dicom.files.data_set import attributes, data_set_header, encoded_attributes
 from dicomzarr.dicom.files.deflated import inflated_beginning
 from dicomzarr.dicom.files.elements import UNDEFINED, elements
 from dicomzarr.dicom.files.part10 import find_frames, locate_frames, read_file_meta
@@ -67,10 +69,16 @@ class FileInstance:
     ref: SeriesRef
     uid: str
     """SOP Instance UID."""
-    shown: Mapping[str, Any]
-    """What a search shows of it, in the DICOM JSON model."""
+    told: bytes
+    """What a search shows of it, as JSON text: many are held."""
     kept: Kept | None = None
     """What is kept of a file far away; None of a file at hand."""
+
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        """What a search shows of it, in the DICOM JSON model."""
+        found: Mapping[str, Any] = msgspec.json.decode(self.told)
+        return found
 
     @property
     def head(self) -> RandomAccess:
@@ -116,7 +124,7 @@ def read_instance(file: StoredFile, head: Head | None = None) -> FileInstance | 
     study, series, uid = (first_text(shown, tag) for tag in (STUDY, SERIES, INSTANCE))
     if not (study and series and uid):
         raise InvalidFileError(f"{file.name} names no study, series or instance.")
-    return FileInstance(file, SeriesRef(study, series), uid, shown)
+    return FileInstance(file, SeriesRef(study, series), uid, encoded_attributes(shown))
 
 
 def _is_shown(length: int) -> bool:
