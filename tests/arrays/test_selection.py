@@ -16,9 +16,9 @@ from thoroughness import examples
 
 from dicomzarr.arrays.reading import read_level, read_orthogonal
 from dicomzarr.arrays.selection import plan_orthogonal, plan_selection
-from dicomzarr.dicom.geometry.tiling import FramePositions, FullTiling, SparseTiling, TileGrid, sparse_tiling
 from dicomzarr.dicom.instance import FrameRef, Instance
 from dicomzarr.dicom.pixels.pixels import PixelDescription
+from dicomzarr.dicom.slide.tiling import FramePositions, FullTiling, SparseTiling, TileGrid, sparse_tiling
 from dicomzarr.errors import TilingError
 from dicomzarr.omezarr.keys import PREFIX, SEPARATOR, chunk_key, parse_indices
 from dicomzarr.plan import LevelPlan

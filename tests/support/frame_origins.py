@@ -36,6 +36,8 @@ from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.runtime.pools import FRAME_FILES
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
+from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 from dicomzarr.sources.files.far_origin import FarOrigin
 from dicomzarr.sources.files.origin import FilesOrigin
 from dicomzarr.sources.files.places import store_at
@@ -86,6 +88,7 @@ class Origin:
 MakeOrigin: TypeAlias = "Callable[[], AbstractContextManager[Origin]]"
 
 _CONNECTIONS = 4
+_THRESHOLDS = Thresholds(worth_series=1e-9, worth_series_on_slow_line=1e-9)  # whole series count as faster
 
 
 def _server_faults(faulty: Faults) -> Sequence[Middleware]:
@@ -130,7 +133,10 @@ def _dicomweb(datasets: Sequence[Dataset]) -> Iterator[Origin]:
 
         def make() -> DICOMwebOrigin:
             options = StorageOptions.parse(max_connections=_CONNECTIONS, frames_per_request=8)
-            return DICOMwebOrigin(Client(server.url, options.access, options.tuning, sleep=_short_pause))
+            profile = ServerProfile(_THRESHOLDS)
+            return DICOMwebOrigin(
+                Client(server.url, options.access, options.tuning, profile=profile, sleep=_short_pause)
+            )
 
         try:
             yield Origin(make, state, frames, _CONNECTIONS, faulty)

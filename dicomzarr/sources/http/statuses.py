@@ -66,7 +66,8 @@ class Meaning(Flag):
     OTHER_MEDIA_TYPE_OF_PIXELS = auto()
     """The same, but for metadata and searches, which have one media type that all servers offer."""
     OTHER_RESOURCE = auto()
-    """The server gives this to nobody: frames may come with their instance, metadata by instances or in files."""
+    """The server gives this to nobody: frames may come with their instance, metadata by instances or in files. What
+    may pass, or is about who asks (401, 403, 429, timeouts, broken connections), does not mean it."""
     NO_SUCH_RESOURCE = auto()
     """And it gives nothing of the kind, where it says so of several instances that exist."""
     SMALLER_RESOURCE = auto()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from dicomzarr.dicom.geometry.tiling import UNPLACED, FramePositions
 from dicomzarr.dicom.model.image_model import NO_GROUPS, NO_MACRO
 from dicomzarr.dicom.model.json_model import RawSequence, functional_groups
+from dicomzarr.dicom.slide.tiling import UNPLACED, FramePositions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
