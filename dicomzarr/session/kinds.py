@@ -55,7 +55,8 @@ def _dicomweb(base: str, options: StorageOptions, _: Callable[[], Path | None]) 
 
 
 def _files(base: str, options: StorageOptions, kept_at: Callable[[], Path | None]) -> SeriesSource:
-    return FilesSource(store_at(base, options), index_at(base, options, kept_at))
+    kept = index_at(base, options, kept_at)
+    return FilesSource(store_at(base, options, kept), kept)
 
 
 def _whole(url: str) -> tuple[str, User]:

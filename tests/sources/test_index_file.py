@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tarfile
+import zipfile
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -162,6 +164,27 @@ def test_one_index_may_serve_many_places(folder: Path, tmp_path: Path, read: lis
     for place in (folder, tmp_path / "pet"):
         anew(place, index=tmp_path / "index")
     assert not read
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_what_is_in_an_archive_is_kept(
+    kind: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / f"a.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w") as opened:
+            for number, path in enumerate(sorted(folder.iterdir())):
+                opened.write(path, path.name, zipfile.ZIP_DEFLATED if number % 2 else zipfile.ZIP_STORED)
+    else:
+        with tarfile.open(archive, "w") as opened_tar:
+            opened_tar.add(folder, "x")
+    pixels = anew(archive, cache_dir=tmp_path / "cache")
+    forget_servers()
+    monkeypatch.delattr(f"dicomzarr.sources.files.stores.archive.Archive._{kind}")
+    with pytest.raises(AttributeError):
+        dicomzarr.open(archive)
+    monkeypatch.setattr(f"dicomzarr.sources.files.stores.archive.Archive._{kind}", None, raising=False)
+    assert np.array_equal(anew(archive, cache_dir=tmp_path / "cache"), pixels)
 
 
 def test_no_index_lies_beside_a_bucket() -> None:

@@ -31,6 +31,9 @@ CREATE TABLE files (
     place TEXT, name TEXT, size INTEGER, tag TEXT, left_out TEXT, uids TEXT, shown BLOB, head BLOB, bounds BLOB,
     PRIMARY KEY (place, name)
 ) WITHOUT ROWID;
+CREATE TABLE archives (
+    place TEXT, name TEXT, size INTEGER, tag TEXT, members BLOB, PRIMARY KEY (place, name)
+) WITHOUT ROWID;
 CREATE TABLE series (
     place TEXT, study TEXT, series TEXT, etag TEXT, body BLOB, notices TEXT, PRIMARY KEY (place, study, series)
 ) WITHOUT ROWID;
@@ -78,6 +81,7 @@ class IndexFile:
         self._path_of = path_of
         self._version = int.from_bytes(sha256(version.encode()).digest()[:4], "big") >> 1
         self._ours = ours
+        self._path: Path | None = None
         self._opened = False
         self._lock = threading.RLock()
 
@@ -91,8 +95,8 @@ class IndexFile:
         with self._lock:
             if not self._opened:
                 self._opened = True
-                path = self._path_of()
-                self._database = None if path is None else self._open(path)
+                self._path = self._path_of()
+                self._database = None if self._path is None else self._open(self._path)
             return self._database is not None
 
     def rows(self) -> list[FileRow]:
@@ -150,6 +154,20 @@ class IndexFile:
             "UPDATE files SET bounds = ? WHERE place = ? AND name = ? AND tag = ?", [(packed, self._place, name, tag)]
         )
 
+    def archive(self, name: str, size: int, tag: str) -> bytes | None:
+        """What was found in an archive, in a state."""
+        where = "place = ? AND name = ? AND size = ? AND tag = ?"
+        found = self._read(f"SELECT members FROM archives WHERE {where}", name, size, tag)  # noqa: S608  # only marks
+        try:
+            return zlib.decompress(found[0][0]) if found else None
+        except (zlib.error, TypeError):
+            return None
+
+    def keep_archive(self, name: str, size: int, tag: str, members: bytes) -> None:
+        """Keep what was found in an archive."""
+        row = (self._place, name, size, tag, zlib.compress(members, _FASTEST))
+        self._write("INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?)", [row])
+
     def body(self, study: str, series: str, etag: str) -> Body | None:
         """The metadata of a series in a state."""
         where = "place = ? AND study = ? AND series = ? AND etag = ?"
@@ -190,13 +208,16 @@ class IndexFile:
                 self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        """Go on without the file; a damaged one is begun anew when it is opened next."""
-        name = getattr(error, "sqlite_errorname", type(error).__name__)
-        warnings.warn(f"The index of {self._place} cannot be used ({name}).", DiskCacheWarning, stacklevel=4)
-        if self._database is not None:
+        """Go on without the file; a damaged one is removed, and begun anew when it is wanted next."""
+        database, self._database = self._database, None
+        if database is not None:
             with suppress(sqlite3.Error):
-                self._database.close()
-        self._database = None
+                database.close()
+        if _is_damaged(error) and self._path is not None:
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        warnings.warn(f"The index {self._path} cannot be used ({name}).", DiskCacheWarning, stacklevel=4)
 
     def _open(self, path: Path) -> sqlite3.Connection | None:
         try:
@@ -220,7 +241,8 @@ def _opened(path: Path, version: int) -> sqlite3.Connection:
         if found != version:
             with closing(database.cursor()) as cursor:
                 cursor.executescript(
-                    f"BEGIN IMMEDIATE; DROP TABLE IF EXISTS files; DROP TABLE IF EXISTS series; {_TABLES}"
+                    f"BEGIN IMMEDIATE; DROP TABLE IF EXISTS files; DROP TABLE IF EXISTS series; "
+                    f"DROP TABLE IF EXISTS archives; {_TABLES}"
                     f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {version}; COMMIT;"
                 )
         database.execute("SELECT count(*) FROM series").fetchone()

@@ -37,8 +37,13 @@ _ARCHIVES: Final = {".zip": "zip", ".tar": "tar"}
 """By how the name of an archive ends."""
 
 
-def store_at(base: str, options: StorageOptions) -> ByteStore:
+def store_at(base: str, options: StorageOptions, kept: IndexFile | None = None) -> ByteStore:
     """The place that `FolderURL.base` names, as the options say that it is read; no I/O.
+
+    Args:
+        base: Names the place.
+        options: How it is read.
+        kept: Keeps what is in an archive.
 
     Raises:
         InvalidURLError: There is no such kind of place.
@@ -48,13 +53,13 @@ def store_at(base: str, options: StorageOptions) -> ByteStore:
     _, chain, place = base.partition(CHAIN)
     if not chain:
         path = path_of(base)
-        return _unpacked(LocalFolder(path), path.name)
+        return _unpacked(LocalFolder(path), path.name, kept)
     scheme = place.partition(":")[0]
     if scheme == STORE or (options.store is not None and scheme not in _PLACES):
-        return _unpacked(_given(place, options), place)
+        return _unpacked(_given(place, options), place, kept)
     if options.fsspec_options is None and scheme in _PLACES:
-        return _unpacked(_PLACES[scheme](place, options), place)
-    return _unpacked(FsspecFiles(place, partial(_filesystem, place, options.fsspec_options)), place)
+        return _unpacked(_PLACES[scheme](place, options), place, kept)
+    return _unpacked(FsspecFiles(place, partial(_filesystem, place, options.fsspec_options)), place, kept)
 
 
 def index_at(base: str, options: StorageOptions, ours: Callable[[], Path | None]) -> IndexFile:
@@ -101,9 +106,9 @@ def names_files(url: str) -> bool:
     return safe_url(url).lower().endswith((".dcm", *_ARCHIVES))
 
 
-def _unpacked(store: ByteStore, name: str) -> ByteStore:
+def _unpacked(store: ByteStore, name: str, kept: IndexFile | None) -> ByteStore:
     kind = next((kind for end, kind in _ARCHIVES.items() if safe_url(name).lower().endswith(end)), None)
-    return store if kind is None else Archive(store, kind)
+    return store if kind is None else Archive(store, kind, kept)
 
 
 def _bucket(place: str, options: StorageOptions) -> ByteStore:

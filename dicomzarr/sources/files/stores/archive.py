@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from dicomzarr.errors import InvalidFileError
 from dicomzarr.runtime.pools import FRAME_FILES
 from dicomzarr.sources.files.stores.ahead import AheadFile, AheadStream
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dicomzarr.options import Tuning
+    from dicomzarr.sources.files.index_file import IndexFile
     from dicomzarr.sources.files.stores.port import ByteStore, StoredFile
 
 _MOST_MEMBERS: Final = 1 << 20
@@ -33,8 +36,11 @@ _RATIO: Final = 500
 _ANY_RATIO: Final = 512 * 2**20
 """A member that inflates to more than so many bytes may not grow more than so many times."""
 
-_BEGINNING: Final = 8 * 2**20
+_BEGINNING: Final = 256 * 2**10
 """Bytes of a deflated member that are inflated anew, in memory, for who looks at its header."""
+
+_SPOOLS: Final = 64
+"""Members that lie inflated at most: each takes a file handle."""
 
 _LOCAL_HEADER: Final = 30
 _AT_ONCE: Final = 256
@@ -98,7 +104,7 @@ class _Spools:
         found = member.inflate()
         with self._lock:
             self._held[member] = found
-            while sum(map(len, self._held.values())) > _MOST_INFLATED:
+            while len(self._held) > _SPOOLS or sum(map(len, self._held.values())) > _MOST_INFLATED:
                 self._held.popitem(last=False)
         return found
 
@@ -166,10 +172,12 @@ class Archive:
     Args:
         outer: The place of the archive, which holds nothing else; a folder of that name is a folder.
         kind: ``zip`` or ``tar``.
+        kept: Keeps what is in it.
     """
 
-    def __init__(self, outer: ByteStore, kind: str) -> None:
+    def __init__(self, outer: ByteStore, kind: str, kept: IndexFile | None = None) -> None:
         self._outer = outer
+        self._kept = kept
         self._list = {"zip": self._zip, "tar": self._tar}[kind]
         self._spools = _Spools()
         self._known: tuple[StoredFile, Listing] | None = None
@@ -196,11 +204,31 @@ class Archive:
         (archive,) = listing.files.values()
         if self._known is None or self._known[0] != archive:
             try:
-                self._known = archive, self._list(archive)
+                self._known = archive, self._restored(archive) or self._listed(archive)
             except (zipfile.BadZipFile, tarfile.TarError, ValueError, NotImplementedError, EOFError) as error:
                 kind = type(error).__name__
                 raise InvalidFileError(f"{archive.name} cannot be read as an archive ({kind}).") from None
         return self._known[1]
+
+    def _listed(self, archive: StoredFile) -> Listing:
+        listing = self._list(archive)
+        if self._kept is not None:
+            members = [_row(name, file) for name, file in listing.files.items()]
+            body = msgspec.json.encode([members, listing.left_out])
+            self._kept.keep_archive(archive.name, archive.size, archive.tag, body)
+        return listing
+
+    def _restored(self, archive: StoredFile) -> Listing | None:
+        """What was found in it before."""
+        body = None if self._kept is None else self._kept.archive(archive.name, archive.size, archive.tag)
+        if body is None:
+            return None
+        members, left_out = msgspec.json.decode(body, type=tuple[list[_Row], dict[str, LeftOut]])
+        return Listing({row.name: self._member(archive, row) for row in members}, left_out)
+
+    def _member(self, archive: StoredFile, row: _Row) -> StoredFile:
+        packed = Member(archive, row.name, row.start, row.packed, self.near)
+        return packed if row.size is None else Deflated(packed, row.size, row.checksum, self._spools)
 
     def pace(self) -> tuple[float, int]:
         """See `ByteStore.pace`."""
@@ -252,6 +280,25 @@ class Archive:
                     del files[info.name]
                     left_out[info.name] = LeftOut.BROKEN
         return Listing(dict(sorted(files.items())), left_out)
+
+
+class _Row(msgspec.Struct, array_like=True, frozen=True):
+    """What is kept of a member."""
+
+    name: str
+    start: int
+    packed: int
+    """Bytes in the archive."""
+    size: int | None = None
+    """Bytes when inflated; None where it lies as it is."""
+    checksum: int = 0
+
+
+def _row(name: str, file: StoredFile) -> _Row:
+    if isinstance(file, Deflated):
+        return _Row(name, file.packed.start, file.packed.size, file.size, file.checksum)
+    assert isinstance(file, Member)  # noqa: S101  # there are no others
+    return _Row(name, file.start, file.size)
 
 
 def _check_count(archive: StoredFile, count: int) -> None:

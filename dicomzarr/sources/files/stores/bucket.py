@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, unquote, urlencode
 from xml.etree import ElementTree as ET
 
-from dicomzarr.errors import InvalidReplyError, MissingFileError, NotFoundError
+from dicomzarr.errors import (
+    AuthenticationError,
+    InvalidReplyError,
+    MissingFileError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
 from dicomzarr.sources.files.stores.objects import RemoteFile
 from dicomzarr.sources.files.stores.port import Listing
@@ -140,6 +146,9 @@ class Bucket:
             url = f"{self._address}?{urlencode(wanted, quote_via=quote, safe='/')}"
             try:
                 body, _ = await self._server.page(url, f"the listing of {self.url}")
+            except (AuthenticationError, PermissionDeniedError) as error:
+                error.remedy = "A private bucket is read with store, or with credentials in fsspec_options."
+                raise
             except NotFoundError:
                 raise MissingFileError(f"There is no bucket {self.url.scheme}://{self.url.bucket}.") from None
             page = read_page(body, str(self.url))
