@@ -83,6 +83,8 @@ def far(folder: Path) -> Iterator[BucketServer]:
         ("file://localhost/data", "dicomfile:///data"),
         (Path("/data"), "dicomfile:///data"),
         ("/data", "dicomfile:///data"),
+        ("/data/a::b", "dicomfile:///data/a::b"),
+        ("dicomfile:///data/a::b/studies/1.2", "dicomfile:///data/a::b/studies/1.2"),
         ("dicomfile://studies/1.2/series/3.4::s3://b/p", "dicomfile://studies/1.2/series/3.4::s3://b/p"),
         ("dicomfile://studies/1.2/series/3.4.zarr/0::gs://b", "dicomfile://studies/1.2/series/3.4/0::gs://b"),
         ("dicomfile://studies/1.2::file:///data", "dicomfile:///data/studies/1.2"),
@@ -97,6 +99,8 @@ def test_kinds() -> None:
     assert kind_of("dicomfile:///x").name == "folder"
     assert kind_of("dicomfile://::s3://b/p").name == "folder"
     assert kind_of("dicomwebs://h/b").name == kind_of("https://h/b").name == "server"
+    assert not kind_of("dicomfile:///a::b").is_far("dicomfile:///a::b")
+    assert kind_of("dicomfile://::s3://b").is_far("dicomfile://::s3://b")
     assert kind_of(FolderURL.at("s3://b/p")).place("dicomfile://::s3://b/p") == "s3://b/p"
     for url in ("dicomfile://studies/1.2/series/3.4/0/zarr.json::s3://b/p", "dicomfile:///d/studies/1.2"):
         assert str(parse_url(url)) == url

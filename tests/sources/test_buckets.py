@@ -161,14 +161,15 @@ def test_a_tiff_table_that_is_wrong_is_one_scan() -> None:
         assert np.array_equal(opened(server, "s3://bucket").levels[0][...], expected)
 
 
-def test_a_file_without_a_table_is_scanned_once_in_little_memory(tmp_path: Path) -> None:
-    """Also in no more after a restart."""
-    frames, size = 512, 40_000
+@pytest.mark.parametrize("frames", [512, pytest.param(4096, marks=pytest.mark.slow)])
+def test_a_file_without_a_table_is_scanned_once_in_little_memory(frames: int, tmp_path: Path) -> None:
+    """And not again after a restart."""
+    size = 40_000
     slide = deep_pyramid(1, 64, "jpeg_ybr_full_422")
     (dataset,) = slide.datasets
     tile = frames_in(dataset)[0]
     dataset.NumberOfFrames = frames
-    dataset.TotalPixelMatrixRows = 32 * 16
+    dataset.TotalPixelMatrixRows = frames
     dataset.TotalPixelMatrixColumns = 32 * 32
     padded = [tile[:-2] + bytes([255, 254]) + (size - 4).to_bytes(2, "big") + bytes(size - 6) + tile[-2:]] * frames
     dataset.PixelData = encapsulate(padded, has_bot=False)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Fault: TypeAlias = "Callable[[web.Request, web.Response], web.Response | Awaitable[web.Response]]"
 
 
+_PIECE = 2**20
+
+
 @dataclass(frozen=True)
 class Asked:
     """One request."""
@@ -92,6 +95,8 @@ class BucketServer:
             self.asked.append(Asked(key))
             return web.Response(status=404)
         reply = self._object(request, key, data)
+        if isinstance(reply, _LongResponse):
+            return await _in_pieces(request, reply)
         changed = self.fault(request, reply) if self.fault is not None else reply
         return changed if isinstance(changed, web.StreamResponse) else await changed
 
@@ -116,6 +121,8 @@ class BucketServer:
         if start >= len(data):
             return web.Response(status=416)
         headers["Content-Range"] = f"bytes {start}-{last}/{len(data)}"
+        if last - start >= _PIECE:
+            return _long_reply(memoryview(data)[start : last + 1], headers)
         return web.Response(status=206, body=data[start : last + 1], headers=headers)
 
     def _listing(self, query: Mapping[str, str]) -> web.Response:
@@ -136,6 +143,27 @@ class BucketServer:
             "</ListBucketResult>"
         )
         return web.Response(text=text, content_type="application/xml")
+
+
+class _LongResponse(web.Response):
+    """A reply that is sent piece by piece, so that the memory of tests is that of the client."""
+
+    view = memoryview(b"")
+
+
+def _long_reply(view: memoryview, headers: Mapping[str, str]) -> web.Response:
+    reply = _LongResponse(status=206, headers=headers)
+    reply.view = view
+    return reply
+
+
+async def _in_pieces(request: web.Request, reply: _LongResponse) -> web.StreamResponse:
+    stream = web.StreamResponse(status=reply.status, headers=reply.headers)
+    stream.content_length = len(reply.view)
+    await stream.prepare(request)
+    for at in range(0, len(reply.view), _PIECE):
+        await stream.write(reply.view[at : at + _PIECE])
+    return stream
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from dicomzarr.faces.cli.measures import amount
 from dicomzarr.faces.cli.search import STUDIES, find
 from dicomzarr.faces.cli.terminal import clean
 from dicomzarr.faces.fsspec.filesystem import SeriesFileSystem
+from dicomzarr.sources.files.urls import split_place
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -123,7 +124,7 @@ def _entries(url: str, filesystem: Any) -> list[dict[str, Any]]:
 
 def _last(path: str) -> str:
     """The last part of a path; what stands behind ``::`` is the place that it is in."""
-    return path.partition("::")[0].rpartition("/")[2]
+    return split_place(path)[0].rpartition("/")[2]
 
 
 def _refuse_filters(arguments: Namespace) -> None:

@@ -31,7 +31,7 @@ from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 from dicomzarr.sources.files.chaining import chained_options, chained_place
 from dicomzarr.sources.files.places import STORE
-from dicomzarr.sources.files.urls import CHAIN
+from dicomzarr.sources.files.urls import CHAIN, split_place
 from dicomzarr.sources.http.urls import split_user_info
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         """The canonical spelling: with the scheme, without user-info, ``.zarr`` and trailing slash."""
         if isinstance(path, list):
             return [cls._strip_protocol(each) for each in path]
-        name, chain, place = _bare(stringify_path(path)).partition(CHAIN)
+        name, chain, place = split_place(_bare(stringify_path(path)))
         return _SUFFIX.sub(r"\1", name).rstrip("/") + chain + place
 
     def unstrip_protocol(self, name: str) -> str:
@@ -145,7 +145,7 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
 
     @classmethod
     def _parent(cls, path: str) -> str:
-        name, chain, place = str(cls._strip_protocol(path)).partition(CHAIN)
+        name, chain, place = split_place(str(cls._strip_protocol(path)))
         parent, _, _ = name.rpartition("/")
         return cls.root_marker if parent.endswith("/") else parent + chain + place
 
@@ -158,7 +158,7 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
 
     def _parsed(self, path: str) -> tuple[str, SeriesURL]:
         """The path under the spelling asked, without user-info and trailing slash; and what it names."""
-        name, chain, place = _bare(path).partition(CHAIN)
+        name, chain, place = split_place(_bare(path))
         name = name.rstrip("/")
         if not chain and self.location is not None:
             return name, parse_url(f"{name}{CHAIN}{self.location}")
@@ -306,7 +306,7 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
     async def _search(self, url: SeriesURL, name: str) -> list[str]:
         """Names directly below a path above the series."""
         collection, tag = ("studies", _STUDY_UID) if url.study is None else ("series", _SERIES_UID)
-        if name.partition(CHAIN)[0].rpartition("/")[2] != collection:
+        if split_place(name)[0].rpartition("/")[2] != collection:
             await self._found_above(url, name, wanted=1)
             return [collection]
         return listed_uids(await self._found_above(url, name), tag, name)
@@ -458,7 +458,7 @@ def _bare(path: str) -> str:
 
 def _below(name: str, child: str) -> str:
     """The path of an entry of a directory; the place that a path is in stays at its end."""
-    head, chain, place = name.partition(CHAIN)
+    head, chain, place = split_place(name)
     return f"{head}/{child}" + chain + place
 
 

@@ -15,7 +15,7 @@ from dicomzarr.sources.files.stores.foreign import FsspecFiles, ObstoreFiles
 from dicomzarr.sources.files.stores.local import LocalFolder
 from dicomzarr.sources.files.stores.objects import ObjectServer
 from dicomzarr.sources.files.stores.web import WebFiles
-from dicomzarr.sources.files.urls import CHAIN, path_of, place_of
+from dicomzarr.sources.files.urls import path_of, place_of, split_place
 from dicomzarr.sources.http.urls import origin_of, safe_url
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def store_at(base: str, options: StorageOptions, kept: IndexFile | None = None) 
         InvalidOptionError: The options do not fit it.
         InsecureTransportError: Credentials would travel over plain HTTP.
     """
-    _, chain, place = base.partition(CHAIN)
+    _, chain, place = split_place(base)
     if not chain:
         path = path_of(base)
         return _unpacked(LocalFolder(path), path.name, kept)
@@ -91,7 +91,7 @@ def index_at(base: str, options: StorageOptions, ours: Callable[[], Path | None]
 
 def is_far(base: str) -> bool:
     """Whether reading from the place of `FolderURL.base` takes a server."""
-    return CHAIN in base
+    return bool(split_place(base)[1])
 
 
 def is_place(scheme: str) -> bool:

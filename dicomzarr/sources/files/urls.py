@@ -49,7 +49,8 @@ class FolderURL:
         Raises:
             InvalidURLError: It names no absolute path, place, study or series.
         """
-        path, chain, place = url.removeprefix(_PREFIX).partition(CHAIN)
+        head, chain, place = split_place(url)
+        path = head.removeprefix(_PREFIX)
         base = _PREFIX + CHAIN + _spelled(place, url) if chain else None
         if base is not None and (local := file_path(place)) is not None:
             base = cls.of(local).base
@@ -85,7 +86,7 @@ class FolderURL:
         return cls.parse(_PREFIX + CHAIN + place)
 
     def __str__(self) -> str:
-        head, chain, place = self.base.partition(CHAIN)
+        head, chain, place = split_place(self.base)
         for name, value in (("studies", self.study), ("series", self.series)):
             if value is not None:
                 head += f"{'' if head.endswith('://') else '/'}{name}/{value}"
@@ -97,9 +98,17 @@ def is_folder_url(url: str) -> bool:
     return url.startswith(_PREFIX)
 
 
+def split_place(url: str) -> tuple[str, str, str]:
+    """Split ``::PLACE`` off a URL: what is before it, ``::``, and the place; the last two are empty where there is none.
+
+    The path of a folder of this machine may hold what divides others.
+    """
+    return (url, "", "") if url.startswith(f"{_PREFIX}/") else url.partition(CHAIN)
+
+
 def place_of(base: str) -> str:
     """What of `FolderURL.base` people call the place."""
-    _, chain, place = base.partition(CHAIN)
+    _, chain, place = split_place(base)
     return place if chain else str(path_of(base))
 
 
