@@ -99,7 +99,7 @@ def is_folder_url(url: str) -> bool:
 
 
 def split_place(url: str) -> tuple[str, str, str]:
-    """Split ``::PLACE`` off a URL: what is before it, ``::``, and the place; the last two are empty where there is none.
+    """Split ``::PLACE`` off a URL: what is before it, ``::``, and the place; the last two are empty where it has none.
 
     The path of a folder of this machine may hold what divides others.
     """
