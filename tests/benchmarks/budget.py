@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec.asyn
 import imagecodecs
 import numpy as np
+from dicomzarr.sources.http.media_type import MediaType
 from readers import Region, index_of
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +34,6 @@ from dicomzarr.engine.cache import FrameCache
 from dicomzarr.engine.ports import Fetch, Wait
 from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.source import FrameSource
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter
 

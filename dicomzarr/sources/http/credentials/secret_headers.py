@@ -16,7 +16,7 @@ from dicomzarr.errors import (
 )
 from dicomzarr.options import valid_headers
 from dicomzarr.runtime.single_flight import SingleFlight
-from dicomzarr.sources.dicomweb.urls import host_of, is_loopback
+from dicomzarr.sources.http.urls import host_of, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -13,21 +13,21 @@ import aiohttp
 from yarl import URL
 
 from dicomzarr.errors import InvalidReplyError
-from dicomzarr.sources.dicomweb.http import redirects
-from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings, basic_login
-from dicomzarr.sources.dicomweb.http.network_errors import explained
-from dicomzarr.sources.dicomweb.http.session_cleanup import dispose
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, status_means
-from dicomzarr.sources.dicomweb.http.unread import CleanConnector
-from dicomzarr.sources.dicomweb.limits import LIMITS
-from dicomzarr.sources.dicomweb.urls import host_of, is_loopback, origin_of
+from dicomzarr.sources.http import redirects
+from dicomzarr.sources.http.connection import ConnectionSettings, basic_login
+from dicomzarr.sources.http.limits import LIMITS
+from dicomzarr.sources.http.network_errors import explained
+from dicomzarr.sources.http.session_cleanup import dispose
+from dicomzarr.sources.http.statuses import Meaning, status_means
+from dicomzarr.sources.http.unread import CleanConnector
+from dicomzarr.sources.http.urls import host_of, is_loopback, origin_of
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from dicomzarr.sources.dicomweb.http.redirects import Request
+    from dicomzarr.sources.http.redirects import Request
 
 _CHUNK = 256 * 1024
 

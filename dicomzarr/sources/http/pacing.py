@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dicomzarr.errors import QuotaExceededError
-from dicomzarr.sources.dicomweb.http.retry import TRIES, growing_pause
+from dicomzarr.sources.http.retry import TRIES, growing_pause
 
 if TYPE_CHECKING:
     from dicomzarr.errors import HTTPStatusError

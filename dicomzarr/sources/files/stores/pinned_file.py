@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dicomzarr.errors import ChangedFileError, UnreadableFileError
+from dicomzarr.runtime.pools import FRAME_FILES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,7 @@ _REMEDY = "Open the series again."
 
 @dataclass(frozen=True, slots=True)
 class PinnedFile:
-    """See `dicom.files.random_access.RandomAccess`; holds no open file, and may be read from any thread."""
+    """A `port.StoredFile` that holds no open file."""
 
     path: Path
     size: int
@@ -26,6 +27,21 @@ class PinnedFile:
     """When it was modified last, in nanoseconds since 1970."""
     changed: int
     """When it was put in its place, in nanoseconds since 1970: copies, archives and renames keep ``modified``."""
+
+    @property
+    def name(self) -> str:
+        """See `port.StoredFile`."""
+        return str(self.path)
+
+    @property
+    def tag(self) -> str:
+        """See `port.StoredFile`."""
+        return f"{self.modified} {self.changed}"
+
+    @property
+    def place(self) -> tuple[PinnedFile, int]:
+        """See `port.StoredFile`."""
+        return self, 0
 
     def __len__(self) -> int:
         return self.size
@@ -50,6 +66,10 @@ class PinnedFile:
         if _of(self.path, found) != self:
             raise ChangedFileError(f"{self.path} has changed since it was opened.", remedy=_REMEDY)
         return data
+
+    async def read(self, start: int, stop: int) -> bytes:
+        """See `port.StoredFile`."""
+        return await FRAME_FILES.run(self.__getitem__, slice(start, stop))
 
 
 def pinned(path: Path) -> PinnedFile | None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dicomzarr.sources.dicomweb.credentials.providers import provider
-from dicomzarr.sources.dicomweb.credentials.secret_headers import (
+from dicomzarr.sources.http.connection import basic_login
+from dicomzarr.sources.http.credentials.providers import provider
+from dicomzarr.sources.http.credentials.secret_headers import (
     CalledCredentials,
     FixedCredentials,
     refuse_plain_http,
 )
-from dicomzarr.sources.dicomweb.http.connection import basic_login
 
 if TYPE_CHECKING:
     from dicomzarr.options import Access
-    from dicomzarr.sources.dicomweb.credentials.secret_headers import Credentials
+    from dicomzarr.sources.http.credentials.secret_headers import Credentials
 
 
 def credentials_for(base_url: str, options: Access) -> Credentials:
@@ -25,7 +25,7 @@ def credentials_for(base_url: str, options: Access) -> Credentials:
         InvalidOptionError: The borrowed client cannot be taken over.
     """
     if options.client is not None:
-        from dicomzarr.sources.dicomweb.credentials.client_adapter import ClientCredentials  # noqa: PLC0415  # imports requests
+        from dicomzarr.sources.http.credentials.client_adapter import ClientCredentials  # noqa: PLC0415  # imports requests
 
         return ClientCredentials(base_url, options)
     if options.headers or options.auth is not None:

@@ -1,4 +1,4 @@
-"""What is taken from a DICOMweb server, and held of it, at most."""
+"""What is taken from a server, and held of it, at most."""
 
 from __future__ import annotations
 

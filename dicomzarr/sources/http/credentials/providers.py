@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dicomzarr.errors import AuthenticationError, InvalidOptionError
-from dicomzarr.sources.dicomweb.http.connection import basic_login
+from dicomzarr.sources.http.connection import basic_login
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

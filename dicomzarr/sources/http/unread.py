@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, status_means
+from dicomzarr.sources.http.statuses import Meaning, status_means
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler

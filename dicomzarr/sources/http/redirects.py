@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urljoin
 
 from dicomzarr.errors import InsecureTransportError, InvalidReplyError
-from dicomzarr.sources.dicomweb.urls import host_of, origin_of, split_user_info
+from dicomzarr.sources.http.urls import host_of, origin_of, split_user_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

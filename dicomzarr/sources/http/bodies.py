@@ -9,7 +9,7 @@ from dicomzarr.errors import InvalidReplyError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from dicomzarr.sources.dicomweb.http.transport import Response
+    from dicomzarr.sources.http.transport import Response
 
 
 async def bounded(response: Response, most: int, subject: str) -> AsyncIterator[bytes]:

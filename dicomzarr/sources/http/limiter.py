@@ -8,14 +8,14 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from dicomzarr.errors import HTTPStatusError
-from dicomzarr.sources.dicomweb.http.retry import is_busy
+from dicomzarr.sources.http.retry import is_busy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
     from typing import Self
 
-    from dicomzarr.sources.dicomweb.http.pacing import Pacing
+    from dicomzarr.sources.http.pacing import Pacing
 
 
 class RequestLimiter:

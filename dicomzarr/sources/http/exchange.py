@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from dicomzarr.errors import AuthenticationError, DicomZarrError, NotFoundError
-from dicomzarr.sources.dicomweb.http.limiter import RequestSlot
-from dicomzarr.sources.dicomweb.http.redirects import Request
-from dicomzarr.sources.dicomweb.http.retry import TRIES, Tries
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, means, status_error, status_means
-from dicomzarr.sources.dicomweb.urls import host_of, origin_of
+from dicomzarr.sources.http.limiter import RequestSlot
+from dicomzarr.sources.http.redirects import Request
+from dicomzarr.sources.http.retry import TRIES, Tries
+from dicomzarr.sources.http.statuses import Meaning, means, status_error, status_means
+from dicomzarr.sources.http.urls import host_of, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from dicomzarr.sources.dicomweb.credentials.secret_headers import Credentials
-    from dicomzarr.sources.dicomweb.http.limiter import RequestLimiter
-    from dicomzarr.sources.dicomweb.http.transport import Response, Transport
+    from dicomzarr.sources.http.credentials.secret_headers import Credentials
+    from dicomzarr.sources.http.limiter import RequestLimiter
+    from dicomzarr.sources.http.transport import Response, Transport
 
 Reply = TypeVar("Reply")
 

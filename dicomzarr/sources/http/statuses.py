@@ -40,7 +40,7 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     WrongPartsError,
 )
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
+from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

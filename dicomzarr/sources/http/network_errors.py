@@ -13,7 +13,7 @@ from dicomzarr.errors import (
     RequestTimeoutError,
     TruncatedReplyError,
 )
-from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError
+from dicomzarr.sources.http.statuses import ConnectionDroppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,9 @@ from requests.adapters import HTTPAdapter
 from requests.utils import default_headers, get_netrc_auth, prepend_scheme_if_needed, select_proxy
 
 from dicomzarr.errors import InvalidOptionError
-from dicomzarr.sources.dicomweb.credentials.secret_headers import CredentialThread, refuse_plain_http
-from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings
-from dicomzarr.sources.dicomweb.urls import host_of, origin_of
+from dicomzarr.sources.http.connection import ConnectionSettings
+from dicomzarr.sources.http.credentials.secret_headers import CredentialThread, refuse_plain_http
+from dicomzarr.sources.http.urls import host_of, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

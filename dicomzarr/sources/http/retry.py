@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import SystemRandom
 
 from dicomzarr.errors import DicomZarrError, HTTPStatusError
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
+from dicomzarr.sources.http.statuses import Meaning, means
 
 TRIES = 4
 """How often one request is sent at most, and how often a server may refuse all of them for being busy."""
