@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import fsspec.asyn
 import imagecodecs
 import numpy as np
-from dicomzarr.sources.http.media_type import MediaType
 from readers import Region, index_of
 from rich.console import Console
 from rich.table import Table
@@ -36,6 +35,7 @@ from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter
+from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
