@@ -1,6 +1,6 @@
 /** Frames from the gateway: what is on screen first, a few at a time, each once. No WebGL here. */
 
-import { get, GatewayError } from "./api.js";
+import { get } from "./api.js";
 
 /** @typedef {import("./zarr.js").Level} Level */
 
@@ -27,21 +27,21 @@ const AT_ONCE = 6;
 /** Milliseconds after which a request that nobody wants any more is given up. */
 const LINGERS = 400;
 
+/** What is asked for: the stored picture where the browser shows the very values of the chunk, else these. */
+const PICTURES = "image/jpeg, application/octet-stream;q=0.9";
+const VALUES = "application/octet-stream";
+
 /** Fetches what `want` names, in its order, and tells of each frame that came or failed. */
 export class Frames {
   /**
-   * @param {string} base URL of the series below a route: `…/E.zarr`
-   * @param {string} stored URL of the same series on the route of stored codestreams
+   * @param {string} base URL of the series on the route of frames: `/frames/…/E.zarr`
    * @param {(key: string, frame: Frame|Error) => void} told
    */
-  constructor(base, stored, told) {
+  constructor(base, told) {
     this.base = base;
-    this.stored = stored;
     this.told = told;
     /** @type {Wanted[]} */ this.queue = [];
     /** @type {Map<string, {abort: AbortController, unwanted: number}>} */ this.flying = new Map();
-    /** Levels whose codestreams the browser does not show: they come raw. @type {Set<string>} */
-    this.raw = new Set();
     this.bytes = 0;
     this.closed = false;
   }
@@ -98,34 +98,15 @@ export class Frames {
   /** @param {string} key @param {Level} level @param {boolean} picture @param {AbortSignal} signal @returns {Promise<Frame>} */
   async #fetch(key, level, picture, signal) {
     const [width, height] = [level.chunk("x"), level.chunk("y")];
-    try {
-      if (picture && level.dtype === "uint8" && !this.raw.has(level.path)) {
-        const bitmap = await this.#decoded(key, level, signal);
-        if (bitmap) return { bitmap, width, height };
-      }
-      const body = await (await get(`${this.base}/${key}`, { signal })).arrayBuffer();
-      this.bytes += body.byteLength;
-      return { values: typed(body, level), width, height };
-    } catch (error) {
-      if (error instanceof GatewayError && error.status === 404) return { absent: true, width, height };
-      throw error;
-    }
-  }
-
-  /** The stored codestream, where a browser shows it exactly. @param {string} key @param {Level} level @param {AbortSignal} signal */
-  async #decoded(key, level, signal) {
-    let blob;
-    try {
-      blob = await (await get(`${this.stored}/${key}`, { signal })).blob();
-    } catch (error) {
-      if (!(error instanceof GatewayError) || error.status !== 406) throw error;
-      this.raw.add(level.path);
-      return null;
-    }
+    const Accept = picture && level.dtype === "uint8" ? PICTURES : VALUES;
+    const response = await get(`${this.base}/${key}`, { signal, headers: { Accept } });
+    if (response.status === 204) return { absent: true, width, height };
+    const blob = await response.blob();
     this.bytes += blob.size;
+    if (!response.headers.get("Content-Type")?.startsWith("image/")) return { values: typed(await blob.arrayBuffer(), level), width, height };
     const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
-    if (bitmap.width === level.chunk("x") && bitmap.height === level.chunk("y")) return bitmap;
-    throw new Error(`The frame has ${bitmap.width} x ${bitmap.height} pixels, not ${level.chunk("x")} x ${level.chunk("y")}.`);
+    if (bitmap.width === width && bitmap.height === height) return { bitmap, width, height };
+    throw new Error(`The frame has ${bitmap.width} x ${bitmap.height} pixels, not ${width} x ${height}.`);
   }
 }
 

@@ -87,8 +87,9 @@ function viewer(upstream, study, series) {
       { name: "napari", text: `napari --plugin napari-ome-zarr "${zarrUrl(image)}"` },
     ];
   };
-  const page = new Viewer(main, { base: `/0.5/${path}.zarr`, stored: `/frames/${path}.zarr`, code, zarrUrl, back: () => go("/"), description: "" });
+  const page = new Viewer(main, { base: `/0.5/${path}.zarr`, frames: `/frames/${path}.zarr`, code, zarrUrl, back: () => go("/"), description: "" });
   void page.open();
+  archive.series(study, page.abort.signal).then((all) => page.describe(all.find((each) => each.series === series)?.description ?? ""), () => {});
   return page;
 }
 

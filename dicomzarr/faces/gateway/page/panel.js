@@ -16,7 +16,6 @@ export class Panel {
     this.element = element;
     this.viewer = viewer;
     /** @type {(() => void)[]} */ this.updates = [];
-    /** @type {(() => void) | null} */ this.loaded = null;
     this.dialog = /** @type {HTMLDialogElement} */ (h("dialog", { "aria-label": "Keys" }));
     element.replaceChildren(
       ...[this.#title(), this.#images(), this.#sliders(), this.#mode(), this.#windows(), this.#channels(), this.#segments(), this.#code(), this.#facts(), this.#notices()].flat(),
@@ -28,11 +27,6 @@ export class Panel {
   /** Let all controls say what the view is now. */
   update() {
     for (const update of this.updates) update();
-  }
-
-  /** Which slices have come. */
-  slices() {
-    this.loaded?.();
   }
 
   /** Show the keys. */
@@ -59,7 +53,9 @@ export class Panel {
   }
 
   #title() {
-    return h("h1", {}, this.viewer.series.description || this.#image.name || "Series");
+    const title = h("h1");
+    this.updates.push(() => (title.textContent = this.viewer.series.description || this.#image.name || "Series"));
+    return title;
   }
 
   /** @returns {HTMLElement[]} */
@@ -122,15 +118,22 @@ export class Panel {
       if (stage instanceof Planes) Object.assign(stage, { surface: !stage.surface }).redraw();
       this.update();
     } });
+    const from = /** @type {HTMLInputElement} */ (h("input", { type: "number", step: "any", onchange: () => {
+      const { stage } = this.viewer;
+      if (stage instanceof Planes && from.value) Object.assign(stage, { cut: Number(from.value) }).redraw();
+    } }));
+    const cut = h("label.row", {}, "Surface from ", from, this.#units.unit);
     const oblique = h("p.quiet", {}, "The slices are oblique: planes follow the volume's own axes, and letters say the nearest directions.");
     this.updates.push(() => {
       buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(this.viewer.mode === modes[index][0])));
       const { stage } = this.viewer;
       surface.hidden = !(stage instanceof Planes);
       oblique.hidden = !(stage instanceof Planes && stage.isOblique);
+      cut.hidden = !(stage instanceof Planes && stage.surface);
+      if (stage instanceof Planes && stage.cut !== null) from.value = short(stage.cut);
       surface.textContent = stage instanceof Planes && stage.surface ? "3D: brightest" : "3D: surface";
     });
-    return section("View", h("div.row.wrap", {}, ...buttons, surface), oblique);
+    return section("View", h("div.row.wrap", {}, ...buttons, surface), cut, oblique);
   }
 
   /** @returns {HTMLElement[]} */

@@ -16,6 +16,8 @@ import { rgb, segments } from "./stage.js";
 const MOST_BYTES = 768 * 2 ** 20;
 /** Milliseconds between drawings in 3D while slices come. */
 const PATIENCE = 700;
+/** Hounsfield units from which on bone is seen rather than skin. */
+const BONE = 160;
 /** Pixels of the picture in 3D, across and down. */
 const SIZE_3D = 220;
 
@@ -85,13 +87,13 @@ void main() {
 
 /** The brightest value on each ray, or the first surface: what is above the middle of the window. @param {string} sampler */
 const rays = (sampler) => `${head(sampler)}
-uniform mat3 turn; uniform vec3 spacing; uniform vec2 range; uniform bool surface; uniform float reach;
+uniform mat3 turn; uniform vec3 spacing; uniform vec2 range; uniform bool surface; uniform float cut; uniform float reach;
 float value(vec3 p) { ivec3 q = ivec3(floor(p + 0.5)); vec3 s = slice(q.z); return s.z == 0.0 ? -1e30 : voxel(q) * s.x + s.y; }
 bool inside(vec3 p) { return all(greaterThan(p, vec3(-0.5))) && all(lessThan(p, extent - 0.5)); }
 void main() {
   vec3 middle = (extent - 1.0) / 2.0;
   vec3 start = turn * vec3((at - 0.5) * reach, -reach / 2.0), forth = turn * vec3(0.0, 0.0, 1.0);
-  float step = reach / 180.0, most = -1e30, cut = mix(range.x, range.y, 0.5);
+  float step = reach / 180.0, most = -1e30;
   vec3 hit = vec3(0.0); bool found = false;
   for (int i = 0; i < 180; i += 1) {
     vec3 p = (start + forth * (float(i) * step)) / spacing + middle;
@@ -201,6 +203,8 @@ export class Planes {
     /** @type {Map<Image, WebGLTexture>} */ this.tables = new Map();
     this.angles = [0.5, 0.25];
     this.surface = image.facts.modality === "CT";
+    /** The least value of the surface, in modality units; null is the middle of the window. @type {number|null} */
+    this.cut = image.facts.modality === "CT" ? BONE : null;
     this.zoom = 1;
     this.drawing = 0;
     this.missing = 0;
@@ -423,7 +427,7 @@ export class Planes {
     volume.bind(program);
     const { low, high } = view.channels[view.c] ?? view.channels[0];
     const reach = Math.hypot(...volume.extent.map((length, axis) => length * this.spacing[axis])) * 0.85;
-    program.set({ pane: [-1, 1, 2, -2], turn: this.#turn(), spacing: this.spacing, range: [low, high], surface: this.surface, reach });
+    program.set({ pane: [-1, 1, 2, -2], turn: this.#turn(), spacing: this.spacing, range: [low, high], surface: this.surface, cut: this.cut ?? (low + high) / 2, reach });
     painter.quad();
     gl.bindFramebuffer(gl.READ_FRAMEBUFFER, target.buffer);
     gl.bindFramebuffer(gl.DRAW_FRAMEBUFFER, null);

@@ -198,6 +198,14 @@ export class Stage {
     return tiles.sort((one, other) => middle(one) - middle(other));
   }
 
+  /** Whether a slice of a stack is seen that the archive does not have. */
+  get isAbsent() {
+    const { image } = this;
+    if (image.finest.length("z") < 2 && image.finest.length("t") < 2) return false;
+    const tiles = this.channels.flatMap((channel) => this.#tiles(image, this.#sharp(image), channel));
+    return tiles.length > 0 && tiles.every(({ key }) => this.held.get(key) === "absent");
+  }
+
   /** @returns {number[]} channels that are seen */
   get channels() {
     if (this.image.isRgb) return [0];
@@ -309,11 +317,12 @@ export class Stage {
   /** @param {Image} label @param {Tile} tile @param {Picture} picture */
   #segment(label, tile, picture) {
     if (picture.kind === "bitmap" || picture.kind === "float") return;
+    const table = this.#table(label);
     const program = this.painter.program(`labelled ${picture.kind}`);
     const outline = this.view.outline ? Math.max(1, 1.5 / (this.view.zoom * this.#grid(tile.level).stepX)) : 0;
     program.set({ ...this.#place(tile), size: [picture.width, picture.height], opacity: this.view.opacity, outline });
     program.texture("picture", 0, picture.texture);
-    program.texture("table", 1, this.#table(label));
+    program.texture("table", 1, table);
     this.painter.quad();
   }
 

@@ -45,9 +45,10 @@ export class Values {
 
   /** @returns {Preset[]} windows of the header first, then those that are usual */
   get presets() {
-    const own = this.windows.map(({ center, width, name }, index) => preset(name || (index ? `Window ${index + 1}` : "Header"), center, width));
+    const own = this.windows.map(({ center, width, name }, index) => preset(spoken(name) || (index ? `Window ${index + 1}` : "Header"), center, width));
     const usual = this.modalityName === "CT" ? CT.map(([name, center, width]) => preset(String(name), Number(center), Number(width))) : [];
-    return [...own, ...usual];
+    const said = new Set(own.map(({ name }) => name));
+    return [...own, ...usual.filter(({ name }) => !said.has(name))];
   }
 
   /**
@@ -64,7 +65,7 @@ export class Values {
 
   /** Where 2 and 99.8 % of the values lie. @param {ArrayLike<number>} values as stored @param {Record<string, number>} at */
   measured(values, at) {
-    const some = [];
+    /** @type {number[]} */ const some = [];
     const step = Math.max(1, Math.floor(values.length / 20000));
     for (let i = 0; i < values.length; i += step) some.push(values[i]);
     some.sort((one, other) => one - other);
@@ -74,6 +75,9 @@ export class Values {
     return { low, high: high > low ? high : low + 1 };
   }
 }
+
+/** Names that headers write in capitals. @param {string|undefined} name */
+const spoken = (name) => (name && name === name.toUpperCase() ? name[0] + name.slice(1).toLowerCase() : (name ?? ""));
 
 /** A window of DICOM's linear function (PS3.3 section C.11.2.1.2.1). @param {string} name @param {number} center @param {number} width @returns {Preset} */
 export function preset(name, center, width) {

@@ -33,7 +33,7 @@ export const KEYS = [
 export class Viewer {
   /**
    * @param {HTMLElement} root
-   * @param {{base: string, stored: string, code: (image: Image, view: View) => {name: string, text: string}[], zarrUrl: (image: Image) => string, back: () => void, description: string}} series
+   * @param {{base: string, frames: string, code: (image: Image, view: View) => {name: string, text: string}[], zarrUrl: (image: Image) => string, back: () => void, description: string}} series
    */
   constructor(root, series) {
     this.root = root;
@@ -52,6 +52,7 @@ export class Viewer {
     this.remember = debounced(250, () => this.#remember());
     this.abort = new AbortController();
     this.playing = 0;
+    /** Where the pointer is. @type {[number, number] | null} */ this.pointer = null;
   }
 
   /** Open the series, and show what the address says. */
@@ -88,7 +89,6 @@ export class Viewer {
     this.units = new Values(image);
     this.view = this.#view(image, asked);
     this.state.replaceChildren();
-    this.planes = null;
     try {
       this.#begin(asked.get("mode") === "planes" && !whyNoPlanes(image) ? "planes" : "slice", asked.has("zoom"));
     } catch (error) {
@@ -128,7 +128,7 @@ export class Viewer {
     const canvas = h("canvas", { tabindex: "0", "aria-label": this.canvas.getAttribute("aria-label") });
     this.canvas.replaceWith(canvas);  // a context that is lost stays with its canvas
     this.canvas = canvas;
-    this.frames = new Frames(this.series.base, this.series.stored, (key, frame) => this.#came(key, frame));
+    this.frames = new Frames(this.series.frames, (key, frame) => this.#came(key, frame));
     const want = (/** @type {import("./frames.js").Wanted[]} */ wanted) => this.frames?.want(wanted);
     if (mode === "planes") this.stage = new Planes(/** @type {HTMLCanvasElement} */ (canvas), image, units, view, want);
     else this.stage = new Stage(/** @type {HTMLCanvasElement} */ (canvas), image, units, view, want);
@@ -157,6 +157,12 @@ export class Viewer {
     this.#end();
     this.#begin(mode, false);
     this.changed();
+  }
+
+  /** Say what the series is called. @param {string} description */
+  describe(description) {
+    this.series.description = description;
+    this.panel?.update();
   }
 
   /** @param {string} key @param {Frame|Error} frame */
@@ -268,10 +274,10 @@ export class Viewer {
         h("p", {}, `${failed.length === 1 ? "One frame" : `${failed.length} frames`} did not come. ${failed[0].message}`),
         h("button", { type: "button", onclick: () => stage.retry() }, "Try again"),
       );
-    } else this.state.replaceChildren();
+    } else this.state.replaceChildren(stage instanceof Stage && stage.isAbsent ? "The archive has no such slice." : "");
     this.#scaleBar();
     this.#letters();
-    this.panel?.slices();
+    if (this.pointer) this.#point(...this.pointer);
   }
 
   #scaleBar() {
@@ -355,6 +361,7 @@ export class Viewer {
 
   /** What lies under the pointer. @param {number} left @param {number} top */
   #point(left, top) {
+    this.pointer = [left, top];
     const { stage, image, view, units } = this;
     if (!stage || !image || !view || !units) return;
     const found = stage.probe(left, top);
@@ -399,7 +406,10 @@ export class Viewer {
       canvas.classList.remove("held");
     }, { signal });
     canvas.addEventListener("pointercancel", (event) => pointers.delete(event.pointerId), { signal });
-    canvas.addEventListener("pointerleave", () => (this.probe.textContent = ""), { signal });
+    canvas.addEventListener("pointerleave", () => {
+      this.probe.textContent = "";
+      this.pointer = null;
+    }, { signal });
     canvas.addEventListener("pointermove", (event) => {
       const now = place(event), before = pointers.get(event.pointerId);
       this.#point(now.x, now.y);
