@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _NAMED_OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _PROVIDER = re.compile(r"netrc|env:[A-Za-z_]\w*(,[A-Za-z_]\w*)?", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_ZARR_FORMATS = (2, 3)
 _VALUES = ("stored", "modality", "color")
 _MOST_CONNECTIONS = 256
 _MOST_FRAMES = 400  # Google's limit; it also keeps the request line below 8 kB
@@ -115,6 +116,12 @@ def _values(name: str, value: Any) -> str:
     return str(value)
 
 
+def _zarr_format(name: str, value: Any) -> int:
+    if type(value) is not int or value not in _ZARR_FORMATS:
+        raise _wrong(name, repr(value), "3, for OME-Zarr 0.5, or 2, for OME-Zarr 0.4")
+    return value
+
+
 def _headers(name: str, value: Any) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
         raise _wrong(name, f"a {type(value).__name__}", "a mapping of header names to texts")
@@ -188,4 +195,5 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "associated_label": _flag,
     "labels": _flag,
     "include_phi": _flag,
+    "zarr_format": _zarr_format,
 }

@@ -63,6 +63,8 @@ class StorageOptions:
     """Look in the study for segmentations of the series, and show those on the grid of an image as its labels."""
     include_phi: bool = False
     """Show attributes that identify the patient."""
+    zarr_format: int = 3
+    """Which documents and keys a series has: 3 for Zarr v3 and OME-Zarr 0.5, 2 for Zarr v2 and OME-Zarr 0.4."""
 
     @classmethod
     def parse(cls, **options: Any) -> StorageOptions:
