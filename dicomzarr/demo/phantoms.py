@@ -1,4 +1,6 @@
-"""Series that are made when they are asked for: a CT with segments, a perfusion MR and a fluorescence slide. Nobody's."""
+"""Series that are made when they are asked for: a CT with segments, a perfusion MR, a fluorescence slide. Nobody's."""
+
+# ruff: noqa: PLR2004  # anatomy in millimetres
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import pack_bits
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +67,8 @@ def _grid(shape: Sequence[int], spacing: Sequence[float]) -> list[Array]:
 
 def _ellipsoid(grid: list[Array], middle: Sequence[float], radii: Sequence[float]) -> Array:
     """How far inside: above 0 within; middle and radii in millimetres along z, y and x."""
-    inside: Array = 1 - sum(((axis - at) / radius) ** 2 for axis, at, radius in zip(grid, middle, radii, strict=True))
+    parts = [((axis - at) / radius) ** 2 for axis, at, radius in zip(grid, middle, radii, strict=True)]
+    inside: Array = 1 - (parts[0] + parts[1] + parts[2])
     return inside
 
 
@@ -119,8 +122,8 @@ def _instance(name: str, sop_class: str, modality: str, study: str) -> Dataset:
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = sop_class
-    dataset.file_meta.MediaStorageSOPInstanceUID = uid(name)
+    dataset.file_meta.MediaStorageSOPClassUID = UID(sop_class)
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(uid(name))
     dataset.SOPClassUID = sop_class
     dataset.SOPInstanceUID = uid(name)
     dataset.StudyInstanceUID = uid(study)
@@ -269,8 +272,7 @@ def _perfusion() -> list[Dataset]:
     random = np.random.default_rng(11)
     instances = []
     for time in range(times):
-        arrived = lambda delay, time=time: np.exp(-(((time - delay) / 3.2) ** 2)) + 0.22 * (time > delay)  # noqa: E731
-        values = still + np.where(vessels, 620 * arrived(6), 0) + np.where(grey, 210 * arrived(8), 0)
+        values = still + np.where(vessels, 620 * _contrast(time - 6), 0) + np.where(grey, 210 * _contrast(time - 8), 0)
         stored = np.clip(_smooth(values, 0.4) + random.normal(0, 9, values.shape), 0, 4095).astype("<u2")
         for index in range(slices):
             dataset = _instance(f"mr {time} {index}", "1.2.840.10008.5.1.4.1.1.4", "MR", "mr")
@@ -290,6 +292,11 @@ def _perfusion() -> list[Dataset]:
     return instances
 
 
+def _contrast(late: int) -> float:
+    """How much of it is there, so many times after its peak."""
+    return float(np.exp(-((late / 3.2) ** 2))) + 0.22 * (late > 0)
+
+
 def _cells() -> Array:
     """Channels, rows, columns of a culture: nuclei, their bodies, and spots."""
     random = np.random.default_rng(23)
@@ -299,10 +306,16 @@ def _cells() -> Array:
         angle, long, wide = random.uniform(0, np.pi), random.uniform(13, 20), random.uniform(9, 14)
         along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
         far = np.hypot(along / long, across / wide)
-        rays = np.hypot(along / (2.1 * long), across / (2.0 * wide)) * (1 + 0.12 * np.sin(7 * np.arctan2(along, across)))
+        rays = np.hypot(along / (2.1 * long), across / (2.0 * wide)) * (
+            1 + 0.12 * np.sin(7 * np.arctan2(along, across))
+        )
         texture = 1 + 0.18 * np.sin(along / 2.2) * np.sin(across / 1.9)
         nucleus = random.uniform(120, 200) / (1 + np.exp(9 * (far - 1))) * texture
-        body = random.uniform(70, 150) / (1 + np.exp(6 * (rays - 1))) * (0.55 + 0.45 * np.abs(np.sin(along / 1.7 + across / 5)))
+        body = (
+            random.uniform(70, 150)
+            / (1 + np.exp(6 * (rays - 1)))
+            * (0.55 + 0.45 * np.abs(np.sin(along / 1.7 + across / 5)))
+        )
         spots = sum(
             230 * np.exp(-((along - a) ** 2 + (across - b) ** 2) / 4.0) for a, b in random.normal(0, 13, (9, 2))
         )
@@ -319,7 +332,9 @@ def _fluorescence() -> list[Dataset]:
     levels = [finest]
     while levels[-1].shape[-1] > _TILE:
         last = levels[-1].astype("u2")
-        levels.append(((last[:, ::2, ::2] + last[:, 1::2, ::2] + last[:, ::2, 1::2] + last[:, 1::2, 1::2] + 2) // 4).astype("u1"))
+        levels.append(
+            ((last[:, ::2, ::2] + last[:, 1::2, ::2] + last[:, ::2, 1::2] + last[:, 1::2, 1::2] + 2) // 4).astype("u1")
+        )
     return [_level(number, values) for number, values in enumerate(levels)]
 
 
@@ -329,7 +344,12 @@ def _level(number: int, values: Array) -> Dataset:
     spacing = 0.00025 * _CELLS / size
     dataset = _instance(f"cells {number}", "1.2.840.10008.5.1.4.1.1.77.1.6", "SM", "cells")
     dataset.SeriesDescription = "Cells, three dyes"
-    dataset.ImageType = ["ORIGINAL" if not number else "DERIVED", "PRIMARY", "VOLUME", "NONE" if not number else "RESAMPLED"]
+    dataset.ImageType = [
+        "ORIGINAL" if not number else "DERIVED",
+        "PRIMARY",
+        "VOLUME",
+        "NONE" if not number else "RESAMPLED",
+    ]
     dataset.InstanceNumber = number + 1
     dataset.FrameOfReferenceUID = uid("frame of reference cells")
     dataset.ContainerIdentifier, dataset.PositionReferenceIndicator = "SLIDE", "SLIDE_CORNER"
@@ -340,7 +360,9 @@ def _level(number: int, values: Array) -> Dataset:
     dataset.ImagedVolumeWidth = dataset.ImagedVolumeHeight = 0.00025 * _CELLS
     dataset.ImagedVolumeDepth = 0.001
     dataset.TotalPixelMatrixColumns = dataset.TotalPixelMatrixRows = size
-    dataset.TotalPixelMatrixOriginSequence = [_item(XOffsetInSlideCoordinateSystem=20, YOffsetInSlideCoordinateSystem=40)]
+    dataset.TotalPixelMatrixOriginSequence = [
+        _item(XOffsetInSlideCoordinateSystem=20, YOffsetInSlideCoordinateSystem=40)
+    ]
     dataset.DimensionOrganizationType = "TILED_FULL"
     dataset.NumberOfOpticalPaths, dataset.TotalPixelMatrixFocalPlanes = len(_CHANNELS), 1
     dataset.OpticalPathSequence = [

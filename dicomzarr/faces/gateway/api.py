@@ -37,7 +37,7 @@ async def serve_api(call: Call) -> web.Response:
 
 def _overview(call: Call) -> web.Response:
     upstreams = [
-        {"name": each.name, "kind": "folder" if each.is_folder else "server"}
+        {"name": each.name, "kind": "folder" if each.is_folder else "server", "url": str(each.url)}
         for each in call.shared.upstreams.by_name.values()
     ]
     return json_reply(call.request, {"version": dicomzarr.__version__, "upstreams": upstreams})

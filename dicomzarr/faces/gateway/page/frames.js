@@ -34,11 +34,11 @@ const VALUES = "application/octet-stream";
 /** Fetches what `want` names, in its order, and tells of each frame that came or failed. */
 export class Frames {
   /**
-   * @param {string} base URL of the series on the route of frames: `/frames/…/E.zarr`
+   * @param {{frames: string, version: string}} series
    * @param {(key: string, frame: Frame|Error) => void} told
    */
-  constructor(base, told) {
-    this.base = base;
+  constructor(series, told) {
+    this.series = series;
     this.told = told;
     /** @type {Wanted[]} */ this.queue = [];
     /** @type {Map<string, {abort: AbortController, unwanted: number}>} */ this.flying = new Map();
@@ -99,7 +99,7 @@ export class Frames {
   async #fetch(key, level, picture, signal) {
     const [width, height] = [level.chunk("x"), level.chunk("y")];
     const Accept = picture && level.dtype === "uint8" ? PICTURES : VALUES;
-    const response = await get(`${this.base}/${key}`, { signal, headers: { Accept } });
+    const response = await get(`${this.series.frames}/${key}?version=${this.series.version}`, { signal, headers: { Accept } });
     if (response.status === 204) return { absent: true, width, height };
     const blob = await response.blob();
     this.bytes += blob.size;

@@ -10,6 +10,9 @@ import { Viewer } from "./viewer.js";
 /** @typedef {import("./list.js").Archive} Archive */
 /** @typedef {{name: string, title: string, url: string}} Upstream */
 
+/** Modalities whose series have no pixels. */
+const WITHOUT_PIXELS = new Set(["SR", "KO", "PR", "RTSTRUCT", "RTPLAN", "RTRECORD", "DOC", "REG", "AU", "ANN", "PLAN", "FID", "M3D", "STAIN"]);
+
 const main = /** @type {HTMLElement} */ (document.querySelector("main"));
 const crumbs = /** @type {HTMLElement} */ (document.querySelector("nav"));
 /** @type {{close: () => void} | null} */
@@ -31,15 +34,23 @@ const archive = {
   async studies(query, upstream, skip, signal) {
     const asked = new URLSearchParams(query);
     if (skip) asked.set("offset", String(skip));
-    const { studies, ...rest } = await getJson(`/api/${inside(upstream)}studies?${asked}`, { signal });
-    return { ...rest, studies: studies.map((/** @type {Study} */ study) => ({ ...study, upstream })) };
+    if (gateway.names) asked.set("phi", "1");
+    const { rows, more } = await getJson(`/api/${inside(upstream)}studies?${asked}`, { signal });
+    return { more, studies: rows.map((/** @type {any} */ row) => study(row, upstream)) };
   },
   async series(study, signal) {
-    return (await getJson(`/api/${inside(study.upstream)}studies/${study.study}/series`, { signal })).series;
+    const { rows } = await getJson(`/api/${inside(study.upstream)}studies/${study.study}/series?limit=200`, { signal });
+    return rows.map((/** @type {any} */ row) => ({ description: "", modality: "", ...row, pixels: !WITHOUT_PIXELS.has(row.modality) }));
   },
   thumbnail: (study, series) => `/api/${inside(study.upstream)}studies/${study.study}/series/${series.series}/thumbnail`,
   link: (study, series) => (series ? `/view/${inside(study.upstream)}${study.study}/${series.series}` : `/study/${inside(study.upstream)}${study.study}`),
 };
+
+/** @param {any} row of the API @param {string} upstream @returns {Study} */
+function study(row, upstream) {
+  const patient = [row.patient_name, row.patient_id].filter(Boolean).join(" · ");
+  return { description: "", date: "", modalities: [], ...row, patient, upstream };
+}
 
 /** @param {string} link */
 function go(link) {
@@ -53,14 +64,14 @@ function show() {
   const [kind, ...rest] = location.pathname.split("/").filter(Boolean).map(decodeURIComponent);
   const upstream = gateway.upstreams.length > 1 ? /** @type {string} */ (rest.shift() ?? "") : (gateway.upstreams[0]?.name ?? "");
   const [studyUid, seriesUid] = rest;
-  const study = { study: studyUid, upstream, description: "", date: "", modalities: [] };
+  const named = { study: studyUid, upstream, description: "", date: "", modalities: [] };
   document.body.dataset.page = kind ?? "list";
-  crumbs.replaceChildren(...(kind ? [link("/", "← Studies")] : []), ...(kind === "view" ? [link(archive.link(study), "Series")] : []));
+  crumbs.replaceChildren(...(kind ? [link("/", "← Studies")] : []), ...(kind === "view" ? [link(archive.link(named), "Series")] : []));
   const known = gateway.upstreams.find(({ name }) => name === upstream);
   /** @type {HTMLElement} */ (document.querySelector("#upstream")).textContent = kind ? (known?.title ?? "") : gateway.upstreams.map(({ title }) => title).join(", ");
   document.title = "dicomzarr";
-  if (kind === "view" && known && seriesUid) shown = viewer(known, study, seriesUid);
-  else if (kind === "study" && known && studyUid) shown = new StudyPage(main, archive, study, go);
+  if (kind === "view" && known && seriesUid) shown = viewer(known, named, seriesUid);
+  else if (kind === "study" && known && studyUid) shown = new StudyPage(main, archive, named, go);
   else if (!kind) shown = new List(main, archive, go);
   else main.replaceChildren(h("p.message", {}, "There is nothing at this address. ", link("/", "See the studies.")));
 }
@@ -87,7 +98,7 @@ function viewer(upstream, study, series) {
       { name: "napari", text: `napari --plugin napari-ome-zarr "${zarrUrl(image)}"` },
     ];
   };
-  const page = new Viewer(main, { base: `/0.5/${path}.zarr`, frames: `/frames/${path}.zarr`, code, zarrUrl, back: () => go("/"), description: "" });
+  const page = new Viewer(main, { path: `/api/${path}`, code, zarrUrl, back: () => go("/"), description: "" });
   void page.open();
   archive.series(study, page.abort.signal).then((all) => page.describe(all.find((each) => each.series === series)?.description ?? ""), () => {});
   return page;
@@ -114,7 +125,8 @@ addEventListener("popstate", () => {
 });
 new MutationObserver(() => (document.body.dataset.path = location.pathname)).observe(main, { childList: true });
 try {
-  gateway = await getJson("/api/upstreams");
+  const { upstreams } = await getJson("/api/");
+  gateway = { upstreams: upstreams.map((/** @type {any} */ each) => ({ ...each, title: each.name })), names: sessionStorage.getItem("names") === "1" };
   show();
 } catch (error) {
   main.replaceChildren(h("p.message", {}, error instanceof Error ? error.message : String(error), " ", h("button", { type: "button", onclick: () => location.reload() }, "Try again")));

@@ -33,7 +33,7 @@ export const KEYS = [
 export class Viewer {
   /**
    * @param {HTMLElement} root
-   * @param {{base: string, frames: string, code: (image: Image, view: View) => {name: string, text: string}[], zarrUrl: (image: Image) => string, back: () => void, description: string}} series
+   * @param {{path: string, code: (image: Image, view: View) => {name: string, text: string}[], zarrUrl: (image: Image) => string, back: () => void, description: string}} series
    */
   constructor(root, series) {
     this.root = root;
@@ -59,7 +59,8 @@ export class Viewer {
   async open() {
     this.state.textContent = "Opening …";
     try {
-      const { images, associated } = await openSeries(this.series.base);
+      this.opened = await openSeries(this.series.path);
+      const { images, associated } = this.opened;
       Object.assign(this, { images, associated });
       if (!images.length && !associated.length) throw new Error("This series has no image.");
     } catch (error) {
@@ -128,7 +129,7 @@ export class Viewer {
     const canvas = h("canvas", { tabindex: "0", "aria-label": this.canvas.getAttribute("aria-label") });
     this.canvas.replaceWith(canvas);  // a context that is lost stays with its canvas
     this.canvas = canvas;
-    this.frames = new Frames(this.series.frames, (key, frame) => this.#came(key, frame));
+    this.frames = new Frames(/** @type {import("./zarr.js").Opened} */ (this.opened), (key, frame) => this.#came(key, frame));
     const want = (/** @type {import("./frames.js").Wanted[]} */ wanted) => this.frames?.want(wanted);
     if (mode === "planes") this.stage = new Planes(/** @type {HTMLCanvasElement} */ (canvas), image, units, view, want);
     else this.stage = new Stage(/** @type {HTMLCanvasElement} */ (canvas), image, units, view, want);

@@ -98,19 +98,32 @@ export class Image {
 }
 
 /**
- * Open a series: one request, for the root has all documents in it.
- * @param {string} base URL of the series, ending in `.zarr`
- * @returns {Promise<{images: Image[], associated: Image[]}>}
+ * A series that is open: where its keys lie, and which state of it they are of.
+ * @typedef {object} Opened
+ * @property {Image[]} images
+ * @property {Image[]} associated
+ * @property {string} zarr path of its OME-Zarr 0.5
+ * @property {string} frames path of what is drawn
+ * @property {string} version
+ * @property {string[]} notices
  */
-export async function openSeries(base) {
-  const root = await getJson(`${base}/zarr.json`);
+
+/**
+ * Open a series: two requests, for the root has all documents in it.
+ * @param {string} path of the API
+ * @returns {Promise<Opened>}
+ */
+export async function openSeries(path) {
+  const { zarr, frames, version, notices } = await getJson(path);
+  const root = await getJson(`${zarr["0.5"]}/zarr.json?version=${version}`);
   const nodes = new Map(Object.entries(root.consolidated_metadata?.metadata ?? {}));
   nodes.set("", root);
-  const groups = [...nodes].filter(([, node]) => node.attributes?.ome?.multiscales).map(([path]) => path);
-  const own = groups.filter((path) => !/(^|\/)(labels|associated)(\/|$)/.test(path));
-  const associated = groups.filter((path) => /^associated\/[^/]+$/.test(path));
+  const groups = [...nodes].filter(([, node]) => node.attributes?.ome?.multiscales).map(([group]) => group);
+  const own = groups.filter((group) => !/(^|\/)(labels|associated)(\/|$)/.test(group));
+  const associated = groups.filter((group) => /^associated\/[^/]+$/.test(group));
   return {
-    images: own.sort(new Intl.Collator("en", { numeric: true }).compare).map((path) => new Image(path, nodes)),
-    associated: associated.map((path) => new Image(path, nodes)),
+    images: own.sort(new Intl.Collator("en", { numeric: true }).compare).map((group) => new Image(group, nodes)),
+    associated: associated.map((group) => new Image(group, nodes)),
+    zarr: zarr["0.5"], frames, version, notices,
   };
 }
