@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels import pack_bits
+from pydicom.pixels.utils import pack_bits
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def _perfusion() -> list[Dataset]:
             dataset.TemporalPositionIdentifier, dataset.NumberOfTemporalPositions = time + 1, times
             dataset.AcquisitionNumber = time + 1
             dataset.AcquisitionDate = "20260105"
-            dataset.AcquisitionTime = f"1015{time * 1.5:06.3f}" if time * 1.5 < 60 else "101600"  # noqa: PLR2004
+            dataset.AcquisitionTime = f"1015{time * 1.5:06.3f}" if time * 1.5 < 60 else "101600"
             _place(dataset, _MR_SHAPE, _MR_SPACING, index)
             dataset.WindowCenter, dataset.WindowWidth = 450, 900
             _pixels(dataset, stored[index])

@@ -28,7 +28,8 @@ import { debounced, h } from "./dom.js";
  * What the list asks for.
  * @typedef {object} Archive
  * @property {{name: string, title: string}[]} upstreams
- * @property {boolean} names patients may be shown
+ * @property {boolean} names whether patients are shown
+ * @property {(shown: boolean) => void} showNames
  * @property {(query: URLSearchParams, upstream: string, skip: number, signal: AbortSignal) => Promise<{studies: Study[], more: boolean, notice?: string}>} studies
  * @property {(study: Study, signal: AbortSignal) => Promise<Series[]>} series
  * @property {(study: Study, series: Series) => string} thumbnail URL of a picture
@@ -67,16 +68,20 @@ export class List {
     const asked = new URLSearchParams(location.search);
     const soon = debounced(350, () => void this.find());
     const chosen = asked.getAll("modality");
-    const words = h("input", { type: "search", name: "text", placeholder: this.archive.names ? "Description, patient name or number" : "Description", "aria-label": "Search studies", value: asked.get("text") ?? "", autocomplete: "off", oninput: soon });
+    const words = h("input", { type: "search", name: "text", placeholder: "Description", "aria-label": "Search studies", value: asked.get("text") ?? "", autocomplete: "off", oninput: soon });
     const modalities = h("details.choice", {}, h("summary", {}, "Modality"), h("div.box", {}, MODALITIES.map((name) =>
       h("label", {}, h("input", { type: "checkbox", name: "modality", value: name, checked: chosen.includes(name), onchange: soon }), name))));
     const dates = [["from", "From"], ["to", "To"]].map(([name, title]) => h("label.date", {}, title, h("input", { type: "date", name, value: asked.get(name) ?? "", onchange: soon })));
     const where = this.archive.upstreams.length > 1 ? [h("select", { name: "upstream", "aria-label": "Where", onchange: soon },
       h("option", { value: "" }, "Everywhere"), this.archive.upstreams.map(({ name, title }) => h("option", { value: name }, title)))] : [];
+    const names = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", checked: this.archive.names, onchange: () => {
+      this.archive.showNames(names.checked);
+      void this.find();
+    } }));
     const form = h("form.search", { role: "search", onsubmit: (/** @type {Event} */ event) => {
       event.preventDefault();
       void this.find();
-    } }, words, modalities, ...dates, ...where, h("button", { type: "reset", onclick: () => setTimeout(soon) }, "Clear"));
+    } }, words, modalities, ...dates, ...where, h("label.names", {}, names, "Patient names"), h("button", { type: "reset", onclick: () => setTimeout(soon) }, "Clear"));
     queueMicrotask(() => words.focus({ preventScroll: true }));
     return /** @type {HTMLFormElement} */ (form);
   }

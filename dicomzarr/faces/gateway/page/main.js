@@ -31,10 +31,20 @@ const archive = {
   get names() {
     return gateway.names;
   },
+  showNames(shown) {
+    gateway.names = shown;
+    sessionStorage.setItem("names", shown ? "1" : "0");
+  },
   async studies(query, upstream, skip, signal) {
     const asked = new URLSearchParams(query);
     if (skip) asked.set("offset", String(skip));
     if (gateway.names) asked.set("phi", "1");
+    const [from, to] = ["from", "to"].map((name) => {
+      const date = (asked.get(name) ?? "").replaceAll("-", "");
+      asked.delete(name);
+      return date;
+    });
+    if (from || to) asked.set("date", `${from}-${to}`);
     const { rows, more } = await getJson(`/api/${inside(upstream)}studies?${asked}`, { signal });
     return { more, studies: rows.map((/** @type {any} */ row) => study(row, upstream)) };
   },
