@@ -108,7 +108,7 @@ function viewer(upstream, study, series) {
       { name: "napari", text: `napari --plugin napari-ome-zarr "${zarrUrl(image)}"` },
     ];
   };
-  const page = new Viewer(main, { path: `/api/${path}`, code, zarrUrl, back: () => go("/"), description: "" });
+  const page = new Viewer(main, { path: `/api/${path}`, thumbnail: `/api/${path}/thumbnail`, code, zarrUrl, back: () => go("/"), description: "" });
   void page.open();
   archive.series(study, page.abort.signal).then((all) => page.describe(all.find((each) => each.series === series)?.description ?? ""), () => {});
   return page;

@@ -33,7 +33,7 @@ export const KEYS = [
 export class Viewer {
   /**
    * @param {HTMLElement} root
-   * @param {{path: string, code: (image: Image, view: View) => {name: string, text: string}[], zarrUrl: (image: Image) => string, back: () => void, description: string}} series
+   * @param {{path: string, thumbnail: string, code: (image: Image, view: View) => {name: string, text: string}[], zarrUrl: (image: Image) => string, back: () => void, description: string}} series
    */
   constructor(root, series) {
     this.root = root;
@@ -292,6 +292,7 @@ export class Viewer {
     const length = roundLength(140 * each);
     this.bar.style.width = `${length / each}px`;
     this.bar.textContent = lengthText(length, image.unit);
+    if (image.unit === "micrometer") this.bar.append(h("span", {}, `${short(10 / each)}×`));
   }
 
   #letters() {
@@ -353,6 +354,7 @@ export class Viewer {
     const [x, y] = [part(0, width), part(1, height)];
     if (x.length > 0.8 && y.length > 0.8) return [];
     const box = h("div.navigator"), inner = h("i");
+    if (this.image === this.images[0]) box.style.backgroundImage = `url("${this.series.thumbnail}")`;
     const side = 130 / Math.max(width, height);
     Object.assign(box.style, { width: `${width * side}px`, height: `${height * side}px` });
     Object.assign(inner.style, { left: `${100 * x.start}%`, top: `${100 * y.start}%`, width: `${Math.max(2, 100 * x.length)}%`, height: `${Math.max(2, 100 * y.length)}%` });
