@@ -41,13 +41,20 @@ def array_documents(level: LevelPlan, dimension_names: tuple[str, ...]) -> Docum
                     "configuration": {"chunk_shape": level.chunks},
                 },
                 "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-                "fill_value": "NaN" if math.isnan(level.fill_value) else level.fill_value,
+                "fill_value": _fill_value(level),
                 "codecs": [codec],
                 "dimension_names": dimension_names,
                 "attributes": {},
             }
         )
     }
+
+
+def _fill_value(level: LevelPlan) -> int | float | str:
+    """As JSON spells it for the data type: strict readers refuse 0.0 for an integer."""
+    if level.dtype.kind in "iu":
+        return int(level.fill_value)
+    return "NaN" if math.isnan(level.fill_value) else level.fill_value
 
 
 def consolidated(root: Documents, below: Mapping[str, Documents]) -> Documents:

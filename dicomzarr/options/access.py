@@ -33,6 +33,8 @@ class Access:
     """Bytes that the directory may take."""
     timeout: float
     """Seconds without any progress after which a request fails."""
+    own_host_only: bool
+    """No redirect or reference of the server is followed to another host."""
 
     @lazy_attribute
     def secrets(self) -> Secrets | None:
@@ -47,7 +49,7 @@ class Access:
         """An opaque name for the credentials, valid in this process, so that nobody is served with another's rights."""
         left = self.auth.reference if isinstance(self.auth, LeftBehind) else None
         secrets = self.secrets and self.secrets.reference
-        return keyed_hash(json.dumps([importable_name(self.auth), left, secrets]))
+        return keyed_hash(json.dumps([importable_name(self.auth), left, secrets, self.own_host_only]))
 
     @property
     def anonymous(self) -> bool:

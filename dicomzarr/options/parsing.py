@@ -185,6 +185,7 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "auth": _auth,
     "client": _client,
     "allow_insecure": _flag,
+    "own_host_only": _flag,
     "timeout": _seconds,
     "max_connections": _whole(1, _MOST_CONNECTIONS),
     "frames_per_request": _whole(1, _MOST_FRAMES),

@@ -42,6 +42,8 @@ class StorageOptions:
     """A ``dicomweb_client.DICOMwebClient`` whose session settings and credentials are taken over."""
     allow_insecure: bool = False
     """Credentials may travel over plain HTTP to another machine."""
+    own_host_only: bool = False
+    """Follow no redirect or reference of the server to another host, port or scheme."""
     timeout: float = 60.0
     """Seconds without any progress after which a request fails."""
     max_connections: int = 8

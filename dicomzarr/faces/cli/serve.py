@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import signal
 import sys
 import threading
 import webbrowser
@@ -35,6 +36,8 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
         UsageError: An upstream or an option cannot be meant, or it would not be safe.
         DicomZarrError: An upstream's options are impossible.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a service manager ends it
     upstreams = upstreams_of(arguments)
     settings = settings_of(arguments)
     with Gateway(upstreams, settings) as gateway, _access_log(shown=not arguments.quiet):

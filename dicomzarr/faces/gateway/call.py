@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES: Final = 128 * 2**20
 THUMBNAIL_BYTES: Final = 32 * 2**20
-"""Bytes of decoded chunks, and of thumbnails, that are held for whoever asks again."""
+"""Bytes of chunks and frames as they were sent, and of thumbnails, that are held for whoever asks again."""
 
 
 class Held(LRUCache[str, bytes]):

@@ -65,7 +65,12 @@ async def serve_frame(call: Call) -> web.Response:
 async def _picture(call: Call, address: Address[Upstream], store: SeriesStore, chunk: Chunk, kept: str) -> web.Response:
     assert address.upstream is not None  # noqa: S101  # who calls this has looked
     etag = etag_of("frame", store.version, address.key)
-    data = await _jpeg(call, address.upstream, store, chunk)
+    _check_plan(chunk)
+    await call.hold(address.upstream.budget.take(chunk.size))
+    data = call.shared.chunks.get(etag)
+    if data is None:
+        data = await _jpeg(address.upstream, store, chunk)
+        call.shared.chunks.keep(etag, data)
     chosen = selection(call.request, etag, len(data))
     body = data if needs_value(call.request, chosen) else None
     reply = value_reply(chosen, etag=etag, size=len(data), data=body, content_type=_JPEG, caching=kept)
@@ -85,9 +90,7 @@ def _is_absent_chunk(store: SeriesStore, key: str) -> bool:
     )
 
 
-async def _jpeg(call: Call, upstream: Upstream, store: SeriesStore, chunk: Chunk) -> bytes:
-    _check_plan(chunk)
-    await call.hold(upstream.budget.take(chunk.size))
+async def _jpeg(upstream: Upstream, store: SeriesStore, chunk: Chunk) -> bytes:
     with upstream.thumbnails.frame():
         encoded = await store.encoded(chunk)
     assert encoded is not None  # noqa: S101  # a chunk without a frame was refused

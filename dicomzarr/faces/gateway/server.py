@@ -135,7 +135,6 @@ class Gateway:
         metrics, loop = self.shared.metrics, asyncio.get_running_loop()
         started = loop.time()
         metrics.under_way += 1
-        response = web.Response()
         try:
             async with AsyncExitStack() as until_sent:
                 call = Call(request, self.shared, [], ends_with_slash=False, until_sent=until_sent)
@@ -145,13 +144,16 @@ class Gateway:
             metrics.answered(call.kind, response.status, response.body_length, milliseconds / 1000)
             if ACCESS_LOG.isEnabledFor(logging.INFO):
                 self._log(call, response, milliseconds)
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
             metrics.given_up += 1
-            if request.transport is not None and not request.transport.is_closing():
-                raise
+            raise
+        except ConnectionError:
+            metrics.given_up += 1
+            return web.Response()  # it goes nowhere
+        else:
+            return response
         finally:
             metrics.under_way -= 1
-        return response
 
     async def _response(self, call: Call) -> web.Response:
         request, guard = call.request, self.shared.guard

@@ -43,9 +43,12 @@ class Upstream:
 
     @cached_property
     def views(self) -> Mapping[int, StorageOptions]:
-        """How series are shown, by the format of Zarr; what identifies patients never is."""
-        private = {"include_phi": False, "associated_label": False}
-        return {number: StorageOptions.parse(**{**self.options, **private, "zarr_format": number}) for number in (2, 3)}
+        """How series are shown, by the format of Zarr.
+
+        What identifies patients is not shown, and no server leads elsewhere.
+        """
+        fixed = {"include_phi": False, "associated_label": False, "own_host_only": True}
+        return {number: StorageOptions.parse(**{**self.options, **fixed, "zarr_format": number}) for number in (2, 3)}
 
     @cached_property
     def endpoint(self) -> Endpoint:

@@ -251,4 +251,5 @@ def _aiohttp_transport(base_url: str, access: Access) -> AiohttpTransport:
         base_url,
         timeout=access.timeout,
         settings=settings,
+        own_host_only=access.own_host_only,
     )
