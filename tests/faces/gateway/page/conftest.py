@@ -41,8 +41,9 @@ def gateway(archive: Path) -> Iterator[str]:
         yield running.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Ended with each module: as long as it runs, an event loop runs in this thread."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  # only where these tests run
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
