@@ -56,6 +56,14 @@ class StorageOptions:
     """A directory for a cache on disk, shared by processes; True for `default_cache_dir`. See Caching."""
     cache_dir_bytes: int = 10 * 2**30
     """Bytes that the cache on disk may take, for all servers and identities together."""
+    index: str | None = None
+    """Where it is kept what files hold: ``"beside"`` them, or the path of a file; by default in ``cache_dir``."""
+    endpoint_url: str | None = None
+    """The server of ``s3://`` and ``gs://`` buckets, if not the usual one; ``{bucket}`` in it stands for the name."""
+    store: Any = None
+    """An obstore store, or an fsspec filesystem, that files are read out of."""
+    fsspec_options: Mapping[str, Any] | None = None
+    """Options for the fsspec filesystem of the URL, which then reads the files: credentials for a bucket, say."""
     values: str = "stored"
     """Which pixel values the arrays hold: the ``stored`` ones, those rescaled to the units of the ``modality``, or the
     ``color`` of a palette where there is one."""

@@ -16,8 +16,8 @@ from dicomzarr.errors import SeriesChangedError
 from dicomzarr.options import Tuning, View
 from dicomzarr.runtime.home_loop import home_loop
 from dicomzarr.runtime.single_flight import SingleFlight
-from dicomzarr.sources.dicomweb.urls import is_loopback
-from dicomzarr.sources.files.urls import is_folder_url
+from dicomzarr.session.kinds import kind_of
+from dicomzarr.sources.http.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -218,8 +218,8 @@ class Endpoint:
         place = (access.cache_dir, access.cache_dir_bytes)
         with self._lock:
             if place not in self._disks:
-                # Files lie on a disk already.
-                self._disks[place] = None if is_folder_url(self._base_url) else DiskCache.of(self._base_url, access)
+                is_far = kind_of(self._base_url).is_far(self._base_url)  # else its files lie on a disk already
+                self._disks[place] = DiskCache.of(self._base_url, access) if is_far else None
             return self._disks[place]
 
     def _held(self, key: ViewKey) -> SeriesStore | None:

@@ -25,7 +25,7 @@ from waiting import SECONDS
 
 from dicomzarr.faces.gateway.upstreams import Upstream
 from dicomzarr.runtime.home_loop import run_sync
-from dicomzarr.sources.urls import parse_url
+from dicomzarr.session.kinds import parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -36,21 +36,21 @@ from dicomzarr.errors import (
     WrongPartsError,
 )
 from dicomzarr.sources.dicomweb.client import Client
-from dicomzarr.sources.dicomweb.http.retry import TRIES
-from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError, seconds_to_wait
-from dicomzarr.sources.dicomweb.limits import Limits
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.multipart import Part
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter
 from dicomzarr.sources.dicomweb.negotiation.accept import AS_STORED, IMAGE_TYPES, LADDER, SINGLE_PART
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
+from dicomzarr.sources.http.limits import Limits
+from dicomzarr.sources.http.media_type import MediaType
+from dicomzarr.sources.http.retry import TRIES
+from dicomzarr.sources.http.statuses import ConnectionDroppedError, seconds_to_wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.sources.dicomweb.client import Client
-    from dicomzarr.sources.dicomweb.http.redirects import Request
+    from dicomzarr.sources.http.redirects import Request
 
 STUDY, SERIES, INSTANCE = "1.2", "1.2.3", "1.2.3.4"
 BASE = "https://server.example/dicom-web"

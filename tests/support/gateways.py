@@ -15,8 +15,8 @@ from waiting import SECONDS
 
 from dicomzarr.faces.gateway.server import Gateway, Settings
 from dicomzarr.faces.gateway.upstreams import Upstream
+from dicomzarr.session.kinds import parse_url
 from dicomzarr.sources.files.urls import FolderURL
-from dicomzarr.sources.urls import parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments is not None and arguments.debug:
             traceback.print_exc()
         terminal.error(f"{error.args[0]} {remedy_for(error)}")
+        for choice in getattr(error, "choices", ()):
+            terminal.choice(choice)
         return _MISUSED if isinstance(error, UsageError) else _FAILED
     except KeyboardInterrupt:
         return _INTERRUPTED

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _OPTION = re.compile(r"--?[a-z][a-z-]*")
 _USER_INFO = re.compile(r"://.*@")
 _LARGEST_THUMBNAIL = 8192
-_SERIES = "dicomwebs://HOST/BASE/studies/<Study>/series/<Series>, or the https:// URL that the server shows"
+_SERIES = "dicomwebs://HOST/BASE/studies/<Study>/series/<Series>, or the https:// URL that a server shows; or files"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -99,7 +99,9 @@ def _add_info(command: argparse.ArgumentParser) -> None:
 
 def _add_ls(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "url", metavar="URL", help="the DICOMweb server, or a study or series on it; or a folder of DICOM files"
+        "url",
+        metavar="URL",
+        help="a DICOMweb server, or a study or series on it; or a folder, file, archive or bucket",
     )
     which = command.add_argument_group("which studies or series")
     which.add_argument("--modality", metavar="SM", help="those of, or with, this modality")
@@ -209,6 +211,8 @@ def _add_connection(command: argparse.ArgumentParser) -> None:
         help="sent with every request; repeatable",
     )
     group.add_argument("--cache-dir", metavar="DIR", help="keep metadata and frames in this directory")
+    group.add_argument("--index", metavar="FILE", help="keep what files hold in this file; beside: beside the files")
+    group.add_argument("--endpoint-url", metavar="URL", help="the server of s3:// and gs:// buckets")
     group.add_argument("--timeout", metavar="SECONDS", type=float, help="without progress before giving up (60)")
     group.add_argument("--insecure", action="store_true", help="send credentials over plain HTTP to other machines")
 

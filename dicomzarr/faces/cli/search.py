@@ -14,8 +14,8 @@ from dicomzarr.faces.cli.dates import as_dates
 from dicomzarr.faces.results import Column, texts_of, value_of
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opening import endpoint_for
-from dicomzarr.sources.files.urls import FolderURL
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -93,7 +93,7 @@ def find(target: Target, arguments: Namespace) -> Listing:
         ServerError: The server did not answer as it should.
     """
     above = target.url.study is None
-    kind = STUDIES if above and not isinstance(target.url, FolderURL) else SERIES
+    kind = STUDIES if above and kind_of(target.url).chosen is None else SERIES
     filters = _filters(arguments, kind)
     columns = tuple(column for column in (kind.uid, *kind.columns) if arguments.phi or not column.identifying)
     included = ",".join(column.tag for column in columns if column.asked)

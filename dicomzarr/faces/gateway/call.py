@@ -74,11 +74,12 @@ class Call:
         return address_of(self.segments, self.shared.upstreams.by_name)
 
     async def take(self, budget: Budget, nbytes: int) -> None:
-        """Wait for room for so many bytes, and hold it until the reply is sent.
+        """Wait for room for so many bytes, and hold it, in the place of what was held, until the reply is sent.
 
         Raises:
             RefusedError: Too many wait already.
         """
+        self.let_go()
         self._held = budget, await budget.take(nbytes)
 
     def let_go(self) -> None:

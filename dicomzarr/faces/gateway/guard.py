@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from dicomzarr.faces.gateway.refusals import RefusedError
-from dicomzarr.sources.dicomweb.urls import is_loopback
+from dicomzarr.sources.http.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,7 +20,7 @@ from dicomzarr.faces.gateway.replies import refusal_reply, send
 from dicomzarr.faces.gateway.routes import OPEN, ROUTES
 from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams
 from dicomzarr.runtime.home_loop import run_sync
-from dicomzarr.sources.dicomweb.urls import is_loopback
+from dicomzarr.sources.http.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

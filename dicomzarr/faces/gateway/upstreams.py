@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cachetools import TTLCache
@@ -14,17 +15,16 @@ from dicomzarr.faces.gateway.refusals import RefusedError, absent, is_absence
 from dicomzarr.faces.gateway.turns import Budget, ThumbnailTurns
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.pools import FILES
+from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opening import endpoint_for
-from dicomzarr.sources.dicomweb.urls import host_of
-from dicomzarr.sources.files.urls import is_folder_url, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from dicomzarr.engine.ports import SeriesRef
     from dicomzarr.omezarr.series_store import SeriesStore
+    from dicomzarr.session.kinds import SeriesURL
     from dicomzarr.session.registry import Endpoint
-    from dicomzarr.sources.urls import SeriesURL
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _TAKEN: Final = frozenset({"studies", "series"})
@@ -67,7 +67,7 @@ class Upstream:
     @property
     def is_folder(self) -> bool:
         """It is a folder, whose files are looked at again."""
-        return is_folder_url(self.url.base)
+        return kind_of(self.url).name == "folder"
 
     async def store(
         self, ref: SeriesRef, zarr_format: int, *, renew: bool = False, reopen: bool = False
@@ -115,7 +115,8 @@ class Upstream:
 
     async def _is_gone(self) -> bool:
         """Whether it is not the series that is missing, but the folder itself."""
-        return self.is_folder and not await FILES.run(path_of(self.url.base).exists)
+        kind, base = kind_of(self.url), self.url.base
+        return self.is_folder and not kind.is_far(base) and not await FILES.run(Path(kind.place(base)).exists)
 
 
 class Upstreams:
@@ -176,6 +177,6 @@ def names_for(urls: Iterable[SeriesURL], given: Iterable[str | None]) -> list[st
 
 
 def _plain_name(url: SeriesURL) -> str:
-    text = path_of(url.base).name if is_folder_url(url.base) else host_of(url.base)
+    text = kind_of(url).place(url.base).rstrip("/").rpartition("/")[2]
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
     return name if name and name not in _TAKEN else _UNNAMED
