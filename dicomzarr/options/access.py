@@ -41,6 +41,8 @@ class Access:
     """Options for the fsspec filesystem that reads the files; None where we do."""
     timeout: float
     """Seconds without any progress after which a request fails."""
+    own_host_only: bool
+    """No redirect or reference of the server is followed to another host."""
 
     @lazy_attribute
     def secrets(self) -> Secrets | None:
@@ -55,7 +57,8 @@ class Access:
         """An opaque name for the credentials, valid in this process, so that nobody is served with another's rights."""
         left = self.auth.reference if isinstance(self.auth, LeftBehind) else None
         secrets = self.secrets and self.secrets.reference
-        return keyed_hash(json.dumps([importable_name(self.auth), left, secrets, self.endpoint_url, self.index]))
+        named = [importable_name(self.auth), left, secrets, self.endpoint_url, self.index, self.own_host_only]
+        return keyed_hash(json.dumps(named))
 
     @property
     def anonymous(self) -> bool:

@@ -22,6 +22,7 @@ _NAMED_OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _PROVIDER = re.compile(r"netrc|env:[A-Za-z_]\w*(,[A-Za-z_]\w*)?", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _ENDPOINT = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
+_ZARR_FORMATS = (2, 3)
 _VALUES = ("stored", "modality", "color")
 _MOST_CONNECTIONS = 256
 _MOST_FRAMES = 400  # Google's limit; it also keeps the request line below 8 kB
@@ -116,6 +117,12 @@ def _values(name: str, value: Any) -> str:
     return str(value)
 
 
+def _zarr_format(name: str, value: Any) -> int:
+    if type(value) is not int or value not in _ZARR_FORMATS:
+        raise _wrong(name, repr(value), "3, for OME-Zarr 0.5, or 2, for OME-Zarr 0.4")
+    return value
+
+
 def _headers(name: str, value: Any) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
         raise _wrong(name, f"a {type(value).__name__}", "a mapping of header names to texts")
@@ -205,6 +212,7 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "auth": _auth,
     "client": _client,
     "allow_insecure": _flag,
+    "own_host_only": _flag,
     "timeout": _seconds,
     "max_connections": _whole(1, _MOST_CONNECTIONS),
     "frames_per_request": _whole(1, _MOST_FRAMES),
@@ -219,4 +227,5 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "associated_label": _flag,
     "labels": _flag,
     "include_phi": _flag,
+    "zarr_format": _zarr_format,
 }

@@ -42,6 +42,8 @@ class StorageOptions:
     """A ``dicomweb_client.DICOMwebClient`` whose session settings and credentials are taken over."""
     allow_insecure: bool = False
     """Credentials may travel over plain HTTP to another machine."""
+    own_host_only: bool = False
+    """Follow no redirect or reference of the server to another host, port or scheme."""
     timeout: float = 60.0
     """Seconds without any progress after which a request fails."""
     max_connections: int = 8
@@ -71,6 +73,8 @@ class StorageOptions:
     """Look in the study for segmentations of the series, and show those on the grid of an image as its labels."""
     include_phi: bool = False
     """Show attributes that identify the patient."""
+    zarr_format: int = 3
+    """Which documents and keys a series has: 3 for Zarr v3 and OME-Zarr 0.5, 2 for Zarr v2 and OME-Zarr 0.4."""
 
     @classmethod
     def parse(cls, **options: Any) -> StorageOptions:

@@ -10,6 +10,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dicomzarr.codecs.compressed import load_codecs
 from dicomzarr.disk.place import index_path
 from dicomzarr.disk.reopening import series_metadata
 from dicomzarr.engine.cache import CacheShare, FrameCache
@@ -18,7 +19,7 @@ from dicomzarr.engine.series_state import SeriesState
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import MetadataError
 from dicomzarr.plan import wanted_bulk
-from dicomzarr.runtime.pools import OPENER
+from dicomzarr.runtime.pools import DECODERS, OPENER
 from dicomzarr.runtime.process import at_fork, at_reset
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opened import OpenedSeries, Segmentations, compose, parsed_series
@@ -59,6 +60,8 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
         ServerError: The server did not give the metadata.
         MetadataError: It is nothing that can be opened.
     """
+    for _ in range(DECODERS.threads):  # they start, and import, while the metadata are on their way
+        DECODERS.submit(load_codecs)
     found = await series_metadata(endpoint.source, key.disk, key.ref)
     parsed = await OPENER.run(parsed_series, found.metadata, key.ref)
     instances = {each.sop_instance_uid: each for each in parsed.series.instances}

@@ -184,6 +184,15 @@ class Endpoint:
 
     def forget(self, ref: SeriesRef | None = None) -> None:
         """Read metadata and frames anew at the next use, of one series or of all."""
+        self.close(ref)
+        self.source.frames.forget(ref)
+        if ref is None:
+            home_loop().call_soon_threadsafe(self.source.frames.close)
+        for disk in self.disks:
+            disk.forget(*(ref or ()))
+
+    def close(self, ref: SeriesRef | None = None) -> None:
+        """Open a series, or all, anew at the next use; what is on disk stays, if the server says that it is right."""
         self._showing.forget(lambda key: ref in (None, key.series.ref))
         self._opening.forget(lambda key: ref in (None, key.ref))
         with self._lock:
@@ -191,11 +200,6 @@ class Endpoint:
                 del self._views[view]
             for series in [key for key in list(self._series) if ref in (None, key.ref)]:
                 self._series.pop(series, None)
-        self.source.frames.forget(ref)
-        if ref is None:
-            home_loop().call_soon_threadsafe(self.source.frames.close)
-        for disk in self.disks:
-            disk.forget(*(ref or ()))
 
     def renew(self, ref: SeriesRef) -> None:
         """Forget a series if its files have changed; not on the home loop, for it waits for the disk.

@@ -1089,6 +1089,33 @@ def test_a_redirect_to_another_origin_drops_credentials() -> None:
     ]
 
 
+@pytest.mark.parametrize("within", [False, True])
+def test_with_own_host_only_no_other_host_is_asked(within: bool) -> None:  # noqa: FBT001  # a column
+    asked: list[str] = []
+
+    async def run() -> bytes:
+        async def target(request: web.Request) -> web.Response:
+            asked.append(request.path)
+            return web.json_response([1])
+
+        async with serving(target) as other:
+
+            async def origin(request: web.Request) -> web.Response:
+                if request.path == "/moved":
+                    return web.json_response([2])
+                raise web.HTTPTemporaryRedirect("/moved" if within else f"{other}/there")
+
+            async with serving(origin) as base, connected(base, own_host_only=True) as client:
+                return (await client.series_metadata(STUDY, SERIES)).body
+
+    if within:  # within the host
+        assert asyncio.run(run()) == b"[2]"
+    else:
+        with pytest.raises(InvalidReplyError, match="another host"):
+            asyncio.run(run())
+    assert asked == []
+
+
 def test_redirects_in_circles_and_to_nowhere() -> None:
     count = 0
 

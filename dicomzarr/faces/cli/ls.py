@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.faces.cli.connection import Target
-    from dicomzarr.faces.cli.search import Listing, Value
+    from dicomzarr.faces.cli.search import Listing
     from dicomzarr.faces.cli.terminal import Terminal
+    from dicomzarr.faces.results import Value
 
 
 def run(arguments: Namespace, terminal: Terminal) -> None:

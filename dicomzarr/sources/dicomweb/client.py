@@ -242,4 +242,10 @@ def _aiohttp_transport(base_url: str, access: Access, limits: Limits) -> Aiohttp
         from dicomzarr.sources.http.credentials.client_adapter import connection_settings  # noqa: PLC0415  # imports requests
 
         settings = connection_settings(access.client)
-    return AiohttpTransport(base_url, timeout=access.timeout, idle=limits.seconds_idle, settings=settings)
+    return AiohttpTransport(
+        base_url,
+        timeout=access.timeout,
+        idle=limits.seconds_idle,
+        settings=settings,
+        own_host_only=access.own_host_only,
+    )

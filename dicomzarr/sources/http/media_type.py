@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,9 @@ _PARAMETER = re.compile(r';\s*([^\s;="]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;]*))
 _ESCAPED = re.compile(r"\\(.)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MediaType:
-    """A media type with its parameters."""
+    """A media type with its parameters; one for all parts that are of it."""
 
     name: str
     """``type/subtype`` in lower case; empty when the header is absent."""
@@ -34,17 +34,17 @@ class MediaType:
         """Whether the body consists of parts."""
         return self.name.startswith("multipart/")
 
-    @property
+    @cached_property
     def is_html(self) -> bool:
         """Whether the body is a page for people, as a login form."""
         return self.name in ("text/html", "application/xhtml+xml")
 
-    @property
+    @cached_property
     def is_text(self) -> bool:
         """Whether the body is text, JSON or XML: never pixels."""
         return self.name.startswith("text/") or self.name.endswith(("json", "xml"))
 
-    @property
+    @cached_property
     def transfer_syntax(self) -> str | None:
         """The ``transfer-syntax`` parameter, also where it hides inside ``type`` as Orthanc writes it."""
         own = self.parameters.get("transfer-syntax")

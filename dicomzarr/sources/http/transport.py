@@ -140,6 +140,7 @@ class AiohttpTransport:
         timeout: Seconds without progress after which a request fails.
         idle: Seconds for which a connection stays open that nobody uses.
         settings: TLS and proxies.
+        own_host_only: Requests go to no other origin than the server's, whatever it redirects or refers to.
     """
 
     def __init__(
@@ -149,8 +150,10 @@ class AiohttpTransport:
         timeout: float = 60.0,
         idle: float = LIMITS.seconds_idle,
         settings: ConnectionSettings | None = None,
+        own_host_only: bool = False,
     ) -> None:
         self._origin = origin_of(base_url)
+        self._own_host_only = own_host_only
         self.set_timeout(timeout)
         self._idle = idle
         self._settings = settings or ConnectionSettings()
@@ -162,6 +165,7 @@ class AiohttpTransport:
         """Send a request and follow its redirects; see `Transport.get`."""
         with self._open_connections().used() as session:
             for _ in range(redirects.MOST + 1):
+                self._check_origin(request.url)
                 route = self._route(request.url)
                 with explained(route.host, self._timeout, answered=False):
                     reply = await self._send(session, request, route)
@@ -172,6 +176,13 @@ class AiohttpTransport:
                         return
                     request = redirects.follow(request, reply.headers.get("location"))
         raise InvalidReplyError(f"{host_of(request.url)} redirected more than {redirects.MOST} times.")
+
+    def _check_origin(self, url: str) -> None:
+        if self._own_host_only and origin_of(url) != self._origin:
+            raise InvalidReplyError(
+                f"The server leads to {host_of(url)}, another host, port or scheme, where nothing is asked for.",
+                remedy="Name that server itself, or leave out own_host_only.",
+            )
 
     def set_timeout(self, timeout: float) -> None:
         """Let requests from now on fail after so many seconds without progress."""

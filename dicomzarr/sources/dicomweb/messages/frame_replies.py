@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from dicomzarr.errors import TruncatedReplyError
-from dicomzarr.sources.dicomweb.messages.received_parts import received_parts
+from dicomzarr.sources.dicomweb.messages.received_parts import received_together
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter, encoded_frame, refuse_text
 from dicomzarr.sources.http.bodies import whole_body
 from dicomzarr.sources.http.media_type import MediaType
@@ -52,10 +52,11 @@ async def receive(response: Response, job: FrameJob, numbers: list[int], deliver
 
 async def _receive_parts(response: Response, job: FrameJob, sorter: PartSorter, deliver: Deliver) -> str:
     try:
-        async for part in received_parts(response, job.most_bytes(len(sorter.numbers)), sorter.subject):
-            placed = sorter.add(part)
-            if placed is not None:
-                deliver(*placed)
+        async for parts in received_together(response, job.most_bytes(len(sorter.numbers)), sorter.subject):
+            for part in parts:
+                placed = sorter.add(part)
+                if placed is not None:
+                    deliver(*placed)
     except TruncatedReplyError:
         if job.left(sorter.numbers):
             raise
