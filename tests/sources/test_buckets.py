@@ -376,7 +376,7 @@ def test_several_series_are_listed(volume: BucketServer) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_mutated_files_are_pixels_or_typed_errors(seed: int) -> None:
+def test_mutated_files_are_pixels_or_typed_errors(seed: int, tmp_path: Path) -> None:
     """Whatever their bytes say, nothing but our errors comes, and nothing takes for ever."""
     random = np.random.default_rng(seed)
     slide = deep_pyramid(1, 64)

@@ -76,6 +76,12 @@ class Spools:
         self._lock = threading.Lock()
 
     def of(self, member: Deflated) -> mmap.mmap:
+        """A member, inflated unless it lies there.
+
+        Raises:
+            InvalidFileError: It is not what its archive says.
+            TemporaryFileError: There is no room.
+        """
         with self._lock:
             found = self._held.get(member)
             if found is not None:
