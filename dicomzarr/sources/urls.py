@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from dicomzarr.errors import InvalidURLError
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
-from dicomzarr.sources.files.urls import FolderURL, is_folder_url
+from dicomzarr.sources.files.urls import FolderURL, at_home, is_folder_url
 
 SeriesURL: TypeAlias = DICOMwebURL | FolderURL
 """Names a series, or a level of the tree above it."""
@@ -36,7 +36,7 @@ def local_path(text: str | os.PathLike[str]) -> Path | None:
         return Path(text)
     if not text or "://" in text or text.startswith(("'", '"', "<")):
         return None
-    path = Path(text).expanduser()
+    path = at_home(Path(text))
     if _exists(path) or text[0] in "/.~":
         return path
     if "/studies" in text:  # a URL that has lost its scheme

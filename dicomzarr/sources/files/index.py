@@ -10,9 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dicomzarr.errors import FileError, InvalidFileError, MissingFileError
+from dicomzarr.errors import FileError, InvalidFileError, MissingFileError, UnreadableFileError
 from dicomzarr.sources.files.instance import FileInstance, is_dicom, read_instance
-from dicomzarr.sources.files.pinned_file import PinnedFile, pinned
+from dicomzarr.sources.files.pinned_file import PinnedFile, pinned, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -81,11 +81,9 @@ def look_through(root: Path, before: FolderIndex | None = None) -> FolderIndex:
 
     Raises:
         MissingFileError: There is nothing of this name.
+        UnreadableFileError: The operating system does not give what may be a series, and there is no other.
     """
-    if not root.exists():
-        raise MissingFileError(
-            f"There is no file or folder {root}.", remedy="Check the path; a URL needs a scheme, as dicomwebs://."
-        )
+    _refuse_missing(root)
     known = {} if before is None else before.files
     inside = root.resolve()
     files = {path: _looked_at(path, inside, known.get(path)) for path in _paths(root)}
@@ -96,8 +94,21 @@ def look_through(root: Path, before: FolderIndex | None = None) -> FolderIndex:
             left_out[found].append(_name(path, root))
         elif found is not None and series[found.ref].setdefault(found.uid, found) is not found:
             left_out[LeftOut.DOUBLED].append(_name(path, root))
-    notices = tuple(_notice(reason, names) for reason, names in left_out.items() if names)
-    return FolderIndex(root, dict(series), notices, files)
+    notices = {reason: _notice(reason, names) for reason, names in left_out.items() if names}
+    if not series and LeftOut.UNREADABLE in notices:
+        raise UnreadableFileError(f"Nothing was found in {root}: {notices[LeftOut.UNREADABLE]}")
+    return FolderIndex(root, dict(series), tuple(notices.values()), files)
+
+
+def _refuse_missing(root: Path) -> None:
+    try:
+        root.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # no name holds a NUL
+        raise MissingFileError(
+            f"There is no file or folder {root}.", remedy="Check the path; a URL needs a scheme, as dicomwebs://."
+        ) from None
+    except OSError as error:
+        raise unreadable(root, error) from None
 
 
 def _paths(root: Path) -> Iterator[Path]:
@@ -133,7 +144,9 @@ def _no_dicom(path: Path) -> LeftOut | None:
 
 
 def _name(path: Path, root: Path) -> str:
-    return path.name if path == root else str(path.relative_to(root))
+    """As text: the bytes of a name need be none."""
+    name = path.name if path == root else str(path.relative_to(root))
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _notice(reason: LeftOut, names: list[str]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from dicomzarr.errors import (
     AuthenticationError,
@@ -17,8 +18,6 @@ from dicomzarr.options import valid_headers
 from dicomzarr.sources.dicomweb.urls import host_of, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dicomzarr.options import Access, HeadersCallable
 
 
@@ -88,6 +87,8 @@ _SECONDS_IDLE: Final = 1.0
 class CredentialThread:
     """A thread of its own for the user's code, one call at a time: who hangs there holds up nobody else.
 
+    It ends when nobody calls, for a process may know a thousand callers; and the process ends without it.
+
     Args:
         what: What is called, to begin a message with.
         timeout: Seconds that a call may take.
@@ -96,22 +97,23 @@ class CredentialThread:
     def __init__(self, what: str, timeout: float) -> None:
         self._what = what
         self._timeout = timeout
-        self._executor: ThreadPoolExecutor | None = None
-        self._end: asyncio.TimerHandle | None = None
-        """When the thread ends, if nobody calls: a process may know a thousand callers."""
+        self._calls: deque[_Call] = deque()
+        self._changed = threading.Condition()
+        self._runs = False
 
-    def begin(self, call: Callable[[], dict[str, str]]) -> asyncio.Future[dict[str, str]]:
+    def begin(self, call: HeadersCallable) -> asyncio.Future[Mapping[str, str]]:
         """Call for headers."""
-        if self._end is not None:
-            self._end.cancel()
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix="dicomzarr-auth")
-        loop = asyncio.get_running_loop()
-        called = self._executor.submit(_called_safely, call)
-        called.add_done_callback(lambda _: _soon(loop, self._end_later, loop))  # not before: what hangs keeps it
-        return asyncio.wrap_future(called)
+        begun = _Call(call, Future())
+        with self._changed:
+            if not self._runs:
+                # Not one of a pool: the interpreter would wait for its end, and what hangs has none.
+                threading.Thread(target=self._run, name="dicomzarr-auth", daemon=True).start()
+                self._runs = True
+            self._calls.append(begun)
+            self._changed.notify()
+        return asyncio.wrap_future(begun.headers)
 
-    async def result(self, running: asyncio.Future[dict[str, str]]) -> dict[str, str]:
+    async def result(self, running: asyncio.Future[Mapping[str, str]]) -> Mapping[str, str]:
         """What a call gives.
 
         Raises:
@@ -127,19 +129,41 @@ class CredentialThread:
 
     def close(self) -> None:
         """Wait for nothing any more."""
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=False, cancel_futures=True)
+        with self._changed:
+            while self._calls:
+                self._calls.popleft().headers.cancel()
 
-    def _end_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._end is not None:
-            self._end.cancel()
-        self._end = loop.call_later(_SECONDS_IDLE, self.close)
+    def _run(self) -> None:
+        while (call := self._next()) is not None:
+            call.answer()
+
+    def _next(self) -> _Call | None:
+        """The next call; without one for a while the thread ends."""
+        with self._changed:
+            self._runs = self._changed.wait_for(lambda: bool(self._calls), _SECONDS_IDLE)
+            return self._calls.popleft() if self._runs else None
 
 
-def _soon(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
-    with suppress(RuntimeError):  # the loop has been closed
-        loop.call_soon_threadsafe(function, *args)
+class _Call(NamedTuple):
+    """A call of the user's code, whose exceptions may quote secrets: only their type is told."""
+
+    call: HeadersCallable
+    headers: Future[Mapping[str, str]]
+
+    def answer(self) -> None:
+        if not self.headers.set_running_or_notify_cancel():
+            return
+        try:
+            self.headers.set_result(self.call())
+        except DicomZarrError as error:
+            self.headers.set_exception(error)
+        except BaseException as error:  # noqa: BLE001  # SystemExit, too: it would end the loop that waits
+            self.headers.set_exception(
+                AuthenticationError(
+                    f"Getting credentials failed with {type(error).__name__}.",
+                    remedy="Call it on its own to see why: its text may hold secrets and is not repeated here.",
+                )
+            )
 
 
 class CalledCredentials:
@@ -151,7 +175,7 @@ class CalledCredentials:
         self._fixed = fixed
         self._call = call
         self._thread = CredentialThread("The auth callable", timeout)
-        self._running: asyncio.Future[dict[str, str]] | None = None
+        self._running: asyncio.Future[Mapping[str, str]] | None = None
 
     async def headers_for(
         self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
@@ -172,7 +196,7 @@ class CalledCredentials:
             )
         return valid_headers(headers, "what the auth callable returned")
 
-    def _forget(self, finished: asyncio.Future[dict[str, str]]) -> None:
+    def _forget(self, finished: asyncio.Future[Mapping[str, str]]) -> None:
         self._running = None
         if not finished.cancelled():
             finished.exception()  # seen, also when every waiter has been cancelled
@@ -180,20 +204,3 @@ class CalledCredentials:
     def close(self) -> None:
         """See `Credentials.close`."""
         self._thread.close()
-
-
-def _called_safely(call: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """Call the user's code, whose exceptions may quote secrets: only their type is told.
-
-    Raises:
-        AuthenticationError: The call failed.
-    """
-    try:
-        return call()
-    except DicomZarrError:
-        raise
-    except Exception as error:  # noqa: BLE001  # anything may come out of the user's code
-        raise AuthenticationError(
-            f"Getting credentials failed with {type(error).__name__}.",
-            remedy="Call it on its own to see why: its text may hold secrets and is not repeated here.",
-        ) from None
