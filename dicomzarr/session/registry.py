@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from dicomzarr.disk.cache import DiskCache
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import Access, StorageOptions
     from dicomzarr.session.opened import OpenedSeries
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 SERIES_HELD_OPEN = 64
 """Views of series that an endpoint remembers; the least recently used is forgotten."""
@@ -116,17 +119,17 @@ class Endpoint:
         if self._users.get(id(options)) is options and len(self._users) == self._users_heard:
             return
         self._disk(options.access)
-        with self._lock:
+        with self._lock:  # until the source is told: of two at once, the last to be heard tells last
             self._users[id(options)] = options
-            users = list(self._users.values())
+            users = [each for _, each in _living(self._users)]
             self._users_heard = len(users)
-        tuning = Tuning(
-            min(each.max_connections for each in users),
-            min(each.frames_per_request for each in users),
-            max(each.cache_bytes for each in users),
-        )
-        self._cache.grow(tuning.cache_bytes)
-        home_loop().call_soon_threadsafe(self.source.tune, tuning, max(each.timeout for each in users))
+            tuning = Tuning(
+                min(each.max_connections for each in users),
+                min(each.frames_per_request for each in users),
+                max(each.cache_bytes for each in users),
+            )
+            self._cache.grow(tuning.cache_bytes)
+            home_loop().call_soon_threadsafe(self.source.tune, tuning, max(each.timeout for each in users))
 
     # --- what is open ---
 
@@ -182,7 +185,7 @@ class Endpoint:
         with self._lock:
             for view in [key for key in self._views if ref in (None, key.series.ref)]:
                 del self._views[view]
-            for series in [key for key in list(self._series) if ref in (None, key.ref)]:
+            for series in [key for key, _ in _living(self._series) if ref in (None, key.ref)]:
                 self._series.pop(series, None)
         self.source.frames.forget(ref)
         for disk in self.disks:
@@ -194,7 +197,7 @@ class Endpoint:
         Raises:
             MissingFileError: There is no such folder.
         """
-        states = {opened.source.series.etag for key, opened in list(self._series.items()) if key.ref == ref}
+        states = {opened.source.series.etag for key, opened in _living(self._series) if key.ref == ref}
         if any(self.source.has_changed(ref, etag) for etag in states):
             self.forget(ref)
 
@@ -236,7 +239,7 @@ class Endpoint:
         with self._lock:
             if self._views.get(key) is store:
                 del self._views[key]
-            for series in [each for each, opened in list(self._series.items()) if opened in store.made_of]:
+            for series in [each for each, opened in _living(self._series) if opened in store.made_of]:
                 self._series.pop(series, None)
 
 
@@ -293,7 +296,7 @@ class Endpoints:
 
     def of(self, options: StorageOptions) -> list[Endpoint]:
         """The endpoints, on any server, of these credentials."""
-        return [each for each in list(self._alive.values()) if each.identity == options.access.identity]
+        return [each for _, each in _living(self._alive) if each.identity == options.access.identity]
 
     def _profile(self, base: str) -> ServerProfile:
         with self._lock:
@@ -329,3 +332,8 @@ class Endpoints:
 def _key(base: str, access: Access) -> _EndpointKey:
     plain = not base.startswith("https://") and not access.anonymous and not is_loopback(base)
     return _EndpointKey(base, access.identity, plain and access.allow_insecure)
+
+
+def _living(weak: WeakValueDictionary[_Key, _Value]) -> list[tuple[_Key, _Value]]:
+    """The entries of a moment; to iterate over what may die in another thread is not safe."""
+    return [(each.key, value) for each in weak.valuerefs() if (value := each()) is not None]
