@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.arrays.series_handle import SeriesHandle
-    from dicomzarr.dicom.segmentation.segments import Segment
+    from dicomzarr.dicom.segmentation import Segment
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.plan import Affine, Axis, Channel, ImagePlan, LevelPlan
 

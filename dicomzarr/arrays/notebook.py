@@ -21,12 +21,13 @@ _MOST_PIXELS = 2**25
 """Pixels that may be read for the sake of a picture that nobody asked for."""
 
 
-def image_html(image: MultiscaleImage, in_color: MultiscaleImage) -> str:
+def image_html(image: MultiscaleImage, in_color: MultiscaleImage, *, most_pixels: int = _MOST_PIXELS) -> str:
     """An HTML table of levels beside a thumbnail; every text is escaped.
 
     Args:
         image: Whose levels are shown.
         in_color: The same as people want to see it.
+        most_pixels: Pixels that may be read for the thumbnail.
     """
     rows = "".join(
         f"<tr><td>{level.number}</td><td>{escape(' x '.join(map(str, level.shape)))}</td>"
@@ -40,13 +41,13 @@ def image_html(image: MultiscaleImage, in_color: MultiscaleImage) -> str:
         f"</thead><tbody>{rows}</tbody></table>"
     )
     head = f"<strong>dicomzarr.Image</strong> {escape(image.name)}"
-    picture = _picture(image, in_color)
+    picture = _picture(image, in_color, most_pixels)
     return f'<div style="display:flex;gap:1em;align-items:flex-start">{picture}<div>{head}{table}</div></div>'
 
 
-def _picture(image: MultiscaleImage, in_color: MultiscaleImage) -> str:
+def _picture(image: MultiscaleImage, in_color: MultiscaleImage, most_pixels: int) -> str:
     """The thumbnail as a data URL; a notebook still shows the table where the server fails."""
-    if pixels_read(image, _PICTURE) > _MOST_PIXELS:
+    if pixels_read(image, _PICTURE) > most_pixels:
         return "<div>no picture: the coarsest level is large</div>"
     try:
         png = imagecodecs.png_encode(overview(in_color, _PICTURE))

@@ -34,11 +34,16 @@ _MOST_FRAMES = 2**20
 """Frames along y and x of a level that is read for the sake of a thumbnail."""
 
 
-def overview(image: MultiscaleImage, size: int) -> npt.NDArray[np.uint8]:
+def overview(image: MultiscaleImage, size: int, *, band: int = _BAND) -> npt.NDArray[np.uint8]:
     """An image, in colour if people want to see it so, at most ``size`` pixels a side, shape (rows, columns, 3).
 
     Read from the coarsest level that is large enough; the middle focal plane or slice; channels in their colours,
     those that are all shown alike by the first; palettes in colour, grey by the header's window.
+
+    Args:
+        image: What is shown.
+        size: Pixels of the longer side, at most.
+        band: Rows that are held at a time.
 
     Raises:
         UsageError: The size is no number of pixels, or that level has more than 2**20 frames.
@@ -47,7 +52,7 @@ def overview(image: MultiscaleImage, size: int) -> npt.NDArray[np.uint8]:
     level = _level_for(image, size)
     _check_frames(level)
     with np.errstate(all="ignore"):  # values and windows may be of any size; a picture shows what it can
-        return _picture(image, level, size)
+        return _picture(image, level, size, band)
 
 
 def _side(size: object) -> int:
@@ -64,8 +69,8 @@ def _side(size: object) -> int:
     return side
 
 
-def _picture(image: MultiscaleImage, level: Level, size: int) -> npt.NDArray[np.uint8]:
-    pixels = np.nan_to_num(_shrunk(level, size))
+def _picture(image: MultiscaleImage, level: Level, size: int, band: int) -> npt.NDArray[np.uint8]:
+    pixels = np.nan_to_num(_shrunk(level, size, band))
     if image.plan.color:
         low, high = image.channels[0].window
         mixed = (pixels[:3] - low) / (high - low)
@@ -107,15 +112,15 @@ def _planes(level: Level, rows: slice) -> Floats:
     return pixels if "c" in level.axes else pixels[np.newaxis]
 
 
-def _shrunk(level: Level, size: int) -> Floats:
+def _shrunk(level: Level, size: int, band: int) -> Floats:
     """Means over blocks of nearly equal size, so that the longer side is at most ``size``; read in bands of rows."""
     rows, columns = level.shape[-2:]
     shrink = min(1.0, size / max(rows, columns))
     row_edges, column_edges = (
         np.linspace(0, count, max(1, round(count * shrink)) + 1).astype(np.intp) for count in (rows, columns)
     )
-    bands = np.array_split(np.arange(len(row_edges) - 1), max(1, rows // _BAND))
-    return np.concatenate([_band(level, row_edges[band[0] : band[-1] + 2], column_edges) for band in bands], axis=1)
+    bands = np.array_split(np.arange(len(row_edges) - 1), max(1, rows // band))
+    return np.concatenate([_band(level, row_edges[each[0] : each[-1] + 2], column_edges) for each in bands], axis=1)
 
 
 def _band(level: Level, row_edges: Edges, column_edges: Edges) -> Floats:

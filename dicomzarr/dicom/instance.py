@@ -1,96 +1,28 @@
-"""One instance of a series, parsed at the border: beyond it nobody reads DICOM JSON."""
+"""One instance of a series, typed: what the engine holds, and what series are planned from."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
-from operator import attrgetter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from dicomzarr.dicom.geometry.positions import (
-    OpticalPath,
-    frame_positions,
-    identified_paths,
-    scan_frames,
-    shared_path_identifier,
-)
-from dicomzarr.dicom.model.json_model import (
-    ABSENT,
-    PATIENT,
-    InstanceItem,
-    OpticalPathItem,
-    RawSequence,
-    functional_groups,
-)
-from dicomzarr.dicom.model.values import AttributeReader, is_count, is_right_angled, shown_code
-from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.dicom.pixels.syntax import is_native
-from dicomzarr.dicom.segmentation.segments import parse_segmentation
-from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
-
+    from dicomzarr.dicom.geometry.positions import OpticalPath
     from dicomzarr.dicom.geometry.tiling import FramePositions
-    from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
-    from dicomzarr.dicom.model.json_model import FunctionalGroupsItem, Leaf, PixelMeasuresItem
-    from dicomzarr.dicom.notices import Notices
-    from dicomzarr.dicom.segmentation.segments import Segmentation
-
+    from dicomzarr.dicom.pixels.pixels import PixelDescription
+    from dicomzarr.dicom.segmentation import Segmentation
 
 _CODESTREAM_ONLY = frozenset({"YBR_ICT", "YBR_RCT", "XYB"})
 """Photometric interpretations that native pixels cannot have (PS3.5 section 8.2.4)."""
 
 
-_LARGEST_OFFSET = 1e6
-"""Millimetres; a slide that lies a kilometre away lies nowhere."""
-
-_MOST_PIXELS = 2**16 - 1
-"""Along a side: Rows and Columns are of VR US."""
-
-_SMALLEST_SPACING, _LARGEST_SPACING = 1e-9, 1e4
-"""Millimetres; what lies beyond is no spacing but a broken header."""
-
-_LARGEST_NUMBER = 2**53
-"""Of an InstanceNumber: beyond, decimals no longer tell neighbours apart."""
-
-_SKEW = 1e-3
-"""How far direction cosines may be from unit length and a right angle."""
-
-_WHITEST_LAB = 2**16 - 1
-"""CIELab values are scaled to 16 bits (PS3.3 section C.10.7.1.1)."""
-
-
 class FrameRef(NamedTuple):
     """One frame of one instance: what is fetched and decoded."""
 
-    instance: StoredInstance
+    instance: Instance
     number: int
     """Frame number, 1-based, within the instance."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredInstance:
-    """What fetching and decoding a frame needs to know of its instance; one object for each instance."""
-
-    sop_instance_uid: str
-    number_of_frames: int
-    pixel: PixelDescription
-    available_transfer_syntax_uid: str | None = None
-    """AvailableTransferSyntaxUID (0008,3002): a hint; the reply's part says what was sent."""
-
-    @property
-    def compressed(self) -> bool:
-        """The metadata shows that what is stored is a codestream, or once was one."""
-        available = self.available_transfer_syntax_uid
-        encapsulated = available is not None and not is_native(available)
-        return encapsulated or self.pixel.lossy or self.pixel.photometric_interpretation in _CODESTREAM_ONLY
-
-    @property
-    def frames_unaligned(self) -> bool:
-        """Native frames begin in the middle of a byte: servers refuse to cut them, or cut them wrongly."""
-        pixels = self.pixel.rows * self.pixel.columns * self.pixel.samples
-        return self.pixel.bits_allocated == 1 and pixels % 8 != 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,311 +41,66 @@ class ConcatenationPart:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Instance:
-    """The header of one image instance, typed; lengths in millimetres unless said otherwise."""
+    """One image instance, one object for each: how its frames are fetched and decoded, and what its header says.
 
-    stored: StoredInstance
-    series: str
+    Lengths are in millimetres unless said otherwise.
+    """
+
+    sop_instance_uid: str
+    number_of_frames: int
+    pixel: PixelDescription
+    """How one frame is laid out."""
+    available_transfer_syntax_uid: str | None = None
+    """AvailableTransferSyntaxUID (0008,3002): a hint; the reply's part says what was sent."""
+    series: str = ""
     """The study and series in words, for messages."""
-    sop_class_uid: str
-    modality: str
-    image_type: tuple[str, ...]
-    label_in_image: bool
+    sop_class_uid: str = ""
+    modality: str = ""
+    image_type: tuple[str, ...] = ()
+    label_in_image: bool = False
     """SpecimenLabelInImage (0048,0010): the picture shows the slide's label."""
-    instance_number: int
-    concatenation: ConcatenationPart | None
-    dimension_organization_type: str
-    total_pixel_matrix: tuple[int, int] | None
+    instance_number: int = 0
+    concatenation: ConcatenationPart | None = None
+    dimension_organization_type: str = ""
+    total_pixel_matrix: tuple[int, int] | None = None
     """(rows, columns) of the Total Pixel Matrix."""
-    focal_planes: int | None
+    focal_planes: int | None = None
     """TotalPixelMatrixFocalPlanes (0048,0303)."""
-    optical_path_count: int | None
+    optical_path_count: int | None = None
     """NumberOfOpticalPaths (0048,0302)."""
-    optical_paths: tuple[OpticalPath, ...]
-    shared_optical_path: str | None
+    optical_paths: tuple[OpticalPath, ...] = ()
+    shared_optical_path: str | None = None
     """The identifier that the shared functional groups give for all frames."""
-    frame_of_reference_uid: str | None
-    imaged_volume: tuple[float | None, float | None]
+    frame_of_reference_uid: str | None = None
+    imaged_volume: tuple[float | None, float | None] = (None, None)
     """(ImagedVolumeHeight, ImagedVolumeWidth)."""
-    pixel_spacing: tuple[float, float] | None
+    pixel_spacing: tuple[float, float] | None = None
     """(row spacing, column spacing), that is (y, x)."""
-    spacing_between_slices: float | None
-    origin: tuple[float, float, float] | None
+    spacing_between_slices: float | None = None
+    origin: tuple[float, float, float] | None = None
     """TotalPixelMatrixOriginSequence as (x, y, z) in the slide coordinate system."""
-    orientation_slide: tuple[float, ...] | None
+    orientation_slide: tuple[float, ...] | None = None
     """ImageOrientationSlide (0048,0102), six cosines."""
-    pyramid_uid: str | None
-    extended_depth_of_field: bool
-    absent_pixel_lab: tuple[float, ...] | None
+    pyramid_uid: str | None = None
+    extended_depth_of_field: bool = False
+    absent_pixel_lab: tuple[float, ...] | None = None
     """RecommendedAbsentPixelCIELabValue (0048,0015), scaled to 16 bits."""
-    segmentation: Segmentation | None
+    segmentation: Segmentation | None = None
     """Of a segmentation; its segments take the place of optical paths."""
-    places_frames: bool
+    places_frames: bool = False
     """The metadata has a PerFrameFunctionalGroupsSequence, even where its items were not sent."""
-    positions: FramePositions | None
-    """Where each frame lies, as far as that is known; None when the metadata places no frame."""
+    positions: FramePositions | None = None
+    """Where each frame lies on the Total Pixel Matrix, as far as that is known; None when nothing places a frame."""
 
     @property
-    def uid(self) -> str:
-        """SOP Instance UID."""
-        return self.stored.sop_instance_uid
+    def compressed(self) -> bool:
+        """The metadata shows that what is stored is a codestream, or once was one."""
+        available = self.available_transfer_syntax_uid
+        encapsulated = available is not None and not is_native(available)
+        return encapsulated or self.pixel.lossy or self.pixel.photometric_interpretation in _CODESTREAM_ONLY
 
     @property
-    def pixel(self) -> PixelDescription:
-        """How one frame is laid out."""
-        return self.stored.pixel
-
-
-def parse_instance(item: ImageItem, notices: Notices | None = None) -> Instance | None:
-    """Type one instance's metadata; None for an instance without pixels, as a report.
-
-    Args:
-        item: The metadata.
-        notices: Takes what is said of attributes that are left out, as they are impossible.
-
-    Raises:
-        InvalidAttributeError: What decoding or the places of tiles depend on is impossible.
-    """
-    uid = _uid(item)
-    read = AttributeReader(uid, notices)
-    if read.text(item.rows) is None and read.text(item.columns) is None:
-        return None
-    frames = _frame_count(read, item)
-    segmentation = parse_segmentation(read, item)
-    declared = _distinct(_paths(read, item, segmentation))
-    scan = scan_frames(read, item, frames)
-    paths = declared or identified_paths(scan)
-    measures = _pixel_measures(item)
-    return Instance(
-        stored=StoredInstance(uid, frames, _pixel(read, item), read.uid(item.available_transfer_syntax_uid)),
-        series=f"study {read.address(item.study_instance_uid)}, series {read.address(item.series_instance_uid)}",
-        sop_class_uid=read.uid(item.sop_class_uid) or "",
-        modality=shown_code(read.text(item.modality) or ""),
-        image_type=tuple(value.upper() for value in read.texts(item.image_type)),
-        label_in_image=(read.text(item.specimen_label_in_image) or "").upper() == "YES",
-        instance_number=_instance_number(read, item),
-        concatenation=_concatenation(read, item),
-        dimension_organization_type=shown_code((read.text(item.dimension_organization_type) or "").upper()),
-        total_pixel_matrix=_total_pixel_matrix(read, item),
-        focal_planes=_count(read, item.focal_planes, "TotalPixelMatrixFocalPlanes", "frames tell how many there are"),
-        optical_path_count=_count(
-            read, item.number_of_optical_paths, "NumberOfOpticalPaths", "the OpticalPathSequence counts"
-        ),
-        optical_paths=paths,
-        shared_optical_path=shared_path_identifier(item),
-        frame_of_reference_uid=read.identity(item.frame_of_reference_uid),
-        imaged_volume=(
-            _extent(read, item.imaged_volume_height, "ImagedVolumeHeight"),
-            _extent(read, item.imaged_volume_width, "ImagedVolumeWidth"),
-        ),
-        pixel_spacing=pixel_spacing(read, item.pixel_spacing if measures is None else measures.pixel_spacing),
-        spacing_between_slices=None if measures is None else spacing_between(read, measures.spacing_between_slices),
-        origin=_origin(read, item),
-        orientation_slide=read.facts(
-            item.image_orientation_slide,
-            "ImageOrientationSlide",
-            6,
-            lambda cosines: is_right_angled(cosines, _SKEW),
-            "it should be two directions at a right angle, and without it there is no affine",
-        ),
-        pyramid_uid=read.identity(item.pyramid_uid),
-        extended_depth_of_field=(read.text(item.extended_depth_of_field) or "").upper() == "YES",
-        absent_pixel_lab=read.facts(
-            item.recommended_absent_pixel,
-            "RecommendedAbsentPixelCIELabValue",
-            3,
-            lambda lab: min(lab) >= 0 and max(lab) <= _WHITEST_LAB,
-            "places without a tile are shown white",
-        ),
-        segmentation=segmentation,
-        places_frames=item.per_frame_groups is not None,
-        positions=frame_positions(scan, paths, frames),
-    )
-
-
-_OWN = {"sop_instance_uid", "instance_number", "per_frame_groups", "float_pixels", "double_pixels", *PATIENT}
-_shared = attrgetter(*(name for name in InstanceItem.__struct_fields__ if name not in _OWN))
-"""What the instances of a series may have in common: all but what each has for itself."""
-_shared_groups = attrgetter(
-    "pixel_measures", "plane_position_slide", "optical_path_identification", "segment_identification"
-)
-"""What is read here of functional groups."""
-
-
-class InstanceParser:
-    """Parses the instances of a series, of which most say the same: what does is parsed once.
-
-    Args:
-        notices: As for `parse_instance`.
-    """
-
-    def __init__(self, notices: Notices) -> None:
-        self._notices = notices
-        self._known: dict[Hashable, Instance] = {}
-
-    def parse(self, item: ImageItem) -> Instance | None:
-        """See `parse_instance`."""
-        if item.per_frame_groups is not None or item.float_pixels != ABSENT or item.double_pixels != ABSENT:
-            return parse_instance(item, self._notices)
-        key = (_shared(item), *map(_shared_groups, item.shared_groups.items))
-        known = self._known.get(key)
-        if known is None:
-            before = len(self._notices)
-            parsed = parse_instance(item, self._notices)
-            if parsed is not None and len(self._notices) == before:  # else each has to be noticed
-                self._known[key] = parsed
-            return parsed
-        uid = _uid(item)
-        return replace(
-            known,
-            stored=replace(known.stored, sop_instance_uid=uid),
-            instance_number=_instance_number(AttributeReader(uid), item),
-        )
-
-
-def _uid(item: ImageItem) -> str:
-    uid = AttributeReader("without SOPInstanceUID").address(item.sop_instance_uid)
-    if uid is None:
-        raise InvalidAttributeError("An instance in the series has no SOPInstanceUID, or one that is no UID.")
-    return uid
-
-
-def _instance_number(read: AttributeReader, item: ImageItem) -> int:
-    number = read.lenient_number(item.instance_number) or 0.0
-    return int(number) if abs(number) <= _LARGEST_NUMBER else 0
-
-
-def _frame_count(read: AttributeReader, item: ImageItem) -> int:
-    """NumberOfFrames; where it is impossible, as many frames as are described one by one."""
-    described = len(item.per_frame_groups.values) if item.per_frame_groups else 0
-    lost = "as many frames are read as the PerFrameFunctionalGroupsSequence describes" if described else "one is read"
-    return _count(read, item.number_of_frames, "NumberOfFrames", lost) or described or 1
-
-
-def _count(read: AttributeReader, leaf: Leaf, name: str, lost: str) -> int | None:
-    number = read.fact(leaf, name, is_count, lost)
-    return None if number is None else int(number)
-
-
-def _extent(read: AttributeReader, leaf: Leaf, name: str) -> float | None:
-    return read.fact(leaf, name, lambda size: 0 < size <= _LARGEST_OFFSET, "it says nothing of the size of pixels")
-
-
-def pixel_spacing(read: AttributeReader, leaf: Leaf) -> tuple[float, float] | None:
-    """PixelSpacing (0028,0030): (row spacing, column spacing) in millimetres."""
-    values = read.facts(leaf, "PixelSpacing", 2, _are_spacings, "it says nothing of the size of pixels")
-    return None if values is None else (values[0], values[1])
-
-
-def spacing_between(read: AttributeReader, leaf: Leaf) -> float | None:
-    """SpacingBetweenSlices (0018,0088), which may be negative in nuclear medicine (PS3.3 section C.8.4.15)."""
-    lost = "it says nothing of how far slices are apart"
-    return read.fact(leaf, "SpacingBetweenSlices", lambda step: _are_spacings((abs(step),)), lost)
-
-
-def _are_spacings(values: Sequence[float]) -> bool:
-    return min(values) >= _SMALLEST_SPACING and max(values) <= _LARGEST_SPACING
-
-
-def _pixel(read: AttributeReader, item: ImageItem) -> PixelDescription:
-    floating = item.float_pixels != ABSENT or item.double_pixels != ABSENT
-    default_bits = 8 if not floating else 64 if item.double_pixels != ABSENT else 32
-    allocated = read.positive(item.bits_allocated, "BitsAllocated", default=default_bits)
-    stored = read.positive(item.bits_stored, "BitsStored", default=allocated)
-    high = read.integer(item.high_bit, "HighBit")
-    samples = read.positive(item.samples_per_pixel, "SamplesPerPixel", default=1)
-    if allocated not in {1, 8, 16, 32, 64} or stored > allocated:
-        raise InvalidAttributeError(
-            f"Instance {read.text(item.sop_instance_uid)}: BitsAllocated {allocated} with "
-            f"BitsStored {stored} is no layout of pixels."
-        )
-    default = "RGB" if samples > 1 else "MONOCHROME2"
-    return PixelDescription(
-        rows=read.positive(item.rows, "Rows", most=_MOST_PIXELS),
-        columns=read.positive(item.columns, "Columns", most=_MOST_PIXELS),
-        samples=samples,
-        bits_allocated=allocated,
-        bits_stored=stored,
-        high_bit=stored - 1 if high is None else high,
-        signed=samples == 1 and not floating and read.integer(item.pixel_representation, "PixelRepresentation") == 1,
-        photometric_interpretation=shown_code((read.text(item.photometric_interpretation) or default).upper()),
-        planar_configuration=read.integer(item.planar_configuration, "PlanarConfiguration") or 0,
-        lossy=read.text(item.lossy_image_compression) in {"01", "1"},
-        floating=floating,
-    )
-
-
-def _concatenation(read: AttributeReader, item: ImageItem) -> ConcatenationPart | None:
-    uid = read.identity(item.concatenation_uid)
-    if uid is None:
-        return None
-    return ConcatenationPart(
-        uid,
-        read.positive(item.in_concatenation_number, "InConcatenationNumber", default=1),
-        _count(
-            read,
-            item.in_concatenation_total_number,
-            "InConcatenationTotalNumber",
-            "whether parts lack is not known",
-        ),
-        read.integer(item.concatenation_frame_offset, "ConcatenationFrameOffsetNumber"),
-    )
-
-
-def _total_pixel_matrix(read: AttributeReader, item: ImageItem) -> tuple[int, int] | None:
-    if read.text(item.total_pixel_matrix_rows) is None:
-        return None
-    return (
-        read.positive(item.total_pixel_matrix_rows, "TotalPixelMatrixRows"),
-        read.positive(item.total_pixel_matrix_columns, "TotalPixelMatrixColumns"),
-    )
-
-
-def _pixel_measures(item: ImageItem) -> PixelMeasuresItem | Macro | None:
-    """The Pixel Measures Macro; on slides it is one for all frames wherever it stands."""
-    sequence = item.per_frame_groups or RawSequence()
-    first = next(functional_groups(RawSequence(sequence.values[:1])), [])
-    groups: tuple[FunctionalGroupsItem | FrameGroups, ...] = (*first, *item.shared_groups.items)
-    return next((measures for group in groups for measures in group.pixel_measures.items), None)
-
-
-def _origin(read: AttributeReader, item: ImageItem) -> tuple[float, float, float] | None:
-    if not item.total_pixel_matrix_origin.items:
-        return None
-    origin = item.total_pixel_matrix_origin.items[0]
-    x, y, z = (
-        read.fact(leaf, f"{axis}OffsetInSlideCoordinateSystem", _is_on_slide, "where the image lies is not known")
-        for axis, leaf in (("X", origin.x_offset), ("Y", origin.y_offset), ("Z", origin.z_offset))
-    )
-    return None if x is None or y is None else (x, y, z or 0.0)
-
-
-def _is_on_slide(offset: float) -> bool:
-    return abs(offset) <= _LARGEST_OFFSET
-
-
-def _distinct(paths: Iterable[OpticalPath]) -> tuple[OpticalPath, ...]:
-    """Paths that read alike are still as many channels: the later ones are told apart by their place."""
-    seen: Counter[OpticalPath] = Counter()
-    distinct = []
-    for path in paths:
-        distinct.append(replace(path, occurrence=seen[path]))
-        seen[path] += 1
-    return tuple(distinct)
-
-
-def _paths(read: AttributeReader, item: ImageItem, segmentation: Segmentation | None) -> Iterable[OpticalPath]:
-    if segmentation is None:
-        return [_optical_path(read, path or OpticalPathItem()) for path in item.optical_paths.values]
-    if segmentation.is_label_map:
-        return []
-    return [OpticalPath(str(each.number), each.label, color=each.color) for each in segmentation.segments]
-
-
-def _optical_path(read: AttributeReader, item: OpticalPathItem) -> OpticalPath:
-    color = item.color_code.items[0].meaning if item.color_code.items else None
-    return OpticalPath(
-        identifier=read.text(item.identifier) or "",
-        description=read.text(item.description) or "",
-        wavelength=read.lenient_number(item.wavelength),
-        color="" if color is None else read.text(color) or "",
-    )
+    def frames_unaligned(self) -> bool:
+        """Native frames begin in the middle of a byte: servers refuse to cut them, or cut them wrongly."""
+        pixels = self.pixel.rows * self.pixel.columns * self.pixel.samples
+        return self.pixel.bits_allocated == 1 and pixels % 8 != 0

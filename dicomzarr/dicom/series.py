@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dicomzarr.dicom.instance import InstanceParser
+from dicomzarr.dicom.instance_parser import InstanceParser
 from dicomzarr.dicom.model.json_model import patient_of
 from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.notices import Notices
@@ -18,9 +18,8 @@ from dicomzarr.errors import MetadataError, UnsupportedSeriesError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dicomzarr.dicom.instance import Instance, StoredInstance
+    from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.model.image_model import ImageItem
-    from dicomzarr.dicom.volume.frame import ImageInstance
 
 _SLIDE_SOP_CLASSES = frozenset(
     {VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE, CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE}
@@ -39,8 +38,8 @@ class Series:
     series_uid: str
     modality: str
     instances: tuple[Instance, ...]
-    images: tuple[ImageInstance, ...] = ()
-    """The same with what slides do not have; empty for slides that are no segmentations."""
+    items: Mapping[Instance, ImageItem] = field(default_factory=dict)
+    """What of each is not typed, as decoded; empty for slides that are no segmentations, which do without."""
     notices: tuple[str, ...] = ()
     """What was left out, and why, in sentences without patient text."""
     has_others: bool = False
@@ -51,14 +50,14 @@ class Series:
     """What is odd about its instances, as far as they have been looked at: planning it reads more of them."""
 
     @property
-    def slices(self) -> dict[str, StoredInstance]:
+    def slices(self) -> dict[str, Instance]:
         """The instances by SOP Instance UID, if all of the series are images of one frame and of about one size."""
-        if self.has_others or any(instance.stored.number_of_frames > 1 for instance in self.instances):
+        if self.has_others or any(instance.number_of_frames > 1 for instance in self.instances):
             return {}
         sizes = [instance.pixel.nbytes for instance in self.instances]
         if max(sizes) > _ABOUT * min(sizes):
             return {}
-        return {instance.uid: instance.stored for instance in self.instances}
+        return {instance.sop_instance_uid: instance for instance in self.instances}
 
     @property
     def is_slide(self) -> bool:
@@ -86,12 +85,12 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
         UnsupportedSeriesError: It holds no instance with pixels.
     """
     _check_identity(items, study, series)
-    distinct = {str(item.sop_instance_uid.values[:1]): place for place, item in enumerate(items)}
+    distinct = {str(item.sop_instance_uid.values[:1]): item for item in items}
     remarks = Notices()
-    parser = InstanceParser(remarks)
-    parsed = [(place, parser.parse(items[place])) for place in distinct.values()]
-    found = {place: instance for place, instance in parsed if instance is not None}
-    instances = tuple(found.values())
+    parser = InstanceParser(remarks, tiled=_may_be_slide(items))
+    parsed = [(item, parser.parse(item)) for item in distinct.values()]
+    found = {instance: item for item, instance in parsed if instance is not None}
+    instances = tuple(found)
     if not instances:
         raise UnsupportedSeriesError(
             f"Series {series}: none of its {len(items)} instances holds an image.",
@@ -107,7 +106,7 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
         series,
         instances[0].modality,
         instances,
-        _images(items, found, remarks) if _needs_images(instances) else (),
+        found if _needs_items(instances) else {},
         tuple(notices),
         len(instances) < len(parsed),
         tuple(patient_of(items[0]).items()),
@@ -115,18 +114,17 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
     )
 
 
-def _needs_images(instances: Iterable[Instance]) -> bool:
+def _may_be_slide(items: Iterable[ImageItem]) -> bool:
+    """Whether `is_slide` can hold of any: then functional groups are read as those of tiles."""
+    classes = {item.sop_class_uid for item in items}
+    read = AttributeReader("of the reply")
+    matrix = any(item.total_pixel_matrix_rows.values for item in items)
+    return matrix or not _SLIDE_SOP_CLASSES.isdisjoint(map(read.uid, classes))
+
+
+def _needs_items(instances: Iterable[Instance]) -> bool:
     """Slides do without, and are large; of segmented ones it matters what they refer to."""
     return not any(map(is_slide, instances)) or any(instance.segmentation for instance in instances)
-
-
-def _images(
-    items: Sequence[ImageItem], instances: Mapping[int, Instance], remarks: Notices
-) -> tuple[ImageInstance, ...]:
-    """Instances by their place in the reply, with the rest of what it says of them."""
-    from dicomzarr.dicom.volume.frame import ImageInstance  # noqa: PLC0415  # slides do without, and start sooner
-
-    return tuple(ImageInstance(instance, items[place], remarks) for place, instance in instances.items())
 
 
 def _check_identity(items: Iterable[ImageItem], study: str, series: str) -> None:

@@ -19,13 +19,16 @@ from dicomzarr.errors import DiskCacheWarning
 from dicomzarr.runtime.pools import DISK_READERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from dicomzarr.disk.rows import Content
 
 SMALLEST_BOUND = 2**20
 """Bytes below which nothing is kept."""
+
+MOST_WAITING = 64 * 2**20
+"""Bytes that may wait for the disk."""
 
 _SHARES = 8  # of the bound: one for a batch, one for the log, and no entry takes more than one
 _LARGEST_BATCH = 8 * 2**20
@@ -39,11 +42,22 @@ class Storage:
     Args:
         directory: Where it is.
         bound: Bytes that it may take.
+        most_waiting: Bytes that may wait for the disk; what comes on top is not kept.
+        clock: Gives the time of day, in seconds.
     """
 
-    def __init__(self, directory: Path, bound: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        bound: int,
+        *,
+        most_waiting: int = MOST_WAITING,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.directory = directory
         self.bound = bound
+        self._most_waiting = most_waiting
+        self._clock = clock
         self._secret = b""
         self.forget()
 
@@ -56,7 +70,7 @@ class Storage:
             self.directory, lambda path: open_for_writing(path, bound=self.bound, log=self._batch_bytes())
         )
         self._reading = [Lane(self.directory, open_for_reading) for _ in range(DISK_READERS.threads)]
-        self.writer = Writer(self._write, self.close_connections, self._batch_bytes)
+        self.writer = Writer(self._write, self.close_connections, self._batch_bytes, self._most_waiting)
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -107,7 +121,7 @@ class Storage:
         lane = next((lane for lane in self._reading if not lane.lock.locked()), self._reading[0])
         try:
             with lane.use() as connection:
-                return rows.read(connection, self._secret, names, _now())
+                return rows.read(connection, self._secret, names, int(self._clock()))
         except Trouble as trouble:
             self._met(trouble, "read")
             return rows.Found()
@@ -122,7 +136,7 @@ class Storage:
             self._make_room(sum(map(size_of, ready)))
             with self._writing.use() as connection, _transaction(connection):
                 for change in ready:
-                    apply(connection, self._secret, change, _now())
+                    apply(connection, self._secret, change, int(self._clock()))
         except Trouble as trouble:
             with suppress(DiskCacheWarning):  # made an error, it would end this thread
                 self._met(trouble, "write")
@@ -182,7 +196,3 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-
-
-def _now() -> int:
-    return int(time.time())

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from dicomzarr.disk.rows import Content, Record
 
-MOST_WAITING = 64 * 2**20
-"""Bytes that may wait for the disk; what comes on top is not kept."""
-
 _GATHERING = 0.05  # seconds in which changes come together in one transaction
 _IDLE = 2.0  # seconds without changes after which the thread ends
 
@@ -28,14 +25,20 @@ class Writer:
         write: Writes changes in their order, and gives whether it could.
         rest: Called when there has been nothing to do for a while.
         batch: Gives the bytes of one transaction, about.
+        most_waiting: Bytes that may wait for the disk; what comes on top is not kept.
     """
 
     def __init__(
-        self, write: Callable[[Sequence[Change]], bool], rest: Callable[[], None], batch: Callable[[], int]
+        self,
+        write: Callable[[Sequence[Change]], bool],
+        rest: Callable[[], None],
+        batch: Callable[[], int],
+        most_waiting: int,
     ) -> None:
         self._write = write
         self._rest = rest
         self._batch = batch
+        self._most_waiting = most_waiting
         self.forget()
 
     def forget(self) -> None:
@@ -57,7 +60,7 @@ class Writer:
                 return
             if self._thread is None:
                 self._start()
-            if self._bytes + size_of(change) > MOST_WAITING:
+            if self._bytes + size_of(change) > self._most_waiting:
                 return
             self._waiting.append(change)
             self._count(change, 1)

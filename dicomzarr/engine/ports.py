@@ -149,8 +149,8 @@ class FrameOrigin(Protocol):
     def forget(self, series: SeriesRef | None) -> None:
         """Let go of what was learned and held of a series, or of all; from any thread."""
 
-    async def close(self) -> None:
-        """Let go of connections, files and threads."""
+    def close(self) -> None:
+        """Let go of connections and files, as soon as no fetch uses them; on its loop. A later fetch opens new ones."""
 
 
 class SeriesSource(Protocol):

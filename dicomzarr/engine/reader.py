@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
-    from dicomzarr.dicom.instance import FrameRef, StoredInstance
+    from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.engine.pending import PendingFrame
     from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.engine.series_state import FrameKey, SeriesState
@@ -146,14 +146,18 @@ class Reader:
             share = min(most, -(-len(self._ready) // DECODERS.threads))
             batch, self._ready = self._ready[:share], self._ready[share:]
             self._jobs += 1
-            DECODERS.submit(self._decode, batch, asyncio.get_running_loop())
+            loop = asyncio.get_running_loop()
+            try:
+                DECODERS.submit(self._decode, batch, loop)
+            except RuntimeError as error:  # the process is ending
+                failed = [(asked, Failure(error)) for asked, _ in batch]
+                loop.call_soon(self._finish, failed, _fetched_bytes(batch))
 
     def _decode(self, batch: Sequence[tuple[Asked, EncodedFrame]], loop: asyncio.AbstractEventLoop) -> None:
         """Runs in a decode thread."""
         outcomes = [(asked, self._outcome(asked, encoded)) for asked, encoded in batch if not asked.given_up]
-        nbytes = sum(len(encoded.data) for asked, encoded in batch if asked.fetched)
         with suppress(RuntimeError):  # the loop has been closed: nobody waits
-            loop.call_soon_threadsafe(self._finish, outcomes, nbytes)
+            loop.call_soon_threadsafe(self._finish, outcomes, _fetched_bytes(batch))
 
     def _outcome(self, asked: Asked, encoded: EncodedFrame) -> object:
         try:
@@ -223,6 +227,11 @@ class Reader:
         )
 
 
+def _fetched_bytes(batch: Sequence[tuple[Asked, EncodedFrame]]) -> int:
+    """What waited for a decoder."""
+    return sum(len(encoded.data) for asked, encoded in batch if asked.fetched)
+
+
 def _check(pixels: Decoded, level: LevelPlan, where: str) -> None:
     """For every reader: NumPy would stretch, wrap or convert what is not of the level, and zarr take it as it is.
 
@@ -239,7 +248,7 @@ def _check(pixels: Decoded, level: LevelPlan, where: str) -> None:
         )
 
 
-def _is_lossless(instance: StoredInstance) -> bool:
+def _is_lossless(instance: Instance) -> bool:
     """Whether the metadata say that what is stored is coded without loss, and never lost anything."""
     stored = TRANSFER_SYNTAXES.get(instance.available_transfer_syntax_uid or "")
     return stored is not None and not stored.lossy and not instance.pixel.lossy

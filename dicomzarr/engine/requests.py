@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
 
-    from dicomzarr.dicom.instance import StoredInstance
+    from dicomzarr.dicom.instance import Instance
     from dicomzarr.engine.series_state import FrameKey, SeriesState
 
 SMALL_READ: Final = 16
@@ -32,7 +32,7 @@ class Turn(NamedTuple):
     priority: Priority
     reader: Hashable
     series: SeriesState
-    instance: StoredInstance
+    instance: Instance
     """Of which it would get frames."""
     frames: int
     """How many it waits for, of all instances."""

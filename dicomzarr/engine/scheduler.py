@@ -6,10 +6,11 @@ import asyncio
 import time
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from dicomzarr.engine.backlog import Backlog
 from dicomzarr.engine.headers import contradiction
+from dicomzarr.engine.limits import LIMITS
 from dicomzarr.engine.pending import FetchUnderWay, PendingFrame, State
 from dicomzarr.engine.ports import Fetch
 from dicomzarr.engine.requests import FrameQueue, Priority
@@ -19,19 +20,11 @@ if TYPE_CHECKING:
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.engine.cache import FrameCache
+    from dicomzarr.engine.limits import Limits
     from dicomzarr.engine.pending import PendingFrames
     from dicomzarr.engine.ports import FrameOrigin, FrameWaiter
     from dicomzarr.engine.series_state import FrameKey, FrameStore, SeriesState
     from dicomzarr.errors import DicomZarrError
-
-_AHEAD_SHARE: Final = 4
-"""Of the cache, one in so many bytes may be filled ahead."""
-
-_FAR: Final = 0.01
-"""Seconds that fetches take where it pays to fetch ahead."""
-
-_GRACE: Final = 2.0
-"""Seconds that a fetch of frames that nobody waits for any more may still take: what nearly has come is kept."""
 
 
 class Scheduler:
@@ -43,9 +36,17 @@ class Scheduler:
         origin: Where frames come from.
         cache: Encoded frames in memory.
         clock: Seconds that go steadily.
+        limits: How much is under way and fetched ahead.
     """
 
-    def __init__(self, origin: FrameOrigin, cache: FrameCache, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        origin: FrameOrigin,
+        cache: FrameCache,
+        clock: Callable[[], float] = time.monotonic,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.limits = limits
         self._origin = origin
         self._cache = cache
         self._clock = clock
@@ -63,14 +64,9 @@ class Scheduler:
         self._pumps_soon = False
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is wanted and nothing under way."""
-        return not (self._pending or self._under_way or self._look_ups)
-
-    @property
     def ahead_bytes(self) -> int:
         """Bytes, if none were compressed, that are worth fetching before somebody wants them; from any thread."""
-        return self._cache.limit // _AHEAD_SHARE if self._origin.latency >= _FAR else 0
+        return self._cache.limit // self.limits.ahead_share if self._origin.latency >= self.limits.far else 0
 
     # --- what readers ask ---
 
@@ -109,7 +105,7 @@ class Scheduler:
             pending.given_up = True
             pending.fetch.given_up += 1
             if pending.fetch.given_up >= pending.fetch.left:
-                asyncio.get_running_loop().call_later(_GRACE, _end_given_up, pending.fetch)
+                asyncio.get_running_loop().call_later(self.limits.grace, _end_given_up, pending.fetch)
 
     def fetch_ahead(self, key: FrameKey, reader: Hashable) -> None:
         """Have a frame in memory when somebody will want it; behind all that somebody wants now."""

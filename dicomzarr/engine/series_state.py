@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
-    from dicomzarr.dicom.instance import FrameRef, StoredInstance
+    from dicomzarr.dicom.instance import FrameRef, Instance
 
 
 class FrameStore(Protocol):
@@ -37,9 +37,9 @@ class SeriesState:
     """Series Instance UID."""
     disk: FrameStore | None = None
     """What is held of it on disk."""
-    instances: Mapping[str, StoredInstance] = field(default_factory=dict)
+    instances: Mapping[str, Instance] = field(default_factory=dict)
     """Its instances by SOP Instance UID."""
-    slices: Mapping[str, StoredInstance] = field(default_factory=dict)
+    slices: Mapping[str, Instance] = field(default_factory=dict)
     """The same, where all of the series have one frame each, of about one size."""
     etag: str | None = None
     """See `ports.SeriesMetadata.etag`: what an origin knows the state by."""
@@ -77,6 +77,6 @@ class FrameKey(NamedTuple):
     """Frame number, from 1."""
 
     @property
-    def stored(self) -> StoredInstance:
+    def stored(self) -> Instance:
         """The instance that it is in."""
         return self.series.instances[self.instance]

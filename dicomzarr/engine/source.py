@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from dicomzarr.dicom.instance import FrameRef, StoredInstance
+    from dicomzarr.dicom.instance import FrameRef, Instance
+    from dicomzarr.engine.limits import Limits
     from dicomzarr.engine.readahead import Block
     from dicomzarr.engine.reader import Asked
     from dicomzarr.engine.scheduler import Scheduler
@@ -28,14 +29,6 @@ if TYPE_CHECKING:
 
     Decoded = npt.NDArray[np.generic]
     Place = Callable[[int, Decoded], None]
-
-_MOST_UNDER_WAY = 4096
-_LEAST_UNDER_WAY = 2
-_BYTES_UNDER_WAY = 256 * 2**20
-"""What one read may have under way at a time, in frames and in bytes."""
-
-_MOST_AHEAD = 512
-"""Frames that are fetched before somebody wants them: half a second's work for a decoder."""
 
 _COMPRESSED = 4
 """What codestreams are smaller by, most of them by far."""
@@ -93,7 +86,7 @@ class FrameSource:
             return
         with self._ahead_lock:
             ahead = self._ahead.setdefault(level, ReadAhead(level.grid))
-            blocks = ahead.follow(block, lambda: _worth_fetching(level, block, room))
+            blocks = ahead.follow(block, lambda: self._worth_fetching(level, block, room))
         if blocks:
             frames = [frame for each in blocks for frame in _frames_of(level, each)]
             home_loop().call_soon_threadsafe(self._fetch_ahead, frames, self._foreseen)
@@ -112,6 +105,12 @@ class FrameSource:
     def _fetch_ahead(self, frames: Sequence[FrameRef], reader: object) -> None:
         for frame in frames:
             self._scheduler.fetch_ahead(self.series.key(frame), reader)
+
+    def _worth_fetching(self, level: LevelPlan, block: Block, room: int) -> int:
+        """Frames like those of a block that are worth fetching ahead, and find room."""
+        frame = next(_frames_of(level, block), None)
+        most = self._scheduler.limits.frames_ahead
+        return 0 if frame is None else min(most, room // _expected_bytes(frame.instance))
 
     async def _chunk(self, question: tuple[FrameRef, LevelPlan]) -> bytes:
         chunk = _Chunk()
@@ -145,7 +144,8 @@ class _Delivery:
         self._frames = frames
         self._place = place
         self._level = level
-        self._window = frames_under_way(frames, from_disk=reader.series.disk is not None)
+        from_disk = reader.series.disk is not None
+        self._window = frames_under_way(frames, reader.scheduler.limits, from_disk=from_disk)
         self._next = 0
         self._asked: dict[int, Asked] = {}
         """Those under way, by position."""
@@ -178,12 +178,6 @@ class _Delivery:
             self._ask()
 
 
-def _worth_fetching(level: LevelPlan, block: Block, room: int) -> int:
-    """Frames like those of a block that are worth fetching ahead, and find room."""
-    frame = next(_frames_of(level, block), None)
-    return 0 if frame is None else min(_MOST_AHEAD, room // _expected_bytes(frame.instance))
-
-
 def _frames_of(level: LevelPlan, block: Block) -> Iterator[FrameRef]:
     for chunk in block.chunks(level.grid):
         with suppress(MissingInstanceError):  # whoever reads it will hear of it
@@ -201,19 +195,20 @@ def _settle(future: asyncio.Future[Any], outcome: object) -> None:
         future.set_result(outcome)
 
 
-def frames_under_way(frames: Sequence[FrameRef], *, from_disk: bool) -> int:
+def frames_under_way(frames: Sequence[FrameRef], limits: Limits, *, from_disk: bool) -> int:
     """How many frames one read may have under way at a time.
 
     Args:
         frames: What is read.
+        limits: Bounds.
         from_disk: The disk may hold them, which gives all at once.
     """
     instances = {frame.instance for frame in frames}
     # The only frame of an instance comes by itself, or with others as there is room for them.
     coming = (each for each in instances if from_disk or each.number_of_frames > 1)
     largest = max(map(_expected_bytes, coming), default=1)
-    return max(_LEAST_UNDER_WAY, min(_MOST_UNDER_WAY, _BYTES_UNDER_WAY // largest))
+    return max(limits.least_under_way, min(limits.frames_under_way, limits.bytes_under_way // largest))
 
 
-def _expected_bytes(instance: StoredInstance) -> int:
+def _expected_bytes(instance: Instance) -> int:
     return max(1, instance.pixel.nbytes // (_COMPRESSED if instance.compressed else 1))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.lut.modality import RealWorldMapping
     from dicomzarr.dicom.lut.window import Window
-    from dicomzarr.dicom.segmentation.segments import Segment, Segmentation
+    from dicomzarr.dicom.segmentation import Segment, Segmentation
     from dicomzarr.plan import ImagePlan
     from dicomzarr.plan.attributes import FrameCoordinate, ImageAttributes, LevelAttributes, UltrasoundRegion
 

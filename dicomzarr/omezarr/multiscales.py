@@ -1,15 +1,13 @@
-"""``multiscales`` of OME-Zarr 0.5 (https://ngff.openmicroscopy.org/0.5/#multiscale-md)."""
+"""``ome`` of an image group: ``multiscales``, and ``omero`` or ``image-label`` (https://ngff.openmicroscopy.org/0.5/)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.omezarr.image_label import image_label
-from dicomzarr.omezarr.omero import omero
 from dicomzarr.plan.placing import aligned_axes, patient_affine
 
 if TYPE_CHECKING:
-    from dicomzarr.plan import Axis, ImagePlan, LevelPlan
+    from dicomzarr.plan import Axis, Channel, ImagePlan, LevelPlan
 
 OME_VERSION = "0.5"
 
@@ -28,7 +26,7 @@ def image_attributes(image: ImagePlan) -> dict[str, object]:
     """The ``ome`` attribute of an image group."""
     return {
         "version": OME_VERSION,
-        **({"image-label": image_label(image)} if image.segments else {"omero": omero(image)}),
+        **({"image-label": _image_label(image)} if image.segments else {"omero": _omero(image)}),
         "multiscales": [
             {
                 "name": image.name,
@@ -69,3 +67,39 @@ def _transformations(level: LevelPlan) -> list[dict[str, object]]:
     if not any(level.translation):
         return [scale]
     return [scale, {"type": "translation", "translation": level.translation}]
+
+
+def _omero(image: ImagePlan) -> dict[str, object]:
+    """Channel names, colours and windows, in the units of the arrays."""
+    return {
+        "channels": [_channel(channel) for channel in image.channels],
+        "rdefs": {"model": "color" if image.color or len(image.channels) > 1 else "greyscale"},
+    }
+
+
+def _channel(channel: Channel) -> dict[str, object]:
+    low, high = channel.window
+    start, end = channel.shown or channel.window
+    return {
+        "label": channel.label,
+        "color": channel.color,
+        "active": True,
+        "coefficient": 1.0,
+        "family": "linear",
+        "inverted": channel.inverted,
+        "window": {"min": low, "max": high, "start": start, "end": end},
+    }
+
+
+def _image_label(image: ImagePlan) -> dict[str, object]:
+    """Colours and names of the segments."""
+    colored = [segment for segment in image.segments if segment.color]
+    return {
+        **(
+            {"colors": [{"label-value": each.number, "rgba": [*bytes.fromhex(each.color), 255]} for each in colored]}
+            if colored
+            else {}
+        ),
+        "properties": [{"label-value": each.number, "name": each.label} for each in image.segments],
+        "source": {"image": "../../"},
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dicomzarr.plan.affine import Affine
+from dicomzarr.plan.attributes import Affine
 from dicomzarr.plan.placing import to_ras
 from dicomzarr.plan.plan import (
     ASSOCIATED,
@@ -71,8 +71,12 @@ def plan_images(
 
 def wanted_bulk(series: Series, values: str) -> dict[str, str]:
     """The URIs of what `plan_images` needs and the metadata only name, with the SOP Instance UID of each."""
-    if not series.images:
+    if not series.items:
         return {}
     from dicomzarr.dicom.volume.tables import bulk_uris  # noqa: PLC0415  # as above
 
-    return {uri: image.header.uid for image in series.images for uri in bulk_uris(image, values)}
+    return {
+        uri: instance.sop_instance_uid
+        for instance, item in series.items.items()
+        for uri in bulk_uris(instance, item, values)
+    }

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.dicom.lut.modality import RealWorldMapping
     from dicomzarr.dicom.lut.window import Window
-    from dicomzarr.dicom.segmentation.segments import Segmentation
-    from dicomzarr.plan.affine import Affine
+    from dicomzarr.dicom.segmentation import Segmentation
+
+Affine: TypeAlias = tuple[tuple[float, float, float, float], ...]
+"""Four rows; maps (column, row, slice, 1) of voxel centres to millimetres."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.lut.real_world import real_world_mappings
+from dicomzarr.dicom.lut.modality import real_world_mappings
 from dicomzarr.dicom.lut.window import Window, in_stored, read_windows
 from dicomzarr.dicom.model.values import AttributeReader, shown_code
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
@@ -34,25 +34,7 @@ _PET_UNITS: Final = (
 """Section C.8.9.1.1.3."""
 _UNITS: Final = frozenset((*_RESCALE_TYPES, *_PET_UNITS, "GY", "RELATIVE"))  # and DoseUnits, section C.8.8.3
 _VIEWS: Final = frozenset(
-    (
-        "AP",
-        "PA",
-        "LL",
-        "RL",
-        "RLD",
-        "LLD",
-        "RLO",
-        "LLO",
-        "CC",
-        "MLO",
-        "ML",
-        "LM",
-        "LMO",
-        "SIO",
-        "FB",
-        "XCCL",
-        "XCCM",
-    )
+    ["AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "CC", "MLO", "ML", "LM", "LMO", "SIO", "FB", "XCCL", "XCCM"]
 )
 """ViewPosition (0018,5101), sections C.8.11.7 and C.8.11.4 and common ones of mammography."""
 
@@ -86,8 +68,8 @@ def windows(grid: Grid) -> Windows:
     """The windows of the frame in the middle, which the header gives for itself or for all."""
     present = grid.cells[grid.cells != ABSENT]
     frame = grid.frames[present[len(present) // 2]]
-    source: Any = frame.voi or frame.image.item
-    read = AttributeReader(frame.image.header.uid)
+    source: Any = frame.voi or frame.item
+    read = AttributeReader(frame.instance.sop_instance_uid)
     names = [_shown_name(text) for text in read.texts(source.window_explanation)]
     function = read.text(source.voi_lut_function)
     return Windows(read_windows(source.window_center.values, source.window_width.values, names, function))
@@ -100,8 +82,8 @@ def _shown_name(text: str) -> str:
 def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
     """What the headers of a grid's frames say of the image."""
     frame = grid.first
-    header, item = frame.image.header, frame.image.item
-    read = AttributeReader(header.uid)
+    header, item = frame.instance, frame.item
+    read = AttributeReader(header.sop_instance_uid)
     return ImageAttributes(
         modality=shown_code(header.modality),
         image_type=tuple(map(shown_code, header.image_type)),
@@ -130,12 +112,12 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
 
 def padding_value(frame: Frame) -> int | None:
     """PixelPaddingValue (0028,0120) among the stored values."""
-    return _padding(frame, frame.image.item.pixel_padding_value)
+    return _padding(frame, frame.item.pixel_padding_value)
 
 
 def _kind(grid: Grid) -> str:
     """What was found, in words."""
-    multi = any(frame.ref.instance.number_of_frames > 1 for frame in grid.frames)
+    multi = any(frame.instance.number_of_frames > 1 for frame in grid.frames)
     held = "multi-frame instances" if multi else "single-frame instances"
     if grid.kind == LIST:
         return f"list of frames of {held}"
@@ -169,7 +151,7 @@ def _real_world(grid: Grid, read: AttributeReader) -> tuple[RealWorldMapping, ..
 
 
 def _units(frame: Frame, read: AttributeReader) -> str | None:
-    item = frame.image.item
+    item = frame.item
     told = (read.text(item.units), frame.rescale_type, read.text(item.dose_units))
     return next((unit for text in told if (unit := _one_of(text, _UNITS))), None)
 
@@ -183,7 +165,7 @@ def _padding(frame: Frame, leaf: Leaf) -> int | None:
     value = AttributeReader("").lenient_number(leaf)
     if value is None or not value.is_integer():
         return None
-    pixel = frame.ref.instance.pixel
+    pixel = frame.instance.pixel
     if not pixel.signed:
         return int(value) % 2**16 if value < 0 else int(value)
     return int(value) - 2**16 if value >= 2**15 and pixel.bits_allocated == 16 else int(value)  # noqa: PLR2004  # US

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.segmentation.segments import Segment
+from dicomzarr.dicom.segmentation import Segment
 from dicomzarr.dicom.volume.frame import frames_of
 from dicomzarr.dicom.volume.grid import ABSENT
 from dicomzarr.errors import GridError, MetadataError
@@ -68,8 +68,8 @@ class OneChannel:
 
 def refers_to(segmentation: Series, series: str) -> bool:
     """Whether a series of segmentations says that it was made of another series."""
-    items = (item for image in segmentation.images for item in image.item.referenced_series.items)
-    return any(str(value).strip(" \0") == series for item in items for value in item.series_instance_uid.values)
+    items = (found for item in segmentation.items.values() for found in item.referenced_series.items)
+    return any(str(value).strip(" \0") == series for each in items for value in each.series_instance_uid.values)
 
 
 def add_labels(plan: SeriesPlan, segmentations: Sequence[Series]) -> SeriesPlan:
@@ -99,14 +99,16 @@ def _placed(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> 
         for found in plan_slide(series).images:
             header = _header_of(found, series)
             if is_tile_list(found):
-                notices.append(_no_label(series, f"instance {header.uid} is a list of tiles"))
+                notices.append(_no_label(series, f"instance {header.sop_instance_uid} is a list of tiles"))
                 continue
             labels = [(place, _tiled(image, found, header, series)) for place, image in enumerate(images)]
             if not any(each for _, each in labels):
-                notices.append(_no_label(series, f"instance {header.uid} is fractional, or no level has its matrix"))
+                notices.append(
+                    _no_label(series, f"instance {header.sop_instance_uid} is fractional, or no level has its matrix")
+                )
             yield from ((place, label) for place, each in labels for label in each)
         return
-    for shown in _segments(frames_of(series.images), series, notices):
+    for shown in _segments(frames_of(series.items, series.remarks), series, notices):
         placed = [(place, cells) for place, image in enumerate(images) if (cells := _cells(image, shown)) is not None]
         count = len({int(cell) for _, cells in placed for cell in cells.reshape(-1)} - {ABSENT})
         if count < len(shown.frames):
@@ -151,7 +153,7 @@ class _Shown:
     @property
     def name(self) -> str:
         """The same whatever else there is: a digest of its instance, for UIDs identify, and the segment number."""
-        whole = self.header.concatenation.uid if self.header.concatenation else self.header.uid
+        whole = self.header.concatenation.uid if self.header.concatenation else self.header.sop_instance_uid
         digest = hashlib.sha256(whole.encode()).hexdigest()[:_DIGITS]
         return digest if self.segment is None else f"{digest}-{self.segment.number}"
 
@@ -164,7 +166,7 @@ def _segments(frames: Iterable[Frame], series: Series, notices: list[str]) -> It
     """Segments with their frames; fractions are no labels."""
     members: defaultdict[tuple[str, int | None], list[Frame]] = defaultdict(list)
     for frame in frames:
-        segmentation = frame.image.header.segmentation
+        segmentation = frame.instance.segmentation
         if segmentation is None:
             continue
         if segmentation.kind == "FRACTIONAL":
@@ -172,8 +174,8 @@ def _segments(frames: Iterable[Frame], series: Series, notices: list[str]) -> It
             return
         members[frame.whole, None if segmentation.is_label_map else segment_number(frame)].append(frame)
     for (_, number), each in sorted(members.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
-        header = each[0].image.header
-        uids = dict.fromkeys(frame.ref.instance.sop_instance_uid for frame in each)
+        header = each[0].instance
+        uids = dict.fromkeys(frame.instance.sop_instance_uid for frame in each)
         yield _Shown(header, _segment(header, number), tuple(uids), tuple(each))
 
 
@@ -201,7 +203,7 @@ def _cells(image: ImagePlan, shown: _Shown) -> npt.NDArray[np.int64] | None:
     cells[places[on_grid]] = on_grid
     if np.count_nonzero(cells != ABSENT) < on_grid.size:
         raise GridError(
-            f"Two frames of instance {shown.frames[0].ref.instance.sop_instance_uid} show one segment at one place."
+            f"Two frames of instance {shown.frames[0].instance.sop_instance_uid} show one segment at one place."
         )
     return cells if "z" in names else cells.reshape(())
 
@@ -210,7 +212,7 @@ def _slices_of(image: ImagePlan, frames: Sequence[Frame]) -> npt.NDArray[np.int6
     """The slice of an image that each frame covers, voxel for voxel; -1 where it covers none."""
     first = frames[0]
     places = np.full(len(frames), ABSENT, np.int64)
-    pixel, apart = first.ref.instance.pixel, first.image.header.frame_of_reference_uid
+    pixel, apart = first.instance.pixel, first.instance.frame_of_reference_uid
     other_space = apart and image.frame_of_reference_uid and apart != image.frame_of_reference_uid
     if image.affine is None or other_space or image.levels[0].shape[-2:] != (pixel.rows, pixel.columns):
         return places
@@ -242,7 +244,7 @@ def _same_plane(frame: Frame, affine: npt.NDArray[np.float64]) -> bool:
 def _header_of(image: ImagePlan, series: Series) -> Instance:
     """The header of the finest level of a segmentation."""
     uids = image.levels[0].attributes.sop_instance_uids
-    return next(instance for instance in series.instances if instance.uid in uids)
+    return next(instance for instance in series.instances if instance.sop_instance_uid in uids)
 
 
 def _tiled(image: ImagePlan, found: ImagePlan, header: Instance, series: Series) -> list[ImagePlan]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.geometry.lattice import Slices
     from dicomzarr.dicom.volume.grid import Grid
-    from dicomzarr.plan.affine import Affine
+    from dicomzarr.plan.attributes import Affine
     from dicomzarr.plan.plan import ImagePlan
 
     Numbers = npt.NDArray[np.float64]
@@ -26,9 +26,6 @@ _ALIGNED: Final = 1e-4
 
 _OFF_LINE: Final = 0.05
 """Millimetres by which uneven slices may lie off the line through the first and the last."""
-
-_TILTED: Final = 0.1
-"""Degrees off the normal from which slices count as tilted."""
 
 
 @dataclass(frozen=True, slots=True)

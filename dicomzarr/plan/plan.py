@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.instance import FrameRef
-    from dicomzarr.dicom.segmentation.segments import Segment
-    from dicomzarr.plan.affine import Affine
+    from dicomzarr.dicom.segmentation import Segment
+    from dicomzarr.plan.attributes import Affine
 
     Pixels = npt.NDArray[np.generic]
 

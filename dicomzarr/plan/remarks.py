@@ -38,14 +38,14 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
         many: The series has other images too.
     """
     yield from grid.notices
-    if "MOSAIC" in grid.first.image.header.image_type:
+    if "MOSAIC" in grid.first.instance.image_type:
         yield "Frames are mosaics of slices, shown as they are stored; positions are those of a mosaic's corner."
         return
     if grid.kind == ORDER_ONLY:
         yield _of_order(times=grid.cells.shape[0] > 1)
     if grid.stack.own_references:
         yield "Each slice has a FrameOfReferenceUID of its own, as de-identification leaves it: they were not compared."
-    told = (AttributeReader("").text(grid.first.image.item.volumetric_properties) or "").upper()
+    told = (AttributeReader("").text(grid.first.item.volumetric_properties) or "").upper()
     if told in _PLANAR and grid.slices is not None:
         yield f"VolumetricProperties is {told}: frames may not be quite planar; positions and orientations are used."
     if grid.stack.moved:

@@ -1,24 +1,51 @@
-"""What the header of a tiled image says, whether its tiles fit a grid or not."""
+"""What the headers of a slide say, whether tiles fit a grid or not: attributes, channels, and where pixels are."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from dicomzarr.dicom.model.values import shown_code
 from dicomzarr.dicom.pixels.syntax import check_openable
-from dicomzarr.dicom.segmentation.colour import lab16_to_srgb
+from dicomzarr.dicom.segmentation import lab16_to_srgb
 from dicomzarr.errors import UnsupportedSeriesError
 from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes, RescaleFactors
+from dicomzarr.plan.plan import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from dicomzarr.dicom.instance import Instance, StoredInstance
+    from dicomzarr.dicom.geometry.positions import OpticalPath
+    from dicomzarr.dicom.instance import Instance
+    from dicomzarr.dicom.pixels.pixels import PixelDescription
+    from dicomzarr.dicom.slide.level import SlideLevel
+    from dicomzarr.plan.attributes import Affine
+
+    Step = tuple[float, float, float]
 
 PALETTE: Final = "values are indices into a palette that is not applied."
 
+_PATH_COLORS = ("0000FF", "00FF00", "FF0000", "00FFFF", "FF00FF", "FFFF00")
+"""Shown for optical paths that name no colour, in turn."""
 
-def check_readable(header: Instance, parts: Iterable[StoredInstance]) -> None:
+_HEXADECIMAL = re.compile("[0-9A-F]{6}")
+
+_NAMED_COLORS = {
+    "blue": "0000FF",
+    "green": "00FF00",
+    "red": "FF0000",
+    "cyan": "00FFFF",
+    "magenta": "FF00FF",
+    "yellow": "FFFF00",
+    "orange": "FF8000",
+    "violet": "8000FF",
+}
+"""By the code meaning of the illumination colour."""
+
+
+def check_readable(header: Instance, parts: Iterable[Instance]) -> None:
     """What the metadata says already: samples, and the transfer syntax where the server names it.
 
     Raises:
@@ -31,7 +58,7 @@ def check_readable(header: Instance, parts: Iterable[StoredInstance]) -> None:
     bits = pixel.bits_allocated == 1 and header.segmentation is None
     if pixel.samples not in {1, 3} or bits:
         raise UnsupportedSeriesError(
-            f"Instance {header.uid}: {pixel.samples} samples of {pixel.bits_allocated} bits "
+            f"Instance {header.sop_instance_uid}: {pixel.samples} samples of {pixel.bits_allocated} bits "
             f"are no slide pixels that can be read (1 or 3 samples of 8 bits or more)."
         )
 
@@ -58,11 +85,118 @@ def slide_attributes(header: Instance) -> ImageAttributes:
     )
 
 
-def level_attributes(header: Instance, parts: Iterable[StoredInstance]) -> LevelAttributes:
+def level_attributes(header: Instance, parts: Iterable[Instance]) -> LevelAttributes:
     """What the header says of a level."""
     return LevelAttributes(
         sop_instance_uids=tuple(part.sop_instance_uid for part in parts),
         photometric_interpretation=header.pixel.photometric_interpretation,
         lossy=header.pixel.lossy,
-        available_transfer_syntax_uid=header.stored.available_transfer_syntax_uid,
+        available_transfer_syntax_uid=header.available_transfer_syntax_uid,
     )
+
+
+def channels(pixel: PixelDescription, paths: Sequence[OpticalPath]) -> tuple[Channel, ...]:
+    """One channel for every optical path, three for every path of a colour image."""
+    low = -(2 ** (pixel.bits_stored - 1)) if pixel.signed else 0
+    window = (float(low), float(low + 2**pixel.bits_stored - 1))
+    if pixel.samples == 1:
+        inverted = pixel.photometric_interpretation == "MONOCHROME1"
+        return tuple(
+            Channel(path_label(path, number), _color(path, number, len(paths)), window, inverted)
+            for number, path in enumerate(paths)
+        )
+    return tuple(
+        Channel(f"{path_label(path, number)} {name}" if len(paths) > 1 else name, color, window)
+        for number, path in enumerate(paths)
+        for name, color in (("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF"))
+    )
+
+
+def path_label(path: OpticalPath, number: int) -> str:
+    """Its description, else its wavelength, else its identifier, else its place."""
+    if path.description:
+        return path.description
+    if path.wavelength:
+        return f"{path.wavelength:g} nm"
+    return path.identifier or str(number)
+
+
+def _color(path: OpticalPath, number: int, count: int) -> str:
+    named = path.color if _HEXADECIMAL.fullmatch(path.color) else _NAMED_COLORS.get(path.color.lower())
+    if named:
+        return named
+    return "FFFFFF" if count == 1 else _PATH_COLORS[number % len(_PATH_COLORS)]
+
+
+def micrometres(millimetres: float) -> float:
+    """Without the noise that the multiplication puts behind the twelfth digit."""
+    return float(f"{millimetres * 1000:.12g}")
+
+
+def steps(level: SlideLevel, finest: SlideLevel) -> Step:
+    """(z, y, x) steps in micrometres; ratios to the finest level where DICOM gives no spacing."""
+    plane_step = level.plane_step or finest.plane_step
+    z = micrometres(abs(plane_step)) if plane_step else 1.0
+    if finest.spacing is not None and level.spacing is not None:
+        return z, micrometres(level.spacing[0]), micrometres(level.spacing[1])
+    return (
+        z,
+        finest.grid.matrix_rows / level.grid.matrix_rows,
+        finest.grid.matrix_columns / level.grid.matrix_columns,
+    )
+
+
+def shift(level: SlideLevel, finest: SlideLevel) -> tuple[float, float]:
+    """(y, x) from the centre of the finest level's first pixel to that of this level, in the unit of `steps`.
+
+    Corners of levels coincide, so centres of first pixels are half a difference of steps apart. Where the headers'
+    origins differ by more than a pixel of this level, they say that the corners do not coincide, and how.
+    """
+    own, base = steps(level, finest)[1:], steps(finest, finest)[1:]
+    half = [(coarse - fine) / 2 for coarse, fine in zip(own, base, strict=True)]
+    apart = _origin_difference(level, finest)
+    if all(abs(distance) <= step for distance, step in zip(apart, own, strict=True)):
+        return half[0], half[1]
+    return half[0] + apart[0], half[1] + apart[1]
+
+
+def _origin_difference(level: SlideLevel, finest: SlideLevel) -> tuple[float, float]:
+    """(y, x) from the finest level's origin to this level's, along its rows and columns, in micrometres."""
+    axes = _axes(finest)
+    one, other = finest.header.origin, level.header.origin
+    if axes is None or one is None or other is None or finest.spacing is None:
+        return 0.0, 0.0
+    difference = np.subtract(other[:2], one[:2])
+    along_row, along_column = axes
+    return micrometres(float(along_column[:2] @ difference)), micrometres(float(along_row[:2] @ difference))
+
+
+def affine(level: SlideLevel) -> Affine | None:
+    """Pixel (column, row, plane) to the slide coordinate system, PS3.3 section C.8.12.2.1.1.
+
+    The origin is taken for the centre of the first pixel of the finest level; where the header has none, the affine
+    starts at 0, 0 (see `origin_known`).
+    """
+    axes = _axes(level)
+    if axes is None or level.spacing is None:
+        return None
+    row_step, column_step = level.spacing
+    x, y, bottom = level.header.origin or (0.0, 0.0, 0.0)
+    matrix = np.eye(4)
+    matrix[:3, 0] = axes[0] * column_step
+    matrix[:3, 1] = axes[1] * row_step
+    matrix[:3, 2] = (0.0, 0.0, level.plane_step or 1.0)
+    matrix[:3, 3] = (x, y, level.plane_offsets[0] if level.plane_step else bottom)
+    rows = (tuple(float(value) for value in row) for row in matrix)
+    return tuple((a, b, c, d) for a, b, c, d in rows)
+
+
+def origin_known(level: SlideLevel) -> bool:
+    """Whether the header has a TotalPixelMatrixOriginSequence."""
+    return level.header.origin is not None
+
+
+def _axes(level: SlideLevel) -> tuple[np.ndarray, np.ndarray] | None:
+    """(direction along a row, direction along a column), or None where they are missing."""
+    cosines = level.header.orientation_slide
+    return None if cosines is None else (np.array(cosines[:3]), np.array(cosines[3:]))

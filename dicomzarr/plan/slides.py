@@ -12,10 +12,19 @@ from dicomzarr.dicom.slide.level import distorts, volume_spacing
 from dicomzarr.dicom.slide.pyramid import why_several
 from dicomzarr.dicom.slide.slide import assemble_slide
 from dicomzarr.errors import FrameError, MetadataError, UnsupportedSeriesError
-from dicomzarr.plan.channels import channels
-from dicomzarr.plan.geometry import affine, origin_known, shift, steps
 from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan, SeriesPlan
-from dicomzarr.plan.slide_facts import PALETTE, absent_tile, check_readable, level_attributes, slide_attributes
+from dicomzarr.plan.slide_facts import (
+    PALETTE,
+    absent_tile,
+    affine,
+    channels,
+    check_readable,
+    level_attributes,
+    origin_known,
+    shift,
+    slide_attributes,
+    steps,
+)
 from dicomzarr.plan.tile_lists import plan_tile_list
 
 if TYPE_CHECKING:
@@ -144,7 +153,9 @@ def _segment_numbers(level: SlideLevel) -> tuple[int, ...]:
 def _note_outside(level: SlideLevel, remarks: Notices) -> None:
     for image in level.images:
         if image.outside:
-            remarks.add(image.header.uid, f"{image.outside} frames outside the total pixel matrix were left out.")
+            remarks.add(
+                image.header.sop_instance_uid, f"{image.outside} frames outside the total pixel matrix were left out."
+            )
 
 
 def _note_spacing(level: SlideLevel, remarks: Notices) -> None:
@@ -153,10 +164,10 @@ def _note_spacing(level: SlideLevel, remarks: Notices) -> None:
         return
     if distorts(level.header):
         text = "by PixelSpacing pixels are no squares, by the imaged volume they are: the imaged volume is used."
-        remarks.add(level.header.uid, text)
+        remarks.add(level.header.sop_instance_uid, text)
     elif any(abs(a - b) > _SPACING_DISAGREES * max(a, b) for a, b in zip(told, volume, strict=True)):
         text = "PixelSpacing and the imaged volume disagree by more than 1 %; PixelSpacing is used."
-        remarks.add(level.header.uid, text)
+        remarks.add(level.header.sop_instance_uid, text)
 
 
 def _plan_level(
@@ -190,7 +201,7 @@ def _plan_level(
 def _attributes(level: SlideLevel, remarks: Notices) -> ImageAttributes:
     header = level.header
     for odd in _oddities(level):
-        remarks.add(header.uid, odd)
+        remarks.add(header.sop_instance_uid, odd)
     return replace(
         slide_attributes(header),
         affine_reference="slide",

@@ -11,10 +11,17 @@ from dicomzarr.dicom.geometry.positions import OpticalPath
 from dicomzarr.dicom.geometry.tiling import UNPLACED
 from dicomzarr.dicom.slide.level import distorts
 from dicomzarr.plan.attributes import FrameCoordinate
-from dicomzarr.plan.channels import channels, path_label
-from dicomzarr.plan.geometry import micrometres
 from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan
-from dicomzarr.plan.slide_facts import PALETTE, absent_tile, check_readable, level_attributes, slide_attributes
+from dicomzarr.plan.slide_facts import (
+    PALETTE,
+    absent_tile,
+    channels,
+    check_readable,
+    level_attributes,
+    micrometres,
+    path_label,
+    slide_attributes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +65,7 @@ def plan_tile_list(loose: LooseTiles, name: str, remarks: Notices) -> ImagePlan:
     header, pixel = loose.header, loose.header.pixel
     check_readable(header, loose.frames.parts)
     for sentence in _sentences(loose):
-        remarks.add(header.uid, sentence)
+        remarks.add(header.sop_instance_uid, sentence)
     unit, steps = _steps(header)
     count, has_c = loose.frames.end, pixel.samples > 1
     has_t = count > 1

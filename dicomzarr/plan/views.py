@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.lut.modality import Rescale, TableView, modality_dtype
+from dicomzarr.dicom.lut.modality import Rescale, modality_dtype
 from dicomzarr.dicom.volume.tables import image_palette, modality_table
 from dicomzarr.errors import InvalidAttributeError
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.dicom.instance import FrameRef, Instance
+    from dicomzarr.dicom.model.image_model import ImageItem
     from dicomzarr.dicom.pixels.pixels import PixelDescription
-    from dicomzarr.dicom.volume.frame import Frame, ImageInstance
+    from dicomzarr.dicom.volume.frame import Frame
     from dicomzarr.dicom.volume.grid import Grid
     from dicomzarr.plan.plan import FrameView
 
@@ -63,7 +64,7 @@ def view_of(grid: Grid, values: str, bulk: Mapping[str, bytes]) -> View:
     Raises:
         InvalidAttributeError: A table is broken, or is not there.
     """
-    pixel = grid.first.ref.instance.pixel
+    pixel = grid.first.instance.pixel
     if values == "color" and pixel.photometric_interpretation == "PALETTE COLOR":
         return _coloured(grid, bulk)
     if values == "modality" and pixel.samples == 1 and pixel.photometric_interpretation != "PALETTE COLOR":
@@ -80,14 +81,14 @@ def stored_range(pixel: PixelDescription) -> tuple[float, float]:
     return float(low), float(low + 2**pixel.bits_stored - 1)
 
 
-def images_of(grid: Grid) -> dict[ImageInstance, None]:
-    """The instances that a grid's frames are of, in their order."""
-    return dict.fromkeys(frame.image for frame in grid.frames)
+def instances_of(grid: Grid) -> dict[Instance, ImageItem]:
+    """The instances that a grid's frames are of, in their order, with what of each is not typed."""
+    return {frame.instance: frame.item for frame in grid.frames}
 
 
 def widest(grid: Grid) -> PixelDescription:
     """The pixels of the instance with the most bits: that of a whole grid, in which they may differ."""
-    return max((image.header.pixel for image in images_of(grid)), key=lambda pixel: pixel.bits_stored)
+    return max((instance.pixel for instance in instances_of(grid)), key=lambda pixel: pixel.bits_stored)
 
 
 def rescales(grid: Grid) -> dict[Rescale, None]:
@@ -96,31 +97,30 @@ def rescales(grid: Grid) -> dict[Rescale, None]:
 
 
 def _uniform(grid: Grid) -> Rescale | None:
-    if grid.first.image.item.modality_lut.items:
+    if grid.first.item.modality_lut.items:
         return None
     different = rescales(grid)
     return next(iter(different)) if len(different) == 1 else None
 
 
 def _coloured(grid: Grid, bulk: Mapping[str, bytes]) -> View:
-    palettes = {image: image_palette(image, bulk) for image in images_of(grid)}
-    by_instance = {image.header.stored: palette for image, palette in palettes.items()}
+    palettes = {instance: image_palette(instance, item, bulk) for instance, item in instances_of(grid).items()}
     dtype = np.result_type(*(palette.dtype for palette in palettes.values()))
 
     def apply(frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return by_instance[frame.instance].apply(pixels).astype(dtype, copy=False)
+        return palettes[frame.instance].apply(pixels).astype(dtype, copy=False)
 
     return View(np.dtype(dtype), 3, apply, (0.0, float(np.iinfo(dtype).max)), 0.0, None)
 
 
 def _rescaled(grid: Grid, bulk: Mapping[str, bytes]) -> View:
     pixel = widest(grid)
-    if grid.first.image.item.modality_lut.items:
+    if grid.first.item.modality_lut.items:
         return _looked_up(grid, bulk)
     different = list(rescales(grid))
     by_pixel: dict[PixelDescription, dict[Rescale, None]] = {}
     for frame in grid.frames:
-        by_pixel.setdefault(frame.ref.instance.pixel, {})[frame.rescale] = None
+        by_pixel.setdefault(frame.instance.pixel, {})[frame.rescale] = None
     dtype = np.result_type(*(modality_dtype(each, found) for each, found in by_pixel.items())).newbyteorder("<")
     if different == [IDENTITY] and len({each.dtype for each in by_pixel}) == 1:
         stored = stored_range(pixel)
@@ -134,7 +134,8 @@ def _rescaled(grid: Grid, bulk: Mapping[str, bytes]) -> View:
     ]
     if not np.isfinite(ends).all():
         raise InvalidAttributeError(
-            f"Instance {grid.first.image.header.uid}: RescaleSlope and RescaleIntercept lead beyond all numbers.",
+            f"Instance {grid.first.instance.sop_instance_uid}: RescaleSlope and RescaleIntercept lead beyond all "
+            "numbers.",
             remedy="Stored values can be read without them.",
         )
     apply = partial(_apply, own, different[0], dtype)
@@ -156,17 +157,16 @@ def _apply(
 
 
 def _looked_up(grid: Grid, bulk: Mapping[str, bytes]) -> View:
-    tables = {image: TableView(modality_table(image, bulk)) for image in images_of(grid)}
-    by_instance = {image.header.stored: table for image, table in tables.items()}
-    dtype = np.dtype("<u2" if any(view.table.entries.itemsize > 1 for view in tables.values()) else "u1")
+    tables = {each: modality_table(each, item, bulk) for each, item in instances_of(grid).items()}
+    dtype = np.dtype("<u2" if any(table.entries.itemsize > 1 for table in tables.values()) else "u1")
 
     def apply(frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return by_instance[frame.instance].apply(pixels, dtype)
+        return tables[frame.instance].apply(pixels).astype(dtype, copy=False)
 
-    high = max(int(view.table.entries.max()) for view in tables.values())
+    high = max(int(table.entries.max()) for table in tables.values())
     return View(dtype, 1, apply, (0.0, float(high)), 0.0, IDENTITY)
 
 
 def has_table(frame: Frame) -> bool:
     """Whether a table, and no slope, leads from stored values to others."""
-    return bool(frame.image.item.modality_lut.items)
+    return bool(frame.item.modality_lut.items)

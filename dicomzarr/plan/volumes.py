@@ -9,7 +9,7 @@ import numpy as np
 
 from dicomzarr.dicom.model.values import shown_code
 from dicomzarr.dicom.pixels.syntax import check_openable
-from dicomzarr.dicom.segmentation.segments import Segment
+from dicomzarr.dicom.segmentation import Segment
 from dicomzarr.dicom.volume.arrangement import arrange
 from dicomzarr.dicom.volume.frame import frames_of
 from dicomzarr.dicom.volume.grid import ABSENT, GUESSED, LIST
@@ -21,7 +21,7 @@ from dicomzarr.plan.facts import image_attributes, padding_value, windows
 from dicomzarr.plan.placing import MILLIMETER, origin_of, place, poses
 from dicomzarr.plan.plan import Axis, Channel, ImagePlan, LevelPlan, SeriesPlan
 from dicomzarr.plan.remarks import remarks
-from dicomzarr.plan.views import view_of
+from dicomzarr.plan.views import instances_of, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.instance import FrameRef
-    from dicomzarr.dicom.segmentation.segments import Segmentation
+    from dicomzarr.dicom.segmentation import Segmentation
     from dicomzarr.dicom.series import Series
     from dicomzarr.dicom.volume.frame import Frame
     from dicomzarr.dicom.volume.grid import Grid
@@ -68,16 +68,15 @@ def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, b
         UnsupportedSeriesError: There is nothing to show.
     """
     notices = list(series.notices)
-    for image in series.images:
-        stored = image.header.stored
-        where = f"Instance {stored.sop_instance_uid}"
-        check_openable(stored.available_transfer_syntax_uid, image.header.sop_class_uid, where)
-        if stored.pixel.samples not in {1, 3}:
+    for instance in series.instances:
+        where = f"Instance {instance.sop_instance_uid}"
+        check_openable(instance.available_transfer_syntax_uid, instance.sop_class_uid, where)
+        if instance.pixel.samples not in {1, 3}:
             raise UnsupportedSeriesError(
-                f"{where}: pixels of {stored.pixel.samples} samples cannot be read; 1 or 3 can."
+                f"{where}: pixels of {instance.pixel.samples} samples cannot be read; 1 or 3 can."
             )
     notices += _lost_parts(series)
-    stacks = stacks_of(frames_of(series.images), any_sign=values == "modality")
+    stacks = stacks_of(frames_of(series.items, series.remarks), any_sign=values == "modality")
     if not stacks:
         raise UnsupportedSeriesError(f"Series {series.series_uid} holds no frame.")
     grids = [(stack, grid) for stack in stacks for grid in arrange(stack)]
@@ -95,13 +94,13 @@ def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, b
 def _remark(series: Series, grid: Grid, *, many: bool) -> None:
     """Say what is odd about a grid, in the name of its first instance where others are not so."""
     for sentence in remarks(grid, many=many):
-        where = f" In the image of instance {grid.first.ref.instance.sop_instance_uid}." if many else ""
+        where = f" In the image of instance {grid.first.instance.sop_instance_uid}." if many else ""
         series.remarks.say(sentence + where)
 
 
 def _lost_parts(series: Series) -> Iterator[str]:
     """Concatenations of which instances are not there (PS3.3 section C.7.6.16.2.2.4)."""
-    parts = [image.header.concatenation for image in series.images if image.header.concatenation]
+    parts = [each.concatenation for each in series.instances if each.concatenation]
     for uid in dict.fromkeys(part.uid for part in parts):
         there = {part.number for part in parts if part.uid == uid}
         total = max(part.total or 0 for part in parts if part.uid == uid) or max(there)
@@ -137,7 +136,7 @@ def _plan_image(stack: Stack, grid: Grid, values: str, bulk: Mapping[str, bytes]
         (Axis("z", "space", placing.units[0]), z > 1, z, 1, placing.scale[0]),
     ]
     kept = [row for row in axes if row[1]]
-    pixel = grid.first.ref.instance.pixel
+    pixel = grid.first.instance.pixel
     absent = _absent(grid, view)
     cells = grid.cells.reshape([row[2] // row[3] for row in kept])  # axes that are left out have one place
     level = LevelPlan(
@@ -161,7 +160,7 @@ def _plan_image(stack: Stack, grid: Grid, values: str, bulk: Mapping[str, bytes]
         color=samples > 1,
         attributes=_attributes(stack, grid, values, samples, placing),
         numbers=_segment_numbers(grid),
-        frame_of_reference_uid=None if stack.own_references else grid.first.image.header.frame_of_reference_uid,
+        frame_of_reference_uid=None if stack.own_references else grid.first.instance.frame_of_reference_uid,
     )
 
 
@@ -186,19 +185,19 @@ def _absent_frames(grid: Grid, samples: int) -> Iterator[dict[str, int]]:
 
 def _absent(grid: Grid, view: View) -> tuple[float, ...]:
     """Each sample of what was left out: of a label map what its header pads with (PS3.3 section C.8.20.2)."""
-    segmentation = grid.first.image.header.segmentation
+    segmentation = grid.first.instance.segmentation
     if segmentation is None:
         return (view.absent,) * view.samples
     padding = padding_value(grid.first) or 0 if segmentation.is_label_map else 0
     if view.samples == 1 or view.apply is None:
         return (padding,)
-    pixel = grid.first.ref.instance.pixel
+    pixel = grid.first.instance.pixel
     colour = view.apply(grid.first.ref, np.full((1, 1, 1), padding, pixel.dtype))
     return tuple(float(sample) for sample in colour.reshape(-1).tolist())
 
 
 def _modality(grid: Grid) -> str:
-    return shown_code(grid.first.image.header.modality) or "image"
+    return shown_code(grid.first.instance.modality) or "image"
 
 
 def _name(grid: Grid, number: int, count: int) -> str:
@@ -209,12 +208,12 @@ def _name(grid: Grid, number: int, count: int) -> str:
 
 
 def _channels(grid: Grid, view: View) -> tuple[Channel, ...]:
-    segmentation = grid.first.image.header.segmentation
+    segmentation = grid.first.instance.segmentation
     if segmentation is not None and not segmentation.is_label_map and grid.kind != LIST:
         return _segment_channels(grid, segmentation, view)
     labels = channel_labels(grid)
     shown = windows(grid).shown(view)
-    inverted = grid.first.ref.instance.pixel.photometric_interpretation == "MONOCHROME1"
+    inverted = grid.first.instance.pixel.photometric_interpretation == "MONOCHROME1"
     if view.samples > 1:
         return tuple(
             Channel(f"{label} {name}".strip(), color, view.range, shown=None)
@@ -228,7 +227,7 @@ def _channels(grid: Grid, view: View) -> tuple[Channel, ...]:
 
 
 def _segment_numbers(grid: Grid) -> tuple[int, ...]:
-    segmentation = grid.first.image.header.segmentation
+    segmentation = grid.first.instance.segmentation
     if segmentation is None or segmentation.is_label_map or grid.kind == LIST:
         return ()
     shown = (grid.frames[int(cells[cells != ABSENT][0])] for cells in grid.cells.swapaxes(0, 1))
@@ -248,10 +247,10 @@ def _segment_channels(grid: Grid, segmentation: Segmentation, view: View) -> tup
 
 
 def _level_attributes(grid: Grid) -> LevelAttributes:
-    stored = list(dict.fromkeys(frame.ref.instance for frame in grid.frames))
+    instances = list(instances_of(grid))
     return LevelAttributes(
-        sop_instance_uids=tuple(instance.sop_instance_uid for instance in stored),
-        photometric_interpretation=stored[0].pixel.photometric_interpretation,
-        lossy=any(instance.pixel.lossy for instance in stored),
-        available_transfer_syntax_uid=stored[0].available_transfer_syntax_uid,
+        sop_instance_uids=tuple(instance.sop_instance_uid for instance in instances),
+        photometric_interpretation=instances[0].pixel.photometric_interpretation,
+        lossy=any(instance.pixel.lossy for instance in instances),
+        available_transfer_syntax_uid=instances[0].available_transfer_syntax_uid,
     )

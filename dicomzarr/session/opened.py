@@ -46,9 +46,7 @@ class ParsedSeries:
 
     def apart(self) -> Series:
         """The series with remarks of its own: planning adds to them, and no view shall show those of another."""
-        remarks = deepcopy(self.series.remarks)
-        images = tuple(replace(image, notices=remarks) for image in self.series.images)
-        return replace(self.series, images=images, remarks=remarks)
+        return replace(self.series, remarks=deepcopy(self.series.remarks))
 
     def plan(self, view: View, bulk: Mapping[str, bytes]) -> SeriesPlan:
         """The images of a view, without segmentations.

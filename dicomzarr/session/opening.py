@@ -19,10 +19,8 @@ from dicomzarr.plan import wanted_bulk
 from dicomzarr.runtime.pools import OPENER
 from dicomzarr.runtime.process import at_fork, at_reset
 from dicomzarr.session.opened import OpenedSeries, Segmentations, compose, parsed_series
-from dicomzarr.session.registry import Endpoint, Endpoints, SeriesKey, ViewKey
+from dicomzarr.session.registry import Endpoint, Endpoints, Limits, SeriesKey, ViewKey
 from dicomzarr.session.related import segmentations_of
-from dicomzarr.sources.dicomweb.client import Client
-from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.source import DICOMwebSource
 from dicomzarr.sources.files.source import FilesSource
 from dicomzarr.sources.files.urls import is_folder_url, path_of
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from dicomzarr.engine.ports import SeriesRef, SeriesSource
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import StorageOptions
-    from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 
 
 async def open_view(endpoint: Endpoint, key: ViewKey) -> SeriesStore:
@@ -64,8 +61,8 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
     """
     found = await series_metadata(endpoint.source, key.disk, key.ref)
     parsed = await OPENER.run(parsed_series, found.metadata, key.ref)
-    stored = {each.uid: each.stored for each in parsed.series.instances}
-    state = SeriesState(*key.ref, found.frames, stored, parsed.series.slices, found.metadata.etag)
+    instances = {each.sop_instance_uid: each for each in parsed.series.instances}
+    state = SeriesState(*key.ref, found.frames, instances, parsed.series.slices, found.metadata.etag)
     return OpenedSeries(parsed, FrameSource(endpoint.scheduler, state), notices=found.metadata.notices)
 
 
@@ -83,20 +80,25 @@ _cache = FrameCache(0)
 """Of this process; it holds as much as whoever wants the most."""
 
 
-def _make_endpoint(base: str, options: StorageOptions, profile: ServerProfile) -> Endpoint:
+def make_endpoint(base: str, options: StorageOptions, limits: Limits) -> Endpoint:
+    """The endpoint of a server or folder, in memory that all of the process share; does no I/O."""
+    return endpoint_of(_make_source(base, options), base, options, limits)
+
+
+def endpoint_of(source: SeriesSource, base: str, options: StorageOptions, limits: Limits) -> Endpoint:
+    """The endpoint of a source."""
     cache = CacheShare(_cache)
-    source = _make_source(base, options, profile)
-    return Endpoint(base, options.access, source, Scheduler(source.frames, cache), cache, open_series, open_view)
+    scheduler = Scheduler(source.frames, cache)
+    return Endpoint(base, options.access, source, scheduler, cache, open_series, open_view, limits)
 
 
-def _make_source(base: str, options: StorageOptions, profile: ServerProfile) -> SeriesSource:
+def _make_source(base: str, options: StorageOptions) -> SeriesSource:
     if is_folder_url(base):
         return FilesSource(path_of(base))
-    client = Client(base, options.access, options.tuning, profile=profile)
-    return DICOMwebSource(client, DICOMwebOrigin(client))
+    return DICOMwebSource.of(base, options.access, options.tuning)
 
 
-_endpoints = Endpoints(_make_endpoint)
+_endpoints = Endpoints(make_endpoint)
 
 
 def endpoint_for(base: str, options: StorageOptions) -> Endpoint:
@@ -110,9 +112,8 @@ def endpoints_of(options: StorageOptions) -> list[Endpoint]:
 
 
 def _forget_all() -> None:
-    """Forget all servers, and what was learned of them."""
-    _endpoints.forget()
-    _endpoints.profiles.clear()
+    """Forget all servers."""
+    _endpoints.close()
     _cache.clear()
 
 

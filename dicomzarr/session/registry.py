@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
+
+from cachetools import LRUCache
 
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.errors import SeriesChangedError
 from dicomzarr.options import Tuning, View
 from dicomzarr.runtime.home_loop import home_loop
 from dicomzarr.runtime.single_flight import SingleFlight
-from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 from dicomzarr.sources.dicomweb.urls import is_loopback
 from dicomzarr.sources.files.urls import is_folder_url
 
@@ -31,22 +33,25 @@ if TYPE_CHECKING:
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
-SERIES_HELD_OPEN = 64
-"""Views of series that an endpoint remembers; the least recently used is forgotten."""
 
-ALL_HELD_OPEN = 2048
-"""Views of series that all endpoints of a process remember: the endpoints least recently used are let go of."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a process remembers."""
 
-ENDPOINTS_HELD = 1024
-"""Endpoints that a process remembers; the least recently used is let go of, and its connections close unless in use."""
+    views: int = 64
+    """Views of series that an endpoint remembers; the least recently used is forgotten."""
+    all_views: int = 2048
+    """Views of series that all endpoints remember: the endpoints least recently used are let go of."""
+    endpoints: int = 1024
+    """Endpoints that are remembered; of the least recently used, connections close unless in use."""
+    seconds: float = 300.0
+    """For which an endpoint is remembered that nobody uses."""
+    seconds_between_sweeps: float = 1.0
+    """After which it is looked for endpoints to let go of."""
 
-SECONDS_HELD = 300.0
-"""For which an endpoint is remembered that nobody uses."""
 
-SERVERS_KNOWN = 256
-"""Servers of which a process remembers how they want to be asked."""
-
-_SECONDS_BETWEEN_SWEEPS = 1.0
+LIMITS: Final = Limits()
+"""Those of everybody."""
 
 
 class SeriesKey(NamedTuple):
@@ -77,6 +82,7 @@ class Endpoint:
         cache: Holds those of this endpoint in memory.
         open_series: Opens a series: one metadata request.
         open_view: Makes a store of an opened series.
+        limits: How much is remembered.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  # what it is made of
@@ -88,6 +94,7 @@ class Endpoint:
         cache: CacheShare,
         open_series: Callable[[Endpoint, SeriesKey], Coroutine[Any, Any, OpenedSeries]],
         open_view: Callable[[Endpoint, ViewKey], Coroutine[Any, Any, SeriesStore]],
+        limits: Limits = LIMITS,
     ) -> None:
         self.source = source
         self.scheduler = scheduler
@@ -100,7 +107,7 @@ class Endpoint:
         self._open_view = open_view
         self._series: WeakValueDictionary[SeriesKey, OpenedSeries] = WeakValueDictionary()
         """Held as long as a view of them is."""
-        self._views: OrderedDict[ViewKey, SeriesStore] = OrderedDict()
+        self._views: LRUCache[ViewKey, SeriesStore] = LRUCache(limits.views)
         self._opening: SingleFlight[SeriesKey, OpenedSeries] = SingleFlight()
         self._showing: SingleFlight[ViewKey, SeriesStore] = SingleFlight()
         self._disks: dict[tuple[str | None, int], DiskCache | None] = {}
@@ -188,6 +195,8 @@ class Endpoint:
             for series in [key for key, _ in _living(self._series) if ref in (None, key.ref)]:
                 self._series.pop(series, None)
         self.source.frames.forget(ref)
+        if ref is None:
+            home_loop().call_soon_threadsafe(self.source.frames.close)
         for disk in self.disks:
             disk.forget(*(ref or ()))
 
@@ -214,10 +223,7 @@ class Endpoint:
 
     def _held(self, key: ViewKey) -> SeriesStore | None:
         with self._lock:
-            store = self._views.get(key)
-            if store is not None:
-                self._views.move_to_end(key)
-            return store
+            return self._views.get(key)
 
     async def _store(self, key: ViewKey) -> SeriesStore:
         held = self._held(key)
@@ -231,8 +237,6 @@ class Endpoint:
     def _hold(self, key: ViewKey, store: SeriesStore) -> None:
         with self._lock:
             self._views[key] = store
-            while len(self._views) > SERIES_HELD_OPEN:
-                self._views.popitem(last=False)
 
     def _let_go(self, key: ViewKey, store: SeriesStore) -> None:
         """A store is not what is wanted: neither it nor what it was made of is handed out again."""
@@ -258,12 +262,12 @@ class Endpoints:
 
     Args:
         make: Makes an endpoint, without I/O.
+        limits: How much is remembered.
     """
 
-    def __init__(self, make: Callable[[str, StorageOptions, ServerProfile], Endpoint]) -> None:
+    def __init__(self, make: Callable[[str, StorageOptions, Limits], Endpoint], limits: Limits = LIMITS) -> None:
         self._make = make
-        self.profiles: OrderedDict[str, ServerProfile] = OrderedDict()
-        """By base URL: what is learned of a server outlives whoever learned it."""
+        self._limits = limits
         self.forget()
 
     def forget(self) -> None:
@@ -276,12 +280,18 @@ class Endpoints:
         """When each was used last, in seconds of a steady clock."""
         self._swept = 0.0
 
+    def close(self) -> None:
+        """Start with none; connections close unless in use. On the home loop."""
+        alive = [each for _, each in _living(self._alive)]
+        self.forget()
+        _close(alive)
+
     def get(self, base: str, options: StorageOptions) -> Endpoint:
         """The endpoint of a server and a credential, now the most recently used; from any thread."""
         key = _key(base, options.access)
         endpoint = self._alive.get(key)
         if endpoint is None:
-            endpoint = self._make(base, options, self._profile(base))
+            endpoint = self._make(base, options, self._limits)
         with self._lock:
             endpoint = self._alive.setdefault(key, endpoint)
             self.recent[key] = endpoint
@@ -289,8 +299,7 @@ class Endpoints:
             self._used[key] = time.monotonic()
             dropped = self._swept_out()
         if dropped:
-            # On the loop of their connections, which then close unless a series is still being read.
-            home_loop().call_soon_threadsafe(dropped.clear)
+            home_loop().call_soon_threadsafe(_close, dropped)
         endpoint.use(options)
         return endpoint
 
@@ -298,24 +307,16 @@ class Endpoints:
         """The endpoints, on any server, of these credentials."""
         return [each for _, each in _living(self._alive) if each.identity == options.access.identity]
 
-    def _profile(self, base: str) -> ServerProfile:
-        with self._lock:
-            profile = self.profiles.setdefault(base, ServerProfile())
-            self.profiles.move_to_end(base)
-            while len(self.profiles) > SERVERS_KNOWN:
-                self.profiles.popitem(last=False)
-            return profile
-
     def _swept_out(self) -> list[Endpoint]:
         """Endpoints that are not remembered any more; the one that is used now stays."""
-        now = time.monotonic()
+        now, most = time.monotonic(), self._limits
         dropped = []
-        while len(self.recent) > ENDPOINTS_HELD:
+        while len(self.recent) > most.endpoints:
             dropped.append(self._forgotten())
-        if now - self._swept >= _SECONDS_BETWEEN_SWEEPS:
+        if now - self._swept >= most.seconds_between_sweeps:
             self._swept = now
             held = sum(endpoint.views_held for endpoint in self.recent.values())
-            while len(self.recent) > 1 and (held > ALL_HELD_OPEN or now - self._oldest() > SECONDS_HELD):
+            while len(self.recent) > 1 and (held > most.all_views or now - self._oldest() > most.seconds):
                 dropped.append(self._forgotten())
                 held -= dropped[-1].views_held
         return dropped
@@ -327,6 +328,12 @@ class Endpoints:
         key, endpoint = self.recent.popitem(last=False)
         del self._used[key]
         return endpoint
+
+
+def _close(endpoints: list[Endpoint]) -> None:
+    """On the loop of their connections, where they are let go of too; what is still being read goes on."""
+    while endpoints:
+        endpoints.pop().source.frames.close()
 
 
 def _key(base: str, access: Access) -> _EndpointKey:

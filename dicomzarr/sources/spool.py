@@ -22,15 +22,16 @@ MOST_BYTES: Final = 32 * 2**30
 _WRITTEN_AT_ONCE: Final = 4 * 2**20
 
 
-async def spooled(chunks: AsyncIterator[bytes], subject: str) -> mmap.mmap:
+async def spooled(chunks: AsyncIterator[bytes], subject: str, most: int = MOST_BYTES) -> mmap.mmap:
     """Write what comes to a file, and map it; the disk is free again when the map is let go of.
 
     Args:
         chunks: The body.
         subject: What comes, for messages.
+        most: Bytes that may come.
 
     Raises:
-        InvalidFileError: Nothing came, or more than ``MOST_BYTES``.
+        InvalidFileError: Nothing came, or more than that.
         TemporaryFileError: The disk did not take it.
     """
     with _temporary_file(subject) as file:
@@ -39,7 +40,7 @@ async def spooled(chunks: AsyncIterator[bytes], subject: str) -> mmap.mmap:
         async for chunk in chunks:
             waiting.append(chunk)
             size += len(chunk)
-            _check_size(size, subject)
+            _check_size(size, most, subject)
             if size - written >= _WRITTEN_AT_ONCE:
                 await FILES.run(file.writelines, waiting)
                 waiting, written = [], size
@@ -47,16 +48,17 @@ async def spooled(chunks: AsyncIterator[bytes], subject: str) -> mmap.mmap:
         return await FILES.run(_mapped, file, subject)
 
 
-def inflated(data: RandomAccess, start: int, subject: str) -> mmap.mmap:
+def inflated(data: RandomAccess, start: int, subject: str, most: int = MOST_BYTES) -> mmap.mmap:
     """Inflate a data set (RFC 1951, PS3.5 section A.5) into a file, and map it.
 
     Args:
         data: The file that it is in.
         start: Where it begins.
         subject: What it is, for messages.
+        most: Bytes that it may become.
 
     Raises:
-        InvalidFileError: It is no deflated data set, or becomes more than ``MOST_BYTES``.
+        InvalidFileError: It is no deflated data set, or becomes more than that.
         TruncatedFileError: It ends early.
         TemporaryFileError: The disk did not take it.
     """
@@ -64,7 +66,7 @@ def inflated(data: RandomAccess, start: int, subject: str) -> mmap.mmap:
         size = 0
         for piece in inflated_pieces(data, start, subject):
             size += len(piece)
-            _check_size(size, subject)
+            _check_size(size, most, subject)
             file.write(piece)
         return _mapped(file, subject)
 
@@ -88,6 +90,6 @@ def _mapped(file: IO[bytes], subject: str) -> mmap.mmap:
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _check_size(size: int, subject: str) -> None:
-    if size > MOST_BYTES:
-        raise InvalidFileError(f"More than {MOST_BYTES} bytes came for {subject}.")
+def _check_size(size: int, most: int, subject: str) -> None:
+    if size > most:
+        raise InvalidFileError(f"More than {most} bytes came for {subject}.")

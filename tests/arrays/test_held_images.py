@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from aiohttp import web
 from opened import array_at
+from processes import FORKS, run_strictly
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener, ready_to_serve
 from radiology_volumes import volume
+from segmentable import CT as SEGMENTED
+from segmentable import SHAPE as MASKS
+from segmentable import SOURCES
 from segmentations import random_masks, segmented
 from serving import forget_servers
-from test_label_traps import CT as SEGMENTED
-from test_label_traps import SHAPE as MASKS
-from test_label_traps import SOURCES
-from test_processes import FORKS, run_strictly
 from waiting import SECONDS
 from zarr.storage import FsspecStore
 
@@ -30,8 +30,11 @@ import dicomzarr
 from dicomzarr.arrays.image import Image
 from dicomzarr.engine import reader
 from dicomzarr.errors import FrameNotFoundError, FrameShapeError, NotFoundError, SeriesChangedError
-from dicomzarr.session import registry
+from dicomzarr.options import StorageOptions
+from dicomzarr.session.opening import endpoint_for
+from dicomzarr.session.registry import LIMITS
 from dicomzarr.sources.dicomweb.tuning import series_choice
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -124,17 +127,18 @@ def losing() -> Losing:
 LOWEST = sorted(DATASETS.datasets, key=lambda each: float(each.ImagePositionPatient[2]))[:LOST]
 
 
-def invalidated(url: str, _: pytest.MonkeyPatch) -> None:
+def invalidated(url: str) -> None:
     fsspec.filesystem("dicomweb", cache_bytes=0).invalidate_cache(url)
 
 
-def all_invalidated(_: str, __: pytest.MonkeyPatch) -> None:
+def all_invalidated(_: str) -> None:
     fsspec.filesystem("dicomweb", cache_bytes=0).invalidate_cache()
 
 
-def identity_driven_out(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "ENDPOINTS_HELD", 1)
-    dicomzarr.open(url, headers={"X-Other": "somebody"})
+def identity_driven_out(url: str) -> None:
+    base = DICOMwebURL.parse(url).base
+    for number in range(LIMITS.endpoints):
+        endpoint_for(base, StorageOptions.parse(headers={"X-Other": str(number)}))
 
 
 WAYS = [invalidated, all_invalidated, identity_driven_out]
@@ -143,15 +147,13 @@ WAYS = [invalidated, all_invalidated, identity_driven_out]
 
 @pytest.mark.parametrize("forgotten", WAYS)
 @pytest.mark.parametrize("has_read", [False, True])
-def test_a_held_image_reads_on(
-    opened: Opener, monkeypatch: pytest.MonkeyPatch, forgotten: Callable[..., None], has_read: object
-) -> None:
+def test_a_held_image_reads_on(opened: Opener, forgotten: Callable[..., None], has_read: object) -> None:
     image = opened(CT, cache_bytes=0)
     assert image.levels[0].shape == PIXELS.shape
     if has_read:
         assert np.array_equal(image.levels[0][...], PIXELS)
     before = requests(opened)
-    forgotten(image.series_url, monkeypatch)
+    forgotten(image.series_url)
     for _ in range(2):
         assert np.array_equal(in_time(lambda: image.levels[0][...]), PIXELS)
     assert requests(opened) - before <= 2 * BOUND
@@ -159,7 +161,7 @@ def test_a_held_image_reads_on(
 
 
 def test_a_held_image_reads_on_when_sixty_four_others_were_opened(opened: Opener) -> None:
-    others = [dataset for number in range(registry.SERIES_HELD_OPEN + 1) for dataset in _tiny(number)]
+    others = [dataset for number in range(LIMITS.views + 1) for dataset in _tiny(number)]
     server = opened.serve([*CT.datasets, *others])
     image = dicomzarr.open(server.series_url(CT.study_uid, CT.series_uid), cache_bytes=0)
     assert image.levels[0].shape == PIXELS.shape
@@ -220,18 +222,18 @@ def test_forked_children_read_what_their_parent_holds(opened: Opener, has_read: 
 
 @pytest.mark.parametrize("forgotten", WAYS)
 def test_a_held_image_of_a_series_that_changed_never_shows_other_cells(
-    opened: Opener, losing: Losing, monkeypatch: pytest.MonkeyPatch, forgotten: Callable[..., None]
+    opened: Opener, losing: Losing, forgotten: Callable[..., None]
 ) -> None:
     image = opened(CT, losing.middleware, cache_bytes=0)
     assert image.levels[0].shape == PIXELS.shape
     losing.lose(LOWEST)
-    forgotten(image.series_url, monkeypatch)
+    forgotten(image.series_url)
     level = image.levels[0]
     assert np.array_equal(in_time(lambda: level[LOST:]), PIXELS[LOST:])
     with pytest.raises(FrameNotFoundError):
         in_time(lambda: level[...])
     assert np.array_equal(in_time(lambda: image.images[0].levels[0][LOST]), PIXELS[LOST])
-    invalidated(image.series_url, monkeypatch)
+    invalidated(image.series_url)
     anew = dicomzarr.open(image.series_url, cache_bytes=0)
     assert np.array_equal(in_time(lambda: anew.levels[0][...]), PIXELS[LOST:])
 

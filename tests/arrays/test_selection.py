@@ -17,7 +17,7 @@ from thoroughness import examples
 from dicomzarr.arrays.reading import read_level, read_orthogonal
 from dicomzarr.arrays.selection import plan_orthogonal, plan_selection
 from dicomzarr.dicom.geometry.tiling import FramePositions, FullTiling, SparseTiling, TileGrid, sparse_tiling
-from dicomzarr.dicom.instance import FrameRef, StoredInstance
+from dicomzarr.dicom.instance import FrameRef, Instance
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.errors import TilingError
 from dicomzarr.omezarr.keys import PREFIX, SEPARATOR, chunk_key, parse_indices
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 quick = settings(max_examples=examples(60), deadline=None, database=None)
 
-SOMEWHERE = StoredInstance(
+SOMEWHERE = Instance(
     "1.2.3", 1000, PixelDescription(4, 3, 1, 16, 16, 15, signed=False, photometric_interpretation="MONOCHROME2")
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,18 +10,29 @@ import pytest
 from slides import brightfield_pyramid, fluorescence_focal_stack
 
 import dicomzarr
-from dicomzarr.arrays import notebook, thumbnails
+from dicomzarr.arrays.notebook import image_html
+from dicomzarr.arrays.thumbnails import overview
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from slides_model import TestSlide
+
+    from dicomzarr.arrays.image import Image
+
+
+@contextmanager
+def _opened(slide: TestSlide) -> Iterator[Image]:
+    with DICOMwebServer(Archive(slide.datasets)) as server:
+        yield dicomzarr.open(server.series_url(slide.study_uid, slide.series_uid))
 
 
 def _thumbnail(slide: TestSlide, size: int) -> np.ndarray:
-    with DICOMwebServer(Archive(slide.datasets)) as server:
-        return dicomzarr.open(server.series_url(slide.study_uid, slide.series_uid)).thumbnail(size)
+    with _opened(slide) as image:
+        return image.thumbnail(size)
 
 
 def test_a_thumbnail_of_a_level_s_own_size_is_that_level() -> None:
@@ -41,12 +53,12 @@ def test_a_size_may_be_numpys() -> None:
 
 
 @pytest.mark.parametrize("band", [2048, 64, 7])
-def test_a_smaller_one_holds_means_however_it_is_read(band: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thumbnails, "_BAND", band)
+def test_a_smaller_one_holds_means_however_it_is_read(band: int) -> None:
     slide = brightfield_pyramid()
     finest = slide.levels[0].pixels[:, 0].astype(float)
     # 200 x 257 at 135 pixels: the finest level is the coarsest that has enough.
-    shown = _thumbnail(slide, 135)
+    with _opened(slide) as image:
+        shown = overview(image, 135, band=band)
     assert shown.shape == (105, 135, 3)
     rows, columns = (np.linspace(0, n, m + 1).astype(int) for n, m in ((200, 105), (257, 135)))
     for r, c in ((0, 0), (50, 99), (104, 134)):
@@ -62,14 +74,13 @@ def test_channels_are_added_up_in_their_colours() -> None:
     assert shown.std() > 5
 
 
-def test_a_notebook_reads_no_large_level_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_reads_no_large_level_unasked() -> None:
     slide = brightfield_pyramid()
     with DICOMwebServer(Archive(slide.datasets)) as server:
         image = dicomzarr.open(server.series_url(slide.study_uid, slide.series_uid))
         assert "data:image/png" in image._repr_html_()
         asked = len(server.requests)
-        monkeypatch.setattr(notebook, "_MOST_PIXELS", 100)
-        html = image._repr_html_()
+        html = image_html(image, image, most_pixels=100)
         assert "no picture" in html
         assert "200 x 257" in html
         assert len(server.requests) == asked

@@ -20,7 +20,7 @@ from slide_server import TILE, slide
 import dicomzarr
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.scratch import Scratch
-from dicomzarr.dicom.instance import parse_instance
+from dicomzarr.dicom.instance_parser import parse_instance
 from dicomzarr.dicom.model.image_model import decode_instances
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from coded_frames import BUILDERS, CodedFrame, coded_frame
-from encoding_checks import CHECKS, DECODERS, ORACLES
+from encoding_checks import CHECKS, DECODERS, ORACLES, title
 from frame_oracles import by_pydicom, decoded_by
 from test_decode import describe, frames_of, packaged
 
@@ -68,10 +68,6 @@ PACKAGED_PAIRS = [
     for oracle in CHECKS[uid].oracles
     if (name, oracle) not in UNABLE and (oracle != "gdcm" or uid != "1.2.840.10008.1.2.5")
 ]
-
-
-def title(value: str) -> str:
-    return value.removeprefix("1.2.840.10008.")
 
 
 def decoded(frame: CodedFrame) -> Pixels:

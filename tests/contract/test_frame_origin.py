@@ -14,10 +14,10 @@ from frame_origins import ORIGINS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import examples
-from waiting import SECONDS
+from waiting import SECONDS, is_idle
 
-from dicomzarr.engine import scheduler as scheduler_module
 from dicomzarr.engine.cache import FrameCache
+from dicomzarr.engine.limits import Limits
 from dicomzarr.engine.ports import Fetch
 from dicomzarr.engine.requests import FrameQueue, Priority
 from dicomzarr.engine.scheduler import Scheduler
@@ -37,11 +37,13 @@ if TYPE_CHECKING:
 
 READERS = 3
 
+LIMITS = Limits(grace=0.003)
+"""What nobody waits for ends while the test still runs."""
+
 
 @pytest.fixture(scope="module", params=ORIGINS, ids=str)
 def origin(request: pytest.FixtureRequest) -> Iterator[Origin]:
     with ORIGINS[request.param]() as made, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scheduler_module, "_GRACE", 0.003)  # what nobody waits for ends while the test still runs
         for name in ("_WORTH", "_WORTH_ON_SLOW_LINE"):
             patch.setattr(series_choice, name, 1e-9)  # whole series count as faster
         yield made
@@ -87,8 +89,8 @@ class Counted:
     def forget(self, series: SeriesRef | None) -> None:
         self.inner.forget(series)
 
-    async def close(self) -> None:
-        await self.inner.close()
+    def close(self) -> None:
+        self.inner.close()
 
 
 @dataclass(eq=False)
@@ -167,7 +169,7 @@ class Play:
 
     async def settled(self) -> None:
         async with asyncio.timeout(SECONDS):
-            while not self.scheduler.idle:  # noqa: ASYNC110  # nothing tells when nothing happens
+            while not is_idle(self.scheduler):  # noqa: ASYNC110  # nothing tells when nothing happens
                 await asyncio.sleep(0.001)
 
 
@@ -176,7 +178,7 @@ async def played(origin: Origin, cache_bytes: int) -> AsyncIterator[Play]:
     loop, complaints = asyncio.get_running_loop(), list[dict[str, object]]()
     loop.set_exception_handler(lambda _, context: complaints.append(context))
     counted = Counted(origin.make(), origin.most)
-    play = Play(origin, counted, Scheduler(counted, FrameCache(cache_bytes)))
+    play = Play(origin, counted, Scheduler(counted, FrameCache(cache_bytes), limits=LIMITS))
     try:
         yield play
         origin.faults.chance = None
@@ -184,7 +186,7 @@ async def played(origin: Origin, cache_bytes: int) -> AsyncIterator[Play]:
         assert counted.under_way == 0
     finally:
         origin.faults.chance = None
-        await counted.close()
+        counted.close()
         loop.set_exception_handler(None)
     assert not complaints
     for waiter in play.waiters:
@@ -313,7 +315,7 @@ def test_one_fetch_after_the_other_brings_everything(origin: Origin) -> None:
                 for key in step.keys:
                     if key not in sink.arrivals:
                         queue.add(key, Priority.NOW, "a")
-        await source.close()
+        source.close()
         assert not sink.failures
         assert sink.arrivals.keys() == origin.frames.keys()
         assert all(same(data, origin.frames[key]) for key, data in sink.arrivals.items())

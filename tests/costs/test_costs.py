@@ -13,16 +13,19 @@ import slides
 import xarray as xr
 import zarr
 from faults import delay
+from radiology_model import distinct
+from radiology_multiframe import enhanced_volume
 from radiology_volumes import volume
 from serving import GREY, is_right, run_python, serving, serving_big, serving_elsewhere, zarr_level
 from waiting import SECONDS
 
 import dicomzarr
+from dicomzarr.dicom.model import image_model, json_model
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.engine import ports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from slides_model import Pixels
 
@@ -76,6 +79,23 @@ def test_opening_decodes_metadata_once(series: Any, monkeypatch: pytest.MonkeyPa
     with serving(series) as served:
         dicomzarr.open(served.url, include_phi=True, cache_dir=str(tmp_path / "cache"))
     assert len(decoded) == 1
+
+
+def test_functional_groups_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for those of the first frame, which are looked at beforehand for the size of pixels."""
+    frames, decoded = 12, []
+    batches = json_model.batches
+
+    def counted(*arguments: Any) -> Iterator[Any]:
+        for batch in batches(*arguments):
+            decoded.append(len(batch))
+            yield batch
+
+    monkeypatch.setattr(json_model, "batches", counted)
+    monkeypatch.setattr(image_model, "batches", counted)
+    with serving(enhanced_volume(distinct((frames, 8, 10)))) as served:
+        assert dicomzarr.open(served.url, include_phi=True).levels[0].shape == (frames, 8, 10)
+    assert frames <= sum(decoded) <= frames + 1
 
 
 def test_sixteen_threads_that_read_one_tile_fetch_it_once() -> None:

@@ -298,6 +298,7 @@ def uids_of(level: LevelPlan) -> Sequence[str]:
     return list(map(str, uids))
 
 
+@pytest.mark.slow
 def test_a_list_of_many_tiles_opens_fast() -> None:
     count = 200_000
     uid = "1.2.3"

@@ -16,8 +16,7 @@ from pydicom import Dataset
 from pydicom.data import get_testdata_file
 from pydicom.pixels.processing import apply_modality_lut
 
-from dicomzarr.dicom.lut.lookup import LookupTable
-from dicomzarr.dicom.lut.modality import RealWorldMapping, Rescale, TableView, exact_float32, modality_dtype
+from dicomzarr.dicom.lut.modality import RealWorldMapping, Rescale, exact_float32, modality_dtype
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.errors import InvalidAttributeError
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
@@ -218,21 +217,6 @@ def test_rescales_are_values() -> None:
     assert {rescale, Rescale(1.0, -1024.0)} == {rescale}
     assert not rescale.is_identity
     assert Rescale(1.0, -0.0).is_identity
-
-
-# --- tables ---
-
-
-def test_tables_as_views() -> None:
-    view = TableView(LookupTable(-1, np.array([300, 200, 100], "<u2"), 16))
-    pixels = np.array([[-5, 0, 9]], np.int16)
-    assert view.dtype == np.dtype("<u2")
-    for dtype in ("<u2", "<i4", "<f4"):
-        found = view.apply(pixels, np.dtype(dtype))
-        assert found.tolist() == [[300, 200, 100]]
-        assert found.dtype == np.dtype(dtype)
-    assert view == pickle.loads(pickle.dumps(view))  # noqa: S301  # our own
-    assert len({view, TableView(view.table)}) == 1
 
 
 # --- scale factors of 32 bits ---

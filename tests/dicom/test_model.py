@@ -31,11 +31,11 @@ from slides import (
 )
 
 import dicomzarr
-from dicomzarr.dicom.instance import StoredInstance
+from dicomzarr.dicom.instance import Instance
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.model.json_model import patient_of
 from dicomzarr.dicom.pixels.pixels import PixelDescription
-from dicomzarr.dicom.segmentation.colour import lab16_to_srgb
+from dicomzarr.dicom.segmentation import lab16_to_srgb
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.dicom.slide.tiled import FrameSequence
 from dicomzarr.errors import (
@@ -558,12 +558,12 @@ def test_an_overview_that_calls_itself_localizer() -> None:
 PIXEL = PixelDescription(4, 4, 1, 8, 8, 7, signed=False, photometric_interpretation="MONOCHROME2")
 
 
-def part(uid: str, frames: int) -> StoredInstance:
-    return StoredInstance(uid, frames, PIXEL)
+def part(uid: str, frames: int) -> Instance:
+    return Instance(uid, frames, PIXEL, series="the series")
 
 
 def test_frames_are_numbered_through_the_parts() -> None:
-    frames = FrameSequence("1.2", "the series", (0, 5, 9), (part("a", 5), part("b", 4), part("c", 3)), complete=True)
+    frames = FrameSequence("1.2", (0, 5, 9), (part("a", 5), part("b", 4), part("c", 3)), complete=True)
     found = [(ref.instance.sop_instance_uid, ref.number) for ref in map(frames.ref, range(1, 13))]
     assert found == [
         *(("a", n) for n in range(1, 6)),
@@ -574,7 +574,7 @@ def test_frames_are_numbered_through_the_parts() -> None:
 
 
 def test_frames_of_lost_parts_are_missed() -> None:
-    frames = FrameSequence("1.2", "the series", (2, 9), (part("b", 4), part("d", 3)), complete=False)
+    frames = FrameSequence("1.2", (2, 9), (part("b", 4), part("d", 3)), complete=False)
     there = {number for number in range(1, 15) if has(frames, number)}
     assert there == {3, 4, 5, 6, 10, 11, 12}
     with pytest.raises(MissingInstanceError, match=r"the series, concatenation 1\.2: frame 7 .* lacks"):
@@ -744,4 +744,4 @@ def test_names_may_be_plain_text() -> None:
 )
 def test_when_a_codestream_is_expected(available: str | None, photometric: str, lossy: bool, compressed: bool) -> None:  # noqa: FBT001
     pixel = replace(PIXEL, photometric_interpretation=photometric, lossy=lossy)
-    assert StoredInstance("1.2", 1, pixel, available).compressed is compressed
+    assert Instance("1.2", 1, pixel, available).compressed is compressed

@@ -11,7 +11,6 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +18,8 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from part10_files import PYDICOM_FILES, UID_OF_INSTANCE, codestreams, items, make_file
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.pixels import iter_pixels
 from pydicom.uid import (
@@ -45,9 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom.uid import UID
 
-UID_OF_INSTANCE = "1.2.3.4"
 KEY = InstanceKey("1.2", "1.2.3", UID_OF_INSTANCE)
-PYDICOM_FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 READABLE = (
     *("693_J2KI", "CT_small", "ExplVR_BigEnd", "GDCMJ2K_TextGBR", "JPEG-lossy", "JPGExtended", "MR_small_RLE"),
     *("JPEG2000-embedded-sequence-delimiter", "MR_small_bigendian", "MR_small_expb", "MR_small_implicit"),
@@ -58,34 +55,6 @@ READABLE = (
 
 
 # --- files ---
-
-
-def make_file(syntax: UID, **attributes: Any) -> bytes:
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7.3"
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID_OF_INSTANCE
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.Rows, dataset.Columns, dataset.BitsAllocated = 3, 5, 8
-    dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 7, 0
-    item = Dataset()
-    item.PixelSpacing = [1, 1]
-    dataset.SharedFunctionalGroupsSequence = [item]
-    for name, value in attributes.items():
-        setattr(dataset, name, value)
-    if syntax.is_encapsulated:
-        dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
-
-
-def codestreams(name: str = "jpeg_ybr_full_422", count: int = 3) -> list[bytes]:
-    """Frames that differ, and of even length, as fragments have."""
-    generator = np.random.default_rng(1)
-    encoded = (CODECS[name].encode(generator.integers(0, 256, (40, 48, 3), np.uint8)) for _ in range(count))
-    return [frame + bytes(len(frame) % 2) for frame in encoded]
 
 
 def opened(body: bytes) -> StoredFrames:
@@ -199,11 +168,6 @@ def test_fragments_that_cannot_be_told_apart() -> None:
         opened(make_file(JPEGBaseline8Bit, PixelData=value, NumberOfFrames=2))
     with pytest.raises(InvalidFileError, match="4 frames cannot be told apart in 3 fragments"):
         opened(make_file(JPEGBaseline8Bit, PixelData=value, NumberOfFrames=4))
-
-
-def items(*fragments: bytes) -> bytes:
-    """Encapsulated pixel data: the first is the Basic Offset Table."""
-    return b"".join(struct.pack("<HHI", 0xFFFE, 0xE000, len(each)) + each for each in fragments)
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])

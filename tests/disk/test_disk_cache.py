@@ -39,6 +39,7 @@ from disk_caches import (
     key_of,
     opened,
     read,
+    use_storage,
     written,
 )
 from serving import forget_servers, run_python, serving, serving_big
@@ -47,7 +48,7 @@ from waiting import SECONDS
 import dicomzarr
 from dicomzarr.arrays.image import open_image
 from dicomzarr.codecs.encoded_frame import EncodedFrame
-from dicomzarr.disk import generations, storage
+from dicomzarr.disk import generations
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.changes import Replace
 from dicomzarr.disk.database import READ_SECONDS
@@ -64,6 +65,7 @@ from dicomzarr.sources.dicomweb.http.transport import AiohttpTransport
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aiohttp import ClientSession
     from aiohttp.typedefs import Handler, Middleware
     from orthanc import Orthanc
     from serving import Served
@@ -344,9 +346,9 @@ def total(place: Path) -> int:
     return sum(path.stat().st_size for path in place.iterdir())
 
 
-def test_the_bound_holds_and_what_was_used_last_stays(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bound_holds_and_what_was_used_last_stays(place: Path) -> None:
     now = 1_000_000
-    monkeypatch.setattr(storage, "_now", lambda: now)
+    use_storage(place, clock=lambda: now)
     frames = opened(cache_in(place, bound=2**22))
     largest = 0
     for start in range(1, 4001, 100):
@@ -386,8 +388,8 @@ def test_what_is_too_large_and_all_below_a_smallest_bound_is_not_kept(place: Pat
     assert read(opened(cache_in(small, bound=2**20 - 1)), range(1, 9)) == set()
 
 
-def test_what_the_disk_cannot_follow_is_dropped(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dicomzarr.disk.writer.MOST_WAITING", 100_000)
+def test_what_the_disk_cannot_follow_is_dropped(place: Path) -> None:
+    use_storage(place, most_waiting=100_000)
     frames = opened(cache_in(place))
     with list(_process.storages.values())[-1].lanes[0].lock:  # a disk that does not answer
         keep(frames, range(1, 1000))  # and does not wait for it
@@ -696,7 +698,6 @@ def test_a_thread_that_does_not_start_is_tried_again(place: Path, monkeypatch: p
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        patch.setattr("dicomzarr.disk.writer.MOST_WAITING", 100_000)
         keep(frames, range(1, 100))
     keep(frames, [100])
     assert frames._storage.writer.drain(SECONDS)
@@ -1011,9 +1012,9 @@ def test_orthanc_is_asked_for_the_number_of_instances(orthanc: Orthanc, place: P
     seen: list[str] = []
     send = AiohttpTransport._send
 
-    def count(transport: AiohttpTransport, request: Request, *more: Any) -> Any:
+    def count(transport: AiohttpTransport, session: ClientSession, request: Request, *more: Any) -> Any:
         seen.append(request.url)
-        return send(transport, request, *more)
+        return send(transport, session, request, *more)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AiohttpTransport, "_send", count)

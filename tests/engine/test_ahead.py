@@ -12,10 +12,8 @@ import slides
 from aiohttp import web
 from faults import delay, refuse_lists
 from serving import GREY, is_right, serving, serving_big, settle, zarr_level
-from waiting import SECONDS
 
 import dicomzarr
-from dicomzarr.engine import scheduler
 from dicomzarr.errors import PermissionDeniedError
 from dicomzarr.session import opening
 
@@ -50,13 +48,6 @@ def test_chunks_in_order_are_fetched_ahead() -> None:
     assert set(plain) < set(ahead)
     assert len(ahead) == len(set(ahead)), "a frame was fetched twice"
     assert len(ahead) <= 2 * 40
-
-
-def test_a_server_at_hand_is_not_asked_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "_FAR", SECONDS)  # however fast this machine is just now
-    with serving_big("small tiles") as (server, url):
-        read_strip(url)
-        assert sorted(frames_asked(server)) == list(range(1, 41))
 
 
 def test_blocks_of_dask_are_fetched_ahead() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicomzarr.dicom.instance import StoredInstance
+from dicomzarr.dicom.instance import Instance
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.engine.requests import SMALL_READ, FrameQueue, Priority
 from dicomzarr.engine.series_state import FrameKey, SeriesState
@@ -30,13 +30,13 @@ PIXEL = PixelDescription(
     signed=False,
     photometric_interpretation="MONOCHROME2",
 )
-INSTANCES = [StoredInstance(f"1.2.3.{number}", 300_000, PIXEL) for number in (1, 2)]
+INSTANCES = [Instance(f"1.2.3.{number}", 300_000, PIXEL) for number in (1, 2)]
 FIRST, SECOND = INSTANCES
-LARGE = StoredInstance("1.2.3.9", 500, replace(PIXEL, rows=4096, columns=4096))
+LARGE = Instance("1.2.3.9", 500, replace(PIXEL, rows=4096, columns=4096))
 OPENING = SeriesState("1.2", "1.2.3", instances={each.sop_instance_uid: each for each in (*INSTANCES, LARGE)})
 
 
-def key(number: int, instance: StoredInstance = FIRST) -> FrameKey:
+def key(number: int, instance: Instance = FIRST) -> FrameKey:
     return FrameKey(OPENING, instance.sop_instance_uid, number)
 
 
@@ -66,7 +66,7 @@ wanted = st.tuples(
 
 @given(frames=st.lists(wanted, max_size=300), dropped=st.sets(st.integers(0, 299)), length=st.integers(1, 5000))
 def test_every_frame_is_in_one_list_and_no_list_is_too_long(
-    frames: list[tuple[StoredInstance, int, Priority, str]], dropped: set[int], length: int
+    frames: list[tuple[Instance, int, Priority, str]], dropped: set[int], length: int
 ) -> None:
     queue = FrameQueue()
     for instance, number, priority, reader in frames:

@@ -6,12 +6,13 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from test_source import FIRST, OPENING, PIXEL
+from fake_client import FIRST, OPENING, PIXEL
+from waiting import is_idle
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
-from dicomzarr.dicom.instance import StoredInstance
-from dicomzarr.engine import scheduler as scheduler_module
+from dicomzarr.dicom.instance import Instance
 from dicomzarr.engine.cache import FrameCache
+from dicomzarr.engine.limits import Limits
 from dicomzarr.engine.ports import Fetch, Wait
 from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.series_state import FrameKey, SeriesState
@@ -19,8 +20,6 @@ from dicomzarr.errors import FrameError, FrameNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-
-    import pytest
 
     from dicomzarr.engine.ports import FrameSink, QueueView, SeriesRef
 
@@ -68,7 +67,7 @@ class Obedient:
     def forget(self, series: SeriesRef | None) -> None:
         raise NotImplementedError
 
-    async def close(self) -> None:
+    def close(self) -> None:
         raise NotImplementedError
 
 
@@ -95,13 +94,13 @@ def run(test: Callable[[Scheduler, Obedient], Awaitable[None]], **options: bool)
 
     async def tested() -> None:
         origin = Obedient(**options)  # type: ignore[arg-type]
-        scheduler = Scheduler(origin, FrameCache(0))
+        scheduler = Scheduler(origin, FrameCache(0), limits=Limits(grace=0.0))
         await test(scheduler, origin)
         for told in origin.fetches:
             if not told.end.done():
                 told.end.set_result(None)
         await ticks()
-        assert scheduler.idle
+        assert is_idle(scheduler)
 
     asyncio.run(tested())
 
@@ -199,9 +198,7 @@ def test_who_has_seen_a_frame_not_decode_does_not_take_the_same_again() -> None:
     run(test)
 
 
-def test_a_fetch_goes_on_as_long_as_somebody_waits_for_one_of_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_module, "_GRACE", 0.0)
-
+def test_a_fetch_goes_on_as_long_as_somebody_waits_for_one_of_its_frames() -> None:
     async def test(scheduler: Scheduler, origin: Obedient) -> None:
         waiters = [Waiter() for _ in range(3)]
         pending = [scheduler.want(key(number), waiter, "a") for number, waiter in enumerate(waiters, 1)]
@@ -219,9 +216,7 @@ def test_a_fetch_goes_on_as_long_as_somebody_waits_for_one_of_its_frames(monkeyp
     run(test)
 
 
-def test_who_comes_while_a_fetch_is_being_ended_is_served_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_module, "_GRACE", 0.0)
-
+def test_who_comes_while_a_fetch_is_being_ended_is_served_by_another() -> None:
     async def test(scheduler: Scheduler, origin: Obedient) -> None:
         gone, back = Waiter(), Waiter()
         pending = scheduler.want(key(1), gone, "a")
@@ -239,7 +234,7 @@ def test_who_comes_while_a_fetch_is_being_ended_is_served_by_another(monkeypatch
 
 
 def test_frames_that_stay_queued_come_with_others_or_sooner_and_are_fetched_anew_where_they_do_not() -> None:
-    stored = [StoredInstance(f"1.2.{number}", 1, PIXEL) for number in range(4)]
+    stored = [Instance(f"1.2.{number}", 1, PIXEL) for number in range(4)]
     by_uid = {each.sop_instance_uid: each for each in stored}
     series = SeriesState("1", "1.2", instances=by_uid, slices=by_uid)
     keys = [FrameKey(series, uid, 1) for uid in by_uid]

@@ -5,61 +5,52 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
 import pytest
+from fake_client import (
+    BITS,
+    FIRST,
+    LARGE,
+    MANY,
+    OPENING,
+    PIXEL,
+    SECOND,
+    SERIES,
+    STUDY,
+    FakeClient,
+    encoded,
+    frame_of,
+)
 from hypothesis import given
 from hypothesis import strategies as st
-from waiting import SECONDS
+from waiting import SECONDS, is_idle
 
-from dicomzarr.codecs.encoded_frame import EncodedFrame
-from dicomzarr.dicom.instance import FrameRef, StoredInstance
-from dicomzarr.dicom.pixels.pixels import PixelDescription
-from dicomzarr.engine import scheduler as scheduler_module
-from dicomzarr.engine import source as source_module
+from dicomzarr.dicom.instance import FrameRef, Instance
 from dicomzarr.engine.cache import FrameCache
+from dicomzarr.engine.limits import Limits
+from dicomzarr.engine.readahead import Block
 from dicomzarr.engine.scheduler import Scheduler
-from dicomzarr.engine.series_state import FrameKey, SeriesState
-from dicomzarr.engine.source import FrameSource
+from dicomzarr.engine.series_state import FrameKey
+from dicomzarr.engine.source import FrameSource, frames_under_way
 from dicomzarr.errors import FrameNotFoundError, FrameShapeError, MissingInstanceError, ServerError
 from dicomzarr.options import Tuning
 from dicomzarr.plan import LevelPlan
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.tuning import strategy
-from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.plan.plan import FrameView
-    from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
-
-STUDY, SERIES = "1.2", "1.2.3"
-NATIVE = "1.2.840.10008.1.2.1"
-PIXEL = PixelDescription(
-    rows=2,
-    columns=2,
-    samples=1,
-    bits_allocated=8,
-    bits_stored=8,
-    high_bit=7,
-    signed=False,
-    photometric_interpretation="MONOCHROME2",
-)
-FIRST, SECOND = StoredInstance("1.2.3.1", 500, PIXEL), StoredInstance("1.2.3.2", 500, PIXEL)
-LARGE = StoredInstance("1.2.3.3", 2**27, PIXEL)
-BITS = StoredInstance("1.2.3.4", 5, replace(PIXEL, rows=5, columns=5, bits_allocated=1, bits_stored=1, high_bit=0))
-MANY = StoredInstance("1.2.3.6", 5000, PIXEL)
-OPENING = SeriesState(
-    STUDY, SERIES, instances={each.sop_instance_uid: each for each in (FIRST, SECOND, LARGE, BITS, MANY)}
-)
 
 
-def level_of(instance: StoredInstance, view: FrameView | None = None) -> LevelPlan:
+def level_of(instance: Instance, view: FrameView | None = None) -> LevelPlan:
     """A level of frames like those of an instance, whatever its frames."""
     size = (instance.pixel.rows, instance.pixel.columns)
     return LevelPlan(
@@ -79,78 +70,6 @@ STORED = level_of(FIRST)
 """A level of stored values."""
 
 
-def frame_of(number: int) -> bytes:
-    """Four pixels that say which frame they are."""
-    return bytes([number % 256]) * 4
-
-
-def encoded(data: bytes) -> EncodedFrame:
-    return EncodedFrame(data, "application/octet-stream", NATIVE)
-
-
-@dataclass
-class FakeClient:
-    """Remembers what it is asked, and answers once the gate is open."""
-
-    connections: int = 4
-    tuning: Tuning = field(default_factory=lambda: Tuning(4, 64, 0))
-    longest_list: int | None = None
-    profile: ServerProfile = field(default_factory=ServerProfile)
-    asked: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-    broken: set[int] = field(default_factory=set)
-    missing: set[int] = field(default_factory=set)
-    silent: set[int] = field(default_factory=set)
-    error: BaseException | None = None
-    wholes: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
-    serves_wholes: bool = False
-    whole_gate: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: list[str] = field(default_factory=list)
-    """Instances whose requests were cancelled."""
-    answer: Callable[..., Awaitable[None]] | None = None
-    """Answers in the place of this class."""
-
-    async def frames(self, job: FrameJob) -> None:
-        assert (job.study, job.series) == (STUDY, SERIES)
-        instance, numbers = job.instance, list(job.pending)
-        if job.whole:
-            self.wholes.append((instance, tuple(numbers)))
-            await self._wait(self.whole_gate, instance)
-            for number in numbers:
-                if self.serves_wholes:
-                    job.deliver(number, encoded(frame_of(number)))
-                else:
-                    job.fail(number, FrameNotFoundError("No instance either."))
-            return
-        self.asked.append((instance, tuple(numbers)))
-        await self._wait(self.gate, instance)
-        if self.answer is not None:
-            await self.answer(self, numbers, job.deliver)
-            return
-        if self.error is not None:
-            raise self.error
-        for number in numbers:
-            if number in self.missing:
-                job.fail(number, FrameNotFoundError(f"No frame {number}."))
-            elif number not in self.silent:
-                job.deliver(number, encoded(b"?" if number in self.broken else frame_of(number)))
-
-    async def _wait(self, gate: asyncio.Event, instance: str) -> None:
-        try:
-            await gate.wait()
-        except asyncio.CancelledError:
-            self.ended.append(instance)
-            raise
-
-    @staticmethod
-    def lists_refused(*, compressed: bool) -> bool:
-        return compressed
-
-    @property
-    def numbers(self) -> list[int]:
-        return [number for _, numbers in self.asked for number in numbers]
-
-
 @dataclass
 class Bench:
     """A source on the home loop, and its client."""
@@ -161,17 +80,18 @@ class Bench:
 
     async def settled(self) -> None:
         """Wait until nothing is under way."""
-        while not self.scheduler.idle:  # noqa: ASYNC110  # nothing tells when nothing happens
+        while not is_idle(self.scheduler):  # noqa: ASYNC110  # nothing tells when nothing happens
             await asyncio.sleep(0.001)
 
 
-def on_bench(
+def on_bench(  # noqa: PLR0913  # what it is made of, by name
     test: Callable[[Bench], Awaitable[None]],
     *,
     closed: bool = False,
     cache_bytes: int = 1000,
     frames_per_request: int = 64,
     connections: int = 4,
+    limits: Limits | None = None,
 ) -> None:
     """Run a test on the home loop; no frame may be left pending after it."""
 
@@ -183,7 +103,7 @@ def on_bench(
         origin = DICOMwebOrigin(
             client,  # type: ignore[arg-type]  # it needs no more of a client
         )
-        scheduler = Scheduler(origin, FrameCache(cache_bytes))
+        scheduler = Scheduler(origin, FrameCache(cache_bytes), limits=limits or Limits())
         bench = Bench(client, FrameSource(scheduler, OPENING), scheduler)
         await test(bench)
         async with asyncio.timeout(SECONDS):
@@ -192,7 +112,7 @@ def on_bench(
     run_sync(run)
 
 
-async def read(bench: Bench, *numbers: int, instance: StoredInstance = FIRST) -> list[bytes | BaseException]:
+async def read(bench: Bench, *numbers: int, instance: Instance = FIRST) -> list[bytes | BaseException]:
     chunks = (bench.source.chunk(FrameRef(instance, number), level_of(instance)) for number in numbers)
     return await asyncio.gather(*chunks, return_exceptions=True)
 
@@ -536,10 +456,7 @@ def test_a_delivery_places_each_position_once() -> None:
     on_bench(test)
 
 
-def test_a_delivery_never_has_more_than_its_window_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_module, "_LEAST_UNDER_WAY", 4)
-    monkeypatch.setattr(source_module, "_BYTES_UNDER_WAY", 4 * PIXEL.nbytes)
-
+def test_a_delivery_never_has_more_than_its_window_under_way() -> None:
     async def test(bench: Bench) -> None:
         placed: set[int] = set()
         frames = [FrameRef(FIRST, number) for number in range(1, 11)]
@@ -548,7 +465,7 @@ def test_a_delivery_never_has_more_than_its_window_under_way(monkeypatch: pytest
         assert bench.client.asked[0] == ("1.2.3.1", (1, 2, 3, 4))
         assert sorted(bench.client.numbers) == list(range(1, 11))
 
-    on_bench(test)
+    on_bench(test, limits=Limits(least_under_way=4, bytes_under_way=4 * PIXEL.nbytes))
 
 
 def test_a_delivery_raises_what_went_wrong() -> None:
@@ -746,9 +663,7 @@ def test_what_is_announced_next_takes_the_place_of_what_was() -> None:
     on_bench(test, closed=True, connections=1)
 
 
-def test_a_request_that_nobody_waits_for_is_ended_before_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_module, "_GRACE", 0.01)
-
+def test_a_request_that_nobody_waits_for_is_ended_before_long() -> None:
     async def test(bench: Bench) -> None:
         gone, stays = (
             [reader(bench, number) for number in (1, 2)],
@@ -763,12 +678,10 @@ def test_a_request_that_nobody_waits_for_is_ended_before_long(monkeypatch: pytes
         bench.client.gate.set()
         assert await asyncio.gather(stays, again) == [frame_of(1)] * 2
 
-    on_bench(test, closed=True)
+    on_bench(test, closed=True, limits=Limits(grace=0.01))
 
 
-def test_who_comes_back_in_time_is_served_by_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_module, "_GRACE", 0.05)
-
+def test_who_comes_back_in_time_is_served_by_the_first_request() -> None:
     async def test(bench: Bench) -> None:
         gone = reader(bench, 1)
         await ticks()
@@ -781,12 +694,10 @@ def test_who_comes_back_in_time_is_served_by_the_first_request(monkeypatch: pyte
         assert await back == frame_of(1)
         assert (bench.client.numbers, bench.client.ended) == ([1], [])
 
-    on_bench(test, closed=True)
+    on_bench(test, closed=True, limits=Limits(grace=0.05))
 
 
-def test_a_whole_instance_that_nobody_waits_for_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_module, "_GRACE", 0.01)
-
+def test_a_whole_instance_that_nobody_waits_for_is_ended_too() -> None:
     async def test(bench: Bench) -> None:
         bench.client.whole_gate.clear()
         gone = asyncio.create_task(bench.source.chunk(FrameRef(BITS, 1), level_of(BITS)))
@@ -794,18 +705,32 @@ def test_a_whole_instance_that_nobody_waits_for_is_ended_too(monkeypatch: pytest
         gone.cancel()
         await ended(bench, "1.2.3.4")
 
-    on_bench(test)
+    on_bench(test, limits=Limits(grace=0.01))
+
+
+@pytest.mark.parametrize(("far", "ahead"), [(0.0, True), (SECONDS, False)])
+def test_what_is_at_hand_is_not_fetched_ahead(far: float, ahead: object) -> None:
+    frames = mock.Mock(locate=lambda at: FrameRef(FIRST, 1 + 20 * at[0] + at[1]))
+    level = replace(STORED, shape=(20, 40), frames=frames)
+
+    async def test(bench: Bench) -> None:
+        for column in range(18):
+            bench.source.follow(level, Block((0, column), (1, 1)))
+            await bench.source.chunk(FrameRef(FIRST, 1 + column), level)
+        assert (len(bench.client.numbers) > 18) is ahead
+
+    on_bench(test, limits=Limits(far=far))
 
 
 def test_frames_too_large_for_memory_come_a_few_at_a_time() -> None:
-    large = StoredInstance("1.2.3.5", 100, replace(PIXEL, rows=2**14, columns=2**13))
+    large = Instance("1.2.3.5", 100, replace(PIXEL, rows=2**14, columns=2**13))
     single = replace(large, number_of_frames=1)
     many = [FrameRef(large, number) for number in range(1, 50)]
-    assert source_module.frames_under_way(many, from_disk=False) == 2
-    assert source_module.frames_under_way([FrameRef(FIRST, 1)], from_disk=True) == source_module._MOST_UNDER_WAY
+    assert frames_under_way(many, Limits(), from_disk=False) == 2
+    assert frames_under_way([FrameRef(FIRST, 1)], Limits(), from_disk=True) == Limits().frames_under_way
     # The disk gives at once what is asked for; a server gives as many as there are connections.
-    assert source_module.frames_under_way([FrameRef(single, 1)], from_disk=True) == 2
-    assert source_module.frames_under_way([FrameRef(single, 1)], from_disk=False) == source_module._MOST_UNDER_WAY
+    assert frames_under_way([FrameRef(single, 1)], Limits(), from_disk=True) == 2
+    assert frames_under_way([FrameRef(single, 1)], Limits(), from_disk=False) == Limits().frames_under_way
 
 
 def test_a_trial_holds_up_no_small_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,7 @@ import json
 import os
 import pickle
 import threading
-import weakref
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -19,9 +17,7 @@ import zarr.core.sync
 from aiohttp import web
 from faults import fault, status
 from opened import array_at, group_at
-from radiology_model import AXIAL, distinct
-from radiology_volumes import volume
-from serving import Served, forget_servers, run_python, serving, settle
+from serving import Served, run_python, serving
 from slides import brightfield_pyramid, concatenation, sparse_brightfield, two_pyramids
 from upath import UPath
 from waiting import SECONDS
@@ -32,7 +28,6 @@ from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.errors import (
     ConnectionFailedError,
-    CredentialsUnavailableError,
     EventLoopError,
     InvalidOptionError,
     InvalidReplyError,
@@ -43,9 +38,6 @@ from dicomzarr.errors import (
     SeriesNotFoundError,
 )
 from dicomzarr.faces.fsspec.filesystem import DICOMwebFileSystem, DICOMwebsFileSystem
-from dicomzarr.options import StorageOptions
-from dicomzarr.runtime.home_loop import run_sync
-from dicomzarr.session import opening, registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -484,63 +476,6 @@ def test_what_was_forgotten_while_it_was_opened_is_opened_again(fs: DICOMwebFile
         fs.info(each.url)
         fs.info(each.url)
         assert each.count("metadata") == 2
-
-
-# --- what a process keeps ---
-
-
-def test_the_series_used_last_stay_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "SERIES_HELD_OPEN", 2)
-    series = [volume(AXIAL, distinct((1, 4, 6), 16), bits=16, name=str(number)) for number in range(3)]
-    with DICOMwebServer(Archive([dataset for each in series for dataset in each.datasets])) as server:
-        urls = [server.series_url(each.study_uid, each.series_uid) for each in series]
-
-        def metadata_asked(number: int) -> int:
-            before = len(server.requests)
-            assert dicomzarr.open(urls[number]).levels[0].dtype == np.uint16
-            return len(server.requests) - before
-
-        assert [metadata_asked(number) for number in (0, 1, 0, 2, 0, 1)] == [1, 1, 0, 1, 0, 1]
-        forget_servers()
-
-
-def test_identities_come_and_go(served: Served, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tokens that change leave neither connections nor secrets nor threads behind."""
-    most = 32
-    monkeypatch.setattr(registry, "ENDPOINTS_HELD", most)
-    expected = served.slide.levels[1].pixels[:, 0]
-    before = set(threading.enumerate())
-    held = dicomzarr.open(url, headers={"x-token": "kept"})
-    source = held.store.source
-    for number in range(2 * most):
-        options: dict[str, Any] = (
-            {"headers": {"x-token": str(number)}} if number % 2 else {"auth": partial(dict, n="1")}
-        )
-        assert np.array_equal(dicomzarr.open(url, **options).levels[1][...], expected)
-    assert len(opening._endpoints.recent) == most
-    known = list(opening._endpoints.recent.values())
-    transports = [weakref.ref(endpoint.source.client._exchange.transport) for endpoint in known]
-    threads = {each for each in set(threading.enumerate()) - before if each.name.startswith("dicomzarr-auth")}
-    assert threads
-    secrets = [endpoint._access.secrets for endpoint in known]
-    references = [each.reference for each in secrets if each is not None]
-    assert len(references) == most
-    del known, secrets
-    opening._endpoints.forget()
-    settle()
-    assert [transport() for transport in transports] == [None] * len(transports)
-    for thread in threads:
-        thread.join(SECONDS)
-        assert not thread.is_alive()
-    for reference in references:
-        with pytest.raises(CredentialsUnavailableError):
-            StorageOptions.parse(credentials=reference)
-    # What somebody holds works on.
-    level = held.levels[1]._plan
-    ref = level.frames.locate((0, 0, 0))
-    assert ref is not None
-    assert run_sync(source.chunk, ref, level) == chunk_bytes(served.slide.levels[1])
-    assert np.array_equal(held.levels[1][...], expected)
 
 
 # --- writing ---

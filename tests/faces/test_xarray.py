@@ -22,7 +22,7 @@ from thoroughness import examples
 from xarray.indexes import RangeIndex
 
 import dicomzarr
-from dicomzarr.arrays.xarray import axes
+from dicomzarr.arrays.xarray.axes import with_axes
 from dicomzarr.errors import InvalidOptionError, SeriesNotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -380,10 +380,10 @@ def test_planes_may_descend(stack: Served) -> None:
     assert np.array_equal(image.to_xarray()["1/z"], [0, -3])
 
 
-def test_coordinates_of_long_axes_are_computed_where_asked_for(stack: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coordinates_of_long_axes_are_computed_where_asked_for(stack: Served) -> None:
     wanted = xr.open_dataset(stack.url, engine="dicomzarr", group="1")
-    monkeypatch.setattr(axes, "MOST_CENTRES", 40)
-    dataset = xr.open_dataset(stack.url, engine="dicomzarr", group="1")
+    image = dicomzarr.open(stack.url)
+    dataset = with_axes(wanted.drop_vars(list(wanted.coords)), image, image.levels[1], most_centres=40)
     assert isinstance(dataset.xindexes["x"], RangeIndex)
     assert not isinstance(dataset.xindexes["y"], RangeIndex)
     np.testing.assert_allclose(dataset["x"], wanted["x"], rtol=1e-12)

@@ -780,6 +780,7 @@ def test_pickles_reopen(opened: Opener, name: str, chunks: Any) -> None:
     assert np.array_equal(branch["0/image"], dataset["image"])
 
 
+@pytest.mark.slow
 def test_other_processes_decode(opened: Opener) -> None:
     series = pet()
     array = dataset_of(opened, series, chunks={})["image"]

@@ -12,7 +12,7 @@ import numpy as np
 import dicomzarr
 from dicomzarr.dicom.lut.modality import RealWorldMapping
 from dicomzarr.dicom.lut.window import Window
-from dicomzarr.dicom.segmentation.segments import Segment, Segmentation
+from dicomzarr.dicom.segmentation import Segment, Segmentation
 from dicomzarr.omezarr.attributes import dicomzarr_attributes, level_attributes
 from dicomzarr.plan import ImagePlan, LevelPlan
 from dicomzarr.plan.attributes import (

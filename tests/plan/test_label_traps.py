@@ -15,8 +15,8 @@ from pydicom.uid import generate_uid
 from radiology_model import AXIAL, distinct, series_of
 from radiology_opened import Opener, affine_of, axes_of, pixels_of, shows, units_of
 from radiology_traps import paint, twin
-from radiology_volumes import volume
-from segmentations import IDENTIFIED, LABELS, ascending, random_masks, segmented
+from segmentable import CT, SHAPE, SOURCES, slices
+from segmentations import LABELS, random_masks, segmented
 
 import dicomzarr
 
@@ -30,19 +30,6 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.image import Image
 
 LABELMAP, FRACTIONAL = SegmentationTypeValues.LABELMAP, SegmentationTypeValues.FRACTIONAL
-
-SHAPE = (5, 30, 34)
-"""(z, y, x), of bits that begin within a byte."""
-
-
-def slices(count: int) -> list[Dataset]:
-    """So many slices of the CT, from the lowest on."""
-    attributes: dict[str, Any] = dict(IDENTIFIED)
-    return ascending(volume(AXIAL, distinct((count, *SHAPE[1:])), name="segmentable", **attributes), AXIAL)
-
-
-SOURCES = slices(SHAPE[0])
-CT = series_of(SOURCES)
 
 MASK_NAME, MAP_NAME = re.compile(r"[0-9a-f]{8}-[1-9][0-9]*"), re.compile(r"[0-9a-f]{8}")
 

@@ -469,9 +469,9 @@ def test_the_palette_of_an_instance_is_read_once(opened: Opener, monkeypatch: py
     series, palette = traps.palette_clips(frames)
     read, found = [], views.image_palette
 
-    def counted(image: Any, bulk: Any) -> Any:
-        read.append(image.header.uid)
-        return found(image, bulk)
+    def counted(instance: Any, item: Any, bulk: Any) -> Any:
+        read.append(instance.sop_instance_uid)
+        return found(instance, item, bulk)
 
     monkeypatch.setattr("dicomzarr.plan.views.image_palette", counted)
     image = opened(series, values="color")

@@ -9,9 +9,9 @@ import faults
 import numpy as np
 import pytest
 from coded_frames import BUILDERS, CodedFrame, coded_frame
+from encoding_checks import title
 from frame_oracles import dataset_of, part10
 from serving import forget_servers
-from test_encodings import title
 
 import dicomzarr
 from dicomzarr.codecs.decode import decode_frame

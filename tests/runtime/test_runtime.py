@@ -8,15 +8,16 @@ import threading
 
 import numpy as np
 import pytest
-from serving import serving
+from processes import FORKS
+from serving import run_python, serving
 from slides import brightfield_pyramid
-from test_processes import FORKS
+from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.errors import EventLoopError
 from dicomzarr.runtime import reset
 from dicomzarr.runtime.home_loop import run_sync
-from dicomzarr.runtime.pools import Pool
+from dicomzarr.runtime.pools import Pool, Threads
 from dicomzarr.runtime.single_flight import SingleFlight
 
 
@@ -82,6 +83,121 @@ def test_failures_reach_all_who_wait_and_are_not_kept() -> None:
         assert (work.begun, work.kept) == (2, [])
 
     asyncio.run(run())
+
+
+def test_a_failure_is_told_unless_it_was_forgotten() -> None:
+    async def run() -> None:
+        flight, work, told = SingleFlight[str, int](), Work(ValueError("no")), list[BaseException]()
+        old = asyncio.create_task(flight.do("a", work, failed=told.append))
+        await asyncio.sleep(0)
+        flight.forget(lambda _: True)
+        new = asyncio.create_task(flight.do("a", work, failed=told.append))
+        await asyncio.sleep(0)
+        work.gate.set()
+        await asyncio.gather(old, new, return_exceptions=True)
+        assert told == [new.exception()]
+
+    asyncio.run(run())
+
+
+def test_work_may_end_with_the_last_who_asked() -> None:
+    async def run() -> None:
+        flight, work = SingleFlight[str, int](goes_on=False), Work()
+        asking = [asyncio.create_task(flight.do("a", work, work.kept.append)) for _ in range(2)]
+        await asyncio.sleep(0)
+        task = flight._under_way["a"]
+        asking[0].cancel()
+        await asyncio.sleep(0)
+        assert not task.cancelling()
+        asking[1].cancel()
+        await asyncio.sleep(0)
+        assert task.cancelling()
+        again = asyncio.create_task(flight.do("a", work, work.kept.append))  # before the first one has ended
+        work.gate.set()
+        assert await again == 2
+        assert task.cancelled()
+        assert work.kept == [2]
+
+    asyncio.run(run())
+
+
+def test_threads_start_as_they_are_needed_and_end_when_idle() -> None:
+    threads = Threads("test", 2, idle=0.01)
+    both = threading.Barrier(2, timeout=SECONDS)
+    done = [threads.submit(lambda: (both.wait(), threading.current_thread())[1]) for _ in range(2)]
+    used = {each.result(SECONDS) for each in done}
+    assert len(used) == 2
+    for each in used:
+        each.join(SECONDS)
+        assert not each.is_alive()
+    assert threads.submit(threading.current_thread).result(SECONDS) not in used
+
+
+def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
+    threads = Threads("test", 1)
+    gate = threading.Event()
+    first = threads.submit(gate.wait, SECONDS)
+    second = threads.submit(pytest.fail)
+    assert second.cancel()
+    gate.set()
+    assert first.result(SECONDS)
+    threads.end(SECONDS)
+    with pytest.raises(RuntimeError, match="is ending"):
+        threads.submit(print)
+
+
+def test_the_end_waits_for_what_was_begun() -> None:
+    threads = Threads("test", 1)
+    done: list[int] = []
+    for number in range(3):
+        threads.submit(done.append, number)
+    threads.end(SECONDS)
+    assert done == [0, 1, 2]
+
+
+MAIN_ENDS = """
+import atexit, json, sys, threading
+
+told = []
+
+@atexit.register
+def last_of_all():
+    try:
+        read()
+    except RuntimeError as error:
+        told.append(str(error))
+    print(json.dumps(told))
+
+import dicomzarr
+
+def read():
+    told.append(int(dicomzarr.open(url, headers={"X-Anew": str(len(told))}).levels[-1][...].sum()))
+
+class Late:
+    def __del__(self):
+        try:
+            read()
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+
+def begin():
+    threading.main_thread().join()
+    read()
+
+url = sys.argv[1]
+read()
+atexit.register(read)
+dicomzarr.late = Late()
+threading.Thread(target=begin).start()
+"""
+
+
+def test_reads_go_on_when_the_main_thread_has_ended() -> None:
+    """In threads that are waited for, and at exit; later than that they end with an error, and never hang."""
+    slide = brightfield_pyramid()
+    with serving(slide) as served:
+        found = run_python(MAIN_ENDS, served.url.replace("127.0.0.1", "localhost"))
+    assert found == [int(slide.levels[-1].pixels[:, 0].sum())] * 3 + ["The process is ending."]
 
 
 @FORKS

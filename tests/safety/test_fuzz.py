@@ -53,8 +53,8 @@ def test_bad_input_of_all_kinds_is_an_error_or_read_right(tmp_path: Path) -> Non
         ("check_fault", "KeyError, check_harness.py line"),
         pytest.param("check_warning", "RuntimeWarning, check_harness.py line", marks=pytest.mark.slow),
         pytest.param("check_memory", "MemoryError, check_harness.py line", marks=pytest.mark.slow),
-        ("check_crash", "crash: exit status -11"),
-        ("check_hang", "hang: longer than 0.4 s"),
+        pytest.param("check_crash", "crash: exit status -11", marks=pytest.mark.slow),
+        pytest.param("check_hang", "hang: longer than 0.4 s", marks=pytest.mark.slow),
     ],
 )
 def test_what_must_not_be_is_noticed_and_can_be_repeated(tmp_path: Path, target: str, what: str) -> None:
@@ -69,6 +69,7 @@ def test_what_must_not_be_is_noticed_and_can_be_repeated(tmp_path: Path, target:
     assert f"WRONG: 1 times {what}" in again.stdout
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_inputs(tmp_path: Path) -> None:
     said = [fuzz(tmp_path, "--only", "multipart", "--cases", "200").stdout for _ in range(2)]
     outcomes = [sorted(re.findall(r"multipart: +(\d+ \w[\w ]*)", each)) for each in said]

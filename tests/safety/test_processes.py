@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import patches
 import pytest
 import slides
 from faults import delay, require_basic
+from processes import FORKS, run_strictly
 from serving import serving
-from waiting import SECONDS
 
-HERE = Path(__file__).parents[1] / "support"
 SLIDE = slides.brightfield_pyramid()
 PIXELS = SLIDE.levels[0].pixels[:, 0]
 PATCHES = [
     patches.checksum(PIXELS[:, y : y + patches.SIDE, x : x + patches.SIDE])
     for y, x in patches.corners(*PIXELS.shape[-2:])
 ]
-FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-THEIR_OWN_CHOICE = "ignore:This process (pid:DeprecationWarning"
-"""Python 3.12 and later warn whoever forks a process with threads, which is the user's to decide."""
-
-
-def run_strictly(*command: str) -> str:
-    """Run Python where every warning is an error and not a word may be said; gives what it prints."""
-    done = subprocess.run(  # noqa: S603  # our own scripts
-        [sys.executable, "-X", "faulthandler", "-W", "error", "-W", THEIR_OWN_CHOICE, *command],
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
-    return done.stdout
 
 
 # --- data loaders ---
@@ -56,6 +33,7 @@ def test_workers_that_are_forked_read_patches(way: str) -> None:
 
 
 @FORKS
+@pytest.mark.slow
 def test_workers_that_are_forked_have_the_credentials() -> None:
     """Even those that do not travel."""
     with serving(SLIDE, require_basic("joe", "s3cret")) as served:
@@ -203,6 +181,7 @@ print([len(found), status])
 
 
 @FORKS
+@pytest.mark.slow
 def test_no_lock_that_is_held_at_a_fork_stops_the_child() -> None:
     """Every lock of ours, found by looking through the whole process, is held by another thread meanwhile."""
     with serving(SLIDE) as served:
@@ -273,6 +252,7 @@ print("done")
 '''
 
 
+@pytest.mark.slow
 def test_cells_of_a_notebook() -> None:
     """Inside a running loop: synchronous calls of every face, and the asynchronous ones on that very loop."""
     with serving(SLIDE) as served:

@@ -15,21 +15,20 @@ import pytest
 from aiohttp import web
 from faults import delay, fault, first, status
 from opened import array_at
+from processes import FORKS, run_strictly
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
 from radiology_traps import palette_clips
 from radiology_volumes import volume
+from segmentable import CT, SHAPE, SOURCES
 from segmentations import random_masks, segmented
-from serving import Served, forget_servers, serving, settle
+from serving import Served, forget_servers, serving
 from slides import brightfield_pyramid
-from test_label_traps import CT, SHAPE, SOURCES
-from test_processes import FORKS, run_strictly
 from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.errors import InsecureTransportError, PermissionDeniedError
 from dicomzarr.options import StorageOptions
-from dicomzarr.session import registry
 from dicomzarr.session.opened import OpenedSeries
 from dicomzarr.session.opening import endpoint_for
 from dicomzarr.sources.dicomweb.source import DICOMwebSource
@@ -297,25 +296,6 @@ def test_a_thousand_tokens_are_bounded() -> None:
         assert sessions() - before == 1000
         assert len({id(each.parsed) for each in opened_series() if each not in others}) == 1
     assert sessions() - before == 0
-
-
-def test_what_nobody_uses_is_let_go_of_and_what_is_used_is_not_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "ENDPOINTS_HELD", 4)
-    forget_servers()
-    others = sessions()
-    with serving(SLIDE) as served:
-        held = [dicomzarr.open(served.url, headers={"X-Token": f"held {number}"}) for number in range(8)]
-        before = served.count("metadata")
-        for _ in range(2):
-            for number, image in enumerate(held):
-                again = dicomzarr.open(served.url, headers={"X-Token": f"held {number}"})
-                assert again.store is image.store
-        assert served.count("metadata") == before
-        del held, image, again
-        for number in range(8):
-            _call(served, number)
-        settle()
-        assert sessions() - others <= 4
 
 
 # --- processes ---

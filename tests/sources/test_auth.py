@@ -17,7 +17,7 @@ import pytest
 import requests
 import requests.auth
 from aiohttp import web
-from connecting import client_of
+from connecting import client_of, closed
 from dicomweb_client import DICOMwebClient
 from google.auth.transport.requests import AuthorizedSession
 from serving import run_python
@@ -25,9 +25,9 @@ from waiting import SECONDS
 
 from dicomzarr.errors import AuthenticationError, InsecureTransportError, InvalidOptionError
 from dicomzarr.options import StorageOptions
-from dicomzarr.sources.dicomweb.credentials import secret_headers
 from dicomzarr.sources.dicomweb.credentials.auth import credentials_for
 from dicomzarr.sources.dicomweb.credentials.client_adapter import connection_settings, service_urls
+from dicomzarr.sources.dicomweb.credentials.secret_headers import CredentialThread
 from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings, environment_proxy
 
 if TYPE_CHECKING:
@@ -43,10 +43,7 @@ SECRET = "s3cret"  # noqa: S105  # nobody's
 def headers_of(base: str = BASE, **options: Any) -> Mapping[str, str]:
     async def run() -> Mapping[str, str]:
         credentials = credentials_for(base, StorageOptions.parse(**options))
-        try:
-            return await credentials.headers_for(f"{base}/studies", {"accept": "x/y"})
-        finally:
-            credentials.close()
+        return await credentials.headers_for(f"{base}/studies", {"accept": "x/y"})
 
     return asyncio.run(run())
 
@@ -84,8 +81,7 @@ def test_a_callable_adds_to_the_headers() -> None:
     assert thread[0].startswith("dicomzarr-auth")
 
 
-def test_a_thread_ends_that_nobody_needs_and_another_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secret_headers, "_SECONDS_IDLE", 0.01)
+def test_a_thread_ends_that_nobody_needs_and_another_begins() -> None:
     threads: list[threading.Thread] = []
 
     def auth() -> dict[str, str]:
@@ -93,12 +89,11 @@ def test_a_thread_ends_that_nobody_needs_and_another_begins(monkeypatch: pytest.
         return {"n": str(len(threads))}
 
     async def twice() -> None:
-        own = secret_headers.CredentialThread("It", SECONDS)
-        assert await own.result(own.begin(auth)) == {"n": "1"}
+        own = CredentialThread("It", SECONDS, idle=0.01)
+        assert await own.in_time(own.call(auth)) == {"n": "1"}
         await asyncio.to_thread(threads[0].join, SECONDS)
         assert not threads[0].is_alive()
-        assert await own.result(own.begin(auth)) == {"n": "2"}
-        own.close()
+        assert await own.in_time(own.call(auth)) == {"n": "2"}
 
     asyncio.run(twice())
 
@@ -238,7 +233,7 @@ def test_a_refused_token_is_renewed_once() -> None:
     tokens = iter(["Bearer t1", "Bearer t2", "Bearer t3", "Bearer t4"])
     guard = Guard()
     client = client_of(BASE, auth=lambda: {"Authorization": next(tokens)}, transport=guard)
-    assert asyncio.run(client.series_metadata("1", "2")) == b"[1]"
+    assert asyncio.run(client.series_metadata("1", "2")).body == b"[1]"
     assert guard.seen == ["Bearer t1", "Bearer t2"]
     with pytest.raises(AuthenticationError, match="HTTP status 401"):
         asyncio.run(client.series_metadata("1", "2"))
@@ -368,7 +363,7 @@ def google_session() -> AuthorizedSession:
 def test_google_credentials_refresh() -> None:
     guard = Guard()
     client = client_of(BASE, client=borrow(session=google_session()), transport=guard)
-    assert asyncio.run(client.series_metadata("1", "2")) == b"[1]"
+    assert asyncio.run(client.series_metadata("1", "2")).body == b"[1]"
     assert guard.seen == ["Bearer t1", "Bearer t2"]
 
 
@@ -439,9 +434,9 @@ def test_a_proxy_is_used_with_its_own_login() -> None:
         monkeypatch.delenv("no_proxy", raising=False)
         client = client_of("http://server.example/x")
         try:
-            return await client.series_metadata("1", "2")
+            return (await client.series_metadata("1", "2")).body
         finally:
-            await client.close()
+            await closed(client)
             await runner.cleanup()
 
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -466,9 +461,9 @@ def test_a_client_takes_over_a_real_one_over_http() -> None:
         session.auth = ("u", "p")
         client = client_of(base, client=borrow(base, session=session))
         try:
-            return await client.series_metadata("1", "2")
+            return (await client.series_metadata("1", "2")).body
         finally:
-            await client.close()
+            await closed(client)
             await runner.cleanup()
 
     assert asyncio.run(run()) == b"[1]"

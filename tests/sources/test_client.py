@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from connecting import client_of
+from connecting import client_of, closed
 
 from dicomzarr.errors import (
     AuthenticationError,
@@ -38,10 +38,10 @@ from dicomzarr.errors import (
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.http.retry import TRIES
 from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError, seconds_to_wait
+from dicomzarr.sources.dicomweb.limits import Limits
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.multipart import Part
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter
-from dicomzarr.sources.dicomweb.metadata import json_request
 from dicomzarr.sources.dicomweb.negotiation.accept import AS_STORED, IMAGE_TYPES, LADDER, SINGLE_PART
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 
@@ -691,7 +691,7 @@ def test_passing_failures_are_tried_four_times(status: int) -> None:
 
 def metadata_from(answer: Callable[[Request], Reply | DicomZarrError]) -> tuple[bytes, FakeServer]:
     server = FakeServer(answer)
-    return asyncio.run(connect(server).series_metadata(STUDY, SERIES)), server
+    return asyncio.run(connect(server).series_metadata(STUDY, SERIES)).body, server
 
 
 def test_metadata() -> None:
@@ -852,7 +852,7 @@ async def connected(base: str, **options: Any) -> AsyncIterator[Client]:
     try:
         yield client
     finally:
-        await client.close()
+        await closed(client)
 
 
 def test_metadata_over_http_with_gzip() -> None:
@@ -863,7 +863,7 @@ def test_metadata_over_http_with_gzip() -> None:
 
     async def run() -> bytes:
         async with serving(handler) as base, connected(base) as client:
-            return await client.series_metadata(STUDY, SERIES)
+            return (await client.series_metadata(STUDY, SERIES)).body
 
     assert asyncio.run(run()) == b'[{"x": 1}]'
 
@@ -948,11 +948,10 @@ def test_parts_beyond_those_asked_for_are_not_kept() -> None:
     assert "1000 parts" in sorter.summary
 
 
-def test_metadata_without_an_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_request, "MOST_BYTES", 1000)
+def test_metadata_without_an_end_are_refused() -> None:
     server = FakeServer(lambda _: Reply(200, "application/dicom+json", b"[" + b" " * 1000))
     with pytest.raises(InvalidReplyError, match="More than 1000 bytes came for the metadata of series"):
-        asyncio.run(connect(server).series_metadata(STUDY, SERIES))
+        asyncio.run(connect(server, limits=Limits(json_bytes=1000)).series_metadata(STUDY, SERIES))
     assert len(server.requests) == 1
 
 
@@ -1011,7 +1010,7 @@ def test_a_reply_shorter_than_its_length() -> None:
     async def run() -> bytes:
         replies = (_http(b"[1]", "application/json", 9), _http(b"[1]", "application/json", 3))
         async with speaking(*replies) as base, connected(base) as client:
-            return await client.series_metadata(STUDY, SERIES)
+            return (await client.series_metadata(STUDY, SERIES)).body
 
     assert asyncio.run(run()) == b"[1]"
 
@@ -1019,7 +1018,7 @@ def test_a_reply_shorter_than_its_length() -> None:
 def test_a_connection_that_is_dropped() -> None:
     async def run() -> bytes:
         async with speaking(b"", b"", _http(b"[1]", "application/json")) as base, connected(base) as client:
-            return await client.series_metadata(STUDY, SERIES)
+            return (await client.series_metadata(STUDY, SERIES)).body
 
     assert asyncio.run(run()) == b"[1]"
 
@@ -1079,7 +1078,7 @@ def test_a_redirect_to_another_origin_drops_credentials() -> None:
             async with serving(origin) as base:
                 options = {"auth": ("doe", "secret"), "headers": {"X-Key": "k"}}
                 async with connected(base, **options) as client:
-                    return await client.series_metadata(STUDY, SERIES)
+                    return (await client.series_metadata(STUDY, SERIES)).body
 
     assert asyncio.run(run()) == b"[1]"
     basic = "Basic ZG9lOnNlY3JldA=="
@@ -1172,7 +1171,7 @@ for target in (server.serve_forever, loop.run_forever):
 options = StorageOptions.parse()
 client = Client(f"http://127.0.0.1:{server.server_port}", options.access, options.tuning)
 metadata = asyncio.run_coroutine_threadsafe(client.series_metadata("1", "2"), loop)
-assert metadata.result() == b"[1]"
+assert metadata.result().body == b"[1]"
 """
     command = [sys.executable, "-W", "default", "-c", code]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # our own interpreter
@@ -1191,7 +1190,7 @@ def test_user_info_in_a_redirect_is_dropped() -> None:
             return web.json_response([1])
 
         async with serving(handler) as base, connected(base) as client:
-            return await client.series_metadata(STUDY, SERIES)
+            return (await client.series_metadata(STUDY, SERIES)).body
 
     assert asyncio.run(run()) == b"[1]"
     assert seen == [None, None]

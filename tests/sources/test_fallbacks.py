@@ -20,6 +20,7 @@ import pytest
 from aiohttp import web
 from connecting import client_of
 from opened import array_at
+from part10_files import codestreams, items, make_file
 from pydicom.encaps import encapsulate
 from pydicom.pixels import iter_pixels
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit
@@ -27,12 +28,11 @@ from serving import is_right, serving
 from slides import BUILDERS, brightfield_pyramid, coded_slide, part10, sparse_brightfield
 from test_client import BASE, INSTANCE, SERIES, STUDY, Outcome, Pauses, Reply, asked, connected, multipart
 from test_client import serving as serving_http
-from test_part10 import codestreams, items, make_file
 from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.codecs.decode import decode_frame
-from dicomzarr.dicom.instance import StoredInstance
+from dicomzarr.dicom.instance import Instance
 from dicomzarr.dicom.model.completeness import reduced_instances
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.pixels.pixels import PixelDescription
@@ -56,9 +56,9 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     WrongPartsError,
 )
-from dicomzarr.sources import spool
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError
+from dicomzarr.sources.dicomweb.limits import LIMITS, Limits
 from dicomzarr.sources.dicomweb.negotiation import ttl_cache
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
@@ -136,8 +136,8 @@ async def fetch(client: Client, *numbers: int, instance: str = INSTANCE, **optio
     return outcome
 
 
-def fetch_from(server: Server, *numbers: int, **options: Any) -> Outcome:
-    return asyncio.run(fetch(connect(server), *numbers, **options))
+def fetch_from(server: Server, *numbers: int, limits: Limits = LIMITS, **options: Any) -> Outcome:
+    return asyncio.run(fetch(connect(server, limits=limits), *numbers, **options))
 
 
 def check(outcome: Outcome, *numbers: int) -> None:
@@ -398,26 +398,22 @@ def test_truncation_is_tried_again() -> None:
 # --- what is held on the disk ---
 
 
-def test_what_is_held_is_bounded_by_count_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    size = len(stored())
-    for name, value in (("INSTANCES_HELD", 2), ("BYTES_HELD", 2 * size)):
-        with monkeypatch.context() as patch:
-            patch.setattr(whole_instance, name, value)
-            server = Server(whole=lambda request: enclosed(stored(uid=request.url.rpartition("/")[2])))
-            client = connect(server)
+@pytest.mark.parametrize("limits", [Limits(instances_held=2), Limits(instance_bytes_held=2 * len(stored()))])
+def test_what_is_held_is_bounded_by_count_and_by_bytes(limits: Limits) -> None:
+    server = Server(whole=lambda request: enclosed(stored(uid=request.url.rpartition("/")[2])))
+    client = connect(server, limits=limits)
 
-            async def run(client: Client = client) -> None:
-                for uid in ("1.1", "1.2", "1.1", "1.3", "1.1", "1.2"):
-                    check(await fetch(client, 1, instance=uid, whole=True), 1)
+    async def run() -> None:
+        for uid in ("1.1", "1.2", "1.1", "1.3", "1.1", "1.2"):
+            check(await fetch(client, 1, instance=uid, whole=True), 1)
 
-            asyncio.run(run())
-            assert server.asked_for == ["1.1", "1.2", "1.3", "1.2"]  # the least recently used went first
+    asyncio.run(run())
+    assert server.asked_for == ["1.1", "1.2", "1.3", "1.2"]  # the least recently used went first
 
 
-def test_the_last_one_is_held_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole_instance, "BYTES_HELD", 1)
+def test_the_last_one_is_held_however_large_it_is() -> None:
     server = Server()
-    client = connect(server)
+    client = connect(server, limits=Limits(instance_bytes_held=1))
 
     async def run() -> None:
         for number in (1, 2):
@@ -427,14 +423,13 @@ def test_the_last_one_is_held_however_large_it_is(monkeypatch: pytest.MonkeyPatc
     assert server.wholes == 1
 
 
-def test_more_than_a_disk_should_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "MOST_BYTES", 500)
-    error = fetch_from(Server(), 1).failures[1]
+def test_more_than_a_disk_should_take() -> None:
+    error = fetch_from(Server(), 1, limits=Limits(instance_bytes=500)).failures[1]
     assert type(error) is InvalidReplyError
     assert "More than 500 bytes" in str(error)
     zeros = renamed(make_file(DeflatedExplicitVRLittleEndian, PixelData=bytes(10_000), Rows=100, Columns=100), INSTANCE)
-    monkeypatch.setattr(spool, "MOST_BYTES", len(zeros) + 1000)
-    error = fetch_from(Server(whole=lambda _: enclosed(zeros)), 1).failures[1]
+    limits = Limits(instance_bytes=len(zeros) + 1000)
+    error = fetch_from(Server(whole=lambda _: enclosed(zeros)), 1, limits=limits).failures[1]
     assert "bytes came for the whole instance" in str(error)
 
 
@@ -452,7 +447,6 @@ def test_nothing_is_left_in_the_temporary_folder(monkeypatch: pytest.MonkeyPatch
         client = connect(Server())
         check(await fetch(client, 1), 1)
         assert not await asyncio.to_thread(lambda: list(tmp_path.iterdir()))
-        await client.close()
 
     asyncio.run(run())
 
@@ -580,7 +574,7 @@ def test_a_new_download_after_forget_does_not_live_by_those_who_wait_for_the_old
         assert await begun.get() == 2
         new.cancel()
         assert await asyncio.wait_for(ended.get(), SECONDS) == 2
-        await client.close()
+        old.cancel()
         assert await asyncio.wait_for(ended.get(), SECONDS) == 1
         await asyncio.gather(old, new, return_exceptions=True)
 
@@ -637,11 +631,10 @@ def test_a_refusal_that_passes_is_forgotten(status: int, numbers: tuple[int, ...
 
 
 @pytest.mark.parametrize(("status", "seconds"), [(500, 6.0), (400, 61.0), (404, 61.0)])
-def test_a_refusal_is_believed_for_a_while_only(status: int, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole_instance, "INSTANCES_HELD", 1)
+def test_a_refusal_is_believed_for_a_while_only(status: int, seconds: float) -> None:
     server = Server(lambda _: Reply(status), lambda request: enclosed(stored(uid=request.url.rpartition("/")[2])))
     pauses = Pauses()
-    client = connect(server, pauses)
+    client = connect(server, pauses, limits=Limits(instances_held=1))
 
     async def run() -> None:
         for uid in ("1.1", INSTANCE, "1.2", INSTANCE):  # each lets go of the one before
@@ -860,7 +853,7 @@ def test_which_frames_are_unaligned(rows: int, columns: int, bits: int, unaligne
     pixel = PixelDescription(
         rows, columns, 1, bits, bits, bits - 1, signed=False, photometric_interpretation="MONOCHROME2"
     )
-    assert StoredInstance("1.2", 3, pixel).frames_unaligned == unaligned
+    assert Instance("1.2", 3, pixel).frames_unaligned == unaligned
 
 
 def bit_frames() -> tuple[np.ndarray[Any, Any], pydicom.Dataset, PixelDescription]:
@@ -1016,7 +1009,7 @@ def metadata_with(slide: TestSlide, *middlewares: Any) -> tuple[list[dict[str, A
 
         async def run() -> bytes:
             async with connected(each.server.url) as client:
-                return await client.series_metadata(slide.study_uid, slide.series_uid)
+                return (await client.series_metadata(slide.study_uid, slide.series_uid)).body
 
         found = msgspec.json.decode(asyncio.run(run()))
         for item in found:
@@ -1082,7 +1075,7 @@ def test_metadata_out_of_files_in_other_syntaxes(name: str) -> None:
 
     renamed_file = buffer.getvalue()
     client = connect(Server(whole=whole))
-    found = msgspec.json.decode(asyncio.run(client.series_metadata(slide.study_uid, slide.series_uid)))
+    found = msgspec.json.decode(asyncio.run(client.series_metadata(slide.study_uid, slide.series_uid)).body)
     assert found[0]["00280010"] == plain[0]["00280010"]
     assert found[0]["00083002"]["Value"] == [str(dataset.file_meta.TransferSyntaxUID)]
     assert "7FE00010" not in found[0]
@@ -1218,7 +1211,7 @@ def test_what_counts_as_reduced(missing: str, sop_class: str, reduced: bool) -> 
 @pytest.mark.parametrize("body", [b"[1]", b'[{"x": 1}]', b"[{]", b'[{"00080018": 3}]', b"[" * 9999 + b"]" * 9999])
 def test_what_cannot_be_judged_is_left_as_it_is(body: bytes) -> None:
     client = connect(Server(whole=lambda _: Reply(200, "application/dicom+json", body)))
-    assert asyncio.run(client.series_metadata(STUDY, SERIES)) == body
+    assert asyncio.run(client.series_metadata(STUDY, SERIES)).body == body
 
 
 # --- bulk data ---

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from test_source import PIXEL
+from fake_client import PIXEL
 
-from dicomzarr.dicom.instance import StoredInstance
+from dicomzarr.dicom.instance import Instance
 from dicomzarr.engine.requests import Priority, Turn
 from dicomzarr.engine.series_state import SeriesState
 from dicomzarr.sources.dicomweb.tuning.series_choice import DOUBTS, KEEPS, SeriesChoice, may_come_whole
@@ -47,9 +47,9 @@ def measure(choosing: SeriesChoice, seconds: float, now: float = 0.0, *, lost: i
 
 
 def turn_of(wanted: int, instances: int) -> Turn:
-    stored = [StoredInstance(f"1.2.{number}", 1, PIXEL) for number in range(instances)]
+    stored = [Instance(f"1.2.{number}", 1, PIXEL) for number in range(instances)]
     state = SeriesState("1", "1.2", slices={each.sop_instance_uid: each for each in stored})
-    return Turn(Priority.NOW, None, state, stored[0] if stored else StoredInstance("1.3", 1, PIXEL), wanted)
+    return Turn(Priority.NOW, None, state, stored[0] if stored else Instance("1.3", 1, PIXEL), wanted)
 
 
 def test_only_who_wants_most_of_a_long_series_has_it_whole() -> None:

@@ -15,6 +15,7 @@ import pytest
 from radiology_model import AXIAL, distinct
 from radiology_volumes import volume
 from serving import forget_servers
+from thoroughness import swept
 from waiting import SECONDS
 
 import dicomzarr
@@ -213,9 +214,7 @@ async def _end(server: asyncio.Server, lines: Iterable[asyncio.StreamWriter]) ->
             await asyncio.wait(others)
 
 
-@pytest.mark.parametrize("name", SERIES)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("send", WAYS)
+@pytest.mark.parametrize(("send", "kind", "name"), swept(WAYS, KINDS, list(SERIES)))
 def test_no_frame_is_ever_another_one(name: str, kind: Kind, send: Send) -> None:
     with talkative(name, kind, send) as (url, _):
         level = dicomzarr.open(url, cache_bytes=0, max_connections=1, timeout=5.0).levels[0]
@@ -229,8 +228,7 @@ def test_no_frame_is_ever_another_one(name: str, kind: Kind, send: Send) -> None
             time.sleep(PAUSE)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("send", [in_one_write, once_more_later])
+@pytest.mark.parametrize(("send", "kind"), swept([in_one_write, once_more_later], KINDS))
 def test_the_loop_may_be_late(kind: Kind, send: Send) -> None:
     """What came meanwhile lies in the socket still: nobody has read it when the next request is sent."""
 
@@ -249,8 +247,7 @@ def test_the_loop_may_be_late(kind: Kind, send: Send) -> None:
                 assert np.array_equal(read, SMALL[(number + 5) % SLICES])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("send", WAYS)
+@pytest.mark.parametrize(("send", "kind"), swept(WAYS, KINDS))
 def test_many_reads_at_once_give_their_own_frames(kind: Kind, send: Send) -> None:
     """The metadata show what the server does; else a second copy may come when the next request is on its way."""
     with talkative("large", kind, send, always=True) as (url, _):

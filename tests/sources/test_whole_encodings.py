@@ -13,10 +13,10 @@ import pydicom
 import pytest
 from coded_frames import BITS, BUILDERS, FLOATS, GREY8, GREY12, GREY16, GREY32, RGB, coded_frame, colour, grey, planes
 from frame_oracles import dataset_of, part10
+from part10_files import PYDICOM_FILES
 from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.pixels.decoders.base import get_decoder
 from test_client import Outcome, connected
-from test_part10 import PYDICOM_FILES
 
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.demo.archive import Archive

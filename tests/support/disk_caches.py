@@ -7,7 +7,7 @@ import hashlib
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from waiting import SECONDS
 
@@ -15,6 +15,7 @@ from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.disk import names
 from dicomzarr.disk.cache import DiskCache, DiskFrames
 from dicomzarr.disk.process import _process
+from dicomzarr.disk.storage import Storage
 from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.engine.series_state import FrameKey, SeriesState
 from dicomzarr.runtime.pools import DISK_READERS
@@ -31,6 +32,11 @@ names._COST = 2  # here and in the processes that tests start: none of them guar
 
 def cache_in(directory: Path, *, bound: int = 2**30, base: str = BASE, credentials: str = "nobody") -> DiskCache:
     return DiskCache(directory, bound, base, credentials)
+
+
+def use_storage(directory: Path, **parts: Any) -> None:
+    """Have the caches in a directory use a storage that is made of other parts than usual."""
+    _process.storages[directory] = Storage(directory, 0, **parts)
 
 
 def opened(cache: DiskCache, metadata: SeriesMetadata = METADATA, series: str = SERIES) -> DiskFrames:

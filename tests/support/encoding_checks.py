@@ -81,3 +81,8 @@ CHECKS: Final[Mapping[str, Check]] = {
     uids.JPEG_XL: Check(("source",), {"source": 8}),  # as the encoders of libjxl 0.11 and 0.12 lose
 }
 """The check of each transfer syntax that can be decoded, by UID."""
+
+
+def title(value: str) -> str:
+    """A UID of the standard, short enough for the name of a test."""
+    return value.removeprefix("1.2.840.10008.")

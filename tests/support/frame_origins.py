@@ -106,7 +106,7 @@ def _dicomweb(datasets: Sequence[Dataset]) -> Iterator[Origin]:
     with DICOMwebServer(archive, middlewares=_server_faults(faulty)) as server:
         body = json.dumps([each.metadata() for each in stored]).encode()
         series = parse_series(decode_instances(body), stored[0].study, stored[0].series)
-        instances = {each.uid: each.stored for each in series.instances}
+        instances = {each.sop_instance_uid: each for each in series.instances}
         state = SeriesState(stored[0].study, stored[0].series, None, instances, series.slices)
         frames = {
             FrameKey(state, each.instance, number): bytes(each.frame(number))

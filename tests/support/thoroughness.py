@@ -1,10 +1,18 @@
-"""How many examples Hypothesis tries: all of them in CI, a fifth of them where somebody waits for the tests."""
+"""How much is tried: all of it in CI, a part of it where somebody waits for the tests."""
 
 from __future__ import annotations
 
+import itertools
 import os
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from _pytest.mark.structures import ParameterSet
 
 ALL = 100
 """Hypothesis' own number, for tests that do not name one."""
@@ -20,3 +28,16 @@ def be_brief() -> None:
 def examples(most: int) -> int:
     """How many to try in place of so many, which is their number in CI."""
     return -(-most * settings().max_examples // ALL)
+
+
+def swept(*axes: Sequence[Any]) -> list[ParameterSet]:
+    """All combinations of some values: those of the default run show each value once or more, the others are slow."""
+    longest = max(map(len, axes))
+    shown = {tuple(nth % len(axis) for axis in axes) for nth in range(longest)}
+    return [
+        pytest.param(
+            *(axis[at] for axis, at in zip(axes, places, strict=True)),
+            marks=() if places in shown else pytest.mark.slow,
+        )
+        for places in itertools.product(*(range(len(axis)) for axis in axes))
+    ]

@@ -43,21 +43,29 @@ class _Places:
         told = {"units": self.unit, "long_name": self.name}
         return {key: text for key, text in told.items() if text}
 
-    def coordinate(self, axis: str, size: int) -> Any:
+    def coordinate(self, axis: str, size: int, most: int) -> Any:
         """What `xarray.Dataset.assign_coords` takes."""
         if self.listed is not None:
             return {axis: self.listed}
-        if size > MOST_CENTRES:
+        if size > most:
             index = RangeIndex.linspace(self.start, self.start + self.step * size, size, endpoint=False, dim=axis)
             return xr.Coordinates.from_xindex(index)
         return {axis: self.start + self.step * np.arange(size, dtype=np.float64)}
 
 
-def with_axes(dataset: xr.Dataset, image: MultiscaleImage, level: Level) -> xr.Dataset:
+def with_axes(
+    dataset: xr.Dataset, image: MultiscaleImage, level: Level, *, most_centres: int = MOST_CENTRES
+) -> xr.Dataset:
     """A level's dataset with the coordinates of its axes.
 
     Those of space are centres of pixels in the axis' unit: in LPS where the axes are those of a patient, else from
     the centre of the first pixel of level 0.
+
+    Args:
+        dataset: The level, without coordinates.
+        image: Whose level it is.
+        level: The level.
+        most_centres: Pixels of the longest axis whose coordinates are held in memory.
     """
     aligned = _aligned(image)
     for place, (axis, size) in enumerate(zip(image.axes, level.shape, strict=True)):
@@ -68,7 +76,7 @@ def with_axes(dataset: xr.Dataset, image: MultiscaleImage, level: Level) -> xr.D
         own = aligned.get(axis.name)
         listed = own if own is not None and own.listed is not None else _listed(image, axis, size)
         places = listed or (own if axis.unit else None) or even
-        dataset = dataset.assign_coords(places.coordinate(axis.name, size))
+        dataset = dataset.assign_coords(places.coordinate(axis.name, size, most_centres))
         dataset[axis.name].attrs.update(places.attributes)
     if "z" in aligned and "z" not in level.axes:
         dataset = dataset.assign_coords({"z": ((), aligned["z"].start, aligned["z"].attributes)})

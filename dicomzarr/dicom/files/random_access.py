@@ -41,19 +41,22 @@ class Span(NamedTuple):
         return data[self.offset : self.offset + self.length]
 
 
-def within_beginning(data: RandomAccess, look: Callable[[memoryview], _Found | None]) -> _Found | None:
+def within_beginning(
+    data: RandomAccess, look: Callable[[memoryview], _Found | None], most: int = MOST_BEGINNING
+) -> _Found | None:
     """What is found in the beginning of a file, of which no more is read than twice what is needed.
 
     Args:
         data: The file.
         look: Gives what it finds in the beginning, or None when more is needed; `TruncatedFileError` means the same.
+        most: Bytes within which it must be found.
 
     Returns:
         None when it is nowhere.
 
     Raises:
         TruncatedFileError: The file ends early.
-        InvalidFileError: It does not begin as it should, or within ``MOST_BEGINNING`` bytes nothing is found.
+        InvalidFileError: It does not begin as it should, or within so many bytes nothing is found.
     """
     beginning = b""
     while True:
@@ -69,5 +72,5 @@ def within_beginning(data: RandomAccess, look: Callable[[memoryview], _Found | N
             found = None
         if found is not None or is_all:
             return found
-        if len(beginning) > MOST_BEGINNING:
-            raise InvalidFileError(f"No pixel data within {MOST_BEGINNING} bytes of the DICOM file.")
+        if len(beginning) > most:
+            raise InvalidFileError(f"No pixel data within {most} bytes of the DICOM file.")

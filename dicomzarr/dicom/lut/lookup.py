@@ -37,7 +37,7 @@ class LutDescriptor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LookupTable:
-    """What each stored value stands for; equal tables compare and hash as such."""
+    """What each stored value stands for."""
 
     first: int
     """The stored value that the first entry is for; what is below goes there too."""
@@ -66,16 +66,6 @@ class LookupTable:
         places -= self.first
         found: npt.NDArray[Any] = self.entries.take(places, mode="clip")
         return found
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, LookupTable) and self._content == other._content
-
-    def __hash__(self) -> int:
-        return hash(self._content)
-
-    @property
-    def _content(self) -> tuple[object, ...]:
-        return self.first, self.bits, self.entries.dtype, self.entries.tobytes()
 
 
 def read_descriptor(leaf: Leaf, *, signed: bool, name: str, instance: str) -> LutDescriptor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,14 +12,25 @@ import numpy as np
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.lut.lookup import LookupTable
+    from dicomzarr.dicom.model.image_model import MappingItem
+    from dicomzarr.dicom.model.values import AttributeReader
     from dicomzarr.dicom.pixels.pixels import PixelDescription
 
 _FLOAT32: Final = np.finfo(np.float32)
+
+_UCUM: Final = """
+    1 % {ratio} {counts} [arb'U] [hnsf'U] [pH] mm cm um mm2 cm2 mm3 cm3 ml ms s min /s /min Hz 1/s 1/min mm2/s
+    um2/s 10-6.mm2/s 10*-6.mm2/s 1e-6mm2/s Bq/ml kBq/ml MBq/ml g/ml g/ml{SUVbw} {SUVbw}g/ml {SUVlbm}g/ml
+    {SUVibw}g/ml {SUVbsa}cm2/ml ml/min/100ml ml/100ml/min ml/(min.100.g) ml/100g ml/100ml mmol/l mg/ml ug/ml mg/cm3
+    g/cm3 Gy cGy Pa kPa cm/s mm/s rad deg [ppm] ppm keV kV T mT uT
+"""
+"""Codes of UCUM that maps and quantities come in; a code is shown only if it is one of them."""
+
+_UNITS: Final = frozenset(_UCUM.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,30 +86,6 @@ class Rescale:
         cells *= cells.dtype.type(int(self.slope) % (1 << bits))
         cells += cells.dtype.type(int(self.intercept) % (1 << bits))
         return cells.view(dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class TableView:
-    """Modality values that a table gives (PS3.3 section C.11.1.1.1)."""
-
-    table: LookupTable
-
-    @property
-    def dtype(self) -> np.dtype[np.generic]:
-        """The smallest type of its values."""
-        return self.table.entries.dtype
-
-    def apply(self, pixels: npt.NDArray[Any], dtype: np.dtype[np.generic]) -> npt.NDArray[Any]:
-        """The modality values of these stored values.
-
-        Args:
-            pixels: Stored values, integers in any shape.
-            dtype: The type of the result, which holds ``self.dtype``.
-        """
-        return self.table.apply(pixels).astype(dtype, copy=False)
-
-
-"""From stored values to modality values."""
 
 
 def modality_dtype(pixel: PixelDescription, rescales: Iterable[Rescale]) -> np.dtype[np.generic]:
@@ -185,3 +173,31 @@ class RealWorldMapping:
                 f"RealWorldValueLUTData should have a value for each stored value from {self.first} to {self.last},"
                 f" which are {values}, found {len(self.lut)}."
             )
+
+
+def real_world_mappings(read: AttributeReader, items: Iterable[MappingItem]) -> Iterator[RealWorldMapping]:
+    """The mappings that can be told; labels and meanings, which anybody may have written, are left out."""
+    for item in items:
+        with suppress(InvalidAttributeError):  # stored values can be read without it
+            found = _mapping(read, item)
+            if found is not None:
+                yield found
+
+
+def _mapping(read: AttributeReader, item: MappingItem) -> RealWorldMapping | None:
+    first, last = (
+        read.number(double if double.values else whole, "RealWorldValueFirstValueMapped")
+        for double, whole in ((item.first_double, item.first), (item.last_double, item.last))
+    )
+    if first is None or last is None:
+        return None
+    table = tuple(read.finite(value, "RealWorldValueLUTData") for value in item.table.values)
+    units = next((read.text(code.value) or "" for code in item.units.items), "")
+    return RealWorldMapping(
+        first,
+        last,
+        slope=read.number(item.slope, "RealWorldValueSlope"),
+        intercept=read.number(item.intercept, "RealWorldValueIntercept"),
+        lut=table or None,
+        units_code=units if units in _UNITS else "",
+    )

@@ -1,4 +1,4 @@
-"""Palettes: stored values as indices of colours (PS3.3 sections C.7.6.3.1.5, C.7.6.3.1.6, C.7.6.19 and C.7.9)."""
+"""Palettes: stored values as indices of colours (PS3.3 sections C.7.6.3.1.5, C.7.6.3.1.6 and C.7.9)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DISCRETE, _LINEAR, _INDIRECT = 0, 1, 2
 _OFFSET_BYTES: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Palette:
     """The colour of each stored value; `build_palette` makes one of tables as they are stored."""
 
@@ -33,9 +33,6 @@ class Palette:
     green: LookupTable
     blue: LookupTable
     """The three tables have entries of one type, and span its whole range."""
-    grey: tuple[float, float] | None = None
-    """For a supplemental palette (PS3.3 section C.7.6.19), which colours only what is not below the first value mapped:
-    the stored values that are shown black and white, black first. None for PALETTE COLOR."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -51,43 +48,30 @@ class Palette:
         Returns:
             Red, green and blue, of the shape (3, rows, columns) and type ``dtype``.
         """
-        colours = np.stack([table.apply(pixels[0]) for table in (self.red, self.green, self.blue)])
-        if self.grey is None:
-            return colours
-        coloured: npt.NDArray[Any] = np.where(pixels < self.red.first, self._greys(pixels, *self.grey), colours)
-        return coloured
-
-    def _greys(self, pixels: npt.NDArray[Any], black: float, white: float) -> npt.NDArray[Any]:
-        shades = np.interp(pixels, (black, white), (0, np.iinfo(self.dtype).max))
-        greys: npt.NDArray[Any] = np.rint(shades).astype(self.dtype)
-        return greys
-
-
-def palette_dtype(descriptors: Iterable[LutDescriptor]) -> np.dtype[np.generic]:
-    """The type of a palette's colours, known before its data are there: u1 for entries of 8 bits, else <u2."""
-    return np.dtype("u1" if all(descriptor.bits <= _BYTE for descriptor in descriptors) else "<u2")
+        return np.stack([table.apply(pixels[0]) for table in (self.red, self.green, self.blue)])
 
 
 def build_palette(
-    red: LookupTable, green: LookupTable, blue: LookupTable, *, grey: tuple[float, float] | None = None
+    red: LookupTable,
+    green: LookupTable,
+    blue: LookupTable,
 ) -> Palette:
     """Makes a palette whose colours span the whole range of their type.
 
-    The type is that of `palette_dtype`. The standard wants entries to span their 16 bits (PS3.3 section C.7.6.3.1.6);
-    files have tables with less. Where no entry of any of the three is above 255, 8 bits are meant, and become 16 as
-    the standard says, with the same value in both bytes; likewise where the descriptors say 9 to 15 bits and no entry
-    has more. Where they say 8 bits and an entry has more, all are rounded to 8.
+    The type is u1 where all descriptors say 8 bits, else <u2. The standard wants entries to span their 16 bits
+    (PS3.3 section C.7.6.3.1.6); files have tables with less. Where no entry of any of the three is above 255, 8 bits
+    are meant, and become 16 as the standard says, with the same value in both bytes; likewise where the descriptors
+    say 9 to 15 bits and no entry has more. Where they say 8 bits and an entry has more, all are rounded to 8.
 
     Args:
         red: As `read_table` or `read_segmented_table` gives it; so the others.
         green: As red.
         blue: As red.
-        grey: As in `Palette`.
     """
     tables = (red, green, blue)
     bits = _BYTE if all(table.bits <= _BYTE for table in tables) else _WORD
     red, green, blue = (_spanning(table, _bits_meant(table.bits, tables), bits) for table in tables)
-    return Palette(red, green, blue, grey)
+    return Palette(red, green, blue)
 
 
 def _bits_meant(described: int, tables: Iterable[LookupTable]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from dicomzarr.dicom.uids import is_ordinary, is_uid
 from dicomzarr.errors import InvalidAttributeError
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.model.json_model import Leaf, Scalar
     from dicomzarr.dicom.notices import Notices
 
+Value: TypeAlias = float | str | tuple[float, ...] | None
+"""What a frame has of a dimension; None is a value too, as of the gradient direction without diffusion."""
 
 _LARGEST_INTEGER: Final = 2**32 - 1
 """Of attributes of VR US, SL, UL and IS (PS3.5 section 6.2)."""

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from dicomzarr.dicom.model.json_model import ABSENT
+from dicomzarr.dicom.model.values import shown_code
+from dicomzarr.errors import InvalidAttributeError
+
+if TYPE_CHECKING:
+    from dicomzarr.dicom.model.json_model import InstanceItem
+    from dicomzarr.dicom.model.values import AttributeReader
+
+_MOST_PIXELS = 2**16 - 1
+"""Along a side: Rows and Columns are of VR US."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +74,36 @@ def _dtype(bits: int, signed: bool, floating: bool) -> np.dtype[np.generic]:  # 
     size = next(size for size in (1, 2, 4, 8) if size * 8 >= bits)
     sign = "i" if signed and bits > 1 else "u"  # a single bit has no sign
     return np.dtype(f"<{sign}{size}")
+
+
+def parse_pixels(read: AttributeReader, item: InstanceItem) -> PixelDescription:
+    """How the frames of an instance are laid out.
+
+    Raises:
+        InvalidAttributeError: No frame can be laid out so.
+    """
+    floating = item.float_pixels != ABSENT or item.double_pixels != ABSENT
+    default_bits = 8 if not floating else 64 if item.double_pixels != ABSENT else 32
+    allocated = read.positive(item.bits_allocated, "BitsAllocated", default=default_bits)
+    stored = read.positive(item.bits_stored, "BitsStored", default=allocated)
+    high = read.integer(item.high_bit, "HighBit")
+    samples = read.positive(item.samples_per_pixel, "SamplesPerPixel", default=1)
+    if allocated not in {1, 8, 16, 32, 64} or stored > allocated:
+        raise InvalidAttributeError(
+            f"Instance {read.text(item.sop_instance_uid)}: BitsAllocated {allocated} with "
+            f"BitsStored {stored} is no layout of pixels."
+        )
+    default = "RGB" if samples > 1 else "MONOCHROME2"
+    return PixelDescription(
+        rows=read.positive(item.rows, "Rows", most=_MOST_PIXELS),
+        columns=read.positive(item.columns, "Columns", most=_MOST_PIXELS),
+        samples=samples,
+        bits_allocated=allocated,
+        bits_stored=stored,
+        high_bit=stored - 1 if high is None else high,
+        signed=samples == 1 and not floating and read.integer(item.pixel_representation, "PixelRepresentation") == 1,
+        photometric_interpretation=shown_code((read.text(item.photometric_interpretation) or default).upper()),
+        planar_configuration=read.integer(item.planar_configuration, "PlanarConfiguration") or 0,
+        lossy=read.text(item.lossy_image_compression) in {"01", "1"},
+        floating=floating,
+    )

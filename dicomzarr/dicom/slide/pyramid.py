@@ -120,9 +120,10 @@ def _why_apart(pyramids: Sequence[Pyramid]) -> list[str]:
     why = [f"they differ in {', '.join(found)}"] if found else []
     for other in (other for other, each in zip(others, reasons, strict=True) if not each):
         if _is_coarser(first, other):
-            why.append(f"nothing tells to which of them instance {other.header.uid} belongs")
+            why.append(f"nothing tells to which of them instance {other.header.sop_instance_uid} belongs")
         else:
-            why.append(f"instances {first.header.uid} and {other.header.uid} are alike, as two scans are")
+            both = f"{first.header.sop_instance_uid} and {other.header.sop_instance_uid}"
+            why.append(f"instances {both} are alike, as two scans are")
     return why
 
 

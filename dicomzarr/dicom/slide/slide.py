@@ -70,7 +70,7 @@ def _associated(instances: list[Instance]) -> tuple[tuple[AssociatedImage, ...],
         try:
             images.append(tiled_image([instance]))
         except TilingError as error:
-            notices.append(f"An associated image was left out: Instance {instance.uid}: {error}")
+            notices.append(f"An associated image was left out: Instance {instance.sop_instance_uid}: {error}")
     for image in sorted(images, key=_stable_order):
         name = str(flavor(image.header))
         shows_label = name == "LABEL" or image.header.label_in_image
@@ -79,4 +79,4 @@ def _associated(instances: list[Instance]) -> tuple[tuple[AssociatedImage, ...],
 
 
 def _stable_order(image: TiledImage | LooseTiles) -> tuple[int, str, str]:
-    return (image.header.instance_number, image.frames.uid, image.header.uid)
+    return (image.header.instance_number, image.frames.uid, image.header.sop_instance_uid)

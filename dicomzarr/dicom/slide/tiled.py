@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.instance import Instance, StoredInstance
+    from dicomzarr.dicom.instance import Instance
 
 _Z_DECIMALS = 6
 """Focal planes nearer than this many decimals of their offset are one."""
@@ -42,11 +42,9 @@ class FrameSequence:
 
     uid: str
     """ConcatenationUID, or the SOP Instance UID of the only part."""
-    series: str
-    """The study and series in words, for messages."""
     offsets: tuple[int, ...]
     """Frames before each part, ascending."""
-    parts: tuple[StoredInstance, ...]
+    parts: tuple[Instance, ...]
     complete: bool
     """No part is known to be lost."""
 
@@ -71,7 +69,7 @@ class FrameSequence:
     def lost(self, what: str) -> MissingInstanceError:
         """The error for what a lost part may hold."""
         return MissingInstanceError(
-            f"{self.series}, concatenation {self.uid}: {what} is in a part that the series lacks.",
+            f"{self.parts[0].series}, concatenation {self.uid}: {what} is in a part that the series lacks.",
             remedy="Send the missing instance to the server.",
         )
 
@@ -80,8 +78,6 @@ class FrameSequence:
 class TiledImage:
     """Tiles of one Total Pixel Matrix at one resolution."""
 
-    header: Instance
-    """The header of the first part: everything but frames is the same in all."""
     frames: FrameSequence
     tiling: FullTiling | SparseTiling
     paths: tuple[OpticalPath, ...]
@@ -93,6 +89,11 @@ class TiledImage:
     """Z offsets at which tiles of what is one plane were focused, where the scanner followed the tissue."""
     outside: int = 0
     """Frames that lie outside the Total Pixel Matrix, and are no tiles of it."""
+
+    @property
+    def header(self) -> Instance:
+        """The first part: everything but frames is the same in all."""
+        return self.frames.parts[0]
 
     def locate(self, path: int, plane: int, row: int, column: int) -> FrameRef | None:
         """The frame of a tile, None for a tile that the metadata says does not exist.
@@ -112,8 +113,6 @@ class TiledImage:
 class LooseTiles:
     """Tiles that fit no grid: the frames of an instance, or of a concatenation whose parts are alike."""
 
-    header: Instance
-    """The header of the first part."""
     frames: FrameSequence
     """Those that are there, numbered without gaps."""
     positions: FramePositions | None
@@ -121,6 +120,11 @@ class LooseTiles:
     paths: tuple[OpticalPath, ...]
     why: str
     """Why they fit no grid, in a sentence that names no instance."""
+
+    @property
+    def header(self) -> Instance:
+        """The first part."""
+        return self.frames.parts[0]
 
 
 def tiled_images(instances: Iterable[Instance]) -> tuple[list[TiledImage], list[LooseTiles]]:
@@ -168,23 +172,24 @@ def _loose_tiles(parts: Sequence[Instance], why: str) -> list[LooseTiles]:
     ordered = _in_order(parts)
     alike = len(set(map(_sameness, ordered))) == 1
     return [
-        LooseTiles(group[0], _frames(group, _added(group)), _all_positions(group, paths), paths, why)
+        LooseTiles(_frames(group, _added(group)), _all_positions(group, paths), paths, why)
         for group in ([ordered] if alike else [[part] for part in ordered])
         for paths in (_paths(group),)
     ]
 
 
 def _uid(part: Instance) -> str:
-    return part.concatenation.uid if part.concatenation else part.uid
+    return part.concatenation.uid if part.concatenation else part.sop_instance_uid
 
 
 def _in_order(parts: Iterable[Instance]) -> list[Instance]:
-    return sorted(parts, key=lambda part: (part.concatenation.number if part.concatenation else 0, part.uid))
+    return sorted(
+        parts, key=lambda part: (part.concatenation.number if part.concatenation else 0, part.sop_instance_uid)
+    )
 
 
 def _frames(parts: Sequence[Instance], offsets: tuple[int, ...]) -> FrameSequence:
-    stored = tuple(part.stored for part in parts)
-    return FrameSequence(_uid(parts[0]), parts[0].series, offsets, stored, _complete(parts))
+    return FrameSequence(_uid(parts[0]), offsets, tuple(parts), _complete(parts))
 
 
 def _paths(parts: Sequence[Instance]) -> tuple[OpticalPath, ...]:
@@ -207,7 +212,7 @@ def _sameness(part: Instance) -> tuple[object, ...]:
 
 def _grid(header: Instance) -> TileGrid:
     pixel = header.pixel
-    if header.total_pixel_matrix is None and header.stored.number_of_frames > 1:
+    if header.total_pixel_matrix is None and header.number_of_frames > 1:
         raise TilingError("without TotalPixelMatrixRows and TotalPixelMatrixColumns nothing says how they lie.")
     rows, columns = header.total_pixel_matrix or (pixel.rows, pixel.columns)
     grid = TileGrid(rows, columns, pixel.rows, pixel.columns)
@@ -222,7 +227,7 @@ def _is_full(parts: Sequence[Instance], positions: FramePositions | None) -> boo
     if organization == "TILED_FULL":
         return True
     nothing_places = not any(part.places_frames for part in parts)
-    one_frame = len(parts) == 1 and parts[0].stored.number_of_frames == 1
+    one_frame = len(parts) == 1 and parts[0].number_of_frames == 1
     return positions is None and (one_frame or (not organization and nothing_places))
 
 
@@ -238,12 +243,12 @@ def _numbered_through(numbers: Sequence[int]) -> bool:
 
 def _added(parts: Sequence[Instance]) -> tuple[int, ...]:
     """Frames before each part, by adding up."""
-    return tuple(accumulate((part.stored.number_of_frames for part in parts[:-1]), initial=0))
+    return tuple(accumulate((part.number_of_frames for part in parts[:-1]), initial=0))
 
 
 def _offsets(parts: Sequence[Instance]) -> tuple[int, ...]:
     """Frames before each part; by their own account, else by adding up when none is missing."""
-    counts = [part.stored.number_of_frames for part in parts]
+    counts = [part.number_of_frames for part in parts]
     told = [part.concatenation.frame_offset if part.concatenation else 0 for part in parts]
     numbers = [part.concatenation.number if part.concatenation else 1 for part in parts]
     if None in told and not _numbered_through(numbers):
@@ -267,10 +272,10 @@ def _full(header: Instance, frames: FrameSequence, grid: TileGrid) -> TiledImage
         )
     step = header.spacing_between_slices
     if planes > 1 and not step:
-        return TiledImage(header, frames, tiling, paths, tuple(map(float, range(planes))), spaced=False)
+        return TiledImage(frames, tiling, paths, tuple(map(float, range(planes))), spaced=False)
     bottom = header.origin[2] if header.origin else 0.0
     offsets = tuple(round(bottom + k * (step or 0.0), _Z_DECIMALS) for k in range(planes))
-    return TiledImage(header, frames, tiling, paths, offsets)
+    return TiledImage(frames, tiling, paths, offsets)
 
 
 def _full_planes(header: Instance, frames: int, tiles: int) -> int:
@@ -342,7 +347,7 @@ def _sparse(
         first_frames=numbers[within],
     )
     shown = tuple(paths[index] for index in used)
-    return TiledImage(header, frames, tiling, shown, planes, heights=heights, outside=outside)
+    return TiledImage(frames, tiling, shown, planes, heights=heights, outside=outside)
 
 
 def _seen_once(positions: FramePositions) -> bool:

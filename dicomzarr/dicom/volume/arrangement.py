@@ -69,7 +69,7 @@ class _Ladder:
         self.found = found
         self.places = self.evidence.places
         self.words = Words(stack.frames)
-        header = self.frames[0].image.header
+        header = self.frames[0].instance
         self.sparse = header.segmentation is not None
         self.never_split = self.sparse or header.modality == "RTDOSE"
         self._even: dict[bytes, bool] = {}
@@ -164,7 +164,7 @@ class _Ladder:
         if self.found is None or choice.doubled > _FEW * (len(self.frames) - choice.doubled):
             yield from _without_grid(self.stack)
             return
-        uids = [frame.ref.instance.sop_instance_uid for frame in self.frames]
+        uids = [frame.instance.sop_instance_uid for frame in self.frames]
         order = sorted(range(len(uids)), key=lambda place: (uids[place], self.frames[place].ref.number))
         cells = (choice.keys * (int(self.places.max()) + 1) + self.places)[order]
         kept = np.sort(np.array(order)[np.unique(cells, return_index=True)[1]])
@@ -191,7 +191,7 @@ def _without_grid(stack: Stack) -> list[Grid]:
     """Frames that nothing arranges: a list along t; of modalities that are no scan, each instance by itself."""
     wholes = [frame.whole for frame in stack.frames]
     distinct = list(dict.fromkeys(wholes))
-    if len(distinct) == 1 or stack.frames[0].image.header.modality in _LISTED:
+    if len(distinct) == 1 or stack.frames[0].instance.modality in _LISTED:
         return [_listed(stack)]
     of = np.array([distinct.index(whole) for whole in wholes])
     return [grid for number in range(len(distinct)) for grid in arrange(part_of(stack, np.flatnonzero(of == number)))]
@@ -199,7 +199,7 @@ def _without_grid(stack: Stack) -> list[Grid]:
 
 def _listed(stack: Stack) -> Grid:
     """Frames along t in the order of (InstanceNumber, UID, frame number)."""
-    keys = [(frame.order[0], frame.ref.instance.sop_instance_uid, frame.ref.number) for frame in stack.frames]
+    keys = [(frame.order[0], frame.instance.sop_instance_uid, frame.ref.number) for frame in stack.frames]
     listed = part_of(stack, np.array(sorted(range(len(keys)), key=keys.__getitem__)))
     cells = np.arange(len(keys), dtype=np.int64).reshape(-1, 1, 1)
     placed = "the coordinate position says where each lies" if stack.positions is not None else "nothing places them"

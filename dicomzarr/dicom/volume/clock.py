@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.model.image_model import ImageItem
     from dicomzarr.dicom.model.json_model import Leaf, Scalar
-    from dicomzarr.dicom.volume.value import Value
+    from dicomzarr.dicom.model.values import Value
 
 _DAY: Final = 86400.0
 _DATE: Final = r"(?P<year>\d{4})\.?(?P<month>\d{2})\.?(?P<day>\d{2})"

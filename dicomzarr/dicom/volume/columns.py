@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from dicomzarr.dicom.model.values import Value
     from dicomzarr.dicom.volume.frame import Frame
-    from dicomzarr.dicom.volume.value import Value
 
     Codes = npt.NDArray[np.int64]
 

@@ -20,9 +20,10 @@ from dicomzarr.dicom.volume.clock import acquired_at, date_and_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
     from dicomzarr.dicom.model.json_model import Leaf, Scalar
-    from dicomzarr.dicom.volume.value import Value
+    from dicomzarr.dicom.model.values import Value
 
 _VECTOR: Final = 3
 _B_OF_SEQUENCE: Final = re.compile(r"_b(\d{1,5})(?!\d)", re.ASCII)
@@ -48,8 +49,9 @@ _COMPONENTS: Final = {
 class FrameContext:
     """All that the metadata say of one frame."""
 
+    instance: Instance
     item: ImageItem
-    image_type: tuple[str, ...]
+    """What of its instance is not typed, as decoded."""
     groups: FrameGroups
     shared: FrameGroups
     number: int
@@ -147,7 +149,7 @@ def _component(frame: FrameContext) -> Value:
     """Magnitude, phase, real or imaginary (PS3.3 sections C.8.3.1.1.1 and C.8.13.3.3.1)."""
     macro = frame.macro("mr_frame_type")
     told = [first_value(macro.complex_image_component)] if macro is not None else []
-    told += [first_value(frame.item.complex_image_component), *frame.image_type[2:]]
+    told += [first_value(frame.item.complex_image_component), *frame.instance.image_type[2:]]
     names = (_COMPONENTS.get(str(value).strip().upper()) for value in told if value)
     return next((name for name in names if name), None)
 
@@ -158,7 +160,7 @@ def _kind(frame: FrameContext) -> Value:
         macro = frame.macro(name)
         if macro is not None and macro.frame_type.values:
             return _word(frame.read.texts(macro.frame_type))
-    return _word(frame.image_type)
+    return _word(frame.instance.image_type)
 
 
 def _word(values: tuple[str, ...]) -> Value:

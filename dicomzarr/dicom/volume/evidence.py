@@ -58,10 +58,10 @@ class Evidence:
     @cached_property
     def numbers(self) -> Codes:
         """InstanceNumber of each frame, or its place in the order of (instance, frame); equal where none is known."""
-        headers = [frame.image.header for frame in self.frames]
+        headers = [frame.instance for frame in self.frames]
         if self._are_single:
             return np.array([header.instance_number for header in headers], np.int64)
-        of_whole = {frame.whole: frame.image.header.instance_number for frame in self.frames}
+        of_whole = {frame.whole: frame.instance.instance_number for frame in self.frames}
         if len(set(of_whole.values())) < len(of_whole):
             return np.zeros(len(self.frames), np.int64)
         keys = [(of_whole[frame.whole], *frame.number_in_whole) for frame in self.frames]
@@ -72,11 +72,11 @@ class Evidence:
     @property
     def _are_segments(self) -> bool:
         """Frames of segments, which nobody acquired: their order tells nothing."""
-        return self.frames[0].image.header.segmentation is not None
+        return self.frames[0].instance.segmentation is not None
 
     @cached_property
     def _are_single(self) -> bool:
-        return all(frame.ref.instance.number_of_frames == 1 for frame in self.frames)
+        return all(frame.instance.number_of_frames == 1 for frame in self.frames)
 
     def numbers_at(self, kept: Places, frames: Codes | None = None) -> Vector | None:
         """The first InstanceNumber at each of some places; None where numbers prove nothing.
@@ -140,7 +140,7 @@ class Evidence:
         )
 
     def _volumes_in_instances(self) -> Column | None:
-        number_of = {frame.whole: frame.image.header.instance_number for frame in self.frames}
+        number_of = {frame.whole: frame.instance.instance_number for frame in self.frames}
         each = int(self.places.max()) + 1
         if len(number_of) == 1 or each == 1 or len(number_of) * each != len(self.frames):
             return None
@@ -158,7 +158,7 @@ class Evidence:
     @property
     def _most_times(self) -> int | None:
         """NumberOfTemporalPositions (0020,0105)."""
-        number = AttributeReader("").lenient_number(self.frames[0].image.item.number_of_temporal_positions)
+        number = AttributeReader("").lenient_number(self.frames[0].item.number_of_temporal_positions)
         return int(number) if number is not None and number >= 1 else None
 
     def _last_resorts(self, groups: Codes) -> Iterator[Column]:
@@ -171,7 +171,7 @@ class Evidence:
         created = replace(column_of(self.frames, CREATION_TIME.name), strength=LAST, apart=True)
         if created.count > 1 and None not in created.levels:
             yield from self._variants(created, groups, None)
-        roots = [frame.ref.instance.sop_instance_uid.rpartition(".")[0] for frame in self.frames]
+        roots = [frame.instance.sop_instance_uid.rpartition(".")[0] for frame in self.frames]
         number_of = {root: number for number, root in enumerate(sorted(set(roots)))}
         codes = np.array([number_of[root] for root in roots], np.int64)
         yield Column(UID_ROOT, codes, len(number_of), strength=LAST, apart=True)
@@ -183,5 +183,5 @@ class Evidence:
         if len({frame.whole for frame in self.frames}) > 1:
             return
         codes = combined(list(np.array([frame.number_in_whole for frame in self.frames], np.int64).T))
-        planes = self.frames[0].image.header.modality == "RTDOSE"  # whatever their offsets say
+        planes = self.frames[0].instance.modality == "RTDOSE"  # whatever their offsets say
         yield Column("slice" if planes else FRAME_NUMBER.name, codes, int(codes.max()) + 1, strength=LAST)

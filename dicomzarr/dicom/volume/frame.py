@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
 from dicomzarr.dicom.geometry.lattice import normal_of
-from dicomzarr.dicom.instance import FrameRef, pixel_spacing, spacing_between
+from dicomzarr.dicom.instance import FrameRef
+from dicomzarr.dicom.instance_parser import pixel_spacing, spacing_between
 from dicomzarr.dicom.lut.modality import Rescale
 from dicomzarr.dicom.model.image_model import NO_GROUPS, frame_groups
 from dicomzarr.dicom.model.json_model import RawSequence
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
-from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.volume.dimensions import FrameContext, frame_times
 from dicomzarr.dicom.volume.frame_values import dimension_values
 from dicomzarr.errors import InvalidAttributeError
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.model.image_model import ImageItem, Macro, MappingItem
     from dicomzarr.dicom.model.json_model import Leaf, Scalar
-    from dicomzarr.dicom.segmentation.segments import Segmentation
-    from dicomzarr.dicom.volume.value import Value
+    from dicomzarr.dicom.model.values import Value
+    from dicomzarr.dicom.notices import Notices
+    from dicomzarr.dicom.segmentation import Segmentation
 
 Vector: TypeAlias = "npt.NDArray[np.float64]"
 
@@ -51,21 +52,12 @@ _AXIAL: Final = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class ImageInstance:
-    """One instance that holds frames, with the attributes that slides do not have."""
-
-    header: Instance
-    item: ImageItem
-    notices: Notices = field(default_factory=Notices)
-    """Takes what is said of attributes that are left out, as they are impossible."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Frame:
     """One frame; lengths in millimetres."""
 
     ref: FrameRef
-    image: ImageInstance
+    item: ImageItem
+    """What of its instance is not typed, as decoded."""
     position: Vector | None
     """ImagePositionPatient (0020,0032): the centre of the first pixel, in LPS; None where nothing places the frame."""
     orientation: Vector | None
@@ -92,20 +84,25 @@ class Frame:
     """What may tell it from others at its place, by the name of the dimension."""
 
     @property
+    def instance(self) -> Instance:
+        """The instance that it is in."""
+        return self.ref.instance
+
+    @property
     def order(self) -> tuple[int, int]:
         """(InstanceNumber, frame number): how people know it; no order of anything in space."""
-        return self.image.header.instance_number, self.ref.number
+        return self.instance.instance_number, self.ref.number
 
     @property
     def whole(self) -> str:
         """The concatenation that its instance is a part of, else the instance."""
-        concatenation = self.image.header.concatenation
-        return concatenation.uid if concatenation else self.image.header.uid
+        concatenation = self.instance.concatenation
+        return concatenation.uid if concatenation else self.instance.sop_instance_uid
 
     @property
     def number_in_whole(self) -> tuple[int, int]:
         """(frames or parts before its own, frame number): its order within `whole`."""
-        concatenation = self.image.header.concatenation
+        concatenation = self.instance.concatenation
         return (concatenation.number if concatenation else 0), self.ref.number
 
     @property
@@ -114,62 +111,60 @@ class Frame:
         return None if self.orientation is None else normal_of(self.orientation)
 
 
-def frames_of(images: Sequence[ImageInstance]) -> Iterator[Frame]:
+def frames_of(items: Mapping[Instance, ImageItem], notices: Notices) -> Iterator[Frame]:
     """The frames of instances, those of each in their order.
 
-    What places or scales a frame and is impossible is left out, and noticed by its image.
+    Args:
+        items: What of each instance is not typed, as decoded.
+        notices: Takes what is said of attributes that are left out, as they are impossible.
 
     Raises:
         InvalidAttributeError: There are more frames than any series has.
     """
-    frames = sum(image.header.stored.number_of_frames for image in images)
+    frames = sum(instance.number_of_frames for instance in items)
     if frames > _MOST_FRAMES:
-        most = max(images, key=lambda image: image.header.stored.number_of_frames)
+        most = max(items, key=lambda instance: instance.number_of_frames)
         raise InvalidAttributeError(
-            f"NumberOfFrames makes {frames} frames in the series, {most.header.stored.number_of_frames} of them in "
-            f"instance {most.header.uid}; {_MOST_FRAMES} are the most that can be placed one by one."
+            f"NumberOfFrames makes {frames} frames in the series, {most.number_of_frames} of them in "
+            f"instance {most.sop_instance_uid}; {_MOST_FRAMES} are the most that can be placed one by one."
         )
-    contexts = [list(_contexts(image)) for image in images]
+    contexts = [list(_contexts(instance, item, notices)) for instance, item in items.items()]
     values = iter(dimension_values([context for each in contexts for context in each]))
-    for image, each in zip(images, contexts, strict=True):
-        for context, (position, orientation) in zip(each, _placement(image, each), strict=True):
-            yield _frame(image, context, position, orientation, next(values))
+    for each in contexts:
+        for context, (position, orientation) in zip(each, _placement(each), strict=True):
+            yield _frame(context, position, orientation, next(values))
 
 
-def _contexts(image: ImageInstance) -> Iterator[FrameContext]:
-    item, header = image.item, image.header
+def _contexts(instance: Instance, item: ImageItem, notices: Notices) -> Iterator[FrameContext]:
     shared = next(iter(item.shared_groups.items), NO_GROUPS)
     groups = list(frame_groups(item.per_frame_groups or RawSequence()))
-    count = header.stored.number_of_frames
+    count = instance.number_of_frames
     if groups and len(groups) != count:
         text = f"the PerFrameFunctionalGroupsSequence has {len(groups)} items for {count} frames: "
         rest = (
             "the last frames are described by nothing else" if len(groups) < count else "the last items were left out"
         )
-        image.notices.add(header.uid, f"{text}{rest}.")
-    read = AttributeReader(header.uid, image.notices)
+        notices.add(instance.sop_instance_uid, f"{text}{rest}.")
+    read = AttributeReader(instance.sop_instance_uid, notices)
     for number, time in zip(range(1, count + 1), frame_times(item), strict=False):
         own = groups[number - 1] if number <= len(groups) else NO_GROUPS
-        yield FrameContext(item, header.image_type, own, shared, number, time, read)
+        yield FrameContext(instance, item, own, shared, number, time, read)
 
 
 def _frame(
-    image: ImageInstance,
-    context: FrameContext,
-    position: Vector | None,
-    orientation: Vector | None,
-    values: Mapping[str, Value],
+    context: FrameContext, position: Vector | None, orientation: Vector | None, values: Mapping[str, Value]
 ) -> Frame:
+    instance, item = context.instance, context.item
     measures, content = context.macro("pixel_measures"), context.macro("frame_content")
-    rescale = _rescale(context, image.header.segmentation)
+    rescale = _rescale(context, instance.segmentation)
     return Frame(
-        ref=FrameRef(image.header.stored, context.number),
-        image=image,
+        ref=FrameRef(instance, context.number),
+        item=item,
         position=position,
         orientation=orientation,
-        spacing=image.header.pixel_spacing if measures is None else pixel_spacing(context.read, measures.pixel_spacing),
-        between=_length(context, (measures or image.item).spacing_between_slices),
-        thickness=_length(context, (measures or image.item).slice_thickness),
+        spacing=instance.pixel_spacing if measures is None else pixel_spacing(context.read, measures.pixel_spacing),
+        between=_length(context, (measures or item).spacing_between_slices),
+        thickness=_length(context, (measures or item).slice_thickness),
         stack="" if content is None else context.read.text(content.stack_id) or "",
         rescale=rescale or _IDENTITY,
         has_rescale=rescale is not None,
@@ -222,10 +217,9 @@ def _scaling(context: FrameContext) -> Any:
     return context.macro("pixel_value_transformation") or context.item
 
 
-def _placement(image: ImageInstance, contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector | None]]:
-    """(position, orientation) of each frame."""
-    item = image.item
-    read = AttributeReader(image.header.uid, image.notices)
+def _placement(contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector | None]]:
+    """(position, orientation) of each frame of an instance."""
+    item, read = contexts[0].item, contexts[0].read
     if read.text(item.grid_frame_offsets) is not None:
         return _dose_placement(read, item, len(contexts))
     if item.detectors.items or item.slice_vector.values:

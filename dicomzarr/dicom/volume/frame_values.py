@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.model.image_model import NO_BYTES, NO_GROUPS
 from dicomzarr.dicom.model.json_model import EMPTY
+from dicomzarr.dicom.model.values import Value
 from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, CREATION_TIME, FRAME_TIME, first_value, number_of
-from dicomzarr.dicom.volume.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -94,7 +94,7 @@ class _Table:
     def _leaves(self, name: str) -> list[Hashable] | None:
         """An attribute of each instance; None where none has it."""
         if name == "image_type":
-            found: list[Hashable] = [frame.image_type for frame in self._firsts]
+            found: list[Hashable] = [frame.instance.image_type for frame in self._firsts]
             return found if any(found) else None
         leaves = [getattr(frame.item, name) for frame in self._firsts]
         return None if set(map(id, leaves)) <= _ABSENT else leaves

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.geometry.lattice import Slices
+    from dicomzarr.dicom.model.values import Value
     from dicomzarr.dicom.volume.frame import Frame
     from dicomzarr.dicom.volume.grouping import Stack
-    from dicomzarr.dicom.volume.value import Value
 
     Codes = npt.NDArray[np.int64]
 
@@ -63,7 +63,7 @@ class Grid:
     @property
     def sparse(self) -> bool:
         """Whether absent frames are empty ones that were left out on purpose."""
-        return self.first.image.header.segmentation is not None
+        return self.first.instance.segmentation is not None
 
     @property
     def absent(self) -> Codes:

@@ -91,13 +91,13 @@ def stacks_of(frames: Iterable[Frame], *, any_sign: bool = False) -> list[Stack]
         frames: Of one series.
         any_sign: Bits and sign of stored values may differ, since arrays hold rescaled ones.
     """
-    found = sorted(frames, key=lambda frame: (frame.order[0], frame.ref.instance.sop_instance_uid, frame.ref.number))
+    found = sorted(frames, key=lambda frame: (frame.order[0], frame.instance.sop_instance_uid, frame.ref.number))
     keys = {**_KEYS, PIXELS: _samples} if any_sign else _KEYS
     columns: dict[str, list[Hashable]] = {name: [key(frame) for frame in found] for name, key in keys.items()}
     spacings = [None if frame.spacing is None else np.log(frame.spacing) for frame in found]
     columns["pixel spacing"] = list(_alike(spacings, _SAME_SPACING))
     _add_unless_own(columns, "stack", [frame.stack for frame in found])
-    references = [frame.image.header.frame_of_reference_uid for frame in found]
+    references = [frame.instance.frame_of_reference_uid for frame in found]
     own_references = _add_unless_own(columns, "frame of reference", references)
     poses = _poses(found, _members(columns))
     orientations = [frame.orientation if place not in poses else None for place, frame in enumerate(found)]
@@ -170,7 +170,7 @@ def _may_have_moved(frames: Sequence[Frame]) -> bool:
     if len(set(_alike([frame.orientation for frame in frames], _SAME_DIRECTION))) > 1:
         return True
     places = stack.places()
-    if places is not None and "MOSAIC" in frames[0].image.header.image_type:
+    if places is not None and "MOSAIC" in frames[0].instance.image_type:
         return len(places) > 1 or float(off_places(stack.positions, places).max()) > 0
     if places is None or len(places) == len(frames):
         return places is not None and find_lattice(places) is None
@@ -239,22 +239,22 @@ def _direction(frame: Frame) -> str:
 
 def _samples(frame: Frame) -> Hashable:
     """What must be the same where values are rescaled: what pixels mean."""
-    pixel = frame.ref.instance.pixel
-    if pixel.samples > 1 or pixel.floating or frame.image.item.modality_lut.items:
+    pixel = frame.instance.pixel
+    if pixel.samples > 1 or pixel.floating or frame.item.modality_lut.items:
         return _pixels(frame)
     return pixel.samples, pixel.photometric_interpretation
 
 
 def _pixels(frame: Frame) -> Hashable:
-    pixel = frame.ref.instance.pixel
+    pixel = frame.instance.pixel
     colours = pixel.photometric_interpretation if pixel.samples == 1 else "colour"
     return pixel.samples, pixel.dtype.str, colours
 
 
 def _instance(frame: Frame) -> Hashable:
     """Its instance, where frames of different ones have nothing in common."""
-    header = frame.image.header
-    one_scan = header.modality in _OF_ONE_SCAN and frame.ref.instance.number_of_frames == 1
+    header = frame.instance
+    one_scan = header.modality in _OF_ONE_SCAN and frame.instance.number_of_frames == 1
     unplaced = frame.position is None and not one_scan
     own = header.segmentation is not None or header.modality in {"RTDOSE", "NM"}
     return frame.whole if unplaced or own or header.sop_class_uid == PARAMETRIC_MAP_STORAGE else ""
@@ -274,9 +274,9 @@ _STATION: Final = "place in the plane"
 _STRAIGHT: Final = float(np.cos(np.radians(5)))
 
 _WORDS: Final[dict[str, Callable[[Frame], str]]] = {
-    "rows and columns": lambda frame: "{} x {}".format(*frame.ref.instance.pixel.shape[1:]),
-    PIXELS: lambda frame: "signed" if frame.ref.instance.pixel.signed else "unsigned",
-    "localizer": lambda frame: "localizer" if "LOCALIZER" in frame.image.header.image_type else "",
+    "rows and columns": lambda frame: "{} x {}".format(*frame.instance.pixel.shape[1:]),
+    PIXELS: lambda frame: "signed" if frame.instance.pixel.signed else "unsigned",
+    "localizer": lambda frame: "localizer" if "LOCALIZER" in frame.instance.image_type else "",
     "derived map": lambda frame: f"{_map(frame)} map" if _map(frame) else "",
     "position": lambda frame: "unplaced" if frame.position is None else "",
     "orientation": _direction,
@@ -284,13 +284,13 @@ _WORDS: Final[dict[str, Callable[[Frame], str]]] = {
 """What is said of a frame where stacks differ in this."""
 
 _KEYS: Final[dict[str, Callable[[Frame], Hashable]]] = {
-    "SOP class": lambda frame: frame.image.header.sop_class_uid,
-    "rows and columns": lambda frame: frame.ref.instance.pixel.shape[1:],
+    "SOP class": lambda frame: frame.instance.sop_class_uid,
+    "rows and columns": lambda frame: frame.instance.pixel.shape[1:],
     PIXELS: _pixels,
-    "localizer": lambda frame: "LOCALIZER" in frame.image.header.image_type,
+    "localizer": lambda frame: "LOCALIZER" in frame.instance.image_type,
     "derived map": _map,
     "position": lambda frame: frame.position is None,
-    "modality table": lambda frame: bool(frame.image.item.modality_lut.items),
+    "modality table": lambda frame: bool(frame.item.modality_lut.items),
     "instance": _instance,
 }
 

@@ -66,7 +66,7 @@ def moved(frames: Sequence[Frame], columns: Sequence[Column]) -> Moved | None:
 
 def _half(frames: Sequence[Frame], orientations: Numbers) -> Numbers:
     """From the centre of the first pixel to that of the frame."""
-    pixel = frames[0].ref.instance.pixel
+    pixel = frames[0].instance.pixel
     down, across = frames[0].spacing or (0.0, 0.0)
     along_row, along_column = across * (pixel.columns - 1) / 2, down * (pixel.rows - 1) / 2
     half: Numbers = orientations[:, :3] * along_row + orientations[:, 3:] * along_column
@@ -81,7 +81,7 @@ def _differs(times: Column, contrast: Column) -> bool:
 
 def _slice_of_mosaic(frame: Frame) -> float:
     """Millimetres from slice to slice within a mosaic, each of which is a whole time; 0 for other frames."""
-    return (frame.between or frame.thickness or 0.0) if "MOSAIC" in frame.image.header.image_type else 0.0
+    return (frame.between or frame.thickness or 0.0) if "MOSAIC" in frame.instance.image_type else 0.0
 
 
 def _corresponding(

@@ -11,56 +11,56 @@ from dicomzarr.dicom.model.binary import invalid_content
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.lut.lookup import LookupTable
     from dicomzarr.dicom.lut.palette import Palette
     from dicomzarr.dicom.model.binary import BinaryLeaf
-    from dicomzarr.dicom.volume.frame import ImageInstance
+    from dicomzarr.dicom.model.image_model import ImageItem
 
 _COLORS: Final = ("Red", "Green", "Blue")
 
 
-def bulk_uris(image: ImageInstance, values: str) -> Iterator[str]:
-    """The URIs of what has to be fetched before an image's values can be shown so."""
+def bulk_uris(instance: Instance, item: ImageItem, values: str) -> Iterator[str]:
+    """The URIs of what has to be fetched before the values of an instance can be shown so."""
     wanted: list[BinaryLeaf] = []
-    if values == "color" and image.header.pixel.photometric_interpretation == "PALETTE COLOR":
-        wanted = [_color_data(image, color)[0] for color in _COLORS]
+    if values == "color" and instance.pixel.photometric_interpretation == "PALETTE COLOR":
+        wanted = [_color_data(item, color)[0] for color in _COLORS]
     if values == "modality":
-        wanted = [lookup.data for lookup in image.item.modality_lut.items[:1]]
+        wanted = [lookup.data for lookup in item.modality_lut.items[:1]]
     for leaf in wanted:
         if leaf.bulk_data_uri and not (leaf.values or leaf.inline):
             yield leaf.bulk_data_uri
 
 
-def image_palette(image: ImageInstance, bulk: Mapping[str, bytes]) -> Palette:
-    """The palette of an image, PS3.3 section C.7.6.3.1.5.
+def image_palette(instance: Instance, item: ImageItem, bulk: Mapping[str, bytes]) -> Palette:
+    """The palette of an instance, PS3.3 section C.7.6.3.1.5.
 
     Raises:
         InvalidAttributeError: It has none, or a broken one.
     """
-    return build_palette(*(_color_table(image, color, bulk) for color in _COLORS))
+    return build_palette(*(_color_table(instance, item, color, bulk) for color in _COLORS))
 
 
-def modality_table(image: ImageInstance, bulk: Mapping[str, bytes]) -> LookupTable:
+def modality_table(instance: Instance, item: ImageItem, bulk: Mapping[str, bytes]) -> LookupTable:
     """The table that leads to modality values, PS3.3 section C.11.1.
 
     Raises:
         InvalidAttributeError: It is broken.
     """
-    lookup, uid = image.item.modality_lut.items[0], image.header.uid
-    signed = image.header.pixel.signed
-    descriptor = read_descriptor(lookup.descriptor, signed=signed, name="LUTDescriptor", instance=uid)
+    lookup, uid = item.modality_lut.items[0], instance.sop_instance_uid
+    descriptor = read_descriptor(lookup.descriptor, signed=instance.pixel.signed, name="LUTDescriptor", instance=uid)
     octets = lookup.data.octets("LUTData", uid, _fetched(lookup.data, bulk))
     if octets is None:
         raise invalid_content(uid, "LUTData", "is not in the metadata")
     return read_table(descriptor, octets, name="LUTData", instance=uid)
 
 
-def _color_table(image: ImageInstance, color: str, bulk: Mapping[str, bytes]) -> LookupTable:
-    uid, item = image.header.uid, image.item
+def _color_table(instance: Instance, item: ImageItem, color: str, bulk: Mapping[str, bytes]) -> LookupTable:
+    uid = instance.sop_instance_uid
     name = f"{color}PaletteColorLookupTableDescriptor"
     leaf = getattr(item, f"{color.lower()}_descriptor")
-    descriptor = read_descriptor(leaf, signed=image.header.pixel.signed, name=name, instance=uid)
-    data, segmented = _color_data(image, color)
+    descriptor = read_descriptor(leaf, signed=instance.pixel.signed, name=name, instance=uid)
+    data, segmented = _color_data(item, color)
     name = f"{'Segmented' if segmented else ''}{color}PaletteColorLookupTableData"
     octets = data.octets(name, uid, _fetched(data, bulk))
     if octets is None:
@@ -69,10 +69,10 @@ def _color_table(image: ImageInstance, color: str, bulk: Mapping[str, bytes]) ->
     return read(descriptor, octets, name=name, instance=uid)
 
 
-def _color_data(image: ImageInstance, color: str) -> tuple[BinaryLeaf, bool]:
+def _color_data(item: ImageItem, color: str) -> tuple[BinaryLeaf, bool]:
     """(the data of a colour, whether they are in segments)."""
-    plain: BinaryLeaf = getattr(image.item, f"{color.lower()}_data")
-    segmented: BinaryLeaf = getattr(image.item, f"{color.lower()}_segmented")
+    plain: BinaryLeaf = getattr(item, f"{color.lower()}_data")
+    segmented: BinaryLeaf = getattr(item, f"{color.lower()}_segmented")
     return (segmented, True) if segmented.present and not plain.present else (plain, False)
 
 

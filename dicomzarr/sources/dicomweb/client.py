@@ -13,6 +13,7 @@ from dicomzarr.sources.dicomweb.http.exchange import Exchange
 from dicomzarr.sources.dicomweb.http.limiter import RequestLimiter
 from dicomzarr.sources.dicomweb.http.pacing import Pacing
 from dicomzarr.sources.dicomweb.http.transport import AiohttpTransport
+from dicomzarr.sources.dicomweb.limits import LIMITS, Limits
 from dicomzarr.sources.dicomweb.metadata.bulk_data import BulkData
 from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 from dicomzarr.sources.dicomweb.metadata.searching import Searches
@@ -43,6 +44,7 @@ class Client:
         access: How it is reached, and with which credentials.
         tuning: How much is asked at once.
         profile: What is known of the server.
+        limits: How much is taken from it and held.
         transport: Sends the requests in the place of aiohttp; whoever gives it closes it.
         sleep: Waits between tries.
         clock: Gives seconds, and never goes back.
@@ -59,6 +61,7 @@ class Client:
         tuning: Tuning,
         *,
         profile: ServerProfile | None = None,
+        limits: Limits = LIMITS,
         transport: Transport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -68,19 +71,19 @@ class Client:
         """How much may be asked at once."""
         self.profile = profile or ServerProfile()
         self._credentials = credentials_for(self._base_url, access)
-        self._close_transport: Callable[[], Awaitable[None]] | None = None
+        self._close_transport: Callable[[], None] = _do_nothing
         self._set_timeout: Callable[[float], None] = _leave_as_it_is
         if transport is None:
-            transport = own = _aiohttp_transport(self._base_url, access)
+            transport = own = _aiohttp_transport(self._base_url, access, limits)
             self._close_transport = own.close
             self._set_timeout = own.set_timeout
         self._limiter = RequestLimiter(Pacing(tuning.max_connections, access.timeout), clock, sleep)
         self._exchange = Exchange(transport, self._credentials, access.timeout, self._limiter, sleep)
-        self._whole = WholeInstances(self._base_url, self._exchange, clock)
-        requests = JSONRequests(self._exchange)
+        self._whole = WholeInstances(self._base_url, self._exchange, clock, limits)
+        requests = JSONRequests(self._exchange, limits.json_bytes)
         self._searches = Searches(_search_base_url(self._base_url, access), requests)
         self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches)
-        self._bulk_data = BulkData(self._base_url, self._exchange)
+        self._bulk_data = BulkData(self._base_url, self._exchange, limits.bulk_data_bytes)
         self._fetcher = FrameFetcher(self._base_url, self._exchange, self._whole, self.profile)
 
     def tune(self, tuning: Tuning, timeout: float) -> None:
@@ -102,19 +105,10 @@ class Client:
         """Requests that may be under way now: ``max_connections``, and fewer after the server was too busy."""
         return self._limiter.pacing.connections
 
-    async def series_metadata(self, study: str, series: str) -> bytes:
-        """The metadata of all instances of a series, as a JSON array that is not parsed yet (PS3.18 Annex F).
+    async def series_metadata(self, study: str, series: str, known: SeriesMetadata | None = None) -> SeriesMetadata:
+        """The metadata of a series as it is now, asked for on condition that it changed (RFC 9110 section 13).
 
         Where the server refuses or reduces it, it is put together from the instances' own.
-
-        Raises:
-            SeriesNotFoundError: The server does not have the series, or has nothing in it.
-            ServerError: The server did not give it, or not of every instance.
-        """
-        return (await self.series_metadata_unless(study, series, None)).body
-
-    async def series_metadata_unless(self, study: str, series: str, known: SeriesMetadata | None) -> SeriesMetadata:
-        """The metadata of a series as it is now, asked for on condition that it changed (RFC 9110 section 13).
 
         Args:
             study: Study Instance UID.
@@ -126,7 +120,7 @@ class Client:
 
         Raises:
             SeriesNotFoundError: The server does not have the series, or has nothing in it.
-            ServerError: The server did not give it.
+            ServerError: The server did not give it, or not of every instance.
         """
         return await self._metadata.fetch(study, series, known)
 
@@ -219,17 +213,18 @@ class Client:
         """
         return await self._searches.find(resource, parameters or {}, wanted=wanted, skip=skip)
 
-    async def close(self) -> None:
-        """Close connections, and free the temporary disk."""
-        self._limiter.close()
-        self._whole.close()
-        self._credentials.close()
-        if self._close_transport is not None:
-            await self._close_transport()
+    def close(self) -> None:
+        """Close connections as soon as no request uses them, and free the temporary disk; whoever asks begins anew."""
+        self._whole.forget()
+        self._close_transport()
 
 
 def _leave_as_it_is(_: float) -> None:
     """A transport that was given has a timeout of its own."""
+
+
+def _do_nothing() -> None:
+    """A transport that was given is closed by whoever gave it."""
 
 
 def _search_base_url(base_url: str, access: Access) -> str:
@@ -241,14 +236,10 @@ def _search_base_url(base_url: str, access: Access) -> str:
     return services.search if base_url == services.retrieve else base_url
 
 
-def _aiohttp_transport(base_url: str, access: Access) -> AiohttpTransport:
+def _aiohttp_transport(base_url: str, access: Access, limits: Limits) -> AiohttpTransport:
     settings = None
     if access.client is not None:
         from dicomzarr.sources.dicomweb.credentials.client_adapter import connection_settings  # noqa: PLC0415  # imports requests
 
         settings = connection_settings(access.client)
-    return AiohttpTransport(
-        base_url,
-        timeout=access.timeout,
-        settings=settings,
-    )
+    return AiohttpTransport(base_url, timeout=access.timeout, idle=limits.seconds_idle, settings=settings)

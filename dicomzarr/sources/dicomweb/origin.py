@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
-    from dicomzarr.dicom.instance import StoredInstance
+    from dicomzarr.dicom.instance import Instance
     from dicomzarr.engine.ports import FrameSink, QueueView, SeriesRef
     from dicomzarr.engine.requests import Turn
     from dicomzarr.engine.series_state import FrameKey
@@ -100,9 +100,9 @@ class DICOMwebOrigin:
         """Let go of the whole instances of a series, or of all, and of what was learned of them; from any thread."""
         self._client.forget(*(series or ()))
 
-    async def close(self) -> None:
-        """Close connections and threads, and free the temporary disk."""
-        await self._client.close()
+    def close(self) -> None:
+        """See `Client.close`."""
+        self._client.close()
 
     # --- what to ask for ---
 
@@ -146,7 +146,7 @@ class DICOMwebOrigin:
             return choice.way(strategy.usual_way(), now)
         return strategy.way(len(queue), now)
 
-    def _learned(self, instance: StoredInstance) -> _Learning:
+    def _learned(self, instance: Instance) -> _Learning:
         kind = FrameKind(native=not instance.compressed, many=instance.number_of_frames >= _MANY_FRAMES)
         most = self._client.tuning.max_connections
         known = self._learning.get(kind)

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from dicomzarr.runtime.process import at_reset
+from dicomzarr.sources.dicomweb.client import Client
+from dicomzarr.sources.dicomweb.limits import LIMITS, Limits
+from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
+from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
-    from dicomzarr.options import Tuning
-    from dicomzarr.sources.dicomweb.client import Client
-    from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
+    from dicomzarr.options import Access, Tuning
+
+
+@lru_cache(256)
+def _profile(base_url: str) -> ServerProfile:  # noqa: ARG001  # what it is kept by
+    """How a server wants to be asked: it outlives whoever learned it, for the servers asked last."""
+    return ServerProfile()
+
+
+at_reset(_profile.cache_clear)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -22,9 +37,15 @@ class DICOMwebSource:
     """Speaks to the server."""
     frames: DICOMwebOrigin
 
+    @classmethod
+    def of(cls, base_url: str, access: Access, tuning: Tuning, limits: Limits = LIMITS) -> Self:
+        """The source of one credential; what is learned of the server counts for all, whoever asks it."""
+        client = Client(base_url, access, tuning, profile=_profile(base_url), limits=limits)
+        return cls(client, DICOMwebOrigin(client))
+
     async def metadata(self, ref: SeriesRef, known: SeriesMetadata | None) -> SeriesMetadata:
-        """See `Client.series_metadata_unless`."""
-        return await self.client.series_metadata_unless(ref.study, ref.series, known)
+        """See `Client.series_metadata`."""
+        return await self.client.series_metadata(ref.study, ref.series, known)
 
     def has_changed(self, ref: SeriesRef, etag: str | None) -> bool:  # noqa: ARG002  # the port's
         """See `SeriesSource.has_changed`; a server would have to be asked."""

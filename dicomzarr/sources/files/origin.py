@@ -75,7 +75,7 @@ class FilesOrigin:
             for instance in [each for each in self._tables if series in (None, each.ref)]:
                 del self._tables[instance]
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """See `FrameOrigin.close`."""
         self.forget(None)
 

@@ -111,7 +111,7 @@ class ClientCredentials:
     ) -> Mapping[str, str]:
         """See `secret_headers.Credentials.headers_for`."""
         prepare = partial(self._prepare, url, dict(headers), refused)
-        return {**await self._thread.result(self._thread.begin(prepare)), **self._options.headers}
+        return {**await self._thread.in_time(self._thread.call(prepare)), **self._options.headers}
 
     def _prepare(self, url: str, headers: dict[str, str], refused: Mapping[str, str] | None) -> dict[str, str]:
         prepared = self._session.prepare_request(requests.Request("GET", url, headers=headers))
@@ -145,10 +145,6 @@ class ClientCredentials:
             # Not when the token has changed since: requests that were refused together need one new token.
             session.credentials.refresh(request)
             session.credentials.before_request(request, "GET", url, headers)
-
-    def close(self) -> None:
-        """See `secret_headers.Credentials.close`."""
-        self._thread.close()
 
 
 def _is_google(session: requests.Session) -> bool:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
 
 from dicomzarr.errors import (
     AuthenticationError,
@@ -15,9 +13,13 @@ from dicomzarr.errors import (
     InsecureTransportError,
 )
 from dicomzarr.options import valid_headers
+from dicomzarr.runtime.pools import Threads
+from dicomzarr.runtime.single_flight import SingleFlight
 from dicomzarr.sources.dicomweb.urls import host_of, is_loopback
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from dicomzarr.options import Access, HeadersCallable
 
 
@@ -41,9 +43,6 @@ class Credentials(Protocol):
             AuthenticationError: They cannot be had.
             InsecureTransportError: They would travel over plain HTTP.
         """
-
-    def close(self) -> None:
-        """Release threads."""
 
 
 def refuse_plain_http(url: str, options: Access) -> None:
@@ -76,45 +75,31 @@ class FixedCredentials:
         del url, headers, refused
         return self._headers
 
-    def close(self) -> None:
-        """See `Credentials.close`."""
 
-
-_SECONDS_IDLE: Final = 1.0
+SECONDS_IDLE: Final = 1.0
 """After which a thread ends that nobody needs."""
 
 
 class CredentialThread:
     """A thread of its own for the user's code, one call at a time: who hangs there holds up nobody else.
 
-    It ends when nobody calls, for a process may know a thousand callers; and the process ends without it.
-
     Args:
         what: What is called, to begin a message with.
         timeout: Seconds that a call may take.
+        idle: Seconds after which the thread ends, if nobody calls: a process may know a thousand callers.
     """
 
-    def __init__(self, what: str, timeout: float) -> None:
+    def __init__(self, what: str, timeout: float, idle: float = SECONDS_IDLE) -> None:
         self._what = what
         self._timeout = timeout
-        self._calls: deque[_Call] = deque()
-        self._changed = threading.Condition()
-        self._runs = False
+        self._thread = Threads("dicomzarr-auth", 1, idle)
 
-    def begin(self, call: HeadersCallable) -> asyncio.Future[Mapping[str, str]]:
-        """Call for headers."""
-        begun = _Call(call, Future())
-        with self._changed:
-            if not self._runs:
-                # Not one of a pool: the interpreter would wait for its end, and what hangs has none.
-                threading.Thread(target=self._run, name="dicomzarr-auth", daemon=True).start()
-                self._runs = True
-            self._calls.append(begun)
-            self._changed.notify()
-        return asyncio.wrap_future(begun.headers)
+    async def call(self, call: Callable[[], dict[str, str]]) -> dict[str, str]:
+        """What a call gives, however long it takes."""
+        return await self._thread.run(_called_safely, call)
 
-    async def result(self, running: asyncio.Future[Mapping[str, str]]) -> Mapping[str, str]:
-        """What a call gives.
+    async def in_time(self, running: Awaitable[dict[str, str]]) -> dict[str, str]:
+        """What a call gives that is under way.
 
         Raises:
             AuthenticationError: It failed, or took too long.
@@ -127,44 +112,6 @@ class CredentialThread:
                 f"{self._what} gave nothing for {self._timeout:g} s.", remedy="Look at what it waits for."
             ) from None
 
-    def close(self) -> None:
-        """Wait for nothing any more."""
-        with self._changed:
-            while self._calls:
-                self._calls.popleft().headers.cancel()
-
-    def _run(self) -> None:
-        while (call := self._next()) is not None:
-            call.answer()
-
-    def _next(self) -> _Call | None:
-        """The next call; without one for a while the thread ends."""
-        with self._changed:
-            self._runs = self._changed.wait_for(lambda: bool(self._calls), _SECONDS_IDLE)
-            return self._calls.popleft() if self._runs else None
-
-
-class _Call(NamedTuple):
-    """A call of the user's code, whose exceptions may quote secrets: only their type is told."""
-
-    call: HeadersCallable
-    headers: Future[Mapping[str, str]]
-
-    def answer(self) -> None:
-        if not self.headers.set_running_or_notify_cancel():
-            return
-        try:
-            self.headers.set_result(self.call())
-        except DicomZarrError as error:
-            self.headers.set_exception(error)
-        except BaseException as error:  # noqa: BLE001  # SystemExit, too: it would end the loop that waits
-            self.headers.set_exception(
-                AuthenticationError(
-                    f"Getting credentials failed with {type(error).__name__}.",
-                    remedy="Call it on its own to see why: its text may hold secrets and is not repeated here.",
-                )
-            )
-
 
 class CalledCredentials:
     """Headers from the user's callable, which is called for each request, in a thread and once at a time."""
@@ -175,17 +122,15 @@ class CalledCredentials:
         self._fixed = fixed
         self._call = call
         self._thread = CredentialThread("The auth callable", timeout)
-        self._running: asyncio.Future[Mapping[str, str]] | None = None
+        self._calls: SingleFlight[None, dict[str, str]] = SingleFlight()
 
     async def headers_for(
         self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
     ) -> Mapping[str, str]:
         """See `Credentials.headers_for`. Requests that ask while a call runs share its result."""
         del url, headers, refused
-        if self._running is None:
-            self._running = self._thread.begin(self._validated_call)
-            self._running.add_done_callback(self._forget)
-        return {**self._fixed, **await self._thread.result(asyncio.shield(self._running))}
+        running = self._calls.do(None, partial(self._thread.call, self._validated_call))
+        return {**self._fixed, **await self._thread.in_time(running)}
 
     def _validated_call(self) -> dict[str, str]:
         headers: object = self._call()
@@ -196,11 +141,19 @@ class CalledCredentials:
             )
         return valid_headers(headers, "what the auth callable returned")
 
-    def _forget(self, finished: asyncio.Future[Mapping[str, str]]) -> None:
-        self._running = None
-        if not finished.cancelled():
-            finished.exception()  # seen, also when every waiter has been cancelled
 
-    def close(self) -> None:
-        """See `Credentials.close`."""
-        self._thread.close()
+def _called_safely(call: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """Call the user's code, whose exceptions may quote secrets: only their type is told.
+
+    Raises:
+        AuthenticationError: The call failed.
+    """
+    try:
+        return call()
+    except DicomZarrError:
+        raise
+    except BaseException as error:  # noqa: BLE001  # SystemExit, too: it would end the loop that waits
+        raise AuthenticationError(
+            f"Getting credentials failed with {type(error).__name__}.",
+            remedy="Call it on its own to see why: its text may hold secrets and is not repeated here.",
+        ) from None

@@ -70,12 +70,6 @@ class RequestLimiter:
         self.pacing.tune(most, budget)
         self._let_go()
 
-    def close(self) -> None:
-        """Wait for nothing any more."""
-        pause, self._pause = self._pause, None
-        if pause is not None:
-            pause.cancel()
-
     def _let_go(self) -> None:
         refusal = self.pacing.refusal(self.clock())
         if refusal is not None:
@@ -108,8 +102,9 @@ class RequestLimiter:
     def _leave(self, future: asyncio.Future[None]) -> None:
         if future in self._waiting:
             self._waiting.remove(future)
-        if not self._waiting:
-            self.close()  # nobody is left to wait for
+        if not self._waiting and self._pause is not None:  # nobody is left to wait for
+            self._pause.cancel()
+            self._pause = None
 
 
 class RequestSlot:

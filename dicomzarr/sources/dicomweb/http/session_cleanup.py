@@ -6,17 +6,31 @@ import asyncio
 import os
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import aiohttp
 
-_CLOSING = 1.0  # seconds that closing at exit may take
+SECONDS_CLOSING: Final = 1.0
+"""That closing at exit may take."""
+
 _CLOSING_TASKS: set[asyncio.Task[None]] = set()
 
 
-def dispose(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop, process: int) -> None:
-    """Close a session that nobody can close any more, also at exit and from other threads."""
+def dispose(
+    session: aiohttp.ClientSession,
+    loop: asyncio.AbstractEventLoop,
+    process: int,
+    seconds: float = SECONDS_CLOSING,
+) -> None:
+    """Close a session that nobody can close any more, also at exit and from other threads.
+
+    Args:
+        session: What is closed.
+        loop: Its loop.
+        process: The process that made it.
+        seconds: How long that may take when the process ends.
+    """
     connector = session.connector
     if connector is None or session.closed:
         return
@@ -33,7 +47,7 @@ def dispose(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop, pro
         if not threading.main_thread().is_alive():  # the process ends
             # Not before: garbage is collected under any lock, and the loop may wait for the very same.
             with suppress(TimeoutError):
-                closed.result(_CLOSING)
+                closed.result(seconds)
 
 
 async def _close(connector: aiohttp.BaseConnector) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,20 +15,21 @@ from yarl import URL
 from dicomzarr.errors import InvalidReplyError
 from dicomzarr.sources.dicomweb.http import redirects
 from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings, basic_login
+from dicomzarr.sources.dicomweb.http.name_lookups import resolver
 from dicomzarr.sources.dicomweb.http.network_errors import explained
 from dicomzarr.sources.dicomweb.http.session_cleanup import dispose
 from dicomzarr.sources.dicomweb.http.statuses import Meaning, status_means
 from dicomzarr.sources.dicomweb.http.unread import CleanConnector
+from dicomzarr.sources.dicomweb.limits import LIMITS
 from dicomzarr.sources.dicomweb.urls import host_of, is_loopback, origin_of
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from dicomzarr.sources.dicomweb.http.redirects import Request
 
-_KEEP_ALIVE = 0.9  # seconds: Orthanc closes idle connections after one
 _CHUNK = 256 * 1024
 
 
@@ -104,12 +105,41 @@ class _AiohttpResponse:
                 yield chunk
 
 
+@dataclass(slots=True, eq=False)
+class _Connections:
+    """A session, and the requests that use it."""
+
+    session: aiohttp.ClientSession
+    dispose_of: Callable[[], object]
+    """Closes it, once."""
+    requests: int = 0
+    unwanted: bool = False
+
+    @contextmanager
+    def used(self) -> Iterator[aiohttp.ClientSession]:
+        """The session, for a request."""
+        self.requests += 1
+        try:
+            yield self.session
+        finally:
+            self.requests -= 1
+            if self.unwanted:
+                self.close()
+
+    def close(self) -> None:
+        """Close it, as soon as no request uses it."""
+        self.unwanted = True
+        if not self.requests:
+            self.dispose_of()
+
+
 class AiohttpTransport:
     """A transport on one aiohttp session, which is made on the loop of the first request.
 
     Args:
         base_url: The server that the client's certificate, if any, is meant for.
         timeout: Seconds without progress after which a request fails.
+        idle: Seconds for which a connection stays open that nobody uses.
         settings: TLS and proxies.
     """
 
@@ -118,27 +148,30 @@ class AiohttpTransport:
         base_url: str,
         *,
         timeout: float = 60.0,
+        idle: float = LIMITS.seconds_idle,
         settings: ConnectionSettings | None = None,
     ) -> None:
         self._origin = origin_of(base_url)
         self.set_timeout(timeout)
+        self._idle = idle
         self._settings = settings or ConnectionSettings()
-        self._session: aiohttp.ClientSession | None = None
+        self._connections: _Connections | None = None
         self._routes: dict[str, _Route] = {}
 
     @asynccontextmanager
     async def get(self, request: Request) -> AsyncIterator[Response]:
         """Send a request and follow its redirects; see `Transport.get`."""
-        for _ in range(redirects.MOST + 1):
-            route = self._route(request.url)
-            with explained(route.host, self._timeout, answered=False):
-                reply = await self._send(request, route)
-            async with reply:
-                if not status_means(reply.status, Meaning.REDIRECT):
-                    headers = {name.lower(): value for name, value in reply.headers.items()}
-                    yield _AiohttpResponse(reply, route.host, self._timeout, headers)
-                    return
-                request = redirects.follow(request, reply.headers.get("location"))
+        with self._open_connections().used() as session:
+            for _ in range(redirects.MOST + 1):
+                route = self._route(request.url)
+                with explained(route.host, self._timeout, answered=False):
+                    reply = await self._send(session, request, route)
+                async with reply:
+                    if not status_means(reply.status, Meaning.REDIRECT):
+                        headers = {name.lower(): value for name, value in reply.headers.items()}
+                        yield _AiohttpResponse(reply, route.host, self._timeout, headers)
+                        return
+                    request = redirects.follow(request, reply.headers.get("location"))
         raise InvalidReplyError(f"{host_of(request.url)} redirected more than {redirects.MOST} times.")
 
     def set_timeout(self, timeout: float) -> None:
@@ -146,14 +179,14 @@ class AiohttpTransport:
         self._timeout = timeout
         self._limits = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
 
-    async def close(self) -> None:
-        """Close the connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+    def close(self) -> None:
+        """Close the connections as soon as no request uses them; later ones open others."""
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            connections.close()
 
-    async def _send(self, request: Request, route: _Route) -> aiohttp.ClientResponse:
-        return await self._open_session().get(
+    async def _send(self, session: aiohttp.ClientSession, request: Request, route: _Route) -> aiohttp.ClientResponse:
+        return await session.get(
             URL(request.url, encoded=True),
             headers={**request.credentials, **request.headers, **route.through},
             allow_redirects=False,
@@ -188,15 +221,17 @@ class AiohttpTransport:
         login = basic_login(proxy.user, proxy.password or "") if proxy.user else None
         return proxy.with_user(None), {"proxy-authorization": login} if login else {}
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
+    def _open_connections(self) -> _Connections:
+        if self._connections is None or self._connections.session.closed:
             # No cookie is kept, so that one user's never meet another's. trust_env stays off because aiohttp
             # would take credentials from a .netrc file as well; proxies of the environment are found by ourselves.
-            self._session = aiohttp.ClientSession(
-                connector=CleanConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),  # `RequestLimiter` bounds them
+            session = aiohttp.ClientSession(
+                # `RequestLimiter` bounds them.
+                connector=CleanConnector(limit=0, keepalive_timeout=self._idle, resolver=resolver()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 read_bufsize=_CHUNK,
             )
-            weakref.finalize(self, dispose, self._session, asyncio.get_running_loop(), os.getpid())
-        return self._session
+            dispose_of = weakref.finalize(self, dispose, session, asyncio.get_running_loop(), os.getpid())
+            self._connections = _Connections(session, dispose_of)
+        return self._connections

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from dicomzarr.sources.dicomweb.http.transport import Response
 
-MOST_BYTES: Final = 256 * 2**20
-"""Bytes of one value; tables and profiles are far smaller, and pixels are not fetched like this."""
-
 _ACCEPTS: Final = ('multipart/related; type="application/octet-stream"; transfer-syntax=*', "*/*")
 
 
@@ -33,6 +30,8 @@ class BulkData:
     base_url: str
     """The URL of the DICOMweb service, whose origin alone gets the credentials."""
     exchange: Exchange
+    most_bytes: int
+    """Bytes of one value."""
 
     async def get(self, uri: str, places: Sequence[str], subject: str) -> bytes:
         """Get a value.
@@ -69,23 +68,23 @@ class BulkData:
         own = origin_of(url) == origin_of(self.base_url)
 
         async def read(response: Response) -> bytes:
-            return await _receive(response, f"{subject} at {host_of(url)}")
+            return await _receive(response, self.most_bytes, f"{subject} at {host_of(url)}")
 
         headers = {"accept": accept, "accept-encoding": "gzip"}
         spec = RequestSpec(lambda: url, headers, subject, with_credentials=own)
         return await self.exchange.send(spec, read)
 
 
-async def _receive(response: Response, subject: str) -> bytes:
+async def _receive(response: Response, most: int, subject: str) -> bytes:
     media = MediaType.parse(response.headers.get("content-type", ""))
     refuse_text(media, subject)
     bodies: list[bytes] = []
     if media.is_multipart:
-        async for part in received_parts(response, MOST_BYTES, subject):
+        async for part in received_parts(response, most, subject):
             refuse_text(part.content_type, subject)
             bodies.append(part.body)
     else:
-        bodies.append(await whole_body(response, MOST_BYTES, subject))
+        bodies.append(await whole_body(response, most, subject))
     if len(bodies) != 1 or not bodies[0]:
         raise WrongPartsError(f"{len(bodies)} parts, or an empty one, came for {subject}.")
     refuse_page(bodies[0], subject)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dicomzarr.errors import HTTPStatusError, NotFoundError
 from dicomzarr.sources.dicomweb.http.bodies import whole_body
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.sources.dicomweb.http.transport import Response
-
-MOST_BYTES: Final = 2**30
-"""Bytes of one reply, decompressed; the metadata of a million placed tiles take a third of that."""
 
 
 class JSONReply(NamedTuple):
@@ -49,6 +46,8 @@ class JSONRequests:
     """Asks one server."""
 
     exchange: Exchange
+    most_bytes: int
+    """Bytes of one reply, decompressed."""
 
     async def get(
         self,
@@ -84,7 +83,7 @@ class JSONRequests:
         self, accept: str, url: str, subject: str, not_found: type[NotFoundError], conditions: Mapping[str, str]
     ) -> JSONReply:
         async def read(response: Response) -> JSONReply:
-            body = await whole_body(response, MOST_BYTES, subject)
+            body = await whole_body(response, self.most_bytes, subject)
             media = MediaType.parse(response.headers.get("content-type", ""))
             array = json_array(body, media, f"{subject} at {host_of(url)}") if body.strip() else b"[]"
             return JSONReply(array, response.status, response.headers)

@@ -58,7 +58,7 @@ class FrameJob:
     compressed: bool = False
     """The metadata say that what is stored is a codestream: a server that decodes it is asked anew."""
     whole: bool = False
-    """They shall be cut from the whole instance at once, as for `StoredInstance.frames_unaligned`, or when a frame
+    """They shall be cut from the whole instance at once, as for `Instance.frames_unaligned`, or when a frame
     that came does not decode."""
     gzip: bool = False
     """The reply may be compressed."""

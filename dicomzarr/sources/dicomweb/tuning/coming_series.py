@@ -17,7 +17,7 @@ from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dicomzarr.dicom.instance import StoredInstance
+    from dicomzarr.dicom.instance import Instance
     from dicomzarr.engine.ports import Fetch, FrameSink
     from dicomzarr.engine.series_state import SeriesState
     from dicomzarr.sources.dicomweb.client import Client
@@ -116,6 +116,6 @@ class ComingSeries:
         limit.reschedule(when + waited)
 
 
-def _is_decoded(only: OnlyFrame, instance: StoredInstance) -> bool:
+def _is_decoded(only: OnlyFrame, instance: Instance) -> bool:
     """Whether the server decoded what should be a codestream, whose colour can then not be proven any more."""
     return instance.compressed and is_native(only.frame.transfer_syntax_uid or "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dicomzarr.dicom.instance import StoredInstance
+    from dicomzarr.dicom.instance import Instance
     from dicomzarr.engine.series_state import FrameKey
 
 SMALLEST_LIST: Final = 16
@@ -21,7 +21,7 @@ MOST_LIST_BYTES: Final = 64 * 2**20
 """Bytes that the frames of one list may take if none is compressed: what is lost with a broken reply."""
 
 
-def one_list(instance: StoredInstance, keys: Iterable[FrameKey], length: int) -> tuple[FrameKey, ...]:
+def one_list(instance: Instance, keys: Iterable[FrameKey], length: int) -> tuple[FrameKey, ...]:
     """The first frames, ascending, that one list may have by their count, their text and their bytes.
 
     Args:

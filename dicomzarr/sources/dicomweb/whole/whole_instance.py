@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import threading
 import time
-from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from cachetools import LRUCache
 
 from dicomzarr.dicom.files.part10 import find_frames, read_file_meta
 from dicomzarr.errors import (
@@ -22,8 +22,10 @@ from dicomzarr.errors import (
     WrongPartsError,
 )
 from dicomzarr.runtime.pools import FILES
+from dicomzarr.runtime.single_flight import SingleFlight
 from dicomzarr.sources.dicomweb.http.exchange import Exchange, RequestSpec
 from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
+from dicomzarr.sources.dicomweb.limits import LIMITS, Limits
 from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.replies import PAGE_HEAD, cut_frame, refuse_page, refuse_text
 from dicomzarr.sources.dicomweb.messages.single_part import only_part
@@ -41,12 +43,6 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.files.file_header import FileHeader
     from dicomzarr.dicom.files.part10 import Frames
     from dicomzarr.sources.dicomweb.http.transport import Response
-
-BYTES_HELD: Final = 8 * 2**30
-"""Bytes of whole instances that stay on the temporary disk for each server and identity; the newest stays anyway."""
-
-INSTANCES_HELD: Final = 32
-"""Whole instances that stay there at most; the least recently used goes first."""
 
 SECONDS_TO_DISTRUST: Final = 60.0
 """How long an instance that could not be had, or not be cut, is not fetched again."""
@@ -89,16 +85,20 @@ class WholeInstances:
     """Asks it."""
     clock: Callable[[], float] = time.monotonic
     """Gives seconds, and never goes back."""
-    _held: OrderedDict[InstanceKey, HeldInstance] = field(default_factory=OrderedDict)
-    _loading: dict[InstanceKey, asyncio.Task[HeldInstance]] = field(default_factory=dict)
+    limits: Limits = LIMITS
+    """How much is taken and held."""
+    _held: LRUCache[InstanceKey, HeldInstance] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    """Around both, for ``forget``."""
-    _waiting: Counter[asyncio.Task[HeldInstance]] = field(default_factory=Counter)
+    """Around them, for ``forget``."""
+    _loading: SingleFlight[InstanceKey, HeldInstance] = field(default_factory=lambda: SingleFlight(goes_on=False))
     _failed: SeriesTTLCache[DicomZarrError] = field(init=False)
     _accepts: tuple[str, ...] = INSTANCE_ACCEPTS
 
     def __post_init__(self) -> None:
         self._failed = SeriesTTLCache(self.clock)
+        most = self.limits.instance_bytes_held
+        share = most // self.limits.instances_held
+        self._held = LRUCache(most, lambda held: min(max(held.nbytes, share), most))
 
     def holds(self, key: InstanceKey) -> bool:
         """Whether its frames cost no request."""
@@ -118,25 +118,17 @@ class WholeInstances:
         """
         with self._lock:
             held = self._held.get(key)
-            if held is not None:
-                self._held.move_to_end(key)
-                return held
-            failure = self._failed.get(key)
-            if failure is not None:
-                raise copy.copy(failure)
-            task = self._loading.get(key)
-            if task is None:
-                task = self._loading[key] = asyncio.get_running_loop().create_task(self._load(key))
-                task.add_done_callback(_heard)
-        self._waiting[task] += 1
-        try:
-            return await asyncio.shield(task)
-        finally:
-            self._waiting[task] -= 1
-            if not self._waiting[task]:
-                del self._waiting[task]
-                self._loaded(key, task)  # whoever asks in this very moment begins anew
-                task.cancel()  # nobody is left who wants it; without effect when it is done
+        if held is not None:
+            return held
+        failure = self._failed.get(key)
+        if failure is not None:
+            raise copy.copy(failure)
+        return await self._loading.do(
+            key,
+            lambda: self._load(key),
+            lambda loaded: self._hold(key, loaded),
+            lambda error: self._distrust(key, error),
+        )
 
     async def cut(self, held: HeldInstance, numbers: Sequence[int]) -> list[EncodedFrame | FrameNotFoundError]:
         """Cut frames in a thread; see `HeldInstance.cut`."""
@@ -144,45 +136,22 @@ class WholeInstances:
 
     def forget(self, study: str | None = None, series: str | None = None) -> None:
         """Let go of the instances of a series, or of all; from any thread."""
+        self._loading.forget(lambda key: is_within(key, study, series))
         self._failed.forget(study, series)
         with self._lock:
-            for known in (self._held, self._loading):
-                for key in [key for key in known if is_within(key, study, series)]:
-                    del known[key]
-
-    def close(self) -> None:
-        """Let go of everything, also of what is under way."""
-        for task in self._waiting:
-            task.cancel()
-        self.forget()
+            for key in [key for key in self._held if is_within(key, study, series)]:
+                del self._held[key]
 
     async def _load(self, key: InstanceKey) -> HeldInstance:
-        own = asyncio.current_task()
-        try:
-            held = await FILES.run(open_instance, await self._fetch(key), key)
-        except DicomZarrError as error:
-            if self._loaded(key, own) and _is_lasting(error):
-                self._failed.put(key, error, SECONDS_TO_DISTRUST)
-            raise
-        self._loaded(key, own, held)
-        return held
+        return await FILES.run(open_instance, await self._fetch(key), key, self.limits.instance_bytes)
 
-    def _loaded(self, key: InstanceKey, task: asyncio.Task[Any] | None, held: HeldInstance | None = None) -> bool:
-        """Nothing more is to come of a task; gives whether it was wanted still, and not forgotten meanwhile."""
+    def _hold(self, key: InstanceKey, loaded: HeldInstance) -> None:
         with self._lock:
-            if self._loading.get(key) is not task:
-                return False
-            del self._loading[key]
-            if held is not None:
-                self._hold(key, held)
-            return True
+            self._held[key] = loaded
 
-    def _hold(self, key: InstanceKey, held: HeldInstance) -> None:
-        self._held[key] = held
-        while len(self._held) > 1 and (
-            len(self._held) > INSTANCES_HELD or sum(each.nbytes for each in self._held.values()) > BYTES_HELD
-        ):
-            self._held.popitem(last=False)
+    def _distrust(self, key: InstanceKey, error: BaseException) -> None:
+        if isinstance(error, DicomZarrError) and _is_lasting(error):
+            self._failed.put(key, error, SECONDS_TO_DISTRUST)
 
     async def send(self, key: InstanceKey, read: Callable[[Response], Awaitable[_Reply]]) -> _Reply:
         """Ask for it in one way after the other; the first that serves comes first from then on.
@@ -217,7 +186,7 @@ class WholeInstances:
             media = MediaType.parse(content_type)
             refuse_text(media, key.subject)
             with as_reply_errors():
-                data = await spooled(_checked(response.chunks(), key.subject), key.subject)
+                data = await spooled(_checked(response.chunks(), key.subject), key.subject, self.limits.instance_bytes)
             if not media.is_multipart:
                 return memoryview(data)
             return memoryview(data)[await FILES.run(only_part, data, content_type, key.subject)]
@@ -232,14 +201,13 @@ def _is_lasting(error: DicomZarrError) -> bool:
     return broken or means(error, Meaning.OTHER_RESOURCE)
 
 
-def _heard(task: asyncio.Task[HeldInstance]) -> None:
-    """Nobody may be left to hear of a failure when every reader was cancelled."""
-    if not task.cancelled():
-        task.exception()
-
-
-def open_instance(data: memoryview, key: InstanceKey) -> HeldInstance:
+def open_instance(data: memoryview, key: InstanceKey, most: int = LIMITS.instance_bytes) -> HeldInstance:
     """Find the frames of a Part-10 file; waits for the disk.
+
+    Args:
+        data: The file.
+        key: The instance that it should be.
+        most: Bytes that it may become, where it is deflated.
 
     Raises:
         InvalidReplyError: It is none, or cannot be cut into frames.
@@ -252,7 +220,7 @@ def open_instance(data: memoryview, key: InstanceKey) -> HeldInstance:
         meta = read_file_meta(data)
         at = meta.end
         if meta.deflated:
-            data, at = memoryview(inflated(data, at, key.subject)), 0
+            data, at = memoryview(inflated(data, at, key.subject, most)), 0
             nbytes = len(data)  # what it was inflated from is let go of
         stored = find_frames(data, at, meta)
     if stored.sop_instance_uid != key.instance:

@@ -370,9 +370,8 @@ def test_forked_children_read(url: str) -> None:
     assert run_python(FORK, url, "8") == [0] * 8
 
 
-def test_a_session_that_is_collected_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_is_collected_waits_for_nobody() -> None:
     """Garbage is collected wherever memory is asked for, even under a lock that the loop waits for."""
-    monkeypatch.setattr(session_cleanup, "_CLOSING", SECONDS)
 
     async def make() -> aiohttp.ClientSession:
         return aiohttp.ClientSession()
@@ -387,7 +386,7 @@ def test_a_session_that_is_collected_waits_for_nobody(monkeypatch: pytest.Monkey
 
     with lock:
         home_loop().call_soon_threadsafe(need_the_lock)
-        session_cleanup.dispose(session, home_loop(), os.getpid())
+        session_cleanup.dispose(session, home_loop(), os.getpid(), SECONDS)
     assert got.wait(SECONDS)
     run_sync(asyncio.sleep, 0.01)
     assert connector is not None

@@ -1,0 +1,282 @@
+"""Instances parsed at the border: beyond it nobody reads the DICOM JSON of what an `Instance` says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from dicomzarr.dicom.geometry.positions import (
+    OpticalPath,
+    frame_positions,
+    identified_paths,
+    scan_frames,
+    shared_path_identifier,
+)
+from dicomzarr.dicom.instance import ConcatenationPart, Instance
+from dicomzarr.dicom.model.json_model import (
+    ABSENT,
+    PATIENT,
+    InstanceItem,
+    OpticalPathItem,
+    RawSequence,
+    functional_groups,
+)
+from dicomzarr.dicom.model.values import AttributeReader, is_count, is_right_angled, shown_code
+from dicomzarr.dicom.pixels.pixels import parse_pixels
+from dicomzarr.dicom.segmentation import parse_segmentation
+from dicomzarr.errors import InvalidAttributeError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+    from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
+    from dicomzarr.dicom.model.json_model import FunctionalGroupsItem, Leaf, PixelMeasuresItem
+    from dicomzarr.dicom.notices import Notices
+    from dicomzarr.dicom.segmentation import Segmentation
+
+_LARGEST_OFFSET = 1e6
+"""Millimetres; a slide that lies a kilometre away lies nowhere."""
+
+_SMALLEST_SPACING, _LARGEST_SPACING = 1e-9, 1e4
+"""Millimetres; what lies beyond is no spacing but a broken header."""
+
+_LARGEST_NUMBER = 2**53
+"""Of an InstanceNumber: beyond, decimals no longer tell neighbours apart."""
+
+_SKEW = 1e-3
+"""How far direction cosines may be from unit length and a right angle."""
+
+_WHITEST_LAB = 2**16 - 1
+"""CIELab values are scaled to 16 bits (PS3.3 section C.10.7.1.1)."""
+
+
+def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bool = True) -> Instance | None:
+    """Type one instance's metadata; None for an instance without pixels, as a report.
+
+    Args:
+        item: The metadata.
+        notices: Takes what is said of attributes that are left out, as they are impossible.
+        tiled: Its frames may be tiles of a slide: what functional groups say of each is read.
+
+    Raises:
+        InvalidAttributeError: What decoding or the places of tiles depend on is impossible.
+    """
+    uid = _uid(item)
+    read = AttributeReader(uid, notices)
+    if read.text(item.rows) is None and read.text(item.columns) is None:
+        return None
+    frames = _frame_count(read, item)
+    segmentation = parse_segmentation(read, item)
+    declared = _distinct(_paths(read, item, segmentation))
+    scan = scan_frames(read, item, frames) if tiled else None
+    paths = declared if declared or scan is None else identified_paths(scan)
+    measures = _pixel_measures(item)
+    return Instance(
+        sop_instance_uid=uid,
+        number_of_frames=frames,
+        pixel=parse_pixels(read, item),
+        available_transfer_syntax_uid=read.uid(item.available_transfer_syntax_uid),
+        series=f"study {read.address(item.study_instance_uid)}, series {read.address(item.series_instance_uid)}",
+        sop_class_uid=read.uid(item.sop_class_uid) or "",
+        modality=shown_code(read.text(item.modality) or ""),
+        image_type=tuple(value.upper() for value in read.texts(item.image_type)),
+        label_in_image=(read.text(item.specimen_label_in_image) or "").upper() == "YES",
+        instance_number=_instance_number(read, item),
+        concatenation=_concatenation(read, item),
+        dimension_organization_type=shown_code((read.text(item.dimension_organization_type) or "").upper()),
+        total_pixel_matrix=_total_pixel_matrix(read, item),
+        focal_planes=_count(read, item.focal_planes, "TotalPixelMatrixFocalPlanes", "frames tell how many there are"),
+        optical_path_count=_count(
+            read, item.number_of_optical_paths, "NumberOfOpticalPaths", "the OpticalPathSequence counts"
+        ),
+        optical_paths=paths,
+        shared_optical_path=shared_path_identifier(item),
+        frame_of_reference_uid=read.identity(item.frame_of_reference_uid),
+        imaged_volume=(
+            _extent(read, item.imaged_volume_height, "ImagedVolumeHeight"),
+            _extent(read, item.imaged_volume_width, "ImagedVolumeWidth"),
+        ),
+        pixel_spacing=pixel_spacing(read, item.pixel_spacing if measures is None else measures.pixel_spacing),
+        spacing_between_slices=None if measures is None else spacing_between(read, measures.spacing_between_slices),
+        origin=_origin(read, item),
+        orientation_slide=read.facts(
+            item.image_orientation_slide,
+            "ImageOrientationSlide",
+            6,
+            lambda cosines: is_right_angled(cosines, _SKEW),
+            "it should be two directions at a right angle, and without it there is no affine",
+        ),
+        pyramid_uid=read.identity(item.pyramid_uid),
+        extended_depth_of_field=(read.text(item.extended_depth_of_field) or "").upper() == "YES",
+        absent_pixel_lab=read.facts(
+            item.recommended_absent_pixel,
+            "RecommendedAbsentPixelCIELabValue",
+            3,
+            lambda lab: min(lab) >= 0 and max(lab) <= _WHITEST_LAB,
+            "places without a tile are shown white",
+        ),
+        segmentation=segmentation,
+        places_frames=item.per_frame_groups is not None,
+        positions=None if scan is None else frame_positions(scan, paths, frames),
+    )
+
+
+_OWN = {"sop_instance_uid", "instance_number", "per_frame_groups", "float_pixels", "double_pixels", *PATIENT}
+_shared = attrgetter(*(name for name in InstanceItem.__struct_fields__ if name not in _OWN))
+"""What the instances of a series may have in common: all but what each has for itself."""
+_shared_groups = attrgetter(
+    "pixel_measures", "plane_position_slide", "optical_path_identification", "segment_identification"
+)
+"""What is read here of functional groups."""
+
+
+class InstanceParser:
+    """Parses the instances of a series, of which most say the same: what does is parsed once.
+
+    Args:
+        notices: As for `parse_instance`.
+        tiled: Likewise.
+    """
+
+    def __init__(self, notices: Notices, *, tiled: bool) -> None:
+        self._notices = notices
+        self._tiled = tiled
+        self._known: dict[Hashable, Instance] = {}
+
+    def parse(self, item: ImageItem) -> Instance | None:
+        """See `parse_instance`."""
+        if item.per_frame_groups is not None or item.float_pixels != ABSENT or item.double_pixels != ABSENT:
+            return parse_instance(item, self._notices, tiled=self._tiled)
+        key = (_shared(item), *map(_shared_groups, item.shared_groups.items))
+        known = self._known.get(key)
+        if known is None:
+            before = len(self._notices)
+            parsed = parse_instance(item, self._notices, tiled=self._tiled)
+            if parsed is not None and len(self._notices) == before:  # else each has to be noticed
+                self._known[key] = parsed
+            return parsed
+        uid = _uid(item)
+        return replace(known, sop_instance_uid=uid, instance_number=_instance_number(AttributeReader(uid), item))
+
+
+def _uid(item: ImageItem) -> str:
+    uid = AttributeReader("without SOPInstanceUID").address(item.sop_instance_uid)
+    if uid is None:
+        raise InvalidAttributeError("An instance in the series has no SOPInstanceUID, or one that is no UID.")
+    return uid
+
+
+def _instance_number(read: AttributeReader, item: ImageItem) -> int:
+    number = read.lenient_number(item.instance_number) or 0.0
+    return int(number) if abs(number) <= _LARGEST_NUMBER else 0
+
+
+def _frame_count(read: AttributeReader, item: ImageItem) -> int:
+    """NumberOfFrames; where it is impossible, as many frames as are described one by one."""
+    described = len(item.per_frame_groups.values) if item.per_frame_groups else 0
+    lost = "as many frames are read as the PerFrameFunctionalGroupsSequence describes" if described else "one is read"
+    return _count(read, item.number_of_frames, "NumberOfFrames", lost) or described or 1
+
+
+def _count(read: AttributeReader, leaf: Leaf, name: str, lost: str) -> int | None:
+    number = read.fact(leaf, name, is_count, lost)
+    return None if number is None else int(number)
+
+
+def _extent(read: AttributeReader, leaf: Leaf, name: str) -> float | None:
+    return read.fact(leaf, name, lambda size: 0 < size <= _LARGEST_OFFSET, "it says nothing of the size of pixels")
+
+
+def pixel_spacing(read: AttributeReader, leaf: Leaf) -> tuple[float, float] | None:
+    """PixelSpacing (0028,0030): (row spacing, column spacing) in millimetres."""
+    values = read.facts(leaf, "PixelSpacing", 2, _are_spacings, "it says nothing of the size of pixels")
+    return None if values is None else (values[0], values[1])
+
+
+def spacing_between(read: AttributeReader, leaf: Leaf) -> float | None:
+    """SpacingBetweenSlices (0018,0088), which may be negative in nuclear medicine (PS3.3 section C.8.4.15)."""
+    lost = "it says nothing of how far slices are apart"
+    return read.fact(leaf, "SpacingBetweenSlices", lambda step: _are_spacings((abs(step),)), lost)
+
+
+def _are_spacings(values: Sequence[float]) -> bool:
+    return min(values) >= _SMALLEST_SPACING and max(values) <= _LARGEST_SPACING
+
+
+def _concatenation(read: AttributeReader, item: ImageItem) -> ConcatenationPart | None:
+    uid = read.identity(item.concatenation_uid)
+    if uid is None:
+        return None
+    return ConcatenationPart(
+        uid,
+        read.positive(item.in_concatenation_number, "InConcatenationNumber", default=1),
+        _count(
+            read,
+            item.in_concatenation_total_number,
+            "InConcatenationTotalNumber",
+            "whether parts lack is not known",
+        ),
+        read.integer(item.concatenation_frame_offset, "ConcatenationFrameOffsetNumber"),
+    )
+
+
+def _total_pixel_matrix(read: AttributeReader, item: ImageItem) -> tuple[int, int] | None:
+    if read.text(item.total_pixel_matrix_rows) is None:
+        return None
+    return (
+        read.positive(item.total_pixel_matrix_rows, "TotalPixelMatrixRows"),
+        read.positive(item.total_pixel_matrix_columns, "TotalPixelMatrixColumns"),
+    )
+
+
+def _pixel_measures(item: ImageItem) -> PixelMeasuresItem | Macro | None:
+    """The Pixel Measures Macro; on slides it is one for all frames wherever it stands."""
+    sequence = item.per_frame_groups or RawSequence()
+    first = next(functional_groups(RawSequence(sequence.values[:1])), [])
+    groups: tuple[FunctionalGroupsItem | FrameGroups, ...] = (*first, *item.shared_groups.items)
+    return next((measures for group in groups for measures in group.pixel_measures.items), None)
+
+
+def _origin(read: AttributeReader, item: ImageItem) -> tuple[float, float, float] | None:
+    if not item.total_pixel_matrix_origin.items:
+        return None
+    origin = item.total_pixel_matrix_origin.items[0]
+    x, y, z = (
+        read.fact(leaf, f"{axis}OffsetInSlideCoordinateSystem", _is_on_slide, "where the image lies is not known")
+        for axis, leaf in (("X", origin.x_offset), ("Y", origin.y_offset), ("Z", origin.z_offset))
+    )
+    return None if x is None or y is None else (x, y, z or 0.0)
+
+
+def _is_on_slide(offset: float) -> bool:
+    return abs(offset) <= _LARGEST_OFFSET
+
+
+def _distinct(paths: Iterable[OpticalPath]) -> tuple[OpticalPath, ...]:
+    """Paths that read alike are still as many channels: the later ones are told apart by their place."""
+    seen: Counter[OpticalPath] = Counter()
+    distinct = []
+    for path in paths:
+        distinct.append(replace(path, occurrence=seen[path]))
+        seen[path] += 1
+    return tuple(distinct)
+
+
+def _paths(read: AttributeReader, item: ImageItem, segmentation: Segmentation | None) -> Iterable[OpticalPath]:
+    if segmentation is None:
+        return [_optical_path(read, path or OpticalPathItem()) for path in item.optical_paths.values]
+    if segmentation.is_label_map:
+        return []
+    return [OpticalPath(str(each.number), each.label, color=each.color) for each in segmentation.segments]
+
+
+def _optical_path(read: AttributeReader, item: OpticalPathItem) -> OpticalPath:
+    color = item.color_code.items[0].meaning if item.color_code.items else None
+    return OpticalPath(
+        identifier=read.text(item.identifier) or "",
+        description=read.text(item.description) or "",
+        wavelength=read.lenient_number(item.wavelength),
+        color="" if color is None else read.text(color) or "",
+    )
