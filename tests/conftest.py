@@ -11,9 +11,6 @@ from orthanc import Orthanc, OrthancMissingError, dicomize, running_orthanc, syn
 from real_data import FOLDER, real_file, real_series
 from thoroughness import be_brief
 from tiny_pacs import TinyPACS, running_tiny_pacs, tiny_pacs_python
-from waiting import SECONDS
-
-from dicomzarr.sources.dicomweb.tuning import series_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,12 +90,6 @@ def shared_dir() -> Path:
     if not (folder / "hostile").is_dir() or not (folder / "cases").is_dir():
         pytest.skip(f"{folder} lacks the folders hostile and cases: they lie beside the real series, where CI has them")
     return folder
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A whole series is not given up for being late, however slow this machine is just now."""
-    monkeypatch.setattr(series_choice, "_PATIENCE", SECONDS)
 
 
 @pytest.fixture(scope="session")

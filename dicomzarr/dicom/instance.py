@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from dicomzarr.dicom.pixels.syntax import is_native
 
 if TYPE_CHECKING:
-    from dicomzarr.dicom.geometry.positions import OpticalPath
-    from dicomzarr.dicom.geometry.tiling import FramePositions
     from dicomzarr.dicom.pixels.pixels import PixelDescription
     from dicomzarr.dicom.segmentation import Segmentation
+    from dicomzarr.dicom.slide.positions import OpticalPath
+    from dicomzarr.dicom.slide.tiling import FramePositions
 
 _CODESTREAM_ONLY = frozenset({"YBR_ICT", "YBR_RCT", "XYB"})
 """Photometric interpretations that native pixels cannot have (PS3.5 section 8.2.4)."""

@@ -7,13 +7,6 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from dicomzarr.dicom.geometry.positions import (
-    OpticalPath,
-    frame_positions,
-    identified_paths,
-    scan_frames,
-    shared_path_identifier,
-)
 from dicomzarr.dicom.instance import ConcatenationPart, Instance
 from dicomzarr.dicom.model.json_model import (
     ABSENT,
@@ -26,6 +19,13 @@ from dicomzarr.dicom.model.json_model import (
 from dicomzarr.dicom.model.values import AttributeReader, is_count, is_right_angled, shown_code
 from dicomzarr.dicom.pixels.pixels import parse_pixels
 from dicomzarr.dicom.segmentation import parse_segmentation
+from dicomzarr.dicom.slide.positions import (
+    OpticalPath,
+    frame_positions,
+    identified_paths,
+    scan_frames,
+    shared_path_identifier,
+)
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:

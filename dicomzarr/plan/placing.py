@@ -13,8 +13,8 @@ from dicomzarr.dicom.volume.grid import ABSENT, LIST
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from dicomzarr.dicom.geometry.lattice import Slices
     from dicomzarr.dicom.volume.grid import Grid
+    from dicomzarr.dicom.volume.lattice import Slices
     from dicomzarr.plan.attributes import Affine
     from dicomzarr.plan.plan import ImagePlan
 

@@ -14,8 +14,8 @@ from dicomzarr.plan.placing import place
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dicomzarr.dicom.geometry.lattice import Slices
     from dicomzarr.dicom.volume.grid import Grid
+    from dicomzarr.dicom.volume.lattice import Slices
 
 _TILTED: Final = 0.1
 """Degrees off the normal from which slices count as tilted."""

@@ -17,10 +17,10 @@ from dicomzarr.plan.plan import Channel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from dicomzarr.dicom.geometry.positions import OpticalPath
     from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.pixels.pixels import PixelDescription
     from dicomzarr.dicom.slide.level import SlideLevel
+    from dicomzarr.dicom.slide.positions import OpticalPath
     from dicomzarr.plan.attributes import Affine
 
     Step = tuple[float, float, float]

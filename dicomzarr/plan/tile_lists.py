@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.geometry.positions import OpticalPath
-from dicomzarr.dicom.geometry.tiling import UNPLACED
 from dicomzarr.dicom.slide.level import distorts
+from dicomzarr.dicom.slide.positions import OpticalPath
+from dicomzarr.dicom.slide.tiling import UNPLACED
 from dicomzarr.plan.attributes import FrameCoordinate
 from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan
 from dicomzarr.plan.slide_facts import (
@@ -26,10 +26,10 @@ from dicomzarr.plan.slide_facts import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dicomzarr.dicom.geometry.tiling import FramePositions
     from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.dicom.notices import Notices
     from dicomzarr.dicom.slide.tiled import FrameSequence, LooseTiles
+    from dicomzarr.dicom.slide.tiling import FramePositions
 
 LIST_OF_TILES: Final = "list of tiles"
 

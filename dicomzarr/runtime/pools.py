@@ -44,18 +44,16 @@ class Threads:
         self._waiting: deque[_Work[Any]] = deque()
         self._running = 0
         self._idle = 0
-        self._ended = False
+        self._watched = self._held = False
 
     def submit(self, function: Callable[..., _Answer], *args: object) -> Future[_Answer]:
         """Run in one of the threads.
 
         Raises:
-            RuntimeError: The process is ending, or there can be no thread.
+            RuntimeError: There can be no thread.
         """
         work: _Work[_Answer] = _Work(Future(), function, args)
         with self._changed:
-            if self._ended:
-                raise RuntimeError("The process is ending.")
             if self._idle <= len(self._waiting) and self._running < self.threads:
                 threading.Thread(target=self._run, name=f"{self._name}_{self._running}", daemon=True).start()
                 self._running += 1
@@ -67,16 +65,22 @@ class Threads:
         """Run in one of the threads, and wait for it.
 
         Raises:
-            RuntimeError: The process is ending, or there can be no thread.
+            RuntimeError: There can be no thread.
         """
         return await asyncio.wrap_future(self.submit(function, *args))
 
-    def end(self, seconds: float) -> None:
-        """Take nothing more, and wait so long for what has been taken."""
+    def wait(self, seconds: float, *, begin_more: bool) -> None:
+        """Wait so long until nothing runs.
+
+        Args:
+            seconds: At most.
+            begin_more: Whether what waits is begun meanwhile, and waited for.
+        """
         with self._changed:
-            self._ended = True
+            self._watched, self._held = True, not begin_more
+            self._changed.wait_for(lambda: self._idle == self._running and (self._held or not self._waiting), seconds)
+            self._watched = self._held = False
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._running, seconds)
 
     def _run(self) -> None:
         while (work := self._next()) is not None:
@@ -86,12 +90,13 @@ class Threads:
     def _next(self) -> _Work[Any] | None:
         with self._changed:
             self._idle += 1
-            self._changed.wait_for(lambda: self._waiting or self._ended, self._seconds_idle)
+            if self._watched:
+                self._changed.notify_all()
+            self._changed.wait_for(lambda: self._waiting and not self._held, self._seconds_idle)
             self._idle -= 1
             if self._waiting:
                 return self._waiting.popleft()
             self._running -= 1
-            self._changed.notify_all()
             return None
 
 
@@ -124,7 +129,7 @@ class Pool(Threads):
     def __init__(self, name: str, threads: int) -> None:
         super().__init__(name, threads)
         at_fork(in_child=self._forget)
-        at_exit(lambda: self.end(_ENDING))
+        at_exit(lambda: self.wait(_ENDING, begin_more=False))  # no thread shall be inside a codec
 
 
 def _cores() -> int:
@@ -150,3 +155,9 @@ FRAME_FILES = Pool("dicomzarr-frame-files", 8)
 
 NAMES = Pool("dicomzarr-names", 8)
 """Look up the addresses of hosts."""
+
+FAR_FILES = Pool("dicomzarr-far-files", 8)
+"""Look through places of files that lie elsewhere, and wait for these."""
+
+FOREIGN = Pool("dicomzarr-foreign", 16)
+"""Call other libraries that read synchronously. What runs here waits for nothing of ours."""

@@ -284,6 +284,7 @@ def test_a_filesystem_travels_by_pickle(url: str, elsewhere: ProcessPoolExecutor
     assert np.frombuffer(here, np.uint8).reshape(3, 64, 64).tolist() == PIXELS[:, 64:128, 64:128].tolist()
 
 
+@pytest.mark.slow
 def test_dask_in_processes(url: str, elsewhere: ProcessPoolExecutor) -> None:
     array: Any = dicomzarr.open(url).levels[0].to_dask(chunks=(3, 128, 128))
     total = array.sum().compute(scheduler="processes", pool=elsewhere)

@@ -13,6 +13,7 @@ import fsspec
 import numpy as np
 import pytest
 from aiohttp import web
+from asking import ALWAYS_WHOLE
 from opened import array_at
 from processes import FORKS, run_strictly
 from radiology_model import AXIAL, distinct
@@ -33,7 +34,6 @@ from dicomzarr.errors import FrameNotFoundError, FrameShapeError, NotFoundError,
 from dicomzarr.options import StorageOptions
 from dicomzarr.session.opening import endpoint_for
 from dicomzarr.session.registry import LIMITS
-from dicomzarr.sources.dicomweb.tuning import series_choice
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 
 if TYPE_CHECKING:
@@ -53,20 +53,11 @@ CT = ready_to_serve(DATASETS)
 BOUND = 2 * SLICES
 """Requests that reading all slices may take, whole series included."""
 
-pytestmark = pytest.mark.usefixtures("patient")  # what is counted includes whole series
-
 
 @pytest.fixture
 def opened() -> Iterator[Opener]:
-    with Opener() as opener:
+    with Opener(ALWAYS_WHOLE) as opener:
         yield opener
-
-
-@pytest.fixture(autouse=True)
-def always_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole series count as faster, however fast this machine is just now."""
-    for name in ("_WORTH", "_WORTH_ON_SLOW_LINE"):
-        monkeypatch.setattr(series_choice, name, 1e-9)
 
 
 def in_time(read: Callable[[], Any]) -> Any:
@@ -179,12 +170,12 @@ def _tiny(number: int) -> Sequence[Dataset]:
 FORKED = """
 import os, signal, sys
 import numpy as np, dicomzarr
+from asking import ALWAYS_WHOLE, ask_by
 from radiology_model import distinct
 from dicomzarr.engine import reader
-from dicomzarr.sources.dicomweb.tuning import series_choice
 
 PIXELS = distinct((150, 4, 6), 16)
-series_choice._WORTH = series_choice._WORTH_ON_SLOW_LINE = 1e-9
+ask_by(sys.argv[1], ALWAYS_WHOLE)
 image = dicomzarr.open(sys.argv[1], cache_bytes=0)
 level = image.levels[0]
 assert level.shape == PIXELS.shape
@@ -209,7 +200,7 @@ print(statuses)
 
 
 @FORKS
-@pytest.mark.parametrize("has_read", [False, True])
+@pytest.mark.parametrize("has_read", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_forked_children_read_what_their_parent_holds(opened: Opener, has_read: object) -> None:
     url = opened.url(CT)
     assert json.loads(run_strictly("-c", FORKED, url, str(has_read))) == [0, 0]

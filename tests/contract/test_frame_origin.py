@@ -23,7 +23,6 @@ from dicomzarr.engine.requests import FrameQueue, Priority
 from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.errors import DicomZarrError
 from dicomzarr.runtime.home_loop import run_sync
-from dicomzarr.sources.dicomweb.tuning import series_choice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -43,9 +42,7 @@ LIMITS = Limits(grace=0.003)
 
 @pytest.fixture(scope="module", params=ORIGINS, ids=str)
 def origin(request: pytest.FixtureRequest) -> Iterator[Origin]:
-    with ORIGINS[request.param]() as made, pytest.MonkeyPatch.context() as patch:
-        for name in ("_WORTH", "_WORTH_ON_SLOW_LINE"):
-            patch.setattr(series_choice, name, 1e-9)  # whole series count as faster
+    with ORIGINS[request.param]() as made:
         yield made
 
 

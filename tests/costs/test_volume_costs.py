@@ -6,27 +6,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from asking import PATIENT
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener, pixels_of
 from radiology_volumes import volume
 
 import dicomzarr
-from dicomzarr.sources.dicomweb.http.exchange import Exchange
+from dicomzarr.sources.http.exchange import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from orthanc import Orthanc
 
-    from dicomzarr.sources.dicomweb.http.exchange import RequestSpec
-    from dicomzarr.sources.dicomweb.http.transport import Response
+    from dicomzarr.sources.http.exchange import RequestSpec
+    from dicomzarr.sources.http.transport import Response
 
 SLICES = 120
 PIXELS = distinct((SLICES, 8, 10), 16)
 FEWER = 60
 """For a server that takes its time to store them."""
-
-pytestmark = pytest.mark.usefixtures("patient")  # what is counted includes whole series
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def opened() -> Iterator[Opener]:
-    with Opener() as opener:
+    with Opener(PATIENT) as opener:
         yield opener
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from dicomzarr.dicom.geometry.lattice import Tolerance, find_lattice, find_places, runs
+from dicomzarr.dicom.volume.lattice import Tolerance, find_lattice, find_places, runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.geometry.lattice import Places
+    from dicomzarr.dicom.volume.lattice import Places
 
 NORMAL = np.array([0.0, 0.0, 1.0])
 ODD = 0.000123

@@ -10,6 +10,7 @@ import fsspec
 import numpy as np
 import pytest
 import xarray as xr
+from asking import ALWAYS_WHOLE
 from privacy_marks import MARK, found_in
 from radiology_model import AXIAL, OBLIQUE, distinct
 from radiology_opened import Opener, pixels_of
@@ -20,7 +21,6 @@ from dicomzarr.demo.instances import ServedInstance, from_dataset, virtual_insta
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.faces import cli
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
-from dicomzarr.sources.dicomweb.tuning import series_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,10 +92,8 @@ def test_whole_instances_and_headers_are_known_by_it(opened: Opener, spelling: s
     assert np.array_equal(pixels_of(dicomzarr.open(server.series_url(study, series))), PIXELS)
 
 
-def test_frames_of_a_whole_series_are_known_by_it(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_WORTH", "_WORTH_ON_SLOW_LINE"):
-        monkeypatch.setattr(series_choice, name, 1e-9)
-    monkeypatch.setattr(series_choice, "_PATIENCE", 60.0)
+def test_frames_of_a_whole_series_are_known_by_it(opened: Opener) -> None:
+    opened.thresholds = ALWAYS_WHOLE
     study, series = STUDIES["long"]
     pixels = distinct((150, 8, 10))
     server = opened.serve(renamed(study, series, pixels))

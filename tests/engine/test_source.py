@@ -41,7 +41,7 @@ from dicomzarr.options import Tuning
 from dicomzarr.plan import LevelPlan
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
-from dicomzarr.sources.dicomweb.tuning import strategy
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -91,12 +91,14 @@ def on_bench(  # noqa: PLR0913  # what it is made of, by name
     cache_bytes: int = 1000,
     frames_per_request: int = 64,
     connections: int = 4,
+    thresholds: Thresholds | None = None,
     limits: Limits | None = None,
 ) -> None:
     """Run a test on the home loop; no frame may be left pending after it."""
 
     async def run() -> None:
         client = FakeClient(connections, Tuning(connections, frames_per_request, cache_bytes))
+        client.profile.thresholds = thresholds or Thresholds()
         client.whole_gate.set()
         if not closed:
             client.gate.set()
@@ -619,10 +621,9 @@ def test_what_is_fetched_ahead_leaves_connections_free() -> None:
     on_bench(test, closed=True, connections=4)
 
 
-def test_answers_that_come_one_by_one_are_followed_by_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_that_come_one_by_one_are_followed_by_lists() -> None:
     """zarr asks for the next chunk when one has come: a moment's wait makes lists of what slow servers answer."""
-    monkeypatch.setattr(strategy, "GATHERED_SHARE", 1.0)
-    monkeypatch.setattr(strategy, "LONGEST_GATHER", SECONDS)  # as long as an answer takes, on any machine
+    thresholds = Thresholds(gathered_share=1.0, longest_gather=SECONDS)  # as long as an answer takes, on any machine
 
     async def test(bench: Bench) -> None:
 
@@ -642,7 +643,7 @@ def test_answers_that_come_one_by_one_are_followed_by_lists(monkeypatch: pytest.
         await asyncio.gather(*(worker() for _ in range(10)))
         assert len(bench.client.asked) <= 8  # ten at a time: two lists, were they all to go together
 
-    on_bench(test)
+    on_bench(test, thresholds=thresholds)
 
 
 def test_what_is_announced_next_takes_the_place_of_what_was() -> None:
@@ -733,9 +734,8 @@ def test_frames_too_large_for_memory_come_a_few_at_a_time() -> None:
     assert frames_under_way([FrameRef(single, 1)], Limits(), from_disk=False) == Limits().frames_under_way
 
 
-def test_a_trial_holds_up_no_small_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_holds_up_no_small_read() -> None:
     """A list on its own is being measured, and takes its time."""
-    monkeypatch.setattr(strategy, "PATIENCE", SECONDS)
 
     async def test(bench: Bench) -> None:
         frames = [FrameRef(MANY, number) for number in range(1, 1001)]
@@ -753,4 +753,4 @@ def test_a_trial_holds_up_no_small_read(monkeypatch: pytest.MonkeyPatch) -> None
         assert await small == frame_of(7)
         await large
 
-    on_bench(test, closed=True)
+    on_bench(test, closed=True, thresholds=Thresholds(patience=SECONDS))

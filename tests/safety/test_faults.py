@@ -153,7 +153,9 @@ def by_fsspec(url: str) -> Reader:
 FACES: dict[str, Face] = {"dicomzarr": by_dicomzarr, "dask": by_dask, "zarr": by_zarr, "fsspec": by_fsspec}
 
 
-@pytest.fixture(params=FACES)
+@pytest.fixture(
+    params=["dicomzarr", "zarr", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dask", "fsspec"))]
+)
 def face(request: pytest.FixtureRequest) -> Face:
     return FACES[request.param]
 

@@ -10,7 +10,6 @@ from dicomzarr.sources.dicomweb.negotiation.accept import (
     list_rungs,
     single_rungs,
 )
-from dicomzarr.sources.dicomweb.negotiation.frame_ladder import FrameLadder
 
 
 def test_the_ladder_begins_with_what_is_stored() -> None:
@@ -37,16 +36,10 @@ def test_lossless_comes_before_lossy() -> None:
 
 
 def test_nothing_learned() -> None:
-    assert FrameLadder({}).serves_lists(compressed=False)
     assert list_rungs(None) == (AS_STORED, IMAGE_TYPES)
     assert single_rungs(None) == LADDER
 
 
 def test_a_learned_rung_goes_first() -> None:
-    assert FrameLadder({False: IMAGE_TYPES}).serves_lists(compressed=False)
     assert list_rungs(IMAGE_TYPES) == (IMAGE_TYPES,)
     assert single_rungs(IMAGE_TYPES) == (IMAGE_TYPES, AS_STORED, SINGLE_PART)
-
-
-def test_when_lists_are_not_asked_for() -> None:
-    assert not FrameLadder({False: SINGLE_PART}).serves_lists(compressed=False)

@@ -57,12 +57,12 @@ from dicomzarr.errors import (
     WrongPartsError,
 )
 from dicomzarr.sources.dicomweb.client import Client
-from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError
-from dicomzarr.sources.dicomweb.limits import LIMITS, Limits
-from dicomzarr.sources.dicomweb.negotiation import ttl_cache
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
+from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 from dicomzarr.sources.dicomweb.whole import whole_instance
+from dicomzarr.sources.http.limits import LIMITS, Limits
+from dicomzarr.sources.http.statuses import ConnectionDroppedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from tiny_pacs import TinyPACS
 
     from dicomzarr.sources.dicomweb.client import Client
-    from dicomzarr.sources.dicomweb.http.redirects import Request
+    from dicomzarr.sources.http.redirects import Request
 
 # --- a server without a network that has whole instances ---
 
@@ -737,9 +737,8 @@ def test_a_download_that_is_denied_is_tried_again(whole: Reply | DicomZarrError)
     asyncio.run(run())
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ttl_cache, "MOST", 2)
-    known: ttl_cache.SeriesTTLCache[int] = ttl_cache.SeriesTTLCache()
+def test_what_is_remembered_is_bounded() -> None:
+    known: SeriesTTLCache[int] = SeriesTTLCache(most=2)
     for number in range(1, 4):
         known.put(("1", "2", str(number)), number)
         assert known.get(("1", "2", "1")) == 1

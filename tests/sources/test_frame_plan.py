@@ -11,19 +11,23 @@ import pytest
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.errors import DicomZarrError, FrameNotFoundError, HTTPStatusError, TruncatedReplyError
-from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError
 from dicomzarr.sources.dicomweb.negotiation.accept import AS_STORED, IMAGE_TYPES, SINGLE_PART, Rung
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
-from dicomzarr.sources.dicomweb.negotiation.frame_ladder import FrameLadder
-from dicomzarr.sources.dicomweb.negotiation.frame_plan import FramePlanner
+from dicomzarr.sources.dicomweb.negotiation.frame_plan import (
+    Alone,
+    FramePlanner,
+    FrameRequest,
+    ServerDecodedError,
+    WholeRequest,
+)
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
-from dicomzarr.sources.dicomweb.negotiation.steps import Alone, FrameRequest, ServerDecodedError, WholeRequest
+from dicomzarr.sources.http.statuses import ConnectionDroppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dicomzarr.sources.dicomweb.negotiation.frame_plan import Plan, Step
     from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
-    from dicomzarr.sources.dicomweb.negotiation.steps import Plan, Step
 
 FRAME = EncodedFrame(b"pixels", "", None)
 Outcome = DicomZarrError | None
@@ -53,8 +57,7 @@ class Server:
 
     def __post_init__(self) -> None:
         self.lengths = ListLengths()
-        self.ladder = FrameLadder(self.rungs)
-        self.planner = FramePlanner(self.ladder, self.lengths, self, lambda: self.now)  # type: ignore[arg-type]
+        self.planner = FramePlanner(self.rungs, self.lengths, self, lambda: self.now)  # type: ignore[arg-type]
 
     def arrived(self, number: int, frame: EncodedFrame) -> None:
         assert frame is FRAME
@@ -202,7 +205,6 @@ def test_pixels_that_the_server_decoded_are_the_last_way(numbers: tuple[int, ...
     assert server.asked[-1] == (numbers, AS_STORED)
     assert server.came == set(numbers)
     assert not server.rungs  # it says nothing about other instances
-    assert server.ladder.has_served  # but that the server gives frames
     server.fetch(*numbers, compressed=True)
     assert server.asked == [(numbers, AS_STORED)]
     server.planner.forget("1", "1.2")
@@ -231,3 +233,24 @@ def test_single_frames_where_no_list_is_served() -> None:
     assert server.asked == [((2,), SINGLE_PART), ((3,), SINGLE_PART), ((4,), SINGLE_PART)]
     assert not server.planner.asks_lists(compressed=False)
     assert server.planner.asks_lists(compressed=True)
+
+
+def test_a_server_that_has_given_frames_is_asked_for_those_of_any_instance() -> None:
+    """That it denies all of two instances says nothing about others; of one that never gave any it does."""
+
+    def answer(step: FrameRequest) -> Outcome:
+        if step.job.instance != "1.1":
+            return status(404)
+        if step.rung is not AS_STORED:
+            return status(406)
+        return ServerDecodedError("decoded") if step.untried else None
+
+    for has_served in (True, False):
+        server = Server(answer)
+        if has_served:
+            server.fetch(1, instance="1.1", compressed=True)
+        for instance in ("1.2", "1.3"):
+            server.fetch(1, 2, 3, instance=instance, compressed=True)
+            assert server.wholes
+        server.fetch(1, instance="1.4", compressed=True)
+        assert bool(server.asked) is has_served

@@ -7,7 +7,7 @@ import gzip
 import threading
 import time
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -18,6 +18,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from aiohttp import web
+from asking import ALWAYS_WHOLE, ask_by
 from fake_client import PIXEL, FakeClient
 from pydicom import Dataset
 from pydicom.encaps import encapsulate
@@ -34,19 +35,20 @@ from dicomzarr.dicom.instance import Instance
 from dicomzarr.engine.backlog import MOST_BYTES, Backlog
 from dicomzarr.engine.cache import FrameCache
 from dicomzarr.engine.ports import Fetch
+from dicomzarr.engine.requests import FrameQueue
 from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.series_state import FrameKey, SeriesState
 from dicomzarr.errors import AuthenticationError, FrameError, MultipartError
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session import opening
 from dicomzarr.sources.dicomweb.client import Client
-from dicomzarr.sources.dicomweb.http.exchange import Exchange
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
-from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
-from dicomzarr.sources.dicomweb.tuning import series_choice
-from dicomzarr.sources.dicomweb.tuning.coming_series import ComingSeries
-from dicomzarr.sources.dicomweb.tuning.server_profile import FrameKind, WholeSeries
+from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin, Recipe
+from dicomzarr.sources.dicomweb.tuning.experiment import Experiment
+from dicomzarr.sources.dicomweb.tuning.server_profile import FetchMode, Form, FrameKind, Rate
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 from dicomzarr.sources.dicomweb.whole.whole_series import OnlyFrame
+from dicomzarr.sources.http.exchange import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,8 +60,8 @@ if TYPE_CHECKING:
 
     from dicomzarr.demo.replies import Part
     from dicomzarr.errors import DicomZarrError
-    from dicomzarr.sources.dicomweb.http.exchange import RequestSpec
     from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
+    from dicomzarr.sources.http.exchange import RequestSpec
 
 SLICES = 150
 SINGLES = 24
@@ -76,18 +78,8 @@ CT = ready_to_serve(ct("comes whole"))
 
 @pytest.fixture
 def opened() -> Iterator[Opener]:
-    with Opener() as opener:
+    with Opener(ALWAYS_WHOLE) as opener:
         yield opener
-
-
-pytestmark = pytest.mark.usefixtures("patient")
-
-
-@pytest.fixture(autouse=True)
-def always_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole series count as faster, however fast this machine is just now."""
-    for name in ("_WORTH", "_WORTH_ON_SLOW_LINE"):
-        monkeypatch.setattr(series_choice, name, 1e-9)
 
 
 @pytest.fixture
@@ -159,10 +151,8 @@ def test_a_series_with_other_instances_never_comes_whole(opened: Opener) -> None
     assert asked(opened) == (2 * SLICES, 0)
 
 
-def test_a_server_whose_series_come_slowly_is_asked_frame_by_frame(
-    opened: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(series_choice, "_PATIENCE", 0.05)
+def test_a_server_whose_series_come_slowly_is_asked_frame_by_frame(opened: Opener) -> None:
+    opened.thresholds = replace(ALWAYS_WHOLE, patience=0.05)
     url = opened.url(CT, faults.delay(SECONDS, on="series"))
     for _ in range(2):
         assert np.array_equal(read(url), PIXELS)
@@ -187,6 +177,7 @@ def test_orthanc_gives_whole_series(orthanc: Orthanc, sent: list[str]) -> None:
     orthanc.load(series.datasets)
     url = orthanc.series_url(series.study_uid, series.series_uid)
     forget_servers()
+    ask_by(url, ALWAYS_WHOLE)
     for _ in range(2):
         assert np.array_equal(read(url), PIXELS)
     assert sum(url.endswith(series.series_uid) for url in sent) == 2
@@ -464,32 +455,34 @@ class Slow:
     async def whole_series(self, job: SeriesJob) -> None:
         for each in self.stored:
             job.take(OnlyFrame(each.sop_instance_uid, EncodedFrame(bytes(each.pixel.nbytes), "", None)))
-            await job.room()
+            await job.ready()
             await asyncio.sleep(self.pause)
 
 
-def learned_of(late: float, pause: float) -> tuple[WholeSeries, list[str]]:
+def learned_of(late: float, pause: float) -> tuple[Rate, list[str]]:
     """What is learned of a series that comes with pauses, for which the decoders are late."""
     stored = [Instance(f"1.2.{number}", 1, PIXEL) for number in range(20)]
     by_uid = {each.sop_instance_uid: each for each in stored}
     state = SeriesState("1", "1.2", instances=by_uid, slices=by_uid)
-    kind = FrameKind(native=True, many=False)
-    choice = series_choice.SeriesChoice(kind, 4, {kind: WholeSeries(faster=True, singles=100.0, until=inf)})
-    sink = Late(late)
-    fetch = Fetch(tuple(FrameKey(state, uid, 1) for uid in by_uid), choice, stays_queued=True)
-    asyncio.run(ComingSeries(fetch, sink, choice, time.monotonic).run(Slow(stored, pause)))  # type: ignore[arg-type]
-    return choice.known[kind], sink.arrivals
+    rates = {FetchMode(Form.SINGLES): Rate(100.0, 1e9, inf)}
+    experiment = Experiment(FrameKind(native=True, least=1), 4, rates, Thresholds(patience=0.3))
+    choice = experiment.next(20, 0.0, whole=True)
+    assert choice is not None
+    client, sink = Slow(stored, pause), Late(late)
+    recipe = Recipe(choice, experiment, FrameQueue())
+    fetch = Fetch(tuple(FrameKey(state, uid, 1) for uid in by_uid), recipe, stays_queued=True)
+    asyncio.run(DICOMwebOrigin(client).fetch(fetch, sink))  # type: ignore[arg-type]
+    return rates[FetchMode(Form.SERIES)], sink.arrivals
 
 
-def test_a_series_is_not_given_up_while_the_decoders_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_series_is_not_given_up_while_the_decoders_are_late() -> None:
     """No limit of time runs while we are not ready for more, and the wait is added to it."""
-    monkeypatch.setattr(series_choice, "_PATIENCE", 0.3)
     known, arrivals = learned_of(late=0.9, pause=0.0)
     assert len(arrivals) == 20
-    assert known.until == inf  # it came, and nothing else was found out
+    assert known.frames
     known, arrivals = learned_of(late=0.0, pause=0.1)
     assert len(arrivals) < 20
-    assert not known.faster
+    assert not known.frames
 
 
 def test_reads_go_on_however_far_behind_the_decoders_are(opened: Opener) -> None:
@@ -505,7 +498,7 @@ def test_a_fault_of_our_own_does_not_go_round_in_circles(opened: Opener, monkeyp
     asked_for = []
 
     async def fails(_: Client, job: SeriesJob) -> None:
-        asked_for.append(job.series)
+        asked_for.append(job.subject)
         raise ZeroDivisionError
 
     monkeypatch.setattr(Client, "whole_series", fails)
@@ -520,7 +513,7 @@ def test_a_scheduler_that_nobody_holds_asks_nothing_and_holds_up_no_loop() -> No
     by_uid = {each.sop_instance_uid: each for each in stored}
     coming = SeriesState("1", "1.2", instances=by_uid, slices=by_uid)
     client = FakeClient()
-    client.profile.whole_series[FrameKind(native=True, many=False)] = WholeSeries(faster=True, singles=1.0, until=inf)
+    client.profile.rates[FrameKind(native=True, least=1)] = {FetchMode(Form.SINGLES): Rate(1.0, 1e9, inf)}
 
     async def ask() -> None:
         origin = DICOMwebOrigin(client)  # type: ignore[arg-type]

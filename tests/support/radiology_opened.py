@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
+from asking import ask_by
 from serving import forget_servers
 
 import dicomzarr
@@ -15,6 +16,7 @@ from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import from_dataset
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,10 +42,15 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 class Opener:
-    """Serves series and opens them; use it as a context manager, after which no server is left."""
+    """Serves series and opens them; use it as a context manager, after which no server is left.
 
-    def __init__(self) -> None:
+    Args:
+        thresholds: By which the servers are asked.
+    """
+
+    def __init__(self, thresholds: Thresholds | None = None) -> None:
         self._open = ExitStack()
+        self.thresholds = thresholds or Thresholds()
         self.servers: list[DICOMwebServer] = []
         """One for each series that was opened."""
 
@@ -59,6 +66,7 @@ class Opener:
         """Serve these instances."""
         server = self._open.enter_context(DICOMwebServer(Archive(stored), middlewares=middlewares))
         self.servers.append(server)
+        ask_by(server.url, self.thresholds)
         return server
 
     def count(self, resource: str) -> int:

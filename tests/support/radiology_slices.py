@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -161,7 +162,8 @@ def stack(
 
 
 def _identify(dataset: Dataset, identity: Identity, number: int) -> None:
-    dataset.update(_of_all(identity))
+    # Copies: pydicom sets the value of the element that is there, which must not be that of other instances.
+    dataset.update({element.tag: copy.copy(element) for element in _of_all(identity)})
     dataset.SOPInstanceUID = identity.uid("instance", str(number))
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -170,7 +172,7 @@ def _identify(dataset: Dataset, identity: Identity, number: int) -> None:
 
 @functools.cache
 def _of_all(identity: Identity) -> Dataset:
-    """What is the same in all instances; the elements are shared, so that nobody must change them."""
+    """What is the same in all instances."""
     name, patient, birth, accession, text, barcode = PHI
     common = Dataset()
     common.SOPClassUID, common.Modality = SOP_CLASSES[identity.kind], identity.modality

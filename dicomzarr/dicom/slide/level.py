@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dicomzarr.dicom.geometry.tiling import FullTiling
+from dicomzarr.dicom.slide.tiling import FullTiling
 
 if TYPE_CHECKING:
-    from dicomzarr.dicom.geometry.positions import OpticalPath
-    from dicomzarr.dicom.geometry.tiling import TileGrid
     from dicomzarr.dicom.instance import FrameRef, Instance
+    from dicomzarr.dicom.slide.positions import OpticalPath
     from dicomzarr.dicom.slide.tiled import TiledImage
+    from dicomzarr.dicom.slide.tiling import TileGrid
 
 _MICROMETRE_STEP = 0.1
 """Focal planes are micrometres apart: a larger number is an offset in micrometres, not millimetres."""

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from dicomzarr.dicom.geometry.tiling import FullTiling
 from dicomzarr.dicom.slide.level import SlideLevel, level_spacing
+from dicomzarr.dicom.slide.tiling import FullTiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.geometry.positions import OpticalPath
     from dicomzarr.dicom.instance import Instance
+    from dicomzarr.dicom.slide.positions import OpticalPath
     from dicomzarr.dicom.slide.tiled import TiledImage
 
     Place = tuple[OpticalPath, float]

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dicomzarr.dicom.geometry.positions import OpticalPath
-from dicomzarr.dicom.geometry.tiling import (
+from dicomzarr.dicom.instance import FrameRef
+from dicomzarr.dicom.slide.positions import OpticalPath
+from dicomzarr.dicom.slide.tiling import (
     FramePositions,
     FullTiling,
     SparseTiling,
     TileGrid,
     sparse_tiling,
 )
-from dicomzarr.dicom.instance import FrameRef
 from dicomzarr.errors import MissingInstanceError, TilingError
 
 if TYPE_CHECKING:

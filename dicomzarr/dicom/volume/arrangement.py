@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.geometry.lattice import Slices, even_as_written, find_lattice, runs, sparse_lattice, uneven
 from dicomzarr.dicom.volume.columns import (
     ACQUISITION_ORDER,
     Column,
@@ -25,6 +24,7 @@ from dicomzarr.dicom.volume.coverage import Choice, best, evaluate
 from dicomzarr.dicom.volume.dimensions import BY_NAME, SEGMENT
 from dicomzarr.dicom.volume.evidence import SENT_TWICE, Evidence
 from dicomzarr.dicom.volume.grid import ABSENT, GUESSED, LIST, ORDER_ONLY, Dimension, Grid
+from dicomzarr.dicom.volume.lattice import Slices, even_as_written, find_lattice, runs, sparse_lattice, uneven
 from dicomzarr.dicom.volume.words import Words
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.geometry.lattice import Places
     from dicomzarr.dicom.volume.grouping import Stack
+    from dicomzarr.dicom.volume.lattice import Places
 
     Codes = npt.NDArray[np.int64]
 

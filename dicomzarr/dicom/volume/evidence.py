@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.geometry.lattice import find_lattice
 from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.volume.acquisition_order import order_of, runs_of
 from dicomzarr.dicom.volume.columns import (
@@ -23,14 +22,15 @@ from dicomzarr.dicom.volume.columns import (
     ranks,
 )
 from dicomzarr.dicom.volume.dimensions import CREATION_TIME, FRAME_NUMBER
+from dicomzarr.dicom.volume.lattice import find_lattice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.geometry.lattice import Places
     from dicomzarr.dicom.volume.frame import Frame, Vector
+    from dicomzarr.dicom.volume.lattice import Places
 
     Codes = npt.NDArray[np.int64]
 

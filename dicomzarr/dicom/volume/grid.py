@@ -10,10 +10,10 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from dicomzarr.dicom.geometry.lattice import Slices
     from dicomzarr.dicom.model.values import Value
     from dicomzarr.dicom.volume.frame import Frame
     from dicomzarr.dicom.volume.grouping import Stack
+    from dicomzarr.dicom.volume.lattice import Slices
 
     Codes = npt.NDArray[np.int64]
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.geometry.lattice import (
+from dicomzarr.dicom.uids import PARAMETRIC_MAP_STORAGE
+from dicomzarr.dicom.volume.columns import columns_of
+from dicomzarr.dicom.volume.lattice import (
     JITTER,
     MOST_WRITTEN,
     PART_OF_PIXEL,
@@ -20,15 +22,13 @@ from dicomzarr.dicom.geometry.lattice import (
     normal_of,
     off_places,
 )
-from dicomzarr.dicom.uids import PARAMETRIC_MAP_STORAGE
-from dicomzarr.dicom.volume.columns import columns_of
 from dicomzarr.dicom.volume.poses import Moved, moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
-    from dicomzarr.dicom.geometry.lattice import Places
     from dicomzarr.dicom.volume.frame import Frame, Vector
+    from dicomzarr.dicom.volume.lattice import Places
 
 _SAME_DIRECTION: Final = 1e-4
 """Difference of direction cosines up to which two orientations are one: headers round."""

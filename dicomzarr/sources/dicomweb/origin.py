@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dicomzarr.dicom.uids import EXPLICIT_VR_BIG_ENDIAN
 from dicomzarr.engine.ports import Fetch, Wait
 from dicomzarr.engine.requests import SMALL_READ, Priority
-from dicomzarr.errors import ServerError, UnsupportedTransferSyntaxError
+from dicomzarr.errors import DicomZarrError, PermissionDeniedError, ServerError, UnsupportedTransferSyntaxError
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
-from dicomzarr.sources.dicomweb.tuning.coming_series import ComingSeries
-from dicomzarr.sources.dicomweb.tuning.lists import list_length, one_list
-from dicomzarr.sources.dicomweb.tuning.series_choice import SeriesChoice, may_come_whole
-from dicomzarr.sources.dicomweb.tuning.server_profile import FrameKind
-from dicomzarr.sources.dicomweb.tuning.strategy import Strategy
+from dicomzarr.sources.dicomweb.tuning.experiment import LONG, Experiment
+from dicomzarr.sources.dicomweb.tuning.lists import list_length, may_come_whole, one_list
+from dicomzarr.sources.dicomweb.tuning.server_profile import Form, FrameKind, Rate
 from dicomzarr.sources.dicomweb.whole.whole_instance import MOST_FOR_A_FRAME
+from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
+from dicomzarr.sources.http.statuses import Meaning, means
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,26 +27,15 @@ if TYPE_CHECKING:
     from dicomzarr.engine.ports import FrameSink, QueueView, SeriesRef
     from dicomzarr.engine.requests import Turn
     from dicomzarr.engine.series_state import FrameKey
-    from dicomzarr.errors import DicomZarrError
     from dicomzarr.sources.dicomweb.client import Client
-    from dicomzarr.sources.dicomweb.tuning.way import Way
-
-_MANY_FRAMES: Final = 64
-"""Frames of an instance below which lists or single requests make no difference worth learning."""
+    from dicomzarr.sources.dicomweb.tuning.experiment import Round
 
 
-class _Learning(NamedTuple):
-    """What decides how frames of one kind are asked for."""
-
-    strategy: Strategy
-    choice: SeriesChoice
-
-
-class _Recipe(NamedTuple):
+class Recipe(NamedTuple):
     """How a request is asked, and what learns from it."""
 
-    way: Way
-    learning: _Learning
+    choice: Round
+    experiment: Experiment
     queue: QueueView
     """What waits besides."""
 
@@ -81,14 +70,14 @@ class DICOMwebOrigin:
     def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._clock = clock
-        self._learning: dict[FrameKind, _Learning] = {}
+        self._experiments: dict[FrameKind, Experiment] = {}
         self._asked_at = 0.0
         """When a request went out last."""
 
     @property
     def latency(self) -> float:
         """Seconds that requests of the slowest kind usually take; from any thread."""
-        return max((each.strategy.usual for each in list(self._learning.values())), default=0.0)
+        return max((each.duration for each in list(self._experiments.values())), default=0.0)
 
     def retries(self, key: FrameKey, error: DicomZarrError) -> bool:
         """Not for a syntax that nobody decodes, unless only a frame of it does not tell enough."""
@@ -112,83 +101,89 @@ class DICOMwebOrigin:
         if under_way >= self._client.connections:
             return Wait(wait)
         for turn in queue.turns():
-            learning = self._learned(turn.instance)
-            way = self._way(turn, learning, queue, now)
-            if way is not None and way.series:
-                return Fetch(tuple(queue.keys(turn)), learning.choice, stays_queued=True)
-            if way is None or self._free(way, turn.priority, under_way) <= 0:
-                wait = learning.strategy.patience if way is None else wait
-                way = learning.strategy.usual_way()
-                # A trial holds up large reads; what is small may spoil it a little.
-                if turn.frames > SMALL_READ or self._free(way, turn.priority, under_way) <= 0:
+            experiment = self._experiment(turn.instance)
+            whole = may_come_whole(turn) and not queue.is_coming(turn.series)
+            choice = experiment.next(len(queue), now, whole=whole)
+            if choice is not None and choice.mode.form is Form.SERIES:
+                return Fetch(tuple(queue.keys(turn)), Recipe(choice, experiment, queue), stays_queued=True)
+            if choice is None or self._free(choice, turn.priority, under_way) <= 0:
+                wait = experiment.patience if choice is None else wait
+                choice = experiment.usual()
+                # What is measured holds up large reads; what is small may spoil it a little.
+                if turn.frames > SMALL_READ or self._free(choice, turn.priority, under_way) <= 0:
                     continue
-            length = self._length(way, turn, len(queue), under_way)
-            pause = max(queue.since, self._asked_at) + learning.strategy.gather - now if under_way else 0.0
+            length = self._length(choice, turn, len(queue), under_way)
+            pause = max(queue.since, self._asked_at) + experiment.gather - now if under_way else 0.0
             if pause > 0 and len(queue) < length:
                 return Wait(pause)
-            return self._list(turn, length, _Recipe(way, learning, queue), now)
+            keys = one_list(turn.instance, queue.keys(turn), length)
+            self._asked_at = now
+            experiment.asked(choice, len(keys), now)
+            return Fetch(keys, Recipe(choice, experiment, queue))
         return Wait(wait)
 
-    def _list(self, turn: Turn, length: int, recipe: _Recipe, now: float) -> Fetch:
-        keys = one_list(turn.instance, recipe.queue.keys(turn), length)
-        self._asked_at = now
-        recipe.learning.strategy.asked(recipe.way, len(keys), now)
-        return Fetch(keys, recipe)
+    def _experiment(self, instance: Instance) -> Experiment:
+        frames, profile = instance.number_of_frames, self._client.profile
+        kind = FrameKind(not instance.compressed, LONG if frames >= LONG else min(frames, 2))
+        experiment = self._experiments.get(kind)
+        if experiment is None:
+            rates = profile.rates.setdefault(kind, {})
+            experiment = self._experiments[kind] = Experiment(kind, 0, rates, profile.thresholds)
+        experiment.connections = self._client.tuning.max_connections
+        return experiment
 
-    def _way(self, turn: Turn, learning: _Learning, queue: QueueView, now: float) -> Way | None:
-        strategy, choice = learning
-        if (
-            turn.priority is Priority.NOW
-            and not queue.is_coming(turn.series)
-            and may_come_whole(turn)
-            and choice.is_open(now)
-        ):
-            return choice.way(strategy.usual_way(), now)
-        return strategy.way(len(queue), now)
-
-    def _learned(self, instance: Instance) -> _Learning:
-        kind = FrameKind(native=not instance.compressed, many=instance.number_of_frames >= _MANY_FRAMES)
-        most = self._client.tuning.max_connections
-        known = self._learning.get(kind)
-        if known is None:
-            profile = self._client.profile
-            known = self._learning[kind] = _Learning(
-                Strategy(kind, most, profile.ways), SeriesChoice(kind, most, profile.whole_series)
-            )
-        known.strategy.connections = known.choice.connections = most
-        return known
-
-    def _free(self, way: Way, priority: Priority, under_way: int) -> int:
+    def _free(self, choice: Round, priority: Priority, under_way: int) -> int:
         """Connections that could be asking; what may be wanted next leaves some for what is wanted now."""
-        most = min(way.connections, self._client.connections)
+        most = min(choice.connections, self._client.connections)
         return (max(1, most * 3 // 4) if priority is Priority.AHEAD else most) - under_way
 
-    def _length(self, way: Way, turn: Turn, queued: int, under_way: int) -> int:
-        if not way.lists or self._client.lists_refused(compressed=turn.instance.compressed):
+    def _length(self, choice: Round, turn: Turn, queued: int, under_way: int) -> int:
+        form = choice.mode.form
+        if form is Form.SINGLES or self._client.lists_refused(compressed=turn.instance.compressed):
             return 1
         most = self._client.tuning.frames_per_request
         longest = min(most, self._client.longest_list or most)
-        return list_length(queued, self._free(way, turn.priority, under_way), longest) if way.split else longest
+        free = self._free(choice, turn.priority, under_way)
+        return list_length(queued, free, longest) if form is Form.SPLIT_LISTS else longest
 
     # --- asking for it ---
 
     async def fetch(self, fetch: Fetch, sink: FrameSink) -> None:
         """See `engine.ports.FrameOrigin`."""
         match fetch.recipe:
-            case SeriesChoice() as choice:
-                await ComingSeries(fetch, sink, choice, self._clock).run(self._client)
-            case _Recipe() as recipe:
+            case Recipe() as recipe if fetch.stays_queued:
+                await self._fetch_series(SeriesJob(fetch, sink, self._clock), recipe.experiment)
+            case Recipe() as recipe:
                 await self._fetch_measured(fetch, sink, recipe)
             case _:
                 await self._fetch(fetch, _sink_of(fetch, sink), whole=True)
 
-    async def _fetch_measured(self, fetch: Fetch, sink: FrameSink, recipe: _Recipe) -> None:
-        way, frames, began = recipe.way, _sink_of(fetch, sink), self._clock()
+    async def _fetch_series(self, job: SeriesJob, experiment: Experiment) -> None:
+        """Ask for a whole series; whatever becomes of it, what is left in the queue is asked for otherwise."""
+        began, rate, lasts = self._clock(), Rate(), experiment.thresholds.keeps
         try:
-            await self._fetch(fetch, frames, whole=fetch.keys[0].stored.frames_unaligned, gzip=way.gzip)
+            await job.within(experiment.series_patience(len(job.series.slices)), self._client.whole_series(job))
+            seconds = max(self._clock() - began - job.waited, 1e-6)
+            if job.served:  # else it came for nothing
+                rate = Rate(job.good / seconds, job.nbytes / seconds)
+        except DicomZarrError as error:
+            if not (isinstance(error, PermissionDeniedError) or means(error, Meaning.OTHER_RESOURCE)):
+                lasts = experiment.thresholds.doubts
+        except TimeoutError:
+            pass
+        except Exception:
+            experiment.series_ended(Rate(until=self._clock() + lasts))  # else it would be asked for again at once
+            raise
+        experiment.series_ended(rate._replace(until=self._clock() + lasts))
+
+    async def _fetch_measured(self, fetch: Fetch, sink: FrameSink, recipe: Recipe) -> None:
+        choice, frames, began = recipe.choice, _sink_of(fetch, sink), self._clock()
+        try:
+            whole = fetch.keys[0].stored.frames_unaligned
+            await self._fetch(fetch, frames, whole=whole, gzip=choice.mode.gzip)
         finally:
             now = self._clock()
-            recipe.learning.strategy.answered(way, frames.sizes, now - began, now, queued=len(recipe.queue))
+            recipe.experiment.ended(choice, frames.sizes, now - began, now, queued=len(recipe.queue))
 
     async def _fetch(self, fetch: Fetch, frames: _InstanceFrames, *, whole: bool, gzip: bool = False) -> None:
         """Ask for frames of one instance."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from dicomzarr.runtime.process import at_reset
 from dicomzarr.sources.dicomweb.client import Client
-from dicomzarr.sources.dicomweb.limits import LIMITS, Limits
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
+from dicomzarr.sources.http.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 @lru_cache(256)
-def _profile(base_url: str) -> ServerProfile:  # noqa: ARG001  # what it is kept by
+def profile_of(base_url: str) -> ServerProfile:  # noqa: ARG001  # what it is kept by
     """How a server wants to be asked: it outlives whoever learned it, for the servers asked last."""
     return ServerProfile()
 
 
-at_reset(_profile.cache_clear)
+at_reset(profile_of.cache_clear)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -40,7 +40,7 @@ class DICOMwebSource:
     @classmethod
     def of(cls, base_url: str, access: Access, tuning: Tuning, limits: Limits = LIMITS) -> Self:
         """The source of one credential; what is learned of the server counts for all, whoever asks it."""
-        client = Client(base_url, access, tuning, profile=_profile(base_url), limits=limits)
+        client = Client(base_url, access, tuning, profile=profile_of(base_url), limits=limits)
         return cls(client, DICOMwebOrigin(client))
 
     async def metadata(self, ref: SeriesRef, known: SeriesMetadata | None) -> SeriesMetadata:

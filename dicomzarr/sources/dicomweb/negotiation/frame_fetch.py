@@ -9,21 +9,25 @@ from weakref import WeakValueDictionary
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.dicom.pixels.syntax import is_native, likely_uid, sniff
 from dicomzarr.errors import DicomZarrError, FrameNotFoundError, WrongPartsError
-from dicomzarr.sources.dicomweb.http.exchange import Exchange, RequestSpec
-from dicomzarr.sources.dicomweb.http.retry import TRIES
 from dicomzarr.sources.dicomweb.messages.frame_replies import receive
-from dicomzarr.sources.dicomweb.negotiation.frame_ladder import FrameLadder
-from dicomzarr.sources.dicomweb.negotiation.frame_plan import FramePlanner
-from dicomzarr.sources.dicomweb.negotiation.steps import Alone, FrameRequest, ServerDecodedError, WholeRequest
+from dicomzarr.sources.dicomweb.negotiation.frame_plan import (
+    Alone,
+    FramePlanner,
+    FrameRequest,
+    ServerDecodedError,
+    WholeRequest,
+)
 from dicomzarr.sources.dicomweb.urls import frames_url
+from dicomzarr.sources.http.exchange import Exchange, RequestSpec
+from dicomzarr.sources.http.retry import TRIES
 
 if TYPE_CHECKING:
-    from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
+    from dicomzarr.sources.dicomweb.negotiation.frame_plan import Plan, Step
     from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
-    from dicomzarr.sources.dicomweb.negotiation.steps import Plan, Step
     from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
     from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
+    from dicomzarr.sources.http.transport import Response
 
 _Result = TypeVar("_Result")
 
@@ -46,7 +50,7 @@ class FrameFetcher:
         self._exchange = exchange
         self._whole = whole
         self.lengths = profile.lengths
-        planner = FramePlanner(FrameLadder(profile.rungs), profile.lengths, whole, exchange.limiter.clock)
+        planner = FramePlanner(profile.rungs, profile.lengths, whole, exchange.limiter.clock)
         self._plan = planner.plan
         self.asks_lists = planner.asks_lists
         self.forget = planner.forget

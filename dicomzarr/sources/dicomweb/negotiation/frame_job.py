@@ -31,16 +31,6 @@ class InstanceSink(Protocol):
         """The frame cannot be had."""
 
 
-class _Nowhere:
-    """Nobody waits."""
-
-    def arrived(self, number: int, frame: EncodedFrame) -> None:
-        """See `InstanceSink`."""
-
-    def failed(self, number: int, error: DicomZarrError) -> None:
-        """See `InstanceSink`."""
-
-
 @dataclass(slots=True)
 class FrameJob:
     """The frames of one instance that are still to be had."""
@@ -53,8 +43,8 @@ class FrameJob:
     """SOP Instance UID."""
     numbers: InitVar[Iterable[int]]
     """Frame numbers, from 1; a doubled one counts once."""
-    sink: InstanceSink
-    """Takes what becomes of them."""
+    sink: InstanceSink | None
+    """Takes what becomes of them; None where only the outcome matters."""
     compressed: bool = False
     """The metadata say that what is stored is a codestream: a server that decodes it is asked anew."""
     whole: bool = False
@@ -97,7 +87,7 @@ class FrameJob:
         """
         count = self.number_of_frames or 0
         numbers = dict.fromkeys((1, (1 + count) // 2, count)) if count else {}
-        return [replace(self, numbers=(number,), sink=_Nowhere()) for number in numbers if number not in tried]
+        return [replace(self, numbers=(number,), sink=None) for number in numbers if number not in tried]
 
     def left(self, numbers: Iterable[int]) -> list[int]:
         """Those that are still to be had."""
@@ -107,14 +97,16 @@ class FrameJob:
         """Hand a frame out, unless an earlier try has done so."""
         if number in self.pending:
             del self.pending[number]
-            self.sink.arrived(number, frame)
+            if self.sink is not None:
+                self.sink.arrived(number, frame)
 
     def fail(self, number: int, error: DicomZarrError) -> None:
         """Give a frame up."""
         if number in self.pending:
             del self.pending[number]
             self.failed += 1
-            self.sink.failed(number, error)
+            if self.sink is not None:
+                self.sink.failed(number, error)
 
     def fail_all(self, numbers: Iterable[int], error: DicomZarrError) -> None:
         """Give frames up, each with an error of its own, since each is raised elsewhere."""

@@ -1,22 +1,14 @@
-"""What the server does not give by itself, and what is told when the whole instance was no help. Pure."""
+"""What is told of a frame that came in no way. Pure."""
 
 from __future__ import annotations
 
 import copy
 from typing import TYPE_CHECKING
 
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
+from dicomzarr.sources.http.statuses import Meaning, means
 
 if TYPE_CHECKING:
     from dicomzarr.errors import DicomZarrError
-
-
-def refuses_resource(error: DicomZarrError | None) -> bool:
-    """Whether the server says that it lacks the resource, such as ``/frames``, or cannot serve it for this instance.
-
-    What may pass, or is about who asks (401, 403, 429, timeouts, broken connections), is none.
-    """
-    return means(error, Meaning.OTHER_RESOURCE)
 
 
 def neither(frame: DicomZarrError | None, whole: DicomZarrError) -> DicomZarrError:
@@ -29,7 +21,7 @@ def neither(frame: DicomZarrError | None, whole: DicomZarrError) -> DicomZarrErr
     if frame is None:
         return copy.copy(whole)
     # What is more than a refusal says more; a frame that the whole instance lacks does not exist.
-    refused_too = refuses_resource(whole)
+    refused_too = means(whole, Meaning.OTHER_RESOURCE)
     leading = copy.copy(frame if refused_too else whole)
     leading.args = (f"{_message(frame)} Nor did the whole instance give it: {_message(whole)}",)
     return leading

@@ -14,8 +14,7 @@ from dicomzarr.sources.dicomweb.negotiation.instance_key import is_within
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST: Final = 4096
-"""Instances of which something is known; the least recently used is forgotten."""
+_MOST: Final = 4096
 
 _Value = TypeVar("_Value")
 
@@ -34,10 +33,11 @@ class SeriesTTLCache(Generic[_Value]):
 
     Args:
         clock: Gives seconds, and never goes back.
+        most: Keys of which something is known; the least recently used is forgotten.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._entries: TLRUCache[tuple[str, ...], _Entry[_Value]] = TLRUCache(MOST, _end, clock)
+    def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = _MOST) -> None:
+        self._entries: TLRUCache[tuple[str, ...], _Entry[_Value]] = TLRUCache(most, _end, clock)
         self._lock = threading.Lock()
 
     def get(self, key: tuple[str, ...]) -> _Value | None:

@@ -1,14 +1,17 @@
-"""How many frames are asked for in one list. Pure (no I/O)."""
+"""How much is asked for in one request. Pure (no I/O)."""
 
 from __future__ import annotations
 
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from dicomzarr.engine.requests import Priority
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dicomzarr.dicom.instance import Instance
+    from dicomzarr.engine.requests import Turn
     from dicomzarr.engine.series_state import FrameKey
 
 SMALLEST_LIST: Final = 16
@@ -19,6 +22,18 @@ LONGEST_LIST_TEXT: Final = 6000
 
 MOST_LIST_BYTES: Final = 64 * 2**20
 """Bytes that the frames of one list may take if none is compressed: what is lost with a broken reply."""
+
+_LEAST_INSTANCES: Final = 16
+_LEAST_SHARE: Final = 2 / 3
+"""Instances of a series for which it matters how it comes, and the part of it that must be wanted: the rest comes for
+nothing."""
+
+
+def may_come_whole(turn: Turn) -> bool:
+    """Whether somebody waits for most of a series of single frames."""
+    instances = len(turn.series.slices)
+    most = instances >= _LEAST_INSTANCES and turn.frames >= _LEAST_SHARE * instances
+    return most and turn.priority is Priority.NOW
 
 
 def one_list(instance: Instance, keys: Iterable[FrameKey], length: int) -> tuple[FrameKey, ...]:

@@ -1,11 +1,13 @@
-"""What has been learned of one server: all who ask it share that, whoever they are."""
+"""What has been learned of one server: all who ask it share that, whoever they are. Pure (no I/O, no clock)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
+from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from dicomzarr.sources.dicomweb.negotiation.accept import Rung
@@ -16,44 +18,51 @@ class FrameKind(NamedTuple):
 
     native: bool
     """Pixels are stored as they are."""
-    many: bool
-    """Their instances have many frames."""
+    least: int
+    """How many frames their instances have at least: 1 (and no more), 2 or 64, from where lists may matter."""
 
 
-@dataclass(frozen=True, slots=True)
-class FastestWay:
-    """How frames of one kind come the fastest."""
+class Form(IntEnum):
+    """What one request asks for."""
 
-    lists: bool
-    """Several frames a request."""
-    split: bool
-    """Several short lists come as fast as a long one."""
-    gzip: bool
-    """Compressed replies."""
-    measured_at: float
-    """Seconds of a steady clock."""
+    LIST = auto()
+    """As many frames as it may: as few requests as can be."""
+    SPLIT_LISTS = auto()
+    """Fewer frames where the queue is short, so that no connection idles."""
+    SINGLES = auto()
+    """One frame."""
+    SERIES = auto()
+    """All instances of the series."""
 
 
-@dataclass(frozen=True, slots=True)
-class WholeSeries:
-    """Whether frames of one kind come faster with all others of their series than one by one."""
+class FetchMode(NamedTuple):
+    """A way of asking for frames."""
 
-    faster: bool
-    singles: float
-    """Frames a second that came one by one."""
-    until: float
-    """Seconds of a steady clock after which it is tried anew."""
+    form: Form
+    gzip: bool = False
+    """The reply may be compressed."""
+
+
+class Rate(NamedTuple):
+    """How fast frames came in a mode."""
+
+    frames: float = 0.0
+    """A second; 0 where it is unknown, or where they did not come."""
+    nbytes: float = 0.0
+    """Bytes a second."""
+    until: float = 0.0
+    """Seconds of a steady clock after which it is measured anew."""
 
 
 @dataclass(slots=True)
 class ServerProfile:
     """How one server wants to be asked; nothing in it is about a patient or a user."""
 
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    """By which it is asked."""
     rungs: dict[bool, Rung] = field(default_factory=dict)
     """The way of asking that gave a frame, by whether a codestream was expected."""
     lengths: ListLengths = field(default_factory=ListLengths)
     """How long lists may be."""
-    ways: dict[FrameKind, FastestWay] = field(default_factory=dict)
-    """What was measured of lists and single frames."""
-    whole_series: dict[FrameKind, WholeSeries] = field(default_factory=dict)
-    """What was measured of whole series."""
+    rates: dict[FrameKind, dict[FetchMode, Rate]] = field(default_factory=dict)
+    """What was measured."""

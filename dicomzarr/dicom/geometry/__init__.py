@@ -1,1 +1,0 @@
-"""Where tiles and slices lie."""

@@ -1,0 +1,215 @@
+"""Positions of frames on the Total Pixel Matrix, read into compact arrays.
+
+A slide has up to hundreds of thousands of frames: columns of numbers, no object per frame, are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from dicomzarr.dicom.model.image_model import NO_GROUPS, NO_MACRO
+from dicomzarr.dicom.model.json_model import RawSequence, functional_groups
+from dicomzarr.dicom.slide.tiling import UNPLACED, FramePositions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
+    from dicomzarr.dicom.model.json_model import (
+        FunctionalGroupsItem,
+        Leaf,
+        OpticalPathIdentificationItem,
+        SegmentIdentificationItem,
+    )
+    from dicomzarr.dicom.model.values import AttributeReader
+
+_Item = TypeVar("_Item")
+_Default = TypeVar("_Default")
+_LARGEST_POSITION = 2**40
+"""Pixels; far above any matrix, far below what integers of 64 bits overflow at."""
+_NO_NUMBER = (TypeError, ValueError, OverflowError)
+_LARGEST_HEIGHT = 1e9
+"""Micrometres; a focal plane that lies a kilometre away lies nowhere."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OpticalPath:
+    """One optical path (PS3.3 section C.8.12.5); equal paths are the same channel."""
+
+    identifier: str
+    """OpticalPathIdentifier (0048,0106)."""
+    description: str = ""
+    """OpticalPathDescription (0048,0107)."""
+    wavelength: float | None = None
+    """IlluminationWaveLength (0022,0055), nanometres."""
+    color: str = ""
+    """Code meaning of the IlluminationColorCodeSequence (0048,0108), or of a segment RRGGBB."""
+    occurrence: int = 0
+    """How many paths before it in the sequence read alike."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameScan:
+    """What the functional groups say of each frame."""
+
+    rows: npt.NDArray[np.float64]
+    """RowPositionInTotalImagePixelMatrix; NaN where a frame has none, infinite where it is no number."""
+    columns: npt.NDArray[np.float64]
+    """ColumnPositionInTotalImagePixelMatrix; NaN where a frame has none, infinite where it is no number."""
+    z_offsets: npt.NDArray[np.float64]
+    """ZOffsetInSlideCoordinateSystem; NaN where a frame has none."""
+    identifiers: npt.NDArray[np.int64]
+    """Place in ``names`` of the frame's optical path."""
+    names: tuple[str | None, ...]
+    """The optical path identifiers that frames name; None for frames that name none."""
+
+
+def scan_frames(read: AttributeReader, item: ImageItem, frames: int) -> FrameScan:
+    """Read the functional groups of all frames, batch by batch.
+
+    A macro may stand in the per-frame or in the shared groups; the frame's own wins (C.7.6.16). Where a height is
+    impossible none counts, so that no frame is shown in a plane that is not its own.
+    """
+    shared = next(iter(item.shared_groups.items), NO_GROUPS)
+    codes: dict[str | None, int] = {}
+    batches = functional_groups(item.per_frame_groups or RawSequence())
+    scanned = [_scan_batch(groups, shared, codes) for groups in batches]
+    if not scanned and frames == 1:
+        scanned = [_scan_batch([shared], shared, codes)]
+    columns = [np.concatenate([batch[place] for batch in scanned]) if scanned else np.empty(0) for place in range(4)]
+    heights = columns[2]
+    beyond = heights[np.abs(heights) > _LARGEST_HEIGHT]
+    if beyond.size:
+        read.leave_out("ZOffsetInSlideCoordinateSystem", beyond[:1].tolist(), "its frames count as one focal plane")
+        heights = np.full_like(heights, np.nan)
+    return FrameScan(columns[0], columns[1], heights, columns[3].astype(np.int64), tuple(codes))
+
+
+def _scan_batch(
+    groups: Sequence[FunctionalGroupsItem | FrameGroups],
+    shared: FrameGroups,
+    codes: dict[str | None, int],
+) -> tuple[npt.NDArray[np.float64], ...]:
+    fallback = _first(shared.plane_position_slide.values, NO_MACRO)
+    planes = [(own[0] or fallback) if (own := group.plane_position_slide.values) else fallback for group in groups]
+    path = _first(shared.optical_path_identification.values, NO_MACRO)
+    name = _identifier(path)
+    names = [
+        _identifier(named[0] or path) if (named := group.optical_path_identification.values) else name
+        for group in groups
+    ]
+    if names.count(None) == len(names):
+        segment = _first(shared.segment_identification.values, NO_MACRO)
+        names = [
+            _number((shown[0] if (shown := group.segment_identification.values) else None) or segment)
+            for group in groups
+        ]
+    return (
+        _positions([plane.row_position for plane in planes]),
+        _positions([plane.column_position for plane in planes]),
+        _heights([plane.z_offset for plane in planes]),
+        np.array([codes.setdefault(name, len(codes)) for name in names], dtype=np.float64),
+    )
+
+
+def frame_positions(scan: FrameScan, paths: tuple[OpticalPath, ...], frames: int) -> FramePositions | None:
+    """The positions of all frames, or None when the metadata places none.
+
+    Where there are more or fewer groups than frames, no position is known: nothing says which group is lost.
+    """
+    placed = ~(np.isnan(scan.rows) | np.isnan(scan.columns))
+    if not placed.any():
+        return None
+    usable = placed & _is_pixel(scan.rows) & _is_pixel(scan.columns)
+    places = _places(scan.names, paths)[scan.identifiers]
+    lacking = _lacking(usable, places, frames)
+    usable &= len(usable) == frames
+    return FramePositions(
+        rows=_whole(scan.rows, usable),
+        columns=_whole(scan.columns, usable),
+        z_offsets=scan.z_offsets,
+        paths=places,
+        lacking=lacking,
+    )
+
+
+def _lacking(usable: npt.NDArray[np.bool_], places: npt.NDArray[np.int64], frames: int) -> str:
+    count = int(usable.sum())
+    if count != frames or len(usable) != frames:
+        return (
+            f"{count} usable positions (RowPositionInTotalImagePixelMatrix and ColumnPositionInTotalImagePixelMatrix) "
+            f"for {frames} frames."
+        )
+    unknown = int(np.count_nonzero(places < 0))
+    return f"{unknown} frames name an optical path that the OpticalPathSequence lacks." if unknown else ""
+
+
+def _whole(positions: npt.NDArray[np.float64], usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    return np.where(usable, np.where(usable, positions, 0.0).astype(np.int64), UNPLACED)
+
+
+def _is_pixel(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    usable: npt.NDArray[np.bool_] = (abs(positions) < _LARGEST_POSITION) & (positions == np.round(positions))
+    return usable
+
+
+def shared_path_identifier(item: ImageItem) -> str | None:
+    """The optical path that the shared functional groups name for all frames."""
+    groups = item.shared_groups.items[:1]
+    return next((_identifier(path) for group in groups for path in group.optical_path_identification.items), None)
+
+
+def identified_paths(scan: FrameScan) -> tuple[OpticalPath, ...]:
+    """The optical paths that frames name, for headers that lack the OpticalPathSequence."""
+    return tuple(OpticalPath(name) for name in scan.names if name is not None)
+
+
+def _places(names: tuple[str | None, ...], paths: tuple[OpticalPath, ...]) -> npt.NDArray[np.int64]:
+    """The place among an instance's paths of each name, -1 where none has it; who names none belongs to the first."""
+    known: dict[str | None, int] = {path.identifier: place for place, path in enumerate(paths)}
+    known.setdefault(None, 0)
+    return np.array([known.get(name, -1) for name in names], dtype=np.int64)
+
+
+def _first(values: tuple[_Item | None, ...], default: _Default) -> _Item | _Default:
+    return (values[0] or default) if values else default
+
+
+def _identifier(item: OpticalPathIdentificationItem | Macro) -> str | None:
+    return _name(item.optical_path_identifier)
+
+
+def _number(item: SegmentIdentificationItem | Macro) -> str | None:
+    """Of the segment, which takes the place of the optical path in segmentations (PS3.3 section C.7.6.17.3)."""
+    return _name(item.segment_number)
+
+
+def _name(leaf: Leaf) -> str | None:
+    return None if leaf.first is None else str(leaf.first).strip()
+
+
+def _positions(leaves: list[Leaf]) -> npt.NDArray[np.float64]:
+    """Positions; an infinite one for what is no number."""
+    try:
+        return _numbers(leaves)
+    except _NO_NUMBER:
+        return np.concatenate([_heights([leaf]) for leaf in leaves])
+
+
+def _heights(leaves: list[Leaf]) -> npt.NDArray[np.float64]:
+    """Z offsets; infinite ones for frames one of which has what is no number."""
+    try:
+        return _numbers(leaves)
+    except _NO_NUMBER:
+        return np.full(len(leaves), np.inf)
+
+
+def _numbers(leaves: list[Leaf]) -> npt.NDArray[np.float64]:
+    """The first value of each leaf; NaN where there is none."""
+    values: list[Any] = [leaf.values[0] if leaf.values else None for leaf in leaves]
+    return np.array(values, dtype=np.float64)
