@@ -94,3 +94,9 @@ def test_absent_tiles_of_a_white_slide_are_absent_frames() -> None:
     with DICOMwebServer(Archive(slide.datasets)) as server, gateway(server_upstream(server)) as running:
         path = f"studies/{slide.study_uid}/series/{slide.series_uid}.zarr"
         assert ask(f"{running.url}/frames/{path}/0/c/0/0/1").status == 404
+        for accepted in ("application/octet-stream", "image/jpeg, application/octet-stream;q=0.9"):
+            reply = ask(f"{running.url}/frames/{path}/0/c/0/0/1", Accept=accepted)
+            assert (reply.status, reply.body) == (204, b"")
+            assert "Accept" in reply.headers["Vary"]
+            for nowhere in ("0/c/0/0/999", "0/c/0/0", "9/c/0/0/0", "0/c/0/0/-1"):
+                assert ask(f"{running.url}/frames/{path}/{nowhere}", Accept=accepted).status == 404

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from dicomzarr.sources.urls import parse_url
+from multidict import MultiDict
 
 from dicomzarr.errors import (
     AuthenticationError,
@@ -28,6 +28,7 @@ from dicomzarr.faces.gateway.refusals import RefusedError, refusal_of
 from dicomzarr.faces.gateway.rows import SERIES, STUDIES, read_query, row_of
 from dicomzarr.faces.gateway.turns import Budget, ThumbnailTurns
 from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams, names_for
+from dicomzarr.session.kinds import parse_url
 
 # --- paths ---
 
@@ -332,13 +333,17 @@ def test_listings_are_escaped() -> None:
 
 
 def test_a_query_becomes_a_search() -> None:
-    asked = read_query(STUDIES, {"modality": "CT,MR", "date": "2020-01-01-2020-12-31", "text": "knee", "limit": "5"})
-    assert asked.parameters["ModalitiesInStudy"] == "CT,MR"
-    assert asked.parameters["StudyDate"] == "20200101-20201231"
-    assert asked.parameters["StudyDescription"] == "*knee*"
+    words = {"modality": "CT", "date": "2020-01-01-2020-12-31", "text": "knee", "limit": "5"}
+    asked = read_query(STUDIES, MultiDict(words))
+    (search,) = asked.searches
+    assert search["ModalitiesInStudy"] == "CT"
+    assert search["StudyDate"] == "20200101-20201231"
+    assert search["StudyDescription"] == "*knee*"
+    either = read_query(STUDIES, MultiDict([("modality", "CT"), ("modality", "MR"), ("modality", "CT")])).searches
+    assert [search["ModalitiesInStudy"] for search in either] == ["CT", "MR"]
     assert (asked.limit, asked.offset) == (5, 0)
     assert not any(column.identifying for column in asked.columns)
-    assert any(column.identifying for column in read_query(STUDIES, {"phi": "1"}).columns)
+    assert any(column.identifying for column in read_query(STUDIES, MultiDict({"phi": "1"})).columns)
 
 
 @pytest.mark.parametrize(
@@ -355,7 +360,7 @@ def test_a_query_becomes_a_search() -> None:
 )
 def test_a_query_that_means_nothing_is_refused(query: dict[str, str]) -> None:
     with pytest.raises(UsageError):
-        read_query(STUDIES, query)
+        read_query(STUDIES, MultiDict(query))
 
 
 def test_a_row_without_a_usable_uid_is_left_out() -> None:
