@@ -7,6 +7,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from dicomzarr.codecs.planes import to_bytes
 from dicomzarr.engine.readahead import ReadAhead
 from dicomzarr.engine.reader import Failure, Reader
 from dicomzarr.errors import MissingInstanceError
@@ -84,7 +85,7 @@ class FrameSource:
         finally:
             self._scheduler.drop(pending, waiter)
 
-    async def deliver(self, frames: Sequence[FrameRef], place: Place, level: LevelPlan) -> None:
+    async def deliver(self, frames: Sequence[FrameRef], place: Place, level: LevelPlan, *, planes: bool = True) -> None:
         """Fetch and decode many frames planned together.
 
         Args:
@@ -92,11 +93,12 @@ class FrameSource:
             place: Called in a decode thread with the position in ``frames`` and the frame as the level holds it, of
                 shape (samples, rows, columns), which is valid until it returns.
             level: The array that they are chunks of.
+            planes: ``place`` takes planes out of colour frames, by `codecs.planes.put`; else pixel by pixel.
 
         Raises:
             DicomZarrError: The first that any frame met.
         """
-        await _Delivery(Reader(self._scheduler, self.series), frames, place, level).run()
+        await _Delivery(Reader(self._scheduler, self.series), frames, place, level, planes=planes).run()
 
     def follow(self, level: LevelPlan, block: Block) -> None:
         """Somebody reads a block of a level: what comes next is fetched ahead, where it pays; from any thread."""
@@ -144,12 +146,13 @@ class _Chunk:
     """One frame, for one chunk."""
 
     __slots__ = ("answer",)
+    planes = True
 
     def __init__(self) -> None:
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def use(self, _: int, pixels: Decoded) -> bytes:
-        return pixels.tobytes()
+        return to_bytes(pixels)
 
     def done(self, _: int, outcome: object) -> None:
         _settle(self.answer, outcome)
@@ -173,7 +176,10 @@ class _Encoded:
 class _Delivery:
     """Many frames for one read, never more than a window of them under way."""
 
-    def __init__(self, reader: Reader, frames: Sequence[FrameRef], place: Place, level: LevelPlan) -> None:
+    def __init__(
+        self, reader: Reader, frames: Sequence[FrameRef], place: Place, level: LevelPlan, *, planes: bool
+    ) -> None:
+        self.planes = planes
         self._reader = reader
         self._frames = frames
         self._place = place
@@ -208,7 +214,7 @@ class _Delivery:
         del self._asked[position]
         if isinstance(outcome, Failure):
             _settle(self._end, outcome)
-        else:
+        elif not self._asked or self._next < len(self._frames):
             self._ask()
 
 

@@ -3,68 +3,67 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from dicomzarr.omezarr.hierarchy import Group
+from dicomzarr.omezarr.documents import V3, encode
+from dicomzarr.omezarr.documents_v2 import V2
+from dicomzarr.omezarr.hierarchy import Group, nodes
 from dicomzarr.omezarr.layout import build_hierarchy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from dicomzarr.faces.export.selection import Part
+    from dicomzarr.omezarr.hierarchy import Documents
     from dicomzarr.plan import LevelPlan, SeriesPlan
 
     JSON = dict[str, Any]
 
+_FORMATS: Final = {2: V2, 3: V3}
 _OF_SERIES: Final = ("study_instance_uid", "series_instance_uid", "patient")
 """What each image group says of its series."""
 
 
-def identity_of(documents: Mapping[str, bytes]) -> JSON:
-    """What the documents of image groups say of their series."""
-    for document in documents.values():
-        said = msgspec.json.decode(document)["attributes"].get("dicomzarr", {})
-        if said:
-            return {name: said[name] for name in _OF_SERIES if name in said}
+def identity_of(root: Group) -> JSON:
+    """What the image groups of a hierarchy say of their series."""
+    for _, node in nodes(root):
+        for document in node.documents.values():
+            found: JSON = msgspec.json.decode(document)
+            said = found.get("attributes", found).get("dicomzarr")
+            if said:
+                return {name: said[name] for name in _OF_SERIES if name in said}
     return {}
 
 
-def group_documents(plan: SeriesPlan, identity: JSON, zarr_format: int) -> dict[str, bytes]:
-    """The documents of all groups by their keys, the root's last: what has no root yet is no OME-Zarr."""
-    found: dict[str, bytes] = {}
-    for path, group in reversed(list(_groups(build_hierarchy(plan, identity), ""))):
-        document: JSON = msgspec.json.decode(group.document)
-        if zarr_format == 3:  # noqa: PLR2004  # of Zarr
-            found[f"{path}zarr.json"] = encode(document)
-        else:
-            found[f"{path}.zattrs"] = encode(_as_0_4(document["attributes"]))
-            found[f"{path}.zgroup"] = encode({"zarr_format": 2})
-    return found
-
-
-def _groups(group: Group, path: str) -> Iterator[tuple[str, Group]]:
-    yield path, group
-    for name, child in group.children.items():
-        if isinstance(child, Group):
-            yield from _groups(child, f"{path}{name}/")
-
-
-def _as_0_4(attributes: JSON) -> JSON:
-    """What 0.5 keeps below ``ome`` lies on top in 0.4, and each part has the version that it is of."""
-    ome: JSON = dict(attributes.get("ome", {}))
-    ome.pop("version", None)
-    if "multiscales" in ome:
-        ome["multiscales"] = [{"version": "0.4", **each} for each in ome["multiscales"]]
-    if "image-label" in ome:
-        ome["image-label"] = {"version": "0.4", **ome["image-label"]}
-    return {**ome, **{name: value for name, value in attributes.items() if name != "ome"}}
-
-
-def array_documents(
-    part: Part, codecs: Sequence[JSON], shard: Sequence[int] | None, fill_value: float
+def group_documents(
+    plan: SeriesPlan, identity: JSON, zarr_format: int, arrays: Mapping[LevelPlan, Documents], *, consolidated: bool
 ) -> dict[str, bytes]:
+    """The documents of all groups by their keys, the root's last: what has no root yet is no OME-Zarr.
+
+    Args:
+        plan: What is exported.
+        identity: What image groups say of their series.
+        zarr_format: 2 or 3.
+        arrays: The documents of each array.
+        consolidated: The root's hold those of all nodes too. Who lacks a codec that one of them names could then not
+            open the root.
+    """
+    own = replace(_FORMATS[zarr_format], array_documents=lambda level, _: arrays[level])
+    if not consolidated:
+        own = replace(own, consolidated=lambda root, _: root)
+    found = {path.removeprefix("/"): node for path, node in nodes(build_hierarchy(plan, identity, own))}
+    return {
+        f"{path}/{name}" if path else name: document
+        for path, node in reversed(found.items())
+        if isinstance(node, Group)
+        for name, document in node.documents.items()
+    }
+
+
+def array_documents(part: Part, codecs: Sequence[JSON], shard: Sequence[int] | None, fill_value: float) -> Documents:
     """``zarr.json`` of an array (Zarr v3 core specification).
 
     Args:
@@ -94,10 +93,10 @@ def array_documents(
         "dimension_names": part.axes,
         "attributes": {},
     }
-    return {f"{part.path}/zarr.json": encode(document)}
+    return {"zarr.json": encode(document)}
 
 
-def array_documents_v2(part: Part, compressor: JSON | None, fill_value: float | None) -> dict[str, bytes]:
+def array_documents_v2(part: Part, compressor: JSON | None, fill_value: float | None) -> Documents:
     """``.zarray`` and ``.zattrs`` of an array (Zarr v2 specification).
 
     Args:
@@ -119,8 +118,8 @@ def array_documents_v2(part: Part, compressor: JSON | None, fill_value: float | 
         "dimension_separator": "/",
     }
     return {
-        f"{part.path}/.zarray": encode(document),
-        f"{part.path}/.zattrs": encode({"_ARRAY_DIMENSIONS": part.axes}),  # xarray finds the names there
+        ".zarray": encode(document),
+        ".zattrs": encode({"_ARRAY_DIMENSIONS": part.axes}),  # xarray finds the names there
     }
 
 
@@ -138,8 +137,3 @@ def _fill(level: LevelPlan, value: float) -> int | float | str:
     if level.dtype.kind in "iu":
         return int(value)
     return "NaN" if math.isnan(value) else value
-
-
-def encode(document: Mapping[str, Any]) -> bytes:
-    """JSON that people can read."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2)

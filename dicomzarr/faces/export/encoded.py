@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dicomzarr.faces.export.selection import Part
     from dicomzarr.faces.export.work import Gate
     from dicomzarr.faces.export.zarr_target import ZarrTarget
+    from dicomzarr.omezarr.hierarchy import Documents
     from dicomzarr.omezarr.series_store import SeriesStore
 
 _REMEDY: Final = "Export it without keeping frames encoded."
@@ -100,8 +101,8 @@ class EncodedCopy:
         self._store = store
         self._codings: dict[str, Coding] = {}
 
-    def prepare(self, part: Part) -> None:
-        """Find out how the frames of an array are coded, and write its document.
+    def prepare(self, part: Part) -> Documents:
+        """Find out how the frames of an array are coded, and write its documents.
 
         Raises:
             UsageError: No codec of Zarr says so.
@@ -115,8 +116,10 @@ class EncodedCopy:
             coding = coding_of(frame, pixel, part.path)
             check_codec(coding, frame, pixel, part.path)
         self._codings[part.path] = coding
-        for key, document in self._documents(part, coding).items():
-            self._target.put(key, document)
+        documents = self._documents(part, coding)
+        for name, document in documents.items():
+            self._target.put(f"{part.path}/{name}", document)
+        return documents
 
     def blocks(self, part: Part) -> Iterator[Block]:
         """The blocks of an array."""
@@ -158,7 +161,7 @@ class EncodedCopy:
             _add(own, key, self._target.get(key))
         return own.hexdigest()
 
-    def _documents(self, part: Part, coding: Coding) -> dict[str, bytes]:
+    def _documents(self, part: Part, coding: Coding) -> Documents:
         level = part.level
         channel = part.axes.index("c") if "c" in part.axes else None
         codecs = coding.codecs(len(level.shape), channel)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dicomzarr.faces.export.selection import Part, Taken
     from dicomzarr.faces.export.work import Gate
     from dicomzarr.faces.export.zarr_target import ZarrTarget
+    from dicomzarr.omezarr.hierarchy import Documents
 
 
 class PixelCopy:
@@ -37,11 +38,13 @@ class PixelCopy:
         self._options = options
         self._level_of = level_of
 
-    def prepare(self, part: Part) -> None:
-        """Write the document of an array, and open it."""
-        for key, document in self._documents(part).items():
-            self._target.put(key, document)
+    def prepare(self, part: Part) -> Documents:
+        """Write the documents of an array, and open it."""
+        documents = self._documents(part)
+        for name, document in documents.items():
+            self._target.put(f"{part.path}/{name}", document)
         self._target.open_array(part.path)
+        return documents
 
     def blocks(self, part: Part) -> Iterator[Block]:
         """The blocks of an array."""
@@ -87,9 +90,9 @@ class PixelCopy:
             data[tuple(map(slice, pixels.shape))] = pixels
         data = np.ascontiguousarray(data, level.dtype)
         zstd_level = self._options.zstd_level
-        return data.tobytes() if zstd_level is None else bytes(zstd_encode(data, zstd_level))
+        return data.tobytes() if zstd_level is None else bytes(zstd_encode(data.tobytes(), zstd_level))
 
-    def _documents(self, part: Part) -> dict[str, bytes]:
+    def _documents(self, part: Part) -> Documents:
         level, options = part.level, self._options
         fill = level.fill_value if options.absent is None else options.absent
         if options.zarr_format == 2:  # noqa: PLR2004  # of Zarr

@@ -10,14 +10,16 @@ import numpy as np
 from dicomzarr.errors import InvalidOptionError
 from dicomzarr.faces.export.documents import group_documents, identity_of
 from dicomzarr.faces.export.selection import select
-from dicomzarr.omezarr.hierarchy import Document
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dicomzarr.arrays.image import Image
     from dicomzarr.arrays.level import Level, MultiscaleImage
     from dicomzarr.faces.export.options import ExportOptions
     from dicomzarr.faces.export.selection import Taken
-    from dicomzarr.plan import ImagePlan
+    from dicomzarr.omezarr.hierarchy import Documents
+    from dicomzarr.plan import ImagePlan, LevelPlan
 
 
 class Source:
@@ -41,7 +43,7 @@ class Source:
         self._images |= {each.path: each for each in image.associated.values()}
         for shown in list(self._images.values()):
             self._images |= {label.path: label for label in shown.labels.values()}
-        self._view = asdict(image.view)
+        self._view = {name: value for name, value in asdict(image.view).items() if name != "zarr_format"}
         paths = frozenset(part.path for part in self.selection.parts) if options.keep_encoded else frozenset[str]()
         self.kept = paths if kept is None else kept
         self._check_absent()
@@ -73,11 +75,19 @@ class Source:
         """The level that an array is taken from."""
         return self._images[taken.image].levels[taken.number]
 
-    def documents(self) -> dict[str, bytes]:
-        """Those of groups, by key; the root's last."""
-        found = (self.store.locate(f"{path}/zarr.json" if path else "zarr.json") for path in self._images)
-        own = {str(number): each.data for number, each in enumerate(found) if isinstance(each, Document)}
-        return group_documents(self.selection.plan, identity_of(own), self.options.zarr_format)
+    def documents(self, arrays: Mapping[LevelPlan, Documents]) -> dict[str, bytes]:
+        """Those of groups, by key; the root's last.
+
+        Args:
+            arrays: Those of each array.
+        """
+        return group_documents(
+            self.selection.plan,
+            identity_of(self.store.root),
+            self.options.zarr_format,
+            arrays,
+            consolidated=not self.kept,
+        )
 
     def _check_absent(self) -> None:
         value = self.options.absent

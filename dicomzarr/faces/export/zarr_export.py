@@ -74,12 +74,11 @@ class ZarrExport:
         """
         self._begin(overwrite=overwrite)
         try:
-            for part in self._source.selection.parts:
-                self._copies[part.path].prepare(part)
+            arrays = {part.level: self._copies[part.path].prepare(part) for part in self._source.selection.parts}
             for halvings in sorted({block.part.halvings for block in self._blocks}):
                 self._write(halvings)
             self._verify()
-            for key, document in self._source.documents().items():
+            for key, document in self._source.documents(arrays).items():
                 self.target.put(key, document)
         except DicomZarrError as error:
             message = str(error.args[0]) if error.args else ""

@@ -191,7 +191,9 @@ def test_a_full_disk_is_one_line_and_leaves_what_can_go_on(tmp_path: Path, endin
         with run_export(url, out, FULL) as process:
             _, said = process.communicate(timeout=SECONDS)
         assert process.returncode == 1, said
-        (line,) = [each for each in said.splitlines() if "warn" not in each.lower()]
+        lines = [each for each in said.splitlines() if "warn" not in each.lower()]
+        assert len(lines) == 1, said
+        (line,) = lines
         assert line.startswith("dicomzarr: error:")
         assert "File too large" in line
         assert ending == "zarr" or not out.exists()
@@ -223,8 +225,8 @@ def test_an_interrupt_is_one_line_and_leaves_what_can_go_on(tmp_path: Path, endi
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=SECONDS)
         assert process.returncode == 130, said
-        (line,) = said.splitlines()
-        assert line.startswith("dicomzarr: error: interrupted:")
+        assert len(said.splitlines()) == 1, said
+        assert said.startswith("dicomzarr: error: interrupted:")
         assert ending == "zarr" or not out.exists()
         go_on.set()
         dicomzarr.export(served.url, out)
