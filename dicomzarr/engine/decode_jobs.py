@@ -91,9 +91,8 @@ class DecodeJobs(Generic[_Asked]):
             self._starts = False
             more = min(DECODERS.threads - self._jobs, len(self._ready))
             self._jobs += more
-        with suppress(RuntimeError):  # the process ends: nobody waits
-            for _ in range(more):
-                DECODERS.submit(self._work, loop)
+        for _ in range(more):
+            DECODERS.submit(self._work, loop)
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         """Runs in a decode thread."""
