@@ -75,6 +75,8 @@ FILES = Pool("dicomzarr-files", 2)
 FRAME_FILES = Pool("dicomzarr-frame-files", 8)
 """Read frames out of files that may lie on a disk elsewhere: more than a disk of this machine needs."""
 
+PICTURES = Pool("dicomzarr-pictures", 2)
+"""Make pictures for servers; they wait for the threads above."""
 FAR_FILES = Pool("dicomzarr-far-files", 8)
 """Look through places of files that lie elsewhere, and wait for these."""
 
