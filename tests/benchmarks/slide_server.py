@@ -22,10 +22,10 @@ from measuring import Totals
 
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import from_file, virtual_instance
-from dicomzarr.demo.negotiation import frame_representation
-from dicomzarr.demo.routes import ROOT
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
+from dicomzarr.faces.dicomweb_server.negotiation import stored_frames
+from dicomzarr.faces.dicomweb_server.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,7 +132,7 @@ def _frames_of(stored: ServedInstance) -> Callable[[int], bytes]:
 async def _serve(contents: Contents, stored: ServedInstance, origin: str) -> None:
     """Answer requests until standard input closes, and say what was given for each of its lines."""
     costs = Costs(contents.milliseconds / 1000, contents.single_cost / 1000, contents.list_cost / 1000)
-    kind = frame_representation(stored.transfer_syntax)
+    kind = stored_frames(stored.transfer_syntax)
     resources = Resources(origin, kind.content_type, _frames_of(stored), costs)
     server, port = await listen(resources)
     series = f"127.0.0.1:{port}{ROOT}/studies/{stored.study}/series/{stored.series}"

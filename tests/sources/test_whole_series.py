@@ -55,10 +55,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiohttp.typedefs import Handler, Middleware
+    from multipart_parts import Part
     from orthanc import Orthanc
     from radiology_model import RadiologySeries
 
-    from dicomzarr.demo.replies import Part
     from dicomzarr.errors import DicomZarrError
     from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
     from dicomzarr.sources.http.exchange import RequestSpec
