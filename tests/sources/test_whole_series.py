@@ -20,6 +20,7 @@ import pytest
 from aiohttp import web
 from asking import ALWAYS_WHOLE, ask_by
 from fake_client import PIXEL, FakeClient
+from multipart_parts import body_of
 from pydicom import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
@@ -342,7 +343,7 @@ def without(text: str) -> Any:
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
         reply = await handler(request)
-        body = faults._body(reply)
+        body = await body_of(reply)
         plain = gzip.decompress(body) if reply.headers.get("Content-Encoding") == "gzip" else body
         return web.Response(body=plain.replace(text.encode(), b""), content_type="application/dicom+json")
 

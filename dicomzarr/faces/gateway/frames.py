@@ -69,7 +69,7 @@ async def _picture(call: Call, address: Address[Upstream], store: SeriesStore, c
     _check_plan(chunk)
     if (chosen := selection(call.request, etag, chunk.size)).status == NOT_MODIFIED:
         return value_reply(chosen, etag=etag, size=chunk.size, data=None, content_type=_JPEG, caching=kept)
-    await call.hold(address.upstream.budget.take(chunk.size))
+    await call.take(address.upstream.budget, chunk.size)
     data = call.shared.chunks.get(etag)
     if data is None:
         data = await _jpeg(address.upstream, store, chunk)
