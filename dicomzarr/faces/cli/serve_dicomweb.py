@@ -51,6 +51,8 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
             terminal.out.file.flush()
             if arguments.host not in _LOCAL:
                 terminal.note("Other machines can reach it, and there are no passwords.")
+            for notice in server.notices:
+                terminal.note(notice)
             terminal.note("Ctrl-C ends it.")
             ended.wait()
     except (OSError, OverflowError) as error:

@@ -145,6 +145,11 @@ class FolderHoldings:
         self._pixels: LRUCache[FileInstance, PixelDescription] = LRUCache(_TABLES_HELD)
         self._metadata: LRUCache[tuple[FileInstance, str], bytes] = LRUCache(_METADATA_HELD, len)
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was left out, and why."""
+        return self._index.notices
+
     def look_again(self) -> FolderIndex:
         """The folder as it is now."""
         self._expired = False

@@ -73,6 +73,8 @@ class DICOMwebServer:
         self.url = ""
         """The root of the service, ``http://127.0.0.1:PORT/dicom-web``; empty until it listens."""
         holdings, into = _holdings(folder, max_age)
+        self.notices = holdings.notices if isinstance(holdings, FolderHoldings) else ()
+        """What of the folder is not served, and why, when it was looked through first."""
         if writable and (into is None or not into.is_dir()):
             raise UsageError("Instances can be stored into a folder alone.", remedy="Name a folder, or do without.")
         if writable and into is not None:

@@ -40,7 +40,7 @@ def test_it_serves_until_it_is_ended(number: signal.Signals) -> None:
         out, err = process.communicate(timeout=SECONDS)
         idle.close()
     assert (process.returncode, out) == (0, "")
-    assert err == "Ctrl-C ends it.\n"
+    assert err == "1 file was left out (no DICOM): README.md.\nCtrl-C ends it.\n"
 
 
 def test_what_it_cannot_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
