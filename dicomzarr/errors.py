@@ -4,6 +4,7 @@
 DicomZarrError
 ├── UsageError                      what was asked cannot be meant
 │   ├── InvalidURLError
+│   ├── SeveralSeriesError          files hold more than one; carries ``choices``
 │   ├── InvalidOptionError
 │   ├── InsecureTransportError      credentials would travel over plain HTTP
 │   ├── CredentialsUnavailableError credentials did not travel with a pickle
@@ -92,6 +93,22 @@ class UsageError(DicomZarrError):
 
 class InvalidURLError(UsageError):
     """The URL names no DICOMweb study, series or key."""
+
+
+class SeveralSeriesError(UsageError):
+    """Files hold several series, and none is named.
+
+    Args:
+        message: As for every error.
+        choices: Each series in a line, its URL first.
+    """
+
+    def __init__(self, message: str, choices: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.choices = choices
+
+    def __str__(self) -> str:
+        return "\n  ".join((super().__str__(), *self.choices))
 
 
 class InvalidOptionError(UsageError):

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.engine.limits import Limits
     from dicomzarr.engine.readahead import Block
     from dicomzarr.engine.reader import Asked
     from dicomzarr.engine.scheduler import Scheduler
-    from dicomzarr.engine.series_state import SeriesState
+    from dicomzarr.engine.series_state import FrameKey, SeriesState
     from dicomzarr.plan import LevelPlan
 
     Decoded = npt.NDArray[np.generic]
@@ -65,6 +66,24 @@ class FrameSource:
             FrameError: It could not be decoded, or is not what the metadata and the level say.
         """
         return await self._crossing.get(self._chunk, (frame, level))
+
+    async def encoded(self, frame: FrameRef) -> EncodedFrame:
+        """The frame as it is stored or was sent, not decoded, and so not checked; on the home loop.
+
+        Raises:
+            ServerError: It could not be fetched.
+            MissingInstanceError: It was planned from another opening.
+        """
+        key = self.series.key(frame)
+        held = self._scheduler.held(key)
+        if held is not None:
+            return held
+        waiter = _Encoded()
+        pending = self._scheduler.want(key, waiter, self._chunks)
+        try:
+            return await waiter.answer
+        finally:
+            self._scheduler.drop(pending, waiter)
 
     async def deliver(self, frames: Sequence[FrameRef], place: Place, level: LevelPlan, *, planes: bool = True) -> None:
         """Fetch and decode many frames planned together.
@@ -137,6 +156,21 @@ class _Chunk:
 
     def done(self, _: int, outcome: object) -> None:
         _settle(self.answer, outcome)
+
+
+class _Encoded:
+    """Waits for one frame as it comes; see `ports.FrameWaiter`."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[EncodedFrame] = asyncio.get_running_loop().create_future()
+
+    def arrived(self, _: FrameKey, frame: EncodedFrame) -> None:
+        _settle(self.answer, frame)
+
+    def failed(self, _: FrameKey, error: BaseException) -> None:
+        _settle(self.answer, Failure(error))
 
 
 class _Delivery:

@@ -19,7 +19,7 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 HeadersCallable: TypeAlias = Callable[[], Mapping[str, str]]
 Auth: TypeAlias = "tuple[str, str] | HeadersCallable | str"
 
-SECRETS = ("headers", "auth", "client")
+SECRETS = ("headers", "auth", "client", "store", "fsspec_options")
 """Options that are secret."""
 
 _PROCESS_KEY = secrets.token_bytes(32)
@@ -45,9 +45,11 @@ class Secrets:
 
     def _spell(self, value: Any) -> JSON:
         if isinstance(value, Mapping):
-            return [[name, text] for name, text in sorted(value.items())]
-        if isinstance(value, tuple | str):
-            return list(value)
+            return [[name, self._spell(text)] for name, text in sorted(value.items())]
+        if isinstance(value, tuple | list):
+            return [self._spell(each) for each in value]
+        if value is None or isinstance(value, str | int | float):
+            return value
         # What is known is alive, so that its id is still its own.
         numbered = _OBJECTS.setdefault(id(value), _Numbered(value))
         self._numbered.append(numbered)

@@ -74,3 +74,9 @@ FILES = Pool("dicomzarr-files", 2)
 
 FRAME_FILES = Pool("dicomzarr-frame-files", 8)
 """Read frames out of files that may lie on a disk elsewhere: more than a disk of this machine needs."""
+
+FAR_FILES = Pool("dicomzarr-far-files", 8)
+"""Look through places of files that lie elsewhere, and wait for these."""
+
+FOREIGN = Pool("dicomzarr-foreign", 16)
+"""Call other libraries that read synchronously. What runs here waits for nothing of ours."""

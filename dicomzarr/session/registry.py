@@ -16,8 +16,8 @@ from dicomzarr.errors import SeriesChangedError
 from dicomzarr.options import Tuning, View
 from dicomzarr.runtime.home_loop import home_loop
 from dicomzarr.runtime.single_flight import SingleFlight
-from dicomzarr.sources.dicomweb.urls import is_loopback
-from dicomzarr.sources.files.urls import is_folder_url
+from dicomzarr.session.kinds import kind_of
+from dicomzarr.sources.http.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -184,6 +184,15 @@ class Endpoint:
 
     def forget(self, ref: SeriesRef | None = None) -> None:
         """Read metadata and frames anew at the next use, of one series or of all."""
+        self.close(ref)
+        self.source.frames.forget(ref)
+        if ref is None:
+            home_loop().call_soon_threadsafe(self.source.frames.close)
+        for disk in self.disks:
+            disk.forget(*(ref or ()))
+
+    def close(self, ref: SeriesRef | None = None) -> None:
+        """Open a series, or all, anew at the next use; what is on disk stays, if the server says that it is right."""
         self._showing.forget(lambda key: ref in (None, key.series.ref))
         self._opening.forget(lambda key: ref in (None, key.ref))
         with self._lock:
@@ -191,11 +200,6 @@ class Endpoint:
                 del self._views[view]
             for series in [key for key in list(self._series) if ref in (None, key.ref)]:
                 self._series.pop(series, None)
-        self.source.frames.forget(ref)
-        if ref is None:
-            home_loop().call_soon_threadsafe(self.source.frames.close)
-        for disk in self.disks:
-            disk.forget(*(ref or ()))
 
     def renew(self, ref: SeriesRef) -> None:
         """Forget a series if its files have changed; not on the home loop, for it waits for the disk.
@@ -214,8 +218,8 @@ class Endpoint:
         place = (access.cache_dir, access.cache_dir_bytes)
         with self._lock:
             if place not in self._disks:
-                # Files lie on a disk already.
-                self._disks[place] = None if is_folder_url(self._base_url) else DiskCache.of(self._base_url, access)
+                is_far = kind_of(self._base_url).is_far(self._base_url)  # else its files lie on a disk already
+                self._disks[place] = DiskCache.of(self._base_url, access) if is_far else None
             return self._disks[place]
 
     def _held(self, key: ViewKey) -> SeriesStore | None:

@@ -33,9 +33,9 @@ from dicomzarr.engine.cache import FrameCache
 from dicomzarr.engine.ports import Fetch, Wait
 from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.source import FrameSource
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter
+from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -39,6 +39,18 @@ def _readers(everything: dict[str, Any], task: str) -> set[str]:
 
 
 @pytest.mark.slow
+def test_the_gateway_is_measured(tmp_path: Path) -> None:
+    options = ["--seconds", "0.2", "--slices", "3", "--viewers", "3", "--json", str(tmp_path / "found.json")]
+    command = [sys.executable, str(BENCHMARKS / "gateway.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)  # noqa: S603  # ours
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert len(found["rows"]) >= 6
+    assert all(row["requests_a_second"] > 0 for row in found["rows"])
+    assert found["viewers"]["errors"] == 0
+
+
+@pytest.mark.slow
 def test_readers_of_regions_agree_and_are_measured(tmp_path: Path) -> None:
     found = _measured(tmp_path, "region", "patches")
     everybody = {"limit", "limit, yxc", "dicomzarr", "dicomzarr, yxc", "zarr, the same chunks on this disk"}

@@ -23,16 +23,16 @@ from waiting import SECONDS
 
 from dicomzarr.errors import AuthenticationError, InsecureTransportError, InvalidOptionError
 from dicomzarr.options import StorageOptions
-from dicomzarr.sources.dicomweb.credentials.auth import credentials_for
-from dicomzarr.sources.dicomweb.credentials.client_adapter import connection_settings, service_urls
-from dicomzarr.sources.dicomweb.credentials.secret_headers import CredentialThread
-from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings, environment_proxy
+from dicomzarr.sources.http.connection import ConnectionSettings, environment_proxy
+from dicomzarr.sources.http.credentials.auth import credentials_for
+from dicomzarr.sources.http.credentials.client_adapter import connection_settings, service_urls
+from dicomzarr.sources.http.credentials.secret_headers import CredentialThread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
-    from dicomzarr.sources.dicomweb.http.redirects import Request
+    from dicomzarr.sources.http.redirects import Request
 
 BASE = "https://server.example/dicom-web"
 SECRET = "s3cret"  # noqa: S105  # nobody's

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from dicomzarr.errors import TruncatedReplyError
-from dicomzarr.sources.dicomweb.http.bodies import whole_body
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.received_parts import received_together
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter, encoded_frame, refuse_text
+from dicomzarr.sources.http.bodies import whole_body
+from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
-    from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
+    from dicomzarr.sources.http.transport import Response
 
     Deliver: TypeAlias = Callable[[int, EncodedFrame], None]
 

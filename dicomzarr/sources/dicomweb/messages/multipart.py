@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
 from dicomzarr.errors import MultipartError, TruncatedReplyError
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
+from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dicomzarr.sources.dicomweb.http.bodies import bounded
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
+from dicomzarr.sources.http.bodies import bounded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.messages.multipart import Part
+    from dicomzarr.sources.http.transport import Response
 
 
 async def received_parts(

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.files.file_header import FileHeader
     from dicomzarr.dicom.files.part10 import Frames
-    from dicomzarr.sources.dicomweb.messages.media_type import MediaType
     from dicomzarr.sources.dicomweb.messages.multipart import Part
+    from dicomzarr.sources.http.media_type import MediaType
 
 _PAGE_STARTS = (b"<!doctype html", b"<html")
 _BEFORE_PAGES = frozenset(bytes((byte,)) for byte in b"< \t\n\r\x0b\x0c")
