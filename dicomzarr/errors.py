@@ -74,7 +74,8 @@ class DicomZarrError(Exception):
 
     def __str__(self) -> str:
         message = str(self.args[0]) if self.args else ""
-        return f"{message} {self.remedy}" if self.remedy else message
+        text = f"{message} {self.remedy}" if self.remedy else message
+        return text.encode("utf-8", "backslashreplace").decode()  # the name of a file need be no text
 
     def name_subject(self, subject: str) -> None:
         """Add what was asked to the message, unless it is there: for where whoever raised this could not know.

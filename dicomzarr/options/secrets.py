@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from dicomzarr.errors import CredentialsUnavailableError, InvalidOptionError
+from dicomzarr.runtime.process import ProcessLock
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 HeadersCallable: TypeAlias = Callable[[], Mapping[str, str]]
@@ -58,9 +59,13 @@ class Secrets:
     @classmethod
     def of(cls, values: dict[str, Any]) -> Secrets:
         """The one for all who have the same secrets: it lasts until the last of them is gone."""
-        found = cls(values)
-        return _LOCAL_SECRETS.setdefault(found.reference, found)
+        with _LOCK:
+            found = cls(values)
+            return _LOCAL_SECRETS.setdefault(found.reference, found)
 
+
+_LOCK = ProcessLock()
+"""Around both; else two threads that come at once with the same would be two identities."""
 
 _OBJECTS: WeakValueDictionary[int, _Numbered] = WeakValueDictionary()
 _LOCAL_SECRETS: WeakValueDictionary[str, Secrets] = WeakValueDictionary()

@@ -23,7 +23,7 @@ from dicomzarr.session.opening import endpoint_for
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 from dicomzarr.sources.files.idc import series_url
 from dicomzarr.sources.files.places import STORE, is_place, names_files
-from dicomzarr.sources.files.urls import FolderURL, file_path
+from dicomzarr.sources.files.urls import FolderURL, at_home, file_path
 from dicomzarr.sources.http.urls import pasted, safe_url, split_user_info
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def local_path(text: str) -> Path | None:
     """
     if text.startswith(("'", '"', "<")):
         return None
-    path = Path(text).expanduser()
+    path = at_home(Path(text))
     if _exists(path) or text[0] in "/.~":
         return path
     if "/studies" in text:  # a URL that has lost its scheme

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import Access, StorageOptions
     from dicomzarr.session.opened import OpenedSeries
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +126,17 @@ class Endpoint:
         if self._users.get(id(options)) is options and len(self._users) == self._users_heard:
             return
         self._disk(options.access)
-        with self._lock:
+        with self._lock:  # until the source is told: of two at once, the last to be heard tells last
             self._users[id(options)] = options
-            users = list(self._users.values())
+            users = [each for _, each in _living(self._users)]
             self._users_heard = len(users)
-        tuning = Tuning(
-            min(each.max_connections for each in users),
-            min(each.frames_per_request for each in users),
-            max(each.cache_bytes for each in users),
-        )
-        self._cache.grow(tuning.cache_bytes)
-        home_loop().call_soon_threadsafe(self.source.tune, tuning, max(each.timeout for each in users))
+            tuning = Tuning(
+                min(each.max_connections for each in users),
+                min(each.frames_per_request for each in users),
+                max(each.cache_bytes for each in users),
+            )
+            self._cache.grow(tuning.cache_bytes)
+            home_loop().call_soon_threadsafe(self.source.tune, tuning, max(each.timeout for each in users))
 
     # --- what is open ---
 
@@ -198,7 +201,7 @@ class Endpoint:
         with self._lock:
             for view in [key for key in self._views if ref in (None, key.series.ref)]:
                 del self._views[view]
-            for series in [key for key in list(self._series) if ref in (None, key.ref)]:
+            for series in [key for key, _ in _living(self._series) if ref in (None, key.ref)]:
                 self._series.pop(series, None)
 
     def renew(self, ref: SeriesRef) -> None:
@@ -207,7 +210,7 @@ class Endpoint:
         Raises:
             MissingFileError: There is no such folder.
         """
-        states = {opened.source.series.etag for key, opened in list(self._series.items()) if key.ref == ref}
+        states = {opened.source.series.etag for key, opened in _living(self._series) if key.ref == ref}
         if any(self.source.has_changed(ref, etag) for etag in states):
             self.forget(ref)
 
@@ -244,7 +247,7 @@ class Endpoint:
         with self._lock:
             if self._views.get(key) is store:
                 del self._views[key]
-            for series in [each for each, opened in list(self._series.items()) if opened in store.made_of]:
+            for series in [each for each, opened in _living(self._series) if opened in store.made_of]:
                 self._series.pop(series, None)
 
 
@@ -283,7 +286,7 @@ class Endpoints:
 
     def close(self) -> None:
         """Start with none; connections close unless in use. On the home loop."""
-        alive = list(self._alive.values())
+        alive = [each for _, each in _living(self._alive)]
         self.forget()
         _close(alive)
 
@@ -306,7 +309,7 @@ class Endpoints:
 
     def of(self, options: StorageOptions) -> list[Endpoint]:
         """The endpoints, on any server, of these credentials."""
-        return [each for each in list(self._alive.values()) if each.identity == options.access.identity]
+        return [each for _, each in _living(self._alive) if each.identity == options.access.identity]
 
     def _swept_out(self) -> list[Endpoint]:
         """Endpoints that are not remembered any more; the one that is used now stays."""
@@ -340,3 +343,8 @@ def _close(endpoints: list[Endpoint]) -> None:
 def _key(base: str, access: Access) -> _EndpointKey:
     plain = not base.startswith("https://") and not access.anonymous and not is_loopback(base)
     return _EndpointKey(base, access.identity, plain and access.allow_insecure)
+
+
+def _living(weak: WeakValueDictionary[_Key, _Value]) -> list[tuple[_Key, _Value]]:
+    """The entries of a moment; to iterate over what may die in another thread is not safe."""
+    return [(each.key, value) for each in weak.valuerefs() if (value := each()) is not None]

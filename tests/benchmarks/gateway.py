@@ -74,6 +74,8 @@ class Row:
     requests_a_second: float
     megabytes_a_second: float
     bytes_each: int
+    cpu: float | None
+    """Microseconds of a request in the server's process, which a busy machine changes least; None of nginx."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,9 @@ class Connection:
         self._writer.close()
 
 
-async def rate(what: str, base: str, paths: Sequence[str], connections: int, seconds: float) -> Row:
-    """Ask for paths in turn for a while."""
-    opened = [await Connection(base).open() for _ in range(connections)]
+async def rate(what: str, base: str, paths: Sequence[str], seconds: float, process: int | None = None) -> Row:
+    """Ask for paths in turn for a while, on eight connections."""
+    opened = [await Connection(base).open() for _ in range(8)]
     counts = np.zeros(2, np.int64)
     for path in paths:
         status, _ = await opened[0].get(path)
@@ -128,12 +130,15 @@ async def rate(what: str, base: str, paths: Sequence[str], connections: int, sec
             counts[:] += (1, len(body))
             number += 1
 
+    worked = None if process is None else _cpu(process)
     began = time.perf_counter()
     await asyncio.gather(*(work(each, number, began + seconds) for number, each in enumerate(opened)))
     took = time.perf_counter() - began
     for each in opened:
         each.close()
-    return Row(what, counts[0] / took, counts[1] / took / 2**20, int(counts[1] / counts[0]))
+    requests, nbytes = (int(count) for count in counts)
+    cpu = None if process is None or worked is None else 1e6 * (_cpu(process) - worked) / requests
+    return Row(what, requests / took, nbytes / took / 2**20, nbytes // requests, cpu)
 
 
 async def crowd(base: str, paths: Sequence[str], viewers: int, seconds: float, process: int) -> Crowd:
@@ -162,6 +167,12 @@ async def crowd(base: str, paths: Sequence[str], viewers: int, seconds: float, p
     peak = _peak(process)
     ninety_nine = statistics.quantiles(times, n=100)[98]
     return Crowd(viewers, took, len(times), errors, statistics.median(times), ninety_nine, peak)
+
+
+def _cpu(process: int) -> float:
+    """Seconds that a process has worked."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak(process: int) -> float:
@@ -230,13 +241,13 @@ async def measure(folder: Path, slices: int, seconds: float, viewers: int) -> tu
             _, body = await connection.get(paths[len(paths) // 2])
             file = folder / f"{what}.bin"
             file.write_bytes(body)
-            with running(sys.executable, "-c", _BARE, str(file)) as (bare, _):
-                rows.append(await rate(f"{what}: bare aiohttp.web", bare, ["/"], 8, seconds))
-            rows.append(await rate(f"{what}: gateway", url, paths, 8, seconds))
+            with running(sys.executable, "-c", _BARE, str(file)) as (bare, other):
+                rows.append(await rate(f"{what}: bare aiohttp.web", bare, ["/"], seconds, other))
+            rows.append(await rate(f"{what}: gateway", url, paths, seconds, process))
             with nginx(file) as served:
                 if served is not None:
                     path = "/" + file.name.replace(" ", "%20")
-                    rows.append(await rate(f"{what}: nginx", served, [path], 8, seconds))
+                    rows.append(await rate(f"{what}: nginx", served, [path], seconds))
         connection.close()
         seen = await crowd(url, [*chunks, *raw, *frames], viewers, seconds * 5, process)
     return rows, seen
@@ -265,7 +276,7 @@ def main() -> None:
         rows, seen = asyncio.run(measure(Path(folder), chosen.slices, chosen.seconds, chosen.viewers))
     for row in rows:
         speed = f"{row.requests_a_second:9.0f}/s {row.megabytes_a_second:8.1f} MB/s"
-        print(f"{row.what:40} {speed} {row.bytes_each:8} bytes")  # noqa: T201
+        print(f"{row.what:40} {speed} {row.bytes_each:8} bytes {row.cpu or 0:6.0f} us")  # noqa: T201
     print(  # noqa: T201
         f"{seen.viewers} viewers, {seen.seconds:.0f} s: {seen.requests} tiles, {seen.errors} errors, median "
         f"{1000 * seen.median:.0f} ms, p99 {1000 * seen.p99:.0f} ms, peak {seen.peak_megabytes:.0f} MB"

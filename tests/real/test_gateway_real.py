@@ -16,7 +16,6 @@ import numpy as np
 import pydicom
 import pytest
 from aiohttp import web
-from dicomzarr.sources.urls import parse_url
 from gateways import ask, folder_upstream, gateway
 from opened import group_at
 from PIL import Image
@@ -26,6 +25,7 @@ from waiting import SECONDS
 
 from dicomzarr.faces.gateway.upstreams import Upstream
 from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.session.kinds import parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

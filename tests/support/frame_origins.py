@@ -225,7 +225,7 @@ def _bucket(bodies: Sequence[bytes]) -> Iterator[Origin]:
         server.fault = _bucket_faults(faulty)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(retry, "_FIRST_PAUSE", 1e-4)  # tries follow one another at once
-            yield Origin(lambda: FarOrigin(source._instance, store()), state, frames, 8, faulty)
+            yield Origin(lambda: FarOrigin(source._instance, store()), state, frames, 16, faulty)
         forget_servers()
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dicomzarr.sources.urls import parse_url
 from serving import forget_servers
 from waiting import SECONDS
 
 from dicomzarr.faces.gateway.server import Gateway, Settings
 from dicomzarr.faces.gateway.upstreams import Upstream
+from dicomzarr.session.kinds import parse_url
 from dicomzarr.sources.files.urls import FolderURL
 
 if TYPE_CHECKING:

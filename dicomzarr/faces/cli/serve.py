@@ -61,8 +61,7 @@ def upstreams_of(arguments: Namespace) -> list[Upstream]:
     """
     given = [_named(text) for text in arguments.upstreams]
     targets = [_target(arguments, url) for _, url in given]
-    servers = [target for target in targets if kind_of(target.url).name == "server"]
-    if len(servers) > 1 and any(getattr(arguments, name) for name in _CREDENTIALS):
+    if sum(map(_is_far, targets)) > 1 and any(getattr(arguments, name) for name in _CREDENTIALS):
         # They would be sent to servers that they are not for.
         raise UsageError(
             "Credentials are given, and several servers.", remedy="Give each its own: --auth NAME=env:VARIABLE."
@@ -106,7 +105,15 @@ def _named(text: str) -> tuple[str | None, str]:
 def _target(arguments: Namespace, url: str) -> Target:
     own = copy.copy(arguments)
     own.url = url
-    return target_of(own)
+    target = target_of(own)
+    if not _is_far(target):
+        for name in ("auth", "headers"):  # a folder of this machine asks for nobody's rights
+            target.options.pop(name, None)
+    return target
+
+
+def _is_far(target: Target) -> bool:
+    return kind_of(target.url).is_far(target.url.base)
 
 
 def _auths(arguments: Namespace, names: list[str]) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,9 @@ from dicomzarr.faces.gateway.refusals import RefusedError, absent
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SEGMENT: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~=+-]{1,200}", re.ASCII)
+_PATH: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~=+-]{1,200})*/?", re.ASCII)
+"""Segments that mean themselves everywhere."""
+
 _LONGEST: Final = 2048
 _SUFFIX: Final = ".zarr"
 
@@ -52,11 +54,15 @@ def segments_of(raw_path: str) -> tuple[list[str], bool]:
     """
     if not raw_path.startswith("/") or len(raw_path) > _LONGEST:
         raise nothing_here()
-    *segments, last = map(unquote, raw_path[1:].split("/"))
-    found = [*segments, last] if last else segments
-    if not all(map(_SEGMENT.fullmatch, found)):
+    segments = raw_path[1:].split("/")
+    if "%" in raw_path:
+        segments = [unquote(segment) for segment in segments]
+        if any("/" in segment for segment in segments):
+            raise nothing_here()
+    if not _PATH.fullmatch("/" + "/".join(segments)):
         raise nothing_here()
-    return found, not last
+    ends_with_slash = not segments[-1]
+    return (segments[:-1] if ends_with_slash else segments), ends_with_slash
 
 
 def address_of(segments: list[str], upstreams: Mapping[str, _Upstream]) -> Address[_Upstream]:

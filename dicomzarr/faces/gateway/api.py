@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import dicomzarr
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.faces.gateway.addresses import Address
     from dicomzarr.faces.gateway.call import Call
+    from dicomzarr.faces.gateway.rows import Asked
     from dicomzarr.faces.gateway.upstreams import Upstream
     from dicomzarr.omezarr.series_store import SeriesStore
 
@@ -38,7 +40,7 @@ async def serve_api(call: Call) -> web.Response:
 
 def _overview(call: Call) -> web.Response:
     upstreams = [
-        {"name": each.name, "kind": "folder" if each.is_folder else "server"}
+        {"name": each.name, "kind": "folder" if each.is_folder else "server", "url": str(each.url)}
         for each in call.shared.upstreams.by_name.values()
     ]
     return json_reply(call.request, {"version": dicomzarr.__version__, "upstreams": upstreams})
@@ -46,9 +48,8 @@ def _overview(call: Call) -> web.Response:
 
 async def _rows(call: Call, upstream: Upstream, table: Table, resource: str) -> web.Response:
     asked = read_query(table, call.request.query)
-    # One more than is shown tells whether there are more.
-    found = await upstream.search(resource, asked.parameters, wanted=asked.limit + 1, skip=asked.offset)
-    if not found and table is SERIES and not set(call.request.query) - {"token", "phi"}:
+    found = await _found(upstream, table, resource, asked)
+    if not found and table is SERIES and not set(call.request.query) - {"limit", "token", "phi"}:
         raise absent("The upstream has no series of this study.")
     rows = [row_of(table, entry, asked.columns) for entry in found[: asked.limit]]
     document = {
@@ -58,6 +59,17 @@ async def _rows(call: Call, upstream: Upstream, table: Table, resource: str) -> 
         "more": len(found) > asked.limit,
     }
     return json_reply(call.request, document)
+
+
+async def _found(upstream: Upstream, table: Table, resource: str, asked: Asked) -> list[dict[str, Any]]:
+    """What matches; one more than is shown, which tells whether there are more."""
+    if len(asked.searches) == 1:
+        return await upstream.search(resource, asked.searches[0], wanted=asked.limit + 1, skip=asked.offset)
+    wanted = asked.offset + asked.limit + 1
+    every = await asyncio.gather(*(upstream.search(resource, each, wanted=wanted) for each in asked.searches))
+    # A study with a CT and a PET is found by both.
+    unique = {str(entry.get(table.uid.tag)): entry for found in every for entry in found}
+    return list(unique.values())[asked.offset : wanted]
 
 
 async def _series(call: Call, upstream: Upstream, address: Address[Upstream]) -> web.Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from cachetools import LRUCache
 
@@ -12,12 +12,12 @@ from dicomzarr.faces.gateway.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
 
     from aiohttp import web
 
     from dicomzarr.faces.gateway.addresses import Address
     from dicomzarr.faces.gateway.guard import Guard
+    from dicomzarr.faces.gateway.turns import Budget
     from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams
 
 CHUNK_BYTES: Final = 128 * 2**20
@@ -61,10 +61,9 @@ class Call:
     segments: list[str]
     """Of its path, behind the route's own."""
     ends_with_slash: bool
-    until_sent: AsyncExitStack
-    """What is held until the reply is sent."""
     kind: str = "other"
     """What it is for, in metrics and the access log."""
+    _held: tuple[Budget, int] | None = None
 
     def address(self) -> Address[Upstream]:
         """What the path names.
@@ -74,13 +73,21 @@ class Call:
         """
         return address_of(self.segments, self.shared.upstreams.by_name)
 
-    async def hold(self, held: AbstractAsyncContextManager[Any]) -> None:
-        """Hold something until the reply is sent."""
-        await self.until_sent.enter_async_context(held)
+    async def take(self, budget: Budget, nbytes: int) -> None:
+        """Wait for room for so many bytes, and hold it, in the place of what was held, until the reply is sent.
 
-    def hold_now(self, held: AbstractContextManager[Any]) -> None:
-        """As `hold`, for what nobody waits for."""
-        self.until_sent.enter_context(held)
+        Raises:
+            RefusedError: Too many wait already.
+        """
+        self.let_go()
+        self._held = budget, await budget.take(nbytes)
+
+    def let_go(self) -> None:
+        """The reply is sent, or will not be."""
+        if self._held is not None:
+            budget, nbytes = self._held
+            self._held = None
+            budget.give_back(nbytes)
 
 
 Handler: TypeAlias = "Callable[[Call], Awaitable[web.Response]]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -113,11 +114,19 @@ class Guard:
     def _check_host(self, host: str, authority: str | None) -> None:
         if authority is not None and authority.lower() != host.lower():
             raise RefusedError(400, "The request names two hosts.")
-        if not _HOST.fullmatch(host):
+        is_host, is_local = _known_host(host)
+        if not is_host:
             raise RefusedError(400, "The request names no host.")
-        if not self.open_to_others and not is_loopback(f"http://{host}"):
+        if not self.open_to_others and not is_local:
             # A page of another name, which was made to lead here (DNS rebinding), has no business with this machine.
             raise RefusedError(421, "This gateway answers as localhost alone: use 127.0.0.1 or localhost in the URL.")
+
+
+@lru_cache(maxsize=64)
+def _known_host(host: str) -> tuple[bool, bool]:
+    """Whether a text is a host, and whether that is this machine."""
+    is_host = _HOST.fullmatch(host) is not None
+    return is_host, is_host and is_loopback(f"http://{host}")
 
 
 def _origin(origin: str) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -20,14 +22,12 @@ _BOUNDS: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0)
 @dataclass(slots=True, eq=False)
 class _Times:
     total: float = 0.0
-    within: list[int] = field(default_factory=lambda: [0] * len(_BOUNDS))
-    count: int = 0
+    between: list[int] = field(default_factory=lambda: [0] * (len(_BOUNDS) + 1))
+    """How many took no longer than each bound, but longer than the one before; and how many took longer than all."""
 
     def add(self, seconds: float) -> None:
-        self.count += 1
         self.total += seconds
-        for place, bound in enumerate(_BOUNDS):
-            self.within[place] += seconds <= bound
+        self.between[bisect_left(_BOUNDS, seconds)] += 1
 
 
 class Metrics:
@@ -74,11 +74,12 @@ class Metrics:
         name = "dicomzarr_request_seconds"
         yield from _family(name, "histogram", "Seconds until a request was answered.")
         for kind, times in sorted(self._times.items()):
-            for bound, count in zip(_BOUNDS, times.within, strict=True):
-                yield f'{name}_bucket{{kind="{kind}",le="{bound}"}} {count}'
-            yield f'{name}_bucket{{kind="{kind}",le="+Inf"}} {times.count}'
+            *within, count = accumulate(times.between)
+            for bound, number in zip(_BOUNDS, within, strict=True):
+                yield f'{name}_bucket{{kind="{kind}",le="{bound}"}} {number}'
+            yield f'{name}_bucket{{kind="{kind}",le="+Inf"}} {count}'
             yield f'{name}_sum{{kind="{kind}"}} {times.total:.6f}'
-            yield f'{name}_count{{kind="{kind}"}} {times.count}'
+            yield f'{name}_count{{kind="{kind}"}} {count}'
 
 
 def _queues(upstreams: list[Upstream]) -> Iterator[str]:

@@ -113,8 +113,8 @@ def refusal_reply(refusal: Refusal, *, as_json: bool) -> web.Response:
 
 async def send(request: web.BaseRequest, response: web.Response, extra: Mapping[str, str]) -> None:
     """Send a reply; a client that does not take it loses its connection."""
-    for name, value in (*COMMON.items(), *extra.items()):
-        response.headers.setdefault(name, value)
+    added = {**COMMON, **extra}
+    response.headers.update({name: value for name, value in added.items() if name not in response.headers})
     try:
         size = len(response.body) if isinstance(response.body, bytes) else 0
         async with asyncio.timeout(_SENDING + size / _SLOWEST):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from dicomzarr.faces.gateway import metrics
 from dicomzarr.faces.gateway.api import serve_api
 from dicomzarr.faces.gateway.frames import serve_frame
-from dicomzarr.faces.gateway.listings import CONTENT_TYPE, listing
+from dicomzarr.faces.gateway.pages import serve_file, serve_page
 from dicomzarr.faces.gateway.refusals import absent
 from dicomzarr.faces.gateway.replies import NEVER, document_reply
 from dicomzarr.faces.gateway.series import serve_series
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from dicomzarr.faces.gateway.call import Call, Handler
-
-
-async def _front(call: Call) -> web.Response:
-    call.kind = "listing"
-    names = ["0.5/", "0.4/"]
-    return document_reply(call.request, listing("/", names), CONTENT_TYPE)
 
 
 async def _health(call: Call) -> web.Response:
@@ -48,7 +42,10 @@ def _no_more(call: Call) -> None:
 
 
 ROUTES: Final[Mapping[str, Handler]] = {
-    "": _front,
+    "": serve_page,
+    "study": serve_page,
+    "view": serve_page,
+    "page": serve_file,
     "0.5": partial(serve_series, zarr_format=3),
     "0.4": partial(serve_series, zarr_format=2),
     "frames": serve_frame,

@@ -12,10 +12,16 @@ from dicomzarr.faces.results import Column, Value, value_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from multidict import MultiMapping
+
 LIMIT: Final = 25
 _MOST: Final = 200
 _LARGEST_OFFSET: Final = 10_000_000
 _LONGEST_WORD: Final = 64
+_SEVERAL: Final = "modality"
+"""The filter that may be given several times."""
+
+_MOST_WORDS: Final = 12
 _PLAIN: Final = frozenset({"limit", "offset", "phi", "token"})
 
 
@@ -69,13 +75,14 @@ SERIES: Final = Table(
 class Asked(NamedTuple):
     """A search, read from the query of a request."""
 
-    parameters: dict[str, str]
+    searches: list[dict[str, str]]
+    """Parameters of each; several where any of several values will do, which QIDO-RS has no one search for."""
     limit: int
     offset: int
     columns: tuple[Column, ...]
 
 
-def read_query(table: Table, query: Mapping[str, str]) -> Asked:
+def read_query(table: Table, query: MultiMapping[str]) -> Asked:
     """What a query asks for.
 
     Raises:
@@ -91,7 +98,12 @@ def read_query(table: Table, query: Mapping[str, str]) -> Asked:
         parameters[table.text] = f"*{_word('text', query['text']).strip('*')}*"
     included = ",".join(column.tag for column in columns if column.asked)
     limit = _whole(query, "limit", LIMIT, _MOST)
-    return Asked({**parameters, "includefield": included}, limit, _whole(query, "offset", 0, _LARGEST_OFFSET), columns)
+    offset = _whole(query, "offset", 0, _LARGEST_OFFSET)
+    wanted = list(dict.fromkeys(_word(_SEVERAL, word) for word in query.getall(_SEVERAL, []) if word))
+    if len(wanted) > _MOST_WORDS:
+        raise UsageError(f"At most {_MOST_WORDS} modalities can be searched for at once.")
+    either = [{table.filters[_SEVERAL]: word} for word in wanted] or [{}]
+    return Asked([{**parameters, **one, "includefield": included} for one in either], limit, offset, columns)
 
 
 def row_of(table: Table, entry: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Value] | None:

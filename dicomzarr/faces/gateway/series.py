@@ -68,7 +68,7 @@ async def _chunk(call: Call, upstream: Upstream, store: SeriesStore, key: str, c
 
 async def chunk_bytes(call: Call, upstream: Upstream, store: SeriesStore, etag: str, chunk: Chunk) -> bytes:
     """The values of a chunk, held if somebody asked for them before; there is room for them until they are sent."""
-    await call.hold(upstream.budget.take(chunk.size))
+    await call.take(upstream.budget, chunk.size)
     held = call.shared.chunks.get(etag)
     if held is not None:
         return held

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -135,11 +134,10 @@ class Gateway:
         metrics, loop = self.shared.metrics, asyncio.get_running_loop()
         started = loop.time()
         metrics.under_way += 1
+        call = Call(request, self.shared, [], ends_with_slash=False)
         try:
-            async with AsyncExitStack() as until_sent:
-                call = Call(request, self.shared, [], ends_with_slash=False, until_sent=until_sent)
-                response = await self._response(call)
-                await send(request, response, self.shared.guard.cors(request.headers))
+            response = await self._response(call)
+            await send(request, response, self.shared.guard.cors(request.headers))
             milliseconds = 1000 * (loop.time() - started)
             metrics.answered(call.kind, response.status, response.body_length, milliseconds / 1000)
             if ACCESS_LOG.isEnabledFor(logging.INFO):
@@ -153,6 +151,7 @@ class Gateway:
         else:
             return response
         finally:
+            call.let_go()
             metrics.under_way -= 1
 
     async def _response(self, call: Call) -> web.Response:
@@ -168,7 +167,7 @@ class Gateway:
             segments, call.ends_with_slash = segments_of(target)
             route, *call.segments = segments or [""]
             as_json = route == "api"
-            if route not in OPEN:
+            if guard.token and route not in OPEN:
                 guard.check_token(request.headers, request.query.get("token", ""), request.cookies.get(COOKIE, ""))
             response = await ROUTES.get(route, _nothing)(call)
             self._remember_token(request, response)

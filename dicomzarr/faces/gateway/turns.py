@@ -46,9 +46,8 @@ class Budget:
         """Requests that wait."""
         return len(self._waiting)
 
-    @asynccontextmanager
-    async def take(self, nbytes: int) -> AsyncIterator[None]:
-        """Wait for so many bytes, or for all there are, and hold them.
+    async def take(self, nbytes: int) -> int:
+        """Wait for so many bytes, or for all there are, and hold them; gives how many, for `give_back`.
 
         Raises:
             RefusedError: Too many wait already.
@@ -58,11 +57,12 @@ class Budget:
             await self._turn(wanted)
         else:
             self._free -= wanted
-        try:
-            yield
-        finally:
-            self._free += wanted
-            self._next()
+        return wanted
+
+    def give_back(self, nbytes: int) -> None:
+        """Let others have what was held."""
+        self._free += nbytes
+        self._next()
 
     async def _turn(self, wanted: int) -> None:
         if len(self._waiting) >= self._most_waiting:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _MOST_FRAMES: Final = 256
 """Frames of one fetch: so many are looked at for ranges that lie side by side."""
 
-_MOST_FETCHES: Final = 8
+_MOST_FETCHES: Final = 16
 """That are under way at once; the requests that they make are bounded where they are sent."""
 
 _TABLES_HELD: Final = 128

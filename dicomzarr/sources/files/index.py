@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.engine.ports import SeriesRef
-from dicomzarr.errors import DicomZarrError, FileError, InvalidFileError, ServerError
+from dicomzarr.errors import DicomZarrError, FileError, InvalidFileError, ServerError, UnreadableFileError
 from dicomzarr.sources.files.heads import Head, read_heads
 from dicomzarr.sources.files.index_file import NAME, FileRow
 from dicomzarr.sources.files.instance import FileInstance, is_dicom, is_directory, read_instance
@@ -75,7 +75,7 @@ def look_through(store: ByteStore, kept: IndexFile, before: FolderIndex | None =
         before: As above, by this process.
 
     Raises:
-        FileError: There is no such place.
+        FileError: There is no such place, or nothing in it can be read.
         ServerError: It cannot be asked.
     """
     listing = store.files()
@@ -106,8 +106,10 @@ def _sorted(files: Mapping[str, _Found], left_out: Mapping[str, LeftOut]) -> Fol
             reasons[found].append(name)
         elif found is not None and series[found.ref].setdefault(found.uid, found) is not found:
             reasons[LeftOut.DOUBLED].append(name)
-    notices = tuple(_notice(reason, sorted(names)) for reason, names in reasons.items() if names)
-    return FolderIndex(dict(series), notices, files)
+    notices = {reason: _notice(reason, sorted(names)) for reason, names in reasons.items() if names}
+    if not series and LeftOut.UNREADABLE in notices:
+        raise UnreadableFileError(f"There is no DICOM that can be read. {notices[LeftOut.UNREADABLE]}")
+    return FolderIndex(dict(series), tuple(notices.values()), files)
 
 
 # --- what is kept ---
@@ -233,4 +235,5 @@ def _no_dicom(name: str) -> LeftOut | None:
 def _notice(reason: LeftOut, names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     count = "1 file was" if len(names) == 1 else f"{len(names)} files were"
-    return f"{count} left out ({reason}): {', '.join(names[:_MOST_NAMED])}{more}."
+    text = f"{count} left out ({reason}): {', '.join(names[:_MOST_NAMED])}{more}."
+    return text.encode("utf-8", "backslashreplace").decode()  # a name need be no text

@@ -72,8 +72,12 @@ class FolderURL:
 
     @classmethod
     def of(cls, path: Path) -> FolderURL:
-        """The URL of a folder or file of this machine."""
-        posix = path.expanduser().absolute().as_posix()
+        """The URL of a folder or file of this machine.
+
+        Raises:
+            InvalidURLError: It begins with the home of a user whom there is not.
+        """
+        posix = at_home(path).absolute().as_posix()
         return cls(_PREFIX + (posix if posix.startswith("/") else f"/{posix}").rstrip("/"))
 
     @classmethod
@@ -91,6 +95,20 @@ class FolderURL:
             if value is not None:
                 head += f"{'' if head.endswith('://') else '/'}{name}/{value}"
         return (f"{head}/{self.key}" if self.key else head) + chain + place
+
+
+def at_home(path: Path) -> Path:
+    """A path with the home that a ``~`` at its beginning stands for.
+
+    Raises:
+        InvalidURLError: There is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise InvalidURLError(
+            f"{path.parts[0]} is the home of nobody here.", remedy=f"Write ./{path} if it is a name."
+        ) from None
 
 
 def is_folder_url(url: str) -> bool:

@@ -16,6 +16,7 @@ from dicomzarr.errors import InvalidReplyError
 from dicomzarr.sources.http import redirects
 from dicomzarr.sources.http.connection import ConnectionSettings, basic_login
 from dicomzarr.sources.http.limits import LIMITS
+from dicomzarr.sources.http.name_lookups import resolver
 from dicomzarr.sources.http.network_errors import explained
 from dicomzarr.sources.http.session_cleanup import dispose
 from dicomzarr.sources.http.statuses import Meaning, status_means
@@ -236,7 +237,8 @@ class AiohttpTransport:
             # No cookie is kept, so that one user's never meet another's. trust_env stays off because aiohttp
             # would take credentials from a .netrc file as well; proxies of the environment are found by ourselves.
             session = aiohttp.ClientSession(
-                connector=CleanConnector(limit=0, keepalive_timeout=self._idle),  # `RequestLimiter` bounds them
+                # `RequestLimiter` bounds them.
+                connector=CleanConnector(limit=0, keepalive_timeout=self._idle, resolver=resolver()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 read_bufsize=_CHUNK,

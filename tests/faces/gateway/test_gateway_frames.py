@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gateways import ask, gateway, server_upstream
 from PIL import Image
 from slides import BUILDERS, coded_slide, sparse_brightfield
 from slides_codecs import JPEG_422
+from waiting import SECONDS
 
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import from_file
@@ -94,3 +96,25 @@ def test_absent_tiles_of_a_white_slide_are_absent_frames() -> None:
     with DICOMwebServer(Archive(slide.datasets)) as server, gateway(server_upstream(server)) as running:
         path = f"studies/{slide.study_uid}/series/{slide.series_uid}.zarr"
         assert ask(f"{running.url}/frames/{path}/0/c/0/0/1").status == 404
+        for accepted in ("application/octet-stream", "image/jpeg, application/octet-stream;q=0.9"):
+            reply = ask(f"{running.url}/frames/{path}/0/c/0/0/1", Accept=accepted)
+            assert (reply.status, reply.body) == (204, b"")
+            assert "Accept" in reply.headers["Vary"]
+            for nowhere in ("0/c/0/0/999", "0/c/0/0", "9/c/0/0/0", "0/c/0/0/-1"):
+                assert ask(f"{running.url}/frames/{path}/{nowhere}", Accept=accepted).status == 404
+
+
+def test_room_is_given_back_also_by_those_who_get_the_values_for_want_of_a_picture() -> None:
+    slide = coded_slide("jpeg2000_lossless")
+    for dataset in slide.datasets:  # so that only the frame itself tells that it is no JPEG
+        dataset.pop("AvailableTransferSyntaxUID", None)
+    with DICOMwebServer(Archive(slide.datasets)) as server, gateway(server_upstream(server)) as running:
+        path = f"studies/{slide.study_uid}/series/{slide.series_uid}.zarr/0/c/0/0/0"
+        reply = ask(f"{running.url}/frames/{path}", Accept="image/jpeg, application/octet-stream")
+        assert reply.body == ask(f"{running.url}/0.5/{path}").body
+        upstream = next(iter(running.shared.upstreams.by_name.values()))
+        for _ in range(int(SECONDS * 100)):
+            if upstream.budget.taken == 0:  # a moment after the reply
+                return
+            threading.Event().wait(0.01)
+    raise AssertionError("It was not given back.")

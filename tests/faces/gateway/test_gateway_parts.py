@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from dicomzarr.sources.urls import parse_url
+from multidict import MultiDict
 
 from dicomzarr.errors import (
     AuthenticationError,
@@ -24,10 +25,15 @@ from dicomzarr.faces.gateway.addresses import Address, address_of, segments_of
 from dicomzarr.faces.gateway.conditions import Selection, select
 from dicomzarr.faces.gateway.guard import Guard
 from dicomzarr.faces.gateway.listings import listing
+from dicomzarr.faces.gateway.metrics import Metrics
 from dicomzarr.faces.gateway.refusals import RefusedError, refusal_of
 from dicomzarr.faces.gateway.rows import SERIES, STUDIES, read_query, row_of
 from dicomzarr.faces.gateway.turns import Budget, ThumbnailTurns
 from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams, names_for
+from dicomzarr.session.kinds import parse_url
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 # --- paths ---
 
@@ -332,13 +338,17 @@ def test_listings_are_escaped() -> None:
 
 
 def test_a_query_becomes_a_search() -> None:
-    asked = read_query(STUDIES, {"modality": "CT,MR", "date": "2020-01-01-2020-12-31", "text": "knee", "limit": "5"})
-    assert asked.parameters["ModalitiesInStudy"] == "CT,MR"
-    assert asked.parameters["StudyDate"] == "20200101-20201231"
-    assert asked.parameters["StudyDescription"] == "*knee*"
+    words = {"modality": "CT", "date": "2020-01-01-2020-12-31", "text": "knee", "limit": "5"}
+    asked = read_query(STUDIES, MultiDict(words))
+    (search,) = asked.searches
+    assert search["ModalitiesInStudy"] == "CT"
+    assert search["StudyDate"] == "20200101-20201231"
+    assert search["StudyDescription"] == "*knee*"
+    either = read_query(STUDIES, MultiDict([("modality", "CT"), ("modality", "MR"), ("modality", "CT")])).searches
+    assert [search["ModalitiesInStudy"] for search in either] == ["CT", "MR"]
     assert (asked.limit, asked.offset) == (5, 0)
     assert not any(column.identifying for column in asked.columns)
-    assert any(column.identifying for column in read_query(STUDIES, {"phi": "1"}).columns)
+    assert any(column.identifying for column in read_query(STUDIES, MultiDict({"phi": "1"})).columns)
 
 
 @pytest.mark.parametrize(
@@ -355,7 +365,7 @@ def test_a_query_becomes_a_search() -> None:
 )
 def test_a_query_that_means_nothing_is_refused(query: dict[str, str]) -> None:
     with pytest.raises(UsageError):
-        read_query(STUDIES, query)
+        read_query(STUDIES, MultiDict(query))
 
 
 def test_a_row_without_a_usable_uid_is_left_out() -> None:
@@ -367,7 +377,29 @@ def test_a_row_without_a_usable_uid_is_left_out() -> None:
     assert row == {"series": "1.2", "modality": "CT"}
 
 
+def test_times_are_counted_as_a_histogram() -> None:
+    metrics = Metrics()
+    for seconds in (0.001, 0.005, 0.2, 99.0):
+        metrics.answered("chunk", 200, 10, seconds)
+    lines = [
+        line for line in metrics.text([], {}).decode().splitlines() if line.startswith("dicomzarr_request_seconds")
+    ]
+    counts = [int(line.rpartition(" ")[2]) for line in lines if "bucket" in line]
+    assert counts == [2, 2, 2, 3, 3, 3, 3, 4]
+    assert lines[-1].endswith(" 4")
+    assert lines[-2].endswith(" 99.206000")
+
+
 # --- turns ---
+
+
+@asynccontextmanager
+async def holding(budget: Budget, nbytes: int) -> AsyncIterator[None]:
+    held = await budget.take(nbytes)
+    try:
+        yield
+    finally:
+        budget.give_back(held)
 
 
 def test_bytes_are_handed_out_in_order_and_given_back() -> None:
@@ -375,7 +407,7 @@ def test_bytes_are_handed_out_in_order_and_given_back() -> None:
         budget, order = Budget(10), []
 
         async def work(name: str, nbytes: int, until: asyncio.Event) -> None:
-            async with budget.take(nbytes):
+            async with holding(budget, nbytes):
                 order.append(name)
                 await until.wait()
 
@@ -402,10 +434,10 @@ def test_who_is_cancelled_just_when_it_gets_its_turn_gives_it_back() -> None:
         budget = Budget(1)
 
         async def work() -> None:
-            async with budget.take(1):
+            async with holding(budget, 1):
                 pass
 
-        async with budget.take(1):
+        async with holding(budget, 1):
             task = asyncio.create_task(work())
             await asyncio.sleep(0)
         task.cancel()
@@ -421,10 +453,10 @@ def test_queues_are_bounded() -> None:
         budget = Budget(1, most_waiting=1)
 
         async def work() -> None:
-            async with budget.take(1):
+            async with holding(budget, 1):
                 pass
 
-        async with budget.take(1):
+        async with holding(budget, 1):
             task = asyncio.create_task(work())
             await asyncio.sleep(0)
             with pytest.raises(RefusedError) as refused:

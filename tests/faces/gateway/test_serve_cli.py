@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "s3cret"  # noqa: S105  # made up
-ONE, TWO = "https://one.example/dicom-web", "https://two.example/dicom-web"
+ONE, TWO = "dicomwebs://one.example/dicom-web", "dicomwebs://two.example/dicom-web"
 
 
 def upstreams(*words: str) -> list[Any]:
@@ -105,10 +105,12 @@ def test_a_process_serves_until_it_is_ended(tmp_path: Path, ended_by: signal.Sig
         path = f"{url}/0.5/mine/studies/{slide.study_uid}/series/{slide.series_uid}.zarr/zarr.json"
         assert ask(path).status == 401
         assert ask(f"{path}?token={token}").status == 200
+        assert process.stderr is not None
+        said = iter(process.stderr.readline, "")
+        assert any("GET document 200" in line for line in said)  # written once it is sent
         process.send_signal(ended_by)
         _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 130
-    assert "GET document 200" in errors
     assert token not in errors
     assert slide.series_uid not in errors
     assert "Traceback" not in errors

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dicomzarr.errors import FileError, MissingFileError
-from dicomzarr.sources.files.stores.pinned_file import pinned
+from dicomzarr.sources.files.stores.pinned_file import pinned, unreadable
 from dicomzarr.sources.files.stores.port import LeftOut, Listing
 
 if TYPE_CHECKING:
@@ -39,12 +39,9 @@ class LocalFolder:
 
         Raises:
             MissingFileError: There is nothing of this name.
+            UnreadableFileError: The operating system does not say what it is.
         """
-        if not self.root.exists():
-            raise MissingFileError(
-                f"There is no file or folder {self.root}.",
-                remedy="Check the path; a URL needs a scheme, as dicomwebs://.",
-            )
+        _refuse_missing(self.root)
         inside = self.root.resolve()
         files: dict[str, StoredFile] = {}
         left_out: dict[str, LeftOut] = {}
@@ -66,6 +63,17 @@ class LocalFolder:
 
     def close(self) -> None:
         """See `ByteStore.close`; it holds nothing."""
+
+
+def _refuse_missing(root: Path) -> None:
+    try:
+        root.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # no name holds a NUL
+        raise MissingFileError(
+            f"There is no file or folder {root}.", remedy="Check the path; a URL needs a scheme, as dicomwebs://."
+        ) from None
+    except OSError as error:
+        raise unreadable(root, error) from None
 
 
 def _paths(root: Path) -> Iterator[Path]:

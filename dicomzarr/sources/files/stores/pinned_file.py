@@ -55,14 +55,14 @@ class PinnedFile:
         """
         start, stop, _ = span.indices(self.size)
         try:
-            with self.path.open("rb", buffering=0) as file:
+            with open(self.path, "rb", buffering=0, opener=_open) as file:
                 file.seek(start)
                 data = _read(file.fileno(), stop - start)
                 found = os.fstat(file.fileno())  # after reading: what was written meanwhile is noticed
         except FileNotFoundError:
             raise ChangedFileError(f"{self.path} is there no more.", remedy=_REMEDY) from None
         except OSError as error:
-            raise _unreadable(self.path, error) from None
+            raise unreadable(self.path, error) from None
         if _of(self.path, found) != self:
             raise ChangedFileError(f"{self.path} has changed since it was opened.", remedy=_REMEDY)
         return data
@@ -81,7 +81,7 @@ def pinned(path: Path) -> PinnedFile | None:
     try:
         found = path.stat()
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     return _of(path, found) if stat.S_ISREG(found.st_mode) else None
 
 
@@ -89,8 +89,14 @@ def _of(path: Path, found: os.stat_result) -> PinnedFile:
     return PinnedFile(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _unreadable(path: Path, error: OSError) -> UnreadableFileError:
+def unreadable(path: Path, error: OSError) -> UnreadableFileError:
+    """What the operating system says of a path as an error of ours."""
     return UnreadableFileError(f"{path} cannot be read ({error.strerror or type(error).__name__}).")
+
+
+def _open(path: str, flags: int) -> int:
+    """Open what should be a regular file: for somebody who writes to a pipe in its place is not waited."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _read(descriptor: int, length: int) -> bytes:

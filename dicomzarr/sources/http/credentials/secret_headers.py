@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -15,6 +13,7 @@ from dicomzarr.errors import (
     InsecureTransportError,
 )
 from dicomzarr.options import valid_headers
+from dicomzarr.runtime.pools import Threads
 from dicomzarr.runtime.single_flight import SingleFlight
 from dicomzarr.sources.http.urls import host_of, is_loopback
 
@@ -87,27 +86,17 @@ class CredentialThread:
     Args:
         what: What is called, to begin a message with.
         timeout: Seconds that a call may take.
-        idle: Seconds after which the thread ends, if nobody calls.
+        idle: Seconds after which the thread ends, if nobody calls: a process may know a thousand callers.
     """
 
     def __init__(self, what: str, timeout: float, idle: float = SECONDS_IDLE) -> None:
         self._what = what
         self._timeout = timeout
-        self._idle = idle
-        self._executor: ThreadPoolExecutor | None = None
-        self._end: asyncio.TimerHandle | None = None
-        """When the thread ends, if nobody calls: a process may know a thousand callers."""
+        self._thread = Threads("dicomzarr-auth", 1, idle)
 
     async def call(self, call: Callable[[], dict[str, str]]) -> dict[str, str]:
         """What a call gives, however long it takes."""
-        if self._end is not None:
-            self._end.cancel()
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix="dicomzarr-auth")
-        loop = asyncio.get_running_loop()
-        called = self._executor.submit(_called_safely, call)
-        called.add_done_callback(lambda _: _soon(loop, self._end_later, loop))  # not before: what hangs keeps it
-        return await asyncio.wrap_future(called)
+        return await self._thread.run(_called_safely, call)
 
     async def in_time(self, running: Awaitable[dict[str, str]]) -> dict[str, str]:
         """What a call gives that is under way.
@@ -122,22 +111,6 @@ class CredentialThread:
             raise AuthenticationError(
                 f"{self._what} gave nothing for {self._timeout:g} s.", remedy="Look at what it waits for."
             ) from None
-
-    def close(self) -> None:
-        """Wait for nothing any more."""
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=False, cancel_futures=True)
-
-    def _end_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._end is not None:
-            self._end.cancel()
-        self._end = loop.call_later(self._idle, self.close)
-
-
-def _soon(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
-    with suppress(RuntimeError):  # the loop has been closed
-        loop.call_soon_threadsafe(function, *args)
 
 
 class CalledCredentials:
@@ -179,7 +152,7 @@ def _called_safely(call: Callable[[], dict[str, str]]) -> dict[str, str]:
         return call()
     except DicomZarrError:
         raise
-    except Exception as error:  # noqa: BLE001  # anything may come out of the user's code
+    except BaseException as error:  # noqa: BLE001  # SystemExit, too: it would end the loop that waits
         raise AuthenticationError(
             f"Getting credentials failed with {type(error).__name__}.",
             remedy="Call it on its own to see why: its text may hold secrets and is not repeated here.",
