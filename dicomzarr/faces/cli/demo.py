@@ -11,18 +11,18 @@ from rich.padding import Padding
 from rich.text import Text
 
 from dicomzarr.arrays.image import open_image
-from dicomzarr.demo.show import COLOURFUL, demo_server, demo_url, measure_tissue
 from dicomzarr.faces.cli.measures import amount, by
 from dicomzarr.faces.cli.pictures import heat_map, picture
 from dicomzarr.faces.cli.png import png_path, write_png
+from dicomzarr.faces.demo.show import COLOURFUL, demo_server, demo_url, measure_tissue
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from pathlib import Path
 
     from dicomzarr.arrays.image import Image
-    from dicomzarr.demo.server import DICOMwebServer
     from dicomzarr.faces.cli.terminal import Terminal
+    from dicomzarr.faces.demo.server import DICOMwebServer
 
 DEFAULT_OUTPUT = "dicomzarr-demo.png"
 _THUMBNAIL = 512

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 SECONDS_CLOSING: Final = 1.0
 """That closing at exit may take."""
 
+_TICKS_LETTING_GO: Final = 5
+"""Of the loop, in which those who read on connections hear that these are closed: else aiohttp complains at exit."""
+
 _CLOSING_TASKS: set[asyncio.Task[None]] = set()
 
 
@@ -52,6 +55,8 @@ def dispose(
 
 async def _close(connector: aiohttp.BaseConnector) -> None:
     await connector.close()
+    for _ in range(_TICKS_LETTING_GO):
+        await asyncio.sleep(0)
 
 
 def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
