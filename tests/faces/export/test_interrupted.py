@@ -19,7 +19,7 @@ from exports import assert_same_store
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
 from radiology_volumes import volume
-from serving import forget_servers, serving
+from serving import forget_servers, serving, serving_elsewhere
 from waiting import SECONDS
 
 import dicomzarr
@@ -241,3 +241,23 @@ def test_a_target_that_cannot_be_written_is_one_error(opened: Opener, tmp_path: 
         dicomzarr.export(image, tmp_path / "file" / "out.zarr")
     assert np.array_equal(image.levels[0][0], image.levels[0][0])
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+MEASURED = """
+import re, sys
+import dicomzarr
+image = dicomzarr.open(sys.argv[1])
+dicomzarr.export(image, sys.argv[2], levels=[0])
+status = open("/proc/self/status").read()  # what getrusage says begins with the parent's
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) * 1024, image.levels[0].nbytes)
+"""
+
+
+@pytest.mark.slow
+def test_a_level_is_exported_in_less_memory_than_it_has(tmp_path: Path) -> None:
+    with serving_elsewhere("moderate") as url, run_export(url, tmp_path / "out.zarr", MEASURED) as process:
+        told, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, said
+    peak, level = map(int, told.split())
+    assert level > 800 * 10**6
+    assert peak < 450 * 2**20
