@@ -68,9 +68,7 @@ def test_the_demo_shows_its_page_until_it_is_ended() -> None:
     script = "import sys; from dicomzarr.faces.cli import main; sys.exit(main(sys.argv[1:]))"
     pipe, environment = subprocess.PIPE, {**os.environ, "BROWSER": "true"}
     command = [sys.executable, "-c", script, "demo", "--open"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:  # noqa: S603
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         with urllib.request.urlopen(f"{url}api/studies") as reply:  # noqa: S310  # a URL of our own
