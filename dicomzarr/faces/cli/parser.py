@@ -243,6 +243,7 @@ def _add_demo(command: argparse.ArgumentParser) -> None:
         "Serves the slide that comes with the package from a DICOMweb server in this process, opens it by URL "
         "like any other, and measures its tissue with dask. Needs no network."
     )
+    command.add_argument("--open", action="store_true", help="look at it, a CT, an MR and fluorescence in the browser")
     command.add_argument("--output", metavar="PNG", help="where the thumbnail goes (dicomzarr-demo.png)")
     _add_force(command)
 

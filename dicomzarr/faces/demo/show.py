@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dicomzarr.faces.demo.archive import Archive
+from dicomzarr.faces.demo.phantoms import phantoms
 from dicomzarr.faces.demo.server import DICOMwebServer
 from dicomzarr.faces.demo.slide import SERIES, STUDY, demo_files
 
@@ -36,6 +38,13 @@ class Tissue:
 def demo_server() -> Iterator[DICOMwebServer]:
     """The demo slide on a free port of 127.0.0.1."""
     with DICOMwebServer(demo_files()[0].parent) as server:
+        yield server
+
+
+@contextmanager
+def demo_archive() -> Iterator[DICOMwebServer]:
+    """The demo slide, a CT with segments, a perfusion MR and fluorescence, on a free port of 127.0.0.1."""
+    with DICOMwebServer(Archive([*demo_files(), *phantoms()])) as server:
         yield server
 
 
