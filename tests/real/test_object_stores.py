@@ -103,6 +103,27 @@ def test_a_slide_of_twelve_levels(moto: str, tmp_path: Path) -> None:
         assert np.array_equal(again[...], level[...])
 
 
+@pytest.mark.parametrize("how", [{}, {"shard": (2, 1, 1)}, {"keep_encoded": True}, {"zarr_format": 2}], ids=str)
+def test_an_export_to_s3_goes_on_where_it_was(how: dict[str, Any], moto: str, tmp_path: Path) -> None:
+    write(tmp_path, radiology.BUILDERS["volume"]().datasets)
+    options = {"key": KEY, "secret": SECRET, "endpoint_url": moto}
+    image = dicomzarr.open(tmp_path)
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    target = f"s3://open/copy-{'-'.join(how)}.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        dicomzarr.export(image, target, target_options=options, block_bytes=1, progress=stop, **how)
+    done = dicomzarr.export(image, target, target_options=options, block_bytes=1, **how)
+    assert done.resumed >= 1
+    group = zarr.open_group(target, mode="r", storage_options=options)
+    assert np.array_equal(np.asarray(group["0"]), image.levels[0][...])
+    s3 = fsspec.filesystem("s3", **options)
+    s3.invalidate_cache()
+    assert not s3.exists(f"{target}.journal")
+
+
 def test_a_replaced_object_is_an_error(moto: str, tmp_path: Path) -> None:
     write(tmp_path, radiology.BUILDERS["volume"]().datasets)
     put(moto, "open/replaced", tmp_path)

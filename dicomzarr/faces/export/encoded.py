@@ -101,8 +101,8 @@ class EncodedCopy:
         self._store = store
         self._codings: dict[str, Coding] = {}
 
-    def prepare(self, part: Part) -> Documents:
-        """Find out how the frames of an array are coded, and write its documents.
+    def examine(self, part: Part) -> None:
+        """Find out how the frames of an array are coded; nothing is written.
 
         Raises:
             UsageError: No codec of Zarr says so.
@@ -116,7 +116,11 @@ class EncodedCopy:
             coding = coding_of(frame, pixel, part.path)
             check_codec(coding, frame, pixel, part.path)
         self._codings[part.path] = coding
-        documents = self._documents(part, coding)
+        self._documents(part, coding)
+
+    def prepare(self, part: Part) -> Documents:
+        """Write the documents of an array that was examined."""
+        documents = self._documents(part, self._codings[part.path])
         for name, document in documents.items():
             self._target.put(f"{part.path}/{name}", document)
         return documents
@@ -274,6 +278,8 @@ def _unmarked(frame: EncodedFrame, pixel: PixelDescription, codec: Codec | None,
     """Of frames that begin with no magic number."""
     if pixel.bits_allocated < _BYTE:
         raise _refused(path, "frames are packed, several pixels a byte")
+    if pixel.samples > 1 and pixel.photometric_interpretation != "RGB":
+        raise _refused(path, f"they hold {pixel.photometric_interpretation}, which no codec turns into RGB")
     if codec is Codec.RLE and is_rle(frame.data):
         return Coding("imagecodecs_dicomrle", (("dtype", pixel.dtype.str),))
     native = pixel.nbytes
@@ -311,7 +317,8 @@ def _decoded(coding: Coding, data: bytes, pixel: PixelDescription) -> np.ndarray
     if coding.name == "bytes":
         return np.frombuffer(data, pixel.dtype.newbyteorder(">" if settings["endian"] == "big" else "<"))
     codec = getattr(numcodecs, _DECODERS[coding.name])(**settings)
-    return np.asarray(codec.decode(data))
+    found = codec.decode(data)
+    return np.frombuffer(found, pixel.dtype) if isinstance(found, bytes) else np.asarray(found)
 
 
 def _refused(path: str, why: str) -> UsageError:

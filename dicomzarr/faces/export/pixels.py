@@ -38,6 +38,9 @@ class PixelCopy:
         self._options = options
         self._level_of = level_of
 
+    def examine(self, part: Part) -> None:
+        """Any pixels can be written."""
+
     def prepare(self, part: Part) -> Documents:
         """Write the documents of an array, and open it."""
         documents = self._documents(part)

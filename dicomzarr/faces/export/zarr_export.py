@@ -72,6 +72,8 @@ class ZarrExport:
             TargetError: A block could not be written; as above.
             VerificationError: What is read again is something else; only this is written anew the next time.
         """
+        for part in self._source.selection.parts:
+            self._copies[part.path].examine(part)
         self._begin(overwrite=overwrite)
         try:
             arrays = {part.level: self._copies[part.path].prepare(part) for part in self._source.selection.parts}
@@ -80,6 +82,8 @@ class ZarrExport:
             self._verify()
             for key, document in self._source.documents(arrays).items():
                 self.target.put(key, document)
+        except UsageError:
+            raise  # it does not go on
         except DicomZarrError as error:
             message = str(error.args[0]) if error.args else ""
             error.args = (f"{message} {self.state}",)
