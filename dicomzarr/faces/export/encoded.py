@@ -304,6 +304,7 @@ def check_codec(coding: Coding, frame: EncodedFrame, pixel: PixelDescription, pa
         transfer_syntax_uid=frame.transfer_syntax_uid,
         media_type=frame.media_type,
         where=f"array {path}",
+        stored=frame.header is not None,
     )
     theirs = _decoded(coding, bytes(frame.data), pixel)
     if coding.interleaved:
