@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Decoded = npt.NDArray[np.generic]
     Place = Callable[[int, Decoded], None]
+    Failed = Callable[[int, BaseException], None]
 
 _COMPRESSED = 4
 """What codestreams are smaller by, most of them by far."""
@@ -65,7 +66,9 @@ class FrameSource:
         """
         return await self._crossing.get(self._chunk, (frame, level))
 
-    async def deliver(self, frames: Sequence[FrameRef], place: Place, level: LevelPlan) -> None:
+    async def deliver(
+        self, frames: Sequence[FrameRef], place: Place, level: LevelPlan, failed: Failed | None = None
+    ) -> None:
         """Fetch and decode many frames planned together.
 
         Args:
@@ -73,11 +76,12 @@ class FrameSource:
             place: Called in a decode thread with the position in ``frames`` and the frame as the level holds it, of
                 shape (samples, rows, columns), which is valid until it returns.
             level: The array that they are chunks of.
+            failed: Told on the home loop of each frame that cannot be had, by its position; the others still come.
 
         Raises:
-            DicomZarrError: The first that any frame met.
+            DicomZarrError: The first that any frame met, where nobody else is told.
         """
-        await _Delivery(Reader(self._scheduler, self.series), frames, place, level).run()
+        await _Delivery(Reader(self._scheduler, self.series), frames, place, level, failed).run()
 
     def follow(self, level: LevelPlan, block: Block) -> None:
         """Somebody reads a block of a level: what comes next is fetched ahead, where it pays; from any thread."""
@@ -139,11 +143,14 @@ class _Chunk:
 class _Delivery:
     """Many frames for one read, never more than a window of them under way."""
 
-    def __init__(self, reader: Reader, frames: Sequence[FrameRef], place: Place, level: LevelPlan) -> None:
+    def __init__(
+        self, reader: Reader, frames: Sequence[FrameRef], place: Place, level: LevelPlan, failed: Failed | None
+    ) -> None:
         self._reader = reader
         self._frames = frames
         self._place = place
         self._level = level
+        self._failed = failed
         from_disk = reader.series.disk is not None
         self._window = frames_under_way(frames, reader.scheduler.limits, from_disk=from_disk)
         self._next = 0
@@ -172,9 +179,12 @@ class _Delivery:
 
     def done(self, position: int, outcome: object) -> None:
         del self._asked[position]
-        if isinstance(outcome, Failure):
+        if not isinstance(outcome, Failure):
+            self._ask()
+        elif self._failed is None:
             _settle(self._end, outcome)
         else:
+            self._failed(position, outcome.error)
             self._ask()
 
 

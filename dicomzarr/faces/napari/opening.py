@@ -1,0 +1,119 @@
+"""URLs and paths, as people give them, to the layers of their series."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from dicomzarr.arrays import open_image
+from dicomzarr.dicom.model.plain_json import first_text
+from dicomzarr.errors import AuthenticationError, InvalidURLError, ServerError, UsageError
+from dicomzarr.faces.napari.layers import layers_of
+from dicomzarr.faces.napari.telling import say
+from dicomzarr.options import StorageOptions
+from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.session.locate import only_series
+from dicomzarr.session.opening import endpoint_for
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL, pasted, split_user_info
+from dicomzarr.sources.files.urls import FolderURL, is_folder_url
+from dicomzarr.sources.urls import local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dicomzarr.arrays import Image
+    from dicomzarr.faces.napari.layers import LayerData
+    from dicomzarr.sources.urls import SeriesURL
+
+_MOST_SERIES: Final = 8
+"""Of a folder that are opened at once."""
+
+_MOST_IMAGES: Final = 8
+"""Of a series that are shown at once."""
+
+_MODALITY: Final = "00080060"
+_SERIES: Final = "0020000E"
+_STUDY: Final = "0020000D"
+
+_signed_in: dict[str, dict[str, Any]] = {}
+"""Storage options by the server that they are for; in this process alone."""
+
+
+def sign_in(base: str, options: Mapping[str, Any]) -> None:
+    """Use storage options, as credentials, for whatever is opened from a server until the process ends.
+
+    Args:
+        base: The server's URL, as of `DICOMwebURL.base`.
+        options: As of `dicomzarr.open`.
+    """
+    _signed_in[base] = dict(options)
+
+
+def located(text: str) -> tuple[SeriesURL, dict[str, Any]]:
+    """What a URL or path names, and the storage options for it.
+
+    Raises:
+        InvalidURLError: It is neither.
+    """
+    path = None if is_folder_url(text) else local_path(text)
+    if path is not None or is_folder_url(text):
+        return (FolderURL.parse(text) if path is None else FolderURL.of(path)), {}
+    bare, user = split_user_info(pasted(text))
+    url = DICOMwebURL.parse(bare)
+    if user is not None:
+        sign_in(url.base, {**_signed_in.get(url.base, {}), "auth": user})
+    return url, _signed_in.get(url.base, {})
+
+
+def series_in(text: str) -> list[SeriesURL]:
+    """The series that a URL or path names; of a folder all, but for segmentations, which belong to others.
+
+    Raises:
+        InvalidURLError: It names no series.
+        UsageError: There are too many in the folder to open them all.
+        FileError: There is none, or no such folder.
+    """
+    url, options = located(text)
+    if url.series is not None:
+        return [url]
+    if not isinstance(url, FolderURL):
+        raise InvalidURLError(f"{url} names no series.", remedy="Plugins > Browse DICOM lists what the server holds.")
+    source = endpoint_for(url.base, StorageOptions.parse(**options)).source
+    found = run_sync(source.search, "series" if url.study is None else f"studies/{url.study}/series", {})
+    shown = [result for result in found if first_text(result, _MODALITY) != "SEG"] or found
+    if not shown:
+        return [only_series(url, StorageOptions.parse())]  # which says what is wrong
+    if len(shown) > _MOST_SERIES:
+        raise UsageError(
+            f"There are {len(shown)} series in {text}; {_MOST_SERIES} can be opened at once.",
+            remedy="Plugins > Browse DICOM lists them with pictures.",
+        )
+    return [replace(url, study=first_text(each, _STUDY), series=first_text(each, _SERIES)) for each in shown]
+
+
+def open_layers(url: SeriesURL) -> list[LayerData]:
+    """The layers of a series: values in the units of the modality, palettes in colour, segmentations as labels.
+
+    Raises:
+        DicomZarrError: It cannot be opened.
+    """
+    image = _opened(url)
+    shown = image.images[:_MOST_IMAGES]
+    layers = [layer for each in shown for layer in layers_of(each.in_color)]
+    left = len(image.images) - len(shown)
+    say([*image.notices, *([f"{left} more images of the series are not shown."] if left else [])])
+    return layers
+
+
+def _opened(url: SeriesURL) -> Image:
+    options = {} if isinstance(url, FolderURL) else _signed_in.get(url.base, {})
+    try:
+        return open_image(str(url), **{"values": "modality", "labels": True, **options})
+    except AuthenticationError as error:
+        error.remedy = "Sign in at Plugins > Browse DICOM, and open it again."
+        raise
+    except ServerError:
+        # A server that cannot search has no segmentations to offer; what else is wrong is said by opening again.
+        image = open_image(str(url), **{"values": "modality", **options})
+        say(["The server could not be searched for segmentations of the series: none is shown."])
+        return image
