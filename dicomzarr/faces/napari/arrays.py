@@ -84,7 +84,7 @@ class LayerArray:
     def __setitem__(self, index: Any, values: Any) -> None:
         raise ReadOnlyError(
             "A DICOM series cannot be painted in.",
-            remedy="Add a layer of your own: viewer.add_labels(layer.data[...]).",
+            remedy="Add a layer of your own: viewer.add_labels(numpy.asarray(layer.data)).",
         )
 
     def __array__(

@@ -154,5 +154,6 @@ def _labels_layer(label: MultiscaleImage) -> LayerData:
     if colors:
         from napari.utils import DirectLabelColormap  # noqa: PLC0415  # napari is there when it asks
 
-        arguments["colormap"] = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **colors})
+        shown: dict[int | None, str] = {None: "transparent", 0: "transparent", **colors}
+        arguments["colormap"] = DirectLabelColormap(color_dict=shown)
     return data, arguments, "labels"

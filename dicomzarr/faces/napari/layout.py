@@ -1,4 +1,4 @@
-"""How the axes of a layer lie in those of a level: colour last, channels apart, slices in a space of their own. Pure."""
+"""How the axes of a layer lie in those of a level: colour last, channels apart, an axis for one slice. Pure."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ class Layout:
         """
         shown = pixels.transpose(self.order)[(0,) * (len(self.order) - sum(axis is not None for axis in self.axes))]
         shown = shown[tuple(np.newaxis if axis is None else slice(None) for axis in self.axes)]
-        return shown[tuple(slice(None) if isinstance(item, slice) else 0 for item in index)]
+        laid: Pixels = shown[tuple(slice(None) if isinstance(item, slice) else 0 for item in index)]
+        return laid
 
 
 def parse_index(index: Any, shape: tuple[int, ...]) -> tuple[Item, ...] | None:

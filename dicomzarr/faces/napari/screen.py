@@ -194,6 +194,13 @@ class Screen:
             range(start // chunk, -(-stop // chunk)) for (start, stop), chunk in zip(bounds, level.chunks, strict=True)
         )
 
+    def _complete(self, view: View, chunk: Chunk, pixels: Pixels) -> bool:
+        """Put a chunk where it is missing; tells whether it is."""
+        pieces = view.missing.pop(chunk, [])
+        for piece in pieces:
+            self._paste(view, piece, pixels)
+        return bool(pieces)
+
     def _by_level(self, base: Pixels) -> Pixels:
         return base.transpose(np.argsort(self.layout.order))
 
@@ -212,10 +219,8 @@ class Screen:
             if kept.nbytes <= HELD_BYTES:
                 _held[self._number, level, chunk] = kept
             view = self._view
-            pieces = view.missing.pop(chunk, []) if view is not None and view.level == level else []
-            for piece in pieces:
-                self._paste(view, piece, kept)
-        if pieces and self._watcher is not None:
+            is_seen = view is not None and view.level == level and self._complete(view, chunk, kept)
+        if is_seen and self._watcher is not None:
             self._watcher.changed(self)
 
     def failed(self, view: View, chunk: Chunk, error: BaseException) -> None:

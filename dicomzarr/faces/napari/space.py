@@ -36,8 +36,8 @@ class Placed:
 def placed(image: ImagePlan) -> Placed:
     """Where an image lies.
 
-    A volume lies in the patient. Its axes go where those of the patient are nearest: the sliders of the viewer move along
-    z, y and x of LPS, whatever plane it was taken in, and series of one frame of reference lie upon each other.
+    A volume lies in the patient. Its axes go where those of the patient are nearest: the sliders of the viewer move
+    along z, y and x of LPS, whatever plane it was taken in, and series of one frame of reference lie upon each other.
     """
     axes = {axis.name: axis for axis in image.axes if axis.name != "c"}
     steps = dict(zip((axis.name for axis in image.axes), image.levels[0].scale, strict=True))
