@@ -142,7 +142,7 @@ def _labels_layer(label: MultiscaleImage) -> LayerData:
     where = placed(label.plan)
     data, _ = _data(label.levels, _layout(label, where, 0, 1), label.plan.levels[0].fill_value)
     names = {segment.number: segment.label for segment in label.segments}
-    colors = {segment.number: f"#{segment.color}" for segment in label.segments if segment.color}
+    colors: dict[int | None, str] = {segment.number: f"#{segment.color}" for segment in label.segments if segment.color}
     arguments: dict[str, Any] = {
         "name": ", ".join(name for name in names.values() if name) or label.name,
         "multiscale": False,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dicomzarr.arrays import open_image
 from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.errors import AuthenticationError, InvalidURLError, ServerError, UsageError
 from dicomzarr.faces.napari.layers import layers_of
-from dicomzarr.faces.napari.telling import say
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session.locate import only_series
@@ -91,29 +90,36 @@ def series_in(text: str) -> list[SeriesURL]:
     return [replace(url, study=first_text(each, _STUDY), series=first_text(each, _SERIES)) for each in shown]
 
 
-def open_layers(url: SeriesURL) -> list[LayerData]:
+class Opened(NamedTuple):
+    """What a series becomes."""
+
+    layers: list[LayerData]
+    notices: list[str]
+    """What was left out, or looks odd."""
+
+
+def open_layers(url: SeriesURL) -> Opened:
     """The layers of a series: values in the units of the modality, palettes in colour, segmentations as labels.
 
     Raises:
         DicomZarrError: It cannot be opened.
     """
-    image = _opened(url)
+    image, notices = _opened(url)
     shown = image.images[:_MOST_IMAGES]
     layers = [layer for each in shown for layer in layers_of(each.in_color)]
     left = len(image.images) - len(shown)
-    say([*image.notices, *([f"{left} more images of the series are not shown."] if left else [])])
-    return layers
+    more = [f"{left} more images of the series are not shown."] if left else []
+    return Opened(layers, [*notices, *image.notices, *more])
 
 
-def _opened(url: SeriesURL) -> Image:
+def _opened(url: SeriesURL) -> tuple[Image, list[str]]:
     options = {} if isinstance(url, FolderURL) else _signed_in.get(url.base, {})
     try:
-        return open_image(str(url), **{"values": "modality", "labels": True, **options})
+        return open_image(str(url), **{"values": "modality", "labels": True, **options}), []
     except AuthenticationError as error:
         error.remedy = "Sign in at Plugins > Browse DICOM, and open it again."
         raise
     except ServerError:
         # A server that cannot search has no segmentations to offer; what else is wrong is said by opening again.
         image = open_image(str(url), **{"values": "modality", **options})
-        say(["The server could not be searched for segmentations of the series: none is shown."])
-        return image
+        return image, ["The server could not be searched for segmentations of the series: none is shown."]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.faces.napari.opening import open_layers, series_in
+from dicomzarr.faces.napari.telling import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +45,9 @@ def _read(path: Paths, *, stack: bool = False) -> list[LayerData]:  # noqa: ARG0
         DicomZarrError: It cannot be opened.
     """
     name = path if isinstance(path, str) else str(Path(path[0]).parent)
-    return [layer for url in series_in(name) for layer in open_layers(url)]
+    opened = [open_layers(url) for url in series_in(name)]
+    say([notice for each in opened for notice in each.notices])
+    return [layer for each in opened for layer in each.layers]
 
 
 def _holds_dicom(path: Path) -> bool:
