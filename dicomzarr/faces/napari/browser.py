@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from dicomzarr.arrays import open_image
 from dicomzarr.faces.napari import listing
 from dicomzarr.faces.napari.background import Background
+from dicomzarr.faces.napari.facing import face_soon
 from dicomzarr.faces.napari.opening import located, open_layers, sign_in
 from dicomzarr.faces.napari.telling import say
 
@@ -188,6 +189,7 @@ class Browser(QWidget):
 
         for layer in opened.layers:
             self._viewer.add_layer(Layer.create(*layer))
+        face_soon(opened.layers)
         self.status.setText(f"{len(opened.layers)} {'layer' if len(opened.layers) == 1 else 'layers'} added.")
         say(opened.notices)
 

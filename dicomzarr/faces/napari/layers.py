@@ -77,7 +77,7 @@ def _image_layer(image: Image, where: Placed, channel: int, width: int) -> Layer
         "name": _name(image, told, width),
         "multiscale": multiscale,
         "rgb": width > 1,
-        "metadata": _facts(image),
+        "metadata": _facts(image, where),
         **_placing(where),
         **({} if width > 1 else _shown(told, many=len(image.channels) > 1 and not image.plan.color)),
     }
@@ -133,9 +133,16 @@ def _placing(where: Placed) -> dict[str, Any]:
     }
 
 
-def _facts(image: MultiscaleImage) -> dict[str, Any]:
+def _facts(image: MultiscaleImage, where: Placed) -> dict[str, Any]:
     """What layers carry along: where they come from, and nobody's name."""
-    return {"dicomzarr": {"url": image.url, "affine": image.affine, "units": image.plan.attributes.units}}
+    return {
+        "dicomzarr": {
+            "url": image.url,
+            "affine": image.affine,
+            "units": image.plan.attributes.units,
+            "slices_along": None if where.affine is None else where.names[-3:].index("z"),
+        }
+    }
 
 
 def _labels_layer(label: MultiscaleImage) -> LayerData:
@@ -146,7 +153,7 @@ def _labels_layer(label: MultiscaleImage) -> LayerData:
     arguments: dict[str, Any] = {
         "name": ", ".join(name for name in names.values() if name) or label.name,
         "multiscale": False,
-        "metadata": _facts(label),
+        "metadata": _facts(label, where),
         "opacity": 0.5,
         "features": {"index": list(names), "label": list(names.values())},
         **_placing(where),

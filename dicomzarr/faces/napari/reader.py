@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from dicomzarr.faces.napari.facing import face_soon
 from dicomzarr.faces.napari.opening import open_layers, series_in
 from dicomzarr.faces.napari.telling import say
 
@@ -47,7 +48,9 @@ def _read(path: Paths, *, stack: bool = False) -> list[LayerData]:  # noqa: ARG0
     name = path if isinstance(path, str) else str(Path(path[0]).parent)
     opened = [open_layers(url) for url in series_in(name)]
     say([notice for each in opened for notice in each.notices])
-    return [layer for each in opened for layer in each.layers]
+    layers = [layer for each in opened for layer in each.layers]
+    face_soon(layers)
+    return layers
 
 
 def _holds_dicom(path: Path) -> bool:

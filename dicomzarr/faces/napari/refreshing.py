@@ -11,8 +11,6 @@ from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 from dicomzarr.faces.napari.arrays import LayerArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dicomzarr.faces.napari.screen import Screen
 
 _PAUSE_MS: Final = 40
@@ -51,7 +49,7 @@ class _Refresher(QObject):
     def _refresh(self) -> None:
         with self._lock:
             due, self._due = self._due, weakref.WeakSet()
-        for layer in _layers():
+        for layer in (layer for viewer in viewers() for layer in list(viewer.layers)):
             screen = screen_of(layer)
             if screen is not None and screen in due:
                 layer.refresh(extent=False, highlight=False, thumbnail=screen.is_complete)
@@ -86,12 +84,11 @@ def _refresher(application: QCoreApplication) -> _Refresher:
         return _made[0]
 
 
-def _layers() -> Iterator[Any]:
-    """The layers of all viewers."""
+def viewers() -> list[Any]:
+    """All viewers that are open."""
     from napari import Viewer  # noqa: PLC0415  # heavy; whoever has layers has it
 
-    for viewer in list(Viewer._instances):  # noqa: SLF001  # napari names only the current one
-        yield from list(viewer.layers)
+    return list(Viewer._instances)  # noqa: SLF001  # napari names only the current one
 
 
 def _say(text: str) -> None:
