@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from dicomzarr.errors import UsageError
+import numpy as np
+
+from dicomzarr.errors import DicomZarrError, UsageError
 from dicomzarr.faces.napari.arrays import LayerArray
+from dicomzarr.faces.napari.contrast import limits, needs_pixels
 from dicomzarr.faces.napari.layout import Layout
 from dicomzarr.faces.napari.refreshing import keep_fresh
 from dicomzarr.faces.napari.screen import Screen
@@ -14,7 +17,6 @@ from dicomzarr.faces.napari.space import placed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     import numpy.typing as npt
 
     from dicomzarr.arrays import Image
@@ -79,7 +81,7 @@ def _image_layer(image: Image, where: Placed, channel: int, width: int) -> Layer
         "rgb": width > 1,
         "metadata": _facts(image, where),
         **_placing(where),
-        **({} if width > 1 else _shown(told, many=len(image.channels) > 1 and not image.plan.color)),
+        **({} if width > 1 else _shown(told, data, many=len(image.channels) > 1)),
     }
     return data, arguments, "image"
 
@@ -112,15 +114,27 @@ def _name(image: Image, channel: Channel, width: int) -> str:
     return image.name if alone else channel.label or image.name
 
 
-def _shown(channel: Channel, *, many: bool) -> dict[str, Any]:
-    low, high = channel.shown or channel.window
+def _shown(channel: Channel, data: Any, *, many: bool) -> dict[str, Any]:
+    coarsest = data[-1] if isinstance(data, list) else data
+    plane = _middle(coarsest) if needs_pixels(channel, coarsest.dtype) else None
     grey = channel.color == "FFFFFF"
     colormap = "gray" if grey else f"#{channel.color}"
     return {
-        "contrast_limits": (low, high) if low < high else (low, low + 1),
+        "contrast_limits": limits(channel, plane),
         "colormap": "gray_r" if channel.inverted and grey else colormap,
         "blending": "additive" if many and not grey else "translucent_no_depth",
     }
+
+
+def _middle(data: Any) -> Pixels | None:
+    """The frame in the middle, or all of what is held; None where it cannot be had, which whoever looks at it hears."""
+    if not isinstance(data, LayerArray):
+        return np.asarray(data)
+    pairs = zip(data.shape, data.chunks, strict=True)
+    try:
+        return np.asarray(data[tuple(length // 2 if chunk == 1 else slice(None) for length, chunk in pairs)])
+    except DicomZarrError:
+        return None
 
 
 def _placing(where: Placed) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomzarr.faces.napari.coarse import enlarge, overlay
+from dicomzarr.faces.napari.contrast import limits, needs_pixels
 from dicomzarr.faces.napari.layout import Layout, compose, parse_index, shape_of
 from dicomzarr.faces.napari.space import placed
-from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan
+from dicomzarr.plan.plan import Axis, Channel, ImagePlan, LevelPlan
 
 LAYOUTS = [
     (Layout((0, 1, 2)), (4, 5, 6), lambda array: array),
@@ -83,6 +85,20 @@ def test_what_was_seen_before_stands_where_it_is_in_the_new_view() -> None:
     expected = np.full((8, 8), -1)
     expected[4:, :6] = seen.repeat(2, 0).repeat(2, 1)[:4, 2:]
     assert np.array_equal(target, expected)
+
+
+GREY = Channel("CT", "FFFFFF", (0.0, 65535.0))
+
+
+def test_the_window_of_the_header_counts_and_else_the_pixels() -> None:
+    plane = np.array([[np.nan, 5.0], [7.0, np.inf]])
+    assert limits(replace(GREY, shown=(-160.0, 239.0)), None) == (-160.0, 239.0)
+    assert limits(GREY, plane) == pytest.approx((5.0, 7.0), abs=0.01)
+    assert limits(GREY, None) == (0.0, 65535.0)
+    assert limits(GREY, np.full((2, 2), 3)) == (3.0, 4.0)
+    assert needs_pixels(GREY, np.dtype("u2"))
+    assert not needs_pixels(GREY, np.dtype("u1"))
+    assert not needs_pixels(replace(GREY, shown=(0.0, 1.0)), np.dtype("u2"))
 
 
 def volume(matrix: Any) -> ImagePlan:
