@@ -4,6 +4,7 @@
 DicomZarrError
 ├── UsageError                      what was asked cannot be meant
 │   ├── InvalidURLError
+│   ├── SeveralSeriesError          files hold more than one; carries ``choices``
 │   ├── InvalidOptionError
 │   ├── InsecureTransportError      credentials would travel over plain HTTP
 │   ├── CredentialsUnavailableError credentials did not travel with a pickle
@@ -73,7 +74,8 @@ class DicomZarrError(Exception):
 
     def __str__(self) -> str:
         message = str(self.args[0]) if self.args else ""
-        return f"{message} {self.remedy}" if self.remedy else message
+        text = f"{message} {self.remedy}" if self.remedy else message
+        return text.encode("utf-8", "backslashreplace").decode()  # the name of a file need be no text
 
     def name_subject(self, subject: str) -> None:
         """Add what was asked to the message, unless it is there: for where whoever raised this could not know.
@@ -92,6 +94,22 @@ class UsageError(DicomZarrError):
 
 class InvalidURLError(UsageError):
     """The URL names no DICOMweb study, series or key."""
+
+
+class SeveralSeriesError(UsageError):
+    """Files hold several series, and none is named.
+
+    Args:
+        message: As for every error.
+        choices: Each series in a line, its URL first.
+    """
+
+    def __init__(self, message: str, choices: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.choices = choices
+
+    def __str__(self) -> str:
+        return "\n  ".join((super().__str__(), *self.choices))
 
 
 class InvalidOptionError(UsageError):

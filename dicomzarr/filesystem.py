@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from dicomzarr.faces.fsspec.filesystem import DICOMFileSystem, DICOMwebFileSystem, DICOMwebsFileSystem
+from dicomzarr.faces.fsspec.filesystem import (
+    DICOMFileSystem,
+    DICOMwebFileSystem,
+    DICOMwebsFileSystem,
+    GivenStore,
+)
 
-__all__ = ["DICOMFileSystem", "DICOMwebFileSystem", "DICOMwebsFileSystem"]
+__all__ = ["DICOMFileSystem", "DICOMwebFileSystem", "DICOMwebsFileSystem", "GivenStore"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dicomzarr.arrays.reading import prefetch_level, read_level, read_orthogonal, stream_level
-from dicomzarr.errors import SeriesChangedError
+from dicomzarr.errors import SeriesChangedError, UsageError
 from dicomzarr.plan import label_path, to_ras
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
@@ -94,23 +94,38 @@ class Level:
     def __getitem__(self, index: Any) -> Any:
         return self.read([index])[0]
 
-    def read(self, regions: Sequence[Any]) -> list[Pixels]:
+    def read(self, regions: Sequence[Any], *, order: str | None = None) -> list[Pixels]:
         """Read many regions in one plan: the fast way to read patches.
 
         Args:
             regions: NumPy indices, one a region.
+            order: All of ``axes`` in another order: ``"yxc"`` gives colour pixel by pixel, as pictures have it, and is
+                faster where codecs give it so. Regions are slices and integers then, and axes that integers take away
+                are left out.
 
         Returns:
-            An array for each region, of the shape that NumPy gives the index and of the level's ``dtype``.
+            An array for each region, of the shape that NumPy gives the index, its axes in ``order``, and of the
+            level's ``dtype``.
 
         Raises:
-            IndexError: As NumPy would.
+            UsageError: The order does not name each axis once.
+            IndexError: As NumPy would; or an order goes with a region that has more than slices and integers.
             SeriesChangedError: The series has changed on the server since it was opened.
             ServerError: A frame could not be fetched.
             FrameError: A frame could not be decoded, or is not what the metadata says.
             EventLoopError: It is called on the event loop that it would wait for.
         """
-        return read_level(self._image.store.source_of(self._plan), self._plan, regions)
+        layout = None if order is None else self._layout(order)
+        return read_level(self._image.store.source_of(self._plan), self._plan, regions, layout)
+
+    def _layout(self, order: str) -> tuple[int, ...]:
+        """The numbers of the axes in an order."""
+        if sorted(order) != sorted(self.axes):
+            raise UsageError(
+                f"The order {order!r:.40} was asked for, and the axes are {', '.join(self.axes)}.",
+                remedy=f"Name each of them once, as in {''.join(self.axes)!r}.",
+            )
+        return tuple(map(self.axes.index, order))
 
     def prefetch(self, regions: Sequence[Any]) -> None:
         """Fetch what may be read next into memory, behind all that is being read now; returns at once.

@@ -117,6 +117,18 @@ class Selection:
         return tuple(first for _, first, _ in runs), tuple(last - first + 1 for _, first, last in runs)
 
     @property
+    def kept_axes(self) -> list[int] | None:
+        """The axes that the result has, which are those of the array without some; None where it has others."""
+        plain = all(isinstance(strand, Steps) for strand in self.strands)
+        if not plain or any(item is None or item is True or isinstance(item, np.ndarray) for item in self.finish):
+            return None
+        finish = list(self.finish)
+        if Ellipsis in finish:
+            at = finish.index(Ellipsis)
+            finish[at : at + 1] = [slice(None)] * (len(self.shape) - len(finish) + 1)
+        return [axis for axis, item in enumerate(finish) if isinstance(item, slice)]
+
+    @property
     def pieces(self) -> Iterator[Piece]:
         """One for each chunk that is touched."""
         # As many arrays as strands of points would be one set of points for NumPy: a mesh keeps them apart.

@@ -11,6 +11,7 @@ import numpy as np
 
 from dicomzarr.arrays.selection import plan_orthogonal, plan_selection
 from dicomzarr.codecs.buffers import empty
+from dicomzarr.codecs.planes import put
 from dicomzarr.engine.readahead import Block
 from dicomzarr.errors import MissingInstanceError
 from dicomzarr.runtime.home_loop import home_loop, run_sync
@@ -31,20 +32,28 @@ if TYPE_CHECKING:
     Chunk = tuple[int, ...]
 
 
-def read_level(source: FrameSource, level: LevelPlan, indices: Sequence[Any]) -> list[Pixels]:
+def read_level(
+    source: FrameSource, level: LevelPlan, indices: Sequence[Any], layout: Sequence[int] | None = None
+) -> list[Pixels]:
     """Read several NumPy indices of a level in one plan.
 
     Args:
         source: Where frames come from.
         level: The array.
         indices: Anything that NumPy would take for an array of this shape.
+        layout: The axes of the level in the order in which the results have them; None for the level's own.
 
     Raises:
-        IndexError: As NumPy would.
+        IndexError: As NumPy would; or there is a ``layout``, and an index has more than slices and integers.
         ServerError: A frame could not be fetched.
         FrameError: A frame could not be decoded.
     """
-    return _read(source, level, [plan_selection(index, level.shape, level.chunks) for index in indices])
+    selections = [plan_selection(index, level.shape, level.chunks) for index in indices]
+    if layout is None:
+        return _read(source, level, selections)
+    orders = [_order(selection, layout) for selection in selections]
+    arrays = _read(source, level, selections, layout)
+    return [array.transpose(order) for array, order in zip(arrays, orders, strict=True)]
 
 
 def read_orthogonal(source: FrameSource, level: LevelPlan, index: Any) -> Pixels:
@@ -126,13 +135,30 @@ def stream_level(
     def frame_failed(position: int, error: BaseException) -> None:
         failed(wanted[position], error)
 
-    coming = source.deliver(frames, place_frame, level, frame_failed)
+    coming = source.deliver(frames, place_frame, level, failed=frame_failed, planes=False)
     return asyncio.run_coroutine_threadsafe(coming, home_loop())
 
 
-def _read(source: FrameSource, level: LevelPlan, selections: Sequence[Selection]) -> list[Pixels]:
+def _order(selection: Selection, layout: Sequence[int]) -> list[int]:
+    """What is left of a layout where integers took axes away."""
+    kept = selection.kept_axes
+    if kept is None:
+        raise IndexError("an order of axes goes with slices and integers only")
+    return [kept.index(axis) for axis in layout if axis in kept]
+
+
+def _empty(shape: tuple[int, ...], level: LevelPlan, layout: Sequence[int] | None) -> Pixels:
+    """An array of a shape, whose axes lie in memory in another order."""
+    if layout is None:
+        return empty(shape, level.dtype)
+    return empty(tuple(shape[axis] for axis in layout), level.dtype).transpose(np.argsort(layout))
+
+
+def _read(
+    source: FrameSource, level: LevelPlan, selections: Sequence[Selection], layout: Sequence[int] | None = None
+) -> list[Pixels]:
     # First the arrays: what fits no memory fails here, before its chunks are counted.
-    arrays = [empty(selection.shape, level.dtype) for selection in selections]
+    arrays = [_empty(selection.shape, level, layout) for selection in selections]
     shares: defaultdict[FrameRef | None, list[Share]] = defaultdict(list)
     for selection, array in zip(selections, arrays, strict=True):
         for piece in selection.pieces:
@@ -141,7 +167,8 @@ def _read(source: FrameSource, level: LevelPlan, selections: Sequence[Selection]
     if len(selections) == 1 and (box := selections[0].box) is not None:
         source.follow(level, Block(*box))
     if shares:
-        run_sync(_deliver, source, level, shares)
+        # Where the first axis of frames, which is that of samples, varies fastest in memory, there are no planes.
+        run_sync(_deliver, source, level, shares, layout is None or layout[-1] != 0)
     return [array[selection.finish] for selection, array in zip(selections, arrays, strict=True)]
 
 
@@ -156,15 +183,20 @@ def _absent_chunk(level: LevelPlan) -> Pixels:
     return np.broadcast_to(samples, level.chunks)
 
 
-async def _deliver(source: FrameSource, level: LevelPlan, shares: dict[FrameRef, list[Share]]) -> None:
+async def _deliver(
+    source: FrameSource,
+    level: LevelPlan,
+    shares: dict[FrameRef, list[Share]],
+    planes: bool,  # noqa: FBT001  # comes by position
+) -> None:
     frames, wanted = list(shares), list(shares.values())
 
     def place(position: int, pixels: Pixels) -> None:
         _paste(pixels.reshape(level.chunks), wanted[position])
 
-    await source.deliver(frames, place, level)
+    await source.deliver(frames, place, level, planes=planes)
 
 
 def _paste(chunk: Pixels, shares: list[Share]) -> None:
     for array, piece in shares:
-        array[piece.target] = chunk[piece.source]
+        put(array, piece.target, chunk[piece.source])

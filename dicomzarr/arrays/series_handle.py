@@ -12,8 +12,8 @@ from dicomzarr.session.opening import endpoint_for
 if TYPE_CHECKING:
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import StorageOptions
+    from dicomzarr.session.kinds import SeriesURL
     from dicomzarr.session.registry import Endpoint
-    from dicomzarr.sources.urls import SeriesURL
 
 
 class _Held(NamedTuple):

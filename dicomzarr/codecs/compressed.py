@@ -24,6 +24,12 @@ _LARGE_FRAME: Final = 1 << 28
 _LARGEST_EXPANSION: Final = 10_000
 
 
+def load_codecs() -> None:
+    """Import what decodes most images, which imagecodecs does when it is first used: milliseconds of a first read."""
+    for name in ("jpeg8_decode", "jpeg2k_decode", "jpegls_decode"):
+        getattr(imagecodecs, name)
+
+
 def decode_compressed(
     data: bytes,
     codestream: Codestream,

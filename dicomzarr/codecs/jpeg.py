@@ -14,10 +14,12 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from dicomzarr.codecs.planes import WORD
+from dicomzarr.codecs.scratch import Scratch
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dicomzarr.codecs.scratch import Scratch
     from dicomzarr.dicom.pixels.codestream import Codestream
     from dicomzarr.dicom.pixels.jpeg_scans import JpegScans
 
@@ -37,6 +39,9 @@ _PREDICTORS: Final[Mapping[int, Callable[[_Row, _Row, _Row], _Row]]] = {
     7: lambda a, b, c: (a + b) >> 1,  # noqa: ARG005  # as above
 }
 _HALVING: Final = (5, 6, 7)
+_beside: Final = Scratch()
+"""For what is decoded to check what was decoded before, which lies elsewhere."""
+
 _SHORT: Final = "data are missing: units at the end of a scan, or before a restart marker, are made up"
 _SURPLUS: Final = "there are more data than units: it is damaged, or pieces of another were put into it"
 
@@ -71,7 +76,7 @@ def decode_jpeg(data: bytes, codestream: Codestream, *, is_ybr: bool, scratch: S
     return pixels
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Decoder:
     """Decodes codestreams that differ from one another only in what is done to check them."""
 
@@ -87,17 +92,24 @@ class _Decoder:
     def decode(self, data: bytes, scratch: Scratch | None = None, *, rows_beyond: int = 0) -> npt.NDArray[Any]:
         """Names both colour models, since by itself the codec guesses."""
         is_grey = self.codestream.samples == 1
+        in_words = scratch is not None and scratch.for_planes and self._fits_words
         pixels: npt.NDArray[Any] = imagecodecs.jpeg8_decode(
             data,
             colorspace="GRAYSCALE" if is_grey else "YCBCR" if self.is_ybr else "RGB",
-            outcolorspace="GRAYSCALE" if is_grey else "RGB",
-            out=None if scratch is None else self._memory(scratch, self.codestream.rows + rows_beyond),
+            outcolorspace="GRAYSCALE" if is_grey else "RGBA" if in_words else "RGB",
+            out=None if scratch is None else self._memory(scratch, rows_beyond, in_words=in_words),
         )
-        return pixels
+        return pixels[..., : self.codestream.samples] if in_words else pixels
 
-    def _memory(self, scratch: Scratch, rows: int) -> npt.NDArray[Any]:
-        samples = (self.codestream.samples,) if self.codestream.samples > 1 else ()
-        shape = (rows, self.codestream.columns, *samples)
+    @property
+    def _fits_words(self) -> bool:
+        """Whether libjpeg-turbo gives each pixel in four bytes, if asked: three samples and an opaque fourth."""
+        of_bytes = self.codestream.precision == _BYTE and not self.scans.predictor
+        return of_bytes and self.codestream.samples == WORD - 1
+
+    def _memory(self, scratch: Scratch, rows_beyond: int, *, in_words: bool) -> npt.NDArray[Any]:
+        each = WORD if in_words else self.codestream.samples
+        shape = (self.codestream.rows + rows_beyond, self.codestream.columns, *((each,) if each > 1 else ()))
         return scratch.array(shape, np.uint8 if self.codestream.precision <= _BYTE else np.uint16)
 
     def with_rows_beyond(self, data: bytes, scratch: Scratch | None) -> npt.NDArray[Any]:
@@ -114,13 +126,17 @@ class _Decoder:
 
     def check_no_surplus(self, data: bytes) -> None:
         """Raises when entropy-coded data are left over."""
-        if self._made_up(self.decode(self.scans.taller(data))) is None:
+        if self._made_up(self._taller(data)) is None:
             self._check_padding(data)
+
+    def _taller(self, data: bytes) -> npt.NDArray[Any]:
+        more = self.scans.rows_when_taller - self.codestream.rows
+        return self.decode(self.scans.taller(data), _beside, rows_beyond=more)
 
     def _check_padding(self, data: bytes) -> None:
         """Raises unless what is left over are zeros, with which some writers pad."""
         trimmed = self.scans.without_padding(data)
-        if trimmed == data or self._made_up(self.decode(self.scans.taller(trimmed))) is None:
+        if trimmed == data or self._made_up(self._taller(trimmed)) is None:
             raise ValueError(_SURPLUS)
 
     def _made_up(self, taller: npt.NDArray[Any]) -> int | None:
@@ -155,10 +171,14 @@ class _Decoder:
 
     def ends_filled(self, pixels: npt.NDArray[Any]) -> bool:
         """Whether the last unit, or that before a restart marker, may have been filled in."""
-        ends = pixels[self.scans.ends()].reshape(-1, self.codestream.samples)
-        return [self.fill] * self.codestream.samples in ends.tolist()
+        filled = [self.fill] * self.codestream.samples
+        if not self.scans.restart_interval:
+            row, column = self.scans.end
+            last: list[int] = pixels[row, column].reshape(-1).tolist()
+            return last == filled
+        return filled in pixels[self.scans.ends()].reshape(-1, self.codestream.samples).tolist()
 
     def check_not_short(self, data: bytes, pixels: npt.NDArray[Any]) -> None:
         """Raises when pixels change with what is behind the data that they should be made of."""
-        if not np.array_equal(self.decode(self.scans.with_surplus(data)), pixels):
+        if not np.array_equal(self.decode(self.scans.with_surplus(data), _beside), pixels):
             raise ValueError(_SHORT)

@@ -20,24 +20,31 @@ _KEPT = 64 * 2**20
 
 
 class Scratch(threading.local):
-    """One buffer a thread; what it gave before is overwritten by what it gives next."""
+    """One buffer a thread; what it gave before is overwritten by what it gives next.
 
-    def __init__(self) -> None:
+    Args:
+        for_planes: Colour planes will be taken out of what lies here, as `planes.put` does: a pixel of three bytes may
+            lie in a word of its own.
+    """
+
+    def __init__(self, *, for_planes: bool = False) -> None:
+        self.for_planes = for_planes
         self._buffer = np.empty(0, np.uint8)
 
     def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """An uninitialized C-contiguous array, valid until this thread asks for the next."""
         kind = np.dtype(dtype)
         size = math.prod(shape) * kind.itemsize
-        if size > _KEPT:
-            return np.empty(shape, kind)
-        if size > self._buffer.size:
-            self._buffer = _off_alignment(size)
-        return self._buffer[:size].view(kind).reshape(shape)
+        buffer = self._buffer
+        if size > buffer.size:
+            buffer = _off_alignment(size)
+            if size <= _KEPT:
+                self._buffer = buffer
+        return buffer[:size].view(kind).reshape(shape)
 
 
 def _off_alignment(size: int) -> npt.NDArray[np.uint8]:
-    """Bytes that start in the middle between two multiples."""
+    """Bytes that start in the middle between two multiples; there are some more behind them, see `planes`."""
     room = np.empty(size + _OFF_ALIGNMENT, np.uint8)
     first = (_OFF_ALIGNMENT // 2 - room.ctypes.data) % _OFF_ALIGNMENT
     return room[first : first + size]

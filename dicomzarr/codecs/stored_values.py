@@ -129,5 +129,4 @@ def ybr_to_rgb(planes: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
 
 def planes_first(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Shows (rows, columns[, samples]) as (samples, rows, columns), without moving a value."""
-    rows, columns = pixels.shape[:2]
-    return np.moveaxis(pixels.reshape(rows, columns, -1), -1, 0)
+    return pixels.transpose(2, 0, 1) if pixels.ndim > 2 else pixels[np.newaxis]  # noqa: PLR2004  # with samples

@@ -161,8 +161,9 @@ class DiskCache:
         """Hold nothing any more of a series, or of all; from any thread."""
         what = None if study is None or series is None else (study, series)
         with self._lock:
-            for frames, opened in list(self._opened.items()):
-                if what in (None, opened):
+            for reference in self._opened.keyrefs():  # to iterate over what may die in another thread is not safe
+                frames = reference()
+                if frames is not None and what in (None, self._opened.get(frames)):
                     frames.forget()
             self._to_forget.append(what)
         start_in_reader_thread(self._named)

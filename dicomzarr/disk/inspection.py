@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dicomzarr.disk import generations
 from dicomzarr.disk.database import open_for_reading
-from dicomzarr.disk.place import check_private, own_files
+from dicomzarr.disk.place import check_private, own_files, remove_indexes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +62,7 @@ def clear(directory: Path) -> int:
         return 0
     check_private(directory)
     before = look_at(directory).bytes
+    remove_indexes(directory)
     path = generations.current(directory)
     if path is not None:
         generations.follow(path)

@@ -6,20 +6,26 @@ carry a tag in their names that follows from the secret, which nobody else's fil
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import stat
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from dicomzarr.errors import InvalidOptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from dicomzarr.options import Access
 
 _FILE = "dicomzarr-secret"
 SECRET_BYTES = 32
+
+INDEX: Final = ".index"
+"""How the name of an index of files ends."""
 
 _MARK = b"The secret of a cache of dicomzarr, which names its files.\n"
 """What a secret begins with."""
@@ -105,6 +111,35 @@ def known_secret(directory: Path) -> bytes | None:
 def prefix_of(secret: bytes) -> str:
     """What the names of all files of a cache begin with, but that of its secret."""
     return f"dicomzarr-{blake2b(secret, digest_size=8, person=b'files').hexdigest()}-"
+
+
+def index_path(base_url: str, access: Access) -> Path | None:
+    """The file in the cache directory for an index of what files hold; None where there is no directory.
+
+    Raises:
+        InvalidOptionError: The directory is not private, or a file of another kind is in the way.
+        OSError: It can be neither read nor written.
+    """
+    credentials = access.lasting_credentials
+    if access.cache_dir is None or credentials is None:  # what nobody can name again is kept for nobody
+        return None
+    directory = Path(access.cache_dir)
+    make_private(directory)
+    secret = secret_of(directory)
+    told = json.dumps([base_url, credentials, access.endpoint_url]).encode()
+    name = blake2b(told, key=secret, digest_size=8, person=b"index").hexdigest()
+    return directory / f"{prefix_of(secret)}{name}{INDEX}"
+
+
+def remove_indexes(directory: Path) -> None:
+    """Remove the indexes of files, which are made anew when they are needed.
+
+    Raises:
+        InvalidOptionError: See `known_secret`.
+        OSError: The directory cannot be read.
+    """
+    for path in [each for each in own_files(directory) if each.name.endswith(INDEX)]:
+        path.unlink(missing_ok=True)
 
 
 def own_files(directory: Path) -> Iterator[Path]:

@@ -62,6 +62,7 @@ class _Process:
 
     def end(self) -> None:
         """Write what waits, if that is soon done."""
+        DISK_READERS.wait(_ENDING, begin_more=True)  # which may have something forgotten
         for storage in self.storages.values():
             storage.writer.stop(_ENDING)
             storage.close_connections()

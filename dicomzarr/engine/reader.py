@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import warnings
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
+from dicomzarr.engine.decode_jobs import DecodeJobs
 from dicomzarr.errors import FrameError, FrameShapeError, LossyFrameWarning
-from dicomzarr.runtime.pools import DECODERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,14 +28,7 @@ if TYPE_CHECKING:
 
     Decoded: TypeAlias = npt.NDArray[np.generic]
 
-_MOST_A_JOB = 8
-_MOST_JOB_BYTES = 2 * 2**20
-"""Frames, and bytes of their pixels, that one trip to a decode thread decodes: a few milliseconds, or one frame."""
-
-_MOST_JOBS = 2 * DECODERS.threads
-"""Jobs of one reader that are under way at once: enough that no thread idles, and no more before others' turn."""
-
-_scratch = Scratch()
+_scratch = {planes: Scratch(for_planes=planes) for planes in (False, True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +42,10 @@ class Failure:
 
 class Reading(Protocol):
     """Has frames read, each at a position that it counts them by."""
+
+    @property
+    def planes(self) -> bool:
+        """It takes planes out of colour frames, see `codecs.planes`; else pixels, their samples side by side."""
 
     def use(self, position: int, pixels: Decoded) -> object:
         """Called in a decode thread with a frame as the array holds it, which is valid until this returns."""
@@ -111,9 +106,7 @@ class Reader:
     def __init__(self, scheduler: Scheduler, series: SeriesState) -> None:
         self.scheduler = scheduler
         self.series = series
-        self._ready: list[tuple[Asked, EncodedFrame]] = []
-        self._jobs = 0
-        self._starting = False
+        self._jobs = DecodeJobs(self)
 
     def ask(self, frame: FrameRef, level: LevelPlan, reading: Reading, position: int = 0) -> Asked:
         """Read a frame; see `Asked`.
@@ -130,32 +123,13 @@ class Reader:
         return asked
 
     def decode(self, asked: Asked, encoded: EncodedFrame) -> None:
-        """Decode what has come, together with what else comes in this tick."""
-        self._ready.append((asked, encoded))
+        """Have a frame decoded that has come."""
         if asked.fetched:
             self.scheduler.decoding(len(encoded.data))
-        if not self._starting:
-            self._starting = True
-            asyncio.get_running_loop().call_soon(self._start)
+        self._jobs.add(asked, encoded)
 
-    def _start(self) -> None:
-        self._starting = False
-        while self._ready and self._jobs < _MOST_JOBS:
-            each = max(1, self._ready[0][0].frame.instance.pixel.nbytes)
-            most = max(1, min(_MOST_A_JOB, _MOST_JOB_BYTES // each))
-            share = min(most, -(-len(self._ready) // DECODERS.threads))
-            batch, self._ready = self._ready[:share], self._ready[share:]
-            self._jobs += 1
-            DECODERS.submit(self._decode, batch, asyncio.get_running_loop())
-
-    def _decode(self, batch: Sequence[tuple[Asked, EncodedFrame]], loop: asyncio.AbstractEventLoop) -> None:
-        """Runs in a decode thread."""
-        outcomes = [(asked, self._outcome(asked, encoded)) for asked, encoded in batch if not asked.given_up]
-        nbytes = sum(len(encoded.data) for asked, encoded in batch if asked.fetched)
-        with suppress(RuntimeError):  # the loop has been closed: nobody waits
-            loop.call_soon_threadsafe(self._finish, outcomes, nbytes)
-
-    def _outcome(self, asked: Asked, encoded: EncodedFrame) -> object:
+    def decoded(self, asked: Asked, encoded: EncodedFrame) -> object:
+        """See `decode_jobs.Decoder`."""
         try:
             pixels = self._pixels(asked, encoded)
         except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
@@ -174,7 +148,7 @@ class Reader:
             transfer_syntax_uid=encoded.transfer_syntax_uid,
             media_type=encoded.media_type,
             where=where,
-            scratch=_scratch,
+            scratch=_scratch[asked.reading.planes],
             on_loss=self._warn_of_loss if promised else None,
         )
         seen = asked.level.seen(asked.frame, pixels)
@@ -190,14 +164,13 @@ class Reader:
                 stacklevel=1,
             )
 
-    def _finish(self, outcomes: Sequence[tuple[Asked, object]], nbytes: int) -> None:
-        self._jobs -= 1
+    def finish(self, outcomes: Sequence[tuple[Asked, object]], nbytes: int) -> None:
+        """See `decode_jobs.Decoder`."""
         self.scheduler.decoded(nbytes)
         for asked, outcome in outcomes:
             tries_again = isinstance(outcome, Failure) and self._tries_again(asked, outcome)
             if not (tries_again or asked.given_up):
                 asked.reading.done(asked.position, outcome)
-        self._start()
 
     def _tries_again(self, asked: Asked, failure: Failure) -> bool:
         """Have a frame that does not decode brought in another way, if there is one left."""

@@ -7,6 +7,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from dicomzarr.codecs.planes import to_bytes
 from dicomzarr.engine.readahead import ReadAhead
 from dicomzarr.engine.reader import Failure, Reader
 from dicomzarr.errors import MissingInstanceError
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.engine.limits import Limits
     from dicomzarr.engine.readahead import Block
     from dicomzarr.engine.reader import Asked
     from dicomzarr.engine.scheduler import Scheduler
-    from dicomzarr.engine.series_state import SeriesState
+    from dicomzarr.engine.series_state import FrameKey, SeriesState
     from dicomzarr.plan import LevelPlan
 
     Decoded = npt.NDArray[np.generic]
@@ -66,8 +68,32 @@ class FrameSource:
         """
         return await self._crossing.get(self._chunk, (frame, level))
 
+    async def encoded(self, frame: FrameRef) -> EncodedFrame:
+        """The frame as it is stored or was sent, not decoded, and so not checked; on the home loop.
+
+        Raises:
+            ServerError: It could not be fetched.
+            MissingInstanceError: It was planned from another opening.
+        """
+        key = self.series.key(frame)
+        held = self._scheduler.held(key)
+        if held is not None:
+            return held
+        waiter = _Encoded()
+        pending = self._scheduler.want(key, waiter, self._chunks)
+        try:
+            return await waiter.answer
+        finally:
+            self._scheduler.drop(pending, waiter)
+
     async def deliver(
-        self, frames: Sequence[FrameRef], place: Place, level: LevelPlan, failed: Failed | None = None
+        self,
+        frames: Sequence[FrameRef],
+        place: Place,
+        level: LevelPlan,
+        *,
+        failed: Failed | None = None,
+        planes: bool = True,
     ) -> None:
         """Fetch and decode many frames planned together.
 
@@ -77,11 +103,12 @@ class FrameSource:
                 shape (samples, rows, columns), which is valid until it returns.
             level: The array that they are chunks of.
             failed: Told on the home loop of each frame that cannot be had, by its position; the others still come.
+            planes: ``place`` takes planes out of colour frames, by `codecs.planes.put`; else pixel by pixel.
 
         Raises:
             DicomZarrError: The first that any frame met, where nobody else is told.
         """
-        await _Delivery(Reader(self._scheduler, self.series), frames, place, level, failed).run()
+        await _Delivery(Reader(self._scheduler, self.series), frames, place, level, failed, planes=planes).run()
 
     def follow(self, level: LevelPlan, block: Block) -> None:
         """Somebody reads a block of a level: what comes next is fetched ahead, where it pays; from any thread."""
@@ -129,23 +156,47 @@ class _Chunk:
     """One frame, for one chunk."""
 
     __slots__ = ("answer",)
+    planes = True
 
     def __init__(self) -> None:
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def use(self, _: int, pixels: Decoded) -> bytes:
-        return pixels.tobytes()
+        return to_bytes(pixels)
 
     def done(self, _: int, outcome: object) -> None:
         _settle(self.answer, outcome)
 
 
+class _Encoded:
+    """Waits for one frame as it comes; see `ports.FrameWaiter`."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[EncodedFrame] = asyncio.get_running_loop().create_future()
+
+    def arrived(self, _: FrameKey, frame: EncodedFrame) -> None:
+        _settle(self.answer, frame)
+
+    def failed(self, _: FrameKey, error: BaseException) -> None:
+        _settle(self.answer, Failure(error))
+
+
 class _Delivery:
     """Many frames for one read, never more than a window of them under way."""
 
-    def __init__(
-        self, reader: Reader, frames: Sequence[FrameRef], place: Place, level: LevelPlan, failed: Failed | None
+    def __init__(  # noqa: PLR0913  # one read, and how it is used
+        self,
+        reader: Reader,
+        frames: Sequence[FrameRef],
+        place: Place,
+        level: LevelPlan,
+        failed: Failed | None,
+        *,
+        planes: bool,
     ) -> None:
+        self.planes = planes
         self._reader = reader
         self._frames = frames
         self._place = place
@@ -179,12 +230,12 @@ class _Delivery:
 
     def done(self, position: int, outcome: object) -> None:
         del self._asked[position]
-        if not isinstance(outcome, Failure):
-            self._ask()
-        elif self._failed is None:
-            _settle(self._end, outcome)
-        else:
+        if isinstance(outcome, Failure):
+            if self._failed is None:
+                _settle(self._end, outcome)
+                return
             self._failed(position, outcome.error)
+        if not self._asked or self._next < len(self._frames):
             self._ask()
 
 

@@ -16,6 +16,8 @@ from dicomzarr.runtime.lazy_attribute import lazy_attribute
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dicomzarr.codecs.encoded_frame import EncodedFrame
+    from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.engine.source import FrameSource
     from dicomzarr.plan import LevelPlan, SeriesPlan
@@ -55,6 +57,14 @@ class SeriesStore:
         )
         return sha256(repr(shown).encode()).hexdigest()
 
+    @lazy_attribute
+    def version(self) -> str:
+        """Tells what is shown here from all else: the state of the series, and what the documents say of it."""
+        hashed = sha256(self.state.encode())
+        for name, document in sorted(self.root.documents.items()):
+            hashed.update(name.encode() + document)
+        return hashed.hexdigest()[:32]
+
     def served_by(self, scheduler: Scheduler) -> SeriesStore:
         """The same state, read through another scheduler: a forked child has no right to its parent's."""
         others = {uid: source.served_by(scheduler) for uid, source in self._others.items()}
@@ -90,15 +100,41 @@ class SeriesStore:
         found = self.locate(key)
         if isinstance(found, Document):
             return found.data
-        if isinstance(found, Chunk):
-            if found.lost is not None:
-                raise found.lost
-            if found.frame is None:
-                return absent_chunk(found.level)
-            source = self.source_of(found.level)
-            source.follow(found.level, Block(found.indices, (1,) * len(found.indices)))
-            return await source.chunk(found.frame, found.level)
-        return None
+        return await self.chunk(found) if isinstance(found, Chunk) else None
+
+    async def chunk(self, chunk: Chunk) -> bytes:
+        """The values of a chunk.
+
+        Raises:
+            ServerError: Its frame could not be fetched.
+            FrameError: It could not be decoded, or is in an instance that the series lacks.
+        """
+        frame = self._frame_of(chunk)
+        if frame is None:
+            return absent_chunk(chunk.level)
+        return await self._following(chunk).chunk(frame, chunk.level)
+
+    async def encoded(self, chunk: Chunk) -> EncodedFrame | None:
+        """The frame of a chunk as it is stored or was sent; None for a tile that does not exist. On the home loop.
+
+        Raises:
+            ServerError: It could not be fetched.
+            FrameError: It is in an instance that the series lacks.
+        """
+        frame = self._frame_of(chunk)
+        return None if frame is None else await self._following(chunk).encoded(frame)
+
+    @staticmethod
+    def _frame_of(chunk: Chunk) -> FrameRef | None:
+        if chunk.lost is not None:
+            raise chunk.lost
+        return chunk.frame
+
+    def _following(self, chunk: Chunk) -> FrameSource:
+        """Where a chunk comes from, which hears that it is read: what comes next is fetched ahead."""
+        source = self.source_of(chunk.level)
+        source.follow(chunk.level, Block(chunk.indices, (1,) * len(chunk.indices)))
+        return source
 
 
 def absent_chunk(level: LevelPlan) -> bytes:

@@ -31,8 +31,18 @@ class Access:
     """The directory of the cache on disk; None for no such cache."""
     cache_dir_bytes: int
     """Bytes that the directory may take."""
+    index: str | None
+    """Where the index of files is kept; None for the directory of the cache."""
+    endpoint_url: str | None
+    """The server of buckets; None for the usual one."""
+    store: Any
+    """What files are read out of; None for what their URL names."""
+    fsspec_options: Mapping[str, Any] | None
+    """Options for the fsspec filesystem that reads the files; None where we do."""
     timeout: float
     """Seconds without any progress after which a request fails."""
+    own_host_only: bool
+    """No redirect or reference of the server is followed to another host."""
 
     @lazy_attribute
     def secrets(self) -> Secrets | None:
@@ -47,7 +57,8 @@ class Access:
         """An opaque name for the credentials, valid in this process, so that nobody is served with another's rights."""
         left = self.auth.reference if isinstance(self.auth, LeftBehind) else None
         secrets = self.secrets and self.secrets.reference
-        return keyed_hash(json.dumps([importable_name(self.auth), left, secrets]))
+        named = [importable_name(self.auth), left, secrets, self.endpoint_url, self.index, self.own_host_only]
+        return keyed_hash(json.dumps(named))
 
     @property
     def anonymous(self) -> bool:
@@ -61,6 +72,6 @@ class Access:
         It holds secrets: for keyed hashes only.
         """
         auth = importable_name(self.auth) or self.auth
-        if self.client is not None or callable(auth):
+        if self.client is not None or self.store is not None or self.fsspec_options is not None or callable(auth):
             return None
         return json.dumps([sorted(self.headers.items()), auth])

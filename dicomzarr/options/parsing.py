@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _NAMED_OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _PROVIDER = re.compile(r"netrc|env:[A-Za-z_]\w*(,[A-Za-z_]\w*)?", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_ENDPOINT = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
+_ZARR_FORMATS = (2, 3)
 _VALUES = ("stored", "modality", "color")
 _MOST_CONNECTIONS = 256
 _MOST_FRAMES = 400  # Google's limit; it also keeps the request line below 8 kB
@@ -115,6 +117,12 @@ def _values(name: str, value: Any) -> str:
     return str(value)
 
 
+def _zarr_format(name: str, value: Any) -> int:
+    if type(value) is not int or value not in _ZARR_FORMATS:
+        raise _wrong(name, repr(value), "3, for OME-Zarr 0.5, or 2, for OME-Zarr 0.4")
+    return value
+
+
 def _headers(name: str, value: Any) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
         raise _wrong(name, f"a {type(value).__name__}", "a mapping of header names to texts")
@@ -173,19 +181,51 @@ def _client(name: str, value: Any) -> Any:
     return value
 
 
+def _index(name: str, value: Any) -> str | None:
+    return "beside" if value == "beside" else _directory(name, value or None)
+
+
+def _endpoint(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _ENDPOINT.fullmatch(value):
+        raise _wrong(name, f"a {type(value).__name__} of another form", "an http(s) URL with neither user nor query")
+    return value.rstrip("/")
+
+
+def _store(name: str, value: Any) -> Any:
+    if value is None or hasattr(value, "cat_file") or type(value).__module__.partition(".")[0] == "obstore":
+        return value
+    raise _wrong(name, f"a {type(value).__name__}", "an obstore store or an fsspec filesystem")
+
+
+def _fsspec_options(name: str, value: Any) -> Mapping[str, Any] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value):
+        raise _wrong(name, f"a {type(value).__name__}", "a mapping of option names to values")
+    return MappingProxyType(dict(value))
+
+
 _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "headers": _headers,
     "auth": _auth,
     "client": _client,
     "allow_insecure": _flag,
+    "own_host_only": _flag,
     "timeout": _seconds,
     "max_connections": _whole(1, _MOST_CONNECTIONS),
     "frames_per_request": _whole(1, _MOST_FRAMES),
     "cache_bytes": _whole(0),
     "cache_dir": _directory,
     "cache_dir_bytes": _whole(0),
+    "index": _index,
+    "endpoint_url": _endpoint,
+    "store": _store,
+    "fsspec_options": _fsspec_options,
     "values": _values,
     "associated_label": _flag,
     "labels": _flag,
     "include_phi": _flag,
+    "zarr_format": _zarr_format,
 }

@@ -14,12 +14,13 @@ from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from dicomzarr.errors import CredentialsUnavailableError, InvalidOptionError
+from dicomzarr.runtime.process import ProcessLock
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 HeadersCallable: TypeAlias = Callable[[], Mapping[str, str]]
 Auth: TypeAlias = "tuple[str, str] | HeadersCallable | str"
 
-SECRETS = ("headers", "auth", "client")
+SECRETS = ("headers", "auth", "client", "store", "fsspec_options")
 """Options that are secret."""
 
 _PROCESS_KEY = secrets.token_bytes(32)
@@ -45,9 +46,11 @@ class Secrets:
 
     def _spell(self, value: Any) -> JSON:
         if isinstance(value, Mapping):
-            return [[name, text] for name, text in sorted(value.items())]
-        if isinstance(value, tuple | str):
-            return list(value)
+            return [[name, self._spell(text)] for name, text in sorted(value.items())]
+        if isinstance(value, tuple | list):
+            return [self._spell(each) for each in value]
+        if value is None or isinstance(value, str | int | float):
+            return value
         # What is known is alive, so that its id is still its own.
         numbered = _OBJECTS.setdefault(id(value), _Numbered(value))
         self._numbered.append(numbered)
@@ -56,9 +59,13 @@ class Secrets:
     @classmethod
     def of(cls, values: dict[str, Any]) -> Secrets:
         """The one for all who have the same secrets: it lasts until the last of them is gone."""
-        found = cls(values)
-        return _LOCAL_SECRETS.setdefault(found.reference, found)
+        with _LOCK:
+            found = cls(values)
+            return _LOCAL_SECRETS.setdefault(found.reference, found)
 
+
+_LOCK = ProcessLock()
+"""Around both; else two threads that come at once with the same would be two identities."""
 
 _OBJECTS: WeakValueDictionary[int, _Numbered] = WeakValueDictionary()
 _LOCAL_SECRETS: WeakValueDictionary[str, Secrets] = WeakValueDictionary()

@@ -42,6 +42,8 @@ class StorageOptions:
     """A ``dicomweb_client.DICOMwebClient`` whose session settings and credentials are taken over."""
     allow_insecure: bool = False
     """Credentials may travel over plain HTTP to another machine."""
+    own_host_only: bool = False
+    """Follow no redirect or reference of the server to another host, port or scheme."""
     timeout: float = 60.0
     """Seconds without any progress after which a request fails."""
     max_connections: int = 8
@@ -54,6 +56,14 @@ class StorageOptions:
     """A directory for a cache on disk, shared by processes; True for `default_cache_dir`. See Caching."""
     cache_dir_bytes: int = 10 * 2**30
     """Bytes that the cache on disk may take, for all servers and identities together."""
+    index: str | None = None
+    """Where it is kept what files hold: ``"beside"`` them, or the path of a file; by default in ``cache_dir``."""
+    endpoint_url: str | None = None
+    """The server of ``s3://`` and ``gs://`` buckets, if not the usual one; ``{bucket}`` in it stands for the name."""
+    store: Any = None
+    """An obstore store, or an fsspec filesystem, that files are read out of."""
+    fsspec_options: Mapping[str, Any] | None = None
+    """Options for the fsspec filesystem of the URL, which then reads the files: credentials for a bucket, say."""
     values: str = "stored"
     """Which pixel values the arrays hold: the ``stored`` ones, those rescaled to the units of the ``modality``, or the
     ``color`` of a palette where there is one."""
@@ -63,6 +73,8 @@ class StorageOptions:
     """Look in the study for segmentations of the series, and show those on the grid of an image as its labels."""
     include_phi: bool = False
     """Show attributes that identify the patient."""
+    zarr_format: int = 3
+    """Which documents and keys a series has: 3 for Zarr v3 and OME-Zarr 0.5, 2 for Zarr v2 and OME-Zarr 0.4."""
 
     @classmethod
     def parse(cls, **options: Any) -> StorageOptions:

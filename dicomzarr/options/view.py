@@ -17,3 +17,5 @@ class View:
     """Segmentations of the series are shown."""
     include_phi: bool
     """Attributes that identify the patient are shown."""
+    zarr_format: int
+    """Of Zarr: 3, and with it OME-Zarr 0.5; or 2, and with it OME-Zarr 0.4."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import fsspec.asyn
@@ -26,7 +27,10 @@ def run_sync(coroutine_function: Callable[..., Coroutine[Any, Any, _Answer]], *a
 
     Raises:
         EventLoopError: Called on the home loop itself, which would wait for itself.
+        RuntimeError: The interpreter is ending, and the home loop with it.
     """
+    if sys.is_finalizing():
+        raise RuntimeError("The interpreter is ending: nothing can be read any more.")
     loop = home_loop()
     refuse_running(loop)
     future = asyncio.run_coroutine_threadsafe(coroutine_function(*args), loop)

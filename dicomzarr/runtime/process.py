@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -26,6 +27,23 @@ def at_fork(*, in_child: Hook, before: Hook | None = None, in_parent: Hook | Non
         os.register_at_fork(
             before=before or _do_nothing, after_in_parent=in_parent or _do_nothing, after_in_child=in_child
         )
+
+
+class ProcessLock:
+    """A lock of this process: in a forked child nobody holds it. For what lives as long as the process."""
+
+    def __init__(self) -> None:
+        self._begin()
+        at_fork(in_child=self._begin)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def at_exit(end: Hook) -> None:

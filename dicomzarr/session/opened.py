@@ -6,11 +6,13 @@ import warnings
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.errors import GuessWarning
+from dicomzarr.omezarr.documents import V3
+from dicomzarr.omezarr.documents_v2 import V2
 from dicomzarr.omezarr.layout import build_hierarchy
 from dicomzarr.omezarr.series_store import SeriesStore
 from dicomzarr.plan import plan_images
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from dicomzarr.engine.source import FrameSource
     from dicomzarr.options import View
     from dicomzarr.plan import SeriesPlan
+
+
+_FORMATS: Final = {2: V2, 3: V3}
 
 
 class _Planned(NamedTuple):
@@ -123,4 +128,5 @@ def compose(opened: OpenedSeries, view: View, bulk: Mapping[str, bytes], segment
         identity["patient"] = dict(series.patient)
     others = {each.parsed.series.series_uid: each for each in segmentations.opened}
     sources = {uid: each.source for uid, each in others.items()}
-    return SeriesStore(plan, build_hierarchy(plan, identity), opened.source, sources, (opened, *others.values()))
+    root = build_hierarchy(plan, identity, _FORMATS[view.zarr_format])
+    return SeriesStore(plan, root, opened.source, sources, (opened, *others.values()))

@@ -1,14 +1,17 @@
 """Endpoints put together of their parts, and series opened on them: what a URL names is made here into a source.
 
 URL -> one metadata request -> series -> plan -> OME documents -> store.
-A new kind of source is made in ``_make_source``.
+The kinds of sources are in ``kinds``.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
+from dicomzarr.codecs.compressed import load_codecs
+from dicomzarr.disk.place import index_path
 from dicomzarr.disk.reopening import series_metadata
 from dicomzarr.engine.cache import CacheShare, FrameCache
 from dicomzarr.engine.scheduler import Scheduler
@@ -16,14 +19,12 @@ from dicomzarr.engine.series_state import SeriesState
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import MetadataError
 from dicomzarr.plan import wanted_bulk
-from dicomzarr.runtime.pools import OPENER
+from dicomzarr.runtime.pools import DECODERS, OPENER
 from dicomzarr.runtime.process import at_fork, at_reset
+from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opened import OpenedSeries, Segmentations, compose, parsed_series
 from dicomzarr.session.registry import Endpoint, Endpoints, Limits, SeriesKey, ViewKey
 from dicomzarr.session.related import segmentations_of
-from dicomzarr.sources.dicomweb.source import DICOMwebSource
-from dicomzarr.sources.files.source import FilesSource
-from dicomzarr.sources.files.urls import is_folder_url, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +60,8 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
         ServerError: The server did not give the metadata.
         MetadataError: It is nothing that can be opened.
     """
+    for _ in range(DECODERS.threads):  # they start, and import, while the metadata are on their way
+        DECODERS.submit(load_codecs)
     found = await series_metadata(endpoint.source, key.disk, key.ref)
     parsed = await OPENER.run(parsed_series, found.metadata, key.ref)
     instances = {each.sop_instance_uid: each for each in parsed.series.instances}
@@ -93,9 +96,7 @@ def endpoint_of(source: SeriesSource, base: str, options: StorageOptions, limits
 
 
 def _make_source(base: str, options: StorageOptions) -> SeriesSource:
-    if is_folder_url(base):
-        return FilesSource(path_of(base))
-    return DICOMwebSource.of(base, options.access, options.tuning)
+    return kind_of(base).make(base, options, partial(index_path, base, options.access))
 
 
 _endpoints = Endpoints(make_endpoint)

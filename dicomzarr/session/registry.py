@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
@@ -16,8 +16,8 @@ from dicomzarr.errors import SeriesChangedError
 from dicomzarr.options import Tuning, View
 from dicomzarr.runtime.home_loop import home_loop
 from dicomzarr.runtime.single_flight import SingleFlight
-from dicomzarr.sources.dicomweb.urls import is_loopback
-from dicomzarr.sources.files.urls import is_folder_url
+from dicomzarr.session.kinds import kind_of
+from dicomzarr.sources.http.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import Access, StorageOptions
     from dicomzarr.session.opened import OpenedSeries
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +126,17 @@ class Endpoint:
         if self._users.get(id(options)) is options and len(self._users) == self._users_heard:
             return
         self._disk(options.access)
-        with self._lock:
+        with self._lock:  # until the source is told: of two at once, the last to be heard tells last
             self._users[id(options)] = options
-            users = list(self._users.values())
+            users = [each for _, each in _living(self._users)]
             self._users_heard = len(users)
-        tuning = Tuning(
-            min(each.max_connections for each in users),
-            min(each.frames_per_request for each in users),
-            max(each.cache_bytes for each in users),
-        )
-        self._cache.grow(tuning.cache_bytes)
-        home_loop().call_soon_threadsafe(self.source.tune, tuning, max(each.timeout for each in users))
+            tuning = Tuning(
+                min(each.max_connections for each in users),
+                min(each.frames_per_request for each in users),
+                max(each.cache_bytes for each in users),
+            )
+            self._cache.grow(tuning.cache_bytes)
+            home_loop().call_soon_threadsafe(self.source.tune, tuning, max(each.timeout for each in users))
 
     # --- what is open ---
 
@@ -184,18 +187,22 @@ class Endpoint:
 
     def forget(self, ref: SeriesRef | None = None) -> None:
         """Read metadata and frames anew at the next use, of one series or of all."""
-        self._showing.forget(lambda key: ref in (None, key.series.ref))
-        self._opening.forget(lambda key: ref in (None, key.ref))
-        with self._lock:
-            for view in [key for key in self._views if ref in (None, key.series.ref)]:
-                del self._views[view]
-            for series in [key for key in list(self._series) if ref in (None, key.ref)]:
-                self._series.pop(series, None)
+        self.close(ref)
         self.source.frames.forget(ref)
         if ref is None:
             home_loop().call_soon_threadsafe(self.source.frames.close)
         for disk in self.disks:
             disk.forget(*(ref or ()))
+
+    def close(self, ref: SeriesRef | None = None) -> None:
+        """Open a series, or all, anew at the next use; what is on disk stays, if the server says that it is right."""
+        self._showing.forget(lambda key: ref in (None, key.series.ref))
+        self._opening.forget(lambda key: ref in (None, key.ref))
+        with self._lock:
+            for view in [key for key in self._views if ref in (None, key.series.ref)]:
+                del self._views[view]
+            for series in [key for key, _ in _living(self._series) if ref in (None, key.ref)]:
+                self._series.pop(series, None)
 
     def renew(self, ref: SeriesRef) -> None:
         """Forget a series if its files have changed; not on the home loop, for it waits for the disk.
@@ -203,7 +210,7 @@ class Endpoint:
         Raises:
             MissingFileError: There is no such folder.
         """
-        states = {opened.source.series.etag for key, opened in list(self._series.items()) if key.ref == ref}
+        states = {opened.source.series.etag for key, opened in _living(self._series) if key.ref == ref}
         if any(self.source.has_changed(ref, etag) for etag in states):
             self.forget(ref)
 
@@ -214,8 +221,8 @@ class Endpoint:
         place = (access.cache_dir, access.cache_dir_bytes)
         with self._lock:
             if place not in self._disks:
-                # Files lie on a disk already.
-                self._disks[place] = None if is_folder_url(self._base_url) else DiskCache.of(self._base_url, access)
+                is_far = kind_of(self._base_url).is_far(self._base_url)  # else its files lie on a disk already
+                self._disks[place] = DiskCache.of(self._base_url, access) if is_far else None
             return self._disks[place]
 
     def _held(self, key: ViewKey) -> SeriesStore | None:
@@ -240,7 +247,7 @@ class Endpoint:
         with self._lock:
             if self._views.get(key) is store:
                 del self._views[key]
-            for series in [each for each, opened in list(self._series.items()) if opened in store.made_of]:
+            for series in [each for each, opened in _living(self._series) if opened in store.made_of]:
                 self._series.pop(series, None)
 
 
@@ -279,7 +286,7 @@ class Endpoints:
 
     def close(self) -> None:
         """Start with none; connections close unless in use. On the home loop."""
-        alive = list(self._alive.values())
+        alive = [each for _, each in _living(self._alive)]
         self.forget()
         _close(alive)
 
@@ -302,7 +309,7 @@ class Endpoints:
 
     def of(self, options: StorageOptions) -> list[Endpoint]:
         """The endpoints, on any server, of these credentials."""
-        return [each for each in list(self._alive.values()) if each.identity == options.access.identity]
+        return [each for _, each in _living(self._alive) if each.identity == options.access.identity]
 
     def _swept_out(self) -> list[Endpoint]:
         """Endpoints that are not remembered any more; the one that is used now stays."""
@@ -336,3 +343,8 @@ def _close(endpoints: list[Endpoint]) -> None:
 def _key(base: str, access: Access) -> _EndpointKey:
     plain = not base.startswith("https://") and not access.anonymous and not is_loopback(base)
     return _EndpointKey(base, access.identity, plain and access.allow_insecure)
+
+
+def _living(weak: WeakValueDictionary[_Key, _Value]) -> list[tuple[_Key, _Value]]:
+    """The entries of a moment; to iterate over what may die in another thread is not safe."""
+    return [(each.key, value) for each in weak.valuerefs() if (value := each()) is not None]

@@ -71,6 +71,21 @@ def inflated(data: RandomAccess, start: int, subject: str, most: int = MOST_BYTE
         return _mapped(file, subject)
 
 
+def inflated_start(data: RandomAccess, stop: int, subject: str) -> bytes:
+    """The first bytes of what is deflated, up to an offset, in memory.
+
+    Raises:
+        InvalidFileError: It is not deflated.
+        TruncatedFileError: It ends early.
+    """
+    found = bytearray()
+    for piece in inflated_pieces(data, 0, subject):
+        found += piece
+        if len(found) >= stop:
+            break
+    return bytes(found[:stop])
+
+
 @contextmanager
 def _temporary_file(subject: str) -> Iterator[IO[bytes]]:
     try:

@@ -20,7 +20,7 @@ from dicomzarr.dicom.instance import FrameRef, Instance
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.dicom.slide.tiling import FramePositions, FullTiling, SparseTiling, TileGrid, sparse_tiling
 from dicomzarr.errors import TilingError
-from dicomzarr.omezarr.keys import PREFIX, SEPARATOR, chunk_key, parse_indices
+from dicomzarr.omezarr.keys import SEPARATOR, ChunkKeys
 from dicomzarr.plan import LevelPlan
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ class Frames:
         number = int(np.ravel_multi_index(chunk, self.grid)) + 1
         return FrameRef(SOMEWHERE, number)
 
-    async def deliver(self, frames: Sequence[FrameRef], place: Callable[[int, Any], None], _level: LevelPlan) -> None:
+    async def deliver(
+        self, frames: Sequence[FrameRef], place: Callable[[int, Any], None], _level: LevelPlan, *, planes: bool
+    ) -> None:
+        assert planes
         assert len({frame.number for frame in frames}) == len(frames)
         for position, frame in enumerate(frames):
             indices = np.unravel_index(frame.number - 1, self.grid)
@@ -361,26 +364,32 @@ def test_plans_touch_only_the_chunks_they_need(data: st.DataObject) -> None:
 # --- keys ---
 
 
-@quick
-@given(st.lists(st.integers(0, 10**18 - 1), max_size=5))
-def test_every_chunk_has_one_key(indices: list[int]) -> None:
-    key = chunk_key(tuple(indices))
-    prefix, *segments = key.split(SEPARATOR)
-    assert prefix == PREFIX
-    assert parse_indices(segments) == tuple(indices)
+both_formats = pytest.mark.parametrize("keys", [ChunkKeys("c"), ChunkKeys("")], ids=["v3", "v2"])
 
 
+@both_formats
 @quick
-@given(st.lists(st.text("0123456789 +-_.e٣²x", max_size=21), max_size=4))
-def test_a_key_is_only_what_we_would_spell(segments: list[str]) -> None:
-    indices = parse_indices(segments)
-    if indices is not None:
-        assert chunk_key(indices) == SEPARATOR.join((PREFIX, *segments))
+@given(indices=st.lists(st.integers(0, 10**18 - 1), min_size=1, max_size=5))
+def test_every_chunk_has_one_key(keys: ChunkKeys, indices: list[int]) -> None:
+    key = keys.key(tuple(indices))
+    assert key.split(SEPARATOR) == [*([keys.prefix] if keys.prefix else []), *map(str, indices)]
+    assert keys.parse(key.split(SEPARATOR)) == tuple(indices)
+
+
+@both_formats
+@quick
+@given(segments=st.lists(st.text("0123456789 +-_.e٣²xc", max_size=21), min_size=1, max_size=4))
+def test_a_key_is_only_what_we_would_spell(keys: ChunkKeys, segments: list[str]) -> None:
+    for below in (segments, [keys.prefix, *segments]):
+        indices = keys.parse(below)
+        if indices is not None:
+            assert keys.key(indices) == SEPARATOR.join(below)
 
 
 @pytest.mark.parametrize("segment", ["", "00", "01", "+1", "-1", " 1", "1 ", "1_0", "٣", "²", "1e3", "9" * 25])
 def test_other_spellings_are_no_keys(segment: str) -> None:
-    assert parse_indices(["0", segment]) is None
+    assert ChunkKeys("c").parse(["c", "0", segment]) is None
+    assert ChunkKeys("").parse(["0", segment]) is None
 
 
 # --- tilings ---

@@ -1,8 +1,8 @@
-"""ez-wsi-dicomweb reads regions: run by the interpreter that has it, with one question in JSON a line.
+"""ez-wsi-dicomweb reads regions: run by the interpreter that has it, ``python ez_wsi_reader.py JSON FILE``.
 
-A question names the ``url`` of the series over HTTP, the ``regions`` as (y, x, rows, columns) of the finest level, and
-the ``file`` where the pixels go; the answer has ``seconds``, ``cpu`` and ``peak`` of reading them. The slide is opened
-anew, with an empty frame cache, each time; opening is not timed.
+The JSON names the ``url`` of the series over HTTP, and ``tasks``: lists of regions as (y, x, rows, columns) of the
+finest level. It prints what each task took, and writes the pixels to the file. The slide is opened once, with an empty
+frame cache; opening is not timed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from alone import told
 from ez_wsi_dicomweb import credential_factory, dicom_slide, dicom_web_interface
 from ez_wsi_dicomweb.ml_toolkit import dicom_path
 from measuring import timed
@@ -39,13 +40,12 @@ def read(slide: Any, regions: Sequence[tuple[int, int, int, int]]) -> list[Pixel
 
 
 def main() -> None:
-    """Answer questions until standard input closes."""
-    for line in sys.stdin:
-        question = json.loads(line)
-        slide = opened(question["url"])
-        took = timed(lambda slide=slide, regions=question["regions"]: read(slide, regions))  # type: ignore[misc]  # its defaults
-        np.savez(question["file"], *took.pixels)
-        print(json.dumps({"seconds": took.seconds, "cpu": took.cpu, "peak": took.peak}), flush=True)  # noqa: T201  # the parent reads it
+    """Do what the command line asks for."""
+    question = json.loads(sys.argv[1])
+    slide = opened(question["url"])
+    takes = [timed(lambda task=task: read(slide, task)) for task in question["tasks"]]  # type: ignore[misc]  # its default
+    np.savez(sys.argv[2], *(each for take in takes for each in take.pixels))
+    print(json.dumps([told(take) for take in takes]))  # noqa: T201  # the parent reads it
 
 
 if __name__ == "__main__":

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import functools
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import dask.array
-import fsspec
-import numpy as np
 from alone import alone
-from measuring import MEGA, Contestant, Results, Target, take_turns, timed
-from readers import EzWsi, Ours, Region, Wsidicom, contestant, limit
+from measuring import MEGA, Contestant, Results, Target, take_turns
+from readers import Region, contestant, ez_wsi, limit
 from slide_server import TILE, Contents, served
 
-import dicomzarr
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
-    from measuring import Pixels, Row, Take
+    from measuring import Row
     from settings import Settings
 
-_da: Any = dask.array
-"""dask.array is typed in part only."""
 _WORKERS = 2
 _BLOCK = 2048
 """Pixels along each side of a block that ``to_dask()`` makes."""
 _ARRAY, _COMPUTED, _STORED = "dicomzarr, level[...]", "dicomzarr, to_dask().compute()", "dicomzarr, to_dask() stored"
+_WAYS = {"dicomzarr": _ARRAY, "dask": _COMPUTED, "dask stored": _STORED}
+"""Names of rows by those of `readers.READERS`."""
+_THREADS = (1, 2, 4)
 
 
 def measure_level(settings: Settings) -> Results:
@@ -35,66 +30,32 @@ def measure_level(settings: Settings) -> Results:
     results = Results()
     tiles = settings.size(79, 9)
     task = f"whole level of {tiles * tiles} frames"
-    whole = [Region(0, 0, tiles * TILE, tiles * TILE)]
+    whole = [[Region(0, 0, tiles * TILE, tiles * TILE)]]
     for milliseconds in settings.latencies:
-        with served(Contents(tiles=tiles, milliseconds=milliseconds)) as server, ExitStack() as stack:
-            contestants = [limit(whole, tiles, milliseconds), *_ours(server.url)]
-            contestants.append(
-                Contestant("dask alone, the pixels at hand", functools.partial(_dask_alone, server.url), 2)
-            )
-            contestants.append(contestant("wsidicom", functools.partial(Wsidicom, server.url), whole))
+        with served(Contents(tiles=tiles, milliseconds=milliseconds)) as server:
+            contestants = [limit(tiles, milliseconds, whole, "cyx", server.url)]
+            contestants += [contestant(name, way, server.url, whole) for way, name in _WAYS.items()]
+            contestants.append(contestant("dask alone, the pixels at hand", "dask alone", server.url, whole, 2))
+            for threads in _THREADS:
+                name = f"wsidicom, array, threads={threads}"
+                contestants.append(contestant(name, "wsidicom", server.url, whole, threads=threads))
             if settings.ez_wsi:
-                peer = stack.enter_context(EzWsi(settings.ez_wsi))
-                contestants.append(peer.contestant(server.url, whole))
-            results.rows += take_turns(task, milliseconds, contestants, settings.rounds, server)
+                contestants.append(ez_wsi(settings.ez_wsi, server.url, whole))
+            results.rows += take_turns(task, milliseconds, contestants, settings.rounds)
         results.targets += _targets(f"{task} at {milliseconds:g} ms", results.of(task, milliseconds))
     if not settings.ez_wsi:
         results.note("ez-wsi-dicomweb took no part: --ez-wsi names a Python that has it")
     return results
 
 
-def _ours(url: str) -> Iterator[Contestant]:
-    reads: dict[str, Callable[[Any], Pixels]] = {
-        _ARRAY: lambda level: level[...],
-        _COMPUTED: lambda level: level.to_dask().compute(),
-        _STORED: _stored,
-    }
-    for name, read in reads.items():
-        yield Contestant(name, functools.partial(_timed, url, read))
-
-
-def _timed(url: str, read: Callable[[Any], Pixels]) -> Take:
-    """As anybody reads, by the default options, but for the frames of the round before."""
-    fsspec.filesystem("dicomweb").invalidate_cache(url)
-    level = dicomzarr.open(url).levels[0]
-
-    def once() -> Sequence[Pixels]:
-        return [read(level)]
-
-    return timed(once)
-
-
-def _stored(level: Any) -> Pixels:
-    """Block by block into an array that is there."""
-    array = np.empty(level.shape, level.dtype)
-    _da.store(level.to_dask(), array, lock=False)
-    return array
-
-
-def _dask_alone(url: str) -> Take:
-    """What dask takes to put together blocks that need not be read."""
-    level = Ours(url).level
-    array = level[...]
-    blocks = _da.from_array(array, chunks=level.to_dask().chunks, name=False)
-    return timed(lambda: [blocks.compute()])
-
-
 def _targets(at: str, rows: dict[str, Row]) -> Iterator[Target]:
+    peers = [row.seconds for name, row in rows.items() if name.startswith(("wsidicom", "ez-wsi"))]
+    ours = rows[_ARRAY].seconds
+    yield Target(f"{at}: times as fast as the best peer", min(peers) / ours, 1.2)
+    yield Target(f"{at}: times the limit", ours / rows["limit"].seconds, 1.6, at_least=False)
     for name in (_COMPUTED, _STORED):
-        way = name.partition(", ")[2]
-        yield Target(f"{at}: {way}, times faster than wsidicom", rows["wsidicom"].seconds / rows[name].seconds, 1.8)
-        overhead = rows[name].seconds / rows[_ARRAY].seconds
-        yield Target(f"{at}: {way}, times level[...]", overhead, 1.1, at_least=False)
+        overhead = rows[name].seconds / ours
+        yield Target(f"{at}: {name.partition(', ')[2]}, times level[...]", overhead, 1.15, at_least=False)
 
 
 def measure_memory(settings: Settings) -> Results:
@@ -107,9 +68,9 @@ def measure_memory(settings: Settings) -> Results:
         task = f"maximum of {tiles * tiles} frames by dask, {_WORKERS} workers, cache of {cache} MB"
         with served(Contents(tiles=tiles)) as server:
             reduce = functools.partial(alone, "reduce", url=server.url, cache_bytes=cache * MEGA, workers=_WORKERS)
-            contestant = Contestant("dicomzarr, to_dask().max()", reduce)
-            results.rows += take_turns(task, 0, [contestant], min(3, settings.rounds), server)
-        peak = results.of(task, 0)[contestant.name].peak
+            ours = Contestant("dicomzarr, to_dask().max()", reduce)
+            results.rows += take_turns(task, 0, [ours], min(3, settings.rounds), server)
+        peak = results.of(task, 0)[ours.name].peak
         if peak is None:
             results.note("peak memory is not known here: /proc lacks it")
             return results

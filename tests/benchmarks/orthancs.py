@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pydicom
+from measuring import Totals
 from pydicom.encaps import encapsulate
 from pydicom.uid import generate_uid
-from slide_server import SERIES, STUDY, TILE, Totals, full_tiles
+from slide_server import SERIES, STUDY, TILE, full_tiles
 
 from dicomzarr.demo.slide import demo_files
 

@@ -42,7 +42,7 @@ def ratio(row: Row, rows: Sequence[Row]) -> float:
 
 def is_ours(reader: str) -> bool:
     """Whether it reads by dicomzarr, under whatever face."""
-    return reader.startswith(("dicomzarr", "zarr"))
+    return reader.startswith(("dicomzarr", "zarr.open_group(url)"))
 
 
 def rows_table(rows: Sequence[Row]) -> Table:
@@ -59,9 +59,9 @@ def rows_table(rows: Sequence[Row]) -> Table:
             f"{row.milliseconds:g}",
             row.reader,
             str(row.rounds),
-            f"{row.seconds:.3f}",
+            f"{row.seconds:.4f}",
             f"{ratio(row, rows):.2f}",
-            f"{row.cpu:.3f}",
+            f"{row.cpu:.4f}",
             *(_shown(value, places) for value, places in _numbers(row)),
         )
     return table

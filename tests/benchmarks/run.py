@@ -1,8 +1,8 @@
 """What reading costs, beside our peers and the limit: ``python tests/benchmarks/run.py`` prints it all.
 
-All readers of a task take turns in one run, and medians count; servers run in processes of their own. "Limit" is one
-round trip plus decoding by two threads into the layout that we deliver. ``docs/benchmarks.md`` says what each row
-means. ``--tiny`` proves in seconds that all of it still works.
+All readers of a task take turns in one run, and medians count; each runs in a process of its own, and so do servers.
+"Limit" is one round trip plus imagecodecs alone with a thread for each core, into the layout that the reader gives.
+``docs/benchmarks.md`` says what each row means. ``--tiny`` proves in seconds that all of it still works.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from rich.console import Console
 from settings import Settings
 from sparse_open import measure_sparse
 from strategies import measure_strategies
+from tiles import measure_tiles
 from volumes import measure_volume
 from zarr_tiles import measure_zarr
 
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[Settings], Results]] = {
     "patches": measure_patches,
     "level": measure_level,
     "memory": measure_memory,
+    "tile": measure_tiles,
     "zarr": measure_zarr,
     "sparse": measure_sparse,
     "strategies": measure_strategies,

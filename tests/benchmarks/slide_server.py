@@ -10,7 +10,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,23 +17,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pydicom
-from aiohttp import web
+from light_server import Costs, Resources, listen
+from measuring import Totals
 
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import from_file, virtual_instance
-from dicomzarr.demo.routes import add_routes
+from dicomzarr.demo.negotiation import frame_representation
+from dicomzarr.demo.routes import ROOT
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from aiohttp.typedefs import Handler, Middleware
+    from dicomzarr.demo.instances import ServedInstance
 
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 TILE = 256
-LONGEST_LINE = 1 << 20
-"""Of a request: peers ask for a whole level in one URL, which aiohttp's default of 8190 would refuse."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +50,6 @@ class Contents:
     """Milliseconds of CPU that a frame costs which is asked for alone."""
     list_cost: float = 0.0
     """Milliseconds of CPU that each frame of a list costs."""
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What a server has given; None where it does not count."""
-
-    requests: int | None
-    sent: int | None
-    """Bytes of bodies."""
-    cpu: float
-    """Seconds."""
-
-    def since(self, earlier: Totals) -> Totals:
-        """What was given meanwhile."""
-        requests = None if self.requests is None or earlier.requests is None else self.requests - earlier.requests
-        sent = None if self.sent is None or earlier.sent is None else self.sent - earlier.sent
-        return Totals(requests, sent, self.cpu - earlier.cpu)
 
 
 class Server:
@@ -134,57 +116,31 @@ def sparse_slide(frames: int) -> Archive:
     return Archive([virtual_instance(metadata, lambda _: grey, JPEG_BASELINE)])
 
 
-class _Counter:
-    """Counts what goes out."""
+def _frames_of(stored: ServedInstance) -> Callable[[int], bytes]:
+    """Frames as bytes, each cut once."""
+    cut: dict[int, bytes] = {}
 
-    def __init__(self) -> None:
-        self.requests = 0
-        self.sent = 0
+    def frame(number: int) -> bytes:
+        found = cut.get(number)
+        if found is None:
+            found = cut[number] = bytes(stored.frame(number))
+        return found
 
-    def middleware(self) -> Middleware:
-        @web.middleware
-        async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self.requests += 1
-            response = await handler(request)
-            if isinstance(response, web.Response) and isinstance(response.body, bytes):
-                self.sent += len(response.body)
-            return response
-
-        return count
+    return frame
 
 
-def _latency(seconds: float) -> Middleware:
-    @web.middleware
-    async def later(request: web.Request, handler: Handler) -> web.StreamResponse:
-        await asyncio.sleep(seconds)
-        return await handler(request)
-
-    return later
-
-
-def _costs(single: float, in_list: float) -> Middleware:
-    """Frames cost CPU, by how they are asked for."""
-
-    @web.middleware
-    async def work(request: web.Request, handler: Handler) -> web.StreamResponse:
-        frames = request.match_info.get("frames")
-        if frames is not None:
-            count = frames.count(",") + 1
-            end = time.thread_time() + (single if count == 1 else in_list * count) / 1000
-            while time.thread_time() < end:
-                pass
-        return await handler(request)
-
-    return work
-
-
-class _Patient(DICOMwebServer):
-    """Takes request lines of any length."""
-
-    def _app(self) -> web.Application:
-        app = web.Application(middlewares=self._middlewares, handler_args={"max_line_size": LONGEST_LINE})
-        add_routes(app, self._archive)
-        return app
+async def _serve(contents: Contents, stored: ServedInstance, origin: str) -> None:
+    """Answer requests until standard input closes, and say what was given for each of its lines."""
+    costs = Costs(contents.milliseconds / 1000, contents.single_cost / 1000, contents.list_cost / 1000)
+    kind = frame_representation(stored.transfer_syntax)
+    resources = Resources(origin, kind.content_type, _frames_of(stored), costs)
+    server, port = await listen(resources)
+    series = f"127.0.0.1:{port}{ROOT}/studies/{stored.study}/series/{stored.series}"
+    await asyncio.to_thread(_warm, f"http://{series}")
+    print(f"dicomweb://{series}", flush=True)  # noqa: T201  # the parent reads it
+    while await asyncio.to_thread(sys.stdin.readline):
+        print(resources.totals().decode(), flush=True)  # noqa: T201  # as above
+    server.close()
 
 
 def _warm(url: str) -> None:
@@ -199,22 +155,12 @@ def main() -> None:
     """Serve until standard input closes."""
     contents = Contents(**json.loads(sys.argv[1]))
     archive = sparse_slide(contents.sparse_frames) if contents.sparse_frames else slide(contents.tiles)
-    counter = _Counter()
-    middlewares = [counter.middleware()]
-    if contents.milliseconds:
-        middlewares.append(_latency(contents.milliseconds / 1000))
-    if contents.single_cost or contents.list_cost:
-        middlewares.append(_costs(contents.single_cost, contents.list_cost))
     (stored,) = archive.instances()
-    with _Patient(archive, middlewares=middlewares) as server:
-        _warm(server.series_url(stored.study, stored.series, "http"))
-        print(server.series_url(stored.study, stored.series), flush=True)  # noqa: T201  # the parent reads it
-        for _ in sys.stdin:
-            totals = Totals(counter.requests, counter.sent, time.process_time())
-            print(json.dumps(asdict(totals)), flush=True)  # noqa: T201  # as above
+    with DICOMwebServer(archive) as demo:
+        asyncio.run(_serve(contents, stored, demo.url.removesuffix(ROOT)))
 
 
-__all__ = ["SERIES", "STUDY", "TILE", "Contents", "Server", "Totals", "full_tiles", "served", "slide", "sparse_slide"]
+__all__ = ["SERIES", "STUDY", "TILE", "Contents", "Server", "full_tiles", "served", "slide", "sparse_slide"]
 
 if __name__ == "__main__":
     main()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import zarr
 from measuring import Contestant, Results, Target, take_turns, timed
-from readers import Ours, Region, contestant, fresh_options, limit, parts
+from readers import Region, contestant, limit, parts
 from slide_server import TILE, Contents, served
 
 if TYPE_CHECKING:
@@ -24,22 +22,19 @@ def measure_zarr(settings: Settings) -> Results:
     results = Results()
     tiles = settings.size(8, 3)
     task = f"{tiles * tiles} tiles through zarr"
-    whole = [Region(0, 0, tiles * TILE, tiles * TILE)]
+    whole = [[Region(0, 0, tiles * TILE, tiles * TILE)]]
     with served(Contents(tiles=tiles, milliseconds=_MILLISECONDS)) as server:
         url = server.url
-        contestants = [limit(whole, tiles, _MILLISECONDS)]
+        contestants = [limit(tiles, _MILLISECONDS, whole, "cyx", url), contestant("dicomzarr", "dicomzarr", url, whole)]
         for concurrency in (None, _MANY):
             among = f", concurrency={concurrency}" if concurrency else ""
-            contestants += [
-                Contestant(f"{_ALL}{among}", functools.partial(_open_and_read, url, concurrency)),
-                Contestant(f"{_OPENED}{among}", functools.partial(_read, url, concurrency)),
-            ]
-        contestants.append(contestant("dicomzarr, new server", functools.partial(Ours, url, fresh=True), whole))
+            for name, opened in ((_ALL, False), (_OPENED, True)):
+                options = {"concurrency": concurrency, "opened": opened}
+                contestants.append(contestant(f"{name}{among}", "zarr of ours", url, whole, **options))
         try:
             contestants.append(_napari_wsi(url))
         except ImportError:
             results.note("napari-wsi took no part: it is not installed here")
-        _open_and_read(url, None)  # what is imported at first use is no part of reading
         results.rows += take_turns(task, _MILLISECONDS, contestants, settings.rounds, server)
     rows = results.of(task, _MILLISECONDS)
     for name, wanted in ((_ALL, 9), (f"{_ALL}, concurrency={_MANY}", 3)):
@@ -47,26 +42,6 @@ def measure_zarr(settings: Settings) -> Results:
         text = f"{name} at {_MILLISECONDS:g} ms: as long as so many round trips"
         results.targets.append(Target(text, round_trips, wanted, at_least=False))
     return results
-
-
-def _group(url: str, options: dict[str, Any]) -> Any:
-    return zarr.open_group(url, mode="r", storage_options=options)
-
-
-def _open_and_read(url: str, concurrency: int | None) -> Take:
-    options = fresh_options()
-    with _in_flight(concurrency):
-        return timed(lambda: [_group(url, options)["0"][...]])
-
-
-def _read(url: str, concurrency: int | None) -> Take:
-    array = _group(url, fresh_options())["0"]
-    with _in_flight(concurrency):
-        return timed(lambda: [array[...]])
-
-
-def _in_flight(concurrency: int | None) -> Any:
-    return zarr.config.set({"async.concurrency": concurrency} if concurrency else {})
 
 
 def _napari_wsi(url: str) -> Contestant:

@@ -22,6 +22,7 @@ from pydicom.pixels.utils import pixel_array
 from real_data import real_file, real_series
 
 from dicomzarr.codecs.decode import decode_frame
+from dicomzarr.codecs.planes import put
 from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom import uids
 from dicomzarr.dicom.pixels.pixels import PixelDescription
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-SCRATCH = Scratch()
+SCRATCHES = (Scratch(), Scratch(for_planes=True))
 WHERE = "study 1.2, series 1.3, instance 1.4, frame 5"
 
 ROWS, COLUMNS = 40, 32
@@ -89,8 +90,12 @@ def decode(
     frame = decode_frame(view, pixel, transfer_syntax_uid=uid, media_type=media_type, where=WHERE)
     assert frame.shape == pixel.shape
     assert frame.dtype == pixel.dtype
-    borrowed = decode_frame(view, pixel, transfer_syntax_uid=uid, media_type=media_type, where=WHERE, scratch=SCRATCH)
-    np.testing.assert_array_equal(borrowed, frame, strict=True)
+    for memory in SCRATCHES:
+        lent = decode_frame(view, pixel, transfer_syntax_uid=uid, media_type=media_type, where=WHERE, scratch=memory)
+        np.testing.assert_array_equal(lent, frame, strict=True)
+        planes = np.zeros(pixel.shape, pixel.dtype)
+        put(planes, ..., lent)
+        np.testing.assert_array_equal(planes, frame, strict=True)
     return frame
 
 

@@ -39,23 +39,57 @@ def _readers(everything: dict[str, Any], task: str) -> set[str]:
 
 
 @pytest.mark.slow
-def test_readers_agree_and_are_measured(tmp_path: Path) -> None:
-    found = _measured(tmp_path, "region", "patches", "level", "zarr")
-    ours = {"limit", "dicomzarr", "dicomzarr, new server"}
-    threads = {f"wsidicom, threads={number}" for number in (1, 2, 4, 8)}
-    assert _readers(found, "region") >= {*ours, "wsidicom", *threads}
-    assert _readers(found, "patches") >= {*ours, "wsidicom"}
+def test_the_gateway_is_measured(tmp_path: Path) -> None:
+    options = ["--seconds", "0.2", "--slices", "3", "--viewers", "3", "--json", str(tmp_path / "found.json")]
+    command = [sys.executable, str(BENCHMARKS / "gateway.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)  # noqa: S603  # ours
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert len(found["rows"]) >= 6
+    assert all(row["requests_a_second"] > 0 for row in found["rows"])
+    assert found["viewers"]["errors"] == 0
+
+
+@pytest.mark.slow
+def test_readers_of_regions_agree_and_are_measured(tmp_path: Path) -> None:
+    found = _measured(tmp_path, "region", "patches")
+    everybody = {"limit", "limit, yxc", "dicomzarr", "dicomzarr, yxc", "zarr, the same chunks on this disk"}
+    arrays = {f"wsidicom, array, threads={number}" for number in (1, 2, 4, 8)}
+    for again in ("", ", warm"):
+        readers = {
+            name: {row["reader"] for row in found["rows"] if row["task"] == f"{name}{again}"}
+            for name in ("region of 512 x 512", "4 random patches of 256 x 256")
+        }
+        assert readers["region of 512 x 512"] == {*everybody, *arrays, "wsidicom, picture, threads=2"}
+        assert readers["4 random patches of 256 x 256"] == {*everybody, "wsidicom, array, threads=1"}
+    remote = [row for row in found["rows"] if row["reader"].startswith(("wsidicom", "dicomzarr"))]
+    assert all(row["requests"] > 0 and row["megabytes"] > 0 for row in remote)
+
+
+@pytest.mark.slow
+def test_readers_of_levels_and_tiles_agree_and_are_measured(tmp_path: Path) -> None:
+    found = _measured(tmp_path, "level", "tile", "zarr")
     assert _readers(found, "whole level") >= {
         "limit",
-        "wsidicom",
+        "wsidicom, array, threads=1",
         "dicomzarr, level[...]",
         "dicomzarr, to_dask().compute()",
         "dicomzarr, to_dask() stored",
     }
+    assert len(_readers(found, "one tile")) == 4
+    assert len(_readers(found, "tiles through zarr")) >= 6
     assert {row["milliseconds"] for row in found["rows"]} == {0, 50}
-    wsidicom = [row for row in found["rows"] if row["reader"] == "wsidicom"]
-    assert all(row["requests"] > 0 and row["megabytes"] > 0 for row in wsidicom)
-    assert len(wsidicom) == 3
+
+
+@pytest.mark.slow
+def test_the_budget_of_a_frame_names_every_stage(tmp_path: Path) -> None:
+    file = tmp_path / "budget.json"
+    command = [sys.executable, str(BENCHMARKS / "budget.py"), "--rounds", "1", "--json", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)  # noqa: S603  # ours
+    assert done.returncode == 0, done.stderr
+    found: dict[str, float] = json.loads(file.read_text())
+    assert {"parse", "place", "queue and deliver", "decode: the codec alone", "read cyx: decoders"} <= found.keys()
+    assert found["calls on the loop, region"] > 0
 
 
 @pytest.mark.slow

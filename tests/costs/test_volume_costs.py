@@ -12,15 +12,15 @@ from radiology_opened import Opener, pixels_of
 from radiology_volumes import volume
 
 import dicomzarr
-from dicomzarr.sources.dicomweb.http.exchange import Exchange
+from dicomzarr.sources.http.exchange import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from orthanc import Orthanc
 
-    from dicomzarr.sources.dicomweb.http.exchange import RequestSpec
-    from dicomzarr.sources.dicomweb.http.transport import Response
+    from dicomzarr.sources.http.exchange import RequestSpec
+    from dicomzarr.sources.http.transport import Response
 
 SLICES = 120
 PIXELS = distinct((SLICES, 8, 10), 16)

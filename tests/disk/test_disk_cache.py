@@ -60,7 +60,7 @@ from dicomzarr.errors import DiskCacheWarning, InvalidOptionError, SeriesNotFoun
 from dicomzarr.faces.fsspec.filesystem import DICOMwebFileSystem
 from dicomzarr.options import StorageOptions, default_cache_dir
 from dicomzarr.session import opening
-from dicomzarr.sources.dicomweb.http.transport import AiohttpTransport
+from dicomzarr.sources.http.transport import AiohttpTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from serving import Served
 
     from dicomzarr.disk.cache import DiskFrames
-    from dicomzarr.sources.dicomweb.http.redirects import Request
+    from dicomzarr.sources.http.redirects import Request
 
 POSIX = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no owners and modes here")
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")

@@ -28,7 +28,7 @@ from dicomzarr.errors import (
     InvalidOptionError,
     PermissionDeniedError,
 )
-from dicomzarr.sources.dicomweb.credentials import secret_headers
+from dicomzarr.sources.http.credentials import secret_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -23,7 +23,9 @@ from slides_model import instance_metadata
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.errors import DicomZarrError
-from dicomzarr.omezarr.hierarchy import Group
+from dicomzarr.omezarr.documents import V3
+from dicomzarr.omezarr.documents_v2 import V2
+from dicomzarr.omezarr.hierarchy import nodes
 from dicomzarr.omezarr.layout import build_hierarchy
 from dicomzarr.plan import plan_images, wanted_bulk
 from dicomzarr.plan.labels import add_labels
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dicomzarr.dicom.series import Series
-    from dicomzarr.omezarr.hierarchy import Array
     from dicomzarr.plan import Channel, ImagePlan, LevelPlan, SeriesPlan
 
 _MOST_BYTES: Final = 40_000
@@ -90,14 +91,16 @@ class Metadata:
             label = chosen["associated_label"]
             plan = plan_images(parsed, associated_label=label, values=chosen["values"], bulk=bulk)
             plans = [plan, *self._with_labels(parsed)]
-            roots = [build_hierarchy(each, dict(parsed.patient) if chosen["include_phi"] else {}) for each in plans]
+            identity = dict(parsed.patient) if chosen["include_phi"] else {}
+            roots = [build_hierarchy(each, identity, zarr) for each in plans for zarr in (V2, V3)]
         except DicomZarrError as error:
             check_said(str(error))
             raise
-        for node in itertools.chain(*map(_nodes, roots)):
-            _check_document(node.document)
-            if not chosen["include_phi"]:
-                check_said(node.document.decode())
+        for _, node in itertools.chain(*map(nodes, roots)):
+            for document in node.documents.values():
+                _check_document(document)
+                if not chosen["include_phi"]:
+                    check_said(document.decode())
         for image in itertools.chain(*map(_images, plans)):
             for channel in image.channels:
                 _check_channel(channel)
@@ -146,13 +149,6 @@ def _segmentations(sources: list[Dataset]) -> Iterator[Dataset]:
     for kind in (SegmentationTypeValues.BINARY, SegmentationTypeValues.LABELMAP):
         made = masks if kind is SegmentationTypeValues.BINARY else masks[0] * np.uint8(2)
         yield segmented(sources, made, kind=kind).dataset
-
-
-def _nodes(node: Group | Array) -> Iterator[Group | Array]:
-    yield node
-    if isinstance(node, Group):
-        for child in node.children.values():
-            yield from _nodes(child)
 
 
 def _check_document(document: bytes) -> None:

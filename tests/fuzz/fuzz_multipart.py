@@ -9,9 +9,9 @@ from cases import Case
 from mutations import mutate_bytes
 
 from dicomzarr.errors import DicomZarrError
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter
+from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
     from random import Random

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import numpy as np
 import pytest
+import radiology
 import zarr
 from opened import group_at
-from serving import Served, serving
+from serving import Served, forget_servers, serving
 from slides import (
     TestSlide,
     brightfield_pyramid,
@@ -30,6 +32,8 @@ from slides_model import ExpectedImage
 from slides_pixels import noisy_gray
 
 import dicomzarr
+from dicomzarr.demo.archive import Archive
+from dicomzarr.demo.server import DICOMwebServer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # their imports, not ours
@@ -110,6 +114,16 @@ def test_ngff_zarr_computes_on_pixels() -> None:
     with serving(brightfield_pyramid()) as each:
         multiscales: Any = ngff_zarr.from_ngff_zarr(fsspec.get_mapper(each.url), validate=True)
         assert np.array_equal(multiscales.images[3].data.compute(), each.slide.levels[3].pixels[:, 0])
+
+
+@pytest.mark.parametrize("name", ["volume", "gap", "pet", "dose"])
+def test_fill_values_are_of_the_arrays_type(name: str) -> None:
+    series = radiology.BUILDERS[name]()
+    with DICOMwebServer(Archive(series.datasets)) as server:
+        url = server.series_url(series.study_uid, series.series_uid)
+        document = json.loads(fsspec.filesystem("dicomweb").cat_file(f"{url}/0/zarr.json"))
+        forget_servers()
+    assert type(document["fill_value"]) is (int if "int" in document["data_type"] else float)
 
 
 def test_documents_are_valid_zarr(images: list[dicomzarr.Image]) -> None:

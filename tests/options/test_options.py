@@ -103,7 +103,7 @@ def test_identity_tells_users_apart() -> None:
 
 ELSEWHERE = """
 import asyncio, pickle, sys
-from dicomzarr.sources.dicomweb.credentials.auth import credentials_for
+from dicomzarr.sources.http.credentials.auth import credentials_for
 options = pickle.loads(bytes.fromhex(sys.argv[1]))
 assert pickle.loads(pickle.dumps(options)) == options
 print(options.to_public()["credentials"], flush=True)

@@ -29,7 +29,7 @@ from dicomzarr.runtime.crossing import Crossing
 from dicomzarr.runtime.home_loop import home_loop, run_home, run_sync
 from dicomzarr.runtime.pools import DECODERS
 from dicomzarr.session import opening
-from dicomzarr.sources.dicomweb.http import session_cleanup
+from dicomzarr.sources.http import session_cleanup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

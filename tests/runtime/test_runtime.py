@@ -9,14 +9,15 @@ import threading
 import numpy as np
 import pytest
 from processes import FORKS
-from serving import serving
+from serving import run_python, serving
 from slides import brightfield_pyramid
+from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.errors import EventLoopError
 from dicomzarr.runtime import reset
 from dicomzarr.runtime.home_loop import run_sync
-from dicomzarr.runtime.pools import Pool
+from dicomzarr.runtime.pools import Pool, Threads
 from dicomzarr.runtime.single_flight import SingleFlight
 
 
@@ -118,6 +119,79 @@ def test_work_may_end_with_the_last_who_asked() -> None:
         assert work.kept == [2]
 
     asyncio.run(run())
+
+
+def test_threads_start_as_they_are_needed_and_end_when_idle() -> None:
+    threads = Threads("test", 2, idle=0.01)
+    both = threading.Barrier(2, timeout=SECONDS)
+    done = [threads.submit(lambda: (both.wait(), threading.current_thread())[1]) for _ in range(2)]
+    used = {each.result(SECONDS) for each in done}
+    assert len(used) == 2
+    for each in used:
+        each.join(SECONDS)
+        assert not each.is_alive()
+    assert threads.submit(threading.current_thread).result(SECONDS) not in used
+
+
+def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
+    threads = Threads("test", 1)
+    gate = threading.Event()
+    first = threads.submit(gate.wait, SECONDS)
+    second = threads.submit(pytest.fail)
+    assert second.cancel()
+    gate.set()
+    assert first.result(SECONDS)
+
+
+def test_what_was_begun_can_be_waited_for() -> None:
+    threads = Threads("test", 1)
+    done: list[int] = []
+    for number in range(3):
+        threads.submit(done.append, number)
+    threads.wait(SECONDS, begin_more=True)
+    assert done == [0, 1, 2]
+
+
+MAIN_ENDS = """
+import atexit, json, sys, threading
+
+told = []
+
+@atexit.register
+def last_of_all():
+    read()
+    print(json.dumps(told))
+
+import dicomzarr
+
+def read():
+    told.append(int(dicomzarr.open(url, headers={"X-Anew": str(len(told))}).levels[-1][...].sum()))
+
+class Late:
+    def __del__(self):
+        try:
+            read()
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+
+def begin():
+    threading.main_thread().join()
+    read()
+
+url = sys.argv[1]
+read()
+atexit.register(read)
+dicomzarr.late = Late()
+threading.Thread(target=begin).start()
+"""
+
+
+def test_reads_go_on_when_the_main_thread_has_ended() -> None:
+    """In threads that are waited for, and at exit; later than that they end with an error, and never hang."""
+    slide = brightfield_pyramid()
+    with serving(slide) as served:
+        found = run_python(MAIN_ENDS, served.url.replace("127.0.0.1", "localhost"))
+    assert found == [int(slide.levels[-1].pixels[:, 0].sum())] * 4
 
 
 @FORKS

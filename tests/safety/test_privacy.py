@@ -31,7 +31,8 @@ from dicomzarr.dicom.series import parse_series
 from dicomzarr.errors import DicomZarrError, GridError
 from dicomzarr.faces import cli
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
-from dicomzarr.omezarr.hierarchy import Array, Group
+from dicomzarr.omezarr.documents import V3
+from dicomzarr.omezarr.hierarchy import nodes
 from dicomzarr.omezarr.layout import build_hierarchy
 from dicomzarr.plan import plan_images
 from dicomzarr.session import opening
@@ -265,16 +266,10 @@ def tried(name: str, instances: Instances) -> list[str]:
     study, series = (first[tag]["Value"][0] for tag in ("0020000D", "0020000E"))
     try:
         plan = plan_images(parse_series(decode_instances(body), study, series))
-        root = build_hierarchy(plan, {})
+        root = build_hierarchy(plan, {}, V3)
     except DicomZarrError as error:
         return list(all_of(error))
-    return [repr(plan), *(node.document.decode() for node in nodes(root))]
-
-
-def nodes(node: Group | Array) -> Iterator[Group | Array]:
-    yield node
-    for child in node.children.values() if isinstance(node, Group) else ():
-        yield from nodes(child)
+    return [repr(plan), *(text.decode() for _, node in nodes(root) for text in node.documents.values())]
 
 
 def tags_of(*kinds: type[msgspec.Struct]) -> set[str]:

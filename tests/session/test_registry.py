@@ -25,8 +25,8 @@ from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import home_loop, run_sync
 from dicomzarr.session.opening import endpoint_of, make_endpoint
 from dicomzarr.session.registry import Endpoint, Endpoints, Limits
-from dicomzarr.sources.dicomweb.limits import Limits as ClientLimits
 from dicomzarr.sources.dicomweb.source import DICOMwebSource
+from dicomzarr.sources.http.limits import Limits as ClientLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,6 +9,7 @@ import threading
 import warnings
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import google.auth.credentials
@@ -19,20 +20,21 @@ from aiohttp import web
 from connecting import client_of, closed
 from dicomweb_client import DICOMwebClient
 from google.auth.transport.requests import AuthorizedSession
+from serving import run_python
 from waiting import SECONDS
 
 from dicomzarr.errors import AuthenticationError, InsecureTransportError, InvalidOptionError
 from dicomzarr.options import StorageOptions
-from dicomzarr.sources.dicomweb.credentials.auth import credentials_for
-from dicomzarr.sources.dicomweb.credentials.client_adapter import connection_settings, service_urls
-from dicomzarr.sources.dicomweb.credentials.secret_headers import CredentialThread
-from dicomzarr.sources.dicomweb.http.connection import ConnectionSettings, environment_proxy
+from dicomzarr.sources.http.connection import ConnectionSettings, environment_proxy
+from dicomzarr.sources.http.credentials.auth import credentials_for
+from dicomzarr.sources.http.credentials.client_adapter import connection_settings, service_urls
+from dicomzarr.sources.http.credentials.secret_headers import CredentialThread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
-    from dicomzarr.sources.dicomweb.http.redirects import Request
+    from dicomzarr.sources.http.redirects import Request
 
 BASE = "https://server.example/dicom-web"
 SECRET = "s3cret"  # noqa: S105  # nobody's
@@ -92,7 +94,6 @@ def test_a_thread_ends_that_nobody_needs_and_another_begins() -> None:
         await asyncio.to_thread(threads[0].join, SECONDS)
         assert not threads[0].is_alive()
         assert await own.in_time(own.call(auth)) == {"n": "2"}
-        own.close()
 
     asyncio.run(twice())
 
@@ -138,10 +139,20 @@ def raises() -> dict[str, str]:
     raise ValueError(SECRET)
 
 
+def leaves() -> dict[str, str]:
+    sys.exit(SECRET)
+
+
+def gives_up() -> dict[str, str]:
+    raise asyncio.CancelledError(SECRET)
+
+
 @pytest.mark.parametrize(
     ("auth", "message"),
     [
         (raises, "failed with ValueError"),
+        (leaves, "failed with SystemExit"),
+        (gives_up, "failed with CancelledError"),
         (lambda: SECRET, "returned a str"),
         (lambda: None, "returned a NoneType"),
     ],
@@ -169,6 +180,26 @@ def test_a_callable_that_hangs() -> None:
     with pytest.raises(AuthenticationError, match="gave nothing"):
         headers_of(auth=auth, timeout=0.02)
     release.set()
+
+
+def test_a_callable_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
+    script = """
+        import asyncio, json, threading
+        from dicomzarr.errors import AuthenticationError
+        from dicomzarr.options import StorageOptions
+        from dicomzarr.sources.http.credentials.auth import credentials_for
+
+        async def main():
+            hangs = threading.Event().wait
+            credentials = credentials_for("https://server.example", StorageOptions.parse(auth=hangs, timeout=0.02))
+            try:
+                await credentials.headers_for("https://server.example", {})
+            except AuthenticationError as error:
+                print(json.dumps(str(error)))
+
+        asyncio.run(main())
+    """
+    assert run_python(dedent(script)).startswith("The auth callable gave nothing")
 
 
 # --- 401 ---

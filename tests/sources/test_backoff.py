@@ -26,10 +26,10 @@ from dicomzarr.errors import (
 )
 from dicomzarr.options import StorageOptions
 from dicomzarr.session.opening import endpoint_for
-from dicomzarr.sources.dicomweb.http.limiter import RequestLimiter, RequestSlot
-from dicomzarr.sources.dicomweb.http.pacing import REMEMBERED, Pacing
-from dicomzarr.sources.dicomweb.http.retry import TRIES
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
+from dicomzarr.sources.http.limiter import RequestLimiter, RequestSlot
+from dicomzarr.sources.http.pacing import REMEMBERED, Pacing
+from dicomzarr.sources.http.retry import TRIES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.errors import DicomZarrError
     from dicomzarr.sources.dicomweb.client import Client
-    from dicomzarr.sources.dicomweb.http.redirects import Request
+    from dicomzarr.sources.http.redirects import Request
 
 BASE = "https://server.example/dicom-web"
 

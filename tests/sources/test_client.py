@@ -36,21 +36,21 @@ from dicomzarr.errors import (
     WrongPartsError,
 )
 from dicomzarr.sources.dicomweb.client import Client
-from dicomzarr.sources.dicomweb.http.retry import TRIES
-from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError, seconds_to_wait
-from dicomzarr.sources.dicomweb.limits import Limits
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.multipart import Part
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter
 from dicomzarr.sources.dicomweb.negotiation.accept import AS_STORED, IMAGE_TYPES, LADDER, SINGLE_PART
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
+from dicomzarr.sources.http.limits import Limits
+from dicomzarr.sources.http.media_type import MediaType
+from dicomzarr.sources.http.retry import TRIES
+from dicomzarr.sources.http.statuses import ConnectionDroppedError, seconds_to_wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.sources.dicomweb.client import Client
-    from dicomzarr.sources.dicomweb.http.redirects import Request
+    from dicomzarr.sources.http.redirects import Request
 
 STUDY, SERIES, INSTANCE = "1.2", "1.2.3", "1.2.3.4"
 BASE = "https://server.example/dicom-web"
@@ -1087,6 +1087,33 @@ def test_a_redirect_to_another_origin_drops_credentials() -> None:
         ("/moved", basic, "k"),
         ("target", None, None),
     ]
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_with_own_host_only_no_other_host_is_asked(within: bool) -> None:  # noqa: FBT001  # a column
+    asked: list[str] = []
+
+    async def run() -> bytes:
+        async def target(request: web.Request) -> web.Response:
+            asked.append(request.path)
+            return web.json_response([1])
+
+        async with serving(target) as other:
+
+            async def origin(request: web.Request) -> web.Response:
+                if request.path == "/moved":
+                    return web.json_response([2])
+                raise web.HTTPTemporaryRedirect("/moved" if within else f"{other}/there")
+
+            async with serving(origin) as base, connected(base, own_host_only=True) as client:
+                return (await client.series_metadata(STUDY, SERIES)).body
+
+    if within:  # within the host
+        assert asyncio.run(run()) == b"[2]"
+    else:
+        with pytest.raises(InvalidReplyError, match="another host"):
+            asyncio.run(run())
+    assert asked == []
 
 
 def test_redirects_in_circles_and_to_nowhere() -> None:

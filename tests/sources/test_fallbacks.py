@@ -57,12 +57,12 @@ from dicomzarr.errors import (
     WrongPartsError,
 )
 from dicomzarr.sources.dicomweb.client import Client
-from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError
-from dicomzarr.sources.dicomweb.limits import LIMITS, Limits
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
 from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 from dicomzarr.sources.dicomweb.whole import whole_instance
+from dicomzarr.sources.http.limits import LIMITS, Limits
+from dicomzarr.sources.http.statuses import ConnectionDroppedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from tiny_pacs import TinyPACS
 
     from dicomzarr.sources.dicomweb.client import Client
-    from dicomzarr.sources.dicomweb.http.redirects import Request
+    from dicomzarr.sources.http.redirects import Request
 
 # --- a server without a network that has whole instances ---
 

@@ -16,10 +16,18 @@ from folders import Sink, all_keys, brought, state_of, write
 from pydicom import Dataset, dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
+import dicomzarr
 from dicomzarr.demo.instances import from_file
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.engine.ports import Fetch, SeriesMetadata, SeriesRef, Wait
-from dicomzarr.errors import ChangedFileError, InvalidFileError, MissingFileError, TruncatedFileError, UsageError
+from dicomzarr.errors import (
+    ChangedFileError,
+    InvalidFileError,
+    MissingFileError,
+    TruncatedFileError,
+    UnreadableFileError,
+    UsageError,
+)
 from dicomzarr.sources.files.source import FilesSource
 
 if TYPE_CHECKING:
@@ -185,6 +193,15 @@ def test_another_file_of_the_same_size_and_date_is_an_error(volume: list[Path], 
     assert not asyncio.run(brought(source, all_keys(after))).errors
 
 
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(volume: list[Path]) -> None:
+    source = FilesSource(volume[0].parent)
+    _, state = opened(source)
+    volume[1].unlink()
+    os.mkfifo(volume[1])
+    sink = asyncio.run(brought(source, all_keys(state)))
+    assert [type(error) for error in sink.errors.values()] == [UnreadableFileError]
+
+
 def test_another_process_reads_the_same_files_or_none(volume: list[Path]) -> None:
     """A forked child has a source of its own, and images that were opened before."""
     _, before = opened(FilesSource(volume[0].parent))
@@ -270,6 +287,30 @@ def test_one_file_is_a_source(volume: list[Path]) -> None:
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="There is no file or folder"):
         FilesSource(tmp_path / "nowhere").index()
+
+
+@pytest.mark.parametrize("name", ["loop", "n" * 300])
+def test_a_path_of_which_the_system_says_nothing(name: str, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(UnreadableFileError, match="cannot be read"):
+        FilesSource(tmp_path / name).index()
+
+
+def test_a_folder_in_which_nothing_can_be_read_is_not_empty(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "note.txt").write_text("no image")
+    with pytest.raises(UnreadableFileError, match=r"not readable\): loop"):
+        FilesSource(tmp_path).index()
+
+
+def test_names_that_are_no_text(volume: list[Path]) -> None:
+    (volume[0].parent / os.fsdecode(b"\xff.txt")).write_text("no image")
+    bad = volume[1].rename(volume[0].parent / os.fsdecode(b"\xfe.dcm"))
+    image = dicomzarr.open(volume[0].parent, cache_bytes=0)
+    assert image.notices == (r"1 file was left out (no DICOM): \udcff.txt.",)
+    bad.unlink()
+    with pytest.raises(ChangedFileError, match=r"\\udcfe.dcm is there no more"):
+        image.levels[0][...]
 
 
 def test_only_files_that_changed_are_read_again(volume: list[Path]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dicomzarr.errors import InvalidURLError
+from dicomzarr.session.locate import parse_series_url
 from dicomzarr.sources.files.urls import FolderURL, path_of
 
 SERIES = FolderURL("dicomfile:///data", "1.2", "3.4")
@@ -45,3 +46,9 @@ def test_paths() -> None:
     assert path_of(FolderURL.of(Path("/data/x")).base) == Path("/data/x")
     assert path_of(FolderURL.of(Path("x")).base) == Path.cwd() / "x"
     assert path_of("dicomfile:///C:/data") == Path("C:/data")
+
+
+@pytest.mark.parametrize("path", ["~nobody at all/x", Path("~nobody at all/x")])
+def test_the_home_of_nobody(path: str | Path) -> None:
+    with pytest.raises(InvalidURLError, match="is the home of nobody here"):
+        parse_series_url(path, {})

@@ -11,7 +11,6 @@ import pytest
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.errors import DicomZarrError, FrameNotFoundError, HTTPStatusError, TruncatedReplyError
-from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError
 from dicomzarr.sources.dicomweb.negotiation.accept import AS_STORED, IMAGE_TYPES, SINGLE_PART, Rung
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.negotiation.frame_plan import (
@@ -22,6 +21,7 @@ from dicomzarr.sources.dicomweb.negotiation.frame_plan import (
     WholeRequest,
 )
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
+from dicomzarr.sources.http.statuses import ConnectionDroppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from thoroughness import examples
 
 from dicomzarr.errors import DicomZarrError, MultipartError, TruncatedReplyError
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser, Part
+from dicomzarr.sources.http.media_type import MediaType
 
 BOUNDARY = "b0und'ary"
 CONTENT_TYPE = f'multipart/related; type="application/octet-stream"; boundary="{BOUNDARY}"'

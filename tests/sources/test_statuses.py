@@ -17,7 +17,7 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     WrongPartsError,
 )
-from dicomzarr.sources.dicomweb.http.statuses import ConnectionDroppedError, Meaning, means, status_error, status_means
+from dicomzarr.sources.http.statuses import ConnectionDroppedError, Meaning, means, status_error, status_means
 
 
 @pytest.mark.parametrize(

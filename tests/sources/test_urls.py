@@ -7,18 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomzarr.errors import InvalidURLError
-from dicomzarr.sources.dicomweb.urls import (
-    DICOMwebURL,
-    frames_url,
-    host_of,
-    is_loopback,
-    origin_of,
-    pasted,
-    safe_url,
-    search_url,
-    series_metadata_url,
-    split_user_info,
-)
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL, frames_url, search_url, series_metadata_url
+from dicomzarr.sources.http.urls import host_of, is_loopback, origin_of, pasted, safe_url, split_user_info
 
 BASE = "https://h.example:8443/a/dicom-web"
 SERIES = DICOMwebURL("dicomwebs", BASE, "1.2", "3.4")

@@ -42,13 +42,13 @@ from dicomzarr.errors import AuthenticationError, FrameError, MultipartError
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session import opening
 from dicomzarr.sources.dicomweb.client import Client
-from dicomzarr.sources.dicomweb.http.exchange import Exchange
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin, Recipe
 from dicomzarr.sources.dicomweb.tuning.experiment import Experiment
 from dicomzarr.sources.dicomweb.tuning.server_profile import FetchMode, Form, FrameKind, Rate
 from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 from dicomzarr.sources.dicomweb.whole.whole_series import OnlyFrame
+from dicomzarr.sources.http.exchange import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
 
     from dicomzarr.demo.replies import Part
     from dicomzarr.errors import DicomZarrError
-    from dicomzarr.sources.dicomweb.http.exchange import RequestSpec
     from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
+    from dicomzarr.sources.http.exchange import RequestSpec
 
 SLICES = 150
 SINGLES = 24

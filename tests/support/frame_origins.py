@@ -6,32 +6,44 @@ import asyncio
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeAlias
 
 import faults
+import pytest
 import radiology_volumes
 import slides
+from aiohttp import web
+from buckets import bucket
+from dual_personality import dual_personality, part10_bytes
 from folders import all_keys, state_of, write
+from pydicom import dcmread
 from radiology_model import AXIAL, distinct
 from serving import forget_servers
+from slides_pyramids import deep_pyramid
 
 from dicomzarr.demo.archive import Archive
-from dicomzarr.demo.instances import from_file
+from dicomzarr.demo.instances import from_dataset, from_file
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.engine.series_state import FrameKey, SeriesState
 from dicomzarr.errors import ChangedFileError
 from dicomzarr.options import StorageOptions
+from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.runtime.pools import FRAME_FILES
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
+from dicomzarr.sources.files.far_origin import FarOrigin
 from dicomzarr.sources.files.origin import FilesOrigin
+from dicomzarr.sources.files.places import store_at
 from dicomzarr.sources.files.source import FilesSource
+from dicomzarr.sources.files.urls import FolderURL
+from dicomzarr.sources.http import retry
 
 if TYPE_CHECKING:
     import random
@@ -39,11 +51,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from aiohttp.typedefs import Middleware
+    from buckets import Fault
     from pydicom import Dataset
 
     from dicomzarr.dicom.files.part10 import StoredFrames
     from dicomzarr.engine.ports import FrameOrigin
     from dicomzarr.sources.files.instance import FileInstance
+    from dicomzarr.sources.files.stores.port import ByteStore
 
 
 @dataclass
@@ -176,10 +190,63 @@ def folder_slices() -> AbstractContextManager[Origin]:
     return _folder(radiology_volumes.volume(AXIAL, pixels, bits=16, name="contract").datasets)
 
 
+def _bucket_faults(faulty: Faults) -> Fault:
+    """What servers of objects do wrong, a little of each."""
+
+    def fault(_: web.Request, reply: web.Response) -> web.Response:
+        if faulty.strike(0.05):
+            return web.Response(status=503)
+        if faulty.strike(0.03):
+            return web.Response(status=403)
+        if faulty.strike(0.03):
+            return web.Response(body=b"all of it")
+        if faulty.strike(0.05) and isinstance(reply.body, bytes):
+            headers = {name: reply.headers[name] for name in ("Content-Range", "ETag") if name in reply.headers}
+            return web.Response(status=206, body=reply.body[:-1], headers=headers)
+        return reply
+
+    return fault
+
+
+@contextmanager
+def _bucket(bodies: Sequence[bytes]) -> Iterator[Origin]:
+    files = {each.instance: each for each in (from_dataset(dcmread(BytesIO(body))) for body in bodies)}
+    with bucket({f"{number:03}.dcm": body for number, body in enumerate(bodies)}) as server:
+        options = StorageOptions.parse(endpoint_url=server.url, max_connections=_CONNECTIONS, timeout=5)
+        faulty = Faults()
+
+        def store() -> ByteStore:
+            return store_at(FolderURL.at("s3://bucket").base, options)
+
+        source = FilesSource(store())
+        (ref,) = source.index().series
+        state = state_of(run_sync(source.metadata, ref, None), ref)
+        frames = {key: bytes(files[key.instance].frame(key.number)) for key in all_keys(state)}
+        server.fault = _bucket_faults(faulty)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(retry, "_FIRST_PAUSE", 1e-4)  # tries follow one another at once
+            yield Origin(lambda: FarOrigin(source._instance, store()), state, frames, 16, faulty)
+        forget_servers()
+
+
+def bucket_slide() -> AbstractContextManager[Origin]:
+    """A slide in a bucket, with TIFF tables."""
+    return _bucket([dual_personality(each) for each in deep_pyramid(3, 200).datasets])
+
+
+def bucket_slices() -> AbstractContextManager[Origin]:
+    """A scan in a bucket."""
+    pixels = distinct((24, 8, 10), 16)
+    datasets = radiology_volumes.volume(AXIAL, pixels, bits=16, name="contract").datasets
+    return _bucket([part10_bytes(each) for each in datasets])
+
+
 ORIGINS: Mapping[str, MakeOrigin] = {
     "a slide by DICOMweb": dicomweb_slide,
     "slices by DICOMweb": dicomweb_slices,
     "a slide in a folder": folder_slide,
     "slices in a folder": folder_slices,
+    "a slide in a bucket": bucket_slide,
+    "slices in a bucket": bucket_slices,
 }
 """All origins there are; whoever writes another adds it here."""

@@ -75,6 +75,22 @@ def brightfield_pyramid(seed: int = 90) -> TestSlide:
     return TestSlide(slide, shuffled, (image,), beside)
 
 
+def deep_pyramid(levels: int = 12, side: int = 640, codec: str = "jpeg_ybr_full_422", seed: int = 95) -> TestSlide:
+    """Many levels of compressed tiles, each in a file of its own."""
+    slide = f"deep pyramid {levels} {side} {codec} {seed}"
+    picture, chosen = smooth_color(seed, side, side), CODECS[codec]
+    found = []
+    for number in range(levels):
+        size = round(side / 1.3**number)
+        spacing = (0.0005 * side / size,) * 2
+        found.append(Level(shrink(picture, size, size), (32, 32), spacing, codec=chosen))
+    instances = tuple(
+        full_instance(Identity(slide, number, _volume(number)), level) for number, level in enumerate(found, start=1)
+    )
+    image = ExpectedImage(tuple(level.expected() for level in found))
+    return TestSlide(slide, instances, (image,), tolerance=chosen.tolerance)
+
+
 def two_pyramids(seed: int = 100) -> TestSlide:
     """Two pyramids of the same sizes in one series, told apart by PyramidUID (0008,0019)."""
     slide = f"two pyramids {seed}"

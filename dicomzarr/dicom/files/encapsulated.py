@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dicomzarr.dicom.files.elements import Element
-    from dicomzarr.dicom.files.fragments import Fragments
+    from dicomzarr.dicom.files.fragments import Fragments, Item
     from dicomzarr.dicom.files.random_access import RandomAccess
 
 
@@ -37,6 +37,8 @@ class EncapsulatedFrames:
     """Offset of the first item of each frame, and of what stands behind the last."""
     scan: Callable[[], array[int]] | None = None
     """Finds them by a look at every item; None where that has been done."""
+    open_end: bool = False
+    """Where the last frame ends is not known: something else may stand behind it."""
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
@@ -52,8 +54,9 @@ class EncapsulatedFrames:
         (span,) = self.spans(number)
         if len(piece) != span.length:
             raise InvalidFileError(f"{len(piece)} bytes of frame {number} are there, and should be {span.length}.")
-        found = list(items(piece, 0, span.length))
-        if not found or found[-1].end != span.length:
+        is_open = self.open_end and number == len(self)
+        found = list(items(piece, 0, None if is_open else span.length))
+        if not found or not (is_open or found[-1].end == span.length):
             raise InvalidFileError(f"No whole fragments of pixel data make frame {number}.")
         return b"".join(piece[item.start : item.end] for item in found)
 
@@ -64,8 +67,17 @@ class EncapsulatedFrames:
         except InvalidFileError:
             if self.scan is None:
                 raise
-        self.bounds, self.scan = self.scan(), None
+        self.look_at_all()
         return self.assemble(number, [span.of(self.data) for span in self.spans(number)])
+
+    def look_at_all(self) -> None:
+        """Find the frames by a look at every item, unless that has been done.
+
+        Raises:
+            InvalidFileError: They cannot be told apart.
+        """
+        if self.scan is not None:
+            self.bounds, self.scan, self.open_end = self.scan(), None, False
 
 
 def scanned_frames(
@@ -115,6 +127,55 @@ def tabled_frames(
     return EncapsulatedFrames(data, syntax, told, lambda: _scanned(data, pixels, frames, syntax, extended))
 
 
+def distant_frames(  # noqa: PLR0913, PLR0917  # what tells where frames lie
+    data: RandomAccess,
+    pixels: Element,
+    frames: int,
+    syntax: str,
+    extended: bytes | memoryview,
+    directory: Callable[[int, int], array[int] | None],
+    known: array[int] | None = None,
+) -> EncapsulatedFrames:
+    """As `tabled_frames`, with no read beyond the tables; a file without one is not looked at before it must be.
+
+    Args:
+        data: As for `scanned_frames`; the Basic Offset Table costs nothing.
+        pixels: As above.
+        frames: As above.
+        syntax: As above.
+        extended: As above.
+        directory: Gives ``EncapsulatedFrames.bounds`` by what the file says of itself as a TIFF, of the number of
+            frames and of where the first item is; it is asked where there is no other table.
+        known: ``EncapsulatedFrames.bounds``, where they are known already.
+
+    Raises:
+        TruncatedFileError: As above.
+        InvalidFileError: As above.
+        UnsupportedTransferSyntaxError: As above.
+    """
+    transfer_syntax(syntax)
+    check_encapsulated(pixels)
+    table = bytes(extended) if len(extended) == 8 * frames else b""
+
+    def scan() -> array[int]:
+        return _scanned(data, pixels, frames, syntax, table)
+
+    if known is not None and len(known) == frames + 1:
+        return EncapsulatedFrames(data, syntax, known, scan)
+    basic = next(items(data, pixels.start), None)
+    if basic is None:
+        raise InvalidFileError("The DICOM file holds no fragments of pixel data.")
+    offsets = (0,) if frames == 1 else _offsets(data, basic, frames, table)
+    if offsets:
+        places = array("Q", [*(basic.end + offset for offset in offsets), len(data)])
+        if places[-2] + ITEM_HEADER <= places[-1]:
+            return EncapsulatedFrames(data, syntax, places, scan, open_end=True)
+    bounds = directory(frames, basic.end)
+    if bounds is None:
+        return EncapsulatedFrames(data, syntax, scan())
+    return EncapsulatedFrames(data, syntax, bounds, scan)
+
+
 def _scanned(data: RandomAccess, pixels: Element, frames: int, syntax: str, extended: bytes | memoryview) -> array[int]:
     fragments = read_fragments(data, pixels)
     first = _by_extended(extended, fragments, frames)
@@ -134,15 +195,21 @@ def _told(data: RandomAccess, pixels: Element, frames: int, extended: bytes | me
     basic = next(items(data, pixels.start), None)
     if basic is None:
         return None
+    offsets = _offsets(data, basic, frames, extended)
+    if not offsets:
+        return None
+    end = _end_of_frame(data, basic.end + offsets[-1])
+    return None if end is None else array("Q", [*(basic.end + offset for offset in offsets), end])
+
+
+def _offsets(data: RandomAccess, basic: Item, frames: int, extended: bytes | memoryview) -> tuple[int, ...]:
+    """What a table says, if it may be right; else nothing."""
     offsets: tuple[int, ...] = ()
     if len(extended) == 8 * frames:
         offsets = struct.unpack(f"<{frames}Q", extended)
     elif basic.length == 4 * frames:
         offsets = struct.unpack(f"<{frames}I", data[basic.start : basic.end])
-    if not offsets or offsets[0] != 0 or not _ascend(offsets):
-        return None
-    end = _end_of_frame(data, basic.end + offsets[-1])
-    return None if end is None else array("Q", [*(basic.end + offset for offset in offsets), end])
+    return offsets if offsets and offsets[0] == 0 and _ascend(offsets) else ()
 
 
 def _ascend(offsets: Sequence[int]) -> bool:

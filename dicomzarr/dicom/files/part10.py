@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from dicomzarr.dicom import uids
+from dicomzarr.dicom.files import encapsulated
 from dicomzarr.dicom.files.elements import (
     EXPLICIT_LITTLE,
+    ITEM,
     UNDEFINED,
     Element,
     Encoding,
@@ -21,9 +24,10 @@ from dicomzarr.dicom.files.encapsulated import EncapsulatedFrames, scanned_frame
 from dicomzarr.dicom.files.file_header import FileHeader
 from dicomzarr.dicom.files.native_frames import NativeFrames, native_frames
 from dicomzarr.dicom.files.random_access import within_beginning
-from dicomzarr.errors import InvalidFileError
+from dicomzarr.errors import InvalidFileError, TruncatedFileError
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Mapping, Sequence
 
     from dicomzarr.dicom.files.random_access import RandomAccess, Span
@@ -73,6 +77,9 @@ _NUMBERS: Final = {
     "PixelRepresentation": _PIXEL_REPRESENTATION,
     "PlanarConfiguration": _PLANAR_CONFIGURATION,
 }
+
+_LONGEST_TABLE: Final = 2**26
+"""Bytes of a Basic Offset Table that may be one."""
 
 _LONGEST_TEXT: Final = 130
 """Bytes of the longest text that is read, a UID as servers list it (see `uids.is_uid`), with its padding."""
@@ -222,6 +229,60 @@ def locate_frames(data: RandomAccess, meta: FileMeta) -> StoredFrames:
     return _stored(data, meta, header, tabled_frames)
 
 
+def distant_frames(
+    beginning: memoryview,
+    data: RandomAccess,
+    meta: FileMeta,
+    directory: Callable[[int, int], array[int] | None],
+    known: array[int] | None = None,
+) -> StoredFrames:
+    """Where the frames of a file lie that is far away, and whose data set is not deflated.
+
+    Args:
+        beginning: That of the file, up to where `beginning_end` says.
+        data: The file.
+        meta: Its File Meta Information.
+        directory: See `encapsulated.distant_frames`.
+        known: As above.
+
+    Raises:
+        TruncatedFileError: As for `locate_frames`.
+        InvalidFileError: As above.
+        UnsupportedTransferSyntaxError: As above.
+    """
+    header = _read_header(beginning, meta.end, meta)
+    if header is None:
+        raise InvalidFileError(_NO_PIXELS)
+    return _stored(data, meta, header, partial(encapsulated.distant_frames, directory=directory, known=known))
+
+
+def beginning_end(data: memoryview, meta: FileMeta) -> int | None:
+    """Where the beginning of a file ends that tells all but where frames without a table lie.
+
+    Args:
+        data: The beginning of a file whose data set is not deflated.
+        meta: Its File Meta Information.
+
+    Returns:
+        The end of what stands before the pixels, with the Basic Offset Table. None where more is needed to know.
+
+    Raises:
+        InvalidFileError: It is no such file.
+    """
+    try:
+        at = header_end(data, meta.end, meta)
+        if at is None:
+            return None
+        pixels = element_at(data, at, meta.encoding(data, meta.end))
+        if pixels.length != UNDEFINED:
+            return pixels.start
+        table = element_at(data, pixels.start, EXPLICIT_LITTLE)
+        end = table.start + table.length if table.tag == ITEM and table.length <= _LONGEST_TABLE else table.start
+        return end if end <= len(data) else None
+    except TruncatedFileError:
+        return None
+
+
 def _read_header(data: memoryview, at: int, meta: FileMeta) -> _Header | None:
     """The attributes that say how pixels are cut, or None where no pixel data are behind them."""
     encoding = meta.encoding(data, at)
@@ -235,14 +296,14 @@ def _read_header(data: memoryview, at: int, meta: FileMeta) -> _Header | None:
 
 
 def _stored(
-    data: RandomAccess, meta: FileMeta, header: _Header, encapsulated: Callable[..., EncapsulatedFrames]
+    data: RandomAccess, meta: FileMeta, header: _Header, located: Callable[..., EncapsulatedFrames]
 ) -> StoredFrames:
     frames: Frames
     if meta.transfer_syntax_uid in _NATIVE:
         frames = _native(data, header)
     else:
         table = header.values.get(_EXTENDED_OFFSET_TABLE, _NOTHING)
-        frames = encapsulated(data, header.pixels, header.frames, meta.transfer_syntax_uid, table)
+        frames = located(data, header.pixels, header.frames, meta.transfer_syntax_uid, table)
     return StoredFrames(header.sop_instance_uid, frames, header.read())
 
 

@@ -73,4 +73,4 @@ def _is_reduced(item: ImageItem) -> bool:
 
 
 def _text(leaf: Leaf) -> str:
-    return str(leaf.values[0]).strip(" \0") if leaf.values and leaf.values[0] is not None else ""
+    return "" if leaf.first is None else str(leaf.first).strip(" \0")

@@ -71,6 +71,11 @@ def private_values(item: ImageItem, name: str) -> Sequence[Scalar]:
     return leaf.values or _decoded(leaf.inline or "", known.dtype)
 
 
+def private_value(item: ImageItem, name: str) -> Scalar:
+    """The first of these; None where there is none."""
+    return next(iter(private_values(item, name)), None)
+
+
 def _decoded(inline: str, dtype: str) -> Sequence[Scalar]:
     try:
         content = base64.b64decode(inline, validate=True)

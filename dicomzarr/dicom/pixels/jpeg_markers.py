@@ -74,7 +74,7 @@ def _read_header(data: bytes) -> tuple[Codestream, int]:
     jfif = False
     adobe_transform: int | None = None
     restart_interval = 0
-    for marker, start, end in _segments(data):
+    for marker, start, end in segments(data):
         if marker in _CODEC_OF_FRAME:
             frame = _read_frame(marker, start, data[start:end])
         elif marker in _OTHER_FRAMES:
@@ -103,8 +103,12 @@ def _read_header(data: bytes) -> tuple[Codestream, int]:
     raise ValueError("it has no frame header before its first scan")
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yields marker, begin and end of each marker segment, the first scan's header last."""
+def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yields marker, begin and end of the parameters of each marker segment, the first scan's header last.
+
+    Raises:
+        ValueError: The header is cut off.
+    """
     position, marker = 2, 0
     while marker not in (_START_OF_SCAN, _END):
         position = _next_marker(data, position)

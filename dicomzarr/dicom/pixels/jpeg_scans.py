@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -26,9 +26,9 @@ _TALLEST: Final = 65500  # rows that libjpeg takes
 _SURPLUS: Final = bytes.fromhex("5aa53cc396695aa53cc396695aa53cc3")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JpegScans:
-    """How the scans of one JPEG or JPEG Lossless codestream are laid out."""
+    """How the scans of one JPEG or JPEG Lossless codestream are laid out; one for all that have the same header."""
 
     rows: int
     """Rows of pixels."""
@@ -57,7 +57,7 @@ class JpegScans:
     components_in_scan: int
     """Components of the first scan."""
 
-    @property
+    @cached_property
     def is_one_scan(self) -> bool:
         """Everything is in one scan, unit by unit from the top left, and nothing is refined later."""
         return not self.progressive and self.components_in_scan == len(self.identifiers)
@@ -73,7 +73,7 @@ class JpegScans:
         """Rows of pixels that whole units hold."""
         return self.units[0] * self.unit[0]
 
-    @property
+    @cached_property
     def has_rows_apart(self) -> bool:
         """A decoder can be made to add ``rows_when_taller`` below the last without a change to those above.
 
@@ -125,6 +125,12 @@ class JpegScans:
         """The codestream without zeros between its last unit and its end marker, of which some writers add some."""
         end = next(at for at, code in self._markers(data) if code == END_OF_IMAGE)
         return data[: _before_fill(data, end)].rstrip(b"\0") + data[end:]
+
+    @cached_property
+    def end(self) -> tuple[int, int]:
+        """Row and column of the middle of the last unit of a single scan."""
+        rows, columns = self.ends()
+        return int(rows[-1]), int(columns[-1])
 
     def ends(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Rows and columns of the middle of the last unit of each restart interval of a single scan."""

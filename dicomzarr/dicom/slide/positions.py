@@ -181,14 +181,16 @@ def _first(values: tuple[_Item | None, ...], default: _Default) -> _Item | _Defa
 
 
 def _identifier(item: OpticalPathIdentificationItem | Macro) -> str | None:
-    values = item.optical_path_identifier.values
-    return str(values[0]).strip() if values and values[0] is not None else None
+    return _name(item.optical_path_identifier)
 
 
 def _number(item: SegmentIdentificationItem | Macro) -> str | None:
     """Of the segment, which takes the place of the optical path in segmentations (PS3.3 section C.7.6.17.3)."""
-    values = item.segment_number.values
-    return str(values[0]).strip() if values and values[0] is not None else None
+    return _name(item.segment_number)
+
+
+def _name(leaf: Leaf) -> str | None:
+    return None if leaf.first is None else str(leaf.first).strip()
 
 
 def _positions(leaves: list[Leaf]) -> npt.NDArray[np.float64]:

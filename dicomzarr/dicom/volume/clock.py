@@ -25,7 +25,7 @@ def acquired_at(item: ImageItem, frame_datetime: Scalar) -> float | None:
     FrameAcquisitionDateTime (0018,9074) or FrameReferenceDateTime (0018,9151), else AcquisitionDateTime (0008,002A),
     else AcquisitionDate (0008,0022) with AcquisitionTime (0008,0032); without a date the time of the day.
     """
-    for value in (frame_datetime, _first(item.acquisition_datetime)):
+    for value in (frame_datetime, item.acquisition_datetime.first):
         seconds = _seconds(str(value or ""))
         if seconds is not None:
             return seconds
@@ -34,7 +34,7 @@ def acquired_at(item: ImageItem, frame_datetime: Scalar) -> float | None:
 
 def date_and_time(date: Leaf, time: Leaf) -> float | None:
     """Seconds since a fixed day; of a time without a date since midnight, of a date without a time until then."""
-    day, of_day = (str(_first(leaf) or "").strip() for leaf in (date, time))
+    day, of_day = (str(leaf.first or "").strip() for leaf in (date, time))
     return _seconds(f"{day or '19700101'}{of_day or '00'}") if day or of_day else None
 
 
@@ -68,7 +68,3 @@ def _zone(text: str | None) -> tzinfo:
         return UTC
     hours, minutes = divmod(int(text[1:]), 100)
     return timezone((-1 if text[0] == "-" else 1) * timedelta(hours=hours, minutes=minutes))
-
-
-def _first(leaf: Leaf) -> Scalar:
-    return leaf.values[0] if leaf.values else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.model.image_model import NO_GROUPS
-from dicomzarr.dicom.model.private import creator_of, private_values
+from dicomzarr.dicom.model.private import creator_of, private_value, private_values
 from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.volume.clock import acquired_at, date_and_time
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
-    from dicomzarr.dicom.model.json_model import Leaf, Scalar
+    from dicomzarr.dicom.model.json_model import Scalar
     from dicomzarr.dicom.model.values import Value
 
 _VECTOR: Final = 3
@@ -130,15 +130,9 @@ class Attribute:
             values = getattr(frame.item, self.vector).values
             yield values[frame.number - 1] if frame.number <= len(values) else None
         if self.macro is not None and (macro := frame.macro(self.macro[0])) is not None:
-            yield first_value(getattr(macro, self.macro[1]))
+            yield getattr(macro, self.macro[1]).first
         for name in self.instance:
-            yield first_value(getattr(frame.item, name))
-
-
-def first_value(leaf: Leaf | Sequence[Scalar]) -> Scalar:
-    """The first of the values of an attribute; None where there is none."""
-    values = leaf if isinstance(leaf, list | tuple) else leaf.values  # type: ignore[union-attr]  # a leaf then
-    return values[0] if values else None
+            yield getattr(frame.item, name).first
 
 
 number_of: Final = AttributeReader("").lenient
@@ -148,8 +142,8 @@ number_of: Final = AttributeReader("").lenient
 def _component(frame: FrameContext) -> Value:
     """Magnitude, phase, real or imaginary (PS3.3 sections C.8.3.1.1.1 and C.8.13.3.3.1)."""
     macro = frame.macro("mr_frame_type")
-    told = [first_value(macro.complex_image_component)] if macro is not None else []
-    told += [first_value(frame.item.complex_image_component), *frame.instance.image_type[2:]]
+    told = [macro.complex_image_component.first] if macro is not None else []
+    told += [frame.item.complex_image_component.first, *frame.instance.image_type[2:]]
     names = (_COMPONENTS.get(str(value).strip().upper()) for value in told if value)
     return next((name for name in names if name), None)
 
@@ -171,11 +165,11 @@ def _word(values: tuple[str, ...]) -> Value:
 def _b_value(frame: FrameContext) -> Value:
     """DiffusionBValue (0018,9087); that of a vendor where the standard's is absent, or the one in SequenceName."""
     item, macro = frame.item, frame.macro("diffusion")
-    told = [first_value(macro.diffusion_b_value)] if macro is not None else []
-    told += [first_value(item.diffusion_b_value)]
-    told += [first_value(private_values(item, name)) for name in ("siemens_b_value", "philips_b_value", "uih_b_value")]
+    told = [macro.diffusion_b_value.first] if macro is not None else []
+    told += [item.diffusion_b_value.first]
+    told += [private_value(item, name) for name in ("siemens_b_value", "philips_b_value", "uih_b_value")]
     found = next((number for value in told if (number := number_of(value)) is not None), None)
-    if found is None and (number := number_of(first_value(private_values(item, "ge_b_value")))) is not None:
+    if found is None and (number := number_of(private_value(item, "ge_b_value"))) is not None:
         found = number % _GE_OFFSET
     if found is None and (named := _B_OF_SEQUENCE.search(frame.read.text(item.sequence_name) or "")):
         found = float(named[1])
@@ -191,25 +185,25 @@ def _direction(frame: FrameContext) -> Value:
     told += [item.gradient_orientation.values]
     told += [private_values(item, name) for name in ("siemens_gradient", "uih_gradient")]
     for vendor in ("philips", "ge"):
-        told += [[first_value(private_values(item, f"{vendor}_gradient_{axis}")) for axis in "xyz"]]
+        told += [[private_value(item, f"{vendor}_gradient_{axis}") for axis in "xyz"]]
     return next((_vector(values) for values in told if len(values) == _VECTOR and any(values)), None)
 
 
 def _arterial_label(frame: FrameContext) -> Value:
     """ASLContext (0018,9257), which Philips keeps for itself in classic images: LABEL or CONTROL."""
     macro = frame.macro("arterial_spin_labeling")
-    told = first_value(macro.asl_context.values) if macro is not None else None
-    told = told or first_value(private_values(frame.item, "philips_label"))
+    told = macro.asl_context.first if macro is not None else None
+    told = told or private_value(frame.item, "philips_label")
     return _word((str(told).strip(),)) if told else None
 
 
 def _ge_kind(frame: FrameContext) -> Value:
     """What GE says that an image is: a direction of diffusion, a combination of them, a component."""
-    return number_of(first_value(private_values(frame.item, "ge_kind")))
+    return number_of(private_value(frame.item, "ge_kind"))
 
 
 def _ge_time(frame: FrameContext) -> Value:
-    return number_of(first_value(private_values(frame.item, "ge_time")))
+    return number_of(private_value(frame.item, "ge_time"))
 
 
 def _text(name: str) -> Callable[[FrameContext], Value]:
@@ -232,7 +226,7 @@ def _acquired(frame: FrameContext) -> Value:
     macro = frame.macro("frame_content")
     of_frame = None
     if macro is not None:
-        of_frame = first_value(macro.frame_acquisition_datetime) or first_value(macro.frame_reference_datetime)
+        of_frame = macro.frame_acquisition_datetime.first or macro.frame_reference_datetime.first
     return acquired_at(frame.item, of_frame)
 
 
@@ -246,7 +240,7 @@ def frame_times(item: ImageItem) -> Iterator[float | None]:
     for number, value in enumerate(item.frame_time_vector.values):
         elapsed += (number_of(value) or 0.0) if number else 0.0
         yield round(elapsed, 6)
-    step = number_of(first_value(item.frame_time))
+    step = number_of(item.frame_time.first)
     if item.frame_time_vector.values or not step:
         while True:
             yield None
@@ -257,7 +251,7 @@ def frame_times(item: ImageItem) -> Iterator[float | None]:
 def _thickness(frame: FrameContext) -> Value:
     """SliceThickness (0018,0050) in hundredths of a millimetre: headers compute it."""
     macro = frame.macro("pixel_measures")
-    number = number_of(first_value((frame.item if macro is None else macro).slice_thickness))
+    number = number_of((frame.item if macro is None else macro).slice_thickness.first)
     return None if number is None else round(number, 2)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from dicomzarr.dicom.model.image_model import NO_BYTES, NO_GROUPS
 from dicomzarr.dicom.model.json_model import EMPTY
 from dicomzarr.dicom.model.values import Value
-from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, CREATION_TIME, FRAME_TIME, first_value, number_of
+from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, CREATION_TIME, FRAME_TIME, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -130,7 +130,7 @@ def _indices(frame: FrameContext, pointers: Sequence[str]) -> dict[str, Value]:
 
 def _pointer(leaf: Leaf) -> str:
     """A tag as eight hexadecimal digits; servers send texts as ``00209056``, with or without brackets, or numbers."""
-    value = first_value(leaf)
+    value = leaf.first
     if isinstance(value, int | float):
         return f"{int(value):08X}" if 0 <= value < _MOST_TAGS else ""
     bare = re.sub(r"[^0-9A-Fa-f]", "", str(value or "").removeprefix("0x"))

@@ -1,4 +1,4 @@
-"""The command line: ``dicomzarr info | ls | thumbnail | cache | demo``.
+"""The command line: ``dicomzarr info | ls | thumbnail | serve | cache | demo``.
 
 Data go to standard output, everything else to standard error. Exit codes: 0 done, 1 what was asked for could not be
 had, 2 it could not be meant, 130 interrupted, 141 nobody read the output to its end.
@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments is not None and arguments.debug:
             traceback.print_exc()
         terminal.error(f"{error.args[0]} {remedy_for(error)}")
+        for choice in getattr(error, "choices", ()):
+            terminal.choice(choice)
         return _MISUSED if isinstance(error, UsageError) else _FAILED
     except KeyboardInterrupt:
         return _INTERRUPTED

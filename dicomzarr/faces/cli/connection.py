@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import InvalidURLError, UsageError
 from dicomzarr.options import StorageOptions
-from dicomzarr.session.locate import only_series
-from dicomzarr.sources.dicomweb.urls import DICOMwebURL, host_of, pasted, split_user_info
-from dicomzarr.sources.files.urls import FolderURL, is_folder_url, path_of
-from dicomzarr.sources.urls import local_path
+from dicomzarr.session.kinds import kind_of
+from dicomzarr.session.locate import located, only_series
+from dicomzarr.sources.http.urls import host_of, pasted, split_user_info
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from dicomzarr.sources.urls import SeriesURL
+    from dicomzarr.session.kinds import SeriesURL
 
 PASSWORD_VARIABLE = "DICOMZARR_PASSWORD"  # noqa: S105  # the name of a variable, not its value
 
@@ -34,28 +33,24 @@ class Target:
 
     @property
     def host(self) -> str:
-        """The server's name, and port if it is unusual; or the path of a folder."""
-        return str(path_of(self.url.base)) if isinstance(self.url, FolderURL) else host_of(self.url.base)
+        """The server's name, and port if it is unusual; or the place of files."""
+        return kind_of(self.url.base).place(self.url.base)
 
 
 def target_of(arguments: Namespace) -> Target:
-    """The URL and storage options of a command.
+    """The URL and storage options of a command; a server may be asked what it is.
 
     Raises:
         UsageError: They cannot be meant.
+        ServerError: The server did not answer.
     """
-    path = local_path(arguments.url)
-    if path is not None or is_folder_url(arguments.url):
-        return Target(FolderURL.parse(arguments.url) if path is None else FolderURL.of(path), {})
     bare, in_url = split_user_info(pasted(arguments.url))
-    url = DICOMwebURL.parse(bare)
     user, password = in_url or (None, "")
     _check_once(arguments, user)
     options: dict[str, Any] = {"allow_insecure": arguments.insecure}
-    if arguments.timeout is not None:
-        options["timeout"] = arguments.timeout
-    if arguments.cache_dir is not None:
-        options["cache_dir"] = arguments.cache_dir
+    for name in ("timeout", "cache_dir", "endpoint_url", "index"):
+        if getattr(arguments, name) is not None:
+            options[name] = getattr(arguments, name)
     headers = dict(arguments.header)
     if arguments.bearer_env:
         headers["Authorization"] = f"Bearer {_token(arguments.bearer_env)}"
@@ -63,8 +58,8 @@ def target_of(arguments: Namespace) -> Target:
         options["headers"] = headers
     user = user or arguments.user
     if user:
-        options["auth"] = (user, password or _password(user, host_of(url.base)))
-    return Target(url, options)
+        options["auth"] = (user, password or _password(user, host_of(bare)))
+    return Target(located(bare if in_url else arguments.url, options)[0], options)
 
 
 def series_target(arguments: Namespace) -> Target:
@@ -76,8 +71,7 @@ def series_target(arguments: Namespace) -> Target:
         UsageError: There are several series in it.
     """
     target = target_of(arguments)
-    if isinstance(target.url, FolderURL) and target.url.series is None:
-        return replace(target, url=only_series(target.url, StorageOptions.parse()))
+    target = replace(target, url=only_series(target.url, StorageOptions.parse(**target.options)))
     if target.url.series is None:
         raise InvalidURLError(
             f"{target.url} names no series.", remedy=f"dicomzarr ls {target.url} lists what is there."

@@ -14,7 +14,7 @@ from dicomzarr.faces.cli.connection import series_target
 from dicomzarr.faces.cli.facts import series_facts
 from dicomzarr.faces.cli.measures import amount, by, extent, spacing
 from dicomzarr.faces.cli.terminal import clean
-from dicomzarr.sources.files.urls import is_folder_url
+from dicomzarr.session.kinds import kind_of
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -65,7 +65,7 @@ def _summary(facts: SeriesFacts) -> Table:
         "transfer syntax": Text(_transfer_syntaxes(facts)),
         "associated": Text(clean(", ".join(image.path for image in facts.associated))),
         "decoded size": Text(amount(facts.bytes)),
-        "folder" if is_folder_url(facts.url) else "server": Text(clean(facts.server)),
+        kind_of(facts.url).name: Text(clean(facts.server)),
     }
     for name, value in rows.items():
         if value:

@@ -12,14 +12,16 @@ from dicomzarr.faces.cli.measures import amount
 from dicomzarr.faces.cli.search import STUDIES, find
 from dicomzarr.faces.cli.terminal import clean
 from dicomzarr.faces.fsspec.filesystem import SeriesFileSystem
+from dicomzarr.sources.files.urls import split_place
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
 
     from dicomzarr.faces.cli.connection import Target
-    from dicomzarr.faces.cli.search import Listing, Value
+    from dicomzarr.faces.cli.search import Listing
     from dicomzarr.faces.cli.terminal import Terminal
+    from dicomzarr.faces.results import Value
 
 
 def run(arguments: Namespace, terminal: Terminal) -> None:
@@ -118,7 +120,12 @@ def _entries(url: str, filesystem: Any) -> list[dict[str, Any]]:
         if isinstance(error.__cause__, DicomZarrError):
             raise error.__cause__ from None
         raise UsageError(f"There is nothing at {url}.", remedy="List the series first: end the URL after it.") from None
-    return [{**entry, "name": entry["name"].rpartition("/")[2], "url": entry["name"]} for entry in found]
+    return [{**entry, "name": _last(entry["name"]), "url": entry["name"]} for entry in found]
+
+
+def _last(path: str) -> str:
+    """The last part of a path; what stands behind ``::`` is the place that it is in."""
+    return split_place(path)[0].rpartition("/")[2]
 
 
 def _refuse_filters(arguments: Namespace) -> None:

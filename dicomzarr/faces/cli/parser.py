@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _OPTION = re.compile(r"--?[a-z][a-z-]*")
 _USER_INFO = re.compile(r"://.*@")
 _LARGEST_THUMBNAIL = 8192
-_SERIES = "dicomwebs://HOST/BASE/studies/<Study>/series/<Series>, or the https:// URL that the server shows"
+_SERIES = "dicomwebs://HOST/BASE/studies/<Study>/series/<Series>, or the https:// URL that a server shows; or files"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("info", "what a series holds: levels, spacing, channels", _add_info),
         ("ls", "the studies of a server, the series of a study, the arrays of a series", _add_ls),
         ("thumbnail", "a small PNG of a series", _add_thumbnail),
+        ("serve", "servers and folders as OME-Zarr over HTTP, for tools of any language", _add_serve),
         ("cache", "what the cache on disk takes, and empty it", _add_cache),
         ("demo", "see it work: a slide, a server and arrays, all in this process", _add_demo),
     ):
@@ -98,7 +99,9 @@ def _add_info(command: argparse.ArgumentParser) -> None:
 
 def _add_ls(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "url", metavar="URL", help="the DICOMweb server, or a study or series on it; or a folder of DICOM files"
+        "url",
+        metavar="URL",
+        help="a DICOMweb server, or a study or series on it; or a folder, file, archive or bucket",
     )
     which = command.add_argument_group("which studies or series")
     which.add_argument("--modality", metavar="SM", help="those of, or with, this modality")
@@ -126,6 +129,44 @@ def _add_thumbnail(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--image", metavar="PATH", help="as info lists them: 1, associated/overview")
     _add_force(command)
+    _add_connection(command)
+
+
+def _add_serve(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "upstreams",
+        metavar="UPSTREAM",
+        nargs="+",
+        help="a DICOMweb server's URL, or a folder of DICOM files; NAME=UPSTREAM names its paths",
+    )
+    how = command.add_argument_group("how it listens")
+    how.add_argument("--port", metavar="PORT", type=_whole(0, 65_535), default=8080, help="0 takes a free one (8080)")
+    how.add_argument("--host", metavar="HOST", default="127.0.0.1", help="others than this machine need --token")
+    how.add_argument(
+        "--allow-origin",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="a web site whose pages may read here, as https://vizarr.org; repeatable",
+    )
+    how.add_argument(
+        "--token",
+        metavar="VARIABLE",
+        nargs="?",
+        const="",
+        help="ask for a token: a new one, or that in this environment variable",
+    )
+    how.add_argument("--open", action="store_true", help="open it in the browser")
+    how.add_argument("--quiet", action="store_true", help="write no line for each request")
+    how.add_argument("--log-uids", action="store_true", help="write whole paths, with UIDs")
+    command.add_argument("--no-labels", action="store_true", help="do not look for segmentations of series")
+    command.add_argument(
+        "--auth",
+        metavar="NAME=REFERENCE",
+        action="append",
+        default=[],
+        help="where one upstream's credentials are: env:TOKEN, env:USER,PASSWORD or netrc; repeatable",
+    )
     _add_connection(command)
 
 
@@ -170,6 +211,8 @@ def _add_connection(command: argparse.ArgumentParser) -> None:
         help="sent with every request; repeatable",
     )
     group.add_argument("--cache-dir", metavar="DIR", help="keep metadata and frames in this directory")
+    group.add_argument("--index", metavar="FILE", help="keep what files hold in this file; beside: beside the files")
+    group.add_argument("--endpoint-url", metavar="URL", help="the server of s3:// and gs:// buckets")
     group.add_argument("--timeout", metavar="SECONDS", type=float, help="without progress before giving up (60)")
     group.add_argument("--insecure", action="store_true", help="send credentials over plain HTTP to other machines")
 

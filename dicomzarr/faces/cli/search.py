@@ -5,47 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
-from dicomzarr.dicom.model.json_model import AnyLeaf
 from dicomzarr.dicom.model.plain_json import tag_of
 from dicomzarr.dicom.uids import is_uid
-from dicomzarr.errors import InvalidReplyError, StudyNotFoundError, UsageError
+from dicomzarr.errors import StudyNotFoundError, UsageError
 from dicomzarr.faces.cli.dates import as_dates
+from dicomzarr.faces.results import Column, texts_of, value_of
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opening import endpoint_for
-from dicomzarr.sources.files.urls import FolderURL
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
 
     from dicomzarr.faces.cli.connection import Target
+    from dicomzarr.faces.results import Value
 
 LIMIT = 50
 """Results that are shown unless another number is asked for."""
 
 _STUDY = "0020000D"
-
-Value = str | int | list[str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One attribute of a result."""
-
-    heading: str
-    key: str
-    """Its name in JSON."""
-    tag: str
-    kind: str = "text"
-    """``text``, ``texts`` or ``number``."""
-    identifying: bool = False
-    """It may say who the patient is (PS3.15 Annex E)."""
-    asked: bool = False
-    """Servers need not return it unasked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +93,7 @@ def find(target: Target, arguments: Namespace) -> Listing:
         ServerError: The server did not answer as it should.
     """
     above = target.url.study is None
-    kind = STUDIES if above and not isinstance(target.url, FolderURL) else SERIES
+    kind = STUDIES if above and kind_of(target.url).chosen is None else SERIES
     filters = _filters(arguments, kind)
     columns = tuple(column for column in (kind.uid, *kind.columns) if arguments.phi or not column.identifying)
     included = ",".join(column.tag for column in columns if column.asked)
@@ -169,34 +151,15 @@ def _tag(keyword: str) -> str:
 
 
 def _row(entry: Mapping[str, Any], columns: tuple[Column, ...], target: Target, kind: Kind) -> dict[str, Value]:
-    row = {column.key: _value(entry, column) for column in columns}
+    row = {column.key: value_of(entry, column) for column in columns}
     uid = row[kind.uid.key]
-    study = target.url.study or next(iter(_texts(entry, _STUDY)), "")
+    study = target.url.study or next(iter(texts_of(entry, _STUDY)), "")
     row["url"] = _url_of(uid, study, target, kind) if isinstance(uid, str) and is_uid(uid) else None
     return row
 
 
 def _url_of(uid: str, study: str, target: Target, kind: Kind) -> str:
     return str(replace(target.url, study=uid) if kind is STUDIES else replace(target.url, study=study, series=uid))
-
-
-def _value(entry: Mapping[str, Any], column: Column) -> Value:
-    texts = _texts(entry, column.tag)
-    if column.kind == "texts":
-        return texts
-    if column.kind == "number":
-        return int(texts[0]) if texts and texts[0].isascii() and texts[0].isdecimal() else None
-    return texts[0] if texts else None
-
-
-def _texts(entry: Mapping[str, Any], tag: str) -> list[str]:
-    """The values of an attribute as text, names in their alphabetic form (PS3.18 section F.2)."""
-    try:
-        values = msgspec.convert(entry.get(tag, {}), AnyLeaf).values
-    except msgspec.ValidationError:
-        raise InvalidReplyError(f"The server's search results are no DICOM JSON: see attribute {tag}.") from None
-    plain = [value.get("Alphabetic") if isinstance(value, dict) else value for value in values]
-    return [str(value).strip() for value in plain if value is not None]
 
 
 def _ignored(filters: Mapping[str, str], entries: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -209,5 +172,5 @@ def _ignored(filters: Mapping[str, str], entries: list[dict[str, Any]]) -> tuple
 
 
 def _contradicts(entry: Mapping[str, Any], tag: str, wanted: str) -> bool:
-    found = {text.casefold() for text in _texts(entry, tag)}
+    found = {text.casefold() for text in texts_of(entry, tag)}
     return bool(found) and wanted.casefold() not in found

@@ -86,6 +86,10 @@ class Terminal:
         """Say in one line what went wrong."""
         self.err.print(Text.assemble("dicomzarr: ", ("error: ", "bold red"), clean(text)), soft_wrap=True)
 
+    def choice(self, text: str) -> None:
+        """Name one of those that an error leaves to choose from."""
+        self.err.print(Text(f"  {clean(text)}"), soft_wrap=True)
+
     def waiting(self, text: str) -> AbstractContextManager[Any]:
         """Show that something is under way, to those who look on."""
         if not self.err.file.isatty():

@@ -16,19 +16,23 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fsspec.asyn import AsyncFileSystem
 from fsspec.callbacks import DEFAULT_CALLBACK
-from fsspec.spec import AbstractBufferedFile
+from fsspec.registry import register_implementation
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 from fsspec.utils import stringify_path, tokenize
 
 from dicomzarr.errors import ConnectionFailedError, DicomZarrError, MissingFileError, NotFoundError, ReadOnlyError
 from dicomzarr.omezarr.hierarchy import Directory, Document, locate
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import home_loop, refuse_running, run_home
+from dicomzarr.session.kinds import kind_of, parse_url
 from dicomzarr.session.locate import series_ref
 from dicomzarr.session.opening import endpoint_for, endpoints_of
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
-from dicomzarr.sources.dicomweb.urls import DICOMwebURL, split_user_info
-from dicomzarr.sources.files.urls import is_folder_url
-from dicomzarr.sources.urls import parse_url
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL
+from dicomzarr.sources.files.chaining import chained_options, chained_place
+from dicomzarr.sources.files.places import STORE
+from dicomzarr.sources.files.urls import CHAIN, split_place
+from dicomzarr.sources.http.urls import split_user_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,8 +40,8 @@ if TYPE_CHECKING:
     from dicomzarr.engine.ports import SeriesRef
     from dicomzarr.omezarr.hierarchy import Found
     from dicomzarr.omezarr.series_store import SeriesStore
+    from dicomzarr.session.kinds import SeriesURL
     from dicomzarr.session.registry import Endpoint
-    from dicomzarr.sources.urls import SeriesURL
 
 _FSSPEC_OPTIONS = frozenset(
     {
@@ -72,6 +76,9 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
     cachable = False
     """Instances cost nothing; a cache of them would keep stale credentials alive."""
 
+    location: str | None = None
+    """The place of files that paths without one are in: what stands behind ``::`` in the URL."""
+
     def __init__(self, *, asynchronous: bool = False, loop: Any = None, **options: Any) -> None:
         own = {name: value for name, value in options.items() if name in _FSSPEC_OPTIONS}
         self.options = StorageOptions.parse(
@@ -103,6 +110,8 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
     def storage_options(self) -> dict[str, Any]:
         """The options as they may be written down: secrets are references."""
         public: dict[str, Any] = dict(self.options.to_public())
+        if self.location is not None:
+            public["fo"] = self.location
         return {**public, "asynchronous": True} if self.asynchronous else public
 
     @storage_options.setter
@@ -111,11 +120,11 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
 
     @property
     def _fs_token(self) -> str:
-        token: str = tokenize(type(self).__name__, self.options.to_public())
+        token: str = tokenize(type(self).__name__, self.options.to_public(), self.location)
         return token
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.options, self.asynchronous, dict(self._shown))
+        return _rebuild, (type(self), self.options, self.asynchronous, dict(self._shown), self.location)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.options!r}>"
@@ -127,8 +136,8 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         """The canonical spelling: with the scheme, without user-info, ``.zarr`` and trailing slash."""
         if isinstance(path, list):
             return [cls._strip_protocol(each) for each in path]
-        bare = _bare(stringify_path(path))
-        return _SUFFIX.sub(r"\1", bare).rstrip("/")
+        name, chain, place = split_place(_bare(stringify_path(path)))
+        return _SUFFIX.sub(r"\1", name).rstrip("/") + chain + place
 
     def unstrip_protocol(self, name: str) -> str:
         """Paths keep their scheme."""
@@ -136,8 +145,9 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
 
     @classmethod
     def _parent(cls, path: str) -> str:
-        parent, _, _ = str(cls._strip_protocol(path)).rpartition("/")
-        return cls.root_marker if parent.endswith("/") else parent
+        name, chain, place = split_place(str(cls._strip_protocol(path)))
+        parent, _, _ = name.rpartition("/")
+        return cls.root_marker if parent.endswith("/") else parent + chain + place
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, Any]:
@@ -145,6 +155,14 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         if "?" in bare or "#" in bare:
             DICOMwebURL.parse(bare)
         return {"auth": user} if user else {}
+
+    def _parsed(self, path: str) -> tuple[str, SeriesURL]:
+        """The path under the spelling asked, without user-info and trailing slash; and what it names."""
+        name, chain, place = split_place(_bare(path))
+        name = name.rstrip("/")
+        if not chain and self.location is not None:
+            return name, parse_url(f"{name}{CHAIN}{self.location}")
+        return name + chain + place, parse_url(name + chain + place)
 
     def _endpoint(self, url: SeriesURL) -> Endpoint:
         endpoint = self._endpoints[url.base] = endpoint_for(url.base, self.options)
@@ -179,7 +197,7 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
             FileNotFoundError: The metadata says that the key does not exist.
             SeriesNotFoundError: The server has no such series.
         """
-        name, url = _parse(path)
+        name, url = self._parsed(path)
         if url.series is None:
             raise _AbsentError(name)
         with _no_failure_is_absence(name):
@@ -210,7 +228,7 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
 
     async def _info(self, path: str, **_: Any) -> Entry:
         """Name, size in bytes and type; the size of a chunk is known without fetching it."""
-        name, url = _parse(path)
+        name, url = self._parsed(path)
         with _no_failure_is_absence(name):
             if url.series is None:
                 await self._found_above(url, name, wanted=1)
@@ -219,10 +237,10 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
 
     async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:  # noqa: FBT001, FBT002  # fsspec's signature
         """The entries below a path, under the spelling asked."""
-        name, url = _parse(path)
+        name, url = self._parsed(path)
         with _no_failure_is_absence(name):
             if url.series is None:
-                entries = [_directory(f"{name}/{child}") for child in await self._search(url, name)]
+                entries = [_directory(_below(name, child)) for child in await self._search(url, name)]
             else:
                 entries = _children(name, (await self._found_store(url, name)).root, url.key)
         return entries if detail else [entry["name"] for entry in entries]
@@ -269,7 +287,7 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
             for endpoint in endpoints_of(self.options):
                 endpoint.forget()
         else:
-            _, url = _parse(path)
+            _, url = self._parsed(path)
             for base, key in list(self._shown):
                 if base == url.base and (url.series is None or key == series_ref(url)):
                     del self._shown[base, key]
@@ -288,7 +306,7 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
     async def _search(self, url: SeriesURL, name: str) -> list[str]:
         """Names directly below a path above the series."""
         collection, tag = ("studies", _STUDY_UID) if url.study is None else ("series", _SERIES_UID)
-        if name.rpartition("/")[2] != collection:
+        if split_place(name)[0].rpartition("/")[2] != collection:
             await self._found_above(url, name, wanted=1)
             return [collection]
         return listed_uids(await self._found_above(url, name), tag, name)
@@ -353,14 +371,42 @@ class DICOMwebFileSystem(DICOMwebsFileSystem):
 
 
 class DICOMFileSystem(SeriesFileSystem):
-    """Series in a folder of DICOM files, as OME-Zarr; see `SeriesFileSystem`."""
+    """Series in DICOM files, as OME-Zarr; see `SeriesFileSystem`.
+
+    Args:
+        fo: The place of the files, where the URL is chained: as fsspec gives it.
+        target_protocol: Its protocol.
+        target_options: Options of its filesystem, and of ours.
+        **options: As for `SeriesFileSystem`.
+    """
 
     protocol = "dicomfile"
+
+    def __init__(
+        self,
+        fo: str | None = None,
+        target_protocol: str | None = None,
+        target_options: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        told = chained_options(target_protocol, target_options or {})
+        super().__init__(**{**told, **options})
+        if fo is not None:
+            self.location = chained_place(fo, target_protocol)
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, Any]:  # noqa: ARG004  # fsspec's signature
         """A path holds no options, and any character."""
         return {}
+
+
+class GivenStore(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """What fsspec needs to know of places in the option ``store``: that there are such."""
+
+    protocol = STORE
+
+
+register_implementation(STORE, GivenStore, clobber=True)
 
 
 class _AbsentError(FileNotFoundError):
@@ -396,22 +442,24 @@ def _rebuild(
     options: StorageOptions,
     asynchronous: bool,  # noqa: FBT001  # as pickle calls it
     shown: dict[tuple[str, SeriesRef], str],
+    location: str | None,
 ) -> SeriesFileSystem:
     fs = kind(asynchronous=asynchronous)
     fs.options = options
     fs._shown = shown  # noqa: SLF001  # our own
+    fs.location = location
     return fs
 
 
-def _parse(path: str) -> tuple[str, SeriesURL]:
-    """The path under the spelling asked, without user-info and trailing slash; and what it names."""
-    bare = _bare(path)
-    return bare.rstrip("/"), parse_url(bare)
-
-
 def _bare(path: str) -> str:
-    """A URL without user-info, which the path of a folder cannot have."""
-    return path if is_folder_url(path) else split_user_info(path)[0]
+    """A URL without user-info."""
+    return kind_of(path).bare(path)[0]
+
+
+def _below(name: str, child: str) -> str:
+    """The path of an entry of a directory; the place that a path is in stays at its end."""
+    head, chain, place = split_place(name)
+    return f"{head}/{child}" + chain + place
 
 
 def _directory(name: str) -> Entry:
@@ -431,7 +479,7 @@ def _children(name: str, root: Any, key: str) -> list[Entry]:
     if not isinstance(found, Directory):
         return [_entry(name, found)]
     prefix = f"{key}/" if key else ""
-    return [_entry(f"{name}/{child}", locate(root, prefix + child)) for child in found.names()]
+    return [_entry(_below(name, child), locate(root, prefix + child)) for child in found.names()]
 
 
 def _write(path: Path, data: bytes) -> None:

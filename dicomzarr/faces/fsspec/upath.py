@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 from upath import UPath
 
-from dicomzarr.sources.dicomweb.urls import split_user_info
+from dicomzarr.sources.http.urls import split_user_info
 
 if TYPE_CHECKING:
     from upath.types import JoinablePathLike

@@ -24,7 +24,7 @@ from dicomzarr.arrays import open_image
 from dicomzarr.faces.napari import listing
 from dicomzarr.faces.napari.background import Background
 from dicomzarr.faces.napari.facing import face_soon
-from dicomzarr.faces.napari.opening import located, open_layers, sign_in
+from dicomzarr.faces.napari.opening import find, open_layers, options_for, sign_in
 from dicomzarr.faces.napari.telling import say
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.faces.napari.listing import Row
     from dicomzarr.faces.napari.opening import Opened
-    from dicomzarr.sources.urls import SeriesURL
+    from dicomzarr.session.kinds import SeriesURL
 
 _THUMBNAIL: Final = 112
 """Pixels of a side."""
@@ -108,14 +108,12 @@ class Browser(QWidget):
         self.studies.clear()
         self.series.clear()
 
-        def find() -> list[Row]:
-            url, options = located(place)
+        def search_studies() -> list[Row]:
             if user:
-                options = {**options, "auth": (user, password)}
-                sign_in(url.base, options)
-            return listing.studies(url, options, search, patients=patients)
+                sign_in(place, user, password)
+            return listing.studies(find(place), options_for(place), search, patients=patients)
 
-        self._ask("Searching", find, partial(self._show_rows, self.studies, "study", "studies"))
+        self._ask("Searching", search_studies, partial(self._show_rows, self.studies, "study", "studies"))
 
     def list_series(self) -> None:
         """List the series of the study that is chosen."""
@@ -127,10 +125,10 @@ class Browser(QWidget):
         row: Row = chosen.data(_ROW)
         patients = self.patients.isChecked()
 
-        def find() -> list[Row]:
-            return listing.series(row.url, located(str(row.url))[1], patients=patients)
+        def search_series() -> list[Row]:
+            return listing.series(row.url, options_for(row.url), patients=patients)
 
-        self._ask("Searching", find, self._show_series)
+        self._ask("Searching", search_series, self._show_series)
 
     def open_series(self, *_: object) -> None:
         """Open the series that is chosen."""
@@ -173,7 +171,7 @@ class Browser(QWidget):
 
     def _picture(self, turn: int, url: SeriesURL) -> npt.NDArray[np.uint8] | None:
         """In another thread; nothing for a list that is no more shown."""
-        return open_image(str(url), **located(str(url))[1]).thumbnail(_THUMBNAIL) if turn == self._turn else None
+        return open_image(str(url), **options_for(url)).thumbnail(_THUMBNAIL) if turn == self._turn else None
 
     def _show_picture(self, number: int, pixels: npt.NDArray[np.uint8] | None) -> None:
         if pixels is not None:

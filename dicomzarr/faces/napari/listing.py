@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from dicomzarr.dicom.model.plain_json import first_text, tag_of, values_of
+from dicomzarr.dicom.model.plain_json import first_text, tag_of
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import UsageError
 from dicomzarr.options import StorageOptions
@@ -16,7 +16,7 @@ from dicomzarr.session.opening import endpoint_for
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dicomzarr.sources.urls import SeriesURL
+    from dicomzarr.session.kinds import SeriesURL
 
 MOST: Final = 200
 """Studies or series that are listed."""
@@ -132,15 +132,6 @@ def _search(
 
 def _study_text(result: Mapping[str, Any], uid: str, *, patients: bool) -> str:
     count = first_text(result, _SERIES_OF_STUDY)
-    modalities = " ".join(str(value) for value in values_of(result, _MODALITIES) if value)
-    words = [
-        modalities,
-        count and f"{count} series",
-        *([_shown(result, tag) for tag in _PATIENT] if patients else [uid]),
-    ]
+    told = [" ".join(texts_of(result, tag)) for tag in _PATIENT] if patients else [uid]
+    words = [" ".join(texts_of(result, _MODALITIES)), count and f"{count} series", *told]
     return " · ".join(word for word in words if word)
-
-
-def _shown(result: Mapping[str, Any], tag: str) -> str:
-    value = next(iter(values_of(result, tag)), "")
-    return str(value.get("Alphabetic", "")) if isinstance(value, dict) else first_text(result, tag)

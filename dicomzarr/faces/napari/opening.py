@@ -11,18 +11,15 @@ from dicomzarr.errors import AuthenticationError, InvalidURLError, ServerError, 
 from dicomzarr.faces.napari.layers import layers_of
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import run_sync
-from dicomzarr.session.locate import only_series
+from dicomzarr.session.locate import located, only_series
 from dicomzarr.session.opening import endpoint_for
-from dicomzarr.sources.dicomweb.urls import DICOMwebURL, pasted, split_user_info
-from dicomzarr.sources.files.urls import FolderURL, is_folder_url
-from dicomzarr.sources.urls import local_path
+from dicomzarr.sources.files.urls import FolderURL
+from dicomzarr.sources.http.urls import host_of, pasted, split_user_info
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from dicomzarr.arrays import Image
     from dicomzarr.faces.napari.layers import LayerData
-    from dicomzarr.sources.urls import SeriesURL
+    from dicomzarr.session.kinds import SeriesURL
 
 _MOST_SERIES: Final = 8
 """Of a folder that are opened at once."""
@@ -35,49 +32,52 @@ _SERIES: Final = "0020000E"
 _STUDY: Final = "0020000D"
 
 _signed_in: dict[str, dict[str, Any]] = {}
-"""Storage options by the server that they are for; in this process alone."""
+"""Storage options by the host that they are for; in this process alone."""
 
 
-def sign_in(base: str, options: Mapping[str, Any]) -> None:
-    """Use storage options, as credentials, for whatever is opened from a server until the process ends.
+def sign_in(place: str, user: str, password: str) -> None:
+    """Use credentials for whatever is opened from a server until the process ends.
 
     Args:
-        base: The server's URL, as of `DICOMwebURL.base`.
-        options: As of `dicomzarr.open`.
+        place: Any URL of the server.
+        user: Who asks.
+        password: Of the user.
     """
-    _signed_in[base] = dict(options)
+    _signed_in[host_of(pasted(place))] = {"auth": (user, password)}
 
 
-def located(text: str) -> tuple[SeriesURL, dict[str, Any]]:
-    """What a URL or path names, and the storage options for it.
+def options_for(place: object) -> dict[str, Any]:
+    """Storage options for a URL, as `sign_in` was told them."""
+    return dict(_signed_in.get(host_of(str(place)), {}))
+
+
+def find(text: str) -> SeriesURL:
+    """What a URL or path names; a server may be asked what it is.
 
     Raises:
-        InvalidURLError: It is neither.
+        InvalidURLError: It names nothing of the kind.
+        ServerError: The server did not answer.
     """
-    path = None if is_folder_url(text) else local_path(text)
-    if path is not None or is_folder_url(text):
-        return (FolderURL.parse(text) if path is None else FolderURL.of(path)), {}
     bare, user = split_user_info(pasted(text))
-    url = DICOMwebURL.parse(bare)
     if user is not None:
-        sign_in(url.base, {**_signed_in.get(url.base, {}), "auth": user})
-    return url, _signed_in.get(url.base, {})
+        sign_in(bare, *user)
+    return located(text if user is None else bare, options_for(bare))[0]
 
 
 def series_in(text: str) -> list[SeriesURL]:
-    """The series that a URL or path names; of a folder all, but for segmentations, which belong to others.
+    """The series that a URL or path names; of files all, but for segmentations, which belong to others.
 
     Raises:
         InvalidURLError: It names no series.
-        UsageError: There are too many in the folder to open them all.
+        UsageError: There are too many in the files to open them all.
         FileError: There is none, or no such folder.
     """
-    url, options = located(text)
+    url = find(text)
     if url.series is not None:
         return [url]
     if not isinstance(url, FolderURL):
         raise InvalidURLError(f"{url} names no series.", remedy="Plugins > Browse DICOM lists what the server holds.")
-    source = endpoint_for(url.base, StorageOptions.parse(**options)).source
+    source = endpoint_for(url.base, StorageOptions.parse()).source
     found = run_sync(source.search, "series" if url.study is None else f"studies/{url.study}/series", {})
     shown = [result for result in found if first_text(result, _MODALITY) != "SEG"] or found
     if not shown:
@@ -113,7 +113,7 @@ def open_layers(url: SeriesURL) -> Opened:
 
 
 def _opened(url: SeriesURL) -> tuple[Image, list[str]]:
-    options = {} if isinstance(url, FolderURL) else _signed_in.get(url.base, {})
+    options = options_for(url)
     try:
         return open_image(str(url), **{"values": "modality", "labels": True, **options}), []
     except AuthenticationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     Paths = str | Sequence[str]
 
 _SCHEMES: Final = ("dicomweb://", "dicomwebs://", "dicomfile://", "http://", "https://")
+
+_BUCKETS: Final = ("s3://", "gs://")
+_OTHERS: Final = re.compile(r"\.(?!dcm$|dicom$|zip$|tar$|\d+$)[^./]+/*$", re.IGNORECASE)
+"""How the name of what lies in a bucket ends if it is no DICOM: as ``.zarr``."""
 
 _LOOKED_AT: Final = 64
 """Files of a folder that are looked at to tell whether it holds DICOM."""
@@ -36,6 +41,8 @@ def get_reader(path: Paths) -> Callable[..., list[LayerData]] | None:
     if not isinstance(path, str):
         folders = {Path(each).parent for each in path}
         path = str(folders.pop()) if len(folders) == 1 else ""
+    if path.startswith(_BUCKETS):
+        return None if _OTHERS.search(path) else _read
     return _read if path.startswith(_SCHEMES) or _holds_dicom(Path(path)) else None
 
 

@@ -8,12 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.engine.ports import SeriesMetadata
-from dicomzarr.sources.dicomweb.credentials.auth import credentials_for
-from dicomzarr.sources.dicomweb.http.exchange import Exchange
-from dicomzarr.sources.dicomweb.http.limiter import RequestLimiter
-from dicomzarr.sources.dicomweb.http.pacing import Pacing
-from dicomzarr.sources.dicomweb.http.transport import AiohttpTransport
-from dicomzarr.sources.dicomweb.limits import LIMITS, Limits
 from dicomzarr.sources.dicomweb.metadata.bulk_data import BulkData
 from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 from dicomzarr.sources.dicomweb.metadata.searching import Searches
@@ -24,14 +18,20 @@ from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
 from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
 from dicomzarr.sources.dicomweb.whole.whole_series import retrieve
+from dicomzarr.sources.http.credentials.auth import credentials_for
+from dicomzarr.sources.http.exchange import Exchange
+from dicomzarr.sources.http.limiter import RequestLimiter
+from dicomzarr.sources.http.limits import LIMITS, Limits
+from dicomzarr.sources.http.pacing import Pacing
+from dicomzarr.sources.http.transport import AiohttpTransport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from dicomzarr.options import Access, Tuning
-    from dicomzarr.sources.dicomweb.http.transport import Transport
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
+    from dicomzarr.sources.http.transport import Transport
 
 __all__ = ["Client", "EncodedFrame", "SeriesMetadata"]
 
@@ -230,7 +230,7 @@ def _do_nothing() -> None:
 def _search_base_url(base_url: str, access: Access) -> str:
     if access.client is None:
         return base_url
-    from dicomzarr.sources.dicomweb.credentials.client_adapter import service_urls  # noqa: PLC0415  # imports requests
+    from dicomzarr.sources.http.credentials.client_adapter import service_urls  # noqa: PLC0415  # imports requests
 
     services = service_urls(access.client)
     return services.search if base_url == services.retrieve else base_url
@@ -239,7 +239,13 @@ def _search_base_url(base_url: str, access: Access) -> str:
 def _aiohttp_transport(base_url: str, access: Access, limits: Limits) -> AiohttpTransport:
     settings = None
     if access.client is not None:
-        from dicomzarr.sources.dicomweb.credentials.client_adapter import connection_settings  # noqa: PLC0415  # imports requests
+        from dicomzarr.sources.http.credentials.client_adapter import connection_settings  # noqa: PLC0415  # imports requests
 
         settings = connection_settings(access.client)
-    return AiohttpTransport(base_url, timeout=access.timeout, idle=limits.seconds_idle, settings=settings)
+    return AiohttpTransport(
+        base_url,
+        timeout=access.timeout,
+        idle=limits.seconds_idle,
+        settings=settings,
+        own_host_only=access.own_host_only,
+    )

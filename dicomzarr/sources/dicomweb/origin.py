@@ -11,13 +11,13 @@ from dicomzarr.dicom.uids import EXPLICIT_VR_BIG_ENDIAN
 from dicomzarr.engine.ports import Fetch, Wait
 from dicomzarr.engine.requests import SMALL_READ, Priority
 from dicomzarr.errors import DicomZarrError, PermissionDeniedError, ServerError, UnsupportedTransferSyntaxError
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.tuning.experiment import LONG, Experiment
 from dicomzarr.sources.dicomweb.tuning.lists import list_length, may_come_whole, one_list
 from dicomzarr.sources.dicomweb.tuning.server_profile import Form, FrameKind, Rate
 from dicomzarr.sources.dicomweb.whole.whole_instance import MOST_FOR_A_FRAME
 from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
+from dicomzarr.sources.http.statuses import Meaning, means
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import InvalidURLError
+from dicomzarr.sources.http.urls import PORTS, safe_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _SCHEMES = {"dicomweb": "http", "dicomwebs": "https", "http": "http", "https": "https"}
-_PORTS = {"http": 80, "https": 443}
 _FORM = "dicomwebs://HOST/BASE/studies/<StudyInstanceUID>/series/<SeriesInstanceUID>"
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
 _PATH = re.compile(r"(?P<base>.*)/studies(?:/(?P<study>[^/]+)(?:/series(?:/(?P<series>[^/]+)(?:/(?P<key>.*))?)?)?)?")
 _RAW_IN_QUERY = ",*?/:@"
 """May stand in a query as it is (RFC 3986 section 3.4), and does: Orthanc 1.10 decodes no query, and finds nothing by
 wildcards that are encoded."""
-_WRAPPED = re.compile(r"\s*[\r\n]\s*")
-_AROUND = " \t\r\n\f\v\xa0\u200b\u2060\ufeff\"'`<>\u2018\u2019\u201c\u201d\u00ab\u00bb"
-"""What mails, chats and shells leave around a URL: blanks, quotation marks, angle brackets."""
 _BELOW_SERIES = ("instances", "metadata", "rendered", "thumbnail", "bulkdata")
 
 
@@ -110,7 +105,7 @@ def _authority(parts: SplitResult, url: str) -> str:
     if not host:
         raise InvalidURLError(f"{safe_url(url)} names no host.", remedy=f"Write {_FORM}.")
     host = f"[{host}]" if ":" in host else host
-    return host if port in (None, _PORTS[_SCHEMES[parts.scheme]]) else f"{host}:{port}"
+    return host if port in (None, PORTS[_SCHEMES[parts.scheme]]) else f"{host}:{port}"
 
 
 def _uid(value: str | None, what: str, url: str) -> str | None:
@@ -120,57 +115,6 @@ def _uid(value: str | None, what: str, url: str) -> str | None:
             remedy="A UID consists of digits and dots; servers may list hashes and the like, which hold a digit too.",
         )
     return value
-
-
-def pasted(text: str) -> str:
-    """A URL as somebody pasted it, without what is around it, and in one line."""
-    return _WRAPPED.sub("", text.strip(_AROUND))
-
-
-def split_user_info(url: str) -> tuple[str, tuple[str, str] | None]:
-    """Split ``user:password@`` off a URL.
-
-    Returns:
-        The URL without it, and (user, password) percent-decoded, or None when there was none.
-    """
-    scheme, mark, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    user_info, at, host = authority.rpartition("@")
-    if not mark or not at:
-        return url, None
-    user, _, password = user_info.partition(":")
-    return f"{scheme}://{host}{slash}{path}", (unquote(user), unquote(password))
-
-
-def safe_url(url: str) -> str:
-    """The URL as messages may show it: without user-info, query and fragment."""
-    scheme, mark, rest = url.partition("://")
-    # A password with a slash or a question mark in it must not show either: all before the last @ goes.
-    return scheme + mark + re.split(r"[?#]", rest.rpartition("@")[2], maxsplit=1)[0]
-
-
-def host_of(url: str) -> str:
-    """The host and port of a URL, for messages."""
-    return safe_url(url).partition("://")[2].partition("/")[0]
-
-
-def origin_of(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port of an http(s) URL: credentials do not leave it (RFC 6454)."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this very machine, so that nothing travels over a network."""
-    return _is_loopback_host(urlsplit(url).hostname or "")
-
-
-@lru_cache
-def _is_loopback_host(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def series_metadata_url(base: str, study: str, series: str) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.engine.ports import SeriesRef
-from dicomzarr.errors import MissingFileError, UsageError
+from dicomzarr.errors import MissingFileError, SeveralSeriesError
 from dicomzarr.sources.files.instance import SERIES, STUDY
-from dicomzarr.sources.files.urls import path_of
+from dicomzarr.sources.files.urls import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ def chosen_series(folder: FolderURL, instances: Iterable[Mapping[str, Any]]) -> 
 
     Raises:
         MissingFileError: There is none.
-        UsageError: There are several.
+        SeveralSeriesError: There are several.
     """
     found, pictures = Counter[tuple[SeriesRef, str]](), Counter[tuple[SeriesRef, str]]()
     for instance in instances:
@@ -41,7 +41,7 @@ def chosen_series(folder: FolderURL, instances: Iterable[Mapping[str, Any]]) -> 
     candidates = +pictures or found
     if not candidates:
         raise MissingFileError(
-            f"There are no DICOM images in {path_of(folder.base)}.",
+            f"There are no DICOM images in {place_of(folder.base)}.",
             remedy="Name a folder of Part-10 files, or one of them.",
         )
     refs = {ref for ref, _ in candidates}
@@ -51,14 +51,15 @@ def chosen_series(folder: FolderURL, instances: Iterable[Mapping[str, Any]]) -> 
     return replace(folder, study=ref.study, series=ref.series)
 
 
-def _several(folder: FolderURL, candidates: Mapping[tuple[SeriesRef, str], int]) -> UsageError:
+def _several(folder: FolderURL, candidates: Mapping[tuple[SeriesRef, str], int]) -> SeveralSeriesError:
     found = sorted(candidates.items())
     urls = [str(replace(folder, study=ref.study, series=ref.series)) for (ref, _), _ in found]
     told = [f"{modality or 'unknown modality'}, {_count(number)}" for (_, modality), number in found]
-    lines = [f"\n  {url} ({facts})" for url, facts in zip(urls, told, strict=True)]
-    more = [f"\n  and {len(lines) - _MOST_LISTED} more"] if len(lines) > _MOST_LISTED else []
-    return UsageError(
-        f"There are {len(lines)} series in {path_of(folder.base)}; name one of:" + "".join(lines[:_MOST_LISTED] + more)
+    lines = [f"{url} ({facts})" for url, facts in zip(urls, told, strict=True)]
+    more = [f"and {len(lines) - _MOST_LISTED} more"] if len(lines) > _MOST_LISTED else []
+    return SeveralSeriesError(
+        f"There are {len(lines)} series in {place_of(folder.base)}; name one of:",
+        (*lines[:_MOST_LISTED], *more),
     )
 
 

@@ -1,62 +1,56 @@
-"""What is in a folder: its DICOM instances by series, and what was left out."""
+"""What is in a place of files: its DICOM instances by series, and what was left out."""
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dicomzarr.errors import FileError, InvalidFileError, MissingFileError
-from dicomzarr.sources.files.instance import FileInstance, is_dicom, read_instance
-from dicomzarr.sources.files.pinned_file import PinnedFile, pinned
+from dicomzarr.engine.ports import SeriesRef
+from dicomzarr.errors import DicomZarrError, FileError, InvalidFileError, ServerError, UnreadableFileError
+from dicomzarr.sources.files.heads import Head, read_heads
+from dicomzarr.sources.files.index_file import NAME, FileRow
+from dicomzarr.sources.files.instance import FileInstance, is_dicom, is_directory, read_instance
+from dicomzarr.sources.files.stores.port import LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from array import array
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.sources.files.index_file import IndexFile
+    from dicomzarr.sources.files.instance import Kept
+    from dicomzarr.sources.files.stores.port import ByteStore, StoredFile
 
 _BESIDE: Final = "."
 
 _MOST_NAMED: Final = 5
 """Files that one notice names."""
 
-
-class LeftOut(StrEnum):
-    """Why a file is no part of any series, as a notice says it."""
-
-    NO_DICOM = "no DICOM"
-    BROKEN = "broken DICOM"
-    UNREADABLE = "not readable"
-    OUTSIDE = "links to files outside the folder"
-    DOUBLED = "further files of an instance that is there already"
+_KEPT_AT_ONCE: Final = 512
 
 
-class _File(NamedTuple):
-    state: PinnedFile | None
-    """None where it was not read."""
+class _Found(NamedTuple):
+    file: StoredFile
     found: FileInstance | LeftOut | None
     """None for what is of no interest, as a DICOMDIR."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FolderIndex:
-    """The instances of a folder, or of one file, as they were found."""
+    """The instances of a place, as they were found."""
 
-    root: Path
     series: Mapping[SeriesRef, Mapping[str, FileInstance]]
-    """By SOP Instance UID, in the order of their paths."""
+    """By SOP Instance UID, in the order of their names."""
     notices: tuple[str, ...]
     """What was left out, and why."""
-    files: Mapping[Path, _File]
+    files: Mapping[str, _Found]
+    """By name."""
 
     def state(self, ref: SeriesRef) -> str:
         """Tells whether a series is in the same files as at another time, and these have not changed."""
         files = (each.file for each in self.series[ref].values())
-        return _digest(f"{file.path}\t{file.size}\t{file.modified}\t{file.changed}" for file in files)
+        return _digest(f"{file.name}\t{file.size}\t{file.tag}" for file in files)
 
     def etag(self, ref: SeriesRef) -> str:
         """The state of a series, and whether other files were left out than at another time."""
@@ -72,71 +66,174 @@ def _digest(lines: Iterable[str]) -> str:
     return sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def look_through(root: Path, before: FolderIndex | None = None) -> FolderIndex:
-    """Read the headers of all files below a folder, or of one file; waits for the disk.
+def look_through(store: ByteStore, kept: IndexFile, before: FolderIndex | None = None) -> FolderIndex:
+    """Read the headers of all files of a place; waits for it.
 
     Args:
-        root: The folder or file.
-        before: What was found there before: files of the same size and date are not read again.
+        store: The place.
+        kept: What was found there by others, or at another time: files in the same state are not read again.
+        before: As above, by this process.
 
     Raises:
-        MissingFileError: There is nothing of this name.
+        FileError: There is no such place, or nothing in it can be read.
+        ServerError: It cannot be asked.
     """
-    if not root.exists():
-        raise MissingFileError(
-            f"There is no file or folder {root}.", remedy="Check the path; a URL needs a scheme, as dicomwebs://."
-        )
-    known = {} if before is None else before.files
-    inside = root.resolve()
-    files = {path: _looked_at(path, inside, known.get(path)) for path in _paths(root)}
+    listing = store.files()
+    files = {name: file for name, file in listing.files.items() if NAME not in name.rpartition("/")[2]}
+    known = dict(before.files) if before is not None else _restored(files, kept, near=store.near)
+    gone = known.keys() - files.keys()
+    found = {
+        name: known[name]
+        for name, file in files.items()
+        if name in known and known[name].file == file and known[name].found is not LeftOut.UNREADABLE
+    }
+    new = {name: file for name, file in files.items() if name not in found}
+    for some in _read(new, None if store.near else kept):
+        found.update((name, each) for name, each, _ in some)
+        lasting = (each for each in some if each[1].found is not LeftOut.UNREADABLE)
+        kept.keep([(_row(name, each), None if head is None else head.packed) for name, each, head in lasting])
+    kept.remove(gone)
+    return _sorted({name: found[name] for name in files}, listing.left_out)
+
+
+def _sorted(files: Mapping[str, _Found], left_out: Mapping[str, LeftOut]) -> FolderIndex:
     series: dict[SeriesRef, dict[str, FileInstance]] = defaultdict(dict)
-    left_out: dict[LeftOut, list[str]] = {reason: [] for reason in LeftOut}
-    for path, (_, found) in files.items():
+    reasons: dict[LeftOut, list[str]] = {reason: [] for reason in LeftOut}
+    for name, reason in left_out.items():
+        reasons[reason].append(name)
+    for name, (_, found) in files.items():
         if isinstance(found, LeftOut):
-            left_out[found].append(_name(path, root))
+            reasons[found].append(name)
         elif found is not None and series[found.ref].setdefault(found.uid, found) is not found:
-            left_out[LeftOut.DOUBLED].append(_name(path, root))
-    notices = tuple(_notice(reason, names) for reason, names in left_out.items() if names)
-    return FolderIndex(root, dict(series), notices, files)
+            reasons[LeftOut.DOUBLED].append(name)
+    notices = {reason: _notice(reason, sorted(names)) for reason, names in reasons.items() if names}
+    if not series and LeftOut.UNREADABLE in notices:
+        raise UnreadableFileError(f"There is no DICOM that can be read. {notices[LeftOut.UNREADABLE]}")
+    return FolderIndex(dict(series), tuple(notices.values()), files)
 
 
-def _paths(root: Path) -> Iterator[Path]:
-    """Files in the order of their names; folders are not followed where they are links."""
-    if not root.is_dir():
-        yield root
-        return
-    unreadable: list[OSError] = []
-    for folder, folders, names in os.walk(root, onerror=unreadable.append):
-        folders.sort()
-        yield from (Path(folder, name) for name in sorted(names))
-    yield from (Path(error.filename) for error in unreadable)
+# --- what is kept ---
 
 
-def _looked_at(path: Path, inside: Path, before: _File | None) -> _File:
+def _restored(files: Mapping[str, StoredFile], kept: IndexFile, *, near: bool) -> dict[str, _Found]:
+    found = {}
+    for row in kept.rows():
+        file = files.get(row.name)
+        if file is not None and (file.size, file.tag) == (row.size, row.tag):
+            found[row.name] = _Found(file, _of_row(row, file, None if near else _InIndex(kept, row.name, file)))
+    return found
+
+
+def _of_row(row: FileRow, file: StoredFile, kept: Kept | None) -> FileInstance | LeftOut | None:
+    if row.left_out is not None or row.uids is None:
+        return LeftOut(row.left_out) if row.left_out else None
+    study, series, uid = row.uids
+    return FileInstance(file, SeriesRef(study, series), uid, row.shown, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _InIndex:
+    """What the index keeps of a file; it is an `instance.Kept`."""
+
+    index: IndexFile
+    name: str
+    file: StoredFile
+
+    def head(self) -> Head | None:
+        packed = self.index.head(self.name, self.file.tag)
+        return None if packed is None else Head(packed, self.file.size)
+
+    def bounds(self) -> array[int] | None:
+        return self.index.bounds(self.name, self.file.tag)
+
+    def keep_bounds(self, bounds: array[int]) -> None:
+        self.index.keep_bounds(self.name, self.file.tag, bounds)
+
+
+@dataclass(slots=True)
+class _InMemory:
+    """The same without an index."""
+
+    beginning: Head
+    places: array[int] | None = None
+
+    def head(self) -> Head:
+        return self.beginning
+
+    def bounds(self) -> array[int] | None:
+        return self.places
+
+    def keep_bounds(self, bounds: array[int]) -> None:
+        self.places = bounds
+
+
+def _row(name: str, found: _Found) -> FileRow:
+    what = found.found
+    if isinstance(what, FileInstance):
+        return FileRow(name, found.file.size, found.file.tag, None, (*what.ref, what.uid), what.told)
+    return FileRow(name, found.file.size, found.file.tag, str(what or ""), None, b"")
+
+
+# --- what is read ---
+
+_Read = list[tuple[str, _Found, Head | None]]
+
+
+def _read(new: Mapping[str, StoredFile], far: IndexFile | None) -> Iterator[_Read]:
+    names = list(new)
+    for first in range(0, len(names), _KEPT_AT_ONCE):
+        some = names[first : first + _KEPT_AT_ONCE]
+        if far is None:
+            yield [(name, _Found(new[name], _looked_at(name, new[name])), None) for name in some]
+        else:
+            yield list(_far({new[name]: name for name in some}, far))
+
+
+def _looked_at(name: str, file: StoredFile) -> FileInstance | LeftOut | None:
     try:
-        if path.is_symlink() and not path.resolve().is_relative_to(inside):
-            return _File(None, LeftOut.OUTSIDE)
-        file = pinned(path)
-        if file is None:
-            return _File(None, LeftOut.UNREADABLE if path.is_dir() else LeftOut.NO_DICOM)
-        if before is not None and before.state == file:
-            return before
-        return _File(file, read_instance(file) if is_dicom(file) else _no_dicom(path))
+        return read_instance(file) if is_dicom(file) else _no_dicom(name)
     except InvalidFileError:
-        return _File(file, LeftOut.BROKEN)
-    except (FileError, OSError, RuntimeError):  # a link to itself
-        return _File(None, LeftOut.UNREADABLE)
+        return LeftOut.BROKEN
+    except (FileError, OSError):
+        return LeftOut.UNREADABLE
 
 
-def _no_dicom(path: Path) -> LeftOut | None:
-    return None if path.name.upper() == "DICOMDIR" else LeftOut.NO_DICOM
+def _far(names: Mapping[StoredFile, str], kept: IndexFile) -> Iterator[tuple[str, _Found, Head | None]]:
+    wanted = [file for file, name in names.items() if not is_directory(name)]
+    yield from ((name, _Found(file, None), None) for file, name in names.items() if is_directory(name))
+    failures: list[DicomZarrError] = []
+    for file, beginning in read_heads(wanted):
+        name = names[file]
+        if isinstance(beginning, LeftOut):
+            yield name, _Found(file, beginning), None
+            continue
+        if isinstance(beginning, DicomZarrError):
+            failures.append(beginning)
+            if len(failures) == len(wanted) and isinstance(beginning, ServerError):
+                raise beginning  # nothing can be had at all
+            yield name, _Found(file, _failed(beginning)), None
+            continue
+        try:
+            found = read_instance(file, beginning)
+        except DicomZarrError as error:
+            yield name, _Found(file, _failed(error)), None
+            continue
+        if found is not None:
+            held: Kept = _InIndex(kept, name, file) if kept.keeps else _InMemory(beginning)
+            found = replace(found, kept=held)
+        yield name, _Found(file, found), beginning
 
 
-def _name(path: Path, root: Path) -> str:
-    return path.name if path == root else str(path.relative_to(root))
+def _failed(error: DicomZarrError) -> LeftOut:
+    return LeftOut.BROKEN if isinstance(error, InvalidFileError) else LeftOut.UNREADABLE
 
 
-def _notice(reason: LeftOut, names: list[str]) -> str:
+def _no_dicom(name: str) -> LeftOut | None:
+    return None if is_directory(name) else LeftOut.NO_DICOM
+
+
+def _notice(reason: LeftOut, names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     count = "1 file was" if len(names) == 1 else f"{len(names)} files were"
-    return f"{count} left out ({reason}): {', '.join(names[:_MOST_NAMED])}{more}."
+    text = f"{count} left out ({reason}): {', '.join(names[:_MOST_NAMED])}{more}."
+    return text.encode("utf-8", "backslashreplace").decode()  # a name need be no text

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from dicomzarr.dicom.files.data_set import attributes, data_set_header
+import msgspec
+
+from dicomzarr.dicom.files.data_set import attributes, data_set_header, encoded_attributes
 from dicomzarr.dicom.files.deflated import inflated_beginning
 from dicomzarr.dicom.files.elements import UNDEFINED, elements
 from dicomzarr.dicom.files.part10 import find_frames, locate_frames, read_file_meta
@@ -13,14 +16,18 @@ from dicomzarr.dicom.files.random_access import within_beginning
 from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import InvalidFileError
+from dicomzarr.sources.files.distant import frames_in
+from dicomzarr.sources.files.heads import Head
 from dicomzarr.sources.spool import inflated
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Mapping
 
     from dicomzarr.dicom.files.data_set import DataSetHeader
     from dicomzarr.dicom.files.part10 import FileMeta, StoredFrames
-    from dicomzarr.sources.files.pinned_file import PinnedFile
+    from dicomzarr.dicom.files.random_access import RandomAccess
+    from dicomzarr.sources.files.stores.port import StoredFile
 
 STUDY: Final = "0020000D"
 SERIES: Final = "0020000E"
@@ -41,59 +48,102 @@ _DIRECTORY: Final = "1.2.840.10008.1.3.10"
 """Media Storage Directory Storage, the SOP class of a DICOMDIR (PS3.10 section 8)."""
 
 
+class Kept(Protocol):
+    """What is kept of a file far away, so that it is read once."""
+
+    def head(self) -> Head | None:
+        """Its beginning."""
+
+    def bounds(self) -> array[int] | None:
+        """Where its frames lie, as ``EncapsulatedFrames.bounds`` has it, if that has been found out."""
+
+    def keep_bounds(self, bounds: array[int]) -> None:
+        """Keep where its frames lie."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FileInstance:
     """An instance and the file that it is in."""
 
-    file: PinnedFile
+    file: StoredFile
     ref: SeriesRef
     uid: str
     """SOP Instance UID."""
-    shown: Mapping[str, Any]
-    """What a search shows of it, in the DICOM JSON model."""
+    told: bytes
+    """What a search shows of it, as JSON text: many are held."""
+    kept: Kept | None = None
+    """What is kept of a file far away; None of a file at hand."""
+
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        """What a search shows of it, in the DICOM JSON model."""
+        found: Mapping[str, Any] = msgspec.json.decode(self.told)
+        return found
+
+    @property
+    def head(self) -> RandomAccess:
+        """The file as far as its attributes go, which costs no request."""
+        return self.kept_head() or self.file
+
+    def kept_head(self) -> Head | None:
+        """The beginning of a file far away; None of a file at hand."""
+        return None if self.kept is None else self.kept.head()
 
 
-def is_dicom(file: PinnedFile) -> bool:
+def is_dicom(file: StoredFile) -> bool:
     """Whether it is a Part-10 file at all, and no directory of others.
 
     Raises:
         FileError: It cannot be read.
     """
-    return file.path.name.upper() != "DICOMDIR" and file[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
+    return not is_directory(file.name) and bytes(file[_PREAMBLE : _PREAMBLE + 4]) == b"DICM"
 
 
-def read_instance(file: PinnedFile) -> FileInstance | None:
+def is_directory(name: str) -> bool:
+    """Whether a file is called as a directory of others."""
+    return re.split(r"[/\\]", name.partition(" in ")[0])[-1].upper() == "DICOMDIR"
+
+
+def read_instance(file: StoredFile, head: Head | None = None) -> FileInstance | None:
     """Who an instance is; None for a directory of others.
+
+    Args:
+        file: The file.
+        head: Its beginning, where that has been read.
 
     Raises:
         FileError: The file cannot be read, or has no UIDs.
     """
-    header = read_header(file)
+    header = read_header(head or file, file.name)
     data = memoryview(header.data)
     found = [element for element in elements(data, 0, header.encoding) if f"{element.tag:08X}" in SHOWN]
     values = [data[each.at : each.start + each.length] for each in found if _is_shown(each.length)]
-    shown = attributes(header._replace(data=b"".join(values)), str(file.path))
+    shown = attributes(header._replace(data=b"".join(values)), file.name)
     if first_text(shown, "00080016") == _DIRECTORY:
         return None
     study, series, uid = (first_text(shown, tag) for tag in (STUDY, SERIES, INSTANCE))
     if not (study and series and uid):
-        raise InvalidFileError(f"{file.path} names no study, series or instance.")
-    return FileInstance(file, SeriesRef(study, series), uid, shown)
+        raise InvalidFileError(f"{file.name} names no study, series or instance.")
+    return FileInstance(file, SeriesRef(study, series), uid, encoded_attributes(shown))
 
 
 def _is_shown(length: int) -> bool:
     return length != UNDEFINED and length <= _LONGEST_SHOWN
 
 
-def read_header(file: PinnedFile) -> DataSetHeader:
+def read_header(file: RandomAccess, name: str) -> DataSetHeader:
     """The data set of a file up to its pixel data.
+
+    Args:
+        file: The file, or its head.
+        name: What it is, for messages.
 
     Raises:
         FileError: The file cannot be read.
     """
-    meta = _file_meta(file)
+    meta = file_meta(file)
     if meta.deflated:
-        data = inflated_beginning(file, meta.end, str(file.path), complete=True)
+        data = inflated_beginning(file, meta.end, name, complete=not isinstance(file, Head))
         return data_set_header(data, 0, meta, complete=True)
 
     def look(beginning: memoryview) -> DataSetHeader | None:
@@ -101,11 +151,16 @@ def read_header(file: PinnedFile) -> DataSetHeader:
 
     found = within_beginning(file, look)
     if found is None:
-        raise InvalidFileError(f"{file.path} has no end of its attributes.")
+        raise InvalidFileError(f"{name} has no end of its attributes.")
     return found
 
 
-def _file_meta(file: PinnedFile) -> FileMeta:
+def file_meta(file: RandomAccess) -> FileMeta:
+    """The File Meta Information of a file.
+
+    Raises:
+        FileError: It is no Part-10 file, or cannot be read.
+    """
     found = within_beginning(file, read_file_meta)
     assert found is not None  # noqa: S101  # it is found, or an error
     return found
@@ -119,8 +174,11 @@ def frames_of(instance: FileInstance) -> StoredFrames:
         UnsupportedTransferSyntaxError: They cannot be decoded.
         TemporaryFileError: There is no room to inflate the file.
     """
-    file = instance.file
-    meta = _file_meta(file)
+    head = instance.kept_head()
+    located = None if head is None else frames_in(instance.file, head)
+    if located is not None:
+        return located.stored
+    meta = file_meta(instance.file)
     if not meta.deflated:
-        return locate_frames(file, meta)
-    return find_frames(memoryview(inflated(file, meta.end, str(file.path))), 0, meta)
+        return locate_frames(instance.file, meta)
+    return find_frames(memoryview(inflated(instance.file, meta.end, instance.file.name)), 0, meta)

@@ -1,4 +1,4 @@
-"""Frames out of files: the `FrameOrigin` of a folder."""
+"""Frames out of files at hand: the `FrameOrigin` of a folder."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class FilesOrigin:
             instance = self._instance(series, uid)
             stored = self._stored(instance)
             if not 1 <= number <= len(stored.frames):
-                raise InvalidFileError(f"There are {len(stored.frames)} frames in {instance.file.path}.")
+                raise InvalidFileError(f"There are {len(stored.frames)} frames in {instance.file.name}.")
             data, syntax = stored.frames.cut(number), stored.frames.transfer_syntax_uid
         except DicomZarrError as error:
             error.name_subject(f"frame {number} of instance {uid}, series {series.series}, study {series.study}")
@@ -101,7 +101,7 @@ class FilesOrigin:
                 return self._tables[instance]
         stored = frames_of(instance)
         if stored.sop_instance_uid != instance.uid:
-            raise InvalidFileError(f"{instance.file.path} holds another instance.")
+            raise InvalidFileError(f"{instance.file.name} holds another instance.")
         with self._lock:
             self._tables[instance] = stored
             while len(self._tables) > _TABLES_HELD:

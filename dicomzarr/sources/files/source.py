@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dicomzarr.dicom.files.data_set import attributes, binary_value, encoded_attributes
 from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
 from dicomzarr.errors import ChangedFileError, InvalidFileError, MissingFileError
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
-from dicomzarr.runtime.pools import FILES
+from dicomzarr.runtime.pools import FAR_FILES, FILES
+from dicomzarr.sources.files.far_origin import FarOrigin
 from dicomzarr.sources.files.index import FolderIndex, look_through, state_in
+from dicomzarr.sources.files.index_file import Body, IndexFile
 from dicomzarr.sources.files.instance import FileInstance, read_header
 from dicomzarr.sources.files.origin import FilesOrigin
 from dicomzarr.sources.files.search import search
+from dicomzarr.sources.files.stores.local import LocalFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from dicomzarr.engine.ports import FrameOrigin
     from dicomzarr.engine.series_state import SeriesState
     from dicomzarr.options import Tuning
+    from dicomzarr.sources.files.stores.port import ByteStore
 
 _MOST_INLINE: Final = 16 * 2**10
 """Bytes of the longest binary value that metadata hold themselves."""
@@ -31,29 +37,40 @@ _STATES_HELD: Final = 256
 
 _BULK: Final = "/bulkdata/"
 
+_SECONDS_REUSED: Final = 60.0
+"""For which a listing of a place far away, that was just searched, serves for one opening too."""
+
 
 class FilesSource:
-    """The series in a folder, or in one file. All calls but ``index`` and ``has_changed`` come from one event loop.
+    """The series in a place of files. All calls but ``index`` and ``has_changed`` come from one event loop.
 
     Args:
-        root: The folder or file.
+        place: A folder or file on a disk, or another place.
+        kept: Keeps what is found there; nothing is kept by default.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.frames = FilesOrigin(self._instance)
+    def __init__(self, place: Path | ByteStore, kept: IndexFile | None = None) -> None:
+        self._store = LocalFolder(place) if isinstance(place, Path) else place
+        self._kept = kept or IndexFile("", lambda: None, "", ours=False)
+        self._pool = FILES if self._store.near else FAR_FILES
+        self._far = None if self._store.near else FarOrigin(self._instance, self._store)
+        self.frames: FrameOrigin = self._far or FilesOrigin(self._instance)
         self._index: FolderIndex | None = None
+        self._reusable = 0.0
+        """Until when what was just found may serve the next who opens a series, in seconds of a steady clock."""
         self._states: OrderedDict[tuple[SeriesRef, str], Mapping[str, FileInstance]] = OrderedDict()
         self._lock = threading.Lock()
 
     def index(self) -> FolderIndex:
-        """What is in the folder now; waits for the disk.
+        """What is there now; waits for it, so not on the home loop.
 
         Raises:
-            MissingFileError: There is no such folder.
+            MissingFileError: There is no such place.
+            ServerError: It cannot be asked.
         """
         with self._lock:  # two who ask at once look once
-            self._index = look_through(self.root, self._index)
+            self._index = look_through(self._store, self._kept, self._index)
+            self._reusable = 0.0
             return self._index
 
     async def metadata(self, ref: SeriesRef, known: SeriesMetadata | None) -> SeriesMetadata:
@@ -63,7 +80,7 @@ class FilesSource:
             MissingFileError: There is no such folder, or no such series in it.
             FileError: A file was written to just now.
         """
-        return await FILES.run(self._metadata, ref, known)
+        return await self._pool.run(self._metadata, ref, known)
 
     def has_changed(self, ref: SeriesRef, etag: str | None) -> bool:
         """See `SeriesSource.has_changed`.
@@ -73,11 +90,14 @@ class FilesSource:
             EventLoopError: Called on the home loop, which would wait for the disk.
         """
         refuse_running(home_loop())
+        if self._far is not None:
+            return False
         index = self.index()
         return ref not in index.series or index.etag(ref) != etag
 
     def tune(self, tuning: Tuning, timeout: float) -> None:
         """See `SeriesSource.tune`; a disk needs none."""
+        self._store.tune(tuning, timeout)
 
     async def bulk_data(self, ref: SeriesRef, uri: str, instance: str | None) -> bytes:  # noqa: ARG002  # the port's
         """See `SeriesSource.bulk_data`; a URI of ours names the instance itself.
@@ -86,7 +106,7 @@ class FilesSource:
             MissingFileError: There is no such instance.
             InvalidFileError: It has no such value.
         """
-        return await FILES.run(self._bulk_data, ref, uri)
+        return await self._pool.run(self._bulk_data, ref, uri)
 
     async def search(
         self, resource: str, parameters: Mapping[str, str], *, wanted: int | None = None, skip: int = 0
@@ -97,28 +117,41 @@ class FilesSource:
             UsageError: Files cannot be searched by one of the attributes.
             MissingFileError: There is no such folder.
         """
-        index = await FILES.run(self.index)
+        index = await self._pool.run(self.index)
+        if self._far is not None:
+            self._reusable = time.monotonic() + _SECONDS_REUSED
         found = search(index.series, resource, parameters)
         return found[skip:] if wanted is None else found[skip : skip + wanted]
 
     def _metadata(self, ref: SeriesRef, known: SeriesMetadata | None) -> SeriesMetadata:
-        index = self.index()
+        index = self._index if self._index is not None and time.monotonic() < self._reusable else self.index()
+        self._reusable = 0.0
         if ref not in index.series:
             raise self._missing(ref)
         self._remember(ref, index)
+        if self._far is not None:
+            self._far.prepare(index.series[ref].values())
         etag = index.etag(ref)
         if known is not None and known.etag == etag:
             return known
+        kept = self._kept.body(*ref, etag)
+        if kept is None:
+            kept = self._read_metadata(ref, index)
+            self._kept.keep_body(*ref, etag, kept)
+        return SeriesMetadata(kept.body, etag, notices=kept.notices)
+
+    def _read_metadata(self, ref: SeriesRef, index: FolderIndex) -> Body:
         objects, broken = [], []
         for each in index.series[ref].values():
             try:
-                found = attributes(read_header(each.file), str(each.file.path), each.uid + _BULK, _MOST_INLINE)
+                header = read_header(each.head, each.file.name)
+                found = attributes(header, each.file.name, each.uid + _BULK, _MOST_INLINE)
                 objects.append(encoded_attributes(found))
             except InvalidFileError as error:
                 broken.append(f"1 file was left out: {error}")
         if not objects:
-            raise InvalidFileError(f"No file of series {ref.series} in {self.root} can be read.")
-        return SeriesMetadata(b"[" + b",".join(objects) + b"]", etag, notices=(*index.notices, *broken))
+            raise InvalidFileError(f"No file of series {ref.series} in {self._store.where} can be read.")
+        return Body(b"[" + b",".join(objects) + b"]", (*index.notices, *broken))
 
     def _remember(self, ref: SeriesRef, index: FolderIndex) -> None:
         key = ref, index.state(ref)
@@ -135,7 +168,7 @@ class FilesSource:
             index = self.index()
             if ref not in index.series or index.state(ref) != state_in(series.etag):
                 raise ChangedFileError(
-                    f"The files of series {ref.series} in {self.root} have changed since it was opened.",
+                    f"The files of series {ref.series} in {self._store.where} have changed since it was opened.",
                     remedy="Open the series again.",
                 )
             self._remember(ref, index)
@@ -147,7 +180,7 @@ class FilesSource:
         instance = self.index().series.get(ref, {}).get(uid)
         if instance is None:
             raise self._missing(ref)
-        return binary_value(read_header(instance.file), path, str(instance.file.path))
+        return binary_value(read_header(instance.head, instance.file.name), path, instance.file.name)
 
     def _missing(self, ref: SeriesRef) -> MissingFileError:
-        return MissingFileError(f"{self.root} holds no series {ref.series} of study {ref.study}.")
+        return MissingFileError(f"{self._store.where} holds no series {ref.series} of study {ref.study}.")

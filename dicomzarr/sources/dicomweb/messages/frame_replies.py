@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from dicomzarr.errors import TruncatedReplyError
-from dicomzarr.sources.dicomweb.http.bodies import whole_body
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
-from dicomzarr.sources.dicomweb.messages.received_parts import received_parts
+from dicomzarr.sources.dicomweb.messages.received_parts import received_together
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter, encoded_frame, refuse_text
+from dicomzarr.sources.http.bodies import whole_body
+from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
-    from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
+    from dicomzarr.sources.http.transport import Response
 
     Deliver: TypeAlias = Callable[[int, EncodedFrame], None]
 
@@ -52,10 +52,11 @@ async def receive(response: Response, job: FrameJob, numbers: list[int], deliver
 
 async def _receive_parts(response: Response, job: FrameJob, sorter: PartSorter, deliver: Deliver) -> str:
     try:
-        async for part in received_parts(response, job.most_bytes(len(sorter.numbers)), sorter.subject):
-            placed = sorter.add(part)
-            if placed is not None:
-                deliver(*placed)
+        async for parts in received_together(response, job.most_bytes(len(sorter.numbers)), sorter.subject):
+            for part in parts:
+                placed = sorter.add(part)
+                if placed is not None:
+                    deliver(*placed)
     except TruncatedReplyError:
         if job.left(sorter.numbers):
             raise

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
 from dicomzarr.errors import MultipartError, TruncatedReplyError
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
+from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,8 +23,7 @@ _LENGTH_DIGITS = 15
 _INSTANCE_LOCATION = re.compile(r"/instances/([^/]+)/")
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One whole part of a multipart body."""
 
     headers: Mapping[str, str]
@@ -61,8 +60,14 @@ class Part:
     @property
     def instance(self) -> str | None:
         """The SOP Instance UID inside the Content-Location, or None."""
-        found = _INSTANCE_LOCATION.search(self._location)
-        return unquote(found[1]) if found else None
+        above, slash, _ = self._location.rpartition("/")
+        return _instance_in(above + slash)
+
+
+@lru_cache(maxsize=128)  # the parts of a reply repeat one value
+def _instance_in(location: str) -> str | None:
+    found = _INSTANCE_LOCATION.search(location)
+    return unquote(found[1]) if found else None
 
 
 class _State(Enum):
@@ -178,7 +183,29 @@ class MultipartParser:
         self._boundary = line[2:]
         return True
 
+    def _take_whole_parts(self) -> None:
+        """Parts of which headers, counted body and the next delimiter are here, in the usual spelling, at once.
+
+        What is cut off or spelled in another way is left for the steps, which take it piece by piece.
+        """
+        buffer, delimiter, at = self._buffer, b"\r\n--" + self._boundary, 0
+        with memoryview(buffer) as view:
+            while buffer.startswith(b"\r\n", at):
+                end = buffer.find(b"\n\r\n", at + 2, at + 2 + _HEADER_LIMIT) + len(b"\n\r\n")
+                block = bytes(view[at + 2 : end])
+                if not block or b"\n\n" in block or block[0] in b"\r\n":
+                    break
+                headers = parse_headers(block)
+                length = part_length(headers)
+                if length is None or not buffer.startswith(delimiter, end + length):
+                    break
+                self._bound(length)
+                self._parts.append(Part(headers, bytes(view[end : end + length])))
+                at = end + length + len(delimiter)
+        del buffer[:at]
+
     def _read_after_delimiter(self) -> bool:
+        self._take_whole_parts()
         if self._buffer.startswith(b"--"):
             self._buffer.clear()
             self._state = _State.EPILOGUE
@@ -307,14 +334,15 @@ def parse_headers(block: bytes) -> dict[str, str]:
     headers: dict[str, str] = {}
     last = ""
     for line in block.decode("latin-1").split("\n"):
-        if line[:1] in (" ", "\t") and last and line.strip():
-            headers[last] += " " + line.strip()
-        elif line.strip():
-            name, colon, value = line.partition(":")
+        bare = line.strip()
+        if bare and last and line[0] in " \t":
+            headers[last] += " " + bare
+        elif bare:
+            name, colon, value = bare.partition(":")
             if not colon:
                 raise MultipartError("A header line of a part has no colon.")
-            last = name.strip().lower()
-            headers[last] = value.strip()
+            last = name.rstrip().lower()
+            headers[last] = value.lstrip()
     if headers.get("content-transfer-encoding", "binary").lower() not in ("binary", "8bit", "7bit"):
         raise MultipartError("A part is in a Content-Transfer-Encoding other than binary.")
     return headers

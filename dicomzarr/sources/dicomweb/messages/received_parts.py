@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dicomzarr.sources.dicomweb.http.bodies import bounded
 from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser
+from dicomzarr.sources.http.bodies import bounded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.messages.multipart import Part
+    from dicomzarr.sources.http.transport import Response
 
 
 async def received_parts(
     response: Response, most: int, subject: str, *, most_part: int | None = None
 ) -> AsyncIterator[Part]:
-    """Give each part as soon as it is whole.
+    """Give each part as soon as it is whole; see `received_together`."""
+    async for parts in received_together(response, most, subject, most_part=most_part):
+        for part in parts:
+            yield part
+
+
+async def received_together(
+    response: Response, most: int, subject: str, *, most_part: int | None = None
+) -> AsyncIterator[list[Part]]:
+    """Give parts as soon as they are whole, those together that are so at once.
 
     Args:
         response: The reply.
@@ -32,6 +41,6 @@ async def received_parts(
     """
     parser = MultipartParser(response.headers.get("content-type", ""), most=most_part)
     async for chunk in bounded(response, most, subject):
-        for part in parser.feed(chunk):
-            yield part
+        if parts := parser.feed(chunk):
+            yield parts
     parser.close()

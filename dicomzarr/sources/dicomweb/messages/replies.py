@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.files.file_header import FileHeader
     from dicomzarr.dicom.files.part10 import Frames
-    from dicomzarr.sources.dicomweb.messages.media_type import MediaType
     from dicomzarr.sources.dicomweb.messages.multipart import Part
+    from dicomzarr.sources.http.media_type import MediaType
 
 _PAGE_STARTS = (b"<!doctype html", b"<html")
+_BEFORE_PAGES = frozenset(bytes((byte,)) for byte in b"< \t\n\r\x0b\x0c")
+"""With what a web page may begin; most frames do not, and need no further look."""
 PAGE_HEAD = 64
 """Bytes in which a web page shows itself."""
 
@@ -55,7 +57,7 @@ def refuse_page(body: bytes, subject: str) -> None:
     Raises:
         LoginPageError: It does.
     """
-    if body[:PAGE_HEAD].lstrip().lower().startswith(_PAGE_STARTS):
+    if body[:1] in _BEFORE_PAGES and body[:PAGE_HEAD].lstrip().lower().startswith(_PAGE_STARTS):
         raise login_page(subject)
 
 
@@ -102,6 +104,7 @@ class PartSorter:
     def __init__(self, instance: str, numbers: Sequence[int], outer: MediaType, subject: str) -> None:
         self._instance = instance
         self.numbers = tuple(numbers)
+        self._wanted = frozenset(numbers)
         self._outer = outer
         self.subject = subject
         self._named: set[int] = set()
@@ -138,7 +141,7 @@ class PartSorter:
     def _check(self, number: int | None, instance: str | None) -> None:
         if instance not in (None, self._instance):
             raise WrongPartsError(f"A part of another instance came among {self.subject}.")
-        if number is not None and number not in self.numbers:
+        if number is not None and number not in self._wanted:
             raise WrongPartsError(f"Frame {number}, which was not asked for, came among {self.subject}.")
         if number in self._named:
             raise WrongPartsError(f"Frame {number} came twice among {self.subject}.")

@@ -9,9 +9,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.errors import MultipartError, TruncatedReplyError, WrongPartsError
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.multipart import parse_headers, part_length
 from dicomzarr.sources.dicomweb.messages.replies import refuse_text
+from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
     import mmap

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.errors import HTTPStatusError, NotFoundError, WrongPartsError
-from dicomzarr.sources.dicomweb.http.bodies import whole_body
-from dicomzarr.sources.dicomweb.http.exchange import Exchange, RequestSpec
-from dicomzarr.sources.dicomweb.http.redirects import resolved
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.received_parts import received_parts
 from dicomzarr.sources.dicomweb.messages.replies import refuse_page, refuse_text
-from dicomzarr.sources.dicomweb.urls import host_of, origin_of
+from dicomzarr.sources.http.bodies import whole_body
+from dicomzarr.sources.http.exchange import Exchange, RequestSpec
+from dicomzarr.sources.http.media_type import MediaType
+from dicomzarr.sources.http.redirects import resolved
+from dicomzarr.sources.http.statuses import Meaning, means
+from dicomzarr.sources.http.urls import host_of, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dicomzarr.sources.dicomweb.http.transport import Response
+    from dicomzarr.sources.http.transport import Response
 
 _ACCEPTS: Final = ('multipart/related; type="application/octet-stream"; transfer-syntax=*', "*/*")
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from dicomzarr.errors import HTTPStatusError, NotFoundError
-from dicomzarr.sources.dicomweb.http.bodies import whole_body
-from dicomzarr.sources.dicomweb.http.exchange import Exchange, RequestSpec
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, means, status_means
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.replies import json_array
 from dicomzarr.sources.dicomweb.negotiation.accept import METADATA_ACCEPTS
-from dicomzarr.sources.dicomweb.urls import host_of
+from dicomzarr.sources.http.bodies import whole_body
+from dicomzarr.sources.http.exchange import Exchange, RequestSpec
+from dicomzarr.sources.http.media_type import MediaType
+from dicomzarr.sources.http.statuses import Meaning, means, status_means
+from dicomzarr.sources.http.urls import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dicomzarr.sources.dicomweb.http.transport import Response
+    from dicomzarr.sources.http.transport import Response
 
 
 class JSONReply(NamedTuple):

@@ -18,22 +18,22 @@ from dicomzarr.errors import (
     WrongPartsError,
 )
 from dicomzarr.runtime.pools import FILES
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
 from dicomzarr.sources.dicomweb.negotiation.refusals import neither
 from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metadata_url
 from dicomzarr.sources.dicomweb.whole.instance_header import header_json, receive_header
+from dicomzarr.sources.http.statuses import Meaning, means
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dicomzarr.dicom.model.completeness import ReducedInstance
-    from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
     from dicomzarr.sources.dicomweb.metadata.searching import Searches
     from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
+    from dicomzarr.sources.http.transport import Response
 
 _SOP_INSTANCE_UID = "00080018"
 

@@ -9,8 +9,6 @@ from weakref import WeakValueDictionary
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.dicom.pixels.syntax import is_native, likely_uid, sniff
 from dicomzarr.errors import DicomZarrError, FrameNotFoundError, WrongPartsError
-from dicomzarr.sources.dicomweb.http.exchange import Exchange, RequestSpec
-from dicomzarr.sources.dicomweb.http.retry import TRIES
 from dicomzarr.sources.dicomweb.messages.frame_replies import receive
 from dicomzarr.sources.dicomweb.negotiation.frame_plan import (
     Alone,
@@ -20,14 +18,16 @@ from dicomzarr.sources.dicomweb.negotiation.frame_plan import (
     WholeRequest,
 )
 from dicomzarr.sources.dicomweb.urls import frames_url
+from dicomzarr.sources.http.exchange import Exchange, RequestSpec
+from dicomzarr.sources.http.retry import TRIES
 
 if TYPE_CHECKING:
-    from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.dicomweb.negotiation.frame_plan import Plan, Step
     from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
     from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
     from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
+    from dicomzarr.sources.http.transport import Response
 
 _Result = TypeVar("_Result")
 

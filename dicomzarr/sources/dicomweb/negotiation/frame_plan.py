@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from dicomzarr.errors import DicomZarrError, HTTPStatusError, InvalidReplyError, NegotiationError
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
 from dicomzarr.sources.dicomweb.negotiation.accept import Rung, list_rungs, single_rungs
 from dicomzarr.sources.dicomweb.negotiation.refusals import neither
 from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
+from dicomzarr.sources.http.statuses import Meaning, means
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,14 +10,14 @@ from dicomzarr.dicom.files.part10 import read_file_meta
 from dicomzarr.dicom.files.random_access import MOST_BEGINNING
 from dicomzarr.errors import InvalidReplyError, TruncatedReplyError, WrongPartsError
 from dicomzarr.runtime.pools import FILES
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.replies import refuse_page, refuse_text
 from dicomzarr.sources.dicomweb.messages.single_part import only_part, part_start
 from dicomzarr.sources.dicomweb.whole.file_errors import as_reply_errors
+from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
-    from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
+    from dicomzarr.sources.http.transport import Response
 
 
 async def receive_header(response: Response, key: InstanceKey) -> DataSetHeader:

@@ -23,10 +23,6 @@ from dicomzarr.errors import (
 )
 from dicomzarr.runtime.pools import FILES
 from dicomzarr.runtime.single_flight import SingleFlight
-from dicomzarr.sources.dicomweb.http.exchange import Exchange, RequestSpec
-from dicomzarr.sources.dicomweb.http.statuses import Meaning, means
-from dicomzarr.sources.dicomweb.limits import LIMITS, Limits
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.replies import PAGE_HEAD, cut_frame, refuse_page, refuse_text
 from dicomzarr.sources.dicomweb.messages.single_part import only_part
 from dicomzarr.sources.dicomweb.negotiation.accept import INSTANCE_ACCEPTS
@@ -34,6 +30,10 @@ from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey, is_
 from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 from dicomzarr.sources.dicomweb.urls import instance_url
 from dicomzarr.sources.dicomweb.whole.file_errors import as_reply_errors
+from dicomzarr.sources.http.exchange import Exchange, RequestSpec
+from dicomzarr.sources.http.limits import LIMITS, Limits
+from dicomzarr.sources.http.media_type import MediaType
+from dicomzarr.sources.http.statuses import Meaning, means
 from dicomzarr.sources.spool import inflated, spooled
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.files.file_header import FileHeader
     from dicomzarr.dicom.files.part10 import Frames
-    from dicomzarr.sources.dicomweb.http.transport import Response
+    from dicomzarr.sources.http.transport import Response
 
 SECONDS_TO_DISTRUST: Final = 60.0
 """How long an instance that could not be had, or not be cut, is not fetched again."""

@@ -10,12 +10,12 @@ from dicomzarr.dicom.files.part10 import find_frames, read_file_meta
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.engine.series_state import FrameKey
 from dicomzarr.errors import InvalidFileError, InvalidReplyError, UnsupportedTransferSyntaxError
-from dicomzarr.sources.dicomweb.http.exchange import RequestSpec
-from dicomzarr.sources.dicomweb.messages.media_type import MediaType
 from dicomzarr.sources.dicomweb.messages.received_parts import received_parts
 from dicomzarr.sources.dicomweb.messages.replies import cut_frame, refuse_text
 from dicomzarr.sources.dicomweb.negotiation.accept import WHOLE_SERIES_ACCEPT
 from dicomzarr.sources.dicomweb.urls import series_url
+from dicomzarr.sources.http.exchange import RequestSpec
+from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.instance import Instance
     from dicomzarr.engine.ports import Fetch, FrameSink
     from dicomzarr.engine.series_state import SeriesState
-    from dicomzarr.sources.dicomweb.http.exchange import Exchange
-    from dicomzarr.sources.dicomweb.http.transport import Response
     from dicomzarr.sources.dicomweb.messages.multipart import Part
+    from dicomzarr.sources.http.exchange import Exchange
+    from dicomzarr.sources.http.transport import Response
 
 MOST_BESIDE: Final = 4 * 2**20
 """Bytes that an instance may have beside its pixels; what has more is left to requests of its own."""

@@ -1,0 +1,155 @@
+"""``dicomzarr serve``: an HTTP gateway that shows servers and folders as OME-Zarr, until it is interrupted."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import signal
+import sys
+import threading
+import webbrowser
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dicomzarr.errors import UsageError
+from dicomzarr.faces.cli.connection import target_of
+from dicomzarr.faces.gateway.server import ACCESS_LOG, Gateway, Settings, new_token
+from dicomzarr.faces.gateway.upstreams import Upstream, names_for
+from dicomzarr.options import StorageOptions
+from dicomzarr.session.kinds import kind_of
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator
+
+    from dicomzarr.faces.cli.connection import Target
+    from dicomzarr.faces.cli.terminal import Terminal
+
+_CREDENTIALS = ("user", "bearer_env", "header")
+
+
+def run(arguments: Namespace, terminal: Terminal) -> None:
+    """Serve until interrupted.
+
+    Raises:
+        UsageError: An upstream or an option cannot be meant, or it would not be safe.
+        DicomZarrError: An upstream's options are impossible.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a service manager ends it
+    upstreams = upstreams_of(arguments)
+    settings = settings_of(arguments)
+    with Gateway(upstreams, settings) as gateway, _access_log(shown=not arguments.quiet):
+        first = f"{gateway.url}/" + (f"?token={settings.token}" if settings.token else "")
+        # Where it listens is data: a program that starts it reads this line.
+        terminal.print_line(first)
+        sys.stdout.flush()
+        for each in upstreams:
+            terminal.note(f"{each.name}: {gateway.url}/0.5/{each.name}/studies/")
+        terminal.note("Series are read-only here. Ctrl+C ends it.")
+        if arguments.open:
+            webbrowser.open(first)
+        threading.Event().wait()
+
+
+def upstreams_of(arguments: Namespace) -> list[Upstream]:
+    """The servers and folders that a gateway is to show.
+
+    Raises:
+        UsageError: They cannot be meant.
+    """
+    given = [_named(text) for text in arguments.upstreams]
+    targets = [_target(arguments, url) for _, url in given]
+    if sum(map(_is_far, targets)) > 1 and any(getattr(arguments, name) for name in _CREDENTIALS):
+        # They would be sent to servers that they are not for.
+        raise UsageError(
+            "Credentials are given, and several servers.", remedy="Give each its own: --auth NAME=env:VARIABLE."
+        )
+    names = names_for([target.url for target in targets], [name for name, _ in given])
+    own = _auths(arguments, names)
+    shared = {"labels": not arguments.no_labels}
+    upstreams = [
+        Upstream(name, target.url, {**target.options, **own.get(name, {}), **shared})
+        for name, target in zip(names, targets, strict=True)
+    ]
+    for each in upstreams:
+        StorageOptions.parse(**each.options)
+    return upstreams
+
+
+def settings_of(arguments: Namespace) -> Settings:
+    """How the gateway is to listen.
+
+    Raises:
+        UsageError: The token is not there.
+    """
+    token = ""
+    if arguments.token is not None:
+        token = _token(arguments.token) if arguments.token else new_token()
+    return Settings(
+        host=arguments.host,
+        port=arguments.port,
+        origins=frozenset(arguments.allow_origin),
+        token=token,
+        log_uids=arguments.log_uids,
+    )
+
+
+def _named(text: str) -> tuple[str | None, str]:
+    """``NAME=URL``, or a URL or path alone."""
+    name, equals, url = text.partition("=")
+    return (name, url) if equals and name.replace("-", "").isalnum() and "/" not in name else (None, text)
+
+
+def _target(arguments: Namespace, url: str) -> Target:
+    own = copy.copy(arguments)
+    own.url = url
+    target = target_of(own)
+    if not _is_far(target):
+        for name in ("auth", "headers"):  # a folder of this machine asks for nobody's rights
+            target.options.pop(name, None)
+    return target
+
+
+def _is_far(target: Target) -> bool:
+    return kind_of(target.url).is_far(target.url.base)
+
+
+def _auths(arguments: Namespace, names: list[str]) -> dict[str, dict[str, Any]]:
+    """Where each upstream's credentials are found, by its name."""
+    found: dict[str, dict[str, Any]] = {}
+    for text in arguments.auth:
+        name, equals, reference = text.partition("=")
+        if not equals or name not in names:
+            raise UsageError(
+                "An --auth names no upstream.", remedy=f"Write NAME=env:VARIABLE; upstreams are {', '.join(names)}."
+            )
+        found[name] = {"auth": reference}
+    return found
+
+
+def _token(variable: str) -> str:
+    token = os.environ.get(variable, "").strip()
+    if not token:
+        raise UsageError(
+            "--token names no environment variable that holds a token.",
+            remedy="Write --token alone for a new one, or put yours into a variable and name that.",
+        )
+    return token
+
+
+@contextmanager
+def _access_log(*, shown: bool) -> Iterator[None]:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    before = ACCESS_LOG.level, ACCESS_LOG.propagate
+    if shown:
+        ACCESS_LOG.addHandler(handler)
+        ACCESS_LOG.setLevel(logging.INFO)
+        ACCESS_LOG.propagate = False
+    try:
+        yield
+    finally:
+        ACCESS_LOG.removeHandler(handler)
+        ACCESS_LOG.level, ACCESS_LOG.propagate = before

@@ -1,0 +1,97 @@
+"""``/api/``: what the page asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import dicomzarr
+from dicomzarr.faces.gateway.refusals import absent
+from dicomzarr.faces.gateway.replies import json_reply
+from dicomzarr.faces.gateway.rows import SERIES, STUDIES, Table, read_query, row_of
+from dicomzarr.faces.gateway.series import wants_newest
+from dicomzarr.faces.gateway.thumbnails import serve_thumbnail
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from dicomzarr.faces.gateway.addresses import Address
+    from dicomzarr.faces.gateway.call import Call
+    from dicomzarr.faces.gateway.rows import Asked
+    from dicomzarr.faces.gateway.upstreams import Upstream
+    from dicomzarr.omezarr.series_store import SeriesStore
+
+
+async def serve_api(call: Call) -> web.Response:
+    """Answer a question of the page."""
+    call.kind = "api"
+    if not call.segments:
+        return _overview(call)
+    address = call.address()
+    if address.upstream is not None and address.ref is not None:
+        return await _series(call, address.upstream, address)
+    if address.collection == "studies":
+        return await _rows(call, call.shared.upstreams.required(address.upstream), STUDIES, "studies")
+    if address.collection == "series":
+        resource = f"studies/{address.study}/series"
+        return await _rows(call, call.shared.upstreams.required(address.upstream), SERIES, resource)
+    raise absent("The API has studies, studies/S/series, and below these a series and its thumbnail.")
+
+
+def _overview(call: Call) -> web.Response:
+    upstreams = [
+        {"name": each.name, "kind": "folder" if each.is_folder else "server", "url": str(each.url)}
+        for each in call.shared.upstreams.by_name.values()
+    ]
+    return json_reply(call.request, {"version": dicomzarr.__version__, "upstreams": upstreams})
+
+
+async def _rows(call: Call, upstream: Upstream, table: Table, resource: str) -> web.Response:
+    asked = read_query(table, call.request.query)
+    found = await _found(upstream, table, resource, asked)
+    if not found and table is SERIES and not set(call.request.query) - {"limit", "token", "phi"}:
+        raise absent("The upstream has no series of this study.")
+    rows = [row_of(table, entry, asked.columns) for entry in found[: asked.limit]]
+    document = {
+        "rows": [row for row in rows if row is not None],
+        "offset": asked.offset,
+        "limit": asked.limit,
+        "more": len(found) > asked.limit,
+    }
+    return json_reply(call.request, document)
+
+
+async def _found(upstream: Upstream, table: Table, resource: str, asked: Asked) -> list[dict[str, Any]]:
+    """What matches; one more than is shown, which tells whether there are more."""
+    if len(asked.searches) == 1:
+        return await upstream.search(resource, asked.searches[0], wanted=asked.limit + 1, skip=asked.offset)
+    wanted = asked.offset + asked.limit + 1
+    every = await asyncio.gather(*(upstream.search(resource, each, wanted=wanted) for each in asked.searches))
+    # A study with a CT and a PET is found by both.
+    unique = {str(entry.get(table.uid.tag)): entry for found in every for entry in found}
+    return list(unique.values())[asked.offset : wanted]
+
+
+async def _series(call: Call, upstream: Upstream, address: Address[Upstream]) -> web.Response:
+    assert address.ref is not None  # noqa: S101  # who calls this has looked
+    if address.key == "thumbnail":
+        call.kind = "thumbnail"
+        return await serve_thumbnail(call, upstream, address.ref)
+    if address.key:
+        raise absent("Below a series the API has its thumbnail.")
+    store = await upstream.store(address.ref, zarr_format=3, renew=True, reopen=wants_newest(call.request))
+    return json_reply(call.request, _shown(upstream, address, store))
+
+
+def _shown(upstream: Upstream, address: Address[Upstream], store: SeriesStore) -> dict[str, Any]:
+    """An opened series: where its images lie, and which version of it they are of."""
+    below = f"{upstream.name}/studies/{address.study}/series/{address.series}.zarr"
+    plan = store.plan
+    paths = [*plan.image_paths, *plan.associated_paths]
+    return {
+        "version": store.version,
+        "zarr": {"0.5": f"/0.5/{below}", "0.4": f"/0.4/{below}"},
+        "frames": f"/frames/{below}",
+        "images": [{"path": path, "name": plan.at(path).name} for path in paths],
+        "notices": list(plan.notices),
+    }

@@ -1,0 +1,94 @@
+"""One request, with all that answering it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from cachetools import LRUCache
+
+from dicomzarr.faces.gateway.addresses import address_of
+from dicomzarr.faces.gateway.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+
+    from dicomzarr.faces.gateway.addresses import Address
+    from dicomzarr.faces.gateway.guard import Guard
+    from dicomzarr.faces.gateway.turns import Budget
+    from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams
+
+CHUNK_BYTES: Final = 128 * 2**20
+THUMBNAIL_BYTES: Final = 32 * 2**20
+"""Bytes of chunks and frames as they were sent, and of thumbnails, that are held for whoever asks again."""
+
+
+class Held(LRUCache[str, bytes]):
+    """Values by their entity tags, the least recently used out first.
+
+    Args:
+        limit: Bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit, getsizeof=len)
+
+    def keep(self, etag: str, data: bytes) -> None:
+        """Hold a value, if there is room for it."""
+        if len(data) <= self.maxsize:
+            self[etag] = data
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """What all requests share."""
+
+    upstreams: Upstreams
+    guard: Guard
+    metrics: Metrics = field(default_factory=Metrics)
+    chunks: Held = field(default_factory=lambda: Held(CHUNK_BYTES))
+    thumbnails: Held = field(default_factory=lambda: Held(THUMBNAIL_BYTES))
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One request."""
+
+    request: web.BaseRequest
+    shared: Shared
+    segments: list[str]
+    """Of its path, behind the route's own."""
+    ends_with_slash: bool
+    kind: str = "other"
+    """What it is for, in metrics and the access log."""
+    _held: tuple[Budget, int] | None = None
+
+    def address(self) -> Address[Upstream]:
+        """What the path names.
+
+        Raises:
+            RefusedError: Nothing.
+        """
+        return address_of(self.segments, self.shared.upstreams.by_name)
+
+    async def take(self, budget: Budget, nbytes: int) -> None:
+        """Wait for room for so many bytes, and hold it, in the place of what was held, until the reply is sent.
+
+        Raises:
+            RefusedError: Too many wait already.
+        """
+        self.let_go()
+        self._held = budget, await budget.take(nbytes)
+
+    def let_go(self) -> None:
+        """The reply is sent, or will not be."""
+        if self._held is not None:
+            budget, nbytes = self._held
+            self._held = None
+            budget.give_back(nbytes)
+
+
+Handler: TypeAlias = "Callable[[Call], Awaitable[web.Response]]"
+"""Answers a request, or raises a `RefusedError` or an error of ours."""

@@ -1,0 +1,226 @@
+/** Studies and their series: search, cards, thumbnails that load as one scrolls. */
+
+import { debounced, h } from "./dom.js";
+
+/**
+ * @typedef {object} Study
+ * @property {string} study Study Instance UID
+ * @property {string} upstream where it lies
+ * @property {string} description
+ * @property {string} date YYYYMMDD
+ * @property {string[]} modalities
+ * @property {number} [series] how many it has
+ * @property {number} [instances]
+ * @property {string} [patient] name and number, only where that is switched on
+ */
+
+/**
+ * @typedef {object} Series
+ * @property {string} series Series Instance UID
+ * @property {string} description
+ * @property {string} modality
+ * @property {number} [number]
+ * @property {number} [instances]
+ * @property {boolean} pixels whether it has any
+ */
+
+/**
+ * What the list asks for.
+ * @typedef {object} Archive
+ * @property {{name: string, title: string}[]} upstreams
+ * @property {boolean} names whether patients are shown
+ * @property {(shown: boolean) => void} showNames
+ * @property {(query: URLSearchParams, upstream: string, skip: number, signal: AbortSignal) => Promise<{studies: Study[], more: boolean, notice?: string}>} studies
+ * @property {(study: Study, signal: AbortSignal) => Promise<Series[]>} series
+ * @property {(study: Study, series: Series) => string} thumbnail URL of a picture
+ * @property {(study: Study, series?: Series) => string} link to a study, or to a viewer
+ */
+
+const MODALITIES = ["CT", "MR", "PT", "SM", "US", "CR", "DX", "MG", "XA", "NM", "OPT", "SEG"];
+
+/** The list of studies; what is searched for stands in the address. */
+export class List {
+  /** @param {HTMLElement} root @param {Archive} archive @param {(link: string) => void} go */
+  constructor(root, archive, go) {
+    this.root = root;
+    this.archive = archive;
+    this.go = go;
+    this.abort = new AbortController();
+    this.search = new AbortController();
+    this.watch = new IntersectionObserver((entries) => entries.forEach((entry) => {
+      if (!entry.isIntersecting) return;
+      this.watch.unobserve(entry.target);
+      entry.target.dispatchEvent(new Event("seen"));
+    }), { rootMargin: "200px" });
+    this.results = h("div.results", { "aria-live": "polite" });
+    this.form = this.#form();
+    root.replaceChildren(h("div.list", {}, h("h1.hidden", {}, "Studies"), this.form, this.results));
+    void this.find();
+  }
+
+  close() {
+    this.abort.abort();
+    this.search.abort();
+    this.watch.disconnect();
+  }
+
+  #form() {
+    const asked = new URLSearchParams(location.search);
+    const soon = debounced(350, () => void this.find());
+    const chosen = asked.getAll("modality");
+    const words = h("input", { type: "search", name: "text", placeholder: "Description", "aria-label": "Search studies", value: asked.get("text") ?? "", autocomplete: "off", oninput: soon });
+    const modalities = h("details.choice", {}, h("summary", {}, "Modality"), h("div.box", {}, MODALITIES.map((name) =>
+      h("label", {}, h("input", { type: "checkbox", name: "modality", value: name, checked: chosen.includes(name), onchange: soon }), name))));
+    const dates = [["from", "From"], ["to", "To"]].map(([name, title]) => h("label.date", {}, title, h("input", { type: "date", name, value: asked.get(name) ?? "", onchange: soon })));
+    const where = this.archive.upstreams.length > 1 ? [h("select", { name: "upstream", "aria-label": "Where", onchange: soon },
+      h("option", { value: "" }, "Everywhere"), this.archive.upstreams.map(({ name, title }) => h("option", { value: name }, title)))] : [];
+    const names = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", checked: this.archive.names, onchange: () => {
+      this.archive.showNames(names.checked);
+      void this.find();
+    } }));
+    const form = h("form.search", { role: "search", onsubmit: (/** @type {Event} */ event) => {
+      event.preventDefault();
+      void this.find();
+    } }, words, modalities, ...dates, ...where, h("label.names", {}, names, "Patient names"), h("button", { type: "reset", onclick: () => setTimeout(soon) }, "Clear"));
+    queueMicrotask(() => words.focus({ preventScroll: true }));
+    return /** @type {HTMLFormElement} */ (form);
+  }
+
+  /** Search anew. */
+  async find() {
+    this.search.abort();
+    this.search = new AbortController();
+    const { signal } = this.search;
+    const query = new URLSearchParams(/** @type {any} */ ([...new FormData(this.form)].filter(([, value]) => value)));
+    const count = query.getAll("modality").length;
+    /** @type {HTMLElement} */ (this.form.querySelector("summary")).textContent = count ? `Modality (${count})` : "Modality";
+    history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}`);
+    const chosen = query.get("upstream");
+    query.delete("upstream");
+    this.results.replaceChildren();
+    const upstreams = this.archive.upstreams.filter(({ name }) => !chosen || name === chosen);
+    await Promise.all(upstreams.map((upstream) => this.#one(upstream, query, signal)));
+  }
+
+  /** @param {{name: string, title: string}} upstream @param {URLSearchParams} query @param {AbortSignal} signal */
+  async #one(upstream, query, signal) {
+    const cards = h("div.cards"), said = h("p.quiet", { role: "status" }, skeleton());
+    const part = h("section.upstream", { "data-state": "loading" }, this.archive.upstreams.length > 1 && h("h2", {}, upstream.title), cards, said);
+    this.results.append(part);
+    let shown = 0;
+    const next = async () => {
+      try {
+        const { studies, more, notice } = await this.archive.studies(query, upstream.name, shown, signal);
+        shown += studies.length;
+        cards.append(...studies.map((study) => this.#card(study)));
+        part.dataset.state = "ready";
+        const words = shown ? `${shown} ${shown === 1 ? "study" : "studies"}${more ? "; there are more." : "."}` : "No study matches. Try fewer words, or other dates.";
+        said.replaceChildren(notice ? `${words} ${notice}` : words, more ? h("button", { type: "button", onclick: next }, "Show more") : "");
+      } catch (error) {
+        if (signal.aborted) return;
+        part.dataset.state = "failed";
+        said.replaceChildren(error instanceof Error ? error.message : String(error), h("button", { type: "button", onclick: next }, "Try again"));
+      }
+    };
+    await next();
+  }
+
+  /** @param {Study} study */
+  #card(study) {
+    const strip = h("div.strip");
+    const link = this.archive.link(study);
+    const card = h("article.card", {},
+      h("a.about", { href: link, onclick: this.#follow(link) },
+        h("b", {}, study.description || "Study without a description"),
+        study.patient && h("span", {}, study.patient),
+        h("span.quiet", {}, [dateText(study.date), study.series && `${study.series} series`, study.instances && `${study.instances} instances`].filter(Boolean).join(" · ")),
+        h("span.chips", {}, study.modalities.map((name) => h("i.chip", {}, name)))),
+      strip);
+    card.addEventListener("seen", () => void this.#thumbnails(study, strip), { once: true });
+    this.watch.observe(card);
+    return card;
+  }
+
+  /** @param {string} link */
+  #follow(link) {
+    return (/** @type {MouseEvent} */ event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+      event.preventDefault();
+      this.go(link);
+    };
+  }
+
+  /** @param {Study} study @param {HTMLElement} strip */
+  async #thumbnails(study, strip) {
+    try {
+      const series = (await this.archive.series(study, this.search.signal)).filter(({ pixels }) => pixels);
+      strip.replaceChildren(...series.slice(0, 4).map((each) => this.#thumbnail(study, each)), series.length > 4 ? h("a.rest", { href: this.archive.link(study), onclick: this.#follow(this.archive.link(study)) }, `+${series.length - 4}`) : "");
+    } catch (error) {
+      if (!this.search.signal.aborted) strip.replaceChildren(h("span.quiet", {}, error instanceof Error ? error.message : "No thumbnails."));
+    }
+  }
+
+  /** @param {Study} study @param {Series} series */
+  #thumbnail(study, series) {
+    const link = this.archive.link(study, series);
+    const name = [series.modality, series.description || "series"].join(" ");
+    return h("a.thumb", { href: link, title: name, onclick: this.#follow(link) }, picture(this.archive.thumbnail(study, series), name));
+  }
+}
+
+/** All series of one study. */
+export class StudyPage {
+  /** @param {HTMLElement} root @param {Archive} archive @param {Study} study @param {(link: string) => void} go */
+  constructor(root, archive, study, go) {
+    this.root = root;
+    this.archive = archive;
+    this.study = study;
+    this.go = go;
+    this.abort = new AbortController();
+    this.body = h("div.cards.series", { "data-state": "loading" }, skeleton());
+    root.replaceChildren(h("div.list", {}, h("h1", {}, "Series"), this.body));
+    void this.#load();
+  }
+
+  close() {
+    this.abort.abort();
+  }
+
+  async #load() {
+    try {
+      const series = await this.archive.series(this.study, this.abort.signal);
+      this.body.dataset.state = "ready";
+      this.body.replaceChildren(...(series.length ? series.map((each) => this.#card(each)) : [h("p.quiet", {}, "This study has no series.")]));
+    } catch (error) {
+      if (this.abort.signal.aborted) return;
+      this.body.dataset.state = "failed";
+      this.body.replaceChildren(h("p", {}, error instanceof Error ? error.message : String(error)), h("button", { type: "button", onclick: () => void this.#load() }, "Try again"));
+    }
+  }
+
+  /** @param {Series} series */
+  #card(series) {
+    const about = [h("b", {}, series.description || "Series without a description"),
+      h("span.quiet", {}, [series.number !== undefined && `no. ${series.number}`, series.instances && `${series.instances} instances`].filter(Boolean).join(" · ")),
+      h("span.chips", {}, h("i.chip", {}, series.modality || "?"))];
+    if (!series.pixels) return h("article.card.tall", {}, h("div.nothing.quiet", {}, "No pixels"), h("div.about", {}, about));
+    const link = this.archive.link(this.study, series);
+    return h("article.card.tall", {}, h("a.about", { href: link, onclick: (/** @type {MouseEvent} */ event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+      event.preventDefault();
+      this.go(link);
+    } }, h("span.thumb", {}, picture(this.archive.thumbnail(this.study, series), "")), about));
+  }
+}
+
+/** A thumbnail; a word where there is none. @param {string} source @param {string} name */
+function picture(source, name) {
+  const image = h("img", { src: source, alt: name, loading: "lazy", decoding: "async", onerror: () => image.replaceWith(h("span.quiet.nothing", {}, "No picture")) });
+  return image;
+}
+
+/** @returns {HTMLElement[]} */
+const skeleton = () => [1, 2, 3].map(() => h("span.skeleton", { "aria-hidden": "true" }));
+
+/** @param {string} date YYYYMMDD */
+export const dateText = (date) => (/^\d{8}$/.test(date) ? `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}` : date);

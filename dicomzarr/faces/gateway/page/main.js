@@ -1,0 +1,143 @@
+/** The page: what the address names is shown. */
+
+import { getJson } from "./api.js";
+import { h } from "./dom.js";
+import { List, StudyPage } from "./list.js";
+import { Viewer } from "./viewer.js";
+
+/** @typedef {import("./list.js").Study} Study */
+/** @typedef {import("./list.js").Series} Series */
+/** @typedef {import("./list.js").Archive} Archive */
+/** @typedef {{name: string, title: string, url: string}} Upstream */
+
+/** Modalities whose series have no pixels. */
+const WITHOUT_PIXELS = new Set(["SR", "KO", "PR", "RTSTRUCT", "RTPLAN", "RTRECORD", "DOC", "REG", "AU", "ANN", "PLAN", "FID", "M3D", "STAIN"]);
+
+const main = /** @type {HTMLElement} */ (document.querySelector("main"));
+const crumbs = /** @type {HTMLElement} */ (document.querySelector("nav"));
+/** @type {{close: () => void} | null} */
+let shown = null;
+/** @type {{upstreams: Upstream[], names: boolean}} */
+let gateway = { upstreams: [], names: false };
+
+/** A path below a route, with the upstream's name where there are several. @param {string} upstream */
+const inside = (upstream) => (gateway.upstreams.length > 1 ? `${upstream}/` : "");
+
+/** @type {Archive} */
+const archive = {
+  get upstreams() {
+    return gateway.upstreams;
+  },
+  get names() {
+    return gateway.names;
+  },
+  showNames(shown) {
+    gateway.names = shown;
+    sessionStorage.setItem("names", shown ? "1" : "0");
+  },
+  async studies(query, upstream, skip, signal) {
+    const asked = new URLSearchParams(query);
+    if (skip) asked.set("offset", String(skip));
+    if (gateway.names) asked.set("phi", "1");
+    const [from, to] = ["from", "to"].map((name) => {
+      const date = (asked.get(name) ?? "").replaceAll("-", "");
+      asked.delete(name);
+      return date;
+    });
+    if (from || to) asked.set("date", `${from}-${to}`);
+    const { rows, more } = await getJson(`/api/${inside(upstream)}studies?${asked}`, { signal });
+    return { more, studies: rows.map((/** @type {any} */ row) => study(row, upstream)) };
+  },
+  async series(study, signal) {
+    const { rows } = await getJson(`/api/${inside(study.upstream)}studies/${study.study}/series?limit=200`, { signal });
+    return rows.map((/** @type {any} */ row) => ({ description: "", modality: "", ...row, pixels: !WITHOUT_PIXELS.has(row.modality) }));
+  },
+  thumbnail: (study, series) => `/api/${inside(study.upstream)}studies/${study.study}/series/${series.series}/thumbnail`,
+  link: (study, series) => (series ? `/view/${inside(study.upstream)}${study.study}/${series.series}` : `/study/${inside(study.upstream)}${study.study}`),
+};
+
+/** @param {any} row of the API @param {string} upstream @returns {Study} */
+function study(row, upstream) {
+  const patient = [row.patient_name, row.patient_id].filter(Boolean).join(" · ");
+  return { description: "", date: "", modalities: [], ...row, patient, upstream };
+}
+
+/** @param {string} link */
+function go(link) {
+  history.pushState(null, "", link);
+  show();
+}
+
+/** Show what the address names. */
+function show() {
+  shown?.close();
+  const [kind, ...rest] = location.pathname.split("/").filter(Boolean).map(decodeURIComponent);
+  const upstream = gateway.upstreams.length > 1 ? /** @type {string} */ (rest.shift() ?? "") : (gateway.upstreams[0]?.name ?? "");
+  const [studyUid, seriesUid] = rest;
+  const named = { study: studyUid, upstream, description: "", date: "", modalities: [] };
+  document.body.dataset.page = kind ?? "list";
+  crumbs.replaceChildren(...(kind ? [link("/", "← Studies")] : []), ...(kind === "view" ? [link(archive.link(named), "Series")] : []));
+  const known = gateway.upstreams.find(({ name }) => name === upstream);
+  /** @type {HTMLElement} */ (document.querySelector("#upstream")).textContent = kind ? (known?.title ?? "") : gateway.upstreams.map(({ title }) => title).join(", ");
+  document.title = "dicomzarr";
+  if (kind === "view" && known && seriesUid) shown = viewer(known, named, seriesUid);
+  else if (kind === "study" && known && studyUid) shown = new StudyPage(main, archive, named, go);
+  else if (!kind) shown = new List(main, archive, go);
+  else main.replaceChildren(h("p.message", {}, "There is nothing at this address. ", link("/", "See the studies.")));
+}
+
+/** @param {string} target @param {string} text */
+function link(target, text) {
+  return h("a", { href: target, onclick: (/** @type {MouseEvent} */ event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    go(target);
+  } }, text);
+}
+
+/** @param {Upstream} upstream @param {Study} study @param {string} series */
+function viewer(upstream, study, series) {
+  const path = `${inside(upstream.name)}studies/${study.study}/series/${series}`;
+  const url = `${upstream.url}/studies/${study.study}/series/${series}`;
+  const zarrUrl = (/** @type {import("./zarr.js").Image} */ image) => `${location.origin}/0.5/${path}.zarr${image.path ? `/${image.path}` : ""}`;
+  const code = (/** @type {import("./zarr.js").Image} */ image) => {
+    const which = !image.path ? "" : /^\d+$/.test(image.path) ? `.images[${image.path}]` : `.associated["${image.path.split("/")[1]}"]`;
+    return [
+      { name: "Python", text: `import dicomzarr\n\nimage = dicomzarr.open("${url}")${which}\nlevel = image.levels[0]  # ${image.finest.shape.join(" x ")}` },
+      { name: "zarr", text: `import zarr\n\ngroup = zarr.open_group("${zarrUrl(image)}", mode="r")\narray = group["0"]  # ${image.finest.shape.join(" x ")}` },
+      { name: "napari", text: `napari --plugin napari-ome-zarr "${zarrUrl(image)}"` },
+    ];
+  };
+  const page = new Viewer(main, { path: `/api/${path}`, thumbnail: `/api/${path}/thumbnail`, code, zarrUrl, back: () => go("/"), description: "" });
+  void page.open();
+  archive.series(study, page.abort.signal).then((all) => page.describe(all.find((each) => each.series === series)?.description ?? ""), () => {});
+  return page;
+}
+
+/** Light, dark, or as the system is. */
+function theme() {
+  const button = /** @type {HTMLElement} */ (document.querySelector("#theme"));
+  const set = (/** @type {string|null} */ name) => {
+    if (name) document.documentElement.dataset.theme = name;
+  };
+  set(localStorage.getItem("theme"));
+  button.addEventListener("click", () => {
+    const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    const next = dark ? "light" : "dark";
+    set(next);
+    localStorage.setItem("theme", next);
+  });
+}
+
+theme();
+addEventListener("popstate", () => {
+  if (document.body.dataset.path !== location.pathname) show();
+});
+new MutationObserver(() => (document.body.dataset.path = location.pathname)).observe(main, { childList: true });
+try {
+  const { upstreams } = await getJson("/api/");
+  gateway = { upstreams: upstreams.map((/** @type {any} */ each) => ({ ...each, title: each.name })), names: sessionStorage.getItem("names") === "1" };
+  show();
+} catch (error) {
+  main.replaceChildren(h("p.message", {}, error instanceof Error ? error.message : String(error), " ", h("button", { type: "button", onclick: () => location.reload() }, "Try again")));
+}

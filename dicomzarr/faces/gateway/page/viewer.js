@@ -1,0 +1,541 @@
+/** One series on the screen: the picture, what lies over it, the panel beside it, and what hands and keys do. */
+
+import { debounced, h, short } from "./dom.js";
+import { Frames } from "./frames.js";
+import { direction, lengthText, letters, opposite, roundLength, toPatient } from "./geometry.js";
+import { Panel } from "./panel.js";
+import { Planes, whyNoPlanes } from "./planes.js";
+import { segments, Stage } from "./stage.js";
+import { Values } from "./values.js";
+import { openSeries } from "./zarr.js";
+
+/** @typedef {import("./zarr.js").Image} Image */
+/** @typedef {import("./stage.js").View} View */
+/** @typedef {import("./frames.js").Frame} Frame */
+
+/** Keys, as the help shows them. */
+export const KEYS = [
+  ["↑ ↓, Page Up, Page Down", "slice before, slice after, ten at once"],
+  ["Home, End", "first slice, last slice"],
+  ["← →", "time before, time after; on a slide: move"],
+  ["+ − 0", "closer, farther, all of it"],
+  ["1 … 9", "channel on or off, or window of that number"],
+  ["i", "exchange black and white"],
+  ["m", "planes and 3D"],
+  ["s", "segments on or off"],
+  ["r, f", "turn, flip"],
+  ["Space", "play, stop"],
+  ["?", "this help"],
+  ["Esc", "back to the list"],
+];
+
+/** A viewer of one series, in an element of the page. */
+export class Viewer {
+  /**
+   * @param {HTMLElement} root
+   * @param {{path: string, thumbnail: string, code: (image: Image, view: View) => {name: string, text: string}[], zarrUrl: (image: Image) => string, back: () => void, description: string}} series
+   */
+  constructor(root, series) {
+    this.root = root;
+    this.series = series;
+    /** @type {Image[]} */ this.images = [];
+    /** @type {Image[]} */ this.associated = [];
+    this.canvas = h("canvas", { tabindex: "0", "aria-label": "The image. Arrow keys scroll, plus and minus zoom." });
+    this.over = h("div.over", { "aria-hidden": "true" });
+    this.probe = h("output.probe");
+    this.bar = h("div.bar");
+    this.state = h("div.message", { role: "status" });
+    this.progress = h("div.progress", { hidden: true });
+    this.stageElement = h("div.stage", { "data-state": "opening" }, this.canvas, this.over, this.bar, this.probe, this.progress, this.state);
+    this.aside = h("aside.panel", { "aria-label": "Controls" });
+    root.replaceChildren(h("div.viewer", {}, this.stageElement, this.aside));
+    this.remember = debounced(250, () => this.#remember());
+    this.abort = new AbortController();
+    this.playing = 0;
+    /** Where the pointer is. @type {[number, number] | null} */ this.pointer = null;
+  }
+
+  /** Open the series, and show what the address says. */
+  async open() {
+    this.state.textContent = "Opening …";
+    try {
+      this.opened = await openSeries(this.series.path);
+      const { images, associated } = this.opened;
+      Object.assign(this, { images, associated });
+      if (!images.length && !associated.length) throw new Error("This series has no image.");
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    const asked = new URLSearchParams(location.hash.slice(1));
+    this.show(this.images.concat(this.associated).find((image) => image.path === asked.get("image")) ?? this.images[0] ?? this.associated[0], asked);
+    this.#listen();
+  }
+
+  /** Say what went wrong, with a way out. @param {unknown} error */
+  fail(error) {
+    if (this.abort.signal.aborted) return;
+    this.stageElement.dataset.state = "failed";
+    this.state.replaceChildren(
+      h("p", {}, error instanceof Error ? error.message : String(error)),
+      h("button", { type: "button", onclick: () => void this.open() }, "Try again"),
+      h("button", { type: "button", onclick: this.series.back }, "Back to the list"),
+    );
+  }
+
+  /** Show an image. @param {Image} image @param {URLSearchParams} [asked] what the address says of the view */
+  show(image, asked = new URLSearchParams()) {
+    this.#end();
+    this.image = image;
+    this.units = new Values(image);
+    this.view = this.#view(image, asked);
+    this.state.replaceChildren();
+    try {
+      this.#begin(asked.get("mode") === "planes" && !whyNoPlanes(image) ? "planes" : "slice", asked.has("zoom"));
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    this.panel = new Panel(this.aside, this);
+  }
+
+  /** @param {Image} image @param {URLSearchParams} asked @returns {View} */
+  #view(image, asked) {
+    const number = (/** @type {string} */ name, /** @type {number} */ usual) => (asked.has(name) && Number.isFinite(Number(asked.get(name))) ? Number(asked.get(name)) : usual);
+    const windows = (asked.get("w") ?? "").split(";").map((text) => text.split(",").map(Number));
+    const index = (/** @type {string} */ name, /** @type {number} */ usual) => Math.min(Math.max(Math.round(number(name, usual)), 0), image.finest.length(name) - 1);
+    const count = image.isRgb ? 1 : image.finest.length("c");
+    const units = /** @type {Values} */ (this.units);
+    return {
+      x: number("x", 0), y: number("y", 0), zoom: number("zoom", 1), turn: ((number("turn", 0) % 4) + 4) % 4, flip: asked.get("flip") === "1",
+      z: index("z", Math.floor(image.finest.length("z") / 2)), t: index("t", 0), c: image.isRgb ? 0 : index("c", 0),
+      channels: Array.from({ length: count }, (_, channel) => {
+        const [low, high, on] = windows[channel] ?? [];
+        const known = Number.isFinite(low) && Number.isFinite(high) ? { low, high } : units.first(channel);
+        return {
+          active: on !== 0, color: count === 1 || image.isRgb ? "FFFFFF" : units.channels[channel]?.color ?? "FFFFFF",
+          low: known?.low ?? 0, high: known?.high ?? 1, measure: !known && !image.isRgb,
+        };
+      }),
+      invert: asked.has("invert") ? asked.get("invert") === "1" : image.facts.modality === "PT",
+      opacity: number("opacity", 0.45), outline: asked.get("outline") !== "0",
+      hidden: new Set(asked.get("hidden")?.split(",").filter(Boolean) ?? []),
+    };
+  }
+
+  /** @param {"slice"|"planes"} mode @param {boolean} placed the view says where the eye is */
+  #begin(mode, placed) {
+    const image = /** @type {Image} */ (this.image), view = /** @type {View} */ (this.view), units = /** @type {Values} */ (this.units);
+    const canvas = h("canvas", { tabindex: "0", "aria-label": this.canvas.getAttribute("aria-label") });
+    this.canvas.replaceWith(canvas);  // a context that is lost stays with its canvas
+    this.canvas = canvas;
+    this.frames = new Frames(/** @type {import("./zarr.js").Opened} */ (this.opened), (key, frame) => this.#came(key, frame));
+    const want = (/** @type {import("./frames.js").Wanted[]} */ wanted) => this.frames?.want(wanted);
+    if (mode === "planes") this.stage = new Planes(/** @type {HTMLCanvasElement} */ (canvas), image, units, view, want);
+    else this.stage = new Stage(/** @type {HTMLCanvasElement} */ (canvas), image, units, view, want);
+    this.mode = mode;
+    if (this.stage instanceof Stage && !placed) this.stage.fit();
+    this.stage.drawn = () => this.#drawn();
+    this.#hands(/** @type {HTMLCanvasElement} */ (canvas));
+    this.stage.redraw();
+  }
+
+  #end() {
+    this.play(false);
+    this.frames?.close();
+    this.stage?.close();
+  }
+
+  /** Let go of everything. */
+  close() {
+    this.abort.abort();
+    this.#end();
+  }
+
+  /** Slices, or planes and 3D. @param {"slice"|"planes"} mode */
+  setMode(mode) {
+    if (mode === this.mode || (mode === "planes" && whyNoPlanes(/** @type {Image} */ (this.image)))) return;
+    this.#end();
+    this.#begin(mode, false);
+    this.changed();
+  }
+
+  /** Say what the series is called. @param {string} description */
+  describe(description) {
+    this.series.description = description;
+    this.panel?.update();
+  }
+
+  /** @param {string} key @param {Frame|Error} frame */
+  #came(key, frame) {
+    const view = /** @type {View} */ (this.view), units = /** @type {Values} */ (this.units);
+    if (!(frame instanceof Error) && frame.values && !key.includes("labels/")) {
+      const { image } = this;
+      const at = /** @type {Image} */ (image).axes.map((axis) => axis.name);
+      const indices = key.split("/c/")[1].split("/").map(Number);
+      const where = Object.fromEntries(at.map((name, place) => [name, indices[place]]));
+      const channel = /** @type {any} */ (view.channels[where.c ?? 0]);
+      if (channel?.measure) {
+        Object.assign(channel, units.measured(frame.values, where), { measure: false });
+        this.panel?.update();
+      }
+    }
+    this.stage?.take(key, frame);
+  }
+
+  /** Something of the view is another now. */
+  changed() {
+    this.stage?.redraw();
+    this.panel?.update();
+    this.remember();
+  }
+
+  #remember() {
+    const { view, image, units } = this;
+    if (!view || !image || !units || this.abort.signal.aborted) return;
+    const said = new URLSearchParams();
+    if (image !== this.images[0]) said.set("image", image.path);
+    for (const name of /** @type {const} */ (["x", "y", "zoom"])) said.set(name, String(Number(view[name].toPrecision(6))));
+    for (const name of /** @type {const} */ (["z", "t"])) if (image.finest.length(name) > 1) said.set(name, String(view[name]));
+    if (units.oneByOne) said.set("c", String(view.c));
+    if (!image.isRgb) said.set("w", view.channels.map(({ low, high, active }) => [low, high].map((value) => Number(value.toPrecision(7))).concat(active ? [] : [0]).join(",")).join(";"));
+    if (view.turn) said.set("turn", String(view.turn));
+    if (view.flip) said.set("flip", "1");
+    if (view.invert) said.set("invert", "1");
+    if (this.mode === "planes") said.set("mode", "planes");
+    if (view.hidden.size) said.set("hidden", [...view.hidden].join(","));
+    history.replaceState(null, "", `#${said}`);
+  }
+
+  /** @param {number} z */
+  toSlice(z) {
+    const { view, image, stage } = this;
+    if (!view || !image) return;
+    const next = Math.min(Math.max(z, 0), image.finest.length("z") - 1);
+    if (stage instanceof Stage) stage.direction = next < view.z ? -1 : 1;
+    if (stage instanceof Planes) stage.go([stage.cursor[0], stage.cursor[1], next]);
+    view.z = next;
+    this.changed();
+  }
+
+  /** @param {number} t */
+  toTime(t) {
+    const { view, image, stage } = this;
+    if (!view || !image) return;
+    const times = image.finest.length("t");
+    view.t = ((t % times) + times) % times;
+    if (stage instanceof Planes) stage.restart();
+    this.changed();
+  }
+
+  /** @param {number} c */
+  toChannel(c) {
+    if (!this.view) return;
+    this.view.c = c;
+    if (this.stage instanceof Planes) this.stage.restart();
+    this.changed();
+  }
+
+  /** Play times, or slices where there is one time. @param {boolean} [on] */
+  play(on = !this.playing) {
+    cancelAnimationFrame(this.playing);
+    this.playing = 0;
+    if (on && this.view && this.image) {
+      const times = this.image.finest.length("t") > 1;
+      const each = Math.max(20, this.#frameTime());
+      let last = performance.now();
+      const step = (/** @type {number} */ now) => {
+        this.playing = requestAnimationFrame(step);
+        if (now - last < each || this.stage?.missing) return;  // what has not come is waited for, not skipped
+        last = now;
+        const view = /** @type {View} */ (this.view), slices = /** @type {Image} */ (this.image).finest.length("z");
+        if (times) this.toTime(view.t + 1);
+        else this.toSlice((view.z + 1) % slices);
+      };
+      this.playing = requestAnimationFrame(step);
+    }
+    this.panel?.update();
+  }
+
+  /** Milliseconds of a frame: as the header says, else a tenth of a second. */
+  #frameTime() {
+    const said = this.image?.facts.coordinates?.frame_time ?? this.image?.facts.frame_time;
+    const value = Array.isArray(said?.values) ? Number(said.values.flat(3)[0]) : Number(said);
+    return value > 0 ? value : 100;
+  }
+
+  #drawn() {
+    const { stage, image, view } = this;
+    if (!stage || !image || !view) return;
+    const failed = stage.failures;
+    this.stageElement.dataset.state = stage.missing ? "loading" : failed.length ? "incomplete" : "ready";
+    this.progress.hidden = !stage.missing;
+    if (failed.length) {
+      this.state.replaceChildren(
+        h("p", {}, `${failed.length === 1 ? "One frame" : `${failed.length} frames`} did not come. ${failed[0].message}`),
+        h("button", { type: "button", onclick: () => stage.retry() }, "Try again"),
+      );
+    } else this.state.replaceChildren(stage instanceof Stage && stage.isAbsent ? "The archive has no such slice." : "");
+    this.#scaleBar();
+    this.#letters();
+    if (this.pointer) this.#point(...this.pointer);
+  }
+
+  #scaleBar() {
+    const { stage, image, view } = this;
+    if (!(stage instanceof Stage) || !image || !view) {
+      this.bar.hidden = true;
+      return;
+    }
+    this.bar.hidden = false;
+    const each = (image.unit ? image.finest.scale.x : 1) / view.zoom;
+    const length = roundLength(140 * each);
+    this.bar.style.width = `${length / each}px`;
+    this.bar.textContent = lengthText(length, image.unit);
+    if (image.unit === "micrometer") this.bar.append(h("span", {}, `${short(10 / each)}×`));
+  }
+
+  #letters() {
+    const { stage, image, view } = this;
+    /** @type {HTMLElement[]} */ const marks = [];
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const mark = (/** @type {string} */ text, /** @type {number} */ left, /** @type {number} */ top) => {
+      if (!text) return;
+      const element = h("span.letter", {}, text);
+      element.style.left = `${left}px`;
+      element.style.top = `${top}px`;
+      marks.push(element);
+    };
+    if (stage instanceof Planes) {
+      for (const index of [0, 1, 2]) {
+        const { left, top, width: across, height: down } = stage.panes[index];
+        const [west, east, north, south] = stage.letters(index);
+        mark(west, left + 14, top + down / 2);
+        mark(east, left + across - 14, top + down / 2);
+        mark(north, left + across / 2, top + 14);
+        mark(south, left + across / 2, top + down - 14);
+        const { origin, right, down: along, pane } = stage.frame(index);
+        const place = [right, along].map((vector) => {
+          const axis = vector.findIndex((value) => Math.abs(value) > 0);
+          return (stage.cursor[axis] - origin[axis]) / vector[axis];
+        });
+        const lines = h("div.cross");
+        Object.assign(lines.style, { left: `${pane.left}px`, top: `${pane.top}px`, width: `${pane.width}px`, height: `${pane.height}px` });
+        const across2 = h("i.across"), down2 = h("i.down");
+        across2.style.top = `${100 * place[1]}%`;
+        down2.style.left = `${100 * place[0]}%`;
+        lines.append(across2, down2);
+        marks.push(lines);
+      }
+    } else if (stage && image && view) {
+      const affine = image.facts.affine ?? image.facts.plane_affine;
+      if (affine && image.facts.affine_reference === "patient") {
+        let [right, down] = [direction(affine, 0), direction(affine, 1)];
+        if (view.flip) right = opposite(right);
+        for (let turn = 0; turn < view.turn; turn += 1) [right, down] = [opposite(down), right];
+        mark(letters(opposite(right)), 14, height / 2);
+        mark(letters(right), width - 14, height / 2);
+        mark(letters(opposite(down)), width / 2, 16);
+        mark(letters(down), width / 2, height - 16);
+      }
+      marks.push(...this.#navigator(stage));
+    }
+    this.over.replaceChildren(...marks);
+  }
+
+  /** Where one is in an image that is larger than the screen. @param {Stage} stage @returns {HTMLElement[]} */
+  #navigator(stage) {
+    const { width, height } = stage.size;
+    const corners = [[0, 0], [1, 1]].map(([x, y]) => stage.toWorld(x * this.canvas.clientWidth, y * this.canvas.clientHeight));
+    const part = (/** @type {number} */ axis, /** @type {number} */ size) => {
+      const ends = corners.map((corner) => Math.min(1, Math.max(0, corner[axis] / size))).sort((one, other) => one - other);
+      return { start: ends[0], length: ends[1] - ends[0] };
+    };
+    const [x, y] = [part(0, width), part(1, height)];
+    if (x.length > 0.8 && y.length > 0.8) return [];
+    const box = h("div.navigator"), inner = h("i");
+    if (this.image === this.images[0]) box.style.backgroundImage = `url("${this.series.thumbnail}")`;
+    const side = 130 / Math.max(width, height);
+    Object.assign(box.style, { width: `${width * side}px`, height: `${height * side}px` });
+    Object.assign(inner.style, { left: `${100 * x.start}%`, top: `${100 * y.start}%`, width: `${Math.max(2, 100 * x.length)}%`, height: `${Math.max(2, 100 * y.length)}%` });
+    box.append(inner);
+    return [box];
+  }
+
+  /** What lies under the pointer. @param {number} left @param {number} top */
+  #point(left, top) {
+    this.pointer = [left, top];
+    const { stage, image, view, units } = this;
+    if (!stage || !image || !view || !units) return;
+    const found = stage.probe(left, top);
+    if (!found) {
+      this.probe.textContent = "";
+      return;
+    }
+    const { column, row, values } = found;
+    const slice = "slice" in found ? Number(found.slice) : view.z;
+    const known = values.filter((value) => value !== null).map((value) => short(Number(value)));
+    const parts = [`x ${column}`, `y ${row}`, ...(image.finest.length("z") > 1 ? [`z ${slice}`] : []), known.length ? `${known.join(" ")} ${units.unit}`.trim() : "…"];
+    const { affine } = image.facts;
+    if (affine && image.facts.affine_origin_known !== false) parts.push(`(${toPatient(affine, column, row, slice).map((value) => value.toFixed(image.unit === "micrometer" ? 3 : 1)).join(", ")}) mm`);
+    this.probe.textContent = parts.join("   ");
+  }
+
+  /** @param {HTMLCanvasElement} canvas */
+  #hands(canvas) {
+    /** @type {Map<number, {x: number, y: number}>} */ const pointers = new Map();
+    const { signal } = this.abort;
+    let distance = 0;
+    const place = (/** @type {MouseEvent} */ event) => {
+      const box = canvas.getBoundingClientRect();
+      return { x: event.clientX - box.left, y: event.clientY - box.top };
+    };
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
+    canvas.addEventListener("pointerdown", (event) => {
+      canvas.setPointerCapture(event.pointerId);
+      pointers.set(event.pointerId, place(event));
+      canvas.classList.add("held");
+      if (this.stage instanceof Planes && event.button === 0) {
+        const found = this.stage.voxel(place(event).x, place(event).y);
+        if (found) {
+          this.stage.go(found.at);
+          this.changed();
+        }
+      }
+    }, { signal });
+    canvas.addEventListener("pointerup", (event) => {
+      pointers.delete(event.pointerId);
+      distance = 0;
+      canvas.classList.remove("held");
+    }, { signal });
+    canvas.addEventListener("pointercancel", (event) => pointers.delete(event.pointerId), { signal });
+    canvas.addEventListener("pointerleave", () => {
+      this.probe.textContent = "";
+      this.pointer = null;
+    }, { signal });
+    canvas.addEventListener("pointermove", (event) => {
+      const now = place(event), before = pointers.get(event.pointerId);
+      this.#point(now.x, now.y);
+      if (!before) return;
+      pointers.set(event.pointerId, now);
+      if (pointers.size === 2) {
+        const [one, other] = [...pointers.values()];
+        const apart = Math.hypot(one.x - other.x, one.y - other.y);
+        if (distance && this.stage instanceof Stage) this.stage.zoomAt(apart / distance, (one.x + other.x) / 2, (one.y + other.y) / 2);
+        distance = apart;
+      } else if (event.buttons & 2) this.#window(now.x - before.x, now.y - before.y);
+      else this.#drag(before, now);
+      this.remember();
+    }, { signal });
+    canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      const { x, y } = place(event);
+      const steps = Math.sign(event.deltaY);
+      const slices = /** @type {Image} */ (this.image).finest.length("z");
+      if (this.stage instanceof Planes) {
+        if (event.ctrlKey) {
+          this.stage.zoom = Math.min(8, Math.max(1, this.stage.zoom * 1.15 ** -steps));
+          this.stage.redraw();
+        } else this.stage.scroll(x, y, steps);
+        this.changed();
+      } else if (slices > 1 && !event.ctrlKey) this.toSlice(/** @type {View} */ (this.view).z + steps);
+      else {
+        this.stage?.zoomAt(2 ** (-event.deltaY / (event.ctrlKey ? 120 : 300)), x, y);
+        this.changed();
+      }
+    }, { signal, passive: false });
+  }
+
+  /** @param {{x: number, y: number}} before @param {{x: number, y: number}} now */
+  #drag(before, now) {
+    const { stage } = this;
+    if (stage instanceof Stage) stage.pan(now.x - before.x, now.y - before.y);
+    if (!(stage instanceof Planes)) return;
+    const found = stage.voxel(now.x, now.y);
+    const pane = stage.panes[3];
+    if (found) {
+      stage.go(found.at);
+      this.changed();
+    } else if (now.x >= pane.left && now.y >= pane.top) {
+      stage.angles = [stage.angles[0] + (now.x - before.x) / 120, Math.max(-1.5, Math.min(1.5, stage.angles[1] + (now.y - before.y) / 120))];
+      stage.redraw();
+    }
+  }
+
+  /** Change the window by a drag: right is wider, down is darker. @param {number} right @param {number} down */
+  #window(right, down) {
+    const { view, units, image } = this;
+    if (!view || !units || !image || image.isRgb) return;
+    const channel = view.channels[units.oneByOne ? view.c : view.channels.findIndex((each) => each.active)] ?? view.channels[0];
+    const width = channel.high - channel.low, center = (channel.low + channel.high) / 2;
+    const wider = Math.max(width * 1.01 ** right, Math.abs(center) * 1e-4 + 1e-6), moved = center + (down * width) / 300;
+    Object.assign(channel, { low: moved - wider / 2, high: moved + wider / 2 });
+    this.changed();
+  }
+
+  #listen() {
+    const { signal } = this.abort;
+    document.addEventListener("keydown", (event) => this.#key(event), { signal });
+    new ResizeObserver(() => this.stage?.redraw()).observe(this.stageElement);
+    addEventListener("hashchange", () => {
+      const asked = new URLSearchParams(location.hash.slice(1));
+      this.show(this.images.concat(this.associated).find((image) => image.path === asked.get("image")) ?? this.images[0] ?? this.associated[0], asked);
+    }, { signal });
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const { view, image, stage, units } = this;
+    if (!view || !image || !stage || !units || event.ctrlKey || event.metaKey || event.altKey) return;
+    const on = event.target instanceof HTMLElement && event.target.closest("input, select, textarea, button, a, summary");
+    if (on && (on.matches("input, select, textarea") || event.key === " " || event.key === "Enter")) return;
+    const slide = image.finest.length("z") === 1 && image.finest.length("t") === 1;
+    const move = (/** @type {number} */ x, /** @type {number} */ y) => stage instanceof Stage && stage.pan(x * 90, y * 90);
+    /** @type {Record<string, () => unknown>} */
+    const keys = {
+      ArrowUp: () => (slide ? move(0, 1) : this.toSlice(view.z - 1)), ArrowDown: () => (slide ? move(0, -1) : this.toSlice(view.z + 1)),
+      ArrowLeft: () => (slide ? move(1, 0) : this.toTime(view.t - 1)), ArrowRight: () => (slide ? move(-1, 0) : this.toTime(view.t + 1)),
+      PageUp: () => this.toSlice(view.z - 10), PageDown: () => this.toSlice(view.z + 10), Home: () => this.toSlice(0), End: () => this.toSlice(Infinity),
+      "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.fit(),
+      i: () => (view.invert = !view.invert), m: () => this.setMode(this.mode === "planes" ? "slice" : "planes"), s: () => this.toggleSegments(),
+      r: () => (view.turn = (view.turn + 1) % 4), f: () => (view.flip = !view.flip), " ": () => this.play(), "?": () => this.panel?.help(), Escape: this.series.back,
+    };
+    const act = keys[event.key];
+    if (act) act();
+    else if (/^[1-9]$/.test(event.key)) this.#number(Number(event.key) - 1);
+    else return;
+    event.preventDefault();
+    if (event.key !== "Escape") this.changed();
+  }
+
+  /** @param {number} index */
+  #number(index) {
+    const { view, units } = this;
+    if (!view || !units) return;
+    if (units.oneByOne && view.channels[index]) this.toChannel(index);
+    else if (view.channels.length > 1 && view.channels[index]) view.channels[index].active = !view.channels[index].active;
+    else if (units.presets[index]) Object.assign(view.channels[0], { low: units.presets[index].low, high: units.presets[index].high });
+  }
+
+  /** @param {number} factor */
+  zoom(factor) {
+    if (this.stage instanceof Stage) this.stage.zoomAt(factor, this.canvas.clientWidth / 2, this.canvas.clientHeight / 2);
+    else if (this.stage) this.stage.zoom = Math.min(8, Math.max(1, this.stage.zoom * factor));
+    this.changed();
+  }
+
+  fit() {
+    if (this.stage instanceof Stage) this.stage.fit();
+    else if (this.stage) this.stage.zoom = 1;
+    this.changed();
+  }
+
+  toggleSegments() {
+    const { view, image } = this;
+    if (!view || !image) return;
+    const all = image.labels.flatMap((label) => segments(label).map(({ id }) => id));
+    view.hidden = view.hidden.size ? new Set() : new Set(all);
+    this.stage?.recolor();
+    this.changed();
+  }
+}

@@ -1,0 +1,58 @@
+"""What the first segment of a path leads to: the table that the gateway goes by."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from dicomzarr.faces.gateway import metrics
+from dicomzarr.faces.gateway.api import serve_api
+from dicomzarr.faces.gateway.frames import serve_frame
+from dicomzarr.faces.gateway.pages import serve_file, serve_page
+from dicomzarr.faces.gateway.refusals import absent
+from dicomzarr.faces.gateway.replies import NEVER, document_reply
+from dicomzarr.faces.gateway.series import serve_series
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+    from dicomzarr.faces.gateway.call import Call, Handler
+
+
+async def _health(call: Call) -> web.Response:
+    call.kind = "health"
+    _no_more(call)
+    return document_reply(call.request, b"ok\n", "text/plain", NEVER)
+
+
+async def _metrics(call: Call) -> web.Response:
+    call.kind = "metrics"
+    _no_more(call)
+    shared = call.shared
+    held = {"chunks": int(shared.chunks.currsize), "thumbnails": int(shared.thumbnails.currsize)}
+    text = shared.metrics.text(shared.upstreams.by_name.values(), held)
+    return document_reply(call.request, text, metrics.CONTENT_TYPE, NEVER)
+
+
+def _no_more(call: Call) -> None:
+    if call.segments:
+        raise absent("There is nothing below this path.")
+
+
+ROUTES: Final[Mapping[str, Handler]] = {
+    "": serve_page,
+    "study": serve_page,
+    "view": serve_page,
+    "page": serve_file,
+    "0.5": partial(serve_series, zarr_format=3),
+    "0.4": partial(serve_series, zarr_format=2),
+    "frames": serve_frame,
+    "api": serve_api,
+    "healthz": _health,
+    "metrics": _metrics,
+}
+
+OPEN: Final = frozenset({"healthz"})
+"""Routes that tell nothing, and ask for no token."""

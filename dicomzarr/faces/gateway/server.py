@@ -1,0 +1,195 @@
+"""The gateway itself: an aiohttp.web server on the home loop, where the frames are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from dicomzarr.errors import DicomZarrError, UsageError
+from dicomzarr.faces.gateway.addresses import nothing_here, segments_of
+from dicomzarr.faces.gateway.call import Call, Shared
+from dicomzarr.faces.gateway.guard import COOKIE, Guard
+from dicomzarr.faces.gateway.refusals import Refusal, RefusedError, refusal_of
+from dicomzarr.faces.gateway.replies import refusal_reply, send
+from dicomzarr.faces.gateway.routes import OPEN, ROUTES
+from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams
+from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.sources.http.urls import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+    from typing import Self
+
+ACCESS_LOG: Final = logging.getLogger("dicomzarr.gateway.access")
+"""A line for each request: what it was for, status, bytes and milliseconds; no address and no UID unless asked for."""
+
+_ERRORS: Final = logging.getLogger("dicomzarr.gateway")
+_GRACE: Final = 1.0
+"""Seconds that requests under way have when the gateway ends."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a gateway listens, and to whom."""
+
+    host: str = "127.0.0.1"
+    """The address, or name of one, that it listens at."""
+    port: int = 8080
+    """0 takes a free one."""
+    origins: frozenset[str] = frozenset()
+    """Web origins that may read, besides those of this machine; ``*`` for all."""
+    token: str = field(default="", repr=False)
+    """What a caller must know; empty for nothing."""
+    log_uids: bool = False
+    """The access log has whole paths, with UIDs."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it listens to this machine alone."""
+        return is_loopback(f"http://{f'[{self.host}]' if ':' in self.host else self.host}")
+
+    def check(self) -> None:
+        """Look whether it is safe.
+
+        Raises:
+            UsageError: Others could read without a token.
+        """
+        if not self.is_local and not self.token:
+            raise UsageError(
+                f"At {self.host} other machines could read all series.",
+                remedy="Ask for a token with --token, or listen at 127.0.0.1.",
+            )
+
+
+def new_token() -> str:
+    """A token that nobody guesses."""
+    return secrets.token_urlsafe(24)
+
+
+async def _nothing(_: Call) -> web.Response:
+    raise nothing_here()
+
+
+class Gateway:
+    """Shows upstreams over HTTP; use it as a context manager, once. It listens from ``with`` on.
+
+    Args:
+        upstreams: What it shows.
+        settings: How it listens.
+
+    Raises:
+        UsageError: There is no upstream, or two have one name, or others could read without a token.
+    """
+
+    def __init__(self, upstreams: Iterable[Upstream], settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
+        self._settings.check()
+        guard = Guard(not self._settings.is_local, self._settings.origins, self._settings.token)
+        self.shared = Shared(Upstreams(upstreams), guard)
+        self.url = ""
+        """``http://HOST:PORT``; empty until it listens."""
+        self._runner: web.ServerRunner | None = None
+
+    def __enter__(self) -> Self:
+        run_sync(self._start)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        run_sync(self._stop)
+
+    async def _start(self) -> None:
+        # No router of aiohttp's: it would answer by itself what it does not know.
+        server = web.Server(self._answer, handler_cancellation=True, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=_GRACE)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
+        except (OSError, OverflowError) as error:
+            await self._runner.cleanup()
+            raise UsageError(
+                f"The gateway cannot listen at {self._settings.host}:{self._settings.port} ({type(error).__name__}).",
+                remedy="Another program may use the port: choose one with --port, or 0 for any.",
+            ) from None
+        port = self._runner.addresses[0][1]
+        shown = "127.0.0.1" if self._settings.is_local else self._settings.host
+        self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+
+    async def _stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        metrics, loop = self.shared.metrics, asyncio.get_running_loop()
+        started = loop.time()
+        metrics.under_way += 1
+        call = Call(request, self.shared, [], ends_with_slash=False)
+        try:
+            response = await self._response(call)
+            await send(request, response, self.shared.guard.cors(request.headers))
+            milliseconds = 1000 * (loop.time() - started)
+            metrics.answered(call.kind, response.status, response.body_length, milliseconds / 1000)
+            if ACCESS_LOG.isEnabledFor(logging.INFO):
+                self._log(call, response, milliseconds)
+        except asyncio.CancelledError:
+            metrics.given_up += 1
+            raise
+        except ConnectionError:
+            metrics.given_up += 1
+            return web.Response()  # it goes nowhere
+        else:
+            return response
+        finally:
+            call.let_go()
+            metrics.under_way -= 1
+
+    async def _response(self, call: Call) -> web.Response:
+        request, guard = call.request, self.shared.guard
+        as_json = False
+        try:
+            target, _, _ = request.raw_path.partition("?")
+            authority = None if target.startswith("/") else urlsplit(target).netloc
+            guard.check(request.method, request.headers, authority=authority)
+            if request.method == "OPTIONS":
+                call.kind = "preflight"
+                return web.Response(status=204, headers=guard.preflight(request.headers))
+            segments, call.ends_with_slash = segments_of(target)
+            route, *call.segments = segments or [""]
+            as_json = route == "api"
+            if guard.token and route not in OPEN:
+                guard.check_token(request.headers, request.query.get("token", ""), request.cookies.get(COOKIE, ""))
+            response = await ROUTES.get(route, _nothing)(call)
+            self._remember_token(request, response)
+            return response  # noqa: TRY300  # what follows are errors
+        except RefusedError as error:
+            refusal = error.refusal
+        except DicomZarrError as error:
+            refusal = refusal_of(error)
+        except Exception:  # noqa: BLE001  # an error of the gateway must end no connection
+            # Its text may hold anything: only the log of this process has it.
+            _ERRORS.exception("A request of kind %s failed.", call.kind)
+            refusal = Refusal(500, "The gateway failed. Its log says more.")
+        return refusal_reply(refusal, as_json=as_json)
+
+    def _remember_token(self, request: web.BaseRequest, response: web.Response) -> None:
+        """Whoever opens a URL with the token in a browser follows links without it."""
+        token = self.shared.guard.token
+        if token and request.query.get("token") == token and "text/html" in request.headers.get("Accept", ""):
+            response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
+
+    def _log(self, call: Call, response: web.Response, milliseconds: float) -> None:
+        what = call.request.raw_path.partition("?")[0] if self._settings.log_uids else call.kind
+        ACCESS_LOG.info(
+            "%s %s %d %d bytes %.1f ms", call.request.method, what, response.status, response.body_length, milliseconds
+        )

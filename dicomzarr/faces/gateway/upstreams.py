@@ -1,0 +1,182 @@
+"""The servers and folders that a gateway shows: it reaches these, and no other."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cachetools import TTLCache
+
+from dicomzarr.errors import DicomZarrError, UsageError
+from dicomzarr.faces.gateway.refusals import RefusedError, absent, is_absence
+from dicomzarr.faces.gateway.turns import Budget, ThumbnailTurns
+from dicomzarr.options import StorageOptions
+from dicomzarr.runtime.pools import FILES
+from dicomzarr.session.kinds import kind_of
+from dicomzarr.session.opening import endpoint_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.omezarr.series_store import SeriesStore
+    from dicomzarr.session.kinds import SeriesURL
+    from dicomzarr.session.registry import Endpoint
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+_TAKEN: Final = frozenset({"studies", "series"})
+_UNNAMED: Final = "upstream"
+_MOST_REOPENED: Final = 1024
+_SECONDS_BETWEEN_OPENINGS: Final = 10.0
+"""A caller who wants a series as the server has it now is served no more often than that."""
+
+
+@dataclass(frozen=True, eq=False)
+class Upstream:
+    """A server or folder, by the name that its paths have."""
+
+    name: str
+    url: SeriesURL
+    """Of the server or folder, above its studies."""
+    options: Mapping[str, Any] = field(repr=False)
+    """Storage options, which may hold secrets."""
+    budget: Budget = field(default_factory=Budget, repr=False)
+    thumbnails: ThumbnailTurns = field(default_factory=ThumbnailTurns, repr=False)
+    _reopened: TTLCache[SeriesRef, bool] = field(
+        default_factory=lambda: TTLCache(_MOST_REOPENED, _SECONDS_BETWEEN_OPENINGS), repr=False
+    )
+    """Series that were opened anew just now."""
+
+    @cached_property
+    def views(self) -> Mapping[int, StorageOptions]:
+        """How series are shown, by the format of Zarr.
+
+        What identifies patients is not shown, and no server leads elsewhere.
+        """
+        fixed = {"include_phi": False, "associated_label": False, "own_host_only": True}
+        return {number: StorageOptions.parse(**{**self.options, **fixed, "zarr_format": number}) for number in (2, 3)}
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """Where its series are opened, for as long as the gateway runs."""
+        return endpoint_for(self.url.base, self.views[3])
+
+    @property
+    def is_folder(self) -> bool:
+        """It is a folder, whose files are looked at again."""
+        return kind_of(self.url).name == "folder"
+
+    async def store(
+        self, ref: SeriesRef, zarr_format: int, *, renew: bool = False, reopen: bool = False
+    ) -> SeriesStore:
+        """An opened series; on the home loop.
+
+        Args:
+            ref: Which.
+            zarr_format: 2 or 3.
+            renew: Look first whether its files have changed.
+            reopen: Ask a server for it again, unless it was asked just now.
+
+        Raises:
+            RefusedError: There is no such series.
+            DicomZarrError: It cannot be opened.
+        """
+        options = self.views[zarr_format]
+        try:
+            if renew and self.is_folder:
+                await FILES.run(self.endpoint.renew, ref)
+            elif reopen and ref not in self._reopened:
+                self._reopened[ref] = True
+                self.endpoint.close(ref)
+            return self.endpoint.held(ref, options) or await self.endpoint.store(ref, options)
+        except DicomZarrError as error:
+            if is_absence(error) and not await self._is_gone():
+                raise absent(str(error)) from error
+            raise
+
+    async def search(
+        self, resource: str, parameters: Mapping[str, str], *, wanted: int, skip: int = 0
+    ) -> list[dict[str, Any]]:
+        """Studies or series, in the DICOM JSON model.
+
+        Raises:
+            RefusedError: There is no such study.
+            DicomZarrError: It cannot be searched.
+        """
+        try:
+            return await self.endpoint.source.search(resource, parameters, wanted=wanted, skip=skip)
+        except DicomZarrError as error:
+            if is_absence(error) and resource != "studies" and not await self._is_gone():
+                raise absent(str(error)) from error
+            raise
+
+    async def _is_gone(self) -> bool:
+        """Whether it is not the series that is missing, but the folder itself."""
+        kind, base = kind_of(self.url), self.url.base
+        return self.is_folder and not kind.is_far(base) and not await FILES.run(Path(kind.place(base)).exists)
+
+
+class Upstreams:
+    """Upstreams by their names, in the order in which they were given.
+
+    Args:
+        upstreams: At least one.
+
+    Raises:
+        UsageError: There is none, or two have one name, or one names no server or folder.
+    """
+
+    def __init__(self, upstreams: Iterable[Upstream]) -> None:
+        self.by_name: dict[str, Upstream] = {}
+        for each in upstreams:
+            if not _NAME.fullmatch(each.name) or each.name in _TAKEN:
+                raise UsageError(
+                    f"{each.name!r} cannot name an upstream.", remedy="Use lower-case letters, digits and hyphens."
+                )
+            if each.name in self.by_name:
+                raise UsageError(f"Two upstreams are named {each.name}.", remedy="Write NAME=URL for one of them.")
+            if each.url.study is not None:
+                raise UsageError(
+                    f"{each.url} names a study or series.", remedy="A gateway shows a server or folder: end it above."
+                )
+            self.by_name[each.name] = each
+        if not self.by_name:
+            raise UsageError("No upstream is given.", remedy="Name a DICOMweb server or a folder.")
+
+    def required(self, upstream: Upstream | None) -> Upstream:
+        """The upstream that a path names.
+
+        Raises:
+            RefusedError: It names none, and there are several.
+        """
+        if upstream is None:
+            raise RefusedError(404, f"Name an upstream in the path: {', '.join(self.by_name)}.")
+        return upstream
+
+
+def names_for(urls: Iterable[SeriesURL], given: Iterable[str | None]) -> list[str]:
+    """A name for each upstream: that which was given, else its host or its folder's name, with a number if need be.
+
+    Args:
+        urls: Of the upstreams.
+        given: The names that were chosen, None where none was.
+    """
+    names: list[str] = []
+    taken = {name for name in given if name}
+    for url, name in zip(urls, given, strict=True):
+        plain = name or _plain_name(url)
+        chosen, number = plain, 2
+        while not name and chosen in taken:
+            chosen, number = f"{plain}-{number}", number + 1
+        taken.add(chosen)
+        names.append(chosen)
+    return names
+
+
+def _plain_name(url: SeriesURL) -> str:
+    text = kind_of(url).place(url.base).rstrip("/").rpartition("/")[2]
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
+    return name if name and name not in _TAKEN else _UNNAMED

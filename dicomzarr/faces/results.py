@@ -1,0 +1,52 @@
+"""Attributes of search results (PS3.18 section 10.6) as plain values, for the faces that list them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from dicomzarr.dicom.model.json_model import AnyLeaf
+from dicomzarr.errors import InvalidReplyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Value = str | int | list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One attribute of a result."""
+
+    heading: str
+    key: str
+    """Its name in JSON."""
+    tag: str
+    kind: str = "text"
+    """``text``, ``texts`` or ``number``."""
+    identifying: bool = False
+    """It may say who the patient is (PS3.15 Annex E)."""
+    asked: bool = False
+    """Servers need not return it unasked."""
+
+
+def value_of(entry: Mapping[str, Any], column: Column) -> Value:
+    """The value of a column in a result."""
+    texts = texts_of(entry, column.tag)
+    if column.kind == "texts":
+        return texts
+    if column.kind == "number":
+        return int(texts[0]) if texts and texts[0].isascii() and texts[0].isdecimal() else None
+    return texts[0] if texts else None
+
+
+def texts_of(entry: Mapping[str, Any], tag: str) -> list[str]:
+    """The values of an attribute as text, names in their alphabetic form (PS3.18 section F.2)."""
+    try:
+        values = msgspec.convert(entry.get(tag, {}), AnyLeaf).values
+    except msgspec.ValidationError:
+        raise InvalidReplyError(f"The server's search results are no DICOM JSON: see attribute {tag}.") from None
+    plain = [value.get("Alphabetic") if isinstance(value, dict) else value for value in values]
+    return [str(value).strip() for value in plain if value is not None]

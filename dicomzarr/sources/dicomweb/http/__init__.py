@@ -1,1 +1,0 @@
-"""HTTP: connections, pacing, tries, bodies."""

@@ -1,0 +1,216 @@
+"""Files in an archive that lies in a place itself: zip and tar. Nothing is unpacked to where its name says."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import zipfile
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from dicomzarr.errors import InvalidFileError
+from dicomzarr.sources.files.stores.ahead import AheadStream
+from dicomzarr.sources.files.stores.members import MOST_INFLATED, Deflated, Member, Spools
+from dicomzarr.sources.files.stores.port import LeftOut, Listing, begun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dicomzarr.options import Tuning
+    from dicomzarr.sources.files.index_file import IndexFile
+    from dicomzarr.sources.files.stores.port import ByteStore, StoredFile
+
+_MOST_MEMBERS: Final = 1 << 20
+_RATIO: Final = 500
+_ANY_RATIO: Final = 512 * 2**20
+"""A member that inflates to more than so many bytes may not grow more than so many times."""
+
+_LOCAL_HEADER: Final = 30
+_AT_ONCE: Final = 256
+_ENCRYPTED: Final = 1
+_CLIMBING: Final = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:|\0")
+
+
+class Archive:
+    """The files in a zip or tar; it is a `port.ByteStore`.
+
+    Args:
+        outer: The place of the archive, which holds nothing else; a folder of that name is a folder.
+        kind: ``zip`` or ``tar``.
+        kept: Keeps what is in it.
+    """
+
+    def __init__(self, outer: ByteStore, kind: str, kept: IndexFile | None = None) -> None:
+        self._outer = outer
+        self._kept = kept
+        self._list = {"zip": self._zip, "tar": self._tar}[kind]
+        self._spools = Spools()
+        self._known: tuple[StoredFile, Listing] | None = None
+
+    @property
+    def where(self) -> str:
+        """See `ByteStore.where`."""
+        return self._outer.where
+
+    @property
+    def near(self) -> bool:
+        """See `ByteStore.near`."""
+        return self._outer.near
+
+    def files(self) -> Listing:
+        """See `ByteStore.files`; of an archive that has not changed what was found before.
+
+        Raises:
+            InvalidFileError: It is no archive, or a broken one.
+        """
+        listing = self._outer.files()
+        if len(listing.files) != 1 or next(iter(listing.files)).rpartition("/")[2] != self.where.rpartition("/")[2]:
+            return listing
+        (archive,) = listing.files.values()
+        if self._known is None or self._known[0] != archive:
+            try:
+                self._known = archive, self._restored(archive) or self._listed(archive)
+            except (zipfile.BadZipFile, tarfile.TarError, ValueError, NotImplementedError, EOFError) as error:
+                kind = type(error).__name__
+                raise InvalidFileError(f"{archive.name} cannot be read as an archive ({kind}).") from None
+        return self._known[1]
+
+    def _listed(self, archive: StoredFile) -> Listing:
+        listing = self._list(archive)
+        if self._kept is not None:
+            members = [_row(name, file) for name, file in listing.files.items()]
+            body = msgspec.json.encode([members, listing.left_out])
+            self._kept.keep_archive(archive.name, archive.size, archive.tag, body)
+        return listing
+
+    def _restored(self, archive: StoredFile) -> Listing | None:
+        """What was found in it before."""
+        body = None if self._kept is None else self._kept.archive(archive.name, archive.size, archive.tag)
+        if body is None:
+            return None
+        members, left_out = msgspec.json.decode(body, type=tuple[list[_Row], dict[str, LeftOut]])
+        return Listing({row.name: self._member(archive, row) for row in members}, left_out)
+
+    def _member(self, archive: StoredFile, row: _Row) -> StoredFile:
+        packed = Member(archive, row.name, row.start, row.packed, self.near)
+        return packed if row.size is None else Deflated(packed, row.size, row.checksum, self._spools)
+
+    def pace(self) -> tuple[float, int]:
+        """See `ByteStore.pace`."""
+        return self._outer.pace()
+
+    def tune(self, tuning: Tuning, timeout: float) -> None:
+        """See `SeriesSource.tune`."""
+        self._outer.tune(tuning, timeout)
+
+    def close(self) -> None:
+        """See `ByteStore.close`."""
+        self._outer.close()
+
+    def _zip(self, archive: StoredFile) -> Listing:
+        with zipfile.ZipFile(AheadStream(archive, near=self.near)) as opened:
+            infos = [info for info in opened.infolist() if not info.is_dir()]
+        _check_count(archive, len(infos))
+        infos.sort(key=lambda info: info.header_offset)
+        left_out = {info.filename: reason for info in infos if (reason := _zip_trouble(info)) is not None}
+        for one, following in pairwise(infos):  # members that share bytes make a bomb of a small file
+            if one.header_offset + _LOCAL_HEADER + one.compress_size > following.header_offset:
+                left_out[one.filename] = left_out[following.filename] = LeftOut.BOMB
+        files: dict[str, StoredFile] = {}
+        wanted = [info for info in infos if info.filename not in left_out]
+        for info, header in zip(wanted, _local_headers(archive, wanted, near=self.near), strict=True):
+            member = _zip_member(archive, header, info, near=self.near)
+            if member is None:
+                left_out[info.filename] = LeftOut.BROKEN
+            elif info.compress_type == zipfile.ZIP_STORED:
+                files[info.filename] = member
+            else:
+                files[info.filename] = Deflated(member, info.file_size, info.CRC, self._spools)
+        return Listing(dict(sorted(files.items())), left_out)
+
+    def _tar(self, archive: StoredFile) -> Listing:
+        files: dict[str, StoredFile] = {}
+        left_out: dict[str, LeftOut] = {}
+        for count, info in enumerate(_tar_members(archive, near=self.near)):
+            _check_count(archive, count)
+            if _CLIMBING.search(info.name):
+                left_out[info.name] = LeftOut.CLIMBING
+            elif info.issym() or info.islnk():
+                left_out[info.name] = LeftOut.LINKED
+            elif info.issparse():
+                left_out[info.name] = LeftOut.PACKED
+            elif info.isreg():
+                files[info.name] = Member(archive, info.name, info.offset_data, info.size, self.near)
+                if info.offset_data + info.size > archive.size:
+                    del files[info.name]
+                    left_out[info.name] = LeftOut.BROKEN
+        return Listing(dict(sorted(files.items())), left_out)
+
+
+class _Row(msgspec.Struct, array_like=True, frozen=True):
+    """What is kept of a member."""
+
+    name: str
+    start: int
+    packed: int
+    """Bytes in the archive."""
+    size: int | None = None
+    """Bytes when inflated; None where it lies as it is."""
+    checksum: int = 0
+
+
+def _row(name: str, file: StoredFile) -> _Row:
+    if isinstance(file, Deflated):
+        return _Row(name, file.packed.start, file.packed.size, file.size, file.checksum)
+    assert isinstance(file, Member)  # noqa: S101  # there are no others
+    return _Row(name, file.start, file.size)
+
+
+def _check_count(archive: StoredFile, count: int) -> None:
+    if count > _MOST_MEMBERS:
+        raise InvalidFileError(f"{archive.name} holds more than {_MOST_MEMBERS} files.")
+
+
+def _zip_trouble(info: zipfile.ZipInfo) -> LeftOut | None:
+    if _CLIMBING.search(info.filename):
+        return LeftOut.CLIMBING
+    if info.flag_bits & _ENCRYPTED or info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        return LeftOut.PACKED
+    grows = info.file_size > _ANY_RATIO and info.file_size > _RATIO * info.compress_size
+    if info.compress_type == zipfile.ZIP_DEFLATED and (grows or info.file_size > MOST_INFLATED):
+        return LeftOut.BOMB
+    return None
+
+
+def _local_headers(archive: StoredFile, infos: Sequence[zipfile.ZipInfo], *, near: bool) -> Iterator[bytes]:
+    """What stands before each member; from afar many at once."""
+    spans = [(info.header_offset, info.header_offset + _LOCAL_HEADER) for info in infos]
+    for first in range(0, len(spans), _AT_ONCE):
+        some = spans[first : first + _AT_ONCE]
+        if near:
+            yield from (bytes(archive[start:stop]) for start, stop in some)
+        else:
+            coming = [begun(archive, start, stop, near=False) for start, stop in some]
+            yield from (bytes(each.result()) for each in coming)
+
+
+def _zip_member(archive: StoredFile, header: bytes, info: zipfile.ZipInfo, *, near: bool) -> Member | None:
+    """Where the bytes of a member lie, which its own header tells; None where that is broken (APPNOTE 4.3.7)."""
+    if len(header) < _LOCAL_HEADER or not header.startswith(b"PK\x03\x04"):
+        return None
+    names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    start = info.header_offset + _LOCAL_HEADER + names
+    if start + info.compress_size > archive.size:
+        return None
+    if info.compress_type == zipfile.ZIP_STORED and info.file_size != info.compress_size:
+        return None
+    return Member(archive, info.filename, start, info.compress_size, near)
+
+
+def _tar_members(archive: StoredFile, *, near: bool) -> Iterator[tarfile.TarInfo]:
+    with tarfile.open(fileobj=AheadStream(archive, near=near), mode="r:") as opened:
+        while (info := opened.next()) is not None:
+            opened.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
+            yield info

@@ -1,0 +1,203 @@
+"""Public buckets of S3 and Google Cloud Storage: one listing (ListObjectsV2), then ranges of objects."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote, unquote, urlencode
+from xml.etree import ElementTree as ET
+
+from dicomzarr.errors import (
+    AuthenticationError,
+    InvalidReplyError,
+    MissingFileError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from dicomzarr.runtime.home_loop import home_loop, refuse_running
+from dicomzarr.sources.files.stores.objects import RemoteFile
+from dicomzarr.sources.files.stores.port import Listing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from dicomzarr.options import Tuning
+    from dicomzarr.sources.files.stores.objects import ObjectServer
+
+_ENDPOINTS: Final = {"s3": "https://{bucket}.s3.amazonaws.com", "gs": "https://storage.googleapis.com/{bucket}"}
+_DOTTED: Final = {"s3": "https://s3.amazonaws.com/{bucket}", "gs": "https://storage.googleapis.com/{bucket}"}
+"""For buckets with a dot in their name, which no certificate of a host below covers."""
+
+_OBJECTS: Final = (".dcm", ".zip", ".tar")
+"""How names of objects end; other prefixes are taken for folders first."""
+
+_KEYS: Final = 1000
+_MOST_PAGES: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class BucketURL:
+    """A bucket, and what in it is meant."""
+
+    scheme: str
+    """``s3`` or ``gs``."""
+    bucket: str
+    prefix: str
+    """Of keys, without a slash at its end; empty for all."""
+
+    @classmethod
+    def parse(cls, location: str) -> BucketURL:
+        """Read ``s3://BUCKET/PREFIX``, also with a ``*`` behind it."""
+        scheme, _, rest = location.partition("://")
+        bucket, _, prefix = rest.partition("/")
+        return cls("gs" if scheme == "gcs" else scheme, bucket, prefix.removesuffix("*").rstrip("/"))
+
+    def address(self, endpoint: str | None) -> str:
+        """The URL of the bucket.
+
+        Args:
+            endpoint: The server; ``{bucket}`` in it stands for the name, else buckets are the first part of the path.
+        """
+        if endpoint is None:
+            endpoint = (_DOTTED if "." in self.bucket else _ENDPOINTS)[self.scheme]
+        elif "{bucket}" not in endpoint:
+            endpoint = endpoint.rstrip("/") + "/{bucket}"
+        return endpoint.replace("{bucket}", self.bucket)
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.bucket}/{self.prefix}".rstrip("/")
+
+
+class Object(NamedTuple):
+    """What a listing says of an object."""
+
+    key: str
+    size: int
+    tag: str
+
+
+class Page(NamedTuple):
+    """A piece of a listing."""
+
+    objects: list[Object]
+    following: str | None
+    """Token of the next one; None for the last."""
+
+
+class Bucket:
+    """The objects below a prefix, or one; it is a `port.ByteStore`.
+
+    Args:
+        url: What is meant.
+        address: The http(s) URL of the bucket.
+        server: Asks it.
+    """
+
+    near = False
+
+    def __init__(self, url: BucketURL, address: str, server: ObjectServer) -> None:
+        self.url = url
+        self._address = address
+        self._server = server
+
+    @property
+    def where(self) -> str:
+        """See `ByteStore.where`."""
+        return str(self.url)
+
+    def files(self) -> Listing:
+        """See `ByteStore.files`.
+
+        Raises:
+            MissingFileError: There is no such bucket, or nothing of this name in it.
+        """
+        refuse_running(home_loop())
+        return asyncio.run_coroutine_threadsafe(self._files(), home_loop()).result()
+
+    async def _files(self) -> Listing:
+        prefix = self.url.prefix
+        ways = [f"{prefix}/", prefix] if prefix else [""]  # all below it, or the one object of that name
+        if prefix.lower().endswith(_OBJECTS):
+            ways.reverse()
+        for way in ways:
+            listed = [each async for page in self._pages(way) for each in page.objects]
+            below = [each for each in listed if way != prefix or not prefix or each.key == prefix]
+            if below:
+                break
+        else:
+            raise MissingFileError(f"There is nothing at {self.url}.", remedy="Check the bucket and the prefix.")
+        start = len(way) if way != prefix else prefix.rfind("/") + 1
+        found = {
+            each.key[start:]: RemoteFile(
+                f"{self._address}/{quote(each.key, safe='/~')}", each.size, each.tag, self._server
+            )
+            for each in below
+            if each.size and not each.key.endswith("/")
+        }
+        return Listing(dict(sorted(found.items())), {})
+
+    async def _pages(self, prefix: str) -> AsyncIterator[Page]:
+        token: str | None = ""
+        for _ in range(_MOST_PAGES):
+            wanted = {"list-type": "2", "prefix": prefix, "max-keys": str(_KEYS), "encoding-type": "url"}
+            if token:
+                wanted["continuation-token"] = token
+            url = f"{self._address}?{urlencode(wanted, quote_via=quote, safe='/')}"
+            try:
+                body, _ = await self._server.page(url, f"the listing of {self.url}")
+            except (AuthenticationError, PermissionDeniedError) as error:
+                error.remedy = "A private bucket is read with store, or with credentials in fsspec_options."
+                raise
+            except NotFoundError:
+                raise MissingFileError(f"There is no bucket {self.url.scheme}://{self.url.bucket}.") from None
+            page = read_page(body, str(self.url))
+            yield page
+            if page.following is None or page.following == token:
+                return
+            token = page.following
+        raise InvalidReplyError(f"The listing of {self.url} does not end.", remedy="Name a longer prefix.")
+
+    def pace(self) -> tuple[float, int]:
+        """See `ByteStore.pace`."""
+        return self._server.pace.latency, self._server.pace.gap
+
+    def tune(self, tuning: Tuning, timeout: float) -> None:
+        """See `SeriesSource.tune`."""
+        self._server.tune(tuning, timeout)
+
+    def close(self) -> None:
+        """See `ByteStore.close`."""
+        self._server.close()
+
+
+def read_page(body: bytes, where: str) -> Page:
+    """A ListBucketResult. Pure (no I/O).
+
+    Raises:
+        InvalidReplyError: It is none.
+    """
+    expands = b"<!DOCTYPE" in body or b"<!ENTITY" in body  # nothing may be
+    try:
+        root = ET.fromstring(b"" if expands else body)  # noqa: S314  # no entities, as was checked
+        encoded = _text(root, "EncodingType") == "url"
+        objects = list(_objects(root, encoded=encoded))
+    except (ET.ParseError, ValueError):
+        root = None
+    if root is None or not root.tag.endswith("ListBucketResult"):
+        raise InvalidReplyError(f"What came for the listing of {where} is none (ListObjectsV2).") from None
+    truncated = _text(root, "IsTruncated") == "true"
+    return Page(objects, _text(root, "NextContinuationToken") or None if truncated else None)
+
+
+def _objects(root: ET.Element, *, encoded: bool) -> Iterator[Object]:
+    for each in root.iterfind("{*}Contents"):
+        key = _text(each, "Key")
+        tag = _text(each, "ETag") or _text(each, "LastModified")
+        quoted = f'"{tag}"' if _text(each, "ETag") and not tag.startswith(('"', "W/")) else tag
+        yield Object(unquote(key.replace("+", " ")) if encoded else key, int(_text(each, "Size")), quoted)
+
+
+def _text(element: ET.Element, name: str) -> str:
+    found = element.findtext(f"{{*}}{name}")
+    return "" if found is None else found.strip() if name != "Key" else found

@@ -1,0 +1,152 @@
+"""Files that lie within another: as they are, or deflated."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from dicomzarr.errors import InvalidFileError
+from dicomzarr.runtime.pools import FRAME_FILES
+from dicomzarr.sources.files.stores.ahead import AheadFile
+from dicomzarr.sources.spool import inflated, inflated_start
+
+if TYPE_CHECKING:
+    import mmap
+
+    from dicomzarr.sources.files.stores.port import StoredFile
+
+MOST_INFLATED: Final = 8 * 2**30
+"""Bytes of one deflated member, and of all that lie inflated on the temporary disk."""
+
+_BEGINNING: Final = 256 * 2**10
+"""Bytes of a deflated member that are inflated anew, in memory, for who looks at its header."""
+
+_SPOOLS: Final = 64
+"""Members that lie inflated at most: each takes a file handle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file that lies as it is within another; it is a `port.StoredFile`."""
+
+    archive: StoredFile
+    inner: str
+    """Its name there."""
+    start: int
+    """Offset of its first byte."""
+    size: int
+    near: bool = field(compare=False)
+
+    @property
+    def name(self) -> str:
+        """See `StoredFile.name`."""
+        return f"{self.inner} in {self.archive.name}"
+
+    @property
+    def tag(self) -> str:
+        """See `StoredFile.tag`."""
+        return f"{self.start} {self.archive.size} {self.archive.tag}"
+
+    @property
+    def place(self) -> tuple[StoredFile, int]:
+        """See `StoredFile.place`."""
+        file, offset = self.archive.place
+        return file, offset + self.start
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, span: slice) -> bytes | memoryview:
+        start, stop, _ = span.indices(self.size)
+        return self.archive[self.start + start : self.start + max(start, stop)]
+
+    async def read(self, start: int, stop: int) -> bytes | memoryview:
+        """See `StoredFile.read`."""
+        return await self.archive.read(self.start + start, self.start + stop)
+
+
+class Spools:
+    """Members that lie inflated on the temporary disk; those used last, within a bound."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[Deflated, mmap.mmap] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, member: Deflated) -> mmap.mmap:
+        """A member, inflated unless it lies there.
+
+        Raises:
+            InvalidFileError: It is not what its archive says.
+            TemporaryFileError: There is no room.
+        """
+        with self._lock:
+            found = self._held.get(member)
+            if found is not None:
+                self._held.move_to_end(member)
+                return found
+        found = member.inflate()
+        with self._lock:
+            self._held[member] = found
+            while len(self._held) > _SPOOLS or sum(map(len, self._held.values())) > MOST_INFLATED:
+                self._held.popitem(last=False)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Deflated:
+    """A file that is deflated within another: its beginning is inflated when looked at, all of it when read."""
+
+    packed: Member
+    size: int
+    """Bytes when inflated."""
+    checksum: int
+    """CRC-32 of them."""
+    spools: Spools = field(compare=False)
+
+    @property
+    def name(self) -> str:
+        """See `StoredFile.name`."""
+        return self.packed.name
+
+    @property
+    def tag(self) -> str:
+        """See `StoredFile.tag`."""
+        return f"{self.checksum} {self.packed.tag}"
+
+    @property
+    def place(self) -> tuple[StoredFile, int]:
+        """See `StoredFile.place`: it lies nowhere as it is."""
+        return self, 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, span: slice) -> bytes | memoryview:
+        start, stop, _ = span.indices(self.size)
+        if stop <= start:
+            return b""
+        if stop <= _BEGINNING:
+            return inflated_start(self._ahead(), stop, self.name)[start:stop]
+        return memoryview(self.spools.of(self))[start:stop]
+
+    async def read(self, start: int, stop: int) -> bytes | memoryview:
+        """See `StoredFile.read`."""
+        return await FRAME_FILES.run(self.__getitem__, slice(start, stop))
+
+    def inflate(self) -> mmap.mmap:
+        """All of it, on the temporary disk.
+
+        Raises:
+            InvalidFileError: It is not what its archive says.
+            TemporaryFileError: There is no room.
+        """
+        found = inflated(self._ahead(), 0, self.name, self.size)
+        if len(found) != self.size or zlib.crc32(found) != self.checksum:
+            raise InvalidFileError(f"{self.name} is not what the archive says: it is damaged.")
+        return found
+
+    def _ahead(self) -> AheadFile:
+        return AheadFile(self.packed, near=self.packed.near)

@@ -1,0 +1,122 @@
+"""What a place of files must offer: their names with size and state, and any range of their bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from dicomzarr.runtime.home_loop import home_loop, refuse_running
+from dicomzarr.runtime.pools import FRAME_FILES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import Future
+
+    from dicomzarr.options import Tuning
+
+
+class LeftOut(StrEnum):
+    """Why a file is no part of any series, as a notice says it."""
+
+    NO_DICOM = "no DICOM"
+    BROKEN = "broken DICOM"
+    UNREADABLE = "not readable"
+    OUTSIDE = "links to files outside the folder"
+    CLIMBING = "names that lead out of the archive"
+    LINKED = "links in an archive"
+    PACKED = "packed in a way that cannot be read"
+    BOMB = "inflated beyond all reason"
+    DOUBLED = "further files of an instance that is there already"
+
+
+class StoredFile(Protocol):
+    """A file in the state in which it was listed; in another it is not read.
+
+    It is a `dicom.files.random_access.RandomAccess` for all threads but that of the home loop. Two are equal when they
+    are the same file in the same state.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is, for messages."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def tag(self) -> str:
+        """Tells its state: a changed file has another one, or another size."""
+
+    @property
+    def place(self) -> tuple[StoredFile, int]:
+        """The file that its bytes lie in, and the offset there; itself and 0, unless it lies as it is in another."""
+
+    def __len__(self) -> int:
+        """Bytes."""
+
+    def __getitem__(self, span: slice, /) -> bytes | memoryview:
+        """Bytes of the file as it was found.
+
+        Raises:
+            ChangedFileError: It is gone, or in another state.
+            UnreadableFileError: They cannot be had.
+            ServerError: As above, from a server.
+        """
+
+    async def read(self, start: int, stop: int) -> bytes | memoryview:
+        """The same for the home loop."""
+
+
+class Listing(NamedTuple):
+    """What there is."""
+
+    files: Mapping[str, StoredFile]
+    """By the name within the place, in the order of names."""
+    left_out: Mapping[str, LeftOut]
+    """What is no file that can be read."""
+
+
+class ByteStore(Protocol):
+    """A place of files. Making one does no I/O."""
+
+    @property
+    def where(self) -> str:
+        """What it is, for messages."""
+
+    @property
+    def near(self) -> bool:
+        """Whether reading costs no round trip."""
+
+    def files(self) -> Listing:
+        """All files as they are now; from any thread but that of the home loop.
+
+        Raises:
+            MissingFileError: There is nothing of this name.
+            FileError: It is no place of files.
+            ServerError: It cannot be asked.
+        """
+
+    def pace(self) -> tuple[float, int]:
+        """Seconds that a read usually takes, and bytes that come in that time."""
+
+    def tune(self, tuning: Tuning, timeout: float) -> None:
+        """See `SeriesSource.tune`."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+def begun(file: StoredFile, start: int, stop: int, *, near: bool) -> Future[bytes | memoryview]:
+    """Begin to read a range; from any thread."""
+    if near:
+        return FRAME_FILES.submit(file.__getitem__, slice(start, stop))
+    return asyncio.run_coroutine_threadsafe(file.read(start, stop), home_loop())
+
+
+def read_now(file: StoredFile, span: slice) -> bytes | memoryview:
+    """What ``file[span]`` gives of a file that the home loop reads; from any other thread."""
+    start, stop, _ = span.indices(file.size)
+    refuse_running(home_loop())
+    return begun(file, start, max(start, stop), near=False).result()

@@ -1,0 +1,1 @@
+"""HTTP, as all sources speak it: connections, credentials, pacing, tries, bodies."""

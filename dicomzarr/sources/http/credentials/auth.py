@@ -1,0 +1,41 @@
+"""The credentials that options name: fixed headers, Basic, a callable that refreshes, or those of a borrowed client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dicomzarr.sources.http.connection import basic_login
+from dicomzarr.sources.http.credentials.providers import provider
+from dicomzarr.sources.http.credentials.secret_headers import (
+    CalledCredentials,
+    FixedCredentials,
+    refuse_plain_http,
+)
+
+if TYPE_CHECKING:
+    from dicomzarr.options import Access
+    from dicomzarr.sources.http.credentials.secret_headers import Credentials
+
+
+def credentials_for(base_url: str, options: Access) -> Credentials:
+    """The credentials that the options name, for one server.
+
+    Raises:
+        InsecureTransportError: They would travel over plain HTTP to another machine.
+        InvalidOptionError: The borrowed client cannot be taken over.
+    """
+    if options.client is not None:
+        from dicomzarr.sources.http.credentials.client_adapter import ClientCredentials  # noqa: PLC0415  # imports requests
+
+        return ClientCredentials(base_url, options)
+    if options.headers or options.auth is not None:
+        refuse_plain_http(base_url, options)
+    match options.auth:
+        case (user, password):
+            return FixedCredentials({**options.headers, "authorization": basic_login(user, password)})
+        case None:
+            return FixedCredentials(options.headers)
+        case str() as name:
+            return CalledCredentials(options.headers, provider(name, base_url), options.timeout)
+        case call:
+            return CalledCredentials(options.headers, call, options.timeout)

@@ -1,0 +1,110 @@
+"""Credentials that each process which reads finds by itself: their names travel, they do not.
+
+``env:TOKEN``, ``env:USER,PASSWORD``, ``netrc`` and ``module:function`` name a provider. Each is asked anew for every
+request, so that what is refreshed counts at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import netrc
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from dicomzarr.errors import AuthenticationError, InvalidOptionError
+from dicomzarr.sources.http.connection import basic_login
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dicomzarr.options import HeadersCallable
+
+_ENVIRONMENT = "env:"
+_NETRC = "netrc"
+
+
+def provider(name: str, base_url: str) -> HeadersCallable:
+    """What gives the headers that ``auth=name`` stands for.
+
+    Args:
+        name: As the storage option ``auth`` takes it.
+        base_url: The server, whose entry in a netrc file counts.
+    """
+    if name == _NETRC:
+        return partial(netrc_headers, urlsplit(base_url).hostname or "")
+    if name.startswith(_ENVIRONMENT):
+        return partial(environment_headers, *name.removeprefix(_ENVIRONMENT).split(","))
+    return partial(_call_named, name)
+
+
+def environment_headers(*names: str) -> dict[str, str]:
+    """The headers that this process's environment gives.
+
+    Args:
+        *names: The variable that holds a bearer token (RFC 6750), or those of user and password (RFC 7617).
+
+    Raises:
+        AuthenticationError: A variable is not set.
+    """
+    values = [_variable(name) for name in names]
+    login = f"Bearer {values[0]}" if len(values) == 1 else basic_login(*values)
+    return {"authorization": login}
+
+
+def _variable(name: str) -> str:
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise AuthenticationError(
+            f"The environment variable {name}, which the option auth names, is not set or empty in this process.",
+            remedy="Set it in every process that reads; those of a cluster have an environment of their own.",
+        )
+    return value
+
+
+def netrc_headers(host: str) -> dict[str, str]:
+    """The login of a host in the file that ``NETRC`` names, or in ``~/.netrc``, which nobody else may be able to read.
+
+    Raises:
+        AuthenticationError: There is no such file, none of its entries is the host's, or it is malformed.
+    """
+    entry = _netrc_of_this_process().authenticators(host)
+    if entry is None or not entry[2]:
+        raise AuthenticationError(
+            f"The netrc file of this process has no login for {host}.",
+            remedy=f"Add a line to it: machine {host} login USER password PASSWORD.",
+        )
+    return {"authorization": basic_login(entry[0], entry[2])}
+
+
+def _netrc_of_this_process() -> netrc.netrc:
+    try:
+        # Who may read the file is checked for the one at home, as Python's netrc does.
+        return netrc.netrc(os.environ.get("NETRC") or None)
+    except FileNotFoundError:
+        found, remedy = "does not exist", "Write it in every process's home, or name it in NETRC."
+    except netrc.NetrcParseError as error:  # whose text may quote a password
+        found = f"cannot be used (line {error.lineno})" if error.lineno else "cannot be used"
+        remedy = "Check its form, and that it is yours and nobody else can read it (chmod 600)."
+    except (OSError, ValueError) as error:
+        found, remedy = f"cannot be read ({type(error).__name__})", "Check whose it is, and that it is a text file."
+    raise AuthenticationError(f"The netrc file of this process {found}.", remedy=remedy)
+
+
+def _call_named(name: str) -> Mapping[str, str]:
+    """Import the callable that ``module:qualname`` names, and call it."""
+    module, _, qualname = name.partition(":")
+    try:
+        found: object = importlib.import_module(module)
+        for part in qualname.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        found = None
+    if not callable(found):
+        raise InvalidOptionError(
+            f"auth={name!r} names no callable.",
+            remedy="Give it as module:function, importable in this process.",
+        )
+    headers: Mapping[str, str] = found()
+    return headers

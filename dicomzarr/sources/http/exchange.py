@@ -1,0 +1,122 @@
+"""One spec to the server until it is answered: credentials, a place in the queue, retries, errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from dicomzarr.errors import AuthenticationError, DicomZarrError, NotFoundError
+from dicomzarr.sources.http.limiter import RequestSlot
+from dicomzarr.sources.http.redirects import Request
+from dicomzarr.sources.http.retry import TRIES, Tries
+from dicomzarr.sources.http.statuses import Meaning, means, status_error, status_means
+from dicomzarr.sources.http.urls import host_of, origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from dicomzarr.sources.http.credentials.secret_headers import Credentials
+    from dicomzarr.sources.http.limiter import RequestLimiter
+    from dicomzarr.sources.http.transport import Response, Transport
+
+Reply = TypeVar("Reply")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSpec:
+    """What is asked."""
+
+    url: Callable[[], str]
+    """Gives the URL for each try: a retry may ask for less."""
+    headers: Mapping[str, str]
+    """Headers that say what is wanted."""
+    subject: str
+    """What is asked, for messages: UIDs and numbers, never names."""
+    not_found: type[NotFoundError] = NotFoundError
+    """The error for 404 and 410."""
+    tries_on_drop: int = TRIES
+    """How often it is sent at most to a server that breaks the connection."""
+    tries_on_loss: int = TRIES
+    """How often it is sent at most to a server whose replies end early or lack parts."""
+    once: bool = False
+    """It is not sent again, however it fails: something else can be asked instead."""
+    with_credentials: bool = True
+    """The secret headers go with it; not to an origin that is not the server's own."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Asks one server.
+
+    All of its requests share the number of connections, and the pauses that the server asks for.
+    """
+
+    transport: Transport
+    """Sends the requests."""
+    credentials: Credentials
+    """Gives the secret headers."""
+    timeout: float
+    """Seconds that may be spent on waiting before retries."""
+    limiter: RequestLimiter
+    """Bounds the requests under way."""
+    sleep: Callable[[float], Awaitable[None]]
+    """Waits before a retry."""
+
+    async def send(self, spec: RequestSpec, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
+        """Send until there is an answer or no hope.
+
+        Args:
+            spec: What is asked.
+            read: Reads a successful reply (status 200, 204 or 206); it is called anew for each try.
+
+        Raises:
+            ServerError: As the last try failed.
+            UsageError: The credentials cannot be used.
+        """
+        tries = Tries(self.timeout, spec.tries_on_drop, spec.tries_on_loss)
+        while True:
+            slot = RequestSlot(self.limiter)
+            try:
+                async with slot:
+                    return await self._try(spec, read)
+            except DicomZarrError as error:
+                hopeless = slot.hopeless or spec.once
+                pause = None if hopeless else tries.pause_after(error, others_served=slot.others_served)
+                if pause is None:
+                    error.name_subject(spec.subject)
+                    # What it was made of may hold headers, and some pickles (tblib's) take it along to other processes.
+                    error.__context__ = None
+                    raise
+            if pause:
+                await self.sleep(pause)
+
+    async def _try(self, spec: RequestSpec, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
+        url = spec.url()
+        if not spec.with_credentials:
+            return await self._send_once(spec, Request(url, spec.headers), read)
+        secret = await self.credentials.headers_for(url, spec.headers)
+        try:
+            return await self._send_once(spec, Request(url, spec.headers, secret), read)
+        except AuthenticationError as error:
+            if not means(error, Meaning.OTHER_CREDENTIALS) or not self.credentials.renewable:
+                raise
+            renewed = await self.credentials.headers_for(url, spec.headers, refused=secret)
+            if renewed == secret:  # a wrong password sent twice may lock its owner out
+                raise
+        return await self._send_once(spec, Request(url, spec.headers, renewed), read)
+
+    async def _send_once(
+        self, spec: RequestSpec, request: Request, read: Callable[[Response], Awaitable[Reply]]
+    ) -> Reply:
+        async with self.transport.get(request) as response:
+            if not status_means(response.status, Meaning.SUCCESS):
+                subject = f"{spec.subject} at {_answering_host(request.url, response.url)}"
+                raise status_error(response.status, response.headers, subject, spec.not_found)
+            return await read(response)
+
+
+def _answering_host(asked: str, answered: str) -> str:
+    host = host_of(asked)
+    if origin_of(asked) == origin_of(answered):
+        return host
+    return f"{host}, which redirected to {host_of(answered)} (credentials stay behind)"

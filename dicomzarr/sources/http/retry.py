@@ -1,0 +1,75 @@
+"""When a failed GET is worth another try, and after which pause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import SystemRandom
+
+from dicomzarr.errors import DicomZarrError, HTTPStatusError
+from dicomzarr.sources.http.statuses import Meaning, means
+
+TRIES = 4
+"""How often one request is sent at most, and how often a server may refuse all of them for being busy."""
+
+_MOST_TRIES = 16  # while others are served instead: a limit that never spares this one is no limit
+_FIRST_PAUSE = 0.2  # seconds, doubled with each try
+_RANDOM = SystemRandom()
+
+
+def growing_pause(tries: int) -> float:
+    """Seconds to wait after so many failed tries, where the server names none."""
+    # Spread, so that requests that failed together do not come back together.
+    return float(_FIRST_PAUSE * 2 ** (tries - 1) * _RANDOM.uniform(0.5, 1.5))
+
+
+def is_busy(error: DicomZarrError) -> bool:
+    """Whether the server asks for fewer requests, of which `pacing` takes care."""
+    return means(error, Meaning.FEWER_REQUESTS)
+
+
+@dataclass(slots=True)
+class Tries:
+    """The tries of one request."""
+
+    budget: float
+    """Seconds that may be spent on pauses."""
+    tries_on_drop: int = TRIES
+    """How often it is sent at most to a server that breaks the connection."""
+    tries_on_loss: int = TRIES
+    """How often it is sent at most to a server whose replies end early or lack parts."""
+    count: int = 0
+    """How often it has been sent, but for those times when others were served in its place."""
+    passed_by: int = 0
+    """How often others were served in its place."""
+    waited: float = 0.0
+    """Seconds that were spent on pauses of its own."""
+
+    def pause_after(self, error: DicomZarrError, *, others_served: bool) -> float | None:
+        """Seconds to wait before the next try, or None when there shall be none.
+
+        Args:
+            error: How this try failed.
+            others_served: Another request was served meanwhile: of a limit, this one has just missed its share.
+        """
+        if is_busy(error):
+            return self._pause_of_busy(error, others_served=others_served)
+        self.count += 1
+        if self.count >= self._most(error) or not means(error, Meaning.AGAIN):
+            return None
+        asked = error.retry_after if isinstance(error, HTTPStatusError) else None
+        pause = growing_pause(self.count) if asked is None else asked
+        self.waited += pause
+        return pause if self.waited <= self.budget else None
+
+    def _most(self, error: DicomZarrError) -> int:
+        if means(error, Meaning.NO_ANSWER):
+            return self.tries_on_drop
+        return self.tries_on_loss if means(error, Meaning.INCOMPLETE) else TRIES
+
+    def _pause_of_busy(self, error: DicomZarrError, *, others_served: bool) -> float | None:
+        """None, or no time: all requests share a pause, which the next try meets."""
+        if others_served and means(error, Meaning.LIMITED):
+            self.passed_by += 1
+        else:
+            self.count += 1
+        return None if self.count >= TRIES or self.passed_by >= _MOST_TRIES else 0.0

@@ -1,0 +1,248 @@
+"""One GET over HTTP: the port that the client needs, and its implementation on aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import aiohttp
+from yarl import URL
+
+from dicomzarr.errors import InvalidReplyError
+from dicomzarr.sources.http import redirects
+from dicomzarr.sources.http.connection import ConnectionSettings, basic_login
+from dicomzarr.sources.http.limits import LIMITS
+from dicomzarr.sources.http.name_lookups import resolver
+from dicomzarr.sources.http.network_errors import explained
+from dicomzarr.sources.http.session_cleanup import dispose
+from dicomzarr.sources.http.statuses import Meaning, status_means
+from dicomzarr.sources.http.unread import CleanConnector
+from dicomzarr.sources.http.urls import host_of, is_loopback, origin_of
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from dicomzarr.sources.http.redirects import Request
+
+_CHUNK = 256 * 1024
+
+
+class Response(Protocol):
+    """The answer to a GET while its body arrives."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status code."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header values by lower-case name."""
+
+    @property
+    def url(self) -> str:
+        """The URL that answered, after redirects."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body, content-decoded, as it arrives.
+
+        Raises:
+            TruncatedReplyError: The body ended early.
+            RequestTimeoutError: Nothing came for too long.
+        """
+
+
+class Transport(Protocol):
+    """Sends GET requests."""
+
+    def get(self, request: Request) -> AbstractAsyncContextManager[Response]:
+        """Send a request, follow its redirects, and give the reply.
+
+        Raises:
+            ConnectionFailedError: No connection, or it broke.
+            RequestTimeoutError: No progress within the timeout.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """How one origin is reached."""
+
+    host: str
+    """For messages."""
+    tls: ssl.SSLContext | bool
+    proxy: URL | None
+    """Without its user-info."""
+    login: Mapping[str, str]
+    """Headers for the proxy."""
+    through: Mapping[str, str]
+    """Those of them that go with each request: through a tunnel the login is for the tunnel alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _AiohttpResponse:
+    reply: aiohttp.ClientResponse
+    host: str
+    timeout: float
+    headers: Mapping[str, str]
+
+    @property
+    def status(self) -> int:
+        return self.reply.status
+
+    @property
+    def url(self) -> str:
+        return str(self.reply.url)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        with explained(self.host, self.timeout, answered=True):
+            async for chunk in self.reply.content.iter_chunked(_CHUNK):
+                yield chunk
+
+
+@dataclass(slots=True, eq=False)
+class _Connections:
+    """A session, and the requests that use it."""
+
+    session: aiohttp.ClientSession
+    dispose_of: Callable[[], object]
+    """Closes it, once."""
+    requests: int = 0
+    unwanted: bool = False
+
+    @contextmanager
+    def used(self) -> Iterator[aiohttp.ClientSession]:
+        """The session, for a request."""
+        self.requests += 1
+        try:
+            yield self.session
+        finally:
+            self.requests -= 1
+            if self.unwanted:
+                self.close()
+
+    def close(self) -> None:
+        """Close it, as soon as no request uses it."""
+        self.unwanted = True
+        if not self.requests:
+            self.dispose_of()
+
+
+class AiohttpTransport:
+    """A transport on one aiohttp session, which is made on the loop of the first request.
+
+    Args:
+        base_url: The server that the client's certificate, if any, is meant for.
+        timeout: Seconds without progress after which a request fails.
+        idle: Seconds for which a connection stays open that nobody uses.
+        settings: TLS and proxies.
+        own_host_only: Requests go to no other origin than the server's, whatever it redirects or refers to.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: float = 60.0,
+        idle: float = LIMITS.seconds_idle,
+        settings: ConnectionSettings | None = None,
+        own_host_only: bool = False,
+    ) -> None:
+        self._origin = origin_of(base_url)
+        self._own_host_only = own_host_only
+        self.set_timeout(timeout)
+        self._idle = idle
+        self._settings = settings or ConnectionSettings()
+        self._connections: _Connections | None = None
+        self._routes: dict[str, _Route] = {}
+
+    @asynccontextmanager
+    async def get(self, request: Request) -> AsyncIterator[Response]:
+        """Send a request and follow its redirects; see `Transport.get`."""
+        with self._open_connections().used() as session:
+            for _ in range(redirects.MOST + 1):
+                self._check_origin(request.url)
+                route = self._route(request.url)
+                with explained(route.host, self._timeout, answered=False):
+                    reply = await self._send(session, request, route)
+                async with reply:
+                    if not status_means(reply.status, Meaning.REDIRECT):
+                        headers = {name.lower(): value for name, value in reply.headers.items()}
+                        yield _AiohttpResponse(reply, route.host, self._timeout, headers)
+                        return
+                    request = redirects.follow(request, reply.headers.get("location"))
+        raise InvalidReplyError(f"{host_of(request.url)} redirected more than {redirects.MOST} times.")
+
+    def _check_origin(self, url: str) -> None:
+        if self._own_host_only and origin_of(url) != self._origin:
+            raise InvalidReplyError(
+                f"The server leads to {host_of(url)}, another host, port or scheme, where nothing is asked for.",
+                remedy="Name that server itself, or leave out own_host_only.",
+            )
+
+    def set_timeout(self, timeout: float) -> None:
+        """Let requests from now on fail after so many seconds without progress."""
+        self._timeout = timeout
+        self._limits = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
+
+    def close(self) -> None:
+        """Close the connections as soon as no request uses them; later ones open others."""
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            connections.close()
+
+    async def _send(self, session: aiohttp.ClientSession, request: Request, route: _Route) -> aiohttp.ClientResponse:
+        return await session.get(
+            URL(request.url, encoded=True),
+            headers={**request.credentials, **request.headers, **route.through},
+            allow_redirects=False,
+            ssl=route.tls,
+            proxy=route.proxy,
+            proxy_headers=route.login,
+            timeout=self._limits,
+        )
+
+    def _route(self, url: str) -> _Route:
+        """The route to a URL's origin, found once: each frame may be a request."""
+        scheme, _, rest = url.partition("://")
+        start = f"{scheme}://{rest.partition('/')[0]}/"
+        known = self._routes.get(start)
+        if known is None:
+            proxy, login = self._proxy(start)
+            through = {} if scheme == "https" else login
+            known = self._routes[start] = _Route(host_of(start), self._tls_for(start), proxy, login, through)
+        return known
+
+    def _tls_for(self, url: str) -> ssl.SSLContext | bool:
+        origin = origin_of(url)
+        return self._settings.tls(own_server=origin == self._origin) if origin[0] == "https" else True
+
+    def _proxy(self, url: str) -> tuple[URL | None, dict[str, str]]:
+        """The proxy for a URL, and the header that its user-info becomes."""
+        # Plain HTTP to this machine may carry credentials: it must not leave through a proxy.
+        found = None if is_loopback(url) else self._settings.proxy_for(url)
+        if not found:
+            return None, {}
+        proxy = URL(found)
+        login = basic_login(proxy.user, proxy.password or "") if proxy.user else None
+        return proxy.with_user(None), {"proxy-authorization": login} if login else {}
+
+    def _open_connections(self) -> _Connections:
+        if self._connections is None or self._connections.session.closed:
+            # No cookie is kept, so that one user's never meet another's. trust_env stays off because aiohttp
+            # would take credentials from a .netrc file as well; proxies of the environment are found by ourselves.
+            session = aiohttp.ClientSession(
+                # `RequestLimiter` bounds them.
+                connector=CleanConnector(limit=0, keepalive_timeout=self._idle, resolver=resolver()),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                read_bufsize=_CHUNK,
+            )
+            dispose_of = weakref.finalize(self, dispose, session, asyncio.get_running_loop(), os.getpid())
+            self._connections = _Connections(session, dispose_of)
+        return self._connections

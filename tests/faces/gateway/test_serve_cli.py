@@ -1,0 +1,129 @@
+"""``dicomzarr serve``: its words, and a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from folders import write
+from gateways import ask
+from serving import run_python
+from slides import sparse_brightfield
+from waiting import SECONDS
+
+from dicomzarr.errors import DicomZarrError, UsageError
+from dicomzarr.faces.cli import main
+from dicomzarr.faces.cli.parser import parse_arguments
+from dicomzarr.faces.cli.serve import settings_of, upstreams_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "s3cret"  # noqa: S105  # made up
+ONE, TWO = "dicomwebs://one.example/dicom-web", "dicomwebs://two.example/dicom-web"
+
+
+def upstreams(*words: str) -> list[Any]:
+    return upstreams_of(parse_arguments(["serve", *words]))
+
+
+def test_upstreams_and_their_names(tmp_path: Path) -> None:
+    found = upstreams(ONE, f"main={TWO}", str(tmp_path), "--no-labels")
+    assert [each.name for each in found] == ["one-example", "main", found[2].name]
+    assert found[2].is_folder
+    assert [each.options["labels"] for each in found] == [False] * 3
+
+
+def test_credentials_are_for_one_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TOKEN", SECRET)
+    (one, folder) = upstreams(ONE, str(tmp_path), "--bearer-env", "TOKEN")
+    assert one.options["headers"]["Authorization"] == f"Bearer {SECRET}"
+    assert "headers" not in folder.options
+    with pytest.raises(UsageError, match="several servers"):
+        upstreams(ONE, TWO, "--bearer-env", "TOKEN")
+    (one, two) = upstreams(ONE, f"second={TWO}", "--auth", "second=env:TOKEN")
+    assert "auth" not in one.options
+    assert two.options["auth"] == "env:TOKEN"
+    assert SECRET not in repr(one)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [f"{ONE}/studies/1.2"],
+        [ONE, "--auth", "other=env:X"],
+        [ONE, "--auth", "one-example=what ever"],
+        [ONE, "--port", "70000"],
+        ["nowhere-at-all"],
+        [ONE, "--host", "192.168.1.1"],
+        [ONE, "--token", "NO_SUCH_VARIABLE"],
+        [],
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", *words]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("dicomzarr: error: ")
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+
+
+def test_a_token_is_new_or_that_of_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", SECRET)
+    assert settings_of(parse_arguments(["serve", ONE, "--token", "TOKEN"])).token == SECRET
+    assert settings_of(parse_arguments(["serve", ONE])).token == ""
+    tokens = {settings_of(parse_arguments(["serve", ONE, "--token"])).token for _ in range(3)}
+    assert len(tokens) == 3
+    assert min(map(len, tokens)) >= 32
+
+
+def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["serve", str(tmp_path), "--port", str(taken.getsockname()[1])]) == 2
+    assert "--port" in capsys.readouterr().err
+
+
+def test_errors_never_show_a_password(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["serve", f"https://me:{SECRET}@one.example/studies/1.2/x"])
+    assert SECRET not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_serves_until_it_is_ended(tmp_path: Path, ended_by: signal.Signals) -> None:
+    slide = sparse_brightfield()
+    write(tmp_path, slide.datasets)
+    script = "import sys; from dicomzarr.faces.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, "serve", f"mine={tmp_path}", "--port", "0", "--token"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        first = process.stdout.readline().strip()
+        url, _, token = first.partition("/?token=")
+        path = f"{url}/0.5/mine/studies/{slide.study_uid}/series/{slide.series_uid}.zarr/zarr.json"
+        assert ask(path).status == 401
+        assert ask(f"{path}?token={token}").status == 200
+        assert process.stderr is not None
+        said = iter(process.stderr.readline, "")
+        assert any("GET document 200" in line for line in said)  # written once it is sent
+        process.send_signal(ended_by)
+        _, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130
+    assert token not in errors
+    assert slide.series_uid not in errors
+    assert "Traceback" not in errors
+
+
+def test_a_gateway_needs_no_dask() -> None:
+    loaded = run_python(
+        "import json, sys, dicomzarr.faces.gateway.server\n"
+        "print(json.dumps(sorted({'dask', 'xarray', 'pandas'} & set(sys.modules))))"
+    )
+    assert loaded == []
+
+
+def test_impossible_options_are_told_before_it_listens() -> None:
+    with pytest.raises(DicomZarrError):
+        upstreams(ONE, "--timeout", "-1")

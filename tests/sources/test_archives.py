@@ -1,0 +1,246 @@
+"""Zip and tar archives as places of files: what is in them, what is refused, and that nothing is unpacked anywhere."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import tarfile
+import zipfile
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import radiology
+from buckets import bucket
+from folders import write
+from serving import forget_servers
+
+import dicomzarr
+from dicomzarr.errors import ChangedFileError, DicomZarrError, InvalidFileError, MissingFileError
+from dicomzarr.sources.files.stores import archive as archive_module
+from dicomzarr.sources.files.stores.archive import Archive
+from dicomzarr.sources.files.stores.local import LocalFolder
+from dicomzarr.sources.files.stores.port import LeftOut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from dicomzarr.sources.files.stores.port import Listing
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> Iterator[None]:
+    yield
+    forget_servers()
+
+
+@pytest.fixture
+def slices(tmp_path: Path) -> list[Path]:
+    return write(tmp_path / "files", radiology.BUILDERS["volume"]().datasets)
+
+
+def listed(path: Path) -> Listing:
+    return Archive(LocalFolder(path), path.suffix[1:]).files()
+
+
+def zipped(path: Path, members: Mapping[str, bytes], way: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", way) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def contents(listing: Listing) -> dict[str, bytes]:
+    return {name: bytes(file[0 : file.size]) for name, file in listing.files.items()}
+
+
+@pytest.mark.parametrize("way", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_members_of_a_zip(way: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    members = {"a": rng.bytes(70_000), "deep/er/ü b": bytes(300_000), "empty": b"", "large": rng.bytes(9 * 2**20)}
+    found = listed(zipped(tmp_path / "a.zip", members, way))
+    assert contents(found) == members
+    large = found.files["large"]
+    for start, stop in ((0, 1), (5, 70_000), (8 * 2**20, 9 * 2**20), (9 * 2**20 - 1, 9 * 2**20 + 50), (7, 7)):
+        assert bytes(large[start:stop]) == members["large"][start:stop]
+    assert not found.left_out
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_members_of_a_tar(form: int, tmp_path: Path) -> None:
+    names = ["a", "deep/" + "x" * 90, *(["y" * 150] if form != tarfile.USTAR_FORMAT else []), "ü"]
+    members = {name: os.urandom(1000 + number) for number, name in enumerate(names)}
+    with tarfile.open(tmp_path / "a.tar", "w", format=form) as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    assert contents(listed(tmp_path / "a.tar")) == members
+
+
+@pytest.mark.slow
+def test_a_zip64_of_many_members(tmp_path: Path) -> None:
+    members = {f"{number}": b"%d" % number for number in range(70_000)}
+    found = listed(zipped(tmp_path / "a.zip", members, zipfile.ZIP_STORED))
+    assert len(found.files) == len(members)
+    assert bytes(found.files["69999"][0:5]) == b"69999"
+
+
+@pytest.mark.parametrize("name", ["../out.dcm", "a/../../out.dcm", "/etc/out.dcm", "C:\\out.dcm", "..\\out.dcm"])
+def test_names_that_climb_out_are_left_out(name: str, slices: list[Path], tmp_path: Path) -> None:
+    data = slices[0].read_bytes()
+    (tmp_path / "in").mkdir()
+    zipped(tmp_path / "in" / "a.zip", {name: data, "ok": data})
+    with tarfile.open(tmp_path / "in" / "a.tar", "w") as archive:
+        for each in (name, "ok"):
+            info = tarfile.TarInfo(each)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    before = sorted(tmp_path.rglob("*"))
+    for kind in ("zip", "tar"):
+        found = listed(tmp_path / "in" / f"a.{kind}")
+        assert list(found.files) == ["ok"]
+        assert list(found.left_out.values()) == [LeftOut.CLIMBING]
+        image = dicomzarr.open(tmp_path / "in" / f"a.{kind}")
+        assert "lead out of the archive" in image.notices[0]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_links_and_devices_in_a_tar_are_left_out(slices: list[Path], tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number, kind in enumerate((tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE)):
+            info = tarfile.TarInfo(f"special {number}")
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+        archive.add(slices[0], "a.dcm")
+    found = listed(tmp_path / "a.tar")
+    assert list(found.files) == ["a.dcm"]
+    assert list(found.left_out.values()) == [LeftOut.LINKED] * 2
+
+
+def test_links_in_a_zip_are_files_that_are_no_dicom(slices: list[Path], tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("link.dcm")
+    info.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+        archive.write(slices[0], "a.dcm")
+    image = dicomzarr.open(tmp_path / "a.zip")
+    assert image.notices == ("1 file was left out (no DICOM): link.dcm.",)
+
+
+def test_bombs_are_left_out(monkeypatch: pytest.MonkeyPatch, slices: list[Path], tmp_path: Path) -> None:
+    monkeypatch.setattr(archive_module, "_ANY_RATIO", 2**20)
+    zipped(tmp_path / "a.zip", {"bomb": bytes(4 * 2**20), "fair": bytes(2**19), "a.dcm": slices[0].read_bytes()})
+    assert listed(tmp_path / "a.zip").left_out == {"bomb": LeftOut.BOMB}
+    monkeypatch.setattr(archive_module, "MOST_INFLATED", 1000)
+    assert listed(tmp_path / "a.zip").left_out.keys() == {"bomb", "fair", "a.dcm"}
+
+
+def test_members_that_share_bytes_are_left_out(tmp_path: Path) -> None:
+    """As a zip of kilobytes that inflates to petabytes."""
+    path = zipped(tmp_path / "a.zip", {"a": os.urandom(500), "b": os.urandom(500)}, zipfile.ZIP_STORED)
+    body = bytearray(path.read_bytes())
+    second = body.rindex(b"PK\1\2")
+    struct.pack_into("<I", body, second + 42, 20)  # the second is said to begin within the first
+    path.write_bytes(body)
+    assert set(listed(path).left_out.values()) == {LeftOut.BOMB}
+
+
+def test_a_member_that_is_longer_than_it_says_is_an_error(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {"a": os.urandom(9 * 2**20)})
+    body = bytearray(path.read_bytes())
+    entry = body.rindex(b"PK\1\2")
+    struct.pack_into("<I", body, entry + 24, 8 * 2**20 + 100)
+    path.write_bytes(body)
+    with pytest.raises(InvalidFileError):
+        listed(path).files["a"][8 * 2**20 :]
+
+
+def test_a_damaged_member_is_an_error(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {"a": os.urandom(9 * 2**20)})
+    body = bytearray(path.read_bytes())
+    body[5 * 2**20] ^= 1
+    path.write_bytes(body)
+    with pytest.raises(InvalidFileError, match=r"a in .* is"):
+        listed(path).files["a"][8 * 2**20 + 5 : 8 * 2**20 + 10]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_an_archive_that_changes_is_an_error(kind: str, slices: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / f"a.{kind}"
+    if kind == "zip":
+        zipped(path, {each.name: each.read_bytes() for each in slices}, zipfile.ZIP_STORED)
+    else:
+        with tarfile.open(path, "w") as archive:
+            archive.add(tmp_path / "files")
+    image = dicomzarr.open(path)
+    os.utime(path, ns=(5, 5))
+    with pytest.raises(ChangedFileError, match="has changed since it was opened"):
+        image.levels[0][...]
+    assert dicomzarr.open(path).levels[0][...].any()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_mutated_archives_are_listed_or_typed_errors(seed: int, slices: list[Path], tmp_path: Path) -> None:
+    random = np.random.default_rng(seed)
+    kind = "zip" if seed % 2 else "tar"
+    path = tmp_path / f"a.{kind}"
+    if kind == "zip":
+        zipped(
+            path,
+            {each.name: each.read_bytes() for each in slices[:3]},
+            zipfile.ZIP_DEFLATED if seed % 4 == 1 else zipfile.ZIP_STORED,
+        )
+    else:
+        with tarfile.open(path, "w") as archive:
+            archive.add(slices[0], "a")
+            archive.add(slices[1], "b" * 120)
+    body = bytearray(path.read_bytes())
+    for _ in range(1 + seed % 9):
+        place = int(random.integers(0, len(body)))
+        place = max(0, len(body) - 300 + place % 300) if kind == "zip" else place // 512 * 512 + place % 160
+        body[place : place + 1] = random.bytes(1)
+    path.write_bytes(body)
+    with suppress(DicomZarrError):
+        contents(listed(path))
+        dicomzarr.open(path).levels[0][...]
+
+
+def test_what_is_no_archive_is_said(tmp_path: Path) -> None:
+    for kind in ("zip", "tar"):
+        path = tmp_path / f"a.{kind}"
+        path.write_bytes(b"neither" * 1000)
+        with pytest.raises(InvalidFileError, match="cannot be read as an archive"):
+            dicomzarr.open(path)
+        with pytest.raises(MissingFileError):
+            dicomzarr.open(tmp_path / f"missing.{kind}")
+
+
+def test_a_folder_may_be_called_like_an_archive(tmp_path: Path) -> None:
+    write(tmp_path / "scans.zip", radiology.BUILDERS["volume"]().datasets)
+    assert dicomzarr.open(tmp_path / "scans.zip").levels[0].shape
+
+
+def test_an_archive_far_away_is_read_by_ranges(slices: list[Path], tmp_path: Path) -> None:
+    padding = os.urandom(3 * 2**20)
+    zipped(
+        tmp_path / "a.zip",
+        {
+            name: data
+            for each in slices
+            for name, data in ((each.name, each.read_bytes()), (f"{each.name}.raw", padding))
+        },
+        zipfile.ZIP_STORED,
+    )
+    body = (tmp_path / "a.zip").read_bytes()
+    with bucket({"a.zip": body}) as server:
+        image = dicomzarr.open("s3://bucket/a.zip", **server.options)
+        pixels = image.levels[0][...]
+        assert server.listings == 1
+        assert server.bytes_sent < len(body) / 2
+        forget_servers()
+        server.objects["a.zip"] = body[:-1] + b"\1"
+    assert np.array_equal(pixels, dicomzarr.open(tmp_path / "files").levels[0][...])

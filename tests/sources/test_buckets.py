@@ -1,0 +1,456 @@
+"""Files far away: how they are listed, read and checked, with how many requests, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import tracemalloc
+from contextlib import suppress
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import radiology
+from aiohttp import web
+from buckets import bucket
+from dual_personality import dual_personality, frames_in, part10_bytes, without_table
+from pydicom import dcmread
+from pydicom.encaps import encapsulate
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+from serving import forget_servers
+from slides_pyramids import deep_pyramid
+
+import dicomzarr
+from dicomzarr.errors import (
+    ChangedFileError,
+    DicomZarrError,
+    InvalidFileError,
+    InvalidReplyError,
+    LoginPageError,
+    MissingFileError,
+    SeveralSeriesError,
+    TruncatedReplyError,
+)
+from dicomzarr.sources.files.stores.bucket import BucketURL, read_page
+from dicomzarr.sources.http import retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from buckets import BucketServer
+
+    from dicomzarr.arrays.image import Image
+
+HEAD = 256 * 2**10
+
+
+@pytest.fixture(autouse=True)
+def _forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.001)
+    yield
+    forget_servers()
+
+
+@pytest.fixture
+def volume() -> Iterator[BucketServer]:
+    """A scan of slices, below ``ct``."""
+    datasets = radiology.BUILDERS["volume"]().datasets
+    with bucket({f"ct/{number}.dcm": part10_bytes(each) for number, each in enumerate(datasets)}) as server:
+        yield server
+
+
+def opened(server: BucketServer, place: str = "s3://bucket/ct", **options: Any) -> Image:
+    return dicomzarr.open(place, **{**server.options, **options})
+
+
+def big(dataset: Any, pixels: int = 400) -> bytes:
+    """A slice that is larger than what is read of it first."""
+    dataset.Rows = dataset.Columns = pixels
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+    values = np.arange(pixels * pixels, dtype=np.uint16) + int(dataset.InstanceNumber or 0)
+    dataset.PixelData = values.tobytes()
+    return part10_bytes(dataset)
+
+
+# --- how many requests ---
+
+
+def test_a_slide_with_tiff_tables_is_a_listing_and_two_requests_a_level() -> None:
+    slide = deep_pyramid()
+    objects = {f"slide/{number}.dcm": dual_personality(each) for number, each in enumerate(slide.datasets)}
+    with bucket(objects) as server:
+        image = opened(server, "s3://bucket/slide")
+        assert len(image.levels) == 12
+        assert server.listings == 1
+        for key, body in objects.items():
+            head, tail = (each for each in server.objects_asked if each.key == key)
+            assert head.start == 0
+            assert tail.stop == len(body)
+        server.asked.clear()
+        region = image.levels[0][:, 100:300, 200:400]
+        finest = slide.datasets[0]
+        sizes = [len(frame) + 8 for frame in frames_in(finest)]
+        wanted = [sizes[row * 20 + column] for row in range(3, 10) for column in range(6, 13)]
+        assert sum(wanted) <= server.bytes_sent <= 1.3 * sum(wanted)
+        assert len(server.asked) <= 7
+        assert np.array_equal(region, image.levels[0][...][:, 100:300, 200:400])
+
+
+def test_a_scan_of_many_files_is_one_listing_and_a_request_a_file() -> None:
+    (dataset,) = radiology.BUILDERS["single_slice"]().datasets
+    objects = {}
+    for number in range(300):
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number + 1}"
+        dataset.InstanceNumber = number + 1
+        dataset.ImagePositionPatient = [0, 0, number]
+        objects[f"ct/{number:03}.dcm"] = part10_bytes(dataset)
+    with bucket(objects) as server:
+        server.delay = 0.002
+        image = opened(server)
+        assert image.levels[0].shape[0] == 300
+        assert server.listings == 1
+        assert len(server.objects_asked) == 300
+        assert server.most_at_once <= 32
+        server.asked.clear()
+        plane = image.levels[0][7]
+        assert len(server.asked) == 1
+        assert server.bytes_sent == plane.nbytes
+
+
+def test_a_listing_goes_on_page_by_page(volume: BucketServer) -> None:
+    volume.page = 2
+    keys = len(volume.objects)
+    assert opened(volume).levels[0].shape[0] == keys
+    assert volume.listings == -(-keys // 2)
+
+
+def test_long_headers_are_read_on_until_the_pixels() -> None:
+    (dataset,) = radiology.BUILDERS["single_slice"]().datasets
+    dataset.add_new(0x00091001, "OB", os.urandom(3 * HEAD))
+    with bucket({"ct/a.dcm": big(dataset)}) as server:
+        image = opened(server)
+        starts = [(each.start, each.stop) for each in server.objects_asked]
+        assert starts == [(0, HEAD), (HEAD, 4 * HEAD)]
+        assert np.array_equal(image.levels[0][...].ravel(), np.frombuffer(dataset.PixelData, np.uint16))
+
+
+@pytest.mark.parametrize("big_tiff", [True, False])
+def test_tables_of_tiff_are_right(big_tiff: bool) -> None:  # noqa: FBT001  # a parameter
+    slide = deep_pyramid(2, 200)
+    with bucket(
+        {f"{number}.dcm": dual_personality(each, big=big_tiff) for number, each in enumerate(slide.datasets)}
+    ) as server:
+        far = opened(server, "s3://bucket")
+        with bucket({f"{number}.dcm": part10_bytes(each) for number, each in enumerate(slide.datasets)}) as plain:
+            near = opened(plain, "s3://bucket")
+            for one, other in zip(far.levels, near.levels, strict=True):
+                assert np.array_equal(one[...], other[...])
+
+
+def test_a_tiff_table_that_is_wrong_is_one_scan() -> None:
+    slide = deep_pyramid(1, 320)
+    (dataset,) = slide.datasets
+    right = dual_personality(dataset)
+    wrong = dual_personality(dataset, shift=2)
+    with bucket({"a.dcm": right}) as server:
+        expected = opened(server, "s3://bucket").levels[0][...]
+    forget_servers()
+    with bucket({"a.dcm": wrong}) as server:
+        assert np.array_equal(opened(server, "s3://bucket").levels[0][...], expected)
+
+
+@pytest.mark.parametrize("frames", [512, pytest.param(4096, marks=pytest.mark.slow)])
+def test_a_file_without_a_table_is_scanned_once_in_little_memory(frames: int, tmp_path: Path) -> None:
+    """And not again after a restart."""
+    size = 40_000
+    slide = deep_pyramid(1, 64, "jpeg_ybr_full_422")
+    (dataset,) = slide.datasets
+    tile = frames_in(dataset)[0]
+    dataset.NumberOfFrames = frames
+    dataset.TotalPixelMatrixRows = frames
+    dataset.TotalPixelMatrixColumns = 32 * 32
+    padded = [tile[:-2] + bytes([255, 254]) + (size - 4).to_bytes(2, "big") + bytes(size - 6) + tile[-2:]] * frames
+    dataset.PixelData = encapsulate(padded, has_bot=False)
+    body = without_table(dataset)
+    with bucket({"a.dcm": body}) as server:
+        image = opened(server, "s3://bucket", cache_dir=tmp_path)
+        level = image.levels[0]
+        before = len(server.asked)
+        tracemalloc.start()
+        first = level[:, :32, :32]
+        assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
+        tracemalloc.stop()
+        scan = server.asked[before:]
+        assert sum(each.stop - each.start for each in scan) < 1.2 * len(body)
+        server.asked.clear()
+        level[:, 64:96, 64:96]
+        assert len(server.asked) == 1
+        forget_servers()
+        server.asked.clear()
+        again = opened(server, "s3://bucket", cache_dir=tmp_path)
+        assert [each.key for each in server.asked] == [""]
+        assert np.array_equal(again.levels[0][:, 96:128, :32], first)
+        assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("fragments", [1, 3])
+def test_frames_in_fragments_without_a_table(fragments: int) -> None:
+    slide = deep_pyramid(1, 100)
+    (dataset,) = slide.datasets
+    with bucket({"a.dcm": part10_bytes(dataset)}) as server:
+        expected = opened(server, "s3://bucket").levels[0][...]
+    forget_servers()
+    with bucket({"a.dcm": without_table(dataset, fragments)}) as server:
+        assert np.array_equal(opened(server, "s3://bucket").levels[0][...], expected)
+
+
+def test_deflated_files(volume: BucketServer) -> None:
+    plain = opened(volume).levels[0][...]
+    for key, body in list(volume.objects.items()):
+        dataset, out = dcmread(BytesIO(body)), BytesIO()
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        dataset.save_as(out, implicit_vr=False, little_endian=True, enforce_file_format=True)
+        volume.objects[key] = out.getvalue()
+    forget_servers()
+    assert np.array_equal(opened(volume).levels[0][...], plain)
+
+
+# --- the index ---
+
+
+def test_an_index_opens_a_bucket_again_without_reading_files(volume: BucketServer, tmp_path: Path) -> None:
+    pixels = opened(volume, cache_dir=tmp_path).levels[0][...]
+    forget_servers()
+    volume.asked.clear()
+    again = opened(volume, cache_dir=tmp_path)
+    assert [each.key for each in volume.asked] == [""]
+    assert np.array_equal(again.levels[0][...], pixels)
+    forget_servers()
+    volume.asked.clear()
+    named = opened(volume, index=str(tmp_path / "named"))
+    assert len(volume.objects_asked) == len(volume.objects)
+    forget_servers()
+    volume.asked.clear()
+    assert named.notices == opened(volume, index=str(tmp_path / "named")).notices
+    assert not volume.objects_asked
+
+
+def test_a_new_object_is_noticed_and_alone_read(volume: BucketServer, tmp_path: Path) -> None:
+    (key, body), *_ = volume.objects.items()
+    del volume.objects[key]
+    count = opened(volume, cache_dir=tmp_path).levels[0].shape[0]
+    forget_servers()
+    volume.asked.clear()
+    volume.objects[key] = body
+    assert opened(volume, cache_dir=tmp_path).levels[0].shape[0] == count + 1
+    assert [each.key for each in volume.objects_asked] == [key]
+
+
+def test_a_failure_to_read_a_head_is_not_remembered(volume: BucketServer, tmp_path: Path) -> None:
+    (key, *_) = volume.objects
+    volume.fault = lambda request, reply: web.Response(status=403) if request.path.endswith(key) else reply
+    image = opened(volume, cache_dir=tmp_path)
+    assert "not readable" in image.notices[0]
+    assert key.rpartition("/")[2] in image.notices[0]
+    volume.fault = None
+    forget_servers()
+    assert not opened(volume, cache_dir=tmp_path).notices
+
+
+# --- what is refused ---
+
+
+def test_a_replaced_object_is_an_error(volume: BucketServer) -> None:
+    image = opened(volume)
+    key = "ct/1.dcm"
+    volume.objects[key] = volume.objects[key][:-2] + b"\1\1"
+    with pytest.raises(ChangedFileError, match=r"frame 1 of instance .*, series .*, study ") as caught:
+        image.levels[0][...]
+    assert "has changed" in str(caught.value)
+    del volume.objects[key]
+    with pytest.raises(ChangedFileError):
+        image.levels[0][...]
+
+
+def test_a_replaced_object_is_an_error_where_ranges_are_unconditional(volume: BucketServer) -> None:
+    image = opened(volume)
+
+    def other_tag(_: web.Request, reply: web.Response) -> web.Response:
+        reply.headers["ETag"] = '"another"'
+        return reply
+
+    volume.fault = other_tag
+    with pytest.raises(ChangedFileError):
+        image.levels[0][...]
+
+
+def _whole(_: web.Request, __: web.Response) -> web.Response:
+    return web.Response(body=b"x" * 5000)
+
+
+def _login(_: web.Request, __: web.Response) -> web.Response:
+    return web.Response(text="<html>Please log in</html>", content_type="text/html")
+
+
+def _other_range(_: web.Request, reply: web.Response) -> web.Response:
+    found = reply.headers["Content-Range"]
+    reply.headers["Content-Range"] = found.replace("bytes ", "bytes 1")
+    return reply
+
+
+def _no_range(_: web.Request, reply: web.Response) -> web.Response:
+    del reply.headers["Content-Range"]
+    return reply
+
+
+def _short(_: web.Request, reply: web.Response) -> web.Response:
+    assert isinstance(reply.body, bytes)
+    return web.Response(status=206, body=reply.body[:-5], headers={"Content-Range": reply.headers["Content-Range"]})
+
+
+def _long(_: web.Request, reply: web.Response) -> web.Response:
+    assert isinstance(reply.body, bytes)
+    return web.Response(
+        status=206, body=reply.body + b"more", headers={"Content-Range": reply.headers["Content-Range"]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (_whole, InvalidReplyError),
+        (_login, LoginPageError),
+        (_other_range, InvalidReplyError),
+        (_no_range, InvalidReplyError),
+        (_short, TruncatedReplyError),
+        (_long, InvalidReplyError),
+    ],
+)
+def test_what_is_no_such_range_is_an_error(
+    volume: BucketServer, fault: Callable[..., web.Response], kind: type[DicomZarrError]
+) -> None:
+    image = opened(volume)
+    volume.fault = fault
+    with pytest.raises(kind):
+        image.levels[0][...]
+    volume.fault = None
+    forget_servers()
+    assert opened(volume).levels[0][...].any()
+
+
+def test_what_cannot_be_listed_is_said(volume: BucketServer) -> None:
+    with pytest.raises(MissingFileError, match="nothing at s3://bucket/nowhere"):
+        opened(volume, "s3://bucket/nowhere")
+    with pytest.raises(MissingFileError, match="no bucket s3://other"):
+        opened(volume, "s3://other/x")
+    volume.objects = {"ct/a.txt": b"no image"}
+    with pytest.raises(MissingFileError, match="no DICOM images in s3://bucket/ct"):
+        opened(volume)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html/>",
+        b"{}",
+        b'<!DOCTYPE a [<!ENTITY b "c">]><ListBucketResult/>',
+        b"<ListBucketResult><Contents><Key>a</Key><Size>x</Size></Contents></ListBucketResult>",
+    ],
+)
+def test_a_page_that_is_no_listing_is_an_error(body: bytes) -> None:
+    with pytest.raises(InvalidReplyError, match="listing of s3://b"):
+        read_page(body, "s3://b")
+
+
+def test_several_series_are_listed(volume: BucketServer) -> None:
+    for number, each in enumerate(radiology.BUILDERS["pet"]().datasets):
+        volume.objects[f"pet/{number}.dcm"] = part10_bytes(each)
+    with pytest.raises(SeveralSeriesError, match="There are 2 series in s3://bucket") as caught:
+        opened(volume, "s3://bucket")
+    assert len(caught.value.choices) == 2
+    for choice in caught.value.choices:
+        assert opened(volume, choice.partition(" (")[0]).url == choice.partition(" (")[0]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_mutated_files_are_pixels_or_typed_errors(seed: int, tmp_path: Path) -> None:
+    """Whatever their bytes say, nothing but our errors comes, and nothing takes for ever."""
+    random = np.random.default_rng(seed)
+    slide = deep_pyramid(1, 64)
+    body = bytearray(dual_personality(slide.datasets[0]) if seed % 2 else without_table(slide.datasets[0]))
+    for _ in range(1 + seed % 7):
+        place = int(random.integers(132, len(body)))
+        body[place : place + 2] = random.bytes(2)
+    if seed % 5 == 0:
+        del body[int(random.integers(200, len(body))) :]
+    found: list[Any] = []
+    with bucket({"a.dcm": bytes(body)}) as server, suppress(DicomZarrError):
+        found.append(opened(server, "s3://bucket").levels[0][...])
+    (tmp_path / "a.dcm").write_bytes(body)
+    with suppress(DicomZarrError):
+        found.append(dicomzarr.open(tmp_path).levels[0][...])
+    if len(found) > 1:
+        assert np.array_equal(*found)
+
+
+# --- where buckets are ---
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint", "address"),
+    [
+        ("s3://idc-open-data/a", None, "https://idc-open-data.s3.amazonaws.com"),
+        ("s3://dotted.name/a", None, "https://s3.amazonaws.com/dotted.name"),
+        ("gs://b/a", None, "https://storage.googleapis.com/b"),
+        ("gcs://b", None, "https://storage.googleapis.com/b"),
+        ("s3://b/a", "http://127.0.0.1:1/", "http://127.0.0.1:1/b"),
+        ("s3://b/a", "https://{bucket}.host/x", "https://b.host/x"),
+    ],
+)
+def test_addresses_of_buckets(url: str, endpoint: str | None, address: str) -> None:
+    assert BucketURL.parse(url).address(endpoint) == address
+
+
+def test_keys_with_unusual_names(volume: BucketServer) -> None:
+    names = ["a b", "ü#?&=%2F", "+plus", "q'(1)*~"]
+    bodies = list(volume.objects.values())
+    volume.objects = {f"ct/{name}.dcm": body for name, body in zip(names, bodies, strict=False)}
+    assert opened(volume).levels[0].shape[0] == min(len(names), len(bodies))
+
+
+# --- pages that list files ---
+
+
+@pytest.mark.parametrize("form", ["html", "json", "nginx", "text"])
+def test_a_page_that_lists_files(volume: BucketServer, form: str) -> None:
+    names = [key.rpartition("/")[2] for key in volume.objects]
+    html = "".join(f'<a href="{name}">{name}</a>' for name in ["?C=M", "../", "http://elsewhere.invalid/x.dcm", *names])
+    pages = {
+        "html": ("/bucket/ct/", "text/html", html),
+        "json": ("/bucket/ct/list.json", "application/json", json.dumps(names)),
+        "nginx": ("/bucket/ct/", "application/json", json.dumps([{"name": name, "type": "file"} for name in names])),
+        "text": ("/bucket/ct/list.txt", "text/plain", "\n".join(names)),
+    }
+    path, kind, text = pages[form]
+    volume.pages[path] = kind, text
+    image = dicomzarr.open(volume.url + path)
+    assert image.levels[0].shape[0] == len(names)
+    assert image.url.endswith("::" + volume.url + path)
+    assert np.array_equal(dicomzarr.open(image.url).levels[0][...], opened(volume).levels[0][...])
+
+
+def test_one_file_by_its_url(volume: BucketServer) -> None:
+    image = dicomzarr.open(f"{volume.url}/bucket/ct/1.dcm")
+    assert image.levels[0][...].any()
+    with pytest.raises(MissingFileError, match="no file http://127"):
+        dicomzarr.open(f"{volume.url}/bucket/ct/9999.dcm")
+
+
+def test_a_file_of_frames_that_are_lacking() -> None:
+    dataset = deep_pyramid(1, 64).datasets[0]
+    body = without_table(dataset)
+    with bucket({"a.dcm": body[: len(body) - 900]}) as server, pytest.raises(InvalidFileError):
+        opened(server, "s3://bucket").levels[0][...]
