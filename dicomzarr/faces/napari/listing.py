@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dicomzarr.dicom.model.plain_json import first_text, tag_of
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import UsageError
+from dicomzarr.faces.results import texts_of
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session.opening import endpoint_for
