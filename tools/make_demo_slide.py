@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 
-DATA = Path(__file__).parents[1] / "dicomzarr" / "demo" / "data"
+DATA = Path(__file__).parents[1] / "dicomzarr" / "faces" / "demo" / "data"
 CROP = (slice(560, 2160), slice(640, 2040))  # rows, columns; divisible by 8, so each level halves
 LEVELS = 4
 TILE = 256  # pixels

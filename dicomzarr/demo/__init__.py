@@ -1,1 +1,1 @@
-"""A small slide and an in-process DICOMweb server to show it."""
+"""A small slide behind a DICOMweb server of this process: see `dicomzarr.faces.demo`."""

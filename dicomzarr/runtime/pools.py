@@ -153,6 +153,9 @@ FILES = Pool("dicomzarr-files", 2)
 FRAME_FILES = Pool("dicomzarr-frame-files", 8)
 """Read frames out of files that may lie on a disk elsewhere: more than a disk of this machine needs."""
 
+PICTURES = Pool("dicomzarr-pictures", 2)
+"""Make pictures for servers; they wait for the threads above."""
+
 NAMES = Pool("dicomzarr-names", 8)
 """Look up the addresses of hosts."""
 

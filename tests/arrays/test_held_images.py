@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pickle import dumps, loads
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 from asking import ALWAYS_WHOLE
+from multipart_parts import json_of
 from opened import array_at
 from processes import FORKS, run_strictly
 from radiology_model import AXIAL, distinct
@@ -40,9 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from aiohttp.typedefs import Handler, Middleware
+    from multipart_parts import Part
     from pydicom import Dataset
-
-    from dicomzarr.demo.replies import Part
 
 SLICES = 150
 PIXELS = distinct((SLICES, 4, 6), 16)
@@ -95,14 +94,13 @@ class Losing:
         if self.lost.intersection(request.path.split("/")):
             raise web.HTTPNotFound
         response = await handler(request)
-        if not self.lost or not isinstance(response, web.Response):
+        if not self.lost:
             return response
         if faults.resource(request) == "series" and "multipart" in request.headers.get("Accept", ""):
             raise web.HTTPNotFound
-        body = faults._body(response)
         if response.content_type != "application/dicom+json":
             return response
-        listed = json.loads(gzip.decompress(body) if response.headers.get("Content-Encoding") else body)
+        listed = await json_of(response)
         return web.json_response([each for each in listed if not self._is_lost(each)])
 
     def _is_lost(self, attributes: dict[str, Any]) -> bool:

@@ -230,7 +230,9 @@ def memory(name: str) -> float | None:
 
 def sampled(pixels: Pixels) -> Pixels:
     """(c, y, x) of either layout; only some pixels where there are many."""
-    planes = pixels if pixels.shape[0] == 3 else np.moveaxis(pixels, -1, 0)
+    if pixels.ndim == 2:  # grey
+        pixels = pixels[np.newaxis]
+    planes = pixels if pixels.shape[0] in (1, 3) else np.moveaxis(pixels, -1, 0)
     return planes[:, ::_SAMPLE, ::_SAMPLE].copy() if pixels.size > _LARGE else planes
 
 
@@ -238,4 +240,4 @@ def _compare(found: Sequence[Pixels], expected: Sequence[Pixels], name: str) -> 
     """Speed counts for right pixels only; who is slow may have read less of them."""
     for one, other in zip(found, expected, strict=False):
         assert one.shape == other.shape, name
-        assert np.abs(one.astype(np.int16) - other.astype(np.int16)).max() <= 2, name  # JPEG decoders differ
+        assert np.abs(one.astype(np.int32) - other.astype(np.int32)).max() <= 2, name  # JPEG decoders differ

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import imagecodecs
 import numpy as np
 from alone import alone, taken, warm_dask
+from codings import CODINGS
 from measuring import Contestant, Take, Totals
 from slide_server import TILE, slide
 
@@ -265,9 +266,18 @@ class Limit:
         tiles: Of the level, along each side.
         order: "cyx" for planes, "yxc" for pixel by pixel.
         milliseconds: Of one round trip, which no reader can do without.
+        coding: A name of `codings.CODINGS`; empty for JPEG.
     """
 
-    def __init__(self, url: str, tiles: int, order: str = "cyx", milliseconds: float = 0.0) -> None:  # noqa: ARG002  # as all readers are made
+    def __init__(
+        self,
+        url: str,  # noqa: ARG002  # as all readers are made
+        tiles: int,
+        order: str = "cyx",
+        milliseconds: float = 0.0,
+        coding: str = "",
+    ) -> None:
+        self._coding = coding
         self._tiles = tiles
         self._order = order
         self._seconds = milliseconds / 1000
@@ -277,12 +287,16 @@ class Limit:
 
     def prepare(self, regions: Sequence[Region]) -> None:
         """Have the frames at hand."""
-        self._frames = frames_at_hand(self._tiles, {tile for region in regions for tile in tiles_of(region)})
+        self._frames = frames_at_hand(
+            self._tiles, {tile for region in regions for tile in tiles_of(region)}, self._coding
+        )
 
     def read(self, regions: Sequence[Region]) -> list[Pixels]:
         """Each tile is decoded once."""
         time.sleep(self._seconds)
-        arrays = [_pixel_by_pixel(self._order, region) for region in regions]
+        coding = CODINGS.get(self._coding)
+        samples, dtype = (coding.samples, coding.dtype) if coding else (3, "u1")
+        arrays = [_pixel_by_pixel(self._order, region, samples, dtype) for region in regions]
         shares: dict[tuple[int, int], list[int]] = {}
         for number, region in enumerate(regions):
             for tile in tiles_of(region):
@@ -295,10 +309,9 @@ class Limit:
     def _place(
         self, tile: tuple[int, int], numbers: list[int], regions: Sequence[Region], arrays: list[Pixels]
     ) -> None:
-        # Planes are had soonest out of words, a pixel each.
-        planes = self._order == "cyx"
-        memory = self._scratch.array((TILE, TILE, 4 if planes else 3), np.uint8)
-        pixels = imagecodecs.jpeg8_decode(self._frames[tile], outcolorspace="RGBA" if planes else "RGB", out=memory)
+        # Planes of JPEG are had soonest out of words, a pixel each.
+        planes = self._order == "cyx" and not self._coding
+        pixels = self._decoded(self._frames[tile], planes=planes)
         for number in numbers:
             region = regions[number]
             top, left = tile[0] * TILE, tile[1] * TILE
@@ -314,16 +327,22 @@ class Limit:
             for sample in (1, 2):
                 np.right_shift(words, 8 * sample, out=target[..., sample], casting="unsafe")
 
+    def _decoded(self, frame: bytes, *, planes: bool) -> Any:
+        if self._coding:
+            return CODINGS[self._coding].decode(frame)
+        memory = self._scratch.array((TILE, TILE, 4 if planes else 3), np.uint8)
+        return imagecodecs.jpeg8_decode(frame, outcolorspace="RGBA" if planes else "RGB", out=memory)
+
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
 
 
-def _pixel_by_pixel(order: str, region: Region) -> Pixels:
+def _pixel_by_pixel(order: str, region: Region, samples: int, dtype: str) -> Pixels:
     """An array seen as (y, x, c), whatever the order in memory."""
     if order == "yxc":
-        return np.empty((region.rows, region.columns, 3), np.uint8)
-    return np.moveaxis(np.empty((3, region.rows, region.columns), np.uint8), 0, -1)
+        return np.empty((region.rows, region.columns, samples), dtype)
+    return np.moveaxis(np.empty((samples, region.rows, region.columns), dtype), 0, -1)
 
 
 def limit(tiles: int, milliseconds: float, tasks: Sequence[Sequence[Region]], order: str, url: str) -> Contestant:
@@ -332,9 +351,9 @@ def limit(tiles: int, milliseconds: float, tasks: Sequence[Sequence[Region]], or
     return contestant(name, "limit", url, tasks, tiles=tiles, order=order, milliseconds=milliseconds)
 
 
-def frames_at_hand(tiles: int, wanted: Iterable[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+def frames_at_hand(tiles: int, wanted: Iterable[tuple[int, int]], coding: str = "") -> dict[tuple[int, int], bytes]:
     """Encoded tiles of the served slide by (row, column)."""
-    (stored,) = slide(tiles).instances()
+    (stored,) = slide(tiles, coding).instances()
     return {(row, column): bytes(stored.frame(row * tiles + column + 1)) for row, column in wanted}
 
 
@@ -351,9 +370,9 @@ READERS: dict[str, Callable[..., Reader]] = {
 """By the names that a process is told."""
 
 
-def index_of(region: Region) -> tuple[slice, slice, slice]:
-    """The NumPy index of a region in (c, y, x)."""
-    return (slice(None), slice(region.y, region.y + region.rows), slice(region.x, region.x + region.columns))
+def index_of(region: Region) -> tuple[Any, slice, slice]:
+    """The NumPy index of a region in (c, y, x), or in (y, x)."""
+    return (..., slice(region.y, region.y + region.rows), slice(region.x, region.x + region.columns))
 
 
 def tiles_of(region: Region) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from codings import CODINGS
 from measuring import Results, Target, take_turns, warm_task
 from readers import Region, contestant, converted, ez_wsi, limit
 from slide_server import TILE, Contents, served
@@ -64,6 +65,26 @@ def patches_task(settings: Settings) -> Task:
 def measure_region(settings: Settings) -> Results:
     """Targets 1."""
     return _measure(settings, region_task(settings), settings.size(225, 8))
+
+
+def measure_codings(settings: Settings) -> Results:
+    """Regions in other transfer syntaxes, beside their decoders alone."""
+    results = Results()
+    tiles, side = settings.size(32, 4), settings.size(2048, 512)
+    last = tiles * TILE - side
+    reads = [[Region(y, x, side, side)] for y, x in ((0, last), (last, 0), (0, 0), (last, last))]
+    for name in CODINGS:
+        task = f"region of {side} x {side} in {name}"
+        with served(Contents(tiles=tiles, coding=name)) as server:
+            contestants = [
+                contestant("limit", "limit", server.url, reads, tiles=tiles, coding=name),
+                contestant("dicomzarr", "dicomzarr", server.url, reads),
+            ]
+            results.rows += take_turns(task, 0, contestants, settings.rounds)
+        rows = results.of(warm_task(task), 0)
+        times = rows["dicomzarr"].seconds / rows["limit"].seconds
+        results.targets.append(Target(f"{warm_task(task)}: times the limit", times, 1.2, at_least=False))
+    return results
 
 
 def measure_patches(settings: Settings) -> Results:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import report
 from levels import measure_level, measure_memory
 from measuring import Results
-from regions import measure_patches, measure_region
+from regions import measure_codings, measure_patches, measure_region
 from rich.console import Console
 from settings import Settings
 from sparse_open import measure_sparse
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 BENCHMARKS: dict[str, Callable[[Settings], Results]] = {
     "region": measure_region,
+    "codings": measure_codings,
     "patches": measure_patches,
     "level": measure_level,
     "memory": measure_memory,

@@ -16,23 +16,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import imagecodecs
 import pydicom
+from codings import CODINGS, JPEG_BASELINE, described
 from light_server import Costs, Resources, listen
 from measuring import Totals
 
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import from_file, virtual_instance
-from dicomzarr.demo.negotiation import frame_representation
-from dicomzarr.demo.routes import ROOT
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
+from dicomzarr.faces.dicomweb_server.negotiation import stored_frames
+from dicomzarr.faces.dicomweb_server.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dicomzarr.demo.instances import ServedInstance
 
-JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 TILE = 256
 
 
@@ -46,6 +47,8 @@ class Contents:
     """Instead of it: the metadata of a TILED_SPARSE level of this many frames."""
     milliseconds: float = 0.0
     """Latency of every reply."""
+    coding: str = ""
+    """A name of `codings.CODINGS`; empty for JPEG."""
     single_cost: float = 0.0
     """Milliseconds of CPU that a frame costs which is asked for alone."""
     list_cost: float = 0.0
@@ -80,16 +83,25 @@ def served(contents: Contents) -> Iterator[Server]:
             process.stdin.close()
 
 
-def slide(tiles: int) -> Archive:
-    """A level of ``tiles`` x ``tiles`` tiles, each one of the full tiles of the demo slide's finest level."""
+def slide(tiles: int, coding: str = "") -> Archive:
+    """A level of ``tiles`` x ``tiles`` tiles, each one of the full tiles of the demo slide's finest level.
+
+    Args:
+        tiles: Along each side.
+        coding: A name of `codings.CODINGS`, as which the tiles are coded anew; empty for JPEG, as they are.
+    """
     header = pydicom.dcmread(demo_files()[0], stop_before_pixels=True)
     header.TotalPixelMatrixRows = header.TotalPixelMatrixColumns = tiles * TILE
     header.ImagedVolumeWidth = header.ImagedVolumeHeight = tiles * TILE * 0.000499
     header.NumberOfFrames = tiles * tiles
     metadata = json.loads(header.to_json())
     metadata["00020010"] = {"vr": "UI", "Value": [JPEG_BASELINE]}  # as Google's service has it, which ez-wsi asks for
-    pool = full_tiles()
-    return Archive([virtual_instance(metadata, lambda number: pool[number % len(pool)], JPEG_BASELINE)])
+    pool, syntax = full_tiles(), JPEG_BASELINE
+    if coding:
+        other = CODINGS[coding]
+        metadata, syntax = described(metadata, other), other.transfer_syntax
+        pool = [other.encode(imagecodecs.jpeg8_decode(tile)) for tile in pool]
+    return Archive([virtual_instance(metadata, lambda number: pool[number % len(pool)], syntax)])
 
 
 def full_tiles() -> list[bytes]:
@@ -132,7 +144,7 @@ def _frames_of(stored: ServedInstance) -> Callable[[int], bytes]:
 async def _serve(contents: Contents, stored: ServedInstance, origin: str) -> None:
     """Answer requests until standard input closes, and say what was given for each of its lines."""
     costs = Costs(contents.milliseconds / 1000, contents.single_cost / 1000, contents.list_cost / 1000)
-    kind = frame_representation(stored.transfer_syntax)
+    kind = stored_frames(stored.transfer_syntax)
     resources = Resources(origin, kind.content_type, _frames_of(stored), costs)
     server, port = await listen(resources)
     series = f"127.0.0.1:{port}{ROOT}/studies/{stored.study}/series/{stored.series}"
@@ -154,7 +166,7 @@ def _warm(url: str) -> None:
 def main() -> None:
     """Serve until standard input closes."""
     contents = Contents(**json.loads(sys.argv[1]))
-    archive = sparse_slide(contents.sparse_frames) if contents.sparse_frames else slide(contents.tiles)
+    archive = sparse_slide(contents.sparse_frames) if contents.sparse_frames else slide(contents.tiles, contents.coding)
     (stored,) = archive.instances()
     with DICOMwebServer(archive) as demo:
         asyncio.run(_serve(contents, stored, demo.url.removesuffix(ROOT)))

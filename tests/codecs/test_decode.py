@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 from coded_frames import subsampled_jpeg2000
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
@@ -912,11 +912,13 @@ LABELS = st.sampled_from([None, uids.EXPLICIT_VR_LITTLE_ENDIAN, uids.JPEG_BASELI
 BEGINNINGS = st.sampled_from([b"", b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n"])
 
 
+@settings(deadline=None)
 @given(BEGINNINGS, st.binary(max_size=2000), LABELS)
 def test_random_bytes_are_refused(beginning: bytes, rest: bytes, uid: str | None) -> None:
     decode_or_refuse(beginning + rest, grey(12), uid)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(STREAMS)), st.integers(0), st.binary(min_size=1, max_size=8))
 def test_damaged_codestreams_decode_or_are_refused(name: str, place: int, damage: bytes) -> None:
     data, pixel, uid = STREAMS[name]

@@ -41,6 +41,7 @@ from dicomzarr.errors import (
     UsageError,
 )
 from dicomzarr.faces.cli import main
+from dicomzarr.faces.dicomweb_server import DICOMwebServer as FolderServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -117,12 +118,13 @@ def packed(folder: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def compare(datasets: Sequence[Dataset], folder: Path, study: str, series: str, **options: Any) -> None:
-    """Open a series from a server and out of a folder."""
+    """Open a series from servers and out of a folder."""
     write(folder, datasets)
-    with DICOMwebServer(Archive(map(served, datasets))) as server:
-        there = dicomzarr.open(server.series_url(study, series), **options)
-        here = dicomzarr.open(f"dicomfile://{folder}/studies/{study}/series/{series}", **options)
-        assert_alike(there, here, **options)
+    here = dicomzarr.open(f"dicomfile://{folder}/studies/{study}/series/{series}", **options)
+    for server in (DICOMwebServer(Archive(map(served, datasets))), FolderServer(folder)):
+        with server:
+            there = dicomzarr.open(server.series_url(study, series), **options)
+            assert_alike(there, here, **options)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -157,9 +159,11 @@ def test_encodings(uid: str, tmp_path: Path) -> None:
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
         path = tmp_path / f"{number}.dcm"
         path.write_bytes(part10(dataset))
-        with DICOMwebServer(Archive([from_dataset(dataset)])) as server:
-            there = dicomzarr.open(server.series_url(STUDY, series)).levels[0][...]
-            np.testing.assert_array_equal(dicomzarr.open(path).levels[0][...], there)
+        here = dicomzarr.open(path).levels[0][...]
+        for server in (DICOMwebServer(Archive([from_dataset(dataset)])), FolderServer(path)):
+            with server:
+                there = dicomzarr.open(server.series_url(STUDY, series)).levels[0][...]
+            np.testing.assert_array_equal(here, there)
 
 
 @pytest.mark.parametrize("kind", ["bucket", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("zip", "tar"))])

@@ -68,7 +68,9 @@ def test_readers_of_regions_agree_and_are_measured(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_readers_of_levels_and_tiles_agree_and_are_measured(tmp_path: Path) -> None:
-    found = _measured(tmp_path, "level", "tile", "zarr")
+    found = _measured(tmp_path, "codings", "level", "tile", "zarr")
+    for coding in ("JPEG 2000", "HTJ2K", "JPEG-LS", "RLE", "native 16 bit"):
+        assert _readers(found, f"in {coding}") == {"limit", "dicomzarr"}
     assert _readers(found, "whole level") >= {
         "limit",
         "wsidicom, array, threads=1",

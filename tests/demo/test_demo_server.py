@@ -25,7 +25,6 @@ from waiting import SECONDS
 
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import virtual_instance
-from dicomzarr.demo.negotiation import Packaging, Representation, choose_packaging
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
 from dicomzarr.errors import InvalidAttributeError, UsageError
@@ -223,13 +222,6 @@ def test_one_frame_may_come_alone(browser: Browser, stored_frames: list[bytes]) 
     assert browser.frames("1,2", "application/octet-stream; transfer-syntax=*").status_code == 406
 
 
-@pytest.mark.parametrize("numbers", ["0", "43", "1,43", "-1", "x", "1,,2", "1,", "²"])
-def test_frames_that_are_none(browser: Browser, numbers: str) -> None:
-    reply = browser.frames(numbers)
-    assert reply.status_code == 400
-    assert "frames 1 to 42" in reply.text
-
-
 @pytest.mark.parametrize(
     "path", ["studies/1.2/series/3/metadata", f"studies/{STUDY}/series/1/instances/2/frames/1", "x"]
 )
@@ -246,9 +238,9 @@ def test_query_includes_what_is_asked(server: DICOMwebServer) -> None:
     url = f"{server.series_url(STUDY, SERIES, 'http')}/instances"
     plain, more = (
         requests.get(url, params=params, timeout=SECONDS).json()
-        for params in ({}, {"includefield": "TotalPixelMatrixRows,00480006"})
+        for params in ({}, {"includefield": "ImageOrientationSlide,00480008"})
     )
-    assert set(more[0]) - set(plain[0]) == {"00480006", "00480007"}
+    assert set(more[0]) - set(plain[0]) == {"00480102", "00480008"}
 
 
 def test_metadata_is_zipped_only_when_that_is_accepted(browser: Browser) -> None:
@@ -274,11 +266,16 @@ def test_requests_are_recorded(archive: Archive) -> None:
     assert "secret" not in repr(frames)
 
 
+def threads() -> set[threading.Thread]:
+    """All but those of the pools, which the process shares and which end by themselves."""
+    return {thread for thread in threading.enumerate() if not thread.name.startswith("dicomzarr-")}
+
+
 def test_server_leaves_nothing_behind(archive: Archive) -> None:
-    before = set(threading.enumerate())
+    before = threads()
     with DICOMwebServer(archive) as server, requests.Session() as session:
         assert session.get(f"{server.url}/studies", timeout=SECONDS).ok
-    assert not set(threading.enumerate()) - before
+    assert not threads() - before
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{server.url}/studies", timeout=SECONDS)
 
@@ -300,6 +297,7 @@ def test_virtual_instance_of_many_frames() -> None:
         "0020000D": {"vr": "UI", "Value": ["1.1"]},
         "0020000E": {"vr": "UI", "Value": ["1.2"]},
         "00280008": {"vr": "IS", "Value": [200_000]},
+        "00280010": {"vr": "US", "Value": [256]},
     }
     virtual = virtual_instance(metadata, lambda number: b"%d" % number, JPEG)
     with DICOMwebServer(Archive([virtual])) as server:
@@ -373,33 +371,6 @@ def test_archive_refuses_doubles_and_the_unnamed() -> None:
         Archive([path, path])
     with pytest.raises(InvalidAttributeError, match="without TransferSyntaxUID"):
         Archive([pydicom.Dataset()])
-
-
-STORED_JPEG = Representation("image/jpeg", JPEG)
-STORED_NATIVE = Representation("application/octet-stream", EXPLICIT)
-
-
-@pytest.mark.parametrize(
-    ("accept", "jpeg", "native"),
-    [
-        ("", "MULTIPART", "MULTIPART"),
-        ("*/*", "MULTIPART", "MULTIPART"),
-        ("multipart/related", "MULTIPART", "MULTIPART"),
-        ("multipart/related; transfer-syntax=*", "MULTIPART", "MULTIPART"),
-        (ANY_FRAMES, "MULTIPART", "MULTIPART"),
-        ("multipart/related; type=application/octet-stream", None, "MULTIPART"),
-        (ANY_FRAMES.replace("*", EXPLICIT), None, "MULTIPART"),
-        ('multipart/related; type="image/jpeg"', "MULTIPART", None),
-        ('multipart/related; type="image/jp2", image/jpeg', "SINGLE", None),
-        ("application/octet-stream", None, "SINGLE"),
-        ("image/jpeg;q=0.5, multipart/related;q=0.9", "MULTIPART", "MULTIPART"),
-        ("text/html", None, None),
-        (",;=", None, None),
-    ],
-)
-def test_accept(accept: str, jpeg: str | None, native: str | None) -> None:
-    for stored, expected in ((STORED_JPEG, jpeg), (STORED_NATIVE, native)):
-        assert choose_packaging(accept, stored, 1) == (expected and Packaging[expected])
 
 
 # The faults

@@ -96,6 +96,7 @@ def as_served(code: str, server: DICOMwebServer, radiology: Radiology) -> str:
         ("studies/STUDY", f"studies/{STUDY}"),
         ("series/SERIES", f"series/{SERIES}"),
         ('filesystem("dicomwebs")', 'filesystem("dicomweb")'),
+        ('DICOMwebServer("FOLDER")', f"DICOMwebServer({str(demo_files()[0].parent)!r})"),
     ):
         code = code.replace(made_up, real)
     return code

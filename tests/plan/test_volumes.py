@@ -13,6 +13,7 @@ import pytest
 import radiology_dimensions as dimensions
 import radiology_volumes as volumes
 from aiohttp import web
+from multipart_parts import json_of
 from opened import group_at
 from radiology import BUILDERS, COLOR
 from radiology_model import (
@@ -355,11 +356,7 @@ def test_one_instance_that_is_listed_twice_is_one_slice(opened: Opener) -> None:
     async def twice(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.endswith("/metadata"):
             return await handler(request)
-        request = request.clone(headers={"Accept": "application/dicom+json"})
-        response = await handler(request)
-        assert isinstance(response, web.Response)
-        assert isinstance(response.body, bytes)
-        listed = json.loads(response.body)
+        listed = await json_of(await handler(request))
         return web.json_response([*listed, listed[0]], content_type="application/dicom+json")
 
     image = opened(volume(), twice)

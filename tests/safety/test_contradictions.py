@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from aiohttp.typedefs import Middleware
+    from multipart_parts import Part
     from radiology_model import RadiologySeries
-
-    from dicomzarr.demo.replies import Part
 
 PIXELS = distinct((3, 8, 10), 16)
 WITHOUT_FRAMES = faults.status(404, on="frames")

@@ -41,6 +41,7 @@ from faults import (
     truncate,
     wrong_frame_size,
 )
+from multipart_parts import body_of
 
 import dicomzarr
 from dicomzarr.engine.source import FrameSource
@@ -70,9 +71,8 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
     from faults import When
+    from multipart_parts import Part
     from slides_model import Pixels
-
-    from dicomzarr.demo.replies import Part
 
     Reader = Callable[[], Pixels]
     Face = Callable[[str], Reader]
@@ -175,11 +175,8 @@ def cut_at_a_bracket(when: When) -> Middleware:
     """Metadata that ends early, yet as a JSON array ends."""
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = await handler(request)
-        assert isinstance(response, web.Response)
-        assert isinstance(response.body, bytes)
-        end = response.body.index(b"]", 500) + 1
-        return web.Response(body=response.body[:end], content_type="application/dicom+json")
+        body = await body_of(await handler(request))
+        return web.Response(body=body[: body.index(b"]", 500) + 1], content_type="application/dicom+json")
 
     return fault(act, "metadata", when)
 

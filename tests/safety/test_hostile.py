@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from aiohttp.typedefs import Handler, Middleware
+    from multipart_parts import Part
     from radiology_model import Pixels, RadiologySeries
 
     from dicomzarr.arrays.image import Image
     from dicomzarr.demo.instances import ServedInstance
-    from dicomzarr.demo.replies import Part
 
 JSON = dict[str, Any]
 Instances = list[JSON]

@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiohttp.typedefs import Handler, Middleware
+    from multipart_parts import Part
     from privacy_marks import JSON, Instances
     from pydicom import Dataset
 
     from dicomzarr.arrays.image import Image
-    from dicomzarr.demo.replies import Part
 
 SCRIPT: Final = "<script>alert(1)</script>"
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import soak_slide  # puts the modules of the tests on the path
 from aiohttp import web
 from faults import fault, reset, resource, status, truncate
+from multipart_parts import MultipartReply, Part, join_parts, parts_of
 
 from dicomzarr.demo.archive import Archive
-from dicomzarr.demo.replies import MultipartReply, Part, join_parts
 from dicomzarr.demo.server import DICOMwebServer
 
 if TYPE_CHECKING:
@@ -109,11 +109,12 @@ class Weather:
     def _parts(self, change: Callable[[list[Part]], list[Part] | None]) -> Act:
         async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
             response = await handler(request)
-            if not isinstance(response, MultipartReply):
+            if not response.headers.get("Content-Type", "").startswith("multipart/"):
                 return response
-            changed = change(list(response.parts))
+            parts = await parts_of(response)
+            changed = change(list(parts))
             if changed is None:
-                return response
+                return MultipartReply(parts)
             if changed:
                 return MultipartReply(changed)
             empty = {"Content-Type": 'multipart/related; type="image/jls"; boundary=nothing'}

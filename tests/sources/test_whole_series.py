@@ -20,6 +20,7 @@ import pytest
 from aiohttp import web
 from asking import ALWAYS_WHOLE, ask_by
 from fake_client import PIXEL, FakeClient
+from multipart_parts import body_of
 from pydicom import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
@@ -55,10 +56,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiohttp.typedefs import Handler, Middleware
+    from multipart_parts import Part
     from orthanc import Orthanc
     from radiology_model import RadiologySeries
 
-    from dicomzarr.demo.replies import Part
     from dicomzarr.errors import DicomZarrError
     from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
     from dicomzarr.sources.http.exchange import RequestSpec
@@ -342,7 +343,7 @@ def without(text: str) -> Any:
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
         reply = await handler(request)
-        body = faults._body(reply)
+        body = await body_of(reply)
         plain = gzip.decompress(body) if reply.headers.get("Content-Encoding") == "gzip" else body
         return web.Response(body=plain.replace(text.encode(), b""), content_type="application/dicom+json")
 

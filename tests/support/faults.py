@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import imagecodecs
 import numpy as np
 from aiohttp import web
-
-from dicomzarr.demo.replies import MultipartReply, Part, join_parts
+from multipart_parts import MultipartReply, Part, body_of, join_parts, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,7 +124,7 @@ def gzip_frames() -> Middleware:
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
         headers = {"Content-Type": response.headers["Content-Type"], "Content-Encoding": "gzip"}
-        return web.Response(body=gzip.compress(_body(response)), headers=headers)
+        return web.Response(body=gzip.compress(await body_of(response)), headers=headers)
 
     return fault(act)
 
@@ -139,7 +138,7 @@ def reset(*, after_headers: bool = False, on: str = "frames", when: When = alway
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
         if after_headers:
             response = await handler(request)
-            body = _body(response)
+            body = await body_of(response)
             _send(request, response, body[: len(body) // 2], length=len(body))
             await asyncio.sleep(0.02)  # what a reset overtakes is lost: let the headers arrive
         assert request.transport is not None
@@ -163,7 +162,7 @@ def truncate(keep: int, framing: Framing = "full-length", *, on: str = "frames",
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
-        body = _body(response)
+        body = await body_of(response)
         content_type = {"Content-Type": response.headers["Content-Type"]}
         if framing == "own-length":
             return web.Response(body=body[:keep], headers=content_type)
@@ -177,12 +176,6 @@ def truncate(keep: int, framing: Framing = "full-length", *, on: str = "frames",
         return _send_and_close(request, response, body[:keep], length=length)
 
     return fault(act, on, when)
-
-
-def _body(response: web.StreamResponse) -> bytes:
-    assert isinstance(response, web.Response)
-    assert isinstance(response.body, bytes)
-    return response.body
 
 
 def _send(request: web.Request, response: web.StreamResponse, body: bytes, *, length: int | None) -> None:
@@ -214,15 +207,9 @@ def change_parts(change: PartsChange, *, on: str = "frames", when: When = always
     """Another multipart body, made of what ``change`` gives for the right parts."""
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return _multipart(change(_parts(await handler(request))))
+        return _multipart(change(await parts_of(await handler(request))))
 
     return fault(act, on, when)
-
-
-def _parts(response: web.StreamResponse) -> tuple[Part, ...]:
-    if not isinstance(response, MultipartReply):
-        raise TypeError("This fault is one of multipart replies: the test must ask for one.")
-    return response.parts
 
 
 def _multipart(parts: Sequence[Part], code: int = 200) -> web.Response:
@@ -294,14 +281,14 @@ def orthanc_like() -> Middleware:
             response = await handler(request)
         except web.HTTPNotAcceptable as error:
             raise web.HTTPBadRequest(text=error.text) from error
-        parts = _parts(response)
-        boundary = response.boundary if isinstance(response, MultipartReply) else ""
+        parts = await parts_of(response)
+        response = MultipartReply(parts)
         kind = parts[0].header("Content-Type")
-        outer = f'multipart/related; type="{kind}"; boundary={boundary}'
+        outer = f'multipart/related; type="{kind}"; boundary={response.boundary}'
         response.headers["Content-Type"] = outer
         if len(parts) == 1:
             return response
-        return _send_and_close(request, response, _body(response), length=None)
+        return _send_and_close(request, response, await body_of(response), length=None)
 
     return fault(act)
 
@@ -311,7 +298,7 @@ def dcm4chee_like(lost: Sequence[int] = ()) -> Middleware:
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
         asked = [int(number) for number in request.match_info["frames"].split(",")]
-        parts = _parts(await handler(request))
+        parts = await parts_of(await handler(request))
         kept = [
             part.with_header("Content-Length", None)
             for number, part in zip(asked, parts, strict=True)

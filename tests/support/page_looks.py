@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import imagecodecs
 import numpy as np
 
-from dicomzarr.demo.phantoms import phantoms, uid
+from dicomzarr.faces.demo.phantoms import phantoms, uid
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -14,6 +14,8 @@ from dicomzarr.dicom.files.part10 import header_end
 from dicomzarr.errors import InvalidFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydicom import DataElement, Dataset
 
     from dicomzarr.dicom.files.part10 import FileMeta
@@ -116,6 +118,50 @@ def binary_value(header: DataSetHeader, path: str, subject: str) -> bytes:
 
     found: bytes = _read(header, subject, find)
     return found
+
+
+def explicit_little_endian(header: DataSetHeader, changes: Mapping[str, Any], subject: str) -> bytes:
+    """A Part-10 file in Explicit VR Little Endian, up to its pixel data.
+
+    Args:
+        header: The data set.
+        changes: Values of attributes by keyword; None leaves one out.
+        subject: What it is, for messages.
+
+    Raises:
+        InvalidFileError: The attributes cannot be read, or not be written.
+    """
+
+    def write(dataset: Dataset) -> bytes:
+        from pydicom import dcmwrite  # noqa: PLC0415  # as below
+        from pydicom.dataset import FileMetaDataset  # noqa: PLC0415  # as below
+        from pydicom.uid import ExplicitVRLittleEndian  # noqa: PLC0415  # as below
+
+        if header.encoding.big_endian:
+            _swap(dataset, header.encoding)
+        for keyword, value in changes.items():
+            if value is None:
+                dataset.pop(keyword, None)
+            else:
+                setattr(dataset, keyword, value)
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        file = BytesIO()
+        dcmwrite(file, dataset, enforce_file_format=True)
+        return file.getvalue()
+
+    found: bytes = _read(header, subject, write)
+    return found
+
+
+def _swap(dataset: Dataset, encoding: Encoding) -> None:
+    """Words in little endian, in all its sequences."""
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                _swap(item, encoding)
+        elif element.VR in _WORDS and not element.is_empty:
+            element.value = _little_endian(element, encoding)
 
 
 def _read(header: DataSetHeader, subject: str, use: Any) -> Any:

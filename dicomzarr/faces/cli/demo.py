@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
+import webbrowser
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import zarr
@@ -11,24 +15,28 @@ from rich.padding import Padding
 from rich.text import Text
 
 from dicomzarr.arrays.image import open_image
-from dicomzarr.demo.show import COLOURFUL, demo_server, demo_url, measure_tissue
 from dicomzarr.faces.cli.measures import amount, by
 from dicomzarr.faces.cli.pictures import heat_map, picture
 from dicomzarr.faces.cli.png import png_path, write_png
+from dicomzarr.faces.demo.show import COLOURFUL, demo_archive, demo_server, demo_url, measure_tissue
+from dicomzarr.faces.gateway.server import Gateway, Settings
+from dicomzarr.faces.gateway.upstreams import Upstream
+from dicomzarr.session.kinds import parse_url
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from pathlib import Path
 
     from dicomzarr.arrays.image import Image
-    from dicomzarr.demo.server import DICOMwebServer
     from dicomzarr.faces.cli.terminal import Terminal
+    from dicomzarr.faces.demo.server import DICOMwebServer
 
 DEFAULT_OUTPUT = "dicomzarr-demo.png"
 _THUMBNAIL = 512
 _PICTURE_WIDTH = 28
 
 _NEXT = (
+    "dicomzarr serve https://HOST/BASE --open",
     "dicomzarr ls https://HOST/BASE",
     "dicomzarr info https://HOST/BASE/studies/<Study>/series/<Series>",
     """python -c "import zarr; print(zarr.open('dicomwebs://HOST/BASE/studies/...', mode='r').tree())\"""",
@@ -41,6 +49,9 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
     Raises:
         DicomZarrError: The thumbnail cannot be written.
     """
+    if arguments.open:
+        _show_page(terminal)
+        return
     # The default is a name of our own, which a second run may replace.
     output = png_path(arguments.output or DEFAULT_OUTPUT, force=arguments.force or not arguments.output)
     with demo_server() as server:
@@ -48,9 +59,29 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
         _measure(image, terminal)
         _write(image, output, terminal)
         _count(server, terminal)
+    terminal.print("", _heading("Look at it in the browser, and at a CT, a perfusion MR and fluorescence"))
+    terminal.print_line(Text("  dicomzarr demo --open"))
     terminal.print("", _heading("Next, with a server of yours"))
     for line in _NEXT:
         terminal.print_line(Text(f"  {line}"))
+
+
+def _show_page(terminal: Terminal) -> None:
+    """Show the page of a gateway before a small archive, until interrupted."""
+    with ExitStack() as running:
+        with terminal.waiting("Making a CT, an MR and fluorescence"):
+            server = running.enter_context(demo_archive())
+        upstream = Upstream("demo", parse_url(_dicomweb(server.url)), {"labels": True})
+        gateway = running.enter_context(Gateway([upstream], Settings(port=0)))
+        terminal.print_line(f"{gateway.url}/")
+        sys.stdout.flush()
+        terminal.note("A slide, a CT with segments, a perfusion MR and fluorescence. Ctrl+C ends it.")
+        webbrowser.open(f"{gateway.url}/")
+        threading.Event().wait()
+
+
+def _dicomweb(url: str) -> str:
+    return url.replace("http://", "dicomweb://", 1)
 
 
 def _open(server: DICOMwebServer, terminal: Terminal) -> Image:

@@ -136,8 +136,14 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "upstreams",
         metavar="UPSTREAM",
-        nargs="+",
+        nargs="*",
         help="a DICOMweb server's URL, or a folder of DICOM files; NAME=UPSTREAM names its paths",
+    )
+    folder = command.add_argument_group("a folder by DICOMweb, for viewers such as OHIF and Slim")
+    folder.add_argument("--dicomweb", metavar="FOLDER", help="serve this folder or file so, instead of OME-Zarr")
+    folder.add_argument("--writable", action="store_true", help="let clients store instances into it")
+    folder.add_argument(
+        "--name", metavar="NAME", action="append", default=[], help="a name by which others ask for it; repeatable"
     )
     how = command.add_argument_group("how it listens")
     how.add_argument("--port", metavar="PORT", type=_whole(0, 65_535), default=8080, help="0 takes a free one (8080)")
@@ -184,6 +190,7 @@ def _add_demo(command: argparse.ArgumentParser) -> None:
         "Serves the slide that comes with the package from a DICOMweb server in this process, opens it by URL "
         "like any other, and measures its tissue with dask. Needs no network."
     )
+    command.add_argument("--open", action="store_true", help="look at it, a CT, an MR and fluorescence in the browser")
     command.add_argument("--output", metavar="PNG", help="where the thumbnail goes (dicomzarr-demo.png)")
     _add_force(command)
 

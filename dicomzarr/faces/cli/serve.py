@@ -1,4 +1,4 @@
-"""``dicomzarr serve``: an HTTP gateway that shows servers and folders as OME-Zarr, until it is interrupted."""
+"""``dicomzarr serve``: an HTTP gateway that shows servers and folders as OME-Zarr; or a DICOMweb server on a folder."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import UsageError
+from dicomzarr.faces.cli import serve_dicomweb
 from dicomzarr.faces.cli.connection import target_of
 from dicomzarr.faces.gateway.server import ACCESS_LOG, Gateway, Settings, new_token
 from dicomzarr.faces.gateway.upstreams import Upstream, names_for
@@ -36,6 +37,11 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
         UsageError: An upstream or an option cannot be meant, or it would not be safe.
         DicomZarrError: An upstream's options are impossible.
     """
+    if arguments.dicomweb is not None:
+        serve_dicomweb.run(arguments, terminal)
+        return
+    if not arguments.upstreams:
+        raise UsageError("There is nothing to serve.", remedy="Name a server or a folder, or --dicomweb FOLDER.")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a service manager ends it
     upstreams = upstreams_of(arguments)

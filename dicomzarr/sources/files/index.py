@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _BESIDE: Final = "."
 
+UNFINISHED: Final = ".dicomzarr-unfinished-"
+"""How the names of files begin that we are writing still; they are nobody's."""
+
 _MOST_NAMED: Final = 5
 """Files that one notice names."""
 
@@ -79,7 +82,7 @@ def look_through(store: ByteStore, kept: IndexFile, before: FolderIndex | None =
         ServerError: It cannot be asked.
     """
     listing = store.files()
-    files = {name: file for name, file in listing.files.items() if NAME not in name.rpartition("/")[2]}
+    files = {name: file for name, file in listing.files.items() if not _is_ours(name.rpartition("/")[2])}
     known = dict(before.files) if before is not None else _restored(files, kept, near=store.near)
     gone = known.keys() - files.keys()
     found = {
@@ -94,6 +97,10 @@ def look_through(store: ByteStore, kept: IndexFile, before: FolderIndex | None =
         kept.keep([(_row(name, each), None if head is None else head.packed) for name, each, head in lasting])
     kept.remove(gone)
     return _sorted({name: found[name] for name in files}, listing.left_out)
+
+
+def _is_ours(name: str) -> bool:
+    return NAME in name or name.startswith(UNFINISHED)
 
 
 def _sorted(files: Mapping[str, _Found], left_out: Mapping[str, LeftOut]) -> FolderIndex:

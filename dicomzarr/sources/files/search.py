@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from dicomzarr.dicom.model.plain_json import tag_of, values_of
+from dicomzarr.dicom.matching import matches
+from dicomzarr.dicom.model.plain_json import first_text, tag_of
 from dicomzarr.errors import UsageError
 from dicomzarr.sources.files.instance import SHOWN, STUDY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dicomzarr.engine.ports import SeriesRef
     from dicomzarr.sources.files.instance import FileInstance
@@ -22,15 +22,40 @@ _MODALITIES: Final = "00080061"
 _SERIES_OF_STUDY: Final = "00201206"
 _INSTANCES_OF_STUDY: Final = "00201208"
 _INSTANCES_OF_SERIES: Final = "00201209"
-_DATES: Final = frozenset({"00080020", "00100030"})
-_OF_STUDY: Final = frozenset(
+OF_STUDY: Final = frozenset(
     {
         *("00080005", "00080020", "00080030", "00080050", "00080090", "00081030"),
         *("00100010", "00100020", "00100030", "00100040", STUDY, "00200010"),
     }
 )
-_OF_INSTANCE: Final = frozenset({"00080016", "00080018", "00200013", "00280008", "00280010", "00280011"})
+"""Tags of what is shown of a study."""
+
+OF_INSTANCE: Final = frozenset(
+    {
+        *("00080008", "00080016", "00080018", "00200013", "00280008", "00280010", "00280011", "00280100"),
+        *("00480006", "00480007"),
+    }
+)
+"""Tags of what is shown of an instance alone."""
+
 _NO_FILTERS: Final = frozenset({"includefield", "fuzzymatching", "limit", "offset"})
+
+
+class Searched(Protocol):
+    """An instance that can be found."""
+
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        """What a search shows of it, in the DICOM JSON model."""
+
+
+class Found(NamedTuple):
+    """One study, series or instance."""
+
+    attributes: JSONObject
+    """What is shown of it, with what is counted."""
+    instances: Sequence[Any]
+    """What it consists of, the first of which is the one that speaks for it."""
 
 
 def search(
@@ -46,40 +71,57 @@ def search(
     Raises:
         UsageError: Files cannot be searched by one of the attributes.
     """
+    filters = {_tag(name): value for name, value in parameters.items() if name not in _NO_FILTERS}
+    return [
+        found.attributes
+        for found in found_in(dict(sorted(series.items())), resource)
+        if all(matches(found.attributes, [tag], value, any_case=True) for tag, value in filters.items())
+    ]
+
+
+def found_in(series: Mapping[SeriesRef, Mapping[str, Searched]], resource: str) -> Iterator[Found]:
+    """All studies, series or instances.
+
+    Args:
+        series: As for `search`, in the order in which they are wanted.
+        resource: As above.
+    """
     *path, collection = resource.strip("/").split("/")
     within = dict(zip(path[::2], path[1::2], strict=True))
     found = {
         ref: list(instances.values())
-        for ref, instances in sorted(series.items())
+        for ref, instances in series.items()
         if within.get("studies", ref.study) == ref.study and within.get("series", ref.series) == ref.series
     }
-    filters = {_tag(name): value for name, value in parameters.items() if name not in _NO_FILTERS}
-    results = {"studies": _studies, "series": _series, "instances": _instances}[collection](found)
-    return [result for result in results if all(_matches(result, tag, value) for tag, value in filters.items())]
+    return {"studies": _studies, "series": _series, "instances": _instances}[collection](found)
 
 
-def _studies(found: Mapping[SeriesRef, Sequence[FileInstance]]) -> Iterable[JSONObject]:
-    for study in dict.fromkeys(ref.study for ref in found):
-        of_it = [instances for ref, instances in found.items() if ref.study == study]
-        modalities = sorted({text for instances in of_it for text in _texts(instances[0].shown, _MODALITY)})
-        yield {
-            **{tag: value for tag, value in of_it[0][0].shown.items() if tag in _OF_STUDY},
+def _studies(found: Mapping[SeriesRef, Sequence[Searched]]) -> Iterator[Found]:
+    studies: dict[str, list[Sequence[Searched]]] = {}
+    for ref, instances in found.items():
+        studies.setdefault(ref.study, []).append(instances)
+    for of_it in studies.values():
+        modalities = sorted({text for instances in of_it if (text := first_text(instances[0].shown, _MODALITY))})
+        attributes = {
+            **{tag: value for tag, value in of_it[0][0].shown.items() if tag in OF_STUDY},
             _MODALITIES: {"vr": "CS", "Value": modalities},
             _SERIES_OF_STUDY: _count(len(of_it)),
             _INSTANCES_OF_STUDY: _count(sum(map(len, of_it))),
         }
+        yield Found(attributes, [each for instances in of_it for each in instances])
 
 
-def _series(found: Mapping[SeriesRef, Sequence[FileInstance]]) -> Iterable[JSONObject]:
+def _series(found: Mapping[SeriesRef, Sequence[Searched]]) -> Iterator[Found]:
     for instances in found.values():
-        yield {
-            **{tag: value for tag, value in instances[0].shown.items() if tag not in _OF_INSTANCE},
+        attributes = {
+            **{tag: value for tag, value in instances[0].shown.items() if tag not in OF_INSTANCE},
             _INSTANCES_OF_SERIES: _count(len(instances)),
         }
+        yield Found(attributes, instances)
 
 
-def _instances(found: Mapping[SeriesRef, Sequence[FileInstance]]) -> Iterable[JSONObject]:
-    return (dict(each.shown) for instances in found.values() for each in instances)
+def _instances(found: Mapping[SeriesRef, Sequence[Searched]]) -> Iterator[Found]:
+    return (Found(dict(each.shown), [each]) for instances in found.values() for each in instances)
 
 
 def _count(number: int) -> JSONObject:
@@ -94,19 +136,3 @@ def _tag(name: str) -> str:
             remedy="Search by Modality, PatientID, StudyDate, SeriesDescription, BodyPartExamined or the like.",
         )
     return tag
-
-
-def _matches(result: Mapping[str, Any], tag: str, wanted: str) -> bool:
-    """Single values, lists, wildcards and ranges of dates (PS3.4 section C.2.2.2)."""
-    texts = [text.casefold() for text in _texts(result, tag)]
-    if tag in _DATES and "-" in wanted:
-        first, _, last = wanted.partition("-")
-        return any((first or text) <= text <= (last or text) for text in texts)
-    patterns = wanted.casefold().split("\\" if "\\" in wanted else ",")
-    return any(fnmatchcase(text, pattern.replace("[", "[[]")) for text in texts for pattern in patterns)
-
-
-def _texts(result: Mapping[str, Any], tag: str) -> list[str]:
-    values = values_of(result, tag)
-    plain = (value.get("Alphabetic", "") if isinstance(value, dict) else value for value in values)
-    return [str(value).strip() for value in plain if value is not None]

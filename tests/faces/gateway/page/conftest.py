@@ -10,8 +10,8 @@ import pydicom
 import pytest
 from page_looks import Look, oblique_volume
 
-from dicomzarr.demo.phantoms import phantoms, uid
 from dicomzarr.demo.slide import demo_files
+from dicomzarr.faces.demo.phantoms import phantoms, uid
 from dicomzarr.faces.gateway.server import Gateway, Settings
 from dicomzarr.faces.gateway.upstreams import Upstream
 from dicomzarr.sources.files.urls import FolderURL

@@ -11,8 +11,8 @@ import pydicom
 import pytest
 from page_looks import Look
 
-from dicomzarr.demo.phantoms import phantoms, uid
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
+from dicomzarr.faces.demo.phantoms import phantoms, uid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,8 @@ import imagecodecs
 import pytest
 from page_looks import Look
 
-from dicomzarr.demo.phantoms import uid
 from dicomzarr.demo.slide import SERIES, STUDY
+from dicomzarr.faces.demo.phantoms import uid
 
 pytestmark = pytest.mark.browser
 

@@ -1,0 +1,1 @@
+"""A small slide and an in-process DICOMweb server to show it."""

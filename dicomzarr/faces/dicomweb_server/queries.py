@@ -1,0 +1,79 @@
+"""The query of a search (PS3.18 sections 8.3.4 and 10.6). Pure (no I/O)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dicomzarr.dicom.model.plain_json import tag_of
+from dicomzarr.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LONGEST: Final = 12
+"""Digits of a number, as in an IS."""
+
+MOST_RESULTS: Final = 10_000
+"""Results of one reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is searched for."""
+
+    keys: tuple[tuple[tuple[str, ...], str], ...] = ()
+    """(tags, wanted value) of attributes that all have to match; the tags are those of sequences, then its own."""
+    included: frozenset[str] = frozenset()
+    """Tags of attributes that are wanted besides."""
+    everything: bool = False
+    """All attributes are wanted (``includefield=all``)."""
+    fuzzy: bool = False
+    """Names are to match by their sound, which this server does not do."""
+    offset: int = 0
+    limit: int = MOST_RESULTS
+
+
+def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
+    """Read the pairs of a query.
+
+    Raises:
+        UsageError: An attribute is unknown, or a value is impossible.
+    """
+    keys: list[tuple[tuple[str, ...], str]] = []
+    included: set[str] = set()
+    everything = fuzzy = False
+    numbers = {"offset": 0, "limit": MOST_RESULTS}
+    for name, value in pairs:
+        if name in numbers:
+            numbers[name] = _number(name, value)
+        elif name == "includefield":
+            fields = [field.strip() for field in value.split(",") if field.strip()]
+            everything = everything or "all" in fields
+            included.update(_path(field)[0] for field in fields if field != "all")
+        elif name == "fuzzymatching":
+            fuzzy = _switch(name, value)
+        elif name != "accept":
+            keys.append((_path(name), value))
+    limit = min(numbers["limit"], MOST_RESULTS)
+    return Query(tuple(keys), frozenset(included), everything, fuzzy, numbers["offset"], limit)
+
+
+def _path(name: str) -> tuple[str, ...]:
+    tags = [tag_of(each) for each in name.split(".")]
+    known = tuple(tag for tag in tags if tag is not None)
+    if len(known) < len(tags):
+        raise UsageError(f"{name!r:.80} is no attribute to search by.", remedy="Use its DICOM keyword or its tag.")
+    return known
+
+
+def _number(name: str, value: str) -> int:
+    if value.isascii() and value.isdigit() and len(value) <= _LONGEST:
+        return int(value)
+    raise UsageError(f"{name} should be a whole number from 0.")
+
+
+def _switch(name: str, value: str) -> bool:
+    if value not in {"true", "false"}:
+        raise UsageError(f"{name} should be true or false.")
+    return value == "true"
