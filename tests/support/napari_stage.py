@@ -34,10 +34,10 @@ from waiting import SECONDS
 import dicomzarr.faces.napari
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import virtual_instance
-from dicomzarr.demo.phantoms import phantoms
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
 from dicomzarr.errors import DicomZarrError
+from dicomzarr.faces.demo.phantoms import phantoms
 from dicomzarr.faces.napari import screen as screens
 from dicomzarr.faces.napari.browser import Browser
 from dicomzarr.faces.napari.refreshing import screen_of
