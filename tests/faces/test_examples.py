@@ -61,7 +61,8 @@ def _need(what: str, *, there: bool) -> None:
 
 
 @pytest.mark.gui
-def test_napari_shows_tissue_in_its_colours(tmp_path: Path) -> None:
+def test_napari_shows_tissue_in_its_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAPARI_CONFIG", str(tmp_path / "settings.yaml"))  # whoever uses napari here has settings
     xvfb = shutil.which("xvfb-run") or ""
     _need("xvfb-run", there=bool(xvfb))
     _need("napari", there=importlib.util.find_spec("napari") is not None)
