@@ -1,0 +1,197 @@
+"""``dicomzarr.references``: a series as references to the bytes of its files, which plain zarr reads (Kerchunk, v1)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from dicomzarr.arrays.image import Image, open_image
+from dicomzarr.errors import InvalidOptionError, UsageError
+from dicomzarr.faces.export.encoded import (
+    Coding,
+    check_frame,
+    check_part,
+    check_values,
+    coded_documents,
+    coding_of,
+    present,
+    whole_box,
+)
+from dicomzarr.faces.export.failures import on_disk
+from dicomzarr.faces.export.options import parse_options
+from dicomzarr.faces.export.series import Source
+from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.sources.files.source import FilesSource
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from dicomzarr.dicom.files.random_access import Span
+    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.engine.source import FrameSource
+    from dicomzarr.faces.export.selection import Part
+    from dicomzarr.omezarr.hierarchy import Documents
+    from dicomzarr.sources.files.whole_frames import WholeFrames
+
+    Reference = tuple[str, int, int]
+    """URL, offset and length."""
+
+_FORMAT: Final = 3
+"""Of Zarr."""
+
+_REMEDY: Final = "Export the series, or open it with dicomzarr."
+
+
+@dataclass(frozen=True, slots=True)
+class Referenced:
+    """What references were written."""
+
+    target: str
+    arrays: int
+    frames: int
+    codecs: tuple[str, ...]
+    """Of imagecodecs, which the reader must have; empty where plain zarr is enough."""
+
+
+def references(
+    url_or_image: str | os.PathLike[str] | Image,
+    target: str | os.PathLike[str],
+    *,
+    levels: Iterable[int] | None = None,
+    images: Iterable[str] | None = None,
+    overwrite: bool = False,
+    **storage_options: Any,
+) -> Referenced:
+    """Write where the frames of a series in files lie, so that zarr reads them there without dicomzarr.
+
+    Native frames are referred to as they are. Compressed ones, and those whose cells have bits that are no part of a
+    value, are each read once: references are written only where Zarr's codecs tell the truth of every frame.
+
+    Args:
+        url_or_image: What `dicomzarr.open` takes, or what it gives: then that image alone.
+        target: A file that ends in ``.json``.
+        levels: Numbers of the levels to take; all by default.
+        images: Paths of the images to take, as ``info`` lists them; all by default.
+        overwrite: Replace the file if it exists.
+        **storage_options: See `dicomzarr.options.StorageOptions`.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UsageError: The series is on a DICOMweb server, or its frames cannot be referred to; the text says why.
+        DicomZarrError: The series could not be opened or read.
+        TargetError: The file could not be written.
+    """
+    path = _checked(Path(target), overwrite=overwrite)
+    chosen = images if images is not None or not isinstance(url_or_image, Image) else (url_or_image.path,)
+    options = parse_options("references.zarr", levels=levels, images=chosen, keep_encoded=True)
+    image = url_or_image if isinstance(url_or_image, Image) else open_image(url_or_image, **storage_options)
+    files = image.source
+    if not isinstance(files, FilesSource):
+        raise UsageError(
+            "References name bytes of files, and this series is on a DICOMweb server, whose replies are none.",
+            remedy="Name the files: a folder, a bucket or files on the web. Or export the series.",
+        )
+    source = Source(image, options)
+    arrays = [_Array(part, source.store.source_of(part.whole), files) for part in source.selection.parts]
+    refs: dict[str, str | Reference] = {}
+    documents: dict[Any, Documents] = {}
+    for array in arrays:
+        refs |= array.references()
+        documents[array.part.level] = array.documents
+        refs |= {f"{array.part.path}/{name}": text.decode() for name, text in array.documents.items()}
+    refs |= {key: text.decode() for key, text in source.documents(documents).items()}
+    _write(path, msgspec.json.encode({"version": 1, "refs": refs}))
+    codecs = sorted({array.coding.name for array in arrays} - {"bytes"})
+    return Referenced(str(path), len(arrays), sum(array.frames for array in arrays), tuple(codecs))
+
+
+class _Array:
+    """The references of one array.
+
+    Args:
+        part: The array.
+        source: Where its frames come from, decoded.
+        files: Where they lie.
+    """
+
+    def __init__(self, part: Part, source: FrameSource, files: FilesSource) -> None:
+        self.part = part
+        self.coding = Coding("bytes")
+        self.frames = 0
+        self._source = source
+        self._files = files
+        self._known: set[Hashable] = set()
+        """Frames like these have been compared with what the array shows."""
+        self._held: tuple[str, WholeFrames] | None = None
+
+    @property
+    def documents(self) -> Documents:
+        """Those of the array, when its frames are known."""
+        return coded_documents(self.part, self.coding, _FORMAT)
+
+    def references(self) -> dict[str, Reference]:
+        """Where each chunk lies.
+
+        Raises:
+            UsageError: No codec of Zarr is true of one.
+            DicomZarrError: One cannot be read.
+        """
+        check_part(self.part)
+        found: dict[str, Reference] = {}
+        for key, ref in present(self.part, whole_box(self.part), _FORMAT):
+            frames = self._whole_frames(ref.instance.sop_instance_uid)
+            span = self._checked(ref, frames)
+            found[key] = (frames.url, *span)
+        self.frames = len(found)
+        return found
+
+    def _checked(self, ref: FrameRef, frames: WholeFrames) -> Span:
+        """Where a frame lies, which decodes to what the array shows."""
+        pixel = ref.instance.pixel
+        own = frames.layout, frames.stored.frames.transfer_syntax_uid, pixel
+        is_known = own in self._known
+        all_bits = pixel.floating or pixel.bits_stored == pixel.bits_allocated
+        if is_known and all_bits and frames.layout is not None:
+            return frames.place(ref.number)
+        span, frame = frames.read(ref.number)
+        if not self._known:
+            self.coding = coding_of(frame, pixel, self.part.path)
+        check_frame(frame, ref, self.part, self.coding)
+        if not is_known:
+            level = self.part.whole
+            shown = np.frombuffer(run_sync(self._source.chunk, ref, level), level.dtype)
+            check_values(self.coding, frame, pixel, shown.reshape(pixel.shape), self.part.path)
+            self._known.add(own)
+        return span
+
+    def _whole_frames(self, uid: str) -> WholeFrames:
+        if self._held is None or self._held[0] != uid:
+            self._held = uid, self._files.whole_frames(self._source.series, uid)
+        return self._held[1]
+
+
+def _checked(path: Path, *, overwrite: bool) -> Path:
+    if path.suffix.lower() != ".json":
+        raise InvalidOptionError(f"{path} does not end in .json.", remedy="Kerchunk's JSON is what is written.")
+    if not path.parent.is_dir():
+        raise UsageError(f"There is no folder {path.parent}.", remedy="Make it first.")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists.", remedy="Overwrite it, or name another file.")
+    return path
+
+
+def _write(path: Path, data: bytes) -> None:
+    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with on_disk("The references"):
+        try:
+            beside.write_bytes(data)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
