@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,11 +26,12 @@ from dicomzarr.faces.export.encoded import (
 from dicomzarr.faces.export.failures import on_disk
 from dicomzarr.faces.export.options import parse_options
 from dicomzarr.faces.export.series import Source
+from dicomzarr.faces.export.work import WORKERS
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.files.source import FilesSource
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable, Iterable, Mapping
 
     from dicomzarr.dicom.files.random_access import Span
     from dicomzarr.dicom.instance import FrameRef
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = 3
 """Of Zarr."""
-
-_REMEDY: Final = "Export the series, or open it with dicomzarr."
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,6 @@ class _Array:
         self._files = files
         self._known: set[Hashable] = set()
         """Frames like these have been compared with what the array shows."""
-        self._held: tuple[str, WholeFrames] | None = None
 
     @property
     def documents(self) -> Documents:
@@ -144,13 +143,26 @@ class _Array:
             DicomZarrError: One cannot be read.
         """
         check_part(self.part)
-        found: dict[str, Reference] = {}
+        instances: dict[str, dict[str, FrameRef]] = {}
         for key, ref in present(self.part, whole_box(self.part), _FORMAT):
-            frames = self._whole_frames(ref.instance.sop_instance_uid)
-            span = self._checked(ref, frames)
-            found[key] = (frames.url, *span)
+            instances.setdefault(ref.instance.sop_instance_uid, {})[key] = ref
+        if not instances:
+            return {}
+        first = next(iter(instances))
+        found = self._of_instance(first, instances.pop(first))  # which tells how the others should be coded
+        with ThreadPoolExecutor(WORKERS, "dicomzarr-references") as threads:
+            try:
+                for more in threads.map(self._of_instance, instances, instances.values()):
+                    found |= more
+            except BaseException:
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
         self.frames = len(found)
         return found
+
+    def _of_instance(self, uid: str, refs: Mapping[str, FrameRef]) -> dict[str, Reference]:
+        frames = self._files.whole_frames(self._source.series, uid)
+        return {key: (frames.url, *self._checked(ref, frames)) for key, ref in refs.items()}
 
     def _checked(self, ref: FrameRef, frames: WholeFrames) -> Span:
         """Where a frame lies, which decodes to what the array shows."""
@@ -170,11 +182,6 @@ class _Array:
             check_values(self.coding, frame, pixel, shown.reshape(pixel.shape), self.part.path)
             self._known.add(own)
         return span
-
-    def _whole_frames(self, uid: str) -> WholeFrames:
-        if self._held is None or self._held[0] != uid:
-            self._held = uid, self._files.whole_frames(self._source.series, uid)
-        return self._held[1]
 
 
 def _checked(path: Path, *, overwrite: bool) -> Path:

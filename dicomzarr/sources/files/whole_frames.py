@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.files.part10 import StoredFrames
     from dicomzarr.sources.files.instance import FileInstance
+    from dicomzarr.sources.files.stores.port import StoredFile
 
 _BYTE: Final = 8
 _REMEDY: Final = "Export the series instead: dicomzarr export."
@@ -34,8 +35,8 @@ class WholeFrames:
     first: int
     """Offset of the DICOM file in what the URL names, which may be an archive; bytes."""
     stored: StoredFrames
-    name: str
-    """Of the file, for messages."""
+    file: StoredFile
+    """The DICOM file."""
 
     @classmethod
     def of(cls, instance: FileInstance) -> WholeFrames:
@@ -64,7 +65,7 @@ class WholeFrames:
         stored = frames_of(instance)
         if stored.sop_instance_uid != instance.uid:
             raise InvalidFileError(f"{file.name} holds another instance.")
-        return cls(url, file.place[1], stored, file.name)
+        return cls(url, file.place[1], stored, file)
 
     @property
     def layout(self) -> Hashable:
@@ -83,7 +84,7 @@ class WholeFrames:
         assert isinstance(frames, NativeFrames)  # noqa: S101  # see layout
         (span,) = frames.spans(number)
         if frames.bits % _BYTE or span.length * _BYTE != frames.bits:
-            raise UsageError(f"Frames of {self.name} are packed, several pixels a byte.", remedy=_REMEDY)
+            raise UsageError(f"Frames of {self.file.name} are packed, several pixels a byte.", remedy=_REMEDY)
         return Span(self.first + span.offset, span.length)
 
     def read(self, number: int) -> tuple[Span, EncodedFrame]:
@@ -98,9 +99,9 @@ class WholeFrames:
         if isinstance(frames, NativeFrames):
             span = self.place(number)
             (piece,) = frames.spans(number)
-            data = bytes(piece.of(frames.data))
+            data = bytes(piece.of(self.file))  # in one request, where it is far away
             if len(data) != span.length:
-                raise InvalidFileError(f"{self.name} ends before frame {number} does.")
+                raise InvalidFileError(f"{self.file.name} ends before frame {number} does.")
             # In the order of the file, and not in that of little endian, as the engine has them cut.
             syntax = uids.EXPLICIT_VR_BIG_ENDIAN if frames.swapped > 1 else frames.transfer_syntax_uid
         else:
@@ -116,12 +117,12 @@ class WholeFrames:
         if frames.open_end and number == len(frames):  # something else may stand behind it
             own = int.from_bytes(frames.data[span.offset + 4 : span.offset + ITEM_HEADER], "little")
         if own != length:
-            raise UsageError(f"Frame {number} of {self.name} lies in several fragments.", remedy=_REMEDY)
+            raise UsageError(f"Frame {number} of {self.file.name} lies in several fragments.", remedy=_REMEDY)
         return Span(self.first + span.offset + ITEM_HEADER, length)
 
     def _frames(self, number: int) -> NativeFrames | EncapsulatedFrames:
         frames = self.stored.frames
         if not 1 <= number <= len(frames):
-            raise InvalidFileError(f"There are {len(frames)} frames in {self.name}.")
+            raise InvalidFileError(f"There are {len(frames)} frames in {self.file.name}.")
         assert isinstance(frames, NativeFrames | EncapsulatedFrames)  # noqa: S101  # there are no others
         return frames
