@@ -175,11 +175,11 @@ def _add_export(command: argparse.ArgumentParser) -> None:
 
 def _add_references(command: argparse.ArgumentParser) -> None:
     command.description = (
-        "Writes a Kerchunk JSON file by which zarr reads the series out of its files, without dicomzarr and without a "
-        "copy. Refuses what the codecs of Zarr would show otherwise than it is."
+        "Writes a file by which zarr reads the series out of its files, without dicomzarr and without a copy. Refuses "
+        "what the codecs of Zarr would show otherwise than it is."
     )
     command.add_argument("url", metavar="URL", help="a folder, file, archive or bucket; no DICOMweb server")
-    command.add_argument("output", metavar="JSON", help="the file to write")
+    command.add_argument("output", metavar="OUT", help="its ending says what is written: .json (Kerchunk) or .icechunk")
     command.add_argument("--levels", metavar="N,N", type=_numbers, help="of each image, 0 the finest (all)")
     command.add_argument("--image", metavar="PATH", action="append", help="as info lists them; repeatable (all)")
     _add_force(command)

@@ -1,18 +1,16 @@
-"""``dicomzarr.references``: a series as references to the bytes of its files, which plain zarr reads (Kerchunk, v1)."""
+"""``dicomzarr.references``: a series as references to the bytes of its files, which plain zarr reads."""
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import numpy as np
 
 from dicomzarr.arrays.image import Image, open_image
-from dicomzarr.errors import InvalidOptionError, UsageError
+from dicomzarr.errors import UsageError
 from dicomzarr.faces.export.encoded import (
     Coding,
     check_frame,
@@ -23,14 +21,15 @@ from dicomzarr.faces.export.encoded import (
     present,
     whole_box,
 )
-from dicomzarr.faces.export.failures import on_disk
 from dicomzarr.faces.export.options import parse_options
+from dicomzarr.faces.export.reference_files import Reference, check_target, write_references
 from dicomzarr.faces.export.series import Source
 from dicomzarr.faces.export.work import WORKERS
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.files.source import FilesSource
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Hashable, Iterable, Mapping
 
     from dicomzarr.dicom.files.random_access import Span
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from dicomzarr.omezarr.hierarchy import Documents
     from dicomzarr.sources.files.whole_frames import WholeFrames
 
-    Reference = tuple[str, int, int]
-    """URL, offset and length."""
 
 _FORMAT: Final = 3
 """Of Zarr."""
@@ -74,10 +71,10 @@ def references(
 
     Args:
         url_or_image: What `dicomzarr.open` takes, or what it gives: then that image alone.
-        target: A file that ends in ``.json``.
+        target: Ends in ``.json`` for a file of Kerchunk's, in ``.icechunk`` for a repository of Icechunk.
         levels: Numbers of the levels to take; all by default.
         images: Paths of the images to take, as ``info`` lists them; all by default.
-        overwrite: Replace the file if it exists.
+        overwrite: Replace what is at the target.
         **storage_options: See `dicomzarr.options.StorageOptions`.
 
     Returns:
@@ -86,9 +83,10 @@ def references(
     Raises:
         UsageError: The series is on a DICOMweb server, or its frames cannot be referred to; the text says why.
         DicomZarrError: The series could not be opened or read.
-        TargetError: The file could not be written.
+        TargetError: They could not be written.
     """
-    path = _checked(Path(target), overwrite=overwrite)
+    path = Path(target)
+    check_target(path, overwrite=overwrite)
     chosen = images if images is not None or not isinstance(url_or_image, Image) else (url_or_image.path,)
     options = parse_options("references.zarr", levels=levels, images=chosen, keep_encoded=True)
     image = url_or_image if isinstance(url_or_image, Image) else open_image(url_or_image, **storage_options)
@@ -100,14 +98,11 @@ def references(
         )
     source = Source(image, options)
     arrays = [_Array(part, source.store.source_of(part.whole), files) for part in source.selection.parts]
-    refs: dict[str, str | Reference] = {}
-    documents: dict[Any, Documents] = {}
-    for array in arrays:
-        refs |= array.references()
-        documents[array.part.level] = array.documents
-        refs |= {f"{array.part.path}/{name}": text.decode() for name, text in array.documents.items()}
-    refs |= {key: text.decode() for key, text in source.documents(documents).items()}
-    _write(path, msgspec.json.encode({"version": 1, "refs": refs}))
+    refs = {key: each for array in arrays for key, each in array.references().items()}
+    of_levels = {array.part.level: array.documents for array in arrays}
+    documents = source.documents(of_levels)
+    documents |= {f"{each.part.path}/{name}": text for each in arrays for name, text in each.documents.items()}
+    write_references(path, documents, refs)
     codecs = sorted({array.coding.name for array in arrays} - {"bytes"})
     return Referenced(str(path), len(arrays), sum(array.frames for array in arrays), tuple(codecs))
 
@@ -162,7 +157,8 @@ class _Array:
 
     def _of_instance(self, uid: str, refs: Mapping[str, FrameRef]) -> dict[str, Reference]:
         frames = self._files.whole_frames(self._source.series, uid)
-        return {key: (frames.url, *self._checked(ref, frames)) for key, ref in refs.items()}
+        file = frames.file.place[0]
+        return {key: Reference(frames.url, *self._checked(ref, frames), file) for key, ref in refs.items()}
 
     def _checked(self, ref: FrameRef, frames: WholeFrames) -> Span:
         """Where a frame lies, which decodes to what the array shows."""
@@ -182,23 +178,3 @@ class _Array:
             check_values(self.coding, frame, pixel, shown.reshape(pixel.shape), self.part.path)
             self._known.add(own)
         return span
-
-
-def _checked(path: Path, *, overwrite: bool) -> Path:
-    if path.suffix.lower() != ".json":
-        raise InvalidOptionError(f"{path} does not end in .json.", remedy="Kerchunk's JSON is what is written.")
-    if not path.parent.is_dir():
-        raise UsageError(f"There is no folder {path.parent}.", remedy="Make it first.")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists.", remedy="Overwrite it, or name another file.")
-    return path
-
-
-def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with on_disk("The references"):
-        try:
-            beside.write_bytes(data)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
