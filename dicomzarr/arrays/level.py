@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dicomzarr.arrays.reading import prefetch_level, read_level, read_orthogonal
+from dicomzarr.arrays.reading import prefetch_level, read_level, read_orthogonal, stream_level
 from dicomzarr.errors import SeriesChangedError, UsageError
 from dicomzarr.plan import label_path, to_ras
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
     from typing import Self
 
     import dask.array
@@ -142,6 +143,29 @@ class Level:
             IndexError: As NumPy would.
         """
         prefetch_level(self._image.store.source_of(self._plan), self._plan, regions, self._image.cache_bytes)
+
+    def stream(
+        self,
+        chunks: Sequence[tuple[int, ...]],
+        place: Callable[[tuple[int, ...], Pixels], None],
+        failed: Callable[[tuple[int, ...], BaseException], None],
+    ) -> Future[None]:
+        """Begin to read chunks, each of which is handed on as it comes, and return at once: for viewers.
+
+        Args:
+            chunks: Chunk indices, those that are wanted first first.
+            place: Called with the indices of a chunk and its values, of shape ``chunks``, which are valid until it
+                returns; mostly in a decode thread.
+            failed: Called with the indices of a chunk that cannot be had and the error, on the event loop of fsspec:
+                it must not read. The others still come.
+
+        Returns:
+            Done when all have come or failed; ``cancel()`` gives up those that have not.
+
+        Raises:
+            SeriesChangedError: The series has changed on the server since it was opened.
+        """
+        return stream_level(self._image.store.source_of(self._plan), self._plan, chunks, place, failed)
 
     def read_orthogonal(self, index: Any) -> Pixels:
         """Read an index that takes each axis on its own, as zarr's ``oindex``.

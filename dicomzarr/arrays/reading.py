@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,11 @@ from dicomzarr.codecs.buffers import empty
 from dicomzarr.codecs.planes import put
 from dicomzarr.engine.readahead import Block
 from dicomzarr.errors import MissingInstanceError
-from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.runtime.home_loop import home_loop, run_sync
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     import numpy.typing as npt
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     Pixels = npt.NDArray[np.generic]
     Share = tuple[Pixels, Piece]
+    Chunk = tuple[int, ...]
 
 
 def read_level(
@@ -93,6 +96,49 @@ def prefetch_level(source: FrameSource, level: LevelPlan, indices: Sequence[Any]
     source.prefetch(list(frames))
 
 
+def stream_level(
+    source: FrameSource,
+    level: LevelPlan,
+    chunks: Sequence[Chunk],
+    place: Callable[[Chunk, Pixels], None],
+    failed: Callable[[Chunk, BaseException], None],
+) -> Future[None]:
+    """Begin to read chunks, each of which is handed on as it comes.
+
+    Args:
+        source: Where frames come from.
+        level: The array.
+        chunks: Chunk indices, those that are wanted first first.
+        place: Takes a chunk, of shape ``level.chunks``, which is valid until it returns.
+        failed: Told of a chunk that cannot be had.
+
+    Returns:
+        Done when all have come or failed; ``cancel()`` gives up those that have not.
+    """
+    frames: list[FrameRef] = []
+    wanted: list[Chunk] = []
+    for chunk in chunks:
+        try:
+            frame = level.frames.locate(chunk)
+        except MissingInstanceError as error:
+            failed(chunk, error)
+            continue
+        if frame is None:
+            place(chunk, _absent_chunk(level))
+        else:
+            frames.append(frame)
+            wanted.append(chunk)
+
+    def place_frame(position: int, pixels: Pixels) -> None:
+        place(wanted[position], pixels.reshape(level.chunks))
+
+    def frame_failed(position: int, error: BaseException) -> None:
+        failed(wanted[position], error)
+
+    coming = source.deliver(frames, place_frame, level, failed=frame_failed, planes=False)
+    return asyncio.run_coroutine_threadsafe(coming, home_loop())
+
+
 def _order(selection: Selection, layout: Sequence[int]) -> list[int]:
     """What is left of a layout where integers took axes away."""
     kept = selection.kept_axes
@@ -129,10 +175,12 @@ def _read(
 def _fill(level: LevelPlan, absent: list[Share]) -> None:
     """Colour what the metadata says does not exist."""
     if absent:
-        samples = np.array(level.absent, dtype=level.dtype)
-        samples = samples.reshape(-1, *[1] * (len(level.chunks) - 1))
-        chunk = np.broadcast_to(samples, level.chunks)
-        _paste(chunk, absent)
+        _paste(_absent_chunk(level), absent)
+
+
+def _absent_chunk(level: LevelPlan) -> Pixels:
+    samples = np.array(level.absent, dtype=level.dtype).reshape(-1, *[1] * (len(level.chunks) - 1))
+    return np.broadcast_to(samples, level.chunks)
 
 
 async def _deliver(

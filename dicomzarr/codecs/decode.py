@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dicomzarr.codecs.compressed import decode_compressed
@@ -38,6 +39,7 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
     where: str,
     scratch: Scratch | None = None,
     on_loss: Callable[[], None] | None = None,
+    stored: bool = False,
 ) -> npt.NDArray[Any]:
     """Decodes one frame, exactly or not at all.
 
@@ -51,6 +53,7 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
         media_type: The part's media type, for when nobody says the transfer syntax.
         where: Study, series, instance and frame, for messages.
         on_loss: Called when the codestream is of a lossy kind.
+        stored: They come out of the file that stores them: nobody decoded them on the way, and its label is right.
         scratch: Memory that the result may lie in: then it is valid until the next frame is decoded in this thread.
 
     Returns:
@@ -70,7 +73,8 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
         if codestream.lossy and on_loss is not None:
             on_loss()
         return decode_compressed(bytes(data), codestream, pixel, where=where, scratch=scratch)
-    return _decode_unmarked(data, pixel, label or _guess_label(media_type, where), media_type, where)
+    trusted = replace(pixel, lossy=False) if stored else pixel
+    return _decode_unmarked(data, trusted, label or _guess_label(media_type, where), media_type, where)
 
 
 def _decode_unmarked(

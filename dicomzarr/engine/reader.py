@@ -150,6 +150,7 @@ class Reader:
             where=where,
             scratch=_scratch[asked.reading.planes],
             on_loss=self._warn_of_loss if promised else None,
+            stored=encoded.header is not None,
         )
         seen = asked.level.seen(asked.frame, pixels)
         _check(seen, asked.level, where)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     Decoded = npt.NDArray[np.generic]
     Place = Callable[[int, Decoded], None]
+    Failed = Callable[[int, BaseException], None]
 
 _COMPRESSED = 4
 """What codestreams are smaller by, most of them by far."""
@@ -85,7 +86,15 @@ class FrameSource:
         finally:
             self._scheduler.drop(pending, waiter)
 
-    async def deliver(self, frames: Sequence[FrameRef], place: Place, level: LevelPlan, *, planes: bool = True) -> None:
+    async def deliver(
+        self,
+        frames: Sequence[FrameRef],
+        place: Place,
+        level: LevelPlan,
+        *,
+        failed: Failed | None = None,
+        planes: bool = True,
+    ) -> None:
         """Fetch and decode many frames planned together.
 
         Args:
@@ -93,12 +102,13 @@ class FrameSource:
             place: Called in a decode thread with the position in ``frames`` and the frame as the level holds it, of
                 shape (samples, rows, columns), which is valid until it returns.
             level: The array that they are chunks of.
+            failed: Told on the home loop of each frame that cannot be had, by its position; the others still come.
             planes: ``place`` takes planes out of colour frames, by `codecs.planes.put`; else pixel by pixel.
 
         Raises:
-            DicomZarrError: The first that any frame met.
+            DicomZarrError: The first that any frame met, where nobody else is told.
         """
-        await _Delivery(Reader(self._scheduler, self.series), frames, place, level, planes=planes).run()
+        await _Delivery(Reader(self._scheduler, self.series), frames, place, level, failed, planes=planes).run()
 
     def follow(self, level: LevelPlan, block: Block) -> None:
         """Somebody reads a block of a level: what comes next is fetched ahead, where it pays; from any thread."""
@@ -176,14 +186,22 @@ class _Encoded:
 class _Delivery:
     """Many frames for one read, never more than a window of them under way."""
 
-    def __init__(
-        self, reader: Reader, frames: Sequence[FrameRef], place: Place, level: LevelPlan, *, planes: bool
+    def __init__(  # noqa: PLR0913  # one read, and how it is used
+        self,
+        reader: Reader,
+        frames: Sequence[FrameRef],
+        place: Place,
+        level: LevelPlan,
+        failed: Failed | None,
+        *,
+        planes: bool,
     ) -> None:
         self.planes = planes
         self._reader = reader
         self._frames = frames
         self._place = place
         self._level = level
+        self._failed = failed
         from_disk = reader.series.disk is not None
         self._window = frames_under_way(frames, reader.scheduler.limits, from_disk=from_disk)
         self._next = 0
@@ -213,8 +231,11 @@ class _Delivery:
     def done(self, position: int, outcome: object) -> None:
         del self._asked[position]
         if isinstance(outcome, Failure):
-            _settle(self._end, outcome)
-        elif not self._asked or self._next < len(self._frames):
+            if self._failed is None:
+                _settle(self._end, outcome)
+                return
+            self._failed(position, outcome.error)
+        if not self._asked or self._next < len(self._frames):
             self._ask()
 
 

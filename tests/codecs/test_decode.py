@@ -421,6 +421,13 @@ def test_native_rgb_of_a_lossy_image_is_on_trust(uid: str | None) -> None:
     np.testing.assert_array_equal(interleaved(frame), RGB)
 
 
+def test_native_rgb_out_of_the_file_that_stores_it_is_what_it_says() -> None:
+    lossy = replace(colour(), lossy=True)
+    syntax = uids.EXPLICIT_VR_LITTLE_ENDIAN
+    frame = decode_frame(RGB.tobytes(), lossy, transfer_syntax_uid=syntax, where="a frame", stored=True)
+    np.testing.assert_array_equal(interleaved(frame), RGB)  # a warning would be an error
+
+
 def test_the_warning_comes_once_and_grey_needs_none() -> None:
     lossy = replace(colour(), lossy=True)
     with warnings.catch_warnings(record=True) as caught:

@@ -44,7 +44,8 @@ def decoded_frame(frames: Frames, number: int, pixel: PixelDescription, uid: str
     where = f"Frame {number} of instance {uid}"
     if is_native(frames.transfer_syntax_uid):
         pixel = replace(pixel, lossy=False)  # however it came to be, nothing is decoded any more
-    return decode_frame(frames.cut(number), pixel, transfer_syntax_uid=frames.transfer_syntax_uid, where=where)
+    syntax = frames.transfer_syntax_uid
+    return decode_frame(frames.cut(number), pixel, transfer_syntax_uid=syntax, where=where, stored=True)
 
 
 def native_frame(frames: Frames, number: int, pixel: PixelDescription, uid: str) -> bytes:

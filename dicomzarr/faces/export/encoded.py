@@ -336,6 +336,7 @@ def check_codec(coding: Coding, frame: EncodedFrame, pixel: PixelDescription, pa
         transfer_syntax_uid=frame.transfer_syntax_uid,
         media_type=frame.media_type,
         where=f"array {path}",
+        stored=frame.header is not None,
     )
     check_values(coding, frame, pixel, ours, path)
 

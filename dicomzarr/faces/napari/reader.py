@@ -1,0 +1,73 @@
+"""What napari calls to open a URL, a folder or a file."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from dicomzarr.faces.napari.facing import face_soon
+from dicomzarr.faces.napari.opening import open_layers, series_in
+from dicomzarr.faces.napari.telling import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dicomzarr.faces.napari.layers import LayerData
+
+    Paths = str | Sequence[str]
+
+_SCHEMES: Final = ("dicomweb://", "dicomwebs://", "dicomfile://", "http://", "https://")
+
+_BUCKETS: Final = ("s3://", "gs://")
+_OTHERS: Final = re.compile(r"\.(?!dcm$|dicom$|zip$|tar$|\d+$)[^./]+/*$", re.IGNORECASE)
+"""How the name of what lies in a bucket ends if it is no DICOM: as ``.zarr``."""
+
+_LOOKED_AT: Final = 64
+"""Files of a folder that are looked at to tell whether it holds DICOM."""
+
+_MARK: Final = b"DICM"
+_MARK_AT: Final = 128
+"""PS3.10 section 7.1."""
+
+
+def get_reader(path: Paths) -> Callable[..., list[LayerData]] | None:
+    """A function that opens a path; None for what is no DICOM.
+
+    Args:
+        path: A URL, folder or file; or several files of one folder, which are a series.
+    """
+    if not isinstance(path, str):
+        folders = {Path(each).parent for each in path}
+        path = str(folders.pop()) if len(folders) == 1 else ""
+    if path.startswith(_BUCKETS):
+        return None if _OTHERS.search(path) else _read
+    return _read if path.startswith(_SCHEMES) or _holds_dicom(Path(path)) else None
+
+
+def _read(path: Paths, *, stack: bool = False) -> list[LayerData]:  # noqa: ARG001  # npe2 passes it
+    """Layers of all series that a path names.
+
+    Raises:
+        DicomZarrError: It cannot be opened.
+    """
+    name = path if isinstance(path, str) else str(Path(path[0]).parent)
+    opened = [open_layers(url) for url in series_in(name)]
+    say([notice for each in opened for notice in each.notices])
+    layers = [layer for each in opened for layer in each.layers]
+    face_soon(layers)
+    return layers
+
+
+def _holds_dicom(path: Path) -> bool:
+    files = (each for each in path.rglob("*") if each.is_file()) if path.is_dir() else iter([path])
+    return any(_is_dicom(file) for file in islice(files, _LOOKED_AT))
+
+
+def _is_dicom(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_MARK_AT + len(_MARK))[_MARK_AT:] == _MARK
+    except OSError:
+        return False
