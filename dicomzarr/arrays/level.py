@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.arrays.series_handle import SeriesHandle
     from dicomzarr.dicom.segmentation import Segment
+    from dicomzarr.engine.ports import SeriesSource
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import View
     from dicomzarr.plan import Affine, Axis, Channel, ImagePlan, LevelPlan
@@ -252,6 +253,11 @@ class MultiscaleImage:
     def store(self) -> SeriesStore:
         """The virtual Zarr store of the series."""
         return self._handle.store()
+
+    @property
+    def source(self) -> SeriesSource:
+        """Where the series comes from: a server, or a place of files."""
+        return self._handle.source
 
     @property
     def cache_bytes(self) -> int:

@@ -10,6 +10,7 @@ from dicomzarr.session.locate import series_ref
 from dicomzarr.session.opening import endpoint_for
 
 if TYPE_CHECKING:
+    from dicomzarr.engine.ports import SeriesSource
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import StorageOptions
     from dicomzarr.session.kinds import SeriesURL
@@ -55,6 +56,16 @@ class SeriesHandle:
             self._held = _Held(process, endpoint, self._held.store.served_by(endpoint.scheduler))
         self._held.endpoint.use(self.options)
         return self._held.store
+
+    @property
+    def source(self) -> SeriesSource:
+        """Where the series comes from.
+
+        Raises:
+            DicomZarrError: It cannot be opened.
+        """
+        self.store()
+        return self._held.endpoint.source
 
     def _opened(self, process: int) -> _Held:
         endpoint, ref = endpoint_for(self.url.base, self.options), series_ref(self.url)

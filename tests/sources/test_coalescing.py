@@ -43,6 +43,10 @@ class Bytes:
     def place(self) -> tuple[StoredFile, int]:
         return self, 0
 
+    @property
+    def url(self) -> None:
+        return None
+
     def __len__(self) -> int:
         return len(self.data)
 

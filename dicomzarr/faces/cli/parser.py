@@ -81,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("ls", "the studies of a server, the series of a study, the arrays of a series", _add_ls),
         ("thumbnail", "a small PNG of a series", _add_thumbnail),
         ("export", "a copy of a series: OME-Zarr, a zip of it, OME-TIFF or NIfTI", _add_export),
+        ("references", "where the frames of a series in files lie, for plain zarr to read", _add_references),
         ("serve", "servers and folders as OME-Zarr over HTTP, for tools of any language", _add_serve),
         ("cache", "what the cache on disk takes, and empty it", _add_cache),
         ("demo", "see it work: a slide, a server and arrays, all in this process", _add_demo),
@@ -168,6 +169,19 @@ def _add_export(command: argparse.ArgumentParser) -> None:
     how.add_argument("--keep-encoded", action="store_true", help="frames as they came, not decoded")
     how.add_argument("--build-levels", action="store_true", help="go on with halved levels, down to 512 pixels")
     how.add_argument("--absent", metavar="VALUE", type=float, help="fill absent slices with this value")
+    _add_force(command)
+    _add_connection(command)
+
+
+def _add_references(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Writes a file by which zarr reads the series out of its files, without dicomzarr and without a copy. Refuses "
+        "what the codecs of Zarr would show otherwise than it is."
+    )
+    command.add_argument("url", metavar="URL", help="a folder, file, archive or bucket; no DICOMweb server")
+    command.add_argument("output", metavar="OUT", help="its ending says what is written: .json (Kerchunk) or .icechunk")
+    command.add_argument("--levels", metavar="N,N", type=_numbers, help="of each image, 0 the finest (all)")
+    command.add_argument("--image", metavar="PATH", action="append", help="as info lists them; repeatable (all)")
     _add_force(command)
     _add_connection(command)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dicomzarr.omezarr.hierarchy import Documents
     from dicomzarr.omezarr.series_store import SeriesStore
 
-_REMEDY: Final = "Export it without keeping frames encoded."
+_REMEDY: Final = "Export it decoded, as dicomzarr export does by default."
 _BYTE: Final = 8
 _JPEG: Final = "imagecodecs_jpeg"
 _DECODERS: Final = {
@@ -107,8 +107,8 @@ class EncodedCopy:
         Raises:
             UsageError: No codec of Zarr says so.
         """
-        _check_part(part)
-        first = next(self._present(part, tuple((0, size) for size in part.level.shape)), None)
+        check_part(part)
+        first = next(self._present(part, whole_box(part)), None)
         coding = Coding("bytes")
         if first is not None:
             pixel = first[1].instance.pixel
@@ -116,11 +116,11 @@ class EncodedCopy:
             coding = coding_of(frame, pixel, part.path)
             check_codec(coding, frame, pixel, part.path)
         self._codings[part.path] = coding
-        self._documents(part, coding)
+        coded_documents(part, coding, self._options.zarr_format)
 
     def prepare(self, part: Part) -> Documents:
         """Write the documents of an array that was examined."""
-        documents = self._documents(part, self._codings[part.path])
+        documents = coded_documents(part, self._codings[part.path], self._options.zarr_format)
         for name, document in documents.items():
             self._target.put(f"{part.path}/{name}", document)
         return documents
@@ -140,18 +140,7 @@ class EncodedCopy:
         frames = run_sync(_fetch, self._source(part), [frame for _, frame in places])
         own = blake2b(digest_size=16)
         for (key, ref), frame in zip(places, frames, strict=True):
-            pixel = ref.instance.pixel
-            found = coding_of(frame, pixel, part.path)
-            if pixel.dtype != part.whole.dtype or pixel.shape[1:] != part.whole.chunks[-2:]:
-                raise _refused(part.path, "frames are of several types or sizes")
-            if found != self._codings[part.path]:
-                raise UsageError(
-                    f"Array {part.path}: frame {ref.number} of instance {ref.instance.sop_instance_uid} is coded as "
-                    f"{found.name}, others as {self._codings[part.path].name}; or its colours are others.",
-                    remedy=_REMEDY,
-                )
-            if found.plain and pixel.bits_stored < pixel.bits_allocated:
-                check_codec(found, frame, pixel, part.path)  # other bits may hold something else
+            check_frame(frame, ref, part, self._codings[part.path])
             _add(own, key, frame.data)
         with gate:
             for (key, _), frame in zip(places, frames, strict=True):
@@ -165,35 +154,8 @@ class EncodedCopy:
             _add(own, key, self._target.get(key))
         return own.hexdigest()
 
-    def _documents(self, part: Part, coding: Coding) -> Documents:
-        level = part.level
-        channel = part.axes.index("c") if "c" in part.axes else None
-        codecs = coding.codecs(len(level.shape), channel)
-        if self._options.zarr_format == 3:  # noqa: PLR2004  # of Zarr
-            if coding.name == "bytes" and level.dtype.itemsize == 1:
-                codecs[-1].pop("configuration", None)
-            return array_documents(part, codecs, None, level.fill_value)
-        if len(codecs) > 1 or ("endian", "big") in coding.configuration:
-            raise UsageError(
-                f"Array {part.path}: Zarr format 2 cannot say that samples are interleaved, or bytes big-endian.",
-                remedy="Use Zarr format 3, or export without keeping frames encoded.",
-            )
-        compressor = None if coding.name == "bytes" else {"id": coding.name, **dict(coding.configuration)}
-        return array_documents_v2(part, compressor, level.fill_value)
-
     def _present(self, part: Part, box: Box) -> Iterator[tuple[str, FrameRef]]:
-        """Key and frame of each chunk in a box that has one."""
-        first = [start // chunk for start, chunk in zip(part.taken.start, part.whole.chunks, strict=True)]
-        for chunk in frames_of(part, box):
-            frame = part.whole.frames.locate(chunk)
-            if frame is not None:
-                own = "/".join(str(number - start) for number, start in zip(chunk, first, strict=True))
-                prefix = "c/" if self._options.zarr_format == 3 else ""  # noqa: PLR2004  # of Zarr
-                yield f"{part.path}/{prefix}{own}", frame
-            elif not part.whole.absent_is_fill:
-                raise UsageError(
-                    f"Array {part.path}: absent tiles have a colour that no fill value says.", remedy=_REMEDY
-                )
+        return present(part, box, self._options.zarr_format)
 
     def _source(self, part: Part) -> FrameSource:
         return self._store.source_of(part.whole)
@@ -213,7 +175,57 @@ def _add(digest: Any, key: str, data: bytes) -> None:
     digest.update(data)
 
 
-def _check_part(part: Part) -> None:
+def coded_documents(part: Part, coding: Coding, zarr_format: int) -> Documents:
+    """The documents of an array of encoded frames.
+
+    Raises:
+        UsageError: Zarr format 2 has no words for the coding.
+    """
+    level = part.level
+    channel = part.axes.index("c") if "c" in part.axes else None
+    codecs = coding.codecs(len(level.shape), channel)
+    if zarr_format == 3:  # noqa: PLR2004  # of Zarr
+        if coding.name == "bytes" and level.dtype.itemsize == 1:
+            codecs[-1].pop("configuration", None)
+        return array_documents(part, codecs, None, level.fill_value)
+    if len(codecs) > 1 or ("endian", "big") in coding.configuration:
+        raise UsageError(
+            f"Array {part.path}: Zarr format 2 cannot say that samples are interleaved, or bytes big-endian.",
+            remedy="Use Zarr format 3, or export without keeping frames encoded.",
+        )
+    compressor = None if coding.name == "bytes" else {"id": coding.name, **dict(coding.configuration)}
+    return array_documents_v2(part, compressor, level.fill_value)
+
+
+def present(part: Part, box: Box, zarr_format: int) -> Iterator[tuple[str, FrameRef]]:
+    """Key and frame of each chunk in a box that has one.
+
+    Raises:
+        UsageError: One has none, and the fill value does not say what it looks like.
+        MissingInstanceError: One is in an instance that the series lacks.
+    """
+    first = [start // chunk for start, chunk in zip(part.taken.start, part.whole.chunks, strict=True)]
+    for chunk in frames_of(part, box):
+        frame = part.whole.frames.locate(chunk)
+        if frame is not None:
+            own = "/".join(str(number - start) for number, start in zip(chunk, first, strict=True))
+            prefix = "c/" if zarr_format == 3 else ""  # noqa: PLR2004  # of Zarr
+            yield f"{part.path}/{prefix}{own}", frame
+        elif not part.whole.absent_is_fill:
+            raise UsageError(f"Array {part.path}: absent tiles have a colour that no fill value says.", remedy=_REMEDY)
+
+
+def whole_box(part: Part) -> Box:
+    """All of an array."""
+    return tuple((0, size) for size in part.level.shape)
+
+
+def check_part(part: Part) -> None:
+    """Refuse an array whose chunks are not the frames as they are stored.
+
+    Raises:
+        UsageError: It is one.
+    """
     level = part.whole
     shifted = any(start % chunk for start, chunk in zip(part.taken.start, level.chunks, strict=True))
     reasons = (
@@ -247,6 +259,26 @@ def coding_of(frame: EncodedFrame, pixel: PixelDescription, path: str) -> Coding
     is_ybr = _holds_ybr(stream, pixel)
     colours = (("colorspace_jpeg", "YCBCR" if is_ybr else "RGB"), ("colorspace_data", "RGB"))
     return Coding(_JPEG, colours, interleaved=True)
+
+
+def check_frame(frame: EncodedFrame, ref: FrameRef, part: Part, coding: Coding) -> None:
+    """Refuse a frame that the documents of its array are not true of.
+
+    Raises:
+        UsageError: It is coded in another way than the others, or of another type or size, or decodes to other values.
+    """
+    pixel = ref.instance.pixel
+    found = coding_of(frame, pixel, part.path)
+    if pixel.dtype != part.whole.dtype or pixel.shape[1:] != part.whole.chunks[-2:]:
+        raise _refused(part.path, "frames are of several types or sizes")
+    if found != coding:
+        raise UsageError(
+            f"Array {part.path}: frame {ref.number} of instance {ref.instance.sop_instance_uid} is coded as "
+            f"{found.name}, others as {coding.name}; or its colours are others.",
+            remedy=_REMEDY,
+        )
+    if found.plain and pixel.bits_stored < pixel.bits_allocated:
+        check_codec(found, frame, pixel, part.path)  # other bits may hold something else
 
 
 def _holds_ybr(stream: Codestream, pixel: PixelDescription) -> bool:
@@ -306,8 +338,19 @@ def check_codec(coding: Coding, frame: EncodedFrame, pixel: PixelDescription, pa
         where=f"array {path}",
         stored=frame.header is not None,
     )
+    check_values(coding, frame, pixel, ours, path)
+
+
+def check_values(
+    coding: Coding, frame: EncodedFrame, pixel: PixelDescription, ours: np.ndarray[Any, Any], path: str
+) -> None:
+    """Decode a frame as a Zarr reader will, and compare it with values of any shape.
+
+    Raises:
+        UsageError: The two differ.
+    """
     theirs = _decoded(coding, bytes(frame.data), pixel)
-    if coding.interleaved:
+    if coding.interleaved and theirs.size == ours.size:
         theirs = np.moveaxis(theirs.reshape(pixel.rows, pixel.columns, pixel.samples), -1, 0)
     if theirs.size != ours.size or not np.array_equal(theirs.reshape(ours.shape).astype(ours.dtype), ours):
         raise _refused(path, f"{coding.name} decodes them to other values")

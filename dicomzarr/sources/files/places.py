@@ -130,7 +130,7 @@ def _given(place: str, options: StorageOptions) -> ByteStore:
         raise InvalidOptionError(f"{place} is read out of the option store, which is not given.", remedy="Give it.")
     if type(options.store).__module__.partition(".")[0] == "obstore":
         return ObstoreFiles(place, options.store, prefix)
-    return FsspecFiles(place, lambda: (options.store, prefix))
+    return FsspecFiles(place, lambda: (options.store, prefix), named=False)
 
 
 def _filesystem(place: str, options: Any) -> tuple[Any, str]:

@@ -20,6 +20,7 @@ from dicomzarr.sources.files.instance import FileInstance, read_header
 from dicomzarr.sources.files.origin import FilesOrigin
 from dicomzarr.sources.files.search import search
 from dicomzarr.sources.files.stores.local import LocalFolder
+from dicomzarr.sources.files.whole_frames import WholeFrames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -174,6 +175,18 @@ class FilesSource:
             self._remember(ref, index)
             instances = index.series[ref]
         return instances[uid]
+
+    def whole_frames(self, series: SeriesState, uid: str) -> WholeFrames:
+        """Where the frames of an instance lie, for others to read; waits for it, so not on the home loop.
+
+        Raises:
+            UsageError: They lie nowhere as they are, or where others cannot read.
+            ChangedFileError: The series has changed since it was opened.
+            FileError: They cannot be told.
+            ServerError: They cannot be read.
+        """
+        refuse_running(home_loop())
+        return WholeFrames.of(self._instance(series, uid))
 
     def _bulk_data(self, ref: SeriesRef, uri: str) -> bytes:
         uid, _, path = uri.partition(_BULK)

@@ -48,6 +48,11 @@ class ForeignFile:
         """See `StoredFile.place`."""
         return self, 0
 
+    @property
+    def url(self) -> str | None:
+        """See `StoredFile.url`."""
+        return self.store.url_of(self)
+
     def __len__(self) -> int:
         return self.size
 
@@ -81,6 +86,10 @@ class _Foreign:
     def close(self) -> None:
         """See `ByteStore.close`: whoever made it closes it."""
 
+    def url_of(self, file: ForeignFile) -> str | None:  # noqa: ARG002  # of those that have one
+        """See `StoredFile.url`."""
+        return None
+
     def _listing(self, found: Mapping[str, ForeignFile]) -> Listing:
         if not found:
             raise MissingFileError(f"There is nothing at {self.where}.", remedy="Check the path.")
@@ -95,10 +104,12 @@ class FsspecFiles(_Foreign):
     Args:
         where: What it is, for messages.
         make: Gives the filesystem and the path in it.
+        named: The filesystem is what fsspec makes of the URL.
     """
 
-    def __init__(self, where: str, make: Callable[[], tuple[Any, str]]) -> None:
+    def __init__(self, where: str, make: Callable[[], tuple[Any, str]], *, named: bool = True) -> None:
         super().__init__(where)
+        self._named = named
         self._make = make
         self._fs: Any = None
 
@@ -117,6 +128,11 @@ class FsspecFiles(_Foreign):
                 if info.get("type", "file") == "file" and info.get("size")
             }
         )
+
+    def url_of(self, file: ForeignFile) -> str | None:
+        """See `StoredFile.url`; a chain is no URL of one file, and a filesystem that was given may be any."""
+        is_plain = self._fs is not None and self._named and "::" not in self.where
+        return str(self._fs.unstrip_protocol(file.path)) if is_plain else None
 
     async def range(self, file: ForeignFile, start: int, stop: int) -> bytes:
         """Bytes of a file."""

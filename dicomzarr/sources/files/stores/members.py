@@ -56,6 +56,11 @@ class Member:
         file, offset = self.archive.place
         return file, offset + self.start
 
+    @property
+    def url(self) -> str | None:
+        """See `StoredFile.url`."""
+        return self.archive.url
+
     def __len__(self) -> int:
         return self.size
 
@@ -120,6 +125,11 @@ class Deflated:
     def place(self) -> tuple[StoredFile, int]:
         """See `StoredFile.place`: it lies nowhere as it is."""
         return self, 0
+
+    @property
+    def url(self) -> str | None:
+        """See `StoredFile.url`."""
+        return None
 
     def __len__(self) -> int:
         return self.size

@@ -43,6 +43,11 @@ class PinnedFile:
         """See `port.StoredFile`."""
         return self, 0
 
+    @property
+    def url(self) -> str | None:
+        """See `StoredFile.url`: nothing in it is percent-encoded, as fsspec has it."""
+        return f"file://{self.path.absolute().as_posix()}"
+
     def __len__(self) -> int:
         return self.size
 

@@ -53,6 +53,10 @@ class StoredFile(Protocol):
     def place(self) -> tuple[StoredFile, int]:
         """The file that its bytes lie in, and the offset there; itself and 0, unless it lies as it is in another."""
 
+    @property
+    def url(self) -> str | None:
+        """The URL by which others read ``place``; None where they cannot."""
+
     def __len__(self) -> int:
         """Bytes."""
 
