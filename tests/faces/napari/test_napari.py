@@ -28,7 +28,11 @@ def play(scene: str, folder: Path) -> Any:
         if not there:
             (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{what} is missing")
     command = [str(xvfb), "-a", "-s", "-screen 0 1280x1024x24", sys.executable, str(STAGE), scene, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)  # noqa: S603  # our own
+    # Whoever uses napari here has settings, which a test must neither meet nor change.
+    environment = {**os.environ, "NAPARI_CONFIG": str(folder / "settings.yaml")}
+    done = subprocess.run(  # noqa: S603  # our own
+        command, capture_output=True, text=True, check=False, timeout=SECONDS, env=environment
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
