@@ -10,6 +10,7 @@ import sys
 import threading
 import webbrowser
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import UsageError
@@ -18,6 +19,7 @@ from dicomzarr.faces.cli.connection import target_of
 from dicomzarr.faces.gateway.server import ACCESS_LOG, Gateway, Settings, new_token
 from dicomzarr.faces.gateway.upstreams import Upstream, names_for
 from dicomzarr.options import StorageOptions
+from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session.kinds import kind_of
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ def upstreams_of(arguments: Namespace) -> list[Upstream]:
     ]
     for each in upstreams:
         StorageOptions.parse(**each.options)
+        if each.is_folder:  # a server may come later; a path that is wrong stays so
+            run_sync(partial(each.search, "studies", {}, wanted=1))
     return upstreams
 
 

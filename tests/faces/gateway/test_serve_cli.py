@@ -127,3 +127,8 @@ def test_a_gateway_needs_no_dask() -> None:
 def test_impossible_options_are_told_before_it_listens() -> None:
     with pytest.raises(DicomZarrError):
         upstreams(ONE, "--timeout", "-1")
+
+
+def test_a_folder_that_is_not_there_is_said_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["serve", str(tmp_path / "nowhere")]) != 0
+    assert "There is no file or folder" in capsys.readouterr().err
