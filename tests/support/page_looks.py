@@ -24,6 +24,8 @@ _READY = """() => {
   return states.length > 0 && states.every((state) => ["ready", "incomplete", "failed"].includes(state));
 }"""
 
+_DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 TILT = np.deg2rad(25)
 """By which the oblique volume is turned around the axis from left to right."""
 
@@ -93,7 +95,7 @@ class Look:
 
     def wait(self) -> None:
         """Until nothing loads any more."""
-        self.page.wait_for_timeout(50)  # what was done has begun
+        self.page.evaluate(_DRAWN)  # what was done has begun
         self.page.wait_for_function(_READY, timeout=60_000)
 
     def press(self, *keys: str) -> None:
@@ -104,7 +106,6 @@ class Look:
     def canvas(self) -> NDArray[np.uint8]:
         """What is drawn, shape (rows, columns, 3)."""
         self.wait()
-        self.page.wait_for_timeout(150)  # the last frame is on screen
         url = self.page.evaluate("() => document.querySelector('.stage canvas').toDataURL('image/png')")
         picture: NDArray[np.uint8] = imagecodecs.png_decode(base64.b64decode(url.split(",")[1]))
         return picture[..., :3]
@@ -114,7 +115,7 @@ class Look:
 
     def state(self) -> dict[str, Any]:
         """What the address says of the view."""
-        self.page.wait_for_timeout(400)  # it is written 250 ms after the last change
+        self.page.wait_for_function("() => document.querySelector('.stage').dataset.address !== 'stale'")
         return dict(part.split("=", 1) for part in self.page.url.partition("#")[2].split("&") if part)
 
 

@@ -49,7 +49,11 @@ export class Viewer {
     this.stageElement = h("div.stage", { "data-state": "opening" }, this.canvas, this.over, this.bar, this.probe, this.progress, this.state);
     this.aside = h("aside.panel", { "aria-label": "Controls" });
     root.replaceChildren(h("div.viewer", {}, this.stageElement, this.aside));
-    this.remember = debounced(250, () => this.#remember());
+    const remember = debounced(250, () => this.#remember());
+    this.remember = () => {
+      this.stageElement.dataset.address = "stale";
+      remember();
+    };
     this.abort = new AbortController();
     this.playing = 0;
     /** Where the pointer is. @type {[number, number] | null} */ this.pointer = null;
@@ -205,6 +209,7 @@ export class Viewer {
     if (this.mode === "planes") said.set("mode", "planes");
     if (view.hidden.size) said.set("hidden", [...view.hidden].join(","));
     history.replaceState(null, "", `#${said}`);
+    this.stageElement.dataset.address = "told";
   }
 
   /** @param {number} z */
