@@ -60,10 +60,11 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
         ServerError: The server did not give the metadata.
         MetadataError: It is nothing that can be opened.
     """
-    for _ in range(DECODERS.threads):  # they start, and import, while the metadata are on their way
-        DECODERS.submit(load_codecs)
     found = await series_metadata(endpoint.source, key.disk, key.ref)
     parsed = await OPENER.run(parsed_series, found.metadata, key.ref)
+    if any(each.compressed for each in parsed.series.instances):
+        for _ in range(DECODERS.threads):  # they start, and import, while the first frames are on their way
+            DECODERS.submit(load_codecs)
     instances = {each.sop_instance_uid: each for each in parsed.series.instances}
     state = SeriesState(*key.ref, found.frames, instances, parsed.series.slices, found.metadata.etag)
     return OpenedSeries(parsed, FrameSource(endpoint.scheduler, state), notices=found.metadata.notices)
