@@ -68,7 +68,7 @@ class ZarrTarget:
         """Open an array whose document is there."""
         with writing("The target"):
             store = LocalStore(self._root) if self.is_local else FsspecStore.from_url(self._url, self._options)
-            # A frame that is there is a chunk that is there, whatever its pixels; arrays take this when they are opened.
+            # A frame that is there is a chunk, whatever its pixels; arrays take this when they are opened.
             for arrays, writes_empty_chunks in ((self._arrays, True), (self._sparse, False)):
                 with zarr.config.set({"array.write_empty_chunks": writes_empty_chunks}):
                     arrays[path] = zarr.open_array(store, path=path, mode="r+")

@@ -235,7 +235,7 @@ class IndexFile:
 def _opened(path: Path, version: int) -> sqlite3.Connection:
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    database = sqlite3.connect(path, _SECONDS, check_same_thread=False)
+    database = sqlite3.connect(path, timeout=_SECONDS, check_same_thread=False)
     try:
         (found,) = database.execute("PRAGMA user_version").fetchone()
         if found != version:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import aiohttp
@@ -46,8 +46,11 @@ def dispose(
         _CLOSING_TASKS.add(closing)  # a loop holds its tasks only weakly
         closing.add_done_callback(_CLOSING_TASKS.discard)
     else:
+        ends = not threading.main_thread().is_alive()  # the process
+        if ends:
+            loop.call_soon_threadsafe(loop.set_exception_handler, _end_quietly)
         closed = asyncio.run_coroutine_threadsafe(_close(connector), loop)
-        if not threading.main_thread().is_alive():  # the process ends
+        if ends:
             # Not before: garbage is collected under any lock, and the loop may wait for the very same.
             with suppress(TimeoutError):
                 closed.result(seconds)
@@ -57,6 +60,12 @@ async def _close(connector: aiohttp.BaseConnector) -> None:
     await connector.close()
     for _ in range(_TICKS_LETTING_GO):
         await asyncio.sleep(0)
+
+
+def _end_quietly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of connections on which something was read when the process was ended: they close with it."""
+    if context.get("message") != "Unclosed connection":
+        loop.default_exception_handler(context)
 
 
 def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
