@@ -104,6 +104,7 @@ export class Frames {
     const blob = await response.blob();
     this.bytes += blob.size;
     if (!response.headers.get("Content-Type")?.startsWith("image/")) return { values: typed(await blob.arrayBuffer(), level), width, height };
+    if (Accept === VALUES) throw new Error("The gateway gave a picture where values were asked for.");
     const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
     if (bitmap.width === width && bitmap.height === height) return { bitmap, width, height };
     throw new Error(`The frame has ${bitmap.width} x ${bitmap.height} pixels, not ${width} x ${height}.`);

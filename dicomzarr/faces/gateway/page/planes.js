@@ -251,9 +251,10 @@ export class Planes {
   take(key, frame) {
     const slot = this.slots.get(key);
     if (!slot) return;
-    if (frame instanceof Error || frame.absent || !frame.values) {
-      this.held.set(key, frame instanceof Error ? frame : "absent");
-    } else {
+    if (frame instanceof Error) this.held.set(key, frame);
+    else if (frame.absent) this.held.set(key, "absent");
+    else if (!frame.values) this.held.set(key, new Error("A slice came without its values."));  // never an absent one
+    else {
       let volume = this.volumes.get(slot.image);
       if (!volume) {
         volume = new Volume(this.painter, slot.image, slot.image === this.image ? this.units : IDENTITY, frame.values, this.view.t, this.view.c);
