@@ -136,11 +136,13 @@ class Play:
     counted: Counted
     scheduler: Scheduler
     waiters: list[Waiter] = field(default_factory=list)
+    faulty: bool = False
+    """Something may go wrong, or did in a fetch under way, which whoever wants its frames now joins."""
 
     def want(self, reader: int, number: int, *, fresh: bool = False, suspect: bool = False) -> None:
         keys = list(self.origin.frames)
         key = keys[number % len(keys)]
-        waiter = Waiter(key, faulty=self.origin.faults.chance is not None)
+        waiter = Waiter(key, self.faulty)
         self.waiters.append(waiter)
         waiter.pending = self.scheduler.want(key, waiter, reader, fresh=fresh, suspect=suspect)
 
@@ -161,13 +163,16 @@ class Play:
 
     def set_faults(self, seed: int | None) -> None:
         self.origin.faults.chance = None if seed is None else random.Random(seed)
-        for waiter in self.waiters:
-            waiter.faulty |= seed is not None
+        if seed is not None:
+            self.faulty = True
+            for waiter in self.waiters:
+                waiter.faulty = True
 
     async def settled(self) -> None:
         async with asyncio.timeout(SECONDS):
             while not is_idle(self.scheduler):  # noqa: ASYNC110  # nothing tells when nothing happens
                 await asyncio.sleep(0.001)
+        self.faulty = self.origin.faults.chance is not None
 
 
 async def played(origin: Origin, cache_bytes: int) -> AsyncIterator[Play]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import faults
 import pytest
@@ -71,18 +71,21 @@ class Faults:
         return self.chance is not None and self.chance.random() < probability
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """An origin, and all that is known of it."""
 
     make: Callable[[], FrameOrigin]
     """Makes one that has learned nothing; called on the home loop."""
-    series: SeriesState = field(repr=False)
-    frames: Mapping[FrameKey, bytes] = field(repr=False)
+    series: SeriesState
+    frames: Mapping[FrameKey, bytes]
     """What each frame of the series is, encoded."""
-    most: int = 1
+    most: int
     """Fetches under way at once."""
-    faults: Faults = field(default_factory=Faults)
+    faults: Faults
+
+    def __repr__(self) -> str:
+        """A few words: hypothesis prints its arguments, and refuses those of many thousand characters."""
+        return f"<origin of {len(self.frames)} frames>"
 
 
 MakeOrigin: TypeAlias = "Callable[[], AbstractContextManager[Origin]]"
