@@ -76,26 +76,27 @@ class DecodeJobs(Generic[_Asked]):
         self._pixel_bytes = 0
         """... of decoded ones, that it has not heard of."""
         self._jobs = 0
-        self._starts = self._tells = False
+        self._tells = False
 
     def add(self, asked: _Asked, encoded: EncodedFrame) -> None:
-        """Decode what has come, together with what else comes in this tick; on the home loop."""
-        self._ready.append((asked, encoded))
-        if not self._starts:
-            self._starts = True
-            asyncio.get_running_loop().call_soon(self._start)
-
-    def _start(self) -> None:
-        loop = asyncio.get_running_loop()
+        """Decode what has come, at once where a thread is free; on the home loop."""
         with self._lock:
-            self._starts = False
-            more = min(DECODERS.threads - self._jobs, len(self._ready))
-            self._jobs += more
-        for _ in range(more):
-            DECODERS.submit(self._work, loop)
+            self._ready.append((asked, encoded))
+            starts = self._jobs < DECODERS.threads
+            self._jobs += starts
+        if starts:
+            DECODERS.submit(self._work, asyncio.get_running_loop())
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Runs in a decode thread."""
+        """Runs in a decode thread, until nothing waits; others have their turns between."""
+        while self._decode_some(loop):
+            if DECODERS.has_waiting:
+                with suppress(RuntimeError):  # the process ends: nobody waits
+                    DECODERS.submit(self._work, loop)
+                return
+
+    def _decode_some(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Decode as much as one job may, and give whether more waits."""
         with self._lock:
             batch = self._take()
         outcomes = [(asked, self._decoder.decoded(asked, each)) for asked, each in batch if not asked.given_up]
@@ -106,11 +107,10 @@ class DecodeJobs(Generic[_Asked]):
             more, tells = bool(self._ready), self._is_to_tell()
             self._tells |= tells
             self._jobs -= not more
-        with suppress(RuntimeError):  # the loop has been closed, or the process ends: nobody waits
-            if tells:
+        if tells:
+            with suppress(RuntimeError):  # the loop has been closed: nobody waits
                 loop.call_soon_threadsafe(self._tell)
-            if more:
-                DECODERS.submit(self._work, loop)
+        return more
 
     def _take(self) -> list[tuple[_Asked, EncodedFrame]]:
         """What one job decodes, which may be nothing: others were faster."""

@@ -46,6 +46,11 @@ class Threads:
         self._idle = 0
         self._watched = self._held = False
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether more is to be done than threads do; from any thread, and of this moment."""
+        return bool(self._waiting)
+
     def submit(self, function: Callable[..., _Answer], *args: object) -> Future[_Answer]:
         """Run in one of the threads.
 
