@@ -22,16 +22,19 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.level import Level
     from dicomzarr.faces.export import export
     from dicomzarr.faces.export.references import references
+    from dicomzarr.faces.finding import FoundSeries, search
 
 __version__ = "0.1.0"
-__all__ = ["Image", "Level", "__version__", "errors", "export", "open", "references"]
+__all__ = ["FoundSeries", "Image", "Level", "__version__", "errors", "export", "open", "references", "search"]
 
 _LAZY = {
+    "FoundSeries": ("dicomzarr.faces.finding", "FoundSeries"),
     "Image": ("dicomzarr.arrays", "Image"),
     "Level": ("dicomzarr.arrays", "Level"),
     "export": ("dicomzarr.faces.export", "export"),
     "open": ("dicomzarr.arrays", "open_image"),
     "references": ("dicomzarr.faces.export.references", "references"),
+    "search": ("dicomzarr.faces.finding", "search"),
 }
 """Where the public names are, and what they are called there."""
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dicomzarr.arrays.volume.volume import needed, volume_of
+from dicomzarr.arrays.volume.volume import volume_of
+from dicomzarr.runtime.extras import needed
 
 if TYPE_CHECKING:
     from dicomzarr.arrays.image import Image

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dicomzarr.arrays.volume.reasons import refuse, why_too_long
-from dicomzarr.arrays.volume.volume import needed, volume_of
+from dicomzarr.arrays.volume.volume import volume_of
 from dicomzarr.errors import LeftOutWarning, TargetError, UsageError
 from dicomzarr.plan import to_ras
+from dicomzarr.runtime.extras import needed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

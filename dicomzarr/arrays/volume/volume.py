@@ -15,7 +15,6 @@ from dicomzarr.plan import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
 
     import numpy.typing as npt
 
@@ -118,22 +117,6 @@ def measured(image: Image) -> Image:
 
 def _uids(image: Image) -> set[str]:
     return set(image.plan.levels[0].attributes.sop_instance_uids)
-
-
-def needed(module: str, extra: str) -> ModuleType:
-    """A package that is an extra.
-
-    Raises:
-        UsageError: It is not installed.
-    """
-    from importlib import import_module  # noqa: PLC0415  # as what it imports
-
-    try:
-        return import_module(module)
-    except ImportError:
-        raise UsageError(
-            f"This needs {module}, which is not installed.", remedy=f'pip install "dicomzarr[{extra}]"'
-        ) from None
 
 
 def _taken(plan: ImagePlan, **chosen: int | None) -> Indices:
