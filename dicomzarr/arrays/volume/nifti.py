@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.arrays.image import Image
+    from dicomzarr.arrays.level import MultiscaleImage
     from dicomzarr.arrays.volume.volume import Volume
 
     Numbers = npt.NDArray[np.float64]
@@ -88,8 +88,8 @@ def is_sheared(affine: Numbers) -> bool:
     return bool(np.abs(axes.T @ axes - np.eye(3)).max() > _SQUARE)
 
 
-def to_nibabel(image: Image, **chosen: Any) -> Any:
-    """See `Image.to_nibabel`; what is chosen of it is that of `volume_of`."""
+def to_nibabel(image: MultiscaleImage, **chosen: Any) -> Any:
+    """See `arrays.Image.to_nibabel`; what is chosen of it is that of `volume_of`."""
     needed("nibabel", "radiology")
     return nibabel_image(volume_of(image, **chosen))
 
@@ -110,8 +110,8 @@ def nibabel_image(volume: Volume) -> Any:
     return image
 
 
-def to_nifti(image: Image, path: str | os.PathLike[str], *, overwrite: bool, **chosen: Any) -> None:
-    """See `Image.to_nifti`: the file, and b-values and b-vectors beside it, are each whole, or not there."""
+def to_nifti(image: MultiscaleImage, path: str | os.PathLike[str], *, overwrite: bool, **chosen: Any) -> None:
+    """See `arrays.Image.to_nifti`: the file, and b-values and b-vectors beside it, are each whole, or not there."""
     needed("nibabel", "radiology")
     target, ending = _checked(path, overwrite=overwrite)
     volume = volume_of(image, **chosen)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.arrays.image import Image
+    from dicomzarr.arrays.level import MultiscaleImage
     from dicomzarr.plan import Affine, ImagePlan
 
     Indices = dict[str, npt.NDArray[np.int64]]
@@ -49,7 +49,7 @@ class Volume:
 
 
 def volume_of(
-    image: Image,
+    image: MultiscaleImage,
     *,
     time: int | None = None,
     channel: int | None = None,
@@ -91,7 +91,7 @@ def volume_of(
     return Volume(values if len(values) > 1 else values[0], affine, color, step, unit, gradients)
 
 
-def measured(image: Image) -> Image:
+def measured(image: MultiscaleImage) -> MultiscaleImage:
     """The same image with the values of its modality, unless it has others than stored ones.
 
     Raises:
@@ -115,7 +115,7 @@ def measured(image: Image) -> Image:
     raise SeriesChangedError(f"{image.series_url} is not what it was when it was opened.", remedy="Open it again.")
 
 
-def _uids(image: Image) -> set[str]:
+def _uids(image: MultiscaleImage) -> set[str]:
     return set(image.plan.levels[0].attributes.sop_instance_uids)
 
 
