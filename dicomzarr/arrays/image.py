@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dicomzarr.arrays.level import MultiscaleImage
 from dicomzarr.arrays.series_handle import SeriesHandle
@@ -12,11 +12,13 @@ from dicomzarr.session.locate import parse_series_url
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
     import numpy as np
     import numpy.typing as npt
     import xarray
 
+    from dicomzarr.arrays.volume.label_map import LabelMap
     from dicomzarr.options import StorageOptions
     from dicomzarr.session.kinds import SeriesURL
 
@@ -143,6 +145,31 @@ class Image(MultiscaleImage):
         from dicomzarr.arrays.volume.nifti import to_nifti  # noqa: PLC0415
 
         to_nifti(self, path, time=time, channel=channel, absent=absent, overwrite=overwrite)
+
+    def label_map(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        segmentation: str | os.PathLike[str] | Image | None = None,
+        resample: bool = False,
+        overlap: Literal["refuse", "first", "last"] = "refuse",
+    ) -> LabelMap:
+        """Segments of the study as one array of numbers on this image's grid, read now.
+
+        Args:
+            names: The names of the segments to take; all by default.
+            segmentation: The segmentation to take, or its URL; by default those of the study that refer to the series.
+            resample: Take those on other grids too: of each voxel, the nearest of theirs by both affines.
+            overlap: Which of two segments counts where both are, or that this is refused.
+
+        Raises:
+            UsageError: There is no such segment, segments overlap, the image is no volume, or a segmentation lies on
+                another grid or in another frame of reference.
+            DicomZarrError: A frame could not be had, or a segmentation not be opened.
+        """
+        from dicomzarr.arrays.volume.label_map import label_map  # noqa: PLC0415
+
+        return label_map(self, names=names, segmentation=segmentation, resample=resample, overlap=overlap)
 
     def _repr_html_(self) -> str:
         from dicomzarr.arrays.notebook import image_html  # noqa: PLC0415  # only notebooks ask

@@ -348,8 +348,14 @@ class MultiscaleImage:
 
     @property
     def labels(self) -> dict[str, Self]:
-        """Segmentations on this image's grid by name, with the option ``labels=True``; values are segment numbers."""
-        return {label.name: type(self)(self._handle, label_path(self.path, label)) for label in self.plan.labels}
+        """Segmentations on this image's grid, with the option ``labels=True``; values are segment numbers.
+
+        By their names in the hierarchy; the name of a segment is taken too, where only one label has it.
+        """
+        from dicomzarr.arrays.named_labels import Labels  # noqa: PLC0415  # few ask
+
+        labels = self.plan.labels
+        return Labels({label.name: type(self)(self._handle, label_path(self.path, label)) for label in labels})
 
     @property
     def segments(self) -> tuple[Segment, ...]:
