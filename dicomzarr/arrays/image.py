@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import xarray
 
+    from dicomzarr.arrays.volume.contours import Structures
     from dicomzarr.arrays.volume.label_map import LabelMap
     from dicomzarr.options import StorageOptions
     from dicomzarr.session.kinds import SeriesURL
@@ -170,6 +171,24 @@ class Image(MultiscaleImage):
         from dicomzarr.arrays.volume.label_map import label_map  # noqa: PLC0415
 
         return label_map(self, names=names, segmentation=segmentation, resample=resample, overlap=overlap)
+
+    def contours(self, structure_set: str | os.PathLike[str]) -> Structures:
+        """The regions of interest of a structure set (RTSTRUCT) on this image's grid; read with the image's options.
+
+        Args:
+            structure_set: The URL of its series.
+
+        Returns:
+            The regions, by place or by name: their contours, their masks, or all in one label map.
+
+        Raises:
+            UsageError: The URL names no series, or the image is no volume.
+            UnsupportedSeriesError: There is no structure set in the series.
+            DicomZarrError: It could not be had, or not be read.
+        """
+        from dicomzarr.arrays.volume.contours import contours_of  # noqa: PLC0415
+
+        return contours_of(self, structure_set)
 
     def _repr_html_(self) -> str:
         from dicomzarr.arrays.notebook import image_html  # noqa: PLC0415  # only notebooks ask

@@ -59,14 +59,14 @@ class InstanceMetadata(Mapping[str, "Dataset"]):
     Args:
         source: Where the series comes from.
         ref: The series.
-        uids: The instances, in the order in which they are listed.
+        uids: The instances, in the order in which they are listed; None for all of the series.
         include_phi: Keep what identifies.
     """
 
-    def __init__(self, source: SeriesSource, ref: SeriesRef, uids: Sequence[str], *, include_phi: bool) -> None:
+    def __init__(self, source: SeriesSource, ref: SeriesRef, uids: Sequence[str] | None, *, include_phi: bool) -> None:
         self._source = source
         self._ref = ref
-        self._uids = tuple(dict.fromkeys(uids))
+        self._given = None if uids is None else tuple(dict.fromkeys(uids))
         self._include_phi = include_phi
 
     def __getitem__(self, uid: str) -> Dataset:
@@ -95,6 +95,10 @@ class InstanceMetadata(Mapping[str, "Dataset"]):
 
     def __repr__(self) -> str:
         return f"<metadata of {len(self)} {'instance' if len(self) == 1 else 'instances'}>"
+
+    @property
+    def _uids(self) -> tuple[str, ...]:
+        return tuple(self._bodies) if self._given is None else self._given
 
     @lazy_attribute
     def _bodies(self) -> dict[str, msgspec.Raw]:

@@ -14,7 +14,7 @@ from dicomzarr.arrays.volume.nearest import looked_up
 from dicomzarr.arrays.volume.reasons import refuse, why_no_grid
 from dicomzarr.arrays.volume.volume import Volume
 from dicomzarr.errors import UsageError
-from dicomzarr.session.locate import parse_series_url
+from dicomzarr.session.locate import located, only_series
 
 if TYPE_CHECKING:
     import os
@@ -214,9 +214,8 @@ def _of_study(image: MultiscaleImage, grid: Grid, *, resample: bool) -> Iterator
 
 def _opened(image: MultiscaleImage, segmentation: str | os.PathLike[str]) -> MultiscaleImage:
     """A segmentation by its URL, reached as the image is."""
-    url, _ = parse_series_url(segmentation, {})
     options = replace(image._handle.options, labels=False, values="stored")  # noqa: SLF001
-    handle = SeriesHandle(url, options)
+    handle = SeriesHandle(only_series(located(segmentation, {})[0], options), options)
     return type(image)(handle, handle.store().plan.image_paths[0])
 
 
