@@ -6,26 +6,28 @@ from typing import TYPE_CHECKING
 
 from dicomzarr.arrays.metadata import InstanceMetadata
 from dicomzarr.errors import UnsupportedSeriesError
+from dicomzarr.options import StorageOptions
 from dicomzarr.session.locate import located, only_series, series_ref
 from dicomzarr.session.opening import endpoint_for
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
+    from typing import Any
 
     from pydicom import Dataset
 
-    from dicomzarr.options import StorageOptions
     from dicomzarr.session.kinds import SeriesURL
 
 
 def datasets_at(
-    place: str | os.PathLike[str], options: StorageOptions, modality: str, kind: str
+    place: str | os.PathLike[str], options: StorageOptions | Mapping[str, Any], modality: str, kind: str
 ) -> tuple[SeriesURL, list[Dataset]]:
     """The series that a place names, and its instances that are of a modality.
 
     Args:
         place: What `dicomzarr.open` takes.
-        options: How it is reached.
+        options: How it is reached: as an image is, or as somebody gives them with the place.
         modality: Modality (0008,0060) of the objects.
         kind: What people call one.
 
@@ -35,7 +37,10 @@ def datasets_at(
         ServerError: The metadata could not be had.
         MetadataError: They cannot be read.
     """
-    url = only_series(located(place, {})[0], options)
+    given = {} if isinstance(options, StorageOptions) else options
+    url, parsed = located(place, given)
+    options = options if isinstance(options, StorageOptions) else parsed
+    url = only_series(url, options)
     ref = series_ref(url)
     every = InstanceMetadata(endpoint_for(url.base, options).source, ref, None, include_phi=True)
     found = [dataset for dataset in every.values() if str(dataset.get("Modality", "")) == modality]

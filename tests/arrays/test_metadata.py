@@ -49,7 +49,7 @@ def test_who_asks_for_it_has_all_that_the_files_hold_but_pixels(name: str) -> No
         for keyword in kept:
             ours, theirs = dataset[keyword].value, files[uid][keyword].value
             if files[uid][keyword].VR == "DS":  # numbers in JSON, whose last zeros nobody writes
-                assert np.array_equal(np.array(ours, float), np.array(theirs, float))
+                assert np.array_equal(np.array(ours, float), np.array(theirs, float), equal_nan=True)
             elif files[uid][keyword].VR != "SQ":
                 assert str(ours) == str(theirs)
 
