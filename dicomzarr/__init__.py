@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.image import Image
     from dicomzarr.arrays.image import open_image as open  # noqa: A004  # dicomzarr.open is the public name
     from dicomzarr.arrays.level import Level
+    from dicomzarr.faces.doctor import doctor
     from dicomzarr.faces.export import export
     from dicomzarr.faces.export.references import references
     from dicomzarr.faces.finding import FoundSeries, search
@@ -31,6 +32,7 @@ __all__ = [
     "Image",
     "Level",
     "__version__",
+    "doctor",
     "errors",
     "export",
     "key_objects",
@@ -44,6 +46,7 @@ _LAZY = {
     "FoundSeries": ("dicomzarr.faces.finding", "FoundSeries"),
     "Image": ("dicomzarr.arrays", "Image"),
     "Level": ("dicomzarr.arrays", "Level"),
+    "doctor": ("dicomzarr.faces.doctor", "doctor"),
     "export": ("dicomzarr.faces.export", "export"),
     "key_objects": ("dicomzarr.faces.reports", "key_objects"),
     "measurements": ("dicomzarr.faces.reports", "measurements"),
