@@ -367,6 +367,16 @@ class MultiscaleImage:
         """What was left out of the series or looks odd."""
         return self.store.plan.notices
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the image's group says under ``dicomzarr``: rescale, units, windows, coordinates, absent slices, ...
+
+        Codes and numbers that identify nobody; see "What is written".
+        """
+        from dicomzarr.arrays.metadata import group_attributes  # noqa: PLC0415  # few ask
+
+        return group_attributes(self.store, self.path)
+
     @lazy_attribute
     def metadata(self) -> InstanceMetadata:
         """The attributes of the image's instances as pydicom's Datasets, by SOP Instance UID, without pixels.

@@ -12,6 +12,7 @@ import numpy as np
 from dicomzarr.dicom.identity import without_identity, without_pixels
 from dicomzarr.dicom.model.json_model import EMPTY, Leaf
 from dicomzarr.errors import MetadataError, SeriesChangedError
+from dicomzarr.omezarr.hierarchy import Document
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 from dicomzarr.runtime.process import ProcessLock
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dicomzarr.engine.ports import SeriesRef, SeriesSource
+    from dicomzarr.omezarr.series_store import SeriesStore
 
 
 _NUMBERS: Final = {
@@ -42,6 +44,15 @@ _TEXTS: Final = frozenset(
 
 _one_at_a_time = ProcessLock()
 """Who changes pydicom's settings, which are those of the process."""
+
+
+def group_attributes(store: SeriesStore, path: str) -> dict[str, Any]:
+    """What the group of an image says of it under ``dicomzarr``, in either format of Zarr."""
+    found = (store.locate(f"{path}/{name}".lstrip("/")) for name in ("zarr.json", ".zattrs"))
+    document = next(each for each in found if isinstance(each, Document))
+    attributes = msgspec.json.decode(document.data)
+    told: dict[str, Any] = attributes.get("attributes", attributes)["dicomzarr"]
+    return told
 
 
 class _Named(msgspec.Struct):

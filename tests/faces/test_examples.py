@@ -18,6 +18,7 @@ from waiting import SECONDS
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 PRINTED = {
+    "ct_to_nifti.py": r"^\(\d+, \d+, \d+\) 32-bit signed integer \['[^]]*'\]\n$",
     "dask_tissue.py": r"7 x 6 tiles, \d+ of them at least half tissue\n$",
     "ome_zarr_tool.py": r"^valid OME-Zarr 0\.5\n.*\(3, 1600, 1400\) 0\.499 micrometer\n",
     "patches.py": r"^\d\d patches of tissue, mean R, G, B \[\d+\.",
@@ -46,7 +47,7 @@ def test_every_example_is_tested() -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in PRINTED]
 )
-def test_example_prints_something_of_the_demo_slide(name: str, tmp_path: Path) -> None:
+def test_example_prints_something_of_the_demo_series(name: str, tmp_path: Path) -> None:
     printed = run([sys.executable, "-W", "error", str(EXAMPLES / name)], tmp_path)
     assert re.search(PRINTED[name], printed)
 
