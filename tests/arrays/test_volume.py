@@ -32,7 +32,7 @@ from radiology_volumes import (
 from real_data import real_series
 
 import dicomzarr
-from dicomzarr.errors import InvalidOptionError, LeftOutWarning, TargetError, UsageError
+from dicomzarr.errors import InvalidOptionError, LeftOutWarning, MetadataError, TargetError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,6 +140,36 @@ def test_values_are_those_of_the_modality_whatever_was_opened(opened: Opener, va
     found = opened(volume(), values=values).to_sitk()
     assert found.GetPixelID() == SimpleITK.sitkInt16
     assert np.array_equal(SimpleITK.GetArrayFromImage(found), VOLUME.astype("i2") - 1024)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # one case has UIDs that are hashes
+def test_images_of_stored_values_are_handed_on_as_those_of_the_modality(shared_dir: Path) -> None:
+    several = 0
+    for folder in sorted(each for each in (shared_dir / "cases").iterdir() if each.is_dir()):
+        try:
+            stored, rescaled = (dicomzarr.open(folder, values=values) for values in ("stored", "modality"))
+        except (MetadataError, UsageError):
+            continue
+        by_uids = {frozenset(each.plan.levels[0].attributes.sop_instance_uids): each for each in rescaled.images}
+        for image in stored.images:
+            twin = by_uids.get(frozenset(image.plan.levels[0].attributes.sop_instance_uids))
+            known = image.plan.attributes
+            if (
+                known.affine_reference == "slide"
+                or image.affine is None
+                or known.absent
+                or len(by_uids) < len(rescaled.images)
+            ):
+                continue
+            chosen = {"channel": 0, "time": 0}
+            if twin is None:
+                with pytest.raises(UsageError, match='values="modality"'):
+                    image.to_sitk(**chosen)
+                continue
+            ours, theirs = (SimpleITK.GetArrayFromImage(each.to_sitk(**chosen)) for each in (image, twin))
+            assert np.array_equal(ours, theirs)
+            several += len(stored.images) > 1
+    assert several > 3
 
 
 def test_a_table_leads_to_the_values(opened: Opener) -> None:
