@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from dicomzarr.dicom.model.json_model import Leaf
+from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -62,7 +64,10 @@ def regions_of(dataset: Dataset) -> Iterator[RegionOfInterest]:
             number=number,
             name=str(item.get("ROIName") or "").strip() or f"region {number}",
             color=_color(contours),
-            frame_of_reference=str(item.get("ReferencedFrameOfReferenceUID") or ""),
+            frame_of_reference=AttributeReader(uid).identity(
+                Leaf((str(item.get("ReferencedFrameOfReferenceUID") or ""),))
+            )
+            or "",
             contours=() if contours is None else tuple(_contours(contours, uid)),
         )
 
@@ -79,6 +84,11 @@ def _contours(item: Dataset, uid: str) -> Iterator[Contour]:
                 remedy="The region of interest cannot be drawn without it.",
             )
         yield Contour(str(contour.get("ContourGeometricType") or "").strip().upper(), numbers.reshape(-1, _AXES))
+
+
+def _identity(uid: Any) -> str:
+    """A UID as images have it: of what is none, a digest."""
+    return (AttributeReader("").identity(Leaf((str(uid),))) or "") if uid else ""
 
 
 def _color(item: Dataset | None) -> str:

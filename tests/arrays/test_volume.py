@@ -269,6 +269,29 @@ def test_diffusion_is_a_fourth_axis_with_its_files_beside_it(opened: Opener, tmp
     assert image.to_sitk().GetSize() == (20, 16, 3, 4)
 
 
+def test_weightings_of_several_echoes_are_no_series_of_diffusion(opened: Opener, tmp_path: Path) -> None:
+    plain, weighted = dimensions.diffusion([(0.0, None), (700.0, (1.0, 0.0, 0.0))])
+    early, late = dimensions.ECHOES
+    three = [{**plain, **early}, {**plain, **late}, {**weighted, **early}]
+    image = opened(dimensions.repeated(distinct((3, 3, 16, 20)), three))
+    assert len(image.images) == 1
+    with pytest.raises(UsageError, match="it has 3 channels"):
+        image.to_nifti(tmp_path / "out.nii")
+    image.to_nifti(tmp_path / "out.nii", channel=0)
+
+
+def test_times_of_weightings_are_one_after_another(opened: Opener, tmp_path: Path) -> None:
+    weightings = dimensions.diffusion([(0.0, None), (700.0, (0.0, 0.6, 0.8))])
+    both = dimensions.product(dimensions.along("TemporalPositionIdentifier", [1, 2]), weightings)
+    pixels = distinct((4, 3, 16, 20))
+    image = opened(dimensions.repeated(pixels, both))
+    image.to_nifti(tmp_path / "out.nii")
+    read: Any = nibabel.load(tmp_path / "out.nii")
+    assert np.array_equal(np.asarray(read.dataobj).T, pixels)
+    assert np.array_equal(np.loadtxt(tmp_path / "out.bval"), [0, 700, 0, 700])
+    assert np.loadtxt(tmp_path / "out.bvec").shape == (3, 4)
+
+
 def test_directions_that_no_header_gives_are_left_out_with_a_warning(opened: Opener, tmp_path: Path) -> None:
     image = opened(dimensions.vendor_b_values(distinct((2, 3, 16, 20)), [0, 1000]))
     with pytest.warns(LeftOutWarning, match="no b-vectors"):

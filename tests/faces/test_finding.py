@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 from aiohttp import web
 from buckets import bucket
@@ -135,10 +136,9 @@ def test_rows_open_in_another_process_and_carry_no_secret(opened: Opener) -> Non
 
 
 def test_a_table_of_rows_for_pandas(opened: Opener) -> None:
-    pandas = pytest.importorskip("pandas")
     found = dicomzarr.search(opened.serve(ALL).url)
     table = found.to_dataframe()
-    assert isinstance(table, pandas.DataFrame)
+    assert isinstance(table, pd.DataFrame)
     assert list(table["url"]) == [row.url for row in found]
     assert "options" not in table
     assert list(found[:0].to_dataframe().columns) == list(table.columns)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import highdicom as hd
 import numpy as np
+import pandas as pd
 import pytest
 from highdicom.sr import Measurement, MeasurementsAndQualitativeEvaluations, TrackingIdentifier
 from pydicom.sr.codedict import codes
@@ -127,10 +128,9 @@ def vars_of(row: Any) -> list[Any]:
 
 
 def test_rows_are_a_table_for_pandas(opened: Opener) -> None:
-    pandas = pytest.importorskip("pandas")
     found = rows_of(opened, report(groups(), evidence=[*SLICES, SEGMENTATION]))
     table = found.to_dataframe()
-    assert isinstance(table, pandas.DataFrame)
+    assert isinstance(table, pd.DataFrame)
     assert table["value"].dropna().tolist() == [12.5, -31.25, 3.5, 9.0]
     assert found[:1].to_dataframe().shape == (1, table.shape[1])
 
