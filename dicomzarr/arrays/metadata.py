@@ -98,6 +98,9 @@ class InstanceMetadata(Mapping[str, "Dataset"]):
             )
         return self._dataset(uid, msgspec.json.decode(found))
 
+    def __contains__(self, uid: object) -> bool:
+        return uid in self._uids  # without a request
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._uids)
 

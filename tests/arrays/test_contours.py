@@ -132,6 +132,23 @@ def test_a_keyhole_leaves_its_hole_out(opened: Opener) -> None:
     assert (mask[9, 9], mask[5, 6], mask[6, 6]) == (True, False, False)
 
 
+def test_neighbours_share_no_voxel_and_leave_none_out_though_their_sides_run_through_centres(opened: Opener) -> None:
+    quarters = [box(2, 3, 8, 9), box(8, 3, 14, 9), box(2, 9, 8, 13), box(8, 9, 14, 13)]
+    triangles = [
+        np.array([(2, 3), (14, 3), (8, 9)]),
+        np.array([(2, 3), (8, 9), (2, 13)]),
+        np.array([(8, 9), (14, 3), (14, 13)]),
+    ]
+    triangles.append(np.array([(2, 13), (8, 9), (14, 13)]))
+    for parts in (quarters, triangles):
+        regions = {str(number): [(1, np.array(part, float))] for number, part in enumerate(parts)}
+        series = volume()
+        image, url = drawn(opened, series, structure_set(series, AXIAL, regions))
+        counts = sum(each.mask()[1].astype(int) for each in image.contours(url))
+        assert counts.max() == 1
+        assert counts[3:13, 2:14].sum() == counts.sum() == 10 * 12
+
+
 def test_what_lies_beyond_the_image_is_cut_off(opened: Opener) -> None:
     regions = {"All": [(1, box(-30, -30, 60, 60)), (7, box(0.5, 0.5, 3.5, 3.5)), (2, box(-9.5, -9.5, -3.5, -3.5))]}
     series = volume()

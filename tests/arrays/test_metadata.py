@@ -69,6 +69,7 @@ def test_metadata_are_asked_for_once_and_when_one_is_looked_at(opened: Opener) -
     image = opened(volume())
     before = opened.count("metadata")
     uids = list(image.metadata)
+    assert uids[0] in image.metadata
     assert opened.count("metadata") == before
     for uid in uids:
         assert image.metadata[uid].RescaleSlope == 1

@@ -14,7 +14,8 @@ import radiology_dimensions as dimensions
 import radiology_multiframe as multiframe
 import radiology_nuclear as nuclear
 import SimpleITK
-from handed_on import by_way_of_nifti, by_way_of_sitk
+from handed_on import by_way_of_nifti, by_way_of_sitk, each_volume
+from radiology import BUILDERS
 from radiology_model import AXIAL, GRIDS, OBLIQUE, TILTED, decimals, distinct, series_of
 from radiology_opened import Opener, affine_of, pixels_of
 from radiology_oracles import by_simpleitk, by_simpleitk_file, differences
@@ -110,6 +111,28 @@ def test_simpleitk_inverts_monochrome1_and_we_do_not(opened: Opener, tmp_path: P
     ours, theirs = by_way_of_sitk(opened(series)), by_simpleitk(tmp_path / "series")
     assert np.array_equal(ours.values, VOLUME.astype(int) - 1024)
     assert np.array_equal(theirs.values, (4095 - VOLUME.astype(int)) - 1024)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_each_volume_of_any_series_has_its_values_and_place_or_is_refused(
+    opened: Opener, tmp_path: Path, name: str
+) -> None:
+    image = opened(BUILDERS[name](), values="modality")
+    for _, one, chosen in each_volume(image):
+        if one.affine is None or one.plan.color:
+            with pytest.raises(UsageError, match="This image is no volume"):
+                one.to_nifti(tmp_path / "out.nii", time=chosen["time"])
+            continue
+        axes, index = one.levels[0].axes, {"t": chosen["time"], "c": chosen["channel"]}
+        values = one.levels[0][tuple(index.get(axis, slice(None)) for axis in axes)]
+        for ours in (
+            by_way_of_sitk(one, absent=0, **chosen),
+            by_way_of_nifti(one, tmp_path / "out.nii", absent=0, **chosen),
+        ):
+            lost = {cell.get("z", 0) for cell in one.plan.attributes.absent}
+            there = [place for place in range(len(ours.values)) if place not in lost]
+            assert np.array_equal(ours.values[there], values.reshape(ours.values.shape)[there], equal_nan=True)
+            assert np.allclose(ours.affine, affine_of(one), rtol=0, atol=NEAR)
 
 
 # --- what only we can say
