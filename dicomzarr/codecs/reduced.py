@@ -31,8 +31,10 @@ def averaged(values: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
     area = factor * factor
     if values.dtype.kind != "f":
         sums += sums.dtype.type(area // 2)
-        return (sums // sums.dtype.type(area)).astype(values.dtype)
-    means: npt.NDArray[Any] = (sums / area).astype(values.dtype)
+        sums //= sums.dtype.type(area)
+    else:
+        sums /= area
+    means: npt.NDArray[Any] = sums.astype(values.dtype)
     return means
 
 

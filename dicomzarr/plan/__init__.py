@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-def plan_images(
+def plan_images(  # noqa: PLR0913  # what of a series can be chosen
     series: Series,
     *,
     associated_label: bool = False,
