@@ -36,8 +36,15 @@ _SAME = 1e-3
 _NOTABLY_FINER = 0.9
 """Results that are finer by more than this are said to be interpolated."""
 
+_FARTHEST = 2.0**40
+"""Pixels of level 0 from its corner; beyond every slide, and where floating point still tells pixels apart."""
+
 _PORTION = 2**29
 """Bytes of pixels that are held to be averaged at a time."""
+
+
+_MOST_A_ROW = 2**33
+"""Bytes of pixels that one row of a result may be the mean of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +192,14 @@ def _shares(level: Level, result: Pixels, rows: Taps, columns: Taps) -> Iterator
     count = min(len(rows), -(-whole.nbytes(level) // _PORTION)) or 1
     cuts = np.linspace(0, len(rows), count + 1).astype(int)
     for low, high in itertools.pairwise(cuts.tolist()):
-        yield _Share(result[low:high], rows[low:high], columns)
+        share = _Share(result[low:high], rows[low:high], columns)
+        if share.nbytes(level) > _MOST_A_ROW:
+            raise UsageError(
+                f"A row of pixels would be the mean of {share.nbytes(level) >> 20} MiB of level {level.number}.",
+                remedy="The slide has no coarser level that would serve: open it with virtual_levels=True, or ask for a"
+                " finer resolution.",
+            )
+        yield share
 
 
 def _portions(level: Level, shares: Sequence[_Share]) -> Iterator[list[_Share]]:
@@ -270,10 +284,10 @@ def _position(position: Any) -> Pair:
     try:
         x, y = map(float, position)
     except (TypeError, ValueError):
-        x = y = math.nan
-    if not (math.isfinite(x) and math.isfinite(y)):
+        x = y = math.inf
+    if not (abs(x) <= _FARTHEST and abs(y) <= _FARTHEST):
         raise UsageError(
-            f"The position of a region is {position!r:.40}, and should be (x, y), in pixels of level 0.",
+            f"The position of a region is {position!r:.40}, and should be (x, y), numbers of pixels of level 0.",
             remedy="Write read_region((x, y), (width, height)), and read_regions([(x, y), ...], (width, height)).",
         )
     return x, y

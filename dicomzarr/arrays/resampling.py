@@ -65,12 +65,13 @@ def area_taps(start: float, step: float, count: int, size: int) -> Taps:
         size: Pixels of the source.
     """
     edges = _snapped(start + step * np.arange(count + 1))
-    begin, end = edges[:-1, None], edges[1:, None]
-    first = np.floor(edges[:-1]).astype(np.intp)
-    taps = int(np.max(np.ceil(edges[1:]) - first, initial=1))
+    inside = np.clip(edges, 0, size)
+    begin, end = inside[:-1, None], inside[1:, None]
+    first = np.floor(inside[:-1]).astype(np.intp)
+    taps = int(np.max(np.ceil(inside[1:]) - first, initial=1))
     places = first[:, None] + np.arange(taps)
     covered = np.clip(np.minimum(places + 1, end) - np.maximum(places, begin), 0, None)
-    return _within(first, covered / (end - begin), size)
+    return Taps(first, covered / np.diff(edges)[:, None])
 
 
 def linear_taps(start: float, step: float, count: int, size: int) -> Taps:
@@ -87,7 +88,8 @@ def linear_taps(start: float, step: float, count: int, size: int) -> Taps:
 def nearest_taps(start: float, step: float, count: int, size: int) -> Taps:
     """The pixel beneath the centre, for values that no mean can be taken of: as `area_taps`."""
     centres = _snapped(start + step * (np.arange(count) + 0.5))
-    return _within(np.floor(centres).astype(np.intp), np.ones((count, 1)), size)
+    first = np.floor(centres).astype(np.intp)
+    return Taps(first, ((first >= 0) & (first < size)).astype(np.float64)[:, None])
 
 
 def resampled(pixels: Pixels, rows: Taps, columns: Taps) -> Floats:
@@ -118,11 +120,6 @@ def _along(pixels: Any, taps: Taps, axis: int, *, wide: bool) -> Floats:
             places = np.clip(taps.first + tap, low, high - 1) - low
             total += pixels.take(places, axis=axis) * weights[:, tap].reshape(shape)
     return np.asarray(total)
-
-
-def _within(first: npt.NDArray[np.intp], weights: npt.NDArray[np.float64], size: int) -> Taps:
-    places = first[:, None] + np.arange(weights.shape[1])
-    return Taps(first, np.where((places >= 0) & (places < size), weights, 0.0))
 
 
 def _snapped(positions: Floats) -> npt.NDArray[np.float64]:
