@@ -36,6 +36,9 @@ _SAME = 1e-3
 _NOTABLY_FINER = 0.9
 """Results that are finer by more than this are said to be interpolated."""
 
+_NOISE = 1e-9
+"""By which shares of a pixel may differ from one as they are added up."""
+
 _FARTHEST = 2.0**40
 """Pixels of level 0 from its corner; beyond every slide, and where floating point still tells pixels apart."""
 
@@ -171,9 +174,10 @@ def _place(share: _Share, pixels: Pixels, fill: Pixels) -> None:
 
 def _blended(means: Any, share: _Share, fill: Pixels) -> Any:
     """What lies in the slide, and of the filling as much as lies outside."""
-    inside = np.multiply.outer(share.rows.inside, share.columns.inside).astype(means.dtype)
-    if (inside > 1 - 1e-9).all():
+    rows, columns = share.rows.inside, share.columns.inside
+    if min(rows.min(), columns.min()) > 1 - _NOISE:
         return means
+    inside = np.multiply.outer(rows, columns).astype(means.dtype)
     inside = inside.reshape(*inside.shape, *[1] * (means.ndim - 2))
     return means * inside + fill.astype(means.dtype) * (1 - inside)
 
@@ -181,8 +185,7 @@ def _blended(means: Any, share: _Share, fill: Pixels) -> Any:
 def _typed(values: Any, dtype: np.dtype[np.generic]) -> Pixels:
     if dtype.kind == "f":
         return np.asarray(values, dtype)
-    limits = np.iinfo(dtype)  # type: ignore[type-var]
-    typed: Pixels = np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+    typed: Pixels = np.rint(values, out=values).astype(dtype)  # means of values lie among them
     return typed
 
 

@@ -7,6 +7,7 @@ would lie outside of the source counts for nothing, and `Taps.inside` says how m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 _GRAIN = 2.0**24
 """Parts of a pixel that positions are told to: coarser than the noise of their arithmetic, finer than what is seen."""
 
-_EXACT_ITEMSIZE = 2
-"""Bytes of values whose sums 32 bits of floating point hold well."""
+_EXACT_ITEMSIZE = 1
+"""Bytes of values of which 32 bits of floating point hold the sum of thousands, each with its share."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Taps:
     """Along one axis: the pixels of the source that each pixel of the result is made of."""
 
@@ -33,13 +34,13 @@ class Taps:
     weights: npt.NDArray[np.float64]
     """How much it and those behind it count, shape (n, taps); 0 outside of the source."""
 
-    @property
+    @cached_property
     def inside(self) -> npt.NDArray[np.float64]:
         """How much of each pixel of the result lies in the source, 0 to 1, shape (n,)."""
         inside: npt.NDArray[np.float64] = self.weights.sum(axis=1)
         return inside
 
-    @property
+    @cached_property
     def window(self) -> tuple[int, int]:
         """The first index of the source that counts, and the first behind the last; equal where none does."""
         rows, taps = np.nonzero(self.weights)
