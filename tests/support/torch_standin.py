@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 
@@ -50,27 +51,37 @@ class IterableDataset(Dataset):
 
 
 class Group:
-    """The processes that train together."""
+    """The processes that train together, as `torch.distributed` tells of them."""
 
-    def __init__(self) -> None:
-        self.rank: int | None = None
-        self.size = 1
+    rank: int | None = None
+    size = 1
 
-    def is_available(self) -> bool:
+    @classmethod
+    def is_available(cls) -> bool:
         return True
 
-    def is_initialized(self) -> bool:
-        return self.rank is not None
+    @classmethod
+    def is_initialized(cls) -> bool:
+        return cls.rank is not None
 
-    def get_rank(self) -> int:
-        assert self.rank is not None
-        return self.rank
+    @classmethod
+    def get_rank(cls) -> int:
+        assert cls.rank is not None
+        return cls.rank
 
-    def get_world_size(self) -> int:
-        return self.size
+    @classmethod
+    def get_world_size(cls) -> int:
+        return cls.size
 
 
-GROUP = Group()
+class _Alone:
+    """No group of processes."""
+
+    @staticmethod
+    def is_available() -> bool:
+        return False
+
+
 _worker: list[WorkerInfo | None] = [None]
 
 
@@ -88,7 +99,7 @@ def _from_numpy(array: Any) -> Tensor:
 def install() -> None:
     """Put it in the place of the package."""
     torch, utils, data = ModuleType("torch"), ModuleType("torch.utils"), ModuleType("torch.utils.data")
-    vars(torch).update(zeros=_zeros, int64=np.int64, from_numpy=_from_numpy, distributed=GROUP, utils=utils)
+    vars(torch).update(zeros=_zeros, int64=np.int64, from_numpy=_from_numpy, distributed=_Alone, utils=utils)
     vars(utils).update(data=data)
     vars(data).update(Dataset=Dataset, IterableDataset=IterableDataset, get_worker_info=lambda: _worker[0])
     sys.modules.update({"torch": torch, "torch.utils": utils, "torch.utils.data": data})
@@ -97,11 +108,11 @@ def install() -> None:
 @contextmanager
 def trained_by(rank: int, size: int) -> Iterator[None]:
     """As a node of several that train together."""
-    GROUP.rank, GROUP.size = rank, size
-    try:
+    import torch  # noqa: PLC0415  # the one that is in its place
+
+    Group.rank, Group.size = rank, size
+    with mock.patch.object(torch, "distributed", Group):
         yield
-    finally:
-        GROUP.rank, GROUP.size = None, 1
 
 
 def _loaded(dataset: Any, batch_size: int, workers: int = 0) -> list[list[Any]]:

@@ -63,3 +63,14 @@ def checked_batch_size(size: int) -> int:
     if size < 1:
         raise UsageError(f"A batch of {size} patches was asked for.", remedy="Give 1 or more, as batch_size=64.")
     return size
+
+
+def checked_node(number: int, count: int) -> Share:
+    """A node of several.
+
+    Raises:
+        UsageError: There are not so many.
+    """
+    if not 0 <= number < count:
+        raise UsageError(f"node {number} of {count} was named; they are counted from 0.", remedy="Give (rank, world size).")
+    return Share(number, count)
