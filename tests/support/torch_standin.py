@@ -12,6 +12,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import islice
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -19,7 +20,7 @@ from unittest import mock
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Tensor(np.ndarray):  # type: ignore[type-arg]
@@ -101,7 +102,9 @@ def install() -> None:
     torch, utils, data = ModuleType("torch"), ModuleType("torch.utils"), ModuleType("torch.utils.data")
     vars(torch).update(zeros=_zeros, int64=np.int64, from_numpy=_from_numpy, distributed=_Alone, utils=utils)
     vars(utils).update(data=data)
-    vars(data).update(Dataset=Dataset, IterableDataset=IterableDataset, get_worker_info=lambda: _worker[0])
+    vars(data).update(
+        Dataset=Dataset, IterableDataset=IterableDataset, DataLoader=DataLoader, get_worker_info=lambda: _worker[0]
+    )
     sys.modules.update({"torch": torch, "torch.utils": utils, "torch.utils.data": data})
 
 
@@ -115,33 +118,63 @@ def trained_by(rank: int, size: int) -> Iterator[None]:
         yield
 
 
-def _loaded(dataset: Any, batch_size: int, workers: int = 0) -> list[list[Any]]:
-    """The batches of an epoch as PyTorch's DataLoader makes them, one worker after another."""
-    if workers == 0:
-        return _batches(dataset, batch_size, 0, 1)
-    sent = pickle.dumps(dataset)
-    parts = []
-    for number in range(workers):
-        _worker[0] = WorkerInfo(number, workers)
-        try:
-            parts.append(_batches(pickle.loads(sent), batch_size, number, workers))  # noqa: S301  # our own
-        finally:
-            _worker[0] = None
-    longest = max(map(len, parts))
-    return [part[turn] for turn in range(longest) for part in parts if turn < len(part)]
+class DataLoader:
+    """Makes batches as PyTorch's does, one worker after another, each with a copy of the data set sent to it.
+
+    Args:
+        dataset: The data set.
+        batch_size: Samples of a batch.
+        num_workers: How many; 0 for none.
+        multiprocessing_context: Ignored.
+        collate_fn: Makes a batch of samples; None to stack them.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int = 1,
+        *,
+        num_workers: int = 0,
+        multiprocessing_context: str | None = None,  # noqa: ARG002  # there are no processes
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+    ) -> None:
+        self._dataset = dataset
+        self._size = batch_size
+        self._workers = num_workers
+        self._collate = collate_fn or np.stack
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._workers == 0:
+            yield from map(self._collate, self._batches(self._dataset, 0, 1))
+            return
+        sent = pickle.dumps(self._dataset)
+        parts = []
+        for number in range(self._workers):
+            _worker[0] = WorkerInfo(number, self._workers)
+            try:
+                parts.append(list(self._batches(pickle.loads(sent), number, self._workers)))  # noqa: S301  # our own
+            finally:
+                _worker[0] = None
+        for turn in range(max(map(len, parts))):
+            yield from (self._collate(part[turn]) for part in parts if turn < len(part))
+
+    def _batches(self, dataset: Any, number: int, count: int) -> Iterator[list[Any]]:
+        if isinstance(dataset, IterableDataset):
+            samples = iter(dataset)  # type: ignore[call-overload]
+            while batch := list(islice(samples, self._size)):
+                yield batch
+            return
+        for lot in list(batched_numbers(len(dataset), self._size))[number::count]:
+            yield dataset.__getitems__(lot)
 
 
-def _batches(dataset: Any, size: int, number: int, count: int) -> list[list[Any]]:
-    if isinstance(dataset, IterableDataset):
-        samples = list(dataset)  # type: ignore[call-overload]
-        return [samples[start : start + size] for start in range(0, len(samples), size)]
-    numbers = list(range(len(dataset)))
-    lots = [numbers[start : start + size] for start in range(0, len(numbers), size)]
-    return [dataset.__getitems__(lot) for lot in lots[number::count]]
+def batched_numbers(count: int, size: int) -> Iterator[list[int]]:
+    """0 to ``count``, in lots."""
+    return (list(range(start, min(start + size, count))) for start in range(0, count, size))
 
 
 def loaded(dataset: Any, batch_size: int, workers: int = 0, context: str | None = None) -> list[list[Any]]:
-    """The batches of an epoch: of PyTorch's own DataLoader where that is installed, else as it makes them.
+    """The batches of an epoch: of PyTorch's own DataLoader where that is installed.
 
     Args:
         dataset: The data set.
@@ -149,12 +182,10 @@ def loaded(dataset: Any, batch_size: int, workers: int = 0, context: str | None 
         workers: How many processes; 0 for none.
         context: ``fork`` or ``spawn``.
     """
-    if IS_STANDIN:
-        return _loaded(dataset, batch_size, workers)
-    from torch.utils.data import DataLoader  # noqa: PLC0415  # only where it is
+    from torch.utils.data import DataLoader as Loader  # noqa: PLC0415  # the one that is in its place
 
     return list(
-        DataLoader(
+        Loader(
             dataset,
             batch_size,
             num_workers=workers,

@@ -116,10 +116,10 @@ class OpenSlide(AbstractSlide):
         """The ICC profile of the slide; None if it has none."""
         from PIL import ImageCms  # noqa: PLC0415  # littleCMS is for those who ask
 
-        return None if self._profile is None else ImageCms.getOpenProfile(BytesIO(self._profile))
+        return None if self._icc is None else ImageCms.getOpenProfile(BytesIO(self._icc))
 
     @cached_property
-    def _profile(self) -> bytes | None:
+    def _icc(self) -> bytes | None:
         return getattr(self._image, "icc_profile", None)
 
     def get_best_level_for_downsample(self, downsample: float) -> int:
@@ -143,16 +143,17 @@ class OpenSlide(AbstractSlide):
         width, height = (operator.index(length) for length in size)
         if width < 0 or height < 0:
             raise UsageError(f"A region of {width} x {height} pixels was asked for.")
-        picture = pillow().fromarray(self._pixels(location, number, (width, height)))
-        if self._profile is not None:
-            picture.info["icc_profile"] = self._profile
+        picture: Picture.Image = pillow().fromarray(self._pixels(location, number, (width, height)))
+        if self._icc is not None:
+            picture.info["icc_profile"] = self._icc
         return picture
 
     def _pixels(self, location: Sequence[int], number: int, size: tuple[int, int]) -> Any:
         plan, level = self._image.plan, self._image.levels[number]
         at, scale = corner(plan, plan.levels[number]), downsamples(plan, plan.levels[number])
         starts = [
-            int(np.floor((float(place) - own) / step + 0.5)) for place, own, step in zip(location, at, scale, strict=True)
+            int(np.floor((float(place) - own) / step + 0.5))
+            for place, own, step in zip(location, at, scale, strict=True)
         ]
         return rgba(level, starts, size)
 
@@ -165,11 +166,13 @@ class OpenSlide(AbstractSlide):
         shrink = max(own / wanted for own, wanted in zip(self.dimensions, size, strict=True))
         number = self.get_best_level_for_downsample(shrink)
         region = self.read_region((0, 0), number, self.level_dimensions[number])
-        picture = pillow().new("RGB", region.size, "#" + self.properties.get("openslide.background-color", "ffffff"))
+        picture: Picture.Image = pillow().new(
+            "RGB", region.size, "#" + self.properties.get("openslide.background-color", "ffffff")
+        )
         picture.paste(region, None, region)
         picture.thumbnail(size, pillow().Resampling.LANCZOS)
-        if self._profile is not None:
-            picture.info["icc_profile"] = self._profile
+        if self._icc is not None:
+            picture.info["icc_profile"] = self._icc
         return picture
 
     def set_cache(self, cache: object) -> None:

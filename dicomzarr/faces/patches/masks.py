@@ -62,7 +62,7 @@ def saturation(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         picture: Shape (rows, columns, 3).
     """
     highest, lowest = picture.max(axis=-1), picture.min(axis=-1)
-    found = (highest - lowest) / np.maximum(highest, 1, dtype=np.float32)
+    found: npt.NDArray[np.float32] = (highest - lowest) / np.maximum(highest, 1, dtype=np.float32)
     found[highest < _DARKEST] = 0
     return found
 
@@ -105,7 +105,8 @@ def shares(mask: npt.NDArray[np.generic], corners: Floats, extent: Floats, shape
         - up_to(last[:, 0], first[:, 1])
         + up_to(first[:, 0], first[:, 1])
     )
-    return np.clip(covered / np.prod(extent / steps), 0, 1)
+    found: Floats = np.clip(covered / np.prod(extent / steps), 0, 1)
+    return found
 
 
 def _between(table: Floats, x: Floats, y: Floats) -> Floats:

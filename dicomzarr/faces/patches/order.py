@@ -72,5 +72,7 @@ def checked_node(number: int, count: int) -> Share:
         UsageError: There are not so many.
     """
     if not 0 <= number < count:
-        raise UsageError(f"node {number} of {count} was named; they are counted from 0.", remedy="Give (rank, world size).")
+        raise UsageError(
+            f"node {number} of {count} was named; they are counted from 0.", remedy="Give (rank, world size)."
+        )
     return Share(number, count)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from dicomzarr.arrays.resolutions import resolution
 from dicomzarr.errors import UsageError
 from dicomzarr.faces.patches.masks import shares
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.arrays.image import Image
+    from dicomzarr.arrays.resolutions import Resolution
 
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
@@ -34,8 +36,8 @@ class Patches:
     """(x, y) of the upper left corner of each, in pixels of level 0; shape (patches, 2)."""
     size: tuple[int, int]
     """(width, height) of each, in its own pixels."""
-    mpp: float | None = None
-    """Micrometres per pixel of a patch; None for level 0's."""
+    mpp: Resolution | None = None
+    """Micrometres a pixel of a patch, one number or (x, y); None for level 0's."""
     tissue: Floats | None = None
     """How much of each is tissue, from 0 to 1; None where no mask was given."""
 
@@ -65,11 +67,11 @@ class Patches:
             DicomZarrError: A frame cannot be had, as for `Image.read_regions`.
         """
         corners = [(int(x), int(y)) for x, y in self.positions[np.asarray(numbers, dtype=np.intp)]]
-        color = {} if icc is None else {"icc": icc}
+        color: dict[str, Any] = {} if icc is None else {"icc": icc}
         return list(self.image.read_regions(corners, self.size, mpp=self.mpp, **color))
 
     def __repr__(self) -> str:
-        at = "" if self.mpp is None else f" at {self.mpp:g} micrometres"
+        at = "" if self.mpp is None else f" at {self.mpp} micrometres a pixel"
         return f"<{len(self)} patches of {self.size[0]} x {self.size[1]}{at}>"
 
 
@@ -77,7 +79,7 @@ def grid(  # noqa: PLR0913  # what a grid is
     image: Image,
     size: int | tuple[int, int] = 224,
     *,
-    mpp: float | None = None,
+    mpp: Resolution | None = None,
     overlap: int = 0,
     mask: npt.NDArray[np.generic] | None = None,
     tissue: float = 0.5,
@@ -88,7 +90,7 @@ def grid(  # noqa: PLR0913  # what a grid is
     Args:
         image: The slide.
         size: Of a patch in its own pixels: of a side, or (width, height).
-        mpp: Micrometres per pixel of a patch; None for level 0's.
+        mpp: Micrometres a pixel of a patch, one number or (x, y); None for level 0's.
         overlap: Pixels that neighbours share.
         mask: Where tissue is: over the whole image, of any resolution, as of `tissue_mask`; None for patches
             everywhere.
@@ -117,9 +119,10 @@ def at_random(  # noqa: PLR0913  # what a sample is
     count: int,
     size: int | tuple[int, int] = 224,
     *,
-    mpp: float | None = None,
+    mpp: Resolution | None = None,
     mask: npt.NDArray[np.generic] | None = None,
     tissue: float = 0.5,
+    partial: bool = False,
     seed: int = 0,
 ) -> Patches:
     """Patches anywhere on a slide, each place as likely as any other; they may overlap, and are the same for a seed.
@@ -128,9 +131,10 @@ def at_random(  # noqa: PLR0913  # what a sample is
         image: The slide.
         count: How many.
         size: Of a patch in its own pixels: of a side, or (width, height).
-        mpp: Micrometres per pixel of a patch; None for level 0's.
+        mpp: Micrometres a pixel of a patch, one number or (x, y); None for level 0's.
         mask: Where tissue is, as for `grid`.
         tissue: The least part of a patch that the mask must have, from 0 to 1.
+        partial: Whether patches may reach beyond the edges, as far as their middle lies on the slide.
         seed: Where randomness begins.
 
     Raises:
@@ -139,11 +143,11 @@ def at_random(  # noqa: PLR0913  # what a sample is
     if count < 0:
         raise UsageError(f"{count} patches were asked for.")
     side, random = _side(size), np.random.default_rng(seed)
-    room = np.maximum(_shape(image) - np.array(side) * _step(image, mpp), 0).astype(np.int64) + 1
+    first, behind = _room(_shape(image), np.array(side) * _step(image, mpp), partial=partial)
     found: list[Patches] = []
     missing = count
     for _ in range(_TRIES if mask is not None else 1):
-        tried = Patches(image, random.integers(0, room, (count, 2)), side, mpp)
+        tried = Patches(image, random.integers(first, behind, (count, 2)), side, mpp)
         found.append(tried if mask is None else _with_tissue(tried, mask, tissue)[:missing])
         missing -= len(found[-1])
         if not missing:
@@ -155,6 +159,13 @@ def at_random(  # noqa: PLR0913  # what a sample is
             remedy="Ask for less tissue, for smaller patches, or look at the mask.",
         )
     return _joined(found)
+
+
+def _room(shape: Floats, extent: Floats, *, partial: bool) -> tuple[Integers, Integers]:
+    """The first place of a corner and that behind the last, along x and y."""
+    beyond = np.floor(extent / 2) if partial else np.zeros(2)
+    last = np.maximum(shape - extent + beyond, 0)
+    return (-beyond).astype(np.int64), last.astype(np.int64) + 1
 
 
 def _joined(parts: Sequence[Patches]) -> Patches:
@@ -195,23 +206,23 @@ def _shape(image: Image) -> Floats:
     return np.array(image.levels[0].shape[:-3:-1], dtype=float)
 
 
-def _step(image: Image, mpp: float | None) -> Floats:
+def _step(image: Image, mpp: Resolution | None) -> Floats:
     """Pixels of level 0 in a pixel of a patch, along x and y."""
     if mpp is None:
         return np.ones(2)
-    if not mpp > 0:
-        raise UsageError(f"A pixel of {mpp} micrometres was asked for.", remedy="Give a size, as mpp=0.5.")
+    wanted = np.array(resolution(mpp))
     if image.mpp is None:
         raise UsageError(
             "A resolution was asked for, and the image does not say how large its pixels are.",
             remedy="Leave mpp out: patches are then of pixels of level 0.",
         )
-    return mpp / np.array(image.mpp, dtype=float)
+    step: Floats = wanted / np.array(image.mpp)
+    return step
 
 
 def _side(size: int | tuple[int, int]) -> tuple[int, int]:
     """(width, height) of a patch."""
-    width, height = (size, size) if np.isscalar(size) else size
+    width, height = size if isinstance(size, tuple | list) else (size, size)
     if not (width >= 1 and height >= 1):
         raise UsageError(f"Patches of {width} x {height} pixels were asked for.", remedy="Give a size, as 224.")
     return int(width), int(height)

@@ -25,7 +25,7 @@ def both() -> Iterator[tuple[Any, Any]]:
 
 
 def clam(wsi: Any) -> Iterator[Any]:
-    """As CLAM: segment and stitch at a 64th, patch level 0, padded, and read features by coordinates of an HDF5 file."""
+    """As CLAM: segment and stitch at a 64th, patch level 0, and read features at coordinates out of an HDF5 file."""
     shrinks = []
     width, height = wsi.level_dimensions[0]
     for shrink, (across, down) in zip(wsi.level_downsamples, wsi.level_dimensions, strict=True):
@@ -53,9 +53,7 @@ def trident(wsi: Any) -> Iterator[Any]:
     yield 0 if power is None else int(power)
     yield np.array(wsi.get_thumbnail((175, 200)).convert("RGB"))
     shrink = 2 * mpp / mpp
-    level = next(
-        number for number, own in enumerate(wsi.level_downsamples) if math.isclose(own, shrink, abs_tol=0.1)
-    )
+    level = next(number for number, own in enumerate(wsi.level_downsamples) if math.isclose(own, shrink, abs_tol=0.1))
     side = round(round(224 * shrink) / int(wsi.level_downsamples[level]))
     positions = np.array([[column, row] for column in range(0, width, 448) for row in range(0, height, 448)])
     for x, y in positions:

@@ -91,5 +91,7 @@ def test_the_part_that_is_tissue_is_that_of_the_area() -> None:
 
 def test_a_mask_of_another_resolution_along_each_axis_serves() -> None:
     mask = np.array([[0, 255]], np.uint8)
-    found = shares(mask, np.array([[0.0, 0.0], [25.0, 10.0], [50.0, 0.0]]), np.array([50.0, 50.0]), np.array([100.0, 60.0]))
+    found = shares(
+        mask, np.array([[0.0, 0.0], [25.0, 10.0], [50.0, 0.0]]), np.array([50.0, 50.0]), np.array([100.0, 60.0])
+    )
     np.testing.assert_allclose(found, [0, 0.5, 1], atol=1e-9)

@@ -19,7 +19,13 @@ from dicomzarr.faces.patches.order import Share, batches, epoch_order
     shuffle=st.booleans(),
 )
 def test_nodes_and_workers_read_each_patch_once(  # noqa: PLR0913  # as many as there are
-    count: int, size: int, nodes: int, workers: int, epoch: int, shuffle: bool  # noqa: FBT001  # as above
+    *,
+    count: int,
+    size: int,
+    nodes: int,
+    workers: int,
+    epoch: int,
+    shuffle: bool,
 ) -> None:
     order = epoch_order(count, epoch, 7, shuffle=shuffle)
     alone = [tuple(batch) for batch in batches(order, size, Share())]
@@ -28,8 +34,9 @@ def test_nodes_and_workers_read_each_patch_once(  # noqa: PLR0913  # as many as 
         for node in range(nodes)
         for worker in range(workers)
     ]
-    assert sorted(sum(parts, [])) == sorted(alone)
-    assert sorted(sum(sum(parts, []), ())) == list(range(count))
+    read = [batch for part in parts for batch in part]
+    assert sorted(read) == sorted(alone)
+    assert sorted(number for batch in read for number in batch) == list(range(count))
     assert all(len(batch) == size for batch in alone[:-1])
 
 

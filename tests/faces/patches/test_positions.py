@@ -104,6 +104,21 @@ def test_patches_at_random_lie_within_and_reach_every_edge(image: Image) -> None
     assert found.max(axis=0).tolist() == [WIDTH - 1390, HEIGHT - 1390]
 
 
+def test_partial_patches_at_random_have_their_middle_on_the_slide(image: Image) -> None:
+    found = at_random(image, 5000, 200, partial=True).positions
+    middles = found + 100
+    assert middles.min() >= 0
+    assert (middles <= (WIDTH, HEIGHT)).all()
+    assert (found.min(axis=0) < -80).all()
+    assert (found.max(axis=0) > (WIDTH - 120, HEIGHT - 120)).all()
+
+
+def test_resolutions_may_differ_along_x_and_y(image: Image) -> None:
+    found = grid(image, 100, mpp=(2 * MPP, 4 * MPP))
+    assert sorted(set(found.positions[:, 0])) == [*range(0, WIDTH, 200)]
+    assert sorted(set(found.positions[:, 1])) == [*range(0, HEIGHT, 400)]
+
+
 def test_too_little_tissue_is_said_and_does_not_go_on_for_ever(image: Image) -> None:
     mask = np.zeros((160, 140), bool)
     mask[5, 5] = True
@@ -172,7 +187,7 @@ def test_each_frame_of_a_batch_is_fetched_once(mpp: float | None) -> None:
 
 def test_patches_travel_by_url(pyramid: Served) -> None:
     found = grid(dicomzarr.open(pyramid.url), 100)
-    sent = pickle.loads(pickle.dumps(found))
+    sent = pickle.loads(pickle.dumps(found))  # noqa: S301  # our own
     assert list(sent) == list(found)
     np.testing.assert_array_equal(sent.read([1])[0], found.read([1])[0])
 
@@ -181,5 +196,7 @@ def test_some_of_them_are_patches_too(image: Image) -> None:
     found = grid(image, 224, mask=np.ones((5, 5)), tissue=0.1)
     assert list(found[2:4]) == list(found)[2:4]
     assert list(found[[5, 1]]) == [list(found)[5], list(found)[1]]
-    assert list(found[found.tissue > 0.99]) == [at for at, share in zip(found, found.tissue, strict=True) if share > 0.99]
+    assert list(found[found.tissue > 0.99]) == [
+        at for at, share in zip(found, found.tissue, strict=True) if share > 0.99
+    ]
     assert repr(found[:3]) == "<3 patches of 224 x 224>"
