@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import threading
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -196,3 +198,21 @@ def test_what_cannot_be_read_is_the_error_that_it_is(kind: Any) -> None:
 def test_what_cannot_be_meant_is_said(patches: Patches, make: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make(patches)
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_50_000_patches(server: DICOMwebServer) -> None:
+    """As many again leave no more behind: by the allocations of Python and NumPy, which no other process changes."""
+    image = dicomzarr.open(demo_url(server))
+    stream = PatchStream(at_random(image, 50_000, 16), batch_size=1000)
+    held = []
+    tracemalloc.start()
+    try:
+        for number, _ in enumerate(stream, start=1):
+            if number % 10_000 == 0:
+                gc.collect()
+                held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert number == 50_000
+    assert max(held[1:]) - held[0] < 2 * 1000 * 3 * 16 * 16  # two batches, more or less

@@ -1,0 +1,202 @@
+"""500 patches through a DataLoader, 20 ms away: ``python tests/benchmarks/patches_loader.py``; it needs PyTorch.
+
+Each reader has a process of its own in each round, opens the slide, and then gives all patches in batches of 64 to two
+workers that are forked; an epoch is timed, from the loader to its last batch, with the start of the workers and what
+they open. ``--tiatoolbox PYTHON`` names an interpreter with tiatoolbox and PyTorch; it reads through `dicomzarr serve`,
+for by itself it opens no DICOMweb server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIDE, COUNT, BATCH, WORKERS = 224, 500, 64, 2
+TILES = 128
+"""Along each side of the slide, of 256 x 256 pixels each."""
+
+Positions = list[tuple[int, int]]
+
+
+def positions() -> Positions:
+    """Corners at random."""
+    places = np.random.default_rng(0).integers(0, TILES * 256 - SIDE, (COUNT, 2))
+    return [(int(x), int(y)) for x, y in places]
+
+
+class Each(Dataset[Any]):
+    """Patches by number, each read alone by a reader that a worker opens when it first needs it.
+
+    Args:
+        opened: Opens the slide; gives a function of (x, y) to pixels of (height, width, 3).
+        threads: Patches of a batch that are read at once; None to let the DataLoader ask for one by one.
+    """
+
+    def __init__(self, opened: Callable[[], Callable[[tuple[int, int]], Any]], threads: int | None = None) -> None:
+        self._positions = positions()
+        self._opened = opened
+        self._read: Any = None
+        self._threads = threads
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, number: int) -> Any:
+        if self._read is None:
+            self._read = self._opened()
+        return np.ascontiguousarray(np.moveaxis(self._read(self._positions[number]), -1, 0))
+
+    def __getitems__(self, numbers: list[int]) -> list[Any]:
+        first = self[numbers[0]]
+        if self._threads is None:
+            return [first, *map(self.__getitem__, numbers[1:])]
+        with ThreadPoolExecutor(self._threads) as pool:
+            return [first, *pool.map(self.__getitem__, numbers[1:])]
+
+
+def ours(url: str) -> Any:
+    """`PatchDataset`."""
+    from dicomzarr.patches import PatchDataset  # noqa: PLC0415  # each reader has imports of its own
+
+    return PatchDataset(_patches(url))
+
+
+def stream(url: str) -> Any:
+    """`PatchStream`."""
+    from dicomzarr.patches import PatchStream  # noqa: PLC0415  # as above
+
+    return PatchStream(_patches(url), batch_size=BATCH, shuffle=False)
+
+
+def _patches(url: str) -> Any:
+    import dicomzarr  # noqa: PLC0415  # as above
+    from dicomzarr.patches import Patches  # noqa: PLC0415  # as above
+
+    return Patches(dicomzarr.open(url), np.array(positions()), (SIDE, SIDE))
+
+
+def face(url: str) -> Any:
+    """Our face of OpenSlide, one patch after another."""
+    from dicomzarr.openslide import open_slide  # noqa: PLC0415  # as above
+
+    def opened() -> Callable[[tuple[int, int]], Any]:
+        slide = open_slide(url)
+        return lambda at: np.asarray(slide.read_region(at, 0, (SIDE, SIDE)).convert("RGB"))
+
+    return Each(opened)
+
+
+def wsidicom(url: str, threads: int | None = None) -> Any:
+    """wsidicom, opened by each worker."""
+
+    def opened() -> Callable[[tuple[int, int]], Any]:
+        from dicomweb_client.web import DICOMwebClient  # noqa: PLC0415  # as above
+        from wsidicom import WsiDicom, WsiDicomWebClient  # noqa: PLC0415  # as above
+
+        base, _, rest = url.replace("dicomweb:", "http:").partition("/studies/")
+        study, _, series = rest.partition("/series/")
+        slide = WsiDicom.open_web(WsiDicomWebClient(DICOMwebClient(base)), study, series)
+        read: Any = slide.read_region
+        return lambda at: read(at, 0, (SIDE, SIDE), as_array=True)
+
+    return Each(opened, threads)
+
+
+def tiatoolbox(url: str) -> Any:
+    """tiatoolbox on what the gateway serves."""
+
+    def opened() -> Callable[[tuple[int, int]], Any]:
+        from tiatoolbox.wsicore.wsireader import WSIReader  # noqa: PLC0415  # as above
+
+        reader = WSIReader.open(url)
+        return lambda at: reader.read_rect(at, (SIDE, SIDE), resolution=0, units="level")
+
+    return Each(opened)
+
+
+READERS: dict[str, Callable[[str], Any]] = {
+    "dicomzarr PatchDataset": ours,
+    "dicomzarr PatchStream": stream,
+    "dicomzarr.openslide": face,
+    "wsidicom": wsidicom,
+    "wsidicom, 8 threads": lambda url: wsidicom(url, 8),
+    "tiatoolbox": tiatoolbox,
+}
+
+
+def epoch(name: str, url: str) -> None:
+    """Time one epoch, and print seconds and the mean of all pixels."""
+    started = time.perf_counter()
+    sums = count = 0
+    for batch in DataLoader(READERS[name](url), BATCH, num_workers=WORKERS, multiprocessing_context="fork"):
+        sums, count = sums + int(batch.sum()), count + len(batch)
+    assert count == COUNT
+    print(json.dumps((time.perf_counter() - started, sums)))  # noqa: T201  # read by the process that asked
+
+
+@contextmanager
+def gateway(url: str) -> Iterator[str]:
+    """What `dicomzarr serve` shows of a series as OME-Zarr 0.4."""
+    run = "import sys; from dicomzarr.faces.cli import main; sys.exit(main(sys.argv[1:]))"
+    base, _, rest = url.partition("/studies/")
+    command = [sys.executable, "-c", run, "serve", base.replace("dicomweb:", "http:"), "--port", "8991"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # noqa: S603  # ours
+        try:
+            time.sleep(5)
+            yield f"http://127.0.0.1:8991/0.4/studies/{rest}.zarr"
+        finally:
+            process.terminate()
+
+
+def main() -> None:
+    """Let readers take turns, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiatoolbox", metavar="PYTHON")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--latency", type=float, default=20.0, help="milliseconds")
+    parser.add_argument("--epoch", nargs=2, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.epoch:
+        epoch(*asked.epoch)
+        return
+    from slide_server import Contents, served  # noqa: PLC0415  # tiatoolbox does without dicomzarr
+
+    took: dict[str, list[float]] = {}
+    sums = {}
+    with served(Contents(tiles=TILES, milliseconds=asked.latency)) as server, gateway(server.url) as zarr_url:
+        for _ in range(asked.rounds):
+            for name in READERS:
+                if name == "tiatoolbox" and not asked.tiatoolbox:
+                    continue
+                python, url = (asked.tiatoolbox, zarr_url) if name == "tiatoolbox" else (sys.executable, server.url)
+                command = [python, __file__, "--epoch", name, url]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # ours
+                assert done.returncode == 0, done.stderr
+                seconds, sums[name] = json.loads(done.stdout.splitlines()[-1])
+                took.setdefault(name, []).append(seconds)
+    fastest = min(statistics.median(times) for name, times in took.items() if not name.startswith("dicomzarr"))
+    print(f"{COUNT} patches of {SIDE}, batches of {BATCH}, {WORKERS} workers, {asked.latency:g} ms away")  # noqa: T201  # a command
+    for name, times in took.items():
+        median = statistics.median(times)
+        off = sums[name] / sums["wsidicom"] - 1
+        print(  # noqa: T201  # as above
+            f"{name:24} {median:6.2f} s ({min(times):.2f} to {max(times):.2f}), the fastest peer takes"
+            f" {fastest / median:.1f} times that; mean of pixels off by {off:.1e}"
+        )
+
+
+if __name__ == "__main__":
+    main()
