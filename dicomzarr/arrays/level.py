@@ -377,7 +377,7 @@ class MultiscaleImage:
     def _identity(self) -> tuple[object, ...]:
         # Two opens of one URL are one image; what identifies the reader is no part of its name.
         options = self._handle.options
-        shown = (options.values, options.associated_label, options.labels)
+        shown = (options.values, options.icc, options.associated_label, options.labels)
         return ("dicomzarr", self.series_url, self.path, *shown)
 
     def __eq__(self, other: object) -> bool:

@@ -50,6 +50,7 @@ def _of_tiles(known: ImageAttributes, series: str) -> JSON:
         "kind": known.kind,
         "affine_reference": known.affine_reference,
         "affine_origin_known": known.affine_origin_known,
+        "color_space": known.color_space,
         "z_offsets": _listed(known.z_offsets),
         "focus_heights": _listed(known.focus_heights),
         "coordinates": _coordinates(known),

@@ -67,6 +67,8 @@ class StorageOptions:
     values: str = "stored"
     """Which pixel values the arrays hold: the ``stored`` ones, those rescaled to the units of the ``modality``, or the
     ``color`` of a palette where there is one."""
+    icc: str | None = None
+    """``"srgb"`` to turn the colours of slides into sRGB by their ICC profiles; needs ``dicomzarr[color]``."""
     associated_label: bool = False
     """Show a slide's label image, which says who the patient is."""
     labels: bool = False

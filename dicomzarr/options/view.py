@@ -11,6 +11,8 @@ class View:
 
     values: str
     """``stored``, ``modality`` or ``color``."""
+    icc: str | None
+    """``srgb``: colours of slides are turned into it by their ICC profiles."""
     associated_label: bool
     """A slide's label image is shown, which says who the patient is."""
     labels: bool

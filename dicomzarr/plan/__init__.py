@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dicomzarr.plan.attributes import Affine
+from dicomzarr.plan.managed_colors import with_managed_colors
 from dicomzarr.plan.placing import to_ras
 from dicomzarr.plan.plan import (
     ASSOCIATED,
@@ -47,6 +48,7 @@ def plan_images(
     *,
     associated_label: bool = False,
     values: str = "stored",
+    icc: str | None = None,
     bulk: Mapping[str, bytes] | None = None,
 ) -> SeriesPlan:
     """Plan the multiscale images of a series.
@@ -55,6 +57,7 @@ def plan_images(
         series: The typed instances.
         associated_label: Offer a slide's label image, which may show who the patient is.
         values: What the arrays hold: ``stored``, ``modality`` or ``color``.
+        icc: ``srgb`` for colours of slides that are turned into it.
         bulk: Values that the metadata only name, by their URI; see `wanted_bulk`.
 
     Raises:
@@ -62,6 +65,8 @@ def plan_images(
     """
     if series.is_slide:
         plan = plan_slide(series, associated_label=associated_label)
+        if icc:
+            plan = with_managed_colors(plan, bulk or {})
     else:
         from dicomzarr.plan.volumes import plan_volumes  # noqa: PLC0415  # slides do without, and start sooner
 
@@ -69,8 +74,11 @@ def plan_images(
     return replace(plan, notices=(*plan.notices, *series.remarks.sentences()))
 
 
-def wanted_bulk(series: Series, values: str) -> dict[str, str]:
+def wanted_bulk(series: Series, values: str, icc: str | None = None) -> dict[str, str]:
     """The URIs of what `plan_images` needs and the metadata only name, with the SOP Instance UID of each."""
+    if icc and series.is_slide:
+        profiles = (each.icc_profile for each in series.instances)
+        return {profile.uri: profile.instance for profile in profiles if profile is not None and profile.uri}
     if not series.items:
         return {}
     from dicomzarr.dicom.volume.tables import bulk_uris  # noqa: PLC0415  # as above

@@ -34,6 +34,7 @@ class _Planned(NamedTuple):
     """What a plan is made of, beside the series."""
 
     values: str
+    icc: str | None
     associated_label: bool
     bulk: tuple[tuple[str, bytes], ...]
 
@@ -59,10 +60,12 @@ class ParsedSeries:
         Raises:
             MetadataError: Nothing can be placed.
         """
-        planned = _Planned(view.values, view.associated_label, tuple(sorted(bulk.items())))
+        planned = _Planned(view.values, view.icc, view.associated_label, tuple(sorted(bulk.items())))
         plan = self._plans.get(planned)
         if plan is None:
-            plan = plan_images(self.apart(), associated_label=view.associated_label, values=view.values, bulk=bulk)
+            plan = plan_images(
+                self.apart(), associated_label=view.associated_label, values=view.values, icc=view.icc, bulk=bulk
+            )
             self._plans[planned] = plan
         return plan
 

@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 from radiology_opened import Opener
 from radiology_volumes import volume
+from region_means import averaged, integral_of
 from serving import Served, serving
 from slides import (
     brightfield_pyramid,
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
     from dicomzarr import Image
 
-BEYOND = 1000
-"""Pixels around a plane that its averages may touch."""
-
 
 @pytest.fixture(scope="module")
 def demo() -> Image:
@@ -49,30 +47,6 @@ def demo() -> Image:
 def stack() -> Iterator[Served]:
     with serving(fluorescence_focal_stack()) as served:
         yield served
-
-
-def integral_of(plane: Pixels, fill: Any) -> Pixels:
-    """Sums of all that lies above and to the left in a plane, (y, x, c), with a filling around it."""
-    wide = np.full((plane.shape[0] + 2 * BEYOND, plane.shape[1] + 2 * BEYOND, plane.shape[2]), fill, np.float64)
-    wide[BEYOND:-BEYOND, BEYOND:-BEYOND] = plane
-    return np.pad(wide, ((1, 0), (1, 0), (0, 0))).cumsum(0).cumsum(1)
-
-
-def averaged(integral: Pixels, corner: tuple[float, float], size: tuple[int, int], step: tuple[float, float]) -> Pixels:
-    """Means over areas, whose every edge may lie within a pixel.
-
-    Args:
-        integral: Of the plane that is averaged.
-        corner: (x, y) in its pixels.
-        size: (width, height) of the result.
-        step: (x, y) pixels that one of the result is wide and high.
-    """
-    for axis in (0, 1):
-        edges = BEYOND + corner[1 - axis] + step[1 - axis] * np.arange(size[1 - axis] + 1)
-        low = np.floor(edges).astype(int)
-        share = (edges - low).reshape([-1 if each == axis else 1 for each in range(3)])
-        integral = np.diff(integral.take(low, axis) * (1 - share) + integral.take(low + 1, axis) * share, axis=axis)
-    return integral / step[0] / step[1]
 
 
 def assert_rounded(found: Pixels, exact: Pixels) -> None:
