@@ -51,9 +51,7 @@ def epochs_of_lasting_workers(image: Image) -> None:
     """Workers that outlast an epoch hear which one comes."""
     for context in ("fork", "spawn"):
         stream = PatchStream(at_random(image, 40, 32), batch_size=4, targets=range(40))
-        loader: Any = DataLoader(
-            stream, 4, num_workers=2, persistent_workers=True, multiprocessing_context=context
-        )
+        loader: Any = DataLoader(stream, 4, num_workers=2, persistent_workers=True, multiprocessing_context=context)
         orders = []
         for epoch in (0, 1, 0):
             stream.set_epoch(epoch)
@@ -65,7 +63,7 @@ def epochs_of_lasting_workers(image: Image) -> None:
 
 def flat_memory(image: Image) -> None:
     """50 000 patches leave no more behind than 10 000 do."""
-    stream = PatchStream(at_random(image, 50_000, 224, mpp=0.6), batch_size=64)
+    stream = PatchStream(at_random(image, 50_000, 224), batch_size=64)
     held = {}
     read = 0
     for batch in DataLoader(stream, 64):

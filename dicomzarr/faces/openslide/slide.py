@@ -120,7 +120,7 @@ class OpenSlide(AbstractSlide):
 
     @cached_property
     def _icc(self) -> bytes | None:
-        return getattr(self._image, "icc_profile", None)
+        return self._image.icc_profile
 
     def get_best_level_for_downsample(self, downsample: float) -> int:
         """The coarsest level that is no coarser than that; 0 if all are."""

@@ -67,8 +67,7 @@ class Patches:
             DicomZarrError: A frame cannot be had, as for `Image.read_regions`.
         """
         corners = [(int(x), int(y)) for x, y in self.positions[np.asarray(numbers, dtype=np.intp)]]
-        color: dict[str, Any] = {} if icc is None else {"icc": icc}
-        return list(self.image.read_regions(corners, self.size, mpp=self.mpp, **color))
+        return self.image.read_regions(corners, self.size, mpp=self.mpp, icc=icc)
 
     def __repr__(self) -> str:
         at = "" if self.mpp is None else f" at {self.mpp} micrometres a pixel"
