@@ -46,6 +46,9 @@ ADAPTERS = {
     "spatialdata": Adapter(("spatialdata>=0.8",), ("spatialdata", "xarray"), python="python3.13"),
     "torch": Adapter((TORCH, "numpy", "pytest", "pytest-timeout", "pytest-xdist"), ("torch", "numpy")),
     "torchio": Adapter((TORCH, "torchio>=1.2"), ("torchio", "torch", "SimpleITK")),
+    "wsidata": Adapter(
+        ("wsidata>=0.12", "openslide-python", "openslide-bin"), ("wsidata", "spatialdata"), python="python3.13"
+    ),
 }
 
 

@@ -59,6 +59,11 @@ class OpenSlide(AbstractSlide):
                 remedy="Read it with dicomzarr.open.",
             )
 
+    @property
+    def url(self) -> str:
+        """The URL of the slide, without credentials."""
+        return self._image.url
+
     @classmethod
     def detect_format(cls, filename: str | os.PathLike[str]) -> str | None:
         """``"dicom"`` for what opens as a slide, None for anything else.
@@ -179,7 +184,7 @@ class OpenSlide(AbstractSlide):
         """Do nothing: frames are kept as the option ``cache_bytes`` says."""
 
     def __repr__(self) -> str:
-        return f"OpenSlide({self._image.url!r})"
+        return f"OpenSlide({self.url!r})"
 
 
 def open_slide(slide: str | os.PathLike[str] | Image, **storage_options: Any) -> OpenSlide:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+import sys
 import threading
 import tracemalloc
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from fetched import frames_of
 from torch_standin import loaded, trained_by
 from waiting import SECONDS
 
-import dicomzarr
+import dicomzarr.patches
 from dicomzarr.demo.show import demo_server, demo_url
 from dicomzarr.errors import DicomZarrError, UsageError
 from dicomzarr.patches import PatchDataset, PatchStream, at_random, grid
@@ -215,3 +216,11 @@ def test_memory_is_flat(server: DICOMwebServer) -> None:
         tracemalloc.stop()
     assert len(held) == 4
     assert max(held[1:]) - held[0] < 4 * 200 * 3 * 16 * 16  # the batches on their way
+
+
+def test_without_pytorch_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "dicomzarr.faces.patches.datasets", raising=False)
+    monkeypatch.delattr("dicomzarr.faces.patches.datasets")
+    with pytest.raises(UsageError, match="pip install torch"):
+        _ = dicomzarr.patches.PatchStream
