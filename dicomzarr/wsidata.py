@@ -21,8 +21,7 @@ def open_wsi(
 
     Args:
         slide: A URL or path, as `dicomzarr.open` takes it, or an image that is open.
-        store: A Zarr folder of what is found out about the slide, which ``write`` makes. It is read if it is there; None
-            for none.
+        store: A Zarr folder of what is found out about the slide, which ``write`` makes; if there is one, it is read.
         **storage_options: As for `dicomzarr.open`.
 
     Returns:

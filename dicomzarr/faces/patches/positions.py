@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,8 +47,9 @@ class Patches:
 
     def __getitem__(self, chosen: slice | Sequence[int] | npt.NDArray[Any]) -> Patches:
         """Some of them: a slice, numbers, or truth values."""
-        tissue = None if self.tissue is None else self.tissue[chosen]
-        return replace(self, positions=np.atleast_2d(self.positions[chosen]), tissue=tissue)
+        numbers = np.atleast_1d(np.arange(len(self))[chosen])
+        tissue = None if self.tissue is None else self.tissue[numbers]
+        return replace(self, positions=self.positions[numbers], tissue=tissue)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """(x, y) of each."""
@@ -219,9 +221,14 @@ def _step(image: Image, mpp: Resolution | None) -> Floats:
     return step
 
 
-def _side(size: int | tuple[int, int]) -> tuple[int, int]:
+def _side(size: Any) -> tuple[int, int]:
     """(width, height) of a patch."""
-    width, height = size if isinstance(size, tuple | list) else (size, size)
-    if not (width >= 1 and height >= 1):
-        raise UsageError(f"Patches of {width} x {height} pixels were asked for.", remedy="Give a size, as 224.")
-    return int(width), int(height)
+    try:
+        width, height = map(operator.index, size if np.ndim(size) else (size, size))
+    except (TypeError, ValueError):
+        width = height = 0
+    if width < 1 or height < 1:
+        raise UsageError(
+            f"Patches of {size!r:.40} pixels were asked for.", remedy="Give whole numbers, as 224 or (width, height)."
+        )
+    return width, height

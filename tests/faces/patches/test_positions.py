@@ -129,7 +129,9 @@ def test_too_little_tissue_is_said_and_does_not_go_on_for_ever(image: Image) -> 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"size": 0}, "0 x 0"),
+        ({"size": 0}, "Patches of 0"),
+        ({"size": 224.5}, "224.5"),
+        ({"size": (224, 224, 3)}, "whole numbers"),
         ({"size": (224, -1)}, "-1"),
         ({"mpp": 0}, "mpp"),
         ({"mpp": float("nan")}, "mpp"),
@@ -200,3 +202,12 @@ def test_some_of_them_are_patches_too(image: Image) -> None:
         at for at, share in zip(found, found.tissue, strict=True) if share > 0.99
     ]
     assert repr(found[:3]) == "<3 patches of 224 x 224>"
+    assert list(found[3]) == [list(found)[3]]
+    assert len(found[3].tissue) == 1
+    assert list(found[[]]) == found[[]].read([]) == []
+
+
+def test_no_tissue_is_no_patch(image: Image) -> None:
+    found = grid(image, 224, mask=np.zeros((4, 4)))
+    assert (len(found), found.positions.shape, found.tissue.shape) == (0, (0, 2), (0,))
+    assert len(at_random(image, 0, mask=np.zeros((4, 4)))) == 0
