@@ -100,6 +100,11 @@ class Level:
         return resolutions.downsample(self._image.plan, self._plan)
 
     @property
+    def is_virtual(self) -> bool:
+        """The slide lacks it, and it is made of the next finer one; see the option ``virtual_levels``."""
+        return self._plan.reduction is not None
+
+    @property
     def mpp(self) -> tuple[float, float] | None:
         """Micrometres a pixel along x and y; None where DICOM gives none in micrometres."""
         return resolutions.level_mpp(self._image.plan, self._plan)
@@ -377,7 +382,7 @@ class MultiscaleImage:
     def _identity(self) -> tuple[object, ...]:
         # Two opens of one URL are one image; what identifies the reader is no part of its name.
         options = self._handle.options
-        shown = (options.values, options.icc, options.associated_label, options.labels)
+        shown = (options.values, options.icc, options.virtual_levels, options.associated_label, options.labels)
         return ("dicomzarr", self.series_url, self.path, *shown)
 
     def __eq__(self, other: object) -> bool:

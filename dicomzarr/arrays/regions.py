@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.level import Level
     from dicomzarr.arrays.resampling import Taps
     from dicomzarr.arrays.resolutions import Pair, Resolution
-    from dicomzarr.plan import ImagePlan
 
     Pixels = npt.NDArray[np.generic]
 
@@ -39,9 +38,6 @@ _NOTABLY_FINER = 0.9
 
 _PORTION = 2**29
 """Bytes of pixels that are held to be averaged at a time."""
-
-_AVERAGED_SEGMENTATION = "FRACTIONAL"
-"""The type of segmentation whose values are amounts; others are numbers of segments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,14 +227,7 @@ def _grid(image: Image, wanted: RegionRequest) -> _Grid:
             _warn_upsampled(wanted.mpp, own)
     planned = plan.levels[number]
     at, scale = corner(plan, planned), downsamples(plan, planned)
-    return _Grid(level, _size(wanted.size), step, at, scale, planned.absent, _holds_numbers(plan))
-
-
-def _holds_numbers(plan: ImagePlan) -> bool:
-    """Whether values are numbers of segments or of colours in a palette."""
-    kind = plan.attributes.segmentation
-    is_indexed = plan.levels[0].attributes.photometric_interpretation == "PALETTE COLOR"
-    return is_indexed or bool(plan.segments) or (kind is not None and kind.kind != _AVERAGED_SEGMENTATION)
+    return _Grid(level, _size(wanted.size), step, at, scale, planned.absent, plan.holds_numbers)
 
 
 def _warn_upsampled(mpp: Resolution, own: Pair) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from dicomzarr.codecs.decode import decode_frame
+from dicomzarr.codecs.reduced import averaged, picked
 from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
 from dicomzarr.engine.decode_jobs import DecodeJobs
@@ -140,7 +141,7 @@ class Reader:
             return Failure(error)
 
     def _pixels(self, asked: Asked, encoded: EncodedFrame) -> Decoded:
-        where = self._where(asked.frame)
+        where, reduction = self._where(asked.frame), asked.level.reduction
         promised = _is_lossless(asked.frame.instance)
         pixels = decode_frame(
             encoded.data,
@@ -152,6 +153,8 @@ class Reader:
             on_loss=self._warn_of_loss if promised else None,
             stored=encoded.header is not None,
         )
+        if reduction is not None:
+            pixels = (averaged if reduction.averaged else picked)(pixels, reduction.factor)
         seen = asked.level.seen(asked.frame, pixels)
         _check(seen, asked.level, where)
         return seen

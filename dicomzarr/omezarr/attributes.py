@@ -51,6 +51,7 @@ def _of_tiles(known: ImageAttributes, series: str) -> JSON:
         "affine_reference": known.affine_reference,
         "affine_origin_known": known.affine_origin_known,
         "color_space": known.color_space,
+        "virtual_levels": _listed(known.virtual_levels),
         "z_offsets": _listed(known.z_offsets),
         "focus_heights": _listed(known.focus_heights),
         "coordinates": _coordinates(known),

@@ -232,6 +232,7 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "fsspec_options": _fsspec_options,
     "values": _values,
     "icc": _icc,
+    "virtual_levels": _flag,
     "associated_label": _flag,
     "labels": _flag,
     "include_phi": _flag,

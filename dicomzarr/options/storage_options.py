@@ -69,6 +69,8 @@ class StorageOptions:
     ``color`` of a palette where there is one."""
     icc: str | None = None
     """``"srgb"`` to turn the colours of slides into sRGB by their ICC profiles; needs ``dicomzarr[color]``."""
+    virtual_levels: bool = False
+    """Show the levels that a slide lacks, made of the next finer ones while these are decoded, down to 512 pixels."""
     associated_label: bool = False
     """Show a slide's label image, which says who the patient is."""
     labels: bool = False

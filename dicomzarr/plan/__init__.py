@@ -20,6 +20,7 @@ from dicomzarr.plan.plan import (
     label_path,
 )
 from dicomzarr.plan.slides import plan_slide
+from dicomzarr.plan.virtual_levels import with_virtual_levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,12 +44,13 @@ __all__ = [
 ]
 
 
-def plan_images(
+def plan_images(  # noqa: PLR0913  # what of a series can be chosen
     series: Series,
     *,
     associated_label: bool = False,
     values: str = "stored",
     icc: str | None = None,
+    virtual_levels: bool = False,
     bulk: Mapping[str, bytes] | None = None,
 ) -> SeriesPlan:
     """Plan the multiscale images of a series.
@@ -58,6 +60,7 @@ def plan_images(
         associated_label: Offer a slide's label image, which may show who the patient is.
         values: What the arrays hold: ``stored``, ``modality`` or ``color``.
         icc: ``srgb`` for colours of slides that are turned into it.
+        virtual_levels: Show the levels that a slide lacks.
         bulk: Values that the metadata only name, by their URI; see `wanted_bulk`.
 
     Raises:
@@ -65,6 +68,8 @@ def plan_images(
     """
     if series.is_slide:
         plan = plan_slide(series, associated_label=associated_label)
+        if virtual_levels:
+            plan = with_virtual_levels(plan)
         if icc:
             plan = with_managed_colors(plan, bulk or {})
     else:

@@ -130,6 +130,8 @@ class ImageAttributes:
     """(row, column) spacing in millimetres of the first frame of a list, whose axes count."""
     color_space: str | None = None
     """``sRGB``, where colours were turned into it by ICC profiles; None for stored values."""
+    virtual_levels: tuple[int, ...] = ()
+    """Numbers of the levels that the slide lacks, and that are made of finer ones."""
     objective_power: float | None = None
     """ObjectiveLensPower (0048,0112) of a slide."""
     z_offsets: tuple[float, ...] = ()
