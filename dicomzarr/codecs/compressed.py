@@ -58,7 +58,7 @@ def decode_compressed(
     _check_extent(codestream, pixel, len(data), where)
     if codestream.holds_jpeg:
         return _decode_held_jpeg(data, pixel, where, scratch)
-    is_ybr = pixel.samples > 1 and _holds_ybr(codestream, pixel)
+    is_ybr = pixel.samples > 1 and holds_ybr(codestream, pixel)
     try:
         decoded, is_ybr = _decode(data, codestream, is_ybr=is_ybr, scratch=scratch)
     except (RuntimeError, ValueError, MemoryError) as error:
@@ -126,7 +126,7 @@ def _check_extent(codestream: Codestream, pixel: PixelDescription, length: int, 
         )
 
 
-def _holds_ybr(codestream: Codestream, pixel: PixelDescription) -> bool:
+def holds_ybr(codestream: Codestream, pixel: PixelDescription) -> bool:
     """Whether colour differences come out: the codestream knows best, the metadata next."""
     kind = pixel.photometric_interpretation
     if codestream.colour is not None:

@@ -143,7 +143,10 @@ def test_every_codec_gives_means_within_its_tolerance(codec: str) -> None:
         whole = image.levels[0][...]
         for level in image.levels[1:]:
             exact = halved(whole, round(level.downsample))
-            assert np.abs(level[...] - exact).max() <= (3 if "jpeg_" in codec else 0.5)
+            difference = np.abs(level[...] - exact)
+            # JPEG is scaled while it is decoded: what is finer is left out, and not averaged.
+            assert difference.max() <= (12 if "jpeg_" in codec else 0.5)
+            assert difference.mean() <= (1 if "jpeg_" in codec else 0.5)
 
 
 def test_volumes_and_labels_have_none(tmp_path: Path) -> None:
