@@ -9,6 +9,7 @@ itself it opens no DICOMweb server.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import statistics
 import subprocess
@@ -108,9 +109,8 @@ def wsidicom(url: str, threads: int | None = None) -> Any:
         from dicomweb_client.web import DICOMwebClient  # noqa: PLC0415  # as above
         from wsidicom import WsiDicom, WsiDicomWebClient  # noqa: PLC0415  # as above
 
-        base, _, rest = url.replace("dicomweb:", "http:").partition("/studies/")
-        study, _, series = rest.partition("/series/")
-        slide = WsiDicom.open_web(WsiDicomWebClient(DICOMwebClient(base)), study, series)
+        study, _, series = url.partition("/studies/")[2].partition("/series/")
+        slide = WsiDicom.open_web(WsiDicomWebClient(DICOMwebClient(_base(url))), study, series)
         read: Any = slide.read_region
         return lambda at: read(at, 0, (SIDE, SIDE), as_array=True)
 
@@ -127,6 +127,10 @@ def tiatoolbox(url: str) -> Any:
         return lambda at: reader.read_rect(at, (SIDE, SIDE), resolution=0, units="level")
 
     return Each(opened)
+
+
+def _base(url: str) -> str:
+    return url.partition("/studies/")[0].replace("dicomweb:", "http:")
 
 
 READERS: dict[str, Callable[[str], Any]] = {
@@ -150,42 +154,66 @@ def epoch(name: str, url: str) -> None:
     print(json.dumps((time.perf_counter() - started, sums)))  # noqa: T201  # read by the process that asked
 
 
+def serve(milliseconds: float) -> None:
+    """Serve the slide from afar until standard input closes."""
+    from aiohttp import web  # noqa: PLC0415  # as above
+    from slide_server import SERIES, STUDY, slide  # noqa: PLC0415  # as above
+
+    from dicomzarr.demo.server import DICOMwebServer  # noqa: PLC0415  # as above
+
+    @web.middleware
+    async def late(request: web.Request, handler: Any) -> Any:
+        await asyncio.sleep(milliseconds / 1000)
+        return await handler(request)
+
+    with DICOMwebServer(slide(TILES), middlewares=[late]) as server:
+        print(server.series_url(STUDY, SERIES), flush=True)  # noqa: T201  # read by the process that asked
+        sys.stdin.read()
+
+
 @contextmanager
-def gateway(url: str) -> Iterator[str]:
-    """What `dicomzarr serve` shows of a series as OME-Zarr 0.4."""
-    run = "import sys; from dicomzarr.faces.cli import main; sys.exit(main(sys.argv[1:]))"
-    base, _, rest = url.partition("/studies/")
-    command = [sys.executable, "-c", run, "serve", base.replace("dicomweb:", "http:"), "--port", "8991"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # noqa: S603  # ours
+def running(*command: str) -> Iterator[str]:
+    """A process while it is needed, and the first line that it prints."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:  # noqa: S603  # ours
+        assert process.stdout is not None
         try:
-            time.sleep(5)
-            yield f"http://127.0.0.1:8991/0.4/studies/{rest}.zarr"
+            yield process.stdout.readline().strip()
         finally:
             process.terminate()
 
 
 def main() -> None:
-    """Let readers take turns, and print a table."""
+    """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiatoolbox", metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--latency", type=float, default=20.0, help="milliseconds")
     parser.add_argument("--epoch", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.epoch:
         epoch(*asked.epoch)
-        return
-    from slide_server import Contents, served  # noqa: PLC0415  # tiatoolbox does without dicomzarr
+    elif asked.serve:
+        serve(asked.latency)
+    else:
+        compare(asked)
 
+
+def compare(asked: argparse.Namespace) -> None:
+    """Let readers take turns, and print a table."""
     took: dict[str, list[float]] = {}
     sums = {}
-    with served(Contents(tiles=TILES, milliseconds=asked.latency)) as server, gateway(server.url) as zarr_url:
+    run = "import sys; from dicomzarr.faces.cli import main; sys.exit(main(sys.argv[1:]))"
+    ours = [sys.executable, __file__, "--serve", "--latency", str(asked.latency)]
+    with running(*ours) as url, running(sys.executable, "-c", run, "serve", _base(url), "--port", "0") as gateway:
+        zarr_url = f"{gateway.rstrip('/')}/0.4/studies/{url.partition('/studies/')[2]}.zarr"
         for _ in range(asked.rounds):
             for name in READERS:
                 if name == "tiatoolbox" and not asked.tiatoolbox:
                     continue
-                python, url = (asked.tiatoolbox, zarr_url) if name == "tiatoolbox" else (sys.executable, server.url)
-                command = [python, __file__, "--epoch", name, url]
+                who, what = (asked.tiatoolbox, zarr_url) if name == "tiatoolbox" else (sys.executable, url)
+                command = [who, __file__, "--epoch", name, what]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # ours
                 assert done.returncode == 0, done.stderr
                 seconds, sums[name] = json.loads(done.stdout.splitlines()[-1])
