@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -178,3 +180,23 @@ def test_an_empty_region_is_an_empty_picture(slide: OpenSlide) -> None:
 def test_what_is_not_in_colour_is_refused_with_the_reason() -> None:
     with serving(BUILDERS["fluorescence_focal_stack"]()) as served, pytest.raises(UsageError, match="8 bits"):
         open_slide(served.url)
+
+
+def test_it_needs_no_openslide(slide: OpenSlide, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openslide", None)
+    monkeypatch.delitem(sys.modules, "dicomzarr.faces.openslide.slide")
+    alone = importlib.import_module("dicomzarr.faces.openslide.slide").open_slide(slide._image)
+    assert not isinstance(alone, openslide.AbstractSlide)
+    with alone as opened:
+        for ours, theirs in (
+            (opened.read_region((100, 100), 1, (50, 50)), slide.read_region((100, 100), 1, (50, 50))),
+            (opened.get_thumbnail((90, 90)), slide.get_thumbnail((90, 90))),
+        ):
+            np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+        assert opened.color_profile.profile.profile_description == slide.color_profile.profile.profile_description
+
+
+def test_without_pillow_the_error_says_what_to_install(slide: OpenSlide, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(UsageError, match=r"pip install \"dicomzarr\[openslide\]\""):
+        open_slide(slide._image)
