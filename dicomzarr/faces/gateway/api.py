@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import dicomzarr
+from dicomzarr.faces.gateway.kept import is_of_keeping, serve_keeping
 from dicomzarr.faces.gateway.refusals import absent
 from dicomzarr.faces.gateway.replies import json_reply
 from dicomzarr.faces.gateway.rows import SERIES, STUDIES, Table, read_query, row_of
@@ -27,6 +28,8 @@ async def serve_api(call: Call) -> web.Response:
     call.kind = "api"
     if not call.segments:
         return _overview(call)
+    if is_of_keeping(call.segments):
+        return await serve_keeping(call)
     address = call.address()
     if address.upstream is not None and address.ref is not None:
         return await _series(call, address.upstream, address)
@@ -40,7 +43,12 @@ async def serve_api(call: Call) -> web.Response:
 
 def _overview(call: Call) -> web.Response:
     upstreams = [
-        {"name": each.name, "kind": "folder" if each.is_folder else "server", "url": str(each.url)}
+        {
+            "name": each.name,
+            "kind": "folder" if each.is_folder else "server",
+            "url": str(each.url),
+            "keeps": each.keeps,
+        }
         for each in call.shared.upstreams.by_name.values()
     ]
     return json_reply(call.request, {"version": dicomzarr.__version__, "upstreams": upstreams})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from cachetools import LRUCache
 
 from dicomzarr.faces.gateway.addresses import address_of
+from dicomzarr.faces.gateway.keeping import Keeping
 from dicomzarr.faces.gateway.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Shared:
     upstreams: Upstreams
     guard: Guard
     metrics: Metrics = field(default_factory=Metrics)
+    keeping: Keeping = field(default_factory=Keeping)
     chunks: Held = field(default_factory=lambda: Held(CHUNK_BYTES))
     thumbnails: Held = field(default_factory=lambda: Held(THUMBNAIL_BYTES))
 

@@ -56,7 +56,7 @@ def selection(request: web.BaseRequest, etag: str, size: int) -> Selection:
 
 def needs_value(request: web.BaseRequest, chosen: Selection) -> bool:
     """Whether bytes of the value are sent."""
-    return request.method == "GET" and chosen.status in (WHOLE, PARTIAL)
+    return request.method != "HEAD" and chosen.status in (WHOLE, PARTIAL)
 
 
 def value_reply(  # noqa: PLR0913  # what makes up a reply

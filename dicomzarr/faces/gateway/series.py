@@ -31,8 +31,6 @@ _OCTETS: Final = "application/octet-stream"
 _PAGE: Final = 500
 """Studies that one listing shows."""
 
-_MOST_SERIES: Final = 10_000
-
 
 async def serve_series(call: Call, zarr_format: int) -> web.Response:
     """Answer with what lies at a path."""
@@ -129,13 +127,8 @@ async def _above(call: Call, address: Address[Upstream]) -> web.Response:
         return _listed(call, [f"{uid}/" for uid in uids], following)
     if address.study is None:
         return _listed(call, ["studies/"])
-    resource = f"studies/{address.study}/series"
-    found = await address.upstream.search(resource, {}, wanted=_MOST_SERIES)
-    if not found:
-        raise absent(f"There is no study {address.study}.")
-    if not address.collection:
-        return _listed(call, ["series/"])
-    return _listed(call, [f"{uid}.zarr/" for uid in listed_uids(found, "0020000E", "a search for series")])
+    series = await address.upstream.series_of(address.study)
+    return _listed(call, [f"{uid}.zarr/" for uid in series] if address.collection else ["series/"])
 
 
 def _listed(call: Call, names: list[str], following: str = "") -> web.Response:

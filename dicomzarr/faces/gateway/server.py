@@ -14,10 +14,10 @@ from aiohttp import web
 from dicomzarr.errors import DicomZarrError, UsageError
 from dicomzarr.faces.gateway.addresses import nothing_here, segments_of
 from dicomzarr.faces.gateway.call import Call, Shared
-from dicomzarr.faces.gateway.guard import COOKIE, Guard
+from dicomzarr.faces.gateway.guard import COOKIE, WRITING, Guard
 from dicomzarr.faces.gateway.refusals import Refusal, RefusedError, refusal_of
 from dicomzarr.faces.gateway.replies import refusal_reply, send
-from dicomzarr.faces.gateway.routes import OPEN, ROUTES
+from dicomzarr.faces.gateway.routes import OPEN, ROUTES, is_writable
 from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.http.urls import is_loopback
@@ -127,6 +127,7 @@ class Gateway:
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
     async def _stop(self) -> None:
+        await self.shared.keeping.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -167,6 +168,8 @@ class Gateway:
             segments, call.ends_with_slash = segments_of(target)
             route, *call.segments = segments or [""]
             as_json = route == "api"
+            if request.method in WRITING:
+                guard.check_writing(request.method, request.headers, writable=is_writable(route, call.segments))
             if guard.token and route not in OPEN:
                 guard.check_token(request.headers, request.query.get("token", ""), request.cookies.get(COOKIE, ""))
             response = await ROUTES.get(route, _nothing)(call)

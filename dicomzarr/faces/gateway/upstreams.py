@@ -17,6 +17,7 @@ from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.pools import FILES
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opening import endpoint_for
+from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
     from dicomzarr.session.registry import Endpoint
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
-_TAKEN: Final = frozenset({"studies", "series"})
+_TAKEN: Final = frozenset({"studies", "series", "jobs"})
 _UNNAMED: Final = "upstream"
+MOST_SERIES: Final = 10_000
+"""Of a study."""
+
 _MOST_REOPENED: Final = 1024
 _SECONDS_BETWEEN_OPENINGS: Final = 10.0
 """A caller who wants a series as the server has it now is served no more often than that."""
@@ -68,6 +72,24 @@ class Upstream:
     def is_folder(self) -> bool:
         """It is a folder, whose files are looked at again."""
         return kind_of(self.url).name == "folder"
+
+    @property
+    def keeps(self) -> bool:
+        """Series of it can be kept on disk."""
+        is_far = kind_of(self.url).is_far(self.url.base)
+        return is_far and self.views[3].access.cache_dir is not None
+
+    async def series_of(self, study: str) -> list[str]:
+        """The Series Instance UIDs of a study.
+
+        Raises:
+            RefusedError: There is no such study, or nothing in it.
+            DicomZarrError: It cannot be searched.
+        """
+        found = await self.search(f"studies/{study}/series", {}, wanted=MOST_SERIES)
+        if not found:
+            raise absent(f"There is no study {study}.")
+        return listed_uids(found, "0020000E", "a search for series")
 
     async def store(
         self, ref: SeriesRef, zarr_format: int, *, renew: bool = False, reopen: bool = False

@@ -276,7 +276,16 @@ def test_what_another_sites_page_embeds_is_refused() -> None:
         Guard().check("GET", {**LOCAL, **headers}, authority=None)
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "CONNECT", "TRACE", "get"])
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_nothing_is_changed_but_what_can_be(method: str) -> None:
+    headers = {"Host": "localhost", "Content-Type": "application/json"}
+    with pytest.raises(RefusedError) as refused:
+        Guard().check_writing(method, headers, writable=False)
+    assert refused.value.refusal.status == 405
+    Guard().check_writing(method, headers, writable=True)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "CONNECT", "TRACE", "get", "post"])
 def test_nothing_but_reading(method: str) -> None:
     with pytest.raises(RefusedError) as refused:
         Guard().check(method, LOCAL, authority=None)
