@@ -18,7 +18,7 @@ export class Panel {
     /** @type {(() => void)[]} */ this.updates = [];
     this.dialog = /** @type {HTMLDialogElement} */ (h("dialog", { "aria-label": "Keys" }));
     element.replaceChildren(
-      ...[this.#title(), this.#images(), this.#sliders(), this.#mode(), this.#windows(), this.#channels(), this.#segments(), this.#code(), this.#facts(), this.#notices()].flat(),
+      ...[this.#title(), this.#images(), this.#sliders(), this.#mode(), this.#windows(), this.#channels(), this.#segments(), this.#code(), this.#kept(), this.#facts(), this.#notices()].flat(),
       h("button.quiet", { type: "button", onclick: () => this.help() }, "Keys (?)"), this.dialog,
     );
     this.update();
@@ -251,6 +251,12 @@ export class Panel {
     } }, name);
     return section("Use it elsewhere", tools, text, h("div.row.wrap", {},
       copy("Copy", () => text.textContent ?? ""), copy("Copy OME-Zarr URL", () => this.viewer.series.zarrUrl(this.#image)), copy("Copy link", () => location.href)), copied);
+  }
+
+  /** @returns {HTMLElement[]} */
+  #kept() {
+    const control = this.viewer.series.kept(this.viewer.series.description || this.#image.name || "Series");
+    return control ? section("On disk", control) : [];
   }
 
   /** @returns {HTMLElement[]} */
