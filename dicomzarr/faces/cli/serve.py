@@ -103,6 +103,7 @@ def settings_of(arguments: Namespace) -> Settings:
         origins=frozenset(arguments.allow_origin),
         token=token,
         log_uids=arguments.log_uids,
+        phi=arguments.phi,
     )
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dicomzarr
+from dicomzarr.faces.gateway.attributes import attributes_of
 from dicomzarr.faces.gateway.kept import is_of_keeping, serve_keeping
 from dicomzarr.faces.gateway.refusals import absent
 from dicomzarr.faces.gateway.replies import json_reply
 from dicomzarr.faces.gateway.rows import SERIES, STUDIES, Table, read_query, row_of
 from dicomzarr.faces.gateway.series import wants_newest
 from dicomzarr.faces.gateway.thumbnails import serve_thumbnail
+from dicomzarr.runtime.pools import OPENER
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from dicomzarr.engine.ports import SeriesRef
     from dicomzarr.faces.gateway.addresses import Address
     from dicomzarr.faces.gateway.call import Call
     from dicomzarr.faces.gateway.rows import Asked
@@ -85,10 +89,24 @@ async def _series(call: Call, upstream: Upstream, address: Address[Upstream]) ->
     if address.key == "thumbnail":
         call.kind = "thumbnail"
         return await serve_thumbnail(call, upstream, address.ref)
+    if address.key == "attributes":
+        return await _attributes(call, upstream, address.ref)
     if address.key:
-        raise absent("Below a series the API has its thumbnail.")
+        raise absent("Below a series the API has thumbnail, attributes and kept.")
     store = await upstream.store(address.ref, zarr_format=3, renew=True, reopen=wants_newest(call.request))
     return json_reply(call.request, _shown(upstream, address, store))
+
+
+async def _attributes(call: Call, upstream: Upstream, ref: SeriesRef) -> web.Response:
+    """All that an instance says; patient data where the operator allows it, and it is asked for."""
+    call.kind = "attributes"
+    query, allowed = call.request.query, call.shared.phi
+    metadata = await upstream.metadata(ref)
+    phi = allowed and query.get("phi") == "1"
+    document = await OPENER.run(partial(attributes_of, metadata.body, query.get("instance") or None, phi=phi))
+    if document is None:
+        raise absent("The series has no such instance.")
+    return json_reply(call.request, {**document, "phi": phi, "phi_allowed": allowed})
 
 
 def _shown(upstream: Upstream, address: Address[Upstream], store: SeriesStore) -> dict[str, Any]:

@@ -48,6 +48,8 @@ class Shared:
 
     upstreams: Upstreams
     guard: Guard
+    phi: bool = False
+    """The table of attributes may tell what identifies patients."""
     metrics: Metrics = field(default_factory=Metrics)
     keeping: Keeping = field(default_factory=Keeping)
     chunks: Held = field(default_factory=lambda: Held(CHUNK_BYTES))

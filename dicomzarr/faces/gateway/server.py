@@ -50,6 +50,9 @@ class Settings:
     log_uids: bool = False
     """The access log has whole paths, with UIDs."""
 
+    phi: bool = False
+    """The table of attributes may tell what identifies patients, where it is asked to."""
+
     @property
     def is_local(self) -> bool:
         """Whether it listens to this machine alone."""
@@ -92,7 +95,7 @@ class Gateway:
         self._settings = settings or Settings()
         self._settings.check()
         guard = Guard(not self._settings.is_local, self._settings.origins, self._settings.token)
-        self.shared = Shared(Upstreams(upstreams), guard)
+        self.shared = Shared(Upstreams(upstreams), guard, self._settings.phi)
         self.url = ""
         """``http://HOST:PORT``; empty until it listens."""
         self._runner: web.ServerRunner | None = None

@@ -22,7 +22,7 @@ from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.session.kinds import SeriesURL
     from dicomzarr.session.registry import Endpoint
@@ -34,6 +34,7 @@ MOST_SERIES: Final = 10_000
 """Of a study."""
 
 _MOST_REOPENED: Final = 1024
+_METADATA_BYTES: Final = 32 * 2**20
 _SECONDS_BETWEEN_OPENINGS: Final = 10.0
 """A caller who wants a series as the server has it now is served no more often than that."""
 
@@ -53,6 +54,13 @@ class Upstream:
         default_factory=lambda: TTLCache(_MOST_REOPENED, _SECONDS_BETWEEN_OPENINGS), repr=False
     )
     """Series that were opened anew just now."""
+    _metadata: TTLCache[SeriesRef, SeriesMetadata] = field(
+        default_factory=lambda: TTLCache(
+            _METADATA_BYTES, _SECONDS_BETWEEN_OPENINGS, getsizeof=lambda each: len(each.body)
+        ),
+        repr=False,
+    )
+    """Those that the table of attributes was made of just now."""
 
     @cached_property
     def views(self) -> Mapping[int, StorageOptions]:
@@ -118,6 +126,26 @@ class Upstream:
             if is_absence(error) and not await self._is_gone():
                 raise absent(str(error)) from error
             raise
+
+    async def metadata(self, ref: SeriesRef) -> SeriesMetadata:
+        """The metadata of a series, as the upstream has them; those that were told a moment ago are told again.
+
+        Raises:
+            RefusedError: There is no such series.
+            DicomZarrError: They cannot be had.
+        """
+        told = self._metadata.get(ref)
+        if told is not None:
+            return told
+        try:
+            found = await self.endpoint.source.metadata(ref, None)
+        except DicomZarrError as error:
+            if is_absence(error) and not await self._is_gone():
+                raise absent(str(error)) from error
+            raise
+        if len(found.body) <= self._metadata.maxsize:
+            self._metadata[ref] = found
+        return found
 
     async def search(
         self, resource: str, parameters: Mapping[str, str], *, wanted: int, skip: int = 0

@@ -1,6 +1,7 @@
 /** The page: what the address names is shown. */
 
 import { getJson } from "./api.js";
+import { Attributes } from "./attributes.js";
 import { h } from "./dom.js";
 import { Jobs } from "./jobs.js";
 import { List, StudyPage } from "./list.js";
@@ -56,6 +57,7 @@ const archive = {
     return rows.map((/** @type {any} */ row) => ({ description: "", modality: "", ...row, pixels: !WITHOUT_PIXELS.has(row.modality) }));
   },
   thumbnail: (study, series) => `/api/${inside(study.upstream)}studies/${study.study}/series/${series.series}/thumbnail`,
+  attributes: (study, series) => void new Attributes(`${study.upstream}/studies/${study.study}/series/${series}`, gateway.names),
   kept(study, series, title, signal, counted) {
     if (!gateway.upstreams.find(({ name }) => name === study.upstream)?.keeps) return null;
     const path = `${study.upstream}/studies/${study.study}${series ? `/series/${series}` : ""}`;
@@ -117,7 +119,7 @@ function viewer(upstream, study, series) {
     ];
   };
   /** @type {Viewer} */
-  const page = new Viewer(main, { kept: (title) => archive.kept(study, series, title, page.abort.signal, true), path: `/api/${path}`, thumbnail: `/api/${path}/thumbnail`, code, zarrUrl, back: () => go("/"), description: "" });
+  const page = new Viewer(main, { attributes: () => archive.attributes(study, series), kept: (title) => archive.kept(study, series, title, page.abort.signal, true), path: `/api/${path}`, thumbnail: `/api/${path}/thumbnail`, code, zarrUrl, back: () => go("/"), description: "" });
   void page.open();
   archive.series(study, page.abort.signal).then((all) => page.describe(all.find((each) => each.series === series)?.description ?? ""), () => {});
   return page;

@@ -268,7 +268,7 @@ export class Panel {
       ["Spacing", unit ? `${spacing.join(" × ")} ${unit === "micrometer" ? "µm" : "mm"}` : "not known"], ["Levels", levels.length],
       ["Modality", facts.modality ?? ""], ["Kind", facts.kind ?? ""], ["Image type", (facts.image_type ?? []).join(" ")],
     ].filter(([, value]) => value !== "");
-    return section("Facts", h("dl.facts", {}, rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+    return section("Facts", h("dl.facts", {}, rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])), h("button", { type: "button", onclick: this.viewer.series.attributes }, "All attributes (a)"));
   }
 
   /** @returns {HTMLElement[]} */

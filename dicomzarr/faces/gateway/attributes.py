@@ -1,0 +1,164 @@
+"""All attributes of an instance as rows, sequences as trees; what may say who somebody is only when asked for. Pure.
+
+Without patient data, a value is shown where its kind cannot name anybody: numbers, codes and UIDs outside the group of
+the patient, and texts of the few attributes that describe equipment or codes. It is the safe side of PS3.15 Annex E.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from dicomzarr.errors import InvalidReplyError
+
+MOST_ITEMS: Final = 50
+"""Items of a sequence that are told; a slide has one for each of its tiles."""
+
+_MOST_VALUES: Final = 64
+_LONGEST: Final = 2000
+"""Values of an attribute, and characters of a text, that are told."""
+
+_DEEPEST: Final = 16
+
+_TELLS_NOBODY: Final = frozenset(("CS", "IS", "DS", "US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "AT", "UI"))
+_BINARY: Final = frozenset(("OB", "OW", "OF", "OD", "OL", "OV", "UN"))
+_PATIENT: Final = "0010"
+_HARMLESS_TEXTS: Final = frozenset(
+    (
+        *("CodeValue", "LongCodeValue", "CodeMeaning", "CodingSchemeDesignator", "CodingSchemeVersion"),
+        *("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "ConvolutionKernel", "SequenceName"),
+        *("WindowCenterWidthExplanation", "RescaleType", "SegmentLabel", "OpticalPathIdentifier"),
+        *("OpticalPathDescription", "DimensionDescriptionLabel", "LUTLabel", "LUTExplanation"),
+    )
+)
+_PERSONS: Final = ("Person", "Physician", "Patient", "Operator", "Institution", "Identification", "Author", "Observer")
+_PERSONS_TOO: Final = ("Participant", "Responsible", "Custodi", "Request", "Visit", "Admi", "Provider", "Reader")
+"""Parts of keywords of sequences whose codes and numbers are about somebody."""
+
+
+class _Attribute(msgspec.Struct, frozen=True):
+    """An attribute of the DICOM JSON model (PS3.18 section F.2), with values that are not looked at yet."""
+
+    vr: str = "UN"
+    Value: list[msgspec.Raw] = []
+    BulkDataURI: str | None = None
+    InlineBinary: str | None = None
+
+
+class _Name(NamedTuple):
+    keyword: str
+    name: str
+
+
+_INSTANCES: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_ATTRIBUTES: Final = msgspec.json.Decoder(dict[str, _Attribute])
+_Row = dict[str, Any]
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    """What tells an instance from others."""
+
+    uid: _Attribute = msgspec.field(name="00080018", default=_Attribute())
+    number: _Attribute = msgspec.field(name="00200013", default=_Attribute())
+
+
+def attributes_of(body: bytes, instance: str | None, *, phi: bool) -> dict[str, Any] | None:
+    """The attributes of one instance of a series, and which others there are.
+
+    Args:
+        body: The metadata of the series (PS3.18 Annex F).
+        instance: SOP Instance UID; None for the first.
+        phi: Tell what may identify somebody too.
+
+    Returns:
+        None where the series has no such instance.
+
+    Raises:
+        InvalidReplyError: It is no DICOM JSON.
+    """
+    try:
+        found = _INSTANCES.decode(body)
+        listed = [msgspec.json.decode(each, type=_Listed) for each in found]
+        uids = [_first(each.uid) for each in listed]
+        if not found or (instance is not None and instance not in uids):
+            return None
+        chosen = 0 if instance is None else uids.index(instance)
+        rows = _rows(_ATTRIBUTES.decode(found[chosen]), phi=phi, about_somebody=False, depth=0)
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidReplyError("The metadata of the series are no DICOM JSON.") from None
+    instances = [{"instance": uid, "number": _first(each.number)} for uid, each in zip(uids, listed, strict=True)]
+    return {"instance": uids[chosen], "instances": instances, "rows": rows}
+
+
+def _first(attribute: _Attribute) -> str:
+    value = msgspec.json.decode(attribute.Value[0]) if attribute.Value else ""
+    return str(value) if isinstance(value, str | int) else ""
+
+
+def _rows(attributes: dict[str, _Attribute], *, phi: bool, about_somebody: bool, depth: int) -> list[_Row]:
+    return [
+        _row(tag.upper(), attribute, phi=phi, about_somebody=about_somebody, depth=depth)
+        for tag, attribute in sorted(attributes.items())
+    ]
+
+
+def _row(tag: str, attribute: _Attribute, *, phi: bool, about_somebody: bool, depth: int) -> _Row:
+    known = _name(tag)
+    row: _Row = {"tag": f"{tag[:4]},{tag[4:]}", "keyword": known.keyword, "name": known.name, "vr": attribute.vr}
+    about_somebody = (
+        about_somebody or tag.startswith(_PATIENT) or any(each in known.keyword for each in (*_PERSONS, *_PERSONS_TOO))
+    )
+    if attribute.vr == "SQ":
+        decoded = attribute.Value[:MOST_ITEMS] if depth < _DEEPEST else []
+        row["items"] = [
+            _rows(_ATTRIBUTES.decode(each), phi=phi, about_somebody=about_somebody, depth=depth + 1) for each in decoded
+        ]
+        if len(attribute.Value) > len(decoded):
+            row["more"] = len(attribute.Value) - len(decoded)
+        return row
+    if not phi and (about_somebody or not _tells_nobody(tag, attribute.vr, known.keyword)):
+        row["hidden"] = bool(attribute.Value or attribute.InlineBinary or attribute.BulkDataURI)
+        return row
+    row["value"] = _value(attribute)
+    return row
+
+
+def _tells_nobody(tag: str, vr: str, keyword: str) -> bool:
+    if not tag[:4].isalnum() or int(tag[3:4], 16) % 2:  # what private attributes hold is known to their makers
+        return False
+    return vr in _TELLS_NOBODY or vr in _BINARY or keyword in _HARMLESS_TEXTS
+
+
+def _value(attribute: _Attribute) -> str:
+    if attribute.InlineBinary is not None:
+        return f"{len(attribute.InlineBinary) * 3 // 4} bytes"
+    if attribute.BulkDataURI is not None:
+        return "kept apart"
+    texts = [_text(msgspec.json.decode(each)) for each in attribute.Value[:_MOST_VALUES]]
+    if len(attribute.Value) > _MOST_VALUES:
+        texts.append(f"… {len(attribute.Value)} values")
+    text = "\\".join(texts)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _text(value: object) -> str:
+    """A value as text; a name in all of its forms (PS3.18 section F.2.2)."""
+    if isinstance(value, dict):
+        return "=".join(str(value.get(form, "")) for form in ("Alphabetic", "Ideographic", "Phonetic")).rstrip("=")
+    return "" if value is None else str(value)
+
+
+@lru_cache(maxsize=4096)
+def _name(tag: str) -> _Name:
+    from pydicom.datadict import dictionary_description, keyword_for_tag  # noqa: PLC0415  # only for the table
+
+    try:
+        number = int(tag, 16)
+    except ValueError:
+        return _Name("", "No tag")
+    if number >> 16 & 1:
+        return _Name("", "Private")
+    keyword = keyword_for_tag(number)
+    return _Name(keyword, dictionary_description(number) if keyword else "Unknown")
