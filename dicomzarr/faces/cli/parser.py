@@ -233,6 +233,9 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
     how.add_argument("--quiet", action="store_true", help="write no line for each request")
     how.add_argument("--log-uids", action="store_true", help="write whole paths, with UIDs")
     command.add_argument("--phi", action="store_true", help="let the table of attributes show patient data")
+    command.add_argument(
+        "--label-images", action="store_true", help="show labels of slides on request, which say who the patient is"
+    )
     command.add_argument("--no-labels", action="store_true", help="do not look for segmentations of series")
     command.add_argument(
         "--auth",

@@ -76,7 +76,7 @@ def upstreams_of(arguments: Namespace) -> list[Upstream]:
         )
     names = names_for([target.url for target in targets], [name for name, _ in given])
     own = _auths(arguments, names)
-    shared = {"labels": not arguments.no_labels}
+    shared = {"labels": not arguments.no_labels, "associated_label": arguments.label_images}
     upstreams = [
         Upstream(name, target.url, {**target.options, **own.get(name, {}), **shared})
         for name, target in zip(names, targets, strict=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dicomzarr
 from dicomzarr.faces.gateway.attributes import attributes_of
 from dicomzarr.faces.gateway.kept import is_of_keeping, serve_keeping
+from dicomzarr.faces.gateway.newest import newest, newest_first
 from dicomzarr.faces.gateway.refusals import absent
 from dicomzarr.faces.gateway.replies import json_reply
 from dicomzarr.faces.gateway.rows import SERIES, STUDIES, Table, read_query, row_of
@@ -17,6 +19,8 @@ from dicomzarr.faces.gateway.thumbnails import serve_thumbnail
 from dicomzarr.runtime.pools import OPENER
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiohttp import web
 
     from dicomzarr.engine.ports import SeriesRef
@@ -74,14 +78,22 @@ async def _rows(call: Call, upstream: Upstream, table: Table, resource: str) -> 
 
 
 async def _found(upstream: Upstream, table: Table, resource: str, asked: Asked) -> list[dict[str, Any]]:
-    """What matches; one more than is shown, which tells whether there are more."""
-    if len(asked.searches) == 1:
-        return await upstream.search(resource, asked.searches[0], wanted=asked.limit + 1, skip=asked.offset)
+    """What matches, the newest studies first; one more than is shown, which tells whether there are more."""
     wanted = asked.offset + asked.limit + 1
-    every = await asyncio.gather(*(upstream.search(resource, each, wanted=wanted) for each in asked.searches))
+    today = datetime.now(tz=UTC).date()
+
+    async def search(parameters: Mapping[str, str], most: int = wanted) -> list[dict[str, Any]]:
+        return await upstream.search(resource, parameters, wanted=most)
+
+    async def best(parameters: Mapping[str, str]) -> list[dict[str, Any]]:
+        return await (
+            newest(search, parameters, wanted=wanted, today=today) if table is STUDIES else search(parameters)
+        )
+
+    every = await asyncio.gather(*map(best, asked.searches))
     # A study with a CT and a PET is found by both.
-    unique = {str(entry.get(table.uid.tag)): entry for found in every for entry in found}
-    return list(unique.values())[asked.offset : wanted]
+    unique = list({str(entry.get(table.uid.tag)): entry for found in every for entry in found}.values())
+    return (newest_first(unique) if table is STUDIES else unique)[asked.offset : wanted]
 
 
 async def _series(call: Call, upstream: Upstream, address: Address[Upstream]) -> web.Response:

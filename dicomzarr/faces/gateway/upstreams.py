@@ -66,9 +66,9 @@ class Upstream:
     def views(self) -> Mapping[int, StorageOptions]:
         """How series are shown, by the format of Zarr.
 
-        What identifies patients is not shown, and no server leads elsewhere.
+        What identifies patients is not shown, label images only where that was chosen, and no server leads elsewhere.
         """
-        fixed = {"include_phi": False, "associated_label": False, "own_host_only": True}
+        fixed = {"include_phi": False, "own_host_only": True}
         return {number: StorageOptions.parse(**{**self.options, **fixed, "zarr_format": number}) for number in (2, 3)}
 
     @cached_property
