@@ -229,6 +229,11 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
         const="",
         help="ask for a token: a new one, or that in this environment variable",
     )
+    how.add_argument(
+        "--pass-through",
+        action="store_true",
+        help="callers send the credentials that the one server asks for, and see what these may see",
+    )
     how.add_argument("--open", action="store_true", help="open it in the browser")
     how.add_argument("--quiet", action="store_true", help="write no line for each request")
     how.add_argument("--log-uids", action="store_true", help="write whole paths, with UIDs")

@@ -104,6 +104,7 @@ def settings_of(arguments: Namespace) -> Settings:
         token=token,
         log_uids=arguments.log_uids,
         phi=arguments.phi,
+        pass_through=arguments.pass_through,
     )
 
 

@@ -57,7 +57,7 @@ def _overview(call: Call) -> web.Response:
             "url": str(each.url),
             "keeps": each.keeps,
         }
-        for each in call.shared.upstreams.by_name.values()
+        for each in call.upstreams.values()
     ]
     return json_reply(call.request, {"version": dicomzarr.__version__, "upstreams": upstreams})
 

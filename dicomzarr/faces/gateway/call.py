@@ -12,12 +12,13 @@ from dicomzarr.faces.gateway.keeping import Keeping
 from dicomzarr.faces.gateway.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aiohttp import web
 
     from dicomzarr.faces.gateway.addresses import Address
     from dicomzarr.faces.gateway.guard import Guard
+    from dicomzarr.faces.gateway.passing import PassThrough
     from dicomzarr.faces.gateway.turns import Budget
     from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams
 
@@ -50,6 +51,8 @@ class Shared:
     guard: Guard
     phi: bool = False
     """The table of attributes may tell what identifies patients."""
+    passing: PassThrough | None = None
+    """Callers bring credentials of their own."""
     metrics: Metrics = field(default_factory=Metrics)
     keeping: Keeping = field(default_factory=Keeping)
     chunks: Held = field(default_factory=lambda: Held(CHUNK_BYTES))
@@ -67,7 +70,14 @@ class Call:
     ends_with_slash: bool
     kind: str = "other"
     """What it is for, in metrics and the access log."""
+    callers_upstreams: Mapping[str, Upstream] | None = None
+    """As the caller sees them, where credentials are the caller's."""
     _held: tuple[Budget, int] | None = None
+
+    @property
+    def upstreams(self) -> Mapping[str, Upstream]:
+        """What may be asked, by name."""
+        return self.shared.upstreams.by_name if self.callers_upstreams is None else self.callers_upstreams
 
     def address(self) -> Address[Upstream]:
         """What the path names.
@@ -75,7 +85,7 @@ class Call:
         Raises:
             RefusedError: Nothing.
         """
-        return address_of(self.segments, self.shared.upstreams.by_name)
+        return address_of(self.segments, self.upstreams)
 
     async def take(self, budget: Budget, nbytes: int) -> None:
         """Wait for room for so many bytes, and hold it, in the place of what was held, until the reply is sent.

@@ -70,10 +70,11 @@ async def _picture(call: Call, address: Address[Upstream], store: SeriesStore, c
     if (chosen := selection(call.request, etag, chunk.size)).status == NOT_MODIFIED:
         return value_reply(chosen, etag=etag, size=chunk.size, data=None, content_type=_JPEG, caching=kept)
     await call.take(address.upstream.budget, chunk.size)
-    data = call.shared.chunks.get(etag)
+    name = address.upstream.caller + etag
+    data = call.shared.chunks.get(name)
     if data is None:
         data = await _jpeg(address.upstream, store, chunk)
-        call.shared.chunks.keep(etag, data)
+        call.shared.chunks.keep(name, data)
     chosen = selection(call.request, etag, len(data))
     body = data if needs_value(call.request, chosen) else None
     reply = value_reply(chosen, etag=etag, size=len(data), data=body, content_type=_JPEG, caching=kept)

@@ -32,7 +32,7 @@ async def serve_keeping(call: Call) -> web.Response:
     call.kind = "keeping"
     if call.segments[0] == JOBS:
         return _jobs(call)
-    address = address_of(call.segments[:-1], call.shared.upstreams.by_name)
+    address = address_of(call.segments[:-1], call.upstreams)
     if address.upstream is None or address.study is None or address.key or address.collection:
         raise absent("What is kept is told of a series or a study.")
     if not address.upstream.keeps:

@@ -111,6 +111,13 @@ def refusal_reply(refusal: Refusal, *, as_json: bool) -> web.Response:
     return web.Response(status=refusal.status, body=body, content_type="application/json", headers=headers)
 
 
+def only_for_caller(response: web.Response) -> None:
+    """A reply to somebody with credentials of their own: a browser asks again, as whoever uses it then."""
+    if response.headers.get("Cache-Control") != NEVER:
+        response.headers["Cache-Control"] = ASK_AGAIN
+    response.headers["Vary"] = ", ".join(filter(None, (response.headers.get("Vary"), "Authorization, Origin")))
+
+
 async def send(request: web.BaseRequest, response: web.Response, extra: Mapping[str, str]) -> None:
     """Send a reply; a client that does not take it loses its connection."""
     added = {**COMMON, **extra}

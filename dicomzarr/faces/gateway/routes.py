@@ -32,6 +32,9 @@ async def _metrics(call: Call) -> web.Response:
     call.kind = "metrics"
     _no_more(call)
     shared = call.shared
+    if shared.passing is not None:  # whoever the upstream does not know is told nothing
+        for upstream in call.upstreams.values():
+            await upstream.search("studies", {}, wanted=1)
     held = {"chunks": int(shared.chunks.currsize), "thumbnails": int(shared.thumbnails.currsize)}
     text = shared.metrics.text(shared.upstreams.by_name.values(), held)
     return document_reply(call.request, text, metrics.CONTENT_TYPE, NEVER)

@@ -67,12 +67,13 @@ async def _chunk(call: Call, upstream: Upstream, store: SeriesStore, key: str, c
 async def chunk_bytes(call: Call, upstream: Upstream, store: SeriesStore, etag: str, chunk: Chunk) -> bytes:
     """The values of a chunk, held if somebody asked for them before; there is room for them until they are sent."""
     await call.take(upstream.budget, chunk.size)
-    held = call.shared.chunks.get(etag)
+    name = upstream.caller + etag
+    held = call.shared.chunks.get(name)
     if held is not None:
         return held
     with upstream.thumbnails.frame():
         data = await store.chunk(chunk)
-    call.shared.chunks.keep(etag, data)
+    call.shared.chunks.keep(name, data)
     return data
 
 
@@ -118,7 +119,7 @@ async def _above(call: Call, address: Address[Upstream]) -> web.Response:
     if not call.ends_with_slash:
         return redirect_to_slash(call)
     if address.upstream is None:
-        return _listed(call, [f"{name}/" for name in call.shared.upstreams.by_name])
+        return _listed(call, [f"{name}/" for name in call.upstreams])
     if address.collection == "studies":
         offset = _offset(call.request)
         found = await address.upstream.search("studies", {}, wanted=_PAGE + 1, skip=offset)

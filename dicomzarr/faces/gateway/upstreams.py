@@ -15,6 +15,7 @@ from dicomzarr.faces.gateway.refusals import RefusedError, absent, is_absence
 from dicomzarr.faces.gateway.turns import Budget, ThumbnailTurns
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.pools import FILES
+from dicomzarr.runtime.single_flight import SingleFlight
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opening import endpoint_for
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
@@ -34,6 +35,10 @@ MOST_SERIES: Final = 10_000
 """Of a study."""
 
 _MOST_REOPENED: Final = 1024
+_MOST_ALLOWED: Final = 4096
+_SECONDS_ALLOWED: Final = 60.0
+"""For which a server's word counts that a caller may read a series."""
+
 _METADATA_BYTES: Final = 32 * 2**20
 _SECONDS_BETWEEN_OPENINGS: Final = 10.0
 """A caller who wants a series as the server has it now is served no more often than that."""
@@ -48,12 +53,19 @@ class Upstream:
     """Of the server or folder, above its studies."""
     options: Mapping[str, Any] = field(repr=False)
     """Storage options, which may hold secrets."""
+    caller: str = ""
+    """Whose credentials these are; empty where they are the gateway's own."""
     budget: Budget = field(default_factory=Budget, repr=False)
     thumbnails: ThumbnailTurns = field(default_factory=ThumbnailTurns, repr=False)
     _reopened: TTLCache[SeriesRef, bool] = field(
         default_factory=lambda: TTLCache(_MOST_REOPENED, _SECONDS_BETWEEN_OPENINGS), repr=False
     )
     """Series that were opened anew just now."""
+    _allowed: TTLCache[SeriesRef, bool] = field(
+        default_factory=lambda: TTLCache(_MOST_ALLOWED, _SECONDS_ALLOWED), repr=False
+    )
+    """Series that the server let the caller read a moment ago."""
+    _asking: SingleFlight[SeriesRef, None] = field(default_factory=SingleFlight, repr=False)
     _metadata: TTLCache[SeriesRef, SeriesMetadata] = field(
         default_factory=lambda: TTLCache(
             _METADATA_BYTES, _SECONDS_BETWEEN_OPENINGS, getsizeof=lambda each: len(each.body)
@@ -76,16 +88,36 @@ class Upstream:
         """Where its series are opened, for as long as the gateway runs."""
         return endpoint_for(self.url.base, self.views[3])
 
+    def of_caller(self, caller: str, authorization: str) -> Upstream:
+        """The same, as somebody sees it who brings credentials; queues are shared, and nothing else.
+
+        Args:
+            caller: A text that only the same credentials spell, and that does not tell them.
+            authorization: The header with them (RFC 9110 section 11.6.2).
+        """
+        options = {**self.options, "headers": {"Authorization": authorization}}
+        return Upstream(self.name, self.url, options, caller, self.budget, self.thumbnails)
+
+    @property
+    def is_far(self) -> bool:
+        """It does not lie on a disk of this machine."""
+        return kind_of(self.url).is_far(self.url.base)
+
     @property
     def is_folder(self) -> bool:
         """It is a folder, whose files are looked at again."""
         return kind_of(self.url).name == "folder"
 
+    async def _ask_whether_allowed(self, ref: SeriesRef) -> None:
+        """Open a series anew: what is held of it is forgotten, so the server is asked with the caller's credentials."""
+        self.endpoint.close(ref)
+        await self.endpoint.store(ref, self.views[3])
+        self._allowed[ref] = True
+
     @property
     def keeps(self) -> bool:
         """Series of it can be kept on disk."""
-        is_far = kind_of(self.url).is_far(self.url.base)
-        return is_far and self.views[3].access.cache_dir is not None
+        return self.is_far and not self.caller and self.views[3].access.cache_dir is not None
 
     async def series_of(self, study: str) -> list[str]:
         """The Series Instance UIDs of a study.
@@ -116,6 +148,8 @@ class Upstream:
         """
         options = self.views[zarr_format]
         try:
+            if self.caller and ref not in self._allowed:
+                await self._asking.do(ref, lambda: self._ask_whether_allowed(ref))
             if renew and self.is_folder:
                 await FILES.run(self.endpoint.renew, ref)
             elif reopen and ref not in self._reopened:
@@ -135,7 +169,7 @@ class Upstream:
             DicomZarrError: They cannot be had.
         """
         told = self._metadata.get(ref)
-        if told is not None:
+        if told is not None and not self.caller:  # whom the server is asked for each time
             return told
         try:
             found = await self.endpoint.source.metadata(ref, None)
