@@ -13,7 +13,6 @@ from dicomzarr.faces.gateway.replies import (
     ASK_AGAIN,
     FOR_EVER,
     document_reply,
-    etag_of,
     needs_value,
     selection,
     value_reply,
@@ -41,7 +40,7 @@ async def serve_series(call: Call, zarr_format: int) -> web.Response:
     store = await address.upstream.store(
         address.ref, zarr_format, renew=at_root, reopen=at_root and wants_newest(call.request)
     )
-    found = store.locate(address.key)
+    found, etag = call.shared.located(store, address.key)
     if isinstance(found, Directory):
         call.kind = "listing"
         return _directory(call, store, address.key, found)
@@ -51,13 +50,12 @@ async def serve_series(call: Call, zarr_format: int) -> web.Response:
         call.kind = "document"
         return document_reply(call.request, found.data, caching=caching(call.request, store, ASK_AGAIN))
     call.kind = "chunk"
-    return await _chunk(call, address.upstream, store, address.key, found)
+    return await _chunk(call, address.upstream, store, etag, found)
 
 
-async def _chunk(call: Call, upstream: Upstream, store: SeriesStore, key: str, chunk: Chunk) -> web.Response:
+async def _chunk(call: Call, upstream: Upstream, store: SeriesStore, etag: str, chunk: Chunk) -> web.Response:
     if chunk.lost is not None:
         raise chunk.lost
-    etag = etag_of(store.version, key)
     chosen = selection(call.request, etag, chunk.size)
     kept = caching(call.request, store)
     data = await chunk_bytes(call, upstream, store, etag, chunk) if needs_value(call.request, chosen) else None

@@ -17,7 +17,7 @@ from dicomzarr.faces.gateway.call import Call, Shared
 from dicomzarr.faces.gateway.guard import COOKIE, WRITING, Guard
 from dicomzarr.faces.gateway.passing import PassThrough, refusal_of_caller
 from dicomzarr.faces.gateway.refusals import Refusal, RefusedError, refusal_of
-from dicomzarr.faces.gateway.replies import only_for_caller, refusal_reply, send
+from dicomzarr.faces.gateway.replies import Sending, only_for_caller, refusal_reply
 from dicomzarr.faces.gateway.routes import OPEN, ROUTES, is_writable
 from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams
 from dicomzarr.runtime.home_loop import run_sync
@@ -111,6 +111,7 @@ class Gateway:
         self._settings.check()
         guard = Guard(not self._settings.is_local, self._settings.origins, self._settings.token)
         self.shared = _shared(Upstreams(upstreams), guard, self._settings)
+        self._sending = Sending()
         self.url = ""
         """``http://HOST:PORT``; empty until it listens."""
         self._runner: web.ServerRunner | None = None
@@ -158,7 +159,7 @@ class Gateway:
             response = await self._response(call)
             if self.shared.passing is not None:
                 only_for_caller(response)
-            await send(request, response, self.shared.guard.cors(request.headers))
+            await self._sending.send(request, response, self.shared.guard.cors(request.headers))
             milliseconds = 1000 * (loop.time() - started)
             metrics.answered(call.kind, response.status, response.body_length, milliseconds / 1000)
             if ACCESS_LOG.isEnabledFor(logging.INFO):
