@@ -72,8 +72,8 @@ def test_what_no_segment_may_hold_names_nothing(path: str) -> None:
 
 def test_segments_are_decoded_once_and_a_slash_at_the_end_is_told() -> None:
     assert segments_of("/0.5/studies/1.2%2B3/") == (("0.5", "studies", "1.2+3"), True)
-    assert segments_of("/0.5/studies/1.2") == (["0.5", "studies", "1.2"], False)
-    assert segments_of("/") == ([], True)
+    assert segments_of("/0.5/studies/1.2") == (("0.5", "studies", "1.2"), False)
+    assert segments_of("/") == ((), True)
 
 
 ONE, TWO = {"a": "A"}, {"a": "A", "b": "B"}
