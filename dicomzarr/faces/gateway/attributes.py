@@ -52,12 +52,19 @@ class _Name(NamedTuple):
     name: str
 
 
+class _Listed(NamedTuple):
+    uid: str
+    number: int
+    """0 where there is none."""
+    raw: msgspec.Raw
+
+
 _INSTANCES: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _ATTRIBUTES: Final = msgspec.json.Decoder(dict[str, _Attribute])
 _Row = dict[str, Any]
 
 
-class _Listed(msgspec.Struct, frozen=True):
+class _Names(msgspec.Struct, frozen=True):
     """What tells an instance from others."""
 
     uid: _Attribute = msgspec.field(name="00080018", default=_Attribute())
@@ -69,7 +76,7 @@ def attributes_of(body: bytes, instance: str | None, *, phi: bool) -> dict[str, 
 
     Args:
         body: The metadata of the series (PS3.18 Annex F).
-        instance: SOP Instance UID; None for the first.
+        instance: SOP Instance UID; None for that of the lowest number.
         phi: Tell what may identify somebody too.
 
     Returns:
@@ -79,17 +86,21 @@ def attributes_of(body: bytes, instance: str | None, *, phi: bool) -> dict[str, 
         InvalidReplyError: It is no DICOM JSON.
     """
     try:
-        found = _INSTANCES.decode(body)
-        listed = [msgspec.json.decode(each, type=_Listed) for each in found]
-        uids = [_first(each.uid) for each in listed]
-        if not found or (instance is not None and instance not in uids):
+        listed = sorted((_listed(each) for each in _INSTANCES.decode(body)), key=lambda each: (each.number, each.uid))
+        chosen = next((each for each in listed if instance in (None, each.uid)), None)
+        if chosen is None:
             return None
-        chosen = 0 if instance is None else uids.index(instance)
-        rows = _rows(_ATTRIBUTES.decode(found[chosen]), phi=phi, about_somebody=False, depth=0)
+        rows = _rows(_ATTRIBUTES.decode(chosen.raw), phi=phi, about_somebody=False, depth=0)
     except (msgspec.DecodeError, RecursionError):
         raise InvalidReplyError("The metadata of the series are no DICOM JSON.") from None
-    instances = [{"instance": uid, "number": _first(each.number)} for uid, each in zip(uids, listed, strict=True)]
-    return {"instance": uids[chosen], "instances": instances, "rows": rows}
+    instances = [{"instance": each.uid, "number": each.number} for each in listed]
+    return {"instance": chosen.uid, "instances": instances, "rows": rows}
+
+
+def _listed(raw: msgspec.Raw) -> _Listed:
+    names = msgspec.json.decode(raw, type=_Names)
+    number = _first(names.number)
+    return _Listed(_first(names.uid), int(number) if number.isdecimal() else 0, raw)
 
 
 def _first(attribute: _Attribute) -> str:

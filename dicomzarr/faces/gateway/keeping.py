@@ -106,6 +106,8 @@ class Keeping:
             return found
         if len(unended) >= _MOST_WAITING:
             raise RefusedError(503, "Too many series wait to be kept. Ask again later.", {"Retry-After": "60"})
+        for job in [job for job in self._jobs.values() if (job.upstream, job.study, job.series) == same]:
+            del self._jobs[job.number]  # what came of it before is of no interest any more
         self._count += 1
         job = self._jobs[self._count] = Job(self._count, upstream, study, series)
         job.task = asyncio.get_running_loop().create_task(self._run(job))
@@ -122,11 +124,15 @@ class Keeping:
         return job
 
     def cancel_all(self, upstream: Upstream, refs: Sequence[SeriesRef]) -> None:
-        """End the jobs that keep one of these series."""
-        for job in self._jobs.values():
+        """End the jobs that keep one of these series; those that have ended, and kept no other, are forgotten."""
+        for job in list(self._jobs.values()):
             concerned = any(job.study == ref.study and job.series in (None, ref.series) for ref in refs)
-            if job.upstream is upstream and concerned and not job.has_ended:
+            if job.upstream is not upstream or not concerned:
+                continue
+            if not job.has_ended:
                 self._end(job)
+            elif set(job.refs) <= set(refs):
+                del self._jobs[job.number]
 
     async def close(self) -> None:
         """End all."""

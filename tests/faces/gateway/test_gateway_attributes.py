@@ -62,6 +62,9 @@ def test_every_attribute_of_every_instance_is_told(base: str, series: Any) -> No
         assert values["PatientName"] == str(dataset.PatientName)
         assert values["Rows"] == str(dataset.Rows)
         assert len(table["instances"]) == len(series.datasets)
+        assert [each["number"] for each in table["instances"]] == sorted(
+            each.InstanceNumber for each in series.datasets
+        )
 
 
 def test_nothing_that_identifies_is_told_unasked(base: str) -> None:

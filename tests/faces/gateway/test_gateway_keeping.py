@@ -101,6 +101,7 @@ def test_what_is_there_already_is_not_fetched_again(served: DICOMwebServer, tmp_
         before = len(served.requests)
         job = ended(running, order(url).json["job"])
         assert (job["state"], job["frames"]) == ("kept", FRAMES)
+        assert len(ask(f"{running.url}/api/jobs").json["jobs"]) == 1
         assert not [each for each in served.requests[before:] if each.resource in ("frames", "instances")]
 
 
@@ -121,6 +122,7 @@ def test_a_study_is_removed_as_it_is_kept(served: DICOMwebServer, tmp_path: Path
         ended(running, order(f"{running.url}/api/{VOLUME_STUDY}/kept").json["job"])
         assert order(f"{running.url}/api/{VOLUME_STUDY}/kept", "DELETE").json == {"removed": 1}
         assert ask(f"{running.url}/api/{VOLUME_SERIES}/kept").json["frames"] == 0
+        assert ask(f"{running.url}/api/jobs").json == {"jobs": []}
 
 
 def test_a_job_can_be_ended_and_others_take_its_turn(tmp_path: Path) -> None:

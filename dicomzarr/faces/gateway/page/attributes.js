@@ -124,7 +124,7 @@ export class Attributes {
     const row = h("tr", { role: "row", "data-id": line.id, tabindex: line.id === this.at ? "0" : "-1", "aria-level": String(line.level), "aria-expanded": line.folds ? String(unfolded) : null, class: line.quiet ? "quiet" : null },
       line.cells.map((text, place) => h(place === 3 ? "td.value" : "td", { role: "gridcell" }, text)));
     const name = /** @type {HTMLElement} */ (row.children[1]);
-    name.style.paddingLeft = `${(line.level - 1) * 16 + 4}px`;
+    name.style.paddingLeft = `${(line.level - 1) * 16 + 8}px`;
     return row;
   }
 

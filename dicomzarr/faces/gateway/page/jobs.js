@@ -115,7 +115,11 @@ export class Jobs {
       const job = this.jobs.find((each) => pathOf(each) === path || (path.startsWith(`${pathOf(each)}/`) && isUnderWay(each)));
       Object.assign(keep, { disabled: Boolean(job && isUnderWay(job)) });
       if (job && (isUnderWay(job) || !counted)) said.textContent = words(job);
-      if (!counted) remove.hidden = !job || isUnderWay(job);
+      if (!counted) {
+        remove.hidden = !job || isUnderWay(job);
+        keep.hidden = job?.state === "kept";
+        if (!job && seen) said.textContent = "Removed.";
+      }
       const now = job ? `${job.job} ${job.state}` : "";
       if (counted && now !== seen && !(job && isUnderWay(job))) void attempt(count);
       seen = now;

@@ -54,7 +54,9 @@ const archive = {
   },
   async series(study, signal) {
     const { rows } = await getJson(`/api/${inside(study.upstream)}studies/${study.study}/series?limit=200`, { signal });
-    return rows.map((/** @type {any} */ row) => ({ description: "", modality: "", ...row, pixels: !WITHOUT_PIXELS.has(row.modality) }));
+    const all = rows.map((/** @type {any} */ row) => ({ description: "", modality: "", ...row, pixels: !WITHOUT_PIXELS.has(row.modality) }));
+    const place = (/** @type {Series} */ each) => (each.pixels ? 0 : 2) + (each.modality === "SEG" ? 1 : 0);  // what was seen before what was made of it
+    return all.sort((/** @type {Series} */ one, /** @type {Series} */ other) => place(one) - place(other) || (one.number ?? Infinity) - (other.number ?? Infinity) || 0);
   },
   thumbnail: (study, series) => `/api/${inside(study.upstream)}studies/${study.study}/series/${series.series}/thumbnail`,
   attributes: (study, series) => void new Attributes(`${study.upstream}/studies/${study.study}/series/${series}`, gateway.names),

@@ -102,7 +102,7 @@ export class Panel {
     if (axis === "c") return ` ${this.#units.channels[index]?.label ?? ""}`;
     const { coordinates } = this.#image.facts;
     for (const [name, { axis: along, values, unit }] of Object.entries(coordinates ?? {})) {
-      if (along === axis && typeof values[index] === "number" && (axis === "t" || /position|location/.test(name))) return ` · ${short(values[index])} ${unit ?? ""}`;
+      if (along === axis && typeof values[index] === "number" && (axis === "t" ? unit : /position|location/.test(name))) return ` · ${short(values[index])} ${unit ?? ""}`;
     }
     return "";
   }
