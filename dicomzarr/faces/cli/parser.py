@@ -234,6 +234,9 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="callers send the credentials that the one server asks for, and see what these may see",
     )
+    how.add_argument(
+        "--workers", metavar="N", type=_whole(1, 64), default=1, help="processes, which share the cache on disk (1)"
+    )
     how.add_argument("--open", action="store_true", help="open it in the browser")
     how.add_argument("--quiet", action="store_true", help="write no line for each request")
     how.add_argument("--log-uids", action="store_true", help="write whole paths, with UIDs")

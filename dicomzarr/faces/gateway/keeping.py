@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -17,6 +16,8 @@ from dicomzarr.omezarr.hierarchy import arrays
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from dicomzarr.dicom.instance import Instance
+    from dicomzarr.engine.series_state import SeriesState
     from dicomzarr.faces.gateway.upstreams import Upstream
     from dicomzarr.omezarr.series_store import SeriesStore
 
@@ -189,7 +190,7 @@ async def held(store: SeriesStore) -> tuple[int, int]:
     """How many frames of a series lie on disk, and how many it has."""
     disk = store.source.series.disk
     count = await disk.count() if isinstance(disk, DiskFrames) else 0
-    return count, len(list(_keys(store)))
+    return count, sum(each.number_of_frames for each in _instances(store))
 
 
 async def _keep(job: Job, ref: SeriesRef) -> None:
@@ -203,9 +204,9 @@ async def _keep(job: Job, ref: SeriesRef) -> None:
     disk = store.source.series.disk
     if not isinstance(disk, DiskFrames):
         raise RefusedError(405, "The cache on disk cannot be used.")
-    keys = list(_keys(store))
-    before, job.of = job.frames, job.of + len(keys)
-    for batch in _batches(keys):
+    instances = _instances(store)
+    before, job.of = job.frames, job.of + sum(each.number_of_frames for each in instances)
+    for batch in _batches(store.source.series, instances):
         failures = list((await store.source.bring_behind(batch)).values())
         job.frames += len(batch) - len(failures)
         if len(failures) == len(batch):
@@ -219,24 +220,22 @@ async def _keep(job: Job, ref: SeriesRef) -> None:
         job.said = job.said or "The cache on disk has no room for all of it: see cache_dir_bytes."
 
 
-def _keys(store: SeriesStore) -> Iterator[FrameKey]:
-    """The frames that a series' own images are made of; none of a label image that is not shown."""
-    state = store.source.series
+def _instances(store: SeriesStore) -> list[Instance]:
+    """Those that a series' own images are made of; none of a label image that is not shown."""
+    stored = store.source.series.instances
     shown = {uid for _, level in arrays(store.root) if not level.series for uid in level.attributes.sop_instance_uids}
-    for uid in sorted(shown):
-        with suppress(KeyError):
-            for number in range(1, state.instances[uid].number_of_frames + 1):
-                yield FrameKey(state, uid, number)
+    return [stored[uid] for uid in sorted(shown) if uid in stored]
 
 
-def _batches(keys: Sequence[FrameKey]) -> Iterator[list[FrameKey]]:
+def _batches(series: SeriesState, instances: Sequence[Instance]) -> Iterator[list[FrameKey]]:
     batch: list[FrameKey] = []
     size = 0
-    for key in keys:
-        batch.append(key)
-        size += key.stored.pixel.nbytes
-        if len(batch) >= _BATCH_FRAMES or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
+    for instance in instances:
+        for number in range(1, instance.number_of_frames + 1):
+            batch.append(FrameKey(series, instance.sop_instance_uid, number))
+            size += instance.pixel.nbytes
+            if len(batch) >= _BATCH_FRAMES or size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
     if batch:
         yield batch

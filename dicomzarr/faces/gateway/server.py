@@ -54,6 +54,8 @@ class Settings:
     phi: bool = False
     """The table of attributes may tell what identifies patients, where it is asked to."""
 
+    shares_port: bool = False
+    """Other processes listen at the port too (SO_REUSEPORT)."""
     pass_through: bool = False
     """Callers bring the credentials that the one upstream asks for."""
 
@@ -134,7 +136,12 @@ class Gateway:
         self._runner = web.ServerRunner(server, shutdown_timeout=_GRACE)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
+            await web.TCPSite(
+                self._runner,
+                self._settings.host,
+                self._settings.port,
+                reuse_port=True if self._settings.shares_port else None,
+            ).start()
         except (OSError, OverflowError) as error:
             await self._runner.cleanup()
             raise UsageError(

@@ -55,6 +55,8 @@ class Upstream:
     """Storage options, which may hold secrets."""
     caller: str = ""
     """Whose credentials these are; empty where they are the gateway's own."""
+    may_keep: bool = True
+    """Series may be kept on disk on request; not by one of several processes, of which each knows its own jobs."""
     budget: Budget = field(default_factory=Budget, repr=False)
     thumbnails: ThumbnailTurns = field(default_factory=ThumbnailTurns, repr=False)
     _reopened: TTLCache[SeriesRef, bool] = field(
@@ -96,7 +98,7 @@ class Upstream:
             authorization: The header with them (RFC 9110 section 11.6.2).
         """
         options = {**self.options, "headers": {"Authorization": authorization}}
-        return Upstream(self.name, self.url, options, caller, self.budget, self.thumbnails)
+        return Upstream(self.name, self.url, options, caller=caller, budget=self.budget, thumbnails=self.thumbnails)
 
     @property
     def is_far(self) -> bool:
@@ -117,7 +119,7 @@ class Upstream:
     @property
     def keeps(self) -> bool:
         """Series of it can be kept on disk."""
-        return self.is_far and not self.caller and self.views[3].access.cache_dir is not None
+        return self.may_keep and self.is_far and not self.caller and self.views[3].access.cache_dir is not None
 
     async def series_of(self, study: str) -> list[str]:
         """The Series Instance UIDs of a study.
