@@ -6,8 +6,9 @@ the patient, and texts of the few attributes that describe equipment or codes. I
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -25,6 +26,7 @@ _DEEPEST: Final = 16
 _TELLS_NOBODY: Final = frozenset(("CS", "IS", "DS", "US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "AT", "UI"))
 _BINARY: Final = frozenset(("OB", "OW", "OF", "OD", "OL", "OV", "UN"))
 _PATIENT: Final = "0010"
+_PUBLIC: Final = re.compile(r"[0-9A-F]{3}[02468ACE][0-9A-F]{4}", re.ASCII)
 _HARMLESS_TEXTS: Final = frozenset(
     (
         *("CodeValue", "LongCodeValue", "CodeMeaning", "CodingSchemeDesignator", "CodingSchemeVersion"),
@@ -41,8 +43,8 @@ _PERSONS_TOO: Final = ("Participant", "Responsible", "Custodi", "Request", "Visi
 class _Attribute(msgspec.Struct, frozen=True):
     """An attribute of the DICOM JSON model (PS3.18 section F.2), with values that are not looked at yet."""
 
-    vr: str = "UN"
-    Value: list[msgspec.Raw] = []
+    vr: Annotated[str, msgspec.Meta(max_length=8)] = "UN"
+    Value: list[msgspec.Raw] | None = None
     BulkDataURI: str | None = None
     InlineBinary: str | None = None
 
@@ -50,6 +52,10 @@ class _Attribute(msgspec.Struct, frozen=True):
 class _Name(NamedTuple):
     keyword: str
     name: str
+    tells_nobody: bool
+    """Its values are of a kind that names nobody."""
+    about_somebody: bool
+    """What is in it is hidden, whatever it is."""
 
 
 class _Listed(NamedTuple):
@@ -61,6 +67,7 @@ class _Listed(NamedTuple):
 
 _INSTANCES: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _ATTRIBUTES: Final = msgspec.json.Decoder(dict[str, _Attribute])
+_ITEM: Final = msgspec.json.Decoder(dict[str, _Attribute] | None)
 _Row = dict[str, Any]
 
 
@@ -116,30 +123,21 @@ def _rows(attributes: dict[str, _Attribute], *, phi: bool, about_somebody: bool,
 
 
 def _row(tag: str, attribute: _Attribute, *, phi: bool, about_somebody: bool, depth: int) -> _Row:
-    known = _name(tag)
-    row: _Row = {"tag": f"{tag[:4]},{tag[4:]}", "keyword": known.keyword, "name": known.name, "vr": attribute.vr}
-    about_somebody = (
-        about_somebody or tag.startswith(_PATIENT) or any(each in known.keyword for each in (*_PERSONS, *_PERSONS_TOO))
-    )
+    known, values = _name(tag), attribute.Value or []
+    row: _Row = {"tag": f"{tag[:4]},{tag[4:8]}", "keyword": known.keyword, "name": known.name, "vr": attribute.vr}
+    about_somebody = about_somebody or tag.startswith(_PATIENT) or known.about_somebody
     if attribute.vr == "SQ":
-        decoded = attribute.Value[:MOST_ITEMS] if depth < _DEEPEST else []
+        decoded = values[:MOST_ITEMS] if depth < _DEEPEST else []
         row["items"] = [
-            _rows(_ATTRIBUTES.decode(each), phi=phi, about_somebody=about_somebody, depth=depth + 1) for each in decoded
+            _rows(_ITEM.decode(each) or {}, phi=phi, about_somebody=about_somebody, depth=depth + 1) for each in decoded
         ]
-        if len(attribute.Value) > len(decoded):
-            row["more"] = len(attribute.Value) - len(decoded)
-        return row
-    if not phi and (about_somebody or not _tells_nobody(tag, attribute.vr, known.keyword)):
-        row["hidden"] = bool(attribute.Value or attribute.InlineBinary or attribute.BulkDataURI)
-        return row
-    row["value"] = _value(attribute)
+        if len(values) > len(decoded):
+            row["more"] = len(values) - len(decoded)
+    elif not phi and (about_somebody or not known.tells_nobody):
+        row["hidden"] = bool(values or attribute.InlineBinary or attribute.BulkDataURI)
+    else:
+        row["value"] = _value(attribute)
     return row
-
-
-def _tells_nobody(tag: str, vr: str, keyword: str) -> bool:
-    if not tag[:4].isalnum() or int(tag[3:4], 16) % 2:  # what private attributes hold is known to their makers
-        return False
-    return vr in _TELLS_NOBODY or vr in _BINARY or keyword in _HARMLESS_TEXTS
 
 
 def _value(attribute: _Attribute) -> str:
@@ -147,9 +145,10 @@ def _value(attribute: _Attribute) -> str:
         return f"{len(attribute.InlineBinary) * 3 // 4} bytes"
     if attribute.BulkDataURI is not None:
         return "kept apart"
-    texts = [_text(msgspec.json.decode(each)) for each in attribute.Value[:_MOST_VALUES]]
-    if len(attribute.Value) > _MOST_VALUES:
-        texts.append(f"… {len(attribute.Value)} values")
+    values = attribute.Value or []
+    texts = [_text(msgspec.json.decode(each)) for each in values[:_MOST_VALUES]]
+    if len(values) > _MOST_VALUES:
+        texts.append(f"… {len(values)} values")
     text = "\\".join(texts)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
@@ -163,13 +162,15 @@ def _text(value: object) -> str:
 
 @lru_cache(maxsize=4096)
 def _name(tag: str) -> _Name:
-    from pydicom.datadict import dictionary_description, keyword_for_tag  # noqa: PLC0415  # only for the table
+    from pydicom.datadict import dictionary_description, dictionary_VR, keyword_for_tag  # noqa: PLC0415  # only here
 
-    try:
-        number = int(tag, 16)
-    except ValueError:
-        return _Name("", "No tag")
-    if number >> 16 & 1:
-        return _Name("", "Private")
+    if _PUBLIC.fullmatch(tag) is None:  # what private attributes hold is known to their makers
+        return _Name("", "Private", tells_nobody=False, about_somebody=True)
+    number = int(tag, 16)
     keyword = keyword_for_tag(number)
-    return _Name(keyword, dictionary_description(number) if keyword else "Unknown")
+    if not keyword:
+        return _Name("", "Unknown", tells_nobody=False, about_somebody=True)
+    vr = dictionary_VR(number)[:2]  # what a server says it were may be wrong
+    tells_nobody = vr in _TELLS_NOBODY or vr in _BINARY or keyword in _HARMLESS_TEXTS
+    about_somebody = any(each in keyword for each in (*_PERSONS, *_PERSONS_TOO))
+    return _Name(keyword, dictionary_description(number), tells_nobody, about_somebody)

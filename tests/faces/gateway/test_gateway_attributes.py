@@ -110,6 +110,27 @@ def test_who_somebody_is_is_hidden_at_every_depth() -> None:
     assert all(word in shown for word in ("Doctor Marked", "Marked^Name", "MARKED", "4712", "20240229", "042Y"))
 
 
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        {"00081030": {"vr": "CS", "Value": ["Marked"]}},
+        {"00100010": {"vr": "US", "Value": [{"Alphabetic": "Marked"}]}},
+        {"00091001": {"vr": "CS", "Value": ["Marked"]}},
+        {"00091002": {"vr": "SQ", "Value": [{"00080060": {"vr": "CS", "Value": ["Marked"]}}]}},
+        {"ZZZZ0010": {"vr": "CS", "Value": ["Marked"]}},
+        {"00080060Marked": {"vr": "LO", "Value": ["Marked"]}},
+        {"00081032": {"vr": "CS", "Value": ["Marked"]}, "0008FFF0": {"vr": "IS", "Value": ["Marked"]}},
+        {"00081030": {"vr": "LO", "InlineBinary": "TWFya2Vk"}},
+        {"0040A730": {"vr": "SQ", "Value": [None, {"0040A160": {"vr": "UT", "Value": ["Marked"]}}, {}]}},
+    ],
+)
+def test_what_a_server_calls_a_value_does_not_open_it(attribute: dict[str, Any]) -> None:
+    document = attributes_of(json.dumps([attribute]).encode(), None, phi=False)
+    assert document is not None
+    assert "Marked" not in json.dumps(document)
+    assert attributes_of(json.dumps([{"00081030": {"vr": "LO", "Value": None}}]).encode(), None, phi=True) is not None
+
+
 def test_a_long_sequence_is_cut_and_says_so() -> None:
     dataset = Dataset()
     items = []
