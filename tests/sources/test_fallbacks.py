@@ -56,12 +56,12 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     WrongPartsError,
 )
+from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
 from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 from dicomzarr.sources.dicomweb.whole import whole_instance
-from dicomzarr.sources.http.limits import LIMITS, Limits
 from dicomzarr.sources.http.statuses import ConnectionDroppedError
 
 if TYPE_CHECKING:

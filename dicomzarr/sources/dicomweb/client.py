@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.engine.ports import SeriesMetadata
+from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.sources.dicomweb.metadata.bulk_data import BulkData
 from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 from dicomzarr.sources.dicomweb.metadata.searching import Searches
@@ -21,7 +22,6 @@ from dicomzarr.sources.dicomweb.whole.whole_series import retrieve
 from dicomzarr.sources.http.credentials.auth import credentials_for
 from dicomzarr.sources.http.exchange import Exchange
 from dicomzarr.sources.http.limiter import RequestLimiter
-from dicomzarr.sources.http.limits import LIMITS, Limits
 from dicomzarr.sources.http.pacing import Pacing
 from dicomzarr.sources.http.transport import AiohttpTransport
 

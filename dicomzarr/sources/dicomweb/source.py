@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.runtime.process import at_reset
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
-from dicomzarr.sources.http.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

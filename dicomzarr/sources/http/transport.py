@@ -13,9 +13,9 @@ import aiohttp
 from yarl import URL
 
 from dicomzarr.errors import InvalidReplyError
+from dicomzarr.options.limits import LIMITS
 from dicomzarr.sources.http import redirects
 from dicomzarr.sources.http.connection import ConnectionSettings, basic_login
-from dicomzarr.sources.http.limits import LIMITS
 from dicomzarr.sources.http.name_lookups import resolver
 from dicomzarr.sources.http.network_errors import explained
 from dicomzarr.sources.http.session_cleanup import dispose
