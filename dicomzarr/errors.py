@@ -318,6 +318,10 @@ class FrameShapeError(FrameError):
     """The frame decodes to another shape or depth than the metadata says."""
 
 
+class FrameTooLargeError(FrameError):
+    """The metadata claim a frame that is larger than the limit ``frame_bytes``."""
+
+
 class ContradictingHeaderError(FrameError):
     """The file that a frame comes from says something else than the metadata, in what decoding depends on."""
 

@@ -14,6 +14,16 @@ class Limits:
     """Bytes of one reply in JSON, decompressed; the metadata of a million placed tiles take a third of that."""
     instances: int = 50_000
     """Instances of one series: each costs some kilobytes and half a millisecond before the first pixel."""
+    instance_objects: int = 100_000
+    """JSON objects in the metadata of one instance, but for those that describe its frames; real ones have hundreds."""
+    frame_items: int = 2_000_000
+    """Frames that the metadata of one instance describe one by one; the largest known have half a million."""
+    frame_objects: int = 1_000_000
+    """JSON objects in the descriptions of two thousand frames: 500 for each. The option does not change it."""
+    lenient_values: int = 5_000_000
+    """Values in the metadata of an instance that holds nulls, and so takes more memory. Likewise."""
+    search_bytes: int = 32 * 2**20
+    """Bytes of one reply to a search, decompressed: 200 results are asked for at a time, of some kilobytes each."""
     search_results: int = 1_000_000
     """Results of one search, all of its pages together."""
     bulk_data_bytes: int = 256 * 2**20
@@ -39,7 +49,7 @@ class Limits:
     instance_bytes_held: int = 8 * 2**30
     """Bytes of whole instances that stay there, the newest anyway; each counts as its share of these at least."""
     least_rate: int = 256
-    """Bytes a second that a reply has to bring on average, once it has taken as long as the option ``timeout``."""
+    """Bytes a second that a reply has to bring on average, once it has taken twice as long as ``timeout``."""
     header_seconds: float = 300.0
     """Seconds in which a server must begin its answer, whatever it sends meanwhile; ``timeout``, if that is longer."""
     seconds_idle: float = 0.9

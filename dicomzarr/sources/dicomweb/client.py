@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.engine.ports import SeriesMetadata
-from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.sources.dicomweb.metadata.bulk_data import BulkData
 from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 from dicomzarr.sources.dicomweb.metadata.searching import Searches
@@ -28,7 +27,7 @@ from dicomzarr.sources.http.transport import AiohttpTransport
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from dicomzarr.options import Access, Tuning
+    from dicomzarr.options import Access, Limits, Tuning
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
     from dicomzarr.sources.http.transport import Transport
@@ -44,7 +43,7 @@ class Client:
         access: How it is reached, and with which credentials.
         tuning: How much is asked at once.
         profile: What is known of the server.
-        limits: How much is taken from it and held.
+        limits: How much is taken from it and held, if not what the access says.
         transport: Sends the requests in the place of aiohttp; whoever gives it closes it.
         sleep: Waits between tries.
         clock: Gives seconds, and never goes back.
@@ -61,12 +60,13 @@ class Client:
         tuning: Tuning,
         *,
         profile: ServerProfile | None = None,
-        limits: Limits = LIMITS,
+        limits: Limits | None = None,
         transport: Transport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_url = base_url.rstrip("/")
+        limits = limits or access.limits
         self.tuning = tuning
         """How much may be asked at once."""
         self.profile = profile or ServerProfile()
@@ -81,9 +81,10 @@ class Client:
         self._exchange = Exchange(transport, self._credentials, access.timeout, self._limiter, sleep)
         self._whole = WholeInstances(self._base_url, self._exchange, clock, limits)
         requests = JSONRequests(self._exchange, limits.json_bytes)
-        self._searches = Searches(_search_base_url(self._base_url, access), requests)
-        self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches)
-        self._bulk_data = BulkData(self._base_url, self._exchange, limits.bulk_data_bytes)
+        found = JSONRequests(self._exchange, limits.search_bytes)
+        self._searches = Searches(_search_base_url(self._base_url, access), found, limits.search_results)
+        self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches, limits)
+        self._bulk_data = BulkData(self._base_url, self._exchange, limits.bulk_data_bytes, access.bulk_data_hosts)
         self._fetcher = FrameFetcher(self._base_url, self._exchange, self._whole, self.profile)
 
     def tune(self, tuning: Tuning, timeout: float) -> None:
@@ -245,7 +246,7 @@ def _aiohttp_transport(base_url: str, access: Access, limits: Limits) -> Aiohttp
     return AiohttpTransport(
         base_url,
         timeout=access.timeout,
-        idle=limits.seconds_idle,
+        limits=limits,
         settings=settings,
         own_host_only=access.own_host_only,
     )

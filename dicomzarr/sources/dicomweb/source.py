@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.runtime.process import at_reset
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
-    from dicomzarr.options import Access, Tuning
+    from dicomzarr.options import Access, Limits, Tuning
 
 
 @lru_cache(256)
@@ -38,7 +37,7 @@ class DICOMwebSource:
     frames: DICOMwebOrigin
 
     @classmethod
-    def of(cls, base_url: str, access: Access, tuning: Tuning, limits: Limits = LIMITS) -> Self:
+    def of(cls, base_url: str, access: Access, tuning: Tuning, limits: Limits | None = None) -> Self:
         """The source of one credential; what is learned of the server counts for all, whoever asks it."""
         client = Client(base_url, access, tuning, profile=profile_of(base_url), limits=limits)
         return cls(client, DICOMwebOrigin(client))
