@@ -50,6 +50,8 @@ class Limits:
     """Bytes of whole instances that stay there, the newest anyway; each counts as its share of these at least."""
     least_rate: int = 256
     """Bytes a second that a reply has to bring on average, once it has taken twice as long as ``timeout``."""
+    reply_seconds: float = 6 * 3600.0
+    """Seconds that one reply may be waited for altogether, however fast it comes."""
     header_seconds: float = 300.0
     """Seconds in which a server must begin its answer, whatever it sends meanwhile; ``timeout``, if that is longer."""
     seconds_idle: float = 0.9

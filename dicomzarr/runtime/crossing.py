@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dicomzarr.runtime.home_loop import home_loop
+from dicomzarr.runtime.tracebacks import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,7 +87,7 @@ class Crossing:
         try:
             answer = await asked.ask()
         except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
-            answer = error
+            answer = without_frames(error)
         answered = self._answered.setdefault(loop, [])
         answered.append(_Answered(asked.future, answer))
         if len(answered) == 1:

@@ -1269,7 +1269,7 @@ def test_credentials_go_to_the_own_origin_only(auth: dict[str, Any]) -> None:
         async with (
             serving_http(handler("foreign")) as foreign,
             serving_http(handler("own")) as own,
-            connected(own, **auth) as client,
+            connected(own, bulk_data_hosts=[foreign.partition("//")[2]], **auth) as client,
         ):
             assert await client.bulk_data(STUDY, SERIES, f"{own}/a") == b"own"
             assert await client.bulk_data(STUDY, SERIES, f"{foreign}/a") == b"foreign"

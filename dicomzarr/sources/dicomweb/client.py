@@ -22,6 +22,7 @@ from dicomzarr.sources.http.credentials.auth import credentials_for
 from dicomzarr.sources.http.exchange import Exchange
 from dicomzarr.sources.http.limiter import RequestLimiter
 from dicomzarr.sources.http.pacing import Pacing
+from dicomzarr.sources.http.refusals import Refusals
 from dicomzarr.sources.http.transport import AiohttpTransport
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Client:
             self._close_transport = own.close
             self._set_timeout = own.set_timeout
         self._limiter = RequestLimiter(Pacing(tuning.max_connections, access.timeout), clock, sleep)
-        self._exchange = Exchange(transport, self._credentials, access.timeout, self._limiter, sleep)
+        refusals = Refusals(limits.refused_seconds)
+        self._exchange = Exchange(transport, self._credentials, access.timeout, self._limiter, sleep, refusals)
         self._whole = WholeInstances(self._base_url, self._exchange, clock, limits)
         requests = JSONRequests(self._exchange, limits.json_bytes)
         found = JSONRequests(self._exchange, limits.search_bytes)

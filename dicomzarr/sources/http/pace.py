@@ -40,12 +40,14 @@ class Pace:
         host: The server, for messages.
         grace: Seconds, for twice of which it may be slow.
         least: Bytes a second that it has to bring on average after that.
+        most: Seconds that it may take altogether.
     """
 
-    def __init__(self, host: str, grace: float, least: int) -> None:
+    def __init__(self, host: str, grace: float, least: int, most: float) -> None:
         self._host = host
         self._grace = 2 * grace  # after one of it without any byte the timeout of the socket says so
         self._least = least
+        self._most = most
         self._size = 0
         self._waited = 0.0
 
@@ -55,7 +57,7 @@ class Pace:
         Raises:
             RequestTimeoutError: It comes too slowly.
         """
-        left = max(self._grace, self._size / self._least) - self._waited
+        left = min(max(self._grace, self._size / self._least), self._most) - self._waited
         began = time.monotonic()
         try:
             async with asyncio.timeout(left) as deadline:
@@ -65,7 +67,8 @@ class Pace:
                 raise
             raise RequestTimeoutError(
                 f"{self._host} gave {self._size} bytes of a reply in {self._waited + left:.0f} s.",
-                remedy="If it is that slow, lower the bound on bytes a second: limits={'least_rate': 1}.",
+                remedy="If it is that slow, lower the bound on bytes a second: limits={'least_rate': 1}."
+                " None may take longer than 'reply_seconds'.",
             ) from None
         self._waited += time.monotonic() - began
         self._size += len(chunk)

@@ -90,7 +90,7 @@ class _AiohttpResponse:
     reply: aiohttp.ClientResponse
     host: str
     timeout: float
-    least_rate: int
+    limits: Limits
     headers: Mapping[str, str]
 
     @property
@@ -102,7 +102,7 @@ class _AiohttpResponse:
         return str(self.reply.url)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        pace = Pace(self.host, self.timeout, self.least_rate)
+        pace = Pace(self.host, self.timeout, self.limits.least_rate, self.limits.reply_seconds)
         content = self.reply.content
         with explained(self.host, self.timeout, answered=True):
             while chunk := await pace.next(content.read(_CHUNK)):
@@ -178,7 +178,7 @@ class AiohttpTransport:
                 async with reply:
                     if not status_means(reply.status, Meaning.REDIRECT):
                         headers = {name.lower(): value for name, value in reply.headers.items()}
-                        yield _AiohttpResponse(reply, route.host, self._timeout, self._limits.least_rate, headers)
+                        yield _AiohttpResponse(reply, route.host, self._timeout, self._limits, headers)
                         return
                     request = redirects.follow(request, reply.headers.get("location"))
         raise InvalidReplyError(f"{host_of(request.url)} redirected more than {redirects.MOST} times.")
