@@ -38,7 +38,7 @@ class Budget:
             yield
             return
         with self._changed:
-            self._changed.wait_for(lambda: not self._taken or self._taken + nbytes <= most)
+            self._changed.wait_for(lambda: self.fits(nbytes, most))
             self._taken += nbytes
         try:
             yield
@@ -46,6 +46,10 @@ class Budget:
             with self._changed:
                 self._taken -= nbytes
                 self._changed.notify_all()
+
+    def fits(self, nbytes: int, most: int) -> bool:
+        """Whether so many bytes can be taken now; see `taken`."""
+        return not self._taken or self._taken + nbytes <= most
 
 
 BUDGET: Final = Budget()
