@@ -291,6 +291,8 @@ def _decode(decoder: msgspec.json.Decoder[_Decoded], body: bytes, what: str) -> 
 
 def _cleaned(item: msgspec.Raw) -> bytes:
     text = bytes(item)
+    if text == b"null":
+        return text
     check_values(text)
     return msgspec.json.encode(_without_nulls(msgspec.json.decode(text)))
 
