@@ -12,6 +12,7 @@ from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.arrays.thumbnails import overview
 from dicomzarr.options.parsing import parse_options
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
+from dicomzarr.runtime.tracebacks import keeps_secrets
 from dicomzarr.session.locate import parse_series_url
 
 if TYPE_CHECKING:
@@ -340,6 +341,7 @@ class Image(MultiscaleImage):
         return image_html(self, self.in_color)
 
 
+@keeps_secrets
 def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
     """Open a series by URL or path; one metadata request, or the headers of the files.
 
