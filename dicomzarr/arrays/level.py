@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dicomzarr.arrays import resolutions
 from dicomzarr.arrays.reading import prefetch_level, read_level, read_orthogonal, stream_level
 from dicomzarr.errors import SeriesChangedError, UsageError
 from dicomzarr.plan import label_path, to_ras
@@ -94,6 +95,21 @@ class Level:
     def translation(self) -> tuple[float, ...]:
         """Centre of the first pixel, per axis, in its unit: relative to level 0's; in LPS if the axes are LPS's."""
         return self._plan.translation
+
+    @property
+    def downsample(self) -> float:
+        """Pixels of level 0 that one of this level is wide, as OpenSlide's ``level_downsamples``; mean of x and y."""
+        return resolutions.downsample(self._image.plan, self._plan)
+
+    @property
+    def is_virtual(self) -> bool:
+        """The slide lacks it, and it is made of the next finer one; see the option ``virtual_levels``."""
+        return self._plan.reduction is not None
+
+    @property
+    def mpp(self) -> tuple[float, float] | None:
+        """Micrometres a pixel along x and y; None where DICOM gives none in micrometres."""
+        return resolutions.level_mpp(self._image.plan, self._plan)
 
     def __getitem__(self, index: Any) -> Any:
         return self.read([index])[0]
@@ -402,7 +418,7 @@ class MultiscaleImage:
     def _identity(self) -> tuple[object, ...]:
         # Two opens of one URL are one image; what identifies the reader is no part of its name.
         options = self._handle.options
-        shown = (options.values, options.associated_label, options.labels)
+        shown = (options.values, options.icc, options.virtual_levels, options.associated_label, options.labels)
         return ("dicomzarr", self.series_url, self.path, *shown)
 
     def __eq__(self, other: object) -> bool:
