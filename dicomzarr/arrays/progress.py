@@ -81,7 +81,7 @@ def progress(tell: Callable[[ReadProgress], object] | None = None, *, console: C
 
     Args:
         tell: Told of each frame, in the place of the bar.
-        console: Where the bar is shown; standard error by default.
+        console: Where the bar is shown, until the end; by default it stays, on standard error.
     """
     with ExitStack() as stack:
         watch = Watch(tell or stack.enter_context(_bar(console)))
@@ -129,7 +129,7 @@ def _bar(console: Console | None) -> Iterator[Callable[[ReadProgress], None]]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=where) as bar:
+    with Bar(*columns, console=where, transient=console is not None) as bar:
         task = bar.add_task("reading", total=None, frames="0")
 
         def tell(now: ReadProgress) -> None:
