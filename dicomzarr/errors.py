@@ -53,7 +53,7 @@ DicomZarrError
 ```
 
 Warnings, which are no errors: ``ServerDecodedWarning``, ``GuessWarning``, ``LossyFrameWarning``,
-``OtherSeriesWarning`` and ``DiskCacheWarning``.
+``OtherSeriesWarning``, ``LeftOutWarning`` and ``DiskCacheWarning``.
 
 None derives from ``OSError`` or ``KeyError``: array libraries take those for absence and would fill in values.
 Messages never hold a token, a password or patient text.
@@ -340,6 +340,10 @@ class LossyFrameWarning(UserWarning):
 
 class OtherSeriesWarning(UserWarning):
     """A file names another study or series than the one that it was asked for from, as after studies were merged."""
+
+
+class LeftOutWarning(UserWarning):
+    """A file lacks what others of its kind have, for the headers do not say it: b-vectors, say."""
 
 
 class DiskCacheWarning(UserWarning):

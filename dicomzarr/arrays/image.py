@@ -71,6 +71,76 @@ class Image(MultiscaleImage):
 
         return image_tree(self)
 
+    def to_sitk(self, *, time: int | None = None, channel: int | None = None, absent: float | None = None) -> Any:
+        """The finest level as a ``SimpleITK.Image``, read now: values of the modality, in LPS millimetres.
+
+        Args:
+            time: The index along t to take; by default all of them, as a fourth axis.
+            channel: The index along c to take; by default all of them, which only colours and diffusion can be.
+            absent: What absent slices are filled with.
+
+        Returns:
+            An image of x, y, z, or x, y, z, t. A sheared volume has directions that are at no right angle.
+
+        Raises:
+            UsageError: SimpleITK is not installed, or the image is no volume, as one with uneven or absent slices; the
+                text says why.
+            DicomZarrError: A frame could not be had.
+        """
+        from dicomzarr.arrays.volume.itk import to_sitk  # noqa: PLC0415  # few want it, here and below
+
+        return to_sitk(self, time=time, channel=channel, absent=absent)
+
+    def to_nibabel(self, *, time: int | None = None, channel: int | None = None, absent: float | None = None) -> Any:
+        """The finest level as a ``nibabel.Nifti1Image``, read now: values of the modality, in RAS millimetres.
+
+        Args:
+            time: As for `to_sitk`.
+            channel: Likewise.
+            absent: Likewise.
+
+        Returns:
+            An image of x, y, z, or x, y, z, t; t counts diffusion where that is what there is several of.
+
+        Raises:
+            UsageError: nibabel is not installed, or the image is no volume; the text says why.
+            DicomZarrError: A frame could not be had.
+        """
+        from dicomzarr.arrays.volume.nifti import to_nibabel  # noqa: PLC0415
+
+        return to_nibabel(self, time=time, channel=channel, absent=absent)
+
+    def to_nifti(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        time: int | None = None,
+        channel: int | None = None,
+        absent: float | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write the finest level as a file of NIfTI, read at once; `dicomzarr.export` writes piece by piece.
+
+        Values are those of the modality. A shear goes into the sform. Of diffusion, ``.bval`` and ``.bvec`` lie beside
+        the file, as FSL reads them.
+
+        Args:
+            path: Ends in ``.nii``, or in ``.nii.gz`` for a compressed one.
+            time: As for `to_sitk`.
+            channel: Likewise.
+            absent: Likewise.
+            overwrite: Replace what is there.
+
+        Raises:
+            UsageError: nibabel is not installed, the image is no volume (the text says why), or there is something at
+                the path.
+            TargetError: The file could not be written.
+            DicomZarrError: A frame could not be had.
+        """
+        from dicomzarr.arrays.volume.nifti import to_nifti  # noqa: PLC0415
+
+        to_nifti(self, path, time=time, channel=channel, absent=absent, overwrite=overwrite)
+
     def _repr_html_(self) -> str:
         from dicomzarr.arrays.notebook import image_html  # noqa: PLC0415  # only notebooks ask
 

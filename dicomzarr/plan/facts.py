@@ -9,6 +9,7 @@ import numpy as np
 
 from dicomzarr.dicom.lut.modality import real_world_mappings
 from dicomzarr.dicom.lut.window import Window, in_stored, read_windows
+from dicomzarr.dicom.model.private import private_values
 from dicomzarr.dicom.model.values import AttributeReader, shown_code
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
 from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors, UltrasoundRegion
@@ -107,7 +108,16 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
         estimated_magnification=next(iter(_numbers(read, item.estimated_magnification)), None),
         ultrasound_regions=tuple(_regions(item, read)),
         segmentation=header.segmentation,
+        gradients_in_patient=not any(map(_has_gradient_of_picture, grid.frames)),
     )
+
+
+def _has_gradient_of_picture(frame: Frame) -> bool:
+    """Whether the direction of diffusion is a vendor's who measures it from other axes than those of the patient."""
+    item = frame.item
+    if item.gradient_orientation.values:
+        return False
+    return any(bool(private_values(item, name)) for name in ("ge_gradient_x", "uih_gradient"))
 
 
 def padding_value(frame: Frame) -> int | None:
