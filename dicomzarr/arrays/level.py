@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dicomzarr.arrays.describing import shape_words, steps, summary
+from dicomzarr.arrays.describing import framed, level_summary, levels_table, steps, summary
 from dicomzarr.arrays.manners import ArrayManners
 from dicomzarr.arrays.progress import watching
 from dicomzarr.arrays.reading import prefetch_level, read_level, read_orthogonal, stream_level
@@ -219,13 +219,11 @@ class Level(ArrayManners):
         return Level, (self._image, self.number)
 
     def __repr__(self) -> str:
-        told = f"{self.dtype} in chunks of {self.chunks}, spacing {self._image.spacing(self)}"
-        return f"<dicomzarr.Level {self.number} ({shape_words(self)}) {told}>"
+        return level_summary(self._image.plan, self.number)
 
     def _repr_html_(self) -> str:
-        from dicomzarr.arrays.notebook import level_html  # noqa: PLC0415  # only notebooks ask
-
-        return level_html(self, self._image)
+        plan = self._image.plan
+        return framed(f"Level {self.number} of {plan.name!r}", levels_table(plan, [self.number]))
 
 
 class MultiscaleImage(ArrayManners):
@@ -387,4 +385,4 @@ class MultiscaleImage(ArrayManners):
         return type(self), (self._handle, self.path)
 
     def __repr__(self) -> str:
-        return summary(self)
+        return summary(self.plan, self.store.plan)

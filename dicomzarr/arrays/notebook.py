@@ -1,4 +1,4 @@
-"""What a notebook shows of an image or a level: a small picture and a table, and nothing that identifies anybody."""
+"""What a notebook shows of an image: a small picture and tables, and nothing that identifies anybody."""
 
 from __future__ import annotations
 
@@ -7,25 +7,19 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import imagecodecs
-from rich.filesize import decimal
 
-from dicomzarr.arrays.describing import facts, title
+from dicomzarr.arrays.describing import facts, framed, levels_table, segments_table, title
 from dicomzarr.arrays.thumbnails import overview, pixels_read
 from dicomzarr.errors import DicomZarrError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from dicomzarr.arrays.level import Level, MultiscaleImage
+    from dicomzarr.arrays.level import MultiscaleImage
 
 _PICTURE = 192
 """Pixels of the longer side."""
 
 _MOST_PIXELS = 2**25
 """Pixels that may be read for the sake of a picture that nobody asked for."""
-
-_MOST_SEGMENTS = 32
-"""That are listed."""
 
 
 def image_html(image: MultiscaleImage, in_color: MultiscaleImage, *, most_pixels: int = _MOST_PIXELS) -> str:
@@ -36,48 +30,10 @@ def image_html(image: MultiscaleImage, in_color: MultiscaleImage, *, most_pixels
         in_color: The same as people want to see it.
         most_pixels: Pixels that may be read for the thumbnail.
     """
-    axes = ", ".join(image.levels[0].axes)
-    rows = [(str(level.number), *_cells(level, image)) for level in image.levels]
-    table = _table(("level", f"shape ({axes})", "type", "chunk", "spacing", "in memory"), rows)
-    told = "".join(f"<div>{escape(line)}</div>" for line in facts(image))
-    return _beside(_picture(image, in_color, most_pixels), title(image), table + _segments(image) + told)
-
-
-def level_html(level: Level, image: MultiscaleImage) -> str:
-    """An HTML table of one level; nothing is read.
-
-    Args:
-        level: What is shown.
-        image: Whose level it is.
-    """
-    names = (f"shape ({', '.join(level.axes)})", "type", "chunk", "spacing", "in memory")
-    return _beside("", f"Level {level.number} of {image.name!r}", _table(names, [_cells(level, image)]))
-
-
-def _cells(level: Level, image: MultiscaleImage) -> tuple[str, ...]:
-    shape, chunks = (" x ".join(map(str, sizes)) for sizes in (level.shape, level.chunks))
-    return shape, str(level.dtype), chunks, image.spacing(level), decimal(level.nbytes)
-
-
-def _segments(image: MultiscaleImage) -> str:
-    """Of a label image: what each value is, in its colour."""
-    rows = "".join(
-        f'<tr><td style="background:#{escape(segment.color or "808080")}">&nbsp;&nbsp;</td>'
-        f"<td>{segment.number}</td><td>{escape(segment.label)}</td></tr>"
-        for segment in image.segments[:_MOST_SEGMENTS]
-    )
-    return f"<table><tbody>{rows}</tbody></table>" if rows else ""
-
-
-def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _beside(picture: str, name: str, told: str) -> str:
-    head = f"<strong>dicomzarr.{escape(name)}</strong>"
-    return f'<div style="display:flex;gap:1em;align-items:flex-start">{picture}<div>{head}{told}</div></div>'
+    plan, series = image.plan, image.store.plan
+    told = "".join(f"<div>{escape(line)}</div>" for line in facts(plan, series))
+    tables = levels_table(plan, range(len(plan.levels))) + segments_table(plan)
+    return framed(title(plan), tables + told, _picture(image, in_color, most_pixels))
 
 
 def _picture(image: MultiscaleImage, in_color: MultiscaleImage, most_pixels: int) -> str:
