@@ -11,7 +11,7 @@ import numpy as np
 
 from dicomzarr.arrays.progress import watches
 from dicomzarr.arrays.selection import plan_orthogonal, plan_selection
-from dicomzarr.codecs.buffers import empty
+from dicomzarr.codecs.buffers import empty, map_pages
 from dicomzarr.codecs.planes import put
 from dicomzarr.engine.readahead import Block
 from dicomzarr.errors import MissingInstanceError
@@ -173,8 +173,14 @@ def _read(
         for watch in watched:
             watch.begin(len(shares), len(shares) * level.chunk_nbytes)
         # Where the first axis of frames, which is that of samples, varies fastest in memory, there are no planes.
-        run_sync(_deliver, source, level, shares, watched, layout is None or layout[-1] != 0)
+        planes = layout is None or layout[-1] != 0
+        run_sync(_deliver, source, level, shares, watched, planes, meanwhile=lambda: _map_pages(arrays))
     return [array[selection.finish] for selection, array in zip(selections, arrays, strict=True)]
+
+
+def _map_pages(arrays: Sequence[Pixels]) -> None:
+    for array in arrays:
+        map_pages(array)
 
 
 def _fill(level: LevelPlan, absent: list[Share]) -> None:
