@@ -53,7 +53,7 @@ DicomZarrError
 ```
 
 Warnings, which are no errors: ``ServerDecodedWarning``, ``GuessWarning``, ``LossyFrameWarning``,
-``OtherSeriesWarning``, ``LeftOutWarning`` and ``DiskCacheWarning``.
+``OtherSeriesWarning``, ``LeftOutWarning``, ``UpsampledWarning`` and ``DiskCacheWarning``.
 
 None derives from ``OSError`` or ``KeyError``: array libraries take those for absence and would fill in values.
 Messages never hold a token, a password or patient text.
@@ -344,6 +344,10 @@ class OtherSeriesWarning(UserWarning):
 
 class LeftOutWarning(UserWarning):
     """A file lacks what others of its kind have, for the headers do not say it: b-vectors, say."""
+
+
+class UpsampledWarning(UserWarning):
+    """A region of a slide was asked for at a finer resolution than the slide has; values are interpolated."""
 
 
 class DiskCacheWarning(UserWarning):

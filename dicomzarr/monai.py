@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dicomzarr.faces.training.monai import VolumeReader
+from dicomzarr.faces.training.monai import VolumeReader, WSIReader
 
-__all__ = ["VolumeReader"]
+__all__ = ["VolumeReader", "WSIReader"]

@@ -5,17 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dicomzarr.arrays import resolutions
 from dicomzarr.arrays.level import MultiscaleImage
+from dicomzarr.arrays.regions import RegionRequest, read_regions
 from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.arrays.thumbnails import overview
 from dicomzarr.session.locate import parse_series_url
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     import numpy as np
     import numpy.typing as npt
     import xarray
+
+    from dicomzarr.arrays.level import Level
+    from dicomzarr.arrays.resolutions import Resolution
+
+    Pixels = npt.NDArray[np.generic]
 
 
 class Image(MultiscaleImage):
@@ -34,6 +42,101 @@ class Image(MultiscaleImage):
             return self
         options = replace(self._handle.options, values="color")
         return Image(SeriesHandle(self._handle.url, options), self.path)
+
+    @property
+    def mpp(self) -> tuple[float, float] | None:
+        """Micrometres a pixel of level 0, along x and y; None where DICOM gives none, or the image is no slide."""
+        return self.levels[0].mpp
+
+    @property
+    def magnification(self) -> float | None:
+        """ObjectiveLensPower (0048,0112) of the first optical path that has one, as 20.0; None where none has."""
+        return self.plan.attributes.objective_power
+
+    def level_for(self, *, mpp: Resolution) -> Level:
+        """The coarsest level that is as fine as a resolution: what regions of that resolution are made of.
+
+        Args:
+            mpp: Micrometres a pixel, one number or (x, y). A level that is up to 1 % coarser serves.
+
+        Returns:
+            The finest level, where even that is coarser.
+
+        Raises:
+            UsageError: It is no resolution, or nothing says how large pixels are.
+        """
+        return self.levels[resolutions.level_number(self.plan, mpp)]
+
+    def read_region(  # noqa: PLR0913  # each may be asked for
+        self,
+        position: tuple[float, float],
+        size: int | tuple[int, int],
+        *,
+        mpp: Resolution | None = None,
+        level: Level | int | None = None,
+        pad: bool = True,
+        fill: Any = None,
+        z: int | None = None,
+    ) -> Pixels:
+        """Read one region of a slide; `read_regions` reads many faster.
+
+        Args:
+            position: (x, y) of its upper left corner, in pixels of level 0, whatever the resolution.
+            size: (width, height) in pixels of the result, or one number for a square.
+            mpp: Micrometres a pixel of the result, one number or (x, y): it is made of `level_for`, by averaging
+                areas. Where a level has it but for 0.1 %, the pixels of that level as they are. Finer than level 0
+                is interpolated between pixels, with an `UpsampledWarning` from 10 % on.
+            level: A level, or its number, whose pixels are given as they are; without ``mpp``, level 0. The corner is
+                put on its nearest pixel.
+            pad: Fill what lies beyond the edges; False leaves it out, with every pixel less than half of which lies
+                within, so that the result may be smaller, or have no pixels.
+            fill: What lies beyond the edges: one value, or one for each channel; None for what the slide has for
+                places without a tile, white in brightfield and 0 else. Pixels across an edge get their share of it.
+            z: The focal plane; None for the middle one.
+
+        Returns:
+            Shape (height, width, 3), or (height, width, channels) of fluorescence, or (height, width) of an image
+            without channels; of the slide's ``dtype``. Of segmentations and palettes no means are taken: each pixel
+            is the one in its middle.
+
+        Raises:
+            UsageError: The image is no slide, something is impossible, or ``mpp`` and ``level`` are both given.
+            SeriesChangedError: The series has changed on the server since it was opened.
+            ServerError: A frame could not be fetched.
+            FrameError: A frame could not be decoded, or is not what the metadata says.
+            EventLoopError: It is called on the event loop that it would wait for.
+        """
+        return read_regions(self, [position], RegionRequest(size, mpp, level, pad, fill, z))[0]
+
+    def read_regions(  # noqa: PLR0913  # each may be asked for
+        self,
+        positions: Sequence[tuple[float, float]],
+        size: int | tuple[int, int],
+        *,
+        mpp: Resolution | None = None,
+        level: Level | int | None = None,
+        pad: bool = True,
+        fill: Any = None,
+        z: int | None = None,
+    ) -> list[Pixels]:
+        """Read many regions of one size in one plan: each frame that they touch is fetched once.
+
+        Args:
+            positions: (x, y) of the upper left corner of each, in pixels of level 0.
+            size: As for `read_region`, and so are the others.
+            mpp: Likewise.
+            level: Likewise.
+            pad: Likewise.
+            fill: Likewise.
+            z: Likewise.
+
+        Returns:
+            An array for each region, as `read_region` gives it.
+
+        Raises:
+            DicomZarrError: As `read_region`.
+        """
+        return read_regions(self, positions, RegionRequest(size, mpp, level, pad, fill, z))
 
     def thumbnail(self, size: int = 512) -> npt.NDArray[np.uint8]:
         """The image as R, G, B of at most ``size`` pixels a side, from the coarsest level that serves.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dicomzarr.arrays import resolutions
 from dicomzarr.arrays.describing import framed, level_summary, levels_table, steps, summary
 from dicomzarr.arrays.manners import ArrayManners
 from dicomzarr.arrays.progress import watching
@@ -80,6 +81,16 @@ class Level(ArrayManners):
     def translation(self) -> tuple[float, ...]:
         """Centre of the first pixel, per axis, in its unit: relative to level 0's; in LPS if the axes are LPS's."""
         return self._plan.translation
+
+    @property
+    def downsample(self) -> float:
+        """Pixels of level 0 that one of this level is wide, as OpenSlide's ``level_downsamples``; mean of x and y."""
+        return resolutions.downsample(self._image.plan, self._plan)
+
+    @property
+    def mpp(self) -> tuple[float, float] | None:
+        """Micrometres a pixel along x and y; None where DICOM gives none in micrometres."""
+        return resolutions.level_mpp(self._image.plan, self._plan)
 
     def __getitem__(self, index: Any) -> Any:
         return self.read([index])[0]

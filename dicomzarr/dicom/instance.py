@@ -69,6 +69,8 @@ class Instance:
     optical_path_count: int | None = None
     """NumberOfOpticalPaths (0048,0302)."""
     optical_paths: tuple[OpticalPath, ...] = ()
+    objective_power: float | None = None
+    """ObjectiveLensPower (0048,0112) of the first optical path that has one."""
     shared_optical_path: str | None = None
     """The identifier that the shared functional groups give for all frames."""
     frame_of_reference_uid: str | None = None

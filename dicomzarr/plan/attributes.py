@@ -127,6 +127,8 @@ class ImageAttributes:
     """The affine of each time, where times have poses of their own."""
     pixel_spacing: tuple[float, float] | None = None
     """(row, column) spacing in millimetres of the first frame of a list, whose axes count."""
+    objective_power: float | None = None
+    """ObjectiveLensPower (0048,0112) of a slide."""
     z_offsets: tuple[float, ...] = ()
     """Heights of a slide's focal planes, in millimetres."""
     focus_heights: tuple[float, float] | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from demo_series import demo_series
-from monai.data import DataLoader, Dataset, NibabelReader
+from monai.data import DataLoader, Dataset, NibabelReader, PatchWSIDataset, SlidingPatchWSIDataset
 from monai.transforms import (
     Compose,
     EnsureChannelFirst,
@@ -20,7 +20,7 @@ from monai.transforms import (
 )
 
 import dicomzarr
-from dicomzarr.monai import VolumeReader
+from dicomzarr.monai import VolumeReader, WSIReader
 
 
 def check_ct(url: str) -> None:
@@ -76,8 +76,35 @@ def check_times(url: str) -> None:
     assert torch.equal(loaded[3], one)
 
 
+def check_slide(url: str) -> None:
+    """Patches by level, mpp and at the edge, one by one and by MONAI's data sets."""
+    image = dicomzarr.open(url)
+    reader = WSIReader(level=1)
+    wsi = reader.read(url)
+    patch, meta = reader.get_data(wsi, location=(600, 400), size=(64, 48))
+    assert np.array_equal(patch, image.levels[1][:, 300:364, 200:248])
+    assert tuple(meta["spatial_shape"]) == (64, 48)
+    by_mpp, _ = WSIReader(mpp=reader.get_mpp(wsi, 2)).get_data(wsi, location=(0, 0), size=(32, 32))
+    assert np.array_equal(by_mpp, image.levels[2][:, :32, :32])
+    edge, _ = reader.get_data(wsi, location=(1568, 1368), size=(64, 48), level=0)
+    assert np.array_equal(edge[:, :32, :32], image[:, -32:, -32:])
+    assert (edge[:, 32:] == 255).all()
+    whole, _ = reader.get_data(wsi, level=3)
+    assert np.array_equal(whole, image.levels[3].to_numpy())
+    rows = [{"image": url, "location": [y, 100], "level": 0, "label": [1]} for y in (0, 512, 1024)]
+    patches = PatchWSIDataset(rows, patch_size=32, center_location=False, reader=WSIReader)
+    for row, found in zip(rows, DataLoader(patches, batch_size=1, num_workers=2), strict=True):
+        y, x = row["location"]
+        assert np.array_equal(np.asarray(found["image"])[0], image[:, y : y + 32, x : x + 32])
+    grid = SlidingPatchWSIDataset([{"image": url}], patch_size=128, patch_level=3, reader=WSIReader)
+    assert np.array_equal(np.asarray(grid[0]["image"]), image.levels[3][:, :128, :128])
+    loaded = LoadImage(WSIReader(level=3))(url)
+    assert np.array_equal(np.asarray(loaded), image.levels[3].to_numpy())
+
+
 if __name__ == "__main__":
     with demo_series() as demo:
         check_ct(demo.ct)
         check_times(demo.perfusion)
         check_workers(demo.ct)
+        check_slide(demo.slide)

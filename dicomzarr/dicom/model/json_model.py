@@ -119,6 +119,7 @@ class OpticalPathItem(msgspec.Struct, frozen=True):
     identifier: Leaf = _tag("00480106")
     description: Leaf = _tag("00480107")
     wavelength: Leaf = _tag("00220055")
+    objective_power: Leaf = _tag("00480112")
     color_code: Sequence[CodeItem] = _sequence("00480108")
 
 

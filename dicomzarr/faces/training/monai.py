@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from dicomzarr.arrays.image import Image
     from dicomzarr.arrays.volume.volume import Volume
 
 _image_reader: Any = required("monai.data.image_reader", "monai")
+_wsi_reader: Any = required("monai.data.wsi_reader", "monai")
 _SPACE = "RAS"
 _SPATIAL = 3
 
@@ -83,6 +85,81 @@ class VolumeReader(_image_reader.ImageReader):  # type: ignore[misc]  # MONAI ne
             return arrays[0], _metadata(volumes[0], arrays[0], -1 if arrays[0].ndim > _SPATIAL else float("nan"))
         _check_alike(volumes)
         return np.stack(arrays), _metadata(volumes[0], arrays[0], 0)
+
+
+class WSIReader(_wsi_reader.BaseWSIReader):  # type: ignore[misc]  # as above
+    """Reads patches of a slide: ``PatchWSIDataset(..., reader=WSIReader(level=1))``.
+
+    Outside of the slide, patches are white. Arguments are those of MONAI's ``BaseWSIReader``; what else is given are
+    storage options.
+    """
+
+    backend = "dicomzarr"
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        given: dict[str, Any] = self.kwargs
+        StorageOptions.parse(**given)
+        self.kwargs: dict[str, Any] = GivenOptions(given)
+
+    def verify_suffix(self, filename: Any) -> bool:
+        """Whether all are images or URLs of ours."""
+        return all(map(is_series, _each(filename)))
+
+    def read(self, data: Any, **options: Any) -> Any:
+        """Open a slide, or several; see `VolumeReader.read`."""
+        images = [opened(each, {**self.kwargs, **options}) for each in _each(data)]
+        return images if len(images) > 1 else images[0]
+
+    def get_level_count(self, wsi: Image) -> int:
+        """Number of levels."""
+        return len(wsi.levels)
+
+    def get_size(self, wsi: Image, level: int) -> tuple[int, int]:
+        """(height, width) of a level."""
+        height, width = wsi.levels[level].shape[-2:]
+        return height, width
+
+    def get_downsample_ratio(self, wsi: Image, level: int) -> float:
+        """How much coarser a level is than the finest."""
+        return wsi.levels[level].downsample
+
+    def get_file_path(self, wsi: Image) -> str:
+        """The URL of the slide."""
+        return wsi.url
+
+    def get_mpp(self, wsi: Image, level: int) -> tuple[float, float]:
+        """(y, x) spacing of a level in micrometres.
+
+        Raises:
+            ValueError: DICOM does not say it.
+        """
+        if wsi.mpp is None:
+            raise ValueError("DICOM does not say how large the pixels of this slide are: choose a level.")
+        y, x = wsi.levels[level].scale[-2:]
+        return y, x
+
+    def get_power(self, wsi: Image, level: int) -> float:
+        """The objective's power at a level.
+
+        Raises:
+            ValueError: DICOM does not say it.
+        """
+        if wsi.magnification is None:
+            raise ValueError("DICOM does not say the objective's power of this slide: choose a level or mpp.")
+        return wsi.magnification / self.get_downsample_ratio(wsi, level)
+
+    def _get_patch(  # noqa: PLR0913, PLR0917  # MONAI's protocol
+        self, wsi: Image, location: tuple[int, int], size: tuple[int, int], level: int, dtype: Any, mode: str
+    ) -> npt.NDArray[Any]:
+        pixels: npt.NDArray[Any] = wsi.read_region(location[::-1], size[::-1], level=level)
+        if not (np.can_cast(pixels.dtype, dtype) or np.issubdtype(dtype, np.floating)):
+            raise UsageError(
+                f"Pixels of {pixels.dtype} do not fit {np.dtype(dtype)}.", remedy="Give the reader dtype=."
+            )
+        if mode == "RGBA":
+            pixels = np.concatenate([pixels, np.full_like(pixels[..., :1], 255)], axis=-1)
+        return np.moveaxis(pixels.astype(dtype, copy=False), -1, self.channel_dim)
 
 
 def _each(given: Any) -> tuple[Any, ...]:
