@@ -28,8 +28,8 @@ class GivenOptions(dict[str, Any]):
 
 
 def _travelled(options: StorageOptions) -> GivenOptions:
-    told = {item.name: getattr(options, item.name) for item in fields(options)}
-    return GivenOptions({item.name: told[item.name] for item in fields(options) if told[item.name] != item.default})
+    default, names = StorageOptions(), [item.name for item in fields(options)]
+    return GivenOptions({name: told for name in names if (told := getattr(options, name)) != getattr(default, name)})
 
 
 def as_given(given: object) -> object:
