@@ -24,11 +24,25 @@ if TYPE_CHECKING:
     from dicomzarr.faces.doctor import doctor
     from dicomzarr.faces.export import export
     from dicomzarr.faces.export.references import references
+    from dicomzarr.faces.finding import FoundSeries, search
 
 __version__ = "0.1.0"
-__all__ = ["Image", "Level", "__version__", "doctor", "errors", "export", "open", "progress", "references"]
+__all__ = [
+    "FoundSeries",
+    "Image",
+    "Level",
+    "__version__",
+    "doctor",
+    "errors",
+    "export",
+    "open",
+    "progress",
+    "references",
+    "search",
+]
 
 _LAZY = {
+    "FoundSeries": ("dicomzarr.faces.finding", "FoundSeries"),
     "Image": ("dicomzarr.arrays", "Image"),
     "Level": ("dicomzarr.arrays", "Level"),
     "doctor": ("dicomzarr.faces.doctor", "doctor"),
@@ -36,6 +50,7 @@ _LAZY = {
     "open": ("dicomzarr.arrays", "open_image"),
     "progress": ("dicomzarr.arrays.progress", "progress"),
     "references": ("dicomzarr.faces.export.references", "references"),
+    "search": ("dicomzarr.faces.finding", "search"),
 }
 """Where the public names are, and what they are called there."""
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.resolutions import Resolution
 
     Pixels = npt.NDArray[np.generic]
+    from dicomzarr.options import StorageOptions
+    from dicomzarr.session.kinds import SeriesURL
 
 
 class Image(MultiscaleImage):
@@ -293,7 +295,11 @@ def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
         UnsupportedTransferSyntaxError: The metadata name one that cannot be decoded.
         TemporaryFileError: Metadata had to be taken out of a whole instance, and the temporary disk did not take it.
     """
-    parsed, options = parse_series_url(url, storage_options)
-    handle = SeriesHandle(parsed, options)
+    return first_image(*parse_series_url(url, storage_options))
+
+
+def first_image(url: SeriesURL, options: StorageOptions) -> Image:
+    """The first image of a series; see `open_image`."""
+    handle = SeriesHandle(url, options)
     plan = handle.store().plan
     return Image(handle, plan.image_paths[0])

@@ -12,6 +12,7 @@ from dicomzarr.arrays.reading import prefetch_level, read_level, read_orthogonal
 from dicomzarr.errors import SeriesChangedError, UsageError
 from dicomzarr.plan import label_path, to_ras
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
+from dicomzarr.session.locate import series_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from dicomzarr.arrays.metadata import InstanceMetadata
     from dicomzarr.arrays.progress import Progress
     from dicomzarr.arrays.series_handle import SeriesHandle
     from dicomzarr.dicom.segmentation import Segment
@@ -381,6 +383,24 @@ class MultiscaleImage(ArrayManners):
     def notices(self) -> tuple[str, ...]:
         """What was left out of the series or looks odd."""
         return self.store.plan.notices
+
+    @lazy_attribute
+    def metadata(self) -> InstanceMetadata:
+        """The attributes of the image's instances as pydicom's Datasets, by SOP Instance UID, without pixels.
+
+        A request is sent when the first of them is looked at. What identifies the patient is not there without the
+        option ``include_phi``.
+        """
+        from dicomzarr.arrays.metadata import InstanceMetadata  # noqa: PLC0415  # few ask
+
+        ref, levels = series_ref(self._handle.url), self.plan.levels
+        ref = ref._replace(series=levels[0].series or ref.series)
+        in_patient = self.plan.attributes.affine_reference == "patient"  # tiles of a slide have no such order
+        places = np.ndindex(levels[0].grid[:-2]) if in_patient else ()
+        frames = (levels[0].frames.locate((*index, 0, 0)) for index in places)
+        uids = [frame.instance.sop_instance_uid for frame in frames if frame is not None]
+        uids += [uid for level in levels for uid in level.attributes.sop_instance_uids]
+        return InstanceMetadata(self.source, ref, uids, include_phi=self.view.include_phi)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         return (*self._identity, *(list(level.attributes.sop_instance_uids) for level in self.plan.levels))

@@ -65,8 +65,8 @@ class StorageOptions:
     fsspec_options: Mapping[str, Any] | None = None
     """Options for the fsspec filesystem of the URL, which then reads the files: credentials for a bucket, say."""
     values: str = "stored"
-    """Which pixel values the arrays hold: the ``stored`` ones, those rescaled to the units of the ``modality``, or the
-    ``color`` of a palette where there is one."""
+    """Which pixel values the arrays hold: the ``stored`` ones, those rescaled to the units of the ``modality``, the
+    ``color`` of a palette where there is one, or of PET the ``suv`` by body weight."""
     associated_label: bool = False
     """Show a slide's label image, which says who the patient is."""
     labels: bool = False

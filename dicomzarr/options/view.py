@@ -10,7 +10,7 @@ class View:
     """What of a series is shown, and how: it makes the plan, and changes no request for a frame."""
 
     values: str
-    """``stored``, ``modality`` or ``color``."""
+    """``stored``, ``modality``, ``color`` or ``suv``."""
     associated_label: bool
     """A slide's label image is shown, which says who the patient is."""
     labels: bool

@@ -54,7 +54,7 @@ def plan_images(
     Args:
         series: The typed instances.
         associated_label: Offer a slide's label image, which may show who the patient is.
-        values: What the arrays hold: ``stored``, ``modality`` or ``color``.
+        values: What the arrays hold: ``stored``, ``modality``, ``color`` or ``suv``.
         bulk: Values that the metadata only name, by their URI; see `wanted_bulk`.
 
     Raises:

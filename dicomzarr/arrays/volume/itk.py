@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dicomzarr.arrays.volume.volume import needed, volume_of
+from dicomzarr.arrays.volume.volume import volume_of
+from dicomzarr.runtime.extras import needed
 
 if TYPE_CHECKING:
-    from dicomzarr.arrays.image import Image
+    from dicomzarr.arrays.level import MultiscaleImage
     from dicomzarr.arrays.volume.volume import Volume
 
 
-def to_sitk(image: Image, **chosen: Any) -> Any:
-    """See `Image.to_sitk`; what is chosen of it is that of `volume_of`."""
+def to_sitk(image: MultiscaleImage, **chosen: Any) -> Any:
+    """See `arrays.Image.to_sitk`; what is chosen of it is that of `volume_of`."""
     needed("SimpleITK", "radiology")
     return sitk_image(volume_of(image, color=True, **chosen))
 

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dicomzarr.arrays.volume.reasons import refuse, why_too_long
-from dicomzarr.arrays.volume.volume import needed, volume_of
+from dicomzarr.arrays.volume.volume import volume_of
 from dicomzarr.errors import LeftOutWarning, TargetError, UsageError
 from dicomzarr.plan import to_ras
+from dicomzarr.runtime.extras import needed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from dicomzarr.arrays.image import Image
+    from dicomzarr.arrays.level import MultiscaleImage
     from dicomzarr.arrays.volume.volume import Volume
 
     Numbers = npt.NDArray[np.float64]
@@ -87,8 +88,8 @@ def is_sheared(affine: Numbers) -> bool:
     return bool(np.abs(axes.T @ axes - np.eye(3)).max() > _SQUARE)
 
 
-def to_nibabel(image: Image, **chosen: Any) -> Any:
-    """See `Image.to_nibabel`; what is chosen of it is that of `volume_of`."""
+def to_nibabel(image: MultiscaleImage, **chosen: Any) -> Any:
+    """See `arrays.Image.to_nibabel`; what is chosen of it is that of `volume_of`."""
     needed("nibabel", "radiology")
     return nibabel_image(volume_of(image, **chosen))
 
@@ -109,8 +110,8 @@ def nibabel_image(volume: Volume) -> Any:
     return image
 
 
-def to_nifti(image: Image, path: str | os.PathLike[str], *, overwrite: bool, **chosen: Any) -> None:
-    """See `Image.to_nifti`: the file, and b-values and b-vectors beside it, are each whole, or not there."""
+def to_nifti(image: MultiscaleImage, path: str | os.PathLike[str], *, overwrite: bool, **chosen: Any) -> None:
+    """See `arrays.Image.to_nifti`: the file, and b-values and b-vectors beside it, are each whole, or not there."""
     needed("nibabel", "radiology")
     target, ending = _checked(path, overwrite=overwrite)
     volume = volume_of(image, **chosen)

@@ -15,11 +15,10 @@ from dicomzarr.plan import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
 
     import numpy.typing as npt
 
-    from dicomzarr.arrays.image import Image
+    from dicomzarr.arrays.level import MultiscaleImage
     from dicomzarr.plan import Affine, ImagePlan
 
     Indices = dict[str, npt.NDArray[np.int64]]
@@ -50,7 +49,7 @@ class Volume:
 
 
 def volume_of(
-    image: Image,
+    image: MultiscaleImage,
     *,
     time: int | None = None,
     channel: int | None = None,
@@ -92,7 +91,7 @@ def volume_of(
     return Volume(values if len(values) > 1 else values[0], affine, color, step, unit, gradients)
 
 
-def measured(image: Image) -> Image:
+def measured(image: MultiscaleImage) -> MultiscaleImage:
     """The same image with the values of its modality, unless it has others than stored ones.
 
     Raises:
@@ -116,24 +115,8 @@ def measured(image: Image) -> Image:
     raise SeriesChangedError(f"{image.series_url} is not what it was when it was opened.", remedy="Open it again.")
 
 
-def _uids(image: Image) -> set[str]:
+def _uids(image: MultiscaleImage) -> set[str]:
     return set(image.plan.levels[0].attributes.sop_instance_uids)
-
-
-def needed(module: str, extra: str) -> ModuleType:
-    """A package that is an extra.
-
-    Raises:
-        UsageError: It is not installed.
-    """
-    from importlib import import_module  # noqa: PLC0415  # as what it imports
-
-    try:
-        return import_module(module)
-    except ImportError:
-        raise UsageError(
-            f"This needs {module}, which is not installed.", remedy=f'pip install "dicomzarr[{extra}]"'
-        ) from None
 
 
 def _taken(plan: ImagePlan, **chosen: int | None) -> Indices:

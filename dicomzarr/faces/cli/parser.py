@@ -159,7 +159,9 @@ def _add_export(command: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--image", metavar="PATH", action="append", help="as info lists them; repeatable (all)")
     what.add_argument("--labels", action="store_true", help="with segmentations of the series, as labels")
-    what.add_argument("--values", metavar="VALUES", choices=("stored", "modality", "color"), help="see the options")
+    what.add_argument(
+        "--values", metavar="VALUES", choices=("stored", "modality", "color", "suv"), help="see the options"
+    )
     what.add_argument(
         "--from", dest="listed", metavar="CSV", help="many series: columns StudyInstanceUID and SeriesInstanceUID"
     )
