@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dicomzarr.arrays import resolutions
 from dicomzarr.arrays.describing import framed, level_summary, levels_table, steps, summary
 from dicomzarr.arrays.manners import ArrayManners
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     import dask.array
-    import numpy as np
     import numpy.typing as npt
 
     from dicomzarr.arrays.metadata import InstanceMetadata

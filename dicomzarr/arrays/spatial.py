@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from dicomzarr.arrays.volume.volume import needed
 from dicomzarr.errors import UsageError
 from dicomzarr.plan.placing import patient_affine
+from dicomzarr.runtime.extras import needed
 
 if TYPE_CHECKING:
     import dask.array

@@ -5,15 +5,10 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import fields
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from dicomzarr.arrays.image import Image, open_image
-from dicomzarr.errors import UsageError
 from dicomzarr.options import StorageOptions
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 _ONE_SLASH: Final = re.compile(r"^(dicomwebs?|https?|s3|gs):/(?=[^/])")
 _ONE_SLASH_OF_FILES: Final = re.compile(r"^dicomfile:/(?=[^/])")
@@ -64,17 +59,3 @@ def opened(given: Any, options: dict[str, Any]) -> Image:
         DicomZarrError: It cannot be opened.
     """
     return given if isinstance(given, Image) else open_image(as_given(given), **options)  # type: ignore[arg-type]  # which tells
-
-
-def required(module: str, package: str) -> ModuleType:
-    """A package that an adapter is for.
-
-    Raises:
-        UsageError: It is not installed.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] != module.partition(".")[0]:
-            raise
-        raise UsageError(f"This needs {package}, which is not installed.", remedy=f"pip install {package}") from None

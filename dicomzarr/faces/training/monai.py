@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from dicomzarr.arrays.volume.nifti import ras
 from dicomzarr.arrays.volume.volume import volume_of
 from dicomzarr.errors import UsageError
-from dicomzarr.faces.training.given import GivenOptions, is_series, opened, required
+from dicomzarr.faces.training.given import GivenOptions, is_series, opened
 from dicomzarr.options import StorageOptions
+from dicomzarr.runtime.extras import needed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.image import Image
     from dicomzarr.arrays.volume.volume import Volume
 
-_image_reader: Any = required("monai.data.image_reader", "monai")
-_wsi_reader: Any = required("monai.data.wsi_reader", "monai")
+needed("monai")
+_image_reader: Any = import_module("monai.data.image_reader")
+_wsi_reader: Any = import_module("monai.data.wsi_reader")
 _SPACE = "RAS"
 _SPATIAL = 3
 

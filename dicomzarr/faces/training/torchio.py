@@ -8,7 +8,8 @@ import numpy as np
 
 from dicomzarr.arrays.volume.nifti import ras
 from dicomzarr.arrays.volume.volume import volume_of
-from dicomzarr.faces.training.given import opened, required
+from dicomzarr.faces.training.given import opened
+from dicomzarr.runtime.extras import needed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,7 +30,7 @@ def scalar_image(path: Any, **options: Any) -> Any:
         UsageError: TorchIO is not installed, or the image is no volume; the text says why.
         DicomZarrError: It cannot be opened, or a frame cannot be had.
     """
-    tio: Any = required("torchio", "torchio")
+    tio: Any = needed("torchio")
     values, affine = read(path, **options)
     return tio.ScalarImage(tensor=values, affine=affine)
 
