@@ -136,7 +136,8 @@ class ArrayManners(NDArrayOperatorsMixin, ABC):
         Raises:
             ReadOnlyError: The result would be written to a series.
         """
-        if any(isinstance(out, ArrayManners) for out in options.get("out", ())):
+        changed = inputs[:1] if method == "at" else options.get("out", ())
+        if any(isinstance(each, ArrayManners) for each in changed):
             raise ReadOnlyError(
                 "A series cannot be written to, and the result would be put in its place.",
                 remedy="Write a = a + 1 in the place of a += 1: that is a NumPy array.",

@@ -8,13 +8,15 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dicomzarr.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from rich.console import Console
 
-    Progress: TypeAlias = bool | Callable[["ReadProgress"], object]
+    Progress: TypeAlias = bool | None | Callable[["ReadProgress"], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,15 @@ def progress(tell: Callable[[ReadProgress], object] | None = None, *, console: C
 
 
 def watching(wanted: Progress) -> AbstractContextManager[None]:
-    """`progress` for the argument of that name."""
-    if wanted is False:
+    """`progress` for the argument of that name.
+
+    Raises:
+        UsageError: It is neither a truth value nor a function.
+    """
+    if wanted is None or wanted is False:
         return nullcontext()
+    if wanted is not True and not callable(wanted):
+        raise UsageError(f"progress is {wanted!r:.40}.", remedy="Give True for a bar, or a function that is told.")
     return progress() if wanted is True else progress(wanted)
 
 

@@ -112,6 +112,8 @@ def test_results_can_go_into_an_array_of_ones_own(lazy: Any) -> None:
 def test_nothing_is_written_to_a_series(lazy: Any) -> None:
     with pytest.raises(ReadOnlyError, match="a \\+ 1"):
         lazy += 1
+    with pytest.raises(ReadOnlyError):
+        np.add.at(lazy, 0, 1)
     with pytest.raises(TypeError, match="item assignment"):
         lazy[0] = 1
     with pytest.raises(TypeError, match="no out"):

@@ -17,6 +17,7 @@ from slides import brightfield_pyramid
 
 import dicomzarr
 from dicomzarr.arrays.progress import ReadProgress, watches
+from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,6 +104,12 @@ def test_true_shows_the_bar_on_standard_error(level: Level, capsys: pytest.Captu
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.count(" frames") == 1
+
+
+def test_what_is_neither_a_bar_nor_a_function_is_refused(level: Level) -> None:
+    assert level.to_numpy(progress=None).shape == level.shape
+    with pytest.raises(UsageError, match="'yes'"):
+        level.to_numpy(progress="yes")  # type: ignore[arg-type]
 
 
 def test_fsspec_tells_its_callback_of_each_key(slide: Served, tmp_path: Path) -> None:
