@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    Progress: TypeAlias = bool | None | Callable[["ReadProgress"], object]
+    Progress: TypeAlias = bool | Callable[["ReadProgress"], object] | None
 
 
 @dataclass(frozen=True, slots=True)
