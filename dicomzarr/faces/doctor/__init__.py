@@ -150,6 +150,8 @@ class _Doctor:
         consequence = "Ask for the DICOMweb URL of the server; Orthanc's ends in /dicom-web, and dcm4chee's in /rs."
         if told:
             consequence = f"It is told to use {told}: look at that."
+        elif page.lists_files:
+            consequence = f"If it lists DICOM files, they open as such: dicomzarr ls {parsed.base}/"
         elif AnswerKind.LOGIN_PAGE in (page.kind, answer.kind):
             consequence = "Log in, and give what that gives you: a token by headers, or auth."
         self._add("DICOMweb", Outcome.FAILS, f"{parsed.base} is {page.words}, and no DICOMweb service.", consequence)

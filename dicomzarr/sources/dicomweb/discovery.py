@@ -130,7 +130,12 @@ class Answer:
     def _known_page(self) -> str:
         if self.viewer:
             return f"the viewer {self.viewer}"
-        return "a page that lists files" if self.title.lower().startswith("index of") else ""
+        return "a page that lists files" if self.lists_files else ""
+
+    @property
+    def lists_files(self) -> bool:
+        """Whether it is the page of a folder, as web servers make them."""
+        return self.title.lower().startswith(("index of", "directory listing for"))
 
     @property
     def _lists_studies(self) -> bool:
