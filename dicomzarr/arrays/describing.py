@@ -61,7 +61,7 @@ def facts(image: ImagePlan, series: SeriesPlan) -> Iterator[str]:
         names = [f"{segment.number} {segment.label}".strip() for segment in image.segments]
         yield f"segments: {_listed(names, _MOST_SEGMENTS)}"
     if image.labels:
-        yield f"labels: {', '.join(label.name for label in image.labels)}"
+        yield f"labels: {_listed([_label_words(label) for label in image.labels], _MOST_SEGMENTS)}"
     if len(series.images) > 1:
         yield f"one of {len(series.images)} images of the series"
     if series.associated:
@@ -126,6 +126,11 @@ def _measure(steps_of_a_unit: list[tuple[Axis, float]]) -> str:
     if len(steps_of_a_unit) > 1 and all(math.isclose(step, first, rel_tol=_SAME) for _, step in steps_of_a_unit):
         return f"{first:.6g} {unit}"
     return f"{', '.join(f'{axis.name} {step:.6g}' for axis, step in steps_of_a_unit)} {unit}"
+
+
+def _label_words(label: ImagePlan) -> str:
+    names = [segment.label for segment in label.segments if segment.label]
+    return f"{label.name} ({_listed(names, _NAMED)})" if names else label.name
 
 
 def _missing(image: ImagePlan) -> Iterator[str]:

@@ -98,7 +98,8 @@ def test_a_label_says_what_its_values_are(opened: Opener) -> None:
     found = segmented(ascending(ct, AXIAL), random_masks((2, 6, 16, 20)))
     server = opened.serve([*ct.datasets, found.dataset])
     image = dicomzarr.open(server.series_url(ct.study_uid, ct.series_uid), labels=True)
-    assert f"\n  labels: {', '.join(image.labels)}" in repr(image)
+    named = ", ".join(f"{name} ({label.segments[0].label})" for name, label in image.labels.items())
+    assert f"\n  labels: {named}" in repr(image)
     for label in image.labels.values():
         (segment,) = label.segments
         assert f"\n  segments: {segment.number} {segment.label}" in repr(label)
