@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.image import Image
     from dicomzarr.arrays.image import open_image as open  # noqa: A004  # dicomzarr.open is the public name
     from dicomzarr.arrays.level import Level
+    from dicomzarr.arrays.progress import progress
     from dicomzarr.faces.doctor import doctor
     from dicomzarr.faces.export import export
     from dicomzarr.faces.export.references import references
@@ -38,6 +39,7 @@ __all__ = [
     "key_objects",
     "measurements",
     "open",
+    "progress",
     "references",
     "search",
 ]
@@ -51,6 +53,7 @@ _LAZY = {
     "key_objects": ("dicomzarr.faces.reports", "key_objects"),
     "measurements": ("dicomzarr.faces.reports", "measurements"),
     "open": ("dicomzarr.arrays", "open_image"),
+    "progress": ("dicomzarr.arrays.progress", "progress"),
     "references": ("dicomzarr.faces.export.references", "references"),
     "search": ("dicomzarr.faces.finding", "search"),
 }
