@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from dicomzarr.errors import AuthenticationError, DicomZarrError, NotFoundError
+from dicomzarr.errors import AuthenticationError, DicomZarrError, NotFoundError, PermissionDeniedError
+from dicomzarr.options import Rejected
 from dicomzarr.sources.http.limiter import RequestSlot
 from dicomzarr.sources.http.redirects import Request
 from dicomzarr.sources.http.retry import TRIES, Tries
@@ -61,6 +62,8 @@ class Exchange:
     """Bounds the requests under way."""
     sleep: Callable[[float], Awaitable[None]]
     """Waits before a retry."""
+    query: str = ""
+    """Parameters of every request that has none of its own, and that credentials go with."""
 
     async def send(self, spec: RequestSpec, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
         """Send until there is an answer or no hope.
@@ -94,13 +97,16 @@ class Exchange:
         url = spec.url()
         if not spec.with_credentials:
             return await self._send_once(spec, Request(url, spec.headers), read)
+        if self.query and "?" not in url:
+            url = f"{url}?{self.query}"
         secret = await self.credentials.headers_for(url, spec.headers)
         try:
             return await self._send_once(spec, Request(url, spec.headers, secret), read)
-        except AuthenticationError as error:
-            if not means(error, Meaning.OTHER_CREDENTIALS) or not self.credentials.renewable:
+        except (AuthenticationError, PermissionDeniedError) as error:
+            if not means(error, Meaning.OTHER_CREDENTIALS) or error.status not in self.credentials.renewable_after:
                 raise
-            renewed = await self.credentials.headers_for(url, spec.headers, refused=secret)
+            refused = Rejected(error.status, url, error.challenge, secret)
+            renewed = await self.credentials.headers_for(url, spec.headers, refused=refused)
             if renewed == secret:  # a wrong password sent twice may lock its owner out
                 raise
         return await self._send_once(spec, Request(url, spec.headers, renewed), read)

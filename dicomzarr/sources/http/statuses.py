@@ -135,7 +135,9 @@ _ROWS: Final[Mapping[int | type[DicomZarrError], _Row]] = {
         AuthenticationError,
         "Give credentials that this server accepts: auth, headers or client.",
     ),
-    403: _Row(Meaning.NONE, PermissionDeniedError, "Ask whoever runs the server for the right to read this."),
+    403: _Row(
+        Meaning.OTHER_CREDENTIALS, PermissionDeniedError, "Ask whoever runs the server for the right to read this."
+    ),
     404: _Row(_MISSING, NotFoundError, "Check the URL and the UIDs."),
     405: _Row(_MISSING),
     406: _Row(_UNOFFERED, NegotiationError, _NO_MEDIA_TYPE),
@@ -194,7 +196,9 @@ def status_error(
     if kind is NotFoundError:
         kind = not_found
     wait = seconds_to_wait(headers.get("retry-after"))
-    return kind(f"HTTP status {status} for {subject}.", remedy=remedy, status=status, retry_after=wait)
+    error = kind(f"HTTP status {status} for {subject}.", remedy=remedy, status=status, retry_after=wait)
+    error.challenge = headers.get("www-authenticate", "")
+    return error
 
 
 def _row(status: int) -> _Row:

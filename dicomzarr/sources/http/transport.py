@@ -1,4 +1,4 @@
-"""One GET over HTTP: the port that the client needs, and its implementation on aiohttp."""
+"""One request over HTTP: the port that the client needs, and its implementation on aiohttp."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 from yarl import URL
 
-from dicomzarr.errors import InvalidReplyError
+from dicomzarr.errors import InvalidOptionError, InvalidReplyError
 from dicomzarr.sources.http import redirects
 from dicomzarr.sources.http.connection import ConnectionSettings, basic_login
 from dicomzarr.sources.http.limits import LIMITS
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dicomzarr.sources.http.redirects import Request
 
 _CHUNK = 256 * 1024
+_PROXIES = ("http", "https")
 
 
 class Response(Protocol):
@@ -171,7 +172,7 @@ class AiohttpTransport:
                 with explained(route.host, self._timeout, answered=False):
                     reply = await self._send(session, request, route)
                 async with reply:
-                    if not status_means(reply.status, Meaning.REDIRECT):
+                    if request.form is not None or not status_means(reply.status, Meaning.REDIRECT):
                         headers = {name.lower(): value for name, value in reply.headers.items()}
                         yield _AiohttpResponse(reply, route.host, self._timeout, headers)
                         return
@@ -197,8 +198,10 @@ class AiohttpTransport:
             connections.close()
 
     async def _send(self, session: aiohttp.ClientSession, request: Request, route: _Route) -> aiohttp.ClientResponse:
-        return await session.get(
+        return await session.request(
+            "GET" if request.form is None else "POST",
             URL(request.url, encoded=True),
+            data=request.form,
             headers={**request.credentials, **request.headers, **route.through},
             allow_redirects=False,
             ssl=route.tls,
@@ -228,7 +231,14 @@ class AiohttpTransport:
         found = None if is_loopback(url) else self._settings.proxy_for(url)
         if not found:
             return None, {}
+        if "://" not in found:
+            found = f"http://{found}"  # as curl takes it
         proxy = URL(found)
+        if proxy.scheme not in _PROXIES or not proxy.host:
+            raise InvalidOptionError(
+                f"The proxy for {host_of(url)} is a {proxy.scheme} proxy, and only HTTP proxies can be used.",
+                remedy="Name an HTTP proxy in HTTPS_PROXY or HTTP_PROXY, or leave this host out of it with NO_PROXY.",
+            )
         login = basic_login(proxy.user, proxy.password or "") if proxy.user else None
         return proxy.with_user(None), {"proxy-authorization": login} if login else {}
 

@@ -147,7 +147,7 @@ class Bucket:
             try:
                 body, _ = await self._server.page(url, f"the listing of {self.url}")
             except (AuthenticationError, PermissionDeniedError) as error:
-                error.remedy = "A private bucket is read with store, or with credentials in fsspec_options."
+                error.remedy = 'A private bucket is read with auth="aws", with store, or with fsspec_options.'
                 raise
             except NotFoundError:
                 raise MissingFileError(f"There is no bucket {self.url.scheme}://{self.url.bucket}.") from None

@@ -1,4 +1,4 @@
-"""The credentials that options name: fixed headers, Basic, a callable that refreshes, or those of a borrowed client."""
+"""The credentials that options name: fixed headers, Basic, what refreshes, or those of a borrowed client."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dicomzarr.sources.http.credentials.providers import provider
 from dicomzarr.sources.http.credentials.secret_headers import (
     CalledCredentials,
     FixedCredentials,
+    ProviderCredentials,
     refuse_plain_http,
 )
 
@@ -36,6 +37,9 @@ def credentials_for(base_url: str, options: Access) -> Credentials:
         case None:
             return FixedCredentials(options.headers)
         case str() as name:
-            return CalledCredentials(options.headers, provider(name, base_url), options.timeout)
-        case call:
-            return CalledCredentials(options.headers, call, options.timeout)
+            found = provider(name, base_url)
+        case given:
+            found = given
+    if callable(found):
+        return CalledCredentials(options.headers, found, options.timeout)
+    return ProviderCredentials(options.headers, found, options.timeout)

@@ -1,7 +1,7 @@
 """Credentials that each process which reads finds by itself: their names travel, they do not.
 
-``env:TOKEN``, ``env:USER,PASSWORD``, ``netrc`` and ``module:function`` name a provider. Each is asked anew for every
-request, so that what is refreshed counts at once.
+``env:TOKEN``, ``env:USER,PASSWORD``, ``netrc`` and ``module:function`` name one; those of `named` are providers. Each
+is asked anew for every request, so that what is refreshed counts at once.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dicomzarr.errors import AuthenticationError, InvalidOptionError
+from dicomzarr.options.provider import named
 from dicomzarr.sources.http.connection import basic_login
+from dicomzarr.sources.http.credentials.named import NamedProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dicomzarr.options import HeadersCallable
+    from dicomzarr.options import HeadersCallable, Provider
 
 _ENVIRONMENT = "env:"
 _NETRC = "netrc"
 
 
-def provider(name: str, base_url: str) -> HeadersCallable:
+def provider(name: str, base_url: str) -> HeadersCallable | Provider:
     """What gives the headers that ``auth=name`` stands for.
 
     Args:
@@ -36,6 +38,8 @@ def provider(name: str, base_url: str) -> HeadersCallable:
         return partial(netrc_headers, urlsplit(base_url).hostname or "")
     if name.startswith(_ENVIRONMENT):
         return partial(environment_headers, *name.removeprefix(_ENVIRONMENT).split(","))
+    if named(name) is not None:
+        return NamedProvider(name)
     return partial(_call_named, name)
 
 
