@@ -24,7 +24,7 @@ _NAMED_OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _PROVIDER = re.compile(r"netrc|env:[A-Za-z_]\w*(,[A-Za-z_]\w*)?", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _ENDPOINT = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
-_QUERY = re.compile(r"([^\s?#&=]+=[^\s?#&=]*(&[^\s?#&=]+=[^\s?#&=]*)*)?", re.ASCII)
+_QUERY = re.compile(r"([^\s?#&=]+=[^\s?#&=]*(&[^\s?#&=]+=[^\s?#&=]*)*)?")
 _ZARR_FORMATS = (2, 3)
 _VALUES = ("stored", "modality", "color")
 _MOST_CONNECTIONS = 256
@@ -219,7 +219,7 @@ def _certificate(name: str, value: Any) -> str | tuple[str, str] | None:
 def _query(name: str, value: Any) -> str:
     if isinstance(value, Mapping) and all(isinstance(each, str) for pair in value.items() for each in pair):
         value = urlencode(dict(value), quote_via=quote, safe="/:@,")
-    if not isinstance(value, str) or not _QUERY.fullmatch(value):
+    if not isinstance(value, str) or not value.isascii() or not _QUERY.fullmatch(value):
         raise _wrong(name, f"a {type(value).__name__} of another form", "a mapping of names to texts")
     return value
 

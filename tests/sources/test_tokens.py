@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -79,7 +80,7 @@ def written() -> Iterator[io.StringIO]:
 
 def gaps(server: TokenServer) -> list[float]:
     moments = [moment for _, moment in server.issued]
-    return [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    return [later - earlier for earlier, later in pairwise(moments)]
 
 
 def test_a_read_by_sixteen_connections_renews_once_for_each_expiry(written: io.StringIO) -> None:
@@ -217,7 +218,7 @@ def test_a_token_server_that_is_down_is_asked_again() -> None:
 def test_a_refresh_token_that_changes_each_time() -> None:
     clock = TickingClock()
     with token_server(clock=clock) as tokens:
-        auth = RefreshToken(issuer=tokens.url, client_id=CLIENT, refresh_token="refresh-0", clock=clock)
+        auth = RefreshToken(issuer=tokens.url, client_id=CLIENT, refresh_token=tokens.refresh_token, clock=clock)
         for number in range(3):
             assert login_of(auth) == f"Bearer t0ken-{number}"
             clock.tick(5)
@@ -331,11 +332,11 @@ def test_a_login_with_a_code() -> None:
             lambda url, code: told.append((url, code)), issuer=tokens.url, client_id=CLIENT, sleep=sleep, clock=clock
         )
         assert told == [(f"{tokens.url}/enter", "ABCD-EFGH")]
-        assert waited == [2, 2, 7, 7] or waited == [2, 2, 2, 7]
+        assert waited == [2, 2, 2, 7]
         assert login_of(login) == "Bearer t0ken-0"
         clock.tick(5)
         assert login_of(login) == "Bearer t0ken-1"
-        assert tokens.forms[-1]["refresh_token"] == "refresh-1"
+        assert tokens.forms[-1]["refresh_token"].endswith("-1")
 
 
 def test_a_code_that_nobody_enters() -> None:
@@ -494,7 +495,7 @@ def test_a_reference_must_be_a_name() -> None:
 @pytest.mark.parametrize("given", [None, "x", {"a": 1}, {"bad name": "x"}])
 def test_what_a_provider_returns_is_checked(given: Any) -> None:
     class Wrong(Badge):
-        def headers(self, method: str, url: str, headers: Any) -> Any:
+        def headers(self, *_: Any) -> Any:
             return given
 
     wrong = Wrong()

@@ -149,11 +149,18 @@ def served(answer: Callable[[web.Request], Any], tls: ssl.SSLContext | None = No
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         return runner
 
+    async def stop() -> None:
+        await runner.cleanup()
+        for transport in list(loop._transports.values()):  # type: ignore[attr-defined]  # handshakes that failed
+            transport.abort()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
     runner = asyncio.run_coroutine_threadsafe(start(), loop).result()
     try:
         yield f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+        asyncio.run_coroutine_threadsafe(stop(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import InvalidURLError, UsageError
+from dicomzarr.faces.cli.login import logged_in
 from dicomzarr.options import StorageOptions
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.locate import located, only_series
@@ -48,9 +49,13 @@ def target_of(arguments: Namespace) -> Target:
     user, password = in_url or (None, "")
     _check_once(arguments, user)
     options: dict[str, Any] = {"allow_insecure": arguments.insecure}
-    for name in ("timeout", "cache_dir", "endpoint_url", "index"):
+    for name in ("timeout", "cache_dir", "endpoint_url", "index", "ca"):
         if getattr(arguments, name) is not None:
             options[name] = getattr(arguments, name)
+    if arguments.cert:
+        options["cert"] = arguments.cert.split(",", 1) if "," in arguments.cert else arguments.cert
+    if arguments.query:
+        options["query"] = "&".join(arguments.query)
     headers = dict(arguments.header)
     if arguments.bearer_env:
         headers["Authorization"] = f"Bearer {_token(arguments.bearer_env)}"
@@ -59,6 +64,8 @@ def target_of(arguments: Namespace) -> Target:
     user = user or arguments.user
     if user:
         options["auth"] = (user, password or _password(user, host_of(bare)))
+    if arguments.login:
+        options["auth"] = logged_in(arguments.login)
     return Target(located(bare if in_url else arguments.url, options)[0], options)
 
 
@@ -84,6 +91,7 @@ def _check_once(arguments: Namespace, user_in_url: str | None) -> None:
         "a user in the URL": user_in_url is not None,
         "--user": arguments.user,
         "--bearer-env": arguments.bearer_env,
+        "--login": arguments.login,
         "--header Authorization": any(name.lower() == "authorization" for name, _ in arguments.header),
     }
     given = [way for way, is_given in ways.items() if is_given]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _REMEDIES: tuple[tuple[type[DicomZarrError], str], ...] = (
     (
         errors.AuthenticationError,
-        "Give credentials that this server accepts: --user NAME, --bearer-env VARIABLE or --header 'Name: value'.",
+        "Give credentials that this server accepts: --user NAME, --bearer-env VARIABLE, --login NAME or --header TEXT.",
     ),
     (errors.InsecureTransportError, "Use the server's https:// URL, or --insecure if the network is trusted."),
     (errors.RequestTimeoutError, "Raise --timeout if the server is that slow."),

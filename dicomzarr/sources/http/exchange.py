@@ -11,6 +11,7 @@ from dicomzarr.sources.http.limiter import RequestSlot
 from dicomzarr.sources.http.redirects import Request
 from dicomzarr.sources.http.retry import TRIES, Tries
 from dicomzarr.sources.http.statuses import Meaning, means, status_error, status_means
+from dicomzarr.sources.http.tls_refusals import REFUSING, refusal_of
 from dicomzarr.sources.http.urls import host_of, origin_of
 
 if TYPE_CHECKING:
@@ -116,9 +117,21 @@ class Exchange:
     ) -> Reply:
         async with self.transport.get(request) as response:
             if not status_means(response.status, Meaning.SUCCESS):
+                await _refuse_tls(response)
                 subject = f"{spec.subject} at {_answering_host(request.url, response.url)}"
                 raise status_error(response.status, response.headers, subject, spec.not_found)
             return await read(response)
+
+
+async def _refuse_tls(response: Response) -> None:
+    """Raise if a page says that plain HTTP came where TLS belongs, or no certificate: nothing else in it is read."""
+    if response.status != REFUSING:
+        return
+    async for chunk in response.chunks():
+        error = refusal_of(host_of(response.url), chunk)
+        if error is not None:
+            raise error
+        return
 
 
 def _answering_host(asked: str, answered: str) -> str:

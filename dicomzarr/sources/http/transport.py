@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import weakref
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from dicomzarr.sources.http.unread import CleanConnector
 from dicomzarr.sources.http.urls import host_of, is_loopback, origin_of
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
@@ -169,7 +169,9 @@ class AiohttpTransport:
             for _ in range(redirects.MOST + 1):
                 self._check_origin(request.url)
                 route = self._route(request.url)
-                with explained(route.host, self._timeout, answered=False):
+                with explained(
+                    route.host, self._timeout, answered=False, plain=not isinstance(route.tls, ssl.SSLContext)
+                ):
                     reply = await self._send(session, request, route)
                 async with reply:
                     if request.form is not None or not status_means(reply.status, Meaning.REDIRECT):

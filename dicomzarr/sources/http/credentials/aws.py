@@ -113,7 +113,8 @@ class AWSSignature(StaysHere):
             self._botocore = Session(profile=self._profile).get_credentials()
         if self._botocore is None:
             return None
-        return Keys(*self._botocore.get_frozen_credentials())  # which are renewed by it
+        found = self._botocore.get_frozen_credentials()  # which are renewed by it
+        return Keys(found.access_key, found.secret_key, found.token)
 
 
 def _of_environment() -> Keys | None:

@@ -94,7 +94,7 @@ def _host(url: str) -> str:
 def _path(url: str, service: str) -> str:
     path = urlsplit(url).path or "/"
     if service in _S3:
-        return quote(unquote(path), safe="/~")
+        return quote(path, safe="/~%")  # what is encoded stays: a slash in the name of an object
     if path.strip("/"):
         normal = posixpath.normpath(path).replace("//", "/")  # POSIX keeps two slashes at the start
         path = normal + ("/" if path.endswith("/") and normal != "/" else "")
