@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from http.cookiejar import LoadError, MozillaCookieJar
+from http.cookiejar import Cookie, CookieJar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.request import Request
 
 from dicomzarr.errors import AuthenticationError
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.options import Rejected
+
+_HIDDEN: Final = "#HttpOnly_"
+"""How the lines of cookies begin that no script of a page may read."""
 
 
 class CookieFile(StaysHere):
@@ -35,7 +38,7 @@ class CookieFile(StaysHere):
         self.reference = reference_to("cookies", file=str(path))
         self._path = path
         self._state: tuple[int, int] | None = None
-        self._jar = MozillaCookieJar()
+        self._jar = CookieJar()
 
     def headers(self, method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         """See `Provider.headers`.
@@ -67,11 +70,46 @@ class CookieFile(StaysHere):
             status = self._path.stat()
             state = (status.st_mtime_ns, status.st_size)
             if state != self._state:
-                jar = MozillaCookieJar()
-                jar.load(str(self._path), ignore_discard=True)
-                self._jar, self._state = jar, state
-        except (OSError, LoadError, ValueError) as error:
+                self._jar, self._state = _jar_of(self._path.read_text(encoding="utf-8")), state
+        except (OSError, ValueError, OverflowError) as error:
             raise AuthenticationError(
                 f"The file of cookies cannot be read ({type(error).__name__}).",
-                remedy="Write it in the form of Netscape, which begins with: # Netscape HTTP Cookie File.",
+                remedy="Write it in the form of Netscape: seven fields in a line, with tabs between them.",
             ) from None
+
+
+def _jar_of(text: str) -> CookieJar:
+    """The cookies of a file, which Python's own reader takes apart with warnings about what is malformed.
+
+    Raises:
+        ValueError: A line is no cookie.
+    """
+    jar = CookieJar()
+    for line in text.splitlines():
+        line = line.removeprefix(_HIDDEN)  # noqa: PLW2901  # as it counts
+        if line.strip() and not line.startswith("#"):
+            jar.set_cookie(_cookie(*line.split("\t")))
+    return jar
+
+
+def _cookie(*fields: str) -> Cookie:
+    domain, below, path, secure, ends, name, value = fields
+    expires = int(float(ends or 0)) or None  # curl writes 0 for those that end with the browser
+    return Cookie(
+        version=0,
+        name=name,
+        value=value,
+        port=None,
+        port_specified=False,
+        domain=domain,
+        domain_specified=below == "TRUE",
+        domain_initial_dot=domain.startswith("."),
+        path=path,
+        path_specified=True,
+        secure=secure == "TRUE",
+        expires=expires,
+        discard=expires is None,
+        comment=None,
+        comment_url=None,
+        rest={},
+    )

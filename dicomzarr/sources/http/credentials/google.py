@@ -31,7 +31,8 @@ class GoogleDefault(BearerToken):
         found = reference_to("google", scope=None if scope == SCOPE else scope)
         super().__init__(found if credentials is None else None)
         try:
-            import google.auth.transport.requests  # noqa: F401, PLC0415  # an extra
+            import google.auth  # noqa: PLC0415  # an extra
+            import google.auth.transport.requests  # noqa: F401, PLC0415  # needs requests besides
         except ImportError:
             raise InvalidOptionError(
                 "Google's credentials need google-auth, which is not installed.",
