@@ -143,7 +143,8 @@ class Bucket:
             wanted = {"list-type": "2", "prefix": prefix, "max-keys": str(_KEYS), "encoding-type": "url"}
             if token:
                 wanted["continuation-token"] = token
-            url = f"{self._address}?{urlencode(wanted, quote_via=quote, safe='/')}"
+            # As signatures have it: some servers do not bring the query into that form before they verify.
+            url = f"{self._address}?{urlencode(sorted(wanted.items()), quote_via=quote, safe='~')}"
             try:
                 body, _ = await self._server.page(url, f"the listing of {self.url}")
             except (AuthenticationError, PermissionDeniedError) as error:
