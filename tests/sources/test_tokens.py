@@ -8,9 +8,11 @@ import pickle
 import threading
 import time
 import traceback
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
 
 import pytest
 import slides
@@ -138,17 +140,61 @@ def test_a_token_that_is_refused_from_the_start_is_asked_for_once() -> None:
         assert len(tokens.issued) == 1
 
 
+def told_by(error: BaseException | None) -> str:
+    """All that a reporter of errors could write down: texts and locals of an error and of all that led to it."""
+    told: list[str] = []
+    while error is not None:
+        told += traceback.TracebackException.from_exception(error, capture_locals=True).format(chain=False)
+        told.append(repr(error) + repr(vars(error)))
+        error = error.__cause__ or error.__context__
+    return "".join(told)
+
+
 def test_no_secret_in_a_traceback_with_locals() -> None:
     with token_server() as tokens, token_server() as others, serving(SLIDE, others.door()) as served_slide:
-        auth = client_of(tokens)
-        try:
-            dicomzarr.open(served_slide.url, auth=auth)
-        except AuthenticationError as error:
-            text = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
-        assert "401" in text
+        with pytest.raises(AuthenticationError) as caught:
+            dicomzarr.open(served_slide.url, auth=client_of(tokens))
+        text = told_by(caught.value)
+        assert "HTTP status 401" in text
         assert tokens.issued
-        for secret in tokens.secrets:
-            assert secret not in text
+        assert not [each for each in tokens.secrets if each in text]
+
+
+def test_no_secret_in_a_traceback_of_a_read_that_breaks_off() -> None:
+    from faults import reset, status  # noqa: PLC0415
+
+    for fault in (status(401), status(403), reset(), reset(after_headers=True)):
+        with token_server() as tokens, serving(SLIDE, tokens.door(), fault) as served_slide:
+            level = dicomzarr.open(served_slide.url, auth=client_of(tokens), timeout=1).levels[0]
+            with pytest.raises(DicomZarrError) as caught:
+                level[...]
+            text = told_by(caught.value)
+            assert not [each for each in tokens.secrets if each in text]
+        forget_servers()
+
+
+def test_no_secret_in_a_traceback_of_a_token_server_that_breaks_off() -> None:
+    from aiohttp import web  # noqa: PLC0415
+
+    async def breaks_off(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    with served(breaks_off) as url:
+        for where in (f"{url}/token", "http://127.0.0.1:9/token", "https://127.0.0.1:9/token"):
+            for in_body in (True, False):
+                auth = client_of(TokenServer(), token_url=where, secret_in_body=in_body)
+                with pytest.raises(ServerError) as caught:
+                    auth.headers("GET", URL, {})
+                text = told_by(caught.value)
+                assert "_granted" in text
+                assert not [each for each in spelled_secrets() if each in text]
+
+
+def spelled_secrets() -> list[str]:
+    login = f"{quote_plus(CLIENT)}:{quote_plus(CLIENT_SECRET)}"
+    return [CLIENT_SECRET, quote_plus(CLIENT_SECRET), b64encode(login.encode()).decode()]
 
 
 def test_no_secret_in_the_traceback_of_a_token_server_that_refuses() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from dicomzarr.options.provider import is_provider
 from dicomzarr.sources.http.connection import basic_login
 from dicomzarr.sources.http.credentials.providers import provider
 from dicomzarr.sources.http.credentials.secret_headers import (
@@ -14,7 +15,7 @@ from dicomzarr.sources.http.credentials.secret_headers import (
 )
 
 if TYPE_CHECKING:
-    from dicomzarr.options import Access
+    from dicomzarr.options import Access, HeadersCallable, Provider
     from dicomzarr.sources.http.credentials.secret_headers import Credentials
 
 
@@ -40,6 +41,6 @@ def credentials_for(base_url: str, options: Access) -> Credentials:
             found = provider(name, base_url)
         case given:
             found = given
-    if callable(found):
-        return CalledCredentials(options.headers, found, options.timeout)
-    return ProviderCredentials(options.headers, found, options.timeout)
+    if is_provider(found):
+        return ProviderCredentials(options.headers, cast("Provider", found), options.timeout)
+    return CalledCredentials(options.headers, cast("HeadersCallable", found), options.timeout)

@@ -13,6 +13,7 @@ from urllib.parse import quote_plus, urlencode
 from dicomzarr.errors import (
     AuthenticationError,
     ConnectionFailedError,
+    DicomZarrError,
     InvalidReplyError,
     RequestTimeoutError,
 )
@@ -158,6 +159,14 @@ _JSON: Final = {"accept": "application/json"}
 
 
 async def _asked(request: Request, line: Line) -> TokenReply:
+    try:
+        return await _answer(request, line)
+    except DicomZarrError as error:
+        error.__context__ = None  # aiohttp's, in whose frames are headers and form
+        raise
+
+
+async def _answer(request: Request, line: Line) -> TokenReply:
     settings = ConnectionSettings(ca=line.ca, certificate=line.cert)
     transport = AiohttpTransport(request.url, timeout=line.timeout, settings=settings, own_host_only=True)
     try:
