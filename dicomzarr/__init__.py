@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.image import Image
     from dicomzarr.arrays.image import open_image as open  # noqa: A004  # dicomzarr.open is the public name
     from dicomzarr.arrays.level import Level
+    from dicomzarr.faces.doctor import doctor
     from dicomzarr.faces.export import export
     from dicomzarr.faces.export.references import references
 
 __version__ = "0.1.0"
-__all__ = ["Image", "Level", "__version__", "errors", "export", "open", "references"]
+__all__ = ["Image", "Level", "__version__", "doctor", "errors", "export", "open", "references"]
 
 _LAZY = {
     "Image": ("dicomzarr.arrays", "Image"),
     "Level": ("dicomzarr.arrays", "Level"),
+    "doctor": ("dicomzarr.faces.doctor", "doctor"),
     "export": ("dicomzarr.faces.export", "export"),
     "open": ("dicomzarr.arrays", "open_image"),
     "references": ("dicomzarr.faces.export.references", "references"),

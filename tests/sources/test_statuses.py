@@ -26,7 +26,7 @@ from dicomzarr.sources.http.statuses import ConnectionDroppedError, Meaning, mea
         (Meaning.SUCCESS, {200, 204, 206}),
         (Meaning.UNCHANGED, {304}),
         (Meaning.REDIRECT, {301, 302, 303, 307, 308}),
-        (Meaning.OTHER_CREDENTIALS, {401, 403}),
+        (Meaning.OTHER_CREDENTIALS, {401}),
         (Meaning.OTHER_MEDIA_TYPE, {400, 406, 415}),
         (Meaning.OTHER_MEDIA_TYPE_OF_PIXELS, {400, 406, 415, 500}),
         (Meaning.OTHER_RESOURCE, {400, 404, 405, 406, 415, 500, 501}),

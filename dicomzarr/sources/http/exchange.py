@@ -10,7 +10,7 @@ from dicomzarr.options import Rejected
 from dicomzarr.sources.http.limiter import RequestSlot
 from dicomzarr.sources.http.redirects import Request
 from dicomzarr.sources.http.retry import TRIES, Tries
-from dicomzarr.sources.http.statuses import Meaning, means, status_error, status_means
+from dicomzarr.sources.http.statuses import Meaning, status_error, status_means
 from dicomzarr.sources.http.tls_refusals import REFUSING, refusal_of
 from dicomzarr.sources.http.urls import host_of, origin_of
 
@@ -104,7 +104,7 @@ class Exchange:
         try:
             return await self._send_once(spec, Request(url, spec.headers, secret), read)
         except (AuthenticationError, PermissionDeniedError) as error:
-            if not means(error, Meaning.OTHER_CREDENTIALS) or error.status not in self.credentials.renewable_after:
+            if error.status not in self.credentials.renewable_after:
                 raise
             refused = Rejected(error.status, url, error.challenge, secret)
             renewed = await self.credentials.headers_for(url, spec.headers, refused=refused)

@@ -135,9 +135,7 @@ _ROWS: Final[Mapping[int | type[DicomZarrError], _Row]] = {
         AuthenticationError,
         "Give credentials that this server accepts: auth, headers or client.",
     ),
-    403: _Row(
-        Meaning.OTHER_CREDENTIALS, PermissionDeniedError, "Ask whoever runs the server for the right to read this."
-    ),
+    403: _Row(Meaning.NONE, PermissionDeniedError, "Ask whoever runs the server for the right to read this."),
     404: _Row(_MISSING, NotFoundError, "Check the URL and the UIDs."),
     405: _Row(_MISSING),
     406: _Row(_UNOFFERED, NegotiationError, _NO_MEDIA_TYPE),
