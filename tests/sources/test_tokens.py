@@ -54,8 +54,22 @@ def _forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget_servers()
 
 
-def client_of(server: TokenServer, **options: Any) -> ClientCredentials:
-    return ClientCredentials(
+class Recording(ClientCredentials):
+    """Remembers when it asked for tokens."""
+
+    asked: list[float]
+
+    def fetch(self) -> Token:
+        self.__dict__.setdefault("asked", []).append(self._clock())
+        return super().fetch()
+
+    def lived_well(self, lifetime: float) -> bool:
+        """Whether each token was used for nine tenths of its time."""
+        return all(later - earlier >= 0.9 * lifetime for earlier, later in pairwise(self.asked))
+
+
+def client_of(server: TokenServer, **options: Any) -> Recording:
+    return Recording(
         **{"token_url": f"{server.url}/token", "client_id": CLIENT, "client_secret": CLIENT_SECRET, **options}
     )
 
@@ -80,11 +94,6 @@ def written() -> Iterator[io.StringIO]:
     root.setLevel(before)
 
 
-def gaps(server: TokenServer) -> list[float]:
-    moments = [moment for _, moment in server.issued]
-    return [later - earlier for earlier, later in pairwise(moments)]
-
-
 def test_a_read_by_sixteen_connections_renews_once_for_each_expiry(written: io.StringIO) -> None:
     clock, slide = TickingClock(), deep_pyramid()
     with token_server(clock=clock) as tokens, serving(slide, tokens.door(tick=0.05)) as served_slide:
@@ -96,10 +105,8 @@ def test_a_read_by_sixteen_connections_renews_once_for_each_expiry(written: io.S
             level[...]
         took = clock() - began
         assert took > 3 * tokens.lifetime
-        # Each lived for nine tenths of its time; as one is asked for, those under way move the clock on.
-        least = 0.9 * tokens.lifetime - 16 * 0.05
-        assert all(gap >= least for gap in gaps(tokens))
-        assert 3 <= len(tokens.issued) <= took / least + 2
+        assert auth.lived_well(tokens.lifetime)
+        assert 3 <= len(tokens.issued) <= took / (0.9 * tokens.lifetime) + 2
         everything = [written.getvalue(), repr(auth), repr(level), pickle.dumps(level).hex(), pickle.dumps(auth).hex()]
         for secret in tokens.secrets:
             assert not any(secret in text or secret.encode().hex() in text for text in everything)
@@ -109,7 +116,8 @@ def test_a_read_by_sixteen_connections_renews_once_for_each_expiry(written: io.S
 def test_a_read_of_two_minutes_renews_once_for_each_expiry() -> None:
     slide = deep_pyramid()
     with token_server() as tokens, serving(slide, tokens.door()) as served_slide:
-        options = {"auth": client_of(tokens), "max_connections": 16, "frames_per_request": 4, "cache_bytes": 0}
+        auth = client_of(tokens)
+        options = {"auth": auth, "max_connections": 16, "frames_per_request": 4, "cache_bytes": 0}
         level = dicomzarr.open(served_slide.url, **options).levels[0]
         began, reads = time.monotonic(), 0
         while time.monotonic() - began < 120:
@@ -117,8 +125,9 @@ def test_a_read_of_two_minutes_renews_once_for_each_expiry() -> None:
             reads += 1
         took = time.monotonic() - began
         assert reads > 1
+        assert auth.lived_well(tokens.lifetime)
         assert len(tokens.issued) <= took / (0.9 * tokens.lifetime) + 2
-        assert all(gap >= 0.9 * tokens.lifetime - 0.01 for gap in gaps(tokens))
+        print(f"{reads} reads, {served_slide.count()} requests, {len(tokens.issued)} tokens in {took:.0f} s")
 
 
 def test_tokens_that_end_before_their_time_are_renewed_once_for_all_who_were_refused() -> None:
