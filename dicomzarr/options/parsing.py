@@ -169,7 +169,7 @@ def _auth(name: str, value: Any) -> Auth | None:
         return value
     if isinstance(value, list | tuple):
         return _user_and_password(name, tuple(value), wanted)
-    if is_provider(value):
+    if is_provider(value) and not iscoroutinefunction(value.headers):
         _check_reference(name, value)
     elif not callable(value) or iscoroutinefunction(value):
         raise _wrong(name, f"a {type(value).__name__}", wanted)

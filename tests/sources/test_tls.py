@@ -169,6 +169,16 @@ def test_other_forms_of_cert_are_refused(cert: Any) -> None:
         StorageOptions.parse(cert=cert)
 
 
+def test_the_doctor_trusts_whom_the_options_trust(tmp_path: Path, ca: str) -> None:
+    with secure(tmp_path, host="127.0.0.2") as url:
+        found = [each.found for each in dicomzarr.doctor(url, ca=ca).findings]
+        assert any("not trusted: IP address mismatch" in each for each in found)
+    with secure(tmp_path) as url:
+        assert dicomzarr.doctor(url, ca=ca).works
+        found = [each.found for each in dicomzarr.doctor(url).findings]
+        assert any("unable to get local issuer" in each for each in found)
+
+
 def test_the_command_line_takes_both(tmp_path: Path, ca: str, capsys: pytest.CaptureFixture[str]) -> None:
     certificate, key = authority().issue(tmp_path, "client")
     with secure(tmp_path, mutual=True) as url:

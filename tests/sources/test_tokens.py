@@ -96,7 +96,7 @@ def written() -> Iterator[io.StringIO]:
 
 def test_a_read_by_sixteen_connections_renews_once_for_each_expiry(written: io.StringIO) -> None:
     clock, slide = TickingClock(), deep_pyramid()
-    with token_server(clock=clock) as tokens, serving(slide, tokens.door(tick=0.05)) as served_slide:
+    with token_server(clock=clock, lifetime=5.0) as tokens, serving(slide, tokens.door(tick=0.05)) as served_slide:
         auth = client_of(tokens, clock=clock)
         options = {"auth": auth, "max_connections": 16, "frames_per_request": 1, "cache_bytes": 0}
         level = dicomzarr.open(served_slide.url, **options).levels[0]
@@ -115,7 +115,7 @@ def test_a_read_by_sixteen_connections_renews_once_for_each_expiry(written: io.S
 @pytest.mark.slow
 def test_a_read_of_two_minutes_renews_once_for_each_expiry() -> None:
     slide = deep_pyramid()
-    with token_server() as tokens, serving(slide, tokens.door()) as served_slide:
+    with token_server(lifetime=5.0) as tokens, serving(slide, tokens.door()) as served_slide:
         auth = client_of(tokens)
         options = {"auth": auth, "max_connections": 16, "frames_per_request": 4, "cache_bytes": 0}
         level = dicomzarr.open(served_slide.url, **options).levels[0]
@@ -127,7 +127,6 @@ def test_a_read_of_two_minutes_renews_once_for_each_expiry() -> None:
         assert reads > 1
         assert auth.lived_well(tokens.lifetime)
         assert len(tokens.issued) <= took / (0.9 * tokens.lifetime) + 2
-        print(f"{reads} reads, {served_slide.count()} requests, {len(tokens.issued)} tokens in {took:.0f} s")
 
 
 def test_tokens_that_end_before_their_time_are_renewed_once_for_all_who_were_refused() -> None:
@@ -267,12 +266,50 @@ def test_a_token_server_that_is_down_is_asked_again() -> None:
         tokens.failures = [503] * 3
         with pytest.raises(AuthenticationError, match="HTTP status 503"):
             login_of(auth)
+        clock.tick(2)
         assert login_of(auth) == "Bearer t0ken-1"
+
+
+def test_a_wrong_secret_is_sent_once_however_many_wait() -> None:
+    clock = TickingClock()
+    with token_server(clock=clock, lifetime=5.0) as tokens:
+        auth = client_of(tokens, clock=clock, client_secret="wr0ng-secret")  # noqa: S106  # nobody's
+        with ThreadPoolExecutor(8) as threads:
+            errors = [threads.submit(login_of, auth).exception() for _ in range(16)]
+        assert {str(each) for each in errors} == {str(errors[0])}
+        assert isinstance(errors[-1], AuthenticationError)
+        assert len({id(each) for each in errors}) == 16  # each is told what was asked for whom
+        assert len(tokens.forms) == 1
+        clock.tick(2)
+        with pytest.raises(AuthenticationError):
+            login_of(auth)
+        assert len(tokens.forms) == 2
+
+
+def test_one_token_serves_all_servers_that_are_read_with_a_provider() -> None:
+    with token_server() as tokens, serving(SLIDE, tokens.door()) as first, serving(SLIDE, tokens.door()) as second:
+        auth = client_of(tokens, clock=lambda: 0.0)
+        with ThreadPoolExecutor(2) as threads:
+            levels = [
+                threads.submit(lambda url=each.url: dicomzarr.open(url, auth=auth).levels[0][...])
+                for each in (first, second)
+            ]
+            assert all(is_right(level.result(), SLIDE.levels[0]) for level in levels)
+        assert len(tokens.issued) == 1
+
+
+def test_a_provider_that_would_have_to_be_awaited_is_refused() -> None:
+    class Awaited(Badge):
+        async def headers(self, *_: Any) -> Any:  # type: ignore[override]
+            return {}
+
+    with pytest.raises(InvalidOptionError, match="Awaited"):
+        StorageOptions.parse(auth=Awaited())
 
 
 def test_a_refresh_token_that_changes_each_time() -> None:
     clock = TickingClock()
-    with token_server(clock=clock) as tokens:
+    with token_server(clock=clock, lifetime=5.0) as tokens:
         auth = RefreshToken(issuer=tokens.url, client_id=CLIENT, refresh_token=tokens.refresh_token, clock=clock)
         for number in range(3):
             assert login_of(auth) == f"Bearer t0ken-{number}"
@@ -316,7 +353,7 @@ def test_replies_that_hold_no_token(extra: dict[str, Any], message: str) -> None
 @pytest.mark.parametrize("expires_in", [None, "soon", -1, 0, True, 1e300, [5]])
 def test_a_token_whose_end_is_not_said_is_used_until_it_is_refused(expires_in: Any) -> None:
     clock = TickingClock()
-    with token_server(clock=clock) as tokens:
+    with token_server(clock=clock, lifetime=5.0) as tokens:
         tokens.extra = {"expires_in": expires_in}
         auth = client_of(tokens, clock=clock)
         assert login_of(auth) == login_of(auth)
@@ -381,7 +418,7 @@ def test_a_login_with_a_code() -> None:
         waited.append(seconds)
         clock.tick(seconds)
 
-    with token_server(clock=clock) as tokens:
+    with token_server(clock=clock, lifetime=5.0) as tokens:
         tokens.pending = 3
         login = log_in_with_code(
             lambda url, code: told.append((url, code)), issuer=tokens.url, client_id=CLIENT, sleep=sleep, clock=clock
@@ -396,7 +433,7 @@ def test_a_login_with_a_code() -> None:
 
 def test_a_code_that_nobody_enters() -> None:
     clock = TickingClock()
-    with token_server(clock=clock) as tokens:
+    with token_server(clock=clock, lifetime=5.0) as tokens:
         tokens.pending = 10**6
         with pytest.raises(AuthenticationError, match="not entered in time"):
             log_in_with_code(

@@ -43,7 +43,7 @@ class TokenServer:
     """Gives tokens to a client, or for its newest refresh token."""
 
     clock: Callable[[], float] = time.time
-    lifetime: float = 5.0
+    lifetime: float = 3600.0
     issued: list[tuple[str, float]] = field(default_factory=list)
     """Tokens, and when each was given."""
     forms: list[dict[str, str]] = field(default_factory=list)
@@ -126,7 +126,7 @@ class TokenServer:
 
 @contextmanager
 def token_server(
-    *, clock: Callable[[], float] = time.time, lifetime: float = 5.0, tls: ssl.SSLContext | None = None
+    *, clock: Callable[[], float] = time.time, lifetime: float = 3600.0, tls: ssl.SSLContext | None = None
 ) -> Iterator[TokenServer]:
     """A token server in a thread of its own."""
     server = TokenServer(clock, lifetime)

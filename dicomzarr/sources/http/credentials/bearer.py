@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 import time
@@ -9,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from dicomzarr.errors import CredentialsUnavailableError, DicomZarrError
+from dicomzarr.errors import DicomZarrError
 from dicomzarr.options import SecretHeaders
 from dicomzarr.options.secrets import LeftBehind, Secrets, is_local, with_local_secrets
 from dicomzarr.sources.http.credentials.named import NamedProvider
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _MOST_AHEAD: Final = 60.0
 _SHARE_AHEAD: Final = 0.1
 """Of the time that a token is good for, at its end: it is renewed then, as on its way it may expire."""
+
+_SECONDS_FAILED: Final = 2.0
+"""For which nobody else tries after one has failed: a wrong secret that is sent again and again locks its owner out."""
 
 _REFUSED: Final = 401
 
@@ -94,6 +98,8 @@ class BearerToken(StaysHere, ABC):
         self.reference = reference
         self._clock = clock
         self._held: _Held | None = None
+        self._failed: tuple[float, DicomZarrError] | None = None
+        """When the last try failed, and how: of many who wait, one tries."""
         self._lock = _ForkableLock()
 
     @abstractmethod
@@ -144,13 +150,15 @@ class BearerToken(StaysHere, ABC):
         return min(_MOST_AHEAD, _SHARE_AHEAD * max(0.0, token.expires_at - now))
 
     def _renewed(self, held: _Held | None) -> _Held:
+        if self._failed is not None and 0 <= self._clock() - self._failed[0] < _SECONDS_FAILED:
+            raise copy.copy(self._failed[1])
         try:
             self.hold(self.fetch())
-        except CredentialsUnavailableError:
-            raise
-        except DicomZarrError:
+            self._failed = None
+        except DicomZarrError as error:
             now = self._clock()
             if held is None or _has_come(held.token.expires_at, now):
+                self._failed = now, copy.copy(error)
                 raise
             # It is still good: whoever gives tokens may be back before it ends.
             return _Held(held.token, held.since, now + self._ahead(held.token, now))
