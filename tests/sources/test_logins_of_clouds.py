@@ -215,6 +215,7 @@ def test_a_login_with_a_code_in_the_command_line(
     [
         (["--login", "device:scope=x"], "device:prefix=NAME"),
         (["--login", "device:prefix=NOWHERE"], "NOWHERE_CLIENT_ID"),
+        (["--login", "device:prefix=NOWHERE"], "Set them in every process"),
         (["--login", "tok3n"], "name of a provider"),
         (["--login", "google", "--user", "a"], "given twice"),
         (["--query", "x"], "query"),

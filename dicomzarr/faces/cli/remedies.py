@@ -9,6 +9,8 @@ from dicomzarr import errors
 if TYPE_CHECKING:
     from dicomzarr.errors import DicomZarrError
 
+_REFUSED = 401
+
 _REMEDIES: tuple[tuple[type[DicomZarrError], str], ...] = (
     (
         errors.AuthenticationError,
@@ -21,4 +23,6 @@ _REMEDIES: tuple[tuple[type[DicomZarrError], str], ...] = (
 
 def remedy_for(error: DicomZarrError) -> str:
     """The remedy to show, which may be empty."""
+    if isinstance(error, errors.AuthenticationError) and error.status != _REFUSED:
+        return error.remedy  # it is not the server that is read which refused them
     return next((remedy for kind, remedy in _REMEDIES if isinstance(error, kind)), error.remedy)
