@@ -163,7 +163,13 @@ def test_files_that_are_no_certificates(tmp_path: Path, option: str) -> None:
             dicomzarr.open(f"dicomwebs://127.0.0.1:9/{file}/studies/1.2/series/1.3", **{option: tmp_path / file})
 
 
-@pytest.mark.parametrize("cert", [5, ("a",), ("a", 5), ("a", "b", "c"), ""])
+@pytest.mark.parametrize("ca", [True, False, 5, ""])
+def test_other_forms_of_ca_are_refused(ca: Any) -> None:
+    with pytest.raises(InvalidOptionError, match="ca"):
+        StorageOptions.parse(ca=ca)
+
+
+@pytest.mark.parametrize("cert", [True, 5, ("a",), ("a", 5), ("a", "b", "c"), ""])
 def test_other_forms_of_cert_are_refused(cert: Any) -> None:
     with pytest.raises(InvalidOptionError, match="cert"):
         StorageOptions.parse(cert=cert)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from dicomzarr.errors import AuthenticationError, DicomZarrError, NotFoundError, PermissionDeniedError
 from dicomzarr.options import Rejected
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from dicomzarr.sources.http.transport import Response, Transport
 
 Reply = TypeVar("Reply")
+
+_SECONDS_FOR_A_PAGE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +131,14 @@ async def _refuse_tls(response: Response) -> None:
     """Raise if a page says that plain HTTP came where TLS belongs, or no certificate: nothing else in it is read."""
     if response.status != REFUSING:
         return
-    async for chunk in response.chunks():
-        error = refusal_of(host_of(response.url), chunk)
-        if error is not None:
-            raise error
-        return
+    begins = b""
+    with suppress(DicomZarrError, TimeoutError):  # the status says enough
+        async with asyncio.timeout(_SECONDS_FOR_A_PAGE):
+            async for begins in response.chunks():  # noqa: B007  # the first is enough
+                break
+    error = refusal_of(host_of(response.url), begins)
+    if error is not None:
+        raise error
 
 
 def _answering_host(asked: str, answered: str) -> str:

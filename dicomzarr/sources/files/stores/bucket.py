@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 from dicomzarr.errors import (
     AuthenticationError,
+    HTTPStatusError,
     InvalidReplyError,
     MissingFileError,
     NotFoundError,
@@ -34,6 +35,8 @@ _OBJECTS: Final = (".dcm", ".zip", ".tar")
 
 _KEYS: Final = 1000
 _MOST_PAGES: Final = 10_000
+_OTHER_REGION: Final = 400
+"""The status with which S3 refuses what is signed for another region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,10 @@ class Bucket:
                 raise
             except NotFoundError:
                 raise MissingFileError(f"There is no bucket {self.url.scheme}://{self.url.bucket}.") from None
+            except HTTPStatusError as error:
+                if error.status == _OTHER_REGION:
+                    error.remedy = 'If it is in another region: endpoint_url="https://s3.REGION.amazonaws.com".'
+                raise
             page = read_page(body, str(self.url))
             yield page
             if page.following is None or page.following == token:

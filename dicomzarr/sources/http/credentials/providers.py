@@ -107,8 +107,8 @@ def _call_named(name: str) -> Mapping[str, str]:
         found = None
     if not callable(found):
         raise InvalidOptionError(
-            f"auth={name!r} names no callable.",
-            remedy="Give it as module:function, importable in this process.",
+            "The option auth is a text that names no callable.",  # which may be user:password, and is not repeated
+            remedy="Give it as module:function, importable here; user and password as auth=(user, password).",
         )
     headers: Mapping[str, str] = found()
     return headers
