@@ -92,31 +92,27 @@ def _builder(name: str, key: ec.EllipticCurvePrivateKey, *, days: int = 7) -> x5
 
 
 @cache
-def authority(name: str = "the hospital") -> Authority:
-    """An authority that nobody knows yet."""
+def authority(name: str = "the hospital", *, careful: bool = True) -> Authority:
+    """An authority that nobody knows yet; one that is not careful leaves out what newer rules ask for."""
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(name, key)
-    certificate = (
-        builder.issuer_name(builder._subject_name)  # type: ignore[arg-type]  # of a name that is set
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=True,
-                key_cert_sign=True,
-                crl_sign=True,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    builder = _builder(name, key).issuer_name(subject)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=careful)
+    if careful:
+        usage = x509.KeyUsage(
+            digital_signature=True,
+            key_cert_sign=True,
+            crl_sign=True,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            encipher_only=False,
+            decipher_only=False,
         )
-        .sign(key, hashes.SHA256())
-    )
-    return Authority(key, certificate)
+        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        builder = builder.add_extension(identifier, critical=False).add_extension(usage, critical=True)
+    return Authority(key, builder.sign(key, hashes.SHA256()))
 
 
 def server_tls(files: tuple[str, str], clients: Authority | None = None) -> ssl.SSLContext:

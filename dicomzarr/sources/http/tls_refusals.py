@@ -17,14 +17,18 @@ _CA: Final = (
 )
 _CERT: Final = "Name yours: cert= (--cert on the command line), a PEM file or certificate and key."
 _UNTRUSTED: Final = (18, 19, 20, 21)
-"""OpenSSL's codes for certificates that no authority vouches for which is trusted here."""
+"""OpenSSL's codes for certificates that no authority vouches for which is trusted here (X509_V_ERR)."""
 
-_UNTRUSTED_REMEDIES: Final = {
+_WRONG: Final = {
     10: ("has expired", "Have it renewed; check the clock of this machine."),
     9: ("is not valid yet", "Check the clock of this machine."),
     62: ("is for another name", "Use the name that it is for."),
     64: ("is for another address", "Use the name that it is for."),
 }
+
+_BROKEN: Final = (
+    "It, or that of its authority, is not as it has to be: have it made anew. Python 3.13 checks more than 3.12."
+)
 
 _PLAIN: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
 """OpenSSL's reasons where what came is no TLS."""
@@ -49,10 +53,10 @@ def tls_error(host: str, error: ssl.SSLError | ssl.CertificateError) -> Connecti
     """Our error for one of TLS."""
     reason = str(getattr(error, "reason", "") or "")
     if isinstance(error, ssl.SSLCertVerificationError):
-        code = error.verify_code
-        found, remedy = _UNTRUSTED_REMEDIES.get(code, ("is not trusted", _CA))
-        kind = " (self-signed)" if code == _UNTRUSTED[0] else ""
-        return ConnectionFailedError(f"The certificate of {host} {found}{kind}.", remedy=remedy)
+        code, why = error.verify_code, error.verify_message
+        otherwise = f"is not trusted: {why}", _CA if code in _UNTRUSTED else _BROKEN
+        found, remedy = _WRONG.get(code, otherwise)
+        return ConnectionFailedError(f"The certificate of {host} {found}.", remedy=remedy)
     if reason in _PLAIN:
         return ConnectionFailedError(
             f"{host} speaks no TLS: most likely plain HTTP.", remedy="Write http:// or dicomweb://, or check the port."
