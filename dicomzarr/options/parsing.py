@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from dicomzarr.errors import InvalidOptionError
+from dicomzarr.options.elsewhere import ELSEWHERE
 from dicomzarr.options.provider import is_provider, known_names, named
 
 if TYPE_CHECKING:
@@ -52,23 +53,9 @@ def parse_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _PARSERS[name](name, value) for name, value in options.items()}
 
 
-_ELSEWHERE = {
-    **dict.fromkeys(("verify", "ssl", "cafile"), "Authorities that are trusted besides the system's are named by ca."),
-    **dict.fromkeys(("token", "bearer"), 'A token goes into headers={"Authorization": "Bearer ..."}, or into auth.'),
-    **dict.fromkeys(("user", "username", "password"), "User and password are auth=(user, password)."),
-    **dict.fromkeys(
-        ("key", "secret", "anon"), 'Buckets are read with auth="aws"; those of s3fs go into fsspec_options.'
-    ),
-    **dict.fromkeys(("cookies", "cookie"), 'Cookies are read with auth="cookies:file=FILE".'),
-    **dict.fromkeys(("proxy", "proxies"), "Proxies are those of HTTPS_PROXY and HTTP_PROXY in the environment."),
-    "params": "Parameters of requests are the option query.",
-}
-"""What options of others are called here."""
-
-
 def _unknown_option(name: str) -> InvalidOptionError:
     near = difflib.get_close_matches(name, _PARSERS, n=1)
-    hint = _ELSEWHERE.get(name) or (f"Did you mean {near[0]!r}?" if near else "")
+    hint = ELSEWHERE.get(name) or (f"Did you mean {near[0]!r}?" if near else "")
     hint += " " if hint else ""
     return InvalidOptionError(
         f"There is no storage option {name!r}.", remedy=f"{hint}Known are: {', '.join(_PARSERS)}."
