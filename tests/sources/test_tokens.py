@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import pickle
 import threading
 import time
@@ -249,6 +250,30 @@ def test_all_who_wait_share_one_renewal() -> None:
         release.set()
         assert {each.result() for each in logins} == {"Bearer t"}
     assert len(fetched) == 1
+
+
+def test_a_forked_child_does_not_wait_for_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Quick(BearerToken):
+        def fetch(self) -> Token:
+            return Token("t")
+
+    provider = Quick()
+    with provider._lock.held():
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        assert login_of(provider) == "Bearer t"
+
+
+def test_a_provider_that_hangs_is_not_waited_for_longer_than_the_timeout() -> None:
+    release = threading.Event()
+
+    class Hanging(BearerToken):
+        def fetch(self) -> Token:
+            release.wait(SECONDS)
+            return Token("t")
+
+    with pytest.raises(AuthenticationError, match="credential provider gave nothing"):
+        dicomzarr.open("dicomweb://127.0.0.1:9/studies/1.2/series/1.3", auth=Hanging(), timeout=0.02)
+    release.set()
 
 
 def test_a_token_server_that_is_down_is_asked_again() -> None:

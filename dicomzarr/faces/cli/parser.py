@@ -239,7 +239,7 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
         metavar="NAME=REFERENCE",
         action="append",
         default=[],
-        help="where one upstream's credentials are: env:TOKEN, env:USER,PASSWORD or netrc; repeatable",
+        help="where one upstream's credentials are: env:TOKEN, env:USER,PASSWORD, netrc, google, aws ...; repeatable",
     )
     _add_connection(command)
 
