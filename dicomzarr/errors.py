@@ -48,6 +48,7 @@ DicomZarrError
     ├── UnsupportedTransferSyntaxError  carries ``uid``
     ├── FrameDecodeError            the codestream is broken
     ├── FrameShapeError             decoded, but not the shape or depth the metadata says
+    ├── FrameTooLargeError          the metadata claim more than the limit ``frame_bytes``
     ├── ContradictingHeaderError    the file's own header says something else than the metadata
     └── MissingInstanceError        the metadata points to an instance that the series lacks
 ```
@@ -318,6 +319,10 @@ class FrameDecodeError(FrameError):
 
 class FrameShapeError(FrameError):
     """The frame decodes to another shape or depth than the metadata says."""
+
+
+class FrameTooLargeError(FrameError):
+    """The metadata claim a frame that is larger than the limit ``frame_bytes``."""
 
 
 class ContradictingHeaderError(FrameError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dicomzarr.arrays.level import MultiscaleImage
 from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.arrays.thumbnails import overview
+from dicomzarr.runtime.tracebacks import keeps_secrets
 from dicomzarr.session.locate import parse_series_url
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Image(MultiscaleImage):
         return image_html(self, self.in_color)
 
 
+@keeps_secrets
 def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
     """Open a series by URL or path; one metadata request, or the headers of the files.
 

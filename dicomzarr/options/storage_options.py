@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.options.access import Access
+from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.options.parsing import parse_options
 from dicomzarr.options.provider import is_unknown_name
 from dicomzarr.options.secrets import (
@@ -57,10 +58,14 @@ class StorageOptions:
     """Parameters that go with every request for something of a series, as ``{"imageSetId": ID}``; no secrets."""
     allow_insecure: bool = False
     """Credentials may travel over plain HTTP to another machine."""
+    bulk_data_hosts: tuple[str, ...] = ()
+    """Hosts, with a port where it is unusual, that values named by the metadata are fetched from, beside the server."""
     own_host_only: bool = False
     """Follow no redirect or reference of the server to another host, port or scheme."""
     timeout: float = 60.0
     """Seconds without any progress after which a request fails."""
+    limits: Limits = LIMITS
+    """Bounds against hostile or broken servers and files, by name, as ``{"instances": 100_000}``. See Limits."""
     max_connections: int = 8
     """Requests in flight to one server."""
     frames_per_request: int = 64
@@ -127,7 +132,7 @@ class StorageOptions:
         `parse` takes it back; in another process only when it holds no ``credentials`` reference.
         """
         public: dict[str, JSON] = {
-            item.name: getattr(self, item.name)
+            item.name: _spelled(getattr(self, item.name))
             for item in fields(self)
             if item.name not in SECRETS and getattr(self, item.name) != item.default
         }
@@ -157,6 +162,15 @@ class StorageOptions:
 
     def __reduce__(self) -> tuple[Callable[..., StorageOptions], tuple[dict[str, JSON]]]:
         return (_rebuild, (self.to_public(),))
+
+
+def _spelled(value: Any) -> JSON:
+    """An option as JSON, which `parse` takes."""
+    if isinstance(value, Limits):
+        named = {item.name: (getattr(value, item.name), item.default) for item in fields(value)}
+        return {name: own for name, (own, usual) in named.items() if own != usual}
+    spelled: JSON = list(value) if isinstance(value, tuple) else value
+    return spelled
 
 
 def _shared(options: StorageOptions, kind: type[Access | Tuning | View]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import InvalidURLError, UsageError
 from dicomzarr.faces.cli.login import logged_in
+from dicomzarr.faces.cli.telling import PASSWORD_VARIABLE
 from dicomzarr.options import StorageOptions
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.locate import located, only_series
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from dicomzarr.session.kinds import SeriesURL
-
-PASSWORD_VARIABLE = "DICOMZARR_PASSWORD"  # noqa: S105  # the name of a variable, not its value
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,8 @@ def options_of(arguments: Namespace) -> tuple[str, dict[str, Any]]:
         options["cert"] = arguments.cert.split(",", 1) if "," in arguments.cert else arguments.cert
     if arguments.query:
         options["query"] = "&".join(arguments.query)
+    if arguments.bound:
+        options["limits"] = dict(arguments.bound)
     headers = dict(arguments.header)
     if arguments.bearer_env:
         headers["Authorization"] = f"Bearer {_token(arguments.bearer_env)}"

@@ -305,6 +305,14 @@ def _add_connection(command: argparse.ArgumentParser) -> None:
     group.add_argument("--index", metavar="FILE", help="keep what files hold in this file; beside: beside the files")
     group.add_argument("--endpoint-url", metavar="URL", help="the server of s3:// and gs:// buckets")
     group.add_argument("--timeout", metavar="SECONDS", type=float, help="without progress before giving up (60)")
+    group.add_argument(
+        "--bound",
+        metavar="NAME=NUMBER",
+        action="append",
+        default=[],
+        type=_bound,
+        help="change a bound against hostile servers, such as instances=100000; repeatable",
+    )
     group.add_argument("--insecure", action="store_true", help="send credentials over plain HTTP to other machines")
 
 
@@ -313,6 +321,14 @@ def _header(text: str) -> tuple[str, str]:
     if not colon or not name.strip():
         raise argparse.ArgumentTypeError("write it as 'Name: value', in quotes")
     return name.strip(), value.strip()
+
+
+def _bound(text: str) -> tuple[str, int | float]:
+    name, _, number = text.partition("=")
+    try:
+        return name.strip(), int(number) if number.strip().isdecimal() else float(number)
+    except ValueError:
+        raise argparse.ArgumentTypeError("write it as NAME=NUMBER") from None
 
 
 def _whole(least: int, most: int | None = None) -> Callable[[str], int]:

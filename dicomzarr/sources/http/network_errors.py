@@ -14,7 +14,7 @@ from dicomzarr.errors import (
     RequestTimeoutError,
     TruncatedReplyError,
 )
-from dicomzarr.sources.http.statuses import ConnectionDroppedError
+from dicomzarr.sources.http.statuses import ConnectionDroppedError, UnreachableError
 from dicomzarr.sources.http.tls_refusals import is_tls_port, speaks_tls, tls_error
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _network_error(error: Exception, host: str, *, answered: bool, plain: bool) 
         return is_tls_port(host)
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.os_error.strerror or type(error.os_error).__name__
-        return ConnectionFailedError(
+        return UnreachableError(
             f"No connection to {host}: {reason}.",
             remedy="Check the host, the port and the network.",
         )

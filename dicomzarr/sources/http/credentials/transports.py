@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dicomzarr.options import LIMITS, Limits
 from dicomzarr.sources.http.connection import ConnectionSettings
-from dicomzarr.sources.http.limits import LIMITS, Limits
 from dicomzarr.sources.http.transport import AiohttpTransport
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def transport_for(base_url: str, access: Access, limits: Limits = LIMITS) -> Aio
     return AiohttpTransport(
         base_url,
         timeout=access.timeout,
-        idle=limits.seconds_idle,
+        limits=limits,
         settings=settings,
         own_host_only=access.own_host_only,
     )
