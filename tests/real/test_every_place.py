@@ -8,6 +8,7 @@ from __future__ import annotations
 import tarfile
 import zipfile
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import pytest
@@ -74,10 +75,10 @@ def in_zip(one: Held, scratch: Path, _: pytest.FixtureRequest) -> Iterator[There
 
 
 @contextmanager
-def in_tar(one: Held, scratch: Path, _: pytest.FixtureRequest) -> Iterator[There]:
-    with tarfile.open(scratch / "all.tar", "w") as archive:
+def in_tar(one: Held, scratch: Path, _: pytest.FixtureRequest, name: str = "all.tar") -> Iterator[There]:
+    with tarfile.open(scratch / name, "w:gz" if name.endswith(".gz") else "w") as archive:
         archive.add(one.folder, "deeper")
-    yield There(one.opened(scratch / "all.tar"), {})
+    yield There(one.opened(scratch / name), {})
 
 
 @contextmanager
@@ -93,6 +94,7 @@ PLACES: dict[str, Place] = {
     "our server": in_our_server,
     "zip": in_zip,
     "tar": in_tar,
+    "tar.gz": partial(in_tar, name="all.tar.gz"),
     "moto": in_moto,
 }
 
