@@ -37,7 +37,7 @@ def measure_files(settings: Settings) -> Results:
         write_slide(slide, tiles)
         tiff_alone(slide, tiff)
         for task in tasks:
-            contestants = list(_here(task, slide, tiff, tiles, results))
+            contestants = list(_here(task, slide, tiff, tiles, settings, results))
             name = f"file: {task.name}"
             results.rows += take_turns(name, 0, contestants, settings.rounds)
             for again in (name, warm_task(name)):
@@ -52,7 +52,9 @@ def measure_files(settings: Settings) -> Results:
     return results
 
 
-def _here(task: Task, slide: Path, tiff: Path, tiles: int, results: Results) -> Iterator[Contestant]:
+def _here(
+    task: Task, slide: Path, tiff: Path, tiles: int, settings: Settings, results: Results
+) -> Iterator[Contestant]:
     yield _contestant("limit, yxc", "limit", slide, task, tiles=tiles, order="yxc")
     yield _contestant("dicomzarr", "dicomzarr", slide, task)
     yield _contestant("dicomzarr, yxc", "dicomzarr", slide, task, order="yxc")
@@ -60,7 +62,7 @@ def _here(task: Task, slide: Path, tiff: Path, tiles: int, results: Results) -> 
         if find_spec(peer) is None:
             results.note(f"{peer} took no part: it is not installed")
             continue
-        for threads in _THREADS:
+        for threads in _THREADS[: settings.size(len(_THREADS), 1)]:
             yield _contestant(f"{peer}, threads={threads}", peer, file, task, threads=threads)
 
 
@@ -68,7 +70,7 @@ def _far(task: Task, url: str, settings: Settings) -> Iterator[Contestant]:
     yield _contestant("dicomzarr", "dicomzarr", url, task)
     yield _contestant("dicomzarr, yxc", "dicomzarr", url, task, order="yxc")
     few = settings.few(_FAR)
-    for threads in _FAR_THREADS:
+    for threads in _FAR_THREADS[: settings.size(len(_FAR_THREADS), 1)]:
         yield _contestant(f"wsidicom, threads={threads}", "wsidicom", url, task, few, threads=threads)
 
 
