@@ -13,7 +13,7 @@ from regions import patches_task, region_task
 from slide_files import served_file, tiff_alone, write_slide
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from measuring import Row
     from regions import Task
@@ -32,12 +32,15 @@ def measure_files(settings: Settings) -> Results:
     results = Results()
     tiles = settings.size(100, 16)
     tasks = region_task(settings, tiles), patches_task(settings, tiles)
+    for peer in _PEERS:
+        if find_spec(peer) is None:
+            results.note(f"{peer} took no part: it is not installed")
     with tempfile.TemporaryDirectory() as folder:
         slide, tiff = Path(folder) / "slide.dcm", Path(folder) / "slide.tiff"
         write_slide(slide, tiles)
         tiff_alone(slide, tiff)
         for task in tasks:
-            contestants = list(_here(task, slide, tiff, tiles, settings, results))
+            contestants = list(_here(task, slide, tiff, tiles, _THREADS[: settings.size(len(_THREADS), 1)]))
             name = f"file: {task.name}"
             results.rows += take_turns(name, 0, contestants, settings.rounds)
             for again in (name, warm_task(name)):
@@ -52,18 +55,14 @@ def measure_files(settings: Settings) -> Results:
     return results
 
 
-def _here(
-    task: Task, slide: Path, tiff: Path, tiles: int, settings: Settings, results: Results
-) -> Iterator[Contestant]:
+def _here(task: Task, slide: Path, tiff: Path, tiles: int, threads: Sequence[int]) -> Iterator[Contestant]:
     yield _contestant("limit, yxc", "limit", slide, task, tiles=tiles, order="yxc")
     yield _contestant("dicomzarr", "dicomzarr", slide, task)
     yield _contestant("dicomzarr, yxc", "dicomzarr", slide, task, order="yxc")
     for peer, file in (("wsidicom", slide), ("tiffslide", tiff), ("openslide", tiff)):
-        if find_spec(peer) is None:
-            results.note(f"{peer} took no part: it is not installed")
-            continue
-        for threads in _THREADS[: settings.size(len(_THREADS), 1)]:
-            yield _contestant(f"{peer}, threads={threads}", peer, file, task, threads=threads)
+        if find_spec(peer) is not None:
+            for number in threads:
+                yield _contestant(f"{peer}, threads={number}", peer, file, task, threads=number)
 
 
 def _far(task: Task, url: str, settings: Settings) -> Iterator[Contestant]:

@@ -25,6 +25,7 @@ import numpy as np
 import pydicom
 import slides
 from aiohttp import web
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 from radiology_model import AXIAL, CORONAL, OBLIQUE, SAGITTAL, distinct
 from radiology_volumes import volume
@@ -40,6 +41,7 @@ from dicomzarr.errors import DicomZarrError
 from dicomzarr.faces.demo.phantoms import phantoms
 from dicomzarr.faces.napari import screen as screens
 from dicomzarr.faces.napari.browser import Browser
+from dicomzarr.faces.napari.reader import get_reader
 from dicomzarr.faces.napari.refreshing import screen_of
 
 if TYPE_CHECKING:
@@ -337,6 +339,34 @@ def waiting(_: Path) -> dict[str, Any]:
         gate.set()
         settle(viewer)
         return {"shown": shown, "held": held, "level": layer.data_level, "wanted": len(wanted), "asked": _asked(server)}
+
+
+def opening(_: Path) -> dict[str, Any]:
+    """Opens a slide on a server that answers only once the viewer has gone on."""
+    gate = threading.Event()
+    beats: list[float] = []
+
+    def beat() -> None:
+        beats.append(time.perf_counter())
+        if len(beats) % 10 == 0:
+            gate.set()
+
+    async def hold(_: Any) -> None:
+        # Who waits for this in the thread of the viewer waits until the test is given up.
+        assert await asyncio.to_thread(gate.wait, SECONDS / 4), "the viewer stood still"
+        gate.clear()
+
+    with DICOMwebServer(Archive(demo_files()), middlewares=[_before(hold)]) as server, stage() as viewer:
+        timer = QTimer()
+        timer.setInterval(5)
+        timer.timeout.connect(beat)
+        timer.start()
+        (layer,) = get_reader(server.series_url(STUDY, SERIES))(server.series_url(STUDY, SERIES))  # type: ignore[misc]
+        timer.stop()
+        gaps = np.diff(beats)
+        kinds = layer[2], len(layer[0])
+        viewer.close()
+    return {"beats": len(beats), "longest": float(gaps.max()), "layer": kinds}
 
 
 def planes(_: Path) -> dict[str, Any]:

@@ -109,6 +109,13 @@ def test_the_viewer_never_waits_for_a_server_and_what_left_the_view_is_not_asked
 
 
 @pytest.mark.gui
+def test_the_viewer_goes_on_while_a_series_is_opened(tmp_path: Path) -> None:
+    told = play("opening", tmp_path)
+    assert told["beats"] >= 20  # two requests at least, each answered after ten
+    assert told["layer"] == ["image", 4]
+
+
+@pytest.mark.gui
 def test_two_hundred_views_of_a_slide_on_a_server_far_away_end_in_the_right_pixels(tmp_path: Path) -> None:
     told = play("views", tmp_path)
     assert told["views"] > 190  # some are within the one before
