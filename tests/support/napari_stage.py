@@ -25,10 +25,12 @@ import numpy as np
 import pydicom
 import slides
 from aiohttp import web
+from folders import write
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 from radiology_model import AXIAL, CORONAL, OBLIQUE, SAGITTAL, distinct
-from radiology_volumes import volume
+from radiology_volumes import pet, volume
+from segmentations import segmented_slide
 from slides_json import FULL_TILE
 from waiting import SECONDS
 
@@ -261,6 +263,59 @@ def _cells(viewer: napari.Viewer, layers: list[Any], datasets: list[Dataset]) ->
         "colors": [layer.colormap.colors[-1].tolist() for layer in layers],
         "limits": [list(map(float, layer.contrast_limits)) for layer in layers],
     }
+
+
+def molecules(folder: Path) -> dict[str, Any]:
+    """PET, whose slices have slopes of their own, by URL and from a folder: what is shown is Bq/ml."""
+    stored, slopes = distinct((4, 16, 20), bits=16), [0.5, 1.25, 2, 4]
+    made = pet(stored, slopes)
+    units = stored * np.array(slopes)[:, None, None]
+    write(folder / "pet", made.datasets)
+    told: dict[str, Any] = {}
+    with DICOMwebServer(Archive(made.datasets)) as server, stage() as viewer:
+        for place in (server.series_url(made.study_uid, made.series_uid), str(folder / "pet")):
+            (layer,) = viewer.open(place, plugin=PLUGIN)
+            for step in (0, 3):
+                viewer.dims.set_current_step(0, step)
+                settle(viewer)
+                same(seen(layer), units[step])
+            same(np.asarray(layer.data), units)
+            headers = sorted(made.datasets, key=lambda each: float(np.dot(AXIAL.normal, each.ImagePositionPatient)))
+            for step, header in enumerate(headers):
+                world = layer.data_to_world((step, 0, 0))[::-1]
+                assert np.allclose(world, np.array(header.ImagePositionPatient, float)), (world, step)
+            viewer.screenshot(str(folder / "pet.png"), canvas_only=False, flash=False)
+            told = {
+                "kind": layer._type_string,
+                "units": layer.metadata["dicomzarr"]["units"],
+                "scale": list(layer.scale),
+            }
+            viewer.layers.clear()
+    return told
+
+
+def nuclei(folder: Path) -> dict[str, Any]:
+    """A slide with a segmentation of it, by URL and from a folder."""
+    slide_of, found = segmented_slide()
+    write(folder / "slide", [slide_of, found.dataset])
+    told: dict[str, Any] = {}
+    with DICOMwebServer(Archive([slide_of, found.dataset])) as server, stage() as viewer:
+        for place in (server.series_url(found.study, str(slide_of.SeriesInstanceUID)), str(folder / "slide")):
+            image, *labels = viewer.open(place, plugin=PLUGIN)
+            viewer.reset_view()
+            settle(viewer)
+            same(
+                np.asarray(image.data), slide_of.pixel_array.reshape(3, 4, 32, 32, 3).swapaxes(1, 2).reshape(96, 128, 3)
+            )
+            for number, label in enumerate(labels, 1):
+                same(np.asarray(label.data), found.masks[number - 1, 0] * number)
+                same(seen(label), np.asarray(label.data))
+                assert np.allclose(label.data_to_world((5, 7)), image.data_to_world((5, 7)))
+            viewer.screenshot(str(folder / "nuclei.png"), canvas_only=False, flash=False)
+            colors = [np.round(label.get_color(number), 2).tolist() for number, label in enumerate(labels, 1)]
+            told = {"rgb": image.rgb, "labels": [label.name for label in labels], "colors": colors}
+            viewer.layers.clear()
+    return told
 
 
 def views(_: Path) -> dict[str, Any]:
