@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from dicomzarr.errors import UsageError
 from dicomzarr.faces.export import nifti, ome_tiff, ozx
+from dicomzarr.faces.export.durable import settle
 from dicomzarr.faces.export.failures import on_disk
 from dicomzarr.faces.export.options import NIFTI, OZX, TIFF
 from dicomzarr.faces.export.series import Source
@@ -67,7 +68,9 @@ def export_file(
     whole = beside / path.name
     with on_disk("The target"):
         kind.write(source, beside / "export.zarr", whole)
+        settle(whole)
         whole.replace(path)
+        settle(path)
     return source, work
 
 

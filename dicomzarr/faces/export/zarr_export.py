@@ -82,6 +82,7 @@ class ZarrExport:
             self._verify()
             for key, document in self._source.documents(arrays).items():
                 self.target.put(key, document)
+            self.target.settle()
         except UsageError:
             raise  # it does not go on
         except DicomZarrError as error:
