@@ -20,16 +20,18 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.image import Image
     from dicomzarr.arrays.image import open_image as open  # noqa: A004  # dicomzarr.open is the public name
     from dicomzarr.arrays.level import Level
+    from dicomzarr.faces.doctor import doctor
     from dicomzarr.faces.export import export
     from dicomzarr.faces.export.many import export_many
     from dicomzarr.faces.export.references import references
 
 __version__ = "0.1.0"
-__all__ = ["Image", "Level", "__version__", "errors", "export", "export_many", "open", "references"]
+__all__ = ["Image", "Level", "__version__", "doctor", "errors", "export", "export_many", "open", "references"]
 
 _LAZY = {
     "Image": ("dicomzarr.arrays", "Image"),
     "Level": ("dicomzarr.arrays", "Level"),
+    "doctor": ("dicomzarr.faces.doctor", "doctor"),
     "export": ("dicomzarr.faces.export", "export"),
     "export_many": ("dicomzarr.faces.export.many", "export_many"),
     "open": ("dicomzarr.arrays", "open_image"),

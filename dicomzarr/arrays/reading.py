@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dicomzarr.arrays.selection import plan_orthogonal, plan_selection
-from dicomzarr.codecs.buffers import empty
+from dicomzarr.codecs.buffers import empty, map_pages
 from dicomzarr.codecs.planes import put
 from dicomzarr.engine.readahead import Block
 from dicomzarr.errors import MissingInstanceError
@@ -168,8 +168,14 @@ def _read(
         source.follow(level, Block(*box))
     if shares:
         # Where the first axis of frames, which is that of samples, varies fastest in memory, there are no planes.
-        run_sync(_deliver, source, level, shares, layout is None or layout[-1] != 0)
+        planes = layout is None or layout[-1] != 0
+        run_sync(_deliver, source, level, shares, planes, meanwhile=lambda: _map_pages(arrays))
     return [array[selection.finish] for selection, array in zip(selections, arrays, strict=True)]
+
+
+def _map_pages(arrays: Sequence[Pixels]) -> None:
+    for array in arrays:
+        map_pages(array)
 
 
 def _fill(level: LevelPlan, absent: list[Share]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dicomzarr.errors import DicomZarrError
 from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.session.absence import explain
 from dicomzarr.session.locate import series_ref
 from dicomzarr.session.opening import endpoint_for
 
@@ -72,7 +74,11 @@ class SeriesHandle:
         if self._state is not None:
             return _Held(process, endpoint, run_sync(endpoint.store_in, ref, self.options, self._state))
         endpoint.renew(ref)
-        store = endpoint.held(ref, self.options) or run_sync(endpoint.store, ref, self.options)
+        try:
+            store = endpoint.held(ref, self.options) or run_sync(endpoint.store, ref, self.options)
+        except DicomZarrError as error:
+            explain(error, endpoint.source, self.url)
+            raise
         return _Held(process, endpoint, store)
 
     def __reduce__(self) -> tuple[Any, ...]:

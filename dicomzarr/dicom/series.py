@@ -12,6 +12,7 @@ from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.uids import (
     CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE,
     VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE,
+    is_ordinary,
 )
 from dicomzarr.errors import MetadataError, UnsupportedSeriesError
 
@@ -25,6 +26,9 @@ _SLIDE_SOP_CLASSES = frozenset(
     {VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE, CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE}
 )
 
+
+_MOST_KINDS = 3
+"""That messages name."""
 
 _ABOUT = 2
 """How much larger than others an image may be to count as of about their size."""
@@ -93,8 +97,8 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
     instances = tuple(found)
     if not instances:
         raise UnsupportedSeriesError(
-            f"Series {series}: none of its {len(items)} instances holds an image.",
-            remedy="Reports, presentation states and structures have no pixels to open.",
+            f"Series {series}: none of its {len(items)} instances holds an image: {_kinds(items)}.",
+            remedy="Reports, plans, contours and documents have no pixels to open.",
         )
     notices = []
     if len(instances) < len(parsed):
@@ -139,3 +143,12 @@ def _check_identity(items: Iterable[ImageItem], study: str, series: str) -> None
                 f"{other}{read.uid(item.study_instance_uid) or 'without a readable UID'}.",
                 remedy="The server or a proxy in between mixes up replies.",
             )
+
+
+def _kinds(items: Sequence[ImageItem]) -> str:
+    """What instances are, by the names of their SOP classes (PS3.6 table A-1), without what all of these end in."""
+    from pydicom.uid import UID  # noqa: PLC0415  # images do without
+
+    uids = dict.fromkeys(str(uid) for item in items for uid in item.sop_class_uid.values[:1])
+    names = [UID(uid).name.removesuffix(" Storage") for uid in uids if is_ordinary(uid)]
+    return ", ".join(names[:_MOST_KINDS]) or "nothing says what they are"

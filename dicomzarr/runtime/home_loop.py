@@ -22,8 +22,17 @@ def home_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def run_sync(coroutine_function: Callable[..., Coroutine[Any, Any, _Answer]], *args: Any) -> _Answer:
+def run_sync(
+    coroutine_function: Callable[..., Coroutine[Any, Any, _Answer]],
+    *args: Any,
+    meanwhile: Callable[[], object] | None = None,
+) -> _Answer:
     """Run on the home loop and wait, from any other thread.
+
+    Args:
+        coroutine_function: What runs there...
+        *args: ... and with what.
+        meanwhile: Called here before waiting.
 
     Raises:
         EventLoopError: Called on the home loop itself, which would wait for itself.
@@ -35,6 +44,8 @@ def run_sync(coroutine_function: Callable[..., Coroutine[Any, Any, _Answer]], *a
     refuse_running(loop)
     future = asyncio.run_coroutine_threadsafe(coroutine_function(*args), loop)
     try:
+        if meanwhile is not None:
+            meanwhile()
         return future.result()
     finally:
         future.cancel()  # whoever interrupts the wait no longer needs the answer

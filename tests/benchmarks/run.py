@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import report
 from files import measure_files
 from levels import measure_level, measure_memory
-from measuring import Results
+from measuring import Results, touch_memory
 from regions import measure_codings, measure_patches, measure_region
 from rich.console import Console
 from settings import Settings
@@ -73,6 +73,8 @@ def main(arguments: Sequence[str]) -> None:
         ez_wsi=chosen.ez_wsi,
         orthanc_root=chosen.orthanc_root,
     )
+    if not settings.tiny:
+        touch_memory()
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(f"{report.machine()}\n")
     results = Results()

@@ -138,6 +138,13 @@ def asks_singles(experiment: Experiment, now: float) -> bool:
     return choice is not None and choice.connections == CONNECTIONS and choice.mode == SINGLES
 
 
+def test_far_away_a_new_server_costs_two_round_trips() -> None:
+    """A list and a single frame, one after the other; then lists, that nothing beats here, come at once on all."""
+    far = SERVERS["is far away"]
+    usual = read(far(), lambda *_: Round(LIST, CONNECTIONS), None, 0.0)
+    assert learned(far(), experiment_for()) < usual + 2.2 * far().latency
+
+
 def test_a_short_read_finds_nothing_out() -> None:
     experiment = experiment_for()
     for _ in range(3):

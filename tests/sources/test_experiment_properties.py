@@ -76,7 +76,7 @@ class Reader:
     server: Server
     now: float = 0.0
     measured: int = 0
-    """Frames that were asked for to measure something."""
+    """Frames that were asked for to measure something, and otherwise than they usually are."""
     rounds: dict[int, Round] = field(default_factory=dict)
     series: list[tuple[float, bool]] = field(default_factory=list)
     """When a whole series was asked for, and whether it came."""
@@ -100,7 +100,8 @@ class Reader:
                 queued, sent, last = queued - frames, sent + 1, choice.mode
                 self.experiment.asked(choice, frames, self.now)
                 if choice.least:
-                    self.measured += frames
+                    usual = self.experiment.usual()
+                    self.measured += frames * ((choice.mode, choice.connections) != (usual.mode, usual.connections))
                     self.rounds[id(choice)] = choice
                 ends = self.server.answer(self.server.mode(choice.mode), frames, self.now)
                 heapq.heappush(under_way, (ends, sent, self.now, frames, choice))

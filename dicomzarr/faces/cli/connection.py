@@ -44,6 +44,17 @@ def target_of(arguments: Namespace) -> Target:
         UsageError: They cannot be meant.
         ServerError: The server did not answer.
     """
+    bare, options = options_of(arguments)
+    in_url = split_user_info(pasted(arguments.url))[1]
+    return Target(located(bare if in_url else arguments.url, options)[0], options)
+
+
+def options_of(arguments: Namespace) -> tuple[str, dict[str, Any]]:
+    """The URL without user-info, as it was pasted, and the storage options of a command.
+
+    Raises:
+        UsageError: They cannot be meant.
+    """
     bare, in_url = split_user_info(pasted(arguments.url))
     user, password = in_url or (None, "")
     _check_once(arguments, user)
@@ -59,7 +70,7 @@ def target_of(arguments: Namespace) -> Target:
     user = user or arguments.user
     if user:
         options["auth"] = (user, password or _password(user, host_of(bare)))
-    return Target(located(bare if in_url else arguments.url, options)[0], options)
+    return bare, options
 
 
 def series_target(arguments: Namespace) -> Target:

@@ -83,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("export", "a copy of a series: OME-Zarr, a zip of it, OME-TIFF or NIfTI", _add_export),
         ("references", "where the frames of a series in files lie, for plain zarr to read", _add_references),
         ("serve", "servers and folders as OME-Zarr over HTTP, for tools of any language", _add_serve),
+        ("doctor", "what works with a server, what does not, and what can be done about it", _add_doctor),
         ("cache", "what the cache on disk takes, and empty it", _add_cache),
         ("demo", "see it work: a slide, a server and arrays, all in this process", _add_demo),
     ):
@@ -240,6 +241,12 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
         default=[],
         help="where one upstream's credentials are: env:TOKEN, env:USER,PASSWORD or netrc; repeatable",
     )
+    _add_connection(command)
+
+
+def _add_doctor(command: argparse.ArgumentParser) -> None:
+    command.add_argument("url", metavar="URL", help="of a server, of a viewer, or whatever you were given")
+    _add_json(command)
     _add_connection(command)
 
 

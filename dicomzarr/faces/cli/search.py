@@ -9,11 +9,12 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
 from dicomzarr.dicom.model.plain_json import tag_of
 from dicomzarr.dicom.uids import is_uid
-from dicomzarr.errors import StudyNotFoundError, UsageError
+from dicomzarr.errors import DicomZarrError, StudyNotFoundError, UsageError
 from dicomzarr.faces.cli.dates import as_dates
 from dicomzarr.faces.results import Column, texts_of, value_of
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.session.absence import explain
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opening import endpoint_for
 
@@ -106,9 +107,13 @@ def find(target: Target, arguments: Namespace) -> Listing:
         parameters = {**filters, **({"includefield": included} if included else {})}
         return await source.search(resource, parameters, wanted=limit + 1, skip=offset)
 
-    found = run_sync(search)
-    if not found and not above and not filters and not offset:
-        raise StudyNotFoundError(f"The server has no series of study {target.url.study}.", remedy="Check the UID.")
+    try:
+        found = run_sync(search)
+        if not found and not above and not filters and not offset:
+            raise StudyNotFoundError(f"The server has no series of study {target.url.study}.", remedy="Check the UID.")
+    except DicomZarrError as error:
+        explain(error, source, target.url)
+        raise
     shown = found[:limit]
     rows = tuple(_row(entry, columns, target, kind) for entry in shown)
     return Listing(kind, columns, rows, offset, limit, len(found) > limit, _ignored(filters, shown))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.engine.ports import SeriesMetadata
@@ -19,11 +19,12 @@ from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metada
 from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
 from dicomzarr.sources.dicomweb.whole.whole_series import retrieve
 from dicomzarr.sources.http.credentials.auth import credentials_for
-from dicomzarr.sources.http.exchange import Exchange
+from dicomzarr.sources.http.exchange import Exchange, RequestSpec
 from dicomzarr.sources.http.limiter import RequestLimiter
 from dicomzarr.sources.http.limits import LIMITS, Limits
 from dicomzarr.sources.http.pacing import Pacing
 from dicomzarr.sources.http.transport import AiohttpTransport
+from dicomzarr.sources.http.urls import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from dicomzarr.options import Access, Tuning
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
-    from dicomzarr.sources.http.transport import Transport
+    from dicomzarr.sources.http.transport import Response, Transport
+
+_Reply = TypeVar("_Reply")
 
 __all__ = ["Client", "EncodedFrame", "SeriesMetadata"]
 
@@ -212,6 +215,23 @@ class Client:
             ServerError: The server did not answer as it should.
         """
         return await self._searches.find(resource, parameters or {}, wanted=wanted, skip=skip)
+
+    async def look(self, url: str, accept: str, read: Callable[[Response], Awaitable[_Reply]]) -> _Reply:
+        """Send one GET for whatever is at a URL of this server, to say what is there.
+
+        Args:
+            url: Where; credentials go along to the server's own origin only.
+            accept: The value of the Accept header.
+            read: Reads a successful reply.
+
+        Raises:
+            ServerError: There was no success.
+        """
+        own = origin_of(url) == origin_of(self._base_url)
+        spec = RequestSpec(
+            lambda: url, {"accept": accept}, "what is there", tries_on_drop=1, once=True, with_credentials=own
+        )
+        return await self._exchange.send(spec, read)
 
     def close(self) -> None:
         """Close connections as soon as no request uses them, and free the temporary disk; whoever asks begins anew."""

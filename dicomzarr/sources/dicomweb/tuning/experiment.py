@@ -130,7 +130,10 @@ class Experiment:
         if measured.budget and (measured.before_series or measured.asked or not self._all.under_way):
             self._blocked_since = None
             return measured
-        return usual if not measured.before_series and self._loses_patience(now) else None
+        if measured.before_series:
+            return None
+        is_usual = (measured.mode, measured.connections) == (_LIST, self.connections) and bool(measured.asked)
+        return usual if is_usual or self._loses_patience(now) else None
 
     def usual(self) -> Round:
         """How to ask by what is known, measuring nothing."""
@@ -229,8 +232,8 @@ class Experiment:
             if not self._alone or (len(self._alone) == 1 and potential * self.thresholds.hopeless > a_list):
                 return Round(_SINGLES, 1, 1, 1)
         if _SPLIT not in found and singles < self.thresholds.lists_at_once * a_list:
-            # On half of the connections: enough to see, and half of the loss if they are slow.
-            return self._many(_LIST, max(1, self.connections // 2))
+            # Where singles may be faster, on half of the connections: enough to see, and half of the loss.
+            return self._many(_LIST, max(1, self.connections // 2) if _SINGLES in found else None)
         return self._next_gzip(found)
 
     def _next_gzip(self, found: Mapping[FetchMode, Rate]) -> Round | None:

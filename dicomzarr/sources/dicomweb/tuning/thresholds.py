@@ -26,7 +26,7 @@ class Thresholds:
     """Requests of one frame on each connection to see how fast those come."""
     singles_before_series: int = 3
     """The same before a whole series is asked for."""
-    hopeless: float = 4.0
+    hopeless: float = 3.0
     """How much faster a second single frame may come than the first, at most."""
     lists_at_once: float = 2.0
     """How much faster lists can come together than one alone, at most."""

@@ -1,0 +1,172 @@
+"""Looks at a DICOMweb server step by step, as a person would who has to say why it does not work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from dicomzarr.errors import ConnectionFailedError, DicomZarrError, InsecureTransportError, ServerError, UsageError
+from dicomzarr.faces.doctor.network import way_to
+from dicomzarr.faces.doctor.report import Finding, Outcome, Report
+from dicomzarr.faces.doctor.service import ServiceCheck
+from dicomzarr.options import StorageOptions
+from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.session.opening import endpoint_for
+from dicomzarr.sources.dicomweb.discovery import (
+    AnswerKind,
+    answer_of,
+    configured_service,
+    read_pasted,
+    service_answer,
+    services,
+)
+from dicomzarr.sources.dicomweb.source import DICOMwebSource
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL
+from dicomzarr.sources.http.urls import pasted, safe_url, split_user_info
+
+if TYPE_CHECKING:
+    from dicomzarr.sources.dicomweb.client import Client
+    from dicomzarr.sources.dicomweb.discovery import Answer
+
+__all__ = ["Finding", "Outcome", "Report", "doctor"]
+
+_SCHEMES = {"dicomweb": "http", "dicomwebs": "https", "http": "http", "https": "https"}
+_STEP_SECONDS = 10.0
+
+
+def doctor(url: str, **storage_options: Any) -> Report:
+    """Look at a server: the way to it, whether it is DICOMweb and where, rights, search, metadata, frames, speed.
+
+    Asks that one host only, a few dozen small requests; nothing is changed there, and no password is tried twice.
+
+    Args:
+        url: Of a server, a study or series on it, a viewer, or whatever else somebody was given; http, https, dicomweb
+            or dicomwebs.
+        **storage_options: See `dicomzarr.options.StorageOptions`.
+
+    Returns:
+        What was found. What does not work is in the report, and not raised.
+
+    Raises:
+        InvalidURLError: It is no URL of these.
+        InvalidOptionError: An option is unknown or has an impossible value.
+    """
+    text, user = split_user_info(pasted(url))
+    if user:
+        storage_options = {**storage_options, "auth": user}
+    scheme, mark, rest = text.partition("://")
+    if not mark or scheme.lower() not in _SCHEMES:
+        raise UsageError(
+            f"{safe_url(text) if mark else 'This'} is no URL of a server.",
+            remedy="Write http://HOST or https://HOST; for folders and buckets see dicomzarr ls.",
+        )
+    return _Doctor(f"{_SCHEMES[scheme.lower()]}://{rest}", StorageOptions.parse(**storage_options)).report()
+
+
+class _Doctor:
+    """One examination."""
+
+    def __init__(self, url: str, options: StorageOptions) -> None:
+        self._told = safe_url(url)
+        self._pasted = read_pasted(url)
+        self._options = options
+        self._findings: list[Finding] = []
+
+    def report(self) -> Report:
+        base, readable = None, False
+        try:
+            target = self._target()
+            if target is not None:
+                base = target.base
+                check = ServiceCheck(self._client(base), target, self._options, self._findings)
+                readable = check.run()
+        except DicomZarrError as error:
+            self._add("request", Outcome.FAILS, str(error.args[0]), error.remedy)
+        return Report(self._told, base, tuple(self._findings), readable)
+
+    def _add(self, check: str, outcome: Outcome, found: str, consequence: str = "", **more: Any) -> None:
+        self._findings.append(Finding(check, outcome, found, consequence, **more))
+
+    def _client(self, base: str) -> Client:
+        source = endpoint_for(base, self._options).source
+        assert isinstance(source, DICOMwebSource)  # noqa: S101  # that of http and https
+        return source.client
+
+    # --- where the service is ---
+
+    def _target(self) -> DICOMwebURL | None:
+        """What is to be read, on the service that was found."""
+        parsed = self._parsed()
+        try:
+            answer = run_sync(service_answer, self._client(parsed.base), parsed.base)
+        except InsecureTransportError as error:
+            self._add("credentials", Outcome.FAILS, str(error.args[0]), error.remedy)
+            return None
+        except ServerError as error:
+            self._explain(parsed.base, error)
+            return None
+        self._add("connection", Outcome.WORKS, f"{urlsplit(parsed.base).netloc} answers.")
+        if answer.kind is AnswerKind.SERVICE:
+            self._add("DICOMweb", Outcome.WORKS, f"{parsed.base} is a DICOMweb service.")
+            return parsed
+        return self._elsewhere(parsed, answer)
+
+    def _parsed(self) -> DICOMwebURL:
+        found = self._pasted
+        try:
+            parsed = DICOMwebURL.parse(found.base)
+        except DicomZarrError:  # a path that looks like a study's, and is none
+            parsed = DICOMwebURL.parse("{0.scheme}://{0.netloc}".format(urlsplit(found.base)))
+        return replace(parsed, study=parsed.study or found.study, series=parsed.series or found.series, key="")
+
+    def _explain(self, base: str, error: ServerError) -> None:
+        """Nothing came: why."""
+        steps = run_sync(way_to, base, min(_STEP_SECONDS, self._options.timeout))
+        self._findings += steps
+        if isinstance(error, ConnectionFailedError) and any(each.outcome is Outcome.FAILS for each in steps):
+            return
+        self._add("answer", Outcome.FAILS, str(error.args[0]), error.remedy)
+
+    def _elsewhere(self, parsed: DICOMwebURL, answer: Answer) -> DICOMwebURL | None:
+        """It is no service: what it is, and whether there is one near it."""
+        refused = answer.kind is AnswerKind.REFUSED
+        given = refused and not self._options.access.anonymous  # sent again they might lock their owner out
+        found = [] if given else run_sync(services, self._client(parsed.base), parsed.base)
+        if refused and not found:
+            self._refused(answer)
+            return None
+        page = run_sync(self._page, parsed.base)
+        if found and found[0] != parsed.base:
+            outcome = Outcome.NOTICE
+            self._add("DICOMweb", outcome, f"{parsed.base} is {page.words}.", f"The DICOMweb service is {found[0]}.")
+            target = replace(parsed, base=found[0])
+            again = run_sync(service_answer, self._client(target.base), target.base)
+            if again.kind is AnswerKind.SERVICE:
+                return target
+            self._refused(again)
+            return None
+        told = run_sync(configured_service, self._client(parsed.base), page) if page.kind is AnswerKind.PAGE else None
+        consequence = "Ask for the DICOMweb URL of the server; Orthanc's ends in /dicom-web, and dcm4chee's in /rs."
+        if told:
+            consequence = f"It is told to use {told}: look at that."
+        elif page.lists_files:
+            consequence = f"If it lists DICOM files, they open as such: dicomzarr ls {parsed.base}/"
+        elif AnswerKind.LOGIN_PAGE in (page.kind, answer.kind):
+            consequence = "Log in, and give what that gives you: a token by headers, or auth."
+        self._add("DICOMweb", Outcome.FAILS, f"{parsed.base} is {page.words}, and no DICOMweb service.", consequence)
+        return None
+
+    async def _page(self, base: str) -> Answer:
+        return await answer_of(self._client(base), self._pasted.base or base, "text/html, */*")
+
+    def _refused(self, answer: Answer) -> None:
+        given = not self._options.access.anonymous
+        found = f"The service answers with status {answer.status}" + (
+            " to the credentials that were given." if given else ", as no credentials were given."
+        )
+        if answer.status == 401:  # noqa: PLR2004  # Unauthorized
+            remedy = "Check them." if given else "Give auth=(user, password), headers or a token."
+            self._add("rights", Outcome.FAILS, found, remedy, options=() if given else ("auth=(USER, PASSWORD)",))
+        else:
+            self._add("rights", Outcome.FAILS, found, "Ask whoever runs the server for the right to read.")

@@ -1,0 +1,79 @@
+"""Why a server does not have a series: it is asked what it has, after it said so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dicomzarr.errors import DicomZarrError, InvalidReplyError, NotFoundError
+from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.sources.dicomweb.discovery import AnswerKind, service_answer, services
+from dicomzarr.sources.dicomweb.source import DICOMwebSource
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL
+
+if TYPE_CHECKING:
+    from dicomzarr.engine.ports import SeriesSource
+    from dicomzarr.session.kinds import SeriesURL
+    from dicomzarr.sources.dicomweb.client import Client
+
+_STUDY, _SERIES = "0020000D", "0020000E"
+
+
+def explain(error: DicomZarrError, source: SeriesSource, url: SeriesURL) -> None:
+    """Let an error say why there is nothing, where a few requests can find it out; else it stays as it is.
+
+    Args:
+        error: What opening or listing ended with.
+        source: Where it was looked for.
+        url: What was looked for.
+    """
+    tells = isinstance(error, NotFoundError | InvalidReplyError)
+    if tells and isinstance(source, DICOMwebSource) and isinstance(url, DICOMwebURL):
+        error.remedy = run_sync(_reason, source.client, url) or error.remedy
+
+
+async def _reason(client: Client, url: DICOMwebURL) -> str:
+    """What to say; empty where that is not known."""
+    try:
+        answer = await service_answer(client, url.base)
+        if answer.kind is AnswerKind.SERVICE:
+            return await _at_a_service(client, url)
+        if answer.kind is AnswerKind.REFUSED:
+            return ""
+        found = await services(client, url.base)
+    except DicomZarrError:
+        return ""
+    if found:
+        return f"{url.base} is {answer.words}: the DICOMweb service is {found[0]}."
+    if answer.kind in (AnswerKind.PAGE, AnswerKind.LOGIN_PAGE) and not answer.viewer:
+        return ""  # the error speaks of a login already
+    return (
+        f"Nothing at {url.base} is DICOMweb: it is {answer.words}. Orthanc's base is /dicom-web;"
+        f" dicomzarr doctor {url.base} looks closer."
+    )
+
+
+async def _at_a_service(client: Client, url: DICOMwebURL) -> str:
+    if url.study is None:
+        return ""
+    try:
+        listed = await client.search(f"studies/{url.study}/series", {})
+    except NotFoundError:
+        listed = []
+    if not listed:
+        if url.series is not None and _names(await client.search("studies", {_STUDY: url.series}), _STUDY, url.series):
+            return "The server has a study of the series' UID: study and series may be swapped."
+        return f"The server works, and has no such study: dicomzarr ls {url.base} lists what it has."
+    if url.series is None or _names(listed, _SERIES, url.series):
+        return ""
+    few = f"{len(listed)} series" if len(listed) > 1 else "one series"
+    return f"The server works, and the study has {few}, but not this one: dicomzarr ls {_above(url)} lists them."
+
+
+def _above(url: DICOMwebURL) -> str:
+    return f"{url.base}/studies/{url.study}"
+
+
+def _names(results: list[dict[str, object]], tag: str, uid: str) -> bool:
+    """Whether one of the results has this UID: some servers ignore filters."""
+    values = (result.get(tag) for result in results)
+    return any(isinstance(value, dict) and value.get("Value") == [uid] for value in values)

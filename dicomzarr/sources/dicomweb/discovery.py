@@ -1,0 +1,258 @@
+"""What answers at a URL, and where the DICOMweb service of a host is: for messages, after something failed."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+from dicomzarr.dicom.uids import is_uid
+from dicomzarr.errors import DicomZarrError, HTTPStatusError
+from dicomzarr.sources.http.media_type import MediaType
+from dicomzarr.sources.http.urls import origin_of, safe_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dicomzarr.sources.dicomweb.client import Client
+    from dicomzarr.sources.http.transport import Response
+
+SERVICE_PATHS: Final = (
+    "dicom-web",  # Orthanc
+    "dicomweb",
+    "orthanc/dicom-web",  # Orthanc behind a proxy
+    "dcm4chee-arc/aets/DCM4CHEE/rs",
+    "pacs/dicom-web",
+    "pacs",
+    "api/dicom-web",
+    "api/dicomweb",
+    "rs",
+    "dicom/rs",
+    "dicom",
+    "wado",
+    "v2",  # Azure's service, by its version
+    "v1",
+)
+"""Where servers have their DICOMweb service unless they are told otherwise."""
+
+_HEAD: Final = 64 * 2**10
+"""Bytes of a reply that are looked at."""
+
+_TITLE: Final = re.compile(rb"<title[^>]*>\s*([^<]{1,100}?)\s*</title", re.IGNORECASE)
+_PASSWORD: Final = re.compile(rb"""type\s*=\s*["']?password""", re.IGNORECASE)
+_REFUSED: Final = frozenset({401, 403, 407})
+_CONFIGURED: Final = re.compile(rb"""(?:qido|wado)Root["']?\s*:\s*["'`]([^"'`\s]{1,500})["'`]""")
+"""How viewers of the OHIF family are told of their server."""
+
+_VIEWERS: Final[tuple[tuple[str, bytes, str], ...]] = (
+    ("OHIF", rb"OHIF|ohif-viewer|app-config\.js", "/viewer|/ohif"),
+    ("Slim", rb"\bSlim\b|slim-viewer", "/slim"),
+    ("Orthanc Explorer", rb"Orthanc Explorer", "/app/explorer|/ui/app"),
+    ("Stone Web viewer", rb"Stone of Orthanc|Stone Web", "/stone-webviewer"),
+    ("Weasis", rb"weasis", "/weasis"),
+)
+"""Viewers by name, by what their page says and by how their path begins."""
+
+
+class AnswerKind(Enum):
+    """What an answer shows to be there."""
+
+    SERVICE = auto()
+    """A DICOMweb service."""
+    REFUSED = auto()
+    """Somebody who wants credentials, or other ones."""
+    LOGIN_PAGE = auto()
+    """A page that asks for a password."""
+    PAGE = auto()
+    """A page for people."""
+    ABSENT = auto()
+    """Nothing."""
+    OTHER = auto()
+    """Something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one GET brought."""
+
+    url: str
+    """After redirects."""
+    status: int
+    media: MediaType
+    head: bytes
+    """The beginning of the body; empty where the status is an error."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """By lower-case name."""
+
+    @property
+    def kind(self) -> AnswerKind:
+        """What it shows, where studies were asked for."""
+        if self.status in _REFUSED:
+            return AnswerKind.REFUSED
+        if self.status >= 400:  # noqa: PLR2004  # HTTP's errors
+            return AnswerKind.ABSENT if self.status in (404, 405, 410) else AnswerKind.OTHER
+        if self.media.is_html or self.head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+            return AnswerKind.LOGIN_PAGE if _PASSWORD.search(self.head) else AnswerKind.PAGE
+        return AnswerKind.SERVICE if self._lists_studies else AnswerKind.OTHER
+
+    @property
+    def title(self) -> str:
+        """What a page calls itself."""
+        found = _TITLE.search(self.head)
+        return " ".join(found[1].decode("utf-8", "replace").split()) if found else ""
+
+    @property
+    def viewer(self) -> str:
+        """The viewer that it is the page of; empty if none is known."""
+        path = urlsplit(self.url).path
+        for name, shown, paths in _VIEWERS:
+            if re.search(shown, self.head) or re.match(paths, path):
+                return name
+        return ""
+
+    @property
+    def words(self) -> str:
+        """What is at the URL, in words."""
+        title = f" ({self.title!r})" if self.title else ""
+        words = {
+            AnswerKind.SERVICE: "a DICOMweb service",
+            AnswerKind.LOGIN_PAGE: f"a page that asks for a password{title}",
+            AnswerKind.PAGE: self._known_page or f"a web page{title}",
+            AnswerKind.ABSENT: "nothing that this server has",
+            AnswerKind.REFUSED: f"closed (status {self.status})",
+        }
+        return words.get(self.kind, f"something else (status {self.status}, {self.media.name or 'without a type'})")
+
+    @property
+    def _known_page(self) -> str:
+        if self.viewer:
+            return f"the viewer {self.viewer}"
+        return "a page that lists files" if self.lists_files else ""
+
+    @property
+    def lists_files(self) -> bool:
+        """Whether it is the page of a folder, as web servers make them."""
+        return self.title.lower().startswith(("index of", "directory listing for"))
+
+    @property
+    def _lists_studies(self) -> bool:
+        """An array of studies in DICOM JSON; an empty one if its media type says so too; or no content."""
+        if self.status == 204:  # noqa: PLR2004  # No Content
+            return True
+        text = self.head.strip()
+        if text == b"[]":
+            return self.media.name.endswith("json")
+        if not text.startswith(b"["):
+            return False
+        # The body may be cut: what counts is in its first object.
+        return re.search(rb'^\[\s*\{.*?"0020000D"\s*:', text, re.DOTALL | re.IGNORECASE) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """What a URL shows that was copied out of a browser."""
+
+    base: str
+    """Without what stands behind the host's path: the query and the fragment are gone."""
+    study: str | None = None
+    """The study that a viewer's URL names."""
+    series: str | None = None
+
+
+def read_pasted(url: str) -> Pasted:
+    """Read a URL as a browser shows it; the UIDs of a viewer's query or fragment are kept."""
+    parts = urlsplit(url)
+    base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+    told = [*parse_qsl(parts.query), *parse_qsl(parts.fragment.partition("?")[2])]
+    study = _uid_of(told, "studyinstanceuids", "studyinstanceuid", "study", "studyuid")
+    return Pasted(base, study, _uid_of(told, "seriesinstanceuids", "seriesinstanceuid", "series", "seriesuid"))
+
+
+def _uid_of(told: list[tuple[str, str]], *names: str) -> str | None:
+    values = (value.partition(",")[0] for name, value in told if name.lower() in names)
+    return next((value for value in values if is_uid(value)), None)
+
+
+async def answer_of(client: Client, url: str, accept: str = "*/*") -> Answer:
+    """Ask once what is at a URL of a server.
+
+    Args:
+        client: Asks; its credentials go along if the URL is of its origin.
+        url: http or https.
+        accept: What is asked for.
+
+    Raises:
+        ServerError: There is no answer.
+    """
+
+    async def read(response: Response) -> Answer:
+        head = b""
+        async for chunk in response.chunks():
+            head += chunk
+            if len(head) >= _HEAD:
+                break
+        media = MediaType.parse(response.headers.get("content-type", ""))
+        return Answer(response.url, response.status, media, head[:_HEAD], tuple(response.headers.items()))
+
+    try:
+        return await client.look(url, accept, read)
+    except HTTPStatusError as error:
+        return Answer(url, error.status, MediaType.parse(""), b"")
+
+
+async def service_answer(client: Client, base: str) -> Answer:
+    """What a server answers at a base URL when it is asked for a study.
+
+    Raises:
+        ServerError: There is no answer.
+    """
+    return await answer_of(client, f"{base}/studies?limit=1", "application/dicom+json")
+
+
+async def services(client: Client, base: str) -> list[str]:
+    """Base URLs near another one at which a DICOMweb service answers, or would with credentials; the likeliest first.
+
+    Asks a dozen URLs of that one host.
+    """
+    bases = list(candidates(base))
+    answers = await asyncio.gather(*(service_answer(client, each) for each in bases), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, DicomZarrError):
+            raise answer
+    kinds = {each: answer.kind for each, answer in zip(bases, answers, strict=True) if isinstance(answer, Answer)}
+    found = [each for each in bases if kinds.get(each) is AnswerKind.SERVICE]
+    if found or kinds.get("{0.scheme}://{0.netloc}".format(urlsplit(base))) is AnswerKind.REFUSED:
+        return found  # who refuses everything says nothing by refusing
+    return [each for each in bases if kinds.get(each) is AnswerKind.REFUSED]
+
+
+def candidates(base: str) -> Iterable[str]:
+    """Base URLs on the host of another one at which a service may be: above it, and at the usual paths."""
+    scheme, _, rest = base.partition("://")
+    host, *path = [part for part in rest.split("/") if part]
+    parents = [path[:length] for length in range(len(path), -1, -1)]
+    usual = [usual.split("/") for usual in SERVICE_PATHS]
+    places = [*parents, *usual, *(path[:1] + each for each in usual[:2] if path)]
+    return dict.fromkeys("/".join((f"{scheme}://{host}", *place)) for place in places)
+
+
+async def configured_service(client: Client, page: Answer) -> str | None:
+    """The DICOMweb service that a viewer of the OHIF family is told of, by the files of its own host."""
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
+    for url in (f"{origin}/app-config.js", f"{origin}/config/local.js"):
+        try:
+            answer = await answer_of(client, url)
+        except DicomZarrError:
+            return None
+        found = _CONFIGURED.search(answer.head)
+        if found:
+            try:
+                named = urljoin(origin, found[1].decode("ascii"))
+                origin_of(named)
+            except ValueError:
+                return None
+            return safe_url(named).rstrip("/")
+    return None

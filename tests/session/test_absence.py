@@ -1,0 +1,91 @@
+"""What is said when a server does not have what was asked for: it is asked what it has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import faults
+import pytest
+import slides
+from aiohttp import web
+from serving import serving
+
+import dicomzarr
+from dicomzarr.errors import DicomZarrError, SeriesNotFoundError
+from dicomzarr.faces.cli import main
+from dicomzarr.sources.dicomweb.urls import DICOMwebURL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from serving import Served
+
+UNKNOWN = "1.2.3.4.5"
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with serving(slides.brightfield_pyramid()) as found:
+        yield found
+
+
+def at(served: Served, **other: Any) -> str:
+    return str(replace(DICOMwebURL.parse(served.url), **other))
+
+
+def said(url: str) -> str:
+    with pytest.raises(DicomZarrError) as caught:
+        dicomzarr.open(url)
+    return str(caught.value)
+
+
+def test_a_series_that_the_study_lacks(served: Served) -> None:
+    with pytest.raises(SeriesNotFoundError, match="the study has one series, but not this one: dicomzarr ls http"):
+        dicomzarr.open(at(served, series=UNKNOWN))
+
+
+def test_a_study_that_the_server_lacks(served: Served) -> None:
+    assert "has no such study: dicomzarr ls http" in said(at(served, study=UNKNOWN))
+
+
+def test_uids_that_are_swapped(served: Served) -> None:
+    url = DICOMwebURL.parse(served.url)
+    assert "may be swapped" in said(at(served, study=url.series, series=url.study))
+
+
+def test_a_base_that_is_none(served: Served) -> None:
+    url = DICOMwebURL.parse(served.url)
+    wrong = at(served, base=url.base.rpartition("/")[0])
+    assert f"the DICOMweb service is {url.base}" in said(wrong)
+
+
+def test_a_server_that_is_none() -> None:
+    with serving(slides.brightfield_pyramid(), faults.status(404, on="any")) as served:
+        assert "Nothing at http" in said(served.url)
+        assert "dicomzarr doctor http" in said(served.url)
+
+
+def test_a_login_page() -> None:
+    with serving(slides.brightfield_pyramid(), faults.html_login()) as served:
+        assert "most likely a login form" in said(served.url)
+
+
+def test_the_command_that_lists_says_so_too(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    url = DICOMwebURL.parse(served.url)
+    assert main(["ls", f"{url.base.rpartition('/')[0]}/studies/{url.study}"]) == 1
+    assert f"the DICOMweb service is {url.base}" in capsys.readouterr().err
+
+
+def test_what_is_there_costs_no_request_more() -> None:
+    asked: list[str] = []
+
+    @web.middleware
+    async def count(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
+        asked.append(request.path)
+        reply: web.StreamResponse = await handler(request)
+        return reply
+
+    with serving(slides.brightfield_pyramid(), count) as served:
+        dicomzarr.open(served.url)
+    assert len(asked) == 1
