@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.progress import progress
     from dicomzarr.faces.doctor import doctor
     from dicomzarr.faces.export import export
+    from dicomzarr.faces.export.many import export_many
     from dicomzarr.faces.export.references import references
     from dicomzarr.faces.finding import FoundSeries, search
     from dicomzarr.faces.reports import key_objects, measurements
@@ -36,6 +37,7 @@ __all__ = [
     "doctor",
     "errors",
     "export",
+    "export_many",
     "key_objects",
     "measurements",
     "open",
@@ -50,6 +52,7 @@ _LAZY = {
     "Level": ("dicomzarr.arrays", "Level"),
     "doctor": ("dicomzarr.faces.doctor", "doctor"),
     "export": ("dicomzarr.faces.export", "export"),
+    "export_many": ("dicomzarr.faces.export.many", "export_many"),
     "key_objects": ("dicomzarr.faces.reports", "key_objects"),
     "measurements": ("dicomzarr.faces.reports", "measurements"),
     "open": ("dicomzarr.arrays", "open_image"),
