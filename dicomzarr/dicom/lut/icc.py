@@ -6,7 +6,7 @@ Colours are computed by LittleCMS through Pillow, which is needed by nothing els
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,8 @@ _REMEMBERED = 64
 class EmbeddedProfile:
     """The ICC profile of an instance, in its metadata or named there."""
 
-    leaf: BinaryLeaf
+    leaf: BinaryLeaf = field(repr=False)
+    """Its content, or the address of that: either may be long, and hold anything."""
     instance: str
     """SOP Instance UID."""
 
