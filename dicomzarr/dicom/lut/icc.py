@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.model.binary import BinaryLeaf
 
 _NAME = "ICCProfile"
@@ -64,7 +63,7 @@ class ManagedColor:
     transform: Any
     """Of Pillow; it may be used in several threads at once."""
 
-    def __call__(self, frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:  # noqa: ARG002  # of a `FrameView`
+    def __call__(self, frame: object, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:  # noqa: ARG002  # of a `FrameView`
         """Both of shape (3, rows, columns), 8 bits."""
         from PIL import Image  # noqa: PLC0415  # an extra
 
