@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.arrays.image import Image
-    from dicomzarr.arrays.level import Level
+    from dicomzarr.arrays.level import Level, MultiscaleImage
     from dicomzarr.arrays.resampling import Taps
     from dicomzarr.arrays.resolutions import Pair, Resolution
 
@@ -114,7 +113,7 @@ class _Share:
         return (bottom - top) * (right - left) * _samples(level) * level.dtype.itemsize
 
 
-def read_regions(image: Image, positions: Sequence[Any], wanted: RegionRequest) -> list[Pixels]:
+def read_regions(image: MultiscaleImage, positions: Sequence[Any], wanted: RegionRequest) -> list[Pixels]:
     """Read regions of a slide.
 
     Args:
@@ -218,7 +217,7 @@ def _portions(level: Level, shares: Sequence[_Share]) -> Iterator[list[_Share]]:
     yield portion
 
 
-def _check_slide(image: Image) -> None:
+def _check_slide(image: MultiscaleImage) -> None:
     if image.plan.attributes.affine_reference != "slide":
         raise UsageError(
             f"Regions are those of a slide, and the image {image.name!r} is none that lies on a matrix: its axes are"
@@ -227,7 +226,7 @@ def _check_slide(image: Image) -> None:
         )
 
 
-def _grid(image: Image, wanted: RegionRequest) -> _Grid:
+def _grid(image: MultiscaleImage, wanted: RegionRequest) -> _Grid:
     if wanted.mpp is not None and wanted.level is not None:
         raise UsageError(
             "Both mpp and level were given, and each says how fine the result should be.", remedy="Give one of them."
@@ -256,7 +255,7 @@ def _warn_upsampled(mpp: Resolution, own: Pair) -> None:
     )
 
 
-def _level_number(image: Image, level: Level | int | None) -> int:
+def _level_number(image: MultiscaleImage, level: Level | int | None) -> int:
     count = len(image.plan.levels)
     given: Any = 0 if level is None else getattr(level, "number", level)
     try:
