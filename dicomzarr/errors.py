@@ -48,12 +48,13 @@ DicomZarrError
     ├── UnsupportedTransferSyntaxError  carries ``uid``
     ├── FrameDecodeError            the codestream is broken
     ├── FrameShapeError             decoded, but not the shape or depth the metadata says
+    ├── FrameTooLargeError          the metadata claim more than the limit ``frame_bytes``
     ├── ContradictingHeaderError    the file's own header says something else than the metadata
     └── MissingInstanceError        the metadata points to an instance that the series lacks
 ```
 
 Warnings, which are no errors: ``ServerDecodedWarning``, ``GuessWarning``, ``LossyFrameWarning``,
-``OtherSeriesWarning``, ``UpsampledWarning`` and ``DiskCacheWarning``.
+``OtherSeriesWarning``, ``LeftOutWarning``, ``UpsampledWarning`` and ``DiskCacheWarning``.
 
 None derives from ``OSError`` or ``KeyError``: array libraries take those for absence and would fill in values.
 Messages never hold a token, a password or patient text.
@@ -318,6 +319,10 @@ class FrameShapeError(FrameError):
     """The frame decodes to another shape or depth than the metadata says."""
 
 
+class FrameTooLargeError(FrameError):
+    """The metadata claim a frame that is larger than the limit ``frame_bytes``."""
+
+
 class ContradictingHeaderError(FrameError):
     """The file that a frame comes from says something else than the metadata, in what decoding depends on."""
 
@@ -340,6 +345,10 @@ class LossyFrameWarning(UserWarning):
 
 class OtherSeriesWarning(UserWarning):
     """A file names another study or series than the one that it was asked for from, as after studies were merged."""
+
+
+class LeftOutWarning(UserWarning):
+    """A file lacks what others of its kind have, for the headers do not say it: b-vectors, say."""
 
 
 class UpsampledWarning(UserWarning):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dicomzarr.arrays import resolutions
 from dicomzarr.arrays.level import MultiscaleImage
@@ -12,11 +12,12 @@ from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.arrays.thumbnails import overview
 from dicomzarr.options.parsing import parse_options
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
+from dicomzarr.runtime.tracebacks import keeps_secrets
 from dicomzarr.session.locate import parse_series_url
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
     from dicomzarr.arrays.level import Level
     from dicomzarr.arrays.resolutions import Resolution
+    from dicomzarr.arrays.volume.contours import Structures
+    from dicomzarr.arrays.volume.label_map import LabelMap
+    from dicomzarr.options import StorageOptions
+    from dicomzarr.session.kinds import SeriesURL
 
     Pixels = npt.NDArray[np.generic]
 
@@ -217,12 +222,126 @@ class Image(MultiscaleImage):
 
         return image_tree(self)
 
+    def to_sitk(self, *, time: int | None = None, channel: int | None = None, absent: float | None = None) -> Any:
+        """The finest level as a ``SimpleITK.Image``, read now: values of the modality, in LPS millimetres.
+
+        Args:
+            time: The index along t to take; by default all of them, as a fourth axis.
+            channel: The index along c to take; by default all of them, which only colours and diffusion can be.
+            absent: What absent slices are filled with.
+
+        Returns:
+            An image of x, y, z, or x, y, z, t. A sheared volume has directions that are at no right angle.
+
+        Raises:
+            UsageError: SimpleITK is not installed, or the image is no volume, as one with uneven or absent slices; the
+                text says why.
+            DicomZarrError: A frame could not be had.
+        """
+        from dicomzarr.arrays.volume.itk import to_sitk  # noqa: PLC0415  # few want it, here and below
+
+        return to_sitk(self, time=time, channel=channel, absent=absent)
+
+    def to_nibabel(self, *, time: int | None = None, channel: int | None = None, absent: float | None = None) -> Any:
+        """The finest level as a ``nibabel.Nifti1Image``, read now: values of the modality, in RAS millimetres.
+
+        Args:
+            time: As for `to_sitk`.
+            channel: Likewise.
+            absent: Likewise.
+
+        Returns:
+            An image of x, y, z, or x, y, z, t; t counts diffusion where that is what there is several of.
+
+        Raises:
+            UsageError: nibabel is not installed, or the image is no volume; the text says why.
+            DicomZarrError: A frame could not be had.
+        """
+        from dicomzarr.arrays.volume.nifti import to_nibabel  # noqa: PLC0415
+
+        return to_nibabel(self, time=time, channel=channel, absent=absent)
+
+    def to_nifti(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        time: int | None = None,
+        channel: int | None = None,
+        absent: float | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write the finest level as a file of NIfTI, read at once; `dicomzarr.export` writes piece by piece.
+
+        Values are those of the modality. A shear goes into the sform. Of diffusion, ``.bval`` and ``.bvec`` lie beside
+        the file, as FSL reads them.
+
+        Args:
+            path: Ends in ``.nii``, or in ``.nii.gz`` for a compressed one.
+            time: As for `to_sitk`.
+            channel: Likewise.
+            absent: Likewise.
+            overwrite: Replace what is there.
+
+        Raises:
+            UsageError: nibabel is not installed, the image is no volume (the text says why), or there is something at
+                the path.
+            TargetError: The file could not be written.
+            DicomZarrError: A frame could not be had.
+        """
+        from dicomzarr.arrays.volume.nifti import to_nifti  # noqa: PLC0415
+
+        to_nifti(self, path, time=time, channel=channel, absent=absent, overwrite=overwrite)
+
+    def label_map(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        segmentation: str | os.PathLike[str] | Image | None = None,
+        resample: bool = False,
+        overlap: Literal["refuse", "first", "last"] = "refuse",
+    ) -> LabelMap:
+        """Segments of the study as one array of numbers on this image's grid, read now.
+
+        Args:
+            names: The names of the segments to take; all by default.
+            segmentation: The segmentation to take, or its URL; by default those of the study that refer to the series.
+            resample: Take those on other grids too: of each voxel, the nearest of theirs by both affines.
+            overlap: Which of two segments counts where both are, or that this is refused.
+
+        Raises:
+            UsageError: There is no such segment, segments overlap, the image is no volume, or a segmentation lies on
+                another grid or in another frame of reference.
+            DicomZarrError: A frame could not be had, or a segmentation not be opened.
+        """
+        from dicomzarr.arrays.volume.label_map import label_map  # noqa: PLC0415
+
+        return label_map(self, names=names, segmentation=segmentation, resample=resample, overlap=overlap)
+
+    def contours(self, structure_set: str | os.PathLike[str]) -> Structures:
+        """The regions of interest of a structure set (RTSTRUCT) on this image's grid; read with the image's options.
+
+        Args:
+            structure_set: The URL of its series.
+
+        Returns:
+            The regions, by place or by name: their contours, their masks, or all in one label map.
+
+        Raises:
+            UsageError: The URL names no series, or the image is no volume.
+            UnsupportedSeriesError: There is no structure set in the series.
+            DicomZarrError: It could not be had, or not be read.
+        """
+        from dicomzarr.arrays.volume.contours import contours_of  # noqa: PLC0415
+
+        return contours_of(self, structure_set)
+
     def _repr_html_(self) -> str:
         from dicomzarr.arrays.notebook import image_html  # noqa: PLC0415  # only notebooks ask
 
         return image_html(self, self.in_color)
 
 
+@keeps_secrets
 def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
     """Open a series by URL or path; one metadata request, or the headers of the files.
 
@@ -249,7 +368,11 @@ def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
         UnsupportedTransferSyntaxError: The metadata name one that cannot be decoded.
         TemporaryFileError: Metadata had to be taken out of a whole instance, and the temporary disk did not take it.
     """
-    parsed, options = parse_series_url(url, storage_options)
-    handle = SeriesHandle(parsed, options)
+    return first_image(*parse_series_url(url, storage_options))
+
+
+def first_image(url: SeriesURL, options: StorageOptions) -> Image:
+    """The first image of a series; see `open_image`."""
+    handle = SeriesHandle(url, options)
     plan = handle.store().plan
     return Image(handle, plan.image_paths[0])

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.arrays.image import Image
-    from dicomzarr.arrays.level import Level
+    from dicomzarr.arrays.level import Level, MultiscaleImage
     from dicomzarr.arrays.resampling import Taps
     from dicomzarr.arrays.resolutions import Pair, Resolution
 
@@ -36,8 +35,18 @@ _SAME = 1e-3
 _NOTABLY_FINER = 0.9
 """Results that are finer by more than this are said to be interpolated."""
 
+_NOISE = 1e-9
+"""By which shares of a pixel may differ from one as they are added up."""
+
+_FARTHEST = 2.0**40
+"""Pixels of level 0 from its corner; beyond every slide, and where floating point still tells pixels apart."""
+
 _PORTION = 2**29
 """Bytes of pixels that are held to be averaged at a time."""
+
+
+_MOST_A_ROW = 2**33
+"""Bytes of pixels that one row of a result may be the mean of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +113,7 @@ class _Share:
         return (bottom - top) * (right - left) * _samples(level) * level.dtype.itemsize
 
 
-def read_regions(image: Image, positions: Sequence[Any], wanted: RegionRequest) -> list[Pixels]:
+def read_regions(image: MultiscaleImage, positions: Sequence[Any], wanted: RegionRequest) -> list[Pixels]:
     """Read regions of a slide.
 
     Args:
@@ -164,9 +173,10 @@ def _place(share: _Share, pixels: Pixels, fill: Pixels) -> None:
 
 def _blended(means: Any, share: _Share, fill: Pixels) -> Any:
     """What lies in the slide, and of the filling as much as lies outside."""
-    inside = np.multiply.outer(share.rows.inside, share.columns.inside).astype(means.dtype)
-    if (inside > 1 - 1e-9).all():
+    rows, columns = share.rows.inside, share.columns.inside
+    if min(rows.min(), columns.min()) > 1 - _NOISE:
         return means
+    inside = np.multiply.outer(rows, columns).astype(means.dtype)
     inside = inside.reshape(*inside.shape, *[1] * (means.ndim - 2))
     return means * inside + fill.astype(means.dtype) * (1 - inside)
 
@@ -174,8 +184,7 @@ def _blended(means: Any, share: _Share, fill: Pixels) -> Any:
 def _typed(values: Any, dtype: np.dtype[np.generic]) -> Pixels:
     if dtype.kind == "f":
         return np.asarray(values, dtype)
-    limits = np.iinfo(dtype)  # type: ignore[type-var]
-    typed: Pixels = np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+    typed: Pixels = np.rint(values, out=values).astype(dtype)  # means of values lie among them
     return typed
 
 
@@ -185,7 +194,14 @@ def _shares(level: Level, result: Pixels, rows: Taps, columns: Taps) -> Iterator
     count = min(len(rows), -(-whole.nbytes(level) // _PORTION)) or 1
     cuts = np.linspace(0, len(rows), count + 1).astype(int)
     for low, high in itertools.pairwise(cuts.tolist()):
-        yield _Share(result[low:high], rows[low:high], columns)
+        share = _Share(result[low:high], rows[low:high], columns)
+        if share.nbytes(level) > _MOST_A_ROW:
+            raise UsageError(
+                f"A row of pixels would be the mean of {share.nbytes(level) >> 20} MiB of level {level.number}.",
+                remedy="The slide has no coarser level that would serve: open it with virtual_levels=True, or ask for a"
+                " finer resolution.",
+            )
+        yield share
 
 
 def _portions(level: Level, shares: Sequence[_Share]) -> Iterator[list[_Share]]:
@@ -201,7 +217,7 @@ def _portions(level: Level, shares: Sequence[_Share]) -> Iterator[list[_Share]]:
     yield portion
 
 
-def _check_slide(image: Image) -> None:
+def _check_slide(image: MultiscaleImage) -> None:
     if image.plan.attributes.affine_reference != "slide":
         raise UsageError(
             f"Regions are those of a slide, and the image {image.name!r} is none that lies on a matrix: its axes are"
@@ -210,7 +226,7 @@ def _check_slide(image: Image) -> None:
         )
 
 
-def _grid(image: Image, wanted: RegionRequest) -> _Grid:
+def _grid(image: MultiscaleImage, wanted: RegionRequest) -> _Grid:
     if wanted.mpp is not None and wanted.level is not None:
         raise UsageError(
             "Both mpp and level were given, and each says how fine the result should be.", remedy="Give one of them."
@@ -239,7 +255,7 @@ def _warn_upsampled(mpp: Resolution, own: Pair) -> None:
     )
 
 
-def _level_number(image: Image, level: Level | int | None) -> int:
+def _level_number(image: MultiscaleImage, level: Level | int | None) -> int:
     count = len(image.plan.levels)
     given: Any = 0 if level is None else getattr(level, "number", level)
     try:
@@ -270,10 +286,10 @@ def _position(position: Any) -> Pair:
     try:
         x, y = map(float, position)
     except (TypeError, ValueError):
-        x = y = math.nan
-    if not (math.isfinite(x) and math.isfinite(y)):
+        x = y = math.inf
+    if not (abs(x) <= _FARTHEST and abs(y) <= _FARTHEST):
         raise UsageError(
-            f"The position of a region is {position!r:.40}, and should be (x, y), in pixels of level 0.",
+            f"The position of a region is {position!r:.40}, and should be (x, y), numbers of pixels of level 0.",
             remedy="Write read_region((x, y), (width, height)), and read_regions([(x, y), ...], (width, height)).",
         )
     return x, y

@@ -13,7 +13,7 @@ from dicomzarr.codecs.reduced import decode_reduced
 from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
 from dicomzarr.engine.decode_jobs import DecodeJobs
-from dicomzarr.errors import FrameError, FrameShapeError, LossyFrameWarning
+from dicomzarr.errors import FrameDecodeError, FrameError, FrameShapeError, LossyFrameWarning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,6 +134,8 @@ class Reader:
         """See `decode_jobs.Decoder`."""
         try:
             pixels = self._pixels(asked, encoded)
+        except MemoryError:
+            return Failure(FrameDecodeError(f"{self._where(asked.frame)}: there is not enough memory to decode it."))
         except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
             return Failure(error, undecodable=isinstance(error, FrameError))
         try:
@@ -156,6 +158,7 @@ class Reader:
             scratch=_scratch[asked.reading.planes],
             on_loss=self._warn_of_loss if promised else None,
             stored=encoded.header is not None,
+            limits=self.series.limits,
         )
         seen = asked.level.seen(asked.frame, pixels)
         _check(seen, asked.level, where)

@@ -50,6 +50,7 @@ def _of_tiles(known: ImageAttributes, series: str) -> JSON:
         "kind": known.kind,
         "affine_reference": known.affine_reference,
         "affine_origin_known": known.affine_origin_known,
+        "objective_power": known.objective_power,
         "color_space": known.color_space,
         "virtual_levels": _listed(known.virtual_levels),
         "z_offsets": _listed(known.z_offsets),

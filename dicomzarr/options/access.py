@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
+from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.options.secrets import SECRETS, LeftBehind, Secrets, importable_name, keyed_hash
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
@@ -43,6 +44,10 @@ class Access:
     """Seconds without any progress after which a request fails."""
     own_host_only: bool
     """No redirect or reference of the server is followed to another host."""
+    bulk_data_hosts: tuple[str, ...] = ()
+    """Hosts beside the server that values are fetched from, which metadata name."""
+    limits: Limits = LIMITS
+    """What is taken from the server at most."""
 
     @lazy_attribute
     def secrets(self) -> Secrets | None:
@@ -58,7 +63,7 @@ class Access:
         left = self.auth.reference if isinstance(self.auth, LeftBehind) else None
         secrets = self.secrets and self.secrets.reference
         named = [importable_name(self.auth), left, secrets, self.endpoint_url, self.index, self.own_host_only]
-        return keyed_hash(json.dumps(named))
+        return keyed_hash(json.dumps([*named, self.bulk_data_hosts, astuple(self.limits)]))
 
     @property
     def anonymous(self) -> bool:

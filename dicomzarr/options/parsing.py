@@ -8,12 +8,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from inspect import iscoroutinefunction
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import InvalidOptionError
+from dicomzarr.options.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from dicomzarr.options.secrets import Auth
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 _NAMED_OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _PROVIDER = re.compile(r"netrc|env:[A-Za-z_]\w*(,[A-Za-z_]\w*)?", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?", re.ASCII)
 _ENDPOINT = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
 _ZARR_FORMATS = (2, 3)
-_VALUES = ("stored", "modality", "color")
+_VALUES = ("stored", "modality", "color", "suv")
 _COLOR_SPACES = (None, "srgb")
 _MOST_CONNECTIONS = 256
 _MOST_FRAMES = 400  # Google's limit; it also keeps the request line below 8 kB
@@ -214,13 +217,37 @@ def _fsspec_options(name: str, value: Any) -> Mapping[str, Any] | None:
     return MappingProxyType(dict(value))
 
 
+def _hosts(name: str, value: Any) -> tuple[str, ...]:
+    given = isinstance(value, list | tuple)
+    if not given or not all(isinstance(each, str) and _HOST.fullmatch(each) for each in value):
+        raise _wrong(name, f"a {type(value).__name__} of another form", 'a list of hosts, as ["archive.example:8443"]')
+    return tuple(each.lower() for each in value)
+
+
+def _limits(name: str, value: Any) -> Limits:
+    if isinstance(value, Limits):
+        return value
+    if not isinstance(value, Mapping):
+        raise _wrong(name, f"a {type(value).__name__}", 'a mapping of names to numbers, as {"instances": 100_000}')
+    known = {item.name for item in fields(Limits)}
+    for each, number in value.items():
+        if each not in known:
+            raise InvalidOptionError(f"There is no limit {each!r}.", remedy=f"Known are: {', '.join(sorted(known))}.")
+        kind, wanted = (int, "whole number") if isinstance(getattr(LIMITS, each), int) else (int | float, "number")
+        if isinstance(number, bool) or not isinstance(number, kind) or not 0 < number < math.inf:
+            raise _wrong(f"limits[{each!r}]", repr(number), f"a {wanted} above zero")
+    return replace(LIMITS, **value)
+
+
 _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "headers": _headers,
     "auth": _auth,
     "client": _client,
     "allow_insecure": _flag,
+    "bulk_data_hosts": _hosts,
     "own_host_only": _flag,
     "timeout": _seconds,
+    "limits": _limits,
     "max_connections": _whole(1, _MOST_CONNECTIONS),
     "frames_per_request": _whole(1, _MOST_FRAMES),
     "cache_bytes": _whole(0),

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.options.access import Access
+from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.options.parsing import parse_options
 from dicomzarr.options.secrets import SECRETS, LeftBehind, importable_name, is_local, keyed_hash, with_local_secrets
 from dicomzarr.options.tuning import Tuning
@@ -42,10 +43,14 @@ class StorageOptions:
     """A ``dicomweb_client.DICOMwebClient`` whose session settings and credentials are taken over."""
     allow_insecure: bool = False
     """Credentials may travel over plain HTTP to another machine."""
+    bulk_data_hosts: tuple[str, ...] = ()
+    """Hosts, with a port where it is unusual, that values named by the metadata are fetched from, beside the server."""
     own_host_only: bool = False
     """Follow no redirect or reference of the server to another host, port or scheme."""
     timeout: float = 60.0
     """Seconds without any progress after which a request fails."""
+    limits: Limits = LIMITS
+    """Bounds against hostile or broken servers and files, by name, as ``{"instances": 100_000}``. See Limits."""
     max_connections: int = 8
     """Requests in flight to one server."""
     frames_per_request: int = 64
@@ -65,8 +70,8 @@ class StorageOptions:
     fsspec_options: Mapping[str, Any] | None = None
     """Options for the fsspec filesystem of the URL, which then reads the files: credentials for a bucket, say."""
     values: str = "stored"
-    """Which pixel values the arrays hold: the ``stored`` ones, those rescaled to the units of the ``modality``, or the
-    ``color`` of a palette where there is one."""
+    """Which pixel values the arrays hold: the ``stored`` ones, those rescaled to the units of the ``modality``, the
+    ``color`` of a palette where there is one, or of PET the ``suv`` by body weight."""
     icc: str | None = None
     """``"srgb"`` to turn the colours of slides into sRGB by their ICC profiles; needs ``dicomzarr[color]``."""
     virtual_levels: bool = False
@@ -116,7 +121,7 @@ class StorageOptions:
         `parse` takes it back; in another process only when it holds no ``credentials`` reference.
         """
         public: dict[str, JSON] = {
-            item.name: getattr(self, item.name)
+            item.name: _spelled(getattr(self, item.name))
             for item in fields(self)
             if item.name not in SECRETS and getattr(self, item.name) != item.default
         }
@@ -146,6 +151,15 @@ class StorageOptions:
 
     def __reduce__(self) -> tuple[Callable[..., StorageOptions], tuple[dict[str, JSON]]]:
         return (_rebuild, (self.to_public(),))
+
+
+def _spelled(value: Any) -> JSON:
+    """An option as JSON, which `parse` takes."""
+    if isinstance(value, Limits):
+        named = {item.name: (getattr(value, item.name), item.default) for item in fields(value)}
+        return {name: own for name, (own, usual) in named.items() if own != usual}
+    spelled: JSON = list(value) if isinstance(value, tuple) else value
+    return spelled
 
 
 def _shared(options: StorageOptions, kind: type[Access | Tuning | View]) -> dict[str, Any]:

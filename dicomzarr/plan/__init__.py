@@ -58,7 +58,7 @@ def plan_images(  # noqa: PLR0913  # what of a series can be chosen
     Args:
         series: The typed instances.
         associated_label: Offer a slide's label image, which may show who the patient is.
-        values: What the arrays hold: ``stored``, ``modality`` or ``color``.
+        values: What the arrays hold: ``stored``, ``modality``, ``color`` or ``suv``.
         icc: ``srgb`` for colours of slides that are turned into it.
         virtual_levels: Show the levels that a slide lacks.
         bulk: Values that the metadata only name, by their URI; see `wanted_bulk`.

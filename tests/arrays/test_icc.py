@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from orthanc import Orthanc
     from slides_model import Pixels, TestSlide
 
 
@@ -91,6 +92,16 @@ def test_the_bytes_are_those_of_the_slide_wherever_it_is(served: Served, tmp_pat
         assert dicomzarr.open(url).icc_profile == PROFILE
         shown = dicomzarr.open(url, icc="srgb").levels[0][...]
         assert (np.moveaxis(shown, 0, -1) == by_pillow(plane(served))).all()
+
+
+@pytest.mark.orthanc
+def test_the_bytes_are_those_of_the_slide_on_a_real_server(orthanc: Orthanc) -> None:
+    slide = with_profile(PROFILE)
+    orthanc.load(slide.datasets)
+    url = orthanc.series_url(slide.study_uid, slide.series_uid)
+    assert dicomzarr.open(url).icc_profile == PROFILE
+    shown = dicomzarr.open(url, icc="srgb").levels[1][...]
+    assert (np.moveaxis(shown, 0, -1) == by_pillow(np.moveaxis(slide.levels[1].pixels[:, 0], 0, -1))).all()
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import zarr
+from gateways import ask, gateway, server_upstream
 from opened import group_at
 from radiology_opened import Opener
 from radiology_volumes import volume
@@ -23,7 +24,7 @@ from slides_pixels import noisy_color, noisy_gray, smooth_color
 import dicomzarr
 from dicomzarr.codecs.reduced import averaged, picked
 from dicomzarr.demo.slide import demo_files
-from dicomzarr.errors import MissingInstanceError
+from dicomzarr.errors import MissingInstanceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +85,23 @@ def test_the_hierarchy_shows_them(lone: Served) -> None:
     assert tree["2"]["image"].shape == (3, 300, 437)
     assert (image.levels[2].to_dask().compute() == image.levels[2][...]).all()
     assert pickle.loads(pickle.dumps(image)).levels[2].shape == (3, 300, 437)  # noqa: S301
+
+
+def test_copies_and_the_gateway_have_them_as_values_and_never_as_frames(tmp_path: Path) -> None:
+    level = Level(smooth_color(14, 512, 1024), (256, 256), codec=CODECS["jpeg_ybr_full_422"])
+    with serving(one_level("jpeg", level)) as served:
+        image = dicomzarr.open(served.url, virtual_levels=True)
+        dicomzarr.export(image, tmp_path / "copy.zarr")
+        copy: Any = zarr.open_group(tmp_path / "copy.zarr", mode="r")
+        assert (copy["1"][...] == image.levels[1][...]).all()
+        with pytest.raises(UsageError, match="cannot be kept encoded"):
+            dicomzarr.export(image, tmp_path / "encoded.zarr", keep_encoded=True)
+        with gateway(server_upstream(served.server, "one", virtual_levels=True)) as running:
+            series = f"one/studies/{served.slide.study_uid}/series/{served.slide.series_uid}"
+            asked = {number: ask(f"{running.url}/frames/{series}.zarr/{number}/c/0/0/0") for number in (0, 1)}
+            assert (asked[0].status, asked[1].status) == (200, 406)
+            chunk = np.frombuffer(ask(f"{running.url}/0.5/{series}.zarr/1/c/0/0/0").body, np.uint8)
+            assert (chunk.reshape(3, 128, 128) == image.levels[1][:, :128, :128]).all()
 
 
 def test_only_the_frames_beneath_are_fetched_and_each_once() -> None:

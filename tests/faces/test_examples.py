@@ -19,6 +19,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SUPPORT = Path(__file__).parents[1] / "support"
 
 PRINTED = {
+    "ct_to_nifti.py": r"^\(\d+, \d+, \d+\) 32-bit signed integer \['[^]]*'\]\n$",
     "dask_tissue.py": r"7 x 6 tiles, \d+ of them at least half tissue\n$",
     "ome_zarr_tool.py": r"^valid OME-Zarr 0\.5\n.*\(3, 1600, 1400\) 0\.499 micrometer\n",
     "patches_for_training.py": r"^(\(64, 3, 224, 224\) \S+\n){7}\(52, 3, 224, 224\) \S+\n$",
@@ -63,7 +64,7 @@ def test_every_example_is_tested() -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in PRINTED]
 )
-def test_example_prints_something_of_the_demo_slide(name: str, tmp_path: Path) -> None:
+def test_example_prints_something_of_the_demo_series(name: str, tmp_path: Path) -> None:
     example = str(EXAMPLES / name)
     started = ["-c", WITH_STANDIN, example] if name in NEED_TORCH else [example]
     printed = run([sys.executable, "-W", "error", *started], tmp_path)

@@ -6,7 +6,7 @@ Colours are computed by LittleCMS through Pillow, which is needed by nothing els
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.model.binary import BinaryLeaf
 
 _NAME = "ICCProfile"
@@ -32,7 +31,8 @@ _REMEMBERED = 64
 class EmbeddedProfile:
     """The ICC profile of an instance, in its metadata or named there."""
 
-    leaf: BinaryLeaf
+    leaf: BinaryLeaf = field(repr=False)
+    """Its content, or the address of that: either may be long, and hold anything."""
     instance: str
     """SOP Instance UID."""
 
@@ -63,7 +63,7 @@ class ManagedColor:
     transform: Any
     """Of Pillow; it may be used in several threads at once."""
 
-    def __call__(self, frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:  # noqa: ARG002  # of a `FrameView`
+    def __call__(self, frame: object, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:  # noqa: ARG002  # of a `FrameView`
         """Both of shape (3, rows, columns), 8 bits."""
         from PIL import Image  # noqa: PLC0415  # an extra
 

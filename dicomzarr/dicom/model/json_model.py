@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import msgspec
 
 from dicomzarr.dicom.model.binary import NO_BYTES, BinaryLeaf, Scalar
+from dicomzarr.dicom.model.json_size import check_batch, check_values
 from dicomzarr.errors import MetadataError
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ PATIENT: Final = (
 """Fields of an `InstanceItem` that ``include_phi`` asks for: as they were sent, for few ever read them."""
 
 _GROUPS = msgspec.json.Decoder(list[FunctionalGroupsItem | None])
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _BATCH = 2000
 """Items that are held decoded at a time."""
 _ANY = msgspec.json.Decoder(AnyLeaf)
@@ -256,6 +258,7 @@ def batches(decoder: msgspec.json.Decoder[_Decoded], sequence: RawSequence) -> I
     """
     for start in range(0, len(sequence.values), _BATCH):
         batch = b"[" + b",".join(sequence.values[start : start + _BATCH]) + b"]"
+        check_batch(batch)
         yield _decode(decoder, batch, "A PerFrameFunctionalGroupsSequence")
 
 
@@ -281,7 +284,7 @@ def _decode(decoder: msgspec.json.Decoder[_Decoded], body: bytes, what: str) -> 
     try:
         with suppress(msgspec.ValidationError):
             return decoder.decode(body)
-        return decoder.decode(msgspec.json.encode(_without_nulls(msgspec.json.decode(body))))
+        return decoder.decode(b"[" + b",".join(map(_cleaned, _ITEMS.decode(body))) + b"]")
     except (ValueError, RecursionError) as error:  # msgspec.DecodeError is a ValueError, and not the only one raised
         problem = str(error)
     # Raised out here, as what is in the context of an error may hold a whole text of the body.
@@ -289,6 +292,14 @@ def _decode(decoder: msgspec.json.Decoder[_Decoded], body: bytes, what: str) -> 
         f"{what} is no DICOM JSON that can be read: {problem}.",
         remedy="Ask the server's operator what it sends for /metadata.",
     )
+
+
+def _cleaned(item: msgspec.Raw) -> bytes:
+    text = bytes(item)
+    if text == b"null":
+        return text
+    check_values(text)
+    return msgspec.json.encode(_without_nulls(msgspec.json.decode(text)))
 
 
 def _without_nulls(value: Any) -> Any:

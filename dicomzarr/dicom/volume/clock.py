@@ -39,6 +39,11 @@ def date_and_time(date: Leaf, time: Leaf) -> float | None:
     return _seconds(f"{day or '19700101'}{of_day or '00'}") if day or of_day else None
 
 
+def date_time(text: str) -> float | None:
+    """Seconds since a fixed day of a date with time (DT), as far as its time goes; None for anything else."""
+    return _seconds(text)
+
+
 def first_time(times: Iterable[Value]) -> float:
     """The earliest of the times that are known: what is shown of the others is the difference; 0 where none is."""
     return min((time for time in times if isinstance(time, float)), default=0.0)

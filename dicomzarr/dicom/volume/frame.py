@@ -83,6 +83,8 @@ class Frame:
     """The window of this frame, where it has one of its own."""
     values: Mapping[str, Value]
     """What may tell it from others at its place, by the name of the dimension."""
+    to_suv: float | None = None
+    """What leads from modality values to SUV, where ``rescale`` leads there; see `volume.suv`."""
 
     @property
     def instance(self) -> Instance:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import InvalidURLError, UsageError
+from dicomzarr.faces.cli.telling import PASSWORD_VARIABLE
 from dicomzarr.options import StorageOptions
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.locate import located, only_series
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from dicomzarr.session.kinds import SeriesURL
-
-PASSWORD_VARIABLE = "DICOMZARR_PASSWORD"  # noqa: S105  # the name of a variable, not its value
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,8 @@ def options_of(arguments: Namespace) -> tuple[str, dict[str, Any]]:
     for name in ("timeout", "cache_dir", "endpoint_url", "index"):
         if getattr(arguments, name) is not None:
             options[name] = getattr(arguments, name)
+    if arguments.bound:
+        options["limits"] = dict(arguments.bound)
     headers = dict(arguments.header)
     if arguments.bearer_env:
         headers["Authorization"] = f"Bearer {_token(arguments.bearer_env)}"

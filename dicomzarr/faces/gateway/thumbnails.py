@@ -40,14 +40,14 @@ async def serve_thumbnail(call: Call, upstream: Upstream, ref: SeriesRef) -> web
     size = _size(call.request.query.get("size", str(SIZE)))
     icc = _icc(call.request.query.get("icc"))
     store = await upstream.store(ref, zarr_format=3)
-    etag = etag_of("thumbnail", upstream.name, store.version, str(size), icc or "")
-    data = call.shared.thumbnails.get(etag)
+    name = etag_of("thumbnail", upstream.name, upstream.caller, store.version, str(size), icc or "")
+    data = call.shared.thumbnails.get(name)
     if data is None:
         async with upstream.thumbnails.thumbnail():
-            data = call.shared.thumbnails.get(etag)
+            data = call.shared.thumbnails.get(name)
             if data is None:
                 data = await asyncio.wrap_future(_MAKERS.submit(_make, upstream, ref, size, icc))
-                call.shared.thumbnails.keep(etag, data)
+                call.shared.thumbnails.keep(name, data)
     return document_reply(call.request, data, "image/jpeg")
 
 

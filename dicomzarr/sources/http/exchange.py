@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from dicomzarr.errors import AuthenticationError, DicomZarrError, NotFoundError
 from dicomzarr.sources.http.limiter import RequestSlot
 from dicomzarr.sources.http.redirects import Request
+from dicomzarr.sources.http.refusals import Refusals
 from dicomzarr.sources.http.retry import TRIES, Tries
 from dicomzarr.sources.http.statuses import Meaning, means, status_error, status_means
 from dicomzarr.sources.http.urls import host_of, origin_of
@@ -61,6 +62,8 @@ class Exchange:
     """Bounds the requests under way."""
     sleep: Callable[[float], Awaitable[None]]
     """Waits before a retry."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """Credentials that the server has just refused."""
 
     async def send(self, spec: RequestSpec, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
         """Send until there is an answer or no hope.
@@ -81,7 +84,10 @@ class Exchange:
                     return await self._try(spec, read)
             except DicomZarrError as error:
                 hopeless = slot.hopeless or spec.once
-                pause = None if hopeless else tries.pause_after(error, others_served=slot.others_served)
+                ever = self.limiter.pacing.served > 0
+                pause = (
+                    None if hopeless else tries.pause_after(error, others_served=slot.others_served, ever_served=ever)
+                )
                 if pause is None:
                     error.name_subject(spec.subject)
                     # What it was made of may hold headers, and some pickles (tblib's) take it along to other processes.
@@ -108,7 +114,9 @@ class Exchange:
     async def _send_once(
         self, spec: RequestSpec, request: Request, read: Callable[[Response], Awaitable[Reply]]
     ) -> Reply:
-        async with self.transport.get(request) as response:
+        async with self.refusals.guard(request.credentials) as accepted, self.transport.get(request) as response:
+            if not status_means(response.status, Meaning.OTHER_CREDENTIALS):
+                accepted()
             if not status_means(response.status, Meaning.SUCCESS):
                 subject = f"{spec.subject} at {_answering_host(request.url, response.url)}"
                 raise status_error(response.status, response.headers, subject, spec.not_found)

@@ -13,7 +13,7 @@ from dicomzarr.errors import (
     RequestTimeoutError,
     TruncatedReplyError,
 )
-from dicomzarr.sources.http.statuses import ConnectionDroppedError
+from dicomzarr.sources.http.statuses import ConnectionDroppedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def _network_error(error: Exception, host: str, *, answered: bool) -> DicomZarrE
         )
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.os_error.strerror or type(error.os_error).__name__
-        return ConnectionFailedError(
+        return UnreachableError(
             f"No connection to {host}: {reason}.",
             remedy="Check the host, the port and the network.",
         )

@@ -13,11 +13,12 @@ import aiohttp
 from yarl import URL
 
 from dicomzarr.errors import InvalidReplyError
+from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.sources.http import redirects
 from dicomzarr.sources.http.connection import ConnectionSettings, basic_login
-from dicomzarr.sources.http.limits import LIMITS
 from dicomzarr.sources.http.name_lookups import resolver
 from dicomzarr.sources.http.network_errors import explained
+from dicomzarr.sources.http.pace import Pace, within
 from dicomzarr.sources.http.session_cleanup import dispose
 from dicomzarr.sources.http.statuses import Meaning, status_means
 from dicomzarr.sources.http.unread import CleanConnector
@@ -89,6 +90,7 @@ class _AiohttpResponse:
     reply: aiohttp.ClientResponse
     host: str
     timeout: float
+    limits: Limits
     headers: Mapping[str, str]
 
     @property
@@ -100,8 +102,10 @@ class _AiohttpResponse:
         return str(self.reply.url)
 
     async def chunks(self) -> AsyncIterator[bytes]:
+        pace = Pace(self.host, self.timeout, self.limits.least_rate, self.limits.reply_seconds)
+        content = self.reply.content
         with explained(self.host, self.timeout, answered=True):
-            async for chunk in self.reply.content.iter_chunked(_CHUNK):
+            while chunk := await pace.next(content.read(_CHUNK)):
                 yield chunk
 
 
@@ -139,7 +143,7 @@ class AiohttpTransport:
     Args:
         base_url: The server that the client's certificate, if any, is meant for.
         timeout: Seconds without progress after which a request fails.
-        idle: Seconds for which a connection stays open that nobody uses.
+        limits: How slow a server may be, and how long a connection stays open that nobody uses.
         settings: TLS and proxies.
         own_host_only: Requests go to no other origin than the server's, whatever it redirects or refers to.
     """
@@ -149,14 +153,14 @@ class AiohttpTransport:
         base_url: str,
         *,
         timeout: float = 60.0,
-        idle: float = LIMITS.seconds_idle,
+        limits: Limits = LIMITS,
         settings: ConnectionSettings | None = None,
         own_host_only: bool = False,
     ) -> None:
         self._origin = origin_of(base_url)
         self._own_host_only = own_host_only
+        self._limits = limits
         self.set_timeout(timeout)
-        self._idle = idle
         self._settings = settings or ConnectionSettings()
         self._connections: _Connections | None = None
         self._routes: dict[str, _Route] = {}
@@ -168,12 +172,13 @@ class AiohttpTransport:
             for _ in range(redirects.MOST + 1):
                 self._check_origin(request.url)
                 route = self._route(request.url)
+                seconds = max(self._timeout, self._limits.header_seconds)
                 with explained(route.host, self._timeout, answered=False):
-                    reply = await self._send(session, request, route)
+                    reply = await within(seconds, route.host, self._send(session, request, route))
                 async with reply:
                     if not status_means(reply.status, Meaning.REDIRECT):
                         headers = {name.lower(): value for name, value in reply.headers.items()}
-                        yield _AiohttpResponse(reply, route.host, self._timeout, headers)
+                        yield _AiohttpResponse(reply, route.host, self._timeout, self._limits, headers)
                         return
                     request = redirects.follow(request, reply.headers.get("location"))
         raise InvalidReplyError(f"{host_of(request.url)} redirected more than {redirects.MOST} times.")
@@ -188,7 +193,7 @@ class AiohttpTransport:
     def set_timeout(self, timeout: float) -> None:
         """Let requests from now on fail after so many seconds without progress."""
         self._timeout = timeout
-        self._limits = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
+        self._timeouts = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
 
     def close(self) -> None:
         """Close the connections as soon as no request uses them; later ones open others."""
@@ -204,7 +209,7 @@ class AiohttpTransport:
             ssl=route.tls,
             proxy=route.proxy,
             proxy_headers=route.login,
-            timeout=self._limits,
+            timeout=self._timeouts,
         )
 
     def _route(self, url: str) -> _Route:
@@ -238,7 +243,7 @@ class AiohttpTransport:
             # would take credentials from a .netrc file as well; proxies of the environment are found by ourselves.
             session = aiohttp.ClientSession(
                 # `RequestLimiter` bounds them.
-                connector=CleanConnector(limit=0, keepalive_timeout=self._idle, resolver=resolver()),
+                connector=CleanConnector(limit=0, keepalive_timeout=self._limits.seconds_idle, resolver=resolver()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 read_bufsize=_CHUNK,

@@ -113,7 +113,7 @@ class ObjectServer:
 
     def __init__(self, base_url: str, access: Access, tuning: Tuning) -> None:
         self.pace = Pace()
-        transport = AiohttpTransport(base_url, timeout=access.timeout)
+        transport = AiohttpTransport(base_url, timeout=access.timeout, limits=access.limits)
         self._limiter = RequestLimiter(Pacing(self._most(tuning), access.timeout), time.monotonic, asyncio.sleep)
         credentials = credentials_for(base_url, access)
         self._exchange = Exchange(transport, credentials, access.timeout, self._limiter, asyncio.sleep)
