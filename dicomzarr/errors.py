@@ -168,6 +168,8 @@ class HTTPStatusError(ServerError):
         super().__init__(message, remedy=remedy)
         self.status = status
         self.retry_after = retry_after
+        self.challenge = ""
+        """The reply's WWW-Authenticate header; it is not shown."""
 
 
 class AuthenticationError(HTTPStatusError):

@@ -225,7 +225,7 @@ def compare(asked: argparse.Namespace) -> None:
         each, used = (list(values) for values in zip(*times, strict=True))
         print(  # noqa: T201  # as above
             f"{name:24} {statistics.median(each):6.2f} s ({min(each):.2f} to {max(each):.2f}); workers took"
-            f" {statistics.median(used):.2f} s of CPU in all; mean of pixels off by {sums[name] / sums['wsidicom'] - 1:.1e}"
+            f" {statistics.median(used):.2f} s of CPU; mean of pixels off by {sums[name] / sums['wsidicom'] - 1:.1e}"
         )
 
 

@@ -253,7 +253,7 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
         metavar="NAME=REFERENCE",
         action="append",
         default=[],
-        help="where one upstream's credentials are: env:TOKEN, env:USER,PASSWORD or netrc; repeatable",
+        help="where one upstream's credentials are: env:TOKEN, env:USER,PASSWORD, netrc, google, aws ...; repeatable",
     )
     _add_connection(command)
 
@@ -297,6 +297,16 @@ def _add_connection(command: argparse.ArgumentParser) -> None:
         "--user", metavar="NAME", help="the password is read from DICOMZARR_PASSWORD, or asked for on a terminal"
     )
     group.add_argument("--bearer-env", metavar="VARIABLE", help="the environment variable that holds a bearer token")
+    group.add_argument(
+        "--login",
+        metavar="NAME",
+        help="google, azure, aws, oauth, netrc, cookies:file=FILE and the like; device: with a code in a browser",
+    )
+    group.add_argument("--ca", metavar="PEM", help="trust this certificate authority too")
+    group.add_argument("--cert", metavar="PEM[,KEY]", help="your own certificate, for servers that want one")
+    group.add_argument(
+        "--query", metavar="NAME=VALUE", action="append", help="goes with requests of series, as imageSetId; repeatable"
+    )
     group.add_argument(
         "--header",
         metavar="'NAME: VALUE'",
