@@ -23,17 +23,36 @@ if TYPE_CHECKING:
     from dicomzarr.faces.doctor import doctor
     from dicomzarr.faces.export import export
     from dicomzarr.faces.export.references import references
+    from dicomzarr.faces.finding import FoundSeries, search
+    from dicomzarr.faces.reports import key_objects, measurements
 
 __version__ = "0.1.0"
-__all__ = ["Image", "Level", "__version__", "doctor", "errors", "export", "open", "references"]
+__all__ = [
+    "FoundSeries",
+    "Image",
+    "Level",
+    "__version__",
+    "doctor",
+    "errors",
+    "export",
+    "key_objects",
+    "measurements",
+    "open",
+    "references",
+    "search",
+]
 
 _LAZY = {
+    "FoundSeries": ("dicomzarr.faces.finding", "FoundSeries"),
     "Image": ("dicomzarr.arrays", "Image"),
     "Level": ("dicomzarr.arrays", "Level"),
     "doctor": ("dicomzarr.faces.doctor", "doctor"),
     "export": ("dicomzarr.faces.export", "export"),
+    "key_objects": ("dicomzarr.faces.reports", "key_objects"),
+    "measurements": ("dicomzarr.faces.reports", "measurements"),
     "open": ("dicomzarr.arrays", "open_image"),
     "references": ("dicomzarr.faces.export.references", "references"),
+    "search": ("dicomzarr.faces.finding", "search"),
 }
 """Where the public names are, and what they are called there."""
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dicomzarr.arrays import resolutions
 from dicomzarr.arrays.reading import prefetch_level, read_level, read_orthogonal, stream_level
 from dicomzarr.errors import SeriesChangedError, UsageError
 from dicomzarr.plan import label_path, to_ras
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
+from dicomzarr.session.locate import series_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import dask.array
     import numpy.typing as npt
 
+    from dicomzarr.arrays.metadata import InstanceMetadata
     from dicomzarr.arrays.series_handle import SeriesHandle
     from dicomzarr.dicom.segmentation import Segment
     from dicomzarr.engine.ports import SeriesSource
@@ -92,6 +95,21 @@ class Level:
     def translation(self) -> tuple[float, ...]:
         """Centre of the first pixel, per axis, in its unit: relative to level 0's; in LPS if the axes are LPS's."""
         return self._plan.translation
+
+    @property
+    def downsample(self) -> float:
+        """Pixels of level 0 that one of this level is wide, as OpenSlide's ``level_downsamples``; mean of x and y."""
+        return resolutions.downsample(self._image.plan, self._plan)
+
+    @property
+    def is_virtual(self) -> bool:
+        """The slide lacks it, and it is made of the next finer one; see the option ``virtual_levels``."""
+        return self._plan.reduction is not None
+
+    @property
+    def mpp(self) -> tuple[float, float] | None:
+        """Micrometres a pixel along x and y; None where DICOM gives none in micrometres."""
+        return resolutions.level_mpp(self._image.plan, self._plan)
 
     def __getitem__(self, index: Any) -> Any:
         return self.read([index])[0]
@@ -346,8 +364,14 @@ class MultiscaleImage:
 
     @property
     def labels(self) -> dict[str, Self]:
-        """Segmentations on this image's grid by name, with the option ``labels=True``; values are segment numbers."""
-        return {label.name: type(self)(self._handle, label_path(self.path, label)) for label in self.plan.labels}
+        """Segmentations on this image's grid, with the option ``labels=True``; values are segment numbers.
+
+        By their names in the hierarchy; the name of a segment is taken too, where only one label has it.
+        """
+        from dicomzarr.arrays.named_labels import Labels  # noqa: PLC0415  # few ask
+
+        labels = self.plan.labels
+        return Labels({label.name: type(self)(self._handle, label_path(self.path, label)) for label in labels})
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -359,6 +383,34 @@ class MultiscaleImage:
         """What was left out of the series or looks odd."""
         return self.store.plan.notices
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the image's group says under ``dicomzarr``: rescale, units, windows, coordinates, absent slices, ...
+
+        Codes and numbers that identify nobody; see "What is written".
+        """
+        from dicomzarr.arrays.metadata import group_attributes  # noqa: PLC0415  # few ask
+
+        return group_attributes(self.store, self.path)
+
+    @lazy_attribute
+    def metadata(self) -> InstanceMetadata:
+        """The attributes of the image's instances as pydicom's Datasets, by SOP Instance UID, without pixels.
+
+        A request is sent when the first of them is looked at. What identifies the patient is not there without the
+        option ``include_phi``.
+        """
+        from dicomzarr.arrays.metadata import InstanceMetadata  # noqa: PLC0415  # few ask
+
+        ref, levels = series_ref(self._handle.url), self.plan.levels
+        ref = ref._replace(series=levels[0].series or ref.series)
+        in_patient = self.plan.attributes.affine_reference == "patient"  # tiles of a slide have no such order
+        places = np.ndindex(levels[0].grid[:-2]) if in_patient else ()
+        frames = (levels[0].frames.locate((*index, 0, 0)) for index in places)
+        uids = [frame.instance.sop_instance_uid for frame in frames if frame is not None]
+        uids += [uid for level in levels for uid in level.attributes.sop_instance_uids]
+        return InstanceMetadata(self.source, ref, uids, include_phi=self.view.include_phi)
+
     def __dask_tokenize__(self) -> tuple[object, ...]:
         return (*self._identity, *(list(level.attributes.sop_instance_uids) for level in self.plan.levels))
 
@@ -366,7 +418,7 @@ class MultiscaleImage:
     def _identity(self) -> tuple[object, ...]:
         # Two opens of one URL are one image; what identifies the reader is no part of its name.
         options = self._handle.options
-        shown = (options.values, options.associated_label, options.labels)
+        shown = (options.values, options.icc, options.virtual_levels, options.associated_label, options.labels)
         return ("dicomzarr", self.series_url, self.path, *shown)
 
     def __eq__(self, other: object) -> bool:

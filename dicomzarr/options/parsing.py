@@ -30,7 +30,8 @@ _HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?", re.ASCII)
 _ENDPOINT = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
 _QUERY = re.compile(r"([^\s?#&=]+=[^\s?#&=]*(&[^\s?#&=]+=[^\s?#&=]*)*)?")
 _ZARR_FORMATS = (2, 3)
-_VALUES = ("stored", "modality", "color")
+_VALUES = ("stored", "modality", "color", "suv")
+_COLOR_SPACES = (None, "srgb")
 _MOST_CONNECTIONS = 256
 _MOST_FRAMES = 400  # Google's limit; it also keeps the request line below 8 kB
 
@@ -127,6 +128,12 @@ def _values(name: str, value: Any) -> str:
     if value not in _VALUES:
         raise _wrong(name, repr(value), " or ".join(map(repr, _VALUES)))
     return str(value)
+
+
+def _icc(name: str, value: Any) -> str | None:
+    if value not in _COLOR_SPACES:
+        raise _wrong(name, repr(value), "'srgb', or None for stored colours")
+    return None if value is None else str(value)
 
 
 def _zarr_format(name: str, value: Any) -> int:
@@ -301,6 +308,8 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "store": _store,
     "fsspec_options": _fsspec_options,
     "values": _values,
+    "icc": _icc,
+    "virtual_levels": _flag,
     "associated_label": _flag,
     "labels": _flag,
     "include_phi": _flag,

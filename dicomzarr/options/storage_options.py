@@ -85,8 +85,12 @@ class StorageOptions:
     fsspec_options: Mapping[str, Any] | None = None
     """Options for the fsspec filesystem of the URL, which then reads the files: credentials for a bucket, say."""
     values: str = "stored"
-    """Which pixel values the arrays hold: the ``stored`` ones, those rescaled to the units of the ``modality``, or the
-    ``color`` of a palette where there is one."""
+    """Which pixel values the arrays hold: the ``stored`` ones, those rescaled to the units of the ``modality``, the
+    ``color`` of a palette where there is one, or of PET the ``suv`` by body weight."""
+    icc: str | None = None
+    """``"srgb"`` to turn the colours of slides into sRGB by their ICC profiles; needs ``dicomzarr[color]``."""
+    virtual_levels: bool = False
+    """Show the levels that a slide lacks, made of the next finer ones while these are decoded, down to 512 pixels."""
     associated_label: bool = False
     """Show a slide's label image, which says who the patient is."""
     labels: bool = False

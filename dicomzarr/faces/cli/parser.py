@@ -159,7 +159,9 @@ def _add_export(command: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--image", metavar="PATH", action="append", help="as info lists them; repeatable (all)")
     what.add_argument("--labels", action="store_true", help="with segmentations of the series, as labels")
-    what.add_argument("--values", metavar="VALUES", choices=("stored", "modality", "color"), help="see the options")
+    what.add_argument(
+        "--values", metavar="VALUES", choices=("stored", "modality", "color", "suv"), help="see the options"
+    )
     what.add_argument(
         "--from", dest="listed", metavar="CSV", help="many series: columns StudyInstanceUID and SeriesInstanceUID"
     )
@@ -230,9 +232,21 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
         const="",
         help="ask for a token: a new one, or that in this environment variable",
     )
+    how.add_argument(
+        "--pass-through",
+        action="store_true",
+        help="callers send the credentials that the one server asks for, and see what these may see",
+    )
+    how.add_argument(
+        "--workers", metavar="N", type=_whole(1, 64), default=1, help="processes, which share the cache on disk (1)"
+    )
     how.add_argument("--open", action="store_true", help="open it in the browser")
     how.add_argument("--quiet", action="store_true", help="write no line for each request")
     how.add_argument("--log-uids", action="store_true", help="write whole paths, with UIDs")
+    command.add_argument("--phi", action="store_true", help="let the table of attributes show patient data")
+    command.add_argument(
+        "--label-images", action="store_true", help="show labels of slides on request, which say who the patient is"
+    )
     command.add_argument("--no-labels", action="store_true", help="do not look for segmentations of series")
     command.add_argument(
         "--auth",
