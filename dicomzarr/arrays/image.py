@@ -335,6 +335,23 @@ class Image(MultiscaleImage):
 
         return contours_of(self, structure_set)
 
+    def to_spatialdata(self, *, time: int | None = None) -> Any:
+        """The image and its labels as a ``spatialdata.SpatialData``; nothing is read before values are asked for.
+
+        Args:
+            time: The index along t to take, where there are times.
+
+        Returns:
+            One multiscale image of all levels, and its labels. The coordinate system ``global`` counts pixels of the
+            finest level; ``micrometer`` or ``millimeter`` begin at its corner; ``patient`` is LPS millimetres.
+
+        Raises:
+            UsageError: spatialdata is not installed, or there are several times and none is chosen.
+        """
+        from dicomzarr.arrays.spatial import spatial_data  # noqa: PLC0415  # few want it
+
+        return spatial_data(self, time)
+
     def _repr_html_(self) -> str:
         from dicomzarr.arrays.notebook import image_html  # noqa: PLC0415  # only notebooks ask
 

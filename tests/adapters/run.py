@@ -41,8 +41,10 @@ class Adapter:
 
 
 ADAPTERS = {
-    "bioio": Adapter(("bioio>=3.6",), ("bioio", "bioio-base"), also=("plugins/bioio-dicomzarr",)),
-    "monai": Adapter((TORCH, "monai>=1.6"), ("monai", "torch", "numpy")),
+    "bioio": Adapter(
+        ("bioio>=3.6", "bioio-ome-zarr"), ("bioio", "bioio-base", "bioio-ome-zarr"), also=("plugins/bioio-dicomzarr",)
+    ),
+    "monai": Adapter((TORCH, "monai>=1.6", "nibabel"), ("monai", "torch", "nibabel")),
     "spatialdata": Adapter(("spatialdata>=0.8",), ("spatialdata", "xarray"), python="python3.13"),
     "torch": Adapter((TORCH, "numpy", "pytest", "pytest-timeout", "pytest-xdist"), ("torch", "numpy")),
     "torchio": Adapter((TORCH, "torchio>=1.2"), ("torchio", "torch", "SimpleITK")),

@@ -34,7 +34,7 @@ SLOW = {
     "xarray_level.py",
     "patches_for_training.py",
 }  # to import, for the most part
-NEED_A_SCREEN = {"napari_zarr.py"}
+NEED_A_SCREEN = {"napari_zarr.py", "napari_and_crop.py"}
 NEED_TORCH = {"patches_for_training.py"}
 """A stand-in serves: ``python tests/adapters/run.py torch`` runs them with PyTorch."""
 SHARED = {"series.py"}
@@ -78,6 +78,17 @@ def _need(what: str, *, there: bool) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing")
     pytest.skip(f"{what} is missing")
+
+
+@pytest.mark.gui
+def test_napari_ome_zarr_and_a_crop_in_a_few_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAPARI_CONFIG", str(tmp_path / "settings.yaml"))
+    xvfb = shutil.which("xvfb-run") or ""
+    _need("xvfb-run", there=bool(xvfb))
+    _need("napari", there=importlib.util.find_spec("napari") is not None)
+    example = [sys.executable, str(EXAMPLES / "napari_and_crop.py")]
+    printed = run([xvfb, "-a", "-s", "-screen 0 1280x1024x24", *example], tmp_path)
+    assert printed.splitlines()[-2:] == ["ome-zarr-py: (3, 1600, 1400)", "crop: (3, 512, 512)"]
 
 
 @pytest.mark.gui

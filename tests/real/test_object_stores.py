@@ -15,12 +15,11 @@ import obstore
 import obstore.store
 import pytest
 import radiology
-import slides
 import xarray
 import zarr
 from dual_personality import dual_personality
 from folders import write
-from moto.server import ThreadedMotoServer
+from object_store import KEY, SECRET, put
 from serving import forget_servers
 from slides_pyramids import deep_pyramid
 from waiting import SECONDS
@@ -29,7 +28,7 @@ import dicomzarr
 from dicomzarr.errors import ChangedFileError, DicomZarrError, PermissionDeniedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [
@@ -38,47 +37,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of botocore's connections
 ]
 
-BUILDERS: dict[str, Callable[[], Any]] = {**slides.BUILDERS, **radiology.BUILDERS}
-KEY, SECRET = "an-access-key", "a-secret-access-key"
-
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
     yield
     forget_servers()
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    s3 = fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=url)
-    s3.mkdir("open", acl="public-read")
-    yield url
-    server.stop()
-
-
-def put(url: str, prefix: str, folder: Path) -> None:
-    s3 = fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=url)
-    for path in sorted(folder.iterdir()):
-        s3.put_file(str(path), f"{prefix}/{path.name}")
-
-
-@pytest.mark.parametrize("name", BUILDERS)
-def test_series_in_s3_are_those_of_the_folder(name: str, moto: str, tmp_path: Path) -> None:
-    write(tmp_path, BUILDERS[name]().datasets)
-    put(moto, f"open/{name}", tmp_path)
-    here, far = dicomzarr.open(tmp_path), dicomzarr.open(f"s3://open/{name}", endpoint_url=moto)
-    assert far.notices == here.notices
-    assert [each.path for each in far.images] == [each.path for each in here.images]
-    group = zarr.open_group(far.series_url, mode="r", storage_options={"endpoint_url": moto})
-    for one, other in zip(here.images, far.images, strict=True):
-        for level, again in zip(one.levels, other.levels, strict=True):
-            pixels = level[...]
-            assert np.array_equal(again[...], pixels)
-            assert np.array_equal(np.asarray(group[f"{other.path}/{again.number}".strip("/")]), pixels)
 
 
 def test_every_library_takes_the_url(moto: str, tmp_path: Path) -> None:

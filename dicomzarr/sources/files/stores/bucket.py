@@ -17,6 +17,7 @@ from dicomzarr.errors import (
     PermissionDeniedError,
 )
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
+from dicomzarr.sources.files.stores.archive import ENDINGS
 from dicomzarr.sources.files.stores.objects import RemoteFile
 from dicomzarr.sources.files.stores.port import Listing
 
@@ -30,7 +31,7 @@ _ENDPOINTS: Final = {"s3": "https://{bucket}.s3.amazonaws.com", "gs": "https://s
 _DOTTED: Final = {"s3": "https://s3.amazonaws.com/{bucket}", "gs": "https://storage.googleapis.com/{bucket}"}
 """For buckets with a dot in their name, which no certificate of a host below covers."""
 
-_OBJECTS: Final = (".dcm", ".zip", ".tar")
+_OBJECTS: Final = (".dcm", *ENDINGS)
 """How names of objects end; other prefixes are taken for folders first."""
 
 _KEYS: Final = 1000
