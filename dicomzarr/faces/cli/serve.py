@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dicomzarr.faces.cli.connection import Target
     from dicomzarr.faces.cli.terminal import Terminal
 
-_CREDENTIALS = ("user", "bearer_env", "header")
+_CREDENTIALS = ("user", "bearer_env", "header", "login", "cert")
 
 
 def run(arguments: Namespace, terminal: Terminal) -> None:

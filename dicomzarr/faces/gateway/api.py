@@ -16,7 +16,7 @@ from dicomzarr.faces.gateway.replies import json_reply
 from dicomzarr.faces.gateway.rows import SERIES, STUDIES, Table, read_query, row_of
 from dicomzarr.faces.gateway.series import wants_newest
 from dicomzarr.faces.gateway.thumbnails import serve_thumbnail
-from dicomzarr.runtime.pools import OPENER
+from dicomzarr.runtime.pools import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +115,7 @@ async def _attributes(call: Call, upstream: Upstream, ref: SeriesRef) -> web.Res
     query, allowed = call.request.query, call.shared.phi
     metadata = await upstream.metadata(ref)
     phi = allowed and query.get("phi") == "1"
-    document = await OPENER.run(partial(attributes_of, metadata.body, query.get("instance") or None, phi=phi))
+    document = await FILES.run(partial(attributes_of, metadata.body, query.get("instance") or None, phi=phi))
     if document is None:
         raise absent("The series has no such instance.")
     return json_reply(call.request, {**document, "phi": phi, "phi_allowed": allowed})

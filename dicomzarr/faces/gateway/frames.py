@@ -113,7 +113,7 @@ def _check_plan(chunk: Chunk) -> None:
     """
     if chunk.lost is not None:
         raise chunk.lost
-    if chunk.frame is None or chunk.level.view is not None:
+    if chunk.frame is None or not chunk.level.holds_stored:
         raise _not_acceptable("The values of this chunk are not those of a stored frame")
     stored = TRANSFER_SYNTAXES.get(chunk.frame.instance.available_transfer_syntax_uid or "")
     if stored is not None and stored.codec is not Codec.JPEG:
