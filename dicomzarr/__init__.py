@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.progress import progress
     from dicomzarr.faces.doctor import doctor
     from dicomzarr.faces.export import export
+    from dicomzarr.faces.export.many import export_many
     from dicomzarr.faces.export.references import references
     from dicomzarr.faces.finding import FoundSeries, search
+    from dicomzarr.faces.reports import key_objects, measurements
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,6 +37,9 @@ __all__ = [
     "doctor",
     "errors",
     "export",
+    "export_many",
+    "key_objects",
+    "measurements",
     "open",
     "progress",
     "references",
@@ -47,6 +52,9 @@ _LAZY = {
     "Level": ("dicomzarr.arrays", "Level"),
     "doctor": ("dicomzarr.faces.doctor", "doctor"),
     "export": ("dicomzarr.faces.export", "export"),
+    "export_many": ("dicomzarr.faces.export.many", "export_many"),
+    "key_objects": ("dicomzarr.faces.reports", "key_objects"),
+    "measurements": ("dicomzarr.faces.reports", "measurements"),
     "open": ("dicomzarr.arrays", "open_image"),
     "progress": ("dicomzarr.arrays.progress", "progress"),
     "references": ("dicomzarr.faces.export.references", "references"),

@@ -48,6 +48,7 @@ DicomZarrError
     ├── UnsupportedTransferSyntaxError  carries ``uid``
     ├── FrameDecodeError            the codestream is broken
     ├── FrameShapeError             decoded, but not the shape or depth the metadata says
+    ├── FrameTooLargeError          the metadata claim more than the limit ``frame_bytes``
     ├── ContradictingHeaderError    the file's own header says something else than the metadata
     └── MissingInstanceError        the metadata points to an instance that the series lacks
 ```
@@ -167,6 +168,8 @@ class HTTPStatusError(ServerError):
         super().__init__(message, remedy=remedy)
         self.status = status
         self.retry_after = retry_after
+        self.challenge = ""
+        """The reply's WWW-Authenticate header; it is not shown."""
 
 
 class AuthenticationError(HTTPStatusError):
@@ -316,6 +319,10 @@ class FrameDecodeError(FrameError):
 
 class FrameShapeError(FrameError):
     """The frame decodes to another shape or depth than the metadata says."""
+
+
+class FrameTooLargeError(FrameError):
+    """The metadata claim a frame that is larger than the limit ``frame_bytes``."""
 
 
 class ContradictingHeaderError(FrameError):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dicomzarr.arrays import resolutions
 from dicomzarr.arrays.level import MultiscaleImage
 from dicomzarr.arrays.regions import RegionRequest, read_regions
 from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.arrays.thumbnails import overview
+from dicomzarr.options.parsing import parse_options
+from dicomzarr.runtime.lazy_attribute import lazy_attribute
+from dicomzarr.runtime.tracebacks import keeps_secrets
 from dicomzarr.session.locate import parse_series_url
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -22,10 +25,15 @@ if TYPE_CHECKING:
 
     from dicomzarr.arrays.level import Level
     from dicomzarr.arrays.resolutions import Resolution
-
-    Pixels = npt.NDArray[np.generic]
+    from dicomzarr.arrays.volume.contours import Structures
+    from dicomzarr.arrays.volume.label_map import LabelMap
     from dicomzarr.options import StorageOptions
     from dicomzarr.session.kinds import SeriesURL
+
+    Pixels = npt.NDArray[np.generic]
+
+
+_SRGB = "srgb"
 
 
 class Image(MultiscaleImage):
@@ -55,6 +63,38 @@ class Image(MultiscaleImage):
         """ObjectiveLensPower (0048,0112) of the first optical path that has one, as 20.0; None where none has."""
         return self.plan.attributes.objective_power
 
+    @property
+    def icc_profile(self) -> bytes | None:
+        """The bytes of the ICC profile of level 0 as they are stored, which its stored colours go by; None without one.
+
+        Raises:
+            ServerError: The metadata only name it, and the server did not give it.
+            FileError: Likewise of a file.
+            MetadataError: It is broken.
+            EventLoopError: It is called on the event loop that it would wait for.
+        """
+        profile = self.plan.levels[0].attributes.icc_profile
+        if profile is None:
+            return None
+        uri = profile.uri
+        return profile.content(None if uri is None else self._handle.bulk_data(uri, profile.instance))
+
+    @lazy_attribute
+    def in_srgb(self) -> Image:
+        """The image with its colours in sRGB by its ICC profile; itself where it is opened so.
+
+        Raises:
+            DicomZarrError: The profile cannot be had, or is broken; or Pillow is not installed.
+        """
+        handle = self._handle
+        if handle.options.icc == _SRGB:
+            return self
+        return Image(SeriesHandle(handle.url, replace(handle.options, icc=_SRGB), handle.store().state), self.path)
+
+    def _by_icc(self, icc: str | None) -> Image:
+        parse_options({"icc": icc})
+        return self if icc is None else self.in_srgb
+
     def level_for(self, *, mpp: Resolution) -> Level:
         """The coarsest level that is as fine as a resolution: what regions of that resolution are made of.
 
@@ -79,6 +119,7 @@ class Image(MultiscaleImage):
         pad: bool = True,
         fill: Any = None,
         z: int | None = None,
+        icc: str | None = None,
     ) -> Pixels:
         """Read one region of a slide; `read_regions` reads many faster.
 
@@ -95,6 +136,8 @@ class Image(MultiscaleImage):
             fill: What lies beyond the edges: one value, or one for each channel; None for what the slide has for
                 places without a tile, white in brightfield and 0 else. Pixels across an edge get their share of it.
             z: The focal plane; None for the middle one.
+            icc: ``"srgb"`` for colours in sRGB, by the slide's ICC profile; needs ``dicomzarr[color]``. Stored colours
+                are turned into it before they are averaged. ``fill`` is taken as it is.
 
         Returns:
             Shape (height, width, 3), or (height, width, channels) of fluorescence, or (height, width) of an image
@@ -108,7 +151,7 @@ class Image(MultiscaleImage):
             FrameError: A frame could not be decoded, or is not what the metadata says.
             EventLoopError: It is called on the event loop that it would wait for.
         """
-        return read_regions(self, [position], RegionRequest(size, mpp, level, pad, fill, z))[0]
+        return read_regions(self._by_icc(icc), [position], RegionRequest(size, mpp, level, pad, fill, z))[0]
 
     def read_regions(  # noqa: PLR0913  # each may be asked for
         self,
@@ -120,6 +163,7 @@ class Image(MultiscaleImage):
         pad: bool = True,
         fill: Any = None,
         z: int | None = None,
+        icc: str | None = None,
     ) -> list[Pixels]:
         """Read many regions of one size in one plan: each frame that they touch is fetched once.
 
@@ -131,6 +175,7 @@ class Image(MultiscaleImage):
             pad: Likewise.
             fill: Likewise.
             z: Likewise.
+            icc: Likewise.
 
         Returns:
             An array for each region, as `read_region` gives it.
@@ -138,13 +183,14 @@ class Image(MultiscaleImage):
         Raises:
             DicomZarrError: As `read_region`.
         """
-        return read_regions(self, positions, RegionRequest(size, mpp, level, pad, fill, z))
+        return read_regions(self._by_icc(icc), positions, RegionRequest(size, mpp, level, pad, fill, z))
 
-    def thumbnail(self, size: int = 512) -> npt.NDArray[np.uint8]:
+    def thumbnail(self, size: int = 512, *, icc: str | None = None) -> npt.NDArray[np.uint8]:
         """The image as R, G, B of at most ``size`` pixels a side, from the coarsest level that serves.
 
         Args:
             size: Pixels of the longer side.
+            icc: ``"srgb"`` for colours in sRGB, by the slide's ICC profile; needs ``dicomzarr[color]``.
 
         Returns:
             Shape (rows, columns, 3).
@@ -158,7 +204,7 @@ class Image(MultiscaleImage):
             FrameError: A frame could not be decoded, or is not what the metadata says.
             TemporaryFileError: A whole instance had to be fetched, and the temporary disk did not take it.
         """
-        return overview(self.in_color, size)
+        return overview(self._by_icc(icc).in_color, size)
 
     def to_xarray(self) -> xarray.DataTree:
         """The image with physical coordinates of pixel centres, as xarray decodes files.
@@ -246,6 +292,49 @@ class Image(MultiscaleImage):
 
         to_nifti(self, path, time=time, channel=channel, absent=absent, overwrite=overwrite)
 
+    def label_map(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        segmentation: str | os.PathLike[str] | Image | None = None,
+        resample: bool = False,
+        overlap: Literal["refuse", "first", "last"] = "refuse",
+    ) -> LabelMap:
+        """Segments of the study as one array of numbers on this image's grid, read now.
+
+        Args:
+            names: The names of the segments to take; all by default.
+            segmentation: The segmentation to take, or its URL; by default those of the study that refer to the series.
+            resample: Take those on other grids too: of each voxel, the nearest of theirs by both affines.
+            overlap: Which of two segments counts where both are, or that this is refused.
+
+        Raises:
+            UsageError: There is no such segment, segments overlap, the image is no volume, or a segmentation lies on
+                another grid or in another frame of reference.
+            DicomZarrError: A frame could not be had, or a segmentation not be opened.
+        """
+        from dicomzarr.arrays.volume.label_map import label_map  # noqa: PLC0415
+
+        return label_map(self, names=names, segmentation=segmentation, resample=resample, overlap=overlap)
+
+    def contours(self, structure_set: str | os.PathLike[str]) -> Structures:
+        """The regions of interest of a structure set (RTSTRUCT) on this image's grid; read with the image's options.
+
+        Args:
+            structure_set: The URL of its series.
+
+        Returns:
+            The regions, by place or by name: their contours, their masks, or all in one label map.
+
+        Raises:
+            UsageError: The URL names no series, or the image is no volume.
+            UnsupportedSeriesError: There is no structure set in the series.
+            DicomZarrError: It could not be had, or not be read.
+        """
+        from dicomzarr.arrays.volume.contours import contours_of  # noqa: PLC0415
+
+        return contours_of(self, structure_set)
+
     def to_spatialdata(self, *, time: int | None = None) -> Any:
         """The image and its labels as a ``spatialdata.SpatialData``; nothing is read before values are asked for.
 
@@ -269,6 +358,7 @@ class Image(MultiscaleImage):
         return image_html(self, self.in_color)
 
 
+@keeps_secrets
 def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
     """Open a series by URL or path; one metadata request, or the headers of the files.
 

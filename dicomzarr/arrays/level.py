@@ -91,6 +91,11 @@ class Level(ArrayManners):
         return resolutions.downsample(self._image.plan, self._plan)
 
     @property
+    def is_virtual(self) -> bool:
+        """The slide lacks it, and it is made of the next finer one; see the option ``virtual_levels``."""
+        return self._plan.reduction is not None
+
+    @property
     def mpp(self) -> tuple[float, float] | None:
         """Micrometres a pixel along x and y; None where DICOM gives none in micrometres."""
         return resolutions.level_mpp(self._image.plan, self._plan)
@@ -372,8 +377,14 @@ class MultiscaleImage(ArrayManners):
 
     @property
     def labels(self) -> dict[str, Self]:
-        """Segmentations on this image's grid by name, with the option ``labels=True``; values are segment numbers."""
-        return {label.name: type(self)(self._handle, label_path(self.path, label)) for label in self.plan.labels}
+        """Segmentations on this image's grid, with the option ``labels=True``; values are segment numbers.
+
+        By their names in the hierarchy; the name of a segment is taken too, where only one label has it.
+        """
+        from dicomzarr.arrays.named_labels import Labels  # noqa: PLC0415  # few ask
+
+        labels = self.plan.labels
+        return Labels({label.name: type(self)(self._handle, label_path(self.path, label)) for label in labels})
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -384,6 +395,16 @@ class MultiscaleImage(ArrayManners):
     def notices(self) -> tuple[str, ...]:
         """What was left out of the series or looks odd."""
         return self.store.plan.notices
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the image's group says under ``dicomzarr``: rescale, units, windows, coordinates, absent slices, ...
+
+        Codes and numbers that identify nobody; see "What is written".
+        """
+        from dicomzarr.arrays.metadata import group_attributes  # noqa: PLC0415  # few ask
+
+        return group_attributes(self.store, self.path)
 
     @lazy_attribute
     def metadata(self) -> InstanceMetadata:
@@ -410,7 +431,7 @@ class MultiscaleImage(ArrayManners):
     def _identity(self) -> tuple[object, ...]:
         # Two opens of one URL are one image; what identifies the reader is no part of its name.
         options = self._handle.options
-        shown = (options.values, options.associated_label, options.labels)
+        shown = (options.values, options.icc, options.virtual_levels, options.associated_label, options.labels)
         return ("dicomzarr", self.series_url, self.path, *shown)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from dicomzarr.dicom.identity import without_identity, without_pixels
 from dicomzarr.dicom.model.json_model import EMPTY, Leaf
 from dicomzarr.errors import MetadataError, SeriesChangedError
+from dicomzarr.omezarr.hierarchy import Document
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 from dicomzarr.runtime.process import ProcessLock
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dicomzarr.engine.ports import SeriesRef, SeriesSource
+    from dicomzarr.omezarr.series_store import SeriesStore
 
 
 _NUMBERS: Final = {
@@ -44,6 +46,15 @@ _one_at_a_time = ProcessLock()
 """Who changes pydicom's settings, which are those of the process."""
 
 
+def group_attributes(store: SeriesStore, path: str) -> dict[str, Any]:
+    """What the group of an image says of it under ``dicomzarr``, in either format of Zarr."""
+    found = (store.locate(f"{path}/{name}".lstrip("/")) for name in ("zarr.json", ".zattrs"))
+    document = next(each for each in found if isinstance(each, Document))
+    attributes = msgspec.json.decode(document.data)
+    told: dict[str, Any] = attributes.get("attributes", attributes)["dicomzarr"]
+    return told
+
+
 class _Named(msgspec.Struct):
     """An instance of the reply, as far as its name is read."""
 
@@ -59,14 +70,14 @@ class InstanceMetadata(Mapping[str, "Dataset"]):
     Args:
         source: Where the series comes from.
         ref: The series.
-        uids: The instances, in the order in which they are listed.
+        uids: The instances, in the order in which they are listed; None for all of the series.
         include_phi: Keep what identifies.
     """
 
-    def __init__(self, source: SeriesSource, ref: SeriesRef, uids: Sequence[str], *, include_phi: bool) -> None:
+    def __init__(self, source: SeriesSource, ref: SeriesRef, uids: Sequence[str] | None, *, include_phi: bool) -> None:
         self._source = source
         self._ref = ref
-        self._uids = tuple(dict.fromkeys(uids))
+        self._given = None if uids is None else tuple(dict.fromkeys(uids))
         self._include_phi = include_phi
 
     def __getitem__(self, uid: str) -> Dataset:
@@ -87,6 +98,9 @@ class InstanceMetadata(Mapping[str, "Dataset"]):
             )
         return self._dataset(uid, msgspec.json.decode(found))
 
+    def __contains__(self, uid: object) -> bool:
+        return uid in self._uids  # without a request
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._uids)
 
@@ -95,6 +109,10 @@ class InstanceMetadata(Mapping[str, "Dataset"]):
 
     def __repr__(self) -> str:
         return f"<metadata of {len(self)} {'instance' if len(self) == 1 else 'instances'}>"
+
+    @property
+    def _uids(self) -> tuple[str, ...]:
+        return tuple(self._bodies) if self._given is None else self._given
 
     @lazy_attribute
     def _bodies(self) -> dict[str, msgspec.Raw]:

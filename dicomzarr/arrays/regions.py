@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.level import Level
     from dicomzarr.arrays.resampling import Taps
     from dicomzarr.arrays.resolutions import Pair, Resolution
-    from dicomzarr.plan import ImagePlan
 
     Pixels = npt.NDArray[np.generic]
 
@@ -37,11 +36,18 @@ _SAME = 1e-3
 _NOTABLY_FINER = 0.9
 """Results that are finer by more than this are said to be interpolated."""
 
+_NOISE = 1e-9
+"""By which shares of a pixel may differ from one as they are added up."""
+
+_FARTHEST = 2.0**40
+"""Pixels of level 0 from its corner; beyond every slide, and where floating point still tells pixels apart."""
+
 _PORTION = 2**29
 """Bytes of pixels that are held to be averaged at a time."""
 
-_AVERAGED_SEGMENTATION = "FRACTIONAL"
-"""The type of segmentation whose values are amounts; others are numbers of segments."""
+
+_MOST_A_ROW = 2**33
+"""Bytes of pixels that one row of a result may be the mean of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +174,10 @@ def _place(share: _Share, pixels: Pixels, fill: Pixels) -> None:
 
 def _blended(means: Any, share: _Share, fill: Pixels) -> Any:
     """What lies in the slide, and of the filling as much as lies outside."""
-    inside = np.multiply.outer(share.rows.inside, share.columns.inside).astype(means.dtype)
-    if (inside > 1 - 1e-9).all():
+    rows, columns = share.rows.inside, share.columns.inside
+    if min(rows.min(), columns.min()) > 1 - _NOISE:
         return means
+    inside = np.multiply.outer(rows, columns).astype(means.dtype)
     inside = inside.reshape(*inside.shape, *[1] * (means.ndim - 2))
     return means * inside + fill.astype(means.dtype) * (1 - inside)
 
@@ -178,8 +185,7 @@ def _blended(means: Any, share: _Share, fill: Pixels) -> Any:
 def _typed(values: Any, dtype: np.dtype[np.generic]) -> Pixels:
     if dtype.kind == "f":
         return np.asarray(values, dtype)
-    limits = np.iinfo(dtype)  # type: ignore[type-var]
-    typed: Pixels = np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+    typed: Pixels = np.rint(values, out=values).astype(dtype)  # means of values lie among them
     return typed
 
 
@@ -189,7 +195,14 @@ def _shares(level: Level, result: Pixels, rows: Taps, columns: Taps) -> Iterator
     count = min(len(rows), -(-whole.nbytes(level) // _PORTION)) or 1
     cuts = np.linspace(0, len(rows), count + 1).astype(int)
     for low, high in itertools.pairwise(cuts.tolist()):
-        yield _Share(result[low:high], rows[low:high], columns)
+        share = _Share(result[low:high], rows[low:high], columns)
+        if share.nbytes(level) > _MOST_A_ROW:
+            raise UsageError(
+                f"A row of pixels would be the mean of {share.nbytes(level) >> 20} MiB of level {level.number}.",
+                remedy="The slide has no coarser level that would serve: open it with virtual_levels=True, or ask for a"
+                " finer resolution.",
+            )
+        yield share
 
 
 def _portions(level: Level, shares: Sequence[_Share]) -> Iterator[list[_Share]]:
@@ -231,14 +244,7 @@ def _grid(image: Image, wanted: RegionRequest) -> _Grid:
             _warn_upsampled(wanted.mpp, own)
     planned = plan.levels[number]
     at, scale = corner(plan, planned), downsamples(plan, planned)
-    return _Grid(level, _size(wanted.size), step, at, scale, planned.absent, _holds_numbers(plan))
-
-
-def _holds_numbers(plan: ImagePlan) -> bool:
-    """Whether values are numbers of segments or of colours in a palette."""
-    kind = plan.attributes.segmentation
-    is_indexed = plan.levels[0].attributes.photometric_interpretation == "PALETTE COLOR"
-    return is_indexed or bool(plan.segments) or (kind is not None and kind.kind != _AVERAGED_SEGMENTATION)
+    return _Grid(level, _size(wanted.size), step, at, scale, planned.absent, plan.holds_numbers)
 
 
 def _warn_upsampled(mpp: Resolution, own: Pair) -> None:
@@ -281,10 +287,10 @@ def _position(position: Any) -> Pair:
     try:
         x, y = map(float, position)
     except (TypeError, ValueError):
-        x = y = math.nan
-    if not (math.isfinite(x) and math.isfinite(y)):
+        x = y = math.inf
+    if not (abs(x) <= _FARTHEST and abs(y) <= _FARTHEST):
         raise UsageError(
-            f"The position of a region is {position!r:.40}, and should be (x, y), in pixels of level 0.",
+            f"The position of a region is {position!r:.40}, and should be (x, y), numbers of pixels of level 0.",
             remedy="Write read_region((x, y), (width, height)), and read_regions([(x, y), ...], (width, height)).",
         )
     return x, y

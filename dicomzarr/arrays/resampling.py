@@ -7,6 +7,7 @@ would lie outside of the source counts for nothing, and `Taps.inside` says how m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 _GRAIN = 2.0**24
 """Parts of a pixel that positions are told to: coarser than the noise of their arithmetic, finer than what is seen."""
 
-_EXACT_ITEMSIZE = 2
-"""Bytes of values whose sums 32 bits of floating point hold well."""
+_EXACT_ITEMSIZE = 1
+"""Bytes of values of which 32 bits of floating point hold the sum of thousands, each with its share."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Taps:
     """Along one axis: the pixels of the source that each pixel of the result is made of."""
 
@@ -33,13 +34,13 @@ class Taps:
     weights: npt.NDArray[np.float64]
     """How much it and those behind it count, shape (n, taps); 0 outside of the source."""
 
-    @property
+    @cached_property
     def inside(self) -> npt.NDArray[np.float64]:
         """How much of each pixel of the result lies in the source, 0 to 1, shape (n,)."""
         inside: npt.NDArray[np.float64] = self.weights.sum(axis=1)
         return inside
 
-    @property
+    @cached_property
     def window(self) -> tuple[int, int]:
         """The first index of the source that counts, and the first behind the last; equal where none does."""
         rows, taps = np.nonzero(self.weights)
@@ -65,12 +66,13 @@ def area_taps(start: float, step: float, count: int, size: int) -> Taps:
         size: Pixels of the source.
     """
     edges = _snapped(start + step * np.arange(count + 1))
-    begin, end = edges[:-1, None], edges[1:, None]
-    first = np.floor(edges[:-1]).astype(np.intp)
-    taps = int(np.max(np.ceil(edges[1:]) - first, initial=1))
+    inside = np.clip(edges, 0, size)
+    begin, end = inside[:-1, None], inside[1:, None]
+    first = np.floor(inside[:-1]).astype(np.intp)
+    taps = int(np.max(np.ceil(inside[1:]) - first, initial=1))
     places = first[:, None] + np.arange(taps)
     covered = np.clip(np.minimum(places + 1, end) - np.maximum(places, begin), 0, None)
-    return _within(first, covered / (end - begin), size)
+    return Taps(first, covered / np.diff(edges)[:, None])
 
 
 def linear_taps(start: float, step: float, count: int, size: int) -> Taps:
@@ -87,7 +89,8 @@ def linear_taps(start: float, step: float, count: int, size: int) -> Taps:
 def nearest_taps(start: float, step: float, count: int, size: int) -> Taps:
     """The pixel beneath the centre, for values that no mean can be taken of: as `area_taps`."""
     centres = _snapped(start + step * (np.arange(count) + 0.5))
-    return _within(np.floor(centres).astype(np.intp), np.ones((count, 1)), size)
+    first = np.floor(centres).astype(np.intp)
+    return Taps(first, ((first >= 0) & (first < size)).astype(np.float64)[:, None])
 
 
 def resampled(pixels: Pixels, rows: Taps, columns: Taps) -> Floats:
@@ -118,11 +121,6 @@ def _along(pixels: Any, taps: Taps, axis: int, *, wide: bool) -> Floats:
             places = np.clip(taps.first + tap, low, high - 1) - low
             total += pixels.take(places, axis=axis) * weights[:, tap].reshape(shape)
     return np.asarray(total)
-
-
-def _within(first: npt.NDArray[np.intp], weights: npt.NDArray[np.float64], size: int) -> Taps:
-    places = first[:, None] + np.arange(weights.shape[1])
-    return Taps(first, np.where((places >= 0) & (places < size), weights, 0.0))
 
 
 def _snapped(positions: Floats) -> npt.NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -22,6 +21,10 @@ Pair: TypeAlias = tuple[float, float]
 
 COARSER = 1.01
 """A level that is so much coarser than what is wanted still serves: rounded spacings cost no finer level."""
+
+
+_COARSEST = 1e9
+"""Micrometres: a kilometre, which is beyond every slide."""
 
 
 def level_mpp(image: ImagePlan, level: LevelPlan) -> Pair | None:
@@ -90,7 +93,7 @@ def resolution(mpp: Resolution) -> Pair:
         values: Sequence[float] = [float(value) for value in both]
     except (TypeError, ValueError):
         values = ()
-    if len(values) != 2 or not all(math.isfinite(value) and value > 0 for value in values):  # noqa: PLR2004  # x and y
+    if len(values) != 2 or not all(0 < value <= _COARSEST for value in values):  # noqa: PLR2004  # x and y
         raise UsageError(
             f"mpp is {mpp!r:.40}, and should be micrometres a pixel: a number above zero, or two, of x and y.",
             remedy="Write mpp=0.5, for what is called 20x.",

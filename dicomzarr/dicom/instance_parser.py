@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from dicomzarr.dicom.instance import ConcatenationPart, Instance
+from dicomzarr.dicom.lut.icc import EmbeddedProfile
 from dicomzarr.dicom.model.json_model import (
     ABSENT,
     PATIENT,
@@ -93,6 +94,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
         ),
         optical_paths=paths,
         objective_power=_objective_power(read, item),
+        icc_profile=_icc_profile(item, uid),
         shared_optical_path=shared_path_identifier(item),
         frame_of_reference_uid=read.identity(item.frame_of_reference_uid),
         imaged_volume=(
@@ -276,6 +278,11 @@ def _paths(read: AttributeReader, item: ImageItem, segmentation: Segmentation | 
 def _objective_power(read: AttributeReader, item: ImageItem) -> float | None:
     powers = (read.lenient_number(path.objective_power) for path in item.optical_paths.items)
     return next((power for power in powers if power is not None and power > 0), None)
+
+
+def _icc_profile(item: ImageItem, uid: str) -> EmbeddedProfile | None:
+    leaves = (*(path.icc_profile for path in item.optical_paths.items), item.icc_profile)
+    return next((EmbeddedProfile(leaf, uid) for leaf in leaves if leaf.present), None)
 
 
 def _optical_path(read: AttributeReader, item: OpticalPathItem) -> OpticalPath:

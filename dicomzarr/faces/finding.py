@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Final, overload
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from dicomzarr.dicom.matching import matches
 from dicomzarr.dicom.model.plain_json import first_text, tag_of
@@ -20,9 +19,9 @@ from dicomzarr.errors import (
 )
 from dicomzarr.faces.cli.dates import as_dates
 from dicomzarr.faces.results import Column, value_of
+from dicomzarr.faces.tables import SHOWN, Rows
 from dicomzarr.options import StorageOptions
 from dicomzarr.options.parsing import parse_options
-from dicomzarr.runtime.extras import needed
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session.kinds import kind_of, parse_url
 from dicomzarr.session.locate import located
@@ -31,7 +30,7 @@ from dicomzarr.sources.files.search import OF_STUDY
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from dicomzarr.arrays.image import Image
     from dicomzarr.engine.ports import SeriesSource
@@ -95,62 +94,32 @@ class SeriesRow:
         options = self.options or StorageOptions.parse()
         return first_image(parse_url(self.url), replace(options, **parse_options(storage_options)))
 
-    def facts(self) -> dict[str, Any]:
-        """The row without the options."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "options"}
 
-
-class FoundSeries(Sequence[SeriesRow]):
+class FoundSeries(Rows[SeriesRow]):
     """The series that were found: a sequence of rows.
 
     Args:
+        kind: `SeriesRow`.
         rows: The series.
         more: There are others that the limit left out.
         notices: What is odd about how the server searched.
     """
 
-    def __init__(self, rows: Iterable[SeriesRow], *, more: bool = False, notices: tuple[str, ...] = ()) -> None:
-        self._rows = tuple(rows)
+    _LEFT_OUT = frozenset({"options"})
+
+    def __init__(
+        self, kind: type[SeriesRow], rows: Iterable[SeriesRow], *, more: bool = False, notices: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(kind, rows)
         self.more = more
         self.notices = notices
 
-    @overload
-    def __getitem__(self, index: int) -> SeriesRow: ...
-    @overload
-    def __getitem__(self, index: slice) -> FoundSeries: ...
-    def __getitem__(self, index: int | slice) -> SeriesRow | FoundSeries:
-        """A row, or the series of several."""
-        return self._rows[index] if isinstance(index, int) else FoundSeries(self._rows[index])
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FoundSeries) and self._rows == other._rows
-
-    def __hash__(self) -> int:
-        return hash(self._rows)
-
     def __repr__(self) -> str:
         lines = [f"<{len(self)} series{', and there are more' if self.more else ''}>"]
-        for row in self._rows[:_SHOWN]:
+        for row in self._rows[:SHOWN]:
             counted = "" if row.instances is None else f", {row.instances} instances"
             lines.append(f"  {row.modality or 'unknown modality'}{counted}: {row.url}")
-        return "\n".join([*lines, *(["  ..."] if len(self) > _SHOWN else [])])
-
-    def to_dataframe(self) -> Any:
-        """The rows as a ``pandas.DataFrame``, a column for each fact.
-
-        Raises:
-            UsageError: pandas is not installed.
-        """
-        pandas: Any = needed("pandas")
-        columns = list(SeriesRow("", "", "").facts())
-        return pandas.DataFrame([row.facts() for row in self._rows], columns=columns)
-
-
-_SHOWN: Final = 20
-"""Rows that a print shows."""
+        return "\n".join([*lines, *(["  ..."] if len(self) > SHOWN else [])])
 
 
 def search(  # noqa: PLR0913  # as many as people search by
@@ -216,7 +185,7 @@ def search(  # noqa: PLR0913  # as many as people search by
         search.notices[f"{len(found) - len(usable)} results without a UID that can be asked for were left out."] = None
     rows = [_row(entry, study, url, options) for study, entry in usable]
     more = limit is not None and len(found) > limit
-    return FoundSeries(rows[:limit], more=more, notices=tuple(search.notices))
+    return FoundSeries(SeriesRow, rows[:limit], more=more, notices=tuple(search.notices))
 
 
 @dataclass(slots=True)

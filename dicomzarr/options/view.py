@@ -11,6 +11,10 @@ class View:
 
     values: str
     """``stored``, ``modality``, ``color`` or ``suv``."""
+    icc: str | None
+    """``srgb``: colours of slides are turned into it by their ICC profiles."""
+    virtual_levels: bool
+    """Levels that a slide lacks are shown."""
     associated_label: bool
     """A slide's label image is shown, which says who the patient is."""
     labels: bool

@@ -82,9 +82,10 @@ def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, b
         raise UnsupportedSeriesError(f"Series {series.series_uid} holds no frame.")
     grids = [(stack, grid) for stack in stacks for grid in arrange(stack)]
     if values == "suv":
-        from dicomzarr.dicom.volume.suv import in_suv  # noqa: PLC0415  # few want it
+        from dicomzarr.dicom.volume.suv import earliest_of, in_suv  # noqa: PLC0415  # few want it
 
-        grids = [(stack, in_suv(grid)) for stack, grid in grids]
+        earliest = earliest_of(frame for _, grid in grids for frame in grid.frames)
+        grids = [(stack, in_suv(grid, earliest)) for stack, grid in grids]
     notices += _why_several(stacks, [grid for _, grid in grids])
     for _, grid in grids:
         _remark(series, grid, many=len(grids) > 1)

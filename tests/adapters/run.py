@@ -46,7 +46,11 @@ ADAPTERS = {
     ),
     "monai": Adapter((TORCH, "monai>=1.6", "nibabel"), ("monai", "torch", "nibabel")),
     "spatialdata": Adapter(("spatialdata>=0.8",), ("spatialdata", "xarray"), python="python3.13"),
+    "torch": Adapter((TORCH, "numpy", "pytest", "pytest-timeout", "pytest-xdist"), ("torch", "numpy")),
     "torchio": Adapter((TORCH, "torchio>=1.2"), ("torchio", "torch", "SimpleITK")),
+    "wsidata": Adapter(
+        ("wsidata>=0.12", "openslide-python", "openslide-bin"), ("wsidata", "spatialdata"), python="python3.13"
+    ),
 }
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import slides
+import zarr
 from aiohttp import web
 from faults import fault
 from privacy_marks import found_in, marked, metadata_of
 from pydicom import dcmread
 from radiology_model import AXIAL
 from radiology_opened import Opener
-from radiology_volumes import VOLUME, modality_lut, volume
+from radiology_volumes import VOLUME, modality_lut, two_orientations, volume
 from real_data import real_series
 from segmentations import ascending, random_masks, segmented
 from serving import serving
@@ -49,7 +50,7 @@ def test_who_asks_for_it_has_all_that_the_files_hold_but_pixels(name: str) -> No
         for keyword in kept:
             ours, theirs = dataset[keyword].value, files[uid][keyword].value
             if files[uid][keyword].VR == "DS":  # numbers in JSON, whose last zeros nobody writes
-                assert np.array_equal(np.array(ours, float), np.array(theirs, float))
+                assert np.array_equal(np.array(ours, float), np.array(theirs, float), equal_nan=True)
             elif files[uid][keyword].VR != "SQ":
                 assert str(ours) == str(theirs)
 
@@ -68,6 +69,7 @@ def test_metadata_are_asked_for_once_and_when_one_is_looked_at(opened: Opener) -
     image = opened(volume())
     before = opened.count("metadata")
     uids = list(image.metadata)
+    assert uids[0] in image.metadata
     assert opened.count("metadata") == before
     for uid in uids:
         assert image.metadata[uid].RescaleSlope == 1
@@ -75,6 +77,24 @@ def test_metadata_are_asked_for_once_and_when_one_is_looked_at(opened: Opener) -
     assert opened.count("frames") == 0
     copy = pickle.loads(pickle.dumps(image))  # noqa: S301  # our own
     assert list(copy.metadata) == uids
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_attributes_are_those_of_the_group(opened: Opener, zarr_format: int) -> None:
+    url = opened.url(volume())
+    image = dicomzarr.open(url, zarr_format=zarr_format)
+    group = zarr.open_group(url, mode="r", zarr_format=zarr_format, storage_options={"zarr_format": zarr_format})
+    assert image.attributes == group.attrs["dicomzarr"]
+    assert image.attributes["rescale"] == {"slope": 1.0, "intercept": -1024.0}
+
+
+def test_attributes_of_several_images_and_of_labels_are_their_own(opened: Opener) -> None:
+    images = opened(two_orientations(VOLUME, VOLUME[:3])).images
+    assert [image.attributes["affine"] for image in images] == [[list(row) for row in image.affine] for image in images]
+    masked = segmented(ascending(volume(), AXIAL), random_masks((1, *VOLUME.shape)))
+    server = opened.serve([*volume().datasets, masked.dataset])
+    (label,) = dicomzarr.open(server.series_url(masked.study, volume().series_uid), labels=True).labels.values()
+    assert label.attributes["modality"] == "SEG"
 
 
 def test_a_table_that_a_server_gives_by_reference_is_there(opened: Opener) -> None:

@@ -13,6 +13,8 @@ import PIL.Image
 import pytest
 from radiology_opened import Opener
 from radiology_volumes import volume
+from region_means import averaged, integral_of
+from segmentations import IDENTIFIED, random_masks, segmented
 from serving import Served, serving
 from slides import (
     brightfield_pyramid,
@@ -21,6 +23,8 @@ from slides import (
     poor_headers,
     sparse_brightfield,
 )
+from slides_instances import Identity, Level, full_instance
+from slides_pixels import noisy_color
 from wsidicom import WsiDicom
 
 import dicomzarr
@@ -36,9 +40,6 @@ if TYPE_CHECKING:
 
     from dicomzarr import Image
 
-BEYOND = 1000
-"""Pixels around a plane that its averages may touch."""
-
 
 @pytest.fixture(scope="module")
 def demo() -> Image:
@@ -49,30 +50,6 @@ def demo() -> Image:
 def stack() -> Iterator[Served]:
     with serving(fluorescence_focal_stack()) as served:
         yield served
-
-
-def integral_of(plane: Pixels, fill: Any) -> Pixels:
-    """Sums of all that lies above and to the left in a plane, (y, x, c), with a filling around it."""
-    wide = np.full((plane.shape[0] + 2 * BEYOND, plane.shape[1] + 2 * BEYOND, plane.shape[2]), fill, np.float64)
-    wide[BEYOND:-BEYOND, BEYOND:-BEYOND] = plane
-    return np.pad(wide, ((1, 0), (1, 0), (0, 0))).cumsum(0).cumsum(1)
-
-
-def averaged(integral: Pixels, corner: tuple[float, float], size: tuple[int, int], step: tuple[float, float]) -> Pixels:
-    """Means over areas, whose every edge may lie within a pixel.
-
-    Args:
-        integral: Of the plane that is averaged.
-        corner: (x, y) in its pixels.
-        size: (width, height) of the result.
-        step: (x, y) pixels that one of the result is wide and high.
-    """
-    for axis in (0, 1):
-        edges = BEYOND + corner[1 - axis] + step[1 - axis] * np.arange(size[1 - axis] + 1)
-        low = np.floor(edges).astype(int)
-        share = (edges - low).reshape([-1 if each == axis else 1 for each in range(3)])
-        integral = np.diff(integral.take(low, axis) * (1 - share) + integral.take(low + 1, axis) * share, axis=axis)
-    return integral / step[0] / step[1]
 
 
 def assert_rounded(found: Pixels, exact: Pixels) -> None:
@@ -224,6 +201,7 @@ def test_finer_than_the_slide_is_interpolated_and_said(demo: Image) -> None:
         ({"mpp": 0}, r"mpp is 0.*above zero"),
         ({"mpp": -1.0}, r"mpp is -1"),
         ({"mpp": "20x"}, r"mpp is '20x'"),
+        ({"mpp": 1e300}, r"mpp is 1e\+300"),
         ({"mpp": float("nan")}, r"mpp is nan"),
         ({"mpp": (1, 2, 3)}, r"mpp is \(1, 2, 3\)"),
         ({"mpp": 0.5, "level": 1}, r"Both mpp and level"),
@@ -232,12 +210,33 @@ def test_finer_than_the_slide_is_interpolated_and_said(demo: Image) -> None:
         ({"level": 0.5}, r"Level 0\.5"),
         ({"position": (1,)}, r"position of a region is \(1,\)"),
         ({"position": (1, float("nan"))}, r"position"),
+        ({"position": (1e300, 0)}, r"position"),
         ({"position": 7}, r"position of a region is 7"),
     ],
 )
 def test_what_cannot_be_meant_is_said(demo: Image, asked: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         demo.read_region(**{"position": (0, 0), "size": 9} | asked)
+
+
+@pytest.mark.parametrize("mpp", [700.0, 1e4, 1e9])
+def test_a_pixel_may_cover_all_of_the_slide_and_more(demo: Image, mpp: float) -> None:
+    coarsest = np.moveaxis(demo.levels[-1][...], 0, -1).astype(float)
+    step = mpp / demo.levels[-1].mpp[0]
+    found = demo.read_region((0, 0), 2, mpp=mpp, fill=0)
+    share = min(200, step) * min(175, step) / step**2
+    exact = coarsest.mean((0, 1)) if step >= 200 else coarsest[: int(step), :].mean((0, 1))
+    if step >= 200:
+        assert_rounded(found[:1, :1], (exact * share)[None, None])
+    assert found[1, 1].tolist() == [0, 0, 0]
+    clipped = demo.read_region((-(2**40), 2**39), 9, mpp=mpp, pad=False)
+    assert clipped.size == 0
+
+
+def test_more_than_memory_would_hold_is_refused(demo: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regions, "_MOST_A_ROW", 10_000)
+    with pytest.raises(UsageError, match=r"mean of 0 MiB of level 3.*virtual_levels=True"):
+        demo.read_region((0, 0), 2, mpp=700.0)
 
 
 def test_who_knows_no_micrometres_chooses_by_level() -> None:
@@ -259,6 +258,26 @@ def test_what_is_no_slide_says_what_to_do() -> None:
             image.read_region((0, 0), 9)
         with pytest.raises(UsageError, match="nothing says how large the pixels"):
             image.level_for(mpp=0.5)
+
+
+def test_labels_of_a_slide_have_the_same_regions_in_numbers() -> None:
+    slide = full_instance(Identity("labelled", 1), Level(noisy_color(5, 96, 128), (32, 32)))
+    for keyword, value in IDENTIFIED.items():
+        setattr(slide, keyword, value)
+    slide.ContainerIdentifier = "1"
+    found = segmented([slide], random_masks((2, 1, 96, 128)), tile_pixel_array=True, tile_size=(32, 32))
+    with Opener() as opener:
+        server = opener.serve([slide, found.dataset])
+        image = dicomzarr.open(server.series_url(found.study, str(slide.SeriesInstanceUID)), labels=True)
+        (label,) = (label for name, label in image.labels.items() if name.endswith("-2"))
+        whole = found.masks[1, 0] * 2
+        assert label.mpp == image.mpp
+        region = label.read_region((-3, 80), (20, 30))
+        assert (region[:16, 3:] == whole[80:, :17]).all()
+        assert not region[16:].any()
+        assert not region[:, :3].any()
+        halved = label.read_region((0, 0), (64, 48), mpp=1.0)
+        assert (halved == whole[1::2, 1::2]).all()  # never a 1, which is another segment
 
 
 def test_levels_that_are_no_powers_of_two_have_their_place() -> None:

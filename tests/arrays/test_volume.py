@@ -14,7 +14,8 @@ import radiology_dimensions as dimensions
 import radiology_multiframe as multiframe
 import radiology_nuclear as nuclear
 import SimpleITK
-from handed_on import by_way_of_nifti, by_way_of_sitk
+from handed_on import by_way_of_nifti, by_way_of_sitk, each_volume
+from radiology import BUILDERS
 from radiology_model import AXIAL, GRIDS, OBLIQUE, TILTED, decimals, distinct, series_of
 from radiology_opened import Opener, affine_of, pixels_of
 from radiology_oracles import by_simpleitk, by_simpleitk_file, differences
@@ -32,7 +33,7 @@ from radiology_volumes import (
 from real_data import real_series
 
 import dicomzarr
-from dicomzarr.errors import InvalidOptionError, LeftOutWarning, TargetError, UsageError
+from dicomzarr.errors import InvalidOptionError, LeftOutWarning, MetadataError, TargetError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,6 +113,28 @@ def test_simpleitk_inverts_monochrome1_and_we_do_not(opened: Opener, tmp_path: P
     assert np.array_equal(theirs.values, (4095 - VOLUME.astype(int)) - 1024)
 
 
+@pytest.mark.parametrize("name", BUILDERS)
+def test_each_volume_of_any_series_has_its_values_and_place_or_is_refused(
+    opened: Opener, tmp_path: Path, name: str
+) -> None:
+    image = opened(BUILDERS[name](), values="modality")
+    for _, one, chosen in each_volume(image):
+        if one.affine is None or one.plan.color:
+            with pytest.raises(UsageError, match="This image is no volume"):
+                one.to_nifti(tmp_path / "out.nii", time=chosen["time"])
+            continue
+        axes, index = one.levels[0].axes, {"t": chosen["time"], "c": chosen["channel"]}
+        values = one.levels[0][tuple(index.get(axis, slice(None)) for axis in axes)]
+        for ours in (
+            by_way_of_sitk(one, absent=0, **chosen),
+            by_way_of_nifti(one, tmp_path / "out.nii", absent=0, **chosen),
+        ):
+            lost = {cell.get("z", 0) for cell in one.plan.attributes.absent}
+            there = [place for place in range(len(ours.values)) if place not in lost]
+            assert np.array_equal(ours.values[there], values.reshape(ours.values.shape)[there], equal_nan=True)
+            assert np.allclose(ours.affine, affine_of(one), rtol=0, atol=NEAR)
+
+
 # --- what only we can say
 
 
@@ -140,6 +163,36 @@ def test_values_are_those_of_the_modality_whatever_was_opened(opened: Opener, va
     found = opened(volume(), values=values).to_sitk()
     assert found.GetPixelID() == SimpleITK.sitkInt16
     assert np.array_equal(SimpleITK.GetArrayFromImage(found), VOLUME.astype("i2") - 1024)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # one case has UIDs that are hashes
+def test_images_of_stored_values_are_handed_on_as_those_of_the_modality(shared_dir: Path) -> None:
+    several = 0
+    for folder in sorted(each for each in (shared_dir / "cases").iterdir() if each.is_dir()):
+        try:
+            stored, rescaled = (dicomzarr.open(folder, values=values) for values in ("stored", "modality"))
+        except (MetadataError, UsageError):
+            continue
+        by_uids = {frozenset(each.plan.levels[0].attributes.sop_instance_uids): each for each in rescaled.images}
+        for image in stored.images:
+            twin = by_uids.get(frozenset(image.plan.levels[0].attributes.sop_instance_uids))
+            known = image.plan.attributes
+            if (
+                known.affine_reference == "slide"
+                or image.affine is None
+                or known.absent
+                or len(by_uids) < len(rescaled.images)
+            ):
+                continue
+            chosen = {"channel": 0, "time": 0}
+            if twin is None:
+                with pytest.raises(UsageError, match='values="modality"'):
+                    image.to_sitk(**chosen)
+                continue
+            ours, theirs = (SimpleITK.GetArrayFromImage(each.to_sitk(**chosen)) for each in (image, twin))
+            assert np.array_equal(ours, theirs)
+            several += len(stored.images) > 1
+    assert several > 3
 
 
 def test_a_table_leads_to_the_values(opened: Opener) -> None:
@@ -237,6 +290,29 @@ def test_diffusion_is_a_fourth_axis_with_its_files_beside_it(opened: Opener, tmp
     expected = [(0, 0, 0), *((-x + 0.0, y, z) for x, y, z in dimensions.DIRECTIONS)]
     assert np.allclose(np.loadtxt(tmp_path / "out.bvec").T, expected, atol=1e-6)
     assert image.to_sitk().GetSize() == (20, 16, 3, 4)
+
+
+def test_weightings_of_several_echoes_are_no_series_of_diffusion(opened: Opener, tmp_path: Path) -> None:
+    plain, weighted = dimensions.diffusion([(0.0, None), (700.0, (1.0, 0.0, 0.0))])
+    early, late = dimensions.ECHOES
+    three = [{**plain, **early}, {**plain, **late}, {**weighted, **early}]
+    image = opened(dimensions.repeated(distinct((3, 3, 16, 20)), three))
+    assert len(image.images) == 1
+    with pytest.raises(UsageError, match="it has 3 channels"):
+        image.to_nifti(tmp_path / "out.nii")
+    image.to_nifti(tmp_path / "out.nii", channel=0)
+
+
+def test_times_of_weightings_are_one_after_another(opened: Opener, tmp_path: Path) -> None:
+    weightings = dimensions.diffusion([(0.0, None), (700.0, (0.0, 0.6, 0.8))])
+    both = dimensions.product(dimensions.along("TemporalPositionIdentifier", [1, 2]), weightings)
+    pixels = distinct((4, 3, 16, 20))
+    image = opened(dimensions.repeated(pixels, both))
+    image.to_nifti(tmp_path / "out.nii")
+    read: Any = nibabel.load(tmp_path / "out.nii")
+    assert np.array_equal(np.asarray(read.dataobj).T, pixels)
+    assert np.array_equal(np.loadtxt(tmp_path / "out.bval"), [0, 700, 0, 700])
+    assert np.loadtxt(tmp_path / "out.bvec").shape == (3, 4)
 
 
 def test_directions_that_no_header_gives_are_left_out_with_a_warning(opened: Opener, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 from aiohttp import web
 from buckets import bucket
@@ -129,16 +130,15 @@ def test_rows_open_in_another_process_and_carry_no_secret(opened: Opener) -> Non
     found = dicomzarr.search(opened.serve(ALL).url, modality="CT", headers={"X-Token": "secret-word"})
     text = pickle.dumps(found[0])
     assert b"secret-word" not in text
-    assert "secret-word" not in repr(found[0]) + str(found[0].facts())
+    assert "secret-word" not in repr(found[0])
     row = pickle.loads(text)  # noqa: S301  # our own
     assert row.open(values="modality").levels[0].dtype == "int16"
 
 
 def test_a_table_of_rows_for_pandas(opened: Opener) -> None:
-    pandas = pytest.importorskip("pandas")
     found = dicomzarr.search(opened.serve(ALL).url)
     table = found.to_dataframe()
-    assert isinstance(table, pandas.DataFrame)
+    assert isinstance(table, pd.DataFrame)
     assert list(table["url"]) == [row.url for row in found]
     assert "options" not in table
     assert list(found[:0].to_dataframe().columns) == list(table.columns)

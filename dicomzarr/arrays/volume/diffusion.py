@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import numpy as np
+
+from dicomzarr.dicom.volume.dimensions import BY_NAME
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.plan import ImagePlan
+    from dicomzarr.plan.attributes import FrameCoordinate
 
     Numbers = npt.NDArray[np.float64]
+
+
+_WEIGHTING: Final = frozenset({"b_value", "gradient_direction"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,17 +59,38 @@ def gradients_of(plan: ImagePlan, taken: dict[str, npt.NDArray[np.int64]]) -> Gr
     """
     known = plan.attributes
     told = known.coordinates.get("b_value")
-    if told is None or not told.axes or set(told.axes) - {"t", "c"} or taken["t"].size * taken["c"].size == 1:
+    if not _is_of_volumes(told) or taken["t"].size * taken["c"].size == 1:
         return None
     b_values = _spread(told.axes, told.values, taken)
-    if any(value is None for value in b_values):
+    if any(value is None for value in b_values) or _has_other_contrasts(plan, b_values, taken):
         return None
     return Gradients(np.array(b_values, np.float64), _directions(plan, taken, len(b_values)))
 
 
+def _has_other_contrasts(plan: ImagePlan, b_values: list[Any], taken: dict[str, npt.NDArray[np.int64]]) -> bool:
+    """Whether volumes of one weighting differ in something else, as in their echo: they are no series of diffusion."""
+    coordinates = plan.attributes.coordinates
+    direction = coordinates.get("gradient_direction")
+    along = _spread(direction.axes, direction.values, taken) if _is_of_volumes(direction) else [None] * len(b_values)
+    weighting = [(b, None if each is None else tuple(each)) for b, each in zip(b_values, along, strict=True)]
+    for name, told in coordinates.items():
+        row = BY_NAME.get(name)
+        if name in _WEIGHTING or row is None or not row.contrast or not _is_of_volumes(told):
+            continue
+        pairs = set(zip(weighting, map(repr, _spread(told.axes, told.values, taken)), strict=True))
+        if len(pairs) > len(set(weighting)):
+            return True
+    return False
+
+
+def _is_of_volumes(told: FrameCoordinate | None) -> TypeGuard[FrameCoordinate]:
+    """Whether a coordinate varies along t and c alone."""
+    return told is not None and bool(told.axes) and not set(told.axes) - {"t", "c"}
+
+
 def _directions(plan: ImagePlan, taken: dict[str, npt.NDArray[np.int64]], count: int) -> Numbers | None:
     told = plan.attributes.coordinates.get("gradient_direction")
-    if told is None or set(told.axes) - {"t", "c"} or not plan.attributes.gradients_in_patient:
+    if not _is_of_volumes(told) or not plan.attributes.gradients_in_patient:
         return None
     spread = [(0.0, 0.0, 0.0) if each is None else each for each in _spread(told.axes, told.values, taken)]
     return np.array(spread, np.float64).reshape(count, 3)

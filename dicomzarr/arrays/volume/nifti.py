@@ -113,11 +113,21 @@ def nibabel_image(volume: Volume) -> Any:
 def to_nifti(image: MultiscaleImage, path: str | os.PathLike[str], *, overwrite: bool, **chosen: Any) -> None:
     """See `arrays.Image.to_nifti`: the file, and b-values and b-vectors beside it, are each whole, or not there."""
     needed("nibabel", "radiology")
+    _checked(path, overwrite=overwrite)
+    write_nifti(volume_of(image, **chosen), path, overwrite=overwrite)
+
+
+def write_nifti(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Write a volume that is read already.
+
+    Raises:
+        UsageError: The ending is another one, or there is something at the path.
+        TargetError: The file could not be written.
+    """
     target, ending = _checked(path, overwrite=overwrite)
-    volume = volume_of(image, **chosen)
     converted, files = nibabel_image(volume), _gradient_files(volume)
     if volume.gradients is not None and "bvec" not in files:
-        warnings.warn(_NO_VECTORS, LeftOutWarning, stacklevel=3)
+        warnings.warn(_NO_VECTORS, LeftOutWarning, stacklevel=4)
     try:
         with tempfile.TemporaryDirectory(prefix=".nifti-", dir=target.parent) as folder:
             converted.to_filename(Path(folder) / f"whole{ending}")

@@ -26,7 +26,7 @@ class Why(NamedTuple):
 def why_no_grid(plan: ImagePlan) -> Iterator[Why]:
     """Why nothing says where the voxels of an image are on an even grid."""
     known = plan.attributes
-    yield Why(known.affine_reference == "slide", "it is a slide, and no volume", "Read its levels.")
+    yield Why(known.affine_reference == "slide", "it is a slide", "Read its levels.")
     yield Why(
         known.plane_affine is not None or _counts_slices(plan),
         "its slices are not evenly spaced",

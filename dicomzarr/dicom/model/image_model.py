@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from dicomzarr.dicom.model.binary import BinaryLeaf
+from dicomzarr.dicom.model.binary import NO_BYTES, BinaryLeaf
 from dicomzarr.dicom.model.json_model import (
     EMPTY,
     CodeItem,
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 _NOTHING: Any = Sequence()
-NO_BYTES = BinaryLeaf()
-"""What stands for a binary attribute that is not there."""
 
 
 def _tag(tag: str) -> Leaf:

@@ -15,9 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dicomzarr.dicom.model.binary import BinaryLeaf
+    from dicomzarr.dicom.model.binary import BinaryLeaf, Scalar
     from dicomzarr.dicom.model.image_model import ImageItem
-    from dicomzarr.dicom.model.json_model import Scalar
 
 _PHILIPS: Final = ("Philips MR Imaging DD 001", "Philips MR Imaging DD 005")
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from dicomzarr.dicom.model.binary import Scalar
     from dicomzarr.dicom.model.image_model import ImageItem
-    from dicomzarr.dicom.model.json_model import Leaf, Scalar
+    from dicomzarr.dicom.model.json_model import Leaf
     from dicomzarr.dicom.model.values import Value
 
 _DAY: Final = 86400.0

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.instance import Instance
+    from dicomzarr.dicom.model.binary import Scalar
     from dicomzarr.dicom.model.image_model import ImageItem, Macro, MappingItem
-    from dicomzarr.dicom.model.json_model import Leaf, Scalar
+    from dicomzarr.dicom.model.json_model import Leaf
     from dicomzarr.dicom.model.values import Value
     from dicomzarr.dicom.notices import Notices
     from dicomzarr.dicom.segmentation import Segmentation

@@ -19,7 +19,7 @@ from dicomzarr.dicom.volume.clock import date_and_time, date_time
 from dicomzarr.errors import InvalidAttributeError, UnsupportedSeriesError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from dicomzarr.dicom.model.image_model import ImageItem
     from dicomzarr.dicom.model.json_model import Leaf
@@ -48,14 +48,18 @@ class Uptake:
     """What was taken for granted, in sentences without patient text."""
 
 
-def in_suv(grid: Grid) -> Grid:
+def in_suv(grid: Grid, earliest: float | None) -> Grid:
     """The same frames, whose rescales lead to SUV, with notices of what was taken for granted.
+
+    Args:
+        grid: Frames of a series.
+        earliest: See `earliest_of`.
 
     Raises:
         UnsupportedSeriesError: It is no PET.
         InvalidAttributeError: The header lacks what SUV is computed by, or contradicts itself.
     """
-    found = uptake(grid.frames)
+    found = uptake(grid.frames, earliest)
     frames = tuple(
         replace(frame, rescale=Rescale(frame.rescale.slope * factor, frame.rescale.intercept * factor), to_suv=factor)
         for frame, factor in zip(grid.frames, found.factors, strict=True)
@@ -63,7 +67,12 @@ def in_suv(grid: Grid) -> Grid:
     return replace(grid, frames=frames, notices=(*grid.notices, *found.notices))
 
 
-def uptake(frames: Sequence[Frame]) -> Uptake:
+def earliest_of(frames: Iterable[Frame]) -> float | None:
+    """When the first of all frames of a series was acquired, in seconds; None where none says so."""
+    return min((time for frame in frames if (time := _acquired(frame.item)) is not None), default=None)
+
+
+def uptake(frames: Sequence[Frame], earliest: float | None) -> Uptake:
     """The factors of the frames of one image.
 
     Raises:
@@ -78,7 +87,6 @@ def uptake(frames: Sequence[Frame]) -> Uptake:
             remedy='Open the series with values="modality".',
         )
     said: dict[str, None] = {}
-    earliest = min((time for frame in frames if (time := _acquired(frame.item)) is not None), default=None)
     factors = tuple(_OneFrame(frame, earliest, said).factor() for frame in frames)
     return Uptake(factors, tuple(said))
 
