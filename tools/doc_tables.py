@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicomzarr import errors
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
+from dicomzarr.options.limits import Limits
 from dicomzarr.options.storage_options import StorageOptions
 
 if TYPE_CHECKING:
@@ -66,7 +67,12 @@ def storage_options() -> Iterator[str]:
     """Every option with its default, in the words of its docstring."""
     yield "| Option | Default | Meaning |"
     yield "|---|---|---|"
-    body = ast.parse(inspect.getsource(StorageOptions)).body[0].body  # type: ignore[attr-defined]  # a class has one
+    yield from _fields(StorageOptions)
+
+
+def _fields(kind: type) -> Iterator[str]:
+    """A row for each field of a class."""
+    body = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]  # a class has one
     for item, text in pairwise(body):
         match item, text:
             case (
@@ -74,6 +80,13 @@ def storage_options() -> Iterator[str]:
                 ast.Expr(ast.Constant(str() as meaning)),
             ):
                 yield f"| `{name}` | {_default(default)} | {_one_line(meaning)} |"
+
+
+def limits() -> Iterator[str]:
+    """Every bound with its default, in the words of its docstring."""
+    yield "| Bound | Default | Meaning |"
+    yield "|---|---|---|"
+    yield from _fields(Limits)
 
 
 def error_tree() -> Iterator[str]:
@@ -103,6 +116,7 @@ def _one_line(text: str) -> str:
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "transfer-syntaxes": transfer_syntaxes,
     "storage-options": storage_options,
+    "limits": limits,
     "errors": error_tree,
 }
 

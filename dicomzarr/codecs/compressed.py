@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import imagecodecs
 
+from dicomzarr.codecs.budget import BUDGET
 from dicomzarr.codecs.jpeg import decode_jpeg
 from dicomzarr.codecs.stored_values import planes_first, reinterpret, warn_server_decoded, ybr_to_rgb
 from dicomzarr.dicom.pixels.codestream import Codec, Codestream, Colour
+from dicomzarr.dicom.pixels.jpeg2000_cost import extra_bytes
 from dicomzarr.dicom.pixels.jpeg_markers import read_jpeg
 from dicomzarr.errors import FrameDecodeError, FrameShapeError
+from dicomzarr.options.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -19,9 +22,16 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.pixels.pixels import PixelDescription
 
 _BYTE: Final = 8
-# A larger frame out of so little data is an attack, not an image; blank ones stay far below.
-_LARGE_FRAME: Final = 1 << 28
-_LARGEST_EXPANSION: Final = 10_000
+_IN_PACKETS: Final = (Codec.JPEG_2000, Codec.HTJ2K)
+_MOST_EXTRA: Final = 8
+_FEW_SCANS: Final = 20
+_WORKING_BYTES: Final = {
+    Codec.JPEG_2000: 4,
+    Codec.HTJ2K: 4,
+    Codec.JPEG: 2,
+    Codec.JPEG_XL: 4,
+}
+"""That decoders take for each sample beside the result; measured."""
 
 
 def load_codecs() -> None:
@@ -30,13 +40,14 @@ def load_codecs() -> None:
         getattr(imagecodecs, name)
 
 
-def decode_compressed(
+def decode_compressed(  # noqa: PLR0913  # all that is known of the bytes
     data: bytes,
     codestream: Codestream,
     pixel: PixelDescription,
     *,
     where: str,
     scratch: Scratch | None = None,
+    limits: Limits = LIMITS,
 ) -> npt.NDArray[Any]:
     """Decodes one compressed frame after its markers were compared with the metadata.
 
@@ -46,6 +57,7 @@ def decode_compressed(
         pixel: What the metadata say.
         where: Study, series, instance and frame, for messages.
         scratch: Memory that the result may lie in.
+        limits: What decoding may take.
 
     Returns:
         Stored values of the shape (samples, rows, columns), colour as RGB, perhaps interleaved in memory.
@@ -55,12 +67,14 @@ def decode_compressed(
         FrameShapeError: It is of another size or depth than the metadata say.
     """
     _check_shape(codestream, pixel, where)
-    _check_extent(codestream, pixel, len(data), where)
+    _check_extent(codestream, len(data), where)
+    taken = _bytes_taken(data, codestream, pixel, where, limits)
     if codestream.holds_jpeg:
-        return _decode_held_jpeg(data, pixel, where, scratch)
-    is_ybr = pixel.samples > 1 and _holds_ybr(codestream, pixel)
+        return _decode_held_jpeg(data, pixel, where, scratch, limits)
+    is_ybr = pixel.samples > 1 and holds_ybr(codestream, pixel)
     try:
-        decoded, is_ybr = _decode(data, codestream, is_ybr=is_ybr, scratch=scratch)
+        with BUDGET.taken(taken, limits.decoding_bytes):
+            decoded, is_ybr = _decode(data, codestream, is_ybr=is_ybr, scratch=scratch)
     except (RuntimeError, ValueError, MemoryError) as error:
         raise FrameDecodeError(
             f"{where}: the {codestream.codec.value} codestream cannot be decoded: {error}."
@@ -74,14 +88,16 @@ def decode_compressed(
     return ybr_to_rgb(values, pixel.bits_stored) if is_ybr else values
 
 
-def _decode_held_jpeg(data: bytes, pixel: PixelDescription, where: str, scratch: Scratch | None) -> npt.NDArray[Any]:
+def _decode_held_jpeg(
+    data: bytes, pixel: PixelDescription, where: str, scratch: Scratch | None, limits: Limits
+) -> npt.NDArray[Any]:
     """The values that the JPEG itself decodes to, not those that the other decoder rounds it to."""
     try:
         jpeg = bytes(imagecodecs.jpegxl_decode_jpeg(data, numthreads=1))
         markers = read_jpeg(jpeg)
     except (RuntimeError, ValueError, MemoryError) as error:
         raise FrameDecodeError(f"{where}: the JPEG within the JPEG XL file cannot be restored: {error}.") from error
-    return decode_compressed(jpeg, markers, pixel, where=where, scratch=scratch)
+    return decode_compressed(jpeg, markers, pixel, where=where, scratch=scratch, limits=limits)
 
 
 def _check_shape(codestream: Codestream, pixel: PixelDescription, where: str) -> None:
@@ -112,21 +128,45 @@ def _shape_text(rows: int, columns: int, samples: int) -> str:
     return f"{rows}x{columns} pixels of {samples} sample{'' if samples == 1 else 's'}"
 
 
-def _check_extent(codestream: Codestream, pixel: PixelDescription, length: int, where: str) -> None:
+def _check_extent(codestream: Codestream, length: int, where: str) -> None:
     if not codestream.complete:
         raise FrameDecodeError(
             f"{where}: the {codestream.codec.value} codestream is cut off: after {length} bytes"
             " it still lacks its end.",
             remedy="Read it again; if it stays, the server's copy is damaged.",
         )
-    size = pixel.rows * pixel.columns * pixel.samples * pixel.dtype.itemsize
-    if size > max(_LARGE_FRAME, length * _LARGEST_EXPANSION):
+
+
+def _bytes_taken(data: bytes, codestream: Codestream, pixel: PixelDescription, where: str, limits: Limits) -> int:
+    """Bytes that the decoder will take, once they and its passes have been found to be within bounds."""
+    name = codestream.codec.value
+    try:
+        extra = extra_bytes(data, codestream.start) if codestream.codec in _IN_PACKETS else 0
+        scans = codestream.scans.count(data, limits.jpeg_scans) if codestream.scans is not None else 0
+    except ValueError as error:
+        raise FrameDecodeError(f"{where}: the {name} codestream claims what cannot be: {error}.") from None
+    samples = pixel.rows * pixel.columns * pixel.samples
+    if extra > max(limits.block_bytes, samples * _MOST_EXTRA):
         raise FrameDecodeError(
-            f"{where}: {length} bytes of {codestream.codec.value} claim to be {size} bytes of pixels, which cannot be."
+            f"{where}: the {name} codestream is cut into so small pieces that they would take {extra} bytes to decode.",
+            remedy=f"If the server is trusted, set limits={{'block_bytes': {extra}}}.",
         )
+    taken = pixel.nbytes + samples * _WORKING_BYTES.get(codestream.codec, 0) + extra
+    if taken > max(limits.blank_bytes, len(data) * limits.expansion):
+        raise FrameDecodeError(
+            f"{where}: {len(data)} bytes of {name} claim to be {pixel.nbytes} bytes of pixels, and would take {taken}"
+            " to decode, which cannot be.",
+            remedy=f"If the image is blank, set limits={{'blank_bytes': {taken}}}.",
+        )
+    if scans > _FEW_SCANS and scans * samples > limits.jpeg_passes:
+        raise FrameDecodeError(
+            f"{where}: its {scans} scans of {samples} samples would take too long.",
+            remedy=f"If the server is trusted, set limits={{'jpeg_passes': {scans * samples}}}.",
+        )
+    return taken
 
 
-def _holds_ybr(codestream: Codestream, pixel: PixelDescription) -> bool:
+def holds_ybr(codestream: Codestream, pixel: PixelDescription) -> bool:
     """Whether colour differences come out: the codestream knows best, the metadata next."""
     kind = pixel.photometric_interpretation
     if codestream.colour is not None:

@@ -17,6 +17,7 @@ from dicomzarr.dicom.pixels.syntax import (
     transfer_syntax,
 )
 from dicomzarr.errors import FrameDecodeError
+from dicomzarr.options.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,7 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
     scratch: Scratch | None = None,
     on_loss: Callable[[], None] | None = None,
     stored: bool = False,
+    limits: Limits = LIMITS,
 ) -> npt.NDArray[Any]:
     """Decodes one frame, exactly or not at all.
 
@@ -54,6 +56,7 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
         where: Study, series, instance and frame, for messages.
         on_loss: Called when the codestream is of a lossy kind.
         stored: They come out of the file that stores them: nobody decoded them on the way, and its label is right.
+        limits: What decoding may take.
         scratch: Memory that the result may lie in: then it is valid until the next frame is decoded in this thread.
 
     Returns:
@@ -72,7 +75,7 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
     if codestream is not None:
         if codestream.lossy and on_loss is not None:
             on_loss()
-        return decode_compressed(bytes(data), codestream, pixel, where=where, scratch=scratch)
+        return decode_compressed(bytes(data), codestream, pixel, where=where, scratch=scratch, limits=limits)
     trusted = replace(pixel, lossy=False) if stored else pixel
     return _decode_unmarked(data, trusted, label or _guess_label(media_type, where), media_type, where)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from dicomzarr.codecs.decode import decode_frame
+from dicomzarr.codecs.reduced import decode_reduced
 from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
 from dicomzarr.engine.decode_jobs import DecodeJobs
-from dicomzarr.errors import FrameError, FrameShapeError, LossyFrameWarning
+from dicomzarr.errors import FrameDecodeError, FrameError, FrameShapeError, LossyFrameWarning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,6 +134,8 @@ class Reader:
         """See `decode_jobs.Decoder`."""
         try:
             pixels = self._pixels(asked, encoded)
+        except MemoryError:
+            return Failure(FrameDecodeError(f"{self._where(asked.frame)}: there is not enough memory to decode it."))
         except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
             return Failure(error, undecodable=isinstance(error, FrameError))
         try:
@@ -140,9 +144,12 @@ class Reader:
             return Failure(error)
 
     def _pixels(self, asked: Asked, encoded: EncodedFrame) -> Decoded:
-        where = self._where(asked.frame)
+        where, reduction = self._where(asked.frame), asked.level.reduction
         promised = _is_lossless(asked.frame.instance)
-        pixels = decode_frame(
+        decode = decode_frame
+        if reduction is not None:
+            decode = partial(decode_reduced, factor=reduction.factor, is_averaged=reduction.averaged)
+        pixels = decode(
             encoded.data,
             asked.frame.instance.pixel,
             transfer_syntax_uid=encoded.transfer_syntax_uid,
@@ -151,6 +158,7 @@ class Reader:
             scratch=_scratch[asked.reading.planes],
             on_loss=self._warn_of_loss if promised else None,
             stored=encoded.header is not None,
+            limits=self.series.limits,
         )
         seen = asked.level.seen(asked.frame, pixels)
         _check(seen, asked.level, where)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from dicomzarr.errors import MissingInstanceError
+from dicomzarr.errors import FrameTooLargeError, MissingInstanceError
+from dicomzarr.options.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +44,8 @@ class SeriesState:
     """The same, where all of the series have one frame each, of about one size."""
     etag: str | None = None
     """See `ports.SeriesMetadata.etag`: what an origin knows the state by."""
+    limits: Limits = LIMITS
+    """What a frame may take."""
     _told: set[str] = field(default_factory=set)
 
     def key(self, frame: FrameRef) -> FrameKey:
@@ -50,8 +53,15 @@ class SeriesState:
 
         Raises:
             MissingInstanceError: It was planned from another one, which may lay its frames out in another way.
+            FrameTooLargeError: It is larger than the limit.
         """
         uid = frame.instance.sop_instance_uid
+        if frame.instance.pixel.nbytes > self.limits.frame_bytes:
+            raise FrameTooLargeError(
+                f"Study {self.study}, series {self.series}, instance {uid}, frame {frame.number}: its pixels would take"
+                f" {frame.instance.pixel.nbytes} bytes, more than {self.limits.frame_bytes}.",
+                remedy=f"If that is right, raise the bound: limits={{'frame_bytes': {frame.instance.pixel.nbytes}}}.",
+            )
         if self.instances.get(uid) is not frame.instance:
             raise MissingInstanceError(
                 f"Study {self.study}, series {self.series}, instance {uid}, frame {frame.number}: "

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from dicomzarr.errors import DicomZarrError
 from dicomzarr.runtime.home_loop import home_loop
+from dicomzarr.runtime.tracebacks import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,7 +60,7 @@ class Crossing:
         """What ``ask`` answers on the home loop, from whatever loop is running."""
         loop = asyncio.get_running_loop()
         if loop is home_loop():
-            return await ask(question)
+            return await _answered_here(ask, question)
         future: asyncio.Future[_Answer] = loop.create_future()
         with self._lock:
             gathered = self._gathered.setdefault(loop, [])
@@ -86,7 +88,7 @@ class Crossing:
         try:
             answer = await asked.ask()
         except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it
-            answer = error
+            answer = without_frames(error)
         answered = self._answered.setdefault(loop, [])
         answered.append(_Answered(asked.future, answer))
         if len(answered) == 1:
@@ -103,5 +105,14 @@ def _release(answered: list[_Answered]) -> None:
             continue
         if isinstance(answer, BaseException):
             future.set_exception(answer)
+            future.exception()  # whoever waits hears of it; of who has gone, as when the process ends, nothing is said
         else:
             future.set_result(answer)
+
+
+async def _answered_here(ask: Callable[[_Question], Awaitable[_Answer]], question: _Question) -> _Answer:
+    try:
+        return await ask(question)
+    except DicomZarrError as error:
+        failure = without_frames(error)
+    raise failure

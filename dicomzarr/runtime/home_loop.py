@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import fsspec.asyn
 
-from dicomzarr.errors import EventLoopError
+from dicomzarr.errors import DicomZarrError, EventLoopError
+from dicomzarr.runtime.tracebacks import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -47,8 +48,12 @@ def run_sync(
         if meanwhile is not None:
             meanwhile()
         return future.result()
+    except DicomZarrError as error:
+        failure = without_frames(error)
     finally:
         future.cancel()  # whoever interrupts the wait no longer needs the answer
+    del coroutine_function, args  # in which may be what was searched for
+    raise failure
 
 
 def refuse_running(loop: asyncio.AbstractEventLoop) -> None:
@@ -67,10 +72,15 @@ def refuse_running(loop: asyncio.AbstractEventLoop) -> None:
 async def run_home(coroutine_function: Callable[..., Coroutine[Any, Any, _Answer]], *args: Any) -> _Answer:
     """Await on the home loop, from whatever loop is running."""
     loop = home_loop()
-    if _running_loop() is loop:
-        return await coroutine_function(*args)
-    future = asyncio.run_coroutine_threadsafe(coroutine_function(*args), loop)
-    return await asyncio.wrap_future(future)
+    try:
+        if _running_loop() is loop:
+            return await coroutine_function(*args)
+        future = asyncio.run_coroutine_threadsafe(coroutine_function(*args), loop)
+        return await asyncio.wrap_future(future)
+    except DicomZarrError as error:
+        failure = without_frames(error)
+    del coroutine_function, args
+    raise failure
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

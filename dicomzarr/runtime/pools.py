@@ -146,9 +146,6 @@ def _cores() -> int:
 DECODERS = Pool("dicomzarr-decode", _cores())
 """As many as there are cores: decoding lets go of the GIL. What runs here must neither raise nor call synchronously."""
 
-OPENER = Pool("dicomzarr-open", 1)
-"""Parses metadata, which may take longer than any frame."""
-
 DISK_READERS = Pool("dicomzarr-disk-reader", 2)
 """Read the cache on disk."""
 

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakValueDictionary
 
+from dicomzarr.dicom.model.json_size import check_size
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.errors import GuessWarning
 from dicomzarr.omezarr.documents import V3
@@ -16,6 +17,7 @@ from dicomzarr.omezarr.documents_v2 import V2
 from dicomzarr.omezarr.layout import build_hierarchy
 from dicomzarr.omezarr.series_store import SeriesStore
 from dicomzarr.plan import plan_images
+from dicomzarr.runtime.process import ProcessLock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.series import Series
     from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
     from dicomzarr.engine.source import FrameSource
-    from dicomzarr.options import View
+    from dicomzarr.options import Limits, View
     from dicomzarr.plan import SeriesPlan
 
 
@@ -34,6 +36,8 @@ class _Planned(NamedTuple):
     """What a plan is made of, beside the series."""
 
     values: str
+    icc: str | None
+    virtual_levels: bool
     associated_label: bool
     bulk: tuple[tuple[str, bytes], ...]
 
@@ -59,29 +63,42 @@ class ParsedSeries:
         Raises:
             MetadataError: Nothing can be placed.
         """
-        planned = _Planned(view.values, view.associated_label, tuple(sorted(bulk.items())))
+        planned = _Planned(
+            view.values, view.icc, view.virtual_levels, view.associated_label, tuple(sorted(bulk.items()))
+        )
         plan = self._plans.get(planned)
         if plan is None:
-            plan = plan_images(self.apart(), associated_label=view.associated_label, values=view.values, bulk=bulk)
+            plan = plan_images(
+                self.apart(),
+                associated_label=view.associated_label,
+                values=view.values,
+                icc=view.icc,
+                virtual_levels=view.virtual_levels,
+                bulk=bulk,
+            )
             self._plans[planned] = plan
         return plan
 
 
 _parsed: WeakValueDictionary[tuple[SeriesRef, bytes], ParsedSeries] = WeakValueDictionary()
-"""By series, and the hash of its metadata; in the opening thread alone."""
+"""By series, and the hash of its metadata."""
+_LOCK = ProcessLock()
+"""Around it: threads of several servers come here."""
 
 
-def parsed_series(metadata: SeriesMetadata, ref: SeriesRef) -> ParsedSeries:
+def parsed_series(metadata: SeriesMetadata, ref: SeriesRef, limits: Limits) -> ParsedSeries:
     """The metadata of a series, typed; once for all who are sent the same, whoever they are.
 
     Raises:
-        MetadataError: It is no DICOM JSON, or nothing that can be opened.
+        MetadataError: It is no DICOM JSON, too large, or nothing that can be opened.
     """
     key = ref, sha256(metadata.body).digest()
     parsed = _parsed.get(key)
     if parsed is None:
-        parsed = _parsed[key] = ParsedSeries(parse_series(metadata.instances, *ref))
-    return parsed
+        check_size(metadata.body, limits)
+        parsed = ParsedSeries(parse_series(metadata.instances, *ref))
+    with _LOCK:
+        return _parsed.setdefault(key, parsed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,17 +19,17 @@ from dicomzarr.engine.series_state import SeriesState
 from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import MetadataError
 from dicomzarr.plan import wanted_bulk
-from dicomzarr.runtime.pools import DECODERS, OPENER
+from dicomzarr.runtime.pools import DECODERS
 from dicomzarr.runtime.process import at_fork, at_reset
 from dicomzarr.session.kinds import kind_of
-from dicomzarr.session.opened import OpenedSeries, Segmentations, compose, parsed_series
+from dicomzarr.session.opened import OpenedSeries, ParsedSeries, Segmentations, compose, parsed_series
 from dicomzarr.session.registry import Endpoint, Endpoints, Limits, SeriesKey, ViewKey
 from dicomzarr.session.related import segmentations_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dicomzarr.engine.ports import SeriesRef, SeriesSource
+    from dicomzarr.engine.ports import SeriesMetadata, SeriesRef, SeriesSource
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.options import StorageOptions
 
@@ -44,10 +44,10 @@ async def open_view(endpoint: Endpoint, key: ViewKey) -> SeriesStore:
     ref = key.series.ref
     try:
         opened = await endpoint.series(key.series)
-        wanted = wanted_bulk(opened.parsed.series, key.view.values)
+        wanted = wanted_bulk(opened.parsed.series, key.view.values, key.view.icc)
         bulk = await _bulk(endpoint.source, ref, opened, wanted)
         segmentations = await segmentations_of(endpoint, key.series) if key.view.labels else Segmentations()
-        return await OPENER.run(compose, opened, key.view, bulk, segmentations)
+        return await endpoint.opener.run(compose, opened, key.view, bulk, segmentations)
     except MetadataError as error:
         error.name_subject(f"series {ref.series} of study {ref.study}")
         raise
@@ -61,13 +61,24 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
         MetadataError: It is nothing that can be opened.
     """
     found = await series_metadata(endpoint.source, key.disk, key.ref)
-    parsed = await OPENER.run(parsed_series, found.metadata, key.ref)
+    parsed = await _parsed(endpoint, found.metadata, key.ref)
     if any(each.compressed for each in parsed.series.instances):
         for _ in range(DECODERS.threads):  # they start, and import, while the first frames are on their way
             DECODERS.submit(load_codecs)
     instances = {each.sop_instance_uid: each for each in parsed.series.instances}
-    state = SeriesState(*key.ref, found.frames, instances, parsed.series.slices, found.metadata.etag)
+    slices, etag = parsed.series.slices, found.metadata.etag
+    state = SeriesState(*key.ref, found.frames, instances, slices, etag, endpoint.limits)
     return OpenedSeries(parsed, FrameSource(endpoint.scheduler, state), notices=found.metadata.notices)
+
+
+async def _parsed(endpoint: Endpoint, metadata: SeriesMetadata, ref: SeriesRef) -> ParsedSeries:
+    try:
+        return await endpoint.opener.run(parsed_series, metadata, ref, endpoint.limits)
+    except MemoryError:
+        raise MetadataError(
+            f"There is not enough memory for the {len(metadata.body)} bytes of metadata.",
+            remedy="Open it on a machine with more memory.",
+        ) from None
 
 
 async def _bulk(

@@ -15,6 +15,7 @@ from dicomzarr.disk.cache import DiskCache
 from dicomzarr.errors import SeriesChangedError
 from dicomzarr.options import Tuning, View
 from dicomzarr.runtime.home_loop import home_loop
+from dicomzarr.runtime.pools import Threads
 from dicomzarr.runtime.single_flight import SingleFlight
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.sources.http.urls import is_loopback
@@ -52,6 +53,10 @@ class Limits:
 
 LIMITS: Final = Limits()
 """Those of everybody."""
+
+
+_SECONDS_OPENER_IDLE: Final = 1.0
+"""After which the thread of an endpoint ends that opens nothing."""
 
 
 class SeriesKey(NamedTuple):
@@ -99,6 +104,10 @@ class Endpoint:
         self.source = source
         self.scheduler = scheduler
         self.identity = access.identity
+        self.limits = access.limits
+        """What is taken from it at most."""
+        self.opener = Threads("dicomzarr-open", 1, _SECONDS_OPENER_IDLE)
+        """Types metadata, which may take longer than any frame, and holds up nobody elsewhere."""
         self._base_url = base_url
         self._access = access
         """Kept, for it keeps the secrets by which others find this endpoint."""

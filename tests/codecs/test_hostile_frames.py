@@ -184,7 +184,7 @@ def test_a_hostile_header_is_refused_before_memory_is_taken(
         monkeypatch.setattr(imagecodecs, decoder, takes_memory)
     with pytest.raises(FrameShapeError):  # the metadata tell of a small one
         decode(data, frame.pixel, kind.uid)
-    with pytest.raises(FrameDecodeError, match="which cannot be"):  # they tell of the same
+    with pytest.raises(FrameDecodeError, match="cannot be"):  # they tell of the same
         decode(data, replace(frame.pixel, rows=side, columns=side), kind.uid)
 
 

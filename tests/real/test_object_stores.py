@@ -25,7 +25,7 @@ from slides_pyramids import deep_pyramid
 from waiting import SECONDS
 
 import dicomzarr
-from dicomzarr.errors import ChangedFileError, DicomZarrError
+from dicomzarr.errors import ChangedFileError, DicomZarrError, PermissionDeniedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,3 +148,21 @@ def test_a_private_bucket_is_read_with_the_credentials_of_others(private: str, t
     assert np.array_equal(given.levels[0][...], pixels)
     for text in (repr(image), image.url, repr(given), given.url):
         assert SECRET not in text
+
+
+def test_a_private_bucket_is_read_by_signed_requests(
+    private: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = radiology.BUILDERS["volume"]().datasets
+    write(tmp_path / "ct", datasets)
+    (tmp_path / "ct" / "0000.dcm").rename(tmp_path / "ct" / "a b+c,ä(1)&.dcm")
+    fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=private).mkdir("signed")
+    put(private, "signed/ct & mr", tmp_path / "ct")
+    pixels = dicomzarr.open(tmp_path / "ct").levels[0][...]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    image = dicomzarr.open("s3://signed/ct & mr", endpoint_url=private, auth="aws:region=us-east-1")
+    assert np.array_equal(image.levels[0][...], pixels)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(PermissionDeniedError):
+        dicomzarr.open("s3://signed/ct & mr", endpoint_url=private, auth="aws:region=us-east-1,service=s3")

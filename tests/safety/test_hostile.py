@@ -36,7 +36,7 @@ from slides_model import instance_metadata
 
 import dicomzarr
 from dicomzarr.demo.instances import from_dataset, virtual_instance
-from dicomzarr.errors import DicomZarrError, FrameError, InvalidAttributeError, MetadataError
+from dicomzarr.errors import DicomZarrError, FrameError, InvalidAttributeError, InvalidReplyError, MetadataError
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 
 if TYPE_CHECKING:
@@ -764,11 +764,23 @@ def test_bulk_data_elsewhere_than_on_the_web_are_not_read(opened: Opener, uri: s
         open_changed(opened, palette, put(DATA, BulkDataURI=uri), values="color")
 
 
-def test_another_host_that_metadata_name_gets_no_credentials(opened: Opener) -> None:
+def test_another_host_that_metadata_name_is_asked_nothing(opened: Opener) -> None:
     elsewhere = opened.serve([])
     uri = elsewhere.series_url("1.2", "1.3", scheme="http") + "/table"
-    with pytest.raises(DicomZarrError, match=kept(palette).series):
+    with pytest.raises(InvalidReplyError, match="bulk_data_hosts") as caught:
         open_changed(opened, palette, put(DATA, BulkDataURI=uri), values="color", auth=("joe", "secret"))
+    assert kept(palette).series in str(caught.value)
+    assert not elsewhere.requests
+
+
+def test_another_host_that_is_allowed_gets_no_credentials(opened: Opener) -> None:
+    elsewhere = opened.serve([])
+    uri = elsewhere.series_url("1.2", "1.3", scheme="http") + "/table"
+    hosts = [uri.split("/")[2]]
+    with pytest.raises(DicomZarrError, match=kept(palette).series):
+        open_changed(
+            opened, palette, put(DATA, BulkDataURI=uri), values="color", auth=("joe", "secret"), bulk_data_hosts=hosts
+        )
     assert elsewhere.requests
     assert all("Authorization" not in request.headers for request in elsewhere.requests)
     assert all("Authorization" in request.headers for request in opened.servers[-1].requests)

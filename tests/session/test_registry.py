@@ -22,11 +22,11 @@ from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import CredentialsUnavailableError, NotFoundError
 from dicomzarr.options import StorageOptions
+from dicomzarr.options.limits import Limits as ClientLimits
 from dicomzarr.runtime.home_loop import home_loop, run_sync
 from dicomzarr.session.opening import endpoint_of, make_endpoint
 from dicomzarr.session.registry import Endpoint, Endpoints, Limits
 from dicomzarr.sources.dicomweb.source import DICOMwebSource
-from dicomzarr.sources.http.limits import Limits as ClientLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

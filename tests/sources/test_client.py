@@ -35,12 +35,12 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     WrongPartsError,
 )
+from dicomzarr.options.limits import Limits
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.messages.multipart import Part
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter
 from dicomzarr.sources.dicomweb.negotiation.accept import AS_STORED, IMAGE_TYPES, LADDER, SINGLE_PART
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
-from dicomzarr.sources.http.limits import Limits
 from dicomzarr.sources.http.media_type import MediaType
 from dicomzarr.sources.http.retry import TRIES
 from dicomzarr.sources.http.statuses import ConnectionDroppedError, seconds_to_wait

@@ -56,12 +56,12 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     WrongPartsError,
 )
+from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
 from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 from dicomzarr.sources.dicomweb.whole import whole_instance
-from dicomzarr.sources.http.limits import LIMITS, Limits
 from dicomzarr.sources.http.statuses import ConnectionDroppedError
 
 if TYPE_CHECKING:
@@ -1269,7 +1269,7 @@ def test_credentials_go_to_the_own_origin_only(auth: dict[str, Any]) -> None:
         async with (
             serving_http(handler("foreign")) as foreign,
             serving_http(handler("own")) as own,
-            connected(own, **auth) as client,
+            connected(own, bulk_data_hosts=[foreign.partition("//")[2]], **auth) as client,
         ):
             assert await client.bulk_data(STUDY, SERIES, f"{own}/a") == b"own"
             assert await client.bulk_data(STUDY, SERIES, f"{foreign}/a") == b"foreign"

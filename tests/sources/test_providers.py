@@ -180,6 +180,17 @@ def test_a_netrc_file_that_others_can_read(home: Path) -> None:
         assert "chmod 600" in refusal(served, "netrc")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no modes of files")
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602, 0o620])
+def test_a_netrc_file_that_is_named_and_others_can_read_or_change(
+    home: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    write(home / "mine", ENTRIES, mode)
+    monkeypatch.setenv("NETRC", str(home / "mine"))
+    with serving(SLIDE) as served:
+        assert "chmod 600" in refusal(served, "netrc")
+
+
 def test_a_netrc_file_that_is_a_folder(home: Path) -> None:
     (home / ".netrc").mkdir()
     with serving(SLIDE) as served:

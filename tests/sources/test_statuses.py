@@ -17,7 +17,14 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     WrongPartsError,
 )
-from dicomzarr.sources.http.statuses import ConnectionDroppedError, Meaning, means, status_error, status_means
+from dicomzarr.sources.http.statuses import (
+    ConnectionDroppedError,
+    Meaning,
+    UnreachableError,
+    means,
+    status_error,
+    status_means,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +43,7 @@ from dicomzarr.sources.http.statuses import ConnectionDroppedError, Meaning, mea
         (Meaning.FEWER_REQUESTS, {429, 503}),
         (Meaning.LIMITED, {429}),
         (Meaning.AGAIN, {408, 502, 504}),
+        (Meaning.RESTART, {502, 503, 504}),
         (Meaning.MAY_PASS, {500}),
         (Meaning.FAREWELL, {408}),
         (Meaning.NO_ANSWER | Meaning.INCOMPLETE | Meaning.PARTIAL_LIST, set()),
@@ -48,7 +56,11 @@ def test_which_statuses_mean_it(meaning: Meaning, statuses: set[int]) -> None:
 @pytest.mark.parametrize(
     ("error", "meaning"),
     [
-        (ConnectionDroppedError(""), Meaning.NO_ANSWER | Meaning.SHORTER_LIST | Meaning.AGAIN | Meaning.MAY_PASS),
+        (
+            ConnectionDroppedError(""),
+            Meaning.NO_ANSWER | Meaning.SHORTER_LIST | Meaning.AGAIN | Meaning.RESTART | Meaning.MAY_PASS,
+        ),
+        (UnreachableError(""), Meaning.RESTART),
         (TruncatedReplyError(""), Meaning.AGAIN | Meaning.INCOMPLETE | Meaning.PARTIAL_LIST),
         (WrongPartsError(""), Meaning.AGAIN | Meaning.INCOMPLETE),
         (MultipartError(""), Meaning.PARTIAL_LIST),

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
+from dicomzarr.dicom.model.binary import NO_BYTES, BinaryLeaf, Scalar
+from dicomzarr.dicom.model.json_size import check_batch, check_values
 from dicomzarr.errors import MetadataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-Scalar = float | int | str | None
-"""One element of a ``Value`` array; null keeps its place in a multi-value."""
 
 
 class Leaf(msgspec.Struct, gc=False, frozen=True):
@@ -74,6 +73,10 @@ def _sequence(tag: str) -> Sequence[_Item]:
     return msgspec.field(name=tag, default=NO_ITEMS)
 
 
+def _binary(tag: str) -> BinaryLeaf:
+    return msgspec.field(name=tag, default=NO_BYTES)
+
+
 class PixelMeasuresItem(msgspec.Struct, gc=False, frozen=True):
     """Pixel Measures Macro, PS3.3 section C.7.6.16.2.1."""
 
@@ -119,6 +122,8 @@ class OpticalPathItem(msgspec.Struct, frozen=True):
     identifier: Leaf = _tag("00480106")
     description: Leaf = _tag("00480107")
     wavelength: Leaf = _tag("00220055")
+    objective_power: Leaf = _tag("00480112")
+    icc_profile: BinaryLeaf = _binary("00282000")
     color_code: Sequence[CodeItem] = _sequence("00480108")
 
 
@@ -181,6 +186,7 @@ class InstanceItem(msgspec.Struct, frozen=True):
     bits_stored: Leaf = _tag("00280101")
     high_bit: Leaf = _tag("00280102")
     pixel_representation: Leaf = _tag("00280103")
+    icc_profile: BinaryLeaf = _binary("00282000")
     lossy_image_compression: Leaf = _tag("00282110")
     segmentation_type: Leaf = _tag("00620001")
     segments: Sequence[SegmentItem] = _sequence("00620002")
@@ -215,6 +221,7 @@ PATIENT: Final = (
 """Fields of an `InstanceItem` that ``include_phi`` asks for: as they were sent, for few ever read them."""
 
 _GROUPS = msgspec.json.Decoder(list[FunctionalGroupsItem | None])
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _BATCH = 2000
 """Items that are held decoded at a time."""
 _ANY = msgspec.json.Decoder(AnyLeaf)
@@ -251,6 +258,7 @@ def batches(decoder: msgspec.json.Decoder[_Decoded], sequence: RawSequence) -> I
     """
     for start in range(0, len(sequence.values), _BATCH):
         batch = b"[" + b",".join(sequence.values[start : start + _BATCH]) + b"]"
+        check_batch(batch)
         yield _decode(decoder, batch, "A PerFrameFunctionalGroupsSequence")
 
 
@@ -276,7 +284,7 @@ def _decode(decoder: msgspec.json.Decoder[_Decoded], body: bytes, what: str) -> 
     try:
         with suppress(msgspec.ValidationError):
             return decoder.decode(body)
-        return decoder.decode(msgspec.json.encode(_without_nulls(msgspec.json.decode(body))))
+        return decoder.decode(b"[" + b",".join(map(_cleaned, _ITEMS.decode(body))) + b"]")
     except (ValueError, RecursionError) as error:  # msgspec.DecodeError is a ValueError, and not the only one raised
         problem = str(error)
     # Raised out here, as what is in the context of an error may hold a whole text of the body.
@@ -284,6 +292,14 @@ def _decode(decoder: msgspec.json.Decoder[_Decoded], body: bytes, what: str) -> 
         f"{what} is no DICOM JSON that can be read: {problem}.",
         remedy="Ask the server's operator what it sends for /metadata.",
     )
+
+
+def _cleaned(item: msgspec.Raw) -> bytes:
+    text = bytes(item)
+    if text == b"null":
+        return text
+    check_values(text)
+    return msgspec.json.encode(_without_nulls(msgspec.json.decode(text)))
 
 
 def _without_nulls(value: Any) -> Any:

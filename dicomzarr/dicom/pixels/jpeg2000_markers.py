@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.pixels.codestream import Codec, Codestream, Colour
+from dicomzarr.dicom.pixels.jpeg2000_cost import CODING_STYLE, SIZE, TILE_PART
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,11 +16,10 @@ MAGIC: Final = b"\xff\x4f\xff\x51"
 JP2_MAGIC: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
 """The signature box of JP2 and JPH files."""
 
-_CAPABILITIES, _CODING_STYLE, _TILE_PART, _END = 0xFF50, 0xFF52, 0xFF90, 0xFFD9
+_CAPABILITIES, _END = 0xFF50, 0xFFD9
 _HAS_CAPABILITIES: Final = 0x4000  # in Rsiz
 _HAS_EXTENSIONS: Final = 0x8000  # as above: those of Part 2 (ITU-T T.801)
 _HIGH_THROUGHPUT: Final = 0x00020000  # in Pcap: Part 15
-_SIZE: Final = struct.Struct(">H8IH")  # Rsiz, Xsiz, Ysiz, XOsiz, YOsiz, four of tiles, Csiz
 _COMPONENT: Final = struct.Struct(">3B")  # Ssiz, XRsiz, YRsiz
 _SIGNED: Final = 0x80  # in Ssiz
 _COLOUR_COMPONENTS: Final = 3
@@ -44,10 +44,10 @@ def read_jpeg2000(data: bytes) -> Codestream:
 
 
 def _read(data: bytes, start: int) -> Codestream:
-    capabilities, x1, y1, x0, y0, *_, samples = _SIZE.unpack_from(data, start + 6)
+    capabilities, x1, y1, x0, y0, *_, samples = SIZE.unpack_from(data, start + 6)
     if capabilities & _HAS_EXTENSIONS:
         raise ValueError("it uses the extensions of JPEG 2000 Part 2, which are not supported")
-    precision, signed, subsampled = _components(data, start + 6 + _SIZE.size, samples)
+    precision, signed, subsampled = _components(data, start + 6 + SIZE.size, samples)
     codec = Codec.JPEG_2000
     colour = Colour.YBR if subsampled else None
     lossy = False
@@ -56,7 +56,7 @@ def _read(data: bytes, start: int) -> Codestream:
         if marker == _CAPABILITIES and capabilities & _HAS_CAPABILITIES:
             (parts,) = struct.unpack_from(">I", data, position + 4)
             codec = Codec.HTJ2K if parts & _HIGH_THROUGHPUT else codec
-        elif marker == _CODING_STYLE:
+        elif marker == CODING_STYLE:
             # The component transform was applied to RGB and is undone by the codec.
             if data[position + 8] != 0 and samples == _COLOUR_COMPONENTS:
                 if subsampled:
@@ -115,7 +115,7 @@ def _components(data: bytes, position: int, samples: int) -> tuple[int, bool, bo
 def _main_header(data: bytes, position: int) -> Iterator[tuple[int, int]]:
     """Yields the marker segments and their offsets, the first tile-part's last."""
     marker = 0
-    while marker != _TILE_PART:
+    while marker != TILE_PART:
         marker, length = struct.unpack_from(">2H", data, position)
         if marker < _FIRST_MARKER or length == 0:
             raise ValueError("its main header is broken")
@@ -128,7 +128,7 @@ def _is_complete(data: bytes, position: int) -> bool:
     while position + 2 <= len(data):
         marker = int.from_bytes(data[position : position + 2], "big")
         length = int.from_bytes(data[position + 6 : position + 10], "big")
-        if marker != _TILE_PART:
+        if marker != TILE_PART:
             return marker == _END
         if length == 0:  # the last tile-part may leave its length open
             return data.rfind(b"\xff\xd9", position) >= 0

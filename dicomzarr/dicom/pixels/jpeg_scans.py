@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 START_OF_SCAN: Final = 0xDA
 END_OF_IMAGE: Final = 0xD9
+_SCAN_MARKER: Final = bytes((0xFF, START_OF_SCAN))
 _RESTARTS: Final = range(0xD0, 0xD8)
 _TABLES: Final = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})  # DHT DAC DQT DNL DRI COM APPn
 _MARKER: Final = re.compile(rb"\xff([^\x00\xff])")
 _LAST_COEFFICIENT: Final = 63
-_MOST_SCANS: Final = 100  # real ones have a dozen, and each is a pass over all pixels
 _TALLEST: Final = 65500  # rows that libjpeg takes
 # Long enough for several units, and no padding: neither zeros nor ones only.
 _SURPLUS: Final = bytes.fromhex("5aa53cc396695aa53cc396695aa53cc3")
@@ -90,6 +90,19 @@ class JpegScans:
         """The codestream with a header that tells of ``rows_when_taller``."""
         at = self.frame_header + 1  # behind the precision
         return data[:at] + self.rows_when_taller.to_bytes(2, "big") + data[at + 2 :]
+
+    def count(self, data: bytes, most: int) -> int:
+        """How many scans there are.
+
+        Raises:
+            ValueError: There are more than so many.
+        """
+        if self.is_one_scan:
+            return 1
+        found = 1 + data.count(_SCAN_MARKER, self.start)  # none too few: some may be within tables
+        if found > most:
+            raise ValueError(f"it has more than {most} scans")
+        return found
 
     def check(self, data: bytes) -> None:
         """Look whether restart markers, scans and the end are all there.
@@ -165,8 +178,6 @@ class JpegScans:
     def _check_scans(self, data: bytes) -> None:
         """Each component must be there, and of a progressive one every bit of every coefficient."""
         later = [at for at, code in self._markers(data) if code == START_OF_SCAN]
-        if len(later) >= _MOST_SCANS:
-            raise ValueError(f"it has more than {_MOST_SCANS} scans")
         bits_left = {(each, k): 1 for each in self.identifiers for k in range(_LAST_COEFFICIENT + 1)}
         for at in (self.first_scan, *(place + 4 for place in later)):
             end = at + int.from_bytes(data[at - 2 : at], "big") - 2

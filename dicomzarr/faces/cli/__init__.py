@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from dicomzarr.errors import DicomZarrError, UsageError
 from dicomzarr.faces.cli.parser import parse_arguments
 from dicomzarr.faces.cli.remedies import remedy_for
+from dicomzarr.faces.cli.telling import told_of_secrets
 from dicomzarr.faces.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     terminal = Terminal.open()
     try:
         arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+        note = told_of_secrets(arguments)
+        if note:
+            terminal.note(note)
         # Only what the command needs is imported: info does without dask, help without everything.
         importlib.import_module(arguments.module).run(arguments, terminal)
         sys.stdout.flush()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from xarray.backends import BackendEntrypoint
 
+from dicomzarr.runtime.tracebacks import keeps_secrets
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -40,6 +42,7 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
         """Whether this is the URL of a series."""
         return isinstance(filename_or_obj, str) and _SERIES.match(filename_or_obj) is not None
 
+    @keeps_secrets
     def open_dataset(
         self,
         filename_or_obj: Any,
@@ -71,6 +74,7 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
             raise _no_group(wanted, levels)
         return groups[wanted]
 
+    @keeps_secrets
     def open_groups_as_dict(
         self,
         filename_or_obj: Any,
@@ -98,6 +102,7 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
             return groups
         return {name: dataset.drop_vars(drop_variables, errors="ignore") for name, dataset in groups.items()}
 
+    @keeps_secrets
     def open_datatree(
         self,
         filename_or_obj: Any,

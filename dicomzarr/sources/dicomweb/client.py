@@ -19,17 +19,17 @@ from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metada
 from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
 from dicomzarr.sources.dicomweb.whole.whole_series import retrieve
 from dicomzarr.sources.http.credentials.auth import credentials_for
+from dicomzarr.sources.http.credentials.transports import transport_for
 from dicomzarr.sources.http.exchange import Exchange, RequestSpec
 from dicomzarr.sources.http.limiter import RequestLimiter
-from dicomzarr.sources.http.limits import LIMITS, Limits
 from dicomzarr.sources.http.pacing import Pacing
-from dicomzarr.sources.http.transport import AiohttpTransport
+from dicomzarr.sources.http.refusals import Refusals
 from dicomzarr.sources.http.urls import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from dicomzarr.options import Access, Tuning
+    from dicomzarr.options import Access, Limits, Tuning
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
     from dicomzarr.sources.http.transport import Response, Transport
@@ -47,7 +47,7 @@ class Client:
         access: How it is reached, and with which credentials.
         tuning: How much is asked at once.
         profile: What is known of the server.
-        limits: How much is taken from it and held.
+        limits: How much is taken from it and held, if not what the access says.
         transport: Sends the requests in the place of aiohttp; whoever gives it closes it.
         sleep: Waits between tries.
         clock: Gives seconds, and never goes back.
@@ -64,12 +64,13 @@ class Client:
         tuning: Tuning,
         *,
         profile: ServerProfile | None = None,
-        limits: Limits = LIMITS,
+        limits: Limits | None = None,
         transport: Transport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_url = base_url.rstrip("/")
+        limits = limits or access.limits
         self.tuning = tuning
         """How much may be asked at once."""
         self.profile = profile or ServerProfile()
@@ -77,16 +78,25 @@ class Client:
         self._close_transport: Callable[[], None] = _do_nothing
         self._set_timeout: Callable[[float], None] = _leave_as_it_is
         if transport is None:
-            transport = own = _aiohttp_transport(self._base_url, access, limits)
+            transport = own = transport_for(self._base_url, access, limits)
             self._close_transport = own.close
             self._set_timeout = own.set_timeout
         self._limiter = RequestLimiter(Pacing(tuning.max_connections, access.timeout), clock, sleep)
-        self._exchange = Exchange(transport, self._credentials, access.timeout, self._limiter, sleep)
+        self._exchange = Exchange(
+            transport,
+            self._credentials,
+            access.timeout,
+            self._limiter,
+            sleep,
+            query=access.query,
+            refusals=Refusals(limits.refused_seconds),
+        )
         self._whole = WholeInstances(self._base_url, self._exchange, clock, limits)
         requests = JSONRequests(self._exchange, limits.json_bytes)
-        self._searches = Searches(_search_base_url(self._base_url, access), requests)
-        self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches)
-        self._bulk_data = BulkData(self._base_url, self._exchange, limits.bulk_data_bytes)
+        found = JSONRequests(self._exchange, limits.search_bytes)
+        self._searches = Searches(_search_base_url(self._base_url, access), found, limits.search_results)
+        self._metadata = MetadataFetcher(self._base_url, requests, self._whole, self._searches, limits)
+        self._bulk_data = BulkData(self._base_url, self._exchange, limits.bulk_data_bytes, access.bulk_data_hosts)
         self._fetcher = FrameFetcher(self._base_url, self._exchange, self._whole, self.profile)
 
     def tune(self, tuning: Tuning, timeout: float) -> None:
@@ -254,18 +264,3 @@ def _search_base_url(base_url: str, access: Access) -> str:
 
     services = service_urls(access.client)
     return services.search if base_url == services.retrieve else base_url
-
-
-def _aiohttp_transport(base_url: str, access: Access, limits: Limits) -> AiohttpTransport:
-    settings = None
-    if access.client is not None:
-        from dicomzarr.sources.http.credentials.client_adapter import connection_settings  # noqa: PLC0415  # imports requests
-
-        settings = connection_settings(access.client)
-    return AiohttpTransport(
-        base_url,
-        timeout=access.timeout,
-        idle=limits.seconds_idle,
-        settings=settings,
-        own_host_only=access.own_host_only,
-    )

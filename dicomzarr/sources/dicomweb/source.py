@@ -10,14 +10,13 @@ from dicomzarr.runtime.process import at_reset
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.origin import DICOMwebOrigin
 from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
-from dicomzarr.sources.http.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
     from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
-    from dicomzarr.options import Access, Tuning
+    from dicomzarr.options import Access, Limits, Tuning
 
 
 @lru_cache(256)
@@ -38,7 +37,7 @@ class DICOMwebSource:
     frames: DICOMwebOrigin
 
     @classmethod
-    def of(cls, base_url: str, access: Access, tuning: Tuning, limits: Limits = LIMITS) -> Self:
+    def of(cls, base_url: str, access: Access, tuning: Tuning, limits: Limits | None = None) -> Self:
         """The source of one credential; what is learned of the server counts for all, whoever asks it."""
         client = Client(base_url, access, tuning, profile=profile_of(base_url), limits=limits)
         return cls(client, DICOMwebOrigin(client))

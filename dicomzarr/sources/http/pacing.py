@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dicomzarr.errors import QuotaExceededError
 from dicomzarr.sources.http.retry import TRIES, growing_pause
+from dicomzarr.sources.http.statuses import Meaning, means
 
 if TYPE_CHECKING:
     from dicomzarr.errors import HTTPStatusError
@@ -107,7 +108,9 @@ class Pacing:
         self._refusals += 1
         pause = growing_pause(self._refusals) if wait is None else wait
         self._paused += pause
-        if self._refusals >= TRIES or self._paused > self._budget:
+        # One that has served before may be starting anew: it is waited for as long as there is time.
+        restarts = self.served > 0 and means(error, Meaning.RESTART)
+        if (self._refusals >= TRIES and not restarts) or self._paused > self._budget:
             return self._give_up(now, 0.0, error)  # it may serve the next who asks
         if self._served_now:  # else it is no question of how many
             self._borne = max(1, self.connections - 1)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
-from urllib.parse import urldefrag, urljoin
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urldefrag, urljoin
 
 from dicomzarr.errors import InsecureTransportError, InvalidReplyError
 from dicomzarr.sources.http.urls import host_of, origin_of, split_user_info
@@ -12,13 +13,17 @@ from dicomzarr.sources.http.urls import host_of, origin_of, split_user_info
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SAFE: Final = "%!#$&'()*+,/:;=?@[]~"
+"""What may stand in a URL beside letters and digits (RFC 3986 appendix A)."""
+
 MOST = 5
 """Redirects that are followed for one request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One GET request."""
+    """One request."""
 
     url: str
     """The http(s) URL."""
@@ -26,6 +31,8 @@ class Request:
     """Headers that say what is wanted, under lower-case names; they go before those of the credentials."""
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Headers, under lower-case names, that are dropped when a redirect leaves the origin."""
+    form: bytes | None = field(default=None, repr=False)
+    """What is posted, as a form; None for a GET. It may hold secrets: no redirect is followed with it."""
 
 
 def follow(request: Request, location: str | None) -> Request:
@@ -55,10 +62,13 @@ def resolved(base: str, location: str, what: str) -> str:
         InvalidReplyError: It is no http URL.
         InsecureTransportError: It leads from HTTPS to plain HTTP.
     """
+    if _UNPRINTABLE.search(location):
+        raise InvalidReplyError(f"{what} holds control characters.")
     try:
         # User-info from a server is nothing that the user has given, and a fragment is not sent.
-        url = urldefrag(split_user_info(urljoin(base, location))[0]).url
+        url = urldefrag(split_user_info(urljoin(base, location.strip(" ")))[0]).url
         scheme, name, _ = origin_of(url)
+        name.encode("ascii")  # other names are not spelled so in a URL (RFC 3986 section 3.2.2)
     except ValueError:
         raise InvalidReplyError(f"{what} is no URL.") from None
     if scheme not in ("http", "https") or not name:
@@ -68,4 +78,4 @@ def resolved(base: str, location: str, what: str) -> str:
             f"{what} leads from HTTPS to plain HTTP.",
             remedy="Have the server's own URL set to https.",
         )
-    return url
+    return quote(url, safe=_SAFE)

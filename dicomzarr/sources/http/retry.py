@@ -13,13 +13,15 @@ TRIES = 4
 
 _MOST_TRIES = 16  # while others are served instead: a limit that never spares this one is no limit
 _FIRST_PAUSE = 0.2  # seconds, doubled with each try
+_LONGEST_PAUSE = 5.0  # seconds
+_MOST_WHILE_DOWN = 64  # a restart is waited for by the timeout, not by a number
 _RANDOM = SystemRandom()
 
 
 def growing_pause(tries: int) -> float:
     """Seconds to wait after so many failed tries, where the server names none."""
     # Spread, so that requests that failed together do not come back together.
-    return float(_FIRST_PAUSE * 2 ** (tries - 1) * _RANDOM.uniform(0.5, 1.5))
+    return float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (tries - 1)) * _RANDOM.uniform(0.5, 1.5))
 
 
 def is_busy(error: DicomZarrError) -> bool:
@@ -44,17 +46,22 @@ class Tries:
     waited: float = 0.0
     """Seconds that were spent on pauses of its own."""
 
-    def pause_after(self, error: DicomZarrError, *, others_served: bool) -> float | None:
+    def pause_after(self, error: DicomZarrError, *, others_served: bool, ever_served: bool = False) -> float | None:
         """Seconds to wait before the next try, or None when there shall be none.
 
         Args:
             error: How this try failed.
             others_served: Another request was served meanwhile: of a limit, this one has just missed its share.
+            ever_served: The server has served requests before: where it does not now, it may be starting anew.
         """
+        restarts = ever_served and not others_served and means(error, Meaning.RESTART)
         if is_busy(error):
-            return self._pause_of_busy(error, others_served=others_served)
+            return self._pause_of_busy(error, others_served=others_served, restarts=restarts)
         self.count += 1
-        if self.count >= self._most(error) or not means(error, Meaning.AGAIN):
+        if not restarts and not means(error, Meaning.AGAIN):
+            return None
+        most = self._most(error)
+        if self.count >= (_MOST_WHILE_DOWN if restarts and most >= TRIES else most):
             return None
         asked = error.retry_after if isinstance(error, HTTPStatusError) else None
         pause = growing_pause(self.count) if asked is None else asked
@@ -66,10 +73,11 @@ class Tries:
             return self.tries_on_drop
         return self.tries_on_loss if means(error, Meaning.INCOMPLETE) else TRIES
 
-    def _pause_of_busy(self, error: DicomZarrError, *, others_served: bool) -> float | None:
+    def _pause_of_busy(self, error: DicomZarrError, *, others_served: bool, restarts: bool) -> float | None:
         """None, or no time: all requests share a pause, which the next try meets."""
         if others_served and means(error, Meaning.LIMITED):
             self.passed_by += 1
         else:
             self.count += 1
-        return None if self.count >= TRIES or self.passed_by >= _MOST_TRIES else 0.0
+        most = _MOST_WHILE_DOWN if restarts else TRIES
+        return None if self.count >= most or self.passed_by >= _MOST_TRIES else 0.0

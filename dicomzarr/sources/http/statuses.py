@@ -50,6 +50,10 @@ class ConnectionDroppedError(ConnectionFailedError):
     """The connection was made, and the server broke it before it answered: another try may help."""
 
 
+class UnreachableError(ConnectionFailedError):
+    """No connection was made: a server that has answered before may be starting anew."""
+
+
 class Meaning(Flag):
     """What a status or another sign may mean; several at once."""
 
@@ -80,6 +84,8 @@ class Meaning(Flag):
     """It is too busy because it counts requests: while others are served, this one has only missed its share."""
     AGAIN = auto()
     """The same request may be served a moment later, and others meanwhile: it alone is sent again."""
+    RESTART = auto()
+    """A server that has answered before may be starting anew: it is asked again until the timeout."""
     INCOMPLETE = auto()
     """What came was not whole: large downloads are not tried as often."""
     NO_ANSWER = auto()
@@ -150,11 +156,14 @@ _ROWS: Final[Mapping[int | type[DicomZarrError], _Row]] = {
     ),
     500: _Row(_FAILED, *_SERVER_FAILED),
     501: _Row(_MISSING, *_SERVER_FAILED),
-    502: _Row(Meaning.AGAIN, *_SERVER_FAILED),
-    503: _Row(Meaning.FEWER_REQUESTS, *_SERVER_FAILED),
-    504: _Row(Meaning.AGAIN, *_SERVER_FAILED),
+    502: _Row(Meaning.AGAIN | Meaning.RESTART, *_SERVER_FAILED),
+    503: _Row(Meaning.FEWER_REQUESTS | Meaning.RESTART, *_SERVER_FAILED),
+    504: _Row(Meaning.AGAIN | Meaning.RESTART, *_SERVER_FAILED),
     # Some servers break the connection over a list or a media type that they do not know.
-    ConnectionDroppedError: _Row(Meaning.NO_ANSWER | Meaning.SHORTER_LIST | Meaning.AGAIN | Meaning.MAY_PASS),
+    ConnectionDroppedError: _Row(
+        Meaning.NO_ANSWER | Meaning.SHORTER_LIST | Meaning.AGAIN | Meaning.RESTART | Meaning.MAY_PASS
+    ),
+    UnreachableError: _Row(Meaning.RESTART),
     MultipartError: _Row(Meaning.PARTIAL_LIST),
     TruncatedReplyError: _Row(_INCOMPLETE | Meaning.PARTIAL_LIST),
     WrongPartsError: _Row(_INCOMPLETE),
@@ -194,7 +203,9 @@ def status_error(
     if kind is NotFoundError:
         kind = not_found
     wait = seconds_to_wait(headers.get("retry-after"))
-    return kind(f"HTTP status {status} for {subject}.", remedy=remedy, status=status, retry_after=wait)
+    error = kind(f"HTTP status {status} for {subject}.", remedy=remedy, status=status, retry_after=wait)
+    error.challenge = headers.get("www-authenticate", "")
+    return error
 
 
 def _row(status: int) -> _Row:

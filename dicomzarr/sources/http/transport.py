@@ -1,9 +1,10 @@
-"""One GET over HTTP: the port that the client needs, and its implementation on aiohttp."""
+"""One request over HTTP: the port that the client needs, and its implementation on aiohttp."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import weakref
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -12,25 +13,26 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 from yarl import URL
 
-from dicomzarr.errors import InvalidReplyError
+from dicomzarr.errors import InvalidOptionError, InvalidReplyError
+from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.sources.http import redirects
 from dicomzarr.sources.http.connection import ConnectionSettings, basic_login
-from dicomzarr.sources.http.limits import LIMITS
 from dicomzarr.sources.http.name_lookups import resolver
 from dicomzarr.sources.http.network_errors import explained
+from dicomzarr.sources.http.pace import Pace, within
 from dicomzarr.sources.http.session_cleanup import dispose
 from dicomzarr.sources.http.statuses import Meaning, status_means
 from dicomzarr.sources.http.unread import CleanConnector
 from dicomzarr.sources.http.urls import host_of, is_loopback, origin_of
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from dicomzarr.sources.http.redirects import Request
 
 _CHUNK = 256 * 1024
+_PROXIES = ("http", "https")
 
 
 class Response(Protocol):
@@ -89,6 +91,7 @@ class _AiohttpResponse:
     reply: aiohttp.ClientResponse
     host: str
     timeout: float
+    limits: Limits
     headers: Mapping[str, str]
 
     @property
@@ -100,8 +103,10 @@ class _AiohttpResponse:
         return str(self.reply.url)
 
     async def chunks(self) -> AsyncIterator[bytes]:
+        pace = Pace(self.host, self.timeout, self.limits.least_rate, self.limits.reply_seconds)
+        content = self.reply.content
         with explained(self.host, self.timeout, answered=True):
-            async for chunk in self.reply.content.iter_chunked(_CHUNK):
+            while chunk := await pace.next(content.read(_CHUNK)):
                 yield chunk
 
 
@@ -139,7 +144,7 @@ class AiohttpTransport:
     Args:
         base_url: The server that the client's certificate, if any, is meant for.
         timeout: Seconds without progress after which a request fails.
-        idle: Seconds for which a connection stays open that nobody uses.
+        limits: How slow a server may be, and how long a connection stays open that nobody uses.
         settings: TLS and proxies.
         own_host_only: Requests go to no other origin than the server's, whatever it redirects or refers to.
     """
@@ -149,14 +154,14 @@ class AiohttpTransport:
         base_url: str,
         *,
         timeout: float = 60.0,
-        idle: float = LIMITS.seconds_idle,
+        limits: Limits = LIMITS,
         settings: ConnectionSettings | None = None,
         own_host_only: bool = False,
     ) -> None:
         self._origin = origin_of(base_url)
         self._own_host_only = own_host_only
+        self._limits = limits
         self.set_timeout(timeout)
-        self._idle = idle
         self._settings = settings or ConnectionSettings()
         self._connections: _Connections | None = None
         self._routes: dict[str, _Route] = {}
@@ -168,12 +173,14 @@ class AiohttpTransport:
             for _ in range(redirects.MOST + 1):
                 self._check_origin(request.url)
                 route = self._route(request.url)
-                with explained(route.host, self._timeout, answered=False):
-                    reply = await self._send(session, request, route)
+                seconds = max(self._timeout, self._limits.header_seconds)
+                plain = not isinstance(route.tls, ssl.SSLContext)
+                with explained(route.host, self._timeout, answered=False, plain=plain):
+                    reply = await within(seconds, route.host, self._send(session, request, route))
                 async with reply:
-                    if not status_means(reply.status, Meaning.REDIRECT):
+                    if request.form is not None or not status_means(reply.status, Meaning.REDIRECT):
                         headers = {name.lower(): value for name, value in reply.headers.items()}
-                        yield _AiohttpResponse(reply, route.host, self._timeout, headers)
+                        yield _AiohttpResponse(reply, route.host, self._timeout, self._limits, headers)
                         return
                     request = redirects.follow(request, reply.headers.get("location"))
         raise InvalidReplyError(f"{host_of(request.url)} redirected more than {redirects.MOST} times.")
@@ -188,7 +195,7 @@ class AiohttpTransport:
     def set_timeout(self, timeout: float) -> None:
         """Let requests from now on fail after so many seconds without progress."""
         self._timeout = timeout
-        self._limits = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
+        self._timeouts = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
 
     def close(self) -> None:
         """Close the connections as soon as no request uses them; later ones open others."""
@@ -197,14 +204,16 @@ class AiohttpTransport:
             connections.close()
 
     async def _send(self, session: aiohttp.ClientSession, request: Request, route: _Route) -> aiohttp.ClientResponse:
-        return await session.get(
+        return await session.request(
+            "GET" if request.form is None else "POST",
             URL(request.url, encoded=True),
+            data=request.form,
             headers={**request.credentials, **request.headers, **route.through},
             allow_redirects=False,
             ssl=route.tls,
             proxy=route.proxy,
             proxy_headers=route.login,
-            timeout=self._limits,
+            timeout=self._timeouts,
         )
 
     def _route(self, url: str) -> _Route:
@@ -228,7 +237,14 @@ class AiohttpTransport:
         found = None if is_loopback(url) else self._settings.proxy_for(url)
         if not found:
             return None, {}
+        if "://" not in found:
+            found = f"http://{found}"  # as curl takes it
         proxy = URL(found)
+        if proxy.scheme not in _PROXIES or not proxy.host:
+            raise InvalidOptionError(
+                f"The proxy for {host_of(url)} is a {proxy.scheme} proxy, and only HTTP proxies can be used.",
+                remedy="Name an HTTP proxy in HTTPS_PROXY or HTTP_PROXY, or leave this host out of it with NO_PROXY.",
+            )
         login = basic_login(proxy.user, proxy.password or "") if proxy.user else None
         return proxy.with_user(None), {"proxy-authorization": login} if login else {}
 
@@ -238,7 +254,7 @@ class AiohttpTransport:
             # would take credentials from a .netrc file as well; proxies of the environment are found by ourselves.
             session = aiohttp.ClientSession(
                 # `RequestLimiter` bounds them.
-                connector=CleanConnector(limit=0, keepalive_timeout=self._idle, resolver=resolver()),
+                connector=CleanConnector(limit=0, keepalive_timeout=self._limits.seconds_idle, resolver=resolver()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 read_bufsize=_CHUNK,

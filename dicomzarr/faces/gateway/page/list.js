@@ -33,6 +33,8 @@ import { debounced, h } from "./dom.js";
  * @property {(query: URLSearchParams, upstream: string, skip: number, signal: AbortSignal) => Promise<{studies: Study[], more: boolean, notice?: string}>} studies
  * @property {(study: Study, signal: AbortSignal) => Promise<Series[]>} series
  * @property {(study: Study, series: Series) => string} thumbnail URL of a picture
+ * @property {(study: Study, series: string) => void} attributes shows all attributes of its instances
+ * @property {(study: Study, series: string|null, title: string, signal: AbortSignal, counted?: boolean) => HTMLElement|null} kept a button that keeps it on disk; null where nothing can be kept
  * @property {(study: Study, series?: Series) => string} link to a study, or to a viewer
  */
 
@@ -178,7 +180,7 @@ export class StudyPage {
     this.go = go;
     this.abort = new AbortController();
     this.body = h("div.cards.series", { "data-state": "loading" }, skeleton());
-    root.replaceChildren(h("div.list", {}, h("h1", {}, "Series"), this.body));
+    root.replaceChildren(h("div.list", {}, h("div.heading", {}, h("h1", {}, "Series"), archive.kept(study, null, study.description || "Study", this.abort.signal)), this.body));
     void this.#load();
   }
 
@@ -203,13 +205,15 @@ export class StudyPage {
     const about = [h("b", {}, series.description || "Series without a description"),
       h("span.quiet", {}, [series.number !== undefined && `no. ${series.number}`, series.instances && `${series.instances} instances`].filter(Boolean).join(" · ")),
       h("span.chips", {}, h("i.chip", {}, series.modality || "?"))];
-    if (!series.pixels) return h("article.card.tall", {}, h("div.nothing.quiet", {}, "No pixels"), h("div.about", {}, about));
+    const table = h("button", { type: "button", onclick: () => this.archive.attributes(this.study, series.series) }, "Attributes");
+    const title = [series.modality, series.description].filter(Boolean).join(" ") || "Series";
+    if (!series.pixels) return h("article.card.tall", {}, h("div.nothing.quiet", {}, "No pixels"), h("div.about", {}, about), h("div.row.wrap", {}, table));
     const link = this.archive.link(this.study, series);
     return h("article.card.tall", {}, h("a.about", { href: link, onclick: (/** @type {MouseEvent} */ event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
       event.preventDefault();
       this.go(link);
-    } }, h("span.thumb", {}, picture(this.archive.thumbnail(this.study, series), "")), about));
+    } }, h("span.thumb", {}, picture(this.archive.thumbnail(this.study, series), "")), about), h("div.row.wrap", {}, table), this.archive.kept(this.study, series.series, title, this.abort.signal));
   }
 }
 

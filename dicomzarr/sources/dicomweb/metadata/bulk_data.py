@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.errors import HTTPStatusError, NotFoundError, WrongPartsError
+from dicomzarr.errors import HTTPStatusError, InvalidReplyError, NotFoundError, WrongPartsError
 from dicomzarr.sources.dicomweb.messages.received_parts import received_parts
 from dicomzarr.sources.dicomweb.messages.replies import refuse_page, refuse_text
 from dicomzarr.sources.http.bodies import whole_body
@@ -32,6 +32,8 @@ class BulkData:
     exchange: Exchange
     most_bytes: int
     """Bytes of one value."""
+    hosts: Sequence[str] = ()
+    """Others that are asked, without credentials."""
 
     async def get(self, uri: str, places: Sequence[str], subject: str) -> bytes:
         """Get a value.
@@ -66,6 +68,12 @@ class BulkData:
 
     async def _get_as(self, accept: str, url: str, subject: str) -> bytes:
         own = origin_of(url) == origin_of(self.base_url)
+        if not own and host_of(url).lower() not in self.hosts:
+            raise InvalidReplyError(
+                f"The metadata name another host, port or scheme for the {subject}: nothing is asked for there.",
+                remedy="If that host is right, allow it by its name, and its port if that is unusual:"
+                " bulk_data_hosts=[...].",
+            )
 
         async def read(response: Response) -> bytes:
             return await _receive(response, self.most_bytes, f"{subject} at {host_of(url)}")

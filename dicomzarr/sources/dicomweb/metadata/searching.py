@@ -24,6 +24,8 @@ class Searches:
     base_url: str
     """The URL of its search service."""
     requests: JSONRequests
+    most_results: int
+    """Of all pages of one search."""
 
     async def find(
         self, resource: str, parameters: Mapping[str, str], *, wanted: int | None = None, skip: int = 0
@@ -37,6 +39,11 @@ class Searches:
             subject = f"a search for {resource}"
             reply = await self.requests.get(search_url(self.base_url, resource, page), subject, not_found)
             entries = _entries(reply.body, subject)
+            if results.received + len(entries) > self.most_results:
+                raise InvalidReplyError(
+                    f"A search for {resource} has more than {self.most_results} results.",
+                    remedy="Search for less, or raise the bound: limits={'search_results': ...}.",
+                )
             more = results.add(entries, asked=int(page["limit"]), more_announced=reply.more_announced)
         return results.entries
 

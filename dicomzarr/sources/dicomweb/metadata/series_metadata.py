@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dicomzarr.dicom.model.completeness import reduced_instances
+from dicomzarr.dicom.model.json_size import check_size
 from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.errors import (
     DicomZarrError,
@@ -17,7 +18,7 @@ from dicomzarr.errors import (
     SeriesNotFoundError,
     WrongPartsError,
 )
-from dicomzarr.runtime.pools import FILES
+from dicomzarr.runtime.pools import FILES, Threads
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
 from dicomzarr.sources.dicomweb.negotiation.refusals import neither
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dicomzarr.dicom.model.completeness import ReducedInstance
+    from dicomzarr.options import Limits
     from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
     from dicomzarr.sources.dicomweb.metadata.searching import Searches
     from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
     from dicomzarr.sources.http.transport import Response
 
+_SECONDS_IDLE = 1.0
 _SOP_INSTANCE_UID = "00080018"
 
 
@@ -47,6 +50,10 @@ class MetadataFetcher:
     requests: JSONRequests
     whole: WholeInstances
     searches: Searches
+    limits: Limits
+    """How much there may be."""
+    _thread: Threads = field(default_factory=lambda: Threads("dicomzarr-metadata", 1, _SECONDS_IDLE))
+    """Looks through metadata, and holds up no other server's."""
     _refused: SeriesTTLCache[bool] = field(default_factory=SeriesTTLCache)
     """Series whose instances had no metadata of their own: the headers of their files are read at once."""
 
@@ -75,7 +82,7 @@ class MetadataFetcher:
             return SeriesMetadata(await self._of_listed(study, series, error))
         if now is known:
             return now
-        reduced = await FILES.run(_lacking, now)
+        reduced = await self._thread.run(_lacking, now, self.limits)
         if not reduced:
             return now
         items: list[bytes | msgspec.Raw] = list(msgspec.json.decode(now.body, type=list[msgspec.Raw]))
@@ -109,6 +116,11 @@ class MetadataFetcher:
             raise refusal from None
         if not instances:
             raise refusal
+        if len(instances) > self.limits.instances:
+            raise InvalidReplyError(
+                f"The server lists {len(instances)} instances of series {series}, study {study}, which is refused.",
+                remedy=f"If that is right, raise the bound: limits={{'instances': {len(instances)}}}.",
+            )
         if len(instances) < len(results):
             raise InvalidReplyError(
                 f"The server lists {len(results)} instances of series {series}, study {study}, and names"
@@ -150,7 +162,7 @@ class MetadataFetcher:
         subject = f"the metadata of instance {key.instance}, series {key.series}, study {key.study}"
         reply = await self.requests.get(instance_metadata_url(self.base_url, *key), subject)
         item = _only_item(reply.body, key, subject)
-        if _lacking(SeriesMetadata(_array([item]))):
+        if _lacking(SeriesMetadata(_array([item])), self.limits):
             raise _ReducedError(f"What an image needs is not in {subject}.")
         return item
 
@@ -166,9 +178,10 @@ class _ReducedError(InvalidReplyError):
     """An instance's own metadata lack what an image needs."""
 
 
-def _lacking(metadata: SeriesMetadata) -> list[ReducedInstance]:
+def _lacking(metadata: SeriesMetadata, limits: Limits) -> list[ReducedInstance]:
     """Instances of which the metadata do not say enough; what cannot be read is left to whoever reads all of it."""
     try:
+        check_size(metadata.body, limits)
         return reduced_instances(metadata.instances)
     except MetadataError:
         return []

@@ -21,6 +21,7 @@ from dicomzarr.errors import (
     UnsupportedTransferSyntaxError,
     WrongPartsError,
 )
+from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.runtime.pools import FILES
 from dicomzarr.runtime.single_flight import SingleFlight
 from dicomzarr.sources.dicomweb.messages.replies import PAGE_HEAD, cut_frame, refuse_page, refuse_text
@@ -31,7 +32,6 @@ from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 from dicomzarr.sources.dicomweb.urls import instance_url
 from dicomzarr.sources.dicomweb.whole.file_errors import as_reply_errors
 from dicomzarr.sources.http.exchange import Exchange, RequestSpec
-from dicomzarr.sources.http.limits import LIMITS, Limits
 from dicomzarr.sources.http.media_type import MediaType
 from dicomzarr.sources.http.statuses import Meaning, means
 from dicomzarr.sources.spool import inflated, spooled

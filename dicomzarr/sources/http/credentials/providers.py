@@ -1,7 +1,7 @@
 """Credentials that each process which reads finds by itself: their names travel, they do not.
 
-``env:TOKEN``, ``env:USER,PASSWORD``, ``netrc`` and ``module:function`` name a provider. Each is asked anew for every
-request, so that what is refreshed counts at once.
+``env:TOKEN``, ``env:USER,PASSWORD``, ``netrc`` and ``module:function`` name one; those of `named` are providers. Each
+is asked anew for every request, so that what is refreshed counts at once.
 """
 
 from __future__ import annotations
@@ -10,22 +10,27 @@ import importlib
 import netrc
 import os
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dicomzarr.errors import AuthenticationError, InvalidOptionError
+from dicomzarr.options.provider import named
 from dicomzarr.sources.http.connection import basic_login
+from dicomzarr.sources.http.credentials.named import NamedProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dicomzarr.options import HeadersCallable
+    from dicomzarr.options import HeadersCallable, Provider
 
 _ENVIRONMENT = "env:"
 _NETRC = "netrc"
+_GROUP_AND_OTHERS = 0o077
+_OTHERS = 0o027
 
 
-def provider(name: str, base_url: str) -> HeadersCallable:
+def provider(name: str, base_url: str) -> HeadersCallable | Provider:
     """What gives the headers that ``auth=name`` stands for.
 
     Args:
@@ -36,6 +41,8 @@ def provider(name: str, base_url: str) -> HeadersCallable:
         return partial(netrc_headers, urlsplit(base_url).hostname or "")
     if name.startswith(_ENVIRONMENT):
         return partial(environment_headers, *name.removeprefix(_ENVIRONMENT).split(","))
+    if named(name) is not None:
+        return NamedProvider(name)
     return partial(_call_named, name)
 
 
@@ -79,9 +86,11 @@ def netrc_headers(host: str) -> dict[str, str]:
 
 
 def _netrc_of_this_process() -> netrc.netrc:
+    named = os.environ.get("NETRC") or None
     try:
-        # Who may read the file is checked for the one at home, as Python's netrc does.
-        return netrc.netrc(os.environ.get("NETRC") or None)
+        if named is not None:  # Python's netrc looks only at who may read the one at home
+            _check_private(named)
+        return netrc.netrc(named)
     except FileNotFoundError:
         found, remedy = "does not exist", "Write it in every process's home, or name it in NETRC."
     except netrc.NetrcParseError as error:  # whose text may quote a password
@@ -90,6 +99,25 @@ def _netrc_of_this_process() -> netrc.netrc:
     except (OSError, ValueError) as error:
         found, remedy = f"cannot be read ({type(error).__name__})", "Check whose it is, and that it is a text file."
     raise AuthenticationError(f"The netrc file of this process {found}.", remedy=remedy)
+
+
+def _check_private(path: str) -> None:
+    """Raise unless nobody but its owner, who is this user or root, may read or change a file; a group may read root's.
+
+    Raises:
+        AuthenticationError: Others may.
+        OSError: There is no such file.
+    """
+    found = Path(path).stat()
+    if os.name != "posix":
+        return
+    own = found.st_uid == os.geteuid()
+    if (own or found.st_uid == 0) and not found.st_mode & (_GROUP_AND_OTHERS if own else _OTHERS):
+        return
+    raise AuthenticationError(
+        "The netrc file that NETRC names belongs to somebody else, or others can read it.",
+        remedy="Make it yours and nobody else's (chmod 600).",
+    )
 
 
 def _call_named(name: str) -> Mapping[str, str]:
@@ -103,8 +131,8 @@ def _call_named(name: str) -> Mapping[str, str]:
         found = None
     if not callable(found):
         raise InvalidOptionError(
-            f"auth={name!r} names no callable.",
-            remedy="Give it as module:function, importable in this process.",
+            "The option auth is a text that names no callable.",  # which may be user:password, and is not repeated
+            remedy="Give it as module:function, importable here; user and password as auth=(user, password).",
         )
     headers: Mapping[str, str] = found()
     return headers

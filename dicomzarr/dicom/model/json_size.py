@@ -1,0 +1,123 @@
+"""Whether DICOM JSON is of a size that can be typed, found before it is: ten megabytes of text can fill the memory."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from dicomzarr.errors import MetadataError
+from dicomzarr.options.limits import LIMITS, Limits
+
+_OBJECT: Final = b"{"
+_NOTHING: Final = msgspec.Raw(b"")
+_FOR_EACH: Final = 500
+"""Objects that each instance may have beside; real ones have some hundred."""
+
+
+class _TooManyError(Exception):
+    """Counting has come to an end early."""
+
+
+def check_size(body: bytes, limits: Limits) -> None:
+    """Look whether the metadata of a series may be typed.
+
+    Args:
+        body: A JSON array of instances; where it is none, whoever types it says so.
+        limits: How many instances and frames there may be, and of how many objects.
+
+    Raises:
+        MetadataError: There are more.
+    """
+    objects = body.count(_OBJECT)
+    if objects <= min(limits.instances, limits.instance_objects):  # each instance is one
+        return
+    of_frames = _frame_groups(body, limits.instances)
+    if of_frames is None:
+        raise _too_large(f"The series has more than {limits.instances} instances", "instances", 2 * limits.instances)
+    others = objects
+    for raw in of_frames:
+        if raw is _NOTHING:
+            continue
+        sequence = bytes(raw)
+        in_frames = sequence.count(_OBJECT)
+        others -= in_frames
+        if in_frames > limits.frame_items and _count_is_beyond(sequence, limits.frame_items):
+            text = f"An instance describes more than {limits.frame_items} frames"
+            raise _too_large(text, "frame_items", 2 * limits.frame_items)
+    if others > limits.instance_objects + _FOR_EACH * len(of_frames):
+        text = f"The metadata of {len(of_frames)} instances hold {others} JSON objects beside those of frames"
+        raise _too_large(text, "instance_objects", others)
+
+
+def check_batch(batch: bytes, most: int = LIMITS.frame_objects) -> None:
+    """Look whether descriptions of frames that are typed together may be.
+
+    Raises:
+        MetadataError: They hold too many JSON objects.
+    """
+    objects = batch.count(_OBJECT)
+    if objects > most:
+        raise MetadataError(
+            f"The descriptions of some frames hold {objects} JSON objects, more than {most}.",
+            remedy="Ask the server's operator what it sends for /metadata.",
+        )
+
+
+def check_values(text: bytes, most: int = LIMITS.lenient_values) -> None:
+    """Look whether an instance may be decoded as it is, whatever it holds.
+
+    Raises:
+        MetadataError: It holds too many values.
+    """
+    if text.count(b",") + text.count(b"[") + text.count(_OBJECT) > most:
+        raise MetadataError(
+            f"The metadata of an instance hold more than {most} values, and nulls or what is no DICOM JSON among them.",
+            remedy="Ask the server's operator what it sends for /metadata.",
+        )
+
+
+def _frame_groups(body: bytes, most: int) -> list[msgspec.Raw] | None:
+    """The Per-Frame Functional Groups of each instance, as text; None where there are more instances."""
+    found: list[msgspec.Raw] = []
+
+    class Instance(msgspec.Struct, gc=False):
+        frames: msgspec.Raw = msgspec.field(name="52009230", default=_NOTHING)
+
+        def __post_init__(self) -> None:
+            found.append(self.frames)
+            if len(found) > most:
+                raise _TooManyError
+
+    return None if _ends_early(body, list[Instance]) else found
+
+
+def _count_is_beyond(sequence: bytes, most: int) -> bool:
+    """Whether a sequence has more items than so many; none of them is kept."""
+    count = 0
+
+    class Item(msgspec.Struct, gc=False):
+        def __post_init__(self) -> None:
+            nonlocal count
+            count += 1
+            if count > most:
+                raise _TooManyError
+
+    items: list[Item] = msgspec.field(name="Value", default_factory=list)
+    return _ends_early(sequence, msgspec.defstruct("Items", [("values", list[Item], items)]))
+
+
+def _ends_early(text: bytes, kind: object) -> bool:
+    try:
+        msgspec.json.decode(text, type=kind)
+    except _TooManyError:
+        return True
+    except (ValueError, RecursionError):  # whoever types it says so
+        return False
+    return False
+
+
+def _too_large(what: str, name: str, number: int) -> MetadataError:
+    return MetadataError(
+        f"{what}, which is refused.", remedy=f"If that is right, raise the bound: limits={{{name!r}: {number}}}."
+    )

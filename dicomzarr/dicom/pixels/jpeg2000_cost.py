@@ -1,0 +1,162 @@
+"""What decoding a JPEG 2000 costs beside its pixels: packets and code-blocks, by its headers (ITU-T T.800 Annex B).
+
+A few bytes can tell of so many of them that a decoder takes gigabytes before it finds that there are no data.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CODING_STYLE, COMPONENT_STYLE, TILE_PART, START_OF_DATA = 0xFF52, 0xFF53, 0xFF90, 0xFF93
+SIZE: Final = struct.Struct(">H8IH")  # Rsiz, Xsiz, Ysiz, XOsiz, YOsiz, four of tiles, Csiz
+_FIRST_MARKER: Final = 0xFF00
+_HAS_PRECINCTS: Final = 1  # in Scod and Scoc
+_WHOLE: Final = 15  # the exponent of a precinct where none is given
+_DEEPEST: Final = 32  # levels of decomposition (T.800 table A.15)
+_MOST_COMPONENTS_OF_A_BYTE: Final = 257
+_BLOCK_BYTES: Final = 416
+"""That OpenJPEG takes for a code-block, or for a precinct of a band, nodes of their trees included; measured."""
+_TILE_BYTES: Final = 16 * 1024
+"""And for the parameters of a tile."""
+_FEW_PACKETS: Final = 2**16
+"""No harm, whatever the length of the codestream."""
+_SHORTEST_TILE: Final = 14
+"""Bytes of a tile-part and its start of data."""
+
+
+class _Grid(NamedTuple):
+    """The reference grid (T.800 section B.2)."""
+
+    right: int
+    bottom: int
+    across: int
+    """Tiles side by side."""
+    down: int
+    """Tiles on one another."""
+    components: int
+
+
+class _Style(NamedTuple):
+    """How components are cut, as a marker COD or COC says."""
+
+    layers: int
+    """None of its own: 0, in COC."""
+    levels: int
+    block: tuple[int, int]
+    """Exponents of the width and height of code-blocks."""
+    precincts: tuple[tuple[int, int], ...]
+    """Likewise, for each resolution, the coarsest first; empty where they are as large as can be."""
+
+
+def extra_bytes(data: bytes, start: int) -> int:
+    """Bytes that a decoder takes beside those of pixels.
+
+    Args:
+        data: Bytes with a codestream, whose main header has been read.
+        start: Where it begins.
+
+    Raises:
+        ValueError: It is broken, or tells of more tiles or packets than it has bytes.
+    """
+    grid = _grid(data, start)
+    length, tiles = len(data) - start, grid.across * grid.down
+    if tiles * _SHORTEST_TILE > length:
+        raise ValueError(f"it tells of {tiles} tiles, and has {length} bytes")
+    layers, packets, blocks = 1, 0, 0
+    for style in set(_styles(data, start, grid.components)):
+        # Each may count for all tiles and components: what is rare is so reckoned too high, and nothing too low.
+        layers = max(layers, style.layers)
+        of_style = _counts(style, grid)
+        packets, blocks = max(packets, of_style[0]), max(blocks, of_style[1])
+    if layers * packets > max(_FEW_PACKETS, length):
+        raise ValueError(f"it tells of {layers * packets} packets, and has {length} bytes")
+    return blocks * _BLOCK_BYTES + tiles * grid.components * _TILE_BYTES
+
+
+def _grid(data: bytes, start: int) -> _Grid:
+    _, right, bottom, left, top, width, height, tiles_left, tiles_top, components = SIZE.unpack_from(data, start + 6)
+    if not (tiles_left <= left < right and tiles_top <= top < bottom and width and height):
+        raise ValueError("its tiles are impossible")
+    return _Grid(right, bottom, -(-(right - tiles_left) // width), -(-(bottom - tiles_top) // height), components)
+
+
+def _counts(style: _Style, grid: _Grid) -> tuple[int, int]:
+    """Packets of a layer, and code-blocks and precincts of bands, of all components; none too few."""
+    packets = blocks = 0
+    for resolution in range(style.levels + 1):
+        scale = style.levels - resolution
+        width, height = -(-grid.right >> scale) or 1, -(-grid.bottom >> scale) or 1
+        given = style.precincts[resolution] if style.precincts else (_WHOLE, _WHOLE)
+        precincts = _pieces(width, given[0], grid.across) * _pieces(height, given[1], grid.down)
+        # Bands of all resolutions but the coarsest are half as large, and so are precincts in them (T.800 section B.7).
+        halved = 1 if resolution else 0
+        in_band = [min(block, max(0, size - halved)) for block, size in zip(style.block, given, strict=True)]
+        parts = _pieces(-(-width >> halved), in_band[0], grid.across)
+        parts *= _pieces(-(-height >> halved), in_band[1], grid.down)
+        packets += precincts
+        blocks += (3 if resolution else 1) * (parts + precincts)
+    return packets * grid.components, blocks * grid.components
+
+
+def _pieces(size: int, exponent: int, tiles: int) -> int:
+    """Pieces of a size in a power of two that a side is cut into; each edge of a tile may cut one more."""
+    return (size + (1 << exponent) - 1 >> exponent) + tiles - 1
+
+
+def _styles(data: bytes, start: int, components: int) -> Iterator[_Style]:
+    """Those of the main header and of all tile-parts."""
+    position = start + 2
+    end = len(data)
+    while position + 4 <= end:
+        marker, length = struct.unpack_from(">2H", data, position)
+        if marker == TILE_PART:
+            part, (size,) = position, struct.unpack_from(">I", data, position + 6)
+            yield from _styles_of_part(data, position + 2 + length, components)
+            if size == 0:
+                return
+            position = part + max(size, _SHORTEST_TILE)
+            continue
+        if marker < _FIRST_MARKER or length == 0:
+            return  # whatever it is, a decoder stops here too
+        style = _style(data, position, marker, length, components)
+        if style is not None:
+            yield style
+        position += 2 + length
+
+
+def _styles_of_part(data: bytes, position: int, components: int) -> Iterator[_Style]:
+    while position + 4 <= len(data):
+        marker, length = struct.unpack_from(">2H", data, position)
+        if marker == START_OF_DATA or marker < _FIRST_MARKER or length == 0:
+            return
+        style = _style(data, position, marker, length, components)
+        if style is not None:
+            yield style
+        position += 2 + length
+
+
+def _style(data: bytes, position: int, marker: int, length: int, components: int) -> _Style | None:
+    if marker not in (CODING_STYLE, COMPONENT_STYLE):
+        return None
+    body = data[position + 4 : position + 2 + length]
+    layers = 0
+    if marker == CODING_STYLE:
+        layers = int.from_bytes(body[2:4], "big")
+        at = 5
+    else:
+        at = 2 if components < _MOST_COMPONENTS_OF_A_BYTE else 3
+    has_precincts = body[at - 5 if marker == CODING_STYLE else at - 1] & _HAS_PRECINCTS
+    levels, width, height = body[at : at + 3]
+    sizes = body[at + 5 : at + 6 + levels] if has_precincts else b""
+    if levels > _DEEPEST or (has_precincts and len(sizes) != levels + 1):
+        raise ValueError("its coding style is impossible")
+    return _Style(
+        layers,
+        levels,
+        ((width & 15) + 2, (height & 15) + 2),
+        tuple((size & 15, size >> 4) for size in sizes),
+    )

@@ -1,0 +1,180 @@
+"""Codestreams of few bytes that would take gigabytes or minutes: refused unseen by a decoder, or decoded in bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import imagecodecs
+import numpy as np
+import pytest
+from crafted_headers import Cut, jpeg, jpeg2000
+from serving import run_python
+
+from dicomzarr.codecs.budget import Budget
+from dicomzarr.codecs.decode import decode_frame
+from dicomzarr.dicom import uids
+from dicomzarr.dicom.pixels.pixels import PixelDescription
+from dicomzarr.errors import FrameDecodeError
+from dicomzarr.options import LIMITS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WHERE: Final = "study 1.2, series 1.3, instance 1.4, frame 5"
+TINY: Final = Cut(0, (0, 0)).coding_style()
+USUAL: Final = Cut().coding_style()
+
+BOMBS: Final[dict[str, tuple[bytes, int, str]]] = {
+    "code-blocks of 4 x 4": (jpeg2000(8192, 8192, main=TINY), 8192, uids.JPEG_2000_LOSSLESS),
+    "such blocks for one component": (
+        jpeg2000(8192, 8192, main=USUAL + Cut(0, (0, 0)).component_style()),
+        8192,
+        uids.JPEG_2000_LOSSLESS,
+    ),
+    "such blocks in the header of a tile": (jpeg2000(8192, 8192, main=USUAL, part=TINY), 8192, uids.JPEG_2000_LOSSLESS),
+    "precincts of 1 x 1": (
+        jpeg2000(2048, 2048, main=Cut(0, precincts=b"\0").coding_style()),
+        2048,
+        uids.JPEG_2000_LOSSLESS,
+    ),
+    "precincts of 2 x 2 with as many bytes": (
+        jpeg2000(2048, 2048, main=Cut(1, precincts=b"\x11\x11").coding_style(), body=bytes(2**21)),
+        2048,
+        uids.JPEG_2000_LOSSLESS,
+    ),
+    "32 levels of small precincts": (
+        jpeg2000(4096, 4096, main=Cut(32, (0, 0), b"\x22" * 33).coding_style(), body=bytes(2**21)),
+        4096,
+        uids.JPEG_2000_LOSSLESS,
+    ),
+    "layers without an end": (
+        jpeg2000(4096, 4096, main=Cut(layers=65535).coding_style()),
+        4096,
+        uids.JPEG_2000_LOSSLESS,
+    ),
+    "65535 tiles": (jpeg2000(4096, 4080, tile=(16, 16), main=USUAL), 4096, uids.JPEG_2000_LOSSLESS),
+    "code-blocks of 4 x 4 in HTJ2K": (
+        jpeg2000(8192, 8192, main=Cut(0, (0, 0), style=0x40).coding_style(), high_throughput=True),
+        8192,
+        uids.HTJ2K_LOSSLESS,
+    ),
+    "a blank of 16384 x 16384": (jpeg2000(16384, 16384, main=USUAL), 16384, uids.JPEG_2000_LOSSLESS),
+    "fifty scans of 16384 x 16384": (jpeg(16384, 16384, scans=50, body=bytes(4000)), 16384, uids.JPEG_BASELINE),
+    "fifty scans of 10000 x 10000": (jpeg(10000, 10000, scans=50, body=bytes(4000)), 10000, uids.JPEG_BASELINE),
+    "a thousand scans": (jpeg(64, 64, scans=1000), 64, uids.JPEG_BASELINE),
+}
+"""Each with its side in pixels, and the transfer syntax."""
+
+
+def described(data: bytes, side: int) -> PixelDescription:
+    """What metadata say that agree with it."""
+    rows, columns = side, 4080 if b"\x00\x00\x0f\xf0\x00\x00\x10\x00" in data[:64] else side
+    return PixelDescription(rows, columns, 1, 8, 8, 7, signed=False, photometric_interpretation="MONOCHROME2")
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_before_a_decoder_sees_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explodes(*_: object, **__: object) -> None:
+        pytest.fail("the decoder was called")
+
+    for decoder in ("jpeg8_decode", "jpeg2k_decode"):
+        monkeypatch.setattr(imagecodecs, decoder, explodes)
+    data, side, uid = BOMBS[name]
+    with pytest.raises(FrameDecodeError) as caught:
+        decode_frame(data, described(data, side), transfer_syntax_uid=uid, where=WHERE)
+    assert WHERE in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["j2k_8192_precincts_1x1.j2k", "j2k_16384_codeblocks_4x4.j2k"])
+def test_a_bomb_of_others_is_refused_in_no_time_and_memory(shared_dir: Path, name: str) -> None:
+    side = int(name.split("_")[1])
+    found = decoded_elsewhere(shared_dir / "hostile" / name, side, uids.JPEG_2000_LOSSLESS)
+    assert found["error"] == "FrameDecodeError"
+    assert found["seconds"] < 10
+    assert found["mebibytes"] < 500
+
+
+IN_BOUNDS: Final[dict[str, tuple[bytes, int, str]]] = {
+    "code-blocks of 4 x 4": (jpeg2000(2048, 2048, main=TINY), 2048, uids.JPEG_2000_LOSSLESS),
+    "precincts of 4 x 4 with as many bytes": (
+        jpeg2000(1024, 1024, main=Cut(1, precincts=b"\x22\x22").coding_style(), body=bytes(2**18)),
+        1024,
+        uids.JPEG_2000_LOSSLESS,
+    ),
+    "a blank of 8192 x 8192": (jpeg2000(8192, 8192, main=USUAL), 8192, uids.JPEG_2000_LOSSLESS),
+    "twenty scans of 8192 x 8192": (jpeg(8192, 8192, scans=20, body=bytes(500)), 8192, uids.JPEG_BASELINE),
+    "many layers": (
+        jpeg2000(1024, 1024, main=Cut(layers=10000).coding_style(), body=bytes(60000)),
+        1024,
+        uids.JPEG_2000_LOSSLESS,
+    ),
+}
+"""What is just not refused."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IN_BOUNDS)
+def test_what_is_just_not_refused_takes_bounded_time_and_memory(tmp_path: Path, name: str) -> None:
+    data, side, uid = IN_BOUNDS[name]
+    (tmp_path / "frame").write_bytes(data)
+    found = decoded_elsewhere(tmp_path / "frame", side, uid)
+    assert found["seconds"] < 10, found
+    assert found["mebibytes"] < 500, found
+
+
+def decoded_elsewhere(file: Path, side: int, uid: str) -> dict[str, Any]:
+    """How long a process takes to decode what a file holds, and how much memory it ever had."""
+    found: dict[str, Any] = run_python(CHILD, str(file), str(side), uid)
+    return found
+
+
+CHILD: Final = """
+import json, resource, sys, time
+from dicomzarr.codecs.decode import decode_frame
+from dicomzarr.dicom.pixels.pixels import PixelDescription
+
+file, side, uid = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+pixel = PixelDescription(side, side, 1, 8, 8, 7, signed=False, photometric_interpretation="MONOCHROME2")
+resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+began, error = time.process_time(), ""
+try:
+    decode_frame(open(file, "rb").read(), pixel, transfer_syntax_uid=uid, where="frame 1")
+except Exception as failure:
+    error = type(failure).__name__
+seconds = time.process_time() - began
+mebibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+print(json.dumps({"error": error, "seconds": seconds, "mebibytes": mebibytes}))
+"""
+
+
+# Bounds that can be changed, and real images that stay far below
+
+
+def test_a_blank_image_is_read_by_who_asks_for_it() -> None:
+    data = bytes(imagecodecs.jpegls_encode(np.zeros((512, 512), np.uint8)))
+    pixel = described(b"", 512)
+    strict = replace(LIMITS, blank_bytes=2**16, expansion=10)
+    with pytest.raises(FrameDecodeError, match=r"limits=\{'blank_bytes': 262144\}"):
+        decode_frame(data, pixel, transfer_syntax_uid=uids.JPEG_LS_LOSSLESS, where=WHERE, limits=strict)
+    asked = replace(strict, blank_bytes=262144)
+    found = decode_frame(data, pixel, transfer_syntax_uid=uids.JPEG_LS_LOSSLESS, where=WHERE, limits=asked)
+    assert not found.any()
+
+
+def test_small_blocks_and_precincts_of_a_usual_frame_are_decoded() -> None:
+    for cut in (Cut(0, (0, 0)), Cut(2, (1, 1)), Cut(5, precincts=b"\x77" * 6)):
+        data = jpeg2000(512, 512, main=cut.coding_style(), body=bytes(2**15))
+        found = decode_frame(data, described(b"", 512), transfer_syntax_uid=uids.JPEG_2000_LOSSLESS, where=WHERE)
+        assert found.shape == (1, 512, 512)
+
+
+def test_frames_wait_until_those_before_them_have_let_go_of_memory() -> None:
+    budget = Budget()
+    large = 64 * 2**20
+    with budget.taken(large, large):
+        with budget.taken(1000, large):  # a small one waits for nobody
+            pass
+        assert not budget.fits(large, large)
+        assert budget.fits(large, 2 * large)
+    assert budget.fits(10 * large, large)  # alone, however large
