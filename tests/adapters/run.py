@@ -44,6 +44,10 @@ ADAPTERS = {
     "bioio": Adapter(
         ("bioio>=3.6", "bioio-ome-zarr"), ("bioio", "bioio-base", "bioio-ome-zarr"), also=("plugins/bioio-dicomzarr",)
     ),
+    "export_bioio": Adapter(
+        ("tifffile>=2024.8", "bioio>=3.6", "bioio-ome-zarr>=3.8", "bioio-ome-tiff>=1.4"), ("bioio", "bioio-ome-zarr")
+    ),
+    "export_napari": Adapter(("napari-ome-zarr>=0.10",), ("napari-ome-zarr",)),
     "monai": Adapter((TORCH, "monai>=1.6", "nibabel"), ("monai", "torch", "nibabel")),
     "spatialdata": Adapter(("spatialdata>=0.8",), ("spatialdata", "xarray"), python="python3.13"),
     "torch": Adapter((TORCH, "numpy", "pytest", "pytest-timeout", "pytest-xdist"), ("torch", "numpy")),

@@ -113,6 +113,13 @@ def _files(place: str, reader: str, options: dict[str, Any], tasks: list[list[li
     return takes
 
 
+def _export(url: str, way: str, tiles: int) -> Take:
+    """An export by a way of `exports.WAYS`."""
+    from exports import export_by  # noqa: PLC0415  # as above
+
+    return export_by(url, way, tiles)
+
+
 def _tiles(url: str, face: str, numbers: list[list[int]]) -> Take:
     """The latency of tiles one by one, whose frames are in memory: the median."""
     from tiles import FACES  # noqa: PLC0415  # as above

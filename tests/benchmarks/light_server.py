@@ -67,13 +67,13 @@ class Resources:
 
     def frames(self, path: str, host: str) -> Sequence[bytes]:
         """The pieces of the reply to a request for frames."""
-        head, _, numbers = path.rpartition("/")
+        instance, _, numbers = path.rpartition("/")
         pieces: list[bytes] = []
         for number in numbers.split(","):
             body = self.frame(int(number))
             pieces += (
                 b"--%b\r\nContent-Type: %b\r\nContent-Location: http://%b%b/%b\r\nContent-Length: %d\r\n\r\n"
-                % (BOUNDARY, self.content_type.encode(), host.encode(), head.encode(), number.encode(), len(body)),
+                % (BOUNDARY, self.content_type.encode(), host.encode(), instance.encode(), number.encode(), len(body)),
                 body,
                 b"\r\n",
             )

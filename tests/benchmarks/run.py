@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import report
+from exports import measure_exports
 from files import measure_files
 from levels import measure_level, measure_memory
 from measuring import Results, touch_memory
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[Settings], Results]] = {
     "strategies": measure_strategies,
     "volume": measure_volume,
     "files": measure_files,
+    "export": measure_exports,
 }
 
 

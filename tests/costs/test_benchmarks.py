@@ -114,6 +114,13 @@ def test_readers_of_files_agree_and_are_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_exports_are_measured(tmp_path: Path) -> None:
+    found = _measured(tmp_path, "export")
+    assert len(_readers(found, "export of a level")) == 7
+    assert len(found["targets"]) == 4
+
+
+@pytest.mark.slow
 def test_strategies_are_compared(tmp_path: Path) -> None:
     found = _measured(tmp_path, "strategies")
     readers = _readers(found, "lists cost twice")

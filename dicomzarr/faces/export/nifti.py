@@ -46,7 +46,8 @@ def _reasons(plan: ImagePlan, *, absent: float | None) -> Iterator[Why]:
     known, level = plan.attributes, plan.levels[0]
     sizes = dict(zip((axis.name for axis in plan.axes), level.shape, strict=True))
     yield from why_no_volume(plan, absent=absent)
-    yield Why(sizes.get("c", 1) > 1, "it has several channels", "Choose one, as the region c=0:1, or export to .zarr.")
+    remedy = "Choose one, as the region c=0:1, or export to .zarr; image.to_nifti() takes all of a diffusion series."
+    yield Why(sizes.get("c", 1) > 1, "it has several channels", remedy)
     rescale = known.rescale
     same = rescale is not None and not isinstance(rescale.slope, list) and not isinstance(rescale.intercept, list)
     yield Why(not same, "its values are rescaled by a table or from slice to slice", 'Export values="modality".')

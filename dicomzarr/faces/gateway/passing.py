@@ -70,8 +70,8 @@ class PassThrough:
         given = headers.getall("Authorization", [])
         if not given or not given[0].strip():
             raise RefusedError(401, "Send the credentials that the server asks for.", _CHALLENGE)
-        if len(given) > 1 or len(given[0]) > _LONGEST:
-            raise RefusedError(400, "The request has several credentials, or one that is too long.")
+        if len(given) > 1 or len(given[0]) > _LONGEST or not (given[0].isascii() and given[0].isprintable()):
+            raise RefusedError(400, "The request has several credentials, or one that is too long or no text.")
         caller = keyed_hash(given[0])
         found = self._callers.get(caller)
         if found is None:

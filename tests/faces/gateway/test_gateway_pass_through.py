@@ -226,3 +226,20 @@ def test_what_cannot_be_meant_is_refused(server: DICOMwebServer, tmp_path: Path)
         pass
     with gateway(one, pass_through=True, host="0.0.0.0"):  # noqa: S104  # it asks for credentials
         pass
+
+
+@pytest.mark.parametrize("given", [b"Bearer \xff\xfe", "Bearer \u00e4".encode(), b"Bearer a\tb", b"B" * 8000])
+def test_credentials_that_are_no_text_are_refused_or_denied(
+    running: Gateway, server: DICOMwebServer, given: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = urlsplit(running.url).netloc.encode()
+    request = (
+        b"GET /api/studies HTTP/1.1\r\nHost: "
+        + host
+        + b"\r\nAuthorization: "
+        + given
+        + b"\r\nConnection: close\r\n\r\n"
+    )
+    assert send_raw(running.url, request).split()[1] in (b"400", b"401")
+    assert "Traceback" not in caplog.text
+    assert len(server.requests) <= 1  # what is text is for the server to judge

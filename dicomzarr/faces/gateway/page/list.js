@@ -49,6 +49,7 @@ export class List {
     this.go = go;
     this.abort = new AbortController();
     this.search = new AbortController();
+    this.byPatient = false;
     this.watch = new IntersectionObserver((entries) => entries.forEach((entry) => {
       if (!entry.isIntersecting) return;
       this.watch.unobserve(entry.target);
@@ -78,12 +79,18 @@ export class List {
       h("option", { value: "" }, "Everywhere"), this.archive.upstreams.map(({ name, title }) => h("option", { value: name }, title)))] : [];
     const names = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", checked: this.archive.names, onchange: () => {
       this.archive.showNames(names.checked);
+      grouped.hidden = !names.checked;
       void this.find();
     } }));
+    const by = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", checked: this.byPatient, onchange: () => {
+      this.byPatient = by.checked;
+      void this.find();
+    } }));
+    const grouped = h("label.names", { hidden: !this.archive.names }, by, "By patient");
     const form = h("form.search", { role: "search", onsubmit: (/** @type {Event} */ event) => {
       event.preventDefault();
       void this.find();
-    } }, words, modalities, ...dates, ...where, h("label.names", {}, names, "Patient names"), h("button", { type: "reset", onclick: () => setTimeout(soon) }, "Clear"));
+    } }, words, modalities, ...dates, ...where, h("label.names", {}, names, "Patient names"), grouped, h("button", { type: "reset", onclick: () => setTimeout(soon) }, "Clear"));
     queueMicrotask(() => words.focus({ preventScroll: true }));
     return /** @type {HTMLFormElement} */ (form);
   }
@@ -110,11 +117,23 @@ export class List {
     const part = h("section.upstream", { "data-state": "loading" }, this.archive.upstreams.length > 1 && h("h2", {}, upstream.title), cards, said);
     this.results.append(part);
     let shown = 0;
+    /** What the cards of each patient lie in. @type {Map<string, HTMLElement>} */ const patients = new Map();
+    const place = (/** @type {Study} */ study) => {
+      if (!this.byPatient || !this.archive.names) return cards;
+      const patient = study.patient || "No patient is named";
+      let group = patients.get(patient);
+      if (!group) {
+        group = h("div.cards");
+        patients.set(patient, group);
+        cards.append(h("section.patient", {}, h("h3", {}, patient), group));
+      }
+      return group;
+    };
     const next = async () => {
       try {
         const { studies, more, notice } = await this.archive.studies(query, upstream.name, shown, signal);
         shown += studies.length;
-        cards.append(...studies.map((study) => this.#card(study)));
+        for (const study of studies) place(study).append(this.#card(study));
         part.dataset.state = "ready";
         const words = shown ? `${shown} ${shown === 1 ? "study" : "studies"}${more ? "; there are more." : "."}` : "No study matches. Try fewer words, or other dates.";
         said.replaceChildren(notice ? `${words} ${notice}` : words, more ? h("button", { type: "button", onclick: next }, "Show more") : "");

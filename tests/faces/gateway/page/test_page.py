@@ -53,6 +53,22 @@ def test_patients_are_shown_only_once_that_is_switched_on(look: Look) -> None:
     page.wait_for_function("() => !document.querySelector('main').innerText.includes('Phantom')")
 
 
+def test_studies_are_grouped_by_patient(look: Look) -> None:
+    page = look.go("/")
+    assert not page.get_by_label("By patient").is_visible()
+    page.get_by_label("Patient names").check()
+    page.get_by_label("By patient").check()
+    page.locator("section.patient h3").first.wait_for()
+    look.wait()
+    groups = page.locator("section.patient").all()
+    assert len({each.locator("h3").inner_text() for each in groups}) == len(groups) < page.locator(".card").count()
+    for each in groups:
+        patient = each.locator("h3").inner_text()
+        assert all(patient in card for card in each.locator(".card").all_inner_texts())
+    page.get_by_label("Patient names").uncheck()
+    page.wait_for_function("() => !document.querySelector('section.patient')")
+
+
 def test_a_ct_slice_has_the_window_of_its_header(look: Look, ct: str) -> None:
     look.go(f"{ct}#z=20&zoom=1&x=128&y=128&hidden=all")
     page = look.page
