@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.pixels.codestream import Codestream
     from dicomzarr.dicom.pixels.pixels import PixelDescription
 
-_COLOUR_MODELS: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "XYB"})
+COLOUR_MODELS: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "XYB"})
 
 
 def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
@@ -96,11 +96,11 @@ def _decode_unmarked(
 
 
 def _check_colour_model(pixel: PixelDescription, where: str) -> None:
-    if pixel.samples > 1 and pixel.photometric_interpretation not in _COLOUR_MODELS:
+    if pixel.samples > 1 and pixel.photometric_interpretation not in COLOUR_MODELS:
         raise FrameDecodeError(
             f"{where}: colour frames of PhotometricInterpretation"
             f" {pixel.photometric_interpretation!r} cannot be turned into RGB;"
-            f" {', '.join(sorted(_COLOUR_MODELS))} can."
+            f" {', '.join(sorted(COLOUR_MODELS))} can."
         )
 
 
