@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -160,6 +161,14 @@ def test_a_blank_image_is_read_by_who_asks_for_it() -> None:
     asked = replace(strict, blank_bytes=262144)
     found = decode_frame(data, pixel, transfer_syntax_uid=uids.JPEG_LS_LOSSLESS, where=WHERE, limits=asked)
     assert not found.any()
+
+
+@pytest.mark.parametrize("rows", [65472, 65500, 65535])
+def test_a_jpeg_as_tall_as_can_be_is_decoded_or_refused(rows: int) -> None:
+    pixel = replace(described(b"", 64), rows=rows)
+    data = jpeg(rows, 64, marker=0xC0, body=bytes(20_000))
+    with suppress(FrameDecodeError):
+        decode_frame(data, pixel, transfer_syntax_uid=uids.JPEG_BASELINE, where=WHERE)
 
 
 def test_small_blocks_and_precincts_of_a_usual_frame_are_decoded() -> None:

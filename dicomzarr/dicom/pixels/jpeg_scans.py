@@ -79,7 +79,12 @@ class JpegScans:
 
         Where chroma is halved vertically it cannot: the last rows are interpolated with those below them.
         """
-        return len({v for _, v in self.sampling}) == 1 and self.rows_when_taller <= _TALLEST
+        return len({v for _, v in self.sampling}) == 1 and self.can_be_taller
+
+    @property
+    def can_be_taller(self) -> bool:
+        """A header can tell of ``rows_when_taller``, and a decoder takes it."""
+        return self.rows_when_taller <= _TALLEST
 
     @property
     def rows_when_taller(self) -> int:
