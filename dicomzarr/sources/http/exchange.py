@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from dicomzarr.errors import AuthenticationError, DicomZarrError, NotFoundError
+from dicomzarr.errors import AuthenticationError, DicomZarrError, InvalidReplyError, NotFoundError
 from dicomzarr.sources.http.limiter import RequestSlot
 from dicomzarr.sources.http.redirects import Request
 from dicomzarr.sources.http.refusals import Refusals
@@ -120,7 +120,12 @@ class Exchange:
             if not status_means(response.status, Meaning.SUCCESS):
                 subject = f"{spec.subject} at {_answering_host(request.url, response.url)}"
                 raise status_error(response.status, response.headers, subject, spec.not_found)
-            return await read(response)
+            try:
+                return await read(response)
+            except MemoryError:
+                raise InvalidReplyError(
+                    f"There is not enough memory for {spec.subject}.", remedy="Read less at once, or lower the limits."
+                ) from None
 
 
 def _answering_host(asked: str, answered: str) -> str:
