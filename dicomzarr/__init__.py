@@ -20,20 +20,45 @@ if TYPE_CHECKING:
     from dicomzarr.arrays.image import Image
     from dicomzarr.arrays.image import open_image as open  # noqa: A004  # dicomzarr.open is the public name
     from dicomzarr.arrays.level import Level
+    from dicomzarr.arrays.progress import progress
     from dicomzarr.faces.doctor import doctor
     from dicomzarr.faces.export import export
+    from dicomzarr.faces.export.many import export_many
     from dicomzarr.faces.export.references import references
+    from dicomzarr.faces.finding import FoundSeries, search
+    from dicomzarr.faces.reports import key_objects, measurements
 
 __version__ = "0.1.0"
-__all__ = ["Image", "Level", "__version__", "doctor", "errors", "export", "open", "references"]
+__all__ = [
+    "FoundSeries",
+    "Image",
+    "Level",
+    "__version__",
+    "doctor",
+    "errors",
+    "export",
+    "export_many",
+    "key_objects",
+    "measurements",
+    "open",
+    "progress",
+    "references",
+    "search",
+]
 
 _LAZY = {
+    "FoundSeries": ("dicomzarr.faces.finding", "FoundSeries"),
     "Image": ("dicomzarr.arrays", "Image"),
     "Level": ("dicomzarr.arrays", "Level"),
     "doctor": ("dicomzarr.faces.doctor", "doctor"),
     "export": ("dicomzarr.faces.export", "export"),
+    "export_many": ("dicomzarr.faces.export.many", "export_many"),
+    "key_objects": ("dicomzarr.faces.reports", "key_objects"),
+    "measurements": ("dicomzarr.faces.reports", "measurements"),
     "open": ("dicomzarr.arrays", "open_image"),
+    "progress": ("dicomzarr.arrays.progress", "progress"),
     "references": ("dicomzarr.faces.export.references", "references"),
+    "search": ("dicomzarr.faces.finding", "search"),
 }
 """Where the public names are, and what they are called there."""
 

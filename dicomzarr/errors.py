@@ -54,7 +54,7 @@ DicomZarrError
 ```
 
 Warnings, which are no errors: ``ServerDecodedWarning``, ``GuessWarning``, ``LossyFrameWarning``,
-``OtherSeriesWarning`` and ``DiskCacheWarning``.
+``OtherSeriesWarning``, ``LeftOutWarning``, ``UpsampledWarning`` and ``DiskCacheWarning``.
 
 None derives from ``OSError`` or ``KeyError``: array libraries take those for absence and would fill in values.
 Messages never hold a token, a password or patient text.
@@ -168,6 +168,8 @@ class HTTPStatusError(ServerError):
         super().__init__(message, remedy=remedy)
         self.status = status
         self.retry_after = retry_after
+        self.challenge = ""
+        """The reply's WWW-Authenticate header; it is not shown."""
 
 
 class AuthenticationError(HTTPStatusError):
@@ -345,6 +347,14 @@ class LossyFrameWarning(UserWarning):
 
 class OtherSeriesWarning(UserWarning):
     """A file names another study or series than the one that it was asked for from, as after studies were merged."""
+
+
+class LeftOutWarning(UserWarning):
+    """A file lacks what others of its kind have, for the headers do not say it: b-vectors, say."""
+
+
+class UpsampledWarning(UserWarning):
+    """A region of a slide was asked for at a finer resolution than the slide has; values are interpolated."""
 
 
 class DiskCacheWarning(UserWarning):

@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from object_store import running_moto
 from orthanc import Orthanc, OrthancMissingError, dicomize, running_orthanc, synthetic_png
 from real_data import FOLDER, real_file, real_series
 from thoroughness import be_brief
@@ -76,6 +77,13 @@ def orthanc_dicomized_files(tmp_path_factory: pytest.TempPathFactory) -> list[Pa
         return dicomize(folder / "image.png", folder)
     except OrthancMissingError as error:
         _absent(str(error))
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """The URL of a server of S3."""
+    with running_moto() as url:
+        yield url
 
 
 @pytest.fixture

@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dicomzarr.arrays import resolutions
+from dicomzarr.arrays.describing import framed, level_summary, levels_table, steps, summary
+from dicomzarr.arrays.manners import ArrayManners
+from dicomzarr.arrays.progress import watching
 from dicomzarr.arrays.reading import prefetch_level, read_level, read_orthogonal, stream_level
 from dicomzarr.errors import SeriesChangedError, UsageError
 from dicomzarr.plan import label_path, to_ras
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
+from dicomzarr.session.locate import series_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     import dask.array
     import numpy.typing as npt
 
+    from dicomzarr.arrays.metadata import InstanceMetadata
+    from dicomzarr.arrays.progress import Progress
     from dicomzarr.arrays.series_handle import SeriesHandle
     from dicomzarr.dicom.segmentation import Segment
     from dicomzarr.engine.ports import SeriesSource
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
     Pixels = npt.NDArray[np.generic]
 
 
-class Level:
+class Level(ArrayManners):
     """One resolution of an image: a lazy array that reads what is indexed.
 
     Indexing follows NumPy; each frame that an index touches is fetched and decoded once. Values are the
@@ -64,21 +71,6 @@ class Level:
         return self._plan.dtype
 
     @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the whole level would take in memory."""
-        return self.size * self.dtype.itemsize
-
-    @property
     def axes(self) -> tuple[str, ...]:
         """Axis names, a subset of t, c, z, y, x in that order."""
         return tuple(axis.name for axis in self._image.axes)
@@ -93,10 +85,39 @@ class Level:
         """Centre of the first pixel, per axis, in its unit: relative to level 0's; in LPS if the axes are LPS's."""
         return self._plan.translation
 
+    @property
+    def downsample(self) -> float:
+        """Pixels of level 0 that one of this level is wide, as OpenSlide's ``level_downsamples``; mean of x and y."""
+        return resolutions.downsample(self._image.plan, self._plan)
+
+    @property
+    def is_virtual(self) -> bool:
+        """The slide lacks it, and it is made of the next finer one; see the option ``virtual_levels``."""
+        return self._plan.reduction is not None
+
+    @property
+    def mpp(self) -> tuple[float, float] | None:
+        """Micrometres a pixel along x and y; None where DICOM gives none in micrometres."""
+        return resolutions.level_mpp(self._image.plan, self._plan)
+
     def __getitem__(self, index: Any) -> Any:
         return self.read([index])[0]
 
-    def read(self, regions: Sequence[Any], *, order: str | None = None) -> list[Pixels]:
+    def to_numpy(self, *, progress: Progress = False) -> Pixels:
+        """All of the level.
+
+        Args:
+            progress: As for `read`.
+
+        Returns:
+            Of the level's ``shape`` and ``dtype``.
+
+        Raises:
+            DicomZarrError: As `read`.
+        """
+        return self.read([...], progress=progress)[0]
+
+    def read(self, regions: Sequence[Any], *, order: str | None = None, progress: Progress = False) -> list[Pixels]:
         """Read many regions in one plan: the fast way to read patches.
 
         Args:
@@ -104,6 +125,8 @@ class Level:
             order: All of ``axes`` in another order: ``"yxc"`` gives colour pixel by pixel, as pictures have it, and is
                 faster where codecs give it so. Regions are slices and integers then, and axes that integers take away
                 are left out.
+            progress: True shows a bar with frames, megabytes of pixels, rate and time left; a function is told of
+                each frame, see `dicomzarr.progress`.
 
         Returns:
             An array for each region, of the shape that NumPy gives the index, its axes in ``order``, and of the
@@ -118,7 +141,8 @@ class Level:
             EventLoopError: It is called on the event loop that it would wait for.
         """
         layout = None if order is None else self._layout(order)
-        return read_level(self._image.store.source_of(self._plan), self._plan, regions, layout)
+        with watching(progress):
+            return read_level(self._image.store.source_of(self._plan), self._plan, regions, layout)
 
     def _layout(self, order: str) -> tuple[int, ...]:
         """The numbers of the axes in an order."""
@@ -185,19 +209,6 @@ class Level:
         """
         return read_orthogonal(self._image.store.source_of(self._plan), self._plan, index)
 
-    def __array__(
-        self,
-        dtype: npt.DTypeLike | None = None,
-        copy: bool | None = None,  # noqa: FBT001  # NumPy's protocol
-    ) -> Pixels:
-        if copy is False:
-            raise ValueError("A level is read from a server: an array of it is always a copy.")
-        pixels: Pixels = np.asarray(self[...], dtype=dtype)
-        return pixels
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def to_dask(self, chunks: Any = "auto") -> dask.array.Array:
         """A dask array over the level, in blocks of whole frames.
 
@@ -223,22 +234,19 @@ class Level:
     def _identity(self) -> tuple[object, ...]:
         return (*self._image._identity, self.number)  # noqa: SLF001  # one class in two
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Level) and self._identity == other._identity
-
-    def __hash__(self) -> int:
-        return hash(self._identity)
-
     def __reduce__(self) -> tuple[Any, ...]:
         return Level, (self._image, self.number)
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{name}: {size}" for name, size in zip(self.axes, self.shape, strict=True))
-        return f"<dicomzarr.Level {self.number} ({sizes}) {self.dtype} in chunks of {self.chunks}>"
+        return level_summary(self._image.plan, self.number)
+
+    def _repr_html_(self) -> str:
+        plan = self._image.plan
+        return framed(f"Level {self.number} of {plan.name!r}", levels_table(plan, [self.number]))
 
 
-class MultiscaleImage:
-    """The levels of an image of a series, and what its plan says of them.
+class MultiscaleImage(ArrayManners):
+    """The levels of an image of a series, and what its plan says of them; as an array, it is its finest level.
 
     Args:
         handle: The series.
@@ -322,17 +330,40 @@ class MultiscaleImage:
         return None if self.affine is None else to_ras(self.affine)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the finest level along its axes."""
+        return self.levels[0].shape
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Type of the values, little-endian."""
+        return self.levels[0].dtype
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.levels[0][index]
+
+    def to_numpy(self, *, progress: Progress = False) -> Pixels:
+        """All of the finest level; see `Level.to_numpy`."""
+        return self.levels[0].to_numpy(progress=progress)
+
+    def to_dask(self, chunks: Any = "auto") -> dask.array.Array:
+        """A dask array over the finest level; see `Level.to_dask`."""
+        return self.levels[0].to_dask(chunks)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is held open that has to be closed: connections are shared, and close by themselves."""
+
+    @property
     def levels(self) -> tuple[Level, ...]:
         """Resolutions, finest first."""
         return tuple(Level(self, number) for number in range(len(self.plan.levels)))
 
     def spacing(self, level: Level) -> str:
-        """The pixel spacing (y, x) of a level in words, with its unit."""
-        unit = self.axes[-1].unit
-        if unit is None:
-            return "unknown"
-        y, x = (f"{step:.6g}" for step in level.scale[-2:])
-        return f"{y} {unit}" if x == y else f"{y} x {x} {unit}"
+        """The step of a level along every axis that has a unit, in words: ``0.5 micrometer``."""
+        return steps(self.axes, level.scale)
 
     @property
     def images(self) -> tuple[Self, ...]:
@@ -346,8 +377,14 @@ class MultiscaleImage:
 
     @property
     def labels(self) -> dict[str, Self]:
-        """Segmentations on this image's grid by name, with the option ``labels=True``; values are segment numbers."""
-        return {label.name: type(self)(self._handle, label_path(self.path, label)) for label in self.plan.labels}
+        """Segmentations on this image's grid, with the option ``labels=True``; values are segment numbers.
+
+        By their names in the hierarchy; the name of a segment is taken too, where only one label has it.
+        """
+        from dicomzarr.arrays.named_labels import Labels  # noqa: PLC0415  # few ask
+
+        labels = self.plan.labels
+        return Labels({label.name: type(self)(self._handle, label_path(self.path, label)) for label in labels})
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -359,6 +396,34 @@ class MultiscaleImage:
         """What was left out of the series or looks odd."""
         return self.store.plan.notices
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the image's group says under ``dicomzarr``: rescale, units, windows, coordinates, absent slices, ...
+
+        Codes and numbers that identify nobody; see "What is written".
+        """
+        from dicomzarr.arrays.metadata import group_attributes  # noqa: PLC0415  # few ask
+
+        return group_attributes(self.store, self.path)
+
+    @lazy_attribute
+    def metadata(self) -> InstanceMetadata:
+        """The attributes of the image's instances as pydicom's Datasets, by SOP Instance UID, without pixels.
+
+        A request is sent when the first of them is looked at. What identifies the patient is not there without the
+        option ``include_phi``.
+        """
+        from dicomzarr.arrays.metadata import InstanceMetadata  # noqa: PLC0415  # few ask
+
+        ref, levels = series_ref(self._handle.url), self.plan.levels
+        ref = ref._replace(series=levels[0].series or ref.series)
+        in_patient = self.plan.attributes.affine_reference == "patient"  # tiles of a slide have no such order
+        places = np.ndindex(levels[0].grid[:-2]) if in_patient else ()
+        frames = (levels[0].frames.locate((*index, 0, 0)) for index in places)
+        uids = [frame.instance.sop_instance_uid for frame in frames if frame is not None]
+        uids += [uid for level in levels for uid in level.attributes.sop_instance_uids]
+        return InstanceMetadata(self.source, ref, uids, include_phi=self.view.include_phi)
+
     def __dask_tokenize__(self) -> tuple[object, ...]:
         return (*self._identity, *(list(level.attributes.sop_instance_uids) for level in self.plan.levels))
 
@@ -366,33 +431,11 @@ class MultiscaleImage:
     def _identity(self) -> tuple[object, ...]:
         # Two opens of one URL are one image; what identifies the reader is no part of its name.
         options = self._handle.options
-        shown = (options.values, options.associated_label, options.labels)
+        shown = (options.values, options.icc, options.virtual_levels, options.associated_label, options.labels)
         return ("dicomzarr", self.series_url, self.path, *shown)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, MultiscaleImage) and self._identity == other._identity
-
-    def __hash__(self) -> int:
-        return hash(self._identity)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._handle, self.path)
 
     def __repr__(self) -> str:
-        return summary(self)
-
-
-def summary(image: MultiscaleImage) -> str:
-    """A few lines that show levels and spacing and identify nobody."""
-    levels = image.levels
-    lines = [f"<dicomzarr.Image {image.name!r}, {len(levels)} {'level' if len(levels) == 1 else 'levels'}>"]
-    for level in levels:
-        sizes = " x ".join(map(str, level.shape))
-        lines.append(
-            f"  {level.number}: ({', '.join(level.axes)}) {sizes} {level.dtype}, spacing {image.spacing(level)}"
-        )
-    if len(image.images) > 1:
-        lines.append(f"  one of {len(image.images)} images of the series")
-    if image.associated:
-        lines.append(f"  associated: {', '.join(image.associated)}")
-    return "\n".join(lines)
+        return summary(self.plan, self.store.plan)

@@ -1,4 +1,4 @@
-"""What a notebook shows of an image: a small picture and its levels, and nothing that identifies anybody."""
+"""What a notebook shows of an image: a small picture and tables, and nothing that identifies anybody."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import imagecodecs
 
+from dicomzarr.arrays.describing import facts, framed, levels_table, segments_table, title
 from dicomzarr.arrays.thumbnails import overview, pixels_read
 from dicomzarr.errors import DicomZarrError
 
@@ -22,27 +23,17 @@ _MOST_PIXELS = 2**25
 
 
 def image_html(image: MultiscaleImage, in_color: MultiscaleImage, *, most_pixels: int = _MOST_PIXELS) -> str:
-    """An HTML table of levels beside a thumbnail; every text is escaped.
+    """An HTML table of levels beside a thumbnail, and what else is known; every text is escaped.
 
     Args:
         image: Whose levels are shown.
         in_color: The same as people want to see it.
         most_pixels: Pixels that may be read for the thumbnail.
     """
-    rows = "".join(
-        f"<tr><td>{level.number}</td><td>{escape(' x '.join(map(str, level.shape)))}</td>"
-        f"<td>{level.dtype}</td><td>{escape(' x '.join(map(str, level.chunks)))}</td>"
-        f"<td>{escape(image.spacing(level))}</td></tr>"
-        for level in image.levels
-    )
-    axes = escape(", ".join(image.levels[0].axes))
-    table = (
-        f"<table><thead><tr><th>level</th><th>shape ({axes})</th><th>type</th><th>chunk</th><th>spacing</th></tr>"
-        f"</thead><tbody>{rows}</tbody></table>"
-    )
-    head = f"<strong>dicomzarr.Image</strong> {escape(image.name)}"
-    picture = _picture(image, in_color, most_pixels)
-    return f'<div style="display:flex;gap:1em;align-items:flex-start">{picture}<div>{head}{table}</div></div>'
+    plan, series = image.plan, image.store.plan
+    told = "".join(f"<div>{escape(line)}</div>" for line in facts(plan, series))
+    tables = levels_table(plan, range(len(plan.levels))) + segments_table(plan)
+    return framed(title(plan), tables + told, _picture(image, in_color, most_pixels))
 
 
 def _picture(image: MultiscaleImage, in_color: MultiscaleImage, most_pixels: int) -> str:

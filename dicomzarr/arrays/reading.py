@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dicomzarr.arrays.progress import watches
 from dicomzarr.arrays.selection import plan_orthogonal, plan_selection
 from dicomzarr.codecs.buffers import empty, map_pages
 from dicomzarr.codecs.planes import put
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.arrays.pieces import Piece, Selection
+    from dicomzarr.arrays.progress import Watch
     from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.engine.source import FrameSource
     from dicomzarr.plan import LevelPlan
@@ -167,9 +169,12 @@ def _read(
     if len(selections) == 1 and (box := selections[0].box) is not None:
         source.follow(level, Block(*box))
     if shares:
+        watched = watches()
+        for watch in watched:
+            watch.begin(len(shares), len(shares) * level.chunk_nbytes)
         # Where the first axis of frames, which is that of samples, varies fastest in memory, there are no planes.
         planes = layout is None or layout[-1] != 0
-        run_sync(_deliver, source, level, shares, planes, meanwhile=lambda: _map_pages(arrays))
+        run_sync(_deliver, source, level, shares, watched, planes, meanwhile=lambda: _map_pages(arrays))
     return [array[selection.finish] for selection, array in zip(selections, arrays, strict=True)]
 
 
@@ -193,12 +198,15 @@ async def _deliver(
     source: FrameSource,
     level: LevelPlan,
     shares: dict[FrameRef, list[Share]],
+    watched: Sequence[Watch],
     planes: bool,  # noqa: FBT001  # comes by position
 ) -> None:
     frames, wanted = list(shares), list(shares.values())
 
     def place(position: int, pixels: Pixels) -> None:
         _paste(pixels.reshape(level.chunks), wanted[position])
+        for watch in watched:
+            watch.done(level.chunk_nbytes)
 
     await source.deliver(frames, place, level, planes=planes)
 

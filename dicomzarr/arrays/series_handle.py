@@ -42,6 +42,7 @@ class SeriesHandle:
         self.url = url
         self.options = options
         self._state = state
+        self._bulk: dict[str, bytes] = {}
 
     def store(self) -> SeriesStore:
         """The opened series: always the same plan, with what reads by it.
@@ -58,6 +59,21 @@ class SeriesHandle:
             self._held = _Held(process, endpoint, self._held.store.served_by(endpoint.scheduler))
         self._held.endpoint.use(self.options)
         return self._held.store
+
+    def bulk_data(self, uri: str, instance: str) -> bytes:
+        """A value that the metadata only name; asked for once.
+
+        Args:
+            uri: As it stands there.
+            instance: SOP Instance UID.
+
+        Raises:
+            ServerError: The server did not give it.
+            FileError: The file does not have it.
+        """
+        if uri not in self._bulk:
+            self._bulk[uri] = run_sync(self.source.bulk_data, series_ref(self.url), uri, instance)
+        return self._bulk[uri]
 
     @property
     def source(self) -> SeriesSource:

@@ -71,7 +71,7 @@ def decode_compressed(  # noqa: PLR0913  # all that is known of the bytes
     taken = _bytes_taken(data, codestream, pixel, where, limits)
     if codestream.holds_jpeg:
         return _decode_held_jpeg(data, pixel, where, scratch, limits)
-    is_ybr = pixel.samples > 1 and _holds_ybr(codestream, pixel)
+    is_ybr = pixel.samples > 1 and holds_ybr(codestream, pixel)
     try:
         with BUDGET.taken(taken, limits.decoding_bytes):
             decoded, is_ybr = _decode(data, codestream, is_ybr=is_ybr, scratch=scratch)
@@ -166,7 +166,7 @@ def _bytes_taken(data: bytes, codestream: Codestream, pixel: PixelDescription, w
     return taken
 
 
-def _holds_ybr(codestream: Codestream, pixel: PixelDescription) -> bool:
+def holds_ybr(codestream: Codestream, pixel: PixelDescription) -> bool:
     """Whether colour differences come out: the codestream knows best, the metadata next."""
     kind = pixel.photometric_interpretation
     if codestream.colour is not None:

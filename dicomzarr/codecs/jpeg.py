@@ -14,6 +14,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from dicomzarr.codecs.jpeg_scaling import decode_at
 from dicomzarr.codecs.planes import WORD
 from dicomzarr.codecs.scratch import Scratch
 
@@ -46,7 +47,9 @@ _SHORT: Final = "data are missing: units at the end of a scan, or before a resta
 _SURPLUS: Final = "there are more data than units: it is damaged, or pieces of another were put into it"
 
 
-def decode_jpeg(data: bytes, codestream: Codestream, *, is_ybr: bool, scratch: Scratch | None) -> npt.NDArray[Any]:
+def decode_jpeg(
+    data: bytes, codestream: Codestream, *, is_ybr: bool, scratch: Scratch | None, scale: int = 1
+) -> npt.NDArray[Any]:
     """Decodes a JPEG or JPEG Lossless codestream, colour to RGB.
 
     Args:
@@ -54,6 +57,7 @@ def decode_jpeg(data: bytes, codestream: Codestream, *, is_ybr: bool, scratch: S
         codestream: Its markers.
         is_ybr: Its components are YCbCr, which is to be converted.
         scratch: Memory that the result may lie in.
+        scale: Decode at 1/2 or 1/4 of the size, where that `scales`.
 
     Returns:
         Pixels of the shape (rows, columns[, samples]).
@@ -65,7 +69,7 @@ def decode_jpeg(data: bytes, codestream: Codestream, *, is_ybr: bool, scratch: S
     scans = codestream.scans
     assert scans is not None  # noqa: S101  # of these codecs there always are
     scans.check(data)
-    decoder = _Decoder(codestream, scans, is_ybr)
+    decoder = _Decoder(codestream, scans, is_ybr, scale)
     if scans.is_one_scan and scans.has_rows_apart:
         return decoder.with_rows_beyond(data, scratch)
     pixels = decoder.decode(data, scratch)
@@ -76,6 +80,16 @@ def decode_jpeg(data: bytes, codestream: Codestream, *, is_ybr: bool, scratch: S
     return pixels
 
 
+def scales(codestream: Codestream) -> bool:
+    """Whether a JPEG can be decoded at a fraction of its size, and damage be found there just as well."""
+    scans = codestream.scans
+    if scans is None or scans.predictor or codestream.precision != _BYTE:
+        return False
+    height, width = scans.unit
+    of_whole_units = scans.rows % height == scans.columns % width == 0
+    return of_whole_units and scans.is_one_scan and scans.has_rows_apart
+
+
 @dataclass(slots=True)
 class _Decoder:
     """Decodes codestreams that differ from one another only in what is done to check them."""
@@ -83,6 +97,8 @@ class _Decoder:
     codestream: Codestream
     scans: JpegScans
     is_ybr: bool
+    scale: int = 1
+    """Of pixels, units and rows, as many are one in what is decoded."""
 
     @property
     def fill(self) -> int:
@@ -91,6 +107,8 @@ class _Decoder:
 
     def decode(self, data: bytes, scratch: Scratch | None = None, *, rows_beyond: int = 0) -> npt.NDArray[Any]:
         """Names both colour models, since by itself the codec guesses."""
+        if self.scale > 1:
+            return decode_at(self.scale, data, is_ybr=self.is_ybr)
         is_grey = self.codestream.samples == 1
         in_words = scratch is not None and scratch.for_planes and self._fits_words
         pixels: npt.NDArray[Any] = imagecodecs.jpeg8_decode(
@@ -116,7 +134,7 @@ class _Decoder:
         """Decodes more rows than there are, and looks what they hold."""
         more = self.scans.rows_when_taller - self.codestream.rows
         taller = self.decode(self.scans.taller(data), scratch, rows_beyond=more)
-        pixels = taller[: self.codestream.rows]
+        pixels = taller[: self.codestream.rows // self.scale]
         made_up = self._made_up(taller)
         if made_up is None:
             self._check_padding(data)
@@ -145,10 +163,11 @@ class _Decoder:
         The lowest row of pixels of a unit tells of all. Of the lossless process, a row of samples is such a unit.
         """
         scans = self.scans
-        height, width = scans.unit
-        beyond = taller[scans.padded_rows + height - 1 :: height]
+        height, width = (size // self.scale or 1 for size in scans.unit)
+        columns = scans.columns // self.scale
+        beyond = taller[scans.padded_rows // self.scale + height - 1 :: height]
         made_up = np.flatnonzero(beyond != self.fill)
-        first = scans.columns if scans.predictor or width >= scans.columns else width + _BLURRED
+        first = columns if scans.predictor or width >= columns else width + _BLURRED // self.scale
         is_surplus = made_up.size > 0 and made_up[-1] >= first * self.codestream.samples
         if is_surplus or (scans.predictor and self._has_surplus_in_row(taller)):
             return None
@@ -173,10 +192,11 @@ class _Decoder:
         """Whether the last unit, or that before a restart marker, may have been filled in."""
         filled = [self.fill] * self.codestream.samples
         if not self.scans.restart_interval:
-            row, column = self.scans.end
+            row, column = (place // self.scale for place in self.scans.end)
             last: list[int] = pixels[row, column].reshape(-1).tolist()
             return last == filled
-        return filled in pixels[self.scans.ends()].reshape(-1, self.codestream.samples).tolist()
+        rows, columns = (places // self.scale for places in self.scans.ends())
+        return filled in pixels[rows, columns].reshape(-1, self.codestream.samples).tolist()
 
     def check_not_short(self, data: bytes, pixels: npt.NDArray[Any]) -> None:
         """Raises when pixels change with what is behind the data that they should be made of."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dicomzarr.dicom.pixels.syntax import is_native
 
 if TYPE_CHECKING:
+    from dicomzarr.dicom.lut.icc import EmbeddedProfile
     from dicomzarr.dicom.pixels.pixels import PixelDescription
     from dicomzarr.dicom.segmentation import Segmentation
     from dicomzarr.dicom.slide.positions import OpticalPath
@@ -69,6 +70,10 @@ class Instance:
     optical_path_count: int | None = None
     """NumberOfOpticalPaths (0048,0302)."""
     optical_paths: tuple[OpticalPath, ...] = ()
+    objective_power: float | None = None
+    """ObjectiveLensPower (0048,0112) of the first optical path that has one."""
+    icc_profile: EmbeddedProfile | None = None
+    """ICCProfile (0028,2000) of the first optical path that has one, else of the image."""
     shared_optical_path: str | None = None
     """The identifier that the shared functional groups give for all frames."""
     frame_of_reference_uid: str | None = None

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from dicomzarr.dicom.instance import ConcatenationPart, Instance
+from dicomzarr.dicom.lut.icc import EmbeddedProfile
 from dicomzarr.dicom.model.json_model import (
     ABSENT,
     PATIENT,
@@ -92,6 +93,8 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
             read, item.number_of_optical_paths, "NumberOfOpticalPaths", "the OpticalPathSequence counts"
         ),
         optical_paths=paths,
+        objective_power=_objective_power(read, item),
+        icc_profile=_icc_profile(item, uid),
         shared_optical_path=shared_path_identifier(item),
         frame_of_reference_uid=read.identity(item.frame_of_reference_uid),
         imaged_volume=(
@@ -270,6 +273,16 @@ def _paths(read: AttributeReader, item: ImageItem, segmentation: Segmentation | 
     if segmentation.is_label_map:
         return []
     return [OpticalPath(str(each.number), each.label, color=each.color) for each in segmentation.segments]
+
+
+def _objective_power(read: AttributeReader, item: ImageItem) -> float | None:
+    powers = (read.lenient_number(path.objective_power) for path in item.optical_paths.items)
+    return next((power for power in powers if power is not None and power > 0), None)
+
+
+def _icc_profile(item: ImageItem, uid: str) -> EmbeddedProfile | None:
+    leaves = (*(path.icc_profile for path in item.optical_paths.items), item.icc_profile)
+    return next((EmbeddedProfile(leaf, uid) for leaf in leaves if leaf.present), None)
 
 
 def _optical_path(read: AttributeReader, item: OpticalPathItem) -> OpticalPath:

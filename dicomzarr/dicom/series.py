@@ -98,7 +98,10 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
     if not instances:
         raise UnsupportedSeriesError(
             f"Series {series}: none of its {len(items)} instances holds an image: {_kinds(items)}.",
-            remedy="Reports, plans, contours and documents have no pixels to open.",
+            remedy=(
+                "Reports, plans, contours and documents have no pixels to open. image.contours(url) draws contours on "
+                "an image; dicomzarr.measurements(url) and key_objects(url) read reports and selections."
+            ),
         )
     notices = []
     if len(instances) < len(parsed):

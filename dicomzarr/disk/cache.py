@@ -20,6 +20,7 @@ from dicomzarr.disk.names import FrameName, Names
 from dicomzarr.disk.process import in_reader_thread, process_tag, start_in_reader_thread, storage_at
 from dicomzarr.disk.rows import Content, Record
 from dicomzarr.engine.ports import SeriesMetadata
+from dicomzarr.runtime.pools import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +82,16 @@ class DiskFrames:
     def discard(self, key: FrameKey) -> None:
         """Give a frame no more, for it does not decode; from any thread."""
         self._storage.writer.add(Remove("name", self._tag(key)))
+
+    async def count(self) -> int:
+        """How many frames of the series lie on disk."""
+        if self._is_forgotten:
+            return 0
+        return await in_reader_thread(self._storage.count, self._series, self._names.view) or 0
+
+    async def written(self, seconds: float) -> bool:
+        """Wait so long at most until all that was kept is written, and give whether it is."""
+        return await FILES.run(self._storage.writer.drain, seconds)
 
     def forget(self) -> None:
         """Give and take nothing any more: what is still under way to a reader may be of the past."""

@@ -98,6 +98,13 @@ def _verifies(secret: bytes, name: bytes, expected: object, facts: object, body:
     return hmac.compare_digest(expected, seal(secret, name, facts, body))
 
 
+def count(connection: sqlite3.Connection, series: bytes) -> int:
+    """How many entries a series has, but for the one of its own name: its metadata."""
+    asked = "SELECT count(*) FROM entries WHERE series = ? AND name != series"
+    (found,) = connection.execute(asked, (series,)).fetchone()
+    return int(found)
+
+
 def write(connection: sqlite3.Connection, secret: bytes, record: Record, now: int) -> None:
     """Write an entry, unless there is one of its name."""
     if connection.execute("SELECT 1 FROM entries WHERE name = ?", (record.name,)).fetchone():

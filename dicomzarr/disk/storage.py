@@ -108,6 +108,17 @@ class Storage:
             self.writer.add(Touch((*found.old, series)))
         return waiting | found.contents
 
+    def count(self, series: bytes, view: bytes) -> int:
+        """How many entries of a series are written, but for its metadata; in a reader thread."""
+        if self._rests("read") or self.writer.removes(series, view):
+            return 0
+        try:
+            with self._free_lane().use() as connection:
+                return rows.count(connection, series)
+        except Trouble as trouble:
+            self._met(trouble, "read")
+            return 0
+
     def close_connections(self) -> None:
         """Close the connections; they open again when needed."""
         for lane in self.lanes:
@@ -118,13 +129,15 @@ class Storage:
     def _found(self, names: Sequence[bytes]) -> rows.Found:
         if not names or self._rests("read"):
             return rows.Found()
-        lane = next((lane for lane in self._reading if not lane.lock.locked()), self._reading[0])
         try:
-            with lane.use() as connection:
+            with self._free_lane().use() as connection:
                 return rows.read(connection, self._secret, names, int(self._clock()))
         except Trouble as trouble:
             self._met(trouble, "read")
             return rows.Found()
+
+    def _free_lane(self) -> Lane:
+        return next((lane for lane in self._reading if not lane.lock.locked()), self._reading[0])
 
     def _write(self, changes: Sequence[Change]) -> bool:
         """Write changes in one transaction; in the writer's thread, which outlives what a change itself may raise."""

@@ -78,6 +78,11 @@ class Writer:
             waiting = {name: self._records[name].content for name in names if name in self._records}
             return waiting, [name for name in names if name not in waiting and name not in self._removing]
 
+    def removes(self, series: bytes, view: bytes) -> bool:
+        """Whether all of a series is to be removed."""
+        with self._changed:
+            return series in self._removing or view in self._removing
+
     def drain(self, seconds: float) -> bool:
         """Wait until nothing waits, or until it cannot be written; give whether nothing does."""
         with self._changed:

@@ -83,7 +83,7 @@ class PendingFrame:
     reader: Hashable
     """Who wanted it first: readers take turns."""
     priority: Priority
-    """With which it is fetched; of what was fetched ahead it stays so, whoever joins."""
+    """With which it is fetched; of what is under way it stays so, whoever joins."""
     waiters: dict[FrameWaiter, bool] = field(default_factory=dict)
     """Whether each of them has seen it not decode, and waits for it in another way."""
     state: State = State.QUEUED
@@ -103,7 +103,7 @@ class PendingFrame:
         """What brought it has ended: takes out those who are to be told; the others wait for it in another way."""
         self.fetched = self.state is not State.LOOKED_UP
         suspect = self.state is State.SUSPECT
-        if failed and self.priority is Priority.AHEAD and not suspect:
+        if failed and self.priority is not Priority.NOW and not suspect:
             return []  # it was fetched together with what nobody wants, which may be what failed
         # Who has seen it not decode needs it from elsewhere; to who has not, a failure elsewhere says nothing.
         told = [each for each, suspects in self.waiters.items() if suspects is suspect or (suspect and not failed)]

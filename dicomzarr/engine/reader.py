@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from dicomzarr.codecs.decode import decode_frame
+from dicomzarr.codecs.reduced import decode_reduced
 from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
 from dicomzarr.engine.decode_jobs import DecodeJobs
@@ -140,9 +142,12 @@ class Reader:
             return Failure(error)
 
     def _pixels(self, asked: Asked, encoded: EncodedFrame) -> Decoded:
-        where = self._where(asked.frame)
+        where, reduction = self._where(asked.frame), asked.level.reduction
         promised = _is_lossless(asked.frame.instance)
-        pixels = decode_frame(
+        decode = decode_frame
+        if reduction is not None:
+            decode = partial(decode_reduced, factor=reduction.factor, is_averaged=reduction.averaged)
+        pixels = decode(
             encoded.data,
             asked.frame.instance.pixel,
             transfer_syntax_uid=encoded.transfer_syntax_uid,

@@ -24,6 +24,8 @@ class Priority(IntEnum):
     """Somebody waits for it."""
     AHEAD = 1
     """Somebody may want it next."""
+    BEHIND = 2
+    """It is to lie on disk for later: only the disk takes it, not the memory."""
 
 
 class Turn(NamedTuple):

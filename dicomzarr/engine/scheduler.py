@@ -74,8 +74,15 @@ class Scheduler:
         """The frame if it is in memory."""
         return self._cache.get(key)
 
-    def want(
-        self, key: FrameKey, waiter: FrameWaiter, reader: Hashable, *, fresh: bool = False, suspect: bool = False
+    def want(  # noqa: PLR0913  # what is wanted, by whom and how
+        self,
+        key: FrameKey,
+        waiter: FrameWaiter,
+        reader: Hashable,
+        *,
+        fresh: bool = False,
+        suspect: bool = False,
+        priority: Priority = Priority.NOW,
     ) -> PendingFrame:
         """Have a frame brought to a waiter, who is told once.
 
@@ -85,14 +92,15 @@ class Scheduler:
             reader: Who wants it: readers take turns.
             fresh: Not from the disk, for what that holds does not decode.
             suspect: In another way, for what came before does not decode; see `retries`.
+            priority: When it is the turn of those who want it.
         """
         pending = self._pending.get(key)
         if pending is None:
-            pending = self._pending[key] = PendingFrame(key, reader, Priority.NOW, {waiter: suspect})
+            pending = self._pending[key] = PendingFrame(key, reader, priority, {waiter: suspect})
             self._bring(pending, look_up=not fresh)
         else:
             pending.waiters[waiter] = suspect
-            self._join(pending, reader)
+            self._join(pending, reader, priority)
         return pending
 
     def drop(self, pending: PendingFrame, waiter: FrameWaiter) -> None:
@@ -159,6 +167,7 @@ class Scheduler:
     def _settle(self, pending: PendingFrame, outcome: EncodedFrame | BaseException) -> None:
         key = pending.key
         told = pending.settle(failed=isinstance(outcome, BaseException))
+        only_for_disk = pending.priority is Priority.BEHIND
         self._remove(pending)
         if pending.waiters:
             pending.priority = Priority.NOW
@@ -168,7 +177,8 @@ class Scheduler:
             for waiter in told:
                 waiter.failed(key, outcome)
             return
-        self._cache.put(key, outcome)
+        if not only_for_disk:  # else what people look at would leave the memory
+            self._cache.put(key, outcome)
         for waiter in told:
             waiter.arrived(key, outcome)
         if pending.fetched and key.series.disk is not None:
@@ -189,16 +199,16 @@ class Scheduler:
             self._queue.add(pending.key, pending.priority, pending.reader)
             self._pump_soon()
 
-    def _join(self, pending: PendingFrame, reader: Hashable) -> None:
+    def _join(self, pending: PendingFrame, reader: Hashable, priority: Priority) -> None:
         """Somebody else wants it, perhaps sooner."""
         if pending.fetch is not None:
             pending.fetch.given_up -= pending.given_up
             pending.given_up = False
             return
-        if pending.priority is Priority.AHEAD:
-            pending.priority, pending.reader = Priority.NOW, reader
+        if priority < pending.priority:
+            pending.priority, pending.reader = priority, reader
         if pending.state is State.QUEUED:
-            self._queue.add(pending.key, Priority.NOW, reader)
+            self._queue.add(pending.key, priority, reader)
             self._pump_soon()
 
     def _remove(self, pending: PendingFrame) -> None:

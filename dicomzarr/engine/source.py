@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dicomzarr.codecs.planes import to_bytes
 from dicomzarr.engine.readahead import ReadAhead
 from dicomzarr.engine.reader import Failure, Reader
+from dicomzarr.engine.requests import Priority
 from dicomzarr.errors import MissingInstanceError
 from dicomzarr.runtime.crossing import Crossing
 from dicomzarr.runtime.home_loop import home_loop
@@ -52,6 +53,8 @@ class FrameSource:
         self._crossing = Crossing()
         self._foreseen, self._announced = object(), object()
         """Readers whose frames nobody waits for: what is read in order, and what was prefetched."""
+        self._behind = object()
+        """The reader of what is to lie on disk."""
         self._ahead: dict[LevelPlan, ReadAhead] = {}
         self._ahead_lock = threading.Lock()
 
@@ -85,6 +88,25 @@ class FrameSource:
             return await waiter.answer
         finally:
             self._scheduler.drop(pending, waiter)
+
+    async def bring_behind(self, keys: Sequence[FrameKey]) -> dict[FrameKey, BaseException]:
+        """Have frames brought, and so kept on disk, behind all else that is wanted; on the home loop.
+
+        Args:
+            keys: Of this series; ask for few at a time, for the disk may not follow.
+
+        Returns:
+            Those that cannot be had, and why.
+        """
+        waiter, want = _Behind(keys), self._scheduler.want
+        pending = [want(key, waiter, self._behind, priority=Priority.BEHIND) for key in list(waiter.left)]
+        try:
+            if pending:
+                await waiter.end
+        finally:
+            for each in pending:
+                self._scheduler.drop(each, waiter)
+        return waiter.failures
 
     async def deliver(
         self,
@@ -181,6 +203,27 @@ class _Encoded:
 
     def failed(self, _: FrameKey, error: BaseException) -> None:
         _settle(self.answer, Failure(error))
+
+
+class _Behind:
+    """Waits for many frames, of which it needs none; see `ports.FrameWaiter`."""
+
+    def __init__(self, keys: Sequence[FrameKey]) -> None:
+        self.left = dict.fromkeys(keys)
+        self.failures: dict[FrameKey, BaseException] = {}
+        self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def arrived(self, key: FrameKey, _: EncodedFrame) -> None:
+        self._one_less(key)
+
+    def failed(self, key: FrameKey, error: BaseException) -> None:
+        self.failures[key] = error
+        self._one_less(key)
+
+    def _one_less(self, key: FrameKey) -> None:
+        self.left.pop(key, None)
+        if not self.left:
+            _settle(self.end, None)
 
 
 class _Delivery:

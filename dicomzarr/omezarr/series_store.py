@@ -48,6 +48,11 @@ class SeriesStore:
         self.source = source
         self._others = others or {}
 
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The series of segmentations that refer to this one, whether they are labels or not, by UID."""
+        return tuple(self._others)
+
     @lazy_attribute
     def state(self) -> str:
         """Tells this state of the series from others: which instances there are, and what arrays they make."""

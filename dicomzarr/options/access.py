@@ -26,6 +26,12 @@ class Access:
     """(user, password), a callable that gives headers, or the name of where each process finds them."""
     client: Any
     """A ``dicomweb_client.DICOMwebClient`` whose session settings and credentials are taken over."""
+    ca: str | None
+    """Certificate authorities that are trusted besides the system's."""
+    cert: str | tuple[str, str] | None
+    """The client's own certificate."""
+    query: str
+    """Parameters that go with every request for something of a series."""
     allow_insecure: bool
     """Credentials may travel over plain HTTP to another machine."""
     cache_dir: str | None
@@ -62,8 +68,9 @@ class Access:
         """An opaque name for the credentials, valid in this process, so that nobody is served with another's rights."""
         left = self.auth.reference if isinstance(self.auth, LeftBehind) else None
         secrets = self.secrets and self.secrets.reference
-        named = [importable_name(self.auth), left, secrets, self.endpoint_url, self.index, self.own_host_only]
-        return keyed_hash(json.dumps([*named, self.bulk_data_hosts, astuple(self.limits)]))
+        named = (importable_name(self.auth), left, secrets, self.ca, self.cert)
+        place = (self.endpoint_url, self.index, self.own_host_only, self.query, self.bulk_data_hosts)
+        return keyed_hash(json.dumps([*named, *place, astuple(self.limits)]))
 
     @property
     def anonymous(self) -> bool:
@@ -77,6 +84,8 @@ class Access:
         It holds secrets: for keyed hashes only.
         """
         auth = importable_name(self.auth) or self.auth
-        if self.client is not None or self.store is not None or self.fsspec_options is not None or callable(auth):
+        is_text = auth is None or isinstance(auth, str | tuple)
+        if self.client is not None or self.store is not None or self.fsspec_options is not None or not is_text:
             return None
-        return json.dumps([sorted(self.headers.items()), auth])
+        more = [self.cert, self.query] if self.cert or self.query else []
+        return json.dumps([sorted(self.headers.items()), auth, *more])

@@ -13,9 +13,12 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from dicomzarr.errors import InvalidOptionError
+from dicomzarr.options.elsewhere import ELSEWHERE
 from dicomzarr.options.limits import LIMITS, Limits
+from dicomzarr.options.provider import is_provider, known_names, named
 
 if TYPE_CHECKING:
     from dicomzarr.options.secrets import Auth
@@ -25,8 +28,10 @@ _PROVIDER = re.compile(r"netrc|env:[A-Za-z_]\w*(,[A-Za-z_]\w*)?", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?", re.ASCII)
 _ENDPOINT = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
+_QUERY = re.compile(r"([^\s?#&=]+=[^\s?#&=]*(&[^\s?#&=]+=[^\s?#&=]*)*)?")
 _ZARR_FORMATS = (2, 3)
-_VALUES = ("stored", "modality", "color")
+_VALUES = ("stored", "modality", "color", "suv")
+_COLOR_SPACES = (None, "srgb")
 _MOST_CONNECTIONS = 256
 _MOST_FRAMES = 400  # Google's limit; it also keeps the request line below 8 kB
 
@@ -45,12 +50,17 @@ def parse_options(options: Mapping[str, Any]) -> dict[str, Any]:
             "Both auth and client are given.",
             remedy="Drop auth: the client brings its own credentials.",
         )
+    if options.get("client") is not None and (options.get("ca") or options.get("cert")):
+        raise InvalidOptionError(
+            "Both client and ca or cert are given.", remedy="Set verify and cert of the client's session instead."
+        )
     return {name: _PARSERS[name](name, value) for name, value in options.items()}
 
 
 def _unknown_option(name: str) -> InvalidOptionError:
     near = difflib.get_close_matches(name, _PARSERS, n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
+    hint = ELSEWHERE.get(name) or (f"Did you mean {near[0]!r}?" if near else "")
+    hint += " " if hint else ""
     return InvalidOptionError(
         f"There is no storage option {name!r}.", remedy=f"{hint}Known are: {', '.join(_PARSERS)}."
     )
@@ -120,6 +130,12 @@ def _values(name: str, value: Any) -> str:
     return str(value)
 
 
+def _icc(name: str, value: Any) -> str | None:
+    if value not in _COLOR_SPACES:
+        raise _wrong(name, repr(value), "'srgb', or None for stored colours")
+    return None if value is None else str(value)
+
+
 def _zarr_format(name: str, value: Any) -> int:
     if type(value) is not int or value not in _ZARR_FORMATS:
         raise _wrong(name, repr(value), "3, for OME-Zarr 0.5, or 2, for OME-Zarr 0.4")
@@ -153,18 +169,33 @@ def valid_headers(headers: Mapping[Any, Any], origin: str) -> dict[str, str]:
 
 
 def _auth(name: str, value: Any) -> Auth | None:
-    wanted = '(user, password), a plain function that returns headers, "module:function", "env:VARIABLE" or "netrc"'
+    wanted = (
+        '(user, password), a plain function that returns headers, a provider, "module:function", "env:VARIABLE", '
+        f'"netrc" or the name of a provider ({", ".join(known_names())})'
+    )
     if value is None:
         return None
     if isinstance(value, str):
-        if not _PROVIDER.fullmatch(value) and not _NAMED_OBJECT.fullmatch(value):
+        if not _PROVIDER.fullmatch(value) and not _NAMED_OBJECT.fullmatch(value) and named(value) is None:
             raise _wrong(name, "a text of another form", wanted)  # the text may be a token: not quoted
         return value
     if isinstance(value, list | tuple):
         return _user_and_password(name, tuple(value), wanted)
-    if not callable(value) or iscoroutinefunction(value):
+    if is_provider(value) and not iscoroutinefunction(value.headers):
+        _check_reference(name, value)
+    elif not callable(value) or iscoroutinefunction(value):
         raise _wrong(name, f"a {type(value).__name__}", wanted)
     return value  # type: ignore[no-any-return]  # what it returns is checked when it is called
+
+
+def _check_reference(name: str, provider: Any) -> None:
+    reference = getattr(provider, "reference", None)
+    if reference is not None and (not isinstance(reference, str) or named(reference) is None):
+        raise _wrong(
+            name,
+            f"a {type(provider).__name__} whose reference is no name of a provider",
+            "one whose reference is None, or a name as an entry point gives it",
+        )
 
 
 def _user_and_password(name: str, value: tuple[Any, ...], wanted: str) -> tuple[str, str]:
@@ -181,6 +212,29 @@ def _client(name: str, value: Any) -> Any:
     module = sys.modules.get("dicomweb_client.web")
     if module is None or not isinstance(value, module.DICOMwebClient):
         raise _wrong(name, f"a {type(value).__name__}", "a dicomweb_client.DICOMwebClient")
+    return value
+
+
+def _file(name: str, value: Any) -> str | None:
+    if isinstance(value, bool):
+        raise _wrong(name, repr(value), "the path of a PEM file or, for ca, of a folder of them")
+    return None if value is None else _directory(name, value)
+
+
+def _certificate(name: str, value: Any) -> str | tuple[str, str] | None:
+    if not isinstance(value, list | tuple):
+        return _file(name, value)
+    match [_file(name, each) for each in value]:
+        case [str() as certificate, str() as key]:
+            return certificate, key
+    raise _wrong(name, "a list of another form", "the path of a PEM file, or (certificate, key)")
+
+
+def _query(name: str, value: Any) -> str:
+    if isinstance(value, Mapping) and all(isinstance(each, str) for pair in value.items() for each in pair):
+        value = urlencode(dict(value), quote_via=quote, safe="/:@,")
+    if not isinstance(value, str) or not value.isascii() or not _QUERY.fullmatch(value):
+        raise _wrong(name, f"a {type(value).__name__} of another form", "a mapping of names to texts")
     return value
 
 
@@ -236,6 +290,9 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "headers": _headers,
     "auth": _auth,
     "client": _client,
+    "ca": _file,
+    "cert": _certificate,
+    "query": _query,
     "allow_insecure": _flag,
     "bulk_data_hosts": _hosts,
     "own_host_only": _flag,
@@ -251,6 +308,8 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "store": _store,
     "fsspec_options": _fsspec_options,
     "values": _values,
+    "icc": _icc,
+    "virtual_levels": _flag,
     "associated_label": _flag,
     "labels": _flag,
     "include_phi": _flag,

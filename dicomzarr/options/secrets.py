@@ -14,14 +14,18 @@ from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from dicomzarr.errors import CredentialsUnavailableError, InvalidOptionError
+from dicomzarr.options.provider import Provider, is_provider
 from dicomzarr.runtime.process import ProcessLock
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 HeadersCallable: TypeAlias = Callable[[], Mapping[str, str]]
-Auth: TypeAlias = "tuple[str, str] | HeadersCallable | str"
+Auth: TypeAlias = "tuple[str, str] | HeadersCallable | Provider | str"
 
 SECRETS = ("headers", "auth", "client", "store", "fsspec_options")
 """Options that are secret."""
+
+LOCAL = "local:"
+"""How references begin that only the process can resolve which made them."""
 
 _PROCESS_KEY = secrets.token_bytes(32)
 _NUMBERS = itertools.count()
@@ -42,7 +46,7 @@ class Secrets:
         self.values = values
         self._numbered: list[_Numbered] = []
         spelled = [(name, self._spell(value)) for name, value in sorted(values.items())]
-        self.reference = "local:" + keyed_hash(json.dumps(spelled))
+        self.reference = LOCAL + keyed_hash(json.dumps(spelled))
 
     def _spell(self, value: Any) -> JSON:
         if isinstance(value, Mapping):
@@ -82,7 +86,7 @@ class LeftBehind:
 
     def __call__(self) -> Mapping[str, str]:
         """See `CredentialsUnavailableError`."""
-        raise _left_behind()
+        raise _left_behind() if self.reference.startswith(LOCAL) else _not_installed(self.reference)
 
 
 def is_local(reference: str) -> bool:
@@ -118,6 +122,9 @@ def importable_name(auth: object) -> str | None:
     """The name under which another process finds the same by itself, or None."""
     if isinstance(auth, str):
         return auth
+    if is_provider(auth):
+        reference = getattr(auth, "reference", None)
+        return reference if isinstance(reference, str) else None
     module = getattr(auth, "__module__", None)
     qualname = getattr(auth, "__qualname__", None)
     if not callable(auth) or module in (None, "__main__") or not isinstance(qualname, str):
@@ -128,9 +135,16 @@ def importable_name(auth: object) -> str | None:
     return f"{module}:{qualname}" if found is auth else None
 
 
+def _not_installed(name: str) -> CredentialsUnavailableError:
+    return CredentialsUnavailableError(
+        f"The credentials are those of {name.partition(':')[0]!r}, which no package in this process provides.",
+        remedy="Install the package that does in every process that reads.",
+    )
+
+
 def _left_behind() -> CredentialsUnavailableError:
     return CredentialsUnavailableError(
         "The credentials of this object stayed in the process that made it, or went with all who used them.",
         remedy="Give headers, auth or client again here, or use what travels by name:"
-        ' auth="env:VARIABLE", "netrc" or "module:function".',
+        ' auth="env:VARIABLE", "netrc", "module:function" or the name of a provider.',
     )

@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 from dicomzarr.options.access import Access
 from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.options.parsing import parse_options
-from dicomzarr.options.secrets import SECRETS, LeftBehind, importable_name, is_local, keyed_hash, with_local_secrets
+from dicomzarr.options.provider import is_unknown_name
+from dicomzarr.options.secrets import (
+    LOCAL,
+    SECRETS,
+    LeftBehind,
+    importable_name,
+    is_local,
+    keyed_hash,
+    with_local_secrets,
+)
 from dicomzarr.options.tuning import Tuning
 from dicomzarr.options.view import View
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
@@ -36,11 +45,17 @@ class StorageOptions:
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Headers sent with every request; they count as credentials. Names are in lower case."""
     auth: Auth | None = None
-    """(user, password), a callable that gives headers, or what each process that reads finds by itself:
-    ``"module:qualname"`` of such a callable, ``"env:TOKEN"`` or ``"env:USER,PASSWORD"`` (environment variables), or
-    ``"netrc"``."""
+    """(user, password), a callable that gives headers, a `dicomzarr.credentials.Provider`, or what each process that
+    reads finds by itself: ``"module:qualname"`` of a callable, ``"env:TOKEN"`` or ``"env:USER,PASSWORD"`` (environment
+    variables), ``"netrc"``, or the name of a provider, as ``"google"``."""
     client: Any = None
     """A ``dicomweb_client.DICOMwebClient`` whose session settings and credentials are taken over."""
+    ca: str | None = None
+    """A PEM file, or a folder, of certificate authorities that are trusted besides the system's."""
+    cert: str | tuple[str, str] | None = None
+    """The client's own certificate for mutual TLS: a PEM file, or (certificate, key)."""
+    query: str = ""
+    """Parameters that go with every request for something of a series, as ``{"imageSetId": ID}``; no secrets."""
     allow_insecure: bool = False
     """Credentials may travel over plain HTTP to another machine."""
     bulk_data_hosts: tuple[str, ...] = ()
@@ -70,8 +85,12 @@ class StorageOptions:
     fsspec_options: Mapping[str, Any] | None = None
     """Options for the fsspec filesystem of the URL, which then reads the files: credentials for a bucket, say."""
     values: str = "stored"
-    """Which pixel values the arrays hold: the ``stored`` ones, those rescaled to the units of the ``modality``, or the
-    ``color`` of a palette where there is one."""
+    """Which pixel values the arrays hold: the ``stored`` ones, those rescaled to the units of the ``modality``, the
+    ``color`` of a palette where there is one, or of PET the ``suv`` by body weight."""
+    icc: str | None = None
+    """``"srgb"`` to turn the colours of slides into sRGB by their ICC profiles; needs ``dicomzarr[color]``."""
+    virtual_levels: bool = False
+    """Show the levels that a slide lacks, made of the next finer ones while these are decoded, down to 512 pixels."""
     associated_label: bool = False
     """Show a slide's label image, which says who the patient is."""
     labels: bool = False
@@ -125,7 +144,7 @@ class StorageOptions:
         if named is not None:
             public["auth"] = named
         if isinstance(self.auth, LeftBehind):
-            public["credentials"] = self.auth.reference
+            public["credentials" if self.auth.reference.startswith(LOCAL) else "auth"] = self.auth.reference
         elif self.access.secrets is not None:
             public["credentials"] = self.access.secrets.reference
         return public
@@ -164,8 +183,11 @@ def _shared(options: StorageOptions, kind: type[Access | Tuning | View]) -> dict
 
 
 def _rebuild(public: dict[str, JSON]) -> StorageOptions:
-    reference = public.get("credentials")
-    if isinstance(reference, str) and not is_local(reference):
+    reference, auth = public.get("credentials"), public.get("auth")
+    lost = reference if isinstance(reference, str) and not is_local(reference) else None
+    if lost is None and isinstance(auth, str) and is_unknown_name(auth):
+        lost = auth
+    if lost is not None:
         others: dict[str, Any] = {name: value for name, value in public.items() if name not in {"credentials", "auth"}}
-        return StorageOptions.parse(**others, auth=LeftBehind(reference))
+        return StorageOptions.parse(**others, auth=LeftBehind(lost))
     return StorageOptions.parse(**public)

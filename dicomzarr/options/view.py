@@ -10,7 +10,11 @@ class View:
     """What of a series is shown, and how: it makes the plan, and changes no request for a frame."""
 
     values: str
-    """``stored``, ``modality`` or ``color``."""
+    """``stored``, ``modality``, ``color`` or ``suv``."""
+    icc: str | None
+    """``srgb``: colours of slides are turned into it by their ICC profiles."""
+    virtual_levels: bool
+    """Levels that a slide lacks are shown."""
     associated_label: bool
     """A slide's label image is shown, which says who the patient is."""
     labels: bool

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dicomzarr.plan.attributes import Affine
+from dicomzarr.plan.managed_colors import with_managed_colors
 from dicomzarr.plan.placing import to_ras
 from dicomzarr.plan.plan import (
     ASSOCIATED,
@@ -19,6 +20,7 @@ from dicomzarr.plan.plan import (
     label_path,
 )
 from dicomzarr.plan.slides import plan_slide
+from dicomzarr.plan.virtual_levels import with_virtual_levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,11 +44,13 @@ __all__ = [
 ]
 
 
-def plan_images(
+def plan_images(  # noqa: PLR0913  # what of a series can be chosen
     series: Series,
     *,
     associated_label: bool = False,
     values: str = "stored",
+    icc: str | None = None,
+    virtual_levels: bool = False,
     bulk: Mapping[str, bytes] | None = None,
 ) -> SeriesPlan:
     """Plan the multiscale images of a series.
@@ -54,7 +58,9 @@ def plan_images(
     Args:
         series: The typed instances.
         associated_label: Offer a slide's label image, which may show who the patient is.
-        values: What the arrays hold: ``stored``, ``modality`` or ``color``.
+        values: What the arrays hold: ``stored``, ``modality``, ``color`` or ``suv``.
+        icc: ``srgb`` for colours of slides that are turned into it.
+        virtual_levels: Show the levels that a slide lacks.
         bulk: Values that the metadata only name, by their URI; see `wanted_bulk`.
 
     Raises:
@@ -62,6 +68,10 @@ def plan_images(
     """
     if series.is_slide:
         plan = plan_slide(series, associated_label=associated_label)
+        if virtual_levels:
+            plan = with_virtual_levels(plan)
+        if icc:
+            plan = with_managed_colors(plan, bulk or {})
     else:
         from dicomzarr.plan.volumes import plan_volumes  # noqa: PLC0415  # slides do without, and start sooner
 
@@ -69,8 +79,11 @@ def plan_images(
     return replace(plan, notices=(*plan.notices, *series.remarks.sentences()))
 
 
-def wanted_bulk(series: Series, values: str) -> dict[str, str]:
+def wanted_bulk(series: Series, values: str, icc: str | None = None) -> dict[str, str]:
     """The URIs of what `plan_images` needs and the metadata only name, with the SOP Instance UID of each."""
+    if icc and series.is_slide:
+        profiles = (each.icc_profile for each in series.instances)
+        return {profile.uri: profile.instance for profile in profiles if profile is not None and profile.uri}
     if not series.items:
         return {}
     from dicomzarr.dicom.volume.tables import bulk_uris  # noqa: PLC0415  # as above

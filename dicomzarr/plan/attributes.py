@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dicomzarr.dicom.lut.icc import EmbeddedProfile
     from dicomzarr.dicom.lut.modality import RealWorldMapping
     from dicomzarr.dicom.lut.window import Window
     from dicomzarr.dicom.segmentation import Segmentation
@@ -62,6 +63,8 @@ class LevelAttributes:
     """PhotometricInterpretation (0028,0004); None of label images."""
     lossy: bool | None = None
     """Whether LossyImageCompression (0028,2110) says so; None of label images."""
+    icc_profile: EmbeddedProfile | None = None
+    """ICCProfile (0028,2000), which stored colours go by."""
     available_transfer_syntax_uid: str | None = None
     """AvailableTransferSyntaxUID (0008,3002): a hint; None where the metadata give none."""
 
@@ -115,6 +118,8 @@ class ImageAttributes:
     ultrasound_regions: tuple[UltrasoundRegion, ...] = ()
     segmentation: Segmentation | None = None
     """Of a segmentation: its type and its segments."""
+    gradients_in_patient: bool = False
+    """Directions of diffusion gradients are those of LPS; vendors have some in axes of the picture."""
     coordinates: Mapping[str, FrameCoordinate] = field(default_factory=dict)
     """What varies from frame to frame, by name."""
     absent: tuple[Mapping[str, int], ...] = ()
@@ -125,6 +130,12 @@ class ImageAttributes:
     """The affine of each time, where times have poses of their own."""
     pixel_spacing: tuple[float, float] | None = None
     """(row, column) spacing in millimetres of the first frame of a list, whose axes count."""
+    color_space: str | None = None
+    """``sRGB``, where colours were turned into it by ICC profiles; None for stored values."""
+    virtual_levels: tuple[int, ...] = ()
+    """Numbers of the levels that the slide lacks, and that are made of finer ones."""
+    objective_power: float | None = None
+    """ObjectiveLensPower (0048,0112) of a slide."""
     z_offsets: tuple[float, ...] = ()
     """Heights of a slide's focal planes, in millimetres."""
     focus_heights: tuple[float, float] | None = None

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dicomzarr.dicom.lut.modality import real_world_mappings
-from dicomzarr.dicom.lut.window import Window, in_stored, read_windows
+from dicomzarr.dicom.lut.window import VoiFunction, Window, in_stored, read_windows
+from dicomzarr.dicom.model.private import private_values
 from dicomzarr.dicom.model.values import AttributeReader, shown_code
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
 from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors, UltrasoundRegion
-from dicomzarr.plan.views import IDENTITY, has_table, rescales
+from dicomzarr.plan.views import IDENTITY, MEASURED, has_table, rescales
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +48,9 @@ _NAMES: Final = frozenset(
 )
 """Words of WindowCenterWidthExplanation that are shown: it is a free text."""
 
+_SUV: Final = "g/ml{SUVbw}"
+"""In UCUM."""
+
 _LENGTH_UNITS: Final = {3: "cm", 4: "s", 5: "Hz", 6: "dB/s", 7: "cm/s", 8: "cm2", 9: "cm2/s", 10: "cm3", 11: "cm3/s"}
 """PhysicalUnitsXDirection and Y, PS3.3 section C.8.5.5.1.15."""
 
@@ -72,7 +76,13 @@ def windows(grid: Grid) -> Windows:
     read = AttributeReader(frame.instance.sop_instance_uid)
     names = [_shown_name(text) for text in read.texts(source.window_explanation)]
     function = read.text(source.voi_lut_function)
-    return Windows(read_windows(source.window_center.values, source.window_width.values, names, function))
+    found = read_windows(source.window_center.values, source.window_width.values, names, function)
+    return Windows(found if frame.to_suv is None else tuple(_in_suv(each, frame.to_suv) for each in found))
+
+
+def _in_suv(window: Window, factor: float) -> Window:
+    low, high = (bound * factor for bound in window.bounds())
+    return Window((low + high) / 2, high - low, window.name, VoiFunction.LINEAR_EXACT)
 
 
 def _shown_name(text: str) -> str:
@@ -107,7 +117,16 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
         estimated_magnification=next(iter(_numbers(read, item.estimated_magnification)), None),
         ultrasound_regions=tuple(_regions(item, read)),
         segmentation=header.segmentation,
+        gradients_in_patient=not any(map(_has_gradient_of_picture, grid.frames)),
     )
+
+
+def _has_gradient_of_picture(frame: Frame) -> bool:
+    """Whether the direction of diffusion is a vendor's who measures it from other axes than those of the patient."""
+    item = frame.item
+    if item.gradient_orientation.values:
+        return False
+    return any(bool(private_values(item, name)) for name in ("ge_gradient_x", "uih_gradient"))
 
 
 def padding_value(frame: Frame) -> int | None:
@@ -129,7 +148,7 @@ def _kind(grid: Grid) -> str:
 
 
 def _rescale(grid: Grid, values: str) -> RescaleFactors:
-    if values == "modality":
+    if values in MEASURED:
         return RescaleFactors()
     different = list(rescales(grid))
     if len(different) == 1:
@@ -151,6 +170,8 @@ def _real_world(grid: Grid, read: AttributeReader) -> tuple[RealWorldMapping, ..
 
 
 def _units(frame: Frame, read: AttributeReader) -> str | None:
+    if frame.to_suv is not None:
+        return _SUV
     item = frame.item
     told = (read.text(item.units), frame.rescale_type, read.text(item.dose_units))
     return next((unit for text in told if (unit := _one_of(text, _UNITS))), None)

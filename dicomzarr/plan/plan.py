@@ -76,6 +76,16 @@ class FrameIndex(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """How a frame becomes a chunk of a level that is coarser than it."""
+
+    factor: int
+    """Rows and columns of the frame that one of the chunk stands for."""
+    averaged: bool
+    """It holds their means; else one of them, where values are numbers of something."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LevelPlan:
     """One array of a multiscale image: its chunks are frames."""
@@ -96,6 +106,8 @@ class LevelPlan:
     frames: FrameIndex = field(repr=False)
     view: FrameView | None = field(default=None, repr=False)
     """Makes the values that the array holds out of stored ones; None where they are those."""
+    reduction: Reduction | None = None
+    """Of a level that the slide lacks; None where a chunk has as many pixels as its frame."""
     series: str = ""
     """Series Instance UID of the frames, where it is not that which was opened."""
     attributes: LevelAttributes = field(default_factory=LevelAttributes)
@@ -116,6 +128,11 @@ class LevelPlan:
         """Whether an absent tile is what Zarr fills in by itself."""
         both_nan = math.isnan(self.fill_value) and all(map(math.isnan, self.absent))
         return both_nan or all(value == self.fill_value for value in self.absent)
+
+    @property
+    def holds_stored(self) -> bool:
+        """Whether a chunk is the frame as it is stored, and not made of it."""
+        return self.view is None and self.reduction is None
 
     def seen(self, frame: FrameRef, pixels: Pixels) -> Pixels:
         """What the array holds of a decoded frame, shape (samples, rows, columns)."""
@@ -146,6 +163,13 @@ class ImagePlan:
     """Of a segmentation of masks: the segment number of each index along c."""
     labels: tuple[ImagePlan, ...] = ()
     """Segmentations on the image's grid, where they were asked for."""
+
+    @property
+    def holds_numbers(self) -> bool:
+        """Whether values are numbers of segments or of colours in a palette, between which nothing lies."""
+        kind = self.attributes.segmentation
+        is_indexed = self.levels[0].attributes.photometric_interpretation == "PALETTE COLOR"
+        return is_indexed or bool(self.segments) or (kind is not None and kind.kind != "FRACTIONAL")
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,6 +91,7 @@ def level_attributes(header: Instance, parts: Iterable[Instance]) -> LevelAttrib
         sop_instance_uids=tuple(part.sop_instance_uid for part in parts),
         photometric_interpretation=header.pixel.photometric_interpretation,
         lossy=header.pixel.lossy,
+        icc_profile=header.icc_profile,
         available_transfer_syntax_uid=header.available_transfer_syntax_uid,
     )
 

@@ -206,6 +206,7 @@ def _attributes(level: SlideLevel, remarks: Notices) -> ImageAttributes:
         slide_attributes(header),
         affine_reference="slide",
         affine_origin_known=origin_known(level),
+        objective_power=header.objective_power,
         z_offsets=tuple(level.plane_offsets) if level.plane_step else (),
         focus_heights=(min(level.heights), max(level.heights)) if level.heights else None,
     )

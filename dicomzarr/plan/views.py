@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from dicomzarr.plan.plan import FrameView
 
 IDENTITY: Final = Rescale(1.0, 0.0)
+MEASURED: Final = frozenset({"modality", "suv"})
+"""Values that frames' rescales lead to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +60,7 @@ def view_of(grid: Grid, values: str, bulk: Mapping[str, bytes]) -> View:
 
     Args:
         grid: The frames.
-        values: ``stored``, ``modality`` or ``color``.
+        values: ``stored``, ``modality``, ``color`` or ``suv``.
         bulk: Values that the metadata only name, by their URI.
 
     Raises:
@@ -67,7 +69,7 @@ def view_of(grid: Grid, values: str, bulk: Mapping[str, bytes]) -> View:
     pixel = grid.first.instance.pixel
     if values == "color" and pixel.photometric_interpretation == "PALETTE COLOR":
         return _coloured(grid, bulk)
-    if values == "modality" and pixel.samples == 1 and pixel.photometric_interpretation != "PALETTE COLOR":
+    if values in MEASURED and pixel.samples == 1 and pixel.photometric_interpretation != "PALETTE COLOR":
         return _rescaled(grid, bulk)
     stored = stored_range(widest(grid))
     return View(pixel.dtype, pixel.samples, None, stored, 0.0 if pixel.floating else stored[0], _uniform(grid))

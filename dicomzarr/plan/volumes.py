@@ -21,7 +21,7 @@ from dicomzarr.plan.facts import image_attributes, padding_value, windows
 from dicomzarr.plan.placing import MILLIMETER, origin_of, place, poses
 from dicomzarr.plan.plan import Axis, Channel, ImagePlan, LevelPlan, SeriesPlan
 from dicomzarr.plan.remarks import remarks
-from dicomzarr.plan.views import instances_of, view_of
+from dicomzarr.plan.views import MEASURED, instances_of, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,11 +61,12 @@ def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, b
 
     Args:
         series: Its images.
-        values: ``stored``, ``modality`` or ``color``: what the arrays hold.
+        values: ``stored``, ``modality``, ``color`` or ``suv``: what the arrays hold.
         bulk: Values that the metadata only name, by their URI.
 
     Raises:
         UnsupportedSeriesError: There is nothing to show.
+        InvalidAttributeError: The header lacks what its values are computed by.
     """
     notices = list(series.notices)
     for instance in series.instances:
@@ -76,10 +77,15 @@ def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, b
                 f"{where}: pixels of {instance.pixel.samples} samples cannot be read; 1 or 3 can."
             )
     notices += _lost_parts(series)
-    stacks = stacks_of(frames_of(series.items, series.remarks), any_sign=values == "modality")
+    stacks = stacks_of(frames_of(series.items, series.remarks), any_sign=values in MEASURED)
     if not stacks:
         raise UnsupportedSeriesError(f"Series {series.series_uid} holds no frame.")
     grids = [(stack, grid) for stack in stacks for grid in arrange(stack)]
+    if values == "suv":
+        from dicomzarr.dicom.volume.suv import earliest_of, in_suv  # noqa: PLC0415  # few want it
+
+        earliest = earliest_of(frame for _, grid in grids for frame in grid.frames)
+        grids = [(stack, in_suv(grid, earliest)) for stack, grid in grids]
     notices += _why_several(stacks, [grid for _, grid in grids])
     for _, grid in grids:
         _remark(series, grid, many=len(grids) > 1)

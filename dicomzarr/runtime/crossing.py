@@ -105,6 +105,7 @@ def _release(answered: list[_Answered]) -> None:
             continue
         if isinstance(answer, BaseException):
             future.set_exception(answer)
+            future.exception()  # whoever waits hears of it; of who has gone, as when the process ends, nothing is said
         else:
             future.set_result(answer)
 

@@ -128,7 +128,7 @@ def _probed(url: str, options: StorageOptions) -> SeriesURL:
         reason = str(error.args[0])
     raise InvalidURLError(
         f"{safe_url(url)} is no DICOMweb server ({refused.args[0]}), and leads to no files ({reason}).",
-        remedy="Write BASE/studies/... for a server; the URL of a .dcm, .zip or .tar, or of a page that lists files.",
+        remedy="Write BASE/studies/... for a server; or name a .dcm, .zip, .tar or .tgz, or a page of files.",
     )
 
 

@@ -36,6 +36,8 @@ class _Planned(NamedTuple):
     """What a plan is made of, beside the series."""
 
     values: str
+    icc: str | None
+    virtual_levels: bool
     associated_label: bool
     bulk: tuple[tuple[str, bytes], ...]
 
@@ -61,10 +63,19 @@ class ParsedSeries:
         Raises:
             MetadataError: Nothing can be placed.
         """
-        planned = _Planned(view.values, view.associated_label, tuple(sorted(bulk.items())))
+        planned = _Planned(
+            view.values, view.icc, view.virtual_levels, view.associated_label, tuple(sorted(bulk.items()))
+        )
         plan = self._plans.get(planned)
         if plan is None:
-            plan = plan_images(self.apart(), associated_label=view.associated_label, values=view.values, bulk=bulk)
+            plan = plan_images(
+                self.apart(),
+                associated_label=view.associated_label,
+                values=view.values,
+                icc=view.icc,
+                virtual_levels=view.virtual_levels,
+                bulk=bulk,
+            )
             self._plans[planned] = plan
         return plan
 

@@ -44,7 +44,7 @@ async def open_view(endpoint: Endpoint, key: ViewKey) -> SeriesStore:
     ref = key.series.ref
     try:
         opened = await endpoint.series(key.series)
-        wanted = wanted_bulk(opened.parsed.series, key.view.values)
+        wanted = wanted_bulk(opened.parsed.series, key.view.values, key.view.icc)
         bulk = await _bulk(endpoint.source, ref, opened, wanted)
         segmentations = await segmentations_of(endpoint, key.series) if key.view.labels else Segmentations()
         return await endpoint.opener.run(compose, opened, key.view, bulk, segmentations)

@@ -12,7 +12,7 @@ from dicomzarr.errors import InvalidFileError, TemporaryFileError
 from dicomzarr.runtime.pools import FILES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from dicomzarr.dicom.files.random_access import RandomAccess
 
@@ -62,9 +62,24 @@ def inflated(data: RandomAccess, start: int, subject: str, most: int = MOST_BYTE
         TruncatedFileError: It ends early.
         TemporaryFileError: The disk did not take it.
     """
+    return spooled_pieces(inflated_pieces(data, start, subject), subject, most)
+
+
+def spooled_pieces(pieces: Iterable[bytes], subject: str, most: int = MOST_BYTES) -> mmap.mmap:
+    """Write what is made to a file, and map it; see `spooled`.
+
+    Args:
+        pieces: The bytes, in their order.
+        subject: What they are, for messages.
+        most: Bytes that there may be.
+
+    Raises:
+        InvalidFileError: There are none, or more than that.
+        TemporaryFileError: The disk did not take it.
+    """
     with _temporary_file(subject) as file:
         size = 0
-        for piece in inflated_pieces(data, start, subject):
+        for piece in pieces:
             size += len(piece)
             _check_size(size, most, subject)
             file.write(piece)

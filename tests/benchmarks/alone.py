@@ -99,6 +99,27 @@ def _regions(url: str, reader: str, options: dict[str, Any], tasks: list[list[li
     return takes
 
 
+def _files(place: str, reader: str, options: dict[str, Any], tasks: list[list[list[int]]]) -> list[Take]:
+    """As `_regions`, by a reader of `file_readers.FILE_READERS`."""
+    from file_readers import FILE_READERS  # noqa: PLC0415  # as above
+    from readers import Region  # noqa: PLC0415  # as above
+
+    takes = []
+    with closing(FILE_READERS[reader](place, **options)) as opened:
+        for task in tasks:
+            regions = [Region(*each) for each in task]
+            opened.prepare(regions)
+            takes.append(timed(lambda regions=regions: opened.read(regions)))  # type: ignore[misc]  # its default
+    return takes
+
+
+def _export(url: str, way: str, tiles: int) -> Take:
+    """An export by a way of `exports.WAYS`."""
+    from exports import export_by  # noqa: PLC0415  # as above
+
+    return export_by(url, way, tiles)
+
+
 def _tiles(url: str, face: str, numbers: list[list[int]]) -> Take:
     """The latency of tiles one by one, whose frames are in memory: the median."""
     from tiles import FACES  # noqa: PLC0415  # as above

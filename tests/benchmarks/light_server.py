@@ -67,13 +67,13 @@ class Resources:
 
     def frames(self, path: str, host: str) -> Sequence[bytes]:
         """The pieces of the reply to a request for frames."""
-        head, _, numbers = path.rpartition("/")
+        instance, _, numbers = path.rpartition("/")
         pieces: list[bytes] = []
         for number in numbers.split(","):
             body = self.frame(int(number))
             pieces += (
                 b"--%b\r\nContent-Type: %b\r\nContent-Location: http://%b%b/%b\r\nContent-Length: %d\r\n\r\n"
-                % (BOUNDARY, self.content_type.encode(), host.encode(), head.encode(), number.encode(), len(body)),
+                % (BOUNDARY, self.content_type.encode(), host.encode(), instance.encode(), number.encode(), len(body)),
                 body,
                 b"\r\n",
             )
@@ -82,7 +82,7 @@ class Resources:
         self.sent += length
         kind = self.content_type.partition(";")[0]
         related = f'multipart/related; type="{kind}"; boundary={BOUNDARY.decode()}'
-        return [_head("200 OK", related, length), *pieces]
+        return [head("200 OK", related, length), *pieces]
 
     def document(self, path: str, accept: str, host: str, *, zipped: bool) -> bytes:
         """The reply to another request."""
@@ -103,10 +103,11 @@ class Resources:
         body = body.replace(self.origin.encode(), f"http://{host}".encode())
         if zipped:
             body = gzip.compress(body, 6, mtime=0)
-        return _head(status, kind, len(body), "Content-Encoding: gzip\r\n" if zipped else "") + body
+        return head(status, kind, len(body), "Content-Encoding: gzip\r\n" if zipped else "") + body
 
 
-def _head(status: str, kind: str, length: int, more: str = "") -> bytes:
+def head(status: str, kind: str, length: int, more: str = "") -> bytes:
+    """What stands before a body."""
     return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{more}\r\n".encode("latin-1")
 
 
@@ -142,7 +143,7 @@ class LightProtocol(asyncio.Protocol):
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
         if path == "/totals":
             body = resources.totals()
-            self._transport.write(_head("200 OK", "application/json", len(body)) + body)
+            self._transport.write(head("200 OK", "application/json", len(body)) + body)
             return
         resources.requests += 1
         host = headers.get("host", "")

@@ -214,8 +214,8 @@ def timed(read: Callable[[], Sequence[Pixels]]) -> Take:
 def touch_memory() -> None:
     """Touch most of the memory that is free, once.
 
-    The host of a virtual machine gives it memory when that is touched for the first time, at up to 15 ms for 2 MB: chance
-    would decide who pays for it.
+    The host of a virtual machine gives it memory when that is touched for the first time, at up to 15 ms for 2 MB:
+    chance would decide who pays for it.
     """
     with suppress(OSError):  # a system without the file
         text = Path("/proc/meminfo").read_text()

@@ -41,17 +41,17 @@ class Task:
         return len(self.reads[0]) > 1
 
 
-def region_task(settings: Settings) -> Task:
-    """Regions along tiles that lie apart, so that nothing is read in order."""
-    tiles, side = settings.size(225, 8), settings.size(4096, 512)
+def region_task(settings: Settings, tiles: int) -> Task:
+    """Regions along tiles that lie apart, so that nothing is read in order, of a level of so many tiles a side."""
+    side = settings.size(4096, 512)
     last = (tiles * TILE - side) // TILE * TILE
     corners = ((0, last), (last, 0), (0, 0), (last, last))[:_READS]
     return Task(f"region of {side} x {side}", [[Region(y, x, side, side)] for y, x in corners])
 
 
-def patches_task(settings: Settings) -> Task:
-    """Patches anywhere, across tiles; the next ones in another band of the level."""
-    tiles, count = settings.size(225, 16), settings.size(200, 4)
+def patches_task(settings: Settings, tiles: int) -> Task:
+    """Patches anywhere, across tiles; the next ones in another band of the level of so many tiles a side."""
+    count = settings.size(200, 4)
     band, random = tiles // _READS, np.random.default_rng(20)
     reads = []
     for number in range(_READS):
@@ -64,7 +64,7 @@ def patches_task(settings: Settings) -> Task:
 
 def measure_region(settings: Settings) -> Results:
     """Targets 1."""
-    return _measure(settings, region_task(settings), settings.size(225, 8))
+    return _measure(settings, region_task(settings, tiles := settings.size(225, 8)), tiles)
 
 
 def measure_codings(settings: Settings) -> Results:
@@ -89,7 +89,7 @@ def measure_codings(settings: Settings) -> Results:
 
 def measure_patches(settings: Settings) -> Results:
     """Targets 2."""
-    return _measure(settings, patches_task(settings), settings.size(225, 16))
+    return _measure(settings, patches_task(settings, tiles := settings.size(225, 16)), tiles)
 
 
 def _measure(settings: Settings, task: Task, tiles: int) -> Results:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import report
+from exports import measure_exports
+from files import measure_files
 from levels import measure_level, measure_memory
 from measuring import Results, touch_memory
 from regions import measure_codings, measure_patches, measure_region
@@ -40,6 +42,8 @@ BENCHMARKS: dict[str, Callable[[Settings], Results]] = {
     "sparse": measure_sparse,
     "strategies": measure_strategies,
     "volume": measure_volume,
+    "files": measure_files,
+    "export": measure_exports,
 }
 
 

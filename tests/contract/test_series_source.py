@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import tarfile
-import zipfile
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +15,7 @@ import radiology
 import slides
 import xarray
 import zarr
+from alike import assert_alike
 from buckets import bucket
 from coded_frames import BUILDERS as CODED
 from coded_frames import coded_frame
@@ -44,12 +42,11 @@ from dicomzarr.faces.cli import main
 from dicomzarr.faces.dicomweb_server import DICOMwebServer as FolderServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pydicom import Dataset
 
-    from dicomzarr.arrays.image import Image
 
 STUDY = "1.2.3.4.77"
 BUILDERS: dict[str, Callable[[], Any]] = {**slides.BUILDERS, **radiology.BUILDERS}
@@ -67,54 +64,6 @@ def served(dataset: Dataset) -> ServedInstance:
     syntax = {"00083002": {"vr": "UI", "Value": [plain.transfer_syntax]}}
     metadata = {**plain.metadata(), **syntax}
     return replace(plain, metadata=lambda: metadata)
-
-
-def all_images(image: Image) -> list[Image]:
-    labelled = [label for each in image.images for label in each.labels.values()]
-    return [*image.images, *image.associated.values(), *labelled]
-
-
-def documents(image: Image, **options: Any) -> dict[str, Any]:
-    """All Zarr documents of a series, by their keys."""
-    fs, path = fsspec.url_to_fs(image.series_url, **options)
-    groups = {"", *(each.path for each in all_images(image))}
-    arrays = {f"{each.path}/{level.number}".strip("/") for each in all_images(image) for level in each.levels}
-    keys = [f"{group}/zarr.json".lstrip("/") for group in sorted(groups | arrays)]
-    return {key: json.loads(fs.cat_file(f"{path}/{key}")) for key in keys}
-
-
-def assert_alike(one: Image, other: Image, place: Mapping[str, Any] | None = None, **options: Any) -> None:
-    """Two openings show the same; ``place`` are the options that only the other was opened with."""
-    assert [each.path for each in all_images(one)] == [each.path for each in all_images(other)]
-    assert one.notices == other.notices
-    assert documents(one, **options) == documents(other, **options, **(place or {}))
-    for first, second in zip(all_images(one), all_images(other), strict=True):
-        group = zarr.open_group(second.series_url, mode="r", storage_options={**options, **(place or {})})
-        for level, again in zip(first.levels, second.levels, strict=True):
-            expected = level[...]
-            assert np.array_equal(expected, again[...])
-            array = group[f"{second.path}/{again.number}".strip("/")]
-            assert isinstance(array, zarr.Array)
-            assert np.array_equal(expected, np.asarray(array[...]))
-
-
-@contextmanager
-def packed(folder: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The files of a folder in another place: its URL, and the options that lead there."""
-    files = sorted(folder.iterdir())
-    if kind == "zip":
-        with zipfile.ZipFile(folder.parent / "all.zip", "w") as archive:
-            for number, file in enumerate(files):
-                way = zipfile.ZIP_DEFLATED if number % 2 else zipfile.ZIP_STORED
-                archive.write(file, f"deeper/{file.name}", way)
-        yield str(folder.parent / "all.zip"), {}
-    elif kind == "tar":
-        with tarfile.open(folder.parent / "all.tar", "w") as archive:
-            archive.add(folder, "deeper")
-        yield str(folder.parent / "all.tar"), {}
-    else:
-        with bucket({f"some prefix/{file.name}": file.read_bytes() for file in files}) as served_bucket:
-            yield "s3://bucket/some prefix/", served_bucket.options
 
 
 def compare(datasets: Sequence[Dataset], folder: Path, study: str, series: str, **options: Any) -> None:
@@ -166,12 +115,12 @@ def test_encodings(uid: str, tmp_path: Path) -> None:
             np.testing.assert_array_equal(here, there)
 
 
-@pytest.mark.parametrize("kind", ["bucket", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("zip", "tar"))])
 @pytest.mark.parametrize("name", BUILDERS)
-def test_folders_archives_and_buckets_show_the_same(name: str, kind: str, tmp_path: Path) -> None:
-    write(tmp_path / "files", BUILDERS[name]().datasets)
-    with packed(tmp_path / "files", kind) as (place, options):
-        assert_alike(dicomzarr.open(tmp_path / "files"), dicomzarr.open(place, **options), options)
+def test_a_folder_and_a_bucket_show_the_same(name: str, tmp_path: Path) -> None:
+    files = write(tmp_path, BUILDERS[name]().datasets)
+    with bucket({f"some prefix/{file.name}": file.read_bytes() for file in files}) as server:
+        there = dicomzarr.open("s3://bucket/some prefix/", **server.options)
+        assert_alike(dicomzarr.open(tmp_path), there, server.options)
 
 
 # --- the faces of a folder ---

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,23 @@ def test_processes_of_their_own_are_measured(tmp_path: Path) -> None:
     assert _readers(found, "sparse level of 400") == {"dicomzarr", "wsidicom"}
     assert _readers(found, "sparse level of 800") == {"dicomzarr"}
     assert _readers(found, "maximum") == {"dicomzarr, to_dask().max()"}
+
+
+@pytest.mark.slow
+def test_readers_of_files_agree_and_are_measured(tmp_path: Path) -> None:
+    found = _measured(tmp_path, "files")
+    peers = {f"{name}, threads=1" for name in ("wsidicom", "tiffslide", "openslide") if find_spec(name)}
+    assert _readers(found, "file: region") == {"limit, yxc", "dicomzarr", "dicomzarr, yxc", *peers}
+    assert _readers(found, "file: 4 random patches") == _readers(found, "file: region")
+    assert _readers(found, "server of ranges") == {"dicomzarr", "dicomzarr, yxc", "wsidicom, threads=1"}
+    assert len(found["notes"]) == 3 - len(peers)
+
+
+@pytest.mark.slow
+def test_exports_are_measured(tmp_path: Path) -> None:
+    found = _measured(tmp_path, "export")
+    assert len(_readers(found, "export of a level")) == 7
+    assert len(found["targets"]) == 4
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from dicomzarr.dicom.instance import Instance
 from dicomzarr.engine.cache import FrameCache
 from dicomzarr.engine.limits import Limits
 from dicomzarr.engine.ports import Fetch, Wait
+from dicomzarr.engine.requests import Priority
 from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.series_state import FrameKey, SeriesState
 from dicomzarr.errors import FrameError, FrameNotFoundError
@@ -89,12 +90,12 @@ async def ticks() -> None:
         await asyncio.sleep(0)
 
 
-def run(test: Callable[[Scheduler, Obedient], Awaitable[None]], **options: bool) -> None:
+def run(test: Callable[[Scheduler, Obedient], Awaitable[None]], *, cache_bytes: int = 0, **options: bool) -> None:
     """Run a test, after which nothing may be wanted or under way."""
 
     async def tested() -> None:
         origin = Obedient(**options)  # type: ignore[arg-type]
-        scheduler = Scheduler(origin, FrameCache(0), limits=Limits(grace=0.0))
+        scheduler = Scheduler(origin, FrameCache(cache_bytes), limits=Limits(grace=0.0))
         await test(scheduler, origin)
         for told in origin.fetches:
             if not told.end.done():
@@ -229,6 +230,38 @@ def test_who_comes_while_a_fetch_is_being_ended_is_served_by_another() -> None:
         assert len(origin.fetches) == 2
         origin.fetches[1].sink.arrived(key(1), FRAME)
         assert (gone.told, back.told) == ([], [FRAME])
+
+    run(test)
+
+
+def test_what_is_to_lie_on_disk_goes_behind_all_else_and_stays_out_of_the_memory() -> None:
+    async def test(scheduler: Scheduler, origin: Obedient) -> None:
+        behind, now = Waiter(), Waiter()
+        scheduler.want(key(1), behind, "disk", priority=Priority.BEHIND)
+        scheduler.fetch_ahead(key(2), "ahead")
+        scheduler.want(key(3), now, "a")
+        await ticks()
+        assert [told.numbers for told in origin.fetches] == [[3], [2], [1]]
+        for number, told in zip((3, 2, 1), origin.fetches, strict=True):
+            told.sink.arrived(key(number), FRAME)
+        assert (behind.told, now.told) == ([FRAME], [FRAME])
+        assert [scheduler.held(key(number)) for number in (1, 2, 3)] == [None, FRAME, FRAME]
+
+    run(test, cache_bytes=100)
+
+
+def test_who_needs_now_what_is_to_lie_on_disk_does_not_wait_behind() -> None:
+    async def test(scheduler: Scheduler, origin: Obedient) -> None:
+        behind, now = Waiter(), Waiter()
+        scheduler.want(key(1), behind, "disk", priority=Priority.BEHIND)
+        scheduler.want(key(2), behind, "disk", priority=Priority.BEHIND)
+        scheduler.want(key(2), now, "a")
+        scheduler.want(key(2), behind, "disk", priority=Priority.BEHIND)
+        await ticks()
+        assert [told.numbers for told in origin.fetches] == [[2], [1]]
+        origin.fetches[0].sink.arrived(key(2), FRAME)
+        origin.fetches[1].sink.arrived(key(1), OTHER)
+        assert (behind.told, now.told) == ([FRAME, OTHER], [FRAME])
 
     run(test)
 

@@ -19,8 +19,10 @@ from dicomweb_client.web import DICOMwebClient
 from faults import RotatingToken, require, require_basic, require_bearer
 from google.auth.transport.requests import AuthorizedSession
 from serving import is_right, run_python, serving, zarr_level
+from token_servers import CLIENT, CLIENT_SECRET, token_server
 
 import dicomzarr
+from dicomzarr.credentials import ClientCredentials
 from dicomzarr.errors import (
     AuthenticationError,
     CredentialsUnavailableError,
@@ -143,6 +145,28 @@ def test_a_callable_that_fails_is_told_without_its_text(face: Face) -> None:
             face(served.url, auth=headers)
         assert "s3cr3t" not in str(caught.value)
         assert served.server.requests == []
+
+
+def test_a_provider_of_tokens_and_a_named_one(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    with token_server() as tokens, serving(SLIDE, tokens.door()) as served:
+        client = {"issuer": tokens.url, "client_id": CLIENT, "client_secret": CLIENT_SECRET}
+        assert is_right(face(served.url, auth=ClientCredentials(**client)), LEVEL)
+        for name, value in client.items():
+            monkeypatch.setenv(f"DICOMZARR_{name.upper()}", value)
+        assert is_right(face(served.url, auth="oauth"), LEVEL)
+        assert len(tokens.issued) == 2
+
+
+def test_no_spelling_of_a_filesystem_holds_what_a_provider_holds() -> None:
+    with token_server() as tokens, serving(SLIDE, tokens.door()) as served:
+        auth = ClientCredentials(issuer=tokens.url, client_id=CLIENT, client_secret=CLIENT_SECRET)
+        fs, _ = fsspec.url_to_fs(served.url, auth=auth)
+        assert fs.exists(served.url + "/zarr.json")
+        spelled = [repr(fs), fs.to_json(), str(fs.to_dict()), str(fs.storage_options), pickle.dumps(fs).hex()]
+        again = fsspec.AbstractFileSystem.from_json(fs.to_json())
+        assert again.exists(served.url + "/zarr.json")
+        assert len(tokens.issued) == 1
+        assert not [each for each in tokens.secrets for text in spelled if each in text or each.encode().hex() in text]
 
 
 def test_a_dicomweb_client_with_requests_auth(face: Face) -> None:

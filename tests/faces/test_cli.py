@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -448,6 +450,20 @@ def test_thumbnail_is_what_the_image_gives(run: Run, demo_url: str, tmp_path: Pa
     written = imagecodecs.png_decode(path.read_bytes())
     assert np.array_equal(written, dicomzarr.open(demo_url).thumbnail(100))
     assert written.shape == (100, 88, 3)
+
+
+def test_thumbnail_counts_frames_for_those_who_look_on(
+    demo_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Looked(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    err = Looked()
+    monkeypatch.setattr(sys, "stderr", err)
+    monkeypatch.setenv("TERM", "xterm")
+    assert main(["thumbnail", demo_url, str(tmp_path / "out.png")]) == 0
+    assert re.search(r"(\d+) of \1 frames", err.getvalue())
 
 
 def test_thumbnail_of_an_associated_image(run: Run, pyramid_url: str, tmp_path: Path) -> None:

@@ -16,18 +16,36 @@ from PIL import Image
 from waiting import SECONDS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+SUPPORT = Path(__file__).parents[1] / "support"
 
 PRINTED = {
+    "ct_to_nifti.py": r"^\(\d+, \d+, \d+\) 32-bit signed integer \['[^]]*'\]\n$",
     "dask_tissue.py": r"7 x 6 tiles, \d+ of them at least half tissue\n$",
     "ome_zarr_tool.py": r"^valid OME-Zarr 0\.5\n.*\(3, 1600, 1400\) 0\.499 micrometer\n",
+    "patches_for_training.py": r"^(\(64, 3, 224, 224\) \S+\n){7}\(52, 3, 224, 224\) \S+\n$",
     "patches.py": r"^\d\d patches of tissue, mean R, G, B \[\d+\.",
     "xarray_level.py": r"in micrometer\n100 um x 100 um are \{'c': 3, 'y': 100, 'x': 100\}\n",
 }
 """What each example must print of the demo slide."""
 
-SLOW = {"dask_tissue.py", "ome_zarr_tool.py", "xarray_level.py"}  # to import, for the most part
-NEED_A_SCREEN = {"napari_zarr.py"}
+SLOW = {
+    "dask_tissue.py",
+    "ome_zarr_tool.py",
+    "xarray_level.py",
+    "patches_for_training.py",
+}  # to import, for the most part
+NEED_A_SCREEN = {"napari_zarr.py", "napari_and_crop.py"}
+NEED_TORCH = {"patches_for_training.py"}
+"""A stand-in serves: ``python tests/adapters/run.py torch`` runs them with PyTorch."""
 SHARED = {"series.py"}
+
+
+WITH_STANDIN = f"""
+import runpy, sys
+sys.path[:0] = [{str(SUPPORT)!r}, {str(EXAMPLES)!r}]
+import torch_standin
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -46,8 +64,10 @@ def test_every_example_is_tested() -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in PRINTED]
 )
-def test_example_prints_something_of_the_demo_slide(name: str, tmp_path: Path) -> None:
-    printed = run([sys.executable, "-W", "error", str(EXAMPLES / name)], tmp_path)
+def test_example_prints_something_of_the_demo_series(name: str, tmp_path: Path) -> None:
+    example = str(EXAMPLES / name)
+    started = ["-c", WITH_STANDIN, example] if name in NEED_TORCH else [example]
+    printed = run([sys.executable, "-W", "error", *started], tmp_path)
     assert re.search(PRINTED[name], printed)
 
 
@@ -58,6 +78,17 @@ def _need(what: str, *, there: bool) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing")
     pytest.skip(f"{what} is missing")
+
+
+@pytest.mark.gui
+def test_napari_ome_zarr_and_a_crop_in_a_few_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAPARI_CONFIG", str(tmp_path / "settings.yaml"))
+    xvfb = shutil.which("xvfb-run") or ""
+    _need("xvfb-run", there=bool(xvfb))
+    _need("napari", there=importlib.util.find_spec("napari") is not None)
+    example = [sys.executable, str(EXAMPLES / "napari_and_crop.py")]
+    printed = run([xvfb, "-a", "-s", "-screen 0 1280x1024x24", *example], tmp_path)
+    assert printed.splitlines()[-2:] == ["ome-zarr-py: (3, 1600, 1400)", "crop: (3, 512, 512)"]
 
 
 @pytest.mark.gui

@@ -55,8 +55,18 @@ EVERYTHING = ImageAttributes(
     pixel_spacing=(0.7, 0.7),
     z_offsets=(0.0, 0.001),
     focus_heights=(0.0, 0.5),
+    objective_power=20.0,
+    color_space="sRGB",
+    virtual_levels=(1, 3),
 )
-OF_SLIDES = {"affine_origin_known", "z_offsets", "focus_heights"}
+OF_SLIDES = {
+    "affine_origin_known",
+    "z_offsets",
+    "focus_heights",
+    "objective_power",
+    "color_space",
+    "virtual_levels",
+}
 
 
 def image(attributes: ImageAttributes, series: str = "") -> ImagePlan:

@@ -234,3 +234,22 @@ def test_credentials_alone_tell_accesses_apart() -> None:
     found = [StorageOptions.parse(**options).access for options in (*alike, *others)]
     assert found[0].identity == found[1].identity
     assert len({access.identity for access in found}) == 1 + len(others)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("verify", "named by ca"),
+        ("token", "Authorization"),
+        ("password", "auth=(user, password)"),
+        ("secret", 'auth="aws"'),
+        ("proxies", "HTTPS_PROXY"),
+        ("cookies", "cookies:file=FILE"),
+        ("timeot", "Did you mean 'timeout'?"),
+    ],
+)
+def test_options_of_others_are_answered_with_ours(name: str, hint: str) -> None:
+    with pytest.raises(InvalidOptionError) as caught:
+        StorageOptions.parse(**{name: "s3cret"})
+    assert hint in str(caught.value)
+    assert "s3cret" not in str(caught.value)

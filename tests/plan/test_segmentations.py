@@ -24,10 +24,8 @@ from segmentations import (
     parametric_map,
     random_masks,
     segmented,
+    segmented_slide,
 )
-from slides_codecs import RGB
-from slides_instances import Identity, Level, full_instance
-from slides_pixels import noisy_color
 
 import dicomzarr
 from dicomzarr.errors import GuessWarning, InvalidAttributeError
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orthanc import Orthanc
-    from pydicom import Dataset
     from radiology_model import Grid, Pixels, RadiologySeries
 
     from dicomzarr.arrays.image import Image
@@ -304,18 +301,6 @@ def test_part_of_the_slices_is_segmented(opened: Opener) -> None:
 
 
 # --- slides
-
-
-def segmented_slide() -> tuple[Dataset, Segmented]:
-    """A slide of one level, and two sparse segments of its matrix."""
-    level = Level(noisy_color(5, 96, 128), (32, 32), codec=RGB, spacing=(0.0005, 0.0005))
-    slide = full_instance(Identity("segmented slide", 1), level)
-    for keyword, value in IDENTIFIED.items():
-        setattr(slide, keyword, value)
-    slide.ContainerIdentifier = "1"
-    masks = random_masks((2, 1, 96, 128))
-    masks[0, 0, :32] = masks[0, 0, :, 64:] = masks[1, 0, 32:] = 0
-    return slide, segmented([slide], masks, tile_pixel_array=True, tile_size=(32, 32))
 
 
 @pytest.mark.parametrize("organized", [True, False])

@@ -10,18 +10,31 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
 import radiology_dimensions as dimensions
 import radiology_multiframe as multiframe
 import radiology_volumes as volumes
+from handed_on import by_way_of_nifti, by_way_of_sitk, directions, each_volume
 from radiology_model import AXIAL, GRIDS, OBLIQUE, SAGITTAL, TILTED, RadiologySeries, distinct
 from radiology_opened import Opener, affine_of, axes_of, coordinate, pixels_of
-from radiology_oracles import Dcm2niix, Placed, required, rescaled_by_pydicom, stored_by_pydicom
+from radiology_oracles import (
+    Dcm2niix,
+    Placed,
+    by_simpleitk,
+    by_simpleitk_file,
+    differences,
+    required,
+    rescaled_by_pydicom,
+    stored_by_pydicom,
+)
 from real_data import real_series
 from scans import Shot, classic, enhanced, shots
 
+import dicomzarr
+from dicomzarr.errors import UsageError
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 
 if TYPE_CHECKING:
@@ -176,6 +189,35 @@ def assert_headers_agree(ours: Sequence[Placed], datasets: Sequence[Dataset], of
             if plane.values.shape == frame.values.shape and np.abs((plane.affine - frame.affine) @ corners).max() <= off
         ]
         assert sum(np.allclose(plane.values, frame.values, rtol=1e-6, atol=0) for plane in there) == 1
+
+
+def assert_handed_on(
+    image: Image, theirs: Sequence[Placed], numbers: Mapping[tuple[int, int, int], int], nifti: Path
+) -> None:
+    """SimpleITK and files of NIfTI have from us what dcm2niix makes of each volume, voxel by voxel in the patient."""
+    for place, one, chosen in each_volume(image):
+        volume = theirs[numbers[place]]
+        if one.plan.attributes.plane_affine is not None:
+            with pytest.raises(UsageError, match="not evenly spaced"):
+                one.to_sitk(**chosen)
+            continue
+        for ours in (by_way_of_sitk(one, absent=0, **chosen), by_way_of_nifti(one, nifti, absent=0, **chosen)):
+            apart, differ = differences(ours, volume, relative=1e-6)
+            step = float(np.linalg.norm(volume.affine[:3, :3], axis=0).min())
+            assert (apart <= NEAR * step, differ) == (True, 0)
+
+
+def assert_handed_on_as_planes(image: Image, nifti: Path) -> None:
+    """Likewise, compared with our planes, which the headers agree with; what is no volume is refused."""
+    planes = volumes_of(image)
+    for place, one, chosen in each_volume(image):
+        known = one.plan.attributes
+        if known.plane_affine is not None or one.affine is None or None in known.poses:
+            with pytest.raises(UsageError, match=r"not evenly spaced|does not say where|moved"):
+                one.to_sitk(**chosen)
+            continue
+        for ours in (by_way_of_sitk(one, absent=0, **chosen), by_way_of_nifti(one, nifti, absent=0, **chosen)):
+            assert all(len(twins(plane, [ours])) == 1 for plane in planes.get(place, []))
 
 
 # --- what agrees
@@ -402,17 +444,47 @@ def test_voxels_lie_where_dcm2niix_puts_them(opened: Opener, dcm2niix: Dcm2niix,
     series = AGREE[name]()
     series.write(tmp_path / "series")
     image = opened(series, values="modality")
-    assert_agrees(image, written(dcm2niix.volumes(tmp_path / "series")))
+    theirs = written(dcm2niix.volumes(tmp_path / "series"))
+    assert_handed_on(image, theirs, assert_agrees(image, theirs), tmp_path / "out.nii")
+
+
+SIMPLEITK_TOO = (
+    *GRIDS,
+    *("pixels that are no squares", "signed", "unsigned", "8 bits", "slope", "slopes of slices"),
+    *("slopes of slices, signed", "numbers that fall", "even steps in tenths", "jitter of micrometres"),
+    *("beds of a PET", "interleaved slices", "falling slope", "two slices"),
+)
+"""Those of one volume of single-frame instances, which SimpleITK reads as one too."""
+
+SIMPLEITK_DIFFERS: Mapping[str, str] = {
+    "MONOCHROME1": "inverts values",
+    "enhanced MR": "takes frames in the order of the file, in which they lie shuffled",
+    "enhanced CT": "likewise",
+}
+"""What SimpleITK does otherwise, where dcm2niix is with us; a tilted gantry is a test of its own."""
+
+
+@pytest.mark.parametrize("name", [*SIMPLEITK_TOO, *SIMPLEITK_DIFFERS])
+def test_volumes_that_are_handed_on_are_those_that_simpleitk_reads(opened: Opener, tmp_path: Path, name: str) -> None:
+    series = AGREE[name]()
+    paths = series.write(tmp_path / "series")
+    theirs = by_simpleitk(tmp_path / "series") if len(paths) > 1 else by_simpleitk_file(paths[0])
+    image = opened(series)
+    for ours in (by_way_of_sitk(image), by_way_of_nifti(image, tmp_path / "out.nii")):
+        apart, differ = differences(ours, theirs, relative=1e-6)
+        agrees = apart < NEAR and differ == 0
+        assert agrees == (name not in SIMPLEITK_DIFFERS), SIMPLEITK_DIFFERS.get(name)
 
 
 REAL = ("ct_explicit_le", "ct_jpeg_lossless", "mr_small_stack", "mr_dti_philips", "mr_enhanced_siemens")
 
 
 @pytest.mark.parametrize("folder", [*REAL, "mr_two_orientations"])
-def test_voxels_of_real_series_lie_there_too(opened: Opener, dcm2niix: Dcm2niix, folder: str) -> None:
+def test_voxels_of_real_series_lie_there_too(opened: Opener, dcm2niix: Dcm2niix, tmp_path: Path, folder: str) -> None:
     files = real_series(folder)
     image = opened(series_in(files), values="modality")
-    assert_agrees(image, written(dcm2niix.volumes(files)))
+    theirs = written(dcm2niix.volumes(files))
+    assert_handed_on(image, theirs, assert_agrees(image, theirs), tmp_path / "out.nii.gz")
 
 
 def series_in(folder: Path) -> RadiologySeries:
@@ -459,11 +531,12 @@ NOWHERE: Mapping[str, str] = {
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # one case has UIDs that are hashes
 @pytest.mark.parametrize("name", CASES)
 def test_voxels_of_reported_series_lie_there_too(
-    opened: Opener, dcm2niix: Dcm2niix, shared_dir: Path, name: str
+    opened: Opener, dcm2niix: Dcm2niix, shared_dir: Path, tmp_path: Path, name: str
 ) -> None:
     folder = shared_dir / "cases" / name
     image = opened(series_in(folder), values="modality")
-    assert_agrees(image, written(dcm2niix.volumes(folder)))
+    theirs = written(dcm2niix.volumes(folder))
+    assert_handed_on(image, theirs, assert_agrees(image, theirs), tmp_path / "out.nii")
 
 
 @pytest.mark.parametrize("name", OTHER_CASES)
@@ -484,6 +557,8 @@ def test_a_series_that_nothing_places_is_placed_by_dcm2niix_alone(
 ) -> None:
     image = opened(series_in(shared_dir / "cases" / name), values="modality")
     assert image.affine is None, NOWHERE[name]
+    with pytest.raises(UsageError, match="does not say where its voxels are"):
+        image.to_sitk()
     (theirs,) = dcm2niix.volumes(shared_dir / "cases" / name)
     ours = pixels_of(image).reshape(-1, *pixels_of(image).shape[-2:])
     assert np.array_equal(sorted(map(np.sum, ours)), sorted(map(np.sum, theirs.values.reshape(ours.shape))))
@@ -496,6 +571,33 @@ def test_diffusion_is_weighted_as_dcm2niix_says(opened: Opener, dcm2niix: Dcm2ni
     numbers = assert_agrees(image, written(dcm2niix.volumes(tmp_path / "series")))
     told, theirs = coordinate(image, "b_value")["values"], dcm2niix.b_values()
     assert all(told[channel] == theirs[number] for (_, channel, _), number in numbers.items())
+
+
+def b_vectors(written: Path) -> dict[tuple[float, ...], float]:
+    """The b-value of each direction in RAS beside a file of NIfTI, whatever their order."""
+    (path, *_), (bval,), (bvec,) = (list(written.glob(ending)) for ending in ("*.nii", "*.bval", "*.bvec"))
+    read: Any = nibabel.load(path)
+    found = directions(bvec, read.affine)
+    weights = np.loadtxt(bval).reshape(-1).tolist()
+    return {tuple(np.round(one, 3) + 0.0): weight for one, weight in zip(found, weights, strict=True)}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_vectors_beside_a_nifti_are_those_of_dcm2niix_in_the_patient(
+    opened: Opener, dcm2niix: Dcm2niix, tmp_path: Path, name: str
+) -> None:
+    series = single(shots(1, 6, tell=weighting, grid=GRIDS[name]), Manufacturer="Philips")
+    series.write(tmp_path / "series")
+    dcm2niix.volumes(tmp_path / "series")
+    (tmp_path / "ours").mkdir()
+    opened(series).to_nifti(tmp_path / "ours" / "out.nii")
+    assert b_vectors(tmp_path / "ours") == b_vectors(dcm2niix.target)
+
+
+def test_vectors_of_a_real_series_are_those_of_dcm2niix(dcm2niix: Dcm2niix, tmp_path: Path) -> None:
+    dcm2niix.volumes(real_series("mr_dti_philips"))
+    dicomzarr.open(real_series("mr_dti_philips")).to_nifti(tmp_path / "out.nii")
+    assert b_vectors(tmp_path) == b_vectors(dcm2niix.target)
 
 
 # --- what differs
@@ -726,6 +828,7 @@ def test_where_dcm2niix_differs_the_headers_are_with_us(
     assert re.search(expected.says, converted.said), converted.said
     with pytest.raises((AssertionError, ValueError)):
         assert_agrees(image, written(converted.volumes))
+    assert_handed_on_as_planes(image, tmp_path / "out.nii")
 
 
 def test_what_dcm2niix_cannot_decode_it_says(opened: Opener, dcm2niix: Dcm2niix) -> None:

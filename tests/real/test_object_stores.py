@@ -15,21 +15,20 @@ import obstore
 import obstore.store
 import pytest
 import radiology
-import slides
 import xarray
 import zarr
 from dual_personality import dual_personality
 from folders import write
-from moto.server import ThreadedMotoServer
+from object_store import KEY, SECRET, put
 from serving import forget_servers
 from slides_pyramids import deep_pyramid
 from waiting import SECONDS
 
 import dicomzarr
-from dicomzarr.errors import ChangedFileError, DicomZarrError
+from dicomzarr.errors import ChangedFileError, DicomZarrError, PermissionDeniedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [
@@ -38,47 +37,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of botocore's connections
 ]
 
-BUILDERS: dict[str, Callable[[], Any]] = {**slides.BUILDERS, **radiology.BUILDERS}
-KEY, SECRET = "an-access-key", "a-secret-access-key"
-
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
     yield
     forget_servers()
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    s3 = fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=url)
-    s3.mkdir("open", acl="public-read")
-    yield url
-    server.stop()
-
-
-def put(url: str, prefix: str, folder: Path) -> None:
-    s3 = fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=url)
-    for path in sorted(folder.iterdir()):
-        s3.put_file(str(path), f"{prefix}/{path.name}")
-
-
-@pytest.mark.parametrize("name", BUILDERS)
-def test_series_in_s3_are_those_of_the_folder(name: str, moto: str, tmp_path: Path) -> None:
-    write(tmp_path, BUILDERS[name]().datasets)
-    put(moto, f"open/{name}", tmp_path)
-    here, far = dicomzarr.open(tmp_path), dicomzarr.open(f"s3://open/{name}", endpoint_url=moto)
-    assert far.notices == here.notices
-    assert [each.path for each in far.images] == [each.path for each in here.images]
-    group = zarr.open_group(far.series_url, mode="r", storage_options={"endpoint_url": moto})
-    for one, other in zip(here.images, far.images, strict=True):
-        for level, again in zip(one.levels, other.levels, strict=True):
-            pixels = level[...]
-            assert np.array_equal(again[...], pixels)
-            assert np.array_equal(np.asarray(group[f"{other.path}/{again.number}".strip("/")]), pixels)
 
 
 def test_every_library_takes_the_url(moto: str, tmp_path: Path) -> None:
@@ -185,3 +148,21 @@ def test_a_private_bucket_is_read_with_the_credentials_of_others(private: str, t
     assert np.array_equal(given.levels[0][...], pixels)
     for text in (repr(image), image.url, repr(given), given.url):
         assert SECRET not in text
+
+
+def test_a_private_bucket_is_read_by_signed_requests(
+    private: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = radiology.BUILDERS["volume"]().datasets
+    write(tmp_path / "ct", datasets)
+    (tmp_path / "ct" / "0000.dcm").rename(tmp_path / "ct" / "a b+c,ä(1)&.dcm")
+    fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=private).mkdir("signed")
+    put(private, "signed/ct & mr", tmp_path / "ct")
+    pixels = dicomzarr.open(tmp_path / "ct").levels[0][...]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    image = dicomzarr.open("s3://signed/ct & mr", endpoint_url=private, auth="aws:region=us-east-1")
+    assert np.array_equal(image.levels[0][...], pixels)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(PermissionDeniedError):
+        dicomzarr.open("s3://signed/ct & mr", endpoint_url=private, auth="aws:region=us-east-1,service=s3")

@@ -22,13 +22,14 @@ from radiology_model import AXIAL, distinct, series_of
 from radiology_multiframe import real_world_values, two_stacks
 from radiology_opened import Opener, pixels_of
 from radiology_slices import Identity, stack
+from radiology_uptake import pet
 from segmentations import segmented
 
 import dicomzarr
 from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro, decode_instances
 from dicomzarr.dicom.model.json_model import InstanceItem
 from dicomzarr.dicom.series import parse_series
-from dicomzarr.errors import DicomZarrError, GridError
+from dicomzarr.errors import DicomZarrError, GridError, InvalidAttributeError
 from dicomzarr.faces import cli
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.omezarr.documents import V3
@@ -184,6 +185,19 @@ def test_no_face_shows_whose_series_it_is(
 def test_other_values_do_not_show_it_either(opened: Opener, values: str) -> None:
     image = open_marked(opened, "CT", values=values)
     assert found_in(*documents(image.store), *spellings(image), *datasets(image.series_url, image)) == []
+
+
+def test_suv_shows_nothing_of_whom_it_is_computed_by(opened: Opener) -> None:
+    series = pet()
+    told_of = marked(metadata_of(series.datasets))
+    with pytest.raises(InvalidAttributeError) as raised:  # codes and times are spoiled by what is planted
+        opened(series, saying(json.dumps(told_of).encode()), values="suv")
+    assert found_in(str(raised.value), raised.value.__context__) == []
+    for instance, dataset in zip(told_of, metadata_of(series.datasets), strict=True):
+        for tag in ("00541001", "00541102", "00280051", "00080021", "00080031", "00080022", "00080032", "00540016"):
+            instance[tag] = dataset[tag]
+    image = opened(series, saying(json.dumps(told_of).encode()), values="suv")
+    assert found_in(*documents(image.store), *spellings(image), *image.notices) == []
 
 
 def test_person_names_as_text_do_not_show_either(opened: Opener) -> None:

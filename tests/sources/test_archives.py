@@ -1,14 +1,16 @@
-"""Zip and tar archives as places of files: what is in them, what is refused, and that nothing is unpacked anywhere."""
+"""Archives as places of files: what is in them, what is refused, and that nothing is unpacked anywhere."""
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import struct
 import tarfile
+import threading
 import zipfile
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,16 +18,25 @@ import radiology
 from buckets import bucket
 from folders import write
 from serving import forget_servers
+from waiting import SECONDS
 
 import dicomzarr
-from dicomzarr.errors import ChangedFileError, DicomZarrError, InvalidFileError, MissingFileError
+from dicomzarr.errors import (
+    ChangedFileError,
+    DicomZarrError,
+    InvalidFileError,
+    MissingFileError,
+    TruncatedFileError,
+)
+from dicomzarr.runtime.pools import FRAME_FILES
 from dicomzarr.sources.files.stores import archive as archive_module
+from dicomzarr.sources.files.stores import gzipped as gzipped_module
 from dicomzarr.sources.files.stores.archive import Archive
 from dicomzarr.sources.files.stores.local import LocalFolder
 from dicomzarr.sources.files.stores.port import LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from dicomzarr.sources.files.stores.port import Listing
@@ -132,7 +143,7 @@ def test_links_in_a_zip_are_files_that_are_no_dicom(slices: list[Path], tmp_path
 
 
 def test_bombs_are_left_out(monkeypatch: pytest.MonkeyPatch, slices: list[Path], tmp_path: Path) -> None:
-    monkeypatch.setattr(archive_module, "_ANY_RATIO", 2**20)
+    monkeypatch.setattr(archive_module, "ANY_RATIO", 2**20)
     zipped(tmp_path / "a.zip", {"bomb": bytes(4 * 2**20), "fair": bytes(2**19), "a.dcm": slices[0].read_bytes()})
     assert listed(tmp_path / "a.zip").left_out == {"bomb": LeftOut.BOMB}
     monkeypatch.setattr(archive_module, "MOST_INFLATED", 1000)
@@ -244,3 +255,128 @@ def test_an_archive_far_away_is_read_by_ranges(slices: list[Path], tmp_path: Pat
         forget_servers()
         server.objects["a.zip"] = body[:-1] + b"\1"
     assert np.array_equal(pixels, dicomzarr.open(tmp_path / "files").levels[0][...])
+
+
+def test_all_threads_inflate_at_once(tmp_path: Path) -> None:
+    """Each reads the archive itself, and waits for no other one of its pool."""
+    members = {f"{number}": os.urandom(1000) for number in range(FRAME_FILES.threads)}
+    found = listed(zipped(tmp_path / "a.zip", members))
+    all_there = threading.Barrier(FRAME_FILES.threads)
+
+    def read(name: str) -> bytes:
+        all_there.wait(SECONDS)
+        return bytes(found.files[name][0:1000])
+
+    reads = {name: FRAME_FILES.submit(read, name) for name in members}
+    assert {name: each.result(SECONDS) for name, each in reads.items()} == members
+
+
+# --- gzip ---
+
+
+def gzipped(path: Path, files: Iterable[Path], pieces: int = 1) -> bytes:
+    """Write a tar of files; as several members of gzip, as some tools do."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for each in files:
+            archive.add(each, f"deeper/{each.name}")
+    body = buffer.getvalue()
+    step = -(-len(body) // pieces)
+    packed = b"".join(gzip.compress(body[at : at + step]) for at in range(0, len(body), step))
+    path.write_bytes(packed)
+    return packed
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.TGZ"])
+def test_a_tar_that_is_compressed_opens(name: str, pieces: int, slices: list[Path], tmp_path: Path) -> None:
+    body = gzipped(tmp_path / name, slices, pieces)
+    pixels = dicomzarr.open(tmp_path / "files").levels[0][...]
+    image = dicomzarr.open(tmp_path / name)
+    assert image.notices == ()
+    assert np.array_equal(image.levels[0][...], pixels)
+    with bucket({name: body}) as server:
+        there = dicomzarr.open(f"s3://bucket/{name}", **server.options)
+        assert np.array_equal(there.levels[0][...], pixels)
+        assert sum(each.stop - each.start for each in server.objects_asked) == len(body)  # once
+        forget_servers()
+    with bucket({f"deeper/{name}": body}) as server:
+        there = dicomzarr.open(f"{server.url}/bucket/deeper/{name}")
+        assert np.array_equal(there.levels[0][...], pixels)
+        forget_servers()
+
+
+def test_a_compressed_tar_is_inflated_once_however_many_read(slices: list[Path], tmp_path: Path) -> None:
+    gzipped(tmp_path / "a.tgz", slices)
+    options = {"cache_dir": tmp_path / "cache"}
+    pixels = dicomzarr.open(tmp_path / "a.tgz", **options).levels[0][...]
+    forget_servers()
+    with pytest.MonkeyPatch.context() as patch:
+        inflations: list[str] = []
+        spooled = gzipped_module.spooled_pieces
+
+        def counted(pieces: Iterator[bytes], subject: str, most: int) -> Any:
+            inflations.append(subject)
+            return spooled(pieces, subject, most)
+
+        patch.setattr(gzipped_module, "spooled_pieces", counted)
+        image = dicomzarr.open(tmp_path / "a.tgz", **options)
+        assert image.levels[0].shape == pixels.shape
+        assert inflations == []  # the index knows what is in it
+        assert np.array_equal(image.levels[0][...], pixels)
+        assert len(inflations) == 1
+
+
+def test_a_compressed_tar_that_changes_is_opened_anew(slices: list[Path], tmp_path: Path) -> None:
+    gzipped(tmp_path / "a.tgz", slices[:2])
+    options = {"cache_dir": tmp_path / "cache"}
+    assert len(dicomzarr.open(tmp_path / "a.tgz", **options).levels[0]) == 2
+    gzipped(tmp_path / "a.tgz", slices)
+    assert len(dicomzarr.open(tmp_path / "a.tgz", **options).levels[0]) == len(slices)
+    forget_servers()
+    image = dicomzarr.open(tmp_path / "a.tgz", **options)
+    os.utime(tmp_path / "a.tgz", ns=(5, 5))
+    with pytest.raises(ChangedFileError, match="has changed since it was opened"):
+        image.levels[0][...]
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "said"),
+    [
+        (lambda body: body[:-40], TruncatedFileError, "ends early"),
+        (lambda body: body[: len(body) // 2], TruncatedFileError, "ends early"),
+        (lambda body: body[:-8] + bytes(8), InvalidFileError, "no gzip file, or damaged"),
+        (lambda body: body[:99] + bytes(60) + body[159:], InvalidFileError, "no gzip file, or damaged"),
+        (lambda _: b"neither" * 1000, InvalidFileError, "no gzip file, or damaged"),
+        (lambda _: gzip.compress(b"neither" * 1000), InvalidFileError, "cannot be read as an archive"),
+        (lambda _: b"", InvalidFileError, "empty"),
+    ],
+)
+def test_a_broken_compressed_tar_is_an_error(
+    damage: Callable[[bytes], bytes], error: type[DicomZarrError], said: str, slices: list[Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(damage(gzipped(path, slices)))
+    with pytest.raises(error, match=said):
+        dicomzarr.open(path)
+
+
+def test_what_inflates_beyond_all_reason_is_refused(
+    monkeypatch: pytest.MonkeyPatch, slices: list[Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tgz"
+    path.write_bytes(gzip.compress(bytes(4 * 2**20)))
+    monkeypatch.setattr(gzipped_module, "ANY_RATIO", 2**20)
+    with pytest.raises(InvalidFileError, match="inflated beyond all reason"):
+        dicomzarr.open(path)
+    gzipped(path, slices)
+    monkeypatch.setattr(gzipped_module, "MOST_INFLATED", 1000)
+    with pytest.raises(InvalidFileError, match="More than 1000 bytes"):
+        dicomzarr.open(path)
+
+
+@pytest.mark.parametrize("name", ["a.tar.xz", "a.tar.bz2", "a.7z", "a.rar", "a.dcm.gz", "a.tar.zst"])
+def test_other_archives_are_refused_with_what_to_do(name: str, slices: list[Path], tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(slices[0].read_bytes())
+    with pytest.raises(InvalidFileError, match=r"is packed in a way that is not read\. Unpack it"):
+        dicomzarr.open(tmp_path / name)

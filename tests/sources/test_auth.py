@@ -106,10 +106,12 @@ def test_a_named_callable_is_imported() -> None:
     assert headers_of(auth=f"{__name__}:named_auth") == {"x-named": "yes"}
 
 
-@pytest.mark.parametrize("name", ["no_such_module_here:f", "os:no_such_name", "os:name"])
+@pytest.mark.parametrize("name", ["no_such_module_here:f", "os:no_such_name", "os:name", "reader:s3cret"])
 def test_a_name_that_names_no_callable(name: str) -> None:
-    with pytest.raises(InvalidOptionError, match="names no callable"):
+    with pytest.raises(InvalidOptionError, match="names no callable") as caught:
         headers_of(auth=name)
+    assert name not in str(caught.value)
+    assert "auth=(user, password)" in str(caught.value)
 
 
 def test_one_call_serves_all_who_wait() -> None:

@@ -25,9 +25,12 @@ import numpy as np
 import pydicom
 import slides
 from aiohttp import web
+from folders import write
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 from radiology_model import AXIAL, CORONAL, OBLIQUE, SAGITTAL, distinct
-from radiology_volumes import volume
+from radiology_volumes import pet, volume
+from segmentations import segmented_slide
 from slides_json import FULL_TILE
 from waiting import SECONDS
 
@@ -40,6 +43,7 @@ from dicomzarr.errors import DicomZarrError
 from dicomzarr.faces.demo.phantoms import phantoms
 from dicomzarr.faces.napari import screen as screens
 from dicomzarr.faces.napari.browser import Browser
+from dicomzarr.faces.napari.reader import get_reader
 from dicomzarr.faces.napari.refreshing import screen_of
 
 if TYPE_CHECKING:
@@ -261,6 +265,59 @@ def _cells(viewer: napari.Viewer, layers: list[Any], datasets: list[Dataset]) ->
     }
 
 
+def molecules(folder: Path) -> dict[str, Any]:
+    """PET, whose slices have slopes of their own, by URL and from a folder: what is shown is Bq/ml."""
+    stored, slopes = distinct((4, 16, 20), bits=16), [0.5, 1.25, 2, 4]
+    made = pet(stored, slopes)
+    units = stored * np.array(slopes)[:, None, None]
+    write(folder / "pet", made.datasets)
+    told: dict[str, Any] = {}
+    with DICOMwebServer(Archive(made.datasets)) as server, stage() as viewer:
+        for place in (server.series_url(made.study_uid, made.series_uid), str(folder / "pet")):
+            (layer,) = viewer.open(place, plugin=PLUGIN)
+            for step in (0, 3):
+                viewer.dims.set_current_step(0, step)
+                settle(viewer)
+                same(seen(layer), units[step])
+            same(np.asarray(layer.data), units)
+            headers = sorted(made.datasets, key=lambda each: float(np.dot(AXIAL.normal, each.ImagePositionPatient)))
+            for step, header in enumerate(headers):
+                world = layer.data_to_world((step, 0, 0))[::-1]
+                assert np.allclose(world, np.array(header.ImagePositionPatient, float)), (world, step)
+            viewer.screenshot(str(folder / "pet.png"), canvas_only=False, flash=False)
+            told = {
+                "kind": layer._type_string,
+                "units": layer.metadata["dicomzarr"]["units"],
+                "scale": list(layer.scale),
+            }
+            viewer.layers.clear()
+    return told
+
+
+def nuclei(folder: Path) -> dict[str, Any]:
+    """A slide with a segmentation of it, by URL and from a folder."""
+    slide_of, found = segmented_slide()
+    write(folder / "slide", [slide_of, found.dataset])
+    told: dict[str, Any] = {}
+    with DICOMwebServer(Archive([slide_of, found.dataset])) as server, stage() as viewer:
+        for place in (server.series_url(found.study, str(slide_of.SeriesInstanceUID)), str(folder / "slide")):
+            image, *labels = viewer.open(place, plugin=PLUGIN)
+            viewer.reset_view()
+            settle(viewer)
+            same(
+                np.asarray(image.data), slide_of.pixel_array.reshape(3, 4, 32, 32, 3).swapaxes(1, 2).reshape(96, 128, 3)
+            )
+            for number, label in enumerate(labels, 1):
+                same(np.asarray(label.data), found.masks[number - 1, 0] * number)
+                same(seen(label), np.asarray(label.data))
+                assert np.allclose(label.data_to_world((5, 7)), image.data_to_world((5, 7)))
+            viewer.screenshot(str(folder / "nuclei.png"), canvas_only=False, flash=False)
+            colors = [np.round(label.get_color(number), 2).tolist() for number, label in enumerate(labels, 1)]
+            told = {"rgb": image.rgb, "labels": [label.name for label in labels], "colors": colors}
+            viewer.layers.clear()
+    return told
+
+
 def views(_: Path) -> dict[str, Any]:
     """Looks about a large slide on a server 50 ms away, faster than it can answer."""
     instances = json.loads(slides.big_full_metadata(tiles=10_000, levels=8))
@@ -337,6 +394,34 @@ def waiting(_: Path) -> dict[str, Any]:
         gate.set()
         settle(viewer)
         return {"shown": shown, "held": held, "level": layer.data_level, "wanted": len(wanted), "asked": _asked(server)}
+
+
+def opening(_: Path) -> dict[str, Any]:
+    """Opens a slide on a server that answers only once the viewer has gone on."""
+    gate = threading.Event()
+    beats: list[float] = []
+
+    def beat() -> None:
+        beats.append(time.perf_counter())
+        if len(beats) % 10 == 0:
+            gate.set()
+
+    async def hold(_: Any) -> None:
+        # Who waits for this in the thread of the viewer waits until the test is given up.
+        assert await asyncio.to_thread(gate.wait, SECONDS / 4), "the viewer stood still"
+        gate.clear()
+
+    with DICOMwebServer(Archive(demo_files()), middlewares=[_before(hold)]) as server, stage() as viewer:
+        timer = QTimer()
+        timer.setInterval(5)
+        timer.timeout.connect(beat)
+        timer.start()
+        (layer,) = get_reader(server.series_url(STUDY, SERIES))(server.series_url(STUDY, SERIES))  # type: ignore[misc]
+        timer.stop()
+        gaps = np.diff(beats)
+        kinds = layer[2], len(layer[0])
+        viewer.close()
+    return {"beats": len(beats), "longest": float(gaps.max()), "layer": kinds}
 
 
 def planes(_: Path) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 import numpy as np
+import pydicom
 
+from dicomzarr.demo.slide import demo_files
 from dicomzarr.faces.demo.phantoms import phantoms, uid
 
 if TYPE_CHECKING:
@@ -117,6 +119,34 @@ class Look:
         """What the address says of the view."""
         self.page.wait_for_function("() => document.querySelector('.stage').dataset.address !== 'stale'")
         return dict(part.split("=", 1) for part in self.page.url.partition("#")[2].split("&") if part)
+
+
+def instances(modality: str) -> list[Dataset]:
+    """The instances of a modality that the archive has."""
+    return [each for each in phantoms() if each.Modality == modality]
+
+
+def slices() -> list[Dataset]:
+    """Those of the CT, as they lie."""
+    return sorted(instances("CT"), key=lambda each: float(each.ImagePositionPatient[2]))
+
+
+def windowed(stored: NDArray[np.uint16], center: float, width: float) -> NDArray[np.float64]:
+    """PS3.3 section C.11.2.1.2.1."""
+    values = stored.astype(float) - 1024
+    return np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0, 1) * 255
+
+
+def slide_pixels() -> NDArray[np.uint8]:
+    """The finest level of the slide, out of its tiles."""
+    level = pydicom.dcmread(demo_files()[0])
+    frames = list(pydicom.encaps.generate_frames(level.PixelData, number_of_frames=int(level.NumberOfFrames)))
+    across = -(-level.TotalPixelMatrixColumns // level.Columns)
+    whole = np.zeros((-(-level.TotalPixelMatrixRows // level.Rows) * level.Rows, across * level.Columns, 3), np.uint8)
+    for index, frame in enumerate(frames):
+        row, column = divmod(index, across)
+        whole[row * 256 : row * 256 + 256, column * 256 : column * 256 + 256] = imagecodecs.jpeg8_decode(frame)
+    return whole
 
 
 def oblique_volume() -> list[Dataset]:

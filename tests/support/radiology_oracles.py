@@ -84,15 +84,16 @@ def by_simpleitk(folder: Path) -> Placed:
     """A volume of single-frame files by ITK's series reader, rescaled as it always does."""
     reader = SimpleITK.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
-    return _placed(reader.Execute())
+    return placed_by_simpleitk(reader.Execute())
 
 
 def by_simpleitk_file(path: Path) -> Placed:
     """One file by ITK."""
-    return _placed(SimpleITK.ReadImage(str(path)))
+    return placed_by_simpleitk(SimpleITK.ReadImage(str(path)))
 
 
-def _placed(image: Any) -> Placed:
+def placed_by_simpleitk(image: Any) -> Placed:
+    """An image of SimpleITK."""
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) @ np.diag(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()

@@ -10,6 +10,9 @@ import numpy as np
 from highdicom.seg import SegmentationTypeValues, SegmentDescription, SegmentsOverlapValues
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from slides_codecs import RGB
+from slides_instances import Identity, Level, full_instance
+from slides_pixels import noisy_color
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,3 +157,15 @@ def parametric_map(sources: Sequence[Dataset], values: Mask) -> Dataset:
         ],
         voi_lut_transformations=[hd.VOILUTTransformation(window_center=0.5, window_width=1.0)],
     )
+
+
+def segmented_slide() -> tuple[Dataset, Segmented]:
+    """A slide of one level, and two sparse segments of its matrix."""
+    level = Level(noisy_color(5, 96, 128), (32, 32), codec=RGB, spacing=(0.0005, 0.0005))
+    slide = full_instance(Identity("segmented slide", 1), level)
+    for keyword, value in IDENTIFIED.items():
+        setattr(slide, keyword, value)
+    slide.ContainerIdentifier = "1"
+    masks = random_masks((2, 1, 96, 128))
+    masks[0, 0, :32] = masks[0, 0, :, 64:] = masks[1, 0, 32:] = 0
+    return slide, segmented([slide], masks, tile_pixel_array=True, tile_size=(32, 32))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dicomzarr.dicom.lut.modality import Rescale
-    from dicomzarr.dicom.model.json_model import Scalar
+    from dicomzarr.dicom.model.binary import Scalar
 
 _SMALLEST_LINEAR_WIDTH: Final = 1
 _THRESHOLD_WIDTH: Final = 2

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
-from dicomzarr.dicom.model.json_model import Scalar  # noqa: TC001  # msgspec reads the annotations
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+Scalar = float | int | str | None
+"""One element of a ``Value`` array; null keeps its place in a multi-value."""
 
 _LOWEST_WORD: Final = -(2**15)
 _HIGHEST_WORD: Final = 2**16 - 1
@@ -55,6 +57,10 @@ class BinaryLeaf(msgspec.Struct, gc=False, frozen=True):
         if self.values:
             return np.frombuffer(_words(self.values, name, instance), np.uint8)
         return None
+
+
+NO_BYTES = BinaryLeaf()
+"""What stands for a binary attribute that is not there."""
 
 
 def invalid_content(instance: str, name: str, problem: str) -> InvalidAttributeError:

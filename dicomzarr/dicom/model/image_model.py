@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from dicomzarr.dicom.model.binary import BinaryLeaf
+from dicomzarr.dicom.model.binary import NO_BYTES, BinaryLeaf
 from dicomzarr.dicom.model.json_model import (
     EMPTY,
     CodeItem,
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 _NOTHING: Any = Sequence()
-NO_BYTES = BinaryLeaf()
-"""What stands for a binary attribute that is not there."""
 
 
 def _tag(tag: str) -> Leaf:
@@ -160,6 +158,15 @@ class RegionItem(msgspec.Struct, frozen=True):
     delta_y: Leaf = _tag("0018602E")
 
 
+class RadiopharmaceuticalItem(msgspec.Struct, frozen=True):
+    """One item of the Radiopharmaceutical Information Sequence, PS3.3 section C.8.9.2."""
+
+    start_time: Leaf = _tag("00181072")
+    total_dose: Leaf = _tag("00181074")
+    half_life: Leaf = _tag("00181075")
+    start_datetime: Leaf = _tag("00181078")
+
+
 class ReferencedSeriesItem(msgspec.Struct, frozen=True):
     """One item of the Referenced Series Sequence, PS3.3 section C.12.1.2."""
 
@@ -186,6 +193,7 @@ class ImageItem(InstanceItem, frozen=True):
     convolution_kernel: Leaf = _tag("00181210")
     diffusion_b_value: Leaf = _tag("00189087")
     gradient_orientation: Leaf = _tag("00189089")
+    creator_0009: Leaf = _tag("00090010")
     creator_0019: Leaf = _tag("00190010")
     creator_0021: Leaf = _tag("00210010")
     creator_0043: Leaf = _tag("00430010")
@@ -193,6 +201,7 @@ class ImageItem(InstanceItem, frozen=True):
     creator_2001: Leaf = _tag("20010010")
     creator_2005: Leaf = _tag("20050010")
     creator_2005_14: Leaf = _tag("20050014")
+    creator_7053: Leaf = _tag("70530010")
     siemens_b_value: BinaryLeaf = _binary("0019100C")
     siemens_gradient: BinaryLeaf = _binary("0019100E")
     philips_b_value: BinaryLeaf = _binary("20011003")
@@ -206,6 +215,9 @@ class ImageItem(InstanceItem, frozen=True):
     ge_gradient_z: BinaryLeaf = _binary("001910BD")
     ge_kind: BinaryLeaf = _binary("00431030")
     ge_time: BinaryLeaf = _binary("0021105E")
+    ge_scan_start: BinaryLeaf = _binary("0009100D")
+    philips_suv_factor: BinaryLeaf = _binary("70531000")
+    philips_activity_factor: BinaryLeaf = _binary("70531009")
     uih_b_value: BinaryLeaf = _binary("00651009")
     uih_gradient: BinaryLeaf = _binary("00651037")
     sequence_name: Leaf = _tag("00180024")
@@ -233,6 +245,15 @@ class ImageItem(InstanceItem, frozen=True):
     rescale_intercept: Leaf = _tag("00281052")
     rescale_type: Leaf = _tag("00281054")
     units: Leaf = _tag("00541001")
+    series_date: Leaf = _tag("00080021")
+    series_time: Leaf = _tag("00080031")
+    timezone: Leaf = _tag("00080201")
+    patient_weight: Leaf = _tag("00101030")
+    actual_frame_duration: Leaf = _tag("00181242")
+    corrected_image: Leaf = _tag("00280051")
+    suv_type: Leaf = _tag("00541006")
+    decay_correction: Leaf = _tag("00541102")
+    radiopharmaceuticals: Sequence[RadiopharmaceuticalItem] = _sequence("00540016")
     dose_grid_scaling: Leaf = _tag("3004000E")
     dose_units: Leaf = _tag("30040002")
     grid_frame_offsets: Leaf = _tag("3004000C")

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
+from dicomzarr.dicom.model.binary import NO_BYTES, BinaryLeaf, Scalar
 from dicomzarr.dicom.model.json_size import check_batch, check_values
 from dicomzarr.errors import MetadataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-Scalar = float | int | str | None
-"""One element of a ``Value`` array; null keeps its place in a multi-value."""
 
 
 class Leaf(msgspec.Struct, gc=False, frozen=True):
@@ -75,6 +73,10 @@ def _sequence(tag: str) -> Sequence[_Item]:
     return msgspec.field(name=tag, default=NO_ITEMS)
 
 
+def _binary(tag: str) -> BinaryLeaf:
+    return msgspec.field(name=tag, default=NO_BYTES)
+
+
 class PixelMeasuresItem(msgspec.Struct, gc=False, frozen=True):
     """Pixel Measures Macro, PS3.3 section C.7.6.16.2.1."""
 
@@ -120,6 +122,8 @@ class OpticalPathItem(msgspec.Struct, frozen=True):
     identifier: Leaf = _tag("00480106")
     description: Leaf = _tag("00480107")
     wavelength: Leaf = _tag("00220055")
+    objective_power: Leaf = _tag("00480112")
+    icc_profile: BinaryLeaf = _binary("00282000")
     color_code: Sequence[CodeItem] = _sequence("00480108")
 
 
@@ -182,6 +186,7 @@ class InstanceItem(msgspec.Struct, frozen=True):
     bits_stored: Leaf = _tag("00280101")
     high_bit: Leaf = _tag("00280102")
     pixel_representation: Leaf = _tag("00280103")
+    icc_profile: BinaryLeaf = _binary("00282000")
     lossy_image_compression: Leaf = _tag("00282110")
     segmentation_type: Leaf = _tag("00620001")
     segments: Sequence[SegmentItem] = _sequence("00620002")

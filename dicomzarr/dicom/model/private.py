@@ -15,9 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dicomzarr.dicom.model.binary import BinaryLeaf
+    from dicomzarr.dicom.model.binary import BinaryLeaf, Scalar
     from dicomzarr.dicom.model.image_model import ImageItem
-    from dicomzarr.dicom.model.json_model import Scalar
 
 _PHILIPS: Final = ("Philips MR Imaging DD 001", "Philips MR Imaging DD 005")
 
@@ -48,6 +47,9 @@ _ATTRIBUTES: Final[Mapping[str, PrivateAttribute]] = {
     "ge_gradient_z": PrivateAttribute("creator_0019", ("GEMS_ACQU_01",)),
     "ge_kind": PrivateAttribute("creator_0043", ("GEMS_PARM_01",), "<i2"),
     "ge_time": PrivateAttribute("creator_0021", ("GEMS_RELA_01",)),
+    "ge_scan_start": PrivateAttribute("creator_0009", ("GEMS_PETD_01",)),
+    "philips_suv_factor": PrivateAttribute("creator_7053", ("Philips PET Private Group",)),
+    "philips_activity_factor": PrivateAttribute("creator_7053", ("Philips PET Private Group",)),
     "uih_b_value": PrivateAttribute("creator_0065", ("Image Private Header",), "<f8"),
     "uih_gradient": PrivateAttribute("creator_0065", ("Image Private Header",), "<f8"),
 }

@@ -13,7 +13,8 @@ from dicomzarr.errors import InvalidAttributeError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from dicomzarr.dicom.model.json_model import Leaf, Scalar
+    from dicomzarr.dicom.model.binary import Scalar
+    from dicomzarr.dicom.model.json_model import Leaf
     from dicomzarr.dicom.notices import Notices
 
 Value: TypeAlias = float | str | tuple[float, ...] | None

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from dicomzarr.dicom.model.binary import Scalar
     from dicomzarr.dicom.model.image_model import ImageItem
-    from dicomzarr.dicom.model.json_model import Leaf, Scalar
+    from dicomzarr.dicom.model.json_model import Leaf
     from dicomzarr.dicom.model.values import Value
 
 _DAY: Final = 86400.0
@@ -36,6 +37,11 @@ def date_and_time(date: Leaf, time: Leaf) -> float | None:
     """Seconds since a fixed day; of a time without a date since midnight, of a date without a time until then."""
     day, of_day = (str(leaf.first or "").strip() for leaf in (date, time))
     return _seconds(f"{day or '19700101'}{of_day or '00'}") if day or of_day else None
+
+
+def date_time(text: str) -> float | None:
+    """Seconds since a fixed day of a date with time (DT), as far as its time goes; None for anything else."""
+    return _seconds(text)
 
 
 def first_time(times: Iterable[Value]) -> float:

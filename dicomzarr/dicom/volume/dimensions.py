@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dicomzarr.dicom.instance import Instance
+    from dicomzarr.dicom.model.binary import Scalar
     from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
-    from dicomzarr.dicom.model.json_model import Scalar
     from dicomzarr.dicom.model.values import Value
 
 _VECTOR: Final = 3

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.instance import Instance
+    from dicomzarr.dicom.model.binary import Scalar
     from dicomzarr.dicom.model.image_model import ImageItem, Macro, MappingItem
-    from dicomzarr.dicom.model.json_model import Leaf, Scalar
+    from dicomzarr.dicom.model.json_model import Leaf
     from dicomzarr.dicom.model.values import Value
     from dicomzarr.dicom.notices import Notices
     from dicomzarr.dicom.segmentation import Segmentation
@@ -82,6 +83,8 @@ class Frame:
     """The window of this frame, where it has one of its own."""
     values: Mapping[str, Value]
     """What may tell it from others at its place, by the name of the dimension."""
+    to_suv: float | None = None
+    """What leads from modality values to SUV, where ``rescale`` leads there; see `volume.suv`."""
 
     @property
     def instance(self) -> Instance:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.dicom.model.image_model import NO_BYTES, NO_GROUPS
+from dicomzarr.dicom.model.binary import NO_BYTES
+from dicomzarr.dicom.model.image_model import NO_GROUPS
 from dicomzarr.dicom.model.json_model import EMPTY
 from dicomzarr.dicom.model.values import Value
 from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, CREATION_TIME, FRAME_TIME, number_of

@@ -25,7 +25,7 @@ def bulk_uris(instance: Instance, item: ImageItem, values: str) -> Iterator[str]
     wanted: list[BinaryLeaf] = []
     if values == "color" and instance.pixel.photometric_interpretation == "PALETTE COLOR":
         wanted = [_color_data(item, color)[0] for color in _COLORS]
-    if values == "modality":
+    if values in {"modality", "suv"}:
         wanted = [lookup.data for lookup in item.modality_lut.items[:1]]
     for leaf in wanted:
         if leaf.bulk_data_uri and not (leaf.values or leaf.inline):

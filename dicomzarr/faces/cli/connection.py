@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import InvalidURLError, UsageError
+from dicomzarr.faces.cli.login import logged_in
 from dicomzarr.faces.cli.telling import PASSWORD_VARIABLE
 from dicomzarr.options import StorageOptions
 from dicomzarr.session.kinds import kind_of
@@ -58,9 +59,13 @@ def options_of(arguments: Namespace) -> tuple[str, dict[str, Any]]:
     user, password = in_url or (None, "")
     _check_once(arguments, user)
     options: dict[str, Any] = {"allow_insecure": arguments.insecure}
-    for name in ("timeout", "cache_dir", "endpoint_url", "index"):
+    for name in ("timeout", "cache_dir", "endpoint_url", "index", "ca"):
         if getattr(arguments, name) is not None:
             options[name] = getattr(arguments, name)
+    if arguments.cert:
+        options["cert"] = arguments.cert.split(",", 1) if "," in arguments.cert else arguments.cert
+    if arguments.query:
+        options["query"] = "&".join(arguments.query)
     if arguments.bound:
         options["limits"] = dict(arguments.bound)
     headers = dict(arguments.header)
@@ -71,6 +76,8 @@ def options_of(arguments: Namespace) -> tuple[str, dict[str, Any]]:
     user = user or arguments.user
     if user:
         options["auth"] = (user, password or _password(user, host_of(bare)))
+    if arguments.login:
+        options["auth"] = logged_in(arguments.login)
     return bare, options
 
 
@@ -96,6 +103,7 @@ def _check_once(arguments: Namespace, user_in_url: str | None) -> None:
         "a user in the URL": user_in_url is not None,
         "--user": arguments.user,
         "--bearer-env": arguments.bearer_env,
+        "--login": arguments.login,
         "--header Authorization": any(name.lower() == "authorization" for name, _ in arguments.header),
     }
     given = [way for way, is_given in ways.items() if is_given]

@@ -159,7 +159,9 @@ def _add_export(command: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--image", metavar="PATH", action="append", help="as info lists them; repeatable (all)")
     what.add_argument("--labels", action="store_true", help="with segmentations of the series, as labels")
-    what.add_argument("--values", metavar="VALUES", choices=("stored", "modality", "color"), help="see the options")
+    what.add_argument(
+        "--values", metavar="VALUES", choices=("stored", "modality", "color", "suv"), help="see the options"
+    )
     what.add_argument(
         "--from", dest="listed", metavar="CSV", help="many series: columns StudyInstanceUID and SeriesInstanceUID"
     )
@@ -230,16 +232,28 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
         const="",
         help="ask for a token: a new one, or that in this environment variable",
     )
+    how.add_argument(
+        "--pass-through",
+        action="store_true",
+        help="callers send the credentials that the one server asks for, and see what these may see",
+    )
+    how.add_argument(
+        "--workers", metavar="N", type=_whole(1, 64), default=1, help="processes, which share the cache on disk (1)"
+    )
     how.add_argument("--open", action="store_true", help="open it in the browser")
     how.add_argument("--quiet", action="store_true", help="write no line for each request")
     how.add_argument("--log-uids", action="store_true", help="write whole paths, with UIDs")
+    command.add_argument("--phi", action="store_true", help="let the table of attributes show patient data")
+    command.add_argument(
+        "--label-images", action="store_true", help="show labels of slides on request, which say who the patient is"
+    )
     command.add_argument("--no-labels", action="store_true", help="do not look for segmentations of series")
     command.add_argument(
         "--auth",
         metavar="NAME=REFERENCE",
         action="append",
         default=[],
-        help="where one upstream's credentials are: env:TOKEN, env:USER,PASSWORD or netrc; repeatable",
+        help="where one upstream's credentials are: env:TOKEN, env:USER,PASSWORD, netrc, google, aws ...; repeatable",
     )
     _add_connection(command)
 
@@ -283,6 +297,16 @@ def _add_connection(command: argparse.ArgumentParser) -> None:
         "--user", metavar="NAME", help="the password is read from DICOMZARR_PASSWORD, or asked for on a terminal"
     )
     group.add_argument("--bearer-env", metavar="VARIABLE", help="the environment variable that holds a bearer token")
+    group.add_argument(
+        "--login",
+        metavar="NAME",
+        help="google, azure, aws, oauth, netrc, cookies:file=FILE and the like; device: with a code in a browser",
+    )
+    group.add_argument("--ca", metavar="PEM", help="trust this certificate authority too")
+    group.add_argument("--cert", metavar="PEM[,KEY]", help="your own certificate, for servers that want one")
+    group.add_argument(
+        "--query", metavar="NAME=VALUE", action="append", help="goes with requests of series, as imageSetId; repeatable"
+    )
     group.add_argument(
         "--header",
         metavar="'NAME: VALUE'",

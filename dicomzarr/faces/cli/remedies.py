@@ -9,10 +9,12 @@ from dicomzarr import errors
 if TYPE_CHECKING:
     from dicomzarr.errors import DicomZarrError
 
+_REFUSED = 401
+
 _REMEDIES: tuple[tuple[type[DicomZarrError], str], ...] = (
     (
         errors.AuthenticationError,
-        "Give credentials that this server accepts: --user NAME, --bearer-env VARIABLE or --header 'Name: value'.",
+        "Give credentials that this server accepts: --user NAME, --bearer-env VARIABLE, --login NAME or --header TEXT.",
     ),
     (errors.InsecureTransportError, "Use the server's https:// URL, or --insecure if the network is trusted."),
     (errors.RequestTimeoutError, "Raise --timeout if the server is that slow."),
@@ -21,4 +23,6 @@ _REMEDIES: tuple[tuple[type[DicomZarrError], str], ...] = (
 
 def remedy_for(error: DicomZarrError) -> str:
     """The remedy to show, which may be empty."""
+    if isinstance(error, errors.AuthenticationError) and error.status != _REFUSED:
+        return error.remedy  # it is not the server that is read which refused them
     return next((remedy for kind, remedy in _REMEDIES if isinstance(error, kind)), error.remedy)

@@ -9,12 +9,13 @@ import signal
 import sys
 import threading
 import webbrowser
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import UsageError
-from dicomzarr.faces.cli import serve_dicomweb
+from dicomzarr.faces.cli import serve_dicomweb, serve_workers
 from dicomzarr.faces.cli.connection import target_of
 from dicomzarr.faces.gateway.server import ACCESS_LOG, Gateway, Settings, new_token
 from dicomzarr.faces.gateway.upstreams import Upstream, names_for
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from dicomzarr.faces.cli.connection import Target
     from dicomzarr.faces.cli.terminal import Terminal
 
-_CREDENTIALS = ("user", "bearer_env", "header")
+_CREDENTIALS = ("user", "bearer_env", "header", "login", "cert")
 
 
 def run(arguments: Namespace, terminal: Terminal) -> None:
@@ -48,7 +49,15 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a service manager ends it
     upstreams = upstreams_of(arguments)
     settings = settings_of(arguments)
-    with Gateway(upstreams, settings) as gateway, _access_log(shown=not arguments.quiet):
+    more, logs = arguments.workers - 1, not arguments.quiet
+    if more:
+        serve_workers.check_port(settings)
+        settings = replace(settings, shares_port=True)
+        upstreams = [replace(each, may_keep=False) for each in upstreams]
+    with Gateway(upstreams, settings) as gateway, access_log(logs), ExitStack() as others:
+        if more:
+            there = replace(settings, port=int(gateway.url.rpartition(":")[2]))
+            others.enter_context(serve_workers.workers(more, upstreams, there, access_log, logs=logs))
         first = f"{gateway.url}/" + (f"?token={settings.token}" if settings.token else "")
         # Where it listens is data: a program that starts it reads this line.
         terminal.print_line(first)
@@ -76,7 +85,7 @@ def upstreams_of(arguments: Namespace) -> list[Upstream]:
         )
     names = names_for([target.url for target in targets], [name for name, _ in given])
     own = _auths(arguments, names)
-    shared = {"labels": not arguments.no_labels}
+    shared = {"labels": not arguments.no_labels, "associated_label": arguments.label_images}
     upstreams = [
         Upstream(name, target.url, {**target.options, **own.get(name, {}), **shared})
         for name, target in zip(names, targets, strict=True)
@@ -103,6 +112,8 @@ def settings_of(arguments: Namespace) -> Settings:
         origins=frozenset(arguments.allow_origin),
         token=token,
         log_uids=arguments.log_uids,
+        phi=arguments.phi,
+        pass_through=arguments.pass_through,
     )
 
 
@@ -150,7 +161,8 @@ def _token(variable: str) -> str:
 
 
 @contextmanager
-def _access_log(*, shown: bool) -> Iterator[None]:
+def access_log(shown: bool) -> Iterator[None]:  # noqa: FBT001  # called in other processes too
+    """Show a line for each request, or not."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     before = ACCESS_LOG.level, ACCESS_LOG.propagate

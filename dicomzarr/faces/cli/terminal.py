@@ -96,6 +96,14 @@ class Terminal:
             return nullcontext()
         return self.err.status(Text(clean(text)))
 
+    def reading(self) -> AbstractContextManager[Any]:
+        """Show how far reads are, to those who look on."""
+        if not self.err.file.isatty():
+            return nullcontext()
+        from dicomzarr.arrays.progress import progress  # noqa: PLC0415  # help does without arrays
+
+        return progress(console=self.err)
+
 
 def clean(text: str) -> str:
     """Text of a server or of a user as a terminal may show it: in one line, without control characters."""

@@ -29,9 +29,10 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
     target = series_target(arguments)
     # A label says who the patient is: only who names it gets it.
     asks_label = (arguments.image or "").startswith(_LABEL)
-    with terminal.waiting(f"Reading frames from {target.host}"):
-        first = open_image(str(target.url), **target.options, associated_label=asks_label)
-        pixels = choose(first, arguments.image).thumbnail(arguments.size)
+    with terminal.waiting(f"Reading the metadata at {target.host}"):
+        image = choose(open_image(str(target.url), **target.options, associated_label=asks_label), arguments.image)
+    with terminal.reading():
+        pixels = image.thumbnail(arguments.size)
     write_png(path, pixels)
     terminal.note(f"{path}: {by(pixels.shape[1::-1])} pixels, {amount(path.stat().st_size)}")
 

@@ -23,6 +23,7 @@ from dicomzarr.sources.dicomweb.discovery import (
 )
 from dicomzarr.sources.dicomweb.source import DICOMwebSource
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
+from dicomzarr.sources.http.connection import ConnectionSettings
 from dicomzarr.sources.http.urls import pasted, safe_url, split_user_info
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ class _Doctor:
 
     def _explain(self, base: str, error: ServerError) -> None:
         """Nothing came: why."""
-        steps = run_sync(way_to, base, min(_STEP_SECONDS, self._options.timeout))
+        access = self._options.access
+        tls = ConnectionSettings(ca=access.ca, certificate=access.cert).tls(own_server=True)
+        steps = run_sync(way_to, base, min(_STEP_SECONDS, self._options.timeout), tls)
         self._findings += steps
         if isinstance(error, ConnectionFailedError) and any(each.outcome is Outcome.FAILS for each in steps):
             return

@@ -19,12 +19,13 @@ _USUAL_PORTS: Final = (443, 80, 8042, 8080, 8443)
 _REQUEST: Final = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
-async def way_to(base: str, seconds: float) -> list[Finding]:
+async def way_to(base: str, seconds: float, tls: ssl.SSLContext) -> list[Finding]:
     """Why nothing answers at a URL: each step up to the one that fails.
 
     Args:
         base: http or https, without secrets.
         seconds: How long a step may take.
+        tls: Whom it trusts, and who it says it is.
     """
     parts = urlsplit(base)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
@@ -45,7 +46,10 @@ async def way_to(base: str, seconds: float) -> list[Finding]:
         return [*found, Finding("connection", Outcome.FAILS, text, await _other_ports(host, port, seconds))]
     took = time.perf_counter() - began
     found.append(Finding("connection", Outcome.WORKS, f"Port {port} takes connections.", seconds=took))
-    return [*found, await _tls(host, port, seconds) if parts.scheme == "https" else await _plain(host, port, seconds)]
+    return [
+        *found,
+        await _tls(host, port, seconds, tls) if parts.scheme == "https" else await _plain(host, port, seconds),
+    ]
 
 
 async def _connect(host: str, port: int, seconds: float, tls: ssl.SSLContext | None = None) -> None:
@@ -64,10 +68,10 @@ async def _other_ports(host: str, port: int, seconds: float) -> str:
     return f"Check the port: something listens on {' and '.join(open_ports)}."
 
 
-async def _tls(host: str, port: int, seconds: float) -> Finding:
+async def _tls(host: str, port: int, seconds: float, tls: ssl.SSLContext) -> Finding:
     """Why HTTPS does not work there."""
     try:
-        await _connect(host, port, seconds, ssl.create_default_context())
+        await _connect(host, port, seconds, tls)
     except ssl.SSLCertVerificationError as error:
         reason = error.verify_message or "it cannot be verified"
         return Finding(

@@ -229,7 +229,7 @@ def check_part(part: Part) -> None:
     level = part.whole
     shifted = any(start % chunk for start, chunk in zip(part.taken.start, level.chunks, strict=True))
     reasons = (
-        (level.view is not None, "its values are not those that are stored, but made of them"),
+        (not level.holds_stored, "its values are not those that are stored, but made of them"),
         (shifted, f"the region begins within a frame; frames are of {level.chunks}"),
     )
     for is_so, why in reasons:

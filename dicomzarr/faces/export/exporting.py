@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.arrays.image import Image, open_image
-from dicomzarr.faces.export.files import export_file
+from dicomzarr.faces.export.files import export_file, finish_file
+from dicomzarr.faces.export.journal import remove_journal
 from dicomzarr.faces.export.options import ZARR, parse_options
 from dicomzarr.faces.export.series import Source
 from dicomzarr.faces.export.zarr_export import ZarrExport
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping
 
+    from dicomzarr.faces.export.options import ExportOptions
     from dicomzarr.faces.export.zarr_export import ProgressCallback
 
 
@@ -98,11 +100,49 @@ def export(  # noqa: PLR0913  # as many as the user has
         block_bytes=block_bytes,
     )
     image = url_or_image if isinstance(url_or_image, Image) else open_image(url_or_image, **storage_options)
-    if options.format == ZARR:
-        source = Source(image, options)
-        work = ZarrExport(source, place, target_options or {}, progress)
-        work.run(overwrite=overwrite)
-        work.finish()
-    else:
-        source, work = export_file(image, options, place, progress, overwrite=overwrite)
-    return Exported(place, len(source.selection.parts), work.nbytes, work.blocks, work.resumed)
+    copy = Copy(place, options, target_options or {})
+    done = copy.write(image, progress, overwrite=overwrite)
+    copy.finish()
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of a series in the making."""
+
+    place: str
+    """The target."""
+    options: ExportOptions
+    """What is taken, and how it is written."""
+    target_options: Mapping[str, Any]
+    """Options of fsspec for the target."""
+
+    def write(self, image: Image, progress: ProgressCallback | None = None, *, overwrite: bool = False) -> Exported:
+        """Write it, and read it again; until `finish` it may be written once more, which goes on where it was.
+
+        Args:
+            image: Any image of the series.
+            progress: Called after each block.
+            overwrite: Replace what is at the target.
+
+        Raises:
+            DicomZarrError: See `export`.
+        """
+        if self.options.format == ZARR:
+            source = Source(image, self.options)
+            work = ZarrExport(source, self.place, self.target_options, progress)
+            work.run(overwrite=overwrite)
+        else:
+            source, work = export_file(image, self.options, self.place, progress, overwrite=overwrite)
+        return Exported(self.place, len(source.selection.parts), work.nbytes, work.blocks, work.resumed)
+
+    def finish(self) -> None:
+        """Let go of what says that it is in the making; more than once does no harm.
+
+        Raises:
+            TargetError: It could not be removed.
+        """
+        if self.options.format == ZARR:
+            remove_journal(self.place, self.target_options)
+        else:
+            finish_file(self.place)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from dicomzarr.errors import UsageError
 from dicomzarr.faces.export import nifti, ome_tiff, ozx
+from dicomzarr.faces.export.durable import settle
 from dicomzarr.faces.export.failures import on_disk
 from dicomzarr.faces.export.options import NIFTI, OZX, TIFF
 from dicomzarr.faces.export.series import Source
@@ -48,7 +49,7 @@ _NEEDS: Final = {TIFF: "tifffile", NIFTI: "nibabel"}
 def export_file(
     image: Image, options: ExportOptions, target: str, progress: ProgressCallback | None, *, overwrite: bool
 ) -> tuple[Source, ZarrExport]:
-    """Write a selection of a series as one file: nothing is under its name before it is whole.
+    """Write a selection of a series as one file: nothing is under its name before it is whole, until `finish_file`.
 
     Raises:
         UsageError: The format cannot hold it, or there is something at the target.
@@ -56,20 +57,37 @@ def export_file(
     """
     path, kind = _local(target), _FORMATS[options.format]
     _check_installed(options.format)
-    if path.exists() and not overwrite:
+    beside = _beside(path)
+    if path.exists() and not overwrite and not beside.exists():  # which lies there until `finish_file`
         raise UsageError("There is something at the target already.", remedy="Overwrite it, or name another target.")
     if options.format != OZX:
         options = _of_one_image(image.store.plan, options)
     source = kind.adapt(Source(image, options))
-    beside = path.with_name(f"{path.name}.partial")
     work = ZarrExport(source, str(beside / "export.zarr"), {}, progress)
     work.run(overwrite=overwrite)
     whole = beside / path.name
     with on_disk("The target"):
         kind.write(source, beside / "export.zarr", whole)
+        settle(whole)
         whole.replace(path)
-        shutil.rmtree(beside)
+        settle(path)
     return source, work
+
+
+def finish_file(target: str) -> None:
+    """Let go of what the file was made of; it may have been let go of already.
+
+    Raises:
+        TargetError: It could not be removed.
+    """
+    with on_disk("The target"):
+        beside = _beside(_local(target))
+        if beside.exists():
+            shutil.rmtree(beside)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.partial")
 
 
 def _local(target: str) -> Path:

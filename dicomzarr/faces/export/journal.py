@@ -101,11 +101,6 @@ class Journal:
             del self.digests[name]
         self._write()
 
-    def remove(self) -> None:
-        """The export is done."""
-        with writing("The journal of the export"):
-            self._fs.rm(self._path)
-
     def _write(self) -> None:
         self._noted = time.monotonic()
         lines = [json.dumps(self._identity), *(json.dumps(each) for each in self.digests.items())]
@@ -117,3 +112,25 @@ class Journal:
                 self._fs.mv(f"{self._path}.new", self._path)
             else:
                 self._fs.pipe_file(self._path, data)
+
+
+def journal_of(url: str) -> str:
+    """Where the journal of a hierarchy lies."""
+    return f"{url.rstrip('/')}{SUFFIX}"
+
+
+def remove_journal(url: str, options: Mapping[str, Any]) -> None:
+    """The export of a hierarchy is done; its journal may have been removed already.
+
+    Args:
+        url: The root of the hierarchy.
+        options: fsspec's, of the target.
+
+    Raises:
+        TargetError: It could not be removed.
+    """
+    with writing("The journal of the export"):
+        fs, path = fsspec.core.url_to_fs(journal_of(url), **options)
+        fs.invalidate_cache()
+        if fs.exists(path):
+            fs.rm(path)

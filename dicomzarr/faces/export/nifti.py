@@ -6,13 +6,14 @@ import gzip
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import zarr
 
-from dicomzarr.errors import UsageError, VerificationError
-from dicomzarr.plan import to_ras
+from dicomzarr.arrays.volume.nifti import header_of, ras
+from dicomzarr.arrays.volume.reasons import Why, refuse, why_no_volume, why_too_long
+from dicomzarr.errors import VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,22 +26,7 @@ if TYPE_CHECKING:
 _OFFSET: Final = 352
 """Bytes before the pixels: the header of NIfTI-1, and that there are no extensions."""
 
-_LONGEST: Final = 32767
-"""Along a side: NIfTI-1 counts in 16 bits."""
-
-_SCANNER: Final = 1
-"""Code of a transform: to the coordinates of the scanner."""
-
-_REMEDY: Final = "Export it to .zarr, which can say so."
 _PART: Final = 2**24
-
-
-class Why(NamedTuple):
-    """A reason why something does not go into NIfTI."""
-
-    is_so: bool
-    text: str
-    remedy: str = _REMEDY
 
 
 def adapt(source: Source) -> Source:
@@ -52,29 +38,20 @@ def adapt(source: Source) -> Source:
     options = source.options
     source = source.with_options(replace(options, levels=(options.levels or (0,))[:1]))
     plan = source.only_image
-    for why in _reasons(plan, absent=options.absent):
-        if why.is_so:
-            raise UsageError(f"This image does not go into NIfTI: {why.text}.", remedy=why.remedy)
+    refuse(_reasons(plan, absent=options.absent), "This image does not go into NIfTI")
     return source
 
 
 def _reasons(plan: ImagePlan, *, absent: float | None) -> Iterator[Why]:
     known, level = plan.attributes, plan.levels[0]
     sizes = dict(zip((axis.name for axis in plan.axes), level.shape, strict=True))
-    yield Why(known.affine_reference == "slide", "it is a slide, and no volume")
-    yield Why(known.plane_affine is not None, "its slices are not evenly spaced")
-    yield Why(plan.affine is None, "DICOM does not say where its voxels are")
-    yield Why(len(set(known.poses)) > 1, "the patient moved, and each time has a place of its own", "Cut one time out.")
-    yield Why(sizes.get("c", 1) > 1, "it has several channels", "Choose one, as the region c=0:1, or export to .zarr.")
-    yield Why(
-        bool(known.absent) and absent is None,
-        f"{len(known.absent)} of its slices are absent",
-        "Say what they are filled with, by absent=VALUE; or export it to .zarr, where they stay absent.",
-    )
+    yield from why_no_volume(plan, absent=absent)
+    remedy = "Choose one, as the region c=0:1, or export to .zarr; image.to_nifti() takes all of a diffusion series."
+    yield Why(sizes.get("c", 1) > 1, "it has several channels", remedy)
     rescale = known.rescale
     same = rescale is not None and not isinstance(rescale.slope, list) and not isinstance(rescale.intercept, list)
     yield Why(not same, "its values are rescaled by a table or from slice to slice", 'Export values="modality".')
-    yield Why(max(level.shape) > _LONGEST, f"a side is longer than {_LONGEST}", "Cut a region out.")
+    yield why_too_long(level.shape)
 
 
 def write(source: Source, root: Path, path: Path) -> None:
@@ -115,23 +92,18 @@ def _open(path: Path, mode: str) -> Iterator[BinaryIO]:
 
 
 def _header(plan: ImagePlan) -> bytes:
-    import nibabel as nib  # noqa: PLC0415  # an extra
-
     level = plan.levels[0]
     sizes = dict(zip((axis.name for axis in plan.axes), level.shape, strict=True))
     steps = dict(zip((axis.name for axis in plan.axes), level.scale, strict=True))
     units = {axis.name: axis.unit for axis in plan.axes}
-    header: Any = nib.Nifti1Header()  # type: ignore[no-untyped-call]  # as nibabel has it
-    header.set_data_dtype(level.dtype)
     shape = [sizes.get(name, 1) for name in "xyz"]
-    header.set_data_shape([*shape, sizes["t"]] if "t" in sizes else shape)
-    affine = np.array(to_ras(plan.affine)) if plan.affine else np.eye(4)
-    header.set_qform(affine, _SCANNER)
-    header.set_sform(affine, _SCANNER)
-    if "t" in sizes:
-        header["pixdim"][4] = steps["t"]
-    known = {"second": "sec", "millisecond": "msec"}
-    header.set_xyzt_units("mm", known.get(units.get("t") or "", "unknown"))
+    header = header_of(
+        [*shape, sizes["t"]] if "t" in sizes else shape,
+        level.dtype,
+        ras(plan.affine),
+        time_step=steps.get("t", 1.0),
+        time_unit=units.get("t"),
+    )
     rescale = plan.attributes.rescale
     if rescale is not None:
         header.set_slope_inter(float(rescale.slope), float(rescale.intercept))

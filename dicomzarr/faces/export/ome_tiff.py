@@ -68,7 +68,9 @@ def _is_jpeg(source: Source, part: Part) -> bool:
     shifted = any(start % chunk for start, chunk in zip(part.taken.start, level.chunks, strict=True))
     uneven = any(side % _MULTIPLE for side in level.chunks[-2:])
     whole = tuple((0, size) for size in part.level.shape)
-    if shifted or uneven or level.view or any(has_no_frame(level, chunk) for chunk in frames_of(part, whole)):
+    if shifted or uneven or not level.holds_stored:
+        return False
+    if any(has_no_frame(level, chunk) for chunk in frames_of(part, whole)):
         return False
     frame = level.frames.locate(next(frames_of(part, whole)))
     if frame is None:

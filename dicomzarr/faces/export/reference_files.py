@@ -60,7 +60,7 @@ def _write_icechunk(path: Path, documents: Mapping[str, bytes], refs: Mapping[st
     for key, each in refs.items():
         array, _, chunk = key.rpartition(f"{SEPARATOR}c{SEPARATOR}")
         indices = [int(index) for index in chunk.split(SEPARATOR)]
-        place = _encoded(each.url), each.offset, each.length
+        place = encoded_url(each.url), each.offset, each.length
         spec = icechunk.VirtualChunkSpec(indices, *place, last_updated_at_checksum=_modified(each))
         arrays.setdefault(array, []).append(spec)
     for array, specs in arrays.items():
@@ -72,7 +72,7 @@ def _write_icechunk(path: Path, documents: Mapping[str, bytes], refs: Mapping[st
 
 def _prefixes(refs: Iterable[Reference]) -> set[str]:
     """What all of an Icechunk's references are below: the folder of local files, and servers."""
-    urls = {_encoded(each.url) for each in refs}
+    urls = {encoded_url(each.url) for each in refs}
     folders = [url.removeprefix(_LOCAL).rpartition("/")[0] or "/" for url in urls if url.startswith(_LOCAL)]
     found = {_LOCAL + _readable(os.path.commonpath(folders))} if folders else set()
     for parts in (urlsplit(url) for url in urls if not url.startswith(_LOCAL)):
@@ -98,7 +98,8 @@ def _store(icechunk: Any, prefix: str) -> Any:
     return icechunk.http_store()
 
 
-def _encoded(url: str) -> str:
+def encoded_url(url: str) -> str:
+    """As others read URLs: the path of a local file is percent-encoded."""
     return f"{_LOCAL}{quote(url.removeprefix(_LOCAL))}" if url.startswith(_LOCAL) else url
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -87,6 +87,36 @@ def references(
     """
     path = Path(target)
     check_target(path, overwrite=overwrite)
+    found = found_references(url_or_image, levels=levels, images=images, **storage_options)
+    write_references(path, found.documents, found.refs)
+    return Referenced(str(path), found.arrays, len(found.refs), found.codecs)
+
+
+class Found(NamedTuple):
+    """All that references say of a series."""
+
+    documents: Documents
+    """By key."""
+    refs: dict[str, Reference]
+    """Those of chunks, by key."""
+    arrays: int
+    codecs: tuple[str, ...]
+    """See `Referenced.codecs`."""
+
+
+def found_references(
+    url_or_image: str | os.PathLike[str] | Image,
+    *,
+    levels: Iterable[int] | None = None,
+    images: Iterable[str] | None = None,
+    **storage_options: Any,
+) -> Found:
+    """What `references` writes; see there.
+
+    Raises:
+        UsageError: The series is on a DICOMweb server, or its frames cannot be referred to; the text says why.
+        DicomZarrError: The series could not be opened or read.
+    """
     chosen = images if images is not None or not isinstance(url_or_image, Image) else (url_or_image.path,)
     options = parse_options("references.zarr", levels=levels, images=chosen, keep_encoded=True)
     image = url_or_image if isinstance(url_or_image, Image) else open_image(url_or_image, **storage_options)
@@ -102,9 +132,8 @@ def references(
     of_levels = {array.part.level: array.documents for array in arrays}
     documents = source.documents(of_levels)
     documents |= {f"{each.part.path}/{name}": text for each in arrays for name, text in each.documents.items()}
-    write_references(path, documents, refs)
     codecs = sorted({array.coding.name for array in arrays} - {"bytes"})
-    return Referenced(str(path), len(arrays), sum(array.frames for array in arrays), tuple(codecs))
+    return Found(documents, refs, len(arrays), tuple(codecs))
 
 
 class _Array:
@@ -119,7 +148,6 @@ class _Array:
     def __init__(self, part: Part, source: FrameSource, files: FilesSource) -> None:
         self.part = part
         self.coding = Coding("bytes")
-        self.frames = 0
         self._source = source
         self._files = files
         self._known: set[Hashable] = set()
@@ -152,7 +180,6 @@ class _Array:
             except BaseException:
                 threads.shutdown(wait=False, cancel_futures=True)
                 raise
-        self.frames = len(found)
         return found
 
     def _of_instance(self, uid: str, refs: Mapping[str, FrameRef]) -> dict[str, Reference]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dicomzarr.errors import DicomZarrError, UsageError, VerificationError
 from dicomzarr.faces.export.encoded import EncodedCopy
-from dicomzarr.faces.export.journal import SUFFIX, Journal
+from dicomzarr.faces.export.journal import Journal, journal_of
 from dicomzarr.faces.export.pixels import PixelCopy
 from dicomzarr.faces.export.work import work_through
 from dicomzarr.faces.export.zarr_target import ZarrTarget
@@ -53,7 +53,7 @@ class ZarrExport:
     ) -> None:
         self._source = source
         self.target = ZarrTarget(url, target_options)
-        self._journal = Journal(f"{url.rstrip('/')}{SUFFIX}", target_options, source.identity)
+        self._journal = Journal(journal_of(url), target_options, source.identity)
         self._progress = progress or (lambda _: None)
         pixels = PixelCopy(self.target, source.options, source.level)
         encoded = EncodedCopy(self.target, source.options, source.store)
@@ -82,6 +82,7 @@ class ZarrExport:
             self._verify()
             for key, document in self._source.documents(arrays).items():
                 self.target.put(key, document)
+            self.target.settle()
         except UsageError:
             raise  # it does not go on
         except DicomZarrError as error:
@@ -90,10 +91,6 @@ class ZarrExport:
             raise
         finally:
             self._journal.close()
-
-    def finish(self) -> None:
-        """Let go of the journal: the export is whole."""
-        self._journal.remove()
 
     @property
     def state(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -10,6 +11,7 @@ import zarr
 from fsspec.implementations.local import LocalFileSystem
 from zarr.storage import FsspecStore, LocalStore
 
+from dicomzarr.faces.export.durable import settle
 from dicomzarr.faces.export.failures import writing
 
 if TYPE_CHECKING:
@@ -63,6 +65,11 @@ class ZarrTarget:
         with writing("The target"):
             data: bytes = self._fs.cat_file(f"{self._root}/{key}")
             return data
+
+    def settle(self) -> None:
+        """Wait until all of it is where it stays when the power fails; stores elsewhere say when they have it."""
+        if self.is_local:
+            settle(Path(self._root))
 
     def open_array(self, path: str) -> None:
         """Open an array whose document is there."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from urllib.parse import unquote
 
@@ -46,7 +47,8 @@ class Address(Generic[_Upstream]):
         return None if self.study is None or self.series is None else SeriesRef(self.study, self.series)
 
 
-def segments_of(raw_path: str) -> tuple[list[str], bool]:
+@lru_cache(maxsize=4096)
+def segments_of(raw_path: str) -> tuple[tuple[str, ...], bool]:
     """The segments of a path as it was sent, decoded, and whether a slash ends it.
 
     Raises:
@@ -62,7 +64,7 @@ def segments_of(raw_path: str) -> tuple[list[str], bool]:
     if not _PATH.fullmatch("/" + "/".join(segments)):
         raise nothing_here()
     ends_with_slash = not segments[-1]
-    return (segments[:-1] if ends_with_slash else segments), ends_with_slash
+    return tuple(segments[:-1] if ends_with_slash else segments), ends_with_slash
 
 
 def address_of(segments: list[str], upstreams: Mapping[str, _Upstream]) -> Address[_Upstream]:

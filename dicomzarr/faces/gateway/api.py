@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dicomzarr
+from dicomzarr.faces.gateway.attributes import attributes_of
+from dicomzarr.faces.gateway.kept import is_of_keeping, serve_keeping
+from dicomzarr.faces.gateway.newest import newest, newest_first
 from dicomzarr.faces.gateway.refusals import absent
 from dicomzarr.faces.gateway.replies import json_reply
 from dicomzarr.faces.gateway.rows import SERIES, STUDIES, Table, read_query, row_of
 from dicomzarr.faces.gateway.series import wants_newest
 from dicomzarr.faces.gateway.thumbnails import serve_thumbnail
+from dicomzarr.runtime.pools import FILES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiohttp import web
 
+    from dicomzarr.engine.ports import SeriesRef
     from dicomzarr.faces.gateway.addresses import Address
     from dicomzarr.faces.gateway.call import Call
     from dicomzarr.faces.gateway.rows import Asked
@@ -27,6 +36,8 @@ async def serve_api(call: Call) -> web.Response:
     call.kind = "api"
     if not call.segments:
         return _overview(call)
+    if is_of_keeping(call.segments):
+        return await serve_keeping(call)
     address = call.address()
     if address.upstream is not None and address.ref is not None:
         return await _series(call, address.upstream, address)
@@ -40,8 +51,13 @@ async def serve_api(call: Call) -> web.Response:
 
 def _overview(call: Call) -> web.Response:
     upstreams = [
-        {"name": each.name, "kind": "folder" if each.is_folder else "server", "url": str(each.url)}
-        for each in call.shared.upstreams.by_name.values()
+        {
+            "name": each.name,
+            "kind": "folder" if each.is_folder else "server",
+            "url": str(each.url),
+            "keeps": each.keeps,
+        }
+        for each in call.upstreams.values()
     ]
     return json_reply(call.request, {"version": dicomzarr.__version__, "upstreams": upstreams})
 
@@ -62,14 +78,22 @@ async def _rows(call: Call, upstream: Upstream, table: Table, resource: str) -> 
 
 
 async def _found(upstream: Upstream, table: Table, resource: str, asked: Asked) -> list[dict[str, Any]]:
-    """What matches; one more than is shown, which tells whether there are more."""
-    if len(asked.searches) == 1:
-        return await upstream.search(resource, asked.searches[0], wanted=asked.limit + 1, skip=asked.offset)
+    """What matches, the newest studies first; one more than is shown, which tells whether there are more."""
     wanted = asked.offset + asked.limit + 1
-    every = await asyncio.gather(*(upstream.search(resource, each, wanted=wanted) for each in asked.searches))
+    today = datetime.now(tz=UTC).date()
+
+    async def search(parameters: Mapping[str, str], most: int = wanted) -> list[dict[str, Any]]:
+        return await upstream.search(resource, parameters, wanted=most)
+
+    async def best(parameters: Mapping[str, str]) -> list[dict[str, Any]]:
+        return await (
+            newest(search, parameters, wanted=wanted, today=today) if table is STUDIES else search(parameters)
+        )
+
+    every = await asyncio.gather(*map(best, asked.searches))
     # A study with a CT and a PET is found by both.
-    unique = {str(entry.get(table.uid.tag)): entry for found in every for entry in found}
-    return list(unique.values())[asked.offset : wanted]
+    unique = list({str(entry.get(table.uid.tag)): entry for found in every for entry in found}.values())
+    return (newest_first(unique) if table is STUDIES else unique)[asked.offset : wanted]
 
 
 async def _series(call: Call, upstream: Upstream, address: Address[Upstream]) -> web.Response:
@@ -77,10 +101,24 @@ async def _series(call: Call, upstream: Upstream, address: Address[Upstream]) ->
     if address.key == "thumbnail":
         call.kind = "thumbnail"
         return await serve_thumbnail(call, upstream, address.ref)
+    if address.key == "attributes":
+        return await _attributes(call, upstream, address.ref)
     if address.key:
-        raise absent("Below a series the API has its thumbnail.")
+        raise absent("Below a series the API has thumbnail, attributes and kept.")
     store = await upstream.store(address.ref, zarr_format=3, renew=True, reopen=wants_newest(call.request))
     return json_reply(call.request, _shown(upstream, address, store))
+
+
+async def _attributes(call: Call, upstream: Upstream, ref: SeriesRef) -> web.Response:
+    """All that an instance says; patient data where the operator allows it, and it is asked for."""
+    call.kind = "attributes"
+    query, allowed = call.request.query, call.shared.phi
+    metadata = await upstream.metadata(ref)
+    phi = allowed and query.get("phi") == "1"
+    document = await FILES.run(partial(attributes_of, metadata.body, query.get("instance") or None, phi=phi))
+    if document is None:
+        raise absent("The series has no such instance.")
+    return json_reply(call.request, {**document, "phi": phi, "phi_allowed": allowed})
 
 
 def _shown(upstream: Upstream, address: Address[Upstream], store: SeriesStore) -> dict[str, Any]:

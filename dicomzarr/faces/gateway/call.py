@@ -3,26 +3,65 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 from cachetools import LRUCache
 
 from dicomzarr.faces.gateway.addresses import address_of
+from dicomzarr.faces.gateway.keeping import Keeping
 from dicomzarr.faces.gateway.metrics import Metrics
+from dicomzarr.faces.gateway.replies import etag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aiohttp import web
 
     from dicomzarr.faces.gateway.addresses import Address
     from dicomzarr.faces.gateway.guard import Guard
+    from dicomzarr.faces.gateway.passing import PassThrough
     from dicomzarr.faces.gateway.turns import Budget
     from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams
+    from dicomzarr.omezarr.hierarchy import Found
+    from dicomzarr.omezarr.series_store import SeriesStore
 
 CHUNK_BYTES: Final = 128 * 2**20
 THUMBNAIL_BYTES: Final = 32 * 2**20
 """Bytes of chunks and frames as they were sent, and of thumbnails, that are held for whoever asks again."""
+
+
+_Value = TypeVar("_Value")
+
+_MOST_ADDRESSES: Final = 4096
+_MOST_LOCATED: Final = 4096
+"""Paths, and keys of one series, of which it is remembered what they lead to."""
+
+
+class Located(NamedTuple):
+    """What lies at a key."""
+
+    found: Found | None
+    etag: str
+
+
+class Remembered(dict[str, _Value]):
+    """Answers by questions, which it forgets all at once when they are many: a bound that costs nothing to keep.
+
+    Args:
+        most: How many.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def remember(self, question: str, answer: _Value) -> _Value:
+        """Keep an answer, which is given back."""
+        if len(self) >= self._most:
+            self.clear()
+        self[question] = answer
+        return answer
 
 
 class Held(LRUCache[str, bytes]):
@@ -47,9 +86,27 @@ class Shared:
 
     upstreams: Upstreams
     guard: Guard
+    phi: bool = False
+    """The table of attributes may tell what identifies patients."""
+    passing: PassThrough | None = None
+    """Callers bring credentials of their own."""
     metrics: Metrics = field(default_factory=Metrics)
+    keeping: Keeping = field(default_factory=Keeping)
+    addresses: Remembered[Address[Upstream]] = field(default_factory=lambda: Remembered(_MOST_ADDRESSES))
+    """What paths name."""
+    _located: WeakKeyDictionary[SeriesStore, Remembered[Located]] = field(default_factory=WeakKeyDictionary)
     chunks: Held = field(default_factory=lambda: Held(CHUNK_BYTES))
     thumbnails: Held = field(default_factory=lambda: Held(THUMBNAIL_BYTES))
+
+    def located(self, store: SeriesStore, key: str) -> Located:
+        """What lies at a key of an opened series, and its entity tag."""
+        known = self._located.get(store)
+        if known is None:
+            known = self._located[store] = Remembered(_MOST_LOCATED)
+        found = known.get(key)
+        if found is None:
+            found = known.remember(key, Located(store.locate(key), etag_of(store.version, key)))
+        return found
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +120,14 @@ class Call:
     ends_with_slash: bool
     kind: str = "other"
     """What it is for, in metrics and the access log."""
+    callers_upstreams: Mapping[str, Upstream] | None = None
+    """As the caller sees them, where credentials are the caller's."""
     _held: tuple[Budget, int] | None = None
+
+    @property
+    def upstreams(self) -> Mapping[str, Upstream]:
+        """What may be asked, by name."""
+        return self.shared.upstreams.by_name if self.callers_upstreams is None else self.callers_upstreams
 
     def address(self) -> Address[Upstream]:
         """What the path names.
@@ -71,7 +135,14 @@ class Call:
         Raises:
             RefusedError: Nothing.
         """
-        return address_of(self.segments, self.shared.upstreams.by_name)
+        if self.callers_upstreams is not None:
+            return address_of(self.segments, self.callers_upstreams)
+        named = self.shared.addresses
+        path = "/".join(self.segments)
+        address = named.get(path)
+        if address is None:
+            address = named.remember(path, address_of(self.segments, self.shared.upstreams.by_name))
+        return address
 
     async def take(self, budget: Budget, nbytes: int) -> None:
         """Wait for room for so many bytes, and hold it, in the place of what was held, until the reply is sent.

@@ -39,7 +39,7 @@ async def serve_frame(call: Call) -> web.Response:
         raise absent("Frames lie below a series, under the keys of its chunks.")
     store = await address.upstream.store(address.ref, zarr_format=3)
     kept = caching(call.request, store)
-    found = store.locate(address.key)
+    found, etag = call.shared.located(store, address.key)
     accepted = call.request.headers.get("Accept", "*/*")
     values = _OCTETS in accepted
     if found is None and values and _is_absent_chunk(store, address.key) and not call.ends_with_slash:
@@ -54,7 +54,6 @@ async def serve_frame(call: Call) -> web.Response:
                 raise
     if found.lost is not None:
         raise found.lost
-    etag = etag_of(store.version, address.key)
     chosen = selection(call.request, etag, found.size)
     needed = needs_value(call.request, chosen)
     data = await chunk_bytes(call, address.upstream, store, etag, found) if needed else None
@@ -70,10 +69,11 @@ async def _picture(call: Call, address: Address[Upstream], store: SeriesStore, c
     if (chosen := selection(call.request, etag, chunk.size)).status == NOT_MODIFIED:
         return value_reply(chosen, etag=etag, size=chunk.size, data=None, content_type=_JPEG, caching=kept)
     await call.take(address.upstream.budget, chunk.size)
-    data = call.shared.chunks.get(etag)
+    name = address.upstream.caller + etag
+    data = call.shared.chunks.get(name)
     if data is None:
         data = await _jpeg(address.upstream, store, chunk)
-        call.shared.chunks.keep(etag, data)
+        call.shared.chunks.keep(name, data)
     chosen = selection(call.request, etag, len(data))
     body = data if needs_value(call.request, chosen) else None
     reply = value_reply(chosen, etag=etag, size=len(data), data=body, content_type=_JPEG, caching=kept)
@@ -113,7 +113,7 @@ def _check_plan(chunk: Chunk) -> None:
     """
     if chunk.lost is not None:
         raise chunk.lost
-    if chunk.frame is None or chunk.level.view is not None:
+    if chunk.frame is None or not chunk.level.holds_stored:
         raise _not_acceptable("The values of this chunk are not those of a stored frame")
     stored = TRANSFER_SYNTAXES.get(chunk.frame.instance.available_transfer_syntax_uid or "")
     if stored is not None and stored.codec is not Codec.JPEG:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 COOKIE: Final = "dicomzarr-token"
 
+WRITING: Final = ("POST", "DELETE")
+"""Methods that change what the gateway keeps on disk, and nothing else."""
+
 _METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _ALLOWED: Final = ", ".join(_METHODS)
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
@@ -47,8 +50,8 @@ class Guard:
         Raises:
             RefusedError: It must not be answered.
         """
-        if method not in _METHODS:
-            raise RefusedError(405, f"{method} is not served: series are read-only here.", {"Allow": _ALLOWED})
+        if method not in (*_METHODS, *WRITING):
+            raise _not_served(method)
         self._check_host(headers.get("Host", ""), authority)
         origin = headers.get("Origin")
         if origin is not None and not self.allows_origin(origin, headers.get("Host", "")):
@@ -57,6 +60,30 @@ class Guard:
             )
         if origin is None and _is_embedded(headers):
             raise RefusedError(403, "Another site's page embeds this. Only pages of the gateway itself may.")
+
+    @staticmethod
+    def check_writing(method: str, headers: Mapping[str, str], *, writable: bool) -> None:
+        """Let in a request that changes something: no page of another site sends one, not even one that may read.
+
+        A form cannot say that it sends JSON, a script of another origin may not say so unless a preflight allows it,
+        which it never does, and what a browser sends names its origin.
+
+        Args:
+            method: Of the request.
+            headers: Of the request.
+            writable: There is something to change where it goes to.
+
+        Raises:
+            RefusedError: There is not, or it may come from another site's page.
+        """
+        if not writable:
+            raise _not_served(method)
+        if headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+            raise RefusedError(415, "Send it with Content-Type: application/json.")
+        origin, host = headers.get("Origin"), headers.get("Host", "").lower()
+        is_own = origin is None or origin.lower().partition("://")[2] == host
+        if not is_own or headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+            raise RefusedError(403, "Only the gateway's own page, or no page at all, may change what is kept.")
 
     def check_token(self, headers: Mapping[str, str], query: str, cookie: str) -> None:
         """Let in who knows the token.
@@ -120,6 +147,10 @@ class Guard:
         if not self.open_to_others and not is_local:
             # A page of another name, which was made to lead here (DNS rebinding), has no business with this machine.
             raise RefusedError(421, "This gateway answers as localhost alone: use 127.0.0.1 or localhost in the URL.")
+
+
+def _not_served(method: str) -> RefusedError:
+    return RefusedError(405, f"{method} is not served: series are read-only here.", {"Allow": _ALLOWED})
 
 
 @lru_cache(maxsize=64)

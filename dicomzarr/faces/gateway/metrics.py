@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class Metrics:
             upstreams: Whose queues are told.
             sizes: Of what is held in memory, in bytes, by name.
         """
-        lines = [*self._counted(), *self._timed(), *_queues(list(upstreams)), *_held(sizes)]
+        lines = [*_worker(), *self._counted(), *self._timed(), *_queues(list(upstreams)), *_held(sizes)]
         return ("\n".join(lines) + "\n").encode()
 
     def _counted(self) -> Iterator[str]:
@@ -80,6 +81,11 @@ class Metrics:
             yield f'{name}_bucket{{kind="{kind}",le="+Inf"}} {count}'
             yield f'{name}_sum{{kind="{kind}"}} {times.total:.6f}'
             yield f'{name}_count{{kind="{kind}"}} {count}'
+
+
+def _worker() -> Iterator[str]:
+    yield from _family("dicomzarr_worker", "gauge", "The process that these numbers are of.")
+    yield f'dicomzarr_worker{{worker="{os.getpid()}"}} 1'
 
 
 def _queues(upstreams: list[Upstream]) -> Iterator[str]:

@@ -29,12 +29,14 @@ COMMON: Final = {
 }
 """Of every reply that does not say otherwise."""
 
+COMMON_ITEMS: Final = tuple(COMMON.items())
+
 FOR_EVER: Final = "private, max-age=31536000, immutable"
 ASK_AGAIN: Final = "private, no-cache"
 NEVER: Final = "no-store"
 
 _RANGES: Final = {"Accept-Ranges": "bytes", "Accept-Range": "bytes"}  # n5 looks for the misspelt one
-_SENDING: Final = 60.0
+SENDING: Final = 60.0
 _SLOWEST: Final = 16 * 2**10
 """Seconds, and those that each so many bytes take besides, in which a client must take what it asked for: nothing is
 held for one that does not."""
@@ -56,7 +58,7 @@ def selection(request: web.BaseRequest, etag: str, size: int) -> Selection:
 
 def needs_value(request: web.BaseRequest, chosen: Selection) -> bool:
     """Whether bytes of the value are sent."""
-    return request.method == "GET" and chosen.status in (WHOLE, PARTIAL)
+    return request.method != "HEAD" and chosen.status in (WHOLE, PARTIAL)
 
 
 def value_reply(  # noqa: PLR0913  # what makes up a reply
@@ -111,16 +113,58 @@ def refusal_reply(refusal: Refusal, *, as_json: bool) -> web.Response:
     return web.Response(status=refusal.status, body=body, content_type="application/json", headers=headers)
 
 
-async def send(request: web.BaseRequest, response: web.Response, extra: Mapping[str, str]) -> None:
-    """Send a reply; a client that does not take it loses its connection."""
-    added = {**COMMON, **extra}
-    response.headers.update({name: value for name, value in added.items() if name not in response.headers})
-    try:
+def only_for_caller(response: web.Response) -> None:
+    """A reply to somebody with credentials of their own: a browser asks again, as whoever uses it then."""
+    if response.headers.get("Cache-Control") != NEVER:
+        response.headers["Cache-Control"] = ASK_AGAIN
+    response.headers["Vary"] = ", ".join(filter(None, (response.headers.get("Vary"), "Authorization, Origin")))
+
+
+class Sending:
+    """Sends replies; a client that does not take one in time loses its connection. On the home loop.
+
+    A timer for each reply would cost as much as the rest of it: now and then it is looked who is late.
+    """
+
+    def __init__(self) -> None:
+        self._deadlines: dict[asyncio.BaseTransport, float] = {}
+        self._looks = False
+
+    async def send(self, request: web.BaseRequest, response: web.Response, extra: Mapping[str, str]) -> None:
+        """Send a reply.
+
+        Raises:
+            ConnectionError: The client left, or took nothing more.
+        """
+        headers, transport = response.headers, request.transport
+        for name, value in COMMON_ITEMS:
+            if name not in headers:
+                headers[name] = value
+        for name, value in extra.items():
+            if name not in headers:
+                headers[name] = value
+        if transport is None:
+            raise ConnectionResetError("The client left.")
         size = len(response.body) if isinstance(response.body, bytes) else 0
-        async with asyncio.timeout(_SENDING + size / _SLOWEST):
+        loop = asyncio.get_running_loop()
+        self._deadlines[transport] = loop.time() + SENDING + size / _SLOWEST
+        self._look_soon(loop)
+        try:
             await response.prepare(request)
             await response.write_eof()
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError("The client took no more bytes.") from None
+        finally:
+            self._deadlines.pop(transport, None)
+
+    def _look_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._looks:
+            self._looks = True
+            loop.call_later(SENDING / 8, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._looks = False
+        now = loop.time()
+        for transport in [each for each, deadline in self._deadlines.items() if deadline < now]:
+            assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101  # it is written to
+            transport.abort()
+        if self._deadlines:
+            self._look_soon(loop)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from dicomzarr.faces.gateway import metrics
 from dicomzarr.faces.gateway.api import serve_api
 from dicomzarr.faces.gateway.frames import serve_frame
+from dicomzarr.faces.gateway.kept import is_of_keeping
 from dicomzarr.faces.gateway.pages import serve_file, serve_page
 from dicomzarr.faces.gateway.refusals import absent
 from dicomzarr.faces.gateway.replies import NEVER, document_reply
@@ -31,6 +32,9 @@ async def _metrics(call: Call) -> web.Response:
     call.kind = "metrics"
     _no_more(call)
     shared = call.shared
+    if shared.passing is not None:  # whoever the upstream does not know is told nothing
+        for upstream in call.upstreams.values():
+            await upstream.search("studies", {}, wanted=1)
     held = {"chunks": int(shared.chunks.currsize), "thumbnails": int(shared.thumbnails.currsize)}
     text = shared.metrics.text(shared.upstreams.by_name.values(), held)
     return document_reply(call.request, text, metrics.CONTENT_TYPE, NEVER)
@@ -53,6 +57,12 @@ ROUTES: Final[Mapping[str, Handler]] = {
     "healthz": _health,
     "metrics": _metrics,
 }
+
+
+def is_writable(route: str, segments: list[str]) -> bool:
+    """Whether a path may be asked to change something: what is kept on disk."""
+    return route == "api" and is_of_keeping(segments)
+
 
 OPEN: Final = frozenset({"healthz"})
 """Routes that tell nothing, and ask for no token."""

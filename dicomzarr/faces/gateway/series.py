@@ -13,7 +13,6 @@ from dicomzarr.faces.gateway.replies import (
     ASK_AGAIN,
     FOR_EVER,
     document_reply,
-    etag_of,
     needs_value,
     selection,
     value_reply,
@@ -31,8 +30,6 @@ _OCTETS: Final = "application/octet-stream"
 _PAGE: Final = 500
 """Studies that one listing shows."""
 
-_MOST_SERIES: Final = 10_000
-
 
 async def serve_series(call: Call, zarr_format: int) -> web.Response:
     """Answer with what lies at a path."""
@@ -43,7 +40,7 @@ async def serve_series(call: Call, zarr_format: int) -> web.Response:
     store = await address.upstream.store(
         address.ref, zarr_format, renew=at_root, reopen=at_root and wants_newest(call.request)
     )
-    found = store.locate(address.key)
+    found, etag = call.shared.located(store, address.key)
     if isinstance(found, Directory):
         call.kind = "listing"
         return _directory(call, store, address.key, found)
@@ -53,13 +50,12 @@ async def serve_series(call: Call, zarr_format: int) -> web.Response:
         call.kind = "document"
         return document_reply(call.request, found.data, caching=caching(call.request, store, ASK_AGAIN))
     call.kind = "chunk"
-    return await _chunk(call, address.upstream, store, address.key, found)
+    return await _chunk(call, address.upstream, store, etag, found)
 
 
-async def _chunk(call: Call, upstream: Upstream, store: SeriesStore, key: str, chunk: Chunk) -> web.Response:
+async def _chunk(call: Call, upstream: Upstream, store: SeriesStore, etag: str, chunk: Chunk) -> web.Response:
     if chunk.lost is not None:
         raise chunk.lost
-    etag = etag_of(store.version, key)
     chosen = selection(call.request, etag, chunk.size)
     kept = caching(call.request, store)
     data = await chunk_bytes(call, upstream, store, etag, chunk) if needs_value(call.request, chosen) else None
@@ -69,12 +65,13 @@ async def _chunk(call: Call, upstream: Upstream, store: SeriesStore, key: str, c
 async def chunk_bytes(call: Call, upstream: Upstream, store: SeriesStore, etag: str, chunk: Chunk) -> bytes:
     """The values of a chunk, held if somebody asked for them before; there is room for them until they are sent."""
     await call.take(upstream.budget, chunk.size)
-    held = call.shared.chunks.get(etag)
+    name = upstream.caller + etag
+    held = call.shared.chunks.get(name)
     if held is not None:
         return held
     with upstream.thumbnails.frame():
         data = await store.chunk(chunk)
-    call.shared.chunks.keep(etag, data)
+    call.shared.chunks.keep(name, data)
     return data
 
 
@@ -120,7 +117,7 @@ async def _above(call: Call, address: Address[Upstream]) -> web.Response:
     if not call.ends_with_slash:
         return redirect_to_slash(call)
     if address.upstream is None:
-        return _listed(call, [f"{name}/" for name in call.shared.upstreams.by_name])
+        return _listed(call, [f"{name}/" for name in call.upstreams])
     if address.collection == "studies":
         offset = _offset(call.request)
         found = await address.upstream.search("studies", {}, wanted=_PAGE + 1, skip=offset)
@@ -129,13 +126,8 @@ async def _above(call: Call, address: Address[Upstream]) -> web.Response:
         return _listed(call, [f"{uid}/" for uid in uids], following)
     if address.study is None:
         return _listed(call, ["studies/"])
-    resource = f"studies/{address.study}/series"
-    found = await address.upstream.search(resource, {}, wanted=_MOST_SERIES)
-    if not found:
-        raise absent(f"There is no study {address.study}.")
-    if not address.collection:
-        return _listed(call, ["series/"])
-    return _listed(call, [f"{uid}.zarr/" for uid in listed_uids(found, "0020000E", "a search for series")])
+    series = await address.upstream.series_of(address.study)
+    return _listed(call, [f"{uid}.zarr/" for uid in series] if address.collection else ["series/"])
 
 
 def _listed(call: Call, names: list[str], following: str = "") -> web.Response:

@@ -14,10 +14,11 @@ from aiohttp import web
 from dicomzarr.errors import DicomZarrError, UsageError
 from dicomzarr.faces.gateway.addresses import nothing_here, segments_of
 from dicomzarr.faces.gateway.call import Call, Shared
-from dicomzarr.faces.gateway.guard import COOKIE, Guard
+from dicomzarr.faces.gateway.guard import COOKIE, WRITING, Guard
+from dicomzarr.faces.gateway.passing import PassThrough, refusal_of_caller
 from dicomzarr.faces.gateway.refusals import Refusal, RefusedError, refusal_of
-from dicomzarr.faces.gateway.replies import refusal_reply, send
-from dicomzarr.faces.gateway.routes import OPEN, ROUTES
+from dicomzarr.faces.gateway.replies import Sending, only_for_caller, refusal_reply
+from dicomzarr.faces.gateway.routes import OPEN, ROUTES, is_writable
 from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.http.urls import is_loopback
@@ -50,6 +51,14 @@ class Settings:
     log_uids: bool = False
     """The access log has whole paths, with UIDs."""
 
+    phi: bool = False
+    """The table of attributes may tell what identifies patients, where it is asked to."""
+
+    shares_port: bool = False
+    """Other processes listen at the port too (SO_REUSEPORT)."""
+    pass_through: bool = False
+    """Callers bring the credentials that the one upstream asks for."""
+
     @property
     def is_local(self) -> bool:
         """Whether it listens to this machine alone."""
@@ -61,16 +70,27 @@ class Settings:
         Raises:
             UsageError: Others could read without a token.
         """
-        if not self.is_local and not self.token:
+        if self.token and self.pass_through:
+            raise UsageError(
+                "A token is asked for, and credentials of callers are passed: one header would be both.",
+                remedy="Choose --token or --pass-through.",
+            )
+        if not self.is_local and not self.token and not self.pass_through:
             raise UsageError(
                 f"At {self.host} other machines could read all series.",
-                remedy="Ask for a token with --token, or listen at 127.0.0.1.",
+                remedy="Ask for a token with --token, pass their credentials with --pass-through, "
+                "or listen at 127.0.0.1.",
             )
 
 
 def new_token() -> str:
     """A token that nobody guesses."""
     return secrets.token_urlsafe(24)
+
+
+def _shared(upstreams: Upstreams, guard: Guard, settings: Settings) -> Shared:
+    passing = PassThrough(upstreams) if settings.pass_through else None
+    return Shared(upstreams, guard, settings.phi, passing)
 
 
 async def _nothing(_: Call) -> web.Response:
@@ -92,7 +112,8 @@ class Gateway:
         self._settings = settings or Settings()
         self._settings.check()
         guard = Guard(not self._settings.is_local, self._settings.origins, self._settings.token)
-        self.shared = Shared(Upstreams(upstreams), guard)
+        self.shared = _shared(Upstreams(upstreams), guard, self._settings)
+        self._sending = Sending()
         self.url = ""
         """``http://HOST:PORT``; empty until it listens."""
         self._runner: web.ServerRunner | None = None
@@ -115,7 +136,12 @@ class Gateway:
         self._runner = web.ServerRunner(server, shutdown_timeout=_GRACE)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
+            await web.TCPSite(
+                self._runner,
+                self._settings.host,
+                self._settings.port,
+                reuse_port=True if self._settings.shares_port else None,
+            ).start()
         except (OSError, OverflowError) as error:
             await self._runner.cleanup()
             raise UsageError(
@@ -127,6 +153,7 @@ class Gateway:
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
     async def _stop(self) -> None:
+        await self.shared.keeping.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -137,7 +164,9 @@ class Gateway:
         call = Call(request, self.shared, [], ends_with_slash=False)
         try:
             response = await self._response(call)
-            await send(request, response, self.shared.guard.cors(request.headers))
+            if self.shared.passing is not None:
+                only_for_caller(response)
+            await self._sending.send(request, response, self.shared.guard.cors(request.headers))
             milliseconds = 1000 * (loop.time() - started)
             metrics.answered(call.kind, response.status, response.body_length, milliseconds / 1000)
             if ACCESS_LOG.isEnabledFor(logging.INFO):
@@ -167,15 +196,19 @@ class Gateway:
             segments, call.ends_with_slash = segments_of(target)
             route, *call.segments = segments or [""]
             as_json = route == "api"
+            if request.method in WRITING:
+                guard.check_writing(request.method, request.headers, writable=is_writable(route, call.segments))
             if guard.token and route not in OPEN:
                 guard.check_token(request.headers, request.query.get("token", ""), request.cookies.get(COOKIE, ""))
+            if self.shared.passing is not None and route not in OPEN:
+                call.callers_upstreams = self.shared.passing.upstreams(request.headers)
             response = await ROUTES.get(route, _nothing)(call)
             self._remember_token(request, response)
             return response  # noqa: TRY300  # what follows are errors
         except RefusedError as error:
             refusal = error.refusal
         except DicomZarrError as error:
-            refusal = refusal_of(error)
+            refusal = refusal_of(error) if self.shared.passing is None else refusal_of_caller(error)
         except Exception:  # noqa: BLE001  # an error of the gateway must end no connection
             # Its text may hold anything: only the log of this process has it.
             _ERRORS.exception("A request of kind %s failed.", call.kind)

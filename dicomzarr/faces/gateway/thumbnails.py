@@ -38,19 +38,20 @@ _MAKERS: Final = Pool("dicomzarr-thumbnail", 4)
 async def serve_thumbnail(call: Call, upstream: Upstream, ref: SeriesRef) -> web.Response:
     """Answer with a small JPEG of a series' first image."""
     size = _size(call.request.query.get("size", str(SIZE)))
+    icc = _icc(call.request.query.get("icc"))
     store = await upstream.store(ref, zarr_format=3)
-    etag = etag_of("thumbnail", upstream.name, store.version, str(size))
-    data = call.shared.thumbnails.get(etag)
+    name = etag_of("thumbnail", upstream.name, upstream.caller, store.version, str(size), icc or "")
+    data = call.shared.thumbnails.get(name)
     if data is None:
         async with upstream.thumbnails.thumbnail():
-            data = call.shared.thumbnails.get(etag)
+            data = call.shared.thumbnails.get(name)
             if data is None:
-                data = await asyncio.wrap_future(_MAKERS.submit(_make, upstream, ref, size))
-                call.shared.thumbnails.keep(etag, data)
+                data = await asyncio.wrap_future(_MAKERS.submit(_make, upstream, ref, size, icc))
+                call.shared.thumbnails.keep(name, data)
     return document_reply(call.request, data, "image/jpeg")
 
 
-def _make(upstream: Upstream, ref: SeriesRef, size: int) -> bytes:
+def _make(upstream: Upstream, ref: SeriesRef, size: int, icc: str | None) -> bytes:
     """In a thread, for it waits for frames."""
     url = replace(upstream.url, study=ref.study, series=ref.series)
     handle = SeriesHandle(url, upstream.views[3])
@@ -59,10 +60,16 @@ def _make(upstream: Upstream, ref: SeriesRef, size: int) -> bytes:
         image = image.associated.get("thumbnail", image)
     if pixels_read(image, size) > _MOST_READ:
         raise RefusedError(422, "The series has no level that is coarse enough to be read for a thumbnail.")
-    return bytes(imagecodecs.jpeg8_encode(image.thumbnail(size), level=_QUALITY))
+    return bytes(imagecodecs.jpeg8_encode(image.thumbnail(size, icc=icc), level=_QUALITY))
 
 
 def _size(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 5 and _SMALLEST <= int(text) <= _LARGEST):  # noqa: PLR2004
         raise UsageError(f"The size must be a whole number of pixels from {_SMALLEST} to {_LARGEST}.")
     return int(text)
+
+
+def _icc(text: str | None) -> str | None:
+    if text not in {None, "srgb"}:
+        raise UsageError("icc must be srgb, or left out.")
+    return text

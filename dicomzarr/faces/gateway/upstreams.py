@@ -15,21 +15,31 @@ from dicomzarr.faces.gateway.refusals import RefusedError, absent, is_absence
 from dicomzarr.faces.gateway.turns import Budget, ThumbnailTurns
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.pools import FILES
+from dicomzarr.runtime.single_flight import SingleFlight
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opening import endpoint_for
+from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.session.kinds import SeriesURL
     from dicomzarr.session.registry import Endpoint
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
-_TAKEN: Final = frozenset({"studies", "series"})
+_TAKEN: Final = frozenset({"studies", "series", "jobs"})
 _UNNAMED: Final = "upstream"
+MOST_SERIES: Final = 10_000
+"""Of a study."""
+
 _MOST_REOPENED: Final = 1024
+_MOST_ALLOWED: Final = 4096
+_SECONDS_ALLOWED: Final = 60.0
+"""For which a server's word counts that a caller may read a series."""
+
+_METADATA_BYTES: Final = 32 * 2**20
 _SECONDS_BETWEEN_OPENINGS: Final = 10.0
 """A caller who wants a series as the server has it now is served no more often than that."""
 
@@ -43,20 +53,36 @@ class Upstream:
     """Of the server or folder, above its studies."""
     options: Mapping[str, Any] = field(repr=False)
     """Storage options, which may hold secrets."""
+    caller: str = ""
+    """Whose credentials these are; empty where they are the gateway's own."""
+    may_keep: bool = True
+    """Series may be kept on disk on request; not by one of several processes, of which each knows its own jobs."""
     budget: Budget = field(default_factory=Budget, repr=False)
     thumbnails: ThumbnailTurns = field(default_factory=ThumbnailTurns, repr=False)
     _reopened: TTLCache[SeriesRef, bool] = field(
         default_factory=lambda: TTLCache(_MOST_REOPENED, _SECONDS_BETWEEN_OPENINGS), repr=False
     )
     """Series that were opened anew just now."""
+    _allowed: TTLCache[SeriesRef, bool] = field(
+        default_factory=lambda: TTLCache(_MOST_ALLOWED, _SECONDS_ALLOWED), repr=False
+    )
+    """Series that the server let the caller read a moment ago."""
+    _asking: SingleFlight[SeriesRef, None] = field(default_factory=SingleFlight, repr=False)
+    _metadata: TTLCache[SeriesRef, SeriesMetadata] = field(
+        default_factory=lambda: TTLCache(
+            _METADATA_BYTES, _SECONDS_BETWEEN_OPENINGS, getsizeof=lambda each: len(each.body)
+        ),
+        repr=False,
+    )
+    """Those that the table of attributes was made of just now."""
 
     @cached_property
     def views(self) -> Mapping[int, StorageOptions]:
         """How series are shown, by the format of Zarr.
 
-        What identifies patients is not shown, and no server leads elsewhere.
+        What identifies patients is not shown, label images only where that was chosen, and no server leads elsewhere.
         """
-        fixed = {"include_phi": False, "associated_label": False, "own_host_only": True}
+        fixed = {"include_phi": False, "own_host_only": True}
         return {number: StorageOptions.parse(**{**self.options, **fixed, "zarr_format": number}) for number in (2, 3)}
 
     @cached_property
@@ -64,10 +90,48 @@ class Upstream:
         """Where its series are opened, for as long as the gateway runs."""
         return endpoint_for(self.url.base, self.views[3])
 
+    def of_caller(self, caller: str, authorization: str) -> Upstream:
+        """The same, as somebody sees it who brings credentials; queues are shared, and nothing else.
+
+        Args:
+            caller: A text that only the same credentials spell, and that does not tell them.
+            authorization: The header with them (RFC 9110 section 11.6.2).
+        """
+        options = {**self.options, "headers": {"Authorization": authorization}}
+        return Upstream(self.name, self.url, options, caller=caller, budget=self.budget, thumbnails=self.thumbnails)
+
+    @property
+    def is_far(self) -> bool:
+        """It does not lie on a disk of this machine."""
+        return kind_of(self.url).is_far(self.url.base)
+
     @property
     def is_folder(self) -> bool:
         """It is a folder, whose files are looked at again."""
         return kind_of(self.url).name == "folder"
+
+    async def _ask_whether_allowed(self, ref: SeriesRef) -> None:
+        """Open a series anew: what is held of it is forgotten, so the server is asked with the caller's credentials."""
+        self.endpoint.close(ref)
+        await self.endpoint.store(ref, self.views[3])
+        self._allowed[ref] = True
+
+    @property
+    def keeps(self) -> bool:
+        """Series of it can be kept on disk."""
+        return self.may_keep and self.is_far and not self.caller and self.views[3].access.cache_dir is not None
+
+    async def series_of(self, study: str) -> list[str]:
+        """The Series Instance UIDs of a study.
+
+        Raises:
+            RefusedError: There is no such study, or nothing in it.
+            DicomZarrError: It cannot be searched.
+        """
+        found = await self.search(f"studies/{study}/series", {}, wanted=MOST_SERIES)
+        if not found:
+            raise absent(f"There is no study {study}.")
+        return listed_uids(found, "0020000E", "a search for series")
 
     async def store(
         self, ref: SeriesRef, zarr_format: int, *, renew: bool = False, reopen: bool = False
@@ -86,6 +150,8 @@ class Upstream:
         """
         options = self.views[zarr_format]
         try:
+            if self.caller and ref not in self._allowed:
+                await self._asking.do(ref, lambda: self._ask_whether_allowed(ref))
             if renew and self.is_folder:
                 await FILES.run(self.endpoint.renew, ref)
             elif reopen and ref not in self._reopened:
@@ -96,6 +162,26 @@ class Upstream:
             if is_absence(error) and not await self._is_gone():
                 raise absent(str(error)) from error
             raise
+
+    async def metadata(self, ref: SeriesRef) -> SeriesMetadata:
+        """The metadata of a series, as the upstream has them; those that were told a moment ago are told again.
+
+        Raises:
+            RefusedError: There is no such series.
+            DicomZarrError: They cannot be had.
+        """
+        told = self._metadata.get(ref)
+        if told is not None and not self.caller:  # whom the server is asked for each time
+            return told
+        try:
+            found = await self.endpoint.source.metadata(ref, None)
+        except DicomZarrError as error:
+            if is_absence(error) and not await self._is_gone():
+                raise absent(str(error)) from error
+            raise
+        if len(found.body) <= self._metadata.maxsize:
+            self._metadata[ref] = found
+        return found
 
     async def search(
         self, resource: str, parameters: Mapping[str, str], *, wanted: int, skip: int = 0

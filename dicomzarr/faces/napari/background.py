@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, QThread, Signal
+
+from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +53,36 @@ class Background(QObject):
             self._back.emit(outcome)
         except RuntimeError:
             return  # the widget is gone, and Qt's part of this with it
+
+
+def meanwhile(work: Callable[[], _Result]) -> _Result:
+    """What work gives, for which the viewer does not stand still: pictures are painted, and its user goes on.
+
+    Args:
+        work: Runs in another thread if this is that of a viewer.
+
+    Raises:
+        UsageError: The viewer was closed meanwhile.
+        Exception: What work raises.
+    """
+    application = QCoreApplication.instance()
+    if application is None or QThread.currentThread() is not application.thread():
+        return work()
+    loop, results, errors = QEventLoop(), list[_Result](), list[Exception]()
+    background = Background()
+
+    def end(outcome: list[Any], found: object) -> None:
+        outcome.append(found)
+        loop.quit()
+
+    background.run(work, partial(end, results), partial(end, errors))
+    loop.exec()
+    background.close()
+    for error in errors:
+        raise error
+    if not results:
+        raise UsageError("The viewer was closed before the series was open.")
+    return results[0]
 
 
 def _call(outcome: Callable[[], None]) -> None:

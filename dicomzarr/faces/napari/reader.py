@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from dicomzarr.faces.napari.background import meanwhile
 from dicomzarr.faces.napari.facing import face_soon
 from dicomzarr.faces.napari.opening import open_layers, series_in
 from dicomzarr.faces.napari.telling import say
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _SCHEMES: Final = ("dicomweb://", "dicomwebs://", "dicomfile://", "http://", "https://")
 
 _BUCKETS: Final = ("s3://", "gs://")
-_OTHERS: Final = re.compile(r"\.(?!dcm$|dicom$|zip$|tar$|\d+$)[^./]+/*$", re.IGNORECASE)
+_OTHERS: Final = re.compile(r"\.(?!dcm$|dicom$|zip$|tar$|tgz$|(?<=\.tar\.)gz$|\d+$)[^./]+/*$", re.IGNORECASE)
 """How the name of what lies in a bucket ends if it is no DICOM: as ``.zarr``."""
 
 _LOOKED_AT: Final = 64
@@ -47,13 +48,13 @@ def get_reader(path: Paths) -> Callable[..., list[LayerData]] | None:
 
 
 def _read(path: Paths, *, stack: bool = False) -> list[LayerData]:  # noqa: ARG001  # npe2 passes it
-    """Layers of all series that a path names.
+    """Layers of all series that a path names; the viewer goes on while they are opened.
 
     Raises:
         DicomZarrError: It cannot be opened.
     """
     name = path if isinstance(path, str) else str(Path(path[0]).parent)
-    opened = [open_layers(url) for url in series_in(name)]
+    opened = meanwhile(lambda: [open_layers(url) for url in series_in(name)])
     say([notice for each in opened for notice in each.notices])
     layers = [layer for each in opened for layer in each.layers]
     face_soon(layers)

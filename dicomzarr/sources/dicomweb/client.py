@@ -19,11 +19,11 @@ from dicomzarr.sources.dicomweb.urls import instance_metadata_url, series_metada
 from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
 from dicomzarr.sources.dicomweb.whole.whole_series import retrieve
 from dicomzarr.sources.http.credentials.auth import credentials_for
+from dicomzarr.sources.http.credentials.transports import transport_for
 from dicomzarr.sources.http.exchange import Exchange, RequestSpec
 from dicomzarr.sources.http.limiter import RequestLimiter
 from dicomzarr.sources.http.pacing import Pacing
 from dicomzarr.sources.http.refusals import Refusals
-from dicomzarr.sources.http.transport import AiohttpTransport
 from dicomzarr.sources.http.urls import origin_of
 
 if TYPE_CHECKING:
@@ -78,12 +78,19 @@ class Client:
         self._close_transport: Callable[[], None] = _do_nothing
         self._set_timeout: Callable[[float], None] = _leave_as_it_is
         if transport is None:
-            transport = own = _aiohttp_transport(self._base_url, access, limits)
+            transport = own = transport_for(self._base_url, access, limits)
             self._close_transport = own.close
             self._set_timeout = own.set_timeout
         self._limiter = RequestLimiter(Pacing(tuning.max_connections, access.timeout), clock, sleep)
-        refusals = Refusals(limits.refused_seconds)
-        self._exchange = Exchange(transport, self._credentials, access.timeout, self._limiter, sleep, refusals)
+        self._exchange = Exchange(
+            transport,
+            self._credentials,
+            access.timeout,
+            self._limiter,
+            sleep,
+            query=access.query,
+            refusals=Refusals(limits.refused_seconds),
+        )
         self._whole = WholeInstances(self._base_url, self._exchange, clock, limits)
         requests = JSONRequests(self._exchange, limits.json_bytes)
         found = JSONRequests(self._exchange, limits.search_bytes)
@@ -257,18 +264,3 @@ def _search_base_url(base_url: str, access: Access) -> str:
 
     services = service_urls(access.client)
     return services.search if base_url == services.retrieve else base_url
-
-
-def _aiohttp_transport(base_url: str, access: Access, limits: Limits) -> AiohttpTransport:
-    settings = None
-    if access.client is not None:
-        from dicomzarr.sources.http.credentials.client_adapter import connection_settings  # noqa: PLC0415  # imports requests
-
-        settings = connection_settings(access.client)
-    return AiohttpTransport(
-        base_url,
-        timeout=access.timeout,
-        limits=limits,
-        settings=settings,
-        own_host_only=access.own_host_only,
-    )

@@ -133,9 +133,9 @@ class DICOMwebOrigin:
         return experiment
 
     def _free(self, choice: Round, priority: Priority, under_way: int) -> int:
-        """Connections that could be asking; what may be wanted next leaves some for what is wanted now."""
+        """Connections that could be asking; what nobody waits for leaves some for what is wanted now."""
         most = min(choice.connections, self._client.connections)
-        return (max(1, most * 3 // 4) if priority is Priority.AHEAD else most) - under_way
+        return (max(1, most * 3 // 4) if priority is not Priority.NOW else most) - under_way
 
     def _length(self, choice: Round, turn: Turn, queued: int, under_way: int) -> int:
         form = choice.mode.form

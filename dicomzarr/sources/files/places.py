@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dicomzarr.errors import InvalidOptionError, InvalidURLError
 from dicomzarr.sources.files.index_file import NAME, IndexFile
 from dicomzarr.sources.files.instance import SHOWN
-from dicomzarr.sources.files.stores.archive import Archive
+from dicomzarr.sources.files.stores.archive import ENDINGS, Archive
 from dicomzarr.sources.files.stores.bucket import Bucket, BucketURL
 from dicomzarr.sources.files.stores.foreign import FsspecFiles, ObstoreFiles
 from dicomzarr.sources.files.stores.local import LocalFolder
@@ -32,9 +32,6 @@ _VERSION: Final = 1
 
 STORE: Final = "dicomstore"
 """The scheme of places in the option ``store``."""
-
-_ARCHIVES: Final = {".zip": "zip", ".tar": "tar"}
-"""By how the name of an archive ends."""
 
 
 def store_at(base: str, options: StorageOptions, kept: IndexFile | None = None) -> ByteStore:
@@ -103,11 +100,11 @@ def is_place(scheme: str) -> bool:
 
 def names_files(url: str) -> bool:
     """Whether an http(s) URL ends as those of files and archives do."""
-    return safe_url(url).lower().endswith((".dcm", *_ARCHIVES))
+    return safe_url(url).lower().endswith((".dcm", *ENDINGS))
 
 
 def _unpacked(store: ByteStore, name: str, kept: IndexFile | None) -> ByteStore:
-    kind = next((kind for end, kind in _ARCHIVES.items() if safe_url(name).lower().endswith(end)), None)
+    kind = next((kind for end, kind in ENDINGS.items() if safe_url(name).lower().endswith(end)), None)
     return store if kind is None else Archive(store, kind, kept)
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from dicomzarr.errors import AuthenticationError, DicomZarrError, InvalidReplyError, NotFoundError
+from dicomzarr.errors import (
+    AuthenticationError,
+    DicomZarrError,
+    InvalidReplyError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from dicomzarr.options import Rejected
 from dicomzarr.sources.http.limiter import RequestSlot
 from dicomzarr.sources.http.redirects import Request
 from dicomzarr.sources.http.refusals import Refusals
 from dicomzarr.sources.http.retry import TRIES, Tries
-from dicomzarr.sources.http.statuses import Meaning, means, status_error, status_means
+from dicomzarr.sources.http.statuses import Meaning, status_error, status_means
+from dicomzarr.sources.http.tls_refusals import REFUSING, refusal_of
 from dicomzarr.sources.http.urls import host_of, origin_of
 
 if TYPE_CHECKING:
@@ -21,6 +31,8 @@ if TYPE_CHECKING:
     from dicomzarr.sources.http.transport import Response, Transport
 
 Reply = TypeVar("Reply")
+
+_SECONDS_FOR_A_PAGE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,8 @@ class Exchange:
     """Bounds the requests under way."""
     sleep: Callable[[float], Awaitable[None]]
     """Waits before a retry."""
+    query: str = ""
+    """Parameters of every request that has none of its own, and that credentials go with."""
     refusals: Refusals = field(default_factory=Refusals)
     """Credentials that the server has just refused."""
 
@@ -100,13 +114,16 @@ class Exchange:
         url = spec.url()
         if not spec.with_credentials:
             return await self._send_once(spec, Request(url, spec.headers), read)
+        if self.query and "?" not in url:
+            url = f"{url}?{self.query}"
         secret = await self.credentials.headers_for(url, spec.headers)
         try:
             return await self._send_once(spec, Request(url, spec.headers, secret), read)
-        except AuthenticationError as error:
-            if not means(error, Meaning.OTHER_CREDENTIALS) or not self.credentials.renewable:
+        except (AuthenticationError, PermissionDeniedError) as error:
+            if error.status not in self.credentials.renewable_after:
                 raise
-            renewed = await self.credentials.headers_for(url, spec.headers, refused=secret)
+            refused = Rejected(error.status, url, error.challenge, secret)
+            renewed = await self.credentials.headers_for(url, spec.headers, refused=refused)
             if renewed == secret:  # a wrong password sent twice may lock its owner out
                 raise
         return await self._send_once(spec, Request(url, spec.headers, renewed), read)
@@ -118,6 +135,7 @@ class Exchange:
             if not status_means(response.status, Meaning.OTHER_CREDENTIALS):
                 accepted()
             if not status_means(response.status, Meaning.SUCCESS):
+                await _refuse_tls(response)
                 subject = f"{spec.subject} at {_answering_host(request.url, response.url)}"
                 raise status_error(response.status, response.headers, subject, spec.not_found)
             try:
@@ -126,6 +144,20 @@ class Exchange:
                 raise InvalidReplyError(
                     f"There is not enough memory for {spec.subject}.", remedy="Read less at once, or lower the limits."
                 ) from None
+
+
+async def _refuse_tls(response: Response) -> None:
+    """Raise if a page says that plain HTTP came where TLS belongs, or no certificate: nothing else in it is read."""
+    if response.status != REFUSING:
+        return
+    begins = b""
+    with suppress(DicomZarrError, TimeoutError):  # the status says enough
+        async with asyncio.timeout(_SECONDS_FOR_A_PAGE):
+            async for begins in response.chunks():  # noqa: B007  # the first is enough
+                break
+    error = refusal_of(host_of(response.url), begins)
+    if error is not None:
+        raise error
 
 
 def _answering_host(asked: str, answered: str) -> str:

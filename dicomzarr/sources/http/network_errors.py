@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,19 +15,21 @@ from dicomzarr.errors import (
     TruncatedReplyError,
 )
 from dicomzarr.sources.http.statuses import ConnectionDroppedError, UnreachableError
+from dicomzarr.sources.http.tls_refusals import is_tls_port, speaks_tls, tls_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @contextmanager
-def explained(host: str, timeout: float, *, answered: bool) -> Iterator[None]:
+def explained(host: str, timeout: float, *, answered: bool, plain: bool = False) -> Iterator[None]:
     """Raise our errors for aiohttp's.
 
     Args:
         host: The server, for messages.
         timeout: Seconds after which aiohttp gives up, for messages.
         answered: Whether the reply has begun.
+        plain: Whether it is asked by plain HTTP.
     """
     try:
         yield
@@ -38,18 +41,18 @@ def explained(host: str, timeout: float, *, answered: bool) -> Iterator[None]:
             remedy="Raise the timeout option if the server is that slow.",
         ) from None
     except (aiohttp.ClientError, OSError) as error:
-        raise _network_error(error, host, answered=answered) from None
+        raise _network_error(error, host, answered=answered, plain=plain) from None
 
 
-def _network_error(error: Exception, host: str, *, answered: bool) -> DicomZarrError:
+def _network_error(error: Exception, host: str, *, answered: bool, plain: bool) -> DicomZarrError:
     kind = type(error).__name__
+    tls = _tls_error(error)
+    if tls is not None:
+        return tls_error(host, tls)
     if answered:
         return TruncatedReplyError(f"The reply of {host} ended early ({kind}).")
-    if isinstance(error, aiohttp.ClientSSLError):
-        return ConnectionFailedError(
-            f"No TLS connection to {host} ({kind}).",
-            remedy="Check its certificate, and whether it speaks HTTPS at all (dicomweb:// is plain HTTP).",
-        )
+    if isinstance(error, aiohttp.ClientResponseError) and speaks_tls(error.message):
+        return is_tls_port(host)
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.os_error.strerror or type(error.os_error).__name__
         return UnreachableError(
@@ -57,7 +60,19 @@ def _network_error(error: Exception, host: str, *, answered: bool) -> DicomZarrE
             remedy="Check the host, the port and the network.",
         )
     if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, OSError)):
-        return ConnectionDroppedError(f"{host} broke the connection before it answered ({kind}).")
+        return ConnectionDroppedError(
+            f"{host} broke the connection before it answered ({kind}).",
+            remedy="If it speaks TLS on this port, write https:// or dicomwebs://." if plain else "",
+        )
     return ConnectionFailedError(
         f"{host} could not be talked to in HTTP ({kind}).", remedy="Check the URL and the proxy."
     )
+
+
+def _tls_error(error: Exception) -> ssl.SSLError | ssl.CertificateError | None:
+    """What TLS itself said, inside of one of aiohttp's errors."""
+    # aiohttp's own classes derive from those of TLS, too: what is inside goes first.
+    for found in (getattr(error, "certificate_error", None), getattr(error, "os_error", None), error.__cause__, error):
+        if isinstance(found, ssl.SSLError | ssl.CertificateError) and not isinstance(found, ssl.SSLEOFError):
+            return found
+    return None

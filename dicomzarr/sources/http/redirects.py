@@ -23,7 +23,7 @@ MOST = 5
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One GET request."""
+    """One request."""
 
     url: str
     """The http(s) URL."""
@@ -31,6 +31,8 @@ class Request:
     """Headers that say what is wanted, under lower-case names; they go before those of the credentials."""
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Headers, under lower-case names, that are dropped when a redirect leaves the origin."""
+    form: bytes | None = field(default=None, repr=False)
+    """What is posted, as a form; None for a GET. It may hold secrets: no redirect is followed with it."""
 
 
 def follow(request: Request, location: str | None) -> Request:

@@ -203,7 +203,9 @@ def status_error(
     if kind is NotFoundError:
         kind = not_found
     wait = seconds_to_wait(headers.get("retry-after"))
-    return kind(f"HTTP status {status} for {subject}.", remedy=remedy, status=status, retry_after=wait)
+    error = kind(f"HTTP status {status} for {subject}.", remedy=remedy, status=status, retry_after=wait)
+    error.challenge = headers.get("www-authenticate", "")
+    return error
 
 
 def _row(status: int) -> _Row:

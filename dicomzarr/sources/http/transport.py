@@ -1,9 +1,10 @@
-"""One GET over HTTP: the port that the client needs, and its implementation on aiohttp."""
+"""One request over HTTP: the port that the client needs, and its implementation on aiohttp."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import weakref
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 from yarl import URL
 
-from dicomzarr.errors import InvalidReplyError
+from dicomzarr.errors import InvalidOptionError, InvalidReplyError
 from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.sources.http import redirects
 from dicomzarr.sources.http.connection import ConnectionSettings, basic_login
@@ -25,13 +26,13 @@ from dicomzarr.sources.http.unread import CleanConnector
 from dicomzarr.sources.http.urls import host_of, is_loopback, origin_of
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from dicomzarr.sources.http.redirects import Request
 
 _CHUNK = 256 * 1024
+_PROXIES = ("http", "https")
 
 
 class Response(Protocol):
@@ -173,10 +174,11 @@ class AiohttpTransport:
                 self._check_origin(request.url)
                 route = self._route(request.url)
                 seconds = max(self._timeout, self._limits.header_seconds)
-                with explained(route.host, self._timeout, answered=False):
+                plain = not isinstance(route.tls, ssl.SSLContext)
+                with explained(route.host, self._timeout, answered=False, plain=plain):
                     reply = await within(seconds, route.host, self._send(session, request, route))
                 async with reply:
-                    if not status_means(reply.status, Meaning.REDIRECT):
+                    if request.form is not None or not status_means(reply.status, Meaning.REDIRECT):
                         headers = {name.lower(): value for name, value in reply.headers.items()}
                         yield _AiohttpResponse(reply, route.host, self._timeout, self._limits, headers)
                         return
@@ -202,8 +204,10 @@ class AiohttpTransport:
             connections.close()
 
     async def _send(self, session: aiohttp.ClientSession, request: Request, route: _Route) -> aiohttp.ClientResponse:
-        return await session.get(
+        return await session.request(
+            "GET" if request.form is None else "POST",
             URL(request.url, encoded=True),
+            data=request.form,
             headers={**request.credentials, **request.headers, **route.through},
             allow_redirects=False,
             ssl=route.tls,
@@ -233,7 +237,14 @@ class AiohttpTransport:
         found = None if is_loopback(url) else self._settings.proxy_for(url)
         if not found:
             return None, {}
+        if "://" not in found:
+            found = f"http://{found}"  # as curl takes it
         proxy = URL(found)
+        if proxy.scheme not in _PROXIES or not proxy.host:
+            raise InvalidOptionError(
+                f"The proxy for {host_of(url)} is a {proxy.scheme} proxy, and only HTTP proxies can be used.",
+                remedy="Name an HTTP proxy in HTTPS_PROXY or HTTP_PROXY, or leave this host out of it with NO_PROXY.",
+            )
         login = basic_login(proxy.user, proxy.password or "") if proxy.user else None
         return proxy.with_user(None), {"proxy-authorization": login} if login else {}
 

@@ -17,7 +17,7 @@ import tifffile
 from opened import group_at
 from radiology_model import AXIAL, CORONAL, OBLIQUE, SAGITTAL, decimals, distinct, series_of
 from radiology_opened import Opener, affine_of, pixels_of
-from radiology_volumes import bolus, modality_lut, pet, secondary_capture, uneven, volume
+from radiology_volumes import bolus, gantry_tilt, modality_lut, pet, secondary_capture, uneven, volume
 from real_data import real_series
 from serving import forget_servers, serving
 from zarr.storage import ZipStore
@@ -91,6 +91,14 @@ def test_nifti_has_our_affine_and_values(opened: Opener, tmp_path: Path, grid: A
     assert found.dataobj.get_unscaled().dtype == image.levels[0].dtype
     assert found.header.get_xyzt_units()[0] == "mm"
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_a_shear_goes_into_the_sform_of_nifti_alone(opened: Opener, tmp_path: Path) -> None:
+    image = opened(gantry_tilt())
+    dicomzarr.export(image, tmp_path / "out.nii")
+    found: Any = nib.load(tmp_path / "out.nii")
+    assert (int(found.header["qform_code"]), int(found.header["sform_code"])) == (0, 1)
+    assert np.allclose(found.affine, LPS_TO_RAS @ affine_of(image), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["ct_explicit_le", "mr_enhanced_siemens"])

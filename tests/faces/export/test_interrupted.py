@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -262,3 +263,30 @@ def test_a_level_is_exported_in_less_memory_than_it_has(tmp_path: Path) -> None:
     peak, level = map(int, told.split())
     assert level > 800 * 10**6
     assert peak < 450 * 2**20
+
+
+LIMITED = """
+import re, resource, sys
+import dicomzarr
+url, out, room, options = sys.argv[1], sys.argv[2], int(sys.argv[3]), eval(sys.argv[4])
+image = dicomzarr.open(url)
+dicomzarr.export(image, out + ".small.zarr", levels=[0], region={"x": (0, 2048), "y": (0, 2048)}, **options)
+status = open("/proc/self/status").read()  # all threads are there, and what is imported at first use
+size = int(re.search(r"VmSize:\\s+(\\d+) kB", status)[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (size + room, size + room))
+done = dicomzarr.export(image, out, levels=[0], **options)
+print(done.nbytes)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"keep_encoded": True}, {"compression": "none"}, {"compression": "zstd"}], ids=str)
+def test_a_level_larger_than_the_memory_that_is_allowed_is_exported(tmp_path: Path, options: dict[str, Any]) -> None:
+    room = 300 * 2**20
+    out = tmp_path / "out.zarr"
+    with serving_elsewhere("moderate") as url:
+        command = [sys.executable, "-c", LIMITED, url, str(out), str(room), repr(options)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)  # noqa: S603  # ours
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 2 * room
+    shutil.rmtree(out)

@@ -105,6 +105,18 @@ def test_an_opened_series_says_where_its_images_lie(running: Gateway) -> None:
             assert ask(url).status == 200
 
 
+@pytest.mark.parametrize("chosen", [False, True])
+def test_a_label_image_is_there_only_where_that_was_chosen(*, chosen: bool) -> None:
+    options = {"associated_label": True} if chosen else {}
+    with DICOMwebServer(Archive(SLIDE.datasets)) as server, gateway(server_upstream(server, **options)) as each:
+        shown = ask(f"{each.url}/api/{series_of(SLIDE)}").json
+        assert shown["images"][0]["path"] == ""
+        assert ("associated/label" in [image["path"] for image in shown["images"]]) is chosen
+        for route, document in (("0.5", "zarr.json"), ("0.4", ".zattrs")):
+            reply = ask(f"{each.url}/{route}/{series_of(SLIDE)}.zarr/associated/label/{document}")
+            assert reply.status == (200 if chosen else 404)
+
+
 def test_words_that_name_nothing_are_404_in_json(running: Gateway) -> None:
     for path in ("x", "studies/1.2", "studies/1.2/series", f"{series_of(SLIDE)}/other", "studies/../x", "two/studies"):
         reply = ask(f"{running.url}/api/{path}")

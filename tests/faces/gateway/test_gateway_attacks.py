@@ -431,7 +431,7 @@ def test_a_client_that_leaves_ends_the_upstream_request() -> None:
 
 
 def test_a_client_that_takes_nothing_loses_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replies, "_SENDING", 0.01)
+    monkeypatch.setattr(replies, "SENDING", 0.01)
     monkeypatch.setattr(replies, "_SLOWEST", 2**40)
     large = projection(np.zeros((4096, 4096), np.uint16))  # more than sockets hold
     path = f"/0.5/studies/{large.study_uid}/series/{large.series_uid}.zarr/0/c/0/0"

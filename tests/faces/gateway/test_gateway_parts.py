@@ -71,9 +71,9 @@ def test_what_no_segment_may_hold_names_nothing(path: str) -> None:
 
 
 def test_segments_are_decoded_once_and_a_slash_at_the_end_is_told() -> None:
-    assert segments_of("/0.5/studies/1.2%2B3/") == (["0.5", "studies", "1.2+3"], True)
-    assert segments_of("/0.5/studies/1.2") == (["0.5", "studies", "1.2"], False)
-    assert segments_of("/") == ([], True)
+    assert segments_of("/0.5/studies/1.2%2B3/") == (("0.5", "studies", "1.2+3"), True)
+    assert segments_of("/0.5/studies/1.2") == (("0.5", "studies", "1.2"), False)
+    assert segments_of("/") == ((), True)
 
 
 ONE, TWO = {"a": "A"}, {"a": "A", "b": "B"}
@@ -276,7 +276,16 @@ def test_what_another_sites_page_embeds_is_refused() -> None:
         Guard().check("GET", {**LOCAL, **headers}, authority=None)
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "CONNECT", "TRACE", "get"])
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_nothing_is_changed_but_what_can_be(method: str) -> None:
+    headers = {"Host": "localhost", "Content-Type": "application/json"}
+    with pytest.raises(RefusedError) as refused:
+        Guard().check_writing(method, headers, writable=False)
+    assert refused.value.refusal.status == 405
+    Guard().check_writing(method, headers, writable=True)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "CONNECT", "TRACE", "get", "post"])
 def test_nothing_but_reading(method: str) -> None:
     with pytest.raises(RefusedError) as refused:
         Guard().check(method, LOCAL, authority=None)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +25,7 @@ from dicomzarr.faces.cli.parser import parse_arguments
 from dicomzarr.faces.cli.serve import settings_of, upstreams_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 SECRET = "s3cret"  # noqa: S105  # made up
 ONE, TWO = "dicomwebs://one.example/dicom-web", "dicomwebs://two.example/dicom-web"
@@ -132,3 +136,62 @@ def test_impossible_options_are_told_before_it_listens() -> None:
 def test_a_folder_that_is_not_there_is_said_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["serve", str(tmp_path / "nowhere")]) != 0
     assert "There is no file or folder" in capsys.readouterr().err
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The processes that listen beside the first; Python's own helpers do not."""
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    children = [each for task in tasks for each in (task / "children").read_text().split()]
+    return [int(each) for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
+
+
+def until(holds: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(int(SECONDS * 20)):
+        if holds():
+            return
+        pause.wait(0.05)
+    raise TimeoutError
+
+
+def answered_by_each(url: str, count: int) -> bool:
+    """Whether so many processes answer."""
+    told = set()
+    for _ in range(8 * count):
+        text = ask(f"{url}/metrics").text
+        told.add(re.search(r'worker="(\d+)"', text).group(1))  # type: ignore[union-attr]  # it is there
+    return len(told) == count
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are told by /proc")
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGKILL])
+def test_workers_share_a_port_are_replaced_and_end_with_the_first(tmp_path: Path, ended_by: signal.Signals) -> None:
+    slide = sparse_brightfield()
+    write(tmp_path, slide.datasets)
+    script = "import sys; from dicomzarr.faces.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, "serve", f"mine={tmp_path}", "--port", "0", "--workers", "3", "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        url = process.stdout.readline().strip().rstrip("/")
+        until(lambda: answered_by_each(url, 3))
+        path = f"{url}/0.5/mine/studies/{slide.study_uid}/series/{slide.series_uid}.zarr/zarr.json"
+        assert len({ask(path).body for _ in range(12)}) == 1
+        first, *_ = before = workers_of(process)
+        assert len(before) == 2
+        os.kill(first, signal.SIGKILL)
+        until(lambda: len(workers_of(process)) == 2 and first not in workers_of(process))
+        until(lambda: answered_by_each(url, 3))
+        after = workers_of(process)
+        process.send_signal(ended_by)
+        process.communicate(timeout=SECONDS)
+    until(lambda: not any(Path(f"/proc/{each}").exists() for each in after))
+
+
+def test_a_port_of_another_gateway_is_not_shared(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["serve", str(tmp_path), "--port", str(taken.getsockname()[1]), "--workers", "2"]) == 2
+    assert "--port" in capsys.readouterr().err

@@ -90,6 +90,21 @@ def test_folders_and_files_show_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.gui
+def test_pet_is_shown_in_its_units(tmp_path: Path) -> None:
+    told = play("molecules", tmp_path)
+    assert (told["kind"], told["units"]) == ("image", "BQML")
+    assert picture(tmp_path / "pet.png").std() > 20
+
+
+@pytest.mark.gui
+def test_a_segmentation_of_a_slide_lies_on_it_as_labels(tmp_path: Path) -> None:
+    told = play("nuclei", tmp_path)
+    assert (told["rgb"], told["labels"]) == (True, ["Liver", "Left kidney"])
+    assert len({tuple(color) for color in told["colors"]}) == 2
+    assert picture(tmp_path / "nuclei.png").std() > 20
+
+
+@pytest.mark.gui
 def test_a_volume_lies_in_the_patient_and_begins_with_the_plane_it_was_taken_in(tmp_path: Path) -> None:
     assert play("planes", tmp_path) == {
         "axial": [[0, 1, 2], "down", [30, 40]],
@@ -106,6 +121,13 @@ def test_the_viewer_never_waits_for_a_server_and_what_left_the_view_is_not_asked
     assert told["shown"] == [True] * 40  # and yet there was something to see
     assert told["level"] == 0
     assert told["asked"] < told["wanted"]
+
+
+@pytest.mark.gui
+def test_the_viewer_goes_on_while_a_series_is_opened(tmp_path: Path) -> None:
+    told = play("opening", tmp_path)
+    assert told["beats"] >= 20  # two requests at least, each answered after ten
+    assert told["layer"] == ["image", 4]
 
 
 @pytest.mark.gui

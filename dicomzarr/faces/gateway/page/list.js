@@ -33,6 +33,8 @@ import { debounced, h } from "./dom.js";
  * @property {(query: URLSearchParams, upstream: string, skip: number, signal: AbortSignal) => Promise<{studies: Study[], more: boolean, notice?: string}>} studies
  * @property {(study: Study, signal: AbortSignal) => Promise<Series[]>} series
  * @property {(study: Study, series: Series) => string} thumbnail URL of a picture
+ * @property {(study: Study, series: string) => void} attributes shows all attributes of its instances
+ * @property {(study: Study, series: string|null, title: string, signal: AbortSignal, counted?: boolean) => HTMLElement|null} kept a button that keeps it on disk; null where nothing can be kept
  * @property {(study: Study, series?: Series) => string} link to a study, or to a viewer
  */
 
@@ -47,6 +49,7 @@ export class List {
     this.go = go;
     this.abort = new AbortController();
     this.search = new AbortController();
+    this.byPatient = false;
     this.watch = new IntersectionObserver((entries) => entries.forEach((entry) => {
       if (!entry.isIntersecting) return;
       this.watch.unobserve(entry.target);
@@ -76,12 +79,18 @@ export class List {
       h("option", { value: "" }, "Everywhere"), this.archive.upstreams.map(({ name, title }) => h("option", { value: name }, title)))] : [];
     const names = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", checked: this.archive.names, onchange: () => {
       this.archive.showNames(names.checked);
+      grouped.hidden = !names.checked;
       void this.find();
     } }));
+    const by = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", checked: this.byPatient, onchange: () => {
+      this.byPatient = by.checked;
+      void this.find();
+    } }));
+    const grouped = h("label.names", { hidden: !this.archive.names }, by, "By patient");
     const form = h("form.search", { role: "search", onsubmit: (/** @type {Event} */ event) => {
       event.preventDefault();
       void this.find();
-    } }, words, modalities, ...dates, ...where, h("label.names", {}, names, "Patient names"), h("button", { type: "reset", onclick: () => setTimeout(soon) }, "Clear"));
+    } }, words, modalities, ...dates, ...where, h("label.names", {}, names, "Patient names"), grouped, h("button", { type: "reset", onclick: () => setTimeout(soon) }, "Clear"));
     queueMicrotask(() => words.focus({ preventScroll: true }));
     return /** @type {HTMLFormElement} */ (form);
   }
@@ -108,11 +117,23 @@ export class List {
     const part = h("section.upstream", { "data-state": "loading" }, this.archive.upstreams.length > 1 && h("h2", {}, upstream.title), cards, said);
     this.results.append(part);
     let shown = 0;
+    /** What the cards of each patient lie in. @type {Map<string, HTMLElement>} */ const patients = new Map();
+    const place = (/** @type {Study} */ study) => {
+      if (!this.byPatient || !this.archive.names) return cards;
+      const patient = study.patient || "No patient is named";
+      let group = patients.get(patient);
+      if (!group) {
+        group = h("div.cards");
+        patients.set(patient, group);
+        cards.append(h("section.patient", {}, h("h3", {}, patient), group));
+      }
+      return group;
+    };
     const next = async () => {
       try {
         const { studies, more, notice } = await this.archive.studies(query, upstream.name, shown, signal);
         shown += studies.length;
-        cards.append(...studies.map((study) => this.#card(study)));
+        for (const study of studies) place(study).append(this.#card(study));
         part.dataset.state = "ready";
         const words = shown ? `${shown} ${shown === 1 ? "study" : "studies"}${more ? "; there are more." : "."}` : "No study matches. Try fewer words, or other dates.";
         said.replaceChildren(notice ? `${words} ${notice}` : words, more ? h("button", { type: "button", onclick: next }, "Show more") : "");
@@ -178,7 +199,7 @@ export class StudyPage {
     this.go = go;
     this.abort = new AbortController();
     this.body = h("div.cards.series", { "data-state": "loading" }, skeleton());
-    root.replaceChildren(h("div.list", {}, h("h1", {}, "Series"), this.body));
+    root.replaceChildren(h("div.list", {}, h("div.heading", {}, h("h1", {}, "Series"), archive.kept(study, null, study.description || "Study", this.abort.signal)), this.body));
     void this.#load();
   }
 
@@ -203,13 +224,15 @@ export class StudyPage {
     const about = [h("b", {}, series.description || "Series without a description"),
       h("span.quiet", {}, [series.number !== undefined && `no. ${series.number}`, series.instances && `${series.instances} instances`].filter(Boolean).join(" · ")),
       h("span.chips", {}, h("i.chip", {}, series.modality || "?"))];
-    if (!series.pixels) return h("article.card.tall", {}, h("div.nothing.quiet", {}, "No pixels"), h("div.about", {}, about));
+    const table = h("button", { type: "button", onclick: () => this.archive.attributes(this.study, series.series) }, "Attributes");
+    const title = [series.modality, series.description].filter(Boolean).join(" ") || "Series";
+    if (!series.pixels) return h("article.card.tall", {}, h("div.nothing.quiet", {}, "No pixels"), h("div.about", {}, about), h("div.row.wrap", {}, table));
     const link = this.archive.link(this.study, series);
     return h("article.card.tall", {}, h("a.about", { href: link, onclick: (/** @type {MouseEvent} */ event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
       event.preventDefault();
       this.go(link);
-    } }, h("span.thumb", {}, picture(this.archive.thumbnail(this.study, series), "")), about));
+    } }, h("span.thumb", {}, picture(this.archive.thumbnail(this.study, series), "")), about), h("div.row.wrap", {}, table), this.archive.kept(this.study, series.series, title, this.abort.signal));
   }
 }
 

@@ -1,14 +1,16 @@
 /** The page: what the address names is shown. */
 
 import { getJson } from "./api.js";
+import { Attributes } from "./attributes.js";
 import { h } from "./dom.js";
+import { Jobs } from "./jobs.js";
 import { List, StudyPage } from "./list.js";
 import { Viewer } from "./viewer.js";
 
 /** @typedef {import("./list.js").Study} Study */
 /** @typedef {import("./list.js").Series} Series */
 /** @typedef {import("./list.js").Archive} Archive */
-/** @typedef {{name: string, title: string, url: string}} Upstream */
+/** @typedef {{name: string, title: string, url: string, keeps: boolean}} Upstream */
 
 /** Modalities whose series have no pixels. */
 const WITHOUT_PIXELS = new Set(["SR", "KO", "PR", "RTSTRUCT", "RTPLAN", "RTRECORD", "DOC", "REG", "AU", "ANN", "PLAN", "FID", "M3D", "STAIN"]);
@@ -19,6 +21,8 @@ const crumbs = /** @type {HTMLElement} */ (document.querySelector("nav"));
 let shown = null;
 /** @type {{upstreams: Upstream[], names: boolean}} */
 let gateway = { upstreams: [], names: false };
+
+const jobs = new Jobs(/** @type {HTMLElement} */ (document.querySelector("#jobs")));
 
 /** A path below a route, with the upstream's name where there are several. @param {string} upstream */
 const inside = (upstream) => (gateway.upstreams.length > 1 ? `${upstream}/` : "");
@@ -50,9 +54,17 @@ const archive = {
   },
   async series(study, signal) {
     const { rows } = await getJson(`/api/${inside(study.upstream)}studies/${study.study}/series?limit=200`, { signal });
-    return rows.map((/** @type {any} */ row) => ({ description: "", modality: "", ...row, pixels: !WITHOUT_PIXELS.has(row.modality) }));
+    const all = rows.map((/** @type {any} */ row) => ({ description: "", modality: "", ...row, pixels: !WITHOUT_PIXELS.has(row.modality) }));
+    const place = (/** @type {Series} */ each) => (each.pixels ? 0 : 2) + (each.modality === "SEG" ? 1 : 0);  // what was seen before what was made of it
+    return all.sort((/** @type {Series} */ one, /** @type {Series} */ other) => place(one) - place(other) || (one.number ?? Infinity) - (other.number ?? Infinity) || 0);
   },
   thumbnail: (study, series) => `/api/${inside(study.upstream)}studies/${study.study}/series/${series.series}/thumbnail`,
+  attributes: (study, series) => void new Attributes(`${study.upstream}/studies/${study.study}/series/${series}`, gateway.names),
+  kept(study, series, title, signal, counted) {
+    if (!gateway.upstreams.find(({ name }) => name === study.upstream)?.keeps) return null;
+    const path = `${study.upstream}/studies/${study.study}${series ? `/series/${series}` : ""}`;
+    return jobs.control(path, title, series ? "Keep on disk" : "Keep the study on disk", signal, counted);
+  },
   link: (study, series) => (series ? `/view/${inside(study.upstream)}${study.study}/${series.series}` : `/study/${inside(study.upstream)}${study.study}`),
 };
 
@@ -108,7 +120,8 @@ function viewer(upstream, study, series) {
       { name: "napari", text: `napari --plugin napari-ome-zarr "${zarrUrl(image)}"` },
     ];
   };
-  const page = new Viewer(main, { path: `/api/${path}`, thumbnail: `/api/${path}/thumbnail`, code, zarrUrl, back: () => go("/"), description: "" });
+  /** @type {Viewer} */
+  const page = new Viewer(main, { attributes: () => archive.attributes(study, series), kept: (title) => archive.kept(study, series, title, page.abort.signal, true), path: `/api/${path}`, thumbnail: `/api/${path}/thumbnail`, code, zarrUrl, back: () => go("/"), description: "" });
   void page.open();
   archive.series(study, page.abort.signal).then((all) => page.describe(all.find((each) => each.series === series)?.description ?? ""), () => {});
   return page;
@@ -138,6 +151,7 @@ try {
   const { upstreams } = await getJson("/api/");
   gateway = { upstreams: upstreams.map((/** @type {any} */ each) => ({ ...each, title: each.name })), names: sessionStorage.getItem("names") === "1" };
   show();
+  if (gateway.upstreams.some(({ keeps }) => keeps)) void jobs.ask();
 } catch (error) {
   main.replaceChildren(h("p.message", {}, error instanceof Error ? error.message : String(error), " ", h("button", { type: "button", onclick: () => location.reload() }, "Try again")));
 }

@@ -18,7 +18,7 @@ export class Panel {
     /** @type {(() => void)[]} */ this.updates = [];
     this.dialog = /** @type {HTMLDialogElement} */ (h("dialog", { "aria-label": "Keys" }));
     element.replaceChildren(
-      ...[this.#title(), this.#images(), this.#sliders(), this.#mode(), this.#windows(), this.#channels(), this.#segments(), this.#code(), this.#facts(), this.#notices()].flat(),
+      ...[this.#title(), this.#images(), this.#sliders(), this.#mode(), this.#windows(), this.#channels(), this.#segments(), this.#code(), this.#kept(), this.#facts(), this.#notices()].flat(),
       h("button.quiet", { type: "button", onclick: () => this.help() }, "Keys (?)"), this.dialog,
     );
     this.update();
@@ -102,7 +102,7 @@ export class Panel {
     if (axis === "c") return ` ${this.#units.channels[index]?.label ?? ""}`;
     const { coordinates } = this.#image.facts;
     for (const [name, { axis: along, values, unit }] of Object.entries(coordinates ?? {})) {
-      if (along === axis && typeof values[index] === "number" && (axis === "t" || /position|location/.test(name))) return ` · ${short(values[index])} ${unit ?? ""}`;
+      if (along === axis && typeof values[index] === "number" && (axis === "t" ? unit : /position|location/.test(name))) return ` · ${short(values[index])} ${unit ?? ""}`;
     }
     return "";
   }
@@ -254,6 +254,12 @@ export class Panel {
   }
 
   /** @returns {HTMLElement[]} */
+  #kept() {
+    const control = this.viewer.series.kept(this.viewer.series.description || this.#image.name || "Series");
+    return control ? section("On disk", control) : [];
+  }
+
+  /** @returns {HTMLElement[]} */
   #facts() {
     const { finest, levels, axes, facts, unit } = this.#image;
     const spacing = axes.filter((axis) => "zyx".includes(axis.name)).map((axis) => short(finest.scale[/** @type {"x"|"y"|"z"} */ (axis.name)]));
@@ -262,7 +268,7 @@ export class Panel {
       ["Spacing", unit ? `${spacing.join(" × ")} ${unit === "micrometer" ? "µm" : "mm"}` : "not known"], ["Levels", levels.length],
       ["Modality", facts.modality ?? ""], ["Kind", facts.kind ?? ""], ["Image type", (facts.image_type ?? []).join(" ")],
     ].filter(([, value]) => value !== "");
-    return section("Facts", h("dl.facts", {}, rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+    return section("Facts", h("dl.facts", {}, rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])), h("button", { type: "button", onclick: this.viewer.series.attributes }, "All attributes (a)"));
   }
 
   /** @returns {HTMLElement[]} */

@@ -25,6 +25,7 @@ export const KEYS = [
   ["s", "segments on or off"],
   ["r, f", "turn, flip"],
   ["Space", "play, stop"],
+  ["a", "all attributes of the instances"],
   ["?", "this help"],
   ["Esc", "back to the list"],
 ];
@@ -33,7 +34,7 @@ export const KEYS = [
 export class Viewer {
   /**
    * @param {HTMLElement} root
-   * @param {{path: string, thumbnail: string, code: (image: Image, view: View) => {name: string, text: string}[], zarrUrl: (image: Image) => string, back: () => void, description: string}} series
+   * @param {{attributes: () => void, kept: (title: string) => HTMLElement|null, path: string, thumbnail: string, code: (image: Image, view: View) => {name: string, text: string}[], zarrUrl: (image: Image) => string, back: () => void, description: string}} series
    */
   constructor(root, series) {
     this.root = root;
@@ -491,7 +492,7 @@ export class Viewer {
   /** @param {KeyboardEvent} event */
   #key(event) {
     const { view, image, stage, units } = this;
-    if (!view || !image || !stage || !units || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!view || !image || !stage || !units || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const on = event.target instanceof HTMLElement && event.target.closest("input, select, textarea, button, a, summary");
     if (on && (on.matches("input, select, textarea") || event.key === " " || event.key === "Enter")) return;
     const slide = image.finest.length("z") === 1 && image.finest.length("t") === 1;
@@ -503,7 +504,7 @@ export class Viewer {
       PageUp: () => this.toSlice(view.z - 10), PageDown: () => this.toSlice(view.z + 10), Home: () => this.toSlice(0), End: () => this.toSlice(Infinity),
       "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.fit(),
       i: () => (view.invert = !view.invert), m: () => this.setMode(this.mode === "planes" ? "slice" : "planes"), s: () => this.toggleSegments(),
-      r: () => (view.turn = (view.turn + 1) % 4), f: () => (view.flip = !view.flip), " ": () => this.play(), "?": () => this.panel?.help(), Escape: this.series.back,
+      r: () => (view.turn = (view.turn + 1) % 4), f: () => (view.flip = !view.flip), " ": () => this.play(), a: this.series.attributes, "?": () => this.panel?.help(), Escape: this.series.back,
     };
     const act = keys[event.key];
     if (act) act();

@@ -1,10 +1,11 @@
-"""Files in an archive that lies in a place itself: zip and tar. Nothing is unpacked to where its name says."""
+"""Files in an archive that lies in a place itself: zip, tar, tar.gz. Nothing is unpacked to where its name says."""
 
 from __future__ import annotations
 
 import re
 import tarfile
 import zipfile
+from collections.abc import Mapping  # noqa: TC003  # msgspec reads the types
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,8 @@ import msgspec
 
 from dicomzarr.errors import InvalidFileError
 from dicomzarr.sources.files.stores.ahead import AheadStream
-from dicomzarr.sources.files.stores.members import MOST_INFLATED, Deflated, Member, Spools
+from dicomzarr.sources.files.stores.gzipped import Gunzipped
+from dicomzarr.sources.files.stores.members import ANY_RATIO, MOST_INFLATED, RATIO, Deflated, Member, Spools
 from dicomzarr.sources.files.stores.port import LeftOut, Listing, begun
 
 if TYPE_CHECKING:
@@ -23,9 +25,14 @@ if TYPE_CHECKING:
     from dicomzarr.sources.files.stores.port import ByteStore, StoredFile
 
 _MOST_MEMBERS: Final = 1 << 20
-_RATIO: Final = 500
-_ANY_RATIO: Final = 512 * 2**20
-"""A member that inflates to more than so many bytes may not grow more than so many times."""
+ENDINGS: Final[Mapping[str, str]] = {
+    ".zip": "zip",
+    ".tar": "tar",
+    ".tar.gz": "tar.gz",
+    ".tgz": "tar.gz",
+    **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".tbz2", ".txz", ".7z", ".rar"), "unread"),
+}
+"""The kinds of archives, by how their names end; the first ending that fits counts."""
 
 _LOCAL_HEADER: Final = 30
 _AT_ONCE: Final = 256
@@ -38,14 +45,14 @@ class Archive:
 
     Args:
         outer: The place of the archive, which holds nothing else; a folder of that name is a folder.
-        kind: ``zip`` or ``tar``.
+        kind: One of those in `ENDINGS`.
         kept: Keeps what is in it.
     """
 
     def __init__(self, outer: ByteStore, kind: str, kept: IndexFile | None = None) -> None:
         self._outer = outer
         self._kept = kept
-        self._list = {"zip": self._zip, "tar": self._tar}[kind]
+        self._kind = kind
         self._spools = Spools()
         self._known: tuple[StoredFile, Listing] | None = None
 
@@ -77,12 +84,22 @@ class Archive:
                 raise InvalidFileError(f"{archive.name} cannot be read as an archive ({kind}).") from None
         return self._known[1]
 
-    def _listed(self, archive: StoredFile) -> Listing:
-        listing = self._list(archive)
+    def _listed(self, packed: StoredFile) -> Listing:
+        archive = packed
+        if self._kind == "unread":
+            raise InvalidFileError(
+                f"{archive.name} is packed in a way that is not read.",
+                remedy="Unpack it, or pack the files as zip, tar or tar.gz.",
+            )
+        size = None
+        if self._kind == "tar.gz":
+            archive = gunzipped = Gunzipped.measured(archive, self._spools, near=self.near)
+            size = gunzipped.size
+        listing = self._zip(archive) if self._kind == "zip" else self._tar(archive)
         if self._kept is not None:
             members = [_row(name, file) for name, file in listing.files.items()]
-            body = msgspec.json.encode([members, listing.left_out])
-            self._kept.keep_archive(archive.name, archive.size, archive.tag, body)
+            body = msgspec.json.encode(_Kept(members, listing.left_out, size))
+            self._kept.keep_archive(archive.name, packed.size, packed.tag, body)
         return listing
 
     def _restored(self, archive: StoredFile) -> Listing | None:
@@ -90,8 +107,10 @@ class Archive:
         body = None if self._kept is None else self._kept.archive(archive.name, archive.size, archive.tag)
         if body is None:
             return None
-        members, left_out = msgspec.json.decode(body, type=tuple[list[_Row], dict[str, LeftOut]])
-        return Listing({row.name: self._member(archive, row) for row in members}, left_out)
+        kept = msgspec.json.decode(body, type=_Kept)
+        if kept.size is not None:
+            archive = Gunzipped(archive, kept.size, self.near, self._spools)
+        return Listing({row.name: self._member(archive, row) for row in kept.members}, kept.left_out)
 
     def _member(self, archive: StoredFile, row: _Row) -> StoredFile:
         packed = Member(archive, row.name, row.start, row.packed, self.near)
@@ -161,6 +180,15 @@ class _Row(msgspec.Struct, array_like=True, frozen=True):
     checksum: int = 0
 
 
+class _Kept(msgspec.Struct, array_like=True, frozen=True):
+    """What is kept of an archive."""
+
+    members: list[_Row]
+    left_out: Mapping[str, LeftOut]
+    size: int | None = None
+    """Bytes when inflated, of one that is compressed as a whole."""
+
+
 def _row(name: str, file: StoredFile) -> _Row:
     if isinstance(file, Deflated):
         return _Row(name, file.packed.start, file.packed.size, file.size, file.checksum)
@@ -178,7 +206,7 @@ def _zip_trouble(info: zipfile.ZipInfo) -> LeftOut | None:
         return LeftOut.CLIMBING
     if info.flag_bits & _ENCRYPTED or info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         return LeftOut.PACKED
-    grows = info.file_size > _ANY_RATIO and info.file_size > _RATIO * info.compress_size
+    grows = info.file_size > ANY_RATIO and info.file_size > RATIO * info.compress_size
     if info.compress_type == zipfile.ZIP_DEFLATED and (grows or info.file_size > MOST_INFLATED):
         return LeftOut.BOMB
     return None

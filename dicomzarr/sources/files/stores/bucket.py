@@ -10,12 +10,14 @@ from xml.etree import ElementTree as ET
 
 from dicomzarr.errors import (
     AuthenticationError,
+    HTTPStatusError,
     InvalidReplyError,
     MissingFileError,
     NotFoundError,
     PermissionDeniedError,
 )
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
+from dicomzarr.sources.files.stores.archive import ENDINGS
 from dicomzarr.sources.files.stores.objects import RemoteFile
 from dicomzarr.sources.files.stores.port import Listing
 
@@ -29,11 +31,13 @@ _ENDPOINTS: Final = {"s3": "https://{bucket}.s3.amazonaws.com", "gs": "https://s
 _DOTTED: Final = {"s3": "https://s3.amazonaws.com/{bucket}", "gs": "https://storage.googleapis.com/{bucket}"}
 """For buckets with a dot in their name, which no certificate of a host below covers."""
 
-_OBJECTS: Final = (".dcm", ".zip", ".tar")
+_OBJECTS: Final = (".dcm", *ENDINGS)
 """How names of objects end; other prefixes are taken for folders first."""
 
 _KEYS: Final = 1000
 _MOST_PAGES: Final = 10_000
+_OTHER_REGION: Final = 400
+"""The status with which S3 refuses what is signed for another region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +147,19 @@ class Bucket:
             wanted = {"list-type": "2", "prefix": prefix, "max-keys": str(_KEYS), "encoding-type": "url"}
             if token:
                 wanted["continuation-token"] = token
-            url = f"{self._address}?{urlencode(wanted, quote_via=quote, safe='/')}"
+            # As signatures have it: some servers do not bring the query into that form before they verify.
+            url = f"{self._address}?{urlencode(sorted(wanted.items()), quote_via=quote, safe='~')}"
             try:
                 body, _ = await self._server.page(url, f"the listing of {self.url}")
             except (AuthenticationError, PermissionDeniedError) as error:
-                error.remedy = "A private bucket is read with store, or with credentials in fsspec_options."
+                error.remedy = 'A private bucket is read with auth="aws", with store, or with fsspec_options.'
                 raise
             except NotFoundError:
                 raise MissingFileError(f"There is no bucket {self.url.scheme}://{self.url.bucket}.") from None
+            except HTTPStatusError as error:
+                if error.status == _OTHER_REGION:
+                    error.remedy = 'If it is in another region: endpoint_url="https://s3.REGION.amazonaws.com".'
+                raise
             page = read_page(body, str(self.url))
             yield page
             if page.following is None or page.following == token:

@@ -6,7 +6,8 @@ import threading
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakValueDictionary
 
 from dicomzarr.errors import InvalidFileError
 from dicomzarr.runtime.pools import FRAME_FILES
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 MOST_INFLATED: Final = 8 * 2**30
 """Bytes of one deflated member, and of all that lie inflated on the temporary disk."""
+
+RATIO: Final = 500
+ANY_RATIO: Final = 512 * 2**20
+"""What inflates to more than so many bytes may not grow more than so many times."""
 
 _BEGINNING: Final = 256 * 2**10
 """Bytes of a deflated member that are inflated anew, in memory, for who looks at its header."""
@@ -73,31 +78,64 @@ class Member:
         return await self.archive.read(self.start + start, self.start + stop)
 
 
+class Inflatable(Protocol):
+    """What can lie inflated."""
+
+    def __hash__(self) -> int:
+        """Of what it is, and in which state."""
+
+    def inflate(self) -> mmap.mmap:
+        """All of it, on the temporary disk."""
+
+
 class Spools:
-    """Members that lie inflated on the temporary disk; those used last, within a bound."""
+    """Files that lie inflated on the temporary disk; those used last, within a bound. Any thread may ask."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[Deflated, mmap.mmap] = OrderedDict()
+        self._held: OrderedDict[Inflatable, mmap.mmap] = OrderedDict()
         self._lock = threading.Lock()
+        self._inflating: WeakValueDictionary[Inflatable, _Turn] = WeakValueDictionary()
+        """Each file is inflated by one thread, for which the others wait."""
 
-    def of(self, member: Deflated) -> mmap.mmap:
-        """A member, inflated unless it lies there.
+    def of(self, file: Inflatable) -> mmap.mmap:
+        """A file, inflated unless it lies there.
 
         Raises:
             InvalidFileError: It is not what its archive says.
             TemporaryFileError: There is no room.
         """
+        found = self._lying(file)
+        if found is not None:
+            return found
         with self._lock:
-            found = self._held.get(member)
-            if found is not None:
-                self._held.move_to_end(member)
-                return found
-        found = member.inflate()
+            turn = self._inflating.setdefault(file, _Turn())
+        with turn.lock:
+            found = self._lying(file)
+            if found is None:
+                found = file.inflate()
+                self.hold(file, found)
+            return found
+
+    def hold(self, file: Inflatable, found: mmap.mmap) -> None:
+        """Keep a file that was inflated."""
         with self._lock:
-            self._held[member] = found
+            self._held[file] = found
             while len(self._held) > _SPOOLS or sum(map(len, self._held.values())) > MOST_INFLATED:
                 self._held.popitem(last=False)
-        return found
+
+    def _lying(self, file: Inflatable) -> mmap.mmap | None:
+        with self._lock:
+            found = self._held.get(file)
+            if found is not None:
+                self._held.move_to_end(file)
+            return found
+
+
+class _Turn:
+    """Whose turn it is to inflate a file; it lives as long as somebody waits."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)

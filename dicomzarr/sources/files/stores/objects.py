@@ -21,11 +21,11 @@ from dicomzarr.errors import (
 from dicomzarr.sources.files.stores.port import read_now
 from dicomzarr.sources.http.bodies import bounded, whole_body
 from dicomzarr.sources.http.credentials.auth import credentials_for
+from dicomzarr.sources.http.credentials.transports import transport_for
 from dicomzarr.sources.http.exchange import Exchange, RequestSpec
 from dicomzarr.sources.http.limiter import RequestLimiter
 from dicomzarr.sources.http.media_type import MediaType
 from dicomzarr.sources.http.pacing import Pacing
-from dicomzarr.sources.http.transport import AiohttpTransport
 from dicomzarr.sources.http.urls import safe_url
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class ObjectServer:
 
     def __init__(self, base_url: str, access: Access, tuning: Tuning) -> None:
         self.pace = Pace()
-        transport = AiohttpTransport(base_url, timeout=access.timeout, limits=access.limits)
+        transport = transport_for(base_url, access, access.limits)
         self._limiter = RequestLimiter(Pacing(self._most(tuning), access.timeout), time.monotonic, asyncio.sleep)
         credentials = credentials_for(base_url, access)
         self._exchange = Exchange(transport, credentials, access.timeout, self._limiter, asyncio.sleep)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dicomzarr.errors import ChangedFileError, UnreadableFileError
 from dicomzarr.runtime.pools import FRAME_FILES
@@ -13,7 +13,9 @@ from dicomzarr.runtime.pools import FRAME_FILES
 if TYPE_CHECKING:
     from pathlib import Path
 
-_REMEDY = "Open the series again."
+_REMEDY: Final = "Open the series again."
+_FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Nobody waits for somebody who writes to a pipe that stands in the place of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +62,17 @@ class PinnedFile:
         """
         start, stop, _ = span.indices(self.size)
         try:
-            with open(self.path, "rb", buffering=0, opener=_open) as file:
-                file.seek(start)
-                data = _read(file.fileno(), stop - start)
-                found = os.fstat(file.fileno())  # after reading: what was written meanwhile is noticed
+            descriptor = os.open(self.path, _FLAGS)
+            try:
+                data = _read(descriptor, start, stop - start)
+                found = os.fstat(descriptor)  # after reading: what was written meanwhile is noticed
+            finally:
+                os.close(descriptor)
         except FileNotFoundError:
             raise ChangedFileError(f"{self.path} is there no more.", remedy=_REMEDY) from None
         except OSError as error:
             raise unreadable(self.path, error) from None
-        if _of(self.path, found) != self:
+        if (found.st_size, found.st_mtime_ns, found.st_ctime_ns) != (self.size, self.modified, self.changed):
             raise ChangedFileError(f"{self.path} has changed since it was opened.", remedy=_REMEDY)
         return data
 
@@ -99,13 +103,9 @@ def unreadable(path: Path, error: OSError) -> UnreadableFileError:
     return UnreadableFileError(f"{path} cannot be read ({error.strerror or type(error).__name__}).")
 
 
-def _open(path: str, flags: int) -> int:
-    """Open what should be a regular file: for somebody who writes to a pipe in its place is not waited."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _read(descriptor: int, length: int) -> bytes:
+def _read(descriptor: int, start: int, length: int) -> bytes:
     """So many bytes, or all that are left: one read may give fewer."""
+    os.lseek(descriptor, start, os.SEEK_SET)
     pieces = []
     while length > 0 and (piece := os.read(descriptor, length)):
         pieces.append(piece)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
-from dicomzarr.runtime.pools import FRAME_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from concurrent.futures import Future
 
     from dicomzarr.options import Tuning
 
@@ -113,9 +112,15 @@ class ByteStore(Protocol):
 
 
 def begun(file: StoredFile, start: int, stop: int, *, near: bool) -> Future[bytes | memoryview]:
-    """Begin to read a range; from any thread."""
-    if near:
-        return FRAME_FILES.submit(file.__getitem__, slice(start, stop))
+    """Begin to read a range; from any thread but that of the home loop. What is near is read here and now.
+
+    Raises:
+        FileError: It is near, and cannot be read.
+    """
+    if near:  # no pool is asked: whoever inflates a file is in one, and threads that wait for their own pool never end
+        read: Future[bytes | memoryview] = Future()
+        read.set_result(file[start:stop])
+        return read
     return asyncio.run_coroutine_threadsafe(file.read(start, stop), home_loop())
 
 

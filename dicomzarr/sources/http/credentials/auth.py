@@ -1,19 +1,21 @@
-"""The credentials that options name: fixed headers, Basic, a callable that refreshes, or those of a borrowed client."""
+"""The credentials that options name: fixed headers, Basic, what refreshes, or those of a borrowed client."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from dicomzarr.options.provider import is_provider
 from dicomzarr.sources.http.connection import basic_login
 from dicomzarr.sources.http.credentials.providers import provider
 from dicomzarr.sources.http.credentials.secret_headers import (
     CalledCredentials,
     FixedCredentials,
+    ProviderCredentials,
     refuse_plain_http,
 )
 
 if TYPE_CHECKING:
-    from dicomzarr.options import Access
+    from dicomzarr.options import Access, HeadersCallable, Provider
     from dicomzarr.sources.http.credentials.secret_headers import Credentials
 
 
@@ -36,6 +38,9 @@ def credentials_for(base_url: str, options: Access) -> Credentials:
         case None:
             return FixedCredentials(options.headers)
         case str() as name:
-            return CalledCredentials(options.headers, provider(name, base_url), options.timeout)
-        case call:
-            return CalledCredentials(options.headers, call, options.timeout)
+            found = provider(name, base_url)
+        case given:
+            found = given
+    if is_provider(found):
+        return ProviderCredentials(options.headers, cast("Provider", found), options.timeout)
+    return CalledCredentials(options.headers, cast("HeadersCallable", found), options.timeout)

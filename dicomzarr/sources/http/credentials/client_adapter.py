@@ -11,14 +11,15 @@ from requests.adapters import HTTPAdapter
 from requests.utils import default_headers, get_netrc_auth, prepend_scheme_if_needed, select_proxy
 
 from dicomzarr.errors import InvalidOptionError
+from dicomzarr.options import SecretHeaders
 from dicomzarr.sources.http.connection import ConnectionSettings
-from dicomzarr.sources.http.credentials.secret_headers import CredentialThread, refuse_plain_http
+from dicomzarr.sources.http.credentials.secret_headers import AFTER_401, NEVER, CredentialThread, refuse_plain_http
 from dicomzarr.sources.http.urls import host_of, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dicomzarr.options import Access
+    from dicomzarr.options import Access, Rejected
 
 _OURS = frozenset({"accept", "accept-encoding", "connection", "content-length", "host"})
 _PROXY_SCHEMES = ("http://", "https://")
@@ -55,6 +56,7 @@ def connection_settings(client: Any) -> ConnectionSettings:
         verify=settings["verify"],
         certificate=settings["cert"],
         proxy_for=partial(_session_proxy, session),
+        where="verify and cert of the client's session",
     )
 
 
@@ -95,7 +97,8 @@ class ClientCredentials:
                 remedy="Its credentials do not go to another server: use a client for that one.",
             )
         _refuse_foreign_behaviour(self._session, base_url)
-        self.renewable = _is_google(self._session)
+        self._is_google = _is_google(self._session)
+        self.renewable_after = AFTER_401 if self._is_google else NEVER
         if self._holds_credentials():
             refuse_plain_http(base_url, options)
         self._thread = CredentialThread("The client's authentication", options.timeout)
@@ -104,22 +107,22 @@ class ClientCredentials:
         session = self._session
         added = {name.lower() for name in session.headers} - {name.lower() for name in default_headers()}
         netrc = session.trust_env and get_netrc_auth(self._base_url) is not None
-        return bool(added or session.auth or len(session.cookies) or self._options.headers or netrc or self.renewable)
+        return bool(added or session.auth or len(session.cookies) or self._options.headers or netrc or self._is_google)
 
     async def headers_for(
-        self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
+        self, url: str, headers: Mapping[str, str], *, refused: Rejected | None = None
     ) -> Mapping[str, str]:
         """See `secret_headers.Credentials.headers_for`."""
-        prepare = partial(self._prepare, url, dict(headers), refused)
-        return {**await self._thread.in_time(self._thread.call(prepare)), **self._options.headers}
+        prepare = partial(self._prepare, url, dict(headers), None if refused is None else refused.sent)
+        return SecretHeaders({**await self._thread.in_time(self._thread.call(prepare)), **self._options.headers})
 
     def _prepare(self, url: str, headers: dict[str, str], refused: Mapping[str, str] | None) -> dict[str, str]:
         prepared = self._session.prepare_request(requests.Request("GET", url, headers=headers))
         self._refuse_what_is_no_header(prepared, url)
-        sent = dict(prepared.headers)
-        if self.renewable:
+        sent: dict[str, Any] = SecretHeaders(**prepared.headers)
+        if self._is_google:
             self._add_google(url, sent, refused)
-        return {name.lower(): _text(value) for name, value in sent.items() if name.lower() not in _OURS}
+        return SecretHeaders({name.lower(): _text(value) for name, value in sent.items() if name.lower() not in _OURS})
 
     def _refuse_what_is_no_header(self, prepared: requests.PreparedRequest, url: str) -> None:
         plain = requests.PreparedRequest()

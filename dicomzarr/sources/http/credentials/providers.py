@@ -1,7 +1,7 @@
 """Credentials that each process which reads finds by itself: their names travel, they do not.
 
-``env:TOKEN``, ``env:USER,PASSWORD``, ``netrc`` and ``module:function`` name a provider. Each is asked anew for every
-request, so that what is refreshed counts at once.
+``env:TOKEN``, ``env:USER,PASSWORD``, ``netrc`` and ``module:function`` name one; those of `named` are providers. Each
+is asked anew for every request, so that what is refreshed counts at once.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dicomzarr.errors import AuthenticationError, InvalidOptionError
+from dicomzarr.options.provider import named
 from dicomzarr.sources.http.connection import basic_login
+from dicomzarr.sources.http.credentials.named import NamedProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dicomzarr.options import HeadersCallable
+    from dicomzarr.options import HeadersCallable, Provider
 
 _ENVIRONMENT = "env:"
 _NETRC = "netrc"
@@ -28,7 +30,7 @@ _GROUP_AND_OTHERS = 0o077
 _OTHERS = 0o027
 
 
-def provider(name: str, base_url: str) -> HeadersCallable:
+def provider(name: str, base_url: str) -> HeadersCallable | Provider:
     """What gives the headers that ``auth=name`` stands for.
 
     Args:
@@ -39,6 +41,8 @@ def provider(name: str, base_url: str) -> HeadersCallable:
         return partial(netrc_headers, urlsplit(base_url).hostname or "")
     if name.startswith(_ENVIRONMENT):
         return partial(environment_headers, *name.removeprefix(_ENVIRONMENT).split(","))
+    if named(name) is not None:
+        return NamedProvider(name)
     return partial(_call_named, name)
 
 
@@ -127,8 +131,8 @@ def _call_named(name: str) -> Mapping[str, str]:
         found = None
     if not callable(found):
         raise InvalidOptionError(
-            f"auth={name!r} names no callable.",
-            remedy="Give it as module:function, importable in this process.",
+            "The option auth is a text that names no callable.",  # which may be user:password, and is not repeated
+            remedy="Give it as module:function, importable here; user and password as auth=(user, password).",
         )
     headers: Mapping[str, str] = found()
     return headers

@@ -12,7 +12,7 @@ from dicomzarr.errors import (
     DicomZarrError,
     InsecureTransportError,
 )
-from dicomzarr.options import valid_headers
+from dicomzarr.options import SecretHeaders, valid_headers
 from dicomzarr.runtime.pools import Threads
 from dicomzarr.runtime.single_flight import SingleFlight
 from dicomzarr.sources.http.urls import host_of, is_loopback
@@ -20,24 +20,36 @@ from dicomzarr.sources.http.urls import host_of, is_loopback
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from dicomzarr.options import Access, HeadersCallable
+    from dicomzarr.options import HeadersCallable, Provider, Rejected
+
+
+class Careful(Protocol):
+    """Says whether credentials may travel in plain text."""
+
+    @property
+    def allow_insecure(self) -> bool:
+        """They may, to other machines too."""
+
+
+NEVER: Final[frozenset[int]] = frozenset()
+AFTER_401: Final = frozenset({401})
 
 
 class Credentials(Protocol):
     """Gives the secret headers of each request."""
 
-    renewable: bool
-    """Whether asking again after a 401 may give better ones."""
+    renewable_after: frozenset[int]
+    """The statuses after which asking again may give better ones."""
 
     async def headers_for(
-        self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
+        self, url: str, headers: Mapping[str, str], *, refused: Rejected | None = None
     ) -> Mapping[str, str]:
         """The headers to add to a GET of ``url`` that carries ``headers``.
 
         Args:
             url: What is requested.
             headers: The other headers of the request.
-            refused: What this gave before for the same request, and the server did not accept.
+            refused: How the server refused what this gave before for the same request.
 
         Raises:
             AuthenticationError: They cannot be had.
@@ -45,7 +57,7 @@ class Credentials(Protocol):
         """
 
 
-def refuse_plain_http(url: str, options: Access) -> None:
+def refuse_plain_http(url: str, options: Careful) -> None:
     """Raise when credentials for this URL would be readable on the network.
 
     Raises:
@@ -63,13 +75,13 @@ def refuse_plain_http(url: str, options: Access) -> None:
 class FixedCredentials:
     """The same headers for every request."""
 
-    renewable = False
+    renewable_after = NEVER
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = headers
+        self._headers = SecretHeaders(headers)
 
     async def headers_for(
-        self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
+        self, url: str, headers: Mapping[str, str], *, refused: Rejected | None = None
     ) -> Mapping[str, str]:
         """See `Credentials.headers_for`."""
         del url, headers, refused
@@ -116,7 +128,7 @@ class CredentialThread:
 class CalledCredentials:
     """Headers from the user's callable, which is called for each request, in a thread and once at a time."""
 
-    renewable = True
+    renewable_after = AFTER_401
 
     def __init__(self, fixed: Mapping[str, str], call: HeadersCallable, timeout: float) -> None:
         self._fixed = fixed
@@ -125,21 +137,47 @@ class CalledCredentials:
         self._calls: SingleFlight[None, dict[str, str]] = SingleFlight()
 
     async def headers_for(
-        self, url: str, headers: Mapping[str, str], *, refused: Mapping[str, str] | None = None
+        self, url: str, headers: Mapping[str, str], *, refused: Rejected | None = None
     ) -> Mapping[str, str]:
         """See `Credentials.headers_for`. Requests that ask while a call runs share its result."""
         del url, headers, refused
         running = self._calls.do(None, partial(self._thread.call, self._validated_call))
-        return {**self._fixed, **await self._thread.in_time(running)}
+        return SecretHeaders({**self._fixed, **await self._thread.in_time(running)})
 
     def _validated_call(self) -> dict[str, str]:
-        headers: object = self._call()
-        if not isinstance(headers, Mapping):
-            raise AuthenticationError(
-                f"The auth callable returned a {type(headers).__name__}.",
-                remedy="It must return a mapping of header names to texts.",
-            )
-        return valid_headers(headers, "what the auth callable returned")
+        return _checked(self._call(), "auth callable")
+
+
+class ProviderCredentials:
+    """Headers from a provider, which sees each request; it is called in a thread and once at a time."""
+
+    renewable_after = frozenset({401, 403})
+
+    def __init__(self, fixed: Mapping[str, str], provider: Provider, timeout: float) -> None:
+        self._fixed = fixed
+        self._provider = provider
+        self._thread = CredentialThread("The credential provider", timeout)
+
+    async def headers_for(
+        self, url: str, headers: Mapping[str, str], *, refused: Rejected | None = None
+    ) -> Mapping[str, str]:
+        """See `Credentials.headers_for`."""
+        ask = partial(self._ask, url, headers, refused)
+        return SecretHeaders({**self._fixed, **await self._thread.in_time(self._thread.call(ask))})
+
+    def _ask(self, url: str, headers: Mapping[str, str], refused: Rejected | None) -> dict[str, str]:
+        if refused is not None and not self._provider.rejected(refused):
+            return SecretHeaders(refused.sent)
+        return _checked(self._provider.headers("GET", url, headers), "credential provider")
+
+
+def _checked(headers: object, what: str) -> dict[str, str]:
+    if not isinstance(headers, Mapping):
+        raise AuthenticationError(
+            f"The {what} returned a {type(headers).__name__}.",
+            remedy="It must return a mapping of header names to texts.",
+        )
+    return SecretHeaders(valid_headers(headers, f"what the {what} returned"))
 
 
 def _called_safely(call: Callable[[], dict[str, str]]) -> dict[str, str]:
@@ -150,8 +188,9 @@ def _called_safely(call: Callable[[], dict[str, str]]) -> dict[str, str]:
     """
     try:
         return call()
-    except DicomZarrError:
-        raise
+    except DicomZarrError as error:
+        error.__cause__ = error.__context__ = None
+        raise error.with_traceback(None) from None  # no locals of whatever holds the secrets
     except BaseException as error:  # noqa: BLE001  # SystemExit, too: it would end the loop that waits
         raise AuthenticationError(
             f"Getting credentials failed with {type(error).__name__}.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pydicom
 import pytest
+from loopback import leave_the_network
 from page_looks import Look, oblique_volume
 
 from dicomzarr.demo.slide import demo_files
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="session", autouse=True)
+def network() -> str:
+    """Servers and browsers reach nothing but one another; gives why not, where that cannot be."""
+    return leave_the_network()
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +71,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def look(browser: Browser, gateway: str) -> Iterator[Look]:
-    """A new window; whatever the browser says, or asks elsewhere for, fails the test."""
+    """A new window; whatever the browser says, or asks elsewhere for, fails the test.
+
+    What the log does not see could not leave the machine either: see `network`.
+    """
     with Look(browser, gateway) as window:
         yield window
 

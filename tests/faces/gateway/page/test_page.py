@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import imagecodecs
 import numpy as np
-import pydicom
 import pytest
-from page_looks import Look
+from page_looks import Look, instances, slide_pixels, windowed
 
-from dicomzarr.demo.slide import SERIES, STUDY, demo_files
-from dicomzarr.faces.demo.phantoms import phantoms, uid
+from dicomzarr.demo.slide import SERIES, STUDY
+from dicomzarr.faces.demo.phantoms import uid
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
@@ -23,16 +20,6 @@ pytestmark = pytest.mark.browser
 _BACKGROUND = "(each) => getComputedStyle(each).backgroundColor"
 
 SLIDE = f"/view/{STUDY}/{SERIES}"
-
-
-def _instances(modality: str) -> list[pydicom.Dataset]:
-    return [each for each in phantoms() if each.Modality == modality]
-
-
-def _windowed(stored: NDArray[np.uint16], center: float, width: float) -> NDArray[np.float64]:
-    """PS3.3 section C.11.2.1.2.1."""
-    values = stored.astype(float) - 1024
-    return np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0, 1) * 255
 
 
 def test_all_studies_are_listed_with_pictures_of_their_series(look: Look) -> None:
@@ -66,17 +53,33 @@ def test_patients_are_shown_only_once_that_is_switched_on(look: Look) -> None:
     page.wait_for_function("() => !document.querySelector('main').innerText.includes('Phantom')")
 
 
+def test_studies_are_grouped_by_patient(look: Look) -> None:
+    page = look.go("/")
+    assert not page.get_by_label("By patient").is_visible()
+    page.get_by_label("Patient names").check()
+    page.get_by_label("By patient").check()
+    page.locator("section.patient h3").first.wait_for()
+    look.wait()
+    groups = page.locator("section.patient").all()
+    assert len({each.locator("h3").inner_text() for each in groups}) == len(groups) < page.locator(".card").count()
+    for each in groups:
+        patient = each.locator("h3").inner_text()
+        assert all(patient in card for card in each.locator(".card").all_inner_texts())
+    page.get_by_label("Patient names").uncheck()
+    page.wait_for_function("() => !document.querySelector('section.patient')")
+
+
 def test_a_ct_slice_has_the_window_of_its_header(look: Look, ct: str) -> None:
     look.go(f"{ct}#z=20&zoom=1&x=128&y=128&hidden=all")
     page = look.page
     for box in page.get_by_role("checkbox").all()[:3]:
         box.uncheck()
     drawn = look.canvas().astype(float)
-    stored = sorted(_instances("CT"), key=lambda each: float(each.ImagePositionPatient[2]))[20].pixel_array
+    stored = sorted(instances("CT"), key=lambda each: float(each.ImagePositionPatient[2]))[20].pixel_array
     top, left = drawn.shape[0] // 2 - 128, drawn.shape[1] // 2 - 128
     seen = drawn[top : top + 256, left : left + 256]
     assert np.ptp(seen, axis=-1).max() == 0
-    assert np.abs(seen[..., 0] - _windowed(stored, 40, 400)).max() <= 1
+    assert np.abs(seen[..., 0] - windowed(stored, 40, 400)).max() <= 1
 
 
 def test_segments_have_their_colours_over_the_slice(look: Look, ct: str) -> None:
@@ -84,9 +87,9 @@ def test_segments_have_their_colours_over_the_slice(look: Look, ct: str) -> None
     drawn = look.canvas().astype(float)
     top, left = drawn.shape[0] // 2 - 128, drawn.shape[1] // 2 - 128
     seen = drawn[top : top + 256, left : left + 256]
-    (dataset,) = _instances("SEG")
-    stored = sorted(_instances("CT"), key=lambda each: float(each.ImagePositionPatient[2]))[20].pixel_array
-    grey = _windowed(stored, 40, 400)
+    (dataset,) = instances("SEG")
+    stored = sorted(instances("CT"), key=lambda each: float(each.ImagePositionPatient[2]))[20].pixel_array
+    grey = windowed(stored, 40, 400)
     covered = np.zeros((256, 256), bool)
     frames = dataset.pixel_array
     for frame, groups in zip(frames, dataset.PerFrameFunctionalGroupsSequence, strict=True):
@@ -113,15 +116,7 @@ def test_a_slide_at_its_own_size_has_the_very_pixels_of_its_tiles(look: Look) ->
     look.go("/")
     look.go(f"{SLIDE}#zoom=1&x={width / 2 + 100}&y={height / 2 + 150}")
     drawn = look.canvas()
-    level = pydicom.dcmread(demo_files()[0])
-    frames = list(pydicom.encaps.generate_frames(level.PixelData, number_of_frames=int(level.NumberOfFrames)))
-    across = -(-level.TotalPixelMatrixColumns // level.Columns)
-    whole = np.zeros((-(-level.TotalPixelMatrixRows // level.Rows) * level.Rows, across * level.Columns, 3), np.uint8)
-    for index, frame in enumerate(frames):
-        row, column = divmod(index, across)
-        tile = imagecodecs.jpeg8_decode(frame)
-        whole[row * 256 : row * 256 + 256, column * 256 : column * 256 + 256] = tile
-    assert np.array_equal(drawn, whole[150 : 150 + height, 100 : 100 + width])
+    assert np.array_equal(drawn, slide_pixels()[150 : 150 + height, 100 : 100 + width])
 
 
 def test_zooming_fetches_finer_levels(look: Look) -> None:
@@ -176,7 +171,7 @@ def test_planes_show_the_values_of_the_volume(look: Look, ct: str) -> None:
     page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
     said = page.locator(".probe").inner_text()
     column, row, slice_ = (int(re.search(rf"{axis} (\d+)", said).group(1)) for axis in "xyz")  # type: ignore[union-attr]
-    stored = sorted(_instances("CT"), key=lambda each: float(each.ImagePositionPatient[2]))[slice_].pixel_array
+    stored = sorted(instances("CT"), key=lambda each: float(each.ImagePositionPatient[2]))[slice_].pixel_array
     assert f" {int(stored[row, column]) - 1024} HU" in said
 
 

@@ -23,6 +23,7 @@ PICTURES = {
     "planes": (f"{CT}#z=30&mode=planes", {}),
     "fluorescence": (f"/view/{uid('cells')}/{uid('cells SM')}", {"dark": True}),
     "time": (f"/view/{uid('mr')}/{uid('mr MR')}#t=7", {}),
+    "attributes": (f"/view/{uid('cells')}/{uid('cells SM')}", {}),
     "phone": (f"{CT}#z=28", {"width": 390, "height": 780, "dark": True}),
 }
 
@@ -37,6 +38,10 @@ def test_a_picture_shows_something(browser: object, gateway: str, tmp_path: Path
             page.wait_for_function(
                 "() => [...document.querySelectorAll('.thumb img')].every((each) => each.naturalWidth)"
             )
+        elif name == "attributes":
+            look.press("a")
+            page.get_by_role("searchbox", name="Search attributes").fill("illumination")
+            page.wait_for_function("() => document.querySelector('dialog.attributes').innerText.includes(' of ')")
         else:
             look.canvas()
             page.mouse.move(400, 400)

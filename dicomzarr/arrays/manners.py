@@ -1,0 +1,164 @@
+"""What NumPy's users type, on lazy arrays: methods and operators read, and give NumPy's; attributes read nothing."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from dicomzarr.errors import ReadOnlyError
+
+if TYPE_CHECKING:
+    import dask.array
+    import numpy.typing as npt
+
+    from dicomzarr.arrays.progress import Progress
+
+    Pixels = npt.NDArray[np.generic]
+    Along = int | tuple[int, ...] | None
+
+
+class ArrayManners(NDArrayOperatorsMixin, ABC):
+    """A lazy array that can be used where NumPy's can.
+
+    Arithmetic, comparisons and NumPy's functions read all of it. `mean`, `sum`, `min`, `max` and `std` read it in
+    blocks, and hold only these. Two lazy arrays are equal if they are of one name; with values, ``==`` is NumPy's.
+    """
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Sizes along the axes."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> np.dtype[np.generic]:
+        """Type of the values."""
+
+    @property
+    @abstractmethod
+    def _identity(self) -> tuple[object, ...]:
+        """What names it."""
+
+    @abstractmethod
+    def __getitem__(self, index: Any) -> Any:
+        """What NumPy would give, read now."""
+
+    @abstractmethod
+    def to_numpy(self, *, progress: Progress = False) -> Pixels:
+        """All of it."""
+
+    @abstractmethod
+    def to_dask(self, chunks: Any = "auto") -> dask.array.Array:
+        """A dask array over it."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all of it would take in memory."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def T(self) -> dask.array.Array:  # noqa: N802  # NumPy's name
+        """The axes in reverse order, as a dask array: an attribute must not read."""
+        transposed: dask.array.Array = self.to_dask().T
+        return transposed
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(
+        self,
+        dtype: npt.DTypeLike | None = None,
+        copy: bool | None = None,  # noqa: FBT001  # NumPy's protocol
+    ) -> Pixels:
+        if copy is False:
+            raise ValueError("A level is read from a server: an array of it is always a copy.")
+        pixels: Pixels = np.asarray(self[...], dtype=dtype)
+        return pixels
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """All of it, as PyTorch's and others' ``from_dlpack`` take it."""
+        pixels: Any = np.asarray(self)  # whose numbers NumPy's types ask for
+        return pixels.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """The memory of the processor."""
+        return 1, 0
+
+    def astype(self, dtype: npt.DTypeLike) -> Pixels:
+        """All of it, as another type."""
+        return self.to_numpy().astype(dtype, copy=False)
+
+    def mean(self, axis: Along = None, dtype: npt.DTypeLike | None = None, out: None = None, **options: Any) -> Any:
+        """The mean along axes, or of all; of the type that NumPy would give."""
+        return self._reduced("mean", out, axis=axis, dtype=dtype, **options)
+
+    def sum(self, axis: Along = None, dtype: npt.DTypeLike | None = None, out: None = None, **options: Any) -> Any:
+        """The sum along axes, or of all; of the type that NumPy would give."""
+        return self._reduced("sum", out, axis=axis, dtype=dtype, **options)
+
+    def std(
+        self, axis: Along = None, dtype: npt.DTypeLike | None = None, out: None = None, ddof: int = 0, **options: Any
+    ) -> Any:
+        """The standard deviation along axes, or of all; of the type that NumPy would give."""
+        return self._reduced("std", out, axis=axis, dtype=dtype, ddof=ddof, **options)
+
+    def min(self, axis: Along = None, out: None = None, **options: Any) -> Any:
+        """The smallest value along axes, or of all."""
+        return self._reduced("min", out, axis=axis, **options)
+
+    def max(self, axis: Along = None, out: None = None, **options: Any) -> Any:
+        """The largest value along axes, or of all."""
+        return self._reduced("max", out, axis=axis, **options)
+
+    def _reduced(self, name: str, out: None, **options: Any) -> Any:
+        if out is not None:
+            raise TypeError(f"{name} of a lazy array has no out: assign what it gives.")
+        lazy: Any = self.to_dask()  # dask is typed in part only
+        return getattr(lazy, name)(**options).compute()
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's function of what is read; see NumPy's NEP 13.
+
+        Raises:
+            ReadOnlyError: The result would be written to a series.
+        """
+        changed = inputs[:1] if method == "at" else options.get("out", ())
+        if any(isinstance(each, ArrayManners) for each in changed):
+            raise ReadOnlyError(
+                "A series cannot be written to, and the result would be put in its place.",
+                remedy="Write a = a + 1 in the place of a += 1: that is a NumPy array.",
+            )
+        return getattr(ufunc, method)(*map(_read, inputs), **{name: _read(value) for name, value in options.items()})
+
+    def __eq__(self, other: object) -> Any:
+        if _is_values(other):
+            return super().__eq__(other)
+        return isinstance(other, ArrayManners) and self._identity == other._identity
+
+    def __ne__(self, other: object) -> Any:
+        return super().__ne__(other) if _is_values(other) else not self == other
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+
+def _is_values(other: object) -> bool:
+    return isinstance(other, bool | int | float | complex | np.ndarray | np.generic)
+
+
+def _read(value: Any) -> Any:
+    return np.asarray(value) if isinstance(value, ArrayManners) else value

@@ -1,0 +1,93 @@
+"""An image as SpatialData holds it: levels as they are, labels, and where it lies; everything stays lazy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from dicomzarr.errors import UsageError
+from dicomzarr.plan.placing import patient_affine
+from dicomzarr.runtime.extras import needed
+
+if TYPE_CHECKING:
+    import dask.array
+
+    from dicomzarr.arrays.level import Level, MultiscaleImage
+
+_RGB = ("r", "g", "b")
+_CENTRE = 0.5
+"""Of a pixel: coordinates of SpatialData begin at the corner of the first one."""
+
+
+def spatial_data(image: MultiscaleImage, time: int | None) -> Any:
+    """See `Image.to_spatialdata`."""
+    library: Any = needed("spatialdata", "spatialdata")
+    names = image.levels[0].axes
+    if time is None and "t" in names:
+        raise UsageError("SpatialData has no axis of time, and the image has.", remedy="Choose one, as time=0.")
+    solid = "3D" if "z" in names else "2D"
+    pixels = _tree(image, getattr(library.models, f"Image{solid}Model"), time)
+    labels = {
+        name: _tree(label, getattr(library.models, f"Labels{solid}Model"), time) for name, label in image.labels.items()
+    }
+    name = "".join(char if char.isalnum() else "_" for char in image.name).strip("_")
+    return library.SpatialData(images={name: pixels}, labels=labels)
+
+
+def _tree(image: MultiscaleImage, model: Any, time: int | None) -> Any:
+    """All levels as one multiscale element, placed."""
+    from spatialdata.transformations import set_transformation  # noqa: PLC0415  # an extra
+
+    datasets = {f"scale{level.number}": _scale(image, level, model, time) for level in image.levels}
+    tree: Any = xr.DataTree.from_dict(datasets)
+    set_transformation(tree, _placed(image), set_all=True)
+    return tree
+
+
+def _scale(image: MultiscaleImage, level: Level, model: Any, time: int | None) -> xr.Dataset:
+    pixels, names = _pixels(level, time)
+    if "c" in model.dims and "c" not in names:
+        pixels, names = pixels[np.newaxis], ["c", *names]
+    element = model.parse(xr.DataArray(pixels, dims=names), **_channels(image, model))
+    finest = dict(zip(level.axes, image.levels[0].shape, strict=True))
+    here = {name: size for name, size in zip(names, pixels.shape, strict=True) if name in "zyx"}
+    element = element.assign_coords(
+        {name: (np.arange(size) + _CENTRE) * finest[name] / size for name, size in here.items()}
+    )
+    return xr.Dataset({"image": element})
+
+
+def _pixels(level: Level, time: int | None) -> tuple[dask.array.Array, list[str]]:
+    pixels, names = level.to_dask(), list(level.axes)
+    if "t" in names:
+        return pixels[time], names[1:]
+    return pixels, names
+
+
+def _channels(image: MultiscaleImage, model: Any) -> dict[str, Any]:
+    if "c" not in model.dims:
+        return {}
+    names = [channel.label for channel in image.channels]
+    if image.plan.color and len(names) == len(_RGB):
+        return {"c_coords": list(_RGB)}
+    unique = len(set(names)) == len(names) and all(names)
+    return {"c_coords": names if unique else [f"{number} {name}".strip() for number, name in enumerate(names)]}
+
+
+def _placed(image: MultiscaleImage) -> dict[str, Any]:
+    """``global`` counts pixels of the finest level; another system has their unit, or is ``patient``, in LPS."""
+    from spatialdata.transformations import Affine, Identity, Scale  # noqa: PLC0415  # an extra
+
+    placed: dict[str, Any] = {"global": Identity()}
+    affine, unit = patient_affine(image.plan), image.axes[-1].unit
+    names = [name for name in image.levels[0].axes if name in "zyx"]
+    if affine is not None and "z" in names:
+        matrix = np.array(affine)
+        matrix[:3, 3] -= matrix[:3, :3] @ np.full(3, _CENTRE)
+        placed["patient"] = Affine(matrix, input_axes=("x", "y", "z"), output_axes=("x", "y", "z"))
+    elif unit is not None:
+        steps = dict(zip(image.levels[0].axes, image.levels[0].scale, strict=True))
+        placed[unit] = Scale([steps[name] for name in ("y", "x")], axes=("y", "x"))
+    return placed

@@ -1,0 +1,193 @@
+"""The regions of interest of a structure set (RTSTRUCT) as masks on the grid of an image."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple, overload
+
+import numpy as np
+
+from dicomzarr.arrays.objects import datasets_at
+from dicomzarr.arrays.volume.label_map import Layer, chosen, grid_of, merged
+from dicomzarr.arrays.volume.polygons import inside
+from dicomzarr.dicom.structures import CLOSED, RegionOfInterest, regions_of
+from dicomzarr.errors import UsageError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+    from dicomzarr.arrays.level import MultiscaleImage
+    from dicomzarr.arrays.volume.label_map import Grid, LabelMap, Overlap
+
+_OFF: Final = 0.1
+"""Part of a step by which a contour may lie beside a slice."""
+
+
+class Drawn(NamedTuple):
+    """A contour on a slice."""
+
+    slice: int
+    points: npt.NDArray[np.float64]
+    """(n, 2): columns and rows."""
+    xor: bool
+    """Pixels in an even number of contours are out, however these lie."""
+
+
+class Structure:
+    """A region of interest, and its voxels in an image.
+
+    Args:
+        region: What the structure set says.
+        grid: That of the image.
+    """
+
+    def __init__(self, region: RegionOfInterest, grid: Grid) -> None:
+        self.number = region.number
+        self.name = region.name
+        self.color = region.color
+        self.contours = region.contours
+        self._region = region
+        self._grid = grid
+
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """The voxels whose centres lie within the contours; one within another is a hole, and one within that is none.
+
+        Returns:
+            Shape (z, y, x).
+
+        Raises:
+            UsageError: Contours lie between slices or in another frame of reference, or none encloses anything.
+        """
+        mask = np.zeros(self._grid.shape, np.bool_)
+        slices: defaultdict[int, list[Drawn]] = defaultdict(list)
+        for each in self._drawn():
+            slices[each.slice].append(each)
+        for number, drawn in slices.items():
+            if 0 <= number < len(mask):
+                mask[number] = _filled(drawn, self._grid.shape[1:])
+        return mask
+
+    def _drawn(self) -> list[Drawn]:
+        """The closed contours in indices of the grid."""
+        self._check()
+        to_index = np.linalg.inv(self._grid.affine)
+        found, between = [], 0
+        for contour in self.contours:
+            if contour.kind not in CLOSED:
+                continue
+            at = contour.points @ to_index[:3, :3].T + to_index[:3, 3]
+            nearest = round(float(at[:, 2].mean()))
+            between += bool(np.abs(at[:, 2] - nearest).max() > _OFF)
+            found.append(Drawn(nearest, at[:, :2], contour.kind != "CLOSED_PLANAR"))
+        if between:
+            raise UsageError(
+                f"{between} of {len(found)} contours of {self.name!r:.60} lie between slices of the image, or across.",
+                remedy="Take the image that they were drawn on; contours holds their points.",
+            )
+        return found
+
+    def _check(self) -> None:
+        own, ours = self._region.frame_of_reference, self._grid.frame_of_reference
+        if own and ours and own != ours:
+            raise UsageError(
+                f"{self.name!r:.60} is in another frame of reference than the image.",
+                remedy="Take the image that it was drawn on.",
+            )
+        if self.contours and not any(contour.kind in CLOSED for contour in self.contours):
+            raise UsageError(
+                f"No contour of {self.name!r:.60} encloses anything: they are points or open lines.",
+                remedy="contours holds their points.",
+            )
+
+    def __repr__(self) -> str:
+        return f"<region {self.number} {self.name!r}, {len(self.contours)} contours>"
+
+
+def _filled(drawn: list[Drawn], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """The pixels of one slice: contours that overlap in part are joined, those within another cut holes."""
+    mask = np.zeros(shape, np.bool_)
+    masks = [inside(each.points, shape) for each in drawn]
+    if any(each.xor for each in drawn):
+        for one in masks:
+            mask ^= one
+        return mask
+    outer: list[npt.NDArray[np.bool_]] = []
+    for one in sorted(masks, key=np.count_nonzero, reverse=True):
+        if any(np.array_equal(one, other) for other in outer):
+            continue  # drawn twice
+        depth = sum(not (one & ~other).any() for other in outer)
+        mask = mask & ~one if depth % 2 else mask | one
+        outer.append(one)
+    return mask
+
+
+class Structures(Sequence[Structure]):
+    """The regions of interest of a structure set; by place or by name.
+
+    Args:
+        structures: The regions.
+        grid: Of the image that they are drawn on.
+    """
+
+    def __init__(self, structures: Iterable[Structure], grid: Grid) -> None:
+        self._structures = tuple(structures)
+        self._grid = grid
+
+    @overload
+    def __getitem__(self, index: int | str) -> Structure: ...
+    @overload
+    def __getitem__(self, index: slice) -> Structures: ...
+    def __getitem__(self, index: int | str | slice) -> Structure | Structures:
+        """A region by its place or its name, or those of a slice.
+
+        Raises:
+            UsageError: There is none of the name, or several.
+        """
+        if isinstance(index, slice):
+            return Structures(self._structures[index], self._grid)
+        if isinstance(index, int):
+            return self._structures[index]
+        found = [each for each in self._structures if each.name == index]
+        if len(found) != 1:
+            names = ", ".join(repr(each.name) for each in self._structures)
+            raise UsageError(
+                f"There {'is no region' if not found else f'are {len(found)} regions'} named {index!r:.60}.",
+                remedy=f"There are: {names}." if not found else "Take one by its place.",
+            )
+        return found[0]
+
+    def __len__(self) -> int:
+        return len(self._structures)
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"<{len(self)} regions of interest>", *map(repr, self._structures)])
+
+    def label_map(self, names: Iterable[str] | None = None, *, overlap: Overlap = "refuse") -> LabelMap:
+        """Regions as one array of numbers on the image's grid.
+
+        Args:
+            names: Of the regions to take; by default all that have contours which enclose something.
+            overlap: Which of two regions counts where both are, or that this is refused.
+
+        Raises:
+            UsageError: There is no such region, regions overlap, or one cannot be drawn; the text says why.
+        """
+        layers = [Layer("", each.number, each.name, each.mask) for each in self._structures]
+        drawable = {each.name for each in self._structures if any(contour.kind in CLOSED for contour in each.contours)}
+        left_out = [layer.name for layer in layers if layer.name not in drawable] if names is None else []
+        taken = chosen(layers, names if names is not None else drawable)
+        found = merged(taken, self._grid, overlap)
+        notices = tuple(f"{name!r} was left out: no contour of it encloses anything." for name in left_out)
+        return replace(found, notices=notices)
+
+
+def contours_of(image: MultiscaleImage, place: str | os.PathLike[str]) -> Structures:
+    """See `arrays.Image.contours`."""
+    grid = grid_of(image)
+    _, datasets = datasets_at(place, image._handle.options, "RTSTRUCT", "structure set")  # noqa: SLF001  # one room
+    return Structures((Structure(region, grid) for one in datasets for region in regions_of(one)), grid)

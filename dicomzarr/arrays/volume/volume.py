@@ -1,0 +1,192 @@
+"""One volume of an image, or several of one place, in memory: modality values, and where they lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dicomzarr.arrays.series_handle import SeriesHandle
+from dicomzarr.arrays.volume.diffusion import Gradients, gradients_of
+from dicomzarr.arrays.volume.reasons import Why, refuse, why_absent, why_no_grid
+from dicomzarr.errors import InvalidOptionError, SeriesChangedError, UsageError
+from dicomzarr.plan import LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from dicomzarr.arrays.level import MultiscaleImage
+    from dicomzarr.plan import Affine, ImagePlan
+
+    Indices = dict[str, npt.NDArray[np.int64]]
+
+_NO_VOLUME: Final = "This image is no volume"
+_MEASURED: Final = frozenset({"modality", "suv"})
+"""Options for values that mean something beyond the series."""
+
+_SAMPLES: Final = 3
+"""Of a pixel in colour, which follow each other along c."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Volume:
+    """Values and where they lie."""
+
+    values: npt.NDArray[Any]
+    """(z, y, x), or (n, z, y, x) of several volumes; in colour with R, G, B behind x."""
+    affine: npt.NDArray[np.float64]
+    """(4, 4): (column, row, slice, 1) to LPS millimetres at voxel centres."""
+    color: bool
+    time_step: float
+    """From one time to the next; 1 where times are not known, or n counts something else."""
+    time_unit: str | None
+    """As ``second``; None likewise."""
+    gradients: Gradients | None
+    """What n counts, where that is diffusion."""
+
+
+def volume_of(
+    image: MultiscaleImage,
+    *,
+    time: int | None = None,
+    channel: int | None = None,
+    absent: float | None = None,
+    color: bool = False,
+) -> Volume:
+    """Read a volume in one plan.
+
+    Args:
+        image: Of any values; stored ones are read as those of the modality.
+        time: The index along t to take; all by default.
+        channel: The index along c to take; all by default, of diffusion.
+        absent: What absent slices are filled with.
+        color: Whether R, G, B can be handed on.
+
+    Raises:
+        UsageError: It is no volume; the text says why.
+        DicomZarrError: A frame cannot be had.
+    """
+    image = measured(image)
+    plan, level = image.plan, image.levels[0]
+    taken = _taken(plan, time=time, channel=channel)
+    color = color and plan.color and channel is None
+    gradients = None if color else gradients_of(plan, taken)
+    lost = _lost(plan, taken)
+    refuse(_reasons(plan, taken, gradients, color=color, lost=0 if absent is not None else len(lost)), _NO_VOLUME)
+    values = level.read([tuple(_index(taken, axis) for axis in level.axes)])[0]
+    values = _full(values, level.axes)
+    if lost and absent is not None:
+        _fill(values, lost, absent)
+    if color:
+        values = np.moveaxis(values.reshape(-1, _SAMPLES, *values.shape[2:]), 1, -1)
+    else:
+        values = values.reshape(-1, *values.shape[2:])
+    steps = {axis.name: (level.scale[place], axis.unit) for place, axis in enumerate(plan.axes)}
+    times = taken["t"].size
+    step, unit = steps["t"] if times > 1 and gradients is None else (1.0, None)
+    affine = np.array(_affine(plan, taken))
+    return Volume(values if len(values) > 1 else values[0], affine, color, step, unit, gradients)
+
+
+def measured(image: MultiscaleImage) -> MultiscaleImage:
+    """The same image with the values of its modality, unless it has others than stored ones.
+
+    Raises:
+        UsageError: Rescaled values make other images of the series.
+        SeriesChangedError: The series is another one now.
+    """
+    options = image._handle.options  # noqa: SLF001  # one room
+    if options.values in _MEASURED or LABELS in image.path.split("/"):
+        return image
+    rescaled = type(image)(SeriesHandle(image._handle.url, replace(options, values="modality")), image.path)  # noqa: SLF001
+    ours, count = _uids(image), len(image.store.plan.images)
+    others = [rescaled, *rescaled.images] if len(rescaled.store.plan.images) == count else rescaled.images
+    found = next((each for each in others if _uids(each) == ours), None)
+    if found is not None:
+        return found
+    if ours <= {uid for each in rescaled.images for uid in _uids(each)}:
+        raise UsageError(
+            "Rescaled to modality values, the frames of this image are others' too.",
+            remedy='Open the series with values="modality", and look at its images.',
+        )
+    raise SeriesChangedError(f"{image.series_url} is not what it was when it was opened.", remedy="Open it again.")
+
+
+def _uids(image: MultiscaleImage) -> set[str]:
+    return set(image.plan.levels[0].attributes.sop_instance_uids)
+
+
+def _taken(plan: ImagePlan, **chosen: int | None) -> Indices:
+    """The indices along t and c; [0] along an axis that is not there."""
+    sizes = dict(zip((axis.name for axis in plan.axes), plan.levels[0].shape, strict=True))
+    found = {}
+    for axis, name in (("t", "time"), ("c", "channel")):
+        size, one = sizes.get(axis, 1), chosen[name]
+        if one is not None and not (isinstance(one, int | np.integer) and -size <= one < size):
+            raise UsageError(f"There is no {name} {one!r:.20}.", remedy=f"The image has 0 to {size - 1}.")
+        found[axis] = np.arange(size) if one is None else np.array([one % size])
+    return found
+
+
+def _reasons(plan: ImagePlan, taken: Indices, gradients: Gradients | None, *, color: bool, lost: int) -> Iterator[Why]:
+    yield from why_no_grid(plan)
+    poses = {plan.attributes.poses[time] for time in taken["t"]} if plan.attributes.poses else set()
+    yield Why(
+        len(poses) > 1 or poses == {None},
+        "the patient moved, and each time has a place of its own",
+        "Choose a time, as time=0.",
+    )
+    segmented = plan.attributes.segmentation is not None
+    channels = taken["c"].size
+    yield Why(
+        channels > 1 and gradients is None and not color,
+        f"it has {channels} {'segments' if segmented else 'channels'}",
+        "Choose one, as channel=0" + ("; label_map() has all in one." if segmented else "."),
+    )
+    yield why_absent(lost)
+
+
+def _lost(plan: ImagePlan, taken: Indices) -> list[dict[str, int]]:
+    """Absent frames, by their indices along what is taken of t, c and along z; each colour of a pixel by itself."""
+    samples = _SAMPLES if plan.color else 1
+    found = []
+    for cell in plan.attributes.absent:
+        times = np.flatnonzero(taken["t"] == cell.get("t", 0))
+        channels = np.flatnonzero(taken["c"] // samples == cell.get("c", 0) // samples)
+        found += [{"t": int(t), "c": int(c), "z": cell.get("z", 0)} for t in times for c in channels]
+    return found
+
+
+def _index(taken: Indices, axis: str) -> slice:
+    if axis not in taken:
+        return slice(None)
+    return slice(int(taken[axis][0]), int(taken[axis][-1]) + 1)
+
+
+def _full(values: npt.NDArray[Any], axes: tuple[str, ...]) -> npt.NDArray[Any]:
+    """With all of t, c, z, y and x."""
+    sizes = dict(zip(axes, values.shape, strict=True))
+    return values.reshape([sizes.get(axis, 1) for axis in "tczyx"])
+
+
+def _fill(values: npt.NDArray[Any], lost: list[dict[str, int]], absent: float) -> None:
+    """Put the value into absent slices.
+
+    Raises:
+        InvalidOptionError: The array cannot hold it.
+    """
+    kind = values.dtype
+    if kind.kind in "iu" and not (float(absent).is_integer() and np.iinfo(kind).min <= absent <= np.iinfo(kind).max):
+        raise InvalidOptionError(
+            f"absent={absent:g} is no value of {kind} of the array.", remedy="Choose one that it can hold."
+        )
+    for cell in lost:
+        values[cell["t"], cell["c"], cell["z"]] = absent
+
+
+def _affine(plan: ImagePlan, taken: Indices) -> Affine | None:
+    poses = plan.attributes.poses
+    return poses[int(taken["t"][0])] if poses else plan.affine

@@ -1,0 +1,249 @@
+"""Measurement groups (PS3.16 TID 1410, 1411, 1501) and key object selections (TID 2010) of a Dataset. Pure (no I/O)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydicom import Dataset
+
+_GROUP: Final = "125007"
+_TRACKING_IDENTIFIER: Final = "112039"
+_TRACKING_UID: Final = "112040"
+_FINDING: Final = "121071"
+_SITES: Final = frozenset({"363698007", "G-C0E3"})
+_SEGMENTS: Final = frozenset({"121191", "121214"})
+_METHODS: Final = frozenset({"370129005", "G-C306"})
+_DERIVATION: Final = "121401"
+_DESCRIPTION: Final = "113012"
+_NO_EVALUATIONS: Final = frozenset({"112050", "121058", "130400", "130401", "121049"})
+"""Codes of what is about the report: algorithms, procedures, the language."""
+
+_DEEPEST: Final = 50
+"""Levels of content that are looked through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The image that something is about; None or empty for what is not told."""
+
+    sop_instance_uid: str | None = None
+    frames: tuple[int, ...] = ()
+    """Frame numbers, 1-based; empty for all."""
+    segment: int | None = None
+    """The number of the segment, where it is a segmentation."""
+    study_instance_uid: str | None = None
+    series_instance_uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One measurement, or one evaluation in words, of a group; None for what is not told."""
+
+    group: int
+    """Counted from 1, in the order of the report."""
+    tracking_identifier: str | None = None
+    """What the group is called: a text that somebody wrote."""
+    tracking_uid: str | None = None
+    finding: str | None = None
+    """The meaning of the code of what was found."""
+    finding_site: str | None = None
+    name: str = ""
+    """What was measured or evaluated."""
+    value: float | None = None
+    unit: str | None = None
+    """In UCUM."""
+    text: str | None = None
+    """Of an evaluation in words; or why there is no value."""
+    method: str | None = None
+    derivation: str | None = None
+    """As ``Mean``."""
+    region: str | None = None
+    """The GraphicType (0070,0023) of the region that was measured, as ``POLYLINE``."""
+    points: tuple[tuple[float, ...], ...] = ()
+    """Of the region: columns and rows from 0 at the corner of the image; in three dimensions, LPS millimetres."""
+    source: Source = Source()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyObject:
+    """One object that was selected."""
+
+    title: str | None
+    """Why: the meaning of the title's code, as ``Of Interest``."""
+    description: str | None
+    """A text that somebody wrote."""
+    kind: str
+    """``IMAGE``, ``COMPOSITE`` or ``WAVEFORM``."""
+    sop_class_uid: str | None
+    source: Source
+
+
+def measurements_of(report: Dataset) -> Iterator[Measurement]:
+    """The measurements of all groups of a report."""
+    evidence = _evidence(report)
+    for number, group in enumerate(_groups(report), 1):
+        shared = _about(group, number, evidence)
+        for item in _content(group):
+            kind, code = str(item.get("ValueType", "")), _code(item)
+            if kind == "NUM":
+                yield _measured(item, shared, evidence)
+            elif (
+                kind in {"CODE", "TEXT"} and code not in _ABOUT and str(item.get("RelationshipType", "")) == "CONTAINS"
+            ):
+                yield replace(shared, name=_meaning(item), text=_words(item))
+
+
+_ABOUT: Final = frozenset(
+    {_TRACKING_IDENTIFIER, _TRACKING_UID, _FINDING, *_SITES, *_METHODS, *_SEGMENTS, *_NO_EVALUATIONS}
+)
+
+
+def key_objects_of(selection: Dataset) -> Iterator[KeyObject]:
+    """The objects that were selected, in their order."""
+    evidence = _evidence(selection)
+    items = list(_content(selection))
+    words = next((_words(item) for item in items if _code(item) == _DESCRIPTION), None)
+    for item in items:
+        for reference in item.get("ReferencedSOPSequence") or ():
+            sop_class = reference.get("ReferencedSOPClassUID")
+            yield KeyObject(
+                title=_meaning(selection) or None,
+                description=words,
+                kind=str(item.get("ValueType", "")),
+                sop_class_uid=str(sop_class) if sop_class else None,
+                source=_source(reference, evidence),
+            )
+
+
+def _groups(item: Dataset, depth: int = 0) -> Iterator[Dataset]:
+    for child in _content(item):
+        if _code(child) == _GROUP and str(child.get("ValueType", "")) == "CONTAINER":
+            yield child
+        elif depth < _DEEPEST:
+            yield from _groups(child, depth + 1)
+
+
+def _about(group: Dataset, number: int, evidence: Mapping[str, tuple[str, str]]) -> Measurement:
+    """What a group says of all its measurements."""
+    told = Measurement(number)
+    for item in _content(group):
+        code = _code(item)
+        if code == _TRACKING_IDENTIFIER:
+            told = replace(told, tracking_identifier=_words(item))
+        elif code == _TRACKING_UID:
+            told = replace(told, tracking_uid=_words(item))
+        elif code == _FINDING:
+            told = replace(told, finding=_words(item))
+        elif code in _SITES:
+            told = replace(told, finding_site=_words(item))
+    return _with_region(group, told, evidence)
+
+
+def _measured(item: Dataset, shared: Measurement, evidence: Mapping[str, tuple[str, str]]) -> Measurement:
+    told = replace(shared, name=_meaning(item))
+    measured = next(iter(item.get("MeasuredValueSequence") or ()), None)
+    if measured is None:
+        qualifier = next(iter(item.get("NumericValueQualifierCodeSequence") or ()), None)
+        told = replace(told, text=None if qualifier is None else str(qualifier.get("CodeMeaning") or "") or None)
+    else:
+        units = next(iter(measured.get("MeasurementUnitsCodeSequence") or ()), None)
+        unit = None if units is None else str(units.get("CodeValue") or "") or None
+        told = replace(told, value=_number(measured), unit=unit)
+    for child in _content(item):
+        if _code(child) in _METHODS:
+            told = replace(told, method=_words(child))
+        elif _code(child) == _DERIVATION:
+            told = replace(told, derivation=_words(child))
+        elif _code(child) in _SITES:
+            told = replace(told, finding_site=_words(child))
+    return _with_region(item, told, evidence)
+
+
+def _with_region(item: Dataset, told: Measurement, evidence: Mapping[str, tuple[str, str]]) -> Measurement:
+    """With the image, segment or region that an item has below it; what is nearer counts."""
+    for child in _content(item):
+        kind = str(child.get("ValueType", ""))
+        if kind in {"SCOORD", "SCOORD3D"}:
+            size = 3 if kind == "SCOORD3D" else 2
+            data = [float(number) for number in child.get("GraphicData") or ()]
+            points = tuple(zip(*(data[axis::size] for axis in range(size)), strict=False))
+            told = replace(told, region=str(child.get("GraphicType", "")) or None, points=points)
+            told = _with_region(child, told, evidence)
+        elif kind == "IMAGE" and (told.source == Source() or _code(child) in _SEGMENTS):
+            for reference in child.get("ReferencedSOPSequence") or ():
+                told = replace(told, source=_source(reference, evidence))
+    return told
+
+
+def _source(reference: Dataset, evidence: Mapping[str, tuple[str, str]]) -> Source:
+    uid = str(reference.get("ReferencedSOPInstanceUID") or "") or None
+    study, series = evidence.get(uid or "", (None, None))
+    segments = _whole_numbers(reference.get("ReferencedSegmentNumber"))
+    return Source(
+        sop_instance_uid=uid,
+        frames=_whole_numbers(reference.get("ReferencedFrameNumber")),
+        segment=segments[0] if segments else None,
+        study_instance_uid=study,
+        series_instance_uid=series,
+    )
+
+
+def _evidence(document: Dataset) -> dict[str, tuple[str, str]]:
+    """(study, series) of each instance that a document refers to."""
+    found = {}
+    for name in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence"):
+        for study in document.get(name) or ():
+            for series in study.get("ReferencedSeriesSequence") or ():
+                names = str(study.get("StudyInstanceUID", "")), str(series.get("SeriesInstanceUID", ""))
+                for instance in series.get("ReferencedSOPSequence") or ():
+                    found[str(instance.get("ReferencedSOPInstanceUID", ""))] = names
+    return found
+
+
+def _content(item: Dataset) -> Iterator[Dataset]:
+    yield from item.get("ContentSequence") or ()
+
+
+def _concept(item: Dataset) -> Dataset | None:
+    return next(iter(item.get("ConceptNameCodeSequence") or ()), None)
+
+
+def _code(item: Dataset) -> str:
+    concept = _concept(item)
+    return "" if concept is None else str(concept.get("CodeValue") or "")
+
+
+def _meaning(item: Dataset) -> str:
+    concept = _concept(item)
+    return "" if concept is None else str(concept.get("CodeMeaning") or "")
+
+
+def _words(item: Dataset) -> str | None:
+    """What an item of text, codes or UIDs says."""
+    for concept in item.get("ConceptCodeSequence") or ():
+        return str(concept.get("CodeMeaning") or "") or None
+    told: Any = item.get("TextValue") or item.get("UID")
+    return str(told).strip() or None if told else None
+
+
+def _number(measured: Dataset) -> float | None:
+    try:
+        value = float(measured.get("FloatingPointValue") or measured.get("NumericValue"))
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _whole_numbers(value: Any) -> tuple[int, ...]:
+    if value is None or value == "":
+        return ()
+    values = value if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
+    try:
+        return tuple(int(each) for each in values)
+    except (TypeError, ValueError):
+        return ()

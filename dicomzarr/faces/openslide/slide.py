@@ -1,0 +1,201 @@
+"""The class that OpenSlide's users know: levels, properties, regions as RGBA pictures."""
+
+from __future__ import annotations
+
+import operator
+from functools import cached_property
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dicomzarr.arrays.image import Image, open_image
+from dicomzarr.arrays.resolutions import corner, downsamples
+from dicomzarr.errors import FileError, MetadataError, UsageError
+from dicomzarr.faces.openslide.associated import AssociatedImages
+from dicomzarr.faces.openslide.pictures import pillow, rgba
+from dicomzarr.faces.openslide.properties import slide_properties, whole_downsample
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+    from PIL import Image as Picture
+    from PIL import ImageCms
+
+try:
+    from openslide import AbstractSlide
+except (ImportError, OSError):  # the package is not there, or the library that it calls
+    AbstractSlide = object
+
+_SAMPLES = 3
+
+
+class OpenSlide(AbstractSlide):
+    """A slide that code written for `openslide.OpenSlide` reads: an `openslide.AbstractSlide`, where that is installed.
+
+    Positions are (x, y) in pixels of level 0, sizes (width, height). It travels in a pickle, by URL, to processes that
+    are forked or spawned. Frames are fetched when they are read, and kept by dicomzarr's own cache.
+
+    Args:
+        slide: A URL or path, as `dicomzarr.open` takes it, or an image that is open.
+        **storage_options: As for `dicomzarr.open`.
+
+    Raises:
+        UsageError: The image is not in colour of 8 bits, or Pillow is not installed.
+        DicomZarrError: It cannot be opened, as for `dicomzarr.open`.
+    """
+
+    def __init__(self, slide: str | os.PathLike[str] | Image, **storage_options: Any) -> None:
+        pillow()
+        image = slide if isinstance(slide, Image) else open_image(slide, **storage_options)
+        self._image = image.in_color
+        level = self._image.levels[0]
+        if not self._image.plan.color or level.dtype != np.uint8:
+            raise UsageError(
+                f"OpenSlide knows slides in colour of 8 bits, and the image {image.name!r} is {level.dtype} "
+                f"with the axes {', '.join(level.axes)}.",
+                remedy="Read it with dicomzarr.open.",
+            )
+
+    @property
+    def url(self) -> str:
+        """The URL of the slide, without credentials."""
+        return self._image.url
+
+    @classmethod
+    def detect_format(cls, filename: str | os.PathLike[str]) -> str | None:
+        """``"dicom"`` for what opens as a slide, None for anything else.
+
+        Raises:
+            ServerError: The server that should say so failed.
+        """
+        try:
+            cls(filename)
+        except (UsageError, FileError, MetadataError):
+            return None
+        return "dicom"
+
+    def close(self) -> None:
+        """Do nothing: connections are shared, and close by themselves."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> Literal[False]:
+        return False
+
+    @property
+    def level_count(self) -> int:
+        """How many levels there are."""
+        return len(self.level_dimensions)
+
+    @cached_property
+    def level_dimensions(self) -> tuple[tuple[int, int], ...]:
+        """(width, height) of each level, finest first."""
+        return tuple((level.shape[-1], level.shape[-2]) for level in self._image.levels)
+
+    @property
+    def dimensions(self) -> tuple[int, int]:
+        """(width, height) of level 0."""
+        return self.level_dimensions[0]
+
+    @cached_property
+    def level_downsamples(self) -> tuple[float, ...]:
+        """Pixels of level 0 in one of each level, by the spacing that DICOM gives."""
+        return tuple(whole_downsample(level) for level in self._image.levels)
+
+    @cached_property
+    def properties(self) -> Mapping[str, str]:
+        """What OpenSlide says of a slide, without what may identify a patient."""
+        return slide_properties(self._image, self.level_downsamples)
+
+    @cached_property
+    def associated_images(self) -> Mapping[str, Picture.Image]:
+        """``macro``, ``thumbnail`` and, with the option ``associated_label=True``, ``label``, read when asked for."""
+        return AssociatedImages(self._image)
+
+    @property
+    def color_profile(self) -> ImageCms.ImageCmsProfile | None:
+        """The ICC profile of the slide; None if it has none."""
+        from PIL import ImageCms  # noqa: PLC0415  # littleCMS is for those who ask
+
+        return None if self._icc is None else ImageCms.getOpenProfile(BytesIO(self._icc))
+
+    @cached_property
+    def _icc(self) -> bytes | None:
+        return self._image.icc_profile
+
+    def get_best_level_for_downsample(self, downsample: float) -> int:
+        """The coarsest level that is no coarser than that; 0 if all are."""
+        return max((number for number, own in enumerate(self.level_downsamples) if own <= downsample), default=0)
+
+    def read_region(self, location: Sequence[int], level: int, size: Sequence[int]) -> Picture.Image:
+        """A region as a picture in R, G, B and alpha; what lies beyond the slide is transparent, as OpenSlide has it.
+
+        Args:
+            location: (x, y) of the upper left corner, in pixels of level 0; it is put on the nearest of the level's.
+            level: Number of the level.
+            size: (width, height) in pixels of the level.
+
+        Raises:
+            UsageError: There is no such level, or the size is below zero.
+            DicomZarrError: A frame cannot be had.
+        """
+        if not 0 <= (number := operator.index(level)) < self.level_count:
+            raise UsageError(f"Level {level} was asked for; the slide has {self.level_count}, counted from 0.")
+        width, height = (operator.index(length) for length in size)
+        if width < 0 or height < 0:
+            raise UsageError(f"A region of {width} x {height} pixels was asked for.")
+        picture: Picture.Image = pillow().fromarray(self._pixels(location, number, (width, height)))
+        if self._icc is not None:
+            picture.info["icc_profile"] = self._icc
+        return picture
+
+    def _pixels(self, location: Sequence[int], number: int, size: tuple[int, int]) -> Any:
+        plan, level = self._image.plan, self._image.levels[number]
+        at, scale = corner(plan, plan.levels[number]), downsamples(plan, plan.levels[number])
+        starts = [
+            int(np.floor((float(place) - own) / step + 0.5))
+            for place, own, step in zip(location, at, scale, strict=True)
+        ]
+        return rgba(level, starts, size)
+
+    def get_thumbnail(self, size: tuple[int, int]) -> Picture.Image:
+        """The slide in R, G, B, at most (width, height) large.
+
+        Args:
+            size: (width, height).
+        """
+        shrink = max(own / wanted for own, wanted in zip(self.dimensions, size, strict=True))
+        number = self.get_best_level_for_downsample(shrink)
+        region = self.read_region((0, 0), number, self.level_dimensions[number])
+        picture: Picture.Image = pillow().new(
+            "RGB", region.size, "#" + self.properties.get("openslide.background-color", "ffffff")
+        )
+        picture.paste(region, None, region)
+        picture.thumbnail(size, pillow().Resampling.LANCZOS)
+        if self._icc is not None:
+            picture.info["icc_profile"] = self._icc
+        return picture
+
+    def set_cache(self, cache: object) -> None:
+        """Do nothing: frames are kept as the option ``cache_bytes`` says."""
+
+    def __repr__(self) -> str:
+        return f"OpenSlide({self.url!r})"
+
+
+def open_slide(slide: str | os.PathLike[str] | Image, **storage_options: Any) -> OpenSlide:
+    """Open a slide as OpenSlide would: what is put in the place of `openslide.open_slide`.
+
+    Args:
+        slide: A URL or path, as `dicomzarr.open` takes it, or an image that is open.
+        **storage_options: As for `dicomzarr.open`.
+
+    Raises:
+        UsageError: The image is not in colour of 8 bits, or Pillow is not installed.
+        DicomZarrError: It cannot be opened, as for `dicomzarr.open`.
+    """
+    return OpenSlide(slide, **storage_options)

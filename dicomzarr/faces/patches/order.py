@@ -1,0 +1,78 @@
+"""Which patch is read when and by whom: the same patches, once each, however many share in them. Pure (no I/O)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dicomzarr.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One of those who read an epoch together."""
+
+    number: int = 0
+    """From 0."""
+    count: int = 1
+    """How many there are."""
+
+    def within(self, outer: Share) -> Share:
+        """The share of a worker in what a node has to read."""
+        return Share(outer.number + outer.count * self.number, outer.count * self.count)
+
+
+def epoch_order(count: int, epoch: int, seed: int, *, shuffle: bool) -> Indices:
+    """The patches of an epoch in the order in which they are read: the same for all who share in it.
+
+    Args:
+        count: How many patches there are.
+        epoch: From 0; each has an order of its own.
+        seed: Where randomness begins.
+        shuffle: False to read them as they come.
+    """
+    if not shuffle:
+        return np.arange(count)
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+def batches(order: Indices, size: int, share: Share) -> list[Indices]:
+    """The batches of a share: every ``share.count``-th, so that all are as full as if one read alone.
+
+    Args:
+        order: All patches of the epoch.
+        size: Patches of a batch; the last has what is left.
+        share: Whose batches.
+    """
+    return [order[start : start + size] for start in range(share.number * size, len(order), share.count * size)]
+
+
+def checked_batch_size(size: int) -> int:
+    """A number of patches.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if size < 1:
+        raise UsageError(f"A batch of {size} patches was asked for.", remedy="Give 1 or more, as batch_size=64.")
+    return size
+
+
+def checked_node(number: int, count: int) -> Share:
+    """A node of several.
+
+    Raises:
+        UsageError: There are not so many.
+    """
+    if not 0 <= number < count:
+        raise UsageError(
+            f"node {number} of {count} was named; they are counted from 0.", remedy="Give (rank, world size)."
+        )
+    return Share(number, count)

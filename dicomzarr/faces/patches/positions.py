@@ -1,0 +1,234 @@
+"""Where patches lie on a slide: on a grid or at random, at a resolution, where there is enough tissue."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dicomzarr.arrays.resolutions import resolution
+from dicomzarr.errors import UsageError
+from dicomzarr.faces.patches.masks import shares
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from dicomzarr.arrays.image import Image
+    from dicomzarr.arrays.resolutions import Resolution
+
+    Floats = npt.NDArray[np.float64]
+    Integers = npt.NDArray[np.int64]
+    Pixels = npt.NDArray[np.generic]
+
+_TRIES: Final = 100
+"""Places that are tried for each patch at random before it is said that there are too few."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Patches:
+    """Patches of one slide, which read when they are asked for. It travels in a pickle by the slide's URL."""
+
+    image: Image
+    positions: Integers
+    """(x, y) of the upper left corner of each, in pixels of level 0; shape (patches, 2)."""
+    size: tuple[int, int]
+    """(width, height) of each, in its own pixels."""
+    mpp: Resolution | None = None
+    """Micrometres a pixel of a patch, one number or (x, y); None for level 0's."""
+    tissue: Floats | None = None
+    """How much of each is tissue, from 0 to 1; None where no mask was given."""
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, chosen: slice | Sequence[int] | npt.NDArray[Any]) -> Patches:
+        """Some of them: a slice, numbers, or truth values."""
+        numbers = np.atleast_1d(np.arange(len(self))[chosen])
+        tissue = None if self.tissue is None else self.tissue[numbers]
+        return replace(self, positions=self.positions[numbers], tissue=tissue)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """(x, y) of each."""
+        return ((int(x), int(y)) for x, y in self.positions)
+
+    def read(self, numbers: Sequence[int] | npt.NDArray[np.integer], *, icc: str | None = None) -> list[Pixels]:
+        """The pixels of some patches, in one plan: each frame is fetched once, many frames in one request.
+
+        Args:
+            numbers: Which, from 0.
+            icc: ``"srgb"`` for colours of sRGB, by the slide's ICC profile; None for those stored.
+
+        Returns:
+            Of each (height, width, samples), what lies beyond the slide in the colour of its absent tiles.
+
+        Raises:
+            DicomZarrError: A frame cannot be had, as for `Image.read_regions`.
+        """
+        corners = [(int(x), int(y)) for x, y in self.positions[np.asarray(numbers, dtype=np.intp)]]
+        return self.image.read_regions(corners, self.size, mpp=self.mpp, icc=icc)
+
+    def __repr__(self) -> str:
+        at = "" if self.mpp is None else f" at {self.mpp} micrometres a pixel"
+        return f"<{len(self)} patches of {self.size[0]} x {self.size[1]}{at}>"
+
+
+def grid(  # noqa: PLR0913  # what a grid is
+    image: Image,
+    size: int | tuple[int, int] = 224,
+    *,
+    mpp: Resolution | None = None,
+    overlap: int = 0,
+    mask: npt.NDArray[np.generic] | None = None,
+    tissue: float = 0.5,
+    partial: bool = True,
+) -> Patches:
+    """Patches side by side from the upper left corner of a slide on, row by row.
+
+    Args:
+        image: The slide.
+        size: Of a patch in its own pixels: of a side, or (width, height).
+        mpp: Micrometres a pixel of a patch, one number or (x, y); None for level 0's.
+        overlap: Pixels that neighbours share.
+        mask: Where tissue is: over the whole image, of any resolution, as of `tissue_mask`; None for patches
+            everywhere.
+        tissue: The least part of a patch that the mask must have, from 0 to 1.
+        partial: Whether patches that reach beyond the right and lower edge are among them.
+
+    Raises:
+        UsageError: A number cannot be meant, or the slide does not say how large its pixels are.
+    """
+    width, height = side = _side(size)
+    if not 0 <= overlap < min(side):
+        raise UsageError(f"An overlap of {overlap} pixels does not go with patches of {width} x {height}.")
+    shape, step = _shape(image), _step(image, mpp)
+    extent = np.array(side) * step
+    ends = shape if partial else shape - extent + 1
+    x, y = (
+        np.round(np.arange(0, max(end, 0), stride)) for end, stride in zip(ends, extent - overlap * step, strict=True)
+    )
+    corners = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    found = Patches(image, corners.astype(np.int64), side, mpp)
+    return found if mask is None else _with_tissue(found, mask, tissue)
+
+
+def at_random(  # noqa: PLR0913  # what a sample is
+    image: Image,
+    count: int,
+    size: int | tuple[int, int] = 224,
+    *,
+    mpp: Resolution | None = None,
+    mask: npt.NDArray[np.generic] | None = None,
+    tissue: float = 0.5,
+    partial: bool = False,
+    seed: int = 0,
+) -> Patches:
+    """Patches anywhere on a slide, each place as likely as any other; they may overlap, and are the same for a seed.
+
+    Args:
+        image: The slide.
+        count: How many.
+        size: Of a patch in its own pixels: of a side, or (width, height).
+        mpp: Micrometres a pixel of a patch, one number or (x, y); None for level 0's.
+        mask: Where tissue is, as for `grid`.
+        tissue: The least part of a patch that the mask must have, from 0 to 1.
+        partial: Whether patches may reach beyond the edges, as far as their middle lies on the slide.
+        seed: Where randomness begins.
+
+    Raises:
+        UsageError: A number cannot be meant, or there are hardly any places with so much tissue.
+    """
+    if count < 0:
+        raise UsageError(f"{count} patches were asked for.")
+    side, random = _side(size), np.random.default_rng(seed)
+    first, behind = _room(_shape(image), np.array(side) * _step(image, mpp), partial=partial)
+    found: list[Patches] = []
+    missing = count
+    for _ in range(_TRIES if mask is not None else 1):
+        tried = Patches(image, random.integers(first, behind, (count, 2)), side, mpp)
+        found.append(tried if mask is None else _with_tissue(tried, mask, tissue)[:missing])
+        missing -= len(found[-1])
+        if not missing:
+            break
+    if missing:
+        raise UsageError(
+            f"{count} patches with at least {tissue:g} tissue were asked for, and {count - missing} found "
+            f"at {count * _TRIES} places.",
+            remedy="Ask for less tissue, for smaller patches, or look at the mask.",
+        )
+    return _joined(found)
+
+
+def _room(shape: Floats, extent: Floats, *, partial: bool) -> tuple[Integers, Integers]:
+    """The first place of a corner and that behind the last, along x and y."""
+    beyond = np.floor(extent / 2) if partial else np.zeros(2)
+    last = np.maximum(shape - extent + beyond, 0)
+    return (-beyond).astype(np.int64), last.astype(np.int64) + 1
+
+
+def _joined(parts: Sequence[Patches]) -> Patches:
+    tissue = [part.tissue for part in parts if part.tissue is not None]
+    return replace(
+        parts[0],
+        positions=np.concatenate([part.positions for part in parts]),
+        tissue=np.concatenate(tissue) if tissue else None,
+    )
+
+
+def _with_tissue(patches: Patches, mask: npt.NDArray[np.generic], least: float) -> Patches:
+    """Those with enough tissue.
+
+    Raises:
+        UsageError: The mask is none, or the least part of tissue is no part.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or not mask.size:  # noqa: PLR2004  # rows and columns
+        raise UsageError(
+            f"The mask has the shape {mask.shape}, and is one of rows and columns over the whole image.",
+            remedy="Give an array of (rows, columns), of any resolution.",
+        )
+    if not 0 <= least <= 1:
+        raise UsageError(f"tissue={least} is no part of a patch.", remedy="Give one from 0 to 1, as tissue=0.5.")
+    extent = np.array(patches.size) * _step(patches.image, patches.mpp)
+    found = shares(mask, patches.positions.astype(float), extent, _shape(patches.image))
+    enough = found >= least - _ROUNDING if least else found > 0
+    return replace(patches, positions=patches.positions[enough], tissue=found[enough])
+
+
+_ROUNDING: Final = 1e-9
+"""What sums of a mask may be off by."""
+
+
+def _shape(image: Image) -> Floats:
+    """(width, height) of level 0."""
+    return np.array(image.levels[0].shape[:-3:-1], dtype=float)
+
+
+def _step(image: Image, mpp: Resolution | None) -> Floats:
+    """Pixels of level 0 in a pixel of a patch, along x and y."""
+    if mpp is None:
+        return np.ones(2)
+    wanted = np.array(resolution(mpp))
+    if image.mpp is None:
+        raise UsageError(
+            "A resolution was asked for, and the image does not say how large its pixels are.",
+            remedy="Leave mpp out: patches are then of pixels of level 0.",
+        )
+    step: Floats = wanted / np.array(image.mpp)
+    return step
+
+
+def _side(size: Any) -> tuple[int, int]:
+    """(width, height) of a patch."""
+    try:
+        width, height = map(operator.index, size if np.ndim(size) else (size, size))
+    except (TypeError, ValueError):
+        width = height = 0
+    if width < 1 or height < 1:
+        raise UsageError(
+            f"Patches of {size!r:.40} pixels were asked for.", remedy="Give whole numbers, as 224 or (width, height)."
+        )
+    return width, height

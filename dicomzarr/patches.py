@@ -1,0 +1,39 @@
+"""Patches of slides for training and inference, and data sets of PyTorch that read them.
+
+```python
+from dicomzarr.patches import PatchDataset, grid, tissue_mask
+
+patches = grid(image, 224, mpp=0.5, mask=tissue_mask(image))
+loader = torch.utils.data.DataLoader(PatchDataset(patches), batch_size=64, num_workers=2)
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dicomzarr.errors import UsageError
+from dicomzarr.faces.patches.masks import tissue_mask
+from dicomzarr.faces.patches.positions import Patches, at_random, grid
+
+if TYPE_CHECKING:
+    from dicomzarr.faces.patches.datasets import PatchDataset, PatchStream
+
+__all__ = ["PatchDataset", "PatchStream", "Patches", "at_random", "grid", "tissue_mask"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import PyTorch when a data set is first asked for.
+
+    Raises:
+        UsageError: PyTorch is not installed.
+    """
+    if name not in {"PatchDataset", "PatchStream"}:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from dicomzarr.faces.patches import datasets  # noqa: PLC0415  # PyTorch is heavy, and need not be there
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "torch":
+            raise
+        raise UsageError(f"dicomzarr.patches.{name} needs PyTorch.", remedy="Install it: pip install torch.") from error
+    return getattr(datasets, name)

@@ -1,0 +1,110 @@
+"""A file that is compressed as a whole by gzip (RFC 1952): nothing of it is found without all that stands before."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Self
+
+from dicomzarr.errors import InvalidFileError, TruncatedFileError
+from dicomzarr.runtime.pools import FRAME_FILES
+from dicomzarr.sources.files.stores.ahead import AheadStream
+from dicomzarr.sources.files.stores.members import ANY_RATIO, MOST_INFLATED, RATIO
+from dicomzarr.sources.spool import spooled_pieces
+
+if TYPE_CHECKING:
+    import mmap
+    from collections.abc import Iterator
+
+    from dicomzarr.sources.files.stores.members import Spools
+    from dicomzarr.sources.files.stores.port import StoredFile
+
+_AT_ONCE: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Gunzipped:
+    """What a file becomes; all of it is inflated to the temporary disk when the first of it is read.
+
+    It is a `port.StoredFile`.
+    """
+
+    packed: StoredFile
+    size: int
+    """Bytes when inflated."""
+    near: bool = field(compare=False)
+    spools: Spools = field(compare=False)
+
+    @classmethod
+    def measured(cls, packed: StoredFile, spools: Spools, *, near: bool) -> Self:
+        """Inflate a file of which it is not known how long it becomes.
+
+        Raises:
+            InvalidFileError: It is no gzip file, or becomes too long.
+            TruncatedFileError: It ends early.
+            TemporaryFileError: There is no room.
+        """
+        found = _inflated(packed, near=near)
+        new = cls(packed, len(found), near, spools)
+        spools.hold(new, found)
+        return new
+
+    @property
+    def name(self) -> str:
+        """See `StoredFile.name`."""
+        return self.packed.name
+
+    @property
+    def tag(self) -> str:
+        """See `StoredFile.tag`."""
+        return f"{self.packed.size} {self.packed.tag}"
+
+    @property
+    def place(self) -> tuple[StoredFile, int]:
+        """See `StoredFile.place`: it lies nowhere as it is."""
+        return self, 0
+
+    @property
+    def url(self) -> str | None:
+        """See `StoredFile.url`."""
+        return None
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, span: slice) -> bytes | memoryview:
+        return memoryview(self.spools.of(self))[span]
+
+    async def read(self, start: int, stop: int) -> bytes | memoryview:
+        """See `StoredFile.read`."""
+        return await FRAME_FILES.run(self.__getitem__, slice(start, stop))
+
+    def inflate(self) -> mmap.mmap:
+        """All of it, on the temporary disk; raises as `measured` does."""
+        found = _inflated(self.packed, near=self.near)
+        if len(found) != self.size:
+            raise InvalidFileError(f"{self.name} is not what it was when it was looked through.")
+        return found
+
+
+def _inflated(packed: StoredFile, *, near: bool) -> mmap.mmap:
+    return spooled_pieces(_pieces(packed, near=near), packed.name, MOST_INFLATED)
+
+
+def _pieces(packed: StoredFile, *, near: bool) -> Iterator[bytes]:
+    """What it becomes, in pieces of bounded size; checksums are looked at on the way."""
+    most = max(ANY_RATIO, RATIO * packed.size)
+    size = 0
+    try:
+        # Python's reader is for files that others changed too: several members, and zeros behind the last.
+        with gzip.GzipFile(fileobj=AheadStream(packed, near=near), mode="rb") as opened:
+            while piece := opened.read(_AT_ONCE):
+                size += len(piece)
+                if size > most:
+                    raise InvalidFileError(f"{packed.name} is inflated beyond all reason: a bomb.")
+                yield piece
+    except EOFError:
+        raise TruncatedFileError(f"{packed.name} ends early.") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise InvalidFileError(f"{packed.name} cannot be read as an archive: it is no gzip file, or damaged.") from None

@@ -1,0 +1,28 @@
+"""A slide for those who know OME-Zarr: in napari, in ome-zarr-py, and a crop of it that stays."""
+
+from __future__ import annotations
+
+import napari
+import zarr
+from ome_zarr.io import ZarrLocation
+from ome_zarr.reader import Reader
+from series import command_line, series_url
+
+import dicomzarr
+
+
+def main() -> None:
+    """Show the series, read it, and keep a part."""
+    arguments = command_line(__doc__).parse_args()
+    with series_url(arguments.url) as url:
+        viewer = napari.Viewer()
+        viewer.open(url, plugin="dicomzarr")
+        store = zarr.storage.FsspecStore.from_url(url, read_only=True)
+        print("ome-zarr-py:", next(Reader(ZarrLocation(store))()).data[0].shape)
+        dicomzarr.export(url, "crop.zarr", region={"y": (400, 912), "x": (300, 812)}, images=["/"])
+        print("crop:", zarr.open_group("crop.zarr", mode="r")["0"].shape)
+        viewer.close()
+
+
+if __name__ == "__main__":
+    main()

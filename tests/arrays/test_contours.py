@@ -1,0 +1,228 @@
+"""Regions of interest of structure sets as masks on an image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from radiology_model import AXIAL, OBLIQUE, SAGITTAL, TILTED, distinct
+from radiology_opened import Opener
+from radiology_volumes import uneven, volume
+from structure_sets import structure_set
+
+import dicomzarr
+from dicomzarr.errors import InvalidAttributeError, UnsupportedSeriesError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+    from radiology_model import Grid, RadiologySeries
+
+    from dicomzarr.arrays.image import Image
+
+SHAPE = (5, 16, 20)
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    with Opener() as opener:
+        yield opener
+
+
+def drawn(opened: Opener, series: RadiologySeries, structures: Dataset) -> tuple[Image, str]:
+    """The image, and the URL of its structure set."""
+    server = opened.serve([*series.datasets, structures])
+    image = dicomzarr.open(server.series_url(series.study_uid, series.series_uid))
+    return image, server.series_url(series.study_uid, str(structures.SeriesInstanceUID))
+
+
+def star(seed: int, x: float = 9.6, y: float = 7.7, size: float = 6.3, corners: int = 9) -> NDArray[np.float64]:
+    """A polygon with corners in and out, whose sides no centre lies on."""
+    random = np.random.default_rng(seed)
+    angles = np.sort(random.random(corners)) * 2 * np.pi
+    radii = size * (0.4 + 0.6 * random.random(corners))
+    return np.column_stack([x + radii * np.cos(angles), y + radii * np.sin(angles)])
+
+
+def box(left: float, top: float, right: float, bottom: float) -> NDArray[np.float64]:
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)
+
+
+def goes_around(point: NDArray[np.float64], corners: NDArray[np.float64]) -> bool:
+    """Whether a polygon goes around a point of its plane: by the angle that its corners sweep, in millimetres."""
+    to = corners - point
+    angles = np.arctan2(to[:, 1], to[:, 0])
+    turns = (np.diff(angles, append=angles[:1]) + np.pi) % (2 * np.pi) - np.pi
+    return abs(turns.sum()) > np.pi
+
+
+def by_angles(grid: Grid, polygons: list[tuple[int, NDArray[np.float64]]]) -> NDArray[np.bool_]:
+    """The mask of simple polygons that lie apart, centre by centre, in the plane of the patient that a slice is."""
+    mask = np.zeros(SHAPE, np.bool_)
+    axes = np.stack([grid.row, grid.column])
+    for place, points in polygons:
+        indices = np.column_stack([points, np.full(len(points), place), np.ones(len(points))])
+        corners = (indices @ grid.affine.T)[:, :3] @ axes.T
+        for y, x in np.ndindex(SHAPE[1:]):
+            centre = (grid.affine @ (x, y, place, 1))[:3] @ axes.T
+            mask[place, y, x] |= goes_around(centre, corners)
+    return mask
+
+
+@pytest.mark.parametrize("grid", [AXIAL, SAGITTAL, OBLIQUE, TILTED], ids=["axial", "sagittal", "oblique", "tilted"])
+def test_voxels_are_those_that_a_contour_goes_around(opened: Opener, grid: Grid) -> None:
+    liver = [(1, star(1)), (2, star(2)), (3, star(3))]
+    spleen = [(2, star(4, x=3.2, y=3.4, size=2.4)), (2, star(5, x=15.3, y=12.6, size=2.6))]
+    series = volume(grid)
+    image, url = drawn(opened, series, structure_set(series, grid, {"Liver": liver, "Spleen": spleen}))
+    found = image.contours(url)
+    assert [each.name for each in found] == ["Liver", "Spleen"]
+    assert np.array_equal(found["Liver"].mask(), by_angles(grid, liver))
+    assert np.array_equal(found[1].mask(), by_angles(grid, spleen))
+    assert found["Liver"].mask().sum() > 50
+    assert (found[0].color, found[0].number, len(found[0].contours)) == ("FF1000", 1, 3)
+    points = found[0].contours[0].points
+    assert np.allclose(points[0], (grid.affine @ (*liver[0][1][0], 1, 1))[:3], atol=1e-6)
+
+
+def test_regions_are_one_array_of_their_numbers(opened: Opener) -> None:
+    series = volume()
+    regions = {"A": [(1, box(1.5, 1.5, 6.5, 6.5))], "B": [(1, box(5.5, 5.5, 9.5, 9.5)), (2, box(0.5, 0.5, 3.5, 3.5))]}
+    image, url = drawn(opened, series, structure_set(series, AXIAL, regions))
+    structures = image.contours(url)
+    with pytest.raises(UsageError, match="share 1 voxels"):
+        structures.label_map()
+    found = structures.label_map(overlap="first")
+    assert found.names == {1: "A", 2: "B"}
+    assert (found.values[1, 6, 6], found.values[1, 7, 7], found.values[2, 1, 1]) == (1, 2, 2)
+    assert np.array_equal(structures.label_map(["B"]).values, 2 * structures["B"].mask())
+    assert found.to_sitk().GetSpacing() == image.to_sitk().GetSpacing()
+
+
+def test_a_contour_within_another_is_a_hole_and_one_within_that_is_none(opened: Opener) -> None:
+    nested = [(1, box(1.5, 1.5, 14.5, 14.5)), (1, box(3.5, 3.5, 12.5, 12.5)), (1, box(5.5, 5.5, 8.5, 8.5))]
+    series = volume()
+    for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 0, 1, 2]):  # one may be drawn twice
+        regions = {"Ring": [*(nested[place] for place in order), (1, box(16.5, 1.5, 18.5, 3.5))]}
+        image, url = drawn(opened, series, structure_set(series, AXIAL, regions))
+        mask = image.contours(url)[0].mask()[1]
+        assert (mask[2, 2], mask[4, 4], mask[7, 7], mask[2, 17]) == (True, False, True, True)
+
+
+def test_contours_that_overlap_in_part_are_joined_unless_the_standard_says_otherwise(opened: Opener) -> None:
+    two = [(1, box(1.5, 1.5, 6.5, 6.5)), (1, box(4.5, 4.5, 9.5, 9.5))]
+    series = volume()
+    for kind, both in (("CLOSED_PLANAR", True), ("CLOSEDPLANAR_XOR", False)):
+        image, url = drawn(opened, series, structure_set(series, AXIAL, {"Two": two}, kind=kind))
+        mask = image.contours(url)[0].mask()[1]
+        assert (mask[2, 2], mask[5, 5], mask[8, 8]) == (True, both, True)
+
+
+def test_a_keyhole_leaves_its_hole_out(opened: Opener) -> None:
+    outer, inner = box(1.5, 1.5, 10.5, 10.5), box(4.5, 4.5, 7.5, 7.5)
+    keyhole = np.array([*outer, outer[0], *inner[::-1], inner[-1]])
+    series = volume()
+    image, url = drawn(opened, series, structure_set(series, AXIAL, {"Ring": [(1, keyhole)]}))
+    mask = image.contours(url)[0].mask()[1]
+    assert (mask[9, 9], mask[5, 6], mask[6, 6]) == (True, False, False)
+
+
+def test_neighbours_share_no_voxel_and_leave_none_out_though_their_sides_run_through_centres(opened: Opener) -> None:
+    quarters = [box(2, 3, 8, 9), box(8, 3, 14, 9), box(2, 9, 8, 13), box(8, 9, 14, 13)]
+    triangles = [
+        np.array([(2, 3), (14, 3), (8, 9)]),
+        np.array([(2, 3), (8, 9), (2, 13)]),
+        np.array([(8, 9), (14, 3), (14, 13)]),
+    ]
+    triangles.append(np.array([(2, 13), (8, 9), (14, 13)]))
+    for parts in (quarters, triangles):
+        regions = {str(number): [(1, np.array(part, float))] for number, part in enumerate(parts)}
+        series = volume()
+        image, url = drawn(opened, series, structure_set(series, AXIAL, regions))
+        counts = sum(each.mask()[1].astype(int) for each in image.contours(url))
+        assert counts.max() == 1
+        assert counts[3:13, 2:14].sum() == counts.sum() == 10 * 12
+
+
+def test_what_lies_beyond_the_image_is_cut_off(opened: Opener) -> None:
+    regions = {"All": [(1, box(-30, -30, 60, 60)), (7, box(0.5, 0.5, 3.5, 3.5)), (2, box(-9.5, -9.5, -3.5, -3.5))]}
+    series = volume()
+    image, url = drawn(opened, series, structure_set(series, AXIAL, regions))
+    mask = image.contours(url)[0].mask()
+    assert (mask[1].all(), mask.sum()) == (True, mask[1].size)
+
+
+def test_contours_between_slices_are_refused_with_the_reason(opened: Opener) -> None:
+    series = volume()
+    image, url = drawn(opened, series, structure_set(series, AXIAL, {"Off": [(1.5, star(1)), (2, star(1))]}))
+    with pytest.raises(UsageError, match="1 of 2 contours of 'Off' lie between slices"):
+        image.contours(url)[0].mask()
+    turned = structure_set(series, replace(OBLIQUE, origin=AXIAL.origin), {"Across": [(1, star(1))]})
+    image, url = drawn(opened, series, turned)
+    with pytest.raises(UsageError, match="lie between slices of the image, or across"):
+        image.contours(url).label_map()
+
+
+def test_another_frame_of_reference_is_refused(opened: Opener) -> None:
+    series = volume()
+    image, url = drawn(opened, series, structure_set(series, AXIAL, {"A": [(1, star(1))]}, reference="1.2.3"))
+    with pytest.raises(UsageError, match="another frame of reference"):
+        image.contours(url)["A"].mask()
+
+
+def test_points_and_open_lines_enclose_nothing(opened: Opener) -> None:
+    series = volume()
+    structures = structure_set(series, AXIAL, {"Liver": [(1, star(1))], "Point": [(1, star(2)[:1])]})
+    structures.ROIContourSequence[1].ContourSequence[0].ContourGeometricType = "POINT"
+    image, url = drawn(opened, series, structures)
+    found = image.contours(url)
+    with pytest.raises(UsageError, match="No contour of 'Point' encloses anything"):
+        found["Point"].mask()
+    assert found.label_map().names == {1: "Liver"}
+    assert found.label_map().notices == ("'Point' was left out: no contour of it encloses anything.",)
+    assert found["Point"].contours[0].points.shape == (1, 3)
+
+
+def test_names_that_are_not_there_are_answered_by_those_that_are(opened: Opener) -> None:
+    series = volume()
+    image, url = drawn(opened, series, structure_set(series, AXIAL, {"A": [(1, star(1))], "B": []}))
+    found = image.contours(url)
+    with pytest.raises(UsageError, match=r"no region named 'C'\. There are: 'A', 'B'"):
+        found["C"]
+    assert not found["B"].mask().any()
+    assert repr(found).splitlines()[0] == "<2 regions of interest>"
+    assert len(found[1:]) == 1
+
+
+def test_what_is_no_structure_set_is_said(opened: Opener) -> None:
+    series = volume()
+    image, url = drawn(opened, series, structure_set(series, AXIAL, {"A": [(1, star(1))]}))
+    with pytest.raises(UnsupportedSeriesError, match=r"holds no structure set \(RTSTRUCT\)"):
+        image.contours(image.series_url)
+    with pytest.raises(UsageError, match="not evenly spaced"):
+        opened(uneven([0, 2.5, 5, 10, 17.5], distinct(SHAPE))).contours(url)
+
+
+@pytest.mark.parametrize("data", [["1", "2"], [], None])
+def test_contours_that_are_no_points_are_an_error(opened: Opener, data: Any) -> None:
+    series = volume()
+    structures = structure_set(series, AXIAL, {"A": [(1, star(1))]})
+    structures.ROIContourSequence[0].ContourSequence[0].ContourData = data
+    image, url = drawn(opened, series, structures)
+    with pytest.raises(InvalidAttributeError, match="no list of points"):
+        image.contours(url)
+
+
+def test_a_folder_has_structure_sets_too(tmp_path: Path) -> None:
+    series = volume()
+    series.write(tmp_path / "ct")
+    structures = structure_set(series, AXIAL, {"A": [(1, star(1))]})
+    (tmp_path / "rt").mkdir()
+    structures.save_as(tmp_path / "rt" / "a.dcm", enforce_file_format=True)
+    image = dicomzarr.open(tmp_path / "ct")
+    assert np.array_equal(image.contours(tmp_path / "rt")["A"].mask(), by_angles(AXIAL, [(1, star(1))]))

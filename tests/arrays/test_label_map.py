@@ -1,0 +1,242 @@
+"""Segments by name, and all of them in one array of numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+from highdicom.seg import SegmentationTypeValues
+from pydicom.uid import generate_uid
+from radiology_model import AXIAL, OBLIQUE, distinct
+from radiology_opened import Opener
+from radiology_volumes import uneven, volume
+from segmentations import LABELS, ascending, random_masks, segmented
+
+import dicomzarr
+from dicomzarr.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from radiology_model import Grid, RadiologySeries
+    from segmentations import Segmented
+
+SHAPE = (5, 16, 20)
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    with Opener() as opener:
+        yield opener
+
+
+def apart(count: int = 3, shape: tuple[int, ...] = SHAPE) -> Any:
+    """Masks that share no voxel, with some that none has."""
+    numbers = np.random.default_rng(3).integers(0, count + 1, shape)
+    return np.stack([numbers == number for number in range(1, count + 1)]).astype(np.uint8)
+
+
+def serve(opened: Opener, series: RadiologySeries, *segmentations: Segmented) -> str:
+    server = opened.serve([*series.datasets, *(each.dataset for each in segmentations)])
+    return server.series_url(series.study_uid, series.series_uid)
+
+
+def together(opened: Opener, masks: Any, grid: Grid = AXIAL, **more: Any) -> str:
+    series = volume(grid)
+    return serve(opened, series, segmented(ascending(series, grid), masks, **more))
+
+
+def url_of(opened: Opener, segmentation: Segmented) -> str:
+    return opened.servers[-1].series_url(segmentation.study, segmentation.series)
+
+
+# --- by name
+
+
+def test_a_label_is_found_by_the_name_of_its_segment(opened: Opener) -> None:
+    masks = random_masks((2, *SHAPE))
+    image = dicomzarr.open(together(opened, masks), labels=True)
+    for number, name in enumerate(LABELS[:2]):
+        label = image.labels[name]
+        assert np.array_equal(label.levels[0][...], masks[number] * (number + 1))
+        assert name in image.labels
+        assert image.labels.get(name) == label
+    assert set(image.labels) == {label.name for label in image.labels.values()}
+    assert image.labels.get("Brain") is None
+    assert "Brain" not in image.labels
+    with pytest.raises(UsageError, match=r"no label named 'Brain'\. There are: 'Liver', 'Left kidney'"):
+        image.labels["Brain"]
+    with pytest.raises(UsageError, match="open the series with labels=True"):
+        dicomzarr.open(image.series_url).labels["Liver"]
+
+
+def test_a_name_that_two_labels_have_is_refused(opened: Opener) -> None:
+    series = volume()
+    sources = ascending(series, AXIAL)
+    two = [segmented(sources, random_masks((1, *SHAPE), seed), name=f"reader {seed}") for seed in (1, 2)]
+    image = dicomzarr.open(serve(opened, series, *two), labels=True)
+    with pytest.raises(UsageError, match=r"2 labels are of segments named 'Liver'\. Take one of "):
+        image.labels["Liver"]
+
+
+# --- one label map
+
+
+@pytest.mark.parametrize("kind", [SegmentationTypeValues.BINARY, SegmentationTypeValues.LABELMAP])
+@pytest.mark.parametrize("labels", [False, True])
+def test_segments_are_one_array_of_their_numbers(
+    opened: Opener,
+    kind: SegmentationTypeValues,
+    labels: bool,  # noqa: FBT001  # a parameter
+) -> None:
+    masks = apart()
+    expected = np.tensordot([1, 2, 3], masks, 1)
+    shown = masks if kind is SegmentationTypeValues.BINARY else expected.astype(np.uint8)
+    found = dicomzarr.open(together(opened, shown, kind=kind), labels=labels).label_map()
+    assert np.array_equal(found.values, expected)
+    assert found.values.dtype == np.uint8
+    assert found.names == dict(enumerate(LABELS, 1))
+
+
+def test_chosen_segments_keep_their_numbers(opened: Opener) -> None:
+    masks = apart()
+    image = dicomzarr.open(together(opened, masks))
+    found = image.label_map([LABELS[2], LABELS[0]])
+    assert np.array_equal(found.values, masks[0] + 3 * masks[2])
+    assert found.names == {1: LABELS[0], 3: LABELS[2]}
+    assert np.array_equal(image.label_map(LABELS[1]).values, 2 * masks[1])
+    with pytest.raises(UsageError, match=r"no segment named 'Brain'\. There are: 'Liver'"):
+        image.label_map(["Brain"])
+
+
+def test_two_segmentations_are_counted_where_they_have_the_same_numbers(opened: Opener) -> None:
+    series, masks = volume(), apart(2)
+    sources = ascending(series, AXIAL)
+    two = [segmented(sources, masks[number : number + 1], name=f"reader {number}") for number in (0, 1)]
+    found = dicomzarr.open(serve(opened, series, *two)).label_map()
+    assert sorted(found.names) == [1, 2]
+    assert {found.values[masks[0] > 0].max(), found.values[masks[1] > 0].max()} == {1, 2}
+    assert np.array_equal(found.values > 0, masks.any(axis=0))
+
+
+def test_segments_that_overlap_are_refused_or_one_of_them_counts(opened: Opener) -> None:
+    masks = random_masks((2, *SHAPE))
+    image = dicomzarr.open(together(opened, masks))
+    both = int((masks[0] & masks[1]).sum())
+    with pytest.raises(UsageError, match=f"Segments share {both} voxels"):
+        image.label_map()
+    assert np.array_equal(image.label_map(overlap="first").values, np.where(masks[0], 1, masks[1] * 2))
+    assert np.array_equal(image.label_map(overlap="last").values, np.where(masks[1], 2, masks[0]))
+    assert np.array_equal(image.label_map(["Liver"]).values, masks[0])
+    with pytest.raises(UsageError, match="overlap is 'both'"):
+        image.label_map(overlap="both")  # type: ignore[arg-type]  # a mistake on purpose
+
+
+def test_a_label_map_lies_on_the_image_wherever_it_is_handed_on(opened: Opener, tmp_path: Path) -> None:
+    image = dicomzarr.open(together(opened, apart(), OBLIQUE))
+    found, itk, nifti = image.label_map(), image.to_sitk(), image.to_nibabel()
+    for each in (found.to_sitk(),):
+        assert (each.GetOrigin(), each.GetSpacing(), each.GetDirection()) == (
+            itk.GetOrigin(),
+            itk.GetSpacing(),
+            itk.GetDirection(),
+        )
+        assert np.array_equal(SimpleITK.GetArrayFromImage(each), found.values)
+    found.to_nifti(tmp_path / "labels.nii.gz")
+    for read in (nibabel.load(tmp_path / "labels.nii.gz"), found.to_nibabel()):
+        assert np.allclose(read.affine, nifti.affine)  # type: ignore[attr-defined]
+        assert np.array_equal(np.asarray(read.dataobj).T, found.values)  # type: ignore[attr-defined]
+
+
+# --- other grids
+
+
+def other_grid(grid: Grid, shape: Sequence[int], *, reference: str = "") -> tuple[RadiologySeries, Any]:
+    """A series on another grid in the frame of reference and the study of the image, and masks on it."""
+    other = volume(grid, distinct(tuple(shape)), name="other")
+    ours = volume().datasets[0]
+    for dataset in other.datasets:
+        dataset.StudyInstanceUID = ours.StudyInstanceUID
+        dataset.FrameOfReferenceUID = reference or ours.FrameOfReferenceUID
+    return other, apart(2, tuple(shape))
+
+
+FINER = replace(AXIAL, spacing=(0.45, 0.35), step=(0.0, 0.0, 1.1), origin=(-99.9, -119.7, 39.6))
+TURNED = replace(
+    OBLIQUE, spacing=(0.9, 0.7), origin=(AXIAL.origin[0] + 1.0, AXIAL.origin[1] + 2.0, AXIAL.origin[2] + 1.0)
+)
+
+
+@pytest.mark.parametrize(("grid", "shape"), [(FINER, (9, 30, 28)), (TURNED, (6, 16, 20))], ids=["finer", "turned"])
+def test_segments_of_another_grid_are_looked_up_as_simpleitk_does(
+    opened: Opener, grid: Grid, shape: tuple[int, ...]
+) -> None:
+    other, masks = other_grid(grid, shape)
+    segmentation = segmented(ascending(other, grid), masks)
+    image = dicomzarr.open(serve(opened, volume(), segmentation))
+    url = url_of(opened, segmentation)
+    with pytest.raises(UsageError, match="lies on another grid"):
+        image.label_map(segmentation=url)
+    found = image.label_map(segmentation=url, resample=True)
+    theirs = SimpleITK.GetImageFromArray(np.tensordot([1, 2], masks, 1).astype(np.uint8))
+    affine = grid.affine
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    theirs.SetOrigin(affine[:3, 3].tolist())
+    theirs.SetSpacing(steps.tolist())
+    theirs.SetDirection((affine[:3, :3] / steps).reshape(-1).tolist())
+    expected = SimpleITK.Resample(theirs, image.to_sitk(), SimpleITK.Transform(), SimpleITK.sitkNearestNeighbor, 0)
+    assert np.array_equal(found.values, SimpleITK.GetArrayFromImage(expected))
+    assert found.values.any()
+    assert np.array_equal(image.label_map(segmentation=dicomzarr.open(url), resample=True).values, found.values)
+
+
+def test_segmentations_of_the_study_on_other_grids_are_found_on_request(opened: Opener) -> None:
+    series = volume()
+    other, masks = other_grid(FINER, (9, 30, 28))
+    elsewhere = segmented(ascending(other, FINER), masks, name="elsewhere")
+    refer_to(elsewhere, series)
+    here = segmented(ascending(series, AXIAL), apart(3)[2:], name="here")
+    url = serve(opened, series, elsewhere, here)
+    image = dicomzarr.open(url)
+    assert sorted(image.label_map().names) == [1]
+    assert any("is no label" in notice for notice in image.label_map().notices)
+    found = image.label_map(resample=True, overlap="last")
+    assert len(found.names) == 3
+    alone = image.label_map(segmentation=url_of(opened, elsewhere), resample=True)
+    assert alone.values.any()
+
+
+def refer_to(segmentation: Segmented, series: RadiologySeries) -> None:
+    """Have a segmentation say that it was made of this series."""
+    (item,) = segmentation.dataset.ReferencedSeriesSequence
+    item.SeriesInstanceUID = series.series_uid
+
+
+def test_another_frame_of_reference_is_refused(opened: Opener) -> None:
+    other, masks = other_grid(FINER, (9, 30, 28), reference=generate_uid(entropy_srcs=["another"]))
+    segmentation = segmented(ascending(other, FINER), masks)
+    image = dicomzarr.open(serve(opened, volume(), segmentation))
+    with pytest.raises(UsageError, match="another frame of reference"):
+        image.label_map(segmentation=url_of(opened, segmentation), resample=True)
+
+
+def test_what_is_no_segmentation_and_what_has_none_is_refused(opened: Opener) -> None:
+    image = opened(volume())
+    with pytest.raises(UsageError, match="No segmentation in the study"):
+        image.label_map()
+    with pytest.raises(UsageError, match="is no segmentation"):
+        image.label_map(segmentation=image.series_url)
+    fractional = segmented(
+        ascending(volume(), AXIAL), random_masks((1, *SHAPE)), kind=SegmentationTypeValues.FRACTIONAL,
+        fractional_type="PROBABILITY", max_fractional_value=1,
+    )  # fmt: skip
+    server = opened.serve([fractional.dataset])
+    with pytest.raises(UsageError, match="is fractional"):
+        image.label_map(segmentation=server.series_url(fractional.study, fractional.series))
+    with pytest.raises(UsageError, match="not evenly spaced"):
+        opened(uneven([0, 2.5, 5, 10, 17.5], distinct(SHAPE))).label_map()

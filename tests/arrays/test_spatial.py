@@ -1,0 +1,99 @@
+"""Images as SpatialData, by its protocol: levels, names, coordinates and places."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import stand_ins
+from radiology_dimensions import times_by_slice
+from radiology_model import AXIAL, OBLIQUE, distinct
+from radiology_opened import Opener
+from radiology_volumes import volume
+from segmentations import IDENTIFIED, ascending, random_masks, segmented
+from serving import serving
+from slides import brightfield_pyramid, fluorescence_focal_stack
+
+import dicomzarr
+from dicomzarr.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    with Opener() as opener:
+        yield opener
+
+
+@pytest.fixture(autouse=True)
+def _library(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_ins.install(monkeypatch, stand_ins.SPATIALDATA)
+
+
+def test_a_slide_keeps_its_levels_and_reads_nothing() -> None:
+    with serving(brightfield_pyramid()) as slide:
+        image = dicomzarr.open(slide.url)
+        held = image.to_spatialdata()
+        assert slide.count() == 0
+        tree = held.images["slide"]
+        for level in image.levels:
+            pixels = tree[f"scale{level.number}"]["image"]
+            assert np.array_equal(pixels.to_numpy(), level.to_numpy())
+            assert list(pixels.c.values) == ["r", "g", "b"]
+            # Pixels of all levels lie in one frame, whose corner is 0.
+            count = level.shape[-1]
+            assert np.allclose(pixels.x, (np.arange(count) + 0.5) * image.shape[-1] / count)
+        placed = tree.attrs["placed"]
+        assert placed.keys() == {"global", "micrometer"}
+        assert placed["micrometer"].what == [*image.levels[0].scale[-2:]]
+        assert placed["micrometer"].axes == ("y", "x")
+
+
+def test_focal_planes_are_a_third_axis_and_channels_have_names() -> None:
+    with serving(fluorescence_focal_stack()) as slide:
+        image = dicomzarr.open(slide.url)
+        (tree,) = image.to_spatialdata().images.values()
+        pixels = tree["scale0"]["image"]
+        assert pixels.dims == ("c", "z", "y", "x")
+        assert list(pixels.c.values) == [channel.label for channel in image.channels]
+
+
+@pytest.mark.parametrize("grid", [AXIAL, OBLIQUE], ids=["axial", "oblique"])
+def test_a_volume_lies_in_the_patient_by_its_corner(opened: Opener, grid: Any) -> None:
+    image = opened(volume(grid, distinct((5, 16, 20))))
+    (tree,) = image.to_spatialdata().images.values()
+    patient = tree.attrs["placed"]["patient"]
+    for voxel in ([0, 0, 0], [3, 7, 2]):
+        at_its_centre = patient.what @ [*(np.array(voxel) + 0.5), 1]
+        assert np.allclose(at_its_centre, np.array(image.affine) @ [*voxel, 1])
+    assert patient.input_axes == patient.output_axes == ("x", "y", "z")
+    assert tree["scale0"]["image"].shape == (1, *image.shape)
+
+
+def test_labels_go_along(opened: Opener) -> None:
+    ct = volume(AXIAL, distinct((6, 16, 20)), **IDENTIFIED)
+    found = segmented(ascending(ct, AXIAL), random_masks((2, 6, 16, 20)))
+    server = opened.serve([*ct.datasets, found.dataset])
+    image = dicomzarr.open(server.series_url(ct.study_uid, ct.series_uid), labels=True)
+    held = image.to_spatialdata()
+    assert held.labels.keys() == image.labels.keys()
+    for name, label in image.labels.items():
+        assert np.array_equal(held.labels[name]["scale0"]["image"].to_numpy(), label.to_numpy())
+
+
+def test_of_several_times_one_is_chosen(opened: Opener) -> None:
+    image = opened(times_by_slice(distinct((3, 4, 6, 7))))
+    with pytest.raises(UsageError, match="time=0"):
+        image.to_spatialdata()
+    (tree,) = image.to_spatialdata(time=1).images.values()
+    assert np.array_equal(tree["scale0"]["image"][0].to_numpy(), image[1])
+
+
+def test_without_the_library_its_extra_is_named(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "spatialdata", None)
+    with pytest.raises(UsageError, match=r'pip install "dicomzarr\[spatialdata\]"'):
+        opened(volume(AXIAL)).to_spatialdata()

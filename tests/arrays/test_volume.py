@@ -1,0 +1,372 @@
+"""Volumes as SimpleITK, nibabel and files of NIfTI hold them, beside what tests/real compares with dcm2niix."""
+
+from __future__ import annotations
+
+import builtins
+import gzip
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import nibabel
+import numpy as np
+import pytest
+import radiology_dimensions as dimensions
+import radiology_multiframe as multiframe
+import radiology_nuclear as nuclear
+import SimpleITK
+from handed_on import by_way_of_nifti, by_way_of_sitk, each_volume
+from radiology import BUILDERS
+from radiology_model import AXIAL, GRIDS, OBLIQUE, TILTED, decimals, distinct, series_of
+from radiology_opened import Opener, affine_of, pixels_of
+from radiology_oracles import by_simpleitk, by_simpleitk_file, differences
+from radiology_volumes import (
+    VOLUME,
+    bolus,
+    gantry_tilt,
+    modality_lut,
+    monochrome1,
+    pet,
+    secondary_capture,
+    uneven,
+    volume,
+)
+from real_data import real_series
+
+import dicomzarr
+from dicomzarr.errors import InvalidOptionError, LeftOutWarning, MetadataError, TargetError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from radiology_model import RadiologySeries
+
+NEAR = 1e-3
+"""Millimetres between voxels that coincide: NIfTI has 32 bits of floating point."""
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    with Opener() as opener:
+        yield opener
+
+
+def lacking_a_slice(number: int = 3) -> RadiologySeries:
+    series = volume(AXIAL, distinct((6, 16, 20), bits=12, signed=True))
+    lost = decimals(AXIAL.position(number))
+    return series_of([each for each in series.datasets if each.ImagePositionPatient != lost])
+
+
+# --- what SimpleITK reads out of the same files
+
+SIMPLEITK: dict[str, Callable[[], RadiologySeries]] = {
+    **{name: partial(volume, grid) for name, grid in GRIDS.items()},
+    "signed": lambda: volume(pixels=distinct((5, 16, 20), bits=16, signed=True), bits=16),
+    "8 bits": lambda: volume(pixels=distinct((5, 16, 20), bits=8), bits=8),
+    "slope": lambda: volume(RescaleSlope="0.25", RescaleIntercept="3"),
+    "falling slope": lambda: volume(RescaleSlope="-1", RescaleIntercept="100"),
+    "slopes of slices": lambda: pet(VOLUME, [0.5, 1.25, 2, 4, 0.125]),
+    "two slices": lambda: volume(OBLIQUE, VOLUME[:2]),
+    "one slice": lambda: volume(pixels=VOLUME[:1]),
+}
+
+
+@pytest.mark.parametrize("name", SIMPLEITK)
+def test_volumes_are_those_that_simpleitk_reads(opened: Opener, tmp_path: Path, name: str) -> None:
+    series = SIMPLEITK[name]()
+    series.write(tmp_path / "series")
+    image, theirs = opened(series), by_simpleitk(tmp_path / "series")
+    if len(series.datasets) == 1:  # it knows no step from a slice to none
+        theirs.affine[:3, 2] = affine_of(image)[:3, 2]
+    for ours in (by_way_of_sitk(image), by_way_of_nifti(image, tmp_path / "out.nii.gz")):
+        apart, differ = differences(ours, theirs, relative=1e-6)
+        assert (apart < NEAR, differ) == (True, 0)
+
+
+@pytest.mark.parametrize("name", ["ct_explicit_le", "mr_small_stack", "mr_enhanced_siemens"])
+def test_real_volumes_are_those_that_simpleitk_reads(tmp_path: Path, name: str) -> None:
+    folder = real_series(name)
+    image, files = dicomzarr.open(folder), list(folder.glob("*.dcm"))
+    theirs = by_simpleitk(folder) if len(files) > 1 else by_simpleitk_file(files[0])
+    if len(theirs.values) == 1:
+        theirs.affine[:3, 2] = affine_of(image)[:3, 2]
+    for ours in (by_way_of_sitk(image), by_way_of_nifti(image, tmp_path / "out.nii")):
+        apart, differ = differences(ours, theirs, relative=1e-6)
+        assert (apart < NEAR, differ) == (True, 0)
+
+
+def test_simpleitk_reads_a_sheared_volume_as_a_straight_one_and_we_do_not(opened: Opener, tmp_path: Path) -> None:
+    series = gantry_tilt()
+    series.write(tmp_path / "series")
+    image = opened(series)
+    for ours in (by_way_of_sitk(image), by_way_of_nifti(image, tmp_path / "out.nii")):
+        assert np.allclose(ours.affine, TILTED.affine, rtol=0, atol=NEAR)
+    apart = by_simpleitk(tmp_path / "series").affine[:3, 2] - TILTED.step
+    assert np.linalg.norm(apart) == pytest.approx(1.21, abs=0.05)
+
+
+def test_simpleitk_inverts_monochrome1_and_we_do_not(opened: Opener, tmp_path: Path) -> None:
+    series = monochrome1()
+    series.write(tmp_path / "series")
+    ours, theirs = by_way_of_sitk(opened(series)), by_simpleitk(tmp_path / "series")
+    assert np.array_equal(ours.values, VOLUME.astype(int) - 1024)
+    assert np.array_equal(theirs.values, (4095 - VOLUME.astype(int)) - 1024)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_each_volume_of_any_series_has_its_values_and_place_or_is_refused(
+    opened: Opener, tmp_path: Path, name: str
+) -> None:
+    image = opened(BUILDERS[name](), values="modality")
+    for _, one, chosen in each_volume(image):
+        if one.affine is None or one.plan.color:
+            with pytest.raises(UsageError, match="This image is no volume"):
+                one.to_nifti(tmp_path / "out.nii", time=chosen["time"])
+            continue
+        axes, index = one.levels[0].axes, {"t": chosen["time"], "c": chosen["channel"]}
+        values = one.levels[0][tuple(index.get(axis, slice(None)) for axis in axes)]
+        for ours in (
+            by_way_of_sitk(one, absent=0, **chosen),
+            by_way_of_nifti(one, tmp_path / "out.nii", absent=0, **chosen),
+        ):
+            lost = {cell.get("z", 0) for cell in one.plan.attributes.absent}
+            there = [place for place in range(len(ours.values)) if place not in lost]
+            assert np.array_equal(ours.values[there], values.reshape(ours.values.shape)[there], equal_nan=True)
+            assert np.allclose(ours.affine, affine_of(one), rtol=0, atol=NEAR)
+
+
+# --- what only we can say
+
+
+def test_each_voxel_of_a_sheared_volume_lies_where_the_affine_puts_it_for_simpleitk(opened: Opener) -> None:
+    image = opened(gantry_tilt())
+    found = image.to_sitk()
+    for index in ((0, 0, 0), (19, 0, 4), (3, 15, 2)):
+        place = affine_of(image) @ (*index, 1)
+        assert np.allclose(found.TransformIndexToPhysicalPoint(index), place[:3], atol=1e-6)
+        assert found.TransformPhysicalPointToIndex(place[:3].tolist()) == index
+
+
+def test_a_shear_is_in_the_sform_and_the_qform_says_nothing(opened: Opener, tmp_path: Path) -> None:
+    image = opened(gantry_tilt())
+    image.to_nifti(tmp_path / "out.nii")
+    for found in (nibabel.load(tmp_path / "out.nii"), image.to_nibabel()):
+        header: Any = found.header  # type: ignore[attr-defined]
+        assert (int(header["qform_code"]), int(header["sform_code"])) == (0, 1)
+        assert np.allclose(header.get_sform(), np.diag([-1, -1, 1, 1]) @ TILTED.affine, atol=NEAR)
+    straight: Any = opened(volume()).to_nibabel().header
+    assert (int(straight["qform_code"]), int(straight["sform_code"])) == (1, 1)
+
+
+@pytest.mark.parametrize("values", ["stored", "modality"])
+def test_values_are_those_of_the_modality_whatever_was_opened(opened: Opener, values: str) -> None:
+    found = opened(volume(), values=values).to_sitk()
+    assert found.GetPixelID() == SimpleITK.sitkInt16
+    assert np.array_equal(SimpleITK.GetArrayFromImage(found), VOLUME.astype("i2") - 1024)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # one case has UIDs that are hashes
+def test_images_of_stored_values_are_handed_on_as_those_of_the_modality(shared_dir: Path) -> None:
+    several = 0
+    for folder in sorted(each for each in (shared_dir / "cases").iterdir() if each.is_dir()):
+        try:
+            stored, rescaled = (dicomzarr.open(folder, values=values) for values in ("stored", "modality"))
+        except (MetadataError, UsageError):
+            continue
+        by_uids = {frozenset(each.plan.levels[0].attributes.sop_instance_uids): each for each in rescaled.images}
+        for image in stored.images:
+            twin = by_uids.get(frozenset(image.plan.levels[0].attributes.sop_instance_uids))
+            known = image.plan.attributes
+            if (
+                known.affine_reference == "slide"
+                or image.affine is None
+                or known.absent
+                or len(by_uids) < len(rescaled.images)
+            ):
+                continue
+            chosen = {"channel": 0, "time": 0}
+            if twin is None:
+                with pytest.raises(UsageError, match='values="modality"'):
+                    image.to_sitk(**chosen)
+                continue
+            ours, theirs = (SimpleITK.GetArrayFromImage(each.to_sitk(**chosen)) for each in (image, twin))
+            assert np.array_equal(ours, theirs)
+            several += len(stored.images) > 1
+    assert several > 3
+
+
+def test_a_table_leads_to_the_values(opened: Opener) -> None:
+    expected = np.array([value**2 // 4096 for value in range(4096)])[VOLUME]
+    assert np.array_equal(SimpleITK.GetArrayFromImage(opened(modality_lut()).to_sitk()), expected)
+
+
+def test_times_are_a_fourth_axis_with_their_step(opened: Opener, tmp_path: Path) -> None:
+    pixels = distinct((4, 16, 20))
+    image = opened(bolus(pixels, ["120000", "120002", "120004", "120006"]))
+    found = image.to_sitk()
+    assert (found.GetSize(), found.GetSpacing()[3]) == ((20, 16, 1, 4), 2.0)
+    assert np.array_equal(SimpleITK.GetArrayFromImage(found)[:, 0], pixels.astype(int) - 1024)
+    image.to_nifti(tmp_path / "out.nii")
+    read: Any = nibabel.load(tmp_path / "out.nii")
+    assert (read.shape, float(read.header["pixdim"][4])) == ((20, 16, 1, 4), 2.0)
+    assert read.header.get_xyzt_units() == ("mm", "sec")
+    assert np.array_equal(np.asarray(read.dataobj)[:, :, 0, 2].T, pixels[2].astype(int) - 1024)
+    assert np.array_equal(SimpleITK.GetArrayFromImage(image.to_sitk(time=-1))[0], pixels[3].astype(int) - 1024)
+
+
+def test_a_dose_is_a_dose(opened: Opener) -> None:
+    image = opened(nuclear.dose(distinct((4, 16, 20), bits=32), [0, 2.5, 5, 7.5]))
+    values = dicomzarr.open(image.url, values="modality").levels[0][...]
+    assert np.array_equal(SimpleITK.GetArrayFromImage(image.to_sitk()), values)
+
+
+def test_several_channels_are_refused_and_one_can_be_chosen(opened: Opener) -> None:
+    image = opened(dimensions.repeated(dimensions.TWICE, dimensions.ECHOES))
+    for convert in (image.to_sitk, image.to_nibabel):
+        with pytest.raises(UsageError, match=r"it has 2 channels. Choose one, as channel=0"):
+            convert()
+    assert np.array_equal(SimpleITK.GetArrayFromImage(image.to_sitk(channel=1)), pixels_of(image)[1])
+    for chosen in ({"channel": 2}, {"time": 1}, {"channel": "b"}):
+        with pytest.raises(UsageError, match="There is no"):
+            image.to_sitk(**chosen)  # type: ignore[arg-type]  # a mistake on purpose
+
+
+@pytest.mark.parametrize(
+    ("series", "said"),
+    [
+        (partial(uneven, [0, 2.5, 5, 10, 17.5], distinct((5, 16, 20))), "not evenly spaced"),
+        (partial(secondary_capture, distinct((16, 20, 3), bits=8)), "does not say where"),
+        (lacking_a_slice, "1 of its slices are absent"),
+    ],
+    ids=["uneven", "capture", "absent"],
+)
+def test_what_is_no_volume_is_refused_with_the_reason(
+    opened: Opener, tmp_path: Path, series: Callable[[], RadiologySeries], said: str
+) -> None:
+    image = opened(series())
+    for convert in (image.to_sitk, image.to_nibabel, partial(image.to_nifti, tmp_path / "out.nii")):
+        with pytest.raises(UsageError, match=f"This image is no volume: .*{said}"):
+            convert()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_absent_slices_are_filled_with_the_value_that_is_given(opened: Opener) -> None:
+    image = opened(lacking_a_slice())
+    expected = dicomzarr.open(image.url, values="modality").levels[0][...]
+    expected[3] = -2000
+    assert np.array_equal(SimpleITK.GetArrayFromImage(image.to_sitk(absent=-2000)), expected)
+    assert np.array_equal(np.asarray(image.to_nibabel(absent=-2000).dataobj).T, expected)
+    for value in (0.5, 1e6):
+        with pytest.raises(InvalidOptionError, match="is no value of int16"):
+            image.to_sitk(absent=value)
+
+
+def test_colours_are_components_of_a_pixel_for_simpleitk_and_no_channels(opened: Opener) -> None:
+    pixels = distinct((4, 16, 20, 3), bits=8)
+    image = opened(volume(pixels=pixels, bits=8))
+    found = image.to_sitk()
+    assert (found.GetSize(), found.GetNumberOfComponentsPerPixel()) == ((20, 16, 4), 3)
+    assert np.array_equal(SimpleITK.GetArrayFromImage(found), pixels)
+    with pytest.raises(UsageError, match="it has 3 channels"):
+        image.to_nibabel()
+    lacking = opened(series_of([each for each in volume(pixels=pixels, bits=8).datasets if each.InstanceNumber != 2]))
+    filled = SimpleITK.GetArrayFromImage(lacking.to_sitk(absent=7))
+    assert (filled[1] == 7).all() or (filled[2] == 7).all()
+
+
+# --- diffusion
+
+
+def test_diffusion_is_a_fourth_axis_with_its_files_beside_it(opened: Opener, tmp_path: Path) -> None:
+    pixels = distinct((4, 3, 16, 20))
+    image = opened(dimensions.repeated(pixels, dimensions.RAGGED))
+    image.to_nifti(tmp_path / "out.nii.gz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.bval", "out.bvec", "out.nii.gz"]
+    assert gzip.decompress((tmp_path / "out.nii.gz").read_bytes())[:4] == (348).to_bytes(4, "little")
+    read: Any = nibabel.load(tmp_path / "out.nii.gz")
+    assert np.array_equal(np.asarray(read.dataobj).transpose(), pixels)
+    assert np.array_equal(np.loadtxt(tmp_path / "out.bval"), [0, 1000, 1000, 1000])
+    # axial, rows to the left and columns to the back, so x is turned by FSL's rule, and no other component
+    expected = [(0, 0, 0), *((-x + 0.0, y, z) for x, y, z in dimensions.DIRECTIONS)]
+    assert np.allclose(np.loadtxt(tmp_path / "out.bvec").T, expected, atol=1e-6)
+    assert image.to_sitk().GetSize() == (20, 16, 3, 4)
+
+
+def test_weightings_of_several_echoes_are_no_series_of_diffusion(opened: Opener, tmp_path: Path) -> None:
+    plain, weighted = dimensions.diffusion([(0.0, None), (700.0, (1.0, 0.0, 0.0))])
+    early, late = dimensions.ECHOES
+    three = [{**plain, **early}, {**plain, **late}, {**weighted, **early}]
+    image = opened(dimensions.repeated(distinct((3, 3, 16, 20)), three))
+    assert len(image.images) == 1
+    with pytest.raises(UsageError, match="it has 3 channels"):
+        image.to_nifti(tmp_path / "out.nii")
+    image.to_nifti(tmp_path / "out.nii", channel=0)
+
+
+def test_times_of_weightings_are_one_after_another(opened: Opener, tmp_path: Path) -> None:
+    weightings = dimensions.diffusion([(0.0, None), (700.0, (0.0, 0.6, 0.8))])
+    both = dimensions.product(dimensions.along("TemporalPositionIdentifier", [1, 2]), weightings)
+    pixels = distinct((4, 3, 16, 20))
+    image = opened(dimensions.repeated(pixels, both))
+    image.to_nifti(tmp_path / "out.nii")
+    read: Any = nibabel.load(tmp_path / "out.nii")
+    assert np.array_equal(np.asarray(read.dataobj).T, pixels)
+    assert np.array_equal(np.loadtxt(tmp_path / "out.bval"), [0, 700, 0, 700])
+    assert np.loadtxt(tmp_path / "out.bvec").shape == (3, 4)
+
+
+def test_directions_that_no_header_gives_are_left_out_with_a_warning(opened: Opener, tmp_path: Path) -> None:
+    image = opened(dimensions.vendor_b_values(distinct((2, 3, 16, 20)), [0, 1000]))
+    with pytest.warns(LeftOutWarning, match="no b-vectors"):
+        image.to_nifti(tmp_path / "out.nii")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.bval", "out.nii"]
+
+
+def test_enhanced_diffusion_has_its_files_too(opened: Opener, tmp_path: Path) -> None:
+    image = opened(multiframe.diffusion_frames(dimensions.TWICE, [(0.0, None), (700.0, (0.0, 0.6, 0.8))]))
+    image.to_nifti(tmp_path / "out.nii")
+    b_values: Any = image.plan.attributes.coordinates["b_value"].values
+    assert np.array_equal(np.loadtxt(tmp_path / "out.bval"), np.ravel(b_values))
+
+
+# --- files
+
+
+def test_what_is_there_stays_unless_it_is_to_be_overwritten(opened: Opener, tmp_path: Path) -> None:
+    image = opened(volume())
+    (tmp_path / "out.bval").write_text("mine")
+    with pytest.raises(UsageError, match=r"already: out\.bval"):
+        image.to_nifti(tmp_path / "out.nii")
+    assert (tmp_path / "out.bval").read_text() == "mine"
+    image.to_nifti(tmp_path / "out.nii", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.nii"]  # another volume's b-values are worse than none
+
+
+def test_a_path_says_what_it_is_or_is_refused(opened: Opener, tmp_path: Path) -> None:
+    image = opened(volume())
+    with pytest.raises(UsageError, match=r"ends in \.nii"):
+        image.to_nifti(tmp_path / "out.mha")
+    with pytest.raises(TargetError, match="could not be written: No such file or directory"):
+        image.to_nifti(tmp_path / "nowhere" / "out.nii")
+
+
+@pytest.mark.parametrize("module", ["SimpleITK", "nibabel"])
+def test_a_package_that_is_absent_is_named_before_anything_is_read(
+    opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    image = opened(volume())
+    true_import = builtins.__import__
+
+    def refuse(name: str, *others: Any, **more: Any) -> Any:
+        if name.partition(".")[0] == module:
+            raise ImportError(name)
+        return true_import(name, *others, **more)
+
+    monkeypatch.setitem(__import__("sys").modules, module, None)
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    converts: list[Callable[[], object]] = [image.to_sitk] if module == "SimpleITK" else [image.to_nibabel]
+    converts += [] if module == "SimpleITK" else [partial(image.to_nifti, tmp_path / "out.nii")]
+    for convert in converts:
+        with pytest.raises(UsageError, match=rf'{module}.* pip install "dicomzarr\[radiology\]"'):
+            convert()
+    assert opened.count("frames") == 0

@@ -1,0 +1,54 @@
+"""Copies are on the disk itself before an export says that it is done."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import slides
+from serving import serving
+
+import dicomzarr
+from dicomzarr.errors import TargetError
+from dicomzarr.faces.export import durable
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What was synchronised, in this order."""
+    found: list[Path] = []
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        found.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    monkeypatch.setattr(durable.os, "fsync", note)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux tells the name of an open file")
+@pytest.mark.parametrize("ending", ["zarr", "ozx", "ome.tif"])
+def test_every_file_and_folder_of_a_copy_is_synchronised(ending: str, synced: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / f"out.{ending}"
+    with serving(slides.brightfield_pyramid()) as served:
+        dicomzarr.export(served.url, out, images=[""], overwrite=True)
+    assert {out, tmp_path, *out.rglob("*")} <= set(synced)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [out.name]
+
+
+def test_a_disk_that_does_not_take_it_is_an_error_and_the_export_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with serving(slides.brightfield_pyramid()) as served:
+        with monkeypatch.context() as patch:
+            patch.setattr(durable.os, "fsync", full)
+            with pytest.raises(TargetError, match=r"No space left.* the same command goes on from there"):
+                dicomzarr.export(served.url, tmp_path / "out.zarr")
+        done = dicomzarr.export(served.url, tmp_path / "out.zarr")
+        assert done.resumed == done.blocks

@@ -1,0 +1,202 @@
+"""The face shows what OpenSlide shows of the same files."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import openslide
+import pytest
+from openslide.deepzoom import DeepZoomGenerator
+from serving import serving
+from slides import BUILDERS, brightfield_pyramid
+
+import dicomzarr
+from dicomzarr.demo.show import demo_server, demo_url
+from dicomzarr.demo.slide import demo_files
+from dicomzarr.errors import DicomZarrError, UsageError
+from dicomzarr.faces.openslide.properties import whole_downsample
+from dicomzarr.openslide import OpenSlide, open_slide
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EVERYWHERE = [(0, 0), (-48, -32), (1304, 1504), (112, 336), (5000, 5000), (-5000, 0)]
+"""Positions that lie on pixels of all levels: between them OpenSlide interpolates, and the face takes the nearest."""
+
+
+@pytest.fixture(scope="module")
+def slide() -> Iterator[OpenSlide]:
+    with demo_server() as server:
+        yield open_slide(demo_url(server))
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[openslide.OpenSlide]:
+    """The same files, read by OpenSlide."""
+    with openslide.OpenSlide(demo_files()[0]) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("level", range(4))
+@pytest.mark.parametrize("location", EVERYWHERE)
+def test_regions_are_openslides(
+    slide: OpenSlide, other: openslide.OpenSlide, location: tuple[int, int], level: int
+) -> None:
+    found, expected = (each.read_region(location, level, (200, 150)) for each in (slide, other))
+    assert (found.mode, found.size) == ("RGBA", (200, 150))
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+    assert found.info.get("icc_profile") == expected.info.get("icc_profile")
+
+
+def test_levels_are_openslides(slide: OpenSlide, other: openslide.OpenSlide) -> None:
+    assert isinstance(slide, openslide.AbstractSlide)
+    for name in ("level_count", "level_dimensions", "level_downsamples", "dimensions"):
+        assert getattr(slide, name) == getattr(other, name)
+    for downsample in (0.5, 1, 1.9, 2, 3.99, 4, 7, 64):
+        assert slide.get_best_level_for_downsample(downsample) == other.get_best_level_for_downsample(downsample)
+
+
+def test_properties_are_openslides_but_for_what_identifies(slide: OpenSlide, other: openslide.OpenSlide) -> None:
+    theirs = dict(other.properties)
+    ours = dict(slide.properties)
+    added = {"openslide.background-color", *(f"openslide.bounds-{name}" for name in ("x", "y", "width", "height"))}
+    assert {key: value for key, value in ours.items() if key not in added} == {
+        key: theirs[key] for key in ours.keys() - added
+    }
+    missing = {key for key in theirs.keys() - ours.keys() if key.startswith("openslide.")}
+    assert missing == {"openslide.quickhash-1", "openslide.icc-size", "openslide.associated.thumbnail.icc-size"}
+    assert not [key for key in ours if key.startswith("dicom.")]
+
+
+def test_the_thumbnail_is_openslides(slide: OpenSlide, other: openslide.OpenSlide) -> None:
+    found, expected = slide.get_thumbnail((120, 120)), other.get_thumbnail((120, 120))
+    assert found.mode == expected.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+
+
+@pytest.mark.parametrize("limit_bounds", [False, True])
+def test_deep_zoom_tiles_are_openslides(slide: OpenSlide, other: openslide.OpenSlide, *, limit_bounds: bool) -> None:
+    found, expected = (DeepZoomGenerator(each, 254, 1, limit_bounds) for each in (slide, other))
+    assert found.level_dimensions == expected.level_dimensions
+    assert found.get_dzi("jpeg") == expected.get_dzi("jpeg")
+    for level in range(found.level_count - 4, found.level_count):  # above, OpenSlide interpolates between pixels
+        columns, rows = found.level_tiles[level]
+        for address in {(0, 0), (columns - 1, rows - 1), (columns // 2, rows // 2)}:
+            ours, theirs = (np.asarray(each.get_tile(level, address), int) for each in (found, expected))
+            assert ours.shape == theirs.shape
+            assert np.abs(ours - theirs).max() <= 1, (level, address)
+
+
+def test_associated_images_are_openslides(tmp_path: Path) -> None:
+    built = brightfield_pyramid()
+    paths = built.write(tmp_path)
+    finest = paths[2]
+    with serving(built) as served, openslide.OpenSlide(finest) as expected:
+        found = open_slide(served.url, associated_label=True)
+        assert set(found.associated_images) == set(expected.associated_images)
+        assert "label" not in open_slide(served.url).associated_images
+        for name, picture in expected.associated_images.items():
+            ours = found.associated_images[name]
+            assert ours.mode == "RGBA"
+            np.testing.assert_array_equal(np.asarray(ours), np.asarray(picture))
+            assert found.properties[f"openslide.associated.{name}.width"] == str(picture.width)
+
+
+@pytest.mark.parametrize(
+    ("downsample", "columns", "expected"),
+    [(3.9999, 4000, 4.0), (4.0001, 4000, 4.0), (3.9999, 30_000, 3.9999), (3.89, 66, 3.89), (1.0, 100_000, 1.0)],
+)
+def test_a_downsample_by_rounded_spacing_is_whole_where_no_pixel_moves(
+    downsample: float, columns: int, expected: float
+) -> None:
+    """Tools cut off what follows the point: 3.9999 would become 3."""
+    level = SimpleNamespace(downsample=downsample, shape=(3, 100, columns))
+    assert whole_downsample(level) == expected  # type: ignore[arg-type]  # all of a level that counts
+
+
+def test_a_pyramid_of_other_ratios_has_them() -> None:
+    with serving(brightfield_pyramid()) as served:
+        found = open_slide(served.url).level_downsamples
+    assert found == pytest.approx((1, 1.945, 3.89, 7.02), rel=0.02)
+    assert not found[1].is_integer()
+    assert not found[2].is_integer()
+
+
+def test_it_travels_by_url(slide: OpenSlide) -> None:
+    sent = pickle.loads(pickle.dumps(slide))  # noqa: S301  # our own
+    np.testing.assert_array_equal(
+        np.asarray(sent.read_region((300, 300), 0, (64, 64))), np.asarray(slide.read_region((300, 300), 0, (64, 64)))
+    )
+
+
+def test_it_opens_as_openslide_does(slide: OpenSlide) -> None:
+    folder = demo_files()[0].parent
+    with open_slide(folder) as opened:
+        assert opened.dimensions == (1400, 1600)
+    assert open_slide(dicomzarr.open(folder)).dimensions == (1400, 1600)
+    assert repr(slide).startswith("OpenSlide('dicomweb://127.0.0.1")
+    assert slide.set_cache(openslide.OpenSlideCache(1)) is None
+
+
+def test_it_tells_a_slide_from_what_is_none(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("no slide")
+    assert OpenSlide.detect_format(demo_files()[0].parent) == "dicom"
+    assert OpenSlide.detect_format(tmp_path) is None
+    assert OpenSlide.detect_format(tmp_path / "nothing") is None
+    with pytest.raises(DicomZarrError):
+        open_slide(tmp_path / "nothing")
+
+
+def test_a_server_that_fails_does_not_say_that_there_is_no_slide() -> None:
+    with demo_server() as server:
+        url = demo_url(server)
+    with pytest.raises(DicomZarrError):
+        OpenSlide.detect_format(url)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (((0, 0), 4, (10, 10)), "Level 4"),
+        (((0, 0), -1, (10, 10)), "Level -1"),
+        (((0, 0), 0, (-1, 10)), "-1 x 10"),
+    ],
+)
+def test_what_cannot_be_read_is_said(slide: OpenSlide, arguments: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        slide.read_region(*arguments)
+
+
+def test_an_empty_region_is_an_empty_picture(slide: OpenSlide) -> None:
+    assert slide.read_region((0, 0), 0, (0, 10)).size == (0, 10)
+
+
+def test_what_is_not_in_colour_is_refused_with_the_reason() -> None:
+    with serving(BUILDERS["fluorescence_focal_stack"]()) as served, pytest.raises(UsageError, match="8 bits"):
+        open_slide(served.url)
+
+
+def test_it_needs_no_openslide(slide: OpenSlide, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openslide", None)
+    monkeypatch.delitem(sys.modules, "dicomzarr.faces.openslide.slide")
+    alone = importlib.import_module("dicomzarr.faces.openslide.slide").open_slide(slide._image)
+    assert not isinstance(alone, openslide.AbstractSlide)
+    with alone as opened:
+        for ours, theirs in (
+            (opened.read_region((100, 100), 1, (50, 50)), slide.read_region((100, 100), 1, (50, 50))),
+            (opened.get_thumbnail((90, 90)), slide.get_thumbnail((90, 90))),
+        ):
+            np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+        assert opened.color_profile.profile.profile_description == slide.color_profile.profile.profile_description
+
+
+def test_without_pillow_the_error_says_what_to_install(slide: OpenSlide, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(UsageError, match=r"pip install \"dicomzarr\[openslide\]\""):
+        open_slide(slide._image)

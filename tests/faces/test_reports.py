@@ -1,0 +1,160 @@
+"""Measurement groups of reports and key object selections, which highdicom makes, as rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import highdicom as hd
+import numpy as np
+import pandas as pd
+import pytest
+from highdicom.sr import Measurement, MeasurementsAndQualitativeEvaluations, TrackingIdentifier
+from pydicom.sr.codedict import codes
+from pydicom.uid import generate_uid
+from radiology_opened import Opener
+from reports import (
+    CORNERS,
+    CT,
+    IN_PATIENT,
+    LESION,
+    MEAN_VALUE,
+    SEGMENTATION,
+    SLICES,
+    groups,
+    measurement,
+    report,
+    selection,
+)
+
+import dicomzarr
+from dicomzarr.errors import UnsupportedSeriesError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    with Opener() as opener:
+        yield opener
+
+
+def rows_of(opened: Opener, dataset: Dataset, *, keys: bool = False) -> Any:
+    server = opened.serve([*SLICES, SEGMENTATION, dataset])
+    url = server.series_url(str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID))
+    return (dicomzarr.key_objects if keys else dicomzarr.measurements)(url)
+
+
+def test_each_measurement_is_a_row_with_what_its_group_says(opened: Opener) -> None:
+    dataset = report(groups(), evidence=[*SLICES, SEGMENTATION])
+    found = rows_of(opened, dataset)
+    assert [(row.group, row.name, row.value, row.unit) for row in found if row.value is not None] == [
+        (1, codes.SCT.Diameter.meaning, 12.5, "mm"),
+        (1, MEAN_VALUE.meaning, -31.25, "[hnsf'U]"),
+        (2, codes.SCT.Area.meaning, 3.5, "mm2"),
+        (3, codes.SCT.Area.meaning, 9.0, "mm2"),
+    ]
+    lesion = found[0]
+    assert (lesion.tracking_identifier, lesion.tracking_uid) == ("Lesion 1", LESION)
+    assert (lesion.finding, lesion.finding_site) == (codes.SCT.Nodule.meaning, codes.SCT.Lung.meaning)
+    assert (found[0].derivation, found[1].derivation) == (None, codes.SCT.Mean.meaning)
+    assert {row.report for row in found} == {str(dataset.SOPInstanceUID)}
+
+
+def test_evaluations_in_words_are_rows_too(opened: Opener) -> None:
+    (words,) = [row for row in rows_of(opened, report(groups(), evidence=[*SLICES, SEGMENTATION])) if row.text]
+    assert (words.group, words.value, words.text) == (1, None, codes.SCT.Left.meaning)
+
+
+def test_rows_say_what_was_measured_and_where(opened: Opener) -> None:
+    found = rows_of(opened, report(groups(), evidence=[*SLICES, SEGMENTATION]))
+    by_group = {row.group: row for row in found}
+    assert (by_group[1].region, by_group[1].sop_instance_uid) == ("POLYLINE", str(SLICES[2].SOPInstanceUID))
+    assert np.allclose(by_group[1].points, CORNERS)
+    assert (by_group[2].sop_instance_uid, by_group[2].segment) == (str(SEGMENTATION.SOPInstanceUID), 2)
+    assert by_group[2].frames == (4,)
+    assert (by_group[3].region, by_group[3].sop_instance_uid) == ("POLYGON", None)
+    assert np.allclose(by_group[3].points, IN_PATIENT)
+    image = dicomzarr.open(by_group[1].url)
+    assert by_group[1].sop_instance_uid in image.metadata
+    assert dicomzarr.open(by_group[2].url).plan.attributes.segmentation is not None
+
+
+def test_a_group_of_whole_images_names_them(opened: Opener) -> None:
+    made = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=generate_uid(entropy_srcs=["whole"]), identifier="whole"),
+        source_images=[hd.sr.SourceImageForMeasurementGroup.from_source_image(SLICES[1])],
+        measurements=[measurement(codes.SCT.Area, 1.0, codes.UCUM.SquareMillimeter)],
+    )
+    (row,) = rows_of(opened, report([made]))
+    assert (row.sop_instance_uid, row.region, row.points) == (str(SLICES[1].SOPInstanceUID), None, ())
+
+
+def test_what_was_not_measured_has_its_reason(opened: Opener) -> None:
+    made = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=generate_uid(entropy_srcs=["none"]), identifier="none"),
+        source_images=[hd.sr.SourceImageForMeasurementGroup.from_source_image(SLICES[1])],
+        measurements=[
+            Measurement(
+                name=codes.SCT.Area, value=0.0, unit=codes.UCUM.SquareMillimeter, qualifier=codes.DCM.MeasurementFailure
+            )
+        ],
+    )
+    dataset = report([made])
+    for item in dataset.ContentSequence:
+        _forget_values(item)
+    (row,) = rows_of(opened, dataset)
+    assert (row.value, row.text) == (None, codes.DCM.MeasurementFailure.meaning)
+
+
+def _forget_values(item: Dataset) -> None:
+    if "MeasuredValueSequence" in item:
+        del item.MeasuredValueSequence
+    for child in item.get("ContentSequence", []):
+        _forget_values(child)
+
+
+def test_nobody_is_named_but_by_what_the_groups_say(opened: Opener) -> None:
+    assert "Doe" not in str(
+        [vars_of(row) for row in rows_of(opened, report(groups(), evidence=[*SLICES, SEGMENTATION]))]
+    )
+
+
+def vars_of(row: Any) -> list[Any]:
+    return [getattr(row, name) for name in row.__dataclass_fields__]
+
+
+def test_rows_are_a_table_for_pandas(opened: Opener) -> None:
+    found = rows_of(opened, report(groups(), evidence=[*SLICES, SEGMENTATION]))
+    table = found.to_dataframe()
+    assert isinstance(table, pd.DataFrame)
+    assert table["value"].dropna().tolist() == [12.5, -31.25, 3.5, 9.0]
+    assert found[:1].to_dataframe().shape == (1, table.shape[1])
+
+
+def test_key_objects_are_rows_with_the_series_that_they_are_in(opened: Opener) -> None:
+    found = rows_of(opened, selection(), keys=True)
+    assert [row.sop_instance_uid for row in found] == [str(SLICES[1].SOPInstanceUID), str(SLICES[3].SOPInstanceUID)]
+    assert {(row.title, row.description, row.kind) for row in found} == {
+        (codes.DCM.ForTeaching.meaning, "two slices", "IMAGE")
+    }
+    assert {row.sop_class_uid for row in found} == {str(SLICES[0].SOPClassUID)}
+    assert dicomzarr.open(found[0].url).levels[0].shape == (5, 16, 20)
+
+
+def test_a_file_and_a_folder_of_reports_are_read_too(tmp_path: Path) -> None:
+    dataset = report(groups(), evidence=[*SLICES, SEGMENTATION])
+    dataset.save_as(tmp_path / "report.dcm", enforce_file_format=True)
+    assert len(dicomzarr.measurements(tmp_path)) == len(dicomzarr.measurements(tmp_path / "report.dcm")) == 5
+
+
+def test_what_is_no_report_is_said(opened: Opener) -> None:
+    server = opened.serve([*SLICES, selection()])
+    url = server.series_url(CT.study_uid, CT.series_uid)
+    with pytest.raises(UnsupportedSeriesError, match=r"holds no structured report \(SR\)"):
+        dicomzarr.measurements(url)
+    with pytest.raises(UnsupportedSeriesError, match=r"holds no key object selection \(KO\)"):
+        dicomzarr.key_objects(url)
