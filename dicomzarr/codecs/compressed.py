@@ -68,7 +68,7 @@ def decode_compressed(  # noqa: PLR0913  # all that is known of the bytes
     """
     _check_shape(codestream, pixel, where)
     _check_extent(codestream, len(data), where)
-    taken = _bytes_taken(data, codestream, pixel, where, limits)
+    taken = bytes_taken(data, codestream, pixel, where, limits)
     if codestream.holds_jpeg:
         return _decode_held_jpeg(data, pixel, where, scratch, limits)
     is_ybr = pixel.samples > 1 and holds_ybr(codestream, pixel)
@@ -137,7 +137,7 @@ def _check_extent(codestream: Codestream, length: int, where: str) -> None:
         )
 
 
-def _bytes_taken(data: bytes, codestream: Codestream, pixel: PixelDescription, where: str, limits: Limits) -> int:
+def bytes_taken(data: bytes, codestream: Codestream, pixel: PixelDescription, where: str, limits: Limits) -> int:
     """Bytes that the decoder will take, once they and its passes have been found to be within bounds."""
     name = codestream.codec.value
     try:

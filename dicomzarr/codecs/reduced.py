@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.codecs.compressed import holds_ybr
+from dicomzarr.codecs.budget import BUDGET
+from dicomzarr.codecs.compressed import bytes_taken, holds_ybr
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.jpeg import decode_jpeg, scales
 from dicomzarr.codecs.jpeg_scaling import MOST
@@ -14,6 +15,8 @@ from dicomzarr.codecs.native import fits_native
 from dicomzarr.codecs.stored_values import planes_first
 from dicomzarr.dicom.pixels.codestream import Codec
 from dicomzarr.dicom.pixels.syntax import read_codestream
+from dicomzarr.errors import FrameDecodeError
+from dicomzarr.options.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +47,7 @@ def decode_reduced(  # noqa: PLR0913  # as `decode_frame`
     scratch: Scratch | None = None,
     on_loss: Callable[[], None] | None = None,
     stored: bool = False,
+    limits: Limits = LIMITS,
 ) -> npt.NDArray[Any]:
     """As `decode_frame`, at a fraction of the size.
 
@@ -61,6 +65,7 @@ def decode_reduced(  # noqa: PLR0913  # as `decode_frame`
         scratch: Likewise.
         on_loss: Likewise.
         stored: Likewise.
+        limits: Likewise.
 
     Returns:
         Shape (samples, rows // factor, columns // factor).
@@ -68,7 +73,7 @@ def decode_reduced(  # noqa: PLR0913  # as `decode_frame`
     Raises:
         FrameError: As `decode_frame`.
     """
-    scaled = _scaled(data, pixel, min(factor, MOST)) if is_averaged else None
+    scaled = _scaled(data, pixel, min(factor, MOST), where, limits) if is_averaged else None
     if scaled is not None:
         if on_loss is not None:
             on_loss()
@@ -82,11 +87,14 @@ def decode_reduced(  # noqa: PLR0913  # as `decode_frame`
         scratch=scratch,
         on_loss=on_loss,
         stored=stored,
+        limits=limits,
     )
     return (averaged if is_averaged else picked)(whole, factor)
 
 
-def _scaled(data: bytes | memoryview, pixel: PixelDescription, scale: int) -> npt.NDArray[Any] | None:
+def _scaled(
+    data: bytes | memoryview, pixel: PixelDescription, scale: int, where: str, limits: Limits
+) -> npt.NDArray[Any] | None:
     """A JPEG at a fraction of its size; None for all that is unusual or damaged, which is to be decoded whole."""
     if fits_native(len(data), pixel):
         return None
@@ -95,8 +103,10 @@ def _scaled(data: bytes | memoryview, pixel: PixelDescription, scale: int) -> np
         if codestream is None or not _is_plain(codestream, pixel):
             return None
         is_ybr = pixel.samples > 1 and holds_ybr(codestream, pixel)
-        pixels = planes_first(decode_jpeg(bytes(data), codestream, is_ybr=is_ybr, scratch=None, scale=scale))
-    except (RuntimeError, ValueError):
+        taken = bytes_taken(bytes(data), codestream, pixel, where, limits)
+        with BUDGET.taken(taken, limits.decoding_bytes):
+            pixels = planes_first(decode_jpeg(bytes(data), codestream, is_ybr=is_ybr, scratch=None, scale=scale))
+    except (RuntimeError, ValueError, MemoryError, FrameDecodeError):
         return None
     expected = (pixel.samples, pixel.rows // scale, pixel.columns // scale)
     return pixels if pixels.shape == expected and pixels.dtype == pixel.dtype else None

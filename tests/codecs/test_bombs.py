@@ -15,6 +15,7 @@ from serving import run_python
 from dicomzarr.codecs import decode as decode_module
 from dicomzarr.codecs.budget import Budget
 from dicomzarr.codecs.decode import decode_frame
+from dicomzarr.codecs.reduced import decode_reduced
 from dicomzarr.dicom import uids
 from dicomzarr.dicom.pixels.jpeg_markers import _read_header, read_jpeg
 from dicomzarr.dicom.pixels.pixels import PixelDescription
@@ -87,6 +88,14 @@ def test_a_bomb_is_refused_before_a_decoder_sees_it(name: str, monkeypatch: pyte
     with pytest.raises(FrameDecodeError) as caught:
         decode_frame(data, described(data, side), transfer_syntax_uid=uid, where=WHERE)
     assert WHERE in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name in BOMBS if "scans" in name])
+def test_a_bomb_is_refused_where_a_level_is_made_of_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imagecodecs, "jpeg8_decode", lambda *_, **__: pytest.fail("the decoder was called"))
+    data, side, uid = BOMBS[name]
+    with pytest.raises(FrameDecodeError):
+        decode_reduced(data, described(data, side), 2, is_averaged=True, transfer_syntax_uid=uid, where=WHERE)
 
 
 @pytest.mark.parametrize("name", ["j2k_8192_precincts_1x1.j2k", "j2k_16384_codeblocks_4x4.j2k"])
