@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,14 @@ def test_rooms_without_io_load_nothing_that_does_it(room: str) -> None:
 
 
 def test_there_are_few_rooms() -> None:
-    entries = [each for each in TOP.iterdir() if each.name != "__pycache__"]
-    assert len([each for each in entries if each.is_dir()]) <= 13
-    assert len(entries) <= 22
+    assert len([each for each in TOP.iterdir() if each.is_dir() and each.name != "__pycache__"]) <= 13
     assert (TOP / "py.typed").is_file()
+
+
+def test_modules_beside_the_rooms_only_name_what_is_in_them() -> None:
+    """Public import paths, as ``dicomzarr.monai``: nothing is made there."""
+    for module in TOP.glob("*.py"):
+        if module.name not in ("__init__.py", "errors.py"):
+            text = module.read_text()
+            assert not [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)], module.name
+            assert len(text.splitlines()) <= 60, module.name
