@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from dicomzarr.codecs.budget import BUDGET
 from dicomzarr.codecs.compressed import decode_compressed
 from dicomzarr.codecs.deflated import inflate_frame
 from dicomzarr.codecs.native import decode_native, fits_native
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.pixels.codestream import Codestream
     from dicomzarr.dicom.pixels.pixels import PixelDescription
 
+_COPIES: Final = 3
+"""Of the pixels, which unpacking RLE and deflated frames takes."""
 COLOUR_MODELS: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "XYB"})
 
 
@@ -69,6 +72,28 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
         FrameDecodeError: The bytes are broken, cut off, or of a retired colour model.
         FrameShapeError: They hold another size or depth than the metadata say.
     """
+    try:
+        return _decode(data, pixel, transfer_syntax_uid, media_type, where, scratch, on_loss, limits, stored=stored)
+    except MemoryError:
+        pass  # and what it holds is let go of
+    raise FrameDecodeError(
+        f"{where}: there is not enough memory to decode its {pixel.nbytes} bytes of pixels.",
+        remedy="Read fewer frames at once, or on a machine with more memory.",
+    )
+
+
+def _decode(  # noqa: PLR0913, PLR0917  # as above
+    data: bytes | memoryview,
+    pixel: PixelDescription,
+    transfer_syntax_uid: str | None,
+    media_type: str,
+    where: str,
+    scratch: Scratch | None,
+    on_loss: Callable[[], None] | None,
+    limits: Limits,
+    *,
+    stored: bool,
+) -> npt.NDArray[Any]:
     _check_colour_model(pixel, where)
     label = transfer_syntax(transfer_syntax_uid, where=where) if transfer_syntax_uid else None
     codestream = _find_codestream(data, pixel, label, where)
@@ -77,7 +102,10 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
             on_loss()
         return decode_compressed(bytes(data), codestream, pixel, where=where, scratch=scratch, limits=limits)
     trusted = replace(pixel, lossy=False) if stored else pixel
-    return _decode_unmarked(data, trusted, label or _guess_label(media_type, where), media_type, where)
+    label = label or _guess_label(media_type, where)
+    expands = label is not None and label.codec in (Codec.RLE, Codec.DEFLATED)
+    with BUDGET.taken(_COPIES * pixel.nbytes if expands else 0, limits.decoding_bytes):
+        return _decode_unmarked(data, trusted, label, media_type, where)
 
 
 def _decode_unmarked(

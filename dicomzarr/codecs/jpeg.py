@@ -75,7 +75,7 @@ def decode_jpeg(
     pixels = decoder.decode(data, scratch)
     if not scans.is_one_scan or decoder.ends_filled(pixels):
         decoder.check_not_short(data, pixels)
-    if scans.is_one_scan and _ERASED in data:
+    if scans.is_one_scan and scans.can_be_taller and _ERASED in data:
         decoder.check_no_surplus(data)
     return pixels
 

@@ -15,6 +15,7 @@ from dicomzarr.codecs.native import fits_native
 from dicomzarr.codecs.stored_values import planes_first
 from dicomzarr.dicom.pixels.codestream import Codec
 from dicomzarr.dicom.pixels.syntax import read_codestream, transfer_syntax
+from dicomzarr.errors import FrameDecodeError
 from dicomzarr.options.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _scaled(
         whole = bytes(data)
         with BUDGET.taken(bytes_taken(whole, codestream, pixel, where, limits), limits.decoding_bytes):
             pixels = planes_first(decode_jpeg(whole, codestream, is_ybr=is_ybr, scratch=None, scale=scale))
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError, MemoryError, FrameDecodeError):
         return None
     expected = (pixel.samples, pixel.rows // scale, pixel.columns // scale)
     return pixels if pixels.shape == expected and pixels.dtype == pixel.dtype else None

@@ -16,6 +16,8 @@ class Limits:
     """Instances of one series: each costs some kilobytes and half a millisecond before the first pixel."""
     instance_objects: int = 100_000
     """JSON objects in the metadata of one instance, but for those that describe its frames; real ones have hundreds."""
+    instance_values: int = 1_000_000
+    """Values in the metadata of one instance, likewise; tables and vectors of frame times have a hundred thousand."""
     frame_items: int = 2_000_000
     """Frames that the metadata of one instance describe one by one; the largest known have half a million."""
     frame_objects: int = 1_000_000

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import imagecodecs
 import numpy as np
 import pytest
-from crafted_headers import Cut, jpeg, jpeg2000
+from crafted_headers import Cut, jpeg, jpeg2000, jpegxl, rle
 from serving import run_python
 
+from dicomzarr.codecs import decode as decode_module
 from dicomzarr.codecs.budget import Budget
 from dicomzarr.codecs.decode import decode_frame
+from dicomzarr.codecs.reduced import decode_reduced
 from dicomzarr.dicom import uids
+from dicomzarr.dicom.pixels.jpeg_markers import _read_header, read_jpeg
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.errors import FrameDecodeError
 from dicomzarr.options import LIMITS
@@ -86,6 +90,14 @@ def test_a_bomb_is_refused_before_a_decoder_sees_it(name: str, monkeypatch: pyte
     assert WHERE in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [name for name in BOMBS if "scans" in name])
+def test_a_bomb_is_refused_where_a_level_is_made_of_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imagecodecs, "jpeg8_decode", lambda *_, **__: pytest.fail("the decoder was called"))
+    data, side, uid = BOMBS[name]
+    with pytest.raises(FrameDecodeError):
+        decode_reduced(data, described(data, side), 2, is_averaged=True, transfer_syntax_uid=uid, where=WHERE)
+
+
 @pytest.mark.parametrize("name", ["j2k_8192_precincts_1x1.j2k", "j2k_16384_codeblocks_4x4.j2k"])
 def test_a_bomb_of_others_is_refused_in_no_time_and_memory(shared_dir: Path, name: str) -> None:
     side = int(name.split("_")[1])
@@ -143,8 +155,8 @@ try:
 except Exception as failure:
     error = type(failure).__name__
 seconds = time.process_time() - began
-mebibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-print(json.dumps({"error": error, "seconds": seconds, "mebibytes": mebibytes}))
+most = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])  # getrusage counts the parent's, too
+print(json.dumps({"error": error, "seconds": seconds, "mebibytes": most // 1024}))
 """
 
 
@@ -162,11 +174,63 @@ def test_a_blank_image_is_read_by_who_asks_for_it() -> None:
     assert not found.any()
 
 
+SEGMENTS: Final = 100_000
+FULL_OF_SEGMENTS: Final[dict[str, bytes]] = {
+    "comments before the scan": b"\xff\xd8" + b"\xff\xfe\0\2" * SEGMENTS + jpeg(64, 64)[2:],
+    "comments between scans": jpeg(64, 64, scans=2, body=b"\0" * 8 + b"\xff\xfe\0\2" * SEGMENTS),
+    "restart markers": jpeg(64, 64, marker=0xC0, body=b"\xff\xd0" * SEGMENTS).replace(
+        b"\xff\xda", b"\xff\xdd\0\4\0\1\xff\xda", 1
+    ),
+    "comments in a JPEG 2000": jpeg2000(64, 64, main=USUAL + b"\xff\x64\0\2" * SEGMENTS),
+    "comments in a tile-part": jpeg2000(64, 64, main=USUAL, part=b"\xff\x64\0\2" * SEGMENTS),
+    "boxes of JP2": b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\x08free" * SEGMENTS + jpeg2000(64, 64, main=USUAL),
+    "boxes of JPEG XL": b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0\0\0\x08free" * SEGMENTS + jpegxl(64, 64),
+}
+
+
+@pytest.mark.parametrize("name", FULL_OF_SEGMENTS)
+def test_no_more_segments_are_looked_at_than_a_codestream_can_have(name: str) -> None:
+    with pytest.raises(FrameDecodeError, match=r"too many|restart markers it has"):
+        decode_frame(FULL_OF_SEGMENTS[name], described(b"", 64), transfer_syntax_uid=uids.JPEG_BASELINE, where=WHERE)
+
+
+def test_large_headers_are_not_remembered() -> None:
+    held = _read_header.cache_info().currsize
+    large = b"\xff\xd8" + (b"\xff\xfe\xff\xff" + bytes(65533)) * 20 + jpeg(64, 64)[2:]
+    read_jpeg(large)
+    assert _read_header.cache_info().currsize == held
+    read_jpeg(jpeg(64, 72))
+    assert _read_header.cache_info().currsize >= held
+
+
+@pytest.mark.parametrize("rows", [65472, 65500, 65535])
+def test_a_jpeg_as_tall_as_can_be_is_decoded_or_refused(rows: int) -> None:
+    pixel = replace(described(b"", 64), rows=rows)
+    data = jpeg(rows, 64, marker=0xC0, body=bytes(20_000))
+    with suppress(FrameDecodeError):
+        decode_frame(data, pixel, transfer_syntax_uid=uids.JPEG_BASELINE, where=WHERE)
+
+
 def test_small_blocks_and_precincts_of_a_usual_frame_are_decoded() -> None:
     for cut in (Cut(0, (0, 0)), Cut(2, (1, 1)), Cut(5, precincts=b"\x77" * 6)):
         data = jpeg2000(512, 512, main=cut.coding_style(), body=bytes(2**15))
         found = decode_frame(data, described(b"", 512), transfer_syntax_uid=uids.JPEG_2000_LOSSLESS, where=WHERE)
         assert found.shape == (1, 512, 512)
+
+
+@pytest.mark.parametrize("name", ["rle", "deflated", "native"])
+def test_too_little_memory_is_an_error_of_the_frame(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_out_of_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    for decoder in ("decode_rle", "inflate_frame", "decode_native"):
+        monkeypatch.setattr(decode_module, decoder, is_out_of_memory)
+    uid = {"rle": uids.RLE_LOSSLESS, "deflated": uids.DEFLATED_IMAGE_FRAME}.get(name, uids.EXPLICIT_VR_LITTLE_ENDIAN)
+    data = rle(1, (64,), bytes(4096)) if name == "rle" else bytes(4096)
+    with pytest.raises(FrameDecodeError, match="not enough memory") as caught:
+        decode_frame(data, described(b"", 64), transfer_syntax_uid=uid, where=WHERE)
+    assert WHERE in str(caught.value)
+    assert caught.value.__context__ is None
 
 
 def test_frames_wait_until_those_before_them_have_let_go_of_memory() -> None:

@@ -35,6 +35,8 @@ BOMBS: Final[dict[str, bytes]] = {
     "empty instances with spaces": b"[ " + many(b"{ }", b" , ") + b" ]",
     "instances of one attribute": b"[" + many(b'{"a":1}') + b"]",
     "a valid instance and empty ones": b"[" + INSTANCE + b"," + many(b"{}") + b"]",
+    "texts": b'[{"00080008":{"Value":[' + many(b'"ab"') + b"]}}]",
+    "numbers": b'[{"00181063":{"Value":[' + many(b"1e9") + b"]}}]",
     "empty frames": with_frames(many(b"{}", size=1_000_000)),
     "empty items of a sequence": b'[{"52009229":{"vr":"SQ","Value":[' + many(b"{}") + b"]}}]",
     "empty items in two instances": b"["
@@ -98,6 +100,7 @@ def test_what_is_no_metadata_is_an_error_in_little_memory(body: bytes) -> None:
     [
         (b"[" + b",".join([INSTANCE] * 11) + b"]", "instances", 10),
         (with_frames(b",".join([FRAME] * 11)), "frame_items", 10),
+        (b'[{"00080008":{"Value":[' + b",".join([b"1"] * 30_000) + b"]}}]", "instance_values", 10_000),
         (b'[{"52009229":{"Value":[' + b",".join([b"{}"] * 1000) + b"]}}]", "instance_objects", 10),
     ],
 )

@@ -98,6 +98,7 @@ def _jpeg2000(random: Random, rows: int, columns: int, samples: int, bits: int) 
 
 
 def _jpeg(random: Random, rows: int, columns: int, samples: int, bits: int) -> tuple[str, bytes]:
+    scans = random.choice((1, 1, 3, 10, 99, 100, 400))
     marker = random.choice((0xC0, 0xC1, 0xC2, 0xC2, 0xC3, 0xF7))
     data = crafted.jpeg(
         rows,
@@ -105,9 +106,9 @@ def _jpeg(random: Random, rows: int, columns: int, samples: int, bits: int) -> t
         marker=marker,
         samples=samples,
         bits=bits,
-        scans=random.choice((1, 1, 3, 10, 99, 100, 400)),
+        scans=scans,
         factors=random.choice((0x11, 0x11, 0x21, 0x22, 0x44, 0x14)),
-        body=_body(random)[: 20_000 if marker == 0xC2 else None],
+        body=_body(random)[: 500_000 // scans],
     )
     uid = {0xC3: uids.JPEG_LOSSLESS, 0xF7: uids.JPEG_LS_LOSSLESS}.get(marker, uids.JPEG_EXTENDED)
     return uid, data
@@ -117,7 +118,8 @@ def _rle(random: Random, rows: int, columns: int, samples: int, bits: int) -> tu
     count = samples * (1 if bits == 8 else 2) if random.random() < 0.8 else random.randrange(20)
     run = random.choice((b"\x81\0", b"\x80", b"\x7f" + bytes(128), b"\x81"))
     length = -(-rows * columns // 128) * 2 if random.random() < 0.5 else random.choice(_BODIES)
-    segment = (run * 1_000_000)[: min(length, 1_000_000)] or b"\0"
+    length = min(length, 1_000_000)
+    segment = (run * (length // len(run) + 1))[:length] or b"\0"
     offsets = tuple(64 + number * len(segment) for number in range(min(count, 15)))
     return uids.RLE_LOSSLESS, crafted.rle(count, offsets, segment * max(1, count))
 

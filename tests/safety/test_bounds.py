@@ -18,6 +18,8 @@ from aiohttp import web
 from faults import fault, require_basic, status
 from radiology_opened import Opener
 from radiology_volumes import VOLUME, volume
+from serving import run_python
+from slides_model import instance_metadata
 from waiting import SECONDS
 
 import dicomzarr
@@ -231,3 +233,57 @@ def test_a_wrong_password_is_sent_once(opened: Opener) -> None:
 def _tries(url: str) -> None:
     with pytest.raises(AuthenticationError):
         dicomzarr.open(url, auth=("joe", SECRET))
+
+
+# --- time and memory, as a process has them
+
+CHILD: Final = """
+import json, sys, time
+import dicomzarr, dicomzarr.arrays
+
+began, error = time.process_time(), ""
+try:
+    dicomzarr.open(sys.argv[1]).levels[0][..., :1, :1]
+except dicomzarr.errors.DicomZarrError as failure:
+    error = type(failure).__name__
+seconds = time.process_time() - began
+most = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])  # getrusage counts the parent's, too
+print(json.dumps({"error": error, "seconds": seconds, "mebibytes": most // 1024}))
+"""
+
+
+def with_more(tag: str, item: bytes, size: int, end: bytes = b"") -> Callable[[bytes], bytes]:
+    """The first instance of a series, of which an attribute has so many bytes of values."""
+
+    def change(body: bytes) -> bytes:
+        (first, *_) = json.loads(body)
+        values = b",".join([item] * (size // (len(item) + 1)))
+        return b"[" + json.dumps(first).encode()[:-1] + f',"{tag}":{{"Value":['.encode() + values + end + b"]}}]"
+
+    return change
+
+
+BOMBS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "empty instances": lambda _: b"[" + b",".join([b"{}"] * 3_300_000) + b"]",
+    "empty frames": with_more("52009230", b"{}", 10_000_000),
+    "as many frames as may be": with_more("52009230", b"{}", 5_900_000),
+    "empty items of a sequence": with_more("52009229", b"{}", 10_000_000),
+    "as many items as may be": with_more("52009229", b"{}", 290_000),
+    "items within items": with_more("52009230", b'{"00289110":{"Value":[' + b"{}," * 5000 + b"{}]}}", 10_000_000),
+    "numbers": with_more("00181063", b"1e9", 10_000_000),
+    "texts": with_more("00080008", b'"ab"', 10_000_000),
+    "nulls among lists": with_more("00181063", b"[]", 10_000_000, b",null"),
+    "65535 x 65535 pixels": lambda body: json.dumps(
+        [{**each, "00280010": {"Value": [65535]}, "00280011": {"Value": [65535]}} for each in json.loads(body)]
+    ).encode(),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_metadata_cost_is_bounded(opened: Opener, name: str) -> None:
+    made = volume()
+    honest = json.dumps([instance_metadata(each) for each in made.datasets], default=str).encode()
+    found = run_python(CHILD, opened.url(made, saying(BOMBS[name](honest))))
+    assert found["seconds"] < 10, found
+    assert found["mebibytes"] < 500, found

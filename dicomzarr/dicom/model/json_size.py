@@ -10,9 +10,11 @@ from dicomzarr.errors import MetadataError
 from dicomzarr.options.limits import LIMITS, Limits
 
 _OBJECT: Final = b"{"
+_COMMA: Final = b","
 _NOTHING: Final = msgspec.Raw(b"")
-_FOR_EACH: Final = 500
-"""Objects that each instance may have beside; real ones have some hundred."""
+_OBJECTS_OF_EACH: Final = 500
+_VALUES_OF_EACH: Final = 2000
+"""That each instance of many may have beside; real ones have some hundred."""
 
 
 class _TooManyError(Exception):
@@ -29,25 +31,32 @@ def check_size(body: bytes, limits: Limits) -> None:
     Raises:
         MetadataError: There are more.
     """
-    objects = body.count(_OBJECT)
-    if objects <= min(limits.instances, limits.instance_objects):  # each instance is one
-        return
+    objects, values = body.count(_OBJECT), body.count(_COMMA)
+    if objects <= min(limits.instances, limits.instance_objects) and values <= limits.instance_values:
+        return  # each instance is an object
     of_frames = _frame_groups(body, limits.instances)
     if of_frames is None:
         raise _too_large(f"The series has more than {limits.instances} instances", "instances", 2 * limits.instances)
-    others = objects
     for raw in of_frames:
         if raw is _NOTHING:
             continue
         sequence = bytes(raw)
         in_frames = sequence.count(_OBJECT)
-        others -= in_frames
+        objects -= in_frames
+        values -= sequence.count(_COMMA)
         if in_frames > limits.frame_items and _count_is_beyond(sequence, limits.frame_items):
             text = f"An instance describes more than {limits.frame_items} frames"
             raise _too_large(text, "frame_items", 2 * limits.frame_items)
-    if others > limits.instance_objects + _FOR_EACH * len(of_frames):
-        text = f"The metadata of {len(of_frames)} instances hold {others} JSON objects beside those of frames"
-        raise _too_large(text, "instance_objects", others)
+    count = len(of_frames)
+    for found, name, each in (
+        (objects, "instance_objects", _OBJECTS_OF_EACH),
+        (values, "instance_values", _VALUES_OF_EACH),
+    ):
+        if found > getattr(limits, name) + each * count:
+            what = "JSON objects" if name == "instance_objects" else "values"
+            raise _too_large(
+                f"The metadata of {count} instances hold {found} {what} beside those of frames", name, found
+            )
 
 
 def check_batch(batch: bytes, most: int = LIMITS.frame_objects) -> None:

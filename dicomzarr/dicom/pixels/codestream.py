@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from dicomzarr.dicom.pixels.jpeg_scans import JpegScans
+
+
+MOST_SEGMENTS: Final = 10_000
+"""Marker segments, tables or boxes of one codestream that are looked at: real ones have a hundred."""
 
 
 class Codec(Enum):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from dicomzarr.dicom.pixels.codestream import MOST_SEGMENTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -24,6 +26,8 @@ _TILE_BYTES: Final = 16 * 1024
 """And for the parameters of a tile."""
 _FEW_PACKETS: Final = 2**16
 """No harm, whatever the length of the codestream."""
+_MOST_PARTS: Final = 2**18
+"""Tile-parts; there are no more than 65535 tiles."""
 _SHORTEST_TILE: Final = 14
 """Bytes of a tile-part and its start of data."""
 
@@ -111,7 +115,11 @@ def _styles(data: bytes, start: int, components: int) -> Iterator[_Style]:
     """Those of the main header and of all tile-parts."""
     position = start + 2
     end = len(data)
+    count = 0
     while position + 4 <= end:
+        count += 1
+        if count > _MOST_PARTS:
+            raise ValueError("it has too many tile-parts")
         marker, length = struct.unpack_from(">2H", data, position)
         if marker == TILE_PART:
             part, (size,) = position, struct.unpack_from(">I", data, position + 6)
@@ -129,7 +137,9 @@ def _styles(data: bytes, start: int, components: int) -> Iterator[_Style]:
 
 
 def _styles_of_part(data: bytes, position: int, components: int) -> Iterator[_Style]:
-    while position + 4 <= len(data):
+    for _ in range(MOST_SEGMENTS):
+        if position + 4 > len(data):
+            return
         marker, length = struct.unpack_from(">2H", data, position)
         if marker == START_OF_DATA or marker < _FIRST_MARKER or length == 0:
             return
@@ -137,6 +147,7 @@ def _styles_of_part(data: bytes, position: int, components: int) -> Iterator[_St
         if style is not None:
             yield style
         position += 2 + length
+    raise ValueError("it has too many marker segments")
 
 
 def _style(data: bytes, position: int, marker: int, length: int, components: int) -> _Style | None:

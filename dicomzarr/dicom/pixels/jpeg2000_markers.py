@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.dicom.pixels.codestream import Codec, Codestream, Colour
+from dicomzarr.dicom.pixels.codestream import MOST_SEGMENTS, Codec, Codestream, Colour
 from dicomzarr.dicom.pixels.jpeg2000_cost import CODING_STYLE, SIZE, TILE_PART
 
 if TYPE_CHECKING:
@@ -79,9 +79,12 @@ def _read(data: bytes, start: int) -> Codestream:
 
 def _find_codestream(data: bytes) -> int:
     """The offset of the codestream: 0, or that of the contents of the box ``jp2c``."""
-    position = 0
+    position = boxes = 0
     while not data.startswith(MAGIC, position):
         length, kind, extended = struct.unpack(">I4sQ", data[position : position + 16].ljust(16))
+        boxes += 1
+        if boxes > MOST_SEGMENTS:
+            raise ValueError("it has too many boxes")
         header = 16 if length == 1 else 8
         length = extended if length == 1 else length
         if kind == b"jp2c":
@@ -114,8 +117,11 @@ def _components(data: bytes, position: int, samples: int) -> tuple[int, bool, bo
 
 def _main_header(data: bytes, position: int) -> Iterator[tuple[int, int]]:
     """Yields the marker segments and their offsets, the first tile-part's last."""
-    marker = 0
+    marker = count = 0
     while marker != TILE_PART:
+        count += 1
+        if count > MOST_SEGMENTS:
+            raise ValueError("it has too many marker segments")
         marker, length = struct.unpack_from(">2H", data, position)
         if marker < _FIRST_MARKER or length == 0:
             raise ValueError("its main header is broken")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.dicom.pixels.codestream import Codec, Codestream, Colour
+from dicomzarr.dicom.pixels.codestream import MOST_SEGMENTS, Codec, Codestream, Colour
 from dicomzarr.dicom.pixels.jpeg_scans import JpegScans
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MAGIC: Final = b"\xff\xd8\xff"
 """Start of image, and the first byte of the marker that must follow."""
 
+_SHORT: Final = 64 * 1024
+"""Bytes of a header that is remembered."""
 _SCAN_MARKER: Final = b"\xff\xda"
 _END_OF_IMAGE: Final = b"\xff\xd9"
 _ADOBE_TRANSFORM: Final = 11  # offset in the APP14 segment
@@ -61,7 +63,9 @@ def read_jpeg(data: bytes) -> Codestream:
     """
     scan = data.find(_SCAN_MARKER) + 2
     try:
-        found, end = _read_header(data[: scan + int.from_bytes(data[scan : scan + 2], "big")])
+        header = data[: scan + int.from_bytes(data[scan : scan + 2], "big")]
+        read = _read_header if len(header) <= _SHORT else _read_header.__wrapped__  # what is kept must not be large
+        found, end = read(header)
     except ValueError:  # or what looks like a scan is within a segment, such as a thumbnail
         found, end = _read_header.__wrapped__(data)
     return found if data.rfind(_END_OF_IMAGE, end) >= 0 else replace(found, complete=False)
@@ -109,8 +113,11 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     Raises:
         ValueError: The header is cut off.
     """
-    position, marker = 2, 0
+    position, marker, count = 2, 0, 0
     while marker not in (_START_OF_SCAN, _END):
+        count += 1
+        if count > MOST_SEGMENTS:
+            raise ValueError("it has too many marker segments")
         position = _next_marker(data, position)
         marker = data[position]
         length = int.from_bytes(data[position + 1 : position + 3], "big")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from dicomzarr.dicom.pixels.codestream import MOST_SEGMENTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -79,7 +81,12 @@ class JpegScans:
 
         Where chroma is halved vertically it cannot: the last rows are interpolated with those below them.
         """
-        return len({v for _, v in self.sampling}) == 1 and self.rows_when_taller <= _TALLEST
+        return len({v for _, v in self.sampling}) == 1 and self.can_be_taller
+
+    @property
+    def can_be_taller(self) -> bool:
+        """A header can tell of ``rows_when_taller``, and a decoder takes it."""
+        return self.rows_when_taller <= _TALLEST
 
     @property
     def rows_when_taller(self) -> int:
@@ -151,7 +158,7 @@ class JpegScans:
 
     def _markers(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Yields where each marker from the first scan on lies, and its code; the end of image last."""
-        at = self.start
+        at, tables = self.start, 0
         while (found := _MARKER.search(data, at)) is not None:
             at = found.end()
             code = data[at - 1]
@@ -160,6 +167,9 @@ class JpegScans:
                 return
             if code == START_OF_SCAN or code in _TABLES:
                 at += int.from_bytes(data[at : at + 2], "big")
+                tables += 1
+                if tables > MOST_SEGMENTS:
+                    raise ValueError("it has too many marker segments")
             elif code not in _RESTARTS:
                 raise ValueError(f"marker FF{code:02X} stands within a scan")
         raise ValueError("its end marker is missing")
@@ -171,6 +181,8 @@ class JpegScans:
         codes = b"".join(_MARKER.findall(data, self.start)).partition(b"\xd9")[0]
         if codes in (in_order[:expected], in_order[: expected + 1]):  # some writers end with one more
             return
+        if len(codes) > expected + MOST_SEGMENTS:
+            raise ValueError(f"of {expected} restart markers it has {len(codes)}")
         found = [code for _, code in self._markers(data) if code in _RESTARTS]
         if bytes(found) not in (in_order[:expected], in_order[: expected + 1]):
             raise ValueError(f"of {expected} restart markers it has {len(found)}, or not in their order")

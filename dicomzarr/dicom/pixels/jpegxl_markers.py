@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dicomzarr.dicom.pixels.codestream import Codec, Codestream, Colour
+from dicomzarr.dicom.pixels.codestream import MOST_SEGMENTS, Codec, Codestream, Colour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,8 +172,11 @@ def _unboxed(data: bytes) -> _Boxed:
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yields the kind of each box, and where its contents begin and end; the end may lie behind that of the data."""
-    position = 0
+    position = count = 0
     while position + _BOX.size <= len(data):
+        count += 1
+        if count > MOST_SEGMENTS:
+            raise ValueError("it has too many boxes")
         length, kind = _BOX.unpack_from(data, position)
         start = position + _BOX.size
         if length == 1:

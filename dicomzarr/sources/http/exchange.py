@@ -7,7 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from dicomzarr.errors import AuthenticationError, DicomZarrError, NotFoundError, PermissionDeniedError
+from dicomzarr.errors import (
+    AuthenticationError,
+    DicomZarrError,
+    InvalidReplyError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from dicomzarr.options import Rejected
 from dicomzarr.sources.http.limiter import RequestSlot
 from dicomzarr.sources.http.redirects import Request
@@ -132,7 +138,12 @@ class Exchange:
                 await _refuse_tls(response)
                 subject = f"{spec.subject} at {_answering_host(request.url, response.url)}"
                 raise status_error(response.status, response.headers, subject, spec.not_found)
-            return await read(response)
+            try:
+                return await read(response)
+            except MemoryError:
+                raise InvalidReplyError(
+                    f"There is not enough memory for {spec.subject}.", remedy="Read less at once, or lower the limits."
+                ) from None
 
 
 async def _refuse_tls(response: Response) -> None:
