@@ -77,7 +77,7 @@ def image(attributes: ImageAttributes, series: str = "") -> ImagePlan:
 
 def test_every_attribute_of_frames_is_said() -> None:
     said = dicomzarr_attributes(image(EVERYTHING))
-    named = {each.name for each in fields(ImageAttributes)} - OF_SLIDES - {"segmentation"}
+    named = {each.name for each in fields(ImageAttributes)} - OF_SLIDES - {"segmentation", "gradients_in_patient"}
     assert set(said) == named | {"segmentation_type", "segments"}
     assert said["coordinates"] == {
         "z": {"axis": "z", "values": [0.0, 2.5], "unit": "mm"},

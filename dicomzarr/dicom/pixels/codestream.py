@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dicomzarr.dicom.pixels.jpeg_scans import JpegScans
-
-
-MOST_SEGMENTS: Final = 10_000
-"""Marker segments, tables or boxes of one codestream that are looked at: real ones have a hundred."""
 
 
 class Codec(Enum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dicomzarr.dicom.pixels.codestream import MOST_SEGMENTS
+from dicomzarr.dicom.pixels.segments import MOST_SEGMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.dicom.pixels.codestream import MOST_SEGMENTS, Codec, Codestream, Colour
+from dicomzarr.dicom.pixels.codestream import Codec, Codestream, Colour
 from dicomzarr.dicom.pixels.jpeg2000_cost import CODING_STYLE, SIZE, TILE_PART
+from dicomzarr.dicom.pixels.segments import MOST_SEGMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.dicom.pixels.codestream import MOST_SEGMENTS, Codec, Codestream, Colour
+from dicomzarr.dicom.pixels.codestream import Codec, Codestream, Colour
 from dicomzarr.dicom.pixels.jpeg_scans import JpegScans
+from dicomzarr.dicom.pixels.segments import MOST_SEGMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

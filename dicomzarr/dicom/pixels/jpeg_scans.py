@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.pixels.codestream import MOST_SEGMENTS
+from dicomzarr.dicom.pixels.segments import MOST_SEGMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dicomzarr.dicom.pixels.codestream import MOST_SEGMENTS, Codec, Codestream, Colour
+from dicomzarr.dicom.pixels.codestream import Codec, Codestream, Colour
+from dicomzarr.dicom.pixels.segments import MOST_SEGMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
