@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import socket
 import sys
 import threading
 import time
@@ -485,7 +487,9 @@ def errors(_: Path) -> dict[str, Any]:
             told["wrong"] = refused(viewer, good[:-1] + ("1" if good[-1] != "1" else "2"))
             told["above"] = refused(viewer, good.partition("/series")[0] + "/series/")
             told["no url"] = refused(viewer, "dicomweb://127.0.0.1/studies/x/series/y")
-        told["no server"] = refused(viewer, good)
+        with socket.socket() as free:  # a port that was never met: what has answered before is waited for
+            free.bind(("127.0.0.1", 0))
+            told["no server"] = refused(viewer, re.sub(r":\d+/", f":{free.getsockname()[1]}/", good, count=1))
         with DICOMwebServer(Archive(series), middlewares=[faults.status(401, on="any")]) as server:
             told["401"] = refused(viewer, url_of(server, series))
 
