@@ -25,7 +25,8 @@ class Labels(dict[str, _Label]):
         """The label of a segment.
 
         Raises:
-            UsageError: No segment has the name, or several have it.
+            KeyError: No label and no segment has the name.
+            UsageError: Several segments have it.
         """
         found = self.named(name)
         if len(found) == 1:
@@ -35,7 +36,7 @@ class Labels(dict[str, _Label]):
             raise UsageError(f"{len(found)} labels are of segments named {name!r:.60}.", remedy=f"Take one of {keys}.")
         names = dict.fromkeys(repr(each.label) for label in self.values() for each in label.segments)
         known = f"There are: {', '.join(names)}." if names else "There are none: open the series with labels=True."
-        raise UsageError(f"There is no label named {name!r:.60}.", remedy=known)
+        raise KeyError(f"There is no label named {name!r:.60}. {known}")  # as of every dict
 
     def named(self, name: str) -> list[_Label]:
         """The labels that a segment of this name is in."""

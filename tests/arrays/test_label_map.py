@@ -69,9 +69,9 @@ def test_a_label_is_found_by_the_name_of_its_segment(opened: Opener) -> None:
     assert set(image.labels) == {label.name for label in image.labels.values()}
     assert image.labels.get("Brain") is None
     assert "Brain" not in image.labels
-    with pytest.raises(UsageError, match=r"no label named 'Brain'\. There are: 'Liver', 'Left kidney'"):
+    with pytest.raises(KeyError, match=r"no label named 'Brain'\. There are: 'Liver', 'Left kidney'"):
         image.labels["Brain"]
-    with pytest.raises(UsageError, match="open the series with labels=True"):
+    with pytest.raises(KeyError, match="open the series with labels=True"):
         dicomzarr.open(image.series_url).labels["Liver"]
 
 
