@@ -46,7 +46,7 @@ def test_what_was_found_opens_and_is_handed_on(orthanc: Orthanc, ct: RadiologySe
 def test_segments_and_contours_lie_on_the_image(orthanc: Orthanc, ct: RadiologySeries) -> None:
     masks = random_masks((1, 5, 16, 20))
     structures = structure_set(ct, AXIAL, {"Box": [(2, BOX)]})
-    orthanc.load([*ct.datasets, segmented(ascending(ct, AXIAL), masks).dataset, structures])
+    orthanc.load([*ct.datasets, segmented(ascending(ct, AXIAL), masks, name="volumes on orthanc").dataset, structures])
     image = dicomzarr.open(orthanc.series_url(ct.study_uid, ct.series_uid))
     assert np.array_equal(image.label_map().values, masks[0])
     found = image.contours(orthanc.series_url(ct.study_uid, str(structures.SeriesInstanceUID)))["Box"].mask()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dicomzarr.errors import InvalidURLError
@@ -111,7 +111,8 @@ def test_messages_never_hold_passwords(tail: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
-@given(st.text(max_size=60))
+@given(st.text(max_size=60) | st.lists(st.sampled_from(["studies", "series", "1.2", "a"]), max_size=6).map("/".join))
+@example("studies")
 def test_any_text_is_a_url_or_an_error_of_ours(text: str) -> None:
     for url in (text, f"dicomwebs://{text}", f"dicomweb://h/studies/{text}"):
         try:

@@ -67,6 +67,8 @@ class DICOMwebURL:
 
     def __str__(self) -> str:
         text = f"{self.scheme}://{self.base.partition('://')[2]}"
+        if self.study is None and "studies" in self.base.split("/"):
+            text += "/studies"  # else what stands behind that of the base would be taken for a study
         for name, value in (("studies", self.study), ("series", self.series)):
             if value is not None:
                 text += f"/{name}/{value}"
