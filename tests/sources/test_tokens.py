@@ -113,7 +113,7 @@ def test_a_read_by_sixteen_connections_renews_once_for_each_expiry(written: io.S
             assert not any(secret in text or secret.encode().hex() in text for text in everything)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_read_of_two_minutes_renews_once_for_each_expiry() -> None:
     slide = deep_pyramid()
     with token_server(lifetime=5.0) as tokens, serving(slide, tokens.door()) as served_slide:
