@@ -6,7 +6,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal, Slot
 
 from dicomzarr.faces.napari.arrays import LayerArray
 
@@ -32,7 +32,7 @@ class _Refresher(QObject):
         self._timer.setInterval(_PAUSE_MS)
         self._timer.timeout.connect(self._refresh)
         self._news.connect(self._timer.start)
-        self._error.connect(_say)
+        self._error.connect(self._say)
 
     def changed(self, screen: Screen) -> None:
         """See `Watcher.changed`."""
@@ -46,6 +46,8 @@ class _Refresher(QObject):
         """See `Watcher.failed`."""
         self._error.emit(text)
 
+    # Slots of Qt's, which run in the thread that this was moved to, and not in that which made it.
+    @Slot()  # type: ignore[untyped-decorator]  # Qt's
     def _refresh(self) -> None:
         with self._lock:
             due, self._due = self._due, weakref.WeakSet()
@@ -53,6 +55,12 @@ class _Refresher(QObject):
             screen = screen_of(layer)
             if screen is not None and screen in due:
                 layer.refresh(extent=False, highlight=False, thumbnail=screen.is_complete)
+
+    @Slot(str)  # type: ignore[untyped-decorator]  # as above
+    def _say(self, text: str) -> None:
+        from napari.utils.notifications import show_error  # noqa: PLC0415  # heavy; whoever has layers has it
+
+        show_error(text)
 
 
 def keep_fresh(screen: Screen) -> None:
@@ -89,9 +97,3 @@ def viewers() -> list[Any]:
     from napari import Viewer  # noqa: PLC0415  # heavy; whoever has layers has it
 
     return list(Viewer._instances)  # noqa: SLF001  # napari names only the current one
-
-
-def _say(text: str) -> None:
-    from napari.utils.notifications import show_error  # noqa: PLC0415  # as above
-
-    show_error(text)
