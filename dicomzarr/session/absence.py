@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 from dicomzarr.errors import DicomZarrError, InvalidReplyError, NotFoundError
 from dicomzarr.runtime.home_loop import run_sync
@@ -15,32 +16,38 @@ if TYPE_CHECKING:
     from dicomzarr.session.kinds import SeriesURL
     from dicomzarr.sources.dicomweb.client import Client
 
+_MOST_SECONDS: Final = 10.0
+
 _STUDY, _SERIES = "0020000D", "0020000E"
 
 
-def explain(error: DicomZarrError, source: SeriesSource, url: SeriesURL) -> None:
+def explain(
+    error: DicomZarrError, source: SeriesSource, url: SeriesURL, *, most_seconds: float = _MOST_SECONDS
+) -> None:
     """Let an error say why there is nothing, where a few requests can find it out; else it stays as it is.
 
     Args:
         error: What opening or listing ended with.
         source: Where it was looked for.
         url: What was looked for.
+        most_seconds: For which the error may wait to say more.
     """
     tells = isinstance(error, NotFoundError | InvalidReplyError)
     if tells and isinstance(source, DICOMwebSource) and isinstance(url, DICOMwebURL):
-        error.remedy = run_sync(_reason, source.client, url) or error.remedy
+        error.remedy = run_sync(_reason, source.client, url, most_seconds) or error.remedy
 
 
-async def _reason(client: Client, url: DICOMwebURL) -> str:
+async def _reason(client: Client, url: DICOMwebURL, most_seconds: float) -> str:
     """What to say; empty where that is not known."""
     try:
-        answer = await service_answer(client, url.base)
-        if answer.kind is AnswerKind.SERVICE:
-            return await _at_a_service(client, url)
-        if answer.kind is AnswerKind.REFUSED:
-            return ""
-        found = await services(client, url.base)
-    except DicomZarrError:
+        async with asyncio.timeout(most_seconds):
+            answer = await service_answer(client, url.base)
+            if answer.kind is AnswerKind.SERVICE:
+                return await _at_a_service(client, url)
+            if answer.kind is AnswerKind.REFUSED:
+                return ""
+            found = await services(client, url.base)
+    except (DicomZarrError, TimeoutError):
         return ""
     if found:
         return f"{url.base} is {answer.words}: the DICOMweb service is {found[0]}."

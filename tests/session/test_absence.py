@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +12,14 @@ import pytest
 import slides
 from aiohttp import web
 from serving import serving
+from waiting import SECONDS
 
 import dicomzarr
 from dicomzarr.errors import DicomZarrError, SeriesNotFoundError
 from dicomzarr.faces.cli import main
+from dicomzarr.options import StorageOptions
+from dicomzarr.session.absence import explain
+from dicomzarr.session.opening import endpoint_for
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 
 if TYPE_CHECKING:
@@ -89,3 +95,22 @@ def test_what_is_there_costs_no_request_more() -> None:
     with serving(slides.brightfield_pyramid(), count) as served:
         dicomzarr.open(served.url)
     assert len(asked) == 1
+
+
+def test_an_error_does_not_wait_long_to_say_more() -> None:
+    """A server that dawdles over what it has: what it said is told as it is."""
+
+    @web.middleware
+    async def dawdle(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
+        if request.path.endswith("/studies"):
+            await asyncio.sleep(SECONDS)
+        reply: web.StreamResponse = await handler(request)
+        return reply
+
+    with serving(slides.brightfield_pyramid(), dawdle) as served:
+        url = DICOMwebURL.parse(served.url)
+        error = SeriesNotFoundError("HTTP status 404.", remedy="Check the UIDs.")
+        began = time.monotonic()
+        explain(error, endpoint_for(url.base, StorageOptions.parse()).source, url, most_seconds=0.1)
+        assert time.monotonic() - began < SECONDS / 2
+    assert error.remedy == "Check the UIDs."

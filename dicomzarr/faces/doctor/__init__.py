@@ -136,23 +136,24 @@ class _Doctor:
         refused = answer.kind is AnswerKind.REFUSED
         given = refused and not self._options.access.anonymous  # sent again they might lock their owner out
         found = [] if given else run_sync(services, self._client(parsed.base), parsed.base)
-        if refused and not found:
+        if refused and found[:1] in ([], [parsed.base]):  # nobody is more open than who was asked
             self._refused(answer)
             return None
         page = run_sync(self._page, parsed.base)
-        if found and found[0] != parsed.base:
-            outcome = Outcome.NOTICE
-            self._add("DICOMweb", outcome, f"{parsed.base} is {page.words}.", f"The DICOMweb service is {found[0]}.")
+        if found:
+            told = f"The DICOMweb service is {found[0]}."
+            self._add("DICOMweb", Outcome.NOTICE, f"{parsed.base} is {page.words}.", told)
             target = replace(parsed, base=found[0])
             again = run_sync(service_answer, self._client(target.base), target.base)
             if again.kind is AnswerKind.SERVICE:
                 return target
             self._refused(again)
             return None
-        told = run_sync(configured_service, self._client(parsed.base), page) if page.kind is AnswerKind.PAGE else None
+        viewed = page.kind is AnswerKind.PAGE
+        configured = run_sync(configured_service, self._client(parsed.base), page) if viewed else None
         consequence = "Ask for the DICOMweb URL of the server; Orthanc's ends in /dicom-web, and dcm4chee's in /rs."
-        if told:
-            consequence = f"It is told to use {told}: look at that."
+        if configured:
+            consequence = f"It is told to use {configured}: look at that."
         elif page.lists_files:
             consequence = f"If it lists DICOM files, they open as such: dicomzarr ls {parsed.base}/"
         elif AnswerKind.LOGIN_PAGE in (page.kind, answer.kind):

@@ -84,8 +84,6 @@ class Answer:
     media: MediaType
     head: bytes
     """The beginning of the body; empty where the status is an error."""
-    headers: tuple[tuple[str, str], ...] = ()
-    """By lower-case name."""
 
     @property
     def kind(self) -> AnswerKind:
@@ -195,7 +193,7 @@ async def answer_of(client: Client, url: str, accept: str = "*/*") -> Answer:
             if len(head) >= _HEAD:
                 break
         media = MediaType.parse(response.headers.get("content-type", ""))
-        return Answer(response.url, response.status, media, head[:_HEAD], tuple(response.headers.items()))
+        return Answer(response.url, response.status, media, head[:_HEAD])
 
     try:
         return await client.look(url, accept, read)
@@ -215,7 +213,7 @@ async def service_answer(client: Client, base: str) -> Answer:
 async def services(client: Client, base: str) -> list[str]:
     """Base URLs near another one at which a DICOMweb service answers, or would with credentials; the likeliest first.
 
-    Asks a dozen URLs of that one host.
+    Asks some twenty URLs of that one host.
     """
     bases = list(candidates(base))
     answers = await asyncio.gather(*(service_answer(client, each) for each in bases), return_exceptions=True)

@@ -175,6 +175,24 @@ def test_no_credentials_and_wrong_ones() -> None:
     assert right.readable
 
 
+def test_a_service_that_alone_is_closed() -> None:
+    """The rest of its host answers: it is closed nevertheless, and no other service is looked for in vain."""
+
+    @web.middleware
+    async def closed(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
+        if request.path.startswith("/dicom-web"):
+            raise web.HTTPUnauthorized
+        reply: web.StreamResponse = await handler(request)
+        return reply
+
+    with serving(slides.brightfield_pyramid(), closed) as served:
+        base = served.server.url
+        assert outcomes(doctor(base)) == {"connection": Outcome.WORKS, "rights": Outcome.FAILS}
+        report = doctor(base.rpartition("/")[0])
+    assert outcomes(report) == {"connection": Outcome.WORKS, "DICOMweb": Outcome.NOTICE, "rights": Outcome.FAILS}
+    assert f"The DICOMweb service is {base}" in told(report)
+
+
 def test_a_wrong_password_is_sent_once() -> None:
     asked: list[str] = []
 
