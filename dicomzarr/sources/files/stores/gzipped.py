@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from dicomzarr.errors import InvalidFileError, TruncatedFileError
-from dicomzarr.runtime.pools import FRAME_FILES
 from dicomzarr.sources.files.stores.ahead import AheadStream
-from dicomzarr.sources.files.stores.members import ANY_RATIO, MOST_INFLATED, RATIO
+from dicomzarr.sources.files.stores.members import ANY_RATIO, MOST_INFLATED, RATIO, Unpacked
 from dicomzarr.sources.spool import spooled_pieces
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ _AT_ONCE: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Gunzipped:
+class Gunzipped(Unpacked):
     """What a file becomes; all of it is inflated to the temporary disk when the first of it is read.
 
     It is a `port.StoredFile`.
@@ -51,34 +50,12 @@ class Gunzipped:
         return new
 
     @property
-    def name(self) -> str:
-        """See `StoredFile.name`."""
-        return self.packed.name
-
-    @property
     def tag(self) -> str:
         """See `StoredFile.tag`."""
         return f"{self.packed.size} {self.packed.tag}"
 
-    @property
-    def place(self) -> tuple[StoredFile, int]:
-        """See `StoredFile.place`: it lies nowhere as it is."""
-        return self, 0
-
-    @property
-    def url(self) -> str | None:
-        """See `StoredFile.url`."""
-        return None
-
-    def __len__(self) -> int:
-        return self.size
-
     def __getitem__(self, span: slice) -> bytes | memoryview:
         return memoryview(self.spools.of(self))[span]
-
-    async def read(self, start: int, stop: int) -> bytes | memoryview:
-        """See `StoredFile.read`."""
-        return await FRAME_FILES.run(self.__getitem__, slice(start, stop))
 
     def inflate(self) -> mmap.mmap:
         """All of it, on the temporary disk; raises as `measured` does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
@@ -138,16 +139,13 @@ class _Turn:
         self.lock = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class Deflated:
-    """A file that is deflated within another: its beginning is inflated when looked at, all of it when read."""
+class Unpacked(ABC):
+    """What a packed file becomes: a `StoredFile` that lies nowhere as it is."""
 
-    packed: Member
+    __slots__ = ()
+    packed: StoredFile
     size: int
     """Bytes when inflated."""
-    checksum: int
-    """CRC-32 of them."""
-    spools: Spools = field(compare=False)
 
     @property
     def name(self) -> str:
@@ -155,9 +153,9 @@ class Deflated:
         return self.packed.name
 
     @property
+    @abstractmethod
     def tag(self) -> str:
         """See `StoredFile.tag`."""
-        return f"{self.checksum} {self.packed.tag}"
 
     @property
     def place(self) -> tuple[StoredFile, int]:
@@ -172,6 +170,31 @@ class Deflated:
     def __len__(self) -> int:
         return self.size
 
+    @abstractmethod
+    def __getitem__(self, span: slice) -> bytes | memoryview:
+        """See `StoredFile`; in a thread that may wait."""
+
+    async def read(self, start: int, stop: int) -> bytes | memoryview:
+        """See `StoredFile.read`."""
+        return await FRAME_FILES.run(self.__getitem__, slice(start, stop))
+
+
+@dataclass(frozen=True, slots=True)
+class Deflated(Unpacked):
+    """A file that is deflated within another: its beginning is inflated when looked at, all of it when read."""
+
+    packed: Member
+    size: int
+    """Bytes when inflated."""
+    checksum: int
+    """CRC-32 of them."""
+    spools: Spools = field(compare=False)
+
+    @property
+    def tag(self) -> str:
+        """See `StoredFile.tag`."""
+        return f"{self.checksum} {self.packed.tag}"
+
     def __getitem__(self, span: slice) -> bytes | memoryview:
         start, stop, _ = span.indices(self.size)
         if stop <= start:
@@ -179,10 +202,6 @@ class Deflated:
         if stop <= _BEGINNING:
             return inflated_start(self._ahead(), stop, self.name)[start:stop]
         return memoryview(self.spools.of(self))[start:stop]
-
-    async def read(self, start: int, stop: int) -> bytes | memoryview:
-        """See `StoredFile.read`."""
-        return await FRAME_FILES.run(self.__getitem__, slice(start, stop))
 
     def inflate(self) -> mmap.mmap:
         """All of it, on the temporary disk.
