@@ -15,13 +15,14 @@ from dicomzarr.errors import (
     PermissionDeniedError,
 )
 from dicomzarr.options import Rejected
+from dicomzarr.sources.http.credentials.given import say_whose
 from dicomzarr.sources.http.limiter import RequestSlot
 from dicomzarr.sources.http.redirects import Request
 from dicomzarr.sources.http.refusals import Refusals
 from dicomzarr.sources.http.retry import TRIES, Tries
 from dicomzarr.sources.http.statuses import Meaning, status_error, status_means
 from dicomzarr.sources.http.tls_refusals import REFUSING, refusal_of
-from dicomzarr.sources.http.urls import host_of, origin_of
+from dicomzarr.sources.http.urls import host_of, origin_of, safe_url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -98,7 +99,7 @@ class Exchange:
                     return await self._try(spec, read)
             except DicomZarrError as error:
                 hopeless = slot.hopeless or spec.once
-                ever = self.limiter.pacing.served > 0
+                ever = self.limiter.pacing.history.served
                 pause = (
                     None if hopeless else tries.pause_after(error, others_served=slot.others_served, ever_served=ever)
                 )
@@ -137,7 +138,12 @@ class Exchange:
             if not status_means(response.status, Meaning.SUCCESS):
                 await _refuse_tls(response)
                 subject = f"{spec.subject} at {_answering_host(request.url, response.url)}"
-                raise status_error(response.status, response.headers, subject, spec.not_found)
+                error = status_error(response.status, response.headers, subject, spec.not_found)
+                reached = origin_of(request.url) == origin_of(response.url)
+                error.redirected_to = "" if reached else safe_url(response.url)
+                if isinstance(error, AuthenticationError | PermissionDeniedError):
+                    say_whose(error, self.credentials.given, request.credentials if reached else {})
+                raise error
             try:
                 return await read(response)
             except MemoryError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
@@ -19,6 +19,12 @@ from dicomzarr.sources.http.tls_refusals import is_tls_port, speaks_tls, tls_err
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_WANTS_LOGIN: Final = 407
+"""The status with which a proxy asks for credentials of its own (RFC 9110 section 15.5.8)."""
+_FAILED: Final = 500
+_PROXY: Final = "Check HTTPS_PROXY and HTTP_PROXY; NO_PROXY names hosts that are asked without a proxy."
+_PROXY_LOGIN: Final = "Give it in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@PROXY:PORT."
 
 
 @contextmanager
@@ -53,6 +59,8 @@ def _network_error(error: Exception, host: str, *, answered: bool, plain: bool) 
         return TruncatedReplyError(f"The reply of {host} ended early ({kind}).")
     if isinstance(error, aiohttp.ClientResponseError) and speaks_tls(error.message):
         return is_tls_port(host)
+    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
+        return _proxy_error(error, host)
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.os_error.strerror or type(error.os_error).__name__
         return UnreachableError(
@@ -67,6 +75,20 @@ def _network_error(error: Exception, host: str, *, answered: bool, plain: bool) 
     return ConnectionFailedError(
         f"{host} could not be talked to in HTTP ({kind}).", remedy="Check the URL and the proxy."
     )
+
+
+def _proxy_error(
+    error: aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError, host: str
+) -> ConnectionFailedError:
+    """Of a proxy, which is not the server: nothing has reached that."""
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        reason = error.os_error.strerror or type(error.os_error).__name__
+        return UnreachableError(f"No connection to the proxy for {host}: {reason}.", remedy=_PROXY)
+    if error.status == _WANTS_LOGIN:
+        return ConnectionFailedError(f"The proxy for {host} wants a login, or another one.", remedy=_PROXY_LOGIN)
+    # Where the server is started anew, the proxy is who says so.
+    kind = UnreachableError if error.status >= _FAILED else ConnectionFailedError
+    return kind(f"The proxy gives no way to {host} (status {error.status}).", remedy=_PROXY)
 
 
 def _tls_error(error: Exception) -> ssl.SSLError | ssl.CertificateError | None:
