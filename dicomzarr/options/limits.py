@@ -34,10 +34,12 @@ class Limits:
     """Bytes of the pixels of one frame; the largest known, of films and cameras, have 300 million."""
     blank_bytes: int = 384 * 2**20
     """Bytes that decoding a frame may take, however short its codestream is: it is blank, or an attack."""
-    expansion: int = 2000
+    expansion: int = 500
     """Beyond that, bytes that decoding may take for each byte of the codestream."""
     block_bytes: int = 128 * 2**20
     """Bytes that the code-blocks and precincts of one JPEG 2000 may take in a decoder, or eight for each sample."""
+    block_passes: int = 2**31
+    """Samples that the coding passes of one JPEG 2000 may go over, or ``expansion`` for each of its bytes: seconds."""
     decoding_bytes: int = 2**30
     """Bytes that all frames that are being decoded may take together; a larger frame is decoded alone."""
     jpeg_scans: int = 100

@@ -66,8 +66,16 @@ def closed_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
     [
         ({"auth": ("joe", SECRET)}, "the user and password that were given", "the URL, or of auth"),
         ({"auth": "netrc"}, "the login that the netrc file has for it", "NETRC"),
-        ({"auth": "env:READER_TOKEN"}, "the environment variable READER_TOKEN holds", "asks for Basic, and was sent Bearer"),
-        ({"auth": "env:READER,READER_TOKEN"}, "the environment variables READER and READER_TOKEN hold", "every process"),
+        (
+            {"auth": "env:READER_TOKEN"},
+            "the environment variable READER_TOKEN holds",
+            "asks for Basic, and was sent Bearer",
+        ),
+        (
+            {"auth": "env:READER,READER_TOKEN"},
+            "the environment variables READER and READER_TOKEN hold",
+            "every process",
+        ),
         ({"auth": lambda: {"Authorization": f"Bearer {SECRET}"}}, "what the auth callable returned", "what it returns"),
         ({"auth": Badge()}, "the credentials of Badge", "audience"),
         ({"headers": {"X-Key": SECRET}}, "the headers that were given", "option headers"),

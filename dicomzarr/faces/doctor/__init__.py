@@ -36,6 +36,7 @@ __all__ = ["Finding", "Outcome", "Report", "doctor"]
 _SCHEMES = {"dicomweb": "http", "dicomwebs": "https", "http": "http", "https": "https"}
 _STEP_SECONDS = 10.0
 _ASK = "Ask for the DICOMweb URL of the server; Orthanc's ends in /dicom-web, and dcm4chee's in /rs."
+_MAYBE_CERTIFICATE = "It may want a client certificate: name yours by cert=, --cert on the command line."
 _NO_ANSWER = (502, 503, 504)
 
 
@@ -139,7 +140,7 @@ class _Doctor:
             "redirect",
             Outcome.NOTICE,
             f"It leads to {there}.",
-            "Write that in the place of what was given: credentials do not follow a redirect to another host, port or scheme.",
+            "Write that in the place of what was given: credentials do not follow to another host, port or scheme.",
         )
 
     def _parsed(self) -> DICOMwebURL:
@@ -156,7 +157,9 @@ class _Doctor:
         self._findings += steps
         if isinstance(error, ConnectionFailedError) and any(each.outcome is Outcome.FAILS for each in steps):
             return
-        self._add("answer", Outcome.FAILS, str(error.args[0]), error.remedy)
+        dropped = isinstance(error, ConnectionFailedError) and base.startswith("https:")
+        remedy = _MAYBE_CERTIFICATE if dropped and self._options.access.cert is None else ""
+        self._add("answer", Outcome.FAILS, str(error.args[0]), error.remedy or remedy)
 
     async def _way(self, base: str) -> list[Finding]:
         access = self._options.access

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from dicomzarr.faces.doctor.report import Finding, Outcome
 from dicomzarr.runtime.pools import NAMES
-from dicomzarr.sources.http.tls_refusals import is_no_tls, tls_error
+from dicomzarr.sources.http.tls_refusals import is_no_tls, tls_error, too_old
 from dicomzarr.sources.http.urls import PORTS
 
 _USUAL_PORTS: Final = (443, 80, 8042, 8080, 8443)
@@ -33,7 +33,7 @@ _ASSOCIATE: Final = struct.pack(
     ">BxLHxx16s16s32x", 1, 68 + len(_ASSOCIATION), 1, b"ANY-SCP".ljust(16), b"DICOMZARR".ljust(16)
 )
 _ABORT: Final = bytes((7, 0, 0, 0, 0, 4, 0, 0, 0, 0))
-"""PDUs of the DICOM Upper Layer (PS3.8 section 9.3): an association for Verification, which is asked for and given up."""
+"""PDUs of the DICOM Upper Layer (PS3.8 section 9.3): an association for Verification, asked for and given up."""
 _ANSWERS: Final = frozenset({2, 3, 7})
 """Types of the PDUs that answer: accept, reject, abort."""
 _PATIENCE: Final = 5.0
@@ -113,6 +113,9 @@ async def _tls(host: str, port: int, seconds: float, tls: ssl.SSLContext) -> Fin
         if spoken is _Spoken.HTTP:
             text = f"Port {port} of {host} speaks plain HTTP, and no TLS."
             return Finding("TLS", Outcome.FAILS, text, "Write http:// or dicomweb:// in the place of https://.")
+        if spoken is _Spoken.TLS:
+            told = too_old(host)
+            return Finding("TLS", Outcome.FAILS, str(told.args[0]), told.remedy)
         return _no_http("TLS", host, port, spoken, "neither TLS nor HTTP")
     return Finding("TLS", Outcome.WORKS, "The certificate is trusted.")
 
@@ -136,7 +139,7 @@ def _no_http(check: str, host: str, port: int, spoken: _Spoken, lacking: str) ->
         return Finding(
             check,
             Outcome.FAILS,
-            f"Port {port} of {host} speaks DICOM's own protocol (DIMSE), and {lacking}.",
+            f"Port {port} of {host} speaks {lacking}, but DICOM's own protocol (DIMSE).",
             "DICOMweb has another port, if the server has it at all: Orthanc's is 8042, where DIMSE has 4242.",
         )
     text = f"Port {port} of {host} speaks {lacking}."
@@ -159,6 +162,8 @@ async def _spoken(host: str, port: int, seconds: float) -> _Spoken:
 async def _speaks_tls(host: str, port: int, seconds: float) -> bool:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent: who speaks TLS at all?
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("ALL:@SECLEVEL=0")
     try:
         await _connect(host, port, seconds, context)
     except (OSError, TimeoutError):

@@ -59,7 +59,7 @@ _RESOURCE: Final = re.compile(
     r"(?P<base>.*?)/*(?:/studies(?:/+(?P<study>[^/]*\d[^/]*)(?:/+series(?:/+(?P<series>[^/]*\d[^/]*))?)?(?:/.*)?)?/*"
     r"|/(?:series|instances)/*)"
 )
-"""The path of a resource of DICOMweb (PS3.18 table 10.3.1-1): whoever is given one need not know where its base ends."""
+"""The path of a resource of DICOMweb (PS3.18 section 10): who is given one need not know where its base ends."""
 
 _VIEWERS: Final[tuple[tuple[str, bytes, str], ...]] = (
     ("OHIF", rb"OHIF|ohif-viewer|app-config\.js", "/viewer|/ohif"),
@@ -124,10 +124,9 @@ class Answer:
     def viewer(self) -> str:
         """The viewer that it is the page of; empty if none is known."""
         path = urlsplit(self.url).path
-        for name, shown, paths in _VIEWERS:
-            if re.search(shown, self.head) or re.match(paths, path):
-                return name
-        return ""
+        by_page = (name for name, shown, _ in _VIEWERS if re.search(shown, self.head))
+        by_path = (name for name, _, paths in _VIEWERS if re.match(paths, path))
+        return next(by_page, "") or next(by_path, "")
 
     @property
     def words(self) -> str:
@@ -181,10 +180,13 @@ class Pasted:
 
 
 def read_pasted(url: str) -> Pasted:
-    """Read a URL as a browser shows it; the UIDs of a viewer's query or fragment are kept."""
+    """Read a URL as somebody has it; the UIDs of a resource, and of a viewer's query or fragment, are kept."""
     parts = urlsplit(url)
-    base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+    path = _RESOURCE.fullmatch(parts.path)
+    base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path['base'] if path else parts.path}".rstrip("/")
     told = [*parse_qsl(parts.query), *parse_qsl(parts.fragment.partition("?")[2])]
+    if path:
+        told += [("study", path["study"] or ""), ("series", (path["series"] or "").removesuffix(".zarr"))]
     study = _uid_of(told, "studyinstanceuids", "studyinstanceuid", "study", "studyuid")
     return Pasted(base, study, _uid_of(told, "seriesinstanceuids", "seriesinstanceuid", "series", "seriesuid"))
 
@@ -222,7 +224,7 @@ async def answer_of(client: Client, url: str, accept: str = "*/*") -> Answer:
 
 
 async def service_answer(client: Client, base: str, study: str | None = None, series: str | None = None) -> Answer:
-    """What a server answers at a base URL when it is asked for a study; or for a series that is known, if it has no search.
+    """What a server answers at a base URL when it is asked for a study; or for a known series, if it has no search.
 
     Raises:
         ServerError: There is no answer.

@@ -52,8 +52,7 @@ def explained(host: str, timeout: float, *, answered: bool, plain: bool = False)
 
 def _network_error(error: Exception, host: str, *, answered: bool, plain: bool) -> DicomZarrError:
     kind = type(error).__name__
-    tls = _tls_error(error)
-    if tls is not None:
+    if (tls := _tls_error(error)) is not None:
         return tls_error(host, tls)
     if answered:
         return TruncatedReplyError(f"The reply of {host} ended early ({kind}).")
@@ -62,11 +61,7 @@ def _network_error(error: Exception, host: str, *, answered: bool, plain: bool) 
     if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
         return _proxy_error(error, host)
     if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or type(error.os_error).__name__
-        return UnreachableError(
-            f"No connection to {host}: {reason}.",
-            remedy="Check the host, the port and the network.",
-        )
+        return _unreachable(error.os_error, host, plain=plain)
     if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, OSError)):
         return ConnectionDroppedError(
             f"{host} broke the connection before it answered ({kind}).",
@@ -75,6 +70,14 @@ def _network_error(error: Exception, host: str, *, answered: bool, plain: bool) 
     return ConnectionFailedError(
         f"{host} could not be talked to in HTTP ({kind}).", remedy="Check the URL and the proxy."
     )
+
+
+def _unreachable(error: OSError, host: str, *, plain: bool) -> UnreachableError:
+    reason = error.strerror or type(error).__name__
+    remedy = "Check the host, the port and the network."
+    if isinstance(error, ConnectionResetError) and not plain:
+        remedy = "It broke off the handshake of TLS: it may speak another protocol there, or TLS that is too old."
+    return UnreachableError(f"No connection to {host}: {reason}.", remedy=remedy)
 
 
 def _proxy_error(

@@ -36,6 +36,7 @@ _PLAIN: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST",
 _OLD: Final = (
     "Have it set to TLS 1.2 or later, with ciphers and keys of today; older ones are not safe, and are not used."
 )
+_TOO_OLD: Final = "speaks only versions of TLS that are too old"
 _REASONS: Final = (
     (
         ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA"),
@@ -47,7 +48,7 @@ _REASONS: Final = (
         "broke off the handshake of TLS: it wants a client certificate, or has no cipher of today",
         f"{_CERT} Else have the server set to ciphers of today.",
     ),
-    (("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION"), "speaks only versions of TLS that are too old", _OLD),
+    (("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION"), _TOO_OLD, _OLD),
     (("TOO_SMALL", "TOO_WEAK", "LEGACY_", "NO_CIPHER"), "speaks TLS only in ways that are too weak", _OLD),
     (("UNRECOGNIZED_NAME",), "serves no such name by TLS", "Use the name that the server is meant to be asked by."),
 )
@@ -82,6 +83,11 @@ def tls_error(host: str, error: ssl.SSLError | ssl.CertificateError) -> Connecti
         if any(each in reason for each in words):
             return ConnectionFailedError(f"{host} {found}.", remedy=remedy)
     return ConnectionFailedError(f"No TLS connection to {host} ({reason or type(error).__name__}).")
+
+
+def too_old(host: str) -> ConnectionFailedError:
+    """The error for a server that speaks TLS, and none that is safe."""
+    return ConnectionFailedError(f"{host} {_TOO_OLD}.", remedy=_OLD)
 
 
 def is_no_tls(error: ssl.SSLError) -> bool:

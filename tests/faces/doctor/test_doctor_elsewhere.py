@@ -61,6 +61,15 @@ async def forwarded(request: web.Request, url: str, *, accept: str | None = None
         return web.Response(status=reply.status, headers=media, body=await reply.read())
 
 
+def always(page: str = "", status: int = 200) -> Callable[[web.Request], Any]:
+    """Answers whatever is asked with one page."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=page, status=status, content_type="text/html")
+
+    return answer
+
+
 @contextmanager
 def port_of(answer: Callable[[bytes], bytes | None]) -> Iterator[int]:
     """A port that answers what it is sent; it closes where the answer is empty, and is silent where it is none."""
@@ -112,7 +121,7 @@ def test_a_port_of_dimse_is_told_to_be_one(
     monkeypatch.setattr(doctor_module, "_STEP_SECONDS", 0.3)
     with port_of(answer) as port:
         report = doctor(f"{scheme}://127.0.0.1:{port}/dicom-web")
-    assert "speaks DICOM's own protocol (DIMSE)" in told(report)
+    assert "but DICOM's own protocol (DIMSE)" in told(report)
     assert "8042" in told(report)
     assert not report.works
 
@@ -145,10 +154,11 @@ def test_tls_that_is_too_old_or_wants_a_certificate(tmp_path: Path) -> None:
     files = authority().issue(tmp_path, "server")
     old = server_tls(files)
     old.set_ciphers("ALL:@SECLEVEL=0")
-    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1
     picky = server_tls(files, authority())
     for tls, said in ((old, "versions of TLS that are too old"), (picky, "client certificate")):
-        with served(lambda _: web.Response(), tls) as url:
+        with served(always(), tls) as url:
             report = doctor(url, ca=ca)
         assert said in told(report), told(report)
         assert "neither TLS nor HTTP" not in told(report)
@@ -167,7 +177,7 @@ def test_tls_that_is_too_old_or_wants_a_certificate(tmp_path: Path) -> None:
     ],
 )
 def test_what_fails_is_not_called_no_service(status: int, said: str) -> None:
-    with served(lambda _: web.Response(status=status, text="<html>Bad Gateway", content_type="text/html")) as url:
+    with served(always("<html>Bad Gateway", status)) as url:
         report = doctor(f"{url}/dicom-web")
     assert f"status {status} came where studies were asked for" in told(report)
     assert said in told(report)
@@ -190,7 +200,7 @@ PAGE: Final = "<!doctype html><html><head><title>{}</title></head><body><div id=
 )
 def test_a_page_for_whatever_is_asked(title: str, said: str) -> None:
     page = PAGE.format(title)
-    with served(lambda _: web.Response(text=page, content_type="text/html")) as url:
+    with served(always(page)) as url:
         report = doctor(f"{url}/viewer?StudyInstanceUIDs={STUDY}")
     assert said in told(report)
     assert outcomes(report)["DICOMweb"] is Outcome.FAILS
@@ -209,13 +219,10 @@ def test_a_page_for_whatever_is_asked_beside_a_service(base: str) -> None:
 
 
 def test_a_login_elsewhere(base: str) -> None:
-    async def login(_: web.Request) -> web.Response:
-        return web.Response(text='<html><title>Realm</title><input type="password">', content_type="text/html")
-
     async def closed(request: web.Request) -> web.Response:
         raise web.HTTPFound(f"{sso}/auth?redirect_uri={request.path}")
 
-    with served(login) as sso, served(closed) as url:
+    with served(always('<html><title>Realm</title><input type="password">')) as sso, served(closed) as url:
         report = doctor(f"{url}/dicom-web", auth=("joe", "secret"))
     assert f"leads to {sso}" in told(report)
     assert "Log in, and give what that gives you" in told(report)
@@ -276,7 +283,10 @@ def test_what_is_read_of_a_path(place: str) -> None:
 @pytest.mark.parametrize(
     ("mounted", "given"),
     [
-        ("/v1/projects/p/locations/l/datasets/d/dicomStores/s/dicomWeb", "/v1/projects/p/locations/l/datasets/d/dicomStores/s"),
+        (
+            "/v1/projects/p/locations/l/datasets/d/dicomStores/s/dicomWeb",
+            "/v1/projects/p/locations/l/datasets/d/dicomStores/s",
+        ),
         ("/dcm4chee-arc/aets/DCM4CHEE/rs", "/dcm4chee-arc/ui2/en/study/study"),
         ("/hospital/pacs/dicom-web", "/hospital/pacs"),
         ("/hospital/pacs", "/hospital/pacs/dicom-web"),
