@@ -14,6 +14,8 @@ class Limits:
     """Bytes of one reply in JSON, decompressed; the metadata of a million placed tiles take a third of that."""
     instances: int = 50_000
     """Instances of one series: each costs some kilobytes and half a millisecond before the first pixel."""
+    images: int = 10_000
+    """Images that the instances of one series may become, as they fit no others: each costs half a millisecond."""
     instance_objects: int = 100_000
     """JSON objects in the metadata of one instance, but for those that describe its frames; real ones have hundreds."""
     instance_values: int = 1_000_000

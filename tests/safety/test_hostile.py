@@ -965,6 +965,14 @@ def turned_slices(count: int) -> bytes:
     return json.dumps(instances).encode()
 
 
+def test_no_more_images_than_are_asked_for(opened: Opener) -> None:
+    with pytest.raises(
+        MetadataError, match=r"would be 60 images \(they differ in orientation\).*limits=\{'images': 60\}"
+    ):
+        opened(picture(), saying(turned_slices(60)), limits={"images": 59})
+    assert len(opened(picture(), saying(turned_slices(60)), limits={"images": 60}).images) == 60
+
+
 @pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_slices_that_are_all_turned_otherwise_open_in_time(opened: Opener, count: int) -> None:
     began = time.process_time()
