@@ -166,7 +166,7 @@ def bytes_taken(data: bytes, codestream: Codestream, pixel: PixelDescription, wh
         )
     if cost.passes * samples > max(limits.block_passes, len(data) * limits.expansion):
         raise FrameDecodeError(
-            f"{where}: {len(data)} bytes of {name} claim {cost.passes} passes over {samples} samples, which take too long.",
+            f"{where}: {len(data)} bytes of {name} claim {cost.passes} passes over {samples} samples: too many.",
             remedy=f"If the server is trusted, set limits={{'block_passes': {cost.passes * samples}}}.",
         )
     if scans > _FEW_SCANS and scans * samples > limits.jpeg_passes:

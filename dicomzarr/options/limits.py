@@ -10,8 +10,8 @@ from typing import Final
 class Limits:
     """Bounds of one access; the option ``limits`` changes them by their names."""
 
-    json_bytes: int = 2**30
-    """Bytes of one reply in JSON, decompressed; the metadata of a million placed tiles take a third of that."""
+    json_bytes: int = 384 * 2**20
+    """Bytes of one reply in JSON, decompressed; the metadata of a million placed tiles take most of that."""
     instances: int = 50_000
     """Instances of one series: each costs some kilobytes and half a millisecond before the first pixel."""
     images: int = 10_000

@@ -1,7 +1,8 @@
 """A DICOMweb server that fails in every way that can be told from a right answer.
 
 Run as ``python faulty_server.py PORT SEED WAIT``: so many seconds after it began it listens, and prints the URL of the
-series; each line on its standard input is answered with what was injected so far, as JSON; it ends when that input closes.
+series; each line on its standard input is answered with what was injected so far, as JSON; it ends when that input
+closes.
 
 Not injected: labels exchanged between two frames, and unlabelled parts in another order. Both are replies that are
 right in every respect but the pixels; nobody could tell.

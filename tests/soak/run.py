@@ -1,9 +1,9 @@
 """Many readers on a slide whose pixels are known, while its server fails: ``python tests/soak/run.py --minutes 10``.
 
 Every pixel is compared. What a read meets may only be pixels or an error of dicomzarr, after which it is repeated.
-Nothing may hang, and nothing may be held more of in the end than after the warm-up. Now and then the server is killed and
-started anew, which reads wait for. Then it stays down: that must be a clear error in time. Ends with status 0 if all of
-that holds.
+Nothing may hang, and nothing may be held more of in the end than after the warm-up. Now and then the server is killed
+and started anew, which reads wait for. Then it stays down: that must be a clear error in time. Ends with status 0 if
+all of that holds.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from connecting import client_of, closed
 from raw_server import reply, speaking
 
 from dicomzarr.errors import ConnectionFailedError, DicomZarrError
+from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 from dicomzarr.sources.http.statuses import ConnectionDroppedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ class Restarting:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def client(self, timeout: float) -> Client:
-        return client_of(BASE, timeout=timeout, transport=self, sleep=self.sleep, clock=lambda: self.now)
+    def client(self, timeout: float, known: ServerProfile | None = None) -> Client:
+        clock = {"sleep": self.sleep, "clock": lambda: self.now}
+        return client_of(BASE, timeout=timeout, transport=self, profile=known, **clock)
 
 
 AWAY: dict[str, Callable[[], DicomZarrError | Answer]] = {
@@ -94,6 +96,17 @@ def test_a_server_that_never_answered_is_not_waited_for(name: str) -> None:
             await server.client(60.0).series_metadata("1.2", "1.3")
         assert server.asked <= 4
         assert server.now < 4
+
+    asyncio.run(run())
+
+
+def test_who_comes_while_a_server_is_started_anew_waits_too_if_others_were_served() -> None:
+    async def run() -> None:
+        server, known = Restarting(AWAY["refuses connections"]), ServerProfile()
+        await server.client(30.0, known).series_metadata("1.2", "1.3")
+        server.now = 10.0
+        await server.client(30.0, known).series_metadata("1.2", "1.4")
+        assert server.now >= 30
 
     asyncio.run(run())
 

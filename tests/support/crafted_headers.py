@@ -73,7 +73,7 @@ MANY_PLANES = b"\xe0\xa0"
 
 
 def jpeg2000_of_passes(side: int) -> bytes:
-    """A grey JPEG 2000 whose code-blocks have one byte each, and claim to be coded in 76 passes (T.800 section B.10)."""
+    """A grey JPEG 2000 whose code-blocks have one byte each, and claim 76 coding passes (T.800 section B.10)."""
     across = -(-side // 64)
     header = _packet_header(across)
     body = header + b"\x55" * across**2

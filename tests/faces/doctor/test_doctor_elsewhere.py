@@ -218,7 +218,7 @@ def test_a_page_for_whatever_is_asked_beside_a_service(base: str) -> None:
         assert report.readable
 
 
-def test_a_login_elsewhere(base: str) -> None:
+def test_a_login_elsewhere() -> None:
     async def closed(request: web.Request) -> web.Response:
         raise web.HTTPFound(f"{sso}/auth?redirect_uri={request.path}")
 
