@@ -37,7 +37,7 @@ class Limits:
     blank_bytes: int = 384 * 2**20
     """Bytes that decoding a frame may take, however short its codestream is: it is blank, or an attack."""
     expansion: int = 500
-    """Beyond that, bytes that decoding may take for each byte of the codestream."""
+    """Beyond that, bytes that decoding, or inflating an instance, may take for each byte."""
     block_bytes: int = 128 * 2**20
     """Bytes that the code-blocks and precincts of one JPEG 2000 may take in a decoder, or eight for each sample."""
     block_passes: int = 2**31
@@ -50,6 +50,8 @@ class Limits:
     """Samples that the scans of one JPEG of more than twenty scans may pass over together: some seconds."""
     instance_bytes: int = 32 * 2**30
     """Bytes of one instance, inflated where it is deflated; no known one comes near, and a disk must not be filled."""
+    inflated_bytes: int = 512 * 2**20
+    """Bytes that an instance may be inflated to, however short; more only up to ``expansion`` times that."""
     instances_held: int = 32
     """Whole instances that stay on the temporary disk at most; the least recently used goes first."""
     instance_bytes_held: int = 8 * 2**30
