@@ -14,8 +14,8 @@ class Limits:
     """Bytes of one reply in JSON, decompressed; the metadata of a million placed tiles take most of that."""
     instances: int = 50_000
     """Instances of one series: each costs some kilobytes and half a millisecond before the first pixel."""
-    images: int = 10_000
-    """Images that the instances of one series may become, as they fit no others: each costs half a millisecond."""
+    images: int = 5000
+    """Images that the instances of one series may become, as they fit no others: each costs a millisecond."""
     instance_objects: int = 100_000
     """JSON objects in the metadata of one instance, but for those that describe its frames; real ones have hundreds."""
     instance_values: int = 1_000_000
@@ -51,7 +51,7 @@ class Limits:
     instance_bytes: int = 32 * 2**30
     """Bytes of one instance, inflated where it is deflated; no known one comes near, and a disk must not be filled."""
     inflated_bytes: int = 512 * 2**20
-    """Bytes that an instance may be inflated to, however short; more only up to ``expansion`` times that."""
+    """Bytes that a deflated instance may become, however short it is; one of more, ``expansion`` times its own."""
     instances_held: int = 32
     """Whole instances that stay on the temporary disk at most; the least recently used goes first."""
     instance_bytes_held: int = 8 * 2**30
