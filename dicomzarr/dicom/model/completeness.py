@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dicomzarr.dicom.model.json_model import EMPTY
+import msgspec
+
+from dicomzarr.dicom.model.binary import BinaryLeaf
+from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro, RareMacro
+from dicomzarr.dicom.model.json_model import EMPTY, Leaf
+from dicomzarr.dicom.model.spellings import MEMBER_OF_BULK, referred
 from dicomzarr.dicom.uids import (
     CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE,
     VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from dicomzarr.dicom.model.image_model import ImageItem
-    from dicomzarr.dicom.model.json_model import Leaf
+    from collections.abc import Iterable, Iterator, Sequence
 
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 # SOP classes (PS3.6 table A-1) without an image: only these are taken to need no Rows.
 _NO_IMAGES: Final = tuple(
     _STORAGE + end
     for end in (
+        "4.2",  # spectra, which have Rows
         "9.",  # waveforms
         "11.",  # presentation states
         "66",  # raw data; those with pixels are below
@@ -34,6 +37,14 @@ _NO_IMAGES: Final = tuple(
 )
 _IMAGES: Final = frozenset(_STORAGE + end for end in ("66.4", "66.7", "481.1", "481.2"))
 _TILED: Final = frozenset({VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE, CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE})
+_READ: Final = frozenset(
+    field.encode_name
+    for struct in (ImageItem, FrameGroups, Macro, RareMacro)
+    for field in msgspec.structs.fields(struct)
+    if field.type not in {"BinaryLeaf", BinaryLeaf}
+)
+"""Tags of numbers, codes and sequences that are read of metadata."""
+_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _YEN: Final = "\u00a5"
 """What the separator of values is in ISO 2022 IR 13: a server that reads it so loses all values that there are several
 of, positions and spacings among them (Orthanc 1.10 does)."""
@@ -45,9 +56,11 @@ class ReducedInstance(NamedTuple):
     place: int
     """Its place among the instances of the series."""
     sop_instance_uid: str
+    needed: bool = True
+    """Without the rest there is no image; else the metadata name values by URIs, which tell where frames lie."""
 
 
-def reduced_instances(items: Iterable[ImageItem]) -> list[ReducedInstance]:
+def reduced_instances(items: Iterable[ImageItem], body: bytes = b"") -> list[ReducedInstance]:
     """The instances that may be images, and whose metadata cannot be all that the server knows of them.
 
     An image has Rows, Columns and BitsAllocated (PS3.3 section C.7.6.3), one of tiles also TotalPixelMatrixRows and
@@ -55,9 +68,19 @@ def reduced_instances(items: Iterable[ImageItem]) -> list[ReducedInstance]:
 
     Args:
         items: Metadata of the instances of a series.
+        body: The JSON that they were read from.
     """
-    named = ((place, item, _text(item.sop_instance_uid)) for place, item in enumerate(items))
-    return [ReducedInstance(place, uid) for place, item, uid in named if uid and _is_reduced(item)]
+    listed = list(items)
+    uids = [_text(item.sop_instance_uid) for item in listed]
+    found = [ReducedInstance(place, uid) for place, uid in enumerate(uids) if uid and _is_reduced(listed[place])]
+    return found or (list(_referring(body, uids)) if MEMBER_OF_BULK in body else [])
+
+
+def _referring(body: bytes, uids: Sequence[str]) -> Iterator[ReducedInstance]:
+    """Instances of which values that are read here are somewhere else, as those of long vectors."""
+    for place, item in enumerate(_ITEMS.decode(body)):
+        if uids[place] and not _READ.isdisjoint(referred(bytes(item))):
+            yield ReducedInstance(place, uids[place], needed=False)
 
 
 def _is_reduced(item: ImageItem) -> bool:

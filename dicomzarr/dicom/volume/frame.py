@@ -14,7 +14,8 @@ from dicomzarr.dicom.lut.modality import Rescale
 from dicomzarr.dicom.model.image_model import NO_GROUPS, frame_groups
 from dicomzarr.dicom.model.json_model import RawSequence
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
-from dicomzarr.dicom.volume.dimensions import FrameContext, frame_times
+from dicomzarr.dicom.volume.computed import frame_times
+from dicomzarr.dicom.volume.dimensions import FrameContext
 from dicomzarr.dicom.volume.frame_values import dimension_values
 from dicomzarr.dicom.volume.lattice import normal_of
 from dicomzarr.errors import InvalidAttributeError
@@ -157,25 +158,32 @@ def _contexts(instance: Instance, item: ImageItem, notices: Notices) -> Iterator
 def _frame(
     context: FrameContext, position: Vector | None, orientation: Vector | None, values: Mapping[str, Value]
 ) -> Frame:
-    instance, item = context.instance, context.item
-    measures, content = context.macro("pixel_measures"), context.macro("frame_content")
-    rescale = _rescale(context, instance.segmentation)
+    item = context.item
+    rescale = _rescale(context, context.instance.segmentation)
     return Frame(
-        ref=FrameRef(instance, context.number),
+        ref=FrameRef(context.instance, context.number),
         item=item,
         position=position,
         orientation=orientation,
-        spacing=instance.pixel_spacing if measures is None else pixel_spacing(context.read, measures.pixel_spacing),
-        between=_length(context, (measures or item).spacing_between_slices),
-        thickness=_length(context, (measures or item).slice_thickness),
-        stack="" if content is None else context.read.text(content.stack_id) or "",
+        spacing=_spacing(context),
+        between=_length(
+            context, context.attribute("pixel_measures", "spacing_between_slices", item.spacing_between_slices)
+        ),
+        thickness=_length(context, context.attribute("pixel_measures", "slice_thickness", item.slice_thickness)),
+        stack=context.read.text(context.attribute("frame_content", "stack_id")) or "",
         rescale=rescale or _IDENTITY,
         has_rescale=rescale is not None,
-        rescale_type="" if rescale is None else context.read.text(_scaling(context).rescale_type) or "",
+        rescale_type="" if rescale is None else context.read.text(_scaling(context, "rescale_type")) or "",
         real_world=_real_world(context),
-        voi=context.macro("frame_voi_lut"),
+        voi=next((macro for macro in context.macros("frame_voi_lut") if is_given(macro.window_center)), None),
         values=values,
     )
+
+
+def _spacing(context: FrameContext) -> tuple[float, float] | None:
+    if not context.macros("pixel_measures"):
+        return context.instance.pixel_spacing
+    return pixel_spacing(context.read, context.attribute("pixel_measures", "pixel_spacing"))
 
 
 def _length(context: FrameContext, leaf: Leaf) -> float | None:
@@ -197,15 +205,15 @@ def _rescale(context: FrameContext, segmentation: Segmentation | None) -> Rescal
         most = read.fact(item.maximum_fractional_value, "MaximumFractionalValue", lambda most: most >= 1, lost)
         if most is not None:
             return Rescale(1 / most, 0.0)
-    return _line(read, _scaling(context))
+    return _line(read, _scaling(context, "rescale_slope"), _scaling(context, "rescale_intercept"))
 
 
-def _line(read: AttributeReader, source: Any) -> Rescale | None:
+def _line(read: AttributeReader, slopes: Leaf, intercepts: Leaf) -> Rescale | None:
     """RescaleSlope and RescaleIntercept; the identity where there are none, None where one is impossible."""
     lost = "values are shown as they are stored"
-    slope = read.fact(source.rescale_slope, "RescaleSlope", bool, lost)
-    intercept = read.fact(source.rescale_intercept, "RescaleIntercept", lambda _: True, lost)
-    if (slope is None and is_given(source.rescale_slope)) or (intercept is None and is_given(source.rescale_intercept)):
+    slope = read.fact(slopes, "RescaleSlope", bool, lost)
+    intercept = read.fact(intercepts, "RescaleIntercept", lambda _: True, lost)
+    if (slope is None and is_given(slopes)) or (intercept is None and is_given(intercepts)):
         return None
     return _IDENTITY if slope is intercept is None else Rescale(1.0 if slope is None else slope, intercept or 0.0)
 
@@ -215,9 +223,9 @@ def _real_world(context: FrameContext) -> tuple[MappingItem, ...]:
     return next((tuple(found) for source in sources if (found := source.real_world_value_mapping.items)), ())
 
 
-def _scaling(context: FrameContext) -> Any:
-    """What has the attributes of the Pixel Value Transformation (PS3.3 section C.7.6.16.2.9): macro or instance."""
-    return context.macro("pixel_value_transformation") or context.item
+def _scaling(context: FrameContext, name: str) -> Leaf:
+    """An attribute of the Pixel Value Transformation (PS3.3 section C.7.6.16.2.9), of the frame or of its instance."""
+    return context.attribute("pixel_value_transformation", name, getattr(context.item, name))
 
 
 def _placement(contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector | None]]:
@@ -225,16 +233,15 @@ def _placement(contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector
     item, read = contexts[0].item, contexts[0].read
     if read.text(item.grid_frame_offsets) is not None:
         return _dose_placement(read, item, len(contexts))
-    if item.detectors.items or item.slice_vector.values:
+    if contexts[0].instance.modality == "NM" or item.slice_vector.values:
         return [_detector_placement(read, context) for context in contexts]
     return [_own_placement(context) for context in contexts]
 
 
 def _own_placement(context: FrameContext) -> tuple[Vector | None, Vector | None]:
-    plane, direction = context.macro("plane_position"), context.macro("plane_orientation")
     item = context.item
-    position = item.image_position if plane is None else plane.image_position
-    orientation = item.image_orientation if direction is None else direction.image_orientation
+    position = context.attribute("plane_position", "image_position", item.image_position)
+    orientation = context.attribute("plane_orientation", "image_orientation", item.image_orientation)
     return _placed(context.read, position, orientation)
 
 

@@ -9,10 +9,11 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.model.binary import NO_BYTES
-from dicomzarr.dicom.model.image_model import NO_GROUPS
+from dicomzarr.dicom.model.image_model import NO_GROUPS, NOTHING
 from dicomzarr.dicom.model.json_model import EMPTY
 from dicomzarr.dicom.model.values import Value
-from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, CREATION_TIME, FRAME_TIME, number_of
+from dicomzarr.dicom.volume.computed import number_of
+from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, CREATION_TIME, FRAME_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -60,7 +61,9 @@ class _Table:
         """A frame of each instance."""
         self._instance = [number[id(frame.item)] for frame in frames]
         self.has_groups = any(frame.groups is not NO_GROUPS or frame.shared is not NO_GROUPS for frame in frames)
-        self._macros: dict[str, list[Macro | None]] = {}
+        self._groups = list({id(each): each for frame in frames for each in (frame.groups, frame.shared)}.values())
+        """All functional groups, those of all frames once."""
+        self._macros: dict[str, list[list[Macro]]] = {}
         self._pointers: dict[int, list[str]] = {}
 
     def column(self, row: Attribute) -> list[Value] | None:
@@ -83,8 +86,8 @@ class _Table:
 
     def _keys(self, row: Attribute) -> Iterable[Hashable] | None:
         """What the value of each frame depends on; None where that is absent everywhere."""
-        leaves = [column for name in row.sources if (column := self._leaves(name)) is not None]
-        macros = [column for source in row.macro_sources if (column := self._macro_leaves(*source)) is not None]
+        leaves = [column for name in row.instance if (column := self._leaves(name)) is not None]
+        macros = [column for source in row.macros if (column := self._macro_leaves(*source)) is not None]
         if not leaves:
             return zip(*macros, strict=True) if macros else None
         codes: dict[Hashable, int] = {}
@@ -102,12 +105,13 @@ class _Table:
 
     def _macro_leaves(self, group: str, name: str) -> list[Hashable] | None:
         """An attribute of a macro of each frame; None where none has it."""
-        if not self.has_groups:
-            return None
         if group not in self._macros:
-            self._macros[group] = [frame.macro(group) for frame in self.frames]
+            there = any(getattr(groups, group).values for groups in self._groups)
+            self._macros[group] = [frame.macros(group) for frame in self.frames] if there else []
         macros = self._macros[group]
-        return [macro and getattr(macro, name) for macro in macros] if any(macros) else None
+        if max(map(len, macros), default=0) > 1:
+            return [frame.attribute(group, name) for frame in self.frames]
+        return [getattr(each[0], name) if each else EMPTY for each in macros] or None
 
     def pointers(self, item: ImageItem) -> list[str]:
         """The dimensions that an instance declares."""
@@ -116,7 +120,7 @@ class _Table:
         return self._pointers[id(item)]
 
 
-_ABSENT: Final = frozenset({id(EMPTY), id(NO_BYTES)})
+_ABSENT: Final = frozenset({id(EMPTY), id(NO_BYTES), id(NOTHING)})
 """What stands for attributes that are not there."""
 
 

@@ -86,9 +86,15 @@ class MetadataFetcher:
         if not reduced:
             return now
         items: list[bytes | msgspec.Raw] = list(msgspec.json.decode(now.body, type=list[msgspec.Raw]))
-        keys = [InstanceKey(study, series, instance) for _, instance in reduced]
-        for (place, _), item in zip(reduced, await self._of_instances(keys), strict=True):
-            items[place] = item
+        keys = [InstanceKey(study, series, each.sop_instance_uid) for each in reduced]
+        try:
+            whole = await self._of_instances(keys)
+        except DicomZarrError:
+            if any(each.needed for each in reduced):
+                raise
+            return now
+        for each, item in zip(reduced, whole, strict=True):
+            items[each.place] = item
         return SeriesMetadata(_array(items))
 
     def forget(self, study: str | None = None, series: str | None = None) -> None:
@@ -182,7 +188,7 @@ def _lacking(metadata: SeriesMetadata, limits: Limits) -> list[ReducedInstance]:
     """Instances of which the metadata do not say enough; what cannot be read is left to whoever reads all of it."""
     try:
         check_size(metadata.body, limits)
-        return reduced_instances(metadata.instances)
+        return reduced_instances(metadata.instances, metadata.body)
     except MetadataError:
         return []
 
