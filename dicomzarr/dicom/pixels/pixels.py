@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from operator import eq
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from dicomzarr.dicom.model.json_model import ABSENT
-from dicomzarr.dicom.model.values import is_count, shown_code
+from dicomzarr.dicom.model.values import shown_code
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def parse_pixels(read: AttributeReader, item: InstanceItem) -> PixelDescription:
     allocated = read.positive(item.bits_allocated, "BitsAllocated", default=default_bits)
     stored, high = _bits(read, item, allocated)
     told = shown_code((read.text(item.photometric_interpretation) or "").upper())
-    samples = read.positive(item.samples_per_pixel, "SamplesPerPixel", default=3 if told in COLOUR_MODELS else 1)
+    samples = read.positive(item.samples_per_pixel, "SamplesPerPixel", default=samples_of(told))
     if allocated not in {1, 8, 16, 32, 64}:
         raise InvalidAttributeError(
             f"Instance {read.text(item.sop_instance_uid)}: BitsAllocated {allocated} is no size of cells that can be "
@@ -111,11 +112,29 @@ def parse_pixels(read: AttributeReader, item: InstanceItem) -> PixelDescription:
     )
 
 
+def samples_of(photometric_interpretation: str) -> int:
+    """SamplesPerPixel of those that do not say it."""
+    return 3 if photometric_interpretation.upper() in COLOUR_MODELS else 1
+
+
+def possible_bits(stored: float | None, high: float | None, allocated: int) -> tuple[int, int]:
+    """(BitsStored, HighBit) as cells can have them (PS3.5 section 8.1.1).
+
+    Args:
+        stored: BitsStored; where it is impossible or None, all bits of a cell are.
+        high: HighBit; where it is impossible or None, values lie in the lowest bits.
+        allocated: BitsAllocated.
+    """
+    bits = int(stored) if stored is not None and stored in range(1, allocated + 1) else allocated
+    return bits, int(high) if high is not None and high in range(bits - 1, allocated) else bits - 1
+
+
 def _bits(read: AttributeReader, item: InstanceItem, allocated: int) -> tuple[int, int]:
-    """(BitsStored, HighBit); where one is impossible, all bits count, or the lowest (PS3.5 section 8.1.1)."""
-    lost = "all bits of a cell are read"
-    stored = read.fact(item.bits_stored, "BitsStored", lambda bits: is_count(bits) and bits <= allocated, lost)
-    bits = allocated if stored is None else int(stored)
-    lost = "values are read from the lowest bits of a cell"
-    high = read.fact(item.high_bit, "HighBit", lambda bit: bit.is_integer() and bits - 1 <= bit < allocated, lost)
-    return bits, bits - 1 if high is None else int(high)
+    stored, high = read.lenient_number(item.bits_stored), read.lenient_number(item.high_bit)
+    bits, highest = possible_bits(stored, high, allocated)
+    for leaf, name, number, lost in (
+        (item.bits_stored, "BitsStored", bits, "all bits of a cell are read"),
+        (item.high_bit, "HighBit", highest, "values are read from the lowest bits of a cell"),
+    ):
+        read.fact(leaf, name, partial(eq, number), lost)
+    return bits, highest
