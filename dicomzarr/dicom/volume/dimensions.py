@@ -307,8 +307,8 @@ ATTRIBUTES: Final = (
     ),
     Attribute("patient_position", contrast=True, strong=False, text=True, instance=("patient_position",)),
     Attribute("filter_type", contrast=True, strong=False, text=True, instance=("filter_type",)),
-    Attribute("corrections", strong=False, text=True, instance=("corrected_image",)),
-    Attribute("attenuation_correction", strong=False, text=True, instance=("attenuation_correction",)),
+    Attribute("corrections", contrast=True, strong=False, text=True, instance=("corrected_image",)),
+    Attribute("attenuation_correction", contrast=True, strong=False, text=True, instance=("attenuation_correction",)),
     Attribute("reconstruction_method", contrast=True, strong=False, text=True, instance=("reconstruction_method",)),
     Attribute(
         "rescale_type",
