@@ -16,7 +16,7 @@ from dicomzarr.dicom.uids import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable
 
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 # SOP classes (PS3.6 table A-1) without an image: only these are taken to need no Rows.
@@ -56,11 +56,9 @@ class ReducedInstance(NamedTuple):
     place: int
     """Its place among the instances of the series."""
     sop_instance_uid: str
-    needed: bool = True
-    """Without the rest there is no image; else the metadata name values by URIs, which tell where frames lie."""
 
 
-def reduced_instances(items: Iterable[ImageItem], body: bytes = b"") -> list[ReducedInstance]:
+def reduced_instances(items: Iterable[ImageItem]) -> list[ReducedInstance]:
     """The instances that may be images, and whose metadata cannot be all that the server knows of them.
 
     An image has Rows, Columns and BitsAllocated (PS3.3 section C.7.6.3), one of tiles also TotalPixelMatrixRows and
@@ -68,19 +66,23 @@ def reduced_instances(items: Iterable[ImageItem], body: bytes = b"") -> list[Red
 
     Args:
         items: Metadata of the instances of a series.
-        body: The JSON that they were read from.
     """
-    listed = list(items)
-    uids = [_text(item.sop_instance_uid) for item in listed]
-    found = [ReducedInstance(place, uid) for place, uid in enumerate(uids) if uid and _is_reduced(listed[place])]
-    return found or (list(_referring(body, uids)) if MEMBER_OF_BULK in body else [])
+    named = ((place, item, _text(item.sop_instance_uid)) for place, item in enumerate(items))
+    return [ReducedInstance(place, uid) for place, item, uid in named if uid and _is_reduced(item)]
 
 
-def _referring(body: bytes, uids: Sequence[str]) -> Iterator[ReducedInstance]:
-    """Instances of which values that are read here are somewhere else, as those of long vectors."""
-    for place, item in enumerate(_ITEMS.decode(body)):
-        if uids[place] and not _READ.isdisjoint(referred(bytes(item))):
-            yield ReducedInstance(place, uids[place], needed=False)
+def referring_instances(items: Iterable[ImageItem], body: bytes) -> list[ReducedInstance]:
+    """The instances of which values that are read here are somewhere else: some servers send long ones so.
+
+    Args:
+        items: Metadata of the instances of a series.
+        body: The JSON array that they were read from.
+    """
+    if MEMBER_OF_BULK not in body:
+        return []
+    uids = (_text(item.sop_instance_uid) for item in items)
+    texts = enumerate(zip(uids, _ITEMS.decode(body), strict=True))
+    return [ReducedInstance(place, uid) for place, (uid, text) in texts if uid and referred(bytes(text)) & _READ]
 
 
 def _is_reduced(item: ImageItem) -> bool:
