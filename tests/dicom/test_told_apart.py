@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from scan_checks import every_image, one_grid, planned, sizes
-from scans import Shot, classic, enhanced, shots, together
+from scans import Shot, classic, clips, enhanced, shots, together
 
 from dicomzarr.dicom.volume.acquisition_order import order_of
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
@@ -181,3 +181,10 @@ def test_spectra_have_rows_and_no_pixels() -> None:
     plan = both.plan()
     assert "1 instances without pixels were left out." in plan.notices
     assert [len(held) for held in every_image(both, plan)] == [3]
+
+
+def test_time_slices_count_within_their_phases() -> None:
+    vectors = {"PhaseVector": [1, 1, 1, 2, 2], "TimeSliceVector": [1, 2, 3, 1, 2]}
+    scan = clips(1, 5, "NM", lambda _: vectors)
+    (held,) = every_image(scan, planned(scan))
+    assert [held[time, 0, 0].time for time in range(5)] == list(range(5))

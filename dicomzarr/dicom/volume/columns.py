@@ -277,3 +277,15 @@ def independent(columns: Sequence[Column]) -> list[tuple[Column, ...]]:
             apart.append((column,))
             together = others
     return [*apart, tuple(together)] if together else apart
+
+
+def in_significance(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Attributes of one axis, those first that change the slowest.
+
+    Vectors of nuclear medicine count within each other, as time slices within phases, in the order of the table.
+    """
+    rows = [BY_NAME.get(column.name) for column in columns]
+    if not all(row is not None and row.vector for row in rows):
+        return columns
+    order = {row.name: place for place, row in enumerate(ATTRIBUTES)}
+    return tuple(sorted(columns, key=lambda column: order[column.name]))

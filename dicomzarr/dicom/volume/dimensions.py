@@ -251,7 +251,6 @@ ATTRIBUTES: Final = (
     Attribute("contrast_agent", contrast=True, strong=False, as_acquired=True, text=True, instance=("contrast_agent",)),
     Attribute(
         "contrast_phase",
-        contrast=True,
         strong=False,
         as_acquired=True,
         text=True,
@@ -306,7 +305,7 @@ ATTRIBUTES: Final = (
         instance=("receive_coil_name", *_private("siemens_coil")),
     ),
     Attribute("patient_position", contrast=True, strong=False, text=True, instance=("patient_position",)),
-    Attribute("filter_type", contrast=True, strong=False, text=True, instance=("filter_type",)),
+    Attribute("filter_type", strong=False, text=True, instance=("filter_type",)),
     Attribute("corrections", contrast=True, strong=False, text=True, instance=("corrected_image",)),
     Attribute("attenuation_correction", contrast=True, strong=False, text=True, instance=("attenuation_correction",)),
     Attribute("reconstruction_method", contrast=True, strong=False, text=True, instance=("reconstruction_method",)),
