@@ -53,14 +53,20 @@ class FrameContext:
             root: What the instance has of it, for those that have no such macro.
         """
         macros = self.macros(group)
-        leaves = (getattr(macro, name) for macro in macros)
-        return next(filter(is_given, leaves), EMPTY) if macros else root
+        if not macros:
+            return root
+        for macro in macros:
+            leaf: Leaf = getattr(macro, name)
+            if is_given(leaf):
+                return leaf
+        return EMPTY
 
     def macros(self, name: str) -> list[Macro]:
         """The macro of this frame and that of all frames, as far as there are any."""
         if self.groups is NO_GROUPS and self.shared is NO_GROUPS:
             return []
-        return [*getattr(self.groups, name).items[:1], *getattr(self.shared, name).items[:1]]
+        found = getattr(self.groups, name).values[:1] + getattr(self.shared, name).values[:1]
+        return [macro for macro in found if macro is not None] if found else []
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,22 +86,24 @@ class _Table:
 
     def _keys(self, row: Attribute) -> Iterable[Hashable] | None:
         """What the value of each frame depends on; None where that is absent everywhere."""
-        leaves = [column for name in row.instance if (column := self._leaves(name)) is not None]
+        leaves = list(filter(None, map(self._leaves, row.instance)))
         macros = [column for source in row.macros if (column := self._macro_leaves(*source)) is not None]
-        if not leaves:
-            return zip(*macros, strict=True) if macros else None
+        varying = [column for column in leaves if len(column) > 1]
+        if not varying:
+            return zip(*macros, strict=True) if macros else [None] if leaves else None  # one key, for all
         codes: dict[Hashable, int] = {}
-        instances = [codes.setdefault(key, len(codes)) for key in zip(*leaves, strict=True)]
+        instances = [codes.setdefault(key, len(codes)) for key in zip(*varying, strict=True)]
         of_frames = [instances[number] for number in self._instance]
         return zip(of_frames, *macros, strict=True) if macros else of_frames
 
-    def _leaves(self, name: str) -> list[Hashable] | None:
-        """An attribute of each instance; None where none has it."""
-        if name == "image_type":
-            found: list[Hashable] = [frame.instance.image_type for frame in self._firsts]
-            return found if any(found) else None
-        leaves = [getattr(frame.item, name) for frame in self._firsts]
-        return None if set(map(id, leaves)) <= _ABSENT else leaves
+    def _leaves(self, name: str) -> list[Hashable]:
+        """An attribute of each instance, once if all have the same; nothing where none has it."""
+        header = name == "image_type"
+        leaves = [frame.instance.image_type if header else getattr(frame.item, name) for frame in self._firsts]
+        first = leaves[0]
+        if any(leaf is not first and leaf != first for leaf in leaves):
+            return leaves
+        return [first] if header or id(first) not in _ABSENT else []
 
     def _macro_leaves(self, group: str, name: str) -> list[Hashable] | None:
         """An attribute of a macro of each frame; None where none has it."""
