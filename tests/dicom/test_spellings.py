@@ -13,6 +13,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from scans import SERIES, STUDY, Scan, classic, enhanced, segmentation, shots
 
+from dicomzarr.dicom.model.completeness import referring_instances
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.model.spellings import as_standard, referred
 from dicomzarr.dicom.series import parse_series
@@ -152,3 +153,20 @@ def test_values_that_are_somewhere_else_are_named() -> None:
         "52009230": {"vr": "SQ", "BulkDataURI": "http://a/e"},
     }
     assert referred(json.dumps([item]).encode()) == {"00181065", "52009230"}
+
+
+@pytest.mark.parametrize("word", ["NaN", "-Infinity", " Infinity "])
+def test_bare_words_that_json_has_not_are_no_values(word: str) -> None:
+    items = SCANS["classic"]().instances
+    for item in items:
+        item["00281050"] = {"vr": "DS", "Value": [0.25]}
+    body = b"\xef\xbb\xbf" + json.dumps(items).replace("0.25", word).encode()
+    plan = plan_images(parse_series(decode_instances(body), STUDY, SERIES))
+    assert [image.levels[0].shape for image in plan.images] == [(2, 3, 4, 5)]
+    assert plan.images[0].attributes.windows == ()
+
+
+def test_a_mark_of_byte_order_spoils_no_reference() -> None:
+    item = {"00080018": {"vr": "UI", "Value": ["1.2"]}, "52009230": {"vr": "SQ", "BulkDataURI": "x"}}
+    body = b"\xef\xbb\xbf" + json.dumps([item]).encode()
+    assert referring_instances(decode_instances(body), body) == [(0, "1.2")]

@@ -188,3 +188,17 @@ def test_time_slices_count_within_their_phases() -> None:
     scan = clips(1, 5, "NM", lambda _: vectors)
     (held,) = every_image(scan, planned(scan))
     assert [held[time, 0, 0].time for time in range(5)] == list(range(5))
+
+
+def test_attributes_of_classic_images_that_became_frames_tell_them_apart() -> None:
+    def tell(shot: Shot) -> Told:
+        return {
+            "UnassignedPerFrameConvertedAttributesSequence": [{"EchoTime": 5.0 + shot.contrast, "InstanceNumber": 1}]
+        }
+
+    frames = random.Random(3).sample(shots(1, 2, 4, tell=tell), 8)
+    shared = {"UnassignedSharedConvertedAttributesSequence": [{"FlipAngle": 20.0}]}
+    scan = enhanced([[replace(shot, number=None) for shot in frames]], SharedFunctionalGroupsSequence=[shared])
+    plan = planned(scan)
+    assert one_grid(scan, plan, c=range(2), z=range(4))
+    assert [channel.label for channel in plan.images[0].channels] == ["echo_time 5 ms", "echo_time 6 ms"]

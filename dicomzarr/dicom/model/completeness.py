@@ -9,7 +9,7 @@ import msgspec
 from dicomzarr.dicom.model.binary import BinaryLeaf
 from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro, RareMacro
 from dicomzarr.dicom.model.json_model import EMPTY, Leaf
-from dicomzarr.dicom.model.spellings import MEMBER_OF_BULK, referred
+from dicomzarr.dicom.model.spellings import MEMBER_OF_BULK, as_standard, referred
 from dicomzarr.dicom.uids import (
     CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE,
     VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE,
@@ -81,7 +81,7 @@ def referring_instances(items: Iterable[ImageItem], body: bytes) -> list[Reduced
     if MEMBER_OF_BULK not in body:
         return []
     uids = (_text(item.sop_instance_uid) for item in items)
-    texts = enumerate(zip(uids, _ITEMS.decode(body), strict=True))
+    texts = enumerate(zip(uids, _ITEMS.decode(as_standard(body)), strict=True))
     return [ReducedInstance(place, uid) for place, (uid, text) in texts if uid and referred(bytes(text)) & _READ]
 
 

@@ -5,7 +5,7 @@ As in `json_model`, whatever is not named here is skipped by the decoder and nev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 NOTHING: Any = Sequence()
 """What stands for a sequence that is not there."""
+NONE: Final = frozenset({id(EMPTY), id(NO_BYTES), id(NOTHING)})
+"""The identities of what stands for attributes that are not there."""
 
 
 def _tag(tag: str) -> Leaf:
@@ -155,6 +157,10 @@ class FrameGroups(msgspec.Struct, gc=False, frozen=True):
     segment_identification: Sequence[Macro] = _sequence("0062000A")
     plane_position_slide: Sequence[Macro] = _sequence("0048021A")
     optical_path_identification: Sequence[Macro] = _sequence("00480207")
+    converted: Sequence[ImageItem] = _sequence("00209171")
+    """Unassigned Per-Frame Converted Attributes Sequence: those of the classic image that a frame was."""
+    converted_of_all: Sequence[ImageItem] = _sequence("00209170")
+    """Unassigned Shared Converted Attributes Sequence, likewise."""
 
 
 class DimensionIndexItem(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 - Attributes that a server does not know come as their bytes, with the VR UN (PS3.5 section 6.2.2): here those of the
   standard are known.
 - Several values come as one text, with backslashes between them, as they stand in files.
+- Numbers that are none come bare, which JSON does not have: they count as no value.
 
 Bodies that have none of it are handed on as they are, after a search for a few bytes.
 """
@@ -27,6 +28,9 @@ _INLINE: Final = b'"InlineBinary"'
 MEMBER_OF_BULK: Final = b'"BulkDataURI"'
 _SEPARATOR: Final = b"\\\\"
 """A backslash, as JSON has it."""
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_NO_NUMBERS: Final = (b"NaN", b"Infinity")
+_BARE: Final = re.compile(rb"(?<=[\[,:])\s*(?:NaN|-?Infinity)(?=\s*[,\]}])")
 _BEFORE: Final = 48
 """Bytes before a member of an attribute in which its tag and VR stand."""
 _TAG: Final = "[0-9A-Fa-f]{3}[02468ACEace][0-9A-Fa-f]{4}"
@@ -45,6 +49,9 @@ _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 def as_standard(body: bytes) -> bytes:
     """A JSON array of instances as the standard spells it; what is no such array stays as it is."""
+    body = body.removeprefix(_BYTE_ORDER_MARK)
+    if any(word in body for word in _NO_NUMBERS):
+        body = _BARE.sub(b"null", body)
     if _SEPARATOR not in body and not any(vr == _UNKNOWN for _, vr in _elements(body, _INLINE)):
         return body
     try:

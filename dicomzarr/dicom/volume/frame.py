@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import msgspec
 import numpy as np
 
 from dicomzarr.dicom.instance import FrameRef
 from dicomzarr.dicom.instance_parser import pixel_spacing, spacing_between
 from dicomzarr.dicom.lut.modality import Rescale
-from dicomzarr.dicom.model.image_model import NO_GROUPS, frame_groups
+from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE, ImageItem, frame_groups
 from dicomzarr.dicom.model.json_model import RawSequence
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
 from dicomzarr.dicom.volume.computed import frame_times
-from dicomzarr.dicom.volume.dimensions import FrameContext
+from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, FrameContext
 from dicomzarr.dicom.volume.frame_values import dimension_values
 from dicomzarr.dicom.volume.lattice import normal_of
 from dicomzarr.errors import InvalidAttributeError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.model.binary import Scalar
-    from dicomzarr.dicom.model.image_model import ImageItem, Macro, MappingItem
+    from dicomzarr.dicom.model.image_model import Macro, MappingItem
     from dicomzarr.dicom.model.json_model import Leaf
     from dicomzarr.dicom.model.values import Value
     from dicomzarr.dicom.notices import Notices
@@ -46,6 +47,11 @@ _SKEW: Final = 0.01
 """How far direction cosines may be from unit length and a right angle: headers round to a few digits."""
 
 _COSINES: Final = 6
+
+_OF_CLASSIC: Final = tuple(
+    dict.fromkeys(name for row in ATTRIBUTES for name in row.instance if name in ImageItem.__struct_fields__)
+)
+"""Attributes of the instance that tell frames apart."""
 
 _NOWHERE: Final = "where the frame lies is not known"
 
@@ -150,9 +156,18 @@ def _contexts(instance: Instance, item: ImageItem, notices: Notices) -> Iterator
         )
         notices.add(instance.sop_instance_uid, f"{text}{rest}.")
     read = AttributeReader(instance.sop_instance_uid, notices)
+    of_all = _converted(item, shared.converted_of_all.items)
     for number, time in zip(range(1, count + 1), frame_times(item), strict=False):
         own = groups[number - 1] if number <= len(groups) else NO_GROUPS
-        yield FrameContext(instance, item, own, shared, number, time, read)
+        yield FrameContext(instance, _converted(of_all, own.converted.items), own, shared, number, time, read)
+
+
+def _converted(item: ImageItem, classic: Sequence[ImageItem]) -> ImageItem:
+    """The instance as if it were that of a classic image which became a frame: what tells frames apart, and values."""
+    if not classic:
+        return item
+    told = {name: getattr(classic[0], name) for name in _OF_CLASSIC}
+    return msgspec.structs.replace(item, **{name: leaf for name, leaf in told.items() if id(leaf) not in NONE})
 
 
 def _frame(

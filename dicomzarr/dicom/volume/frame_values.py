@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.dicom.model.binary import NO_BYTES
-from dicomzarr.dicom.model.image_model import NO_GROUPS, NOTHING
+from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE
 from dicomzarr.dicom.model.json_model import EMPTY
 from dicomzarr.dicom.model.values import Value
 from dicomzarr.dicom.volume.computed import number_of
@@ -103,7 +102,7 @@ class _Table:
         first = leaves[0]
         if any(leaf is not first and leaf != first for leaf in leaves):
             return leaves
-        return [first] if header or id(first) not in _ABSENT else []
+        return [first] if header or id(first) not in NONE else []
 
     def _macro_leaves(self, group: str, name: str) -> list[Hashable] | None:
         """An attribute of a macro of each frame; None where none has it."""
@@ -120,10 +119,6 @@ class _Table:
         if id(item) not in self._pointers:
             self._pointers[id(item)] = [_pointer(each.pointer) for each in item.dimension_indices.items]
         return self._pointers[id(item)]
-
-
-_ABSENT: Final = frozenset({id(EMPTY), id(NO_BYTES), id(NOTHING)})
-"""What stands for attributes that are not there."""
 
 
 def _indices(frame: FrameContext, pointers: Sequence[str]) -> dict[str, Value]:

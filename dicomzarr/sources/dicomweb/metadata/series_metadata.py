@@ -10,6 +10,7 @@ import msgspec
 
 from dicomzarr.dicom.model.completeness import reduced_instances, referring_instances
 from dicomzarr.dicom.model.json_size import check_size
+from dicomzarr.dicom.model.spellings import as_standard
 from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.errors import (
     DicomZarrError,
@@ -85,7 +86,7 @@ class MetadataFetcher:
         reduced, are_needed = await self._thread.run(_lacking, now, self.limits)
         if not reduced:
             return now
-        items: list[bytes | msgspec.Raw] = list(msgspec.json.decode(now.body, type=list[msgspec.Raw]))
+        items: list[bytes | msgspec.Raw] = list(msgspec.json.decode(as_standard(now.body), type=list[msgspec.Raw]))
         keys = [InstanceKey(study, series, each.sop_instance_uid) for each in reduced]
         try:
             whole = await self._of_instances(keys)
