@@ -159,8 +159,8 @@ def test_values_that_are_somewhere_else_are_named() -> None:
 def test_bare_words_that_json_has_not_are_no_values(word: str) -> None:
     items = SCANS["classic"]().instances
     for item in items:
-        item["00281050"] = {"vr": "DS", "Value": [0.25]}
-    body = b"\xef\xbb\xbf" + json.dumps(items).replace("0.25", word).encode()
+        item["00281050"] = {"vr": "DS", "Value": [98765.25]}
+    body = b"\xef\xbb\xbf" + json.dumps(items).replace("98765.25", word).encode()
     plan = plan_images(parse_series(decode_instances(body), STUDY, SERIES))
     assert [image.levels[0].shape for image in plan.images] == [(2, 3, 4, 5)]
     assert plan.images[0].attributes.windows == ()
