@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.model.binary import Scalar
     from dicomzarr.dicom.model.image_model import ImageItem
     from dicomzarr.dicom.model.values import Value
-    from dicomzarr.dicom.volume.dimensions import FrameContext
+    from dicomzarr.dicom.volume.frame_context import FrameContext
 
 _VECTOR: Final = 3
 _B_OF_SEQUENCE: Final = re.compile(r"_b(\d{1,5})(?!\d)", re.ASCII)

@@ -16,7 +16,8 @@ from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE, ImageItem, frame_
 from dicomzarr.dicom.model.json_model import RawSequence
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
 from dicomzarr.dicom.volume.computed import frame_times
-from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, FrameContext
+from dicomzarr.dicom.volume.dimensions import ATTRIBUTES
+from dicomzarr.dicom.volume.frame_context import FrameContext
 from dicomzarr.dicom.volume.frame_values import dimension_values
 from dicomzarr.dicom.volume.lattice import normal_of
 from dicomzarr.errors import InvalidAttributeError

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.model.image_model import ImageItem, Macro
     from dicomzarr.dicom.model.json_model import Leaf
-    from dicomzarr.dicom.volume.dimensions import Attribute, FrameContext
+    from dicomzarr.dicom.volume.dimensions import Attribute
+    from dicomzarr.dicom.volume.frame_context import FrameContext
 
 _MOST_TAGS: Final = 2**32
 
