@@ -13,7 +13,7 @@ import pytest
 from serving import serving
 from slides import TestSlide, brightfield_pyramid, concatenation, fluorescence_focal_stack, sparse_brightfield
 from slides_codecs import GRAY
-from slides_fluorescence import CHANNELS, RESAMPLED
+from slides_fluorescence import CHANNELS, RESAMPLED, channels_in_instances
 from slides_instances import Identity, Level, OpticalPath, full_instance, sparse_instance
 from slides_pixels import noisy_color, noisy_gray, shrink
 
@@ -563,3 +563,16 @@ def test_positions_that_contradict_the_order_of_tiles_are_said() -> None:
     notices = " ".join(planned(slide.datasets, change).notices)
     assert "positions of 2 frames contradict TILED_FULL" in notices
     assert "contradict" not in " ".join(planned(slide.datasets, lambda body: change(body, swapped=False)).notices)
+
+
+def test_channels_of_fewer_bits_lie_beside_the_others_each_with_its_own_range() -> None:
+    slide = channels_in_instances()
+
+    def change(metadata: list[dict[str, Any]]) -> None:
+        for instance in metadata:
+            if instance[PATHS]["Value"][0]["00480106"]["Value"] == [CHANNELS[0].identifier]:
+                instance["00280101"]["Value"], instance["00280102"]["Value"] = [12], [11]
+
+    (image,) = planned(slide.datasets, change).images
+    assert [level.shape[0] for level in image.levels] == [3, 3]
+    assert [channel.window[1] for channel in image.channels] == [4095.0, 65535.0, 65535.0]

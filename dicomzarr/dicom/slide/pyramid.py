@@ -192,8 +192,9 @@ def _pyramid_key(header: Instance) -> tuple[object, ...]:
 
 def _pixel_key(header: Instance) -> tuple[object, ...]:
     pixel = header.pixel
-    grey = pixel.photometric_interpretation if pixel.samples == 1 else "colour"
-    return (pixel.samples, pixel.dtype, pixel.bits_stored, grey)
+    if pixel.samples > 1:
+        return (pixel.samples, pixel.dtype, pixel.bits_stored)
+    return (pixel.dtype, pixel.photometric_interpretation)
 
 
 def _same_spacing(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
