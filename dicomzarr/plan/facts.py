@@ -181,7 +181,8 @@ def _unit(frame: Frame) -> str | None:
     if frame.to_suv is not None:
         return _SUV
     read, item = AttributeReader(""), frame.item
-    told = (read.text(item.units), frame.rescale_type, read.text(item.dose_units))
+    tables = [read.text(table.kind) for table in item.modality_lut.items[:1]]
+    told = (*tables, read.text(item.units), frame.rescale_type, read.text(item.dose_units))
     known = next((unit for text in told if (unit := _one_of(text, _UNITS))), None)
     return "HU" if known is None and _is_hounsfield(frame) else known
 
@@ -190,7 +191,8 @@ def _is_hounsfield(frame: Frame) -> bool:
     """Whether a CT image need not say that its unit is that (PS3.3 section C.8.2.1)."""
     header, item = frame.instance, frame.item
     original = header.image_type[:1] == ("ORIGINAL",) and "LOCALIZER" not in header.image_type
-    scaled = is_given(item.rescale_slope) and is_given(item.rescale_intercept) and not frame.rescale_type
+    scaled = is_given(item.rescale_slope) and is_given(item.rescale_intercept)
+    scaled = scaled and not (frame.rescale_type or has_table(frame))
     several = (AttributeReader("").text(item.multi_energy_acquisition) or "").upper() == "YES"
     return header.sop_class_uid == CT_IMAGE_STORAGE and original and scaled and not several
 

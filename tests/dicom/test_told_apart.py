@@ -159,6 +159,8 @@ def test_numbers_that_were_dealt_out_hardly_ever_make_times(size: tuple[int, int
         ({"MultienergyCTAcquisition": "YES"}, None),
         ({"RescaleType": "US"}, "US"),
         ({"RescaleIntercept": None}, None),
+        ({"ModalityLUTSequence": [{"LUTDescriptor": [4, 0, 16], "LUTData": [0, 1, 2, 3]}]}, None),
+        ({"ModalityLUTSequence": [{"LUTDescriptor": [4, 0, 16], "ModalityLUTType": "OD"}]}, "OD"),
     ],
 )
 def test_a_ct_need_not_say_that_it_is_in_hounsfield_units(told: Told, units: str | None) -> None:
