@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _BYTE: Final = 8
 _IN_PACKETS: Final = (Codec.JPEG_2000, Codec.HTJ2K)
 _MOST_EXTRA: Final = 8
+_OF_OTHER_CODESTREAMS: Final = frozenset({"YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
+"""Photometric interpretations of subsampled chroma and of component transforms, which such a codestream would show."""
 _FEW_SCANS: Final = 20
 _LARGE: Final = 64 * 2**20
 _USUAL_EXPANSION: Final = 100
@@ -144,9 +146,9 @@ def _check_extent(codestream: Codestream, length: int, where: str) -> None:
 
 def bytes_taken(data: bytes, codestream: Codestream, pixel: PixelDescription, where: str, limits: Limits) -> int:
     """Bytes that the decoder will take, once they and its passes have been found to be within bounds."""
-    name = codestream.codec.value
+    codec, name = codestream.codec, codestream.codec.value
     try:
-        cost = cost_of(data, codestream.start) if codestream.codec in _IN_PACKETS else Cost(0, 1)
+        cost = cost_of(data, codestream.start) if codec in _IN_PACKETS else Cost(0, 1)
         scans = codestream.scans.count(data, limits.jpeg_scans) if codestream.scans is not None else 0
     except (ValueError, IndexError, struct.error) as error:
         raise FrameDecodeError(f"{where}: the {name} codestream claims what cannot be: {error}.") from None
@@ -157,7 +159,7 @@ def bytes_taken(data: bytes, codestream: Codestream, pixel: PixelDescription, wh
             f"{where}: the {name} codestream is cut into so small pieces that they would take {extra} bytes to decode.",
             remedy=f"If the server is trusted, set limits={{'block_bytes': {extra}}}.",
         )
-    taken = pixel.nbytes + samples * _WORKING_BYTES.get(codestream.codec, 0) + extra
+    taken = pixel.nbytes + samples * _WORKING_BYTES.get(codec, 0) + extra
     if taken > max(limits.blank_bytes, len(data) * limits.expansion):
         raise FrameDecodeError(
             f"{where}: {len(data)} bytes of {name} claim to be {pixel.nbytes} bytes of pixels, and would take {taken}"
@@ -184,8 +186,8 @@ def holds_ybr(codestream: Codestream, pixel: PixelDescription) -> bool:
         return codestream.colour is Colour.YBR
     if codestream.codec is Codec.JPEG:
         return kind.startswith("YBR")
-    if kind == "YBR_FULL_422":
-        warn_server_decoded()  # only JPEG subsamples: the server decoded it and coded it anew
+    if kind in _OF_OTHER_CODESTREAMS:
+        warn_server_decoded()  # the server decoded it and coded it anew, or it is not what its header says
     return kind == "YBR_FULL"
 
 

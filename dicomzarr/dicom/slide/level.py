@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from dicomzarr.dicom.instance import FrameRef, Instance
+    from dicomzarr.dicom.pixels.pixels import PixelDescription
     from dicomzarr.dicom.slide.positions import OpticalPath
     from dicomzarr.dicom.slide.tiled import TiledImage
     from dicomzarr.dicom.slide.tiling import TileGrid
@@ -54,6 +55,10 @@ class SlideLevel:
             return tuple(sorted(found, key=_by_identifier))
         named = set(found)
         return tuple(path for path in declared if path in named)
+
+    def pixel(self, path: OpticalPath) -> PixelDescription:
+        """The pixels of an optical path."""
+        return next((image.header.pixel for image in self.images if path in image.paths), self.header.pixel)
 
     @property
     def planes(self) -> tuple[float, ...]:
