@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 from asking import ALWAYS_WHOLE, ask_by
+from clockwork import run_at_once
 from fake_client import PIXEL, FakeClient
 from multipart_parts import body_of
 from pydicom import Dataset
@@ -472,7 +473,12 @@ def learned_of(late: float, pause: float) -> tuple[Rate, list[str]]:
     client, sink = Slow(stored, pause), Late(late)
     recipe = Recipe(choice, experiment, FrameQueue())
     fetch = Fetch(tuple(FrameKey(state, uid, 1) for uid in by_uid), recipe, stays_queued=True)
-    asyncio.run(DICOMwebOrigin(client).fetch(fetch, sink))  # type: ignore[arg-type]
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        await DICOMwebOrigin(client, loop.time).fetch(fetch, sink)  # type: ignore[arg-type]
+
+    run_at_once(run())
     return rates[FetchMode(Form.SERIES)], sink.arrivals
 
 

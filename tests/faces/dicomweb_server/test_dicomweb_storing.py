@@ -284,7 +284,7 @@ BOUNDARY = b"--b0undary"
             BOUNDARY + b"\r\nContent-Transfer-Encoding: base64\r\n\r\nZGljb20=\r\n" + BOUNDARY + b"--", id="base64"
         ),
         pytest.param(BOUNDARY + b"\r\nContent-Type: text/html\r\n\r\n<html>\r\n" + BOUNDARY + b"--", id="another type"),
-        pytest.param((BOUNDARY + b"\r\n\r\n\r\n") * 2000 + BOUNDARY + b"--\r\n", id="many empty parts"),
+        pytest.param((BOUNDARY + b"\r\n\r\n\r\n") * 300 + BOUNDARY + b"--\r\n", id="many empty parts"),
     ],
 )
 def test_hostile_bodies(server: DICOMwebServer, folder: Path, body: bytes) -> None:

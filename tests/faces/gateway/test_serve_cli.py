@@ -96,7 +96,7 @@ def test_errors_never_show_a_password(capsys: pytest.CaptureFixture[str]) -> Non
     assert SECRET not in "".join(capsys.readouterr())
 
 
-@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_process_serves_until_it_is_ended(tmp_path: Path, ended_by: signal.Signals) -> None:
     slide = sparse_brightfield()
     write(tmp_path, slide.datasets)
@@ -120,6 +120,7 @@ def test_a_process_serves_until_it_is_ended(tmp_path: Path, ended_by: signal.Sig
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_a_gateway_needs_no_dask() -> None:
     loaded = run_python(
         "import json, sys, dicomzarr.faces.gateway.server\n"
