@@ -338,6 +338,7 @@ print(status)
 """
 
 
+@pytest.mark.slow
 @FORKS
 def test_a_forked_child_has_one_access_of_its_own(opened: Opener) -> None:
     url = opened.url(VOLUME)
