@@ -89,6 +89,16 @@ def test_a_server_that_has_served_is_waited_for_until_the_timeout(name: str, cap
         assert server.now <= 30
         assert server.asked < 40
         assert said(caplog) == ["server.example"] * 2
+        waited, server.asked = server.now, 0
+        with pytest.raises(DicomZarrError):
+            await client.series_metadata("1.2", "1.3")
+        assert server.asked <= 4  # it was waited for in vain: whoever asks next hears soon
+        assert server.now - waited < 4
+        server.now, server.down = 0.0, (10.0, 30.0)
+        await client.series_metadata("1.2", "1.3")
+        server.now = 10.0
+        await client.series_metadata("1.2", "1.3")
+        assert said(caplog) == ["server.example"] * 3
 
     asyncio.run(run())
 

@@ -80,8 +80,10 @@ class Exchange:
     """Parameters of every request that has none of its own, and that credentials go with."""
     refusals: Refusals = field(default_factory=Refusals)
     """Credentials that the server has just refused."""
-    told_at: int = -1
-    """Requests that the server had served when people were told that it is waited for; -1 where they should be told."""
+    told_at: int = 0
+    """Requests that the server had served when people were told that it is waited for."""
+    gone_at: int = 0
+    """Requests that it had served when it was waited for in vain: it is not again until it has served more."""
 
     async def send(self, spec: RequestSpec, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
         """Send until there is an answer or no hope.
@@ -102,12 +104,12 @@ class Exchange:
                     return await self._try(spec, read)
             except DicomZarrError as error:
                 hopeless = slot.hopeless or spec.once
-                ever = self.limiter.pacing.served > 0
+                ever = self.limiter.pacing.served > self.gone_at
                 pause = (
                     None if hopeless else tries.pause_after(error, others_served=slot.others_served, ever_served=ever)
                 )
                 if pause is None:
-                    self.told_at = -1
+                    self.gone_at = self.limiter.pacing.served if tries.outlasts else self.gone_at
                     error.name_subject(spec.subject)
                     # What it was made of may hold headers, and some pickles (tblib's) take it along to other processes.
                     error.__context__ = None
