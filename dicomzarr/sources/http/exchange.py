@@ -109,7 +109,7 @@ class Exchange:
                     None if hopeless else tries.pause_after(error, others_served=slot.others_served, ever_served=ever)
                 )
                 if pause is None:
-                    self.gone_at = self.limiter.pacing.served if tries.outlasts else self.gone_at
+                    self.gone_at = self.told_at if tries.outlasts else self.gone_at
                     error.name_subject(spec.subject)
                     # What it was made of may hold headers, and some pickles (tblib's) take it along to other processes.
                     error.__context__ = None
