@@ -114,6 +114,31 @@ def test_chosen_segments_keep_their_numbers(opened: Opener) -> None:
         image.label_map(["Brain"])
 
 
+def test_segments_have_the_numbers_that_their_names_are_given(opened: Opener) -> None:
+    masks = apart()
+    image = dicomzarr.open(together(opened, masks))
+    found = image.label_map({"Spleen & more": 1, "Liver": 7})
+    assert found.names == {7: "Liver", 1: "Spleen & more"}
+    assert np.array_equal(found.values, masks[2] + 7 * masks[0])
+    both = image.label_map(dict.fromkeys(LABELS[:2], 300))
+    assert (both.names, both.values.dtype) == ({300: "Liver, Left kidney"}, np.uint16)
+    assert np.array_equal(both.values, 300 * (masks[0] | masks[1]).astype(int))
+    for number in (0, -1, 2.5, "1", True, 70000):
+        with pytest.raises(UsageError, match=r"can have the number .*Give 1 to 65535"):
+            image.label_map({"Liver": number})
+    with pytest.raises(UsageError, match="no segment named 'Brain'"):
+        image.label_map({"Liver": 1, "Brain": 2})
+
+
+def test_a_segmentation_is_a_label_map_by_itself(opened: Opener) -> None:
+    masks = apart()
+    series = volume()
+    segmentation = segmented(ascending(series, AXIAL), masks)
+    serve(opened, series, segmentation)
+    own = dicomzarr.open(url_of(opened, segmentation))
+    assert np.array_equal(own.label_map().values, (masks * np.array([1, 2, 3])[:, None, None, None]).sum(axis=0))
+
+
 def test_two_segmentations_are_counted_where_they_have_the_same_numbers(opened: Opener) -> None:
     series, masks = volume(), apart(2)
     sources = ascending(series, AXIAL)
@@ -209,6 +234,30 @@ def test_segmentations_of_the_study_on_other_grids_are_found_on_request(opened: 
     assert len(found.names) == 3
     alone = image.label_map(segmentation=url_of(opened, elsewhere), resample=True)
     assert alone.values.any()
+
+
+def test_what_cannot_be_looked_up_is_said_and_the_rest_is_there(opened: Opener) -> None:
+    series = volume()
+    sources = ascending(series, AXIAL)
+    here = segmented(sources, apart(3)[:1], name="here")
+    other, masks = other_grid(FINER, (9, 30, 28))
+    partly = segmented(ascending(other, FINER), masks, name="partly")
+    partly.dataset.SeriesInstanceUID = here.dataset.SeriesInstanceUID
+    fractional = segmented(
+        sources, random_masks((1, *SHAPE)), kind=SegmentationTypeValues.FRACTIONAL, name="fractional",
+        fractional_type="PROBABILITY", max_fractional_value=1,
+    )  # fmt: skip
+    foreign, more = other_grid(FINER, (9, 30, 28), reference=generate_uid(entropy_srcs=["foreign"]))
+    elsewhere = segmented(ascending(foreign, FINER), more, name="foreign")
+    for each in (partly, elsewhere):
+        refer_to(each, series)
+    image = dicomzarr.open(serve(opened, series, here, partly, fractional, elsewhere))
+    found = image.label_map(resample=True, overlap="last")
+    assert len(found.names) == 1 + len(masks)  # also of an instance whose series has another one on the grid
+    assert len(found.notices) == 2
+    for why in ("is fractional", "is in another frame of reference"):
+        assert sum("was left out" in notice and why in notice for notice in found.notices) == 1
+    assert image.label_map().names == {1: "Liver"}
 
 
 def refer_to(segmentation: Segmented, series: RadiologySeries) -> None:

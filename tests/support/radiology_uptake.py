@@ -35,7 +35,7 @@ def pet(name: str = "suv", *, tracers: list[Dataset] | None = None, **attributes
     told = {
         "Units": "BQML",
         "DecayCorrection": "START",
-        "CorrectedImage": ["DECY", "ATTN", "SCAT", "DECAY"],
+        "CorrectedImage": ["DECY", "ATTN", "SCAT"],
         "PatientWeight": "74",
         "SeriesDate": "20240102",
         "SeriesTime": "115000",

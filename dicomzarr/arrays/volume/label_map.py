@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -13,12 +15,12 @@ from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.arrays.volume.nearest import looked_up
 from dicomzarr.arrays.volume.reasons import refuse, why_no_grid
 from dicomzarr.arrays.volume.volume import Volume
-from dicomzarr.errors import UsageError
+from dicomzarr.errors import MetadataError, UsageError
 from dicomzarr.session.locate import located, only_series
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 Overlap = Literal["refuse", "first", "last"]
 _OVERLAPS: Final = ("refuse", "first", "last")
+_MOST: Final = 65535
+"""The highest number: of 16 bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,20 +109,33 @@ def label_map(
     if overlap not in _OVERLAPS:
         raise UsageError(f"overlap is {overlap!r:.20}.", remedy=f"Give one of {', '.join(map(repr, _OVERLAPS))}.")
     grid = grid_of(image)
-    notices: tuple[str, ...] = ()
-    if segmentation is None:
-        shown = _with_labels(image)
-        layers = list(_of_study(shown, grid, resample=resample))
-        notices = () if resample else tuple(each for each in shown.notices if each.startswith("Segmentation series "))
-    else:
-        given = segmentation if isinstance(segmentation, MultiscaleImage) else _opened(image, segmentation)
-        layers = [layer for one in given.images for layer in _of_segmentation(one, grid, resample=resample)]
+    notices: list[str] = []
+    layers = list(_layers(image, segmentation, grid, notices, resample=resample))
     if not layers:
         raise UsageError(
             f"No segmentation in the study lies on the grid of {image.series_url}.",
-            remedy="resample=True looks up voxels of those on other grids; image.notices names what was found.",
+            remedy=" ".join(["resample=True looks up voxels of those on other grids.", *notices]),
         )
-    return replace(merged(chosen(layers, names), grid, overlap), notices=notices)
+    taken = chosen(layers, names)
+    return replace(merged(taken, grid, overlap, numbers_of(taken, names)), notices=tuple(notices))
+
+
+def _layers(
+    image: MultiscaleImage,
+    segmentation: str | os.PathLike[str] | MultiscaleImage | None,
+    grid: Grid,
+    notices: list[str],
+    *,
+    resample: bool,
+) -> Iterator[Layer]:
+    if segmentation is None and image.plan.attributes.segmentation is None:
+        yield from _of_study(_with_labels(image), grid, notices, resample=resample)
+    elif segmentation is None:
+        yield from _of_segmentation(image, grid, resample=False)
+    else:
+        given = segmentation if isinstance(segmentation, MultiscaleImage) else _opened(image, segmentation)
+        for one in given.images:
+            yield from _of_segmentation(one, grid, resample=resample)
 
 
 class Grid(NamedTuple):
@@ -143,27 +160,47 @@ def grid_of(image: MultiscaleImage) -> Grid:
     return Grid(shape, np.array(plan.affine), plan.frame_of_reference_uid)
 
 
-def merged(layers: Sequence[Layer], grid: Grid, overlap: Overlap) -> LabelMap:
-    """Segments in one array: by their own numbers, or, where two have one number, counted from 1.
+def merged(layers: Sequence[Layer], grid: Grid, overlap: Overlap, numbers: Sequence[int]) -> LabelMap:
+    """Segments in one array, each as its number.
 
     Raises:
-        UsageError: Some share voxels, and that is refused.
+        UsageError: Some of other numbers share voxels, and that is refused.
     """
-    own = [layer.number for layer in layers]
-    numbers = own if len(set(own)) == len(own) and 0 not in own else list(range(1, len(own) + 1))
     values = np.zeros(grid.shape, np.min_scalar_type(max(numbers, default=0)))
+    names: defaultdict[int, list[str]] = defaultdict(list)
     shared = 0
     for number, layer in zip(numbers, layers, strict=True):
         mask = layer.read()
-        taken = mask & (values != 0)
+        taken = mask & (values != 0) & (values != number)
         shared += int(np.count_nonzero(taken))
         values[mask & ~taken if overlap == "first" else mask] = number
+        names[number].append(layer.name)
     if shared and overlap == "refuse":
         raise UsageError(
             f"Segments share {shared} voxels, and one number does not say both.",
             remedy='Choose segments by names, or say which counts: overlap="first" or "last".',
         )
-    return LabelMap(values, {number: layer.name for number, layer in zip(numbers, layers, strict=True)}, grid.affine)
+    return LabelMap(values, {number: ", ".join(dict.fromkeys(each)) for number, each in names.items()}, grid.affine)
+
+
+def numbers_of(layers: Sequence[Layer], names: Iterable[str] | None) -> list[int]:
+    """Those that names are given; else their own, or, where two have one number, counted from 1.
+
+    Raises:
+        UsageError: One that is given is impossible.
+    """
+    if isinstance(names, Mapping):
+        given = [names[layer.name] for layer in layers]
+        wrong = next((each for each in given if not _is_number(each)), None)
+        if wrong is not None:
+            raise UsageError(f"No segment can have the number {wrong!r:.20}.", remedy=f"Give 1 to {_MOST}.")
+        return [int(each) for each in given]
+    own = [layer.number for layer in layers]
+    return own if len(set(own)) == len(own) and 0 not in own else list(range(1, len(own) + 1))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 1 <= int(value) <= _MOST
 
 
 def chosen(layers: Sequence[Layer], names: Iterable[str] | None) -> Sequence[Layer]:
@@ -189,27 +226,47 @@ def _with_labels(image: MultiscaleImage) -> MultiscaleImage:
     return type(image)(SeriesHandle(handle.url, replace(handle.options, labels=True)), image.path)
 
 
-def _of_study(image: MultiscaleImage, grid: Grid, *, resample: bool) -> Iterator[Layer]:
-    """Of the segmentations that refer to an image's series."""
-    handle = image._handle  # noqa: SLF001  # one room
-    on_grid = set()
+def _of_study(image: MultiscaleImage, grid: Grid, notices: list[str], *, resample: bool) -> Iterator[Layer]:
+    """Of the segmentations that refer to an image's series; a notice of each that cannot be had."""
+    on_grid: set[tuple[str, int]] = set()
     for label in image.labels.values():
-        source = label.plan.levels[0].series
-        on_grid.add(source)
-        segment, *others = label.segments or (None,)
-        if segment is not None and not others and label.plan.levels[0].view is not None:
-            yield Layer(source, segment.number, _name(segment, segment.number), partial(_set, label.levels[0]))
-        else:
-            yield from _of_numbers(label, source, _full(label.levels[0][...]))
+        for layer in _of_label(label):
+            on_grid.update((uid, layer.number) for uid in _instances(label))
+            yield layer
     if not resample:
+        notices += [each for each in image.notices if each.startswith("Segmentation series ")]
         return
     for uid in image.store.others:
-        if uid not in on_grid:
-            options = replace(handle.options, labels=False, values="stored")
-            other = type(image)(SeriesHandle(replace(handle.url, series=uid), options), "")
-            for path in other.store.plan.image_paths:
-                own = type(image)(other._handle, path)  # noqa: SLF001
-                yield from _of_segmentation(own, grid, resample=True)
+        try:
+            for own in _images_of(image, uid):
+                layers = _of_segmentation(own, grid, resample=True)
+                yield from (
+                    layer for layer in layers if not {(each, layer.number) for each in _instances(own)} & on_grid
+                )
+        except (UsageError, MetadataError) as error:  # of what nobody asked for by its name
+            notices.append(f"Segmentation series {uid} was left out: {error}")
+
+
+def _of_label(label: MultiscaleImage) -> Iterator[Layer]:
+    source = label.plan.levels[0].series
+    segment, *others = label.segments or (None,)
+    if segment is not None and not others and label.plan.levels[0].view is not None:
+        yield Layer(source, segment.number, _name(segment, segment.number), partial(_set, label.levels[0]))
+    else:
+        yield from _of_numbers(label, source, _full(label.levels[0][...]))
+
+
+def _instances(image: MultiscaleImage) -> tuple[str, ...]:
+    return image.plan.levels[0].attributes.sop_instance_uids
+
+
+def _images_of(image: MultiscaleImage, series: str) -> Iterator[MultiscaleImage]:
+    """The images of another series of the study, reached as the image is."""
+    handle = image._handle  # noqa: SLF001  # one room
+    options = replace(handle.options, labels=False, values="stored")
+    other = SeriesHandle(replace(handle.url, series=series), options)
+    for path in other.store().plan.image_paths:
+        yield type(image)(other, path)
 
 
 def _opened(image: MultiscaleImage, segmentation: str | os.PathLike[str]) -> MultiscaleImage:
