@@ -46,6 +46,11 @@ class LabelMap:
     notices: tuple[str, ...] = ()
     """What was left out, as segmentations on other grids."""
 
+    def __repr__(self) -> str:
+        sizes = " x ".join(map(str, self.values.shape))
+        names = [f"{number} {name!r}" for number, name in self.names.items()]
+        return "\n  ".join([f"<label map (z, y, x) {sizes} {self.values.dtype}>", *names, *self.notices])
+
     def to_sitk(self) -> Any:
         """As a ``SimpleITK.Image`` of integers.
 
@@ -171,9 +176,10 @@ def merged(layers: Sequence[Layer], grid: Grid, overlap: Overlap, numbers: Seque
     shared = 0
     for number, layer in zip(numbers, layers, strict=True):
         mask = layer.read()
-        taken = mask & (values != 0) & (values != number)
+        there = values[mask]
+        taken = (there != 0) & (there != number)
         shared += int(np.count_nonzero(taken))
-        values[mask & ~taken if overlap == "first" else mask] = number
+        values[mask] = np.where(taken, there, number) if overlap == "first" else number
         names[number].append(layer.name)
     if shared and overlap == "refuse":
         raise UsageError(
