@@ -11,7 +11,7 @@ import pytest
 import SimpleITK
 from highdicom.seg import SegmentationTypeValues
 from pydicom.uid import generate_uid
-from radiology_model import AXIAL, OBLIQUE, distinct
+from radiology_model import AXIAL, OBLIQUE, distinct, series_of
 from radiology_opened import Opener
 from radiology_volumes import uneven, volume
 from segmentations import LABELS, ascending, random_masks, segmented
@@ -179,6 +179,33 @@ def test_a_label_map_lies_on_the_image_wherever_it_is_handed_on(opened: Opener, 
 
 
 # --- other grids
+
+
+@pytest.mark.parametrize("slices", [[1, 2, 3], [3], [0, 4]], ids=str)
+@pytest.mark.parametrize("grid", [AXIAL, OBLIQUE], ids=["axial", "oblique"])
+def test_a_segmentation_without_its_empty_slices_lies_on_the_grid(
+    opened: Opener, grid: Grid, slices: list[int]
+) -> None:
+    masks = np.zeros((2, *SHAPE), np.uint8)
+    masks[:, slices] = apart(2, (len(slices), *SHAPE[1:]))
+    series = volume(grid)
+    segmentation = segmented(ascending(series, grid), masks)
+    image = dicomzarr.open(serve(opened, series, segmentation))
+    found = image.label_map(segmentation=url_of(opened, segmentation))
+    assert np.array_equal(found.values, masks[0] + 2 * masks[1])
+    assert np.array_equal(image.label_map().values, found.values)
+    assert repr(found).splitlines() == ["<label map (z, y, x) 5 x 16 x 20 uint8>", "  1 'Liver'", "  2 'Left kidney'"]
+
+
+def test_a_segmentation_that_reaches_beyond_the_image_is_cut_only_on_request(opened: Opener) -> None:
+    series, masks = volume(), apart(2)
+    segmentation = segmented(ascending(series, AXIAL), masks)
+    lowest = series_of(ascending(series, AXIAL)[:3])
+    image = dicomzarr.open(serve(opened, lowest, segmentation))
+    url = url_of(opened, segmentation)
+    with pytest.raises(UsageError, match="lies on another grid"):
+        image.label_map(segmentation=url)
+    assert np.array_equal(image.label_map(segmentation=url, resample=True).values, (masks[0] + 2 * masks[1])[:3])
 
 
 def other_grid(grid: Grid, shape: Sequence[int], *, reference: str = "") -> tuple[RadiologySeries, Any]:

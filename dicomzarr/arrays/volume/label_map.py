@@ -12,7 +12,7 @@ import numpy as np
 
 from dicomzarr.arrays.level import MultiscaleImage
 from dicomzarr.arrays.series_handle import SeriesHandle
-from dicomzarr.arrays.volume.nearest import looked_up
+from dicomzarr.arrays.volume.nearest import looked_up, place_within
 from dicomzarr.arrays.volume.reasons import refuse, why_no_grid
 from dicomzarr.arrays.volume.volume import Volume
 from dicomzarr.errors import MetadataError, UsageError
@@ -298,8 +298,8 @@ def _of_segmentation(image: MultiscaleImage, grid: Grid, *, resample: bool) -> I
         raise UsageError(
             f"{image.url} is in another frame of reference than the image.", remedy="Register the two before."
         )
-    same = own.shape == grid.shape and np.allclose(own.affine, grid.affine, rtol=0, atol=_SAME)
-    if not same and not resample:
+    start = place_within(own.shape, own.affine, grid.shape, grid.affine)
+    if start is None and not resample:
         raise UsageError(
             f"{image.url} lies on another grid than the image.",
             remedy="resample=True looks up the nearest of its voxels for each of the image's.",
@@ -308,7 +308,11 @@ def _of_segmentation(image: MultiscaleImage, grid: Grid, *, resample: bool) -> I
 
     def read(index: Any) -> npt.NDArray[Any]:
         values = _full(level[index])
-        return values if same else looked_up(values, own.affine, grid.shape, grid.affine)
+        if start is None:
+            return looked_up(values, own.affine, grid.shape, grid.affine)
+        whole = np.zeros(grid.shape, values.dtype)
+        whole[tuple(slice(first, first + size) for first, size in zip(start, own.shape, strict=True))] = values
+        return whole
 
     if known.is_label_map:
         yield from _of_numbers(image, image.series_url, read(...))
@@ -334,10 +338,6 @@ def _is_set(read: Callable[[Any], npt.NDArray[Any]], index: Any) -> npt.NDArray[
 def _is(values: npt.NDArray[Any], number: int) -> npt.NDArray[np.bool_]:
     found: npt.NDArray[np.bool_] = values == number
     return found
-
-
-_SAME: Final = 1e-3
-"""Millimetres between grids that are one."""
 
 
 def _of_numbers(image: MultiscaleImage, source: str, values: npt.NDArray[Any]) -> Iterator[Layer]:

@@ -1,13 +1,42 @@
-"""Voxels of one grid looked up in another. Pure (no I/O)."""
+"""Voxels of one grid placed and looked up in another. Pure (no I/O)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+
+_ON_GRID: Final = 0.05
+"""Part of a voxel by which one may lie off a grid: headers round."""
+
+
+def place_within(
+    shape: tuple[int, ...], affine: npt.NDArray[np.float64], of: tuple[int, ...], onto: npt.NDArray[np.float64]
+) -> tuple[int, ...] | None:
+    """Where a volume begins in another one whose voxels are its own, as where empty slices were left out.
+
+    Args:
+        shape: (z, y, x) of the volume.
+        affine: Its own: (column, row, slice, 1) to LPS.
+        of: (z, y, x) of the other one.
+        onto: Its affine.
+
+    Returns:
+        Slice, row and column; None where their voxels lie otherwise, or it reaches beyond the other one.
+    """
+    corners = np.array([(x, y, z, 1) for z, y, x in product(*({0, size - 1} for size in shape))])
+    at = (np.linalg.solve(onto, affine @ corners.T) - corners.T)[:3]
+    start = np.rint(at.mean(axis=1)).astype(int)
+    ends = start + shape[::-1]
+    if np.abs(at.T - start).max() > _ON_GRID or start.min() < 0 or (ends > of[::-1]).any():
+        return None
+    x, y, z = start.tolist()
+    return z, y, x
 
 
 def looked_up(
