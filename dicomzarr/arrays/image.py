@@ -315,7 +315,7 @@ class Image(MultiscaleImage):
                 another grid or in another frame of reference.
             DicomZarrError: A frame could not be had, or a segmentation not be opened.
         """
-        from dicomzarr.arrays.volume.label_map import label_map  # noqa: PLC0415
+        from dicomzarr.arrays.volume.segments import label_map  # noqa: PLC0415
 
         return label_map(self, names=names, segmentation=segmentation, resample=resample, overlap=overlap)
 
