@@ -182,19 +182,39 @@ def test_a_label_map_lies_on_the_image_wherever_it_is_handed_on(opened: Opener, 
 
 
 @pytest.mark.parametrize("slices", [[1, 2, 3], [3], [0, 4]], ids=str)
-@pytest.mark.parametrize("grid", [AXIAL, OBLIQUE], ids=["axial", "oblique"])
+@pytest.mark.parametrize("says", [True, False], ids=["spaced", "unspaced"])
 def test_a_segmentation_without_its_empty_slices_lies_on_the_grid(
-    opened: Opener, grid: Grid, slices: list[int]
+    opened: Opener, slices: list[int], *, says: bool
 ) -> None:
+    grid = OBLIQUE
     masks = np.zeros((2, *SHAPE), np.uint8)
     masks[:, slices] = apart(2, (len(slices), *SHAPE[1:]))
     series = volume(grid)
     segmentation = segmented(ascending(series, grid), masks)
+    if not says:
+        del segmentation.dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
     image = dicomzarr.open(serve(opened, series, segmentation))
     found = image.label_map(segmentation=url_of(opened, segmentation))
+    assert np.array_equal(image.label_map(resample=True).values, found.values)
     assert np.array_equal(found.values, masks[0] + 2 * masks[1])
     assert np.array_equal(image.label_map().values, found.values)
     assert repr(found).splitlines() == ["<label map (z, y, x) 5 x 16 x 20 uint8>", "  1 'Liver'", "  2 'Left kidney'"]
+
+
+def test_slices_that_say_to_be_thicker_are_none_of_the_image(opened: Opener) -> None:
+    series, coarse = volume(), replace(AXIAL, step=(0.0, 0.0, 5.0))
+    other, masks = other_grid(coarse, (3, 16, 20))
+    segmentation = segmented(ascending(other, coarse), masks)
+    refer_to(segmentation, series)
+    image = dicomzarr.open(serve(opened, series, segmentation))
+    url = url_of(opened, segmentation)
+    with pytest.raises(UsageError, match="lies on another grid"):
+        image.label_map(segmentation=url)
+    with pytest.raises(UsageError, match=r"\d of \d frames of segment 1 lie on no image"):
+        image.label_map()
+    found = image.label_map(resample=True).values
+    assert np.array_equal(found, image.label_map(segmentation=url, resample=True).values)
+    assert found.any(axis=(1, 2)).all()  # also between the slices
 
 
 def test_a_segmentation_that_reaches_beyond_the_image_is_cut_only_on_request(opened: Opener) -> None:

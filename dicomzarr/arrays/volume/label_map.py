@@ -103,6 +103,8 @@ class Grid(NamedTuple):
     """(z, y, x)."""
     affine: npt.NDArray[np.float64]
     frame_of_reference: str | None
+    series: str | None
+    """Series Instance UID."""
 
 
 def grid_of(image: MultiscaleImage) -> Grid:
@@ -115,7 +117,7 @@ def grid_of(image: MultiscaleImage) -> Grid:
     refuse(why_no_grid(plan), "This image is no volume")
     sizes = dict(zip(level.axes, level.shape, strict=True))
     shape = (sizes.get("z", 1), sizes["y"], sizes["x"])
-    return Grid(shape, np.array(plan.affine), plan.frame_of_reference_uid)
+    return Grid(shape, np.array(plan.affine), plan.frame_of_reference_uid, image._handle.url.series)  # noqa: SLF001  # one room
 
 
 def merged(layers: Sequence[Layer], grid: Grid, overlap: Overlap, numbers: Sequence[int]) -> LabelMap:

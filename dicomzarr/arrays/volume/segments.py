@@ -138,8 +138,9 @@ def _of_segmentation(image: MultiscaleImage, grid: Grid, *, resample: bool) -> I
         raise UsageError(
             f"{image.url} is in another frame of reference than the image.", remedy="Register the two before."
         )
-    start = place_within(own.shape, own.affine, grid.shape, grid.affine)
-    if start is None and not resample:
+    made_of_it = grid.series in image.plan.attributes.source_series
+    within = place_within(own.shape, own.affine, grid.shape, grid.affine, apart=made_of_it)
+    if within is None and not resample:
         raise UsageError(
             f"{image.url} lies on another grid than the image.",
             remedy="resample=True looks up the nearest of its voxels for each of the image's.",
@@ -148,10 +149,11 @@ def _of_segmentation(image: MultiscaleImage, grid: Grid, *, resample: bool) -> I
 
     def read(index: Any) -> npt.NDArray[Any]:
         values = _full(level[index])
-        if start is None:
+        if within is None:
             return looked_up(values, own.affine, grid.shape, grid.affine)
         whole = np.zeros(grid.shape, values.dtype)
-        whole[tuple(slice(first, first + size) for first, size in zip(start, own.shape, strict=True))] = values
+        rows, columns = values.shape[1:]
+        whole[list(within.slices), within.row : within.row + rows, within.column : within.column + columns] = values
         return whole
 
     if known.is_label_map:
