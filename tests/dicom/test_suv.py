@@ -126,8 +126,9 @@ def by_qiba(dataset: Dataset) -> float:
     acquired = moment(dataset.AcquisitionDate, dataset.AcquisitionTime)
     if series <= acquired:
         scan = series
-    elif (0x0009, 0x100D) in dataset:
-        scan = datetime.strptime(str(dataset[0x0009, 0x100D].value), "%Y%m%d%H%M%S")  # noqa: DTZ007  # local
+    elif any(element.private_creator == "GEMS_PETD_01" for element in dataset):
+        began = dataset.private_block(0x0009, "GEMS_PETD_01")[0x0D].value
+        scan = datetime.strptime(str(began), "%Y%m%d%H%M%S")  # noqa: DTZ007  # local
     else:
         constant = math.log(2) / half_life
         during = constant * float(dataset.ActualFrameDuration) / 1000
