@@ -10,8 +10,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "docs" / "notebooks").glob("*.py"))
-SLOW = {"slides", "volumes"}
-"""They make pictures of whole volumes and slides."""
 
 sys.path.insert(0, str(ROOT / "tools"))
 import notebooks  # noqa: E402  # a tool, no package
@@ -31,10 +29,8 @@ def test_there_are_some() -> None:
     assert SCRIPTS
 
 
-@pytest.mark.parametrize(
-    "script",
-    [pytest.param(each, marks=[pytest.mark.slow] if each.stem in SLOW else [], id=each.stem) for each in SCRIPTS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_a_notebook_is_its_script_executed(script: Path) -> None:
     """``python tools/notebooks.py`` writes them anew."""
     written = json.loads(script.with_suffix(".ipynb").read_text(encoding="utf-8"))

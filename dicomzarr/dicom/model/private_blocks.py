@@ -16,26 +16,23 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_HOMES: Final[Mapping[bytes, tuple[bytes, ...]]] = {
-    b"GEMS_PETD_01": (b"0009", b"10"),
-    b"GEMS_ACQU_01": (b"0019", b"10"),
-    b"SIEMENS MR HEADER": (b"0019", b"10"),
-    b"GEMS_RELA_01": (b"0021", b"10"),
-    b"GEMS_PARM_01": (b"0043", b"10"),
-    b"Image Private Header": (b"0065", b"10"),
-    b"Philips Imaging DD 001": (b"2001", b"10"),
-    b"Philips MR Imaging DD 001": (b"2005", b"10"),
-    b"Philips MR Imaging DD 005": (b"2005", b"14"),
-    b"Philips PET Private Group": (b"7053", b"10"),
-}
-"""Group and block of each creator."""
+_HOMES: Final = (
+    (b"GEMS_PETD_01", b"0009", b"10"),
+    (b"GEMS_ACQU_01", b"0019", b"10"),
+    (b"SIEMENS MR HEADER", b"0019", b"10"),
+    (b"GEMS_RELA_01", b"0021", b"10"),
+    (b"GEMS_PARM_01", b"0043", b"10"),
+    (b"SIEMENS MR HEADER", b"0051", b"10"),
+    (b"Image Private Header", b"0065", b"10"),
+    (b"Philips Imaging DD 001", b"2001", b"10"),
+    (b"Philips MR Imaging DD 001", b"2005", b"10"),
+    (b"Philips MR Imaging DD 005", b"2005", b"14"),
+    (b"Philips PET Private Group", b"7053", b"10"),
+)
+"""Creators, and the group and block of each."""
 
-_DECLARED: Final = {
-    creator: re.compile(
-        rb'"%b00([1-9A-Fa-f][0-9A-Fa-f])"\s*:\s*\{[^{}]*?"Value"\s*:\s*\[\s*"%b\s*"' % (group, re.escape(creator))
-    )
-    for creator, (group, _) in _HOMES.items()
-}
+_DECLARATION: Final = rb'"%b00([1-9A-Fa-f][0-9A-Fa-f])"\s*:\s*\{[^{}]*?"Value"\s*:\s*\[\s*"%b\s*"'
+_DECLARED: Final = [re.compile(_DECLARATION % (group, re.escape(creator))) for creator, group, _ in _HOMES]
 _RAW: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -54,9 +51,9 @@ def in_home_blocks(body: bytes) -> bytes:
 
 def _declared(text: bytes) -> Iterator[tuple[bytes, bytes, set[bytes]]]:
     """(group, home, blocks where it is) of each creator that is there."""
-    for creator, (group, home) in _HOMES.items():
+    for (creator, group, home), declared in zip(_HOMES, _DECLARED, strict=True):
         if creator in text:
-            yield group, home, {block.upper() for block in _DECLARED[creator].findall(text)}
+            yield group, home, {block.upper() for block in declared.findall(text)}
 
 
 def _moved(instance: bytes) -> bytes:
