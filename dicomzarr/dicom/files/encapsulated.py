@@ -6,7 +6,7 @@ import struct
 from array import array
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.files.fragments import (
     ITEM_HEADER,
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.files.fragments import Fragments, Item
     from dicomzarr.dicom.files.random_access import RandomAccess
 
+_UNBOUNDED: Final = 2**64
+
 
 @dataclass(slots=True, eq=False)
 class EncapsulatedFrames:
@@ -39,6 +41,8 @@ class EncapsulatedFrames:
     """Finds them by a look at every item; None where that has been done."""
     open_end: bool = False
     """Where the last frame ends is not known: something else may stand behind it."""
+    most: int = _UNBOUNDED
+    """Bytes that one frame may take: a broken or hostile file shall not fill the memory."""
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
@@ -46,6 +50,10 @@ class EncapsulatedFrames:
     def spans(self, number: int) -> tuple[Span, ...]:
         """See `part10.Frames.spans`."""
         start, end = self.bounds[number - 1 : number + 1]
+        if end - start > self.most:
+            if not (self.open_end and number == len(self)):
+                raise InvalidFileError(f"Frame {number} takes {end - start} bytes, far more than its pixels do.")
+            end = start + self.most
         return (Span(start, end - start),)
 
     def assemble(self, number: int, pieces: Sequence[bytes | memoryview]) -> bytes:

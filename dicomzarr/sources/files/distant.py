@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dicomzarr.dicom.files.part10 import distant_frames, find_frames, read_file_meta
+from dicomzarr.dicom.files.file_meta import read_file_meta
+from dicomzarr.dicom.files.part10 import distant_frames, find_frames
 from dicomzarr.dicom.files.tiff_tiles import TIFFTiles, directory_offset
 from dicomzarr.errors import DicomZarrError
 from dicomzarr.sources.files.stores.ahead import AheadFile

@@ -11,7 +11,9 @@ import msgspec
 from dicomzarr.dicom.files.data_set import attributes, data_set_header, encoded_attributes
 from dicomzarr.dicom.files.deflated import inflated_beginning
 from dicomzarr.dicom.files.elements import UNDEFINED, elements
-from dicomzarr.dicom.files.part10 import find_frames, locate_frames, read_file_meta
+from dicomzarr.dicom.files.file_meta import ENOUGH, read_file_meta
+from dicomzarr.dicom.files.file_meta import is_dicom as begins_as_dicom
+from dicomzarr.dicom.files.part10 import find_frames, locate_frames
 from dicomzarr.dicom.files.random_access import within_beginning
 from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.engine.ports import SeriesRef
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.dicom.files.data_set import DataSetHeader
-    from dicomzarr.dicom.files.part10 import FileMeta, StoredFrames
+    from dicomzarr.dicom.files.file_meta import FileMeta
+    from dicomzarr.dicom.files.part10 import StoredFrames
     from dicomzarr.dicom.files.random_access import RandomAccess
     from dicomzarr.sources.files.stores.port import StoredFile
 
@@ -44,7 +47,7 @@ SHOWN: Final = frozenset(
 """Tags of what a search shows, and searches by."""
 
 _LONGEST_SHOWN: Final = 1024  # bytes of a value
-_PREAMBLE: Final = 128
+
 _DIRECTORY: Final = "1.2.840.10008.1.3.10"
 """Media Storage Directory Storage, the SOP class of a DICOMDIR (PS3.10 section 8)."""
 
@@ -92,12 +95,12 @@ class FileInstance:
 
 
 def is_dicom(file: StoredFile) -> bool:
-    """Whether it is a Part-10 file at all, and no directory of others.
+    """Whether it is a DICOM file at all, and no directory of others.
 
     Raises:
         FileError: It cannot be read.
     """
-    return not is_directory(file.name) and bytes(file[_PREAMBLE : _PREAMBLE + 4]) == b"DICM"
+    return not is_directory(file.name) and begins_as_dicom(file[:ENOUGH])
 
 
 def is_directory(name: str) -> bool:

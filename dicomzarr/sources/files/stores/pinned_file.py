@@ -11,6 +11,7 @@ from dicomzarr.errors import ChangedFileError, UnreadableFileError
 from dicomzarr.runtime.pools import FRAME_FILES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _REMEDY: Final = "Open the series again."
@@ -61,10 +62,19 @@ class PinnedFile:
             UnreadableFileError: The operating system does not give them.
         """
         start, stop, _ = span.indices(self.size)
+        return self.ranges([(start, stop)])[0]
+
+    def ranges(self, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Several pieces of the file as it was found, each from an offset to another; it is opened once for all.
+
+        Raises:
+            ChangedFileError: As above.
+            UnreadableFileError: As above.
+        """
         try:
             descriptor = os.open(self.path, _FLAGS)
             try:
-                data = _read(descriptor, start, stop - start)
+                pieces = [_read(descriptor, start, min(stop, self.size) - start) for start, stop in wanted]
                 found = os.fstat(descriptor)  # after reading: what was written meanwhile is noticed
             finally:
                 os.close(descriptor)
@@ -74,7 +84,7 @@ class PinnedFile:
             raise unreadable(self.path, error) from None
         if (found.st_size, found.st_mtime_ns, found.st_ctime_ns) != (self.size, self.modified, self.changed):
             raise ChangedFileError(f"{self.path} has changed since it was opened.", remedy=_REMEDY)
-        return data
+        return pieces
 
     async def read(self, start: int, stop: int) -> bytes:
         """See `port.StoredFile`."""
@@ -105,9 +115,16 @@ def unreadable(path: Path, error: OSError) -> UnreadableFileError:
 
 def _read(descriptor: int, start: int, length: int) -> bytes:
     """So many bytes, or all that are left: one read may give fewer."""
+    data = _read_at(descriptor, max(0, length), start)
+    while data and len(data) < length and (more := _read_at(descriptor, length - len(data), start + len(data))):
+        data += more
+    return data
+
+
+def _seek_and_read(descriptor: int, length: int, start: int) -> bytes:
     os.lseek(descriptor, start, os.SEEK_SET)
-    pieces = []
-    while length > 0 and (piece := os.read(descriptor, length)):
-        pieces.append(piece)
-        length -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return os.read(descriptor, length)
+
+
+_read_at: Final[Callable[[int, int, int], bytes]] = getattr(os, "pread", _seek_and_read)
+"""Windows has none that reads without seeking."""
