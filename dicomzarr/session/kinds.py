@@ -45,9 +45,9 @@ class Kind:
     """Makes the source of a base URL, without I/O; the last argument gives the file of ours for what it found."""
     is_far: Callable[[str], bool]
     """Whether frames of a base URL are worth keeping on the disk of this machine."""
-    chosen: Callable[[Any, Iterable[Mapping[str, Any]]], SeriesURL] | None
-    """Gives the only series among instances, where a URL that names none may mean it. Else people want to see studies
-    first, and not all series."""
+    chosen: Callable[[Any, Any, Iterable[Mapping[str, Any]]], SeriesURL] | None
+    """Gives the only series among the instances of a source, where a URL that names none may mean it. Else people want
+    to see studies first, and not all series."""
 
 
 def _dicomweb(base: str, options: StorageOptions, _: Callable[[], Path | None]) -> SeriesSource:

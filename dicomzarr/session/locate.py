@@ -174,7 +174,7 @@ def only_series(url: SeriesURL, options: StorageOptions) -> SeriesURL:
         return url
     source = endpoint_for(url.base, options).source
     resource = "instances" if url.study is None else f"studies/{url.study}/instances"
-    return chosen(url, run_sync(source.search, resource, {}))
+    return chosen(url, source, run_sync(source.search, resource, {}))
 
 
 def series_ref(url: SeriesURL) -> SeriesRef:

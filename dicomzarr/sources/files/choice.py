@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.engine.ports import SeriesRef
@@ -13,7 +13,7 @@ from dicomzarr.sources.files.instance import SERIES, STUDY
 from dicomzarr.sources.files.urls import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from dicomzarr.sources.files.urls import FolderURL
 
@@ -22,11 +22,20 @@ _MODALITY: Final = "00080060"
 _MOST_LISTED: Final = 20
 
 
-def chosen_series(folder: FolderURL, instances: Iterable[Mapping[str, Any]]) -> FolderURL:
+class LookedThrough(Protocol):
+    """A place of files in which somebody has looked."""
+
+    @property
+    def notices(self) -> Sequence[str]:
+        """What was left out, and why."""
+
+
+def chosen_series(folder: FolderURL, place: LookedThrough, instances: Iterable[Mapping[str, Any]]) -> FolderURL:
     """The one series that holds images; of series without images the one that there is.
 
     Args:
         folder: The folder, or one study in it.
+        place: Where it is.
         instances: What is in it, in the DICOM JSON model.
 
     Raises:
@@ -41,7 +50,7 @@ def chosen_series(folder: FolderURL, instances: Iterable[Mapping[str, Any]]) -> 
     candidates = +pictures or found
     if not candidates:
         raise MissingFileError(
-            f"There are no DICOM images in {place_of(folder.base)}.",
+            " ".join([f"There are no DICOM images in {place_of(folder.base)}.", *place.notices]),
             remedy="Name a folder of Part-10 files, or one of them.",
         )
     refs = {ref for ref, _ in candidates}

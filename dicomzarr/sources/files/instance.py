@@ -20,6 +20,7 @@ from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import InvalidFileError
 from dicomzarr.sources.files.distant import frames_in
 from dicomzarr.sources.files.heads import Head
+from dicomzarr.sources.files.stores.members import Member
 from dicomzarr.sources.spool import inflated
 
 if TYPE_CHECKING:
@@ -182,6 +183,8 @@ def frames_of(instance: FileInstance) -> StoredFrames:
     located = None if head is None else frames_in(instance.file, head)
     if located is not None:
         return located.stored
+    if isinstance(instance.file, Member):
+        instance.file.check()
     meta = file_meta(instance.file)
     if not meta.deflated:
         return locate_frames(instance.file, meta)

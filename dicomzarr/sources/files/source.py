@@ -74,6 +74,11 @@ class FilesSource:
             self._reusable = 0.0
             return self._index
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was left out when somebody looked last, and why."""
+        return () if self._index is None else self._index.notices
+
     async def metadata(self, ref: SeriesRef, known: SeriesMetadata | None) -> SeriesMetadata:
         """See `SeriesSource.metadata`.
 
