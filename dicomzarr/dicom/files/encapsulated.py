@@ -144,7 +144,7 @@ def distant_frames(  # noqa: PLR0913, PLR0917  # what tells where frames lie
     directory: Callable[[int, int], array[int] | None],
     known: array[int] | None = None,
 ) -> EncapsulatedFrames:
-    """As `tabled_frames`, with no read beyond the tables; a file without one is not looked at before it must be.
+    """As `tabled_frames`, and a file without a table is not looked at before it must be; an only frame costs no read.
 
     Args:
         data: As for `scanned_frames`; the Basic Offset Table costs nothing.
@@ -170,14 +170,14 @@ def distant_frames(  # noqa: PLR0913, PLR0917  # what tells where frames lie
 
     if known is not None and len(known) == frames + 1:
         return EncapsulatedFrames(data, syntax, known, scan)
+    told = _told(data, pixels, frames, table) if frames > 1 else None
+    if told is not None:
+        return EncapsulatedFrames(data, syntax, told, scan)
     basic = next(items(data, pixels.start), None)
     if basic is None:
         raise InvalidFileError("The DICOM file holds no fragments of pixel data.")
-    offsets = (0,) if frames == 1 else _offsets(data, basic, frames, table)
-    if offsets:
-        places = array("Q", [*(basic.end + offset for offset in offsets), len(data)])
-        if places[-2] + ITEM_HEADER <= places[-1]:
-            return EncapsulatedFrames(data, syntax, places, scan, open_end=True)
+    if frames == 1 and basic.end + ITEM_HEADER <= len(data):
+        return EncapsulatedFrames(data, syntax, array("Q", [basic.end, len(data)]), scan, open_end=True)
     bounds = directory(frames, basic.end)
     if bounds is None:
         return EncapsulatedFrames(data, syntax, scan())

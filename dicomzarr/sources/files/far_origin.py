@@ -16,7 +16,7 @@ from dicomzarr.engine.ports import Fetch, Wait
 from dicomzarr.errors import ChangedFileError, DicomZarrError, InvalidFileError
 from dicomzarr.runtime.pools import FAR_FILES
 from dicomzarr.runtime.single_flight import SingleFlight
-from dicomzarr.sources.files.distant import frames_in, tail_start
+from dicomzarr.sources.files.distant import Tail, frames_in, tail_span
 from dicomzarr.sources.files.origin import media_type_of, named
 from dicomzarr.sources.files.stores.port import begun
 from dicomzarr.sources.files.stores.together import LONGEST, Range, together
@@ -139,12 +139,12 @@ class FarOrigin:
             head = instance.kept_head()
             if instance.kept is None or head is None or self._known(instance) or instance.kept.bounds() is not None:
                 continue
-            start = tail_start(instance.file, head)
-            if start is not None:
-                coming.append((instance, head, begun(instance.file, start, instance.file.size, near=False)))
-        for instance, head, tail in coming:
+            span = tail_span(instance.file, head)
+            if span is not None:
+                coming.append((instance, head, span[0], begun(instance.file, *span, near=False)))
+        for instance, head, start, tail in coming:
             with suppress(DicomZarrError):  # whoever reads a frame will hear of it
-                located = frames_in(instance.file, head, tail=tail.result(), scan=False)
+                located = frames_in(instance.file, head, tail=Tail(start, tail.result()), reads=False)
                 if located is not None:
                     self._keep(instance, located.stored)
 
