@@ -1,52 +1,58 @@
-"""Which series of a folder is meant by somebody who names none. Pure (no I/O)."""
+"""Which series of a folder is meant by somebody who names none."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from dicomzarr.dicom.model.plain_json import first_text
-from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import MissingFileError, SeveralSeriesError
-from dicomzarr.sources.files.instance import SERIES, STUDY
 from dicomzarr.sources.files.urls import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.sources.files.instance import FileInstance
     from dicomzarr.sources.files.urls import FolderURL
 
-_ROWS: Final = "00280010"
 _MODALITY: Final = "00080060"
 _MOST_LISTED: Final = 20
 
 
-class LookedThrough(Protocol):
-    """A place of files in which somebody has looked."""
+class Place(Protocol):
+    """A place of files."""
 
     @property
     def notices(self) -> Sequence[str]:
-        """What was left out, and why."""
+        """What was left out when somebody looked last, and why."""
+
+    async def instances(self) -> Mapping[SeriesRef, Mapping[str, FileInstance]]:
+        """All instances of each series, as they are now."""
+
+    def opens_next(self) -> None:
+        """Who has just looked opens a series now."""
 
 
-def chosen_series(folder: FolderURL, place: LookedThrough, instances: Iterable[Mapping[str, Any]]) -> FolderURL:
+async def chosen_series(folder: FolderURL, place: Place) -> FolderURL:
     """The one series that holds images; of series without images the one that there is.
 
     Args:
         folder: The folder, or one study in it.
         place: Where it is.
-        instances: What is in it, in the DICOM JSON model.
 
     Raises:
         MissingFileError: There is none.
         SeveralSeriesError: There are several.
     """
-    found, pictures = Counter[tuple[SeriesRef, str]](), Counter[tuple[SeriesRef, str]]()
-    for instance in instances:
-        series = SeriesRef(first_text(instance, STUDY), first_text(instance, SERIES)), first_text(instance, _MODALITY)
-        found[series] += 1
-        pictures[series] += _ROWS in instance
+    found: Counter[tuple[SeriesRef, str]] = Counter()
+    pictures: Counter[tuple[SeriesRef, str]] = Counter()
+    for ref, instances in (await place.instances()).items():
+        if folder.study in {None, ref.study}:
+            series = ref, first_text(next(iter(instances.values())).shown, _MODALITY)
+            found[series] = len(instances)
+            pictures[series] = sum(each.has_pixels for each in instances.values())
     candidates = +pictures or found
     if not candidates:
         raise MissingFileError(
@@ -57,6 +63,7 @@ def chosen_series(folder: FolderURL, place: LookedThrough, instances: Iterable[M
     if len(refs) > 1:
         raise _several(folder, candidates)
     (ref,) = refs
+    place.opens_next()
     return replace(folder, study=ref.study, series=ref.series)
 
 

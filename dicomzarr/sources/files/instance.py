@@ -47,6 +47,9 @@ SHOWN: Final = frozenset(
 )
 """Tags of what a search shows, and searches by."""
 
+_ROWS: Final = b'"00280010":{'
+"""How Rows (0028,0010) begins in JSON text, in which a value holds no bare quotation mark."""
+
 _LONGEST_SHOWN: Final = 1024  # bytes of a value
 
 _DIRECTORY: Final = "1.2.840.10008.1.3.10"
@@ -84,6 +87,11 @@ class FileInstance:
         """What a search shows of it, in the DICOM JSON model."""
         found: Mapping[str, Any] = msgspec.json.decode(self.told)
         return found
+
+    @property
+    def has_pixels(self) -> bool:
+        """Whether it has rows of them; of many this is asked at once."""
+        return _ROWS in self.told
 
     @property
     def head(self) -> RandomAccess:

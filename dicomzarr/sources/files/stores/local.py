@@ -45,8 +45,7 @@ class LocalFolder:
         inside = self.root.resolve()
         files: dict[str, StoredFile] = {}
         left_out: dict[str, LeftOut] = {}
-        for path in _paths(self.root):
-            name = path.name if path == self.root else path.relative_to(self.root).as_posix()
+        for name, path in _paths(self.root):
             found = _looked_at(path, inside)
             if isinstance(found, LeftOut):
                 left_out[name] = found
@@ -76,25 +75,44 @@ def _refuse_missing(root: Path) -> None:
         raise unreadable(root, error) from None
 
 
-def _paths(root: Path) -> Iterator[Path]:
-    """Files in the order of their names; folders are not followed where they are links."""
+def _paths(root: Path) -> Iterator[tuple[str, str]]:
+    """The names of files below a folder and their paths, a folder's own first; links to folders are not followed."""
     if not root.is_dir():
-        yield root
+        yield root.name, str(root)
         return
-    unreadable: list[OSError] = []
-    for folder, folders, names in os.walk(root, onerror=unreadable.append):
-        folders.sort()
-        yield from (Path(folder, name) for name in sorted(names))
-    yield from (Path(error.filename) for error in unreadable)
+    waiting = [""]  # no recursion: how deep folders lie is not ours to say
+    while waiting:
+        above = waiting.pop()
+        folder = os.path.join(root, above)  # noqa: PTH118  # as below
+        try:
+            with os.scandir(folder) as found:  # pathlib takes thrice as long, of many thousands of files
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError:
+            yield above.rstrip("/"), folder
+            continue
+        folders = []
+        for entry in entries:
+            if not _is_folder(entry):
+                yield f"{above}{entry.name}", entry.path
+            elif not entry.is_symlink():
+                folders.append(f"{above}{entry.name}/")
+        waiting += reversed(folders)
 
 
-def _looked_at(path: Path, inside: Path) -> StoredFile | LeftOut:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _looked_at(path: str, inside: Path) -> StoredFile | LeftOut:
+    try:
+        if os.path.islink(path) and not Path(path).resolve().is_relative_to(inside):  # noqa: PTH114  # as above
             return LeftOut.OUTSIDE
         file = pinned(path)
         if file is None:
-            return LeftOut.UNREADABLE if path.is_dir() else LeftOut.NO_DICOM
+            return LeftOut.UNREADABLE if Path(path).is_dir() else LeftOut.NO_DICOM
     except (FileError, OSError, RuntimeError):  # a link to itself
         return LeftOut.UNREADABLE
     return file

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.errors import ChangedFileError, UnreadableFileError
@@ -12,7 +13,6 @@ from dicomzarr.runtime.pools import FRAME_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 _REMEDY: Final = "Open the series again."
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -23,7 +23,7 @@ _FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLO
 class PinnedFile:
     """A `port.StoredFile` that holds no open file."""
 
-    path: Path
+    path: str
     size: int
     """Bytes."""
     modified: int
@@ -34,7 +34,7 @@ class PinnedFile:
     @property
     def name(self) -> str:
         """See `port.StoredFile`."""
-        return str(self.path)
+        return self.path
 
     @property
     def tag(self) -> str:
@@ -49,7 +49,7 @@ class PinnedFile:
     @property
     def url(self) -> str | None:
         """See `StoredFile.url`: nothing in it is percent-encoded, as fsspec has it."""
-        return f"file://{self.path.absolute().as_posix()}"
+        return f"file://{Path(self.path).absolute().as_posix()}"
 
     def __len__(self) -> int:
         return self.size
@@ -91,24 +91,22 @@ class PinnedFile:
         return await FRAME_FILES.run(self.__getitem__, slice(start, stop))
 
 
-def pinned(path: Path) -> PinnedFile | None:
+def pinned(path: str | Path) -> PinnedFile | None:
     """A file as it is now; None for what is no regular file, as a folder or a pipe.
 
     Raises:
         UnreadableFileError: The operating system does not say.
     """
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116  # of thousands, whose names are plain text
     except OSError as error:
         raise unreadable(path, error) from None
-    return _of(path, found) if stat.S_ISREG(found.st_mode) else None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return PinnedFile(str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _of(path: Path, found: os.stat_result) -> PinnedFile:
-    return PinnedFile(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def unreadable(path: Path, error: OSError) -> UnreadableFileError:
+def unreadable(path: str | Path, error: OSError) -> UnreadableFileError:
     """What the operating system says of a path as an error of ours."""
     return UnreadableFileError(f"{path} cannot be read ({error.strerror or type(error).__name__}).")
 
