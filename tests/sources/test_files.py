@@ -8,6 +8,7 @@ import io
 import json
 import os
 import struct
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -345,6 +346,27 @@ def test_links_do_not_lead_out_of_the_folder(volume: list[Path]) -> None:
     assert len(source.index().series[only_series(source)]) == 1
     (volume[1].parent / "also linked").symlink_to(folder)
     assert len(FilesSource(volume[1].parent / "also linked").index().series) == 1
+
+
+def test_folders_lie_as_deep_as_they_lie(volume: list[Path], tmp_path: Path) -> None:
+    deep, folder = 1200, os.open(tmp_path, os.O_RDONLY)
+    for _ in range(deep):  # no path could name the last of them
+        os.mkdir("d", dir_fd=folder)
+        inner = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+    try:
+        index = FilesSource(tmp_path).index()
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # noqa: S603, S607  # shutil cannot
+    assert [len(instances) for instances in index.series.values()] == [len(volume)]
+
+
+def test_names_in_notices_end_no_lines_and_move_no_cursors(volume: list[Path]) -> None:
+    (volume[0].parent / "a\nb\x1b[2J").write_bytes(b"no DICOM")
+    (notice,) = FilesSource(volume[0].parent).index().notices
+    assert notice == "1 file was left out (no DICOM): a\\nb\\x1b[2J."
 
 
 def test_one_file_is_a_source(volume: list[Path]) -> None:

@@ -45,8 +45,8 @@ class LocalFolder:
         inside = self.root.resolve()
         files: dict[str, StoredFile] = {}
         left_out: dict[str, LeftOut] = {}
-        for name, path in _paths(self.root):
-            found = _looked_at(path, inside)
+        for name, path, is_link in _paths(self.root):
+            found = _looked_at(path, inside) if is_link else _pinned(path)
             if isinstance(found, LeftOut):
                 left_out[name] = found
             else:
@@ -75,10 +75,10 @@ def _refuse_missing(root: Path) -> None:
         raise unreadable(root, error) from None
 
 
-def _paths(root: Path) -> Iterator[tuple[str, str]]:
-    """The names of files below a folder and their paths, a folder's own first; links to folders are not followed."""
+def _paths(root: Path) -> Iterator[tuple[str, str, bool]]:
+    """The names of files below a folder, their paths and whether they are links; links to folders are not followed."""
     if not root.is_dir():
-        yield root.name, str(root)
+        yield root.name, str(root), False
         return
     waiting = [""]  # no recursion: how deep folders lie is not ours to say
     while waiting:
@@ -88,12 +88,12 @@ def _paths(root: Path) -> Iterator[tuple[str, str]]:
             with os.scandir(folder) as found:  # pathlib takes thrice as long, of many thousands of files
                 entries = sorted(found, key=lambda entry: entry.name)
         except OSError:
-            yield above.rstrip("/"), folder
+            yield above.rstrip("/"), folder, False
             continue
         folders = []
         for entry in entries:
             if not _is_folder(entry):
-                yield f"{above}{entry.name}", entry.path
+                yield f"{above}{entry.name}", entry.path, entry.is_symlink()
             elif not entry.is_symlink():
                 folders.append(f"{above}{entry.name}/")
         waiting += reversed(folders)
@@ -106,13 +106,18 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _looked_at(path: str, inside: Path) -> StoredFile | LeftOut:
+def _looked_at(link: str, inside: Path) -> StoredFile | LeftOut:
     try:
-        if os.path.islink(path) and not Path(path).resolve().is_relative_to(inside):  # noqa: PTH114  # as above
-            return LeftOut.OUTSIDE
-        file = pinned(path)
-        if file is None:
-            return LeftOut.UNREADABLE if Path(path).is_dir() else LeftOut.NO_DICOM
-    except (FileError, OSError, RuntimeError):  # a link to itself
+        return _pinned(link) if Path(link).resolve().is_relative_to(inside) else LeftOut.OUTSIDE
+    except (OSError, RuntimeError):  # a link to itself
         return LeftOut.UNREADABLE
-    return file
+
+
+def _pinned(path: str) -> StoredFile | LeftOut:
+    try:
+        file = pinned(path)
+    except FileError:
+        return LeftOut.UNREADABLE
+    if file is not None:
+        return file
+    return LeftOut.UNREADABLE if os.path.isdir(path) else LeftOut.NO_DICOM  # noqa: PTH112  # as above
