@@ -49,7 +49,9 @@ ADAPTERS = {
     ),
     "export_napari": Adapter(("napari-ome-zarr>=0.10",), ("napari-ome-zarr",)),
     "monai": Adapter((TORCH, "monai>=1.6", "nibabel"), ("monai", "torch", "nibabel")),
+    "neuroglancer": Adapter(("neuroglancer>=2.41", "playwright>=1.49"), ("neuroglancer",)),
     "spatialdata": Adapter(("spatialdata>=0.8",), ("spatialdata", "xarray"), python="python3.13"),
+    "tiatoolbox": Adapter((TORCH, "tiatoolbox>=2.1"), ("tiatoolbox", "zarr")),
     "torch": Adapter((TORCH, "numpy", "pytest", "pytest-timeout", "pytest-xdist"), ("torch", "numpy")),
     "torchio": Adapter((TORCH, "torchio>=1.2"), ("torchio", "torch", "SimpleITK")),
     "wsidata": Adapter(
