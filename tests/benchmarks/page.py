@@ -9,6 +9,7 @@ beside each time stands how busy the machine was, for all of them share it.
 from __future__ import annotations
 
 import argparse
+import copy
 import datetime as dt
 import json
 import os
@@ -146,8 +147,7 @@ def write_folder(folder: Path, studies: int) -> None:
     like = next(each for each in phantoms() if each.Modality == "CT")
     made = []
     for number in range(studies):
-        dataset = pydicom.Dataset(like)
-        dataset.file_meta = pydicom.dataset.FileMetaDataset(like.file_meta)
+        dataset = copy.deepcopy(like)
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"{_ROOT}.{number}", f"{_ROOT}.{number}.1"
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{_ROOT}.{number}.1.1"
         dataset.StudyDescription = f"{_PARTS[number % len(_PARTS)]} {number}"

@@ -70,7 +70,7 @@ async def _rows(call: Call, upstream: Upstream, table: Table, resource: str) -> 
     asked = read_query(table, call.request.query)
     found = await _found(upstream, table, resource, asked)
     if not found and table is SERIES and not set(call.request.query) - {"limit", "page", "token", "phi"}:
-        raise absent("The upstream has no series of this study.")
+        raise absent("There is no such study, or nothing in it.")
     every = (row_of(table, entry, asked.columns) for entry in found[: asked.limit])
     rows = [row for row in every if row is not None]
     if table is SERIES:
@@ -103,9 +103,9 @@ async def _found(upstream: Upstream, table: Table, resource: str, asked: Asked) 
         return await upstream.search(resource, parameters, wanted=most)
 
     async def best(parameters: Mapping[str, str]) -> list[dict[str, Any]]:
-        return await (
-            newest(search, parameters, wanted=wanted, today=today) if table is STUDIES else search(parameters)
-        )
+        if table is STUDIES and "StudyInstanceUID" not in parameters:
+            return await newest(search, parameters, wanted=wanted, today=today)
+        return await search(parameters)
 
     every = await asyncio.gather(*map(best, asked.searches))
     # A study with a CT and a PET is found by both.

@@ -58,6 +58,7 @@ STUDIES: Final = Table(
         Column("Accession", "accession_number", "00080050", identifying=True),
     ),
     {
+        "study": "StudyInstanceUID",
         "modality": "ModalitiesInStudy",
         "date": "StudyDate",
         "patient_id": "PatientID",

@@ -61,8 +61,15 @@ const archive = {
       return date;
     });
     if (from || to) asked.set("date", `${from}-${to}`);
+    const patient = asked.get("patient");
+    asked.delete("patient");
+    if (patient) asked.set(/\d/.test(patient) ? "patient_id" : "patient_name", `*${patient}*`);
     const { rows, more } = await getJson(`/api/${inside(upstream)}studies?${asked}`, { signal });
     return { more, studies: rows.map((/** @type {any} */ row) => study(row, upstream)) };
+  },
+  async study({ study: uid, upstream }, signal) {
+    const { rows } = await getJson(`/api/${inside(upstream)}studies?study=${uid}${gateway.names ? "&phi=1" : ""}`, { signal });
+    return rows.length === 1 ? study(rows[0], upstream) : undefined;
   },
   async series(study, signal) {
     const { rows } = await getJson(`/api/${inside(study.upstream)}studies/${study.study}/series?limit=200&page=${visit()}`, { signal });
@@ -80,9 +87,12 @@ const archive = {
   link: (study, series) => (series ? `/view/${inside(study.upstream)}${study.study}/${series.series}` : `/study/${inside(study.upstream)}${study.study}`),
 };
 
+/** A name as people write it: family, given (PS3.5 section 6.2.1), in each of its scripts. @param {string} name */
+const personText = (name) => name.split("=").map((script) => script.replace(/\^+$/, "").replace("^", ", ").replaceAll("^", " ").trim()).filter(Boolean).join(" · ");
+
 /** @param {any} row of the API @param {string} upstream @returns {Study} */
 function study(row, upstream) {
-  const patient = [row.patient_name, row.patient_id].filter(Boolean).join(" · ");
+  const patient = [personText(row.patient_name ?? ""), row.patient_id].filter(Boolean).join(" · ");
   return { description: "", date: "", modalities: [], ...row, patient, upstream };
 }
 

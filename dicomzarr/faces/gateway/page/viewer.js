@@ -34,7 +34,7 @@ export const KEYS = [
 export class Viewer {
   /**
    * @param {HTMLElement} root
-   * @param {{attributes: () => void, kept: (title: string) => HTMLElement|null, path: string, thumbnail: string, code: (image: Image, view: View) => {name: string, text: string}[], zarrUrl: (image: Image) => string, back: () => void, description: string}} series
+   * @param {{attributes: () => void, kept: (title: () => string) => HTMLElement|null, path: string, thumbnail: string, code: (image: Image, view: View) => {name: string, text: string}[], zarrUrl: (image: Image) => string, back: () => void, description: string}} series
    */
   constructor(root, series) {
     this.root = root;
