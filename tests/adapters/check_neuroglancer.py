@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import neuroglancer
 import numpy as np
+import zarr
 from demo_series import demo_series
 from playwright.sync_api import sync_playwright
 
@@ -26,15 +27,24 @@ _ARGUMENTS = (
 )
 
 
-def check(source: str, expected: np.ndarray, page: object) -> None:
+def check(url: str, scheme: str, expected: np.ndarray, page: object) -> None:
     """The middle of a slice, a pixel of the screen for each of it."""
+    multiscales = zarr.open_group(url, mode="r").attrs.asdict()
+    (multiscale,) = multiscales.get("ome", multiscales)["multiscales"]
+    scale, translation = (
+        np.array(next(each[kind] for each in multiscale["datasets"][0]["coordinateTransformations"] if kind in each))
+        for kind in ("scale", "translation")
+    )
+    # Translations are of the middle of a voxel, positions of neuroglancer of its corner.
+    position = translation / scale + (SLICE, *(size / 2 - 0.5 for size in expected.shape))
     viewer = neuroglancer.Viewer()
     with viewer.txn() as state:
-        state.layers["image"] = neuroglancer.ImageLayer(source=source, shader=_SHADER)
+        state.dimensions = neuroglancer.CoordinateSpace(names=["x", "y", "z"], units="mm", scales=scale[::-1])
+        state.layers["image"] = neuroglancer.ImageLayer(source=f"{scheme}://{url}", shader=_SHADER, opacity=1)
         state.layout = "xy"
-        state.position = [SLICE + 0.5, expected.shape[0] / 2, expected.shape[1] / 2]
+        state.position = position[::-1]
         state.cross_section_scale = 1
-        state.show_axis_lines = state.show_scale_bar = False
+        state.show_axis_lines = state.show_scale_bar = state.show_default_annotations = False
     page.goto(viewer.get_viewer_url())  # type: ignore[attr-defined]
     shot = viewer.screenshot(size=[2 * SIDE, 2 * SIDE]).screenshot.image_pixels[..., 0].astype(float)
     top, left = (size // 2 - SIDE // 2 for size in shot.shape)
@@ -44,7 +54,7 @@ def check(source: str, expected: np.ndarray, page: object) -> None:
     wanted = 255 * np.clip((stored - LOW) / (HIGH - LOW), 0, 1)
     different = np.abs(seen - wanted) > 2
     assert wanted.std() > 20
-    assert different.mean() < 0.01, (source, different.mean(), np.abs(seen - wanted).max())
+    assert different.mean() < 0.01, (url, different.mean(), np.abs(seen - wanted).max())
 
 
 if __name__ == "__main__":
@@ -54,9 +64,8 @@ if __name__ == "__main__":
         upstream = Upstream("demo", parse_url(base), {})
         with Gateway([upstream], Settings(port=0)) as running:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(_ARGUMENTS))
-            pixels = dicomzarr.open(demo.ct).levels[0][SLICE]
+            finest = dicomzarr.open(demo.ct).levels[0]
             for version, scheme in (("0.5", "zarr3"), ("0.4", "zarr2")):
-                url = f"{scheme}://{running.url}/{version}/studies/{path}.zarr"
-                check(url, pixels, browser.new_page())
+                check(f"{running.url}/{version}/studies/{path}.zarr", scheme, finest[SLICE], browser.new_page())
             browser.close()
     neuroglancer.stop()
