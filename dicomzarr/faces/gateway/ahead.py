@@ -13,16 +13,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.errors import DicomZarrError
-from dicomzarr.faces.gateway.refusals import RefusedError, absent
-from dicomzarr.faces.gateway.replies import json_reply
+from dicomzarr.faces.gateway.refusals import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiohttp import web
-
     from dicomzarr.engine.ports import SeriesRef
-    from dicomzarr.faces.gateway.call import Call
     from dicomzarr.faces.gateway.upstreams import Upstream
 
 AHEAD: Final = "ahead"
@@ -102,13 +98,3 @@ async def _open(upstream: Upstream, ref: SeriesRef) -> None:
             await upstream.store(ref, zarr_format=3)
     except Exception:  # noqa: BLE001  # one series is no reason not to open the others
         _ERRORS.exception("A series could not be opened ahead.")
-
-
-async def serve_left(call: Call) -> web.Response:
-    """A page tells that it is left: ``DELETE /api/ahead/NAME``."""
-    call.kind = "ahead"
-    if len(call.segments) != 2:  # noqa: PLR2004  # the word, and the page's name
-        raise absent("A page that is left is told of by its name.")
-    if call.request.method != "DELETE":
-        raise RefusedError(405, "A page that is left can be told of here.", {"Allow": "DELETE"})
-    return json_reply(call.request, {"left": call.shared.ahead.left(call.segments[1])})

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import dicomzarr
 from dicomzarr.engine.ports import SeriesRef
-from dicomzarr.faces.gateway.ahead import AHEAD, serve_left
+from dicomzarr.faces.gateway.ahead import AHEAD
 from dicomzarr.faces.gateway.attributes import attributes_of
 from dicomzarr.faces.gateway.kept import is_of_keeping, serve_keeping
 from dicomzarr.faces.gateway.newest import newest, newest_first
-from dicomzarr.faces.gateway.refusals import absent
+from dicomzarr.faces.gateway.refusals import RefusedError, absent
 from dicomzarr.faces.gateway.replies import json_reply
 from dicomzarr.faces.gateway.rows import SERIES, STUDIES, WITHOUT_PIXELS, Table, read_query, row_of
 from dicomzarr.faces.gateway.series import wants_newest
@@ -41,7 +41,7 @@ async def serve_api(call: Call) -> web.Response:
     if is_of_keeping(call.segments):
         return await serve_keeping(call)
     if call.segments[0] == AHEAD:
-        return await serve_left(call)
+        return _left(call)
     address = call.address()
     if address.upstream is not None and address.ref is not None:
         return await _series(call, address.upstream, address)
@@ -92,6 +92,16 @@ def _series_listed(call: Call, upstream: Upstream, study: str, rows: list[dict[s
     shown = sorted((row for row in rows if "pixels" not in row), key=lambda row: row.get("modality") == "SEG")
     refs = [SeriesRef(study, str(row[SERIES.uid.key])) for row in shown]
     call.shared.ahead.listed(upstream, refs, call.request.query.get("page", ""))
+
+
+def _left(call: Call) -> web.Response:
+    """A page tells that it is left: ``DELETE /api/ahead/NAME``."""
+    call.kind = "ahead"
+    if len(call.segments) != 2:  # noqa: PLR2004  # the word, and the page's name
+        raise absent("A page that is left is told of by its name.")
+    if call.request.method != "DELETE":
+        raise RefusedError(405, "A page that is left can be told of here.", {"Allow": "DELETE"})
+    return json_reply(call.request, {"left": call.shared.ahead.left(call.segments[1])})
 
 
 async def _found(upstream: Upstream, table: Table, resource: str, asked: Asked) -> list[dict[str, Any]]:
