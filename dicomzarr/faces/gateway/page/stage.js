@@ -65,6 +65,7 @@ export class Stage {
     this.held = new Map();
     this.bytes = 0;
     this.direction = 1;
+    /** Times, or slices where there is one time, go by by themselves. */ this.plays = false;
     this.aspect = image.finest.scale.y / image.finest.scale.x || 1;
     /** @type {Map<Image, WebGLTexture>} */ this.tables = new Map();
     this.drawing = 0;
@@ -176,7 +177,7 @@ export class Stage {
   }
 
   /** Tiles of a level that are seen, those in the middle first. @param {Image} image @param {number} number @param {number} channel @returns {Tile[]} */
-  #tiles(image, number, channel, z = this.view.z) {
+  #tiles(image, number, channel, z = this.view.z, t = this.view.t) {
     const level = image.levels[number];
     const { stepX, stepY, left, top } = this.#grid(level);
     const corners = [[0, 0], [1, 0], [0, 1], [1, 1]].map(([x, y]) => this.toWorld(x * this.canvas.clientWidth, y * this.canvas.clientHeight));
@@ -189,7 +190,7 @@ export class Stage {
     const tiles = [];
     for (let row = firstRow; row <= lastRow; row += 1) {
       for (let column = firstColumn; column <= lastColumn; column += 1) {
-        const at = { t: this.view.t, c: channel, z, y: row, x: column };
+        const at = { t, c: channel, z, y: row, x: column };
         tiles.push({ level, number, key: level.key(clipped(at, level)), at, column, row });
       }
     }
@@ -356,13 +357,31 @@ export class Stage {
     for (const channel of this.channels) add(this.image, this.#tiles(this.image, sharp, channel));
     for (const label of this.#labels) add(label, this.#tiles(label, this.#sharp(label), 0));
     this.missing = now.length;
-    const slices = this.image.finest.length("z");
-    for (let step = 1; step <= AHEAD && slices > 1; step += 1) {
-      for (const z of [this.view.z + step * this.direction, ...(step <= 3 ? [this.view.z - step * this.direction] : [])]) {
-        if (z >= 0 && z < slices) for (const channel of this.channels) add(this.image, this.#tiles(this.image, sharp, channel, z));
-      }
-    }
+    for (const [z, t] of this.#near) for (const channel of this.channels) add(this.image, this.#tiles(this.image, sharp, channel, z, t));
     this.want(now);
+  }
+
+  /** @returns {[number, number][]} slices and times that may be seen next, the likeliest first */
+  get #near() {
+    const { view: { z, t }, direction, plays } = this;
+    const [slices, times] = [this.image.finest.length("z"), this.image.finest.length("t")];
+    /** @type {[number, number][]} */ const near = [];
+    for (let step = 1; step <= AHEAD; step += 1) {
+      if (plays) {
+        near.push(times > 1 ? [z, (t + step) % times] : [(z + step) % slices, t]);
+        continue;
+      }
+      const around = [z + step * direction, ...(step <= 3 ? [z - step * direction] : [])].filter((each) => each >= 0 && each < slices);
+      near.push(...around.map((each) => /** @type {[number, number]} */ ([each, t])));
+      if (times > 1 && step <= 3) near.push([z, (t + step) % times]);
+    }
+    return near;
+  }
+
+  /** Whether a slice at a time could be drawn now. @param {number} z @param {number} t */
+  holds(z, t) {
+    const sharp = this.#sharp(this.image);
+    return this.channels.every((channel) => this.#tiles(this.image, sharp, channel, z, t).every(({ key }) => this.held.has(key)));
   }
 
   /** @param {Set<string>} used */

@@ -246,17 +246,21 @@ export class Viewer {
   play(on = !this.playing) {
     cancelAnimationFrame(this.playing);
     this.playing = 0;
+    if (this.stage instanceof Stage) this.stage.plays = on;
     if (on && this.view && this.image) {
-      const times = this.image.finest.length("t") > 1;
+      const times = this.image.finest.length("t") > 1, count = this.image.finest.length(times ? "t" : "z");
       const each = Math.max(20, this.#frameTime());
       let last = performance.now();
+      this.stage?.redraw();  // which asks for what is seen next
       const step = (/** @type {number} */ now) => {
         this.playing = requestAnimationFrame(step);
-        if (now - last < each || this.stage?.missing) return;  // what has not come is waited for, not skipped
+        const { stage, view: { z, t } } = /** @type {{stage: Stage | Planes, view: View}} */ (/** @type {unknown} */ (this));
+        const next = /** @type {[number, number]} */ (times ? [z, (t + 1) % count] : [(z + 1) % count, t]);
+        // What has not come is waited for, neither skipped nor shown as a gap.
+        if (now - last < each || stage.missing || (stage instanceof Stage && !stage.holds(...next))) return;
         last = now;
-        const view = /** @type {View} */ (this.view), slices = /** @type {Image} */ (this.image).finest.length("z");
-        if (times) this.toTime(view.t + 1);
-        else this.toSlice((view.z + 1) % slices);
+        if (times) this.toTime(next[1]);
+        else this.toSlice(next[0]);
       };
       this.playing = requestAnimationFrame(step);
     }
