@@ -2,7 +2,7 @@
 
 import { h, short } from "./dom.js";
 import { Planes, whyNoPlanes } from "./planes.js";
-import { segments } from "./stage.js";
+import { segments, Stage } from "./stage.js";
 import { centered } from "./values.js";
 import { KEYS } from "./viewer.js";
 
@@ -274,7 +274,8 @@ export class Panel {
 
   /** @returns {HTMLElement[]} */
   #notices() {
-    /** @type {string[]} */ const notices = this.#image.facts.notices ?? [];
+    const isLarge = this.viewer.stage instanceof Stage && this.viewer.stage.widest > 0;
+    /** @type {string[]} */ const notices = [...(isLarge ? ["There is no level so small that all of the image can be seen at once."] : []), ...(this.#image.facts.notices ?? [])];
     return notices.length ? section("Notices", h("ul.notices", {}, notices.map((notice) => h("li", {}, notice)))) : [];
   }
 }

@@ -40,6 +40,8 @@ import { Painter } from "./gl.js";
 const MOST_BYTES = 384 * 2 ** 20;
 /** CSS pixels of a unit from which on single pixels are shown as squares. */
 const SQUARES = 6;
+/** Tiles of one channel that are seen at once, of an image whose smallest level has more. */
+const MOST_TILES = 400;
 /** Neighbouring slices that are fetched ahead, as one scrolls. */
 const AHEAD = 12;
 
@@ -84,7 +86,16 @@ export class Stage {
     const turned = this.view.turn % 2;
     const [across, down] = turned ? [height, width] : [width, height];
     const { clientWidth, clientHeight } = this.canvas;
-    Object.assign(this.view, { x: width / 2, y: height / 2, zoom: 0.96 * Math.min(clientWidth / across, clientHeight / down) });
+    Object.assign(this.view, { x: width / 2, y: height / 2, zoom: Math.max(this.widest, 0.96 * Math.min(clientWidth / across, clientHeight / down)) });
+  }
+
+  /** The zoom below which more tiles would be seen than can be fetched and held; 0 where all of the image can be. */
+  get widest() {
+    const level = this.image.levels[this.image.levels.length - 1];
+    const count = Math.ceil(level.length("x") / level.chunk("x")) * Math.ceil(level.length("y") / level.chunk("y"));
+    const { stepX, stepY } = this.#grid(level);
+    const { clientWidth, clientHeight } = this.canvas;
+    return count > MOST_TILES ? Math.sqrt((clientWidth * clientHeight) / (MOST_TILES * level.chunk("x") * stepX * level.chunk("y") * stepY)) : 0;
   }
 
   /** Let the image be drawn soon. */
@@ -138,7 +149,7 @@ export class Stage {
     const [x, y] = this.toWorld(left, top);
     const { width, height } = this.size;
     const least = 0.3 * Math.min(this.canvas.clientWidth / width, this.canvas.clientHeight / height);
-    this.view.zoom = Math.min(Math.max(this.view.zoom * factor, Math.min(least, 1)), 64);
+    this.view.zoom = Math.min(Math.max(this.view.zoom * factor, this.widest, Math.min(least, 1)), 64);
     const [nowX, nowY] = this.toWorld(left, top);
     this.view.x += x - nowX;
     this.view.y += y - nowY;
@@ -224,6 +235,7 @@ export class Stage {
     const { canvas, painter: { gl } } = this;
     const [width, height] = [Math.round(canvas.clientWidth * devicePixelRatio), Math.round(canvas.clientHeight * devicePixelRatio)];
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    this.view.zoom = Math.max(this.view.zoom, this.widest);
     gl.viewport(0, 0, width, height);
     gl.clearColor(0, 0, 0, 1);
     gl.clear(gl.COLOR_BUFFER_BIT);

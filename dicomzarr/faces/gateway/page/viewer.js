@@ -112,7 +112,7 @@ export class Viewer {
     const count = image.isRgb ? 1 : image.finest.length("c");
     const units = /** @type {Values} */ (this.units);
     return {
-      x: number("x", 0), y: number("y", 0), zoom: number("zoom", 1), turn: ((number("turn", 0) % 4) + 4) % 4, flip: asked.get("flip") === "1",
+      x: number("x", 0), y: number("y", 0), zoom: Math.min(Math.max(number("zoom", 1), 1e-4), 64), turn: ((number("turn", 0) % 4) + 4) % 4, flip: asked.get("flip") === "1",
       z: index("z", Math.floor(image.finest.length("z") / 2)), t: index("t", 0), c: image.isRgb ? 0 : index("c", 0),
       channels: Array.from({ length: count }, (_, channel) => {
         const [low, high, on] = windows[channel] ?? [];

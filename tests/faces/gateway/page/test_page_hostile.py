@@ -1,17 +1,21 @@
-"""What an archive says is text in the page, whatever it is; and what a browser keeps of a token."""
+"""What an archive says is text in the page, whatever it is; what a browser keeps of a token; a slide without levels."""
 
 from __future__ import annotations
 
 import copy
+import json
 from typing import TYPE_CHECKING
 
+import pydicom
 import pytest
 from gateways import gateway as serving_gateway
 from gateways import server_upstream
 from page_looks import Look
 
 from dicomzarr.demo.archive import Archive
+from dicomzarr.demo.instances import from_file, virtual_instance
 from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.demo.slide import SERIES, STUDY, demo_files
 from dicomzarr.faces.demo.phantoms import phantoms, uid
 
 if TYPE_CHECKING:
@@ -20,8 +24,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from pydicom.dataset import Dataset
 
+    from dicomzarr.demo.instances import ServedInstance
+
 pytestmark = pytest.mark.browser
 
+JPEG = "1.2.840.10008.1.2.4.50"
 PICTURE = "<img src=x onerror=alert(1)>"
 SCRIPT = '"></span><script>alert(1)</script>'
 BOLD = "<script>alert(1)</script><b>Family</b>"
@@ -88,3 +95,33 @@ def test_a_token_leaves_the_address_and_what_is_copied(browser: Browser, network
         look.wait()
         assert page.locator(".card").count() == 1
         assert token not in page.url
+
+
+TILES = 60
+"""Along each side of a slide that has no level but the finest."""
+
+
+def slide_of_one_level() -> ServedInstance:
+    """All its tiles are one of the demo slide's."""
+    source = demo_files()[0]
+    header = pydicom.dcmread(source, stop_before_pixels=True)
+    header.TotalPixelMatrixRows = header.TotalPixelMatrixColumns = TILES * header.Rows
+    header.NumberOfFrames = TILES * TILES
+    tile = bytes(from_file(source).frame(1))
+    return virtual_instance(json.loads(header.to_json()), lambda _: tile, JPEG)
+
+
+def test_a_slide_without_small_levels_is_seen_in_part_and_not_fetched_whole(browser: Browser, network: str) -> None:
+    del network
+    with (
+        DICOMwebServer(Archive([slide_of_one_level()])) as server,
+        serving_gateway(server_upstream(server)) as running,
+        Look(browser, running.url) as look,
+    ):
+        page = look.go(f"/view/{STUDY}/{SERIES}")
+        page.get_by_text("no level so small").wait_for()
+        assert look.canvas().min() > 200  # its tiles are nearly white; what is not there is black
+        for _ in range(6):
+            look.press("-")
+        asked = {path for path in look.asked if path.startswith("/frames/")}
+        assert 100 < len(asked) < 600 < TILES * TILES
