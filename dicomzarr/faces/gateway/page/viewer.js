@@ -57,6 +57,7 @@ export class Viewer {
     };
     this.abort = new AbortController();
     this.playing = 0;
+    /** @type {HTMLImageElement | undefined} */ this.small = undefined;
     /** Where the pointer is. @type {[number, number] | null} */ this.pointer = null;
   }
 
@@ -364,12 +365,22 @@ export class Viewer {
     const [x, y] = [part(0, width), part(1, height)];
     if (x.length > 0.8 && y.length > 0.8) return [];
     const box = h("div.navigator"), inner = h("i");
-    if (this.image === this.images[0]) box.style.backgroundImage = `url("${this.series.thumbnail}")`;
+    if (this.image === this.images[0] && !stage.widest && this.#overview().naturalWidth) box.style.backgroundImage = `url("${this.series.thumbnail}")`;
     const side = 130 / Math.max(width, height);
     Object.assign(box.style, { width: `${width * side}px`, height: `${height * side}px` });
     Object.assign(inner.style, { left: `${100 * x.start}%`, top: `${100 * y.start}%`, width: `${Math.max(2, 100 * x.length)}%`, height: `${Math.max(2, 100 * y.length)}%` });
     box.append(inner);
     return [box];
+  }
+
+  /** All of the first image, small; asked for once, whatever comes. */
+  #overview() {
+    if (!this.small) {
+      this.small = new Image();
+      this.small.addEventListener("load", () => this.#drawn());
+      this.small.src = this.series.thumbnail;
+    }
+    return this.small;
   }
 
   /** What lies under the pointer. @param {number} left @param {number} top */
