@@ -17,7 +17,7 @@ from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors, Ultrasoun
 from dicomzarr.plan.views import IDENTITY, MEASURED, has_table, rescales
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from dicomzarr.dicom.lut.modality import RealWorldMapping
     from dicomzarr.dicom.model.image_model import ImageItem
@@ -118,8 +118,15 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
         estimated_magnification=next(iter(_numbers(read, item.estimated_magnification)), None),
         ultrasound_regions=tuple(_regions(item, read)),
         segmentation=header.segmentation,
+        source_series=() if header.segmentation is None or frame.between is not None else tuple(source_series(item)),
         gradients_in_patient=not any(map(_has_gradient_of_picture, grid.frames)),
     )
+
+
+def source_series(item: ImageItem) -> Iterator[str]:
+    """The Series Instance UIDs that an instance refers to: ReferencedSeriesSequence (0008,1115)."""
+    for found in item.referenced_series.items:
+        yield from (str(value).strip(" \0") for value in found.series_instance_uid.values)
 
 
 def _has_gradient_of_picture(frame: Frame) -> bool:

@@ -20,6 +20,7 @@ from dicomzarr.dicom.model.json_model import (
     batches,
     decode_bodies,
 )
+from dicomzarr.dicom.model.private_blocks import in_home_blocks
 from dicomzarr.dicom.model.spellings import as_standard
 
 if TYPE_CHECKING:
@@ -352,6 +353,9 @@ class ImageItem(InstanceItem, frozen=True):
 
 
 _INSTANCES = msgspec.json.Decoder(list[ImageItem])
+_WITH_PRIVATE = frozenset({"MR", "PT"})
+"""Modalities of which private attributes are read."""
+
 _GROUPS = msgspec.json.Decoder(list[FrameGroups | None])
 NO_GROUPS = FrameGroups()
 """What stands for the functional groups of a frame that has none."""
@@ -365,7 +369,11 @@ def decode_instances(body: bytes) -> list[ImageItem]:
     Raises:
         MetadataError: The body is no DICOM JSON.
     """
-    items = decode_bodies(_INSTANCES, as_standard(body))
+    body = as_standard(body)
+    items = decode_bodies(_INSTANCES, body)
+    if any(item.modality.first in _WITH_PRIVATE for item in items):
+        placed = in_home_blocks(body)
+        items = items if placed is body else decode_bodies(_INSTANCES, placed)
     for name in InstanceItem.__struct_fields__:
         _share(items, name)
     return items

@@ -29,8 +29,12 @@ _SERVED_BEFORE_MORE = 64
 class History:
     """What all who ask one server have met there."""
 
-    served: bool = False
-    """It has served somebody: where it does not now, it may be starting anew."""
+    served: int = 0
+    """Requests that it has served: where it does not now, it may be starting anew."""
+    told_at: int = 0
+    """As many it had served when people were told that it is waited for."""
+    gone_at: int = 0
+    """As many it had served when it was waited for in vain: it is not again until it has served more."""
 
 
 class Pacing:
@@ -86,7 +90,7 @@ class Pacing:
     def succeed(self, epoch: int) -> None:
         """A request that was sent in ``epoch`` has been served."""
         self.served += 1
-        self.history.served = True
+        self.history.served += 1
         self._refusals = 0
         self._paused = 0.0
         if epoch == self.epoch:
@@ -121,7 +125,7 @@ class Pacing:
         pause = growing_pause(self._refusals) if wait is None else wait
         self._paused += pause
         # One that has served before may be starting anew: it is waited for as long as there is time.
-        restarts = self.history.served and means(error, Meaning.RESTART)
+        restarts = self.history.served > 0 and means(error, Meaning.RESTART)
         if (self._refusals >= TRIES and not restarts) or self._paused > self._budget:
             return self._give_up(now, 0.0, error)  # it may serve the next who asks
         if self._served_now:  # else it is no question of how many
