@@ -41,6 +41,9 @@ _NOISE = 1e-9
 _FARTHEST = 2.0**40
 """Pixels of level 0 from its corner; beyond every slide, and where floating point still tells pixels apart."""
 
+_LONGEST = 2**22
+"""Pixels of a side of a result: more than any slide has, and few enough for their places to be counted."""
+
 _PORTION = 2**29
 """Bytes of pixels that are held to be averaged at a time."""
 
@@ -283,9 +286,10 @@ def _size(size: Any) -> tuple[int, int]:
         width, height = map(operator.index, size if np.ndim(size) else (size, size))
     except (TypeError, ValueError):
         width = height = 0
-    if min(width, height) < 1:
+    if not 1 <= min(width, height) <= max(width, height) <= _LONGEST:
         raise UsageError(
-            f"The size of a region is {size!r:.40}, and should be (width, height), whole numbers of pixels above zero.",
+            f"The size of a region is {size!r:.40}, and should be (width, height), whole numbers of pixels from 1 to"
+            f" {_LONGEST}.",
             remedy="Write (224, 224), or 224 for a square.",
         )
     return width, height
