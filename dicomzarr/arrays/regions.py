@@ -48,9 +48,6 @@ _PORTION = 2**29
 """Bytes of pixels that are held to be averaged at a time."""
 
 
-_STRIP = 2**26
-"""Bytes of floating point that rows take, averaged among each other, until their columns are."""
-
 _MOST_A_ROW = 2**33
 """Bytes of pixels that one row of a result may be the mean of."""
 
@@ -199,12 +196,8 @@ def _shares(grid: _Grid, result: Pixels, rows: Taps, columns: Taps) -> Iterator[
     """As many as it takes for each to be held."""
     level = grid.level
     held = max(1, _Share(result, rows, columns).nbytes(level))
-    most = len(rows) * _PORTION // held
-    if not grid.is_own:
-        left, right = columns.window
-        most = min(most, _STRIP // max(1, (right - left) * _samples(level) * 8))
-        most -= most % rows.together  # what is computed together is so in every share
-    step = max(1 if grid.is_own else rows.together, most)
+    most, whole = len(rows) * _PORTION // held, 1 if grid.is_own else rows.strip
+    step = max(whole, most - most % whole)
     for low, high in itertools.pairwise([*range(0, len(rows), step), len(rows)]):
         share = _Share(result[low:high], rows[low:high], columns)
         if share.nbytes(level) > _MOST_A_ROW:

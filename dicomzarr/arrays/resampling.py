@@ -26,6 +26,9 @@ _GRAIN = 2.0**24
 _EXACT_ITEMSIZE = 1
 """Bytes of values of which 32 bits of floating point hold the sum of thousands, each with its share."""
 
+_STRIP, _STRIP_SOURCE = 128, 2048
+"""Rows of a result that are computed before the next are, and of the source that they may be made of."""
+
 _BLOCK = 32
 """Weights, zeros among them, of a row of pixels that are computed at once: products of matrices want some, and most
 are zeros where there are many."""
@@ -67,13 +70,13 @@ class Taps:
         return int(touched.min()), int(touched.max()) + 1
 
     @property
-    def together(self) -> int:
-        """Pixels of the result to compute at once, a power of two: where each is made of many, one."""
+    def strip(self) -> int:
+        """Pixels of the result after which all begins anew: what is cut there holds the same values as the whole."""
         taps: int = self.weights.shape[1]
-        return max(1, _BLOCK >> (taps - 1).bit_length())
+        return max(1, min(_STRIP, _STRIP_SOURCE // taps))
 
     def blocks(self, dtype: np.dtype[Any], *, alone: bool) -> Iterator[Block]:
-        """The whole result, `together` at a time.
+        """The whole result, some at a time: where each is made of many, one.
 
         Args:
             dtype: Of the weights.
@@ -82,7 +85,7 @@ class Taps:
         pixels, taps = np.nonzero(self.weights)
         if not pixels.size:
             return
-        step = 1 if alone else self.together
+        step = 1 if alone else max(1, _BLOCK >> (self.weights.shape[1] - 1).bit_length())
         places, blocks = self.first[pixels] + taps - self.window[0], pixels // step
         starts = np.flatnonzero(np.diff(blocks, prepend=-1))
         lows, highs = np.minimum.reduceat(places, starts), np.maximum.reduceat(places, starts) + 1
@@ -151,12 +154,19 @@ def resampled(pixels: Pixels, rows: Taps, columns: Taps) -> Floats:
     """
     dtype = np.dtype(np.float32 if pixels.dtype.itemsize <= _EXACT_ITEMSIZE else np.float64)
     alone = pixels.dtype.kind == "f"
-    down = np.zeros((*pixels.shape[:-2], len(rows), pixels.shape[-1]), dtype)
-    for block in rows.blocks(dtype, alone=alone):
-        np.matmul(block.weights, pixels[..., block.source, :].astype(dtype), out=down[..., block.result, :])
-    both = np.zeros((*down.shape[:-1], len(columns)), dtype)
-    for block in columns.blocks(dtype, alone=alone):
-        np.matmul(down[..., block.source], block.weights.T, out=both[..., block.result])
+    lead, width, begin = pixels.shape[:-2], pixels.shape[-1], rows.window[0]
+    both = np.zeros((*lead, len(rows), len(columns)), dtype)
+    across = list(columns.blocks(dtype, alone=alone))
+    for start in range(0, len(rows), rows.strip):
+        strip = rows[start : start + rows.strip]
+        down, done = np.zeros((*lead, len(strip), width), dtype), np.zeros((*lead, len(strip), len(columns)), dtype)
+        source = pixels[..., slice(*(place - begin for place in strip.window)), :]
+        for block in strip.blocks(dtype, alone=alone):
+            np.matmul(block.weights, source[..., block.source, :].astype(dtype), out=down[..., block.result, :])
+        lines, results = down.reshape(-1, width), done.reshape(-1, len(columns))
+        for block in across:
+            np.matmul(lines[:, block.source], block.weights.T, out=results[:, block.result])
+        both[..., start : start + len(strip), :] = done
     return both
 
 
