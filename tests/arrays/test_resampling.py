@@ -34,7 +34,8 @@ def test_each_pixel_is_the_mean_of_what_it_covers_of_the_source(dtype: str, step
     rows, columns = (area_taps(start, step, count, SIZE) for start in starts)
     down, across = (covered(start, step, count) for start in starts)
     inside = np.multiply.outer(down.sum(1), across.sum(1))
-    exact = (down @ pixels @ across.T) / np.where(inside, inside, 1)
+    exact = np.einsum("iy,cyx->cix", down, pixels)
+    exact = np.einsum("cix,jx->cij", exact, across) / np.where(inside, inside, 1)
     found = resampled(windowed(pixels, rows, columns), rows, columns)
     assert found.shape == (3, count, count)
     assert np.abs(found - exact).max() < 1e-3
