@@ -10,6 +10,7 @@ from dicomzarr.codecs.compressed import decode_compressed
 from dicomzarr.codecs.deflated import inflate_frame
 from dicomzarr.codecs.native import decode_native, fits_native
 from dicomzarr.codecs.rle import decode_rle, is_rle
+from dicomzarr.dicom.pixels.pixels import COLOUR_MODELS
 from dicomzarr.dicom.pixels.syntax import (
     Codec,
     TransferSyntax,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _COPIES: Final = 3
 """Of the pixels, which unpacking RLE and deflated frames takes."""
-COLOUR_MODELS: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "XYB"})
 
 
 def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
@@ -58,7 +58,8 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
         media_type: The part's media type, for when nobody says the transfer syntax.
         where: Study, series, instance and frame, for messages.
         on_loss: Called when the codestream is of a lossy kind.
-        stored: They come out of the file that stores them: nobody decoded them on the way, and its label is right.
+        stored: Nobody decoded them on the way, and their label is right: they come out of the file that stores them, or
+            the metadata say that it stores plain pixels.
         limits: What decoding may take.
         scratch: Memory that the result may lie in: then it is valid until the next frame is decoded in this thread.
 

@@ -25,6 +25,7 @@ import slides
 from aiohttp import web
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from radiology_model import SAGITTAL
 from radiology_opened import Opener
 from radiology_volumes import volume
 from serving import forget_servers, serving
@@ -204,6 +205,13 @@ def test_info_says_what_uneven_slices_are(run: Run) -> None:
     assert "z 40.75, 43.25, 44.75, 49.75, 50.75 mm along z" in told
     assert "! The 5 slices are not evenly spaced (1 to 5 mm apart): z counts them" in told
     assert "plane_affine" in told
+
+
+def test_info_says_how_a_volume_lies(run: Run) -> None:
+    assert "orientation sagittal: z to the right, y to the feet, x to the back (x y z: PIR)" in told_of(
+        run, volumes.volume(SAGITTAL)
+    )
+    assert "orientation" not in told_of(run, volumes.secondary_capture(volumes.VOLUME[0]))
 
 
 def test_info_says_what_a_list_is(run: Run) -> None:
@@ -737,6 +745,7 @@ def test_uids_stay_whole_on_narrow_terminals(run: Run, server: DICOMwebServer, m
     assert "SM · Series 1 · Instances 7 · Hidden^Person · PATIENT-4711 · 20200102" in out
 
 
+@pytest.mark.slow
 def test_output_in_an_encoding_that_lacks_characters(demo_url: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     process = as_process("info", demo_url, env=environment)
@@ -757,6 +766,7 @@ def test_interrupt(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_broken_pipe(demo_url: str) -> None:
     process = as_process("info", demo_url)
     assert process.stdout is not None

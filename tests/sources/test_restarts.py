@@ -68,8 +68,13 @@ AWAY: dict[str, Callable[[], DicomZarrError | Answer]] = {
 }
 
 
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The hosts of which the log says that they are waited for."""
+    return [record.message.split()[0] for record in caplog.records if record.name == "dicomzarr"]
+
+
 @pytest.mark.parametrize("name", AWAY)
-def test_a_server_that_has_served_is_waited_for_until_the_timeout(name: str) -> None:
+def test_a_server_that_has_served_is_waited_for_until_the_timeout(name: str, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         server = Restarting(AWAY[name])
         client = server.client(30.0)
@@ -77,23 +82,36 @@ def test_a_server_that_has_served_is_waited_for_until_the_timeout(name: str) -> 
         server.now = 10.0
         await client.series_metadata("1.2", "1.3")
         assert server.now >= 30
+        assert said(caplog) == ["server.example"]
         server.now, server.down = 0.0, (0.0, 1000.0)
         with pytest.raises(DicomZarrError):
             await client.series_metadata("1.2", "1.3")
         assert server.now <= 30
         assert server.asked < 40
+        assert said(caplog) == ["server.example"] * 2
+        waited, server.asked = server.now, 0
+        with pytest.raises(DicomZarrError):
+            await client.series_metadata("1.2", "1.3")
+        assert server.asked <= 4  # it was waited for in vain: whoever asks next hears soon
+        assert server.now - waited < 4
+        server.now, server.down = 0.0, (10.0, 30.0)
+        await client.series_metadata("1.2", "1.3")
+        server.now = 10.0
+        await client.series_metadata("1.2", "1.3")
+        assert said(caplog) == ["server.example"] * 3
 
     asyncio.run(run())
 
 
 @pytest.mark.parametrize("name", AWAY)
-def test_a_server_that_never_answered_is_not_waited_for(name: str) -> None:
+def test_a_server_that_never_answered_is_not_waited_for(name: str, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         server = Restarting(AWAY[name], (0.0, 1000.0))
         with pytest.raises(DicomZarrError):
             await server.client(60.0).series_metadata("1.2", "1.3")
         assert server.asked <= 4
         assert server.now < 4
+        assert said(caplog) == []
 
     asyncio.run(run())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 Reply = TypeVar("Reply")
 
 _SECONDS_FOR_A_PAGE: Final = 2.0
+_LOG: Final = logging.getLogger("dicomzarr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,10 @@ class Exchange:
     """Parameters of every request that has none of its own, and that credentials go with."""
     refusals: Refusals = field(default_factory=Refusals)
     """Credentials that the server has just refused."""
+    told_at: int = 0
+    """Requests that the server had served when people were told that it is waited for."""
+    gone_at: int = 0
+    """Requests that it had served when it was waited for in vain: it is not again until it has served more."""
 
     async def send(self, spec: RequestSpec, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
         """Send until there is an answer or no hope.
@@ -98,17 +104,31 @@ class Exchange:
                     return await self._try(spec, read)
             except DicomZarrError as error:
                 hopeless = slot.hopeless or spec.once
-                ever = self.limiter.pacing.served > 0
+                ever = self.limiter.pacing.served > self.gone_at
                 pause = (
                     None if hopeless else tries.pause_after(error, others_served=slot.others_served, ever_served=ever)
                 )
                 if pause is None:
+                    self.gone_at = self.told_at if tries.outlasts else self.gone_at
                     error.name_subject(spec.subject)
                     # What it was made of may hold headers, and some pickles (tblib's) take it along to other processes.
                     error.__context__ = None
                     raise
+            if tries.outlasts:
+                self._tell_of_waiting(spec.url())
             if pause:
                 await self.sleep(pause)
+
+    def _tell_of_waiting(self, url: str) -> None:
+        """Say, once each time that a server goes away, why nothing happens."""
+        if self.told_at == self.limiter.pacing.served:
+            return
+        self.told_at = self.limiter.pacing.served
+        _LOG.warning(
+            "%s answered before and does not now: it is asked again for %g s at most (the option timeout).",
+            host_of(url),
+            self.timeout,
+        )
 
     async def _try(self, spec: RequestSpec, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
         url = spec.url()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from cachetools import LRUCache
 
-from dicomzarr.dicom.files.part10 import find_frames, read_file_meta
+from dicomzarr.dicom.files.file_meta import read_file_meta
+from dicomzarr.dicom.files.part10 import find_frames
 from dicomzarr.errors import (
     DicomZarrError,
     FrameNotFoundError,
