@@ -41,6 +41,9 @@ _NOISE = 1e-9
 _FARTHEST = 2.0**40
 """Pixels of level 0 from its corner; beyond every slide, and where floating point still tells pixels apart."""
 
+_LONGEST = 2**22
+"""Pixels of a side of a result: more than any slide has, and few enough for their places to be counted."""
+
 _PORTION = 2**29
 """Bytes of pixels that are held to be averaged at a time."""
 
@@ -141,7 +144,7 @@ def read_regions(image: MultiscaleImage, positions: Sequence[Any], wanted: Regio
             columns, rows = (taps[taps.inside >= 0.5] for taps in (columns, rows))  # noqa: PLR2004  # the larger part
         result = np.empty((len(rows), len(columns), *fill.shape), grid.level.dtype)
         results.append(result)
-        shares.extend(_shares(grid.level, result, rows, columns))
+        shares.extend(_shares(grid, result, rows, columns))
     blend = fill if wanted.pad else None
     for portion in _portions(grid.level, shares):
         _read(grid, portion, z, fill, blend)
@@ -150,7 +153,8 @@ def read_regions(image: MultiscaleImage, positions: Sequence[Any], wanted: Regio
 
 def _read(grid: _Grid, shares: Sequence[_Share], z: int, fill: Pixels, blend: Pixels | None) -> None:
     level = grid.level
-    order = "".join(name for name in "zyxc" if name in level.axes)
+    # As pixels where they are only put into their place, as planes to be averaged.
+    order = "".join(name for name in ("zyxc" if grid.is_own else "czyx") if name in level.axes)
     there = [share for share in shares if share.nbytes(level)]
     arrays = iter(level.read([share.index(level, z) for share in there], order=order) if there else ())
     for share in shares:
@@ -160,7 +164,8 @@ def _read(grid: _Grid, shares: Sequence[_Share], z: int, fill: Pixels, blend: Pi
             _place(share, next(arrays), fill)
         else:
             means = resampled(next(arrays), share.rows, share.columns)
-            share.result[...] = _typed(means if blend is None else _blended(means, share, blend), level.dtype)
+            typed = _typed(means if blend is None else _blended(means, share, blend), level.dtype)
+            share.result[...] = np.moveaxis(typed, 0, -1) if fill.ndim else typed
 
 
 def _place(share: _Share, pixels: Pixels, fill: Pixels) -> None:
@@ -177,8 +182,7 @@ def _blended(means: Any, share: _Share, fill: Pixels) -> Any:
     if min(rows.min(), columns.min()) > 1 - _NOISE:
         return means
     inside = np.multiply.outer(rows, columns).astype(means.dtype)
-    inside = inside.reshape(*inside.shape, *[1] * (means.ndim - 2))
-    return means * inside + fill.astype(means.dtype) * (1 - inside)
+    return means * inside + np.multiply.outer(fill.astype(means.dtype), 1 - inside)
 
 
 def _typed(values: Any, dtype: np.dtype[np.generic]) -> Pixels:
@@ -188,12 +192,13 @@ def _typed(values: Any, dtype: np.dtype[np.generic]) -> Pixels:
     return typed
 
 
-def _shares(level: Level, result: Pixels, rows: Taps, columns: Taps) -> Iterator[_Share]:
+def _shares(grid: _Grid, result: Pixels, rows: Taps, columns: Taps) -> Iterator[_Share]:
     """As many as it takes for each to be held."""
-    whole = _Share(result, rows, columns)
-    count = min(len(rows), -(-whole.nbytes(level) // _PORTION)) or 1
-    cuts = np.linspace(0, len(rows), count + 1).astype(int)
-    for low, high in itertools.pairwise(cuts.tolist()):
+    level = grid.level
+    held = max(1, _Share(result, rows, columns).nbytes(level))
+    most, whole = len(rows) * _PORTION // held, 1 if grid.is_own else rows.strip
+    step = max(whole, most - most % whole)
+    for low, high in itertools.pairwise([*range(0, len(rows), step), len(rows)]):
         share = _Share(result[low:high], rows[low:high], columns)
         if share.nbytes(level) > _MOST_A_ROW:
             raise UsageError(
@@ -274,9 +279,10 @@ def _size(size: Any) -> tuple[int, int]:
         width, height = map(operator.index, size if np.ndim(size) else (size, size))
     except (TypeError, ValueError):
         width = height = 0
-    if min(width, height) < 1:
+    if not 1 <= min(width, height) <= max(width, height) <= _LONGEST:
         raise UsageError(
-            f"The size of a region is {size!r:.40}, and should be (width, height), whole numbers of pixels above zero.",
+            f"The size of a region is {size!r:.40}, and should be (width, height), whole numbers of pixels from 1 to"
+            f" {_LONGEST}.",
             remedy="Write (224, 224), or 224 for a square.",
         )
     return width, height

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.floating[Any]]
@@ -23,6 +25,24 @@ _GRAIN = 2.0**24
 
 _EXACT_ITEMSIZE = 1
 """Bytes of values of which 32 bits of floating point hold the sum of thousands, each with its share."""
+
+_STRIP, _STRIP_SOURCE = 128, 2048
+"""Rows of a result that are computed before the next are, and of the source that they may be made of."""
+
+_BLOCK = 32
+"""Weights, zeros among them, of a row of pixels that are computed at once: products of matrices want some, and most
+are zeros where there are many."""
+
+
+class Block(NamedTuple):
+    """Neighbours of the result, all made of the same stretch of the source."""
+
+    result: slice
+    """Which."""
+    source: slice
+    """Of what, counted from where `Taps.window` begins."""
+    weights: Floats
+    """How much each of the source counts for each of the result, shape (result, source)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +68,34 @@ class Taps:
             return 0, 0
         touched = self.first[rows] + taps
         return int(touched.min()), int(touched.max()) + 1
+
+    @property
+    def strip(self) -> int:
+        """Pixels of the result after which all begins anew: what is cut there holds the same values as the whole."""
+        taps: int = self.weights.shape[1]
+        return max(1, min(_STRIP, _STRIP_SOURCE // taps))
+
+    def blocks(self, dtype: np.dtype[Any], *, alone: bool) -> Iterator[Block]:
+        """The whole result, some at a time: where each is made of many, one.
+
+        Args:
+            dtype: Of the weights.
+            alone: One at a time, of nothing but what it is made of: in a product, what is no number spoils all.
+        """
+        pixels, taps = np.nonzero(self.weights)
+        if not pixels.size:
+            return
+        step = 1 if alone else max(1, _BLOCK >> (self.weights.shape[1] - 1).bit_length())
+        places, blocks = self.first[pixels] + taps - self.window[0], pixels // step
+        starts = np.flatnonzero(np.diff(blocks, prepend=-1))
+        lows, highs = np.minimum.reduceat(places, starts), np.maximum.reduceat(places, starts) + 1
+        numbers = blocks[starts]
+        ranks = np.searchsorted(numbers, blocks)
+        weights = np.zeros((len(numbers), step, int((highs - lows).max())), dtype)
+        weights[ranks, pixels % step, places - lows[ranks]] = self.weights[pixels, taps] / self.inside[pixels]
+        for number, low, high, each in zip(numbers.tolist(), lows.tolist(), highs.tolist(), weights, strict=True):
+            own = slice(number * step, min(number * step + step, len(self)))
+            yield Block(own, slice(low, high), each[: own.stop - own.start, : high - low])
 
     def __len__(self) -> int:
         return len(self.first)
@@ -97,30 +145,29 @@ def resampled(pixels: Pixels, rows: Taps, columns: Taps) -> Floats:
     """The mean of what lies in the source, for each pixel of the result; 0 where nothing does.
 
     Args:
-        pixels: What `Taps.window` names of the source, shape (rows, columns, ...).
+        pixels: What `Taps.window` names of the source, shape (..., rows, columns).
         rows: Along the rows of the source.
         columns: Along its columns.
 
     Returns:
-        Shape (len(rows), len(columns), ...).
+        Shape (..., len(rows), len(columns)).
     """
-    wide = pixels.dtype.itemsize > _EXACT_ITEMSIZE
-    return _along(_along(pixels, rows, 0, wide=wide), columns, 1, wide=wide)
-
-
-def _along(pixels: Any, taps: Taps, axis: int, *, wide: bool) -> Floats:
-    low, high = taps.window
-    shape = [1] * pixels.ndim
-    shape[axis] = len(taps)
-    weights = (taps.weights / np.maximum(taps.inside, 1e-300)[:, None]).astype(np.float64 if wide else np.float32)
-    total: Any = np.zeros((*pixels.shape[:axis], len(taps), *pixels.shape[axis + 1 :]), weights.dtype)
-    if low == high:
-        return np.asarray(total)
-    for tap in range(weights.shape[1]):
-        if weights[:, tap].any():
-            places = np.clip(taps.first + tap, low, high - 1) - low
-            total += pixels.take(places, axis=axis) * weights[:, tap].reshape(shape)
-    return np.asarray(total)
+    dtype = np.dtype(np.float32 if pixels.dtype.itemsize <= _EXACT_ITEMSIZE else np.float64)
+    alone = pixels.dtype.kind == "f"
+    lead, width, begin = pixels.shape[:-2], pixels.shape[-1], rows.window[0]
+    both = np.zeros((*lead, len(rows), len(columns)), dtype)
+    across = list(columns.blocks(dtype, alone=alone))
+    for start in range(0, len(rows), rows.strip):
+        strip = rows[start : start + rows.strip]
+        down, done = np.zeros((*lead, len(strip), width), dtype), np.zeros((*lead, len(strip), len(columns)), dtype)
+        source = pixels[..., slice(*(place - begin for place in strip.window)), :]
+        for block in strip.blocks(dtype, alone=alone):
+            np.matmul(block.weights, source[..., block.source, :].astype(dtype), out=down[..., block.result, :])
+        lines, results = down.reshape(-1, width), done.reshape(-1, len(columns))
+        for block in across:
+            np.matmul(lines[:, block.source], block.weights.T, out=results[:, block.result])
+        both[..., start : start + len(strip), :] = done
+    return both
 
 
 def _snapped(positions: Floats) -> npt.NDArray[np.float64]:

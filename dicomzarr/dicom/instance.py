@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from dicomzarr.dicom.pixels.syntax import is_native
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from dicomzarr.dicom.lut.icc import EmbeddedProfile
     from dicomzarr.dicom.pixels.pixels import PixelDescription
     from dicomzarr.dicom.segmentation import Segmentation
@@ -72,8 +74,8 @@ class Instance:
     optical_paths: tuple[OpticalPath, ...] = ()
     objective_power: float | None = None
     """ObjectiveLensPower (0048,0112) of the first optical path that has one."""
-    icc_profile: EmbeddedProfile | None = None
-    """ICCProfile (0028,2000) of the first optical path that has one, else of the image."""
+    icc_profiles: tuple[EmbeddedProfile | None, ...] = ()
+    """ICCProfile (0028,2000) of each optical path of the OpticalPathSequence, and at the end that of the image."""
     shared_optical_path: str | None = None
     """The identifier that the shared functional groups give for all frames."""
     frame_of_reference_uid: str | None = None
@@ -96,6 +98,12 @@ class Instance:
     """The metadata has a PerFrameFunctionalGroupsSequence, even where its items were not sent."""
     positions: FramePositions | None = None
     """Where each frame lies on the Total Pixel Matrix, as far as that is known; None when nothing places a frame."""
+
+    def icc_profile_of(self, paths: Collection[OpticalPath]) -> EmbeddedProfile | None:
+        """That which the colours of some of its optical paths go by; None where nothing says so."""
+        *own, image = self.icc_profiles or (None,)
+        shown = (profile for path, profile in zip(self.optical_paths, own, strict=False) if path in paths)
+        return next((profile for profile in shown if profile is not None), image)
 
     @property
     def compressed(self) -> bool:

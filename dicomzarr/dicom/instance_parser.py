@@ -96,7 +96,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
         ),
         optical_paths=paths,
         objective_power=_objective_power(read, item),
-        icc_profile=_icc_profile(item, uid),
+        icc_profiles=_icc_profiles(item, uid),
         shared_optical_path=shared_path_identifier(item),
         frame_of_reference_uid=read.identity(item.frame_of_reference_uid),
         imaged_volume=(
@@ -282,9 +282,10 @@ def _objective_power(read: AttributeReader, item: ImageItem) -> float | None:
     return next((power for power in powers if power is not None and power > 0), None)
 
 
-def _icc_profile(item: ImageItem, uid: str) -> EmbeddedProfile | None:
-    leaves = (*(path.icc_profile for path in item.optical_paths.items), item.icc_profile)
-    return next((EmbeddedProfile(leaf, uid) for leaf in leaves if leaf.present), None)
+def _icc_profiles(item: ImageItem, uid: str) -> tuple[EmbeddedProfile | None, ...]:
+    paths = (path or OpticalPathItem() for path in item.optical_paths.values)
+    leaves = (*(path.icc_profile for path in paths), item.icc_profile)
+    return tuple(EmbeddedProfile(leaf, uid) if leaf.present else None for leaf in leaves)
 
 
 def _optical_path(read: AttributeReader, item: OpticalPathItem) -> OpticalPath:

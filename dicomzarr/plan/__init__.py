@@ -86,7 +86,7 @@ def plan_images(  # noqa: PLR0913  # what of a series can be chosen
 def wanted_bulk(series: Series, values: str, icc: str | None = None) -> dict[str, str]:
     """The URIs of what `plan_images` needs and the metadata only name, with the SOP Instance UID of each."""
     if icc and series.is_slide:
-        profiles = (each.icc_profile for each in series.instances)
+        profiles = (profile for each in series.instances for profile in each.icc_profiles)
         return {profile.uri: profile.instance for profile in profiles if profile is not None and profile.uri}
     if not series.items:
         return {}

@@ -85,13 +85,13 @@ def slide_attributes(header: Instance) -> ImageAttributes:
     )
 
 
-def level_attributes(header: Instance, parts: Iterable[Instance]) -> LevelAttributes:
-    """What the header says of a level."""
+def level_attributes(header: Instance, parts: Iterable[Instance], paths: Sequence[OpticalPath]) -> LevelAttributes:
+    """What the header says of a level, which shows some of its optical paths."""
     return LevelAttributes(
         sop_instance_uids=tuple(part.sop_instance_uid for part in parts),
         photometric_interpretation=header.pixel.photometric_interpretation,
         lossy=header.pixel.lossy,
-        icc_profile=header.icc_profile,
+        icc_profile=header.icc_profile_of(paths),
         available_transfer_syntax_uid=header.available_transfer_syntax_uid,
     )
 

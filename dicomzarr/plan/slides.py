@@ -197,7 +197,9 @@ def _plan_level(
         absent=absent,
         fill_value=fill_value,
         frames=SlideFrameIndex(level.sources(), has_c, has_z),
-        attributes=level_attributes(level.header, (part for image in level.images for part in image.frames.parts)),
+        attributes=level_attributes(
+            level.header, (part for image in level.images for part in image.frames.parts), level.paths
+        ),
     )
 
 

@@ -80,7 +80,7 @@ def plan_tile_list(loose: LooseTiles, name: str, remarks: Notices) -> ImagePlan:
         absent=absent,
         fill_value=fill_value,
         frames=ListedTiles(loose.frames, has_t),
-        attributes=level_attributes(header, loose.frames.parts),
+        attributes=level_attributes(header, loose.frames.parts, loose.paths if len(loose.paths) == 1 else ()),
     )
     return ImagePlan(
         name=f"{name}: {LIST_OF_TILES}",

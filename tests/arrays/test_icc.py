@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import pickle
 import sys
@@ -164,6 +165,21 @@ def test_the_gateway_shows_srgb_on_request_and_where_its_upstream_says_so(served
         assert (np.moveaxis(pixels, 0, -1)[: small.shape[0], : small.shape[1]] == small).all()
         stored = ask(f"{running.url}/0.5/stored/{series}.zarr/3/c/0/0/0")
         assert stored.body != whole
+
+
+@pytest.mark.parametrize("own", [srgb_profile(), None])
+def test_the_profile_is_that_of_the_optical_path_that_is_shown(own: bytes | None) -> None:
+    """Headers may list paths of which the instance has no frames."""
+    slide = with_profile(own)
+    for dataset in slide.datasets:
+        other = copy.deepcopy(dataset.OpticalPathSequence[0])
+        other.OpticalPathIdentifier, other.ICCProfile = "unused", PROFILE
+        dataset.OpticalPathSequence.insert(0, other)
+    with serving(slide) as served:
+        image = dicomzarr.open(served.url)
+        assert image.icc_profile == own
+        shown = image.in_srgb.levels[0][...]
+        assert np.abs(np.moveaxis(shown, 0, -1) - plane(served).astype(int)).max() <= 2
 
 
 def test_many_threads_share_a_transform(served: Served) -> None:

@@ -198,6 +198,7 @@ def test_finer_than_the_slide_is_interpolated_and_said(demo: Image) -> None:
         ({"size": (224, 0)}, r"size of a region is \(224, 0\)"),
         ({"size": (224,)}, r"\(width, height\)"),
         ({"size": 22.5}, r"22\.5"),
+        ({"size": (1, 10**9)}, r"\(1, 1000000000\).*from 1 to 4194304"),
         ({"mpp": 0}, r"mpp is 0.*above zero"),
         ({"mpp": -1.0}, r"mpp is -1"),
         ({"mpp": "20x"}, r"mpp is '20x'"),

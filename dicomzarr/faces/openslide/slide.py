@@ -39,7 +39,7 @@ class OpenSlide(AbstractSlide):
     are forked or spawned. Frames are fetched when they are read, and kept by dicomzarr's own cache.
 
     Args:
-        slide: A URL or path, as `dicomzarr.open` takes it, or an image that is open.
+        filename: A URL or path, as `dicomzarr.open` takes it, or an image that is open.
         **storage_options: As for `dicomzarr.open`.
 
     Raises:
@@ -47,9 +47,9 @@ class OpenSlide(AbstractSlide):
         DicomZarrError: It cannot be opened, as for `dicomzarr.open`.
     """
 
-    def __init__(self, slide: str | os.PathLike[str] | Image, **storage_options: Any) -> None:
+    def __init__(self, filename: str | os.PathLike[str] | Image, **storage_options: Any) -> None:
         pillow()
-        image = slide if isinstance(slide, Image) else open_image(slide, **storage_options)
+        image = filename if isinstance(filename, Image) else open_image(filename, **storage_options)
         self._image = image.in_color
         level = self._image.levels[0]
         if not self._image.plan.color or level.dtype != np.uint8:
@@ -187,15 +187,15 @@ class OpenSlide(AbstractSlide):
         return f"OpenSlide({self.url!r})"
 
 
-def open_slide(slide: str | os.PathLike[str] | Image, **storage_options: Any) -> OpenSlide:
+def open_slide(filename: str | os.PathLike[str] | Image, **storage_options: Any) -> OpenSlide:
     """Open a slide as OpenSlide would: what is put in the place of `openslide.open_slide`.
 
     Args:
-        slide: A URL or path, as `dicomzarr.open` takes it, or an image that is open.
+        filename: A URL or path, as `dicomzarr.open` takes it, or an image that is open.
         **storage_options: As for `dicomzarr.open`.
 
     Raises:
         UsageError: The image is not in colour of 8 bits, or Pillow is not installed.
         DicomZarrError: It cannot be opened, as for `dicomzarr.open`.
     """
-    return OpenSlide(slide, **storage_options)
+    return OpenSlide(filename, **storage_options)

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from dicomzarr.errors import UsageError
-from dicomzarr.faces.patches.order import Share, batches, checked_batch_size, checked_node, epoch_order
+from dicomzarr.faces.patches.order import Share, batches, checked_count, checked_node, epoch_order
 from dicomzarr.faces.patches.reading import PatchReader
 
 if TYPE_CHECKING:
@@ -123,8 +123,9 @@ class PatchStream(IterableDataset[Any]):
     ) -> None:
         self._reader = PatchReader(patches, icc)
         self._samples = _Samples(transform, targets, len(self._reader))
-        self._batch_size = checked_batch_size(batch_size)
-        self._shuffle, self._seed, self._prefetch = shuffle, seed, max(prefetch, 0)
+        self._batch_size = checked_count(batch_size, "batch_size, the patches of a batch", 1)
+        self._shuffle, self._seed = shuffle, seed
+        self._prefetch = checked_count(prefetch, "prefetch, the batches that are read ahead")
         self._given = None if node is None else checked_node(*node)
         self._sent: Share | None = None
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # seen by workers that outlast an epoch

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from dicomzarr.arrays.image import Image
 from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-    from dicomzarr.arrays.image import Image
 
     Mask = npt.NDArray[np.bool_]
     Floats = npt.NDArray[np.float64]
@@ -44,7 +43,7 @@ def tissue_mask(image: Image, size: int = 2048, *, threshold: float | None = Non
         UsageError: The image is not in colour, or no level of it is coarse enough; or the threshold is beyond 0 to 1.
         DicomZarrError: A frame cannot be had, as for `Image.thumbnail`.
     """
-    if not image.plan.color:
+    if not checked_slide(image).plan.color:
         raise UsageError(
             "A tissue mask was asked for of an image without colour, and tissue is told by the colour of its stain.",
             remedy="Give a mask of your own: an array over the whole image, of any resolution.",
@@ -53,6 +52,20 @@ def tissue_mask(image: Image, size: int = 2048, *, threshold: float | None = Non
         raise UsageError(f"The threshold {threshold} is no saturation.", remedy="Give one from 0 to 1, or none.")
     found = saturation(image.thumbnail(size))
     return found > (max(otsu(found), _LEAST) if threshold is None else threshold)
+
+
+def checked_slide(image: Any) -> Image:
+    """An image, as `dicomzarr.open` gives it.
+
+    Raises:
+        UsageError: It is something else, as one of its levels.
+    """
+    if not isinstance(image, Image):
+        raise UsageError(
+            f"A slide was wanted, and given was {type(image).__name__}.",
+            remedy="Give what dicomzarr.open gives, and not one of its levels, pixels, or its URL.",
+        )
+    return image
 
 
 def saturation(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

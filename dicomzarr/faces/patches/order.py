@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,15 +55,24 @@ def batches(order: Indices, size: int, share: Share) -> list[Indices]:
     return [order[start : start + size] for start in range(share.number * size, len(order), share.count * size)]
 
 
-def checked_batch_size(size: int) -> int:
+def checked_count(count: Any, what: str, least: int = 0) -> int:
     """A number of patches.
 
+    Args:
+        count: What was given.
+        what: What it counts, and how it is given: ends a sentence.
+        least: The least that can be meant.
+
     Raises:
-        UsageError: It is none.
+        UsageError: It is no whole number, or too small.
     """
-    if size < 1:
-        raise UsageError(f"A batch of {size} patches was asked for.", remedy="Give 1 or more, as batch_size=64.")
-    return size
+    try:
+        found = operator.index(count)
+    except TypeError:
+        found = least - 1
+    if found < least:
+        raise UsageError(f"{count!r:.40} was given for {what}.", remedy=f"Give a whole number, {least} or more.")
+    return found
 
 
 def checked_node(number: int, count: int) -> Share:

@@ -10,7 +10,8 @@ import numpy as np
 
 from dicomzarr.arrays.resolutions import resolution
 from dicomzarr.errors import UsageError
-from dicomzarr.faces.patches.masks import shares
+from dicomzarr.faces.patches.masks import checked_slide, shares
+from dicomzarr.faces.patches.order import checked_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -141,8 +142,7 @@ def at_random(  # noqa: PLR0913  # what a sample is
     Raises:
         UsageError: A number cannot be meant, or there are hardly any places with so much tissue.
     """
-    if count < 0:
-        raise UsageError(f"{count} patches were asked for.")
+    count = checked_count(count, "count, the patches at random")
     side, random = _side(size), np.random.default_rng(seed)
     first, behind = _room(_shape(image), np.array(side) * _step(image, mpp), partial=partial)
     found: list[Patches] = []
@@ -204,7 +204,7 @@ _ROUNDING: Final = 1e-9
 
 def _shape(image: Image) -> Floats:
     """(width, height) of level 0."""
-    return np.array(image.levels[0].shape[:-3:-1], dtype=float)
+    return np.array(checked_slide(image).levels[0].shape[:-3:-1], dtype=float)
 
 
 def _step(image: Image, mpp: Resolution | None) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class PatchReader:
     """
 
     def __init__(self, patches: Patches | Sequence[Patches], icc: str | None) -> None:
-        self._slides = [patches] if isinstance(patches, Patches) else list(patches)
+        self._slides = _listed(patches)
         self._icc = icc
         self._ends = np.cumsum([len(slide) for slide in self._slides], dtype=np.int64)
         sizes = {slide.size for slide in self._slides}
@@ -110,3 +110,13 @@ class PatchReader:
         patches = self._slides[slide]
         first = int(self._ends[slide]) - len(patches)
         return patches.read(wanted - first, icc=self._icc)
+
+
+def _listed(patches: Any) -> list[Patches]:
+    slides = [patches] if isinstance(patches, Patches) else patches if isinstance(patches, list | tuple) else None
+    if slides is None or not all(isinstance(slide, Patches) for slide in slides):
+        raise UsageError(
+            f"Patches of slides were wanted, and given was {type(patches).__name__}.",
+            remedy="Give what dicomzarr.patches.grid or at_random gives of a slide, or a list of these.",
+        )
+    return list(slides)

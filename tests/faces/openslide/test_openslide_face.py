@@ -139,6 +139,7 @@ def test_it_opens_as_openslide_does(slide: OpenSlide) -> None:
     folder = demo_files()[0].parent
     with open_slide(folder) as opened:
         assert opened.dimensions == (1400, 1600)
+    assert OpenSlide(filename=folder).dimensions == open_slide(filename=str(folder)).dimensions == (1400, 1600)
     assert open_slide(dicomzarr.open(folder)).dimensions == (1400, 1600)
     assert repr(slide).startswith("OpenSlide('dicomweb://127.0.0.1")
     assert slide.set_cache(openslide.OpenSlideCache(1)) is None

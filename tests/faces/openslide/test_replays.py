@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import openslide
 import pytest
+from openslide.deepzoom import DeepZoomGenerator
+from PIL import Image
 
 from dicomzarr.demo.show import demo_server, demo_url
 from dicomzarr.demo.slide import demo_files
@@ -60,7 +62,47 @@ def trident(wsi: Any) -> Iterator[Any]:
         yield np.array(wsi.read_region((x, y), level, (side, side)).convert("RGB"))
 
 
-@pytest.mark.parametrize("script", [clam, trident])
+def by_keywords(wsi: Any) -> Iterator[Any]:
+    """As PathML and tiatoolbox: arguments by name, regions over the edges laid on a background by their alpha."""
+    width, height = wsi.level_dimensions[-1]
+    yield np.array(wsi.get_thumbnail(size=(width / 1.5, height / 1.5)))
+    for location in ((-64, -64), (0, 0), (1216, 1536), (704, 512)):
+        for level in range(wsi.level_count):
+            region = wsi.read_region(location=location, level=level, size=(150, 100))
+            paper = Image.new("RGBA", region.size, "#ffffff")
+            yield np.array(Image.alpha_composite(paper, region).convert("RGB"))
+
+
+def large_image(wsi: Any) -> Iterator[Any]:
+    """As HistomicsTK by large_image: tries every level, tiles as the properties say, coarser ones out of finer."""
+    tile = int(wsi.properties["openslide.level[0].tile-width"])
+    yield tile
+    yield float(wsi.properties[openslide.PROPERTY_NAME_MPP_X]) * 0.001
+    for level, size in enumerate(wsi.level_dimensions):
+        yield np.array(wsi.read_region((0, 0), level, (1, 1)))
+        yield size
+        for column, row in ((0, 0), (1, 0), (0, 1)):
+            place = (column * tile * 2**level, row * tile * 2**level)
+            region = wsi.read_region(place, level, (tile * 2, tile * 2))
+            yield np.array(region.resize((tile, tile), Image.Resampling.LANCZOS))
+
+
+def tile_server(wsi: Any) -> Iterator[Any]:
+    """As servers of Deep Zoom: the slide, and what lies beside it as slides of their own."""
+    for name in sorted(wsi.associated_images):
+        beside = openslide.ImageSlide(wsi.associated_images[name])
+        for shown in (DeepZoomGenerator(beside, 64, 1), DeepZoomGenerator(wsi, 254, 1, limit_bounds=True)):
+            yield shown.level_dimensions
+            last = shown.level_count - 1
+            yield from (np.array(shown.get_tile(last, address)) for address in ((0, 0), (1, 1)))
+            yield np.array(shown.get_tile(last - 1, (0, 0)))
+            yield shown.get_tile_coordinates(last, (1, 1))[0]
+            yield shown.tile_count
+            yield [len(shown.get_dzi("png"))]
+
+
+@pytest.mark.filterwarnings("ignore::dicomzarr.errors.ServerDecodedWarning")  # of the thumbnail, which is uncompressed
+@pytest.mark.parametrize("script", [clam, trident, by_keywords, large_image, tile_server])
 def test_scripts_get_from_the_face_what_openslide_gives(both: tuple[Any, Any], script: Any) -> None:
     found, expected = (list(script(wsi)) for wsi in both)
     assert len(found) == len(expected) > 10

@@ -192,7 +192,11 @@ def test_what_cannot_be_read_is_the_error_that_it_is(kind: Any) -> None:
         (lambda patches: PatchDataset([patches][:0]), "no slide"),
         (lambda patches: PatchDataset([patches, grid(patches.image, 65)]), "64 x 64, 65 x 65"),
         (lambda patches: PatchDataset(patches, targets=[1, 2]), "2 targets"),
-        (lambda patches: PatchStream(patches, batch_size=0), "batch of 0"),
+        (lambda patches: PatchStream(patches, batch_size=0), "0 was given for batch_size"),
+        (lambda patches: PatchStream(patches, batch_size=8.5), "8.5 was given for batch_size"),
+        (lambda patches: PatchStream(patches, prefetch=-1), "-1 was given for prefetch"),
+        (lambda patches: PatchDataset(patches.image), "given was Image"),
+        (lambda patches: PatchDataset([patches, patches.positions]), "given was list"),
         (lambda patches: PatchStream(patches, node=(3, 3)), "node"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from slides import BUILDERS
 import dicomzarr
 from dicomzarr.demo.show import demo_server, demo_url
 from dicomzarr.errors import UsageError
-from dicomzarr.patches import at_random, grid
+from dicomzarr.patches import at_random, grid, tissue_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,6 +143,19 @@ def test_too_little_tissue_is_said_and_does_not_go_on_for_ever(image: Image) -> 
 def test_what_cannot_be_meant_is_said(image: Image, wrong: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         grid(image, **wrong)
+
+
+@pytest.mark.parametrize("count", [-1, 5.5, "5"])
+def test_patches_at_random_are_counted_in_whole_numbers(image: Image, count: Any) -> None:
+    with pytest.raises(UsageError, match="given for count"):
+        at_random(image, count)
+
+
+def test_what_is_no_slide_is_named(image: Image) -> None:
+    for given in (image.levels[1], image.url, np.zeros((9, 9, 3))):
+        for ask in (grid, tissue_mask):
+            with pytest.raises(UsageError, match=f"given was {type(given).__name__}"):
+                ask(given)  # type: ignore[arg-type]
 
 
 def test_pixels_are_those_of_the_level_padded_at_the_edges(pyramid: Served) -> None:
