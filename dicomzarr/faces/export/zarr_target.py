@@ -1,4 +1,4 @@
-"""A Zarr hierarchy on any file system of fsspec, as blocks are written to it and read again."""
+"""A Zarr hierarchy on any file system of fsspec, as values of keys are written to it and read again."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from dicomzarr.faces.export.durable import settle
 from dicomzarr.faces.export.failures import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import numpy.typing as npt
+
+    Data = bytes | bytearray | memoryview
 
 
 class ZarrTarget:
@@ -33,7 +35,6 @@ class ZarrTarget:
         with writing("The target"):
             self._fs, self._root = fsspec.core.url_to_fs(url, **options)
         self._arrays: dict[str, zarr.Array[Any]] = {}
-        self._sparse: dict[str, zarr.Array[Any]] = {}
 
     @property
     def is_local(self) -> bool:
@@ -52,47 +53,56 @@ class ZarrTarget:
         with writing("The target"):
             self._fs.rm(self._root, recursive=True)
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write the value of a key."""
-        path = f"{self._root}/{key}"
+    def put(self, values: Mapping[str, Data]) -> None:
+        """Write the values of keys, all at once where many requests can be under way; from any thread."""
         with writing("The target"):
             if self.is_local:
-                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._fs.pipe_file(path, data)
+                for key, data in values.items():
+                    _write(f"{self._root}/{key}", data)
+                return
+            if not self._fs.async_impl:  # object stores have no folders
+                for folder in {key.rpartition("/")[0] for key in values}:
+                    self._fs.makedirs(f"{self._root}/{folder}", exist_ok=True)
+            self._fs.pipe({f"{self._root}/{key}": bytes(data) for key, data in values.items()})
 
-    def get(self, key: str) -> bytes:
-        """Read the value of a key."""
+    def get(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Read the values of keys, but for those that have none; from any thread."""
+        names, found = list(keys), dict[str, bytes]()
+        ends = [None] * len(names)
         with writing("The target"):
-            data: bytes = self._fs.cat_file(f"{self._root}/{key}")
-            return data
+            if self.is_local:
+                paths = {name: Path(f"{self._root}/{name}") for name in names}
+                return {name: path.read_bytes() for name, path in paths.items() if path.exists()}
+            values = self._fs.cat_ranges([f"{self._root}/{name}" for name in names], ends, ends, on_error="return")
+            for name, value in zip(names, values, strict=True):
+                if isinstance(value, FileNotFoundError):
+                    continue
+                if isinstance(value, Exception):
+                    raise value
+                found[name] = bytes(value)
+            return found
 
     def settle(self) -> None:
         """Wait until all of it is where it stays when the power fails; stores elsewhere say when they have it."""
         if self.is_local:
             settle(Path(self._root))
 
-    def open_array(self, path: str) -> None:
-        """Open an array whose document is there."""
-        with writing("The target"):
-            store = LocalStore(self._root) if self.is_local else FsspecStore.from_url(self._url, self._options)
-            # A frame that is there is a chunk, whatever its pixels; arrays take this when they are opened.
-            for arrays, writes_empty_chunks in ((self._arrays, True), (self._sparse, False)):
-                with zarr.config.set({"array.write_empty_chunks": writes_empty_chunks}):
-                    arrays[path] = zarr.open_array(store, path=path, mode="r+")
-
-    def write(self, path: str, index: tuple[slice, ...], pixels: npt.NDArray[Any], *, sparse: bool) -> None:
-        """Write pixels of an array; from any thread.
-
-        Args:
-            path: The array.
-            index: Where, whole chunks or shards.
-            pixels: What.
-            sparse: Leave out chunks that are nothing but the fill value.
-        """
-        with writing("The target"):
-            (self._sparse if sparse else self._arrays)[path][index] = pixels
-
     def read(self, path: str, index: tuple[slice, ...]) -> npt.NDArray[Any]:
-        """Read pixels of an array; from any thread."""
+        """Read pixels of an array whose document is there; from any thread."""
         with writing("The target"):
-            return np.asarray(self._arrays[path][index])
+            array = self._arrays.get(path)
+            if array is None:
+                store = LocalStore(self._root) if self.is_local else FsspecStore.from_url(self._url, self._options)
+                array = self._arrays[path] = zarr.open_array(store, path=path, mode="r")
+            return np.asarray(array[index])
+
+
+def _write(path: str, data: Data) -> None:
+    """Write a file, and the folder that it lies in if that is not there."""
+    try:
+        file = open(path, "wb")  # noqa: PTH123, SIM115  # a Path takes longer
+    except FileNotFoundError:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "wb")  # noqa: PTH123, SIM115  # as above
+    with file:
+        file.write(data)
