@@ -11,6 +11,7 @@ import zarr
 from fsspec.implementations.local import LocalFileSystem
 from zarr.storage import FsspecStore, LocalStore
 
+from dicomzarr.errors import UsageError
 from dicomzarr.faces.export.durable import settle
 from dicomzarr.faces.export.failures import writing
 
@@ -32,6 +33,7 @@ class ZarrTarget:
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url, self._options = url, dict(options)
+        _check_protocol(url)
         with writing("The target"):
             self._fs, self._root = fsspec.core.url_to_fs(url, **options)
         self._arrays: dict[str, zarr.Array[Any]] = {}
@@ -95,6 +97,20 @@ class ZarrTarget:
                 store = LocalStore(self._root) if self.is_local else FsspecStore.from_url(self._url, self._options)
                 array = self._arrays[path] = zarr.open_array(store, path=path, mode="r")
             return np.asarray(array[index])
+
+
+def _check_protocol(url: str) -> None:
+    """Say which package is missing, rather than that something is."""
+    protocol, _ = fsspec.core.split_protocol(url)
+    if protocol is None or "::" in url:
+        return
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except (ImportError, ValueError):
+        raise UsageError(
+            f"fsspec has no file system for targets of {protocol}:// here.",
+            remedy="Install its package, as s3fs for s3://, gcsfs for gs:// or adlfs for az://, or name a path.",
+        ) from None
 
 
 def _write(path: str, data: Data) -> None:

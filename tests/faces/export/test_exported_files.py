@@ -24,7 +24,7 @@ from zarr.storage import ZipStore
 
 import dicomzarr
 from dicomzarr.demo.show import demo_server, demo_url
-from dicomzarr.errors import UsageError
+from dicomzarr.errors import TargetError, UsageError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # their imports, not ours
@@ -263,3 +263,14 @@ def test_a_file_is_overwritten_only_when_asked_and_lies_on_a_disk(opened: Opener
     assert nib.load(out).shape == (20, 16, 3)  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="disk of this machine"):
         dicomzarr.export(image, "memory://out.nii")
+
+
+def test_a_folder_is_not_replaced_by_a_file(opened: Opener, tmp_path: Path) -> None:
+    image, out = opened(volume(AXIAL, distinct((2, 16, 20)))), tmp_path / "out.ome.tif"
+    out.mkdir()
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="There is a folder at the target"):
+            dicomzarr.export(image, out, overwrite=overwrite)
+    with pytest.raises(TargetError, match="File name too long"):
+        dicomzarr.export(image, tmp_path / f"{'n' * 300}.ome.tif")
+    assert list(tmp_path.iterdir()) == [out]
