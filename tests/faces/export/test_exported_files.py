@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 import zipfile
 from functools import partial
@@ -63,6 +64,9 @@ def test_an_ozx_is_the_ome_zarr_in_a_zip_that_begins_with_its_documents(tmp_path
             assert names[0] == "zarr.json"
             assert documents == sorted(documents, reverse=True)
             assert {each.compress_type for each in archive.infolist()} == {zipfile.ZIP_STORED}
+            assert {each.date_time for each in archive.infolist()} == {
+                (1980, 1, 1, 0, 0, 0)
+            }  # the least: it says nothing
             assert json.loads(archive.comment)["ome"]["version"] == "0.5"
         group = group_at(ZipStore(out, mode="r"))
         assert dict(group.attrs) == dict(group_at(served.url).attrs)
@@ -71,6 +75,18 @@ def test_an_ozx_is_the_ome_zarr_in_a_zip_that_begins_with_its_documents(tmp_path
         read = ngff_zarr.from_ngff_zarr(str(out), validate=True)
         assert [each.data.shape for each in read.images] == [level.shape for level in image.levels]
         assert [path.name for path in tmp_path.iterdir()] == ["out.ozx"]
+
+
+@pytest.mark.parametrize("ending", ["ozx", "ome.tif", "nii.gz"])
+def test_two_exports_of_a_series_are_the_same_bytes(
+    ending: str, opened: Opener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    image, name = opened(volume(AXIAL, distinct((3, 16, 20), bits=12))), f"out.{ending}"
+    dicomzarr.export(image, tmp_path / "a" / name)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 10**6)
+    dicomzarr.export(image, tmp_path / "b" / name)
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 # --- NIfTI
