@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.runtime.process import at_fork
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _SMALL: Final = 16 * 2**20
 """Bytes of a frame that waits for nobody: each thread may decode one."""
+
+_NOTHING: Final = nullcontext()
 
 
 class Budget:
@@ -26,17 +28,17 @@ class Budget:
         self._changed = threading.Condition()
         self._taken = 0
 
-    @contextmanager
-    def taken(self, nbytes: int, most: int) -> Iterator[None]:
+    def taken(self, nbytes: int, most: int) -> AbstractContextManager[None]:
         """Wait until so many bytes fit, and have them for a while.
 
         Args:
             nbytes: What is taken; more than the most is had alone.
             most: Bytes that all may have together.
         """
-        if nbytes <= _SMALL:
-            yield
-            return
+        return _NOTHING if nbytes <= _SMALL else self._taken_of(nbytes, most)
+
+    @contextmanager
+    def _taken_of(self, nbytes: int, most: int) -> Iterator[None]:
         with self._changed:
             self._changed.wait_for(lambda: self.fits(nbytes, most))
             self._taken += nbytes

@@ -139,9 +139,9 @@ def _check_extent(codestream: Codestream, length: int, where: str) -> None:
 
 def bytes_taken(data: bytes, codestream: Codestream, pixel: PixelDescription, where: str, limits: Limits) -> int:
     """Bytes that the decoder will take, once they and its passes have been found to be within bounds."""
-    name = codestream.codec.value
+    codec, name = codestream.codec, codestream.codec.value
     try:
-        extra = extra_bytes(data, codestream.start) if codestream.codec in _IN_PACKETS else 0
+        extra = extra_bytes(data, codestream.start) if codec in _IN_PACKETS else 0
         scans = codestream.scans.count(data, limits.jpeg_scans) if codestream.scans is not None else 0
     except ValueError as error:
         raise FrameDecodeError(f"{where}: the {name} codestream claims what cannot be: {error}.") from None
@@ -151,7 +151,7 @@ def bytes_taken(data: bytes, codestream: Codestream, pixel: PixelDescription, wh
             f"{where}: the {name} codestream is cut into so small pieces that they would take {extra} bytes to decode.",
             remedy=f"If the server is trusted, set limits={{'block_bytes': {extra}}}.",
         )
-    taken = pixel.nbytes + samples * _WORKING_BYTES.get(codestream.codec, 0) + extra
+    taken = pixel.nbytes + samples * _WORKING_BYTES.get(codec, 0) + extra
     if taken > max(limits.blank_bytes, len(data) * limits.expansion):
         raise FrameDecodeError(
             f"{where}: {len(data)} bytes of {name} claim to be {pixel.nbytes} bytes of pixels, and would take {taken}"

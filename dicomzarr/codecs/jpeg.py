@@ -192,8 +192,8 @@ class _Decoder:
         """Whether the last unit, or that before a restart marker, may have been filled in."""
         filled = [self.fill] * self.codestream.samples
         if not self.scans.restart_interval:
-            row, column = (place // self.scale for place in self.scans.end)
-            last: list[int] = pixels[row, column].reshape(-1).tolist()
+            row, column = self.scans.end
+            last: list[int] = pixels[row // self.scale, column // self.scale].reshape(-1).tolist()
             return last == filled
         rows, columns = (places // self.scale for places in self.scans.ends())
         return filled in pixels[rows, columns].reshape(-1, self.codestream.samples).tolist()

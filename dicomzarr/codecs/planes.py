@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WORD: Final = 4
 """Bytes of a pixel that has a word of its own: R, G, B, and one that is not looked at."""
 _SAMPLES: Final = 3
+_NUMBER: Final = np.dtype("<u4")
 
 
 def put(array: npt.NDArray[Any], index: Any, pixels: npt.NDArray[Any]) -> None:
@@ -27,12 +28,12 @@ def put(array: npt.NDArray[Any], index: Any, pixels: npt.NDArray[Any]) -> None:
         pixels: Of its shape; in whatever order they lie in memory.
     """
     words = _words(pixels)
-    target = array if words is None else array[index]
-    if words is None or target.strides[-1] != 1:
-        array[index] = pixels
-        return
-    for sample, each in enumerate(words):
-        target[sample] = each
+    if words is not None:
+        target = array[index]
+        if target.strides[-1] == 1:
+            target[...] = words
+            return
+    array[index] = pixels
 
 
 def to_bytes(pixels: npt.NDArray[Any]) -> bytes:
@@ -44,8 +45,8 @@ def to_bytes(pixels: npt.NDArray[Any]) -> bytes:
     return planes.tobytes()
 
 
-def _words(pixels: npt.NDArray[Any]) -> list[npt.NDArray[np.uint32]] | None:
-    """For each sample numbers of which it is the lowest byte; None where pixels do not lie in words.
+def _words(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint32] | None:
+    """For each sample a number of which it is the lowest byte; None where pixels do not lie in words.
 
     What lies so is a view of other memory, and no copy: an index of slices made it. The last number reaches beyond the
     last pixel, where there must be memory too.
@@ -54,11 +55,9 @@ def _words(pixels: npt.NDArray[Any]) -> list[npt.NDArray[np.uint32]] | None:
     lie_so = pixels.ndim > 1 and pixels.strides[0] == 1 and pixels.strides[-1] == WORD
     if not (lie_so and pixels.dtype == np.uint8 and len(pixels) == _SAMPLES and isinstance(memory, np.ndarray)):
         return None
-    shape, strides = pixels.shape[1:], pixels.strides[1:]
+    shape, strides = pixels.shape, pixels.strides
     if not (memory.flags.c_contiguous and pixels.size and min(strides) > 0):
         return None
     offset = pixels.__array_interface__["data"][0] - memory.__array_interface__["data"][0]
-    last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
-    if last + _SAMPLES - 1 + WORD > memory.nbytes:
-        return None
-    return [np.ndarray(shape, "<u4", memory, offset + sample, strides) for sample in range(_SAMPLES)]
+    last = offset + sum([(length - 1) * stride for length, stride in zip(shape, strides, strict=True)])
+    return np.ndarray(shape, _NUMBER, memory, offset, strides) if last + WORD <= memory.nbytes else None

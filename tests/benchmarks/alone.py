@@ -94,7 +94,8 @@ def _regions(url: str, reader: str, options: dict[str, Any], tasks: list[list[li
             regions = [Region(*each) for each in task]
             opened.prepare(regions)
             before = totals_of(url)
-            took = timed(lambda regions=regions: opened.read(regions))  # type: ignore[misc]  # its default
+            pixels = sum(each.rows * each.columns for each in regions)
+            took = timed(lambda regions=regions: opened.read(regions), pixels)  # type: ignore[misc]  # its default
             takes.append(replace(took, given=totals_of(url).since(before)))
     return takes
 
@@ -109,7 +110,9 @@ def _files(place: str, reader: str, options: dict[str, Any], tasks: list[list[li
         for task in tasks:
             regions = [Region(*each) for each in task]
             opened.prepare(regions)
-            takes.append(timed(lambda regions=regions: opened.read(regions)))  # type: ignore[misc]  # its default
+            pixels = sum(each.rows * each.columns for each in regions)
+            took = timed(lambda regions=regions: opened.read(regions), pixels)  # type: ignore[misc]  # its default
+            takes.append(took)
     return takes
 
 

@@ -200,8 +200,14 @@ def _median(values: Iterable[float | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def timed(read: Callable[[], Sequence[Pixels]]) -> Take:
-    """Read in this process."""
+def timed(read: Callable[[], Sequence[Pixels]], pixels_read: int = 0) -> Take:
+    """Read in this process.
+
+    Args:
+        read: What is measured.
+        pixels_read: Colour pixels that it gives: memory for them, twice over, is touched before.
+    """
+    touch_memory(2 * 3 * pixels_read)
     before = forget_peak()
     cpu, began = time.process_time(), time.perf_counter()
     pixels = read()
@@ -211,17 +217,14 @@ def timed(read: Callable[[], Sequence[Pixels]]) -> Take:
     return Take(seconds, spent, peak, [sampled(each) for each in pixels])
 
 
-def touch_memory() -> None:
-    """Touch most of the memory that is free, once.
+def touch_memory(nbytes: int) -> None:
+    """Touch so much memory, and let go of it.
 
-    The host of a virtual machine gives it memory when that is touched for the first time, at up to 15 ms for 2 MB:
-    chance would decide who pays for it.
+    The host of a virtual machine gives it memory when that is touched for the first time, at up to 15 ms for 2 MB, and
+    takes it back when it has been free for seconds: chance, or whoever was before, would decide who pays for it.
     """
-    with suppress(OSError):  # a system without the file
-        text = Path("/proc/meminfo").read_text()
-        available = next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("MemAvailable"))
-        touched = [np.full(256 * MEGA, 1, np.uint8) for _ in range(available * 2 // 3 // (256 * MEGA))]
-        del touched
+    touched = [np.full(16 * MEGA, 1, np.uint8) for _ in range(-(-nbytes // (16 * MEGA)))]
+    del touched
 
 
 def forget_peak() -> float | None:

@@ -18,7 +18,7 @@ import report
 from exports import measure_exports
 from files import measure_files
 from levels import measure_level, measure_memory
-from measuring import Results, touch_memory
+from measuring import Results
 from regions import measure_codings, measure_patches, measure_region
 from rich.console import Console
 from settings import Settings
@@ -75,8 +75,6 @@ def main(arguments: Sequence[str]) -> None:
         ez_wsi=chosen.ez_wsi,
         orthanc_root=chosen.orthanc_root,
     )
-    if not settings.tiny:
-        touch_memory()
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(f"{report.machine()}\n")
     results = Results()

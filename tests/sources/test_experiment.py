@@ -88,6 +88,9 @@ def read(
     while queued or under_way:
         while queued:
             choice = choose(queued, now)
+            if choice is None and experiment is not None and now + experiment.patience < under_way[0][0]:
+                now += experiment.patience  # the reader asks again then
+                continue
             if choice is None or len(under_way) >= choice.connections:
                 break
             length = length_of(choice, queued, len(under_way))
@@ -138,11 +141,34 @@ def asks_singles(experiment: Experiment, now: float) -> bool:
     return choice is not None and choice.connections == CONNECTIONS and choice.mode == SINGLES
 
 
-def test_far_away_a_new_server_costs_two_round_trips() -> None:
-    """A list and a single frame, one after the other; then lists, that nothing beats here, come at once on all."""
-    far = SERVERS["is far away"]
+def test_far_away_a_new_server_is_not_waited_for() -> None:
+    """A single frame does not come at once; so lists, that nothing beats here, go out beside it."""
+    far, experiment = SERVERS["is far away"], experiment_for()
     usual = read(far(), lambda *_: Round(LIST, CONNECTIONS), None, 0.0)
-    assert learned(far(), experiment_for()) < usual + 2.2 * far().latency
+    assert learned(far(), experiment) < usual + 0.5 * far().latency
+    assert experiment.usual().mode.form is not Form.SINGLES
+    assert is_usual(experiment.next(FRAMES, 10.0), experiment.usual().mode)
+
+
+def test_how_fast_one_list_is_shows_when_one_goes_alone() -> None:
+    """Short lists on all connections only where they come faster so, and a far server was never asked for one."""
+    far, experiment = SERVERS["is far away"](), experiment_for()
+    now = learned(far, experiment)
+    assert experiment.usual().mode == LIST
+    small_reads(far, experiment, 1, now, frames=64)
+    assert experiment.usual().mode.form is Form.SPLIT_LISTS
+
+
+def test_a_slow_server_is_not_taken_for_a_far_one() -> None:
+    """Its single frames are late as those of a far one are, but lists bring no more beside them than they could."""
+    server, experiment = Server(0.0, lambda frames: 0.03 * frames), experiment_for()
+    learned(server, experiment)
+    assert experiment.usual().mode in {LIST, SINGLES}
+    near = experiment_for()
+    assert near.next(FRAMES, 0.0) is not None
+    slow = Server(0.0, lambda frames: 0.02 if frames == 1 else 0.04 * frames)
+    learned(slow, near)
+    assert near.usual().mode == SINGLES
 
 
 def test_a_short_read_finds_nothing_out() -> None:
@@ -196,7 +222,7 @@ def test_a_server_that_answers_one_after_another_gets_few_requests() -> None:
     now = learned(far, experiment)
     before = far.requests
     small_reads(far, experiment, 10, now, frames=64)
-    assert far.requests - before == 40
+    assert far.requests - before == 1 + 9 * 4
 
 
 def test_failures_say_nothing_about_speed() -> None:
@@ -211,9 +237,14 @@ def test_failures_say_nothing_about_speed() -> None:
 
 def test_nobody_waits_long_for_a_trial() -> None:
     experiment = experiment_for()
-    choice = experiment.next(THRESHOLDS.learn_frames, 0.0)
+    single = experiment.next(THRESHOLDS.learn_frames, 0.0)
+    assert single is not None
+    experiment.asked(single, 1, 0.0)
+    assert experiment.next(THRESHOLDS.learn_frames, 0.9 * THRESHOLDS.at_once) is None
+    experiment.ended(single, [1], 0.001, 0.001, queued=THRESHOLDS.learn_frames)
+    choice = experiment.next(THRESHOLDS.learn_frames, 0.001)
     assert choice is not None
-    experiment.asked(choice, 64, 0.0)
+    experiment.asked(choice, 64, 0.001)
     assert experiment.next(THRESHOLDS.learn_frames, 1.0) is None
     assert is_usual(experiment.next(THRESHOLDS.learn_frames, 1.0 + experiment.patience), LIST)
     experiment.ended(choice, [1] * 64, 60.0, 60.0, queued=0)  # which was of a trial that is over

@@ -30,6 +30,8 @@ class Server:
     rates: Mapping[FetchMode, float]
     """Frames a second of one request alone."""
     lanes: Mapping[Form, int]
+    latency: float = 0.0
+    """Seconds that every request takes besides."""
     refused: frozenset[FetchMode] = frozenset()
     busy: dict[int, float] = field(default_factory=dict)
     """Until when, by lane."""
@@ -90,7 +92,10 @@ class Reader:
                 choice = self.experiment.next(queued, self.now, whole=whole and queued > READ / 2)
                 if choice is None:
                     assert under_way, "nothing is under way, and nothing is asked"
-                    break
+                    if self.now + self.experiment.patience >= under_way[0][0]:
+                        break
+                    self.now += self.experiment.patience  # the reader asks again then
+                    continue
                 if choice.mode == SERIES:
                     queued = 0 if self._series(queued) else queued
                     continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
@@ -64,13 +65,13 @@ class JpegScans:
         """Everything is in one scan, unit by unit from the top left, and nothing is refined later."""
         return not self.progressive and self.components_in_scan == len(self.identifiers)
 
-    @property
+    @cached_property
     def units(self) -> tuple[int, int]:
         """Rows and columns of units of a single scan."""
         height, width = self.unit
         return (-(-self.rows // height), -(-self.columns // width))
 
-    @property
+    @cached_property
     def padded_rows(self) -> int:
         """Rows of pixels that whole units hold."""
         return self.units[0] * self.unit[0]
@@ -83,12 +84,12 @@ class JpegScans:
         """
         return len({v for _, v in self.sampling}) == 1 and self.can_be_taller
 
-    @property
+    @cached_property
     def can_be_taller(self) -> bool:
         """A header can tell of ``rows_when_taller``, and a decoder takes it."""
         return self.rows_when_taller <= _TALLEST
 
-    @property
+    @cached_property
     def rows_when_taller(self) -> int:
         """Rows of pixels with at least two units more than there are, or with two rows more if lossless."""
         return self.padded_rows + self.unit[0] * (1 if self.units[1] > 1 and not self.predictor else 2)
@@ -122,8 +123,9 @@ class JpegScans:
         elif self.restart_interval:
             self._check_restarts(data)
         else:
-            for _ in self._markers(data):
-                pass
+            first = _MARKER.search(data, self.start)
+            if first is None or data[first.end() - 1] != END_OF_IMAGE:
+                deque(self._markers(data), maxlen=0)
 
     def with_surplus(self, data: bytes) -> bytes:
         """The codestream with useless bytes behind each run of entropy-coded data.

@@ -4,9 +4,12 @@ Servers differ by two orders of magnitude in both directions: some read the whol
 others build lists more slowly than they answer single requests. gzip helps native pixels over slow lines only. Where
 each slice is an instance, one reply with the whole series spares a request for each.
 
-The rounds: a list alone, a single frame, where that comes soon enough single frames at the same time, and lists at the
-same time unless these cannot win any more; for native frames over a slow line, compressed replies in the better mode.
-Lists at the same time come late, because their frames keep the decoders busy for a while, and with them the machine.
+The rounds: a single frame, a list alone, where single frames may win these at the same time, and lists at the same time
+unless these cannot win any more; for native frames over a slow line, compressed replies in the better mode. Lists at
+the same time come late, because their frames keep the decoders busy for a while, and with them the machine.
+
+A far server is not waited for: where the single frame does not come at once, lists go out beside it, and if these bring
+many times as much meanwhile as single frames could, all is known that matters.
 """
 
 from __future__ import annotations
@@ -48,6 +51,8 @@ class Round:
     """Frames that come first, while connections are made, and say nothing about speed."""
     before_series: bool = False
     """A whole series is to be compared with it."""
+    beside: Round | None = None
+    """What is asked for meanwhile if it does not come at once."""
     asked: int = 0
     came: int = 0
     nbytes: int = 0
@@ -82,6 +87,12 @@ class Round:
         if self.came <= self.warm_up:
             self.warm_after = self.seconds
 
+    def is_over(self, queued: int, enough: int) -> bool:
+        """Whether all came that was asked for, with so many frames in the queue, and enough of them beside it."""
+        if self.under_way or (self.budget and queued):
+            return False
+        return self.beside is None or self.beside.came >= enough or not self.beside.under_way
+
 
 @dataclass(slots=True)
 class Experiment:
@@ -100,6 +111,8 @@ class Experiment:
     """What the rounds before have shown."""
     _alone: list[float] = field(default_factory=list)
     """Frames a second that came singly, one after the other: the first may find caches cold."""
+    _unaccompanied: Round | None = None
+    """How the request was asked that has been under way alone so far."""
     _failures: int = 0
     """Times that finding out came to nothing."""
     _blocked_since: float | None = None
@@ -130,8 +143,9 @@ class Experiment:
         if measured.budget and (measured.before_series or measured.asked or not self._all.under_way):
             self._blocked_since = None
             return measured
-        if measured.before_series:
-            return None
+        if measured.before_series or (measured.beside is not None and measured.asked):
+            is_late = bool(measured.came) or now - measured.since >= self.thresholds.at_once
+            return measured.beside if is_late else None
         is_usual = (measured.mode, measured.connections) == (_LIST, self.connections) and bool(measured.asked)
         return usual if is_usual or self._loses_patience(now) else None
 
@@ -142,6 +156,8 @@ class Experiment:
     @property
     def patience(self) -> float:
         """Seconds for which `next` keeps readers waiting."""
+        if self._round is not None and self._round.beside is not None and self._round.asked:
+            return self.thresholds.at_once
         return max(self.thresholds.patience, 2 * self.duration)
 
     def series_patience(self, frames: int) -> float:
@@ -156,6 +172,7 @@ class Experiment:
 
     def asked(self, choice: Round, frames: int, now: float) -> None:
         """A request for so many frames goes out."""
+        self._unaccompanied = None if self._all.under_way else choice
         self._all.ask(frames, now)
         choice.ask(frames, now)
 
@@ -172,8 +189,12 @@ class Experiment:
         self.duration = (1 - _WEIGHT) * self.duration + _WEIGHT * seconds if self.duration else seconds
         self._all.answer(len(sizes), sum(sizes), now)
         choice.answer(len(sizes), sum(sizes), now)
-        if choice is self._round and not (choice.under_way or (choice.budget and queued)):
-            self._round_ended(choice, now)
+        self._list_alone(choice, len(sizes))
+        measured = self._round
+        if measured is None or choice not in {measured, measured.beside}:
+            return
+        if measured.is_over(queued, self.thresholds.list_frames):
+            self._round_ended(measured, now)
 
     def series_ended(self, rate: Rate) -> None:
         """A whole series has come so fast, or failed to come."""
@@ -193,7 +214,9 @@ class Experiment:
         if self.kind.least == 1 or singles > split:
             form, plain = Form.SINGLES, singles
         else:
-            form, plain = Form.SPLIT_LISTS if split > self.thresholds.in_parallel * a_list else Form.LIST, split
+            is_known = bool(a_list) or self.kind.least < LONG  # else a server may pay for each list that is cut up
+            spread = is_known and split > self.thresholds.in_parallel * a_list
+            form, plain = Form.SPLIT_LISTS if spread else Form.LIST, split
         packed = rates.get(FetchMode(form, gzip=True), _UNKNOWN).frames
         return FetchMode(form, gzip=packed > self.thresholds.worth_gzip * plain)
 
@@ -209,7 +232,7 @@ class Experiment:
         busy = self._all.seconds >= self.thresholds.learn_after * 2**self._failures
         can_differ = self.kind.least >= LONG or self.kind.native
         pays = busy or (queued >= self.thresholds.learn_frames and not self._failures)
-        is_known = self.kind.least > 1 and now < self._rate(_LIST if self.kind.least >= LONG else _SPLIT).until
+        is_known = self.kind.least > 1 and now < max(self._rate(_LIST).until, self._rate(_SPLIT).until)
         return can_differ and pays and not is_known and self._next_round(self._fresh(now)) is not None
 
     def _before_series(self, mode: FetchMode) -> Round:
@@ -222,9 +245,9 @@ class Experiment:
         if self.kind.least < LONG:
             base = _SINGLES if self.kind.least == 1 else _SPLIT
             return self._next_gzip(found) if base in found else self._many(base)
-        if _LIST not in found:
-            return Round(_LIST, 1, 1, 1)  # one request, however long
-        a_list, singles = found[_LIST].frames, found.get(_SINGLES, _UNKNOWN).frames
+        if not {_LIST, _SPLIT} & found.keys():
+            return self._first_round()
+        a_list, singles = (found.get(mode, _UNKNOWN).frames for mode in (_LIST, _SINGLES))
         if not {_SINGLES, _SPLIT} & found.keys():
             potential = self.connections * max(self._alone, default=0.0)  # of single frames at the same time
             if potential > a_list:
@@ -235,6 +258,12 @@ class Experiment:
             # Where singles may be faster, on half of the connections: enough to see, and half of the loss.
             return self._many(_LIST, max(1, self.connections // 2) if _SINGLES in found else None)
         return self._next_gzip(found)
+
+    def _first_round(self) -> Round:
+        usual = self.usual()
+        may_be_far = not self._alone and self.connections > 1 and usual.mode.form is not Form.SINGLES
+        # Of a list one request, however long it is.
+        return Round(_SINGLES, 1, 1, 1, beside=usual) if may_be_far else Round(_LIST, 1, 1, 1)
 
     def _next_gzip(self, found: Mapping[FetchMode, Rate]) -> Round | None:
         fastest = self._fastest(found)
@@ -257,11 +286,26 @@ class Experiment:
             rate, alone = done.rate(now), done.least == 1
             if alone and done.mode == _SINGLES:
                 self._alone.append(rate.frames)
+                self._far_away(done, now)
             else:
                 self._found[_SPLIT if done.mode == _LIST and not alone else done.mode] = rate
             self._round = None if done.before_series else self._next_round(self._found)
             if self._round is None:
                 self._keep(now + self.thresholds.keeps)
+
+    def _far_away(self, single: Round, now: float) -> None:
+        """Lists came beside a single frame: perhaps so fast that single ones cannot win."""
+        lists = single.beside
+        if lists is not None and lists.came >= self.thresholds.list_frames:
+            rate = lists.rate(now)
+            if rate.frames > self.thresholds.hopeless * self.connections * self._alone[-1]:
+                self._found[_SPLIT] = rate
+
+    def _list_alone(self, choice: Round, came: int) -> None:
+        """Where that alone is not known yet, a request that was by itself tells how fast one list comes."""
+        is_missing = _SPLIT in self.rates and _LIST not in self.rates and self.kind.least >= LONG
+        if is_missing and choice is self._unaccompanied and choice.mode == _LIST and came >= LONG // 2:
+            self.rates[_LIST] = choice.rate(self.rates[_SPLIT].until)
 
     def _keep(self, until: float) -> None:
         """All is known that was to be found out, and counts so long."""

@@ -16,6 +16,8 @@ class Thresholds:
     patience: float = 2.0
     """Seconds, and usual durations of a request, for which readers wait so that what is measured counts. Also
     seconds, and times that single frames would take, that a whole series may take at most."""
+    at_once: float = 0.01
+    """Seconds for which large reads wait for the first single frame, which says whether the server is at hand."""
     keeps: float = 1800.0
     """Seconds after which what was found out is tried anew."""
     doubts: float = 60.0
