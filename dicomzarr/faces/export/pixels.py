@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeAlias
+from math import prod
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from dicomzarr.errors import InvalidOptionError
 from dicomzarr.faces.export.blocks import blocks_of, boxes, frames_of, halve, has_no_frame, is_absent, shifted
 from dicomzarr.faces.export.chunks import ChunkCoding, digest, pack_shard, unpack_shard
 from dicomzarr.faces.export.documents import array_documents, array_documents_v2, pixel_codecs
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
 
     Store: TypeAlias = Callable[[Chunk, Stored], None]
 
+_LARGEST_SHARD: Final = 2**29
+"""Bytes of its pixels: some are put together at a time."""
+
+_MOST_CHUNKS: Final = 2**16
+"""Of a shard, whose index names them all."""
+
 
 class PixelCopy:
     """Copies blocks, and reads them again.
@@ -50,7 +58,19 @@ class PixelCopy:
         self._level_of = level_of
 
     def examine(self, part: Part) -> None:
-        """Any pixels can be written."""
+        """Refuse shards that do not fit into memory, in which they are put together.
+
+        Raises:
+            InvalidOptionError: They are larger.
+        """
+        counts, level = self._counts(part), part.level
+        nbytes = prod(map(min, counts, level.grid)) * level.chunk_nbytes
+        if self._options.shard is not None and (nbytes > _LARGEST_SHARD or prod(counts) > _MOST_CHUNKS):
+            raise InvalidOptionError(
+                f"A shard of array {part.path} would hold {prod(counts)} chunks, {nbytes / 2**20:.0f} MiB of pixels; "
+                f"it is put together in memory: {_MOST_CHUNKS} and {_LARGEST_SHARD // 2**20} MiB are the most.",
+                remedy="Take fewer chunks for a shard.",
+            )
 
     def prepare(self, part: Part) -> Documents:
         """Write the documents of an array."""
