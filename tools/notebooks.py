@@ -7,6 +7,7 @@ shows, is its output.
 from __future__ import annotations
 
 import ast
+import base64
 import contextlib
 import io
 import json
@@ -47,6 +48,9 @@ def run_cell(source: str, names: dict[str, Any]) -> list[dict[str, Any]]:
         shown = {"text/plain": repr(value)}
         if hasattr(value, "_repr_html_"):
             shown["text/html"] = value._repr_html_()
+        if hasattr(value, "_repr_jpeg_"):
+            shown = {"text/plain": f"<picture of {value.width} x {value.height}>"}  # else an address in memory
+            shown["image/jpeg"] = base64.b64encode(value._repr_jpeg_()).decode()
         outputs.append({"output_type": "execute_result", "execution_count": 1, "metadata": {}, "data": shown})
     return outputs
 

@@ -303,8 +303,10 @@ class Image(MultiscaleImage):
         """Segments of the study as one array of numbers on this image's grid, read now.
 
         Args:
-            names: The names of the segments to take; all by default.
-            segmentation: The segmentation to take, or its URL; by default those of the study that refer to the series.
+            names: The names of the segments to take, or a number for each, as ``{"Liver": 1}``; all by default, by
+                their own numbers.
+            segmentation: The segmentation to take, or its URL; by default those of the study that refer to the series,
+                or the image itself if it is one.
             resample: Take those on other grids too: of each voxel, the nearest of theirs by both affines.
             overlap: Which of two segments counts where both are, or that this is refused.
 
@@ -313,7 +315,7 @@ class Image(MultiscaleImage):
                 another grid or in another frame of reference.
             DicomZarrError: A frame could not be had, or a segmentation not be opened.
         """
-        from dicomzarr.arrays.volume.label_map import label_map  # noqa: PLC0415
+        from dicomzarr.arrays.volume.segments import label_map  # noqa: PLC0415
 
         return label_map(self, names=names, segmentation=segmentation, resample=resample, overlap=overlap)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _BYTE: Final = 8
 _IN_PACKETS: Final = (Codec.JPEG_2000, Codec.HTJ2K)
 _MOST_EXTRA: Final = 8
+_OF_OTHER_CODESTREAMS: Final = frozenset({"YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
+"""Photometric interpretations of subsampled chroma and of component transforms, which such a codestream would show."""
 _FEW_SCANS: Final = 20
 _WORKING_BYTES: Final = {
     Codec.JPEG_2000: 4,
@@ -173,8 +175,8 @@ def holds_ybr(codestream: Codestream, pixel: PixelDescription) -> bool:
         return codestream.colour is Colour.YBR
     if codestream.codec is Codec.JPEG:
         return kind.startswith("YBR")
-    if kind == "YBR_FULL_422":
-        warn_server_decoded()  # only JPEG subsamples: the server decoded it and coded it anew
+    if kind in _OF_OTHER_CODESTREAMS:
+        warn_server_decoded()  # the server decoded it and coded it anew, or it is not what its header says
     return kind == "YBR_FULL"
 
 

@@ -10,6 +10,7 @@ from dicomzarr.codecs.compressed import decode_compressed
 from dicomzarr.codecs.deflated import inflate_frame
 from dicomzarr.codecs.native import decode_native, fits_native
 from dicomzarr.codecs.rle import decode_rle, is_rle
+from dicomzarr.dicom.pixels.pixels import COLOUR_MODELS
 from dicomzarr.dicom.pixels.syntax import (
     Codec,
     TransferSyntax,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _COPIES: Final = 3
 """Of the pixels, which unpacking RLE and deflated frames takes."""
-COLOUR_MODELS: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "XYB"})
 
 
 def decode_frame(  # noqa: PLR0913  # all that is known of the bytes

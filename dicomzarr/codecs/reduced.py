@@ -8,12 +8,13 @@ import numpy as np
 
 from dicomzarr.codecs.budget import BUDGET
 from dicomzarr.codecs.compressed import bytes_taken, holds_ybr
-from dicomzarr.codecs.decode import COLOUR_MODELS, decode_frame
+from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.jpeg import decode_jpeg, scales
 from dicomzarr.codecs.jpeg_scaling import MOST
 from dicomzarr.codecs.native import fits_native
 from dicomzarr.codecs.stored_values import planes_first
 from dicomzarr.dicom.pixels.codestream import Codec
+from dicomzarr.dicom.pixels.pixels import COLOUR_MODELS
 from dicomzarr.dicom.pixels.syntax import read_codestream, transfer_syntax
 from dicomzarr.errors import FrameDecodeError
 from dicomzarr.options.limits import LIMITS, Limits

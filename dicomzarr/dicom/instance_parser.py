@@ -27,6 +27,7 @@ from dicomzarr.dicom.slide.positions import (
     scan_frames,
     shared_path_identifier,
 )
+from dicomzarr.dicom.uids import MR_SPECTROSCOPY_STORAGE
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
     """
     uid = _uid(item)
     read = AttributeReader(uid, notices)
-    if read.text(item.rows) is None and read.text(item.columns) is None:
+    sop_class = read.uid(item.sop_class_uid) or ""
+    if (read.text(item.rows) is None and read.text(item.columns) is None) or sop_class == MR_SPECTROSCOPY_STORAGE:
         return None
     frames = _frame_count(read, item)
     segmentation = parse_segmentation(read, item)
@@ -80,7 +82,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
         pixel=parse_pixels(read, item),
         available_transfer_syntax_uid=read.uid(item.available_transfer_syntax_uid),
         series=f"study {read.address(item.study_instance_uid)}, series {read.address(item.series_instance_uid)}",
-        sop_class_uid=read.uid(item.sop_class_uid) or "",
+        sop_class_uid=sop_class,
         modality=shown_code(read.text(item.modality) or ""),
         image_type=tuple(value.upper() for value in read.texts(item.image_type)),
         label_in_image=(read.text(item.specimen_label_in_image) or "").upper() == "YES",

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pydicom import Dataset
 
+_Number = TypeVar("_Number", int, float)
+
 _GROUP: Final = "125007"
+_HOLDERS: Final = frozenset({"126010", "126011", "C0034375"})
+"""Containers of groups, of what was derived from them, and of evaluations, which may hold some in no group."""
 _TRACKING_IDENTIFIER: Final = "112039"
 _TRACKING_UID: Final = "112040"
 _FINDING: Final = "121071"
@@ -22,6 +26,9 @@ _DERIVATION: Final = "121401"
 _DESCRIPTION: Final = "113012"
 _NO_EVALUATIONS: Final = frozenset({"112050", "121058", "130400", "130401", "121049"})
 """Codes of what is about the report: algorithms, procedures, the language."""
+
+_DIMENSIONS: Final = {"SCOORD": 2, "SCOORD3D": 3}
+"""Of the points of a region."""
 
 _DEEPEST: Final = 50
 """Levels of content that are looked through."""
@@ -66,6 +73,8 @@ class Measurement:
     """The GraphicType (0070,0023) of the region that was measured, as ``POLYLINE``."""
     points: tuple[tuple[float, ...], ...] = ()
     """Of the region: columns and rows from 0 at the corner of the image; in three dimensions, LPS millimetres."""
+    regions: int = 0
+    """How many regions were measured together; of several, ``region`` and ``points`` have the first."""
     source: Source = Source()
 
 
@@ -89,12 +98,9 @@ def measurements_of(report: Dataset) -> Iterator[Measurement]:
     for number, group in enumerate(_groups(report), 1):
         shared = _about(group, number, evidence)
         for item in _content(group):
-            kind, code = str(item.get("ValueType", "")), _code(item)
-            if kind == "NUM":
+            if _is_measurement(item):
                 yield _measured(item, shared, evidence)
-            elif (
-                kind in {"CODE", "TEXT"} and code not in _ABOUT and str(item.get("RelationshipType", "")) == "CONTAINS"
-            ):
+            elif _is_evaluation(item):
                 yield replace(shared, name=_meaning(item), text=_words(item))
 
 
@@ -121,11 +127,26 @@ def key_objects_of(selection: Dataset) -> Iterator[KeyObject]:
 
 
 def _groups(item: Dataset, depth: int = 0) -> Iterator[Dataset]:
+    """Groups at any depth, also within each other, and what holds measurements in the place of one."""
     for child in _content(item):
-        if _code(child) == _GROUP and str(child.get("ValueType", "")) == "CONTAINER":
+        if str(child.get("ValueType", "")) == "CONTAINER" and (_code(child) == _GROUP or _holds_some(child)):
             yield child
-        elif depth < _DEEPEST:
+        if depth < _DEEPEST:
             yield from _groups(child, depth + 1)
+
+
+def _holds_some(item: Dataset) -> bool:
+    return _code(item) in _HOLDERS and any(_is_measurement(child) or _is_evaluation(child) for child in _content(item))
+
+
+def _is_measurement(item: Dataset) -> bool:
+    return str(item.get("ValueType", "")) == "NUM"
+
+
+def _is_evaluation(item: Dataset) -> bool:
+    """Whether it is one in words, and not about the group or the report."""
+    told = str(item.get("ValueType", "")) in {"CODE", "TEXT"} and str(item.get("RelationshipType", "")) == "CONTAINS"
+    return told and _code(item) not in _ABOUT
 
 
 def _about(group: Dataset, number: int, evidence: Mapping[str, tuple[str, str]]) -> Measurement:
@@ -165,28 +186,39 @@ def _measured(item: Dataset, shared: Measurement, evidence: Mapping[str, tuple[s
 
 
 def _with_region(item: Dataset, told: Measurement, evidence: Mapping[str, tuple[str, str]]) -> Measurement:
-    """With the image, segment or region that an item has below it; what is nearer counts."""
-    for child in _content(item):
-        kind = str(child.get("ValueType", ""))
-        if kind in {"SCOORD", "SCOORD3D"}:
-            size = 3 if kind == "SCOORD3D" else 2
-            data = [float(number) for number in child.get("GraphicData") or ()]
-            points = tuple(zip(*(data[axis::size] for axis in range(size)), strict=False))
-            told = replace(told, region=str(child.get("GraphicType", "")) or None, points=points)
-            told = _with_region(child, told, evidence)
-        elif kind == "IMAGE" and (told.source == Source() or _code(child) in _SEGMENTS):
-            for reference in child.get("ReferencedSOPSequence") or ():
-                told = replace(told, source=_source(reference, evidence))
-    return told
+    """With the image, segment or region that an item has below it: the nearer counts, and an image with its region."""
+    shapes = [child for child in _content(item) if str(child.get("ValueType", "")) in _DIMENSIONS]
+    if not shapes:
+        source = _shown(item, evidence)
+        return told if source is None else replace(told, source=source, region=None, points=(), regions=0)
+    first = shapes[0]
+    size = _DIMENSIONS[str(first.get("ValueType", ""))]
+    data = _numbers(first.get("GraphicData"), float)
+    return replace(
+        told,
+        region=str(first.get("GraphicType", "")) or None,
+        points=tuple(zip(*(data[axis::size] for axis in range(size)), strict=False)),
+        regions=len(shapes),
+        source=_shown(first, evidence) or _shown(item, evidence) or told.source,
+    )
+
+
+def _shown(item: Dataset, evidence: Mapping[str, tuple[str, str]]) -> Source | None:
+    """The segment that an item names, else its first image."""
+    images = [child for child in _content(item) if str(child.get("ValueType", "")) == "IMAGE"]
+    for child in sorted(images, key=lambda each: _code(each) not in _SEGMENTS):
+        for reference in child.get("ReferencedSOPSequence") or ():
+            return _source(reference, evidence)
+    return None
 
 
 def _source(reference: Dataset, evidence: Mapping[str, tuple[str, str]]) -> Source:
     uid = str(reference.get("ReferencedSOPInstanceUID") or "") or None
     study, series = evidence.get(uid or "", (None, None))
-    segments = _whole_numbers(reference.get("ReferencedSegmentNumber"))
+    segments = _numbers(reference.get("ReferencedSegmentNumber"), int)
     return Source(
         sop_instance_uid=uid,
-        frames=_whole_numbers(reference.get("ReferencedFrameNumber")),
+        frames=_numbers(reference.get("ReferencedFrameNumber"), int),
         segment=segments[0] if segments else None,
         study_instance_uid=study,
         series_instance_uid=series,
@@ -239,11 +271,12 @@ def _number(measured: Dataset) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _whole_numbers(value: Any) -> tuple[int, ...]:
+def _numbers(value: Any, kind: Callable[[Any], _Number]) -> tuple[_Number, ...]:
+    """Of an attribute of one value or several; empty where it holds anything else."""
     if value is None or value == "":
         return ()
     values = value if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
     try:
-        return tuple(int(each) for each in values)
+        return tuple(kind(each) for each in values)
     except (TypeError, ValueError):
         return ()

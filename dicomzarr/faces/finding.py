@@ -117,7 +117,7 @@ class FoundSeries(Rows[SeriesRow]):
     def __repr__(self) -> str:
         lines = [f"<{len(self)} series{', and there are more' if self.more else ''}>"]
         for row in self._rows[:SHOWN]:
-            counted = "" if row.instances is None else f", {row.instances} instances"
+            counted = "" if row.instances is None else f", {row.instances} instance{'s' * (row.instances != 1)}"
             lines.append(f"  {row.modality or 'unknown modality'}{counted}: {row.url}")
         return "\n".join([*lines, *(["  ..."] if len(self) > SHOWN else [])])
 

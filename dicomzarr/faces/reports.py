@@ -41,6 +41,8 @@ class MeasurementRow:
     """GraphicType (0070,0023), as ``POLYLINE``."""
     points: tuple[tuple[float, ...], ...]
     """Of the region: columns and rows; in three dimensions, LPS millimetres."""
+    regions: int
+    """How many regions were measured together; of several, ``region`` and ``points`` have the first."""
     sop_instance_uid: str | None
     """Of the image or segmentation that was measured."""
     frames: tuple[int, ...]

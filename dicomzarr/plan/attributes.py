@@ -118,6 +118,8 @@ class ImageAttributes:
     ultrasound_regions: tuple[UltrasoundRegion, ...] = ()
     segmentation: Segmentation | None = None
     """Of a segmentation: its type and its segments."""
+    source_series: tuple[str, ...] = ()
+    """Series whose slices the frames of a segmentation are, if it does not say how far its own are apart."""
     gradients_in_patient: bool = False
     """Directions of diffusion gradients are those of LPS; vendors have some in axes of the picture."""
     coordinates: Mapping[str, FrameCoordinate] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dicomzarr.dicom.volume.clock import first_time, in_order
+from dicomzarr.dicom.volume.columns import names_in
 from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, BY_NAME
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
 from dicomzarr.dicom.volume.words import Words, shown_texts
@@ -43,7 +44,8 @@ def coordinates(grid: Grid, samples: int = 1) -> dict[str, FrameCoordinate]:
     """
     chosen = [name for dimension in grid.dimensions for name in dimension.names]
     told = {name: found for name in chosen if (found := _reduced(grid, name, always=True)) is not None}
-    for row in ATTRIBUTES:
+    there = names_in(grid.frames)
+    for row in (row for row in ATTRIBUTES if row.name in there):
         found = _reduced(grid, row.name) if row.name not in told else None
         if found is not None and found[1].size <= _MOST_VALUES and not (chosen and _contradicts(grid, row)):
             told[row.name] = found

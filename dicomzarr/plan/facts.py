@@ -10,13 +10,14 @@ import numpy as np
 from dicomzarr.dicom.lut.modality import real_world_mappings
 from dicomzarr.dicom.lut.window import VoiFunction, Window, in_stored, read_windows
 from dicomzarr.dicom.model.private import private_values
-from dicomzarr.dicom.model.values import AttributeReader, shown_code
+from dicomzarr.dicom.model.values import AttributeReader, is_given, shown_code
+from dicomzarr.dicom.uids import CT_IMAGE_STORAGE
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
 from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors, UltrasoundRegion
 from dicomzarr.plan.views import IDENTITY, MEASURED, has_table, rescales
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from dicomzarr.dicom.lut.modality import RealWorldMapping
     from dicomzarr.dicom.model.image_model import ImageItem
@@ -102,7 +103,7 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
         part=grid.part,
         affine_reference="patient",
         rescale=None if has_table(frame) else _rescale(grid, values),
-        units=_units(frame, read) if all(each.has_rescale for each in grid.frames) else None,
+        units=_units(grid) if all(each.has_rescale for each in grid.frames) else None,
         modality_lut=has_table(frame),
         real_world_values=_real_world(grid, read),
         windows=windows(grid).all,
@@ -117,8 +118,15 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
         estimated_magnification=next(iter(_numbers(read, item.estimated_magnification)), None),
         ultrasound_regions=tuple(_regions(item, read)),
         segmentation=header.segmentation,
+        source_series=() if header.segmentation is None or frame.between is not None else tuple(source_series(item)),
         gradients_in_patient=not any(map(_has_gradient_of_picture, grid.frames)),
     )
+
+
+def source_series(item: ImageItem) -> Iterator[str]:
+    """The Series Instance UIDs that an instance refers to: ReferencedSeriesSequence (0008,1115)."""
+    for found in item.referenced_series.items:
+        yield from (str(value).strip(" \0") for value in found.series_instance_uid.values)
 
 
 def _has_gradient_of_picture(frame: Frame) -> bool:
@@ -169,12 +177,31 @@ def _real_world(grid: Grid, read: AttributeReader) -> tuple[RealWorldMapping, ..
     return tuple(real_world_mappings(read, told))
 
 
-def _units(frame: Frame, read: AttributeReader) -> str | None:
+def _units(grid: Grid) -> str | None:
+    """The unit that all frames have; where they differ, none is that of the image."""
+    kinds = {(id(frame.item), frame.rescale_type): frame for frame in grid.frames}
+    found = set(map(_unit, kinds.values()))
+    return found.pop() if len(found) == 1 else None
+
+
+def _unit(frame: Frame) -> str | None:
     if frame.to_suv is not None:
         return _SUV
-    item = frame.item
-    told = (read.text(item.units), frame.rescale_type, read.text(item.dose_units))
-    return next((unit for text in told if (unit := _one_of(text, _UNITS))), None)
+    read, item = AttributeReader(""), frame.item
+    tables = [read.text(table.kind) for table in item.modality_lut.items[:1]]
+    told = (*tables, read.text(item.units), frame.rescale_type, read.text(item.dose_units))
+    known = next((unit for text in told if (unit := _one_of(text, _UNITS))), None)
+    return "HU" if known is None and _is_hounsfield(frame) else known
+
+
+def _is_hounsfield(frame: Frame) -> bool:
+    """Whether a CT image need not say that its unit is that (PS3.3 section C.8.2.1)."""
+    header, item = frame.instance, frame.item
+    original = header.image_type[:1] == ("ORIGINAL",) and "LOCALIZER" not in header.image_type
+    scaled = is_given(item.rescale_slope) and is_given(item.rescale_intercept)
+    scaled = scaled and not (frame.rescale_type or has_table(frame))
+    several = (AttributeReader("").text(item.multi_energy_acquisition) or "").upper() == "YES"
+    return header.sop_class_uid == CT_IMAGE_STORAGE and original and scaled and not several
 
 
 def _one_of(text: str | None, known: frozenset[str]) -> str | None:

@@ -14,7 +14,7 @@ from dicomzarr.dicom.volume.frame import frames_of
 from dicomzarr.dicom.volume.grid import ABSENT
 from dicomzarr.errors import GridError, MetadataError
 from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes
-from dicomzarr.plan.facts import padding_value
+from dicomzarr.plan.facts import padding_value, source_series
 from dicomzarr.plan.plan import ImagePlan, LevelPlan
 from dicomzarr.plan.slides import plan_slide
 from dicomzarr.plan.tile_lists import is_tile_list
@@ -35,6 +35,9 @@ _SAME: Final = 1e-3
 
 _ON_GRID: Final = 0.05
 """Part of a voxel by which a frame may lie off the grid: headers round."""
+
+_WHOLE: Final = 0.01
+"""Part by which a step may differ from several of another."""
 
 _BYTE: Final = 255
 _DIGITS: Final = 8
@@ -68,8 +71,7 @@ class OneChannel:
 
 def refers_to(segmentation: Series, series: str) -> bool:
     """Whether a series of segmentations says that it was made of another series."""
-    items = (found for item in segmentation.items.values() for found in item.referenced_series.items)
-    return any(str(value).strip(" \0") == series for each in items for value in each.series_instance_uid.values)
+    return any(series in source_series(item) for item in segmentation.items.values())
 
 
 def add_labels(plan: SeriesPlan, segmentations: Sequence[Series]) -> SeriesPlan:
@@ -225,7 +227,18 @@ def _slices_of(image: ImagePlan, frames: Sequence[Frame]) -> npt.NDArray[np.int6
     nearest = np.rint(at[2])
     off = np.abs([at[0], at[1], at[2] - nearest]).max(axis=0)
     places[known] = np.where(off <= _ON_GRID, nearest, ABSENT).astype(np.int64)
-    return places
+    return np.full_like(places, ABSENT) if _are_coarser(places, first.between, image) else places
+
+
+def _are_coarser(places: npt.NDArray[np.int64], between: float | None, image: ImagePlan) -> bool:
+    """Whether a segmentation says that its slices are several of the image's apart, as its frames are."""
+    names = [axis.name for axis in image.axes]
+    if between is None or "z" not in names:
+        return False
+    steps = between / image.levels[0].scale[names.index("z")]
+    count = round(steps)
+    on_grid = places[places != ABSENT]
+    return on_grid.size > 1 < count and abs(steps - count) < _WHOLE * count and not np.ptp(on_grid % count)
 
 
 def _position(frame: Frame) -> npt.NDArray[np.float64]:

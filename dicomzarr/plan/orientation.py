@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from itertools import permutations
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -26,33 +27,57 @@ _ENDS: Final = {
 }
 """Where each axis of the patient leads, upwards and downwards, by AnatomicalOrientationType (0010,2210)."""
 
+_LETTERS: Final = ("LR", "PA", "SI")
+
+
+class _End(NamedTuple):
+    """Where a direction leads, or mostly leads."""
+
+    axis: int
+    """Of the patient."""
+    is_down: bool
+
 
 def orientation_words(image: ImagePlan) -> str:
     """As ``axial: z to the head, y to the back, x to the left``; empty for slides and where DICOM gives no geometry."""
-    affine = patient_affine(image) or image.attributes.plane_affine
-    if affine is None:
+    matrix = _matrix(image)
+    if matrix is None:
         return ""
-    matrix: Numbers = np.array(affine, dtype=np.float64)[:3, :3]
-    lengths = np.linalg.norm(matrix, axis=0)
     normal = np.cross(matrix[:, 0], matrix[:, 1])
-    if not lengths.all() or not np.linalg.norm(normal):
-        return ""
     told = image.attributes.anatomical_orientation
     kind = told if told in _PLANES else "BIPED"
     off = _degrees_off(normal / np.linalg.norm(normal))
     plane = _PLANES[kind][int(np.argmax(np.abs(normal)))]
     plane = plane if off < _STRAIGHT else f"oblique {plane}, by {off:.3g} degrees"
+    ends = dict(zip("xyz", _leading(matrix), strict=True))
     names = [axis.name for axis in image.axes if axis.name in "zyx"]
-    ends = [f"{name} to the {_end(matrix[:, 'xyz'.index(name)], kind)}" for name in names]
-    return f"{plane}: {', '.join(ends)}"
+    told_ends = [f"{name} to the {_ENDS[kind][ends[name].axis][ends[name].is_down]}" for name in names]
+    return f"{plane}: {', '.join(told_ends)}"
 
 
-def _end(direction: Numbers, kind: str) -> str:
-    """Where a direction leads, or mostly leads."""
-    axis = int(np.argmax(np.abs(direction)))
-    return _ENDS[kind][axis][int(direction[axis] < 0)]
+def orientation_letters(image: ImagePlan) -> str:
+    """Where x, y and z lead, as ``LPS``: left, posterior and superior; empty where the words are, and of animals."""
+    matrix = None if image.attributes.anatomical_orientation == "QUADRUPED" else _matrix(image)
+    return "" if matrix is None else "".join(_LETTERS[end.axis][end.is_down] for end in _leading(matrix))
 
 
 def _degrees_off(direction: Numbers) -> float:
     """The angle to the nearest axis of the patient."""
     return math.degrees(math.acos(min(1.0, float(np.abs(direction).max()))))
+
+
+def _leading(matrix: Numbers) -> list[_End]:
+    """Of three directions, each along an axis of its own: together as near to these as can be."""
+    cosines = matrix / np.linalg.norm(matrix, axis=0)
+    axes = max(permutations(range(3)), key=lambda order: sum(abs(cosines[axis, at]) for at, axis in enumerate(order)))
+    return [_End(axis, bool(cosines[axis, at] < 0)) for at, axis in enumerate(axes)]
+
+
+def _matrix(image: ImagePlan) -> Numbers | None:
+    """The directions of columns, rows and slices in the patient; None where DICOM gives none."""
+    affine = patient_affine(image) or image.attributes.plane_affine
+    if affine is None:
+        return None
+    matrix: Numbers = np.array(affine, dtype=np.float64)[:3, :3]
+    flat = not np.linalg.norm(matrix, axis=0).all() or not np.cross(matrix[:, 0], matrix[:, 1]).any()
+    return None if flat else matrix

@@ -15,7 +15,7 @@ from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes, RescaleF
 from dicomzarr.plan.plan import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.pixels.pixels import PixelDescription
@@ -96,21 +96,30 @@ def level_attributes(header: Instance, parts: Iterable[Instance]) -> LevelAttrib
     )
 
 
-def channels(pixel: PixelDescription, paths: Sequence[OpticalPath]) -> tuple[Channel, ...]:
-    """One channel for every optical path, three for every path of a colour image."""
+def channels(pixels: Sequence[PixelDescription], paths: Sequence[OpticalPath]) -> tuple[Channel, ...]:
+    """One channel for every optical path, three for every path of a colour image.
+
+    Args:
+        pixels: Those of each path: it may have fewer bits than others.
+        paths: In the order of the channels.
+    """
+    return tuple(
+        channel
+        for number, (pixel, path) in enumerate(zip(pixels, paths, strict=True))
+        for channel in _channels_of(pixel, path, number, len(paths))
+    )
+
+
+def _channels_of(pixel: PixelDescription, path: OpticalPath, number: int, count: int) -> Iterator[Channel]:
     low = -(2 ** (pixel.bits_stored - 1)) if pixel.signed else 0
     window = (float(low), float(low + 2**pixel.bits_stored - 1))
+    label = path_label(path, number)
     if pixel.samples == 1:
         inverted = pixel.photometric_interpretation == "MONOCHROME1"
-        return tuple(
-            Channel(path_label(path, number), _color(path, number, len(paths)), window, inverted)
-            for number, path in enumerate(paths)
-        )
-    return tuple(
-        Channel(f"{path_label(path, number)} {name}" if len(paths) > 1 else name, color, window)
-        for number, path in enumerate(paths)
-        for name, color in (("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF"))
-    )
+        yield Channel(label, _color(path, number, count), window, inverted)
+        return
+    for name, color in (("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF")):
+        yield Channel(f"{label} {name}" if count > 1 else name, color, window)
 
 
 def path_label(path: OpticalPath, number: int) -> str:

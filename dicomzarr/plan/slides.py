@@ -117,7 +117,7 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> 
     finest = levels[0]
     for level in levels:
         check_readable(level.header, (part for image in level.images for part in image.frames.parts))
-        _note_outside(level, remarks)
+        _note_places(level, remarks)
         _note_spacing(level, remarks)
     samples = finest.header.pixel.samples
     has_c = samples > 1 or len(finest.paths) > 1
@@ -134,7 +134,7 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> 
         name=name,
         axes=tuple(axes),
         levels=tuple(_plan_level(level, finest, has_c=has_c, has_z=has_z) for level in levels),
-        channels=channels(finest.header.pixel, finest.paths),
+        channels=channels([finest.pixel(path) for path in finest.paths], finest.paths),
         affine=affine(finest),
         color=samples == 3,  # noqa: PLR2004  # R, G, B
         attributes=_attributes(finest, remarks),
@@ -150,11 +150,14 @@ def _segment_numbers(level: SlideLevel) -> tuple[int, ...]:
     return tuple(int(path.identifier) for path in level.paths if path.identifier.isdecimal())
 
 
-def _note_outside(level: SlideLevel, remarks: Notices) -> None:
+def _note_places(level: SlideLevel, remarks: Notices) -> None:
     for image in level.images:
+        uid = image.header.sop_instance_uid
         if image.outside:
+            remarks.add(uid, f"{image.outside} frames outside the total pixel matrix were left out.")
+        if image.elsewhere:
             remarks.add(
-                image.header.sop_instance_uid, f"{image.outside} frames outside the total pixel matrix were left out."
+                uid, f"positions of {image.elsewhere} frames contradict TILED_FULL, by whose order they lie here."
             )
 
 

@@ -86,7 +86,7 @@ def plan_tile_list(loose: LooseTiles, name: str, remarks: Notices) -> ImagePlan:
         name=f"{name}: {LIST_OF_TILES}",
         axes=(*lead, Axis("y", "space", unit), Axis("x", "space", unit)),
         levels=(level,),
-        channels=channels(pixel, loose.paths if len(loose.paths) == 1 else (OpticalPath("", LIST_OF_TILES),)),
+        channels=channels([pixel], loose.paths if len(loose.paths) == 1 else (OpticalPath("", LIST_OF_TILES),)),
         affine=None,
         color=has_c,
         attributes=replace(slide_attributes(header), kind=LIST_OF_TILES, coordinates=_coordinates(loose)),

@@ -157,6 +157,24 @@ def test_what_lies_beyond_the_image_is_cut_off(opened: Opener) -> None:
     assert (mask[1].all(), mask.sum()) == (True, mask[1].size)
 
 
+def test_what_a_mask_does_not_show_is_said(opened: Opener) -> None:
+    series = volume()
+    regions = {
+        "Beyond": [(1, star(1)), (2, star(2)), (9, star(3))],
+        "Every other": [(0, star(1)), (2, star(1)), (4, star(1))],
+        "Two nodes": [(0, star(1)), (1, star(1)), (4, star(1))],
+    }
+    image, url = drawn(opened, series, structure_set(series, AXIAL, regions))
+    structures = image.contours(url)
+    assert [len(each.notices) for each in structures] == [1, 1, 0]
+    assert "1 of 3 contours of 'Beyond' lie above or below the image" in structures["Beyond"].notices[0]
+    assert "'Every other' is drawn on 3 of 5 slices" in structures["Every other"].notices[0]
+    assert structures.label_map(overlap="last").notices == (
+        *structures["Beyond"].notices, *structures["Every other"].notices,
+    )  # fmt: skip
+    assert structures.label_map(["Two nodes"]).notices == ()
+
+
 def test_contours_between_slices_are_refused_with_the_reason(opened: Opener) -> None:
     series = volume()
     image, url = drawn(opened, series, structure_set(series, AXIAL, {"Off": [(1.5, star(1)), (2, star(1))]}))

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK
 from highdicom.seg import SegmentationTypeValues
 from pydicom.uid import generate_uid
-from radiology_model import AXIAL, OBLIQUE, distinct
+from radiology_model import AXIAL, OBLIQUE, distinct, series_of
 from radiology_opened import Opener
 from radiology_volumes import uneven, volume
 from segmentations import LABELS, ascending, random_masks, segmented
@@ -114,6 +114,31 @@ def test_chosen_segments_keep_their_numbers(opened: Opener) -> None:
         image.label_map(["Brain"])
 
 
+def test_segments_have_the_numbers_that_their_names_are_given(opened: Opener) -> None:
+    masks = apart()
+    image = dicomzarr.open(together(opened, masks))
+    found = image.label_map({"Spleen & more": 1, "Liver": 7})
+    assert found.names == {7: "Liver", 1: "Spleen & more"}
+    assert np.array_equal(found.values, masks[2] + 7 * masks[0])
+    both = image.label_map(dict.fromkeys(LABELS[:2], 300))
+    assert (both.names, both.values.dtype) == ({300: "Liver, Left kidney"}, np.uint16)
+    assert np.array_equal(both.values, 300 * (masks[0] | masks[1]).astype(int))
+    for number in (0, -1, 2.5, "1", True, 70000):
+        with pytest.raises(UsageError, match=r"can have the number .*Give 1 to 65535"):
+            image.label_map({"Liver": number})
+    with pytest.raises(UsageError, match="no segment named 'Brain'"):
+        image.label_map({"Liver": 1, "Brain": 2})
+
+
+def test_a_segmentation_is_a_label_map_by_itself(opened: Opener) -> None:
+    masks = apart()
+    series = volume()
+    segmentation = segmented(ascending(series, AXIAL), masks)
+    serve(opened, series, segmentation)
+    own = dicomzarr.open(url_of(opened, segmentation))
+    assert np.array_equal(own.label_map().values, (masks * np.array([1, 2, 3])[:, None, None, None]).sum(axis=0))
+
+
 def test_two_segmentations_are_counted_where_they_have_the_same_numbers(opened: Opener) -> None:
     series, masks = volume(), apart(2)
     sources = ascending(series, AXIAL)
@@ -154,6 +179,53 @@ def test_a_label_map_lies_on_the_image_wherever_it_is_handed_on(opened: Opener, 
 
 
 # --- other grids
+
+
+@pytest.mark.parametrize("slices", [[1, 2, 3], [3], [0, 4]], ids=str)
+@pytest.mark.parametrize("says", [True, False], ids=["spaced", "unspaced"])
+def test_a_segmentation_without_its_empty_slices_lies_on_the_grid(
+    opened: Opener, slices: list[int], *, says: bool
+) -> None:
+    grid = OBLIQUE
+    masks = np.zeros((2, *SHAPE), np.uint8)
+    masks[:, slices] = apart(2, (len(slices), *SHAPE[1:]))
+    series = volume(grid)
+    segmentation = segmented(ascending(series, grid), masks)
+    if not says:
+        del segmentation.dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    image = dicomzarr.open(serve(opened, series, segmentation))
+    found = image.label_map(segmentation=url_of(opened, segmentation))
+    assert np.array_equal(image.label_map(resample=True).values, found.values)
+    assert np.array_equal(found.values, masks[0] + 2 * masks[1])
+    assert np.array_equal(image.label_map().values, found.values)
+    assert repr(found).splitlines() == ["<label map (z, y, x) 5 x 16 x 20 uint8>", "  1 'Liver'", "  2 'Left kidney'"]
+
+
+def test_slices_that_say_to_be_thicker_are_none_of_the_image(opened: Opener) -> None:
+    series, coarse = volume(), replace(AXIAL, step=(0.0, 0.0, 5.0))
+    other, masks = other_grid(coarse, (3, 16, 20))
+    segmentation = segmented(ascending(other, coarse), masks)
+    refer_to(segmentation, series)
+    image = dicomzarr.open(serve(opened, series, segmentation))
+    url = url_of(opened, segmentation)
+    with pytest.raises(UsageError, match="lies on another grid"):
+        image.label_map(segmentation=url)
+    with pytest.raises(UsageError, match=r"\d of \d frames of segment 1 lie on no image"):
+        image.label_map()
+    found = image.label_map(resample=True).values
+    assert np.array_equal(found, image.label_map(segmentation=url, resample=True).values)
+    assert found.any(axis=(1, 2)).all()  # also between the slices
+
+
+def test_a_segmentation_that_reaches_beyond_the_image_is_cut_only_on_request(opened: Opener) -> None:
+    series, masks = volume(), apart(2)
+    segmentation = segmented(ascending(series, AXIAL), masks)
+    lowest = series_of(ascending(series, AXIAL)[:3])
+    image = dicomzarr.open(serve(opened, lowest, segmentation))
+    url = url_of(opened, segmentation)
+    with pytest.raises(UsageError, match="lies on another grid"):
+        image.label_map(segmentation=url)
+    assert np.array_equal(image.label_map(segmentation=url, resample=True).values, (masks[0] + 2 * masks[1])[:3])
 
 
 def other_grid(grid: Grid, shape: Sequence[int], *, reference: str = "") -> tuple[RadiologySeries, Any]:
@@ -209,6 +281,30 @@ def test_segmentations_of_the_study_on_other_grids_are_found_on_request(opened: 
     assert len(found.names) == 3
     alone = image.label_map(segmentation=url_of(opened, elsewhere), resample=True)
     assert alone.values.any()
+
+
+def test_what_cannot_be_looked_up_is_said_and_the_rest_is_there(opened: Opener) -> None:
+    series = volume()
+    sources = ascending(series, AXIAL)
+    here = segmented(sources, apart(3)[:1], name="here")
+    other, masks = other_grid(FINER, (9, 30, 28))
+    partly = segmented(ascending(other, FINER), masks, name="partly")
+    partly.dataset.SeriesInstanceUID = here.dataset.SeriesInstanceUID
+    fractional = segmented(
+        sources, random_masks((1, *SHAPE)), kind=SegmentationTypeValues.FRACTIONAL, name="fractional",
+        fractional_type="PROBABILITY", max_fractional_value=1,
+    )  # fmt: skip
+    foreign, more = other_grid(FINER, (9, 30, 28), reference=generate_uid(entropy_srcs=["foreign"]))
+    elsewhere = segmented(ascending(foreign, FINER), more, name="foreign")
+    for each in (partly, elsewhere):
+        refer_to(each, series)
+    image = dicomzarr.open(serve(opened, series, here, partly, fractional, elsewhere))
+    found = image.label_map(resample=True, overlap="last")
+    assert len(found.names) == 1 + len(masks)  # also of an instance whose series has another one on the grid
+    assert len(found.notices) == 2
+    for why in ("is fractional", "is in another frame of reference"):
+        assert sum("was left out" in notice and why in notice for notice in found.notices) == 1
+    assert image.label_map().names == {1: "Liver"}
 
 
 def refer_to(segmentation: Segmented, series: RadiologySeries) -> None:

@@ -214,6 +214,24 @@ def test_times_are_a_fourth_axis_with_their_step(opened: Opener, tmp_path: Path)
     assert np.array_equal(SimpleITK.GetArrayFromImage(image.to_sitk(time=-1))[0], pixels[3].astype(int) - 1024)
 
 
+def test_slices_that_follow_each_other_leave_the_step_of_their_volumes(opened: Opener, tmp_path: Path) -> None:
+    pixels = distinct((4, 3, 16, 20))
+    image = opened(dimensions.times_by_slice(pixels))  # a slice a second, three of them a volume
+    assert image.axes[0].unit is None
+    image.to_nifti(tmp_path / "out.nii")
+    dicomzarr.export(image.url, tmp_path / "piecewise.nii")
+    for name in ("out.nii", "piecewise.nii"):
+        header: Any = nibabel.load(tmp_path / name).header  # type: ignore[attr-defined]
+        assert (float(header["pixdim"][4]), header.get_xyzt_units()) == (3.0, ("mm", "sec"))
+    assert image.to_sitk().GetSpacing()[3] == 3.0
+    skipped = dimensions.times_by_slice(pixels)
+    for dataset in skipped.datasets:
+        if dataset.AcquisitionNumber == 4:
+            dataset.AcquisitionTime = "120059.000000"
+    uneven_times: Any = opened(skipped).to_nibabel().header
+    assert (float(uneven_times["pixdim"][4]), uneven_times.get_xyzt_units()[1]) == (1.0, "unknown")
+
+
 def test_a_dose_is_a_dose(opened: Opener) -> None:
     image = opened(nuclear.dose(distinct((4, 16, 20), bits=32), [0, 2.5, 5, 7.5]))
     values = dicomzarr.open(image.url, values="modality").levels[0][...]

@@ -13,7 +13,7 @@ import pytest
 from serving import serving
 from slides import TestSlide, brightfield_pyramid, concatenation, fluorescence_focal_stack, sparse_brightfield
 from slides_codecs import GRAY
-from slides_fluorescence import CHANNELS, RESAMPLED
+from slides_fluorescence import CHANNELS, RESAMPLED, channels_in_instances
 from slides_instances import Identity, Level, OpticalPath, full_instance, sparse_instance
 from slides_pixels import noisy_color, noisy_gray, shrink
 
@@ -510,3 +510,69 @@ def test_a_broken_overview_does_not_close_the_slide(broken: dict[str, Any]) -> N
 def test_what_only_orders_instances_may_be_nonsense(tag: str, value: str) -> None:
     plan = planned([full_instance(Identity("nonsense", 1), gray(1))], set_value(tag, value))
     assert plan.images[0].levels[0].shape == (64, 64)
+
+
+# --- names and places that contradict each other ---
+
+
+def _named(number: int, identifier: str, description: str = "") -> Change:
+    def change(metadata: list[dict[str, Any]]) -> None:
+        (path,) = metadata[number][PATHS]["Value"]
+        path["00480106"] = {"vr": "SH", "Value": [identifier]}
+        path["00480107"] = {"vr": "ST", "Value": [description]}
+
+    return change
+
+
+@pytest.mark.parametrize(("description", "images"), [("", 1), ("polarized", 2)])
+def test_a_colour_slide_may_name_its_only_path_anew_for_each_level(description: str, images: int) -> None:
+    slide = brightfield_pyramid()
+    whole = len(planned(slide.datasets).images[0].levels)
+
+    def change(metadata: list[dict[str, Any]]) -> None:
+        for number, instance in enumerate(metadata):
+            if "VOLUME" in instance[IMAGE_TYPE]["Value"]:
+                _named(number, str(number), description if number == 1 else "")(metadata)
+
+    plan = planned(slide.datasets, change)
+    assert len(plan.images) == images
+    if images == 1:
+        levels = plan.images[0].levels
+        assert len(levels) == whole
+        assert all(level.frames.locate((0, 0, 0)) is not None for level in levels)
+
+
+def test_positions_that_contradict_the_order_of_tiles_are_said() -> None:
+    slide = sparse_brightfield()
+    matrix = (2 * slide.datasets[0].Rows, 2 * slide.datasets[0].Columns)
+
+    def change(metadata: list[dict[str, Any]], *, swapped: bool = True) -> None:
+        first = metadata[0]
+        del metadata[1:]
+        first["00209311"] = {"vr": "CS", "Value": ["TILED_FULL"]}
+        first[MATRIX_ROWS], first[MATRIX_COLUMNS] = ({"vr": "UL", "Value": [size]} for size in matrix)
+        first[FRAMES] = {"vr": "IS", "Value": [4]}
+        groups = first[PER_FRAME]["Value"][:4]
+        first[PER_FRAME] = {"vr": "SQ", "Value": groups}
+        for number, group in enumerate(groups):
+            row, column = (number % 2, number // 2) if swapped else (number // 2, number % 2)
+            place = group["0048021A"]["Value"][0]
+            place["0048021F"]["Value"] = [row * matrix[0] // 2 + 1]
+            place["0048021E"]["Value"] = [column * matrix[1] // 2 + 1]
+
+    notices = " ".join(planned(slide.datasets, change).notices)
+    assert "positions of 2 frames contradict TILED_FULL" in notices
+    assert "contradict" not in " ".join(planned(slide.datasets, lambda body: change(body, swapped=False)).notices)
+
+
+def test_channels_of_fewer_bits_lie_beside_the_others_each_with_its_own_range() -> None:
+    slide = channels_in_instances()
+
+    def change(metadata: list[dict[str, Any]]) -> None:
+        for instance in metadata:
+            if instance[PATHS]["Value"][0]["00480106"]["Value"] == [CHANNELS[0].identifier]:
+                instance["00280101"]["Value"], instance["00280102"]["Value"] = [12], [11]
+
+    (image,) = planned(slide.datasets, change).images
+    assert [level.shape[0] for level in image.levels] == [3, 3]
+    assert [channel.window[1] for channel in image.channels] == [4095.0, 65535.0, 65535.0]

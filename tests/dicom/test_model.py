@@ -306,7 +306,7 @@ def test_metadata_without_uids_of_their_series_are_taken() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"<html>", b"{}", b"[1]", b"[[]]", b'[{"00280010": 5}]', b'[{"00280010": {"Value": 5}}]', b"[", b"null",
+        b"", b"<html>", b"{}", b"[1]", b"[[]]", b'[{"00280010": 5}]', b'[{"00280010": {"Value": {}}}]', b"[", b"null",
         b"[null]", b'[{"00090010": ' + b"[" * 200_000 + b"]" * 200_000 + b"}]",
         b'[{"00280010": null, "00090010": ' + b"[" * 5000 + b"]" * 5000 + b"}]",
         b'[{"00280010": null, "00090010": "\xff"}]',
@@ -365,7 +365,6 @@ BROKEN: dict[str, tuple[str, Callable[[list[JSON]], None]]] = {
     "columns_absent": ("Columns", lambda metadata: metadata[0].pop(COLUMNS)),
     "matrix_zero": ("TotalPixelMatrixRows", lambda metadata: metadata[0][MATRIX_ROWS].update(Value=[0])),
     "bits": ("BitsAllocated", lambda metadata: metadata[0]["00280100"].update(Value=[12])),
-    "bits_stored": ("BitsStored", lambda metadata: metadata[0]["00280101"].update(Value=[17])),
 }  # fmt: skip
 
 
@@ -426,6 +425,8 @@ LEFT_OUT: dict[str, tuple[str, Callable[[list[JSON]], None]]] = {
     "spacing_one": ("PixelSpacing", lambda metadata: in_shared(metadata)[SPACING].update(Value=[0.1])),
     "spacing_zero": ("PixelSpacing", lambda metadata: in_shared(metadata)[SPACING].update(Value=[0, 0.1])),
     "spacing_text": ("PixelSpacing", lambda metadata: in_shared(metadata)[SPACING].update(Value=["0,1", "0,1"])),
+    "bits_stored": ("BitsStored", lambda metadata: metadata[0]["00280101"].update(Value=[17])),
+    "high_bit": ("HighBit", lambda metadata: metadata[0]["00280102"].update(Value=[2])),
     "orientation": ("ImageOrientationSlide", lambda metadata: metadata[0][ORIENTATION].update(Value=[0, 1, 0])),
 }
 

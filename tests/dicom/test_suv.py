@@ -82,6 +82,11 @@ BY_HAND: dict[str, tuple[Callable[[], RadiologySeries], float]] = {
         ),
         8e-4,
     ),
+    "decay in the words of QIBA": (lambda: pet(CorrectedImage=["ATTN", "DECAY"]), 4e-4),
+    "in a zone that nothing tells, and by the clock of the scan": (
+        lambda: pet(tracers=[tracer(RadiopharmaceuticalStartDateTime="20240102090000+0000")]),
+        4e-4,
+    ),
     "in another zone": (
         lambda: pet(
             TimezoneOffsetFromUTC="+0100",
@@ -105,7 +110,7 @@ def by_qiba(dataset: Dataset) -> float:
     """The factor from (stored value + intercept) * slope to SUVbw; raises where SUV cannot be calculated."""
     corrected = dataset.CorrectedImage
     assert "ATTN" in corrected
-    assert "DECAY" in corrected
+    assert "DECY" in corrected  # its text says DECAY, which no header has
     assert dataset.DecayCorrection == "START"
     if dataset.Units == "GML":
         return 1.0
@@ -121,8 +126,9 @@ def by_qiba(dataset: Dataset) -> float:
     acquired = moment(dataset.AcquisitionDate, dataset.AcquisitionTime)
     if series <= acquired:
         scan = series
-    elif (0x0009, 0x100D) in dataset:
-        scan = datetime.strptime(str(dataset[0x0009, 0x100D].value), "%Y%m%d%H%M%S")  # noqa: DTZ007  # local
+    elif any(element.private_creator == "GEMS_PETD_01" for element in dataset):
+        began = dataset.private_block(0x0009, "GEMS_PETD_01")[0x0D].value
+        scan = datetime.strptime(str(began), "%Y%m%d%H%M%S")  # noqa: DTZ007  # local
     else:
         constant = math.log(2) / half_life
         during = constant * float(dataset.ActualFrameDuration) / 1000
@@ -247,6 +253,14 @@ NOTICED: dict[str, tuple[Callable[[], RadiologySeries], str]] = {
     "first frame": (
         lambda: pet(SeriesTime="170000", FrameReferenceTime=None),
         "the first frame that is here",
+    ),
+    "two times": (
+        lambda: pet(tracers=[tracer(RadiopharmaceuticalStartDateTime="20240102103000")]),
+        "which RadiopharmaceuticalStartTime contradicts",
+    ),
+    "a zone": (
+        lambda: pet(tracers=[tracer(RadiopharmaceuticalStartDateTime="20240102090000+0000")]),
+        "nothing tells the zone",
     ),
     "shifted dates": (
         lambda: pet(tracers=[tracer(RadiopharmaceuticalStartDateTime="20190615100000")]),

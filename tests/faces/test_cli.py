@@ -25,6 +25,7 @@ import slides
 from aiohttp import web
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from radiology_model import SAGITTAL
 from radiology_opened import Opener
 from radiology_volumes import volume
 from serving import forget_servers, serving
@@ -204,6 +205,13 @@ def test_info_says_what_uneven_slices_are(run: Run) -> None:
     assert "z 40.75, 43.25, 44.75, 49.75, 50.75 mm along z" in told
     assert "! The 5 slices are not evenly spaced (1 to 5 mm apart): z counts them" in told
     assert "plane_affine" in told
+
+
+def test_info_says_how_a_volume_lies(run: Run) -> None:
+    assert "orientation sagittal: z to the right, y to the feet, x to the back (x y z: PIR)" in told_of(
+        run, volumes.volume(SAGITTAL)
+    )
+    assert "orientation" not in told_of(run, volumes.secondary_capture(volumes.VOLUME[0]))
 
 
 def test_info_says_what_a_list_is(run: Run) -> None:

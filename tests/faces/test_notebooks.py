@@ -29,6 +29,7 @@ def test_there_are_some() -> None:
     assert SCRIPTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_a_notebook_is_its_script_executed(script: Path) -> None:
     """``python tools/notebooks.py`` writes them anew."""

@@ -8,8 +8,10 @@ import highdicom as hd
 import numpy as np
 import pandas as pd
 import pytest
-from highdicom.sr import Measurement, MeasurementsAndQualitativeEvaluations, TrackingIdentifier
+from highdicom.sr import CodedConcept, Measurement, MeasurementsAndQualitativeEvaluations, TrackingIdentifier
+from pydicom import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 from radiology_opened import Opener
 from reports import (
@@ -32,8 +34,6 @@ from dicomzarr.errors import UnsupportedSeriesError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from pydicom import Dataset
 
 
 @pytest.fixture
@@ -108,6 +108,75 @@ def test_what_was_not_measured_has_its_reason(opened: Opener) -> None:
         _forget_values(item)
     (row,) = rows_of(opened, dataset)
     assert (row.value, row.text) == (None, codes.DCM.MeasurementFailure.meaning)
+
+
+def coded(code: Code, kind: str, **attributes: Any) -> Dataset:
+    """A content item by itself."""
+    made = Dataset()
+    made.ValueType, made.RelationshipType = kind, "CONTAINS"
+    made.ConceptNameCodeSequence = [CodedConcept(*code)]
+    for keyword, value in attributes.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def number(name: Code, value: str, *children: Dataset) -> Dataset:
+    unit = codes.UCUM.Millimeter
+    measured = Dataset()
+    measured.NumericValue, measured.MeasurementUnitsCodeSequence = value, [CodedConcept(*unit)]
+    more = {"ContentSequence": list(children)} if children else {}
+    return coded(name, "NUM", MeasuredValueSequence=[measured], **more)
+
+
+def of(slices: Dataset) -> Dataset:
+    """An image that something was inferred from."""
+    reference = Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = slices.SOPClassUID, slices.SOPInstanceUID
+    return coded(Code("121324", "DCM", "Source image"), "IMAGE", ReferencedSOPSequence=[reference])
+
+
+def around(points: list[float], slices: Dataset) -> Dataset:
+    shape = coded(Code("111030", "DCM", "Image Region"), "SCOORD", GraphicType="POLYLINE", GraphicData=points)
+    shape.ContentSequence = [of(slices)]
+    return shape
+
+
+def test_measurements_in_groups_of_groups_and_in_none_are_rows_too(opened: Opener) -> None:
+    group = Code("125007", "DCM", "Measurement Group")
+    inner = coded(group, "CONTAINER", ContentSequence=[number(codes.SCT.Width, "2")])
+    outer = coded(group, "CONTAINER", ContentSequence=[number(codes.SCT.Length, "1"), inner])
+    derived = coded(Code("126011", "DCM", "Derived Imaging Measurements"), "CONTAINER",
+        ContentSequence=[number(codes.SCT.Diameter, "3", number(codes.SCT.Length, "1"))])  # fmt: skip
+    answer = coded(codes.SCT.Laterality, "CODE", ConceptCodeSequence=[CodedConcept(*codes.SCT.Left)])
+    words = coded(Code("C0034375", "UMLS", "Qualitative Evaluations"), "CONTAINER", ContentSequence=[answer])
+    dataset = report(groups()[:1])
+    dataset.ContentSequence = [outer, derived, words]
+    found = [(row.group, row.name, row.value or row.text) for row in rows_of(opened, dataset)]
+    assert found == [
+        (1, codes.SCT.Length.meaning, 1.0),
+        (2, codes.SCT.Width.meaning, 2.0),
+        (3, codes.SCT.Diameter.meaning, 3.0),
+        (4, codes.SCT.Laterality.meaning, codes.SCT.Left.meaning),
+    ]
+
+
+def test_a_region_and_its_image_belong_together_and_the_nearer_counts(opened: Opener) -> None:
+    near = number(codes.SCT.Width, "2", around([1, 2, 3, 4], SLICES[3]))
+    elsewhere = number(codes.SCT.Length, "3", of(SLICES[4]))
+    shapes = [around([5, 6, 7, 8], SLICES[0]), around([9, 10, 11, 12], SLICES[1])]
+    plain = number(codes.SCT.Diameter, "1")
+    group = coded(
+        Code("125007", "DCM", "Measurement Group"), "CONTAINER", ContentSequence=[*shapes, plain, near, elsewhere]
+    )
+    dataset = report(groups()[:1])
+    dataset.ContentSequence = [group]
+    of_group, own, image = rows_of(opened, dataset)
+    told = [(row.sop_instance_uid, row.points, row.regions) for row in (of_group, own, image)]
+    assert told == [
+        (SLICES[0].SOPInstanceUID, ((5.0, 6.0), (7.0, 8.0)), 2),
+        (SLICES[3].SOPInstanceUID, ((1.0, 2.0), (3.0, 4.0)), 1),
+        (SLICES[4].SOPInstanceUID, (), 0),
+    ]
 
 
 def _forget_values(item: Dataset) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 import pytest
-from radiology_model import AXIAL, GRIDS, OBLIQUE, distinct, series_of
+from radiology_model import AXIAL, GRIDS, OBLIQUE, Grid, distinct, series_of
 from radiology_opened import Opener
 from radiology_slices import Identity, instance
 from radiology_volumes import uneven, volume
@@ -16,7 +16,7 @@ from serving import serving
 from slides import brightfield_pyramid
 
 import dicomzarr
-from dicomzarr.plan.orientation import orientation_words
+from dicomzarr.plan.orientation import orientation_letters, orientation_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +49,22 @@ def test_each_axis_leads_where_nibabel_says(opened: Opener, name: str) -> None:
     image = opened(volume(GRIDS[name]))
     codes = nib.orientations.aff2axcodes(np.array(image.affine_ras), labels=ENDS)
     assert ends_of(orientation_words(image.plan)) == dict(zip("xyz", codes, strict=True))
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_letters_are_those_of_nibabel_turned_to_lps(opened: Opener, name: str) -> None:
+    image = opened(volume(GRIDS[name]))
+    codes = nib.orientations.aff2axcodes(np.array(image.affine_ras))
+    assert orientation_letters(image.plan) == "".join(codes)
+
+
+def test_each_axis_has_a_letter_of_its_own_though_two_lead_mostly_one_way(opened: Opener) -> None:
+    row, column = np.linalg.qr(np.column_stack([(1.0, 0.62, 0.6), (1.0, -0.8, -0.72)]))[0].T
+    assert {int(np.abs(each).argmax()) for each in (row, column)} == {0}
+    image = opened(volume(Grid(row=tuple(row), column=tuple(column), step=tuple(np.cross(row, column) * 2))))
+    letters = orientation_letters(image.plan)
+    assert len({"LRPASI".index(letter) // 2 for letter in letters}) == 3
+    assert len(set(ends_of(orientation_words(image.plan)).values())) == 3
 
 
 @pytest.mark.parametrize("name", [name for name in PLANES if name in GRIDS])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import faults
@@ -63,7 +64,6 @@ def attribute(element: int, value: int) -> bytes:
     ("name", "element", "told", "found"),
     [
         ("BitsStored", 0x101, 16, 12),
-        ("HighBit", 0x102, 15, 11),
         ("PixelRepresentation", 0x103, 0, 1),
     ],
 )
@@ -117,6 +117,14 @@ def test_what_decoding_does_not_depend_on_may_differ() -> None:
 )
 def test_what_native_colour_depends_on_must_be_alike(header: FileHeader, name: str) -> None:
     assert header.contradiction(COLOUR, 1, uids.EXPLICIT_VR_LITTLE_ENDIAN).startswith(f"{name} is ")
+
+
+def test_where_values_lie_in_their_cells_must_be_alike() -> None:
+    low, high = (replace(GREY, bits_allocated=16, bits_stored=12, high_bit=bit) for bit in (11, 15))
+    told = FileHeader("", "", "", {"BitsStored": 12, "HighBit": 11})
+    assert told.contradiction(high, 1, uids.EXPLICIT_VR_LITTLE_ENDIAN).startswith("HighBit is 11 in the file and 15")
+    impossible = FileHeader("", "", "", {"BitsStored": 12, "HighBit": 3})  # means nothing, wherever it stands
+    assert impossible.contradiction(low, 1, uids.EXPLICIT_VR_LITTLE_ENDIAN) == ""
 
 
 def encoded(name: str, uid: str, encode: Callable[[Any], Any]) -> RadiologySeries:

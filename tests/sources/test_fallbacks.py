@@ -1157,6 +1157,36 @@ def test_one_instance_without_metadata_is_an_error() -> None:
     assert "Nor did the whole instance" in str(caught.value)
 
 
+def refer_to(tag: str) -> Any:
+    """Metadata name an attribute by a URI, as some servers do with long ones."""
+
+    async def act(request: web.Request, handler: Any) -> Any:
+        response = await handler(request.clone(headers={**request.headers, "Accept-Encoding": "identity"}))
+        items_ = json.loads(response.body)
+        for item in items_:
+            item[tag] = {"vr": item[tag]["vr"], "BulkDataURI": f"{request.path}/{tag}"}
+        response.body = json.dumps(items_).encode()
+        return response
+
+    return faults.fault(act, on="metadata")
+
+
+@pytest.mark.parametrize("tag", ["52009230", "00480102"])
+def test_values_that_metadata_only_name_are_read_in_the_file(tag: str) -> None:
+    slide = sparse_brightfield()
+    plain, _ = metadata_with(slide)
+    found, _ = metadata_with(slide, refer_to(tag))
+    assert [item[tag] for item in found] == [item[tag] for item in plain]
+
+
+def test_values_that_metadata_only_name_and_nobody_has_refuse_no_series() -> None:
+    async def no_file(request: web.Request, handler: Any) -> Any:
+        return web.Response(status=404) if "/instances/" in request.path else await handler(request)
+
+    found, _ = metadata_with(sparse_brightfield(), refer_to("00480102"), faults.fault(no_file, on="any"))
+    assert all("BulkDataURI" in item["00480102"] for item in found)
+
+
 @pytest.mark.parametrize(
     "search",
     [Reply(200, "application/json", b"[]"), Reply(204), Reply(500), Reply(401), Reply(200, "text/html", b"<html>")],

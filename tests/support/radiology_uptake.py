@@ -35,7 +35,7 @@ def pet(name: str = "suv", *, tracers: list[Dataset] | None = None, **attributes
     told = {
         "Units": "BQML",
         "DecayCorrection": "START",
-        "CorrectedImage": ["DECY", "ATTN", "SCAT", "DECAY"],
+        "CorrectedImage": ["DECY", "ATTN", "SCAT"],
         "PatientWeight": "74",
         "SeriesDate": "20240102",
         "SeriesTime": "115000",
@@ -70,6 +70,6 @@ def philips(series: RadiologySeries, **factors: str) -> RadiologySeries:
 
 def ge(series: RadiologySeries, began: str) -> RadiologySeries:
     for dataset in series.datasets:
-        del dataset[0x0009, 0x0010], dataset[0x0009, 0x1001]  # somebody else's, which others begin with
+        # beside somebody else's, which others begin with
         dataset.private_block(0x0009, "GEMS_PETD_01", create=True).add_new(0x0D, "DT", began)
     return series

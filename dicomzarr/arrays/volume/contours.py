@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, overload
 import numpy as np
 
 from dicomzarr.arrays.objects import datasets_at
-from dicomzarr.arrays.volume.label_map import Layer, chosen, grid_of, merged
+from dicomzarr.arrays.volume.label_map import Layer, chosen, grid_of, merged, numbers_of
 from dicomzarr.arrays.volume.polygons import inside
 from dicomzarr.dicom.structures import CLOSED, RegionOfInterest, regions_of
 from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -71,6 +71,28 @@ class Structure:
             if 0 <= number < len(mask):
                 mask[number] = _filled(drawn, self._grid.shape[1:])
         return mask
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What its mask does not show: contours beyond the image, and slices between contours.
+
+        Raises:
+            UsageError: As of `mask`.
+        """
+        return tuple(self._notices([each.slice for each in self._drawn()]))
+
+    def _notices(self, slices: list[int]) -> Iterator[str]:
+        count = self._grid.shape[0]
+        beyond = sum(not 0 <= each < count for each in slices)
+        if beyond:
+            yield f"{beyond} of {len(slices)} contours of {self.name!r} lie above or below the image."
+        places = sorted(set(slices))
+        steps = np.diff(places)
+        if len(steps) > 1 and steps.min() > 1:
+            yield (
+                f"{self.name!r} is drawn on {len(places)} of {places[-1] - places[0] + 1} slices, and never on two "
+                "that follow each other: its mask is empty between them."
+            )
 
     def _drawn(self) -> list[Drawn]:
         """The closed contours in indices of the grid."""
@@ -171,7 +193,8 @@ class Structures(Sequence[Structure]):
         """Regions as one array of numbers on the image's grid.
 
         Args:
-            names: Of the regions to take; by default all that have contours which enclose something.
+            names: Of the regions to take, or a number for each name; by default all that have contours which enclose
+                something.
             overlap: Which of two regions counts where both are, or that this is refused.
 
         Raises:
@@ -181,9 +204,11 @@ class Structures(Sequence[Structure]):
         drawable = {each.name for each in self._structures if any(contour.kind in CLOSED for contour in each.contours)}
         left_out = [layer.name for layer in layers if layer.name not in drawable] if names is None else []
         taken = chosen(layers, names if names is not None else drawable)
-        found = merged(taken, self._grid, overlap)
+        found = merged(taken, self._grid, overlap, numbers_of(taken, names))
         notices = tuple(f"{name!r} was left out: no contour of it encloses anything." for name in left_out)
-        return replace(found, notices=notices)
+        kept = {layer.name for layer in taken}
+        told = [notice for each in self._structures if each.name in kept for notice in each.notices]
+        return replace(found, notices=(*notices, *told))
 
 
 def contours_of(image: MultiscaleImage, place: str | os.PathLike[str]) -> Structures:

@@ -1,32 +1,30 @@
-"""Segments of an image in one array of numbers, as those who train and measure want them."""
+"""Segments on the grid of an image in one array of numbers, as those who train and measure want them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import partial
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from dicomzarr.arrays.level import MultiscaleImage
-from dicomzarr.arrays.series_handle import SeriesHandle
-from dicomzarr.arrays.volume.nearest import looked_up
 from dicomzarr.arrays.volume.reasons import refuse, why_no_grid
 from dicomzarr.arrays.volume.volume import Volume
 from dicomzarr.errors import UsageError
-from dicomzarr.session.locate import located, only_series
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy.typing as npt
 
-    from dicomzarr.arrays.level import Level
-    from dicomzarr.dicom.segmentation import Segment
+    from dicomzarr.arrays.level import MultiscaleImage
 
 Overlap = Literal["refuse", "first", "last"]
 _OVERLAPS: Final = ("refuse", "first", "last")
+_MOST: Final = 65535
+"""The highest number: of 16 bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +39,11 @@ class LabelMap:
     """(column, row, slice, 1) to LPS millimetres."""
     notices: tuple[str, ...] = ()
     """What was left out, as segmentations on other grids."""
+
+    def __repr__(self) -> str:
+        sizes = " x ".join(map(str, self.values.shape))
+        names = [f"{number} {name!r}" for number, name in self.names.items()]
+        return "\n  ".join([f"<label map (z, y, x) {sizes} {self.values.dtype}>", *names, *self.notices])
 
     def to_sitk(self) -> Any:
         """As a ``SimpleITK.Image`` of integers.
@@ -93,34 +96,6 @@ class Layer(NamedTuple):
     """Gives its mask, (z, y, x): one at a time, for a body has a hundred."""
 
 
-def label_map(
-    image: MultiscaleImage,
-    *,
-    names: Iterable[str] | None,
-    segmentation: str | os.PathLike[str] | MultiscaleImage | None,
-    resample: bool,
-    overlap: Overlap,
-) -> LabelMap:
-    """See `arrays.Image.label_map`."""
-    if overlap not in _OVERLAPS:
-        raise UsageError(f"overlap is {overlap!r:.20}.", remedy=f"Give one of {', '.join(map(repr, _OVERLAPS))}.")
-    grid = grid_of(image)
-    notices: tuple[str, ...] = ()
-    if segmentation is None:
-        shown = _with_labels(image)
-        layers = list(_of_study(shown, grid, resample=resample))
-        notices = () if resample else tuple(each for each in shown.notices if each.startswith("Segmentation series "))
-    else:
-        given = segmentation if isinstance(segmentation, MultiscaleImage) else _opened(image, segmentation)
-        layers = [layer for one in given.images for layer in _of_segmentation(one, grid, resample=resample)]
-    if not layers:
-        raise UsageError(
-            f"No segmentation in the study lies on the grid of {image.series_url}.",
-            remedy="resample=True looks up voxels of those on other grids; image.notices names what was found.",
-        )
-    return replace(merged(chosen(layers, names), grid, overlap), notices=notices)
-
-
 class Grid(NamedTuple):
     """Where voxels are wanted."""
 
@@ -128,6 +103,8 @@ class Grid(NamedTuple):
     """(z, y, x)."""
     affine: npt.NDArray[np.float64]
     frame_of_reference: str | None
+    series: str | None
+    """Series Instance UID."""
 
 
 def grid_of(image: MultiscaleImage) -> Grid:
@@ -140,30 +117,53 @@ def grid_of(image: MultiscaleImage) -> Grid:
     refuse(why_no_grid(plan), "This image is no volume")
     sizes = dict(zip(level.axes, level.shape, strict=True))
     shape = (sizes.get("z", 1), sizes["y"], sizes["x"])
-    return Grid(shape, np.array(plan.affine), plan.frame_of_reference_uid)
+    return Grid(shape, np.array(plan.affine), plan.frame_of_reference_uid, image._handle.url.series)  # noqa: SLF001  # one room
 
 
-def merged(layers: Sequence[Layer], grid: Grid, overlap: Overlap) -> LabelMap:
-    """Segments in one array: by their own numbers, or, where two have one number, counted from 1.
+def merged(layers: Sequence[Layer], grid: Grid, overlap: Overlap, numbers: Sequence[int]) -> LabelMap:
+    """Segments in one array, each as its number.
 
     Raises:
-        UsageError: Some share voxels, and that is refused.
+        UsageError: Some of other numbers share voxels, and that is refused; or ``overlap`` is another word.
     """
-    own = [layer.number for layer in layers]
-    numbers = own if len(set(own)) == len(own) and 0 not in own else list(range(1, len(own) + 1))
+    if overlap not in _OVERLAPS:
+        raise UsageError(f"overlap is {overlap!r:.20}.", remedy=f"Give one of {', '.join(map(repr, _OVERLAPS))}.")
     values = np.zeros(grid.shape, np.min_scalar_type(max(numbers, default=0)))
+    names: defaultdict[int, list[str]] = defaultdict(list)
     shared = 0
     for number, layer in zip(numbers, layers, strict=True):
         mask = layer.read()
-        taken = mask & (values != 0)
+        there = values[mask]
+        taken = (there != 0) & (there != number)
         shared += int(np.count_nonzero(taken))
-        values[mask & ~taken if overlap == "first" else mask] = number
+        values[mask] = np.where(taken, there, number) if overlap == "first" else number
+        names[number].append(layer.name)
     if shared and overlap == "refuse":
         raise UsageError(
             f"Segments share {shared} voxels, and one number does not say both.",
             remedy='Choose segments by names, or say which counts: overlap="first" or "last".',
         )
-    return LabelMap(values, {number: layer.name for number, layer in zip(numbers, layers, strict=True)}, grid.affine)
+    return LabelMap(values, {number: ", ".join(dict.fromkeys(each)) for number, each in names.items()}, grid.affine)
+
+
+def numbers_of(layers: Sequence[Layer], names: Iterable[str] | None) -> list[int]:
+    """Those that names are given; else their own, or, where two have one number, counted from 1.
+
+    Raises:
+        UsageError: One that is given is impossible.
+    """
+    if isinstance(names, Mapping):
+        given = [names[layer.name] for layer in layers]
+        wrong = next((each for each in given if not _is_number(each)), None)
+        if wrong is not None:
+            raise UsageError(f"No segment can have the number {wrong!r:.20}.", remedy=f"Give 1 to {_MOST}.")
+        return [int(each) for each in given]
+    own = [layer.number for layer in layers]
+    return own if len(set(own)) == len(own) and 0 not in own else list(range(1, len(own) + 1))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 1 <= int(value) <= _MOST
 
 
 def chosen(layers: Sequence[Layer], names: Iterable[str] | None) -> Sequence[Layer]:
@@ -180,113 +180,3 @@ def chosen(layers: Sequence[Layer], names: Iterable[str] | None) -> Sequence[Lay
         known = ", ".join(dict.fromkeys(repr(layer.name) for layer in layers))
         raise UsageError(f"There is no segment named {lacking[0]!r:.60}.", remedy=f"There are: {known}.")
     return [layer for layer in layers if layer.name in wanted]
-
-
-def _with_labels(image: MultiscaleImage) -> MultiscaleImage:
-    handle = image._handle  # noqa: SLF001
-    if handle.options.labels:
-        return image
-    return type(image)(SeriesHandle(handle.url, replace(handle.options, labels=True)), image.path)
-
-
-def _of_study(image: MultiscaleImage, grid: Grid, *, resample: bool) -> Iterator[Layer]:
-    """Of the segmentations that refer to an image's series."""
-    handle = image._handle  # noqa: SLF001  # one room
-    on_grid = set()
-    for label in image.labels.values():
-        source = label.plan.levels[0].series
-        on_grid.add(source)
-        segment, *others = label.segments or (None,)
-        if segment is not None and not others and label.plan.levels[0].view is not None:
-            yield Layer(source, segment.number, _name(segment, segment.number), partial(_set, label.levels[0]))
-        else:
-            yield from _of_numbers(label, source, _full(label.levels[0][...]))
-    if not resample:
-        return
-    for uid in image.store.others:
-        if uid not in on_grid:
-            options = replace(handle.options, labels=False, values="stored")
-            other = type(image)(SeriesHandle(replace(handle.url, series=uid), options), "")
-            for path in other.store.plan.image_paths:
-                own = type(image)(other._handle, path)  # noqa: SLF001
-                yield from _of_segmentation(own, grid, resample=True)
-
-
-def _opened(image: MultiscaleImage, segmentation: str | os.PathLike[str]) -> MultiscaleImage:
-    """A segmentation by its URL, reached as the image is."""
-    options = replace(image._handle.options, labels=False, values="stored")  # noqa: SLF001
-    handle = SeriesHandle(only_series(located(segmentation, {})[0], options), options)
-    return type(image)(handle, handle.store().plan.image_paths[0])
-
-
-def _of_segmentation(image: MultiscaleImage, grid: Grid, *, resample: bool) -> Iterator[Layer]:
-    """Of an image that is a segmentation by itself.
-
-    Raises:
-        UsageError: It is none, or does not lie on the grid.
-    """
-    known, plan = image.plan.attributes.segmentation, image.plan
-    if known is None or known.kind == "FRACTIONAL":
-        what = "is no segmentation" if known is None else "is fractional"
-        raise UsageError(f"{image.url} {what}.", remedy="Read its levels.")
-    own = grid_of(image)
-    apart = own.frame_of_reference, grid.frame_of_reference
-    if None not in apart and apart[0] != apart[1]:
-        raise UsageError(
-            f"{image.url} is in another frame of reference than the image.", remedy="Register the two before."
-        )
-    same = own.shape == grid.shape and np.allclose(own.affine, grid.affine, rtol=0, atol=_SAME)
-    if not same and not resample:
-        raise UsageError(
-            f"{image.url} lies on another grid than the image.",
-            remedy="resample=True looks up the nearest of its voxels for each of the image's.",
-        )
-    level = image.levels[0]
-
-    def read(index: Any) -> npt.NDArray[Any]:
-        values = _full(level[index])
-        return values if same else looked_up(values, own.affine, grid.shape, grid.affine)
-
-    if known.is_label_map:
-        yield from _of_numbers(image, image.series_url, read(...))
-        return
-    for place, number in enumerate(plan.numbers):
-        index = place if "c" in level.axes else ...
-        yield Layer(image.series_url, number, _name(known.numbered(number), number), partial(_is_set, read, index))
-
-
-def _name(segment: Segment | None, number: int) -> str:
-    return segment.label if segment is not None and segment.label else f"segment {number}"
-
-
-def _set(level: Level) -> npt.NDArray[np.bool_]:
-    return _is_set(lambda index: _full(level[index]), ...)
-
-
-def _is_set(read: Callable[[Any], npt.NDArray[Any]], index: Any) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = read(index) != 0
-    return found
-
-
-def _is(values: npt.NDArray[Any], number: int) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = values == number
-    return found
-
-
-_SAME: Final = 1e-3
-"""Millimetres between grids that are one."""
-
-
-def _of_numbers(image: MultiscaleImage, source: str, values: npt.NDArray[Any]) -> Iterator[Layer]:
-    """The segments of an array of their numbers."""
-    segmentation = image.plan.attributes.segmentation
-    described = image.segments or (segmentation.segments if segmentation else ())
-    described_by = {each.number: each for each in described}
-    for number in dict.fromkeys([*described_by, *np.unique(values).tolist()]):
-        if number:  # a background may be described too
-            yield Layer(source, number, _name(described_by.get(number), number), partial(_is, values, number))
-
-
-def _full(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(z, y, x) of what may be one slice."""
-    return values.reshape(-1, *values.shape[-2:])

@@ -10,6 +10,7 @@ import numpy as np
 from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.arrays.volume.diffusion import Gradients, gradients_of
 from dicomzarr.arrays.volume.reasons import Why, refuse, why_absent, why_no_grid
+from dicomzarr.arrays.volume.times import step_of_times
 from dicomzarr.errors import InvalidOptionError, SeriesChangedError, UsageError
 from dicomzarr.plan import LABELS
 
@@ -84,9 +85,7 @@ def volume_of(
         values = np.moveaxis(values.reshape(-1, _SAMPLES, *values.shape[2:]), 1, -1)
     else:
         values = values.reshape(-1, *values.shape[2:])
-    steps = {axis.name: (level.scale[place], axis.unit) for place, axis in enumerate(plan.axes)}
-    times = taken["t"].size
-    step, unit = steps["t"] if times > 1 and gradients is None else (1.0, None)
+    step, unit = step_of_times(plan) if taken["t"].size > 1 and gradients is None else (1.0, None)
     affine = np.array(_affine(plan, taken))
     return Volume(values if len(values) > 1 else values[0], affine, color, step, unit, gradients)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydicom import DataElement, Dataset
+    from pydicom.tag import BaseTag
 
     from dicomzarr.dicom.files.part10 import FileMeta
 
@@ -27,6 +28,9 @@ _TRANSFER_SYNTAX: Final = "00083002"
 
 _FLOATING: Final = {"7FE00008": "OF", "7FE00009": "OD"}
 """Tags of floating-point pixel data, with their VRs."""
+
+_TEXTS: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "SH", "TM", "UC", "UI"})
+"""VRs of short texts, several in one attribute."""
 
 _WORDS: Final = {"OW": 2, "OL": 4, "OF": 4, "OV": 8, "OD": 8}
 """Bytes of a word, by VRs whose values JSON has as little-endian bytes (PS3.18 section F.2.7)."""
@@ -182,22 +186,46 @@ def _read(header: DataSetHeader, subject: str, use: Any) -> Any:
 
 
 def _object(dataset: Dataset, encoding: Encoding, base_uri: str, most_inline: int | None) -> JSONObject:
-    found: JSONObject = {}
-    for element in dataset:
-        tag = f"{element.tag:08X}"
-        uri = f"{base_uri}{tag}"
+    return {
+        f"{tag:08X}": _attribute(dataset, tag, encoding, f"{base_uri}{tag:08X}", most_inline)
+        for tag in sorted(dataset.keys())
+    }
+
+
+def _attribute(dataset: Dataset, tag: BaseTag, encoding: Encoding, uri: str, most_inline: int | None) -> JSONObject:
+    try:
+        element = dataset[tag]
         if element.VR == "SQ":
             items = [
                 _object(item, encoding, f"{uri}/{number}/", most_inline) for number, item in enumerate(element.value)
             ]
-            found[tag] = {"vr": "SQ", "Value": items}
-        elif most_inline is not None and _nbytes(element) > most_inline:
-            found[tag] = {"vr": element.VR, "BulkDataURI": uri}
-        else:
-            if encoding.big_endian and element.VR in _WORDS and not element.is_empty:
-                element.value = _little_endian(element, encoding)
-            found[tag] = element.to_json_dict(None, 0)
+            return {"vr": "SQ", "Value": items}
+        if most_inline is not None and _nbytes(element) > most_inline:
+            return {"vr": element.VR, "BulkDataURI": uri}
+        if encoding.big_endian and element.VR in _WORDS and not element.is_empty:
+            element.value = _little_endian(element, encoding)
+        found: JSONObject = element.to_json_dict(None, 0)
+    except Exception:
+        if (told := _as_written(dataset, tag)) is None:
+            raise
+        return told
     return found
+
+
+def _as_written(dataset: Dataset, tag: BaseTag) -> JSONObject | None:
+    """An attribute with a value that is none of its VR: a text as it is, for whoever reads it to judge.
+
+    None for numbers and sequences of the standard, on which pixels and places may depend.
+    """
+    held = dataset.get_item(tag)
+    if held.VR not in _TEXTS:
+        return {"vr": held.VR or "UN"} if tag.is_private else None
+    values = held.value.decode("latin-1").split("\\") if isinstance(held.value, bytes) else _several(held.value)
+    return {"vr": held.VR, "Value": [str(value).strip(" \0") for value in values]}
+
+
+def _several(value: Any) -> list[Any]:
+    return list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
 
 
 def _nbytes(element: DataElement) -> int:

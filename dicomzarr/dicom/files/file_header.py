@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.pixels.codestream import Codec
+from dicomzarr.dicom.pixels.pixels import possible_bits
 from dicomzarr.dicom.pixels.syntax_table import TRANSFER_SYNTAXES
 
 if TYPE_CHECKING:
@@ -38,8 +39,11 @@ class FileHeader:
             number_of_frames: As above.
             uid: The transfer syntax of the file.
         """
+        stored, high = (self.numbers.get(name) for name in ("BitsStored", "HighBit"))
+        bits = dict(zip(("BitsStored", "HighBit"), possible_bits(stored, high, pixel.bits_allocated), strict=True))
+        numbers = {name: bits.get(name, number) for name, number in self.numbers.items()}
         for name, expected in self._expected(pixel, number_of_frames, uid):
-            found = self.numbers.get(name, expected)
+            found = numbers.get(name, expected)
             if found != expected:
                 return f"{name} is {found} in the file and {expected} in the metadata"
         kind = self.photometric_interpretation

@@ -24,6 +24,7 @@ from dicomzarr.dicom.files.encapsulated import EncapsulatedFrames, scanned_frame
 from dicomzarr.dicom.files.file_header import FileHeader
 from dicomzarr.dicom.files.native_frames import NativeFrames, native_frames
 from dicomzarr.dicom.files.random_access import within_beginning
+from dicomzarr.dicom.pixels.pixels import samples_of
 from dicomzarr.errors import InvalidFileError, TruncatedFileError
 
 if TYPE_CHECKING:
@@ -364,13 +365,14 @@ def _native(data: RandomAccess, header: _Header) -> NativeFrames:
         raise cut_off(len(data))
     bits = {FLOAT_PIXEL_DATA: 32, DOUBLE_FLOAT_PIXEL_DATA: 64}.get(pixels.tag)
     bits = bits or header.unsigned(_BITS_ALLOCATED, "BitsAllocated")
+    samples = samples_of(header.photometric_interpretation)
     return native_frames(
         data,
         pixels.start,
         pixels.length,
         count=header.frames,
         pixels=header.unsigned(_ROWS, "Rows") * header.unsigned(_COLUMNS, "Columns"),
-        samples=header.unsigned(_SAMPLES_PER_PIXEL, "SamplesPerPixel", default=1),
+        samples=header.unsigned(_SAMPLES_PER_PIXEL, "SamplesPerPixel", default=samples),
         bits=bits,
         subsampled=header.photometric_interpretation == "YBR_FULL_422",
         swapped_words=big_endian and pixels.vr != b"OB",

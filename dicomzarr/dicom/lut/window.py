@@ -8,6 +8,8 @@ from enum import StrEnum
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
+from dicomzarr.dicom.model.values import AttributeReader
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -82,10 +84,8 @@ def _window(center: Scalar, width: Scalar, name: Scalar, function: VoiFunction) 
 
 def _number(value: Scalar) -> float:
     """A number, or NaN, which fails every comparison."""
-    try:
-        return math.nan if value is None else float(value)
-    except (ValueError, OverflowError):
-        return math.nan
+    number = AttributeReader("").lenient(value)
+    return math.nan if number is None else number
 
 
 def in_stored(bounds: tuple[float, float], rescale: Rescale) -> tuple[float, float] | None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dicomzarr.dicom.model.json_model import EMPTY
+import msgspec
+
+from dicomzarr.dicom.model.binary import BinaryLeaf
+from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro, RareMacro
+from dicomzarr.dicom.model.json_model import EMPTY, Leaf
+from dicomzarr.dicom.model.spellings import MEMBER_OF_BULK, as_standard, referred
 from dicomzarr.dicom.uids import (
     CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE,
     VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE,
@@ -13,14 +18,12 @@ from dicomzarr.dicom.uids import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dicomzarr.dicom.model.image_model import ImageItem
-    from dicomzarr.dicom.model.json_model import Leaf
-
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 # SOP classes (PS3.6 table A-1) without an image: only these are taken to need no Rows.
 _NO_IMAGES: Final = tuple(
     _STORAGE + end
     for end in (
+        "4.2",  # spectra, which have Rows
         "9.",  # waveforms
         "11.",  # presentation states
         "66",  # raw data; those with pixels are below
@@ -34,6 +37,14 @@ _NO_IMAGES: Final = tuple(
 )
 _IMAGES: Final = frozenset(_STORAGE + end for end in ("66.4", "66.7", "481.1", "481.2"))
 _TILED: Final = frozenset({VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE, CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE})
+_READ: Final = frozenset(
+    field.encode_name
+    for struct in (ImageItem, FrameGroups, Macro, RareMacro)
+    for field in msgspec.structs.fields(struct)
+    if field.type not in {"BinaryLeaf", BinaryLeaf}
+)
+"""Tags of numbers, codes and sequences that are read of metadata."""
+_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _YEN: Final = "\u00a5"
 """What the separator of values is in ISO 2022 IR 13: a server that reads it so loses all values that there are several
 of, positions and spacings among them (Orthanc 1.10 does)."""
@@ -58,6 +69,20 @@ def reduced_instances(items: Iterable[ImageItem]) -> list[ReducedInstance]:
     """
     named = ((place, item, _text(item.sop_instance_uid)) for place, item in enumerate(items))
     return [ReducedInstance(place, uid) for place, item, uid in named if uid and _is_reduced(item)]
+
+
+def referring_instances(items: Iterable[ImageItem], body: bytes) -> list[ReducedInstance]:
+    """The instances of which values that are read here are somewhere else: some servers send long ones so.
+
+    Args:
+        items: Metadata of the instances of a series.
+        body: The JSON array that they were read from.
+    """
+    if MEMBER_OF_BULK not in body:
+        return []
+    uids = (_text(item.sop_instance_uid) for item in items)
+    texts = enumerate(zip(uids, _ITEMS.decode(as_standard(body)), strict=True))
+    return [ReducedInstance(place, uid) for place, (uid, text) in texts if uid and referred(bytes(text)) & _READ]
 
 
 def _is_reduced(item: ImageItem) -> bool:

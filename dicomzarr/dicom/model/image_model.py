@@ -5,7 +5,7 @@ As in `json_model`, whatever is not named here is skipped by the decoder and nev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -20,12 +20,17 @@ from dicomzarr.dicom.model.json_model import (
     batches,
     decode_bodies,
 )
+from dicomzarr.dicom.model.private_blocks import in_home_blocks
+from dicomzarr.dicom.model.spellings import as_standard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _Item = TypeVar("_Item")
-_NOTHING: Any = Sequence()
+NOTHING: Any = Sequence()
+"""What stands for a sequence that is not there."""
+NONE: Final = frozenset({id(EMPTY), id(NO_BYTES), id(NOTHING)})
+"""The identities of what stands for attributes that are not there."""
 
 
 def _tag(tag: str) -> Leaf:
@@ -33,7 +38,7 @@ def _tag(tag: str) -> Leaf:
 
 
 def _sequence(tag: str) -> Sequence[_Item]:
-    return msgspec.field(name=tag, default=_NOTHING)
+    return msgspec.field(name=tag, default=NOTHING)
 
 
 def _binary(tag: str) -> BinaryLeaf:
@@ -55,10 +60,15 @@ class Macro(msgspec.Struct, gc=False, frozen=True):
     frame_reference_datetime: Leaf = _tag("00189151")
     temporal_position_time_offset: Leaf = _tag("0020930D")
     trigger_delay: Leaf = _tag("00209153")
+    actual_trigger_delay: Leaf = _tag("00209252")
     cardiac_phase: Leaf = _tag("00209241")
+    acquisition_number: Leaf = _tag("00209156")
+    frame_label: Leaf = _tag("00209453")
     effective_echo_time: Leaf = _tag("00189082")
     repetition_time: Leaf = _tag("00180080")
     inversion_times: Leaf = _tag("00189079")
+    magnetization_transfer: Leaf = _tag("00189020")
+    spectral_suppression: Leaf = _tag("00189025")
     flip_angle: Leaf = _tag("00181314")
     diffusion_b_value: Leaf = _tag("00189087")
     gradient_directions: Sequence[GradientDirectionItem] = _sequence("00189076")
@@ -77,6 +87,23 @@ class Macro(msgspec.Struct, gc=False, frozen=True):
     row_position: Leaf = _tag("0048021F")
     optical_path_identifier: Leaf = _tag("00480106")
     z_offset: Leaf = _tag("0040074A")
+
+
+class RareMacro(msgspec.Struct, gc=False, frozen=True):
+    """One item of functional groups that few images have, likewise."""
+
+    velocity_direction: Leaf = _tag("00189090")
+    velocity_limit: Leaf = _tag("00189217")
+    respiratory_phase: Leaf = _tag("00209245")
+    respiratory_delay: Leaf = _tag("00209255")
+    kvp: Leaf = _tag("00180060")
+    convolution_kernel: Leaf = _tag("00181210")
+    reconstruction_algorithm: Leaf = _tag("00189315")
+    contrast_phase: Leaf = _tag("00189344")
+    contrast_administered: Leaf = _tag("00189342")
+    energy: Leaf = _tag("0018937C")
+    number_of_averages: Leaf = _tag("00180083")
+    receive_coil_name: Leaf = _tag("00181250")
 
 
 class GradientDirectionItem(msgspec.Struct, gc=False, frozen=True):
@@ -114,12 +141,27 @@ class FrameGroups(msgspec.Struct, gc=False, frozen=True):
     arterial_spin_labeling: Sequence[Macro] = _sequence("00189251")
     mr_frame_type: Sequence[Macro] = _sequence("00189226")
     ct_frame_type: Sequence[Macro] = _sequence("00189329")
+    pet_frame_type: Sequence[Macro] = _sequence("00189751")
+    xray_3d_frame_type: Sequence[Macro] = _sequence("00189504")
+    map_frame_type: Sequence[Macro] = _sequence("00409092")
+    respiratory_synchronization: Sequence[RareMacro] = _sequence("00209253")
+    velocity_encoding: Sequence[RareMacro] = _sequence("00189197")
+    averages: Sequence[RareMacro] = _sequence("00189119")
+    receive_coil: Sequence[RareMacro] = _sequence("00189042")
+    ct_x_ray_details: Sequence[RareMacro] = _sequence("00189325")
+    ct_reconstruction: Sequence[RareMacro] = _sequence("00189314")
+    contrast_usage: Sequence[RareMacro] = _sequence("00189341")
+    multi_energy: Sequence[RareMacro] = _sequence("00189364")
     pixel_value_transformation: Sequence[Macro] = _sequence("00289145")
     frame_voi_lut: Sequence[Macro] = _sequence("00289132")
     real_world_value_mapping: Sequence[MappingItem] = _sequence("00409096")
     segment_identification: Sequence[Macro] = _sequence("0062000A")
     plane_position_slide: Sequence[Macro] = _sequence("0048021A")
     optical_path_identification: Sequence[Macro] = _sequence("00480207")
+    converted: Sequence[ImageItem] = _sequence("00209171")
+    """Unassigned Per-Frame Converted Attributes Sequence: those of the classic image that a frame was."""
+    converted_of_all: Sequence[ImageItem] = _sequence("00209170")
+    """Unassigned Shared Converted Attributes Sequence, likewise."""
 
 
 class DimensionIndexItem(msgspec.Struct, frozen=True):
@@ -184,6 +226,7 @@ class ImageItem(InstanceItem, frozen=True):
     trigger_time: Leaf = _tag("00181060")
     frame_reference_time: Leaf = _tag("00541300")
     cardiac_phase: Leaf = _tag("00209241")
+    respiratory_phase: Leaf = _tag("00209245")
     echo_time: Leaf = _tag("00180081")
     echo_numbers: Leaf = _tag("00180086")
     repetition_time: Leaf = _tag("00180080")
@@ -191,12 +234,26 @@ class ImageItem(InstanceItem, frozen=True):
     flip_angle: Leaf = _tag("00181314")
     kvp: Leaf = _tag("00180060")
     convolution_kernel: Leaf = _tag("00181210")
+    reconstruction_algorithm: Leaf = _tag("00189315")
+    multi_energy: Sequence[RareMacro] = _sequence("00189364")
+    multi_energy_acquisition: Leaf = _tag("00189361")
+    filter_type: Leaf = _tag("00181160")
+    scanning_sequence: Leaf = _tag("00180020")
+    sequence_variant: Leaf = _tag("00180021")
+    number_of_averages: Leaf = _tag("00180083")
+    receive_coil_name: Leaf = _tag("00181250")
+    patient_position: Leaf = _tag("00185100")
+    series_number: Leaf = _tag("00200011")
+    series_description: Leaf = _tag("0008103E")
+    attenuation_correction: Leaf = _tag("00541101")
+    reconstruction_method: Leaf = _tag("00541103")
     diffusion_b_value: Leaf = _tag("00189087")
     gradient_orientation: Leaf = _tag("00189089")
     creator_0009: Leaf = _tag("00090010")
     creator_0019: Leaf = _tag("00190010")
     creator_0021: Leaf = _tag("00210010")
     creator_0043: Leaf = _tag("00430010")
+    creator_0051: Leaf = _tag("00510010")
     creator_0065: Leaf = _tag("00650010")
     creator_2001: Leaf = _tag("20010010")
     creator_2005: Leaf = _tag("20050010")
@@ -204,6 +261,7 @@ class ImageItem(InstanceItem, frozen=True):
     creator_7053: Leaf = _tag("70530010")
     siemens_b_value: BinaryLeaf = _binary("0019100C")
     siemens_gradient: BinaryLeaf = _binary("0019100E")
+    siemens_coil: BinaryLeaf = _binary("0051100F")
     philips_b_value: BinaryLeaf = _binary("20011003")
     philips_gradient_x: BinaryLeaf = _binary("200510B0")
     philips_gradient_y: BinaryLeaf = _binary("200510B1")
@@ -213,6 +271,7 @@ class ImageItem(InstanceItem, frozen=True):
     ge_gradient_x: BinaryLeaf = _binary("001910BB")
     ge_gradient_y: BinaryLeaf = _binary("001910BC")
     ge_gradient_z: BinaryLeaf = _binary("001910BD")
+    ge_component: BinaryLeaf = _binary("0043102F")
     ge_kind: BinaryLeaf = _binary("00431030")
     ge_time: BinaryLeaf = _binary("0021105E")
     ge_scan_start: BinaryLeaf = _binary("0009100D")
@@ -294,6 +353,9 @@ class ImageItem(InstanceItem, frozen=True):
 
 
 _INSTANCES = msgspec.json.Decoder(list[ImageItem])
+_WITH_PRIVATE = frozenset({"MR", "PT"})
+"""Modalities of which private attributes are read."""
+
 _GROUPS = msgspec.json.Decoder(list[FrameGroups | None])
 NO_GROUPS = FrameGroups()
 """What stands for the functional groups of a frame that has none."""
@@ -307,7 +369,11 @@ def decode_instances(body: bytes) -> list[ImageItem]:
     Raises:
         MetadataError: The body is no DICOM JSON.
     """
+    body = as_standard(body)
     items = decode_bodies(_INSTANCES, body)
+    if any(item.modality.first in _WITH_PRIVATE for item in items):
+        placed = in_home_blocks(body)
+        items = items if placed is body else decode_bodies(_INSTANCES, placed)
     for name in InstanceItem.__struct_fields__:
         _share(items, name)
     return items

@@ -280,7 +280,7 @@ def _text(value: object) -> str:
 
 
 def _decode(decoder: msgspec.json.Decoder[_Decoded], body: bytes, what: str) -> _Decoded:
-    """Decode, and where that fails once more without nulls: some servers send them for what is empty."""
+    """Decode, and where that fails once more without the nulls, and with the single values as lists, that some send."""
     try:
         with suppress(msgspec.ValidationError):
             return decoder.decode(body)
@@ -305,8 +305,13 @@ def _cleaned(item: msgspec.Raw) -> bytes:
 def _without_nulls(value: Any) -> Any:
     """Drop what is null in an object, an attribute or its Value; a null in an array keeps its place."""
     if isinstance(value, dict):
-        return {name: _without_nulls(member) for name, member in value.items() if member is not None}
+        return {name: _without_nulls(_listed(name, member)) for name, member in value.items() if member is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _listed(name: str, member: Any) -> Any:
+    """A value that stands for itself as the only one of its attribute."""
+    return [member] if name == "Value" and not isinstance(member, list) else member
 
 
 def _upper_case_tags(body: bytes) -> bytes:

@@ -36,6 +36,7 @@ class PrivateAttribute:
 _ATTRIBUTES: Final[Mapping[str, PrivateAttribute]] = {
     "siemens_b_value": PrivateAttribute("creator_0019", ("SIEMENS MR HEADER",)),
     "siemens_gradient": PrivateAttribute("creator_0019", ("SIEMENS MR HEADER",), "<f8"),
+    "siemens_coil": PrivateAttribute("creator_0051", ("SIEMENS MR HEADER",)),
     "philips_b_value": PrivateAttribute("creator_2001", ("Philips Imaging DD 001",), "<f4"),
     "philips_gradient_x": PrivateAttribute("creator_2005", _PHILIPS, "<f4"),
     "philips_gradient_y": PrivateAttribute("creator_2005", _PHILIPS, "<f4"),
@@ -45,6 +46,7 @@ _ATTRIBUTES: Final[Mapping[str, PrivateAttribute]] = {
     "ge_gradient_x": PrivateAttribute("creator_0019", ("GEMS_ACQU_01",)),
     "ge_gradient_y": PrivateAttribute("creator_0019", ("GEMS_ACQU_01",)),
     "ge_gradient_z": PrivateAttribute("creator_0019", ("GEMS_ACQU_01",)),
+    "ge_component": PrivateAttribute("creator_0043", ("GEMS_PARM_01",), "<i2"),
     "ge_kind": PrivateAttribute("creator_0043", ("GEMS_PARM_01",), "<i2"),
     "ge_time": PrivateAttribute("creator_0021", ("GEMS_RELA_01",)),
     "ge_scan_start": PrivateAttribute("creator_0009", ("GEMS_PETD_01",)),

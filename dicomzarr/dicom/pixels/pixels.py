@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING
+from functools import cache, partial
+from operator import eq
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from dicomzarr.errors import InvalidAttributeError
 if TYPE_CHECKING:
     from dicomzarr.dicom.model.json_model import InstanceItem
     from dicomzarr.dicom.model.values import AttributeReader
+
+COLOUR_MODELS: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "XYB"})
+"""Photometric interpretations of three samples that can be turned into RGB."""
 
 _MOST_PIXELS = 2**16 - 1
 """Along a side: Rows and Columns are of VR US."""
@@ -85,25 +89,52 @@ def parse_pixels(read: AttributeReader, item: InstanceItem) -> PixelDescription:
     floating = item.float_pixels != ABSENT or item.double_pixels != ABSENT
     default_bits = 8 if not floating else 64 if item.double_pixels != ABSENT else 32
     allocated = read.positive(item.bits_allocated, "BitsAllocated", default=default_bits)
-    stored = read.positive(item.bits_stored, "BitsStored", default=allocated)
-    high = read.integer(item.high_bit, "HighBit")
-    samples = read.positive(item.samples_per_pixel, "SamplesPerPixel", default=1)
-    if allocated not in {1, 8, 16, 32, 64} or stored > allocated:
+    stored, high = _bits(read, item, allocated)
+    told = shown_code((read.text(item.photometric_interpretation) or "").upper())
+    samples = read.positive(item.samples_per_pixel, "SamplesPerPixel", default=samples_of(told))
+    if allocated not in {1, 8, 16, 32, 64}:
         raise InvalidAttributeError(
-            f"Instance {read.text(item.sop_instance_uid)}: BitsAllocated {allocated} with "
-            f"BitsStored {stored} is no layout of pixels."
+            f"Instance {read.text(item.sop_instance_uid)}: BitsAllocated {allocated} is no size of cells that can be "
+            f"read; 1, 8, 16, 32 and 64 are."
         )
-    default = "RGB" if samples > 1 else "MONOCHROME2"
     return PixelDescription(
         rows=read.positive(item.rows, "Rows", most=_MOST_PIXELS),
         columns=read.positive(item.columns, "Columns", most=_MOST_PIXELS),
         samples=samples,
         bits_allocated=allocated,
         bits_stored=stored,
-        high_bit=stored - 1 if high is None else high,
+        high_bit=high,
         signed=samples == 1 and not floating and read.integer(item.pixel_representation, "PixelRepresentation") == 1,
-        photometric_interpretation=shown_code((read.text(item.photometric_interpretation) or default).upper()),
+        photometric_interpretation=told or ("RGB" if samples > 1 else "MONOCHROME2"),
         planar_configuration=read.integer(item.planar_configuration, "PlanarConfiguration") or 0,
         lossy=read.text(item.lossy_image_compression) in {"01", "1"},
         floating=floating,
     )
+
+
+def samples_of(photometric_interpretation: str) -> int:
+    """SamplesPerPixel of those that do not say it."""
+    return 3 if photometric_interpretation.upper() in COLOUR_MODELS else 1
+
+
+def possible_bits(stored: float | None, high: float | None, allocated: int) -> tuple[int, int]:
+    """(BitsStored, HighBit) as cells can have them (PS3.5 section 8.1.1).
+
+    Args:
+        stored: BitsStored; where it is impossible or None, all bits of a cell are.
+        high: HighBit; where it is impossible or None, values lie in the lowest bits.
+        allocated: BitsAllocated.
+    """
+    bits = int(stored) if stored is not None and stored in range(1, allocated + 1) else allocated
+    return bits, int(high) if high is not None and high in range(bits - 1, allocated) else bits - 1
+
+
+def _bits(read: AttributeReader, item: InstanceItem, allocated: int) -> tuple[int, int]:
+    stored, high = read.lenient_number(item.bits_stored), read.lenient_number(item.high_bit)
+    bits, highest = possible_bits(stored, high, allocated)
+    for leaf, name, number, lost in (
+        (item.bits_stored, "BitsStored", bits, "all bits of a cell are read"),
+        (item.high_bit, "HighBit", highest, "values are read from the lowest bits of a cell"),
+    ):
+        read.fact(leaf, name, partial(eq, number), lost)
+    return bits, highest

@@ -9,6 +9,7 @@ from dicomzarr.dicom.slide.tiling import FullTiling
 
 if TYPE_CHECKING:
     from dicomzarr.dicom.instance import FrameRef, Instance
+    from dicomzarr.dicom.pixels.pixels import PixelDescription
     from dicomzarr.dicom.slide.positions import OpticalPath
     from dicomzarr.dicom.slide.tiled import TiledImage
     from dicomzarr.dicom.slide.tiling import TileGrid
@@ -51,6 +52,10 @@ class SlideLevel:
         if declared is None:
             return tuple(sorted(found, key=_by_identifier))
         return tuple(path for path in declared if path in found)
+
+    def pixel(self, path: OpticalPath) -> PixelDescription:
+        """The pixels of an optical path."""
+        return next((image.header.pixel for image in self.images if path in image.paths), self.header.pixel)
 
     @property
     def planes(self) -> tuple[float, ...]:

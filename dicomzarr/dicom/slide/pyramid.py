@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from dicomzarr.dicom.slide.level import SlideLevel, level_spacing
+from dicomzarr.dicom.slide.positions import OpticalPath
 from dicomzarr.dicom.slide.tiling import FullTiling
 
 if TYPE_CHECKING:
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.instance import Instance
-    from dicomzarr.dicom.slide.positions import OpticalPath
     from dicomzarr.dicom.slide.tiled import TiledImage
 
     Place = tuple[OpticalPath, float]
     Tiles = npt.NDArray[np.int64] | None
 
 _Candidate = TypeVar("_Candidate")
+
+_UNTOLD = OpticalPath("")
+"""The optical path of a header that has none."""
 
 _SAME_SPACING = 1e-3
 """Relative difference below which two pixel spacings are one."""
@@ -92,7 +95,8 @@ def stack_pyramids(levels: Iterable[SlideLevel]) -> list[Pyramid]:
             stacks.append([level])
         else:
             # Channel names are those of the finest level: all levels hold them in its order.
-            stack.append(replace(level, order=stack[0].paths))
+            own = set(level.paths) == set(stack[0].paths)
+            stack.append(replace(level, order=stack[0].paths) if own else level)
     return [Pyramid(tuple(stack)) for stack in stacks]
 
 
@@ -135,7 +139,7 @@ def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
         ("PyramidUID", first.pyramid_uid == second.pyramid_uid),
         ("extended depth of field", first.extended_depth_of_field == second.extended_depth_of_field),
         ("kind of pixels", _pixel_key(first) == _pixel_key(second)),
-        ("optical paths", set(one.paths) == set(other.paths)),
+        ("optical paths", _same_paths(one, other)),
         ("focal planes", _same_planes(one.planes, other.planes)),
         ("place on the slide", _origins_within(first, second, pixels=half_a_tile)),
         ("the area that they show", _same_area(one, other)),
@@ -188,8 +192,9 @@ def _pyramid_key(header: Instance) -> tuple[object, ...]:
 
 def _pixel_key(header: Instance) -> tuple[object, ...]:
     pixel = header.pixel
-    grey = pixel.photometric_interpretation if pixel.samples == 1 else "colour"
-    return (pixel.samples, pixel.dtype, pixel.bits_stored, grey)
+    if pixel.samples > 1:
+        return (pixel.samples, pixel.dtype, pixel.bits_stored)
+    return (pixel.dtype, pixel.photometric_interpretation)
 
 
 def _same_spacing(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
@@ -217,12 +222,22 @@ def _belongs(stack: list[SlideLevel], level: SlideLevel) -> bool:
     half_a_tile = 0.5 * max(first.grid.tile_rows, first.grid.tile_columns)
     return (
         _pyramid_key(first.header) == _pyramid_key(level.header)
-        and set(first.paths) == set(level.paths)
+        and _same_paths(first, level)
         and _same_planes(first.planes, level.planes)
         and _is_coarser(stack[-1], level)
         and _origins_within(first.header, level.header, pixels=half_a_tile)
         and _same_area(first, level)
     )
+
+
+def _same_paths(one: SlideLevel, other: SlideLevel) -> bool:
+    """Whether levels show the same optical paths; of colours, some writers name the only one anew for each level."""
+    if set(one.paths) == set(other.paths):
+        return True
+    if one.header.pixel.samples == 1 or not len(one.paths) == len(other.paths) == 1:
+        return False
+    unnamed = {replace(path, identifier="") for path in (*one.paths, *other.paths)} - {_UNTOLD}
+    return len(unnamed) <= 1
 
 
 def _is_coarser(fine: SlideLevel, level: SlideLevel) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -89,6 +89,8 @@ class TiledImage:
     """Z offsets at which tiles of what is one plane were focused, where the scanner followed the tissue."""
     outside: int = 0
     """Frames that lie outside the Total Pixel Matrix, and are no tiles of it."""
+    elsewhere: int = 0
+    """Frames whose own positions are not those that they have by TILED_FULL, which counts."""
 
     @property
     def header(self) -> Instance:
@@ -159,7 +161,8 @@ def tiled_image(parts: Iterable[Instance]) -> TiledImage:
     paths = _paths(ordered)
     positions = _all_positions(ordered, paths)
     if _is_full(ordered, positions):
-        return _full(header, frames, grid)
+        full = _full(header, frames, grid)
+        return full if positions is None else replace(full, elsewhere=_elsewhere(positions, frames, grid))
     if positions is None:
         raise TilingError(f"the metadata gives no position of {frames.end} frames that are placed one by one.")
     if positions.lacking:
@@ -276,6 +279,15 @@ def _full(header: Instance, frames: FrameSequence, grid: TileGrid) -> TiledImage
     bottom = header.origin[2] if header.origin else 0.0
     offsets = tuple(round(bottom + k * (step or 0.0), _Z_DECIMALS) for k in range(planes))
     return TiledImage(frames, tiling, paths, offsets)
+
+
+def _elsewhere(positions: FramePositions, frames: FrameSequence, grid: TileGrid) -> int:
+    """How many frames say that they lie elsewhere than in the order of TILED_FULL."""
+    if positions.lacking or frames.offsets != _added(frames.parts):
+        return 0
+    row, column = np.divmod(np.arange(len(positions)) % (grid.rows * grid.columns), grid.columns)
+    same = (positions.rows == row * grid.tile_rows + 1) & (positions.columns == column * grid.tile_columns + 1)
+    return int(np.count_nonzero(~same))
 
 
 def _full_planes(header: Instance, frames: int, tiles: int) -> int:

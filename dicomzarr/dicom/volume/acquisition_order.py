@@ -27,6 +27,9 @@ _FEWEST_PLACES: Final = 3
 _MOSTLY: Final = 3 / 4
 """Part of the frames that must be in times that hold this part of the places."""
 
+_LOST: Final = 4
+"""Part of the times, or one of them, that may lack a frame at the place that has the most: more are a chance."""
+
 _REFERENCES: Final = 3
 """Frames from which steps to the next place are tried."""
 
@@ -61,9 +64,11 @@ def order_of(
     codes = np.unique(starts, return_inverse=True)[1].reshape(-1)
     count = int(codes.max()) + 1
     held = np.bincount(codes, minlength=count)
+    doubled = int(np.bincount(places).max())
     most_times = _most_of_one_contrast(codes, contrasts)
     refused = (
         len(np.unique(places * count + codes)) < len(codes)
+        or count > doubled + max(1, doubled // _LOST)
         or held[held >= _MOSTLY * len(there)].sum() < _MOSTLY * len(codes)
         or (most is not None and most_times > most)
         or any(_varies(column.codes, codes) for column in contrasts)

@@ -18,6 +18,7 @@ from dicomzarr.dicom.volume.columns import (
     columns_of,
     combined,
     distinct_partitions,
+    in_significance,
     independent,
 )
 from dicomzarr.dicom.volume.coverage import Choice, best, evaluate
@@ -128,7 +129,7 @@ class _Ladder:
         for kept, slices in self._slices(frames):
             own = [column.of(kept) for column in columns if not column.apart]
             own = list(distinct_partitions([column for column in own if column.count > 1]))
-            dimensions = independent(sorted(own, key=lambda column: -column.count))
+            dimensions = [in_significance(each) for each in independent(sorted(own, key=lambda column: -column.count))]
             words = part if len(kept) == len(frames) else _with_slices(part, slices)
             stack = part_of(self.stack, kept)
             blank = Grid(stack.frames, np.empty((0, 0, 0), np.int64), (), slices, stack, words, kind)

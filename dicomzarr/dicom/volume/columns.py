@@ -11,7 +11,7 @@ from dicomzarr.dicom.volume.clock import in_order
 from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, BY_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -97,10 +97,16 @@ class Column:
 
 def columns_of(frames: Sequence[Frame]) -> list[Column]:
     """The columns of all attributes that vary, in the order of the table."""
-    names = [row.name for row in ATTRIBUTES]
-    names += sorted({name for frame in frames for name in frame.values if name.startswith("index_")})
+    told = names_in(frames)
+    names = [row.name for row in ATTRIBUTES if row.name in told]
+    names += sorted(name for name in told if name.startswith("index_"))
     found = [column_of(frames, name) for name in names]
     return [column for column in found if column.count > 1]
+
+
+def names_in(frames: Iterable[Frame]) -> set[str]:
+    """The attributes that any of the frames has."""
+    return set[str]().union(*(frame.values for frame in frames))
 
 
 def column_of(frames: Sequence[Frame], name: str) -> Column:
@@ -277,3 +283,15 @@ def independent(columns: Sequence[Column]) -> list[tuple[Column, ...]]:
             apart.append((column,))
             together = others
     return [*apart, tuple(together)] if together else apart
+
+
+def in_significance(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Attributes of one axis, those first that change the slowest.
+
+    Vectors of nuclear medicine count within each other, as time slices within phases, in the order of the table.
+    """
+    rows = [BY_NAME.get(column.name) for column in columns]
+    if not all(row is not None and row.vector for row in rows):
+        return columns
+    order = {row.name: place for place, row in enumerate(ATTRIBUTES)}
+    return tuple(sorted(columns, key=lambda column: order[column.name]))

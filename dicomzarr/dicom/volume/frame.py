@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import msgspec
 import numpy as np
 
 from dicomzarr.dicom.instance import FrameRef
 from dicomzarr.dicom.instance_parser import pixel_spacing, spacing_between
 from dicomzarr.dicom.lut.modality import Rescale
-from dicomzarr.dicom.model.image_model import NO_GROUPS, frame_groups
+from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE, ImageItem, frame_groups
 from dicomzarr.dicom.model.json_model import RawSequence
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
-from dicomzarr.dicom.volume.dimensions import FrameContext, frame_times
+from dicomzarr.dicom.volume.computed import frame_times
+from dicomzarr.dicom.volume.dimensions import ATTRIBUTES
+from dicomzarr.dicom.volume.frame_context import FrameContext
 from dicomzarr.dicom.volume.frame_values import dimension_values
 from dicomzarr.dicom.volume.lattice import normal_of
 from dicomzarr.errors import InvalidAttributeError
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.model.binary import Scalar
-    from dicomzarr.dicom.model.image_model import ImageItem, Macro, MappingItem
+    from dicomzarr.dicom.model.image_model import Macro, MappingItem
     from dicomzarr.dicom.model.json_model import Leaf
     from dicomzarr.dicom.model.values import Value
     from dicomzarr.dicom.notices import Notices
@@ -45,6 +48,11 @@ _SKEW: Final = 0.01
 """How far direction cosines may be from unit length and a right angle: headers round to a few digits."""
 
 _COSINES: Final = 6
+
+_OF_CLASSIC: Final = tuple(
+    dict.fromkeys(name for row in ATTRIBUTES for name in row.instance if name in ImageItem.__struct_fields__)
+)
+"""Attributes of the instance that tell frames apart."""
 
 _NOWHERE: Final = "where the frame lies is not known"
 
@@ -149,33 +157,49 @@ def _contexts(instance: Instance, item: ImageItem, notices: Notices) -> Iterator
         )
         notices.add(instance.sop_instance_uid, f"{text}{rest}.")
     read = AttributeReader(instance.sop_instance_uid, notices)
+    of_all = _converted(item, shared.converted_of_all.items)
     for number, time in zip(range(1, count + 1), frame_times(item), strict=False):
         own = groups[number - 1] if number <= len(groups) else NO_GROUPS
-        yield FrameContext(instance, item, own, shared, number, time, read)
+        yield FrameContext(instance, _converted(of_all, own.converted.items), own, shared, number, time, read)
+
+
+def _converted(item: ImageItem, classic: Sequence[ImageItem]) -> ImageItem:
+    """The instance as if it were that of a classic image which became a frame: what tells frames apart, and values."""
+    if not classic:
+        return item
+    told = {name: getattr(classic[0], name) for name in _OF_CLASSIC}
+    return msgspec.structs.replace(item, **{name: leaf for name, leaf in told.items() if id(leaf) not in NONE})
 
 
 def _frame(
     context: FrameContext, position: Vector | None, orientation: Vector | None, values: Mapping[str, Value]
 ) -> Frame:
-    instance, item = context.instance, context.item
-    measures, content = context.macro("pixel_measures"), context.macro("frame_content")
-    rescale = _rescale(context, instance.segmentation)
+    item = context.item
+    rescale = _rescale(context, context.instance.segmentation)
     return Frame(
-        ref=FrameRef(instance, context.number),
+        ref=FrameRef(context.instance, context.number),
         item=item,
         position=position,
         orientation=orientation,
-        spacing=instance.pixel_spacing if measures is None else pixel_spacing(context.read, measures.pixel_spacing),
-        between=_length(context, (measures or item).spacing_between_slices),
-        thickness=_length(context, (measures or item).slice_thickness),
-        stack="" if content is None else context.read.text(content.stack_id) or "",
+        spacing=_spacing(context),
+        between=_length(
+            context, context.attribute("pixel_measures", "spacing_between_slices", item.spacing_between_slices)
+        ),
+        thickness=_length(context, context.attribute("pixel_measures", "slice_thickness", item.slice_thickness)),
+        stack=context.read.text(context.attribute("frame_content", "stack_id")) or "",
         rescale=rescale or _IDENTITY,
         has_rescale=rescale is not None,
-        rescale_type="" if rescale is None else context.read.text(_scaling(context).rescale_type) or "",
+        rescale_type="" if rescale is None else context.read.text(_scaling(context, "rescale_type")) or "",
         real_world=_real_world(context),
-        voi=context.macro("frame_voi_lut"),
+        voi=next((macro for macro in context.macros("frame_voi_lut") if is_given(macro.window_center)), None),
         values=values,
     )
+
+
+def _spacing(context: FrameContext) -> tuple[float, float] | None:
+    if not context.macros("pixel_measures"):
+        return context.instance.pixel_spacing
+    return pixel_spacing(context.read, context.attribute("pixel_measures", "pixel_spacing"))
 
 
 def _length(context: FrameContext, leaf: Leaf) -> float | None:
@@ -197,15 +221,15 @@ def _rescale(context: FrameContext, segmentation: Segmentation | None) -> Rescal
         most = read.fact(item.maximum_fractional_value, "MaximumFractionalValue", lambda most: most >= 1, lost)
         if most is not None:
             return Rescale(1 / most, 0.0)
-    return _line(read, _scaling(context))
+    return _line(read, _scaling(context, "rescale_slope"), _scaling(context, "rescale_intercept"))
 
 
-def _line(read: AttributeReader, source: Any) -> Rescale | None:
+def _line(read: AttributeReader, slopes: Leaf, intercepts: Leaf) -> Rescale | None:
     """RescaleSlope and RescaleIntercept; the identity where there are none, None where one is impossible."""
     lost = "values are shown as they are stored"
-    slope = read.fact(source.rescale_slope, "RescaleSlope", bool, lost)
-    intercept = read.fact(source.rescale_intercept, "RescaleIntercept", lambda _: True, lost)
-    if (slope is None and is_given(source.rescale_slope)) or (intercept is None and is_given(source.rescale_intercept)):
+    slope = read.fact(slopes, "RescaleSlope", bool, lost)
+    intercept = read.fact(intercepts, "RescaleIntercept", lambda _: True, lost)
+    if (slope is None and is_given(slopes)) or (intercept is None and is_given(intercepts)):
         return None
     return _IDENTITY if slope is intercept is None else Rescale(1.0 if slope is None else slope, intercept or 0.0)
 
@@ -215,9 +239,9 @@ def _real_world(context: FrameContext) -> tuple[MappingItem, ...]:
     return next((tuple(found) for source in sources if (found := source.real_world_value_mapping.items)), ())
 
 
-def _scaling(context: FrameContext) -> Any:
-    """What has the attributes of the Pixel Value Transformation (PS3.3 section C.7.6.16.2.9): macro or instance."""
-    return context.macro("pixel_value_transformation") or context.item
+def _scaling(context: FrameContext, name: str) -> Leaf:
+    """An attribute of the Pixel Value Transformation (PS3.3 section C.7.6.16.2.9), of the frame or of its instance."""
+    return context.attribute("pixel_value_transformation", name, getattr(context.item, name))
 
 
 def _placement(contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector | None]]:
@@ -225,16 +249,15 @@ def _placement(contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector
     item, read = contexts[0].item, contexts[0].read
     if read.text(item.grid_frame_offsets) is not None:
         return _dose_placement(read, item, len(contexts))
-    if item.detectors.items or item.slice_vector.values:
+    if contexts[0].instance.modality == "NM" or item.slice_vector.values:
         return [_detector_placement(read, context) for context in contexts]
     return [_own_placement(context) for context in contexts]
 
 
 def _own_placement(context: FrameContext) -> tuple[Vector | None, Vector | None]:
-    plane, direction = context.macro("plane_position"), context.macro("plane_orientation")
     item = context.item
-    position = item.image_position if plane is None else plane.image_position
-    orientation = item.image_orientation if direction is None else direction.image_orientation
+    position = context.attribute("plane_position", "image_position", item.image_position)
+    orientation = context.attribute("plane_orientation", "image_orientation", item.image_orientation)
     return _placed(context.read, position, orientation)
 
 

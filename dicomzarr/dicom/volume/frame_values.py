@@ -8,18 +8,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.dicom.model.binary import NO_BYTES
-from dicomzarr.dicom.model.image_model import NO_GROUPS
+from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE
 from dicomzarr.dicom.model.json_model import EMPTY
 from dicomzarr.dicom.model.values import Value
-from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, CREATION_TIME, FRAME_TIME, number_of
+from dicomzarr.dicom.volume.computed import number_of
+from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, CREATION_TIME, FRAME_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
     from dicomzarr.dicom.model.image_model import ImageItem, Macro
     from dicomzarr.dicom.model.json_model import Leaf
-    from dicomzarr.dicom.volume.dimensions import Attribute, FrameContext
+    from dicomzarr.dicom.volume.dimensions import Attribute
+    from dicomzarr.dicom.volume.frame_context import FrameContext
 
 _MOST_TAGS: Final = 2**32
 
@@ -60,7 +61,9 @@ class _Table:
         """A frame of each instance."""
         self._instance = [number[id(frame.item)] for frame in frames]
         self.has_groups = any(frame.groups is not NO_GROUPS or frame.shared is not NO_GROUPS for frame in frames)
-        self._macros: dict[str, list[Macro | None]] = {}
+        self._groups = list({id(each): each for frame in frames for each in (frame.groups, frame.shared)}.values())
+        """All functional groups, those of all frames once."""
+        self._macros: dict[str, list[list[Macro]]] = {}
         self._pointers: dict[int, list[str]] = {}
 
     def column(self, row: Attribute) -> list[Value] | None:
@@ -83,41 +86,40 @@ class _Table:
 
     def _keys(self, row: Attribute) -> Iterable[Hashable] | None:
         """What the value of each frame depends on; None where that is absent everywhere."""
-        leaves = [column for name in row.sources if (column := self._leaves(name)) is not None]
-        macros = [column for source in row.macro_sources if (column := self._macro_leaves(*source)) is not None]
-        if not leaves:
-            return zip(*macros, strict=True) if macros else None
+        leaves = list(filter(None, map(self._leaves, row.instance)))
+        macros = [column for source in row.macros if (column := self._macro_leaves(*source)) is not None]
+        varying = [column for column in leaves if len(column) > 1]
+        if not varying:
+            return zip(*macros, strict=True) if macros else [None] if leaves else None  # one key, for all
         codes: dict[Hashable, int] = {}
-        instances = [codes.setdefault(key, len(codes)) for key in zip(*leaves, strict=True)]
+        instances = [codes.setdefault(key, len(codes)) for key in zip(*varying, strict=True)]
         of_frames = [instances[number] for number in self._instance]
         return zip(of_frames, *macros, strict=True) if macros else of_frames
 
-    def _leaves(self, name: str) -> list[Hashable] | None:
-        """An attribute of each instance; None where none has it."""
-        if name == "image_type":
-            found: list[Hashable] = [frame.instance.image_type for frame in self._firsts]
-            return found if any(found) else None
-        leaves = [getattr(frame.item, name) for frame in self._firsts]
-        return None if set(map(id, leaves)) <= _ABSENT else leaves
+    def _leaves(self, name: str) -> list[Hashable]:
+        """An attribute of each instance, once if all have the same; nothing where none has it."""
+        header = name == "image_type"
+        leaves = [frame.instance.image_type if header else getattr(frame.item, name) for frame in self._firsts]
+        first = leaves[0]
+        if any(leaf is not first and leaf != first for leaf in leaves):
+            return leaves
+        return [first] if header or id(first) not in NONE else []
 
     def _macro_leaves(self, group: str, name: str) -> list[Hashable] | None:
         """An attribute of a macro of each frame; None where none has it."""
-        if not self.has_groups:
-            return None
         if group not in self._macros:
-            self._macros[group] = [frame.macro(group) for frame in self.frames]
+            there = any(getattr(groups, group).values for groups in self._groups)
+            self._macros[group] = [frame.macros(group) for frame in self.frames] if there else []
         macros = self._macros[group]
-        return [macro and getattr(macro, name) for macro in macros] if any(macros) else None
+        if max(map(len, macros), default=0) > 1:
+            return [frame.attribute(group, name) for frame in self.frames]
+        return [getattr(each[0], name) if each else EMPTY for each in macros] or None
 
     def pointers(self, item: ImageItem) -> list[str]:
         """The dimensions that an instance declares."""
         if id(item) not in self._pointers:
             self._pointers[id(item)] = [_pointer(each.pointer) for each in item.dimension_indices.items]
         return self._pointers[id(item)]
-
-
-_ABSENT: Final = frozenset({id(EMPTY), id(NO_BYTES)})
-"""What stands for attributes that are not there."""
 
 
 def _indices(frame: FrameContext, pointers: Sequence[str]) -> dict[str, Value]:

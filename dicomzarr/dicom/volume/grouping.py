@@ -225,7 +225,7 @@ def _beside(places: Places) -> float:
 def stack_words(stack: Stack) -> str:
     """In what a stack differs from the others of its series, in words, as ``sagittal`` or ``ADC map``."""
     words = (_WORDS[name](stack.frames[0]) for name in stack.why if name in _WORDS)
-    return ", ".join(word for word in words if word)
+    return ", ".join(dict.fromkeys(word for word in words if word))
 
 
 def _direction(frame: Frame) -> str:

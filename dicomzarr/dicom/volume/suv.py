@@ -35,6 +35,8 @@ _SMALLEST_DOSE: Final = 1e4
 """Becquerel; below, RadionuclideTotalDose is in other units."""
 _MOST_HALF_LIVES: Final = 30.0
 """After which nothing is left to be measured: the times are not of one examination."""
+_DECAY: Final = frozenset({"DECY", "DECAY"})
+"""That decay was corrected: PS3.3 section C.8.9.1 has the first, the text of QIBA the second."""
 _ZONE: Final = re.compile(r"[+-]\d{4}$", re.ASCII)
 
 
@@ -166,7 +168,7 @@ class _OneFrame:
         done = {text.upper() for text in self._read.texts(self._item.corrected_image)}
         if "ATTN" not in done:
             raise self._lacking("CorrectedImage (0028,0051) does not say that attenuation was corrected")
-        if ("DECAY" in done) != (correction != "NONE"):
+        if bool(_DECAY & done) != (correction != "NONE"):
             raise self._lacking("CorrectedImage (0028,0051) and DecayCorrection (0054,1102) contradict each other")
 
     # --- times, in seconds
@@ -203,10 +205,18 @@ class _OneFrame:
     def _administered(self, moment: float, half_life: float) -> float:
         """When the tracer was given: at most as long before as it can still be measured."""
         known = _local(self._tracer.start_datetime, self._item.timezone)
-        if known is not None and 0 <= moment - known <= _MOST_HALF_LIVES * half_life:
-            return known
         of_day = _local(self._tracer.start_time, self._item.timezone, of_day=True)
-        if of_day is None or (known is not None and abs(known % _DAY - of_day % _DAY) > 1):
+        agree = known is None or of_day is None or _apart(known, of_day) <= 1
+        if known is not None and of_day is not None and not agree and self._is_elsewhere():
+            self._say(
+                "the tracer was given at RadiopharmaceuticalStartTime: nothing tells the zone of the date with time."
+            )
+            known, agree = None, True
+        if known is not None and 0 <= moment - known <= _MOST_HALF_LIVES * half_life:
+            if not agree:
+                self._say("RadiopharmaceuticalStartDateTime counts, which RadiopharmaceuticalStartTime contradicts.")
+            return known
+        if of_day is None or not agree:
             raise self._lacking(
                 "RadiopharmaceuticalStartDateTime (0018,1078) is not before the scan"
                 if known is not None
@@ -221,6 +231,11 @@ class _OneFrame:
         if moment - found > _MOST_HALF_LIVES * half_life:
             raise self._lacking("RadiopharmaceuticalStartTime (0018,1072) is too long before the scan")
         return found
+
+    def _is_elsewhere(self) -> bool:
+        """Whether the tracer was given by the clock of a zone, and nothing says by which the scan was timed."""
+        zone = _ZONE.search(str(self._tracer.start_datetime.first or "").strip())
+        return zone is not None and not _ZONE.fullmatch(str(self._item.timezone.first or "").strip())
 
     # --- attributes
 
@@ -245,6 +260,12 @@ class _OneFrame:
 
     def _lacking(self, why: str) -> InvalidAttributeError:
         return InvalidAttributeError(f"Instance {self._uid}: SUV cannot be computed: {why}.", remedy=_REMEDY)
+
+
+def _apart(one: float, other: float) -> float:
+    """Seconds between two times of the day."""
+    found = abs(one - other) % _DAY
+    return min(found, _DAY - found)
 
 
 def _average(duration: float, half_life: float) -> float:

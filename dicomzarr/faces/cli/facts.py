@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dicomzarr.plan.orientation import orientation_letters, orientation_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -60,6 +62,10 @@ class ImageFacts:
     affine: Affine | None
     kind: str
     """What was found, in words; empty for slides."""
+    orientation: str
+    """How it lies in the patient, in words; empty where that is not known."""
+    orientation_letters: str
+    """Where x, y and z lead, as ``LPS``; empty likewise."""
     grouped_by: tuple[str, ...]
     """In what the images of the series differ."""
     coordinates: tuple[CoordinateFacts, ...]
@@ -120,6 +126,8 @@ def _image_facts(image: Image) -> ImageFacts:
         channels=image.channels,
         affine=image.affine,
         kind=known.kind or "",
+        orientation=orientation_words(image.plan),
+        orientation_letters=orientation_letters(image.plan),
         grouped_by=known.grouped_by,
         coordinates=tuple(_coordinates(image)),
         labels=tuple(label.path for label in image.labels.values()),

@@ -56,6 +56,8 @@ def _summary(facts: SeriesFacts) -> Table:
     grid = Table.grid(padding=(0, 2))
     for image in facts.images:
         grid.add_row(Text(clean(f"{image.path} {image.name}".strip()), style="bold cyan"), _sizes(facts, image))
+        if image.orientation:
+            grid.add_row(Text("  orientation", style="dim"), Text(clean(_orientation(image))))
         for coordinate in image.coordinates:
             grid.add_row(Text(clean(f"  {coordinate.name}"), style="dim"), Text(clean(_values(coordinate))))
         if image.labels:
@@ -94,6 +96,12 @@ def _sizes(facts: SeriesFacts, image: ImageFacts) -> Text:
         "1 level" if levels == 1 else f"{levels} levels",
     )
     return Text(" · ".join(clean(fact) for fact in told if fact))
+
+
+def _orientation(image: ImageFacts) -> str:
+    """As ``axial: z to the head, y to the back, x to the left (x y z: LPS)``."""
+    letters = f" (x y z: {image.orientation_letters})" if image.orientation_letters else ""
+    return f"{image.orientation}{letters}"
 
 
 def _values(coordinate: CoordinateFacts) -> str:

@@ -13,6 +13,7 @@ import zarr
 
 from dicomzarr.arrays.volume.nifti import header_of, ras
 from dicomzarr.arrays.volume.reasons import Why, refuse, why_no_volume, why_too_long
+from dicomzarr.arrays.volume.times import step_of_times
 from dicomzarr.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -94,15 +95,14 @@ def _open(path: Path, mode: str) -> Iterator[BinaryIO]:
 def _header(plan: ImagePlan) -> bytes:
     level = plan.levels[0]
     sizes = dict(zip((axis.name for axis in plan.axes), level.shape, strict=True))
-    steps = dict(zip((axis.name for axis in plan.axes), level.scale, strict=True))
-    units = {axis.name: axis.unit for axis in plan.axes}
+    step, unit = step_of_times(plan)
     shape = [sizes.get(name, 1) for name in "xyz"]
     header = header_of(
         [*shape, sizes["t"]] if "t" in sizes else shape,
         level.dtype,
         ras(plan.affine),
-        time_step=steps.get("t", 1.0),
-        time_unit=units.get("t"),
+        time_step=step,
+        time_unit=unit,
     )
     rescale = plan.attributes.rescale
     if rescale is not None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from dicomzarr.dicom.model.completeness import reduced_instances
+from dicomzarr.dicom.model.completeness import reduced_instances, referring_instances
 from dicomzarr.dicom.model.json_size import check_size
+from dicomzarr.dicom.model.spellings import as_standard
 from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.errors import (
     DicomZarrError,
@@ -82,13 +83,19 @@ class MetadataFetcher:
             return SeriesMetadata(await self._of_listed(study, series, error))
         if now is known:
             return now
-        reduced = await self._thread.run(_lacking, now, self.limits)
+        reduced, are_needed = await self._thread.run(_lacking, now, self.limits)
         if not reduced:
             return now
-        items: list[bytes | msgspec.Raw] = list(msgspec.json.decode(now.body, type=list[msgspec.Raw]))
-        keys = [InstanceKey(study, series, instance) for _, instance in reduced]
-        for (place, _), item in zip(reduced, await self._of_instances(keys), strict=True):
-            items[place] = item
+        items: list[bytes | msgspec.Raw] = list(msgspec.json.decode(as_standard(now.body), type=list[msgspec.Raw]))
+        keys = [InstanceKey(study, series, each.sop_instance_uid) for each in reduced]
+        try:
+            whole = await self._of_instances(keys)
+        except DicomZarrError:
+            if are_needed:
+                raise
+            return now
+        for each, item in zip(reduced, whole, strict=True):
+            items[each.place] = item
         return SeriesMetadata(_array(items))
 
     def forget(self, study: str | None = None, series: str | None = None) -> None:
@@ -162,7 +169,7 @@ class MetadataFetcher:
         subject = f"the metadata of instance {key.instance}, series {key.series}, study {key.study}"
         reply = await self.requests.get(instance_metadata_url(self.base_url, *key), subject)
         item = _only_item(reply.body, key, subject)
-        if _lacking(SeriesMetadata(_array([item])), self.limits):
+        if _lacking(SeriesMetadata(_array([item])), self.limits)[0]:
             raise _ReducedError(f"What an image needs is not in {subject}.")
         return item
 
@@ -178,13 +185,17 @@ class _ReducedError(InvalidReplyError):
     """An instance's own metadata lack what an image needs."""
 
 
-def _lacking(metadata: SeriesMetadata, limits: Limits) -> list[ReducedInstance]:
-    """Instances of which the metadata do not say enough; what cannot be read is left to whoever reads all of it."""
+def _lacking(metadata: SeriesMetadata, limits: Limits) -> tuple[list[ReducedInstance], bool]:
+    """(instances of which the metadata do not say enough, whether nothing opens without the rest).
+
+    What cannot be read is left to whoever reads all of it.
+    """
     try:
         check_size(metadata.body, limits)
-        return reduced_instances(metadata.instances)
+        reduced = reduced_instances(metadata.instances)
+        return reduced or referring_instances(metadata.instances, metadata.body), bool(reduced)
     except MetadataError:
-        return []
+        return [], False
 
 
 def _conditions(known: SeriesMetadata | None) -> dict[str, str]:

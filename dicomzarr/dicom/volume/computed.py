@@ -1,0 +1,192 @@
+"""Values of frames that are no plain number or text: what several attributes say together, or each vendor its own way.
+
+Functions of the table in `dimensions`, each of one frame; None where nothing is said.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from dicomzarr.dicom.model.json_model import EMPTY
+from dicomzarr.dicom.model.private import private_value, private_values
+from dicomzarr.dicom.model.values import AttributeReader
+from dicomzarr.dicom.volume.clock import acquired_at, date_and_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dicomzarr.dicom.model.binary import Scalar
+    from dicomzarr.dicom.model.image_model import ImageItem
+    from dicomzarr.dicom.model.values import Value
+    from dicomzarr.dicom.volume.frame_context import FrameContext
+
+_VECTOR: Final = 3
+_B_OF_SEQUENCE: Final = re.compile(r"_b(\d{1,5})(?!\d)", re.ASCII)
+"""The b-value in what Siemens calls sequences of diffusion, as ``*ep_b1000#2``."""
+
+_DIGITS: Final = 6
+_GE_OFFSET: Final = 1_000_000_000
+"""What GE adds to b-values of some images."""
+
+_COMPONENTS: Final = {
+    "M": "magnitude",
+    "P": "phase",
+    "R": "real",
+    "I": "imaginary",
+    "MAGNITUDE": "magnitude",
+    "PHASE": "phase",
+    "REAL": "real",
+    "IMAGINARY": "imaginary",
+}
+
+_GE_COMPONENTS: Final = ("magnitude", "phase", "real", "imaginary")
+"""By what GE counts in (0043,102F)."""
+
+FRAME_TYPES: Final = ("mr_frame_type", "ct_frame_type", "pet_frame_type", "xray_3d_frame_type", "map_frame_type")
+"""Functional groups that have FrameType (0008,9007), by their names in the model."""
+
+number_of: Final = AttributeReader("").lenient
+"""What cannot be read as a number tells nothing apart."""
+
+
+def in_single_precision(number: float) -> float:
+    """A number as writers compute it: six digits count."""
+    return float(f"{number:.{_DIGITS}g}")
+
+
+def component(frame: FrameContext) -> Value:
+    """Magnitude, phase, real or imaginary (PS3.3 sections C.8.3.1.1.1 and C.8.13.3.3.1); of GE its own."""
+    told = [frame.attribute("mr_frame_type", "complex_image_component").first]
+    told += [frame.item.complex_image_component.first, *frame.instance.image_type[2:]]
+    names = (_COMPONENTS.get(str(value).strip().upper()) for value in told if value)
+    found = next((name for name in names if name), None)
+    number = number_of(private_value(frame.item, "ge_component")) if found is None else None
+    return found if number is None or number not in range(len(_GE_COMPONENTS)) else _GE_COMPONENTS[int(number)]
+
+
+def kind(frame: FrameContext) -> Value:
+    """What the values of ImageType or FrameType say, as WATER and FAT."""
+    for name in FRAME_TYPES:
+        told = frame.attribute(name, "frame_type")
+        if told.values:
+            return _word(frame.read.texts(told))
+    return _word(frame.instance.image_type)
+
+
+def _word(values: tuple[str, ...]) -> Value:
+    """All values, whether they are code strings or not (PS3.5 section 6.2): of these only known words are shown."""
+    return " ".join(value.upper() for value in values if value) or None
+
+
+def b_value(frame: FrameContext) -> Value:
+    """DiffusionBValue (0018,9087); that of a vendor where the standard's is absent, or the one in SequenceName."""
+    item = frame.item
+    told = [frame.attribute("diffusion", "diffusion_b_value").first, item.diffusion_b_value.first]
+    told += [private_value(item, name) for name in ("siemens_b_value", "philips_b_value", "uih_b_value")]
+    found = next((number for value in told if (number := number_of(value)) is not None), None)
+    if found is None and (number := number_of(private_value(item, "ge_b_value"))) is not None:
+        found = number % _GE_OFFSET
+    if found is None and (named := _B_OF_SEQUENCE.search(frame.read.text(item.sequence_name) or "")):
+        found = float(named[1])
+    return None if found is None else in_single_precision(found)
+
+
+def gradient_direction(frame: FrameContext) -> Value:
+    """The diffusion gradient direction, a unit vector; that of a vendor where the standard's is absent."""
+    item = frame.item
+    directions: Any = frame.attribute("diffusion", "gradient_directions").values
+    told: list[Sequence[Scalar]] = [each.orientation.values for each in directions[:1]]
+    told += [item.gradient_orientation.values]
+    told += [private_values(item, name) for name in ("siemens_gradient", "uih_gradient")]
+    for vendor in ("philips", "ge"):
+        told += [[private_value(item, f"{vendor}_gradient_{axis}") for axis in "xyz"]]
+    return next((_vector(values) for values in told if len(values) == _VECTOR and any(values)), None)
+
+
+def velocity_direction(frame: FrameContext) -> Value:
+    """VelocityEncodingDirection (0018,9090), a unit vector; None of frames that encode none."""
+    return _vector(frame.attribute("velocity_encoding", "velocity_direction").values)
+
+
+def _vector(values: Sequence[Scalar]) -> Value:
+    numbers = [number for value in values if (number := number_of(value)) is not None]
+    if len(numbers) != _VECTOR or not any(numbers):
+        return None
+    return tuple(round(number, 6) + 0.0 for number in numbers)  # no negative zero
+
+
+def arterial_label(frame: FrameContext) -> Value:
+    """ASLContext (0018,9257), which Philips keeps for itself in classic images: LABEL or CONTROL."""
+    told = frame.attribute("arterial_spin_labeling", "asl_context").first or private_value(frame.item, "philips_label")
+    return _word((str(told).strip(),)) if told else None
+
+
+def energy(frame: FrameContext) -> Value:
+    """MonoenergeticEnergyEquivalent (0018,937C) of an image of several energies, keV."""
+    root = next((each.energy for each in frame.item.multi_energy.items), EMPTY)
+    return number_of(frame.attribute("multi_energy", "energy", root).first)
+
+
+def receive_coil(frame: FrameContext) -> Value:
+    """ReceiveCoilName (0018,1250), and the elements that Siemens names beside it: of coils that are not combined."""
+    told = frame.attribute("receive_coil", "receive_coil_name", frame.item.receive_coil_name).first
+    names = (told, private_value(frame.item, "siemens_coil"))
+    return " ".join(str(name).strip() for name in names if name) or None
+
+
+def ge_kind(frame: FrameContext) -> Value:
+    """What GE says that an image is: a direction of diffusion, a combination of them."""
+    return number_of(private_value(frame.item, "ge_kind"))
+
+
+def ge_time(frame: FrameContext) -> Value:
+    """Milliseconds, as GE counts them."""
+    return number_of(private_value(frame.item, "ge_time"))
+
+
+def acquired(frame: FrameContext) -> Value:
+    """Seconds since a fixed day at which the frame was acquired."""
+    told = (frame.attribute("frame_content", f"frame_{word}_datetime").first for word in ("acquisition", "reference"))
+    return acquired_at(frame.item, next((value for value in told if value), None))
+
+
+def content(frame: FrameContext) -> Value:
+    """ContentDate (0008,0023) and ContentTime (0008,0033), likewise."""
+    return date_and_time(frame.item.content_date, frame.item.content_time)
+
+
+def created(frame: FrameContext) -> Value:
+    """InstanceCreationDate (0008,0012) and InstanceCreationTime (0008,0013), likewise."""
+    return date_and_time(frame.item.creation_date, frame.item.creation_time)
+
+
+def slice_thickness(frame: FrameContext) -> Value:
+    """SliceThickness (0018,0050) in hundredths of a millimetre: headers compute it."""
+    number = number_of(frame.attribute("pixel_measures", "slice_thickness", frame.item.slice_thickness).first)
+    return None if number is None else round(number, 2)
+
+
+def frame_time(frame: FrameContext) -> Value:
+    """Milliseconds since the first frame of the instance."""
+    return frame.time
+
+
+def frame_number(frame: FrameContext) -> Value:
+    """The place in the instance, from 1."""
+    return float(frame.number)
+
+
+def frame_times(item: ImageItem) -> Iterator[float | None]:
+    """Milliseconds since the first frame of each, by FrameTimeVector or FrameTime (PS3.3 section C.7.6.5); endless."""
+    elapsed = 0.0
+    for number, value in enumerate(item.frame_time_vector.values):
+        elapsed += (number_of(value) or 0.0) if number else 0.0
+        yield round(elapsed, 6)
+    step = number_of(item.frame_time.first)
+    if item.frame_time_vector.values or not step:
+        while True:
+            yield None
+    for number in itertools.count():
+        yield round(step * number, 6)

@@ -1,0 +1,93 @@
+"""Files with values that are none: each costs its attribute, and neither the file nor the series."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom import Dataset
+from pydicom.dataelem import DataElement
+from pydicom.tag import Tag
+from radiology import BUILDERS
+
+import dicomzarr
+from dicomzarr.errors import InvalidFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dicomzarr import Image
+
+_MARK = "MARKMARK"
+
+
+def with_text(dataset: Dataset, tag: int, vr: str, text: bytes) -> bytes:
+    """A file in which an attribute holds a text, whether that is a value of its VR or not."""
+    changed = Dataset(dataset)
+    changed.file_meta = dataset.file_meta
+    changed.pop(tag, None)
+    changed.add(DataElement(Tag(tag), "LO", _MARK))
+    buffer = BytesIO()
+    pydicom.dcmwrite(buffer, changed, enforce_file_format=True)
+    written = buffer.getvalue()
+    at = written.index(_MARK.encode())
+    text += b" " * (len(text) % 2)
+    return written[: at - 4] + vr.encode() + len(text).to_bytes(2, "little") + text + written[at + len(_MARK) :]
+
+
+def opened(folder: Path, tag: int, vr: str, text: bytes) -> Image:
+    for number, dataset in enumerate(BUILDERS["volume"]().datasets):
+        (folder / f"{number}.dcm").write_bytes(with_text(dataset, tag, vr, text))
+    return dicomzarr.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "text", "unit", "notice"),
+    [
+        (0x00280030, "DS", b"0,8\\0,6", None, "PixelSpacing is impossible"),
+        (0x00281053, "DS", b"1,5", "millimeter", "RescaleSlope is impossible"),
+        (0x00200013, "IS", b"A1", "millimeter", ""),
+        (0x00281050, "DS", b"40\\\\", "millimeter", ""),
+        (0x00180060, "DS", b"n/a", "millimeter", ""),
+        (0x00111001, "IS", b"unknown", "millimeter", ""),
+        (0x00111001, "FD", b"xyz", "millimeter", ""),
+    ],
+)
+def test_a_text_that_is_no_number_costs_its_attribute(  # noqa: PLR0913, PLR0917  # the table's columns
+    tmp_path: Path, tag: int, vr: str, text: bytes, unit: str | None, notice: str
+) -> None:
+    image = opened(tmp_path, tag, vr, text)
+    expected: Any = np.stack([each.pixel_array for each in BUILDERS["volume"]().datasets])
+    assert sorted(image.levels[0][...][:, 0, 0].tolist()) == sorted(expected[:, 0, 0].tolist())
+    assert image.axes[-1].unit == unit
+    assert any(notice in each for each in image.notices) if notice else not image.notices
+
+
+def test_a_number_of_the_standard_that_is_none_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFileError):
+        _ = opened(tmp_path, 0x00189087, "FD", b"none")
+
+
+@pytest.mark.parametrize(
+    ("stored", "high", "notice"),
+    [(12, 16, "HighBit"), (12, 3, "HighBit"), (0, 11, "BitsStored"), (17, 11, "BitsStored"), (16, 11, "HighBit")],
+)
+def test_impossible_bits_cost_themselves(tmp_path: Path, stored: int, high: int, notice: str) -> None:
+    (dataset, *_) = BUILDERS["volume"]().datasets
+    pixels = dataset.pixel_array
+    dataset.BitsStored, dataset.HighBit = stored, high
+    pydicom.dcmwrite(tmp_path / "1.dcm", dataset, enforce_file_format=True)
+    image = dicomzarr.open(tmp_path)
+    assert np.array_equal(image.levels[0][...], pixels)
+    assert any(f"{notice} is impossible" in each for each in image.notices)
+
+
+def test_three_samples_need_not_be_counted(tmp_path: Path) -> None:
+    (dataset,) = BUILDERS["secondary_capture"]().datasets
+    pixels = dataset.pixel_array
+    del dataset.SamplesPerPixel
+    pydicom.dcmwrite(tmp_path / "1.dcm", dataset, enforce_file_format=True)
+    assert np.array_equal(dicomzarr.open(tmp_path).levels[0][...], pixels.transpose(2, 0, 1))
