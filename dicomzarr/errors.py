@@ -170,6 +170,10 @@ class HTTPStatusError(ServerError):
         self.retry_after = retry_after
         self.challenge = ""
         """The reply's WWW-Authenticate header; it is not shown."""
+        self.redirected_to = ""
+        """The URL that answered, where a redirect led to another host, port or scheme."""
+        self.refused = ""
+        """Whose credentials the request carried, in words, where they do not suffice; never the credentials."""
 
 
 class AuthenticationError(HTTPStatusError):

@@ -11,7 +11,7 @@ import pytest
 from object_store import running_moto
 from orthanc import Orthanc, OrthancMissingError, dicomize, running_orthanc, synthetic_png
 from real_data import FOLDER, real_file, real_series
-from thoroughness import be_brief
+from thoroughness import be_brief, sample
 from tiny_pacs import TinyPACS, running_tiny_pacs, tiny_pacs_python
 
 if TYPE_CHECKING:
@@ -32,8 +32,18 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses a fixture named orthanc... carries the marker ``orthanc``."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--sample", action="store_true", help="all tests, with few of their cases: what only depends on other versions"
+    )
+
+
+@pytest.hookimpl(trylast=True)  # what markers leave
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whatever uses a fixture named orthanc... carries the marker ``orthanc``; ``--sample`` leaves out cases."""
+    if config.getoption("sample"):
+        items[:], left_out = sample(items)
+        config.hook.pytest_deselected(items=left_out)
     for item in items:
         names = getattr(item, "fixturenames", ())
         if any(name.startswith("orthanc") for name in names):

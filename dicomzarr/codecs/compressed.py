@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 import imagecodecs
@@ -10,7 +11,7 @@ from dicomzarr.codecs.budget import BUDGET
 from dicomzarr.codecs.jpeg import decode_jpeg
 from dicomzarr.codecs.stored_values import planes_first, reinterpret, warn_server_decoded, ybr_to_rgb
 from dicomzarr.dicom.pixels.codestream import Codec, Codestream, Colour
-from dicomzarr.dicom.pixels.jpeg2000_cost import extra_bytes
+from dicomzarr.dicom.pixels.jpeg2000_cost import Cost, cost_of
 from dicomzarr.dicom.pixels.jpeg_markers import read_jpeg
 from dicomzarr.errors import FrameDecodeError, FrameShapeError
 from dicomzarr.options.limits import LIMITS, Limits
@@ -27,6 +28,9 @@ _MOST_EXTRA: Final = 8
 _OF_OTHER_CODESTREAMS: Final = frozenset({"YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
 """Photometric interpretations of subsampled chroma and of component transforms, which such a codestream would show."""
 _FEW_SCANS: Final = 20
+_LARGE: Final = 64 * 2**20
+_USUAL_EXPANSION: Final = 100
+"""Bytes that decoding takes for each byte of real frames; what takes more, and is large, is decoded alone."""
 _WORKING_BYTES: Final = {
     Codec.JPEG_2000: 4,
     Codec.HTJ2K: 4,
@@ -75,7 +79,8 @@ def decode_compressed(  # noqa: PLR0913  # all that is known of the bytes
         return _decode_held_jpeg(data, pixel, where, scratch, limits)
     is_ybr = pixel.samples > 1 and holds_ybr(codestream, pixel)
     try:
-        with BUDGET.taken(taken, limits.decoding_bytes):
+        is_odd = taken > max(_LARGE, len(data) * _USUAL_EXPANSION)
+        with BUDGET.taken(limits.decoding_bytes if is_odd else taken, limits.decoding_bytes):
             decoded, is_ybr = _decode(data, codestream, is_ybr=is_ybr, scratch=scratch)
     except (RuntimeError, ValueError, MemoryError) as error:
         raise FrameDecodeError(
@@ -143,10 +148,11 @@ def bytes_taken(data: bytes, codestream: Codestream, pixel: PixelDescription, wh
     """Bytes that the decoder will take, once they and its passes have been found to be within bounds."""
     codec, name = codestream.codec, codestream.codec.value
     try:
-        extra = extra_bytes(data, codestream.start) if codec in _IN_PACKETS else 0
+        cost = cost_of(data, codestream.start) if codec in _IN_PACKETS else Cost(0, 1)
         scans = codestream.scans.count(data, limits.jpeg_scans) if codestream.scans is not None else 0
-    except ValueError as error:
+    except (ValueError, IndexError, struct.error) as error:
         raise FrameDecodeError(f"{where}: the {name} codestream claims what cannot be: {error}.") from None
+    extra = cost.extra_bytes
     samples = pixel.rows * pixel.columns * pixel.samples
     if extra > max(limits.block_bytes, samples * _MOST_EXTRA):
         raise FrameDecodeError(
@@ -159,6 +165,11 @@ def bytes_taken(data: bytes, codestream: Codestream, pixel: PixelDescription, wh
             f"{where}: {len(data)} bytes of {name} claim to be {pixel.nbytes} bytes of pixels, and would take {taken}"
             " to decode, which cannot be.",
             remedy=f"If the image is blank, set limits={{'blank_bytes': {taken}}}.",
+        )
+    if cost.passes * samples > max(limits.block_passes, len(data) * limits.expansion):
+        raise FrameDecodeError(
+            f"{where}: {len(data)} bytes of {name} claim {cost.passes} passes over {samples} samples: too many.",
+            remedy=f"If the server is trusted, set limits={{'block_passes': {cost.passes * samples}}}.",
         )
     if scans > _FEW_SCANS and scans * samples > limits.jpeg_passes:
         raise FrameDecodeError(

@@ -58,7 +58,8 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
         media_type: The part's media type, for when nobody says the transfer syntax.
         where: Study, series, instance and frame, for messages.
         on_loss: Called when the codestream is of a lossy kind.
-        stored: They come out of the file that stores them: nobody decoded them on the way, and its label is right.
+        stored: Nobody decoded them on the way, and their label is right: they come out of the file that stores them, or
+            the metadata say that it stores plain pixels.
         limits: What decoding may take.
         scratch: Memory that the result may lie in: then it is valid until the next frame is decoded in this thread.
 

@@ -83,6 +83,12 @@ class DiskFrames:
         """Give a frame no more, for it does not decode; from any thread."""
         self._storage.writer.add(Remove("name", self._tag(key)))
 
+    async def held(self, keys: Sequence[FrameKey]) -> set[FrameKey]:
+        """Those of the frames that are held, of which none is read."""
+        if self._is_forgotten or not keys:
+            return set()
+        return await in_reader_thread(self._held, keys) or set()
+
     async def count(self) -> int:
         """How many frames of the series lie on disk."""
         if self._is_forgotten:
@@ -102,6 +108,10 @@ class DiskFrames:
         held = self._storage.read(list(tags), self._series, self._names.view)
         found = {tags[tag]: _frame(content) for tag, content in held.items()}
         return {key: frame for key, frame in found.items() if frame is not None}
+
+    def _held(self, keys: Sequence[FrameKey]) -> set[FrameKey]:
+        tags = {self._tag(key): key for key in keys}
+        return {tags[tag] for tag in self._storage.names(list(tags), self._series, self._names.view)}
 
     def _tag(self, key: FrameKey) -> bytes:
         name = FrameName(key.series.study, key.series.series, key.instance, key.number)

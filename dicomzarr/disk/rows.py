@@ -98,6 +98,16 @@ def _verifies(secret: bytes, name: bytes, expected: object, facts: object, body:
     return hmac.compare_digest(expected, seal(secret, name, facts, body))
 
 
+def names_held(connection: sqlite3.Connection, names: Sequence[bytes]) -> set[bytes]:
+    """Those of the names that entries have."""
+    found: set[bytes] = set()
+    for start in range(0, len(names), _NAMES_AT_ONCE):
+        asked = names[start : start + _NAMES_AT_ONCE]
+        marks = ",".join("?" * len(asked))
+        found.update(row[0] for row in connection.execute(f"SELECT name FROM entries WHERE name IN ({marks})", asked))  # noqa: S608  # only marks
+    return found.intersection(names)
+
+
 def count(connection: sqlite3.Connection, series: bytes) -> int:
     """How many entries a series has, but for the one of its own name: its metadata."""
     asked = "SELECT count(*) FROM entries WHERE series = ? AND name != series"

@@ -108,6 +108,18 @@ class Storage:
             self.writer.add(Touch((*found.old, series)))
         return waiting | found.contents
 
+    def names(self, names: Sequence[bytes], series: bytes, view: bytes) -> set[bytes]:
+        """Those of the names under which something of a series is held, or will be soon; in a reader thread."""
+        waiting, wanted = self.writer.sort(names, series, view)
+        if not wanted or self._rests("read"):
+            return set(waiting)
+        try:
+            with self._free_lane().use() as connection:
+                return {*waiting, *rows.names_held(connection, wanted)}
+        except Trouble as trouble:
+            self._met(trouble, "read")
+            return set(waiting)
+
     def count(self, series: bytes, view: bytes) -> int:
         """How many entries of a series are written, but for its metadata; in a reader thread."""
         if self._rests("read") or self.writer.removes(series, view):

@@ -17,6 +17,10 @@ class Limits:
     """Frames of one read that may be under way, however large they are."""
     frames_ahead: int = 512
     """Frames that are fetched before somebody wants them: half a second's work for a decoder."""
+    bytes_for_disk: int = 16 * 2**20
+    """What comes for the disk alone before that is waited for."""
+    writing: float = 60.0
+    """Seconds that it is waited for."""
     ahead_share: int = 4
     """Of the cache, one in so many bytes may be filled ahead."""
     far: float = 0.01

@@ -40,8 +40,8 @@ class FetchOwner(Protocol):
     def wants(self, series: SeriesState) -> bool:
         """Whether somebody waits for a frame of a series."""
 
-    async def ready(self) -> None:
-        """Wait until the decoders have caught up."""
+    async def ready(self, by: FetchUnderWay) -> None:
+        """Wait until the decoders have caught up, and the disk where that alone takes the frames."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +55,8 @@ class FetchUnderWay:
     given_up: int = 0
     """Of these, those that nobody waits for any more."""
     task: asyncio.Task[None] | None = None
+    only_for_disk: bool = False
+    """Nobody waited for its frames when it began but whoever wants them to lie on disk."""
 
     def arrived(self, key: FrameKey, frame: EncodedFrame) -> bool:
         """See `ports.FrameSink`."""
@@ -67,7 +69,7 @@ class FetchUnderWay:
 
     async def ready(self) -> None:
         """See `ports.FrameSink`."""
-        await self.owner.ready()
+        await self.owner.ready(self)
 
     def cancel(self) -> None:
         """Nobody needs it."""

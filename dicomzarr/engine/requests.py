@@ -81,6 +81,8 @@ class FrameQueue:
         """When it was last empty, in seconds of a steady clock."""
         self.large_wait = False
         """The decoders are behind: it is the turn of small reads only."""
+        self.disk_is_behind = False
+        """What is only to lie on disk gets no turn."""
 
     def __len__(self) -> int:
         return len(self._places)
@@ -92,7 +94,9 @@ class FrameQueue:
         """Those who wait for what does not come anyway, in the order of their turns."""
         for turn in self._all_turns():
             waits = turn.series in self._coming and self._coming[turn.series] is turn.reader
-            if not (waits or (self.large_wait and turn.frames > SMALL_READ)):
+            waits |= self.large_wait and turn.frames > SMALL_READ
+            waits |= self.disk_is_behind and turn.priority is Priority.BEHIND
+            if not waits:
                 yield turn
 
     def _all_turns(self) -> Iterator[Turn]:

@@ -59,6 +59,10 @@ class Scheduler:
         self._unseen: list[PendingFrame] = []
         """Those that may be on disk: one tick's are looked up together."""
         self._look_ups: set[asyncio.Task[None]] = set()
+        self._unwritten = 0
+        """Bytes that came for the disk alone since it was waited for."""
+        self._writing: asyncio.Task[None] | None = None
+        """Waits for the disk, as long as that is behind."""
         self._pump_at: asyncio.TimerHandle | None = None
         """When the next fetch may begin, if that is planned."""
         self._pumps_soon = False
@@ -160,9 +164,11 @@ class Scheduler:
             error = outcome if isinstance(outcome, BaseException) else contradiction(key, outcome)
             self._settle(pending, error or outcome)
 
-    async def ready(self) -> None:
-        """Wait until the decoders have caught up."""
+    async def ready(self, by: FetchUnderWay) -> None:
+        """See `FetchOwner`."""
         await self._backlog.ready()
+        if by.only_for_disk and self._writing is not None:
+            await asyncio.wait([self._writing])
 
     def _settle(self, pending: PendingFrame, outcome: EncodedFrame | BaseException) -> None:
         key = pending.key
@@ -183,6 +189,22 @@ class Scheduler:
             waiter.arrived(key, outcome)
         if pending.fetched and key.series.disk is not None:
             key.series.disk.keep(key, outcome)
+            if only_for_disk:
+                self._handed_to(key.series.disk, len(outcome.data))
+
+    def _handed_to(self, disk: FrameStore, nbytes: int) -> None:
+        """Bytes came for the disk alone: more come when it has written these."""
+        self._unwritten += nbytes
+        if self._unwritten >= self.limits.bytes_for_disk and self._writing is None:
+            self._queue.disk_is_behind = True
+            self._writing = asyncio.get_running_loop().create_task(self._wait_for(disk))
+
+    async def _wait_for(self, disk: FrameStore) -> None:
+        try:
+            await disk.written(self.limits.writing)
+        finally:
+            self._unwritten, self._writing, self._queue.disk_is_behind = 0, None, False
+            self._pump_soon()
 
     # --- the table ---
 
@@ -258,6 +280,7 @@ class Scheduler:
 
     def _start(self, fetch: Fetch) -> None:
         under_way = FetchUnderWay(fetch, self)
+        under_way.only_for_disk = all(self._pending[key].priority is Priority.BEHIND for key in fetch.keys)
         if fetch.stays_queued:
             self._queue.expect(fetch.keys[0])
         else:

@@ -27,6 +27,9 @@ class FrameStore(Protocol):
     def discard(self, key: FrameKey) -> None:
         """Hold a frame no more, for it does not decode; from any thread."""
 
+    async def written(self, seconds: float) -> bool:
+        """Wait so long at most until all that was to be held is, and give whether it is."""
+
 
 @dataclass(frozen=True, eq=False)
 class SeriesState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.codecs.planes import to_bytes
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     Decoded = npt.NDArray[np.generic]
     Place = Callable[[int, Decoded], None]
     Failed = Callable[[int, BaseException], None]
+
+_HOPELESS = 32
+"""Frames of many that fail one after the other, after which no more are tried."""
 
 _COMPRESSED = 4
 """What codestreams are smaller by, most of them by far."""
@@ -89,17 +93,19 @@ class FrameSource:
         finally:
             self._scheduler.drop(pending, waiter)
 
-    async def bring_behind(self, keys: Sequence[FrameKey]) -> dict[FrameKey, BaseException]:
+    async def bring_behind(self, keys: Sequence[FrameKey], came: Callable[[], object]) -> dict[FrameKey, BaseException]:
         """Have frames brought, and so kept on disk, behind all else that is wanted; on the home loop.
 
         Args:
-            keys: Of this series; ask for few at a time, for the disk may not follow.
+            keys: Of this series, and not on disk, where they are not looked for.
+            came: Told of each that came.
 
         Returns:
-            Those that cannot be had, and why.
+            Those that cannot be had, and why; after many failures in a row no more are tried.
         """
-        waiter, want = _Behind(keys), self._scheduler.want
-        pending = [want(key, waiter, self._behind, priority=Priority.BEHIND) for key in list(waiter.left)]
+        waiter = _Behind(keys, came)
+        want = partial(self._scheduler.want, waiter=waiter, reader=self._behind, fresh=True, priority=Priority.BEHIND)
+        pending = [want(key) for key in list(waiter.left)]
         try:
             if pending:
                 await waiter.end
@@ -208,21 +214,26 @@ class _Encoded:
 class _Behind:
     """Waits for many frames, of which it needs none; see `ports.FrameWaiter`."""
 
-    def __init__(self, keys: Sequence[FrameKey]) -> None:
+    def __init__(self, keys: Sequence[FrameKey], came: Callable[[], object]) -> None:
         self.left = dict.fromkeys(keys)
         self.failures: dict[FrameKey, BaseException] = {}
         self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._came = came
+        self._failed_in_a_row = 0
 
     def arrived(self, key: FrameKey, _: EncodedFrame) -> None:
+        self._failed_in_a_row = 0
+        self._came()
         self._one_less(key)
 
     def failed(self, key: FrameKey, error: BaseException) -> None:
         self.failures[key] = error
+        self._failed_in_a_row += 1
         self._one_less(key)
 
     def _one_less(self, key: FrameKey) -> None:
         self.left.pop(key, None)
-        if not self.left:
+        if not self.left or self._failed_in_a_row >= _HOPELESS:
             _settle(self.end, None)
 
 

@@ -10,10 +10,12 @@ from typing import Final
 class Limits:
     """Bounds of one access; the option ``limits`` changes them by their names."""
 
-    json_bytes: int = 2**30
-    """Bytes of one reply in JSON, decompressed; the metadata of a million placed tiles take a third of that."""
+    json_bytes: int = 384 * 2**20
+    """Bytes of one reply in JSON, decompressed; the metadata of a million placed tiles take most of that."""
     instances: int = 50_000
     """Instances of one series: each costs some kilobytes and half a millisecond before the first pixel."""
+    images: int = 5000
+    """Images that the instances of one series may become, as they fit no others: each costs a millisecond."""
     instance_objects: int = 100_000
     """JSON objects in the metadata of one instance, but for those that describe its frames; real ones have hundreds."""
     instance_values: int = 1_000_000
@@ -34,10 +36,12 @@ class Limits:
     """Bytes of the pixels of one frame; the largest known, of films and cameras, have 300 million."""
     blank_bytes: int = 384 * 2**20
     """Bytes that decoding a frame may take, however short its codestream is: it is blank, or an attack."""
-    expansion: int = 2000
-    """Beyond that, bytes that decoding may take for each byte of the codestream."""
+    expansion: int = 500
+    """Beyond that, bytes that decoding, or inflating an instance, may take for each byte."""
     block_bytes: int = 128 * 2**20
     """Bytes that the code-blocks and precincts of one JPEG 2000 may take in a decoder, or eight for each sample."""
+    block_passes: int = 2**31
+    """Samples that the coding passes of one JPEG 2000 may go over, or ``expansion`` for each of its bytes: seconds."""
     decoding_bytes: int = 2**30
     """Bytes that all frames that are being decoded may take together; a larger frame is decoded alone."""
     jpeg_scans: int = 100
@@ -46,6 +50,8 @@ class Limits:
     """Samples that the scans of one JPEG of more than twenty scans may pass over together: some seconds."""
     instance_bytes: int = 32 * 2**30
     """Bytes of one instance, inflated where it is deflated; no known one comes near, and a disk must not be filled."""
+    inflated_bytes: int = 512 * 2**20
+    """Bytes that a deflated instance may become, however short it is; one of more, ``expansion`` times its own."""
     instances_held: int = 32
     """Whole instances that stay on the temporary disk at most; the least recently used goes first."""
     instance_bytes_held: int = 8 * 2**30

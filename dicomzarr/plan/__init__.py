@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dicomzarr.options.limits import LIMITS
 from dicomzarr.plan.attributes import Affine
 from dicomzarr.plan.managed_colors import with_managed_colors
 from dicomzarr.plan.placing import to_ras
@@ -52,6 +53,7 @@ def plan_images(  # noqa: PLR0913  # what of a series can be chosen
     icc: str | None = None,
     virtual_levels: bool = False,
     bulk: Mapping[str, bytes] | None = None,
+    most_images: int = LIMITS.images,
 ) -> SeriesPlan:
     """Plan the multiscale images of a series.
 
@@ -62,9 +64,11 @@ def plan_images(  # noqa: PLR0913  # what of a series can be chosen
         icc: ``srgb`` for colours of slides that are turned into it.
         virtual_levels: Show the levels that a slide lacks.
         bulk: Values that the metadata only name, by their URI; see `wanted_bulk`.
+        most_images: How many images frames may become that are no tiles.
 
     Raises:
         UnsupportedSeriesError: The series is of a kind that cannot be opened.
+        MetadataError: It becomes more images than that.
     """
     if series.is_slide:
         plan = plan_slide(series, associated_label=associated_label)
@@ -75,7 +79,7 @@ def plan_images(  # noqa: PLR0913  # what of a series can be chosen
     else:
         from dicomzarr.plan.volumes import plan_volumes  # noqa: PLC0415  # slides do without, and start sooner
 
-        plan = plan_volumes(series, values=values, bulk=bulk)
+        plan = plan_volumes(series, values=values, bulk=bulk, most_images=most_images)
     return replace(plan, notices=(*plan.notices, *series.remarks.sentences()))
 
 

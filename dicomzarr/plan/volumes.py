@@ -14,7 +14,8 @@ from dicomzarr.dicom.volume.arrangement import arrange
 from dicomzarr.dicom.volume.frame import frames_of
 from dicomzarr.dicom.volume.grid import ABSENT, GUESSED, LIST
 from dicomzarr.dicom.volume.grouping import PIXELS, stack_words, stacks_of
-from dicomzarr.errors import UnsupportedSeriesError
+from dicomzarr.errors import MetadataError, UnsupportedSeriesError
+from dicomzarr.options.limits import LIMITS
 from dicomzarr.plan.attributes import LevelAttributes
 from dicomzarr.plan.coordinates import channel_labels, coordinates, time_step
 from dicomzarr.plan.facts import image_attributes, padding_value, windows
@@ -56,16 +57,24 @@ class GridFrameIndex:
         return None if cell == ABSENT else self.frames[cell]
 
 
-def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, bytes] | None = None) -> SeriesPlan:
+def plan_volumes(
+    series: Series,
+    *,
+    values: str = "stored",
+    bulk: Mapping[str, bytes] | None = None,
+    most_images: int = LIMITS.images,
+) -> SeriesPlan:
     """Plan a series of frames that are no tiles.
 
     Args:
         series: Its images.
         values: ``stored``, ``modality``, ``color`` or ``suv``: what the arrays hold.
         bulk: Values that the metadata only name, by their URI.
+        most_images: How many images there may be.
 
     Raises:
         UnsupportedSeriesError: There is nothing to show.
+        MetadataError: There are more images than that.
         InvalidAttributeError: The header lacks what its values are computed by.
     """
     notices = list(series.notices)
@@ -80,7 +89,9 @@ def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, b
     stacks = stacks_of(frames_of(series.items, series.remarks), any_sign=values in MEASURED)
     if not stacks:
         raise UnsupportedSeriesError(f"Series {series.series_uid} holds no frame.")
+    _check_number(len(stacks), most_images, stacks[0].why)
     grids = [(stack, grid) for stack in stacks for grid in arrange(stack)]
+    _check_number(len(grids), most_images, stacks[0].why)
     if values == "suv":
         from dicomzarr.dicom.volume.suv import earliest_of, in_suv  # noqa: PLC0415  # few want it
 
@@ -95,6 +106,15 @@ def plan_volumes(series: Series, *, values: str = "stored", bulk: Mapping[str, b
     ]
     guesses = tuple(dict.fromkeys(notice for _, grid in grids if grid.kind == GUESSED for notice in grid.notices))
     return SeriesPlan(tuple(images), (), tuple(dict.fromkeys(notices)), guesses)
+
+
+def _check_number(images: int, most: int, why: Sequence[str]) -> None:
+    if images > most:
+        differing = f" (they differ in {', '.join(why)})" if why else ""
+        raise MetadataError(
+            f"The series would be {images} images{differing}, which is refused.",
+            remedy=f"If that is right, raise the bound: limits={{'images': {images}}}.",
+        )
 
 
 def _remark(series: Series, grid: Grid, *, many: bool) -> None:

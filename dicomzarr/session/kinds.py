@@ -17,7 +17,7 @@ from dicomzarr.sources.files.urls import FolderURL, is_folder_url, place_of
 from dicomzarr.sources.http.urls import host_of, split_user_info
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from dicomzarr.engine.ports import SeriesSource
@@ -45,8 +45,8 @@ class Kind:
     """Makes the source of a base URL, without I/O; the last argument gives the file of ours for what it found."""
     is_far: Callable[[str], bool]
     """Whether frames of a base URL are worth keeping on the disk of this machine."""
-    chosen: Callable[[Any, Iterable[Mapping[str, Any]]], SeriesURL] | None
-    """Gives the only series among instances, where a URL that names none may mean it. Else people want to see studies
+    chosen: Callable[[Any, Any], Coroutine[Any, Any, SeriesURL]] | None
+    """Gives the only series of a source, where a URL that names none may mean it. Else people want to see studies
     first, and not all series."""
 
 

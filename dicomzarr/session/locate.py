@@ -172,9 +172,7 @@ def only_series(url: SeriesURL, options: StorageOptions) -> SeriesURL:
     chosen = kind_of(url).chosen
     if url.series is not None or chosen is None:
         return url
-    source = endpoint_for(url.base, options).source
-    resource = "instances" if url.study is None else f"studies/{url.study}/instances"
-    return chosen(url, run_sync(source.search, resource, {}))
+    return run_sync(chosen, url, endpoint_for(url.base, options).source)
 
 
 def series_ref(url: SeriesURL) -> SeriesRef:

@@ -16,6 +16,7 @@ from dicomzarr.omezarr.documents import V3
 from dicomzarr.omezarr.documents_v2 import V2
 from dicomzarr.omezarr.layout import build_hierarchy
 from dicomzarr.omezarr.series_store import SeriesStore
+from dicomzarr.options.limits import LIMITS
 from dicomzarr.plan import plan_images
 from dicomzarr.runtime.process import ProcessLock
 
@@ -57,8 +58,13 @@ class ParsedSeries:
         """The series with remarks of its own: planning adds to them, and no view shall show those of another."""
         return replace(self.series, remarks=deepcopy(self.series.remarks))
 
-    def plan(self, view: View, bulk: Mapping[str, bytes]) -> SeriesPlan:
+    def plan(self, view: View, bulk: Mapping[str, bytes], most_images: int) -> SeriesPlan:
         """The images of a view, without segmentations.
+
+        Args:
+            view: How it is shown.
+            bulk: Values that the metadata only name, by their URI.
+            most_images: How many there may be.
 
         Raises:
             MetadataError: Nothing can be placed.
@@ -75,6 +81,7 @@ class ParsedSeries:
                 icc=view.icc,
                 virtual_levels=view.virtual_levels,
                 bulk=bulk,
+                most_images=most_images,
             )
             self._plans[planned] = plan
         return plan
@@ -111,6 +118,8 @@ class OpenedSeries:
     """What the metadata only name, by its URI, as far as a view needed it."""
     notices: tuple[str, ...] = ()
     """What was left out of the metadata, and why."""
+    most_images: int = LIMITS.images
+    """That its frames may become."""
 
 
 class Segmentations(NamedTuple):
@@ -128,7 +137,7 @@ def compose(opened: OpenedSeries, view: View, bulk: Mapping[str, bytes], segment
         MetadataError: The metadata describes nothing that can be placed.
     """
     series = opened.parsed.series
-    plan = opened.parsed.plan(view, bulk)
+    plan = opened.parsed.plan(view, bulk, opened.most_images)
     if segmentations.opened:
         from dicomzarr.plan.labels import add_labels  # noqa: PLC0415  # only for those who ask for labels
 

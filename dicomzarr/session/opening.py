@@ -68,7 +68,12 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
     instances = {each.sop_instance_uid: each for each in parsed.series.instances}
     slices, etag = parsed.series.slices, found.metadata.etag
     state = SeriesState(*key.ref, found.frames, instances, slices, etag, endpoint.limits)
-    return OpenedSeries(parsed, FrameSource(endpoint.scheduler, state), notices=found.metadata.notices)
+    return OpenedSeries(
+        parsed,
+        FrameSource(endpoint.scheduler, state),
+        notices=found.metadata.notices,
+        most_images=endpoint.limits.images,
+    )
 
 
 async def _parsed(endpoint: Endpoint, metadata: SeriesMetadata, ref: SeriesRef) -> ParsedSeries:

@@ -9,12 +9,14 @@ from typing import IO, TYPE_CHECKING, Final
 
 from dicomzarr.dicom.files.deflated import inflated_pieces
 from dicomzarr.errors import InvalidFileError, TemporaryFileError
+from dicomzarr.options.limits import LIMITS
 from dicomzarr.runtime.pools import FILES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
     from dicomzarr.dicom.files.random_access import RandomAccess
+    from dicomzarr.options.limits import Limits
 
 MOST_BYTES: Final = 32 * 2**30
 """Bytes of one instance, inflated where it is deflated; no known one comes near, and a disk must not be filled."""
@@ -48,21 +50,27 @@ async def spooled(chunks: AsyncIterator[bytes], subject: str, most: int = MOST_B
         return await FILES.run(_mapped, file, subject)
 
 
-def inflated(data: RandomAccess, start: int, subject: str, most: int = MOST_BYTES) -> mmap.mmap:
+def most_inflated(nbytes: int, limits: Limits = LIMITS) -> int:
+    """What so many bytes may be inflated to."""
+    return min(limits.instance_bytes, max(limits.inflated_bytes, limits.expansion * nbytes))
+
+
+def inflated(data: RandomAccess, start: int, subject: str, most: int | None = None) -> mmap.mmap:
     """Inflate a data set (RFC 1951, PS3.5 section A.5) into a file, and map it.
 
     Args:
         data: The file that it is in.
         start: Where it begins.
         subject: What it is, for messages.
-        most: Bytes that it may become.
+        most: Bytes that it may become; None for what its length allows.
 
     Raises:
         InvalidFileError: It is no deflated data set, or becomes more than that.
         TruncatedFileError: It ends early.
         TemporaryFileError: The disk did not take it.
     """
-    return spooled_pieces(inflated_pieces(data, start, subject), subject, most)
+    allowed = most_inflated(len(data) - start) if most is None else most
+    return spooled_pieces(inflated_pieces(data, start, subject), subject, allowed)
 
 
 def spooled_pieces(pieces: Iterable[bytes], subject: str, most: int = MOST_BYTES) -> mmap.mmap:
@@ -122,4 +130,7 @@ def _mapped(file: IO[bytes], subject: str) -> mmap.mmap:
 
 def _check_size(size: int, most: int, subject: str) -> None:
     if size > most:
-        raise InvalidFileError(f"More than {most} bytes came for {subject}.")
+        raise InvalidFileError(
+            f"More than {most} bytes came for {subject}.",
+            remedy="If that is right, raise the bounds: limits={'inflated_bytes': ..., 'instance_bytes': ...}.",
+        )

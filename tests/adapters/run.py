@@ -38,6 +38,8 @@ class Adapter:
     python: str = "python3.11"
     also: tuple[str, ...] = ()
     """Folders of this repository that hold distributions of their own."""
+    alone: bool = False
+    """The checkout is not installed, for the packages want other versions: the check asks a gateway elsewhere."""
 
 
 ADAPTERS = {
@@ -49,7 +51,9 @@ ADAPTERS = {
     ),
     "export_napari": Adapter(("napari-ome-zarr>=0.10",), ("napari-ome-zarr",)),
     "monai": Adapter((TORCH, "monai>=1.6", "nibabel"), ("monai", "torch", "nibabel")),
+    "neuroglancer": Adapter(("neuroglancer>=2.41", "playwright>=1.49"), ("neuroglancer",)),
     "spatialdata": Adapter(("spatialdata>=0.8",), ("spatialdata", "xarray"), python="python3.13"),
+    "tiatoolbox": Adapter(("tiatoolbox>=2.1",), ("tiatoolbox", "zarr"), alone=True),
     "torch": Adapter((TORCH, "numpy", "pytest", "pytest-timeout", "pytest-xdist"), ("torch", "numpy")),
     "torchio": Adapter((TORCH, "torchio>=1.2"), ("torchio", "torch", "SimpleITK")),
     "wsidata": Adapter(
@@ -70,7 +74,7 @@ def python_of(name: str, adapter: Adapter, folder: Path) -> Path:
     python = folder / name / "bin" / "python"
     if not python.exists():
         subprocess.run([found(adapter.python), "-m", "venv", str(folder / name)], check=True)  # noqa: S603  # our own table
-    local = [str(ROOT), *(str(ROOT / each) for each in adapter.also)]
+    local = [] if adapter.alone else [str(ROOT), *(str(ROOT / each) for each in adapter.also)]
     subprocess.run([str(python), "-m", "pip", "install", "-q", *local, *adapter.packages], check=True)  # noqa: S603  # as above
     return python
 
@@ -85,6 +89,7 @@ def run(name: str, folder: Path) -> bool:
         return False
     told = subprocess.run([str(python), "-c", VERSIONS, *adapter.told], capture_output=True, text=True, check=False)  # noqa: S603  # as above
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment["DICOMZARR_PYTHON"] = sys.executable
     check = [str(python), str(HERE / f"check_{name}.py")]
     ended = subprocess.run(check, cwd=folder, env=environment, check=False, timeout=1800)  # noqa: S603  # as above
     print(f"{name}: {'passed' if ended.returncode == 0 else 'FAILED'}, with {told.stdout.strip()}", flush=True)  # noqa: T201  # a command

@@ -96,6 +96,7 @@ def test_a_name_says_which_instances_are_read() -> None:
     assert len(names) == 4
 
 
+@pytest.mark.slow
 def test_names_are_equal_in_two_processes(stack: Served) -> None:
     script = """
 import json, dicomzarr

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from multipart_parts import Part
     from pydicom import Dataset
 
-SLICES = 150
+SLICES = 60
 PIXELS = distinct((SLICES, 4, 6), 16)
 LOST = 3
 """Slices from the lowest on that the server loses where a series changes: others come to lie on their cells."""
@@ -172,7 +172,7 @@ from asking import ALWAYS_WHOLE, ask_by
 from radiology_model import distinct
 from dicomzarr.engine import reader
 
-PIXELS = distinct((150, 4, 6), 16)
+PIXELS = distinct((60, 4, 6), 16)
 ask_by(sys.argv[1], ALWAYS_WHOLE)
 image = dicomzarr.open(sys.argv[1], cache_bytes=0)
 level = image.levels[0]

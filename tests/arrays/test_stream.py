@@ -54,7 +54,7 @@ def test_every_chunk_is_what_the_level_holds_there(slide: Any) -> None:
 
 
 def test_a_chunk_that_cannot_be_had_is_told_and_the_others_come() -> None:
-    with serving(brightfield_pyramid(), faults.change_parts(lambda parts: parts[:0])) as served:
+    with serving(brightfield_pyramid(), faults.status(403)) as served:
         level = dicomzarr.open(served.url).levels[0]
         taken = Taken()
         level.stream(grid(level), taken.place, taken.failed).result(SECONDS)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import imagecodecs
 import numpy as np
 import pytest
-from crafted_headers import Cut, jpeg, jpeg2000, jpegxl, rle
+from crafted_headers import MANY_PLANES, Cut, jpeg, jpeg2000, jpeg2000_of_passes, jpegxl, rle, segment
 from serving import run_python
 
 from dicomzarr.codecs import decode as decode_module
@@ -63,6 +63,26 @@ BOMBS: Final[dict[str, tuple[bytes, int, str]]] = {
         8192,
         uids.HTJ2K_LOSSLESS,
     ),
+    "styles that all differ": (
+        jpeg2000(64, 64, main=b"".join(Cut(layers=1 + number).coding_style() for number in range(2000))),
+        64,
+        uids.JPEG_2000_LOSSLESS,
+    ),
+    "passes without an end": (
+        jpeg2000(8192, 8192, main=USUAL, quantization=MANY_PLANES, body=bytes(90_000)),
+        8192,
+        uids.JPEG_2000_LOSSLESS,
+    ),
+    "passes of a region": (
+        jpeg2000(8192, 8192, main=USUAL + segment(0xFF5E, b"\0\0\x20"), body=bytes(90_000)),
+        8192,
+        uids.JPEG_2000_LOSSLESS,
+    ),
+    "passes for one component": (
+        jpeg2000(8192, 8192, main=USUAL + segment(0xFF5D, b"\0\xe0" + b"\xa0" * 16), body=bytes(90_000)),
+        8192,
+        uids.JPEG_2000_LOSSLESS,
+    ),
     "a blank of 16384 x 16384": (jpeg2000(16384, 16384, main=USUAL), 16384, uids.JPEG_2000_LOSSLESS),
     "fifty scans of 16384 x 16384": (jpeg(16384, 16384, scans=50, body=bytes(4000)), 16384, uids.JPEG_BASELINE),
     "fifty scans of 10000 x 10000": (jpeg(10000, 10000, scans=50, body=bytes(4000)), 10000, uids.JPEG_BASELINE),
@@ -115,6 +135,7 @@ IN_BOUNDS: Final[dict[str, tuple[bytes, int, str]]] = {
         uids.JPEG_2000_LOSSLESS,
     ),
     "a blank of 8192 x 8192": (jpeg2000(8192, 8192, main=USUAL), 8192, uids.JPEG_2000_LOSSLESS),
+    "as many passes as may be": (jpeg2000_of_passes(5300), 5300, uids.JPEG_2000_LOSSLESS),
     "twenty scans of 8192 x 8192": (jpeg(8192, 8192, scans=20, body=bytes(500)), 8192, uids.JPEG_BASELINE),
     "many layers": (
         jpeg2000(1024, 1024, main=Cut(layers=10000).coding_style(), body=bytes(60000)),

@@ -223,7 +223,8 @@ start = time.process_time()
 import dicomzarr
 dicomzarr.open
 print(json.dumps({
-    "seconds": time.process_time() - start, "zarr": zarrs, "heavy": sorted({"dask", "xarray"} & set(sys.modules)),
+    "seconds": time.process_time() - start, "zarr": zarrs,
+    "heavy": sorted({"aiohttp", "dask", "xarray"} & set(sys.modules)),
 }))
 """
 

@@ -21,13 +21,15 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 from requests.exceptions import ChunkedEncodingError
+from serving import forget_servers
 from waiting import SECONDS
 
+import dicomzarr
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import virtual_instance
 from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
-from dicomzarr.errors import InvalidAttributeError, UsageError
+from dicomzarr.errors import InvalidAttributeError, ServerDecodedWarning, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -551,3 +553,16 @@ def test_rotating_token() -> None:
         assert browser.metadata(Authorization=f"Bearer {old}").status_code == 401
         assert browser.metadata(Authorization=f"Bearer {new}").status_code == 200
     assert token.issued == 2
+
+
+def test_a_lossy_picture_that_is_stored_as_plain_pixels_was_decoded_by_nobody() -> None:
+    """As the metadata of the folder say of the thumbnail; where they say nothing it is on trust."""
+    folder = demo_files()[0].parent
+    stored = np.moveaxis(pydicom.dcmread(folder / "thumbnail.dcm").pixel_array, -1, 0)
+    with DICOMwebServer(folder) as told, DICOMwebServer(Archive(demo_files())) as silent:
+        found = dicomzarr.open(told.series_url(STUDY, SERIES)).associated["thumbnail"].levels[0][...]
+        with pytest.warns(ServerDecodedWarning):
+            trusted = dicomzarr.open(silent.series_url(STUDY, SERIES)).associated["thumbnail"].levels[0][...]
+        forget_servers()
+    assert np.array_equal(found, stored)
+    assert np.array_equal(trusted, stored)

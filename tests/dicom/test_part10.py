@@ -34,7 +34,8 @@ from slides_codecs import CODECS
 from thoroughness import examples
 
 from dicomzarr.dicom.files.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, elements
-from dicomzarr.dicom.files.part10 import StoredFrames, find_frames, header_end, read_file_meta
+from dicomzarr.dicom.files.file_meta import read_file_meta
+from dicomzarr.dicom.files.part10 import StoredFrames, find_frames, header_end
 from dicomzarr.errors import DicomZarrError, InvalidFileError, InvalidReplyError, TruncatedFileError, WrongPartsError
 from dicomzarr.sources.dicomweb.whole.whole_instance import InstanceKey, open_instance
 

@@ -10,7 +10,8 @@ from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 from test_part10 import PYDICOM_FILES, READABLE, codestreams, items, make_file, opened, samples
 
-from dicomzarr.dicom.files.part10 import locate_frames, read_file_meta
+from dicomzarr.dicom.files.file_meta import read_file_meta
+from dicomzarr.dicom.files.part10 import locate_frames
 from dicomzarr.dicom.files.random_access import within_beginning
 from dicomzarr.errors import InvalidFileError, TruncatedFileError
 

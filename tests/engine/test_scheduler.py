@@ -290,3 +290,69 @@ def test_frames_that_stay_queued_come_with_others_or_sooner_and_are_fetched_anew
         assert [waiter.told for waiter in waiters] == [[FRAME]] * 4
 
     run(test, stays_queued=True)
+
+
+class SlowDisk:
+    """Writes when the test says so."""
+
+    def __init__(self) -> None:
+        self.kept: list[int] = []
+        self.waited_for: list[asyncio.Future[bool]] = []
+
+    async def frames(self, keys: Sequence[FrameKey]) -> dict[FrameKey, EncodedFrame]:
+        raise NotImplementedError(keys)  # what is kept is not looked up
+
+    def keep(self, key: FrameKey, frame: EncodedFrame) -> None:
+        assert frame == FRAME
+        self.kept.append(key.number)
+
+    def discard(self, key: FrameKey) -> None:
+        raise NotImplementedError
+
+    async def written(self, seconds: float) -> bool:
+        assert seconds > 0
+        self.waited_for.append(asyncio.get_running_loop().create_future())
+        return await self.waited_for[-1]
+
+
+def test_what_is_to_lie_on_disk_comes_no_faster_than_that_writes() -> None:
+    disk = SlowDisk()
+    series = SeriesState("1", "1.2", disk=disk, instances={FIRST.sop_instance_uid: FIRST})
+
+    async def test() -> None:
+        origin = Obedient()
+        scheduler = Scheduler(origin, FrameCache(0), limits=Limits(grace=0.0, bytes_for_disk=2 * len(FRAME.data)))
+
+        def want_on_disk(number: int) -> Waiter:
+            waiter = Waiter()
+            wanted = FrameKey(series, FIRST.sop_instance_uid, number)
+            scheduler.want(wanted, waiter, "disk", fresh=True, priority=Priority.BEHIND)
+            return waiter
+
+        waiters = [want_on_disk(number) for number in (1, 2)]
+        await ticks()
+        (first,) = origin.fetches
+        for wanted in first.fetch.keys:
+            first.sink.arrived(wanted, FRAME)
+        first.end.set_result(None)
+        waiters.append(want_on_disk(3))
+        now = want(scheduler, [9])
+        await ticks()
+        assert (disk.kept, len(disk.waited_for)) == ([1, 2], 1)
+        assert [told.numbers for told in origin.fetches] == [[1, 2], [9]]  # who waits for a frame has it as before
+        ready = asyncio.ensure_future(first.sink.ready()), asyncio.ensure_future(origin.fetches[1].sink.ready())
+        await ticks()
+        assert [each.done() for each in ready] == [False, True]
+        disk.waited_for[0].set_result(True)
+        await ticks()
+        assert [told.numbers for told in origin.fetches][2:] == [[3]]
+        assert all(each.done() for each in ready)
+        origin.fetches[1].sink.arrived(key(9), FRAME)
+        origin.fetches[2].sink.arrived(origin.fetches[2].fetch.keys[0], FRAME)
+        assert [waiter.told for waiter in (*waiters, *now)] == [[FRAME]] * 4
+        for told in origin.fetches[1:]:
+            told.end.set_result(None)
+        await ticks()
+        assert is_idle(scheduler)
+
+    asyncio.run(test())

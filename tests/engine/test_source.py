@@ -684,18 +684,21 @@ def test_a_request_that_nobody_waits_for_is_ended_before_long() -> None:
 
 def test_who_comes_back_in_time_is_served_by_the_first_request() -> None:
     async def test(bench: Bench) -> None:
-        gone = reader(bench, 1)
+        with mock.patch.object(asyncio.get_running_loop(), "call_later") as later:
+            gone = reader(bench, 1)
+            await ticks()
+            gone.cancel()
+            await ticks()
+            back = reader(bench, 1)
+            await ticks()
+        ((_, end, *fetch),) = (call.args for call in later.call_args_list if call.args[0] == SECONDS)
+        end(*fetch)  # the time is over
         await ticks()
-        gone.cancel()
-        await ticks()
-        back = reader(bench, 1)
-        await ticks()
-        await asyncio.sleep(0.1)  # the time is over
         bench.client.gate.set()
         assert await back == frame_of(1)
         assert (bench.client.numbers, bench.client.ended) == ([1], [])
 
-    on_bench(test, closed=True, limits=Limits(grace=0.05))
+    on_bench(test, closed=True, limits=Limits(grace=SECONDS))
 
 
 def test_a_whole_instance_that_nobody_waits_for_is_ended_too() -> None:

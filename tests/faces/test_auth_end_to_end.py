@@ -297,6 +297,7 @@ except dicomzarr.errors.DicomZarrError as error:
         assert "module:function" in text
 
 
+@pytest.mark.slow
 def test_a_named_callable_travels() -> None:
     with serving(SLIDE, require_bearer("by-name")) as served:
         level = dicomzarr.open(served.url, auth=named_headers).levels[0]

@@ -745,6 +745,7 @@ def test_uids_stay_whole_on_narrow_terminals(run: Run, server: DICOMwebServer, m
     assert "SM · Series 1 · Instances 7 · Hidden^Person · PATIENT-4711 · 20200102" in out
 
 
+@pytest.mark.slow
 def test_output_in_an_encoding_that_lacks_characters(demo_url: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     process = as_process("info", demo_url, env=environment)
@@ -765,6 +766,7 @@ def test_interrupt(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_broken_pipe(demo_url: str) -> None:
     process = as_process("info", demo_url)
     assert process.stdout is not None

@@ -28,12 +28,7 @@ PRINTED = {
 }
 """What each example must print of the demo slide."""
 
-SLOW = {
-    "dask_tissue.py",
-    "ome_zarr_tool.py",
-    "xarray_level.py",
-    "patches_for_training.py",
-}  # to import, for the most part
+SLOW = PRINTED.keys() - {"patches.py"}  # to import, for the most part
 NEED_A_SCREEN = {"napari_zarr.py", "napari_and_crop.py"}
 NEED_TORCH = {"patches_for_training.py"}
 """A stand-in serves: ``python tests/adapters/run.py torch`` runs them with PyTorch."""

@@ -79,9 +79,15 @@ def _jpeg2000(random: Random, rows: int, columns: int, samples: int, bits: int) 
     main = _cut(random).coding_style() if random.random() < 0.95 else b""
     if random.random() < 0.3:
         main += _cut(random).component_style(random.randrange(samples))
+    if random.random() < 0.1:
+        main += crafted.segment(0xFF5E, bytes((random.randrange(samples), 0, random.randrange(256))))
+    quantization = {"quantization": random.randbytes(1 + random.randrange(100))} if random.random() < 0.5 else {}
     part = _cut(random).coding_style() if random.random() < 0.2 else b""
     tile = (_side(random), _side(random)) if random.random() < 0.3 else None
     high = random.random() < 0.3
+    if random.random() < 0.1:
+        side = min(rows, columns, 2048)
+        return uids.JPEG_2000_LOSSLESS, crafted.jpeg2000_of_passes(side)
     data = crafted.jpeg2000(
         rows,
         columns,
@@ -93,6 +99,7 @@ def _jpeg2000(random: Random, rows: int, columns: int, samples: int, bits: int) 
         body=_body(random),
         parts=random.choice((1, 1, 1, 2, 50)),
         high_throughput=high,
+        **quantization,
     )
     return uids.HTJ2K_LOSSLESS if high else uids.JPEG_2000_LOSSLESS, data
 

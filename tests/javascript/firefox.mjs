@@ -15,6 +15,7 @@ const browser = await puppeteer.launch({
 });
 try {
   const page = await browser.newPage();
+  page.setDefaultTimeout(150_000);
   await page.setViewport({ width: 1100, height: 700 });
   page.on("console", (message) => seen.console.push(`${message.type()}: ${message.text()}`));
   page.on("pageerror", (error) => seen.console.push(`error: ${error.message}`));
@@ -23,7 +24,7 @@ try {
   const ready = () => page.waitForFunction(() => {
     const states = [...document.querySelectorAll("[data-state]")].map((each) => each.dataset.state);
     return states.length > 0 && states.every((state) => ["ready", "incomplete", "failed"].includes(state));
-  }, { timeout: 40_000 });
+  });
   const drawn = () => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(undefined)))));
   const go = async (path) => {
     await page.goto(base + path);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,6 +120,31 @@ def test_too_little_memory_for_metadata_is_an_error_of_ours(opened: Opener, monk
     monkeypatch.setattr(opened_module, "parse_series", is_out_of_memory)
     with pytest.raises(MetadataError, match="not enough memory"):
         opened(volume())
+
+
+def test_paths_and_planes_of_a_slide_cost_no_more_than_they_are(opened: Opener) -> None:
+    """Each frame with an optical path and a focal plane of its own: 10 000 channels."""
+    count = 10_000
+    frames = b",".join(
+        f'{{"0048021A":{{"Value":[{{"0048021E":{{"Value":[1]}},"0048021F":{{"Value":[1]}},"0040074A":{{"Value":[{n}e-3]}}}}]}},'
+        f'"00480207":{{"Value":[{{"00480106":{{"Value":["{n}"]}}}}]}}}}'.encode()
+        for n in range(count)
+    )
+    slide = {
+        "00080016": {"Value": ["1.2.840.10008.5.1.4.1.1.77.1.6"]},
+        "00209311": {"Value": ["TILED_SPARSE"]},
+        "00280008": {"Value": [count]},
+        "00480006": {"Value": [20]},
+        "00480007": {"Value": [16]},
+        "00480105": {"Value": [{"00480106": {"Value": [str(number)]}} for number in range(count)]},
+    }
+    first = instance_metadata(volume().datasets[0])
+    head = json.dumps({**first, **slide}, default=str).encode()[:-1]
+    body = b"[" + head + b',"52009230":{"vr":"SQ","Value":[' + frames + b"]}}]"
+    began = time.process_time()
+    image = opened(volume(), saying(body))
+    assert image.levels[0].shape == (count, 16, 20)
+    assert time.process_time() - began < 10
 
 
 # --- frames

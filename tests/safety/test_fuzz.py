@@ -24,6 +24,7 @@ def cases(said: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"(\w+): (\d+) cases", said)}
 
 
+@pytest.mark.slow
 def test_bad_replies_are_an_error_or_read_right(tmp_path: Path) -> None:
     done = fuzz(tmp_path, "--cases", "100", "--only", "multipart", "frames", "instances")
     assert done.returncode == 0, done.stdout + done.stderr

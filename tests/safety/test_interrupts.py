@@ -32,7 +32,7 @@ READS = {
 @pytest.mark.parametrize("name", READS)
 def test_an_interrupted_read_shows_one_traceback(name: str) -> None:
     program = f"import sys, dicomzarr; url = sys.argv[1]; {READS[name]}"
-    with serving(slides.brightfield_pyramid(), faults.delay(30, on="frames")) as served:
+    with serving(slides.brightfield_pyramid(), faults.delay(5, on="frames")) as served:
         command = [sys.executable, "-c", program, served.url]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603  # our own
         while not served.count("frames"):

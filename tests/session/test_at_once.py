@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+from thoroughness import examples
 
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime import reset
@@ -57,7 +58,7 @@ async def nothing() -> None:
 
 
 def test_a_callable_is_one_identity(threads: ThreadPoolExecutor) -> None:
-    for _ in range(100):
+    for _ in range(examples(100)):
         auth = partial(dict[str, str])
         options = [StorageOptions.parse(auth=auth) for _ in range(THREADS)]
         assert len(set(at_once(threads, lambda number: options[number].access.identity))) == 1  # noqa: B023  # done in this round

@@ -135,9 +135,9 @@ def test_all_slow_down_when_the_server_is_busy() -> None:
 
 
 def test_the_longest_timeout_of_those_open_holds() -> None:
-    with serving(SLIDE, delay(1.0, on="frames")) as served:
-        impatient = dicomzarr.open(served.url, timeout=0.3)
+    with serving(SLIDE, delay(0.5, on="frames")) as served:
         patient = dicomzarr.open(served.url, timeout=60)
+        impatient = dicomzarr.open(served.url, timeout=0.3)
         level = SLIDE.levels[-1].pixels[:, 0]
         assert np.array_equal(impatient.levels[-1][...], level)
         assert np.array_equal(patient.levels[-1][...], level)
@@ -338,6 +338,7 @@ print(status)
 """
 
 
+@pytest.mark.slow
 @FORKS
 def test_a_forked_child_has_one_access_of_its_own(opened: Opener) -> None:
     url = opened.url(VOLUME)

@@ -84,7 +84,7 @@ def test_what_is_in_use_is_not_made_anew() -> None:
 
 def test_identities_come_and_go() -> None:
     """Tokens that change leave neither secrets nor threads behind."""
-    most = 32
+    most = 8
     endpoints = Endpoints(make_endpoint, Limits(endpoints=most))
     before = set(threading.enumerate())
     with serving(SLIDE) as served:

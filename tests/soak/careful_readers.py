@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Index = tuple[Any, ...]
 
-OPTIONS: dict[str, Any] = {"cache_bytes": 2**20, "timeout": 20}
+OPTIONS: dict[str, Any] = {"cache_bytes": 2**20, "timeout": 60}
 """The cache holds a few tiles, so that nearly all is fetched anew."""
 _NEWCOMERS = 48
 """Users, each with an endpoint."""

@@ -1,7 +1,8 @@
 """A DICOMweb server that fails in every way that can be told from a right answer.
 
-Run as ``python faulty_server.py PORT SEED``: it prints the URL of the series; each line on its standard input is
-answered with what was injected so far, as JSON; it ends when that input closes.
+Run as ``python faulty_server.py PORT SEED WAIT``: so many seconds after it began it listens, and prints the URL of the
+series; each line on its standard input is answered with what was injected so far, as JSON; it ends when that input
+closes.
 
 Not injected: labels exchanged between two frames, and unlabelled parts in another order. Both are replies that are
 right in every respect but the pixels; nobody could tell.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING
@@ -144,9 +146,11 @@ class Weather:
 
 def main() -> None:
     """Serve until standard input closes."""
+    listens = time.monotonic() + float(sys.argv[3])
     slide = soak_slide.soak_slide()
     weather = Weather(int(sys.argv[2]))
     archive = Archive(slide.datasets)
+    time.sleep(max(0.0, listens - time.monotonic()))
     with DICOMwebServer(archive, middlewares=[weather.middleware()], port=int(sys.argv[1])) as server:
         print(server.series_url(slide.study_uid, slide.series_uid), flush=True)  # noqa: T201  # the parent reads it
         for _ in sys.stdin:

@@ -1,8 +1,9 @@
 """Many readers on a slide whose pixels are known, while its server fails: ``python tests/soak/run.py --minutes 10``.
 
 Every pixel is compared. What a read meets may only be pixels or an error of dicomzarr, after which it is repeated.
-Nothing may hang, and nothing may be held more of in the end than after the warm-up. Then the server stays down: that
-must be a clear error in time. Ends with status 0 if all of it holds.
+Nothing may hang, and nothing may be held more of in the end than after the warm-up. Now and then the server is killed
+and started anew, which reads wait for. Then it stays down: that must be a clear error in time. Ends with status 0 if
+all of that holds.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from dicomzarr.errors import DicomZarrError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HANG = 90.0
-"""Seconds that no read takes: each request may be sent four times, and wait in between."""
+HANG = 150.0
+"""Seconds that no read takes: each request may be sent four times and wait in between, and the server may be away."""
 MOST_ERRORS = 0.05
 """The share of reads that may end in an error of dicomzarr."""
 _FEW = 10
@@ -99,12 +100,27 @@ def soak(readers: Readers, seconds: float, seed: int) -> Log:
     return log
 
 
+def restart_now_and_then(server: FaultyServer, times: int, down: float, seconds: float) -> None:
+    """Restart the server evenly spread over the time.
+
+    Args:
+        server: It.
+        times: How often.
+        down: Seconds for which it is away each time.
+        seconds: Over which the restarts are spread.
+    """
+    for _ in range(times):
+        time.sleep(max(0.0, seconds / (times + 1) - down))
+        server.restart(down)
+        say(f"the server was away for {down:g} s")
+
+
 def say(text: str) -> None:
     """To whoever runs this."""
     print(f"[{time.perf_counter() - _BEGAN:5.1f} s] {text}", flush=True)  # noqa: T201  # a command
 
 
-def complaints(log: Log, readers: Readers, injected: dict[str, int]) -> list[str]:
+def complaints(log: Log, readers: Readers, injected: Counter[str]) -> list[str]:
     """What must not be."""
     found = [f"nothing was read by {face}" for face in readers.faces if not log.reads[face]]
     total, errors = sum(log.reads.values()), sum(log.errors.values())
@@ -121,6 +137,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=int(time.time()) % 10_000, help="of all choices")
+    parser.add_argument("--restarts", type=int, default=10, help="of the server, after the warm-up")
+    parser.add_argument("--down", type=float, default=20, help="for how long it is away each time, in seconds")
     parser.add_argument("--outage", type=float, default=5, help="the timeout while the server is down, in seconds")
     chosen = parser.parse_args(arguments)
     say(f"seed {chosen.seed}")
@@ -131,14 +149,18 @@ def main(arguments: Sequence[str]) -> int:
         warm = soak(readers, seconds * _WARM_UP, chosen.seed)
         before = held()
         say(f"warm: {dict(warm.reads)}")
-        log = soak(readers, seconds * (1 - _WARM_UP), chosen.seed + 1)
+        rest = seconds * (1 - _WARM_UP)
+        restarts = threading.Thread(target=restart_now_and_then, args=(server, chosen.restarts, chosen.down, rest))
+        restarts.start()
+        log = soak(readers, rest, chosen.seed + 1)
+        restarts.join()
         after = held()
         injected = server.injected()
         port = server.port
     found = warm.wrong + log.wrong + complaints(log, readers, injected) + after.grown(before)
     say(f"reads after the warm-up: {dict(log.reads)}")
     say(f"errors of dicomzarr after which a read was repeated: {dict(log.errors)}")
-    say(f"injected: {injected}")
+    say(f"injected: {dict(injected)}")
     say(f"held after the warm-up: {before}\nheld in the end:        {after}")
     found += outage.endure(readers, port, chosen.outage, chosen.seed, say)
     for each in found or ["All is well."]:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,16 @@ class FaultyServer:
     """
 
     def __init__(self, seed: int, port: int = 0) -> None:
+        self._seed = seed
+        self._before: Counter[str] = Counter()
+        """What was injected by processes that have ended."""
+        self._start(port, 0.0)
+
+    def _start(self, port: int, wait: float) -> None:
         script = str(Path(__file__).with_name("faulty_server.py"))
+        command = [sys.executable, script, str(port), str(self._seed), str(wait)]
         self._process = subprocess.Popen(  # noqa: S603  # ours
-            [sys.executable, script, str(port), str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -38,20 +46,33 @@ class FaultyServer:
         assert self.url, "faulty_server.py ended; its error is above"
         self.port = int(self.url.split(":")[2].split("/")[0])
 
-    def injected(self) -> dict[str, int]:
+    def restart(self, down: float) -> None:
+        """Kill it with all that is under way; after so many seconds another one listens on its port."""
+        self._before += self._injected()
+        self._process.kill()
+        self._close()
+        self._seed += 1
+        self._start(self.port, down)
+
+    def injected(self) -> Counter[str]:
         """Requests, and how many of them each fault has struck."""
+        return self._before + self._injected()
+
+    def _injected(self) -> Counter[str]:
         self._ask.write("\n")
         self._ask.flush()
-        counts: dict[str, int] = json.loads(self._answers.readline())
-        return counts
+        return Counter(json.loads(self._answers.readline()))
+
+    def _close(self) -> None:
+        self._ask.close()
+        self._process.wait()
+        self._answers.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ask.close()
-        self._process.wait()
-        self._answers.close()
+        self._close()
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import struct
 import tarfile
 import threading
@@ -61,6 +62,15 @@ def zipped(path: Path, members: Mapping[str, bytes], way: int = zipfile.ZIP_DEFL
     with zipfile.ZipFile(path, "w", way) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
+    return path
+
+
+def tarred(path: Path, members: Iterable[bytes], name: str = "{}") -> Path:
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
+        for number, data in enumerate(members):
+            info = tarfile.TarInfo(name.format(number))
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
     return path
 
 
@@ -177,6 +187,66 @@ def test_a_damaged_member_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(body)
     with pytest.raises(InvalidFileError, match=r"a in .* is"):
         listed(path).files["a"][8 * 2**20 + 5 : 8 * 2**20 + 10]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_members_of_one_name_are_all_there(kind: str, tmp_path: Path) -> None:
+    members = [b"one", b"two", b"three"]
+    if kind == "zip":
+        path = zipped(tmp_path / "a.zip", {f"nam{number}": data for number, data in enumerate(members)})
+        path.write_bytes(re.sub(rb"nam\d", b"same", path.read_bytes()))
+    else:
+        tarred(tmp_path / "a.tar", members, "same")
+    found = contents(listed(tmp_path / f"a.{kind}"))
+    assert sorted(found.values()) == sorted(members)
+    assert found["same"] == b"three"  # which unpacking would leave
+
+
+def test_damaged_pixels_of_a_stored_member_are_an_error_and_harm_no_other(slices: list[Path], tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {each.name: each.read_bytes() for each in slices}, zipfile.ZIP_STORED)
+    body = bytearray(path.read_bytes())
+    body[body.index(slices[0].read_bytes()[-20:]) + 5] ^= 1
+    path.write_bytes(body)
+    level = dicomzarr.open(path).levels[0]
+    outcomes = []
+    for number in range(level.shape[0]):
+        try:
+            outcomes.append(level[number].any())
+        except InvalidFileError as error:
+            outcomes.append("it is damaged" in str(error))
+    assert sum(outcomes) == len(slices)
+    assert any(outcome is True for outcome in outcomes)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        pytest.param((124, b"-0000000512\0"), id="a negative size"),
+        pytest.param((124, b"-0000001024\0"), id="a size that leads back"),
+        pytest.param((124, b"\xff" * 10 + b"\xfe\0"), id="a negative number in binary"),
+        pytest.param((100, b"x"), id="a wrong checksum"),
+    ],
+)
+def test_a_header_that_is_broken_loses_no_member_in_silence(field: tuple[int, bytes], tmp_path: Path) -> None:
+    path = tarred(tmp_path / "a.tar", [b"a" * 100, b"b" * 100, b"c" * 100])
+    body = bytearray(path.read_bytes())
+    header = body[1024 : 1024 + 512]
+    if field[0] == 124:
+        header[124 : 124 + len(field[1])] = field[1]
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+    else:
+        header[100:101] = field[1]
+    body[1024 : 1024 + 512] = header
+    path.write_bytes(body)
+    with pytest.raises(InvalidFileError, match=r"is broken at byte|cannot be read as an archive"):
+        listed(path)
+
+
+def test_an_archive_without_images_says_what_was_left_out(slices: list[Path], tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {"a.dcm": slices[0].read_bytes()}, zipfile.ZIP_BZIP2)
+    with pytest.raises(MissingFileError, match=r"1 file was left out \(packed in a way that cannot be read\): a.dcm"):
+        dicomzarr.open(path)
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import tracemalloc
 from contextlib import suppress
 from io import BytesIO
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +50,7 @@ HEAD = 256 * 2**10
 
 @pytest.fixture(autouse=True)
 def _forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.001)
     yield
     forget_servers()
 
@@ -204,6 +206,42 @@ def test_frames_in_fragments_without_a_table(fragments: int) -> None:
     forget_servers()
     with bucket({"a.dcm": without_table(dataset, fragments)}) as server:
         assert np.array_equal(opened(server, "s3://bucket").levels[0][...], expected)
+
+
+def test_a_table_that_passes_over_a_frame_is_one_scan_near_and_far(tmp_path: Path) -> None:
+    """Each of its offsets is that of an item, or of what stands behind the last."""
+    slide = deep_pyramid(1, 320)
+    (dataset,) = slide.datasets
+    frames = frames_in(dataset)
+    with bucket({"a.dcm": part10_bytes(dataset)}) as server:
+        expected = opened(server, "s3://bucket").levels[0][...]
+    forget_servers()
+    body = bytearray(without_table(dataset))
+    at = body.index(b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff") + 12
+    offsets = [0, *accumulate(8 + len(frame) + len(frame) % 2 for frame in frames)]
+    del offsets[3]
+    body[at : at + 8] = struct.pack(f"<HHI{len(frames)}I", 0xFFFE, 0xE000, 4 * len(frames), *offsets)
+    (tmp_path / "a.dcm").write_bytes(body)
+    with bucket({"a.dcm": bytes(body)}) as server:
+        for image in (opened(server, "s3://bucket"), dicomzarr.open(tmp_path / "a.dcm")):
+            assert np.array_equal(image.levels[0][:, :64, 128:160], expected[:, :64, 128:160])
+            assert np.array_equal(image.levels[0][...], expected)
+
+
+def test_a_table_costs_one_request_when_a_bucket_is_opened_first(tmp_path: Path) -> None:
+    slide = deep_pyramid(1, 320)
+    (dataset,) = slide.datasets
+    dataset.PixelData = encapsulate(frames_in(dataset), has_bot=True)
+    with bucket({"a.dcm": part10_bytes(dataset)}) as server:
+        image = opened(server, "s3://bucket", cache_dir=tmp_path)
+        assert len(server.objects_asked) <= 2
+        server.asked.clear()
+        image.levels[0][:, :32, :32]
+        assert len(server.asked) == 1
+        forget_servers()
+        server.asked.clear()
+        opened(server, "s3://bucket", cache_dir=tmp_path)
+        assert not server.objects_asked
 
 
 def test_deflated_files(volume: BucketServer) -> None:

@@ -359,6 +359,7 @@ def test_only_who_wants_most_of_a_long_series_has_it_whole() -> None:
     assert may_come_whole(turn_of(200, 300))
     assert not may_come_whole(turn_of(199, 300))
     assert not may_come_whole(turn_of(300, 300, Priority.AHEAD))
+    assert may_come_whole(turn_of(300, 300, Priority.BEHIND))
     assert may_come_whole(turn_of(16, 16))
     assert not may_come_whole(turn_of(15, 15))
     assert not may_come_whole(turn_of(1000, 0))  # its instances have many frames, or there are others

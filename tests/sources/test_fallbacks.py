@@ -63,6 +63,7 @@ from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
 from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
 from dicomzarr.sources.dicomweb.whole import whole_instance
 from dicomzarr.sources.http.statuses import ConnectionDroppedError
+from dicomzarr.sources.spool import most_inflated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -431,6 +432,15 @@ def test_more_than_a_disk_should_take() -> None:
     limits = Limits(instance_bytes=len(zeros) + 1000)
     error = fetch_from(Server(whole=lambda _: enclosed(zeros)), 1, limits=limits).failures[1]
     assert "bytes came for the whole instance" in str(error)
+
+
+def test_a_short_instance_is_not_inflated_without_an_end() -> None:
+    zeros = renamed(make_file(DeflatedExplicitVRLittleEndian, PixelData=bytes(10_000), Rows=100, Columns=100), INSTANCE)
+    limits = Limits(inflated_bytes=5000, expansion=2)
+    error = fetch_from(Server(whole=lambda _: enclosed(zeros)), 1, limits=limits).failures[1]
+    assert "More than 5000 bytes came for the whole instance" in str(error)
+    assert "limits={'inflated_bytes'" in str(error)
+    assert most_inflated(2**20) == LIMITS.inflated_bytes < most_inflated(2**21) < most_inflated(2**40)
 
 
 def test_a_disk_that_takes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import os
+import struct
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +17,18 @@ import radiology
 import slides
 from folders import Sink, all_keys, brought, state_of, write
 from pydicom import Dataset, dcmread
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 import dicomzarr
 from dicomzarr.demo.instances import from_file
+from dicomzarr.dicom.files.file_meta import read_file_meta
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.engine.ports import Fetch, SeriesMetadata, SeriesRef, Wait
 from dicomzarr.errors import (
@@ -239,6 +250,65 @@ def test_a_frame_that_the_file_has_not(volume: list[Path]) -> None:
     assert "There are 1 frames" in str(sink.errors[key])
 
 
+class Opened:
+    """Counts how often files are opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.paths: list[str] = []
+        real = os.open
+        monkeypatch.setattr(os, "open", lambda path, *more: self.paths.append(str(path)) or real(path, *more))
+
+
+def test_frames_of_one_fetch_open_their_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, [slides.BUILDERS["sparse"]().datasets[0]])
+    source = FilesSource(tmp_path)
+    _, state = opened(source)
+    keys = all_keys(state)[:8]
+    expected = asyncio.run(brought(source, keys)).frames
+    files = Opened(monkeypatch)
+    assert asyncio.run(brought(source, keys)).frames == expected
+    assert len(files.paths) == 1
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize("lacks", ["preamble and meta", "meta", "preamble", "magic too", "transfer syntax"])
+def test_files_that_lack_what_part_10_puts_before_the_data_set(syntax: Any, lacks: str, tmp_path: Path) -> None:
+    datasets = radiology.BUILDERS["volume"]().datasets[:2]
+    write(tmp_path / "whole", datasets)
+    expected = dicomzarr.open(tmp_path / "whole").levels[0][...]
+    (tmp_path / "bare").mkdir()
+    for number, dataset in enumerate(datasets):
+        dataset.file_meta.TransferSyntaxUID = syntax
+        if syntax == ExplicitVRBigEndian:
+            dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+        whole = io.BytesIO()
+        dataset.save_as(whole, enforce_file_format=True)
+        body, end = whole.getvalue(), read_file_meta(memoryview(whole.getvalue())).end
+        at = body.index(b"\2\0\x10\0UI")
+        (length,) = struct.unpack_from("<H", body, at + 6)
+        body = {
+            "preamble and meta": body[end:],
+            "meta": body[:132] + body[end:],
+            "preamble": body[128:],
+            "magic too": body[132:],
+            "transfer syntax": body[:at] + body[at + 8 + length :],
+        }[lacks]
+        (tmp_path / "bare" / f"{number}").write_bytes(body)
+    image = dicomzarr.open(tmp_path / "bare")
+    assert np.array_equal(image.levels[0][...], expected)
+    assert not image.notices
+
+
+def test_a_frame_that_takes_far_more_than_its_pixels_is_an_error(tmp_path: Path) -> None:
+    (dataset,) = radiology.BUILDERS["single_slice"]().datasets
+    dataset.file_meta.TransferSyntaxUID = RLELossless
+    dataset.PixelData = encapsulate([bytes(2 * len(dataset.PixelData) + 2**20)])
+    dataset["PixelData"].is_undefined_length = True
+    write(tmp_path, [dataset])
+    with pytest.raises(InvalidFileError, match="far more than its pixels do"):
+        dicomzarr.open(tmp_path).levels[0][...]
+
+
 # --- what is in a folder ---
 
 
@@ -276,6 +346,28 @@ def test_links_do_not_lead_out_of_the_folder(volume: list[Path]) -> None:
     assert len(source.index().series[only_series(source)]) == 1
     (volume[1].parent / "also linked").symlink_to(folder)
     assert len(FilesSource(volume[1].parent / "also linked").index().series) == 1
+
+
+@pytest.mark.slow
+def test_folders_lie_as_deep_as_they_lie(volume: list[Path], tmp_path: Path) -> None:
+    deep, folder = 1200, os.open(tmp_path, os.O_RDONLY)
+    for _ in range(deep):  # no path could name the last of them
+        os.mkdir("d", dir_fd=folder)
+        inner = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+    try:
+        index = FilesSource(tmp_path).index()
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # noqa: S603, S607  # shutil cannot
+    assert [len(instances) for instances in index.series.values()] == [len(volume)]
+
+
+def test_names_in_notices_end_no_lines_and_move_no_cursors(volume: list[Path]) -> None:
+    (volume[0].parent / "a\nb\x1b[2J").write_bytes(b"no DICOM")
+    (notice,) = FilesSource(volume[0].parent).index().notices
+    assert notice == "1 file was left out (no DICOM): a\\nb\\x1b[2J."
 
 
 def test_one_file_is_a_source(volume: list[Path]) -> None:

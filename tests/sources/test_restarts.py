@@ -12,6 +12,7 @@ from connecting import client_of, closed
 from raw_server import reply, speaking
 
 from dicomzarr.errors import ConnectionFailedError, DicomZarrError
+from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 from dicomzarr.sources.http.statuses import ConnectionDroppedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ class Restarting:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def client(self, timeout: float) -> Client:
-        return client_of(BASE, timeout=timeout, transport=self, sleep=self.sleep, clock=lambda: self.now)
+    def client(self, timeout: float, known: ServerProfile | None = None) -> Client:
+        clock = {"sleep": self.sleep, "clock": lambda: self.now}
+        return client_of(BASE, timeout=timeout, transport=self, profile=known, **clock)
 
 
 AWAY: dict[str, Callable[[], DicomZarrError | Answer]] = {
@@ -68,8 +70,13 @@ AWAY: dict[str, Callable[[], DicomZarrError | Answer]] = {
 }
 
 
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The hosts of which the log says that they are waited for."""
+    return [record.message.split()[0] for record in caplog.records if record.name == "dicomzarr"]
+
+
 @pytest.mark.parametrize("name", AWAY)
-def test_a_server_that_has_served_is_waited_for_until_the_timeout(name: str) -> None:
+def test_a_server_that_has_served_is_waited_for_until_the_timeout(name: str, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         server = Restarting(AWAY[name])
         client = server.client(30.0)
@@ -77,23 +84,47 @@ def test_a_server_that_has_served_is_waited_for_until_the_timeout(name: str) -> 
         server.now = 10.0
         await client.series_metadata("1.2", "1.3")
         assert server.now >= 30
+        assert said(caplog) == ["server.example"]
         server.now, server.down = 0.0, (0.0, 1000.0)
         with pytest.raises(DicomZarrError):
             await client.series_metadata("1.2", "1.3")
         assert server.now <= 30
         assert server.asked < 40
+        assert said(caplog) == ["server.example"] * 2
+        waited, server.asked = server.now, 0
+        with pytest.raises(DicomZarrError):
+            await client.series_metadata("1.2", "1.3")
+        assert server.asked <= 4  # it was waited for in vain: whoever asks next hears soon
+        assert server.now - waited < 4
+        server.now, server.down = 0.0, (10.0, 30.0)
+        await client.series_metadata("1.2", "1.3")
+        server.now = 10.0
+        await client.series_metadata("1.2", "1.3")
+        assert said(caplog) == ["server.example"] * 3
 
     asyncio.run(run())
 
 
 @pytest.mark.parametrize("name", AWAY)
-def test_a_server_that_never_answered_is_not_waited_for(name: str) -> None:
+def test_a_server_that_never_answered_is_not_waited_for(name: str, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         server = Restarting(AWAY[name], (0.0, 1000.0))
         with pytest.raises(DicomZarrError):
             await server.client(60.0).series_metadata("1.2", "1.3")
         assert server.asked <= 4
         assert server.now < 4
+        assert said(caplog) == []
+
+    asyncio.run(run())
+
+
+def test_who_comes_while_a_server_is_started_anew_waits_too_if_others_were_served() -> None:
+    async def run() -> None:
+        server, known = Restarting(AWAY["refuses connections"]), ServerProfile()
+        await server.client(30.0, known).series_metadata("1.2", "1.3")
+        server.now = 10.0
+        await server.client(30.0, known).series_metadata("1.2", "1.4")
+        assert server.now >= 30
 
     asyncio.run(run())
 

@@ -49,7 +49,7 @@ URL = "https://pacs.example/studies"
 
 @pytest.fixture(autouse=True)
 def _forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.001)
     yield
     named._lock.forget()
     forget_servers()
@@ -484,6 +484,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, prefix: str, **values: str) -> 
         monkeypatch.setenv(f"{prefix}_{name.upper()}", value)
 
 
+@pytest.mark.slow
 def test_a_client_of_the_environment_travels_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with token_server() as tokens, serving(SLIDE, tokens.door()) as served_slide:
         environment(monkeypatch, "REALM", issuer=tokens.url, client_id=CLIENT, client_secret=CLIENT_SECRET)

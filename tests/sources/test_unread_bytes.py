@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -36,25 +35,52 @@ SERIES = {"small": volume(AXIAL, SMALL, bits=16, name="small"), "large": volume(
 PIXELS = {"small": SMALL, "large": LARGE}
 LATER = 0.01
 """Seconds after a reply that something more comes."""
-PAUSE = 0.05
-"""Seconds between two reads."""
 
 BUSY_ELSEWHERE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Talk:
+    """What a server still has to say without being asked; any thread may wait until it has said all."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._changed = threading.Condition()
+
+    def owe(self, count: int) -> None:
+        with self._changed:
+            self._left += count
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        """Until all is said, and whoever listens has had the time to hear it."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._left, SECONDS)
+
+    def heard(self) -> None:
+        """Until the client has read all of it."""
+        self.wait()
+        for _ in range(5):
+            run_sync(asyncio.sleep, 0)  # each time the loop looks at its sockets
 
 
 class Line:
     """One connection, as the server sees it."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, talk: Talk) -> None:
         self.writer = writer
-        self.loop = asyncio.get_running_loop()
+        self._talk = talk
 
     def later(self, data: bytes) -> None:
-        self.loop.call_later(LATER, self._write, data)
+        self.do_later(lambda: self.writer.write(data))
 
-    def _write(self, data: bytes) -> None:
+    def do_later(self, deed: Callable[[], None]) -> None:
+        self._talk.owe(1)
+        asyncio.get_running_loop().call_later(LATER, self._do, deed)
+
+    def _do(self, deed: Callable[[], None]) -> None:
         if not self.writer.is_closing():
-            self.writer.write(data)
+            deed()
+        self._talk.owe(-1)
 
 
 def single_part(frame: bytes) -> tuple[str, bytes]:
@@ -116,7 +142,7 @@ def then_newlines(line: Line, reply: bytes) -> None:
 
 def then_end(line: Line, reply: bytes) -> None:
     line.writer.write(reply)
-    line.loop.call_later(LATER, line.writer.close)
+    line.do_later(line.writer.close)
 
 
 KINDS = [single_part, unlabelled, chunked]
@@ -142,10 +168,10 @@ def _reply(content_type: str, body: bytes) -> bytes:
 
 
 @contextmanager
-def talkative(name: str, kind: Kind, send: Send, *, always: bool = False) -> Iterator[tuple[str, list[int]]]:
+def talkative(name: str, kind: Kind, send: Send, *, always: bool = False) -> Iterator[tuple[str, list[int], Talk]]:
     """A server that keeps its connections and sends frames in a way of its own.
 
-    Gives the URL, and the number of requests on each connection.
+    Gives the URL, the number of requests on each connection, and what it has to say besides.
 
     Args:
         name: The series.
@@ -158,24 +184,27 @@ def talkative(name: str, kind: Kind, send: Send, *, always: bool = False) -> Ite
     metadata = _reply("application/dicom+json", json.dumps([each.metadata() for each in stored.values()]).encode())
     counts: list[int] = []
     lines: list[asyncio.StreamWriter] = []
+    talk = Talk()
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number, line = len(counts), Line(writer)
+        number, line = len(counts), Line(writer, talk)
         counts.append(0)
         lines.append(writer)
         async for path in _paths(reader):
             counts[number] += 1
+            talk.owe(1)
             if path.endswith("/metadata"):
                 (send if always else answer)(line, metadata)
             else:
                 uid = path.split("/instances/")[1].split("/")[0]
                 send(line, _reply(*kind(bytes(stored[uid].frame(1)))))
+            talk.owe(-1)
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
 
     with _running(speak, lines) as port:
-        yield f"dicomweb://127.0.0.1:{port}/studies/{series.study_uid}/series/{series.series_uid}", counts
+        yield f"dicomweb://127.0.0.1:{port}/studies/{series.study_uid}/series/{series.series_uid}", counts, talk
 
 
 async def _paths(reader: asyncio.StreamReader) -> AsyncIterator[str]:
@@ -216,7 +245,7 @@ async def _end(server: asyncio.Server, lines: Iterable[asyncio.StreamWriter]) ->
 
 @pytest.mark.parametrize(("send", "kind", "name"), swept(WAYS, KINDS, list(SERIES)))
 def test_no_frame_is_ever_another_one(name: str, kind: Kind, send: Send) -> None:
-    with talkative(name, kind, send) as (url, _):
+    with talkative(name, kind, send) as (url, _, talk):
         level = dicomzarr.open(url, cache_bytes=0, max_connections=1, timeout=5.0).levels[0]
         for number in range(0, SLICES, 2):
             try:
@@ -225,36 +254,42 @@ def test_no_frame_is_ever_another_one(name: str, kind: Kind, send: Send) -> None
                 assert send in (then_408, then_garbage)  # which came late, and met the next request on its way
             else:
                 assert np.array_equal(found, PIXELS[name][number])
-            time.sleep(PAUSE)
+            talk.heard()
 
 
 @pytest.mark.parametrize(("send", "kind"), swept([in_one_write, once_more_later], KINDS))
 def test_the_loop_may_be_late(kind: Kind, send: Send) -> None:
     """What came meanwhile lies in the socket still: nobody has read it when the next request is sent."""
+    with talkative("small", kind, send) as (url, _, talk):
+        is_busy, goes_on = threading.Event(), threading.Event()
 
-    async def is_busy() -> None:
-        time.sleep(PAUSE)  # noqa: ASYNC251  # as a loop that has other work to do
+        async def work() -> None:
+            is_busy.set()
+            goes_on.wait(SECONDS)  # the loop has other work to do
 
-    with talkative("small", kind, send) as (url, _):
         level = dicomzarr.open(url, cache_bytes=0, max_connections=1, timeout=5.0).levels[0]
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(2) as pool:
             for number in range(0, SLICES, 3):
                 assert np.array_equal(level[number], SMALL[number])
-                busy = pool.submit(run_sync, is_busy)
-                time.sleep(PAUSE / 5)
-                read = level[(number + 5) % SLICES]
+                busy = pool.submit(run_sync, work)
+                assert is_busy.wait(SECONDS)
+                reading = pool.submit(level.__getitem__, (number + 5) % SLICES)
+                talk.wait()
+                goes_on.set()
+                assert np.array_equal(reading.result(), SMALL[(number + 5) % SLICES])
                 busy.result()
-                assert np.array_equal(read, SMALL[(number + 5) % SLICES])
+                is_busy.clear()
+                goes_on.clear()
 
 
 @pytest.mark.parametrize(("send", "kind"), swept(WAYS, KINDS))
 def test_many_reads_at_once_give_their_own_frames(kind: Kind, send: Send) -> None:
     """The metadata show what the server does; else a second copy may come when the next request is on its way."""
-    with talkative("large", kind, send, always=True) as (url, _):
+    with talkative("large", kind, send, always=True) as (url, _, talk):
         for _ in range(3):
             try:
                 level = dicomzarr.open(url, cache_bytes=0, max_connections=4, timeout=5.0).levels[0]
-                time.sleep(PAUSE)
+                talk.heard()
                 found = level[...]
             except ServerError:
                 assert send in (then_408, then_garbage)  # which may come before a reply is read to its end
@@ -263,24 +298,24 @@ def test_many_reads_at_once_give_their_own_frames(kind: Kind, send: Send) -> Non
 
 
 def test_a_server_that_answers_twice_gets_no_second_request_on_a_connection() -> None:
-    with talkative("small", single_part, once_more_later, always=True) as (url, counts):
+    with talkative("small", single_part, once_more_later, always=True) as (url, counts, talk):
         level = dicomzarr.open(url, cache_bytes=0, max_connections=2).levels[0]
-        time.sleep(PAUSE)
+        talk.heard()
         assert np.array_equal(level[...], SMALL)
         assert set(counts) == {1}
 
 
 def test_a_farewell_on_an_idle_connection_costs_that_connection_alone() -> None:
-    with talkative("small", single_part, then_408) as (url, counts):
+    with talkative("small", single_part, then_408) as (url, counts, talk):
         level = dicomzarr.open(url, cache_bytes=0, max_connections=1).levels[0]
         for number in range(3):
             assert np.array_equal(level[number], SMALL[number])
-            time.sleep(PAUSE)
+            talk.heard()
         assert counts == [2, 1, 1]
 
 
 def test_connections_on_which_nothing_comes_are_kept() -> None:
-    with talkative("small", single_part, answer) as (url, counts):
+    with talkative("small", single_part, answer) as (url, counts, _):
         level = dicomzarr.open(url, cache_bytes=0, max_connections=1).levels[0]
         for number in range(SLICES):
             assert np.array_equal(level[number], SMALL[number])
@@ -299,6 +334,6 @@ def test_a_408_in_the_place_of_an_answer_is_asked_again() -> None:
             line.writer.write(BUSY_ELSEWHERE)
             line.writer.close()
 
-    with talkative("small", single_part, refuse_once) as (url, _):
+    with talkative("small", single_part, refuse_once) as (url, *_):
         level = dicomzarr.open(url, cache_bytes=0, max_connections=1).levels[0]
         assert np.array_equal(level[3], SMALL[3])

@@ -50,6 +50,7 @@ def jpeg2000(  # noqa: PLR0913  # what a header says
     body: bytes = bytes(64),
     parts: int = 1,
     high_throughput: bool = False,
+    quantization: bytes = b"\x40" + b"\x40" * 97,
 ) -> bytes:
     """A JPEG 2000 with these segments in its main header, and those in the header of each of its tile-parts."""
     down, across = tile or (rows, columns)
@@ -57,13 +58,45 @@ def jpeg2000(  # noqa: PLR0913  # what a header says
     siz = struct.pack(">H8IH", 0x4000 if high_throughput else 0, *sizes, samples)
     siz += bytes((bits - 1, 1, 1)) * samples
     capabilities = segment(0xFF50, struct.pack(">IH", 0x00020000, 0)) if high_throughput else b""
-    quantization = segment(0xFF5C, b"\x40" + b"\x40" * 97)
-    header = b"\xff\x4f" + segment(0xFF51, siz) + capabilities + main + quantization
+    header = b"\xff\x4f" + segment(0xFF51, siz) + capabilities + main + segment(0xFF5C, quantization)
     tiles = b""
     for number in range(parts):
         length = 12 + len(part) + 2 + len(body)
         tiles += segment(0xFF90, struct.pack(">HIBB", number & 0xFFFF, length, 0, 1)) + part + b"\xff\x93" + body
     return header + tiles + b"\xff\xd9"
+
+
+PASSES = 76
+"""Three for each of 26 bit planes, less two."""
+MANY_PLANES = b"\xe0\xa0"
+"""Seven guard bits, and an exponent of 20."""
+
+
+def jpeg2000_of_passes(side: int) -> bytes:
+    """A grey JPEG 2000 whose code-blocks have one byte each, and claim 76 coding passes (T.800 section B.10)."""
+    across = -(-side // 64)
+    header = _packet_header(across)
+    body = header + b"\x55" * across**2
+    return jpeg2000(side, side, main=Cut(levels=0).coding_style(), quantization=MANY_PLANES, body=body)
+
+
+def _packet_header(across: int) -> bytes:
+    """Of one packet with one band of code-blocks; each is included, and lacks no bit plane."""
+    bits, seen = ["1"], set()
+    depth = (across - 1).bit_length()
+    for row in range(across):
+        for column in range(across):
+            nodes = {(level, row >> level, column >> level) for level in range(depth + 1)}
+            new = "1" * len(nodes - seen)  # of a tag tree, in which all values are 0
+            seen |= nodes
+            passes = "1" * 9 + f"{PASSES - 37:07b}"
+            bits.append(f"{new}{new}{passes}0{1:09b}")  # a length of 3 + log2(passes) bits
+    out, told, at = bytearray(), "".join(bits), 0
+    while at < len(told):  # a bit is stuffed behind a byte of ones
+        taken = 7 if out[-1:] == b"\xff" else 8
+        out.append(int(told[at : at + taken].ljust(taken, "0"), 2))
+        at += taken
+    return bytes(out) + (b"\0" if out[-1] == 0xFF else b"")
 
 
 def jpeg(  # noqa: PLR0913  # what a header says

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import faults
-import pytest
 import radiology_volumes
 import slides
 from aiohttp import web
@@ -40,10 +39,9 @@ from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
 from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
 from dicomzarr.sources.files.far_origin import FarOrigin
 from dicomzarr.sources.files.origin import FilesOrigin
-from dicomzarr.sources.files.places import store_at
 from dicomzarr.sources.files.source import FilesSource
-from dicomzarr.sources.files.urls import FolderURL
-from dicomzarr.sources.http import retry
+from dicomzarr.sources.files.stores.bucket import Bucket, BucketURL
+from dicomzarr.sources.files.stores.objects import ObjectServer
 
 if TYPE_CHECKING:
     import random
@@ -219,16 +217,16 @@ def _bucket(bodies: Sequence[bytes]) -> Iterator[Origin]:
         faulty = Faults()
 
         def store() -> ByteStore:
-            return store_at(FolderURL.at("s3://bucket").base, options)
+            url = BucketURL.parse("s3://bucket")
+            address = url.address(server.url)
+            return Bucket(url, address, ObjectServer(address, options.access, options.tuning, _short_pause))
 
         source = FilesSource(store())
         (ref,) = source.index().series
         state = state_of(run_sync(source.metadata, ref, None), ref)
         frames = {key: bytes(files[key.instance].frame(key.number)) for key in all_keys(state)}
         server.fault = _bucket_faults(faulty)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(retry, "_FIRST_PAUSE", 1e-4)  # tries follow one another at once
-            yield Origin(lambda: FarOrigin(source._instance, store()), state, frames, 16, faulty)
+        yield Origin(lambda: FarOrigin(source._instance, store()), state, frames, 16, faulty)
         forget_servers()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import imagecodecs
 import numpy as np
 import pydicom
+from waiting import SECONDS
 
 from dicomzarr.demo.slide import demo_files
 from dicomzarr.faces.demo.phantoms import phantoms, uid
@@ -58,6 +59,7 @@ class Look:
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
         )
         self.page: Page = self._context.new_page()
+        self.page.set_default_timeout(SECONDS * 1000 / 2)
         self.base = base
         self.said: list[str] = []
         """What the console says, and what fails."""
@@ -98,7 +100,7 @@ class Look:
     def wait(self) -> None:
         """Until nothing loads any more."""
         self.page.evaluate(_DRAWN)  # what was done has begun
-        self.page.wait_for_function(_READY, timeout=60_000)
+        self.page.wait_for_function(_READY)
 
     def press(self, *keys: str) -> None:
         for key in keys:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from slides_model import Pixels
 
-BEYOND = 1000
-"""Pixels around a plane that its averages may touch."""
+
+class Integral(NamedTuple):
+    """A plane, as sums of all that lies above and to the left."""
+
+    sums: Pixels
+    """(y, x, c), less the filling."""
+    fill: float
+    """What lies around it."""
 
 
-def integral_of(plane: Pixels, fill: Any) -> Pixels:
-    """Sums of all that lies above and to the left in a plane, (y, x, c), with a filling around it."""
-    wide = np.full((plane.shape[0] + 2 * BEYOND, plane.shape[1] + 2 * BEYOND, plane.shape[2]), fill, np.float64)
-    wide[BEYOND:-BEYOND, BEYOND:-BEYOND] = plane
-    return np.pad(wide, ((1, 0), (1, 0), (0, 0))).cumsum(0).cumsum(1)
+def integral_of(plane: Pixels, fill: float) -> Integral:
+    """The integral of a plane, (y, x, c), with a filling around it."""
+    return Integral(np.pad(plane - np.float64(fill), ((1, 0), (1, 0), (0, 0))).cumsum(0).cumsum(1), fill)
 
 
-def averaged(integral: Pixels, corner: tuple[float, float], size: tuple[int, int], step: tuple[float, float]) -> Pixels:
+def averaged(
+    integral: Integral, corner: tuple[float, float], size: tuple[int, int], step: tuple[float, float]
+) -> Pixels:
     """Means over areas, whose every edge may lie within a pixel.
 
     Args:
@@ -29,9 +35,12 @@ def averaged(integral: Pixels, corner: tuple[float, float], size: tuple[int, int
         size: (width, height) of the result.
         step: (x, y) pixels that one of the result is wide and high.
     """
+    sums = integral.sums
     for axis in (0, 1):
-        edges = BEYOND + corner[1 - axis] + step[1 - axis] * np.arange(size[1 - axis] + 1)
+        edges = corner[1 - axis] + step[1 - axis] * np.arange(size[1 - axis] + 1)
         low = np.floor(edges).astype(int)
         share = (edges - low).reshape([-1 if each == axis else 1 for each in range(3)])
-        integral = np.diff(integral.take(low, axis) * (1 - share) + integral.take(low + 1, axis) * share, axis=axis)
-    return integral / step[0] / step[1]
+        last = sums.shape[axis] - 1
+        lower, upper = (sums.take(at.clip(0, last), axis) for at in (low, low + 1))
+        sums = np.diff(lower * (1 - share) + upper * share, axis=axis)
+    return sums / step[0] / step[1] + integral.fill

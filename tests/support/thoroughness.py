@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
+import zlib
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +31,23 @@ def be_brief() -> None:
 def examples(most: int) -> int:
     """How many to try in place of so many, which is their number in CI."""
     return -(-most * settings().max_examples // ALL)
+
+
+def sample(items: Sequence[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """Every test, but of one with many cases only about the root of their number; and those that are left out.
+
+    Which ones is chance, and always the same.
+    """
+    cases: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        cases[item.nodeid.partition("[")[0]].append(item.nodeid)
+    chosen = {
+        name
+        for names in cases.values()
+        for name in sorted(names, key=lambda name: zlib.crc32(name.encode()))[: math.ceil(math.sqrt(len(names)))]
+    }
+    taken = [item for item in items if item.nodeid in chosen]
+    return taken, [item for item in items if item.nodeid not in chosen]
 
 
 def swept(*axes: Sequence[Any]) -> list[ParameterSet]:

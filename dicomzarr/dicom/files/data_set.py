@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
     from pydicom.tag import BaseTag
 
-    from dicomzarr.dicom.files.part10 import FileMeta
+    from dicomzarr.dicom.files.file_meta import FileMeta
 
 JSONObject: TypeAlias = dict[str, Any]
 
@@ -156,6 +156,27 @@ def explicit_little_endian(header: DataSetHeader, changes: Mapping[str, Any], su
 
     found: bytes = _read(header, subject, write)
     return found
+
+
+def file_meta_information(sop_class: str, uid: str, transfer_syntax_uid: str) -> bytes:
+    """A preamble and the File Meta Information (PS3.10 section 7.1) for a data set that has none.
+
+    Args:
+        sop_class: SOP Class UID.
+        uid: SOP Instance UID.
+        transfer_syntax_uid: How the data set is written.
+    """
+    from pydicom.dataset import FileMetaDataset  # noqa: PLC0415  # as below
+    from pydicom.filebase import DicomBytesIO  # noqa: PLC0415  # as below
+    from pydicom.filewriter import write_file_meta_info  # noqa: PLC0415  # as below
+    from pydicom.uid import UID  # noqa: PLC0415  # as below
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(sop_class), UID(uid)
+    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
+    file = DicomBytesIO()
+    write_file_meta_info(file, meta)
+    return bytes(128) + b"DICM" + file.getvalue()
 
 
 def _swap(dataset: Dataset, encoding: Encoding) -> None:

@@ -6,7 +6,7 @@ import struct
 from array import array
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.files.fragments import (
     ITEM_HEADER,
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.files.fragments import Fragments, Item
     from dicomzarr.dicom.files.random_access import RandomAccess
 
+_UNBOUNDED: Final = 2**64
+
 
 @dataclass(slots=True, eq=False)
 class EncapsulatedFrames:
@@ -39,6 +41,8 @@ class EncapsulatedFrames:
     """Finds them by a look at every item; None where that has been done."""
     open_end: bool = False
     """Where the last frame ends is not known: something else may stand behind it."""
+    most: int = _UNBOUNDED
+    """Bytes that one frame may take: a broken or hostile file shall not fill the memory."""
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
@@ -46,6 +50,10 @@ class EncapsulatedFrames:
     def spans(self, number: int) -> tuple[Span, ...]:
         """See `part10.Frames.spans`."""
         start, end = self.bounds[number - 1 : number + 1]
+        if end - start > self.most:
+            if not (self.open_end and number == len(self)):
+                raise InvalidFileError(f"Frame {number} takes {end - start} bytes, far more than its pixels do.")
+            end = start + self.most
         return (Span(start, end - start),)
 
     def assemble(self, number: int, pieces: Sequence[bytes | memoryview]) -> bytes:
@@ -136,7 +144,7 @@ def distant_frames(  # noqa: PLR0913, PLR0917  # what tells where frames lie
     directory: Callable[[int, int], array[int] | None],
     known: array[int] | None = None,
 ) -> EncapsulatedFrames:
-    """As `tabled_frames`, with no read beyond the tables; a file without one is not looked at before it must be.
+    """As `tabled_frames`, and a file without a table is not looked at before it must be; an only frame costs no read.
 
     Args:
         data: As for `scanned_frames`; the Basic Offset Table costs nothing.
@@ -162,14 +170,14 @@ def distant_frames(  # noqa: PLR0913, PLR0917  # what tells where frames lie
 
     if known is not None and len(known) == frames + 1:
         return EncapsulatedFrames(data, syntax, known, scan)
+    told = _told(data, pixels, frames, table) if frames > 1 else None
+    if told is not None:
+        return EncapsulatedFrames(data, syntax, told, scan)
     basic = next(items(data, pixels.start), None)
     if basic is None:
         raise InvalidFileError("The DICOM file holds no fragments of pixel data.")
-    offsets = (0,) if frames == 1 else _offsets(data, basic, frames, table)
-    if offsets:
-        places = array("Q", [*(basic.end + offset for offset in offsets), len(data)])
-        if places[-2] + ITEM_HEADER <= places[-1]:
-            return EncapsulatedFrames(data, syntax, places, scan, open_end=True)
+    if frames == 1 and basic.end + ITEM_HEADER <= len(data):
+        return EncapsulatedFrames(data, syntax, array("Q", [basic.end, len(data)]), scan, open_end=True)
     bounds = directory(frames, basic.end)
     if bounds is None:
         return EncapsulatedFrames(data, syntax, scan())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from functools import partial
@@ -31,12 +32,9 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable, Mapping, Sequence
 
+    from dicomzarr.dicom.files.file_meta import FileMeta
     from dicomzarr.dicom.files.random_access import RandomAccess, Span
 
-_PREAMBLE: Final = 128
-_MAGIC: Final = b"DICM"
-_META_GROUP: Final = 0x0002
-_TRANSFER_SYNTAX_UID: Final = 0x00020010
 _NOTHING: Final = memoryview(b"")
 _NO_PIXELS: Final = "The DICOM file holds no pixel data."
 
@@ -85,6 +83,9 @@ _LONGEST_TABLE: Final = 2**26
 _LONGEST_TEXT: Final = 130
 """Bytes of the longest text that is read, a UID as servers list it (see `uids.is_uid`), with its padding."""
 
+_LEAST_BOUND: Final = 2**20
+"""Bytes that the fragments of the smallest frame may take."""
+
 _NATIVE: Final = frozenset(
     {
         uids.IMPLICIT_VR_LITTLE_ENDIAN,
@@ -95,27 +96,12 @@ _NATIVE: Final = frozenset(
 )
 
 
-class FileMeta(NamedTuple):
-    """The File Meta Information (PS3.10 section 7.1), as far as it is needed."""
-
-    transfer_syntax_uid: str
-    end: int
-    """Offset in bytes behind it, where the data set begins."""
-
-    def encoding(self, data: memoryview, at: int) -> Encoding:
-        """How the data set is written that begins at an offset; some files write VRs, or none, against their syntax."""
-        vr = bytes(data[at + 4 : at + 6])
-        written = vr.isalpha() and vr.isupper()
-        return Encoding(explicit=written, big_endian=self.transfer_syntax_uid == uids.EXPLICIT_VR_BIG_ENDIAN)
-
-    @property
-    def deflated(self) -> bool:
-        """The data set is to be inflated (RFC 1951) before it can be read."""
-        return self.transfer_syntax_uid == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
-
-
 class Frames(Protocol):
     """The frames of one instance, to be cut out by their numbers."""
+
+    @property
+    def data(self) -> RandomAccess:
+        """What they are cut out of: the file, or its data set inflated."""
 
     @property
     def transfer_syntax_uid(self) -> str:
@@ -125,7 +111,11 @@ class Frames(Protocol):
         """How many there are."""
 
     def spans(self, number: int) -> tuple[Span, ...]:
-        """The pieces of the file that hold a frame, by its number from 1."""
+        """The pieces of the file that hold a frame, by its number from 1.
+
+        Raises:
+            InvalidFileError: They take more than any frame of so many pixels can.
+        """
 
     def assemble(self, number: int, pieces: Sequence[bytes | memoryview]) -> bytes:
         """One frame out of its pieces, as a part of a DICOMweb reply would hold it.
@@ -148,33 +138,6 @@ class StoredFrames(NamedTuple):
     sop_instance_uid: str
     frames: Frames
     header: FileHeader
-
-
-def read_file_meta(data: memoryview) -> FileMeta:
-    """Read the File Meta Information.
-
-    Raises:
-        InvalidFileError: The bytes are no Part-10 file, or name no transfer syntax.
-        TruncatedFileError: They end within it.
-    """
-    if not _MAGIC.startswith(bytes(data[_PREAMBLE : _PREAMBLE + len(_MAGIC)])):
-        raise InvalidFileError("What came is no DICOM file: DICM does not stand at byte 128.")
-    at = _PREAMBLE + len(_MAGIC)
-    syntax = ""
-    while _group_at(data, at) == _META_GROUP:
-        element = element_at(data, at, EXPLICIT_LITTLE)
-        at = end_of(data, element, EXPLICIT_LITTLE)
-        if element.tag == _TRANSFER_SYNTAX_UID:
-            syntax = _text(data[element.start : at])
-    if not syntax:
-        raise InvalidFileError("The DICOM file names no transfer syntax.")
-    return FileMeta(syntax, at)
-
-
-def _group_at(data: memoryview, at: int) -> int:
-    if at + 2 > len(data):
-        raise cut_off(len(data))
-    return int.from_bytes(data[at : at + 2], "little")
 
 
 def header_end(data: memoryview, at: int, meta: FileMeta) -> int | None:
@@ -305,6 +268,7 @@ def _stored(
     else:
         table = header.values.get(_EXTENDED_OFFSET_TABLE, _NOTHING)
         frames = located(data, header.pixels, header.frames, meta.transfer_syntax_uid, table)
+        frames.most = header.most_bytes
     return StoredFrames(header.sop_instance_uid, frames, header.read())
 
 
@@ -343,6 +307,12 @@ class _Header:
             self.photometric_interpretation.upper(),
             {name: number for name, number in numbers.items() if number is not None},
         )
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes that the fragments of one frame may take: codestreams are hardly larger than the pixels."""
+        sides = [self._number(tag) or 1 for tag in (_ROWS, _COLUMNS, _SAMPLES_PER_PIXEL)]
+        return 2 * math.prod(sides) * -(-(self._number(_BITS_ALLOCATED) or 1) // 8) + _LEAST_BOUND
 
     def _number(self, tag: int) -> int | None:
         value = self.values.get(tag, _NOTHING)

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from dicomzarr.dicom.pixels.segments import MOST_SEGMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-CODING_STYLE, COMPONENT_STYLE, TILE_PART, START_OF_DATA = 0xFF52, 0xFF53, 0xFF90, 0xFF93
+CODING_STYLE, TILE_PART, START_OF_DATA = 0xFF52, 0xFF90, 0xFF93
+_STYLES: Final = (CODING_STYLE, 0xFF53)
+_COMPONENT_QUANTIZATION: Final = 0xFF5D
+_QUANTIZATIONS: Final = (0xFF5C, _COMPONENT_QUANTIZATION)
+_REGION: Final = 0xFF5E
 SIZE: Final = struct.Struct(">H8IH")  # Rsiz, Xsiz, Ysiz, XOsiz, YOsiz, four of tiles, Csiz
 _FIRST_MARKER: Final = 0xFF00
 _HAS_PRECINCTS: Final = 1  # in Scod and Scoc
@@ -26,8 +30,12 @@ _TILE_BYTES: Final = 16 * 1024
 """And for the parameters of a tile."""
 _FEW_PACKETS: Final = 2**16
 """No harm, whatever the length of the codestream."""
-_MOST_PARTS: Final = 2**18
-"""Tile-parts; there are no more than 65535 tiles."""
+_MOST_IN_ALL: Final = 2**18
+"""Tile-parts and segments in their headers; there are no more than 65535 tiles."""
+_MOST_STYLES: Final = 1000
+"""That differ; real ones have one or two."""
+_MOST_PLANES: Final = 30
+"""That OpenJPEG decodes."""
 _SHORTEST_TILE: Final = 14
 """Bytes of a tile-part and its start of data."""
 
@@ -56,8 +64,17 @@ class _Style(NamedTuple):
     """Likewise, for each resolution, the coarsest first; empty where they are as large as can be."""
 
 
-def extra_bytes(data: bytes, start: int) -> int:
-    """Bytes that a decoder takes beside those of pixels.
+class Cost(NamedTuple):
+    """What a decoder takes, at most."""
+
+    extra_bytes: int
+    """Beside those of pixels."""
+    passes: int
+    """Times that it may go over each sample: three for each bit plane (T.800 section D.3)."""
+
+
+def cost_of(data: bytes, start: int) -> Cost:
+    """What decoding may cost.
 
     Args:
         data: Bytes with a codestream, whose main header has been read.
@@ -70,15 +87,31 @@ def extra_bytes(data: bytes, start: int) -> int:
     length, tiles = len(data) - start, grid.across * grid.down
     if tiles * _SHORTEST_TILE > length:
         raise ValueError(f"it tells of {tiles} tiles, and has {length} bytes")
+    styles: set[_Style] = set()
+    planes = shift = 0
+    # Each may count for all tiles and components: what is rare is so reckoned too high, and nothing too low.
+    for marker, body in _segments(data, start):
+        if marker in _STYLES:
+            styles.add(_style(marker, body, grid.components))
+        elif marker in _QUANTIZATIONS:
+            planes = max(planes, _bit_planes(marker, body, grid.components))
+        elif marker == _REGION:
+            shift = max(shift, *body[-1:], 0)
+        if len(styles) > _MOST_STYLES:
+            raise ValueError("it has too many coding styles")
+    passes = max(1, 3 * min(planes + shift, _MOST_PLANES) - 2)
+    return Cost(_extra_bytes(styles, grid, length) + tiles * grid.components * _TILE_BYTES, passes)
+
+
+def _extra_bytes(styles: Iterable[_Style], grid: _Grid, length: int) -> int:
     layers, packets, blocks = 1, 0, 0
-    for style in set(_styles(data, start, grid.components)):
-        # Each may count for all tiles and components: what is rare is so reckoned too high, and nothing too low.
+    for style in styles:
         layers = max(layers, style.layers)
         of_style = _counts(style, grid)
         packets, blocks = max(packets, of_style[0]), max(blocks, of_style[1])
     if layers * packets > max(_FEW_PACKETS, length):
         raise ValueError(f"it tells of {layers * packets} packets, and has {length} bytes")
-    return blocks * _BLOCK_BYTES + tiles * grid.components * _TILE_BYTES
+    return blocks * _BLOCK_BYTES
 
 
 def _grid(data: bytes, start: int) -> _Grid:
@@ -111,56 +144,32 @@ def _pieces(size: int, exponent: int, tiles: int) -> int:
     return (size + (1 << exponent) - 1 >> exponent) + tiles - 1
 
 
-def _styles(data: bytes, start: int, components: int) -> Iterator[_Style]:
-    """Those of the main header and of all tile-parts."""
-    position = start + 2
-    end = len(data)
-    count = 0
-    while position + 4 <= end:
-        count += 1
-        if count > _MOST_PARTS:
-            raise ValueError("it has too many tile-parts")
+def _segments(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+    """Marker and parameters of each segment of the main header and of the headers of all tile-parts."""
+    position, within, count, in_header = start + 2, 0, 0, 0
+    while position + 4 <= len(data):
+        count, in_header = count + 1, in_header + 1
+        if count > _MOST_IN_ALL or in_header > MOST_SEGMENTS:
+            raise ValueError("it has too many tile-parts or marker segments")
         marker, length = struct.unpack_from(">2H", data, position)
-        if marker == TILE_PART:
-            part, (size,) = position, struct.unpack_from(">I", data, position + 6)
-            yield from _styles_of_part(data, position + 2 + length, components)
-            if size == 0:
-                return
-            position = part + max(size, _SHORTEST_TILE)
+        if marker == TILE_PART and within <= position:
+            in_header = 0
+            (size,) = struct.unpack_from(">I", data, position + 6)
+            within = position + max(size, _SHORTEST_TILE) if size else len(data)
+        elif marker == START_OF_DATA:
+            position = within
             continue
-        if marker < _FIRST_MARKER or length == 0:
+        elif marker < _FIRST_MARKER or length == 0:
             return  # whatever it is, a decoder stops here too
-        style = _style(data, position, marker, length, components)
-        if style is not None:
-            yield style
+        else:
+            yield marker, data[position + 4 : position + 2 + length]
         position += 2 + length
 
 
-def _styles_of_part(data: bytes, position: int, components: int) -> Iterator[_Style]:
-    for _ in range(MOST_SEGMENTS):
-        if position + 4 > len(data):
-            return
-        marker, length = struct.unpack_from(">2H", data, position)
-        if marker == START_OF_DATA or marker < _FIRST_MARKER or length == 0:
-            return
-        style = _style(data, position, marker, length, components)
-        if style is not None:
-            yield style
-        position += 2 + length
-    raise ValueError("it has too many marker segments")
-
-
-def _style(data: bytes, position: int, marker: int, length: int, components: int) -> _Style | None:
-    if marker not in (CODING_STYLE, COMPONENT_STYLE):
-        return None
-    body = data[position + 4 : position + 2 + length]
-    layers = 0
-    if marker == CODING_STYLE:
-        layers = int.from_bytes(body[2:4], "big")
-        at = 5
-    else:
-        at = 2 if components < _MOST_COMPONENTS_OF_A_BYTE else 3
-    has_precincts = body[at - 5 if marker == CODING_STYLE else at - 1] & _HAS_PRECINCTS
+def _style(marker: int, body: bytes, components: int) -> _Style:
+    at = 5 if marker == CODING_STYLE else 1 + _index_bytes(components)
+    layers = int.from_bytes(body[2:4], "big") if marker == CODING_STYLE else 0
+    has_precincts = body[0 if marker == CODING_STYLE else at - 1] & _HAS_PRECINCTS
     levels, width, height = body[at : at + 3]
     sizes = body[at + 5 : at + 6 + levels] if has_precincts else b""
     if levels > _DEEPEST or (has_precincts and len(sizes) != levels + 1):
@@ -171,3 +180,15 @@ def _style(data: bytes, position: int, marker: int, length: int, components: int
         ((width & 15) + 2, (height & 15) + 2),
         tuple((size & 15, size >> 4) for size in sizes),
     )
+
+
+def _bit_planes(marker: int, body: bytes, components: int) -> int:
+    """Those of the deepest band: guard bits and its exponent, less one (T.800 equation E-2)."""
+    body = body[_index_bytes(components) :] if marker == _COMPONENT_QUANTIZATION else body
+    guard_bits, is_reversible = body[0] >> 5, not body[0] & 31
+    exponents = body[1:] if is_reversible else body[1::2]
+    return guard_bits + max((each >> 3 for each in exponents), default=0) - 1
+
+
+def _index_bytes(components: int) -> int:
+    return 1 if components < _MOST_COMPONENTS_OF_A_BYTE else 2

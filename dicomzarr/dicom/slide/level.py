@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dicomzarr.dicom.slide.tiling import FullTiling
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
     from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.dicom.pixels.pixels import PixelDescription
     from dicomzarr.dicom.slide.positions import OpticalPath
@@ -51,7 +53,8 @@ class SlideLevel:
         declared = next((sequence for sequence in sequences if set(sequence) >= set(found)), None)
         if declared is None:
             return tuple(sorted(found, key=_by_identifier))
-        return tuple(path for path in declared if path in found)
+        named = set(found)
+        return tuple(path for path in declared if path in named)
 
     def pixel(self, path: OpticalPath) -> PixelDescription:
         """The pixels of an optical path."""
@@ -68,8 +71,14 @@ class SlideLevel:
     @property
     def _in_focus_each(self) -> bool:
         """Whether each optical path has a plane of its own: offsets are then heights of focus, and no axis."""
-        places = {(path, plane) for image in self.images for path in image.paths for plane in image.planes}
-        return len(places) == len({path for path, _ in places})
+        focus: dict[OpticalPath, float] = {}
+        for image in self.images:
+            if image.paths and len(set(image.planes)) > 1:
+                return False
+            own = (focus.setdefault(path, plane) == plane for plane in image.planes[:1] for path in image.paths)
+            if not all(own):
+                return False
+        return True
 
     @property
     def heights(self) -> tuple[float, ...]:
@@ -102,24 +111,30 @@ class SlideLevel:
         merged = len(self.planes) == 1
         return SlideTiles(
             tuple(
-                tuple(
-                    tuple(
-                        (image, image.paths.index(path), 0 if merged else image.planes.index(plane))
-                        for image in self.images
-                        if path in image.paths and (merged or plane in image.planes)
-                    )
-                    for plane in self.planes
-                )
-                for path in self.paths
+                _Source(image, _places(self.paths, image.paths), (0,) if merged else _places(self.planes, image.planes))
+                for image in self.images
             )
         )
+
+
+class _Source(NamedTuple):
+    """An image, and the numbers that the level's optical paths and focal planes have in it; None for those it lacks."""
+
+    image: TiledImage
+    paths: tuple[int | None, ...]
+    planes: tuple[int | None, ...]
+
+
+def _places(wanted: Sequence[Hashable], there: Sequence[Hashable]) -> tuple[int | None, ...]:
+    numbers = {each: number for number, each in reversed(list(enumerate(there)))}
+    return tuple(map(numbers.get, wanted))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SlideTiles:
     """Which frame shows the tile at (path, plane, row, column) of a level."""
 
-    _candidates: tuple[tuple[tuple[tuple[TiledImage, int, int], ...], ...], ...]
+    _sources: tuple[_Source, ...]
 
     def locate(self, path: int, plane: int, row: int, column: int) -> FrameRef | None:
         """The frame of a tile; None where the metadata says that there is none.
@@ -127,7 +142,10 @@ class SlideTiles:
         Raises:
             MissingInstanceError: The tile is in an instance that the series lacks.
         """
-        for image, own_path, own_plane in self._candidates[path][plane]:
+        for image, paths, planes in self._sources:
+            own_path, own_plane = paths[path], planes[plane]
+            if own_path is None or own_plane is None:
+                continue
             frame = image.locate(own_path, own_plane, row, column)
             if frame is not None:
                 return frame

@@ -9,9 +9,10 @@ import signal
 import sys
 import threading
 import webbrowser
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import UsageError
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from dicomzarr.faces.cli.terminal import Terminal
 
 _CREDENTIALS = ("user", "bearer_env", "header", "login", "cert")
+_FILES = 65_536
+"""Files and connections that may be open."""
 
 
 def run(arguments: Namespace, terminal: Terminal) -> None:
@@ -47,6 +50,7 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
         raise UsageError("There is nothing to serve.", remedy="Name a server or a folder, or --dicomweb FOLDER.")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a service manager ends it
+    _allow_connections()
     upstreams = upstreams_of(arguments)
     settings = settings_of(arguments)
     more, logs = arguments.workers - 1, not arguments.quiet
@@ -54,7 +58,12 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
         serve_workers.check_port(settings)
         settings = replace(settings, shares_port=True)
         upstreams = [replace(each, may_keep=False) for each in upstreams]
-    with Gateway(upstreams, settings) as gateway, access_log(logs), ExitStack() as others:
+    with ExitStack() as others:
+        if more:
+            board = others.enter_context(TemporaryDirectory(prefix="dicomzarr-numbers-", ignore_cleanup_errors=True))
+            settings = replace(settings, board=board)
+        gateway = others.enter_context(Gateway(upstreams, settings))
+        others.enter_context(access_log(logs))
         if more:
             there = replace(settings, port=int(gateway.url.rpartition(":")[2]))
             others.enter_context(serve_workers.workers(more, upstreams, there, access_log, logs=logs))
@@ -68,6 +77,19 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
         if arguments.open:
             webbrowser.open(first)
         threading.Event().wait()
+
+
+def _allow_connections() -> None:
+    """Let as many connections be open as the system lets at most: browsers open six for each viewer."""
+    try:
+        import resource  # noqa: PLC0415  # not on every system
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def upstreams_of(arguments: Namespace) -> list[Upstream]:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.errors import DicomZarrError, FrameError
 from dicomzarr.sources.files.index import UNFINISHED
-from dicomzarr.sources.files.instance import frames_of, is_dicom, read_instance
+from dicomzarr.sources.files.instance import file_meta, frames_of, is_dicom, read_instance
 from dicomzarr.sources.files.stores.pinned_file import pinned
 from dicomzarr.sources.spool import MOST_BYTES
 
@@ -137,7 +137,7 @@ class Deposit:
         instance = None
         try:
             file = pinned(self._path)
-            if file is None or not is_dicom(file):
+            if file is None or not is_dicom(file) or not file_meta(file).whole:
                 raise Refused(NOT_UNDERSTOOD)
             instance = read_instance(file)
             if instance is not None and _ROWS in instance.shown:

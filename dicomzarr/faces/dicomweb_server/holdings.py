@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from cachetools import LRUCache
 
 from dicomzarr.arrays.image import open_image
-from dicomzarr.dicom.files.data_set import attributes, binary_value, encoded_attributes, explicit_little_endian
+from dicomzarr.dicom.files.data_set import (
+    attributes,
+    binary_value,
+    encoded_attributes,
+    explicit_little_endian,
+    file_meta_information,
+)
 from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import ChangedFileError, InvalidFileError, MissingFileError
-from dicomzarr.sources.files.instance import frames_of, read_header
+from dicomzarr.sources.files.instance import file_meta, frames_of, read_header
 from dicomzarr.sources.files.search import found_in
 from dicomzarr.sources.files.source import FilesSource
 
@@ -262,7 +269,8 @@ class FolderHoldings:
 
     def size(self, instance: FileInstance) -> int:
         """See `Holdings.size`."""
-        return len(instance.file)
+        prefix, start = _part10_prefix(instance)
+        return len(prefix) + len(instance.file) - start
 
     def pieces(self, instance: FileInstance) -> Iterator[bytes]:
         """See `Holdings.pieces`.
@@ -270,7 +278,20 @@ class FolderHoldings:
         Raises:
             ChangedFileError: The file is another by now.
         """
-        return (bytes(instance.file[at : at + _PIECE]) for at in range(0, len(instance.file), _PIECE))
+        prefix, start = _part10_prefix(instance)
+        if prefix:
+            yield prefix
+        for at in range(start, len(instance.file), _PIECE):
+            yield bytes(instance.file[at : at + _PIECE])
+
+
+def _part10_prefix(instance: FileInstance) -> tuple[bytes, int]:
+    """What is sent before the data set of a file that lacks it, and the offset from which on the file is sent."""
+    meta = file_meta(instance.file)
+    if meta.whole:
+        return b"", 0
+    sop_class = first_text(instance.shown, "00080016")
+    return file_meta_information(sop_class, instance.uid, meta.transfer_syntax_uid), meta.end
 
 
 def typed(header: dict[str, Any], ref: SeriesRef) -> Series:

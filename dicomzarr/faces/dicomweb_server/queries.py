@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _LONGEST: Final = 12
 """Digits of a number, as in an IS."""
 
+_WAYS: Final = frozenset({"fuzzymatching", "emptyvaluematching", "multiplevaluematching"})
+"""Switches of PS3.18 section 8.3.4 for ways of matching that servers need not know."""
+
 MOST_RESULTS: Final = 10_000
 """Results of one reply."""
 
@@ -28,8 +31,8 @@ class Query:
     """Tags of attributes that are wanted besides."""
     everything: bool = False
     """All attributes are wanted (``includefield=all``)."""
-    fuzzy: bool = False
-    """Names are to match by their sound, which this server does not do."""
+    unsupported: tuple[str, ...] = ()
+    """Ways of matching that are asked for, as ``fuzzymatching``, and that this server does not know."""
     offset: int = 0
     limit: int = MOST_RESULTS
 
@@ -42,7 +45,8 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
     """
     keys: list[tuple[tuple[str, ...], str]] = []
     included: set[str] = set()
-    everything = fuzzy = False
+    everything = False
+    unsupported: dict[str, None] = {}
     numbers = {"offset": 0, "limit": MOST_RESULTS}
     for name, value in pairs:
         if name in numbers:
@@ -51,12 +55,13 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
             fields = [field.strip() for field in value.split(",") if field.strip()]
             everything = everything or "all" in fields
             included.update(_path(field)[0] for field in fields if field != "all")
-        elif name == "fuzzymatching":
-            fuzzy = _switch(name, value)
+        elif name in _WAYS:
+            if _switch(name, value):
+                unsupported[name] = None
         elif name != "accept":
             keys.append((_path(name), value))
     limit = min(numbers["limit"], MOST_RESULTS)
-    return Query(tuple(keys), frozenset(included), everything, fuzzy, numbers["offset"], limit)
+    return Query(tuple(keys), frozenset(included), everything, tuple(unsupported), numbers["offset"], limit)
 
 
 def _path(name: str) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ _ALWAYS: Final = frozenset({"00080005", "00201209"})
 _MOST_HEADERS: Final = 2000
 """Files whose headers one search may read, as they are asked for attributes that the index does not hold."""
 
-_NOT_FUZZY: Final = "The fuzzymatching parameter is not supported. Only literal matching has been performed."
+_LITERAL: Final = "The {} parameter is not supported. Only literal matching has been performed."
 
 
 class _Results(NamedTuple):
@@ -57,7 +57,7 @@ async def search(holdings: Holdings, request: web.Request, base: str) -> web.Str
     query = parse_query(request.query.items())
     resource = request.path.rpartition("/dicom-web/")[2]
     results = await FRAME_FILES.run(_searched, holdings, resource, query, base)
-    warnings = [_NOT_FUZZY] if query.fuzzy else []
+    warnings = [_LITERAL.format(name) for name in query.unsupported]
     if results.remaining:
         warnings.append(f"There are {results.remaining} additional results that can be requested")
     headers = {"Warning": ", ".join(f'299 dicomzarr "{text}"' for text in warnings)} if warnings else {}

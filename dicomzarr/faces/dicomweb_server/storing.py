@@ -69,6 +69,8 @@ class Storing:
             _log.warning("An upload was cut off after %s instances.", len(outcomes))
             return web.Response(status=400)  # which nobody hears
         except _BROKEN:
+            if not outcomes:
+                raise web.HTTPBadRequest(text="The body is not made of parts as its Content-Type says.\n") from None
             outcomes.append(Outcome(None, NOT_UNDERSTOOD))
         finally:
             self.holdings.expire()

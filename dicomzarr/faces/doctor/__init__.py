@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ from dicomzarr.sources.dicomweb.discovery import (
 from dicomzarr.sources.dicomweb.source import DICOMwebSource
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 from dicomzarr.sources.http.connection import ConnectionSettings
-from dicomzarr.sources.http.urls import pasted, safe_url, split_user_info
+from dicomzarr.sources.http.urls import origin_of, pasted, safe_url, split_user_info
 
 if TYPE_CHECKING:
     from dicomzarr.sources.dicomweb.client import Client
@@ -34,6 +35,9 @@ __all__ = ["Finding", "Outcome", "Report", "doctor"]
 
 _SCHEMES = {"dicomweb": "http", "dicomwebs": "https", "http": "http", "https": "https"}
 _STEP_SECONDS = 10.0
+_ASK = "Ask for the DICOMweb URL of the server; Orthanc's ends in /dicom-web, and dcm4chee's in /rs."
+_MAYBE_CERTIFICATE = "It may want a client certificate: name yours by cert=, --cert on the command line."
+_NO_ANSWER = (502, 503, 504)
 
 
 def doctor(url: str, **storage_options: Any) -> Report:
@@ -100,7 +104,9 @@ class _Doctor:
         """What is to be read, on the service that was found."""
         parsed = self._parsed()
         try:
-            answer = run_sync(service_answer, self._client(parsed.base), parsed.base)
+            answer = run_sync(self._answer, parsed)
+            if answer is None:
+                return None
         except InsecureTransportError as error:
             self._add("credentials", Outcome.FAILS, str(error.args[0]), error.remedy)
             return None
@@ -108,69 +114,124 @@ class _Doctor:
             self._explain(parsed.base, error)
             return None
         self._add("connection", Outcome.WORKS, f"{urlsplit(parsed.base).netloc} answers.")
+        if origin_of(answer.url) != origin_of(parsed.base):
+            self._led_elsewhere(answer)
         if answer.kind is AnswerKind.SERVICE:
             self._add("DICOMweb", Outcome.WORKS, f"{parsed.base} is a DICOMweb service.")
             return parsed
         return self._elsewhere(parsed, answer)
 
+    async def _answer(self, parsed: DICOMwebURL) -> Answer | None:
+        """What answers at the base; None where it is silent, and no HTTP is spoken there."""
+        asked = service_answer(self._client(parsed.base), parsed.base, parsed.study, parsed.series)
+        asking = asyncio.create_task(asked)
+        if (await asyncio.wait([asking], timeout=_STEP_SECONDS))[0]:
+            return await asking
+        steps = await self._way(parsed.base)
+        if not any(each.outcome is Outcome.FAILS for each in steps):
+            return await asking  # it is slow
+        asking.cancel()
+        self._findings += steps
+        return None
+
+    def _led_elsewhere(self, answer: Answer) -> None:
+        there = "{0.scheme}://{0.netloc}".format(urlsplit(answer.url))
+        self._add(
+            "redirect",
+            Outcome.NOTICE,
+            f"It leads to {there}.",
+            "Write that in the place of what was given: credentials do not follow to another host, port or scheme.",
+        )
+
     def _parsed(self) -> DICOMwebURL:
         found = self._pasted
         try:
-            parsed = DICOMwebURL.parse(found.base)
-        except DicomZarrError:  # a path that looks like a study's, and is none
+            parsed = DICOMwebURL.parse(f"{found.base}/studies")
+        except DicomZarrError:  # a path that no service can have
             parsed = DICOMwebURL.parse("{0.scheme}://{0.netloc}".format(urlsplit(found.base)))
-        return replace(parsed, study=parsed.study or found.study, series=parsed.series or found.series, key="")
+        return replace(parsed, study=found.study, series=found.series)
 
     def _explain(self, base: str, error: ServerError) -> None:
         """Nothing came: why."""
-        access = self._options.access
-        tls = ConnectionSettings(ca=access.ca, certificate=access.cert).tls(own_server=True)
-        steps = run_sync(way_to, base, min(_STEP_SECONDS, self._options.timeout), tls)
+        steps = run_sync(self._way, base)
         self._findings += steps
         if isinstance(error, ConnectionFailedError) and any(each.outcome is Outcome.FAILS for each in steps):
             return
-        self._add("answer", Outcome.FAILS, str(error.args[0]), error.remedy)
+        dropped = isinstance(error, ConnectionFailedError) and base.startswith("https:")
+        remedy = _MAYBE_CERTIFICATE if dropped and self._options.access.cert is None else ""
+        self._add("answer", Outcome.FAILS, str(error.args[0]), error.remedy or remedy)
+
+    async def _way(self, base: str) -> list[Finding]:
+        access = self._options.access
+        tls = ConnectionSettings(ca=access.ca, certificate=access.cert).tls(own_server=True)
+        return await way_to(base, min(_STEP_SECONDS, self._options.timeout), tls)
 
     def _elsewhere(self, parsed: DICOMwebURL, answer: Answer) -> DICOMwebURL | None:
         """It is no service: what it is, and whether there is one near it."""
         refused = answer.kind is AnswerKind.REFUSED
         given = refused and not self._options.access.anonymous  # sent again they might lock their owner out
-        found = [] if given else run_sync(services, self._client(parsed.base), parsed.base)
-        if refused and found[:1] in ([], [parsed.base]):  # nobody is more open than who was asked
-            self._refused(answer)
+        near = [] if given else run_sync(services, self._client(parsed.base), parsed.base)
+        if refused and near[:1] in ([], [parsed.base]):  # nobody is more open than who was asked
+            self._refused(answer, parsed.base)
             return None
         page = run_sync(self._page, parsed.base)
-        if found:
-            told = f"The DICOMweb service is {found[0]}."
+        if near:
+            told = f"The DICOMweb service is {near[0]}."
             self._add("DICOMweb", Outcome.NOTICE, f"{parsed.base} is {page.words}.", told)
-            target = replace(parsed, base=found[0])
+            target = replace(parsed, base=near[0])
             again = run_sync(service_answer, self._client(target.base), target.base)
             if again.kind is AnswerKind.SERVICE:
                 return target
-            self._refused(again)
+            self._refused(again, target.base)
             return None
         viewed = page.kind is AnswerKind.PAGE
         configured = run_sync(configured_service, self._client(parsed.base), page) if viewed else None
-        consequence = "Ask for the DICOMweb URL of the server; Orthanc's ends in /dicom-web, and dcm4chee's in /rs."
+        consequence = _consequence(page.kind, answer)
         if configured:
             consequence = f"It is told to use {configured}: look at that."
         elif page.lists_files:
             consequence = f"If it lists DICOM files, they open as such: dicomzarr ls {parsed.base}/"
-        elif AnswerKind.LOGIN_PAGE in (page.kind, answer.kind):
-            consequence = "Log in, and give what that gives you: a token by headers, or auth."
-        self._add("DICOMweb", Outcome.FAILS, f"{parsed.base} is {page.words}, and no DICOMweb service.", consequence)
+        found = f"{parsed.base} is {page.words}, and no DICOMweb service."
+        if answer.kind is AnswerKind.FAILING:
+            found = f"{parsed.base} fails: status {answer.status} came where studies were asked for."
+        self._add("DICOMweb", Outcome.FAILS, found, consequence)
         return None
 
     async def _page(self, base: str) -> Answer:
         return await answer_of(self._client(base), self._pasted.base or base, "text/html, */*")
 
-    def _refused(self, answer: Answer) -> None:
-        given = not self._options.access.anonymous
-        found = f"The service answers with status {answer.status}" + (
-            " to the credentials that were given." if given else ", as no credentials were given."
-        )
+    def _refused(self, answer: Answer, base: str) -> None:
+        given = not self._options.access.anonymous and origin_of(answer.url) == origin_of(base)
+        found = f"The service answers with status {answer.status}"
+        if given:
+            found += " to the credentials that were given."
+        else:
+            found += (
+                ", as no credentials were given." if self._options.access.anonymous else ": no credentials go there."
+            )
         if answer.status == 401:  # noqa: PLR2004  # Unauthorized
             remedy = "Check them." if given else "Give auth=(user, password), headers or a token."
             self._add("rights", Outcome.FAILS, found, remedy, options=() if given else ("auth=(USER, PASSWORD)",))
         else:
             self._add("rights", Outcome.FAILS, found, "Ask whoever runs the server for the right to read.")
+
+
+def _consequence(page: AnswerKind, answer: Answer) -> str:
+    """What to do about what is no service.
+
+    Args:
+        page: What is there for people.
+        answer: What came when studies were asked for.
+    """
+    kinds = (page, answer.kind)
+    if AnswerKind.LOGIN_PAGE in kinds:
+        return "Log in, and give what that gives you: a token by headers, or auth."
+    if answer.status in _NO_ANSWER:
+        return "A proxy answers, and the server behind it does not: have that started, or look again in a while."
+    if AnswerKind.FAILING in kinds:
+        return "The server's log says why."
+    if kinds == (AnswerKind.PAGE, AnswerKind.PAGE):
+        return f"It answers with a page whatever is asked, as viewers do. {_ASK}"
+    if answer.kind is AnswerKind.ABSENT:
+        return f"{_ASK} A service without a search shows itself by the URL of a series."
+    return _ASK

@@ -5,18 +5,50 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 import time
+from enum import Enum, auto
 from typing import Final
 from urllib.parse import urlsplit
 
 from dicomzarr.faces.doctor.report import Finding, Outcome
 from dicomzarr.runtime.pools import NAMES
+from dicomzarr.sources.http.tls_refusals import is_no_tls, tls_error, too_old
 from dicomzarr.sources.http.urls import PORTS
 
 _USUAL_PORTS: Final = (443, 80, 8042, 8080, 8443)
 """Where DICOMweb servers listen: 8042 is Orthanc's."""
 
 _REQUEST: Final = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+_ASSOCIATION: Final = b"".join(
+    struct.pack(">BxH", kind, len(item)) + item
+    for kind, item in (
+        (0x10, b"1.2.840.10008.3.1.1.1"),
+        (0x20, b"\1\0\0\0" + b"\x30\0\0\x11" + b"1.2.840.10008.1.1" + b"\x40\0\0\x11" + b"1.2.840.10008.1.2"),
+        (0x50, b"\x51\0\0\4\0\0\x40\0" + b"\x52\0\0\x0a" + b"2.25.10.10"),
+    )
+)
+_ASSOCIATE: Final = struct.pack(
+    ">BxLHxx16s16s32x", 1, 68 + len(_ASSOCIATION), 1, b"ANY-SCP".ljust(16), b"DICOMZARR".ljust(16)
+)
+_ABORT: Final = bytes((7, 0, 0, 0, 0, 4, 0, 0, 0, 0))
+"""PDUs of the DICOM Upper Layer (PS3.8 section 9.3): an association for Verification, asked for and given up."""
+_ANSWERS: Final = frozenset({2, 3, 7})
+"""Types of the PDUs that answer: accept, reject, abort."""
+_PATIENCE: Final = 5.0
+
+
+class _Spoken(Enum):
+    """What a port speaks."""
+
+    HTTP = auto()
+    TLS = auto()
+    DICOM = auto()
+    """Messages of the DICOM Upper Layer: DIMSE."""
+    NOTHING = auto()
+    """It takes connections, and is silent."""
+    OTHER = auto()
 
 
 async def way_to(base: str, seconds: float, tls: ssl.SSLContext) -> list[Finding]:
@@ -72,54 +104,85 @@ async def _tls(host: str, port: int, seconds: float, tls: ssl.SSLContext) -> Fin
     """Why HTTPS does not work there."""
     try:
         await _connect(host, port, seconds, tls)
-    except ssl.SSLCertVerificationError as error:
-        reason = error.verify_message or "it cannot be verified"
-        return Finding(
-            "TLS",
-            Outcome.FAILS,
-            f"The certificate of {host} is not trusted: {reason}.",
-            "Name the certificate of the authority that signed it, in the environment's SSL_CERT_FILE or by ca=FILE;"
-            " ask whoever runs the server for it. Where it has expired or names another host, they have to renew it.",
-            ("ca=FILE",),
-        )
-    except (OSError, TimeoutError):
-        if await _speaks_plain_http(host, port, seconds):
+    except (OSError, TimeoutError) as error:
+        if isinstance(error, ssl.SSLError) and not is_no_tls(error):
+            told = tls_error(host, error)
+            options = ("ca=FILE",) if "ca=" in told.remedy else ()
+            return Finding("TLS", Outcome.FAILS, str(told.args[0]), told.remedy, options)
+        spoken = await _spoken(host, port, min(seconds, _PATIENCE))
+        if spoken is _Spoken.HTTP:
             text = f"Port {port} of {host} speaks plain HTTP, and no TLS."
             return Finding("TLS", Outcome.FAILS, text, "Write http:// or dicomweb:// in the place of https://.")
-        text = f"Port {port} of {host} speaks neither TLS nor HTTP."
-        return Finding("TLS", Outcome.FAILS, text, "Check the port: DICOM's own protocol has others than DICOMweb.")
+        if spoken is _Spoken.TLS:
+            told = too_old(host)
+            return Finding("TLS", Outcome.FAILS, str(told.args[0]), told.remedy)
+        return _no_http("TLS", host, port, spoken, "neither TLS nor HTTP")
     return Finding("TLS", Outcome.WORKS, "The certificate is trusted.")
 
 
 async def _plain(host: str, port: int, seconds: float) -> Finding:
     """Why plain HTTP does not work there."""
-    if await _speaks_tls(host, port, seconds):
+    spoken = await _spoken(host, port, min(seconds, _PATIENCE))
+    if spoken is _Spoken.TLS:
         text = f"Port {port} of {host} speaks TLS."
         return Finding("HTTP", Outcome.FAILS, text, "Write https:// or dicomwebs:// in the place of http://.")
-    if await _speaks_plain_http(host, port, seconds):
+    if spoken is _Spoken.HTTP:
         return Finding("HTTP", Outcome.WORKS, f"Port {port} of {host} speaks HTTP.")
-    text = f"Port {port} of {host} speaks no HTTP."
-    return Finding("HTTP", Outcome.FAILS, text, "Check the port: DICOM's own protocol has others than DICOMweb.")
+    return _no_http("HTTP", host, port, spoken, "no HTTP")
+
+
+def _no_http(check: str, host: str, port: int, spoken: _Spoken, lacking: str) -> Finding:
+    if spoken is _Spoken.NOTHING:
+        text = f"Port {port} of {host} takes connections, and is silent."
+        return Finding(check, Outcome.NOTICE, text, "The server may hang or have too much to do; or check the port.")
+    if spoken is _Spoken.DICOM:
+        return Finding(
+            check,
+            Outcome.FAILS,
+            f"Port {port} of {host} speaks {lacking}, but DICOM's own protocol (DIMSE).",
+            "DICOMweb has another port, if the server has it at all: Orthanc's is 8042, where DIMSE has 4242.",
+        )
+    text = f"Port {port} of {host} speaks {lacking}."
+    return Finding(check, Outcome.FAILS, text, "Check the port: it is that of something else.")
+
+
+async def _spoken(host: str, port: int, seconds: float) -> _Spoken:
+    """What a port speaks, by what it says to requests of each kind; nothing that identifies anybody is sent."""
+    said = await _said(host, port, seconds, _REQUEST)
+    if said is not None and said.startswith(b"HTTP/"):
+        return _Spoken.HTTP
+    if await _speaks_tls(host, port, seconds):
+        return _Spoken.TLS
+    answer = await _said(host, port, seconds, _ASSOCIATE + _ASSOCIATION, _ABORT)
+    if answer and answer[0] in _ANSWERS and answer[1:2] == b"\0":
+        return _Spoken.DICOM
+    return _Spoken.NOTHING if said is None else _Spoken.OTHER
 
 
 async def _speaks_tls(host: str, port: int, seconds: float) -> bool:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent: who speaks TLS at all?
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("ALL:@SECLEVEL=0")
     try:
-        await _connect(host, port, min(seconds, 5.0), context)
+        await _connect(host, port, seconds, context)
     except (OSError, TimeoutError):
         return False
     return True
 
 
-async def _speaks_plain_http(host: str, port: int, seconds: float) -> bool:
+async def _said(host: str, port: int, seconds: float, request: bytes, farewell: bytes = b"") -> bytes | None:
+    """How the answer to some bytes begins; empty where the connection was closed, None where nothing came in time."""
     try:
-        async with asyncio.timeout(min(seconds, 5.0)):
+        async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection(host, port)
             try:
-                writer.write(_REQUEST)
-                return (await reader.read(5)).startswith(b"HTTP/")
+                writer.write(request)
+                return await reader.read(5)
             finally:
+                writer.write(farewell)
                 writer.close()
-    except (OSError, TimeoutError):
-        return False
+    except TimeoutError:
+        return None
+    except OSError:
+        return b""

@@ -47,6 +47,22 @@ class Address(Generic[_Upstream]):
         return None if self.study is None or self.series is None else SeriesRef(self.study, self.series)
 
 
+def target_of(raw: str) -> tuple[str, str | None]:
+    """The path that the target of a request names, and the authority where it has absolute-form (RFC 9112 section 3.2).
+
+    Raises:
+        RefusedError: It is of another scheme.
+    """
+    path, _, _ = raw.partition("?")
+    scheme, mark, rest = path.partition("://")
+    if path.startswith("/") or not mark:
+        return path, None
+    if scheme.lower() != "http":
+        raise RefusedError(400, "The target of the request is none of HTTP.")
+    authority, slash, below = rest.partition("/")
+    return slash + below or "/", authority
+
+
 @lru_cache(maxsize=4096)
 def segments_of(raw_path: str) -> tuple[tuple[str, ...], bool]:
     """The segments of a path as it was sent, decoded, and whether a slash ends it.

@@ -8,12 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dicomzarr
+from dicomzarr.engine.ports import SeriesRef
+from dicomzarr.faces.gateway.ahead import AHEAD
 from dicomzarr.faces.gateway.attributes import attributes_of
 from dicomzarr.faces.gateway.kept import is_of_keeping, serve_keeping
 from dicomzarr.faces.gateway.newest import newest, newest_first
-from dicomzarr.faces.gateway.refusals import absent
+from dicomzarr.faces.gateway.refusals import RefusedError, absent
 from dicomzarr.faces.gateway.replies import json_reply
-from dicomzarr.faces.gateway.rows import SERIES, STUDIES, Table, read_query, row_of
+from dicomzarr.faces.gateway.rows import SERIES, STUDIES, WITHOUT_PIXELS, Table, read_query, row_of
 from dicomzarr.faces.gateway.series import wants_newest
 from dicomzarr.faces.gateway.thumbnails import serve_thumbnail
 from dicomzarr.runtime.pools import FILES
@@ -23,11 +25,11 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from dicomzarr.engine.ports import SeriesRef
     from dicomzarr.faces.gateway.addresses import Address
     from dicomzarr.faces.gateway.call import Call
     from dicomzarr.faces.gateway.rows import Asked
     from dicomzarr.faces.gateway.upstreams import Upstream
+    from dicomzarr.faces.results import Value
     from dicomzarr.omezarr.series_store import SeriesStore
 
 
@@ -38,6 +40,8 @@ async def serve_api(call: Call) -> web.Response:
         return _overview(call)
     if is_of_keeping(call.segments):
         return await serve_keeping(call)
+    if call.segments[0] == AHEAD:
+        return _left(call)
     address = call.address()
     if address.upstream is not None and address.ref is not None:
         return await _series(call, address.upstream, address)
@@ -65,16 +69,39 @@ def _overview(call: Call) -> web.Response:
 async def _rows(call: Call, upstream: Upstream, table: Table, resource: str) -> web.Response:
     asked = read_query(table, call.request.query)
     found = await _found(upstream, table, resource, asked)
-    if not found and table is SERIES and not set(call.request.query) - {"limit", "token", "phi"}:
-        raise absent("The upstream has no series of this study.")
-    rows = [row_of(table, entry, asked.columns) for entry in found[: asked.limit]]
+    if not found and table is SERIES and not set(call.request.query) - {"limit", "page", "token", "phi"}:
+        raise absent("There is no such study, or nothing in it.")
+    every = (row_of(table, entry, asked.columns) for entry in found[: asked.limit])
+    rows = [row for row in every if row is not None]
+    if table is SERIES:
+        _series_listed(call, upstream, resource.split("/")[1], rows)
     document = {
-        "rows": [row for row in rows if row is not None],
+        "rows": rows,
         "offset": asked.offset,
         "limit": asked.limit,
         "more": len(found) > asked.limit,
     }
     return json_reply(call.request, document)
+
+
+def _series_listed(call: Call, upstream: Upstream, study: str, rows: list[dict[str, Value]]) -> None:
+    """Say of series which have no pixels; the others are opened ahead, what is there before what was made of it."""
+    for row in rows:
+        if row.get("modality") in WITHOUT_PIXELS:
+            row["pixels"] = False
+    shown = sorted((row for row in rows if "pixels" not in row), key=lambda row: row.get("modality") == "SEG")
+    refs = [SeriesRef(study, str(row[SERIES.uid.key])) for row in shown]
+    call.shared.ahead.listed(upstream, refs, call.request.query.get("page", ""))
+
+
+def _left(call: Call) -> web.Response:
+    """A page tells that it is left: ``DELETE /api/ahead/NAME``."""
+    call.kind = "ahead"
+    if len(call.segments) != 2:  # noqa: PLR2004  # the word, and the page's name
+        raise absent("A page that is left is told of by its name.")
+    if call.request.method != "DELETE":
+        raise RefusedError(405, "A page that is left can be told of here.", {"Allow": "DELETE"})
+    return json_reply(call.request, {"left": call.shared.ahead.left(call.segments[1])})
 
 
 async def _found(upstream: Upstream, table: Table, resource: str, asked: Asked) -> list[dict[str, Any]]:
@@ -86,9 +113,9 @@ async def _found(upstream: Upstream, table: Table, resource: str, asked: Asked) 
         return await upstream.search(resource, parameters, wanted=most)
 
     async def best(parameters: Mapping[str, str]) -> list[dict[str, Any]]:
-        return await (
-            newest(search, parameters, wanted=wanted, today=today) if table is STUDIES else search(parameters)
-        )
+        if table is STUDIES and "StudyInstanceUID" not in parameters:
+            return await newest(search, parameters, wanted=wanted, today=today)
+        return await search(parameters)
 
     every = await asyncio.gather(*map(best, asked.searches))
     # A study with a CT and a PET is found by both.

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from cachetools import LRUCache
 
 from dicomzarr.faces.gateway.addresses import address_of
+from dicomzarr.faces.gateway.ahead import Ahead
 from dicomzarr.faces.gateway.keeping import Keeping
 from dicomzarr.faces.gateway.metrics import Metrics
 from dicomzarr.faces.gateway.replies import etag_of
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from dicomzarr.faces.gateway.addresses import Address
+    from dicomzarr.faces.gateway.board import Board
     from dicomzarr.faces.gateway.guard import Guard
+    from dicomzarr.faces.gateway.metrics import Samples
     from dicomzarr.faces.gateway.passing import PassThrough
     from dicomzarr.faces.gateway.turns import Budget
     from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams
@@ -91,12 +94,20 @@ class Shared:
     passing: PassThrough | None = None
     """Callers bring credentials of their own."""
     metrics: Metrics = field(default_factory=Metrics)
+    board: Board | None = None
+    """Where other processes of the gateway tell their numbers."""
     keeping: Keeping = field(default_factory=Keeping)
+    ahead: Ahead = field(default_factory=Ahead)
     addresses: Remembered[Address[Upstream]] = field(default_factory=lambda: Remembered(_MOST_ADDRESSES))
     """What paths name."""
     _located: WeakKeyDictionary[SeriesStore, Remembered[Located]] = field(default_factory=WeakKeyDictionary)
     chunks: Held = field(default_factory=lambda: Held(CHUNK_BYTES))
     thumbnails: Held = field(default_factory=lambda: Held(THUMBNAIL_BYTES))
+
+    def samples(self) -> Samples:
+        """What this process has done, in numbers."""
+        held = {"chunks": int(self.chunks.currsize), "thumbnails": int(self.thumbnails.currsize)}
+        return self.metrics.samples(self.upstreams.by_name.values(), held)
 
     def located(self, store: SeriesStore, key: str) -> Located:
         """What lies at a key of an opened series, and its entity tag."""
@@ -118,6 +129,8 @@ class Call:
     segments: list[str]
     """Of its path, behind the route's own."""
     ends_with_slash: bool
+    path: str = ""
+    """As it was sent, without what stands before it in absolute-form."""
     kind: str = "other"
     """What it is for, in metrics and the access log."""
     callers_upstreams: Mapping[str, Upstream] | None = None

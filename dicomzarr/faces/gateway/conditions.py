@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 WHOLE: Final = 200
 PARTIAL: Final = 206
 NOT_MODIFIED: Final = 304
+OTHER_VALUE: Final = 412
 UNSATISFIABLE: Final = 416
 
 _RANGE: Final = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.ASCII | re.IGNORECASE)
@@ -35,8 +36,11 @@ def select(headers: Mapping[str, str], etag: str, size: int, *, is_get: bool) ->
         size: Bytes of the value.
         is_get: The request is a GET: ranges are meant for no other.
     """
+    expected = headers.get("If-Match")
+    if expected is not None and not _holds(expected, etag, weakly=False):
+        return Selection(OTHER_VALUE)
     known = headers.get("If-None-Match")
-    if known is not None and _holds(known, etag):
+    if known is not None and _holds(known, etag, weakly=True):
         return Selection(NOT_MODIFIED)
     whole = Selection(WHOLE, 0, size)
     wanted = headers.get("Range")
@@ -65,7 +69,7 @@ def _range(first: str, last: str, size: int) -> Selection | None:
     return Selection(PARTIAL, start, min(int(last) + 1, size) if last else size)
 
 
-def _holds(listed: str, etag: str) -> bool:
-    """Whether a list of entity tags names one, by weak comparison."""
-    tags = (tag.strip().removeprefix("W/") for tag in listed.split(","))
+def _holds(listed: str, etag: str, *, weakly: bool) -> bool:
+    """Whether a list of entity tags names one; a weak one only by weak comparison (RFC 9110 section 8.8.3.2)."""
+    tags = (tag.strip().removeprefix("W/" if weakly else "") for tag in listed.split(","))
     return any(tag in ("*", etag) for tag in tags)

@@ -67,7 +67,9 @@ async def _picture(call: Call, address: Address[Upstream], store: SeriesStore, c
     etag = etag_of("frame", store.version, address.key)
     _check_plan(chunk)
     if (chosen := selection(call.request, etag, chunk.size)).status == NOT_MODIFIED:
-        return value_reply(chosen, etag=etag, size=chunk.size, data=None, content_type=_JPEG, caching=kept)
+        reply = value_reply(chosen, etag=etag, size=chunk.size, data=None, content_type=_JPEG, caching=kept)
+        reply.headers.update(_NEGOTIATED)
+        return reply
     await call.take(address.upstream.budget, chunk.size)
     name = address.upstream.caller + etag
     data = call.shared.chunks.get(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 
 from dicomzarr.disk.cache import DiskFrames
@@ -25,12 +26,11 @@ _MOST_WAITING: Final = 200
 _MOST_ENDED: Final = 50
 """Jobs that wait for their turn, and that are told of when they have ended."""
 
-_BATCH_FRAMES: Final = 256
-_BATCH_BYTES: Final = 16 * 2**20
-"""What is fetched at a time, if nothing were compressed; and then the disk is waited for."""
+_BATCH_FRAMES: Final = 4096
+"""Frames that are wanted at a time: of slices, most series at once, for these come in one reply."""
 
 _WRITING: Final = 60.0
-"""Seconds that the disk may take for a batch."""
+"""Seconds that the disk may take for what came last."""
 
 State = Literal["waiting", "running", "kept", "incomplete", "failed", "cancelled"]
 _UNENDED: Final = ("waiting", "running")
@@ -63,6 +63,10 @@ class Job:
     def has_ended(self) -> bool:
         """Whether nothing more will come of it."""
         return self.state not in _UNENDED
+
+    def one_more(self) -> None:
+        """A frame has come."""
+        self.frames += 1
 
     def document(self) -> dict[str, object]:
         """What is told of it."""
@@ -206,14 +210,20 @@ async def _keep(job: Job, ref: SeriesRef) -> None:
         raise RefusedError(405, "The cache on disk cannot be used.")
     instances = _instances(store)
     before, job.of = job.frames, job.of + sum(each.number_of_frames for each in instances)
-    for batch in _batches(store.source.series, instances):
-        failures = list((await store.source.bring_behind(batch)).values())
-        job.frames += len(batch) - len(failures)
-        if len(failures) == len(batch):
-            raise failures[0]
+    keys = _keys(store.source.series, instances)
+    while batch := list(islice(keys, _BATCH_FRAMES)):
+        held = await disk.held(batch)
+        job.frames += len(held)
+        missing = [key for key in batch if key not in held]
+        came = job.frames
+        failures = list((await store.source.bring_behind(missing, job.one_more)).values())
+        came = job.frames - came
+        given_up = came + len(failures) < len(missing)
+        if failures and (given_up or not (held or came)):
+            raise failures[-1]
         if failures:
             job.said = job.said or str(failures[0])
-        await disk.written(_WRITING)
+    await disk.written(_WRITING)
     lost = job.frames - before - await disk.count()
     if lost > 0:
         job.frames -= lost
@@ -227,15 +237,7 @@ def _instances(store: SeriesStore) -> list[Instance]:
     return [stored[uid] for uid in sorted(shown) if uid in stored]
 
 
-def _batches(series: SeriesState, instances: Sequence[Instance]) -> Iterator[list[FrameKey]]:
-    batch: list[FrameKey] = []
-    size = 0
+def _keys(series: SeriesState, instances: Sequence[Instance]) -> Iterator[FrameKey]:
     for instance in instances:
         for number in range(1, instance.number_of_frames + 1):
-            batch.append(FrameKey(series, instance.sop_instance_uid, number))
-            size += instance.pixel.nbytes
-            if len(batch) >= _BATCH_FRAMES or size >= _BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-    if batch:
-        yield batch
+            yield FrameKey(series, instance.sop_instance_uid, number)

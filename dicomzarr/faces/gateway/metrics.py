@@ -1,4 +1,7 @@
-"""What a gateway has done, in numbers, as Prometheus reads them (text format 0.0.4). No UID, no address."""
+"""What a gateway has done, in numbers, as Prometheus reads them (text format 0.0.4). No UID, no address.
+
+All numbers are such that those of several processes add up.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from dicomzarr.faces.gateway.upstreams import Upstream
 
@@ -18,6 +21,31 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _BOUNDS: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0)
 """Seconds."""
+
+GAUGE: Final = "gauge"
+_SECONDS: Final = "dicomzarr_request_seconds"
+
+
+class _Family(NamedTuple):
+    kind: str
+    text: str
+
+
+FAMILIES: Final[Mapping[str, _Family]] = {
+    "dicomzarr_worker": _Family(GAUGE, "The processes that these numbers are of, added up."),
+    "dicomzarr_requests_total": _Family("counter", "Requests that were answered."),
+    "dicomzarr_sent_bytes_total": _Family("counter", "Bytes of bodies that were sent."),
+    "dicomzarr_requests_given_up_total": _Family("counter", "Requests whose client left."),
+    "dicomzarr_requests_under_way": _Family(GAUGE, "Requests that are being answered."),
+    _SECONDS: _Family("histogram", "Seconds until a request was answered."),
+    "dicomzarr_chunk_bytes": _Family(GAUGE, "Bytes of chunks that are at work."),
+    "dicomzarr_chunks_waiting": _Family(GAUGE, "Requests that wait for their turn."),
+    "dicomzarr_thumbnails_waiting": _Family(GAUGE, "Thumbnails that wait."),
+    "dicomzarr_held_bytes": _Family(GAUGE, "Bytes that are held in memory."),
+}
+
+Samples = dict[str, dict[str, float]]
+"""Numbers by family, and there by name and labels."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,63 +77,69 @@ class Metrics:
         self._bytes[kind] += nbytes
         self._times.setdefault(kind, _Times()).add(seconds)
 
-    def text(self, upstreams: Iterable[Upstream], sizes: Mapping[str, int]) -> bytes:
-        """All numbers.
+    def samples(self, upstreams: Iterable[Upstream], sizes: Mapping[str, int]) -> Samples:
+        """All numbers of this process.
 
         Args:
             upstreams: Whose queues are told.
             sizes: Of what is held in memory, in bytes, by name.
         """
-        lines = [*_worker(), *self._counted(), *self._timed(), *_queues(list(upstreams)), *_held(sizes)]
-        return ("\n".join(lines) + "\n").encode()
+        found: Samples = {family: {} for family in FAMILIES}
 
-    def _counted(self) -> Iterator[str]:
-        yield from _family("dicomzarr_requests_total", "counter", "Requests that were answered.")
+        def tell(family: str, value: float, **labels: object) -> None:
+            found[family][_named(family, **labels)] = value
+
+        tell("dicomzarr_worker", 1, worker=os.getpid())
         for (kind, status), count in sorted(self._requests.items()):
-            yield f'dicomzarr_requests_total{{kind="{kind}",status="{status}"}} {count}'
-        yield from _family("dicomzarr_sent_bytes_total", "counter", "Bytes of bodies that were sent.")
+            tell("dicomzarr_requests_total", count, kind=kind, status=status)
         for kind, nbytes in sorted(self._bytes.items()):
-            yield f'dicomzarr_sent_bytes_total{{kind="{kind}"}} {nbytes}'
-        yield from _family("dicomzarr_requests_given_up_total", "counter", "Requests whose client left.")
-        yield f"dicomzarr_requests_given_up_total {self.given_up}"
-        yield from _family("dicomzarr_requests_under_way", "gauge", "Requests that are being answered.")
-        yield f"dicomzarr_requests_under_way {self.under_way}"
-
-    def _timed(self) -> Iterator[str]:
-        name = "dicomzarr_request_seconds"
-        yield from _family(name, "histogram", "Seconds until a request was answered.")
+            tell("dicomzarr_sent_bytes_total", nbytes, kind=kind)
+        tell("dicomzarr_requests_given_up_total", self.given_up)
+        tell("dicomzarr_requests_under_way", self.under_way)
         for kind, times in sorted(self._times.items()):
-            *within, count = accumulate(times.between)
-            for bound, number in zip(_BOUNDS, within, strict=True):
-                yield f'{name}_bucket{{kind="{kind}",le="{bound}"}} {number}'
-            yield f'{name}_bucket{{kind="{kind}",le="+Inf"}} {count}'
-            yield f'{name}_sum{{kind="{kind}"}} {times.total:.6f}'
-            yield f'{name}_count{{kind="{kind}"}} {count}'
-
-
-def _worker() -> Iterator[str]:
-    yield from _family("dicomzarr_worker", "gauge", "The process that these numbers are of.")
-    yield f'dicomzarr_worker{{worker="{os.getpid()}"}} 1'
-
-
-def _queues(upstreams: list[Upstream]) -> Iterator[str]:
-    gauges: tuple[tuple[str, str, Callable[[Upstream], int]], ...] = (
-        ("dicomzarr_chunk_bytes", "Bytes of chunks that are at work.", lambda each: each.budget.taken),
-        ("dicomzarr_chunks_waiting", "Requests that wait for their turn.", lambda each: each.budget.waiting),
-        ("dicomzarr_thumbnails_waiting", "Thumbnails that wait.", lambda each: each.thumbnails.waiting),
-    )
-    for name, text, value in gauges:
-        yield from _family(name, "gauge", text)
+            found[_SECONDS].update(_histogram(kind, times))
         for each in upstreams:
-            yield f'{name}{{upstream="{each.name}"}} {value(each)}'
+            tell("dicomzarr_chunk_bytes", each.budget.taken, upstream=each.name)
+            tell("dicomzarr_chunks_waiting", each.budget.waiting, upstream=each.name)
+            tell("dicomzarr_thumbnails_waiting", each.thumbnails.waiting, upstream=each.name)
+        for name, size in sizes.items():
+            tell("dicomzarr_held_bytes", size, what=name)
+        return found
 
 
-def _held(sizes: Mapping[str, int]) -> Iterator[str]:
-    yield from _family("dicomzarr_held_bytes", "gauge", "Bytes that are held in memory.")
-    for name, size in sizes.items():
-        yield f'dicomzarr_held_bytes{{what="{name}"}} {size}'
+def added_up(several: Iterable[Samples]) -> Samples:
+    """The numbers of several processes as one."""
+    total: Samples = {family: {} for family in FAMILIES}
+    for samples in several:
+        for family, own in samples.items():
+            if family in total:
+                sums = total[family]
+                for name, value in own.items():
+                    sums[name] = sums.get(name, 0) + value
+    return total
 
 
-def _family(name: str, kind: str, text: str) -> Iterator[str]:
-    yield f"# HELP {name} {text}"
-    yield f"# TYPE {name} {kind}"
+def text_of(samples: Samples) -> bytes:
+    """Numbers as Prometheus reads them."""
+    return "".join(f"{line}\n" for line in _lines(samples)).encode()
+
+
+def _lines(samples: Samples) -> Iterator[str]:
+    for family, (kind, text) in FAMILIES.items():
+        yield f"# HELP {family} {text}"
+        yield f"# TYPE {family} {kind}"
+        for name, value in samples.get(family, {}).items():
+            yield f"{name} {value:.6f}".rstrip("0").rstrip(".")
+
+
+def _histogram(kind: str, times: _Times) -> Iterator[tuple[str, float]]:
+    *within, count = accumulate(times.between)
+    for bound, number in zip((*_BOUNDS, "+Inf"), (*within, count), strict=True):
+        yield _named(f"{_SECONDS}_bucket", kind=kind, le=bound), number
+    yield _named(f"{_SECONDS}_sum", kind=kind), times.total
+    yield _named(f"{_SECONDS}_count", kind=kind), count
+
+
+def _named(name: str, **labels: object) -> str:
+    told = ",".join(f'{label}="{value}"' for label, value in labels.items())
+    return f"{name}{{{told}}}" if told else name

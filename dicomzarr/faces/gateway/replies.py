@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from aiohttp import web
 
-from dicomzarr.faces.gateway.conditions import PARTIAL, UNSATISFIABLE, WHOLE, select
+from dicomzarr.faces.gateway.conditions import OTHER_VALUE, PARTIAL, UNSATISFIABLE, WHOLE, select
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +79,9 @@ def value_reply(  # noqa: PLR0913  # what makes up a reply
         headers |= {"Content-Range": f"bytes */{size}", "Cache-Control": NEVER}
         text = "One range is served at a time, of bytes that the value has.\n"
         return web.Response(status=UNSATISFIABLE, text=text, headers=headers)
+    if chosen.status == OTHER_VALUE:
+        text = "The value has another entity tag than If-Match names.\n"
+        return web.Response(status=OTHER_VALUE, text=text, headers={"ETag": etag, "Cache-Control": NEVER})
     if chosen.status in (WHOLE, PARTIAL):
         headers["Content-Type"] = content_type
         headers["Content-Length"] = str(chosen.stop - chosen.start)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.faces.gateway import metrics
+from dicomzarr.faces.gateway.ahead import AHEAD
 from dicomzarr.faces.gateway.api import serve_api
 from dicomzarr.faces.gateway.frames import serve_frame
 from dicomzarr.faces.gateway.kept import is_of_keeping
@@ -13,6 +14,7 @@ from dicomzarr.faces.gateway.pages import serve_file, serve_page
 from dicomzarr.faces.gateway.refusals import absent
 from dicomzarr.faces.gateway.replies import NEVER, document_reply
 from dicomzarr.faces.gateway.series import serve_series
+from dicomzarr.runtime.pools import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,9 +37,10 @@ async def _metrics(call: Call) -> web.Response:
     if shared.passing is not None:  # whoever the upstream does not know is told nothing
         for upstream in call.upstreams.values():
             await upstream.search("studies", {}, wanted=1)
-    held = {"chunks": int(shared.chunks.currsize), "thumbnails": int(shared.thumbnails.currsize)}
-    text = shared.metrics.text(shared.upstreams.by_name.values(), held)
-    return document_reply(call.request, text, metrics.CONTENT_TYPE, NEVER)
+    samples = shared.samples()
+    if shared.board is not None:
+        samples = await FILES.run(shared.board.all, samples)
+    return document_reply(call.request, metrics.text_of(samples), metrics.CONTENT_TYPE, NEVER)
 
 
 def _no_more(call: Call) -> None:
@@ -60,8 +63,8 @@ ROUTES: Final[Mapping[str, Handler]] = {
 
 
 def is_writable(route: str, segments: list[str]) -> bool:
-    """Whether a path may be asked to change something: what is kept on disk."""
-    return route == "api" and is_of_keeping(segments)
+    """Whether a path may be asked to change something: what is kept on disk, or is to be opened."""
+    return route == "api" and (is_of_keeping(segments) or segments[:1] == [AHEAD])
 
 
 OPEN: Final = frozenset({"healthz"})

@@ -22,7 +22,15 @@ _SEVERAL: Final = "modality"
 """The filter that may be given several times."""
 
 _MOST_WORDS: Final = 12
-_PLAIN: Final = frozenset({"limit", "offset", "phi", "token"})
+_PLAIN: Final = frozenset({"limit", "offset", "page", "phi", "token"})
+
+WITHOUT_PIXELS: Final = frozenset(
+    (
+        *("SR", "KO", "PR", "RTSTRUCT", "RTPLAN", "RTRECORD", "DOC", "REG", "AU", "ANN", "PLAN", "FID", "M3D", "STAIN"),
+        *("ECG", "HD", "RTINTENT", "RWV", "SMR", "TEXTUREMAP"),
+    )
+)
+"""Modalities of series that hold no pixels (PS3.3 section C.7.3.1.1.1)."""
 
 
 class Table(NamedTuple):
@@ -50,6 +58,7 @@ STUDIES: Final = Table(
         Column("Accession", "accession_number", "00080050", identifying=True),
     ),
     {
+        "study": "StudyInstanceUID",
         "modality": "ModalitiesInStudy",
         "date": "StudyDate",
         "patient_id": "PatientID",

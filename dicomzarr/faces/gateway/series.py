@@ -97,10 +97,13 @@ def wants_newest(request: web.BaseRequest) -> bool:
 
 
 def redirect_to_slash(call: Call) -> web.Response:
-    """A listing lies at a path with a slash at its end, which the links in it need."""
-    raw_path, mark, query = call.request.raw_path.partition("?")
-    path = "/".join(quote(segment, safe="=+~") for segment in raw_path.lstrip("/").split("/"))
-    return web.Response(status=308, headers={"Location": f"/{path}/{mark}{query}", "Cache-Control": ASK_AGAIN})
+    """A listing lies at a path with a slash at its end, which the links in it need.
+
+    It is 301 as of web servers, since Java, and n5 by it, follows no 308.
+    """
+    _, mark, query = call.request.raw_path.partition("?")
+    kept = quote(query, safe="%=&+~/:,;@!$'()*?", errors="surrogateescape")
+    return web.Response(status=301, headers={"Location": f"{call.path}/{mark}{kept}", "Cache-Control": ASK_AGAIN})
 
 
 def _directory(call: Call, store: SeriesStore, key: str, found: Directory) -> web.Response:
@@ -131,8 +134,7 @@ async def _above(call: Call, address: Address[Upstream]) -> web.Response:
 
 
 def _listed(call: Call, names: list[str], following: str = "") -> web.Response:
-    path = call.request.raw_path.partition("?")[0]
-    return document_reply(call.request, listing(path, names, following), CONTENT_TYPE)
+    return document_reply(call.request, listing(call.path, names, following), CONTENT_TYPE)
 
 
 def _offset(request: web.BaseRequest) -> int:

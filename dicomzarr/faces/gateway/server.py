@@ -7,13 +7,14 @@ import logging
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from dicomzarr.errors import DicomZarrError, UsageError
-from dicomzarr.faces.gateway.addresses import nothing_here, segments_of
+from dicomzarr.faces.gateway.addresses import nothing_here, segments_of, target_of
+from dicomzarr.faces.gateway.board import SECONDS, Board
 from dicomzarr.faces.gateway.call import Call, Shared
+from dicomzarr.faces.gateway.connections import Connections
 from dicomzarr.faces.gateway.guard import COOKIE, WRITING, Guard
 from dicomzarr.faces.gateway.passing import PassThrough, refusal_of_caller
 from dicomzarr.faces.gateway.refusals import Refusal, RefusedError, refusal_of
@@ -21,6 +22,7 @@ from dicomzarr.faces.gateway.replies import Sending, only_for_caller, refusal_re
 from dicomzarr.faces.gateway.routes import OPEN, ROUTES, is_writable
 from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams
 from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.runtime.pools import FILES
 from dicomzarr.sources.http.urls import is_loopback
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class Settings:
 
     shares_port: bool = False
     """Other processes listen at the port too (SO_REUSEPORT)."""
+    board: str = ""
+    """The directory where they tell each other their numbers; empty where there are none."""
     pass_through: bool = False
     """Callers bring the credentials that the one upstream asks for."""
 
@@ -90,7 +94,8 @@ def new_token() -> str:
 
 def _shared(upstreams: Upstreams, guard: Guard, settings: Settings) -> Shared:
     passing = PassThrough(upstreams) if settings.pass_through else None
-    return Shared(upstreams, guard, settings.phi, passing)
+    board = Board(settings.board) if settings.board else None
+    return Shared(upstreams, guard, settings.phi, passing, board=board)
 
 
 async def _nothing(_: Call) -> web.Response:
@@ -117,6 +122,7 @@ class Gateway:
         self.url = ""
         """``http://HOST:PORT``; empty until it listens."""
         self._runner: web.ServerRunner | None = None
+        self._telling: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
         run_sync(self._start)
@@ -131,8 +137,7 @@ class Gateway:
         run_sync(self._stop)
 
     async def _start(self) -> None:
-        # No router of aiohttp's: it would answer by itself what it does not know.
-        server = web.Server(self._answer, handler_cancellation=True, access_log=None)
+        server = Connections(self._answer)
         self._runner = web.ServerRunner(server, shutdown_timeout=_GRACE)
         await self._runner.setup()
         try:
@@ -148,11 +153,22 @@ class Gateway:
                 f"The gateway cannot listen at {self._settings.host}:{self._settings.port} ({type(error).__name__}).",
                 remedy="Another program may use the port: choose one with --port, or 0 for any.",
             ) from None
+        if self.shared.board is not None:
+            self._telling = asyncio.get_running_loop().create_task(self._tell(self.shared.board))
         port = self._runner.addresses[0][1]
         shown = "127.0.0.1" if self._settings.is_local else self._settings.host
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
+    async def _tell(self, board: Board) -> None:
+        """Tell the other processes what this one has done, again and again."""
+        while True:
+            await FILES.run(board.tell, self.shared.samples())
+            await asyncio.sleep(SECONDS)
+
     async def _stop(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+        await self.shared.ahead.close()
         await self.shared.keeping.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -187,13 +203,12 @@ class Gateway:
         request, guard = call.request, self.shared.guard
         as_json = False
         try:
-            target, _, _ = request.raw_path.partition("?")
-            authority = None if target.startswith("/") else urlsplit(target).netloc
+            call.path, authority = target_of(request.raw_path)
             guard.check(request.method, request.headers, authority=authority)
             if request.method == "OPTIONS":
                 call.kind = "preflight"
                 return web.Response(status=204, headers=guard.preflight(request.headers))
-            segments, call.ends_with_slash = segments_of(target)
+            segments, call.ends_with_slash = segments_of(call.path)
             route, *call.segments = segments or [""]
             as_json = route == "api"
             if request.method in WRITING:
@@ -222,7 +237,8 @@ class Gateway:
             response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
 
     def _log(self, call: Call, response: web.Response, milliseconds: float) -> None:
-        what = call.request.raw_path.partition("?")[0] if self._settings.log_uids else call.kind
+        path = call.request.raw_path.partition("?")[0]
+        what = path.encode("unicode_escape").decode() if self._settings.log_uids else call.kind
         ACCESS_LOG.info(
             "%s %s %d %d bytes %.1f ms", call.request.method, what, response.status, response.body_length, milliseconds
         )

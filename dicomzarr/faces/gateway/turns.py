@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.faces.gateway.refusals import RefusedError
@@ -95,6 +95,8 @@ class ThumbnailTurns:
         self._frames = 0
         self._at_work = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     @property
     def waiting(self) -> int:
@@ -105,6 +107,7 @@ class ThumbnailTurns:
     def frame(self) -> Iterator[None]:
         """Somebody waits for a frame."""
         self._frames += 1
+        self._quiet.clear()
         try:
             yield
         finally:
@@ -122,6 +125,7 @@ class ThumbnailTurns:
             raise RefusedError(503, "Too many thumbnails wait. Ask again in a moment.", {"Retry-After": "1"})
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
+        self._quiet.clear()
         self._next()
         try:
             await future
@@ -138,6 +142,11 @@ class ThumbnailTurns:
             self._at_work -= 1
             self._next()
 
+    async def quiet(self, patience: float) -> None:
+        """Wait until nobody waits for a frame or thumbnail, for so many seconds at most."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._quiet.wait(), patience)
+
     def _next(self) -> None:
         limit = _THUMBNAILS_BESIDE_FRAMES if self._frames else _THUMBNAILS
         while self._waiting and self._at_work < limit:
@@ -145,3 +154,5 @@ class ThumbnailTurns:
             if not future.cancelled():
                 self._at_work += 1
                 future.set_result(None)
+        if not (self._frames or self._at_work or self._waiting):
+            self._quiet.set()

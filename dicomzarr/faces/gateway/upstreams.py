@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dicomzarr.session.registry import Endpoint
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
-_TAKEN: Final = frozenset({"studies", "series", "jobs"})
+_TAKEN: Final = frozenset({"studies", "series", "jobs", "ahead"})
 _UNNAMED: Final = "upstream"
 MOST_SERIES: Final = 10_000
 """Of a study."""

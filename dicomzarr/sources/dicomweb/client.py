@@ -81,7 +81,8 @@ class Client:
             transport = own = transport_for(self._base_url, access, limits)
             self._close_transport = own.close
             self._set_timeout = own.set_timeout
-        self._limiter = RequestLimiter(Pacing(tuning.max_connections, access.timeout), clock, sleep)
+        pacing = Pacing(tuning.max_connections, access.timeout, self.profile.history)
+        self._limiter = RequestLimiter(pacing, clock, sleep)
         self._exchange = Exchange(
             transport,
             self._credentials,

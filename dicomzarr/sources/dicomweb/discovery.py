@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import DicomZarrError, HTTPStatusError
+from dicomzarr.sources.dicomweb.negotiation.accept import METADATA_ACCEPTS
+from dicomzarr.sources.dicomweb.urls import series_metadata_url
 from dicomzarr.sources.http.media_type import MediaType
 from dicomzarr.sources.http.urls import origin_of, safe_url
 
@@ -42,10 +44,22 @@ _HEAD: Final = 64 * 2**10
 """Bytes of a reply that are looked at."""
 
 _TITLE: Final = re.compile(rb"<title[^>]*>\s*([^<]{1,100}?)\s*</title", re.IGNORECASE)
+_LOGIN_TITLE: Final = re.compile(r"(?:sign|log)[ -]?(?:in|on)\b|anmeld|connexion", re.IGNORECASE)
+"""Of login pages whose fields a script makes."""
 _PASSWORD: Final = re.compile(rb"""type\s*=\s*["']?password""", re.IGNORECASE)
+_UNAUTHORIZED: Final = 401
 _REFUSED: Final = frozenset({401, 403, 407})
+_ABSENT: Final = frozenset({404, 405, 410, 501})
+_FAILING: Final = frozenset({500, 502, 503, 504})
+_OTHER_MEDIA_TYPE: Final = frozenset({400, 406, 415})
 _CONFIGURED: Final = re.compile(rb"""(?:qido|wado)Root["']?\s*:\s*["'`]([^"'`\s]{1,500})["'`]""")
 """How viewers of the OHIF family are told of their server."""
+
+_RESOURCE: Final = re.compile(
+    r"(?P<base>.*?)/*(?:/studies(?:/+(?P<study>[^/]*\d[^/]*)(?:/+series(?:/+(?P<series>[^/]*\d[^/]*))?)?(?:/.*)?)?/*"
+    r"|/(?:series|instances)/*)"
+)
+"""The path of a resource of DICOMweb (PS3.18 section 10): who is given one need not know where its base ends."""
 
 _VIEWERS: Final[tuple[tuple[str, bytes, str], ...]] = (
     ("OHIF", rb"OHIF|ohif-viewer|app-config\.js", "/viewer|/ohif"),
@@ -70,6 +84,8 @@ class AnswerKind(Enum):
     """A page for people."""
     ABSENT = auto()
     """Nothing."""
+    FAILING = auto()
+    """Somebody who fails; a proxy, perhaps, whose server does not answer."""
     OTHER = auto()
     """Something else."""
 
@@ -91,9 +107,11 @@ class Answer:
         if self.status in _REFUSED:
             return AnswerKind.REFUSED
         if self.status >= 400:  # noqa: PLR2004  # HTTP's errors
-            return AnswerKind.ABSENT if self.status in (404, 405, 410) else AnswerKind.OTHER
+            failing = AnswerKind.FAILING if self.status in _FAILING else AnswerKind.OTHER
+            return AnswerKind.ABSENT if self.status in _ABSENT else failing
         if self.media.is_html or self.head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-            return AnswerKind.LOGIN_PAGE if _PASSWORD.search(self.head) else AnswerKind.PAGE
+            is_login = _PASSWORD.search(self.head) or _LOGIN_TITLE.match(self.title)
+            return AnswerKind.LOGIN_PAGE if is_login else AnswerKind.PAGE
         return AnswerKind.SERVICE if self._lists_studies else AnswerKind.OTHER
 
     @property
@@ -106,10 +124,9 @@ class Answer:
     def viewer(self) -> str:
         """The viewer that it is the page of; empty if none is known."""
         path = urlsplit(self.url).path
-        for name, shown, paths in _VIEWERS:
-            if re.search(shown, self.head) or re.match(paths, path):
-                return name
-        return ""
+        by_page = (name for name, shown, _ in _VIEWERS if re.search(shown, self.head))
+        by_path = (name for name, _, paths in _VIEWERS if re.match(paths, path))
+        return next(by_page, "") or next(by_path, "")
 
     @property
     def words(self) -> str:
@@ -121,6 +138,7 @@ class Answer:
             AnswerKind.PAGE: self._known_page or f"a web page{title}",
             AnswerKind.ABSENT: "nothing that this server has",
             AnswerKind.REFUSED: f"closed (status {self.status})",
+            AnswerKind.FAILING: f"failing (status {self.status})",
         }
         return words.get(self.kind, f"something else (status {self.status}, {self.media.name or 'without a type'})")
 
@@ -137,7 +155,7 @@ class Answer:
 
     @property
     def _lists_studies(self) -> bool:
-        """An array of studies in DICOM JSON; an empty one if its media type says so too; or no content."""
+        """An array of studies or instances in DICOM JSON; an empty one if its media type says so too; or no content."""
         if self.status == 204:  # noqa: PLR2004  # No Content
             return True
         text = self.head.strip()
@@ -154,17 +172,21 @@ class Pasted:
     """What a URL shows that was copied out of a browser."""
 
     base: str
-    """Without what stands behind the host's path: the query and the fragment are gone."""
+    """Without resources of DICOMweb and what stands behind: the query and the fragment are gone."""
     study: str | None = None
-    """The study that a viewer's URL names."""
+    """The study that it names."""
     series: str | None = None
+    """Likewise."""
 
 
 def read_pasted(url: str) -> Pasted:
-    """Read a URL as a browser shows it; the UIDs of a viewer's query or fragment are kept."""
+    """Read a URL as somebody has it; the UIDs of a resource, and of a viewer's query or fragment, are kept."""
     parts = urlsplit(url)
-    base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+    path = _RESOURCE.fullmatch(parts.path)
+    base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path['base'] if path else parts.path}".rstrip("/")
     told = [*parse_qsl(parts.query), *parse_qsl(parts.fragment.partition("?")[2])]
+    if path:
+        told += [("study", path["study"] or ""), ("series", (path["series"] or "").removesuffix(".zarr"))]
     study = _uid_of(told, "studyinstanceuids", "studyinstanceuid", "study", "studyuid")
     return Pasted(base, study, _uid_of(told, "seriesinstanceuids", "seriesinstanceuid", "series", "seriesuid"))
 
@@ -198,16 +220,29 @@ async def answer_of(client: Client, url: str, accept: str = "*/*") -> Answer:
     try:
         return await client.look(url, accept, read)
     except HTTPStatusError as error:
-        return Answer(url, error.status, MediaType.parse(""), b"")
+        return Answer(error.redirected_to or url, error.status, MediaType.parse(""), b"")
 
 
-async def service_answer(client: Client, base: str) -> Answer:
-    """What a server answers at a base URL when it is asked for a study.
+async def service_answer(client: Client, base: str, study: str | None = None, series: str | None = None) -> Answer:
+    """What a server answers at a base URL when it is asked for a study; or for a known series, if it has no search.
 
     Raises:
         ServerError: There is no answer.
     """
-    return await answer_of(client, f"{base}/studies?limit=1", "application/dicom+json")
+    answer = await _json_answer(client, f"{base}/studies?limit=1")
+    if study is None or series is None or answer.kind is AnswerKind.SERVICE or answer.status == _UNAUTHORIZED:
+        return answer
+    metadata = await _json_answer(client, series_metadata_url(base, study, series))
+    return metadata if metadata.kind in (AnswerKind.SERVICE, AnswerKind.REFUSED) else answer
+
+
+async def _json_answer(client: Client, url: str) -> Answer:
+    """As the client itself asks: by the media type of the standard, and then by another."""
+    for accept in METADATA_ACCEPTS:
+        answer = await answer_of(client, url, accept)
+        if answer.status not in _OTHER_MEDIA_TYPE:
+            break
+    return answer
 
 
 async def services(client: Client, base: str) -> list[str]:
@@ -234,6 +269,7 @@ def candidates(base: str) -> Iterable[str]:
     parents = [path[:length] for length in range(len(path), -1, -1)]
     usual = [usual.split("/") for usual in SERVICE_PATHS]
     places = [*parents, *usual, *(path[:1] + each for each in usual[:2] if path)]
+    places += [[*path, *each] for each in (["dicom-web"], ["dicomWeb"], ["dicomweb"], ["rs"]) if path]
     return dict.fromkeys("/".join((f"{scheme}://{host}", *place)) for place in places)
 
 

@@ -1,53 +1,69 @@
-"""Which series of a folder is meant by somebody who names none. Pure (no I/O)."""
+"""Which series of a folder is meant by somebody who names none."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from dicomzarr.dicom.model.plain_json import first_text
-from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import MissingFileError, SeveralSeriesError
-from dicomzarr.sources.files.instance import SERIES, STUDY
 from dicomzarr.sources.files.urls import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
+    from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.sources.files.instance import FileInstance
     from dicomzarr.sources.files.urls import FolderURL
 
-_ROWS: Final = "00280010"
 _MODALITY: Final = "00080060"
 _MOST_LISTED: Final = 20
 
 
-def chosen_series(folder: FolderURL, instances: Iterable[Mapping[str, Any]]) -> FolderURL:
+class Place(Protocol):
+    """A place of files."""
+
+    @property
+    def notices(self) -> Sequence[str]:
+        """What was left out when somebody looked last, and why."""
+
+    async def instances(self) -> Mapping[SeriesRef, Mapping[str, FileInstance]]:
+        """All instances of each series, as they are now."""
+
+    def opens_next(self) -> None:
+        """Who has just looked opens a series now."""
+
+
+async def chosen_series(folder: FolderURL, place: Place) -> FolderURL:
     """The one series that holds images; of series without images the one that there is.
 
     Args:
         folder: The folder, or one study in it.
-        instances: What is in it, in the DICOM JSON model.
+        place: Where it is.
 
     Raises:
         MissingFileError: There is none.
         SeveralSeriesError: There are several.
     """
-    found, pictures = Counter[tuple[SeriesRef, str]](), Counter[tuple[SeriesRef, str]]()
-    for instance in instances:
-        series = SeriesRef(first_text(instance, STUDY), first_text(instance, SERIES)), first_text(instance, _MODALITY)
-        found[series] += 1
-        pictures[series] += _ROWS in instance
+    found: Counter[tuple[SeriesRef, str]] = Counter()
+    pictures: Counter[tuple[SeriesRef, str]] = Counter()
+    for ref, instances in (await place.instances()).items():
+        if folder.study in {None, ref.study}:
+            series = ref, first_text(next(iter(instances.values())).shown, _MODALITY)
+            found[series] = len(instances)
+            pictures[series] = sum(each.has_pixels for each in instances.values())
     candidates = +pictures or found
     if not candidates:
         raise MissingFileError(
-            f"There are no DICOM images in {place_of(folder.base)}.",
+            " ".join([f"There are no DICOM images in {place_of(folder.base)}.", *place.notices]),
             remedy="Name a folder of Part-10 files, or one of them.",
         )
     refs = {ref for ref, _ in candidates}
     if len(refs) > 1:
         raise _several(folder, candidates)
     (ref,) = refs
+    place.opens_next()
     return replace(folder, study=ref.study, series=ref.series)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dicomzarr.dicom.files.part10 import distant_frames, find_frames, read_file_meta
+from dicomzarr.dicom.files.file_meta import read_file_meta
+from dicomzarr.dicom.files.part10 import distant_frames, find_frames
 from dicomzarr.dicom.files.tiff_tiles import TIFFTiles, directory_offset
 from dicomzarr.errors import DicomZarrError
 from dicomzarr.sources.files.stores.ahead import AheadFile
@@ -13,32 +14,54 @@ from dicomzarr.sources.spool import inflated
 if TYPE_CHECKING:
     from array import array
 
+    from dicomzarr.dicom.files.file_meta import FileMeta
     from dicomzarr.dicom.files.part10 import StoredFrames
     from dicomzarr.sources.files.heads import Head
     from dicomzarr.sources.files.stores.port import StoredFile
+
+_LAST_FRAME: Final = 128 * 2**10
+"""Bytes that are read from the last frame of a table on: all of it, but for large frames."""
 
 _LONGEST_TAIL: Final = 64 * 2**20
 """Bytes behind the pixels that may be a directory, with a colour profile."""
 
 
-class _Joined:
-    """A file of which the beginning is there, and the rest is read on and on when it is needed."""
+class _NeededError(Exception):
+    """More of the file is needed, from an offset on."""
 
-    def __init__(self, beginning: memoryview, file: StoredFile) -> None:
+    def __init__(self, start: int) -> None:
+        super().__init__(start)
+        self.start = start
+
+
+class Tail(NamedTuple):
+    """A piece of a file behind its beginning."""
+
+    start: int
+    data: bytes | memoryview
+
+
+class _Joined:
+    """A file of which the beginning is there, and perhaps a tail; the rest is read on and on when it is needed."""
+
+    def __init__(self, beginning: memoryview, file: StoredFile, tail: Tail | None, *, reads: bool) -> None:
         self._beginning = beginning
         self._file = file
-        self._rest = AheadFile(file, near=False)
+        self._tail = tail
+        self._rest = AheadFile(file, near=False) if reads else None
 
     def __len__(self) -> int:
         return self._file.size
 
     def __getitem__(self, span: slice) -> bytes | memoryview:
         start, stop, _ = span.indices(self._file.size)
-        return self._beginning[start:stop] if stop <= len(self._beginning) else self._rest[start:stop]
-
-
-class _NeededError(Exception):
-    """More of the file is needed."""
+        if stop <= len(self._beginning):
+            return self._beginning[start:stop]
+        if self._tail is not None and self._tail.start <= start and stop <= self._tail.start + len(self._tail.data):
+            return self._tail.data[start - self._tail.start : stop - self._tail.start]
+        if self._rest is None:
+            raise _NeededError(start)
+        return self._rest[start:stop]
 
 
 class Located(NamedTuple):
@@ -50,12 +73,7 @@ class Located(NamedTuple):
 
 
 def frames_in(
-    file: StoredFile,
-    head: Head,
-    known: array[int] | None = None,
-    tail: bytes | memoryview | None = None,
-    *,
-    scan: bool = True,
+    file: StoredFile, head: Head, known: array[int] | None = None, tail: Tail | None = None, *, reads: bool = True
 ) -> Located | None:
     """Where the frames of a file lie; a deflated one is inflated to the temporary disk.
 
@@ -63,11 +81,11 @@ def frames_in(
         file: The file.
         head: Its beginning.
         known: ``EncapsulatedFrames.bounds``, where they are known already.
-        tail: What is from `tail_start` on, if that has been read.
-        scan: All of the file is looked at where nothing else tells.
+        tail: What `tail_span` names, if that has been read.
+        reads: More of the file is read where it must be; all of it, where nothing else tells.
 
     Returns:
-        None where all of it would have to be looked at.
+        None where more would have to be read.
 
     Raises:
         FileError: They cannot be told.
@@ -80,41 +98,49 @@ def frames_in(
     if meta.deflated:
         whole = memoryview(inflated(AheadFile(file, near=False), meta.end, file.name))
         return Located(find_frames(whole, 0, meta), inflated=True)
-
-    def by_tiles(frames: int, first: int) -> array[int] | None:
-        start = _directory(beginning, file)
-        found = None
-        if start is not None:
-            end = file[start : file.size] if tail is None else tail
-            found = TIFFTiles.of(beginning, start, end).bounds(frames, first)
-        if found is None and not scan:
-            raise _NeededError
-        return found
-
     try:
-        stored = distant_frames(beginning, _Joined(beginning, file), meta, by_tiles, known)
+        return Located(_located(file, beginning, meta, known, tail, reads=reads), inflated=False)
     except _NeededError:
         return None
-    return Located(stored, inflated=False)
 
 
-def tail_start(file: StoredFile, head: Head) -> int | None:
-    """From where on the end of a file is needed to tell where its frames lie; None where it is not."""
+def tail_span(file: StoredFile, head: Head) -> tuple[int, int] | None:
+    """From where to where a file is to be read that tells where its frames lie; None where no more is needed.
+
+    It is the TIFF directory, or the last frame of a table: a table that is wrong most often does not lead there.
+    """
     beginning = head.data
-    start = _directory(beginning, file)
-
-    def ask(_: int, __: int) -> None:
-        raise _NeededError
-
     try:
         meta = read_file_meta(beginning)
-        if start is not None and not meta.deflated:
-            distant_frames(beginning, _Joined(beginning, file), meta, ask)
-    except _NeededError:
-        return start
+        if not meta.deflated:
+            _located(file, beginning, meta, None, None, reads=False)
+    except _NeededError as needed:
+        if needed.start == _directory(beginning, file):
+            return needed.start, file.size
+        return None if needed.start <= len(beginning) else (needed.start, min(file.size, needed.start + _LAST_FRAME))
     except DicomZarrError:
         pass  # whoever reads a frame will hear of it
     return None
+
+
+def _located(  # noqa: PLR0913  # what is known of a file
+    file: StoredFile,
+    beginning: memoryview,
+    meta: FileMeta,
+    known: array[int] | None,
+    tail: Tail | None,
+    *,
+    reads: bool,
+) -> StoredFrames:
+    joined = _Joined(beginning, file, tail, reads=reads)
+
+    def by_tiles(frames: int, first: int) -> array[int] | None:
+        start = _directory(beginning, file)
+        return (
+            None if start is None else TIFFTiles.of(beginning, start, joined[start : file.size]).bounds(frames, first)
+        )
+
+    return distant_frames(beginning, joined, meta, by_tiles, known)
 
 
 def _directory(beginning: memoryview, file: StoredFile) -> int | None:

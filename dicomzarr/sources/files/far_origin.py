@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.dicom.files.encapsulated import EncapsulatedFrames
-from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.engine.ports import Fetch, Wait
 from dicomzarr.errors import ChangedFileError, DicomZarrError, InvalidFileError
 from dicomzarr.runtime.pools import FAR_FILES
 from dicomzarr.runtime.single_flight import SingleFlight
-from dicomzarr.sources.files.distant import frames_in, tail_start
+from dicomzarr.sources.files.distant import Tail, frames_in, tail_span
+from dicomzarr.sources.files.origin import media_type_of, named
 from dicomzarr.sources.files.stores.port import begun
 from dicomzarr.sources.files.stores.together import LONGEST, Range, together
 
@@ -89,12 +89,12 @@ class FarOrigin:
                 if not 1 <= key.number <= len(frames.stored.frames):
                     raise InvalidFileError(f"There are {len(frames.stored.frames)} frames in {instance.file.name}.")
                 if not frames.inflated:
-                    (span,) = frames.stored.frames.spans(key.number)
+                    span = await self._span(instance, frames.stored, key.number)
                     wanted.append(_Wanted(key, instance, frames.stored, span))
                     continue
                 data = await FAR_FILES.run(frames.stored.frames.cut, key.number)
             except DicomZarrError as error:
-                sink.failed(key, _named(error, key))
+                sink.failed(key, named(error, key))
                 continue
             if not sink.arrived(key, _encoded(data, frames.stored)):
                 return
@@ -139,12 +139,12 @@ class FarOrigin:
             head = instance.kept_head()
             if instance.kept is None or head is None or self._known(instance) or instance.kept.bounds() is not None:
                 continue
-            start = tail_start(instance.file, head)
-            if start is not None:
-                coming.append((instance, head, begun(instance.file, start, instance.file.size, near=False)))
-        for instance, head, tail in coming:
+            span = tail_span(instance.file, head)
+            if span is not None:
+                coming.append((instance, head, span[0], begun(instance.file, *span, near=False)))
+        for instance, head, start, tail in coming:
             with suppress(DicomZarrError):  # whoever reads a frame will hear of it
-                located = frames_in(instance.file, head, tail=tail.result(), scan=False)
+                located = frames_in(instance.file, head, tail=Tail(start, tail.result()), reads=False)
                 if located is not None:
                     self._keep(instance, located.stored)
 
@@ -166,14 +166,14 @@ class FarOrigin:
             data = memoryview(await piece.file.read(piece.start, piece.stop))
         except DicomZarrError as error:
             for number, _, _ in piece.parts:
-                sink.failed(wanted[number].key, _named(copy(error), wanted[number].key))
+                sink.failed(wanted[number].key, named(copy(error), wanted[number].key))
             return True
         for number, start, stop in piece.parts:
             each = wanted[number]
             try:
                 frame = await self._assembled(each, data[start:stop])
             except DicomZarrError as error:
-                sink.failed(each.key, _named(error, each.key))
+                sink.failed(each.key, named(error, each.key))
                 continue
             if not sink.arrived(each.key, _encoded(frame, each.stored)):
                 return False
@@ -188,10 +188,23 @@ class FarOrigin:
         except InvalidFileError:
             if not isinstance(frames, EncapsulatedFrames) or frames.scan is None:
                 raise
-            instance = wanted.instance
-            await self._scanning.do(instance, lambda: FAR_FILES.run(self._scan, instance, wanted.stored))
+            await self._look_at_all(wanted.instance, wanted.stored)
         (span,) = frames.spans(number)
         return frames.assemble(number, [await wanted.instance.file.read(span.offset, sum(span))])
+
+    async def _span(self, instance: FileInstance, stored: StoredFrames, number: int) -> Span:
+        """Where a frame lies; as above."""
+        try:
+            (span,) = stored.frames.spans(number)
+        except InvalidFileError:
+            if not isinstance(stored.frames, EncapsulatedFrames) or stored.frames.scan is None:
+                raise
+            await self._look_at_all(instance, stored)
+            (span,) = stored.frames.spans(number)
+        return span
+
+    async def _look_at_all(self, instance: FileInstance, stored: StoredFrames) -> None:
+        await self._scanning.do(instance, lambda: FAR_FILES.run(self._scan, instance, stored))
 
     def _scan(self, instance: FileInstance, stored: StoredFrames) -> None:
         if isinstance(stored.frames, EncapsulatedFrames):
@@ -236,11 +249,4 @@ class FarOrigin:
 
 def _encoded(data: bytes, stored: StoredFrames) -> EncodedFrame:
     syntax = stored.frames.transfer_syntax_uid
-    return EncodedFrame(data, "application/octet-stream" if is_native(syntax) else "", syntax, stored.header)
-
-
-def _named(error: DicomZarrError, key: FrameKey) -> DicomZarrError:
-    error.name_subject(
-        f"frame {key.number} of instance {key.instance}, series {key.series.series}, study {key.series.study}"
-    )
-    return error
+    return EncodedFrame(data, media_type_of(syntax), syntax, stored.header)

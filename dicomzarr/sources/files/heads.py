@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.files.deflated import inflated_beginning
-from dicomzarr.dicom.files.part10 import beginning_end, header_end, read_file_meta
+from dicomzarr.dicom.files.file_meta import is_dicom, read_file_meta
+from dicomzarr.dicom.files.part10 import beginning_end, header_end
 from dicomzarr.dicom.files.random_access import MOST_BEGINNING
 from dicomzarr.errors import DicomZarrError, InvalidFileError, TruncatedFileError
 from dicomzarr.sources.files.stores.port import LeftOut, begun
@@ -26,7 +27,6 @@ _SMALL: Final = 4 * 2**20
 """Bytes of a beginning up to which many are read at once."""
 
 _FASTEST: Final = 1
-_PREAMBLE: Final = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +84,7 @@ def _looked_at(
     """The head of a file, if what has been read is enough; else what has been read."""
     try:
         data += bytes(future.result())
-        if data[_PREAMBLE : _PREAMBLE + 4] != b"DICM":
+        if not is_dicom(data):
             return LeftOut.NO_DICOM
         end = _end(memoryview(data), file)
     except DicomZarrError as error:

@@ -242,5 +242,9 @@ def _no_dicom(name: str) -> LeftOut | None:
 def _notice(reason: LeftOut, names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     count = "1 file was" if len(names) == 1 else f"{len(names)} files were"
-    text = f"{count} left out ({reason}): {', '.join(names[:_MOST_NAMED])}{more}."
-    return text.encode("utf-8", "backslashreplace").decode()  # a name need be no text
+    return f"{count} left out ({reason}): {', '.join(map(_printable, names[:_MOST_NAMED]))}{more}."
+
+
+def _printable(name: str) -> str:
+    """A name need be no text, and may hold what ends lines or moves cursors."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)

@@ -11,13 +11,16 @@ import msgspec
 from dicomzarr.dicom.files.data_set import attributes, data_set_header, encoded_attributes
 from dicomzarr.dicom.files.deflated import inflated_beginning
 from dicomzarr.dicom.files.elements import UNDEFINED, elements
-from dicomzarr.dicom.files.part10 import find_frames, locate_frames, read_file_meta
+from dicomzarr.dicom.files.file_meta import ENOUGH, read_file_meta
+from dicomzarr.dicom.files.file_meta import is_dicom as begins_as_dicom
+from dicomzarr.dicom.files.part10 import find_frames, locate_frames
 from dicomzarr.dicom.files.random_access import within_beginning
 from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import InvalidFileError
 from dicomzarr.sources.files.distant import frames_in
 from dicomzarr.sources.files.heads import Head
+from dicomzarr.sources.files.stores.members import Member
 from dicomzarr.sources.spool import inflated
 
 if TYPE_CHECKING:
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.dicom.files.data_set import DataSetHeader
-    from dicomzarr.dicom.files.part10 import FileMeta, StoredFrames
+    from dicomzarr.dicom.files.file_meta import FileMeta
+    from dicomzarr.dicom.files.part10 import StoredFrames
     from dicomzarr.dicom.files.random_access import RandomAccess
     from dicomzarr.sources.files.stores.port import StoredFile
 
@@ -43,8 +47,11 @@ SHOWN: Final = frozenset(
 )
 """Tags of what a search shows, and searches by."""
 
+_ROWS: Final = b'"00280010":{'
+"""How Rows (0028,0010) begins in JSON text, in which a value holds no bare quotation mark."""
+
 _LONGEST_SHOWN: Final = 1024  # bytes of a value
-_PREAMBLE: Final = 128
+
 _DIRECTORY: Final = "1.2.840.10008.1.3.10"
 """Media Storage Directory Storage, the SOP class of a DICOMDIR (PS3.10 section 8)."""
 
@@ -82,6 +89,11 @@ class FileInstance:
         return found
 
     @property
+    def has_pixels(self) -> bool:
+        """Whether it has rows of them; of many this is asked at once."""
+        return _ROWS in self.told
+
+    @property
     def head(self) -> RandomAccess:
         """The file as far as its attributes go, which costs no request."""
         return self.kept_head() or self.file
@@ -92,12 +104,12 @@ class FileInstance:
 
 
 def is_dicom(file: StoredFile) -> bool:
-    """Whether it is a Part-10 file at all, and no directory of others.
+    """Whether it is a DICOM file at all, and no directory of others.
 
     Raises:
         FileError: It cannot be read.
     """
-    return not is_directory(file.name) and bytes(file[_PREAMBLE : _PREAMBLE + 4]) == b"DICM"
+    return not is_directory(file.name) and begins_as_dicom(file[:ENOUGH])
 
 
 def is_directory(name: str) -> bool:
@@ -179,6 +191,8 @@ def frames_of(instance: FileInstance) -> StoredFrames:
     located = None if head is None else frames_in(instance.file, head)
     if located is not None:
         return located.stored
+    if isinstance(instance.file, Member):
+        instance.file.check()
     meta = file_meta(instance.file)
     if not meta.deflated:
         return locate_frames(instance.file, meta)

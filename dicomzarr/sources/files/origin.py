@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from copy import copy
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -13,11 +14,14 @@ from dicomzarr.engine.ports import Fetch, Wait
 from dicomzarr.errors import DicomZarrError, InvalidFileError
 from dicomzarr.runtime.pools import FRAME_FILES
 from dicomzarr.sources.files.instance import FileInstance, frames_of
+from dicomzarr.sources.files.stores.members import Member
+from dicomzarr.sources.files.stores.pinned_file import PinnedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from dicomzarr.dicom.files.part10 import StoredFrames
+    from dicomzarr.dicom.files.part10 import Frames, StoredFrames
+    from dicomzarr.dicom.files.random_access import RandomAccess, Span
     from dicomzarr.engine.ports import FrameSink, QueueView, SeriesRef
     from dicomzarr.engine.series_state import FrameKey, SeriesState
 
@@ -54,7 +58,7 @@ class FilesOrigin:
     async def fetch(self, fetch: Fetch, sink: FrameSink) -> None:
         """See `FrameOrigin.fetch`; one frame that cannot be had is no failure of the others."""
         await sink.ready()
-        for key, found in zip(fetch.keys, await FRAME_FILES.run(self._read, fetch.keys), strict=True):
+        for key, found in (await FRAME_FILES.run(self._read, fetch.keys)).items():
             if isinstance(found, DicomZarrError):
                 sink.failed(key, found)
             elif not sink.arrived(key, found):
@@ -79,20 +83,37 @@ class FilesOrigin:
         """See `FrameOrigin.close`."""
         self.forget(None)
 
-    def _read(self, keys: Sequence[FrameKey]) -> list[EncodedFrame | DicomZarrError]:
-        return [self._frame(*key) for key in keys]
+    def _read(self, keys: Sequence[FrameKey]) -> dict[FrameKey, EncodedFrame | DicomZarrError]:
+        """Frames of several instances, those of each with its file opened once."""
+        by_instance: dict[tuple[object, ...], list[FrameKey]] = {}
+        for key in keys:
+            by_instance.setdefault(key[:2], []).append(key)
+        found: dict[FrameKey, EncodedFrame | DicomZarrError] = {}
+        for some in by_instance.values():
+            try:
+                found |= self._of_instance(some)
+            except DicomZarrError as error:
+                found |= {key: named(copy(error), key) for key in some}
+        return found
 
-    def _frame(self, series: SeriesState, uid: str, number: int) -> EncodedFrame | DicomZarrError:
-        try:
-            instance = self._instance(series, uid)
-            stored = self._stored(instance)
-            if not 1 <= number <= len(stored.frames):
-                raise InvalidFileError(f"There are {len(stored.frames)} frames in {instance.file.name}.")
-            data, syntax = stored.frames.cut(number), stored.frames.transfer_syntax_uid
-        except DicomZarrError as error:
-            error.name_subject(f"frame {number} of instance {uid}, series {series.series}, study {series.study}")
-            return error
-        return EncodedFrame(data, "application/octet-stream" if is_native(syntax) else "", syntax, stored.header)
+    def _of_instance(self, keys: Sequence[FrameKey]) -> dict[FrameKey, EncodedFrame | DicomZarrError]:
+        instance = self._instance(*keys[0][:2])
+        stored = self._stored(instance)
+        frames, syntax = stored.frames, stored.frames.transfer_syntax_uid
+        media_type = media_type_of(syntax)
+        spans = [_spans(frames, key.number) for key in keys]
+        pieces = iter(_pieces(frames.data, [span for each in spans for span in each]))
+        found: dict[FrameKey, EncodedFrame | DicomZarrError] = {}
+        for key, each in zip(keys, spans, strict=True):
+            try:
+                if not 1 <= key.number <= len(frames):
+                    raise InvalidFileError(f"There are {len(frames)} frames in {instance.file.name}.")
+                data = _assembled(frames, key.number, list(islice(pieces, len(each))))
+            except DicomZarrError as error:
+                found[key] = named(error, key)
+            else:
+                found[key] = EncodedFrame(data, media_type, syntax, stored.header)
+        return found
 
     def _stored(self, instance: FileInstance) -> StoredFrames:
         with self._lock:
@@ -107,3 +128,43 @@ class FilesOrigin:
             while len(self._tables) > _TABLES_HELD:
                 self._tables.popitem(last=False)
         return stored
+
+
+def _spans(frames: Frames, number: int) -> Sequence[Span]:
+    """The pieces of a frame; none where it is not there, or a table is wrong."""
+    try:
+        return frames.spans(number) if 1 <= number <= len(frames) else ()
+    except InvalidFileError:
+        return ()
+
+
+def _assembled(frames: Frames, number: int, pieces: Sequence[bytes | memoryview]) -> bytes:
+    """A frame; where the table turns out to be wrong, every item is looked at."""
+    try:
+        if pieces:
+            return frames.assemble(number, pieces)
+    except InvalidFileError:
+        pass
+    return frames.cut(number)
+
+
+def _pieces(data: RandomAccess, spans: Sequence[Span]) -> Sequence[bytes | memoryview]:
+    """Pieces of a file, which is opened once for all."""
+    file, offset = data.place if isinstance(data, PinnedFile | Member) else (data, 0)
+    if not isinstance(file, PinnedFile):
+        return [span.of(data) for span in spans]
+    ends = (min(sum(span), len(data)) for span in spans)
+    return file.ranges([(offset + span.offset, offset + end) for span, end in zip(spans, ends, strict=True)])
+
+
+def media_type_of(syntax: str) -> str:
+    """The media type that stored frames of a transfer syntax have; empty where their markers say it."""
+    return "application/octet-stream" if is_native(syntax) else ""
+
+
+def named(error: DicomZarrError, key: FrameKey) -> DicomZarrError:
+    """An error that says of which frame it is."""
+    error.name_subject(
+        f"frame {key.number} of instance {key.instance}, series {key.series.series}, study {key.series.study}"
+    )
+    return error

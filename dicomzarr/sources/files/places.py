@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BESIDE: Final = "beside"
 """The option ``index`` for an index that lies beside the files."""
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Of what an index holds."""
 
 STORE: Final = "dicomstore"

@@ -39,7 +39,8 @@ _STATES_HELD: Final = 256
 _BULK: Final = "/bulkdata/"
 
 _SECONDS_REUSED: Final = 60.0
-"""For which a listing of a place far away, that was just searched, serves for one opening too."""
+"""For which a listing serves for one opening too: of a place far away that was just searched, or where it was made to
+choose a series."""
 
 
 class FilesSource:
@@ -74,6 +75,11 @@ class FilesSource:
             self._reusable = 0.0
             return self._index
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was left out when somebody looked last, and why."""
+        return () if self._index is None else self._index.notices
+
     async def metadata(self, ref: SeriesRef, known: SeriesMetadata | None) -> SeriesMetadata:
         """See `SeriesSource.metadata`.
 
@@ -93,7 +99,7 @@ class FilesSource:
         refuse_running(home_loop())
         if self._far is not None:
             return False
-        index = self.index()
+        index = self._latest()
         return ref not in index.series or index.etag(ref) != etag
 
     def tune(self, tuning: Tuning, timeout: float) -> None:
@@ -120,13 +126,30 @@ class FilesSource:
         """
         index = await self._pool.run(self.index)
         if self._far is not None:
-            self._reusable = time.monotonic() + _SECONDS_REUSED
+            self.opens_next()
         found = search(index.series, resource, parameters)
         return found[skip:] if wanted is None else found[skip : skip + wanted]
 
-    def _metadata(self, ref: SeriesRef, known: SeriesMetadata | None) -> SeriesMetadata:
-        index = self._index if self._index is not None and time.monotonic() < self._reusable else self.index()
+    async def instances(self) -> Mapping[SeriesRef, Mapping[str, FileInstance]]:
+        """All instances of each series, as they are now.
+
+        Raises:
+            MissingFileError: There is no such folder.
+        """
+        return (await self._pool.run(self.index)).series
+
+    def opens_next(self) -> None:
+        """Who has just looked opens a series now: what was found serves for that too."""
+        self._reusable = time.monotonic() + _SECONDS_REUSED
+
+    def _latest(self) -> FolderIndex:
+        """What is there now, or was a moment ago, when somebody looked in order to open it."""
+        index = self._index if time.monotonic() < self._reusable else None
         self._reusable = 0.0
+        return index or self.index()
+
+    def _metadata(self, ref: SeriesRef, known: SeriesMetadata | None) -> SeriesMetadata:
+        index = self._latest()
         if ref not in index.series:
             raise self._missing(ref)
         self._remember(ref, index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -15,13 +16,14 @@ from dicomzarr.errors import (
     PermissionDeniedError,
 )
 from dicomzarr.options import Rejected
+from dicomzarr.sources.http.credentials.given import say_whose
 from dicomzarr.sources.http.limiter import RequestSlot
 from dicomzarr.sources.http.redirects import Request
 from dicomzarr.sources.http.refusals import Refusals
 from dicomzarr.sources.http.retry import TRIES, Tries
 from dicomzarr.sources.http.statuses import Meaning, status_error, status_means
 from dicomzarr.sources.http.tls_refusals import REFUSING, refusal_of
-from dicomzarr.sources.http.urls import host_of, origin_of
+from dicomzarr.sources.http.urls import host_of, origin_of, safe_url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 Reply = TypeVar("Reply")
 
 _SECONDS_FOR_A_PAGE: Final = 2.0
+_LOG: Final = logging.getLogger("dicomzarr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Exchange:
             ServerError: As the last try failed.
             UsageError: The credentials cannot be used.
         """
-        tries = Tries(self.timeout, spec.tries_on_drop, spec.tries_on_loss)
+        tries, history = Tries(self.timeout, spec.tries_on_drop, spec.tries_on_loss), self.limiter.pacing.history
         while True:
             slot = RequestSlot(self.limiter)
             try:
@@ -98,17 +101,32 @@ class Exchange:
                     return await self._try(spec, read)
             except DicomZarrError as error:
                 hopeless = slot.hopeless or spec.once
-                ever = self.limiter.pacing.served > 0
+                ever = history.served > history.gone_at
                 pause = (
                     None if hopeless else tries.pause_after(error, others_served=slot.others_served, ever_served=ever)
                 )
                 if pause is None:
+                    history.gone_at = history.told_at if tries.outlasts else history.gone_at
                     error.name_subject(spec.subject)
                     # What it was made of may hold headers, and some pickles (tblib's) take it along to other processes.
                     error.__context__ = None
                     raise
+            if tries.outlasts:
+                self._tell_of_waiting(spec.url())
             if pause:
                 await self.sleep(pause)
+
+    def _tell_of_waiting(self, url: str) -> None:
+        """Say, once each time that a server goes away, why nothing happens."""
+        history = self.limiter.pacing.history
+        if history.told_at == history.served:
+            return
+        history.told_at = history.served
+        _LOG.warning(
+            "%s answered before and does not now: it is asked again for %g s at most (the option timeout).",
+            host_of(url),
+            self.timeout,
+        )
 
     async def _try(self, spec: RequestSpec, read: Callable[[Response], Awaitable[Reply]]) -> Reply:
         url = spec.url()
@@ -137,7 +155,12 @@ class Exchange:
             if not status_means(response.status, Meaning.SUCCESS):
                 await _refuse_tls(response)
                 subject = f"{spec.subject} at {_answering_host(request.url, response.url)}"
-                raise status_error(response.status, response.headers, subject, spec.not_found)
+                error = status_error(response.status, response.headers, subject, spec.not_found)
+                reached = origin_of(request.url) == origin_of(response.url)
+                error.redirected_to = "" if reached else safe_url(response.url)
+                if isinstance(error, AuthenticationError | PermissionDeniedError):
+                    say_whose(error, self.credentials.given, request.credentials if reached else {})
+                raise error
             try:
                 return await read(response)
             except MemoryError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
@@ -19,6 +19,14 @@ from dicomzarr.sources.http.tls_refusals import is_tls_port, speaks_tls, tls_err
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_WANTS_LOGIN: Final = 407
+"""The status with which a proxy asks for credentials of its own (RFC 9110 section 15.5.8)."""
+_FAILED: Final = 500
+_PROXY: Final = "Check HTTPS_PROXY and HTTP_PROXY; NO_PROXY names hosts that are asked without a proxy."
+_NETWORK: Final = "Check the host, the port and the network."
+_HANDSHAKE: Final = "It broke off the handshake of TLS: it may speak another protocol there, or TLS that is too old."
+_PROXY_LOGIN: Final = "Give it in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@PROXY:PORT."
 
 
 @contextmanager
@@ -46,19 +54,14 @@ def explained(host: str, timeout: float, *, answered: bool, plain: bool = False)
 
 def _network_error(error: Exception, host: str, *, answered: bool, plain: bool) -> DicomZarrError:
     kind = type(error).__name__
-    tls = _tls_error(error)
-    if tls is not None:
+    if (tls := _tls_error(error)) is not None:
         return tls_error(host, tls)
     if answered:
         return TruncatedReplyError(f"The reply of {host} ended early ({kind}).")
-    if isinstance(error, aiohttp.ClientResponseError) and speaks_tls(error.message):
-        return is_tls_port(host)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or type(error.os_error).__name__
-        return UnreachableError(
-            f"No connection to {host}: {reason}.",
-            remedy="Check the host, the port and the network.",
-        )
+    if isinstance(error, aiohttp.ClientResponseError) and (known := _unread(error.message, host)) is not None:
+        return known
+    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientConnectorError):
+        return _unconnected(error, host, plain=plain)
     if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, OSError)):
         return ConnectionDroppedError(
             f"{host} broke the connection before it answered ({kind}).",
@@ -67,6 +70,35 @@ def _network_error(error: Exception, host: str, *, answered: bool, plain: bool) 
     return ConnectionFailedError(
         f"{host} could not be talked to in HTTP ({kind}).", remedy="Check the URL and the proxy."
     )
+
+
+def _unread(message: str, host: str) -> ConnectionFailedError | None:
+    """A reply that cannot be read, by what aiohttp says of it; None where that is nothing known."""
+    if speaks_tls(message):
+        return is_tls_port(host)
+    if "content-encoding" in message.lower():
+        return ConnectionFailedError(
+            f"{host} encoded its reply in a way that was not asked for.",
+            remedy="Have it look at Accept-Encoding: gzip is asked for, or nothing.",
+        )
+    return None
+
+
+def _unconnected(
+    error: aiohttp.ClientHttpProxyError | aiohttp.ClientConnectorError, host: str, *, plain: bool
+) -> ConnectionFailedError:
+    """Nothing has reached the server; a proxy says so, or is not there either."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = error.os_error.strerror or type(error.os_error).__name__
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            return UnreachableError(f"No connection to the proxy for {host}: {reason}.", remedy=_PROXY)
+        of_tls = isinstance(error.os_error, ConnectionResetError) and not plain
+        return UnreachableError(f"No connection to {host}: {reason}.", remedy=_HANDSHAKE if of_tls else _NETWORK)
+    if error.status == _WANTS_LOGIN:
+        return ConnectionFailedError(f"The proxy for {host} wants a login, or another one.", remedy=_PROXY_LOGIN)
+    # Where the server is started anew, the proxy is who says so.
+    kind = UnreachableError if error.status >= _FAILED else ConnectionFailedError
+    return kind(f"The proxy gives no way to {host} (status {error.status}).", remedy=_PROXY)
 
 
 def _tls_error(error: Exception) -> ssl.SSLError | ssl.CertificateError | None:

@@ -8,6 +8,7 @@ requests share one pause.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dicomzarr.errors import QuotaExceededError
@@ -24,15 +25,29 @@ _SERVED_BEFORE_MORE = 64
 """Requests to be served at what the server bore before more than that is tried."""
 
 
+@dataclass(slots=True)
+class History:
+    """What all who ask one server have met there."""
+
+    served: int = 0
+    """Requests that it has served: where it does not now, it may be starting anew."""
+    told_at: int = 0
+    """As many it had served when people were told that it is waited for."""
+    gone_at: int = 0
+    """As many it had served when it was waited for in vain: it is not again until it has served more."""
+
+
 class Pacing:
     """What one server has said about the pace of requests. Times are seconds of any clock that does not go back.
 
     Args:
         most: Requests that may ever be under way at once.
         budget: Seconds that may be spent on pauses while nothing is served.
+        history: That of the server, which others may share.
     """
 
-    def __init__(self, most: int, budget: float) -> None:
+    def __init__(self, most: int, budget: float, history: History | None = None) -> None:
+        self.history = history or History()
         self.connections = most
         """Requests that may be under way now, at least one."""
         self.epoch = 0
@@ -75,6 +90,7 @@ class Pacing:
     def succeed(self, epoch: int) -> None:
         """A request that was sent in ``epoch`` has been served."""
         self.served += 1
+        self.history.served += 1
         self._refusals = 0
         self._paused = 0.0
         if epoch == self.epoch:
@@ -109,7 +125,7 @@ class Pacing:
         pause = growing_pause(self._refusals) if wait is None else wait
         self._paused += pause
         # One that has served before may be starting anew: it is waited for as long as there is time.
-        restarts = self.served > 0 and means(error, Meaning.RESTART)
+        restarts = self.history.served > 0 and means(error, Meaning.RESTART)
         if (self._refusals >= TRIES and not restarts) or self._paused > self._budget:
             return self._give_up(now, 0.0, error)  # it may serve the next who asks
         if self._served_now:  # else it is no question of how many

@@ -11,8 +11,10 @@ from dicomzarr.sources.http.statuses import Meaning, means
 TRIES = 4
 """How often one request is sent at most, and how often a server may refuse all of them for being busy."""
 
+FIRST_PAUSE = 0.2
+"""Seconds before the second try; doubled with each."""
+
 _MOST_TRIES = 16  # while others are served instead: a limit that never spares this one is no limit
-_FIRST_PAUSE = 0.2  # seconds, doubled with each try
 _LONGEST_PAUSE = 5.0  # seconds
 _MOST_WHILE_DOWN = 64  # a restart is waited for by the timeout, not by a number
 _RANDOM = SystemRandom()
@@ -21,7 +23,7 @@ _RANDOM = SystemRandom()
 def growing_pause(tries: int) -> float:
     """Seconds to wait after so many failed tries, where the server names none."""
     # Spread, so that requests that failed together do not come back together.
-    return float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (tries - 1)) * _RANDOM.uniform(0.5, 1.5))
+    return float(min(_LONGEST_PAUSE, FIRST_PAUSE * 2 ** (tries - 1)) * _RANDOM.uniform(0.5, 1.5))
 
 
 def is_busy(error: DicomZarrError) -> bool:
@@ -67,6 +69,11 @@ class Tries:
         pause = growing_pause(self.count) if asked is None else asked
         self.waited += pause
         return pause if self.waited <= self.budget else None
+
+    @property
+    def outlasts(self) -> bool:
+        """The next try is one more than usual: a server that may be starting anew is waited for."""
+        return self.count >= TRIES
 
     def _most(self, error: DicomZarrError) -> int:
         if means(error, Meaning.NO_ANSWER):

@@ -33,8 +33,26 @@ _BROKEN: Final = (
 _PLAIN: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
 """OpenSSL's reasons where what came is no TLS."""
 
-_WANTS_CERTIFICATE: Final = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE", "UNKNOWN_CA")
-"""In its reasons where the server did not like the client's certificate, or that there was none."""
+_OLD: Final = (
+    "Have it set to TLS 1.2 or later, with ciphers and keys of today; older ones are not safe, and are not used."
+)
+_TOO_OLD: Final = "speaks only versions of TLS that are too old"
+_REASONS: Final = (
+    (
+        ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA"),
+        "wants another client certificate, or one at all",
+        _CERT,
+    ),
+    (
+        ("HANDSHAKE_FAILURE",),
+        "broke off the handshake of TLS: it wants a client certificate, or has no cipher of today",
+        f"{_CERT} Else have the server set to ciphers of today.",
+    ),
+    (("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION"), _TOO_OLD, _OLD),
+    (("TOO_SMALL", "TOO_WEAK", "LEGACY_", "NO_CIPHER"), "speaks TLS only in ways that are too weak", _OLD),
+    (("UNRECOGNIZED_NAME",), "serves no such name by TLS", "Use the name that the server is meant to be asked by."),
+)
+"""What OpenSSL's reasons mean that hold a word: what is said of the server, and what to do."""
 
 _HTTP_ON_TLS = re.compile(
     rb"plain HTTP request was sent to HTTPS|speaking plain HTTP to an SSL|HTTP request to an HTTPS server"
@@ -61,9 +79,20 @@ def tls_error(host: str, error: ssl.SSLError | ssl.CertificateError) -> Connecti
         return ConnectionFailedError(
             f"{host} speaks no TLS: most likely plain HTTP.", remedy="Write http:// or dicomweb://, or check the port."
         )
-    if any(each in reason for each in _WANTS_CERTIFICATE):
-        return ConnectionFailedError(f"{host} wants another client certificate, or one at all.", remedy=_CERT)
-    return ConnectionFailedError(f"No TLS connection to {host} ({reason or type(error).__name__}).", remedy=_CA)
+    for words, found, remedy in _REASONS:
+        if any(each in reason for each in words):
+            return ConnectionFailedError(f"{host} {found}.", remedy=remedy)
+    return ConnectionFailedError(f"No TLS connection to {host} ({reason or type(error).__name__}).")
+
+
+def too_old(host: str) -> ConnectionFailedError:
+    """The error for a server that speaks TLS, and none that is safe."""
+    return ConnectionFailedError(f"{host} {_TOO_OLD}.", remedy=_OLD)
+
+
+def is_no_tls(error: ssl.SSLError) -> bool:
+    """Whether an error says that what answered does not speak TLS at all."""
+    return isinstance(error, ssl.SSLEOFError) or error.reason in _PLAIN
 
 
 def speaks_tls(text: str) -> bool:

@@ -21,6 +21,7 @@ from waiting import SECONDS
 
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
 from dicomzarr.dicom import uids
+from dicomzarr.dicom.files.file_meta import read_file_meta
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.faces.dicomweb_server import DICOMwebServer
 
@@ -320,6 +321,20 @@ def test_lossless_files_are_decoded_unless_their_own_syntax_is_asked_for(tmp_pat
         for accept in (ANY_DICOM, ANY_DICOM.replace("*", uids.RLE_LOSSLESS)):
             ((head, data),) = split(get(url, accept))
             assert data == path.read_bytes()
+
+
+def test_a_data_set_without_file_meta_information_is_sent_as_a_part_10_file(tmp_path: Path) -> None:
+    whole = test_file("MR_small_implicit.dcm").read_bytes()
+    meta = read_file_meta(memoryview(whole))
+    (tmp_path / "bare").write_bytes(whole[meta.end :])
+    with DICOMwebServer(tmp_path) as server:
+        (found,) = get(f"{server.url}/instances").json()
+        reply = get(found["00081190"]["Value"][0], "application/dicom; transfer-syntax=*")
+    assert int(reply.headers["Content-Length"]) == len(reply.content)
+    sent = pydicom.dcmread(io.BytesIO(reply.content))
+    assert sent.file_meta.TransferSyntaxUID == meta.transfer_syntax_uid
+    assert sent.file_meta.MediaStorageSOPInstanceUID == sent.SOPInstanceUID
+    assert np.array_equal(sent.pixel_array, pydicom.dcmread(io.BytesIO(whole)).pixel_array)
 
 
 # --- files that change or break ---

@@ -168,10 +168,11 @@ def test_pages_and_what_remains(server: DICOMwebServer, datasets: list[Dataset])
     assert get(f"{server.url}/instances?offset=1000").status_code == 204
 
 
-def test_fuzzy_matching_is_refused_with_a_warning(server: DICOMwebServer) -> None:
-    reply = get(f"{server.url}/studies?fuzzymatching=true&PatientName=doe*")
+@pytest.mark.parametrize("way", ["fuzzymatching", "emptyvaluematching", "multiplevaluematching"])
+def test_ways_of_matching_that_are_not_known_are_warned_of(server: DICOMwebServer, way: str) -> None:
+    reply = get(f"{server.url}/studies?{way}=true&PatientName=doe*")
     assert len(reply.json()) == 1
-    assert "fuzzymatching parameter is not supported" in reply.headers["Warning"]
+    assert f"{way} parameter is not supported" in reply.headers["Warning"]
 
 
 @pytest.mark.parametrize(

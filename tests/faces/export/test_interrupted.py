@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from dicomzarr.faces.export.zarr_export import Progress
 
 
-pytestmark = pytest.mark.filterwarnings("ignore::dicomzarr.errors.ServerDecodedWarning")  # of the demo's thumbnail
-
 SMALL = 200_000
 """Bytes of a block: the demo slide has some fifty."""
 

@@ -66,7 +66,16 @@ def test_a_native_series_is_read_by_plain_zarr(ct: Path, tmp_path: Path) -> None
         assert np.array_equal(np.frombuffer(data, "<i2"), image.levels[0][number].ravel())
 
 
-@pytest.mark.parametrize("name", ["ct_explicit_le", "mr_enhanced_siemens", "mr_dti_philips", "mr_two_orientations"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mr_enhanced_siemens",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("ct_explicit_le", "mr_dti_philips", "mr_two_orientations")
+        ),
+    ],
+)
 def test_real_native_series_are_read_by_plain_zarr(name: str, tmp_path: Path) -> None:
     assert dicomzarr.references(real_series(name), tmp_path / "out.json").codecs == ()
     found, _ = read_elsewhere(tmp_path / "out.json")
@@ -114,7 +123,7 @@ def test_frames_of_one_file_lie_behind_each_other(tmp_path: Path) -> None:
     assert_same(found, levels_of(dicomzarr.open(tmp_path / "slide")))
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("kind", ["zip", pytest.param("tar", marks=pytest.mark.slow)])
 def test_members_that_lie_as_they_are_in_an_archive_are_referred_to(kind: str, ct: Path, tmp_path: Path) -> None:
     path = tmp_path / f"all.{kind}"
     if kind == "zip":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -217,3 +218,17 @@ def test_the_access_log_has_uids_only_when_asked(caplog: pytest.LogCaptureFixtur
     assert "document" in caplog.text or log_uids
     assert "hush" not in caplog.text
     assert "127.0.0.1" not in caplog.text
+
+
+def test_all_modules_of_the_page_are_fetched_at_once(running: Gateway) -> None:
+    page = ask(f"{running.url}/").text
+    named = set(re.findall(r'(?:rel="modulepreload" href|type="module" src)="/page/([a-z]+\.js)"', page))
+    assert named == {each.name for each in (files("dicomzarr.faces.gateway") / "page").iterdir() if ".js" in each.name}
+    for name in named:
+        assert ask(f"{running.url}/page/{name}").headers["Content-Type"].startswith("text/javascript")
+
+
+def test_a_study_is_found_by_its_uid(running: Gateway) -> None:
+    (row,) = ask(f"{running.url}/api/studies?study={SLIDE.study_uid}").json["rows"]
+    assert row["study"] == SLIDE.study_uid
+    assert ask(f"{running.url}/api/studies?study=1.2.3.4.5").json["rows"] == []

@@ -241,7 +241,7 @@ def test_other_sites_read_nothing_and_their_browsers_are_told_so(running: Gatewa
 
 STATUSES = {
     200: CHUNK,
-    308: "/0.5",
+    301: "/0.5",
     400: "/api/studies?limit=x",
     404: "/nope",
     406: f"/frames/{SERIES}.zarr/0/c/0/0/0",

@@ -7,11 +7,15 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 import radiology
+from asking import ALWAYS_WHOLE, ask_by
 from faults import fault, status
 from folders import write
 from gateways import Reply, ask, folder_upstream, gateway, server_upstream
+from radiology_model import distinct
+from radiology_volumes import volume
 from serving import forget_servers
 from slides import brightfield_pyramid
 from waiting import SECONDS
@@ -92,6 +96,29 @@ def test_what_is_kept_is_read_later_without_a_frame_from_the_server(
         chunk = ask(f"{running.url}/0.5/{series}.zarr/0/c/0/0/0")
         assert chunk.status == 200
     assert {request.resource for request in served.requests[before:]} <= {"metadata", "series"}
+
+
+def test_a_series_of_slices_is_kept_as_it_is_read_at_once(tmp_path: Path) -> None:
+    """After single frames were measured it comes whole; and what of it is there already is not asked for."""
+    pixels = distinct((150, 8, 10), 12)
+    series = volume(pixels=pixels)
+    path = f"studies/{series.study_uid}/series/{series.series_uid}"
+    with (
+        DICOMwebServer(Archive(series.datasets)) as server,
+        gateway(server_upstream(server, cache_dir=tmp_path)) as running,
+    ):
+        ask_by(server.url, ALWAYS_WHOLE)
+        for number in range(40, 50):
+            ask(f"{running.url}/0.5/{path}.zarr/0/c/{number}/0/0")
+        before = len(server.requests)
+        job = ended(running, order(f"{running.url}/api/{path}/kept").json["job"])
+        assert (job["state"], job["frames"], job["of"], job["said"]) == ("kept", 150, 150, "")
+        asked = [request.resource for request in server.requests[before:]]
+        assert asked.count("series") == 1
+        assert asked.count("frames") <= 24
+        assert ask(f"{running.url}/api/{path}/kept").json == {"frames": 150, "of": 150}
+        chunk = ask(f"{running.url}/0.5/{path}.zarr/0/c/77/0/0").body
+        assert np.array_equal(np.frombuffer(chunk, "<u2"), pixels[77].ravel())
 
 
 def test_what_is_there_already_is_not_fetched_again(served: DICOMwebServer, tmp_path: Path) -> None:

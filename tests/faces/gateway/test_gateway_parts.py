@@ -25,7 +25,7 @@ from dicomzarr.faces.gateway.addresses import Address, address_of, segments_of
 from dicomzarr.faces.gateway.conditions import Selection, select
 from dicomzarr.faces.gateway.guard import Guard
 from dicomzarr.faces.gateway.listings import listing
-from dicomzarr.faces.gateway.metrics import Metrics
+from dicomzarr.faces.gateway.metrics import Metrics, text_of
 from dicomzarr.faces.gateway.refusals import RefusedError, refusal_of
 from dicomzarr.faces.gateway.rows import SERIES, STUDIES, read_query, row_of
 from dicomzarr.faces.gateway.turns import Budget, ThumbnailTurns
@@ -391,12 +391,14 @@ def test_times_are_counted_as_a_histogram() -> None:
     for seconds in (0.001, 0.005, 0.2, 99.0):
         metrics.answered("chunk", 200, 10, seconds)
     lines = [
-        line for line in metrics.text([], {}).decode().splitlines() if line.startswith("dicomzarr_request_seconds")
+        line
+        for line in text_of(metrics.samples([], {})).decode().splitlines()
+        if line.startswith("dicomzarr_request_seconds")
     ]
     counts = [int(line.rpartition(" ")[2]) for line in lines if "bucket" in line]
     assert counts == [2, 2, 2, 3, 3, 3, 3, 4]
     assert lines[-1].endswith(" 4")
-    assert lines[-2].endswith(" 99.206000")
+    assert lines[-2].endswith(" 99.206")
 
 
 # --- turns ---

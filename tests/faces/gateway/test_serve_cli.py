@@ -96,7 +96,7 @@ def test_errors_never_show_a_password(capsys: pytest.CaptureFixture[str]) -> Non
     assert SECRET not in "".join(capsys.readouterr())
 
 
-@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_process_serves_until_it_is_ended(tmp_path: Path, ended_by: signal.Signals) -> None:
     slide = sparse_brightfield()
     write(tmp_path, slide.datasets)
@@ -120,6 +120,7 @@ def test_a_process_serves_until_it_is_ended(tmp_path: Path, ended_by: signal.Sig
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_a_gateway_needs_no_dask() -> None:
     loaded = run_python(
         "import json, sys, dicomzarr.faces.gateway.server\n"
@@ -154,13 +155,17 @@ def until(holds: Callable[[], bool]) -> None:
     raise TimeoutError
 
 
-def answered_by_each(url: str, count: int) -> bool:
-    """Whether so many processes answer."""
-    told = set()
-    for _ in range(8 * count):
-        text = ask(f"{url}/metrics").text
-        told.add(re.search(r'worker="(\d+)"', text).group(1))  # type: ignore[union-attr]  # it is there
-    return len(told) == count
+def workers_told(url: str) -> set[int]:
+    """The processes that say of themselves that they serve."""
+    found = re.findall(r'^dicomzarr_worker\{worker="(\d+)"\} 1$', ask(f"{url}/metrics").text, re.MULTILINE)
+    return set(map(int, found))
+
+
+def documents_sent(url: str) -> int:
+    """By all processes together, whichever is asked."""
+    sample = r'^dicomzarr_requests_total\{kind="document",status="200"\} (\d+)$'
+    found = re.search(sample, ask(f"{url}/metrics").text, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 @pytest.mark.slow
@@ -174,14 +179,16 @@ def test_workers_share_a_port_are_replaced_and_end_with_the_first(tmp_path: Path
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdout is not None
         url = process.stdout.readline().strip().rstrip("/")
-        until(lambda: answered_by_each(url, 3))
+        until(lambda: len(workers_told(url)) == 3)
         path = f"{url}/0.5/mine/studies/{slide.study_uid}/series/{slide.series_uid}.zarr/zarr.json"
         assert len({ask(path).body for _ in range(12)}) == 1
+        until(lambda: documents_sent(url) == 12)
         first, *_ = before = workers_of(process)
         assert len(before) == 2
         os.kill(first, signal.SIGKILL)
         until(lambda: len(workers_of(process)) == 2 and first not in workers_of(process))
-        until(lambda: answered_by_each(url, 3))
+        until(lambda: len(workers_told(url)) == 3 and first not in workers_told(url))
+        assert documents_sent(url) == 12  # those of the one that ended too
         after = workers_of(process)
         process.send_signal(ended_by)
         process.communicate(timeout=SECONDS)

@@ -97,7 +97,7 @@ export class Jobs {
 
   /**
    * A button that keeps a study or series, and what is known of it.
-   * @param {string} path below the API @param {string} title what it is called @param {string} name of the button
+   * @param {string} path below the API @param {() => string} title what it is called @param {string} name of the button
    * @param {AbortSignal} signal when it is shown no more
    * @param {boolean} [counted] ask how much is on disk, for which the gateway opens the series
    */
@@ -132,7 +132,7 @@ export class Jobs {
       }
     };
     keep.addEventListener("click", () => attempt(async () => {
-      this.titles.set(path, title);
+      this.titles.set(path, title());
       sessionStorage.setItem("kept", JSON.stringify([...this.titles].slice(-200)));
       await order(`${path}/kept`, "POST");
       await this.ask();

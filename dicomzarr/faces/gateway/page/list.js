@@ -31,10 +31,11 @@ import { debounced, h } from "./dom.js";
  * @property {boolean} names whether patients are shown
  * @property {(shown: boolean) => void} showNames
  * @property {(query: URLSearchParams, upstream: string, skip: number, signal: AbortSignal) => Promise<{studies: Study[], more: boolean, notice?: string}>} studies
+ * @property {(study: Study, signal: AbortSignal) => Promise<Study|undefined>} study what is known of it
  * @property {(study: Study, signal: AbortSignal) => Promise<Series[]>} series
  * @property {(study: Study, series: Series) => string} thumbnail URL of a picture
  * @property {(study: Study, series: string) => void} attributes shows all attributes of its instances
- * @property {(study: Study, series: string|null, title: string, signal: AbortSignal, counted?: boolean) => HTMLElement|null} kept a button that keeps it on disk; null where nothing can be kept
+ * @property {(study: Study, series: string|null, title: () => string, signal: AbortSignal, counted?: boolean) => HTMLElement|null} kept a button that keeps it on disk; null where nothing can be kept
  * @property {(study: Study, series?: Series) => string} link to a study, or to a viewer
  */
 
@@ -74,12 +75,14 @@ export class List {
     const words = h("input", { type: "search", name: "text", placeholder: "Description", "aria-label": "Search studies", value: asked.get("text") ?? "", autocomplete: "off", oninput: soon });
     const modalities = h("details.choice", {}, h("summary", {}, "Modality"), h("div.box", {}, MODALITIES.map((name) =>
       h("label", {}, h("input", { type: "checkbox", name: "modality", value: name, checked: chosen.includes(name), onchange: soon }), name))));
+    const patient = h("input", { type: "search", name: "patient", placeholder: "Patient name or ID", "aria-label": "Search patients", hidden: !this.archive.names, autocomplete: "off", oninput: soon });
     const dates = [["from", "From"], ["to", "To"]].map(([name, title]) => h("label.date", {}, title, h("input", { type: "date", name, value: asked.get(name) ?? "", onchange: soon })));
     const where = this.archive.upstreams.length > 1 ? [h("select", { name: "upstream", "aria-label": "Where", onchange: soon },
       h("option", { value: "" }, "Everywhere"), this.archive.upstreams.map(({ name, title }) => h("option", { value: name }, title)))] : [];
     const names = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", checked: this.archive.names, onchange: () => {
       this.archive.showNames(names.checked);
-      grouped.hidden = !names.checked;
+      grouped.hidden = patient.hidden = !names.checked;
+      if (!names.checked) /** @type {HTMLInputElement} */ (patient).value = "";
       void this.find();
     } }));
     const by = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", checked: this.byPatient, onchange: () => {
@@ -90,7 +93,7 @@ export class List {
     const form = h("form.search", { role: "search", onsubmit: (/** @type {Event} */ event) => {
       event.preventDefault();
       void this.find();
-    } }, words, modalities, ...dates, ...where, h("label.names", {}, names, "Patient names"), grouped, h("button", { type: "reset", onclick: () => setTimeout(soon) }, "Clear"));
+    } }, words, patient, modalities, ...dates, ...where, h("label.names", {}, names, "Patient names"), grouped, h("button", { type: "reset", onclick: () => setTimeout(soon) }, "Clear"));
     queueMicrotask(() => words.focus({ preventScroll: true }));
     return /** @type {HTMLFormElement} */ (form);
   }
@@ -103,7 +106,9 @@ export class List {
     const query = new URLSearchParams(/** @type {any} */ ([...new FormData(this.form)].filter(([, value]) => value)));
     const count = query.getAll("modality").length;
     /** @type {HTMLElement} */ (this.form.querySelector("summary")).textContent = count ? `Modality (${count})` : "Modality";
-    history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}`);
+    const shown = new URLSearchParams(query);
+    shown.delete("patient");  // an address is copied, and remembered
+    history.replaceState(null, "", `${location.pathname}${shown.size ? `?${shown}` : ""}`);
     const chosen = query.get("upstream");
     query.delete("upstream");
     this.results.replaceChildren();
@@ -135,7 +140,8 @@ export class List {
         shown += studies.length;
         for (const study of studies) place(study).append(this.#card(study));
         part.dataset.state = "ready";
-        const words = shown ? `${shown} ${shown === 1 ? "study" : "studies"}${more ? "; there are more." : "."}` : "No study matches. Try fewer words, or other dates.";
+        const none = query.size ? "No study matches. Try fewer words, or other dates." : "There is no study here yet.";
+        const words = shown ? `${shown} ${shown === 1 ? "study" : "studies"}${more ? "; there are more." : "."}` : none;
         said.replaceChildren(notice ? `${words} ${notice}` : words, more ? h("button", { type: "button", onclick: next }, "Show more") : "");
       } catch (error) {
         if (signal.aborted) return;
@@ -152,9 +158,9 @@ export class List {
     const link = this.archive.link(study);
     const card = h("article.card", {},
       h("a.about", { href: link, onclick: this.#follow(link) },
-        h("b", {}, study.description || "Study without a description"),
+        h("b", {}, titleOf(study)),
         study.patient && h("span", {}, study.patient),
-        h("span.quiet", {}, [dateText(study.date), study.series && `${study.series} series`, study.instances && `${study.instances} instances`].filter(Boolean).join(" · ")),
+        h("span.quiet", {}, factsOf(study).join(" · ")),
         h("span.chips", {}, study.modalities.map((name) => h("i.chip", {}, name)))),
       strip);
     card.addEventListener("seen", () => void this.#thumbnails(study, strip), { once: true });
@@ -199,8 +205,18 @@ export class StudyPage {
     this.go = go;
     this.abort = new AbortController();
     this.body = h("div.cards.series", { "data-state": "loading" }, skeleton());
-    root.replaceChildren(h("div.list", {}, h("div.heading", {}, h("h1", {}, "Series"), archive.kept(study, null, study.description || "Study", this.abort.signal)), this.body));
+    this.title = h("h1", {}, "Study");
+    this.about = h("p.quiet");
+    root.replaceChildren(h("div.list", {}, h("div.heading", {}, h("div", {}, this.title, this.about), archive.kept(study, null, () => this.title.textContent || "Study", this.abort.signal)), this.body));
     void this.#load();
+    archive.study(study, this.abort.signal).then((found) => found && this.#describe(found), () => {});  // the series say what went wrong
+  }
+
+  /** @param {Study} study */
+  #describe(study) {
+    this.title.textContent = titleOf(study);
+    document.title = `${titleOf(study)} · dicomzarr`;
+    this.about.textContent = [study.patient, ...factsOf(study), study.modalities.join(", ")].filter(Boolean).join(" · ");
   }
 
   close() {
@@ -211,18 +227,18 @@ export class StudyPage {
     try {
       const series = await this.archive.series(this.study, this.abort.signal);
       this.body.dataset.state = "ready";
-      this.body.replaceChildren(...(series.length ? series.map((each) => this.#card(each)) : [h("p.quiet", {}, "This study has no series.")]));
+      this.body.replaceChildren(...(series.length ? series.map((each) => this.#card(each)) : [h("p.said.quiet", {}, "This study has no series.")]));
     } catch (error) {
       if (this.abort.signal.aborted) return;
       this.body.dataset.state = "failed";
-      this.body.replaceChildren(h("p", {}, error instanceof Error ? error.message : String(error)), h("button", { type: "button", onclick: () => void this.#load() }, "Try again"));
+      this.body.replaceChildren(h("p.said", {}, error instanceof Error ? error.message : String(error), " ", h("button", { type: "button", onclick: () => void this.#load() }, "Try again")));
     }
   }
 
   /** @param {Series} series */
   #card(series) {
     const about = [h("b", {}, series.description || "Series without a description"),
-      h("span.quiet", {}, [series.number !== undefined && `no. ${series.number}`, series.instances && `${series.instances} instances`].filter(Boolean).join(" · ")),
+      h("span.quiet", {}, [series.number !== undefined && `no. ${series.number}`, series.instances && counted(series.instances, "instance")].filter(Boolean).join(" · ")),
       h("span.chips", {}, h("i.chip", {}, series.modality || "?"))];
     const table = h("button", { type: "button", onclick: () => this.archive.attributes(this.study, series.series) }, "Attributes");
     const title = [series.modality, series.description].filter(Boolean).join(" ") || "Series";
@@ -232,7 +248,7 @@ export class StudyPage {
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
       event.preventDefault();
       this.go(link);
-    } }, h("span.thumb", {}, picture(this.archive.thumbnail(this.study, series), "")), about), h("div.row.wrap", {}, table), this.archive.kept(this.study, series.series, title, this.abort.signal));
+    } }, h("span.thumb", {}, picture(this.archive.thumbnail(this.study, series), "")), about), h("div.row.wrap", {}, table), this.archive.kept(this.study, series.series, () => title, this.abort.signal));
   }
 }
 
@@ -241,6 +257,15 @@ function picture(source, name) {
   const image = h("img", { src: source, alt: name, loading: "lazy", decoding: "async", onerror: () => image.replaceWith(h("span.quiet.nothing", {}, "No picture")) });
   return image;
 }
+
+/** @param {number} number @param {string} what */
+const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
+
+/** @param {Study} study */
+const titleOf = (study) => study.description || "Study without a description";
+
+/** @param {Study} study @returns {string[]} */
+const factsOf = (study) => [dateText(study.date), study.series && `${study.series} series`, study.instances && counted(study.instances, "instance")].filter(Boolean).map(String);
 
 /** @returns {HTMLElement[]} */
 const skeleton = () => [1, 2, 3].map(() => h("span.skeleton", { "aria-hidden": "true" }));

@@ -12,9 +12,6 @@ import { Viewer } from "./viewer.js";
 /** @typedef {import("./list.js").Archive} Archive */
 /** @typedef {{name: string, title: string, url: string, keeps: boolean}} Upstream */
 
-/** Modalities whose series have no pixels. */
-const WITHOUT_PIXELS = new Set(["SR", "KO", "PR", "RTSTRUCT", "RTPLAN", "RTRECORD", "DOC", "REG", "AU", "ANN", "PLAN", "FID", "M3D", "STAIN"]);
-
 const main = /** @type {HTMLElement} */ (document.querySelector("main"));
 const crumbs = /** @type {HTMLElement} */ (document.querySelector("nav"));
 /** @type {{close: () => void} | null} */
@@ -23,6 +20,21 @@ let shown = null;
 let gateway = { upstreams: [], names: false };
 
 const jobs = new Jobs(/** @type {HTMLElement} */ (document.querySelector("#jobs")));
+
+/** What this page calls itself as long as it shows one thing; the gateway opens the series of it ahead. */
+let visited = "";
+
+/** @returns {string} the name, from now on known to the gateway */
+function visit() {
+  visited ||= Math.random().toString(36).slice(2);
+  return visited;
+}
+
+/** Tell the gateway that what was listed is shown no more. */
+function leave() {
+  if (visited) void fetch(`/api/ahead/${visited}`, { method: "DELETE", keepalive: true, headers: { "Content-Type": "application/json" } }).catch(() => {});
+  visited = "";
+}
 
 /** A path below a route, with the upstream's name where there are several. @param {string} upstream */
 const inside = (upstream) => (gateway.upstreams.length > 1 ? `${upstream}/` : "");
@@ -49,12 +61,19 @@ const archive = {
       return date;
     });
     if (from || to) asked.set("date", `${from}-${to}`);
+    const patient = asked.get("patient");
+    asked.delete("patient");
+    if (patient) asked.set(/\d/.test(patient) ? "patient_id" : "patient_name", `*${patient}*`);
     const { rows, more } = await getJson(`/api/${inside(upstream)}studies?${asked}`, { signal });
     return { more, studies: rows.map((/** @type {any} */ row) => study(row, upstream)) };
   },
+  async study({ study: uid, upstream }, signal) {
+    const { rows } = await getJson(`/api/${inside(upstream)}studies?study=${uid}${gateway.names ? "&phi=1" : ""}`, { signal });
+    return rows.length === 1 ? study(rows[0], upstream) : undefined;
+  },
   async series(study, signal) {
-    const { rows } = await getJson(`/api/${inside(study.upstream)}studies/${study.study}/series?limit=200`, { signal });
-    const all = rows.map((/** @type {any} */ row) => ({ description: "", modality: "", ...row, pixels: !WITHOUT_PIXELS.has(row.modality) }));
+    const { rows } = await getJson(`/api/${inside(study.upstream)}studies/${study.study}/series?limit=200&page=${visit()}`, { signal });
+    const all = rows.map((/** @type {any} */ row) => ({ description: "", modality: "", ...row, pixels: row.pixels !== false }));
     const place = (/** @type {Series} */ each) => (each.pixels ? 0 : 2) + (each.modality === "SEG" ? 1 : 0);  // what was seen before what was made of it
     return all.sort((/** @type {Series} */ one, /** @type {Series} */ other) => place(one) - place(other) || (one.number ?? Infinity) - (other.number ?? Infinity) || 0);
   },
@@ -68,9 +87,12 @@ const archive = {
   link: (study, series) => (series ? `/view/${inside(study.upstream)}${study.study}/${series.series}` : `/study/${inside(study.upstream)}${study.study}`),
 };
 
+/** A name as people write it: family, given (PS3.5 section 6.2.1), in each of its scripts. @param {string} name */
+const personText = (name) => name.split("=").map((script) => script.replace(/\^+$/, "").replace("^", ", ").replaceAll("^", " ").trim()).filter(Boolean).join(" · ");
+
 /** @param {any} row of the API @param {string} upstream @returns {Study} */
 function study(row, upstream) {
-  const patient = [row.patient_name, row.patient_id].filter(Boolean).join(" · ");
+  const patient = [personText(row.patient_name ?? ""), row.patient_id].filter(Boolean).join(" · ");
   return { description: "", date: "", modalities: [], ...row, patient, upstream };
 }
 
@@ -83,6 +105,7 @@ function go(link) {
 /** Show what the address names. */
 function show() {
   shown?.close();
+  leave();
   const [kind, ...rest] = location.pathname.split("/").filter(Boolean).map(decodeURIComponent);
   const upstream = gateway.upstreams.length > 1 ? /** @type {string} */ (rest.shift() ?? "") : (gateway.upstreams[0]?.name ?? "");
   const [studyUid, seriesUid] = rest;
@@ -142,7 +165,13 @@ function theme() {
   });
 }
 
+const address = new URL(location.href);
+if (address.searchParams.has("token")) {
+  address.searchParams.delete("token");
+  history.replaceState(null, "", address);  // a cookie has it now: an address that is copied or remembered should not
+}
 theme();
+addEventListener("pagehide", leave);
 addEventListener("popstate", () => {
   if (document.body.dataset.path !== location.pathname) show();
 });

@@ -2,7 +2,7 @@
 
 import { h, short } from "./dom.js";
 import { Planes, whyNoPlanes } from "./planes.js";
-import { segments } from "./stage.js";
+import { segments, Stage } from "./stage.js";
 import { centered } from "./values.js";
 import { KEYS } from "./viewer.js";
 
@@ -113,11 +113,12 @@ export class Panel {
     if (this.#image.finest.length("z") < 2 || this.#image.isRgb) return [];
     const modes = /** @type {const} */ ([["slice", "Slice"], ["planes", "Planes + 3D"]]);
     const buttons = modes.map(([mode, title]) => h("button", { type: "button", disabled: mode === "planes" && Boolean(why), title: mode === "planes" ? why : null, onclick: () => this.viewer.setMode(mode) }, title));
-    const surface = h("button", { type: "button", onclick: () => {
+    const solids = [["Surface", true], ["Brightest", false]].map(([name, surface]) => h("button", { type: "button", onclick: () => {
       const { stage } = this.viewer;
-      if (stage instanceof Planes) Object.assign(stage, { surface: !stage.surface }).redraw();
+      if (stage instanceof Planes) Object.assign(stage, { surface }).redraw();
       this.update();
-    } });
+    } }, String(name)));
+    const solid = h("div.row.wrap", { role: "group", "aria-label": "3D" }, "3D", ...solids);
     const from = /** @type {HTMLInputElement} */ (h("input", { type: "number", step: "any", onchange: () => {
       const { stage } = this.viewer;
       if (stage instanceof Planes && from.value) Object.assign(stage, { cut: Number(from.value) }).redraw();
@@ -127,13 +128,13 @@ export class Panel {
     this.updates.push(() => {
       buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(this.viewer.mode === modes[index][0])));
       const { stage } = this.viewer;
-      surface.hidden = !(stage instanceof Planes);
+      solid.hidden = !(stage instanceof Planes);
       oblique.hidden = !(stage instanceof Planes && stage.isOblique);
       cut.hidden = !(stage instanceof Planes && stage.surface);
       if (stage instanceof Planes && stage.cut !== null) from.value = short(stage.cut);
-      surface.textContent = stage instanceof Planes && stage.surface ? "3D: brightest" : "3D: surface";
+      solids.forEach((button, index) => button.setAttribute("aria-pressed", String(stage instanceof Planes && stage.surface === (index === 0))));
     });
-    return section("View", h("div.row.wrap", {}, ...buttons, surface), cut, oblique);
+    return section("View", h("div.row.wrap", {}, ...buttons), solid, cut, oblique);
   }
 
   /** @returns {HTMLElement[]} */
@@ -255,7 +256,7 @@ export class Panel {
 
   /** @returns {HTMLElement[]} */
   #kept() {
-    const control = this.viewer.series.kept(this.viewer.series.description || this.#image.name || "Series");
+    const control = this.viewer.series.kept(() => this.viewer.series.description || this.#image.name || "Series");
     return control ? section("On disk", control) : [];
   }
 
@@ -273,7 +274,8 @@ export class Panel {
 
   /** @returns {HTMLElement[]} */
   #notices() {
-    /** @type {string[]} */ const notices = this.#image.facts.notices ?? [];
+    const isLarge = this.viewer.stage instanceof Stage && this.viewer.stage.widest > 0;
+    /** @type {string[]} */ const notices = [...(isLarge ? ["There is no level so small that all of the image can be seen at once."] : []), ...(this.#image.facts.notices ?? [])];
     return notices.length ? section("Notices", h("ul.notices", {}, notices.map((notice) => h("li", {}, notice)))) : [];
   }
 }

@@ -40,6 +40,8 @@ import { Painter } from "./gl.js";
 const MOST_BYTES = 384 * 2 ** 20;
 /** CSS pixels of a unit from which on single pixels are shown as squares. */
 const SQUARES = 6;
+/** Tiles of one channel that are seen at once, of an image whose smallest level has more. */
+const MOST_TILES = 400;
 /** Neighbouring slices that are fetched ahead, as one scrolls. */
 const AHEAD = 12;
 
@@ -65,6 +67,7 @@ export class Stage {
     this.held = new Map();
     this.bytes = 0;
     this.direction = 1;
+    /** Times, or slices where there is one time, go by by themselves. */ this.plays = false;
     this.aspect = image.finest.scale.y / image.finest.scale.x || 1;
     /** @type {Map<Image, WebGLTexture>} */ this.tables = new Map();
     this.drawing = 0;
@@ -83,7 +86,16 @@ export class Stage {
     const turned = this.view.turn % 2;
     const [across, down] = turned ? [height, width] : [width, height];
     const { clientWidth, clientHeight } = this.canvas;
-    Object.assign(this.view, { x: width / 2, y: height / 2, zoom: 0.96 * Math.min(clientWidth / across, clientHeight / down) });
+    Object.assign(this.view, { x: width / 2, y: height / 2, zoom: Math.max(this.widest, 0.96 * Math.min(clientWidth / across, clientHeight / down)) });
+  }
+
+  /** The zoom below which more tiles would be seen than can be fetched and held; 0 where all of the image can be. */
+  get widest() {
+    const level = this.image.levels[this.image.levels.length - 1];
+    const count = Math.ceil(level.length("x") / level.chunk("x")) * Math.ceil(level.length("y") / level.chunk("y"));
+    const { stepX, stepY } = this.#grid(level);
+    const { clientWidth, clientHeight } = this.canvas;
+    return count > MOST_TILES ? Math.sqrt((clientWidth * clientHeight) / (MOST_TILES * level.chunk("x") * stepX * level.chunk("y") * stepY)) : 0;
   }
 
   /** Let the image be drawn soon. */
@@ -137,7 +149,7 @@ export class Stage {
     const [x, y] = this.toWorld(left, top);
     const { width, height } = this.size;
     const least = 0.3 * Math.min(this.canvas.clientWidth / width, this.canvas.clientHeight / height);
-    this.view.zoom = Math.min(Math.max(this.view.zoom * factor, Math.min(least, 1)), 64);
+    this.view.zoom = Math.min(Math.max(this.view.zoom * factor, this.widest, Math.min(least, 1)), 64);
     const [nowX, nowY] = this.toWorld(left, top);
     this.view.x += x - nowX;
     this.view.y += y - nowY;
@@ -176,7 +188,7 @@ export class Stage {
   }
 
   /** Tiles of a level that are seen, those in the middle first. @param {Image} image @param {number} number @param {number} channel @returns {Tile[]} */
-  #tiles(image, number, channel, z = this.view.z) {
+  #tiles(image, number, channel, z = this.view.z, t = this.view.t) {
     const level = image.levels[number];
     const { stepX, stepY, left, top } = this.#grid(level);
     const corners = [[0, 0], [1, 0], [0, 1], [1, 1]].map(([x, y]) => this.toWorld(x * this.canvas.clientWidth, y * this.canvas.clientHeight));
@@ -189,7 +201,7 @@ export class Stage {
     const tiles = [];
     for (let row = firstRow; row <= lastRow; row += 1) {
       for (let column = firstColumn; column <= lastColumn; column += 1) {
-        const at = { t: this.view.t, c: channel, z, y: row, x: column };
+        const at = { t, c: channel, z, y: row, x: column };
         tiles.push({ level, number, key: level.key(clipped(at, level)), at, column, row });
       }
     }
@@ -223,6 +235,7 @@ export class Stage {
     const { canvas, painter: { gl } } = this;
     const [width, height] = [Math.round(canvas.clientWidth * devicePixelRatio), Math.round(canvas.clientHeight * devicePixelRatio)];
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    this.view.zoom = Math.max(this.view.zoom, this.widest);
     gl.viewport(0, 0, width, height);
     gl.clearColor(0, 0, 0, 1);
     gl.clear(gl.COLOR_BUFFER_BIT);
@@ -356,13 +369,31 @@ export class Stage {
     for (const channel of this.channels) add(this.image, this.#tiles(this.image, sharp, channel));
     for (const label of this.#labels) add(label, this.#tiles(label, this.#sharp(label), 0));
     this.missing = now.length;
-    const slices = this.image.finest.length("z");
-    for (let step = 1; step <= AHEAD && slices > 1; step += 1) {
-      for (const z of [this.view.z + step * this.direction, ...(step <= 3 ? [this.view.z - step * this.direction] : [])]) {
-        if (z >= 0 && z < slices) for (const channel of this.channels) add(this.image, this.#tiles(this.image, sharp, channel, z));
-      }
-    }
+    for (const [z, t] of this.#near) for (const channel of this.channels) add(this.image, this.#tiles(this.image, sharp, channel, z, t));
     this.want(now);
+  }
+
+  /** @returns {[number, number][]} slices and times that may be seen next, the likeliest first */
+  get #near() {
+    const { view: { z, t }, direction, plays } = this;
+    const [slices, times] = [this.image.finest.length("z"), this.image.finest.length("t")];
+    /** @type {[number, number][]} */ const near = [];
+    for (let step = 1; step <= AHEAD; step += 1) {
+      if (plays) {
+        near.push(times > 1 ? [z, (t + step) % times] : [(z + step) % slices, t]);
+        continue;
+      }
+      const around = [z + step * direction, ...(step <= 3 ? [z - step * direction] : [])].filter((each) => each >= 0 && each < slices);
+      near.push(...around.map((each) => /** @type {[number, number]} */ ([each, t])));
+      if (times > 1 && step <= 3) near.push([z, (t + step) % times]);
+    }
+    return near;
+  }
+
+  /** Whether a slice at a time could be drawn now. @param {number} z @param {number} t */
+  holds(z, t) {
+    const sharp = this.#sharp(this.image);
+    return this.channels.every((channel) => this.#tiles(this.image, sharp, channel, z, t).every(({ key }) => this.held.has(key)));
   }
 
   /** @param {Set<string>} used */

@@ -34,7 +34,7 @@ export const KEYS = [
 export class Viewer {
   /**
    * @param {HTMLElement} root
-   * @param {{attributes: () => void, kept: (title: string) => HTMLElement|null, path: string, thumbnail: string, code: (image: Image, view: View) => {name: string, text: string}[], zarrUrl: (image: Image) => string, back: () => void, description: string}} series
+   * @param {{attributes: () => void, kept: (title: () => string) => HTMLElement|null, path: string, thumbnail: string, code: (image: Image, view: View) => {name: string, text: string}[], zarrUrl: (image: Image) => string, back: () => void, description: string}} series
    */
   constructor(root, series) {
     this.root = root;
@@ -57,6 +57,7 @@ export class Viewer {
     };
     this.abort = new AbortController();
     this.playing = 0;
+    /** @type {HTMLImageElement | undefined} */ this.small = undefined;
     /** Where the pointer is. @type {[number, number] | null} */ this.pointer = null;
   }
 
@@ -112,7 +113,7 @@ export class Viewer {
     const count = image.isRgb ? 1 : image.finest.length("c");
     const units = /** @type {Values} */ (this.units);
     return {
-      x: number("x", 0), y: number("y", 0), zoom: number("zoom", 1), turn: ((number("turn", 0) % 4) + 4) % 4, flip: asked.get("flip") === "1",
+      x: number("x", 0), y: number("y", 0), zoom: Math.min(Math.max(number("zoom", 1), 1e-4), 64), turn: ((number("turn", 0) % 4) + 4) % 4, flip: asked.get("flip") === "1",
       z: index("z", Math.floor(image.finest.length("z") / 2)), t: index("t", 0), c: image.isRgb ? 0 : index("c", 0),
       channels: Array.from({ length: count }, (_, channel) => {
         const [low, high, on] = windows[channel] ?? [];
@@ -246,17 +247,21 @@ export class Viewer {
   play(on = !this.playing) {
     cancelAnimationFrame(this.playing);
     this.playing = 0;
+    if (this.stage instanceof Stage) this.stage.plays = on;
     if (on && this.view && this.image) {
-      const times = this.image.finest.length("t") > 1;
+      const times = this.image.finest.length("t") > 1, count = this.image.finest.length(times ? "t" : "z");
       const each = Math.max(20, this.#frameTime());
       let last = performance.now();
+      this.stage?.redraw();  // which asks for what is seen next
       const step = (/** @type {number} */ now) => {
         this.playing = requestAnimationFrame(step);
-        if (now - last < each || this.stage?.missing) return;  // what has not come is waited for, not skipped
+        const { stage, view: { z, t } } = /** @type {{stage: Stage | Planes, view: View}} */ (/** @type {unknown} */ (this));
+        const next = /** @type {[number, number]} */ (times ? [z, (t + 1) % count] : [(z + 1) % count, t]);
+        // What has not come is waited for, neither skipped nor shown as a gap.
+        if (now - last < each || stage.missing || (stage instanceof Stage && !stage.holds(...next))) return;
         last = now;
-        const view = /** @type {View} */ (this.view), slices = /** @type {Image} */ (this.image).finest.length("z");
-        if (times) this.toTime(view.t + 1);
-        else this.toSlice((view.z + 1) % slices);
+        if (times) this.toTime(next[1]);
+        else this.toSlice(next[0]);
       };
       this.playing = requestAnimationFrame(step);
     }
@@ -360,12 +365,22 @@ export class Viewer {
     const [x, y] = [part(0, width), part(1, height)];
     if (x.length > 0.8 && y.length > 0.8) return [];
     const box = h("div.navigator"), inner = h("i");
-    if (this.image === this.images[0]) box.style.backgroundImage = `url("${this.series.thumbnail}")`;
+    if (this.image === this.images[0] && !stage.widest && this.#overview().naturalWidth) box.style.backgroundImage = `url("${this.series.thumbnail}")`;
     const side = 130 / Math.max(width, height);
     Object.assign(box.style, { width: `${width * side}px`, height: `${height * side}px` });
     Object.assign(inner.style, { left: `${100 * x.start}%`, top: `${100 * y.start}%`, width: `${Math.max(2, 100 * x.length)}%`, height: `${Math.max(2, 100 * y.length)}%` });
     box.append(inner);
     return [box];
+  }
+
+  /** All of the first image, small; asked for once, whatever comes. */
+  #overview() {
+    if (!this.small) {
+      this.small = new Image();
+      this.small.addEventListener("load", () => this.#drawn());
+      this.small.src = this.series.thumbnail;
+    }
+    return this.small;
   }
 
   /** What lies under the pointer. @param {number} left @param {number} top */

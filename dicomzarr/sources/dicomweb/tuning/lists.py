@@ -30,10 +30,10 @@ nothing."""
 
 
 def may_come_whole(turn: Turn) -> bool:
-    """Whether somebody waits for most of a series of single frames."""
+    """Whether somebody waits for most of a series of single frames, or wants it on disk."""
     instances = len(turn.series.slices)
     most = instances >= _LEAST_INSTANCES and turn.frames >= _LEAST_SHARE * instances
-    return most and turn.priority is Priority.NOW
+    return most and turn.priority is not Priority.AHEAD
 
 
 def one_list(instance: Instance, keys: Iterable[FrameKey], length: int) -> tuple[FrameKey, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
 from dicomzarr.sources.dicomweb.tuning.thresholds import Thresholds
+from dicomzarr.sources.http.pacing import History
 
 if TYPE_CHECKING:
     from dicomzarr.sources.dicomweb.negotiation.accept import Rung
@@ -66,3 +67,5 @@ class ServerProfile:
     """How long lists may be."""
     rates: dict[FrameKind, dict[FetchMode, Rate]] = field(default_factory=dict)
     """What was measured."""
+    history: History = field(default_factory=History)
+    """What all who ask it have met there."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dicomzarr.dicom.files.data_set import DataSetHeader, attributes, data_set_header, encoded_attributes
 from dicomzarr.dicom.files.deflated import inflated_beginning
-from dicomzarr.dicom.files.part10 import read_file_meta
+from dicomzarr.dicom.files.file_meta import read_file_meta
 from dicomzarr.dicom.files.random_access import MOST_BEGINNING
 from dicomzarr.errors import InvalidReplyError, TruncatedReplyError, WrongPartsError
 from dicomzarr.runtime.pools import FILES

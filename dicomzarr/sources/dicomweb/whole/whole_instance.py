@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from cachetools import LRUCache
 
-from dicomzarr.dicom.files.part10 import find_frames, read_file_meta
+from dicomzarr.dicom.files.file_meta import read_file_meta
+from dicomzarr.dicom.files.part10 import find_frames
 from dicomzarr.errors import (
     DicomZarrError,
     FrameNotFoundError,
@@ -34,7 +35,7 @@ from dicomzarr.sources.dicomweb.whole.file_errors import as_reply_errors
 from dicomzarr.sources.http.exchange import Exchange, RequestSpec
 from dicomzarr.sources.http.media_type import MediaType
 from dicomzarr.sources.http.statuses import Meaning, means
-from dicomzarr.sources.spool import inflated, spooled
+from dicomzarr.sources.spool import inflated, most_inflated, spooled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -143,7 +144,8 @@ class WholeInstances:
                 del self._held[key]
 
     async def _load(self, key: InstanceKey) -> HeldInstance:
-        return await FILES.run(open_instance, await self._fetch(key), key, self.limits.instance_bytes)
+        data = await self._fetch(key)
+        return await FILES.run(open_instance, data, key, most_inflated(len(data), self.limits))
 
     def _hold(self, key: InstanceKey, loaded: HeldInstance) -> None:
         with self._lock:

@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dicomzarr.dicom.files.part10 import find_frames, read_file_meta
+from dicomzarr.dicom.files.file_meta import read_file_meta
+from dicomzarr.dicom.files.part10 import find_frames
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.engine.series_state import FrameKey
 from dicomzarr.errors import InvalidFileError, InvalidReplyError, UnsupportedTransferSyntaxError

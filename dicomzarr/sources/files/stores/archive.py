@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Mapping  # noqa: TC003  # msgspec reads the types
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -113,8 +114,9 @@ class Archive:
         return Listing({row.name: self._member(archive, row) for row in kept.members}, kept.left_out)
 
     def _member(self, archive: StoredFile, row: _Row) -> StoredFile:
-        packed = Member(archive, row.name, row.start, row.packed, self.near)
-        return packed if row.size is None else Deflated(packed, row.size, row.checksum, self._spools)
+        own = row.checksum if row.size is None else None
+        packed = Member(archive, row.name, row.start, row.packed, self.near, own)
+        return packed if row.size is None else Deflated(packed, row.size, row.checksum or 0, self._spools)
 
     def pace(self) -> tuple[float, int]:
         """See `ByteStore.pace`."""
@@ -137,21 +139,20 @@ class Archive:
         for one, following in pairwise(infos):  # members that share bytes make a bomb of a small file
             if one.header_offset + _LOCAL_HEADER + one.compress_size > following.header_offset:
                 left_out[one.filename] = left_out[following.filename] = LeftOut.BOMB
-        files: dict[str, StoredFile] = {}
+        files = _Named()
         wanted = [info for info in infos if info.filename not in left_out]
         for info, header in zip(wanted, _local_headers(archive, wanted, near=self.near), strict=True):
             member = _zip_member(archive, header, info, near=self.near)
             if member is None:
                 left_out[info.filename] = LeftOut.BROKEN
             elif info.compress_type == zipfile.ZIP_STORED:
-                files[info.filename] = member
+                files.add(info.filename, member)
             else:
-                files[info.filename] = Deflated(member, info.file_size, info.CRC, self._spools)
+                files.add(info.filename, Deflated(member, info.file_size, info.CRC, self._spools))
         return Listing(dict(sorted(files.items())), left_out)
 
     def _tar(self, archive: StoredFile) -> Listing:
-        files: dict[str, StoredFile] = {}
-        left_out: dict[str, LeftOut] = {}
+        files, left_out = _Named(), dict[str, LeftOut]()
         for count, info in enumerate(_tar_members(archive, near=self.near)):
             _check_count(archive, count)
             if _CLIMBING.search(info.name):
@@ -161,11 +162,29 @@ class Archive:
             elif info.issparse():
                 left_out[info.name] = LeftOut.PACKED
             elif info.isreg():
-                files[info.name] = Member(archive, info.name, info.offset_data, info.size, self.near)
                 if info.offset_data + info.size > archive.size:
-                    del files[info.name]
                     left_out[info.name] = LeftOut.BROKEN
+                else:
+                    files.add(info.name, Member(archive, info.name, info.offset_data, info.size, self.near))
         return Listing(dict(sorted(files.items())), left_out)
+
+
+class _Named(dict[str, "StoredFile"]):
+    """Members by name; of several of one name, the last has it, as when they are unpacked, and none is lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._doubled = Counter[str]()
+
+    def add(self, name: str, file: StoredFile) -> None:
+        """Add a member behind those that are there."""
+        if name in self:
+            other = name
+            while other in self:
+                self._doubled[name] += 1
+                other = f"{name} ({self._doubled[name]})"
+            self[other] = self[name]
+        self[name] = file
 
 
 class _Row(msgspec.Struct, array_like=True, frozen=True):
@@ -177,7 +196,7 @@ class _Row(msgspec.Struct, array_like=True, frozen=True):
     """Bytes in the archive."""
     size: int | None = None
     """Bytes when inflated; None where it lies as it is."""
-    checksum: int = 0
+    checksum: int | None = None
 
 
 class _Kept(msgspec.Struct, array_like=True, frozen=True):
@@ -193,7 +212,7 @@ def _row(name: str, file: StoredFile) -> _Row:
     if isinstance(file, Deflated):
         return _Row(name, file.packed.start, file.packed.size, file.size, file.checksum)
     assert isinstance(file, Member)  # noqa: S101  # there are no others
-    return _Row(name, file.start, file.size)
+    return _Row(name, file.start, file.size, None, file.checksum)
 
 
 def _check_count(archive: StoredFile, count: int) -> None:
@@ -234,11 +253,24 @@ def _zip_member(archive: StoredFile, header: bytes, info: zipfile.ZipInfo, *, ne
         return None
     if info.compress_type == zipfile.ZIP_STORED and info.file_size != info.compress_size:
         return None
-    return Member(archive, info.filename, start, info.compress_size, near)
+    checksum = info.CRC if info.compress_type == zipfile.ZIP_STORED else None
+    return Member(archive, info.filename, start, info.compress_size, near, checksum)
 
 
 def _tar_members(archive: StoredFile, *, near: bool) -> Iterator[tarfile.TarInfo]:
     with tarfile.open(fileobj=AheadStream(archive, near=near), mode="r:") as opened:
+        end = 0
         while (info := opened.next()) is not None:
+            if info.offset_data <= end or info.size < 0:  # a negative size leads back
+                raise _broken(archive, info.offset)
+            end = info.offset_data
             opened.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
             yield info
+        if any(
+            archive[opened.offset : opened.offset + tarfile.BLOCKSIZE]
+        ):  # tarfile takes what is no header for the end
+            raise _broken(archive, opened.offset)
+
+
+def _broken(archive: StoredFile, at: int) -> InvalidFileError:
+    return InvalidFileError(f"{archive.name} is broken at byte {at}: members that follow are lost.")

@@ -45,9 +45,8 @@ class LocalFolder:
         inside = self.root.resolve()
         files: dict[str, StoredFile] = {}
         left_out: dict[str, LeftOut] = {}
-        for path in _paths(self.root):
-            name = path.name if path == self.root else path.relative_to(self.root).as_posix()
-            found = _looked_at(path, inside)
+        for name, path, is_link in _paths(self.root):
+            found = _looked_at(path, inside) if is_link else _pinned(path)
             if isinstance(found, LeftOut):
                 left_out[name] = found
             else:
@@ -76,25 +75,49 @@ def _refuse_missing(root: Path) -> None:
         raise unreadable(root, error) from None
 
 
-def _paths(root: Path) -> Iterator[Path]:
-    """Files in the order of their names; folders are not followed where they are links."""
+def _paths(root: Path) -> Iterator[tuple[str, str, bool]]:
+    """The names of files below a folder, their paths and whether they are links; links to folders are not followed."""
     if not root.is_dir():
-        yield root
+        yield root.name, str(root), False
         return
-    unreadable: list[OSError] = []
-    for folder, folders, names in os.walk(root, onerror=unreadable.append):
-        folders.sort()
-        yield from (Path(folder, name) for name in sorted(names))
-    yield from (Path(error.filename) for error in unreadable)
+    waiting = [""]  # no recursion: how deep folders lie is not ours to say
+    while waiting:
+        above = waiting.pop()
+        folder = os.path.join(root, above)  # noqa: PTH118  # as below
+        try:
+            with os.scandir(folder) as found:  # pathlib takes thrice as long, of many thousands of files
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError:
+            yield above.rstrip("/"), folder, False
+            continue
+        folders = []
+        for entry in entries:
+            if not _is_folder(entry):
+                yield f"{above}{entry.name}", entry.path, entry.is_symlink()
+            elif not entry.is_symlink():
+                folders.append(f"{above}{entry.name}/")
+        waiting += reversed(folders)
 
 
-def _looked_at(path: Path, inside: Path) -> StoredFile | LeftOut:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        if path.is_symlink() and not path.resolve().is_relative_to(inside):
-            return LeftOut.OUTSIDE
-        file = pinned(path)
-        if file is None:
-            return LeftOut.UNREADABLE if path.is_dir() else LeftOut.NO_DICOM
-    except (FileError, OSError, RuntimeError):  # a link to itself
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _looked_at(link: str, inside: Path) -> StoredFile | LeftOut:
+    try:
+        return _pinned(link) if Path(link).resolve().is_relative_to(inside) else LeftOut.OUTSIDE
+    except (OSError, RuntimeError):  # a link to itself
         return LeftOut.UNREADABLE
-    return file
+
+
+def _pinned(path: str) -> StoredFile | LeftOut:
+    try:
+        file = pinned(path)
+    except FileError:
+        return LeftOut.UNREADABLE
+    if file is not None:
+        return file
+    return LeftOut.UNREADABLE if os.path.isdir(path) else LeftOut.NO_DICOM  # noqa: PTH112  # as above

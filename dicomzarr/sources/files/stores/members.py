@@ -30,6 +30,10 @@ ANY_RATIO: Final = 512 * 2**20
 _BEGINNING: Final = 256 * 2**10
 """Bytes of a deflated member that are inflated anew, in memory, for who looks at its header."""
 
+_CHECKED: Final = 64 * 2**20
+_CHECKED_AT_ONCE: Final = 2**20
+"""Bytes of the longest member that is compared with its checksum as a whole, and of the pieces that it is read in."""
+
 _SPOOLS: Final = 64
 """Members that lie inflated at most: each takes a file handle."""
 
@@ -45,6 +49,8 @@ class Member:
     """Offset of its first byte."""
     size: int
     near: bool = field(compare=False)
+    checksum: int | None = None
+    """CRC-32 of its bytes; None where the archive has none."""
 
     @property
     def name(self) -> str:
@@ -77,6 +83,25 @@ class Member:
     async def read(self, start: int, stop: int) -> bytes | memoryview:
         """See `StoredFile.read`."""
         return await self.archive.read(self.start + start, self.start + stop)
+
+    def check(self) -> None:
+        """Compare it with its checksum, where that takes no time beside reading some of it; it may wait for a disk.
+
+        Raises:
+            InvalidFileError: It is damaged.
+        """
+        if self.checksum is None or not self.near or self.size > _CHECKED:
+            return
+        found = 0
+        for start in range(0, self.size, _CHECKED_AT_ONCE):
+            found = zlib.crc32(self[start : start + _CHECKED_AT_ONCE], found)
+        if found != self.checksum:
+            raise damaged(self.name)
+
+
+def damaged(name: str) -> InvalidFileError:
+    """The error for a member that is not what its checksum says."""
+    return InvalidFileError(f"{name} is not what the archive says: it is damaged.")
 
 
 class Inflatable(Protocol):
@@ -212,7 +237,7 @@ class Deflated(Unpacked):
         """
         found = inflated(self._ahead(), 0, self.name, self.size)
         if len(found) != self.size or zlib.crc32(found) != self.checksum:
-            raise InvalidFileError(f"{self.name} is not what the archive says: it is damaged.")
+            raise damaged(self.name)
         return found
 
     def _ahead(self) -> AheadFile:

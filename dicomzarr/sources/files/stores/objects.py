@@ -29,7 +29,7 @@ from dicomzarr.sources.http.pacing import Pacing
 from dicomzarr.sources.http.urls import safe_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from dicomzarr.options import Access, Tuning
     from dicomzarr.sources.http.transport import Response
@@ -109,14 +109,17 @@ class ObjectServer:
         base_url: The server.
         access: How it is reached, and as whom.
         tuning: How much is asked at once.
+        sleep: Waits between tries.
     """
 
-    def __init__(self, base_url: str, access: Access, tuning: Tuning) -> None:
+    def __init__(
+        self, base_url: str, access: Access, tuning: Tuning, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self.pace = Pace()
         transport = transport_for(base_url, access, access.limits)
-        self._limiter = RequestLimiter(Pacing(self._most(tuning), access.timeout), time.monotonic, asyncio.sleep)
+        self._limiter = RequestLimiter(Pacing(self._most(tuning), access.timeout), time.monotonic, sleep)
         credentials = credentials_for(base_url, access)
-        self._exchange = Exchange(transport, credentials, access.timeout, self._limiter, asyncio.sleep)
+        self._exchange = Exchange(transport, credentials, access.timeout, self._limiter, sleep)
         self._transport = transport
 
     @staticmethod

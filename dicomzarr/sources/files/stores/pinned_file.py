@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.errors import ChangedFileError, UnreadableFileError
 from dicomzarr.runtime.pools import FRAME_FILES
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
 _REMEDY: Final = "Open the series again."
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -22,7 +23,7 @@ _FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLO
 class PinnedFile:
     """A `port.StoredFile` that holds no open file."""
 
-    path: Path
+    path: str
     size: int
     """Bytes."""
     modified: int
@@ -33,7 +34,7 @@ class PinnedFile:
     @property
     def name(self) -> str:
         """See `port.StoredFile`."""
-        return str(self.path)
+        return self.path
 
     @property
     def tag(self) -> str:
@@ -48,7 +49,7 @@ class PinnedFile:
     @property
     def url(self) -> str | None:
         """See `StoredFile.url`: nothing in it is percent-encoded, as fsspec has it."""
-        return f"file://{self.path.absolute().as_posix()}"
+        return f"file://{Path(self.path).absolute().as_posix()}"
 
     def __len__(self) -> int:
         return self.size
@@ -61,10 +62,19 @@ class PinnedFile:
             UnreadableFileError: The operating system does not give them.
         """
         start, stop, _ = span.indices(self.size)
+        return self.ranges([(start, stop)])[0]
+
+    def ranges(self, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Several pieces of the file as it was found, each from an offset to another; it is opened once for all.
+
+        Raises:
+            ChangedFileError: As above.
+            UnreadableFileError: As above.
+        """
         try:
             descriptor = os.open(self.path, _FLAGS)
             try:
-                data = _read(descriptor, start, stop - start)
+                pieces = [_read(descriptor, start, min(stop, self.size) - start) for start, stop in wanted]
                 found = os.fstat(descriptor)  # after reading: what was written meanwhile is noticed
             finally:
                 os.close(descriptor)
@@ -74,40 +84,45 @@ class PinnedFile:
             raise unreadable(self.path, error) from None
         if (found.st_size, found.st_mtime_ns, found.st_ctime_ns) != (self.size, self.modified, self.changed):
             raise ChangedFileError(f"{self.path} has changed since it was opened.", remedy=_REMEDY)
-        return data
+        return pieces
 
     async def read(self, start: int, stop: int) -> bytes:
         """See `port.StoredFile`."""
         return await FRAME_FILES.run(self.__getitem__, slice(start, stop))
 
 
-def pinned(path: Path) -> PinnedFile | None:
+def pinned(path: str | Path) -> PinnedFile | None:
     """A file as it is now; None for what is no regular file, as a folder or a pipe.
 
     Raises:
         UnreadableFileError: The operating system does not say.
     """
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116  # of thousands, whose names are plain text
     except OSError as error:
         raise unreadable(path, error) from None
-    return _of(path, found) if stat.S_ISREG(found.st_mode) else None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return PinnedFile(str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _of(path: Path, found: os.stat_result) -> PinnedFile:
-    return PinnedFile(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def unreadable(path: Path, error: OSError) -> UnreadableFileError:
+def unreadable(path: str | Path, error: OSError) -> UnreadableFileError:
     """What the operating system says of a path as an error of ours."""
     return UnreadableFileError(f"{path} cannot be read ({error.strerror or type(error).__name__}).")
 
 
 def _read(descriptor: int, start: int, length: int) -> bytes:
     """So many bytes, or all that are left: one read may give fewer."""
+    data = _read_at(descriptor, max(0, length), start)
+    while data and len(data) < length and (more := _read_at(descriptor, length - len(data), start + len(data))):
+        data += more
+    return data
+
+
+def _seek_and_read(descriptor: int, length: int, start: int) -> bytes:
     os.lseek(descriptor, start, os.SEEK_SET)
-    pieces = []
-    while length > 0 and (piece := os.read(descriptor, length)):
-        pieces.append(piece)
-        length -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return os.read(descriptor, length)
+
+
+_read_at: Final[Callable[[int, int, int], bytes]] = getattr(os, "pread", _seek_and_read)
+"""Windows has none that reads without seeking."""

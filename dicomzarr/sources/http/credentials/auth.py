@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, cast
 
 from dicomzarr.options.provider import is_provider
 from dicomzarr.sources.http.connection import basic_login
-from dicomzarr.sources.http.credentials.providers import provider
+from dicomzarr.sources.http.credentials.given import CALLABLE, LOGIN
+from dicomzarr.sources.http.credentials.providers import given_by, provider
 from dicomzarr.sources.http.credentials.secret_headers import (
     CalledCredentials,
     FixedCredentials,
@@ -34,13 +35,13 @@ def credentials_for(base_url: str, options: Access) -> Credentials:
         refuse_plain_http(base_url, options)
     match options.auth:
         case (user, password):
-            return FixedCredentials({**options.headers, "authorization": basic_login(user, password)})
+            return FixedCredentials({**options.headers, "authorization": basic_login(user, password)}, LOGIN)
         case None:
             return FixedCredentials(options.headers)
         case str() as name:
-            found = provider(name, base_url)
-        case given:
-            found = given
+            found, given = provider(name, base_url), given_by(name)
+        case called:
+            found, given = called, CALLABLE
     if is_provider(found):
         return ProviderCredentials(options.headers, cast("Provider", found), options.timeout)
-    return CalledCredentials(options.headers, cast("HeadersCallable", found), options.timeout)
+    return CalledCredentials(options.headers, cast("HeadersCallable", found), options.timeout, given)

@@ -13,6 +13,7 @@ from requests.utils import default_headers, get_netrc_auth, prepend_scheme_if_ne
 from dicomzarr.errors import InvalidOptionError
 from dicomzarr.options import SecretHeaders
 from dicomzarr.sources.http.connection import ConnectionSettings
+from dicomzarr.sources.http.credentials.given import CLIENT
 from dicomzarr.sources.http.credentials.secret_headers import AFTER_401, NEVER, CredentialThread, refuse_plain_http
 from dicomzarr.sources.http.urls import host_of, origin_of
 
@@ -86,6 +87,8 @@ class ClientCredentials:
             server.
         InsecureTransportError: Credentials would travel over plain HTTP.
     """
+
+    given = CLIENT
 
     def __init__(self, base_url: str, options: Access) -> None:
         self._session: requests.Session = options.client._session  # noqa: SLF001  # it has no other name

@@ -17,12 +17,14 @@ from urllib.parse import urlsplit
 from dicomzarr.errors import AuthenticationError, InvalidOptionError
 from dicomzarr.options.provider import named
 from dicomzarr.sources.http.connection import basic_login
+from dicomzarr.sources.http.credentials.given import CALLABLE, NETRC, of_environment
 from dicomzarr.sources.http.credentials.named import NamedProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.options import HeadersCallable, Provider
+    from dicomzarr.sources.http.credentials.given import Given
 
 _ENVIRONMENT = "env:"
 _NETRC = "netrc"
@@ -44,6 +46,15 @@ def provider(name: str, base_url: str) -> HeadersCallable | Provider:
     if named(name) is not None:
         return NamedProvider(name)
     return partial(_call_named, name)
+
+
+def given_by(name: str) -> Given:
+    """Whose credentials a name gives that stands for no provider, for errors."""
+    if name == _NETRC:
+        return NETRC
+    if name.startswith(_ENVIRONMENT):
+        return of_environment(*name.removeprefix(_ENVIRONMENT).split(","))
+    return CALLABLE
 
 
 def environment_headers(*names: str) -> dict[str, str]:

@@ -15,12 +15,14 @@ from dicomzarr.errors import (
 from dicomzarr.options import SecretHeaders, valid_headers
 from dicomzarr.runtime.pools import Threads
 from dicomzarr.runtime.single_flight import SingleFlight
+from dicomzarr.sources.http.credentials.given import CALLABLE, HEADERS, of_provider
 from dicomzarr.sources.http.urls import host_of, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from dicomzarr.options import HeadersCallable, Provider, Rejected
+    from dicomzarr.sources.http.credentials.given import Given
 
 
 class Careful(Protocol):
@@ -40,6 +42,8 @@ class Credentials(Protocol):
 
     renewable_after: frozenset[int]
     """The statuses after which asking again may give better ones."""
+    given: Given
+    """Whose they are, for errors."""
 
     async def headers_for(
         self, url: str, headers: Mapping[str, str], *, refused: Rejected | None = None
@@ -77,8 +81,9 @@ class FixedCredentials:
 
     renewable_after = NEVER
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, headers: Mapping[str, str], given: Given = HEADERS) -> None:
         self._headers = SecretHeaders(headers)
+        self.given = given
 
     async def headers_for(
         self, url: str, headers: Mapping[str, str], *, refused: Rejected | None = None
@@ -130,8 +135,11 @@ class CalledCredentials:
 
     renewable_after = AFTER_401
 
-    def __init__(self, fixed: Mapping[str, str], call: HeadersCallable, timeout: float) -> None:
+    def __init__(
+        self, fixed: Mapping[str, str], call: HeadersCallable, timeout: float, given: Given = CALLABLE
+    ) -> None:
         self._fixed = fixed
+        self.given = given
         self._call = call
         self._thread = CredentialThread("The auth callable", timeout)
         self._calls: SingleFlight[None, dict[str, str]] = SingleFlight()
@@ -155,6 +163,7 @@ class ProviderCredentials:
 
     def __init__(self, fixed: Mapping[str, str], provider: Provider, timeout: float) -> None:
         self._fixed = fixed
+        self.given = of_provider(provider.reference or type(provider).__name__)
         self._provider = provider
         self._thread = CredentialThread("The credential provider", timeout)
 

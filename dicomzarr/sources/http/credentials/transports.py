@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from dicomzarr.options import LIMITS, Limits
 from dicomzarr.sources.http.connection import ConnectionSettings
-from dicomzarr.sources.http.transport import AiohttpTransport
 
 if TYPE_CHECKING:
     from dicomzarr.options import Access
+    from dicomzarr.sources.http.transport import AiohttpTransport
 
 
 def transport_for(base_url: str, access: Access, limits: Limits = LIMITS) -> AiohttpTransport:
@@ -18,6 +18,8 @@ def transport_for(base_url: str, access: Access, limits: Limits = LIMITS) -> Aio
     Raises:
         InvalidOptionError: The borrowed client's settings cannot be taken over.
     """
+    from dicomzarr.sources.http.transport import AiohttpTransport  # noqa: PLC0415  # aiohttp: files do without
+
     if access.client is None:
         settings = ConnectionSettings(ca=access.ca, certificate=access.cert)
     else:

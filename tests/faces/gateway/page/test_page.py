@@ -48,7 +48,7 @@ def test_patients_are_shown_only_once_that_is_switched_on(look: Look) -> None:
     page = look.go("/")
     assert "Demo" not in page.locator("main").inner_text()
     page.get_by_label("Patient names").check()
-    page.get_by_text(re.compile("Demo.Phantom")).first.wait_for()
+    page.get_by_text(re.compile("Demo, Phantom")).first.wait_for()
     page.get_by_label("Patient names").uncheck()
     page.wait_for_function("() => !document.querySelector('main').innerText.includes('Phantom')")
 
