@@ -1,10 +1,16 @@
-"""Exports beside reading alone, decoding and compressing alone, and what others do: blocks by wsidicom into zarr."""
+"""Exports beside reading alone, decoding and compressing alone, and what others do.
+
+That is blocks by wsidicom into zarr, and a download of the file, a TIFF too, that tiffslide or ngff-zarr then read.
+"""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +19,7 @@ import numpy as np
 from alone import alone
 from measuring import Contestant, Results, Take, Target, take_turns, timed
 from readers import frames_at_hand, parts
+from slide_files import served_file, tiff_alone, write_slide
 from slide_server import TILE, Contents, served
 
 import dicomzarr
@@ -35,14 +42,25 @@ def measure_exports(settings: Settings) -> Results:
     results = Results()
     tiles = settings.size(40, 8)
     task = f"export of a level of {tiles * tiles} frames"
-    with served(Contents(tiles=tiles)) as server:
-        contestants = [
-            Contestant(name, lambda name=name: alone("export", url=server.url, way=name, tiles=tiles))  # type: ignore[misc]
-            for name in WAYS
-        ]
-        results.rows += take_turns(task, 0, contestants, settings.rounds, server)
+    for way, needs in _DOWNLOADS.items():
+        if find_spec(needs) is None:
+            results.note(f"{way} took no part: {needs} is not installed")
+    with tempfile.TemporaryDirectory() as folder, served(Contents(tiles=tiles)) as server:
+        slide, tiff = Path(folder) / "slide.dcm", Path(folder) / "slide.tiff"
+        write_slide(slide, tiles)
+        tiff_alone(slide, tiff)
+        with served_file(tiff, 0) as file_url:
+            contestants = list(_contestants(server.url, file_url, tiles))
+            results.rows += take_turns(task, 0, contestants, settings.rounds, server)
     results.targets += _targets(task, results.of(task, 0))
     return results
+
+
+def _contestants(url: str, file_url: str, tiles: int) -> Iterator[Contestant]:
+    for way in WAYS:
+        if find_spec(_DOWNLOADS.get(way, "zarr")) is not None:
+            place = file_url if way in _DOWNLOADS else url
+            yield Contestant(way, lambda place=place, way=way: alone("export", url=place, way=way, tiles=tiles))  # type: ignore[misc]
 
 
 def _targets(task: str, rows: dict[str, Row]) -> Iterator[Target]:
@@ -52,8 +70,10 @@ def _targets(task: str, rows: dict[str, Row]) -> Iterator[Target]:
         yield Target(f"{task}: {how}, times the speed of reading", reading / seconds[f"dicomzarr, {how}"], _ENOUGH)
     times = coding / seconds["dicomzarr, zstd"]
     yield Target(f"{task}: zstd, times the speed of decoding and compressing alone", times, _ENOUGH)
-    times = seconds["wsidicom, blocks into zarr"] / seconds["dicomzarr, zstd, with reading again"]
-    yield Target(f"{task}: zstd with reading again, times as fast as wsidicom", times, 1.0)
+    for peer in ("wsidicom, blocks into zarr", *_DOWNLOADS):
+        if peer in seconds:
+            times = seconds[peer] / seconds["dicomzarr, zstd, with reading again"]
+            yield Target(f"{task}: zstd with reading again, times as fast as {peer}", times, 1.0)
 
 
 def export_by(url: str, way: str, tiles: int) -> Take:
@@ -69,12 +89,11 @@ def _ours(url: str, out: Path, *, whole: bool = False, **how: Any) -> Take:
 
     def tell(now: Any) -> None:
         if now.phase == "copying":
-            copied[:] = [time.perf_counter()]
+            copied[:] = [time.perf_counter(), time.process_time()]
 
-    began = time.perf_counter()
+    began = time.perf_counter(), time.process_time()
     took = timed(lambda: (dicomzarr.export(image, out, levels=[0], progress=tell, **how), ())[1])
-    # The processor is counted to the end, for what reads again has no clock of its own.
-    return took if whole else Take(copied[0] - began, took.cpu, took.peak)
+    return took if whole else Take(copied[0] - began[0], copied[1] - began[1], took.peak)
 
 
 def _reading(url: str, _: Path, __: int) -> Take:
@@ -128,6 +147,51 @@ def _wsidicom(url: str, out: Path, tiles: int) -> Take:
         return timed(read)
 
 
+def _downloaded(url: str, out: Path) -> Path:
+    path = out.with_suffix(".tiff")
+    with urllib.request.urlopen(url) as reply, path.open("wb") as file:  # noqa: S310  # ours
+        shutil.copyfileobj(reply, file, 2**20)
+    return path
+
+
+def _tiffslide(url: str, out: Path, tiles: int) -> Take:
+    import zarr  # noqa: PLC0415  # who measures others does without
+    from tiffslide import TiffSlide  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415  # a peer
+
+    side = tiles * TILE
+    array: Any = zarr.create_array(str(out), shape=(side, side, 3), chunks=(TILE, TILE, 3), dtype="uint8")
+    places = [(y, x) for y in range(0, side, _BLOCK) for x in range(0, side, _BLOCK)]
+
+    def read() -> Sequence[Any]:
+        with TiffSlide(_downloaded(url, out)) as slide, ThreadPoolExecutor(_CORES) as threads:
+
+            def copy(place: tuple[int, int]) -> None:
+                y, x = place
+                size = min(_BLOCK, side - x), min(_BLOCK, side - y)
+                array[y : y + size[1], x : x + size[0]] = slide.read_region((x, y), 0, size, as_array=True)
+
+            list(threads.map(copy, places))
+        return ()
+
+    return timed(read)
+
+
+def _ngff_zarr(url: str, out: Path, _: int) -> Take:
+    import ngff_zarr  # noqa: PLC0415  # a peer
+    from ngff_zarr.tiff_to_ngff_image import tiff_file_to_ngff_images  # noqa: PLC0415  # a peer
+
+    def read() -> Sequence[Any]:
+        ((_, image),) = tiff_file_to_ngff_images(_downloaded(url, out))
+        levels = ngff_zarr.to_multiscales(image, scale_factors=[], chunks={"y": TILE, "x": TILE, "c": 3})  # type: ignore[arg-type]
+        ngff_zarr.to_ngff_zarr(str(out), levels, version="0.5")
+        return ()
+
+    return timed(read)
+
+
+_DOWNLOADS = {"download, tiffslide, blocks into zarr": "tiffslide", "download, ngff-zarr": "ngff_zarr"}
+"""Who reads a file, and the package that it takes."""
+
 WAYS: dict[str, Callable[[str, Path, int], Take]] = {
     "dicomzarr, reading by blocks": _reading,
     "dicomzarr, keep encoded": lambda url, out, _: _ours(url, out, keep_encoded=True),
@@ -136,5 +200,7 @@ WAYS: dict[str, Callable[[str, Path, int], Take]] = {
     "dicomzarr, zstd, with reading again": lambda url, out, _: _ours(url, out, whole=True),
     "decoding and zstd alone": _alone,
     "wsidicom, blocks into zarr": _wsidicom,
+    "download, tiffslide, blocks into zarr": _tiffslide,
+    "download, ngff-zarr": _ngff_zarr,
 }
 """By the names of rows."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,11 +103,6 @@ def has_no_frame(level: LevelPlan, chunk: tuple[int, ...]) -> bool:
         return level.frames.locate(chunk) is None
     except MissingInstanceError:
         return False  # reading it says what is lost
-
-
-def digest(data: npt.NDArray[Any]) -> str:
-    """Tells pixels from any others."""
-    return blake2b(np.ascontiguousarray(data).reshape(-1).view(np.uint8).data, digest_size=16).hexdigest()
 
 
 def halve(pixels: npt.NDArray[Any], *, averages: bool) -> npt.NDArray[Any]:

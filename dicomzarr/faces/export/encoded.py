@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from dicomzarr.dicom.pixels.codestream import Codec, Colour
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES, read_codestream
 from dicomzarr.errors import UsageError
 from dicomzarr.faces.export.blocks import blocks_of, frames_of
+from dicomzarr.faces.export.chunks import checksum, digest
 from dicomzarr.faces.export.documents import array_documents, array_documents_v2
 from dicomzarr.runtime.home_loop import run_sync
 
@@ -121,8 +121,7 @@ class EncodedCopy:
     def prepare(self, part: Part) -> Documents:
         """Write the documents of an array that was examined."""
         documents = coded_documents(part, self._codings[part.path], self._options.zarr_format)
-        for name, document in documents.items():
-            self._target.put(f"{part.path}/{name}", document)
+        self._target.put({f"{part.path}/{name}": document for name, document in documents.items()})
         return documents
 
     def blocks(self, part: Part) -> Iterator[Block]:
@@ -138,21 +137,18 @@ class EncodedCopy:
         part = block.part
         places = list(self._present(part, block.box))
         frames = run_sync(_fetch, self._source(part), [frame for _, frame in places])
-        own = blake2b(digest_size=16)
+        data = {}
         for (key, ref), frame in zip(places, frames, strict=True):
             check_frame(frame, ref, part, self._codings[part.path])
-            _add(own, key, frame.data)
+            data[key] = frame.data
         with gate:
-            for (key, _), frame in zip(places, frames, strict=True):
-                self._target.put(key, bytes(frame.data))
-        return own.hexdigest()
+            self._target.put(data)
+        return digest({key: checksum(each) for key, each in data.items()})
 
     def check(self, block: Block, _: Gate) -> str:
         """The digest of a block as it is at the target."""
-        own = blake2b(digest_size=16)
-        for key, _ref in self._present(block.part, block.box):
-            _add(own, key, self._target.get(key))
-        return own.hexdigest()
+        found = self._target.get(key for key, _ref in self._present(block.part, block.box))
+        return digest({key: checksum(each) for key, each in found.items()})
 
     def _present(self, part: Part, box: Box) -> Iterator[tuple[str, FrameRef]]:
         return present(part, box, self._options.zarr_format)
@@ -168,11 +164,6 @@ async def _fetch(source: FrameSource, frames: list[FrameRef]) -> list[EncodedFra
     finally:
         for task in tasks:
             task.cancel()
-
-
-def _add(digest: Any, key: str, data: bytes) -> None:
-    digest.update(f"{key} {len(data)} ".encode())
-    digest.update(data)
 
 
 def coded_documents(part: Part, coding: Coding, zarr_format: int) -> Documents:

@@ -58,8 +58,7 @@ def export_file(
     path, kind = _local(target), _FORMATS[options.format]
     _check_installed(options.format)
     beside = _beside(path)
-    if path.exists() and not overwrite and not beside.exists():  # which lies there until `finish_file`
-        raise UsageError("There is something at the target already.", remedy="Overwrite it, or name another target.")
+    _check_free(path, overwrite=overwrite)
     if options.format != OZX:
         options = _of_one_image(image.store.plan, options)
     source = kind.adapt(Source(image, options))
@@ -84,6 +83,16 @@ def finish_file(target: str) -> None:
         beside = _beside(_local(target))
         if beside.exists():
             shutil.rmtree(beside)
+
+
+def _check_free(path: Path, *, overwrite: bool) -> None:
+    with on_disk("The target"):
+        if path.is_dir():
+            raise UsageError("There is a folder at the target, and this format is one file.", remedy="Name another.")
+        if path.exists() and not overwrite and not _beside(path).exists():  # which lies there until `finish_file`
+            raise UsageError(
+                "There is something at the target already.", remedy="Overwrite it, or name another target."
+            )
 
 
 def _beside(path: Path) -> Path:

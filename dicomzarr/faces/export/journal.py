@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import fsspec
@@ -91,9 +92,10 @@ class Journal:
             self._write()
 
     def close(self) -> None:
-        """Nothing more is noted for now."""
+        """Nothing more is noted for now; what cannot be is done anew."""
         if not self._appends:
-            self._write()
+            with suppress(TargetError):
+                self._write()
 
     def forget(self, names: list[str]) -> None:
         """These blocks are to be written anew."""
@@ -106,7 +108,8 @@ class Journal:
         lines = [json.dumps(self._identity), *(json.dumps(each) for each in self.digests.items())]
         data = ("\n".join(lines) + "\n").encode()
         with writing("The journal of the export"):
-            self._fs.makedirs(self._fs._parent(self._path), exist_ok=True)  # noqa: SLF001  # there is no public name
+            if not self._fs.async_impl:  # object stores have no folders, and would make a bucket
+                self._fs.makedirs(self._fs._parent(self._path), exist_ok=True)  # noqa: SLF001  # there is no public name
             if self._appends:
                 self._fs.pipe_file(f"{self._path}.new", data)
                 self._fs.mv(f"{self._path}.new", self._path)

@@ -85,7 +85,7 @@ def write(source: Source, root: Path, path: Path) -> None:
 @contextmanager
 def _open(path: Path, mode: str) -> Iterator[BinaryIO]:
     if path.suffix == ".gz":
-        with gzip.open(path, mode, compresslevel=6) if mode == "wb" else gzip.open(path, mode) as file:
+        with gzip.GzipFile(path, mode, compresslevel=6, mtime=0) as file:  # no time: two exports are the same bytes
             yield file  # type: ignore[misc]  # as good as a file
     else:
         with path.open(mode) as file:

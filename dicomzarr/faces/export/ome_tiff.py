@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
+from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 import zarr
@@ -96,7 +98,7 @@ def write(source: Source, root: Path, path: Path) -> None:
     levels = [_Level(source, plan, part, root) for part in parts]
     with tifffile.TiffWriter(path, bigtiff=True, ome=True) as tiff:
         for number, level in enumerate(levels):
-            first = {"subifds": len(levels) - 1, "metadata": _metadata(plan)}
+            first = {"subifds": len(levels) - 1, "metadata": {**_metadata(plan), "UUID": _uuid(source)}}
             tiff.write(level.tiles(), **level.layout, **(first if number == 0 else {"subfiletype": 1}))
     with tifffile.TiffFile(path) as tiff:
         for number, level in enumerate(levels):
@@ -199,11 +201,14 @@ class _Level:
 
 def _is_ycbcr(root: Path, part: Part) -> bool:
     """What the document of the kept frames says."""
-    import json  # noqa: PLC0415  # for this alone
-
     document = json.loads((root / part.path / "zarr.json").read_text(encoding="utf-8"))
     configuration = document["codecs"][-1].get("configuration", {})
     return bool(configuration.get("colorspace_jpeg") == "YCBCR")
+
+
+def _uuid(source: Source) -> str:
+    """The same for the same export; one of tifffile's would say when it was made, and on which machine."""
+    return str(uuid5(NAMESPACE_OID, json.dumps(source.identity, sort_keys=True)))
 
 
 def _metadata(plan: ImagePlan) -> dict[str, Any]:

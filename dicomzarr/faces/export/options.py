@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
 from dicomzarr.errors import InvalidOptionError
@@ -106,19 +107,27 @@ def parse_options(  # noqa: PLR0913  # as many as the user has
     Raises:
         InvalidOptionError: An option has an impossible value, or two contradict each other.
     """
-    found = ExportOptions(
-        format_of(target),
-        zarr_format,
-        None if levels is None else tuple(sorted(set(levels))),
-        {axis: _range(axis, ends) for axis, ends in (region or {}).items()},
-        None if images is None else tuple(dict.fromkeys(path.strip("/") for path in images)),
-        _zstd_level(compression),
-        None if shard is None else (shard, shard) if isinstance(shard, int) else tuple(shard),
-        keep_encoded,
-        build_levels,
-        absent,
-        block_bytes,
-    )
+    try:
+        found = ExportOptions(
+            format_of(target),
+            zarr_format,
+            None if levels is None else tuple(sorted(set(map(index, levels)))),
+            {axis: _range(axis, ends) for axis, ends in (region or {}).items()},
+            None if images is None else tuple(dict.fromkeys(path.strip("/") for path in images)),
+            _zstd_level(compression),
+            None if shard is None else (shard, shard) if isinstance(shard, int) else tuple(map(index, shard)),
+            keep_encoded,
+            build_levels,
+            None if absent is None else float(absent),
+            index(block_bytes),
+        )
+    except InvalidOptionError:
+        raise
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InvalidOptionError(
+            f"An option of the export has a value of another kind: {error}.",
+            remedy="See what `dicomzarr.export` takes.",
+        ) from None
     _check(found)
     return found
 
@@ -153,7 +162,7 @@ def _range(axis: str, ends: tuple[int, int] | slice) -> tuple[int, int]:
             f"The region {axis}={start}:{stop} cannot be meant.",
             remedy="Write axis=START:STOP in pixels of level 0, as x=1000:2000; axes are t, c, z, y and x.",
         )
-    return int(start), int(stop)
+    return index(start), index(stop)
 
 
 def _zstd_level(compression: str) -> int | None:

@@ -96,7 +96,7 @@ class Source:
         for part in self.selection.parts:
             kind = part.level.dtype
             is_held = kind.kind == "f" or (
-                value == int(value) and np.iinfo(kind).min <= value <= np.iinfo(kind).max  # type: ignore[type-var]  # of integers
+                float(value).is_integer() and np.iinfo(kind).min <= value <= np.iinfo(kind).max  # type: ignore[type-var]  # of integers
             )
             if not is_held:
                 raise InvalidOptionError(

@@ -55,7 +55,7 @@ class ZarrExport:
         self.target = ZarrTarget(url, target_options)
         self._journal = Journal(journal_of(url), target_options, source.identity)
         self._progress = progress or (lambda _: None)
-        pixels = PixelCopy(self.target, source.options, source.level)
+        pixels = PixelCopy(self.target, source.options, source.store, source.level)
         encoded = EncodedCopy(self.target, source.options, source.store)
         self._copies = {part.path: encoded if part.path in source.kept else pixels for part in source.selection.parts}
         self._blocks = [block for part in source.selection.parts for block in self._copies[part.path].blocks(part)]
@@ -80,8 +80,8 @@ class ZarrExport:
             for halvings in sorted({block.part.halvings for block in self._blocks}):
                 self._write(halvings)
             self._verify()
-            for key, document in self._source.documents(arrays).items():
-                self.target.put(key, document)
+            for key, document in self._source.documents(arrays).items():  # one after the other: the root is the last
+                self.target.put({key: document})
             self.target.settle()
         except UsageError:
             raise  # it does not go on

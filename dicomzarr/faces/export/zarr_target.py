@@ -1,4 +1,4 @@
-"""A Zarr hierarchy on any file system of fsspec, as blocks are written to it and read again."""
+"""A Zarr hierarchy on any file system of fsspec, as values of keys are written to it and read again."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import zarr
 from fsspec.implementations.local import LocalFileSystem
 from zarr.storage import FsspecStore, LocalStore
 
+from dicomzarr.errors import UsageError
 from dicomzarr.faces.export.durable import settle
 from dicomzarr.faces.export.failures import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import numpy.typing as npt
+
+    Data = bytes | bytearray | memoryview
 
 
 class ZarrTarget:
@@ -30,10 +33,10 @@ class ZarrTarget:
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url, self._options = url, dict(options)
+        _check_protocol(url)
         with writing("The target"):
             self._fs, self._root = fsspec.core.url_to_fs(url, **options)
         self._arrays: dict[str, zarr.Array[Any]] = {}
-        self._sparse: dict[str, zarr.Array[Any]] = {}
 
     @property
     def is_local(self) -> bool:
@@ -52,47 +55,76 @@ class ZarrTarget:
         with writing("The target"):
             self._fs.rm(self._root, recursive=True)
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write the value of a key."""
-        path = f"{self._root}/{key}"
+    def put(self, values: Mapping[str, Data]) -> None:
+        """Write the values of keys, all at once where many requests can be under way; from any thread."""
         with writing("The target"):
             if self.is_local:
-                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._fs.pipe_file(path, data)
+                for key, data in values.items():
+                    _write(f"{self._root}/{key}", data)
+                return
+            if not self._fs.async_impl:  # object stores have no folders
+                for folder in {key.rpartition("/")[0] for key in values}:
+                    self._fs.makedirs(f"{self._root}/{folder}", exist_ok=True)
+            self._fs.pipe({f"{self._root}/{key}": bytes(data) for key, data in values.items()})
 
-    def get(self, key: str) -> bytes:
-        """Read the value of a key."""
+    def get(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Read the values of keys, but for those that have none; from any thread."""
+        names = list(keys)
+        paths = [f"{self._root}/{name}" for name in names]
         with writing("The target"):
-            data: bytes = self._fs.cat_file(f"{self._root}/{key}")
-            return data
+            if self.is_local:
+                values = [_read(path) for path in paths]
+            else:  # ranges, for s3fs asks first how large a whole object is
+                values = self._fs.cat_ranges(paths, [0] * len(paths), [None] * len(paths), on_error="return")
+            for value in values:
+                if isinstance(value, Exception) and not isinstance(value, FileNotFoundError):
+                    raise value
+            found = zip(names, values, strict=True)
+            return {name: bytes(value) for name, value in found if not isinstance(value, Exception)}
 
     def settle(self) -> None:
         """Wait until all of it is where it stays when the power fails; stores elsewhere say when they have it."""
         if self.is_local:
             settle(Path(self._root))
 
-    def open_array(self, path: str) -> None:
-        """Open an array whose document is there."""
-        with writing("The target"):
-            store = LocalStore(self._root) if self.is_local else FsspecStore.from_url(self._url, self._options)
-            # A frame that is there is a chunk, whatever its pixels; arrays take this when they are opened.
-            for arrays, writes_empty_chunks in ((self._arrays, True), (self._sparse, False)):
-                with zarr.config.set({"array.write_empty_chunks": writes_empty_chunks}):
-                    arrays[path] = zarr.open_array(store, path=path, mode="r+")
-
-    def write(self, path: str, index: tuple[slice, ...], pixels: npt.NDArray[Any], *, sparse: bool) -> None:
-        """Write pixels of an array; from any thread.
-
-        Args:
-            path: The array.
-            index: Where, whole chunks or shards.
-            pixels: What.
-            sparse: Leave out chunks that are nothing but the fill value.
-        """
-        with writing("The target"):
-            (self._sparse if sparse else self._arrays)[path][index] = pixels
-
     def read(self, path: str, index: tuple[slice, ...]) -> npt.NDArray[Any]:
-        """Read pixels of an array; from any thread."""
+        """Read pixels of an array whose document is there; from any thread."""
         with writing("The target"):
-            return np.asarray(self._arrays[path][index])
+            array = self._arrays.get(path)
+            if array is None:
+                store = LocalStore(self._root) if self.is_local else FsspecStore.from_url(self._url, self._options)
+                array = self._arrays[path] = zarr.open_array(store, path=path, mode="r")
+            return np.asarray(array[index])
+
+
+def _read(path: str) -> bytes | FileNotFoundError:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  # a Path takes longer
+            return file.read()
+    except FileNotFoundError as error:
+        return error
+
+
+def _check_protocol(url: str) -> None:
+    """Say which package is missing, rather than that something is."""
+    protocol, _ = fsspec.core.split_protocol(url)
+    if protocol is None or "::" in url:
+        return
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except (ImportError, ValueError):
+        raise UsageError(
+            f"fsspec has no file system for targets of {protocol}:// here.",
+            remedy="Install its package, as s3fs for s3://, gcsfs for gs:// or adlfs for az://, or name a path.",
+        ) from None
+
+
+def _write(path: str, data: Data) -> None:
+    """Write a file, and the folder that it lies in if that is not there."""
+    try:
+        file = open(path, "wb")  # noqa: PTH123, SIM115  # a Path takes longer
+    except FileNotFoundError:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "wb")  # noqa: PTH123, SIM115  # as above
+    with file:
+        file.write(data)

@@ -1,4 +1,7 @@
-"""The dock widget: what a server or folder holds, with pictures, to be opened."""
+"""The dock widget: what a server or folder holds, with pictures, to be opened.
+
+What reads series takes half a second to import: other threads do that, when they first need it.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from dicomzarr.arrays import open_image
-from dicomzarr.faces.napari import listing
 from dicomzarr.faces.napari.background import Background
-from dicomzarr.faces.napari.facing import face_soon
-from dicomzarr.faces.napari.opening import find, open_layers, options_for, sign_in
 from dicomzarr.faces.napari.telling import say
 
 if TYPE_CHECKING:
@@ -109,6 +108,9 @@ class Browser(QWidget):
         self.series.clear()
 
         def search_studies() -> list[Row]:
+            from dicomzarr.faces.napari import listing  # noqa: PLC0415  # see the module
+            from dicomzarr.faces.napari.opening import find, options_for, sign_in  # noqa: PLC0415  # as above
+
             if user:
                 sign_in(place, user, password)
             return listing.studies(find(place), options_for(place), search, patients=patients)
@@ -126,6 +128,9 @@ class Browser(QWidget):
         patients = self.patients.isChecked()
 
         def search_series() -> list[Row]:
+            from dicomzarr.faces.napari import listing  # noqa: PLC0415  # see the module
+            from dicomzarr.faces.napari.opening import options_for  # noqa: PLC0415  # as above
+
             return listing.series(row.url, options_for(row.url), patients=patients)
 
         self._ask("Searching", search_series, self._show_series)
@@ -138,7 +143,7 @@ class Browser(QWidget):
             return
         row: Row = chosen.data(_ROW)
         self.status.setText("Opening …")
-        self._background.run(partial(open_layers, row.url), self._add_layers, self._say)
+        self._background.run(partial(_open, row.url), self._add_layers, self._say)
 
     def _ask(self, doing: str, work: Callable[[], Sequence[Row]], then: Callable[[Sequence[Row]], None]) -> None:
         self._turn += 1
@@ -155,7 +160,9 @@ class Browser(QWidget):
             item = QListWidgetItem(row.text)
             item.setData(_ROW, row)
             where.addItem(item)
-        more = f", the first {listing.MOST} of more" if len(rows) >= listing.MOST else ""
+        from dicomzarr.faces.napari.listing import MOST  # noqa: PLC0415  # it has been imported to list them
+
+        more = f", the first {MOST} of more" if len(rows) >= MOST else ""
         self.status.setText(f"{len(rows)} {one if len(rows) == 1 else many}{more}" if rows else f"No {one} matches.")
 
     def _show_series(self, rows: Sequence[Row]) -> None:
@@ -171,6 +178,9 @@ class Browser(QWidget):
 
     def _picture(self, turn: int, url: SeriesURL) -> npt.NDArray[np.uint8] | None:
         """In another thread; nothing for a list that is no more shown."""
+        from dicomzarr.arrays import open_image  # noqa: PLC0415  # see the module
+        from dicomzarr.faces.napari.opening import options_for  # noqa: PLC0415  # as above
+
         return open_image(str(url), **options_for(url)).thumbnail(_THUMBNAIL) if turn == self._turn else None
 
     def _show_picture(self, number: int, pixels: npt.NDArray[np.uint8] | None) -> None:
@@ -185,6 +195,8 @@ class Browser(QWidget):
     def _add_layers(self, opened: Opened) -> None:
         from napari.layers import Layer  # noqa: PLC0415  # heavy; napari has it
 
+        from dicomzarr.faces.napari.facing import face_soon  # noqa: PLC0415  # its imports are there by now
+
         for layer in opened.layers:
             self._viewer.add_layer(Layer.create(*layer))
         face_soon(opened.layers)
@@ -193,3 +205,9 @@ class Browser(QWidget):
 
     def _say(self, error: Exception) -> None:
         self.status.setText(str(error) or type(error).__name__)
+
+
+def _open(url: SeriesURL) -> Opened:
+    from dicomzarr.faces.napari.opening import open_layers  # noqa: PLC0415  # see the module
+
+    return open_layers(url)

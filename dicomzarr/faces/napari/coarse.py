@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from dicomzarr.faces.napari.layout import Item
@@ -25,11 +27,8 @@ def enlarge(coarse: Pixels, target: Pixels, index: Index, shape: tuple[int, ...]
         index: Of the piece in its level.
         shape: Of that level.
     """
-    for axis in range(coarse.ndim):
-        places = _nearest(_positions(index[axis]), shape[axis], coarse.shape[axis])
-        if not np.array_equal(places, np.arange(coarse.shape[axis])):
-            coarse = _take(coarse, places, axis)
-    target[...] = coarse[tuple(slice(None) if isinstance(item, slice) else 0 for item in index)]
+    places = [_nearest(_positions(item), new, old) for item, new, old in zip(index, shape, coarse.shape, strict=True)]
+    target[...] = _taken(coarse, places)[tuple(slice(None) if isinstance(item, slice) else 0 for item in index)]
 
 
 def overlay(
@@ -45,6 +44,7 @@ def overlay(
         shapes: Of the level that was seen, and of that of the piece.
     """
     into: list[slice] = []
+    wanted: list[Positions] = []
     for axis, (old, new) in enumerate(zip(where, index, strict=True)):
         if not (isinstance(old, slice) and isinstance(new, slice)):
             if old != new:
@@ -54,9 +54,9 @@ def overlay(
         first, last = np.searchsorted(places, [0, old.stop - old.start])
         if first == last:
             return
-        seen = _take(seen, places[first:last], len(into))
+        wanted.append(places[first:last])
         into.append(slice(int(first), int(last)))
-    target[tuple(into)] = seen
+    target[tuple(into)] = _taken(seen, wanted)
 
 
 def _positions(item: Item) -> Positions:
@@ -69,8 +69,10 @@ def _nearest(positions: Positions, length: int, other: int) -> Positions:
     return found
 
 
-def _take(pixels: Pixels, places: Positions, axis: int) -> Pixels:
-    """A run of places as a slice, which costs nothing."""
-    if len(places) and places[-1] - places[0] == len(places) - 1 and (len(places) == 1 or (np.diff(places) == 1).all()):
-        return pixels[(slice(None),) * axis + (slice(int(places[0]), int(places[-1]) + 1),)]
-    return np.take(pixels, places, axis=axis)
+def _taken(pixels: Pixels, places: Sequence[Positions]) -> Pixels:
+    """Pixels at places along each axis, which ascend; the last axes first, so that long runs are copied at once."""
+    pixels = pixels[tuple(slice(int(each[0]), int(each[-1]) + 1) for each in places)]
+    for axis, each in reversed(list(enumerate(places))):
+        if not np.array_equal(each - each[0], np.arange(pixels.shape[axis])):
+            pixels = np.take(pixels, each - each[0], axis=axis)
+    return pixels

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.faces.napari.background import meanwhile
-from dicomzarr.faces.napari.facing import face_soon
-from dicomzarr.faces.napari.opening import open_layers, series_in
 from dicomzarr.faces.napari.telling import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from dicomzarr.faces.napari.layers import LayerData
+    from dicomzarr.faces.napari.opening import Opened
 
     Paths = str | Sequence[str]
 
@@ -26,7 +28,10 @@ _OTHERS: Final = re.compile(r"\.(?!dcm$|dicom$|zip$|tar$|tgz$|(?<=\.tar\.)gz$|\d
 """How the name of what lies in a bucket ends if it is no DICOM: as ``.zarr``."""
 
 _LOOKED_AT: Final = 64
-"""Files of a folder that are looked at to tell whether it holds DICOM."""
+"""Files of a folder that are looked at to tell whether it holds DICOM, out of..."""
+
+_LISTED: Final = 1024
+"""... so many names: the viewer waits for the answer."""
 
 _MARK: Final = b"DICM"
 _MARK_AT: Final = 128
@@ -54,16 +59,37 @@ def _read(path: Paths, *, stack: bool = False) -> list[LayerData]:  # noqa: ARG0
         DicomZarrError: It cannot be opened.
     """
     name = path if isinstance(path, str) else str(Path(path[0]).parent)
-    opened = meanwhile(lambda: [open_layers(url) for url in series_in(name)])
+    opened = meanwhile(partial(_opened, name))
     say([notice for each in opened for notice in each.notices])
     layers = [layer for each in opened for layer in each.layers]
+    from dicomzarr.faces.napari.facing import face_soon  # noqa: PLC0415  # its imports are there by now
+
     face_soon(layers)
     return layers
 
 
+def _opened(name: str) -> list[Opened]:
+    from dicomzarr.faces.napari.opening import open_layers, series_in  # noqa: PLC0415  # half a second, in this thread
+
+    return [open_layers(url) for url in series_in(name)]
+
+
 def _holds_dicom(path: Path) -> bool:
-    files = (each for each in path.rglob("*") if each.is_file()) if path.is_dir() else iter([path])
-    return any(_is_dicom(file) for file in islice(files, _LOOKED_AT))
+    files = islice(_names(path), _LOOKED_AT) if path.is_dir() else iter([path])
+    return any(_is_dicom(file) for file in files)
+
+
+def _names(folder: Path) -> Iterator[Path]:
+    """Files of a folder and of those in it, one name after the other: a folder may hold a million."""
+    folders, left = [folder], _LISTED
+    while folders and left:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in islice(entries, left):
+                left -= 1
+                if entry.is_dir():
+                    folders.append(Path(entry.path))
+                elif entry.is_file():
+                    yield Path(entry.path)
 
 
 def _is_dicom(file: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 import zipfile
 from functools import partial
@@ -24,7 +25,7 @@ from zarr.storage import ZipStore
 
 import dicomzarr
 from dicomzarr.demo.show import demo_server, demo_url
-from dicomzarr.errors import UsageError
+from dicomzarr.errors import TargetError, UsageError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # their imports, not ours
@@ -63,6 +64,9 @@ def test_an_ozx_is_the_ome_zarr_in_a_zip_that_begins_with_its_documents(tmp_path
             assert names[0] == "zarr.json"
             assert documents == sorted(documents, reverse=True)
             assert {each.compress_type for each in archive.infolist()} == {zipfile.ZIP_STORED}
+            assert {each.date_time for each in archive.infolist()} == {
+                (1980, 1, 1, 0, 0, 0)
+            }  # the least: it says nothing
             assert json.loads(archive.comment)["ome"]["version"] == "0.5"
         group = group_at(ZipStore(out, mode="r"))
         assert dict(group.attrs) == dict(group_at(served.url).attrs)
@@ -71,6 +75,18 @@ def test_an_ozx_is_the_ome_zarr_in_a_zip_that_begins_with_its_documents(tmp_path
         read = ngff_zarr.from_ngff_zarr(str(out), validate=True)
         assert [each.data.shape for each in read.images] == [level.shape for level in image.levels]
         assert [path.name for path in tmp_path.iterdir()] == ["out.ozx"]
+
+
+@pytest.mark.parametrize("ending", ["ozx", "ome.tif", "nii.gz"])
+def test_two_exports_of_a_series_are_the_same_bytes(
+    ending: str, opened: Opener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    image, name = opened(volume(AXIAL, distinct((3, 16, 20), bits=12))), f"out.{ending}"
+    dicomzarr.export(image, tmp_path / "a" / name)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 10**6)
+    dicomzarr.export(image, tmp_path / "b" / name)
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 # --- NIfTI
@@ -263,3 +279,14 @@ def test_a_file_is_overwritten_only_when_asked_and_lies_on_a_disk(opened: Opener
     assert nib.load(out).shape == (20, 16, 3)  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="disk of this machine"):
         dicomzarr.export(image, "memory://out.nii")
+
+
+def test_a_folder_is_not_replaced_by_a_file(opened: Opener, tmp_path: Path) -> None:
+    image, out = opened(volume(AXIAL, distinct((2, 16, 20)))), tmp_path / "out.ome.tif"
+    out.mkdir()
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="There is a folder at the target"):
+            dicomzarr.export(image, out, overwrite=overwrite)
+    with pytest.raises(TargetError, match="File name too long"):
+        dicomzarr.export(image, tmp_path / f"{'n' * 300}.ome.tif")
+    assert list(tmp_path.iterdir()) == [out]

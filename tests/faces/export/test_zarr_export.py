@@ -24,6 +24,8 @@ from serving import serving
 
 import dicomzarr
 from dicomzarr.errors import InvalidOptionError, UsageError, VerificationError
+from dicomzarr.faces.export import pixels
+from dicomzarr.faces.export.options import parse_options
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # their imports, not ours
@@ -354,9 +356,69 @@ def test_pixels_that_are_not_what_was_written_are_found(opened: Opener, out: Pat
         if now.phase == "copying" and now.blocks == now.all_blocks:
             zarr.open_array(out, path="0", mode="r+")[2, 3, 4] = 1
 
-    with pytest.raises(VerificationError, match="1 of 6 blocks"):
+    with pytest.raises(VerificationError, match=r"1 of \d blocks"):
         dicomzarr.export(image, out, progress=damage, block_bytes=1)
     assert not (out / "zarr.json").exists()  # nobody takes it for a whole one
     done = dicomzarr.export(image, out, block_bytes=1)
     assert done.resumed == 5
     assert np.array_equal(group_at(out)["0"][...], pixels_of(image))
+
+
+@pytest.mark.parametrize("options", [{}, {"shard": (2, 1, 1)}, {"keep_encoded": True}], ids=str)
+def test_a_chunk_that_vanished_is_found_and_written_anew(options: dict[str, Any], opened: Opener, out: Path) -> None:
+    image = opened(volume(AXIAL, distinct((6, 16, 20))))
+
+    def remove(now: Progress) -> None:
+        if now.phase == "copying" and now.blocks == now.all_blocks:
+            (out / "0" / "c" / "1" / "0" / "0").unlink()
+
+    with pytest.raises(VerificationError, match=r"1 of \d blocks"):
+        dicomzarr.export(image, out, progress=remove, block_bytes=1, **options)
+    done = dicomzarr.export(image, out, block_bytes=1, **options)
+    assert done.resumed == done.blocks - 1
+    assert np.array_equal(group_at(out)["0"][...], pixels_of(image))
+
+
+@pytest.mark.parametrize("target", ["s4://bucket/out.zarr", "foo://a.zarr"])
+def test_a_target_that_fsspec_does_not_know_is_said(target: str, opened: Opener) -> None:
+    image = opened(volume(AXIAL, distinct((2, 16, 20))))
+    with pytest.raises(UsageError, match=r"fsspec has no file system for targets of (s4|foo)://"):
+        dicomzarr.export(image, target)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"absent": "x"},
+        {"block_bytes": 1.5},
+        {"compression": None},
+        {"levels": 0},
+        {"levels": ["a"]},
+        {"region": {"x": (1.5, 3)}},
+        {"region": {"x": 5}},
+        {"shard": 2.5},
+        {"shard": "x"},
+    ],
+    ids=str,
+)
+def test_values_of_another_kind_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOptionError, match="a value of another kind"):
+        parse_options("out.zarr", **options)
+
+
+def test_a_fill_value_that_is_no_number_is_refused(opened: Opener, out: Path) -> None:
+    image = opened(volume(AXIAL, distinct((2, 16, 20))))
+    for value in (float("nan"), float("inf"), 0.5):
+        with pytest.raises(InvalidOptionError, match="is no value of"):
+            dicomzarr.export(image, out, absent=value)
+
+
+def test_a_shard_fits_into_memory(opened: Opener, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = opened(volume(AXIAL, distinct((6, 16, 20))))
+    dicomzarr.export(image, out, shard=(100, 20, 30))  # more than there are
+    assert same_values(group_at(out)["0"][...], pixels_of(image))
+    monkeypatch.setattr(pixels, "_LARGEST_SHARD", 1000)
+    for shard in ((2, 1, 1), 10**9):
+        with pytest.raises(InvalidOptionError, match="it is put together in memory"):
+            dicomzarr.export(image, out, shard=shard, overwrite=True)
+    assert (out / "zarr.json").exists()  # nothing was touched

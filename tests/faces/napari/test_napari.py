@@ -17,6 +17,8 @@ import pytest
 from PIL import Image
 from waiting import SECONDS
 
+from dicomzarr.demo.slide import demo_files
+
 ROOT = Path(__file__).parents[3]
 STAGE = ROOT / "tests" / "support" / "napari_stage.py"
 
@@ -128,6 +130,40 @@ def test_the_viewer_goes_on_while_a_series_is_opened(tmp_path: Path) -> None:
     told = play("opening", tmp_path)
     assert told["beats"] >= 20  # two requests at least, each answered after ten
     assert told["layer"] == ["image", 4]
+
+
+IMPORTING = """
+import importlib, sys, threading
+
+class Noting:
+    here = set()
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread() is threading.main_thread():
+            self.here.add(name)
+
+from qtpy.QtWidgets import QApplication
+application = QApplication([])
+import napari.utils.notifications
+sys.meta_path.insert(0, Noting())
+from dicomzarr.faces.napari.reader import get_reader
+importlib.import_module("dicomzarr.faces.napari.browser").Browser(None)
+(layer,) = get_reader(sys.argv[1])(sys.argv[1])
+assert len(layer[0]) == 4
+print(*(name for name in Noting.here if name.partition(".")[0] in {"dicomzarr", "imagecodecs", "aiohttp", "zarr"}))
+"""
+
+
+@pytest.mark.gui
+def test_what_reads_series_is_imported_in_another_thread_than_that_of_the_viewer() -> None:
+    folder = demo_files()[0].parent
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    command = [sys.executable, "-c", IMPORTING, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS, env=environment)  # noqa: S603  # our own
+    assert done.returncode == 0, done.stderr
+    plugin = {
+        f"dicomzarr.faces.napari{each}" for each in ("", ".reader", ".browser", ".background", ".telling", ".facing")
+    }
+    assert set(done.stdout.split()) <= {"dicomzarr", "dicomzarr.errors", "dicomzarr.faces", *plugin}
 
 
 @pytest.mark.gui
