@@ -69,6 +69,10 @@ OF_SLIDES = {
 }
 
 
+UNSAID = {"segmentation", "gradients_in_patient", "source_series"}
+"""Those that others are made of, or that say how to read them."""
+
+
 def image(attributes: ImageAttributes, series: str = "") -> ImagePlan:
     one = np.dtype("u1")
     level = LevelPlan((1, 1), (1, 1), one, (1.0, 1.0), (0.0, 0.0), (0.0,), 0.0, cast("Any", None), series=series)
@@ -77,7 +81,7 @@ def image(attributes: ImageAttributes, series: str = "") -> ImagePlan:
 
 def test_every_attribute_of_frames_is_said() -> None:
     said = dicomzarr_attributes(image(EVERYTHING))
-    named = {each.name for each in fields(ImageAttributes)} - OF_SLIDES - {"segmentation", "gradients_in_patient"}
+    named = {each.name for each in fields(ImageAttributes)} - OF_SLIDES - UNSAID
     assert set(said) == named | {"segmentation_type", "segments"}
     assert said["coordinates"] == {
         "z": {"axis": "z", "values": [0.0, 2.5], "unit": "mm"},

@@ -301,9 +301,8 @@ def told_by_order_alone(image: Image) -> None:
     assert "order of acquisition" in image.name
 
 
-@pytest.mark.parametrize("creator", ["Philips MR Imaging DD 001", "Philips MR Imaging DD 005"])
-def test_a_private_direction_counts_if_it_is_its_vendors(opened: Opener, creator: str) -> None:
-    image = opened(traps.vendors(TWICE, 0x2005, creator, GRADIENT))
+def test_a_private_direction_counts_if_it_is_its_vendors(opened: Opener) -> None:
+    image = opened(traps.vendors(TWICE, 0x2005, "Philips MR Imaging DD 001", GRADIENT))
     assert shows(image, "czyx", TWICE)
     assert "gradient_direction" in image.channels[0].label
 

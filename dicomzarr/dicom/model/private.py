@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.model.binary import BinaryLeaf, Scalar
     from dicomzarr.dicom.model.image_model import ImageItem
 
-_PHILIPS: Final = ("Philips MR Imaging DD 001", "Philips MR Imaging DD 005")
+_PHILIPS: Final = ("Philips MR Imaging DD 001",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ _ATTRIBUTES: Final[Mapping[str, PrivateAttribute]] = {
     "philips_gradient_x": PrivateAttribute("creator_2005", _PHILIPS, "<f4"),
     "philips_gradient_y": PrivateAttribute("creator_2005", _PHILIPS, "<f4"),
     "philips_gradient_z": PrivateAttribute("creator_2005", _PHILIPS, "<f4"),
-    "philips_label": PrivateAttribute("creator_2005_14", _PHILIPS),
+    "philips_label": PrivateAttribute("creator_2005_14", ("Philips MR Imaging DD 005",)),
     "ge_b_value": PrivateAttribute("creator_0043", ("GEMS_PARM_01",)),
     "ge_gradient_x": PrivateAttribute("creator_0019", ("GEMS_ACQU_01",)),
     "ge_gradient_y": PrivateAttribute("creator_0019", ("GEMS_ACQU_01",)),
