@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
 from operator import eq
 from typing import TYPE_CHECKING, Final
@@ -55,20 +55,20 @@ class PixelDescription:
     """The frame comes from Float Pixel Data (7FE0,0008), of 32 bits, or Double Float Pixel Data (7FE0,0009), of 64:
     every bit of a cell is meant, whatever the four attributes above say (PS3.3 sections C.7.6.24 and C.7.6.25)."""
 
-    # Worked out once, as each frame that is decoded asks for them.
-    dtype: np.dtype[np.generic] = field(init=False, repr=False, compare=False)
-    """The smallest little-endian type that holds BitsAllocated: integer, or floating point where that is stored."""
-    shape: tuple[int, int, int] = field(init=False, repr=False, compare=False)
-    """The shape of a decoded frame: (samples, rows, columns)."""
-    nbytes: int = field(init=False, repr=False, compare=False)
-    """Bytes of a decoded frame."""
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The smallest little-endian type that holds BitsAllocated: integer, or floating point where that is stored."""
+        return _dtype(self.bits_allocated, self.signed, self.floating)
 
-    def __post_init__(self) -> None:
-        """Work out what follows from the attributes."""
-        dtype = _dtype(self.bits_allocated, self.signed, self.floating)
-        object.__setattr__(self, "dtype", dtype)
-        object.__setattr__(self, "shape", (self.samples, self.rows, self.columns))
-        object.__setattr__(self, "nbytes", self.samples * self.rows * self.columns * dtype.itemsize)
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of a decoded frame: (samples, rows, columns)."""
+        return (self.samples, self.rows, self.columns)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a decoded frame."""
+        return self.samples * self.rows * self.columns * self.dtype.itemsize
 
 
 @cache
