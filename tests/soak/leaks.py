@@ -7,7 +7,7 @@ import gc
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))  # the modules of the tests
@@ -16,7 +16,9 @@ from serving import forget_servers
 from dicomzarr.runtime.home_loop import home_loop
 
 _DESCRIPTORS, _STATUS = Path("/proc/self/fd"), Path("/proc/self/status")
-_PATIENCE = 3.0
+_PATIENCE = 10.0
+_SETTLED = 2.0
+"""Seconds for which nothing changes once all is at rest: threads that nobody needs end after one."""
 ALLOWED = {"descriptors": 4, "threads": 2, "tasks": 0, "megabytes": 64}
 """How much more may be held than after the warm-up: pools of threads grow as they are used."""
 
@@ -44,13 +46,13 @@ class Held:
 def held() -> Held:
     """What is held once every server is forgotten, and connections have had time to close."""
     forget_servers()
-    deadline = time.monotonic() + _PATIENCE
-    now = _now()
-    while time.monotonic() < deadline:
+    now, since = _now(), time.monotonic()
+    deadline = since + _PATIENCE
+    while since + _SETTLED > time.monotonic() < deadline:
         time.sleep(0.1)
         later = _now()
-        if later == now:
-            break
+        if replace(later, megabytes=0) != replace(now, megabytes=0):
+            since = time.monotonic()
         now = later
     return now
 
