@@ -106,6 +106,11 @@ class Instance:
         return next((profile for profile in shown if profile is not None), image)
 
     @property
+    def is_stored_native(self) -> bool:
+        """The metadata name the transfer syntax that it is stored in, which is an uncompressed one."""
+        return is_native(self.available_transfer_syntax_uid or "")
+
+    @property
     def compressed(self) -> bool:
         """The metadata shows that what is stored is a codestream, or once was one."""
         available = self.available_transfer_syntax_uid

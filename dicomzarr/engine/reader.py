@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.reduced import decode_reduced
 from dicomzarr.codecs.scratch import Scratch
-from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES, is_native
+from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
 from dicomzarr.engine.decode_jobs import DecodeJobs
 from dicomzarr.errors import FrameError, FrameShapeError, LossyFrameWarning
 
@@ -155,7 +155,7 @@ class Reader:
             where=where,
             scratch=_scratch[asked.reading.planes],
             on_loss=self._warn_of_loss if promised else None,
-            stored=encoded.header is not None or is_native(asked.frame.instance.available_transfer_syntax_uid or ""),
+            stored=encoded.header is not None or asked.frame.instance.is_stored_native,
             limits=self.series.limits,
         )
         seen = asked.level.seen(asked.frame, pixels)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
-    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.dicom.pixels.codestream import Codestream
     from dicomzarr.dicom.pixels.pixels import PixelDescription
     from dicomzarr.engine.source import FrameSource
@@ -114,7 +114,7 @@ class EncodedCopy:
             pixel = first[1].instance.pixel
             frame = run_sync(self._source(part).encoded, first[1])
             coding = coding_of(frame, pixel, part.path)
-            check_codec(coding, frame, pixel, part.path)
+            check_codec(coding, frame, first[1].instance, part.path)
         self._codings[part.path] = coding
         coded_documents(part, coding, self._options.zarr_format)
 
@@ -269,7 +269,7 @@ def check_frame(frame: EncodedFrame, ref: FrameRef, part: Part, coding: Coding) 
             remedy=_REMEDY,
         )
     if found.plain and pixel.bits_stored < pixel.bits_allocated:
-        check_codec(found, frame, pixel, part.path)  # other bits may hold something else
+        check_codec(found, frame, ref.instance, part.path)  # other bits may hold something else
 
 
 def _holds_ybr(stream: Codestream, pixel: PixelDescription) -> bool:
@@ -314,7 +314,7 @@ def _unmarked(frame: EncodedFrame, pixel: PixelDescription, codec: Codec | None,
     return Coding("bytes", endian, interleaved=pixel.samples > 1 and not pixel.planar_configuration)
 
 
-def check_codec(coding: Coding, frame: EncodedFrame, pixel: PixelDescription, path: str) -> None:
+def check_codec(coding: Coding, frame: EncodedFrame, instance: Instance, path: str) -> None:
     """Decode a frame as a Zarr reader will, and as the array shows it.
 
     Raises:
@@ -323,13 +323,13 @@ def check_codec(coding: Coding, frame: EncodedFrame, pixel: PixelDescription, pa
     """
     ours = decode_frame(
         frame.data,
-        pixel,
+        instance.pixel,
         transfer_syntax_uid=frame.transfer_syntax_uid,
         media_type=frame.media_type,
         where=f"array {path}",
-        stored=frame.header is not None,
+        stored=frame.header is not None or instance.is_stored_native,
     )
-    check_values(coding, frame, pixel, ours, path)
+    check_values(coding, frame, instance.pixel, ours, path)
 
 
 def check_values(
