@@ -125,9 +125,10 @@ def _probed(url: str, options: StorageOptions) -> SeriesURL:
             return files
         reason = "there is no DICOM in them"
     except DicomZarrError as error:
-        reason = str(error.args[0])
+        reason = str(error.args[0]).rstrip(".")
+    refusal = str(refused.args[0]).rstrip(".")
     raise InvalidURLError(
-        f"{safe_url(url)} is no DICOMweb server ({refused.args[0]}), and leads to no files ({reason}).",
+        f"{safe_url(url)} is no DICOMweb server ({refusal}), and leads to no files ({reason}).",
         remedy="Write BASE/studies/... for a server; or name a .dcm, .zip, .tar or .tgz, or a page of files.",
     )
 

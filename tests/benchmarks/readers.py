@@ -175,29 +175,31 @@ class OursByZarr(Prepared):
 
 
 class Wsidicom(Prepared):
-    """wsidicom, one ``read_region`` after another.
+    """wsidicom, one ``read_region`` after another, or several at once.
 
     Args:
         url: The series.
         threads: As ``read_region`` takes it.
         picture: It gives a picture of Pillow, which it does unless asked for an array.
+        at_once: Threads that each read a region.
     """
 
-    def __init__(self, url: str, threads: int | None = None, *, picture: bool = False) -> None:
+    def __init__(self, url: str, threads: int | None = None, *, picture: bool = False, at_once: int = 1) -> None:
         from dicomweb_client.web import DICOMwebClient  # noqa: PLC0415  # a peer's
         from wsidicom import WsiDicom, WsiDicomWebClient  # noqa: PLC0415  # a peer
 
         base, study, series = parts(url)
         self._options = {"threads": threads, "as_array": not picture}
         self._slide = WsiDicom.open_web(WsiDicomWebClient(DICOMwebClient(base)), study, series)
+        self._pool = ThreadPoolExecutor(at_once) if at_once > 1 else None
 
     def read(self, regions: Sequence[Region]) -> list[Pixels]:
         """As its users do."""
+        return list((self._pool.map if self._pool else map)(self._region, regions))
+
+    def _region(self, region: Region) -> Pixels:
         read: Any = self._slide.read_region
-        return [
-            np.asarray(read((region.x, region.y), 0, (region.columns, region.rows), **self._options))
-            for region in regions
-        ]
+        return np.asarray(read((region.x, region.y), 0, (region.columns, region.rows), **self._options))
 
     def close(self) -> None:
         """Its own."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from settings import Settings
 
 _THREADS = (1, 2, 4, 8)
+_AT_ONCE = (2, 8, 32)
+"""Patches that wsidicom reads at the same time, in so many threads of its user."""
 _READS = 4
 """How many times as much each process reads, one after the other: the first time is apart."""
 _ONE_BY_ONE = {0: 4.0, 20: 15.0, 80: 40.0}
@@ -127,7 +129,11 @@ def _wsidicom(url: str, task: Task, settings: Settings, milliseconds: float) -> 
     reads = task.reads[:1] if task.is_patches and milliseconds else task.reads
     for threads in (1,) if task.is_patches else _THREADS:
         yield contestant(f"{_ARRAY}, threads={threads}", "wsidicom", url, reads, few, threads=threads)
-    if not task.is_patches:
+    if task.is_patches:
+        for at_once in _AT_ONCE:
+            options = {"threads": 1, "at_once": at_once}
+            yield contestant(f"{_ARRAY}, {at_once} patches at once", "wsidicom", url, task.reads, **options)
+    else:
         yield contestant("wsidicom, picture, threads=2", "wsidicom", url, reads, few, threads=2, picture=True)
 
 
