@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import urllib.request
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from processes import piped
 from waiting import SECONDS
 
 import dicomzarr
@@ -66,9 +66,9 @@ def test_the_mr_is_a_time_series_and_fluorescence_has_three_channels(archive: DI
 
 def test_the_demo_shows_its_page_until_it_is_ended() -> None:
     script = "import sys; from dicomzarr.faces.cli import main; sys.exit(main(sys.argv[1:]))"
-    pipe, environment = subprocess.PIPE, {**os.environ, "BROWSER": "true"}
+    environment = {**os.environ, "BROWSER": "true"}
     command = [sys.executable, "-c", script, "demo", "--open"]
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:  # noqa: S603
+    with piped(*command, env=environment) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         with urllib.request.urlopen(f"{url}api/studies") as reply:  # noqa: S310  # a URL of our own

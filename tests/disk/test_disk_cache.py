@@ -41,6 +41,7 @@ from disk_caches import (
     written,
 )
 from multipart_parts import json_of
+from processes import piped
 from serving import forget_servers, run_python, serving, serving_big
 from waiting import SECONDS
 
@@ -503,7 +504,7 @@ def test_two_processes_may_begin_anew_at_the_same_time(place: Path) -> None:
 @contextmanager
 def other_process(place: Path, *words: int) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, disk_caches.__file__, str(place), *map(str, words)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603  # our own
+    with piped(*command) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield process

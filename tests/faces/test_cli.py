@@ -23,6 +23,7 @@ import pytest
 import radiology_volumes as volumes
 import slides
 from aiohttp import web
+from processes import piped
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from radiology_model import SAGITTAL
@@ -44,6 +45,7 @@ from dicomzarr.sources.dicomweb.metadata.search import Results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from aiohttp.typedefs import Handler, Middleware
     from orthanc import Orthanc
@@ -110,10 +112,10 @@ def assert_one_error(result: Result, code: int, *said: str) -> None:
         assert text in result.err
 
 
-def as_process(*words: object, **options: Any) -> subprocess.Popen[str]:
+def as_process(*words: object, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
     program = "import sys; from dicomzarr.faces.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", program, *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # noqa: S603  # our own
+    return piped(*command, **options)
 
 
 def answer(on: str, *results: dict[str, Any]) -> Middleware:
@@ -748,15 +750,15 @@ def test_uids_stay_whole_on_narrow_terminals(run: Run, server: DICOMwebServer, m
 @pytest.mark.slow
 def test_output_in_an_encoding_that_lacks_characters(demo_url: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    process = as_process("info", demo_url, env=environment)
-    out, err = process.communicate(timeout=SECONDS)
+    with as_process("info", demo_url, env=environment) as process:
+        out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, err) == (0, "")
     assert "0.499 ?m" in out
 
 
 def test_interrupt(tmp_path: Path) -> None:
-    with serving(STACK, faults.delay(30, on="frames")) as served:
-        process = as_process("thumbnail", served.url, tmp_path / "out.png")
+    slow = faults.delay(30, on="frames")
+    with serving(STACK, slow) as served, as_process("thumbnail", served.url, tmp_path / "out.png") as process:
         while not served.count("frames"):
             assert process.poll() is None
             time.sleep(0.02)
@@ -768,13 +770,12 @@ def test_interrupt(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_broken_pipe(demo_url: str) -> None:
-    process = as_process("info", demo_url)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    process.stderr.close()
-    assert process.wait(60) == 141
+    with as_process("info", demo_url) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(SECONDS) == 141
 
 
 def test_the_console_script_is_installed() -> None:

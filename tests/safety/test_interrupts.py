@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import subprocess
 import sys
 import time
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import faults
 import pytest
 import slides
+from processes import piped
 from serving import serving
 from waiting import SECONDS
 
@@ -32,9 +32,11 @@ READS = {
 @pytest.mark.parametrize("name", READS)
 def test_an_interrupted_read_shows_one_traceback(name: str) -> None:
     program = f"import sys, dicomzarr; url = sys.argv[1]; {READS[name]}"
-    with serving(slides.brightfield_pyramid(), faults.delay(5, on="frames")) as served:
-        command = [sys.executable, "-c", program, served.url]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603  # our own
+    slow = faults.delay(5, on="frames")
+    with (
+        serving(slides.brightfield_pyramid(), slow) as served,
+        piped(sys.executable, "-c", program, served.url) as process,
+    ):
         while not served.count("frames"):
             assert process.poll() is None
             time.sleep(0.02)

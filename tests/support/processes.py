@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from waiting import SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 THEIR_OWN_CHOICE = "ignore:This process (pid:DeprecationWarning"
@@ -28,3 +33,15 @@ def run_strictly(*command: str) -> str:
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     return done.stdout
+
+
+@contextmanager
+def piped(*command: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a command whose words are pipes. It ends with the block: by itself, or killed where the block fails."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | options
+    with subprocess.Popen(command, text=True, **pipes) as process:  # noqa: S603  # our own
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise

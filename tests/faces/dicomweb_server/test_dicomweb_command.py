@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from dicomweb_replies import get
+from processes import piped
 from waiting import SECONDS
 
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
@@ -27,9 +27,7 @@ COMMAND = [sys.executable, "-c", "import sys; from dicomzarr.faces.cli import ma
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_it_is_ended(number: signal.Signals) -> None:
     words = ["serve", "--dicomweb", str(FOLDER), "--port", "0"]
-    with subprocess.Popen(  # noqa: S603  # our own
-        COMMAND + words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with piped(*COMMAND, *words) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert urlsplit(url).hostname == "127.0.0.1"

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import slides
 from exports import assert_same_store
+from processes import piped
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
 from radiology_volumes import volume
@@ -28,6 +29,7 @@ from dicomzarr.faces.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from aiohttp import web
@@ -63,10 +65,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def run_export(url: str, out: Path, script: str, *words: object) -> subprocess.Popen[str]:
+def run_export(url: str, out: Path, script: str, *words: object) -> AbstractContextManager[subprocess.Popen[str]]:
     command = [sys.executable, "-c", script, url, str(out), *map(str, words)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)  # noqa: S603  # our own
+    return piped(*command)
 
 
 @pytest.mark.slow

@@ -6,15 +6,16 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from folders import write
 from gateways import ask
+from processes import piped
 from serving import run_python
 from slides import sparse_brightfield
 from waiting import SECONDS
@@ -25,6 +26,7 @@ from dicomzarr.faces.cli.parser import parse_arguments
 from dicomzarr.faces.cli.serve import settings_of, upstreams_of
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
 SECRET = "s3cret"  # noqa: S105  # made up
@@ -102,7 +104,7 @@ def test_a_process_serves_until_it_is_ended(tmp_path: Path, ended_by: signal.Sig
     write(tmp_path, slide.datasets)
     script = "import sys; from dicomzarr.faces.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", script, "serve", f"mine={tmp_path}", "--port", "0", "--token"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with piped(*command) as process:
         assert process.stdout is not None
         first = process.stdout.readline().strip()
         url, _, token = first.partition("/?token=")
@@ -147,10 +149,12 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
 
 
 def until(holds: Callable[[], bool]) -> None:
+    """Wait for something. A process that is ending takes the connections with it that the kernel has handed to it."""
     pause = threading.Event()
     for _ in range(int(SECONDS * 20)):
-        if holds():
-            return
+        with suppress(ConnectionError):
+            if holds():
+                return
         pause.wait(0.05)
     raise TimeoutError
 
@@ -176,7 +180,7 @@ def test_workers_share_a_port_are_replaced_and_end_with_the_first(tmp_path: Path
     write(tmp_path, slide.datasets)
     script = "import sys; from dicomzarr.faces.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", script, "serve", f"mine={tmp_path}", "--port", "0", "--workers", "3", "--quiet"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with piped(*command) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip().rstrip("/")
         until(lambda: len(workers_told(url)) == 3)
