@@ -37,6 +37,11 @@ BOMBS: Final[dict[str, tuple[bytes, int, str]]] = {
         uids.JPEG_2000_LOSSLESS,
     ),
     "such blocks in the header of a tile": (jpeg2000(8192, 8192, main=USUAL, part=TINY), 8192, uids.JPEG_2000_LOSSLESS),
+    "code-blocks of 4 x 4 with many bytes": (
+        jpeg2000(4096, 4096, main=TINY, body=bytes(1_200_000)),
+        4096,
+        uids.JPEG_2000_LOSSLESS,
+    ),
     "precincts of 1 x 1": (
         jpeg2000(2048, 2048, main=Cut(0, precincts=b"\0").coding_style()),
         2048,
