@@ -129,7 +129,8 @@ def _probed(url: str, options: StorageOptions) -> SeriesURL:
     refusal = str(refused.args[0]).rstrip(".")
     raise InvalidURLError(
         f"{safe_url(url)} is no DICOMweb server ({refusal}), and leads to no files ({reason}).",
-        remedy="Write BASE/studies/... for a server; or name a .dcm, .zip, .tar or .tgz, or a page of files.",
+        remedy="Write BASE/studies/... for a server, whose base dicomzarr doctor finds; or name a .dcm, .zip, .tar or"
+        " .tgz, or a page of files.",
     )
 
 
