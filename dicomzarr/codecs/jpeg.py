@@ -29,7 +29,7 @@ _Row: TypeAlias = npt.NDArray[np.int64]
 
 _BYTE: Final = 8
 _BLURRED: Final = 4  # columns beside a unit that are interpolated with it, where chroma is coarser
-_ERASED: Final = bytes(16)  # codes of real images do not make so many zeros
+_ERASED: Final = bytes(32)  # codes of real images do not make so many zeros, and what erases data erases more
 # From the samples to the left, above, and above to the left (T.81 table H.1).
 _PREDICTORS: Final[Mapping[int, Callable[[_Row, _Row, _Row], _Row]]] = {
     1: lambda a, b, c: a,  # noqa: ARG005  # the table has three columns
