@@ -15,7 +15,7 @@ from serving import serving
 from waiting import SECONDS
 
 import dicomzarr
-from dicomzarr.errors import DicomZarrError, SeriesNotFoundError
+from dicomzarr.errors import DicomZarrError, InvalidURLError, SeriesNotFoundError, SeveralSeriesError
 from dicomzarr.faces.cli import main
 from dicomzarr.options import StorageOptions
 from dicomzarr.session.absence import explain
@@ -64,6 +64,32 @@ def test_a_base_that_is_none(served: Served) -> None:
     url = DICOMwebURL.parse(served.url)
     wrong = at(served, base=url.base.rpartition("/")[0])
     assert f"the DICOMweb service is {url.base}" in said(wrong)
+
+
+def test_a_study_lists_its_series(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    url = DICOMwebURL.parse(served.url)
+    study = f"{url.base}/studies/{url.study}"
+    with pytest.raises(SeveralSeriesError, match=r"names no series\. Name one of:") as caught:
+        dicomzarr.open(study)
+    assert caught.value.choices == (f"{url} (SM)",)
+    assert isinstance(caught.value, InvalidURLError)
+    assert main(["info", study]) == 2
+    assert f"\n  {url} (SM)\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("failing", [True, False])
+def test_a_study_of_which_the_server_tells_nothing(served: Served, failing: bool) -> None:  # noqa: FBT001
+    url = DICOMwebURL.parse(served.url)
+    with serving(slides.brightfield_pyramid(), *([faults.status(501, on="any")] if failing else [])) as other:
+        above = str(replace(DICOMwebURL.parse(other.url), study=url.study if failing else UNKNOWN, series=None))
+        assert f"names no series. dicomzarr ls {above} lists what is there." in said(above)
+
+
+def test_a_base_without_studies_says_where_the_service_is(served: Served) -> None:
+    base = DICOMwebURL.parse(served.url).base
+    told = said(base.rpartition("/")[0])
+    assert "is no DICOMweb server" in told
+    assert told.endswith(f"the DICOMweb service is {base}.")
 
 
 def test_a_server_that_is_none() -> None:

@@ -40,7 +40,7 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
         terminal.write_json(_document(target, listing))
     else:
         _show(listing, terminal)
-    _comment(listing, terminal)
+    _comment(listing, arguments, terminal)
 
 
 def _document(target: Target, listing: Listing) -> dict[str, Any]:
@@ -83,18 +83,23 @@ def _cell(value: Value) -> str:
     return "" if value is None else clean(str(value))
 
 
-def _comment(listing: Listing, terminal: Terminal) -> None:
+def _comment(listing: Listing, arguments: Namespace, terminal: Terminal) -> None:
     """What the table does not say."""
     if not listing.rows:
         what = "No study" if listing.kind is STUDIES else "No series"
         terminal.note(
             f"{what} matches." if not listing.offset else f"{what} matches from --offset {listing.offset} on."
         )
+    for remark in listing.remarks:
+        terminal.note(remark)
     if listing.more:
         following = listing.offset + len(listing.rows)
         terminal.note(f"There are more: --offset {following} shows the next, --limit more at once.")
     for keyword in listing.ignored:
         terminal.note(f"The server ignored the filter {keyword}: not all of these match it.")
+    url = next((row["url"] for row in listing.rows if row["url"]), None)
+    if terminal.for_people and not arguments.json and url:
+        terminal.note(f"Go on with one of them: dicomzarr {'ls' if listing.kind is STUDIES else 'info'} {url}")
 
 
 def _list_series(target: Target, arguments: Namespace, terminal: Terminal) -> None:

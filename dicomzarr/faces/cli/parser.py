@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from dicomzarr import __version__
 from dicomzarr.errors import UsageError
+from dicomzarr.faces.cli.measures import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +25,9 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         asked = _USER_INFO.sub("://", message)
-        raise UsageError(f"{asked[:1].upper()}{asked[1:]}.", remedy=f"See {self.prog} --help.")
+        words = [str(each.metavar) for each in self._get_positional_actions()]
+        form = f"Write {' '.join((self.prog, *words))}. " if message.startswith("the following") and words else ""
+        raise UsageError(f"{asked[:1].upper()}{asked[1:]}.", remedy=f"{form}See {self.prog} --help.")
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -47,6 +50,10 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         raise UsageError(
             "A URL came where a command belongs.", remedy="Write dicomzarr info URL, or see dicomzarr --help."
         )
+    if not argv[0].startswith("-") and argv[0] not in _COMMANDS:
+        near = difflib.get_close_matches(argv[0], _COMMANDS, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(_COMMANDS)}."
+        raise UsageError(f"There is no command {argv[0]!r:.30}.", remedy=f"{hint} See dicomzarr --help.")
     arguments, extra = parser.parse_known_args(argv)
     if extra:
         raise _unknown(extra, arguments)
@@ -58,8 +65,9 @@ def _unknown(extra: list[str], arguments: argparse.Namespace) -> UsageError:
     remedy = f"See dicomzarr {arguments.command} --help."
     options = [name for name in (word.partition("=")[0] for word in extra) if _OPTION.fullmatch(name)]
     if not options:
-        count = "1 word" if len(extra) == 1 else f"{len(extra)} words"
-        return UsageError(f"{count} too many.", remedy=f"Quote a value that holds spaces. {remedy}")
+        return UsageError(
+            f"{counted(len(extra), 'word')} too many.", remedy=f"Quote a value that holds spaces. {remedy}"
+        )
     known = [f"--{name.replace('_', '-')}" for name in vars(arguments)]
     near = difflib.get_close_matches(options[0], known, n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
@@ -70,24 +78,20 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = _Parser(
         prog="dicomzarr",
-        description="Any DICOMweb image series, opened as OME-Zarr, without a download.",
+        description="Any DICOM series, on a server or in files, opened as OME-Zarr, without a download.",
         epilog="Try it now, without a server: dicomzarr demo",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"dicomzarr {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, help_text, add_options in (
-        ("info", "what a series holds: levels, spacing, channels", _add_info),
-        ("ls", "the studies of a server, the series of a study, the arrays of a series", _add_ls),
-        ("thumbnail", "a small PNG of a series", _add_thumbnail),
-        ("export", "a copy of a series: OME-Zarr, a zip of it, OME-TIFF or NIfTI", _add_export),
-        ("references", "where the frames of a series in files lie, for plain zarr to read", _add_references),
-        ("serve", "servers and folders as OME-Zarr over HTTP, for tools of any language", _add_serve),
-        ("doctor", "what works with a server, what does not, and what can be done about it", _add_doctor),
-        ("cache", "what the cache on disk takes, and empty it", _add_cache),
-        ("demo", "see it work: a slide, a server and arrays, all in this process", _add_demo),
-    ):
-        command = commands.add_parser(name, help=help_text, description=f"Show {help_text}.", allow_abbrev=False)
+    for name, (help_text, example, add_options) in _COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=help_text,
+            description=f"Show {help_text}.",
+            epilog=f"Example: dicomzarr {name} {example}".rstrip(),
+            allow_abbrev=False,
+        )
         command.set_defaults(module=f"dicomzarr.faces.cli.{name}")
         add_options(command)
         command.add_argument("--debug", action="store_true", help="show where an error comes from")
@@ -268,7 +272,7 @@ def _add_cache(command: argparse.ArgumentParser) -> None:
     command.description = (
         "Shows how much the cache on disk takes (info), or empties it (clear), also under those who use it."
     )
-    command.add_argument("action", choices=("info", "clear"), help="look at it, or empty it")
+    command.add_argument("action", metavar="info|clear", choices=("info", "clear"), help="look at it, or empty it")
     command.add_argument("--cache-dir", metavar="DIR", help="its directory (the platform's place for caches)")
     _add_json(command)
 
@@ -354,3 +358,41 @@ def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+_COMMANDS: Final[dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]]] = {
+    "info": (
+        "what a series holds: levels, spacing, channels",
+        "https://HOST/dicom-web/studies/1.2/series/1.3",
+        _add_info,
+    ),
+    "ls": (
+        "the studies of a server, the series of a study, the arrays of a series",
+        "https://HOST/dicom-web --modality SM",
+        _add_ls,
+    ),
+    "thumbnail": ("a small PNG of a series", "./folder picture.png", _add_thumbnail),
+    "export": (
+        "a copy of a series: OME-Zarr, a zip of it, OME-TIFF or NIfTI",
+        "https://HOST/dicom-web/studies/1.2/series/1.3 copy.zarr",
+        _add_export,
+    ),
+    "references": (
+        "where the frames of a series in files lie, for plain zarr to read",
+        "./folder series.json",
+        _add_references,
+    ),
+    "serve": (
+        "servers and folders as OME-Zarr over HTTP, for tools of any language",
+        "https://HOST/dicom-web ./folder --open",
+        _add_serve,
+    ),
+    "doctor": (
+        "what works with a server, what does not, and what can be done about it",
+        "https://HOST/dicom-web",
+        _add_doctor,
+    ),
+    "cache": ("what the cache on disk takes, and empty it", "info", _add_cache),
+    "demo": ("see it work: a slide, a server and arrays, all in this process", "--open", _add_demo),
+}
+"""Each command: what it shows, an example of its words, and what adds its options."""
