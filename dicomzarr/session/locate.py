@@ -21,6 +21,7 @@ from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session.absence import explain, none_named
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opening import endpoint_for
+from dicomzarr.session.viewer import shown_at
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 from dicomzarr.sources.files.idc import series_url
 from dicomzarr.sources.files.places import STORE, is_place, names_files
@@ -102,7 +103,7 @@ def _on_a_server(url: str, scheme: str, options: StorageOptions) -> SeriesURL:
         if names_files(url):
             return FolderURL.at(url)
         if options.client is None:
-            return _probed(url, options)
+            return shown_at(url, options) or _probed(url, options)
     return DICOMwebURL.parse(url)
 
 

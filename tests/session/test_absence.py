@@ -92,6 +92,30 @@ def test_a_base_without_studies_says_where_the_service_is(served: Served) -> Non
     assert told.endswith(f"the DICOMweb service is {base}.")
 
 
+def test_the_url_of_a_viewer_opens_what_it_shows(served: Served) -> None:
+    url = DICOMwebURL.parse(served.url)
+    page = f"{url.base.rpartition('/')[0]}/viewer?StudyInstanceUIDs={url.study}"
+    assert dicomzarr.open(f"{page}&SeriesInstanceUIDs={url.series}&token=of-the-viewer").url == str(url)
+    assert str(url) in said(page)
+    with pytest.raises(InvalidURLError, match="a query or a fragment, which would be lost"):
+        dicomzarr.open(f"{url.base}/studies/{url.study}/series/{url.series}?token=of-the-server")
+
+
+def test_a_viewer_whose_host_has_no_service_says_what_it_reads() -> None:
+    config = "window.config = { dataSources: [{ qidoRoot: 'https://pacs.example/dicom-web' }] };"
+
+    @web.middleware
+    async def pages(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:  # noqa: ARG001
+        text = config if request.path == "/app-config.js" else "<!doctype html><title>OHIF Viewer</title>"
+        return web.Response(text=text, content_type="text/html")
+
+    with serving(slides.brightfield_pyramid(), pages) as other:
+        root = DICOMwebURL.parse(other.url).base.rpartition("/")[0]
+        told = said(f"{root}/viewer?StudyInstanceUIDs=1.2.3&token=hunter2")
+    assert "Write https://pacs.example/dicom-web/studies/1.2.3;" in told
+    assert "hunter2" not in told
+
+
 def test_a_server_that_is_none() -> None:
     with serving(slides.brightfield_pyramid(), faults.status(404, on="any")) as served:
         assert "Nothing at http" in said(served.url)
