@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dicomzarr.errors import DicomZarrError, UsageError
 from dicomzarr.faces.cli.parser import parse_arguments
 from dicomzarr.faces.cli.remedies import remedy_for
-from dicomzarr.faces.cli.telling import told_of_secrets
+from dicomzarr.faces.cli.secret_words import told_of_secrets
 from dicomzarr.faces.cli.terminal import Terminal
 
 if TYPE_CHECKING:

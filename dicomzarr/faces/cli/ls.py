@@ -8,8 +8,8 @@ from rich.text import Text
 
 from dicomzarr.errors import DicomZarrError, UsageError
 from dicomzarr.faces.cli.connection import target_of
+from dicomzarr.faces.cli.listing import STUDIES, find
 from dicomzarr.faces.cli.measures import amount
-from dicomzarr.faces.cli.search import STUDIES, find
 from dicomzarr.faces.cli.terminal import clean
 from dicomzarr.faces.fsspec.filesystem import SeriesFileSystem
 from dicomzarr.sources.files.urls import split_place
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.faces.cli.connection import Target
-    from dicomzarr.faces.cli.search import Listing
+    from dicomzarr.faces.cli.listing import Listing
     from dicomzarr.faces.cli.terminal import Terminal
     from dicomzarr.faces.results import Value
 
