@@ -1,4 +1,4 @@
-"""Any DICOMweb image series, opened as OME-Zarr, without a download.
+"""Any DICOM series, on a server or in files, opened as OME-Zarr, without a download.
 
 ```python
 import dicomzarr
@@ -12,6 +12,7 @@ zarr, xarray, dask and fsspec take the URL as it is, with nothing imported from 
 
 from __future__ import annotations
 
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr import errors
@@ -66,8 +67,14 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     """Import the arrays when they are first asked for."""
     if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # With the module, Python says which name may be meant.
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=modules[__name__])
     from importlib import import_module  # noqa: PLC0415  # only for what is heavy: fsspec and the codecs
 
     module, own = _LAZY[name]
     return getattr(import_module(module), own)
+
+
+def __dir__() -> list[str]:
+    """The public names, which are there before they are imported."""
+    return __all__

@@ -1,4 +1,4 @@
-"""The command line: ``dicomzarr info | ls | thumbnail | export | serve | doctor | cache | demo``.
+"""The command line: ``dicomzarr COMMAND``, as `commands` lists them.
 
 Data go to standard output, everything else to standard error. Exit codes: 0 done, 1 what was asked for could not be
 had, 2 it could not be meant, 130 interrupted, 141 nobody read the output to its end.
