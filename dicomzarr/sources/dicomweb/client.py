@@ -10,7 +10,7 @@ from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.sources.dicomweb.metadata.bulk_data import BulkData
 from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
-from dicomzarr.sources.dicomweb.metadata.search import Searches
+from dicomzarr.sources.dicomweb.metadata.searching import Searches
 from dicomzarr.sources.dicomweb.metadata.series_metadata import MetadataFetcher
 from dicomzarr.sources.dicomweb.negotiation.frame_fetch import FrameFetcher
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob

@@ -1,4 +1,4 @@
-"""Searches of one server (PS3.18 section 10.6), page by page (section 8.3.4.4)."""
+"""Pages of search results put together (PS3.18 section 8.3.4.4). Pure."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.dicom.uids import is_uid
-from dicomzarr.errors import InvalidReplyError, NotFoundError, StudyNotFoundError
-from dicomzarr.sources.dicomweb.urls import search_url
+from dicomzarr.errors import InvalidReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 
 PAGE = 200
 """Results that one request asks for: the most that every known server allows."""
@@ -96,41 +91,3 @@ def listed_uids(results: list[dict[str, Any]], tag: str, name: str) -> list[str]
 def _uid(result: dict[str, Any], tag: str) -> str | None:
     text = first_text(result, tag if tag in result else tag.lower())
     return text if is_uid(text) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Searches:
-    """Searches one server."""
-
-    base_url: str
-    """The URL of its search service."""
-    requests: JSONRequests
-    most_results: int
-    """Of all pages of one search."""
-
-    async def find(
-        self, resource: str, parameters: Mapping[str, str], *, wanted: int | None = None, skip: int = 0
-    ) -> list[dict[str, Any]]:
-        """All results, or as many as are wanted; see `Client.search`."""
-        not_found = NotFoundError if resource == "studies" else StudyNotFoundError
-        results = Results(resource, wanted, skip)
-        more = wanted != 0
-        while more:
-            page = results.page(parameters)
-            subject = f"a search for {resource}"
-            reply = await self.requests.get(search_url(self.base_url, resource, page), subject, not_found)
-            entries = _entries(reply.body, subject)
-            if results.received + len(entries) > self.most_results:
-                raise InvalidReplyError(
-                    f"A search for {resource} has more than {self.most_results} results.",
-                    remedy="Search for less, or raise the bound: limits={'search_results': ...}.",
-                )
-            more = results.add(entries, asked=int(page["limit"]), more_announced=reply.more_announced)
-        return results.entries
-
-
-def _entries(body: bytes, subject: str) -> list[dict[str, Any]]:
-    try:
-        return msgspec.json.decode(body, type=list[dict[str, Any]])
-    except (ValueError, RecursionError):  # msgspec.DecodeError is a ValueError, and not the only one raised
-        raise InvalidReplyError(f"What came for {subject} is no list of JSON objects.") from None

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.model.completeness import ReducedInstance
     from dicomzarr.options import Limits
     from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
-    from dicomzarr.sources.dicomweb.metadata.search import Searches
+    from dicomzarr.sources.dicomweb.metadata.searching import Searches
     from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
     from dicomzarr.sources.http.transport import Response
 
