@@ -12,7 +12,6 @@ zarr, xarray, dask and fsspec take the URL as it is, with nothing imported from 
 
 from __future__ import annotations
 
-from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr import errors
@@ -67,8 +66,7 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     """Import the arrays when they are first asked for."""
     if name not in _LAZY:
-        # With the module, Python says which name may be meant.
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=modules[__name__])
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415  # only for what is heavy: fsspec and the codecs
 
     module, own = _LAZY[name]

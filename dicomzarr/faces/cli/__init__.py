@@ -1,4 +1,4 @@
-"""The command line: ``dicomzarr COMMAND``, as `commands` lists them.
+"""The command line: ``dicomzarr info | ls | thumbnail | export | serve | doctor | cache | demo``.
 
 Data go to standard output, everything else to standard error. Exit codes: 0 done, 1 what was asked for could not be
 had, 2 it could not be meant, 130 interrupted, 141 nobody read the output to its end.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dicomzarr.errors import DicomZarrError, UsageError
 from dicomzarr.faces.cli.parser import parse_arguments
 from dicomzarr.faces.cli.remedies import remedy_for
-from dicomzarr.faces.cli.secret_words import told_of_secrets
+from dicomzarr.faces.cli.telling import told_of_secrets
 from dicomzarr.faces.cli.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import UsageError
 from dicomzarr.faces.cli.login import logged_in
-from dicomzarr.faces.cli.secret_words import PASSWORD_VARIABLE
+from dicomzarr.faces.cli.telling import PASSWORD_VARIABLE
 from dicomzarr.options import StorageOptions
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.locate import located, only_series
