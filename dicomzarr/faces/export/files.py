@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -16,6 +15,7 @@ from dicomzarr.faces.export.failures import on_disk, taken
 from dicomzarr.faces.export.options import NIFTI, OZX, TIFF
 from dicomzarr.faces.export.series import Source
 from dicomzarr.faces.export.zarr_export import ZarrExport
+from dicomzarr.runtime.extras import needed
 
 if TYPE_CHECKING:
     from dicomzarr.arrays.image import Image
@@ -109,8 +109,8 @@ def _local(target: str) -> Path:
 
 def _check_installed(kind: str) -> None:
     module = _NEEDS.get(kind)
-    if module is not None and find_spec(module) is None:
-        raise UsageError(f"This format needs {module}.", remedy="pip install 'dicomzarr[export]'")
+    if module is not None:
+        needed(module, "export")
 
 
 def _of_one_image(plan: SeriesPlan, options: ExportOptions) -> ExportOptions:

@@ -7,7 +7,6 @@ import os
 import shutil
 from datetime import UTC, datetime
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -16,6 +15,7 @@ import msgspec
 from dicomzarr.errors import InvalidOptionError, UsageError
 from dicomzarr.faces.export.failures import on_disk, taken, writing
 from dicomzarr.omezarr.keys import SEPARATOR
+from dicomzarr.runtime.extras import needed
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.files.stores.pinned_file import PinnedFile
 
@@ -132,10 +132,8 @@ def check_target(path: Path, *, overwrite: bool) -> None:
         raise UsageError(f"There is no folder {path.parent}.", remedy="Make it first.")
     if path.exists() and not overwrite:
         raise taken()
-    if path.suffix.lower() == ".icechunk" and find_spec("icechunk") is None:
-        raise UsageError(
-            "This target needs icechunk, which needs Python 3.12.", remedy="pip install 'dicomzarr[icechunk]'"
-        )
+    if path.suffix.lower() == ".icechunk":
+        needed("icechunk", "icechunk", python=(3, 12))
 
 
 def write_references(path: Path, documents: Mapping[str, bytes], refs: Mapping[str, Reference]) -> None:
