@@ -116,6 +116,20 @@ def test_all_others_are_open_ended() -> None:
         assert read_jpegxl(data).open_ended
 
 
+def test_a_jpeg_of_more_markers_than_real_ones_have_is_restored_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its box restores segments of 64 KiB out of next to nothing."""
+    jpeg = imagecodecs.jpeg8_encode(BLANK)
+    made = bytes(imagecodecs.jpegxl_encode_jpeg(jpeg))
+    comment = b"\xff\xfe\xff\xff" + bytes(65533)
+    longer = bytes(imagecodecs.jpegxl_encode_jpeg(jpeg[:2] + comment * 200 + jpeg[2:]))
+    assert len(longer) < len(made) + 10_000
+    assert [read_jpegxl(data).open_ended for data in (made, longer)] == [False, True]
+    asked: list[bool] = []
+    monkeypatch.setattr(APART, "decode", lambda *_, held_jpeg: asked.append(held_jpeg) or np.frombuffer(jpeg, np.uint8))
+    assert np.array_equal(decoded(longer), decoded(made))
+    assert asked == [True]
+
+
 def test_what_has_few_bytes_for_much_memory_is_decoded_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compressed, "_LARGE", 2**16)
     asked: list[int] = []

@@ -19,6 +19,9 @@ _CUSTOM: Final = 2
 _POINT, _PRIMARIES = 2, 6  # coordinates of each
 _GAMMA_BITS: Final = 24
 _GROUP_SIZE_BITS, _SCALE_BITS, _SUBSAMPLING_BITS = 2, 6, 6
+_MARKER_BITS, _FIRST_MARKER, _START_OF_SCAN, _END_OF_IMAGE = 6, 0xC0, 0xDA, 0xD9
+_MOST_MARKERS, _MOST_SCANS = 128, 20
+"""Of a JPEG; real ones have some forty, and a dozen."""
 _HARMLESS: Final = 1 | 128
 """Flags of a frame: noise, and low frequencies that are not smoothed. Others draw patches, splines or other frames."""
 
@@ -94,6 +97,25 @@ def is_plain(bits: Bits, metadata: Metadata) -> bool:
         return _reaches_frames(bits, metadata) and _is_only_frame(bits, is_xyb=metadata.is_xyb)
     except ValueError:  # broken or unusual: the decoder finds out which
         return False
+
+
+def are_few_markers(reconstruction: bytes) -> bool:
+    """Whether the JPEG that a box restores (18181-2 section 9.8) has as many markers as real ones.
+
+    Each may be a segment of 64 KiB, or a scan, for which the box has next to no bytes.
+    """
+    bits = Bits(reconstruction)
+    scans = 0
+    try:
+        bits.flag()  # whether it is grey
+        for _ in range(_MOST_MARKERS):
+            marker = _FIRST_MARKER + bits.take(_MARKER_BITS)
+            scans += marker == _START_OF_SCAN
+            if marker == _END_OF_IMAGE:
+                return scans <= _MOST_SCANS
+    except ValueError:  # it is broken, and the decoder says so
+        pass
+    return False
 
 
 def _reaches_frames(bits: Bits, metadata: Metadata) -> bool:

@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.dicom.pixels.codestream import Codec, Codestream, Colour
-from dicomzarr.dicom.pixels.jpegxl_frames import ENUM, GREY, RGB, Bits, Metadata, is_plain
+from dicomzarr.dicom.pixels.jpegxl_frames import ENUM, GREY, RGB, Bits, Metadata, are_few_markers, is_plain
 from dicomzarr.dicom.pixels.segments import MOST_SEGMENTS
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ BOX_MAGIC: Final = b"\0\0\0\x0cJXL \r\n\x87\n"
 """The signature box of a JXL file."""
 
 _LONGEST_HEADER: Final = 64  # bytes; what is read of it never takes more than 40
+_LONGEST_MARKERS: Final = 128  # bytes; what is read of them
 _BOX: Final = struct.Struct(">I4s")
 _CODESTREAM_BOXES: Final = {b"jxlc": 0, b"jxlp": 4}  # bytes of a part number before the codestream
 _LAST_PART: Final = 0x80  # in the first byte of the part number
@@ -37,6 +38,8 @@ class _Boxed(NamedTuple):
     """The beginning of the codestream."""
     complete: bool = True
     holds_jpeg: bool = False
+    open_ended: bool = False
+    """Nothing tells how long that JPEG is."""
 
 
 def read_jpegxl(data: bytes) -> Codestream:
@@ -69,7 +72,7 @@ def read_jpegxl(data: bytes) -> Codestream:
         colour=Colour.RGB if is_rgb else None,
         complete=boxed.complete,
         holds_jpeg=boxed.holds_jpeg,
-        open_ended=not is_plain(bits, metadata),
+        open_ended=boxed.open_ended or not is_plain(bits, metadata),
     )
 
 
@@ -127,10 +130,11 @@ def _check_extra_fields(bits: Bits) -> None:
 
 def _unboxed(data: bytes) -> _Boxed:
     """What the boxes hold: the codestream in one of the kind jxlc, or in several of the kind jxlp."""
-    header, complete, holds_jpeg = b"", False, False
+    header, complete, holds_jpeg, open_ended = b"", False, False, False
     for kind, start, end in _boxes(data):
         if kind == b"jbrd":
             holds_jpeg = end <= len(data)
+            open_ended = open_ended or not are_few_markers(data[start : min(end, start + _LONGEST_MARKERS)])
         elif kind in _CODESTREAM_BOXES:
             begin = start + _CODESTREAM_BOXES[kind]
             header += data[begin : min(end, begin + _LONGEST_HEADER)]
@@ -138,7 +142,7 @@ def _unboxed(data: bytes) -> _Boxed:
             complete = is_last and end <= len(data)
     if not header:
         raise ValueError("it has no codestream box")
-    return _Boxed(header[:_LONGEST_HEADER], complete, holds_jpeg)
+    return _Boxed(header[:_LONGEST_HEADER], complete, holds_jpeg, open_ended)
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
