@@ -91,6 +91,15 @@ def test_a_reply_that_never_ends_is_given_up(speak: Speak) -> None:
         body_from(speak, 0.3, header_seconds=0.3, least_rate=1_000_000)
 
 
+def test_a_server_that_is_silent_behind_an_interim_reply_is_given_up_as_any_that_is_silent() -> None:
+    async def silent(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        await asyncio.sleep(2 * SECONDS)
+
+    with pytest.raises(RequestTimeoutError, match=r"0\.05 s"):
+        body_from(silent, 0.05, header_seconds=2 * SECONDS)
+
+
 def test_the_error_says_what_came_and_which_limit_it_was() -> None:
     async def nothing() -> bytes:
         await asyncio.sleep(SECONDS)

@@ -59,6 +59,8 @@ class Meaning(Flag):
 
     SUCCESS = auto()
     """The body is what was asked for."""
+    INTERIM = auto()
+    """The answer is yet to come (RFC 9110 section 15.2)."""
     UNCHANGED = auto()
     """What is known already still holds (RFC 9110 section 13)."""
     REDIRECT = auto()
@@ -124,6 +126,9 @@ _FAILED: Final = Meaning.OTHER_MEDIA_TYPE_OF_PIXELS | Meaning.OTHER_RESOURCE | M
 _INCOMPLETE: Final = Meaning.AGAIN | Meaning.INCOMPLETE
 
 _ROWS: Final[Mapping[int | type[DicomZarrError], _Row]] = {
+    100: _Row(Meaning.INTERIM),
+    102: _Row(Meaning.INTERIM),
+    103: _Row(Meaning.INTERIM),
     200: _Row(Meaning.SUCCESS),
     204: _Row(Meaning.SUCCESS),
     206: _Row(Meaning.SUCCESS),

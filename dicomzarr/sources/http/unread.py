@@ -7,16 +7,25 @@ another frame in the place of the one asked for, in silence.
 from __future__ import annotations
 
 import select
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from dicomzarr.sources.http.statuses import Meaning, status_means
 
-if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
-
 _EVENTS = select.POLLIN | select.POLLHUP | select.POLLERR if hasattr(select, "poll") else 0
+
+
+class _ImpatientHandler(ResponseHandler):
+    """A connection on which the time without progress counts behind an interim reply (1xx), too."""
+
+    def data_received(self, data: bytes) -> None:
+        """Aiohttp's own, which takes such a reply for the answer, and waits for what follows without an end."""
+        super().data_received(data)
+        if self._buffer and status_means(self._buffer[-1][0][0].code, Meaning.INTERIM):
+            self._reschedule_timeout()
 
 
 class CleanConnector(aiohttp.TCPConnector):
@@ -25,6 +34,11 @@ class CleanConnector(aiohttp.TCPConnector):
     Of a server that sent a reply that nobody had asked for, no connection is used again at all: the next
     such reply might come a moment after the next request, and pass for the answer.
     """
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**named)
+        factory: partial[ResponseHandler] = partial(_ImpatientHandler, loop=self._loop)
+        self._factory = factory
 
     async def _get(self, key: Any, traces: Any) -> Any:
         """Aiohttp's own, which takes a connection out of the pool; it looks at the clock alone."""
