@@ -108,22 +108,28 @@ def _started() -> subprocess.Popen[bytes]:
         raise ValueError("this program is no Python that could be started for it: set limits={'layer_seconds': 1e9}")
     command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)  # noqa: S603  # ours
+    # Without buffers: what a forked child found in one it would send once more.
+    return subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)  # noqa: S603  # ours
 
 
 def _answer(process: subprocess.Popen[bytes], asked: bytes) -> npt.NDArray[Any]:
     assert process.stdin is not None  # noqa: S101  # both are pipes
     assert process.stdout is not None  # noqa: S101
-    process.stdin.write(asked)
-    process.stdin.flush()
+    sent = 0
+    while sent < len(asked):
+        sent += process.stdin.write(memoryview(asked)[sent:])
     told = json.loads(process.stdout.readline() or b"null")
     if told is None:
         raise EOFError
     if "error" in told:
         raise ValueError(told["error"])
     pixels: npt.NDArray[Any] = np.empty(told["shape"], told["dtype"])
-    if process.stdout.readinto(pixels.reshape(-1).view(np.uint8).data) != pixels.nbytes:  # type: ignore[attr-defined]
-        raise EOFError
+    room, got = pixels.reshape(-1).view(np.uint8).data, 0
+    while got < len(room):
+        more: int = process.stdout.readinto(room[got:])  # type: ignore[attr-defined]
+        if not more:
+            raise EOFError
+        got += more
     return pixels
 
 

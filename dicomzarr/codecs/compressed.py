@@ -33,6 +33,8 @@ _FEW_SCANS: Final = 20
 _LARGE: Final = 64 * 2**20
 _USUAL_EXPANSION: Final = 100
 """Bytes that decoding takes for each byte of real frames; what takes more, and is large, is decoded alone."""
+_NO_BOUND: Final = 86_400.0
+"""Seconds: who allows a day of a core has JPEG XL decoded here as it comes."""
 _SECONDS_A_BYTE: Final = 2e-6
 """That decoding a JPEG XL takes at most, where it is not an attack: the slowest real ones take half of that."""
 _WORKING_BYTES: Final = {
@@ -90,7 +92,8 @@ def decode_compressed(  # noqa: PLR0913  # all that is known of the bytes
     try:
         is_odd = taken > max(_LARGE, len(data) * _USUAL_EXPANSION)
         with BUDGET.taken(limits.decoding_bytes if is_odd else taken, limits.decoding_bytes):
-            if codestream.open_ended or (is_odd and codestream.codec is Codec.JPEG_XL):
+            is_trusted = limits.layer_seconds >= _NO_BOUND
+            if not is_trusted and (codestream.open_ended or (is_odd and codestream.codec is Codec.JPEG_XL)):
                 decoded = planes_first(_apart(data, limits))
             else:
                 decoded, is_ybr = _decode(data, codestream, is_ybr=is_ybr, scratch=scratch)
@@ -148,7 +151,7 @@ def _decode_held_jpeg(  # noqa: PLR0913, PLR0917  # as above
 ) -> npt.NDArray[Any]:
     """The values that the JPEG itself decodes to, not those that the other decoder rounds it to."""
     try:
-        is_open = codestream.open_ended
+        is_open = codestream.open_ended and limits.layer_seconds < _NO_BOUND
         jpeg = _apart(data, limits, held_jpeg=True) if is_open else imagecodecs.jpegxl_decode_jpeg(data, numthreads=1)
         jpeg = bytes(jpeg)
         markers = read_jpeg(jpeg)

@@ -172,3 +172,4 @@ def test_where_no_process_can_be_started_the_error_says_so(monkeypatch: pytest.M
     monkeypatch.setattr("sys.executable", "/opt/napari/napari")
     with pytest.raises(FrameDecodeError, match="no Python that could be started"):
         decoded(layered(RAMP, 1))
+    assert np.array_equal(decoded(layered(RAMP, 1), layer_seconds=1e9), RAMP)

