@@ -31,6 +31,8 @@ _OF_OTHER_CODESTREAMS: Final = frozenset({"YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
 """Photometric interpretations of subsampled chroma and of component transforms, which such a codestream would show."""
 _FEW_SCANS: Final = 20
 _LARGE: Final = 64 * 2**20
+_LARGE_JPEG_XL: Final = 16 * 2**20
+"""Tables of few bytes can make each sample of it cost microseconds."""
 _USUAL_EXPANSION: Final = 100
 """Bytes that decoding takes for each byte of real frames; what takes more, and is large, is decoded alone."""
 _NO_BOUND: Final = 86_400.0
@@ -92,8 +94,7 @@ def decode_compressed(  # noqa: PLR0913  # all that is known of the bytes
     try:
         is_odd = taken > max(_LARGE, len(data) * _USUAL_EXPANSION)
         with BUDGET.taken(limits.decoding_bytes if is_odd else taken, limits.decoding_bytes):
-            is_trusted = limits.layer_seconds >= _NO_BOUND
-            if not is_trusted and (codestream.open_ended or (is_odd and codestream.codec is Codec.JPEG_XL)):
+            if codestream.codec is Codec.JPEG_XL and _is_apart(codestream, taken, len(data), limits):
                 decoded = planes_first(_apart(data, limits))
             else:
                 decoded, is_ybr = _decode(data, codestream, is_ybr=is_ybr, scratch=scratch)
@@ -261,6 +262,12 @@ def _decode(
         case _:
             # Chroma that is coarser is spread and converted by OpenJPEG: each value over its two or four pixels.
             return _decode_jpeg2000(data, codestream), is_ybr and codestream.colour is None
+
+
+def _is_apart(codestream: Codestream, taken: int, length: int, limits: Limits) -> bool:
+    """Whether a JPEG XL is decoded in a process of its own: what it costs is not known, or is much for its bytes."""
+    is_doubtful = codestream.open_ended or taken > max(_LARGE_JPEG_XL, length * _USUAL_EXPANSION)
+    return is_doubtful and limits.layer_seconds < _NO_BOUND
 
 
 def _apart(data: bytes, limits: Limits, *, held_jpeg: bool = False) -> npt.NDArray[Any]:

@@ -131,7 +131,7 @@ def test_a_jpeg_of_more_markers_than_real_ones_have_is_restored_apart(monkeypatc
 
 
 def test_what_has_few_bytes_for_much_memory_is_decoded_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compressed, "_LARGE", 2**16)
+    monkeypatch.setattr(compressed, "_LARGE_JPEG_XL", 2**16)
     asked: list[int] = []
     monkeypatch.setattr(APART, "decode", lambda data, *_, **__: asked.append(len(data)) or BLANK)
     assert np.array_equal(decoded(bytes(imagecodecs.jpegxl_encode(BLANK, lossless=True))), BLANK)
