@@ -177,6 +177,8 @@ def test_padding_after_the_boundary_and_folded_headers() -> None:
         (b"--b\r\nContent-Length: -3\r\n\r\nfour\r\n--b--", "is no number"),
         (b"--b\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nfour\r\n--b--", "is no number"),
         (b"--b\r\nno colon\r\n\r\nfour\r\n--b--", "no colon"),
+        (b"--b\r\nContent-Location: /frames/1\r\ncontent-location: /frames/2\r\n\r\nx\r\n--b--", "which differ"),
+        (b"--b\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx\r\n--b--", "which differ"),
         (b"--b\r\nContent-Transfer-Encoding: base64\r\n\r\nfour\r\n--b--", "binary"),
         (b"--bX\r\n\r\nfour\r\n--b--", "line end"),
         (b"--b-\r\n\r\nfour\r\n--b--", "line end"),

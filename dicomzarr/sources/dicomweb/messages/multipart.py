@@ -20,6 +20,8 @@ _BOUNDARY_LIMIT = 200  # RFC 2046 says 70; servers exceed it
 _FRAME_LOCATION = re.compile(r"/frames/([0-9]+)/?$")
 _FRAME_DIGITS = 10  # NumberOfFrames is an IS of 32 bits (PS3.5 section 6.2)
 _LENGTH_DIGITS = 15
+_SINGLE = ("content-length", "content-location")
+"""Headers that say which frame a part is, and where it ends: of two that differ, nobody knows which is right."""
 _INSTANCE_LOCATION = re.compile(r"/instances/([^/]+)/")
 
 
@@ -341,8 +343,10 @@ def parse_headers(block: bytes) -> dict[str, str]:
             name, colon, value = bare.partition(":")
             if not colon:
                 raise MultipartError("A header line of a part has no colon.")
-            last = name.rstrip().lower()
-            headers[last] = value.lstrip()
+            last, value = name.rstrip().lower(), value.lstrip()
+            if last in _SINGLE and headers.get(last, value) != value:
+                raise MultipartError(f"A part has two headers {last.title()}, which differ.")
+            headers[last] = value
     if headers.get("content-transfer-encoding", "binary").lower() not in ("binary", "8bit", "7bit"):
         raise MultipartError("A part is in a Content-Transfer-Encoding other than binary.")
     return headers
