@@ -39,6 +39,7 @@ def test_bad_input_of_all_kinds_is_an_error_or_read_right(tmp_path: Path) -> Non
     for target, count, met in (
         ("metadata", 400, "MetadataError"),
         ("multipart", 20_000, "MultipartError"),
+        ("replies", 500, "TruncatedReplyError"),
         ("frames", 15_000, "FrameDecodeError"),
         ("headers", 1000, "FrameDecodeError"),
         ("instances", 20_000, "TruncatedReplyError"),
