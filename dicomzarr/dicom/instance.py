@@ -33,13 +33,15 @@ class ConcatenationPart:
     """An instance's place in a concatenation (PS3.3 section C.7.6.16)."""
 
     uid: str
-    """ConcatenationUID (0020,9161)."""
-    number: int
-    """InConcatenationNumber (0020,9162), 1-based."""
+    """ConcatenationUID (0020,9161); empty where a part does not say it."""
+    number: int | None
+    """InConcatenationNumber (0020,9162), which should count from 1; None when not given."""
     total: int | None
     """InConcatenationTotalNumber (0020,9163): parts there should be; None when not given."""
     frame_offset: int | None
     """ConcatenationFrameOffsetNumber (0020,9228): frames of the parts before; None when not given."""
+    source: str | None = None
+    """SOPInstanceUIDOfConcatenationSource (0020,0242), the same in all parts of an image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

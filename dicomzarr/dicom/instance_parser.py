@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _LARGEST_OFFSET = 1e6
 """Millimetres; a slide that lies a kilometre away lies nowhere."""
 
+_SHORTEST_WAVE = 100.0
+"""Nanometres; of light that lenses let through. Some writers put 1 for what they do not know."""
+
 _SMALLEST_SPACING, _LARGEST_SPACING = 1e-9, 1e4
 """Millimetres; what lies beyond is no spacing but a broken header."""
 
@@ -76,6 +79,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
     scan = scan_frames(read, item, frames) if tiled else None
     paths = declared if declared or scan is None else identified_paths(scan)
     measures = _pixel_measures(item)
+    image_type, frame_type = _words(read, item.image_type), _frame_type(read, item)
     return Instance(
         sop_instance_uid=uid,
         number_of_frames=frames,
@@ -84,8 +88,8 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
         series=f"study {read.address(item.study_instance_uid)}, series {read.address(item.series_instance_uid)}",
         sop_class_uid=sop_class,
         modality=shown_code(read.text(item.modality) or ""),
-        image_type=tuple(value.upper() for value in read.texts(item.image_type)),
-        label_in_image=(read.text(item.specimen_label_in_image) or "").upper() == "YES",
+        image_type=image_type or frame_type,
+        label_in_image="LABEL" in frame_type or (read.text(item.specimen_label_in_image) or "").upper() == "YES",
         instance_number=_instance_number(read, item),
         concatenation=_concatenation(read, item),
         dimension_organization_type=shown_code((read.text(item.dimension_organization_type) or "").upper()),
@@ -128,11 +132,25 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
     )
 
 
+def _frame_type(read: AttributeReader, item: ImageItem) -> tuple[str, ...]:
+    """FrameType of all frames of a slide (PS3.3 section C.8.12.6.3), which says what ImageType should say too."""
+    told = (kind for groups in item.shared_groups.items for kind in groups.slide_frame_type.items)
+    return next((_words(read, kind.frame_type) for kind in told), ())
+
+
+def _words(read: AttributeReader, leaf: Leaf) -> tuple[str, ...]:
+    return tuple(value.upper() for value in read.texts(leaf))
+
+
 _OWN = {"sop_instance_uid", "instance_number", "per_frame_groups", "float_pixels", "double_pixels", *PATIENT}
 _shared = attrgetter(*(name for name in InstanceItem.__struct_fields__ if name not in _OWN))
 """What the instances of a series may have in common: all but what each has for itself."""
 _shared_groups = attrgetter(
-    "pixel_measures", "plane_position_slide", "optical_path_identification", "segment_identification"
+    "pixel_measures",
+    "plane_position_slide",
+    "optical_path_identification",
+    "segment_identification",
+    "slide_frame_type",
 )
 """What is read here of functional groups."""
 
@@ -211,12 +229,14 @@ def _are_spacings(values: Sequence[float]) -> bool:
 
 
 def _concatenation(read: AttributeReader, item: ImageItem) -> ConcatenationPart | None:
-    uid = read.identity(item.concatenation_uid)
-    if uid is None:
+    """Of an instance that says that it is a part, even where it does not say of what."""
+    uid, source = read.identity(item.concatenation_uid), read.identity(item.concatenation_source)
+    number = read.lenient_number(item.in_concatenation_number)
+    if uid is None and number is None:
         return None
     return ConcatenationPart(
-        uid,
-        read.positive(item.in_concatenation_number, "InConcatenationNumber", default=1),
+        uid or "",
+        int(number) if number is not None and number.is_integer() and number >= 0 else None,
         _count(
             read,
             item.in_concatenation_total_number,
@@ -224,6 +244,7 @@ def _concatenation(read: AttributeReader, item: ImageItem) -> ConcatenationPart 
             "whether parts lack is not known",
         ),
         read.integer(item.concatenation_frame_offset, "ConcatenationFrameOffsetNumber"),
+        source,
     )
 
 
@@ -290,9 +311,10 @@ def _icc_profiles(item: ImageItem, uid: str) -> tuple[EmbeddedProfile | None, ..
 
 def _optical_path(read: AttributeReader, item: OpticalPathItem) -> OpticalPath:
     color = item.color_code.items[0].meaning if item.color_code.items else None
+    wavelength = read.lenient_number(item.wavelength)
     return OpticalPath(
         identifier=read.text(item.identifier) or "",
         description=read.text(item.description) or "",
-        wavelength=read.lenient_number(item.wavelength),
+        wavelength=wavelength if wavelength is not None and wavelength >= _SHORTEST_WAVE else None,
         color="" if color is None else read.text(color) or "",
     )

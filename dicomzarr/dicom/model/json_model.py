@@ -174,6 +174,7 @@ class InstanceItem(msgspec.Struct, frozen=True):
     in_concatenation_number: Leaf = _tag("00209162")
     in_concatenation_total_number: Leaf = _tag("00209163")
     concatenation_frame_offset: Leaf = _tag("00209228")
+    concatenation_source: Leaf = _tag("00200242")
     dimension_organization_type: Leaf = _tag("00209311")
     samples_per_pixel: Leaf = _tag("00280002")
     photometric_interpretation: Leaf = _tag("00280004")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from dicomzarr.dicom.slide.level import SlideLevel, level_spacing
+from dicomzarr.dicom.slide.level import SlideLevel
 from dicomzarr.dicom.slide.positions import OpticalPath
 from dicomzarr.dicom.slide.tiling import FullTiling
 
@@ -30,6 +30,8 @@ _UNTOLD = OpticalPath("")
 
 _SAME_SPACING = 1e-3
 """Relative difference below which two pixel spacings are one."""
+_SAME_DIRECTION = 1e-3
+"""Largest difference of direction cosines that are one."""
 _COARSER = 1.05
 """A level of a pyramid is at least so much coarser than the one before."""
 _SAME_EXTENT = 2.0
@@ -51,12 +53,13 @@ class _Joining:
     tiles: dict[Place, list[Tiles]] = field(default_factory=dict)
 
     def takes(self, image: TiledImage) -> bool:
-        first = self.images[0].header
+        first, header = self.images[0], image.header
         return (
-            first.segmentation is image.header.segmentation is None  # each is an image of its own: numbers are its own
-            and _level_key(first) == _level_key(image.header)
-            and _same_spacing(level_spacing(first), level_spacing(image.header))
-            and _origins_within(first, image.header, pixels=1.0)
+            first.header.segmentation is header.segmentation is None  # each is an image of its own: numbers are its own
+            and _level_key(first.header) == _level_key(header)
+            and _same_spacing(first.size.spacing, image.size.spacing)
+            and _same_directions(first.header, header)
+            and _origins_within(first, image, pixels=1.0)
             and not any(self._overlaps(place, own) for place, own in _cover(image).items())
         )
 
@@ -135,15 +138,17 @@ def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
     """What keeps the finest levels of two pyramids from being levels of one, in words."""
     first, second = one.header, other.header
     half_a_tile = 0.5 * max(one.grid.tile_rows, one.grid.tile_columns)
+    same_size = _same_spacing(one.spacing, other.spacing)
     told = (
         ("PyramidUID", first.pyramid_uid == second.pyramid_uid),
         ("extended depth of field", first.extended_depth_of_field == second.extended_depth_of_field),
         ("kind of pixels", _pixel_key(first) == _pixel_key(second)),
         ("optical paths", _same_paths(one, other)),
         ("focal planes", _same_planes(one.planes, other.planes)),
-        ("place on the slide", _origins_within(first, second, pixels=half_a_tile)),
-        ("the area that they show", _same_area(one, other)),
-        ("the size of pixels", _same_spacing(one.spacing, other.spacing) or _is_coarser(one, other)),
+        ("orientation", _same_directions(first, second)),
+        ("place on the slide", _origins_within(one.images[0], other.images[0], pixels=half_a_tile)),
+        ("the area that they show", _same_area(one, other) and (not same_size or _is_one_size(one, other))),
+        ("the size of pixels", same_size or _is_coarser(one, other)),
     )
     return [name for name, same in told if not same]
 
@@ -203,13 +208,20 @@ def _same_spacing(one: tuple[float, float] | None, other: tuple[float, float] | 
     return all(abs(a - b) <= _SAME_SPACING * max(a, b) for a, b in zip(one, other, strict=True))
 
 
-def _origins_within(one: Instance, other: Instance, *, pixels: float) -> bool:
+def _origins_within(one: TiledImage, other: TiledImage, *, pixels: float) -> bool:
     """Whether origins lie within so many pixels of the finer image; an absent origin is near to any."""
-    if one.origin is None or other.origin is None:
+    first, second = one.header.origin, other.header.origin
+    if first is None or second is None:
         return True
-    spacings = [max(spacing) for header in (one, other) if (spacing := level_spacing(header)) is not None]
+    spacings = [max(spacing) for image in (one, other) if (spacing := image.size.spacing) is not None]
     tolerance = pixels * min(spacings, default=0.0)
-    return all(abs(a - b) <= tolerance for a, b in zip(one.origin[:2], other.origin[:2], strict=True))
+    return all(abs(a - b) <= tolerance for a, b in zip(first[:2], second[:2], strict=True))
+
+
+def _same_directions(one: Instance, other: Instance) -> bool:
+    """Whether rows and columns run the same ways; a header that does not say it goes with any."""
+    first, second = one.orientation_slide, other.orientation_slide
+    return first is None or second is None or bool(np.allclose(first, second, rtol=0, atol=_SAME_DIRECTION))
 
 
 def _finest_first(level: SlideLevel) -> tuple[bool, int, int]:
@@ -225,7 +237,8 @@ def _belongs(stack: list[SlideLevel], level: SlideLevel) -> bool:
         and _same_paths(first, level)
         and _same_planes(first.planes, level.planes)
         and _is_coarser(stack[-1], level)
-        and _origins_within(first.header, level.header, pixels=half_a_tile)
+        and _same_directions(first.header, level.header)
+        and _origins_within(first.images[0], level.images[0], pixels=half_a_tile)
         and _same_area(first, level)
     )
 
@@ -246,7 +259,20 @@ def _is_coarser(fine: SlideLevel, level: SlideLevel) -> bool:
         return level.grid.matrix_columns * _COARSER <= max(fine.grid.matrix_columns, 1) or (
             level.grid.matrix_rows * _COARSER <= fine.grid.matrix_rows
         )
-    return all(coarse >= _COARSER * step for coarse, step in zip(level.spacing, fine.spacing, strict=True))
+    times = [coarse / step for coarse, step in zip(level.spacing, fine.spacing, strict=True)]
+    return max(times) >= _COARSER and all(
+        each >= _COARSER or abs(size / max(times) - own) < 1  # a side of few pixels cannot become shorter
+        for each, size, own in zip(times, _matrix(fine), _matrix(level), strict=True)
+    )
+
+
+def _matrix(level: SlideLevel) -> tuple[int, int]:
+    return level.grid.matrix_rows, level.grid.matrix_columns
+
+
+def _is_one_size(one: SlideLevel, other: SlideLevel) -> bool:
+    """Whether matrices are of about one size."""
+    return all(max(a, b) < _COARSER * min(a, b) for a, b in zip(_matrix(one), _matrix(other), strict=True))
 
 
 def _same_planes(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
