@@ -91,6 +91,8 @@ class Instance:
     orientation_slide: tuple[float, ...] | None = None
     """ImageOrientationSlide (0048,0102), six cosines."""
     pyramid_uid: str | None = None
+    acquisition: tuple[str, str] = ("", "")
+    """AcquisitionUID (0008,0017) and AcquisitionDateTime (0008,002A), which tell scans of one place apart."""
     extended_depth_of_field: bool = False
     absent_pixel_lab: tuple[float, ...] | None = None
     """RecommendedAbsentPixelCIELabValue (0048,0015), scaled to 16 bits."""

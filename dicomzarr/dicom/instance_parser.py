@@ -118,6 +118,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
             "it should be two directions at a right angle, and without it there is no affine",
         ),
         pyramid_uid=read.identity(item.pyramid_uid),
+        acquisition=_acquisition(read, item),
         extended_depth_of_field=(read.text(item.extended_depth_of_field) or "").upper() == "YES",
         absent_pixel_lab=read.facts(
             item.recommended_absent_pixel,
@@ -142,7 +143,15 @@ def _words(read: AttributeReader, leaf: Leaf) -> tuple[str, ...]:
     return tuple(value.upper() for value in read.texts(leaf))
 
 
-_OWN = {"sop_instance_uid", "instance_number", "per_frame_groups", "float_pixels", "double_pixels", *PATIENT}
+_OWN = {
+    "sop_instance_uid",
+    "instance_number",
+    "acquisition_uid",
+    "per_frame_groups",
+    "float_pixels",
+    "double_pixels",
+    *PATIENT,
+}
 _shared = attrgetter(*(name for name in InstanceItem.__struct_fields__ if name not in _OWN))
 """What the instances of a series may have in common: all but what each has for itself."""
 _shared_groups = attrgetter(
@@ -181,7 +190,9 @@ class InstanceParser:
                 self._known[key] = parsed
             return parsed
         uid = _uid(item)
-        return replace(known, sop_instance_uid=uid, instance_number=_instance_number(AttributeReader(uid), item))
+        read = AttributeReader(uid)
+        number, acquisition = _instance_number(read, item), _acquisition(read, item)
+        return replace(known, sop_instance_uid=uid, instance_number=number, acquisition=acquisition)
 
 
 def _uid(item: ImageItem) -> str:
@@ -194,6 +205,10 @@ def _uid(item: ImageItem) -> str:
 def _instance_number(read: AttributeReader, item: ImageItem) -> int:
     number = read.lenient_number(item.instance_number) or 0.0
     return int(number) if abs(number) <= _LARGEST_NUMBER else 0
+
+
+def _acquisition(read: AttributeReader, item: ImageItem) -> tuple[str, str]:
+    return read.identity(item.acquisition_uid) or "", read.text(item.acquisition_datetime) or ""
 
 
 def _frame_count(read: AttributeReader, item: ImageItem) -> int:

@@ -170,6 +170,7 @@ class InstanceItem(msgspec.Struct, frozen=True):
     instance_number: Leaf = _tag("00200013")
     frame_of_reference_uid: Leaf = _tag("00200052")
     pyramid_uid: Leaf = _tag("00080019")
+    acquisition_uid: Leaf = _tag("00080017")
     concatenation_uid: Leaf = _tag("00209161")
     in_concatenation_number: Leaf = _tag("00209162")
     in_concatenation_total_number: Leaf = _tag("00209163")

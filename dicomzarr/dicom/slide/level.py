@@ -26,7 +26,9 @@ class SlideLevel:
 
     images: tuple[TiledImage, ...]
     order: tuple[OpticalPath, ...] = ()
-    """The order of optical paths in the finest level of the pyramid; empty for the level's own."""
+    """Its optical paths in the order of the finest level of the pyramid; empty for the level's own."""
+    guessed: bool = False
+    """Of several scans alike, InstanceNumber alone tells to which it belongs."""
 
     @property
     def header(self) -> Instance:

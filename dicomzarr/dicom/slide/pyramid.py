@@ -13,7 +13,7 @@ from dicomzarr.dicom.slide.positions import OpticalPath
 from dicomzarr.dicom.slide.tiling import FullTiling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -30,6 +30,8 @@ _UNTOLD = OpticalPath("")
 
 _SAME_SPACING = 1e-3
 """Relative difference below which two pixel spacings are one."""
+_SAME_WAVE = 0.01
+"""Relative difference up to which two wavelengths are one."""
 _SAME_DIRECTION = 1e-3
 """Largest difference of direction cosines that are one."""
 _COARSER = 1.05
@@ -51,12 +53,14 @@ class _Joining:
 
     images: list[TiledImage]
     tiles: dict[Place, list[Tiles]] = field(default_factory=dict)
+    guessed: bool = False
 
     def takes(self, image: TiledImage) -> bool:
         first, header = self.images[0], image.header
         return (
             first.header.segmentation is header.segmentation is None  # each is an image of its own: numbers are its own
             and _level_key(first.header) == _level_key(header)
+            and all(_may_be_one_pyramid(each.header, header) for each in self.images)
             and _same_spacing(first.size.spacing, image.size.spacing)
             and _same_directions(first.header, header)
             and _origins_within(first, image, pixels=1.0)
@@ -75,32 +79,43 @@ class _Joining:
         )
 
 
-def join_levels(images: Iterable[TiledImage]) -> list[SlideLevel]:
+def join_levels(images: Sequence[TiledImage]) -> list[SlideLevel]:
     """Images that complement one another become one level; a second of the same stays apart."""
     joining: list[_Joining] = []
+    are_numbered = _are_numbered([image.header for image in images])
     for image in images:
         candidates = [level for level in joining if level.takes(image)]
-        level = _choose(candidates, image.header, lambda level: level.images[0].header)
-        if level is None:
+        found = _nearest(candidates, image.header, lambda level: level.images[0].header)
+        if found and (len(found) == 1 or are_numbered):
+            level = found[0]
+            level.guessed |= len(found) > 1
+        else:
             level = _Joining([image])
             joining.append(level)
         level.add(image)
-    return [SlideLevel(tuple(level.images)) for level in joining]
+    return [SlideLevel(tuple(level.images), guessed=level.guessed) for level in joining]
 
 
-def stack_pyramids(levels: Iterable[SlideLevel]) -> list[Pyramid]:
+def stack_pyramids(levels: Sequence[SlideLevel]) -> list[Pyramid]:
     """Stack levels of one area, finest first, into as many pyramids as it takes."""
     stacks: list[list[SlideLevel]] = []
+    are_numbered = _are_numbered([level.header for level in levels])
     for level in sorted(levels, key=_finest_first):
         candidates = [stack for stack in stacks if _belongs(stack, level)]
-        stack = _choose(candidates, level.header, lambda stack: stack[0].header)
-        if stack is None:
-            stacks.append([level])
-        else:
+        found = _nearest(candidates, level.header, lambda stack: stack[0].header)
+        if found and (len(found) == 1 or are_numbered):
             # Channel names are those of the finest level: all levels hold them in its order.
-            own = set(level.paths) == set(stack[0].paths)
-            stack.append(replace(level, order=stack[0].paths) if own else level)
+            matched = tuple(_matched(found[0][0].paths, level.paths).values())
+            order = matched if len(matched) == len(level.paths) else ()
+            found[0].append(replace(level, order=order, guessed=level.guessed or len(found) > 1))
+        else:
+            stacks.append([level])
     return [Pyramid(tuple(stack)) for stack in stacks]
+
+
+def _are_numbered(headers: Sequence[Instance]) -> bool:
+    """Whether InstanceNumber orders what is of one size: the first of each is taken for the first scan's, and so on."""
+    return len({(_matrix_of(header), header.instance_number) for header in headers}) == len(headers)
 
 
 def why_several(pyramids: Sequence[Pyramid], lists: int) -> str | None:
@@ -131,7 +146,9 @@ def _why_apart(pyramids: Sequence[Pyramid]) -> list[str]:
         else:
             both = f"{first.header.sop_instance_uid} and {other.header.sop_instance_uid}"
             why.append(f"instances {both} are alike, as two scans are")
-    return why
+    guessed = (level for pyramid in pyramids for level in pyramid.levels if level.guessed)
+    uids = (level.header.sop_instance_uid for level in guessed)
+    return [*why, *(f"nothing but InstanceNumber tells to which of them instance {uid} belongs" for uid in uids)]
 
 
 def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
@@ -153,18 +170,24 @@ def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
     return [name for name, same in told if not same]
 
 
-def _choose(
+def _nearest(
     candidates: list[_Candidate], header: Instance, header_of: Callable[[_Candidate], Instance]
-) -> _Candidate | None:
-    """The one that belongs to the same scan: by frame of reference, else by origin; None where it is doubtful."""
+) -> list[_Candidate]:
+    """Those that may belong to the same scan, as far as anything tells; several where it is doubtful."""
     frame = header.frame_of_reference_uid
-    same = [each for each in candidates if frame and header_of(each).frame_of_reference_uid == frame]
-    nearest = sorted(same or candidates, key=lambda each: _distance(header, header_of(each)))
-    if len(nearest) > 1 and not same:
-        near, next_near = (_distance(header, header_of(each)) for each in nearest[:2])
-        if not near < next_near:
-            return None
-    return nearest[0] if nearest else None
+    for place, told in enumerate(_scan_of(header)):
+        candidates = [each for each in candidates if told and _scan_of(header_of(each))[place] == told] or candidates
+    if not candidates:
+        return []
+    least = min(_distance(header, header_of(each)) for each in candidates)
+    found = [each for each in candidates if _distance(header, header_of(each)) == least]
+    is_one_frame = bool(frame) and header_of(found[0]).frame_of_reference_uid == frame
+    return found if len(found) == 1 or is_one_frame else []
+
+
+def _scan_of(header: Instance) -> tuple[str | None, ...]:
+    """What tells scans apart, the strongest first."""
+    return (header.pyramid_uid, header.frame_of_reference_uid, *header.acquisition)
 
 
 def _distance(one: Instance, other: Instance) -> float:
@@ -187,12 +210,15 @@ def _cover(image: TiledImage) -> dict[Place, Tiles]:
 
 def _level_key(header: Instance) -> tuple[object, ...]:
     pixel = header.pixel
-    matrix = header.total_pixel_matrix or (pixel.rows, pixel.columns)
-    return (*_pyramid_key(header), matrix, pixel.rows, pixel.columns)
+    return (*_kind_key(header), _matrix_of(header), pixel.rows, pixel.columns)
 
 
-def _pyramid_key(header: Instance) -> tuple[object, ...]:
-    return (header.pyramid_uid, header.extended_depth_of_field, *_pixel_key(header))
+def _matrix_of(header: Instance) -> tuple[int, int]:
+    return header.total_pixel_matrix or (header.pixel.rows, header.pixel.columns)
+
+
+def _kind_key(header: Instance) -> tuple[object, ...]:
+    return (header.extended_depth_of_field, *_pixel_key(header))
 
 
 def _pixel_key(header: Instance) -> tuple[object, ...]:
@@ -233,24 +259,60 @@ def _belongs(stack: list[SlideLevel], level: SlideLevel) -> bool:
     first = stack[0]
     half_a_tile = 0.5 * max(first.grid.tile_rows, first.grid.tile_columns)
     return (
-        _pyramid_key(first.header) == _pyramid_key(level.header)
+        _kind_key(first.header) == _kind_key(level.header)
+        and all(_may_be_one_pyramid(each.header, level.header) for each in stack)
         and _same_paths(first, level)
         and _same_planes(first.planes, level.planes)
         and _is_coarser(stack[-1], level)
         and _same_directions(first.header, level.header)
-        and _origins_within(first.images[0], level.images[0], pixels=half_a_tile)
-        and _same_area(first, level)
+        and (
+            _is_one_pyramid(first.header, level.header)
+            or (_origins_within(first.images[0], level.images[0], pixels=half_a_tile) and _same_area(first, level))
+        )
     )
+
+
+def _is_one_pyramid(one: Instance, other: Instance) -> bool:
+    """Whether PyramidUID says so."""
+    return one.pyramid_uid == other.pyramid_uid is not None
+
+
+def _may_be_one_pyramid(one: Instance, other: Instance) -> bool:
+    """Whether PyramidUID does not say otherwise."""
+    return one.pyramid_uid is None or other.pyramid_uid is None or one.pyramid_uid == other.pyramid_uid
 
 
 def _same_paths(one: SlideLevel, other: SlideLevel) -> bool:
     """Whether levels show the same optical paths; of colours, some writers name the only one anew for each level."""
-    if set(one.paths) == set(other.paths):
+    if len(_matched(one.paths, other.paths)) == len(one.paths) == len(other.paths):
         return True
     if one.header.pixel.samples == 1 or not len(one.paths) == len(other.paths) == 1:
         return False
     unnamed = {replace(path, identifier="") for path in (*one.paths, *other.paths)} - {_UNTOLD}
     return len(unnamed) <= 1
+
+
+def _matched(paths: Sequence[OpticalPath], others: Sequence[OpticalPath]) -> dict[OpticalPath, OpticalPath]:
+    """The one among others that each path is, as far as there is one."""
+    left = dict.fromkeys(others)
+    found: dict[OpticalPath, OpticalPath] = {}
+    for path in paths:
+        own = path if path in left else next((each for each in left if _is_one_path(path, each)), None)
+        if own is not None:
+            found[path] = own
+            del left[own]
+    return found
+
+
+def _is_one_path(one: OpticalPath, other: OpticalPath) -> bool:
+    """Whether two levels describe one path, of which one may say more, or round."""
+    first, second = one.wavelength, other.wavelength
+    return (
+        one.identifier == other.identifier
+        and one.occurrence == other.occurrence
+        and (one.description.casefold() == other.description.casefold() or not one.description or not other.description)
+        and (first is None or second is None or abs(first - second) <= _SAME_WAVE * max(first, second))
+    )
 
 
 def _is_coarser(fine: SlideLevel, level: SlideLevel) -> bool:
@@ -283,11 +345,15 @@ def _same_planes(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 
 def _same_area(one: SlideLevel, other: SlideLevel) -> bool:
-    """Whether two levels show about the same area; one coarse pixel of rounding is allowed."""
+    """Whether two levels show about the same area; one coarse pixel of rounding is allowed, or padding of tiles."""
     if one.spacing is None or other.spacing is None:
         return one.spacing is other.spacing
     sizes = [
         (level.grid.matrix_rows * step[0], level.grid.matrix_columns * step[1])
         for level, step in ((one, one.spacing), (other, other.spacing))
     ]
-    return all(max(a, b) <= _SAME_EXTENT * (min(a, b) + step) for a, b, step in zip(*sizes, other.spacing, strict=True))
+    tile = (other.grid.tile_rows, other.grid.tile_columns)
+    return all(
+        max(a, b) <= _SAME_EXTENT * (min(a, b) + step) or 0 < b - a < pixels * step
+        for a, b, step, pixels in zip(*sizes, other.spacing, tile, strict=True)
+    )
