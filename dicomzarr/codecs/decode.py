@@ -99,6 +99,8 @@ def _decode(  # noqa: PLR0913, PLR0917  # as above
     label = transfer_syntax(transfer_syntax_uid, where=where) if transfer_syntax_uid else None
     codestream = _find_codestream(data, pixel, label, where)
     if codestream is not None:
+        if stored and pixel.photometric_interpretation == "YBR_FULL_422":
+            pixel = replace(pixel, photometric_interpretation="YBR_FULL")  # the codestream knows how it is sampled
         if codestream.lossy and on_loss is not None:
             on_loss()
         return decode_compressed(bytes(data), codestream, pixel, where=where, scratch=scratch, limits=limits)

@@ -9,7 +9,23 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from dicomzarr.dicom.slide.level import SlideLevel
-from dicomzarr.dicom.slide.positions import OpticalPath
+from dicomzarr.dicom.slide.likeness import (
+    is_coarser,
+    is_one_pyramid,
+    is_one_size,
+    kind_key,
+    level_key,
+    matched,
+    matrix_of,
+    may_be_one_pyramid,
+    origins_within,
+    pixel_key,
+    same_area,
+    same_directions,
+    same_paths,
+    same_planes,
+    same_spacing,
+)
 from dicomzarr.dicom.slide.tiling import FullTiling
 
 if TYPE_CHECKING:
@@ -18,26 +34,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.instance import Instance
+    from dicomzarr.dicom.slide.positions import OpticalPath
     from dicomzarr.dicom.slide.tiled import TiledImage
 
     Place = tuple[OpticalPath, float]
     Tiles = npt.NDArray[np.int64] | None
 
 _Candidate = TypeVar("_Candidate")
-
-_UNTOLD = OpticalPath("")
-"""The optical path of a header that has none."""
-
-_SAME_SPACING = 1e-3
-"""Relative difference below which two pixel spacings are one."""
-_SAME_WAVE = 0.01
-"""Relative difference up to which two wavelengths are one."""
-_SAME_DIRECTION = 1e-3
-"""Largest difference of direction cosines that are one."""
-_COARSER = 1.05
-"""A level of a pyramid is at least so much coarser than the one before."""
-_SAME_EXTENT = 2.0
-"""Levels of a pyramid show the same area; Philips pads coarse levels, hence the width of this."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,11 +62,11 @@ class _Joining:
         first, header = self.images[0], image.header
         return (
             first.header.segmentation is header.segmentation is None  # each is an image of its own: numbers are its own
-            and _level_key(first.header) == _level_key(header)
-            and all(_may_be_one_pyramid(each.header, header) for each in self.images)
-            and _same_spacing(first.size.spacing, image.size.spacing)
-            and _same_directions(first.header, header)
-            and _origins_within(first, image, pixels=1.0)
+            and level_key(first.header) == level_key(header)
+            and all(may_be_one_pyramid(each.header, header) for each in self.images)
+            and same_spacing(first.size.spacing, image.size.spacing)
+            and same_directions(first.header, header)
+            and origins_within(first, image, pixels=1.0)
             and not any(self._overlaps(place, own) for place, own in _cover(image).items())
         )
 
@@ -105,8 +108,8 @@ def stack_pyramids(levels: Sequence[SlideLevel]) -> list[Pyramid]:
         found = _nearest(candidates, level.header, lambda stack: stack[0].header)
         if found and (len(found) == 1 or are_numbered):
             # Channel names are those of the finest level: all levels hold them in its order.
-            matched = tuple(_matched(found[0][0].paths, level.paths).values())
-            order = matched if len(matched) == len(level.paths) else ()
+            own = tuple(matched(found[0][0].paths, level.paths).values())
+            order = own if len(own) == len(level.paths) else ()
             found[0].append(replace(level, order=order, guessed=level.guessed or len(found) > 1))
         else:
             stacks.append([level])
@@ -115,7 +118,7 @@ def stack_pyramids(levels: Sequence[SlideLevel]) -> list[Pyramid]:
 
 def _are_numbered(headers: Sequence[Instance]) -> bool:
     """Whether InstanceNumber orders what is of one size: the first of each is taken for the first scan's, and so on."""
-    return len({(_matrix_of(header), header.instance_number) for header in headers}) == len(headers)
+    return len({(matrix_of(header), header.instance_number) for header in headers}) == len(headers)
 
 
 def why_several(pyramids: Sequence[Pyramid], lists: int) -> str | None:
@@ -141,7 +144,7 @@ def _why_apart(pyramids: Sequence[Pyramid]) -> list[str]:
     found = list(dict.fromkeys(reason for each in reasons for reason in each))
     why = [f"they differ in {', '.join(found)}"] if found else []
     for other in (other for other, each in zip(others, reasons, strict=True) if not each):
-        if _is_coarser(first, other):
+        if is_coarser(first, other):
             why.append(f"nothing tells to which of them instance {other.header.sop_instance_uid} belongs")
         else:
             both = f"{first.header.sop_instance_uid} and {other.header.sop_instance_uid}"
@@ -155,17 +158,17 @@ def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
     """What keeps the finest levels of two pyramids from being levels of one, in words."""
     first, second = one.header, other.header
     half_a_tile = 0.5 * max(one.grid.tile_rows, one.grid.tile_columns)
-    same_size = _same_spacing(one.spacing, other.spacing)
+    same_size = same_spacing(one.spacing, other.spacing)
     told = (
         ("PyramidUID", first.pyramid_uid == second.pyramid_uid),
         ("extended depth of field", first.extended_depth_of_field == second.extended_depth_of_field),
-        ("kind of pixels", _pixel_key(first) == _pixel_key(second)),
-        ("optical paths", _same_paths(one, other)),
-        ("focal planes", _same_planes(one.planes, other.planes)),
-        ("orientation", _same_directions(first, second)),
-        ("place on the slide", _origins_within(one.images[0], other.images[0], pixels=half_a_tile)),
-        ("the area that they show", _same_area(one, other) and (not same_size or _is_one_size(one, other))),
-        ("the size of pixels", same_size or _is_coarser(one, other)),
+        ("kind of pixels", pixel_key(first) == pixel_key(second)),
+        ("optical paths", same_paths(one, other)),
+        ("focal planes", same_planes(one.planes, other.planes)),
+        ("orientation", same_directions(first, second)),
+        ("place on the slide", origins_within(one.images[0], other.images[0], pixels=half_a_tile)),
+        ("the area that they show", same_area(one, other) and (not same_size or is_one_size(one, other))),
+        ("the size of pixels", same_size or is_coarser(one, other)),
     )
     return [name for name, same in told if not same]
 
@@ -208,48 +211,6 @@ def _cover(image: TiledImage) -> dict[Place, Tiles]:
     return dict(zip(places, np.split(tiles, cuts), strict=True))
 
 
-def _level_key(header: Instance) -> tuple[object, ...]:
-    pixel = header.pixel
-    return (*_kind_key(header), _matrix_of(header), pixel.rows, pixel.columns)
-
-
-def _matrix_of(header: Instance) -> tuple[int, int]:
-    return header.total_pixel_matrix or (header.pixel.rows, header.pixel.columns)
-
-
-def _kind_key(header: Instance) -> tuple[object, ...]:
-    return (header.extended_depth_of_field, *_pixel_key(header))
-
-
-def _pixel_key(header: Instance) -> tuple[object, ...]:
-    pixel = header.pixel
-    if pixel.samples > 1:
-        return (pixel.samples, pixel.dtype, pixel.bits_stored)
-    return (pixel.dtype, pixel.photometric_interpretation)
-
-
-def _same_spacing(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return all(abs(a - b) <= _SAME_SPACING * max(a, b) for a, b in zip(one, other, strict=True))
-
-
-def _origins_within(one: TiledImage, other: TiledImage, *, pixels: float) -> bool:
-    """Whether origins lie within so many pixels of the finer image; an absent origin is near to any."""
-    first, second = one.header.origin, other.header.origin
-    if first is None or second is None:
-        return True
-    spacings = [max(spacing) for image in (one, other) if (spacing := image.size.spacing) is not None]
-    tolerance = pixels * min(spacings, default=0.0)
-    return all(abs(a - b) <= tolerance for a, b in zip(first[:2], second[:2], strict=True))
-
-
-def _same_directions(one: Instance, other: Instance) -> bool:
-    """Whether rows and columns run the same ways; a header that does not say it goes with any."""
-    first, second = one.orientation_slide, other.orientation_slide
-    return first is None or second is None or bool(np.allclose(first, second, rtol=0, atol=_SAME_DIRECTION))
-
-
 def _finest_first(level: SlideLevel) -> tuple[bool, int, int]:
     grid = level.grid
     return (level.header.extended_depth_of_field, -grid.matrix_columns, -grid.matrix_rows)
@@ -259,101 +220,14 @@ def _belongs(stack: list[SlideLevel], level: SlideLevel) -> bool:
     first = stack[0]
     half_a_tile = 0.5 * max(first.grid.tile_rows, first.grid.tile_columns)
     return (
-        _kind_key(first.header) == _kind_key(level.header)
-        and all(_may_be_one_pyramid(each.header, level.header) for each in stack)
-        and _same_paths(first, level)
-        and _same_planes(first.planes, level.planes)
-        and _is_coarser(stack[-1], level)
-        and _same_directions(first.header, level.header)
+        kind_key(first.header) == kind_key(level.header)
+        and all(may_be_one_pyramid(each.header, level.header) for each in stack)
+        and same_paths(first, level)
+        and same_planes(first.planes, level.planes)
+        and is_coarser(stack[-1], level)
+        and same_directions(first.header, level.header)
         and (
-            _is_one_pyramid(first.header, level.header)
-            or (_origins_within(first.images[0], level.images[0], pixels=half_a_tile) and _same_area(first, level))
+            is_one_pyramid(first.header, level.header)
+            or (origins_within(first.images[0], level.images[0], pixels=half_a_tile) and same_area(first, level))
         )
-    )
-
-
-def _is_one_pyramid(one: Instance, other: Instance) -> bool:
-    """Whether PyramidUID says so."""
-    return one.pyramid_uid == other.pyramid_uid is not None
-
-
-def _may_be_one_pyramid(one: Instance, other: Instance) -> bool:
-    """Whether PyramidUID does not say otherwise."""
-    return one.pyramid_uid is None or other.pyramid_uid is None or one.pyramid_uid == other.pyramid_uid
-
-
-def _same_paths(one: SlideLevel, other: SlideLevel) -> bool:
-    """Whether levels show the same optical paths; of colours, some writers name the only one anew for each level."""
-    if len(_matched(one.paths, other.paths)) == len(one.paths) == len(other.paths):
-        return True
-    if one.header.pixel.samples == 1 or not len(one.paths) == len(other.paths) == 1:
-        return False
-    unnamed = {replace(path, identifier="") for path in (*one.paths, *other.paths)} - {_UNTOLD}
-    return len(unnamed) <= 1
-
-
-def _matched(paths: Sequence[OpticalPath], others: Sequence[OpticalPath]) -> dict[OpticalPath, OpticalPath]:
-    """The one among others that each path is, as far as there is one."""
-    left = dict.fromkeys(others)
-    found: dict[OpticalPath, OpticalPath] = {}
-    for path in paths:
-        own = path if path in left else next((each for each in left if _is_one_path(path, each)), None)
-        if own is not None:
-            found[path] = own
-            del left[own]
-    return found
-
-
-def _is_one_path(one: OpticalPath, other: OpticalPath) -> bool:
-    """Whether two levels describe one path, of which one may say more, or round."""
-    first, second = one.wavelength, other.wavelength
-    return (
-        one.identifier == other.identifier
-        and one.occurrence == other.occurrence
-        and (one.description.casefold() == other.description.casefold() or not one.description or not other.description)
-        and (first is None or second is None or abs(first - second) <= _SAME_WAVE * max(first, second))
-    )
-
-
-def _is_coarser(fine: SlideLevel, level: SlideLevel) -> bool:
-    """Whether a level is a next one; by size where DICOM gives no spacing."""
-    if fine.spacing is None or level.spacing is None:
-        return level.grid.matrix_columns * _COARSER <= max(fine.grid.matrix_columns, 1) or (
-            level.grid.matrix_rows * _COARSER <= fine.grid.matrix_rows
-        )
-    times = [coarse / step for coarse, step in zip(level.spacing, fine.spacing, strict=True)]
-    return max(times) >= _COARSER and all(
-        each >= _COARSER or abs(size / max(times) - own) < 1  # a side of few pixels cannot become shorter
-        for each, size, own in zip(times, _matrix(fine), _matrix(level), strict=True)
-    )
-
-
-def _matrix(level: SlideLevel) -> tuple[int, int]:
-    return level.grid.matrix_rows, level.grid.matrix_columns
-
-
-def _is_one_size(one: SlideLevel, other: SlideLevel) -> bool:
-    """Whether matrices are of about one size."""
-    return all(max(a, b) < _COARSER * min(a, b) for a, b in zip(_matrix(one), _matrix(other), strict=True))
-
-
-def _same_planes(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """As many focal planes, at about the same offsets where there are several."""
-    if len(one) != len(other):
-        return False
-    return len(one) == 1 or np.allclose(one, other, rtol=1e-3, atol=1e-4)
-
-
-def _same_area(one: SlideLevel, other: SlideLevel) -> bool:
-    """Whether two levels show about the same area; one coarse pixel of rounding is allowed, or padding of tiles."""
-    if one.spacing is None or other.spacing is None:
-        return one.spacing is other.spacing
-    sizes = [
-        (level.grid.matrix_rows * step[0], level.grid.matrix_columns * step[1])
-        for level, step in ((one, one.spacing), (other, other.spacing))
-    ]
-    tile = (other.grid.tile_rows, other.grid.tile_columns)
-    return all(
-        max(a, b) <= _SAME_EXTENT * (min(a, b) + step) or 0 < b - a < pixels * step
-        for a, b, step, pixels in zip(*sizes, other.spacing, tile, strict=True)
     )
