@@ -832,11 +832,20 @@ def test_a_codestream_cut_anywhere_is_an_error(name: str) -> None:
     data, pixel, uid = STREAMS[name]
     assert decode(data, pixel, uid).any()
     end = data.rindex(b"\xff\xd9")
-    cuts = {*range(min(end, 300)), *range(300, end, 37), end - 1, end, end + 1}
+    whole = name in {"jpeg", "jpeg lossless"}  # shows that no data lack, and so may lack its end marker
+    cuts = {*range(min(end, 300)), *range(300, end, 37), end - 1, *(() if whole else (end, end + 1))}
     for cut in sorted(cuts):
         with pytest.raises((FrameDecodeError, FrameShapeError)) as caught:
             decode(data[:cut], pixel, uid)
         assert WHERE in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "jpeg lossless"])
+def test_a_jpeg_without_its_end_marker_is_read_where_it_is_whole(name: str) -> None:
+    data, pixel, uid = STREAMS[name]
+    end = data.rindex(b"\xff\xd9")
+    for cut in (end, end + 1):
+        assert np.array_equal(decode(data[:cut], pixel, uid), decode(data, pixel, uid))
 
 
 @pytest.mark.parametrize("name", ["jpeg 2000", "jp2", "htj2k", "jpeg-ls"])
