@@ -103,17 +103,23 @@ def stack_pyramids(levels: Sequence[SlideLevel]) -> list[Pyramid]:
     """Stack levels of one area, finest first, into as many pyramids as it takes."""
     stacks: list[list[SlideLevel]] = []
     are_numbered = _are_numbered([level.header for level in levels])
-    for level in sorted(levels, key=_finest_first):
+    for level in sorted(levels, key=_by_resolution):
         candidates = [stack for stack in stacks if _belongs(stack, level)]
         found = _nearest(candidates, level.header, lambda stack: stack[0].header)
         if found and (len(found) == 1 or are_numbered):
             # Channel names are those of the finest level: all levels hold them in its order.
             own = tuple(matched(found[0][0].paths, level.paths).values())
             order = own if len(own) == len(level.paths) else ()
-            found[0].append(replace(level, order=order, guessed=level.guessed or len(found) > 1))
+            guessed = level.guessed or len(found) > 1 or _is_left_over(level, stacks)
+            found[0].append(replace(level, order=order, guessed=guessed))
         else:
             stacks.append([level])
-    return [Pyramid(tuple(stack)) for stack in stacks]
+    return [Pyramid(tuple(stack)) for stack in sorted(stacks, key=lambda stack: _largest_first(stack[0]))]
+
+
+def _is_left_over(level: SlideLevel, stacks: Sequence[Sequence[SlideLevel]]) -> bool:
+    """Whether another of its size was put where it could have been, by guess."""
+    return any(each.guessed and matrix_of(each.header) == matrix_of(level.header) for stack in stacks for each in stack)
 
 
 def _are_numbered(headers: Sequence[Instance]) -> bool:
@@ -211,7 +217,13 @@ def _cover(image: TiledImage) -> dict[Place, Tiles]:
     return dict(zip(places, np.split(tiles, cuts), strict=True))
 
 
-def _finest_first(level: SlideLevel) -> tuple[bool, int, int]:
+def _by_resolution(level: SlideLevel) -> tuple[bool, float, int, int]:
+    """By the size of pixels, where DICOM gives it: levels may be padded to the size of finer ones."""
+    edof, columns, rows = _largest_first(level)
+    return edof, max(level.spacing or (0.0,)), columns, rows
+
+
+def _largest_first(level: SlideLevel) -> tuple[bool, int, int]:
     grid = level.grid
     return (level.header.extended_depth_of_field, -grid.matrix_columns, -grid.matrix_rows)
 
