@@ -109,10 +109,10 @@ class Instance:
         shown = (profile for path, profile in zip(self.optical_paths, own, strict=False) if path in paths)
         return next((profile for profile in shown if profile is not None), image)
 
-    @property
-    def is_stored_native(self) -> bool:
-        """The metadata name the transfer syntax that it is stored in, which is an uncompressed one."""
-        return is_native(self.available_transfer_syntax_uid or "")
+    def is_sent_as_stored(self, transfer_syntax_uid: str | None) -> bool:
+        """The metadata name the transfer syntax that it is stored in: an uncompressed one, or that of a frame."""
+        stored = self.available_transfer_syntax_uid
+        return stored is not None and (is_native(stored) or stored == transfer_syntax_uid)
 
     @property
     def compressed(self) -> bool:

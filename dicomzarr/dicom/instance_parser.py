@@ -28,6 +28,7 @@ from dicomzarr.dicom.slide.positions import (
     shared_path_identifier,
 )
 from dicomzarr.dicom.uids import MR_SPECTROSCOPY_STORAGE
+from dicomzarr.dicom.volume.tables import brightest_color
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -307,7 +308,7 @@ def _distinct(paths: Iterable[OpticalPath]) -> tuple[OpticalPath, ...]:
 
 def _paths(read: AttributeReader, item: ImageItem, segmentation: Segmentation | None) -> Iterable[OpticalPath]:
     if segmentation is None:
-        return [_optical_path(read, path or OpticalPathItem()) for path in item.optical_paths.values]
+        return [_optical_path(read, path or OpticalPathItem(), _uid(item)) for path in item.optical_paths.values]
     if segmentation.is_label_map:
         return []
     return [OpticalPath(str(each.number), each.label, color=each.color) for each in segmentation.segments]
@@ -324,12 +325,13 @@ def _icc_profiles(item: ImageItem, uid: str) -> tuple[EmbeddedProfile | None, ..
     return tuple(EmbeddedProfile(leaf, uid) if leaf.present else None for leaf in leaves)
 
 
-def _optical_path(read: AttributeReader, item: OpticalPathItem) -> OpticalPath:
-    color = item.color_code.items[0].meaning if item.color_code.items else None
+def _optical_path(read: AttributeReader, item: OpticalPathItem, uid: str) -> OpticalPath:
+    named = item.color_code.items[0].meaning if item.color_code.items else None
+    shown = next((color for palette in item.palette.items if (color := brightest_color(palette, uid))), "")
     wavelength = read.lenient_number(item.wavelength)
     return OpticalPath(
         identifier=read.text(item.identifier) or "",
         description=read.text(item.description) or "",
         wavelength=wavelength if wavelength is not None and wavelength >= _SHORTEST_WAVE else None,
-        color="" if color is None else read.text(color) or "",
+        color=shown or ("" if named is None else read.text(named) or ""),
     )

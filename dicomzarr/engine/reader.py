@@ -155,7 +155,7 @@ class Reader:
             where=where,
             scratch=_scratch[asked.reading.planes],
             on_loss=self._warn_of_loss if promised else None,
-            stored=encoded.header is not None or asked.frame.instance.is_stored_native,
+            stored=encoded.header is not None or asked.frame.instance.is_sent_as_stored(encoded.transfer_syntax_uid),
             limits=self.series.limits,
         )
         seen = asked.level.seen(asked.frame, pixels)

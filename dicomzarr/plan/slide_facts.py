@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from dicomzarr.plan.attributes import Affine
 
     Step = tuple[float, float, float]
-
-PALETTE: Final = "values are indices into a palette that is not applied."
 
 _PATH_COLORS = ("0000FF", "00FF00", "FF0000", "00FFFF", "FF00FF", "FFFF00")
 """Shown for optical paths that name no colour, in turn."""

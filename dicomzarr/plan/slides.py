@@ -13,7 +13,6 @@ from dicomzarr.dicom.slide.slide import assemble_slide
 from dicomzarr.errors import FrameError, MetadataError, UnsupportedSeriesError
 from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan, SeriesPlan
 from dicomzarr.plan.slide_facts import (
-    PALETTE,
     absent_tile,
     affine,
     channels,
@@ -206,7 +205,6 @@ def _attributes(level: SlideLevel, remarks: Notices) -> ImageAttributes:
 
 def _oddities(level: SlideLevel) -> Iterator[str]:
     """What someone who trusts the arrays should know, in sentences."""
-    header = level.header
     known = np.diff(level.plane_offsets) if level.plane_step else np.empty(0)
     if known.size and not np.allclose(known, known[0], rtol=0.01):
         yield (
@@ -216,5 +214,3 @@ def _oddities(level: SlideLevel) -> Iterator[str]:
         yield "nothing says how far its focal planes are apart; z counts them."
     if level.heights:
         yield "tiles were focused at different heights, which are no axis; focus_heights hold their range."
-    if header.pixel.photometric_interpretation == "PALETTE COLOR":
-        yield PALETTE

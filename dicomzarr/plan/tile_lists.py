@@ -13,7 +13,6 @@ from dicomzarr.dicom.slide.tiling import UNPLACED
 from dicomzarr.plan.attributes import FrameCoordinate
 from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan
 from dicomzarr.plan.slide_facts import (
-    PALETTE,
     absent_tile,
     channels,
     check_readable,
@@ -99,8 +98,6 @@ def _sentences(loose: LooseTiles) -> Iterator[str]:
     yield f"its frames are a list of tiles, none of which is placed on a matrix: {loose.why}"
     if not loose.frames.complete:
         yield "other parts of its concatenation are not in its list of tiles."
-    if loose.header.pixel.photometric_interpretation == "PALETTE COLOR":
-        yield PALETTE
 
 
 def _steps(header: Instance) -> tuple[str | None, tuple[float, float]]:

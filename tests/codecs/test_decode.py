@@ -681,6 +681,15 @@ def test_jpeg_ls_under_a_header_that_only_jpeg_can_have_was_coded_anew() -> None
 # JPEG 2000 and HTJ2K
 
 
+def test_jpeg_2000_that_nobody_decoded_means_what_its_header_says() -> None:
+    ycc = convert_color_space(RGB, "RGB", "YBR_FULL")
+    data = bytes(imagecodecs.jpeg2k_encode(ycc, level=0, reversible=True, mct=False, codecformat="j2k"))
+    options: dict[str, Any] = {"transfer_syntax_uid": uids.JPEG_2000_LOSSLESS, "where": WHERE, "stored": True}
+    found, told = (decode_frame(data, colour(kind), **options) for kind in ("YBR_FULL_422", "YBR_FULL"))
+    assert np.array_equal(found, told)
+    assert np.abs(np.moveaxis(found, 0, -1).astype(int) - RGB).max() <= 3
+
+
 @pytest.mark.parametrize("container", ["j2k", "jp2"])
 @pytest.mark.parametrize(
     ("pixels", "pixel"),

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from pydicom import Dataset
 from slides import TestSlide, brightfield_pyramid, concatenation
 from slides_codecs import GRAY
 from slides_fluorescence import CHANNELS, RESAMPLED
 from slides_instances import Identity, Level, full_instance, sequence_item, sparse_instance
 from slides_pixels import noisy_color, noisy_gray, shrink
 
+import dicomzarr
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.plan import ImagePlan, SeriesPlan, plan_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from pydicom import Dataset
+    from slides_model import Pixels
 
     Change = Callable[[list[Dataset]], None]
 
@@ -240,6 +243,18 @@ def test_a_wavelength_of_one_nanometre_is_none() -> None:
     assert labels == [path.identifier for path in CHANNELS[:2]]
 
 
+def test_a_palette_of_an_optical_path_is_its_colour() -> None:
+    dataset = full_instance(Identity("palette of a path", 1), gray(paths=2))
+    ramp = np.arange(256)
+    palette = Dataset()
+    for name, top in (("Red", 255), ("Green", 128), ("Blue", 0)):
+        setattr(palette, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
+        entries = (ramp * top // 255 * 257).astype("<u2").tobytes()
+        setattr(palette, f"{name}PaletteColorLookupTableData", entries)
+    dataset.OpticalPathSequence[1].PaletteColorLookupTableSequence = [palette]
+    assert [channel.color for channel in of_one(planned([dataset])).channels] == ["0000FF", "FF8000"]
+
+
 def test_levels_may_name_their_paths_a_little_differently() -> None:
     fine = gray(paths=2)
     named = tuple(
@@ -250,6 +265,47 @@ def test_levels_may_name_their_paths_a_little_differently() -> None:
     datasets = [full_instance(Identity("named", 1), fine), full_instance(Identity("named", 2, RESAMPLED), coarse)]
     image = of_one(planned(datasets))
     assert [numbers(image, level) for level in (0, 1)] == [list(range(1, 19)), [5, 6, 7, 8, 1, 2, 3, 4]]
+
+
+# --- pixels that are no colours ---
+
+
+def indexed() -> tuple[Dataset, Pixels]:
+    """A slide of indices into a palette, and its colours."""
+    level = Level(noisy_gray(3, (1, 1, 40, 50), 8), (16, 16), codec=GRAY)
+    dataset = full_instance(Identity("indexed", 1), level)
+    dataset.PhotometricInterpretation = "PALETTE COLOR"
+    table = np.random.default_rng(1).integers(0, 2**16, (3, 256)).astype("<u2")
+    for name, entries in zip(("Red", "Green", "Blue"), table, strict=True):
+        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
+        setattr(dataset, f"{name}PaletteColorLookupTableData", entries.tobytes())
+    return dataset, table[:, level.pixels[0, 0]]
+
+
+def test_a_palette_is_applied_where_colours_are_asked_for(tmp_path: Path) -> None:
+    dataset, colors = indexed()
+    TestSlide("indexed", (dataset,), ()).write(tmp_path)
+    image = dicomzarr.open(str(tmp_path), values="color")
+    assert np.array_equal(image.levels[0][...], colors)
+    assert np.array_equal(image.read_region((3, 5), (20, 10)), np.moveaxis(colors[:, 5:15, 3:23], 0, -1))
+    assert image.notices == ()
+    stored = dicomzarr.open(str(tmp_path))
+    assert stored.levels[0].shape == (40, 50)
+    assert any("palette that is not applied" in notice for notice in stored.notices)
+    assert np.array_equal(stored.in_color.levels[0][...], colors)
+
+
+def test_a_heat_map_has_a_window_and_no_values_where_it_has_no_tile() -> None:
+    dataset = sparse()
+    del dataset.PerFrameFunctionalGroupsSequence[3], dataset.PixelData
+    dataset.NumberOfFrames, dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 39, 1, "MONOCHROME2"
+    dataset.FloatPixelData = b""
+    dataset.BitsAllocated = 32
+    image = of_one(planned([dataset]))
+    assert image.channels[0].window == (0, 1)
+    assert image.levels[0].dtype == np.float32
+    assert np.isnan(image.levels[0].fill_value)
+    assert np.isnan(image.levels[0].absent).all()
 
 
 # --- concatenations ---

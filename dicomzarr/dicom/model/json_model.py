@@ -116,6 +116,20 @@ class FunctionalGroupsItem(msgspec.Struct, gc=False, frozen=True):
     segment_identification: Sequence[SegmentIdentificationItem] = _sequence("0062000A")
 
 
+class PaletteItem(msgspec.Struct, frozen=True):
+    """One item of the Palette Color Lookup Table Sequence, PS3.3 section C.7.9."""
+
+    red_descriptor: Leaf = _tag("00281101")
+    green_descriptor: Leaf = _tag("00281102")
+    blue_descriptor: Leaf = _tag("00281103")
+    red_data: BinaryLeaf = _binary("00281201")
+    green_data: BinaryLeaf = _binary("00281202")
+    blue_data: BinaryLeaf = _binary("00281203")
+    red_segmented: BinaryLeaf = _binary("00281221")
+    green_segmented: BinaryLeaf = _binary("00281222")
+    blue_segmented: BinaryLeaf = _binary("00281223")
+
+
 class OpticalPathItem(msgspec.Struct, frozen=True):
     """One item of the Optical Path Sequence, PS3.3 section C.8.12.5."""
 
@@ -125,6 +139,7 @@ class OpticalPathItem(msgspec.Struct, frozen=True):
     objective_power: Leaf = _tag("00480112")
     icc_profile: BinaryLeaf = _binary("00282000")
     color_code: Sequence[CodeItem] = _sequence("00480108")
+    palette: Sequence[PaletteItem] = _sequence("00480120")
 
 
 class SegmentItem(msgspec.Struct, frozen=True):

@@ -48,7 +48,7 @@ class OpticalPath:
     wavelength: float | None = None
     """IlluminationWaveLength (0022,0055), nanometres."""
     color: str = ""
-    """Code meaning of the IlluminationColorCodeSequence (0048,0108), or of a segment RRGGBB."""
+    """RRGGBB by its palette or of a segment, or the code meaning of the IlluminationColorCodeSequence (0048,0108)."""
     occurrence: int = 0
     """How many paths before it in the sequence read alike."""
 
