@@ -23,7 +23,8 @@ from dicomzarr.dicom.segmentation import parse_segmentation
 from dicomzarr.dicom.slide.positions import (
     OpticalPath,
     frame_positions,
-    identified_paths,
+    oddly_named,
+    paths_of_frames,
     scan_frames,
     shared_path_identifier,
 )
@@ -78,7 +79,9 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
     segmentation = parse_segmentation(read, item)
     declared = _distinct(_paths(read, item, segmentation))
     scan = scan_frames(read, item, frames) if tiled else None
-    paths = declared if declared or scan is None else identified_paths(scan)
+    paths = paths_of_frames(declared, scan)
+    if notices is not None and scan is not None and (odd := oddly_named(declared, paths, scan)):
+        notices.add(uid, odd)
     measures = _pixel_measures(item)
     image_type, frame_type = _words(read, item.image_type), _frame_type(read, item)
     return Instance(

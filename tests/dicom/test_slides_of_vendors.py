@@ -225,6 +225,54 @@ def test_each_instance_may_count_the_planes_and_paths_of_all() -> None:
     assert [ref and ref.instance.sop_instance_uid for ref in refs] == [each.SOPInstanceUID for each in datasets]
 
 
+def named_otherwise(dataset: Dataset) -> None:
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        groups.OpticalPathIdentificationSequence[0].OpticalPathIdentifier += "x"
+
+
+@pytest.mark.parametrize(("paths", "labels"), [(1, ["Nuclei"]), (2, ["DAPIx", "FITCx"])])
+def test_frames_may_name_paths_that_the_sequence_lacks(paths: int, labels: list[str]) -> None:
+    level = gray(paths=paths)
+    dataset = sparse_instance(Identity("named otherwise", 1), level, level.tiles())
+    named_otherwise(dataset)
+    plan = planned([dataset])
+    assert [channel.label for channel in of_one(plan).channels] == labels
+    assert numbers(of_one(plan)) == list(range(1, 9 * paths + 1))
+    assert any("frames name" in notice for notice in plan.notices)
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_frames_of_no_path_among_several_are_a_list(alike: bool) -> None:  # noqa: FBT001  # a parameter of pytest
+    level = gray(paths=2)
+    dataset = sparse_instance(Identity("unnamed", 1), level, level.tiles()[:9])
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        if alike:
+            groups.OpticalPathIdentificationSequence[0].OpticalPathIdentifier = "1"
+        else:
+            del groups.OpticalPathIdentificationSequence
+    for path in dataset.OpticalPathSequence if alike else ():
+        path.OpticalPathIdentifier = "1"
+    (image,) = planned([dataset]).images
+    assert image.attributes.kind == "list of tiles"
+
+
+def test_planes_of_tiles_that_were_focused_one_by_one_are_counted_from_the_lowest() -> None:
+    level = gray(planes=3)
+    dataset = sparse_instance(Identity("focused", 1), level, level.tiles())
+    rng = np.random.default_rng(1)
+    lowest = {place: float(rng.integers(0, 99)) * 1e-4 for place in np.ndindex(3, 3)}
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        place = groups.PlanePositionSlideSequence[0]
+        row, column = place.RowPositionInTotalImagePixelMatrix, place.ColumnPositionInTotalImagePixelMatrix
+        height = float(place.ZOffsetInSlideCoordinateSystem) + lowest[row // 16, column // 16]
+        place.ZOffsetInSlideCoordinateSystem = f"{height:.6f}"
+    image = of_one(planned([dataset]))
+    assert image.levels[0].shape == (3, 40, 40)
+    assert numbers(image) == list(range(1, 28))
+    assert image.levels[0].scale[0] == pytest.approx(1)
+    assert image.attributes.focus_heights == pytest.approx((min(lowest.values()), max(lowest.values()) + 0.002))
+
+
 def test_channels_of_one_identifier_keep_the_order_of_instances() -> None:
     whole, names = gray(paths=3), ("Red", "Blue", "Green")
     datasets = []

@@ -83,7 +83,8 @@ class SlideLevel:
     def heights(self) -> tuple[float, ...]:
         """Z offsets that are no axis: where the scanner focused, tile by tile or path by path."""
         planes = {height for image in self.images for height in (image.heights or image.planes)}
-        return tuple(sorted(planes)) if len(self.planes) == 1 < len(planes) else ()
+        followed = any(image.heights for image in self.images)
+        return tuple(sorted(planes)) if followed or len(self.planes) == 1 < len(planes) else ()
 
     @property
     def spacing(self) -> tuple[float, float] | None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _Z_DECIMALS = 6
 """Focal planes nearer than this many decimals of their offset are one."""
+_SAME_HEIGHT = 0.05
+"""Part of the height of a stack by which its planes may lie elsewhere than those of another tile."""
 _MOST_TILES = 2**20
 """Along one side; the largest slides have thousands."""
 _FROM_ZERO = "positions of frames count from 0, and not from 1: tiles lie where they are meant."
@@ -227,8 +229,9 @@ def _sparse(
     positions = positions.at(within)
     planes, plane_of_frame = _planes(header, positions)
     heights: tuple[float, ...] = ()
-    if len(planes) > 1 and _seen_once(positions):
-        heights, planes, plane_of_frame = planes, planes[:1], np.zeros_like(plane_of_frame)
+    if len(planes) > 1 and (stack := _focused_stack(positions, planes, plane_of_frame)) is not None:
+        heights = planes
+        planes, plane_of_frame = stack
     used = np.unique(positions.paths)
     renumbered = FramePositions(
         positions.rows,
@@ -255,10 +258,28 @@ def _sparse(
     return TiledImage(frames, tiling, shown, planes, pixel_size(header), heights=heights, outside=outside)
 
 
-def _seen_once(positions: FramePositions) -> bool:
-    """Whether no tile has two focal planes: their offsets are then heights of focus, and no axis."""
+def _focused_stack(
+    positions: FramePositions, planes: tuple[float, ...], plane_of_frame: npt.NDArray[np.int64]
+) -> tuple[tuple[float, ...], npt.NDArray[np.int64]] | None:
+    """The planes of each tile counted from its own lowest, where a scanner followed the tissue; None where it did not.
+
+    Each tile has as many then, at the same distances, and most of the planes that there are have none of it.
+    """
     tiles = np.stack([positions.paths, positions.rows, positions.columns])
-    return bool(np.unique(tiles, axis=1).shape[1] == len(positions))
+    distinct, tile_of_frame = np.unique(tiles, axis=1, return_inverse=True)
+    count, rest = divmod(len(positions), distinct.shape[1])
+    if rest or 2 * count > len(planes):
+        return None
+    order = np.lexsort((plane_of_frame, tile_of_frame.reshape(-1)))
+    if (np.bincount(tile_of_frame.reshape(-1)) != count).any():
+        return None
+    heights = np.array(planes)[plane_of_frame[order]].reshape(-1, count)
+    distances = heights - heights[:, :1]
+    if not np.allclose(distances, distances[0], rtol=0, atol=_SAME_HEIGHT * np.ptp(distances[0])):
+        return None
+    own = np.empty_like(plane_of_frame)
+    own[order] = np.tile(np.arange(count), len(heights))
+    return tuple(np.round(planes[0] + distances.mean(axis=0), _Z_DECIMALS).tolist()), own
 
 
 def _planes(header: Instance, positions: FramePositions) -> tuple[tuple[float, ...], npt.NDArray[np.int64]]:
