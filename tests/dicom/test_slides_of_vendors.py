@@ -138,11 +138,23 @@ def test_levels_of_few_pixels_stay_levels() -> None:
     assert [level.shape[1:] for level in image.levels] == [(80, 120), (6, 9), (1, 2), (1, 1)]
 
 
+def coarse(datasets: Sequence[Dataset], tile: int) -> Dataset:
+    """An image of one tile of 64 x 64 pixels of four micrometres, of which the slide is 10 x 15."""
+    made = full_instance(Identity("vendor", 3, RESAMPLED), Level(noisy_color(1, 64, 64), (tile, tile), (0.004, 0.004)))
+    made.ImagedVolumeWidth, made.ImagedVolumeHeight = datasets[0].ImagedVolumeWidth, datasets[0].ImagedVolumeHeight
+    return made
+
+
 def test_tiles_may_pad_a_level_to_more_than_twice_its_size() -> None:
+    datasets = pyramid(sizes=((80, 120), (40, 60)), tile=64)
+    assert len(of_one(planned([*datasets, coarse(datasets, 64)])).levels) == 3
+
+
+def test_what_shows_more_is_no_level() -> None:
     datasets = pyramid(sizes=((80, 120), (40, 60)))
-    padded = full_instance(Identity("vendor", 3, RESAMPLED), Level(noisy_color(1, 64, 64), (64, 64), (0.004, 0.004)))
-    padded.ImagedVolumeWidth, padded.ImagedVolumeHeight = datasets[0].ImagedVolumeWidth, datasets[0].ImagedVolumeHeight
-    assert len(of_one(planned([*datasets, padded])).levels) == 3
+    plan = planned([*datasets, coarse(datasets, 64)])
+    assert [len(image.levels) for image in plan.images] == [2, 1]
+    assert any("the area that they show" in notice for notice in plan.notices)
 
 
 # --- where tiles lie ---

@@ -26,8 +26,8 @@ _SAME_DIRECTION = 1e-3
 """Largest difference of direction cosines that are one."""
 _COARSER = 1.05
 """A level of a pyramid is at least so much coarser than the one before."""
-_SAME_EXTENT = 2.0
-"""Levels of a pyramid show the same area; Philips pads coarse levels, hence the width of this."""
+_SAME_EXTENT = 1.1
+"""Levels of a pyramid show the same area, but for rounding; Philips pads each to whole tiles."""
 
 
 def level_key(header: Instance) -> tuple[object, ...]:
@@ -149,16 +149,35 @@ def same_planes(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return len(one) == 1 or np.allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
+def area_ratio(one: SlideLevel, other: SlideLevel) -> float:
+    """By how much the sides of the areas that two levels show differ; 1 where they do not, or it is not known."""
+    if one.spacing is None or other.spacing is None:
+        return 1.0
+    ratios = [a / b for a, b in zip(_extent(one, one.spacing), _extent(other, other.spacing), strict=True)]
+    return max(max(ratio, 1 / ratio) for ratio in ratios)
+
+
+def _extent(level: SlideLevel, spacing: tuple[float, float]) -> tuple[float, float]:
+    return level.grid.matrix_rows * spacing[0], level.grid.matrix_columns * spacing[1]
+
+
 def same_area(one: SlideLevel, other: SlideLevel) -> bool:
     """Whether two levels show about the same area; one coarse pixel of rounding is allowed, or padding of tiles."""
     if one.spacing is None or other.spacing is None:
         return one.spacing is other.spacing
-    sizes = [
-        (level.grid.matrix_rows * step[0], level.grid.matrix_columns * step[1])
-        for level, step in ((one, one.spacing), (other, other.spacing))
-    ]
-    tile = (other.grid.tile_rows, other.grid.tile_columns)
+    sizes = (_extent(one, one.spacing), _extent(other, other.spacing))
     return all(
-        max(a, b) <= _SAME_EXTENT * (min(a, b) + step) or 0 < b - a < pixels * step
-        for a, b, step, pixels in zip(*sizes, other.spacing, tile, strict=True)
+        max(a, b) <= _SAME_EXTENT * (min(a, b) + step) or -before < b - a < after
+        for a, b, step, before, after in zip(
+            *sizes, other.spacing, _most_padding(one, other), _most_padding(other, one), strict=True
+        )
     )
+
+
+def _most_padding(level: SlideLevel, other: SlideLevel) -> tuple[float, float]:
+    """Less than which a level of nothing but whole tiles, of the size of the other's, may be larger than the slide."""
+    grid, spacing = level.grid, level.spacing or (0.0, 0.0)
+    tile = (grid.tile_rows, grid.tile_columns)
+    if tile != (other.grid.tile_rows, other.grid.tile_columns) or any(np.remainder(_matrix(level), tile)):
+        return 0.0, 0.0
+    return tile[0] * spacing[0], tile[1] * spacing[1]

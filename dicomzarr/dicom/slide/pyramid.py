@@ -10,6 +10,7 @@ import numpy as np
 
 from dicomzarr.dicom.slide.level import SlideLevel
 from dicomzarr.dicom.slide.likeness import (
+    area_ratio,
     is_coarser,
     is_one_pyramid,
     is_one_size,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     Tiles = npt.NDArray[np.int64] | None
 
 _Candidate = TypeVar("_Candidate")
+_SAME_AREA = 1.05
+"""Times the least difference in area by which scans may differ from a level that may belong to either."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +109,9 @@ def stack_pyramids(levels: Sequence[SlideLevel]) -> list[Pyramid]:
     for level in sorted(levels, key=_by_resolution):
         candidates = [stack for stack in stacks if _belongs(stack, level)]
         found = _nearest(candidates, level.header, lambda stack: stack[0].header)
+        if len(found) > 1:
+            least = min(area_ratio(stack[0], level) for stack in found)
+            found = [stack for stack in found if area_ratio(stack[0], level) <= least * _SAME_AREA]
         if found and (len(found) == 1 or are_numbered):
             # Channel names are those of the finest level: all levels hold them in its order.
             own = tuple(matched(found[0][0].paths, level.paths).values())
