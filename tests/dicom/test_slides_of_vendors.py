@@ -157,6 +157,13 @@ def test_what_shows_more_is_no_level() -> None:
     assert any("the area that they show" in notice for notice in plan.notices)
 
 
+def test_without_a_size_of_pixels_levels_have_the_same_proportions() -> None:
+    datasets = pyramid(sizes=((80, 120), (40, 60), (27, 40), (30, 15)))
+    for dataset in datasets:
+        del dataset.ImagedVolumeWidth, dataset.ImagedVolumeHeight, measures(dataset).PixelSpacing
+    assert [len(image.levels) for image in planned(datasets).images] == [3, 1]
+
+
 # --- where tiles lie ---
 
 

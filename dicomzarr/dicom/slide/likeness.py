@@ -164,7 +164,7 @@ def _extent(level: SlideLevel, spacing: tuple[float, float]) -> tuple[float, flo
 def same_area(one: SlideLevel, other: SlideLevel) -> bool:
     """Whether two levels show about the same area; one coarse pixel of rounding is allowed, or padding of tiles."""
     if one.spacing is None or other.spacing is None:
-        return one.spacing is other.spacing
+        return one.spacing is other.spacing and _same_shape(one, other)
     sizes = (_extent(one, one.spacing), _extent(other, other.spacing))
     return all(
         max(a, b) <= _SAME_EXTENT * (min(a, b) + step) or -before < b - a < after
@@ -172,6 +172,14 @@ def same_area(one: SlideLevel, other: SlideLevel) -> bool:
             *sizes, other.spacing, _most_padding(one, other), _most_padding(other, one), strict=True
         )
     )
+
+
+def _same_shape(one: SlideLevel, other: SlideLevel) -> bool:
+    """Whether matrices have about the same proportions: all that there is where nothing says how large pixels are."""
+    (rows, columns), (own_rows, own_columns) = _matrix(one), _matrix(other)
+    down, across = rows / own_rows, columns / own_columns
+    rounded = abs(rows / across - own_rows) < 1 or abs(columns / down - own_columns) < 1
+    return rounded or 1 / _SAME_EXTENT <= down / across <= _SAME_EXTENT
 
 
 def _most_padding(level: SlideLevel, other: SlideLevel) -> tuple[float, float]:
