@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dicomzarr.dicom.matching import matches
-from dicomzarr.dicom.model.plain_json import first_text, tag_of
+from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import (
     HTTPStatusError,
@@ -17,7 +17,7 @@ from dicomzarr.errors import (
     StudyNotFoundError,
     UsageError,
 )
-from dicomzarr.faces.cli.dates import as_dates
+from dicomzarr.faces.filters import as_wanted, tag_named
 from dicomzarr.faces.results import Column, value_of
 from dicomzarr.faces.tables import SHOWN, Rows
 from dicomzarr.options import StorageOptions
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 _STUDY: Final = "0020000D"
 _SERIES: Final = "0020000E"
-_DATES: Final = frozenset({"00080020", "00080021", "00080022", "00080023"})
 _AT_ONCE: Final = 8
 """Studies that are asked for their series at the same time."""
 
@@ -175,7 +174,7 @@ def search(  # noqa: PLR0913  # as many as people search by
     }
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise UsageError(f"The limit is {limit!r:.20}.", remedy="Give a number of series from 1 on, or None.")
-    filters = {_tag(name): _wanted(_tag(name), value) for name, value in named.items() if value}
+    filters = {tag_named(name): _wanted(tag_named(name), value) for name, value in named.items() if value}
     search = _Search(url, options, filters, None if limit is None else limit + 1)
     found = run_sync(search.run)
     if url.study is not None and not found and not filters:
@@ -267,20 +266,10 @@ _MODALITY: Final = "00080060"
 _MODALITIES: Final = "00080061"
 
 
-def _tag(name: str) -> str:
-    tag = tag_of(name)
-    if tag is None:
-        raise UsageError(
-            f"{name!r:.40} is no DICOM attribute.",
-            remedy="Match a keyword such as StationName, or a tag such as 00081010.",
-        )
-    return tag
-
-
 def _wanted(tag: str, value: object) -> str:
     if not isinstance(value, str):
         raise UsageError(f"A {type(value).__name__} cannot be searched for.", remedy="Give a text.")
-    return as_dates(value) if tag in _DATES else value
+    return as_wanted(tag, value)
 
 
 def _row(entry: Mapping[str, Any], study: str, url: SeriesURL, options: StorageOptions) -> SeriesRow:
