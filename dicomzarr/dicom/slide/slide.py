@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dicomzarr.dicom.model.values import shown_code
 from dicomzarr.dicom.slide.level import SlideLevel
 from dicomzarr.dicom.slide.pyramid import Pyramid, join_levels, stack_pyramids
-from dicomzarr.dicom.slide.spacing import with_own_sizes
+from dicomzarr.dicom.slide.spacing import own_sizes
 from dicomzarr.dicom.slide.tiled import LooseTiles, TiledImage, tiled_image, tiled_images
 from dicomzarr.errors import TilingError
 
@@ -56,7 +56,8 @@ def assemble_slide(instances: Iterable[Instance]) -> Slide:
     flavors = _flavors(list(instances))
     volumes = [instance for instance, found in flavors.items() if found is None]
     tiled, loose = tiled_images(volumes)
-    tiled = with_own_sizes(tiled)
+    sizes = own_sizes([image.header for image in tiled])
+    tiled = [replace(image, size=size) for image, size in zip(tiled, sizes, strict=True)]
     associated, notices = _associated({instance: found for instance, found in flavors.items() if found is not None})
     pyramids = stack_pyramids(join_levels(sorted(tiled, key=_stable_order)))
     return Slide(tuple(pyramids), tuple(sorted(loose, key=_stable_order)), associated, notices)

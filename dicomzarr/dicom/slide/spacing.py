@@ -6,14 +6,13 @@ C.8.12.4). Writers swap width and height, take micrometres for millimetres, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from dicomzarr.dicom.instance import Instance
-    from dicomzarr.dicom.slide.tiled import TiledImage
 
     Spacing = tuple[float, float]
 
@@ -71,46 +70,47 @@ def _contradiction(told: Spacing, volume: Spacing, header: Instance) -> PixelSiz
     return None
 
 
-def with_own_sizes(images: Iterable[TiledImage]) -> list[TiledImage]:
-    """Levels of pyramids, each with its own size of pixels where several have that of the finest."""
-    known = list(images)
-    return [image if (size := _uncopied(image, known)) is None else replace(image, size=size) for image in known]
+def own_sizes(headers: Sequence[Instance]) -> list[PixelSize]:
+    """The size of pixels of each level, also where several have the PixelSpacing of the finest."""
+    sizes = [(header, pixel_size(header)) for header in headers]
+    return [_uncopied(header, sizes) or size for header, size in sizes]
 
 
-def _uncopied(image: TiledImage, others: Sequence[TiledImage]) -> PixelSize | None:
+def _uncopied(header: Instance, others: Sequence[tuple[Instance, PixelSize]]) -> PixelSize | None:
     """The size of pixels of a level that has PixelSpacing of a finer one; None where it seems to have its own."""
-    for finer in _of_which_it_may_be_a_level(image.header, others):
-        if finer.size.spacing is None:
-            return finer.size
-        (rows, columns), spacing = _matrix(finer.header), finer.size.spacing
-        own_rows, own_columns = _matrix(image.header)
-        sizes = (spacing[0] * rows / own_rows, spacing[1] * columns / own_columns)
-        volume = _volume_spacing(image.header)
-        if volume is not None and all(_alike(a, b) for a, b in zip(volume, sizes, strict=True)):
+    for finer, size in _of_which_it_may_be_a_level(header, others):
+        if size.spacing is None:
+            return size
+        (rows, columns), (own_rows, own_columns) = _matrix(finer), _matrix(header)
+        own = (size.spacing[0] * rows / own_rows, size.spacing[1] * columns / own_columns)
+        volume = _volume_spacing(header)
+        if volume is not None and all(_alike(a, b) for a, b in zip(volume, own, strict=True)):
             return PixelSize(volume, "PixelSpacing is that of a finer level: the imaged volume is used.")
         times = columns / own_columns
-        if abs(rows / times - own_rows) < 1 and image.header.image_type[_DERIVATION:] == ("RESAMPLED",):
+        if abs(rows / times - own_rows) < 1 and header.image_type[_DERIVATION:] == ("RESAMPLED",):
             return PixelSize(
-                sizes, "PixelSpacing is that of a finer level: the size of pixels goes by the size of the matrix."
+                own, "PixelSpacing is that of a finer level: the size of pixels goes by the size of the matrix."
             )
     return None
 
 
-def _of_which_it_may_be_a_level(header: Instance, images: Sequence[TiledImage]) -> list[TiledImage]:
+def _of_which_it_may_be_a_level(
+    header: Instance, others: Sequence[tuple[Instance, PixelSize]]
+) -> list[tuple[Instance, PixelSize]]:
     """Those of larger matrices with the same PixelSpacing at the same place, largest first."""
     rows, columns = (size * _COARSER for size in _matrix(header))
     found = [
-        other
-        for other in images
-        if other.header.pixel_spacing == header.pixel_spacing is not None
-        and other.size.spacing in {None, header.pixel_spacing}
-        and other.header.pyramid_uid == header.pyramid_uid
-        and other.header.orientation_slide == header.orientation_slide
-        and other.header.origin == header.origin
-        and _matrix(other.header)[0] >= rows
-        and _matrix(other.header)[1] >= columns
+        (other, size)
+        for other, size in others
+        if other.pixel_spacing == header.pixel_spacing is not None
+        and size.spacing in {None, header.pixel_spacing}
+        and other.pyramid_uid == header.pyramid_uid
+        and other.orientation_slide == header.orientation_slide
+        and other.origin == header.origin
+        and _matrix(other)[0] >= rows
+        and _matrix(other)[1] >= columns
     ]
-    return sorted(found, key=lambda image: _matrix(image.header), reverse=True)
+    return sorted(found, key=lambda each: _matrix(each[0]), reverse=True)
 
 
 def _distorted(told: Spacing, volume: Spacing, header: Instance) -> bool:
