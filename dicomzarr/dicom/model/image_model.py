@@ -144,6 +144,7 @@ class FrameGroups(msgspec.Struct, gc=False, frozen=True):
     pet_frame_type: Sequence[Macro] = _sequence("00189751")
     xray_3d_frame_type: Sequence[Macro] = _sequence("00189504")
     map_frame_type: Sequence[Macro] = _sequence("00409092")
+    slide_frame_type: Sequence[Macro] = _sequence("00400710")
     respiratory_synchronization: Sequence[RareMacro] = _sequence("00209253")
     velocity_encoding: Sequence[RareMacro] = _sequence("00189197")
     averages: Sequence[RareMacro] = _sequence("00189119")

@@ -108,13 +108,16 @@ class Frame:
     def whole(self) -> str:
         """The concatenation that its instance is a part of, else the instance."""
         concatenation = self.instance.concatenation
-        return concatenation.uid if concatenation else self.instance.sop_instance_uid
+        return (concatenation.uid if concatenation else "") or self.instance.sop_instance_uid
 
     @property
     def number_in_whole(self) -> tuple[int, int]:
         """(frames or parts before its own, frame number): its order within `whole`."""
         concatenation = self.instance.concatenation
-        return (concatenation.number if concatenation else 0), self.ref.number
+        if concatenation is None:
+            return 0, self.ref.number
+        number = concatenation.frame_offset if concatenation.number is None else concatenation.number
+        return number or 0, self.ref.number
 
     @property
     def normal(self) -> Vector | None:
