@@ -1,4 +1,4 @@
-"""Any DICOMweb image series, opened as OME-Zarr, without a download.
+"""Any DICOM series, on a server or in files, opened as OME-Zarr, without a download.
 
 ```python
 import dicomzarr
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from dicomzarr.faces.export import export
     from dicomzarr.faces.export.many import export_many
     from dicomzarr.faces.export.references import references
-    from dicomzarr.faces.finding import FoundSeries, search
     from dicomzarr.faces.reports import key_objects, measurements
+    from dicomzarr.faces.search import FoundSeries, search
 
 __version__ = "0.1.0"
 __all__ = [
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 _LAZY = {
-    "FoundSeries": ("dicomzarr.faces.finding", "FoundSeries"),
+    "FoundSeries": ("dicomzarr.faces.search", "FoundSeries"),
     "Image": ("dicomzarr.arrays", "Image"),
     "Level": ("dicomzarr.arrays", "Level"),
     "doctor": ("dicomzarr.faces.doctor", "doctor"),
@@ -58,7 +58,7 @@ _LAZY = {
     "open": ("dicomzarr.arrays", "open_image"),
     "progress": ("dicomzarr.arrays.progress", "progress"),
     "references": ("dicomzarr.faces.export.references", "references"),
-    "search": ("dicomzarr.faces.finding", "search"),
+    "search": ("dicomzarr.faces.search", "search"),
 }
 """Where the public names are, and what they are called there."""
 
@@ -71,3 +71,8 @@ def __getattr__(name: str) -> Any:
 
     module, own = _LAZY[name]
     return getattr(import_module(module), own)
+
+
+def __dir__() -> list[str]:
+    """The public names, which are there before they are imported."""
+    return __all__

@@ -107,7 +107,19 @@ class _Decoder:
         return 1 << (self.codestream.precision - 1)
 
     def decode(self, data: bytes, scratch: Scratch | None = None, *, rows_beyond: int = 0) -> npt.NDArray[Any]:
-        """Names both colour models, since by itself the codec guesses."""
+        """Decode, with both colour models named, since by itself the codec guesses.
+
+        Args:
+            data: The frame.
+            scratch: Where the pixels go; they are then valid until it is used again.
+            rows_beyond: Rows that it has memory for besides.
+
+        Returns:
+            (rows, columns), or (rows, columns, samples) of several, ``uint8``, or ``uint16`` of more than eight bits.
+
+        Raises:
+            imagecodecs.Jpeg8Error: The codec refuses it.
+        """
         if self.scale > 1:
             return decode_at(self.scale, data, is_ybr=self.is_ybr)
         in_words = scratch is not None and scratch.for_planes and self._fits_words
@@ -139,7 +151,11 @@ class _Decoder:
         return scratch.array(shape, np.uint8 if self.codestream.precision <= _BYTE else np.uint16)
 
     def with_rows_beyond(self, data: bytes, scratch: Scratch | None) -> npt.NDArray[Any]:
-        """Decodes more rows than there are, and looks what they hold."""
+        """As `decode`; it decodes more rows than there are, and looks what they hold.
+
+        Raises:
+            FrameDecodeError: The data end early, or some are left over.
+        """
         more = self.scans.rows_when_taller - self.codestream.rows
         taller = self.decode(self.scans.taller(data), scratch, rows_beyond=more)
         pixels = taller[: self.codestream.rows // self.scale]

@@ -229,7 +229,8 @@ def test_a_jpeg_as_tall_as_can_be_is_decoded_or_refused(rows: int) -> None:
     pixel = replace(described(b"", 64), rows=rows)
     data = jpeg(rows, 64, marker=0xC0, body=bytes(20_000))
     with suppress(FrameDecodeError):
-        decode_frame(data, pixel, transfer_syntax_uid=uids.JPEG_BASELINE, where=WHERE)
+        found = decode_frame(data, pixel, transfer_syntax_uid=uids.JPEG_BASELINE, where=WHERE)
+        assert found.shape == (1, rows, 64)
 
 
 def test_small_blocks_and_precincts_of_a_usual_frame_are_decoded() -> None:

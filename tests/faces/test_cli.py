@@ -38,8 +38,8 @@ from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.demo.show import COLOURFUL, measure_tissue
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
 from dicomzarr.faces.cli import main
-from dicomzarr.faces.cli.dates import as_dates
 from dicomzarr.faces.cli.measures import extent, spacing
+from dicomzarr.faces.filters import as_dates
 from dicomzarr.plan import Axis
 from dicomzarr.sources.dicomweb.metadata.search import Results
 
@@ -367,6 +367,24 @@ def test_ls_that_finds_nothing_says_so(run: Run, server: DICOMwebServer) -> None
     assert (result.code, result.out, result.err) == (0, "", "No study matches.\n")
     result = run("ls", f"{server.url}/studies/{STUDY}", "--modality", "CT")
     assert (result.code, result.out, result.err) == (0, "", "No series matches.\n")
+
+
+def test_ls_of_files_without_dicom_says_what_was_left_out(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("a letter")
+    result = run("ls", tmp_path)
+    assert (result.code, result.out) == (0, "")
+    assert result.err == "No series matches.\n1 file was left out (no DICOM): notes.txt.\n"
+
+
+def test_ls_takes_a_modality_in_small_letters(run: Run, server: DICOMwebServer) -> None:
+    assert run("ls", server.url, "--modality", "sm").out == run("ls", server.url).out != ""
+
+
+def test_a_person_is_told_how_to_go_on(run: Run, server: DICOMwebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Go on" not in run("ls", server.url).err
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    (study,) = re.findall(r"dicomzarr ls ([^\s\x1b]+)", run("ls", server.url).err)
+    assert f"dicomzarr info {study}/series/" in run("ls", study).err
 
 
 def test_ls_pages(run: Run, server: DICOMwebServer) -> None:

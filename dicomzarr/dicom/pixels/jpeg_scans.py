@@ -155,7 +155,7 @@ class JpegScans:
         return int(rows[-1]), int(columns[-1])
 
     def ends(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Rows and columns of the middle of the last unit of each restart interval of a single scan."""
+        """Rows and columns, an array each, of the middle of the last unit of each restart interval of a single scan."""
         return _ends(self.rows, self.columns, self.unit, self.restart_interval)
 
     def _markers(self, data: bytes) -> Iterator[tuple[int, int]]:

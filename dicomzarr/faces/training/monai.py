@@ -78,6 +78,9 @@ class VolumeReader(_image_reader.ImageReader):  # type: ignore[misc]  # MONAI ne
     def get_data(self, img: Any) -> tuple[npt.NDArray[Any], dict[str, Any]]:
         """Values, and where they lie; several images are stacked along a first axis.
 
+        Returns:
+            (x, y, z) or (x, y, z, t), and what MONAI reads of them: the affine in RAS millimetres, shape and spacing.
+
         Raises:
             UsageError: One is no volume, or several do not lie in one place.
             DicomZarrError: A frame cannot be had.

@@ -21,7 +21,7 @@ from dicomzarr.errors import (
     StudyNotFoundError,
     UsageError,
 )
-from dicomzarr.faces.cli.dates import as_dates
+from dicomzarr.faces.filters import as_wanted, tag_named
 from dicomzarr.faces.results import Column, value_of
 from dicomzarr.faces.tables import SHOWN, Rows
 from dicomzarr.options import StorageOptions
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 _STUDY: Final = "0020000D"
 _SERIES: Final = "0020000E"
-_DATES: Final = frozenset({"00080020", "00080021", "00080022", "00080023"})
 _AT_ONCE: Final = 8
 """Studies that are asked for their series at the same time."""
 
@@ -180,9 +179,8 @@ def search(  # noqa: PLR0913  # as many as people search by
     }
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise UsageError(f"The limit is {limit!r:.20}.", remedy="Give a number of series from 1 on, or None.")
-    filters = {
-        _tag(name): _wanted(_tag(name), value) for name, value in named.items() if value is not None and value != ""
-    }
+    given = {name: value for name, value in named.items() if value is not None and value != ""}
+    filters = {tag_named(name): _wanted(tag_named(name), value) for name, value in given.items()}
     search = _Search(url, options, filters, None if limit is None else limit + 1)
     found = run_sync(search.run)
     if url.study is not None and not found and not filters:
@@ -286,18 +284,8 @@ def _check_names(options: Iterable[str]) -> None:
             )
 
 
-def _tag(name: str) -> str:
-    tag = tag_of(name.strip("()").replace(",", ""))  # as people write tags
-    if tag is None:
-        raise UsageError(
-            f"{name!r:.40} is no DICOM attribute.",
-            remedy="Match a keyword such as StationName, or a tag such as 00081010.",
-        )
-    return tag
-
-
 def _wanted(tag: str, value: object) -> str:
-    if isinstance(value, dt.date) and tag in _DATES:
+    if isinstance(value, dt.date):
         return value.strftime("%Y%m%d")
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
@@ -306,7 +294,7 @@ def _wanted(tag: str, value: object) -> str:
             f"Nothing can be searched for by a value of type {type(value).__name__}.",
             remedy="Give a text, and search once for each of several.",
         )
-    return as_dates(value) if tag in _DATES else value
+    return as_wanted(tag, value)
 
 
 def _row(entry: Mapping[str, Any], study: str, url: SeriesURL, options: StorageOptions) -> SeriesRow:
