@@ -400,6 +400,17 @@ def test_a_direction_without_directionality_is_none(opened: Opener) -> None:
     assert image.plan.attributes.coordinates["gradient_direction"].values == [None, (1.0, 0.0, 0.0), None]
 
 
+def test_numbers_that_no_gradient_has_count_for_nothing(opened: Opener) -> None:
+    series = weighted("Philips Medical Systems")
+    for dataset in series.datasets:
+        dataset.DiffusionBValue = 2.1e13
+    told = opened(series).plan.attributes.coordinates
+    values: Any = told["b_value"].values
+    assert sorted(values) == [0, *[1000] * (len(SHELL) - 1)]
+    wild = weighted("UIH", weightings=[*SHELL, (1000.0, (4e9, 1.0, 0.0))])
+    assert opened(wild).plan.attributes.coordinates["gradient_direction"].values.count(None) == 2
+
+
 def test_enhanced_diffusion_has_its_files_too(opened: Opener, tmp_path: Path) -> None:
     image = opened(multiframe.diffusion_frames(dimensions.TWICE, [(0.0, None), (700.0, (0.0, 0.6, 0.8))]))
     image.to_nifti(tmp_path / "out.nii")

@@ -36,6 +36,12 @@ _B_OF_SEQUENCE: Final = re.compile(r"_b(\d{1,5})(?!\d)", re.ASCII)
 _NO_DIRECTION: Final = frozenset({"NONE", "ISOTROPIC"})
 """Values of DiffusionDirectionality (0018,9075) of frames whose direction, if there is one, means nothing."""
 
+_STRONGEST: Final = 1e6
+"""s/mm2; what is more, or less than nothing, was never measured: headers hold what memory held."""
+
+_LONGEST: Final = 1.5
+"""Of the parts of a direction, which is 1 long; likewise."""
+
 _GE_OFFSET: Final = 1_000_000_000
 """What GE adds to b-values of some images."""
 
@@ -60,7 +66,8 @@ def b_value(frame: FrameContext) -> Value:
     item = frame.item
     told = [frame.attribute("diffusion", "diffusion_b_value").first, item.diffusion_b_value.first]
     told += [private_value(item, name) for name in ("siemens_b_value", "philips_b_value", "uih_b_value")]
-    found = next((number for value in told if (number := number_of(value)) is not None), None)
+    numbers = map(number_of, told)
+    found = next((number for number in numbers if number is not None and 0 <= number <= _STRONGEST), None)
     if found is None:
         found = _ge_b_value(item)
     if found is None and (named := _B_OF_SEQUENCE.search(frame.read.text(item.sequence_name) or "")):
@@ -101,8 +108,9 @@ def gradient_direction(frame: FrameContext) -> Value:
     if len(numbers) != len("xyz") or None in numbers:
         return None
     vector = np.array(numbers, float).round(6)
-    length = float(np.linalg.norm(vector))
-    return tuple(((vector / length).round(6) + 0.0).tolist()) if length > 0 else None  # no negative zero
+    if not 0 < np.abs(vector).max() <= _LONGEST:
+        return None
+    return tuple(((vector / np.linalg.norm(vector)).round(6) + 0.0).tolist())  # no negative zero
 
 
 def _told_in_patient(frame: FrameContext) -> Sequence[Scalar]:
