@@ -27,6 +27,7 @@ from dicomzarr.faces.tables import SHOWN, Rows
 from dicomzarr.options import StorageOptions
 from dicomzarr.options.parsing import parse_options
 from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.runtime.tracebacks import keeps_secrets
 from dicomzarr.session.kinds import kind_of, parse_url
 from dicomzarr.session.locate import located
 from dicomzarr.session.opening import endpoint_for
@@ -83,6 +84,7 @@ class SeriesRow:
     options: StorageOptions | None = field(default=None, repr=False, compare=False)
     """Those of the search, with which it opens."""
 
+    @keeps_secrets
     def open(self, **storage_options: Any) -> Image:
         """Open the series with the options of the search, and these.
 
@@ -125,6 +127,7 @@ class FoundSeries(Rows[SeriesRow]):
         return "\n".join([*lines, *(["  ..."] if len(self) > SHOWN else [])])
 
 
+@keeps_secrets
 def search(  # noqa: PLR0913  # as many as people search by
     place: str | os.PathLike[str],
     *,
