@@ -190,7 +190,8 @@ def _shape_text(rows: int, columns: int, samples: int) -> str:
 
 
 def _check_extent(codestream: Codestream, length: int, where: str) -> None:
-    if not codestream.complete:
+    only_end_may_lack = codestream.scans is not None and codestream.scans.is_one_scan
+    if not codestream.complete and not only_end_may_lack:
         raise FrameDecodeError(
             f"{where}: the {codestream.codec.value} codestream is cut off: after {length} bytes"
             " it still lacks its end.",

@@ -28,6 +28,8 @@ class MeasurementRow:
     tracking_uid: str | None
     finding: str | None
     finding_site: str | None
+    laterality: str | None
+    """The side of the site, as ``Right``."""
     name: str
     """What was measured or evaluated."""
     value: float | None
