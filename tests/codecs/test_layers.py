@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -166,6 +168,14 @@ def test_a_forked_child_has_a_process_of_its_own_and_each_ends_with_who_needed_i
     for pid in (before, of_child):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_process_that_has_just_ended_as_nobody_needed_it_is_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, pipe = Apart(), subprocess.PIPE
+    own._process = subprocess.Popen([sys.executable, "-c", ""], bufsize=0, stdin=pipe, stdout=pipe)
+    monkeypatch.setattr(own._process, "poll", lambda: None)
+    assert own.decode(layered(RAMP, 1), 2**30, 60).shape == RAMP.shape
+    own.end()
 
 
 def test_where_no_process_can_be_started_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
