@@ -19,5 +19,5 @@ def cannot_listen(host: str, port: int, error: OSError | OverflowError) -> Usage
     reason = os.strerror(number) if number and number > 0 else str(error)
     return UsageError(
         f"Nothing can listen at {host}:{port}: {reason}.",
-        remedy="Choose another port with --port, or 0 for a free one, and an address of this machine with --host.",
+        remedy="Choose another one with --port. 0 takes a free one; --host names an address of this machine.",
     )

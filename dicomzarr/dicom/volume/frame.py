@@ -16,6 +16,7 @@ from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE, ImageItem, frame_
 from dicomzarr.dicom.model.json_model import RawSequence
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
 from dicomzarr.dicom.volume.computed import frame_times
+from dicomzarr.dicom.volume.diffusion import Turns
 from dicomzarr.dicom.volume.dimensions import ATTRIBUTES
 from dicomzarr.dicom.volume.frame_context import FrameContext
 from dicomzarr.dicom.volume.frame_values import dimension_values
@@ -91,6 +92,8 @@ class Frame:
     """The window of this frame, where it has one of its own."""
     values: Mapping[str, Value]
     """What may tell it from others at its place, by the name of the dimension."""
+    gradient_in_patient: bool = True
+    """False where its direction of diffusion is along the picture, and nothing says how that lies in the patient."""
     to_suv: float | None = None
     """What leads from modality values to SUV, where ``rescale`` leads there; see `volume.suv`."""
 
@@ -144,9 +147,11 @@ def frames_of(items: Mapping[Instance, ImageItem], notices: Notices) -> Iterator
         )
     contexts = [list(_contexts(instance, item, notices)) for instance, item in items.items()]
     values = iter(dimension_values([context for each in contexts for context in each]))
+    turns = Turns()
     for each in contexts:
         for context, (position, orientation) in zip(each, _placement(each), strict=True):
-            yield _frame(context, position, orientation, next(values))
+            told, in_patient = turns.turned(context, orientation, next(values))
+            yield _frame(context, position, orientation, told, in_patient=in_patient)
 
 
 def _contexts(instance: Instance, item: ImageItem, notices: Notices) -> Iterator[FrameContext]:
@@ -175,7 +180,12 @@ def _converted(item: ImageItem, classic: Sequence[ImageItem]) -> ImageItem:
 
 
 def _frame(
-    context: FrameContext, position: Vector | None, orientation: Vector | None, values: Mapping[str, Value]
+    context: FrameContext,
+    position: Vector | None,
+    orientation: Vector | None,
+    values: Mapping[str, Value],
+    *,
+    in_patient: bool,
 ) -> Frame:
     item = context.item
     rescale = _rescale(context, context.instance.segmentation)
@@ -196,6 +206,7 @@ def _frame(
         real_world=_real_world(context),
         voi=next((macro for macro in context.macros("frame_voi_lut") if is_given(macro.window_center)), None),
         values=values,
+        gradient_in_patient=in_patient,
     )
 
 

@@ -96,7 +96,7 @@ def find(target: Target, arguments: Namespace) -> Listing:
     """
     above = target.url.study is None
     kind = STUDIES if above and kind_of(target.url).chosen is None else SERIES
-    filters = _filters(arguments, kind)
+    filters = _filters(arguments, kind, above=above)
     columns = tuple(column for column in (kind.uid, *kind.columns) if arguments.phi or not column.identifying)
     included = ",".join(column.tag for column in columns if column.asked)
     offset, limit = arguments.offset or 0, arguments.limit or LIMIT
@@ -125,9 +125,9 @@ def _remarks(source: SeriesSource) -> tuple[str, ...]:
     return source.notices if isinstance(source, FilesSource) else ()
 
 
-def _filters(arguments: Namespace, kind: Kind) -> dict[str, str]:
+def _filters(arguments: Namespace, kind: Kind, *, above: bool) -> dict[str, str]:
     """What to match, by keyword or tag."""
-    if kind is SERIES and (arguments.patient_id or arguments.study_date):
+    if not above and (arguments.patient_id or arguments.study_date):
         raise UsageError(
             "--patient-id and --study-date choose among studies, and the URL names one.",
             remedy="Leave them out, or end the URL before /studies.",

@@ -64,9 +64,8 @@ def _unknown(extra: list[str], arguments: argparse.Namespace) -> UsageError:
     remedy = f"See dicomzarr {arguments.command} --help."
     options = [name for name in (word.partition("=")[0] for word in extra) if _OPTION.fullmatch(name)]
     if not options:
-        return UsageError(
-            f"{counted(len(extra), 'word')} too many.", remedy=f"Quote a value that holds spaces. {remedy}"
-        )
+        hint = "Name the folder of several files; quote a value that holds spaces."
+        return UsageError(f"{counted(len(extra), 'word')} too many.", remedy=f"{hint} {remedy}")
     known = [f"--{name.replace('_', '-')}" for name in vars(arguments)]
     near = difflib.get_close_matches(options[0], known, n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
