@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from dicomzarr.errors import TruncatedReplyError
+from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser, is_multipart
 from dicomzarr.sources.dicomweb.messages.received_parts import received_together
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter, encoded_frame, refuse_text
 from dicomzarr.sources.http.bodies import whole_body
@@ -42,12 +43,25 @@ async def receive(response: Response, job: FrameJob, numbers: list[int], deliver
     if outer.is_multipart:
         return await _receive_parts(response, job, PartSorter(job.instance, numbers, outer, subject), deliver)
     body = await whole_body(response, job.most_bytes(len(numbers)), subject)
+    if is_multipart(body):
+        return _take_parts(body, PartSorter(job.instance, numbers, MediaType.parse(""), subject), deliver)
     frame = encoded_frame(body, outer, outer, subject)
     if not body:
         return "an empty body came"
     if len(numbers) == 1:
         deliver(numbers[0], frame)
     return "a single body came"
+
+
+def _take_parts(body: bytes, sorter: PartSorter, deliver: Deliver) -> str:
+    """Deliver the frames of a multipart body that is called something else, as files on a web server are."""
+    for part in MultipartParser().feed(body):
+        placed = sorter.add(part)
+        if placed is not None:
+            deliver(*placed)
+    for number, frame in sorter.finish():
+        deliver(number, frame)
+    return sorter.summary
 
 
 async def _receive_parts(response: Response, job: FrameJob, sorter: PartSorter, deliver: Deliver) -> str:
