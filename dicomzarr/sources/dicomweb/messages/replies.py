@@ -160,6 +160,11 @@ class PartSorter:
         return list(zip(self.numbers, self._unnamed, strict=True))
 
     @property
+    def are_named(self) -> bool:
+        """Whether parts name their frames."""
+        return bool(self._named)
+
+    @property
     def summary(self) -> str:
         """How many parts came, for messages."""
         return f"{len(self._named) + self._unnamed_count} parts came, and {self._empty} empty ones"
