@@ -138,7 +138,7 @@ class Pacing:
     def _back_off(self, now: float, wait: float | None, error: HTTPStatusError) -> bool:
         self._refusals += 1
         pause = growing_pause(self._refusals) if wait is None else wait
-        if self._refusals > 1 and not wait:  # "at once" did not help
+        if wait == 0.0 and self._refusals > 1:  # "at once" did not help
             pause = growing_pause(self._refusals - 1)
         self._paused += pause
         # One that has served before may be starting anew: it is waited for as long as there is time.
