@@ -37,6 +37,7 @@ _LONGEST_HEADER = 64 * 1024
 """Bytes of one header of a reply: policies of content and tickets of logins are long."""
 _MOST_HEADERS = 512
 _PROXIES = ("http", "https")
+_CHALLENGE = "www-authenticate"
 
 
 class Response(Protocol):
@@ -189,6 +190,8 @@ class AiohttpTransport:
                         self._cookies.keep(request.url, reply.headers.getall("set-cookie"))
                     if request.form is not None or not status_means(reply.status, Meaning.REDIRECT):
                         headers = {name.lower(): value for name, value in reply.headers.items()}
+                        if _CHALLENGE in headers:  # some servers give each in a line of its own
+                            headers[_CHALLENGE] = ", ".join(reply.headers.getall(_CHALLENGE))
                         yield _AiohttpResponse(reply, route.host, self._timeout, self._limits, headers)
                         return
                     request = redirects.follow(request, reply.headers.get("location"))
