@@ -33,7 +33,7 @@ from test_client import (
 )
 from test_client import connect as connect_frames
 from test_client import fetch as fetch_frames
-from test_fallbacks import FRAMES, Server, check, connect, enclosed, fetch, right
+from test_fallbacks import FRAMES, Server, check, connect, enclosed, fetch, right, stored
 
 from dicomzarr.errors import (
     AuthenticationError,
@@ -165,6 +165,21 @@ def test_a_server_that_heeds_numbers_is_asked_for_one_too_many_once() -> None:
         check(asyncio.run(fetch(client, *numbers, number_of_frames=10)), *numbers)
     assert server.lists.count("11") == 1
     assert not server.wholes
+
+
+@pytest.mark.parametrize(("status", "instances"), [(404, 2), (400, 8)])
+def test_slices_of_a_server_without_frames_are_not_asked_for_singly_for_ever(status: int, instances: int) -> None:
+    uids = [f"1.{number}" for number in range(1, 13)]
+    server = Server(lambda _: Reply(status), lambda request: enclosed(stored(uid=request.url.rpartition("/")[2])))
+    client = connect(server)
+
+    async def run() -> None:
+        for uid in uids:
+            check(await fetch(client, 1, instance=uid, number_of_frames=1), 1)
+
+    asyncio.run(run())
+    assert len({path.partition("/")[0] for path in server.asked_for if "/frames/" in path}) == instances
+    assert server.wholes == len(uids)
 
 
 def test_frames_that_name_their_number_are_not_doubted() -> None:
