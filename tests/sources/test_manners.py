@@ -41,6 +41,7 @@ from dicomzarr.errors import (
     HTTPStatusError,
     InvalidReplyError,
     LoginPageError,
+    NotFoundError,
     SeriesNotFoundError,
     ServerFailureError,
 )
@@ -325,6 +326,29 @@ def test_a_server_without_offsets_or_limits_is_asked_for_everything() -> None:
     with pytest.raises(HTTPStatusError) as caught:
         search(FakeServer(lambda _: Reply(400)))
     assert caught.value.status == 400
+
+
+def test_a_server_that_knows_nothing_to_include_is_asked_without() -> None:
+    server = FakeServer(lambda request: Reply(400) if "include" in request.url else paging([study(1)])(request))
+    parameters = {"includefield": "00080061", "PatientID": "1"}
+    assert search(server, parameters=parameters) == [study(1)]
+    assert "PatientID=1" in server.requests[-1].url
+
+
+def test_not_found_may_mean_that_nothing_matches() -> None:
+    server = FakeServer(lambda request: Reply(404) if "PatientID" in request.url else paging([study(1)])(request))
+    assert search(server, parameters={"PatientID": "1"}) == []
+    with pytest.raises(NotFoundError):
+        search(FakeServer(lambda _: Reply(404)), parameters={"PatientID": "1"})
+
+
+def test_names_in_another_character_set_hide_no_study() -> None:
+    body = (
+        b'[{"0020000D": {"vr": "UI", "Value": ["1.2"]}, "00100010": {"vr": "PN", "Value": [{"Alphabetic": "D\xf6"}]}}]'
+    )
+    (found,) = search(FakeServer(lambda _: Reply(200, "application/dicom+json", body)))
+    assert found["0020000D"]["Value"] == ["1.2"]
+    assert found["00100010"]["Value"] == [{"Alphabetic": "D\ufffd"}]
 
 
 # --- HTTP ---

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 
 
+_INCLUDED: Final = "includefield"
+_UID: Final = re.compile(rb'"(?:00080018|0020000[dDeE])"')
+"""Of an instance, a study or a series: an attribute of every result."""
 _SHORT_PAGE: Final = 3
 """Results up to which no server bounds a page."""
 
@@ -47,9 +52,9 @@ class Searches:
             except DicomZarrError as error:
                 if not sure:
                     break  # what came has looked like all there is, and to a server without offsets it is
-                if results.received or not means(error, Meaning.OTHER_MEDIA_TYPE):
+                if results.received:
                     raise
-                await self._add_all(results, parameters, error)
+                await self._ask_otherwise(results, parameters, error)
                 break
             before, full = len(results.entries), len(entries) == int(page["limit"])
             sure = announced or len(entries) >= int(page["limit"])
@@ -57,20 +62,29 @@ class Searches:
             more = self._add(results, entries, may_be_cut=sure or len(entries) >= self._longest)
             self._longest = max(self._longest, len(entries))
             if full and before and len(results.entries) == before:  # it obeys the limit, and not the offset
-                await self._add_all(results, parameters)
+                with suppress(DicomZarrError):  # else what came is all that it gives
+                    await self._add_all(results, parameters)
         return results.entries
 
-    async def _add_all(
-        self, results: Results, parameters: Mapping[str, str], refusal: DicomZarrError | None = None
-    ) -> None:
-        """Ask for everything at once, where a server knows no pages; else it is as it was."""
-        try:
-            entries, _ = await self._page(results.resource, parameters)
-        except DicomZarrError:
-            if refusal is not None:
-                raise refusal from None
-            return
-        self._add(results, entries[results.skipped :] if refusal else entries, may_be_cut=False)
+    async def _ask_otherwise(self, results: Results, parameters: Mapping[str, str], refusal: DicomZarrError) -> None:
+        """After a search was refused: for what it includes, for its pages, or because nothing matches."""
+        asked = {name: value for name, value in parameters.items() if name != _INCLUDED}
+        with suppress(DicomZarrError):
+            if isinstance(refusal, NotFoundError) and asked:  # so some servers say that nothing matches
+                await self._page(results.resource, Results(results.resource, 1).page({}))
+                return
+            if means(refusal, Meaning.OTHER_MEDIA_TYPE) and len(asked) < len(parameters):
+                results.entries = await self.find(results.resource, asked, wanted=results.wanted, skip=results.skipped)
+                return
+            if means(refusal, Meaning.OTHER_MEDIA_TYPE):
+                await self._add_all(results, parameters, results.skipped)
+                return
+        raise refusal
+
+    async def _add_all(self, results: Results, parameters: Mapping[str, str], skip: int = 0) -> None:
+        """Ask for everything at once, of a server that knows no pages."""
+        entries, _ = await self._page(results.resource, parameters)
+        self._add(results, entries[skip:], may_be_cut=False)
 
     def _add(self, results: Results, entries: list[dict[str, Any]], *, may_be_cut: bool) -> bool:
         if len(results.entries) + len(entries) > self.most_results:
@@ -90,6 +104,12 @@ class Searches:
 
 def _entries(body: bytes, subject: str) -> list[dict[str, Any]]:
     try:
-        return msgspec.json.decode(body, type=list[dict[str, Any]])
+        try:
+            return msgspec.json.decode(body, type=list[dict[str, Any]])
+        except msgspec.DecodeError:
+            if not _UID.search(body):
+                raise
+        text = body.decode("utf-8", "replace")  # names may be in another character set; UIDs are ASCII
+        return msgspec.json.decode(text, type=list[dict[str, Any]])
     except (ValueError, RecursionError):  # msgspec.DecodeError is a ValueError, and not the only one raised
         raise InvalidReplyError(f"What came for {subject} is no list of JSON objects.") from None
