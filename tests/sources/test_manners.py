@@ -226,6 +226,8 @@ def metadata_of(series: Reply, found: Reply | None = None) -> tuple[list[dict[st
 def test_one_object_counts_as_a_list_of_one() -> None:
     body = json.dumps(ITEMS["1.1"]).encode()
     assert metadata_of(Reply(200, "application/dicom+json", body + b"\0")) == ([ITEMS["1.1"]], ())
+    with pytest.raises(InvalidReplyError):
+        metadata_of(Reply(200, "application/dicom+json", b'{"data": [' + body + b"]}"))
 
 
 @pytest.mark.parametrize(
@@ -389,6 +391,26 @@ def test_cookies_of_the_server_open_its_door_and_stay_with_it() -> None:
     asyncio.run(run())
     assert seen["own"] == ["mine=2", "mine=2; ticket=1", "mine=2; ticket=1"]
     assert set(seen["other"]) == {""}
+
+
+def test_cookies_of_a_session_that_has_ended_are_dropped() -> None:
+    seen: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Cookie", ""))
+        if len(seen) == 2:
+            return web.Response(status=401)
+        return web.Response(body=b'[{"x": 1}]', headers={"Set-Cookie": f"session={len(seen)}; Path=/"})
+
+    async def run() -> None:
+        async with serving(handler) as base, connected(base) as client:
+            await client.series_metadata(STUDY, SERIES)
+            with pytest.raises(AuthenticationError):
+                await client.series_metadata(STUDY, SERIES)
+            await client.series_metadata(STUDY, SERIES)
+
+    asyncio.run(run())
+    assert seen == ["", "session=1", ""]
 
 
 def test_few_and_short_cookies_are_kept() -> None:

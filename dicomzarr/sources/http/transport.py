@@ -186,8 +186,8 @@ class AiohttpTransport:
                 with explained(route.host, self._timeout, answered=False, plain=plain):
                     reply = await within(seconds, route.host, self._send(session, request, route))
                 async with reply:
-                    if route.own and "set-cookie" in reply.headers:
-                        self._cookies.keep(request.url, reply.headers.getall("set-cookie"))
+                    if route.own:
+                        self._keep_cookies(request.url, reply)
                     if request.form is not None or not status_means(reply.status, Meaning.REDIRECT):
                         headers = {name.lower(): value for name, value in reply.headers.items()}
                         if _CHALLENGE in headers:  # some servers give each in a line of its own
@@ -196,6 +196,12 @@ class AiohttpTransport:
                         return
                     request = redirects.follow(request, reply.headers.get("location"))
         raise InvalidReplyError(f"{host_of(request.url)} redirected more than {redirects.MOST} times.")
+
+    def _keep_cookies(self, url: str, reply: aiohttp.ClientResponse) -> None:
+        if status_means(reply.status, Meaning.OTHER_CREDENTIALS):
+            self._cookies = ServerCookies()  # a session that has ended must not stand in the way of the next login
+        if "set-cookie" in reply.headers:
+            self._cookies.keep(url, reply.headers.getall("set-cookie"))
 
     def _check_origin(self, url: str) -> None:
         if self._own_host_only and origin_of(url) != self._origin:

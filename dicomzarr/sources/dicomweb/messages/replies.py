@@ -26,8 +26,8 @@ PAGE_HEAD = 64
 
 _BLANK = b" \t\r\n\0"
 _XML = "application/dicom+xml"
-_ONE_RESULT = re.compile(rb'"(?:00080018|0020000[dD])"\s*:\s*\{')
-"""What shows one object to be an instance, a series or a study: a UID of it."""
+_ONE_RESULT = re.compile(rb'\{\s*"[0-9A-Fa-f]{8}"\s*:\s*\{')
+"""What shows one object to be an instance, a series or a study: its first attribute."""
 
 _OCTET_STREAM = "application/octet-stream"
 _PART10 = slice(128, 132)
@@ -192,7 +192,7 @@ def json_array(body: bytes, media: MediaType, subject: str) -> bytes:
     if _XML in media.name + media.parameters.get("type", "").lower():
         remedy = "Have the server offer application/dicom+json."
         raise InvalidReplyError(f"{_XML} came instead of {subject}.", remedy=remedy, refuses=True)
-    if text.startswith(b"{") and text.endswith(b"}") and _ONE_RESULT.search(text):
+    if text.startswith(b"{") and text.endswith(b"}") and _ONE_RESULT.match(text):
         return b"[" + text + b"]"  # of one result, some servers make no list
     if not text.startswith(b"["):
         raise InvalidReplyError(
