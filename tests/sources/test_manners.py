@@ -9,9 +9,12 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import faults
 import pytest
 from aiohttp import web
 from connecting import client_of
+from serving import serving as serving_slide
+from slides import coded_slide
 from test_client import (
     BASE,
     INSTANCE,
@@ -33,7 +36,7 @@ from test_client import (
 )
 from test_client import connect as connect_frames
 from test_client import fetch as fetch_frames
-from test_fallbacks import FRAMES, Server, check, connect, enclosed, fetch, right, stored
+from test_fallbacks import FRAMES, Server, check, check_slide, connect, enclosed, fetch, right, stored
 
 from dicomzarr.errors import (
     AuthenticationError,
@@ -111,6 +114,14 @@ def test_gzip_that_no_header_names_is_bounded() -> None:
         server = FakeServer(lambda _, content_type=content_type: Reply(200, content_type, bomb))
         outcome = asyncio.run(fetch_frames(connect_frames(server), 1, frame_bytes=1000, number_of_frames=1))
         assert "bytes came" in str(outcome.failures[1])
+
+
+def test_frames_under_a_syntax_that_does_not_exist_come_out_of_their_file() -> None:
+    slide = coded_slide("jpeg2000_lossless")
+    named = "image/jp2; transfer-syntax=1.2.3.4"
+    lie = faults.change_parts(lambda parts: [part.with_header("Content-Type", named) for part in parts])
+    with serving_slide(slide, lie) as each:
+        check_slide(each.url, slide)
 
 
 # --- success that is a refusal ---
