@@ -12,11 +12,11 @@ zarr, xarray, dask and fsspec take the URL as it is, with nothing imported from 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from dicomzarr import errors
-
+TYPE_CHECKING = False  # as type checkers take it; typing itself, and all else, is imported when it is needed
 if TYPE_CHECKING:
+    from typing import Any
+
+    from dicomzarr import errors
     from dicomzarr.arrays.image import Image
     from dicomzarr.arrays.image import open_image as open  # noqa: A004  # dicomzarr.open is the public name
     from dicomzarr.arrays.level import Level
@@ -64,11 +64,13 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import the arrays when they are first asked for."""
+    """Import what has this name when it is first asked for."""
+    from importlib import import_module  # noqa: PLC0415  # see above
+
+    if name == "errors":
+        return import_module("dicomzarr.errors")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415  # only for what is heavy: fsspec and the codecs
-
     module, own = _LAZY[name]
     return getattr(import_module(module), own)
 

@@ -177,7 +177,7 @@ class HTTPStatusError(ServerError):
         self.status = status
         self.retry_after = retry_after
         self.challenge = ""
-        """The reply's WWW-Authenticate header; it is not shown."""
+        """The reply's WWW-Authenticate header, for providers; empty in what is raised: it may quote what was sent."""
         self.redirected_to = ""
         """The URL that answered, where a redirect led to another host, port or scheme."""
         self.refused = ""

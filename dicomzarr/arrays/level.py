@@ -214,13 +214,14 @@ class Level(NumPyMethods):
 
         Args:
             chunks: ``"auto"`` for blocks of up to 2048 pixels along y and x, and of several slices where these are
-                smaller; else as dask takes it.
+                smaller; else as dask takes it, and by the names of axes, as ``{"y": 512}``.
 
         Returns:
             Of the level's ``shape`` and ``dtype``; each block is read when it is computed.
 
         Raises:
             ValueError: The chunks do not make up the shape, as dask says.
+            UsageError: There is no such axis.
         """
         from dicomzarr.arrays.blocks import dask_array  # noqa: PLC0415  # dask is heavy, and the command line does without
 

@@ -76,6 +76,16 @@ class NumPyMethods(NDArrayOperatorsMixin, ABC):
         transposed: dask.array.Array = self.to_dask().T
         return transposed
 
+    if not TYPE_CHECKING:  # who checks types finds what is not there by itself
+
+        def __getattr__(self, name: str) -> Any:
+            """What NumPy's arrays have, and what is read has to be made into one for."""
+            kind = type(self).__name__
+            told = f"{kind!r} object has no attribute {name!r}"
+            if not name.startswith("_") and hasattr(np.ndarray, name):
+                told += f": np.asarray({kind.lower()}) reads all of it, and has one"
+            raise AttributeError(f"{told}.", name=name, obj=self)
+
     def __len__(self) -> int:
         return self.shape[0]
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from dicomzarr.codecs.jpeg_scaling import decode_at
 from dicomzarr.codecs.planes import WORD
 from dicomzarr.codecs.scratch import Scratch
+from dicomzarr.dicom.pixels.jpeg_scans import OTHER_SURPLUS, SURPLUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,7 +55,7 @@ def decode_jpeg(
     """Decodes a JPEG or JPEG Lossless codestream, colour to RGB.
 
     Args:
-        data: The codestream.
+        data: The codestream; of a single scan, which shows by itself whether it is whole, its end marker may lack.
         codestream: Its markers.
         is_ybr: Its components are YCbCr, which is to be converted.
         scratch: Memory that the result may lie in.
@@ -69,8 +70,14 @@ def decode_jpeg(
     """
     scans = codestream.scans
     assert scans is not None  # noqa: S101  # of these codecs there always are
+    data = data if codestream.complete else scans.closed(data)
     scans.check(data)
     decoder = _decoder(codestream, is_ybr, scale)
+    if not codestream.complete:
+        pixels = decoder.decode(data, scratch)
+        for surplus in (SURPLUS, OTHER_SURPLUS):
+            decoder.check_not_short(data, pixels, surplus)
+        return pixels
     if scans.is_one_scan and scans.has_rows_apart:
         return decoder.with_rows_beyond(data, scratch)
     pixels = decoder.decode(data, scratch)
@@ -222,9 +229,9 @@ class _Decoder:
         rows, columns = (places // self.scale for places in self.scans.ends())
         return filled in pixels[rows, columns].reshape(-1, self.codestream.samples).tolist()
 
-    def check_not_short(self, data: bytes, pixels: npt.NDArray[Any]) -> None:
+    def check_not_short(self, data: bytes, pixels: npt.NDArray[Any], surplus: bytes = SURPLUS) -> None:
         """Raises when pixels change with what is behind the data that they should be made of."""
-        if not np.array_equal(self.decode(self.scans.with_surplus(data), _beside), pixels):
+        if not np.array_equal(self.decode(self.scans.with_surplus(data, surplus), _beside), pixels):
             raise ValueError(_SHORT)
 
 

@@ -132,8 +132,9 @@ def _may_be_slide(items: Iterable[ImageItem]) -> bool:
 
 
 def _needs_items(instances: Iterable[Instance]) -> bool:
-    """Slides do without, and are large; of segmented ones it matters what they refer to."""
-    return not any(map(is_slide, instances)) or any(instance.segmentation for instance in instances)
+    """Slides do without, and are large; of segmented ones it matters what they refer to, and palettes are in them."""
+    indexed = any(instance.pixel.photometric_interpretation == "PALETTE COLOR" for instance in instances)
+    return indexed or not any(map(is_slide, instances)) or any(instance.segmentation for instance in instances)
 
 
 def _check_identity(items: Iterable[ImageItem], study: str, series: str) -> None:

@@ -81,12 +81,10 @@ async def _reason(client: Client, url: DICOMwebURL, most_seconds: float) -> str:
         return ""
     if found:
         return f"{url.base} is {answer.words}: the DICOMweb service is {found[0]}."
+    looks = f"dicomzarr doctor {url.base} looks closer."
     if answer.kind in (AnswerKind.PAGE, AnswerKind.LOGIN_PAGE) and not answer.viewer:
-        return ""  # the error speaks of a login already
-    return (
-        f"Nothing at {url.base} is DICOMweb: it is {answer.words}. Orthanc's base is /dicom-web;"
-        f" dicomzarr doctor {url.base} looks closer."
-    )
+        return f"{url.base} is {answer.words}: if that is a login form, give credentials; {looks}"
+    return f"Nothing at {url.base} is DICOMweb: it is {answer.words}. Orthanc's base is /dicom-web; {looks}"
 
 
 async def _at_a_service(client: Client, url: DICOMwebURL) -> str:

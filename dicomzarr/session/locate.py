@@ -137,7 +137,8 @@ def _probed(url: str, options: StorageOptions) -> SeriesURL:
     raise InvalidURLError(
         f"{safe_url(url)} is no DICOMweb server ({refusal}), and leads to no files ({reason}).",
         remedy=refused.remedy
-        or "Write BASE/studies/... for a server; or name a .dcm, .zip, .tar or .tgz, or a page of files.",
+        or "Write BASE/studies/... for a server, whose base dicomzarr doctor finds; or name a .dcm, .zip, .tar or .tgz,"
+        " or a page of files.",
     )
 
 

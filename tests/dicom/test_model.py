@@ -37,7 +37,7 @@ from dicomzarr.dicom.model.json_model import patient_of
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.dicom.segmentation import lab16_to_srgb
 from dicomzarr.dicom.series import parse_series
-from dicomzarr.dicom.slide.tiled import FrameSequence
+from dicomzarr.dicom.slide.concatenation import FrameSequence
 from dicomzarr.errors import (
     DicomZarrError,
     InvalidAttributeError,

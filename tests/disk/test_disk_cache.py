@@ -277,6 +277,7 @@ def test_files_of_the_user_are_left_alone(place: Path) -> None:
     assert len(earlier) >= 3
     place.mkdir(mode=0o700)
     ordinary = ["secret", "cache-1.db", "cache-2.db", "cache-2.db-wal", "new-0123456789abcdef", "dicomzarr-notes.new"]
+    ordinary += ["books.index"]
     for name in ordinary + [name for name in earlier if name != "dicomzarr-secret"]:
         (place / name).write_bytes(b"the user's own: " + name.encode())
     before = contents(place)

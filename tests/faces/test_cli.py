@@ -788,9 +788,29 @@ def test_interrupt(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=SECONDS) == ("", "")
+        assert process.communicate(timeout=SECONDS) == ("", "dicomzarr: interrupted\n")
     assert process.returncode == 130
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["rich.console", "dicomzarr.errors", "numpy"])
+def test_an_interrupt_while_modules_are_imported_is_one_line(name: str) -> None:
+    """Whatever the command line imports, it is interrupted there."""
+    program = f"""
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, found, *_):
+        if found == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+from dicomzarr.faces.cli import main
+sys.exit(main(["info", "http://127.0.0.1:9/studies/1.2/series/1.3"]))
+"""
+    with piped(sys.executable, "-c", program) as process:
+        assert process.communicate(timeout=SECONDS) == ("", "dicomzarr: interrupted\n")
+    assert process.returncode == 130
 
 
 @pytest.mark.slow

@@ -124,7 +124,7 @@ def test_a_server_that_is_none() -> None:
 
 def test_a_login_page() -> None:
     with serving(slides.brightfield_pyramid(), faults.html_login()) as served:
-        assert "most likely a login form" in said(served.url)
+        assert "if that is a login form, give credentials" in said(served.url)
 
 
 def test_the_command_that_lists_says_so_too(served: Served, capsys: pytest.CaptureFixture[str]) -> None:

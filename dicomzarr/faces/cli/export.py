@@ -61,8 +61,7 @@ def _export(target: Target, output: str, arguments: Namespace, terminal: Termina
             )
         except KeyboardInterrupt:
             progress.close()
-            terminal.error(f"interrupted: {progress.state}")
-            raise
+            raise KeyboardInterrupt(progress.state) from None
     kept = f", {done.resumed} of {done.blocks} blocks from an earlier run" if done.resumed else ""
     arrays = counted(done.arrays, "array")
     terminal.note(f"{output}: {amount(done.nbytes)} of pixels in {arrays}, read again and compared{kept}")

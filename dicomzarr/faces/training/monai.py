@@ -13,6 +13,7 @@ from dicomzarr.errors import UsageError
 from dicomzarr.faces.training.given import GivenOptions, is_series, opened
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.extras import needed
+from dicomzarr.runtime.tracebacks import keeps_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,7 @@ class VolumeReader(_image_reader.ImageReader):  # type: ignore[misc]  # MONAI ne
         InvalidOptionError: An option is unknown or has an impossible value.
     """
 
+    @keeps_secrets
     def __init__(
         self,
         *,
@@ -62,6 +64,7 @@ class VolumeReader(_image_reader.ImageReader):  # type: ignore[misc]  # MONAI ne
         """Whether all are images or URLs of ours."""
         return all(map(is_series, _each(filename)))
 
+    @keeps_secrets
     def read(self, data: Any, **options: Any) -> Any:
         """Open a series, or several.
 
