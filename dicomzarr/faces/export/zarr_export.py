@@ -63,8 +63,12 @@ class ZarrExport:
         self.nbytes = sum(block.nbytes for block in self._blocks)
         self.resumed = 0
 
-    def run(self, *, overwrite: bool) -> None:
+    def run(self, *, overwrite: bool, settles: bool = True) -> None:
         """Write what is not written yet, and read all of it again.
+
+        Args:
+            overwrite: Whatever else is at the target goes.
+            settles: It is what others keep, and is on the disk itself in the end.
 
         Raises:
             UsageError: There is something at the target that this is not the rest of.
@@ -82,7 +86,8 @@ class ZarrExport:
             self._verify()
             for key, document in self._source.documents(arrays).items():  # one after the other: the root is the last
                 self.target.put({key: document})
-            self.target.settle()
+            if settles:
+                self.target.settle()
         except UsageError:
             raise  # it does not go on
         except DicomZarrError as error:
