@@ -307,6 +307,8 @@ def test_a_region_that_leaves_out_absent_slices_says_nothing_of_them(opened: Ope
         ({"region": {"x": (5000, 6000)}}, "x=5000:6000"),
         ({"region": {"c": (0, 1)}}, "stay together"),
         ({"levels": [99]}, "no level 99"),
+        ({"levels": [0, 99]}, "no level 99"),
+        ({"levels": [1], "images": ["associated/thumbnail"]}, "no level 1 in an image of 1 level[.]"),
         ({"images": ["7"]}, "no image 7"),
         ({"compression": "lzma"}, "not known"),
         ({"zarr_format": 2, "shard": 2}, "no shards"),
