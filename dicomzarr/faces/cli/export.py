@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
 
-from dicomzarr.errors import DicomZarrError, UsageError
+from dicomzarr.errors import DicomZarrError, TargetExistsError, UsageError
 from dicomzarr.faces.cli.connection import series_target, target_of
 from dicomzarr.faces.cli.measures import amount
 from dicomzarr.faces.cli.remedies import remedy_for
@@ -77,20 +78,31 @@ def _view(arguments: Namespace) -> dict[str, Any]:
 
 
 def _export_listed(arguments: Namespace, terminal: Terminal) -> None:
-    if "{series}" not in arguments.output:
-        raise UsageError("OUT names one target for many series.", remedy="Write {series} in it, as out/{series}.zarr.")
+    _check_names(arguments.output)
     base, failed = target_of(arguments), 0
     rows = list(_rows(arguments.listed))
+    if not rows:
+        raise UsageError(f"{arguments.listed} lists no series.", remedy="Write a line for each.")
     for number, (study, series) in enumerate(rows, 1):
-        output = arguments.output.format(study=study, series=series)
+        output = arguments.output.replace("{study}", study).replace("{series}", series)
         terminal.note(f"{number} of {len(rows)}: series {series}")
         try:
             _export(replace(base, url=replace(base.url, study=study, series=series)), output, arguments, terminal)
+        except TargetExistsError:  # as of an earlier run, of which others failed
+            terminal.note(f"{output}: is there already, and stays as it is; --force replaces it")
         except DicomZarrError as error:
             failed += 1
             terminal.error(f"{error.args[0]} {remedy_for(error)}")
     if failed:
         raise DicomZarrError(f"{failed} of {len(rows)} series failed.", remedy="The same command takes up those again.")
+
+
+def _check_names(output: str) -> None:
+    names = set(re.findall(r"{(\w*)}", output))
+    if "series" not in names:
+        raise UsageError("OUT names one target for many series.", remedy="Write {series} in it, as out/{series}.zarr.")
+    for name in names - {"study", "series"}:
+        raise UsageError(f"OUT holds {{{name}}}, which is not known.", remedy="Write {study} and {series} in it.")
 
 
 def _rows(path: str) -> Iterator[tuple[str, str]]:
@@ -104,7 +116,8 @@ def _rows(path: str) -> Iterator[tuple[str, str]]:
             rows = csv.DictReader(file)
             if not {_STUDY, _SERIES} <= set(rows.fieldnames or ()):
                 raise UsageError(
-                    f"{path} has no columns {_STUDY} and {_SERIES}.", remedy="Name them so in its first line."
+                    f"{path} has no columns {_STUDY} and {_SERIES}.",
+                    remedy="Name them so in its first line, separated by a comma.",
                 )
             for row in rows:
                 yield (row[_STUDY] or "").strip(), (row[_SERIES] or "").strip()

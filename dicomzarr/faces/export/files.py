@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from dicomzarr.errors import UsageError
+from dicomzarr.errors import TargetExistsError, UsageError
 from dicomzarr.faces.export import nifti, ome_tiff, ozx
 from dicomzarr.faces.export.durable import settle
 from dicomzarr.faces.export.failures import on_disk
@@ -90,7 +90,7 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
         if path.is_dir():
             raise UsageError("There is a folder at the target, and this format is one file.", remedy="Name another.")
         if path.exists() and not overwrite and not _beside(path).exists():  # which lies there until `finish_file`
-            raise UsageError(
+            raise TargetExistsError(
                 "There is something at the target already.", remedy="Overwrite it, or name another target."
             )
 

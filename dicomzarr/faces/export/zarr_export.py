@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dicomzarr.errors import DicomZarrError, UsageError, VerificationError
+from dicomzarr.errors import DicomZarrError, TargetExistsError, UsageError, VerificationError
 from dicomzarr.faces.export.encoded import EncodedCopy
 from dicomzarr.faces.export.journal import Journal, journal_of
 from dicomzarr.faces.export.pixels import PixelCopy
@@ -73,7 +73,8 @@ class ZarrExport:
             settles: It is what others keep, and is on the disk itself in the end.
 
         Raises:
-            UsageError: There is something at the target that this is not the rest of.
+            TargetExistsError: There is something at the target already.
+            UsageError: It is the beginning of another export.
             DicomZarrError: A block could not be read; what is done stays so.
             TargetError: A block could not be written; as above.
             VerificationError: What is read again is something else; only this is written anew the next time.
@@ -108,7 +109,7 @@ class ZarrExport:
     def _begin(self, *, overwrite: bool) -> None:
         there, begun = self.target.exists, self._journal.exists
         if there and not begun and not overwrite:
-            raise UsageError(
+            raise TargetExistsError(
                 "There is something at the target already.", remedy="Overwrite it, or name another target."
             )
         if there and begun and self._resumes(overwrite=overwrite):
