@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 from dicomzarr.errors import DicomZarrError, TargetExistsError, UsageError
 from dicomzarr.faces.cli.connection import series_target, target_of
 from dicomzarr.faces.cli.export_list import listed, on_cluster
-from dicomzarr.faces.cli.measures import amount
+from dicomzarr.faces.cli.measures import amount, counted
 from dicomzarr.faces.cli.remedies import remedy_for
 from dicomzarr.faces.export import export
 
@@ -46,8 +46,7 @@ def _export(target: Target, output: str, arguments: Namespace, terminal: Termina
             done = export(str(target.url), output, progress=progress.tell, **_how(arguments), **target.options)
         except KeyboardInterrupt:
             progress.close()
-            terminal.error(f"interrupted: {progress.state}")
-            raise
+            raise KeyboardInterrupt(progress.state) from None
     _tell(output, done, terminal)
 
 
@@ -108,7 +107,7 @@ def _tell(output: str, outcome: Exported | DicomZarrError, terminal: Terminal) -
     if isinstance(outcome, DicomZarrError):
         raise outcome
     kept = f", {outcome.resumed} of {outcome.blocks} blocks from an earlier run" if outcome.resumed else ""
-    pixels = f"{amount(outcome.nbytes)} of pixels in {outcome.arrays} arrays"
+    pixels = f"{amount(outcome.nbytes)} of pixels in {counted(outcome.arrays, 'array')}"
     terminal.note(f"{output}: {pixels}, read again and compared{kept}")
 
 
