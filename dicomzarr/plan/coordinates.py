@@ -90,22 +90,21 @@ def _reduced(grid: Grid, name: str, *, always: bool = False) -> tuple[str, Value
     if grid.cells.size == 1 and not always:
         return None
     told = [frame.values.get(name) for frame in grid.frames]
+    counted = next((dimension.axis for dimension in grid.dimensions if name in dimension.names), None)
     levels = dict.fromkeys(told)
     if levels.keys() == {None} or (len(levels) == 1 and not always and not len(grid.absent)):
         return None
     number = {value: place for place, value in enumerate(levels)}
     codes = np.array([*(number[value] for value in told), ABSENT], np.int64)[grid.cells]  # the last one is of ABSENT
-    axes = ""
-    for axis in AXES:
-        place = len(axes)
+    axes = AXES
+    for axis in sorted(AXES, key=lambda axis: axis == counted):  # sparse values may vary along either: along their own
+        place = axes.index(axis)
         if _constant(codes, place):
             codes = codes.max(axis=place)
-        else:
-            axes += axis
+            axes = axes.replace(axis, "")
     values = np.array([*levels, None, None], object)[:-1][codes]  # two None: never an array of vectors
     if axes:
         return axes, _shown(name, values)
-    counted = next((dimension.axis for dimension in grid.dimensions if name in dimension.names), None)
     return (counted, _shown(name, values.reshape(1))) if always and counted else None
 
 

@@ -10,6 +10,7 @@ from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.volume.grid import ABSENT, ORDER_ONLY
 from dicomzarr.dicom.volume.words import Words
 from dicomzarr.plan.placing import place
+from dicomzarr.plan.views import has_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,9 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
         yield _of_order(times=grid.cells.shape[0] > 1)
     if grid.stack.own_references:
         yield "Each slice has a FrameOfReferenceUID of its own, as de-identification leaves it: they were not compared."
+    if not grid.first.in_patient:
+        yield "Frames lie in the coordinates of an ultrasound volume: nothing leads to the patient. There is no affine."
+    yield from _of_few(grid)
     told = (AttributeReader("").text(grid.first.item.volumetric_properties) or "").upper()
     if told in _PLANAR and grid.slices is not None:
         yield f"VolumetricProperties is {told}: frames may not be quite planar; positions and orientations are used."
@@ -58,6 +62,22 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
             yield f"Frames of one slice lie up to {grid.slices.jitter:.3g} mm apart; the place of the first counts."
         yield from _of_slices(grid.slices, many=many) if grid.slices.even else [_of_uneven(grid, grid.slices)]
     yield from _absent(grid)
+
+
+def _of_few(grid: Grid) -> Iterator[str]:
+    """What some of the frames lack that others have."""
+    frames = grid.frames
+    lacking = sum(frame.instance.frame_of_reference_uid is None for frame in frames)
+    if 0 < lacking < len(frames) and not grid.stack.own_references:
+        yield f"{lacking} of {len(frames)} frames have no FrameOfReferenceUID: they count as of that of the others."
+    unscaled = [frame for frame in frames if not frame.is_scaled]
+    if 0 < len(unscaled) < len(frames) and not has_table(grid.first):
+        yield (
+            f"{len(unscaled)} of {len(frames)} frames have no RescaleSlope, and others do: their modality values are "
+            f"the stored ones. The first is in instance {unscaled[0].instance.sop_instance_uid}."
+        )
+    if grid.first.is_placed_as_of_old:
+        yield "Frames lie where the retired ImagePosition (0020,0030) and ImageOrientation (0020,0035) say, as if in LPS."
 
 
 def _of_order(*, times: bool) -> str:

@@ -13,7 +13,7 @@ from dicomzarr.dicom.segmentation import Segment
 from dicomzarr.dicom.volume.arrangement import arrange
 from dicomzarr.dicom.volume.frame import frames_of
 from dicomzarr.dicom.volume.grid import ABSENT, GUESSED, LIST
-from dicomzarr.dicom.volume.grouping import PIXELS, stack_words, stacks_of
+from dicomzarr.dicom.volume.grouping import are_one_if_rescaled, stack_words, stacks_of
 from dicomzarr.errors import MetadataError, UnsupportedSeriesError
 from dicomzarr.options.limits import LIMITS
 from dicomzarr.plan.attributes import LevelAttributes
@@ -138,7 +138,7 @@ def _why_several(stacks: Sequence[Stack], grids: Sequence[Grid]) -> list[str]:
     found = []
     if len(stacks) > 1:
         found.append(f"The series holds {len(stacks)} images: they differ in {', '.join(stacks[0].why)}.")
-        if PIXELS in stacks[0].why:
+        if are_one_if_rescaled(stacks):
             found.append('Values of "modality" are one image, whatever bits and sign they are stored with.')
     parts = [grid.part for grid in grids if grid.part]
     if len(grids) > len(stacks):
@@ -186,8 +186,13 @@ def _plan_image(stack: Stack, grid: Grid, values: str, bulk: Mapping[str, bytes]
         color=samples > 1,
         attributes=_attributes(stack, grid, values, samples, placing),
         numbers=_segment_numbers(grid),
-        frame_of_reference_uid=None if stack.own_references else grid.first.instance.frame_of_reference_uid,
+        frame_of_reference_uid=None if stack.own_references else _reference(grid),
     )
+
+
+def _reference(grid: Grid) -> str | None:
+    """The FrameOfReferenceUID of the frames that have one."""
+    return next(filter(None, (frame.instance.frame_of_reference_uid for frame in grid.frames)), None)
 
 
 def _attributes(stack: Stack, grid: Grid, values: str, samples: int, placing: Placing) -> ImageAttributes:

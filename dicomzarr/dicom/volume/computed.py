@@ -44,7 +44,10 @@ _COMPONENTS: Final = {
 _GE_COMPONENTS: Final = ("magnitude", "phase", "real", "imaginary")
 """By what GE counts in (0043,102F)."""
 
-FRAME_TYPES: Final = ("mr_frame_type", "ct_frame_type", "pet_frame_type", "xray_3d_frame_type", "map_frame_type")
+FRAME_TYPES: Final = (
+    *("mr_frame_type", "ct_frame_type", "pet_frame_type", "xray_3d_frame_type", "map_frame_type"),
+    "us_image_description",
+)
 """Functional groups that have FrameType (0008,9007), by their names in the model."""
 
 number_of: Final = AttributeReader("").lenient
@@ -148,7 +151,8 @@ def ge_time(frame: FrameContext) -> Value:
 
 def acquired(frame: FrameContext) -> Value:
     """Seconds since a fixed day at which the frame was acquired."""
-    told = (frame.attribute("frame_content", f"frame_{word}_datetime").first for word in ("acquisition", "reference"))
+    told = [frame.attribute("frame_content", f"frame_{word}_datetime").first for word in ("acquisition", "reference")]
+    told.append(frame.item.frame_acquisition_datetime.first)
     return acquired_at(frame.item, next((value for value in told if value), None))
 
 
@@ -180,6 +184,9 @@ def frame_number(frame: FrameContext) -> Value:
 
 def frame_times(item: ImageItem) -> Iterator[float | None]:
     """Milliseconds since the first frame of each, by FrameTimeVector or FrameTime (PS3.3 section C.7.6.5); endless."""
+    if item.phases.values and item.time_slice_vector.values:
+        yield from _times_in_phases(item)
+        yield from itertools.repeat(None)
     elapsed = 0.0
     for number, value in enumerate(item.frame_time_vector.values):
         elapsed += (number_of(value) or 0.0) if number else 0.0
@@ -190,3 +197,25 @@ def frame_times(item: ImageItem) -> Iterator[float | None]:
             yield None
     for number in itertools.count():
         yield round(step * number, 6)
+
+
+def _times_in_phases(item: ImageItem) -> Iterator[float | None]:
+    """When frames of a dynamic acquisition began, by its phases (PS3.3 section C.8.4.14), milliseconds."""
+    begins: list[tuple[float, float]] = []
+    now = 0.0
+    for phase in item.phases.items:
+        frames, delay, duration, pause = (
+            number_of(leaf.first) for leaf in (phase.frames, phase.delay, phase.duration, phase.pause)
+        )
+        if frames is None or not duration:
+            return
+        step = duration + (pause or 0.0)
+        begins.append((now + (delay or 0.0), step))
+        now += (delay or 0.0) + frames * step - (pause or 0.0)
+    phases = item.phase_vector.values or (1,) * len(item.time_slice_vector.values)
+    for number, place in zip(map(number_of, phases), map(number_of, item.time_slice_vector.values), strict=False):
+        if number is None or place is None or not 1 <= number <= len(begins):
+            yield None
+            continue
+        begin, step = begins[int(number) - 1]
+        yield round(begin + (place - 1) * step, 6)

@@ -71,6 +71,8 @@ class Frame:
     """ImagePositionPatient (0020,0032): the centre of the first pixel, in LPS; None where nothing places the frame."""
     orientation: Vector | None
     """ImageOrientationPatient (0020,0037): six cosines, along a row and along a column."""
+    in_patient: bool
+    """False where both are those of an ultrasound volume (PS3.3 section C.8.24.3), from which nothing leads to LPS."""
     spacing: tuple[float, float] | None
     """PixelSpacing (0028,0030): (row spacing, column spacing), that is (y, x)."""
     between: float | None
@@ -79,10 +81,14 @@ class Frame:
     """SliceThickness (0018,0050)."""
     stack: str
     """StackID (0020,9056); empty where there is none."""
+    side: str
+    """L or R, of FrameLaterality (0020,9072) or ImageLaterality (0020,0062); empty for what is of neither alone."""
     rescale: Rescale
     """To modality values; the identity where it is impossible."""
     has_rescale: bool
     """False where it is impossible: then values have no unit."""
+    is_scaled: bool
+    """False where nothing is said of it."""
     rescale_type: str
     """RescaleType (0028,1054): anything that somebody wrote."""
     real_world: tuple[MappingItem, ...]
@@ -115,6 +121,13 @@ class Frame:
         """(frames or parts before its own, frame number): its order within `whole`."""
         concatenation = self.instance.concatenation
         return (concatenation.number if concatenation else 0), self.ref.number
+
+    @property
+    def is_placed_as_of_old(self) -> bool:
+        """By ImagePosition (0020,0030) and ImageOrientation (0020,0035) of ACR-NEMA, in want of the standard's."""
+        item = self.item
+        elsewhere = is_given(item.image_position) or bool(item.shared_groups.values)
+        return self.position is not None and is_given(item.retired_position) and not elsewhere
 
     @property
     def normal(self) -> Vector | None:
@@ -181,19 +194,27 @@ def _frame(
         item=item,
         position=position,
         orientation=orientation,
+        in_patient=not context.macros("plane_position_volume"),
         spacing=_spacing(context),
         between=_length(
             context, context.attribute("pixel_measures", "spacing_between_slices", item.spacing_between_slices)
         ),
         thickness=_length(context, context.attribute("pixel_measures", "slice_thickness", item.slice_thickness)),
         stack=context.read.text(context.attribute("frame_content", "stack_id")) or "",
+        side=_side(context),
         rescale=rescale or _IDENTITY,
         has_rescale=rescale is not None,
+        is_scaled=is_given(item.dose_grid_scaling) or is_given(_scaling(context, "rescale_slope")),
         rescale_type="" if rescale is None else context.read.text(_scaling(context, "rescale_type")) or "",
         real_world=_real_world(context),
         voi=next((macro for macro in context.macros("frame_voi_lut") if is_given(macro.window_center)), None),
         values=values,
     )
+
+
+def _side(context: FrameContext) -> str:
+    told = context.read.text(context.attribute("frame_anatomy", "frame_laterality", context.item.image_laterality))
+    return told if told in {"L", "R"} else ""
 
 
 def _spacing(context: FrameContext) -> tuple[float, float] | None:
@@ -256,8 +277,14 @@ def _placement(contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector
 
 def _own_placement(context: FrameContext) -> tuple[Vector | None, Vector | None]:
     item = context.item
+    if context.macros("plane_position_volume"):
+        position = context.attribute("plane_position_volume", "position_volume")
+        orientation = context.attribute("plane_orientation_volume", "orientation_volume")
+        return _placed(context.read, position, orientation)
     position = context.attribute("plane_position", "image_position", item.image_position)
     orientation = context.attribute("plane_orientation", "image_orientation", item.image_orientation)
+    if not (is_given(position) or is_given(orientation)):
+        position, orientation = item.retired_position, item.retired_orientation
     return _placed(context.read, position, orientation)
 
 

@@ -69,7 +69,7 @@ class _Table:
     def column(self, row: Attribute) -> list[Value] | None:
         """What each frame has of an attribute; None where none has any, `_Same` where all have one value."""
         if row.vector or row.name == FRAME_TIME:
-            names = (row.vector,) if row.vector else ("frame_time", "frame_time_vector")
+            names = (row.vector,) if row.vector else ("frame_time", "frame_time_vector", "phases")
             there = any(getattr(frame.item, name).values for frame in self._firsts for name in names)
             return [row.of(frame) for frame in self.frames] if there else None
         keys = self._keys(row)

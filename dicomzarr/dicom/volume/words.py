@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.volume.frame import Frame
 
 
+_NUMBER: Final = r"-?[0-9]\.[0-9]{1,6}"
 _SEQUENCE: Final = re.compile(
     r"\*?[a-z]{2,4}[0-9]?d?[0-9]{0,2}_[bv][0-9]{1,5}(?:rl|lr|ap|pa|fh|hf|in|is)?(?:#[0-9]{1,3})?"
+    rf"|b=[0-9]{{1,5}}\({_NUMBER},{_NUMBER},{_NUMBER}\)"
 )
-"""How Siemens names a sequence by its b-value or the velocity that it encodes: nobody is called so."""
+"""How Siemens names a sequence by its b-value or the velocity that it encodes, and how Canon comments on an image by
+its b-value and direction, in axes of its own: nobody is called so."""
 
 
 def shown_text(text: str) -> str:
