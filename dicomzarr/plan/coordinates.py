@@ -45,7 +45,7 @@ def coordinates(grid: Grid, samples: int = 1) -> dict[str, FrameCoordinate]:
     chosen = [name for dimension in grid.dimensions for name in dimension.names]
     told = {name: found for name in chosen if (found := _reduced(grid, name, always=True)) is not None}
     there = names_in(grid.frames)
-    for row in (row for row in ATTRIBUTES if row.name in there):
+    for row in (row for row in ATTRIBUTES if row.name in there and not row.last_resort):
         found = _reduced(grid, row.name) if row.name not in told else None
         if found is not None and found[1].size <= _MOST_VALUES and not (chosen and _contradicts(grid, row)):
             told[row.name] = found

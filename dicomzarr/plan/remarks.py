@@ -77,7 +77,7 @@ def _of_few(grid: Grid) -> Iterator[str]:
             f"the stored ones. The first is in instance {unscaled[0].instance.sop_instance_uid}."
         )
     if grid.first.is_placed_as_of_old:
-        yield "Frames lie where the retired ImagePosition (0020,0030) and ImageOrientation (0020,0035) say, as if in LPS."
+        yield "Frames lie where ImagePosition (0020,0030) and ImageOrientation (0020,0035), retired, say: as if in LPS."
 
 
 def _of_order(*, times: bool) -> str:

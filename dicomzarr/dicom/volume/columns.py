@@ -122,6 +122,7 @@ def column_of(frames: Sequence[Frame], name: str) -> Column:
     number = {value: place for place, value in enumerate(distinct)}
     codes = np.array([number[value] for value in values], np.int64)
     strength = STRONG if row is None or row.strong else WEAK
+    strength = LAST if row is not None and row.last_resort else strength
     return Column(name, codes, len(distinct), tuple(distinct), strength)
 
 

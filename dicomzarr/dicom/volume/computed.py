@@ -26,6 +26,10 @@ _VECTOR: Final = 3
 _B_OF_SEQUENCE: Final = re.compile(r"_b(\d{1,5})(?!\d)", re.ASCII)
 """The b-value in what Siemens calls sequences of diffusion, as ``*ep_b1000#2``."""
 
+_COSINE: Final = r"-?[0-9]\.[0-9]{1,6}"
+GRADIENT: Final = re.compile(rf"b=[0-9]{{1,5}}\({_COSINE},{_COSINE},{_COSINE}\)", re.ASCII)
+"""How Canon comments on images of diffusion, as ``b=1500(0.445,0.000,0.895)``, in axes that it does not document."""
+
 _DIGITS: Final = 6
 _GE_OFFSET: Final = 1_000_000_000
 """What GE adds to b-values of some images."""
@@ -106,6 +110,12 @@ def gradient_direction(frame: FrameContext) -> Value:
     for vendor in ("philips", "ge"):
         told += [[private_value(item, f"{vendor}_gradient_{axis}") for axis in "xyz"]]
     return next((_vector(values) for values in told if len(values) == _VECTOR and any(values)), None)
+
+
+def gradient_comment(frame: FrameContext) -> Value:
+    """What Canon says of the gradient in ImageComments (0020,4000)."""
+    told = frame.read.text(frame.item.image_comments) or ""
+    return told if GRADIENT.fullmatch(told) else None
 
 
 def velocity_direction(frame: FrameContext) -> Value:

@@ -33,6 +33,8 @@ class Attribute:
     """The axis of images that it becomes: t, c, or z where nothing else places slices."""
     strong: bool = True
     """It is meant to tell frames apart; others differ for many reasons, and are asked last."""
+    last_resort: bool = False
+    """People write it, who may mean anything: it is asked after the order of acquisition."""
     contrast: bool = False
     """Two of its values that each hold two slices or more never lie in one stack of slices."""
     of_each_slice: bool = False
@@ -146,6 +148,13 @@ ATTRIBUTES: Final = (
         compute=computed.gradient_direction,
         macros=(("diffusion", "gradient_directions"),),
         instance=("gradient_orientation", *_private("siemens_gradient", "uih_gradient", *_GRADIENTS)),
+    ),
+    Attribute(
+        "gradient_comment",
+        contrast=True,
+        as_acquired=True,
+        compute=computed.gradient_comment,
+        instance=("image_comments",),
     ),
     Attribute(
         "inversion_time",
@@ -310,9 +319,6 @@ ATTRIBUTES: Final = (
     Attribute(
         "series_description", contrast=True, strong=False, as_acquired=True, text=True, instance=("series_description",)
     ),
-    Attribute("protocol_name", strong=False, as_acquired=True, text=True, instance=("protocol_name",)),
-    Attribute("image_comments", strong=False, as_acquired=True, text=True, instance=("image_comments",)),
-    Attribute("derivation", strong=False, as_acquired=True, text=True, instance=("derivation",)),
     Attribute("frame_label", strong=False, as_acquired=True, text=True, macros=(("frame_content", "frame_label"),)),
     Attribute(
         "acquisition_number",
@@ -342,6 +348,13 @@ ATTRIBUTES: Final = (
     ),
     Attribute("ge_time", "ms", "t", strong=False, compute=computed.ge_time, instance=_private("ge_time")),
     Attribute(FRAME_TIME, "ms", axis="t", strong=False, compute=computed.frame_time),
+    Attribute(
+        "protocol_name", strong=False, last_resort=True, as_acquired=True, text=True, instance=("protocol_name",)
+    ),
+    Attribute(
+        "image_comments", strong=False, last_resort=True, as_acquired=True, text=True, instance=("image_comments",)
+    ),
+    Attribute("derivation", strong=False, last_resort=True, as_acquired=True, text=True, instance=("derivation",)),
 )
 """In the order of preference: where two tell frames apart equally well, the earlier names the axis."""
 

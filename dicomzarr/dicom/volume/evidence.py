@@ -123,8 +123,8 @@ class Evidence:
             *self._ordered(order, base),
             *self._last_resorts(groups),
         ]
-        telling = [column for column in distinct_partitions(found) if combined([base, column.codes]).max() > base.max()]
-        return sorted(telling, key=lambda column: column.strength)
+        by_strength = distinct_partitions(sorted(found, key=lambda column: column.strength))
+        return [column for column in by_strength if combined([base, column.codes]).max() > base.max()]
 
     def _variants(self, column: Column, groups: Codes, order: Column | None) -> Iterator[Column]:
         by_rank = ranked(column, self.places, groups, order, self.numbers)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.model.values import shown_code
 from dicomzarr.dicom.volume.clock import first_time
+from dicomzarr.dicom.volume.computed import GRADIENT
 from dicomzarr.dicom.volume.dimensions import BY_NAME
 
 if TYPE_CHECKING:
@@ -16,18 +17,15 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.volume.frame import Frame
 
 
-_NUMBER: Final = r"-?[0-9]\.[0-9]{1,6}"
 _SEQUENCE: Final = re.compile(
     r"\*?[a-z]{2,4}[0-9]?d?[0-9]{0,2}_[bv][0-9]{1,5}(?:rl|lr|ap|pa|fh|hf|in|is)?(?:#[0-9]{1,3})?"
-    rf"|b=[0-9]{{1,5}}\({_NUMBER},{_NUMBER},{_NUMBER}\)"
 )
-"""How Siemens names a sequence by its b-value or the velocity that it encodes, and how Canon comments on an image by
-its b-value and direction, in axes of its own: nobody is called so."""
+"""How Siemens names a sequence by its b-value or the velocity that it encodes: nobody is called so."""
 
 
 def shown_text(text: str) -> str:
     """A text as it may be shown: known words, and OTHER for each unknown one, which may be anybody's name."""
-    return text if _SEQUENCE.fullmatch(text) else shown_code(text)
+    return text if _SEQUENCE.fullmatch(text) or GRADIENT.fullmatch(text) else shown_code(text)
 
 
 def shown_texts(texts: Iterable[str]) -> dict[str, str]:
