@@ -60,5 +60,5 @@ def test_an_instance_that_cannot_be_decoded_has_its_place_and_never_looks_absent
     plan = planned(scan)
     assert one_grid(scan, plan, z=range(4))
     assert any(said.startswith("1 of 4 instances cannot be decoded; reading them raises") for said in plan.notices)
-    with pytest.raises(UnsupportedTransferSyntaxError, match="video|MPEG-4"):
+    with pytest.raises(UnsupportedTransferSyntaxError, match="MPEG-4"):
         classic([shot.saying(**video) for shot in frames]).plan()

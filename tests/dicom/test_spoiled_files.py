@@ -66,6 +66,15 @@ def test_a_text_that_is_no_number_costs_its_attribute(  # noqa: PLR0913, PLR0917
     assert any(notice in each for each in image.notices) if notice else not image.notices
 
 
+@pytest.mark.parametrize("vr", ["IS", "DS"])
+def test_numbers_of_pixels_may_be_written_as_texts(tmp_path: Path, vr: str) -> None:
+    datasets = BUILDERS["volume"]().datasets
+    text = f"{datasets[0].Rows}{'.0' * (vr == 'DS')}"
+    level = opened(tmp_path, 0x00280010, vr, text.encode()).levels[0]
+    wanted = {dataset.pixel_array.tobytes() for dataset in datasets}
+    assert {plane.tobytes() for plane in level[...]} == wanted
+
+
 def test_a_number_of_the_standard_that_is_none_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidFileError):
         _ = opened(tmp_path, 0x00189087, "FD", b"none")
