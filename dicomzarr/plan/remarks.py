@@ -27,6 +27,9 @@ _NAMED: Final = 4
 _ROUNDED: Final = 0.01
 """Part of a step, or millimetres, from which it is said how far slices lie off the lattice."""
 
+_APART: Final = 0.5
+"""Millimetres that SliceLocations of one slice never differ by."""
+
 _PLANAR: Final = frozenset({"DISTORTED", "SAMPLED"})
 """Values of VolumetricProperties (0008,9206) of frames that are not quite planar (PS3.3 section C.8.16.2.1.2)."""
 
@@ -70,6 +73,8 @@ def _of_few(grid: Grid) -> Iterator[str]:
     lacking = sum(frame.instance.frame_of_reference_uid is None for frame in frames)
     if 0 < lacking < len(frames) and not grid.stack.own_references:
         yield f"{lacking} of {len(frames)} frames have no FrameOfReferenceUID: they count as of that of the others."
+    if grid.slices is not None and not grid.stack.moved:
+        yield from _contradicted(grid, grid.slices)
     unscaled = [frame for frame in frames if not frame.is_scaled]
     if 0 < len(unscaled) < len(frames) and not has_table(grid.first):
         yield (
@@ -78,6 +83,24 @@ def _of_few(grid: Grid) -> Iterator[str]:
         )
     if grid.first.is_placed_as_of_old:
         yield "Frames lie where ImagePosition (0020,0030) and ImageOrientation (0020,0035), retired, say: as if in LPS."
+
+
+def _contradicted(grid: Grid, slices: Slices) -> Iterator[str]:
+    """Whether frames of one place have SliceLocations of several slices: then one of both attributes is wrong."""
+    read = AttributeReader("")
+    told = [read.lenient_number(frame.item.slice_location) for frame in grid.frames]
+    locations = np.array([np.nan if location is None else location for location in told])
+    if np.isnan(locations).any():
+        return
+    low, high = np.full(len(slices.distances), np.inf), np.full(len(slices.distances), -np.inf)
+    np.minimum.at(low, slices.places, locations)
+    np.maximum.at(high, slices.places, locations)
+    apart = float((high - low).max())
+    if apart > max((grid.first.thickness or 0.0) / 2, _APART):
+        yield (
+            f"Frames at one ImagePositionPatient have SliceLocations up to {apart:.4g} mm apart: the positions may be "
+            f"wrong, and frames of other slices."
+        )
 
 
 def _of_order(*, times: bool) -> str:

@@ -100,3 +100,13 @@ def test_three_samples_need_not_be_counted(tmp_path: Path) -> None:
     del dataset.SamplesPerPixel
     pydicom.dcmwrite(tmp_path / "1.dcm", dataset, enforce_file_format=True)
     assert np.array_equal(dicomzarr.open(tmp_path).levels[0][...], pixels.transpose(2, 0, 1))
+
+
+def test_three_samples_are_colours_whatever_they_are_called(tmp_path: Path) -> None:
+    (dataset,) = BUILDERS["secondary_capture"]().datasets
+    pixels = dataset.pixel_array
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    pydicom.dcmwrite(tmp_path / "1.dcm", dataset, enforce_file_format=True)
+    image = dicomzarr.open(tmp_path)
+    assert np.array_equal(image.levels[0][...], pixels.transpose(2, 0, 1))
+    assert any("they are read as RGB" in notice for notice in image.notices)

@@ -293,6 +293,31 @@ def test_places_of_acr_nema_count_where_there_are_no_others() -> None:
     assert any("retired" in said for said in plan.notices)
 
 
+def test_slice_locations_that_contradict_positions_are_said() -> None:
+    frames = shots(
+        3, 1, 1, tell=lambda shot: {"SliceLocation": 5.0 * shot.time, "AcquisitionTime": f"10000{shot.time}"}
+    )
+    said = "Frames at one ImagePositionPatient have SliceLocations up to 10 mm apart"
+    assert any(notice.startswith(said) for notice in planned(classic(frames, "CT")).notices)
+
+
+@pytest.mark.parametrize(
+    ("told", "times"),
+    [
+        ({"FrameTimeVector": [0, 33, -10, 33]}, None),
+        ({"FrameTimeVector": [0, 1, 2, 3], "FrameTime": 40, "FrameIncrementPointer": ["00181063"]}, [0, 40, 80, 120]),
+        ({"FrameTimeVector": [9, 1, 2, 3], "FrameTime": 40, "FrameIncrementPointer": ["00181065"]}, [0, 1, 3, 6]),
+    ],
+)
+def test_frames_of_a_clip_go_forward_by_what_the_increment_points_at(told: Told, times: Any) -> None:
+    scan = clips(1, 4, "US cine", lambda _: told)
+    plan = planned(scan)
+    (held,) = every_image(scan, plan)
+    assert [held[time, 0, 0].time for time in range(4)] == list(range(4))
+    coordinates = dicomzarr_attributes(plan.images[0])["coordinates"]
+    assert coordinates.get("frame_time", {}).get("values") == times
+
+
 def ultrasound(types: Sequence[str]) -> Scan:
     """A volume of Enhanced US: two times and three planes of each type of data, dealt out."""
     frames = shots(2, len(types), 3)

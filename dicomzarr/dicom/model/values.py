@@ -183,6 +183,11 @@ class AttributeReader:
             shown = _described(values[0]) if len(values) == 1 else _listed(values)
             self._notices.add(self._instance, f"{name} is impossible and was left out: {lost}.", shown)
 
+    def remark(self, sentence: str) -> None:
+        """Notice what is odd about the instance, in a sentence that any instance could have."""
+        if self._notices is not None:
+            self._notices.add(self._instance, sentence)
+
     def text(self, leaf: Leaf) -> str | None:
         """The first value as text, or None when there is none."""
         value = _first(leaf)

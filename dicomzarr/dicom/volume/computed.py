@@ -30,6 +30,9 @@ _COSINE: Final = r"-?[0-9]\.[0-9]{1,6}"
 GRADIENT: Final = re.compile(rf"b=[0-9]{{1,5}}\({_COSINE},{_COSINE},{_COSINE}\)", re.ASCII)
 """How Canon comments on images of diffusion, as ``b=1500(0.445,0.000,0.895)``, in axes that it does not document."""
 
+_FRAME_TIME: Final = "00181063"
+_FRAME_TIME_VECTOR: Final = "00181065"
+_MOST_TAGS: Final = 2**32
 _DIGITS: Final = 6
 _GE_OFFSET: Final = 1_000_000_000
 """What GE adds to b-values of some images."""
@@ -197,16 +200,26 @@ def frame_times(item: ImageItem) -> Iterator[float | None]:
     if item.phases.values and item.time_slice_vector.values:
         yield from _times_in_phases(item)
         yield from itertools.repeat(None)
-    elapsed = 0.0
-    for number, value in enumerate(item.frame_time_vector.values):
-        elapsed += (number_of(value) or 0.0) if number else 0.0
-        yield round(elapsed, 6)
-    step = number_of(item.frame_time.first)
-    if item.frame_time_vector.values or not step:
-        while True:
-            yield None
+    increments = [] if _counts_evenly(item) else [number_of(value) or 0.0 for value in item.frame_time_vector.values]
+    if increments and min(increments[1:], default=0.0) >= 0:  # frames go forward, or the vector says nothing
+        yield from (round(elapsed, 6) for elapsed in itertools.accumulate([0.0, *increments[1:]]))
+    step = None if increments else number_of(item.frame_time.first)
     for number in itertools.count():
-        yield round(step * number, 6)
+        yield round(step * number, 6) if step else None
+
+
+def _counts_evenly(item: ImageItem) -> bool:
+    """Whether FrameIncrementPointer (0028,0009) names FrameTime alone, though a FrameTimeVector is there too."""
+    told = {pointer_of(value) for value in item.frame_increments.values}
+    return _FRAME_TIME in told and _FRAME_TIME_VECTOR not in told
+
+
+def pointer_of(value: Scalar) -> str:
+    """A tag as eight hexadecimal digits; servers send texts as ``00209056``, with or without brackets, or numbers."""
+    if isinstance(value, int | float):
+        return f"{int(value):08X}" if 0 <= value < _MOST_TAGS else ""
+    bare = re.sub(r"[^0-9A-Fa-f]", "", str(value or "").removeprefix("0x"))
+    return bare.upper() if len(bare) == 8 else ""  # noqa: PLR2004  # group and element
 
 
 def _times_in_phases(item: ImageItem) -> Iterator[float | None]:
