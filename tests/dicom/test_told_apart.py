@@ -318,6 +318,19 @@ def test_frames_of_a_clip_go_forward_by_what_the_increment_points_at(told: Told,
     assert coordinates.get("frame_time", {}).get("values") == times
 
 
+@pytest.mark.parametrize("step", [2.5, -2.5])
+def test_frames_of_a_nuclear_reconstruction_are_slices_though_no_vector_says_so(step: float) -> None:
+    placed = {"ImagePositionPatient": [0, 0, 50], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [2, 2]}
+    kind = {"ImageType": ["DERIVED", "PRIMARY", "RECON TOMO", "EMISSION"], "SpacingBetweenSlices": step}
+    scan = clips(1, 4, "NM", lambda _: {**placed, **kind, "EnergyWindowVector": [1] * 4})
+    plan = scan.plan()
+    (held,) = every_image(scan, plan)
+    assert [held[0, 0, z].time for z in range(4)] == ([0, 1, 2, 3] if step > 0 else [3, 2, 1, 0])
+    assert plan.images[0].affine is not None
+    assert plan.images[0].affine[2] == (0, 0, 2.5, 50 if step > 0 else 42.5)
+    assert any("There is no SliceVector" in notice for notice in plan.notices)
+
+
 def ultrasound(types: Sequence[str]) -> Scan:
     """A volume of Enhanced US: two times and three planes of each type of data, dealt out."""
     frames = shots(2, len(types), 3)

@@ -56,6 +56,9 @@ _OF_CLASSIC: Final = tuple(
 
 _NOWHERE: Final = "where the frame lies is not known"
 
+_COUNTING: Final = tuple(row.vector for row in ATTRIBUTES if row.vector)
+"""Attributes of nuclear medicine that count frames."""
+
 _AXIAL: Final = 1e-4
 """By how much the cosine of a normal may differ from that of the body's axis."""
 
@@ -341,15 +344,25 @@ def _detector_placement(read: AttributeReader, context: FrameContext) -> tuple[V
     turns = item.rotation_vector.values or item.angular_view_vector.values
     if position is None or orientation is None or (turns and not item.slice_vector.values):
         return None, None  # projections from many sides: the header places the first of them only
-    if not item.slice_vector.values:
-        return position, orientation
-    plane = _entry(item.slice_vector, context.number)
-    if plane is None:
-        return None, None
+    plane = _plane(read, context)
+    if plane is None or plane == 1:
+        return (None, None) if plane is None else (position, orientation)
     step = spacing_between(read, item.spacing_between_slices) or _length(context, item.slice_thickness)
     if step is None or not abs(step * (plane - 1)) <= FARTHEST:
         return None, None
     return _moved(position, orientation, step * (plane - 1)), orientation
+
+
+def _plane(read: AttributeReader, context: FrameContext) -> float | None:
+    """The number of the slice that a frame is, from 1; None where a vector should say it and does not."""
+    item = context.item
+    if item.slice_vector.values:
+        return _entry(item.slice_vector, context.number)
+    counted = any(len(set(getattr(item, name).values)) > 1 for name in _COUNTING)
+    if counted or context.instance.number_of_frames == 1 or "RECON" not in " ".join(context.instance.image_type[2:3]):
+        return 1.0
+    read.remark("There is no SliceVector: frames of a reconstruction are taken to be slices in their order.")
+    return float(context.number)
 
 
 def _moved(position: Vector, orientation: Vector, away: float) -> Vector:
