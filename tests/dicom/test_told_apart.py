@@ -282,6 +282,20 @@ def test_a_frame_without_content_is_of_the_only_stack() -> None:
     assert one_grid(scan, planned(scan), z=range(5))
 
 
+@pytest.mark.parametrize("stacks", ["123123123", "121212121", "111222333", "123123122"])
+def test_stacks_that_take_turns_are_packages_of_one_volume(stacks: str) -> None:
+    def tell(shot: Shot) -> Told:
+        content = {"StackID": stacks[int(shot.place or 0)], "TemporalPositionIndex": shot.time + 1}
+        return {"FrameContentSequence": [content]}
+
+    scan = enhanced([random.Random(4).sample(shots(2, 1, 9, tell=tell), 18)])
+    plan = planned(scan)
+    if stacks in {"111222333", "123123122"}:
+        assert len(plan.images) == 3
+    else:
+        assert one_grid(scan, plan, t=range(2), z=range(9))
+
+
 def test_places_of_acr_nema_count_where_there_are_no_others() -> None:
     retired = {"00200032": ("00200030", "DS"), "00200037": ("00200035", "DS")}
     scan = classic(shots(1, 1, 4))

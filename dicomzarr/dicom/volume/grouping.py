@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def stacks_of(frames: Iterable[Frame], *, any_sign: bool = False) -> list[Stack]
     columns: dict[str, list[Hashable]] = {name: [key(frame) for frame in found] for name, key in keys.items()}
     spacings = [None if frame.spacing is None else np.log(frame.spacing) for frame in found]
     columns["pixel spacing"] = list(_alike(spacings, _SAME_SPACING))
-    _add_unless_own(columns, "stack", [frame.stack for frame in found])
+    _add_unless_own(columns, "stack", _woven(found, _members(columns)))
     references = [frame.instance.frame_of_reference_uid or "" for frame in found]
     own_references = _add_unless_own(columns, "frame of reference", references)
     poses = _poses(found, _members(columns))
@@ -148,6 +149,34 @@ def _add_unless_own(columns: dict[str, list[Hashable]], name: str, values: Seque
                 kept[place] = same
     columns[name] = kept
     return frozenset(own)
+
+
+def _woven(frames: Sequence[Frame], groups: Iterable[list[int]]) -> list[str]:
+    """The StackID of each frame; one for stacks that were acquired as packages of one volume.
+
+    These take turns from slice to slice, and fill one lattice between them. Stacks one above the other do not.
+    """
+    stacks = [frame.stack for frame in frames]
+    for places in groups:
+        held = {stacks[place] for place in places}
+        if len(held) > 1 and _take_turns([frames[place] for place in places]):
+            for place in places:
+                stacks[place] = min(held)
+    return stacks
+
+
+def _take_turns(frames: Sequence[Frame]) -> bool:
+    orientations = set(_alike([frame.orientation for frame in frames], _SAME_DIRECTION))
+    stack = Stack(tuple(frames), (), _positions(frames), frames[0].orientation)
+    found = stack.places() if len(orientations) == 1 else None
+    if found is None:
+        return False
+    held: list[set[str]] = [set() for _ in range(len(found))]
+    for frame, place in zip(frames, found.codes.tolist(), strict=True):
+        held[place].add(frame.stack)
+    lattice = find_lattice(found)
+    alternate = all(len(one) == 1 and one != other for one, other in itertools.pairwise(held)) and len(held[-1]) == 1
+    return alternate and lattice is not None and not lattice.absent
 
 
 def _members(columns: Mapping[str, Sequence[Hashable]]) -> list[list[int]]:
