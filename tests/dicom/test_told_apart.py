@@ -345,6 +345,40 @@ def test_frames_of_a_nuclear_reconstruction_are_slices_though_no_vector_says_so(
     assert any("There is no SliceVector" in notice for notice in plan.notices)
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({"VOILUTSequence": [{"LUTDescriptor": [256, 100, 12]}]}, (100, 355)),
+        ({"VOILUTSequence": [{"LUTDescriptor": [0, 0, 8]}]}, (0, 65535)),
+        (
+            {"VOILUTSequence": [{"LUTDescriptor": [256, 65436, 12]}], "RescaleIntercept": -1024, "RescaleSlope": 1},
+            (924, 1179),
+        ),
+        ({"VOILUTSequence": [{"LUTDescriptor": [256, 100]}]}, None),
+        ({"VOILUTSequence": [{"LUTDescriptor": [256, 100, 12]}], "WindowCenter": 10, "WindowWidth": 21}, (-0.5, 19.5)),
+    ],
+)
+def test_the_ends_of_a_voi_lut_are_the_window_where_there_is_no_other(told: Told, shown: Any) -> None:
+    (channel,) = classic(shots(1, 1, 1, tell=lambda _: told), "DX").plan().images[0].channels
+    assert channel.shown == shown
+
+
+def test_spacings_of_other_planes_are_named_and_are_no_scale() -> None:
+    told = {
+        "NominalScannedPixelSpacing": [0.1, 0.2],
+        "ImagePlanePixelSpacing": [0.3, 0.4],
+        "PixelSpacingCalibrationType": "GEOMETRY",
+        "PixelAspectRatio": [4, 3],
+    }
+    (image,) = classic([replace(shots()[0], place=None).saying(PixelSpacing=None, **told)], "DX").plan().images
+    attributes = dicomzarr_attributes(image)
+    assert attributes["nominal_scanned_pixel_spacing"] == [0.1, 0.2]
+    assert attributes["image_plane_pixel_spacing"] == [0.3, 0.4]
+    assert attributes["pixel_spacing_calibration_type"] == "GEOMETRY"
+    assert attributes["pixel_aspect_ratio"] == [4, 3]
+    assert [axis.unit for axis in image.axes] == [None, None]
+
+
 def ultrasound(types: Sequence[str]) -> Scan:
     """A volume of Enhanced US: two times and three planes of each type of data, dealt out."""
     frames = shots(2, len(types), 3)
