@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import imagecodecs
 
@@ -72,12 +73,17 @@ def decode_compressed(  # noqa: PLR0913  # all that is known of the bytes
         FrameDecodeError: The codestream is cut off or broken.
         FrameShapeError: It is of another size or depth than the metadata say.
     """
-    _check_shape(codestream, pixel, where)
-    _check_extent(codestream, len(data), where)
-    taken = bytes_taken(data, codestream, pixel, where, limits)
-    if codestream.holds_jpeg:
-        return _decode_held_jpeg(data, pixel, where, scratch, limits)
-    is_ybr = pixel.samples > 1 and holds_ybr(codestream, pixel)
+    plain = _plain(codestream, pixel) if codestream.complete else None
+    if plain is not None and plain.taken <= min(limits.blank_bytes, limits.block_passes):
+        taken, is_ybr = plain.taken, plain.is_ybr
+    else:
+        plain = None
+        _check_shape(codestream, pixel, where)
+        _check_extent(codestream, len(data), where)
+        taken = bytes_taken(data, codestream, pixel, where, limits)
+        if codestream.holds_jpeg:
+            return _decode_held_jpeg(data, pixel, where, scratch, limits)
+        is_ybr = pixel.samples > 1 and holds_ybr(codestream, pixel)
     try:
         is_odd = taken > max(_LARGE, len(data) * _USUAL_EXPANSION)
         with BUDGET.taken(limits.decoding_bytes if is_odd else taken, limits.decoding_bytes):
@@ -91,8 +97,39 @@ def decode_compressed(  # noqa: PLR0913  # all that is known of the bytes
             f"{where}: the {codestream.codec.value} codestream decodes to the shape"
             f" {decoded.shape}, not to {pixel.shape} as the metadata say."
         )
+    if plain is not None:
+        return decoded
     values = reinterpret(decoded, codestream, pixel)
     return ybr_to_rgb(values, pixel.bits_stored) if is_ybr else values
+
+
+class _Plain(NamedTuple):
+    """A JPEG that is in each respect what the metadata say."""
+
+    taken: int
+    """Bytes that its decoder takes."""
+    is_ybr: bool
+    """It holds colour differences."""
+
+
+@lru_cache(maxsize=64)
+def _plain(codestream: Codestream, pixel: PixelDescription) -> _Plain | None:
+    """Of a JPEG in one scan, whose values are what the codec gives; None for all others, which are looked at singly.
+
+    Tiles of a slide are of one kind, and this is found out once.
+    """
+    if codestream.codec is not Codec.JPEG or codestream.scans is None or not codestream.scans.is_one_scan:
+        return None
+    try:
+        _check_shape(codestream, pixel, "")
+    except FrameShapeError:
+        return None
+    is_kept = codestream.precision <= pixel.bits_stored and pixel.bits_allocated == _BYTE and not pixel.signed
+    if not is_kept:
+        return None
+    samples = pixel.rows * pixel.columns * pixel.samples
+    taken = pixel.nbytes + samples * _WORKING_BYTES[Codec.JPEG]
+    return _Plain(taken, pixel.samples > 1 and holds_ybr(codestream, pixel))
 
 
 def _decode_held_jpeg(

@@ -8,6 +8,7 @@ is made up and all others are filled. If the first is filled too, data are missi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import imagecodecs
@@ -28,7 +29,7 @@ _Row: TypeAlias = npt.NDArray[np.int64]
 
 _BYTE: Final = 8
 _BLURRED: Final = 4  # columns beside a unit that are interpolated with it, where chroma is coarser
-_ERASED: Final = bytes(16)  # codes of real images do not make so many zeros
+_ERASED: Final = bytes(32)  # codes of real images do not make so many zeros, and what erases data erases more
 # From the samples to the left, above, and above to the left (T.81 table H.1).
 _PREDICTORS: Final[Mapping[int, Callable[[_Row, _Row, _Row], _Row]]] = {
     1: lambda a, b, c: a,  # noqa: ARG005  # the table has three columns
@@ -69,7 +70,7 @@ def decode_jpeg(
     scans = codestream.scans
     assert scans is not None  # noqa: S101  # of these codecs there always are
     scans.check(data)
-    decoder = _Decoder(codestream, scans, is_ybr, scale)
+    decoder = _decoder(codestream, is_ybr, scale)
     if scans.is_one_scan and scans.has_rows_apart:
         return decoder.with_rows_beyond(data, scratch)
     pixels = decoder.decode(data, scratch)
@@ -90,9 +91,9 @@ def scales(codestream: Codestream) -> bool:
     return of_whole_units and scans.is_one_scan and scans.has_rows_apart
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, eq=False)
 class _Decoder:
-    """Decodes codestreams that differ from one another only in what is done to check them."""
+    """Decodes codestreams that differ from one another only in what is done to check them; one for all of a kind."""
 
     codestream: Codestream
     scans: JpegScans
@@ -100,7 +101,7 @@ class _Decoder:
     scale: int = 1
     """Of pixels, units and rows, as many are one in what is decoded."""
 
-    @property
+    @cached_property
     def fill(self) -> int:
         """What libjpeg-turbo fills in: the middle of the range."""
         return 1 << (self.codestream.precision - 1)
@@ -109,17 +110,24 @@ class _Decoder:
         """Names both colour models, since by itself the codec guesses."""
         if self.scale > 1:
             return decode_at(self.scale, data, is_ybr=self.is_ybr)
-        is_grey = self.codestream.samples == 1
         in_words = scratch is not None and scratch.for_planes and self._fits_words
+        coded, pixels_as = self._colour_models
         pixels: npt.NDArray[Any] = imagecodecs.jpeg8_decode(
             data,
-            colorspace="GRAYSCALE" if is_grey else "YCBCR" if self.is_ybr else "RGB",
-            outcolorspace="GRAYSCALE" if is_grey else "RGBA" if in_words else "RGB",
+            colorspace=coded,
+            outcolorspace="RGBA" if in_words else pixels_as,
             out=None if scratch is None else self._memory(scratch, rows_beyond, in_words=in_words),
         )
         return pixels[..., : self.codestream.samples] if in_words else pixels
 
-    @property
+    @cached_property
+    def _colour_models(self) -> tuple[str, str]:
+        """In which components are coded, and in which they are given."""
+        if self.codestream.samples == 1:
+            return "GRAYSCALE", "GRAYSCALE"
+        return "YCBCR" if self.is_ybr else "RGB", "RGB"
+
+    @cached_property
     def _fits_words(self) -> bool:
         """Whether libjpeg-turbo gives each pixel in four bytes, if asked: three samples and an opaque fourth."""
         of_bytes = self.codestream.precision == _BYTE and not self.scans.predictor
@@ -193,8 +201,8 @@ class _Decoder:
         filled = [self.fill] * self.codestream.samples
         if not self.scans.restart_interval:
             row, column = self.scans.end
-            last: list[int] = pixels[row // self.scale, column // self.scale].reshape(-1).tolist()
-            return last == filled
+            last: Any = pixels[row // self.scale, column // self.scale].tolist()
+            return last in (filled, self.fill)
         rows, columns = (places // self.scale for places in self.scans.ends())
         return filled in pixels[rows, columns].reshape(-1, self.codestream.samples).tolist()
 
@@ -202,3 +210,9 @@ class _Decoder:
         """Raises when pixels change with what is behind the data that they should be made of."""
         if not np.array_equal(self.decode(self.scans.with_surplus(data), _beside), pixels):
             raise ValueError(_SHORT)
+
+
+@lru_cache(maxsize=64)
+def _decoder(codestream: Codestream, is_ybr: bool, scale: int) -> _Decoder:  # noqa: FBT001  # as its fields
+    assert codestream.scans is not None  # noqa: S101  # of these codecs there always are
+    return _Decoder(codestream, codestream.scans, is_ybr, scale)

@@ -102,7 +102,8 @@ class Instance:
     def icc_profile_of(self, paths: Collection[OpticalPath]) -> EmbeddedProfile | None:
         """That which the colours of some of its optical paths go by; None where nothing says so."""
         *own, image = self.icc_profiles or (None,)
-        shown = (profile for path, profile in zip(self.optical_paths, own, strict=False) if path in paths)
+        named = set(paths)
+        shown = (profile for path, profile in zip(self.optical_paths, own, strict=False) if path in named)
         return next((profile for profile in shown if profile is not None), image)
 
     @property

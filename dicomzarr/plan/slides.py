@@ -134,7 +134,7 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> 
         name=name,
         axes=tuple(axes),
         levels=tuple(_plan_level(level, finest, has_c=has_c, has_z=has_z) for level in levels),
-        channels=channels([finest.pixel(path) for path in finest.paths], finest.paths),
+        channels=channels(finest.pixels, finest.paths),
         affine=affine(finest),
         color=samples == 3,  # noqa: PLR2004  # R, G, B
         attributes=_attributes(finest, remarks),

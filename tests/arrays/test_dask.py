@@ -21,7 +21,7 @@ from dask.base import tokenize
 from radiology_opened import Opener
 from radiology_volumes import volume
 from serving import GREY, is_right, run_python, serving, serving_big, serving_elsewhere
-from waiting import SECONDS
+from waiting import BUSY, SECONDS
 
 import dicomzarr
 from dicomzarr.codecs.decode import decode_frame
@@ -52,7 +52,7 @@ def test_a_slide_of_200_000_tiles_is_built_at_once() -> None:
         level = dicomzarr.open(url).levels[0]
         start = time.process_time()
         array: Any = level.to_dask()
-        assert time.process_time() - start < 1.0
+        assert time.process_time() - start < 1.0 * BUSY
         assert np.prod([-(-size // tile) for size, tile in zip(level.shape, level.chunks, strict=True)]) > 199_000
         assert array.npartitions < 15_000
         assert array.shape == level.shape

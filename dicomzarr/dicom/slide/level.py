@@ -56,9 +56,14 @@ class SlideLevel:
         named = set(found)
         return tuple(path for path in declared if path in named)
 
-    def pixel(self, path: OpticalPath) -> PixelDescription:
-        """The pixels of an optical path."""
-        return next((image.header.pixel for image in self.images if path in image.paths), self.header.pixel)
+    @property
+    def pixels(self) -> list[PixelDescription]:
+        """The pixels of each optical path."""
+        first: dict[OpticalPath, PixelDescription] = {}
+        for image in self.images:
+            for path in image.paths:
+                first.setdefault(path, image.header.pixel)
+        return [first.get(path, self.header.pixel) for path in self.paths]
 
     @property
     def planes(self) -> tuple[float, ...]:
