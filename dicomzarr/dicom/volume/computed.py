@@ -164,9 +164,9 @@ def ge_time(frame: FrameContext) -> Value:
 
 def acquired(frame: FrameContext) -> Value:
     """Seconds since a fixed day at which the frame was acquired."""
-    told = [frame.attribute("frame_content", f"frame_{word}_datetime").first for word in ("acquisition", "reference")]
-    told.append(frame.item.frame_acquisition_datetime.first)
-    return acquired_at(frame.item, next((value for value in told if value), None))
+    told = (frame.attribute("frame_content", f"frame_{word}_datetime").first for word in ("acquisition", "reference"))
+    found = acquired_at(frame.item, next((value for value in told if value), None))
+    return found if found is not None else acquired_at(frame.item, frame.item.frame_acquisition_datetime.first)
 
 
 def content(frame: FrameContext) -> Value:
