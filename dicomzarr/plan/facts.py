@@ -130,13 +130,15 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
         modality_lut=has_table(frame),
         real_world_values=_real_world(grid, read),
         windows=windows(grid).all,
-        pixel_padding_value=padding_value(frame),
-        pixel_padding_range_limit=_padding(frame, item.pixel_padding_range_limit),
+        pixel_padding_value=padding_value(frame) if _is_alike(grid, "pixel_padding_value") else None,
+        pixel_padding_range_limit=(
+            _padding(frame, item.pixel_padding_range_limit) if _is_alike(grid, "pixel_padding_range_limit") else None
+        ),
         laterality=_one_of(read.text(item.image_laterality) or read.text(item.laterality), _SIDES),
         view_position=_one_of(read.text(item.view_position), _VIEWS),
         anatomical_orientation=_one_of(read.text(item.anatomical_orientation), frozenset({"BIPED", "QUADRUPED"})),
         volumetric_properties=shown_code(read.text(item.volumetric_properties) or "") or None,
-        burned_in_annotation=_one_of(read.text(item.burned_in_annotation), frozenset({"YES", "NO"})),
+        burned_in_annotation=_burned_in(grid),
         imager_pixel_spacing=_numbers(read, item.imager_pixel_spacing),
         estimated_magnification=next(iter(_numbers(read, item.estimated_magnification)), None),
         nominal_scanned_pixel_spacing=_numbers(read, item.nominal_scanned_pixel_spacing),
@@ -162,6 +164,17 @@ def _has_gradient_of_picture(frame: Frame) -> bool:
     if item.gradient_orientation.values:
         return False
     return any(bool(private_values(item, name)) for name in ("ge_gradient_x", "uih_gradient"))
+
+
+def _is_alike(grid: Grid, name: str) -> bool:
+    """Whether all instances have the same of an attribute: where they differ, none speaks for the image."""
+    return len({getattr(frame.item, name) for frame in grid.frames}) == 1
+
+
+def _burned_in(grid: Grid) -> str | None:
+    """YES if any instance says so, NO if all do."""
+    told = {AttributeReader("").text(leaf) for leaf in {frame.item.burned_in_annotation for frame in grid.frames}}
+    return "YES" if "YES" in told else "NO" if told == {"NO"} else None
 
 
 def padding_value(frame: Frame) -> int | None:

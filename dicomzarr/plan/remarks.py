@@ -81,6 +81,8 @@ def _of_few(grid: Grid) -> Iterator[str]:
             f"{len(unscaled)} of {len(frames)} frames have no RescaleSlope, and others do: their modality values are "
             f"the stored ones. The first is in instance {unscaled[0].instance.sop_instance_uid}."
         )
+    if len({frame.item.pixel_padding_value for frame in frames}) > 1:
+        yield "PixelPaddingValue differs from instance to instance: which pixels are padding is not said for all."
     if grid.first.is_placed_as_of_old:
         yield "Frames lie where ImagePosition (0020,0030) and ImageOrientation (0020,0035), retired, say: as if in LPS."
 

@@ -363,6 +363,22 @@ def test_the_ends_of_a_voi_lut_are_the_window_where_there_is_no_other(told: Told
     assert channel.shown == shown
 
 
+def test_what_instances_say_differently_is_said_of_no_image() -> None:
+    paddings, burned = [-2000, -2000, -1024], ["NO", "NO", "YES"]
+    frames = shots(1, 1, 3)
+    told = [
+        shot.saying(PixelPaddingValue=padding, BurnedInAnnotation=annotation, PixelRepresentation=1)
+        for shot, padding, annotation in zip(frames, paddings, burned, strict=True)
+    ]
+    plan = planned(classic(told, "CT"))
+    attributes = dicomzarr_attributes(plan.images[0])
+    assert attributes.get("pixel_padding_value") is None
+    assert attributes["burned_in_annotation"] == "YES"
+    assert any(notice.startswith("PixelPaddingValue differs") for notice in plan.notices)
+    alike = dicomzarr_attributes(planned(classic(told[:2], "CT")).images[0])
+    assert (alike["pixel_padding_value"], alike["burned_in_annotation"]) == (-2000, "NO")
+
+
 def test_spacings_of_other_planes_are_named_and_are_no_scale() -> None:
     told = {
         "NominalScannedPixelSpacing": [0.1, 0.2],
