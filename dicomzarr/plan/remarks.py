@@ -27,6 +27,9 @@ _NAMED: Final = 4
 _ROUNDED: Final = 0.01
 """Part of a step, or millimetres, from which it is said how far slices lie off the lattice."""
 
+_TURNED: Final = 1e-4
+"""Differences of direction cosines that are more than rounding."""
+
 _APART: Final = 0.5
 """Millimetres that SliceLocations of one slice never differ by."""
 
@@ -51,6 +54,8 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
         yield "Each slice has a FrameOfReferenceUID of its own, as de-identification leaves it: they were not compared."
     if not grid.first.in_patient:
         yield "Frames lie in the coordinates of an ultrasound volume: nothing leads to the patient. There is no affine."
+    if grid.stack.turned > _TURNED:
+        yield f"Direction cosines of slices differ by up to {grid.stack.turned:.2g}: those of the first count for all."
     yield from _of_few(grid)
     told = (AttributeReader("").text(grid.first.item.volumetric_properties) or "").upper()
     if told in _PLANAR and grid.slices is not None:

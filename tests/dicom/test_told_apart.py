@@ -296,6 +296,18 @@ def test_stacks_that_take_turns_are_packages_of_one_volume(stacks: str) -> None:
         assert one_grid(scan, plan, t=range(2), z=range(9))
 
 
+@pytest.mark.parametrize(("turn", "images"), [(3e-5, 1), (8e-4, 1), (2e-3, 2)])
+def test_directions_that_are_written_with_other_digits_are_one_stack(turn: float, images: int) -> None:
+    turned = [1.0, turn, 0.0, -turn, 1.0, 0.0]
+    scan = classic(
+        [shot.saying(ImageOrientationPatient=turned) if shot.place == 2 else shot for shot in shots(1, 1, 6)]
+    )
+    plan = scan.plan()
+    assert len(plan.images) == images
+    said = any(notice.startswith("Direction cosines of slices differ by up to 0.0008") for notice in plan.notices)
+    assert said == (turn == 8e-4)
+
+
 def test_places_of_acr_nema_count_where_there_are_no_others() -> None:
     retired = {"00200032": ("00200030", "DS"), "00200037": ("00200035", "DS")}
     scan = classic(shots(1, 1, 4))

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _SAME_DIRECTION: Final = 1e-4
 """Difference of direction cosines up to which two orientations are one: headers round."""
 
+_WRITTEN_DIRECTION: Final = 1e-3
+"""The same of slices of one stack, which writers round to other digits: less than a pixel across the picture."""
+
 _SAME_SPACING: Final = 1e-3
 """Relative difference up to which two pixel spacings are one, likewise."""
 
@@ -69,6 +72,15 @@ class Stack:
     """Each frame has a FrameOfReferenceUID of its own, which says nothing."""
 
     @property
+    def turned(self) -> float:
+        """By how much direction cosines differ from those of the stack at most; 0 where times have poses."""
+        mine = self.orientation
+        if mine is None or self.moved:
+            return 0.0
+        distinct = {id(frame.orientation): frame.orientation for frame in self.frames if frame.orientation is not None}
+        return max((float(np.abs(each - mine).max()) for each in distinct.values()), default=0.0)
+
+    @property
     def tolerance(self) -> Tolerance:
         """What counts as rounding."""
         first = self.frames[0]
@@ -102,7 +114,7 @@ def stacks_of(frames: Iterable[Frame], *, any_sign: bool = False) -> list[Stack]
     own_references = _add_unless_own(columns, "frame of reference", references)
     poses = _poses(found, _members(columns))
     orientations = [frame.orientation if place not in poses else None for place, frame in enumerate(found)]
-    columns["orientation"] = list(_alike(orientations, _SAME_DIRECTION))
+    columns["orientation"] = list(_alike(orientations, _WRITTEN_DIRECTION))
     columns[_STATION] = _stations(found, _members(columns), poses)
     differing = tuple(name for name, values in columns.items() if len(set(values)) > 1)
     stacks = [_stack(found, places, differing, poses, own_references) for places in _members(columns)]
