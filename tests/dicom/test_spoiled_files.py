@@ -110,3 +110,13 @@ def test_three_samples_are_colours_whatever_they_are_called(tmp_path: Path) -> N
     image = dicomzarr.open(tmp_path)
     assert np.array_equal(image.levels[0][...], pixels.transpose(2, 0, 1))
     assert any("they are read as RGB" in notice for notice in image.notices)
+
+
+def test_files_that_name_no_study_or_series_are_one_series(tmp_path: Path) -> None:
+    datasets = BUILDERS["volume"]().datasets
+    for number, dataset in enumerate(datasets):
+        del dataset.StudyInstanceUID, dataset.SeriesInstanceUID
+        pydicom.dcmwrite(tmp_path / f"{number}.dcm", dataset, enforce_file_format=True)
+    image = dicomzarr.open(tmp_path)
+    assert {plane.tobytes() for plane in image.levels[0][...]} == {each.pixel_array.tobytes() for each in datasets}
+    assert image.affine is not None
