@@ -159,6 +159,8 @@ def time_step(grid: Grid) -> tuple[float, str | None]:
         step = _even_step(found[1].astype(np.float64))
         if step is not None:
             return step, unit
+        if name in counted:  # another clock may be even, and is not the one that t goes by
+            return 1.0, None
     return 1.0, None
 
 

@@ -391,6 +391,16 @@ def test_what_instances_say_differently_is_said_of_no_image() -> None:
     assert (alike["pixel_padding_value"], alike["burned_in_annotation"]) == (-2000, "NO")
 
 
+def test_another_clock_that_is_even_gives_uneven_times_no_step() -> None:
+    def tell(shot: Shot) -> Told:
+        return {"FrameReferenceTime": [30000, 90000, 180000][shot.time], "AcquisitionTime": f"1000{shot.time}0"}
+
+    scan = classic(shots(3, 1, 4, tell=tell), "PT")
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(3), z=range(4))
+    assert (plan.images[0].axes[0].unit, plan.images[0].levels[0].scale[0]) == (None, 1.0)
+
+
 def test_spacings_of_other_planes_are_named_and_are_no_scale() -> None:
     told = {
         "NominalScannedPixelSpacing": [0.1, 0.2],
