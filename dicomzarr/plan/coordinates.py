@@ -147,7 +147,10 @@ def time_step(grid: Grid) -> tuple[float, str | None]:
     if grid.kind == LIST:
         return 1.0, None
     counted = [name for dimension in grid.dimensions if dimension.axis == "t" for name in dimension.names]
-    names = counted and dict.fromkeys([*counted, *(name for name, row in BY_NAME.items() if row.axis == "t")])
+    others = (
+        name for name, row in BY_NAME.items() if row.axis == "t" and name != "content_time"
+    )  # when it was computed
+    names = counted and dict.fromkeys([*counted, *others])
     units = {"ms": "millisecond", "s": "second"}
     for name in names:
         unit = units.get(BY_NAME[name].unit) if name in BY_NAME else None
