@@ -18,6 +18,7 @@ import numpy.typing as npt
 from dicomzarr.codecs.jpeg_scaling import decode_at
 from dicomzarr.codecs.planes import WORD
 from dicomzarr.codecs.scratch import Scratch
+from dicomzarr.dicom.pixels.jpeg_scans import OTHER_SURPLUS, SURPLUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,7 +55,7 @@ def decode_jpeg(
     """Decodes a JPEG or JPEG Lossless codestream, colour to RGB.
 
     Args:
-        data: The codestream.
+        data: The codestream; of a single scan, which shows by itself whether it is whole, its end marker may lack.
         codestream: Its markers.
         is_ybr: Its components are YCbCr, which is to be converted.
         scratch: Memory that the result may lie in.
@@ -69,8 +70,14 @@ def decode_jpeg(
     """
     scans = codestream.scans
     assert scans is not None  # noqa: S101  # of these codecs there always are
+    data = data if codestream.complete else scans.closed(data)
     scans.check(data)
     decoder = _decoder(codestream, is_ybr, scale)
+    if not codestream.complete:
+        pixels = decoder.decode(data, scratch)
+        for surplus in (SURPLUS, OTHER_SURPLUS):
+            decoder.check_not_short(data, pixels, surplus)
+        return pixels
     if scans.is_one_scan and scans.has_rows_apart:
         return decoder.with_rows_beyond(data, scratch)
     pixels = decoder.decode(data, scratch)
@@ -107,7 +114,19 @@ class _Decoder:
         return 1 << (self.codestream.precision - 1)
 
     def decode(self, data: bytes, scratch: Scratch | None = None, *, rows_beyond: int = 0) -> npt.NDArray[Any]:
-        """Names both colour models, since by itself the codec guesses."""
+        """Decode, with both colour models named, since by itself the codec guesses.
+
+        Args:
+            data: The frame.
+            scratch: Where the pixels go; they are then valid until it is used again.
+            rows_beyond: Rows that it has memory for besides.
+
+        Returns:
+            (rows, columns), or (rows, columns, samples) of several, ``uint8``, or ``uint16`` of more than eight bits.
+
+        Raises:
+            imagecodecs.Jpeg8Error: The codec refuses it.
+        """
         if self.scale > 1:
             return decode_at(self.scale, data, is_ybr=self.is_ybr)
         in_words = scratch is not None and scratch.for_planes and self._fits_words
@@ -139,7 +158,11 @@ class _Decoder:
         return scratch.array(shape, np.uint8 if self.codestream.precision <= _BYTE else np.uint16)
 
     def with_rows_beyond(self, data: bytes, scratch: Scratch | None) -> npt.NDArray[Any]:
-        """Decodes more rows than there are, and looks what they hold."""
+        """As `decode`; it decodes more rows than there are, and looks what they hold.
+
+        Raises:
+            FrameDecodeError: The data end early, or some are left over.
+        """
         more = self.scans.rows_when_taller - self.codestream.rows
         taller = self.decode(self.scans.taller(data), scratch, rows_beyond=more)
         pixels = taller[: self.codestream.rows // self.scale]
@@ -206,9 +229,9 @@ class _Decoder:
         rows, columns = (places // self.scale for places in self.scans.ends())
         return filled in pixels[rows, columns].reshape(-1, self.codestream.samples).tolist()
 
-    def check_not_short(self, data: bytes, pixels: npt.NDArray[Any]) -> None:
+    def check_not_short(self, data: bytes, pixels: npt.NDArray[Any], surplus: bytes = SURPLUS) -> None:
         """Raises when pixels change with what is behind the data that they should be made of."""
-        if not np.array_equal(self.decode(self.scans.with_surplus(data), _beside), pixels):
+        if not np.array_equal(self.decode(self.scans.with_surplus(data, surplus), _beside), pixels):
             raise ValueError(_SHORT)
 
 

@@ -172,7 +172,9 @@ class Reader:
             media_type=encoded.media_type,
             where=where,
             on_loss=self._warn_of_loss if manner.is_lossless else None,
-            stored=manner.is_stored or encoded.header is not None,
+            stored=manner.is_stored
+            or encoded.header is not None
+            or asked.frame.instance.is_sent_as_stored(encoded.transfer_syntax_uid),
         )
         if level.view is not None:
             pixels = level.view(asked.frame, pixels)
@@ -198,7 +200,7 @@ class Reader:
                 limits=self.series.limits,
             ),
             _is_lossless(instance),
-            instance.is_stored_native,
+            instance.is_sent_as_stored(None),
             f"study {self.series.study}, series {self.series.series}, instance {instance.sop_instance_uid}",
             (math.prod(lead), rows, columns),
         )

@@ -52,10 +52,7 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
         yield _of_order(times=grid.cells.shape[0] > 1)
     if grid.stack.own_references:
         yield "Each slice has a FrameOfReferenceUID of its own, as de-identification leaves it: they were not compared."
-    if not grid.first.in_patient:
-        yield "Frames lie in the coordinates of an ultrasound volume: nothing leads to the patient. There is no affine."
-    if grid.stack.turned > _TURNED:
-        yield f"Direction cosines of slices differ by up to {grid.stack.turned:.2g}: those of the first count for all."
+    yield from _of_places(grid)
     yield from _of_few(grid)
     told = (AttributeReader("").text(grid.first.item.volumetric_properties) or "").upper()
     if told in _PLANAR and grid.slices is not None:
@@ -65,11 +62,28 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
             f"Times have poses of their own, by up to {grid.stack.moved:.3g} mm, as motion correction records them: "
             f"the affine is that of the first time, and the attribute poses has one for each."
         )
+    if not all(frame.gradient_in_patient for frame in grid.frames):
+        yield (
+            "Directions of diffusion gradients are those along frequency, phase and slices that the vendor wrote: how"
+            " they lie in the patient is not known for pictures of this orientation or position."
+        )
     if grid.slices is not None:
         if grid.slices.jitter and not grid.slices.absent:
             yield f"Frames of one slice lie up to {grid.slices.jitter:.3g} mm apart; the place of the first counts."
         yield from _of_slices(grid.slices, many=many) if grid.slices.even else [_of_uneven(grid, grid.slices)]
     yield from _absent(grid)
+
+
+def _of_places(grid: Grid) -> Iterator[str]:
+    """What is odd about where frames lie."""
+    if not grid.first.in_patient:
+        yield "Frames lie in the coordinates of an ultrasound volume: nothing leads to the patient. There is no affine."
+    if grid.stack.turned > _TURNED:
+        yield f"Direction cosines of slices differ by up to {grid.stack.turned:.2g}: those of the first count for all."
+    if grid.slices is not None and not grid.stack.moved:
+        yield from _contradicted(grid, grid.slices)
+    if grid.first.is_placed_as_of_old:
+        yield "Frames lie where ImagePosition (0020,0030) and ImageOrientation (0020,0035), retired, say: as if in LPS."
 
 
 def _of_few(grid: Grid) -> Iterator[str]:
@@ -78,8 +92,6 @@ def _of_few(grid: Grid) -> Iterator[str]:
     lacking = sum(frame.instance.frame_of_reference_uid is None for frame in frames)
     if 0 < lacking < len(frames) and not grid.stack.own_references:
         yield f"{lacking} of {len(frames)} frames have no FrameOfReferenceUID: they count as of that of the others."
-    if grid.slices is not None and not grid.stack.moved:
-        yield from _contradicted(grid, grid.slices)
     unscaled = [frame for frame in frames if not frame.is_scaled]
     if 0 < len(unscaled) < len(frames) and not has_table(grid.first):
         yield (
@@ -88,8 +100,6 @@ def _of_few(grid: Grid) -> Iterator[str]:
         )
     if len({frame.item.pixel_padding_value for frame in frames}) > 1:
         yield "PixelPaddingValue differs from instance to instance: which pixels are padding is not said for all."
-    if grid.first.is_placed_as_of_old:
-        yield "Frames lie where ImagePosition (0020,0030) and ImageOrientation (0020,0035), retired, say: as if in LPS."
 
 
 def _contradicted(grid: Grid, slices: Slices) -> Iterator[str]:

@@ -62,5 +62,7 @@ class Codestream:
     """Bytes of file format boxes before it (JP2)."""
     holds_jpeg: bool = False
     """The JPEG that it was made from can be had back, bit for bit; only JPEG XL can do so."""
+    open_ended: bool = False
+    """Only decoding tells how much there is to decode: a JPEG XL may be drawn of any number of layers."""
     scans: JpegScans | None = None
     """How the scans of a JPEG or JPEG Lossless are laid out; None for other codecs."""
