@@ -14,7 +14,7 @@ from dicomzarr.dicom.uids import (
     VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE,
     is_ordinary,
 )
-from dicomzarr.errors import MetadataError, UnsupportedSeriesError
+from dicomzarr.errors import InvalidAttributeError, MetadataError, UnsupportedSeriesError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -92,7 +92,14 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
     distinct = {str(item.sop_instance_uid.values[:1]): item for item in items}
     remarks = Notices()
     parser = InstanceParser(remarks, tiled=_may_be_slide(items))
-    parsed = [(item, parser.parse(item)) for item in distinct.values()]
+    parsed, broken = [], []
+    for item in distinct.values():
+        try:
+            parsed.append((item, parser.parse(item)))
+        except InvalidAttributeError as error:
+            broken.append(error)
+    if broken and not any(instance for _, instance in parsed):
+        raise broken[0]
     found = {instance: item for item, instance in parsed if instance is not None}
     instances = tuple(found)
     if not instances:
@@ -108,6 +115,10 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
     notices = []
     if len(instances) < len(parsed):
         notices.append(f"{len(parsed) - len(instances)} instances without pixels were left out.")
+    if broken:
+        notices.append(
+            f"{len(broken)} instances were left out, as no pixels are as their headers say: {broken[0].args[0]}"
+        )
     if len(distinct) < len(items):
         notices.append(f"{len(items) - len(distinct)} repeated instances were left out.")
     return Series(

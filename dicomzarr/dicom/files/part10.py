@@ -77,6 +77,9 @@ _NUMBERS: Final = {
     "PlanarConfiguration": _PLANAR_CONFIGURATION,
 }
 
+_WORDS: Final = frozenset(_NUMBERS.values())
+_TEXT_VRS: Final = frozenset({b"DS", b"IS", b"LO", b"SH"})
+
 _LONGEST_TABLE: Final = 2**26
 """Bytes of a Basic Offset Table that may be one."""
 
@@ -255,8 +258,16 @@ def _read_header(data: memoryview, at: int, meta: FileMeta) -> _Header | None:
         if element.tag in _PIXELS:
             return _Header(values, encoding, element)
         if element.tag in _READ and element.length != UNDEFINED:
-            values[element.tag] = data[element.start : end_of(data, element, encoding)]
+            value = data[element.start : end_of(data, element, encoding)]
+            values[element.tag] = _word(value, encoding) if element.vr in _TEXT_VRS and element.tag in _WORDS else value
     return None
+
+
+def _word(text: memoryview, encoding: Encoding) -> memoryview:
+    """A number that somebody wrote as a text, as the US that it should be; nothing where it is none."""
+    told = _text(text).removesuffix(".0")
+    is_word = told.isascii() and told.isdigit() and len(told) <= 5 and int(told) < 2**16  # noqa: PLR2004  # of 16 bits
+    return memoryview(struct.pack(encoding.order + "H", int(told))) if is_word else _NOTHING
 
 
 def _stored(

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.errors import DicomZarrError, FrameError
 from dicomzarr.sources.files.index import UNFINISHED
-from dicomzarr.sources.files.instance import file_meta, frames_of, is_dicom, read_instance
+from dicomzarr.sources.files.instance import NAMELESS, file_meta, frames_of, is_dicom, read_instance
 from dicomzarr.sources.files.stores.pinned_file import pinned
 from dicomzarr.sources.spool import MOST_BYTES
 
@@ -145,7 +145,7 @@ class Deposit:
                     frames_of(instance)
         except DicomZarrError:
             raise Refused(NOT_UNDERSTOOD, instance) from None
-        if instance is None or not all(map(_is_uid, (*instance.ref, instance.uid))):
+        if instance is None or NAMELESS in instance.ref or not all(map(_is_uid, (*instance.ref, instance.uid))):
             raise Refused(NOT_UNDERSTOOD)
         return instance
 

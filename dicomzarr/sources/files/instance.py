@@ -37,6 +37,9 @@ STUDY: Final = "0020000D"
 SERIES: Final = "0020000E"
 INSTANCE: Final = "00080018"
 
+NAMELESS: Final = "0"
+"""Stands for the UID of a study or a series that files with pixels do not name: those of a folder are one."""
+
 SHOWN: Final = frozenset(
     {
         *("00080005", "00080008", "00080016", INSTANCE, "00080020", "00080030", "00080050", "00080060", "00080070"),
@@ -135,8 +138,12 @@ def read_instance(file: StoredFile, head: Head | None = None) -> FileInstance | 
     if first_text(shown, "00080016") == _DIRECTORY:
         return None
     study, series, uid = (first_text(shown, tag) for tag in (STUDY, SERIES, INSTANCE))
-    if not (study and series and uid):
+    if not uid or not (header.pixels or (study and series)):
         raise InvalidFileError(f"{file.name} names no study, series or instance.")
+    for tag, told in ((STUDY, study), (SERIES, series)):
+        if not told:
+            shown[tag] = {"vr": "UI", "Value": [NAMELESS]}
+    study, series = study or NAMELESS, series or NAMELESS
     return FileInstance(file, SeriesRef(study, series), uid, encoded_attributes(shown))
 
 
