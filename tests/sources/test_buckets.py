@@ -128,6 +128,17 @@ def test_a_listing_goes_on_page_by_page(volume: BucketServer) -> None:
     assert volume.listings == -(-keys // 2)
 
 
+def test_values_that_nobody_needs_are_not_fetched() -> None:
+    (dataset,) = radiology.BUILDERS["single_slice"]().datasets
+    value = os.urandom(8 * 2**20)
+    dataset.add_new(0x00091001, "OB", value)
+    with bucket({"ct/a.dcm": big(dataset)}) as server:
+        image = opened(server)
+        assert np.array_equal(image.levels[0][...].ravel(), np.frombuffer(dataset.PixelData, np.uint16))
+        assert len(server.objects_asked) == 3
+        assert server.bytes_sent < len(value) / 2
+
+
 def test_long_headers_are_read_on_until_the_pixels() -> None:
     (dataset,) = radiology.BUILDERS["single_slice"]().datasets
     dataset.add_new(0x00091001, "OB", os.urandom(3 * HEAD))

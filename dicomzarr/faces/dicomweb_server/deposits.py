@@ -12,9 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
+from dicomzarr.dicom.files.file_meta import read_file_meta
+from dicomzarr.dicom.files.random_access import Window
 from dicomzarr.errors import DicomZarrError, FrameError
 from dicomzarr.sources.files.index import UNFINISHED
-from dicomzarr.sources.files.instance import file_meta, frames_of, is_dicom, read_instance
+from dicomzarr.sources.files.instance import frames_of, is_dicom, read_instance
 from dicomzarr.sources.files.stores.pinned_file import pinned
 from dicomzarr.sources.spool import MOST_BYTES
 
@@ -137,7 +139,7 @@ class Deposit:
         instance = None
         try:
             file = pinned(self._path)
-            if file is None or not is_dicom(file) or not file_meta(file).whole:
+            if file is None or not is_dicom(file) or not read_file_meta(Window(file)).whole:
                 raise Refused(NOT_UNDERSTOOD)
             instance = read_instance(file)
             if instance is not None and _ROWS in instance.shown:

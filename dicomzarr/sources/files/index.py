@@ -148,7 +148,7 @@ class _InIndex:
 
     def head(self) -> Head | None:
         packed = self.index.head(self.name, self.file.tag)
-        return None if packed is None else Head(packed, self.file.size)
+        return None if packed is None else Head(packed)
 
     def bounds(self) -> array[int] | None:
         return self.index.bounds(self.name, self.file.tag)
@@ -221,7 +221,7 @@ def _far(names: Mapping[StoredFile, str], kept: IndexFile) -> Iterator[tuple[str
             yield name, _Found(file, _failed(beginning)), None
             continue
         try:
-            found = read_instance(file, beginning)
+            found = read_instance(file, beginning.pieces(file.size))
         except DicomZarrError as error:
             yield name, _Found(file, _failed(error)), None
             continue

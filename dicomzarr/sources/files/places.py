@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BESIDE: Final = "beside"
 """The option ``index`` for an index that lies beside the files."""
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 """Of what an index holds."""
 
 STORE: Final = "dicomstore"
