@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -163,7 +163,19 @@ class InstanceParser:
                 self._known[key] = parsed
             return parsed
         uid = _uid(item)
-        return replace(known, sop_instance_uid=uid, instance_number=_instance_number(AttributeReader(uid), item))
+        return _like(known, uid, _instance_number(AttributeReader(uid), item))
+
+
+_names = [each.name for each in fields(Instance)]
+_fields = attrgetter(*_names)
+_UID, _NUMBER = (_names.index(name) for name in ("sop_instance_uid", "instance_number"))
+
+
+def _like(known: Instance, uid: str, number: int) -> Instance:
+    """An instance that says what another says; `dataclasses.replace` takes twice as long, of thousands."""
+    values = list(_fields(known))
+    values[_UID], values[_NUMBER] = uid, number
+    return Instance(*values)
 
 
 def _uid(item: ImageItem) -> str:

@@ -136,14 +136,14 @@ def _needs_items(instances: Iterable[Instance]) -> bool:
 
 def _check_identity(items: Iterable[ImageItem], study: str, series: str) -> None:
     read = AttributeReader("of the reply")
-    for item in items:
-        said = read.text(item.series_instance_uid) or series
-        within = read.text(item.study_instance_uid) or study
+    for of_study, of_series in dict.fromkeys((item.study_instance_uid, item.series_instance_uid) for item in items):
+        said = read.text(of_series) or series
+        within = read.text(of_study) or study
         if (within, said) != (study, series):
-            other = f"series {read.uid(item.series_instance_uid) or series} of study "
+            other = f"series {read.uid(of_series) or series} of study "
             raise MetadataError(
                 f"Asked for series {series} of study {study}, the server's metadata speaks of "
-                f"{other}{read.uid(item.study_instance_uid) or 'without a readable UID'}.",
+                f"{other}{read.uid(of_study) or 'without a readable UID'}.",
                 remedy="The server or a proxy in between mixes up replies.",
             )
 

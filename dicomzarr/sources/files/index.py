@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -49,11 +49,14 @@ class FolderIndex:
     """What was left out, and why."""
     files: Mapping[str, _Found]
     """By name."""
+    _states: dict[SeriesRef, str] = field(default_factory=dict)
 
     def state(self, ref: SeriesRef) -> str:
         """Tells whether a series is in the same files as at another time, and these have not changed."""
-        files = (each.file for each in self.series[ref].values())
-        return _digest(f"{file.name}\t{file.size}\t{file.tag}" for file in files)
+        if ref not in self._states:
+            files = (each.file for each in self.series[ref].values())
+            self._states[ref] = _digest(f"{file.name}\t{file.size}\t{file.tag}" for file in files)
+        return self._states[ref]
 
     def etag(self, ref: SeriesRef) -> str:
         """The state of a series, and whether other files were left out than at another time."""
