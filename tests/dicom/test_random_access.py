@@ -124,9 +124,20 @@ def test_a_table_that_is_wrong_in_the_middle_is_one_scan() -> None:
 def test_a_file_that_is_cut_anywhere_is_an_error(name: str) -> None:
     sample = samples()[name]
     assert frames_of(Counted(sample.body)) == list(sample.frames)
-    for length in range(len(sample.body)):
+    whole = len(sample.body) - (8 if name in {"offsets", "markers"} else 0)
+    for length in range(whole):
         with pytest.raises(InvalidFileError):
             frames_of(Counted(sample.body[:length]))
+    for length in range(whole, len(sample.body)):  # the delimiter lacks alone, behind the end of a codestream
+        assert frames_of(Counted(sample.body[:length])) == list(sample.frames)
+
+
+def test_a_delimiter_that_lacks_is_an_error_where_more_may_lack() -> None:
+    frames = [bytes(1000), bytes(1000)]
+    body = make_file(JPEGBaseline8Bit, PixelData=encapsulate(frames, has_bot=True), NumberOfFrames=2)
+    assert frames_of(Counted(body)) == frames
+    with pytest.raises(TruncatedFileError):
+        frames_of(Counted(body[:-8]))
 
 
 def test_a_file_that_shrinks_is_an_error() -> None:
