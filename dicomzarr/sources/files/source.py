@@ -131,12 +131,12 @@ class FilesSource:
         return found[skip:] if wanted is None else found[skip : skip + wanted]
 
     async def instances(self) -> Mapping[SeriesRef, Mapping[str, FileInstance]]:
-        """All instances of each series, as they are now.
+        """All instances of each series, as they are now, or were far away a moment ago, when somebody searched.
 
         Raises:
             MissingFileError: There is no such folder.
         """
-        return (await self._pool.run(self.index)).series
+        return (await self._pool.run(self.index if self._far is None else self._latest)).series
 
     def opens_next(self) -> None:
         """Who has just looked opens a series now: what was found serves for that too."""
