@@ -106,6 +106,8 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
     notices = []
     if len(instances) < len(parsed):
         notices.append(f"{len(parsed) - len(instances)} instances without pixels were left out.")
+    if (patients := _patients(items)) > 1:
+        notices.append(f"The instances name {patients} different patients (PatientID): this may be no one series.")
     if len(distinct) < len(items):
         notices.append(f"{len(items) - len(distinct)} repeated instances were left out.")
     return Series(
@@ -119,6 +121,12 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
         tuple(patient_of(items[0]).items()),
         remarks,
     )
+
+
+def _patients(items: Iterable[ImageItem]) -> int:
+    """How many patients the instances name."""
+    spelled = {bytes(item.patient_id): item for item in items}
+    return len({patient_of(item).get("patient_id", "").strip() for item in spelled.values()} - {""})
 
 
 def _may_be_slide(items: Iterable[ImageItem]) -> bool:
