@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import struct
@@ -581,6 +582,19 @@ def test_a_whole_file_that_is_another_or_cut_is_an_error(volume: BucketServer) -
     volume.fault = cut
     with pytest.raises(UnreadableFileError):
         dicomzarr.open(url)
+
+
+def test_an_object_that_is_kept_compressed_is_an_error_that_says_so(volume: BucketServer) -> None:
+    """As S3 sends one that was stored with Content-Encoding: ranges are those of the compressed bytes."""
+    volume.objects = {key: gzip.compress(body) for key, body in volume.objects.items()}
+
+    def coded(request: web.Request, reply: web.Response) -> web.Response:  # noqa: ARG001  # of the fixture
+        reply.headers["Content-Encoding"] = "gzip"
+        return reply
+
+    volume.fault = coded
+    with pytest.raises(InvalidReplyError, match="kept compressed"):
+        opened(volume)
 
 
 def test_a_server_without_conditional_requests_is_asked_without(volume: BucketServer) -> None:

@@ -33,7 +33,7 @@ from dicomzarr.sources.spool import spooled
 
 if TYPE_CHECKING:
     import mmap
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from dicomzarr.options import Access, Tuning
     from dicomzarr.sources.files.stores.port import StoredFile
@@ -47,6 +47,7 @@ PER_CONNECTION: Final = 4
 _WHOLE: Final = 200
 _PARTIAL: Final = 206
 _NOT_IMPLEMENTED: Final = 501
+_IDENTITY: Final = "identity"
 _CHANGED: Final = frozenset({404, 410, 412, 416})
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _REMEDY: Final = "Open the series again."
@@ -223,7 +224,7 @@ class ObjectServer:
                 raise InvalidReplyError(f"The reply holds something else than {spec.subject}.")
             self._check_tag(response, file)
             first = time.monotonic()
-            data = b"".join([chunk async for chunk in bounded(response, stop - start, spec.subject)])
+            data = b"".join([chunk async for chunk in _of_range(response, stop - start, file.name, spec.subject)])
             if len(data) < stop - start:
                 raise TruncatedReplyError(f"{len(data)} bytes came for {spec.subject}.")
             self.pace.answered(began, first, time.monotonic(), len(data))
@@ -258,7 +259,7 @@ def _range_headers(start: int, stop: int, tag: str) -> dict[str, str]:
 
 
 def _headers(tag: str) -> dict[str, str]:
-    headers = {"accept-encoding": "identity", "accept": "*/*"}
+    headers = {"accept-encoding": _IDENTITY, "accept": "*/*"}
     if tag.startswith('"'):  # a weak tag matches nothing (RFC 9110 section 13.1.1)
         headers["if-match"] = tag
     return headers
@@ -268,11 +269,29 @@ def _tag(headers: Mapping[str, str]) -> str:
     return headers.get("etag") or headers.get("last-modified", "")
 
 
+async def _of_range(response: Response, length: int, name: str, subject: str) -> AsyncIterator[bytes]:
+    """The body as it arrives; where it was compressed on its way, as it was before."""
+    try:
+        async for chunk in bounded(response, length, subject):
+            yield chunk
+    except InvalidReplyError:
+        if (coding := _coding(response)) == _IDENTITY:
+            raise
+        raise InvalidReplyError(
+            f"{name} is kept compressed (Content-Encoding: {coding:.20}), and no range of that is one of the file.",
+            remedy="Store it without that.",
+        ) from None
+
+
+def _coding(response: Response) -> str:
+    return response.headers.get("content-encoding", _IDENTITY).strip().lower()
+
+
 def _whole_length(response: Response) -> int | None:
     """Bytes of the file that is sent as a whole, as servers do that give no ranges; None where that is not told."""
     headers = response.headers
     told = headers.get("content-length", "")
-    coded = headers.get("content-encoding", "identity") != "identity"
+    coded = _coding(response) != _IDENTITY
     page = MediaType.parse(headers.get("content-type", "")).is_html
     is_whole = response.status == _WHOLE and not coded and not page and told.isascii() and told.isdigit()
     return int(told) if is_whole else None
