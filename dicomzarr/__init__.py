@@ -1,4 +1,4 @@
-"""Any DICOMweb image series, opened as OME-Zarr, without a download.
+"""Any DICOM series, on a server or in files, opened as OME-Zarr, without a download.
 
 ```python
 import dicomzarr
@@ -12,11 +12,11 @@ zarr, xarray, dask and fsspec take the URL as it is, with nothing imported from 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from dicomzarr import errors
-
+TYPE_CHECKING = False  # as type checkers take it; typing itself, and all else, is imported when it is needed
 if TYPE_CHECKING:
+    from typing import Any
+
+    from dicomzarr import errors
     from dicomzarr.arrays.image import Image
     from dicomzarr.arrays.image import open_image as open  # noqa: A004  # dicomzarr.open is the public name
     from dicomzarr.arrays.level import Level
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from dicomzarr.faces.export import export
     from dicomzarr.faces.export.many import export_many
     from dicomzarr.faces.export.references import references
-    from dicomzarr.faces.finding import FoundSeries, search
     from dicomzarr.faces.reports import key_objects, measurements
+    from dicomzarr.faces.search import FoundSeries, search
 
 __version__ = "0.1.0"
 __all__ = [
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 _LAZY = {
-    "FoundSeries": ("dicomzarr.faces.finding", "FoundSeries"),
+    "FoundSeries": ("dicomzarr.faces.search", "FoundSeries"),
     "Image": ("dicomzarr.arrays", "Image"),
     "Level": ("dicomzarr.arrays", "Level"),
     "doctor": ("dicomzarr.faces.doctor", "doctor"),
@@ -58,16 +58,23 @@ _LAZY = {
     "open": ("dicomzarr.arrays", "open_image"),
     "progress": ("dicomzarr.arrays.progress", "progress"),
     "references": ("dicomzarr.faces.export.references", "references"),
-    "search": ("dicomzarr.faces.finding", "search"),
+    "search": ("dicomzarr.faces.search", "search"),
 }
 """Where the public names are, and what they are called there."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import the arrays when they are first asked for."""
+    """Import what has this name when it is first asked for."""
+    from importlib import import_module  # noqa: PLC0415  # see above
+
+    if name == "errors":
+        return import_module("dicomzarr.errors")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415  # only for what is heavy: fsspec and the codecs
-
     module, own = _LAZY[name]
     return getattr(import_module(module), own)
+
+
+def __dir__() -> list[str]:
+    """The public names, which are there before they are imported."""
+    return __all__

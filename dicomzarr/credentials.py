@@ -50,3 +50,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module  # noqa: PLC0415  # only for what is heavy: our HTTP client
 
     return getattr(import_module(f"dicomzarr.sources.http.credentials.{_LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, which are there before they are imported."""
+    return __all__

@@ -4,7 +4,7 @@
 DicomZarrError
 ├── UsageError                      what was asked cannot be meant
 │   ├── InvalidURLError
-│   ├── SeveralSeriesError          files hold more than one; carries ``choices``
+│   │   └── SeveralSeriesError      what was named holds more than one; carries ``choices``
 │   ├── InvalidOptionError
 │   ├── InsecureTransportError      credentials would travel over plain HTTP
 │   ├── CredentialsUnavailableError credentials did not travel with a pickle
@@ -62,6 +62,11 @@ Messages never hold a token, a password or patient text.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class DicomZarrError(Exception):
     """Base of all errors of dicomzarr.
@@ -99,17 +104,20 @@ class InvalidURLError(UsageError):
     """The URL names no DICOMweb study, series or key."""
 
 
-class SeveralSeriesError(UsageError):
-    """Files hold several series, and none is named.
+class SeveralSeriesError(InvalidURLError):
+    """Files or a study hold several series, and none is named.
 
     Args:
         message: As for every error.
-        choices: Each series in a line, its URL first.
+        choices: Each series in a line, its URL first; the first 20 are kept.
     """
 
-    def __init__(self, message: str, choices: tuple[str, ...] = ()) -> None:
+    _MOST = 20
+
+    def __init__(self, message: str, choices: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.choices = choices
+        left = len(choices) - self._MOST
+        self.choices = (*choices[: self._MOST], *([f"and {left} more"] if left > 0 else []))
 
     def __str__(self) -> str:
         return "\n  ".join((super().__str__(), *self.choices))
@@ -169,7 +177,7 @@ class HTTPStatusError(ServerError):
         self.status = status
         self.retry_after = retry_after
         self.challenge = ""
-        """The reply's WWW-Authenticate header; it is not shown."""
+        """The reply's WWW-Authenticate header, for providers; empty in what is raised: it may quote what was sent."""
         self.redirected_to = ""
         """The URL that answered, where a redirect led to another host, port or scheme."""
         self.refused = ""

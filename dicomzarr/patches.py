@@ -37,3 +37,8 @@ def __getattr__(name: str) -> Any:
             raise
         raise UsageError(f"dicomzarr.patches.{name} needs PyTorch.", remedy="Install it: pip install torch.") from error
     return getattr(datasets, name)
+
+
+def __dir__() -> list[str]:
+    """The public names, which are there before they are imported."""
+    return __all__

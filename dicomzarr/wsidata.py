@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import UsageError
+from dicomzarr.runtime.tracebacks import keeps_secrets
 
 if TYPE_CHECKING:
     import os
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["open_wsi"]
 
 
+@keeps_secrets
 def open_wsi(
     slide: str | os.PathLike[str] | Image, store: str | os.PathLike[str] | None = None, **storage_options: Any
 ) -> Any:

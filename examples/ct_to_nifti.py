@@ -1,4 +1,7 @@
-"""A CT in Hounsfield units to SimpleITK and NIfTI, with its segments: of the archive that comes with dicomzarr."""
+"""A CT in Hounsfield units to SimpleITK and NIfTI, with its segments: of the archive that comes with dicomzarr.
+
+Needs ``pip install "dicomzarr[radiology]"``.
+"""
 
 from __future__ import annotations
 

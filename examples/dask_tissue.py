@@ -5,12 +5,13 @@ Prints one digit a tile: tenths of it that are tissue, a dot for none.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from series import command_line, series_url
+from series import command_line, series_url, slide_at
 
-import dicomzarr
+if TYPE_CHECKING:
+    import dicomzarr
 
 COLOURFUL = 20
 """Stained tissue is colourful, glass is grey: how far the brightest of R, G, B lies above the darkest."""
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("--level", type=int, default=0, help="0 is the finest")
     arguments = parser.parse_args()
     with series_url(arguments.url) as url:
-        level = dicomzarr.open(url).levels[arguments.level]
+        level = slide_at(url).levels[arguments.level]
         fractions = tissue_fractions(level).compute()
     for row in fractions:
         print("".join("." if value < 0.05 else str(min(9, int(value * 10))) for value in row))  # noqa: PLR2004  # said above

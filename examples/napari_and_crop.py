@@ -1,4 +1,7 @@
-"""A slide for those who know OME-Zarr: in napari, in ome-zarr-py, and a crop of it that stays."""
+"""A slide for those who know OME-Zarr: in napari, in ome-zarr-py, and a crop of it that stays.
+
+Needs ``pip install "dicomzarr[napari]" ome-zarr``.
+"""
 
 from __future__ import annotations
 

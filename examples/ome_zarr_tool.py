@@ -1,4 +1,7 @@
-"""Tools of the OME-Zarr world on a DICOMweb series: yaozarrs takes the URL, ngff-zarr the fsspec mapper."""
+"""Tools of the OME-Zarr world on a DICOMweb series: yaozarrs takes the URL, ngff-zarr the fsspec mapper.
+
+Needs ``pip install yaozarrs "ngff-zarr>=0.39"``.
+"""
 
 from __future__ import annotations
 

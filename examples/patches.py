@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from series import command_line, series_url
-
-import dicomzarr
+from series import command_line, series_url, slide_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
+
+    import dicomzarr
 
     Pixels = npt.NDArray[np.generic]
 
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--cache-dir", help="keep what was read in this directory, for the next epoch or run")
     arguments = parser.parse_args()
     with series_url(arguments.url) as url:
-        image = dicomzarr.open(url, cache_dir=arguments.cache_dir)
+        image = slide_at(url, cache_dir=arguments.cache_dir)
         regions = tissue_patches(image, arguments.side)
         np.random.default_rng(0).shuffle(regions)
         batches = batches_of(image.levels[0], regions, arguments.batch)

@@ -6,6 +6,7 @@ import argparse
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import dicomzarr
 from dicomzarr.demo.show import demo_server, demo_url
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ def command_line(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url", nargs="?", help="dicomweb(s)://HOST/BASE/studies/STUDY/series/SERIES")
     return parser
+
+
+def slide_at(url: str, **storage_options: object) -> dicomzarr.Image:
+    """The slide at a URL, in R, G and B; of other series the example would print nonsense."""
+    image = dicomzarr.open(url, **storage_options)
+    if image.levels[0].axes != ("c", "y", "x") or image.levels[0].shape[0] != 3:  # noqa: PLR2004  # R, G, B
+        raise SystemExit(f"This example is for slides in colour. This series is: {image!r}")
+    return image
 
 
 @contextmanager

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import dask.array
 import numpy as np
 from dask.base import tokenize
+
+from dicomzarr.errors import UsageError
 
 _BLOCK = 2048
 """Pixels along y and x that a block holds at most, and as many slices as make no more than a full one; a task a frame
@@ -38,9 +41,12 @@ def dask_array(level: _Chunked, chunks: Any) -> dask.array.Array:
     Args:
         level: What is read, one selection a block.
         chunks: ``"auto"`` for blocks of up to 2048 pixels along y and x, and of several slices where these are smaller;
-            else as dask takes it.
+            else as dask takes it, where axes may be named too.
+
+    Raises:
+        UsageError: There is no such axis.
     """
-    wanted = _whole_frames(level) if isinstance(chunks, str) and chunks == "auto" else chunks
+    wanted = _whole_frames(level) if isinstance(chunks, str) and chunks == "auto" else _numbered(level, chunks)
     blocks = _da.core.normalize_chunks(wanted, level.shape, dtype=level.dtype, previous_chunks=level.chunks)
     array: dask.array.Array = _da.from_array(
         level,
@@ -50,6 +56,19 @@ def dask_array(level: _Chunked, chunks: Any) -> dask.array.Array:
         meta=np.empty((0,) * level.ndim, level.dtype),
     )
     return array
+
+
+def _numbered(level: _Chunked, chunks: Any) -> Any:
+    """Sizes by the numbers of axes: what dask does not know among names, it leaves out."""
+    if not isinstance(chunks, Mapping):
+        return chunks
+    numbers = {name: number for number, name in enumerate(level.axes)} | {n: n for n in range(level.ndim)}
+    unknown = [axis for axis in chunks if axis not in numbers]
+    if unknown:
+        raise UsageError(
+            f"Sizes of blocks are given along {unknown[0]!r:.40}.", remedy=f"The axes are {', '.join(level.axes)}."
+        )
+    return {numbers[axis]: size for axis, size in chunks.items()}
 
 
 def _whole_frames(level: _Chunked) -> tuple[int, ...]:

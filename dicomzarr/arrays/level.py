@@ -8,7 +8,7 @@ import numpy as np
 
 from dicomzarr.arrays import resolutions
 from dicomzarr.arrays.describing import framed, level_summary, levels_table, steps, summary
-from dicomzarr.arrays.manners import ArrayManners
+from dicomzarr.arrays.numpy_methods import NumPyMethods
 from dicomzarr.arrays.progress import watching
 from dicomzarr.arrays.reading import prefetch_level, read_level, read_orthogonal, stream_level
 from dicomzarr.errors import SeriesChangedError, UsageError
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Pixels = npt.NDArray[np.generic]
 
 
-class Level(ArrayManners):
+class Level(NumPyMethods):
     """One resolution of an image: a lazy array that reads what is indexed.
 
     Indexing follows NumPy; each frame that an index touches is fetched and decoded once. Values are the
@@ -214,13 +214,14 @@ class Level(ArrayManners):
 
         Args:
             chunks: ``"auto"`` for blocks of up to 2048 pixels along y and x, and of several slices where these are
-                smaller; else as dask takes it.
+                smaller; else as dask takes it, and by the names of axes, as ``{"y": 512}``.
 
         Returns:
             Of the level's ``shape`` and ``dtype``; each block is read when it is computed.
 
         Raises:
             ValueError: The chunks do not make up the shape, as dask says.
+            UsageError: There is no such axis.
         """
         from dicomzarr.arrays.blocks import dask_array  # noqa: PLC0415  # dask is heavy, and the command line does without
 
@@ -245,7 +246,7 @@ class Level(ArrayManners):
         return framed(f"Level {self.number} of {plan.name!r}", levels_table(plan, [self.number]))
 
 
-class MultiscaleImage(ArrayManners):
+class MultiscaleImage(NumPyMethods):
     """The levels of an image of a series, and what its plan says of them; as an array, it is its finest level.
 
     Args:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
     Positions = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """What one chunk gives to the result."""
 
     chunk: tuple[int, ...]
@@ -26,16 +25,6 @@ class Piece:
     """NumPy index into the chunk."""
     target: tuple[Any, ...]
     """NumPy index into the result."""
-
-
-class AxisPart(NamedTuple):
-    """What one chunk gives, seen along one axis."""
-
-    axis: int
-    number: int
-    """Chunk index along the axis."""
-    source: Any
-    target: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +42,20 @@ class Steps:
         """Whether some chunks are met, and none between them is passed over."""
         return bool(self.positions) and (self.positions.step <= self.chunk or len(self.positions) == 1)
 
-    def parts(self) -> Iterator[tuple[AxisPart, ...]]:
-        """One for each chunk that is met."""
+    @property
+    def axes(self) -> tuple[int]:
+        """The one axis."""
+        return (self.axis,)
+
+    def parts(self) -> Iterator[Piece]:
+        """One for each chunk that is met, seen along the axis."""
         done = 0
         while done < len(self.positions):
             number, first = divmod(self.positions[done], self.chunk)
             count = min(len(self.positions) - done, -(-(self.chunk - first) // self.positions.step))
             last = first + (count - 1) * self.positions.step + 1
             source = slice(first, last, self.positions.step)
-            yield (AxisPart(self.axis, number, source, slice(done, done + count, 1)),)
+            yield Piece((number,), (source,), (slice(done, done + count, 1),))
             done += count
 
 
@@ -75,21 +69,17 @@ class Points:
     chunks: tuple[int, ...]
     """Length of a chunk along each axis."""
 
-    def parts(self) -> Iterator[tuple[AxisPart, ...]]:
-        """One for each chunk that holds a point."""
+    def parts(self) -> Iterator[Piece]:
+        """One for each chunk that holds a point, seen along the axes."""
         if not self.positions[0].size:
             return
         numbers = np.stack([each // chunk for each, chunk in zip(self.positions, self.chunks, strict=True)])
         order = np.lexsort(numbers)
         cuts = np.flatnonzero(np.diff(numbers[:, order]).any(axis=0)) + 1
         for members in np.split(order, cuts):
-            targets = (members, *(0 for _ in self.axes[1:]))
-            yield tuple(
-                AxisPart(axis, int(number), positions[members] % chunk, target)
-                for axis, number, positions, chunk, target in zip(
-                    self.axes, numbers[:, members[0]], self.positions, self.chunks, targets, strict=True
-                )
-            )
+            places = zip(self.positions, self.chunks, strict=True)
+            source = tuple([positions[members] % chunk for positions, chunk in places])
+            yield Piece(tuple(numbers[:, members[0]].tolist()), source, (members, *(0 for _ in self.axes[1:])))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,11 +123,23 @@ class Selection:
         """One for each chunk that is touched."""
         # As many arrays as strands of points would be one set of points for NumPy: a mesh keeps them apart.
         is_mesh = sum(isinstance(strand, Points) for strand in self.strands) > 1
-        for combination in itertools.product(*(list(strand.parts()) for strand in self.strands)):
-            parts = sorted(itertools.chain.from_iterable(combination))  # by axis, which no two share
-            source, target = tuple(part.source for part in parts), tuple(part.target for part in parts)
-            chunk = tuple(part.number for part in parts)
-            yield Piece(chunk, _mesh(source), _mesh(target)) if is_mesh else Piece(chunk, source, target)
+        pieces: Iterable[Piece] = (Piece((), (), ()),)
+        for strand in self.strands:
+            pieces = _crossed(pieces, list(strand.parts()))
+        axes = [axis for strand in self.strands for axis in strand.axes]
+        if axes == sorted(axes) and not is_mesh:
+            return iter(pieces)
+        by_axis, index = itemgetter(*np.argsort(axes)), _mesh if is_mesh else tuple
+        return (
+            Piece(by_axis(chunk), index(by_axis(source)), index(by_axis(target))) for chunk, source, target in pieces
+        )
+
+
+def _crossed(pieces: Iterable[Piece], parts: Sequence[Piece]) -> Iterator[Piece]:
+    """Each with each."""
+    for one in pieces:
+        for other in parts:
+            yield Piece(one.chunk + other.chunk, one.source + other.source, one.target + other.target)
 
 
 def _mesh(index: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -66,6 +66,9 @@ def read_orthogonal(source: FrameSource, level: LevelPlan, index: Any) -> Pixels
         level: The array.
         index: Integers, slices and 1-D arrays of integers or truth values, one an axis.
 
+    Returns:
+        Of the level's type, with an axis for each slice and array, in the order of the level's.
+
     Raises:
         IndexError: An axis is indexed by something else, or beyond its end.
         ServerError: A frame could not be fetched.

@@ -53,7 +53,7 @@ _madvise: Final = _system_call()
 
 
 def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """An uninitialized C-contiguous array.
+    """An uninitialized C-contiguous array of this shape and type.
 
     Raises:
         MemoryError: There is not enough memory.

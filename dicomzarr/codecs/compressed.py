@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import imagecodecs
 
+from dicomzarr.codecs.apart import APART
 from dicomzarr.codecs.budget import BUDGET
 from dicomzarr.codecs.jpeg import decode_jpeg
 from dicomzarr.codecs.stored_values import planes_first, reinterpret, warn_server_decoded, ybr_to_rgb
@@ -31,6 +33,8 @@ _FEW_SCANS: Final = 20
 _LARGE: Final = 64 * 2**20
 _USUAL_EXPANSION: Final = 100
 """Bytes that decoding takes for each byte of real frames; what takes more, and is large, is decoded alone."""
+_SECONDS_A_BYTE: Final = 2e-6
+"""That decoding a JPEG XL takes at most, where it is not an attack: the slowest real ones take half of that."""
 _WORKING_BYTES: Final = {
     Codec.JPEG_2000: 4,
     Codec.HTJ2K: 4,
@@ -72,16 +76,24 @@ def decode_compressed(  # noqa: PLR0913  # all that is known of the bytes
         FrameDecodeError: The codestream is cut off or broken.
         FrameShapeError: It is of another size or depth than the metadata say.
     """
-    _check_shape(codestream, pixel, where)
-    _check_extent(codestream, len(data), where)
-    taken = bytes_taken(data, codestream, pixel, where, limits)
-    if codestream.holds_jpeg:
-        return _decode_held_jpeg(data, pixel, where, scratch, limits)
-    is_ybr = pixel.samples > 1 and holds_ybr(codestream, pixel)
+    plain = _plain(codestream, pixel) if codestream.complete else None
+    if plain is not None and plain.taken <= min(limits.blank_bytes, limits.block_passes):
+        taken, is_ybr = plain.taken, plain.is_ybr
+    else:
+        plain = None
+        _check_shape(codestream, pixel, where)
+        _check_extent(codestream, len(data), where)
+        taken = bytes_taken(data, codestream, pixel, where, limits)
+        if codestream.holds_jpeg:
+            return _decode_held_jpeg(data, codestream, pixel, where, scratch, limits)
+        is_ybr = pixel.samples > 1 and holds_ybr(codestream, pixel)
     try:
         is_odd = taken > max(_LARGE, len(data) * _USUAL_EXPANSION)
         with BUDGET.taken(limits.decoding_bytes if is_odd else taken, limits.decoding_bytes):
-            decoded, is_ybr = _decode(data, codestream, is_ybr=is_ybr, scratch=scratch)
+            if codestream.open_ended or (is_odd and codestream.codec is Codec.JPEG_XL):
+                decoded = planes_first(_apart(data, limits))
+            else:
+                decoded, is_ybr = _decode(data, codestream, is_ybr=is_ybr, scratch=scratch)
     except (RuntimeError, ValueError, MemoryError) as error:
         raise FrameDecodeError(
             f"{where}: the {codestream.codec.value} codestream cannot be decoded: {error}."
@@ -91,16 +103,54 @@ def decode_compressed(  # noqa: PLR0913  # all that is known of the bytes
             f"{where}: the {codestream.codec.value} codestream decodes to the shape"
             f" {decoded.shape}, not to {pixel.shape} as the metadata say."
         )
+    if plain is not None:
+        return decoded
     values = reinterpret(decoded, codestream, pixel)
     return ybr_to_rgb(values, pixel.bits_stored) if is_ybr else values
 
 
-def _decode_held_jpeg(
-    data: bytes, pixel: PixelDescription, where: str, scratch: Scratch | None, limits: Limits
+class _Plain(NamedTuple):
+    """A JPEG that is in each respect what the metadata say."""
+
+    taken: int
+    """Bytes that its decoder takes."""
+    is_ybr: bool
+    """It holds colour differences."""
+
+
+@lru_cache(maxsize=64)
+def _plain(codestream: Codestream, pixel: PixelDescription) -> _Plain | None:
+    """Of a JPEG in one scan, whose values are what the codec gives; None for all others, which are looked at singly.
+
+    Tiles of a slide are of one kind, and this is found out once.
+    """
+    if codestream.codec is not Codec.JPEG or codestream.scans is None or not codestream.scans.is_one_scan:
+        return None
+    try:
+        _check_shape(codestream, pixel, "")
+    except FrameShapeError:
+        return None
+    is_kept = codestream.precision <= pixel.bits_stored and pixel.bits_allocated == _BYTE and not pixel.signed
+    if not is_kept:
+        return None
+    samples = pixel.rows * pixel.columns * pixel.samples
+    taken = pixel.nbytes + samples * _WORKING_BYTES[Codec.JPEG]
+    return _Plain(taken, pixel.samples > 1 and holds_ybr(codestream, pixel))
+
+
+def _decode_held_jpeg(  # noqa: PLR0913, PLR0917  # as above
+    data: bytes,
+    codestream: Codestream,
+    pixel: PixelDescription,
+    where: str,
+    scratch: Scratch | None,
+    limits: Limits,
 ) -> npt.NDArray[Any]:
     """The values that the JPEG itself decodes to, not those that the other decoder rounds it to."""
     try:
-        jpeg = bytes(imagecodecs.jpegxl_decode_jpeg(data, numthreads=1))
+        is_open = codestream.open_ended
+        jpeg = _apart(data, limits, held_jpeg=True) if is_open else imagecodecs.jpegxl_decode_jpeg(data, numthreads=1)
+        jpeg = bytes(jpeg)
         markers = read_jpeg(jpeg)
     except (RuntimeError, ValueError, MemoryError) as error:
         raise FrameDecodeError(f"{where}: the JPEG within the JPEG XL file cannot be restored: {error}.") from error
@@ -136,7 +186,8 @@ def _shape_text(rows: int, columns: int, samples: int) -> str:
 
 
 def _check_extent(codestream: Codestream, length: int, where: str) -> None:
-    if not codestream.complete:
+    only_end_may_lack = codestream.scans is not None and codestream.scans.is_one_scan
+    if not codestream.complete and not only_end_may_lack:
         raise FrameDecodeError(
             f"{where}: the {codestream.codec.value} codestream is cut off: after {length} bytes"
             " it still lacks its end.",
@@ -208,6 +259,12 @@ def _decode(
         case _:
             # Chroma that is coarser is spread and converted by OpenJPEG: each value over its two or four pixels.
             return _decode_jpeg2000(data, codestream), is_ybr and codestream.colour is None
+
+
+def _apart(data: bytes, limits: Limits, *, held_jpeg: bool = False) -> npt.NDArray[Any]:
+    memory = max(limits.blank_bytes, len(data) * limits.expansion)
+    seconds = max(limits.layer_seconds, len(data) * _SECONDS_A_BYTE)
+    return APART.decode(data, memory, seconds, held_jpeg=held_jpeg)
 
 
 def _decode_jpeg2000(data: bytes, codestream: Codestream) -> npt.NDArray[Any]:

@@ -59,7 +59,7 @@ def decode_frame(  # noqa: PLR0913  # all that is known of the bytes
         where: Study, series, instance and frame, for messages.
         on_loss: Called when the codestream is of a lossy kind.
         stored: Nobody decoded them on the way, and their label is right: they come out of the file that stores them, or
-            the metadata say that it stores plain pixels.
+            the metadata say that it stores plain pixels, or what the label says.
         limits: What decoding may take.
         scratch: Memory that the result may lie in: then it is valid until the next frame is decoded in this thread.
 
@@ -99,6 +99,9 @@ def _decode(  # noqa: PLR0913, PLR0917  # as above
     label = transfer_syntax(transfer_syntax_uid, where=where) if transfer_syntax_uid else None
     codestream = _find_codestream(data, pixel, label, where)
     if codestream is not None:
+        is_wavelet = codestream.codec in (Codec.JPEG_2000, Codec.HTJ2K)
+        if stored and is_wavelet and pixel.photometric_interpretation == "YBR_FULL_422":
+            pixel = replace(pixel, photometric_interpretation="YBR_FULL")  # the codestream knows how it is sampled
         if codestream.lossy and on_loss is not None:
             on_loss()
         return decode_compressed(bytes(data), codestream, pixel, where=where, scratch=scratch, limits=limits)

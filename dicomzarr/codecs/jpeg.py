@@ -8,6 +8,7 @@ is made up and all others are filled. If the first is filled too, data are missi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import imagecodecs
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from dicomzarr.codecs.jpeg_scaling import decode_at
 from dicomzarr.codecs.planes import WORD
 from dicomzarr.codecs.scratch import Scratch
+from dicomzarr.dicom.pixels.jpeg_scans import OTHER_SURPLUS, SURPLUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +30,7 @@ _Row: TypeAlias = npt.NDArray[np.int64]
 
 _BYTE: Final = 8
 _BLURRED: Final = 4  # columns beside a unit that are interpolated with it, where chroma is coarser
-_ERASED: Final = bytes(16)  # codes of real images do not make so many zeros
+_ERASED: Final = bytes(32)  # codes of real images do not make so many zeros, and what erases data erases more
 # From the samples to the left, above, and above to the left (T.81 table H.1).
 _PREDICTORS: Final[Mapping[int, Callable[[_Row, _Row, _Row], _Row]]] = {
     1: lambda a, b, c: a,  # noqa: ARG005  # the table has three columns
@@ -53,7 +55,7 @@ def decode_jpeg(
     """Decodes a JPEG or JPEG Lossless codestream, colour to RGB.
 
     Args:
-        data: The codestream.
+        data: The codestream; of a single scan, which shows by itself whether it is whole, its end marker may lack.
         codestream: Its markers.
         is_ybr: Its components are YCbCr, which is to be converted.
         scratch: Memory that the result may lie in.
@@ -68,8 +70,14 @@ def decode_jpeg(
     """
     scans = codestream.scans
     assert scans is not None  # noqa: S101  # of these codecs there always are
+    data = data if codestream.complete else scans.closed(data)
     scans.check(data)
-    decoder = _Decoder(codestream, scans, is_ybr, scale)
+    decoder = _decoder(codestream, is_ybr, scale)
+    if not codestream.complete:
+        pixels = decoder.decode(data, scratch)
+        for surplus in (SURPLUS, OTHER_SURPLUS):
+            decoder.check_not_short(data, pixels, surplus)
+        return pixels
     if scans.is_one_scan and scans.has_rows_apart:
         return decoder.with_rows_beyond(data, scratch)
     pixels = decoder.decode(data, scratch)
@@ -90,9 +98,9 @@ def scales(codestream: Codestream) -> bool:
     return of_whole_units and scans.is_one_scan and scans.has_rows_apart
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, eq=False)
 class _Decoder:
-    """Decodes codestreams that differ from one another only in what is done to check them."""
+    """Decodes codestreams that differ from one another only in what is done to check them; one for all of a kind."""
 
     codestream: Codestream
     scans: JpegScans
@@ -100,26 +108,45 @@ class _Decoder:
     scale: int = 1
     """Of pixels, units and rows, as many are one in what is decoded."""
 
-    @property
+    @cached_property
     def fill(self) -> int:
         """What libjpeg-turbo fills in: the middle of the range."""
         return 1 << (self.codestream.precision - 1)
 
     def decode(self, data: bytes, scratch: Scratch | None = None, *, rows_beyond: int = 0) -> npt.NDArray[Any]:
-        """Names both colour models, since by itself the codec guesses."""
+        """Decode, with both colour models named, since by itself the codec guesses.
+
+        Args:
+            data: The frame.
+            scratch: Where the pixels go; they are then valid until it is used again.
+            rows_beyond: Rows that it has memory for besides.
+
+        Returns:
+            (rows, columns), or (rows, columns, samples) of several, ``uint8``, or ``uint16`` of more than eight bits.
+
+        Raises:
+            imagecodecs.Jpeg8Error: The codec refuses it.
+        """
         if self.scale > 1:
             return decode_at(self.scale, data, is_ybr=self.is_ybr)
-        is_grey = self.codestream.samples == 1
         in_words = scratch is not None and scratch.for_planes and self._fits_words
+        coded, pixels_as = self._colour_models
         pixels: npt.NDArray[Any] = imagecodecs.jpeg8_decode(
             data,
-            colorspace="GRAYSCALE" if is_grey else "YCBCR" if self.is_ybr else "RGB",
-            outcolorspace="GRAYSCALE" if is_grey else "RGBA" if in_words else "RGB",
+            colorspace=coded,
+            outcolorspace="RGBA" if in_words else pixels_as,
             out=None if scratch is None else self._memory(scratch, rows_beyond, in_words=in_words),
         )
         return pixels[..., : self.codestream.samples] if in_words else pixels
 
-    @property
+    @cached_property
+    def _colour_models(self) -> tuple[str, str]:
+        """In which components are coded, and in which they are given."""
+        if self.codestream.samples == 1:
+            return "GRAYSCALE", "GRAYSCALE"
+        return "YCBCR" if self.is_ybr else "RGB", "RGB"
+
+    @cached_property
     def _fits_words(self) -> bool:
         """Whether libjpeg-turbo gives each pixel in four bytes, if asked: three samples and an opaque fourth."""
         of_bytes = self.codestream.precision == _BYTE and not self.scans.predictor
@@ -131,7 +158,11 @@ class _Decoder:
         return scratch.array(shape, np.uint8 if self.codestream.precision <= _BYTE else np.uint16)
 
     def with_rows_beyond(self, data: bytes, scratch: Scratch | None) -> npt.NDArray[Any]:
-        """Decodes more rows than there are, and looks what they hold."""
+        """As `decode`; it decodes more rows than there are, and looks what they hold.
+
+        Raises:
+            FrameDecodeError: The data end early, or some are left over.
+        """
         more = self.scans.rows_when_taller - self.codestream.rows
         taller = self.decode(self.scans.taller(data), scratch, rows_beyond=more)
         pixels = taller[: self.codestream.rows // self.scale]
@@ -193,12 +224,18 @@ class _Decoder:
         filled = [self.fill] * self.codestream.samples
         if not self.scans.restart_interval:
             row, column = self.scans.end
-            last: list[int] = pixels[row // self.scale, column // self.scale].reshape(-1).tolist()
-            return last == filled
+            last: Any = pixels[row // self.scale, column // self.scale].tolist()
+            return last in (filled, self.fill)
         rows, columns = (places // self.scale for places in self.scans.ends())
         return filled in pixels[rows, columns].reshape(-1, self.codestream.samples).tolist()
 
-    def check_not_short(self, data: bytes, pixels: npt.NDArray[Any]) -> None:
+    def check_not_short(self, data: bytes, pixels: npt.NDArray[Any], surplus: bytes = SURPLUS) -> None:
         """Raises when pixels change with what is behind the data that they should be made of."""
-        if not np.array_equal(self.decode(self.scans.with_surplus(data), _beside), pixels):
+        if not np.array_equal(self.decode(self.scans.with_surplus(data, surplus), _beside), pixels):
             raise ValueError(_SHORT)
+
+
+@lru_cache(maxsize=64)
+def _decoder(codestream: Codestream, is_ybr: bool, scale: int) -> _Decoder:  # noqa: FBT001  # as its fields
+    assert codestream.scans is not None  # noqa: S101  # of these codecs there always are
+    return _Decoder(codestream, codestream.scans, is_ybr, scale)

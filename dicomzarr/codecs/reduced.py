@@ -148,7 +148,15 @@ def averaged(values: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
 
 
 def picked(values: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
-    """One value of each square, that in its middle: for numbers, which have no means. As `averaged`."""
+    """One value of each square, that in its middle: for numbers, which have no means.
+
+    Args:
+        values: (samples, rows, columns).
+        factor: Rows and columns that become one.
+
+    Returns:
+        (samples, rows // factor, columns // factor), of the same type.
+    """
     _, rows, columns = values.shape
     return values[:, factor // 2 :: factor, factor // 2 :: factor][:, : rows // factor, : columns // factor]
 

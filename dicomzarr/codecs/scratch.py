@@ -30,9 +30,12 @@ class Scratch(threading.local):
     def __init__(self, *, for_planes: bool = False) -> None:
         self.for_planes = for_planes
         self._buffer = np.empty(0, np.uint8)
+        self._last: tuple[tuple[int, ...], npt.DTypeLike, npt.NDArray[Any]] | None = None
 
     def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """An uninitialized C-contiguous array, valid until this thread asks for the next."""
+        if self._last is not None and self._last[0] == shape and self._last[1] == dtype:
+            return self._last[2]
         kind = np.dtype(dtype)
         size = math.prod(shape) * kind.itemsize
         buffer = self._buffer
@@ -40,7 +43,9 @@ class Scratch(threading.local):
             buffer = _off_alignment(size)
             if size <= _KEPT:
                 self._buffer = buffer
-        return buffer[:size].view(kind).reshape(shape)
+        array = buffer[:size].view(kind).reshape(shape)
+        self._last = (shape, dtype, array) if size <= _KEPT else None
+        return array
 
 
 def _off_alignment(size: int) -> npt.NDArray[np.uint8]:

@@ -33,13 +33,15 @@ class ConcatenationPart:
     """An instance's place in a concatenation (PS3.3 section C.7.6.16)."""
 
     uid: str
-    """ConcatenationUID (0020,9161)."""
-    number: int
-    """InConcatenationNumber (0020,9162), 1-based."""
+    """ConcatenationUID (0020,9161); empty where a part does not say it."""
+    number: int | None
+    """InConcatenationNumber (0020,9162), which should count from 1; None when not given."""
     total: int | None
     """InConcatenationTotalNumber (0020,9163): parts there should be; None when not given."""
     frame_offset: int | None
     """ConcatenationFrameOffsetNumber (0020,9228): frames of the parts before; None when not given."""
+    source: str | None = None
+    """SOPInstanceUIDOfConcatenationSource (0020,0242), the same in all parts of an image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -89,6 +91,8 @@ class Instance:
     orientation_slide: tuple[float, ...] | None = None
     """ImageOrientationSlide (0048,0102), six cosines."""
     pyramid_uid: str | None = None
+    acquisition: tuple[str, str] = ("", "")
+    """AcquisitionUID (0008,0017) and AcquisitionDateTime (0008,002A), which tell scans of one place apart."""
     extended_depth_of_field: bool = False
     absent_pixel_lab: tuple[float, ...] | None = None
     """RecommendedAbsentPixelCIELabValue (0048,0015), scaled to 16 bits."""
@@ -102,13 +106,14 @@ class Instance:
     def icc_profile_of(self, paths: Collection[OpticalPath]) -> EmbeddedProfile | None:
         """That which the colours of some of its optical paths go by; None where nothing says so."""
         *own, image = self.icc_profiles or (None,)
-        shown = (profile for path, profile in zip(self.optical_paths, own, strict=False) if path in paths)
+        named = set(paths)
+        shown = (profile for path, profile in zip(self.optical_paths, own, strict=False) if path in named)
         return next((profile for profile in shown if profile is not None), image)
 
-    @property
-    def is_stored_native(self) -> bool:
-        """The metadata name the transfer syntax that it is stored in, which is an uncompressed one."""
-        return is_native(self.available_transfer_syntax_uid or "")
+    def is_sent_as_stored(self, transfer_syntax_uid: str | None) -> bool:
+        """The metadata name the transfer syntax that it is stored in: an uncompressed one, or that of a frame."""
+        stored = self.available_transfer_syntax_uid
+        return stored is not None and (is_native(stored) or stored == transfer_syntax_uid)
 
     @property
     def compressed(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import fields, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dicomzarr.dicom.instance import ConcatenationPart, Instance
 from dicomzarr.dicom.lut.icc import EmbeddedProfile
@@ -23,11 +23,13 @@ from dicomzarr.dicom.segmentation import parse_segmentation
 from dicomzarr.dicom.slide.positions import (
     OpticalPath,
     frame_positions,
-    identified_paths,
+    oddly_named,
+    paths_of_frames,
     scan_frames,
     shared_path_identifier,
 )
 from dicomzarr.dicom.uids import MR_SPECTROSCOPY_STORAGE
+from dicomzarr.dicom.volume.tables import brightest_color
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 
 _LARGEST_OFFSET = 1e6
 """Millimetres; a slide that lies a kilometre away lies nowhere."""
+
+_SHORTEST_WAVE = 100.0
+"""Nanometres; of light that lenses let through. Some writers put 1 for what they do not know."""
 
 _SMALLEST_SPACING, _LARGEST_SPACING = 1e-9, 1e4
 """Millimetres; what lies beyond is no spacing but a broken header."""
@@ -74,8 +79,11 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
     segmentation = parse_segmentation(read, item)
     declared = _distinct(_paths(read, item, segmentation))
     scan = scan_frames(read, item, frames) if tiled else None
-    paths = declared if declared or scan is None else identified_paths(scan)
+    paths = paths_of_frames(declared, scan)
+    if notices is not None and scan is not None and (odd := oddly_named(declared, paths, scan)):
+        notices.add(uid, odd)
     measures = _pixel_measures(item)
+    image_type, frame_type = _words(read, item.image_type), _frame_type(read, item)
     return Instance(
         sop_instance_uid=uid,
         number_of_frames=frames,
@@ -84,8 +92,8 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
         series=f"study {read.address(item.study_instance_uid)}, series {read.address(item.series_instance_uid)}",
         sop_class_uid=sop_class,
         modality=shown_code(read.text(item.modality) or ""),
-        image_type=tuple(value.upper() for value in read.texts(item.image_type)),
-        label_in_image=(read.text(item.specimen_label_in_image) or "").upper() == "YES",
+        image_type=image_type or frame_type,
+        label_in_image="LABEL" in frame_type or (read.text(item.specimen_label_in_image) or "").upper() == "YES",
         instance_number=_instance_number(read, item),
         concatenation=_concatenation(read, item),
         dimension_organization_type=shown_code((read.text(item.dimension_organization_type) or "").upper()),
@@ -114,6 +122,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
             "it should be two directions at a right angle, and without it there is no affine",
         ),
         pyramid_uid=read.identity(item.pyramid_uid),
+        acquisition=_acquisition(read, item),
         extended_depth_of_field=(read.text(item.extended_depth_of_field) or "").upper() == "YES",
         absent_pixel_lab=read.facts(
             item.recommended_absent_pixel,
@@ -128,11 +137,33 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
     )
 
 
-_OWN = {"sop_instance_uid", "instance_number", "per_frame_groups", "float_pixels", "double_pixels", *PATIENT}
+def _frame_type(read: AttributeReader, item: ImageItem) -> tuple[str, ...]:
+    """FrameType of all frames of a slide (PS3.3 section C.8.12.6.3), which says what ImageType should say too."""
+    told = (kind for groups in item.shared_groups.items for kind in groups.slide_frame_type.items)
+    return next((_words(read, kind.frame_type) for kind in told), ())
+
+
+def _words(read: AttributeReader, leaf: Leaf) -> tuple[str, ...]:
+    return tuple(value.upper() for value in read.texts(leaf))
+
+
+_OWN = {
+    "sop_instance_uid",
+    "instance_number",
+    "acquisition_uid",
+    "per_frame_groups",
+    "float_pixels",
+    "double_pixels",
+    *PATIENT,
+}
 _shared = attrgetter(*(name for name in InstanceItem.__struct_fields__ if name not in _OWN))
 """What the instances of a series may have in common: all but what each has for itself."""
 _shared_groups = attrgetter(
-    "pixel_measures", "plane_position_slide", "optical_path_identification", "segment_identification"
+    "pixel_measures",
+    "plane_position_slide",
+    "optical_path_identification",
+    "segment_identification",
+    "slide_frame_type",
 )
 """What is read here of functional groups."""
 
@@ -163,18 +194,20 @@ class InstanceParser:
                 self._known[key] = parsed
             return parsed
         uid = _uid(item)
-        return _like(known, uid, _instance_number(AttributeReader(uid), item))
+        read = AttributeReader(uid)
+        return _like(known, uid, _instance_number(read, item), _acquisition(read, item))
 
 
 _names = [each.name for each in fields(Instance)]
 _fields = attrgetter(*_names)
-_UID, _NUMBER = (_names.index(name) for name in ("sop_instance_uid", "instance_number"))
+_OWN_FIELDS = [_names.index(name) for name in ("sop_instance_uid", "instance_number", "acquisition")]
 
 
-def _like(known: Instance, uid: str, number: int) -> Instance:
-    """An instance that says what another says; `dataclasses.replace` takes twice as long, of thousands."""
+def _like(known: Instance, *own: Any) -> Instance:
+    """An instance that says what another says, but for its own; `dataclasses.replace` takes twice as long."""
     values = list(_fields(known))
-    values[_UID], values[_NUMBER] = uid, number
+    for place, value in zip(_OWN_FIELDS, own, strict=True):
+        values[place] = value
     return Instance(*values)
 
 
@@ -188,6 +221,10 @@ def _uid(item: ImageItem) -> str:
 def _instance_number(read: AttributeReader, item: ImageItem) -> int:
     number = read.lenient_number(item.instance_number) or 0.0
     return int(number) if abs(number) <= _LARGEST_NUMBER else 0
+
+
+def _acquisition(read: AttributeReader, item: ImageItem) -> tuple[str, str]:
+    return read.identity(item.acquisition_uid) or "", read.text(item.acquisition_datetime) or ""
 
 
 def _frame_count(read: AttributeReader, item: ImageItem) -> int:
@@ -223,12 +260,14 @@ def _are_spacings(values: Sequence[float]) -> bool:
 
 
 def _concatenation(read: AttributeReader, item: ImageItem) -> ConcatenationPart | None:
-    uid = read.identity(item.concatenation_uid)
-    if uid is None:
+    """Of an instance that says that it is a part, even where it does not say of what."""
+    uid, source = read.identity(item.concatenation_uid), read.identity(item.concatenation_source)
+    number = read.lenient_number(item.in_concatenation_number)
+    if uid is None and number is None:
         return None
     return ConcatenationPart(
-        uid,
-        read.positive(item.in_concatenation_number, "InConcatenationNumber", default=1),
+        uid or "",
+        int(number) if number is not None and number.is_integer() and number >= 0 else None,
         _count(
             read,
             item.in_concatenation_total_number,
@@ -236,6 +275,7 @@ def _concatenation(read: AttributeReader, item: ImageItem) -> ConcatenationPart 
             "whether parts lack is not known",
         ),
         read.integer(item.concatenation_frame_offset, "ConcatenationFrameOffsetNumber"),
+        source,
     )
 
 
@@ -283,7 +323,7 @@ def _distinct(paths: Iterable[OpticalPath]) -> tuple[OpticalPath, ...]:
 
 def _paths(read: AttributeReader, item: ImageItem, segmentation: Segmentation | None) -> Iterable[OpticalPath]:
     if segmentation is None:
-        return [_optical_path(read, path or OpticalPathItem()) for path in item.optical_paths.values]
+        return [_optical_path(read, path or OpticalPathItem(), _uid(item)) for path in item.optical_paths.values]
     if segmentation.is_label_map:
         return []
     return [OpticalPath(str(each.number), each.label, color=each.color) for each in segmentation.segments]
@@ -300,11 +340,13 @@ def _icc_profiles(item: ImageItem, uid: str) -> tuple[EmbeddedProfile | None, ..
     return tuple(EmbeddedProfile(leaf, uid) if leaf.present else None for leaf in leaves)
 
 
-def _optical_path(read: AttributeReader, item: OpticalPathItem) -> OpticalPath:
-    color = item.color_code.items[0].meaning if item.color_code.items else None
+def _optical_path(read: AttributeReader, item: OpticalPathItem, uid: str) -> OpticalPath:
+    named = item.color_code.items[0].meaning if item.color_code.items else None
+    shown = next((color for palette in item.palette.items if (color := brightest_color(palette, uid))), "")
+    wavelength = read.lenient_number(item.wavelength)
     return OpticalPath(
         identifier=read.text(item.identifier) or "",
         description=read.text(item.description) or "",
-        wavelength=read.lenient_number(item.wavelength),
-        color="" if color is None else read.text(color) or "",
+        wavelength=wavelength if wavelength is not None and wavelength >= _SHORTEST_WAVE else None,
+        color=shown or ("" if named is None else read.text(named) or ""),
     )

@@ -20,6 +20,7 @@ _TRACKING_IDENTIFIER: Final = "112039"
 _TRACKING_UID: Final = "112040"
 _FINDING: Final = "121071"
 _SITES: Final = frozenset({"363698007", "G-C0E3"})
+_LATERALITIES: Final = frozenset({"272741003", "G-C171"})
 _SEGMENTS: Final = frozenset({"121191", "121214"})
 _METHODS: Final = frozenset({"370129005", "G-C306"})
 _DERIVATION: Final = "121401"
@@ -59,6 +60,8 @@ class Measurement:
     finding: str | None = None
     """The meaning of the code of what was found."""
     finding_site: str | None = None
+    laterality: str | None = None
+    """The side of the site, as ``Right``."""
     name: str = ""
     """What was measured or evaluated."""
     value: float | None = None
@@ -161,7 +164,7 @@ def _about(group: Dataset, number: int, evidence: Mapping[str, tuple[str, str]])
         elif code == _FINDING:
             told = replace(told, finding=_words(item))
         elif code in _SITES:
-            told = replace(told, finding_site=_words(item))
+            told = _at(item, told)
     return _with_region(group, told, evidence)
 
 
@@ -181,8 +184,14 @@ def _measured(item: Dataset, shared: Measurement, evidence: Mapping[str, tuple[s
         elif _code(child) == _DERIVATION:
             told = replace(told, derivation=_words(child))
         elif _code(child) in _SITES:
-            told = replace(told, finding_site=_words(child))
+            told = _at(child, told)
     return _with_region(item, told, evidence)
+
+
+def _at(site: Dataset, told: Measurement) -> Measurement:
+    """With a finding site, and the side of it."""
+    sides = (_words(child) for child in _content(site) if _code(child) in _LATERALITIES)
+    return replace(told, finding_site=_words(site), laterality=next(sides, None))
 
 
 def _with_region(item: Dataset, told: Measurement, evidence: Mapping[str, tuple[str, str]]) -> Measurement:

@@ -96,8 +96,10 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
     found = {instance: item for item, instance in parsed if instance is not None}
     instances = tuple(found)
     if not instances:
+        only = "its only instance holds no image"
+        held = only if len(items) == 1 else f"none of its {len(items)} instances holds an image"
         raise UnsupportedSeriesError(
-            f"Series {series}: none of its {len(items)} instances holds an image: {_kinds(items)}.",
+            f"Series {series}: {held}: {_kinds(items)}.",
             remedy=(
                 "Reports, plans, contours and documents have no pixels to open. image.contours(url) draws contours on "
                 "an image; dicomzarr.measurements(url) and key_objects(url) read reports and selections."
@@ -138,8 +140,9 @@ def _may_be_slide(items: Iterable[ImageItem]) -> bool:
 
 
 def _needs_items(instances: Iterable[Instance]) -> bool:
-    """Slides do without, and are large; of segmented ones it matters what they refer to."""
-    return not any(map(is_slide, instances)) or any(instance.segmentation for instance in instances)
+    """Slides do without, and are large; of segmented ones it matters what they refer to, and palettes are in them."""
+    indexed = any(instance.pixel.photometric_interpretation == "PALETTE COLOR" for instance in instances)
+    return indexed or not any(map(is_slide, instances)) or any(instance.segmentation for instance in instances)
 
 
 def _check_identity(items: Iterable[ImageItem], study: str, series: str) -> None:

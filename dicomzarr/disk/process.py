@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dicomzarr.disk.lane import Lane
+    from dicomzarr.disk.connection import DatabaseConnection
 
 _Answer = TypeVar("_Answer")
 
@@ -29,8 +29,8 @@ class _Process:
 
     def __init__(self) -> None:
         self.storages: dict[Path, Storage] = {}
-        self._held: list[Lane] = []
-        self._lost: list[Lane] = []
+        self._held: list[DatabaseConnection] = []
+        self._lost: list[DatabaseConnection] = []
         """What a forked child must never close, were it only by forgetting it."""
         self._start()
 
@@ -41,23 +41,23 @@ class _Process:
     def before_fork(self) -> None:
         """Close the connections: SQLite allows none to be on both sides of a fork."""
         for storage in list(self.storages.values()):
-            for lane in storage.lanes:
-                if lane.lock.acquire(timeout=_FORKING):
-                    lane.close()
-                    self._held.append(lane)
+            for each in storage.connections:
+                if each.lock.acquire(timeout=_FORKING):
+                    each.close()
+                    self._held.append(each)
 
     def after_fork(self) -> None:
         """Go on, in the parent."""
         held, self._held = self._held, []
-        for lane in held:
-            lane.lock.release()
+        for each in held:
+            each.lock.release()
 
     def after_fork_in_child(self) -> None:
         """Start anew, in the child, which has none of its parent's threads."""
         self._held = []
         self._start()
         for storage in self.storages.values():
-            self._lost += storage.lanes
+            self._lost += storage.connections
             storage.forget()
 
     def end(self) -> None:

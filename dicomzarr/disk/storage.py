@@ -7,12 +7,12 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from dicomzarr.disk import generations, rows
 from dicomzarr.disk.changes import Change, Remove, Touch, apply, prepared, size_of
+from dicomzarr.disk.connection import DatabaseConnection, DatabaseUnavailableError
 from dicomzarr.disk.database import open_for_reading, open_for_writing
-from dicomzarr.disk.lane import Lane, Trouble
 from dicomzarr.disk.place import make_private, secret_of
 from dicomzarr.disk.writer import Writer
 from dicomzarr.errors import DiskCacheWarning
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dicomzarr.disk.rows import Content
+
+_T = TypeVar("_T")
 
 SMALLEST_BOUND = 2**20
 """Bytes below which nothing is kept."""
@@ -66,14 +68,14 @@ class Storage:
         self._lock = threading.Lock()
         self._told = False
         self._resting_until = {"read": 0.0, "write": 0.0}
-        self._writing = Lane(
+        self._writing = DatabaseConnection(
             self.directory, lambda path: open_for_writing(path, bound=self.bound, log=self._batch_bytes())
         )
-        self._reading = [Lane(self.directory, open_for_reading) for _ in range(DISK_READERS.threads)]
+        self._reading = [DatabaseConnection(self.directory, open_for_reading) for _ in range(DISK_READERS.threads)]
         self.writer = Writer(self._write, self.close_connections, self._batch_bytes, self._most_waiting)
 
     @property
-    def lanes(self) -> tuple[Lane, ...]:
+    def connections(self) -> tuple[DatabaseConnection, ...]:
         """Its connections."""
         return (self._writing, *self._reading)
 
@@ -111,45 +113,41 @@ class Storage:
     def names(self, names: Sequence[bytes], series: bytes, view: bytes) -> set[bytes]:
         """Those of the names under which something of a series is held, or will be soon; in a reader thread."""
         waiting, wanted = self.writer.sort(names, series, view)
-        if not wanted or self._rests("read"):
-            return set(waiting)
-        try:
-            with self._free_lane().use() as connection:
-                return {*waiting, *rows.names_held(connection, wanted)}
-        except Trouble as trouble:
-            self._met(trouble, "read")
-            return set(waiting)
+        nothing: set[bytes] = set()
+        written = self._read(lambda connection: rows.names_held(connection, wanted), nothing) if wanted else nothing
+        return {*waiting, *written}
 
     def count(self, series: bytes, view: bytes) -> int:
         """How many entries of a series are written, but for its metadata; in a reader thread."""
-        if self._rests("read") or self.writer.removes(series, view):
+        if self.writer.removes(series, view):
             return 0
-        try:
-            with self._free_lane().use() as connection:
-                return rows.count(connection, series)
-        except Trouble as trouble:
-            self._met(trouble, "read")
-            return 0
+        return self._read(lambda connection: rows.count(connection, series), 0)
 
     def close_connections(self) -> None:
         """Close the connections; they open again when needed."""
-        for lane in self.lanes:
-            if lane.lock.acquire(timeout=_CLOSING):
-                lane.close()
-                lane.lock.release()
+        for each in self.connections:
+            if each.lock.acquire(timeout=_CLOSING):
+                each.close()
+                each.lock.release()
 
     def _found(self, names: Sequence[bytes]) -> rows.Found:
-        if not names or self._rests("read"):
+        if not names:
             return rows.Found()
-        try:
-            with self._free_lane().use() as connection:
-                return rows.read(connection, self._secret, names, int(self._clock()))
-        except Trouble as trouble:
-            self._met(trouble, "read")
-            return rows.Found()
+        return self._read(
+            lambda connection: rows.read(connection, self._secret, names, int(self._clock())), rows.Found()
+        )
 
-    def _free_lane(self) -> Lane:
-        return next((lane for lane in self._reading if not lane.lock.locked()), self._reading[0])
+    def _read(self, run: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
+        """What a query gives; where the database cannot be used, what is said instead."""
+        if self._rests("read"):
+            return otherwise
+        free = next((each for each in self._reading if not each.lock.locked()), self._reading[0])
+        try:
+            with free.use() as connection:
+                return run(connection)
+        except DatabaseUnavailableError as trouble:
+            self._met(trouble, "read")
+            return otherwise
 
     def _write(self, changes: Sequence[Change]) -> bool:
         """Write changes in one transaction; in the writer's thread, which outlives what a change itself may raise."""
@@ -162,7 +160,7 @@ class Storage:
             with self._writing.use() as connection, _transaction(connection):
                 for change in ready:
                     apply(connection, self._secret, change, int(self._clock()))
-        except Trouble as trouble:
+        except DatabaseUnavailableError as trouble:
             with suppress(DiskCacheWarning):  # made an error, it would end this thread
                 self._met(trouble, "write")
             return trouble.broken is not None  # with the database, all is gone that was to be removed
@@ -188,7 +186,7 @@ class Storage:
     def _rests(self, what: str) -> bool:
         return time.monotonic() < self._resting_until[what]
 
-    def _met(self, trouble: Trouble, what: str) -> None:
+    def _met(self, trouble: DatabaseUnavailableError, what: str) -> None:
         """Begin anew where the database is broken; else leave it alone for a while."""
         reason = str(trouble)
         try:

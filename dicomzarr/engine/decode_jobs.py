@@ -24,8 +24,9 @@ _MOST_A_JOB = 8
 _MOST_JOB_BYTES = 2 * 2**20
 """Frames, and bytes of their pixels, that one trip to a decode thread decodes: a few milliseconds, or one frame."""
 
-_TOLD_TOGETHER = 16
-"""Frames that the loop hears of at once, while more wait."""
+_TOLD_TOGETHER = 64
+_MOST_TOLD_BYTES = 16 * 2**20
+"""Frames, and bytes of their pixels, that the loop hears of at once, while more wait."""
 
 
 class Wanted(Protocol):
@@ -123,7 +124,7 @@ class DecodeJobs(Generic[_Asked]):
 
     def _is_to_tell(self) -> bool:
         """Whether the loop should hear what was decoded: not yet while there is little of it, and more to come."""
-        enough = len(self._outcomes) >= _TOLD_TOGETHER or self._pixel_bytes >= _MOST_JOB_BYTES
+        enough = len(self._outcomes) >= _TOLD_TOGETHER or self._pixel_bytes >= _MOST_TOLD_BYTES
         return not self._tells and (enough or not self._ready) and bool(self._outcomes or self._nbytes)
 
     def _tell(self) -> None:

@@ -6,7 +6,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.reduced import decode_reduced
@@ -16,7 +16,7 @@ from dicomzarr.engine.decode_jobs import DecodeJobs
 from dicomzarr.errors import FrameError, FrameShapeError, LossyFrameWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -31,6 +31,24 @@ if TYPE_CHECKING:
     Decoded: TypeAlias = npt.NDArray[np.generic]
 
 _scratch = {planes: Scratch(for_planes=planes) for planes in (False, True)}
+
+_MOST_MANNERS = 64
+"""Of a reader that lives long; they are soon made."""
+
+
+class _Manner(NamedTuple):
+    """How frames of one instance become chunks of one level: the same for all of them."""
+
+    decode: Callable[..., Decoded]
+    """`decode_frame`, but for what differs from frame to frame."""
+    is_lossless: bool
+    """The metadata say that nothing was ever lost."""
+    is_stored: bool
+    """The metadata name the transfer syntax that they are stored in, an uncompressed one."""
+    where: str
+    """Study, series and instance, for messages."""
+    shape: tuple[int, int, int]
+    """That the level has: (samples, rows, columns) of a chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +127,7 @@ class Reader:
         self.scheduler = scheduler
         self.series = series
         self._jobs = DecodeJobs(self)
+        self._manners: dict[tuple[Instance, LevelPlan, bool], _Manner] = {}
 
     def ask(self, frame: FrameRef, level: LevelPlan, reading: Reading, position: int = 0) -> Asked:
         """Read a frame; see `Asked`.
@@ -142,25 +161,53 @@ class Reader:
             return Failure(error)
 
     def _pixels(self, asked: Asked, encoded: EncodedFrame) -> Decoded:
-        where, reduction = self._where(asked.frame), asked.level.reduction
-        promised = _is_lossless(asked.frame.instance)
-        decode = decode_frame
-        if reduction is not None:
-            decode = partial(decode_reduced, factor=reduction.factor, is_averaged=reduction.averaged)
-        pixels = decode(
+        level, (instance, number) = asked.level, asked.frame
+        kind = (instance, level, asked.reading.planes)
+        manner = self._manners.get(kind) or self._manner(*kind)
+        where = f"{manner.where}, frame {number}"
+        pixels = manner.decode(
             encoded.data,
-            asked.frame.instance.pixel,
+            instance.pixel,
             transfer_syntax_uid=encoded.transfer_syntax_uid,
             media_type=encoded.media_type,
             where=where,
-            scratch=_scratch[asked.reading.planes],
-            on_loss=self._warn_of_loss if promised else None,
-            stored=encoded.header is not None or asked.frame.instance.is_stored_native,
-            limits=self.series.limits,
+            on_loss=self._warn_of_loss if manner.is_lossless else None,
+            stored=manner.is_stored
+            or encoded.header is not None
+            or asked.frame.instance.is_sent_as_stored(encoded.transfer_syntax_uid),
         )
-        seen = asked.level.seen(asked.frame, pixels)
-        _check(seen, asked.level, where)
-        return seen
+        if level.view is not None:
+            pixels = level.view(asked.frame, pixels)
+        # For every reader: NumPy would stretch, wrap or convert what is not of the level, and zarr take it as it is.
+        if pixels.shape != manner.shape or pixels.dtype != level.dtype:
+            raise FrameShapeError(
+                f"{where}: {pixels.dtype} of shape {pixels.shape} (samples, rows, columns), "
+                f"in a level of {level.dtype} in chunks of {manner.shape}.",
+                remedy="Frames of one level must have one shape and type.",
+            )
+        return pixels
+
+    def _manner(self, instance: Instance, level: LevelPlan, planes: bool) -> _Manner:  # noqa: FBT001  # as they name one
+        """Make one, in a decode thread."""
+        reduction, decode = level.reduction, decode_frame
+        if reduction is not None:
+            decode = partial(decode_reduced, factor=reduction.factor, is_averaged=reduction.averaged)
+        *lead, rows, columns = level.chunks
+        manner = _Manner(
+            partial(
+                decode,
+                scratch=_scratch[planes],
+                limits=self.series.limits,
+            ),
+            _is_lossless(instance),
+            instance.is_sent_as_stored(None),
+            f"study {self.series.study}, series {self.series.series}, instance {instance.sop_instance_uid}",
+            (math.prod(lead), rows, columns),
+        )
+        if len(self._manners) >= _MOST_MANNERS:
+            self._manners = {}
+        self._manners[instance, level, planes] = manner
+        return manner
 
     def _warn_of_loss(self) -> None:
         if self.series.tells("loss"):
@@ -195,28 +242,6 @@ class Reader:
         else:
             return False
         return True
-
-    def _where(self, frame: FrameRef) -> str:
-        return (
-            f"study {self.series.study}, series {self.series.series}, "
-            f"instance {frame.instance.sop_instance_uid}, frame {frame.number}"
-        )
-
-
-def _check(pixels: Decoded, level: LevelPlan, where: str) -> None:
-    """For every reader: NumPy would stretch, wrap or convert what is not of the level, and zarr take it as it is.
-
-    Raises:
-        FrameShapeError: Shape or type are not the level's.
-    """
-    *lead, rows, columns = level.chunks
-    shape = (math.prod(lead), rows, columns)
-    if pixels.shape != shape or pixels.dtype != level.dtype:
-        raise FrameShapeError(
-            f"{where}: {pixels.dtype} of shape {pixels.shape} (samples, rows, columns), "
-            f"in a level of {level.dtype} in chunks of {shape}.",
-            remedy="Frames of one level must have one shape and type.",
-        )
 
 
 def _is_lossless(instance: Instance) -> bool:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dicomzarr.engine.backlog import Backlog
-from dicomzarr.engine.headers import contradiction
+from dicomzarr.engine.contradictions import contradiction
 from dicomzarr.engine.limits import LIMITS
 from dicomzarr.engine.pending import FetchUnderWay, PendingFrame, State
 from dicomzarr.engine.ports import Fetch

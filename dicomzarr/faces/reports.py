@@ -9,6 +9,7 @@ from dicomzarr.arrays.objects import datasets_at
 from dicomzarr.dicom.reports import Measurement, Source, key_objects_of, measurements_of
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.faces.tables import Rows
+from dicomzarr.runtime.tracebacks import keeps_secrets
 
 if TYPE_CHECKING:
     import os
@@ -27,6 +28,8 @@ class MeasurementRow:
     tracking_uid: str | None
     finding: str | None
     finding_site: str | None
+    laterality: str | None
+    """The side of the site, as ``Right``."""
     name: str
     """What was measured or evaluated."""
     value: float | None
@@ -74,6 +77,7 @@ class KeyObjectRow:
     """SOP Instance UID of the selection."""
 
 
+@keeps_secrets
 def measurements(place: str | os.PathLike[str], **storage_options: Any) -> Rows[MeasurementRow]:
     """The measurement groups of structured reports (TID 1500) as rows, one for each measurement.
 
@@ -96,6 +100,7 @@ def measurements(place: str | os.PathLike[str], **storage_options: Any) -> Rows[
     )
 
 
+@keeps_secrets
 def key_objects(place: str | os.PathLike[str], **storage_options: Any) -> Rows[KeyObjectRow]:
     """The objects of key object selections as rows.
 

@@ -48,6 +48,8 @@ class Limits:
     """Scans of one JPEG: real ones have a dozen, and each is a pass over all pixels."""
     jpeg_passes: int = 2**32
     """Samples that the scans of one JPEG of more than twenty scans may pass over together: some seconds."""
+    layer_seconds: float = 5.0
+    """Seconds of a core that a JPEG XL may take which has, or may have, layers, or has few bytes for its pixels."""
     instance_bytes: int = 32 * 2**30
     """Bytes of one instance, inflated where it is deflated; no known one comes near, and a disk must not be filled."""
     inflated_bytes: int = 512 * 2**20

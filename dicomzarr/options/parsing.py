@@ -126,7 +126,8 @@ def _directory(name: str, value: Any) -> str | None:
 
 def _values(name: str, value: Any) -> str:
     if value not in _VALUES:
-        raise _wrong(name, repr(value), " or ".join(map(repr, _VALUES)))
+        hint = '; Hounsfield units are those of the "modality"' if str(value).lower() == "hu" else ""
+        raise _wrong(name, repr(value), " or ".join(map(repr, _VALUES)) + hint)
     return str(value)
 
 

@@ -20,6 +20,7 @@ from dicomzarr.plan.plan import (
     SeriesPlan,
     label_path,
 )
+from dicomzarr.plan.slide_palettes import note_palettes, with_palettes
 from dicomzarr.plan.slides import plan_slide
 from dicomzarr.plan.virtual_levels import with_virtual_levels
 
@@ -72,6 +73,9 @@ def plan_images(  # noqa: PLR0913  # what of a series can be chosen
     """
     if series.is_slide:
         plan = plan_slide(series, associated_label=associated_label)
+        if values == "color":
+            plan = with_palettes(plan, series, bulk or {})
+        note_palettes(plan, series)
         if virtual_levels:
             plan = with_virtual_levels(plan)
         if icc:
@@ -85,14 +89,15 @@ def plan_images(  # noqa: PLR0913  # what of a series can be chosen
 
 def wanted_bulk(series: Series, values: str, icc: str | None = None) -> dict[str, str]:
     """The URIs of what `plan_images` needs and the metadata only name, with the SOP Instance UID of each."""
+    wanted: dict[str, str] = {}
     if icc and series.is_slide:
         profiles = (profile for each in series.instances for profile in each.icc_profiles)
-        return {profile.uri: profile.instance for profile in profiles if profile is not None and profile.uri}
+        wanted = {profile.uri: profile.instance for profile in profiles if profile is not None and profile.uri}
     if not series.items:
-        return {}
+        return wanted
     from dicomzarr.dicom.volume.tables import bulk_uris  # noqa: PLC0415  # as above
 
-    return {
+    return wanted | {
         uri: instance.sop_instance_uid
         for instance, item in series.items.items()
         for uri in bulk_uris(instance, item, values)

@@ -121,7 +121,7 @@ class ImageAttributes:
     source_series: tuple[str, ...] = ()
     """Series whose slices the frames of a segmentation are, if it does not say how far its own are apart."""
     gradients_in_patient: bool = False
-    """Directions of diffusion gradients are those of LPS; vendors have some in axes of the picture."""
+    """Directions of diffusion gradients are those of LPS, and not those of the picture, as a vendor wrote them."""
     coordinates: Mapping[str, FrameCoordinate] = field(default_factory=dict)
     """What varies from frame to frame, by name."""
     absent: tuple[Mapping[str, int], ...] = ()

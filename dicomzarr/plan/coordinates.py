@@ -8,6 +8,7 @@ import numpy as np
 
 from dicomzarr.dicom.volume.clock import first_time, in_order
 from dicomzarr.dicom.volume.columns import names_in
+from dicomzarr.dicom.volume.diffusion import B_VALUE, DIRECTION
 from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, BY_NAME
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
 from dicomzarr.dicom.volume.words import Words, shown_texts
@@ -49,6 +50,8 @@ def coordinates(grid: Grid, samples: int = 1) -> dict[str, FrameCoordinate]:
         found = _reduced(grid, row.name) if row.name not in told else None
         if found is not None and found[1].size <= _MOST_VALUES and not (chosen and _contradicts(grid, row)):
             told[row.name] = found
+    if DIRECTION in told and B_VALUE not in told:
+        told |= _one_b_value(grid, *told[DIRECTION])
     if samples > 1:
         told = {name: (axes, _repeated(axes, values, samples)) for name, (axes, values) in told.items()}
     varying = {name: _coordinate(name, axes, values) for name, (axes, values) in told.items()}
@@ -56,6 +59,14 @@ def coordinates(grid: Grid, samples: int = 1) -> dict[str, FrameCoordinate]:
         distances = [round(float(distance), 9) for distance in grid.slices.distances]
         varying["z"] = FrameCoordinate("z", distances, "mm")
     return {**varying, **_positions(grid)}
+
+
+def _one_b_value(grid: Grid, axes: str, directions: Values) -> dict[str, tuple[str, Values]]:
+    """The b-value of directions that all have one: without it they weight nothing."""
+    told = {frame.values.get(B_VALUE) for frame in grid.frames}
+    return (
+        {B_VALUE: (axes, np.full(directions.shape, told.pop(), object))} if len(told) == 1 and None not in told else {}
+    )
 
 
 def _positions(grid: Grid) -> dict[str, FrameCoordinate]:

@@ -9,7 +9,6 @@ import numpy as np
 
 from dicomzarr.dicom.lut.modality import real_world_mappings
 from dicomzarr.dicom.lut.window import VoiFunction, Window, in_stored, read_windows
-from dicomzarr.dicom.model.private import private_values
 from dicomzarr.dicom.model.values import AttributeReader, is_given, shown_code
 from dicomzarr.dicom.uids import CT_IMAGE_STORAGE
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
@@ -119,7 +118,7 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
         ultrasound_regions=tuple(_regions(item, read)),
         segmentation=header.segmentation,
         source_series=() if header.segmentation is None or frame.between is not None else tuple(source_series(item)),
-        gradients_in_patient=not any(map(_has_gradient_of_picture, grid.frames)),
+        gradients_in_patient=all(frame.gradient_in_patient for frame in grid.frames),
     )
 
 
@@ -127,14 +126,6 @@ def source_series(item: ImageItem) -> Iterator[str]:
     """The Series Instance UIDs that an instance refers to: ReferencedSeriesSequence (0008,1115)."""
     for found in item.referenced_series.items:
         yield from (str(value).strip(" \0") for value in found.series_instance_uid.values)
-
-
-def _has_gradient_of_picture(frame: Frame) -> bool:
-    """Whether the direction of diffusion is a vendor's who measures it from other axes than those of the patient."""
-    item = frame.item
-    if item.gradient_orientation.values:
-        return False
-    return any(bool(private_values(item, name)) for name in ("ge_gradient_x", "uih_gradient"))
 
 
 def padding_value(frame: Frame) -> int | None:

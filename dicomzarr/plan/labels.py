@@ -155,7 +155,8 @@ class _Shown:
     @property
     def name(self) -> str:
         """The same whatever else there is: a digest of its instance, for UIDs identify, and the segment number."""
-        whole = self.header.concatenation.uid if self.header.concatenation else self.header.sop_instance_uid
+        concatenation = self.header.concatenation
+        whole = (concatenation.uid if concatenation else "") or self.header.sop_instance_uid
         digest = hashlib.sha256(whole.encode()).hexdigest()[:_DIGITS]
         return digest if self.segment is None else f"{digest}-{self.segment.number}"
 

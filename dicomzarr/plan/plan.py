@@ -134,10 +134,6 @@ class LevelPlan:
         """Whether a chunk is the frame as it is stored, and not made of it."""
         return self.view is None and self.reduction is None
 
-    def seen(self, frame: FrameRef, pixels: Pixels) -> Pixels:
-        """What the array holds of a decoded frame, shape (samples, rows, columns)."""
-        return pixels if self.view is None else self.view(frame, pixels)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImagePlan:

@@ -53,6 +53,11 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
             f"Times have poses of their own, by up to {grid.stack.moved:.3g} mm, as motion correction records them: "
             f"the affine is that of the first time, and the attribute poses has one for each."
         )
+    if not all(frame.gradient_in_patient for frame in grid.frames):
+        yield (
+            "Directions of diffusion gradients are those along frequency, phase and slices that the vendor wrote: how"
+            " they lie in the patient is not known for pictures of this orientation or position."
+        )
     if grid.slices is not None:
         if grid.slices.jitter and not grid.slices.absent:
             yield f"Frames of one slice lie up to {grid.slices.jitter:.3g} mm apart; the place of the first counts."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from dicomzarr.dicom.segmentation import lab16_to_srgb
 from dicomzarr.errors import UnsupportedSeriesError
 from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes, RescaleFactors
 from dicomzarr.plan.plan import Channel
+from dicomzarr.plan.views import stored_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from dicomzarr.plan.attributes import Affine
 
     Step = tuple[float, float, float]
-
-PALETTE: Final = "values are indices into a palette that is not applied."
 
 _PATH_COLORS = ("0000FF", "00FF00", "FF0000", "00FFFF", "FF00FF", "FFFF00")
 """Shown for optical paths that name no colour, in turn."""
@@ -63,12 +62,13 @@ def check_readable(header: Instance, parts: Iterable[Instance]) -> None:
         )
 
 
-def absent_tile(header: Instance) -> tuple[tuple[int, ...], int]:
+def absent_tile(header: Instance) -> tuple[tuple[float, ...], float]:
     """(value of each sample of an absent tile, Zarr's scalar fill value)."""
     pixel = header.pixel
     white = 2**pixel.bits_stored - 1
     if pixel.samples == 1:
-        return (0,), 0
+        absent = float("nan") if pixel.floating else 0
+        return (absent,), absent
     if header.absent_pixel_lab is None:
         return (white,) * 3, white
     color = tuple(round(value / 255 * white) for value in lab16_to_srgb(header.absent_pixel_lab))
@@ -111,8 +111,7 @@ def channels(pixels: Sequence[PixelDescription], paths: Sequence[OpticalPath]) -
 
 
 def _channels_of(pixel: PixelDescription, path: OpticalPath, number: int, count: int) -> Iterator[Channel]:
-    low = -(2 ** (pixel.bits_stored - 1)) if pixel.signed else 0
-    window = (float(low), float(low + 2**pixel.bits_stored - 1))
+    window = stored_range(pixel)
     label = path_label(path, number)
     if pixel.samples == 1:
         inverted = pixel.photometric_interpretation == "MONOCHROME1"

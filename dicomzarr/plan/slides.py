@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dicomzarr.dicom.slide.level import distorts, volume_spacing
 from dicomzarr.dicom.slide.pyramid import why_several
 from dicomzarr.dicom.slide.slide import assemble_slide
 from dicomzarr.errors import FrameError, MetadataError, UnsupportedSeriesError
 from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan, SeriesPlan
 from dicomzarr.plan.slide_facts import (
-    PALETTE,
     absent_tile,
     affine,
     channels,
@@ -36,9 +34,6 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.slide.level import SlideLevel, SlideTiles
     from dicomzarr.dicom.slide.slide import AssociatedImage
     from dicomzarr.plan.attributes import ImageAttributes
-
-_SPACING_DISAGREES = 0.01
-"""PixelSpacing and the imaged volume differ noticeably above this relative difference."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +113,6 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> 
     for level in levels:
         check_readable(level.header, (part for image in level.images for part in image.frames.parts))
         _note_places(level, remarks)
-        _note_spacing(level, remarks)
     samples = finest.header.pixel.samples
     has_c = samples > 1 or len(finest.paths) > 1
     has_z = len(finest.planes) > 1
@@ -134,7 +128,7 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> 
         name=name,
         axes=tuple(axes),
         levels=tuple(_plan_level(level, finest, has_c=has_c, has_z=has_z) for level in levels),
-        channels=channels([finest.pixel(path) for path in finest.paths], finest.paths),
+        channels=channels(finest.pixels, finest.paths),
         affine=affine(finest),
         color=samples == 3,  # noqa: PLR2004  # R, G, B
         attributes=_attributes(finest, remarks),
@@ -153,24 +147,16 @@ def _segment_numbers(level: SlideLevel) -> tuple[int, ...]:
 def _note_places(level: SlideLevel, remarks: Notices) -> None:
     for image in level.images:
         uid = image.header.sop_instance_uid
+        for sentence in filter(None, (*image.remarks, image.size.remark)):
+            remarks.add(uid, sentence)
+        if not image.frames.complete:
+            remarks.add(uid, "other parts of its concatenation are not in the series: tiles in them cannot be read.")
         if image.outside:
             remarks.add(uid, f"{image.outside} frames outside the total pixel matrix were left out.")
         if image.elsewhere:
             remarks.add(
                 uid, f"positions of {image.elsewhere} frames contradict TILED_FULL, by whose order they lie here."
             )
-
-
-def _note_spacing(level: SlideLevel, remarks: Notices) -> None:
-    told, volume = level.header.pixel_spacing, volume_spacing(level.header)
-    if told is None or volume is None:
-        return
-    if distorts(level.header):
-        text = "by PixelSpacing pixels are no squares, by the imaged volume they are: the imaged volume is used."
-        remarks.add(level.header.sop_instance_uid, text)
-    elif any(abs(a - b) > _SPACING_DISAGREES * max(a, b) for a, b in zip(told, volume, strict=True)):
-        text = "PixelSpacing and the imaged volume disagree by more than 1 %; PixelSpacing is used."
-        remarks.add(level.header.sop_instance_uid, text)
 
 
 def _plan_level(
@@ -219,7 +205,6 @@ def _attributes(level: SlideLevel, remarks: Notices) -> ImageAttributes:
 
 def _oddities(level: SlideLevel) -> Iterator[str]:
     """What someone who trusts the arrays should know, in sentences."""
-    header = level.header
     known = np.diff(level.plane_offsets) if level.plane_step else np.empty(0)
     if known.size and not np.allclose(known, known[0], rtol=0.01):
         yield (
@@ -229,5 +214,3 @@ def _oddities(level: SlideLevel) -> Iterator[str]:
         yield "nothing says how far its focal planes are apart; z counts them."
     if level.heights:
         yield "tiles were focused at different heights, which are no axis; focus_heights hold their range."
-    if header.pixel.photometric_interpretation == "PALETTE COLOR":
-        yield PALETTE

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.slide.level import distorts
 from dicomzarr.dicom.slide.positions import OpticalPath
+from dicomzarr.dicom.slide.spacing import pixel_size
 from dicomzarr.dicom.slide.tiling import UNPLACED
 from dicomzarr.plan.attributes import FrameCoordinate
 from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan
 from dicomzarr.plan.slide_facts import (
-    PALETTE,
     absent_tile,
     channels,
     check_readable,
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.dicom.notices import Notices
-    from dicomzarr.dicom.slide.tiled import FrameSequence, LooseTiles
+    from dicomzarr.dicom.slide.concatenation import FrameSequence
+    from dicomzarr.dicom.slide.tiled import LooseTiles
     from dicomzarr.dicom.slide.tiling import FramePositions
 
 LIST_OF_TILES: Final = "list of tiles"
@@ -98,15 +98,14 @@ def _sentences(loose: LooseTiles) -> Iterator[str]:
     yield f"its frames are a list of tiles, none of which is placed on a matrix: {loose.why}"
     if not loose.frames.complete:
         yield "other parts of its concatenation are not in its list of tiles."
-    if loose.header.pixel.photometric_interpretation == "PALETTE COLOR":
-        yield PALETTE
 
 
 def _steps(header: Instance) -> tuple[str | None, tuple[float, float]]:
     """(unit, (y, x) steps): by PixelSpacing alone, for the imaged volume is that of a matrix."""
-    if header.pixel_spacing is None or distorts(header):
+    spacing = pixel_size(header).spacing
+    if spacing is None or spacing != header.pixel_spacing:
         return None, (1.0, 1.0)
-    down, across = header.pixel_spacing
+    down, across = spacing
     return "micrometer", (micrometres(down), micrometres(across))
 
 

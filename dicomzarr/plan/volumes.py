@@ -126,10 +126,11 @@ def _remark(series: Series, grid: Grid, *, many: bool) -> None:
 
 def _lost_parts(series: Series) -> Iterator[str]:
     """Concatenations of which instances are not there (PS3.3 section C.7.6.16.2.2.4)."""
-    parts = [each.concatenation for each in series.instances if each.concatenation]
+    told = [each.concatenation for each in series.instances if each.concatenation]
+    parts = [part for part in told if part.uid]
     for uid in dict.fromkeys(part.uid for part in parts):
-        there = {part.number for part in parts if part.uid == uid}
-        total = max(part.total or 0 for part in parts if part.uid == uid) or max(there)
+        there = {part.number for part in parts if part.number is not None and part.uid == uid}
+        total = max(part.total or 0 for part in parts if part.uid == uid) or max(there, default=0)
         if len(there) < total:
             yield f"Concatenation {uid}: {total - len(there)} of {total} parts are missing, and their frames with them."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,13 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-def needed(module: str, extra: str = "") -> ModuleType:
+def needed(module: str, extra: str = "", *, python: tuple[int, int] = (3, 11)) -> ModuleType:
     """A package that is not among the dependencies.
 
     Args:
         module: Its name.
         extra: The extra that brings it; empty where there is none.
+        python: The oldest Python that it is there for.
 
     Raises:
         UsageError: It is not installed.
@@ -25,4 +27,7 @@ def needed(module: str, extra: str = "") -> ModuleType:
         return import_module(module)
     except ImportError:
         wanted = f'"dicomzarr[{extra}]"' if extra else module
-        raise UsageError(f"This needs {module}, which is not installed.", remedy=f"pip install {wanted}") from None
+        remedy = f"pip install {wanted}"
+        if sys.version_info < python:
+            remedy = f"It is there for Python {python[0]}.{python[1]} and later: {remedy}"
+        raise UsageError(f"This needs {module}, which is not installed.", remedy=remedy) from None

@@ -1,11 +1,21 @@
-"""Why a server does not have a series: it is asked what it has, after it said so."""
+"""Why a server does not have a series, or which ones it has: it is asked, after something went wrong."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
-from dicomzarr.errors import DicomZarrError, InvalidReplyError, NotFoundError
+from dicomzarr.dicom.model.plain_json import first_text
+from dicomzarr.dicom.uids import is_uid
+from dicomzarr.errors import (
+    DicomZarrError,
+    InvalidReplyError,
+    InvalidURLError,
+    NotFoundError,
+    SeveralSeriesError,
+    UsageError,
+)
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.dicomweb.discovery import AnswerKind, service_answer, services
 from dicomzarr.sources.dicomweb.source import DICOMwebSource
@@ -18,7 +28,7 @@ if TYPE_CHECKING:
 
 _MOST_SECONDS: Final = 10.0
 
-_STUDY, _SERIES = "0020000D", "0020000E"
+_STUDY, _SERIES, _MODALITY = "0020000D", "0020000E", "00080060"
 
 
 def explain(
@@ -37,6 +47,26 @@ def explain(
         error.remedy = run_sync(_reason, source.client, url, most_seconds) or error.remedy
 
 
+def none_named(source: SeriesSource, url: SeriesURL) -> UsageError:
+    """The error for a server's URL that ends above a series; of a study it lists the series, if the server does."""
+    try:
+        found = [] if url.study is None else run_sync(_series_of, source, url.study)
+    except (DicomZarrError, TimeoutError):
+        found = []
+    lines = [f"{replace(url, series=uid)} ({modality or 'unknown modality'})" for uid, modality in found]
+    if not lines:
+        return InvalidURLError(f"{url} names no series.", remedy=f"dicomzarr ls {url} lists what is there.")
+    return SeveralSeriesError(f"{url} names no series. Name one of:", lines)
+
+
+async def _series_of(source: SeriesSource, study: str) -> list[tuple[str, str]]:
+    """(Series Instance UID, Modality) of each series of a study."""
+    async with asyncio.timeout(_MOST_SECONDS):
+        found: list[dict[str, Any]] = await source.search(f"studies/{study}/series", {})
+    named = ((first_text(each, _SERIES), first_text(each, _MODALITY)) for each in found)
+    return [(uid, modality) for uid, modality in named if is_uid(uid)]
+
+
 async def _reason(client: Client, url: DICOMwebURL, most_seconds: float) -> str:
     """What to say; empty where that is not known."""
     try:
@@ -51,12 +81,10 @@ async def _reason(client: Client, url: DICOMwebURL, most_seconds: float) -> str:
         return ""
     if found:
         return f"{url.base} is {answer.words}: the DICOMweb service is {found[0]}."
+    looks = f"dicomzarr doctor {url.base} looks closer."
     if answer.kind in (AnswerKind.PAGE, AnswerKind.LOGIN_PAGE) and not answer.viewer:
-        return ""  # the error speaks of a login already
-    return (
-        f"Nothing at {url.base} is DICOMweb: it is {answer.words}. Orthanc's base is /dicom-web;"
-        f" dicomzarr doctor {url.base} looks closer."
-    )
+        return f"{url.base} is {answer.words}: if that is a login form, give credentials; {looks}"
+    return f"Nothing at {url.base} is DICOMweb: it is {answer.words}. Orthanc's base is /dicom-web; {looks}"
 
 
 async def _at_a_service(client: Client, url: DICOMwebURL) -> str:

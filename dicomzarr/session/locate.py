@@ -18,8 +18,10 @@ from dicomzarr.errors import (
 )
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.session.absence import explain, none_named
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opening import endpoint_for
+from dicomzarr.session.viewer import shown_at
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 from dicomzarr.sources.files.idc import series_url
 from dicomzarr.sources.files.places import STORE, is_place, names_files
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from dicomzarr.session.registry import Endpoint
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?=://)|idc(?=:)")
+_HOST: Final = re.compile(r"(?:localhost|[0-9]+(?:\.[0-9]+){3}|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*:[0-9]+)(?:[:/]|$)")
+"""How the URL of a server begins that has lost its scheme."""
 _SERVERS: Final = frozenset({"dicomweb", "dicomwebs"})
 _EITHER: Final = frozenset({"http", "https"})
 _TELLING: Final = frozenset({401, 407, 429, 503})
@@ -99,7 +103,7 @@ def _on_a_server(url: str, scheme: str, options: StorageOptions) -> SeriesURL:
         if names_files(url):
             return FolderURL.at(url)
         if options.client is None:
-            return _probed(url, options)
+            return shown_at(url, options) or _probed(url, options)
     return DICOMwebURL.parse(url)
 
 
@@ -111,8 +115,9 @@ def _probed(url: str, options: StorageOptions) -> SeriesURL:
         ServerError: It does not answer.
     """
     server = DICOMwebURL.parse(url)
+    endpoint = endpoint_for(server.base, options)
     try:
-        run_sync(_first_study, endpoint_for(server.base, options))
+        run_sync(_first_study, endpoint)
     except (HTTPStatusError, InvalidReplyError) as error:
         if isinstance(error, PermissionDeniedError) or getattr(error, "status", 0) in _TELLING:
             raise
@@ -127,9 +132,13 @@ def _probed(url: str, options: StorageOptions) -> SeriesURL:
     except DicomZarrError as error:
         reason = str(error.args[0]).rstrip(".")
     refusal = str(refused.args[0]).rstrip(".")
+    refused.remedy = ""
+    explain(refused, endpoint.source, server)
     raise InvalidURLError(
         f"{safe_url(url)} is no DICOMweb server ({refusal}), and leads to no files ({reason}).",
-        remedy="Write BASE/studies/... for a server; or name a .dcm, .zip, .tar or .tgz, or a page of files.",
+        remedy=refused.remedy
+        or "Write BASE/studies/... for a server, whose base dicomzarr doctor finds; or name a .dcm, .zip, .tar or .tgz,"
+        " or a page of files.",
     )
 
 
@@ -152,28 +161,28 @@ def parse_series_url(place: object, storage_options: Mapping[str, Any]) -> tuple
     """
     parsed, options = located(place, storage_options)
     parsed = only_series(parsed, options)
-    ref = series_ref(parsed)
     if parsed.key:
         raise InvalidURLError(
-            f"{parsed} names a key inside series {ref.series}.",
+            f"{parsed} names a key inside series {parsed.series}.",
             remedy="End the URL after the series; zarr and fsspec take keys below it.",
         )
     return parsed, options
 
 
 def only_series(url: SeriesURL, options: StorageOptions) -> SeriesURL:
-    """The series of files, or of one study in them, that holds images, if it is one; looks through the files.
-
-    What names a series is given back, and so is what only a server can tell more of.
+    """The series that is meant: the one that the URL names, or the one of files that holds images.
 
     Raises:
+        InvalidURLError: A server's URL names none.
         FileError: There are no such files, or there is no series in them.
-        SeveralSeriesError: There are several.
+        SeveralSeriesError: There are several, or a server's URL names a study; the error lists its series.
     """
-    chosen = kind_of(url).chosen
-    if url.series is not None or chosen is None:
+    if url.series is not None:
         return url
-    return run_sync(chosen, url, endpoint_for(url.base, options).source)
+    source, chosen = endpoint_for(url.base, options).source, kind_of(url).chosen
+    if chosen is None:
+        raise none_named(source, url)
+    return run_sync(chosen, url, source)
 
 
 def series_ref(url: SeriesURL) -> SeriesRef:
@@ -208,7 +217,9 @@ def local_path(text: str) -> Path | None:
         return None
     raise InvalidURLError(
         f"There is no file or folder {text}, and as a URL it has no scheme.",
-        remedy="Check the path, or write dicomwebs:// for HTTPS or dicomweb:// for HTTP.",
+        remedy=f"Write https://{text}, or http://{text} if that server has no TLS."
+        if _HOST.match(text)
+        else "Check the path; the URL of a server begins with https:// or http://.",
     )
 
 

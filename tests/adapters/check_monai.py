@@ -37,6 +37,9 @@ def check_ct(url: str) -> None:
         assert np.array_equal(np.asarray(loaded).reshape(expected.shape), expected)
         assert np.allclose(loaded.affine, image.affine_ras)
         assert loaded.meta["space"] == "RAS"
+    registered = LoadImage()
+    registered.register(VolumeReader())
+    assert torch.equal(registered(url), LoadImage(VolumeReader(), expanduser=False)(image))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ct.nii"
         image.to_nifti(path)

@@ -21,11 +21,12 @@ from dask.base import tokenize
 from radiology_opened import Opener
 from radiology_volumes import volume
 from serving import GREY, is_right, run_python, serving, serving_big, serving_elsewhere
-from waiting import SECONDS
+from waiting import BUSY, SECONDS
 
 import dicomzarr
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.engine import reader
+from dicomzarr.errors import UsageError
 from dicomzarr.runtime.pools import DECODERS
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def test_a_slide_of_200_000_tiles_is_built_at_once() -> None:
         level = dicomzarr.open(url).levels[0]
         start = time.process_time()
         array: Any = level.to_dask()
-        assert time.process_time() - start < 1.0
+        assert time.process_time() - start < 1.0 * BUSY
         assert np.prod([-(-size // tile) for size, tile in zip(level.shape, level.chunks, strict=True)]) > 199_000
         assert array.npartitions < 15_000
         assert array.shape == level.shape
@@ -71,6 +72,7 @@ BLOCKS: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {
     "whole along an axis": ((3, 64, -1), ((3,), (64, 64, 64, 8), (257,))),
     "none for whole": ((None, None, 128), ((3,), (200,), (128, 128, 1))),
     "by axis": ({1: 128, 2: 64}, ((3,), (128, 72), (64, 64, 64, 64, 1))),
+    "by name": ({"y": 128, "x": 64}, ((3,), (128, 72), (64, 64, 64, 64, 1))),
     "lists": (((3,), (100, 100), (257,)), ((3,), (100, 100), (257,))),
     "each colour": ((1, 200, 257), ((1, 1, 1), (200,), (257,))),
 }
@@ -82,6 +84,12 @@ def test_chunks_as_dask_takes_them(url: str, chunks: Any, blocks: tuple[tuple[in
     array: Any = dicomzarr.open(url).levels[0].to_dask(chunks=chunks)
     assert array.chunks == blocks
     assert (array.compute() == PIXELS).all()
+
+
+@pytest.mark.parametrize("axis", ["z", "rows", 3])
+def test_blocks_along_an_axis_that_is_not_there_are_refused(url: str, axis: str | int) -> None:
+    with pytest.raises(UsageError, match="The axes are c, y, x"):
+        dicomzarr.open(url).to_dask({axis: 64})
 
 
 @pytest.mark.parametrize("chunks", ["auto", ("auto", "auto", "auto"), (3, "auto", "auto"), "3 MiB"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import gzip
+import itertools
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import radiology_nuclear as nuclear
 import SimpleITK
 from handed_on import by_way_of_nifti, by_way_of_sitk, each_volume
 from radiology import BUILDERS
-from radiology_model import AXIAL, GRIDS, OBLIQUE, TILTED, decimals, distinct, series_of
+from radiology_model import AXIAL, CORONAL, GRIDS, OBLIQUE, SAGITTAL, TILTED, decimals, distinct, series_of
 from radiology_opened import Opener, affine_of, pixels_of
 from radiology_oracles import by_simpleitk, by_simpleitk_file, differences
 from radiology_volumes import (
@@ -31,6 +32,7 @@ from radiology_volumes import (
     volume,
 )
 from real_data import real_series
+from weightings import GE, NONE, SHELL, weighted
 
 import dicomzarr
 from dicomzarr.errors import InvalidOptionError, LeftOutWarning, MetadataError, TargetError, UsageError
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from radiology_model import RadiologySeries
+    from radiology_model import Grid, RadiologySeries
 
 NEAR = 1e-3
 """Millimetres between voxels that coincide: NIfTI has 32 bits of floating point."""
@@ -338,6 +340,75 @@ def test_directions_that_no_header_gives_are_left_out_with_a_warning(opened: Ope
     with pytest.warns(LeftOutWarning, match="no b-vectors"):
         image.to_nifti(tmp_path / "out.nii")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.bval", "out.nii"]
+
+
+def test_directions_along_pictures_are_told_in_the_patient(opened: Opener) -> None:
+    for vendor, grid in itertools.product(("GE MEDICAL SYSTEMS", "UIH"), (AXIAL, SAGITTAL)):
+        image = opened(weighted(vendor, grid))
+        told: Any = image.plan.attributes.coordinates["gradient_direction"].values
+        axes = np.stack([grid.row, grid.column, grid.normal * (1 if vendor == "UIH" else -1)], axis=1)
+        expected = {tuple((axes @ direction).round(6) + 0.0) for b, direction in SHELL if b}
+        assert {each for each in told if each} == expected
+        assert not image.notices
+
+
+@pytest.mark.parametrize(
+    ("grid", "attributes"),
+    [(CORONAL, {}), (AXIAL, {"PatientPosition": "FFS"}), (AXIAL, {"InPlanePhaseEncodingDirection": "OTHER"})],
+)
+def test_directions_that_may_be_others_in_the_patient_are_left_out(
+    opened: Opener, tmp_path: Path, grid: Grid, attributes: dict[str, object]
+) -> None:
+    image = opened(weighted(GE, grid, **attributes))
+    assert "how they lie in the patient is not known" in "".join(image.notices)
+    with pytest.warns(LeftOutWarning, match="no b-vectors"):
+        image.to_nifti(tmp_path / "out.nii")
+
+
+def test_directions_of_headers_that_round_are_still_those_of_volumes(opened: Opener, tmp_path: Path) -> None:
+    series = weighted(GE)
+    for number, dataset in enumerate(series.datasets):
+        dataset.ImageOrientationPatient = [1, f"{number % 3 * 1e-5:.6f}", 0, 0, 1, 0]
+    opened(series).to_nifti(tmp_path / "out.nii")
+    assert np.loadtxt(tmp_path / "out.bvec").shape == (3, len(SHELL))
+
+
+def test_directions_of_one_b_value_are_diffusion_too(opened: Opener, tmp_path: Path) -> None:
+    opened(weighted("SIEMENS", weightings=SHELL[1:])).to_nifti(tmp_path / "out.nii")
+    assert np.array_equal(np.loadtxt(tmp_path / "out.bval"), [1000] * (len(SHELL) - 1))
+    assert np.allclose(np.linalg.norm(np.loadtxt(tmp_path / "out.bvec"), axis=0), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(("directions", "kind", "b"), [(4, None, 0), (4, 14, 0), (4, 15, 1000), (0, None, 1000)])
+def test_an_image_of_ge_without_a_gradient_is_the_reference_of_a_series_or_a_mean(
+    opened: Opener, directions: int, kind: int | None, b: float
+) -> None:
+    series = weighted(GE, weightings=[(1000.0, NONE), *SHELL[1:]])
+    for dataset in series.datasets:
+        dataset.private_block(0x0019, "GEMS_ACQU_01").add_new(0xE0, "DS", directions)
+        if kind is not None and not any(float(dataset[0x0019, element].value) for element in (0x10BB, 0x10BC, 0x10BD)):
+            dataset.private_block(0x0043, "GEMS_PARM_01").add_new(0x30, "SS", kind)
+    told = opened(series).plan.attributes.coordinates
+    values: Any = told["b_value"].values
+    assert sorted(values) == [b, 1000, 1000, 1000, 1000]
+
+
+def test_a_direction_without_directionality_is_none(opened: Opener) -> None:
+    weightings = dimensions.diffusion([(0.0, None), (700.0, (1.0, 0.0, 0.0)), (1000.0, (0.0, 0.6, 0.8))])
+    weightings[2]["DiffusionDirectionality"] = "ISOTROPIC"
+    image = opened(dimensions.repeated(distinct((3, 3, 16, 20)), weightings))
+    assert image.plan.attributes.coordinates["gradient_direction"].values == [None, (1.0, 0.0, 0.0), None]
+
+
+def test_numbers_that_no_gradient_has_count_for_nothing(opened: Opener) -> None:
+    series = weighted("Philips Medical Systems")
+    for dataset in series.datasets:
+        dataset.DiffusionBValue = 2.1e13
+    told = opened(series).plan.attributes.coordinates
+    values: Any = told["b_value"].values
+    assert sorted(values) == [0, *[1000] * (len(SHELL) - 1)]
+    wild = weighted("UIH", weightings=[*SHELL, (1000.0, (4e9, 1.0, 0.0))])
+    assert opened(wild).plan.attributes.coordinates["gradient_direction"].values.count(None) == 2
 
 
 def test_enhanced_diffusion_has_its_files_too(opened: Opener, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,7 @@ import pytest
 from crafted_headers import MANY_PLANES, Cut, jpeg, jpeg2000, jpeg2000_of_passes, jpegxl, rle, segment
 from serving import run_python
 
+from dicomzarr.codecs import compressed as compressed_module
 from dicomzarr.codecs import decode as decode_module
 from dicomzarr.codecs.budget import Budget
 from dicomzarr.codecs.decode import decode_frame
@@ -23,6 +24,7 @@ from dicomzarr.errors import FrameDecodeError
 from dicomzarr.options import LIMITS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 WHERE: Final = "study 1.2, series 1.3, instance 1.4, frame 5"
@@ -37,6 +39,11 @@ BOMBS: Final[dict[str, tuple[bytes, int, str]]] = {
         uids.JPEG_2000_LOSSLESS,
     ),
     "such blocks in the header of a tile": (jpeg2000(8192, 8192, main=USUAL, part=TINY), 8192, uids.JPEG_2000_LOSSLESS),
+    "code-blocks of 4 x 4 with many bytes": (
+        jpeg2000(4096, 4096, main=TINY, body=bytes(1_200_000)),
+        4096,
+        uids.JPEG_2000_LOSSLESS,
+    ),
     "precincts of 1 x 1": (
         jpeg2000(2048, 2048, main=Cut(0, precincts=b"\0").coding_style()),
         2048,
@@ -229,7 +236,8 @@ def test_a_jpeg_as_tall_as_can_be_is_decoded_or_refused(rows: int) -> None:
     pixel = replace(described(b"", 64), rows=rows)
     data = jpeg(rows, 64, marker=0xC0, body=bytes(20_000))
     with suppress(FrameDecodeError):
-        decode_frame(data, pixel, transfer_syntax_uid=uids.JPEG_BASELINE, where=WHERE)
+        found = decode_frame(data, pixel, transfer_syntax_uid=uids.JPEG_BASELINE, where=WHERE)
+        assert found.shape == (1, rows, 64)
 
 
 def test_small_blocks_and_precincts_of_a_usual_frame_are_decoded() -> None:
@@ -252,6 +260,42 @@ def test_too_little_memory_is_an_error_of_the_frame(name: str, monkeypatch: pyte
         decode_frame(data, described(b"", 64), transfer_syntax_uid=uid, where=WHERE)
     assert WHERE in str(caught.value)
     assert caught.value.__context__ is None
+
+
+class Watched:
+    """A budget that knows who has taken of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
+        self.held = 0
+
+    @contextmanager
+    def taken(self, nbytes: int, most: int) -> Iterator[None]:
+        self.asked.append((nbytes, most))
+        self.held += 1
+        yield
+        self.held -= 1
+
+
+@pytest.mark.parametrize(("side", "is_alone"), [(512, False), (4096, True)])
+def test_a_frame_is_decoded_while_it_has_its_share(
+    side: int, *, is_alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has few bytes for much memory has all of it."""
+    budget, decode = Watched(), imagecodecs.jpeg2k_decode
+
+    def decodes(*args: Any, **named: Any) -> Any:
+        assert budget.held
+        return decode(*args, **named)
+
+    monkeypatch.setattr(compressed_module, "BUDGET", budget)
+    monkeypatch.setattr(imagecodecs, "jpeg2k_decode", decodes)
+    data = jpeg2000(side, side, main=USUAL, body=bytes(2**15))
+    decode_frame(data, described(b"", side), transfer_syntax_uid=uids.JPEG_2000_LOSSLESS, where=WHERE)
+    ((nbytes, most),) = budget.asked
+    assert most == LIMITS.decoding_bytes
+    assert nbytes == most if is_alone else 5 * side**2 <= nbytes < most
+    assert not budget.held
 
 
 def test_frames_wait_until_those_before_them_have_let_go_of_memory() -> None:

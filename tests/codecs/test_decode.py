@@ -681,6 +681,15 @@ def test_jpeg_ls_under_a_header_that_only_jpeg_can_have_was_coded_anew() -> None
 # JPEG 2000 and HTJ2K
 
 
+def test_jpeg_2000_that_nobody_decoded_means_what_its_header_says() -> None:
+    ycc = convert_color_space(RGB, "RGB", "YBR_FULL")
+    data = bytes(imagecodecs.jpeg2k_encode(ycc, level=0, reversible=True, mct=False, codecformat="j2k"))
+    options: dict[str, Any] = {"transfer_syntax_uid": uids.JPEG_2000_LOSSLESS, "where": WHERE, "stored": True}
+    found, told = (decode_frame(data, colour(kind), **options) for kind in ("YBR_FULL_422", "YBR_FULL"))
+    assert np.array_equal(found, told)
+    assert np.abs(np.moveaxis(found, 0, -1).astype(int) - RGB).max() <= 3
+
+
 @pytest.mark.parametrize("container", ["j2k", "jp2"])
 @pytest.mark.parametrize(
     ("pixels", "pixel"),
@@ -832,11 +841,20 @@ def test_a_codestream_cut_anywhere_is_an_error(name: str) -> None:
     data, pixel, uid = STREAMS[name]
     assert decode(data, pixel, uid).any()
     end = data.rindex(b"\xff\xd9")
-    cuts = {*range(min(end, 300)), *range(300, end, 37), end - 1, end, end + 1}
+    whole = name in {"jpeg", "jpeg lossless"}  # shows that no data lack, and so may lack its end marker
+    cuts = {*range(min(end, 300)), *range(300, end, 37), end - 1, *(() if whole else (end, end + 1))}
     for cut in sorted(cuts):
         with pytest.raises((FrameDecodeError, FrameShapeError)) as caught:
             decode(data[:cut], pixel, uid)
         assert WHERE in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "jpeg lossless"])
+def test_a_jpeg_without_its_end_marker_is_read_where_it_is_whole(name: str) -> None:
+    data, pixel, uid = STREAMS[name]
+    end = data.rindex(b"\xff\xd9")
+    for cut in (end, end + 1):
+        assert np.array_equal(decode(data[:cut], pixel, uid), decode(data, pixel, uid))
 
 
 @pytest.mark.parametrize("name", ["jpeg 2000", "jp2", "htj2k", "jpeg-ls"])

@@ -76,6 +76,7 @@ def test_the_demo_shows_its_page_until_it_is_ended() -> None:
         with urllib.request.urlopen(url) as reply:  # noqa: S310  # as above
             assert b"/page/main.js" in reply.read()
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=SECONDS)
+        _, told = process.communicate(timeout=SECONDS)
+    assert "the server behind it is dicomweb://127.0.0.1:" in told
     assert {row["description"] for row in rows} == {"Chest, made", "Perfusion, made", "Cells, made", "dicomzarr demo"}
     assert process.returncode == 130

@@ -16,6 +16,7 @@ from slides_codecs import GRAY
 from slides_fluorescence import CHANNELS, RESAMPLED, channels_in_instances
 from slides_instances import Identity, Level, OpticalPath, full_instance, sparse_instance
 from slides_pixels import noisy_color, noisy_gray, shrink
+from waiting import BUSY
 
 import dicomzarr
 from dicomzarr.dicom.model.image_model import decode_instances
@@ -319,7 +320,7 @@ def test_a_list_of_many_tiles_opens_fast() -> None:
     series = parse_series(decode_instances(json.dumps(body).encode()), uid, uid)
     begin = time.process_time()
     (image,) = plan_images(series).images
-    assert time.process_time() - begin < 2
+    assert time.process_time() - begin < 2 * BUSY
     assert dicomzarr_attributes(image)["coordinates"]["position"]["values"][-1] == (7 * (count - 1) + 2, 3, 0.0)
 
 

@@ -277,6 +277,7 @@ def test_files_of_the_user_are_left_alone(place: Path) -> None:
     assert len(earlier) >= 3
     place.mkdir(mode=0o700)
     ordinary = ["secret", "cache-1.db", "cache-2.db", "cache-2.db-wal", "new-0123456789abcdef", "dicomzarr-notes.new"]
+    ordinary += ["books.index"]
     for name in ordinary + [name for name in earlier if name != "dicomzarr-secret"]:
         (place / name).write_bytes(b"the user's own: " + name.encode())
     before = contents(place)
@@ -392,7 +393,7 @@ def test_what_is_too_large_and_all_below_a_smallest_bound_is_not_kept(place: Pat
 def test_what_the_disk_cannot_follow_is_dropped(place: Path) -> None:
     use_storage(place, most_waiting=100_000)
     frames = opened(cache_in(place))
-    with list(_process.storages.values())[-1].lanes[0].lock:  # a disk that does not answer
+    with list(_process.storages.values())[-1].connections[0].lock:  # a disk that does not answer
         keep(frames, range(1, 1000))  # and does not wait for it
     written()
     assert 0 < len(read(frames, range(1, 1000))) < 100
@@ -580,8 +581,8 @@ def test_a_full_disk_costs_the_cache_and_nothing_else(place: Path) -> None:
     frames = opened(cache_in(place))
     keep(frames, range(1, 100))
     written()
-    lane = list(_process.storages.values())[-1].lanes[0]
-    with lane.use() as connection:
+    held = list(_process.storages.values())[-1].connections[0]
+    with held.use() as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
 

@@ -26,7 +26,7 @@ from aiohttp import web
 from processes import piped
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
-from radiology_model import SAGITTAL
+from radiology_model import AXIAL, SAGITTAL, distinct
 from radiology_opened import Opener
 from radiology_volumes import volume
 from serving import forget_servers, serving
@@ -38,8 +38,8 @@ from dicomzarr.demo.server import DICOMwebServer
 from dicomzarr.demo.show import COLOURFUL, measure_tissue
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
 from dicomzarr.faces.cli import main
-from dicomzarr.faces.cli.dates import as_dates
 from dicomzarr.faces.cli.measures import extent, spacing
+from dicomzarr.faces.filters import as_dates
 from dicomzarr.plan import Axis
 from dicomzarr.sources.dicomweb.metadata.search import Results
 
@@ -367,6 +367,31 @@ def test_ls_that_finds_nothing_says_so(run: Run, server: DICOMwebServer) -> None
     assert (result.code, result.out, result.err) == (0, "", "No study matches.\n")
     result = run("ls", f"{server.url}/studies/{STUDY}", "--modality", "CT")
     assert (result.code, result.out, result.err) == (0, "", "No series matches.\n")
+
+
+def test_ls_of_files_without_dicom_says_what_was_left_out(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("a letter")
+    result = run("ls", tmp_path)
+    assert (result.code, result.out) == (0, "")
+    assert result.err == "No series matches.\n1 file was left out (no DICOM): notes.txt.\n"
+
+
+def test_ls_of_files_takes_filters_of_studies(run: Run, tmp_path: Path) -> None:
+    volume(AXIAL, distinct((2, 8, 9)), PatientID="P7", StudyDate="20260105").write(tmp_path)
+    assert "No series" not in run("ls", tmp_path, "--patient-id", "P7", "--study-date", "2026-01-05").err
+    assert run("ls", tmp_path, "--patient-id", "P8").err == "No series matches.\n"
+    assert run("ls", tmp_path, "--study-date", "-20251231").err == "No series matches.\n"
+
+
+def test_ls_takes_a_modality_in_small_letters(run: Run, server: DICOMwebServer) -> None:
+    assert run("ls", server.url, "--modality", "sm").out == run("ls", server.url).out != ""
+
+
+def test_a_person_is_told_how_to_go_on(run: Run, server: DICOMwebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Go on" not in run("ls", server.url).err
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    (study,) = re.findall(r"dicomzarr ls ([^\s\x1b]+)", run("ls", server.url).err)
+    assert f"dicomzarr info {study}/series/" in run("ls", study).err
 
 
 def test_ls_pages(run: Run, server: DICOMwebServer) -> None:
@@ -763,9 +788,29 @@ def test_interrupt(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=SECONDS) == ("", "")
+        assert process.communicate(timeout=SECONDS) == ("", "dicomzarr: interrupted\n")
     assert process.returncode == 130
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["rich.console", "dicomzarr.errors", "numpy"])
+def test_an_interrupt_while_modules_are_imported_is_one_line(name: str) -> None:
+    """Whatever the command line imports, it is interrupted there."""
+    program = f"""
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, found, *_):
+        if found == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+from dicomzarr.faces.cli import main
+sys.exit(main(["info", "http://127.0.0.1:9/studies/1.2/series/1.3"]))
+"""
+    with piped(sys.executable, "-c", program) as process:
+        assert process.communicate(timeout=SECONDS) == ("", "dicomzarr: interrupted\n")
+    assert process.returncode == 130
 
 
 @pytest.mark.slow

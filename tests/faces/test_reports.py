@@ -60,6 +60,7 @@ def test_each_measurement_is_a_row_with_what_its_group_says(opened: Opener) -> N
     lesion = found[0]
     assert (lesion.tracking_identifier, lesion.tracking_uid) == ("Lesion 1", LESION)
     assert (lesion.finding, lesion.finding_site) == (codes.SCT.Nodule.meaning, codes.SCT.Lung.meaning)
+    assert lesion.laterality == codes.SCT.Right.meaning
     assert (found[0].derivation, found[1].derivation) == (None, codes.SCT.Mean.meaning)
     assert {row.report for row in found} == {str(dataset.SOPInstanceUID)}
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))  # the modules of
 HARNESS: Final = ("check_fault", "check_warning", "check_memory", "check_crash", "check_hang")
 """Targets that go wrong on purpose, by which the tests show that it is noticed."""
 
-TARGETS: Final = ("metadata", "multipart", "frames", "headers", "instances")
+TARGETS: Final = ("metadata", "multipart", "replies", "frames", "headers", "instances")
 """Those that are run unless others are named."""
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import crafted_headers as crafted
+import numpy as np
 from cases import Case
+from crafted_jpegxl import layered, with_hidden
 
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.dicom import uids
@@ -16,6 +18,8 @@ from dicomzarr.dicom.pixels.pixels import PixelDescription
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
+
+    import numpy.typing as npt
 
 _SIDES: Final = (1, 2, 7, 8, 63, 64, 255, 512, 2048, 4096, 8192, 16384, 32768, 65535)
 _BODIES: Final = (0, 1, 16, 64, 1000, 20_000, 300_000)
@@ -52,6 +56,11 @@ class Headers:
         found = decode_frame(case.data, pixel, transfer_syntax_uid=uid, where="frame 1")
         assert (found.shape, found.dtype) == (pixel.shape, pixel.dtype), f"{found.dtype} of shape {found.shape}"
         return f"decoded {case.settings['kind']}"
+
+
+def with_hidden_blank(image: npt.NDArray[Any], count: int) -> bytes:
+    """A picture behind others of any size."""
+    return with_hidden(image, image, count, size=count * 999)
 
 
 def _side(random: Random) -> int:
@@ -132,6 +141,10 @@ def _rle(random: Random, rows: int, columns: int, samples: int, bits: int) -> tu
 
 
 def _jpegxl(random: Random, rows: int, columns: int, *_: int) -> tuple[str, bytes]:
+    if random.random() < 0.2:
+        side = random.choice((8, 64, 300))
+        made = random.choice((layered, with_hidden_blank))(np.zeros((side, side), np.uint8), random.choice((1, 3, 50)))
+        return uids.JPEG_XL_LOSSLESS, made
     return uids.JPEG_XL_LOSSLESS, crafted.jpegxl(rows, columns, _body(random)[:20_000] or b"\0")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 import coded_frames
@@ -38,6 +39,8 @@ class Instances:
     def make(self, random: Random) -> Case:
         """A file with changes."""
         data = random.choice(self.files)
+        if random.random() < 0.4:
+            return Case(_with_pieces(random, data))
         return Case(data if random.random() < 0.1 else mutate_bytes(random, data, (*self.files, *_PIECES)))
 
     def run(self, case: Case) -> str:
@@ -48,6 +51,31 @@ class Instances:
         cut = [held.frames.cut(number) for number in range(1, min(count, _MOST_CUT) + 1)]
         assert only is None or (only.instance, [only.frame.data]) == (_KEY.instance, cut)
         return f"{count if count < _MOST_CUT else 'many'} frames"
+
+
+def _with_pieces(random: Random, data: bytes) -> bytes:
+    """A file whose pixel data are cut into fragments at random, under offset tables that may or may not fit."""
+    start = data.rfind(b"\xe0\x7f\x10\0O")
+    if start < 0 or data[start + 8 : start + 12] != b"\xff\xff\xff\xff":
+        return data[: random.randrange(len(data) + 1)]
+    fragments = [random.randbytes(random.choice((0, 1, 2, 7, 40))) for _ in range(random.choice((0, 1, 3, 3, 8)))]
+    starts = [sum(8 + len(each) for each in fragments[:number]) for number in range(len(fragments))]
+    offsets = random.choice(([], starts, starts[:3], starts[::-1], [2**32 - 1] * 3, [0, 0, 0], [1, 2, 3], starts * 2))
+    table = struct.pack(f"<{len(offsets)}I", *offsets)
+    extended = b""
+    if random.random() < 0.4:
+        lengths = [len(each) + random.choice((0, 0, 0, 1, 2**40)) for each in fragments][: random.choice((1, 3, 9))]
+        for element, values in ((1, random.choice((starts, starts[:3], [2**63]))), (2, lengths)):
+            packed = struct.pack(f"<{len(values)}Q", *values)
+            extended += struct.pack("<HH2sHI", 0x7FE0, element, b"OV", 0, len(packed)) + packed
+    item = random.choice((b"\xfe\xff\x00\xe0",) * 9 + (b"\xfe\xff\x0d\xe0",))
+    body = b"".join(
+        item + struct.pack("<I", len(each) + random.choice((*[0] * 20, 1, 2**31))) + each
+        for each in (table, *fragments)
+    )
+    end = random.choice((b"\xfe\xff\xdd\xe0\0\0\0\0",) * 9 + (b"", b"\xfe\xff\xdd\xe0\4\0\0\0"))
+    more = random.choice((b"",) * 5 + (data[start:], b"\xfc\xff\xfc\xffOB\0\0\4\0\0\0abcd"))
+    return data[:start] + extended + data[start : start + 12] + body + end + more
 
 
 def _file(frame: coded_frames.CodedFrame, count: int) -> bytes:

@@ -28,6 +28,8 @@ _COUNTS: Final = (0, 1, 1, 2, 3, 6)
 """Of values in an attribute."""
 _NEST: Final = "lists or sequences in one another"
 _DEEP: Final = 3000
+_MANY: Final = "very many values"
+_COUNT: Final = 100_000
 
 
 def mutate_bytes(random: Random, data: bytes, donors: Sequence[bytes]) -> bytes:
@@ -184,6 +186,29 @@ def _spell(random: Random, place: Place, _places: Places, _donors: Donors) -> No
             place.holder[f"{random.randrange(2**32):08X}"] = place.holder.pop(place.name)
 
 
+def _retype(random: Random, place: Place, _places: Places, _donors: Donors) -> None:
+    """The values of an attribute as those of another kind: text for numbers, items for text, flat for nested."""
+    if not isinstance(place.value, dict) or not isinstance(values := place.value.get("Value"), list):
+        return
+    kinds: tuple[Any, ...] = (
+        str,
+        lambda each: [each],
+        lambda each: {"00080100": {"vr": "SH", "Value": [each]}},
+        lambda each: {"Alphabetic": each},
+        lambda each: next(iter(each.values()), None) if isinstance(each, dict) else None,
+        lambda each: random.choice(NUMBERS),  # noqa: ARG005  # as the others are called
+    )
+    change = random.choice(kinds)
+    place.put({**place.value, "Value": list(map(change, values))})
+
+
+def _flood(random: Random, place: Place, _places: Places, _donors: Donors) -> None:
+    """More values than anybody needs."""
+    if isinstance(place.value, list) and place.value:
+        place.put(_MANY)
+        place.holder.setdefault("vr", random.choice(("DS", "SQ", "UI"))) if _is_object(place) else None
+
+
 def _nest(_random: Random, place: Place, _places: Places, _donors: Donors) -> None:
     place.put(_NEST)
 
@@ -199,6 +224,8 @@ _CHANGES: Final = {
     _borrow: 2,
     _spell: 2,
     _nest: 0.1,
+    _retype: 3,
+    _flood: 0.02,
 }
 """How often each is made, in proportion."""
 
@@ -210,6 +237,9 @@ def _value(random: Random) -> Any:
 def spelled(random: Random, tree: Any) -> bytes:
     """A document as text, with what Python cannot write itself."""
     text = json.dumps(tree)
+    if _MANY in text:
+        value = random.choice(("1", '"1.5"', "{}", "[]", "null", '{"00080018":{"Value":["1"]}}'))
+        text = text.replace(f'"{_MANY}"', f"[{','.join([value] * _COUNT)}]")
     if _NEST in text:
         opening, closing = random.choice((("[", "]"), ('{"Value":[', "]}"), ('[{"0040A730":{"Value":', "}}]")))
         depth = random.randrange(_DEEP)

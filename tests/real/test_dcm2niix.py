@@ -5,8 +5,10 @@ What it does with series that it cannot tell apart or place is that of version 1
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +34,10 @@ from radiology_oracles import (
 )
 from real_data import real_series
 from scans import Shot, classic, enhanced, shots
+from weightings import GE, SHELL, VENDORS, weighted
 
 import dicomzarr
-from dicomzarr.errors import UsageError
+from dicomzarr.errors import LeftOutWarning, UsageError
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 
 if TYPE_CHECKING:
@@ -592,6 +595,47 @@ def test_vectors_beside_a_nifti_are_those_of_dcm2niix_in_the_patient(
     (tmp_path / "ours").mkdir()
     opened(series).to_nifti(tmp_path / "ours" / "out.nii")
     assert b_vectors(tmp_path / "ours") == b_vectors(dcm2niix.target)
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        *itertools.product(VENDORS, ["sagittal", "oblique"], ["COL"]),
+        *itertools.product([GE], ["axial", "oblique"], ["ROW"]),
+        (GE, "coronal", "COL"),
+    ],
+    ids="-".join,
+)
+def test_vectors_of_vendors_are_those_of_dcm2niix(
+    opened: Opener, dcm2niix: Dcm2niix, tmp_path: Path, pictures: tuple[str, str, str]
+) -> None:
+    vendor, name, phase = pictures
+    series = weighted(vendor, GRIDS[name], InPlanePhaseEncodingDirection=phase)
+    series.write(tmp_path / "series")
+    dcm2niix.volumes(tmp_path / "series")
+    (tmp_path / "ours").mkdir()
+    unknown = vendor == GE and name == "coronal"  # converters contradict each other
+    with pytest.warns(LeftOutWarning, match="no b-vectors") if unknown else nullcontext():
+        opened(series).to_nifti(tmp_path / "ours" / "out.nii")
+    if not unknown:
+        ours, theirs = (
+            {tuple(np.outer(one, one).round(2).ravel() + 0.0): weight for one, weight in b_vectors(folder).items()}
+            for folder in (tmp_path / "ours", dcm2niix.target)
+        )  # a direction and its opposite weight alike
+        assert ours == theirs
+        assert len(ours) == len(SHELL)
+
+
+def test_shells_that_ge_writes_as_lengths_are_those_of_dcm2niix(
+    opened: Opener, dcm2niix: Dcm2niix, tmp_path: Path
+) -> None:
+    lengths = [0.0, *np.sqrt([1 / 3, 2 / 3, 1.0, 1.0])]
+    shells = [(3000.0, (x * n, y * n, z * n)) for n, (_, (x, y, z)) in zip(lengths[1:], SHELL[1:], strict=True)]
+    series = weighted(GE, weightings=[SHELL[0], *shells])
+    series.write(tmp_path / "series")
+    dcm2niix.volumes(tmp_path / "series")
+    told = coordinate(opened(series), "b_value")["values"]
+    assert sorted(told) == sorted(dcm2niix.b_values()) == [0, 1000, 2000, 3000, 3000]
 
 
 def test_vectors_of_a_real_series_are_those_of_dcm2niix(dcm2niix: Dcm2niix, tmp_path: Path) -> None:

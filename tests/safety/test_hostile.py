@@ -33,6 +33,7 @@ from radiology_slices import Identity, compress, stack
 from radiology_volumes import VOLUME, volume
 from segmentations import segmented
 from slides_model import instance_metadata
+from waiting import BUSY
 
 import dicomzarr
 from dicomzarr.demo.instances import from_dataset, virtual_instance
@@ -978,7 +979,7 @@ def test_slices_that_are_all_turned_otherwise_open_in_time(opened: Opener, count
     image = opened(picture(), saying(turned_slices(count)))
     assert len(image.images) == count
     assert image.images[count // 2].levels[0].shape == (16, 20)
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 10 * BUSY
 
 
 def test_a_volume_whose_slices_all_say_one_place_is_a_list_without_affine(opened: Opener) -> None:
@@ -1005,7 +1006,7 @@ def test_slices_at_one_place_that_nothing_tells_apart_are_a_list_in_time(opened:
     url = opened.serve(stored).series_url(picture().study_uid, picture().series_uid)
     began = time.process_time()
     image = dicomzarr.open(url)
-    assert time.process_time() - began < 10 + count / 200
+    assert time.process_time() - began < (10 + count / 200) * BUSY
     assert opened.count("frames") == 0
     assert "list of frames" in image.name
     assert image.affine is None
@@ -1020,4 +1021,4 @@ def test_many_frames_that_only_a_number_promises_take_bounded_time_and_memory(op
     with bounded(300):
         image = open_changed(opened, TEN_FRAMES, put(FRAMES, 30_000))
     assert image.levels[0].shape == (30_000, 16, 20)
-    assert time.process_time() - began < 60
+    assert time.process_time() - began < 60 * BUSY

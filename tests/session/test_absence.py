@@ -15,7 +15,7 @@ from serving import serving
 from waiting import SECONDS
 
 import dicomzarr
-from dicomzarr.errors import DicomZarrError, SeriesNotFoundError
+from dicomzarr.errors import DicomZarrError, InvalidURLError, SeriesNotFoundError, SeveralSeriesError
 from dicomzarr.faces.cli import main
 from dicomzarr.options import StorageOptions
 from dicomzarr.session.absence import explain
@@ -66,6 +66,56 @@ def test_a_base_that_is_none(served: Served) -> None:
     assert f"the DICOMweb service is {url.base}" in said(wrong)
 
 
+def test_a_study_lists_its_series(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    url = DICOMwebURL.parse(served.url)
+    study = f"{url.base}/studies/{url.study}"
+    with pytest.raises(SeveralSeriesError, match=r"names no series\. Name one of:") as caught:
+        dicomzarr.open(study)
+    assert caught.value.choices == (f"{url} (SM)",)
+    assert isinstance(caught.value, InvalidURLError)
+    assert main(["info", study]) == 2
+    assert f"\n  {url} (SM)\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("failing", [True, False])
+def test_a_study_of_which_the_server_tells_nothing(served: Served, failing: bool) -> None:  # noqa: FBT001
+    url = DICOMwebURL.parse(served.url)
+    with serving(slides.brightfield_pyramid(), *([faults.status(501, on="any")] if failing else [])) as other:
+        above = str(replace(DICOMwebURL.parse(other.url), study=url.study if failing else UNKNOWN, series=None))
+        assert f"names no series. dicomzarr ls {above} lists what is there." in said(above)
+
+
+def test_a_base_without_studies_says_where_the_service_is(served: Served) -> None:
+    base = DICOMwebURL.parse(served.url).base
+    told = said(base.rpartition("/")[0])
+    assert "is no DICOMweb server" in told
+    assert told.endswith(f"the DICOMweb service is {base}.")
+
+
+def test_the_url_of_a_viewer_opens_what_it_shows(served: Served) -> None:
+    url = DICOMwebURL.parse(served.url)
+    page = f"{url.base.rpartition('/')[0]}/viewer?StudyInstanceUIDs={url.study}"
+    assert dicomzarr.open(f"{page}&SeriesInstanceUIDs={url.series}&token=of-the-viewer").url == str(url)
+    assert str(url) in said(page)
+    with pytest.raises(InvalidURLError, match="a query or a fragment, which would be lost"):
+        dicomzarr.open(f"{url.base}/studies/{url.study}/series/{url.series}?token=of-the-server")
+
+
+def test_a_viewer_whose_host_has_no_service_says_what_it_reads() -> None:
+    config = "window.config = { dataSources: [{ qidoRoot: 'https://pacs.example/dicom-web' }] };"
+
+    @web.middleware
+    async def pages(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:  # noqa: ARG001
+        text = config if request.path == "/app-config.js" else "<!doctype html><title>OHIF Viewer</title>"
+        return web.Response(text=text, content_type="text/html")
+
+    with serving(slides.brightfield_pyramid(), pages) as other:
+        root = DICOMwebURL.parse(other.url).base.rpartition("/")[0]
+        told = said(f"{root}/viewer?StudyInstanceUIDs=1.2.3&token=hunter2")
+    assert "Write https://pacs.example/dicom-web/studies/1.2.3;" in told
+    assert "hunter2" not in told
+
+
 def test_a_server_that_is_none() -> None:
     with serving(slides.brightfield_pyramid(), faults.status(404, on="any")) as served:
         assert "Nothing at http" in said(served.url)
@@ -74,7 +124,7 @@ def test_a_server_that_is_none() -> None:
 
 def test_a_login_page() -> None:
     with serving(slides.brightfield_pyramid(), faults.html_login()) as served:
-        assert "most likely a login form" in said(served.url)
+        assert "if that is a login form, give credentials" in said(served.url)
 
 
 def test_the_command_that_lists_says_so_too(served: Served, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,4 +83,6 @@ def test_who_looks_for_endpoints_while_others_come_and_go(threads: ThreadPoolExe
             endpoint_for(BASE, StorageOptions.parse())
             endpoints_of(options)
 
+    kept = endpoint_for(BASE, StorageOptions.parse())
     at_once(threads, come_and_go)
+    assert endpoint_for(BASE, StorageOptions.parse()) is kept

@@ -301,8 +301,11 @@ def test_what_is_no_archive_is_said(tmp_path: Path) -> None:
 
 
 def test_a_folder_may_be_called_like_an_archive(tmp_path: Path) -> None:
-    write(tmp_path / "scans.zip", radiology.BUILDERS["volume"]().datasets)
-    assert dicomzarr.open(tmp_path / "scans.zip").levels[0].shape
+    series = radiology.BUILDERS["volume"]()
+    write(tmp_path / "scans.zip", series.datasets)
+    found = dicomzarr.open(tmp_path / "scans.zip").levels[0][...]
+    write(tmp_path / "scans", series.datasets)
+    np.testing.assert_array_equal(found, dicomzarr.open(tmp_path / "scans").levels[0][...])
 
 
 def test_an_archive_far_away_is_read_by_ranges(slices: list[Path], tmp_path: Path) -> None:

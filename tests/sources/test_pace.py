@@ -116,7 +116,7 @@ def test_the_more_has_come_the_longer_more_is_waited_for() -> None:
 
 def test_no_reply_lasts_for_ever_however_fast_it_comes() -> None:
     async def run() -> None:
-        pace = Pace("server.example", 0.01, 1, 0.05)
+        pace = Pace("server.example", SECONDS, 1, 0.05)
         async with asyncio.timeout(SECONDS):
             while True:
                 await pace.next(asyncio.sleep(0.01, bytes(1000)))

@@ -60,7 +60,7 @@ def groups() -> list[Any]:
                 source_image=hd.sr.SourceImageForRegion.from_source_image(SLICES[2]),
             ),
             finding_type=codes.SCT.Nodule,
-            finding_sites=[FindingSite(codes.SCT.Lung)],
+            finding_sites=[FindingSite(codes.SCT.Lung, laterality=codes.SCT.Right)],
             measurements=[
                 measurement(codes.SCT.Diameter, 12.5, codes.UCUM.Millimeter),
                 measurement(MEAN_VALUE, -31.25, codes.UCUM.HounsfieldUnit, derivation=codes.SCT.Mean),

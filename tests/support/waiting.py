@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 SECONDS = 300.0
 """Nothing takes that long, however busy the machine is: what does, hangs. Pytest's own limit is longer."""
 
+BUSY = 3
+"""Times the CPU that work takes on a quiet machine, beside others who use its caches."""
+
 
 def is_idle(scheduler: Scheduler) -> bool:
     """Whether nothing is wanted of a scheduler, and nothing under way."""

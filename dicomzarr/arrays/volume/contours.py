@@ -127,7 +127,7 @@ class Structure:
             )
 
     def __repr__(self) -> str:
-        return f"<region {self.number} {self.name!r}, {len(self.contours)} contours>"
+        return f"<region {self.number} {self.name!r}, {len(self.contours)} contour{'s' * (len(self.contours) != 1)}>"
 
 
 def _filled(drawn: list[Drawn], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:

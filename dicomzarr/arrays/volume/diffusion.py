@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import numpy as np
 
+from dicomzarr.dicom.volume.diffusion import B_VALUE, DIRECTION
 from dicomzarr.dicom.volume.dimensions import BY_NAME
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     Numbers = npt.NDArray[np.float64]
 
 
-_WEIGHTING: Final = frozenset({"b_value", "gradient_direction"})
+_WEIGHTING: Final = frozenset({B_VALUE, DIRECTION})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +59,7 @@ def gradients_of(plan: ImagePlan, taken: dict[str, npt.NDArray[np.int64]]) -> Gr
         taken: The indices along t and c that are taken, t before c.
     """
     known = plan.attributes
-    told = known.coordinates.get("b_value")
+    told = known.coordinates.get(B_VALUE)
     if not _is_of_volumes(told) or taken["t"].size * taken["c"].size == 1:
         return None
     b_values = _spread(told.axes, told.values, taken)
@@ -70,7 +71,7 @@ def gradients_of(plan: ImagePlan, taken: dict[str, npt.NDArray[np.int64]]) -> Gr
 def _has_other_contrasts(plan: ImagePlan, b_values: list[Any], taken: dict[str, npt.NDArray[np.int64]]) -> bool:
     """Whether volumes of one weighting differ in something else, as in their echo: they are no series of diffusion."""
     coordinates = plan.attributes.coordinates
-    direction = coordinates.get("gradient_direction")
+    direction = coordinates.get(DIRECTION)
     along = _spread(direction.axes, direction.values, taken) if _is_of_volumes(direction) else [None] * len(b_values)
     weighting = [(b, None if each is None else tuple(each)) for b, each in zip(b_values, along, strict=True)]
     for name, told in coordinates.items():
@@ -89,7 +90,7 @@ def _is_of_volumes(told: FrameCoordinate | None) -> TypeGuard[FrameCoordinate]:
 
 
 def _directions(plan: ImagePlan, taken: dict[str, npt.NDArray[np.int64]], count: int) -> Numbers | None:
-    told = plan.attributes.coordinates.get("gradient_direction")
+    told = plan.attributes.coordinates.get(DIRECTION)
     if not _is_of_volumes(told) or not plan.attributes.gradients_in_patient:
         return None
     spread = [(0.0, 0.0, 0.0) if each is None else each for each in _spread(told.axes, told.values, taken)]

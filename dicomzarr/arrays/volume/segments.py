@@ -40,8 +40,15 @@ def label_map(
     layers = list(_layers(image, segmentation, grid, notices, resample=resample))
     if not layers:
         raise UsageError(
-            f"No segmentation in the study lies on the grid of {image.series_url}.",
-            remedy=" ".join(["resample=True looks up voxels of those on other grids.", *notices]),
+            f"No segmentation in the study refers to {image.series_url}"
+            + ("." if resample else " and lies on its grid."),
+            remedy=" ".join(
+                [
+                    *["resample=True looks up voxels of those on other grids."][resample:],
+                    "segmentation=URL takes one that refers to another series.",
+                    *notices,
+                ]
+            ),
         )
     taken = chosen(layers, names)
     return replace(merged(taken, grid, overlap, numbers_of(taken, names)), notices=tuple(notices))

@@ -116,6 +116,20 @@ class FunctionalGroupsItem(msgspec.Struct, gc=False, frozen=True):
     segment_identification: Sequence[SegmentIdentificationItem] = _sequence("0062000A")
 
 
+class PaletteItem(msgspec.Struct, frozen=True):
+    """One item of the Palette Color Lookup Table Sequence, PS3.3 section C.7.9."""
+
+    red_descriptor: Leaf = _tag("00281101")
+    green_descriptor: Leaf = _tag("00281102")
+    blue_descriptor: Leaf = _tag("00281103")
+    red_data: BinaryLeaf = _binary("00281201")
+    green_data: BinaryLeaf = _binary("00281202")
+    blue_data: BinaryLeaf = _binary("00281203")
+    red_segmented: BinaryLeaf = _binary("00281221")
+    green_segmented: BinaryLeaf = _binary("00281222")
+    blue_segmented: BinaryLeaf = _binary("00281223")
+
+
 class OpticalPathItem(msgspec.Struct, frozen=True):
     """One item of the Optical Path Sequence, PS3.3 section C.8.12.5."""
 
@@ -125,6 +139,7 @@ class OpticalPathItem(msgspec.Struct, frozen=True):
     objective_power: Leaf = _tag("00480112")
     icc_profile: BinaryLeaf = _binary("00282000")
     color_code: Sequence[CodeItem] = _sequence("00480108")
+    palette: Sequence[PaletteItem] = _sequence("00480120")
 
 
 class SegmentItem(msgspec.Struct, frozen=True):
@@ -170,10 +185,12 @@ class InstanceItem(msgspec.Struct, gc=False, frozen=True):
     instance_number: Leaf = _tag("00200013")
     frame_of_reference_uid: Leaf = _tag("00200052")
     pyramid_uid: Leaf = _tag("00080019")
+    acquisition_uid: Leaf = _tag("00080017")
     concatenation_uid: Leaf = _tag("00209161")
     in_concatenation_number: Leaf = _tag("00209162")
     in_concatenation_total_number: Leaf = _tag("00209163")
     concatenation_frame_offset: Leaf = _tag("00209228")
+    concatenation_source: Leaf = _tag("00200242")
     dimension_organization_type: Leaf = _tag("00209311")
     samples_per_pixel: Leaf = _tag("00280002")
     photometric_interpretation: Leaf = _tag("00280004")

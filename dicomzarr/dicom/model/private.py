@@ -46,6 +46,7 @@ _ATTRIBUTES: Final[Mapping[str, PrivateAttribute]] = {
     "ge_gradient_x": PrivateAttribute("creator_0019", ("GEMS_ACQU_01",)),
     "ge_gradient_y": PrivateAttribute("creator_0019", ("GEMS_ACQU_01",)),
     "ge_gradient_z": PrivateAttribute("creator_0019", ("GEMS_ACQU_01",)),
+    "ge_directions": PrivateAttribute("creator_0019", ("GEMS_ACQU_01",)),
     "ge_component": PrivateAttribute("creator_0043", ("GEMS_PARM_01",), "<i2"),
     "ge_kind": PrivateAttribute("creator_0043", ("GEMS_PARM_01",), "<i2"),
     "ge_time": PrivateAttribute("creator_0021", ("GEMS_RELA_01",)),

@@ -33,9 +33,12 @@ class Colour(Enum):
     """Luminance and colour differences, full range (PS3.3 section C.7.6.3.1.2)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Codestream:
-    """The markers of one codestream, read without decoding and without allocating an image."""
+    """The markers of one codestream, read without decoding and without allocating an image.
+
+    JPEGs with the same header have one and the same, whole ones: what is known of it is known of all of them.
+    """
 
     codec: Codec
     """The codec that its markers belong to, whatever its label says."""
@@ -59,5 +62,7 @@ class Codestream:
     """Bytes of file format boxes before it (JP2)."""
     holds_jpeg: bool = False
     """The JPEG that it was made from can be had back, bit for bit; only JPEG XL can do so."""
+    open_ended: bool = False
+    """Only decoding tells how much there is to decode: a JPEG XL may be drawn of any number of layers."""
     scans: JpegScans | None = None
     """How the scans of a JPEG or JPEG Lossless are laid out; None for other codecs."""

@@ -26,7 +26,9 @@ _MARKER: Final = re.compile(rb"\xff([^\x00\xff])")
 _LAST_COEFFICIENT: Final = 63
 _TALLEST: Final = 65500  # rows that libjpeg takes
 # Long enough for several units, and no padding: neither zeros nor ones only.
-_SURPLUS: Final = bytes.fromhex("5aa53cc396695aa53cc396695aa53cc3")
+SURPLUS: Final = bytes.fromhex("5aa53cc396695aa53cc396695aa53cc3")
+# Where but one bit lacks, one of the two differs from the zeros that a decoder makes up.
+OTHER_SURPLUS: Final = bytes.fromhex("a55ac33c6996a55ac33c6996a55ac33c")
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class JpegScans:
             if first is None or data[first.end() - 1] != END_OF_IMAGE:
                 deque(self._markers(data), maxlen=0)
 
-    def with_surplus(self, data: bytes) -> bytes:
+    def with_surplus(self, data: bytes, surplus: bytes = SURPLUS) -> bytes:
         """The codestream with useless bytes behind each run of entropy-coded data.
 
         A decoder that finds all units before does not look at them; one that lacks some takes them for units.
@@ -138,10 +140,15 @@ class JpegScans:
         for at, code in self._markers(data):
             if entropy_coded:
                 end = _before_fill(data, at)
-                pieces += [data[last:end], _SURPLUS]
+                pieces += [data[last:end], surplus]
                 last = end
             entropy_coded = code in _RESTARTS or code == START_OF_SCAN
         return b"".join((*pieces, data[last:]))
+
+    def closed(self, data: bytes) -> bytes:
+        """The codestream with an end marker, which some writers leave out, and without what may stand for lost data."""
+        data = data.rstrip(b"\0")
+        return data[: _before_fill(data, len(data))] + bytes((0xFF, END_OF_IMAGE))
 
     def without_padding(self, data: bytes) -> bytes:
         """The codestream without zeros between its last unit and its end marker, of which some writers add some."""
@@ -155,7 +162,7 @@ class JpegScans:
         return int(rows[-1]), int(columns[-1])
 
     def ends(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Rows and columns of the middle of the last unit of each restart interval of a single scan."""
+        """Rows and columns, an array each, of the middle of the last unit of each restart interval of a single scan."""
         return _ends(self.rows, self.columns, self.unit, self.restart_interval)
 
     def _markers(self, data: bytes) -> Iterator[tuple[int, int]]:

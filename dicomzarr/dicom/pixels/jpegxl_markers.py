@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.dicom.pixels.codestream import Codec, Codestream, Colour
+from dicomzarr.dicom.pixels.jpegxl_frames import ENUM, GREY, RGB, Bits, Metadata, are_few_markers, is_plain
 from dicomzarr.dicom.pixels.segments import MOST_SEGMENTS
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ BOX_MAGIC: Final = b"\0\0\0\x0cJXL \r\n\x87\n"
 """The signature box of a JXL file."""
 
 _LONGEST_HEADER: Final = 64  # bytes; what is read of it never takes more than 40
+_LONGEST_MARKERS: Final = 128  # bytes; what is read of them
 _BOX: Final = struct.Struct(">I4s")
 _CODESTREAM_BOXES: Final = {b"jxlc": 0, b"jxlp": 4}  # bytes of a part number before the codestream
 _LAST_PART: Final = 0x80  # in the first byte of the part number
@@ -27,16 +29,6 @@ _RATIOS: Final = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2,
 _SIZE: Final = ((9, 1), (13, 1), (18, 1), (30, 1))
 _DEPTH: Final = ((0, 8), (0, 10), (0, 12), (6, 1))
 _EXTRA_CHANNELS: Final = ((0, 0), (0, 1), (4, 2), (12, 1))
-_ENUM: Final = ((0, 0), (0, 1), (4, 2), (6, 18))
-_RGB, _GREY = 0, 1
-
-
-class _Metadata(NamedTuple):
-    """The Image Metadata bundle, as far as it is read; the defaults are those that it has when nothing is written."""
-
-    precision: int = 8
-    is_xyb: bool = True
-    colour_space: int = _RGB
 
 
 class _Boxed(NamedTuple):
@@ -46,32 +38,8 @@ class _Boxed(NamedTuple):
     """The beginning of the codestream."""
     complete: bool = True
     holds_jpeg: bool = False
-
-
-class _Bits:
-    """Bits in their order, the lowest of each byte first."""
-
-    def __init__(self, data: bytes) -> None:
-        self._rest = int.from_bytes(data, "little")
-        self._left = 8 * len(data)
-
-    def take(self, count: int) -> int:
-        """The next bits as a number."""
-        self._left -= count
-        if self._left < 0:
-            raise ValueError("it ends within its header")
-        value = self._rest & ((1 << count) - 1)
-        self._rest >>= count
-        return value
-
-    def flag(self) -> bool:
-        """The next bit."""
-        return self.take(1) == 1
-
-    def number(self, distributions: tuple[tuple[int, int], ...]) -> int:
-        """A number in one of four lengths, which two bits name."""
-        count, offset = distributions[self.take(2)]
-        return self.take(count) + offset
+    open_ended: bool = False
+    """Nothing tells how long that JPEG is."""
 
 
 def read_jpegxl(data: bytes) -> Codestream:
@@ -88,15 +56,15 @@ def read_jpegxl(data: bytes) -> Codestream:
     boxed = _Boxed(data[:_LONGEST_HEADER]) if data.startswith(MAGIC) else _unboxed(data)
     if not boxed.header.startswith(MAGIC):
         raise ValueError("its codestream box does not hold a codestream")
-    bits = _Bits(boxed.header[len(MAGIC) :])
+    bits = Bits(boxed.header[len(MAGIC) :])
     rows, columns = _read_size(bits)
     metadata = _read_metadata(bits)
-    is_rgb = metadata.is_xyb or metadata.colour_space == _RGB
+    is_rgb = metadata.is_xyb or metadata.colour_space == RGB
     return Codestream(
         codec=Codec.JPEG_XL,
         rows=rows,
         columns=columns,
-        samples=1 if metadata.colour_space == _GREY else 3,
+        samples=1 if metadata.colour_space == GREY else 3,
         precision=metadata.precision,
         signed=False,
         lossy=metadata.is_xyb,
@@ -104,10 +72,11 @@ def read_jpegxl(data: bytes) -> Codestream:
         colour=Colour.RGB if is_rgb else None,
         complete=boxed.complete,
         holds_jpeg=boxed.holds_jpeg,
+        open_ended=boxed.open_ended or not is_plain(bits, metadata),
     )
 
 
-def _read_size(bits: _Bits) -> tuple[int, int]:
+def _read_size(bits: Bits) -> tuple[int, int]:
     """Rows and columns; sizes in eighths and of common ratios are written shorter."""
     is_small = bits.flag()
     rows = _read_length(bits, is_small=is_small)
@@ -118,14 +87,15 @@ def _read_size(bits: _Bits) -> tuple[int, int]:
     return rows, rows * across // down
 
 
-def _read_length(bits: _Bits, *, is_small: bool) -> int:
+def _read_length(bits: Bits, *, is_small: bool) -> int:
     return 8 * (bits.take(5) + 1) if is_small else bits.number(_SIZE)
 
 
-def _read_metadata(bits: _Bits) -> _Metadata:
+def _read_metadata(bits: Bits) -> Metadata:
     if bits.flag():
-        return _Metadata()
-    if bits.flag():
+        return Metadata()
+    has_more = bits.flag()
+    if has_more:
         _check_extra_fields(bits)
     if bits.flag():
         raise ValueError("its samples are floating point numbers")
@@ -138,12 +108,15 @@ def _read_metadata(bits: _Bits) -> _Metadata:
         raise ValueError(f"it has extra channels beside its colours ({extra})")
     is_xyb = bits.flag()
     if bits.flag():
-        return _Metadata(precision, is_xyb)
-    bits.flag()  # whether an ICC profile follows
-    return _Metadata(precision, is_xyb, bits.number(_ENUM))
+        return Metadata(precision, is_xyb, is_default=False, has_more=has_more)
+    has_profile = bits.flag()
+    space = bits.number(ENUM)
+    return Metadata(
+        precision, is_xyb, space, has_profile, is_default=False, has_default_colour=False, has_more=has_more
+    )
 
 
-def _check_extra_fields(bits: _Bits) -> None:
+def _check_extra_fields(bits: Bits) -> None:
     """What turns the pixels, or adds images to the one."""
     if bits.take(3):
         raise ValueError("it is to be turned or mirrored")
@@ -157,10 +130,11 @@ def _check_extra_fields(bits: _Bits) -> None:
 
 def _unboxed(data: bytes) -> _Boxed:
     """What the boxes hold: the codestream in one of the kind jxlc, or in several of the kind jxlp."""
-    header, complete, holds_jpeg = b"", False, False
+    header, complete, holds_jpeg, open_ended = b"", False, False, False
     for kind, start, end in _boxes(data):
         if kind == b"jbrd":
             holds_jpeg = end <= len(data)
+            open_ended = open_ended or not are_few_markers(data[start : min(end, start + _LONGEST_MARKERS)])
         elif kind in _CODESTREAM_BOXES:
             begin = start + _CODESTREAM_BOXES[kind]
             header += data[begin : min(end, begin + _LONGEST_HEADER)]
@@ -168,7 +142,7 @@ def _unboxed(data: bytes) -> _Boxed:
             complete = is_last and end <= len(data)
     if not header:
         raise ValueError("it has no codestream box")
-    return _Boxed(header[:_LONGEST_HEADER], complete, holds_jpeg)
+    return _Boxed(header[:_LONGEST_HEADER], complete, holds_jpeg, open_ended)
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 _MICROMETRE_STEP = 0.1
 """Focal planes are micrometres apart: a larger number is an offset in micrometres, not millimetres."""
 
-_SQUARE = 0.01
-"""By how much the sides of a square may differ, but for the rounding of matrices to whole pixels."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SlideLevel:
@@ -29,7 +26,9 @@ class SlideLevel:
 
     images: tuple[TiledImage, ...]
     order: tuple[OpticalPath, ...] = ()
-    """The order of optical paths in the finest level of the pyramid; empty for the level's own."""
+    """Its optical paths in the order of the finest level of the pyramid; empty for the level's own."""
+    guessed: bool = False
+    """Of several scans alike, InstanceNumber alone tells to which it belongs."""
 
     @property
     def header(self) -> Instance:
@@ -56,9 +55,14 @@ class SlideLevel:
         named = set(found)
         return tuple(path for path in declared if path in named)
 
-    def pixel(self, path: OpticalPath) -> PixelDescription:
-        """The pixels of an optical path."""
-        return next((image.header.pixel for image in self.images if path in image.paths), self.header.pixel)
+    @property
+    def pixels(self) -> list[PixelDescription]:
+        """The pixels of each optical path."""
+        first: dict[OpticalPath, PixelDescription] = {}
+        for image in self.images:
+            for path in image.paths:
+                first.setdefault(path, image.header.pixel)
+        return [first.get(path, self.header.pixel) for path in self.paths]
 
     @property
     def planes(self) -> tuple[float, ...]:
@@ -84,12 +88,13 @@ class SlideLevel:
     def heights(self) -> tuple[float, ...]:
         """Z offsets that are no axis: where the scanner focused, tile by tile or path by path."""
         planes = {height for image in self.images for height in (image.heights or image.planes)}
-        return tuple(sorted(planes)) if len(self.planes) == 1 < len(planes) else ()
+        followed = any(image.heights for image in self.images)
+        return tuple(sorted(planes)) if followed or len(self.planes) == 1 < len(planes) else ()
 
     @property
     def spacing(self) -> tuple[float, float] | None:
         """(row spacing, column spacing) in millimetres, None where DICOM gives none."""
-        return level_spacing(self.header)
+        return self.images[0].size.spacing
 
     @property
     def plane_offsets(self) -> tuple[float, ...]:
@@ -152,43 +157,12 @@ class SlideTiles:
         return None
 
 
-def level_spacing(header: Instance) -> tuple[float, float] | None:
-    """PixelSpacing, else the imaged volume over the matrix; (y, x) in millimetres."""
-    if header.pixel_spacing is None or distorts(header):
-        return volume_spacing(header)
-    return header.pixel_spacing
-
-
-def volume_spacing(header: Instance) -> tuple[float, float] | None:
-    """The imaged volume over the matrix; (y, x) in millimetres."""
-    height, width = header.imaged_volume
-    rows, columns = header.total_pixel_matrix or (header.pixel.rows, header.pixel.columns)
-    return None if height is None or width is None else (height / rows, width / columns)
-
-
-def distorts(header: Instance) -> bool:
-    """Whether PixelSpacing says that pixels are no squares and the imaged volume that they are, which is then right.
-
-    Some writers divide the height by the columns, and the width by the rows.
-    """
-    told, volume = header.pixel_spacing, volume_spacing(header)
-    if told is None or volume is None:
-        return False
-    rounding = sum(1 / size for size in header.total_pixel_matrix or (header.pixel.rows, header.pixel.columns))
-    return _oblong(told) > _SQUARE + rounding >= _oblong(volume)
-
-
-def _oblong(spacing: tuple[float, float]) -> float:
-    """By how much the longer side is longer."""
-    return max(spacing) / min(spacing) - 1
-
-
 def _mean_step(planes: tuple[float, ...]) -> float:
     return (planes[-1] - planes[0]) / max(1, len(planes) - 1)
 
 
 def _by_identifier(path: OpticalPath) -> tuple[object, ...]:
-    """Numbers before names, and numbers by value, however long."""
+    """Numbers before names, and numbers by value, however long; of one name in the order of instances."""
     name = path.identifier
     number = name.lstrip("0") if name.isdecimal() else ""
-    return (not name.isdecimal(), len(number), number, name, path.description, path.wavelength or 0.0, path.occurrence)
+    return (not name.isdecimal(), len(number), number, name)

@@ -48,7 +48,7 @@ class OpticalPath:
     wavelength: float | None = None
     """IlluminationWaveLength (0022,0055), nanometres."""
     color: str = ""
-    """Code meaning of the IlluminationColorCodeSequence (0048,0108), or of a segment RRGGBB."""
+    """RRGGBB by its palette or of a segment, or the code meaning of the IlluminationColorCodeSequence (0048,0108)."""
     occurrence: int = 0
     """How many paths before it in the sequence read alike."""
 
@@ -128,6 +128,8 @@ def frame_positions(scan: FrameScan, paths: tuple[OpticalPath, ...], frames: int
     usable = placed & _is_pixel(scan.rows) & _is_pixel(scan.columns)
     places = _places(scan.names, paths)[scan.identifiers]
     lacking = _lacking(usable, places, frames)
+    if lacking and None in scan.names and (places[scan.identifiers == scan.names.index(None)] < 0).any():
+        lacking = f"frames do not name their optical path, and the OpticalPathSequence has {len(paths)}."
     usable &= len(usable) == frames
     return FramePositions(
         rows=_whole(scan.rows, usable),
@@ -164,15 +166,35 @@ def shared_path_identifier(item: ImageItem) -> str | None:
     return next((_identifier(path) for group in groups for path in group.optical_path_identification.items), None)
 
 
-def identified_paths(scan: FrameScan) -> tuple[OpticalPath, ...]:
-    """The optical paths that frames name, for headers that lack the OpticalPathSequence."""
-    return tuple(OpticalPath(name) for name in scan.names if name is not None)
+def paths_of_frames(declared: tuple[OpticalPath, ...], scan: FrameScan | None) -> tuple[OpticalPath, ...]:
+    """Those of the OpticalPathSequence; those that frames name, where it has none of them.
+
+    Of one path, frames may name it otherwise.
+    """
+    names = () if scan is None else scan.names
+    known = {None, *(path.identifier for path in declared)}
+    if len(declared) == 1 or (declared and (not names or any(name in known for name in names))):
+        return declared
+    return tuple(OpticalPath(name) for name in names if name is not None)
+
+
+def oddly_named(declared: tuple[OpticalPath, ...], paths: tuple[OpticalPath, ...], scan: FrameScan) -> str:
+    """What is odd about how frames name the paths that were found, a sentence; empty where nothing is."""
+    if declared and paths != declared:
+        return "frames name other optical paths than the OpticalPathSequence: channels are called as frames name them."
+    if len(declared) == 1 and not {None, declared[0].identifier}.issuperset(scan.names):
+        return "frames name an optical path that the OpticalPathSequence lacks: it is taken for the only one there is."
+    return ""
 
 
 def _places(names: tuple[str | None, ...], paths: tuple[OpticalPath, ...]) -> npt.NDArray[np.int64]:
-    """The place among an instance's paths of each name, -1 where none has it; who names none belongs to the first."""
-    known: dict[str | None, int] = {path.identifier: place for place, path in enumerate(paths)}
-    known.setdefault(None, 0)
+    """The place among an instance's paths of each name; -1 where none, or more than one, may be meant."""
+    known: dict[str | None, int] = {}
+    for place, path in enumerate(paths):
+        known[path.identifier] = -1 if path.identifier in known else place
+    if len(paths) <= 1:
+        only = names if len({*names} - {None}) == 1 else (None,)
+        known.update(dict.fromkeys((*only, None), 0))
     return np.array([known.get(name, -1) for name in names], dtype=np.int64)
 
 

@@ -8,32 +8,42 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from dicomzarr.dicom.slide.level import SlideLevel, level_spacing
-from dicomzarr.dicom.slide.positions import OpticalPath
+from dicomzarr.dicom.slide.level import SlideLevel
+from dicomzarr.dicom.slide.likeness import (
+    area_ratio,
+    is_coarser,
+    is_one_pyramid,
+    is_one_size,
+    kind_key,
+    level_key,
+    matched,
+    matrix_of,
+    may_be_one_pyramid,
+    origins_within,
+    pixel_key,
+    same_area,
+    same_directions,
+    same_paths,
+    same_planes,
+    same_spacing,
+)
 from dicomzarr.dicom.slide.tiling import FullTiling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
     from dicomzarr.dicom.instance import Instance
+    from dicomzarr.dicom.slide.positions import OpticalPath
     from dicomzarr.dicom.slide.tiled import TiledImage
 
     Place = tuple[OpticalPath, float]
     Tiles = npt.NDArray[np.int64] | None
 
 _Candidate = TypeVar("_Candidate")
-
-_UNTOLD = OpticalPath("")
-"""The optical path of a header that has none."""
-
-_SAME_SPACING = 1e-3
-"""Relative difference below which two pixel spacings are one."""
-_COARSER = 1.05
-"""A level of a pyramid is at least so much coarser than the one before."""
-_SAME_EXTENT = 2.0
-"""Levels of a pyramid show the same area; Philips pads coarse levels, hence the width of this."""
+_SAME_AREA = 1.05
+"""Times the least difference in area by which scans may differ from a level that may belong to either."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,14 +59,17 @@ class _Joining:
 
     images: list[TiledImage]
     tiles: dict[Place, list[Tiles]] = field(default_factory=dict)
+    guessed: bool = False
 
     def takes(self, image: TiledImage) -> bool:
-        first = self.images[0].header
+        first, header = self.images[0], image.header
         return (
-            first.segmentation is image.header.segmentation is None  # each is an image of its own: numbers are its own
-            and _level_key(first) == _level_key(image.header)
-            and _same_spacing(level_spacing(first), level_spacing(image.header))
-            and _origins_within(first, image.header, pixels=1.0)
+            first.header.segmentation is header.segmentation is None  # each is an image of its own: numbers are its own
+            and level_key(first.header) == level_key(header)
+            and all(may_be_one_pyramid(each.header, header) for each in self.images)
+            and same_spacing(first.size.spacing, image.size.spacing)
+            and same_directions(first.header, header)
+            and origins_within(first, image, pixels=1.0)
             and not any(self._overlaps(place, own) for place, own in _cover(image).items())
         )
 
@@ -72,32 +85,52 @@ class _Joining:
         )
 
 
-def join_levels(images: Iterable[TiledImage]) -> list[SlideLevel]:
+def join_levels(images: Sequence[TiledImage]) -> list[SlideLevel]:
     """Images that complement one another become one level; a second of the same stays apart."""
     joining: list[_Joining] = []
+    are_numbered = _are_numbered([image.header for image in images])
     for image in images:
         candidates = [level for level in joining if level.takes(image)]
-        level = _choose(candidates, image.header, lambda level: level.images[0].header)
-        if level is None:
+        found = _nearest(candidates, image.header, lambda level: level.images[0].header)
+        if found and (len(found) == 1 or are_numbered):
+            level = found[0]
+            level.guessed |= len(found) > 1
+        else:
             level = _Joining([image])
             joining.append(level)
         level.add(image)
-    return [SlideLevel(tuple(level.images)) for level in joining]
+    return [SlideLevel(tuple(level.images), guessed=level.guessed) for level in joining]
 
 
-def stack_pyramids(levels: Iterable[SlideLevel]) -> list[Pyramid]:
+def stack_pyramids(levels: Sequence[SlideLevel]) -> list[Pyramid]:
     """Stack levels of one area, finest first, into as many pyramids as it takes."""
     stacks: list[list[SlideLevel]] = []
-    for level in sorted(levels, key=_finest_first):
+    are_numbered = _are_numbered([level.header for level in levels])
+    for level in sorted(levels, key=_by_resolution):
         candidates = [stack for stack in stacks if _belongs(stack, level)]
-        stack = _choose(candidates, level.header, lambda stack: stack[0].header)
-        if stack is None:
-            stacks.append([level])
-        else:
+        found = _nearest(candidates, level.header, lambda stack: stack[0].header)
+        if len(found) > 1:
+            least = min(area_ratio(stack[0], level) for stack in found)
+            found = [stack for stack in found if area_ratio(stack[0], level) <= least * _SAME_AREA]
+        if found and (len(found) == 1 or are_numbered):
             # Channel names are those of the finest level: all levels hold them in its order.
-            own = set(level.paths) == set(stack[0].paths)
-            stack.append(replace(level, order=stack[0].paths) if own else level)
-    return [Pyramid(tuple(stack)) for stack in stacks]
+            own = tuple(matched(found[0][0].paths, level.paths).values())
+            order = own if len(own) == len(level.paths) else ()
+            guessed = level.guessed or len(found) > 1 or _is_left_over(level, stacks)
+            found[0].append(replace(level, order=order, guessed=guessed))
+        else:
+            stacks.append([level])
+    return [Pyramid(tuple(stack)) for stack in sorted(stacks, key=lambda stack: _largest_first(stack[0]))]
+
+
+def _is_left_over(level: SlideLevel, stacks: Sequence[Sequence[SlideLevel]]) -> bool:
+    """Whether another of its size was put where it could have been, by guess."""
+    return any(each.guessed and matrix_of(each.header) == matrix_of(level.header) for stack in stacks for each in stack)
+
+
+def _are_numbered(headers: Sequence[Instance]) -> bool:
+    """Whether InstanceNumber orders what is of one size: the first of each is taken for the first scan's, and so on."""
+    return len({(matrix_of(header), header.instance_number) for header in headers}) == len(headers)
 
 
 def why_several(pyramids: Sequence[Pyramid], lists: int) -> str | None:
@@ -123,43 +156,53 @@ def _why_apart(pyramids: Sequence[Pyramid]) -> list[str]:
     found = list(dict.fromkeys(reason for each in reasons for reason in each))
     why = [f"they differ in {', '.join(found)}"] if found else []
     for other in (other for other, each in zip(others, reasons, strict=True) if not each):
-        if _is_coarser(first, other):
+        if is_coarser(first, other):
             why.append(f"nothing tells to which of them instance {other.header.sop_instance_uid} belongs")
         else:
             both = f"{first.header.sop_instance_uid} and {other.header.sop_instance_uid}"
             why.append(f"instances {both} are alike, as two scans are")
-    return why
+    guessed = (level for pyramid in pyramids for level in pyramid.levels if level.guessed)
+    uids = (level.header.sop_instance_uid for level in guessed)
+    return [*why, *(f"nothing but InstanceNumber tells to which of them instance {uid} belongs" for uid in uids)]
 
 
 def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
     """What keeps the finest levels of two pyramids from being levels of one, in words."""
     first, second = one.header, other.header
     half_a_tile = 0.5 * max(one.grid.tile_rows, one.grid.tile_columns)
+    same_size = same_spacing(one.spacing, other.spacing)
     told = (
         ("PyramidUID", first.pyramid_uid == second.pyramid_uid),
         ("extended depth of field", first.extended_depth_of_field == second.extended_depth_of_field),
-        ("kind of pixels", _pixel_key(first) == _pixel_key(second)),
-        ("optical paths", _same_paths(one, other)),
-        ("focal planes", _same_planes(one.planes, other.planes)),
-        ("place on the slide", _origins_within(first, second, pixels=half_a_tile)),
-        ("the area that they show", _same_area(one, other)),
-        ("the size of pixels", _same_spacing(one.spacing, other.spacing) or _is_coarser(one, other)),
+        ("kind of pixels", pixel_key(first) == pixel_key(second)),
+        ("optical paths", same_paths(one, other)),
+        ("focal planes", same_planes(one.planes, other.planes)),
+        ("orientation", same_directions(first, second)),
+        ("place on the slide", origins_within(one.images[0], other.images[0], pixels=half_a_tile)),
+        ("the area that they show", same_area(one, other) and (not same_size or is_one_size(one, other))),
+        ("the size of pixels", same_size or is_coarser(one, other)),
     )
     return [name for name, same in told if not same]
 
 
-def _choose(
+def _nearest(
     candidates: list[_Candidate], header: Instance, header_of: Callable[[_Candidate], Instance]
-) -> _Candidate | None:
-    """The one that belongs to the same scan: by frame of reference, else by origin; None where it is doubtful."""
+) -> list[_Candidate]:
+    """Those that may belong to the same scan, as far as anything tells; several where it is doubtful."""
     frame = header.frame_of_reference_uid
-    same = [each for each in candidates if frame and header_of(each).frame_of_reference_uid == frame]
-    nearest = sorted(same or candidates, key=lambda each: _distance(header, header_of(each)))
-    if len(nearest) > 1 and not same:
-        near, next_near = (_distance(header, header_of(each)) for each in nearest[:2])
-        if not near < next_near:
-            return None
-    return nearest[0] if nearest else None
+    for place, told in enumerate(_scan_of(header)):
+        candidates = [each for each in candidates if told and _scan_of(header_of(each))[place] == told] or candidates
+    if not candidates:
+        return []
+    least = min(_distance(header, header_of(each)) for each in candidates)
+    found = [each for each in candidates if _distance(header, header_of(each)) == least]
+    is_one_frame = bool(frame) and header_of(found[0]).frame_of_reference_uid == frame
+    return found if len(found) == 1 or is_one_frame else []
+
+
+def _scan_of(header: Instance) -> tuple[str | None, ...]:
+    """What tells scans apart, the strongest first."""
+    return (header.pyramid_uid, header.frame_of_reference_uid, *header.acquisition)
 
 
 def _distance(one: Instance, other: Instance) -> float:
@@ -180,39 +223,13 @@ def _cover(image: TiledImage) -> dict[Place, Tiles]:
     return dict(zip(places, np.split(tiles, cuts), strict=True))
 
 
-def _level_key(header: Instance) -> tuple[object, ...]:
-    pixel = header.pixel
-    matrix = header.total_pixel_matrix or (pixel.rows, pixel.columns)
-    return (*_pyramid_key(header), matrix, pixel.rows, pixel.columns)
+def _by_resolution(level: SlideLevel) -> tuple[bool, float, int, int]:
+    """By the size of pixels, where DICOM gives it: levels may be padded to the size of finer ones."""
+    edof, columns, rows = _largest_first(level)
+    return edof, max(level.spacing or (0.0,)), columns, rows
 
 
-def _pyramid_key(header: Instance) -> tuple[object, ...]:
-    return (header.pyramid_uid, header.extended_depth_of_field, *_pixel_key(header))
-
-
-def _pixel_key(header: Instance) -> tuple[object, ...]:
-    pixel = header.pixel
-    if pixel.samples > 1:
-        return (pixel.samples, pixel.dtype, pixel.bits_stored)
-    return (pixel.dtype, pixel.photometric_interpretation)
-
-
-def _same_spacing(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return all(abs(a - b) <= _SAME_SPACING * max(a, b) for a, b in zip(one, other, strict=True))
-
-
-def _origins_within(one: Instance, other: Instance, *, pixels: float) -> bool:
-    """Whether origins lie within so many pixels of the finer image; an absent origin is near to any."""
-    if one.origin is None or other.origin is None:
-        return True
-    spacings = [max(spacing) for header in (one, other) if (spacing := level_spacing(header)) is not None]
-    tolerance = pixels * min(spacings, default=0.0)
-    return all(abs(a - b) <= tolerance for a, b in zip(one.origin[:2], other.origin[:2], strict=True))
-
-
-def _finest_first(level: SlideLevel) -> tuple[bool, int, int]:
+def _largest_first(level: SlideLevel) -> tuple[bool, int, int]:
     grid = level.grid
     return (level.header.extended_depth_of_field, -grid.matrix_columns, -grid.matrix_rows)
 
@@ -221,47 +238,14 @@ def _belongs(stack: list[SlideLevel], level: SlideLevel) -> bool:
     first = stack[0]
     half_a_tile = 0.5 * max(first.grid.tile_rows, first.grid.tile_columns)
     return (
-        _pyramid_key(first.header) == _pyramid_key(level.header)
-        and _same_paths(first, level)
-        and _same_planes(first.planes, level.planes)
-        and _is_coarser(stack[-1], level)
-        and _origins_within(first.header, level.header, pixels=half_a_tile)
-        and _same_area(first, level)
-    )
-
-
-def _same_paths(one: SlideLevel, other: SlideLevel) -> bool:
-    """Whether levels show the same optical paths; of colours, some writers name the only one anew for each level."""
-    if set(one.paths) == set(other.paths):
-        return True
-    if one.header.pixel.samples == 1 or not len(one.paths) == len(other.paths) == 1:
-        return False
-    unnamed = {replace(path, identifier="") for path in (*one.paths, *other.paths)} - {_UNTOLD}
-    return len(unnamed) <= 1
-
-
-def _is_coarser(fine: SlideLevel, level: SlideLevel) -> bool:
-    """Whether a level is a next one; by size where DICOM gives no spacing."""
-    if fine.spacing is None or level.spacing is None:
-        return level.grid.matrix_columns * _COARSER <= max(fine.grid.matrix_columns, 1) or (
-            level.grid.matrix_rows * _COARSER <= fine.grid.matrix_rows
+        kind_key(first.header) == kind_key(level.header)
+        and all(may_be_one_pyramid(each.header, level.header) for each in stack)
+        and same_paths(first, level)
+        and same_planes(first.planes, level.planes)
+        and is_coarser(stack[-1], level)
+        and same_directions(first.header, level.header)
+        and (
+            is_one_pyramid(first.header, level.header)
+            or (origins_within(first.images[0], level.images[0], pixels=half_a_tile) and same_area(first, level))
         )
-    return all(coarse >= _COARSER * step for coarse, step in zip(level.spacing, fine.spacing, strict=True))
-
-
-def _same_planes(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """As many focal planes, at about the same offsets where there are several."""
-    if len(one) != len(other):
-        return False
-    return len(one) == 1 or np.allclose(one, other, rtol=1e-3, atol=1e-4)
-
-
-def _same_area(one: SlideLevel, other: SlideLevel) -> bool:
-    """Whether two levels show about the same area; one coarse pixel of rounding is allowed."""
-    if one.spacing is None or other.spacing is None:
-        return one.spacing is other.spacing
-    sizes = [
-        (level.grid.matrix_rows * step[0], level.grid.matrix_columns * step[1])
-        for level, step in ((one, one.spacing), (other, other.spacing))
-    ]
-    return all(max(a, b) <= _SAME_EXTENT * (min(a, b) + step) for a, b, step in zip(*sizes, other.spacing, strict=True))
+    )

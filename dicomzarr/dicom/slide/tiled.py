@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dicomzarr.dicom.instance import FrameRef
+from dicomzarr.dicom.slide.concatenation import added_up, frame_sequence, images_of, in_order
+from dicomzarr.dicom.slide.layout import full_layout
 from dicomzarr.dicom.slide.positions import OpticalPath
+from dicomzarr.dicom.slide.spacing import PixelSize, pixel_size
 from dicomzarr.dicom.slide.tiling import (
     FramePositions,
     FullTiling,
@@ -19,59 +18,24 @@ from dicomzarr.dicom.slide.tiling import (
     TileGrid,
     sparse_tiling,
 )
-from dicomzarr.errors import MissingInstanceError, TilingError
+from dicomzarr.errors import TilingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.instance import Instance
+    from dicomzarr.dicom.instance import FrameRef, Instance
+    from dicomzarr.dicom.slide.concatenation import FrameSequence
 
 _Z_DECIMALS = 6
 """Focal planes nearer than this many decimals of their offset are one."""
-_MOST_PLANES = 2**16
-_MOST_PATHS = 2**16
+_SAME_HEIGHT = 0.05
+"""Part of the height of a stack by which its planes may lie elsewhere than those of another tile."""
 _MOST_TILES = 2**20
 """Along one side; the largest slides have thousands."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrameSequence:
-    """The frames of a concatenation, numbered through its parts; one part is the ordinary case."""
-
-    uid: str
-    """ConcatenationUID, or the SOP Instance UID of the only part."""
-    offsets: tuple[int, ...]
-    """Frames before each part, ascending."""
-    parts: tuple[Instance, ...]
-    complete: bool
-    """No part is known to be lost."""
-
-    @property
-    def end(self) -> int:
-        """The number of the last frame that a part holds."""
-        return self.offsets[-1] + self.parts[-1].number_of_frames
-
-    def ref(self, number: int) -> FrameRef:
-        """The frame of this number within the concatenation.
-
-        Raises:
-            MissingInstanceError: The part that should hold it is not in the series.
-        """
-        index = bisect_right(self.offsets, number - 1) - 1
-        if index >= 0:
-            local = number - self.offsets[index]
-            if local <= self.parts[index].number_of_frames:
-                return FrameRef(self.parts[index], local)
-        raise self.lost(f"frame {number}")
-
-    def lost(self, what: str) -> MissingInstanceError:
-        """The error for what a lost part may hold."""
-        return MissingInstanceError(
-            f"{self.parts[0].series}, concatenation {self.uid}: {what} is in a part that the series lacks.",
-            remedy="Send the missing instance to the server.",
-        )
+_FROM_ZERO = "positions of frames count from 0, and not from 1: tiles lie where they are meant."
+_NOT_FULL = "its frames are not all tiles of TILED_FULL: they lie where their own positions say."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +47,8 @@ class TiledImage:
     paths: tuple[OpticalPath, ...]
     planes: tuple[float, ...]
     """Z offset of each focal plane in the slide coordinate system, as the header gives it; no two are equal."""
+    size: PixelSize
+    """How large its pixels are."""
     spaced: bool = True
     """Whether offsets are known; else they only count the planes."""
     heights: tuple[float, ...] = ()
@@ -91,6 +57,8 @@ class TiledImage:
     """Frames that lie outside the Total Pixel Matrix, and are no tiles of it."""
     elsewhere: int = 0
     """Frames whose own positions are not those that they have by TILED_FULL, which counts."""
+    remarks: tuple[str, ...] = ()
+    """What else is odd about how its frames lie, in sentences."""
 
     @property
     def header(self) -> Instance:
@@ -131,12 +99,9 @@ class LooseTiles:
 
 def tiled_images(instances: Iterable[Instance]) -> tuple[list[TiledImage], list[LooseTiles]]:
     """Join concatenations and index the tiles of every image; what fits no grid is beside those that do."""
-    groups: defaultdict[str, list[Instance]] = defaultdict(list)
-    for instance in instances:
-        groups[_uid(instance)].append(instance)
     tiled: list[TiledImage] = []
     loose: list[LooseTiles] = []
-    for parts in groups.values():
+    for parts in images_of(instances):
         try:
             tiled.append(tiled_image(parts))
         except TilingError as error:
@@ -153,46 +118,42 @@ def tiled_image(parts: Iterable[Instance]) -> TiledImage:
     Raises:
         TilingError: Frame counts or positions contradict the tile grid; the message names no instance.
     """
-    ordered = _in_order(parts)
+    ordered = in_order(parts)
     header = ordered[0]
     _check_parts(ordered)
-    frames = _frames(ordered, _offsets(ordered))
+    frames = frame_sequence(ordered)
     grid = _grid(header)
     paths = _paths(ordered)
     positions = _all_positions(ordered, paths)
+    remarks: tuple[str, ...] = ()
+    if positions is not None and positions.counts_from_zero(grid):
+        positions, remarks = positions.moved(1), (_FROM_ZERO,)
     if _is_full(ordered, positions):
-        full = _full(header, frames, grid)
-        return full if positions is None else replace(full, elsewhere=_elsewhere(positions, frames, grid))
+        try:
+            full = _full(header, frames, grid)
+        except TilingError:
+            if positions is None or positions.lacking:
+                raise
+            remarks = (*remarks, _NOT_FULL)
+        else:
+            elsewhere = 0 if positions is None else _elsewhere(positions, frames, grid)
+            return replace(full, elsewhere=elsewhere, remarks=full.remarks + remarks)
     if positions is None:
         raise TilingError(f"the metadata gives no position of {frames.end} frames that are placed one by one.")
     if positions.lacking:
         raise TilingError(positions.lacking)
-    return _sparse(header, frames, grid, positions, paths or (OpticalPath(""),))
+    return replace(_sparse(header, frames, grid, positions, paths or (OpticalPath(""),)), remarks=remarks)
 
 
 def _loose_tiles(parts: Sequence[Instance], why: str) -> list[LooseTiles]:
     """Parts that differ share no array: each is a list of its own."""
-    ordered = _in_order(parts)
+    ordered = in_order(parts)
     alike = len(set(map(_sameness, ordered))) == 1
     return [
-        LooseTiles(_frames(group, _added(group)), _all_positions(group, paths), paths, why)
+        LooseTiles(frame_sequence(group, gapless=True), _all_positions(group, paths), paths, why)
         for group in ([ordered] if alike else [[part] for part in ordered])
         for paths in (_paths(group),)
     ]
-
-
-def _uid(part: Instance) -> str:
-    return part.concatenation.uid if part.concatenation else part.sop_instance_uid
-
-
-def _in_order(parts: Iterable[Instance]) -> list[Instance]:
-    return sorted(
-        parts, key=lambda part: (part.concatenation.number if part.concatenation else 0, part.sop_instance_uid)
-    )
-
-
-def _frames(parts: Sequence[Instance], offsets: tuple[int, ...]) -> FrameSequence:
-    return FrameSequence(_uid(parts[0]), offsets, tuple(parts), _complete(parts))
 
 
 def _paths(parts: Sequence[Instance]) -> tuple[OpticalPath, ...]:
@@ -234,91 +195,25 @@ def _is_full(parts: Sequence[Instance], positions: FramePositions | None) -> boo
     return positions is None and (one_frame or (not organization and nothing_places))
 
 
-def _complete(parts: Sequence[Instance]) -> bool:
-    numbered = [part.concatenation for part in parts if part.concatenation]
-    total = max((part.total or 0 for part in numbered), default=0) or len(numbered)
-    return len(numbered) == total and _numbered_through([part.number for part in numbered])
-
-
-def _numbered_through(numbers: Sequence[int]) -> bool:
-    return list(numbers) == list(range(1, len(numbers) + 1))
-
-
-def _added(parts: Sequence[Instance]) -> tuple[int, ...]:
-    """Frames before each part, by adding up."""
-    return tuple(accumulate((part.number_of_frames for part in parts[:-1]), initial=0))
-
-
-def _offsets(parts: Sequence[Instance]) -> tuple[int, ...]:
-    """Frames before each part; by their own account, else by adding up when none is missing."""
-    counts = [part.number_of_frames for part in parts]
-    told = [part.concatenation.frame_offset if part.concatenation else 0 for part in parts]
-    numbers = [part.concatenation.number if part.concatenation else 1 for part in parts]
-    if None in told and not _numbered_through(numbers):
-        raise TilingError("their concatenation lacks parts and does not say where the others begin.")
-    offsets = [a if t is None else t for a, t in zip(_added(parts), told, strict=True)]
-    ends = [offset + count for offset, count in zip(offsets, counts, strict=True)]
-    if min(offsets) < 0 or any(end > begin for end, begin in zip(ends[:-1], offsets[1:], strict=True)):
-        raise TilingError("the parts of their concatenation overlap or are out of order.")
-    return tuple(offsets)
-
-
 def _full(header: Instance, frames: FrameSequence, grid: TileGrid) -> TiledImage:
-    paths = _full_paths(header, frames.end)
-    planes = _full_planes(header, frames.end, grid.rows * grid.columns * len(paths))
-    tiling = FullTiling(grid, len(paths), planes)
     may_lack_end = header.concatenation is not None and (not frames.complete or header.concatenation.total is None)
-    if frames.end > tiling.frame_count or (frames.end < tiling.frame_count and not may_lack_end):
-        raise TilingError(
-            f"{frames.end} frames are not the {tiling.frame_count} tiles that there should be ({len(paths)} optical "
-            f"paths, {planes} focal planes, {grid.rows} rows and {grid.columns} columns of tiles)."
-        )
-    step = header.spacing_between_slices
-    if planes > 1 and not step:
-        return TiledImage(frames, tiling, paths, tuple(map(float, range(planes))), spaced=False)
+    layout = full_layout(header, frames.end, grid, may_lack_frames=may_lack_end)
+    step, planes = header.spacing_between_slices, layout.planes
     bottom = header.origin[2] if header.origin else 0.0
-    offsets = tuple(round(bottom + k * (step or 0.0), _Z_DECIMALS) for k in range(planes))
-    return TiledImage(frames, tiling, paths, offsets)
+    known = planes == 1 or bool(step)
+    offsets = tuple(round(bottom + k * (step or 0.0), _Z_DECIMALS) if known else float(k) for k in range(planes))
+    tiling = FullTiling(grid, len(layout.paths), planes)
+    remarks = (layout.remark,) if layout.remark else ()
+    return TiledImage(frames, tiling, layout.paths, offsets, pixel_size(header), spaced=known, remarks=remarks)
 
 
 def _elsewhere(positions: FramePositions, frames: FrameSequence, grid: TileGrid) -> int:
     """How many frames say that they lie elsewhere than in the order of TILED_FULL."""
-    if positions.lacking or frames.offsets != _added(frames.parts):
+    if positions.lacking or frames.offsets != added_up(frames.parts):
         return 0
     row, column = np.divmod(np.arange(len(positions)) % (grid.rows * grid.columns), grid.columns)
     same = (positions.rows == row * grid.tile_rows + 1) & (positions.columns == column * grid.tile_columns + 1)
     return int(np.count_nonzero(~same))
-
-
-def _full_planes(header: Instance, frames: int, tiles: int) -> int:
-    """TotalPixelMatrixFocalPlanes, else as many as the frames make up when the optical paths are told."""
-    if header.focal_planes is not None:
-        planes = header.focal_planes
-    elif frames <= tiles:
-        planes = 1
-    elif header.optical_paths or header.optical_path_count:
-        planes = frames // tiles
-    else:
-        raise TilingError(
-            f"there are {frames} frames for {tiles} tiles, and neither TotalPixelMatrixFocalPlanes nor an "
-            f"OpticalPathSequence says whether they are focal planes or optical paths."
-        )
-    if planes > _MOST_PLANES:
-        raise TilingError(f"{planes} focal planes are more than any slide has.")
-    return planes
-
-
-def _full_paths(header: Instance, frames: int) -> tuple[OpticalPath, ...]:
-    """As many paths as NumberOfOpticalPaths says, named by the OpticalPathSequence where it can."""
-    named = header.optical_paths
-    if header.shared_optical_path is not None and len(named) > 1:
-        named = tuple(path for path in named if path.identifier == header.shared_optical_path)
-    count = header.optical_path_count or len(named) or 1
-    if count == len(named):
-        return named
-    if named or count > min(frames, _MOST_PATHS):
-        raise TilingError(f"NumberOfOpticalPaths is {count}, with {len(named)} paths named for {frames} frames.")
-    return tuple(OpticalPath(str(number) if count > 1 else "") for number in range(1, count + 1))
 
 
 def _sparse(
@@ -334,8 +229,9 @@ def _sparse(
     positions = positions.at(within)
     planes, plane_of_frame = _planes(header, positions)
     heights: tuple[float, ...] = ()
-    if len(planes) > 1 and _seen_once(positions):
-        heights, planes, plane_of_frame = planes, planes[:1], np.zeros_like(plane_of_frame)
+    if len(planes) > 1 and (stack := _focused_stack(positions, planes, plane_of_frame)) is not None:
+        heights = planes
+        planes, plane_of_frame = stack
     used = np.unique(positions.paths)
     renumbered = FramePositions(
         positions.rows,
@@ -359,13 +255,31 @@ def _sparse(
         first_frames=numbers[within],
     )
     shown = tuple(paths[index] for index in used)
-    return TiledImage(frames, tiling, shown, planes, heights=heights, outside=outside)
+    return TiledImage(frames, tiling, shown, planes, pixel_size(header), heights=heights, outside=outside)
 
 
-def _seen_once(positions: FramePositions) -> bool:
-    """Whether no tile has two focal planes: their offsets are then heights of focus, and no axis."""
+def _focused_stack(
+    positions: FramePositions, planes: tuple[float, ...], plane_of_frame: npt.NDArray[np.int64]
+) -> tuple[tuple[float, ...], npt.NDArray[np.int64]] | None:
+    """The planes of each tile counted from its own lowest, where a scanner followed the tissue; None where it did not.
+
+    Each tile has as many then, at the same distances, and most of the planes that there are have none of it.
+    """
     tiles = np.stack([positions.paths, positions.rows, positions.columns])
-    return bool(np.unique(tiles, axis=1).shape[1] == len(positions))
+    distinct, tile_of_frame = np.unique(tiles, axis=1, return_inverse=True)
+    count, rest = divmod(len(positions), distinct.shape[1])
+    if rest or 2 * count > len(planes):
+        return None
+    order = np.lexsort((plane_of_frame, tile_of_frame.reshape(-1)))
+    if (np.bincount(tile_of_frame.reshape(-1)) != count).any():
+        return None
+    heights = np.array(planes)[plane_of_frame[order]].reshape(-1, count)
+    distances = heights - heights[:, :1]
+    if not np.allclose(distances, distances[0], rtol=0, atol=_SAME_HEIGHT * np.ptp(distances[0])):
+        return None
+    own = np.empty_like(plane_of_frame)
+    own[order] = np.tile(np.arange(count), len(heights))
+    return tuple(np.round(planes[0] + distances.mean(axis=0), _Z_DECIMALS).tolist()), own
 
 
 def _planes(header: Instance, positions: FramePositions) -> tuple[tuple[float, ...], npt.NDArray[np.int64]]:

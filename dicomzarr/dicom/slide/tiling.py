@@ -5,7 +5,7 @@ Frame numbers here are 1-based and run through a whole concatenation (PS3.3 sect
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -105,6 +105,20 @@ class FramePositions:
     def at(self, frames: npt.NDArray[np.bool_]) -> FramePositions:
         """Those of some frames."""
         return FramePositions(self.rows[frames], self.columns[frames], self.z_offsets[frames], self.paths[frames])
+
+    def counts_from_zero(self, grid: TileGrid) -> bool:
+        """Whether each lies on the grid if the first pixel is number 0, and so none if it is 1, as it should be."""
+        known = (self.rows != UNPLACED) & (self.columns != UNPLACED)
+        rows, columns = self.rows[known], self.columns[known]
+        even = not (rows % grid.tile_rows).any() and not (columns % grid.tile_columns).any()
+        return even and bool(known.any()) and min(rows.min(), columns.min()) == 0
+
+    def moved(self, pixels: int) -> FramePositions:
+        """Those so many pixels further down and across."""
+        rows, columns = (
+            np.where(places == UNPLACED, UNPLACED, places + pixels) for places in (self.rows, self.columns)
+        )
+        return replace(self, rows=rows, columns=columns)
 
     def within(self, grid: TileGrid) -> npt.NDArray[np.bool_]:
         """Which frames show any of the Total Pixel Matrix."""

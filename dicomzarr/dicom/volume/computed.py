@@ -6,11 +6,10 @@ Functions of the table in `dimensions`, each of one frame; None where nothing is
 from __future__ import annotations
 
 import itertools
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.model.json_model import EMPTY
-from dicomzarr.dicom.model.private import private_value, private_values
+from dicomzarr.dicom.model.private import private_value
 from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.volume.clock import acquired_at, date_and_time
 
@@ -23,13 +22,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.volume.frame_context import FrameContext
 
 _VECTOR: Final = 3
-_B_OF_SEQUENCE: Final = re.compile(r"_b(\d{1,5})(?!\d)", re.ASCII)
-"""The b-value in what Siemens calls sequences of diffusion, as ``*ep_b1000#2``."""
-
 _DIGITS: Final = 6
-_GE_OFFSET: Final = 1_000_000_000
-"""What GE adds to b-values of some images."""
-
 _COMPONENTS: Final = {
     "M": "magnitude",
     "P": "phase",
@@ -78,31 +71,6 @@ def kind(frame: FrameContext) -> Value:
 def _word(values: tuple[str, ...]) -> Value:
     """All values, whether they are code strings or not (PS3.5 section 6.2): of these only known words are shown."""
     return " ".join(value.upper() for value in values if value) or None
-
-
-def b_value(frame: FrameContext) -> Value:
-    """DiffusionBValue (0018,9087); that of a vendor where the standard's is absent, or the one in SequenceName."""
-    item = frame.item
-    told = [frame.attribute("diffusion", "diffusion_b_value").first, item.diffusion_b_value.first]
-    told += [private_value(item, name) for name in ("siemens_b_value", "philips_b_value", "uih_b_value")]
-    found = next((number for value in told if (number := number_of(value)) is not None), None)
-    if found is None and (number := number_of(private_value(item, "ge_b_value"))) is not None:
-        found = number % _GE_OFFSET
-    if found is None and (named := _B_OF_SEQUENCE.search(frame.read.text(item.sequence_name) or "")):
-        found = float(named[1])
-    return None if found is None else in_single_precision(found)
-
-
-def gradient_direction(frame: FrameContext) -> Value:
-    """The diffusion gradient direction, a unit vector; that of a vendor where the standard's is absent."""
-    item = frame.item
-    directions: Any = frame.attribute("diffusion", "gradient_directions").values
-    told: list[Sequence[Scalar]] = [each.orientation.values for each in directions[:1]]
-    told += [item.gradient_orientation.values]
-    told += [private_values(item, name) for name in ("siemens_gradient", "uih_gradient")]
-    for vendor in ("philips", "ge"):
-        told += [[private_value(item, f"{vendor}_gradient_{axis}") for axis in "xyz"]]
-    return next((_vector(values) for values in told if len(values) == _VECTOR and any(values)), None)
 
 
 def velocity_direction(frame: FrameContext) -> Value:

@@ -2,7 +2,8 @@
 
 A dimension exists only where one of these says so. A new one is one more row, which names attributes as the fields of
 `image_model` are called. One that is not read yet needs a field there: of `ImageItem`, where it stands in the instance,
-or of `Macro`, where it stands in a functional group. What no plain number or text says is a function in `computed`.
+or of `Macro`, where it stands in a functional group. What no plain number or text says is a function in `computed`,
+or in `diffusion`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.model.json_model import Leaf
 from dicomzarr.dicom.model.private import creator_of
-from dicomzarr.dicom.volume import computed
+from dicomzarr.dicom.volume import computed, diffusion
 from dicomzarr.dicom.volume.computed import FRAME_TYPES, in_single_precision, number_of
 
 if TYPE_CHECKING:
@@ -80,14 +81,16 @@ def _private(*names: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for name in names for part in (name, creator_of(name))))
 
 
+def _gradient(vendor: str) -> tuple[str, ...]:
+    return tuple(f"{vendor}_gradient_{axis}" for axis in "xyz")
+
+
 ACQUISITION_TIME: Final = "acquisition_time"
 """Seconds since a fixed day."""
 
 FRAME_TIME: Final = "frame_time"
 
 SEGMENT: Final = "segment"
-
-_GRADIENTS: Final = tuple(f"{vendor}_gradient_{axis}" for vendor in ("philips", "ge") for axis in "xyz")
 
 ATTRIBUTES: Final = (
     Attribute(SEGMENT, macros=(("segment_identification", "segment_number"),)),
@@ -127,23 +130,29 @@ ATTRIBUTES: Final = (
         instance=("echo_time",),
     ),
     Attribute(
-        "b_value",
+        diffusion.B_VALUE,
         "s/mm2",
         contrast=True,
-        compute=computed.b_value,
+        compute=diffusion.b_value,
         macros=(("diffusion", "diffusion_b_value"),),
         instance=(
             "diffusion_b_value",
             "sequence_name",
-            *_private("siemens_b_value", "philips_b_value", "uih_b_value", "ge_b_value"),
+            *_private("siemens_b_value", "philips_b_value", "uih_b_value", "ge_b_value", "ge_kind", "ge_directions"),
+            *_private(*_gradient("ge")),
         ),
     ),
     Attribute(
-        "gradient_direction",
+        diffusion.DIRECTION,
         contrast=True,
-        compute=computed.gradient_direction,
-        macros=(("diffusion", "gradient_directions"),),
-        instance=("gradient_orientation", *_private("siemens_gradient", "uih_gradient", *_GRADIENTS)),
+        compute=diffusion.gradient_direction,
+        macros=(("diffusion", "gradient_directions"), ("diffusion", "directionality")),
+        instance=(
+            "gradient_orientation",
+            "directionality",
+            "phase_direction",
+            *_private("siemens_gradient", "uih_gradient", *_gradient("philips"), *_gradient("ge")),
+        ),
     ),
     Attribute(
         "inversion_time",

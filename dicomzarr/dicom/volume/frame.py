@@ -16,6 +16,7 @@ from dicomzarr.dicom.lut.modality import Rescale
 from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE, ImageItem, frame_groups
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
 from dicomzarr.dicom.volume.computed import frame_times
+from dicomzarr.dicom.volume.diffusion import Turns
 from dicomzarr.dicom.volume.dimensions import ATTRIBUTES
 from dicomzarr.dicom.volume.frame_context import FrameContext
 from dicomzarr.dicom.volume.frame_values import dimension_values
@@ -91,6 +92,8 @@ class Frame:
     """The window of this frame, where it has one of its own."""
     values: Mapping[str, Value]
     """What may tell it from others at its place, by the name of the dimension."""
+    gradient_in_patient: bool = True
+    """False where its direction of diffusion is along the picture, and nothing says how that lies in the patient."""
     to_suv: float | None = None
     """What leads from modality values to SUV, where ``rescale`` leads there; see `volume.suv`."""
 
@@ -108,13 +111,16 @@ class Frame:
     def whole(self) -> str:
         """The concatenation that its instance is a part of, else the instance."""
         concatenation = self.instance.concatenation
-        return concatenation.uid if concatenation else self.instance.sop_instance_uid
+        return (concatenation.uid if concatenation else "") or self.instance.sop_instance_uid
 
     @property
     def number_in_whole(self) -> tuple[int, int]:
         """(frames or parts before its own, frame number): its order within `whole`."""
         concatenation = self.instance.concatenation
-        return (concatenation.number if concatenation else 0), self.ref.number
+        if concatenation is None:
+            return 0, self.ref.number
+        number = concatenation.frame_offset if concatenation.number is None else concatenation.number
+        return number or 0, self.ref.number
 
     @property
     def normal(self) -> Vector | None:
@@ -141,10 +147,12 @@ def frames_of(items: Mapping[Instance, ImageItem], notices: Notices) -> Iterator
         )
     contexts = [list(_contexts(instance, item, notices)) for instance, item in items.items()]
     values = iter(dimension_values([context for each in contexts for context in each]))
+    turns = Turns()
     alike: dict[Hashable, Frame] = {}
     for each in contexts:
         for context, (position, orientation) in zip(each, _placement(each), strict=True):
-            yield _frame_like(alike, context, position, orientation, next(values), notices)
+            told, in_patient = turns.turned(context, orientation, next(values))
+            yield _frame_like(alike, context, position, orientation, told, notices, in_patient=in_patient)
 
 
 def _contexts(instance: Instance, item: ImageItem, notices: Notices) -> Iterator[FrameContext]:
@@ -191,25 +199,32 @@ def _frame_like(  # noqa: PLR0913, PLR0917  # as `_frame`, and what is known of 
     orientation: Vector | None,
     values: Mapping[str, Value],
     notices: Notices,
+    *,
+    in_patient: bool,
 ) -> Frame:
     """A frame; what many instances of a series say alike is read once, unless it has to be noticed for each."""
     is_classic = context.groups is context.shared is NO_GROUPS and not context.item.real_world_value_mapping.values
     if not is_classic:
-        return _frame(context, position, orientation, values)
+        return _frame(context, position, orientation, values, in_patient=in_patient)
     key = (id(context.instance.segmentation), context.instance.pixel_spacing, *_told(context.item))
     known = alike.get(key)
     if known is not None:
         ref = FrameRef(context.instance, context.number)
-        return Frame(ref, context.item, position, orientation, *(*_ALIKE(known), values))
+        return Frame(ref, context.item, position, orientation, *(*_ALIKE(known), values, in_patient))
     before = len(notices)
-    frame = _frame(context, position, orientation, values)
+    frame = _frame(context, position, orientation, values, in_patient=in_patient)
     if len(notices) == before:
         alike[key] = frame
     return frame
 
 
 def _frame(
-    context: FrameContext, position: Vector | None, orientation: Vector | None, values: Mapping[str, Value]
+    context: FrameContext,
+    position: Vector | None,
+    orientation: Vector | None,
+    values: Mapping[str, Value],
+    *,
+    in_patient: bool,
 ) -> Frame:
     item = context.item
     rescale = _rescale(context, context.instance.segmentation)
@@ -230,6 +245,7 @@ def _frame(
         real_world=_real_world(context),
         voi=next((macro for macro in context.macros("frame_voi_lut") if is_given(macro.window_center)), None),
         values=values,
+        gradient_in_patient=in_patient,
     )
 
 

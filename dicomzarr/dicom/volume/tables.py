@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from dicomzarr.dicom.lut.lookup import read_descriptor, read_table
 from dicomzarr.dicom.lut.palette import build_palette, read_segmented_table
 from dicomzarr.dicom.model.binary import invalid_content
+from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,8 +19,10 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.lut.palette import Palette
     from dicomzarr.dicom.model.binary import BinaryLeaf
     from dicomzarr.dicom.model.image_model import ImageItem
+    from dicomzarr.dicom.model.json_model import PaletteItem
 
 _COLORS: Final = ("Red", "Green", "Blue")
+_HIGHEST: Final = 2**16 - 1
 
 
 def bulk_uris(instance: Instance, item: ImageItem, values: str) -> Iterator[str]:
@@ -38,7 +43,22 @@ def image_palette(instance: Instance, item: ImageItem, bulk: Mapping[str, bytes]
     Raises:
         InvalidAttributeError: It has none, or a broken one.
     """
-    return build_palette(*(_color_table(instance, item, color, bulk) for color in _COLORS))
+    return _palette(item, instance.sop_instance_uid, bulk, signed=instance.pixel.signed)
+
+
+def brightest_color(item: PaletteItem, instance: str) -> str:
+    """The last colour of a palette that the metadata hold, as RRGGBB; empty where it is not there, or broken.
+
+    Args:
+        item: That of an optical path (PS3.3 section C.8.12.5).
+        instance: SOP Instance UID.
+    """
+    try:
+        palette = _palette(item, instance, {}, signed=False)
+    except InvalidAttributeError:
+        return ""
+    top = palette.apply(np.full((1, 1, 1), _HIGHEST, np.uint16)).reshape(-1)
+    return "".join(f"{int(value) >> 8 * (palette.dtype.itemsize - 1):02X}" for value in top)
 
 
 def modality_table(instance: Instance, item: ImageItem, bulk: Mapping[str, bytes]) -> LookupTable:
@@ -55,11 +75,16 @@ def modality_table(instance: Instance, item: ImageItem, bulk: Mapping[str, bytes
     return read_table(descriptor, octets, name="LUTData", instance=uid)
 
 
-def _color_table(instance: Instance, item: ImageItem, color: str, bulk: Mapping[str, bytes]) -> LookupTable:
-    uid = instance.sop_instance_uid
+def _palette(item: ImageItem | PaletteItem, uid: str, bulk: Mapping[str, bytes], *, signed: bool) -> Palette:
+    return build_palette(*(_color_table(item, color, uid, bulk, signed=signed) for color in _COLORS))
+
+
+def _color_table(
+    item: ImageItem | PaletteItem, color: str, uid: str, bulk: Mapping[str, bytes], *, signed: bool
+) -> LookupTable:
     name = f"{color}PaletteColorLookupTableDescriptor"
     leaf = getattr(item, f"{color.lower()}_descriptor")
-    descriptor = read_descriptor(leaf, signed=instance.pixel.signed, name=name, instance=uid)
+    descriptor = read_descriptor(leaf, signed=signed, name=name, instance=uid)
     data, segmented = _color_data(item, color)
     name = f"{'Segmented' if segmented else ''}{color}PaletteColorLookupTableData"
     octets = data.octets(name, uid, _fetched(data, bulk))
@@ -69,7 +94,7 @@ def _color_table(instance: Instance, item: ImageItem, color: str, bulk: Mapping[
     return read(descriptor, octets, name=name, instance=uid)
 
 
-def _color_data(item: ImageItem, color: str) -> tuple[BinaryLeaf, bool]:
+def _color_data(item: ImageItem | PaletteItem, color: str) -> tuple[BinaryLeaf, bool]:
     """(the data of a colour, whether they are in segments)."""
     plain: BinaryLeaf = getattr(item, f"{color.lower()}_data")
     segmented: BinaryLeaf = getattr(item, f"{color.lower()}_segmented")

@@ -6,18 +6,10 @@ had, 2 it could not be meant, 130 interrupted, 141 nobody read the output to its
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
-import traceback
-from typing import TYPE_CHECKING
 
-from dicomzarr.errors import DicomZarrError, UsageError
-from dicomzarr.faces.cli.parser import parse_arguments
-from dicomzarr.faces.cli.remedies import remedy_for
-from dicomzarr.faces.cli.telling import told_of_secrets
-from dicomzarr.faces.cli.terminal import Terminal
-
+TYPE_CHECKING = False  # nothing is imported here by which an interrupt would be a traceback
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
@@ -42,10 +34,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: ``--help`` or ``--version`` was asked for, and printed.
     """
+    try:
+        return _run(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write(f"dicomzarr: {': '.join(('interrupted', *map(str, interrupt.args)))}\n")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        _discard_output()
+        return _BROKEN_PIPE
+
+
+def _run(argv: Sequence[str]) -> int:
+    """Run a command; what it needs is imported here, where an interrupt is no traceback."""
+    import importlib  # noqa: PLC0415  # as said above
+
+    from dicomzarr.errors import DicomZarrError, UsageError  # noqa: PLC0415  # as above
+    from dicomzarr.faces.cli.parser import parse_arguments  # noqa: PLC0415  # as above
+    from dicomzarr.faces.cli.remedies import remedy_for  # noqa: PLC0415  # as above
+    from dicomzarr.faces.cli.telling import told_of_secrets  # noqa: PLC0415  # as above
+    from dicomzarr.faces.cli.terminal import Terminal  # noqa: PLC0415  # as above
+
     arguments: Namespace | None = None
     terminal = Terminal.open()
     try:
-        arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+        arguments = parse_arguments(argv)
         note = told_of_secrets(arguments)
         if note:
             terminal.note(note)
@@ -54,16 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except DicomZarrError as error:
         if arguments is not None and arguments.debug:
+            import traceback  # noqa: PLC0415  # only here
+
             traceback.print_exc()
         terminal.error(f"{error.args[0]} {remedy_for(error)}")
         for choice in getattr(error, "choices", ()):
             terminal.choice(choice)
         return _MISUSED if isinstance(error, UsageError) else _FAILED
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:
-        _discard_output()
-        return _BROKEN_PIPE
     return 0
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from dicomzarr.disk.inspection import clear, look_at
 from dicomzarr.errors import InvalidOptionError
-from dicomzarr.faces.cli.measures import amount
+from dicomzarr.faces.cli.measures import amount, counted
 from dicomzarr.faces.cli.terminal import clean
 from dicomzarr.options import StorageOptions
 
@@ -57,7 +57,7 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
 def _show(shown: _Shown, terminal: Terminal) -> None:
     held = "a database that cannot be read; it begins anew when it is used next"
     if shown.frames is not None:
-        held = f"{shown.frames} frames, {shown.series} series"
+        held = f"{counted(shown.frames, 'frame')}, {shown.series} series"
     bound = "nothing was written yet" if shown.bound is None else f"of {amount(shown.bound)} at most"
     terminal.print_line(Text(clean(shown.directory), style="bold"))
     terminal.print(Text(f"{amount(shown.bytes)}, {bound}"), Text(held))

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from dicomzarr.errors import InvalidURLError, UsageError
+from dicomzarr.errors import UsageError
 from dicomzarr.faces.cli.login import logged_in
 from dicomzarr.faces.cli.telling import PASSWORD_VARIABLE
 from dicomzarr.options import StorageOptions
@@ -87,15 +87,10 @@ def series_target(arguments: Namespace) -> Target:
     Raises:
         InvalidURLError: The URL ends above the series.
         FileError: There is no such file or folder, or no series in it.
-        UsageError: There are several series in it.
+        SeveralSeriesError: There are several series in it.
     """
     target = target_of(arguments)
-    target = replace(target, url=only_series(target.url, StorageOptions.parse(**target.options)))
-    if target.url.series is None:
-        raise InvalidURLError(
-            f"{target.url} names no series.", remedy=f"dicomzarr ls {target.url} lists what is there."
-        )
-    return target
+    return replace(target, url=only_series(target.url, StorageOptions.parse(**target.options)))
 
 
 def _check_once(arguments: Namespace, user_in_url: str | None) -> None:

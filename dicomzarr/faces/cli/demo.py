@@ -76,6 +76,7 @@ def _show_page(terminal: Terminal) -> None:
         terminal.print_line(f"{gateway.url}/")
         sys.stdout.flush()
         terminal.note("A slide, a CT with segments, a perfusion MR and fluorescence. Ctrl+C ends it.")
+        terminal.note(f"For Python, napari and dicomzarr ls, the server behind it is {_dicomweb(server.url)}")
         webbrowser.open(f"{gateway.url}/")
         threading.Event().wait()
 

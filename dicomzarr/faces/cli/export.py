@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 
 from dicomzarr.errors import DicomZarrError, UsageError
 from dicomzarr.faces.cli.connection import series_target, target_of
-from dicomzarr.faces.cli.measures import amount
+from dicomzarr.faces.cli.measures import amount, counted
 from dicomzarr.faces.cli.remedies import remedy_for
 from dicomzarr.faces.export import export
 
@@ -61,10 +61,10 @@ def _export(target: Target, output: str, arguments: Namespace, terminal: Termina
             )
         except KeyboardInterrupt:
             progress.close()
-            terminal.error(f"interrupted: {progress.state}")
-            raise
+            raise KeyboardInterrupt(progress.state) from None
     kept = f", {done.resumed} of {done.blocks} blocks from an earlier run" if done.resumed else ""
-    terminal.note(f"{output}: {amount(done.nbytes)} of pixels in {done.arrays} arrays, read again and compared{kept}")
+    arrays = counted(done.arrays, "array")
+    terminal.note(f"{output}: {amount(done.nbytes)} of pixels in {arrays}, read again and compared{kept}")
 
 
 def _view(arguments: Namespace) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dicomzarr.arrays.image import open_image
 from dicomzarr.dicom.pixels.syntax import transfer_syntax_name
 from dicomzarr.faces.cli.connection import series_target
 from dicomzarr.faces.cli.facts import series_facts
-from dicomzarr.faces.cli.measures import amount, by, extent, spacing
+from dicomzarr.faces.cli.measures import amount, by, counted, extent, spacing
 from dicomzarr.faces.cli.terminal import clean
 from dicomzarr.session.kinds import kind_of
 
@@ -84,7 +84,6 @@ def _sizes(facts: SeriesFacts, image: ImageFacts) -> Text:
         for axis, size in zip(image.axes, finest.shape, strict=True)
         if axis.name in plurals
     ]
-    levels = len(image.levels)
     told = (
         facts.modality,
         image.kind,
@@ -93,7 +92,7 @@ def _sizes(facts: SeriesFacts, image: ImageFacts) -> Text:
         extent(image.axes, finest.shape, finest.scale),
         f"RGB {finest.dtype}" if image.color else finest.dtype,
         "lossy" if finest.lossy else "",
-        "1 level" if levels == 1 else f"{levels} levels",
+        counted(len(image.levels), "level"),
     )
     return Text(" · ".join(clean(fact) for fact in told if fact))
 

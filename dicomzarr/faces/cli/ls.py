@@ -8,8 +8,8 @@ from rich.text import Text
 
 from dicomzarr.errors import DicomZarrError, UsageError
 from dicomzarr.faces.cli.connection import target_of
+from dicomzarr.faces.cli.listing import STUDIES, find
 from dicomzarr.faces.cli.measures import amount
-from dicomzarr.faces.cli.search import STUDIES, find
 from dicomzarr.faces.cli.terminal import clean
 from dicomzarr.faces.fsspec.filesystem import SeriesFileSystem
 from dicomzarr.sources.files.urls import split_place
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.faces.cli.connection import Target
-    from dicomzarr.faces.cli.search import Listing
+    from dicomzarr.faces.cli.listing import Listing
     from dicomzarr.faces.cli.terminal import Terminal
     from dicomzarr.faces.results import Value
 
@@ -40,7 +40,7 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
         terminal.write_json(_document(target, listing))
     else:
         _show(listing, terminal)
-    _comment(listing, terminal)
+    _comment(listing, arguments, terminal)
 
 
 def _document(target: Target, listing: Listing) -> dict[str, Any]:
@@ -83,18 +83,23 @@ def _cell(value: Value) -> str:
     return "" if value is None else clean(str(value))
 
 
-def _comment(listing: Listing, terminal: Terminal) -> None:
+def _comment(listing: Listing, arguments: Namespace, terminal: Terminal) -> None:
     """What the table does not say."""
     if not listing.rows:
         what = "No study" if listing.kind is STUDIES else "No series"
         terminal.note(
             f"{what} matches." if not listing.offset else f"{what} matches from --offset {listing.offset} on."
         )
+    for remark in listing.remarks:
+        terminal.note(remark)
     if listing.more:
         following = listing.offset + len(listing.rows)
         terminal.note(f"There are more: --offset {following} shows the next, --limit more at once.")
     for keyword in listing.ignored:
         terminal.note(f"The server ignored the filter {keyword}: not all of these match it.")
+    url = next((row["url"] for row in listing.rows if row["url"]), None)
+    if terminal.for_people and not arguments.json and url:
+        terminal.note(f"Go on with one of them: dicomzarr {'ls' if listing.kind is STUDIES else 'info'} {url}")
 
 
 def _list_series(target: Target, arguments: Namespace, terminal: Terminal) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.plan import Axis
 
-__all__ = ["amount", "by", "extent", "spacing"]
+__all__ = ["amount", "by", "counted", "extent", "spacing"]
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _SYMBOLS = {"micrometer": "µm", "millimeter": "mm", "second": "s", "millisecond": "ms"}
@@ -20,6 +20,11 @@ _MICROMETRES = 1000
 _SAME = 1e-6
 amount = decimal
 """Bytes, as ``6.7 MB``."""
+
+
+def counted(number: int, noun: str) -> str:
+    """How many there are: ``1 array``, ``2 arrays``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def by(sizes: Iterable[object]) -> str:

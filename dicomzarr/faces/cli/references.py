@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dicomzarr.faces.cli.connection import series_target
+from dicomzarr.faces.cli.measures import counted
 from dicomzarr.faces.export.references import references
 
 if TYPE_CHECKING:
@@ -33,4 +34,4 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
             **target.options,
         )
     needs = f"; readers need imagecodecs-zarr for {', '.join(done.codecs)}" if done.codecs else ""
-    terminal.note(f"{done.target}: {done.frames} frames of {done.arrays} arrays{needs}")
+    terminal.note(f"{done.target}: {counted(done.frames, 'frame')} of {counted(done.arrays, 'array')}{needs}")

@@ -72,11 +72,18 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
         terminal.print_line(first)
         sys.stdout.flush()
         for each in upstreams:
-            terminal.note(f"{each.name}: {gateway.url}/0.5/{each.name}/studies/")
+            terminal.note(f"{each.name}: {gateway.url}/0.5/{each.name}/studies/{_remark(each)}")
         terminal.note("Series are read-only here. Ctrl+C ends it.")
         if arguments.open:
             webbrowser.open(first)
         threading.Event().wait()
+
+
+def _remark(upstream: Upstream) -> str:
+    """What is odd about a folder."""
+    if not upstream.is_folder or run_sync(partial(upstream.search, "studies", {}, wanted=1)):
+        return ""
+    return f"; there is no DICOM in {kind_of(upstream.url).place(upstream.url.base)} yet"
 
 
 def _allow_connections() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from dicomzarr.errors import UsageError
+from dicomzarr.faces.listening import cannot_listen
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -56,10 +57,7 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
             terminal.note("Ctrl-C ends it.")
             ended.wait()
     except (OSError, OverflowError) as error:
-        raise UsageError(
-            f"Port {arguments.port} of {arguments.host} cannot be listened to ({error}).",
-            remedy="Choose another one with --port.",
-        ) from None
+        raise cannot_listen(arguments.host, arguments.port, error) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from dicomzarr.errors import UsageError
 from dicomzarr.faces.gateway.server import Gateway, Settings
 from dicomzarr.faces.gateway.upstreams import Upstream
+from dicomzarr.faces.listening import cannot_listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,10 +54,7 @@ def check_port(settings: Settings) -> None:
             with socket.create_server(address[:2], family=family):
                 pass
     except (OSError, OverflowError) as error:
-        raise UsageError(
-            f"The gateway cannot listen at {settings.host}:{settings.port} ({type(error).__name__}).",
-            remedy="Another program may use the port: choose one with --port, or 0 for any.",
-        ) from None
+        raise cannot_listen(settings.host, settings.port, error) from None
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from dicomzarr.faces.doctor.report import Finding, Outcome, Report
 from dicomzarr.faces.doctor.service import ServiceCheck
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.runtime.tracebacks import keeps_secrets
 from dicomzarr.session.opening import endpoint_for
 from dicomzarr.sources.dicomweb.discovery import (
     AnswerKind,
@@ -40,6 +41,7 @@ _MAYBE_CERTIFICATE = "It may want a client certificate: name yours by cert=, --c
 _NO_ANSWER = (502, 503, 504)
 
 
+@keeps_secrets
 def doctor(url: str, **storage_options: Any) -> Report:
     """Look at a server: the way to it, whether it is DICOMweb and where, rights, search, metadata, frames, speed.
 

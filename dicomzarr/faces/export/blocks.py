@@ -111,6 +111,9 @@ def halve(pixels: npt.NDArray[Any], *, averages: bool) -> npt.NDArray[Any]:
     Args:
         pixels: Of an even number of rows and columns, or one.
         averages: Each pixel is the mean of four, rounded half to even; else the first of them.
+
+    Returns:
+        (..., rows / 2, columns / 2), of the same type.
     """
     rows, columns = (min(2, size) for size in pixels.shape[-2:])
     if not averages:

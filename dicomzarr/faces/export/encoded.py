@@ -327,7 +327,7 @@ def check_codec(coding: Coding, frame: EncodedFrame, instance: Instance, path: s
         transfer_syntax_uid=frame.transfer_syntax_uid,
         media_type=frame.media_type,
         where=f"array {path}",
-        stored=frame.header is not None or instance.is_stored_native,
+        stored=frame.header is not None or instance.is_sent_as_stored(frame.transfer_syntax_uid),
     )
     check_values(coding, frame, instance.pixel, ours, path)
 

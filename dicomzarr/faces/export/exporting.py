@@ -11,6 +11,7 @@ from dicomzarr.faces.export.journal import remove_journal
 from dicomzarr.faces.export.options import ZARR, parse_options
 from dicomzarr.faces.export.series import Source
 from dicomzarr.faces.export.zarr_export import ZarrExport
+from dicomzarr.runtime.tracebacks import keeps_secrets
 
 if TYPE_CHECKING:
     import os
@@ -33,6 +34,7 @@ class Exported:
     """Blocks of those that an earlier run had written."""
 
 
+@keeps_secrets
 def export(  # noqa: PLR0913  # as many as the user has
     url_or_image: str | os.PathLike[str] | Image,
     target: str | os.PathLike[str],

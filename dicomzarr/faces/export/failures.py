@@ -6,10 +6,18 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dicomzarr.errors import DicomZarrError, TargetError
+from dicomzarr.errors import DicomZarrError, TargetError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def taken() -> UsageError:
+    """The error for a target where something is that nobody has said to overwrite."""
+    return UsageError(
+        "There is something at the target already.",
+        remedy="Overwrite it (overwrite=True, --force), or name another target.",
+    )
 
 
 @contextmanager

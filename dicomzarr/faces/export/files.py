@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from dicomzarr.errors import UsageError
 from dicomzarr.faces.export import nifti, ome_tiff, ozx
 from dicomzarr.faces.export.durable import settle
-from dicomzarr.faces.export.failures import on_disk
+from dicomzarr.faces.export.failures import on_disk, taken
 from dicomzarr.faces.export.options import NIFTI, OZX, TIFF
 from dicomzarr.faces.export.series import Source
 from dicomzarr.faces.export.zarr_export import ZarrExport
+from dicomzarr.runtime.extras import needed
 
 if TYPE_CHECKING:
     from dicomzarr.arrays.image import Image
@@ -90,9 +90,7 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
         if path.is_dir():
             raise UsageError("There is a folder at the target, and this format is one file.", remedy="Name another.")
         if path.exists() and not overwrite and not _beside(path).exists():  # which lies there until `finish_file`
-            raise UsageError(
-                "There is something at the target already.", remedy="Overwrite it, or name another target."
-            )
+            raise taken()
 
 
 def _beside(path: Path) -> Path:
@@ -111,8 +109,8 @@ def _local(target: str) -> Path:
 
 def _check_installed(kind: str) -> None:
     module = _NEEDS.get(kind)
-    if module is not None and find_spec(module) is None:
-        raise UsageError(f"This format needs {module}.", remedy="pip install 'dicomzarr[export]'")
+    if module is not None:
+        needed(module, "export")
 
 
 def _of_one_image(plan: SeriesPlan, options: ExportOptions) -> ExportOptions:

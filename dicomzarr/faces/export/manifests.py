@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from dicomzarr.errors import UsageError
 from dicomzarr.faces.export.reference_files import encoded_url
 from dicomzarr.faces.export.references import found_references
 from dicomzarr.omezarr.keys import SEPARATOR
+from dicomzarr.runtime.extras import needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,11 +51,7 @@ class DICOMParser:
                 to; the text says why.
             DicomZarrError: The series could not be opened or read.
         """
-        if find_spec("virtualizarr") is None:
-            raise UsageError(
-                "This parser needs VirtualiZarr, which needs Python 3.12.",
-                remedy="pip install 'dicomzarr[virtualizarr]'",
-            )
+        needed("virtualizarr", "virtualizarr", python=(3, 12))
         manifests = import_module("virtualizarr.manifests")
         found = found_references(url, levels=self.levels, images=self.images, **self.storage_options)
         chunks: dict[str, dict[str, Reference]] = {}

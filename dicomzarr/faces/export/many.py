@@ -12,6 +12,7 @@ from dicomzarr.errors import DicomZarrError
 from dicomzarr.faces.export.exporting import Copy
 from dicomzarr.faces.export.options import parse_options
 from dicomzarr.options import StorageOptions
+from dicomzarr.runtime.tracebacks import keeps_secrets, without_frames
 from dicomzarr.session.locate import parse_series_url
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class _Job(NamedTuple):
         return self.copy.write(image, overwrite=self.overwrite)
 
 
+@keeps_secrets
 def export_many(
     targets: Mapping[str, str | os.PathLike[str]],
     *,
@@ -72,7 +74,7 @@ def export_many(
         try:
             handle = SeriesHandle(*parse_series_url(url, storage))
         except DicomZarrError as error:
-            found[url] = error
+            found[url] = without_frames(error)
         else:
             jobs[url] = _Job(handle, Copy(os.fspath(target), chosen, target_options or {}), overwrite)
     if cluster is None:
@@ -92,7 +94,7 @@ def _written(job: _Job) -> Exported | DicomZarrError:
     try:
         return job.write()
     except DicomZarrError as error:
-        return error
+        return without_frames(error)
 
 
 def _finished(job: _Job, outcome: Exported | DicomZarrError) -> Exported | DicomZarrError:
@@ -102,7 +104,7 @@ def _finished(job: _Job, outcome: Exported | DicomZarrError) -> Exported | Dicom
     try:
         job.copy.finish()
     except DicomZarrError as error:
-        return error
+        return without_frames(error)
     return outcome
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import blake2b
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import zarr
 
+from dicomzarr.arrays.volume.diffusion import gradients_of
 from dicomzarr.arrays.volume.nifti import header_of, ras
 from dicomzarr.arrays.volume.reasons import Why, refuse, why_no_volume, why_too_long
 from dicomzarr.arrays.volume.times import step_of_times
-from dicomzarr.errors import VerificationError
+from dicomzarr.errors import LeftOutWarning, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +30,7 @@ _OFFSET: Final = 352
 """Bytes before the pixels: the header of NIfTI-1, and that there are no extensions."""
 
 _PART: Final = 2**24
+_NO_B_VALUES: Final = "There are no b-values and b-vectors beside this file: image.to_nifti() writes them."
 
 
 def adapt(source: Source) -> Source:
@@ -40,6 +43,9 @@ def adapt(source: Source) -> Source:
     source = source.with_options(replace(options, levels=(options.levels or (0,))[:1]))
     plan = source.only_image
     refuse(_reasons(plan, absent=options.absent), "This image does not go into NIfTI")
+    times = next((size for axis, size in zip(plan.axes, plan.levels[0].shape, strict=True) if axis.name == "t"), 1)
+    if gradients_of(plan, {"t": np.arange(times), "c": np.zeros(1, np.int64)}) is not None:
+        warnings.warn(_NO_B_VALUES, LeftOutWarning, stacklevel=2)
     return source
 
 

@@ -7,15 +7,15 @@ import os
 import shutil
 from datetime import UTC, datetime
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from dicomzarr.errors import InvalidOptionError, UsageError
-from dicomzarr.faces.export.failures import on_disk, writing
+from dicomzarr.faces.export.failures import on_disk, taken, writing
 from dicomzarr.omezarr.keys import SEPARATOR
+from dicomzarr.runtime.extras import needed
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.sources.files.stores.pinned_file import PinnedFile
 
@@ -131,11 +131,9 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder {path.parent}.", remedy="Make it first.")
     if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists.", remedy="Overwrite it, or name another target.")
-    if path.suffix.lower() == ".icechunk" and find_spec("icechunk") is None:
-        raise UsageError(
-            "This target needs icechunk, which needs Python 3.12.", remedy="pip install 'dicomzarr[icechunk]'"
-        )
+        raise taken()
+    if path.suffix.lower() == ".icechunk":
+        needed("icechunk", "icechunk", python=(3, 12))
 
 
 def write_references(path: Path, documents: Mapping[str, bytes], refs: Mapping[str, Reference]) -> None:

@@ -26,6 +26,7 @@ from dicomzarr.faces.export.reference_files import Reference, check_target, writ
 from dicomzarr.faces.export.series import Source
 from dicomzarr.faces.export.work import WORKERS
 from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.runtime.tracebacks import keeps_secrets
 from dicomzarr.sources.files.source import FilesSource
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Referenced:
     """Of imagecodecs, which the reader must have; empty where plain zarr is enough."""
 
 
+@keeps_secrets
 def references(
     url_or_image: str | os.PathLike[str] | Image,
     target: str | os.PathLike[str],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dicomzarr.errors import DicomZarrError, UsageError, VerificationError
 from dicomzarr.faces.export.encoded import EncodedCopy
+from dicomzarr.faces.export.failures import taken
 from dicomzarr.faces.export.journal import Journal, journal_of
 from dicomzarr.faces.export.pixels import PixelCopy
 from dicomzarr.faces.export.work import work_through
@@ -101,9 +102,7 @@ class ZarrExport:
     def _begin(self, *, overwrite: bool) -> None:
         there, begun = self.target.exists, self._journal.exists
         if there and not begun and not overwrite:
-            raise UsageError(
-                "There is something at the target already.", remedy="Overwrite it, or name another target."
-            )
+            raise taken()
         if there and begun and self._resumes(overwrite=overwrite):
             return
         self._journal.begin()  # first, so that what is half removed is no whole export

@@ -88,7 +88,15 @@ class ZarrTarget:
             settle(Path(self._root))
 
     def read(self, path: str, index: tuple[slice, ...]) -> npt.NDArray[Any]:
-        """Read pixels of an array whose document is there; from any thread."""
+        """Read pixels of an array whose document is there; from any thread.
+
+        Args:
+            path: Of the array.
+            index: A slice for each axis, which are those of the result.
+
+        Raises:
+            TargetError: They cannot be read.
+        """
         with writing("The target"):
             array = self._arrays.get(path)
             if array is None:

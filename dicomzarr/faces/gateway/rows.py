@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import UsageError
-from dicomzarr.faces.cli.dates import as_dates
+from dicomzarr.faces.filters import as_dates
 from dicomzarr.faces.results import Column, Value, value_of
 
 if TYPE_CHECKING:

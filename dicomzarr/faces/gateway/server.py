@@ -21,6 +21,7 @@ from dicomzarr.faces.gateway.refusals import Refusal, RefusedError, refusal_of
 from dicomzarr.faces.gateway.replies import Sending, only_for_caller, refusal_reply
 from dicomzarr.faces.gateway.routes import OPEN, ROUTES, is_writable
 from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams
+from dicomzarr.faces.listening import cannot_listen
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.runtime.pools import FILES
 from dicomzarr.sources.http.urls import is_loopback
@@ -149,10 +150,7 @@ class Gateway:
             ).start()
         except (OSError, OverflowError) as error:
             await self._runner.cleanup()
-            raise UsageError(
-                f"The gateway cannot listen at {self._settings.host}:{self._settings.port} ({type(error).__name__}).",
-                remedy="Another program may use the port: choose one with --port, or 0 for any.",
-            ) from None
+            raise cannot_listen(self._settings.host, self._settings.port, error) from None
         if self.shared.board is not None:
             self._telling = asyncio.get_running_loop().create_task(self._tell(self.shared.board))
         port = self._runner.addresses[0][1]

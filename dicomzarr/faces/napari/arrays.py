@@ -118,7 +118,7 @@ class LayerArray:
         return layout.laid_out(self._level[whole], piece)[()]
 
     def now(self, piece: tuple[Item, ...]) -> Pixels:
-        """The pixels of a piece as far as they are there."""
+        """The pixels of a piece as far as they are there, of the shape that the piece takes from the layer."""
         return self.screen.show(self._number, piece)
 
     def __repr__(self) -> str:

@@ -58,6 +58,9 @@ class Layout:
         Args:
             pixels: In the order of the level's axes.
             index: Into the layer.
+
+        Returns:
+            A view with an axis for each slice of the index, in the order of the layer's axes.
         """
         shown = pixels.transpose(self.order)[(0,) * (len(self.order) - sum(axis is not None for axis in self.axes))]
         shown = shown[tuple(np.newaxis if axis is None else slice(None) for axis in self.axes)]

@@ -15,6 +15,7 @@ from dicomzarr.errors import FileError, MetadataError, UsageError
 from dicomzarr.faces.openslide.associated import AssociatedImages
 from dicomzarr.faces.openslide.pictures import pillow, rgba
 from dicomzarr.faces.openslide.properties import slide_properties, whole_downsample
+from dicomzarr.runtime.tracebacks import keeps_secrets
 
 if TYPE_CHECKING:
     import os
@@ -47,6 +48,7 @@ class OpenSlide(AbstractSlide):
         DicomZarrError: It cannot be opened, as for `dicomzarr.open`.
     """
 
+    @keeps_secrets
     def __init__(self, filename: str | os.PathLike[str] | Image, **storage_options: Any) -> None:
         pillow()
         image = filename if isinstance(filename, Image) else open_image(filename, **storage_options)
@@ -187,6 +189,7 @@ class OpenSlide(AbstractSlide):
         return f"OpenSlide({self.url!r})"
 
 
+@keeps_secrets
 def open_slide(filename: str | os.PathLike[str] | Image, **storage_options: Any) -> OpenSlide:
     """Open a slide as OpenSlide would: what is put in the place of `openslide.open_slide`.
 

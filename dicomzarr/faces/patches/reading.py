@@ -84,6 +84,9 @@ class PatchReader:
             batches: Which patches.
             ahead: How many batches are read, or held, beyond the one that is handed out.
 
+        Yields:
+            The patches of a batch, of each (height, width, samples).
+
         Raises:
             DicomZarrError: A frame cannot be had.
         """

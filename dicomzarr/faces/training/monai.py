@@ -13,6 +13,7 @@ from dicomzarr.errors import UsageError
 from dicomzarr.faces.training.given import GivenOptions, is_series, opened
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.extras import needed
+from dicomzarr.runtime.tracebacks import keeps_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,7 @@ class VolumeReader(_image_reader.ImageReader):  # type: ignore[misc]  # MONAI ne
         InvalidOptionError: An option is unknown or has an impossible value.
     """
 
+    @keeps_secrets
     def __init__(
         self,
         *,
@@ -62,6 +64,7 @@ class VolumeReader(_image_reader.ImageReader):  # type: ignore[misc]  # MONAI ne
         """Whether all are images or URLs of ours."""
         return all(map(is_series, _each(filename)))
 
+    @keeps_secrets
     def read(self, data: Any, **options: Any) -> Any:
         """Open a series, or several.
 
@@ -77,6 +80,9 @@ class VolumeReader(_image_reader.ImageReader):  # type: ignore[misc]  # MONAI ne
 
     def get_data(self, img: Any) -> tuple[npt.NDArray[Any], dict[str, Any]]:
         """Values, and where they lie; several images are stacked along a first axis.
+
+        Returns:
+            (x, y, z) or (x, y, z, t), and what MONAI reads of them: the affine in RAS millimetres, shape and spacing.
 
         Raises:
             UsageError: One is no volume, or several do not lie in one place.

@@ -10,6 +10,7 @@ from dicomzarr.arrays.volume.nifti import ras
 from dicomzarr.arrays.volume.volume import volume_of
 from dicomzarr.faces.training.given import opened
 from dicomzarr.runtime.extras import needed
+from dicomzarr.runtime.tracebacks import keeps_secrets
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -35,6 +36,7 @@ def scalar_image(path: Any, **options: Any) -> Any:
     return tio.ScalarImage(tensor=values, affine=affine)
 
 
+@keeps_secrets
 def read(
     path: Any,
     *,

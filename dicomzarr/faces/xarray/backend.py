@@ -34,7 +34,7 @@ _DECODERS = (
 class DicomZarrBackendEntrypoint(BackendEntrypoint):
     """Opens a DICOMweb series: one group a level, the variable ``image`` in each."""
 
-    description = "Open a DICOMweb image series, one group a level"
+    description = "Open a DICOM series, one group a level"
     open_dataset_parameters = ("filename_or_obj", "drop_variables", *_DECODERS, "group", "storage_options")
     supports_groups = True
 

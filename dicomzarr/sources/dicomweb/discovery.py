@@ -136,7 +136,7 @@ class Answer:
             AnswerKind.SERVICE: "a DICOMweb service",
             AnswerKind.LOGIN_PAGE: f"a page that asks for a password{title}",
             AnswerKind.PAGE: self._known_page or f"a web page{title}",
-            AnswerKind.ABSENT: "nothing that this server has",
+            AnswerKind.ABSENT: f"not there (status {self.status})",
             AnswerKind.REFUSED: f"closed (status {self.status})",
             AnswerKind.FAILING: f"failing (status {self.status})",
         }

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from dicomzarr.sources.files.urls import FolderURL
 
 _MODALITY: Final = "00080060"
-_MOST_LISTED: Final = 20
 
 
 class Place(Protocol):
@@ -72,11 +71,7 @@ def _several(folder: FolderURL, candidates: Mapping[tuple[SeriesRef, str], int])
     urls = [str(replace(folder, study=ref.study, series=ref.series)) for (ref, _), _ in found]
     told = [f"{modality or 'unknown modality'}, {_count(number)}" for (_, modality), number in found]
     lines = [f"{url} ({facts})" for url, facts in zip(urls, told, strict=True)]
-    more = [f"and {len(lines) - _MOST_LISTED} more"] if len(lines) > _MOST_LISTED else []
-    return SeveralSeriesError(
-        f"There are {len(lines)} series in {place_of(folder.base)}; name one of:",
-        (*lines[:_MOST_LISTED], *more),
-    )
+    return SeveralSeriesError(f"There are {len(lines)} series in {place_of(folder.base)}; name one of:", lines)
 
 
 def _count(number: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from dicomzarr.errors import (
     AuthenticationError,
     DicomZarrError,
+    HTTPStatusError,
     InvalidReplyError,
     NotFoundError,
     PermissionDeniedError,
@@ -108,6 +109,8 @@ class Exchange:
                 if pause is None:
                     history.gone_at = history.told_at if tries.outlasts else history.gone_at
                     error.name_subject(spec.subject)
+                    if isinstance(error, HTTPStatusError):
+                        error.challenge = ""
                     # What it was made of may hold headers, and some pickles (tblib's) take it along to other processes.
                     error.__context__ = None
                     raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -89,7 +90,7 @@ def _unconnected(
 ) -> ConnectionFailedError:
     """Nothing has reached the server; a proxy says so, or is not there either."""
     if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or type(error.os_error).__name__
+        reason = _reason(error.os_error)
         if isinstance(error, aiohttp.ClientProxyConnectionError):
             return UnreachableError(f"No connection to the proxy for {host}: {reason}.", remedy=_PROXY)
         of_tls = isinstance(error.os_error, ConnectionResetError) and not plain
@@ -99,6 +100,13 @@ def _unconnected(
     # Where the server is started anew, the proxy is who says so.
     kind = UnreachableError if error.status >= _FAILED else ConnectionFailedError
     return kind(f"The proxy gives no way to {host} (status {error.status}).", remedy=_PROXY)
+
+
+def _reason(error: OSError) -> str:
+    """Why there is no connection, in the system's words: asyncio's own repeat the address."""
+    if (error.errno or 0) > 0:  # below are those of the resolver
+        return os.strerror(error.errno or 0)
+    return error.strerror or type(error).__name__
 
 
 def _tls_error(error: Exception) -> ssl.SSLError | ssl.CertificateError | None:

@@ -103,7 +103,7 @@ class Meaning(Flag):
 class _Row:
     means: Meaning = Meaning.NONE
     error: type[HTTPStatusError] = HTTPStatusError
-    remedy: str = "This status was not expected of a DICOMweb server: check the URL."
+    remedy: str = "This status was not expected of a DICOMweb server: check the URL, by dicomzarr doctor."
     page: tuple[type[HTTPStatusError], str] | None = None
 
 

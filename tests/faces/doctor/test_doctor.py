@@ -215,7 +215,7 @@ def test_a_wrong_password_is_sent_once() -> None:
         ({"/": (200, "text/html", "<html><title>Index of /</title>")}, "a page that lists files"),
         ({"/": (200, "text/html", OHIF), "*": (200, "text/html", OHIF)}, "the viewer OHIF"),
         ({"*": (200, "application/json", "[]x")}, "something else (status 200, application/json)"),
-        ({}, "nothing that this server has"),
+        ({}, "not there (status 404)"),
     ],
     ids=["login", "page", "listing", "viewer", "something", "nothing"],
 )

@@ -42,7 +42,7 @@ def test_a_series_is_exported_and_said_in_one_line(
     out = tmp_path / "out.zarr"
     code, said = run(capsys, image.series_url, out)
     assert code == 0
-    assert said == f"{out}: 2.6 kB of pixels in 1 arrays, read again and compared\n"
+    assert said == f"{out}: 2.6 kB of pixels in 1 array, read again and compared\n"
     assert_same_store(image, out)
     code, said = run(capsys, image.series_url, out)
     assert code == 2

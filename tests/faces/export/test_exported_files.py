@@ -21,11 +21,12 @@ from radiology_opened import Opener, affine_of, pixels_of
 from radiology_volumes import bolus, gantry_tilt, modality_lut, pet, secondary_capture, uneven, volume
 from real_data import real_series
 from serving import forget_servers, serving
+from weightings import SHELL, weighted
 from zarr.storage import ZipStore
 
 import dicomzarr
 from dicomzarr.demo.show import demo_server, demo_url
-from dicomzarr.errors import TargetError, UsageError
+from dicomzarr.errors import LeftOutWarning, TargetError, UsageError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # their imports, not ours
@@ -165,6 +166,16 @@ def test_what_nifti_cannot_say_is_refused(opened: Opener, tmp_path: Path, series
 def test_nifti_of_a_slide_is_refused(tmp_path: Path) -> None:
     with serving(slides.brightfield_pyramid()) as served, pytest.raises(UsageError, match="it is a slide"):
         dicomzarr.export(served.url, tmp_path / "out.nii", images=[""])
+
+
+def test_a_nifti_of_diffusion_says_that_its_b_values_are_not_beside_it(opened: Opener, tmp_path: Path) -> None:
+    series = weighted("SIEMENS", weightings=[SHELL[0], *SHELL[:2]])  # two of one weighting: times tell them apart
+    for dataset in series.datasets:
+        dataset.AcquisitionTime = f"10{dataset.InstanceNumber:02}00"
+    image = opened(series)
+    assert image.levels[0].axes[0] == "t"
+    with pytest.warns(LeftOutWarning, match="no b-values and b-vectors beside"):
+        dicomzarr.export(image, tmp_path / "out.nii")
 
 
 @pytest.mark.parametrize("ending", ["nii.gz", "ome.tif"])

@@ -18,7 +18,6 @@ from serving import forget_servers
 
 import dicomzarr
 from dicomzarr.errors import UsageError
-from dicomzarr.faces.export import reference_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +103,6 @@ def test_a_bucket_is_read_at_its_server(tmp_path: Path) -> None:
 
 
 def test_without_icechunk_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reference_files, "find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=r"pip install 'dicomzarr\[icechunk\]'"):
+    monkeypatch.setitem(sys.modules, "icechunk", None)
+    with pytest.raises(UsageError, match=r'pip install "dicomzarr\[icechunk\]"'):
         dicomzarr.references(tmp_path, tmp_path / "out.icechunk")

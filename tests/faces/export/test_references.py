@@ -194,9 +194,9 @@ def test_levels_and_images_are_chosen(tmp_path: Path) -> None:
 def test_the_command_says_what_was_written(ct: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.json"
     assert main(["references", str(ct), str(out)]) == 0
-    assert capsys.readouterr() == ("", f"{out}: 4 frames of 1 arrays\n")
+    assert capsys.readouterr() == ("", f"{out}: 4 frames of 1 array\n")
     assert main(["references", str(ct), str(out)]) == 2
-    assert "exists" in capsys.readouterr().err
+    assert "There is something at the target already." in capsys.readouterr().err
     assert main(["references", str(ct), str(out), "--force"]) == 0
 
 

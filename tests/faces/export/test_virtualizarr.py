@@ -132,8 +132,8 @@ def test_what_references_refuse_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_virtualizarr_it_says_what_to_install(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dicomzarr.faces.export.manifests.find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=r"pip install 'dicomzarr\[virtualizarr\]'"):
+    monkeypatch.setitem(sys.modules, "virtualizarr", None)
+    with pytest.raises(UsageError, match=r'pip install "dicomzarr\[virtualizarr\]"'):
         DICOMParser()(str(scan), None)
 
 

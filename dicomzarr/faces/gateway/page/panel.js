@@ -4,10 +4,26 @@ import { h, short } from "./dom.js";
 import { Planes, whyNoPlanes } from "./planes.js";
 import { segments, Stage } from "./stage.js";
 import { centered } from "./values.js";
-import { KEYS } from "./viewer.js";
 
 /** @typedef {import("./viewer.js").Viewer} Viewer */
 /** @typedef {import("./zarr.js").Image} Image */
+
+/** Keys, as the help shows them. */
+const KEYS = [
+  ["↑ ↓, Page Up, Page Down", "slice before, slice after, ten at once"],
+  ["Home, End", "first slice, last slice"],
+  ["← →", "time before, time after; on a slide: move"],
+  ["+ − 0", "closer, farther, all of it"],
+  ["1 … 9", "channel on or off, or window of that number"],
+  ["i", "exchange black and white"],
+  ["m", "planes and 3D"],
+  ["s", "segments on or off"],
+  ["r, f", "turn, flip"],
+  ["Space", "play, stop"],
+  ["a", "all attributes of the instances"],
+  ["?", "this help"],
+  ["Esc", "back to the list"],
+];
 
 /** Built anew for each image; `update` lets it say what the view is now. */
 export class Panel {

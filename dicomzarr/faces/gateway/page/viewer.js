@@ -13,23 +13,6 @@ import { openSeries } from "./zarr.js";
 /** @typedef {import("./stage.js").View} View */
 /** @typedef {import("./frames.js").Frame} Frame */
 
-/** Keys, as the help shows them. */
-export const KEYS = [
-  ["↑ ↓, Page Up, Page Down", "slice before, slice after, ten at once"],
-  ["Home, End", "first slice, last slice"],
-  ["← →", "time before, time after; on a slide: move"],
-  ["+ − 0", "closer, farther, all of it"],
-  ["1 … 9", "channel on or off, or window of that number"],
-  ["i", "exchange black and white"],
-  ["m", "planes and 3D"],
-  ["s", "segments on or off"],
-  ["r, f", "turn, flip"],
-  ["Space", "play, stop"],
-  ["a", "all attributes of the instances"],
-  ["?", "this help"],
-  ["Esc", "back to the list"],
-];
-
 /** A viewer of one series, in an element of the page. */
 export class Viewer {
   /**

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+import datetime as dt
+import difflib
+import inspect
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dicomzarr.dicom.matching import matches
@@ -11,18 +14,20 @@ from dicomzarr.dicom.model.plain_json import first_text, tag_of
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import (
     HTTPStatusError,
+    InvalidOptionError,
     InvalidURLError,
     NotFoundError,
     ServerFailureError,
     StudyNotFoundError,
     UsageError,
 )
-from dicomzarr.faces.cli.dates import as_dates
+from dicomzarr.faces.filters import as_wanted, tag_named
 from dicomzarr.faces.results import Column, value_of
 from dicomzarr.faces.tables import SHOWN, Rows
 from dicomzarr.options import StorageOptions
 from dicomzarr.options.parsing import parse_options
 from dicomzarr.runtime.home_loop import run_sync
+from dicomzarr.runtime.tracebacks import keeps_secrets
 from dicomzarr.session.kinds import kind_of, parse_url
 from dicomzarr.session.locate import located
 from dicomzarr.session.opening import endpoint_for
@@ -38,7 +43,6 @@ if TYPE_CHECKING:
 
 _STUDY: Final = "0020000D"
 _SERIES: Final = "0020000E"
-_DATES: Final = frozenset({"00080020", "00080021", "00080022", "00080023"})
 _AT_ONCE: Final = 8
 """Studies that are asked for their series at the same time."""
 
@@ -80,6 +84,7 @@ class SeriesRow:
     options: StorageOptions | None = field(default=None, repr=False, compare=False)
     """Those of the search, with which it opens."""
 
+    @keeps_secrets
     def open(self, **storage_options: Any) -> Image:
         """Open the series with the options of the search, and these.
 
@@ -122,16 +127,17 @@ class FoundSeries(Rows[SeriesRow]):
         return "\n".join([*lines, *(["  ..."] if len(self) > SHOWN else [])])
 
 
+@keeps_secrets
 def search(  # noqa: PLR0913  # as many as people search by
     place: str | os.PathLike[str],
     *,
     modality: str | None = None,
     patient_id: str | None = None,
     patient_name: str | None = None,
-    study_date: str | None = None,
+    study_date: str | dt.date | None = None,
     body_part: str | None = None,
     series_description: str | None = None,
-    match: Mapping[str, str] | None = None,
+    match: Mapping[str, str | float | dt.date] | None = None,
     limit: int | None = 1000,
     **storage_options: Any,
 ) -> FoundSeries:
@@ -161,6 +167,7 @@ def search(  # noqa: PLR0913  # as many as people search by
         FileError: There is no such folder.
         ServerError: The server did not answer as it should.
     """
+    _check_names(storage_options)
     url, options = located(place, storage_options)
     if url.series is not None:
         raise InvalidURLError(f"{url} names a series already.", remedy="Open it, or end the URL before /series.")
@@ -175,7 +182,8 @@ def search(  # noqa: PLR0913  # as many as people search by
     }
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise UsageError(f"The limit is {limit!r:.20}.", remedy="Give a number of series from 1 on, or None.")
-    filters = {_tag(name): _wanted(_tag(name), value) for name, value in named.items() if value}
+    given = {name: value for name, value in named.items() if value is not None and value != ""}
+    filters = {tag_named(name): _wanted(tag_named(name), value) for name, value in given.items()}
     search = _Search(url, options, filters, None if limit is None else limit + 1)
     found = run_sync(search.run)
     if url.study is not None and not found and not filters:
@@ -267,20 +275,29 @@ _MODALITY: Final = "00080060"
 _MODALITIES: Final = "00080061"
 
 
-def _tag(name: str) -> str:
-    tag = tag_of(name)
-    if tag is None:
-        raise UsageError(
-            f"{name!r:.40} is no DICOM attribute.",
-            remedy="Match a keyword such as StationName, or a tag such as 00081010.",
-        )
-    return tag
+def _check_names(options: Iterable[str]) -> None:
+    """Whoever misspells a filter hears which there are: what is no filter counts as a storage option."""
+    filters = [name for name, parameter in inspect.signature(search).parameters.items() if parameter.default is None]
+    for name in options:
+        near = difflib.get_close_matches(name, filters, n=1)
+        if name not in {each.name for each in fields(StorageOptions)} and (near or tag_of(name)):
+            raise InvalidOptionError(
+                f"There is no filter or storage option {name!r:.40}.",
+                remedy=f"Write match={{{name!r}: ...}}." if tag_of(name) else f"Did you mean {near[0]!r}?",
+            )
 
 
 def _wanted(tag: str, value: object) -> str:
+    if isinstance(value, dt.date):
+        return value.strftime("%Y%m%d")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
     if not isinstance(value, str):
-        raise UsageError(f"A {type(value).__name__} cannot be searched for.", remedy="Give a text.")
-    return as_dates(value) if tag in _DATES else value
+        raise UsageError(
+            f"Nothing can be searched for by a value of type {type(value).__name__}.",
+            remedy="Give a text, and search once for each of several.",
+        )
+    return as_wanted(tag, value)
 
 
 def _row(entry: Mapping[str, Any], study: str, url: SeriesURL, options: StorageOptions) -> SeriesRow:

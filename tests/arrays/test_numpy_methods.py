@@ -175,3 +175,12 @@ def test_a_with_block_gives_the_image_and_leaves_it_readable(slide: Served) -> N
     with dicomzarr.open(slide.url) as image:
         inside = image.levels[-1].to_numpy()
     assert np.array_equal(image.levels[-1].to_numpy(), inside)
+
+
+def test_what_only_numpy_has_is_said_to_be_there(lazy: Any) -> None:
+    kind = type(lazy).__name__
+    with pytest.raises(AttributeError, match=rf"no attribute 'reshape': np.asarray\({kind.lower()}\) reads all"):
+        lazy.reshape(-1)
+    with pytest.raises(AttributeError, match=rf"^'{kind}' object has no attribute 'nonsense'\.$"):
+        _ = lazy.nonsense
+    assert not hasattr(lazy, "__array_interface__")

@@ -5,23 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
-
-from dicomzarr.dicom.model.plain_json import tag_of
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import DicomZarrError, StudyNotFoundError, UsageError
-from dicomzarr.faces.cli.dates import as_dates
+from dicomzarr.faces.filters import as_wanted, tag_named
 from dicomzarr.faces.results import Column, texts_of, value_of
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session.absence import explain
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opening import endpoint_for
+from dicomzarr.sources.files.source import FilesSource
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
 
+    from dicomzarr.engine.ports import SeriesSource
     from dicomzarr.faces.cli.connection import Target
     from dicomzarr.faces.results import Value
 
@@ -83,6 +82,8 @@ class Listing:
     """There are results behind these."""
     ignored: tuple[str, ...]
     """Filters that some result does not satisfy: the server ignored them."""
+    remarks: tuple[str, ...]
+    """Where nothing is found: what there is instead."""
 
 
 def find(target: Target, arguments: Namespace) -> Listing:
@@ -95,7 +96,7 @@ def find(target: Target, arguments: Namespace) -> Listing:
     """
     above = target.url.study is None
     kind = STUDIES if above and kind_of(target.url).chosen is None else SERIES
-    filters = _filters(arguments, kind)
+    filters = _filters(arguments, kind, above=above)
     columns = tuple(column for column in (kind.uid, *kind.columns) if arguments.phi or not column.identifying)
     included = ",".join(column.tag for column in columns if column.asked)
     offset, limit = arguments.offset or 0, arguments.limit or LIMIT
@@ -116,12 +117,17 @@ def find(target: Target, arguments: Namespace) -> Listing:
         raise
     shown = found[:limit]
     rows = tuple(_row(entry, columns, target, kind) for entry in shown)
-    return Listing(kind, columns, rows, offset, limit, len(found) > limit, _ignored(filters, shown))
+    ignored = _ignored(filters, shown)
+    return Listing(kind, columns, rows, offset, limit, len(found) > limit, ignored, () if shown else _remarks(source))
 
 
-def _filters(arguments: Namespace, kind: Kind) -> dict[str, str]:
+def _remarks(source: SeriesSource) -> tuple[str, ...]:
+    return source.notices if isinstance(source, FilesSource) else ()
+
+
+def _filters(arguments: Namespace, kind: Kind, *, above: bool) -> dict[str, str]:
     """What to match, by keyword or tag."""
-    if kind is SERIES and (arguments.patient_id or arguments.study_date):
+    if not above and (arguments.patient_id or arguments.study_date):
         raise UsageError(
             "--patient-id and --study-date choose among studies, and the URL names one.",
             remedy="Leave them out, or end the URL before /studies.",
@@ -132,27 +138,10 @@ def _filters(arguments: Namespace, kind: Kind) -> dict[str, str]:
         keyword, equals, value = text.partition("=")
         if not equals or not value:
             raise UsageError("A --match has no value.", remedy="Write --match Attribute=value.")
-        if _tag(keyword) in map(_tag, filters):
+        if tag_named(keyword) in map(tag_named, filters):
             raise UsageError(f"{keyword} is matched twice.", remedy="Keep one of the two.")
         filters[keyword] = value
-    return {keyword: _matched(keyword, value) for keyword, value in filters.items()}
-
-
-def _matched(keyword: str, value: str) -> str:
-    """What to match as the standard has it: a date that is spelled otherwise would find nothing."""
-    tag = int(_tag(keyword), 16)
-    return as_dates(value) if dictionary_has_tag(tag) and dictionary_VR(tag) == "DA" else value
-
-
-def _tag(keyword: str) -> str:
-    """Eight hexadecimal digits for a keyword, or for a tag that is one already."""
-    tag = tag_of(keyword)
-    if tag is None:
-        raise UsageError(
-            f"{keyword!r} is no DICOM attribute.",
-            remedy="Write --match with a keyword such as BodyPartExamined, or with a tag such as 00180015.",
-        )
-    return tag
+    return {keyword: as_wanted(tag_named(keyword), value) for keyword, value in filters.items()}
 
 
 def _row(entry: Mapping[str, Any], columns: tuple[Column, ...], target: Target, kind: Kind) -> dict[str, Value]:
@@ -172,7 +161,8 @@ def _ignored(filters: Mapping[str, str], entries: list[dict[str, Any]]) -> tuple
     return tuple(
         keyword
         for keyword, wanted in filters.items()
-        if not set(wanted) & set("*?,\\-^") and any(_contradicts(entry, _tag(keyword), wanted) for entry in entries)
+        if not set(wanted) & set("*?,\\-^")
+        and any(_contradicts(entry, tag_named(keyword), wanted) for entry in entries)
     )
 
 

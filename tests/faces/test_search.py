@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,8 @@ FILTERS: list[tuple[dict[str, Any], list[RadiologySeries]]] = [
     ({"study_date": "20240131-"}, [PT]),
     ({"body_part": "CHEST"}, [PT]),
     ({"series_description": "Thorax"}, [CT]),
-    ({"match": {"SeriesNumber": "1", "00080060": "CT"}}, [CT]),
+    ({"study_date": dt.date(2024, 1, 2)}, [CT]),
+    ({"match": {"SeriesNumber": 1, "(0008,0060)": "CT"}}, [CT]),
 ]
 
 
@@ -209,9 +211,11 @@ def test_results_without_a_uid_are_left_out_and_said(opened: Opener) -> None:
     [
         ({"study_date": "last week"}, "is no date"),
         ({"match": {"NoSuchThing": "1"}}, "is no DICOM attribute"),
-        ({"modality": 7}, "A int cannot be searched for"),
+        ({"modality": ["CT", "MR"]}, "by a value of type list"),
         ({"limit": 0}, "The limit is 0"),
-        ({"modalty": "CT"}, "There is no storage option"),
+        ({"modalty": "CT"}, "Did you mean 'modality'"),
+        ({"StationName": "CT1"}, "Write match={'StationName': ...}"),
+        ({"tracing": True}, "There is no storage option"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(opened: Opener, given: dict[str, Any], said: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Trouble(Exception):  # noqa: N818  # it never leaves this package
+class DatabaseUnavailableError(Exception):  # of this package alone
     """The database could not be used.
 
     Args:
@@ -28,7 +28,7 @@ class Trouble(Exception):  # noqa: N818  # it never leaves this package
         self.broken = broken
 
 
-class Lane:
+class DatabaseConnection:
     """A connection that is opened when first used, and follows when the next database is begun.
 
     Args:
@@ -50,19 +50,19 @@ class Lane:
         """The connection; a transaction that is open when an error comes is rolled back.
 
         Raises:
-            Trouble: In the place of what SQLite or the file system raise.
+            DatabaseUnavailableError: In the place of what SQLite or the file system raise.
         """
         with self.lock:
             try:
                 yield self._connected()
             except (OSError, MemoryError) as error:
                 self.close()
-                raise Trouble(type(error).__name__, None) from error
+                raise DatabaseUnavailableError(type(error).__name__, None) from error
             except Exception as error:
                 # A damaged file makes more than SQLite's own errors: even its message may be no text.
                 self.close()
                 reason = getattr(error, "sqlite_errorname", type(error).__name__)
-                raise Trouble(reason, self._path if is_broken(error) else None) from error
+                raise DatabaseUnavailableError(reason, self._path if is_broken(error) else None) from error
 
     def close(self) -> None:
         """Close the connection; the lock must be held."""

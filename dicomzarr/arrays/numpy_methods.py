@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Along = int | tuple[int, ...] | None
 
 
-class ArrayManners(NDArrayOperatorsMixin, ABC):
+class NumPyMethods(NDArrayOperatorsMixin, ABC):
     """A lazy array that can be used where NumPy's can.
 
     Arithmetic, comparisons and NumPy's functions read all of it. `mean`, `sum`, `min`, `max` and `std` read it in
@@ -49,7 +49,7 @@ class ArrayManners(NDArrayOperatorsMixin, ABC):
 
     @abstractmethod
     def to_numpy(self, *, progress: Progress = False) -> Pixels:
-        """All of it."""
+        """All of it, of `shape` and `dtype`."""
 
     @abstractmethod
     def to_dask(self, chunks: Any = "auto") -> dask.array.Array:
@@ -76,6 +76,16 @@ class ArrayManners(NDArrayOperatorsMixin, ABC):
         transposed: dask.array.Array = self.to_dask().T
         return transposed
 
+    if not TYPE_CHECKING:  # who checks types finds what is not there by itself
+
+        def __getattr__(self, name: str) -> Any:
+            """What NumPy's arrays have, and what is read has to be made into one for."""
+            kind = type(self).__name__
+            told = f"{kind!r} object has no attribute {name!r}"
+            if not name.startswith("_") and hasattr(np.ndarray, name):
+                told += f": np.asarray({kind.lower()}) reads all of it, and has one"
+            raise AttributeError(f"{told}.", name=name, obj=self)
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -99,7 +109,7 @@ class ArrayManners(NDArrayOperatorsMixin, ABC):
         return 1, 0
 
     def astype(self, dtype: npt.DTypeLike) -> Pixels:
-        """All of it, as another type."""
+        """All of it, of `shape`, as another type."""
         return self.to_numpy().astype(dtype, copy=False)
 
     def mean(self, axis: Along = None, dtype: npt.DTypeLike | None = None, out: None = None, **options: Any) -> Any:
@@ -137,7 +147,7 @@ class ArrayManners(NDArrayOperatorsMixin, ABC):
             ReadOnlyError: The result would be written to a series.
         """
         changed = inputs[:1] if method == "at" else options.get("out", ())
-        if any(isinstance(each, ArrayManners) for each in changed):
+        if any(isinstance(each, NumPyMethods) for each in changed):
             raise ReadOnlyError(
                 "A series cannot be written to, and the result would be put in its place.",
                 remedy="Write a = a + 1 in the place of a += 1: that is a NumPy array.",
@@ -147,7 +157,7 @@ class ArrayManners(NDArrayOperatorsMixin, ABC):
     def __eq__(self, other: object) -> Any:
         if _is_values(other):
             return super().__eq__(other)
-        return isinstance(other, ArrayManners) and self._identity == other._identity
+        return isinstance(other, NumPyMethods) and self._identity == other._identity
 
     def __ne__(self, other: object) -> Any:
         return super().__ne__(other) if _is_values(other) else not self == other
@@ -161,4 +171,4 @@ def _is_values(other: object) -> bool:
 
 
 def _read(value: Any) -> Any:
-    return np.asarray(value) if isinstance(value, ArrayManners) else value
+    return np.asarray(value) if isinstance(value, NumPyMethods) else value

@@ -1,0 +1,508 @@
+"""Headers of slides as scanners and converters write them: what contradicts itself is worked out, and said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+from slides import TestSlide, brightfield_pyramid, concatenation
+from slides_codecs import GRAY
+from slides_fluorescence import CHANNELS, RESAMPLED
+from slides_instances import Identity, Level, full_instance, sequence_item, sparse_instance
+from slides_pixels import noisy_color, noisy_gray, shrink
+
+import dicomzarr
+from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.series import parse_series
+from dicomzarr.plan import ImagePlan, SeriesPlan, plan_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from slides_model import Pixels
+
+    Change = Callable[[list[Dataset]], None]
+
+NONE = ("ORIGINAL", "PRIMARY", "VOLUME", "NONE")
+ORIENTATION = [0, -1, 0, -1, 0, 0]
+
+
+def pyramid(
+    *, sizes: Sequence[tuple[int, int]] = ((80, 120), (40, 60), (20, 30)), tile: int = 16, name: str = "vendor"
+) -> list[Dataset]:
+    """Levels of one area, finest first, of half a micrometre."""
+    picture, (rows, columns) = noisy_color(1, *sizes[0]), sizes[0]
+    made = []
+    for number, (high, wide) in enumerate(sizes, 1):
+        level = Level(shrink(picture, high, wide), (tile, tile), (0.0005 * rows / high, 0.0005 * columns / wide))
+        made.append(full_instance(Identity(name, number, RESAMPLED if number > 1 else NONE), level))
+    return made
+
+
+def sparse() -> Dataset:
+    """One level of 5 x 8 tiles of 16 pixels, each of which says where it lies."""
+    level = Level(noisy_color(1, 80, 120), (16, 16))
+    return sparse_instance(Identity("sparse", 1), level, level.tiles())
+
+
+def planned(datasets: Sequence[Dataset]) -> SeriesPlan:
+    slide = TestSlide("vendors", tuple(datasets), ())
+    items = decode_instances(json.dumps(slide.metadata()).encode())
+    return plan_images(parse_series(items, slide.study_uid, slide.series_uid))
+
+
+def of_one(plan: SeriesPlan) -> ImagePlan:
+    (image,) = plan.images
+    assert image.attributes.kind != "list of tiles"
+    return image
+
+
+def measures(dataset: Dataset) -> Dataset:
+    found: Dataset = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    return found
+
+
+def numbers(image: ImagePlan, level: int = 0) -> list[int]:
+    """The frame of each tile, in the order of TILED_FULL."""
+    plan = image.levels[level]
+    refs = [plan.frames.locate(place) for place in np.ndindex(*plan.grid)]
+    return [0 if ref is None else ref.number for ref in refs]
+
+
+# --- how large pixels are ---
+
+
+def each(change: Callable[[Dataset], None]) -> Change:
+    return lambda datasets: [change(dataset) for dataset in datasets] and None
+
+
+def copied(datasets: list[Dataset]) -> None:
+    """As Bio-Formats writes them: the spacing of the finest level, and the volume of each by it."""
+    for dataset in datasets:
+        measures(dataset).PixelSpacing = [0.0005, 0.0005]
+        dataset.ImagedVolumeWidth = dataset.TotalPixelMatrixColumns * 0.0005
+        dataset.ImagedVolumeHeight = dataset.TotalPixelMatrixRows * 0.0005
+
+
+def copied_spacing(dataset: Dataset) -> None:
+    measures(dataset).PixelSpacing = [0.0005, 0.0005]
+
+
+def volume_in_micrometres(dataset: Dataset) -> None:
+    dataset.ImagedVolumeWidth *= 1000
+    dataset.ImagedVolumeHeight *= 1000
+
+
+def spacing_in_micrometres(dataset: Dataset) -> None:
+    measures(dataset).PixelSpacing = [str(float(each) * 1000) for each in measures(dataset).PixelSpacing]
+
+
+SIZES: dict[str, tuple[Change, str]] = {
+    "copied, and the volume by it": (copied, "PixelSpacing is that of a finer level: the size of pixels goes by"),
+    "copied": (each(copied_spacing), "PixelSpacing is that of a finer level: the imaged volume is used"),
+    "the volume in micrometres": (each(volume_in_micrometres), "the imaged volume is in micrometres"),
+    "spacing in micrometres": (each(spacing_in_micrometres), "PixelSpacing is in micrometres"),
+}
+
+
+@pytest.mark.parametrize("case", SIZES)
+def test_contradictory_sizes_of_pixels_are_worked_out(case: str) -> None:
+    change, why = SIZES[case]
+    datasets = pyramid()
+    change(datasets)
+    plan = planned(datasets)
+    assert [level.scale[1:] for level in of_one(plan).levels] == [
+        pytest.approx((step, step)) for step in (0.5, 1.0, 2.0)
+    ]
+    assert any(why in notice for notice in plan.notices)
+
+
+def test_a_slide_of_more_than_a_metre_has_no_size() -> None:
+    datasets = pyramid(sizes=((80, 120), (40, 60)))
+    for dataset in datasets:
+        measures(dataset).PixelSpacing = [100, 100]
+        del dataset.ImagedVolumeWidth, dataset.ImagedVolumeHeight
+    plan = planned(datasets)
+    assert [axis.unit for axis in of_one(plan).axes] == [None, None, None]
+    assert [level.scale for level in of_one(plan).levels] == [(1, 1, 1), (1, 2, 2)]
+    assert any("larger than any slide" in notice for notice in plan.notices)
+
+
+def test_levels_of_few_pixels_stay_levels() -> None:
+    image = of_one(planned(pyramid(sizes=((80, 120), (6, 9), (1, 2), (1, 1)))))
+    assert [level.shape[1:] for level in image.levels] == [(80, 120), (6, 9), (1, 2), (1, 1)]
+
+
+def coarse(datasets: Sequence[Dataset], tile: int) -> Dataset:
+    """An image of one tile of 64 x 64 pixels of four micrometres, of which the slide is 10 x 15."""
+    made = full_instance(Identity("vendor", 3, RESAMPLED), Level(noisy_color(1, 64, 64), (tile, tile), (0.004, 0.004)))
+    made.ImagedVolumeWidth, made.ImagedVolumeHeight = datasets[0].ImagedVolumeWidth, datasets[0].ImagedVolumeHeight
+    return made
+
+
+def test_tiles_may_pad_a_level_to_more_than_twice_its_size() -> None:
+    datasets = pyramid(sizes=((80, 120), (40, 60)), tile=64)
+    assert len(of_one(planned([*datasets, coarse(datasets, 64)])).levels) == 3
+
+
+def test_what_shows_more_is_no_level() -> None:
+    datasets = pyramid(sizes=((80, 120), (40, 60)))
+    plan = planned([*datasets, coarse(datasets, 64)])
+    assert [len(image.levels) for image in plan.images] == [2, 1]
+    assert any("the area that they show" in notice for notice in plan.notices)
+
+
+def test_without_a_size_of_pixels_levels_have_the_same_proportions() -> None:
+    datasets = pyramid(sizes=((80, 120), (40, 60), (27, 40), (30, 15)))
+    for dataset in datasets:
+        del dataset.ImagedVolumeWidth, dataset.ImagedVolumeHeight, measures(dataset).PixelSpacing
+    assert [len(image.levels) for image in planned(datasets).images] == [3, 1]
+
+
+# --- where tiles lie ---
+
+
+def from_zero(dataset: Dataset) -> None:
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        place = groups.PlanePositionSlideSequence[0]
+        place.RowPositionInTotalImagePixelMatrix -= 1
+        place.ColumnPositionInTotalImagePixelMatrix -= 1
+
+
+@pytest.mark.parametrize("organization", ["TILED_SPARSE", "TILED_FULL"])
+def test_positions_may_count_from_zero(organization: str) -> None:
+    dataset = sparse()
+    dataset.DimensionOrganizationType = organization
+    from_zero(dataset)
+    plan = planned([dataset])
+    assert numbers(of_one(plan)) == list(range(1, 41))
+    assert [notice for notice in plan.notices if "count from 0" in notice]
+
+
+def test_tiled_full_of_too_few_frames_goes_by_their_positions() -> None:
+    dataset = sparse()
+    dataset.DimensionOrganizationType = "TILED_FULL"
+    del dataset.PerFrameFunctionalGroupsSequence[3]
+    dataset.NumberOfFrames = 39
+    plan = planned([dataset])
+    assert numbers(of_one(plan)) == [1, 2, 3, 0, *range(4, 40)]
+    assert [notice for notice in plan.notices if "where their own positions say" in notice]
+
+
+def test_a_level_that_is_turned_is_no_level() -> None:
+    datasets = pyramid()
+    datasets[1].ImageOrientationSlide = [-value for value in ORIENTATION]
+    plan = planned(datasets)
+    assert [len(image.levels) for image in plan.images] == [2, 1]
+    assert any("they differ in orientation" in notice for notice in plan.notices)
+
+
+# --- optical paths and focal planes ---
+
+
+def gray(planes: int = 1, paths: int = 1) -> Level:
+    pixels = noisy_gray(3, (paths, planes, 40, 40), 16)
+    offsets = tuple(plane * 0.001 for plane in range(planes))
+    return Level(pixels, (16, 16), codec=GRAY, bits=16, paths=CHANNELS[:paths], z=offsets)
+
+
+def says_one_path(dataset: Dataset) -> None:
+    dataset.NumberOfOpticalPaths = 1
+
+
+def names_one_path(dataset: Dataset) -> None:
+    dataset.OpticalPathSequence = dataset.OpticalPathSequence[:1]
+
+
+@pytest.mark.parametrize("change", [says_one_path, names_one_path])
+def test_frames_tell_how_many_optical_paths_there_are(change: Callable[[Dataset], None]) -> None:
+    dataset = full_instance(Identity("paths", 1), gray(paths=3))
+    change(dataset)
+    plan = planned([dataset])
+    assert of_one(plan).levels[0].shape == (3, 40, 40)
+    assert numbers(of_one(plan)) == list(range(1, 28))
+    assert any("optical paths" in notice for notice in plan.notices)
+
+
+def test_each_instance_may_count_the_planes_and_paths_of_all() -> None:
+    whole = gray(planes=3)
+    datasets = []
+    for plane in range(3):
+        one = replace(whole, pixels=whole.pixels[:, plane : plane + 1], z=whole.z[plane : plane + 1])
+        dataset = full_instance(Identity("planes", plane + 1), one)
+        dataset.TotalPixelMatrixFocalPlanes = 3
+        dataset.TotalPixelMatrixOriginSequence[0].ZOffsetInSlideCoordinateSystem = str(whole.z[plane])
+        datasets.append(dataset)
+    image = of_one(planned(datasets))
+    assert image.levels[0].shape == (3, 40, 40)
+    refs = [image.levels[0].frames.locate((plane, 0, 0)) for plane in range(3)]
+    assert [ref and ref.instance.sop_instance_uid for ref in refs] == [each.SOPInstanceUID for each in datasets]
+
+
+def named_otherwise(dataset: Dataset) -> None:
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        groups.OpticalPathIdentificationSequence[0].OpticalPathIdentifier += "x"
+
+
+@pytest.mark.parametrize(("paths", "labels"), [(1, ["Nuclei"]), (2, ["DAPIx", "FITCx"])])
+def test_frames_may_name_paths_that_the_sequence_lacks(paths: int, labels: list[str]) -> None:
+    level = gray(paths=paths)
+    dataset = sparse_instance(Identity("named otherwise", 1), level, level.tiles())
+    named_otherwise(dataset)
+    plan = planned([dataset])
+    assert [channel.label for channel in of_one(plan).channels] == labels
+    assert numbers(of_one(plan)) == list(range(1, 9 * paths + 1))
+    assert any("frames name" in notice for notice in plan.notices)
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_frames_of_no_path_among_several_are_a_list(alike: bool) -> None:  # noqa: FBT001  # a parameter of pytest
+    level = gray(paths=2)
+    dataset = sparse_instance(Identity("unnamed", 1), level, level.tiles()[:9])
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        if alike:
+            groups.OpticalPathIdentificationSequence[0].OpticalPathIdentifier = "1"
+        else:
+            del groups.OpticalPathIdentificationSequence
+    for path in dataset.OpticalPathSequence if alike else ():
+        path.OpticalPathIdentifier = "1"
+    (image,) = planned([dataset]).images
+    assert image.attributes.kind == "list of tiles"
+
+
+def test_planes_of_tiles_that_were_focused_one_by_one_are_counted_from_the_lowest() -> None:
+    level = gray(planes=3)
+    dataset = sparse_instance(Identity("focused", 1), level, level.tiles())
+    rng = np.random.default_rng(1)
+    lowest = {place: float(rng.integers(0, 99)) * 1e-4 for place in np.ndindex(3, 3)}
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        place = groups.PlanePositionSlideSequence[0]
+        row, column = place.RowPositionInTotalImagePixelMatrix, place.ColumnPositionInTotalImagePixelMatrix
+        height = float(place.ZOffsetInSlideCoordinateSystem) + lowest[row // 16, column // 16]
+        place.ZOffsetInSlideCoordinateSystem = f"{height:.6f}"
+    image = of_one(planned([dataset]))
+    assert image.levels[0].shape == (3, 40, 40)
+    assert numbers(image) == list(range(1, 28))
+    assert image.levels[0].scale[0] == pytest.approx(1)
+    assert image.attributes.focus_heights == pytest.approx((min(lowest.values()), max(lowest.values()) + 0.002))
+
+
+def test_channels_of_one_identifier_keep_the_order_of_instances() -> None:
+    whole, names = gray(paths=3), ("Red", "Blue", "Green")
+    datasets = []
+    for number, description in enumerate(names):
+        path = replace(CHANNELS[0], identifier="1", description=description, wavelength=1.0)
+        one = replace(whole, pixels=whole.pixels[number : number + 1], paths=(path,))
+        datasets.append(full_instance(Identity("one identifier", number + 1), one))
+    assert [channel.label for channel in of_one(planned(datasets)).channels] == list(names)
+
+
+def test_a_wavelength_of_one_nanometre_is_none() -> None:
+    dataset = full_instance(Identity("placeholder", 1), gray(paths=2))
+    for path in dataset.OpticalPathSequence:
+        path.OpticalPathDescription, path.IlluminationWaveLength = "", 1.0
+    labels = [channel.label for channel in of_one(planned([dataset])).channels]
+    assert labels == [path.identifier for path in CHANNELS[:2]]
+
+
+def test_a_palette_of_an_optical_path_is_its_colour() -> None:
+    dataset = full_instance(Identity("palette of a path", 1), gray(paths=2))
+    ramp = np.arange(256)
+    palette = Dataset()
+    for name, top in (("Red", 255), ("Green", 128), ("Blue", 0)):
+        setattr(palette, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
+        entries = (ramp * top // 255 * 257).astype("<u2").tobytes()
+        setattr(palette, f"{name}PaletteColorLookupTableData", entries)
+    dataset.OpticalPathSequence[1].PaletteColorLookupTableSequence = [palette]
+    assert [channel.color for channel in of_one(planned([dataset])).channels] == ["0000FF", "FF8000"]
+
+
+def test_levels_may_name_their_paths_a_little_differently() -> None:
+    fine = gray(paths=2)
+    named = tuple(
+        replace(path, description=path.description.upper(), wavelength=(path.wavelength or 0) + 0.2)
+        for path in reversed(fine.paths)
+    )
+    coarse = replace(fine, pixels=shrink(fine.pixels, 20, 20)[::-1], spacing=(0.001, 0.001), paths=named)
+    datasets = [full_instance(Identity("named", 1), fine), full_instance(Identity("named", 2, RESAMPLED), coarse)]
+    image = of_one(planned(datasets))
+    assert [numbers(image, level) for level in (0, 1)] == [list(range(1, 19)), [5, 6, 7, 8, 1, 2, 3, 4]]
+
+
+# --- pixels that are no colours ---
+
+
+def indexed() -> tuple[Dataset, Pixels]:
+    """A slide of indices into a palette, and its colours."""
+    level = Level(noisy_gray(3, (1, 1, 40, 50), 8), (16, 16), codec=GRAY)
+    dataset = full_instance(Identity("indexed", 1), level)
+    dataset.PhotometricInterpretation = "PALETTE COLOR"
+    table = np.random.default_rng(1).integers(0, 2**16, (3, 256)).astype("<u2")
+    for name, entries in zip(("Red", "Green", "Blue"), table, strict=True):
+        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
+        setattr(dataset, f"{name}PaletteColorLookupTableData", entries.tobytes())
+    return dataset, table[:, level.pixels[0, 0]]
+
+
+def test_a_palette_is_applied_where_colours_are_asked_for(tmp_path: Path) -> None:
+    dataset, colors = indexed()
+    TestSlide("indexed", (dataset,), ()).write(tmp_path)
+    image = dicomzarr.open(str(tmp_path), values="color")
+    assert np.array_equal(image.levels[0][...], colors)
+    assert np.array_equal(image.read_region((3, 5), (20, 10)), np.moveaxis(colors[:, 5:15, 3:23], 0, -1))
+    assert image.notices == ()
+    stored = dicomzarr.open(str(tmp_path))
+    assert stored.levels[0].shape == (40, 50)
+    assert any("palette that is not applied" in notice for notice in stored.notices)
+    assert np.array_equal(stored.in_color.levels[0][...], colors)
+
+
+def test_a_heat_map_has_a_window_and_no_values_where_it_has_no_tile() -> None:
+    dataset = sparse()
+    del dataset.PerFrameFunctionalGroupsSequence[3], dataset.PixelData
+    dataset.NumberOfFrames, dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 39, 1, "MONOCHROME2"
+    dataset.FloatPixelData = b""
+    dataset.BitsAllocated = 32
+    image = of_one(planned([dataset]))
+    assert image.channels[0].window == (0, 1)
+    assert image.levels[0].dtype == np.float32
+    assert np.isnan(image.levels[0].fill_value)
+    assert np.isnan(image.levels[0].absent).all()
+
+
+# --- concatenations ---
+
+
+def without(*keywords: str) -> Change:
+    return each(lambda dataset: [delattr(dataset, keyword) for keyword in keywords] and None)
+
+
+def shifted(keyword: str, by: int) -> Change:
+    return each(lambda dataset: setattr(dataset, keyword, int(dataset.get(keyword)) + by))
+
+
+def own_uids(datasets: list[Dataset]) -> None:
+    for number, dataset in enumerate(datasets):
+        dataset.ConcatenationUID = f"1.2.3.{number}"
+
+
+CONCATENATIONS: dict[str, Change] = {
+    "parts count from 0": shifted("InConcatenationNumber", -1),
+    "frames count from 1": shifted("ConcatenationFrameOffsetNumber", 1),
+    "no numbers": without("InConcatenationNumber"),
+    "no offsets": without("ConcatenationFrameOffsetNumber", "InConcatenationTotalNumber"),
+    "no ConcatenationUID": without("ConcatenationUID"),
+    "no UID at all": without("ConcatenationUID", "SOPInstanceUIDOfConcatenationSource"),
+    "a ConcatenationUID for each part": own_uids,
+}
+
+
+@pytest.mark.parametrize("case", CONCATENATIONS)
+def test_parts_are_found_and_put_in_order(case: str) -> None:
+    datasets = list(concatenation().datasets)
+    CONCATENATIONS[case](datasets)
+    image = of_one(planned(datasets))
+    assert numbers(image) == [1, 2, 3, 4, 5, 1, 2, 3, 4, 1, 2, 3]
+
+
+def test_lost_parts_are_said() -> None:
+    plan = planned(concatenation(leave_out=2).datasets)
+    assert any("other parts of its concatenation are not in the series" in notice for notice in plan.notices)
+
+
+# --- what is no level ---
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("LABEL", []), ("BARCODE", []), ("MACRO", ["macro"]), ("MAX", ["other"])])
+@pytest.mark.parametrize("attribute", ["ImageType", "FrameType"])
+def test_another_flavor_is_no_level(kind: str, shown: list[str], attribute: str) -> None:
+    datasets = pyramid()
+    told = ["ORIGINAL", "PRIMARY", kind, "NONE"]
+    datasets[2].ImageType = told
+    if attribute == "FrameType":
+        groups = datasets[2].SharedFunctionalGroupsSequence[0]
+        groups.WholeSlideMicroscopyImageFrameTypeSequence = [sequence_item(FrameType=told)]
+        del datasets[2].ImageType
+    plan = planned(datasets)
+    assert len(of_one(plan).levels) == 2
+    assert [name for name, _ in plan.associated] == shown
+    assert any("label was left out" in notice for notice in plan.notices) is not bool(shown)
+
+
+def test_a_single_frame_that_shows_the_label_is_no_volume() -> None:
+    datasets = list(brightfield_pyramid().datasets)
+    (label,) = (dataset for dataset in datasets if "LABEL" in dataset.ImageType)
+    label.ImageType = list(NONE)
+    plan = planned(datasets)
+    assert len(of_one(plan).levels) == 4
+    assert any("label was left out" in notice for notice in plan.notices)
+
+
+# --- which levels belong together ---
+
+
+def two_scans(change: Callable[[Dataset, int], None]) -> list[Dataset]:
+    """Two scans of one place, whose levels have the same InstanceNumbers."""
+    both = [pyramid(name="first"), pyramid(name="second")]
+    for scan, datasets in enumerate(both):
+        for dataset in datasets:
+            dataset.SeriesInstanceUID, dataset.StudyInstanceUID = "1.2.3", "1.2"
+            dataset.FrameOfReferenceUID = "1.2.4"
+            change(dataset, scan)
+    return [both[0][0], both[1][0], both[1][2], both[0][1], both[0][2], both[1][1]]
+
+
+TELLING: dict[str, Callable[[Dataset, int], None]] = {
+    "PyramidUID": lambda dataset, scan: setattr(dataset, "PyramidUID", f"1.2.5.{scan}"),
+    "AcquisitionUID": lambda dataset, scan: setattr(dataset, "AcquisitionUID", f"1.2.5.{scan}"),
+    "AcquisitionDateTime": lambda dataset, scan: setattr(dataset, "AcquisitionDateTime", f"2020010203040{scan}"),
+}
+
+
+@pytest.mark.parametrize("told", TELLING)
+def test_levels_of_two_scans_of_one_place_are_not_mixed(told: str) -> None:
+    datasets = two_scans(TELLING[told])
+    plan = planned(datasets)
+    found = [[level.attributes.sop_instance_uids[0] for level in image.levels] for image in plan.images]
+    names = {dataset.SOPInstanceUID: str(dataset.get(told)) for dataset in datasets}
+    assert [len({names[uid] for uid in uids}) for uids in found] == [1, 1]
+    assert [len(uids) for uids in found] == [3, 3]
+
+
+def test_levels_of_two_scans_that_nothing_tells_apart_are_images_of_their_own() -> None:
+    plan = planned(two_scans(lambda *_: None))
+    assert [len(image.levels) for image in plan.images] == [1] * 6
+    assert plan.notices[0].count("nothing tells to which of them") == 4
+
+
+def test_what_only_instance_numbers_tell_is_said() -> None:
+    datasets = two_scans(lambda *_: None)
+    for number, dataset in enumerate(datasets):
+        dataset.InstanceNumber = number
+    plan = planned(datasets)
+    assert [len(image.levels) for image in plan.images] == [3, 3]
+    assert plan.notices[0].count("nothing but InstanceNumber tells to which of them") == 4
+
+
+def test_a_level_may_lack_the_pyramid_uid() -> None:
+    datasets = pyramid()
+    datasets[0].PyramidUID = datasets[2].PyramidUID = "1.2.3"
+    assert len(of_one(planned(datasets)).levels) == 3
+
+
+def test_levels_of_one_pyramid_uid_may_begin_elsewhere() -> None:
+    datasets = pyramid()
+    for dataset in datasets:
+        dataset.PyramidUID = "1.2.3"
+    datasets[1].TotalPixelMatrixOriginSequence[0].YOffsetInSlideCoordinateSystem = str(40 - 0.04)
+    levels = of_one(planned(datasets)).levels
+    assert [level.translation[1:] for level in levels] == [
+        (0, 0),
+        pytest.approx((0.25, 0.25 + 40)),
+        pytest.approx((0.75, 0.75)),
+    ]
