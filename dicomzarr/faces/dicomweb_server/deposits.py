@@ -60,9 +60,6 @@ class Deposit:
 
     Args:
         root: The folder.
-
-    Raises:
-        Refused: The disk did not take it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -70,7 +67,18 @@ class Deposit:
         self._path = root / f"{UNFINISHED}{secrets.token_hex(8)}"
         self._file: IO[bytes] | None = None
         self._size = 0
-        with _refusing():
+        self._lock = threading.Lock()
+        self._discarded = False
+
+    def open(self) -> None:
+        """Begin the file.
+
+        Raises:
+            Refused: The disk did not take it, or nobody wants it any more.
+        """
+        with self._lock, _refusing():
+            if self._discarded:
+                raise Refused(PROCESSING)
             self._file = self._path.open("xb", buffering=0)
 
     def write(self, data: bytes) -> None:
@@ -128,11 +136,13 @@ class Deposit:
             return None
 
     def discard(self) -> None:
-        """Leave nothing behind; does nothing where it is in its place."""
-        if self._file is not None:
-            self._file.close()
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+        """Leave nothing behind, also where it is begun only now; does nothing where it is in its place."""
+        with self._lock:
+            self._discarded = True
+            if self._file is not None:
+                self._file.close()
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
     def _identified(self) -> FileInstance:
         """What came, if it is whole."""
