@@ -20,7 +20,7 @@ from pydicom.uid import (
 from dicomzarr.dicom.files.data_set import DataSetHeader, attributes, binary_value, data_set_header
 from dicomzarr.dicom.files.deflated import InflatedWindow
 from dicomzarr.dicom.files.file_meta import FileMeta, read_file_meta
-from dicomzarr.dicom.files.random_access import Window
+from dicomzarr.dicom.files.random_access import NeededError, Pieces, Window
 from dicomzarr.errors import TruncatedFileError
 
 if TYPE_CHECKING:
@@ -139,6 +139,23 @@ def all_numbers(told: dict[str, dict[str, object]]) -> list[object]:
             for each in attribute.get("Value", ()):  # type: ignore[attr-defined]
                 found += all_numbers(each)
     return found
+
+
+@pytest.mark.parametrize(("syntax", "undefined"), list(product(SYNTAXES, [False, True])))
+def test_what_comes_in_pieces_is_the_same(syntax: UID, undefined: bool) -> None:  # noqa: FBT001  # a parameter
+    body = body_of(syntax, undefined=undefined, times=1 if undefined else 40)
+    meta = read_file_meta(Window(Counted(body)))
+    whole = data_set_header(*walked(Counted(body)), meta, complete=True, longest=LONGEST)
+    pieces, start = Pieces(len(body)), 0
+    for _ in range(len(body)):
+        pieces.add(start, body[start : start + 10_000])
+        try:
+            data, at = (InflatedWindow(pieces, meta.end, "it"), 0) if meta.deflated else (pieces, meta.end)
+            found = data_set_header(data, at, meta, complete=True, longest=LONGEST)
+            break
+        except NeededError as needed:
+            start = pieces.end if needed.start <= pieces.end + LONGEST else needed.start
+    assert found == whole
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)

@@ -92,8 +92,8 @@ class Excerpt:
             raise InvalidFileError(f"No pixel data within {MOST_BEGINNING} bytes of attributes of the DICOM file.")
 
     def _passed(self, end: int) -> int:
-        """Keep all up to an offset; it is copied before the file is read much further."""
-        if end - self._from > _COPIED_AT_ONCE:
+        """Keep all up to an offset; it is copied before the file is read further than a value is long."""
+        if end - self._from > min(_COPIED_AT_ONCE, self._longest):
             self._copy(end)
         return end
 

@@ -88,7 +88,7 @@ def _looked_at(
             return LeftOut.NO_DICOM
         return Head.of(pieces.up_to(_end(pieces, file.name)))
     except NeededError as needed:
-        if pieces.nbytes > MOST_BEGINNING:
+        if pieces.nbytes > MOST_BEGINNING or pieces.end == file.size:
             return InvalidFileError(f"No pixel data within {MOST_BEGINNING} bytes of attributes of {file.name}.")
         # What is kept lies in one piece, and so does what is hardly worth a request of its own.
         return pieces.end if needed.start <= pieces.end + LONGEST_VALUE else needed.start
