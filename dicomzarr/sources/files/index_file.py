@@ -80,7 +80,7 @@ class IndexFile:
         self._database: sqlite3.Connection | None = None
         self._place = place
         self._path_of = path_of
-        self._version = int.from_bytes(sha256(version.encode()).digest()[:4], "big") >> 1
+        self._version = int.from_bytes(sha256(f"{version} {_TABLES}".encode()).digest()[:4], "big") >> 1
         self._ours = ours
         self._path: Path | None = None
         self._opened = False
