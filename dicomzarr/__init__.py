@@ -70,7 +70,9 @@ def __getattr__(name: str) -> Any:
     if name == "errors":
         return import_module("dicomzarr.errors")
     if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import sys  # noqa: PLC0415  # as above; with the module, Python says which name may be meant
+
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     module, own = _LAZY[name]
     return getattr(import_module(module), own)
 

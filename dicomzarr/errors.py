@@ -225,7 +225,17 @@ class ServerFailureError(HTTPStatusError):
 
 
 class InvalidReplyError(ServerError):
-    """A success status around something that was not asked for."""
+    """A success status around something that was not asked for.
+
+    Args:
+        message: As for every error.
+        remedy: As for every error.
+        refuses: What came is whole, and of another kind: the server has nothing better to offer there.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", refuses: bool = False) -> None:
+        super().__init__(message, remedy=remedy)
+        self.refuses = refuses
 
 
 class LoginPageError(InvalidReplyError):

@@ -6,6 +6,7 @@ from importlib import import_module
 
 import pytest
 
+import dicomzarr
 from dicomzarr.errors import UsageError
 from dicomzarr.runtime.extras import needed
 
@@ -14,6 +15,12 @@ from dicomzarr.runtime.extras import needed
 def test_public_names_are_listed_before_they_are_imported(module: str) -> None:
     found = import_module(module)
     assert sorted(dir(found)) == sorted(found.__all__)
+
+
+def test_a_name_that_is_misspelled_is_told_from_one_that_is_meant() -> None:
+    with pytest.raises(AttributeError) as caught:
+        dicomzarr.opn  # noqa: B018  # misspelled
+    assert (caught.value.name, caught.value.obj) == ("opn", dicomzarr)  # by which Python asks: Did you mean: 'open'?
 
 
 def test_a_package_that_is_there_for_later_versions_of_python_alone_says_so() -> None:

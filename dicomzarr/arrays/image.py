@@ -367,7 +367,8 @@ def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
     Args:
         url: ``dicomwebs://HOST/BASE/studies/<Study>/series/<Series>``, ``dicomweb://`` for plain HTTP, or
             the ``https://`` URL that a server or viewer shows. With ``client``, the path from
-            ``studies/`` on is enough. Or a folder of DICOM files that holds one series, one such file, or
+            ``studies/`` on is enough. Or files that hold one series: a folder, a file, a zip or tar, ``s3://`` or
+            ``gs://``, ``https://`` of files, ``idc:<SeriesInstanceUID>``, or
             ``dicomfile:///DIR/studies/<Study>/series/<Series>``.
         **storage_options: See `dicomzarr.options.StorageOptions`.
 
@@ -381,7 +382,7 @@ def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
         EventLoopError: It is called on the event loop that it would wait for.
         SeriesNotFoundError: The server has no such series.
         FileError: There is no such file or folder, or no series in it.
-        UsageError: There are several series in it; they are listed.
+        SeveralSeriesError: There are several series in it, or the URL is that of a study; ``choices`` lists them.
         ServerError: The server could not be reached, refused, or did not give the metadata.
         MetadataError: The series holds nothing that can be opened, or its metadata contradict themselves.
         UnsupportedTransferSyntaxError: The metadata name one that cannot be decoded.

@@ -36,11 +36,19 @@ def matches(attributes: Mapping[str, Any], path: Sequence[str], wanted: str, *, 
     values = attribute.get("Value") or ()
     if rest:
         return any(isinstance(item, dict) and matches(item, rest, wanted, any_case=any_case) for item in values)
-    vr = str(attribute.get("vr", ""))
+    vr = str(attribute.get("vr") or _known_vr(tag))
     if any_case or vr == "PN":
         wanted = wanted.casefold()
         return any(_is(vr, text.casefold(), wanted) for value in values for text in _texts(value))
     return any(_is(vr, text, wanted) for value in values for text in _texts(value))
+
+
+def _known_vr(tag: str) -> str:
+    """The VR that the standard gives an attribute, for servers that leave it out; empty where it is not known."""
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR  # noqa: PLC0415  # heavy, and hardly ever needed
+
+    number = int(tag, 16)
+    return dictionary_VR(number) if dictionary_has_tag(number) else ""
 
 
 def _texts(value: Any) -> list[str]:

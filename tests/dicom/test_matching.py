@@ -96,3 +96,16 @@ def test_attributes_within_sequences() -> None:
 
 def test_people_may_type_any_case() -> None:
     assert matches({"00080060": attribute(CODE, "CT")}, ["00080060"], "ct", any_case=True)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "wanted"),
+    [
+        ("00080020", "20200315", "20200101-20201231"),
+        ("00080060", "CT", "MR,CT"),
+        ("00201209", 12, "012"),
+        ("00091001", "x", "x"),
+    ],
+)
+def test_an_attribute_without_a_vr_matches_by_that_of_the_standard(tag: str, value: Any, wanted: str) -> None:
+    assert matches({tag: {"Value": [value]}}, [tag], wanted)

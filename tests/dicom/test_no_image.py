@@ -29,5 +29,5 @@ def test_what_holds_no_image_is_named_by_its_kind(sop_class: str, name: str) -> 
         dataset.SOPClassUID = sop_class
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = "1.2.3", "1.2.3.4", "1.2.3.4.5"
     items = decode_instances(json.dumps([dataset.to_json_dict()]).encode())
-    with pytest.raises(UnsupportedSeriesError, match=f"holds an image: {name}"):
+    with pytest.raises(UnsupportedSeriesError, match=f"holds no image: {name}"):
         parse_series(items, "1.2.3", "1.2.3.4")

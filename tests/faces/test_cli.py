@@ -408,7 +408,7 @@ def test_skipped_results_count_on_every_page() -> None:
     results = Results("studies", 300, skipped=10)
     assert results.page({}) == {"limit": "200", "offset": "10"}
     page = [{"0020000D": {"Value": [f"1.{number}"]}} for number in range(200)]
-    assert results.add(page, asked=200, more_announced=False)
+    assert results.add(page, may_be_cut=True)
     assert results.page({}) == {"limit": "100", "offset": "210"}
 
 

@@ -49,10 +49,10 @@ class SlideLevel:
         if len(self.images) == 1:
             return found
         sequences = (image.header.optical_paths for image in self.images)
-        declared = next((sequence for sequence in sequences if set(sequence) >= set(found)), None)
+        named = set(found)
+        declared = next((each for each in sequences if len(each) >= len(named) and named.issubset(each)), None)
         if declared is None:
             return tuple(sorted(found, key=_by_identifier))
-        named = set(found)
         return tuple(path for path in declared if path in named)
 
     @property

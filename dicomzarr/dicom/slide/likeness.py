@@ -74,7 +74,9 @@ def origins_within(one: TiledImage, other: TiledImage, *, pixels: float) -> bool
 def same_directions(one: Instance, other: Instance) -> bool:
     """Whether rows and columns run the same ways; a header that does not say it goes with any."""
     first, second = one.orientation_slide, other.orientation_slide
-    return first is None or second is None or bool(np.allclose(first, second, rtol=0, atol=_SAME_DIRECTION))
+    if first is None or second is None or first == second:
+        return True
+    return all(abs(a - b) <= _SAME_DIRECTION for a, b in zip(first, second, strict=True))
 
 
 def is_one_pyramid(one: Instance, other: Instance) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,7 +31,7 @@ from dicomzarr.dicom.slide.likeness import (
 from dicomzarr.dicom.slide.tiling import FullTiling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     import numpy.typing as npt
 
@@ -62,10 +63,10 @@ class _Joining:
     guessed: bool = False
 
     def takes(self, image: TiledImage) -> bool:
+        """Whether an image of the same `level_key` complements those that are there."""
         first, header = self.images[0], image.header
         return (
             first.header.segmentation is header.segmentation is None  # each is an image of its own: numbers are its own
-            and level_key(first.header) == level_key(header)
             and all(may_be_one_pyramid(each.header, header) for each in self.images)
             and same_spacing(first.size.spacing, image.size.spacing)
             and same_directions(first.header, header)
@@ -88,9 +89,11 @@ class _Joining:
 def join_levels(images: Sequence[TiledImage]) -> list[SlideLevel]:
     """Images that complement one another become one level; a second of the same stays apart."""
     joining: list[_Joining] = []
+    alike: defaultdict[Hashable, list[_Joining]] = defaultdict(list)
     are_numbered = _are_numbered([image.header for image in images])
     for image in images:
-        candidates = [level for level in joining if level.takes(image)]
+        key = level_key(image.header)
+        candidates = [level for level in alike[key] if level.takes(image)]
         found = _nearest(candidates, image.header, lambda level: level.images[0].header)
         if found and (len(found) == 1 or are_numbered):
             level = found[0]
@@ -98,6 +101,7 @@ def join_levels(images: Sequence[TiledImage]) -> list[SlideLevel]:
         else:
             level = _Joining([image])
             joining.append(level)
+            alike[key].append(level)
         level.add(image)
     return [SlideLevel(tuple(level.images), guessed=level.guessed) for level in joining]
 
@@ -238,11 +242,11 @@ def _belongs(stack: list[SlideLevel], level: SlideLevel) -> bool:
     first = stack[0]
     half_a_tile = 0.5 * max(first.grid.tile_rows, first.grid.tile_columns)
     return (
-        kind_key(first.header) == kind_key(level.header)
+        is_coarser(stack[-1], level)  # first, for it costs the least
+        and kind_key(first.header) == kind_key(level.header)
         and all(may_be_one_pyramid(each.header, level.header) for each in stack)
         and same_paths(first, level)
         and same_planes(first.planes, level.planes)
-        and is_coarser(stack[-1], level)
         and same_directions(first.header, level.header)
         and (
             is_one_pyramid(first.header, level.header)

@@ -6,11 +6,13 @@ C.8.12.4). Writers swap width and height, take micrometres for millimetres, and 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from dicomzarr.dicom.instance import Instance
 
@@ -26,6 +28,8 @@ _LARGEST: Final = 1000.0
 """Millimetres; no slide is a metre wide."""
 _COARSER: Final = 1.05
 """A level is at least so much coarser than another."""
+_MOST_LEVELS: Final = 64
+"""Of different sizes at one place."""
 _DERIVATION: Final = 3
 """Place in ImageType of whether pixels were resampled (PS3.3 section C.8.12.4.1.1)."""
 
@@ -73,15 +77,34 @@ def _contradiction(told: Spacing, volume: Spacing, header: Instance) -> PixelSiz
 def own_sizes(headers: Sequence[Instance]) -> list[PixelSize]:
     """The size of pixels of each level, also where several have the PixelSpacing of the finest."""
     sizes = [(header, pixel_size(header)) for header in headers]
-    return [_uncopied(header, sizes) or size for header, size in sizes]
+    alike: defaultdict[Hashable, dict[tuple[int, int], tuple[Instance, PixelSize]]] = defaultdict(dict)
+    for header, size in sizes:
+        alike[_place(header)].setdefault(_matrix(header), (header, size))
+    largest = {place: [known[matrix] for matrix in nlargest(_MOST_LEVELS, known)] for place, known in alike.items()}
+    return [_uncopied(header, largest[_place(header)]) or size for header, size in sizes]
+
+
+def _place(header: Instance) -> Hashable:
+    """What levels have in common whose PixelSpacing was copied."""
+    return header.pixel_spacing, header.pyramid_uid, header.orientation_slide, header.origin
 
 
 def _uncopied(header: Instance, others: Sequence[tuple[Instance, PixelSize]]) -> PixelSize | None:
-    """The size of pixels of a level that has PixelSpacing of a finer one; None where it seems to have its own."""
-    for finer, size in _of_which_it_may_be_a_level(header, others):
+    """The size of pixels of a level that has PixelSpacing of a finer one; None where it seems to have its own.
+
+    Args:
+        header: Of the level.
+        others: Levels with the same PixelSpacing at the same place, largest first.
+    """
+    own_rows, own_columns = _matrix(header)
+    for finer, size in others:
+        rows, columns = _matrix(finer)
+        if rows < own_rows * _COARSER or columns < own_columns * _COARSER or header.pixel_spacing is None:
+            continue
         if size.spacing is None:
             return size
-        (rows, columns), (own_rows, own_columns) = _matrix(finer), _matrix(header)
+        if size.spacing != header.pixel_spacing:
+            continue
         own = (size.spacing[0] * rows / own_rows, size.spacing[1] * columns / own_columns)
         volume = _volume_spacing(header)
         if volume is not None and all(_alike(a, b) for a, b in zip(volume, own, strict=True)):
@@ -92,25 +115,6 @@ def _uncopied(header: Instance, others: Sequence[tuple[Instance, PixelSize]]) ->
                 own, "PixelSpacing is that of a finer level: the size of pixels goes by the size of the matrix."
             )
     return None
-
-
-def _of_which_it_may_be_a_level(
-    header: Instance, others: Sequence[tuple[Instance, PixelSize]]
-) -> list[tuple[Instance, PixelSize]]:
-    """Those of larger matrices with the same PixelSpacing at the same place, largest first."""
-    rows, columns = (size * _COARSER for size in _matrix(header))
-    found = [
-        (other, size)
-        for other, size in others
-        if other.pixel_spacing == header.pixel_spacing is not None
-        and size.spacing in {None, header.pixel_spacing}
-        and other.pyramid_uid == header.pyramid_uid
-        and other.orientation_slide == header.orientation_slide
-        and other.origin == header.origin
-        and _matrix(other)[0] >= rows
-        and _matrix(other)[1] >= columns
-    ]
-    return sorted(found, key=lambda each: _matrix(each[0]), reverse=True)
 
 
 def _distorted(told: Spacing, volume: Spacing, header: Instance) -> bool:

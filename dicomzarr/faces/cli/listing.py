@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from dicomzarr.dicom.matching import matches
+from dicomzarr.dicom.model.plain_json import values_of
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import DicomZarrError, StudyNotFoundError, UsageError
 from dicomzarr.faces.filters import as_wanted, tag_named
@@ -157,15 +159,12 @@ def _url_of(uid: str, study: str, target: Target, kind: Kind) -> str:
 
 
 def _ignored(filters: Mapping[str, str], entries: list[dict[str, Any]]) -> tuple[str, ...]:
-    """Filters for one plain value that a result which names the attribute does not have."""
+    """Filters that a result contradicts which has a value of the attribute."""
+    tags = {keyword: tag_named(keyword) for keyword in filters}
     return tuple(
         keyword
-        for keyword, wanted in filters.items()
-        if not set(wanted) & set("*?,\\-^")
-        and any(_contradicts(entry, tag_named(keyword), wanted) for entry in entries)
+        for keyword, tag in tags.items()
+        if any(
+            values_of(entry, tag) and not matches(entry, [tag], filters[keyword], any_case=True) for entry in entries
+        )
     )
-
-
-def _contradicts(entry: Mapping[str, Any], tag: str, wanted: str) -> bool:
-    found = {text.casefold() for text in texts_of(entry, tag)}
-    return bool(found) and wanted.casefold() not in found

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from dicomzarr.dicom.pixels.syntax_table import uid_name
 from dicomzarr.dicom.uids import EXPLICIT_VR_BIG_ENDIAN
 from dicomzarr.engine.ports import Fetch, Wait
 from dicomzarr.engine.requests import SMALL_READ, Priority
@@ -80,8 +81,9 @@ class DICOMwebOrigin:
         return max((each.duration for each in list(self._experiments.values())), default=0.0)
 
     def retries(self, key: FrameKey, error: DicomZarrError) -> bool:
-        """Not for a syntax that nobody decodes, unless only a frame of it does not tell enough."""
-        if isinstance(error, UnsupportedTransferSyntaxError) and error.uid != EXPLICIT_VR_BIG_ENDIAN:
+        """Not for a syntax that nobody decodes, unless only a frame of it does not tell enough, or no such is known."""
+        unsupported = error.uid if isinstance(error, UnsupportedTransferSyntaxError) else ""
+        if unsupported != EXPLICIT_VR_BIG_ENDIAN and unsupported and uid_name(unsupported):
             return False
         return key.stored.number_of_frames * key.stored.pixel.nbytes <= MOST_FOR_A_FRAME
 

@@ -18,6 +18,7 @@ from dicomzarr.errors import (
 )
 from dicomzarr.options import Rejected
 from dicomzarr.sources.http.credentials.given import say_whose
+from dicomzarr.sources.http.gateway_pages import begun
 from dicomzarr.sources.http.limiter import RequestSlot
 from dicomzarr.sources.http.redirects import Request
 from dicomzarr.sources.http.refusals import Refusals
@@ -103,8 +104,11 @@ class Exchange:
             except DicomZarrError as error:
                 hopeless = slot.hopeless or spec.once
                 ever = history.served > history.gone_at
+                others, crowded = slot.others_served, slot.was_crowded
                 pause = (
-                    None if hopeless else tries.pause_after(error, others_served=slot.others_served, ever_served=ever)
+                    None
+                    if hopeless
+                    else tries.pause_after(error, others_served=others, ever_served=ever, crowded=crowded)
                 )
                 if pause is None:
                     history.gone_at = history.told_at if tries.outlasts else history.gone_at
@@ -155,6 +159,8 @@ class Exchange:
         async with self.refusals.guard(request.credentials) as accepted, self.transport.get(request) as response:
             if not status_means(response.status, Meaning.OTHER_CREDENTIALS):
                 accepted()
+            if status_means(response.status, Meaning.SUCCESS):
+                response = await begun(response)  # noqa: PLW2901  # the same, once its page was looked at
             if not status_means(response.status, Meaning.SUCCESS):
                 await _refuse_tls(response)
                 subject = f"{spec.subject} at {_answering_host(request.url, response.url)}"

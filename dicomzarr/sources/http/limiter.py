@@ -7,8 +7,9 @@ import copy
 from collections import deque
 from typing import TYPE_CHECKING
 
-from dicomzarr.errors import HTTPStatusError
+from dicomzarr.errors import DicomZarrError, HTTPStatusError
 from dicomzarr.sources.http.retry import is_busy
+from dicomzarr.sources.http.statuses import Meaning, means
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,6 +53,11 @@ class RequestLimiter:
             elif future.exception() is None:  # it came in the very moment in which nobody wanted it any more
                 self.give_back()
             raise
+
+    @property
+    def under_way(self) -> int:
+        """Requests that have a slot."""
+        return self._under_way
 
     def give_back(self) -> None:
         """Let the next one go."""
@@ -118,6 +124,8 @@ class RequestSlot:
         """The server refuses everything: there is no use in another try."""
         self.others_served = False
         """Another request was served since this one began to wait."""
+        self.was_crowded = False
+        """The server broke the connection while others were open: alone it might have been served."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -137,4 +145,8 @@ class RequestSlot:
             pacing.succeed(self._epoch)
         elif isinstance(error, HTTPStatusError) and is_busy(error):
             self.hopeless = not self._limiter.slow_down(self._epoch, error)
+        elif isinstance(error, DicomZarrError) and means(error, Meaning.NO_ANSWER):
+            self.was_crowded = self._limiter.under_way > 1
+            if self.was_crowded:
+                pacing.drop(self._epoch)
         self._limiter.give_back()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,27 @@ _PROXY: Final = "Check HTTPS_PROXY and HTTP_PROXY; NO_PROXY names hosts that are
 _NETWORK: Final = "Check the host, the port and the network."
 _HANDSHAKE: Final = "It broke off the handshake of TLS: it may speak another protocol there, or TLS that is too old."
 _PROXY_LOGIN: Final = "Give it in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@PROXY:PORT."
+
+_UNREAD: Final = (
+    (
+        "content-encoding",
+        "encoded its reply in a way that was not asked for",
+        "Have it look at Accept-Encoding: gzip is asked for, or nothing.",
+    ),
+    (r"b'\\x00\\x00.{1,4}\\x0[0-9]", "speaks HTTP/2 only", "Have it, or the proxy before it, offer HTTP/1.1."),
+    (
+        "content-length",
+        "says two lengths of one reply (Content-Length, Transfer-Encoding), which nobody can read safely",
+        "Have the server, or the proxy before it, send one of them.",
+    ),
+    (
+        "got more than",
+        "sends headers longer than 64 KiB, or more than 512 of them",
+        "Have the proxy before it shorten them.",
+    ),
+    ("bad status line", "sent something that is no HTTP, or more than it announced", "Check the port, and the proxy."),
+)
+"""What aiohttp says of a reply that it cannot read; what is said of the server, and what to do."""
 
 
 @contextmanager
@@ -77,11 +99,9 @@ def _unread(message: str, host: str) -> ConnectionFailedError | None:
     """A reply that cannot be read, by what aiohttp says of it; None where that is nothing known."""
     if speaks_tls(message):
         return is_tls_port(host)
-    if "content-encoding" in message.lower():
-        return ConnectionFailedError(
-            f"{host} encoded its reply in a way that was not asked for.",
-            remedy="Have it look at Accept-Encoding: gzip is asked for, or nothing.",
-        )
+    for words, found, remedy in _UNREAD:
+        if re.search(words, message, re.IGNORECASE):
+            return ConnectionFailedError(f"{host} {found}.", remedy=remedy)
     return None
 
 

@@ -9,7 +9,7 @@ requests share one pause.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dicomzarr.errors import QuotaExceededError
 from dicomzarr.sources.http.retry import TRIES, growing_pause
@@ -23,6 +23,9 @@ REMEMBERED = 5.0
 
 _SERVED_BEFORE_MORE = 64
 """Requests to be served at what the server bore before more than that is tried."""
+
+_DROPS: Final = 4
+"""Of so many requests that were served, one whose connection was broken is no chance."""
 
 
 @dataclass(slots=True)
@@ -60,6 +63,7 @@ class Pacing:
         self._refusals = 0  # without a request served in between; several of one epoch are one
         self._paused = 0.0  # seconds of pauses for them
         self._served_now = 0  # in this epoch
+        self._dropped_now = 0  # likewise
         self._streak = 0  # at this number of connections
         self._borne = most  # connections that the server is believed to bear
         self._refusal: HTTPStatusError | None = None
@@ -120,9 +124,22 @@ class Pacing:
         self._resumes = max(self._resumes, now + (wait or 0.0))
         return True
 
+    def drop(self, epoch: int) -> None:
+        """The server has broken the connection of a request of ``epoch``, while others were under way.
+
+        Where that happens to many it bears no more connections than are left; to few, it is chance.
+        """
+        if epoch == self.epoch:
+            self._dropped_now += 1
+            if self._dropped_now > 1 and self._dropped_now * _DROPS >= self._served_now:
+                self._borne = max(1, self.connections - 1)
+                self._begin_epoch(max(1, self.connections // 2))
+
     def _back_off(self, now: float, wait: float | None, error: HTTPStatusError) -> bool:
         self._refusals += 1
         pause = growing_pause(self._refusals) if wait is None else wait
+        if wait == 0.0 and self._refusals > 1:  # "at once" did not help
+            pause = growing_pause(self._refusals - 1)
         self._paused += pause
         # One that has served before may be starting anew: it is waited for as long as there is time.
         restarts = self.history.served > 0 and means(error, Meaning.RESTART)
@@ -143,4 +160,4 @@ class Pacing:
     def _begin_epoch(self, connections: int) -> None:
         self.epoch += 1
         self.connections = connections
-        self._served_now = self._streak = 0
+        self._served_now = self._dropped_now = self._streak = 0

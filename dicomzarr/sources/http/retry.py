@@ -15,6 +15,7 @@ FIRST_PAUSE = 0.2
 """Seconds before the second try; doubled with each."""
 
 _MOST_TRIES = 16  # while others are served instead: a limit that never spares this one is no limit
+_MOST_CROWDED = 4  # after which half as many connections are open each time
 _LONGEST_PAUSE = 5.0  # seconds
 _MOST_WHILE_DOWN = 64  # a restart is waited for by the timeout, not by a number
 _RANDOM = SystemRandom()
@@ -48,17 +49,23 @@ class Tries:
     waited: float = 0.0
     """Seconds that were spent on pauses of its own."""
 
-    def pause_after(self, error: DicomZarrError, *, others_served: bool, ever_served: bool = False) -> float | None:
+    def pause_after(
+        self, error: DicomZarrError, *, others_served: bool, ever_served: bool = False, crowded: bool = False
+    ) -> float | None:
         """Seconds to wait before the next try, or None when there shall be none.
 
         Args:
             error: How this try failed.
             others_served: Another request was served meanwhile: of a limit, this one has just missed its share.
+            crowded: The server broke the connection while others were open, of which there are fewer next time.
             ever_served: The server has served requests before: where it does not now, it may be starting anew.
         """
         restarts = ever_served and not others_served and means(error, Meaning.RESTART)
         if is_busy(error):
             return self._pause_of_busy(error, others_served=others_served, restarts=restarts)
+        if crowded and self.passed_by < _MOST_CROWDED:
+            self.passed_by += 1
+            return growing_pause(self.passed_by)
         self.count += 1
         if not restarts and not means(error, Meaning.AGAIN):
             return None

@@ -12,9 +12,9 @@ of its own class or of the nearest class above. Its columns:
 - ``page``: the class and the remedy in their place, where a web page came with the status and no time to wait.
 
 A status without a row means none of this: it is raised as `ServerFailureError` from 500 on, else as `HTTPStatusError`.
-Two examples: for a server that says 422 where it does not offer a media type, add
-``422: _Row(_UNOFFERED, NegotiationError, _NO_MEDIA_TYPE)``; for one that says 529 when it is too busy,
-``529: _Row(Meaning.FEWER_REQUESTS, *_SERVER_FAILED)``.
+Two examples: for a server that says 418 where it does not offer a media type, add
+``418: _Row(_UNOFFERED, NegotiationError, _NO_MEDIA_TYPE)``; for one that says 598 when it is too busy,
+``598: _Row(Meaning.FEWER_REQUESTS, *_SERVER_FAILED)``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from dicomzarr.errors import (
     ConnectionFailedError,
     DicomZarrError,
     HTTPStatusError,
+    InvalidReplyError,
     MultipartError,
     NegotiationError,
     NotFoundError,
@@ -59,6 +60,8 @@ class Meaning(Flag):
 
     SUCCESS = auto()
     """The body is what was asked for."""
+    PARTIAL = auto()
+    """And there is more than that."""
     UNCHANGED = auto()
     """What is known already still holds (RFC 9110 section 13)."""
     REDIRECT = auto()
@@ -122,20 +125,24 @@ _MISSING: Final = Meaning.OTHER_RESOURCE | Meaning.NO_SUCH_RESOURCE | Meaning.SH
 # Servers also fail so over a list, a media type or an instance of which they cannot cut frames.
 _FAILED: Final = Meaning.OTHER_MEDIA_TYPE_OF_PIXELS | Meaning.OTHER_RESOURCE | Meaning.SHORTER_LIST | Meaning.MAY_PASS
 _INCOMPLETE: Final = Meaning.AGAIN | Meaning.INCOMPLETE
+_NOT_UNDERSTOOD: Final = "The server could not make sense of the request, or cannot serve this object."
+_HTTP_1: Final = "It speaks a later version of HTTP only: have it, or the proxy before it, offer HTTP/1.1."
+_GATEWAY: Final = Meaning.AGAIN | Meaning.RESTART
+_RECALLED: Final = "The server fetches it from an archive first: read it again when it is there."
 
 _ROWS: Final[Mapping[int | type[DicomZarrError], _Row]] = {
     200: _Row(Meaning.SUCCESS),
+    202: _Row(Meaning.AGAIN, HTTPStatusError, _RECALLED),
+    203: _Row(Meaning.SUCCESS),
     204: _Row(Meaning.SUCCESS),
-    206: _Row(Meaning.SUCCESS),
+    206: _Row(Meaning.SUCCESS | Meaning.PARTIAL),
     301: _Row(Meaning.REDIRECT),
     302: _Row(Meaning.REDIRECT),
     303: _Row(Meaning.REDIRECT),
     304: _Row(Meaning.UNCHANGED),
     307: _Row(Meaning.REDIRECT),
     308: _Row(Meaning.REDIRECT),
-    400: _Row(
-        _UNOFFERED, HTTPStatusError, "The server could not make sense of the request, or cannot serve this object."
-    ),
+    400: _Row(_UNOFFERED, HTTPStatusError, _NOT_UNDERSTOOD),
     401: _Row(
         Meaning.OTHER_CREDENTIALS,
         AuthenticationError,
@@ -154,24 +161,40 @@ _ROWS: Final[Mapping[int | type[DicomZarrError], _Row]] = {
     410: _Row(Meaning.NONE, NotFoundError, "It has been removed from the server."),
     413: _Row(Meaning.SMALLER_RESOURCE | Meaning.SHORTER_LIST),
     414: _Row(Meaning.SHORTER_LIST),
+    409: _Row(_UNOFFERED, HTTPStatusError, _NOT_UNDERSTOOD),
     415: _Row(_UNOFFERED, NegotiationError, _NO_MEDIA_TYPE),
+    416: _Row(_UNOFFERED, HTTPStatusError, _NOT_UNDERSTOOD),
+    421: _Row(Meaning.AGAIN),
+    422: _Row(_UNOFFERED, HTTPStatusError, _NOT_UNDERSTOOD),
+    425: _Row(Meaning.AGAIN),
+    426: _Row(Meaning.NONE, HTTPStatusError, _HTTP_1),
     429: _Row(
         Meaning.FEWER_REQUESTS | Meaning.LIMITED, RateLimitedError, "Wait, or lower max_connections.", page=_QUOTA
     ),
+    431: _Row(Meaning.SHORTER_LIST),  # so some servers call a URL that is too long
     500: _Row(_FAILED, *_SERVER_FAILED),
     501: _Row(_MISSING, *_SERVER_FAILED),
-    502: _Row(Meaning.AGAIN | Meaning.RESTART, *_SERVER_FAILED),
+    502: _Row(_GATEWAY, *_SERVER_FAILED),
     503: _Row(Meaning.FEWER_REQUESTS | Meaning.RESTART, *_SERVER_FAILED),
-    504: _Row(Meaning.AGAIN | Meaning.RESTART, *_SERVER_FAILED),
+    504: _Row(_GATEWAY, *_SERVER_FAILED),
+    505: _Row(Meaning.NONE, ServerFailureError, _HTTP_1),
+    509: _Row(Meaning.FEWER_REQUESTS, *_SERVER_FAILED),
+    511: _Row(Meaning.NONE, ServerFailureError, "The network wants a login first: open any page in a browser."),
+    # Cloudflare's, and others', who stand before a server that fails, restarts or is not reached.
+    **dict.fromkeys((520, 521, 522, 523, 524, 527, 530), _Row(_GATEWAY, *_SERVER_FAILED)),
+    529: _Row(Meaning.FEWER_REQUESTS | Meaning.RESTART, *_SERVER_FAILED),
     # Some servers break the connection over a list or a media type that they do not know.
     ConnectionDroppedError: _Row(
         Meaning.NO_ANSWER | Meaning.SHORTER_LIST | Meaning.AGAIN | Meaning.RESTART | Meaning.MAY_PASS
     ),
     UnreachableError: _Row(Meaning.RESTART),
-    MultipartError: _Row(Meaning.PARTIAL_LIST),
+    MultipartError: _Row(Meaning.PARTIAL_LIST | Meaning.OTHER_RESOURCE),
     TruncatedReplyError: _Row(_INCOMPLETE | Meaning.PARTIAL_LIST),
-    WrongPartsError: _Row(_INCOMPLETE),
+    WrongPartsError: _Row(_INCOMPLETE | Meaning.SHORTER_LIST | Meaning.OTHER_RESOURCE | Meaning.MAY_PASS),
 }
+
+_REFUSING: Final = _Row(Meaning.OTHER_MEDIA_TYPE_OF_PIXELS | Meaning.OTHER_RESOURCE | Meaning.SHORTER_LIST)
+"""What it means where a server says success, and sends another thing than was asked for: as 406, but for the status."""
 
 _FIRST_SERVER_ERROR: Final = 500
 
@@ -185,6 +208,8 @@ def means(error: DicomZarrError | None, meaning: Meaning) -> bool:
     """Whether what a request ended with has this meaning, or one of these; never where it ended well."""
     if isinstance(error, HTTPStatusError):
         return status_means(error.status, meaning)
+    if isinstance(error, InvalidReplyError) and error.refuses:
+        return bool(_REFUSING.means & meaning)
     row = next((_ROWS[kind] for kind in type(error).__mro__ if kind in _ROWS), _Row())
     return bool(row.means & meaning)
 

@@ -20,6 +20,7 @@ from dicomzarr.sources.http.connection import ConnectionSettings, basic_login
 from dicomzarr.sources.http.name_lookups import resolver
 from dicomzarr.sources.http.network_errors import explained
 from dicomzarr.sources.http.pace import Pace, within
+from dicomzarr.sources.http.server_cookies import ServerCookies
 from dicomzarr.sources.http.session_cleanup import dispose
 from dicomzarr.sources.http.statuses import Meaning, status_means
 from dicomzarr.sources.http.unread import CleanConnector
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
     from dicomzarr.sources.http.redirects import Request
 
 _CHUNK = 256 * 1024
+_LONGEST_HEADER = 64 * 1024
+"""Bytes of one header of a reply: policies of content and tickets of logins are long."""
+_MOST_HEADERS = 512
 _PROXIES = ("http", "https")
+_CHALLENGE = "www-authenticate"
 
 
 class Response(Protocol):
@@ -84,6 +89,8 @@ class _Route:
     """Headers for the proxy."""
     through: Mapping[str, str]
     """Those of them that go with each request: through a tunnel the login is for the tunnel alone."""
+    own: bool
+    """It leads to the server itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,7 @@ class AiohttpTransport:
         self.set_timeout(timeout)
         self._settings = settings or ConnectionSettings()
         self._connections: _Connections | None = None
+        self._cookies = ServerCookies()
         self._routes: dict[str, _Route] = {}
 
     @asynccontextmanager
@@ -178,12 +186,22 @@ class AiohttpTransport:
                 with explained(route.host, self._timeout, answered=False, plain=plain):
                     reply = await within(seconds, route.host, self._send(session, request, route))
                 async with reply:
+                    if route.own:
+                        self._keep_cookies(request.url, reply)
                     if request.form is not None or not status_means(reply.status, Meaning.REDIRECT):
                         headers = {name.lower(): value for name, value in reply.headers.items()}
+                        if _CHALLENGE in headers:  # some servers give each in a line of its own
+                            headers[_CHALLENGE] = ", ".join(reply.headers.getall(_CHALLENGE))
                         yield _AiohttpResponse(reply, route.host, self._timeout, self._limits, headers)
                         return
                     request = redirects.follow(request, reply.headers.get("location"))
         raise InvalidReplyError(f"{host_of(request.url)} redirected more than {redirects.MOST} times.")
+
+    def _keep_cookies(self, url: str, reply: aiohttp.ClientResponse) -> None:
+        if status_means(reply.status, Meaning.OTHER_CREDENTIALS):
+            self._cookies = ServerCookies()  # a session that has ended must not stand in the way of the next login
+        if "set-cookie" in reply.headers:
+            self._cookies.keep(url, reply.headers.getall("set-cookie"))
 
     def _check_origin(self, url: str) -> None:
         if self._own_host_only and origin_of(url) != self._origin:
@@ -200,15 +218,17 @@ class AiohttpTransport:
     def close(self) -> None:
         """Close the connections as soon as no request uses them; later ones open others."""
         connections, self._connections = self._connections, None
+        self._cookies = ServerCookies()
         if connections is not None:
             connections.close()
 
     async def _send(self, session: aiohttp.ClientSession, request: Request, route: _Route) -> aiohttp.ClientResponse:
+        headers = {**request.credentials, **request.headers, **route.through}
         return await session.request(
             "GET" if request.form is None else "POST",
             URL(request.url, encoded=True),
             data=request.form,
-            headers={**request.credentials, **request.headers, **route.through},
+            headers=self._cookies.along(request.url, headers) if route.own else headers,
             allow_redirects=False,
             ssl=route.tls,
             proxy=route.proxy,
@@ -224,7 +244,9 @@ class AiohttpTransport:
         if known is None:
             proxy, login = self._proxy(start)
             through = {} if scheme == "https" else login
-            known = self._routes[start] = _Route(host_of(start), self._tls_for(start), proxy, login, through)
+            known = self._routes[start] = _Route(
+                host_of(start), self._tls_for(start), proxy, login, through, origin_of(start) == self._origin
+            )
         return known
 
     def _tls_for(self, url: str) -> ssl.SSLContext | bool:
@@ -250,14 +272,16 @@ class AiohttpTransport:
 
     def _open_connections(self) -> _Connections:
         if self._connections is None or self._connections.session.closed:
-            # No cookie is kept, so that one user's never meet another's. trust_env stays off because aiohttp
-            # would take credentials from a .netrc file as well; proxies of the environment are found by ourselves.
+            # Cookies are kept by ourselves, for the server alone. trust_env stays off because aiohttp would take
+            # credentials from a .netrc file as well; proxies of the environment are found by ourselves.
             session = aiohttp.ClientSession(
                 # `RequestLimiter` bounds them.
                 connector=CleanConnector(limit=0, keepalive_timeout=self._limits.seconds_idle, resolver=resolver()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 read_bufsize=_CHUNK,
+                max_field_size=_LONGEST_HEADER,
+                max_headers=_MOST_HEADERS,
             )
             dispose_of = weakref.finalize(self, dispose, session, asyncio.get_running_loop(), os.getpid())
             self._connections = _Connections(session, dispose_of)

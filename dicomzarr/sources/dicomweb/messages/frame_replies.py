@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from dicomzarr.errors import TruncatedReplyError
+from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser, is_multipart
 from dicomzarr.sources.dicomweb.messages.received_parts import received_together
 from dicomzarr.sources.dicomweb.messages.replies import PartSorter, encoded_frame, refuse_text
 from dicomzarr.sources.http.bodies import whole_body
 from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.http.transport import Response
 
-    Deliver: TypeAlias = Callable[[int, EncodedFrame], None]
+    class Deliver(Protocol):
+        """Takes frames."""
+
+        def __call__(self, number: int, frame: EncodedFrame, /, *, named: bool) -> object:
+            """Take a frame under the number that it names, or in whose place it came."""
 
 
 async def receive(response: Response, job: FrameJob, numbers: list[int], deliver: Deliver) -> str:
@@ -42,12 +45,24 @@ async def receive(response: Response, job: FrameJob, numbers: list[int], deliver
     if outer.is_multipart:
         return await _receive_parts(response, job, PartSorter(job.instance, numbers, outer, subject), deliver)
     body = await whole_body(response, job.most_bytes(len(numbers)), subject)
+    if is_multipart(body):
+        return _take_parts(body, PartSorter(job.instance, numbers, MediaType.parse(""), subject), deliver)
     frame = encoded_frame(body, outer, outer, subject)
     if not body:
         return "an empty body came"
     if len(numbers) == 1:
-        deliver(numbers[0], frame)
+        deliver(numbers[0], frame, named=False)
     return "a single body came"
+
+
+def _take_parts(body: bytes, sorter: PartSorter, deliver: Deliver) -> str:
+    """Deliver the frames of a multipart body that is called something else, as files on a web server are."""
+    for part in MultipartParser().feed(body):
+        placed = sorter.add(part)
+        if placed is not None:
+            deliver(*placed, named=True)
+    _finish(sorter, deliver)
+    return sorter.summary
 
 
 async def _receive_parts(response: Response, job: FrameJob, sorter: PartSorter, deliver: Deliver) -> str:
@@ -56,11 +71,15 @@ async def _receive_parts(response: Response, job: FrameJob, sorter: PartSorter, 
             for part in parts:
                 placed = sorter.add(part)
                 if placed is not None:
-                    deliver(*placed)
+                    deliver(*placed, named=True)
     except TruncatedReplyError:
         if job.left(sorter.numbers):
             raise
         return sorter.summary  # every part was whole: only the end of the reply is missing
-    for number, frame in sorter.finish():
-        deliver(number, frame)
+    _finish(sorter, deliver)
     return sorter.summary
+
+
+def _finish(sorter: PartSorter, deliver: Deliver) -> None:
+    for number, frame in sorter.finish():
+        deliver(number, frame, named=sorter.are_named)

@@ -21,6 +21,7 @@ _FRAME_LOCATION = re.compile(r"/frames/([0-9]+)/?$")
 _FRAME_DIGITS = 10  # NumberOfFrames is an IS of 32 bits (PS3.5 section 6.2)
 _LENGTH_DIGITS = 15
 _INSTANCE_LOCATION = re.compile(r"/instances/([^/]+)/")
+_BOUNDARY_LINE = re.compile(rb"[\r\n]*--([^\r\n]{1,%d}?)[ \t]*\r?\n" % _BOUNDARY_LIMIT)
 
 
 class Part(NamedTuple):
@@ -70,6 +71,27 @@ def _instance_in(location: str) -> str | None:
     return unquote(found[1]) if found else None
 
 
+def boundary_of(head: bytes | bytearray, named: bytes) -> bytes:
+    """The boundary of a multipart body: as its first line has it, which some servers do not name as it is.
+
+    Args:
+        head: The beginning of the body, with its first line.
+        named: What the Content-Type names; empty where it names none.
+
+    Returns:
+        The boundary, without the dashes before it; empty where there is none.
+    """
+    line = _BOUNDARY_LINE.match(head)
+    found = line[1] if line else b""
+    return named if not found or (named and found.startswith(named)) else found
+
+
+def is_multipart(body: bytes) -> bool:
+    """Whether a whole body is multipart, whatever it is called: its first line comes again as its last boundary."""
+    boundary = boundary_of(body[:_LINE_LIMIT], b"") if body[:1] in (b"-", b"\r", b"\n") else b""
+    return bool(boundary) and body.rstrip(b"\r\n \t").endswith(b"--" + boundary + b"--")
+
+
 class _State(Enum):
     PREAMBLE = auto()
     AFTER_DELIMITER = auto()
@@ -85,14 +107,15 @@ class MultipartParser:
     """Cuts a multipart body into parts as its chunks arrive.
 
     Args:
-        content_type: The Content-Type of the reply. Without a boundary in it, the first line of the
-            body tells it.
+        content_type: The Content-Type of the reply. Where its boundary is none, or another than that in the
+            first line of the body, the latter counts.
         most: Bytes that a part may have; None where the whole reply is bounded well enough.
     """
 
     def __init__(self, content_type: str = "", *, most: int | None = None) -> None:
         self._most = most
         self._boundary = MediaType.parse(content_type).parameters.get("boundary", "").encode("latin-1", "replace")
+        self._begun = False
         self._newline = b"\r\n"
         self._buffer = bytearray()
         self._searched = 0  # nothing before this offset needs to be looked at again
@@ -154,7 +177,7 @@ class MultipartParser:
         return True
 
     def _read_preamble(self) -> bool:
-        if not self._boundary and not self._sniff_boundary():
+        if not self._begun and not self._find_boundary():
             return False
         delimiter = b"--" + self._boundary
         while (at := self._buffer.find(delimiter, self._searched)) >= 0:
@@ -171,16 +194,16 @@ class MultipartParser:
             del self._buffer[: self._searched - 1]
             self._searched = 1
 
-    def _sniff_boundary(self) -> bool:
-        """Take the boundary from the first line that is not empty, as static files behind a plain server need."""
+    def _find_boundary(self) -> bool:
+        """Take the boundary from the first line that is not empty, if it is one; False when that needs more bytes."""
         start = len(self._buffer) - len(self._buffer.lstrip(b"\r\n"))
-        end = self._buffer.find(b"\n", start, start + _LINE_LIMIT)
-        if end < 0 and len(self._buffer) - start < _LINE_LIMIT:
+        line = bytes(self._buffer[start : start + _LINE_LIMIT])
+        if b"\n" not in line and len(line) < _LINE_LIMIT and line[:2] == b"--"[: len(line)]:
             return False
-        line = bytes(self._buffer[start : max(end, start)]).rstrip(b"\r \t")
-        if not line.startswith(b"--") or not 0 < len(line) - 2 <= _BOUNDARY_LIMIT:
+        self._boundary = boundary_of(self._buffer[start : start + _LINE_LIMIT], self._boundary)
+        if not self._boundary:
             raise MultipartError("The multipart reply names no boundary and does not begin with one.")
-        self._boundary = line[2:]
+        self._begun = True
         return True
 
     def _take_whole_parts(self) -> None:

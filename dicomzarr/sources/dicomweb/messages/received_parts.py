@@ -40,7 +40,7 @@ async def received_together(
         TruncatedReplyError: It ends before its closing boundary; after the last whole part.
     """
     parser = MultipartParser(response.headers.get("content-type", ""), most=most_part)
-    async for chunk in bounded(response, most, subject):
+    async for chunk in bounded(response, most, subject, zipped=True):
         if parts := parser.feed(chunk):
             yield parts
     parser.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import TYPE_CHECKING
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
@@ -23,6 +24,11 @@ _BEFORE_PAGES = frozenset(bytes((byte,)) for byte in b"< \t\n\r\x0b\x0c")
 PAGE_HEAD = 64
 """Bytes in which a web page shows itself."""
 
+_BLANK = b" \t\r\n\0"
+_XML = "application/dicom+xml"
+_ONE_RESULT = re.compile(rb'\{\s*"[0-9A-Fa-f]{8}"\s*:\s*\{')
+"""What shows one object to be an instance, a series or a study: its first attribute."""
+
 _OCTET_STREAM = "application/octet-stream"
 _PART10 = slice(128, 132)
 
@@ -40,6 +46,7 @@ def refuse_text(media: MediaType, subject: str) -> None:
         raise InvalidReplyError(
             f"{media.name} came instead of {subject}.",
             remedy="Check that the URL is that of a DICOMweb service.",
+            refuses=True,
         )
 
 
@@ -77,7 +84,7 @@ def encoded_frame(body: bytes, own: MediaType, outer: MediaType, subject: str) -
     refuse_text(own, subject)
     refuse_page(body, subject)
     if body[_PART10] == b"DICM":
-        raise InvalidReplyError(f"A whole DICOM file came instead of {subject}.")
+        raise InvalidReplyError(f"A whole DICOM file came instead of {subject}.", refuses=True)
     return EncodedFrame(body, own.name, own.transfer_syntax or outer.transfer_syntax)
 
 
@@ -153,6 +160,11 @@ class PartSorter:
         return list(zip(self.numbers, self._unnamed, strict=True))
 
     @property
+    def are_named(self) -> bool:
+        """Whether parts name their frames."""
+        return bool(self._named)
+
+    @property
     def summary(self) -> str:
         """How many parts came, for messages."""
         return f"{len(self._named) + self._unnamed_count} parts came, and {self._empty} empty ones"
@@ -172,11 +184,16 @@ def json_array(body: bytes, media: MediaType, subject: str) -> bytes:
     Raises:
         LoginPageError: It is a web page.
         TruncatedReplyError: It begins as an array and does not end as one.
-        InvalidReplyError: It is something else.
+        InvalidReplyError: It is something else, as XML, which is the other form of metadata (PS3.18 section F.1).
     """
-    text = body.removeprefix(codecs.BOM_UTF8).strip()
+    text = body.removeprefix(codecs.BOM_UTF8).strip(_BLANK)
     if media.is_html or text[:PAGE_HEAD].lower().startswith(_PAGE_STARTS):
         raise login_page(subject)
+    if _XML in media.name + media.parameters.get("type", "").lower():
+        remedy = "Have the server offer application/dicom+json."
+        raise InvalidReplyError(f"{_XML} came instead of {subject}.", remedy=remedy, refuses=True)
+    if text.startswith(b"{") and text.endswith(b"}") and _ONE_RESULT.match(text):
+        return b"[" + text + b"]"  # of one result, some servers make no list
     if not text.startswith(b"["):
         raise InvalidReplyError(
             f"{media.name or 'Something'} that is no JSON array came instead of {subject}.",

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.errors import MultipartError, TruncatedReplyError, WrongPartsError
-from dicomzarr.sources.dicomweb.messages.multipart import parse_headers, part_length
+from dicomzarr.sources.dicomweb.messages.multipart import boundary_of, parse_headers, part_length
 from dicomzarr.sources.dicomweb.messages.replies import refuse_text
 from dicomzarr.sources.http.media_type import MediaType
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _HEAD: Final = 16 * 1024
 _TAIL: Final = 1024
 _LINE_REST: Final = re.compile(rb"--|[ \t]*\r?\n")
-_BOUNDARY_LINE: Final = re.compile(rb"--([^\r\n]{1,200}?)[ \t]*\r?\n")
 
 
 def only_part(data: mmap.mmap | bytes, content_type: str, subject: str) -> slice:
@@ -68,15 +67,13 @@ def _opened(data: mmap.mmap | bytes, content_type: str, subject: str) -> tuple[b
 
 def _boundary(data: mmap.mmap | bytes, content_type: str) -> bytes:
     named = MediaType.parse(content_type).parameters.get("boundary", "").encode("latin-1", "replace")
-    if named:
-        return named
     head = data[:_HEAD].lstrip(b"\r\n")
-    line = _BOUNDARY_LINE.match(head)
-    if line is None:
+    found = boundary_of(head, named)
+    if not found:
         if head[:2] == b"--"[: len(head)] and b"\n" not in head and len(head) < _TAIL:
             raise TruncatedReplyError("The multipart reply ended within its first line.")
         raise MultipartError("The multipart reply names no boundary and does not begin with one.")
-    return line[1]
+    return found
 
 
 def _after_first_delimiter(data: mmap.mmap | bytes, delimiter: bytes, subject: str) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.errors import HTTPStatusError, InvalidReplyError, NotFoundError, WrongPartsError
+from dicomzarr.errors import DicomZarrError, InvalidReplyError, NotFoundError, WrongPartsError
 from dicomzarr.sources.dicomweb.messages.received_parts import received_parts
 from dicomzarr.sources.dicomweb.messages.replies import refuse_page, refuse_text
 from dicomzarr.sources.http.bodies import whole_body
@@ -49,6 +50,10 @@ class BulkData:
             InsecureTransportError: It leads from HTTPS to plain HTTP.
             ServerError: The server did not give it.
         """
+        within = self._within(uri, places[0])
+        if within is not None:
+            with suppress(NotFoundError):  # then it is elsewhere indeed
+                return await self._get(within, subject)
         urls = list(dict.fromkeys(resolved(place, uri, f"The URI of the {subject}") for place in places))
         for url in urls[:-1]:
             try:
@@ -57,11 +62,25 @@ class BulkData:
                 continue
         return await self._get(urls[-1], subject)
 
+    def _within(self, uri: str, place: str) -> str | None:
+        """The URL within this server of what the metadata name by another host, port, scheme or path before it.
+
+        So a server names its own that does not know of the proxy through which it is asked.
+        """
+        study = "/".join(place.removeprefix(self.base_url).split("/")[:3]) + "/"
+        if not uri.lower().startswith(("http://", "https://")) or host_of(uri).lower() in self.hosts:
+            return None
+        path = uri.partition("://")[2].partition("/")[2].partition("#")[0]
+        _, found, rest = f"/{path}".partition(study)
+        if not found or uri.startswith(f"{self.base_url}/"):
+            return None
+        return resolved(f"{self.base_url}/", f"{self.base_url}{found}{rest}", "A reference in the metadata")
+
     async def _get(self, url: str, subject: str) -> bytes:
         first, second = _ACCEPTS
         try:
             return await self._get_as(first, url, subject)
-        except HTTPStatusError as error:
+        except DicomZarrError as error:
             if not means(error, Meaning.OTHER_MEDIA_TYPE_OF_PIXELS):
                 raise
         return await self._get_as(second, url, subject)

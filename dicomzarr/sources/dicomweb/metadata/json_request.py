@@ -37,8 +37,8 @@ class JSONReply(NamedTuple):
 
     @property
     def more_announced(self) -> bool:
-        """``Warning: 299``: there are more results than the server gives at once."""
-        return self.headers.get("warning", "").startswith("299")
+        """``Warning: 299``, or 206: there is more than the server gives at once."""
+        return self.headers.get("warning", "").startswith("299") or status_means(self.status, Meaning.PARTIAL)
 
 
 @dataclass(frozen=True, slots=True)

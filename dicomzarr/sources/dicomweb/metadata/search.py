@@ -45,14 +45,12 @@ class Results:
         paging = {"limit": str(limit), **({"offset": str(offset)} if offset else {})}
         return {**parameters, **paging}
 
-    def add(self, page: list[dict[str, Any]], *, asked: int, more_announced: bool) -> bool:
+    def add(self, page: list[dict[str, Any]], *, may_be_cut: bool) -> bool:
         """Take a page; give whether there may be another.
 
         Args:
             page: The results that came.
-            asked: How many were asked for.
-            more_announced: The reply carried ``Warning: 299``: the server gives fewer at once than
-                asked.
+            may_be_cut: They may be fewer than there are.
         """
         before = len(self.entries)
         self.received += len(page)
@@ -65,7 +63,7 @@ class Results:
             del self.entries[self.wanted :]
             return False
         # A server that ignores the offset sends nothing new: without the first test this would never end.
-        return len(self.entries) > before and (len(page) >= asked or more_announced)
+        return len(self.entries) > before and may_be_cut
 
     def _name(self, entry: dict[str, Any]) -> str:
         tag = _TAGS[self.resource.rpartition("/")[2]]

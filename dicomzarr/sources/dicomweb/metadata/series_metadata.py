@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from dicomzarr.dicom.model.completeness import reduced_instances, referring_instances
-from dicomzarr.dicom.model.json_size import check_size
 from dicomzarr.dicom.model.spellings import as_standard
 from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.errors import (
     DicomZarrError,
     InvalidReplyError,
-    MetadataError,
     SeriesNotFoundError,
-    WrongPartsError,
 )
 from dicomzarr.runtime.pools import FILES, Threads
+from dicomzarr.sources.dicomweb.metadata.instance_items import (
+    SOP_INSTANCE_UID,
+    Found,
+    array_of,
+    items_of,
+    look_through,
+    only_item,
+    uids_of,
+)
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
 from dicomzarr.sources.dicomweb.negotiation.refusals import neither
@@ -31,7 +34,6 @@ from dicomzarr.sources.http.statuses import Meaning, means
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dicomzarr.dicom.model.completeness import ReducedInstance
     from dicomzarr.options import Limits
     from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
     from dicomzarr.sources.dicomweb.metadata.searching import Searches
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from dicomzarr.sources.http.transport import Response
 
 _SECONDS_IDLE = 1.0
-_SOP_INSTANCE_UID = "00080018"
 
 
 @dataclass(slots=True)
@@ -83,20 +84,22 @@ class MetadataFetcher:
             return SeriesMetadata(await self._of_listed(study, series, error))
         if now is known:
             return now
-        reduced, are_needed = await self._thread.run(_lacking, now, self.limits)
-        if not reduced:
-            return now
-        items: list[bytes | msgspec.Raw] = list(msgspec.json.decode(as_standard(now.body), type=list[msgspec.Raw]))
-        keys = [InstanceKey(study, series, each.sop_instance_uid) for each in reduced]
+        found = await self._thread.run(look_through, now, self.limits)
+        return await self._completed(study, series, now, found) if found.reduced else now
+
+    async def _completed(self, study: str, series: str, now: SeriesMetadata, found: Found) -> SeriesMetadata:
+        """The metadata with those of the instances that say too little in their place."""
+        items = items_of(as_standard(now.body), "the metadata")
+        keys = [InstanceKey(study, series, each.sop_instance_uid) for each in found.reduced]
         try:
             whole = await self._of_instances(keys)
         except DicomZarrError:
-            if are_needed:
+            if found.are_needed:
                 raise
             return now
-        for each, item in zip(reduced, whole, strict=True):
+        for each, item in zip(found.reduced, whole, strict=True):
             items[each.place] = item
-        return SeriesMetadata(_array(items))
+        return SeriesMetadata(array_of(items), notices=now.notices)
 
     def forget(self, study: str | None = None, series: str | None = None) -> None:
         """Ask anew how the metadata of a series are given, or of all; from any thread."""
@@ -112,13 +115,35 @@ class MetadataFetcher:
             raise SeriesNotFoundError(
                 f"The server has nothing for {subject}.", remedy="Check the UIDs.", status=reply.status
             )
+        if reply.more_announced:
+            return await self._with_rest(study, series, reply.body, subject)
         return SeriesMetadata(reply.body, reply.headers.get("etag"), reply.headers.get("last-modified"))
+
+    async def _with_rest(self, study: str, series: str, body: bytes, subject: str) -> SeriesMetadata:
+        """All metadata, where the server says that it gave those of some instances only."""
+        refusal = InvalidReplyError(
+            f"The server gave a part of {subject}, and a search does not find the rest.",
+            remedy="Have the server give the metadata of whole series, or search for instances.",
+        )
+        items = items_of(body, subject)
+        named = uids_of(body, subject)
+        instances = await self._listed(study, series, refusal)
+        missing = [InstanceKey(study, series, uid) for uid in instances if uid not in named]
+        if not missing:
+            return SeriesMetadata(body)
+        told = f"The server gave the metadata of {len(items)} of {len(instances)} instances; the others were asked for."
+        return SeriesMetadata(array_of([*items, *await self._of_instances(missing)]), notices=(told,))
 
     async def _of_listed(self, study: str, series: str, refusal: DicomZarrError) -> bytes:
         """The metadata of each instance that a search finds; without any, the series is refused as it was."""
+        instances = await self._listed(study, series, refusal)
+        return array_of(await self._of_instances([InstanceKey(study, series, instance) for instance in instances]))
+
+    async def _listed(self, study: str, series: str, refusal: DicomZarrError) -> list[str]:
+        """The instances that a search finds; without any, the series is refused as it was."""
         try:
             results = await self.searches.find(f"studies/{study}/series/{series}/instances", {})
-            instances = listed_uids(results, _SOP_INSTANCE_UID, f"the instances of series {series}")
+            instances = listed_uids(results, SOP_INSTANCE_UID, f"the instances of series {series}")
         except DicomZarrError:
             raise refusal from None
         if not instances:
@@ -134,7 +159,7 @@ class MetadataFetcher:
                 f" {len(instances)} of them by a UID.",
                 remedy="Ask the server's operator what it sends for a search.",
             )
-        return _array(await self._of_instances([InstanceKey(study, series, instance) for instance in instances]))
+        return instances
 
     async def _of_instances(self, keys: Sequence[InstanceKey]) -> list[bytes]:
         """One JSON object for each; the first tells how the others are asked for."""
@@ -168,8 +193,8 @@ class MetadataFetcher:
     async def _own(self, key: InstanceKey) -> bytes:
         subject = f"the metadata of instance {key.instance}, series {key.series}, study {key.study}"
         reply = await self.requests.get(instance_metadata_url(self.base_url, *key), subject)
-        item = _only_item(reply.body, key, subject)
-        if _lacking(SeriesMetadata(_array([item])), self.limits)[0]:
+        item = only_item(reply.body, key, subject)
+        if look_through(SeriesMetadata(array_of([item])), self.limits).reduced:
             raise _ReducedError(f"What an image needs is not in {subject}.")
         return item
 
@@ -185,39 +210,11 @@ class _ReducedError(InvalidReplyError):
     """An instance's own metadata lack what an image needs."""
 
 
-def _lacking(metadata: SeriesMetadata, limits: Limits) -> tuple[list[ReducedInstance], bool]:
-    """(instances of which the metadata do not say enough, whether nothing opens without the rest).
-
-    What cannot be read is left to whoever reads all of it.
-    """
-    try:
-        check_size(metadata.body, limits)
-        reduced = reduced_instances(metadata.instances)
-        return reduced or referring_instances(metadata.instances, metadata.body), bool(reduced)
-    except MetadataError:
-        return [], False
-
-
 def _conditions(known: SeriesMetadata | None) -> dict[str, str]:
     found = (None, None) if known is None else (known.etag, known.last_modified)
     return {name: value for name, value in zip(("if-none-match", "if-modified-since"), found, strict=True) if value}
 
 
 def _worth_instances(error: DicomZarrError) -> bool:
-    """Whether single instances may be given although the series is not."""
-    return means(error, Meaning.OTHER_RESOURCE | Meaning.SMALLER_RESOURCE)
-
-
-def _only_item(body: bytes, key: InstanceKey, subject: str) -> bytes:
-    try:
-        items = msgspec.json.decode(body, type=list[msgspec.Raw])
-        found = msgspec.json.decode(body, type=list[dict[str, Any]])
-    except (msgspec.DecodeError, RecursionError):
-        raise InvalidReplyError(f"What came for {subject} is no list of JSON objects.") from None
-    if listed_uids(found, _SOP_INSTANCE_UID, subject) != [key.instance] or len(items) != 1:
-        raise WrongPartsError(f"{len(items)} instances, or another one, came for {subject}.")
-    return bytes(items[0])
-
-
-def _array(items: Sequence[bytes | msgspec.Raw]) -> bytes:
-    return b"[" + b",".join(items) + b"]"
+    """Whether single instances may be given although the series is not, or nothing is with a status of success."""
+    return means(error, Meaning.OTHER_RESOURCE | Meaning.SMALLER_RESOURCE | Meaning.SUCCESS)

@@ -10,6 +10,7 @@ from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.dicom.pixels.syntax import is_native, likely_uid, sniff
 from dicomzarr.errors import DicomZarrError, FrameNotFoundError, WrongPartsError
 from dicomzarr.sources.dicomweb.messages.frame_replies import receive
+from dicomzarr.sources.dicomweb.negotiation.frame_numbers import FrameNumbers
 from dicomzarr.sources.dicomweb.negotiation.frame_plan import (
     Alone,
     FramePlanner,
@@ -22,6 +23,7 @@ from dicomzarr.sources.http.exchange import Exchange, RequestSpec
 from dicomzarr.sources.http.retry import TRIES
 
 if TYPE_CHECKING:
+    from dicomzarr.sources.dicomweb.negotiation.accept import Rung
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.dicomweb.negotiation.frame_plan import Plan, Step
     from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
@@ -54,6 +56,7 @@ class FrameFetcher:
         self._plan = planner.plan
         self.asks_lists = planner.asks_lists
         self.forget = planner.forget
+        self._numbers = FrameNumbers()
         self._alone: WeakValueDictionary[InstanceKey, asyncio.Lock] = WeakValueDictionary()
 
     async def fetch(self, job: FrameJob) -> None:
@@ -85,15 +88,20 @@ class FrameFetcher:
     async def _request(self, step: FrameRequest) -> DicomZarrError | None:
         """Ask for frames in one way, and deliver what comes."""
         job, numbers = step.job, step.numbers
+        unnamed: dict[int, EncodedFrame] = {}
 
-        def deliver(number: int, frame: EncodedFrame) -> None:
+        def deliver(number: int, frame: EncodedFrame, *, named: bool) -> None:
             if job.compressed and step.untried and _is_native(frame):
                 raise ServerDecodedError("The server decoded a compressed frame.")
-            job.deliver(number, frame)
+            if named:
+                job.deliver(number, frame)
+            else:
+                unnamed[number] = frame
 
         async def read(response: Response) -> None:
+            unnamed.clear()
             summary = await receive(response, job, job.left(numbers), deliver)
-            if len(numbers) == 1 and job.left(numbers):  # of a list, what is left is asked for singly
+            if len(numbers) == 1 and job.left(numbers) and not unnamed:  # of a list, what is left is asked for singly
                 raise WrongPartsError(f"Not one part came for {job.subject(numbers)}: {summary}.")
 
         spec = RequestSpec(
@@ -107,7 +115,30 @@ class FrameFetcher:
             await self._exchange.send(spec, read)
         except DicomZarrError as error:
             return error
-        return None
+        return await self._place(job, unnamed, step.rung) if unnamed else None
+
+    async def _place(self, job: FrameJob, unnamed: dict[int, EncodedFrame], rung: Rung) -> DicomZarrError | None:
+        """Deliver frames that name no number, unless the server does not look at numbers."""
+
+        async def ask(number: int) -> bytes:
+            found: list[bytes] = []
+
+            def take(_number: int, frame: EncodedFrame, **_: bool) -> None:
+                found.append(frame.data)
+
+            async def read(response: Response) -> None:
+                await receive(response, job, [number], take)
+
+            url = frames_url(self._base_url, job.study, job.series, job.instance, [number])
+            spec = RequestSpec(lambda: url, {"accept": rung.accept}, job.subject([number]), once=True)
+            await self._exchange.send(spec, read)
+            return b"".join(found)
+
+        error = await self._numbers.check(job, unnamed, ask)
+        if error is None:
+            for number, frame in unnamed.items():
+                job.deliver(number, frame)
+        return error
 
     async def _from_whole(self, step: WholeRequest) -> DicomZarrError | dict[int, DicomZarrError]:
         """Cut frames from the whole instance, and deliver them."""

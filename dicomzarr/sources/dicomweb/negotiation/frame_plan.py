@@ -35,6 +35,9 @@ _PROBES: Final = 3
 _INSTANCES_WITHOUT: Final = 2
 """Instances whose frames are denied, and that exist, before the server is taken to have no ``/frames``."""
 
+_INSTANCES_REFUSED: Final = 8
+"""The same of those whose frames are refused in another way: it may be for what is in them."""
+
 _SECONDS_REFUSED: Final = 60.0
 """How long an instance whose frames were refused is not asked for them again."""
 
@@ -110,6 +113,8 @@ class FramePlanner:
         """Of instances: whether frames of it come by themselves, or only with the whole."""
         self._without_frames: SeriesTTLCache[bool] = SeriesTTLCache(clock)
         """Instances that exist although the server denies all of their frames."""
+        self._refused_frames: SeriesTTLCache[bool] = SeriesTTLCache(clock)
+        """Instances that came although the server refused their frames, denied or not."""
 
     def asks_lists(self, *, compressed: bool) -> bool:
         """Whether it is worth while to ask for several frames at once."""
@@ -118,7 +123,7 @@ class FramePlanner:
 
     def forget(self, study: str | None = None, series: str | None = None) -> None:
         """Forget what was learned of the instances of a series, or of all; from any thread."""
-        for known in (self._comes_singly, self._without_frames, self._decoded):
+        for known in (self._comes_singly, self._without_frames, self._refused_frames, self._decoded):
             known.forget(study, series)
 
     def plan(self, job: FrameJob) -> Plan[None]:
@@ -190,11 +195,11 @@ class FramePlanner:
     def _singly(self, job: FrameJob, numbers: list[int]) -> Plan[_Errors]:
         """Ask for each frame by itself: one after the other until one comes, then all of them."""
         refused: _Errors = {}
-        rest = list(numbers)
+        rest, count = list(numbers), job.number_of_frames or _PROBES
         while rest and not self._comes_singly.get(job.key):
             number = rest.pop(0)
             yield from self._one(job, number, refused)
-            if number in refused and (len(refused) == _PROBES or (job.is_large and not rest)):
+            if number in refused and (len(refused) == min(_PROBES, count) or (job.is_large and not rest)):
                 yield Alone(job.key, self._learn_refusal(job, refused))
                 if self._goes_whole(job.key):
                     return refused | dict.fromkeys(rest, refused[number])
@@ -233,7 +238,9 @@ class FramePlanner:
 
     def _goes_whole(self, key: InstanceKey) -> bool:
         has_served = bool(self._rungs) or len(self._decoded) > 0
-        lacks_frames = not has_served and len(self._without_frames) >= _INSTANCES_WITHOUT
+        lacks_frames = not has_served and (
+            len(self._without_frames) >= _INSTANCES_WITHOUT or len(self._refused_frames) >= _INSTANCES_REFUSED
+        )
         return lacks_frames or self._comes_singly.get(key) is False
 
     def _from_whole(self, job: FrameJob, numbers: list[int], refused: _Errors) -> Plan[None]:
@@ -242,8 +249,10 @@ class FramePlanner:
         if isinstance(found, DicomZarrError):
             self._comes_singly.discard(job.key)  # next time, its frames are asked for again
             found = dict.fromkeys(job.left(numbers), found)
-        elif refused and self._comes_singly.get(job.key) is False and all(map(_denies, refused.values())):
-            self._without_frames.put(job.key, value=True, seconds=_SECONDS_REFUSED)
+        elif refused and self._comes_singly.get(job.key) is False:
+            self._refused_frames.put(job.key, value=True, seconds=_SECONDS_REFUSED)
+            if all(map(_denies, refused.values())):
+                self._without_frames.put(job.key, value=True, seconds=_SECONDS_REFUSED)
         for number, whole in found.items():
             error = neither(refused.get(number), whole)
             error.name_subject(job.subject([number]))

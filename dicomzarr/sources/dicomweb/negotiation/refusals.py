@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
+from dicomzarr.errors import HTTPStatusError
 from dicomzarr.sources.http.statuses import Meaning, means
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def neither(frame: DicomZarrError | None, whole: DicomZarrError) -> DicomZarrErr
     if frame is None:
         return copy.copy(whole)
     # What is more than a refusal says more; a frame that the whole instance lacks does not exist.
-    refused_too = means(whole, Meaning.OTHER_RESOURCE)
+    refused_too = isinstance(whole, HTTPStatusError) and means(whole, Meaning.OTHER_RESOURCE)
     leading = copy.copy(frame if refused_too else whole)
     leading.args = (f"{_message(frame)} Nor did the whole instance give it: {_message(whole)}",)
     return leading

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from dicomzarr.options.provider import is_provider
-from dicomzarr.sources.http.connection import basic_login
-from dicomzarr.sources.http.credentials.given import CALLABLE, LOGIN
+from dicomzarr.sources.http.credentials.given import CALLABLE
+from dicomzarr.sources.http.credentials.login import LoginCredentials
 from dicomzarr.sources.http.credentials.providers import given_by, provider
 from dicomzarr.sources.http.credentials.secret_headers import (
     CalledCredentials,
@@ -35,7 +35,7 @@ def credentials_for(base_url: str, options: Access) -> Credentials:
         refuse_plain_http(base_url, options)
     match options.auth:
         case (user, password):
-            return FixedCredentials({**options.headers, "authorization": basic_login(user, password)}, LOGIN)
+            return LoginCredentials(options.headers, user, password)
         case None:
             return FixedCredentials(options.headers)
         case str() as name:

@@ -24,7 +24,7 @@ _HIDDEN: Final = "#HttpOnly_"
 class CookieFile(StaysHere):
     """The cookies of a file that are for the host and path of a request; it is a `Provider`.
 
-    The file is read again when it has changed; nothing that a server sets is kept.
+    The file is read again when it has changed; what a server sets is not written to it.
 
     Args:
         file: Its path.

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _SCHEME: Final = re.compile(r"(?:^|,)\s*(basic|bearer|digest|negotiate|ntlm)\b", re.IGNORECASE)
 """Of authentication (RFC 9110 section 11.1), in a challenge."""
 
+_UNSPOKEN: Final = {"Negotiate", "NTLM"}
+"""Kerberos (RFC 4559), and what Microsoft had before."""
+
 _UNAUTHORIZED: Final = 401
 
 
@@ -62,6 +65,8 @@ def say_whose(error: HTTPStatusError, given: Given, sent: Mapping[str, str]) -> 
     message = str(error.args[0]).removesuffix(".")
     if not sent:
         error.args = (f"{message}: no credentials were sent.",)
+        if wanted := _wanted(error.challenge):
+            error.remedy = f"{error.remedy} {_asks_for(wanted)}"
         if error.status != _UNAUTHORIZED:
             error.remedy = f"Give some: auth, headers or client. {error.remedy}"
         return
@@ -73,10 +78,20 @@ def say_whose(error: HTTPStatusError, given: Given, sent: Mapping[str, str]) -> 
 
 def _other_scheme(challenge: str, sent: Mapping[str, str]) -> str:
     """What kind of credentials the server wants, if it says so and others were sent."""
-    wanted = [found.capitalize() for found in dict.fromkeys(map(str.lower, _SCHEME.findall(challenge)))]
+    wanted = _wanted(challenge)
     used = sent.get("authorization", "").partition(" ")[0].capitalize()
     if not wanted or used in wanted:
         return ""
-    return (
-        f"The server asks for {' or '.join(wanted)}{f', and was sent {used}' if used in ('Basic', 'Bearer') else ''}."
-    )
+    return _asks_for(wanted, f", and was sent {used}" if used in ("Basic", "Bearer") else "")
+
+
+def _wanted(challenge: str) -> list[str]:
+    found = dict.fromkeys(map(str.lower, _SCHEME.findall(challenge)))
+    return [name.upper() if name == "ntlm" else name.capitalize() for name in found]
+
+
+def _asks_for(wanted: list[str], sent: str = "") -> str:
+    text = f"The server asks for {' or '.join(wanted)}{sent}."
+    if set(wanted) <= _UNSPOKEN:
+        text += " Logins of Windows domains are not spoken here: have it offer Basic or a token, or write an auth."
+    return text
