@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import DicomZarrError, FileError, InvalidFileError, ServerError, UnreadableFileError
+from dicomzarr.runtime.collection import without_collection
 from dicomzarr.sources.files.heads import Head, read_heads
 from dicomzarr.sources.files.index_file import NAME, FileRow
 from dicomzarr.sources.files.instance import FileInstance, is_dicom, is_directory, read_instance
@@ -125,6 +126,7 @@ def _sorted(files: Mapping[str, _Found], left_out: Mapping[str, LeftOut]) -> Fol
 # --- what is kept ---
 
 
+@without_collection
 def _restored(files: Mapping[str, StoredFile], kept: IndexFile, *, near: bool) -> dict[str, _Found]:
     found = {}
     for row in kept.rows():
