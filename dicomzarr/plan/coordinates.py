@@ -197,6 +197,8 @@ def channel_labels(grid: Grid) -> list[str]:
 
 
 def _along_c(grid: Grid, name: str) -> bool:
+    if grid.cells.shape[1] == 1:
+        return False
     found = _reduced(grid, name)
     return found is not None and found[0] == "c"
 

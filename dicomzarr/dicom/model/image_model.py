@@ -242,7 +242,7 @@ class ReferencedSeriesItem(msgspec.Struct, frozen=True):
     series_instance_uid: Leaf = _tag("0020000E")
 
 
-class ImageItem(InstanceItem, frozen=True):
+class ImageItem(InstanceItem, gc=False, frozen=True):
     """All that is read of one instance's metadata, in one decoding: images that are no slides need the rest too."""
 
     acquisition_number: Leaf = _tag("00200012")

@@ -165,7 +165,7 @@ class OriginItem(msgspec.Struct, frozen=True):
     z_offset: Leaf = _tag("0040074A")
 
 
-class InstanceItem(msgspec.Struct, frozen=True):
+class InstanceItem(msgspec.Struct, gc=False, frozen=True):
     """What is read of the metadata of any instance; see `image_model.ImageItem` for the rest."""
 
     patient_name: msgspec.Raw = msgspec.field(name="00100010", default=ABSENT)

@@ -237,7 +237,7 @@ class AttributeReader:
 
     def lenient(self, value: Scalar) -> float | None:
         """A value as a finite number, or None, likewise."""
-        number = _as_number(value)
+        number = value if type(value) is float else _as_number(value)
         return number if number is not None and math.isfinite(number) else None
 
     def number(self, leaf: Leaf, name: str) -> float | None:

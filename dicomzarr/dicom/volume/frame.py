@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -13,7 +14,6 @@ from dicomzarr.dicom.instance import FrameRef
 from dicomzarr.dicom.instance_parser import pixel_spacing, spacing_between
 from dicomzarr.dicom.lut.modality import Rescale
 from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE, ImageItem, frame_groups
-from dicomzarr.dicom.model.json_model import RawSequence
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
 from dicomzarr.dicom.volume.computed import frame_times
 from dicomzarr.dicom.volume.diffusion import Turns
@@ -24,7 +24,7 @@ from dicomzarr.dicom.volume.lattice import normal_of
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -164,15 +164,16 @@ def frames_of(items: Mapping[Instance, ImageItem], notices: Notices) -> Iterator
     contexts = [list(_contexts(instance, item, notices)) for instance, item in items.items()]
     values = iter(dimension_values([context for each in contexts for context in each]))
     turns = Turns()
+    alike: dict[Hashable, Frame] = {}
     for each in contexts:
         for context, (position, orientation) in zip(each, _placement(each), strict=True):
             told, in_patient = turns.turned(context, orientation, next(values))
-            yield _frame(context, position, orientation, told, in_patient=in_patient)
+            yield _frame_like(alike, context, position, orientation, told, notices, in_patient=in_patient)
 
 
 def _contexts(instance: Instance, item: ImageItem, notices: Notices) -> Iterator[FrameContext]:
     shared = next(iter(item.shared_groups.items), NO_GROUPS)
-    groups = list(frame_groups(item.per_frame_groups or RawSequence()))
+    groups = [] if item.per_frame_groups is None else list(frame_groups(item.per_frame_groups))
     count = instance.number_of_frames
     if groups and len(groups) != count:
         text = f"the PerFrameFunctionalGroupsSequence has {len(groups)} items for {count} frames: "
@@ -193,6 +194,44 @@ def _converted(item: ImageItem, classic: Sequence[ImageItem]) -> ImageItem:
         return item
     told = {name: getattr(classic[0], name) for name in _OF_CLASSIC}
     return msgspec.structs.replace(item, **{name: leaf for name, leaf in told.items() if id(leaf) not in NONE})
+
+
+_told = attrgetter(
+    *("spacing_between_slices", "slice_thickness", "dose_grid_scaling", "maximum_fractional_value"),
+    *("rescale_slope", "rescale_intercept", "rescale_type"),
+)
+"""What is read here of an instance that has no functional groups, as most that are one of thousands."""
+
+_ALIKE: Final = attrgetter(
+    *("spacing", "between", "thickness", "stack", "rescale", "has_rescale", "rescale_type", "real_world", "voi")
+)
+"""What of their frame depends on these alone."""
+
+
+def _frame_like(  # noqa: PLR0913, PLR0917  # as `_frame`, and what is known of others
+    alike: dict[Hashable, Frame],
+    context: FrameContext,
+    position: Vector | None,
+    orientation: Vector | None,
+    values: Mapping[str, Value],
+    notices: Notices,
+    *,
+    in_patient: bool,
+) -> Frame:
+    """A frame; what many instances of a series say alike is read once, unless it has to be noticed for each."""
+    is_classic = context.groups is context.shared is NO_GROUPS and not context.item.real_world_value_mapping.values
+    if not is_classic:
+        return _frame(context, position, orientation, values, in_patient=in_patient)
+    key = (id(context.instance.segmentation), context.instance.pixel_spacing, *_told(context.item))
+    known = alike.get(key)
+    if known is not None:
+        ref = FrameRef(context.instance, context.number)
+        return Frame(ref, context.item, position, orientation, *(*_ALIKE(known), values, in_patient))
+    before = len(notices)
+    frame = _frame(context, position, orientation, values, in_patient=in_patient)
+    if len(notices) == before:
+        alike[key] = frame
+    return frame
 
 
 def _frame(

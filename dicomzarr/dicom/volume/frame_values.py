@@ -5,6 +5,7 @@ A series has up to 20 000 instances that say much alike: what they say alike is 
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE
@@ -55,6 +56,7 @@ class _Table:
         number = {id(frames[place].item): n for n, place in enumerate(first)}
         self._firsts = [frames[place] for place in first]
         """A frame of each instance."""
+        self._items = [frame.item for frame in self._firsts]
         self._instance = [number[id(frame.item)] for frame in frames]
         self.has_groups = any(frame.groups is not NO_GROUPS or frame.shared is not NO_GROUPS for frame in frames)
         self._groups = list({id(each): each for frame in frames for each in (frame.groups, frame.shared)}.values())
@@ -66,8 +68,7 @@ class _Table:
         """What each frame has of an attribute; None where none has any, `_Same` where all have one value."""
         if row.vector or row.name == FRAME_TIME:
             names = (row.vector,) if row.vector else ("frame_time", "frame_time_vector", "phases")
-            there = any(getattr(frame.item, name).values for frame in self._firsts for name in names)
-            return [row.of(frame) for frame in self.frames] if there else None
+            return [row.of(frame) for frame in self.frames] if any(map(self._is_given, names)) else None
         keys = self._keys(row)
         if keys is None:
             return None
@@ -95,11 +96,19 @@ class _Table:
     def _leaves(self, name: str) -> list[Hashable]:
         """An attribute of each instance, once if all have the same; nothing where none has it."""
         header = name == "image_type"
-        leaves = [frame.instance.image_type if header else getattr(frame.item, name) for frame in self._firsts]
+        if header:
+            leaves: list[Hashable] = [frame.instance.image_type for frame in self._firsts]
+        else:
+            leaves = list(map(attrgetter(name), self._items))
         first = leaves[0]
-        if any(leaf is not first and leaf != first for leaf in leaves):
+        if leaves.count(first) < len(leaves):
             return leaves
         return [first] if header or id(first) not in NONE else []
+
+    def _is_given(self, name: str) -> bool:
+        """Whether any instance has a value of an attribute."""
+        leaves = list(map(attrgetter(name), self._items))
+        return leaves.count(EMPTY) < len(leaves) and any(leaf.values for leaf in leaves)
 
     def _macro_leaves(self, group: str, name: str) -> list[Hashable] | None:
         """An attribute of a macro of each frame; None where none has it."""

@@ -107,7 +107,8 @@ def stacks_of(frames: Iterable[Frame], *, any_sign: bool = False) -> list[Stack]
     found = sorted(frames, key=lambda frame: (frame.order[0], frame.instance.sop_instance_uid, frame.ref.number))
     keys = {**_KEYS, PIXELS: _samples} if any_sign else _KEYS
     columns: dict[str, list[Hashable]] = {name: [key(frame) for frame in found] for name, key in keys.items()}
-    spacings = [None if frame.spacing is None else np.log(frame.spacing) for frame in found]
+    logarithms = {spacing: np.log(spacing) for frame in found if (spacing := frame.spacing) is not None}
+    spacings = [None if frame.spacing is None else logarithms[frame.spacing] for frame in found]
     columns["pixel spacing"] = list(_alike(spacings, _SAME_SPACING))
     _add_unless_own(columns, "stack", _woven(found, _members(columns)))
     references = [frame.instance.frame_of_reference_uid or "" for frame in found]
@@ -370,7 +371,7 @@ def _alike(vectors: Sequence[Vector | None], tolerance: float) -> Iterator[int]:
         if vector is None:
             yield -1
             continue
-        if last is not None and np.array_equal(vector, last):
+        if vector is last or (last is not None and np.array_equal(vector, last)):
             yield number
             continue
         known = np.empty((0, len(vector))) if known is None else known
