@@ -9,6 +9,7 @@ DicomZarrError
 │   ├── InsecureTransportError      credentials would travel over plain HTTP
 │   ├── CredentialsUnavailableError credentials did not travel with a pickle
 │   ├── ReadOnlyError
+│   ├── TargetExistsError           something is where an export would write
 │   └── EventLoopError              a synchronous call on the loop that must serve it
 ├── ServerError                     the server did not give what it should
 │   ├── ConnectionFailedError       refused, reset, TLS, name not found
@@ -137,6 +138,10 @@ class CredentialsUnavailableError(UsageError):
 
 class ReadOnlyError(UsageError):
     """A DICOMweb series cannot be written to through its Zarr view."""
+
+
+class TargetExistsError(UsageError):
+    """Something is where an export would write, and is no beginning of it."""
 
 
 class EventLoopError(UsageError):

@@ -14,7 +14,7 @@ from dicomzarr.dicom.uids import (
     VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE,
     is_ordinary,
 )
-from dicomzarr.errors import MetadataError, UnsupportedSeriesError
+from dicomzarr.errors import InvalidAttributeError, MetadataError, UnsupportedSeriesError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -92,7 +92,14 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
     distinct = {str(item.sop_instance_uid.values[:1]): item for item in items}
     remarks = Notices()
     parser = InstanceParser(remarks, tiled=_may_be_slide(items))
-    parsed = [(item, parser.parse(item)) for item in distinct.values()]
+    parsed, broken = [], []
+    for item in distinct.values():
+        try:
+            parsed.append((item, parser.parse(item)))
+        except InvalidAttributeError as error:
+            broken.append(error)
+    if broken and not any(instance for _, instance in parsed):
+        raise broken[0]
     found = {instance: item for item, instance in parsed if instance is not None}
     instances = tuple(found)
     if not instances:
@@ -108,6 +115,12 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
     notices = []
     if len(instances) < len(parsed):
         notices.append(f"{len(parsed) - len(instances)} instances without pixels were left out.")
+    if broken:
+        notices.append(
+            f"{len(broken)} instances were left out, as no pixels are as their headers say: {broken[0].args[0]}"
+        )
+    if (patients := _patients(items)) > 1:
+        notices.append(f"The instances name {patients} different patients (PatientID): this may be no one series.")
     if len(distinct) < len(items):
         notices.append(f"{len(items) - len(distinct)} repeated instances were left out.")
     return Series(
@@ -121,6 +134,12 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
         tuple(patient_of(items[0]).items()),
         remarks,
     )
+
+
+def _patients(items: Iterable[ImageItem]) -> int:
+    """How many patients the instances name."""
+    spelled = {bytes(item.patient_id): item for item in items}
+    return len({patient_of(item).get("patient_id", "").strip() for item in spelled.values()} - {""})
 
 
 def _may_be_slide(items: Iterable[ImageItem]) -> bool:
@@ -139,14 +158,14 @@ def _needs_items(instances: Iterable[Instance]) -> bool:
 
 def _check_identity(items: Iterable[ImageItem], study: str, series: str) -> None:
     read = AttributeReader("of the reply")
-    for item in items:
-        said = read.text(item.series_instance_uid) or series
-        within = read.text(item.study_instance_uid) or study
+    for of_study, of_series in dict.fromkeys((item.study_instance_uid, item.series_instance_uid) for item in items):
+        said = read.text(of_series) or series
+        within = read.text(of_study) or study
         if (within, said) != (study, series):
-            other = f"series {read.uid(item.series_instance_uid) or series} of study "
+            other = f"series {read.uid(of_series) or series} of study "
             raise MetadataError(
                 f"Asked for series {series} of study {study}, the server's metadata speaks of "
-                f"{other}{read.uid(item.study_instance_uid) or 'without a readable UID'}.",
+                f"{other}{read.uid(of_study) or 'without a readable UID'}.",
                 remedy="The server or a proxy in between mixes up replies.",
             )
 

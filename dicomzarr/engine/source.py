@@ -48,11 +48,13 @@ class FrameSource:
     Args:
         scheduler: Has frames fetched for all readers.
         series: Whose frames, in the state that the levels were planned from.
+        together: All its reads take one turn, as those of one reader; else each takes its own.
     """
 
-    def __init__(self, scheduler: Scheduler, series: SeriesState) -> None:
+    def __init__(self, scheduler: Scheduler, series: SeriesState, *, together: bool = False) -> None:
         self._scheduler = scheduler
         self.series = series
+        self._together = together
         self._chunks = Reader(scheduler, series)
         self._crossing = Crossing()
         self._foreseen, self._announced = object(), object()
@@ -65,6 +67,10 @@ class FrameSource:
     def served_by(self, scheduler: Scheduler) -> FrameSource:
         """The same frames, for the same levels, through another scheduler."""
         return FrameSource(scheduler, self.series)
+
+    def for_one_reader(self) -> FrameSource:
+        """The same frames for whoever has several reads under way: their turns are those of one."""
+        return FrameSource(self._scheduler, self.series, together=True)
 
     async def chunk(self, frame: FrameRef, level: LevelPlan) -> bytes:
         """The frame as the bytes of a chunk of a level; from any loop.
@@ -136,7 +142,8 @@ class FrameSource:
         Raises:
             DicomZarrError: The first that any frame met, where nobody else is told.
         """
-        await _Delivery(Reader(self._scheduler, self.series), frames, place, level, failed, planes=planes).run()
+        reader = self._chunks if self._together else Reader(self._scheduler, self.series)
+        await _Delivery(reader, frames, place, level, failed, planes=planes).run()
 
     def follow(self, level: LevelPlan, block: Block) -> None:
         """Somebody reads a block of a level: what comes next is fetched ahead, where it pays; from any thread."""

@@ -75,6 +75,11 @@ class SeriesStore:
         others = {uid: source.served_by(scheduler) for uid, source in self._others.items()}
         return SeriesStore(self.plan, self.root, self.source.served_by(scheduler), others, self.made_of)
 
+    def for_one_reader(self) -> SeriesStore:
+        """The same state for whoever has several reads under way: see `FrameSource.for_one_reader`."""
+        others = {uid: source.for_one_reader() for uid, source in self._others.items()}
+        return SeriesStore(self.plan, self.root, self.source.for_one_reader(), others, self.made_of)
+
     def source_of(self, level: LevelPlan) -> FrameSource:
         """Where the frames of a level come from.
 

@@ -115,6 +115,14 @@ class ImageAttributes:
     """ImagerPixelSpacing (0018,1164): (row, column) spacing at the detector, in millimetres."""
     estimated_magnification: float | None = None
     """EstimatedRadiographicMagnificationFactor (0018,1114)."""
+    nominal_scanned_pixel_spacing: tuple[float, ...] = ()
+    """NominalScannedPixelSpacing (0018,2010): (row, column) spacing on the film or paper, in millimetres."""
+    image_plane_pixel_spacing: tuple[float, ...] = ()
+    """ImagePlanePixelSpacing (3002,0011): (row, column) spacing in the plane of a portal image, in millimetres."""
+    pixel_spacing_calibration_type: str | None = None
+    """PixelSpacingCalibrationType (0028,0A02): whether PixelSpacing was corrected, and by what."""
+    pixel_aspect_ratio: tuple[float, ...] = ()
+    """PixelAspectRatio (0028,0034): how pixels are as high and as wide, where their size is not known."""
     ultrasound_regions: tuple[UltrasoundRegion, ...] = ()
     segmentation: Segmentation | None = None
     """Of a segmentation: its type and its segments."""

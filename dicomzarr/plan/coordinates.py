@@ -46,7 +46,7 @@ def coordinates(grid: Grid, samples: int = 1) -> dict[str, FrameCoordinate]:
     chosen = [name for dimension in grid.dimensions for name in dimension.names]
     told = {name: found for name in chosen if (found := _reduced(grid, name, always=True)) is not None}
     there = names_in(grid.frames)
-    for row in (row for row in ATTRIBUTES if row.name in there):
+    for row in (row for row in ATTRIBUTES if row.name in there and not row.last_resort):
         found = _reduced(grid, row.name) if row.name not in told else None
         if found is not None and found[1].size <= _MOST_VALUES and not (chosen and _contradicts(grid, row)):
             told[row.name] = found
@@ -101,22 +101,21 @@ def _reduced(grid: Grid, name: str, *, always: bool = False) -> tuple[str, Value
     if grid.cells.size == 1 and not always:
         return None
     told = [frame.values.get(name) for frame in grid.frames]
+    counted = next((dimension.axis for dimension in grid.dimensions if name in dimension.names), None)
     levels = dict.fromkeys(told)
     if levels.keys() == {None} or (len(levels) == 1 and not always and not len(grid.absent)):
         return None
     number = {value: place for place, value in enumerate(levels)}
     codes = np.array([*(number[value] for value in told), ABSENT], np.int64)[grid.cells]  # the last one is of ABSENT
-    axes = ""
-    for axis in AXES:
-        place = len(axes)
+    axes = AXES
+    for axis in sorted(AXES, key=lambda axis: axis == counted):  # sparse values may vary along either: along their own
+        place = axes.index(axis)
         if _constant(codes, place):
             codes = codes.max(axis=place)
-        else:
-            axes += axis
+            axes = axes.replace(axis, "")
     values = np.array([*levels, None, None], object)[:-1][codes]  # two None: never an array of vectors
     if axes:
         return axes, _shown(name, values)
-    counted = next((dimension.axis for dimension in grid.dimensions if name in dimension.names), None)
     return (counted, _shown(name, values.reshape(1))) if always and counted else None
 
 
@@ -159,7 +158,10 @@ def time_step(grid: Grid) -> tuple[float, str | None]:
     if grid.kind == LIST:
         return 1.0, None
     counted = [name for dimension in grid.dimensions if dimension.axis == "t" for name in dimension.names]
-    names = counted and dict.fromkeys([*counted, *(name for name, row in BY_NAME.items() if row.axis == "t")])
+    others = (
+        name for name, row in BY_NAME.items() if row.axis == "t" and name != "content_time"
+    )  # when it was computed
+    names = counted and dict.fromkeys([*counted, *others])
     units = {"ms": "millisecond", "s": "second"}
     for name in names:
         unit = units.get(BY_NAME[name].unit) if name in BY_NAME else None
@@ -171,6 +173,8 @@ def time_step(grid: Grid) -> tuple[float, str | None]:
         step = _even_step(found[1].astype(np.float64))
         if step is not None:
             return step, unit
+        if name in counted:  # another clock may be even, and is not the one that t goes by
+            return 1.0, None
     return 1.0, None
 
 
@@ -193,6 +197,8 @@ def channel_labels(grid: Grid) -> list[str]:
 
 
 def _along_c(grid: Grid, name: str) -> bool:
+    if grid.cells.shape[1] == 1:
+        return False
     found = _reduced(grid, name)
     return found is not None and found[0] == "c"
 

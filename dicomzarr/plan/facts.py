@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from dicomzarr.dicom.lut.lookup import read_descriptor
 from dicomzarr.dicom.lut.modality import real_world_mappings
 from dicomzarr.dicom.lut.window import VoiFunction, Window, in_stored, read_windows
 from dicomzarr.dicom.model.values import AttributeReader, is_given, shown_code
 from dicomzarr.dicom.uids import CT_IMAGE_STORAGE
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
+from dicomzarr.errors import InvalidAttributeError
 from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors, UltrasoundRegion
 from dicomzarr.plan.views import IDENTITY, MEASURED, has_table, rescales
 
@@ -39,6 +42,9 @@ _VIEWS: Final = frozenset(
 )
 """ViewPosition (0018,5101), sections C.8.11.7 and C.8.11.4 and common ones of mammography."""
 
+_CALIBRATIONS: Final = frozenset({"FIDUCIAL", "GEOMETRY"})
+"""Section 10.7.1.2."""
+
 _SIDES: Final = frozenset("RLUB")
 _NAMES: Final = frozenset(
     (
@@ -60,12 +66,15 @@ class Windows:
     """What the header wants to be seen, in rescaled units; the first counts."""
 
     all: tuple[Window, ...]
+    table: tuple[float, float] | None = None
+    """The ends of the first VOI LUT (PS3.3 section C.11.2.1.1), where there is no window."""
 
     def shown(self, view: View) -> tuple[float, float] | None:
         """(start, end) of the first window in the units of an array; None where there is none, or no telling."""
-        if not self.all or view.rescale is None or view.samples > 1:
+        bounds = self.all[0].bounds() if self.all else self.table
+        if bounds is None or view.rescale is None or view.samples > 1:
             return None
-        return in_stored(self.all[0].bounds(), view.rescale)
+        return in_stored(bounds, view.rescale)
 
 
 def windows(grid: Grid) -> Windows:
@@ -77,7 +86,21 @@ def windows(grid: Grid) -> Windows:
     names = [_shown_name(text) for text in read.texts(source.window_explanation)]
     function = read.text(source.voi_lut_function)
     found = read_windows(source.window_center.values, source.window_width.values, names, function)
-    return Windows(found if frame.to_suv is None else tuple(_in_suv(each, frame.to_suv) for each in found))
+    if frame.to_suv is not None:
+        return Windows(tuple(_in_suv(each, frame.to_suv) for each in found))
+    return Windows(found, None if found else _voi_domain(frame))
+
+
+def _voi_domain(frame: Frame) -> tuple[float, float] | None:
+    """The first and the last modality value that a VOI LUT has entries for; None where it makes no difference."""
+    signed = frame.instance.pixel.signed or frame.rescale.intercept < 0
+    uid = frame.instance.sop_instance_uid
+    for table in frame.item.voi_lut.items[:1]:
+        with suppress(InvalidAttributeError):  # it only says how to show things
+            told = read_descriptor(table.descriptor, signed=signed, name="LUTDescriptor", instance=uid)
+            if told.count > 1:
+                return float(told.first), float(told.first + told.count - 1)
+    return None
 
 
 def _in_suv(window: Window, factor: float) -> Window:
@@ -106,15 +129,21 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
         modality_lut=has_table(frame),
         real_world_values=_real_world(grid, read),
         windows=windows(grid).all,
-        pixel_padding_value=padding_value(frame),
-        pixel_padding_range_limit=_padding(frame, item.pixel_padding_range_limit),
+        pixel_padding_value=padding_value(frame) if _is_alike(grid, "pixel_padding_value") else None,
+        pixel_padding_range_limit=(
+            _padding(frame, item.pixel_padding_range_limit) if _is_alike(grid, "pixel_padding_range_limit") else None
+        ),
         laterality=_one_of(read.text(item.image_laterality) or read.text(item.laterality), _SIDES),
         view_position=_one_of(read.text(item.view_position), _VIEWS),
         anatomical_orientation=_one_of(read.text(item.anatomical_orientation), frozenset({"BIPED", "QUADRUPED"})),
         volumetric_properties=shown_code(read.text(item.volumetric_properties) or "") or None,
-        burned_in_annotation=_one_of(read.text(item.burned_in_annotation), frozenset({"YES", "NO"})),
+        burned_in_annotation=_burned_in(grid),
         imager_pixel_spacing=_numbers(read, item.imager_pixel_spacing),
         estimated_magnification=next(iter(_numbers(read, item.estimated_magnification)), None),
+        nominal_scanned_pixel_spacing=_numbers(read, item.nominal_scanned_pixel_spacing),
+        image_plane_pixel_spacing=_numbers(read, item.image_plane_pixel_spacing),
+        pixel_spacing_calibration_type=_one_of(read.text(item.pixel_spacing_calibration_type), _CALIBRATIONS),
+        pixel_aspect_ratio=_numbers(read, item.pixel_aspect_ratio),
         ultrasound_regions=tuple(_regions(item, read)),
         segmentation=header.segmentation,
         source_series=() if header.segmentation is None or frame.between is not None else tuple(source_series(item)),
@@ -126,6 +155,17 @@ def source_series(item: ImageItem) -> Iterator[str]:
     """The Series Instance UIDs that an instance refers to: ReferencedSeriesSequence (0008,1115)."""
     for found in item.referenced_series.items:
         yield from (str(value).strip(" \0") for value in found.series_instance_uid.values)
+
+
+def _is_alike(grid: Grid, name: str) -> bool:
+    """Whether all instances have the same of an attribute: where they differ, none speaks for the image."""
+    return len({getattr(frame.item, name) for frame in grid.frames}) == 1
+
+
+def _burned_in(grid: Grid) -> str | None:
+    """YES if any instance says so, NO if all do."""
+    told = {AttributeReader("").text(leaf) for leaf in {frame.item.burned_in_annotation for frame in grid.frames}}
+    return "YES" if "YES" in told else "NO" if told == {"NO"} else None
 
 
 def padding_value(frame: Frame) -> int | None:

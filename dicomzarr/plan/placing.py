@@ -60,7 +60,7 @@ def place(grid: Grid) -> Placing:
 def _affine(grid: Grid) -> Affine | None:
     slices, spacing, orientation = grid.slices, grid.first.spacing, grid.stack.orientation
     direction = None if slices is None else _through_slices(grid, slices)
-    if slices is None or spacing is None or orientation is None or direction is None:
+    if slices is None or spacing is None or orientation is None or direction is None or not grid.first.in_patient:
         return None
     return _matrix(orientation, spacing, direction, slices.origins[0])
 

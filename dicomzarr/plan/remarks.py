@@ -10,6 +10,7 @@ from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.volume.grid import ABSENT, ORDER_ONLY
 from dicomzarr.dicom.volume.words import Words
 from dicomzarr.plan.placing import place
+from dicomzarr.plan.views import has_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,12 @@ _NAMED: Final = 4
 
 _ROUNDED: Final = 0.01
 """Part of a step, or millimetres, from which it is said how far slices lie off the lattice."""
+
+_TURNED: Final = 1e-4
+"""Differences of direction cosines that are more than rounding."""
+
+_APART: Final = 0.5
+"""Millimetres that SliceLocations of one slice never differ by."""
 
 _PLANAR: Final = frozenset({"DISTORTED", "SAMPLED"})
 """Values of VolumetricProperties (0008,9206) of frames that are not quite planar (PS3.3 section C.8.16.2.1.2)."""
@@ -45,6 +52,8 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
         yield _of_order(times=grid.cells.shape[0] > 1)
     if grid.stack.own_references:
         yield "Each slice has a FrameOfReferenceUID of its own, as de-identification leaves it: they were not compared."
+    yield from _of_places(grid)
+    yield from _of_few(grid)
     told = (AttributeReader("").text(grid.first.item.volumetric_properties) or "").upper()
     if told in _PLANAR and grid.slices is not None:
         yield f"VolumetricProperties is {told}: frames may not be quite planar; positions and orientations are used."
@@ -63,6 +72,52 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
             yield f"Frames of one slice lie up to {grid.slices.jitter:.3g} mm apart; the place of the first counts."
         yield from _of_slices(grid.slices, many=many) if grid.slices.even else [_of_uneven(grid, grid.slices)]
     yield from _absent(grid)
+
+
+def _of_places(grid: Grid) -> Iterator[str]:
+    """What is odd about where frames lie."""
+    if not grid.first.in_patient:
+        yield "Frames lie in the coordinates of an ultrasound volume: nothing leads to the patient. There is no affine."
+    if grid.stack.turned > _TURNED:
+        yield f"Direction cosines of slices differ by up to {grid.stack.turned:.2g}: those of the first count for all."
+    if grid.slices is not None and not grid.stack.moved:
+        yield from _contradicted(grid, grid.slices)
+    if grid.first.is_placed_as_of_old:
+        yield "Frames lie where ImagePosition (0020,0030) and ImageOrientation (0020,0035), retired, say: as if in LPS."
+
+
+def _of_few(grid: Grid) -> Iterator[str]:
+    """What some of the frames lack that others have."""
+    frames = grid.frames
+    lacking = sum(frame.instance.frame_of_reference_uid is None for frame in frames)
+    if 0 < lacking < len(frames) and not grid.stack.own_references:
+        yield f"{lacking} of {len(frames)} frames have no FrameOfReferenceUID: they count as of that of the others."
+    unscaled = [frame for frame in frames if not frame.is_scaled]
+    if 0 < len(unscaled) < len(frames) and not has_table(grid.first):
+        yield (
+            f"{len(unscaled)} of {len(frames)} frames have no RescaleSlope, and others do: their modality values are "
+            f"the stored ones. The first is in instance {unscaled[0].instance.sop_instance_uid}."
+        )
+    if len({frame.item.pixel_padding_value for frame in frames}) > 1:
+        yield "PixelPaddingValue differs from instance to instance: which pixels are padding is not said for all."
+
+
+def _contradicted(grid: Grid, slices: Slices) -> Iterator[str]:
+    """Whether frames of one place have SliceLocations of several slices: then one of both attributes is wrong."""
+    read = AttributeReader("")
+    told = [read.lenient_number(frame.item.slice_location) for frame in grid.frames]
+    locations = np.array([np.nan if location is None else location for location in told])
+    if np.isnan(locations).any():
+        return
+    low, high = np.full(len(slices.distances), np.inf), np.full(len(slices.distances), -np.inf)
+    np.minimum.at(low, slices.places, locations)
+    np.maximum.at(high, slices.places, locations)
+    apart = float((high - low).max())
+    if apart > max((grid.first.thickness or 0.0) / 2, _APART):
+        yield (
+            f"Frames at one ImagePositionPatient have SliceLocations up to {apart:.4g} mm apart: the positions may be "
+            f"wrong, and frames of other slices."
+        )
 
 
 def _of_order(*, times: bool) -> str:

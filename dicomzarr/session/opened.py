@@ -18,6 +18,7 @@ from dicomzarr.omezarr.layout import build_hierarchy
 from dicomzarr.omezarr.series_store import SeriesStore
 from dicomzarr.options.limits import LIMITS
 from dicomzarr.plan import plan_images
+from dicomzarr.runtime.collection import without_collection
 from dicomzarr.runtime.process import ProcessLock
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ _LOCK = ProcessLock()
 """Around it: threads of several servers come here."""
 
 
+@without_collection
 def parsed_series(metadata: SeriesMetadata, ref: SeriesRef, limits: Limits) -> ParsedSeries:
     """The metadata of a series, typed; once for all who are sent the same, whoever they are.
 
@@ -130,6 +132,7 @@ class Segmentations(NamedTuple):
     """What is broken among it."""
 
 
+@without_collection
 def compose(opened: OpenedSeries, view: View, bulk: Mapping[str, bytes], segmentations: Segmentations) -> SeriesStore:
     """The store of a view; pure.
 

@@ -1,4 +1,4 @@
-"""Exports beside reading alone, decoding and compressing alone, and what others do.
+"""Exports beside reading alone, decoding and compressing alone, making the files alone, and what others do.
 
 That is blocks by wsidicom into zarr, and a download of the file, a TIFF too, that tiffslide or ngff-zarr then read.
 """
@@ -34,6 +34,13 @@ _BLOCK = 2048
 """Rows and columns that are read at a time, by those who are told."""
 _CORES = 2
 _ZSTD = 3
+_READING, _CODING = "dicomzarr, reading by blocks", "decoding and zstd alone"
+_BESIDE = {
+    "keep encoded": (_READING, "reading"),
+    "uncompressed": (_READING, "reading"),
+    "zstd": (_CODING, "decoding and compressing alone"),
+}
+"""What each is compared with: a row, and how it is called."""
 _ENOUGH = 0.8
 
 
@@ -65,11 +72,11 @@ def _contestants(url: str, file_url: str, tiles: int) -> Iterator[Contestant]:
 
 def _targets(task: str, rows: dict[str, Row]) -> Iterator[Target]:
     seconds = {name: row.seconds for name, row in rows.items()}
-    reading, coding = seconds["dicomzarr, reading by blocks"], seconds["decoding and zstd alone"]
-    for how in ("keep encoded", "uncompressed"):
-        yield Target(f"{task}: {how}, times the speed of reading", reading / seconds[f"dicomzarr, {how}"], _ENOUGH)
-    times = coding / seconds["dicomzarr, zstd"]
-    yield Target(f"{task}: zstd, times the speed of decoding and compressing alone", times, _ENOUGH)
+    for how, (work, text) in _BESIDE.items():
+        ours, files = seconds[f"dicomzarr, {how}"], seconds[f"making the files alone, {how}"]
+        yield Target(f"{task}: {how}, times the speed of {text}", seconds[work] / ours, _ENOUGH)
+        both = seconds[work] + files
+        yield Target(f"{task}: {how}, times the speed of {text}, and of making the files", both / ours, _ENOUGH)
     for peer in ("wsidicom, blocks into zarr", *_DOWNLOADS):
         if peer in seconds:
             times = seconds[peer] / seconds["dicomzarr, zstd, with reading again"]
@@ -110,20 +117,46 @@ def _reading(url: str, _: Path, __: int) -> Take:
     return timed(read)
 
 
+def _frames(tiles: int) -> list[bytes]:
+    return list(frames_at_hand(tiles, {(y, x) for y in range(tiles) for x in range(tiles)}).values())
+
+
+def _planes(frame: bytes) -> bytes:
+    return np.moveaxis(imagecodecs.jpeg8_decode(frame), -1, 0).tobytes()
+
+
+def _zstd(frame: bytes) -> bytes:
+    return bytes(imagecodecs.zstd_encode(_planes(frame), level=_ZSTD))
+
+
 def _alone(_: str, __: Path, tiles: int) -> Take:
-    frames = list(frames_at_hand(tiles, {(y, x) for y in range(tiles) for x in range(tiles)}).values())
-
-    def code(frame: bytes) -> int:
-        planes = np.ascontiguousarray(np.moveaxis(imagecodecs.jpeg8_decode(frame), -1, 0))
-        return len(imagecodecs.zstd_encode(planes, level=_ZSTD))
-
+    frames = _frames(tiles)
     with ThreadPoolExecutor(_CORES) as threads:
 
         def read() -> Sequence[Any]:
-            assert all(threads.map(code, frames))
+            assert all(threads.map(_zstd, frames))
             return ()
 
         return timed(read)
+
+
+def _making(out: Path, tiles: int, code: Callable[[bytes], bytes]) -> Take:
+    """Open, write and close as many files as an export makes; their data are there, and so are folders."""
+    for row in range(tiles):
+        (out / f"{row}").mkdir(parents=True)
+    files = [(f"{out}/{n // tiles}/{n % tiles}", code(frame)) for n, frame in enumerate(_frames(tiles))]
+
+    def write(path: str, data: bytes) -> int:
+        with open(path, "wb") as file:  # noqa: PTH123  # as dicomzarr does
+            return file.write(data)
+
+    with ThreadPoolExecutor(_CORES) as threads:
+
+        def make() -> Sequence[Any]:
+            assert all(threads.map(write, *zip(*files, strict=True)))
+            return ()
+
+        return timed(make)
 
 
 def _wsidicom(url: str, out: Path, tiles: int) -> Take:
@@ -193,12 +226,16 @@ _DOWNLOADS = {"download, tiffslide, blocks into zarr": "tiffslide", "download, n
 """Who reads a file, and the package that it takes."""
 
 WAYS: dict[str, Callable[[str, Path, int], Take]] = {
-    "dicomzarr, reading by blocks": _reading,
+    _READING: _reading,
     "dicomzarr, keep encoded": lambda url, out, _: _ours(url, out, keep_encoded=True),
     "dicomzarr, uncompressed": lambda url, out, _: _ours(url, out, compression="none"),
     "dicomzarr, zstd": lambda url, out, _: _ours(url, out),
+    "dicomzarr, zstd in shards of 8 x 8": lambda url, out, _: _ours(url, out, shard=8),
     "dicomzarr, zstd, with reading again": lambda url, out, _: _ours(url, out, whole=True),
-    "decoding and zstd alone": _alone,
+    _CODING: _alone,
+    "making the files alone, keep encoded": lambda _, out, tiles: _making(out, tiles, bytes),
+    "making the files alone, uncompressed": lambda _, out, tiles: _making(out, tiles, _planes),
+    "making the files alone, zstd": lambda _, out, tiles: _making(out, tiles, _zstd),
     "wsidicom, blocks into zarr": _wsidicom,
     "download, tiffslide, blocks into zarr": _tiffslide,
     "download, ngff-zarr": _ngff_zarr,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dicomzarr.dicom.volume import coverage
-from dicomzarr.dicom.volume.columns import STRONG, WEAK, Column, ranks
+from dicomzarr.dicom.volume.columns import LAST, ORDER, STRONG, WEAK, Column, ranks
 from dicomzarr.dicom.volume.coverage import MOST_SETS, Choice, best, evaluate
 
 if TYPE_CHECKING:
@@ -51,6 +51,14 @@ def test_singles_come_before_pairs_and_pairs_are_added_to() -> None:
     choice = best(binary, lambda columns: evaluated(columns, places))
     assert choice.doubled == 0
     assert len(choice.columns) == 3
+
+
+@pytest.mark.parametrize("strength", [ORDER, LAST])
+def test_what_is_no_attribute_never_hides_three_attributes_that_tell_as_much(strength: int) -> None:
+    binary = [column((np.arange(8).repeat(2) >> bit) & 1) for bit in range(3)]
+    places = np.tile([0, 1], 8)
+    order = column(np.arange(8).repeat(2), strength, "acquisition_order")
+    assert best([*binary, order], lambda columns: evaluated(columns, places)).columns == tuple(binary)
 
 
 def test_of_sets_that_are_as_good_the_one_that_is_meant_for_it_is_chosen() -> None:

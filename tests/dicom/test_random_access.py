@@ -10,9 +10,12 @@ from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 from test_part10 import PYDICOM_FILES, READABLE, codestreams, items, make_file, opened, samples
 
-from dicomzarr.dicom.files.file_meta import read_file_meta
+from dicomzarr.dicom import uids
+from dicomzarr.dicom.files import excerpt
+from dicomzarr.dicom.files.data_set import data_set_header
+from dicomzarr.dicom.files.file_meta import FileMeta, read_file_meta
 from dicomzarr.dicom.files.part10 import locate_frames
-from dicomzarr.dicom.files.random_access import within_beginning
+from dicomzarr.dicom.files.random_access import Window
 from dicomzarr.errors import InvalidFileError, TruncatedFileError
 
 if TYPE_CHECKING:
@@ -36,9 +39,7 @@ class Counted:
 
 
 def located(file: Counted) -> StoredFrames:
-    meta = within_beginning(file, read_file_meta)
-    assert meta is not None
-    return locate_frames(file, meta)
+    return locate_frames(file, read_file_meta(Window(file)))
 
 
 def frames_of(file: Counted) -> list[bytes]:
@@ -123,9 +124,20 @@ def test_a_table_that_is_wrong_in_the_middle_is_one_scan() -> None:
 def test_a_file_that_is_cut_anywhere_is_an_error(name: str) -> None:
     sample = samples()[name]
     assert frames_of(Counted(sample.body)) == list(sample.frames)
-    for length in range(len(sample.body)):
+    whole = len(sample.body) - (8 if name in {"offsets", "markers"} else 0)
+    for length in range(whole):
         with pytest.raises(InvalidFileError):
             frames_of(Counted(sample.body[:length]))
+    for length in range(whole, len(sample.body)):  # the delimiter lacks alone, behind the end of a codestream
+        assert frames_of(Counted(sample.body[:length])) == list(sample.frames)
+
+
+def test_a_delimiter_that_lacks_is_an_error_where_more_may_lack() -> None:
+    frames = [bytes(1000), bytes(1000)]
+    body = make_file(JPEGBaseline8Bit, PixelData=encapsulate(frames, has_bot=True), NumberOfFrames=2)
+    assert frames_of(Counted(body)) == frames
+    with pytest.raises(TruncatedFileError):
+        frames_of(Counted(body[:-8]))
 
 
 def test_a_file_that_shrinks_is_an_error() -> None:
@@ -136,9 +148,11 @@ def test_a_file_that_shrinks_is_an_error() -> None:
         frames.cut(2)
 
 
-def test_attributes_without_end_are_not_read_for_ever() -> None:
+def test_attributes_without_end_are_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(excerpt, "MOST_BEGINNING", 8 * 2**20)
+
     class Endless:
-        """Empty elements, as many as anybody wants."""
+        """One private sequence of undefined length, in explicit VR, with as many items as anybody wants."""
 
         read = 0
 
@@ -147,9 +161,12 @@ def test_attributes_without_end_are_not_read_for_ever() -> None:
 
         def __getitem__(self, span: slice) -> bytes:
             self.read += span.stop - span.start
-            return bytes(span.stop - span.start)
+            item = struct.pack("<HHI", 0xFFFE, 0xE000, 2**18 - 8) + bytes(2**18 - 8)
+            body = b"\x09\0\x01\x10SQ\0\0\xff\xff\xff\xff"[span.start :]
+            at = max(0, span.start - 12) % 2**18
+            return (body + item[at:] + item * (2 + (span.stop - span.start) // 2**18))[: span.stop - span.start]
 
     file = Endless()
     with pytest.raises(InvalidFileError, match="No pixel data within"):
-        within_beginning(file, lambda _: None, most=2**20)
-    assert file.read <= 3 * 2**20
+        data_set_header(Window(file), 0, FileMeta(uids.EXPLICIT_VR_LITTLE_ENDIAN, 0), complete=True)
+    assert file.read <= 24 * 2**20

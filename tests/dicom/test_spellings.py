@@ -121,6 +121,18 @@ def test_a_series_is_the_same_however_it_is_spelled(name: str, spelling: str) ->
     assert facts(spelled) == facts(items)
 
 
+@pytest.mark.parametrize("junk", [True, [1], {"00080100": {"Value": ["x"]}}, [{}]])
+@pytest.mark.parametrize("name", SCANS)
+def test_values_that_none_of_their_vr_can_be_cost_their_attribute(name: str, junk: object) -> None:
+    items = SCANS[name]().instances
+    spoiled = json.loads(json.dumps(items))
+    spoiled[0]["00180050"] = {"vr": "DS", "Value": [junk]}
+    spoiled[0]["00283000"] = {"vr": "SQ", "Value": ["text", 7, True]}
+    for group in spoiled[0].get("52009230", {}).get("Value", []):
+        group["00289132"] = {"vr": "SQ", "Value": [3.5]}
+    assert facts(spoiled) == facts(items)
+
+
 def test_texts_as_bytes_are_in_the_character_set_of_the_instance() -> None:
     items = SCANS["segmentation"]().instances
     label = items[0]["00620002"]["Value"][0]["00620005"]

@@ -66,6 +66,15 @@ def test_a_text_that_is_no_number_costs_its_attribute(  # noqa: PLR0913, PLR0917
     assert any(notice in each for each in image.notices) if notice else not image.notices
 
 
+@pytest.mark.parametrize("vr", ["IS", "DS"])
+def test_numbers_of_pixels_may_be_written_as_texts(tmp_path: Path, vr: str) -> None:
+    datasets = BUILDERS["volume"]().datasets
+    text = f"{datasets[0].Rows}{'.0' * (vr == 'DS')}"
+    level = opened(tmp_path, 0x00280010, vr, text.encode()).levels[0]
+    wanted = {dataset.pixel_array.tobytes() for dataset in datasets}
+    assert {plane.tobytes() for plane in level[...]} == wanted
+
+
 def test_a_number_of_the_standard_that_is_none_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidFileError):
         _ = opened(tmp_path, 0x00189087, "FD", b"none")
@@ -91,3 +100,23 @@ def test_three_samples_need_not_be_counted(tmp_path: Path) -> None:
     del dataset.SamplesPerPixel
     pydicom.dcmwrite(tmp_path / "1.dcm", dataset, enforce_file_format=True)
     assert np.array_equal(dicomzarr.open(tmp_path).levels[0][...], pixels.transpose(2, 0, 1))
+
+
+def test_three_samples_are_colours_whatever_they_are_called(tmp_path: Path) -> None:
+    (dataset,) = BUILDERS["secondary_capture"]().datasets
+    pixels = dataset.pixel_array
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    pydicom.dcmwrite(tmp_path / "1.dcm", dataset, enforce_file_format=True)
+    image = dicomzarr.open(tmp_path)
+    assert np.array_equal(image.levels[0][...], pixels.transpose(2, 0, 1))
+    assert any("they are read as RGB" in notice for notice in image.notices)
+
+
+def test_files_that_name_no_study_or_series_are_one_series(tmp_path: Path) -> None:
+    datasets = BUILDERS["volume"]().datasets
+    for number, dataset in enumerate(datasets):
+        del dataset.StudyInstanceUID, dataset.SeriesInstanceUID
+        pydicom.dcmwrite(tmp_path / f"{number}.dcm", dataset, enforce_file_format=True)
+    image = dicomzarr.open(tmp_path)
+    assert {plane.tobytes() for plane in image.levels[0][...]} == {each.pixel_array.tobytes() for each in datasets}
+    assert image.affine is not None

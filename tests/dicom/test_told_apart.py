@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from scan_checks import every_image, one_grid, planned, sizes
-from scans import Shot, classic, clips, enhanced, shots, together
+from scans import Shot, classic, clips, enhanced, model, shots, together
 
 from dicomzarr.dicom.volume.acquisition_order import order_of
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
@@ -17,7 +17,7 @@ from dicomzarr.omezarr.attributes import dicomzarr_attributes
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scans import Told
+    from scans import Scan, Told
 
 
 def dealt(frames: Sequence[Shot], seed: int = 5) -> list[Shot]:
@@ -43,6 +43,18 @@ CLASSIC: Mapping[str, Sequence[Any]] = {
     "ReconstructionAlgorithm": ["ITERATIVE", "FILTER_BACK_PROJ"],
     "RescaleType": ["HU", "Z_EFF"],
     "Units": ["BQML", "GML"],
+    "ImagedNucleus": ["1H", "23NA"],
+    "InPlanePhaseEncodingDirection": ["ROW", "COL"],
+    "RandomsCorrectionMethod": ["NONE", "DLYD"],
+    "ScatterCorrectionMethod": ["NONE", "SIMULATED"],
+    "LowRRValue": [600, 900],
+    "DiffusionDirectionality": ["ISOTROPIC", "DIRECTIONAL"],
+    "AcquisitionContrast": ["T1", "T2"],
+    "EffectiveEchoTime": [10.0, 20.0],
+    "InversionTimes": [[10.0], [20.0]],
+    "ProtocolName": ["localizer", "axial"],
+    "ImageComments": ["one", "two"],
+    "DerivationDescription": ["MIP", "mean"],
 }
 """Values of two contrasts, by keyword."""
 
@@ -74,6 +86,8 @@ GROUPS: Mapping[str, tuple[str, str, Sequence[Any], str]] = {
     "SpectrallySelectedSuppression": ("MR", "MRModifierSequence", ["NONE", "FAT"], "c"),
     "FrameAcquisitionNumber": ("MR", "FrameContentSequence", [1, 2], "t"),
     "FrameLabel": ("MR", "FrameContentSequence", ["one", "two"], "c"),
+    "DiffusionDirectionality": ("MR", "MRDiffusionSequence", ["ISOTROPIC", "DIRECTIONAL"], "c"),
+    "LUTLabel": ("MR", "RealWorldValueMappingSequence", ["ADC", "FA"], "c"),
     "FrameType": ("PT", "PETFrameTypeSequence", [["ORIGINAL", "PRIMARY", "AC"], ["ORIGINAL", "PRIMARY", "NAC"]], "c"),
 }
 """(modality, functional group, values of two contrasts or times, axis), by keyword."""
@@ -190,6 +204,251 @@ def test_time_slices_count_within_their_phases() -> None:
     scan = clips(1, 5, "NM", lambda _: vectors)
     (held,) = every_image(scan, planned(scan))
     assert [held[time, 0, 0].time for time in range(5)] == list(range(5))
+
+
+def test_time_slices_count_within_phases_that_are_as_long_and_begin_when_phases_say() -> None:
+    phases = [{"NumberOfFramesInPhase": 2, "ActualFrameDuration": each, "PhaseDelay": 100} for each in (1000, 5000)]
+    vectors = {"PhaseVector": [1, 1, 2, 2], "TimeSliceVector": [1, 2, 1, 2], "PhaseInformationSequence": phases}
+    plan = planned(clips(1, 4, "NM", lambda _: vectors))
+    assert [image.levels[0].shape[0] for image in plan.images] == [4]
+    times = dicomzarr_attributes(plan.images[0])["coordinates"]["frame_time"]
+    assert times == {"axis": "t", "values": [100.0, 1100.0, 2200.0, 7200.0], "unit": "ms"}
+
+
+def test_heartbeats_of_other_lengths_are_contrasts_whose_times_are_alike() -> None:
+    vectors = {"RRIntervalVector": [1, 1, 2, 2], "TimeSlotVector": [1, 2, 1, 2]}
+    assert sizes(planned(clips(1, 4, "NM", lambda _: vectors))) == [{"t": 2, "c": 2}]
+
+
+def test_directions_that_canon_writes_into_comments_are_contrasts_and_shown() -> None:
+    comments = [None, "b=1500(0.445,0.000,0.895)", "b=1500(0.000,0.445,0.895)"]
+    frames = shots(1, 3, 4, tell=lambda shot: {"ImageComments": comments[shot.contrast]})
+    scan = classic(frames)
+    plan = planned(scan)
+    assert one_grid(scan, plan, c=range(3), z=range(4))
+    labels = [channel.label for channel in plan.images[0].channels]
+    assert labels[1:] == [f"gradient_comment {comment}" for comment in comments[1:]]
+
+
+def test_what_people_wrote_tells_nothing_apart_that_the_order_of_acquisition_does() -> None:
+    frames = shots(3, 1, 4, tell=lambda shot: {"ImageComments": f"moved by {shot.time * 7 % 5} mm"})
+    scan = classic(frames)
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(3), z=range(4))
+    assert list(dicomzarr_attributes(plan.images[0])["coordinates"]) == ["z"]
+
+
+def test_images_of_pet_without_numbers_are_in_the_order_of_their_index() -> None:
+    frames = shots(3, 1, 4, tell=lambda shot: {"ImageIndex": shot.number})
+    scan = classic([replace(shot, number=None) for shot in random.Random(2).sample(frames, 12)], "PT")
+    assert one_grid(scan, planned(scan), t=range(3), z=range(4))
+
+
+@pytest.mark.parametrize("kind", ["MR", "enhanced MR"])
+def test_eyes_that_lie_in_one_place_are_images_of_their_own(kind: str) -> None:
+    def tell(shot: Shot) -> Told:
+        side = "RL"[shot.contrast]
+        return {"ImageLaterality": side} if kind == "MR" else {"FrameAnatomySequence": [{"FrameLaterality": side}]}
+
+    frames = shots(1, 2, 4, loops="ctz", tell=tell)
+    scan = classic(frames) if kind == "MR" else enhanced([frames[:4], frames[4:]], kind)
+    plan = planned(scan)
+    assert sizes(plan) == [{"z": 4}, {"z": 4}]
+    assert [image.name for image in plan.images] == ["MR 1 of 2: right", "MR 2 of 2: left"]
+    assert {len({shot.contrast for shot in held.values()}) for held in every_image(scan, plan)} == {1}
+
+
+@pytest.mark.parametrize("uid", [None, ""])
+def test_frames_without_a_frame_of_reference_are_not_apart_from_those_that_have_one(uid: str | None) -> None:
+    frames = shots(1, 1, 5)
+    scan = classic([*frames[:2], frames[2].saying(FrameOfReferenceUID=uid), *frames[3:]])
+    plan = planned(scan)
+    assert one_grid(scan, plan, z=range(5))
+    assert "1 of 5 frames have no FrameOfReferenceUID: they count as of that of the others." in plan.notices
+
+
+def test_frames_without_a_rescale_beside_others_are_said() -> None:
+    scaled = [shot.saying(RescaleSlope=1, RescaleIntercept=-1024) for shot in shots(1, 1, 3)]
+    scan = classic([*scaled, *shots(1, 1, [3], first=4)], "CT")
+    plan = planned(scan)
+    assert one_grid(scan, plan, z=range(4))
+    assert any(said.startswith("1 of 4 frames have no RescaleSlope, and others do") for said in plan.notices)
+
+
+def test_a_frame_without_content_is_of_the_only_stack() -> None:
+    frames = [shot.saying(FrameContentSequence=[{"StackID": "1"}]) for shot in shots(1, 1, 5)]
+    scan = enhanced([frames])
+    scan.instances[0]["52009230"]["Value"][2].pop("00209111")
+    assert one_grid(scan, planned(scan), z=range(5))
+
+
+@pytest.mark.parametrize("stacks", ["123123123", "121212121", "111222333", "123123122"])
+def test_stacks_that_take_turns_are_packages_of_one_volume(stacks: str) -> None:
+    def tell(shot: Shot) -> Told:
+        content = {"StackID": stacks[int(shot.place or 0)], "TemporalPositionIndex": shot.time + 1}
+        return {"FrameContentSequence": [content]}
+
+    scan = enhanced([random.Random(4).sample(shots(2, 1, 9, tell=tell), 18)])
+    plan = planned(scan)
+    if stacks in {"111222333", "123123122"}:
+        assert len(plan.images) == 3
+    else:
+        assert one_grid(scan, plan, t=range(2), z=range(9))
+
+
+@pytest.mark.parametrize(("turn", "images"), [(3e-5, 1), (8e-4, 1), (2e-3, 2)])
+def test_directions_that_are_written_with_other_digits_are_one_stack(turn: float, images: int) -> None:
+    turned = [1.0, turn, 0.0, -turn, 1.0, 0.0]
+    scan = classic(
+        [shot.saying(ImageOrientationPatient=turned) if shot.place == 2 else shot for shot in shots(1, 1, 6)]
+    )
+    plan = scan.plan()
+    assert len(plan.images) == images
+    said = any(notice.startswith("Direction cosines of slices differ by up to 0.0008") for notice in plan.notices)
+    assert said == (turn == 8e-4)
+
+
+def test_places_of_acr_nema_count_where_there_are_no_others() -> None:
+    retired = {"00200032": ("00200030", "DS"), "00200037": ("00200035", "DS")}
+    scan = classic(shots(1, 1, 4))
+    for instance in scan.instances:
+        for tag, (old, vr) in retired.items():
+            instance[old] = {"vr": vr, "Value": instance.pop(tag)["Value"]}
+    plan = planned(scan)
+    assert one_grid(scan, plan, z=range(4))
+    assert any("retired" in said for said in plan.notices)
+
+
+def test_slice_locations_that_contradict_positions_are_said() -> None:
+    frames = shots(
+        3, 1, 1, tell=lambda shot: {"SliceLocation": 5.0 * shot.time, "AcquisitionTime": f"10000{shot.time}"}
+    )
+    said = "Frames at one ImagePositionPatient have SliceLocations up to 10 mm apart"
+    assert any(notice.startswith(said) for notice in planned(classic(frames, "CT")).notices)
+
+
+@pytest.mark.parametrize(
+    ("told", "times"),
+    [
+        ({"FrameTimeVector": [0, 33, -10, 33]}, None),
+        ({"FrameTimeVector": [0, 1, 2, 3], "FrameTime": 40, "FrameIncrementPointer": ["00181063"]}, [0, 40, 80, 120]),
+        ({"FrameTimeVector": [9, 1, 2, 3], "FrameTime": 40, "FrameIncrementPointer": ["00181065"]}, [0, 1, 3, 6]),
+    ],
+)
+def test_frames_of_a_clip_go_forward_by_what_the_increment_points_at(told: Told, times: Any) -> None:
+    scan = clips(1, 4, "US cine", lambda _: told)
+    plan = planned(scan)
+    (held,) = every_image(scan, plan)
+    assert [held[time, 0, 0].time for time in range(4)] == list(range(4))
+    coordinates = dicomzarr_attributes(plan.images[0])["coordinates"]
+    assert coordinates.get("frame_time", {}).get("values") == times
+
+
+@pytest.mark.parametrize("step", [2.5, -2.5])
+def test_frames_of_a_nuclear_reconstruction_are_slices_though_no_vector_says_so(step: float) -> None:
+    placed = {"ImagePositionPatient": [0, 0, 50], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [2, 2]}
+    kind = {"ImageType": ["DERIVED", "PRIMARY", "RECON TOMO", "EMISSION"], "SpacingBetweenSlices": step}
+    scan = clips(1, 4, "NM", lambda _: {**placed, **kind, "EnergyWindowVector": [1] * 4})
+    plan = scan.plan()
+    (held,) = every_image(scan, plan)
+    assert [held[0, 0, z].time for z in range(4)] == ([0, 1, 2, 3] if step > 0 else [3, 2, 1, 0])
+    assert plan.images[0].affine is not None
+    assert plan.images[0].affine[2] == (0, 0, 2.5, 50 if step > 0 else 42.5)
+    assert any("There is no SliceVector" in notice for notice in plan.notices)
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({"VOILUTSequence": [{"LUTDescriptor": [256, 100, 12]}]}, (100, 355)),
+        ({"VOILUTSequence": [{"LUTDescriptor": [0, 0, 8]}]}, (0, 65535)),
+        (
+            {"VOILUTSequence": [{"LUTDescriptor": [256, 65436, 12]}], "RescaleIntercept": -1024, "RescaleSlope": 1},
+            (924, 1179),
+        ),
+        ({"VOILUTSequence": [{"LUTDescriptor": [256, 100]}]}, None),
+        ({"VOILUTSequence": [{"LUTDescriptor": [256, 100, 12]}], "WindowCenter": 10, "WindowWidth": 21}, (-0.5, 19.5)),
+    ],
+)
+def test_the_ends_of_a_voi_lut_are_the_window_where_there_is_no_other(told: Told, shown: Any) -> None:
+    (channel,) = classic(shots(1, 1, 1, tell=lambda _: told), "DX").plan().images[0].channels
+    assert channel.shown == shown
+
+
+def test_what_instances_say_differently_is_said_of_no_image() -> None:
+    paddings, burned = [-2000, -2000, -1024], ["NO", "NO", "YES"]
+    frames = shots(1, 1, 3)
+    told = [
+        shot.saying(PixelPaddingValue=padding, BurnedInAnnotation=annotation, PixelRepresentation=1)
+        for shot, padding, annotation in zip(frames, paddings, burned, strict=True)
+    ]
+    plan = planned(classic(told, "CT"))
+    attributes = dicomzarr_attributes(plan.images[0])
+    assert attributes.get("pixel_padding_value") is None
+    assert attributes["burned_in_annotation"] == "YES"
+    assert any(notice.startswith("PixelPaddingValue differs") for notice in plan.notices)
+    alike = dicomzarr_attributes(planned(classic(told[:2], "CT")).images[0])
+    assert (alike["pixel_padding_value"], alike["burned_in_annotation"]) == (-2000, "NO")
+
+
+def test_another_clock_that_is_even_gives_uneven_times_no_step() -> None:
+    def tell(shot: Shot) -> Told:
+        return {"FrameReferenceTime": [30000, 90000, 180000][shot.time], "AcquisitionTime": f"1000{shot.time}0"}
+
+    scan = classic(shots(3, 1, 4, tell=tell), "PT")
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(3), z=range(4))
+    assert (plan.images[0].axes[0].unit, plan.images[0].levels[0].scale[0]) == (None, 1.0)
+
+
+def test_spacings_of_other_planes_are_named_and_are_no_scale() -> None:
+    told = {
+        "NominalScannedPixelSpacing": [0.1, 0.2],
+        "ImagePlanePixelSpacing": [0.3, 0.4],
+        "PixelSpacingCalibrationType": "GEOMETRY",
+        "PixelAspectRatio": [4, 3],
+    }
+    (image,) = classic([replace(shots()[0], place=None).saying(PixelSpacing=None, **told)], "DX").plan().images
+    attributes = dicomzarr_attributes(image)
+    assert attributes["nominal_scanned_pixel_spacing"] == [0.1, 0.2]
+    assert attributes["image_plane_pixel_spacing"] == [0.3, 0.4]
+    assert attributes["pixel_spacing_calibration_type"] == "GEOMETRY"
+    assert attributes["pixel_aspect_ratio"] == [4, 3]
+    assert [axis.unit for axis in image.axes] == [None, None]
+
+
+def ultrasound(types: Sequence[str]) -> Scan:
+    """A volume of Enhanced US: two times and three planes of each type of data, dealt out."""
+    frames = shots(2, len(types), 3)
+    scan = enhanced([random.Random(1).sample(frames, len(frames))], "enhanced MR", Modality="US")
+    for place, group in enumerate(scan.instances[0]["52009230"]["Value"]):
+        shot = scan.truth[scan.instances[0]["00080018"]["Value"][0], place + 1]
+        for tag in ("00209113", "00209116"):
+            group.pop(tag, None)
+        group.update(
+            model(
+                {
+                    "PlanePositionVolumeSequence": [{"ImagePositionVolume": [0.0, 0.0, 0.75 * (shot.place or 0)]}],
+                    "PlaneOrientationVolumeSequence": [{"ImageOrientationVolume": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]}],
+                    "TemporalPositionSequence": [{"TemporalPositionTimeOffset": 0.04 * shot.time}],
+                    "USImageDescriptionSequence": [{"DataType": types[shot.contrast]}],
+                }
+            )
+        )
+    return scan
+
+
+def test_planes_of_an_ultrasound_volume_are_placed_in_it_and_not_in_the_patient() -> None:
+    scan = ultrasound(["FLOW_VELOCITY", "TISSUE_INTENSITY"])
+    plan = scan.plan()
+    (held,) = every_image(scan, plan)
+    assert {cell: shot.truth for cell, shot in held.items()} == {
+        (t, c, z): (t, c, z) for t in range(2) for c in range(2) for z in range(3)
+    }
+    image = plan.images[0]
+    assert image.levels[0].scale[:3] == (0.04, 1.0, 0.75)
+    assert image.affine is None
+    assert [channel.label for channel in image.channels] == ["data_type FLOW_VELOCITY", "data_type TISSUE_INTENSITY"]
 
 
 def test_attributes_of_classic_images_that_became_frames_tell_them_apart() -> None:

@@ -24,12 +24,14 @@ from dicomzarr.engine.cache import FrameCache
 from dicomzarr.engine.scheduler import Scheduler
 from dicomzarr.engine.series_state import SeriesState
 from dicomzarr.engine.source import FrameSource
-from dicomzarr.errors import EventLoopError
+from dicomzarr.errors import DicomZarrError, EventLoopError
 from dicomzarr.runtime.crossing import Crossing
 from dicomzarr.runtime.home_loop import home_loop, run_home, run_sync
 from dicomzarr.runtime.pools import DECODERS
 from dicomzarr.session import opening
 from dicomzarr.sources.http import session_cleanup
+from dicomzarr.sources.http.redirects import Request
+from dicomzarr.sources.http.transport import AiohttpTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -391,6 +393,40 @@ def test_a_session_that_is_collected_waits_for_nobody() -> None:
     run_sync(asyncio.sleep, 0.01)
     assert connector is not None
     assert connector.closed
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_connections_that_are_closed_beneath_a_request_are_an_error_of_ours(*, begun: bool) -> None:
+    """As the process ends: nobody may be left to hear of it, and asyncio would tell the user of anything else."""
+
+    async def ask() -> None:
+        connected, finished = asyncio.Event(), asyncio.Event()
+
+        async def dawdle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if begun:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+            connected.set()
+            await finished.wait()
+            writer.close()
+
+        async def read() -> None:
+            async with transport.get(Request(f"http://127.0.0.1:{port}/", {})) as response:
+                async for _ in response.chunks():
+                    pass
+
+        async with await asyncio.start_server(dawdle, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            transport = AiohttpTransport(f"http://127.0.0.1:{port}")
+            asking = asyncio.create_task(read())
+            await connected.wait()
+            connections = transport._connections
+            assert connections is not None
+            session_cleanup.dispose(connections.session, asyncio.get_running_loop(), os.getpid())
+            with pytest.raises(DicomZarrError):
+                await asyncio.wait_for(asking, SECONDS)
+            finished.set()
+
+    asyncio.run(ask())
 
 
 EXITS = {

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import struct
 import tracemalloc
 from contextlib import suppress
+from html import escape
 from io import BytesIO
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -29,16 +32,19 @@ from dicomzarr.errors import (
     DicomZarrError,
     InvalidFileError,
     InvalidReplyError,
+    InvalidURLError,
     LoginPageError,
     MissingFileError,
     SeveralSeriesError,
     TruncatedReplyError,
+    UnreadableFileError,
 )
+from dicomzarr.sources.files.stores import web as web_files
 from dicomzarr.sources.files.stores.bucket import BucketURL, read_page
 from dicomzarr.sources.http import retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from buckets import BucketServer
@@ -126,6 +132,17 @@ def test_a_listing_goes_on_page_by_page(volume: BucketServer) -> None:
     keys = len(volume.objects)
     assert opened(volume).levels[0].shape[0] == keys
     assert volume.listings == -(-keys // 2)
+
+
+def test_values_that_nobody_needs_are_not_fetched() -> None:
+    (dataset,) = radiology.BUILDERS["single_slice"]().datasets
+    value = os.urandom(8 * 2**20)
+    dataset.add_new(0x00091001, "OB", value)
+    with bucket({"ct/a.dcm": big(dataset)}) as server:
+        image = opened(server)
+        assert np.array_equal(image.levels[0][...].ravel(), np.frombuffer(dataset.PixelData, np.uint16))
+        assert len(server.objects_asked) == 3
+        assert server.bytes_sent < len(value) / 2
 
 
 def test_long_headers_are_read_on_until_the_pixels() -> None:
@@ -478,6 +495,113 @@ def test_a_page_that_lists_files(volume: BucketServer, form: str) -> None:
     assert image.levels[0].shape[0] == len(names)
     assert image.url.endswith("::" + volume.url + path)
     assert np.array_equal(dicomzarr.open(image.url).levels[0][...], opened(volume).levels[0][...])
+
+
+def listing_of(names: Sequence[str], parent: str = "../") -> str:
+    links = "".join(f'<a href="{escape(quote(name))}">{escape(name)}</a>' for name in [parent, *names])
+    return f"<html><title>Index of /ct</title>{links}</html>"
+
+
+UNUSUAL = ["a b", "ü#?&=%2F", "+plus", "q'(1)*~", "no ending"]
+
+
+@pytest.mark.parametrize("form", ["html", "nginx"])
+def test_names_in_listings_of_web_servers(volume: BucketServer, form: str) -> None:
+    names, bodies = UNUSUAL, list(volume.objects.values())[: len(UNUSUAL)]
+    volume.objects = {f"ct/{name}": body for name, body in zip(names, bodies, strict=False)}
+    names = names[: len(bodies)]
+    entries = [{"name": name, "type": "file"} for name in names]
+    volume.pages["/bucket/ct/"] = {
+        "html": ("text/html", listing_of(names)),
+        "nginx": ("application/json", json.dumps([{"name": "..", "type": "directory"}, *entries])),
+    }[form]
+    assert dicomzarr.open(f"{volume.url}/bucket/ct/").levels[0].shape[0] == len(names)
+
+
+@pytest.mark.parametrize("form", ["html", "nginx", "no listing"])
+def test_folders_below_a_listing(volume: BucketServer, form: str) -> None:
+    expected = opened(volume).levels[0][...]
+    bodies = list(volume.objects.values())
+    volume.objects = {f"ct/{number % 2} #/{number}.dcm": body for number, body in enumerate(bodies)}
+    for folder in range(2):
+        names = [f"{number}.dcm" for number in range(len(bodies)) if number % 2 == folder]
+        volume.pages[f"/bucket/ct/{folder} #/"] = "text/html", listing_of([*names, "./"])
+    html = listing_of(["0 #/", "1 #/"], "/bucket/")
+    entries = [{"name": name, "type": "directory"} for name in ("0 #", "1 #")]
+    volume.pages["/bucket/ct/"] = {
+        "html": ("text/html", html),
+        "nginx": ("application/json", json.dumps(entries)),
+        "no listing": ("text/html", html.replace("Index of", "Welcome to")),
+    }[form]
+    if form == "no listing":  # nobody walks through a whole web site
+        with pytest.raises(InvalidURLError, match="there is no DICOM in them"):
+            dicomzarr.open(f"{volume.url}/bucket/ct/")
+        return
+    image = dicomzarr.open(f"{volume.url}/bucket/ct/")
+    assert np.array_equal(image.levels[0][...], expected)
+    assert not image.notices
+
+
+def test_folders_without_end_are_refused(volume: BucketServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_files, "_MOST_PAGES", 5)
+    for depth in range(10):
+        volume.pages[f"/bucket/ct/{'a/' * depth}"] = "text/html", listing_of(["a/"])
+    with pytest.raises(InvalidURLError, match="more than 5 folders"):
+        dicomzarr.open(f"{volume.url}/bucket/ct/")
+
+
+def test_a_server_that_gives_no_ranges_is_asked_for_whole_files(volume: BucketServer) -> None:
+    expected = opened(volume).levels[0][...]
+    names = [key.rpartition("/")[2] for key in volume.objects]
+    volume.pages["/bucket/ct/"] = "text/html", listing_of(names)
+    volume.ranges = False
+    volume.asked.clear()
+    image = dicomzarr.open(f"{volume.url}/bucket/ct/")
+    assert np.array_equal(image.levels[0][...], expected)
+    wanted = [each for each in volume.objects_asked if each.stop]
+    assert len(wanted) == 2 * len(names)  # a look, and the whole
+
+
+def test_a_whole_file_that_is_another_or_cut_is_an_error(volume: BucketServer) -> None:
+    url, body = f"{volume.url}/bucket/ct/1.dcm", volume.objects["ct/1.dcm"]
+    volume.ranges = False
+
+    def changed(request: web.Request, reply: web.Response) -> web.Response:
+        if "Range" in request.headers:
+            return reply
+        return web.Response(body=body[:-100] + bytes(100), headers={"ETag": '"another"'})
+
+    volume.fault = changed
+    with pytest.raises(UnreadableFileError):
+        dicomzarr.open(url)
+    forget_servers()
+
+    def cut(request: web.Request, reply: web.Response) -> web.Response:
+        return reply if "Range" in request.headers else web.Response(body=body[:-100], headers=reply.headers)
+
+    volume.fault = cut
+    with pytest.raises(UnreadableFileError):
+        dicomzarr.open(url)
+
+
+def test_an_object_that_is_kept_compressed_is_an_error_that_says_so(volume: BucketServer) -> None:
+    """As S3 sends one that was stored with Content-Encoding: ranges are those of the compressed bytes."""
+    volume.objects = {key: gzip.compress(body) for key, body in volume.objects.items()}
+
+    def coded(request: web.Request, reply: web.Response) -> web.Response:  # noqa: ARG001  # of the fixture
+        reply.headers["Content-Encoding"] = "gzip"
+        return reply
+
+    volume.fault = coded
+    with pytest.raises(InvalidReplyError, match="kept compressed"):
+        opened(volume)
+
+
+def test_a_server_without_conditional_requests_is_asked_without(volume: BucketServer) -> None:
+    expected = opened(volume).levels[0][...]
+    forget_servers()
+    volume.fault = lambda request, reply: web.Response(status=501) if "If-Match" in request.headers else reply
+    assert np.array_equal(opened(volume).levels[0][...], expected)
 
 
 def test_one_file_by_its_url(volume: BucketServer) -> None:

@@ -467,3 +467,14 @@ def test_readers_take_turns(volume: list[Path]) -> None:
     assert fetch.keys[: len(keys)] == tuple(keys)
     assert len(fetch.keys) == 16
     assert isinstance(source.frames.next(queue, 100, 0.0), Wait)
+
+
+def test_one_series_of_several_patients_is_noticed(tmp_path: Path) -> None:
+    datasets = radiology.BUILDERS["volume"]().datasets
+    for number, dataset in enumerate(datasets):
+        dataset.PatientID = " SOMEBODY" if number % 2 else "SOMEBODY"
+    assert not dicomzarr.open(write(tmp_path / "one", datasets)[0].parent).notices
+    datasets[1].PatientID = "SOMEBODY-ELSE"
+    (notice,) = dicomzarr.open(write(tmp_path / "two", datasets)[0].parent).notices
+    assert "2 different patients" in notice
+    assert "SOMEBODY" not in notice

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import tarfile
 import zipfile
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,13 +115,15 @@ def test_an_index_beside_one_file(folder: Path) -> None:
     assert dicomzarr.open(folder).notices == ()
 
 
-@pytest.mark.parametrize("damage", [b"", b"x" * 5000, None])
+@pytest.mark.parametrize("damage", [b"", b"x" * 5000, b"from its beginning", None])
 def test_a_damaged_index_of_ours_is_made_anew(damage: bytes | None, folder: Path) -> None:
     pixels = anew(folder, index="beside")
     forget_servers()
     index = folder / NAME
     body = bytearray(index.read_bytes())
-    if damage is None:
+    if damage == b"from its beginning":
+        body[:200] = damage
+    elif damage is None:
         body[4096:9000] = os.urandom(4904)
     else:
         body[100:] = damage
@@ -131,6 +133,29 @@ def test_a_damaged_index_of_ours_is_made_anew(damage: bytes | None, folder: Path
     except DiskCacheWarning as told:
         assert "cannot be used" in str(told)  # noqa: PT017  # which of the two depends on where it is damaged
     assert np.array_equal(anew(folder, index="beside"), pixels)
+
+
+@pytest.mark.parametrize("change", ["shown = x'00ff'", "shown = NULL", "uids = '1 2 3'", "uids = CAST(x'ff' AS TEXT)"])
+def test_rows_that_are_damaged_are_read_anew(change: str, folder: Path, read: list[str]) -> None:
+    pixels = anew(folder, index="beside")
+    forget_servers()
+    with closing(sqlite3.connect(folder / NAME)) as database, database:
+        database.execute(f"UPDATE files SET {change}")  # noqa: S608  # as above
+    read.clear()
+    with suppress(DiskCacheWarning):  # where a text is none, the whole file is made anew
+        assert np.array_equal(anew(folder, index="beside"), pixels)
+    assert np.array_equal(anew(folder, index="beside"), pixels)
+    assert len(read) == len(pixels)
+    read.clear()
+    assert np.array_equal(anew(folder, index="beside"), pixels)
+    assert not read
+
+
+def test_a_link_in_the_place_of_an_index_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    (folder / NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidOptionError, match="is a link"):
+        dicomzarr.open(folder, index="beside")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_an_index_of_another_version_is_made_anew(folder: Path, read: list[str]) -> None:

@@ -107,6 +107,16 @@ def delay(seconds: float, *, on: str = "any", when: When = always) -> Middleware
     return fault(act, on, when)
 
 
+def before(wait: Callable[[web.Request], Awaitable[None]], *, on: str = "any", when: When = always) -> Middleware:
+    """The right answer, when something else has ended."""
+
+    async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
+        await wait(request)
+        return await handler(request)
+
+    return fault(act, on, when)
+
+
 def refuse_lists(code: int = 404) -> Middleware:
     """Frames come one a request; a list of them gets ``code``."""
 

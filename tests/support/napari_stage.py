@@ -172,7 +172,8 @@ def folders(folder: Path) -> dict[str, Any]:
         kept = folder / ("CT" if modality == "SEG" else modality)
         kept.mkdir(exist_ok=True)
         for number, dataset in enumerate(datasets):
-            dataset.save_as(kept / f"{modality}{number}.dcm", enforce_file_format=True)
+            has_preamble = modality != "MR"  # older files lack it
+            dataset.save_as(kept / f"{modality}{number}.dcm", enforce_file_format=has_preamble)
     with stage() as viewer:
         for modality, look in (("CT", _ct), ("MR", _mr), ("SM", _cells)):
             layers = viewer.open(str(folder / modality), plugin=PLUGIN)

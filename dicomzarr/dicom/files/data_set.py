@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ov
 import msgspec
 import numpy as np
 
-from dicomzarr.dicom.files.elements import Encoding, element_at
-from dicomzarr.dicom.files.part10 import header_end
+from dicomzarr.dicom.files.excerpt import Excerpt
+from dicomzarr.dicom.files.part10 import PIXELS
 from dicomzarr.errors import InvalidFileError
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
     from pydicom.tag import BaseTag
 
+    from dicomzarr.dicom.files.elements import Encoding
     from dicomzarr.dicom.files.file_meta import FileMeta
+    from dicomzarr.dicom.files.random_access import RandomAccess, Span
 
 JSONObject: TypeAlias = dict[str, Any]
 
@@ -44,24 +46,34 @@ class DataSetHeader(NamedTuple):
     transfer_syntax_uid: str
     pixels: str = ""
     """Tag of its pixel data in hexadecimal digits; empty where it has none."""
+    left_out: Mapping[str, Span] = {}
+    """Where values lie that are too long to be held, by `Excerpt.left_out`'s names; in the data set where that is
+    deflated, and in the file else."""
 
 
 @overload
-def data_set_header(data: memoryview, at: int, meta: FileMeta, *, complete: Literal[True]) -> DataSetHeader: ...
+def data_set_header(
+    data: RandomAccess, at: int, meta: FileMeta, *, complete: Literal[True], longest: int | None = None
+) -> DataSetHeader: ...
 
 
 @overload
-def data_set_header(data: memoryview, at: int, meta: FileMeta, *, complete: bool) -> DataSetHeader | None: ...
+def data_set_header(
+    data: RandomAccess, at: int, meta: FileMeta, *, complete: bool, longest: int | None = None
+) -> DataSetHeader | None: ...
 
 
-def data_set_header(data: memoryview, at: int, meta: FileMeta, *, complete: bool) -> DataSetHeader | None:
+def data_set_header(
+    data: RandomAccess, at: int, meta: FileMeta, *, complete: bool, longest: int | None = None
+) -> DataSetHeader | None:
     """The header of a data set.
 
     Args:
-        data: The file or its data set, inflated.
+        data: The file or its data set, inflated; gone through from its beginning.
         at: Where the data set begins.
         meta: The File Meta Information.
         complete: All of it is there, so that it may end without pixel data.
+        longest: Bytes of the longest value that is kept; None for all.
 
     Returns:
         None where more is needed to know.
@@ -70,12 +82,12 @@ def data_set_header(data: memoryview, at: int, meta: FileMeta, *, complete: bool
         TruncatedFileError: The bytes end within an attribute.
         InvalidFileError: They are no data set.
     """
-    end = header_end(data, at, meta)
     encoding = meta.encoding(data, at)
-    if end is None:
-        return DataSetHeader(bytes(data[at:]), encoding, meta.transfer_syntax_uid) if complete else None
-    pixels = f"{element_at(data, end, encoding).tag:08X}"
-    return DataSetHeader(bytes(data[at:end]), encoding, meta.transfer_syntax_uid, pixels)
+    found = Excerpt(data, at, encoding, longest, PIXELS)
+    if found.last is None and not complete:
+        return None
+    pixels = "" if found.last is None else f"{found.last.tag:08X}"
+    return DataSetHeader(found.data, encoding, meta.transfer_syntax_uid, pixels, found.left_out)
 
 
 def attributes(header: DataSetHeader, subject: str, base_uri: str = "", most_inline: int | None = None) -> JSONObject:
@@ -90,7 +102,8 @@ def attributes(header: DataSetHeader, subject: str, base_uri: str = "", most_inl
     Raises:
         InvalidFileError: The attributes cannot be read.
     """
-    found: JSONObject = _read(header, subject, lambda dataset: _object(dataset, header.encoding, base_uri, most_inline))
+    telling = _Telling(header, base_uri, most_inline)
+    found: JSONObject = _read(header, subject, lambda dataset: _object(dataset, "", telling))
     found[_TRANSFER_SYNTAX] = {"vr": "UI", "Value": [header.transfer_syntax_uid]}
     if header.pixels in _FLOATING:  # without which the cells would be taken for integers
         found[header.pixels] = {"vr": _FLOATING[header.pixels]}
@@ -102,13 +115,14 @@ def encoded_attributes(found: JSONObject) -> bytes:
     return msgspec.json.encode(found, enc_hook=str)  # str for pydicom's UID
 
 
-def binary_value(header: DataSetHeader, path: str, subject: str) -> bytes:
+def binary_value(header: DataSetHeader, path: str, subject: str, data: RandomAccess) -> bytes:
     """A value that `attributes` left out, in little endian.
 
     Args:
         header: The data set.
         path: Its URI without what all begin with: tags, and numbers of items from 0 between them.
         subject: What it is, for messages.
+        data: What `DataSetHeader.left_out` speaks of.
 
     Raises:
         InvalidFileError: There is no such value.
@@ -118,7 +132,9 @@ def binary_value(header: DataSetHeader, path: str, subject: str) -> bytes:
         *items, tag = path.split("/")
         for sequence, number in zip(items[::2], items[1::2], strict=True):
             dataset = dataset[int(sequence, 16)].value[int(number)]
-        return bytes(_little_endian(dataset[int(tag, 16)], header.encoding))
+        element = dataset[int(tag, 16)]
+        value = bytes(header.left_out[path].of(data)) if path in header.left_out else element.value
+        return bytes(_little_endian(value, element.VR, header.encoding))
 
     found: bytes = _read(header, subject, find)
     return found
@@ -186,7 +202,7 @@ def _swap(dataset: Dataset, encoding: Encoding) -> None:
             for item in element.value:
                 _swap(item, encoding)
         elif element.VR in _WORDS and not element.is_empty:
-            element.value = _little_endian(element, encoding)
+            element.value = _little_endian(element.value, element.VR, encoding)
 
 
 def _read(header: DataSetHeader, subject: str, use: Any) -> Any:
@@ -206,25 +222,29 @@ def _read(header: DataSetHeader, subject: str, use: Any) -> Any:
         raise InvalidFileError(f"The attributes of {subject} cannot be read ({type(error).__name__}).") from None
 
 
-def _object(dataset: Dataset, encoding: Encoding, base_uri: str, most_inline: int | None) -> JSONObject:
-    return {
-        f"{tag:08X}": _attribute(dataset, tag, encoding, f"{base_uri}{tag:08X}", most_inline)
-        for tag in sorted(dataset.keys())
-    }
+class _Telling(NamedTuple):
+    """How attributes become JSON."""
+
+    header: DataSetHeader
+    base_uri: str
+    most_inline: int | None
 
 
-def _attribute(dataset: Dataset, tag: BaseTag, encoding: Encoding, uri: str, most_inline: int | None) -> JSONObject:
+def _object(dataset: Dataset, above: str, telling: _Telling) -> JSONObject:
+    return {f"{tag:08X}": _attribute(dataset, tag, f"{above}{tag:08X}", telling) for tag in sorted(dataset.keys())}
+
+
+def _attribute(dataset: Dataset, tag: BaseTag, path: str, telling: _Telling) -> JSONObject:
+    encoding, most_inline = telling.header.encoding, telling.most_inline
     try:
         element = dataset[tag]
+        if path in telling.header.left_out or (most_inline is not None and _nbytes(element) > most_inline):
+            return {"vr": element.VR, "BulkDataURI": telling.base_uri + path}
         if element.VR == "SQ":
-            items = [
-                _object(item, encoding, f"{uri}/{number}/", most_inline) for number, item in enumerate(element.value)
-            ]
+            items = [_object(item, f"{path}/{number}/", telling) for number, item in enumerate(element.value)]
             return {"vr": "SQ", "Value": items}
-        if most_inline is not None and _nbytes(element) > most_inline:
-            return {"vr": element.VR, "BulkDataURI": uri}
         if encoding.big_endian and element.VR in _WORDS and not element.is_empty:
-            element.value = _little_endian(element, encoding)
+            element.value = _little_endian(element.value, element.VR, encoding)
         found: JSONObject = element.to_json_dict(None, 0)
     except Exception:
         if (told := _as_written(dataset, tag)) is None:
@@ -253,9 +273,8 @@ def _nbytes(element: DataElement) -> int:
     return len(element.value) if isinstance(element.value, bytes) else 0
 
 
-def _little_endian(element: DataElement, encoding: Encoding) -> bytes:
-    value: bytes = element.value
-    size = _WORDS.get(element.VR, 1)
+def _little_endian(value: bytes, vr: str, encoding: Encoding) -> bytes:
+    size = _WORDS.get(vr, 1)
     if not encoding.big_endian or len(value) % size:
         return value
     return np.frombuffer(value, f">u{size}").astype(f"<u{size}").tobytes()

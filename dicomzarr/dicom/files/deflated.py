@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.dicom.files.random_access import MOST_BEGINNING
 from dicomzarr.errors import InvalidFileError, TruncatedFileError
 
 if TYPE_CHECKING:
@@ -13,32 +13,50 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.files.random_access import RandomAccess
 
-_INFLATED_AT_ONCE: Final = 2**20
+_INFLATED_AT_ONCE: Final = 2**18
+_HELD: Final = 4 * 2**20
+"""Bytes of a window."""
 
 
-def inflated_beginning(data: RandomAccess, start: int, subject: str, *, complete: bool) -> memoryview:
-    """The beginning of a data set, inflated: all of it, or more than what may stand before the pixel data.
+class InflatedWindow:
+    """A deflated data set as it is when inflated, for who goes through it from its beginning.
+
+    It is a `random_access.RandomAccess` whose slices have both ends; no more of it is held than a window.
 
     Args:
         data: The file.
         start: Where the deflated data set begins.
         subject: What it is, for messages.
-        complete: All of it is there, so that an early end is an error.
-
-    Raises:
-        InvalidFileError: It is no deflated data set.
-        TruncatedFileError: It ends early.
     """
-    found = bytearray()
-    try:
-        for piece in inflated_pieces(data, start, subject):
-            found += piece
-            if len(found) > MOST_BEGINNING:
-                break  # the pixel data are within it, or nowhere
-    except TruncatedFileError:
-        if complete:
-            raise
-    return memoryview(bytes(found))
+
+    def __init__(self, data: RandomAccess, start: int, subject: str) -> None:
+        self._pieces = inflated_pieces(data, start, subject)
+        self._held = bytearray()
+        self._at = 0
+        """Where what is held begins."""
+        self._ended = False
+
+    def __len__(self) -> int:
+        """Bytes in all, once the end has been seen; more than any file has before that."""
+        return self._at + len(self._held) if self._ended else sys.maxsize
+
+    def __getitem__(self, span: slice) -> bytes:
+        """The bytes of a slice, which begins no further than a window before the one that went furthest.
+
+        Raises:
+            InvalidFileError: It is no deflated data set.
+            TruncatedFileError: It ends early.
+        """
+        while self._at + len(self._held) < span.stop and not self._ended:
+            piece = next(self._pieces, None)
+            self._ended = piece is None
+            self._held += piece or b""
+            passed = min(span.start - self._at, len(self._held)) - _HELD
+            if passed > _HELD:
+                del self._held[:passed]
+                self._at += passed
+        assert span.start >= self._at  # noqa: S101  # nobody goes back
+        return bytes(self._held[span.start - self._at : span.stop - self._at])
 
 
 def inflated_pieces(data: RandomAccess, start: int, subject: str) -> Iterator[bytes]:

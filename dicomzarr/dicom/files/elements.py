@@ -10,6 +10,8 @@ from dicomzarr.errors import InvalidFileError, TruncatedFileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dicomzarr.dicom.files.random_access import RandomAccess
+
 UNDEFINED: Final = 0xFFFFFFFF
 """The length of a value that a delimiter ends (PS3.5 section 7.1.1)."""
 
@@ -17,9 +19,9 @@ ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
 
-_DELIMITERS: Final = 0xFFFE
+DELIMITERS: Final = 0xFFFE
 _MOST: Final = 1 << 18  # elements of a data set, beside those in its sequences; real ones stay below a thousand
-_DEEPEST: Final = 64  # sequences within sequences; real ones stay below ten
+DEEPEST: Final = 64  # sequences within sequences; real ones stay below ten
 # Every other VR, those yet to come included, has a length of 32 bits (PS3.5 section 7.1.2).
 _SHORT_VRS: Final = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 
@@ -60,32 +62,32 @@ def cut_off(length: int) -> TruncatedFileError:
     return TruncatedFileError(f"The DICOM data end early, after {length} bytes.")
 
 
-def element_at(data: memoryview, at: int, encoding: Encoding) -> Element:
+def element_at(data: RandomAccess, at: int, encoding: Encoding) -> Element:
     """Read the tag, the VR and the length of the element that begins at an offset.
 
     Raises:
         TruncatedFileError: The data end within them.
         InvalidFileError: There is no VR where one should be.
     """
-    order = encoding.order
+    header, order = data[at : at + 12], encoding.order
     try:
-        group, number = struct.unpack_from(order + "HH", data, at)
+        group, number = struct.unpack_from(order + "HH", header)
         tag = group << 16 | number
-        if not encoding.explicit or group == _DELIMITERS:
-            return Element(tag, b"", at, at + 8, *struct.unpack_from(order + "I", data, at + 4))
-        vr = bytes(data[at + 4 : at + 6])
+        if not encoding.explicit or group == DELIMITERS:
+            return Element(tag, b"", at, at + 8, *struct.unpack_from(order + "I", header, 4))
+        vr = bytes(header[4:6])
         if len(vr) < 2:  # noqa: PLR2004  # the two letters of a VR
             raise cut_off(len(data))
         if not (vr.isalpha() and vr.isupper()):
             raise InvalidFileError(f"No data element of DICOM begins at byte {at}: it has no VR.")
         if vr in _SHORT_VRS:
-            return Element(tag, vr, at, at + 8, *struct.unpack_from(order + "H", data, at + 6))
-        return Element(tag, vr, at, at + 12, *struct.unpack_from(order + "I", data, at + 8))
+            return Element(tag, vr, at, at + 8, *struct.unpack_from(order + "H", header, 6))
+        return Element(tag, vr, at, at + 12, *struct.unpack_from(order + "I", header, 8))
     except struct.error:
         raise cut_off(len(data)) from None
 
 
-def end_of(data: memoryview, element: Element, encoding: Encoding) -> int:
+def end_of(data: RandomAccess, element: Element, encoding: Encoding) -> int:
     """The offset behind an element.
 
     Raises:
@@ -93,14 +95,14 @@ def end_of(data: memoryview, element: Element, encoding: Encoding) -> int:
         InvalidFileError: What is in it is no sequence, or nested beyond reason.
     """
     if element.length == UNDEFINED:
-        return _end_of_sequence(data, element.start, _inside(element, encoding))
+        return _end_of_sequence(data, element.start, inside(element, encoding))
     end = element.start + element.length
     if end > len(data):
         raise cut_off(len(data))
     return end
 
 
-def elements(data: memoryview, at: int, encoding: Encoding) -> Iterator[Element]:
+def elements(data: RandomAccess, at: int, encoding: Encoding) -> Iterator[Element]:
     """The elements of a data set, one after the other; each is skipped when the next is asked for.
 
     Args:
@@ -121,12 +123,12 @@ def elements(data: memoryview, at: int, encoding: Encoding) -> Iterator[Element]
     raise InvalidFileError(f"There are more than {_MOST} data elements in the DICOM data.")
 
 
-def _inside(element: Element, encoding: Encoding) -> Encoding:
+def inside(element: Element, encoding: Encoding) -> Encoding:
     """A sequence of unknown VR is written without VRs, wherever it is (PS3.5 section 6.2.2)."""
     return IMPLICIT_LITTLE if element.vr == b"UN" else encoding
 
 
-def _end_of_sequence(data: memoryview, at: int, encoding: Encoding) -> int:
+def _end_of_sequence(data: RandomAccess, at: int, encoding: Encoding) -> int:
     """Walk over items and what is in them, without recursion: depth is the sender's choice."""
     open_: list[tuple[bool, Encoding]] = [(False, encoding)]
     while open_:
@@ -135,13 +137,13 @@ def _end_of_sequence(data: memoryview, at: int, encoding: Encoding) -> int:
         if element.tag == (ITEM_END if in_item else SEQUENCE_END):
             open_.pop()
             at = element.start
-        elif in_item == (element.tag >> 16 == _DELIMITERS) or (not in_item and element.tag != ITEM):
+        elif in_item == (element.tag >> 16 == DELIMITERS) or (not in_item and element.tag != ITEM):
             raise InvalidFileError(f"The sequence of DICOM items is broken at byte {at}.")
         elif element.length != UNDEFINED:
             at = end_of(data, element, inner)
-        elif len(open_) == _DEEPEST:
-            raise InvalidFileError(f"Sequences are nested more than {_DEEPEST} times in the DICOM data.")
+        elif len(open_) == DEEPEST:
+            raise InvalidFileError(f"Sequences are nested more than {DEEPEST} times in the DICOM data.")
         else:
-            open_.append((not in_item, _inside(element, inner)))
+            open_.append((not in_item, inside(element, inner)))
             at = element.start
     return at

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.dicom import uids
 from dicomzarr.dicom.files.elements import EXPLICIT_LITTLE, Encoding, cut_off, element_at, end_of
 from dicomzarr.errors import InvalidFileError, TruncatedFileError
+
+if TYPE_CHECKING:
+    from dicomzarr.dicom.files.random_access import RandomAccess
 
 _PREAMBLE: Final = 128
 _MAGIC: Final = b"DICM"
@@ -34,7 +37,7 @@ class FileMeta(NamedTuple):
     whole: bool = True
     """The file has a preamble and names its transfer syntax; else its first attribute shows how it is written."""
 
-    def encoding(self, data: memoryview, at: int) -> Encoding:
+    def encoding(self, data: RandomAccess, at: int) -> Encoding:
         """How the data set is written that begins at an offset; some files write VRs, or none, against their syntax."""
         big_endian = self.transfer_syntax_uid == uids.EXPLICIT_VR_BIG_ENDIAN
         return Encoding(explicit=_has_vr(data, at), big_endian=big_endian)
@@ -45,7 +48,7 @@ class FileMeta(NamedTuple):
         return self.transfer_syntax_uid == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 
 
-def read_file_meta(data: memoryview) -> FileMeta:
+def read_file_meta(data: RandomAccess) -> FileMeta:
     """Read the File Meta Information; older files lack it, its preamble, or the transfer syntax in it.
 
     Raises:
@@ -78,17 +81,17 @@ def is_dicom(beginning: bytes | memoryview) -> bool:
     return len(data) >= _PREAMBLE + len(_MAGIC) and _start(data) is not None
 
 
-def _start(data: memoryview) -> int | None:
+def _start(data: RandomAccess) -> int | None:
     """Where the File Meta Information begins, or a data set without it; None where neither does."""
     behind_preamble = _PREAMBLE + len(_MAGIC)
     if _MAGIC.startswith(bytes(data[_PREAMBLE:behind_preamble])):
         return behind_preamble  # or the bytes end before that
-    start = len(_MAGIC) if bytes(data[: len(_MAGIC)]) == _MAGIC else 0
+    start = len(_MAGIC) if bytes(data[0 : len(_MAGIC)]) == _MAGIC else 0
     is_meta = _group_at(data, start) == _META_GROUP and _has_vr(data, start)
     return start if is_meta or _shown(data, start) is not None else None
 
 
-def _shown(data: memoryview, at: int) -> Encoding | None:
+def _shown(data: RandomAccess, at: int) -> Encoding | None:
     """How a data set without File Meta Information is written; None where the bytes do not look like one."""
     for big_endian in (False, True):
         encoding = Encoding(explicit=_has_vr(data, at), big_endian=big_endian)
@@ -107,12 +110,13 @@ def _shown(data: memoryview, at: int) -> Encoding | None:
     return None
 
 
-def _has_vr(data: memoryview, at: int) -> bool:
+def _has_vr(data: RandomAccess, at: int) -> bool:
     vr = bytes(data[at + 4 : at + 6])
     return vr.isalpha() and vr.isupper()
 
 
-def _group_at(data: memoryview, at: int) -> int:
-    if at + 2 > len(data):
+def _group_at(data: RandomAccess, at: int) -> int:
+    group = data[at : at + 2]
+    if len(group) < 2:  # noqa: PLR2004  # bytes of a number
         raise cut_off(len(data))
-    return int.from_bytes(data[at : at + 2], "little")
+    return int.from_bytes(group, "little")

@@ -25,6 +25,7 @@ ITEM_HEADER: Final = 8
 """Bytes of an item's tag and length."""
 
 _HEADER: Final = struct.Struct("<HHI")
+_DELIMITER: Final = _HEADER.pack(SEQUENCE_END >> 16, SEQUENCE_END & 0xFFFF, 0)
 _RLE_HEADER: Final = 64
 # JPEG and JPEG-LS, JPEG 2000 with and without a file around it, JPEG XL likewise.
 _BEGINNINGS: Final = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ", b"\xff\x0a", b"\0\0\0\x0cJXL ")
@@ -99,7 +100,7 @@ def items(data: RandomAccess, at: int, end: int | None = None) -> Iterator[Item]
         end: Where to stop, if something else than the delimiter stands there.
 
     Raises:
-        TruncatedFileError: The data end before the last item does.
+        TruncatedFileError: The data end before the last item does, or before the delimiter where that may lack more.
         InvalidFileError: They are no items, or beyond number.
     """
     for _ in range(_MOST_FRAGMENTS + 2):
@@ -107,6 +108,8 @@ def items(data: RandomAccess, at: int, end: int | None = None) -> Iterator[Item]
             return
         header = data[at : at + ITEM_HEADER]
         if len(header) < ITEM_HEADER:
+            if _ends_whole(data, at, header):
+                return
             raise cut_off(len(data))
         group, number, length = _HEADER.unpack(header)
         tag = group << 16 | number
@@ -120,6 +123,11 @@ def items(data: RandomAccess, at: int, end: int | None = None) -> Iterator[Item]
         yield item
         at = item.end
     raise InvalidFileError(f"The pixel data are in more than {_MOST_FRAGMENTS} fragments.")
+
+
+def _ends_whole(data: RandomAccess, at: int, header: bytes | memoryview) -> bool:
+    """Whether nothing but the delimiter lacks where data end: what stands before is the end of a codestream."""
+    return _DELIMITER.startswith(bytes(header)) and _ends_codestream(data, at)
 
 
 def check_encapsulated(pixels: Element) -> None:
@@ -208,5 +216,8 @@ def _begins_rle(fragment: bytes | memoryview) -> bool:
 
 
 def _ends_before(data: RandomAccess, fragments: Fragments, number: int) -> bool:
-    end = fragments.starts[number] - ITEM_HEADER
+    return _ends_codestream(data, fragments.starts[number] - ITEM_HEADER)
+
+
+def _ends_codestream(data: RandomAccess, end: int) -> bool:
     return bytes(data[max(0, end - _PADDED_END) : end]).rstrip(b"\0").endswith(_END_MARKER)

@@ -24,7 +24,7 @@ from dicomzarr.dicom.files.elements import (
 from dicomzarr.dicom.files.encapsulated import EncapsulatedFrames, scanned_frames, tabled_frames
 from dicomzarr.dicom.files.file_header import FileHeader
 from dicomzarr.dicom.files.native_frames import NativeFrames, native_frames
-from dicomzarr.dicom.files.random_access import within_beginning
+from dicomzarr.dicom.files.random_access import Window
 from dicomzarr.dicom.pixels.pixels import samples_of
 from dicomzarr.errors import InvalidFileError, TruncatedFileError
 
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.files.random_access import RandomAccess, Span
 
 _NOTHING: Final = memoryview(b"")
-_NO_PIXELS: Final = "The DICOM file holds no pixel data."
+_NOPIXELS: Final = "The DICOM file holds no pixel data."
 
 PIXEL_DATA: Final = 0x7FE00010
 FLOAT_PIXEL_DATA: Final = 0x7FE00008
 DOUBLE_FLOAT_PIXEL_DATA: Final = 0x7FE00009
-_PIXELS: Final = frozenset({PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA})
+PIXELS: Final = frozenset({PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA})
 
 _SOP_INSTANCE_UID: Final = 0x00080018
 _STUDY_INSTANCE_UID: Final = 0x0020000D
@@ -76,6 +76,9 @@ _NUMBERS: Final = {
     "PixelRepresentation": _PIXEL_REPRESENTATION,
     "PlanarConfiguration": _PLANAR_CONFIGURATION,
 }
+
+_WORDS: Final = frozenset(_NUMBERS.values())
+_TEXT_VRS: Final = frozenset({b"DS", b"IS", b"LO", b"SH"})
 
 _LONGEST_TABLE: Final = 2**26
 """Bytes of a Basic Offset Table that may be one."""
@@ -140,22 +143,6 @@ class StoredFrames(NamedTuple):
     header: FileHeader
 
 
-def header_end(data: memoryview, at: int, meta: FileMeta) -> int | None:
-    """Where the attributes of a data set end and its pixel data begin, or None where no pixel data are in the bytes.
-
-    Args:
-        data: The file or its data set, which may end before the pixel data do.
-        at: Where the data set begins.
-        meta: The File Meta Information.
-
-    Raises:
-        TruncatedFileError: The bytes end within an attribute.
-        InvalidFileError: They are no data set.
-    """
-    found = elements(data, at, meta.encoding(data, at))
-    return next((element.at for element in found if element.tag in _PIXELS), None)
-
-
 def find_frames(data: memoryview, at: int, meta: FileMeta) -> StoredFrames:
     """Where the frames of a data set lie that is there as a whole.
 
@@ -171,7 +158,7 @@ def find_frames(data: memoryview, at: int, meta: FileMeta) -> StoredFrames:
     """
     header = _read_header(data, at, meta)
     if header is None:
-        raise InvalidFileError(_NO_PIXELS)
+        raise InvalidFileError(_NOPIXELS)
     return _stored(data, meta, header, scanned_frames)
 
 
@@ -187,14 +174,14 @@ def locate_frames(data: RandomAccess, meta: FileMeta) -> StoredFrames:
         InvalidFileError: As above.
         UnsupportedTransferSyntaxError: As above.
     """
-    header = within_beginning(data, lambda beginning: _read_header(beginning, meta.end, meta))
+    header = _read_header(Window(data), meta.end, meta)
     if header is None:
-        raise InvalidFileError(_NO_PIXELS)
+        raise InvalidFileError(_NOPIXELS)
     return _stored(data, meta, header, tabled_frames)
 
 
 def distant_frames(
-    beginning: memoryview,
+    beginning: RandomAccess,
     data: RandomAccess,
     meta: FileMeta,
     directory: Callable[[int, int], array[int] | None],
@@ -216,47 +203,55 @@ def distant_frames(
     """
     header = _read_header(beginning, meta.end, meta)
     if header is None:
-        raise InvalidFileError(_NO_PIXELS)
+        raise InvalidFileError(_NOPIXELS)
     return _stored(data, meta, header, partial(encapsulated.distant_frames, directory=directory, known=known))
 
 
-def beginning_end(data: memoryview, meta: FileMeta) -> int | None:
-    """Where the beginning of a file ends that tells all but where frames without a table lie.
+def beginning_end(data: RandomAccess, meta: FileMeta) -> int | None:
+    """Where the beginning of a file ends that tells all but where frames without a table lie; it is read up to there.
 
     Args:
-        data: The beginning of a file whose data set is not deflated.
+        data: The file, whose data set is not deflated.
         meta: Its File Meta Information.
 
     Returns:
-        The end of what stands before the pixels, with the Basic Offset Table. None where more is needed to know.
+        The end of what stands before the pixels, with the Basic Offset Table. None where there are none.
 
     Raises:
         InvalidFileError: It is no such file.
     """
-    try:
-        at = header_end(data, meta.end, meta)
-        if at is None:
-            return None
-        pixels = element_at(data, at, meta.encoding(data, meta.end))
-        if pixels.length != UNDEFINED:
-            return pixels.start
-        table = element_at(data, pixels.start, EXPLICIT_LITTLE)
-        end = table.start + table.length if table.tag == ITEM and table.length <= _LONGEST_TABLE else table.start
-        return end if end <= len(data) else None
-    except TruncatedFileError:
+    header = _read_header(data, meta.end, meta)
+    if header is None:
         return None
+    pixels = header.pixels
+    if pixels.length != UNDEFINED:
+        return pixels.start
+    try:
+        table = element_at(data, pixels.start, EXPLICIT_LITTLE)
+    except TruncatedFileError:
+        return pixels.start
+    is_table = table.tag == ITEM and table.length <= _LONGEST_TABLE
+    return table.start + len(data[table.start : table.start + table.length]) if is_table else table.start
 
 
-def _read_header(data: memoryview, at: int, meta: FileMeta) -> _Header | None:
+def _read_header(data: RandomAccess, at: int, meta: FileMeta) -> _Header | None:
     """The attributes that say how pixels are cut, or None where no pixel data are behind them."""
     encoding = meta.encoding(data, at)
     values: dict[int, memoryview] = {}
     for element in elements(data, at, encoding):
-        if element.tag in _PIXELS:
+        if element.tag in PIXELS:
             return _Header(values, encoding, element)
         if element.tag in _READ and element.length != UNDEFINED:
-            values[element.tag] = data[element.start : end_of(data, element, encoding)]
+            value = memoryview(data[element.start : end_of(data, element, encoding)])
+            values[element.tag] = _word(value, encoding) if element.vr in _TEXT_VRS and element.tag in _WORDS else value
     return None
+
+
+def _word(text: memoryview, encoding: Encoding) -> memoryview:
+    """A number that somebody wrote as a text, as the US that it should be; nothing where it is none."""
+    told = _text(text).removesuffix(".0")
+    is_word = told.isascii() and told.isdigit() and len(told) <= 5 and int(told) < 2**16  # noqa: PLR2004  # of 16 bits
+    return memoryview(struct.pack(encoding.order + "H", int(told))) if is_word else _NOTHING
 
 
 def _stored(

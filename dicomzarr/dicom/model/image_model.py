@@ -53,6 +53,10 @@ class Macro(msgspec.Struct, gc=False, frozen=True):
     spacing_between_slices: Leaf = _tag("00180088")
     image_position: Leaf = _tag("00200032")
     image_orientation: Leaf = _tag("00200037")
+    position_volume: Leaf = _tag("00209301")
+    orientation_volume: Leaf = _tag("00209302")
+    data_type: Leaf = _tag("00189808")
+    frame_laterality: Leaf = _tag("00209072")
     stack_id: Leaf = _tag("00209056")
     temporal_position_index: Leaf = _tag("00209128")
     dimension_index_values: Leaf = _tag("00209157")
@@ -73,6 +77,7 @@ class Macro(msgspec.Struct, gc=False, frozen=True):
     diffusion_b_value: Leaf = _tag("00189087")
     directionality: Leaf = _tag("00189075")
     gradient_directions: Sequence[GradientDirectionItem] = _sequence("00189076")
+    acquisition_contrast: Leaf = _tag("00089209")
     frame_type: Leaf = _tag("00089007")
     asl_context: Leaf = _tag("00189257")
     complex_image_component: Leaf = _tag("00089208")
@@ -116,6 +121,7 @@ class GradientDirectionItem(msgspec.Struct, gc=False, frozen=True):
 class MappingItem(msgspec.Struct, frozen=True):
     """One item of the Real World Value Mapping Sequence, PS3.3 section C.7.6.16.2.11."""
 
+    label: Leaf = _tag("00409210")
     first: Leaf = _tag("00409216")
     last: Leaf = _tag("00409211")
     first_double: Leaf = _tag("00409214")
@@ -132,6 +138,10 @@ class FrameGroups(msgspec.Struct, gc=False, frozen=True):
     pixel_measures: Sequence[Macro] = _sequence("00289110")
     plane_position: Sequence[Macro] = _sequence("00209113")
     plane_orientation: Sequence[Macro] = _sequence("00209116")
+    plane_position_volume: Sequence[Macro] = _sequence("0020930E")
+    plane_orientation_volume: Sequence[Macro] = _sequence("0020930F")
+    frame_anatomy: Sequence[Macro] = _sequence("00209071")
+    us_image_description: Sequence[Macro] = _sequence("00189806")
     frame_content: Sequence[Macro] = _sequence("00209111")
     temporal_position: Sequence[Macro] = _sequence("00209310")
     cardiac_synchronization: Sequence[Macro] = _sequence("00189118")
@@ -180,6 +190,12 @@ class LookupItem(msgspec.Struct, frozen=True):
     data: BinaryLeaf = _binary("00283006")
 
 
+class VoiLookupItem(msgspec.Struct, frozen=True):
+    """One item of the VOI LUT Sequence, PS3.3 section C.11.2, of which only matters which values it tells apart."""
+
+    descriptor: Leaf = _tag("00283002")
+
+
 class DetectorItem(msgspec.Struct, frozen=True):
     """One item of the Detector Information Sequence, PS3.3 section C.8.4.11."""
 
@@ -202,6 +218,15 @@ class RegionItem(msgspec.Struct, frozen=True):
     delta_y: Leaf = _tag("0018602E")
 
 
+class PhaseItem(msgspec.Struct, frozen=True):
+    """One item of the Phase Information Sequence, PS3.3 section C.8.4.14."""
+
+    frames: Leaf = _tag("00540033")
+    delay: Leaf = _tag("00540036")
+    duration: Leaf = _tag("00181242")
+    pause: Leaf = _tag("00540038")
+
+
 class RadiopharmaceuticalItem(msgspec.Struct, frozen=True):
     """One item of the Radiopharmaceutical Information Sequence, PS3.3 section C.8.9.2."""
 
@@ -217,7 +242,7 @@ class ReferencedSeriesItem(msgspec.Struct, frozen=True):
     series_instance_uid: Leaf = _tag("0020000E")
 
 
-class ImageItem(InstanceItem, frozen=True):
+class ImageItem(InstanceItem, gc=False, frozen=True):
     """All that is read of one instance's metadata, in one decoding: images that are no slides need the rest too."""
 
     acquisition_number: Leaf = _tag("00200012")
@@ -231,6 +256,14 @@ class ImageItem(InstanceItem, frozen=True):
     respiratory_phase: Leaf = _tag("00209245")
     echo_time: Leaf = _tag("00180081")
     echo_numbers: Leaf = _tag("00180086")
+    image_index: Leaf = _tag("00541330")
+    low_rr_value: Leaf = _tag("00181081")
+    temporal_position_index: Leaf = _tag("00209128")
+    temporal_position_time_offset: Leaf = _tag("0020930D")
+    trigger_delay: Leaf = _tag("00209153")
+    frame_acquisition_datetime: Leaf = _tag("00189074")
+    effective_echo_time: Leaf = _tag("00189082")
+    inversion_times: Leaf = _tag("00189079")
     repetition_time: Leaf = _tag("00180080")
     inversion_time: Leaf = _tag("00180082")
     flip_angle: Leaf = _tag("00181314")
@@ -244,6 +277,13 @@ class ImageItem(InstanceItem, frozen=True):
     sequence_variant: Leaf = _tag("00180021")
     number_of_averages: Leaf = _tag("00180083")
     receive_coil_name: Leaf = _tag("00181250")
+    imaged_nucleus: Leaf = _tag("00180085")
+    acquisition_contrast: Leaf = _tag("00089209")
+    randoms_correction: Leaf = _tag("00541100")
+    scatter_correction: Leaf = _tag("00541105")
+    image_comments: Leaf = _tag("00204000")
+    protocol_name: Leaf = _tag("00181030")
+    derivation: Leaf = _tag("00082111")
     patient_position: Leaf = _tag("00185100")
     series_number: Leaf = _tag("00200011")
     series_description: Leaf = _tag("0008103E")
@@ -295,10 +335,17 @@ class ImageItem(InstanceItem, frozen=True):
     complex_image_component: Leaf = _tag("00089208")
     image_position: Leaf = _tag("00200032")
     image_orientation: Leaf = _tag("00200037")
+    slice_location: Leaf = _tag("00201041")
+    retired_position: Leaf = _tag("00200030")
+    retired_orientation: Leaf = _tag("00200035")
     slice_thickness: Leaf = _tag("00180050")
     spacing_between_slices: Leaf = _tag("00180088")
     imager_pixel_spacing: Leaf = _tag("00181164")
     estimated_magnification: Leaf = _tag("00181114")
+    nominal_scanned_pixel_spacing: Leaf = _tag("00182010")
+    image_plane_pixel_spacing: Leaf = _tag("30020011")
+    pixel_spacing_calibration_type: Leaf = _tag("00280A02")
+    pixel_aspect_ratio: Leaf = _tag("00280034")
     laterality: Leaf = _tag("00200060")
     image_laterality: Leaf = _tag("00200062")
     view_position: Leaf = _tag("00185101")
@@ -322,6 +369,7 @@ class ImageItem(InstanceItem, frozen=True):
     dose_units: Leaf = _tag("30040002")
     grid_frame_offsets: Leaf = _tag("3004000C")
     modality_lut: Sequence[LookupItem] = _sequence("00283000")
+    voi_lut: Sequence[VoiLookupItem] = _sequence("00283010")
     real_world_value_mapping: Sequence[MappingItem] = _sequence("00409096")
     window_center: Leaf = _tag("00281050")
     window_width: Leaf = _tag("00281051")
@@ -338,8 +386,11 @@ class ImageItem(InstanceItem, frozen=True):
     red_segmented: BinaryLeaf = _binary("00281221")
     green_segmented: BinaryLeaf = _binary("00281222")
     blue_segmented: BinaryLeaf = _binary("00281223")
+    frame_increments: Leaf = _tag("00280009")
     frame_time: Leaf = _tag("00181063")
     frame_time_vector: Leaf = _tag("00181065")
+    slice_location_vector: Leaf = _tag("00182005")
+    phases: Sequence[PhaseItem] = _sequence("00540032")
     energy_window_vector: Leaf = _tag("00540010")
     detector_vector: Leaf = _tag("00540020")
     phase_vector: Leaf = _tag("00540030")

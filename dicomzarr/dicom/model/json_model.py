@@ -165,7 +165,7 @@ class OriginItem(msgspec.Struct, frozen=True):
     z_offset: Leaf = _tag("0040074A")
 
 
-class InstanceItem(msgspec.Struct, frozen=True):
+class InstanceItem(msgspec.Struct, gc=False, frozen=True):
     """What is read of the metadata of any instance; see `image_model.ImageItem` for the rest."""
 
     patient_name: msgspec.Raw = msgspec.field(name="00100010", default=ABSENT)
@@ -242,6 +242,7 @@ _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _BATCH = 2000
 """Items that are held decoded at a time."""
 _ANY = msgspec.json.Decoder(AnyLeaf)
+_TAG = re.compile("[0-9A-Fa-f]{8}")
 _LOWER_CASE_TAG = re.compile(rb'"([0-9A-Fa-f]{8})"(?=\s*:)')
 _OF_ALL = (b'"0020000d"', b'"0020000e"')
 """Tags that any instance has: found in the first, they spare looking through the others."""
@@ -297,7 +298,10 @@ def _text(value: object) -> str:
 
 
 def _decode(decoder: msgspec.json.Decoder[_Decoded], body: bytes, what: str) -> _Decoded:
-    """Decode, and where that fails once more without the nulls, and with the single values as lists, that some send."""
+    """Decode, and where that fails once more without what some send: nulls, and values that none of their VR can be.
+
+    Single values are lists then.
+    """
     try:
         with suppress(msgspec.ValidationError):
             return decoder.decode(body)
@@ -322,8 +326,29 @@ def _cleaned(item: msgspec.Raw) -> bytes:
 def _without_nulls(value: Any) -> Any:
     """Drop what is null in an object, an attribute or its Value; a null in an array keeps its place."""
     if isinstance(value, dict):
-        return {name: _without_nulls(_listed(name, member)) for name, member in value.items() if member is not None}
+        fitting = ((name, _fitting(name, member)) for name, member in value.items() if member is not None)
+        return {name: _without_nulls(_listed(name, member)) for name, member in fitting}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _fitting(name: str, member: Any) -> Any:
+    """An attribute without values that none of its VR can be: objects among scalars, and scalars among items."""
+    if not (_TAG.fullmatch(name) and isinstance(member, dict) and isinstance(member.get("Value"), list)):
+        return member
+    vr = _vr_of(int(name, 16), str(member.get("vr")))
+    return {**member, "Value": [each for each in member["Value"] if each is None or _may_be(each, vr)]}
+
+
+def _may_be(value: object, vr: str) -> bool:
+    if isinstance(value, dict):
+        return vr in {"SQ", "PN"}
+    return vr != "SQ" and isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _vr_of(tag: int, told: str) -> str:
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR  # noqa: PLC0415  # few replies need it
+
+    return dictionary_VR(tag) if dictionary_has_tag(tag) else told
 
 
 def _listed(name: str, member: Any) -> Any:

@@ -40,7 +40,8 @@ _TERMS: Final = """
     RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA
     XAPROTOCOL XC TILED SPARSE TEMPORAL STACK STANDARD BONE LUNG SOFT SHARP SMOOTH DETAIL EDGE
     HFS HFP HFDR HFDL FFS FFP FFDR FFDL AC NAC DECY ATTN SCAT DTIM MOTN PMOT CLN RAN NRMLZ OSEM FBP ITERATIVE FILTER
-    BACK ON OFF RESONANCE FREE YES NO PRE POST CONTRAST
+    BACK ON OFF RESONANCE FREE YES NO PRE POST CONTRAST ROW COL DIRECTIONAL BMATRIX
+    TISSUE INTENSITY POWER VARIANCE ELASTICITY
     OD HU US MGML EFF ED EDW MOD PCT CNTS CM2 CM2ML PCNT CPS BQML MGMINML UMOLMINML MLMING MLG 1CM UMOLML PROPCNTS
     PROPCPS MLMINML MLML GML STDDEV GY RELATIVE
 """
@@ -182,6 +183,11 @@ class AttributeReader:
             shown = _described(values[0]) if len(values) == 1 else _listed(values)
             self._notices.add(self._instance, f"{name} is impossible and was left out: {lost}.", shown)
 
+    def remark(self, sentence: str) -> None:
+        """Notice what is odd about the instance, in a sentence that any instance could have."""
+        if self._notices is not None:
+            self._notices.add(self._instance, sentence)
+
     def text(self, leaf: Leaf) -> str | None:
         """The first value as text, or None when there is none."""
         value = _first(leaf)
@@ -231,7 +237,7 @@ class AttributeReader:
 
     def lenient(self, value: Scalar) -> float | None:
         """A value as a finite number, or None, likewise."""
-        number = _as_number(value)
+        number = value if type(value) is float else _as_number(value)
         return number if number is not None and math.isfinite(number) else None
 
     def number(self, leaf: Leaf, name: str) -> float | None:

@@ -80,6 +80,10 @@ def _dtype(bits: int, signed: bool, floating: bool) -> np.dtype[np.generic]:  # 
     return np.dtype(f"<{sign}{size}")
 
 
+_ONE_SAMPLE: Final = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
+"""Photometric interpretations of pixels of one sample (PS3.3 section C.7.6.3.1.2)."""
+
+
 def parse_pixels(read: AttributeReader, item: InstanceItem) -> PixelDescription:
     """How the frames of an instance are laid out.
 
@@ -92,6 +96,9 @@ def parse_pixels(read: AttributeReader, item: InstanceItem) -> PixelDescription:
     stored, high = _bits(read, item, allocated)
     told = shown_code((read.text(item.photometric_interpretation) or "").upper())
     samples = read.positive(item.samples_per_pixel, "SamplesPerPixel", default=samples_of(told))
+    if samples == 3 and told in _ONE_SAMPLE:  # noqa: PLR2004  # of colour
+        read.remark(f"PhotometricInterpretation {told} has one sample and the pixels have three: they are read as RGB.")
+        told = "RGB"
     if allocated not in {1, 8, 16, 32, 64}:
         raise InvalidAttributeError(
             f"Instance {read.text(item.sop_instance_uid)}: BitsAllocated {allocated} is no size of cells that can be "

@@ -122,6 +122,7 @@ def column_of(frames: Sequence[Frame], name: str) -> Column:
     number = {value: place for place, value in enumerate(distinct)}
     codes = np.array([number[value] for value in values], np.int64)
     strength = STRONG if row is None or row.strong else WEAK
+    strength = LAST if row is not None and row.last_resort else strength
     return Column(name, codes, len(distinct), tuple(distinct), strength)
 
 
@@ -273,7 +274,8 @@ def independent(columns: Sequence[Column]) -> list[tuple[Column, ...]]:
     """Dimensions: attributes of which every combination occurs are apart, the others go along one axis together."""
     together = list(columns)
     apart: list[tuple[Column, ...]] = []
-    for column in columns:
+    inseparable = _inseparable({column.name for column in columns})
+    for column in (column for column in columns if column.name not in inseparable):
         others = [other for other in together if other is not column]
         if not others:
             break
@@ -283,6 +285,12 @@ def independent(columns: Sequence[Column]) -> list[tuple[Column, ...]]:
             apart.append((column,))
             together = others
     return [*apart, tuple(together)] if together else apart
+
+
+def _inseparable(names: set[str]) -> set[str]:
+    """Those of some attributes of which one counts within the values of the other."""
+    inner = {name for name in names if name in BY_NAME and BY_NAME[name].within in names}
+    return inner | {BY_NAME[name].within for name in inner}
 
 
 def in_significance(columns: tuple[Column, ...]) -> tuple[Column, ...]:

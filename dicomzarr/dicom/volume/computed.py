@@ -6,6 +6,7 @@ Functions of the table in `dimensions`, each of one frame; None where nothing is
 from __future__ import annotations
 
 import itertools
+import re
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.model.json_model import EMPTY
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.volume.frame_context import FrameContext
 
 _VECTOR: Final = 3
+_COSINE: Final = r"-?[0-9]\.[0-9]{1,6}"
+GRADIENT: Final = re.compile(rf"b=[0-9]{{1,5}}\({_COSINE},{_COSINE},{_COSINE}\)", re.ASCII)
+"""How Canon comments on images of diffusion, as ``b=1500(0.445,0.000,0.895)``, in axes that it does not document."""
+
+_FRAME_TIME: Final = "00181063"
+_FRAME_TIME_VECTOR: Final = "00181065"
+_MOST_TAGS: Final = 2**32
 _DIGITS: Final = 6
 _COMPONENTS: Final = {
     "M": "magnitude",
@@ -37,7 +45,10 @@ _COMPONENTS: Final = {
 _GE_COMPONENTS: Final = ("magnitude", "phase", "real", "imaginary")
 """By what GE counts in (0043,102F)."""
 
-FRAME_TYPES: Final = ("mr_frame_type", "ct_frame_type", "pet_frame_type", "xray_3d_frame_type", "map_frame_type")
+FRAME_TYPES: Final = (
+    *("mr_frame_type", "ct_frame_type", "pet_frame_type", "xray_3d_frame_type", "map_frame_type"),
+    "us_image_description",
+)
 """Functional groups that have FrameType (0008,9007), by their names in the model."""
 
 number_of: Final = AttributeReader("").lenient
@@ -71,6 +82,12 @@ def kind(frame: FrameContext) -> Value:
 def _word(values: tuple[str, ...]) -> Value:
     """All values, whether they are code strings or not (PS3.5 section 6.2): of these only known words are shown."""
     return " ".join(value.upper() for value in values if value) or None
+
+
+def gradient_comment(frame: FrameContext) -> Value:
+    """What Canon says of the gradient in ImageComments (0020,4000)."""
+    told = frame.read.text(frame.item.image_comments) or ""
+    return told if GRADIENT.fullmatch(told) else None
 
 
 def velocity_direction(frame: FrameContext) -> Value:
@@ -117,7 +134,8 @@ def ge_time(frame: FrameContext) -> Value:
 def acquired(frame: FrameContext) -> Value:
     """Seconds since a fixed day at which the frame was acquired."""
     told = (frame.attribute("frame_content", f"frame_{word}_datetime").first for word in ("acquisition", "reference"))
-    return acquired_at(frame.item, next((value for value in told if value), None))
+    found = acquired_at(frame.item, next((value for value in told if value), None))
+    return found if found is not None else acquired_at(frame.item, frame.item.frame_acquisition_datetime.first)
 
 
 def content(frame: FrameContext) -> Value:
@@ -148,13 +166,48 @@ def frame_number(frame: FrameContext) -> Value:
 
 def frame_times(item: ImageItem) -> Iterator[float | None]:
     """Milliseconds since the first frame of each, by FrameTimeVector or FrameTime (PS3.3 section C.7.6.5); endless."""
-    elapsed = 0.0
-    for number, value in enumerate(item.frame_time_vector.values):
-        elapsed += (number_of(value) or 0.0) if number else 0.0
-        yield round(elapsed, 6)
-    step = number_of(item.frame_time.first)
-    if item.frame_time_vector.values or not step:
-        while True:
-            yield None
+    if item.phases.values and item.time_slice_vector.values:
+        yield from _times_in_phases(item)
+        yield from itertools.repeat(None)
+    increments = [] if _counts_evenly(item) else [number_of(value) or 0.0 for value in item.frame_time_vector.values]
+    if increments and min(increments[1:], default=0.0) >= 0:  # frames go forward, or the vector says nothing
+        yield from (round(elapsed, 6) for elapsed in itertools.accumulate([0.0, *increments[1:]]))
+    step = None if increments else number_of(item.frame_time.first)
     for number in itertools.count():
-        yield round(step * number, 6)
+        yield round(step * number, 6) if step else None
+
+
+def _counts_evenly(item: ImageItem) -> bool:
+    """Whether FrameIncrementPointer (0028,0009) names FrameTime alone, though a FrameTimeVector is there too."""
+    told = {pointer_of(value) for value in item.frame_increments.values}
+    return _FRAME_TIME in told and _FRAME_TIME_VECTOR not in told
+
+
+def pointer_of(value: Scalar) -> str:
+    """A tag as eight hexadecimal digits; servers send texts as ``00209056``, with or without brackets, or numbers."""
+    if isinstance(value, int | float):
+        return f"{int(value):08X}" if 0 <= value < _MOST_TAGS else ""
+    bare = re.sub(r"[^0-9A-Fa-f]", "", str(value or "").removeprefix("0x"))
+    return bare.upper() if len(bare) == 8 else ""  # noqa: PLR2004  # group and element
+
+
+def _times_in_phases(item: ImageItem) -> Iterator[float | None]:
+    """When frames of a dynamic acquisition began, by its phases (PS3.3 section C.8.4.14), milliseconds."""
+    begins: list[tuple[float, float]] = []
+    now = 0.0
+    for phase in item.phases.items:
+        frames, delay, duration, pause = (
+            number_of(leaf.first) for leaf in (phase.frames, phase.delay, phase.duration, phase.pause)
+        )
+        if frames is None or not duration:
+            return
+        step = duration + (pause or 0.0)
+        begins.append((now + (delay or 0.0), step))
+        now += (delay or 0.0) + frames * step - (pause or 0.0)
+    phases = item.phase_vector.values or (1,) * len(item.time_slice_vector.values)
+    for number, place in zip(map(number_of, phases), map(number_of, item.time_slice_vector.values), strict=False):
+        if number is None or place is None or not 1 <= number <= len(begins):
+            yield None
+            continue
+        begin, step = begins[int(number) - 1]
+        yield round(begin + (place - 1) * step, 6)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.volume.columns import STRONG, Column, combined
+from dicomzarr.dicom.volume.columns import STRONG, WEAK, Column, combined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MOST_SETS: Final = 60
 """Sets of attributes that are tried; each is one pass over integers."""
+
+_MOST_WITH_OTHERS: Final = 20
+"""Of these sets, those with what is no attribute: an order, or a last resort."""
 
 _MANY_PLACES: Final = 8
 """From here on, a value may lack a twentieth of the places and keep its cells."""
@@ -147,23 +150,41 @@ def _lacks_few(covered: Codes, whole: Codes, complete: int, lacking: int) -> boo
 def best(columns: Sequence[Column], evaluated: Callable[[tuple[Column, ...]], Choice]) -> Choice:
     """The best set: singles, pairs, then the best one with one more, as long as frames are doubled.
 
+    Attributes come first: orders and last resorts tell everything apart, so three attributes would never be tried.
+
     Args:
         columns: The most meaningful first.
         evaluated: Gives what a set leads to.
     """
-    tried = itertools.count()
-    found = evaluated(())
-    sets: Iterable[tuple[Column, ...]] = itertools.chain(
-        ((column,) for column in columns), itertools.combinations(columns, 2)
-    )
+    attributes = [column for column in columns if column.strength <= WEAK]
+    others = [column for column in columns if column.strength > WEAK]
+    kept = min(len(others) * (len(attributes) + len(others)), _MOST_WITH_OTHERS)
+    found = _searched(evaluated(()), attributes, evaluated, _singles_and_pairs(attributes), MOST_SETS - kept)
+    with_others = (subset for subset in _singles_and_pairs(columns) if subset[-1].strength > WEAK)
+    return _searched(found, columns, evaluated, with_others, kept)
+
+
+def _singles_and_pairs(columns: Sequence[Column]) -> Iterator[tuple[Column, ...]]:
+    yield from ((column,) for column in columns)
+    yield from itertools.combinations(columns, 2)
+
+
+def _searched(
+    found: Choice,
+    columns: Sequence[Column],
+    evaluated: Callable[[tuple[Column, ...]], Choice],
+    sets: Iterable[tuple[Column, ...]],
+    most: int,
+) -> Choice:
+    """The best of some sets, and of what it becomes with one more column, of ``most`` sets in all."""
+    left = most
     while True:
         before = found
-        for subset in sets:
-            if next(tried) >= MOST_SETS:
-                return found
+        for subset in itertools.islice(sets, left):
+            left -= 1
             choice = evaluated(subset)
             found = choice if choice.worth < found.worth else found
-        if not found.doubled or found is before:
+        if not found.doubled or found is before or not left:
             return found
         held = found.columns
         sets = [(*held, column) for column in columns if not any(column is other for other in held)]

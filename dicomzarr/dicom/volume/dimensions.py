@@ -34,6 +34,8 @@ class Attribute:
     """The axis of images that it becomes: t, c, or z where nothing else places slices."""
     strong: bool = True
     """It is meant to tell frames apart; others differ for many reasons, and are asked last."""
+    last_resort: bool = False
+    """People write it, who may mean anything: it is asked after the order of acquisition."""
     contrast: bool = False
     """Two of its values that each hold two slices or more never lie in one stack of slices."""
     of_each_slice: bool = False
@@ -54,6 +56,8 @@ class Attribute:
     """Attributes of the instance, by the names of fields of `ImageItem`: the first that has a value."""
     vector: str = ""
     """An attribute of the instance with one value for each frame."""
+    within: str = ""
+    """The attribute within each value of which it begins to count anew: both are one axis."""
     compute: Callable[[FrameContext], Value] | None = None
     """For what is no plain number or text: it looks at ``macros`` and ``instance``, and nothing else."""
 
@@ -98,7 +102,7 @@ ATTRIBUTES: Final = (
         "temporal_position",
         axis="t",
         macros=(("frame_content", "temporal_position_index"),),
-        instance=("temporal_position_identifier",),
+        instance=("temporal_position_identifier", "temporal_position_index"),
     ),
     Attribute(
         "component",
@@ -127,7 +131,7 @@ ATTRIBUTES: Final = (
         contrast=True,
         rounded=True,
         macros=(("echo", "effective_echo_time"),),
-        instance=("echo_time",),
+        instance=("echo_time", "effective_echo_time"),
     ),
     Attribute(
         diffusion.B_VALUE,
@@ -155,13 +159,20 @@ ATTRIBUTES: Final = (
         ),
     ),
     Attribute(
+        "gradient_comment",
+        contrast=True,
+        as_acquired=True,
+        compute=computed.gradient_comment,
+        instance=("image_comments",),
+    ),
+    Attribute(
         "inversion_time",
         "ms",
         contrast=True,
         of_each_slice=True,
         rounded=True,
         macros=(("modifier", "inversion_times"),),
-        instance=("inversion_time",),
+        instance=("inversion_time", "inversion_times"),
     ),
     Attribute(
         "flip_angle",
@@ -181,7 +192,7 @@ ATTRIBUTES: Final = (
         "t",
         cyclic=True,
         macros=(("cardiac_synchronization", "trigger_delay"), ("cardiac_synchronization", "actual_trigger_delay")),
-        instance=("trigger_time",),
+        instance=("trigger_time", "trigger_delay"),
     ),
     Attribute(
         "cardiac_phase", "%", "t", macros=(("cardiac_synchronization", "cardiac_phase"),), instance=("cardiac_phase",)
@@ -196,17 +207,24 @@ ATTRIBUTES: Final = (
     Attribute(
         "respiratory_delay", "ms", "t", cyclic=True, macros=(("respiratory_synchronization", "respiratory_delay"),)
     ),
-    Attribute("temporal_offset", "s", "t", macros=(("temporal_position", "temporal_position_time_offset"),)),
+    Attribute(
+        "temporal_offset",
+        "s",
+        "t",
+        macros=(("temporal_position", "temporal_position_time_offset"),),
+        instance=("temporal_position_time_offset",),
+    ),
     Attribute("frame_reference_time", "ms", axis="t", instance=("frame_reference_time",)),
     Attribute("energy_window", vector="energy_window_vector"),
     Attribute("detector", vector="detector_vector"),
     Attribute("rotation", vector="rotation_vector"),
     Attribute("phase", axis="t", vector="phase_vector"),
-    Attribute("rr_interval", axis="t", vector="rr_interval_vector"),
+    Attribute("rr_interval", vector="rr_interval_vector"),
     Attribute("time_slot", axis="t", vector="time_slot_vector"),
-    Attribute("time_slice", axis="t", vector="time_slice_vector"),
+    Attribute("time_slice", axis="t", vector="time_slice_vector", within="phase"),
     Attribute("angular_view", axis="t", vector="angular_view_vector"),
     Attribute("slice", axis="z", vector="slice_vector"),
+    Attribute("slice_location", "mm", axis="z", vector="slice_location_vector"),
     Attribute(
         "energy",
         "keV",
@@ -215,6 +233,9 @@ ATTRIBUTES: Final = (
         macros=(("multi_energy", "energy"),),
         instance=("multi_energy",),
     ),
+    Attribute("data_type", contrast=True, text=True, macros=(("us_image_description", "data_type"),)),
+    Attribute("real_world_label", contrast=True, text=True, macros=(("real_world_value_mapping", "label"),)),
+    Attribute("low_rr_value", "ms", contrast=True, strong=False, instance=("low_rr_value",)),
     Attribute("sequence_name", contrast=True, strong=False, as_acquired=True, text=True, instance=("sequence_name",)),
     Attribute("contrast_agent", contrast=True, strong=False, as_acquired=True, text=True, instance=("contrast_agent",)),
     Attribute(
@@ -272,10 +293,28 @@ ATTRIBUTES: Final = (
         macros=(("receive_coil", "receive_coil_name"),),
         instance=("receive_coil_name", *_private("siemens_coil")),
     ),
+    Attribute("imaged_nucleus", contrast=True, strong=False, text=True, instance=("imaged_nucleus",)),
+    Attribute("phase_encoding", contrast=True, strong=False, text=True, instance=("phase_direction",)),
+    Attribute(
+        "diffusion_directionality",
+        strong=False,
+        text=True,
+        macros=(("diffusion", "directionality"),),
+        instance=("directionality",),
+    ),
+    Attribute(
+        "acquisition_contrast",
+        strong=False,
+        text=True,
+        macros=(("mr_frame_type", "acquisition_contrast"),),
+        instance=("acquisition_contrast",),
+    ),
     Attribute("patient_position", contrast=True, strong=False, text=True, instance=("patient_position",)),
     Attribute("filter_type", strong=False, text=True, instance=("filter_type",)),
     Attribute("corrections", contrast=True, strong=False, text=True, instance=("corrected_image",)),
     Attribute("attenuation_correction", contrast=True, strong=False, text=True, instance=("attenuation_correction",)),
+    Attribute("randoms_correction", contrast=True, strong=False, text=True, instance=("randoms_correction",)),
+    Attribute("scatter_correction", contrast=True, strong=False, text=True, instance=("scatter_correction",)),
     Attribute("reconstruction_method", contrast=True, strong=False, text=True, instance=("reconstruction_method",)),
     Attribute(
         "rescale_type",
@@ -305,7 +344,7 @@ ATTRIBUTES: Final = (
         clock=True,
         compute=computed.acquired,
         macros=(("frame_content", "frame_acquisition_datetime"), ("frame_content", "frame_reference_datetime")),
-        instance=("acquisition_datetime", "acquisition_date", "acquisition_time"),
+        instance=("frame_acquisition_datetime", "acquisition_datetime", "acquisition_date", "acquisition_time"),
     ),
     Attribute(
         "content_time",
@@ -318,6 +357,13 @@ ATTRIBUTES: Final = (
     ),
     Attribute("ge_time", "ms", "t", strong=False, compute=computed.ge_time, instance=_private("ge_time")),
     Attribute(FRAME_TIME, "ms", axis="t", strong=False, compute=computed.frame_time),
+    Attribute(
+        "protocol_name", strong=False, last_resort=True, as_acquired=True, text=True, instance=("protocol_name",)
+    ),
+    Attribute(
+        "image_comments", strong=False, last_resort=True, as_acquired=True, text=True, instance=("image_comments",)
+    ),
+    Attribute("derivation", strong=False, last_resort=True, as_acquired=True, text=True, instance=("derivation",)),
 )
 """In the order of preference: where two tell frames apart equally well, the earlier names the axis."""
 

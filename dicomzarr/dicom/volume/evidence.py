@@ -41,6 +41,10 @@ SENT_TWICE: Final = frozenset({CREATION_TIME.name, UID_ROOT})
 """Columns that tell a series from itself when it was sent again."""
 
 
+_LARGEST_INDEX: Final = 2**16
+"""Of an ImageIndex (0054,1330), an unsigned number of 16 bits."""
+
+
 class Evidence:
     """The frames of a stack, where they lie, and how they are numbered.
 
@@ -60,7 +64,8 @@ class Evidence:
         """InstanceNumber of each frame, or its place in the order of (instance, frame); equal where none is known."""
         headers = [frame.instance for frame in self.frames]
         if self._are_single:
-            return np.array([header.instance_number for header in headers], np.int64)
+            numbers = np.array([header.instance_number for header in headers], np.int64)
+            return numbers if len(set(numbers.tolist())) > 1 else self._image_indices
         of_whole = {frame.whole: frame.instance.instance_number for frame in self.frames}
         if len(set(of_whole.values())) < len(of_whole):
             return np.zeros(len(self.frames), np.int64)
@@ -68,6 +73,13 @@ class Evidence:
         found = np.empty(len(keys), np.int64)
         found[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(1, len(keys) + 1)
         return found
+
+    @property
+    def _image_indices(self) -> Codes:
+        """ImageIndex (0054,1330), by which PET counts slices within times (PS3.3 section C.8.9.4.1.9); 0 where none."""
+        read = AttributeReader("")
+        told = [read.lenient_number(frame.item.image_index) or 0.0 for frame in self.frames]
+        return np.array([number if abs(number) < _LARGEST_INDEX else 0 for number in told], np.int64)
 
     @property
     def _are_segments(self) -> bool:
@@ -111,8 +123,8 @@ class Evidence:
             *self._ordered(order, base),
             *self._last_resorts(groups),
         ]
-        telling = [column for column in distinct_partitions(found) if combined([base, column.codes]).max() > base.max()]
-        return sorted(telling, key=lambda column: column.strength)
+        by_strength = distinct_partitions(sorted(found, key=lambda column: column.strength))
+        return [column for column in by_strength if combined([base, column.codes]).max() > base.max()]
 
     def _variants(self, column: Column, groups: Codes, order: Column | None) -> Iterator[Column]:
         by_rank = ranked(column, self.places, groups, order, self.numbers)

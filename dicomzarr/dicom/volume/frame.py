@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -13,7 +14,6 @@ from dicomzarr.dicom.instance import FrameRef
 from dicomzarr.dicom.instance_parser import pixel_spacing, spacing_between
 from dicomzarr.dicom.lut.modality import Rescale
 from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE, ImageItem, frame_groups
-from dicomzarr.dicom.model.json_model import RawSequence
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
 from dicomzarr.dicom.volume.computed import frame_times
 from dicomzarr.dicom.volume.diffusion import Turns
@@ -24,7 +24,7 @@ from dicomzarr.dicom.volume.lattice import normal_of
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -57,6 +57,9 @@ _OF_CLASSIC: Final = tuple(
 
 _NOWHERE: Final = "where the frame lies is not known"
 
+_COUNTING: Final = tuple(row.vector for row in ATTRIBUTES if row.vector)
+"""Attributes of nuclear medicine that count frames."""
+
 _AXIAL: Final = 1e-4
 """By how much the cosine of a normal may differ from that of the body's axis."""
 
@@ -72,6 +75,8 @@ class Frame:
     """ImagePositionPatient (0020,0032): the centre of the first pixel, in LPS; None where nothing places the frame."""
     orientation: Vector | None
     """ImageOrientationPatient (0020,0037): six cosines, along a row and along a column."""
+    in_patient: bool
+    """False where both are those of an ultrasound volume (PS3.3 section C.8.24.3), from which nothing leads to LPS."""
     spacing: tuple[float, float] | None
     """PixelSpacing (0028,0030): (row spacing, column spacing), that is (y, x)."""
     between: float | None
@@ -80,10 +85,14 @@ class Frame:
     """SliceThickness (0018,0050)."""
     stack: str
     """StackID (0020,9056); empty where there is none."""
+    side: str
+    """L or R, of FrameLaterality (0020,9072) or ImageLaterality (0020,0062); empty for what is of neither alone."""
     rescale: Rescale
     """To modality values; the identity where it is impossible."""
     has_rescale: bool
     """False where it is impossible: then values have no unit."""
+    is_scaled: bool
+    """False where nothing is said of it."""
     rescale_type: str
     """RescaleType (0028,1054): anything that somebody wrote."""
     real_world: tuple[MappingItem, ...]
@@ -123,6 +132,13 @@ class Frame:
         return number or 0, self.ref.number
 
     @property
+    def is_placed_as_of_old(self) -> bool:
+        """By ImagePosition (0020,0030) and ImageOrientation (0020,0035) of ACR-NEMA, in want of the standard's."""
+        item = self.item
+        elsewhere = is_given(item.image_position) or bool(item.shared_groups.values)
+        return self.position is not None and is_given(item.retired_position) and not elsewhere
+
+    @property
     def normal(self) -> Vector | None:
         """The unit vector along which slices ascend: row cosines times column cosines."""
         return None if self.orientation is None else normal_of(self.orientation)
@@ -148,15 +164,16 @@ def frames_of(items: Mapping[Instance, ImageItem], notices: Notices) -> Iterator
     contexts = [list(_contexts(instance, item, notices)) for instance, item in items.items()]
     values = iter(dimension_values([context for each in contexts for context in each]))
     turns = Turns()
+    alike: dict[Hashable, Frame] = {}
     for each in contexts:
         for context, (position, orientation) in zip(each, _placement(each), strict=True):
             told, in_patient = turns.turned(context, orientation, next(values))
-            yield _frame(context, position, orientation, told, in_patient=in_patient)
+            yield _frame_like(alike, context, position, orientation, told, notices, in_patient=in_patient)
 
 
 def _contexts(instance: Instance, item: ImageItem, notices: Notices) -> Iterator[FrameContext]:
     shared = next(iter(item.shared_groups.items), NO_GROUPS)
-    groups = list(frame_groups(item.per_frame_groups or RawSequence()))
+    groups = [] if item.per_frame_groups is None else list(frame_groups(item.per_frame_groups))
     count = instance.number_of_frames
     if groups and len(groups) != count:
         text = f"the PerFrameFunctionalGroupsSequence has {len(groups)} items for {count} frames: "
@@ -179,6 +196,44 @@ def _converted(item: ImageItem, classic: Sequence[ImageItem]) -> ImageItem:
     return msgspec.structs.replace(item, **{name: leaf for name, leaf in told.items() if id(leaf) not in NONE})
 
 
+_told = attrgetter(
+    *("spacing_between_slices", "slice_thickness", "dose_grid_scaling", "maximum_fractional_value"),
+    *("rescale_slope", "rescale_intercept", "rescale_type"),
+)
+"""What is read here of an instance that has no functional groups, as most that are one of thousands."""
+
+_ALIKE: Final = attrgetter(
+    *("spacing", "between", "thickness", "stack", "rescale", "has_rescale", "rescale_type", "real_world", "voi")
+)
+"""What of their frame depends on these alone."""
+
+
+def _frame_like(  # noqa: PLR0913, PLR0917  # as `_frame`, and what is known of others
+    alike: dict[Hashable, Frame],
+    context: FrameContext,
+    position: Vector | None,
+    orientation: Vector | None,
+    values: Mapping[str, Value],
+    notices: Notices,
+    *,
+    in_patient: bool,
+) -> Frame:
+    """A frame; what many instances of a series say alike is read once, unless it has to be noticed for each."""
+    is_classic = context.groups is context.shared is NO_GROUPS and not context.item.real_world_value_mapping.values
+    if not is_classic:
+        return _frame(context, position, orientation, values, in_patient=in_patient)
+    key = (id(context.instance.segmentation), context.instance.pixel_spacing, *_told(context.item))
+    known = alike.get(key)
+    if known is not None:
+        ref = FrameRef(context.instance, context.number)
+        return Frame(ref, context.item, position, orientation, *(*_ALIKE(known), values, in_patient))
+    before = len(notices)
+    frame = _frame(context, position, orientation, values, in_patient=in_patient)
+    if len(notices) == before:
+        alike[key] = frame
+    return frame
+
+
 def _frame(
     context: FrameContext,
     position: Vector | None,
@@ -194,20 +249,28 @@ def _frame(
         item=item,
         position=position,
         orientation=orientation,
+        in_patient=not context.macros("plane_position_volume"),
         spacing=_spacing(context),
         between=_length(
             context, context.attribute("pixel_measures", "spacing_between_slices", item.spacing_between_slices)
         ),
         thickness=_length(context, context.attribute("pixel_measures", "slice_thickness", item.slice_thickness)),
         stack=context.read.text(context.attribute("frame_content", "stack_id")) or "",
+        side=_side(context),
         rescale=rescale or _IDENTITY,
         has_rescale=rescale is not None,
+        is_scaled=is_given(item.dose_grid_scaling) or is_given(_scaling(context, "rescale_slope")),
         rescale_type="" if rescale is None else context.read.text(_scaling(context, "rescale_type")) or "",
         real_world=_real_world(context),
         voi=next((macro for macro in context.macros("frame_voi_lut") if is_given(macro.window_center)), None),
         values=values,
         gradient_in_patient=in_patient,
     )
+
+
+def _side(context: FrameContext) -> str:
+    told = context.read.text(context.attribute("frame_anatomy", "frame_laterality", context.item.image_laterality))
+    return told if told in {"L", "R"} else ""
 
 
 def _spacing(context: FrameContext) -> tuple[float, float] | None:
@@ -270,8 +333,14 @@ def _placement(contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector
 
 def _own_placement(context: FrameContext) -> tuple[Vector | None, Vector | None]:
     item = context.item
+    if context.macros("plane_position_volume"):
+        position = context.attribute("plane_position_volume", "position_volume")
+        orientation = context.attribute("plane_orientation_volume", "orientation_volume")
+        return _placed(context.read, position, orientation)
     position = context.attribute("plane_position", "image_position", item.image_position)
     orientation = context.attribute("plane_orientation", "image_orientation", item.image_orientation)
+    if not (is_given(position) or is_given(orientation)):
+        position, orientation = item.retired_position, item.retired_orientation
     return _placed(context.read, position, orientation)
 
 
@@ -328,15 +397,25 @@ def _detector_placement(read: AttributeReader, context: FrameContext) -> tuple[V
     turns = item.rotation_vector.values or item.angular_view_vector.values
     if position is None or orientation is None or (turns and not item.slice_vector.values):
         return None, None  # projections from many sides: the header places the first of them only
-    if not item.slice_vector.values:
-        return position, orientation
-    plane = _entry(item.slice_vector, context.number)
-    if plane is None:
-        return None, None
+    plane = _plane(read, context)
+    if plane is None or plane == 1:
+        return (None, None) if plane is None else (position, orientation)
     step = spacing_between(read, item.spacing_between_slices) or _length(context, item.slice_thickness)
     if step is None or not abs(step * (plane - 1)) <= FARTHEST:
         return None, None
     return _moved(position, orientation, step * (plane - 1)), orientation
+
+
+def _plane(read: AttributeReader, context: FrameContext) -> float | None:
+    """The number of the slice that a frame is, from 1; None where a vector should say it and does not."""
+    item = context.item
+    if item.slice_vector.values:
+        return _entry(item.slice_vector, context.number)
+    counted = any(len(set(getattr(item, name).values)) > 1 for name in _COUNTING)
+    if counted or context.instance.number_of_frames == 1 or "RECON" not in " ".join(context.instance.image_type[2:3]):
+        return 1.0
+    read.remark("There is no SliceVector: frames of a reconstruction are taken to be slices in their order.")
+    return float(context.number)
 
 
 def _moved(position: Vector, orientation: Vector, away: float) -> Vector:

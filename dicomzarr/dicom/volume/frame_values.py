@@ -5,24 +5,21 @@ A series has up to 20 000 instances that say much alike: what they say alike is 
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE
 from dicomzarr.dicom.model.json_model import EMPTY
 from dicomzarr.dicom.model.values import Value
-from dicomzarr.dicom.volume.computed import number_of
+from dicomzarr.dicom.volume.computed import number_of, pointer_of
 from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, CREATION_TIME, FRAME_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
     from dicomzarr.dicom.model.image_model import ImageItem, Macro
-    from dicomzarr.dicom.model.json_model import Leaf
     from dicomzarr.dicom.volume.dimensions import Attribute
     from dicomzarr.dicom.volume.frame_context import FrameContext
-
-_MOST_TAGS: Final = 2**32
 
 
 def dimension_values(frames: Sequence[FrameContext]) -> list[dict[str, Value]]:
@@ -59,6 +56,7 @@ class _Table:
         number = {id(frames[place].item): n for n, place in enumerate(first)}
         self._firsts = [frames[place] for place in first]
         """A frame of each instance."""
+        self._items = [frame.item for frame in self._firsts]
         self._instance = [number[id(frame.item)] for frame in frames]
         self.has_groups = any(frame.groups is not NO_GROUPS or frame.shared is not NO_GROUPS for frame in frames)
         self._groups = list({id(each): each for frame in frames for each in (frame.groups, frame.shared)}.values())
@@ -69,9 +67,8 @@ class _Table:
     def column(self, row: Attribute) -> list[Value] | None:
         """What each frame has of an attribute; None where none has any, `_Same` where all have one value."""
         if row.vector or row.name == FRAME_TIME:
-            names = (row.vector,) if row.vector else ("frame_time", "frame_time_vector")
-            there = any(getattr(frame.item, name).values for frame in self._firsts for name in names)
-            return [row.of(frame) for frame in self.frames] if there else None
+            names = (row.vector,) if row.vector else ("frame_time", "frame_time_vector", "phases")
+            return [row.of(frame) for frame in self.frames] if any(map(self._is_given, names)) else None
         keys = self._keys(row)
         if keys is None:
             return None
@@ -99,11 +96,19 @@ class _Table:
     def _leaves(self, name: str) -> list[Hashable]:
         """An attribute of each instance, once if all have the same; nothing where none has it."""
         header = name == "image_type"
-        leaves = [frame.instance.image_type if header else getattr(frame.item, name) for frame in self._firsts]
+        if header:
+            leaves: list[Hashable] = [frame.instance.image_type for frame in self._firsts]
+        else:
+            leaves = list(map(attrgetter(name), self._items))
         first = leaves[0]
-        if any(leaf is not first and leaf != first for leaf in leaves):
+        if leaves.count(first) < len(leaves):
             return leaves
         return [first] if header or id(first) not in NONE else []
+
+    def _is_given(self, name: str) -> bool:
+        """Whether any instance has a value of an attribute."""
+        leaves = list(map(attrgetter(name), self._items))
+        return leaves.count(EMPTY) < len(leaves) and any(leaf.values for leaf in leaves)
 
     def _macro_leaves(self, group: str, name: str) -> list[Hashable] | None:
         """An attribute of a macro of each frame; None where none has it."""
@@ -118,7 +123,7 @@ class _Table:
     def pointers(self, item: ImageItem) -> list[str]:
         """The dimensions that an instance declares."""
         if id(item) not in self._pointers:
-            self._pointers[id(item)] = [_pointer(each.pointer) for each in item.dimension_indices.items]
+            self._pointers[id(item)] = [pointer_of(each.pointer.first) for each in item.dimension_indices.items]
         return self._pointers[id(item)]
 
 
@@ -129,12 +134,3 @@ def _indices(frame: FrameContext, pointers: Sequence[str]) -> dict[str, Value]:
         return {}
     ranks = [number_of(value) for value in macro.dimension_index_values.values]
     return {f"index_{tag}": rank for tag, rank in zip(pointers, ranks, strict=False) if tag}
-
-
-def _pointer(leaf: Leaf) -> str:
-    """A tag as eight hexadecimal digits; servers send texts as ``00209056``, with or without brackets, or numbers."""
-    value = leaf.first
-    if isinstance(value, int | float):
-        return f"{int(value):08X}" if 0 <= value < _MOST_TAGS else ""
-    bare = re.sub(r"[^0-9A-Fa-f]", "", str(value or "").removeprefix("0x"))
-    return bare.upper() if len(bare) == 8 else ""  # noqa: PLR2004  # group and element

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 _SAME_DIRECTION: Final = 1e-4
 """Difference of direction cosines up to which two orientations are one: headers round."""
+
+_WRITTEN_DIRECTION: Final = 1e-3
+"""The same of slices of one stack, which writers round to other digits: less than a pixel across the picture."""
 
 _SAME_SPACING: Final = 1e-3
 """Relative difference up to which two pixel spacings are one, likewise."""
@@ -68,6 +72,15 @@ class Stack:
     """Each frame has a FrameOfReferenceUID of its own, which says nothing."""
 
     @property
+    def turned(self) -> float:
+        """By how much direction cosines differ from those of the stack at most; 0 where times have poses."""
+        mine = self.orientation
+        if mine is None or self.moved:
+            return 0.0
+        distinct = {id(frame.orientation): frame.orientation for frame in self.frames if frame.orientation is not None}
+        return max((float(np.abs(each - mine).max()) for each in distinct.values()), default=0.0)
+
+    @property
     def tolerance(self) -> Tolerance:
         """What counts as rounding."""
         first = self.frames[0]
@@ -94,14 +107,15 @@ def stacks_of(frames: Iterable[Frame], *, any_sign: bool = False) -> list[Stack]
     found = sorted(frames, key=lambda frame: (frame.order[0], frame.instance.sop_instance_uid, frame.ref.number))
     keys = {**_KEYS, PIXELS: _samples} if any_sign else _KEYS
     columns: dict[str, list[Hashable]] = {name: [key(frame) for frame in found] for name, key in keys.items()}
-    spacings = [None if frame.spacing is None else np.log(frame.spacing) for frame in found]
+    logarithms = {spacing: np.log(spacing) for frame in found if (spacing := frame.spacing) is not None}
+    spacings = [None if frame.spacing is None else logarithms[frame.spacing] for frame in found]
     columns["pixel spacing"] = list(_alike(spacings, _SAME_SPACING))
-    _add_unless_own(columns, "stack", [frame.stack for frame in found])
-    references = [frame.instance.frame_of_reference_uid for frame in found]
+    _add_unless_own(columns, "stack", _woven(found, _members(columns)))
+    references = [frame.instance.frame_of_reference_uid or "" for frame in found]
     own_references = _add_unless_own(columns, "frame of reference", references)
     poses = _poses(found, _members(columns))
     orientations = [frame.orientation if place not in poses else None for place, frame in enumerate(found)]
-    columns["orientation"] = list(_alike(orientations, _SAME_DIRECTION))
+    columns["orientation"] = list(_alike(orientations, _WRITTEN_DIRECTION))
     columns[_STATION] = _stations(found, _members(columns), poses)
     differing = tuple(name for name, values in columns.items() if len(set(values)) > 1)
     stacks = [_stack(found, places, differing, poses, own_references) for places in _members(columns)]
@@ -131,14 +145,51 @@ def _positions(frames: Sequence[Frame]) -> Vector | None:
 
 
 def _add_unless_own(columns: dict[str, list[Hashable]], name: str, values: Sequence[Hashable]) -> frozenset[int]:
-    """Keep frames with other values apart, unless each has its own; the places of frames that do."""
+    """Keep frames with other values apart, unless each has its own; the places of frames that do.
+
+    Frames that have none are not apart from those of the only value that there is.
+    """
     own: set[int] = set()
+    kept = list(values)
     for places in _members(columns):
         held = {values[place] for place in places}
         if len(places) >= _OWN_VALUES and len(held) == len(places):
             own |= set(places)
-    columns[name] = ["" if place in own else each for place, each in enumerate(values)]
+        only = held - {""} if len(held) == 2 else {""} if own.issuperset(places) else held  # noqa: PLR2004  # and none
+        if len(only) == 1:
+            (same,) = only
+            for place in places:
+                kept[place] = same
+    columns[name] = kept
     return frozenset(own)
+
+
+def _woven(frames: Sequence[Frame], groups: Iterable[list[int]]) -> list[str]:
+    """The StackID of each frame; one for stacks that were acquired as packages of one volume.
+
+    These take turns from slice to slice, and fill one lattice between them. Stacks one above the other do not.
+    """
+    stacks = [frame.stack for frame in frames]
+    for places in groups:
+        held = {stacks[place] for place in places}
+        if len(held) > 1 and _take_turns([frames[place] for place in places]):
+            for place in places:
+                stacks[place] = min(held)
+    return stacks
+
+
+def _take_turns(frames: Sequence[Frame]) -> bool:
+    orientations = set(_alike([frame.orientation for frame in frames], _SAME_DIRECTION))
+    stack = Stack(tuple(frames), (), _positions(frames), frames[0].orientation)
+    found = stack.places() if len(orientations) == 1 else None
+    if found is None:
+        return False
+    held: list[set[str]] = [set() for _ in range(len(found))]
+    for frame, place in zip(frames, found.codes.tolist(), strict=True):
+        held[place].add(frame.stack)
+    lattice = find_lattice(found)
+    alternate = all(len(one) == 1 and one != other for one, other in itertools.pairwise(held)) and len(held[-1]) == 1
+    return alternate and lattice is not None and not lattice.absent
 
 
 def _members(columns: Mapping[str, Sequence[Hashable]]) -> list[list[int]]:
@@ -222,6 +273,12 @@ def _beside(places: Places) -> float:
     return max(PART_OF_PIXEL * (tolerance.pixel or 0.0), ROUNDING, written, JITTER * step)
 
 
+def are_one_if_rescaled(stacks: Sequence[Stack]) -> bool:
+    """Whether some stacks differ in how values are stored, and not in what these mean."""
+    firsts = [stack.frames[0] for stack in stacks]
+    return len(set(map(_samples, firsts))) < len(set(map(_pixels, firsts)))
+
+
 def stack_words(stack: Stack) -> str:
     """In what a stack differs from the others of its series, in words, as ``sagittal`` or ``ADC map``."""
     words = (_WORDS[name](stack.frames[0]) for name in stack.why if name in _WORDS)
@@ -251,11 +308,18 @@ def _pixels(frame: Frame) -> Hashable:
     return pixel.samples, pixel.dtype.str, colours
 
 
+def _pixel_words(frame: Frame) -> str:
+    pixel = frame.instance.pixel
+    told = pixel.photometric_interpretation
+    bits = f"{'signed' if pixel.signed else 'unsigned'} {pixel.bits_allocated} bits"
+    return bits if told == "MONOCHROME2" else f"{bits} {told}"
+
+
 def _instance(frame: Frame) -> Hashable:
     """Its instance, where frames of different ones have nothing in common."""
     header = frame.instance
     one_scan = header.modality in _OF_ONE_SCAN and frame.instance.number_of_frames == 1
-    unplaced = frame.position is None and not one_scan
+    unplaced = not frame.in_patient or (frame.position is None and not one_scan)
     own = header.segmentation is not None or header.modality in {"RTDOSE", "NM"}
     return frame.whole if unplaced or own or header.sop_class_uid == PARAMETRIC_MAP_STORAGE else ""
 
@@ -275,10 +339,11 @@ _STRAIGHT: Final = float(np.cos(np.radians(5)))
 
 _WORDS: Final[dict[str, Callable[[Frame], str]]] = {
     "rows and columns": lambda frame: "{} x {}".format(*frame.instance.pixel.shape[1:]),
-    PIXELS: lambda frame: "signed" if frame.instance.pixel.signed else "unsigned",
+    PIXELS: _pixel_words,
     "localizer": lambda frame: "localizer" if "LOCALIZER" in frame.instance.image_type else "",
     "derived map": lambda frame: f"{_map(frame)} map" if _map(frame) else "",
     "position": lambda frame: "unplaced" if frame.position is None else "",
+    "laterality": lambda frame: {"L": "left", "R": "right"}.get(frame.side, ""),
     "orientation": _direction,
 }
 """What is said of a frame where stacks differ in this."""
@@ -290,6 +355,8 @@ _KEYS: Final[dict[str, Callable[[Frame], Hashable]]] = {
     "localizer": lambda frame: "LOCALIZER" in frame.instance.image_type,
     "derived map": _map,
     "position": lambda frame: frame.position is None,
+    "coordinate system": lambda frame: frame.in_patient,
+    "laterality": lambda frame: frame.side,
     "modality table": lambda frame: bool(frame.item.modality_lut.items),
     "instance": _instance,
 }
@@ -304,7 +371,7 @@ def _alike(vectors: Sequence[Vector | None], tolerance: float) -> Iterator[int]:
         if vector is None:
             yield -1
             continue
-        if last is not None and np.array_equal(vector, last):
+        if vector is last or (last is not None and np.array_equal(vector, last)):
             yield number
             continue
         known = np.empty((0, len(vector))) if known is None else known

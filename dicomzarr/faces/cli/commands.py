@@ -84,6 +84,7 @@ def _add_export(command: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--from", dest="listed", metavar="CSV", help="many series: columns StudyInstanceUID and SeriesInstanceUID"
     )
+    what.add_argument("--cluster", metavar="ADDRESS", help="by the workers of this scheduler of dask.distributed")
     how = command.add_argument_group("how it is written")
     how.add_argument("--zarr-format", metavar="N", type=_whole(2, 3), default=3, help="3: OME-Zarr 0.5 (3), 2: 0.4")
     how.add_argument("--compression", metavar="KIND", default="zstd", help="zstd, zstd:LEVEL or none (zstd)")

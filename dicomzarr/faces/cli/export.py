@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
 
-from dicomzarr.errors import DicomZarrError, UsageError
+from dicomzarr.errors import DicomZarrError, TargetExistsError, UsageError
 from dicomzarr.faces.cli.connection import series_target, target_of
+from dicomzarr.faces.cli.export_list import listed, on_cluster
 from dicomzarr.faces.cli.measures import amount, counted
 from dicomzarr.faces.cli.remedies import remedy_for
 from dicomzarr.faces.export import export
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from dicomzarr.faces.cli.connection import Target
     from dicomzarr.faces.cli.terminal import Terminal
+    from dicomzarr.faces.export import Exported
     from dicomzarr.faces.export.zarr_export import Progress
-
-_STUDY, _SERIES = "StudyInstanceUID", "SeriesInstanceUID"
 
 
 def run(arguments: Namespace, terminal: Terminal) -> None:
@@ -33,6 +32,8 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
     Raises:
         DicomZarrError: One cannot be had, or not be written; of a list, after all others were.
     """
+    if arguments.cluster is not None and arguments.listed is None:
+        raise UsageError("--cluster is for many series.", remedy="Name their list, by --from.")
     if arguments.listed is None:
         _export(series_target(arguments), arguments.output, arguments, terminal)
     else:
@@ -42,29 +43,28 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
 def _export(target: Target, output: str, arguments: Namespace, terminal: Terminal) -> None:
     with _shown(terminal) as progress:
         try:
-            done = export(
-                str(target.url),
-                output,
-                levels=arguments.levels,
-                region=dict(arguments.region),
-                images=arguments.image,
-                zarr_format=arguments.zarr_format,
-                compression=arguments.compression,
-                shard=arguments.shard,
-                keep_encoded=arguments.keep_encoded,
-                build_levels=arguments.build_levels,
-                absent=arguments.absent,
-                overwrite=arguments.force,
-                progress=progress.tell,
-                **_view(arguments),
-                **target.options,
-            )
+            done = export(str(target.url), output, progress=progress.tell, **_how(arguments), **target.options)
         except KeyboardInterrupt:
             progress.close()
             raise KeyboardInterrupt(progress.state) from None
-    kept = f", {done.resumed} of {done.blocks} blocks from an earlier run" if done.resumed else ""
-    arrays = counted(done.arrays, "array")
-    terminal.note(f"{output}: {amount(done.nbytes)} of pixels in {arrays}, read again and compared{kept}")
+    _tell(output, done, terminal)
+
+
+def _how(arguments: Namespace) -> dict[str, Any]:
+    """What is taken, and how it is written."""
+    return {
+        "levels": arguments.levels,
+        "region": dict(arguments.region),
+        "images": arguments.image,
+        "zarr_format": arguments.zarr_format,
+        "compression": arguments.compression,
+        "shard": arguments.shard,
+        "keep_encoded": arguments.keep_encoded,
+        "build_levels": arguments.build_levels,
+        "absent": arguments.absent,
+        "overwrite": arguments.force,
+        **_view(arguments),
+    }
 
 
 def _view(arguments: Namespace) -> dict[str, Any]:
@@ -77,39 +77,38 @@ def _view(arguments: Namespace) -> dict[str, Any]:
 
 
 def _export_listed(arguments: Namespace, terminal: Terminal) -> None:
-    if "{series}" not in arguments.output:
-        raise UsageError("OUT names one target for many series.", remedy="Write {series} in it, as out/{series}.zarr.")
+    rows = listed(arguments.listed, arguments.output)
     base, failed = target_of(arguments), 0
-    rows = list(_rows(arguments.listed))
-    for number, (study, series) in enumerate(rows, 1):
-        output = arguments.output.format(study=study, series=series)
-        terminal.note(f"{number} of {len(rows)}: series {series}")
+    targets = {replace(base.url, study=row.study, series=row.series): row.output for row in rows}
+    outcomes: Mapping[str, Exported | DicomZarrError] = {}
+    if arguments.cluster is not None:
+        options = {**_how(arguments), **base.options}
+        outcomes = on_cluster(arguments.cluster, {str(url): output for url, output in targets.items()}, options)
+    for number, (url, output) in enumerate(targets.items(), 1):
+        terminal.note(f"{number} of {len(targets)}: series {url.series}")
         try:
-            _export(replace(base, url=replace(base.url, study=study, series=series)), output, arguments, terminal)
+            if arguments.cluster is None:
+                _export(replace(base, url=url), output, arguments, terminal)
+            else:
+                _tell(output, outcomes[str(url)], terminal)
+        except TargetExistsError:  # as of an earlier run, of which others failed
+            terminal.note(f"{output}: is there already, and stays as it is; --force replaces it")
         except DicomZarrError as error:
             failed += 1
             terminal.error(f"{error.args[0]} {remedy_for(error)}")
     if failed:
-        raise DicomZarrError(f"{failed} of {len(rows)} series failed.", remedy="The same command takes up those again.")
+        raise DicomZarrError(
+            f"{failed} of {len(targets)} series failed.", remedy="The same command takes up those again."
+        )
 
 
-def _rows(path: str) -> Iterator[tuple[str, str]]:
-    """Study and series of each row.
-
-    Raises:
-        UsageError: There is no such list.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:  # noqa: PTH123  # as the user spells it
-            rows = csv.DictReader(file)
-            if not {_STUDY, _SERIES} <= set(rows.fieldnames or ()):
-                raise UsageError(
-                    f"{path} has no columns {_STUDY} and {_SERIES}.", remedy="Name them so in its first line."
-                )
-            for row in rows:
-                yield (row[_STUDY] or "").strip(), (row[_SERIES] or "").strip()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} could not be read ({type(error).__name__}).", remedy="Name a CSV file.") from None
+def _tell(output: str, outcome: Exported | DicomZarrError, terminal: Terminal) -> None:
+    """Say what was written, or raise why it was not."""
+    if isinstance(outcome, DicomZarrError):
+        raise outcome
+    kept = f", {outcome.resumed} of {outcome.blocks} blocks from an earlier run" if outcome.resumed else ""
+    pixels = f"{amount(outcome.nbytes)} of pixels in {counted(outcome.arrays, 'array')}"
+    terminal.note(f"{output}: {pixels}, read again and compared{kept}")
 
 
 class _Shown:

@@ -12,9 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
+from dicomzarr.dicom.files.file_meta import read_file_meta
+from dicomzarr.dicom.files.random_access import Window
 from dicomzarr.errors import DicomZarrError, FrameError
 from dicomzarr.sources.files.index import UNFINISHED
-from dicomzarr.sources.files.instance import file_meta, frames_of, is_dicom, read_instance
+from dicomzarr.sources.files.instance import NAMELESS, frames_of, is_dicom, read_instance
 from dicomzarr.sources.files.stores.pinned_file import pinned
 from dicomzarr.sources.spool import MOST_BYTES
 
@@ -58,9 +60,6 @@ class Deposit:
 
     Args:
         root: The folder.
-
-    Raises:
-        Refused: The disk did not take it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -68,7 +67,18 @@ class Deposit:
         self._path = root / f"{UNFINISHED}{secrets.token_hex(8)}"
         self._file: IO[bytes] | None = None
         self._size = 0
-        with _refusing():
+        self._lock = threading.Lock()
+        self._discarded = False
+
+    def open(self) -> None:
+        """Begin the file.
+
+        Raises:
+            Refused: The disk did not take it, or nobody wants it any more.
+        """
+        with self._lock, _refusing():
+            if self._discarded:
+                raise Refused(PROCESSING)
             self._file = self._path.open("xb", buffering=0)
 
     def write(self, data: bytes) -> None:
@@ -126,18 +136,20 @@ class Deposit:
             return None
 
     def discard(self) -> None:
-        """Leave nothing behind; does nothing where it is in its place."""
-        if self._file is not None:
-            self._file.close()
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+        """Leave nothing behind, also where it is begun only now; does nothing where it is in its place."""
+        with self._lock:
+            self._discarded = True
+            if self._file is not None:
+                self._file.close()
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
     def _identified(self) -> FileInstance:
         """What came, if it is whole."""
         instance = None
         try:
             file = pinned(self._path)
-            if file is None or not is_dicom(file) or not file_meta(file).whole:
+            if file is None or not is_dicom(file) or not read_file_meta(Window(file)).whole:
                 raise Refused(NOT_UNDERSTOOD)
             instance = read_instance(file)
             if instance is not None and _ROWS in instance.shown:
@@ -145,7 +157,7 @@ class Deposit:
                     frames_of(instance)
         except DicomZarrError:
             raise Refused(NOT_UNDERSTOOD, instance) from None
-        if instance is None or not all(map(_is_uid, (*instance.ref, instance.uid))):
+        if instance is None or NAMELESS in instance.ref or not all(map(_is_uid, (*instance.ref, instance.uid))):
             raise Refused(NOT_UNDERSTOOD)
         return instance
 

@@ -13,18 +13,18 @@ from cachetools import LRUCache
 from dicomzarr.arrays.image import open_image
 from dicomzarr.dicom.files.data_set import (
     attributes,
-    binary_value,
     encoded_attributes,
     explicit_little_endian,
     file_meta_information,
 )
+from dicomzarr.dicom.files.file_meta import read_file_meta
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import ChangedFileError, InvalidFileError, MissingFileError
-from dicomzarr.sources.files.instance import file_meta, frames_of, read_header
+from dicomzarr.sources.files.instance import frames_of, read_header, read_value
 from dicomzarr.sources.files.search import found_in
 from dicomzarr.sources.files.source import FilesSource
 
@@ -219,7 +219,7 @@ class FolderHoldings:
             MissingFileError: There is no such value.
         """
         try:
-            return binary_value(read_header(instance.head, instance.uid), path, instance.uid)
+            return read_value(instance, path, instance.uid)
         except InvalidFileError:
             raise MissingFileError(f"Instance {instance.uid} has no bulk data {path:.100}.") from None
 
@@ -265,7 +265,7 @@ class FolderHoldings:
         Raises:
             InvalidFileError: The file is broken.
         """
-        return explicit_little_endian(read_header(instance.head, instance.uid), changes, instance.uid)
+        return explicit_little_endian(read_header(instance.head, instance.uid, None), changes, instance.uid)
 
     def size(self, instance: FileInstance) -> int:
         """See `Holdings.size`."""
@@ -287,7 +287,7 @@ class FolderHoldings:
 
 def _part10_prefix(instance: FileInstance) -> tuple[bytes, int]:
     """What is sent before the data set of a file that lacks it, and the offset from which on the file is sent."""
-    meta = file_meta(instance.file)
+    meta = read_file_meta(instance.head)
     if meta.whole:
         return b"", 0
     sop_class = first_text(instance.shown, "00080016")

@@ -89,28 +89,26 @@ class Storing:
 
     async def _stored(self, part: AsyncIterator[bytes], into: Path, study: str | None) -> Outcome:
         """Write one instance; what it is sent in is read to its end whatever becomes of it."""
-        deposit: Deposit | None = None
+        deposit = Deposit(into)
         refused: Refused | None = None
         try:
             try:
-                deposit = await FILES.run(Deposit, into)
+                await FILES.run(deposit.open)
             except Refused as error:
                 refused = error
             async for data in _gathered(part):
-                if deposit is not None and refused is None:
+                if refused is None:
                     try:
                         await FILES.run(deposit.write, data)
                     except Refused as error:
                         refused = error
-            if deposit is None or refused is not None:
-                known = None if deposit is None else await FILES.run(deposit.known)
-                return Outcome(known, NOT_UNDERSTOOD if refused is None else refused.reason)
+            if refused is not None:
+                return Outcome(await FILES.run(deposit.known), refused.reason)
             return Outcome(await FILES.run(deposit.place, study, self.holdings.held))
         except Refused as error:
             return Outcome(error.instance, error.reason)
         finally:
-            if deposit is not None:
-                await asyncio.shield(FILES.run(deposit.discard))
+            await asyncio.shield(FILES.run(deposit.discard))
 
 
 async def _parts(request: web.Request) -> AsyncIterator[AsyncIterator[bytes]]:

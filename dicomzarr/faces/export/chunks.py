@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+import google_crc32c
 import imagecodecs
 import numpy as np
 
@@ -23,9 +24,6 @@ Chunk: TypeAlias = tuple[int, ...]
 
 _NO_CHUNK: Final = 2**64 - 1
 """Offset and length of a chunk that a shard lacks (zarr specs, sharding-indexed codec)."""
-
-_CASTAGNOLI: Final = 0x82F63B78
-"""The polynomial of CRC-32C, bits reversed (RFC 3720 appendix B.4)."""
 
 _scratch = Scratch()
 
@@ -113,7 +111,7 @@ def pack_shard(chunks: Sequence[bytes | None]) -> bytes:
             index[number] = at, len(data)
             at += len(data)
     table = index.tobytes()
-    return b"".join([*(data for data in chunks if data is not None), table, _crc32c(table).to_bytes(4, "little")])
+    return b"".join([*(data for data in chunks if data is not None), table, _check_of(table)])
 
 
 def unpack_shard(shard: bytes, count: int) -> list[bytes | None]:
@@ -127,24 +125,12 @@ def unpack_shard(shard: bytes, count: int) -> list[bytes | None]:
         ValueError: It is none.
     """
     table, check = shard[-16 * count - 4 : -4], shard[-4:]
-    if len(table) != 16 * count or _crc32c(table).to_bytes(4, "little") != check:
+    if len(table) != 16 * count or _check_of(table) != check:
         raise ValueError("the index of a shard is broken")
     pairs = np.frombuffer(table, "<u8").reshape(count, 2).tolist()
     return [None if at == _NO_CHUNK else shard[at : at + length] for at, length in pairs]
 
 
-def _crc32c(data: bytes) -> int:
-    """Of an index, which is short: zlib and imagecodecs have other polynomials."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = _TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    return crc ^ 0xFFFFFFFF
-
-
-def _row(crc: int) -> int:
-    for _ in range(8):
-        crc = (crc >> 1) ^ (_CASTAGNOLI if crc & 1 else 0)
-    return crc
-
-
-_TABLE: Final = tuple(map(_row, range(256)))
+def _check_of(table: bytes) -> bytes:
+    """As the index of a shard ends."""
+    return int(google_crc32c.value(table)).to_bytes(4, "little")

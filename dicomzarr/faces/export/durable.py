@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
+import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +19,9 @@ if TYPE_CHECKING:
 _THREADS: Final = 8
 """A disk puts together what several wait for."""
 
+_TELLS_ERRORS: Final = (5, 8)
+"""The first version of Linux whose ``syncfs`` says that something could not be written."""
+
 
 def settle(path: Path) -> None:
     """Wait until a file, or all that is below a folder, and the entry of its name are on the disk.
@@ -22,10 +29,34 @@ def settle(path: Path) -> None:
     Raises:
         TargetError: The disk did not take it.
     """
-    with on_disk("The target"), ThreadPoolExecutor(_THREADS, "dicomzarr-settle") as threads:
-        for _ in threads.map(_sync, _below(path)):
-            pass
+    with on_disk("The target"):
+        if path.is_dir() and _goes_at_once(path):
+            _sync_file_system(path)
+        else:
+            with ThreadPoolExecutor(_THREADS, "dicomzarr-settle") as threads:
+                for _ in threads.map(_sync, _below(path)):
+                    pass
         _sync(str(path.parent))
+
+
+def _goes_at_once(path: Path) -> bool:
+    """Whether its file system can be synchronised as a whole: file by file a journal is written for each.
+
+    Those without a disk of their own, of networks above all, hand on what is said of a file, and that alone.
+    """
+    version = re.match(r"(\d+)\.(\d+)", platform.release())
+    is_known = sys.platform == "linux" and version is not None and tuple(map(int, version.groups())) >= _TELLS_ERRORS
+    return is_known and os.major(path.stat().st_dev) != 0
+
+
+def _sync_file_system(path: Path) -> None:
+    """``syncfs`` of Linux."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+            raise OSError(ctypes.get_errno(), "syncfs")
+    finally:
+        os.close(descriptor)
 
 
 def _below(path: Path) -> Iterator[str]:

@@ -6,15 +6,15 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dicomzarr.errors import DicomZarrError, TargetError, UsageError
+from dicomzarr.errors import DicomZarrError, TargetError, TargetExistsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def taken() -> UsageError:
+def taken() -> TargetExistsError:
     """The error for a target where something is that nobody has said to overwrite."""
-    return UsageError(
+    return TargetExistsError(
         "There is something at the target already.",
         remedy="Overwrite it (overwrite=True, --force), or name another target.",
     )

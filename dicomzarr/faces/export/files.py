@@ -63,7 +63,7 @@ def export_file(
         options = _of_one_image(image.store.plan, options)
     source = kind.adapt(Source(image, options))
     work = ZarrExport(source, str(beside / "export.zarr"), {}, progress)
-    work.run(overwrite=overwrite)
+    work.run(overwrite=overwrite, settles=False)  # the file is
     whole = beside / path.name
     with on_disk("The target"):
         kind.write(source, beside / "export.zarr", whole)

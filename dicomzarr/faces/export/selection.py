@@ -68,6 +68,7 @@ def select(plan: SeriesPlan, options: ExportOptions) -> Selection:
         InvalidOptionError: The series has no such image, level, axis or region.
     """
     chosen = _chosen(plan, options)
+    _check_levels([plan.at(path) for path in chosen], options.levels or ())
     images = [(path, plan.at(path)) for path in chosen if path in plan.image_paths]
     associated = [(path, plan.at(path)) for path in chosen if path not in plan.image_paths]
     if not images:
@@ -222,7 +223,15 @@ class _Cut:
         )
 
 
+def _check_levels(images: Sequence[ImagePlan], wanted: Sequence[int]) -> None:
+    most = max(len(image.levels) for image in images)
+    for number in wanted:
+        if number >= most:
+            raise _no_level(number, most)
+
+
 def _numbers(image: ImagePlan, wanted: tuple[int, ...] | None, *, is_label: bool) -> list[int]:
+    """The levels that are taken of an image; there are others, which may have more."""
     numbers = range(len(image.levels))
     if wanted is None:
         return list(numbers)
@@ -230,11 +239,15 @@ def _numbers(image: ImagePlan, wanted: tuple[int, ...] | None, *, is_label: bool
     if not found and (is_label or len(numbers) == 1):
         return [numbers[-1]]  # of one resolution, whatever that of others is
     if not found:
-        raise InvalidOptionError(
-            f"There is no level {wanted[0]} in an image of {len(numbers)} levels.",
-            remedy="dicomzarr info lists the levels.",
-        )
+        raise _no_level(wanted[0], len(numbers))
     return found
+
+
+def _no_level(number: int, levels: int) -> InvalidOptionError:
+    return InvalidOptionError(
+        f"There is no level {number} in an image of {levels} level{'s' * (levels != 1)}.",
+        remedy="dicomzarr info lists the levels.",
+    )
 
 
 def _is_indexed(image: ImagePlan) -> bool:

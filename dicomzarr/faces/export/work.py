@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from dicomzarr.errors import DicomZarrError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Self
 
     from dicomzarr.faces.export.blocks import Block
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 WORKERS: Final = 2 + (os.cpu_count() or 1)
 """Threads: each waits for frames most of the time, while others compress."""
+
+FOR_SLICES: Final = 16
+"""The same for slices that are instances of their own: a series comes in one reply if most of it is wanted at a time,
+and 16 blocks of 16 MiB are 512 slices of 512 x 512."""
 
 
 class StoppedError(Exception):
@@ -55,7 +59,7 @@ class Gate:
             self._changed.wait_for(lambda: not self._inside)
 
 
-def work_through(blocks: Iterable[Block], work: Work, done: Done, workers: int = WORKERS) -> None:
+def work_through(blocks: Sequence[Block], work: Work, done: Done, workers: int = WORKERS) -> None:
     """Have each block worked on in some thread, and be told in this one.
 
     The first error ends it, as does an interrupt: what is being written is finished and told of, nothing else begins,
@@ -73,10 +77,10 @@ def work_through(blocks: Iterable[Block], work: Work, done: Done, workers: int =
     gate, feed = Gate(), _Feed(blocks)
     answers: Answers = SimpleQueue()
     # Daemons: a read of a server that does not answer must not keep the process alive.
-    for number in range(workers):
+    left = min(workers, len(blocks))
+    for number in range(left):
         name = f"dicomzarr-export-{number}"
         threading.Thread(target=_run, args=(feed, work, gate, answers), name=name, daemon=True).start()
-    left = workers
     try:
         while left:
             answer = answers.get()

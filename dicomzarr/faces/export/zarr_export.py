@@ -10,13 +10,14 @@ from dicomzarr.faces.export.encoded import EncodedCopy
 from dicomzarr.faces.export.failures import taken
 from dicomzarr.faces.export.journal import Journal, journal_of
 from dicomzarr.faces.export.pixels import PixelCopy
-from dicomzarr.faces.export.work import work_through
+from dicomzarr.faces.export.work import FOR_SLICES, WORKERS, work_through
 from dicomzarr.faces.export.zarr_target import ZarrTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dicomzarr.faces.export.blocks import Block
+    from dicomzarr.faces.export.selection import Part
     from dicomzarr.faces.export.series import Source
 
 
@@ -56,19 +57,25 @@ class ZarrExport:
         self.target = ZarrTarget(url, target_options)
         self._journal = Journal(journal_of(url), target_options, source.identity)
         self._progress = progress or (lambda _: None)
-        pixels = PixelCopy(self.target, source.options, source.store, source.level)
-        encoded = EncodedCopy(self.target, source.options, source.store)
+        self._store = source.store.for_one_reader()  # most of a series that is wanted at a time may come whole
+        pixels = PixelCopy(self.target, source.options, self._store, source.level)
+        encoded = EncodedCopy(self.target, source.options, self._store)
         self._copies = {part.path: encoded if part.path in source.kept else pixels for part in source.selection.parts}
         self._blocks = [block for part in source.selection.parts for block in self._copies[part.path].blocks(part)]
         self.blocks = len(self._blocks)
         self.nbytes = sum(block.nbytes for block in self._blocks)
         self.resumed = 0
 
-    def run(self, *, overwrite: bool) -> None:
+    def run(self, *, overwrite: bool, settles: bool = True) -> None:
         """Write what is not written yet, and read all of it again.
 
+        Args:
+            overwrite: Whatever else is at the target goes.
+            settles: It is what others keep, and is on the disk itself in the end.
+
         Raises:
-            UsageError: There is something at the target that this is not the rest of.
+            TargetExistsError: There is something at the target already.
+            UsageError: It is the beginning of another export.
             DicomZarrError: A block could not be read; what is done stays so.
             TargetError: A block could not be written; as above.
             VerificationError: What is read again is something else; only this is written anew the next time.
@@ -83,7 +90,8 @@ class ZarrExport:
             self._verify()
             for key, document in self._source.documents(arrays).items():  # one after the other: the root is the last
                 self.target.put({key: document})
-            self.target.settle()
+            if settles:
+                self.target.settle()
         except UsageError:
             raise  # it does not go on
         except DicomZarrError as error:
@@ -132,7 +140,12 @@ class ZarrExport:
             written += block.nbytes
             self._progress(Progress("copying", len(done), self.blocks, written, self.nbytes, before))
 
-        work_through(left, lambda block, gate: self._copies[block.part.path].copy(block, gate), note)
+        workers = FOR_SLICES if any(self._is_slices(block.part) for block in left) else WORKERS
+        work_through(left, lambda block, gate: self._copies[block.part.path].copy(block, gate), note, workers)
+
+    def _is_slices(self, part: Part) -> bool:
+        """Whether its frames are instances of their own, of which a server may give all in one reply."""
+        return bool(self._store.source_of(part.whole).series.slices)
 
     def _verify(self) -> None:
         wrong: list[str] = []

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from dicomzarr.dicom.files.file_meta import ENOUGH, is_dicom
 from dicomzarr.faces.napari.background import meanwhile
 from dicomzarr.faces.napari.telling import say
 
@@ -32,10 +33,6 @@ _LOOKED_AT: Final = 64
 
 _LISTED: Final = 1024
 """... so many names: the viewer waits for the answer."""
-
-_MARK: Final = b"DICM"
-_MARK_AT: Final = 128
-"""PS3.10 section 7.1."""
 
 
 def get_reader(path: Paths) -> Callable[..., list[LayerData]] | None:
@@ -95,6 +92,6 @@ def _names(folder: Path) -> Iterator[Path]:
 def _is_dicom(file: Path) -> bool:
     try:
         with file.open("rb") as opened:
-            return opened.read(_MARK_AT + len(_MARK))[_MARK_AT:] == _MARK
+            return is_dicom(opened.read(ENOUGH))
     except OSError:
         return False

@@ -6,11 +6,15 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.dicom.files.deflated import inflated_beginning
+import msgspec
+
+from dicomzarr.dicom.files.data_set import data_set_header
+from dicomzarr.dicom.files.deflated import InflatedWindow
+from dicomzarr.dicom.files.excerpt import LONGEST_VALUE
 from dicomzarr.dicom.files.file_meta import is_dicom, read_file_meta
-from dicomzarr.dicom.files.part10 import beginning_end, header_end
-from dicomzarr.dicom.files.random_access import MOST_BEGINNING
-from dicomzarr.errors import DicomZarrError, InvalidFileError, TruncatedFileError
+from dicomzarr.dicom.files.part10 import beginning_end
+from dicomzarr.dicom.files.random_access import MOST_BEGINNING, NeededError, Pieces
+from dicomzarr.errors import DicomZarrError, InvalidFileError
 from dicomzarr.sources.files.stores.port import LeftOut, begun
 
 if TYPE_CHECKING:
@@ -31,27 +35,18 @@ _FASTEST: Final = 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """The beginning of a file: a `dicom.files.random_access.RandomAccess` that gives no more than that."""
+    """What a file says before its pixels, without its longest values, as it is kept."""
 
     packed: bytes
-    size: int
-    """Bytes of the whole file."""
 
     @classmethod
-    def of(cls, data: bytes | memoryview, size: int) -> Head:
-        """A beginning that is kept."""
-        return cls(zlib.compress(data, _FASTEST), size)
+    def of(cls, pieces: Pieces) -> Head:
+        """Pieces that are kept."""
+        return cls(zlib.compress(msgspec.msgpack.encode(pieces.pieces), _FASTEST))
 
-    @property
-    def data(self) -> memoryview:
-        """Its bytes."""
-        return memoryview(zlib.decompress(self.packed))
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, span: slice) -> memoryview:
-        return self.data[span]
+    def pieces(self, size: int) -> Pieces:
+        """They, of a file of so many bytes."""
+        return Pieces(size, msgspec.msgpack.decode(zlib.decompress(self.packed), type=list[tuple[int, bytes]]))
 
 
 def read_heads(files: Sequence[StoredFile]) -> Iterator[tuple[StoredFile, Head | LeftOut | DicomZarrError]]:
@@ -62,52 +57,51 @@ def read_heads(files: Sequence[StoredFile]) -> Iterator[tuple[StoredFile, Head |
 
 def _some(files: Sequence[StoredFile]) -> Iterator[tuple[StoredFile, Head | LeftOut | DicomZarrError]]:
     length = FIRST
-    left = [(file, b"") for file in files]
+    left = [(file, Pieces(file.size), 0) for file in files]
     while left:
-        more: list[tuple[StoredFile, bytes]] = []
+        more: list[tuple[StoredFile, Pieces, int]] = []
         at_once = len(left) if length <= _SMALL else 1
         for first in range(0, len(left), at_once):
             some = left[first : first + at_once]
-            coming = [begun(file, len(data), min(length, file.size), near=False) for file, data in some]
-            for (file, data), future in zip(some, coming, strict=True):
-                found = _looked_at(file, data, future)
-                if isinstance(found, bytes):
-                    more.append((file, found))
+            coming = [begun(file, start, _stop(file, start, length), near=False) for file, _, start in some]
+            for (file, pieces, start), future in zip(some, coming, strict=True):
+                found = _looked_at(file, pieces, start, future)
+                if isinstance(found, int):
+                    more.append((file, pieces, found))
                 else:
                     yield file, found
         left, length = more, 4 * length
 
 
+def _stop(file: StoredFile, start: int, length: int) -> int:
+    """How far a file is read on: up to a length; behind a value that was passed over, as much as a step before."""
+    return min(max(length, start + length // 4), file.size)
+
+
 def _looked_at(
-    file: StoredFile, data: bytes, future: Future[bytes | memoryview]
-) -> bytes | Head | LeftOut | DicomZarrError:
-    """The head of a file, if what has been read is enough; else what has been read."""
+    file: StoredFile, pieces: Pieces, start: int, future: Future[bytes | memoryview]
+) -> int | Head | LeftOut | DicomZarrError:
+    """The head of a file, if what has been read is enough; else from where on it is to be read."""
     try:
-        data += bytes(future.result())
-        if not is_dicom(data):
+        pieces.add(start, future.result())
+        if start == 0 and not is_dicom(pieces.pieces[0][1]):
             return LeftOut.NO_DICOM
-        end = _end(memoryview(data), file)
+        return Head.of(pieces.up_to(_end(pieces, file.name)))
+    except NeededError as needed:
+        if pieces.nbytes > MOST_BEGINNING or pieces.end == file.size:
+            return InvalidFileError(f"No pixel data within {MOST_BEGINNING} bytes of attributes of {file.name}.")
+        # What is kept lies in one piece, and so does what is hardly worth a request of its own.
+        return pieces.end if needed.start <= pieces.end + LONGEST_VALUE else needed.start
     except DicomZarrError as error:
         return error
-    if end is None and len(data) > MOST_BEGINNING:
-        return InvalidFileError(f"No pixel data within {MOST_BEGINNING} bytes of {file.name}.")
-    return data if end is None else Head.of(memoryview(data)[:end], file.size)
 
 
-def _end(data: memoryview, file: StoredFile) -> int | None:
-    """Where the head of a file ends; None where more is needed to know."""
-    if len(data) >= file.size:
-        meta = read_file_meta(data)
-        found = None if meta.deflated else beginning_end(data, meta)
-        return len(data) if found is None else found
-    try:
-        meta = read_file_meta(data)
-    except TruncatedFileError:
-        return None
-    if not meta.deflated:
-        return beginning_end(data, meta)
-    try:
-        inflated = inflated_beginning(data, meta.end, file.name, complete=False)
-        return None if header_end(inflated, 0, meta) is None else len(data)
-    except TruncatedFileError:
-        return None
+def _end(pieces: Pieces, name: str) -> int:
+    """Where the head of a file ends."""
+    meta = read_file_meta(pieces)
+    if meta.deflated:
+        data_set_header(InflatedWindow(pieces, meta.end, name), 0, meta, complete=True, longest=LONGEST_VALUE)
+        return pieces.end
+    data_set_header(pieces, meta.end, meta, complete=True, longest=LONGEST_VALUE)
+    found = beginning_end(pieces, meta)
+    return pieces.size if found is None else found

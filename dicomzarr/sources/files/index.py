@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import DicomZarrError, FileError, InvalidFileError, ServerError, UnreadableFileError
+from dicomzarr.runtime.collection import without_collection
 from dicomzarr.sources.files.heads import Head, read_heads
 from dicomzarr.sources.files.index_file import NAME, FileRow
 from dicomzarr.sources.files.instance import FileInstance, is_dicom, is_directory, read_instance
@@ -49,11 +50,14 @@ class FolderIndex:
     """What was left out, and why."""
     files: Mapping[str, _Found]
     """By name."""
+    _states: dict[SeriesRef, str] = field(default_factory=dict)
 
     def state(self, ref: SeriesRef) -> str:
         """Tells whether a series is in the same files as at another time, and these have not changed."""
-        files = (each.file for each in self.series[ref].values())
-        return _digest(f"{file.name}\t{file.size}\t{file.tag}" for file in files)
+        if ref not in self._states:
+            files = (each.file for each in self.series[ref].values())
+            self._states[ref] = _digest(f"{file.name}\t{file.size}\t{file.tag}" for file in files)
+        return self._states[ref]
 
     def etag(self, ref: SeriesRef) -> str:
         """The state of a series, and whether other files were left out than at another time."""
@@ -122,6 +126,7 @@ def _sorted(files: Mapping[str, _Found], left_out: Mapping[str, LeftOut]) -> Fol
 # --- what is kept ---
 
 
+@without_collection
 def _restored(files: Mapping[str, StoredFile], kept: IndexFile, *, near: bool) -> dict[str, _Found]:
     found = {}
     for row in kept.rows():
@@ -148,7 +153,7 @@ class _InIndex:
 
     def head(self) -> Head | None:
         packed = self.index.head(self.name, self.file.tag)
-        return None if packed is None else Head(packed, self.file.size)
+        return None if packed is None else Head(packed)
 
     def bounds(self) -> array[int] | None:
         return self.index.bounds(self.name, self.file.tag)
@@ -221,7 +226,7 @@ def _far(names: Mapping[StoredFile, str], kept: IndexFile) -> Iterator[tuple[str
             yield name, _Found(file, _failed(beginning)), None
             continue
         try:
-            found = read_instance(file, beginning)
+            found = read_instance(file, beginning.pieces(file.size))
         except DicomZarrError as error:
             yield name, _Found(file, _failed(error)), None
             continue

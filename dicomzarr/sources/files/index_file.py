@@ -28,7 +28,8 @@ _APPLICATION: Final = 0x44435A69
 
 _TABLES: Final = """
 CREATE TABLE files (
-    place TEXT, name TEXT, size INTEGER, tag TEXT, left_out TEXT, uids TEXT, shown BLOB, head BLOB, bounds BLOB,
+    place TEXT, name TEXT, size INTEGER, tag TEXT, left_out TEXT, uids TEXT, shown BLOB, checksum INTEGER, head BLOB,
+    bounds BLOB,
     PRIMARY KEY (place, name)
 ) WITHOUT ROWID;
 CREATE TABLE archives (
@@ -79,7 +80,7 @@ class IndexFile:
         self._database: sqlite3.Connection | None = None
         self._place = place
         self._path_of = path_of
-        self._version = int.from_bytes(sha256(version.encode()).digest()[:4], "big") >> 1
+        self._version = int.from_bytes(sha256(f"{version} {_TABLES}".encode()).digest()[:4], "big") >> 1
         self._ours = ours
         self._path: Path | None = None
         self._opened = False
@@ -101,30 +102,25 @@ class IndexFile:
 
     def rows(self) -> list[FileRow]:
         """What is known of all files."""
-        found = self._read("SELECT name, size, tag, left_out, uids, shown FROM files WHERE place = ?")
+        found = self._read("SELECT name, size, tag, left_out, uids, shown, checksum FROM files WHERE place = ?")
         rows = []
-        for name, size, tag, left_out, uids, shown in found:
+        for *said, shown, checksum in found:
+            name, size, tag, left_out, uids = said
             with suppress(ValueError, TypeError, AttributeError):
                 told = bytes(shown or b"")
+                if _checksum(tuple(said), told) != checksum:  # it is damaged, which SQLite does not see
+                    continue
                 study, series, uid = uids.split() if uids else ("", "", "")
                 rows.append(FileRow(name, size, tag, left_out, (study, series, uid) if uids else None, told))
         return rows
 
     def keep(self, rows: Iterable[tuple[FileRow, bytes | None]]) -> None:
         """Keep what was found in files, and the heads of those far away."""
-        self._write(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-            [
-                (
-                    self._place,
-                    *(row.name, row.size, row.tag, row.left_out),
-                    " ".join(row.uids) if row.uids else None,
-                    row.shown or None,
-                    head,
-                )
-                for row, head in rows
-            ],
-        )
+        values = []
+        for row, head in rows:
+            said = row.name, row.size, row.tag, row.left_out, " ".join(row.uids) if row.uids else None
+            values.append((self._place, *said, row.shown or None, _checksum(said, row.shown), head))
+        self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", values)
 
     def remove(self, names: Iterable[str]) -> None:
         """Forget files that are gone."""
@@ -252,7 +248,13 @@ def _opened(path: Path, version: int) -> sqlite3.Connection:
     return database
 
 
+def _checksum(said: tuple[object, ...], shown: bytes) -> int:
+    return zlib.crc32(shown, zlib.crc32(repr(said).encode("utf-8", "surrogatepass")))
+
+
 def _is_damaged(error: Exception) -> bool:
+    if isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode"):
+        return True  # what is Python's own: a text is none
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 

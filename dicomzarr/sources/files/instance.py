@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from dicomzarr.dicom.files.data_set import attributes, data_set_header, encoded_attributes
-from dicomzarr.dicom.files.deflated import inflated_beginning
+from dicomzarr.dicom.files.data_set import attributes, binary_value, data_set_header, encoded_attributes
+from dicomzarr.dicom.files.deflated import InflatedWindow
 from dicomzarr.dicom.files.elements import UNDEFINED, elements
+from dicomzarr.dicom.files.excerpt import LONGEST_VALUE
 from dicomzarr.dicom.files.file_meta import ENOUGH, read_file_meta
 from dicomzarr.dicom.files.file_meta import is_dicom as begins_as_dicom
 from dicomzarr.dicom.files.part10 import find_frames, locate_frames
-from dicomzarr.dicom.files.random_access import within_beginning
+from dicomzarr.dicom.files.random_access import Window
 from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import InvalidFileError
 from dicomzarr.sources.files.distant import frames_in
-from dicomzarr.sources.files.heads import Head
 from dicomzarr.sources.files.stores.members import Member
 from dicomzarr.sources.spool import inflated
 
@@ -28,14 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.dicom.files.data_set import DataSetHeader
-    from dicomzarr.dicom.files.file_meta import FileMeta
     from dicomzarr.dicom.files.part10 import StoredFrames
-    from dicomzarr.dicom.files.random_access import RandomAccess
+    from dicomzarr.dicom.files.random_access import Pieces, RandomAccess
+    from dicomzarr.sources.files.heads import Head
     from dicomzarr.sources.files.stores.port import StoredFile
 
 STUDY: Final = "0020000D"
 SERIES: Final = "0020000E"
 INSTANCE: Final = "00080018"
+
+NAMELESS: Final = "0"
+"""Stands for the UID of a study or a series that files with pixels do not name: those of a folder are one."""
 
 SHOWN: Final = frozenset(
     {
@@ -95,12 +98,14 @@ class FileInstance:
 
     @property
     def head(self) -> RandomAccess:
-        """The file as far as its attributes go, which costs no request."""
-        return self.kept_head() or self.file
+        """The file as far as its attributes go, which costs no request, to be gone through."""
+        head = self.kept_head()
+        return Window(self.file) if head is None else head
 
-    def kept_head(self) -> Head | None:
+    def kept_head(self) -> Pieces | None:
         """The beginning of a file far away; None of a file at hand."""
-        return None if self.kept is None else self.kept.head()
+        head = None if self.kept is None else self.kept.head()
+        return None if head is None else head.pieces(self.file.size)
 
 
 def is_dicom(file: StoredFile) -> bool:
@@ -117,7 +122,7 @@ def is_directory(name: str) -> bool:
     return re.split(r"[/\\]", name.partition(" in ")[0])[-1].upper() == "DICOMDIR"
 
 
-def read_instance(file: StoredFile, head: Head | None = None) -> FileInstance | None:
+def read_instance(file: StoredFile, head: RandomAccess | None = None) -> FileInstance | None:
     """Who an instance is; None for a directory of others.
 
     Args:
@@ -127,7 +132,7 @@ def read_instance(file: StoredFile, head: Head | None = None) -> FileInstance | 
     Raises:
         FileError: The file cannot be read, or has no UIDs.
     """
-    header = read_header(head or file, file.name)
+    header = read_header(Window(file) if head is None else head, file.name)
     data = memoryview(header.data)
     found = [element for element in elements(data, 0, header.encoding) if f"{element.tag:08X}" in SHOWN]
     values = [data[each.at : each.start + each.length] for each in found if _is_shown(each.length)]
@@ -135,8 +140,12 @@ def read_instance(file: StoredFile, head: Head | None = None) -> FileInstance | 
     if first_text(shown, "00080016") == _DIRECTORY:
         return None
     study, series, uid = (first_text(shown, tag) for tag in (STUDY, SERIES, INSTANCE))
-    if not (study and series and uid):
+    if not uid or not (header.pixels or (study and series)):
         raise InvalidFileError(f"{file.name} names no study, series or instance.")
+    for tag, told in ((STUDY, study), (SERIES, series)):
+        if not told:
+            shown[tag] = {"vr": "UI", "Value": [NAMELESS]}
+    study, series = study or NAMELESS, series or NAMELESS
     return FileInstance(file, SeriesRef(study, series), uid, encoded_attributes(shown))
 
 
@@ -144,39 +153,39 @@ def _is_shown(length: int) -> bool:
     return length != UNDEFINED and length <= _LONGEST_SHOWN
 
 
-def read_header(file: RandomAccess, name: str) -> DataSetHeader:
+def read_header(file: RandomAccess, name: str, longest: int | None = LONGEST_VALUE) -> DataSetHeader:
     """The data set of a file up to its pixel data.
 
     Args:
-        file: The file, or its head.
+        file: The file, or its head, to be gone through.
         name: What it is, for messages.
+        longest: Bytes of the longest value that is kept; None for all.
 
     Raises:
         FileError: The file cannot be read.
     """
-    meta = file_meta(file)
+    meta = read_file_meta(file)
     if meta.deflated:
-        data = inflated_beginning(file, meta.end, name, complete=not isinstance(file, Head))
-        return data_set_header(data, 0, meta, complete=True)
-
-    def look(beginning: memoryview) -> DataSetHeader | None:
-        return data_set_header(beginning, meta.end, meta, complete=len(beginning) == len(file))
-
-    found = within_beginning(file, look)
-    if found is None:
-        raise InvalidFileError(f"{name} has no end of its attributes.")
-    return found
+        return data_set_header(InflatedWindow(file, meta.end, name), 0, meta, complete=True, longest=longest)
+    return data_set_header(file, meta.end, meta, complete=True, longest=longest)
 
 
-def file_meta(file: RandomAccess) -> FileMeta:
-    """The File Meta Information of a file.
+def read_value(instance: FileInstance, path: str, name: str) -> bytes:
+    """A value that metadata left out: see `binary_value`.
+
+    Args:
+        instance: The instance.
+        path: See `binary_value`.
+        name: What it is, for messages.
 
     Raises:
-        FileError: It is no Part-10 file, or cannot be read.
+        FileError: There is no such value, or the file cannot be read.
     """
-    found = within_beginning(file, read_file_meta)
-    assert found is not None  # noqa: S101  # it is found, or an error
-    return found
+    header = read_header(instance.head, name)
+    data: RandomAccess = instance.file
+    if path in header.left_out and (meta := read_file_meta(instance.head)).deflated:
+        data = InflatedWindow(instance.file, meta.end, name)
+    return binary_value(header, path, name, data)
 
 
 def frames_of(instance: FileInstance) -> StoredFrames:
@@ -193,7 +202,7 @@ def frames_of(instance: FileInstance) -> StoredFrames:
         return located.stored
     if isinstance(instance.file, Member):
         instance.file.check()
-    meta = file_meta(instance.file)
+    meta = read_file_meta(Window(instance.file))
     if not meta.deflated:
         return locate_frames(instance.file, meta)
     return find_frames(memoryview(inflated(instance.file, meta.end, instance.file.name)), 0, meta)

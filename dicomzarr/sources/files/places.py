@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BESIDE: Final = "beside"
 """The option ``index`` for an index that lies beside the files."""
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 """Of what an index holds."""
 
 STORE: Final = "dicomstore"
@@ -80,10 +80,17 @@ def index_at(base: str, options: StorageOptions, ours: Callable[[], Path | None]
             f"No index can lie beside the files of {place_of(base)}, which are only read.",
             remedy="Give index the path of a file, or give a cache_dir.",
         )
-    path = path_of(base)
-    return IndexFile(
-        "", lambda: path / NAME if path.is_dir() else path.with_name(path.name + NAME), version, ours=False
-    )
+    return IndexFile("", lambda: _beside(path_of(base)), version, ours=True)  # nobody else has such a name
+
+
+def _beside(path: Path) -> Path:
+    found = path / NAME if path.is_dir() else path.with_name(path.name + NAME)
+    if found.is_symlink():  # whoever made the folder says where it leads
+        raise InvalidOptionError(
+            f"{found} is a link, and nothing is written to where it leads.",
+            remedy="Remove it, give index the path of a file, or give a cache_dir.",
+        )
+    return found
 
 
 def is_far(base: str) -> bool:

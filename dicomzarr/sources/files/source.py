@@ -8,7 +8,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dicomzarr.dicom.files.data_set import attributes, binary_value, encoded_attributes
+from dicomzarr.dicom.files.data_set import attributes, encoded_attributes
 from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
 from dicomzarr.errors import ChangedFileError, InvalidFileError, MissingFileError
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
@@ -16,7 +16,7 @@ from dicomzarr.runtime.pools import FAR_FILES, FILES
 from dicomzarr.sources.files.far_origin import FarOrigin
 from dicomzarr.sources.files.index import FolderIndex, look_through, state_in
 from dicomzarr.sources.files.index_file import Body, IndexFile
-from dicomzarr.sources.files.instance import FileInstance, read_header
+from dicomzarr.sources.files.instance import FileInstance, read_header, read_value
 from dicomzarr.sources.files.origin import FilesOrigin
 from dicomzarr.sources.files.search import search
 from dicomzarr.sources.files.stores.local import LocalFolder
@@ -131,12 +131,12 @@ class FilesSource:
         return found[skip:] if wanted is None else found[skip : skip + wanted]
 
     async def instances(self) -> Mapping[SeriesRef, Mapping[str, FileInstance]]:
-        """All instances of each series, as they are now.
+        """All instances of each series, as they are now, or were far away a moment ago, when somebody searched.
 
         Raises:
             MissingFileError: There is no such folder.
         """
-        return (await self._pool.run(self.index)).series
+        return (await self._pool.run(self.index if self._far is None else self._latest)).series
 
     def opens_next(self) -> None:
         """Who has just looked opens a series now: what was found serves for that too."""
@@ -216,7 +216,7 @@ class FilesSource:
         instance = self.index().series.get(ref, {}).get(uid)
         if instance is None:
             raise self._missing(ref)
-        return binary_value(read_header(instance.head, instance.file.name), path, instance.file.name)
+        return read_value(instance, path, instance.file.name)
 
     def _missing(self, ref: SeriesRef) -> MissingFileError:
         return MissingFileError(f"{self._store.where} holds no series {ref.series} of study {ref.study}.")

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.dicom import uids
 from dicomzarr.dicom.files.encapsulated import EncapsulatedFrames
+from dicomzarr.dicom.files.file_meta import read_file_meta
 from dicomzarr.dicom.files.fragments import ITEM_HEADER
 from dicomzarr.dicom.files.native_frames import NativeFrames
 from dicomzarr.dicom.files.random_access import Span
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.errors import InvalidFileError, UsageError
-from dicomzarr.sources.files.instance import file_meta, frames_of
+from dicomzarr.sources.files.instance import frames_of
 from dicomzarr.sources.http.urls import safe_url
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class WholeFrames:
             ServerError: They cannot be read.
         """
         file = instance.file
-        if file_meta(instance.head).deflated:
+        if read_file_meta(instance.head).deflated:
             raise UsageError(f"The data set of {file.name} is deflated: no range of it is a frame.", remedy=_REMEDY)
         url = file.url
         if url is None:

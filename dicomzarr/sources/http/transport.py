@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 from yarl import URL
 
-from dicomzarr.errors import InvalidOptionError, InvalidReplyError
+from dicomzarr.errors import ConnectionFailedError, DicomZarrError, InvalidOptionError, InvalidReplyError
 from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.sources.http import redirects
 from dicomzarr.sources.http.connection import ConnectionSettings, basic_login
@@ -133,6 +133,11 @@ class _Connections:
         self.requests += 1
         try:
             yield self.session
+        except Exception as error:
+            if isinstance(error, DicomZarrError) or not self.session.closed:
+                raise
+            # aiohttp falls over in several ways then, by what it was about to do.
+            raise ConnectionFailedError("The connections were closed: the process ends.") from None
         finally:
             self.requests -= 1
             if self.unwanted:

@@ -24,6 +24,7 @@ from waiting import SECONDS
 
 from dicomzarr.dicom.files.file_meta import read_file_meta
 from dicomzarr.faces.dicomweb_server import DICOMwebServer, deposits
+from dicomzarr.faces.dicomweb_server.deposits import Deposit, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -434,3 +435,12 @@ def test_many_at_once(server: DICOMwebServer, folder: Path, bodies: list[bytes])
     assert statuses == [200] * 4
     assert sorted(files(folder).values()) == sorted(bodies)
     assert pydicom.dcmread(next(folder.rglob("*.dcm"))).SOPInstanceUID
+
+
+def test_a_file_that_is_begun_after_it_was_discarded_is_none(folder: Path) -> None:
+    """The thread that begins it may come last, where the server ends meanwhile."""
+    deposit = Deposit(folder)
+    deposit.discard()
+    with pytest.raises(Refused):
+        deposit.open()
+    assert files(folder) == {}

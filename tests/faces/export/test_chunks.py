@@ -11,7 +11,6 @@ import zarr
 from serving import serving
 
 import dicomzarr
-from dicomzarr.faces.export import chunks as chunks_module
 from dicomzarr.faces.export.chunks import ChunkCoding, pack_shard, unpack_shard
 
 if TYPE_CHECKING:
@@ -66,7 +65,6 @@ def test_a_shard_gives_its_chunks_again_and_tells_when_it_is_broken() -> None:
     chunks = [b"one", None, b"", b"four"]
     shard = pack_shard(chunks)
     assert unpack_shard(shard, 4) == chunks
-    assert chunks_module._crc32c(b"123456789") == 0xE3069283  # the check value of its catalogue
     for broken in (shard[:-1], shard[:-20] + b"\1" + shard[-19:], b"", shard[-40:]):
         with pytest.raises(ValueError, match="index of a shard"):
             unpack_shard(broken, 4)

@@ -93,6 +93,10 @@ def test_many_series_are_exported_from_a_list_and_those_that_fail_are_named(
     assert code == 1
     assert "1 of 3 series failed" in said
     assert said.count("dicomzarr: error:") == 2
+    code, said = run(capsys, server.url, tmp_path / "{series}.zarr", "--from", listed)
+    assert code == 1
+    assert "1 of 3 series failed" in said
+    assert said.count("is there already, and stays as it is") == 2
     for each in series:
         image = dicomzarr.open(server.series_url(each.study_uid, each.series_uid))
         assert np.array_equal(group_at(tmp_path / f"{each.series_uid}.zarr")["0"][...], pixels_of(image))
@@ -102,7 +106,10 @@ def test_many_series_are_exported_from_a_list_and_those_that_fail_are_named(
     ("text", "output", "said"),
     [
         ("a,b\n1,2\n", "{series}.zarr", "no columns"),
+        ("StudyInstanceUID;SeriesInstanceUID\n1;2\n", "{series}.zarr", "separated by a comma"),
+        ("StudyInstanceUID,SeriesInstanceUID\n", "{series}.zarr", "lists no series"),
         ("StudyInstanceUID,SeriesInstanceUID\n1,2\n", "out.zarr", "many series"),
+        ("StudyInstanceUID,SeriesInstanceUID\n1,2\n", "{patient}/{series}.zarr", "{patient}, which is not known"),
         (None, "{series}.zarr", "could not be read"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from dicomzarr.errors import (
     InvalidURLError,
     SeriesNotFoundError,
 )
+from dicomzarr.faces.cli import main
 from dicomzarr.faces.export import many
 
 if TYPE_CHECKING:
@@ -149,6 +151,33 @@ def test_a_cluster_exports_twenty_series_though_a_worker_is_killed(opened: Opene
     resumed = [each.resumed for each in found.values() if each.resumed]
     assert resumed  # what the dead one had written was not written again
     assert_exported(targets)
+
+
+@pytest.mark.slow
+def test_the_command_has_a_list_exported_by_a_cluster(
+    opened: Opener, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server, urls = serve(opened, 3)
+    ids = [re.findall(r"(?:studies|series)/([^/]+)", url) for url in urls]
+    lines = ["StudyInstanceUID,SeriesInstanceUID", *map(",".join, ids), f"{ids[0][0]},1.2.3.4"]
+    (tmp_path / "ids.csv").write_text("\n".join(lines))
+    command = ["export", server.url, str(tmp_path / "{series}.zarr"), "--from", str(tmp_path / "ids.csv")]
+    with LocalCluster(  # type: ignore[no-untyped-call]  # distributed's
+        n_workers=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        command += ["--cluster", cluster.scheduler_address]
+        assert main(command) == 1
+        told = capsys.readouterr().err
+        assert told.count("read again and compared") == 3
+        assert "1 of 4 series failed" in told
+        assert_exported({url: str(tmp_path / f"{series}.zarr") for url, (_, series) in zip(urls, ids, strict=True)})
+        assert main(command) == 1
+        assert capsys.readouterr().err.count("is there already, and stays as it is") == 3
+
+
+def test_a_cluster_without_a_list_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "http://127.0.0.1:9", str(tmp_path / "out.zarr"), "--cluster", "tcp://127.0.0.1:9"]) == 2
+    assert "--cluster is for many series" in capsys.readouterr().err
 
 
 @pytest.mark.slow

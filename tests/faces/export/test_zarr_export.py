@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import faults
 import fsspec
 import numpy as np
 import pytest
 import radiology
 import slides
 import zarr
+from asking import ALWAYS_WHOLE
 from exports import assert_same_store, keys_of, missing_chunks, nodes, same_values
 from opened import array_at, group_at
 from radiology_model import AXIAL, OBLIQUE, decimals, distinct, series_of
@@ -21,8 +25,10 @@ from radiology_volumes import bolus, uneven, volume
 from segmentable import CT, SHAPE, SOURCES
 from segmentations import random_masks, segmented
 from serving import serving
+from waiting import SECONDS
 
 import dicomzarr
+from dicomzarr.engine.source import FrameSource
 from dicomzarr.errors import InvalidOptionError, UsageError, VerificationError
 from dicomzarr.faces.export import pixels
 from dicomzarr.faces.export.options import parse_options
@@ -36,6 +42,8 @@ with warnings.catch_warnings():
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from aiohttp import web
 
     from dicomzarr.faces.export.zarr_export import Progress
 
@@ -103,6 +111,33 @@ def test_labels_are_exported_with_names_and_colours(opened: Opener, out: Path) -
     dicomzarr.export(url, out, labels=True)
     assert_same_store(image, out, labels=True)
     check_with_validators(out)
+
+
+def test_slices_come_as_a_whole_series_though_they_are_written_in_blocks(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks, slices = 16, 160
+    begun: list[int] = []
+    all_begun = threading.Event()
+    deliver = FrameSource.deliver
+
+    async def noted(self: FrameSource, frames: Any, *arguments: Any, **options: Any) -> None:
+        begun.append(len(frames))
+        if len(begun) == blocks:
+            all_begun.set()
+        await deliver(self, frames, *arguments, **options)
+
+    async def hold(_: web.Request) -> None:
+        await asyncio.to_thread(all_begun.wait, SECONDS)  # else a few frames come before most are asked for
+
+    monkeypatch.setattr(FrameSource, "deliver", noted)
+    with Opener(ALWAYS_WHOLE) as opened:
+        image = opened(volume(AXIAL, distinct((slices, 8, 10), bits=16), bits=16), faults.before(hold, on="frames"))
+        dicomzarr.export(image, out, block_bytes=image.levels[0].nbytes // blocks)
+        assert begun == [slices // blocks] * blocks
+        assert opened.count("series") == 1
+        assert opened.count("frames") < slices // 2
+        assert np.array_equal(group_at(out)["0"][...], image.levels[0][...])
 
 
 @pytest.mark.parametrize("grid", [AXIAL, OBLIQUE], ids=["axial", "oblique"])
@@ -272,6 +307,8 @@ def test_a_region_that_leaves_out_absent_slices_says_nothing_of_them(opened: Ope
         ({"region": {"x": (5000, 6000)}}, "x=5000:6000"),
         ({"region": {"c": (0, 1)}}, "stay together"),
         ({"levels": [99]}, "no level 99"),
+        ({"levels": [0, 99]}, "no level 99"),
+        ({"levels": [1], "images": ["associated/thumbnail"]}, "no level 1 in an image of 1 level[.]"),
         ({"images": ["7"]}, "no image 7"),
         ({"compression": "lzma"}, "not known"),
         ({"zarr_format": 2, "shard": 2}, "no shards"),

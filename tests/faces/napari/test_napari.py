@@ -163,7 +163,8 @@ def test_what_reads_series_is_imported_in_another_thread_than_that_of_the_viewer
     plugin = {
         f"dicomzarr.faces.napari{each}" for each in ("", ".reader", ".browser", ".background", ".telling", ".facing")
     }
-    assert set(done.stdout.split()) <= {"dicomzarr", "dicomzarr.errors", "dicomzarr.faces", *plugin}
+    files = {f"dicomzarr.dicom{each}" for each in ("", ".files", ".files.elements", ".files.file_meta", ".uids")}
+    assert set(done.stdout.split()) <= {"dicomzarr", "dicomzarr.errors", "dicomzarr.faces", *plugin, *files}
 
 
 @pytest.mark.gui

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dicomzarr.dicom.files.data_set import DataSetHeader, attributes, data_set_header, encoded_attributes
-from dicomzarr.dicom.files.deflated import inflated_beginning
+from dicomzarr.dicom.files.deflated import InflatedWindow
 from dicomzarr.dicom.files.file_meta import read_file_meta
 from dicomzarr.dicom.files.random_access import MOST_BEGINNING
 from dicomzarr.errors import InvalidReplyError, TruncatedReplyError, WrongPartsError
@@ -84,4 +84,4 @@ def _header(file: memoryview, subject: str, *, complete: bool) -> DataSetHeader 
     meta = read_file_meta(file)
     if not meta.deflated:
         return data_set_header(file, meta.end, meta, complete=complete)
-    return data_set_header(inflated_beginning(file, meta.end, subject, complete=complete), 0, meta, complete=complete)
+    return data_set_header(InflatedWindow(file, meta.end, subject), 0, meta, complete=complete)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import unquote
 
 from dicomzarr.errors import (
@@ -18,6 +18,8 @@ from dicomzarr.errors import (
     NotFoundError,
     TruncatedReplyError,
 )
+from dicomzarr.sources.files.stores.downloaded import Downloaded
+from dicomzarr.sources.files.stores.members import MOST_INFLATED, Spools
 from dicomzarr.sources.files.stores.port import read_now
 from dicomzarr.sources.http.bodies import bounded, whole_body
 from dicomzarr.sources.http.credentials.auth import credentials_for
@@ -27,17 +29,25 @@ from dicomzarr.sources.http.limiter import RequestLimiter
 from dicomzarr.sources.http.media_type import MediaType
 from dicomzarr.sources.http.pacing import Pacing
 from dicomzarr.sources.http.urls import safe_url
+from dicomzarr.sources.spool import spooled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    import mmap
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from dicomzarr.options import Access, Tuning
+    from dicomzarr.sources.files.stores.port import StoredFile
     from dicomzarr.sources.http.transport import Response
+
+_Read = TypeVar("_Read")
 
 PER_CONNECTION: Final = 4
 """Requests that a place of files is sent at once for each of ``max_connections``: objects come one by one."""
 
+_WHOLE: Final = 200
 _PARTIAL: Final = 206
+_NOT_IMPLEMENTED: Final = 501
+_IDENTITY: Final = "identity"
 _CHANGED: Final = frozenset({404, 410, 412, 416})
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _REMEDY: Final = "Open the series again."
@@ -121,6 +131,8 @@ class ObjectServer:
         credentials = credentials_for(base_url, access)
         self._exchange = Exchange(transport, credentials, access.timeout, self._limiter, sleep)
         self._transport = transport
+        self._spools = Spools()
+        """Files that were fetched as wholes."""
 
     @staticmethod
     def _most(tuning: Tuning) -> int:
@@ -132,16 +144,20 @@ class ObjectServer:
         self._limiter.tune(self._most(tuning), timeout)
         self._transport.set_timeout(timeout)
 
-    async def look(self, url: str) -> RemoteFile:
+    async def look(self, url: str) -> StoredFile:
         """The file at a URL as it is now: one byte of it is asked for.
 
         Raises:
             MissingFileError: There is none.
-            ServerError: The server does not say, or gives no ranges.
+            ServerError: The server does not say how large it is.
         """
         spec = RequestSpec(lambda: url, _range_headers(0, 1, ""), f"the first byte of {safe_url(url)}")
 
-        async def read(response: Response) -> RemoteFile:
+        async def read(response: Response) -> StoredFile:
+            length = _whole_length(response)
+            if length:
+                file = RemoteFile(url, length, _tag(response.headers), self)
+                return Downloaded(file, length, self._spools, lambda: self.whole(file))
             _check_partial(response, safe_url(url))
             _, _, size = _content_range(response, safe_url(url))
             await whole_body(response, 1, spec.subject)
@@ -151,6 +167,28 @@ class ObjectServer:
             return await self._exchange.send(spec, read)
         except NotFoundError as error:
             raise MissingFileError(f"There is no file {safe_url(url)} (HTTP status {error.status}).") from None
+
+    async def whole(self, file: RemoteFile) -> mmap.mmap:
+        """A file in the state in which it was looked at, on the temporary disk.
+
+        Raises:
+            ChangedFileError: It is gone, or in another state.
+            ServerError: It cannot be had.
+            InvalidFileError: It is too large.
+            TemporaryFileError: There is no room.
+        """
+        spec = RequestSpec(lambda: file.url, _headers(file.tag), file.name)
+
+        async def read(response: Response) -> mmap.mmap:
+            self._check_tag(response, file)
+            if _whole_length(response) != file.size:
+                raise _changed(file)
+            found = await spooled(bounded(response, file.size, file.name), file.name, MOST_INFLATED)
+            if len(found) < file.size:
+                raise TruncatedReplyError(f"{len(found)} of {file.size} bytes of {file.name} came.")
+            return found
+
+        return await self._sent(spec, read, file)
 
     async def page(self, url: str, subject: str) -> tuple[bytes, str]:
         """A page that lists files, and its media type.
@@ -184,22 +222,32 @@ class ObjectServer:
             if _content_range(response, file.name) != (start, stop - 1, file.size):
                 _refuse_size(response, file)
                 raise InvalidReplyError(f"The reply holds something else than {spec.subject}.")
-            tag = _tag(response.headers)
-            if tag and file.tag and tag.removeprefix("W/") != file.tag.removeprefix("W/"):
-                raise _changed(file)
+            self._check_tag(response, file)
             first = time.monotonic()
-            data = b"".join([chunk async for chunk in bounded(response, stop - start, spec.subject)])
+            data = b"".join([chunk async for chunk in _of_range(response, stop - start, file.name, spec.subject)])
             if len(data) < stop - start:
                 raise TruncatedReplyError(f"{len(data)} bytes came for {spec.subject}.")
             self.pace.answered(began, first, time.monotonic(), len(data))
             return data
 
+        return await self._sent(spec, read, file)
+
+    async def _sent(self, spec: RequestSpec, read: Callable[[Response], Awaitable[_Read]], file: RemoteFile) -> _Read:
         try:
             return await self._exchange.send(spec, read)
         except HTTPStatusError as error:
             if error.status in _CHANGED:
                 raise _changed(file) from None
-            raise
+            if error.status != _NOT_IMPLEMENTED or "if-match" not in spec.headers:
+                raise
+        unconditional = {name: value for name, value in spec.headers.items() if name != "if-match"}
+        return await self._exchange.send(replace(spec, headers=unconditional), read)  # the reply tells its state
+
+    @staticmethod
+    def _check_tag(response: Response, file: RemoteFile) -> None:
+        tag = _tag(response.headers)
+        if tag and file.tag and tag.removeprefix("W/") != file.tag.removeprefix("W/"):
+            raise _changed(file)
 
     def close(self) -> None:
         """Close connections."""
@@ -207,7 +255,11 @@ class ObjectServer:
 
 
 def _range_headers(start: int, stop: int, tag: str) -> dict[str, str]:
-    headers = {"range": f"bytes={start}-{stop - 1}", "accept-encoding": "identity", "accept": "*/*"}
+    return {"range": f"bytes={start}-{stop - 1}", **_headers(tag)}
+
+
+def _headers(tag: str) -> dict[str, str]:
+    headers = {"accept-encoding": _IDENTITY, "accept": "*/*"}
     if tag.startswith('"'):  # a weak tag matches nothing (RFC 9110 section 13.1.1)
         headers["if-match"] = tag
     return headers
@@ -215,6 +267,34 @@ def _range_headers(start: int, stop: int, tag: str) -> dict[str, str]:
 
 def _tag(headers: Mapping[str, str]) -> str:
     return headers.get("etag") or headers.get("last-modified", "")
+
+
+async def _of_range(response: Response, length: int, name: str, subject: str) -> AsyncIterator[bytes]:
+    """The body as it arrives; where it was compressed on its way, as it was before."""
+    try:
+        async for chunk in bounded(response, length, subject):
+            yield chunk
+    except InvalidReplyError:
+        if (coding := _coding(response)) == _IDENTITY:
+            raise
+        raise InvalidReplyError(
+            f"{name} is kept compressed (Content-Encoding: {coding:.20}), and no range of that is one of the file.",
+            remedy="Store it without that.",
+        ) from None
+
+
+def _coding(response: Response) -> str:
+    return response.headers.get("content-encoding", _IDENTITY).strip().lower()
+
+
+def _whole_length(response: Response) -> int | None:
+    """Bytes of the file that is sent as a whole, as servers do that give no ranges; None where that is not told."""
+    headers = response.headers
+    told = headers.get("content-length", "")
+    coded = _coding(response) != _IDENTITY
+    page = MediaType.parse(headers.get("content-type", "")).is_html
+    is_whole = response.status == _WHOLE and not coded and not page and told.isascii() and told.isdigit()
+    return int(told) if is_whole else None
 
 
 def _check_partial(response: Response, name: str) -> None:

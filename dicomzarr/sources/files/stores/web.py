@@ -1,12 +1,13 @@
-"""Files on a web server: one by its URL, or those that a page lists."""
+"""Files on a web server: one by its URL, or those that a page lists, and pages of folders below it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urljoin, urlsplit
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from dicomzarr.errors import DicomZarrError, InvalidReplyError, MissingFileError, NotFoundError
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
@@ -15,13 +16,22 @@ from dicomzarr.sources.http.media_type import MediaType
 from dicomzarr.sources.http.urls import origin_of, safe_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from dicomzarr.options import Tuning
     from dicomzarr.sources.files.stores.objects import ObjectServer
     from dicomzarr.sources.files.stores.port import StoredFile
 
 _MOST_LINKS: Final = 100_000
+_MOST_PAGES: Final = 1000
+"""Folders below a page that are looked through."""
+
+_LISTS: Final = re.compile(r"<(title|h1)[^>]*>\s*(index of|directory listing|listing of)", re.IGNORECASE)
+"""How the listings of Apache, nginx, lighttpd and Python call themselves."""
+
+_IN_URLS: Final = "%/:?#[]@!$&'()*+,;=~"
+"""What stands in URLs as it is (RFC 3986 section 2.2); links and lists hold other characters too."""
+
 _LISTINGS: Final = (".json", ".txt")
 """How a URL ends, besides a slash, that names a listing: a JSON array, or names one a line."""
 
@@ -62,17 +72,10 @@ class WebFiles:
     async def _files(self) -> Listing:
         if not names_a_listing(self._url):
             return Listing({self.where.rpartition("/")[2]: await self._server.look(self._url)}, {})
-        try:
-            body, kind = await self._server.page(self._url, f"the listing {self.where}")
-        except NotFoundError:
-            raise MissingFileError(f"There is no listing {self.where}.") from None
-        links = _links(body, kind, self._url)
         below = f"{self._url.rpartition('/')[0]}/"
-        inside = [url for url in links if url.startswith(below) and origin_of(url) == origin_of(below)]
-        names = {url: unquote(url.removeprefix(below)) for url in inside if not url.endswith("/") and url != self._url}
+        names, left_out = await self._named(below)
         looked = await asyncio.gather(*map(self._looked_at, names))
         files: dict[str, StoredFile] = {}
-        left_out = {url: LeftOut.OUTSIDE for url in links if url not in inside}
         for (url, name), found in sorted(zip(names.items(), looked, strict=True), key=lambda pair: pair[0][1]):
             if found is None:
                 left_out[name] = LeftOut.UNREADABLE
@@ -80,6 +83,39 @@ class WebFiles:
                 files[name] = found
             del url
         return Listing(files, left_out)
+
+    async def _named(self, below: str) -> tuple[dict[str, str], dict[str, LeftOut]]:
+        """The names of files by their URLs, on the page and on those of folders below it, and links to elsewhere."""
+        names: dict[str, str] = {}
+        left_out: dict[str, LeftOut] = {}
+        seen, waiting = {self._url}, [self._url]
+        while waiting:
+            pages = await asyncio.gather(*map(self._page, waiting))
+            waiting = []
+            for page in pages:
+                for url in page.links:
+                    if not url.startswith(below) or origin_of(url) != origin_of(below):
+                        if not below.startswith(url.rstrip("/.")):  # folders above it, which most pages name
+                            left_out[url] = LeftOut.OUTSIDE
+                    elif not url.endswith("/"):
+                        names[url] = unquote(url.removeprefix(below))
+                    elif page.of_folder and url not in seen:
+                        seen.add(url)
+                        waiting.append(url)
+            if len(seen) > _MOST_PAGES or len(names) > _MOST_LINKS:
+                raise InvalidReplyError(
+                    f"{self.where} leads to more than {_MOST_PAGES} folders or {_MOST_LINKS} files.",
+                    remedy="Name a folder below it.",
+                )
+        names.pop(self._url, None)
+        return names, left_out
+
+    async def _page(self, url: str) -> _Page:
+        try:
+            body, kind = await self._server.page(url, f"the listing {unquote(safe_url(url))}")
+        except NotFoundError:
+            raise MissingFileError(f"There is no listing {unquote(safe_url(url))}.") from None
+        return _read_page(body, kind, url)
 
     async def _looked_at(self, url: str) -> StoredFile | None:
         try:
@@ -100,6 +136,15 @@ class WebFiles:
         self._server.close()
 
 
+class _Page(NamedTuple):
+    """What a page names."""
+
+    links: Sequence[str]
+    """URLs."""
+    of_folder: bool
+    """It is the listing of a folder, as web servers make it: what it names with a slash at the end are folders."""
+
+
 class _Anchors(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -110,22 +155,32 @@ class _Anchors(HTMLParser):
             self.found += [value for name, value in attrs if name == "href" and value]
 
 
-def _links(body: bytes, kind: str, url: str) -> Sequence[str]:
+def _read_page(body: bytes, kind: str, url: str) -> _Page:
     """The URLs that a page names."""
     text = body.decode("utf-8", "replace")
+    of_folder = False
     try:
         if url.endswith(".json") or "json" in kind:
-            names = [each["name"] if isinstance(each, dict) else str(each) for each in json.loads(text)]
+            entries = json.loads(text)
+            of_folder = all(isinstance(each, dict) for each in entries)
+            names = [_entry(each) if isinstance(each, dict) else str(each) for each in entries]
         elif MediaType.parse(kind).is_html:
             page = _Anchors()
             page.feed(text)
+            of_folder = _LISTS.search(text) is not None or bool({"..", "../"}.intersection(page.found))
             names = [name for name in page.found if not name.startswith(("?", "#")) and ".." not in name]
         else:
             names = [line.strip() for line in text.splitlines() if line.strip()]
-        found = list(dict.fromkeys(urljoin(url, name) for name in names))
+        found = list(dict.fromkeys(urljoin(url, quote(name, safe=_IN_URLS)) for name in names))
         is_list = len(found) <= _MOST_LINKS and all(urlsplit(each).scheme in {"http", "https"} for each in found)
     except (ValueError, KeyError, TypeError, AssertionError):
         is_list, found = False, []
     if not is_list:
         raise InvalidReplyError(f"What came for {safe_url(url)} lists no files.")
-    return found
+    return _Page(found, of_folder)
+
+
+def _entry(entry: Mapping[str, object]) -> str:
+    """The link to an entry of a listing as nginx makes it, whose names are no URLs."""
+    name = f"./{quote(str(entry['name']), safe='')}"
+    return f"{name}/" if entry.get("type") == "directory" else name
