@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -198,14 +198,9 @@ def _converted(item: ImageItem, classic: Sequence[ImageItem]) -> ImageItem:
 
 _told = attrgetter(
     *("spacing_between_slices", "slice_thickness", "dose_grid_scaling", "maximum_fractional_value"),
-    *("rescale_slope", "rescale_intercept", "rescale_type"),
+    *("rescale_slope", "rescale_intercept", "rescale_type", "image_laterality"),
 )
 """What is read here of an instance that has no functional groups, as most that are one of thousands."""
-
-_ALIKE: Final = attrgetter(
-    *("spacing", "between", "thickness", "stack", "rescale", "has_rescale", "rescale_type", "real_world", "voi")
-)
-"""What of their frame depends on these alone."""
 
 
 def _frame_like(  # noqa: PLR0913, PLR0917  # as `_frame`, and what is known of others
@@ -226,7 +221,15 @@ def _frame_like(  # noqa: PLR0913, PLR0917  # as `_frame`, and what is known of 
     known = alike.get(key)
     if known is not None:
         ref = FrameRef(context.instance, context.number)
-        return Frame(ref, context.item, position, orientation, *(*_ALIKE(known), values, in_patient))
+        return replace(
+            known,
+            ref=ref,
+            item=context.item,
+            position=position,
+            orientation=orientation,
+            values=values,
+            gradient_in_patient=in_patient,
+        )
     before = len(notices)
     frame = _frame(context, position, orientation, values, in_patient=in_patient)
     if len(notices) == before:
