@@ -118,8 +118,8 @@ def test_readers_of_files_agree_and_are_measured(tmp_path: Path) -> None:
 def test_exports_are_measured(tmp_path: Path) -> None:
     found = _measured(tmp_path, "export")
     downloads = [name for name in ("tiffslide", "ngff_zarr") if find_spec(name)]
-    assert len(_readers(found, "export of a level")) == 7 + len(downloads)
-    assert len(found["targets"]) == 4 + len(downloads)
+    assert len(_readers(found, "export of a level")) == 11 + len(downloads)
+    assert len(found["targets"]) == 7 + len(downloads)
 
 
 @pytest.mark.slow
