@@ -106,7 +106,7 @@ def _entries(body: bytes, subject: str) -> list[dict[str, Any]]:
     try:
         try:
             return msgspec.json.decode(body, type=list[dict[str, Any]])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):  # as versions of msgspec have it
             if not _UID.search(body):
                 raise
         text = body.decode("utf-8", "replace")  # names may be in another character set; UIDs are ASCII
