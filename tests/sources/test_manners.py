@@ -442,7 +442,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/dicom+json\r\n"
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x64\0\4\0\1\0\0\0\5\0\0\x40\0", "HTTP/2 only|no HTTP"),  # as aiohttp tells
+        # As much as aiohttp tells.
+        (b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x64\0\4\0\1\0\0\0\5\0\0\x40\0", "HTTP/2 only|no HTTP"),
         (OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n[]", "two lengths"),
         (OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n[]", "two lengths"),
         (OK + b"X: " + b"x" * 100_000 + b"\r\n\r\n[]", "longer than 64 KiB"),

@@ -22,7 +22,7 @@ ALL = 100
 
 
 def be_brief() -> None:
-    """Try fewer from now on, and the same each time, but in CI; ``--hypothesis-profile=default`` tries all by chance."""
+    """Try fewer, and the same each time, but in CI; ``--hypothesis-profile=default`` tries all, by chance."""
     settings.register_profile("brief", max_examples=ALL // 5, derandomize=True)
     if not os.environ.get("CI"):
         settings.load_profile("brief")
