@@ -15,6 +15,9 @@ SECONDS = 300.0
 BUSY = 3
 """Times the CPU that work takes on a quiet machine, beside others who use its caches."""
 
+MEASUREMENTS = 3
+"""How often work is measured that takes too long at first, for others may have had the CPU's caches."""
+
 
 def more_and_more_patiently(check: Callable[[float], None], seconds: float) -> None:
     """Check what waits in vain for these seconds; where a busy machine fails it, for ten times as many."""
