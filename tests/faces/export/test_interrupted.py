@@ -107,6 +107,7 @@ def test_an_export_killed_five_times_equals_one_that_was_not(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tried_again_at_once")
 @pytest.mark.parametrize("ending", ["zarr", "ozx", "ome.tif"])
 def test_a_lost_server_is_one_error_and_what_is_done_is_not_read_again(tmp_path: Path, ending: str) -> None:
     is_down = threading.Event()
@@ -115,7 +116,7 @@ def test_a_lost_server_is_one_error_and_what_is_done_is_not_read_again(tmp_path:
     options: dict[str, Any] = {"block_bytes": 10_000, "compression": "none", "images": [""]}
     with serving(slides.brightfield_pyramid(), faults.reset(when=lambda n: n > 8 and is_down.is_set())) as served:
         with pytest.raises(ServerError, match=r"\d+ of \d+ blocks are written; the same command goes on from there"):
-            dicomzarr.export(served.url, out, frames_per_request=1, max_connections=1, timeout=3, **options)
+            dicomzarr.export(served.url, out, frames_per_request=1, max_connections=1, **options)
         assert ending == "zarr" or not out.exists()
         (journal,) = tmp_path.rglob("*.journal")
         done = len(journal.read_text().splitlines()) - 1
