@@ -72,6 +72,12 @@ class Column:
         """Two of its values must not lie in one stack of slices."""
         return self.name in BY_NAME and BY_NAME[self.name].contrast
 
+    @property
+    def counts_times(self) -> bool:
+        """Its values are times of whole stacks, by the header: no clock, and no heartbeat of each slice."""
+        row = BY_NAME.get(self.name)
+        return row is not None and row.axis == "t" and row.strong and not row.cyclic
+
     def holds_stacks(self, places: Codes) -> bool:
         """Whether values hold two places or more each, so that they must not lie in one stack of slices.
 
