@@ -369,6 +369,18 @@ def test_numbers_never_bring_positions_in_time_together(numbers: Sequence[int]) 
     assert not mixed_times(scan, planned(scan))
 
 
+@pytest.mark.parametrize("keyword", ["TemporalPositionIdentifier", "TriggerTime", "AcquisitionTime"])
+def test_what_each_slice_lost_of_its_own_is_never_ranked(keyword: str) -> None:
+    def tell(shot: Shot) -> Told:
+        return {keyword: clock(5 * shot.time) if keyword == "AcquisitionTime" else 1 + shot.time}
+
+    frames = [replace(shot, number=None) for shot in shots(6, 1, 4, tell=tell)]
+    scan = classic(without(frames, *((place % 2, 0, place) for place in range(4))))
+    plan = planned(scan)
+    assert not mixed_times(scan, plan)
+    assert has_grid(scan, plan, t=range(2, 6), z=range(4))
+
+
 def test_positions_in_time_of_beds_are_no_hindrance_to_numbers() -> None:
     def tell(shot: Shot) -> Told:  # each bed and pass has its own
         return {"TemporalPositionIdentifier": 2 * shot.time + int((shot.place or 0) > 3) + 1}
