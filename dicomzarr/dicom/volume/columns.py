@@ -221,9 +221,10 @@ def ranked(column: Column, places: Codes, groups: Codes, order: Column | None, n
         return None
     as_times = column.axis == "t"
     if not (as_times and _own_clocks(column, groups)):
-        agree = _disjoint(column, found.codes, touching=bool(found.collisions)) or _same_order(found.codes, groups, order)
+        by_rank = _disjoint(column, found.codes, touching=bool(found.collisions))
         by_place = as_times and not _differ(column.codes, found.codes) and _disjoint(column, places)
-        if not (agree or by_place) or _lacks_values(column, found, groups):
+        agree = by_rank or by_place or _same_order(found.codes, groups, order)
+        if not agree or _lacks_values(column, found, groups):
             return None
     return replace(column, codes=found.codes, count=found.count, levels=())
 
