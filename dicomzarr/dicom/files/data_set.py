@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ov
 import msgspec
 import numpy as np
 
+from dicomzarr.dicom.files.elements import elements
 from dicomzarr.dicom.files.excerpt import Excerpt
 from dicomzarr.dicom.files.part10 import PIXELS
 from dicomzarr.errors import InvalidFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pydicom import DataElement, Dataset
     from pydicom.tag import BaseTag
@@ -108,6 +109,23 @@ def attributes(header: DataSetHeader, subject: str, base_uri: str = "", most_inl
     if header.pixels in _FLOATING:  # without which the cells would be taken for integers
         found[header.pixels] = {"vr": _FLOATING[header.pixels]}
     return found
+
+
+def only(header: DataSetHeader, is_wanted: Callable[[int], bool]) -> DataSetHeader:
+    """The header with those of its attributes alone whose tags are wanted.
+
+    Raises:
+        InvalidFileError: It is no data set.
+    """
+    data, kept = memoryview(header.data), []
+    at, wanted = 0, False
+    for element in elements(data, 0, header.encoding):
+        if wanted:
+            kept.append(data[at : element.at])
+        at, wanted = element.at, is_wanted(element.tag)
+    if wanted:
+        kept.append(data[at:])
+    return header._replace(data=b"".join(kept))
 
 
 def encoded_attributes(found: JSONObject) -> bytes:
