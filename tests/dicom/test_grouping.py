@@ -21,7 +21,7 @@ from waiting import BUSY
 import dicomzarr
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.series import parse_series
-from dicomzarr.errors import InvalidAttributeError, UnsupportedTransferSyntaxError
+from dicomzarr.errors import UnsupportedTransferSyntaxError
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.plan import Axis, ImagePlan, LevelPlan, plan_images
 
@@ -270,11 +270,19 @@ def test_a_hostile_matrix_is_a_list_at_once() -> None:
     assert dicomzarr_attributes(image)["coordinates"] == {"position": {"axis": "t", "values": places}}
 
 
-def test_a_matrix_beyond_all_numbers_is_refused() -> None:
+@pytest.mark.parametrize("size", [[0], [], [2**62], ["many"]])
+def test_a_matrix_of_no_size_ends_where_its_tiles_end(size: list[Any]) -> None:
     level = gray(1)
-    dataset = sparse_instance(Identity("hostile matrix", 1), level, level.tiles())
-    with pytest.raises(InvalidAttributeError):
-        planned([dataset], set_value(MATRIX_ROWS, 2**62))
+    sparse = sparse_instance(Identity("matrix of no size", 1), level, level.tiles())
+
+    def change(body: list[dict[str, Any]]) -> None:
+        body[0][MATRIX_ROWS]["Value"] = size
+
+    (image,) = planned([sparse], change).images
+    assert image.levels[0].shape == planned([sparse]).images[0].levels[0].shape == (64, 64)
+    assert any("end where its tiles end" in notice for notice in planned([sparse], change).notices)
+    full = full_instance(Identity("matrix of no size", 2), level)
+    listed(planned([full], change), "nothing says how they lie")
 
 
 def test_lists_come_after_the_pyramids_and_labels_stay_hidden() -> None:

@@ -363,7 +363,6 @@ BROKEN: dict[str, tuple[str, Callable[[list[JSON]], None]]] = {
     "rows_nan": ("Rows", lambda metadata: metadata[0][ROWS].update(Value=["NaN"])),
     "rows_infinite": ("Rows", lambda metadata: metadata[0][ROWS].update(Value=["1e999"])),
     "columns_absent": ("Columns", lambda metadata: metadata[0].pop(COLUMNS)),
-    "matrix_zero": ("TotalPixelMatrixRows", lambda metadata: metadata[0][MATRIX_ROWS].update(Value=[0])),
     "bits": ("BitsAllocated", lambda metadata: metadata[0]["00280100"].update(Value=[12])),
 }  # fmt: skip
 
