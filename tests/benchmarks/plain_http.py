@@ -30,7 +30,7 @@ class PlainHTTP(Limit):
         self._path = f"{address.path}/studies/{study}/series/{series}/instances/{stored.instance}/frames/"
         self._connection = http.client.HTTPConnection(address.netloc)
 
-    def prepare(self, regions: Sequence[Region]) -> None:
+    def prepare(self, regions: Sequence[Region]) -> None:  # noqa: ARG002  # they are fetched when they are read
         """Have a connection."""
         self._connection.connect()
 

@@ -86,9 +86,9 @@ def measure_codings(settings: Settings) -> Results:
             ]
             results.rows += take_turns(task, 0, contestants, settings.rounds)
         rows = results.of(warm_task(task), 0)
-        for name, allowed in (("limit", 1.2), (_FETCHED, 1.0)):
-            times = rows["dicomzarr"].seconds / rows[name].seconds
-            results.targets.append(Target(f"{warm_task(task)}: times the {name}", times, allowed, at_least=False))
+        for limits, allowed in (("limit", 1.2), (_FETCHED, 1.0)):
+            times = rows["dicomzarr"].seconds / rows[limits].seconds
+            results.targets.append(Target(f"{warm_task(task)}: times the {limits}", times, allowed, at_least=False))
     return results
 
 
