@@ -40,13 +40,19 @@ from dicomzarr.errors import (
     UnreadableFileError,
     UsageError,
 )
+from dicomzarr.runtime.pools import FRAME_FILES
+from dicomzarr.sources.files import origin as origin_module
+from dicomzarr.sources.files import source as source_module
+from dicomzarr.sources.files.instance import frames_of
 from dicomzarr.sources.files.source import FilesSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from dicomzarr.dicom.files.part10 import StoredFrames
     from dicomzarr.engine.series_state import SeriesState
+    from dicomzarr.sources.files.instance import FileInstance
 
 BUILDERS: dict[str, Callable[[], Any]] = {**slides.BUILDERS, **radiology.BUILDERS}
 
@@ -483,3 +489,23 @@ def test_one_series_of_several_patients_is_noticed(tmp_path: Path) -> None:
     (notice,) = dicomzarr.open(write(tmp_path / "two", datasets)[0].parent).notices
     assert "2 different patients" in notice
     assert "SOMEBODY" not in notice
+
+
+def test_where_the_frames_of_a_large_file_lie_is_found_while_it_is_opened(
+    volume: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "_LARGE", 0)
+    looked_at: list[str] = []
+
+    def noticed(instance: FileInstance) -> StoredFrames:
+        looked_at.append(instance.uid)
+        return frames_of(instance)
+
+    monkeypatch.setattr(origin_module, "frames_of", noticed)
+    source = FilesSource(volume[0].parent)
+    _, state = opened(source)
+    FRAME_FILES.wait(60, begin_more=True)
+    assert len(looked_at) == 1
+    keys = all_keys(state)
+    assert not asyncio.run(brought(source, keys)).errors
+    assert sorted(looked_at) == sorted({key.instance for key in keys})  # each once

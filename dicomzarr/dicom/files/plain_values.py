@@ -42,12 +42,16 @@ _SPECIFIC: Final = frozenset({b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"})
 
 def _texts(pattern: re.Pattern[bytes], value: Callable[[bytes], Any], data: bytes) -> list[Any] | None:
     """Values with backslashes between them; None unless each of them is as it should be."""
-    parts = data.removesuffix(b"\0").rstrip(b" ").split(b"\\")
+    parts = data.rstrip(b" ").split(b"\\")
     return [value(part) for part in parts] if all(map(pattern.fullmatch, parts)) else None
 
 
+def _uids(data: bytes) -> list[str] | None:
+    return _texts(_UID, bytes.decode, data.removesuffix(b"\0"))
+
+
 def _one(pattern: re.Pattern[bytes], value: Callable[[bytes], Any], data: bytes) -> list[Any] | None:
-    text = data.removesuffix(b"\0").rstrip(b" ")
+    text = data.rstrip(b" ")
     return [value(text)] if pattern.fullmatch(text) else None
 
 
@@ -58,7 +62,7 @@ def _name(text: bytes) -> dict[str, str]:
 _OF_TEXT: Final[Mapping[bytes, Callable[[bytes], list[Any] | None]]] = {
     **{vr: partial(_texts, _PRINTABLE, bytes.decode) for vr in b"AE AS CS DA DT LO SH TM".split()},
     **{vr: partial(_one, _PARAGRAPH, bytes.decode) for vr in (b"LT", b"ST", b"UT")},
-    b"UI": partial(_texts, _UID, bytes.decode),
+    b"UI": _uids,
     b"DS": partial(_texts, _DECIMAL, float),
     b"IS": partial(_texts, _INTEGER, int),
     b"PN": partial(_one, _PERSON, _name),

@@ -39,6 +39,9 @@ _MOST_INLINE: Final = 16 * 2**10
 _STATES_HELD: Final = 256
 """States of series whose files are known still: so many may be open at once."""
 
+_LARGE: Final = 4 * 2**20
+"""Bytes of a file that is prepared for reading when it is opened: the finest level of a slide."""
+
 _BULK: Final = "/bulkdata/"
 
 _SECONDS_REUSED: Final = 60.0
@@ -59,7 +62,8 @@ class FilesSource:
         self._kept = kept or IndexFile("", lambda: None, "", ours=False)
         self._pool = FILES if self._store.near else FAR_FILES
         self._far = None if self._store.near else FarOrigin(self._instance, self._store)
-        self.frames: FrameOrigin = self._far or FilesOrigin(self._instance)
+        self._near = FilesOrigin(self._instance)
+        self.frames: FrameOrigin = self._far or self._near
         self._index: FolderIndex | None = None
         self._reusable = 0.0
         """Until when what was just found may serve the next who opens a series, in seconds of a steady clock."""
@@ -167,6 +171,8 @@ class FilesSource:
         self._remember(ref, index)
         if self._far is not None:
             self._far.prepare(index.series[ref].values())
+        elif (largest := max(index.series[ref].values(), key=_size)).file.size >= _LARGE:
+            self._near.prepare(largest)
         etag = index.etag(ref)
         if known is not None and known.etag == etag:
             return known
@@ -241,6 +247,10 @@ class FilesSource:
 
     def _missing(self, ref: SeriesRef) -> MissingFileError:
         return MissingFileError(f"{self._store.where} holds no series {ref.series} of study {ref.study}.")
+
+
+def _size(instance: FileInstance) -> int:
+    return instance.file.size
 
 
 def _told(instance: FileInstance, is_wanted: Callable[[int], bool] | None = None) -> bytes:
