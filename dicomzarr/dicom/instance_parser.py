@@ -17,7 +17,7 @@ from dicomzarr.dicom.model.json_model import (
     RawSequence,
     functional_groups,
 )
-from dicomzarr.dicom.model.values import AttributeReader, is_count, is_right_angled, shown_code
+from dicomzarr.dicom.model.values import AttributeReader, is_count, is_given, is_right_angled, shown_code
 from dicomzarr.dicom.pixels.pixels import parse_pixels
 from dicomzarr.dicom.segmentation import parse_segmentation
 from dicomzarr.dicom.slide.positions import (
@@ -232,10 +232,31 @@ def _acquisition(read: AttributeReader, item: ImageItem) -> tuple[str, str]:
 
 
 def _frame_count(read: AttributeReader, item: ImageItem) -> int:
-    """NumberOfFrames; where it is impossible, as many frames as are described one by one."""
+    """NumberOfFrames; where it is impossible, as many frames as are described one by one, or as TILED_FULL has."""
     described = len(item.per_frame_groups.values) if item.per_frame_groups else 0
+    tiles = 0 if described else _tiles_of_full(read, item)
     lost = "as many frames are read as the PerFrameFunctionalGroupsSequence describes" if described else "one is read"
-    return _count(read, item.number_of_frames, "NumberOfFrames", lost) or described or 1
+    if tiles > 1:
+        lost = "as many frames are read as TILED_FULL has tiles"
+    count = _count(read, item.number_of_frames, "NumberOfFrames", lost)
+    if tiles > 1 and not is_given(item.number_of_frames):
+        read.remark(f"NumberOfFrames is not given: {lost}.")
+    return count or described or tiles or 1
+
+
+def _tiles_of_full(read: AttributeReader, item: ImageItem) -> int:
+    """How many tiles TILED_FULL has that is in one instance; 0 where it is not, or where that is not told."""
+    is_part = item.concatenation_uid.values or item.in_concatenation_number.values
+    if is_part or (read.text(item.dimension_organization_type) or "").upper() != "TILED_FULL":
+        return 0
+    leaves = (item.total_pixel_matrix_rows, item.rows, item.total_pixel_matrix_columns, item.columns)
+    sizes = [int(size) for leaf in leaves if (size := read.lenient_number(leaf)) is not None and is_count(size)]
+    if len(sizes) < len(leaves):
+        return 0
+    planes = read.lenient_number(item.focal_planes) or 1
+    paths = read.lenient_number(item.number_of_optical_paths) or len(item.optical_paths.values) or 1
+    count = -(-sizes[0] // sizes[1]) * -(-sizes[2] // sizes[3]) * planes * paths
+    return int(count) if is_count(float(count)) else 0
 
 
 def _count(read: AttributeReader, leaf: Leaf, name: str, lost: str) -> int | None:

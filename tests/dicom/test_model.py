@@ -341,7 +341,7 @@ def test_what_is_left_out_is_said() -> None:
     report = {INSTANCE: {"vr": "UI", "Value": ["1.2.3"]}, "00080060": {"vr": "CS", "Value": ["SR"]}}
     found = plan(slide, [*metadata, metadata[0], report])
     assert facts(found) == facts(plan(slide))
-    assert "1 instances without pixels were left out." in found.notices
+    assert "1 instances without pixels were left out: nothing says what they are." in found.notices
     assert "1 repeated instances were left out." in found.notices
 
 

@@ -306,7 +306,8 @@ class _Header:
             frames: How many were found.
         """
         numbers = {name: self._number(tag) for name, tag in _NUMBERS.items()}
-        numbers[NUMBER_OF_FRAMES if self.frames else COUNTED_FRAMES] = frames
+        if self.frames or frames > 1:
+            numbers[NUMBER_OF_FRAMES if self.frames else COUNTED_FRAMES] = frames
         return FileHeader(
             _text(self.values.get(_STUDY_INSTANCE_UID, _NOTHING)),
             _text(self.values.get(_SERIES_INSTANCE_UID, _NOTHING)),
