@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.pixels.codestream import Codec
@@ -34,6 +34,8 @@ class FileHeader:
     """PhotometricInterpretation (0028,0004); empty where it is absent."""
     numbers: Mapping[str, int]
     """Those of Rows, Columns, SamplesPerPixel and so on that it has, by keyword, and how many frames there are."""
+    _found: dict[tuple[PixelDescription, int, str | None], str] = field(default_factory=dict, repr=False)
+    """What was found before: each frame of a file asks the same."""
 
     def contradiction(self, pixel: PixelDescription, number_of_frames: int, uid: str | None) -> str:
         """The first attribute that decoding depends on and that differs, with both values; empty where none does.
@@ -43,6 +45,12 @@ class FileHeader:
             number_of_frames: As above.
             uid: The transfer syntax of the file.
         """
+        asked = pixel, number_of_frames, uid
+        if asked not in self._found:
+            self._found[asked] = self._contradiction(*asked)
+        return self._found[asked]
+
+    def _contradiction(self, pixel: PixelDescription, number_of_frames: int, uid: str | None) -> str:
         stored, high = (self.numbers.get(name) for name in ("BitsStored", "HighBit"))
         bits = dict(zip(("BitsStored", "HighBit"), possible_bits(stored, high, pixel.bits_allocated), strict=True))
         numbers = {name: bits.get(name, number) for name, number in self.numbers.items()}
