@@ -93,8 +93,9 @@ class Instance:
     orientation_slide: tuple[float, ...] | None = None
     """ImageOrientationSlide (0048,0102), six cosines."""
     pyramid_uid: str | None = None
-    acquisition: tuple[str, str] = ("", "")
-    """AcquisitionUID (0008,0017) and AcquisitionDateTime (0008,002A), which tell scans of one place apart."""
+    acquisition: tuple[str, str, str] = ("", "", "")
+    """A digest of ContainerIdentifier (0040,0512), AcquisitionUID (0008,0017) and AcquisitionDateTime (0008,002A): they
+    tell glass slides, and scans of one place, apart."""
     extended_depth_of_field: bool = False
     absent_pixel_lab: tuple[float, ...] | None = None
     """RecommendedAbsentPixelCIELabValue (0048,0015), scaled to 16 bits."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields, replace
+from hashlib import sha256
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from dicomzarr.dicom.model.json_model import (
     OpticalPathItem,
     RawSequence,
     functional_groups,
+    patient_of,
 )
 from dicomzarr.dicom.model.values import AttributeReader, is_count, is_given, is_right_angled, shown_code
 from dicomzarr.dicom.pixels.pixels import parse_pixels
@@ -236,8 +238,10 @@ def _instance_number(read: AttributeReader, item: ImageItem) -> int:
     return int(number) if abs(number) <= _LARGEST_NUMBER else 0
 
 
-def _acquisition(read: AttributeReader, item: ImageItem) -> tuple[str, str]:
-    return read.identity(item.acquisition_uid) or "", read.text(item.acquisition_datetime) or ""
+def _acquisition(read: AttributeReader, item: ImageItem) -> tuple[str, str, str]:
+    container = patient_of(item).get("container_identifier", "") if item.container_identifier != ABSENT else ""
+    container = sha256(container.encode(errors="surrogatepass")).hexdigest() if container.strip() else ""
+    return container, read.identity(item.acquisition_uid) or "", read.text(item.acquisition_datetime) or ""
 
 
 def _rescale(read: AttributeReader, item: ImageItem, segmentation: Segmentation | None) -> Rescale:

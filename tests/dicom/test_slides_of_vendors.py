@@ -519,6 +519,7 @@ def two_scans(change: Callable[[Dataset, int], None]) -> list[Dataset]:
 
 
 TELLING: dict[str, Callable[[Dataset, int], None]] = {
+    "ContainerIdentifier": lambda dataset, scan: setattr(dataset, "ContainerIdentifier", f"SLIDE {scan}"),
     "PyramidUID": lambda dataset, scan: setattr(dataset, "PyramidUID", f"1.2.5.{scan}"),
     "AcquisitionUID": lambda dataset, scan: setattr(dataset, "AcquisitionUID", f"1.2.5.{scan}"),
     "AcquisitionDateTime": lambda dataset, scan: setattr(dataset, "AcquisitionDateTime", f"2020010203040{scan}"),
