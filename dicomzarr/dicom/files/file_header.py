@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
     from dicomzarr.dicom.pixels.pixels import PixelDescription
 
+NUMBER_OF_FRAMES: Final = "NumberOfFrames"
+COUNTED_FRAMES: Final = "The number of frames"
+"""Of a file that does not say how many there are, and has pixels or a table of so many."""
+
 _CELLS: Final = frozenset({Codec.NATIVE, Codec.RLE, Codec.DEFLATED})
 """Codecs that keep stored cells as they are."""
 
@@ -29,7 +33,7 @@ class FileHeader:
     photometric_interpretation: str
     """PhotometricInterpretation (0028,0004); empty where it is absent."""
     numbers: Mapping[str, int]
-    """Those of Rows, Columns, NumberOfFrames, SamplesPerPixel and so on that it has, by keyword."""
+    """Those of Rows, Columns, SamplesPerPixel and so on that it has, by keyword, and how many frames there are."""
     _found: dict[tuple[PixelDescription, int, str | None], str] = field(default_factory=dict, repr=False)
     """What was found before: each frame of a file asks the same."""
 
@@ -64,7 +68,8 @@ class FileHeader:
         return ""
 
     def _expected(self, pixel: PixelDescription, number_of_frames: int, uid: str | None) -> Iterator[tuple[str, int]]:
-        yield "NumberOfFrames", number_of_frames
+        yield NUMBER_OF_FRAMES, number_of_frames
+        yield COUNTED_FRAMES, number_of_frames
         yield "Rows", pixel.rows
         yield "Columns", pixel.columns
         yield "SamplesPerPixel", pixel.samples

@@ -16,8 +16,8 @@ from dicomzarr.dicom.slide.likeness import (
     is_one_pyramid,
     is_one_size,
     kind_key,
+    known_paths,
     level_key,
-    matched,
     matrix_of,
     may_be_one_pyramid,
     origins_within,
@@ -31,7 +31,7 @@ from dicomzarr.dicom.slide.likeness import (
 from dicomzarr.dicom.slide.tiling import FullTiling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     import numpy.typing as npt
 
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 _Candidate = TypeVar("_Candidate")
 _SAME_AREA = 1.05
 """Times the least difference in area by which scans may differ from a level that may belong to either."""
+
+
+_OTHERWISE_NAMED = "its optical path reads otherwise than that of other instances of its level, and is taken for that."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,24 +67,40 @@ class _Joining:
     """PyramidUIDs of the images."""
     guessed: bool = False
 
-    def takes(self, image: TiledImage, cover: Mapping[Place, Tiles]) -> bool:
-        """Whether an image of the same `level_key` complements those that are there."""
+    def fitted(self, image: TiledImage) -> TiledImage | None:
+        """An image of the same `level_key` as it complements those that are there; None where it does not."""
         first, header = self.images[0], image.header
-        return (
+        belongs = (
             first.header.segmentation is header.segmentation is None  # each is an image of its own: numbers are its own
             and (header.pyramid_uid is None or self.pyramids <= {header.pyramid_uid})
             and same_spacing(first.size.spacing, image.size.spacing)
             and same_directions(first.header, header)
             and origins_within(first, image, pixels=1.0)
-            and not any(self._overlaps(place, own) for place, own in cover.items())
         )
+        if not belongs:
+            return None
+        renamed = self._renamed(image)
+        readings = [renamed] if header.pixel.samples > 1 else [renamed, image]  # a name tells channels apart, not scans
+        return next((each for each in readings if not self._overlap(each)), None)
 
-    def add(self, image: TiledImage, cover: Mapping[Place, Tiles]) -> None:
+    def add(self, image: TiledImage) -> None:
         self.images.append(image)
         if image.header.pyramid_uid is not None:
             self.pyramids.add(image.header.pyramid_uid)
-        for place, own in cover.items():
+        for place, own in _cover(image).items():
             self.tiles.setdefault(place, []).append(own)
+
+    def _renamed(self, image: TiledImage) -> TiledImage:
+        """Its optical paths named as those of the level, where they are these."""
+        there = tuple(dict.fromkeys(path for each in self.images for path in each.paths))
+        known = known_paths(image.paths, there, image.header)
+        paths = tuple(known.get(path, path) for path in image.paths)
+        if paths == image.paths:
+            return image
+        return replace(image, paths=paths, remarks=(*image.remarks, _OTHERWISE_NAMED))
+
+    def _overlap(self, image: TiledImage) -> bool:
+        return any(self._overlaps(place, own) for place, own in _cover(image).items())
 
     def _overlaps(self, place: Place, own: Tiles) -> bool:
         return any(
@@ -97,18 +116,21 @@ class _Alike:
     holding: Counter[Place] = field(default_factory=Counter)
     """How many of them hold tiles of a place."""
 
-    def candidates(self, image: TiledImage, cover: Mapping[Place, Tiles]) -> list[_Joining]:
-        """Those that take an image; of thousands alike none is looked at if all have what it has."""
-        if any(own is None and self.holding[place] == len(self.levels) for place, own in cover.items()):
-            return []
-        return [level for level in self.levels if level.takes(image, cover)]
+    def candidates(self, image: TiledImage) -> list[tuple[_Joining, TiledImage]]:
+        """Those that take an image, each with the image as it complements it.
 
-    def add(self, level: _Joining, image: TiledImage, cover: Mapping[Place, Tiles]) -> None:
+        Of thousands alike none is looked at, if all of them have tiles where all of the image's would lie.
+        """
+        if any(own is None and self.holding[place] == len(self.levels) for place, own in _cover(image).items()):
+            return []
+        return [(level, own) for level in self.levels if (own := level.fitted(image)) is not None]
+
+    def add(self, level: _Joining, image: TiledImage) -> None:
         """Add an image to a level, which may be new."""
         if not level.images:
             self.levels.append(level)
-        self.holding.update(cover.keys() - level.tiles.keys())
-        level.add(image, cover)
+        self.holding.update(_cover(image).keys() - level.tiles.keys())
+        level.add(image)
 
 
 def join_levels(images: Sequence[TiledImage]) -> list[SlideLevel]:
@@ -117,15 +139,15 @@ def join_levels(images: Sequence[TiledImage]) -> list[SlideLevel]:
     alike: defaultdict[Hashable, _Alike] = defaultdict(_Alike)
     are_numbered = _are_numbered([image.header for image in images])
     for image in images:
-        others, cover = alike[level_key(image.header)], _cover(image)
-        found = _nearest(others.candidates(image, cover), image.header, lambda level: level.images[0].header)
+        others = alike[level_key(image.header)]
+        found = _nearest(others.candidates(image), image.header, lambda each: each[0].images[0].header)
         if found and (len(found) == 1 or are_numbered):
-            level = found[0]
+            level, fitted = found[0]
             level.guessed |= len(found) > 1
         else:
-            level = _Joining()
+            level, fitted = _Joining(), image
             joining.append(level)
-        others.add(level, image, cover)
+        others.add(level, fitted)
     return [SlideLevel(tuple(level.images), guessed=level.guessed) for level in joining]
 
 
@@ -146,7 +168,7 @@ def stack_pyramids(levels: Sequence[SlideLevel]) -> list[Pyramid]:
         if found and (len(found) == 1 or are_numbered):
             # Channel names are those of the finest level: all levels hold them in its order.
             number, stack = found[0], stacks[found[0]]
-            own = tuple(matched(stack[0].paths, level.paths).values())
+            own = tuple(known_paths(stack[0].paths, level.paths, level.header).values())
             order = own if len(own) == len(level.paths) else ()
             guessed = level.guessed or len(found) > 1 or _is_left_over(level, stacks)
             del by_last[_resolution(stack[-1])][number]
@@ -206,6 +228,7 @@ def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
     first, second = one.header, other.header
     half_a_tile = 0.5 * max(one.grid.tile_rows, one.grid.tile_columns)
     same_size = same_spacing(one.spacing, other.spacing)
+    apart = 1.0 if same_size and is_one_size(one, other) else half_a_tile
     told = (
         ("PyramidUID", first.pyramid_uid == second.pyramid_uid),
         ("extended depth of field", first.extended_depth_of_field == second.extended_depth_of_field),
@@ -213,7 +236,7 @@ def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
         ("optical paths", same_paths(one, other)),
         ("focal planes", same_planes(one.planes, other.planes)),
         ("orientation", same_directions(first, second)),
-        ("place on the slide", origins_within(one.images[0], other.images[0], pixels=half_a_tile)),
+        ("place on the slide", origins_within(one.images[0], other.images[0], pixels=apart)),
         ("the area that they show", same_area(one, other) and (not same_size or is_one_size(one, other))),
         ("the size of pixels", same_size or is_coarser(one, other)),
     )
