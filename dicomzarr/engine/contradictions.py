@@ -1,15 +1,19 @@
-"""Frames that were cut from files: whether the header of the file agrees with the metadata."""
+"""Whether the metadata agree with what comes along with a frame: the header of its file, or its label."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from dicomzarr.errors import ContradictingHeaderError, OtherSeriesWarning
+from dicomzarr.dicom.uids import EXPLICIT_VR_BIG_ENDIAN
+from dicomzarr.errors import ContradictingHeaderError, FrameDecodeError, OtherSeriesWarning
 
 if TYPE_CHECKING:
     from dicomzarr.codecs.encoded_frame import EncodedFrame
+    from dicomzarr.dicom.instance import Instance
     from dicomzarr.engine.series_state import FrameKey
+
+_BITS_OF_A_BYTE: Final = 8
 
 
 def contradiction(key: FrameKey, frame: EncodedFrame) -> ContradictingHeaderError | None:
@@ -35,3 +39,27 @@ def contradiction(key: FrameKey, frame: EncodedFrame) -> ContradictingHeaderErro
         f"study {series.study}, series {series.series}, instance {key.instance}, frame {key.number}: {said}.",
         remedy="The server's metadata are not those of the file: have them made anew.",
     )
+
+
+def refuse_other_byte_order(frame: EncodedFrame, stored: Instance, where: str) -> None:
+    """Raise when nobody can say in which order the bytes of a frame are.
+
+    Explicit VR Big Endian is retired, and no media type of DICOMweb (PS3.18 section 8.7.3) is for it: it comes where
+    it is stored, or as a wrong label.
+
+    Args:
+        frame: As it came.
+        stored: What the metadata say of its instance.
+        where: Study, series, instance and frame, for messages.
+
+    Raises:
+        FrameDecodeError: It is said to be of that transfer syntax, and the metadata name another.
+    """
+    known = stored.available_transfer_syntax_uid
+    doubtful = frame.transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN and known not in {None, EXPLICIT_VR_BIG_ENDIAN}
+    if doubtful and frame.header is None and stored.pixel.bits_allocated > _BITS_OF_A_BYTE:
+        raise FrameDecodeError(
+            f"{where}: it came as Explicit VR Big Endian ({EXPLICIT_VR_BIG_ENDIAN}), and the metadata say that {known}"
+            " is what is stored.",
+            remedy="One of them is wrong: have the server's metadata made anew.",
+        )

@@ -12,6 +12,7 @@ from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.reduced import decode_reduced
 from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
+from dicomzarr.engine.contradictions import refuse_other_byte_order
 from dicomzarr.engine.decode_jobs import DecodeJobs
 from dicomzarr.errors import FrameError, FrameShapeError, LossyFrameWarning
 
@@ -165,6 +166,7 @@ class Reader:
         kind = (instance, level, asked.reading.planes)
         manner = self._manners.get(kind) or self._manner(*kind)
         where = f"{manner.where}, frame {number}"
+        refuse_other_byte_order(encoded, instance, where)
         pixels = manner.decode(
             encoded.data,
             instance.pixel,

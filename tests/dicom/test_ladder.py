@@ -362,6 +362,34 @@ def test_numbers_give_no_more_times_than_there_are_positions_in_time(positions: 
     assert one_grid(scan, plan, t=range(4), z=range(5)) if accepted else one_list(scan, plan)
 
 
+@pytest.mark.parametrize("numbers", [(3, 1, 4, 5, 2, 6), (4, 1, 3, 5, 2, 6)])
+def test_numbers_never_bring_positions_in_time_together(numbers: Sequence[int]) -> None:
+    frames = shots(2, 2, 2, tell=lambda shot: {"TemporalPositionIdentifier": shot.time + 1})
+    kept = [shot for shot in frames if shot.contrast or shot.place]
+    scan = classic([replace(shot, number=number) for shot, number in zip(kept, numbers, strict=True)])
+    assert not mixed_times(scan, planned(scan))
+
+
+@pytest.mark.parametrize("keyword", ["TemporalPositionIdentifier", "TriggerTime", "AcquisitionTime"])
+def test_what_each_slice_lost_of_its_own_is_never_ranked(keyword: str) -> None:
+    def tell(shot: Shot) -> Told:
+        return {keyword: clock(5 * shot.time) if keyword == "AcquisitionTime" else 1 + shot.time}
+
+    frames = [replace(shot, number=None) for shot in shots(6, 1, 4, tell=tell)]
+    scan = classic(without(frames, *((place % 2, 0, place) for place in range(4))))
+    plan = planned(scan)
+    assert not mixed_times(scan, plan)
+    assert has_grid(scan, plan, t=range(2, 6), z=range(4))
+
+
+def test_positions_in_time_of_beds_are_no_hindrance_to_numbers() -> None:
+    def tell(shot: Shot) -> Told:  # each bed and pass has its own
+        return {"TemporalPositionIdentifier": 2 * shot.time + int((shot.place or 0) > 3) + 1}
+
+    scan = classic(shots(3, 1, 8, tell=tell), "PT")
+    assert one_grid(scan, planned(scan), t=range(3), z=range(8))
+
+
 def test_a_contrast_that_varies_within_what_numbers_give_refuses_them() -> None:
     def tell(shot: Shot) -> Told:  # diagonal: neither told apart by echoes alone, nor constant in a volume
         return {"EchoTime": 10 if (shot.time + int(shot.place or 0)) % 4 < 2 else 20}

@@ -131,6 +131,45 @@ def test_who_comes_while_a_server_is_started_anew_waits_too_if_others_were_serve
     asyncio.run(run())
 
 
+@dataclass
+class Ending(Restarting):
+    """One that takes no connections any more, and answers who has asked before: all before anybody is refused."""
+
+    connected: asyncio.Event = field(default_factory=asyncio.Event)
+    ends: asyncio.Event = field(default_factory=asyncio.Event)
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @asynccontextmanager
+    async def get(self, request: Request) -> AsyncIterator[Answer]:
+        if "late" in request.url:
+            self.connected.set()
+            await self.ends.wait()
+            yield Answer()
+            self.answered.set()
+            return
+        if self.down[0] <= self.now < self.down[1]:
+            self.ends.set()
+            await self.answered.wait()
+            await asyncio.sleep(0)
+        async with super().get(request) as answer:
+            yield answer
+
+
+def test_a_server_that_still_answers_who_is_connected_may_be_ending() -> None:
+    async def run() -> None:
+        server = Ending(AWAY["refuses connections"])
+        client = server.client(30.0)
+        await client.series_metadata("1.2", "1.3")
+        late = asyncio.create_task(client.series_metadata("1.2", "late"))
+        await server.connected.wait()
+        server.now = 10.0
+        await client.series_metadata("1.2", "1.4")
+        assert server.now >= 30
+        assert (await late).body == b"[1]"
+
+    asyncio.run(run())
+
+
 def test_a_real_server_that_is_started_anew_on_its_port_is_read_on() -> None:
     async def speak(_: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(b"[1]"))

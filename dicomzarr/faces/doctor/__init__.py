@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dicomzarr.errors import ConnectionFailedError, DicomZarrError, InsecureTransportError, ServerError, UsageError
-from dicomzarr.faces.doctor.network import way_to
+from dicomzarr.faces.doctor.network import way_to, way_to_proxy
 from dicomzarr.faces.doctor.report import Finding, Outcome, Report
 from dicomzarr.faces.doctor.service import ServiceCheck
 from dicomzarr.options import StorageOptions
@@ -16,6 +16,7 @@ from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.runtime.tracebacks import keeps_secrets
 from dicomzarr.session.opening import endpoint_for
 from dicomzarr.sources.dicomweb.discovery import (
+    GATEWAY,
     AnswerKind,
     answer_of,
     configured_service,
@@ -25,7 +26,8 @@ from dicomzarr.sources.dicomweb.discovery import (
 )
 from dicomzarr.sources.dicomweb.source import DICOMwebSource
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
-from dicomzarr.sources.http.connection import ConnectionSettings
+from dicomzarr.sources.http.connection import ConnectionSettings, proxy_of
+from dicomzarr.sources.http.network_errors import PROXY_LOGIN
 from dicomzarr.sources.http.urls import origin_of, pasted, safe_url, split_user_info
 
 if TYPE_CHECKING:
@@ -38,7 +40,15 @@ _SCHEMES = {"dicomweb": "http", "dicomwebs": "https", "http": "http", "https": "
 _STEP_SECONDS = 10.0
 _ASK = "Ask for the DICOMweb URL of the server; Orthanc's ends in /dicom-web, and dcm4chee's in /rs."
 _MAYBE_CERTIFICATE = "It may want a client certificate: name yours by cert=, --cert on the command line."
-_NO_ANSWER = (502, 503, 504)
+_NO_ANSWER = "A proxy answers, and the server behind it does not: have that started, or look again in a while."
+_FAILS = {
+    429: "It limits requests: look again in a while, and read with max_connections=1.",
+    502: _NO_ANSWER,
+    503: "A proxy answers, and the server behind it does not, or has too much to do: look again in a while.",
+    504: _NO_ANSWER,
+}
+"""Statuses of those who fail: what to do."""
+_UNAUTHORIZED, _PROXY_WANTS_LOGIN = 401, 407
 
 
 @keeps_secrets
@@ -115,7 +125,9 @@ class _Doctor:
         except ServerError as error:
             self._explain(parsed.base, error)
             return None
-        self._add("connection", Outcome.WORKS, f"{urlsplit(parsed.base).netloc} answers.")
+        host = urlsplit(parsed.base).netloc
+        found = f"A proxy answers for {host}." if proxy_of(parsed.base) else f"{host} answers."
+        self._add("connection", Outcome.WORKS, found)
         if origin_of(answer.url) != origin_of(parsed.base):
             self._led_elsewhere(answer)
         if answer.kind is AnswerKind.SERVICE:
@@ -165,8 +177,11 @@ class _Doctor:
 
     async def _way(self, base: str) -> list[Finding]:
         access = self._options.access
+        seconds = min(_STEP_SECONDS, self._options.timeout)
+        if proxy := proxy_of(base):
+            return await way_to_proxy(proxy, seconds)
         tls = ConnectionSettings(ca=access.ca, certificate=access.cert).tls(own_server=True)
-        return await way_to(base, min(_STEP_SECONDS, self._options.timeout), tls)
+        return await way_to(base, seconds, tls)
 
     def _elsewhere(self, parsed: DICOMwebURL, answer: Answer) -> DICOMwebURL | None:
         """It is no service: what it is, and whether there is one near it."""
@@ -191,9 +206,14 @@ class _Doctor:
         consequence = _consequence(page.kind, answer)
         if configured:
             consequence = f"It is told to use {configured}: look at that."
+        elif page.viewer == GATEWAY:
+            consequence = "It serves OME-Zarr: open what its page names, or look at the server that it was started for."
         elif page.lists_files:
             consequence = f"If it lists DICOM files, they open as such: dicomzarr ls {parsed.base}/"
         found = f"{parsed.base} is {page.words}, and no DICOMweb service."
+        if answer.kind is AnswerKind.XML:
+            found = f"{parsed.base} is a DICOMweb service that answers in XML (application/dicom+xml)."
+            consequence = "Only JSON is read: have it offer application/dicom+json."
         if answer.kind is AnswerKind.FAILING:
             found = f"{parsed.base} fails: status {answer.status} came where studies were asked for."
         self._add("DICOMweb", Outcome.FAILS, found, consequence)
@@ -203,6 +223,9 @@ class _Doctor:
         return await answer_of(self._client(base), self._pasted.base or base, "text/html, */*")
 
     def _refused(self, answer: Answer, base: str) -> None:
+        if answer.status == _PROXY_WANTS_LOGIN:
+            self._add("proxy", Outcome.FAILS, "The proxy wants a login, or another one.", PROXY_LOGIN)
+            return
         given = not self._options.access.anonymous and origin_of(answer.url) == origin_of(base)
         found = f"The service answers with status {answer.status}"
         if given:
@@ -211,9 +234,9 @@ class _Doctor:
             found += (
                 ", as no credentials were given." if self._options.access.anonymous else ": no credentials go there."
             )
-        if answer.status == 401:  # noqa: PLR2004  # Unauthorized
-            remedy = "Check them." if given else "Give auth=(user, password), headers or a token."
-            self._add("rights", Outcome.FAILS, found, remedy, options=() if given else ("auth=(USER, PASSWORD)",))
+        if answer.status == _UNAUTHORIZED:
+            option = 'auth="env:TOKEN"' if "Bearer" in answer.remedy else "auth=(USER, PASSWORD)"
+            self._add("rights", Outcome.FAILS, found, answer.remedy, options=() if given else (option,))
         else:
             self._add("rights", Outcome.FAILS, found, "Ask whoever runs the server for the right to read.")
 
@@ -228,10 +251,8 @@ def _consequence(page: AnswerKind, answer: Answer) -> str:
     kinds = (page, answer.kind)
     if AnswerKind.LOGIN_PAGE in kinds:
         return "Log in, and give what that gives you: a token by headers, or auth."
-    if answer.status in _NO_ANSWER:
-        return "A proxy answers, and the server behind it does not: have that started, or look again in a while."
     if AnswerKind.FAILING in kinds:
-        return "The server's log says why."
+        return _FAILS.get(answer.status, "The server's log says why.")
     if kinds == (AnswerKind.PAGE, AnswerKind.PAGE):
         return f"It answers with a page whatever is asked, as viewers do. {_ASK}"
     if answer.kind is AnswerKind.ABSENT:

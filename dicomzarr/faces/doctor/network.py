@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from dicomzarr.faces.doctor.report import Finding, Outcome
 from dicomzarr.runtime.pools import NAMES
+from dicomzarr.sources.http.network_errors import PROXY
 from dicomzarr.sources.http.tls_refusals import is_no_tls, tls_error, too_old
 from dicomzarr.sources.http.urls import PORTS
 
@@ -61,6 +62,30 @@ async def way_to(base: str, seconds: float, tls: ssl.SSLContext) -> list[Finding
     """
     parts = urlsplit(base)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+    found = await _reached(host, port, seconds)
+    if found[-1].outcome is Outcome.FAILS:
+        return found
+    return [
+        *found,
+        await _tls(host, port, seconds, tls) if parts.scheme == "https" else await _plain(host, port, seconds),
+    ]
+
+
+async def way_to_proxy(proxy: str, seconds: float) -> list[Finding]:
+    """Whether a proxy is there: what is behind it, nobody but the proxy can see.
+
+    Args:
+        proxy: As the environment names it.
+        seconds: How long a step may take.
+    """
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    host, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme, PORTS["http"])
+    text = f"Requests go through the proxy {host}:{port}."
+    return [Finding("proxy", Outcome.NOTICE, text, PROXY), *await _reached(host, port, seconds)]
+
+
+async def _reached(host: str, port: int, seconds: float) -> list[Finding]:
+    """Whether somebody takes connections."""
     try:
         addresses = await NAMES.run(socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
     except OSError:
@@ -77,11 +102,7 @@ async def way_to(base: str, seconds: float, tls: ssl.SSLContext) -> list[Finding
         text = f"Nothing listens on port {port} of {host}."
         return [*found, Finding("connection", Outcome.FAILS, text, await _other_ports(host, port, seconds))]
     took = time.perf_counter() - began
-    found.append(Finding("connection", Outcome.WORKS, f"Port {port} takes connections.", seconds=took))
-    return [
-        *found,
-        await _tls(host, port, seconds, tls) if parts.scheme == "https" else await _plain(host, port, seconds),
-    ]
+    return [*found, Finding("connection", Outcome.WORKS, f"Port {port} takes connections.", seconds=took)]
 
 
 async def _connect(host: str, port: int, seconds: float, tls: ssl.SSLContext | None = None) -> None:

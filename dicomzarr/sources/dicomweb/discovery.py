@@ -50,7 +50,7 @@ _PASSWORD: Final = re.compile(rb"""type\s*=\s*["']?password""", re.IGNORECASE)
 _UNAUTHORIZED: Final = 401
 _REFUSED: Final = frozenset({401, 403, 407})
 _ABSENT: Final = frozenset({404, 405, 410, 501})
-_FAILING: Final = frozenset({500, 502, 503, 504})
+_FAILING: Final = frozenset({429, 500, 502, 503, 504})
 _OTHER_MEDIA_TYPE: Final = frozenset({400, 406, 415})
 _CONFIGURED: Final = re.compile(rb"""(?:qido|wado)Root["']?\s*:\s*["'`]([^"'`\s]{1,500})["'`]""")
 """How viewers of the OHIF family are told of their server."""
@@ -61,12 +61,16 @@ _RESOURCE: Final = re.compile(
 )
 """The path of a resource of DICOMweb (PS3.18 section 10): who is given one need not know where its base ends."""
 
+GATEWAY: Final = "of dicomzarr serve"
+"""Ours, whose page stands before series as OME-Zarr."""
+
 _VIEWERS: Final[tuple[tuple[str, bytes, str], ...]] = (
-    ("OHIF", rb"OHIF|ohif-viewer|app-config\.js", "/viewer|/ohif"),
+    ("OHIF", rb"OHIF|ohif-viewer|app-config\.js", "/ohif"),
     ("Slim", rb"\bSlim\b|slim-viewer", "/slim"),
     ("Orthanc Explorer", rb"Orthanc Explorer", "/app/explorer|/ui/app"),
     ("Stone Web viewer", rb"Stone of Orthanc|Stone Web", "/stone-webviewer"),
     ("Weasis", rb"weasis", "/weasis"),
+    (GATEWAY, rb"<title>dicomzarr</title>", "(?!)"),
 )
 """Viewers by name, by what their page says and by how their path begins."""
 
@@ -86,6 +90,8 @@ class AnswerKind(Enum):
     """Nothing."""
     FAILING = auto()
     """Somebody who fails; a proxy, perhaps, whose server does not answer."""
+    XML = auto()
+    """A DICOMweb service that answers in the other form of metadata, which is not read here (PS3.19 annex A)."""
     OTHER = auto()
     """Something else."""
 
@@ -100,6 +106,8 @@ class Answer:
     media: MediaType
     head: bytes
     """The beginning of the body; empty where the status is an error."""
+    remedy: str = ""
+    """Where it wants credentials: what to do, by what it says."""
 
     @property
     def kind(self) -> AnswerKind:
@@ -109,6 +117,8 @@ class Answer:
         if self.status >= 400:  # noqa: PLR2004  # HTTP's errors
             failing = AnswerKind.FAILING if self.status in _FAILING else AnswerKind.OTHER
             return AnswerKind.ABSENT if self.status in _ABSENT else failing
+        if "application/dicom+xml" in {self.media.name, MediaType.parse(self.media.parameters.get("type", "")).name}:
+            return AnswerKind.XML
         if self.media.is_html or self.head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
             is_login = _PASSWORD.search(self.head) or _LOGIN_TITLE.match(self.title)
             return AnswerKind.LOGIN_PAGE if is_login else AnswerKind.PAGE
@@ -139,6 +149,7 @@ class Answer:
             AnswerKind.ABSENT: f"not there (status {self.status})",
             AnswerKind.REFUSED: f"closed (status {self.status})",
             AnswerKind.FAILING: f"failing (status {self.status})",
+            AnswerKind.XML: "a service that answers in XML",
         }
         return words.get(self.kind, f"something else (status {self.status}, {self.media.name or 'without a type'})")
 
@@ -220,7 +231,7 @@ async def answer_of(client: Client, url: str, accept: str = "*/*") -> Answer:
     try:
         return await client.look(url, accept, read)
     except HTTPStatusError as error:
-        return Answer(error.redirected_to or url, error.status, MediaType.parse(""), b"")
+        return Answer(error.redirected_to or url, error.status, MediaType.parse(""), b"", error.remedy)
 
 
 async def service_answer(client: Client, base: str, study: str | None = None, series: str | None = None) -> Answer:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from dicomzarr.errors import InvalidOptionError
+from dicomzarr.sources.http.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,11 @@ def environment_proxy(url: str) -> str | None:
     if not parts.hostname or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     return getproxies().get(parts.scheme)
+
+
+def proxy_of(url: str, proxy_for: Callable[[str], str | None] = environment_proxy) -> str | None:
+    """The proxy through which a URL is asked for: plain HTTP to this machine may carry credentials, and has none."""
+    return None if is_loopback(url) else proxy_for(url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,10 @@ from dicomzarr.errors import (
     InvalidReplyError,
     NotFoundError,
     PermissionDeniedError,
+    TruncatedReplyError,
 )
 from dicomzarr.options import Rejected
+from dicomzarr.sources.http.content_range import is_piece
 from dicomzarr.sources.http.credentials.given import say_whose
 from dicomzarr.sources.http.gateway_pages import begun
 from dicomzarr.sources.http.limiter import RequestSlot
@@ -170,6 +172,8 @@ class Exchange:
                 if isinstance(error, AuthenticationError | PermissionDeniedError):
                     say_whose(error, self.credentials.given, request.credentials if reached else {})
                 raise error
+            if is_piece(response.headers.get("content-range", "")) and "range" not in spec.headers:
+                raise TruncatedReplyError(f"A range of bytes, which nobody asked for, came for {spec.subject}.")
             try:
                 return await read(response)
             except MemoryError:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 _WANTS_LOGIN: Final = 407
 """The status with which a proxy asks for credentials of its own (RFC 9110 section 15.5.8)."""
 _FAILED: Final = 500
-_PROXY: Final = "Check HTTPS_PROXY and HTTP_PROXY; NO_PROXY names hosts that are asked without a proxy."
+PROXY: Final = "Check HTTPS_PROXY and HTTP_PROXY; NO_PROXY names hosts that are asked without a proxy."
 _NETWORK: Final = "Check the host, the port and the network."
 _HANDSHAKE: Final = "It broke off the handshake of TLS: it may speak another protocol there, or TLS that is too old."
-_PROXY_LOGIN: Final = "Give it in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@PROXY:PORT."
+PROXY_LOGIN: Final = "Give it in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@PROXY:PORT."
 
 _UNREAD: Final = (
     (
@@ -112,14 +112,14 @@ def _unconnected(
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = _reason(error.os_error)
         if isinstance(error, aiohttp.ClientProxyConnectionError):
-            return UnreachableError(f"No connection to the proxy for {host}: {reason}.", remedy=_PROXY)
+            return UnreachableError(f"No connection to the proxy for {host}: {reason}.", remedy=PROXY)
         of_tls = isinstance(error.os_error, ConnectionResetError) and not plain
         return UnreachableError(f"No connection to {host}: {reason}.", remedy=_HANDSHAKE if of_tls else _NETWORK)
     if error.status == _WANTS_LOGIN:
-        return ConnectionFailedError(f"The proxy for {host} wants a login, or another one.", remedy=_PROXY_LOGIN)
+        return ConnectionFailedError(f"The proxy for {host} wants a login, or another one.", remedy=PROXY_LOGIN)
     # Where the server is started anew, the proxy is who says so.
     kind = UnreachableError if error.status >= _FAILED else ConnectionFailedError
-    return kind(f"The proxy gives no way to {host} (status {error.status}).", remedy=_PROXY)
+    return kind(f"The proxy gives no way to {host} (status {error.status}).", remedy=PROXY)
 
 
 def _reason(error: OSError) -> str:

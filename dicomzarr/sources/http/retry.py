@@ -60,7 +60,9 @@ class Tries:
             crowded: The server broke the connection while others were open, of which there are fewer next time.
             ever_served: The server has served requests before: where it does not now, it may be starting anew.
         """
-        restarts = ever_served and not others_served and means(error, Meaning.RESTART)
+        # Who ends in order still answers on connections that are open, and takes no new ones.
+        answers = others_served and means(error, Meaning.AGAIN | Meaning.FEWER_REQUESTS)
+        restarts = ever_served and not answers and means(error, Meaning.RESTART)
         if is_busy(error):
             return self._pause_of_busy(error, others_served=others_served, restarts=restarts)
         if crowded and self.passed_by < _MOST_CROWDED:

@@ -16,15 +16,15 @@ from yarl import URL
 from dicomzarr.errors import ConnectionFailedError, DicomZarrError, InvalidOptionError, InvalidReplyError
 from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.sources.http import redirects
-from dicomzarr.sources.http.connection import ConnectionSettings, basic_login
+from dicomzarr.sources.http.connection import ConnectionSettings, basic_login, proxy_of
 from dicomzarr.sources.http.name_lookups import resolver
 from dicomzarr.sources.http.network_errors import explained
 from dicomzarr.sources.http.pace import Pace, within
 from dicomzarr.sources.http.server_cookies import ServerCookies
-from dicomzarr.sources.http.session_cleanup import dispose
+from dicomzarr.sources.http.session_cleanup import dispose, keep_quiet
 from dicomzarr.sources.http.statuses import Meaning, status_means
 from dicomzarr.sources.http.unread import CleanConnector
-from dicomzarr.sources.http.urls import host_of, is_loopback, origin_of
+from dicomzarr.sources.http.urls import host_of, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -183,13 +183,15 @@ class AiohttpTransport:
     async def get(self, request: Request) -> AsyncIterator[Response]:
         """Send a request and follow its redirects; see `Transport.get`."""
         with self._open_connections().used() as session:
+            leads = ""
             for _ in range(redirects.MOST + 1):
                 self._check_origin(request.url)
                 route = self._route(request.url)
+                host = route.host + leads
                 seconds = max(self._timeout, self._limits.header_seconds)
                 plain = not isinstance(route.tls, ssl.SSLContext)
-                with explained(route.host, self._timeout, answered=False, plain=plain):
-                    reply = await within(seconds, route.host, self._send(session, request, route))
+                with explained(host, self._timeout, answered=False, plain=plain):
+                    reply = await within(seconds, host, self._send(session, request, route))
                 async with reply:
                     if route.own:
                         self._keep_cookies(request.url, reply)
@@ -200,6 +202,8 @@ class AiohttpTransport:
                         yield _AiohttpResponse(reply, route.host, self._timeout, self._limits, headers)
                         return
                     request = redirects.follow(request, reply.headers.get("location"))
+                    if host_of(request.url) != route.host:
+                        leads = f" (where {route.host} leads)"
         raise InvalidReplyError(f"{host_of(request.url)} redirected more than {redirects.MOST} times.")
 
     def _keep_cookies(self, url: str, reply: aiohttp.ClientResponse) -> None:
@@ -260,8 +264,7 @@ class AiohttpTransport:
 
     def _proxy(self, url: str) -> tuple[URL | None, dict[str, str]]:
         """The proxy for a URL, and the header that its user-info becomes."""
-        # Plain HTTP to this machine may carry credentials: it must not leave through a proxy.
-        found = None if is_loopback(url) else self._settings.proxy_for(url)
+        found = proxy_of(url, self._settings.proxy_for)
         if not found:
             return None, {}
         if "://" not in found:
@@ -288,6 +291,8 @@ class AiohttpTransport:
                 max_field_size=_LONGEST_HEADER,
                 max_headers=_MOST_HEADERS,
             )
-            dispose_of = weakref.finalize(self, dispose, session, asyncio.get_running_loop(), os.getpid())
+            loop = asyncio.get_running_loop()
+            keep_quiet(loop)
+            dispose_of = weakref.finalize(self, dispose, session, loop, os.getpid())
             self._connections = _Connections(session, dispose_of)
         return self._connections

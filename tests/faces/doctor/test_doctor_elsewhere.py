@@ -184,6 +184,7 @@ def test_tls_that_is_too_old_or_wants_a_certificate(tmp_path: Path) -> None:
         (502, "A proxy answers, and the server behind it does not"),
         (503, "A proxy answers, and the server behind it does not"),
         (500, "log says why"),
+        (429, "limits requests"),
     ],
 )
 def test_what_fails_is_not_called_no_service(status: int, said: str) -> None:
@@ -203,7 +204,11 @@ PAGE: Final = "<!doctype html><html><head><title>{}</title></head><body><div id=
     [
         ("OHIF Viewer", "the viewer OHIF"),
         ("Stone Web viewer", "the viewer Stone"),
-        ("Our pictures", "answers with a page whatever is asked, as viewers do"),
+        (
+            "Our pictures",
+            "a web page ('Our pictures'), and no DICOMweb service. It answers with a page whatever is asked",
+        ),
+        ("dicomzarr", "the viewer of dicomzarr serve, and no DICOMweb service. It serves OME-Zarr"),
         ("Sign in to the hospital", "Log in, and give what that gives you"),
         ("Anmeldung", "Log in, and give what that gives you"),
     ],
@@ -214,6 +219,69 @@ def test_a_page_for_whatever_is_asked(title: str, said: str) -> None:
         report = doctor(f"{url}/viewer?StudyInstanceUIDs={STUDY}")
     assert said in told(report)
     assert outcomes(report)["DICOMweb"] is Outcome.FAILS
+
+
+def test_a_service_that_answers_in_xml() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        kind = 'multipart/related; type="application/dicom+xml"; boundary=x'
+        return web.Response(text="--x--", headers={"Content-Type": kind})
+
+    with served(answer) as url:
+        report = doctor(f"{url}/rs")
+    assert f"{url}/rs is a DICOMweb service that answers in XML" in told(report)
+    assert "no DICOMweb service" not in told(report)
+
+
+@pytest.mark.parametrize(
+    ("challenge", "said", "option"),
+    [
+        ('Bearer realm="x"', "asks for Bearer", 'auth="env:TOKEN"'),
+        ("Negotiate", "Logins of Windows domains are not spoken", "auth=(USER, PASSWORD)"),
+        ('Basic realm="x"', "asks for Basic", "auth=(USER, PASSWORD)"),
+    ],
+)
+def test_the_kind_of_login_that_is_asked_for(challenge: str, said: str, option: str) -> None:
+    async def closed(_: web.Request) -> web.Response:
+        return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+
+    with served(closed) as url:
+        report = doctor(f"{url}/dicom-web")
+    assert said in told(report)
+    assert report.findings[-1].options == (option,)
+
+
+def test_where_a_server_leads_to_is_named_where_nobody_is_there() -> None:
+    async def closed(_: web.Request) -> web.Response:
+        raise web.HTTPFound(nobody)
+
+    with served(always()) as nobody:
+        """It ends here."""
+    with served(closed) as url:
+        report = doctor(f"{url}/dicom-web")
+    assert f"{nobody.partition('://')[2]} (where {url.partition('://')[2]} leads)" in told(report)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (407, "The proxy wants a login, or another one. Give it in HTTPS_PROXY or HTTP_PROXY"),
+        (502, "A proxy answers, and the server behind it does not"),
+        (None, "Nothing listens on port"),
+    ],
+)
+def test_a_proxy_is_looked_at_and_not_what_only_it_can_see(
+    status: int | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://behind-{status}.example.invalid/dicom-web"
+    with served(always("", status or 200)) as proxy:
+        for name, value in {"http_proxy": proxy, "no_proxy": ""}.items():
+            monkeypatch.setenv(name, value)
+            monkeypatch.setenv(name.upper(), value)
+        report = doctor(url) if status else None
+    report = report or doctor(url)
+    assert said in told(report)
+    assert "has no address" not in told(report)
+    assert status or f"Requests go through the proxy {proxy.partition('://')[2]}" in told(report)
 
 
 def test_a_page_for_whatever_is_asked_beside_a_service(base: str) -> None:

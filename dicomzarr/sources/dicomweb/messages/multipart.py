@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
 from dicomzarr.errors import MultipartError, TruncatedReplyError
+from dicomzarr.sources.http.content_range import is_piece
 from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 _HEADER_LIMIT = 16 * 1024
 _LINE_LIMIT = 1024
 _BOUNDARY_LIMIT = 200  # RFC 2046 says 70; servers exceed it
-_FRAME_LOCATION = re.compile(r"/frames/([0-9]+)/?$")
+_FRAME_LOCATION = re.compile(r"(?:^|/)frames/+([0-9]+)/*$", re.IGNORECASE)
 _FRAME_DIGITS = 10  # NumberOfFrames is an IS of 32 bits (PS3.5 section 6.2)
 _LENGTH_DIGITS = 15
 _SINGLE = ("content-length", "content-location")
 """Headers that say which frame a part is, and where it ends: of two that differ, nobody knows which is right."""
-_INSTANCE_LOCATION = re.compile(r"/instances/([^/]+)/")
+_INSTANCE_LOCATION = re.compile(r"(?:^|/)instances/+([^/]+)/", re.IGNORECASE)
+_AROUND_LOCATION: Final = " \t\"'<>"
+"""What some write around a URL."""
 _BOUNDARY_LINE = re.compile(rb"[\r\n]*--([^\r\n]{1,%d}?)[ \t]*\r?\n" % _BOUNDARY_LIMIT)
 
 
@@ -46,7 +49,8 @@ class Part(NamedTuple):
 
     @property
     def _location(self) -> str:
-        return self.headers.get("content-location", "").partition("?")[0].strip()
+        written = self.headers.get("content-location", "").strip(_AROUND_LOCATION)
+        return written.partition("#")[0].partition("?")[0]
 
     @property
     def frame_number(self) -> int | None:
@@ -372,6 +376,8 @@ def parse_headers(block: bytes) -> dict[str, str]:
             headers[last] = value
     if headers.get("content-transfer-encoding", "binary").lower() not in ("binary", "8bit", "7bit"):
         raise MultipartError("A part is in a Content-Transfer-Encoding other than binary.")
+    if is_piece(headers.get("content-range", "")):
+        raise MultipartError("A part is a range of bytes, which nobody asked for.")
     return headers
 
 

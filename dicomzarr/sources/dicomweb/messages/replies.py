@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dicomzarr.sources.http.media_type import MediaType
 
 _PAGE_STARTS = (b"<!doctype html", b"<html")
-_BEFORE_PAGES = frozenset(bytes((byte,)) for byte in b"< \t\n\r\x0b\x0c")
+_BEFORE_PAGES = frozenset(bytes((byte,)) for byte in b"< \t\n\r\x0b\x0c\xef")
 """With what a web page may begin; most frames do not, and need no further look."""
 PAGE_HEAD = 64
 """Bytes in which a web page shows itself."""
@@ -64,8 +64,14 @@ def refuse_page(body: bytes, subject: str) -> None:
     Raises:
         LoginPageError: It does.
     """
-    if body[:1] in _BEFORE_PAGES and body[:PAGE_HEAD].lstrip().lower().startswith(_PAGE_STARTS):
+    if body[:1] in _BEFORE_PAGES and _is_page(body):
         raise login_page(subject)
+
+
+def _is_page(body: bytes) -> bool:
+    """Whether it begins as a web page does, behind blanks and a byte order mark."""
+    head = body[:PAGE_HEAD].removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    return head.startswith(_PAGE_STARTS)
 
 
 def encoded_frame(body: bytes, own: MediaType, outer: MediaType, subject: str) -> EncodedFrame:
@@ -114,6 +120,7 @@ class PartSorter:
         self._wanted = frozenset(numbers)
         self._outer = outer
         self.subject = subject
+        self._count = 0
         self._named: set[int] = set()
         self._held: dict[int, EncodedFrame] = {}
         self._unnamed: list[EncodedFrame] = []
@@ -127,7 +134,8 @@ class PartSorter:
             WrongPartsError: It is of a frame that was not asked for, or came before.
             InvalidReplyError: It is no frame.
         """
-        number = part.frame_number
+        number, place = part.frame_number, self._count
+        self._count += 1
         self._check(number, part.instance)
         frame = encoded_frame(part.body, part.content_type, self._outer, self.subject)
         if not frame.data:
@@ -138,7 +146,7 @@ class PartSorter:
             if len(self._unnamed) < len(self.numbers):  # those beyond have no place, and would fill the memory
                 self._unnamed.append(frame)
             return None
-        is_next = number == self.numbers[len(self._named)] and not self._held
+        is_next = self.numbers[place : place + 1] == (number,) and not self._held
         self._named.add(number)
         if is_next:
             return number, frame
@@ -155,8 +163,10 @@ class PartSorter:
 
     def finish(self) -> list[tuple[int, EncodedFrame]]:
         """The frames that were held back, now that the reply is whole, but for those whose place is in doubt."""
-        if self._named or self._empty or self._unnamed_count != len(self.numbers):
-            return list(self._held.items())
+        if self._named:
+            return [] if self._unnamed_count else list(self._held.items())  # among others without a name, names err
+        if self._empty or self._unnamed_count != len(self.numbers):
+            return []
         return list(zip(self.numbers, self._unnamed, strict=True))
 
     @property
