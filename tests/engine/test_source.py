@@ -756,4 +756,4 @@ def test_a_trial_holds_up_no_small_read() -> None:
         assert await small == frame_of(7)
         await large
 
-    on_bench(test, closed=True, thresholds=Thresholds(patience=SECONDS))
+    on_bench(test, closed=True, thresholds=Thresholds(patience=SECONDS, at_once=SECONDS))
