@@ -73,8 +73,10 @@ def __getattr__(name: str) -> Any:
         import sys  # noqa: PLC0415  # as above; with the module, Python says which name may be meant
 
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+    from dicomzarr.runtime.collection import without_collection  # noqa: PLC0415  # as above
+
     module, own = _LAZY[name]
-    return getattr(import_module(module), own)
+    return getattr(without_collection(import_module)(module), own)
 
 
 def __dir__() -> list[str]:

@@ -106,6 +106,12 @@ def tiny_pacs(tmp_path: Path) -> Iterator[TinyPACS]:
         yield server
 
 
+@pytest.fixture
+def tried_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails is asked for again without a pause; the timeout stays as long as a busy machine may need."""
+    monkeypatch.setattr("dicomzarr.sources.http.retry.FIRST_PAUSE", 0.0)
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """The folder around the real series, which also holds damaged codestreams and series that were reported as bugs."""

@@ -64,8 +64,8 @@ class _Named(msgspec.Struct):
 class InstanceMetadata(Mapping[str, "Dataset"]):
     """Datasets of instances by SOP Instance UID, without pixels; read-only in effect, as each is made anew.
 
-    The first that is looked at costs a request for the metadata of the series. Without ``include_phi`` attributes that
-    may identify somebody are not there: see `dicomzarr.dicom.identity`.
+    The first that is looked at costs a request for the metadata of the series, or a look into its file. Without
+    ``include_phi`` attributes that may identify somebody are not there: see `dicomzarr.dicom.identity`.
 
     Args:
         source: Where the series comes from.
@@ -79,6 +79,8 @@ class InstanceMetadata(Mapping[str, "Dataset"]):
         self._ref = ref
         self._given = None if uids is None else tuple(dict.fromkeys(uids))
         self._include_phi = include_phi
+        self._known: dict[str, msgspec.Raw] = {}
+        """The JSON of instances that came so far."""
 
     def __getitem__(self, uid: str) -> Dataset:
         """The attributes of an instance.
@@ -91,7 +93,9 @@ class InstanceMetadata(Mapping[str, "Dataset"]):
         """
         if uid not in self._uids:
             raise KeyError(uid)
-        found = self._bodies.get(uid)
+        if uid not in self._known:
+            self._ask(uid)
+        found = self._known.get(uid)
         if found is None:
             raise SeriesChangedError(
                 f"Series {self._ref.series} has no instance {uid} any more.", remedy="Open the series again."
@@ -112,15 +116,21 @@ class InstanceMetadata(Mapping[str, "Dataset"]):
 
     @property
     def _uids(self) -> tuple[str, ...]:
-        return tuple(self._bodies) if self._given is None else self._given
+        return self._all if self._given is None else self._given
 
     @lazy_attribute
-    def _bodies(self) -> dict[str, msgspec.Raw]:
-        """The JSON of each instance."""
-        metadata = run_sync(self._source.metadata, self._ref, None)
+    def _all(self) -> tuple[str, ...]:
+        """All instances of the series."""
+        return self._ask(None)
+
+    def _ask(self, uid: str | None) -> tuple[str, ...]:
+        """Have an instance, or all of the series; gives those that came."""
+        body = run_sync(self._source.attributes, self._ref, uid)
         try:
-            each = msgspec.json.decode(metadata.body, type=list[msgspec.Raw])
-            return {str(msgspec.json.decode(one, type=_Named).uid.first): one for one in each}
+            each = msgspec.json.decode(body, type=list[msgspec.Raw])
+            found = {str(msgspec.json.decode(one, type=_Named).uid.first): one for one in each}
+            self._known |= found
+            return tuple(found)
         except (ValueError, RecursionError):  # msgspec.DecodeError is a ValueError
             problem = f"The metadata of series {self._ref.series} are no list of instances in DICOM JSON."
         raise MetadataError(problem, remedy="Ask the server's operator what it sends for /metadata.")

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _ASKED: Final = struct.Struct("<?QQd")
 """Whether the JPEG within is wanted, bytes of the frame, and bytes of memory and seconds of a core that it may take."""
-_LATE: Final = 6
-"""Times as long it may take on a machine that does much else, or where the system counts no seconds of a core."""
+_LATE: Final = 6 if sys.platform == "win32" else 60
+"""Times as long it may take on a machine that does much else; no more where the system counts no seconds of a core."""
 _IDLE: Final = 60.0
 """Seconds for which the process waits for another frame."""
 _START: Final = (

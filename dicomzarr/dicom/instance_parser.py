@@ -17,7 +17,7 @@ from dicomzarr.dicom.model.json_model import (
     RawSequence,
     functional_groups,
 )
-from dicomzarr.dicom.model.values import AttributeReader, is_count, is_right_angled, shown_code
+from dicomzarr.dicom.model.values import AttributeReader, is_count, is_given, is_right_angled, shown_code
 from dicomzarr.dicom.pixels.pixels import parse_pixels
 from dicomzarr.dicom.segmentation import parse_segmentation
 from dicomzarr.dicom.slide.positions import (
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
     from dicomzarr.dicom.model.json_model import FunctionalGroupsItem, Leaf, PixelMeasuresItem
     from dicomzarr.dicom.notices import Notices
+    from dicomzarr.dicom.pixels.pixels import PixelDescription
     from dicomzarr.dicom.segmentation import Segmentation
+    from dicomzarr.dicom.slide.tiling import FramePositions
 
 _LARGEST_OFFSET = 1e6
 """Millimetres; a slide that lies a kilometre away lies nowhere."""
@@ -82,12 +84,14 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
     paths = paths_of_frames(declared, scan)
     if notices is not None and scan is not None and (odd := oddly_named(declared, paths, scan)):
         notices.add(uid, odd)
+    positions = None if scan is None else frame_positions(scan, paths, frames)
+    pixel = parse_pixels(read, item)
     measures = _pixel_measures(item)
     image_type, frame_type = _words(read, item.image_type), _frame_type(read, item)
     return Instance(
         sop_instance_uid=uid,
         number_of_frames=frames,
-        pixel=parse_pixels(read, item),
+        pixel=pixel,
         available_transfer_syntax_uid=read.uid(item.available_transfer_syntax_uid),
         series=f"study {read.address(item.study_instance_uid)}, series {read.address(item.series_instance_uid)}",
         sop_class_uid=sop_class,
@@ -97,7 +101,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
         instance_number=_instance_number(read, item),
         concatenation=_concatenation(read, item),
         dimension_organization_type=shown_code((read.text(item.dimension_organization_type) or "").upper()),
-        total_pixel_matrix=_total_pixel_matrix(read, item),
+        total_pixel_matrix=_total_pixel_matrix(read, item, positions, pixel),
         focal_planes=_count(read, item.focal_planes, "TotalPixelMatrixFocalPlanes", "frames tell how many there are"),
         optical_path_count=_count(
             read, item.number_of_optical_paths, "NumberOfOpticalPaths", "the OpticalPathSequence counts"
@@ -133,7 +137,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
         ),
         segmentation=segmentation,
         places_frames=item.per_frame_groups is not None,
-        positions=None if scan is None else frame_positions(scan, paths, frames),
+        positions=positions,
     )
 
 
@@ -228,10 +232,31 @@ def _acquisition(read: AttributeReader, item: ImageItem) -> tuple[str, str]:
 
 
 def _frame_count(read: AttributeReader, item: ImageItem) -> int:
-    """NumberOfFrames; where it is impossible, as many frames as are described one by one."""
+    """NumberOfFrames; where it is impossible, as many frames as are described one by one, or as TILED_FULL has."""
     described = len(item.per_frame_groups.values) if item.per_frame_groups else 0
+    tiles = 0 if described else _tiles_of_full(read, item)
     lost = "as many frames are read as the PerFrameFunctionalGroupsSequence describes" if described else "one is read"
-    return _count(read, item.number_of_frames, "NumberOfFrames", lost) or described or 1
+    if tiles > 1:
+        lost = "as many frames are read as TILED_FULL has tiles"
+    count = _count(read, item.number_of_frames, "NumberOfFrames", lost)
+    if tiles > 1 and not is_given(item.number_of_frames):
+        read.remark(f"NumberOfFrames is not given: {lost}.")
+    return count or described or tiles or 1
+
+
+def _tiles_of_full(read: AttributeReader, item: ImageItem) -> int:
+    """How many tiles TILED_FULL has that is in one instance; 0 where it is not, or where that is not told."""
+    is_part = item.concatenation_uid.values or item.in_concatenation_number.values
+    if is_part or (read.text(item.dimension_organization_type) or "").upper() != "TILED_FULL":
+        return 0
+    leaves = (item.total_pixel_matrix_rows, item.rows, item.total_pixel_matrix_columns, item.columns)
+    sizes = [int(size) for leaf in leaves if (size := read.lenient_number(leaf)) is not None and is_count(size)]
+    if len(sizes) < len(leaves):
+        return 0
+    planes = read.lenient_number(item.focal_planes) or 1
+    paths = read.lenient_number(item.number_of_optical_paths) or len(item.optical_paths.values) or 1
+    count = -(-sizes[0] // sizes[1]) * -(-sizes[2] // sizes[3]) * planes * paths
+    return int(count) if is_count(float(count)) else 0
 
 
 def _count(read: AttributeReader, leaf: Leaf, name: str, lost: str) -> int | None:
@@ -279,13 +304,20 @@ def _concatenation(read: AttributeReader, item: ImageItem) -> ConcatenationPart 
     )
 
 
-def _total_pixel_matrix(read: AttributeReader, item: ImageItem) -> tuple[int, int] | None:
-    if read.text(item.total_pixel_matrix_rows) is None:
+def _total_pixel_matrix(
+    read: AttributeReader, item: ImageItem, positions: FramePositions | None, pixel: PixelDescription
+) -> tuple[int, int] | None:
+    """As large as it says, else as far as tiles reach that say where they lie."""
+    lost = "how far tiles reach counts, where all say where they lie"
+    rows = _count(read, item.total_pixel_matrix_rows, "TotalPixelMatrixRows", lost)
+    columns = _count(read, item.total_pixel_matrix_columns, "TotalPixelMatrixColumns", lost)
+    if rows is not None and columns is not None:
+        return rows, columns
+    reach = None if positions is None or positions.lacking else positions.reach(pixel.rows, pixel.columns)
+    if reach is None:
         return None
-    return (
-        read.positive(item.total_pixel_matrix_rows, "TotalPixelMatrixRows"),
-        read.positive(item.total_pixel_matrix_columns, "TotalPixelMatrixColumns"),
-    )
+    read.remark("the size of its total pixel matrix is not given: it is taken to end where its tiles end.")
+    return rows or reach[0], columns or reach[1]
 
 
 def _pixel_measures(item: ImageItem) -> PixelMeasuresItem | Macro | None:

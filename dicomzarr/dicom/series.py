@@ -43,7 +43,7 @@ class Series:
     modality: str
     instances: tuple[Instance, ...]
     items: Mapping[Instance, ImageItem] = field(default_factory=dict)
-    """What of each is not typed, as decoded; empty for slides that are no segmentations, which do without."""
+    """What of each is not typed, as decoded; levels of slides that are no segmentations do without."""
     notices: tuple[str, ...] = ()
     """What was left out, and why, in sentences without patient text."""
     has_others: bool = False
@@ -113,8 +113,8 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
             ),
         )
     notices = []
-    if len(instances) < len(parsed):
-        notices.append(f"{len(parsed) - len(instances)} instances without pixels were left out.")
+    if without := [item for item, instance in parsed if instance is None]:
+        notices.append(f"{len(without)} instances without pixels were left out: {_kinds(without)}.")
     if broken:
         notices.append(
             f"{len(broken)} instances were left out, as no pixels are as their headers say: {broken[0].args[0]}"
@@ -128,7 +128,7 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
         series,
         instances[0].modality,
         instances,
-        found if _needs_items(instances) else {},
+        found if _needs_items(instances) else {i: item for i, item in found.items() if not is_slide(i)},
         tuple(notices),
         len(instances) < len(parsed),
         tuple(patient_of(items[0]).items()),
@@ -171,7 +171,7 @@ def _check_identity(items: Iterable[ImageItem], study: str, series: str) -> None
 
 
 def _kinds(items: Sequence[ImageItem]) -> str:
-    """What instances are, by the names of their SOP classes (PS3.6 table A-1), without what all of these end in."""
+    """What instances are, by names of SOP classes (PS3.6 table A-1) without what all of these end in."""
     from pydicom.uid import UID  # noqa: PLC0415  # images do without
 
     uids = dict.fromkeys(str(uid) for item in items for uid in item.sop_class_uid.values[:1])

@@ -227,7 +227,8 @@ class DiskCache:
         if held is not None and not is_same:
             self._storage.writer.add(Remove("series", tag))
         if held is None or not is_same or countable != (held.instances is not None):
-            undecoded = SeriesMetadata(now.body, now.etag, now.last_modified)  # what waits should be small
+            # Not decoded: what waits should be small.
+            undecoded = SeriesMetadata(now.body, now.etag, now.last_modified, common=now.common)
             make = partial(
                 _series_record, tag, names.view, HeldSeries(undecoded, count_instances(now) if countable else None)
             )

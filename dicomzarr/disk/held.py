@@ -18,6 +18,7 @@ class _Facts(msgspec.Struct, array_like=True, frozen=True):
     etag: str | None
     last_modified: str | None
     instances: int | None
+    common: bytes = b""
 
 
 class HeldSeries(NamedTuple):
@@ -35,7 +36,7 @@ class HeldSeries(NamedTuple):
     def content(self) -> Content:
         """What is written of it."""
         known = self.metadata
-        facts = msgspec.json.encode(_Facts(known.etag, known.last_modified, self.instances))
+        facts = msgspec.json.encode(_Facts(known.etag, known.last_modified, self.instances, known.common))
         return Content(facts, zlib.compress(known.body, _FASTEST))
 
     @classmethod
@@ -46,7 +47,7 @@ class HeldSeries(NamedTuple):
             body = zlib.decompress(content.body)
         except (msgspec.DecodeError, zlib.error):
             return None
-        return cls(SeriesMetadata(body, facts.etag, facts.last_modified), facts.instances)
+        return cls(SeriesMetadata(body, facts.etag, facts.last_modified, common=facts.common), facts.instances)
 
 
 def count_instances(metadata: SeriesMetadata) -> int | None:

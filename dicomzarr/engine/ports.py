@@ -37,13 +37,15 @@ class SeriesMetadata:
     """The metadata of all instances of a series, with what tells its state."""
 
     body: bytes
-    """A JSON array that is not parsed yet (PS3.18 Annex F)."""
+    """A JSON array that is not parsed yet (PS3.18 Annex F), perhaps of what is read here alone."""
     etag: str | None = None
     """What HTTP calls its entity tag (RFC 9110 section 8.8.3)."""
     last_modified: str | None = None
     """When it was modified last, as the server spells it (RFC 9110 section 8.8.2)."""
     notices: tuple[str, ...] = ()
     """What was left out of it, and why; without patient text."""
+    common: bytes = b""
+    """A JSON object of what all instances say beside what the body has of each."""
 
     @lazy_attribute
     def instances(self) -> list[ImageItem]:
@@ -52,7 +54,7 @@ class SeriesMetadata:
         Raises:
             MetadataError: It is no DICOM JSON.
         """
-        return decode_instances(self.body)
+        return decode_instances(self.body, self.common)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,15 @@ class SeriesSource(Protocol):
 
     async def metadata(self, ref: SeriesRef, known: SeriesMetadata | None) -> SeriesMetadata:
         """The metadata of a series as it is now; ``known`` itself, where it is the same.
+
+        Raises:
+            SeriesNotFoundError: There is no such series, or nothing in it.
+        """
+
+    async def attributes(self, ref: SeriesRef, instance: str | None) -> bytes:
+        """All that an instance says, by its SOP Instance UID, in a JSON array (PS3.18 Annex F); None for all instances.
+
+        There may be others in it, and none where the series has no such instance any more.
 
         Raises:
             SeriesNotFoundError: There is no such series, or nothing in it.

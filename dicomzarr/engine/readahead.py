@@ -102,17 +102,19 @@ class _Scan:
         return self.ends[-1] is not None
 
     def _fits(self, block: Block) -> bool:
-        """Whether a block is of the size of the others, or cut off by the edge of the grid."""
-        if block.size == self.size:
-            return True
-        if self.seen == 1 and _is_cut(self._origin_block, block.size, self.grid):
-            self.size = block.size
-            return True
-        return _is_cut(block, self.size, self.grid)
+        """Whether a block is of the size of the others, but for what the edge of the grid cuts off.
 
-    @property
-    def _origin_block(self) -> Block:
-        return Block(tuple(self.sign * index for index in self.origin), self.size)
+        Backwards it is the first ones that are cut off, along one axis after the other.
+        """
+        full = tuple(map(max, block.size, self.size))
+        if not _is_cut(block, full, self.grid):
+            return False
+        if full != self.size:
+            last = Block(tuple(self.sign * index for index in self.at), self.size)
+            if not _is_cut(last, full, self.grid):
+                return False
+            self.size, self.ahead = full, 0
+        return True
 
     def _go(self, place: Indices, steps: int) -> None:
         self.at = place

@@ -68,6 +68,11 @@ class Scheduler:
         self._pumps_soon = False
 
     @property
+    def is_near(self) -> bool:
+        """Whether it is known that fetching ahead does not pay; from any thread."""
+        return 0 < self._origin.latency < self.limits.far
+
+    @property
     def ahead_bytes(self) -> int:
         """Bytes, if none were compressed, that are worth fetching before somebody wants them; from any thread."""
         return self._cache.limit // self.limits.ahead_share if self._origin.latency >= self.limits.far else 0

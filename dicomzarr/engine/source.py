@@ -147,12 +147,11 @@ class FrameSource:
 
     def follow(self, level: LevelPlan, block: Block) -> None:
         """Somebody reads a block of a level: what comes next is fetched ahead, where it pays; from any thread."""
-        room = self._scheduler.ahead_bytes
-        if not room:
+        if self._scheduler.is_near:
             return
         with self._ahead_lock:
             ahead = self._ahead.setdefault(level, ReadAhead(level.grid))
-            blocks = ahead.follow(block, lambda: self._worth_fetching(level, block, room))
+            blocks = ahead.follow(block, lambda: self._worth_fetching(level, block))
         if blocks:
             frames = [frame for each in blocks for frame in _frames_of(level, each)]
             home_loop().call_soon_threadsafe(self._fetch_ahead, frames, self._foreseen)
@@ -172,9 +171,10 @@ class FrameSource:
         for frame in frames:
             self._scheduler.fetch_ahead(self.series.key(frame), reader)
 
-    def _worth_fetching(self, level: LevelPlan, block: Block, room: int) -> int:
+    def _worth_fetching(self, level: LevelPlan, block: Block) -> int:
         """Frames like those of a block that are worth fetching ahead, and find room."""
-        frame = next(_frames_of(level, block), None)
+        room = self._scheduler.ahead_bytes
+        frame = next(_frames_of(level, block), None) if room else None
         most = self._scheduler.limits.frames_ahead
         return 0 if frame is None else min(most, room // _expected_bytes(frame.instance))
 

@@ -20,6 +20,7 @@ from dicomzarr.plan.plan import (
     SeriesPlan,
     label_path,
 )
+from dicomzarr.plan.readable import joined, parted, with_readable, with_undecodable
 from dicomzarr.plan.slide_palettes import note_palettes, with_palettes
 from dicomzarr.plan.slides import plan_slide
 from dicomzarr.plan.virtual_levels import with_virtual_levels
@@ -69,21 +70,25 @@ def plan_images(  # noqa: PLR0913  # what of a series can be chosen
 
     Raises:
         UnsupportedSeriesError: The series is of a kind that cannot be opened.
+        UnsupportedTransferSyntaxError: The metadata name one that cannot be decoded for all that would be shown.
         MetadataError: It becomes more images than that.
     """
-    if series.is_slide:
-        plan = plan_slide(series, associated_label=associated_label)
+    series = with_readable(series)
+    tiles, others = parted(series)
+    plans = []
+    if tiles is not None:
+        plan = plan_slide(tiles, associated_label=associated_label, alone=others is None)
         if values == "color":
-            plan = with_palettes(plan, series, bulk or {})
-        note_palettes(plan, series)
+            plan = with_palettes(plan, tiles, bulk or {})
+        note_palettes(plan, tiles)
         if virtual_levels:
             plan = with_virtual_levels(plan)
-        if icc:
-            plan = with_managed_colors(plan, bulk or {})
-    else:
+        plans.append(with_managed_colors(plan, bulk or {}) if icc else plan)
+    if others is not None:
         from dicomzarr.plan.volumes import plan_volumes  # noqa: PLC0415  # slides do without, and start sooner
 
-        plan = plan_volumes(series, values=values, bulk=bulk, most_images=most_images)
+        plans.append(plan_volumes(others, values=values, bulk=bulk, most_images=most_images))
+    plan = with_undecodable(joined(plans), series.instances)
     return replace(plan, notices=(*plan.notices, *series.remarks.sentences()))
 
 

@@ -19,7 +19,7 @@ from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors, Ultrasoun
 from dicomzarr.plan.views import IDENTITY, MEASURED, has_table, rescales
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator
 
     from dicomzarr.dicom.lut.modality import RealWorldMapping
     from dicomzarr.dicom.model.image_model import ImageItem
@@ -210,9 +210,17 @@ def _real_world(grid: Grid, read: AttributeReader) -> tuple[RealWorldMapping, ..
 
 def _units(grid: Grid) -> str | None:
     """The unit that all frames have; where they differ, none is that of the image."""
-    kinds = {(id(frame.item), frame.rescale_type): frame for frame in grid.frames}
+    kinds = {_unit_told(frame): frame for frame in grid.frames}
     found = set(map(_unit, kinds.values()))
     return found.pop() if len(found) == 1 else None
+
+
+def _unit_told(frame: Frame) -> Hashable:
+    """All that `_unit` depends on: frames of which it is the same have one unit."""
+    header, item = frame.instance, frame.item
+    told = (item.units, item.dose_units, item.rescale_slope, item.rescale_intercept, item.multi_energy_acquisition)
+    kind = header.sop_class_uid, header.image_type, frame.rescale_type
+    return (*told, *kind, id(item.modality_lut), frame.to_suv is not None)
 
 
 def _unit(frame: Frame) -> str | None:

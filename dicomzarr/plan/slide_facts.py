@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dicomzarr.dicom.model.values import shown_code
-from dicomzarr.dicom.pixels.syntax import check_openable
 from dicomzarr.dicom.segmentation import lab16_to_srgb
-from dicomzarr.errors import UnsupportedSeriesError
 from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes, RescaleFactors
 from dicomzarr.plan.plan import Channel
 from dicomzarr.plan.views import stored_range
@@ -42,24 +40,6 @@ _NAMED_COLORS = {
     "violet": "8000FF",
 }
 """By the code meaning of the illumination colour."""
-
-
-def check_readable(header: Instance, parts: Iterable[Instance]) -> None:
-    """What the metadata says already: samples, and the transfer syntax where the server names it.
-
-    Raises:
-        UnsupportedSeriesError: Pixels of so many samples or bits cannot be read.
-        UnsupportedTransferSyntaxError: The server names one that cannot be decoded.
-    """
-    pixel = header.pixel
-    for part in parts:
-        check_openable(part.available_transfer_syntax_uid, header.sop_class_uid, f"Instance {part.sop_instance_uid}")
-    bits = pixel.bits_allocated == 1 and header.segmentation is None
-    if pixel.samples not in {1, 3} or bits:
-        raise UnsupportedSeriesError(
-            f"Instance {header.sop_instance_uid}: {pixel.samples} samples of {pixel.bits_allocated} bits "
-            f"are no slide pixels that can be read (1 or 3 samples of 8 bits or more)."
-        )
 
 
 def absent_tile(header: Instance) -> tuple[tuple[float, ...], float]:

@@ -10,13 +10,13 @@ import numpy as np
 
 from dicomzarr.dicom.slide.pyramid import why_several
 from dicomzarr.dicom.slide.slide import assemble_slide
-from dicomzarr.errors import FrameError, MetadataError, UnsupportedSeriesError
+from dicomzarr.errors import UnsupportedSeriesError
 from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan, SeriesPlan
+from dicomzarr.plan.readable import why_not_decoded
 from dicomzarr.plan.slide_facts import (
     absent_tile,
     affine,
     channels,
-    check_readable,
     level_attributes,
     origin_known,
     shift,
@@ -51,12 +51,13 @@ class SlideFrameIndex:
         return self.tiles.locate(path, plane, chunk[-2], chunk[-1])
 
 
-def plan_slide(series: Series, *, associated_label: bool = False) -> SeriesPlan:
+def plan_slide(series: Series, *, associated_label: bool = False, alone: bool = True) -> SeriesPlan:
     """Plan a slide series.
 
     Args:
         series: Instances of a slide.
         associated_label: Offer the label image too; it shows who the patient is.
+        alone: Nothing else is in the series, so that there must be something to show.
 
     Raises:
         UnsupportedSeriesError: Nothing but a label is there, and it was not asked for.
@@ -81,7 +82,7 @@ def plan_slide(series: Series, *, associated_label: bool = False) -> SeriesPlan:
         images, associated = [image for _, image in associated], []
         if images:
             notices.append("The series holds no level of a slide: what is shown are its associated images.")
-    if not images:
+    if not images and alone:
         raise UnsupportedSeriesError(
             f"Series {series.series_uid} holds no image that can be shown. {' '.join(notices)}".strip(),
             remedy="associated_label=True opens a label, which may identify the patient."
@@ -98,20 +99,19 @@ def _plan_associated(
     seen: Counter[str] = Counter()
     planned = []
     for image in images:
+        error = why_not_decoded(image.level.header)
+        if error is not None:
+            notices.append(f"An associated image was left out: {error.args[0]}")
+            continue
         name = f"{image.name}-{seen[image.name]}" if seen[image.name] else image.name
-        try:
-            planned.append((name, _plan_image(name, (image.level,), remarks)))
-        except (MetadataError, FrameError) as error:
-            notices.append(f"An associated image was left out: {error}")
-        else:
-            seen[image.name] += 1
+        seen[image.name] += 1
+        planned.append((name, _plan_image(name, (image.level,), remarks)))
     return planned
 
 
 def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> ImagePlan:
     finest = levels[0]
     for level in levels:
-        check_readable(level.header, (part for image in level.images for part in image.frames.parts))
         _note_places(level, remarks)
     samples = finest.header.pixel.samples
     has_c = samples > 1 or len(finest.paths) > 1

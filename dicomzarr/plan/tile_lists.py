@@ -15,7 +15,6 @@ from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan
 from dicomzarr.plan.slide_facts import (
     absent_tile,
     channels,
-    check_readable,
     level_attributes,
     micrometres,
     path_label,
@@ -58,12 +57,8 @@ def plan_tile_list(loose: LooseTiles, name: str, remarks: Notices) -> ImagePlan:
         loose: The tiles.
         name: Which image of the series it is, as ``slide 2 of 3``.
         remarks: Takes what is said of it.
-
-    Raises:
-        UnsupportedSeriesError: Its pixels cannot be read.
     """
     header, pixel = loose.header, loose.header.pixel
-    check_readable(header, loose.frames.parts)
     for sentence in _sentences(loose):
         remarks.add(header.sop_instance_uid, sentence)
     unit, steps = _steps(header)

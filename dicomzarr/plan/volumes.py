@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from dicomzarr.dicom.model.values import shown_code
-from dicomzarr.dicom.pixels.syntax import check_openable
 from dicomzarr.dicom.segmentation import Segment
 from dicomzarr.dicom.volume.arrangement import arrange
 from dicomzarr.dicom.volume.frame import frames_of
 from dicomzarr.dicom.volume.grid import ABSENT, GUESSED, LIST
 from dicomzarr.dicom.volume.grouping import are_one_if_rescaled, stack_words, stacks_of
-from dicomzarr.errors import MetadataError, UnsupportedSeriesError, UnsupportedTransferSyntaxError
+from dicomzarr.errors import MetadataError, UnsupportedSeriesError
 from dicomzarr.options.limits import LIMITS
 from dicomzarr.plan.attributes import LevelAttributes
 from dicomzarr.plan.coordinates import channel_labels, coordinates, time_step
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dicomzarr.dicom.instance import FrameRef, Instance
+    from dicomzarr.dicom.instance import FrameRef
     from dicomzarr.dicom.segmentation import Segmentation
     from dicomzarr.dicom.series import Series
     from dicomzarr.dicom.volume.frame import Frame
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
 _COLORS: Final = (("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF"))
 _GREY: Final = "FFFFFF"
-_SAMPLES: Final = frozenset({1, 3})
-"""Of a pixel of images that can be read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,10 +76,8 @@ def plan_volumes(
         MetadataError: There are more images than that.
         InvalidAttributeError: The header lacks what its values are computed by.
     """
-    readable = [instance for instance in series.instances if instance.pixel.samples in _SAMPLES]
-    notices = [*series.notices, *_of_other_samples(series), *_undecodable(readable), *_lost_parts(series)]
-    items = {instance: series.items[instance] for instance in readable}
-    stacks = stacks_of(frames_of(items, series.remarks), any_sign=values in MEASURED)
+    notices = [*series.notices, *_lost_parts(series)]
+    stacks = stacks_of(frames_of(series.items, series.remarks), any_sign=values in MEASURED)
     if not stacks:
         raise UnsupportedSeriesError(f"Series {series.series_uid} holds no frame.")
     _check_number(len(stacks), most_images, stacks[0].why)
@@ -102,43 +97,6 @@ def plan_volumes(
     ]
     guesses = tuple(dict.fromkeys(notice for _, grid in grids if grid.kind == GUESSED for notice in grid.notices))
     return SeriesPlan(tuple(images), (), tuple(dict.fromkeys(notices)), guesses)
-
-
-def _of_other_samples(series: Series) -> Iterator[str]:
-    """What is said of instances whose pixels have as many samples as no image here, and are left out.
-
-    Raises:
-        UnsupportedSeriesError: There are no others.
-    """
-    others = [instance for instance in series.instances if instance.pixel.samples not in _SAMPLES]
-    if not others:
-        return
-    sentence = f"pixels of {others[0].pixel.samples} samples cannot be read; 1 or 3 can."
-    if len(others) == len(series.instances):
-        raise UnsupportedSeriesError(f"Instance {others[0].sop_instance_uid}: {sentence}")
-    yield f"{len(others)} instances were left out, of which the first is {others[0].sop_instance_uid}: {sentence}"
-
-
-def _undecodable(instances: Sequence[Instance]) -> Iterator[str]:
-    """What is said of instances whose frames raise when they are read: they have their place all the same.
-
-    Raises:
-        UnsupportedTransferSyntaxError: There are no others.
-    """
-    errors = []
-    for instance in instances:
-        try:
-            check_openable(
-                instance.available_transfer_syntax_uid,
-                instance.sop_class_uid,
-                f"Instance {instance.sop_instance_uid}",
-            )
-        except UnsupportedTransferSyntaxError as error:
-            errors.append(error)
-    if errors and len(errors) == len(instances):
-        raise errors[0]
-    if errors:
-        yield f"{len(errors)} of {len(instances)} instances cannot be decoded; reading them raises: {errors[0].args[0]}"
 
 
 def _check_number(images: int, most: int, why: Sequence[str]) -> None:

@@ -101,9 +101,10 @@ def parsed_series(metadata: SeriesMetadata, ref: SeriesRef, limits: Limits) -> P
     Raises:
         MetadataError: It is no DICOM JSON, too large, or nothing that can be opened.
     """
-    key = ref, sha256(metadata.body).digest()
+    key = ref, sha256(metadata.common + metadata.body).digest()
     parsed = _parsed.get(key)
     if parsed is None:
+        check_size(b"[" + metadata.common + b"]", limits)
         check_size(metadata.body, limits)
         parsed = ParsedSeries(parse_series(metadata.instances, *ref))
     with _LOCK:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from contextlib import suppress
@@ -208,6 +209,7 @@ def timed(read: Callable[[], Sequence[Pixels]], pixels_read: int = 0) -> Take:
         pixels_read: Colour pixels that it gives: memory for them, twice over, is touched before.
     """
     touch_memory(2 * 3 * pixels_read)
+    gc.collect()  # else what others imported, and chance, decide in whose reading Python looks through all of it
     before = forget_peak()
     cpu, began = time.process_time(), time.perf_counter()
     pixels = read()

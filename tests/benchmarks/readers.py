@@ -359,6 +359,12 @@ def frames_at_hand(tiles: int, wanted: Iterable[tuple[int, int]], coding: str = 
     return {(row, column): bytes(stored.frame(row * tiles + column + 1)) for row, column in wanted}
 
 
+def _plain_http(url: str, **options: Any) -> Reader:
+    from plain_http import PlainHTTP  # noqa: PLC0415  # which is a limit, too
+
+    return PlainHTTP(url, **options)
+
+
 READERS: dict[str, Callable[..., Reader]] = {
     "dicomzarr": Ours,
     "dask": OursByDask,
@@ -368,6 +374,7 @@ READERS: dict[str, Callable[..., Reader]] = {
     "wsidicom": Wsidicom,
     "zarr": LocalZarr,
     "limit": Limit,
+    "plain HTTP": _plain_http,
 }
 """By the names that a process is told."""
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from crafted_headers import MANY_PLANES, Cut, jpeg, jpeg2000, jpeg2000_of_passes, jpegxl, rle, segment
 from serving import run_python
+from waiting import BUSY
 
 from dicomzarr.codecs import compressed as compressed_module
 from dicomzarr.codecs import decode as decode_module
@@ -130,7 +131,7 @@ def test_a_bomb_of_others_is_refused_in_no_time_and_memory(shared_dir: Path, nam
     side = int(name.split("_")[1])
     found = decoded_elsewhere(shared_dir / "hostile" / name, side, uids.JPEG_2000_LOSSLESS)
     assert found["error"] == "FrameDecodeError"
-    assert found["seconds"] < 10
+    assert found["seconds"] < 10 * BUSY
     assert found["mebibytes"] < 500
 
 
@@ -159,7 +160,7 @@ def test_what_is_just_not_refused_takes_bounded_time_and_memory(tmp_path: Path, 
     data, side, uid = IN_BOUNDS[name]
     (tmp_path / "frame").write_bytes(data)
     found = decoded_elsewhere(tmp_path / "frame", side, uid)
-    assert found["seconds"] < 10, found
+    assert found["seconds"] < 10 * BUSY, found
     assert found["mebibytes"] < 500, found
 
 

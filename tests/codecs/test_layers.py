@@ -15,8 +15,9 @@ import pytest
 from coded_frames import BUILDERS, coded_frame
 from crafted_jpegxl import Parts, layered, with_hidden
 from serving import run_python
+from waiting import SECONDS
 
-from dicomzarr.codecs import compressed
+from dicomzarr.codecs import apart, compressed
 from dicomzarr.codecs.apart import APART, Apart
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.dicom import uids
@@ -79,8 +80,9 @@ def test_a_hidden_frame_takes_no_more_memory_than_a_shown_one_may() -> None:
 
 
 @pytest.mark.slow
-def test_the_system_counts_seconds_of_a_core() -> None:
+def test_the_system_counts_seconds_of_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine as on an idle one: no clock decides."""
+    monkeypatch.setattr(apart, "_LATE", SECONDS)
     own = Apart()
     own.decode(layered(RAMP, 1), 2**30, 60)
     process = own._process
@@ -181,6 +183,7 @@ def test_a_process_that_has_just_ended_as_nobody_needed_it_is_started_anew(monke
 
 
 def test_where_no_process_can_be_started_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    APART.end()  # which another test may have started
     monkeypatch.setattr("sys.executable", "/opt/napari/napari")
     with pytest.raises(FrameDecodeError, match="no Python that could be started"):
         decoded(layered(RAMP, 1))

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from asking import PATIENT
+from asking import PATIENT, ask_by
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener, pixels_of
 from radiology_volumes import volume
+from serving import forget_servers
 
 import dicomzarr
 from dicomzarr.sources.http.exchange import Exchange
@@ -62,7 +63,10 @@ def test_a_long_volume_opens_in_one_request_and_a_slice_is_one_frame(opened: Ope
 def test_a_long_volume_on_orthanc(orthanc: Orthanc, asked: list[str]) -> None:
     series = volume(AXIAL, PIXELS[:FEWER], bits=16, name="long on Orthanc")
     orthanc.load(series.datasets)
-    image = dicomzarr.open(orthanc.series_url(series.study_uid, series.series_uid))
+    url = orthanc.series_url(series.study_uid, series.series_uid)
+    forget_servers()
+    ask_by(url, PATIENT)
+    image = dicomzarr.open(url)
     assert [url.rpartition("/")[2] for url in asked] == ["metadata"]
     assert np.array_equal(image.levels[0][23], PIXELS[23])
     assert len(asked) == 2

@@ -75,8 +75,10 @@ def test_the_demo_shows_its_page_until_it_is_ended() -> None:
             rows = json.load(reply)["rows"]
         with urllib.request.urlopen(url) as reply:  # noqa: S310  # as above
             assert b"/page/main.js" in reply.read()
+        assert process.stderr is not None
+        said = iter(process.stderr.readline, "")
+        assert any("the server behind it is dicomweb://127.0.0.1:" in line for line in said)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=SECONDS)
-    assert "the server behind it is dicomweb://127.0.0.1:" in told
+        process.communicate(timeout=SECONDS)
     assert {row["description"] for row in rows} == {"Chest, made", "Perfusion, made", "Cells, made", "dicomzarr demo"}
     assert process.returncode == 130

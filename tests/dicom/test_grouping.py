@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from scans import classic, shots
 from serving import serving
 from slides import TestSlide, brightfield_pyramid, concatenation, fluorescence_focal_stack, sparse_brightfield
 from slides_codecs import GRAY
@@ -21,7 +22,7 @@ from waiting import BUSY
 import dicomzarr
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.series import parse_series
-from dicomzarr.errors import InvalidAttributeError, UnsupportedTransferSyntaxError
+from dicomzarr.errors import UnsupportedTransferSyntaxError
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.plan import Axis, ImagePlan, LevelPlan, plan_images
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 SPACING = (0.0005, 0.0005)
 IMAGE_TYPE, LABEL_IN_IMAGE, PATHS, PATH_COUNT = "00080008", "00480010", "00480105", "00480302"
 PLANE_COUNT, PER_FRAME, ORIENTATION, PHOTOMETRIC = "00480303", "52009230", "00480102", "00280004"
+SYNTAX, PART_2 = "00083002", "1.2.840.10008.1.2.4.92"
 MATRIX_ROWS, MATRIX_COLUMNS, FRAMES, PART, OFFSET = "00480007", "00480006", "00280008", "00209162", "00209228"
 
 
@@ -270,11 +272,19 @@ def test_a_hostile_matrix_is_a_list_at_once() -> None:
     assert dicomzarr_attributes(image)["coordinates"] == {"position": {"axis": "t", "values": places}}
 
 
-def test_a_matrix_beyond_all_numbers_is_refused() -> None:
+@pytest.mark.parametrize("size", [[0], [], [2**62], ["many"]])
+def test_a_matrix_of_no_size_ends_where_its_tiles_end(size: list[Any]) -> None:
     level = gray(1)
-    dataset = sparse_instance(Identity("hostile matrix", 1), level, level.tiles())
-    with pytest.raises(InvalidAttributeError):
-        planned([dataset], set_value(MATRIX_ROWS, 2**62))
+    sparse = sparse_instance(Identity("matrix of no size", 1), level, level.tiles())
+
+    def change(body: list[dict[str, Any]]) -> None:
+        body[0][MATRIX_ROWS]["Value"] = size
+
+    (image,) = planned([sparse], change).images
+    assert image.levels[0].shape == planned([sparse]).images[0].levels[0].shape == (64, 64)
+    assert any("end where its tiles end" in notice for notice in planned([sparse], change).notices)
+    full = full_instance(Identity("matrix of no size", 2), level)
+    listed(planned([full], change), "nothing says how they lie")
 
 
 def test_lists_come_after_the_pyramids_and_labels_stay_hidden() -> None:
@@ -497,13 +507,43 @@ def test_whatever_shows_the_label_is_left_out(case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [{"00280002": {"vr": "US", "Value": [4]}}, {MATRIX_ROWS: {"vr": "UL", "Value": [5000]}}]
+    ("broken", "said"),
+    [
+        ({"00280002": {"vr": "US", "Value": [4]}}, "pixels of 4 samples cannot be read"),
+        ({MATRIX_ROWS: {"vr": "UL", "Value": [5000]}}, "associated image was left out"),
+        ({SYNTAX: {"vr": "UI", "Value": [PART_2]}}, "associated image was left out"),
+    ],
 )
-def test_a_broken_overview_does_not_close_the_slide(broken: dict[str, Any]) -> None:
+def test_a_broken_overview_does_not_close_the_slide(broken: dict[str, Any], said: str) -> None:
     plan = planned(brightfield_pyramid().datasets, with_type("OVERVIEW", lambda item: item.update(broken)))
     assert len(plan.images[0].levels) == 4
     assert [name for name, _ in plan.associated] == ["thumbnail"]
-    assert any("associated image was left out" in notice for notice in plan.notices)
+    assert any(said in notice for notice in plan.notices)
+
+
+def test_a_level_that_cannot_be_decoded_has_its_place() -> None:
+    datasets = brightfield_pyramid().datasets
+    change = with_type("RESAMPLED", lambda item: item.update({SYNTAX: {"vr": "UI", "Value": [PART_2]}}))
+    plan = planned(datasets, change)
+    assert [level.shape for level in plan.images[0].levels] == [
+        level.shape for level in planned(datasets).images[0].levels
+    ]
+    assert any("3 of 4 instances cannot be decoded; reading them raises" in notice for notice in plan.notices)
+
+
+def test_what_is_not_of_a_slide_is_planned_as_what_it_is() -> None:
+    pictures = classic(shots(1, 1, 2), "CT", RescaleSlope=3, RescaleIntercept=-5).instances
+    datasets = brightfield_pyramid().datasets
+    slide = slide_of(*datasets)
+    for item in pictures:
+        for uid in ("0020000D", "0020000E"):
+            item[uid] = slide.metadata()[0][uid]
+    alone = planned(datasets)
+    plan = planned(datasets, lambda body: body.insert(1, pictures[0]) or body.append(pictures[1]))
+    assert [image.name for image in plan.images] == ["slide", "CT"]
+    assert [level.shape for level in plan.images[0].levels] == [level.shape for level in alone.images[0].levels]
+    assert dicomzarr_attributes(plan.images[1])["rescale"] == {"slope": 3.0, "intercept": -5.0}
+    assert [name for name, _ in plan.associated] == [name for name, _ in alone.associated]
 
 
 @pytest.mark.parametrize(("tag", "value"), [("00200013", "NaN"), ("00200013", "first")])

@@ -89,6 +89,12 @@ def test_less_than_a_twentieth_of_a_step_is_one_place() -> None:
     assert len(places_of([z * 3 + shift for shift in (0.0, 0.2) for z in range(6)])) == 12
 
 
+def test_frames_that_lie_a_part_of_a_pixel_apart_are_one_place_and_no_stack() -> None:
+    scattered = np.array([[0, 0, z] for z in (0.0, 0.012, 0.03)])
+    assert len(find_places(scattered, np.array([0.0, 0, 1]), Tolerance(pixel=0.8))) == 1
+    assert len(find_places(scattered, np.array([0.0, 0, 1]), Tolerance(pixel=0.05))) == 3
+
+
 def test_half_a_step_is_never_one_place() -> None:
     assert len(places_of([z * 0.5 for z in range(10)], thickness=None)) == 10
 

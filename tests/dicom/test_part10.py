@@ -249,7 +249,8 @@ def test_a_sequence_of_unknown_representation_before_the_pixels() -> None:
     ("change", "kind", "text"),
     [
         ({"PixelData": bytes(10)}, TruncatedFileError, "10 bytes of pixel data; 1 frames take 15"),
-        ({"PixelData": bytes(30)}, InvalidFileError, "30 bytes of pixel data, its header tells of 15"),
+        ({"PixelData": bytes(40)}, InvalidFileError, "40 bytes of pixel data, its header tells of 15"),
+        ({"PixelData": bytes(30), "NumberOfFrames": 1}, InvalidFileError, "30 bytes of pixel data, its header tells"),
         ({"PixelData": bytes(16), "Rows": 0}, InvalidFileError, "Rows"),
         ({"PixelData": bytes(16), "BitsAllocated": 12}, InvalidFileError, "12 bits"),
         ({}, InvalidFileError, "holds no pixel data"),
@@ -260,9 +261,35 @@ def test_headers_that_contradict_the_pixels(change: dict[str, Any], kind: type[E
         opened(make_file(ExplicitVRLittleEndian, **change))
 
 
-def test_no_number_of_frames_is_one_frame() -> None:
-    body = make_file(ExplicitVRLittleEndian, PixelData=bytes(range(16)), NumberOfFrames=0)
-    assert frames_of(body) == [bytes(range(15))]
+@pytest.mark.parametrize("told", [b"3 ", b"3.0 ", b"3\\2 ", b"0 ", b"-1", b"1e11", b"many", b""])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEGBaseline8Bit])
+def test_frames_are_counted_as_in_the_metadata_else_as_there_are(syntax: UID, told: bytes) -> None:
+    frames = [b"\xff\xd8\xff" + bytes([number] * 12) for number in range(3)]
+    stored, values = items(struct.pack("<3I", 0, 24, 48), *(each + b"\0" for each in frames)), frames
+    if syntax == ExplicitVRLittleEndian:
+        stored = b"".join(frames) + b"\0"
+    else:
+        values = [each + b"\0" for each in frames]
+    body = make_file(syntax, PixelData=stored, NumberOfFrames=7777)
+    element = struct.pack("<HH2sH", 0x0028, 0x0008, b"IS", 4) + b"7777"
+    assert element in body
+    body = body.replace(element, struct.pack("<HH2sH", 0x0028, 0x0008, b"IS", len(told)) + told)
+    assert frames_of(body) == values
+    header = opened(body).header
+    assert set(header.numbers) & {"NumberOfFrames", "The number of frames"} == {
+        "NumberOfFrames" if told[:1] == b"3" else "The number of frames"
+    }
+
+
+def test_a_table_of_fragments_is_none_of_frames() -> None:
+    stored = items(struct.pack("<2I", 0, 24), b"\xff\xd8\xff" + bytes(13), bytes(16))
+    assert frames_of(make_file(JPEGBaseline8Bit, PixelData=stored)) == [b"\xff\xd8\xff" + bytes(29)]
+
+
+def test_no_number_of_frames_and_no_bits_are_one_frame_of_bytes() -> None:
+    body = make_file(ExplicitVRLittleEndian, PixelData=bytes(range(16)))
+    bits = struct.pack("<HH2sHH", 0x0028, 0x0100, b"US", 2, 8)
+    assert frames_of(body.replace(bits, b"")) == frames_of(body) == [bytes(range(15))]
 
 
 def test_padding_is_no_contradiction() -> None:

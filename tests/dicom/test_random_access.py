@@ -132,6 +132,24 @@ def test_a_file_that_is_cut_anywhere_is_an_error(name: str) -> None:
         assert frames_of(Counted(sample.body[:length])) == list(sample.frames)
 
 
+@pytest.mark.parametrize("name", ["native", "implicit", "offsets"])
+def test_frames_before_the_end_of_a_file_that_is_cut_are_read(name: str) -> None:
+    sample = samples()[name]
+    spans = [
+        span
+        for number in range(1, len(sample.frames) + 1)
+        for span in located(Counted(sample.body)).frames.spans(number)
+    ]
+    for length in range(spans[0].offset, spans[-1].offset + spans[-1].length, 7):
+        cut = located(Counted(sample.body[:length])).frames
+        for number, (frame, span) in enumerate(zip(sample.frames, spans, strict=True), 1):
+            if span.offset + span.length <= length:
+                assert cut.cut(number) == frame
+            else:
+                with pytest.raises(TruncatedFileError):
+                    cut.cut(number)
+
+
 def test_a_delimiter_that_lacks_is_an_error_where_more_may_lack() -> None:
     frames = [bytes(1000), bytes(1000)]
     body = make_file(JPEGBaseline8Bit, PixelData=encapsulate(frames, has_bot=True), NumberOfFrames=2)

@@ -302,6 +302,60 @@ def test_channels_of_one_identifier_keep_the_order_of_instances() -> None:
     assert [channel.label for channel in of_one(planned(datasets)).channels] == list(names)
 
 
+def colour_planes(**path: str | None) -> list[Dataset]:
+    """Two focal planes in colour, an instance each; the second says something else of its optical path, or nothing."""
+    planes = [pyramid(sizes=((80, 120),), name=f"plane {number}")[0] for number in range(2)]
+    for number, plane in enumerate(planes):
+        plane.StudyInstanceUID, plane.SeriesInstanceUID = planes[0].StudyInstanceUID, planes[0].SeriesInstanceUID
+        plane.TotalPixelMatrixOriginSequence[0].ZOffsetInSlideCoordinateSystem = f"0.00{number}"
+        plane.FrameOfReferenceUID, plane.InstanceNumber = "1.2.3", number + 1
+    if not path:
+        del planes[1].OpticalPathSequence
+    for name, value in path.items():
+        setattr(planes[1].OpticalPathSequence[0], name, value)
+    return planes
+
+
+@pytest.mark.parametrize("path", [{}, {"OpticalPathIdentifier": "7"}, {"OpticalPathIdentifier": ""}], ids=str)
+def test_planes_of_one_colour_may_name_their_path_otherwise(path: dict[str, str]) -> None:
+    plan = planned(colour_planes(**path))
+    assert of_one(plan).levels[0].shape == (3, 2, 80, 120)
+    assert any("reads otherwise" in notice for notice in plan.notices) or path == {"OpticalPathIdentifier": ""}
+    twice = colour_planes(**path)
+    twice[1].TotalPixelMatrixOriginSequence[0].ZOffsetInSlideCoordinateSystem = "0"
+    assert [image.levels[0].shape for image in planned(twice).images] == [(3, 80, 120)] * 2  # scans, no channels
+
+
+def test_planes_that_are_shifted_are_not_stacked() -> None:
+    planes = colour_planes(OpticalPathIdentifier="1")
+    planes[1].TotalPixelMatrixOriginSequence[0].XOffsetInSlideCoordinateSystem = "20.002"
+    plan = planned(planes)
+    assert len(plan.images) == 2
+    assert any("place on the slide" in notice for notice in plan.notices)
+
+
+@pytest.mark.parametrize(("told", "doubtful"), [({}, False), ({2: 0.004}, True)])
+def test_tiles_without_a_height_are_said_where_it_matters(told: dict[int, float], *, doubtful: bool) -> None:
+    dataset = sparse()
+    for number, groups in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        position = groups.PlanePositionSlideSequence[0]
+        if number:
+            position.ZOffsetInSlideCoordinateSystem = told.get(number, 0.002)
+        else:
+            del position.ZOffsetInSlideCoordinateSystem
+    plan = planned([dataset])
+    assert any("1 frames have no ZOffsetInSlideCoordinateSystem" in notice for notice in plan.notices) == doubtful
+
+
+def test_tiled_full_without_a_number_of_frames_has_one_for_each_tile() -> None:
+    levels = pyramid()
+    for level in levels:
+        del level.NumberOfFrames
+    plan = planned(levels)
+    assert numbers(of_one(plan)) == list(range(1, 41))
+    assert any("as many frames are read as TILED_FULL has tiles" in notice for notice in plan.notices)
+
+
 def test_a_wavelength_of_one_nanometre_is_none() -> None:
     dataset = full_instance(Identity("placeholder", 1), gray(paths=2))
     for path in dataset.OpticalPathSequence:

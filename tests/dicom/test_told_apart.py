@@ -195,7 +195,7 @@ def test_spectra_have_rows_and_no_pixels() -> None:
     spectra = classic(shots(1, 1, 1, first=9), SOPClassUID="1.2.840.10008.5.1.4.1.1.4.2")
     both = together(volume, spectra)
     plan = both.plan()
-    assert "1 instances without pixels were left out." in plan.notices
+    assert "1 instances without pixels were left out: MR Spectroscopy." in plan.notices
     assert [len(held) for held in every_image(both, plan)] == [3]
 
 

@@ -62,6 +62,16 @@ def test_blocks_of_dask_are_fetched_ahead() -> None:
         assert max(path.count(",") + 1 for path in lists) > 4  # more than a block
 
 
+def test_blocks_count_that_are_read_before_it_is_known_how_far_the_server_is() -> None:
+    """Else the row would seem to begin behind them, and nothing of the next one would be foreseen."""
+    with serving_big("small tiles", delay(FAR)) as (server, url):
+        array: Any = dicomzarr.open(url).levels[0].to_dask(chunks=(3, 512, 512))
+        for column in reversed(range(0, 4096, 512)):
+            assert (array[:, 512:1024, column : column + 512].compute() == GREY).all()
+        settle()
+        assert {15, 16} <= set(frames_asked(server)), "the row above, from its end"
+
+
 @web.middleware
 async def without_frame_21(request: web.Request, handler: Any) -> web.StreamResponse:
     await asyncio.sleep(FAR)

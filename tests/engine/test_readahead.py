@@ -59,6 +59,20 @@ def test_blocks_at_the_edge_may_be_smaller(step: int) -> None:
     assert len(set(found) & {block.first for block in blocks}) > 0.7 * len(blocks)
 
 
+@pytest.mark.parametrize("step", [1, -1])
+def test_blocks_may_be_smaller_along_each_edge(step: int) -> None:
+    """Backwards, as dask reads, the first row is the one that is cut off: what follows it is foreseen at once."""
+    grid, side = (1, 79, 79), 8
+    ahead = ReadAhead(grid)
+    firsts = [(y, x) for y in range(0, 79, side) for x in range(0, 79, side)][::step]
+    blocks = [Block((0, y, x), (1, min(side, 79 - y), min(side, 79 - x))) for y, x in firsts]
+    known = set[Indices]()
+    for number, block in enumerate(blocks):
+        known.update(*(each.chunks(grid) for each in ahead.follow(block, lambda: 512)))
+        if number >= 10:
+            assert known.issuperset(chunk for each in blocks[number + 1 : number + 4] for chunk in each.chunks(grid))
+
+
 def test_slices_of_a_volume_are_foreseen() -> None:
     found = foreseen((300, 1, 1), scan(range(300), range(1), range(1)))
     assert [first[0] for _, first in found] == list(range(16, 300))

@@ -782,7 +782,7 @@ def test_output_in_an_encoding_that_lacks_characters(demo_url: str) -> None:
 
 
 def test_interrupt(tmp_path: Path) -> None:
-    slow = faults.delay(30, on="frames")
+    slow = faults.delay(SECONDS, on="frames")
     with serving(STACK, slow) as served, as_process("thumbnail", served.url, tmp_path / "out.png") as process:
         while not served.count("frames"):
             assert process.poll() is None

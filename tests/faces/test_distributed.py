@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gc
 import os
 import pickle
 import signal
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,7 @@ import pytest
 import slides
 import xarray as xr
 from distributed import Client, LocalCluster
-from faults import delay, require, status
+from faults import before, require, status
 from serving import Served, forget_servers, serving, zarr_level
 from waiting import SECONDS
 
@@ -32,6 +34,8 @@ from dicomzarr.session import opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from aiohttp import web
 
 VARIABLE = "DICOMZARR_TEST_TOKEN"
 OURS, THEIRS = "t0ken-of-the-user", "t0ken-of-the-workers"
@@ -289,7 +293,14 @@ def test_a_frame_that_fails_on_a_worker(client: Client) -> None:
 
 
 def test_a_worker_that_is_killed_changes_nothing() -> None:
-    with serving(SLIDE, door(), delay(0.1, on="frames")) as served, running_cluster() as client:
+    killed = threading.Event()
+
+    async def wait(_: web.Request) -> None:
+        while not killed.is_set():  # noqa: ASYNC110  # another thread's
+            await asyncio.sleep(0.01)
+
+    slow = before(wait, on="frames", when=lambda number: number >= 4)
+    with serving(SLIDE, door(), slow) as served, running_cluster() as client:
         future: Any = client.compute(by_level(served.url, BY_NAME).sum())  # type: ignore[no-untyped-call]  # distributed's
         deadline = time.monotonic() + SECONDS
         while served.count() < 4 and time.monotonic() < deadline:
@@ -299,6 +310,7 @@ def test_a_worker_that_is_killed_changes_nothing() -> None:
         assert not future.done()
         asked = served.count()
         assert 4 <= asked < 20
+        killed.set()
         assert int(future.result(SECONDS)) == SUM
         assert served.count() > asked
         client.wait_for_workers(2, timeout=SECONDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ import zarr
 from dual_personality import dual_personality
 from folders import write
 from object_store import KEY, SECRET, put
+from ports import free_port
 from serving import forget_servers
 from slides_pyramids import deep_pyramid
 from waiting import SECONDS
@@ -100,8 +100,7 @@ def test_a_replaced_object_is_an_error(moto: str, tmp_path: Path) -> None:
 @pytest.fixture
 def private(tmp_path: Path) -> Iterator[str]:
     """A server whose bucket only those can read who sign."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     (tmp_path / "data").mkdir()
     words = [sys.executable, "-m", "nanio", "serve", "--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(  # noqa: S603  # words of our own

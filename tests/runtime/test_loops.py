@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
@@ -427,6 +428,25 @@ def test_connections_that_are_closed_beneath_a_request_are_an_error_of_ours(*, b
             finished.set()
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_the_loop_tells_of_lost_connections_of_others_alone(*, ours: bool) -> None:
+    """The garbage collector closes those of a process that ends in the middle of a request, whatever comes first."""
+    told: list[str] = []
+
+    async def lose() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+        transport = AiohttpTransport("http://127.0.0.1:9/")
+        connections = transport._open_connections()
+        async with aiohttp.ClientSession() as others:
+            lost = SimpleNamespace(_connector=(connections.session if ours else others).connector)
+            loop.call_exception_handler({"message": "Unclosed connection", "client_connection": lost})
+        transport.close()
+
+    asyncio.run(lose())
+    assert told == ([] if ours else ["Unclosed connection"])
 
 
 EXITS = {

@@ -32,7 +32,7 @@ READS = {
 @pytest.mark.parametrize("name", READS)
 def test_an_interrupted_read_shows_one_traceback(name: str) -> None:
     program = f"import sys, dicomzarr; url = sys.argv[1]; {READS[name]}"
-    slow = faults.delay(5, on="frames")
+    slow = faults.delay(SECONDS, on="frames")
     with (
         serving(slides.brightfield_pyramid(), slow) as served,
         piped(sys.executable, "-c", program, served.url) as process,

@@ -329,12 +329,13 @@ def test_an_error_on_opening_says_nothing_of_the_patient(opened: Opener) -> None
 NO_JSON: Final = (b"{}", b'[{"00100010": ', b"[1]", b'[{"00280010": {"Value": ["\xff\xfe"]}}]')
 
 
+@pytest.mark.usefixtures("tried_again_at_once")
 @pytest.mark.parametrize("body", NO_JSON)
 def test_an_error_about_json_quotes_none_of_it(opened: Opener, body: bytes) -> None:
     patient = f'[{{"00100010": {{"vr": "PN", "Value": ["{MARK}^Hidden"]}}}}, '.encode()
     for text in (body, patient + body, patient + body.replace(b"00280010", b"00080060") + f"{MARK}".encode()):
         with pytest.raises(DicomZarrError) as failed:
-            opened(series_of(ct()), saying(text), timeout=0.05)
+            opened(series_of(ct()), saying(text))
         assert found_in(*all_of(failed.value)) == []
 
 
@@ -365,6 +366,7 @@ REFUSALS: Final = (
 )
 
 
+@pytest.mark.usefixtures("tried_again_at_once")
 @pytest.mark.parametrize(("code", "content_type"), REFUSALS)
 @pytest.mark.parametrize("resource", ["metadata", "frames"])
 def test_what_a_server_says_of_its_error_is_not_repeated(
@@ -373,7 +375,7 @@ def test_what_a_server_says_of_its_error_is_not_repeated(
     refused = [refuse(code, content_type, each) for each in (resource, "instances")]
     url = opened.url(series_of(ct()), *refused, saying(told("CT")))
     with overheard() as said, pytest.raises(DicomZarrError) as failed:
-        pixels_of(dicomzarr.open(url, timeout=0.05))
+        pixels_of(dicomzarr.open(url))
     assert found_in(*all_of(failed.value), *said) == []
 
 
@@ -411,12 +413,13 @@ def commented(text: str) -> bytes:
     return b"\xff\xd8\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
 
 
+@pytest.mark.usefixtures("tried_again_at_once")
 @pytest.mark.parametrize("name", PARTS)
 def test_an_error_about_a_frame_quotes_none_of_it(opened: Opener, name: str) -> None:
     def spoil(parts: tuple[Part, ...]) -> list[Part]:
         return [PARTS[name](part) for part in parts]
 
-    image = open_marked(opened, "CT", NO_WHOLE, change_parts(spoil), timeout=0.05)
+    image = open_marked(opened, "CT", NO_WHOLE, change_parts(spoil))
     with overheard() as said, pytest.raises(DicomZarrError) as failed:
         pixels_of(image)
     assert found_in(*all_of(failed.value), *said) == []

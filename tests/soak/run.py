@@ -29,7 +29,7 @@ from soak_slide import TILE, expected_levels
 from dicomzarr.errors import DicomZarrError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 HANG = 150.0
 """Seconds that no read takes: each request may be sent four times and wait in between, and the server may be away."""
@@ -37,6 +37,8 @@ MOST_ERRORS = 0.05
 """The share of reads that may end in an error of dicomzarr."""
 _FEW = 10
 """What may be chance."""
+_LEAST = 3
+"""Reads of each face, however long they take: on a busy machine the time may be over before any."""
 _BEGAN = time.perf_counter()
 _EACH = 2
 """Threads of each way of reading."""
@@ -56,16 +58,20 @@ class Log:
     busy_since: dict[int, float] = field(default_factory=dict)
     """When each thread began what it is at."""
 
+    def enough(self, faces: Iterable[str]) -> bool:
+        """Whether each face has read a few times."""
+        return all(self.reads[face] >= _LEAST for face in faces)
+
     def hung(self) -> bool:
         """Whether a read takes far too long."""
         return any(time.monotonic() - since > HANG for since in list(self.busy_since.values()))
 
 
 def read_on(readers: Readers, face: str, seed: int, until: float, log: Log) -> None:
-    """Read until the time is over; what fails is repeated with the same choices."""
+    """Read until the time is over and all have read; what fails is repeated with the same choices."""
     choices = Random(seed)
     state = choices.getstate()
-    while time.monotonic() < until and not log.wrong:
+    while not log.wrong and time.monotonic() < (until if log.enough(readers.faces) else until + HANG):
         log.busy_since[seed] = time.monotonic()
         try:
             readers.faces[face](choices)

@@ -12,6 +12,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))  # the modules of the tests
+from ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
@@ -24,14 +27,14 @@ class FaultyServer:
 
     Args:
         seed: Of its faults.
-        port: 0 takes a free one.
+        port: 0 takes a free one, which it is given again after a restart.
     """
 
     def __init__(self, seed: int, port: int = 0) -> None:
         self._seed = seed
         self._before: Counter[str] = Counter()
         """What was injected by processes that have ended."""
-        self._start(port, 0.0)
+        self._start(port or free_port(), 0.0)
 
     def _start(self, port: int, wait: float) -> None:
         script = str(Path(__file__).with_name("faulty_server.py"))

@@ -29,6 +29,7 @@ from pydicom.uid import (
 import dicomzarr
 from dicomzarr.demo.instances import from_file
 from dicomzarr.dicom.files.file_meta import read_file_meta
+from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.engine.ports import Fetch, SeriesMetadata, SeriesRef, Wait
 from dicomzarr.errors import (
@@ -39,13 +40,19 @@ from dicomzarr.errors import (
     UnreadableFileError,
     UsageError,
 )
+from dicomzarr.runtime.pools import FRAME_FILES
+from dicomzarr.sources.files import origin as origin_module
+from dicomzarr.sources.files import source as source_module
+from dicomzarr.sources.files.instance import frames_of
 from dicomzarr.sources.files.source import FilesSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from dicomzarr.dicom.files.part10 import StoredFrames
     from dicomzarr.engine.series_state import SeriesState
+    from dicomzarr.sources.files.instance import FileInstance
 
 BUILDERS: dict[str, Callable[[], Any]] = {**slides.BUILDERS, **radiology.BUILDERS}
 
@@ -75,7 +82,10 @@ def test_frames_and_metadata_are_those_of_the_files(name: str, tmp_path: Path) -
     source = FilesSource(tmp_path)
     metadata, state = opened(source)
     files = {each.instance: each for each in map(from_file, paths)}
-    for found in json.loads(metadata.body):
+    all_of_it = asyncio.run(source.attributes(only_series(source), None))
+    assert metadata.instances == decode_instances(all_of_it)  # what opening reads lacks nothing that it would use
+    assert len(metadata.body) + len(metadata.common) < len(all_of_it)
+    for found in json.loads(all_of_it):
         plain = files[found["00080018"]["Value"][0]].metadata()
         for tag, value in plain.items():
             if tag != "7FE00010":
@@ -132,12 +142,13 @@ def test_long_binary_values_are_given_by_reference(big_endian: bool, tmp_path: P
     with (tmp_path / "a.dcm").open("wb") as file:
         dataset.save_as(file, implicit_vr=False, little_endian=not big_endian, enforce_file_format=True)
     source = FilesSource(tmp_path)
-    metadata, _ = opened(source)
-    assert len(metadata.body) < 20_000
-    icon = json.loads(metadata.body)[0]["00880200"]["Value"][0]
+    ref = only_series(source)
+    told = asyncio.run(source.attributes(ref, dataset.SOPInstanceUID))
+    assert len(told) < 20_000
+    icon = json.loads(told)[0]["00880200"]["Value"][0]
     assert base64.b64decode(icon["00281202"]["InlineBinary"]) == words[:8].tobytes()
     uri = icon["00281201"]["BulkDataURI"]
-    ref = only_series(source)
+    assert json.loads(asyncio.run(source.attributes(ref, "1.2.3.4.5.6.7"))) == []
     assert asyncio.run(source.bulk_data(ref, uri, None)) == words.tobytes()
     for wrong, kind in (
         (uri + "1", InvalidFileError),
@@ -478,3 +489,23 @@ def test_one_series_of_several_patients_is_noticed(tmp_path: Path) -> None:
     (notice,) = dicomzarr.open(write(tmp_path / "two", datasets)[0].parent).notices
     assert "2 different patients" in notice
     assert "SOMEBODY" not in notice
+
+
+def test_where_the_frames_of_a_large_file_lie_is_found_while_it_is_opened(
+    volume: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "_LARGE", 0)
+    looked_at: list[str] = []
+
+    def noticed(instance: FileInstance) -> StoredFrames:
+        looked_at.append(instance.uid)
+        return frames_of(instance)
+
+    monkeypatch.setattr(origin_module, "frames_of", noticed)
+    source = FilesSource(volume[0].parent)
+    _, state = opened(source)
+    FRAME_FILES.wait(60, begin_more=True)
+    assert len(looked_at) == 1
+    keys = all_keys(state)
+    assert not asyncio.run(brought(source, keys)).errors
+    assert sorted(looked_at) == sorted({key.instance for key in keys})  # each once

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from connecting import client_of, closed
+from ports import free_port
 from raw_server import reply, speaking
+from waiting import SECONDS
 
 from dicomzarr.errors import ConnectionFailedError, DicomZarrError
 from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
@@ -173,8 +175,8 @@ def test_a_real_server_that_is_started_anew_on_its_port_is_read_on() -> None:
         writer.write(reply(b"[1]"))
 
     async def run() -> None:
-        async with speaking(speak) as base:
-            client = client_of(base, timeout=30)
+        async with speaking(speak, free_port()) as base:
+            client = client_of(base, timeout=SECONDS)
             await client.series_metadata("1.2", "1.3")
         reading = asyncio.create_task(client.series_metadata("1.2", "1.3"))
         await asyncio.sleep(0.5)  # it has been refused meanwhile, or not yet: both are right
@@ -188,9 +190,7 @@ def test_a_real_server_that_is_started_anew_on_its_port_is_read_on() -> None:
 
 def test_nobody_at_a_port_is_told_at_once() -> None:
     async def run() -> None:
-        async with speaking(lambda *_: asyncio.sleep(0)) as base:
-            pass
-        client = client_of(base, timeout=60)
+        client = client_of(f"http://127.0.0.1:{free_port()}", timeout=60)
         with pytest.raises(ConnectionFailedError, match="No connection"):
             await client.series_metadata("1.2", "1.3")
         await closed(client)

@@ -213,7 +213,7 @@ def _bucket_faults(faulty: Faults) -> Fault:
 def _bucket(bodies: Sequence[bytes]) -> Iterator[Origin]:
     files = {each.instance: each for each in (from_dataset(dcmread(BytesIO(body))) for body in bodies)}
     with bucket({f"{number:03}.dcm": body for number, body in enumerate(bodies)}) as server:
-        options = StorageOptions.parse(endpoint_url=server.url, max_connections=_CONNECTIONS, timeout=5)
+        options = StorageOptions.parse(endpoint_url=server.url, max_connections=_CONNECTIONS)
         faulty = Faults()
 
         def store() -> ByteStore:

@@ -81,6 +81,7 @@ def settle(viewer: napari.Viewer) -> None:
         until(lambda: all(screen is None or screen.is_complete for screen in map(screen_of, viewer.layers)))
         done = time.monotonic() + 0.1
         until(lambda done=done: time.monotonic() > done)  # type: ignore[misc]  # the pause before pixels are shown
+        QApplication.processEvents()  # it may be over only now
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pydicom
 from PIL import Image
+from ports import free_port
 from slides_model import part10
 from waiting import SECONDS
 
@@ -110,7 +110,7 @@ def running_orthanc(folder: Path, auth: tuple[str, str] | None = None) -> Iterat
         OrthancFailedError: It did not answer in time; the message ends with its log.
     """
     command, plugin = find_orthanc()
-    port = _free_port()
+    port = free_port()
     configuration = folder / "orthanc.json"
     configuration.write_text(json.dumps(_configuration(port, folder, plugin, auth)))
     log = folder / "orthanc.log"
@@ -217,13 +217,6 @@ def _dies_with_parent() -> list[str]:
     # when the tests are killed, and no Python runs between fork and exec.
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _wait_until_ready(server: Orthanc, process: subprocess.Popen[bytes], log: Path) -> None:

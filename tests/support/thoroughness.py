@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,13 @@ ALL = 100
 
 
 def be_brief() -> None:
-    """Try fewer, and the same each time, but in CI; ``--hypothesis-profile=default`` tries all, by chance."""
-    settings.register_profile("brief", max_examples=ALL // 5, derandomize=True)
+    """Try fewer, and the same each time, but in CI; ``--hypothesis-profile=default`` tries all, by chance.
+
+    How long an example takes says how busy the machine is, and fails nothing.
+    """
+    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("default", patient)
+    settings.register_profile("brief", patient, max_examples=ALL // 5, derandomize=True)
     if not os.environ.get("CI"):
         settings.load_profile("brief")
 

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ov
 import msgspec
 import numpy as np
 
+from dicomzarr.dicom.files.elements import elements
 from dicomzarr.dicom.files.excerpt import Excerpt
 from dicomzarr.dicom.files.part10 import PIXELS
+from dicomzarr.dicom.files.plain_values import are_plain, plain_value
 from dicomzarr.errors import InvalidFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pydicom import DataElement, Dataset
     from pydicom.tag import BaseTag
 
-    from dicomzarr.dicom.files.elements import Encoding
+    from dicomzarr.dicom.files.elements import Element, Encoding
     from dicomzarr.dicom.files.file_meta import FileMeta
     from dicomzarr.dicom.files.random_access import RandomAccess, Span
 
@@ -30,6 +32,13 @@ _TRANSFER_SYNTAX: Final = "00083002"
 
 _FLOATING: Final = {"7FE00008": "OF", "7FE00009": "OD"}
 """Tags of floating-point pixel data, with their VRs."""
+
+_CHARACTERS: Final = 0x00080005
+_CONTEXT: Final = frozenset({_CHARACTERS, 0x00280100, 0x00280103})
+"""Tags of what says how other attributes are read: SpecificCharacterSet, BitsAllocated and PixelRepresentation."""
+
+_LAST_CREATOR: Final = 0xFF
+"""Elements of private groups up to this one name the creators of blocks (PS3.5 section 7.8.1)."""
 
 _TEXTS: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "SH", "TM", "UC", "UI"})
 """VRs of short texts, several in one attribute."""
@@ -103,11 +112,64 @@ def attributes(header: DataSetHeader, subject: str, base_uri: str = "", most_inl
         InvalidFileError: The attributes cannot be read.
     """
     telling = _Telling(header, base_uri, most_inline)
-    found: JSONObject = _read(header, subject, lambda dataset: _object(dataset, "", telling))
+    plain, rest = _plain(header)
+    found = plain | _read(rest, subject, lambda dataset: _object(dataset, "", telling)) if rest.data else plain
+    found = dict(sorted(found.items()))
     found[_TRANSFER_SYNTAX] = {"vr": "UI", "Value": [header.transfer_syntax_uid]}
     if header.pixels in _FLOATING:  # without which the cells would be taken for integers
         found[header.pixels] = {"vr": _FLOATING[header.pixels]}
     return found
+
+
+def _plain(header: DataSetHeader) -> tuple[JSONObject, DataSetHeader]:
+    """The attributes of a header that need no knowledge of the standard, and what is left for whoever has it.
+
+    Raises:
+        InvalidFileError: It is no data set.
+    """
+    data, encoding = memoryview(header.data), header.encoding
+    parts = list(_parts(header)) if encoding.explicit else []
+    if len({part.tag for part, _ in parts}) < len(parts) or not parts:
+        return {}, header
+    characters = next((bytes(data[part.start : end]) for part, end in parts if part.tag == _CHARACTERS), b"")
+    texts, found, rest, is_plain = are_plain(characters), {}, [], True
+    for part, end in parts:
+        name, values = f"{part.tag:08X}", None
+        if part.length == end - part.start and name not in header.left_out:
+            values = plain_value(part.vr, bytes(data[part.start : end]), encoding, texts=texts)
+        if values is not None:
+            found[name] = {"vr": part.vr.decode(), "Value": list(values)} if values else {"vr": part.vr.decode()}
+        is_plain = is_plain and values is not None
+        if values is None or _is_context(part.tag):
+            rest.append(data[part.at : end])
+    return found, header._replace(data=b"" if is_plain else b"".join(rest))
+
+
+def _is_context(tag: int) -> bool:
+    """Whether others may be read by an attribute."""
+    return tag in _CONTEXT or (tag >> 16 & 1 == 1 and tag & 0xFFFF <= _LAST_CREATOR)
+
+
+def _parts(header: DataSetHeader) -> Iterator[tuple[Element, int]]:
+    """The elements of a header, and where each ends."""
+    before: Element | None = None
+    for element in elements(memoryview(header.data), 0, header.encoding):
+        if before is not None:
+            yield before, element.at
+        before = element
+    if before is not None:
+        yield before, len(header.data)
+
+
+def only(header: DataSetHeader, is_wanted: Callable[[int], bool]) -> DataSetHeader:
+    """The header with those of its attributes alone whose tags are wanted.
+
+    Raises:
+        InvalidFileError: It is no data set.
+    """
+    data = memoryview(header.data)
+    kept = [data[part.at : end] for part, end in _parts(header) if is_wanted(part.tag)]
+    return header._replace(data=b"".join(kept))
 
 
 def encoded_attributes(found: JSONObject) -> bytes:

@@ -26,6 +26,12 @@ DEEPEST: Final = 64  # sequences within sequences; real ones stay below ten
 _SHORT_VRS: Final = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 
 
+_BEGINNINGS: Final = (struct.Struct("<HH2sH"), struct.Struct(">HH2sH"))
+"""Tag, VR and short length, in either byte order."""
+
+_LENGTHS: Final = (struct.Struct("<I"), struct.Struct(">I"))
+
+
 class Encoding(NamedTuple):
     """How data elements are written."""
 
@@ -69,20 +75,18 @@ def element_at(data: RandomAccess, at: int, encoding: Encoding) -> Element:
         TruncatedFileError: The data end within them.
         InvalidFileError: There is no VR where one should be.
     """
-    header, order = data[at : at + 12], encoding.order
+    explicit, big_endian = encoding
+    header = data[at : at + 12]
     try:
-        group, number = struct.unpack_from(order + "HH", header)
+        group, number, vr, short = _BEGINNINGS[big_endian].unpack_from(header)
         tag = group << 16 | number
-        if not encoding.explicit or group == DELIMITERS:
-            return Element(tag, b"", at, at + 8, *struct.unpack_from(order + "I", header, 4))
-        vr = bytes(header[4:6])
-        if len(vr) < 2:  # noqa: PLR2004  # the two letters of a VR
-            raise cut_off(len(data))
+        if not explicit or group == DELIMITERS:
+            return Element(tag, b"", at, at + 8, *_LENGTHS[big_endian].unpack_from(header, 4))
+        if vr in _SHORT_VRS:
+            return Element(tag, vr, at, at + 8, short)
         if not (vr.isalpha() and vr.isupper()):
             raise InvalidFileError(f"No data element of DICOM begins at byte {at}: it has no VR.")
-        if vr in _SHORT_VRS:
-            return Element(tag, vr, at, at + 8, *struct.unpack_from(order + "H", header, 6))
-        return Element(tag, vr, at, at + 12, *struct.unpack_from(order + "I", header, 8))
+        return Element(tag, vr, at, at + 12, *_LENGTHS[big_endian].unpack_from(header, 8))
     except struct.error:
         raise cut_off(len(data)) from None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.files.fragments import (
     ITEM_HEADER,
+    begins_frame,
     check_encapsulated,
     first_fragments,
     items,
@@ -17,7 +18,7 @@ from dicomzarr.dicom.files.fragments import (
 )
 from dicomzarr.dicom.files.random_access import Span
 from dicomzarr.dicom.pixels.syntax import transfer_syntax
-from dicomzarr.errors import InvalidFileError
+from dicomzarr.errors import InvalidFileError, TruncatedFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,6 +108,34 @@ def scanned_frames(
     """
     transfer_syntax(syntax)
     return EncapsulatedFrames(data, syntax, _scanned(data, pixels, frames, syntax, extended))
+
+
+def tabled_count(data: RandomAccess, pixels: Element, syntax: str, extended: bytes | memoryview) -> int:
+    """How many frames there are in a file that does not say it: as many as a table has, else one.
+
+    Some tables list the fragments of a single frame, of which the second begins no frame.
+
+    Args:
+        data: As for `scanned_frames`.
+        pixels: As above.
+        syntax: As above.
+        extended: As above.
+
+    Raises:
+        TruncatedFileError: As above.
+        InvalidFileError: As above.
+    """
+    check_encapsulated(pixels)
+    basic = next(items(data, pixels.start), None)
+    width, length = (8, len(extended)) if extended else (4, 0 if basic is None else basic.length)
+    if basic is None or length < 2 * width:
+        return 1
+    second = extended[width : 2 * width] if extended else data[basic.start + width : basic.start + 2 * width]
+    try:
+        item = next(items(data, basic.end + int.from_bytes(second, "little")), None)
+    except InvalidFileError:
+        return 1
+    return length // width if item is not None and begins_frame(data, item, syntax) else 1
 
 
 def tabled_frames(
@@ -225,11 +254,16 @@ def _ascend(offsets: Sequence[int]) -> bool:
 
 
 def _end_of_frame(data: RandomAccess, at: int) -> int | None:
-    """Where the last frame ends, which begins at an offset; None where no items are up to the end of the pixel data."""
+    """Where the last frame ends, which begins at an offset; None where no items are up to the end of the pixel data.
+
+    Of a file that ends early it is beyond that: then nobody reads half of a frame, and all others can be read.
+    """
     end = None
     try:
         for item in items(data, at):
             end = item.end
+    except TruncatedFileError:
+        return max(at, len(data)) + ITEM_HEADER
     except InvalidFileError:
         return None  # a scan tells whether the table is wrong or the file is broken
     return end

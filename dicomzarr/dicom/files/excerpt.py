@@ -69,17 +69,19 @@ class Excerpt:
         """Where values lie that were left out, by tags, and numbers of items from 0, with slashes between them."""
         self.last: Element | None = None
         """The element that ends it; None where the data end."""
-        count = 0
+        count, size = 0, len(data)
         while data[at : at + 1]:
             element = element_at(data, at, encoding)
             if element.tag in ends:
                 self.last = element
                 break
-            at = self._end_of(element, encoding, f"{element.tag:08X}", 0)
+            end = element.start + element.length
+            is_short = element.length <= self._longest and end <= size and element.length != UNDEFINED
+            at = self._passed(end) if is_short else self._end_of(element, encoding, f"{element.tag:08X}", 0)
             count += 1
             if count > _MOST:
                 raise InvalidFileError(f"There are more than {_MOST} data elements in the DICOM data.")
-        if at > len(data):
+        if at > len(data):  # that of a deflated one is known only now
             raise cut_off(len(data))
         self._copy(at)
         self.data = bytes(self._kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.pixels.codestream import Codec
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from dicomzarr.dicom.pixels.pixels import PixelDescription
+
+NUMBER_OF_FRAMES: Final = "NumberOfFrames"
+COUNTED_FRAMES: Final = "The number of frames"
+"""Of a file that does not say how many there are, and has pixels or a table of so many."""
 
 _CELLS: Final = frozenset({Codec.NATIVE, Codec.RLE, Codec.DEFLATED})
 """Codecs that keep stored cells as they are."""
@@ -29,7 +33,9 @@ class FileHeader:
     photometric_interpretation: str
     """PhotometricInterpretation (0028,0004); empty where it is absent."""
     numbers: Mapping[str, int]
-    """Those of Rows, Columns, NumberOfFrames, SamplesPerPixel and so on that it has, by keyword."""
+    """Those of Rows, Columns, SamplesPerPixel and so on that it has, by keyword, and how many frames there are."""
+    _found: dict[tuple[PixelDescription, int, str | None], str] = field(default_factory=dict, repr=False)
+    """What was found before: each frame of a file asks the same."""
 
     def contradiction(self, pixel: PixelDescription, number_of_frames: int, uid: str | None) -> str:
         """The first attribute that decoding depends on and that differs, with both values; empty where none does.
@@ -39,6 +45,12 @@ class FileHeader:
             number_of_frames: As above.
             uid: The transfer syntax of the file.
         """
+        asked = pixel, number_of_frames, uid
+        if asked not in self._found:
+            self._found[asked] = self._contradiction(*asked)
+        return self._found[asked]
+
+    def _contradiction(self, pixel: PixelDescription, number_of_frames: int, uid: str | None) -> str:
         stored, high = (self.numbers.get(name) for name in ("BitsStored", "HighBit"))
         bits = dict(zip(("BitsStored", "HighBit"), possible_bits(stored, high, pixel.bits_allocated), strict=True))
         numbers = {name: bits.get(name, number) for name, number in self.numbers.items()}
@@ -56,7 +68,8 @@ class FileHeader:
         return ""
 
     def _expected(self, pixel: PixelDescription, number_of_frames: int, uid: str | None) -> Iterator[tuple[str, int]]:
-        yield "NumberOfFrames", number_of_frames
+        yield NUMBER_OF_FRAMES, number_of_frames
+        yield COUNTED_FRAMES, number_of_frames
         yield "Rows", pixel.rows
         yield "Columns", pixel.columns
         yield "SamplesPerPixel", pixel.samples

@@ -191,16 +191,18 @@ def first_fragments(data: RandomAccess, fragments: Fragments, frames: int, synta
 
 
 def _by_markers(data: RandomAccess, fragments: Fragments, frames: int, syntax: str) -> array[int] | None:
-    begins = _begins_rle if syntax == uids.RLE_LOSSLESS else _begins_codestream
-    starts = [
-        number
-        for number, (start, length) in enumerate(zip(fragments.starts, fragments.lengths, strict=True))
-        if begins(data[start : start + min(length, _RLE_HEADER)])
-    ]
+    found = map(Item, fragments.starts, fragments.lengths)
+    starts = [number for number, item in enumerate(found) if begins_frame(data, item, syntax)]
     if len(starts) > frames and syntax != uids.RLE_LOSSLESS:
         # What only looks like a beginning has no end before it.
         starts = [number for number in starts if number == 0 or _ends_before(data, fragments, number)]
     return array("Q", starts) if len(starts) == frames and starts[0] == 0 else None
+
+
+def begins_frame(data: RandomAccess, item: Item, syntax: str) -> bool:
+    """Whether a fragment begins as a frame of a transfer syntax does, if these begin in some way."""
+    begins = _begins_rle if syntax == uids.RLE_LOSSLESS else _begins_codestream
+    return begins(data[item.start : item.start + min(item.length, _RLE_HEADER)])
 
 
 def _begins_codestream(fragment: bytes | memoryview) -> bool:

@@ -79,7 +79,7 @@ def native_frames(  # noqa: PLR0913  # what the Image Pixel module says
     start: int,
     length: int,
     *,
-    count: int,
+    count: int | None,
     pixels: int,
     samples: int,
     bits: int,
@@ -93,7 +93,7 @@ def native_frames(  # noqa: PLR0913  # what the Image Pixel module says
         data: What holds it.
         start: Offset of the value as stored, in bytes.
         length: Bytes of it.
-        count: NumberOfFrames.
+        count: NumberOfFrames; None for as many as there are, if nothing else is.
         pixels: Rows times Columns.
         samples: SamplesPerPixel.
         bits: BitsAllocated, or those of a floating point number.
@@ -109,10 +109,17 @@ def native_frames(  # noqa: PLR0913  # what the Image Pixel module says
         raise InvalidFileError(f"Native pixels of {bits} bits in the DICOM file cannot be cut into frames.")
     cell = max(1, bits // _BYTE)
     swapped = (cell if swapped_cells else 1) if cell > 1 else (2 if swapped_words else 1)
+    count = count or _whole_frames(length, pixels * bits * samples) or 1
     frame = _frame_bits(length, count, pixels * bits, samples, subsampled=subsampled)
     if length % swapped:
         raise InvalidFileError(f"{length} bytes of pixel data are no whole number of {swapped}-byte words.")
     return NativeFrames(data, start, count, frame, swapped)
+
+
+def _whole_frames(length: int, frame: int) -> int:
+    """How many frames a value holds, with a byte of padding at most; 0 where it holds something else too."""
+    count = length * _BYTE // frame
+    return count if length - -(-count * frame // _BYTE) <= 1 else 0
 
 
 def _frame_bits(length: int, count: int, plane: int, samples: int, *, subsampled: bool) -> int:

@@ -21,10 +21,11 @@ from dicomzarr.dicom.files.elements import (
     elements,
     end_of,
 )
-from dicomzarr.dicom.files.encapsulated import EncapsulatedFrames, scanned_frames, tabled_frames
-from dicomzarr.dicom.files.file_header import FileHeader
+from dicomzarr.dicom.files.encapsulated import EncapsulatedFrames, scanned_frames, tabled_count, tabled_frames
+from dicomzarr.dicom.files.file_header import COUNTED_FRAMES, NUMBER_OF_FRAMES, FileHeader
 from dicomzarr.dicom.files.native_frames import NativeFrames, native_frames
 from dicomzarr.dicom.files.random_access import Window
+from dicomzarr.dicom.model.values import is_count
 from dicomzarr.dicom.pixels.pixels import samples_of
 from dicomzarr.errors import InvalidFileError, TruncatedFileError
 
@@ -159,11 +160,15 @@ def find_frames(data: memoryview, at: int, meta: FileMeta) -> StoredFrames:
     header = _read_header(data, at, meta)
     if header is None:
         raise InvalidFileError(_NOPIXELS)
+    if header.pixels.length != UNDEFINED and header.pixels.start + header.pixels.length > len(data):
+        raise cut_off(len(data))
     return _stored(data, meta, header, scanned_frames)
 
 
 def locate_frames(data: RandomAccess, meta: FileMeta) -> StoredFrames:
     """Where the frames of a file lie whose data set is not deflated, with few and short reads of it.
+
+    Of a file that ends early, frames that lie before its end can be read where their places are known without it.
 
     Args:
         data: The file.
@@ -262,9 +267,10 @@ def _stored(
         frames = _native(data, header)
     else:
         table = header.values.get(_EXTENDED_OFFSET_TABLE, _NOTHING)
-        frames = located(data, header.pixels, header.frames, meta.transfer_syntax_uid, table)
+        count = header.frames or tabled_count(data, header.pixels, meta.transfer_syntax_uid, table)
+        frames = located(data, header.pixels, count, meta.transfer_syntax_uid, table)
         frames.most = header.most_bytes
-    return StoredFrames(header.sop_instance_uid, frames, header.read())
+    return StoredFrames(header.sop_instance_uid, frames, header.read(len(frames)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,18 +290,24 @@ class _Header:
         return _text(self.values.get(_PHOTOMETRIC_INTERPRETATION, _NOTHING))
 
     @property
-    def frames(self) -> int:
-        text = _text(self.values.get(_NUMBER_OF_FRAMES, _NOTHING)) or "1"
-        # An IS has 12 characters at most (PS3.5 section 6.2).
-        if not (text.isascii() and text.isdigit() and len(text) <= 12):  # noqa: PLR2004  # as said
-            raise InvalidFileError("NumberOfFrames in the DICOM file is no number.")
-        return int(text) or 1  # 0 is impossible where there are pixels: then there is one frame
+    def frames(self) -> int | None:
+        """NumberOfFrames; None where it is impossible, and left out of the metadata too."""
+        text = _text(self.values.get(_NUMBER_OF_FRAMES, _NOTHING)).partition("\\")[0]
+        try:
+            number = float(text)
+        except ValueError:
+            return None
+        return int(number) if is_count(number) else None
 
-    def read(self) -> FileHeader:
-        """What of it can be compared with the metadata."""
+    def read(self, frames: int) -> FileHeader:
+        """What of it can be compared with the metadata.
+
+        Args:
+            frames: How many were found.
+        """
         numbers = {name: self._number(tag) for name, tag in _NUMBERS.items()}
-        if _text(self.values.get(_NUMBER_OF_FRAMES, _NOTHING)):
-            numbers["NumberOfFrames"] = self.frames
+        if self.frames or frames > 1:
+            numbers[NUMBER_OF_FRAMES if self.frames else COUNTED_FRAMES] = frames
         return FileHeader(
             _text(self.values.get(_STUDY_INSTANCE_UID, _NOTHING)),
             _text(self.values.get(_SERIES_INSTANCE_UID, _NOTHING)),
@@ -326,10 +338,8 @@ def _native(data: RandomAccess, header: _Header) -> NativeFrames:
     pixels, big_endian = header.pixels, header.encoding.big_endian
     if pixels.length == UNDEFINED:
         raise InvalidFileError("The transfer syntax says that the pixel data are native, and they are encapsulated.")
-    if pixels.start + pixels.length > len(data):
-        raise cut_off(len(data))
     bits = {FLOAT_PIXEL_DATA: 32, DOUBLE_FLOAT_PIXEL_DATA: 64}.get(pixels.tag)
-    bits = bits or header.unsigned(_BITS_ALLOCATED, "BitsAllocated")
+    bits = bits or header.unsigned(_BITS_ALLOCATED, "BitsAllocated", default=8)
     samples = samples_of(header.photometric_interpretation)
     return native_frames(
         data,

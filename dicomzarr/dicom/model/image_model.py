@@ -409,6 +409,17 @@ class ImageItem(InstanceItem, gc=False, frozen=True):
 
 
 _INSTANCES = msgspec.json.Decoder(list[ImageItem])
+_NO_INSTANCE = ImageItem()
+TAGS: Final = frozenset(int(each.encode_name, 16) for each in msgspec.structs.fields(ImageItem))
+"""Of an instance, that are read here."""
+
+_CHARACTERS: Final = 0x00080005
+_LAST_CREATOR: Final = 0xFF
+_PRIVATE: Final = {
+    group: {tag & 0xFF for tag in TAGS if tag >> 16 == group} for group in {tag >> 16 for tag in TAGS} if group % 2
+}
+"""Private ones by their group: what each has behind the number of its block."""
+
 _WITH_PRIVATE = frozenset({"MR", "PT"})
 """Modalities of which private attributes are read."""
 
@@ -419,19 +430,45 @@ NO_MACRO = Macro()
 """What stands for a macro that a frame does not have."""
 
 
-def decode_instances(body: bytes) -> list[ImageItem]:
+def is_read(tag: int) -> bool:
+    """Whether an attribute of an instance is read here, or how others are to be read depends on it."""
+    group, element = tag >> 16, tag & 0xFFFF
+    if group % 2 == 0:
+        return tag in TAGS or tag == _CHARACTERS
+    if element <= _LAST_CREATOR:
+        return group in _PRIVATE
+    return element & 0xFF in _PRIVATE.get(group, ())  # whatever block it is in (PS3.5 section 7.8.1)
+
+
+def decode_instances(body: bytes, common: bytes = b"") -> list[ImageItem]:
     """The instances of one metadata reply, in the server's order.
+
+    Args:
+        body: A JSON array of them.
+        common: A JSON object of what all of them say besides; see `in_common.told_once`.
 
     Raises:
         MetadataError: The body is no DICOM JSON.
     """
     body = as_standard(body)
-    items = decode_bodies(_INSTANCES, body)
+    shared = decode_bodies(_INSTANCES, as_standard(b"[" + common + b"]"))
+    items = _with(shared, decode_bodies(_INSTANCES, body))
     if any(item.modality.first in _WITH_PRIVATE for item in items):
         placed = in_home_blocks(body)
-        items = items if placed is body else decode_bodies(_INSTANCES, placed)
+        items = items if placed is body else _with(shared, decode_bodies(_INSTANCES, placed))
     for name in InstanceItem.__struct_fields__:
         _share(items, name)
+    return items
+
+
+def _with(shared: list[ImageItem], items: list[ImageItem]) -> list[ImageItem]:
+    """Instances with what all of them have in common."""
+    for each in shared:  # one, or none
+        for name in ImageItem.__struct_fields__:
+            value = getattr(each, name)
+            if value is not getattr(_NO_INSTANCE, name):
+                for item in items:
+                    msgspec.structs.force_setattr(item, name, value)
     return items
 
 

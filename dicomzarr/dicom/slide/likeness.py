@@ -91,12 +91,19 @@ def may_be_one_pyramid(one: Instance, other: Instance) -> bool:
 
 def same_paths(one: SlideLevel, other: SlideLevel) -> bool:
     """Whether levels show the same optical paths; of colours, some writers name the only one anew for each level."""
-    if len(matched(one.paths, other.paths)) == len(one.paths) == len(other.paths):
-        return True
-    if one.header.pixel.samples == 1 or not len(one.paths) == len(other.paths) == 1:
-        return False
-    unnamed = {replace(path, identifier="") for path in (*one.paths, *other.paths)} - {_UNTOLD}
-    return len(unnamed) <= 1
+    known = known_paths(other.paths, one.paths, one.header)
+    return len(known) == len(one.paths) == len(other.paths)
+
+
+def known_paths(
+    paths: Sequence[OpticalPath], others: Sequence[OpticalPath], header: Instance
+) -> dict[OpticalPath, OpticalPath]:
+    """As `matched`; of colours also the only path there is, where nothing but its name tells it from the other."""
+    found = matched(paths, others)
+    if found or header.pixel.samples == 1 or not len(paths) == len(others) == 1:
+        return found
+    unnamed = {replace(path, identifier="") for path in (*paths, *others)} - {_UNTOLD}
+    return {paths[0]: others[0]} if len(unnamed) <= 1 else {}
 
 
 def matched(paths: Sequence[OpticalPath], others: Sequence[OpticalPath]) -> dict[OpticalPath, OpticalPath]:

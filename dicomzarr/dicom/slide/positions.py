@@ -5,7 +5,7 @@ A slide has up to hundreds of thousands of frames: columns of numbers, no object
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -169,9 +169,11 @@ def shared_path_identifier(item: ImageItem) -> str | None:
 def paths_of_frames(declared: tuple[OpticalPath, ...], scan: FrameScan | None) -> tuple[OpticalPath, ...]:
     """Those of the OpticalPathSequence; those that frames name, where it has none of them.
 
-    Of one path, frames may name it otherwise.
+    Of one path, frames may name it otherwise, and name it where it has no name.
     """
     names = () if scan is None else scan.names
+    if len(declared) == 1 and not declared[0].identifier and len(names) == 1:
+        return (replace(declared[0], identifier=names[0] or ""),)
     known = {None, *(path.identifier for path in declared)}
     if len(declared) == 1 or (declared and (not names or any(name in known for name in names))):
         return declared
@@ -180,7 +182,7 @@ def paths_of_frames(declared: tuple[OpticalPath, ...], scan: FrameScan | None) -
 
 def oddly_named(declared: tuple[OpticalPath, ...], paths: tuple[OpticalPath, ...], scan: FrameScan) -> str:
     """What is odd about how frames name the paths that were found, a sentence; empty where nothing is."""
-    if declared and paths != declared:
+    if declared and [path.identifier for path in declared] not in ([path.identifier for path in paths], [""]):
         return "frames name other optical paths than the OpticalPathSequence: channels are called as frames name them."
     if len(declared) == 1 and not {None, declared[0].identifier}.issuperset(scan.names):
         return "frames name an optical path that the OpticalPathSequence lacks: it is taken for the only one there is."

@@ -16,8 +16,8 @@ from dicomzarr.dicom.slide.likeness import (
     is_one_pyramid,
     is_one_size,
     kind_key,
+    known_paths,
     level_key,
-    matched,
     matrix_of,
     may_be_one_pyramid,
     origins_within,
@@ -47,6 +47,9 @@ _SAME_AREA = 1.05
 """Times the least difference in area by which scans may differ from a level that may belong to either."""
 
 
+_OTHERWISE_NAMED = "its optical path reads otherwise than that of other instances of its level, and is taken for that."
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Pyramid:
     """Levels of one image, finest first."""
@@ -62,23 +65,39 @@ class _Joining:
     tiles: dict[Place, list[Tiles]] = field(default_factory=dict)
     guessed: bool = False
 
-    def takes(self, image: TiledImage) -> bool:
-        """Whether an image of the same `level_key` complements those that are there."""
+    def fitted(self, image: TiledImage) -> TiledImage | None:
+        """An image of the same `level_key` as it complements those that are there; None where it does not."""
         first, header = self.images[0], image.header
-        return (
+        belongs = (
             first.header.segmentation is header.segmentation is None  # each is an image of its own: numbers are its own
             and all(may_be_one_pyramid(each.header, header) for each in self.images)
             and same_spacing(first.size.spacing, image.size.spacing)
             and same_directions(first.header, header)
             and origins_within(first, image, pixels=1.0)
-            and not any(self._overlaps(place, own) for place, own in _cover(image).items())
         )
+        if not belongs:
+            return None
+        renamed = self._renamed(image)
+        readings = [renamed] if header.pixel.samples > 1 else [renamed, image]  # a name tells channels apart, not scans
+        return next((each for each in readings if not self._overlap(each)), None)
 
     def add(self, image: TiledImage) -> None:
         if image not in self.images:
             self.images.append(image)
         for place, own in _cover(image).items():
             self.tiles.setdefault(place, []).append(own)
+
+    def _renamed(self, image: TiledImage) -> TiledImage:
+        """Its optical paths named as those of the level, where they are these."""
+        there = tuple(dict.fromkeys(path for each in self.images for path in each.paths))
+        known = known_paths(image.paths, there, image.header)
+        paths = tuple(known.get(path, path) for path in image.paths)
+        if paths == image.paths:
+            return image
+        return replace(image, paths=paths, remarks=(*image.remarks, _OTHERWISE_NAMED))
+
+    def _overlap(self, image: TiledImage) -> bool:
+        return any(self._overlaps(place, own) for place, own in _cover(image).items())
 
     def _overlaps(self, place: Place, own: Tiles) -> bool:
         return any(
@@ -93,16 +112,17 @@ def join_levels(images: Sequence[TiledImage]) -> list[SlideLevel]:
     are_numbered = _are_numbered([image.header for image in images])
     for image in images:
         key = level_key(image.header)
-        candidates = [level for level in alike[key] if level.takes(image)]
-        found = _nearest(candidates, image.header, lambda level: level.images[0].header)
+        candidates = [(level, own) for level in alike[key] if (own := level.fitted(image)) is not None]
+        found = _nearest(candidates, image.header, lambda each: each[0].images[0].header)
         if found and (len(found) == 1 or are_numbered):
-            level = found[0]
+            level, fitted = found[0]
             level.guessed |= len(found) > 1
+            level.add(fitted)
         else:
             level = _Joining([image])
+            level.add(image)
             joining.append(level)
             alike[key].append(level)
-        level.add(image)
     return [SlideLevel(tuple(level.images), guessed=level.guessed) for level in joining]
 
 
@@ -118,7 +138,7 @@ def stack_pyramids(levels: Sequence[SlideLevel]) -> list[Pyramid]:
             found = [stack for stack in found if area_ratio(stack[0], level) <= least * _SAME_AREA]
         if found and (len(found) == 1 or are_numbered):
             # Channel names are those of the finest level: all levels hold them in its order.
-            own = tuple(matched(found[0][0].paths, level.paths).values())
+            own = tuple(known_paths(found[0][0].paths, level.paths, level.header).values())
             order = own if len(own) == len(level.paths) else ()
             guessed = level.guessed or len(found) > 1 or _is_left_over(level, stacks)
             found[0].append(replace(level, order=order, guessed=guessed))
@@ -175,6 +195,7 @@ def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
     first, second = one.header, other.header
     half_a_tile = 0.5 * max(one.grid.tile_rows, one.grid.tile_columns)
     same_size = same_spacing(one.spacing, other.spacing)
+    apart = 1.0 if same_size and is_one_size(one, other) else half_a_tile
     told = (
         ("PyramidUID", first.pyramid_uid == second.pyramid_uid),
         ("extended depth of field", first.extended_depth_of_field == second.extended_depth_of_field),
@@ -182,7 +203,7 @@ def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
         ("optical paths", same_paths(one, other)),
         ("focal planes", same_planes(one.planes, other.planes)),
         ("orientation", same_directions(first, second)),
-        ("place on the slide", origins_within(one.images[0], other.images[0], pixels=half_a_tile)),
+        ("place on the slide", origins_within(one.images[0], other.images[0], pixels=apart)),
         ("the area that they show", same_area(one, other) and (not same_size or is_one_size(one, other))),
         ("the size of pixels", same_size or is_coarser(one, other)),
     )

@@ -35,6 +35,7 @@ _SAME_HEIGHT = 0.05
 _MOST_TILES = 2**20
 """Along one side; the largest slides have thousands."""
 _FROM_ZERO = "positions of frames count from 0, and not from 1: tiles lie where they are meant."
+_LOWEST = "they are taken to lie at the height where the total pixel matrix begins."
 _NOT_FULL = "its frames are not all tiles of TILED_FULL: they lie where their own positions say."
 
 
@@ -142,7 +143,8 @@ def tiled_image(parts: Iterable[Instance]) -> TiledImage:
         raise TilingError(f"the metadata gives no position of {frames.end} frames that are placed one by one.")
     if positions.lacking:
         raise TilingError(positions.lacking)
-    return replace(_sparse(header, frames, grid, positions, paths or (OpticalPath(""),)), remarks=remarks)
+    found = _sparse(header, frames, grid, positions, paths or (OpticalPath(""),))
+    return replace(found, remarks=found.remarks + remarks)
 
 
 def _loose_tiles(parts: Sequence[Instance], why: str) -> list[LooseTiles]:
@@ -228,6 +230,9 @@ def _sparse(
         raise TilingError(f"all {len(within)} frames lie outside the total pixel matrix.")
     positions = positions.at(within)
     planes, plane_of_frame = _planes(header, positions)
+    unplaced = int(np.count_nonzero(np.isnan(positions.z_offsets)))
+    told = len(planes) > 1 and unplaced > 0
+    remarks = (f"{unplaced} frames have no ZOffsetInSlideCoordinateSystem: {_LOWEST}",) if told else ()
     heights: tuple[float, ...] = ()
     if len(planes) > 1 and (stack := _focused_stack(positions, planes, plane_of_frame)) is not None:
         heights = planes
@@ -255,7 +260,9 @@ def _sparse(
         first_frames=numbers[within],
     )
     shown = tuple(paths[index] for index in used)
-    return TiledImage(frames, tiling, shown, planes, pixel_size(header), heights=heights, outside=outside)
+    return TiledImage(
+        frames, tiling, shown, planes, pixel_size(header), heights=heights, outside=outside, remarks=remarks
+    )
 
 
 def _focused_stack(
@@ -284,7 +291,8 @@ def _focused_stack(
 
 def _planes(header: Instance, positions: FramePositions) -> tuple[tuple[float, ...], npt.NDArray[np.int64]]:
     """Distinct focal planes, lowest first, and the plane of each frame."""
-    bottom = header.origin[2] if header.origin else 0.0
+    told = np.unique(positions.z_offsets[~np.isnan(positions.z_offsets)])
+    bottom = told[0] if len(told) == 1 else header.origin[2] if header.origin else 0.0
     offsets = np.where(np.isnan(positions.z_offsets), bottom, positions.z_offsets)
     distinct, inverse = np.unique(np.round(offsets, _Z_DECIMALS), return_inverse=True)
     return tuple(distinct.tolist()), inverse.astype(np.int64)

@@ -120,6 +120,13 @@ class FramePositions:
         )
         return replace(self, rows=rows, columns=columns)
 
+    def reach(self, rows: int, columns: int) -> tuple[int, int] | None:
+        """How far tiles reach that have so many rows and columns, in pixels; None where none lies on a matrix."""
+        if min(self.rows.max(initial=0), self.columns.max(initial=0)) < 1:
+            return None
+        zero = int(min(self.rows.min(), self.columns.min()) == 0)  # see `counts_from_zero`
+        return int(self.rows.max()) + rows - 1 + zero, int(self.columns.max()) + columns - 1 + zero
+
     def within(self, grid: TileGrid) -> npt.NDArray[np.bool_]:
         """Which frames show any of the Total Pixel Matrix."""
         return _meets(self.rows, grid.tile_rows, grid.matrix_rows) & _meets(

@@ -118,6 +118,26 @@ def _varies(column: Codes, codes: Codes) -> bool:
     return len(np.unique(codes * (int(column.max()) + 1) + column)) > int(codes.max()) + 1
 
 
+def mixes(order: Codes, told: Column, places: Codes) -> bool:
+    """Whether a time of an order holds two values that some place tells apart; beds, which share no place, it may.
+
+    Args:
+        order: Of each frame.
+        told: What the header says of its time.
+        places: Of each frame.
+    """
+    known = np.array([level is not None for level in told.levels])[told.codes]
+    order, values, places = order[known], told.codes[known], places[known]
+    count, most = int(places.max(initial=0)) + 1, told.count
+    of, at = np.divmod(np.unique(values * count + places), count)
+    begins = np.searchsorted(of, np.arange(most + 1))
+    times, held = np.divmod(np.unique(order * most + values), most)
+    lengths = np.diff(begins)[held]
+    nth = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    covered = np.repeat(times, lengths) * count + at[np.repeat(begins[held], lengths) + nth]
+    return len(np.unique(covered)) < len(covered)
+
+
 def _falls(clock: Column, codes: Codes, places: Codes) -> bool:
     order = np.lexsort((codes, places))
     same = np.diff(places[order]) == 0

@@ -41,6 +41,9 @@ _EVEN_BEATS: Final = 0.2
 _MOST_COLLISIONS: Final = 1 / 20
 """Part of the frames whose time another frame at their place has too; above it times tell nothing."""
 
+_MOSTLY_HELD: Final = 1 / 2
+"""Part of the cells above which values that some places have and others lack were lost there."""
+
 _BY_CHANCE: Final = 1 / 4
 """Part of the slices below which those that share a value of a contrast do so by chance: each has its own."""
 
@@ -71,6 +74,12 @@ class Column:
     def is_contrast(self) -> bool:
         """Two of its values must not lie in one stack of slices."""
         return self.name in BY_NAME and BY_NAME[self.name].contrast
+
+    @property
+    def counts_times(self) -> bool:
+        """Its values are times of whole stacks, by the header: no clock, and no heartbeat of each slice."""
+        row = BY_NAME.get(self.name)
+        return row is not None and row.axis == "t" and row.strong and not row.cyclic
 
     def holds_stacks(self, places: Codes) -> bool:
         """Whether values hold two places or more each, so that they must not lie in one stack of slices.
@@ -210,10 +219,12 @@ def ranked(column: Column, places: Codes, groups: Codes, order: Column | None, n
         found = _with_collisions(column, places, groups, numbers) or found
     if found is None or found.count == 1:
         return None
-    if not (_disjoint(column, found.codes, touching=bool(found.collisions)) or _same_order(found.codes, groups, order)):
-        shared = _differ(column.codes, found.codes)
-        by_place = column.axis == "t" and not shared and _disjoint(column, places)
-        if not by_place and not (column.axis == "t" and _own_clocks(column, groups)):
+    as_times = column.axis == "t"
+    if not (as_times and _own_clocks(column, groups)):
+        by_rank = _disjoint(column, found.codes, touching=bool(found.collisions))
+        by_place = as_times and not _differ(column.codes, found.codes) and _disjoint(column, places)
+        agree = by_rank or by_place or _same_order(found.codes, groups, order)
+        if not agree or _lacks_values(column, found, groups):
             return None
     return replace(column, codes=found.codes, count=found.count, levels=())
 
@@ -240,6 +251,29 @@ def _disjoint(column: Column, by: Codes, *, touching: bool = False) -> bool:
     order = np.argsort(low, kind="stable")
     begins, ends = low[order][1:], high[order][:-1]
     return bool((begins >= ends if touching else begins > ends).all())
+
+
+def _lacks_values(column: Column, found: Ranks, groups: Codes) -> bool:
+    """Whether groups share some values and differ in others that are as far apart as times are: those were lost.
+
+    A clock of each slice has values of its own, of which others hold one by chance: most cells would be absent.
+
+    Args:
+        column: Of numbers.
+        found: Their ranks.
+        groups: Place and contrast of each frame.
+    """
+    table = np.empty((int(groups.max()) + 1, found.count), np.int64)
+    table[groups, found.codes] = column.codes
+    kinds = np.unique(table[(np.diff(table, axis=1) > 0).all(axis=1)], axis=0)  # those that collide show no loss
+    if len(kinds) == 1 or np.bincount(kinds.reshape(-1), minlength=1).max() <= 1:
+        return False
+    cells = len(np.unique(groups * column.count + column.codes))
+    few = column.counts_times or cells > _MOSTLY_HELD * len(table) * column.count
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are no times
+        values = np.array(column.levels, np.float64)[kinds]
+        steps = np.diff(values, axis=1).min(initial=np.inf)
+        return few and bool(np.ptp(values, axis=0).max() > steps / 2)
 
 
 def _same_order(found: Codes, groups: Codes, order: Column | None) -> bool:

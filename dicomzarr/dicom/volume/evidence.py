@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from dicomzarr.dicom.model.values import AttributeReader
-from dicomzarr.dicom.volume.acquisition_order import order_of, runs_of
+from dicomzarr.dicom.volume.acquisition_order import mixes, order_of, runs_of
 from dicomzarr.dicom.volume.columns import (
     ACQUISITION_ORDER,
     LAST,
@@ -147,9 +147,11 @@ class Evidence:
         if self.found is None or self._are_segments:
             return None
         clocks = [column for column in columns if column.axis == "t" and None not in column.levels]
-        return self._volumes_in_instances() or order_of(
+        order = self._volumes_in_instances() or order_of(
             self.numbers, self._on_lattice(), contrasts=contrasts, clocks=clocks, most=self._most_times
         )
+        told = [column for column in columns if column.counts_times]
+        return None if order is None or any(mixes(order.codes, column, self.places) for column in told) else order
 
     def _volumes_in_instances(self) -> Column | None:
         number_of = {frame.whole: frame.instance.instance_number for frame in self.frames}

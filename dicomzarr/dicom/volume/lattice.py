@@ -203,7 +203,7 @@ def _limit(along: Numbers, gaps: Numbers, tolerance: Tolerance) -> float:
         if extent > tolerance.apart:
             continue
         between = float((along[begins[1:]] - along[ends[:-1]]).min()) if len(begins) > 1 else 0.0
-        alone = tolerance.thickness or 0.0 if len(begins) == 1 else between
+        alone = tolerance.thickness or tolerance.pixel or 0.0 if len(begins) == 1 else between
         if extent < max(JITTER * alone, min(tolerance.written, MOST_WRITTEN * between)):
             return float(limit)
     return tolerance.along

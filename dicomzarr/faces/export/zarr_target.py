@@ -12,6 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from zarr.storage import FsspecStore, LocalStore
 
 from dicomzarr.errors import UsageError
+from dicomzarr.faces.export import local_files
 from dicomzarr.faces.export.durable import settle
 from dicomzarr.faces.export.failures import writing
 
@@ -60,7 +61,7 @@ class ZarrTarget:
         with writing("The target"):
             if self.is_local:
                 for key, data in values.items():
-                    _write(f"{self._root}/{key}", data)
+                    local_files.write(self._root, key, data)
                 return
             if not self._fs.async_impl:  # object stores have no folders
                 for folder in {key.rpartition("/")[0] for key in values}:
@@ -73,7 +74,7 @@ class ZarrTarget:
         paths = [f"{self._root}/{name}" for name in names]
         with writing("The target"):
             if self.is_local:
-                values = [_read(path) for path in paths]
+                values = [local_files.read(path) for path in paths]
             else:  # ranges, for s3fs asks first how large a whole object is
                 values = self._fs.cat_ranges(paths, [0] * len(paths), [None] * len(paths), on_error="return")
             for value in values:
@@ -105,14 +106,6 @@ class ZarrTarget:
             return np.asarray(array[index])
 
 
-def _read(path: str) -> bytes | FileNotFoundError:
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123  # a Path takes longer
-            return file.read()
-    except FileNotFoundError as error:
-        return error
-
-
 def _check_protocol(url: str) -> None:
     """Say which package is missing, rather than that something is."""
     protocol, _ = fsspec.core.split_protocol(url)
@@ -125,14 +118,3 @@ def _check_protocol(url: str) -> None:
             f"fsspec has no file system for targets of {protocol}:// here.",
             remedy="Install its package, as s3fs for s3://, gcsfs for gs:// or adlfs for az://, or name a path.",
         ) from None
-
-
-def _write(path: str, data: Data) -> None:
-    """Write a file, and the folder that it lies in if that is not there."""
-    try:
-        file = open(path, "wb")  # noqa: PTH123, SIM115  # a Path takes longer
-    except FileNotFoundError:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "wb")  # noqa: PTH123, SIM115  # as above
-    with file:
-        file.write(data)

@@ -140,9 +140,9 @@ async def _attributes(call: Call, upstream: Upstream, ref: SeriesRef) -> web.Res
     """All that an instance says; patient data where the operator allows it, and it is asked for."""
     call.kind = "attributes"
     query, allowed = call.request.query, call.shared.phi
-    metadata = await upstream.metadata(ref)
+    told = await upstream.attributes(ref)
     phi = allowed and query.get("phi") == "1"
-    document = await FILES.run(partial(attributes_of, metadata.body, query.get("instance") or None, phi=phi))
+    document = await FILES.run(partial(attributes_of, told, query.get("instance") or None, phi=phi))
     if document is None:
         raise absent("The series has no such instance.")
     return json_reply(call.request, {**document, "phi": phi, "phi_allowed": allowed})

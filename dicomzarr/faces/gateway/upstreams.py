@@ -23,7 +23,7 @@ from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
+    from dicomzarr.engine.ports import SeriesRef
     from dicomzarr.omezarr.series_store import SeriesStore
     from dicomzarr.session.kinds import SeriesURL
     from dicomzarr.session.registry import Endpoint
@@ -68,11 +68,8 @@ class Upstream:
     )
     """Series that the server let the caller read a moment ago."""
     _asking: SingleFlight[SeriesRef, None] = field(default_factory=SingleFlight, repr=False)
-    _metadata: TTLCache[SeriesRef, SeriesMetadata] = field(
-        default_factory=lambda: TTLCache(
-            _METADATA_BYTES, _SECONDS_BETWEEN_OPENINGS, getsizeof=lambda each: len(each.body)
-        ),
-        repr=False,
+    _attributes: TTLCache[SeriesRef, bytes] = field(
+        default_factory=lambda: TTLCache(_METADATA_BYTES, _SECONDS_BETWEEN_OPENINGS, getsizeof=len), repr=False
     )
     """Those that the table of attributes was made of just now."""
 
@@ -163,24 +160,24 @@ class Upstream:
                 raise absent(str(error)) from error
             raise
 
-    async def metadata(self, ref: SeriesRef) -> SeriesMetadata:
-        """The metadata of a series, as the upstream has them; those that were told a moment ago are told again.
+    async def attributes(self, ref: SeriesRef) -> bytes:
+        """All that the instances of a series say, as the upstream has it; what was told a moment ago is told again.
 
         Raises:
             RefusedError: There is no such series.
             DicomZarrError: They cannot be had.
         """
-        told = self._metadata.get(ref)
+        told = self._attributes.get(ref)
         if told is not None and not self.caller:  # whom the server is asked for each time
             return told
         try:
-            found = await self.endpoint.source.metadata(ref, None)
+            found = await self.endpoint.source.attributes(ref, None)
         except DicomZarrError as error:
             if is_absence(error) and not await self._is_gone():
                 raise absent(str(error)) from error
             raise
-        if len(found.body) <= self._metadata.maxsize:
-            self._metadata[ref] = found
+        if len(found) <= self._attributes.maxsize:
+            self._attributes[ref] = found
         return found
 
     async def search(

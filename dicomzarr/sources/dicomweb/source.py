@@ -46,6 +46,10 @@ class DICOMwebSource:
         """See `Client.series_metadata`."""
         return await self.client.series_metadata(ref.study, ref.series, known)
 
+    async def attributes(self, ref: SeriesRef, instance: str | None) -> bytes:  # noqa: ARG002  # the port's
+        """See `SeriesSource.attributes`."""
+        return (await self.metadata(ref, None)).body
+
     def has_changed(self, ref: SeriesRef, etag: str | None) -> bool:  # noqa: ARG002  # the port's
         """See `SeriesSource.has_changed`; a server would have to be asked."""
         return False

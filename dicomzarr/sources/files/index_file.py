@@ -36,7 +36,8 @@ CREATE TABLE archives (
     place TEXT, name TEXT, size INTEGER, tag TEXT, members BLOB, PRIMARY KEY (place, name)
 ) WITHOUT ROWID;
 CREATE TABLE series (
-    place TEXT, study TEXT, series TEXT, etag TEXT, body BLOB, notices TEXT, PRIMARY KEY (place, study, series)
+    place TEXT, study TEXT, series TEXT, etag TEXT, body BLOB, common BLOB, notices TEXT,
+    PRIMARY KEY (place, study, series)
 ) WITHOUT ROWID;
 """
 _SECONDS: Final = 5.0
@@ -58,9 +59,10 @@ class FileRow(NamedTuple):
 
 
 class Body(NamedTuple):
-    """Metadata of a series."""
+    """Metadata of a series, as `SeriesMetadata` has them."""
 
     body: bytes
+    common: bytes
     notices: tuple[str, ...]
 
 
@@ -167,17 +169,20 @@ class IndexFile:
     def body(self, study: str, series: str, etag: str) -> Body | None:
         """The metadata of a series in a state."""
         where = "place = ? AND study = ? AND series = ? AND etag = ?"
-        found = self._read(f"SELECT body, notices FROM series WHERE {where}", study, series, etag)  # noqa: S608  # only marks
+        found = self._read(f"SELECT body, common, notices FROM series WHERE {where}", study, series, etag)  # noqa: S608  # only marks
         try:
-            return Body(zlib.decompress(found[0][0]), tuple(json.loads(found[0][1]))) if found else None
+            if not found:
+                return None
+            body, common, notices = found[0]
+            return Body(zlib.decompress(body), zlib.decompress(common), tuple(json.loads(notices)))
         except (zlib.error, ValueError, TypeError):
             return None
 
     def keep_body(self, study: str, series: str, etag: str, body: Body) -> None:
         """Keep the metadata of a series."""
-        packed = zlib.compress(body.body, _FASTEST)
-        row = (self._place, study, series, etag, packed, json.dumps(body.notices))
-        self._write("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?)", [row])
+        packed = (zlib.compress(each, _FASTEST) for each in (body.body, body.common))
+        row = (self._place, study, series, etag, *packed, json.dumps(body.notices))
+        self._write("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?, ?)", [row])
 
     def __del__(self) -> None:
         if self._database is not None:

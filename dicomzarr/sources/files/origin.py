@@ -47,6 +47,10 @@ class FilesOrigin:
         self._tables: OrderedDict[FileInstance, StoredFrames] = OrderedDict()
         self._lock = threading.Lock()
 
+    def prepare(self, instance: FileInstance) -> None:
+        """Find where the frames of an instance lie while others still plan what is read; waits for nothing."""
+        FRAME_FILES.submit(self._stored, instance)  # whoever reads a frame hears of what is wrong
+
     def next(self, queue: QueueView, under_way: int, now: float) -> Fetch | Wait:  # noqa: ARG002  # the port's
         """See `FrameOrigin.next`: readers take turns, each with the frames that it waits for first."""
         turn = None if under_way >= FRAME_FILES.threads else next(iter(queue.turns()), None)

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from dicomzarr.dicom.model.image_model import TAGS
 from dicomzarr.errors import InvalidOptionError, InvalidURLError
 from dicomzarr.sources.files.index_file import NAME, IndexFile
 from dicomzarr.sources.files.instance import SHOWN
@@ -70,7 +71,7 @@ def index_at(base: str, options: StorageOptions, ours: Callable[[], Path | None]
     Raises:
         InvalidOptionError: There is nowhere beside the files.
     """
-    version = f"{_VERSION} {' '.join(sorted(SHOWN))}"
+    version = f"{_VERSION} {' '.join(sorted(SHOWN))} {sorted(TAGS)}"
     if options.index is None:
         return IndexFile(base, ours, version, ours=True)
     if options.index != BESIDE:

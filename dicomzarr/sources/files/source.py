@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dicomzarr.dicom.files.data_set import attributes, encoded_attributes
+from dicomzarr.dicom.files.data_set import attributes, encoded_attributes, only
+from dicomzarr.dicom.model.image_model import is_read
+from dicomzarr.dicom.model.in_common import told_once
 from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
 from dicomzarr.errors import ChangedFileError, InvalidFileError, MissingFileError
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
@@ -23,7 +26,7 @@ from dicomzarr.sources.files.stores.local import LocalFolder
 from dicomzarr.sources.files.whole_frames import WholeFrames
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from dicomzarr.engine.ports import FrameOrigin
     from dicomzarr.engine.series_state import SeriesState
@@ -35,6 +38,9 @@ _MOST_INLINE: Final = 16 * 2**10
 
 _STATES_HELD: Final = 256
 """States of series whose files are known still: so many may be open at once."""
+
+_LARGE: Final = 4 * 2**20
+"""Bytes of a file that is prepared for reading when it is opened: the finest level of a slide."""
 
 _BULK: Final = "/bulkdata/"
 
@@ -56,7 +62,8 @@ class FilesSource:
         self._kept = kept or IndexFile("", lambda: None, "", ours=False)
         self._pool = FILES if self._store.near else FAR_FILES
         self._far = None if self._store.near else FarOrigin(self._instance, self._store)
-        self.frames: FrameOrigin = self._far or FilesOrigin(self._instance)
+        self._near = FilesOrigin(self._instance)
+        self.frames: FrameOrigin = self._far or self._near
         self._index: FolderIndex | None = None
         self._reusable = 0.0
         """Until when what was just found may serve the next who opens a series, in seconds of a steady clock."""
@@ -88,6 +95,15 @@ class FilesSource:
             FileError: A file was written to just now.
         """
         return await self._pool.run(self._metadata, ref, known)
+
+    async def attributes(self, ref: SeriesRef, instance: str | None) -> bytes:
+        """See `SeriesSource.attributes`; each header is read.
+
+        Raises:
+            MissingFileError: There is no such folder, or no such series in it.
+            FileError: A file was written to just now.
+        """
+        return await self._pool.run(self._attributes, ref, instance)
 
     def has_changed(self, ref: SeriesRef, etag: str | None) -> bool:
         """See `SeriesSource.has_changed`.
@@ -155,6 +171,8 @@ class FilesSource:
         self._remember(ref, index)
         if self._far is not None:
             self._far.prepare(index.series[ref].values())
+        elif (largest := max(index.series[ref].values(), key=_size)).file.size >= _LARGE:
+            self._near.prepare(largest)
         etag = index.etag(ref)
         if known is not None and known.etag == etag:
             return known
@@ -162,20 +180,29 @@ class FilesSource:
         if kept is None:
             kept = self._read_metadata(ref, index)
             self._kept.keep_body(*ref, etag, kept)
-        return SeriesMetadata(kept.body, etag, notices=kept.notices)
+        return SeriesMetadata(kept.body, etag, notices=kept.notices, common=kept.common)
 
     def _read_metadata(self, ref: SeriesRef, index: FolderIndex) -> Body:
         objects, broken = [], []
         for each in index.series[ref].values():
             try:
-                header = read_header(each.head, each.file.name)
-                found = attributes(header, each.file.name, each.uid + _BULK, _MOST_INLINE)
-                objects.append(encoded_attributes(found))
+                objects.append(_told(each, is_read))
             except InvalidFileError as error:
                 broken.append(f"1 file was left out: {error}")
         if not objects:
             raise InvalidFileError(f"No file of series {ref.series} in {self._store.where} can be read.")
-        return Body(b"[" + b",".join(objects) + b"]", (*index.notices, *broken))
+        common, rest = told_once(objects)
+        return Body(rest, common, (*index.notices, *broken))
+
+    def _attributes(self, ref: SeriesRef, uid: str | None) -> bytes:
+        found = self._latest().series.get(ref)
+        if found is None:
+            raise self._missing(ref)
+        objects = []
+        for each in found.values() if uid is None else filter(None, [found.get(uid)]):
+            with suppress(InvalidFileError):  # who opened the series was told
+                objects.append(_told(each))
+        return b"[" + b",".join(objects) + b"]"
 
     def _remember(self, ref: SeriesRef, index: FolderIndex) -> None:
         key = ref, index.state(ref)
@@ -220,3 +247,15 @@ class FilesSource:
 
     def _missing(self, ref: SeriesRef) -> MissingFileError:
         return MissingFileError(f"{self._store.where} holds no series {ref.series} of study {ref.study}.")
+
+
+def _size(instance: FileInstance) -> int:
+    return instance.file.size
+
+
+def _told(instance: FileInstance, is_wanted: Callable[[int], bool] | None = None) -> bytes:
+    """What a file says before its pixels, of all attributes or of those that are wanted, as JSON text."""
+    name = instance.file.name
+    header = read_header(instance.head, name)
+    header = header if is_wanted is None else only(header, is_wanted)
+    return encoded_attributes(attributes(header, name, instance.uid + _BULK, _MOST_INLINE))

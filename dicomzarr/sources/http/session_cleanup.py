@@ -6,10 +6,17 @@ import asyncio
 import os
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from dicomzarr.sources.http.unread import CleanConnector
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import aiohttp
+
+    Handler: TypeAlias = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object]
 
 SECONDS_CLOSING: Final = 1.0
 """That closing at exit may take."""
@@ -18,6 +25,25 @@ _TICKS_LETTING_GO: Final = 5
 """Of the loop, in which those who read on connections hear that these are closed: else aiohttp complains at exit."""
 
 _CLOSING_TASKS: set[asyncio.Task[None]] = set()
+
+
+def keep_quiet(loop: asyncio.AbstractEventLoop) -> None:
+    """Have a loop say nothing of our connections that the garbage collector closes.
+
+    It does so where a process ends in the middle of a request, and the user can do nothing about it.
+    """
+    others = loop.get_exception_handler()
+    if not (isinstance(others, partial) and others.func is _tell_of_others):
+        loop.set_exception_handler(partial(_tell_of_others, others))
+
+
+def _tell_of_others(others: Handler | None, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if isinstance(getattr(context.get("client_connection"), "_connector", None), CleanConnector):
+        return
+    if others is None:
+        loop.default_exception_handler(context)
+    else:
+        others(loop, context)
 
 
 def dispose(
@@ -46,11 +72,8 @@ def dispose(
         _CLOSING_TASKS.add(closing)  # a loop holds its tasks only weakly
         closing.add_done_callback(_CLOSING_TASKS.discard)
     else:
-        ends = not threading.main_thread().is_alive()  # the process
-        if ends:
-            loop.call_soon_threadsafe(loop.set_exception_handler, _end_quietly)
         closed = asyncio.run_coroutine_threadsafe(_close(connector), loop)
-        if ends:
+        if not threading.main_thread().is_alive():  # the process ends
             # Not before: garbage is collected under any lock, and the loop may wait for the very same.
             with suppress(TimeoutError):
                 closed.result(seconds)
@@ -60,12 +83,6 @@ async def _close(connector: aiohttp.BaseConnector) -> None:
     await connector.close()
     for _ in range(_TICKS_LETTING_GO):
         await asyncio.sleep(0)
-
-
-def _end_quietly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Say nothing of connections on which something was read when the process was ended: they close with it."""
-    if context.get("message") != "Unclosed connection":
-        loop.default_exception_handler(context)
 
 
 def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:

@@ -21,7 +21,7 @@ from dicomzarr.sources.http.name_lookups import resolver
 from dicomzarr.sources.http.network_errors import explained
 from dicomzarr.sources.http.pace import Pace, within
 from dicomzarr.sources.http.server_cookies import ServerCookies
-from dicomzarr.sources.http.session_cleanup import dispose
+from dicomzarr.sources.http.session_cleanup import dispose, keep_quiet
 from dicomzarr.sources.http.statuses import Meaning, status_means
 from dicomzarr.sources.http.unread import CleanConnector
 from dicomzarr.sources.http.urls import host_of, origin_of
@@ -291,6 +291,8 @@ class AiohttpTransport:
                 max_field_size=_LONGEST_HEADER,
                 max_headers=_MOST_HEADERS,
             )
-            dispose_of = weakref.finalize(self, dispose, session, asyncio.get_running_loop(), os.getpid())
+            loop = asyncio.get_running_loop()
+            keep_quiet(loop)
+            dispose_of = weakref.finalize(self, dispose, session, loop, os.getpid())
             self._connections = _Connections(session, dispose_of)
         return self._connections

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
-import socket
 import ssl
 import threading
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import slides
 from aiohttp import web
 from faults import require_basic
 from folders import write
+from ports import free_port
 from radiology_model import AXIAL, distinct
 from serving import serving
 
@@ -245,9 +245,7 @@ def test_a_viewer_beside_its_service(own_server: DICOMwebServer) -> None:
 
 
 def test_a_port_on_which_nothing_listens() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     report = doctor(f"http://127.0.0.1:{port}/dicom-web")
     assert outcomes(report) == {"name": Outcome.WORKS, "connection": Outcome.FAILS}
     assert f"Nothing listens on port {port}" in told(report)

@@ -18,6 +18,7 @@ from certificates import authority, server_tls
 from folders import write
 from radiology_model import AXIAL, distinct
 from token_servers import served
+from waiting import more_and_more_patiently
 from yarl import URL
 
 from dicomzarr.faces import doctor as doctor_module
@@ -118,34 +119,43 @@ def port_of(answer: Callable[[bytes], bytes | None]) -> Iterator[int]:
 def test_a_port_of_dimse_is_told_to_be_one(
     answer: Callable[[bytes], bytes | None], scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_module, "_STEP_SECONDS", 0.3)
-    with port_of(answer) as port:
-        report = doctor(f"{scheme}://127.0.0.1:{port}/dicom-web")
-    assert "but DICOM's own protocol (DIMSE)" in told(report)
-    assert "8042" in told(report)
-    assert not report.works
+    def check(seconds: float) -> None:
+        monkeypatch.setattr(doctor_module, "_STEP_SECONDS", seconds)
+        with port_of(answer) as port:
+            report = doctor(f"{scheme}://127.0.0.1:{port}/dicom-web")
+        assert "but DICOM's own protocol (DIMSE)" in told(report)
+        assert "8042" in told(report)
+        assert not report.works
+
+    more_and_more_patiently(check, 0.3)
 
 
 def test_a_port_that_is_silent_is_not_called_another_protocol() -> None:
-    with port_of(lambda _: None) as port:
-        report = doctor(f"http://127.0.0.1:{port}/dicom-web", timeout=0.2)
-    assert "takes connections, and is silent" in told(report)
-    assert "gave nothing for 0.2 s" in told(report)
-    assert "DIMSE" not in told(report)
-    assert outcomes(report)["answer"] is Outcome.FAILS
+    def check(seconds: float) -> None:
+        with port_of(lambda _: None) as port:
+            report = doctor(f"http://127.0.0.1:{port}/dicom-web", timeout=seconds)
+        assert "takes connections, and is silent" in told(report)
+        assert f"gave nothing for {seconds:g} s" in told(report)
+        assert "DIMSE" not in told(report)
+        assert outcomes(report)["answer"] is Outcome.FAILS
+
+    more_and_more_patiently(check, 0.2)
 
 
 def test_a_slow_server_is_waited_for(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_module, "_STEP_SECONDS", 0.05)
+    def check(seconds: float) -> None:
+        monkeypatch.setattr(doctor_module, "_STEP_SECONDS", seconds)
 
-    async def slow(request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(0.1)
-        return await forwarded(request, base.removesuffix("/dicom-web") + request.path_qs)
+        async def slow(request: web.Request) -> web.StreamResponse:
+            await asyncio.sleep(2 * seconds)
+            return await forwarded(request, base.removesuffix("/dicom-web") + request.path_qs)
 
-    with served(slow) as url:
-        report = doctor(f"{url}/dicom-web/studies/{STUDY}/series/{SERIES}")
-    assert report.readable
-    assert report.works
+        with served(slow) as url:
+            report = doctor(f"{url}/dicom-web/studies/{STUDY}/series/{SERIES}")
+        assert report.readable
+        assert report.works
+
+    more_and_more_patiently(check, 0.05)
 
 
 def test_tls_that_is_too_old_or_wants_a_certificate(tmp_path: Path) -> None:

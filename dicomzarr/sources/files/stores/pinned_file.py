@@ -12,9 +12,13 @@ from dicomzarr.errors import ChangedFileError, UnreadableFileError
 from dicomzarr.runtime.pools import FRAME_FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _REMEDY: Final = "Open the series again."
+_GAP: Final = 64
+"""Bytes between pieces that are read together; items have headers of 8."""
+
+_LONGEST_RUN: Final = 256 * 2**10
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 """Nobody waits for somebody who writes to a pipe that stands in the place of a file."""
 
@@ -74,7 +78,7 @@ class PinnedFile:
         try:
             descriptor = os.open(self.path, _FLAGS)
             try:
-                pieces = [_read(descriptor, start, min(stop, self.size) - start) for start, stop in wanted]
+                pieces = [piece for run in _runs(wanted) for piece in _read_run(descriptor, run, self.size)]
                 found = os.fstat(descriptor)  # after reading: what was written meanwhile is noticed
             finally:
                 os.close(descriptor)
@@ -109,6 +113,24 @@ def pinned(path: str | Path) -> PinnedFile | None:
 def unreadable(path: str | Path, error: OSError) -> UnreadableFileError:
     """What the operating system says of a path as an error of ours."""
     return UnreadableFileError(f"{path} cannot be read ({error.strerror or type(error).__name__}).")
+
+
+def _runs(wanted: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Short pieces that lie one behind the other: each call to read lets another thread go first."""
+    run: list[tuple[int, int]] = []
+    for start, stop in wanted:
+        if run and not (0 <= start - run[-1][1] <= _GAP and stop - run[0][0] <= _LONGEST_RUN):
+            yield run
+            run = []
+        run.append((start, stop))
+    if run:
+        yield run
+
+
+def _read_run(descriptor: int, run: Sequence[tuple[int, int]], size: int) -> Iterator[bytes]:
+    first = run[0][0]
+    data = _read(descriptor, first, min(run[-1][1], size) - first)
+    return (data[start - first : max(start, stop) - first] for start, stop in run)
 
 
 def _read(descriptor: int, start: int, length: int) -> bytes:
