@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicomzarr.dicom.instance import ConcatenationPart, Instance
 from dicomzarr.dicom.lut.icc import EmbeddedProfile
+from dicomzarr.dicom.lut.modality import IDENTITY, parts_of_one, read_rescale
 from dicomzarr.dicom.model.json_model import (
     ABSENT,
     PATIENT,
@@ -35,6 +36,7 @@ from dicomzarr.errors import InvalidAttributeError
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
+    from dicomzarr.dicom.lut.modality import Rescale
     from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
     from dicomzarr.dicom.model.json_model import FunctionalGroupsItem, Leaf, PixelMeasuresItem
     from dicomzarr.dicom.notices import Notices
@@ -136,6 +138,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
             "places without a tile are shown white",
         ),
         segmentation=segmentation,
+        rescale=_rescale(read, item, segmentation) if tiled else IDENTITY,
         places_frames=item.per_frame_groups is not None,
         positions=positions,
     )
@@ -168,8 +171,11 @@ _shared_groups = attrgetter(
     "optical_path_identification",
     "segment_identification",
     "slide_frame_type",
+    "pixel_value_transformation",
 )
 """What is read here of functional groups."""
+_scaling = attrgetter("rescale_slope", "rescale_intercept", "maximum_fractional_value")
+"""What tiled images are scaled by; of others each frame is asked."""
 
 
 class InstanceParser:
@@ -189,7 +195,8 @@ class InstanceParser:
         """See `parse_instance`."""
         if item.per_frame_groups is not None or item.float_pixels != ABSENT or item.double_pixels != ABSENT:
             return parse_instance(item, self._notices, tiled=self._tiled)
-        key = (_shared(item), *map(_shared_groups, item.shared_groups.items))
+        scaling = _scaling(item) if self._tiled else ()
+        key = (_shared(item), scaling, *map(_shared_groups, item.shared_groups.items))
         known = self._known.get(key)
         if known is None:
             before = len(self._notices)
@@ -229,6 +236,17 @@ def _instance_number(read: AttributeReader, item: ImageItem) -> int:
 
 def _acquisition(read: AttributeReader, item: ImageItem) -> tuple[str, str]:
     return read.identity(item.acquisition_uid) or "", read.text(item.acquisition_datetime) or ""
+
+
+def _rescale(read: AttributeReader, item: ImageItem, segmentation: Segmentation | None) -> Rescale:
+    """Of a tiled image, all of whose frames are scaled alike."""
+    if segmentation is not None and segmentation.kind == "FRACTIONAL":
+        parts = parts_of_one(read, item.maximum_fractional_value)
+        if parts is not None:
+            return parts
+    groups = (macro for shared in item.shared_groups.items for macro in shared.pixel_value_transformation.items)
+    source = next(groups, item)
+    return read_rescale(read, source.rescale_slope, source.rescale_intercept) or IDENTITY
 
 
 def _frame_count(read: AttributeReader, item: ImageItem) -> int:
