@@ -123,9 +123,7 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
         notices.append(f"The instances name {patients} different patients (PatientID): this may be no one series.")
     if len(distinct) < len(items):
         others = sum(item != distinct[_named(item)] for item in items)
-        but = f", {others} of which say something else than the one of their SOPInstanceUID that is shown" * bool(
-            others
-        )
+        but = f", {others} of which say something else than the one of their UID that is shown" if others else ""
         notices.append(f"{len(items) - len(distinct)} repeated instances were left out{but}.")
     return Series(
         study,
