@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dicomzarr.dicom.copies import Copies
 from dicomzarr.dicom.instance import ConcatenationPart, Instance
 from dicomzarr.dicom.lut.icc import EmbeddedProfile
-from dicomzarr.dicom.lut.modality import IDENTITY, parts_of_one, read_rescale
+from dicomzarr.dicom.lut.modality import IDENTITY, parts_of_one, read_rescale, real_world_mappings
 from dicomzarr.dicom.model.json_model import (
     ABSENT,
     PATIENT,
@@ -37,7 +37,7 @@ from dicomzarr.errors import InvalidAttributeError
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
-    from dicomzarr.dicom.lut.modality import Rescale
+    from dicomzarr.dicom.lut.modality import RealWorldMapping, Rescale
     from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
     from dicomzarr.dicom.model.json_model import FunctionalGroupsItem, Leaf, PixelMeasuresItem
     from dicomzarr.dicom.notices import Notices
@@ -140,6 +140,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
         ),
         segmentation=segmentation,
         rescale=_rescale(read, item, segmentation) if tiled else IDENTITY,
+        real_world=_real_world(read, item) if tiled else (),
         places_frames=item.per_frame_groups is not None,
         positions=positions,
     )
@@ -173,9 +174,10 @@ _shared_groups = attrgetter(
     "segment_identification",
     "slide_frame_type",
     "pixel_value_transformation",
+    "real_world_value_mapping",
 )
 """What is read here of functional groups."""
-_scaling = attrgetter("rescale_slope", "rescale_intercept", "maximum_fractional_value")
+_scaling = attrgetter("rescale_slope", "rescale_intercept", "maximum_fractional_value", "real_world_value_mapping")
 """What tiled images are scaled by; of others each frame is asked."""
 
 
@@ -238,6 +240,13 @@ def _rescale(read: AttributeReader, item: ImageItem, segmentation: Segmentation 
     groups = (macro for shared in item.shared_groups.items for macro in shared.pixel_value_transformation.items)
     source = next(groups, item)
     return read_rescale(read, source.rescale_slope, source.rescale_intercept) or IDENTITY
+
+
+def _real_world(read: AttributeReader, item: ImageItem) -> tuple[RealWorldMapping, ...]:
+    """Of a tiled image, likewise."""
+    groups = (tuple(shared.real_world_value_mapping.items) for shared in item.shared_groups.items)
+    told = next(filter(None, groups), tuple(item.real_world_value_mapping.items))
+    return tuple(real_world_mappings(read, told))
 
 
 def _frame_count(read: AttributeReader, item: ImageItem) -> int:

@@ -60,6 +60,7 @@ def slide_attributes(parts: Sequence[Instance]) -> ImageAttributes:
     header, scales = parts[0], {part.rescale for part in parts}
     return ImageAttributes(
         rescale=RescaleFactors(header.rescale.slope, header.rescale.intercept) if len(scales) == 1 else None,
+        real_world_values=header.real_world if all(part.real_world == header.real_world for part in parts) else (),
         modality=shown_code(header.modality),
         image_type=tuple(map(shown_code, header.image_type)),
         segmentation=header.segmentation,

@@ -11,7 +11,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.pixels import apply_rescale
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import ParametricMapStorage, SegmentationStorage
 from slides import TestSlide, brightfield_pyramid, concatenation
 from slides_codecs import GRAY
 from slides_fluorescence import CHANNELS, RESAMPLED
@@ -21,6 +21,7 @@ from slides_pixels import noisy_color, noisy_gray, shrink
 import dicomzarr
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.series import parse_series
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.plan import ImagePlan, SeriesPlan, plan_images
 
 if TYPE_CHECKING:
@@ -588,6 +589,21 @@ def pydicom_rescaled(dataset: Dataset) -> Pixels:
     """The first frame."""
     found: Pixels = apply_rescale(pixel_array(dataset, index=0), sequence_item(RescaleSlope=0.5, RescaleIntercept=-10))
     return found
+
+
+@pytest.mark.parametrize("group", [True, False])
+def test_a_map_of_a_slide_says_what_its_values_are(*, group: bool) -> None:
+    level = replace(gray(paths=1), tile=(32, 32))
+    dataset = full_instance(Identity("map", 1), level)
+    dataset.SOPClassUID = ParametricMapStorage
+    units = sequence_item(CodeValue="%", CodingSchemeDesignator="UCUM", CodeMeaning="percent")
+    mapping = sequence_item(RealWorldValueFirstValueMapped=0, RealWorldValueLastValueMapped=255)
+    mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 0.5, 0.0
+    mapping.MeasurementUnitsCodeSequence = [units]
+    target = dataset.SharedFunctionalGroupsSequence[0] if group else dataset
+    target.RealWorldValueMappingSequence = [mapping]
+    (told,) = dicomzarr_attributes(of_one(planned([dataset])))["real_world_values"]
+    assert told == {"units": "%", "first_value_mapped": 0, "last_value_mapped": 255, "slope": 0.5, "intercept": 0.0}
 
 
 def test_parts_of_one_of_a_slide() -> None:
