@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from dicomzarr.dicom.lut.modality import IDENTITY, Rescale
 from dicomzarr.dicom.pixels.syntax import is_native
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from dicomzarr.dicom.lut.icc import EmbeddedProfile
+    from dicomzarr.dicom.lut.modality import RealWorldMapping
     from dicomzarr.dicom.pixels.pixels import PixelDescription
     from dicomzarr.dicom.segmentation import Segmentation
     from dicomzarr.dicom.slide.positions import OpticalPath
@@ -98,6 +100,10 @@ class Instance:
     """RecommendedAbsentPixelCIELabValue (0048,0015), scaled to 16 bits."""
     segmentation: Segmentation | None = None
     """Of a segmentation; its segments take the place of optical paths."""
+    rescale: Rescale = IDENTITY
+    """Of a tiled image: what its values measure, in all of its frames; the identity where that is not told."""
+    real_world: tuple[RealWorldMapping, ...] = ()
+    """Of a tiled image: what else its values measure, as those of a parametric map."""
     places_frames: bool = False
     """The metadata has a PerFrameFunctionalGroupsSequence, even where its items were not sent."""
     positions: FramePositions | None = None

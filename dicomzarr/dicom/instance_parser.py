@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from dicomzarr.dicom.copies import Copies
 from dicomzarr.dicom.instance import ConcatenationPart, Instance
 from dicomzarr.dicom.lut.icc import EmbeddedProfile
+from dicomzarr.dicom.lut.modality import IDENTITY, parts_of_one, read_rescale, real_world_mappings
 from dicomzarr.dicom.model.json_model import (
     ABSENT,
     PATIENT,
@@ -35,6 +37,7 @@ from dicomzarr.errors import InvalidAttributeError
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
+    from dicomzarr.dicom.lut.modality import RealWorldMapping, Rescale
     from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
     from dicomzarr.dicom.model.json_model import FunctionalGroupsItem, Leaf, PixelMeasuresItem
     from dicomzarr.dicom.notices import Notices
@@ -136,6 +139,8 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
             "places without a tile are shown white",
         ),
         segmentation=segmentation,
+        rescale=_rescale(read, item, segmentation) if tiled else IDENTITY,
+        real_world=_real_world(read, item) if tiled else (),
         places_frames=item.per_frame_groups is not None,
         positions=positions,
     )
@@ -168,8 +173,12 @@ _shared_groups = attrgetter(
     "optical_path_identification",
     "segment_identification",
     "slide_frame_type",
+    "pixel_value_transformation",
+    "real_world_value_mapping",
 )
 """What is read here of functional groups."""
+_scaling = attrgetter("rescale_slope", "rescale_intercept", "maximum_fractional_value", "real_world_value_mapping")
+"""What tiled images are scaled by; of others each frame is asked."""
 
 
 class InstanceParser:
@@ -189,7 +198,8 @@ class InstanceParser:
         """See `parse_instance`."""
         if item.per_frame_groups is not None or item.float_pixels != ABSENT or item.double_pixels != ABSENT:
             return parse_instance(item, self._notices, tiled=self._tiled)
-        key = (_shared(item), *map(_shared_groups, item.shared_groups.items))
+        scaling = _scaling(item) if self._tiled else ()
+        key = (_shared(item), scaling, *map(_shared_groups, item.shared_groups.items))
         known = self._known.get(key)
         if known is None:
             before = len(self._notices)
@@ -199,20 +209,10 @@ class InstanceParser:
             return parsed
         uid = _uid(item)
         read = AttributeReader(uid)
-        return _like(known, uid, _instance_number(read, item), _acquisition(read, item))
+        return _copies.of(known, uid, _instance_number(read, item), _acquisition(read, item))
 
 
-_names = [each.name for each in fields(Instance)]
-_fields = attrgetter(*_names)
-_OWN_FIELDS = [_names.index(name) for name in ("sop_instance_uid", "instance_number", "acquisition")]
-
-
-def _like(known: Instance, *own: Any) -> Instance:
-    """An instance that says what another says, but for its own; `dataclasses.replace` takes twice as long."""
-    values = list(_fields(known))
-    for place, value in zip(_OWN_FIELDS, own, strict=True):
-        values[place] = value
-    return Instance(*values)
+_copies = Copies(Instance, "sop_instance_uid", "instance_number", "acquisition")
 
 
 def _uid(item: ImageItem) -> str:
@@ -229,6 +229,24 @@ def _instance_number(read: AttributeReader, item: ImageItem) -> int:
 
 def _acquisition(read: AttributeReader, item: ImageItem) -> tuple[str, str]:
     return read.identity(item.acquisition_uid) or "", read.text(item.acquisition_datetime) or ""
+
+
+def _rescale(read: AttributeReader, item: ImageItem, segmentation: Segmentation | None) -> Rescale:
+    """Of a tiled image, all of whose frames are scaled alike."""
+    if segmentation is not None and segmentation.kind == "FRACTIONAL":
+        parts = parts_of_one(read, item.maximum_fractional_value)
+        if parts is not None:
+            return parts
+    groups = (macro for shared in item.shared_groups.items for macro in shared.pixel_value_transformation.items)
+    source = next(groups, item)
+    return read_rescale(read, source.rescale_slope, source.rescale_intercept) or IDENTITY
+
+
+def _real_world(read: AttributeReader, item: ImageItem) -> tuple[RealWorldMapping, ...]:
+    """Of a tiled image, likewise."""
+    groups = (tuple(shared.real_world_value_mapping.items) for shared in item.shared_groups.items)
+    told = next(filter(None, groups), tuple(item.real_world_value_mapping.items))
+    return tuple(real_world_mappings(read, told))
 
 
 def _frame_count(read: AttributeReader, item: ImageItem) -> int:

@@ -43,6 +43,7 @@ def level_attributes(known: LevelAttributes) -> JSON:
 def _of_tiles(known: ImageAttributes, series: str) -> JSON:
     return {
         "rescale": _rescale(known),
+        "real_world_values": _listed(map(_real_world, known.real_world_values)),
         "modality": known.modality,
         "series_instance_uid": series or None,
         "image_type": None if known.image_type is None else list(known.image_type),

@@ -22,6 +22,7 @@ from dicomzarr.plan.plan import (
 )
 from dicomzarr.plan.readable import joined, parted, with_readable, with_undecodable
 from dicomzarr.plan.slide_palettes import note_palettes, with_palettes
+from dicomzarr.plan.slide_values import with_modality_values
 from dicomzarr.plan.slides import plan_slide
 from dicomzarr.plan.virtual_levels import with_virtual_levels
 
@@ -80,6 +81,8 @@ def plan_images(  # noqa: PLR0913  # what of a series can be chosen
         plan = plan_slide(tiles, associated_label=associated_label, alone=others is None)
         if values == "color":
             plan = with_palettes(plan, tiles, bulk or {})
+        if values == "modality":
+            plan = with_modality_values(plan, tiles.instances)
         note_palettes(plan, tiles)
         if virtual_levels:
             plan = with_virtual_levels(plan)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dicomzarr.dicom.lut.lookup import read_descriptor
-from dicomzarr.dicom.lut.modality import real_world_mappings
+from dicomzarr.dicom.lut.modality import IDENTITY, real_world_mappings
 from dicomzarr.dicom.lut.window import VoiFunction, Window, in_stored, read_windows
 from dicomzarr.dicom.model.values import AttributeReader, is_given, shown_code
 from dicomzarr.dicom.uids import CT_IMAGE_STORAGE
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
 from dicomzarr.errors import InvalidAttributeError
 from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors, UltrasoundRegion
-from dicomzarr.plan.views import IDENTITY, MEASURED, has_table, rescales
+from dicomzarr.plan.views import MEASURED, has_table, rescales
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator

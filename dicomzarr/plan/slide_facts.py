@@ -55,10 +55,12 @@ def absent_tile(header: Instance) -> tuple[tuple[float, ...], float]:
     return color, color[0] if len(set(color)) == 1 else white
 
 
-def slide_attributes(header: Instance) -> ImageAttributes:
-    """What the header says of the image."""
+def slide_attributes(parts: Sequence[Instance]) -> ImageAttributes:
+    """What headers say of the image, the first for all but the scale of values."""
+    header, scales = parts[0], {part.rescale for part in parts}
     return ImageAttributes(
-        rescale=RescaleFactors(),
+        rescale=RescaleFactors(header.rescale.slope, header.rescale.intercept) if len(scales) == 1 else None,
+        real_world_values=header.real_world if all(part.real_world == header.real_world for part in parts) else (),
         modality=shown_code(header.modality),
         image_type=tuple(map(shown_code, header.image_type)),
         segmentation=header.segmentation,

@@ -194,7 +194,7 @@ def _attributes(level: SlideLevel, remarks: Notices) -> ImageAttributes:
     for odd in _oddities(level):
         remarks.add(header.sop_instance_uid, odd)
     return replace(
-        slide_attributes(header),
+        slide_attributes([part for image in level.images for part in image.frames.parts]),
         affine_reference="slide",
         affine_origin_known=origin_known(level),
         objective_power=header.objective_power,
@@ -212,5 +212,7 @@ def _oddities(level: SlideLevel) -> Iterator[str]:
         )
     if len(level.planes) > 1 and not level.plane_step:
         yield "nothing says how far its focal planes are apart; z counts them."
+    if len({part.rescale for image in level.images for part in image.frames.parts}) > 1:
+        yield "RescaleSlope or RescaleIntercept differs among instances of its level, each of which has its own."
     if level.heights:
         yield "tiles were focused at different heights, which are no axis; focus_heights hold their range."

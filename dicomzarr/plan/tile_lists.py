@@ -84,7 +84,7 @@ def plan_tile_list(loose: LooseTiles, name: str, remarks: Notices) -> ImagePlan:
         channels=channels([pixel], loose.paths if len(loose.paths) == 1 else (OpticalPath("", LIST_OF_TILES),)),
         affine=None,
         color=has_c,
-        attributes=replace(slide_attributes(header), kind=LIST_OF_TILES, coordinates=_coordinates(loose)),
+        attributes=replace(slide_attributes(loose.frames.parts), kind=LIST_OF_TILES, coordinates=_coordinates(loose)),
         frame_of_reference_uid=header.frame_of_reference_uid,
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.lut.modality import Rescale, modality_dtype
+from dicomzarr.dicom.lut.modality import IDENTITY, Rescale, modality_dtype
 from dicomzarr.dicom.volume.tables import image_palette, modality_table
 from dicomzarr.errors import InvalidAttributeError
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.volume.grid import Grid
     from dicomzarr.plan.plan import FrameView
 
-IDENTITY: Final = Rescale(1.0, 0.0)
 MEASURED: Final = frozenset({"modality", "suv"})
 """Values that frames' rescales lead to."""
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from pydicom import Dataset
+from pydicom.pixels import apply_rescale
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import ParametricMapStorage, SegmentationStorage
 from slides import TestSlide, brightfield_pyramid, concatenation
 from slides_codecs import GRAY
 from slides_fluorescence import CHANNELS, RESAMPLED
@@ -18,6 +21,7 @@ from slides_pixels import noisy_color, noisy_gray, shrink
 import dicomzarr
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.series import parse_series
+from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.plan import ImagePlan, SeriesPlan, plan_images
 
 if TYPE_CHECKING:
@@ -50,10 +54,10 @@ def sparse() -> Dataset:
     return sparse_instance(Identity("sparse", 1), level, level.tiles())
 
 
-def planned(datasets: Sequence[Dataset]) -> SeriesPlan:
+def planned(datasets: Sequence[Dataset], values: str = "stored") -> SeriesPlan:
     slide = TestSlide("vendors", tuple(datasets), ())
     items = decode_instances(json.dumps(slide.metadata()).encode())
-    return plan_images(parse_series(items, slide.study_uid, slide.series_uid))
+    return plan_images(parse_series(items, slide.study_uid, slide.series_uid), values=values)
 
 
 def of_one(plan: SeriesPlan) -> ImagePlan:
@@ -560,3 +564,60 @@ def test_levels_of_one_pyramid_uid_may_begin_elsewhere() -> None:
         pytest.approx((0.25, 0.25 + 40)),
         pytest.approx((0.75, 0.75)),
     ]
+
+
+@pytest.mark.parametrize("group", [True, False])
+def test_values_of_a_slide_measure_what_its_header_says(tmp_path: Path, *, group: bool) -> None:
+    level = replace(gray(paths=1), tile=(32, 32))
+    dataset = sparse_instance(Identity("rescaled", 1), level, level.tiles()[1:])
+    target = dataset
+    if group:
+        target = Dataset()
+        dataset.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence = [target]
+    target.RescaleSlope, target.RescaleIntercept = "0.5", "-10"
+    dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    stored = dicomzarr.open(tmp_path)
+    assert stored.attributes["rescale"] == {"slope": 0.5, "intercept": -10.0}
+    measured = dicomzarr.open(tmp_path, values="modality").levels[0][...]
+    expected = pydicom_rescaled(dataset)[:, :8]  # the matrix is 40 pixels wide
+    np.testing.assert_array_equal(measured[:32, 32:64], expected)
+    assert np.isnan(measured[:32, :32]).all()  # an absent tile is no -10
+    np.testing.assert_array_equal(stored.to_xarray()["0/image"][:32, 32:64], expected)
+
+
+def pydicom_rescaled(dataset: Dataset) -> Pixels:
+    """The first frame."""
+    found: Pixels = apply_rescale(pixel_array(dataset, index=0), sequence_item(RescaleSlope=0.5, RescaleIntercept=-10))
+    return found
+
+
+@pytest.mark.parametrize("group", [True, False])
+def test_a_map_of_a_slide_says_what_its_values_are(*, group: bool) -> None:
+    level = replace(gray(paths=1), tile=(32, 32))
+    dataset = full_instance(Identity("map", 1), level)
+    dataset.SOPClassUID = ParametricMapStorage
+    units = sequence_item(CodeValue="%", CodingSchemeDesignator="UCUM", CodeMeaning="percent")
+    mapping = sequence_item(RealWorldValueFirstValueMapped=0, RealWorldValueLastValueMapped=255)
+    mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 0.5, 0.0
+    mapping.MeasurementUnitsCodeSequence = [units]
+    target = dataset.SharedFunctionalGroupsSequence[0] if group else dataset
+    target.RealWorldValueMappingSequence = [mapping]
+    (told,) = dicomzarr_attributes(of_one(planned([dataset])))["real_world_values"]
+    assert told == {"units": "%", "first_value_mapped": 0, "last_value_mapped": 255, "slope": 0.5, "intercept": 0.0}
+
+
+def test_parts_of_one_of_a_slide() -> None:
+    level = replace(gray(paths=1), tile=(32, 32))
+    dataset = sparse_instance(Identity("fractional", 1), level, level.tiles()[1:])
+    dataset.SOPClassUID, dataset.SegmentationType, dataset.MaximumFractionalValue = (
+        SegmentationStorage,
+        "FRACTIONAL",
+        200,
+    )
+    dataset.SegmentSequence = [sequence_item(SegmentNumber=1, SegmentLabel="one")]
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        del groups.OpticalPathIdentificationSequence
+    plan = planned([dataset], values="modality")
+    (parts,) = plan.images
+    assert (parts.levels[0].dtype, parts.levels[0].fill_value) == (np.float32, 0.0)
+    assert parts.channels[0].window == pytest.approx((0.0, (2**16 - 1) / 200))

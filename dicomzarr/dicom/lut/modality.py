@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from dicomzarr.dicom.model.values import is_given
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.dicom.model.image_model import MappingItem
+    from dicomzarr.dicom.model.json_model import Leaf
     from dicomzarr.dicom.model.values import AttributeReader
     from dicomzarr.dicom.pixels.pixels import PixelDescription
 
@@ -86,6 +88,25 @@ class Rescale:
         cells *= cells.dtype.type(int(self.slope) % (1 << bits))
         cells += cells.dtype.type(int(self.intercept) % (1 << bits))
         return cells.view(dtype)
+
+
+IDENTITY: Final = Rescale(1.0, 0.0)
+_AS_STORED: Final = "values are shown as they are stored"
+
+
+def read_rescale(read: AttributeReader, slopes: Leaf, intercepts: Leaf) -> Rescale | None:
+    """RescaleSlope and RescaleIntercept; the identity where there are none, None where one is impossible."""
+    slope = read.fact(slopes, "RescaleSlope", bool, _AS_STORED)
+    intercept = read.fact(intercepts, "RescaleIntercept", lambda _: True, _AS_STORED)
+    if (slope is None and is_given(slopes)) or (intercept is None and is_given(intercepts)):
+        return None
+    return Rescale(1.0 if slope is None else slope, intercept or 0.0)
+
+
+def parts_of_one(read: AttributeReader, most: Leaf) -> Rescale | None:
+    """What MaximumFractionalValue makes of a fractional segmentation (PS3.3 section C.8.20.2.3)."""
+    found = read.fact(most, "MaximumFractionalValue", lambda most: most >= 1, _AS_STORED)
+    return None if found is None else Rescale(1 / found, 0.0)
 
 
 def modality_dtype(pixel: PixelDescription, rescales: Iterable[Rescale]) -> np.dtype[np.generic]:

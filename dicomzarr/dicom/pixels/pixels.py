@@ -99,6 +99,8 @@ def parse_pixels(read: AttributeReader, item: InstanceItem) -> PixelDescription:
     if samples == 3 and told in _ONE_SAMPLE:  # noqa: PLR2004  # of colour
         read.remark(f"PhotometricInterpretation {told} has one sample and the pixels have three: they are read as RGB.")
         told = "RGB"
+    elif samples == 1 and told and told not in _ONE_SAMPLE:
+        read.remark(f"PhotometricInterpretation {told} is none of one sample, which the pixels have: they are grey.")
     if allocated not in {1, 8, 16, 32, 64}:
         raise InvalidAttributeError(
             f"Instance {read.text(item.sop_instance_uid)}: BitsAllocated {allocated} is no size of cells that can be "

@@ -44,6 +44,9 @@ _MOST_COLLISIONS: Final = 1 / 20
 _MOSTLY_HELD: Final = 1 / 2
 """Part of the cells above which values that some places have and others lack were lost there."""
 
+_A_PAUSE: Final = 3
+"""Times a gap from which another is a pause, and not one of the same kind."""
+
 _BY_CHANCE: Final = 1 / 4
 """Part of the slices below which those that share a value of a contrast do so by chance: each has its own."""
 
@@ -77,9 +80,9 @@ class Column:
 
     @property
     def counts_times(self) -> bool:
-        """Its values are times of whole stacks, by the header: no clock, and no heartbeat of each slice."""
+        """Its values are times of whole stacks, by the header: positions and phases, not seconds of each slice."""
         row = BY_NAME.get(self.name)
-        return row is not None and row.axis == "t" and row.strong and not row.cyclic
+        return row is not None and row.axis == "t" and row.strong and row.unit not in ("s", "ms")
 
     def holds_stacks(self, places: Codes) -> bool:
         """Whether values hold two places or more each, so that they must not lie in one stack of slices.
@@ -220,8 +223,11 @@ def ranked(column: Column, places: Codes, groups: Codes, order: Column | None, n
     if found is None or found.count == 1:
         return None
     as_times = column.axis == "t"
+    if order is not None and _differ(order.codes, found.codes):
+        return None
     if not (as_times and _own_clocks(column, groups)):
         by_rank = _disjoint(column, found.codes, touching=bool(found.collisions))
+        by_rank = by_rank and (order is not None or not as_times or _in_bursts(column, found.codes))
         by_place = as_times and not _differ(column.codes, found.codes) and _disjoint(column, places)
         agree = by_rank or by_place or _same_order(found.codes, groups, order)
         if not agree or _lacks_values(column, found, groups):
@@ -251,6 +257,24 @@ def _disjoint(column: Column, by: Codes, *, touching: bool = False) -> bool:
     order = np.argsort(low, kind="stable")
     begins, ends = low[order][1:], high[order][:-1]
     return bool((begins >= ends if touching else begins > ends).all())
+
+
+def _in_bursts(column: Column, found: Codes) -> bool:
+    """Whether pauses are between ranks and not within some of them, as where slices lost the first or the last time.
+
+    Args:
+        column: Of times, whose ranks do not overlap.
+        found: Their ranks.
+    """
+    pairs = np.unique(found * column.count + column.codes)
+    rank, times = pairs // column.count, np.array(column.levels, np.float64)[pairs % column.count]
+    within = np.diff(rank) == 0
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are no times
+        gaps = np.diff(times)
+        pauses = np.zeros(int(rank[-1]) + 1)
+        np.maximum.at(pauses, rank[1:][within], gaps[within])
+        most, between = pauses.max(), gaps[~within].min(initial=np.inf)
+        return bool(most <= _A_PAUSE * between and (most <= between / 2 or most <= _A_PAUSE * pauses.min()))
 
 
 def _lacks_values(column: Column, found: Ranks, groups: Codes) -> bool:

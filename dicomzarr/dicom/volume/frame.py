@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 import numpy as np
 
+from dicomzarr.dicom.copies import Copies
 from dicomzarr.dicom.instance import FrameRef
 from dicomzarr.dicom.instance_parser import pixel_spacing, spacing_between
-from dicomzarr.dicom.lut.modality import Rescale
+from dicomzarr.dicom.lut.modality import IDENTITY, Rescale, parts_of_one, read_rescale
 from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE, ImageItem, frame_groups
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
 from dicomzarr.dicom.volume.computed import frame_times
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 Vector: TypeAlias = "npt.NDArray[np.float64]"
 
-_IDENTITY: Final = Rescale(1.0, 0.0)
 _MOST_FRAMES: Final = 2**17
 """Of a series; metadata can claim any number, and each is held with all that is said of it."""
 
@@ -203,6 +203,9 @@ _told = attrgetter(
 """What is read here of an instance that has no functional groups, as most that are one of thousands."""
 
 
+_copies = Copies(Frame, "ref", "item", "position", "orientation", "values", "gradient_in_patient")
+
+
 def _frame_like(  # noqa: PLR0913, PLR0917  # as `_frame`, and what is known of others
     alike: dict[Hashable, Frame],
     context: FrameContext,
@@ -221,15 +224,7 @@ def _frame_like(  # noqa: PLR0913, PLR0917  # as `_frame`, and what is known of 
     known = alike.get(key)
     if known is not None:
         ref = FrameRef(context.instance, context.number)
-        return replace(
-            known,
-            ref=ref,
-            item=context.item,
-            position=position,
-            orientation=orientation,
-            values=values,
-            gradient_in_patient=in_patient,
-        )
+        return _copies.of(known, ref, context.item, position, orientation, values, in_patient)
     before = len(notices)
     frame = _frame(context, position, orientation, values, in_patient=in_patient)
     if len(notices) == before:
@@ -260,7 +255,7 @@ def _frame(
         thickness=_length(context, context.attribute("pixel_measures", "slice_thickness", item.slice_thickness)),
         stack=context.read.text(context.attribute("frame_content", "stack_id")) or "",
         side=_side(context),
-        rescale=rescale or _IDENTITY,
+        rescale=rescale or IDENTITY,
         has_rescale=rescale is not None,
         is_scaled=is_given(item.dose_grid_scaling) or is_given(_scaling(context, "rescale_slope")),
         rescale_type="" if rescale is None else context.read.text(_scaling(context, "rescale_type")) or "",
@@ -296,22 +291,11 @@ def _rescale(context: FrameContext, segmentation: Segmentation | None) -> Rescal
         lost = "values are shown as they are stored, and are no dose"
         scaling = read.fact(item.dose_grid_scaling, "DoseGridScaling", bool, lost)
         return None if scaling is None else Rescale(scaling, 0.0)
-    if segmentation is not None and segmentation.kind == "FRACTIONAL":  # parts of 1 (section C.8.20.2.3)
-        lost = "values are shown as they are stored"
-        most = read.fact(item.maximum_fractional_value, "MaximumFractionalValue", lambda most: most >= 1, lost)
-        if most is not None:
-            return Rescale(1 / most, 0.0)
-    return _line(read, _scaling(context, "rescale_slope"), _scaling(context, "rescale_intercept"))
-
-
-def _line(read: AttributeReader, slopes: Leaf, intercepts: Leaf) -> Rescale | None:
-    """RescaleSlope and RescaleIntercept; the identity where there are none, None where one is impossible."""
-    lost = "values are shown as they are stored"
-    slope = read.fact(slopes, "RescaleSlope", bool, lost)
-    intercept = read.fact(intercepts, "RescaleIntercept", lambda _: True, lost)
-    if (slope is None and is_given(slopes)) or (intercept is None and is_given(intercepts)):
-        return None
-    return _IDENTITY if slope is intercept is None else Rescale(1.0 if slope is None else slope, intercept or 0.0)
+    if segmentation is not None and segmentation.kind == "FRACTIONAL":
+        parts = parts_of_one(read, item.maximum_fractional_value)
+        if parts is not None:
+            return parts
+    return read_rescale(read, _scaling(context, "rescale_slope"), _scaling(context, "rescale_intercept"))
 
 
 def _real_world(context: FrameContext) -> tuple[MappingItem, ...]:
