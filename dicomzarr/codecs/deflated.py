@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _LARGEST_EXPANSION: Final = 1032  # two bits stand for 258 bytes (RFC 1951)
 _PADDING: Final = 1
+_MOST_BEHIND: Final = 8
+"""Bytes behind a frame that are taken for padding."""
 
 
 def inflate_frame(data: bytes | memoryview, pixel: PixelDescription, *, where: str) -> bytes:
@@ -46,6 +48,10 @@ def inflate_frame(data: bytes | memoryview, pixel: PixelDescription, *, where: s
         raise FrameDecodeError(
             f"{where}: the deflated frame is cut off: after {len(data)} bytes it still lacks its end.",
             remedy="Read it again; if it stays, the server's copy is damaged.",
+        )
+    if len(inflater.unused_data) > _MOST_BEHIND:
+        raise FrameDecodeError(
+            f"{where}: {len(inflater.unused_data)} bytes follow the deflated frame: it is not alone."
         )
     if not fits_native(len(native), pixel):
         raise FrameShapeError(f"{where}: the deflated frame has {len(native)} bytes, not those of {_said(pixel)}.")

@@ -89,7 +89,7 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
         UnsupportedSeriesError: It holds no instance with pixels.
     """
     _check_identity(items, study, series)
-    distinct = {str(item.sop_instance_uid.values[:1]): item for item in items}
+    distinct = {_named(item): item for item in items}
     remarks = Notices()
     parser = InstanceParser(remarks, tiled=_may_be_slide(items))
     parsed, broken = [], []
@@ -122,7 +122,9 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
     if (patients := _patients(items)) > 1:
         notices.append(f"The instances name {patients} different patients (PatientID): this may be no one series.")
     if len(distinct) < len(items):
-        notices.append(f"{len(items) - len(distinct)} repeated instances were left out.")
+        others = sum(item != distinct[_named(item)] for item in items)
+        but = f", {others} of which say something else than the one of their UID that is shown" if others else ""
+        notices.append(f"{len(items) - len(distinct)} repeated instances were left out{but}.")
     return Series(
         study,
         series,
@@ -134,6 +136,11 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
         tuple(patient_of(items[0]).items()),
         remarks,
     )
+
+
+def _named(item: ImageItem) -> str:
+    """Tells it from others: its SOPInstanceUID, however it is written."""
+    return str(item.sop_instance_uid.values[:1])
 
 
 def _patients(items: Iterable[ImageItem]) -> int:

@@ -68,7 +68,7 @@ def running(root: Path | None = None) -> Iterator[RunningOrthanc]:
     with tempfile.TemporaryDirectory(dir=root / "tmp" if root else None) as name:
         folder = Path(name)
         seen = folder if root is None else Path("/") / folder.relative_to(root)
-        port = orthanc._free_port()
+        port = orthanc.free_port()
         configuration = orthanc._configuration(port, seen, plugin, None)
         (folder / "orthanc.json").write_text(json.dumps(configuration))
         enter = [] if root is None else ["chroot", str(root)]

@@ -145,6 +145,22 @@ def test_what_follows_a_frame_does_not_matter(name: str) -> None:
         np.testing.assert_array_equal(decode(frame.data + padding, frame.pixel, kind.uid), expected)
 
 
+@pytest.mark.parametrize("name", [name for name in KINDS if "jpeg xl" not in name])
+def test_two_frames_in_the_place_of_one_are_an_error(name: str) -> None:
+    """But for JPEG XL, of which the decoder alone sees the end."""
+    kind = KINDS[name]
+    for between in (b"", *kind.paddings):
+        with pytest.raises(FrameError, match=WHERE):
+            decode(kind.frame.data + between + kind.frame.data, kind.frame.pixel, kind.uid)
+
+
+def test_a_smaller_picture_behind_a_jpeg_is_none_of_its_pixels() -> None:
+    frame = KINDS["jpeg"].frame
+    thumbnail = bytes(imagecodecs.jpeg8_encode(np.zeros((8, 8), np.uint8)))
+    expected = decode(frame.data, frame.pixel, frame.uid)
+    np.testing.assert_array_equal(decode(frame.data + thumbnail, frame.pixel, frame.uid), expected)
+
+
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("size", [(ROWS + 1, COLUMNS), (COLUMNS, ROWS), (1, 1), (65535, 65535), (1, 65535)])
 def test_metadata_of_another_size_are_an_error(name: str, size: tuple[int, int]) -> None:

@@ -71,9 +71,9 @@ def test_opening_decodes_metadata_once(series: Any, monkeypatch: pytest.MonkeyPa
     """For whether they say enough, for instances and images, for the patient, and to count them for the disk."""
     decoded: list[bytes] = []
 
-    def counted(body: bytes) -> list[ImageItem]:
+    def counted(body: bytes, *told: Any) -> list[ImageItem]:
         decoded.append(body)
-        return decode_instances(body)
+        return decode_instances(body, *told)
 
     monkeypatch.setattr(ports, "decode_instances", counted)
     with serving(series) as served:

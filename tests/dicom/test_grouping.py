@@ -22,6 +22,7 @@ from waiting import BUSY
 import dicomzarr
 from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.series import parse_series
+from dicomzarr.dicom.slide import pyramid
 from dicomzarr.errors import UnsupportedTransferSyntaxError
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.plan import Axis, ImagePlan, LevelPlan, plan_images
@@ -392,6 +393,22 @@ def test_a_level_that_may_belong_to_two_scans_is_named() -> None:
     plan = planned([*one, *other])
     assert len(plan.images) > 2
     assert f"nothing tells to which of them instance {one[1].SOPInstanceUID} belongs" in plan.notices[0]
+
+
+def test_many_scans_alike_are_not_compared_each_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of one place would take minutes."""
+    datasets = [full_instance(Identity("alike", number), gray(1)) for number in range(1, 41)]
+    compared: list[str] = []
+
+    def counting(name: str) -> Callable[..., bool]:
+        function = getattr(pyramid, name)
+        return lambda *args, **options: compared.append(name) or function(*args, **options)
+
+    for name in ("is_coarser", "same_spacing", "may_be_one_pyramid"):
+        monkeypatch.setattr(pyramid, name, counting(name))
+    plan = planned(datasets)
+    assert [len(image.levels) for image in plan.images] == [1] * 40
+    assert len(compared) < 5 * 40  # of 780 pairs
 
 
 def test_levels_with_a_frame_of_reference_each_are_one_pyramid() -> None:

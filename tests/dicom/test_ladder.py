@@ -382,6 +382,34 @@ def test_what_each_slice_lost_of_its_own_is_never_ranked(keyword: str) -> None:
     assert has_grid(scan, plan, t=range(2, 6), z=range(4))
 
 
+@pytest.mark.parametrize("keyword", ["FrameReferenceTime", "TriggerTime", "AcquisitionTime"])
+@pytest.mark.parametrize("numbered", [True, False])
+def test_slices_that_lost_the_first_or_the_last_time_are_never_ranked(keyword: str, *, numbered: bool) -> None:
+    def tell(shot: Shot) -> Told:
+        seconds = 2.5 * shot.time + 0.1 * (shot.place or 0)
+        return {keyword: clock(seconds) if keyword == "AcquisitionTime" else 1000 * seconds}
+
+    frames = shots(4, 1, 5, tell=tell)[2:-3]
+    scan = classic(frames if numbered else [replace(shot, number=None) for shot in frames])
+    assert not mixed_times(scan, planned(scan))
+
+
+def test_a_time_that_two_slices_share_by_chance_hinders_no_numbers() -> None:
+    scan = classic(shots(4, 1, 6, tell=lambda s: {"FrameReferenceTime": 1500 * s.time + 300 * (s.place or 0)}))
+    assert one_grid(scan, planned(scan), t=range(4), z=range(6))
+
+
+@pytest.mark.parametrize("turn", [0.0, 2.0])
+def test_slices_taken_to_and_fro_are_ranked(turn: float) -> None:
+    def tell(shot: Shot) -> Told:
+        place = shot.place or 0
+        return {"AcquisitionTime": clock(shot.time * (0.6 + turn) + 0.1 * (5 - place if shot.time % 2 else place))}
+
+    frames = [replace(shot, number=None) for shot in shots(4, 1, 6, tell=tell)]
+    scan = classic(frames)
+    assert one_grid(scan, planned(scan), t=range(4), z=range(6))
+
+
 def test_positions_in_time_of_beds_are_no_hindrance_to_numbers() -> None:
     def tell(shot: Shot) -> Told:  # each bed and pass has its own
         return {"TemporalPositionIdentifier": 2 * shot.time + int((shot.place or 0) > 3) + 1}

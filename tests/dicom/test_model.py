@@ -343,6 +343,9 @@ def test_what_is_left_out_is_said() -> None:
     assert facts(found) == facts(plan(slide))
     assert "1 instances without pixels were left out: nothing says what they are." in found.notices
     assert "1 repeated instances were left out." in found.notices
+    other = {**metadata[0], "00280002": {"vr": "US", "Value": [1]}}
+    said = " ".join(plan(slide, [other, *metadata]).notices)
+    assert "repeated instances were left out, 1 of which say something else" in said
 
 
 def in_shared(metadata: list[JSON]) -> dict[str, JSON]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import slides
 from aiohttp import web
+from asking import NOT_LEARNING, ask_by
 from faults import delay, refuse_lists
 from serving import GREY, is_right, serving, serving_big, settle, zarr_level
 
@@ -52,6 +53,7 @@ def test_chunks_in_order_are_fetched_ahead() -> None:
 
 def test_blocks_of_dask_are_fetched_ahead() -> None:
     with serving_big("small tiles", delay(FAR)) as (server, url):
+        ask_by(url, NOT_LEARNING)
         array: Any = dicomzarr.open(url).levels[0].to_dask(chunks=(3, 512, 512))
         assert (array[:, :2048].compute(scheduler="synchronous") == GREY).all()
         settle()

@@ -107,7 +107,13 @@ def on_bench(  # noqa: PLR0913  # what it is made of, by name
         )
         scheduler = Scheduler(origin, FrameCache(cache_bytes), limits=limits or Limits())
         bench = Bench(client, FrameSource(scheduler, OPENING), scheduler)
-        await test(bench)
+        others = asyncio.all_tasks()
+        try:
+            await test(bench)
+        except BaseException:
+            for task in asyncio.all_tasks() - others:  # else whatever is tested next would wait for them
+                task.cancel()
+            raise
         async with asyncio.timeout(SECONDS):
             await bench.settled()
 
@@ -756,4 +762,4 @@ def test_a_trial_holds_up_no_small_read() -> None:
         assert await small == frame_of(7)
         await large
 
-    on_bench(test, closed=True, thresholds=Thresholds(patience=SECONDS))
+    on_bench(test, closed=True, thresholds=Thresholds(patience=SECONDS, at_once=SECONDS))

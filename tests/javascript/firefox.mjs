@@ -6,7 +6,7 @@ const [executablePath, base, ct, slide] = process.argv.slice(2);
 const seen = { console: [], asked: [] };
 
 const browser = await puppeteer.launch({
-  browser: "firefox", executablePath, headless: false,
+  browser: "firefox", executablePath, headless: false, timeout: 150_000,
   extraPrefsFirefox: {
     "app.update.enabled": false, "browser.shell.checkDefaultBrowser": false, "browser.safebrowsing.downloads.enabled": false,
     "browser.safebrowsing.malware.enabled": false, "browser.safebrowsing.phishing.enabled": false, "datareporting.policy.dataSubmissionEnabled": false,

@@ -592,9 +592,12 @@ def test_vectors_beside_a_nifti_are_those_of_dcm2niix_in_the_patient(
     series = single(shots(1, 6, tell=weighting, grid=GRIDS[name]), Manufacturer="Philips")
     series.write(tmp_path / "series")
     dcm2niix.volumes(tmp_path / "series")
-    (tmp_path / "ours").mkdir()
-    opened(series).to_nifti(tmp_path / "ours" / "out.nii")
-    assert b_vectors(tmp_path / "ours") == b_vectors(dcm2niix.target)
+    image, ours, copied = opened(series), tmp_path / "ours", tmp_path / "copied"
+    ours.mkdir()
+    copied.mkdir()
+    image.to_nifti(ours / "out.nii")
+    dicomzarr.export(image, copied / "out.nii")
+    assert b_vectors(ours) == b_vectors(copied) == b_vectors(dcm2niix.target)
 
 
 @pytest.mark.parametrize(

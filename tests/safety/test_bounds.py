@@ -264,7 +264,7 @@ def test_a_wrong_password_is_sent_once(opened: Opener) -> None:
 
 def _tries(url: str) -> None:
     with pytest.raises(AuthenticationError):
-        dicomzarr.open(url, auth=("joe", SECRET))
+        dicomzarr.open(url, auth=("joe", SECRET), limits={"refused_seconds": SECONDS})
 
 
 # --- time and memory, as a process has them

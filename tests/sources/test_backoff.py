@@ -460,7 +460,8 @@ def test_a_server_that_bears_two_requests_is_read_whole() -> None:
         assert is_right(image.levels[0][...], SLIDE.levels[0])
 
 
-def test_a_quota_costs_a_read_few_requests() -> None:
+def test_a_quota_costs_a_read_few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicomzarr.sources.http.pacing.REMEMBERED", SECONDS)
     page = {"Content-Type": "text/html"}
     with serving(SLIDE, status(429, page, "<html>Quota</html>")) as served:
         image = dicomzarr.open(served.url, frames_per_request=1)

@@ -509,3 +509,20 @@ def test_where_the_frames_of_a_large_file_lie_is_found_while_it_is_opened(
     keys = all_keys(state)
     assert not asyncio.run(brought(source, keys)).errors
     assert sorted(looked_at) == sorted({key.instance for key in keys})  # each once
+
+
+def test_the_attributes_of_one_of_many_are_read_out_of_its_file_alone(
+    volume: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = FilesSource(volume[0].parent)
+    opened(source)
+    ref = only_series(source)
+    uids = [str(dcmread(path).SOPInstanceUID) for path in volume]
+    monkeypatch.setattr(source_module, "look_through", None)  # the folder is not looked through for each
+    volume[1].unlink()
+    volume[2].write_bytes(volume[2].read_bytes() + bytes(8))
+    (first,) = json.loads(asyncio.run(source.attributes(ref, uids[0])))
+    assert first["00080018"]["Value"] == [uids[0]]
+    for changed in uids[1:3]:
+        with pytest.raises(ChangedFileError):
+            asyncio.run(source.attributes(ref, changed))

@@ -13,6 +13,9 @@ PATIENT = Thresholds(patience=SECONDS)
 ALWAYS_WHOLE = Thresholds(patience=SECONDS, worth_series=1e-9, worth_series_on_slow_line=1e-9)
 """Nor does it ever count as slower than single frames."""
 
+NOT_LEARNING = Thresholds(learn_frames=2**40, learn_after=1e9)
+"""Lists are as long as they may be, for nothing else is tried."""
+
 
 def ask_by(url: str, thresholds: Thresholds) -> None:
     """Ask a server, which a URL names, by these thresholds, until what was learned of servers is forgotten."""

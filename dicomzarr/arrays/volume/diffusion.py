@@ -50,6 +50,15 @@ class Gradients:
             found[0] *= -1
         return found + 0.0  # no -0
 
+    def files(self, affine: Numbers) -> dict[str, str]:
+        """The texts of FSL's files, by their endings: b-values, and vectors where directions are known.
+
+        Args:
+            affine: As for `vectors`.
+        """
+        files, vectors = {".bval": _line(self.b_values)}, self.vectors(affine)
+        return files if vectors is None else {**files, ".bvec": "".join(map(_line, vectors))}
+
 
 def gradients_of(plan: ImagePlan, taken: dict[str, npt.NDArray[np.int64]]) -> Gradients | None:
     """The diffusion of volumes along t and c; None where b-values do not count an axis of them.
@@ -66,6 +75,10 @@ def gradients_of(plan: ImagePlan, taken: dict[str, npt.NDArray[np.int64]]) -> Gr
     if any(value is None for value in b_values) or _has_other_contrasts(plan, b_values, taken):
         return None
     return Gradients(np.array(b_values, np.float64), _directions(plan, taken, len(b_values)))
+
+
+def _line(numbers: Numbers) -> str:
+    return " ".join(f"{number:.8g}" for number in numbers) + "\n"
 
 
 def _has_other_contrasts(plan: ImagePlan, b_values: list[Any], taken: dict[str, npt.NDArray[np.int64]]) -> bool:

@@ -33,7 +33,7 @@ _SQUARE: Final = 1e-4
 """Cosine between two axes up to which they are at a right angle."""
 
 _ENDINGS: Final = (".nii.gz", ".nii")
-_NO_VECTORS: Final = (
+NO_VECTORS: Final = (
     "There are b-values beside the file of NIfTI, and no b-vectors: the headers do not give directions in the patient."
 )
 _TIME_UNITS: Final = {"second": "sec", "millisecond": "msec"}
@@ -125,18 +125,20 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool
         TargetError: The file could not be written.
     """
     target, ending = _checked(path, overwrite=overwrite)
-    converted, files = nibabel_image(volume), _gradient_files(volume)
-    if volume.gradients is not None and "bvec" not in files:
-        warnings.warn(_NO_VECTORS, LeftOutWarning, stacklevel=4)
+    converted, gradients = nibabel_image(volume), volume.gradients
+    files = {} if gradients is None else gradients.files(volume.affine)
+    if gradients is not None and gradients.directions is None:
+        warnings.warn(NO_VECTORS, LeftOutWarning, stacklevel=4)
     try:
         with tempfile.TemporaryDirectory(prefix=".nifti-", dir=target.parent) as folder:
             converted.to_filename(Path(folder) / f"whole{ending}")
             for suffix, text in files.items():
-                (Path(folder) / f"whole.{suffix}").write_text(text, encoding="ascii")
-            for old in _beside(target, ending):
+                (Path(folder) / f"whole{suffix}").write_text(text, encoding="ascii")
+            beside = gradient_paths(target)
+            for old in beside.values():
                 old.unlink(missing_ok=True)
-            for suffix in (*(f".{each}" for each in files), ending):
-                (Path(folder) / f"whole{suffix}").replace(_named(target, ending, suffix))
+            for suffix in (*files, ending):
+                (Path(folder) / f"whole{suffix}").replace(beside.get(suffix, target))
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
         raise TargetError(
@@ -151,10 +153,10 @@ def _checked(path: str | os.PathLike[str], *, overwrite: bool) -> tuple[Path, st
         UsageError: It ends otherwise, or there is something at it, or where b-values and b-vectors go.
     """
     target = Path(path)
-    ending = next((each for each in _ENDINGS if target.name.lower().endswith(each)), None)
+    ending = _ending(target.name)
     if ending is None:
         raise UsageError("A file of NIfTI ends in .nii or .nii.gz.", remedy="Name it so.")
-    there = [each.name for each in (target, *_beside(target, ending)) if each.exists()]
+    there = [each.name for each in (target, *gradient_paths(target).values()) if each.exists()]
     if there and not overwrite:
         raise UsageError(
             f"There is something at the target already: {there[0]}.", remedy="Give overwrite=True, or another path."
@@ -162,22 +164,11 @@ def _checked(path: str | os.PathLike[str], *, overwrite: bool) -> tuple[Path, st
     return target, ending
 
 
-def _beside(target: Path, ending: str) -> tuple[Path, Path]:
-    return _named(target, ending, ".bval"), _named(target, ending, ".bvec")
+def _ending(name: str) -> str | None:
+    return next((each for each in _ENDINGS if name.lower().endswith(each)), None)
 
 
-def _named(target: Path, ending: str, suffix: str) -> Path:
-    return target if suffix == ending else target.with_name(f"{target.name[: -len(ending)]}{suffix}")
-
-
-def _gradient_files(volume: Volume) -> dict[str, str]:
-    gradients = volume.gradients
-    if gradients is None:
-        return {}
-    files = {"bval": _line(gradients.b_values)}
-    vectors = gradients.vectors(volume.affine)
-    return files if vectors is None else {**files, "bvec": "".join(map(_line, vectors))}
-
-
-def _line(numbers: Numbers) -> str:
-    return " ".join(f"{number:.8g}" for number in numbers) + "\n"
+def gradient_paths(path: Path) -> dict[str, Path]:
+    """Where b-values and b-vectors lie beside a file of NIfTI, by their endings."""
+    stem = path.name[: -len(_ending(path.name) or "")]
+    return {ending: path.with_name(f"{stem}{ending}") for ending in (".bval", ".bvec")}

@@ -457,7 +457,8 @@ def decode_instances(body: bytes, common: bytes = b"") -> list[ImageItem]:
         placed = in_home_blocks(body)
         items = items if placed is body else _with(shared, decode_bodies(_INSTANCES, placed))
     for name in InstanceItem.__struct_fields__:
-        _share(items, name)
+        if items and getattr(items[0], name) is not getattr(items[-1], name):  # else all have it in common, or none
+            _share(items, name)
     return items
 
 

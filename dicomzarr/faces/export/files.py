@@ -18,6 +18,8 @@ from dicomzarr.faces.export.zarr_export import ZarrExport
 from dicomzarr.runtime.extras import needed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dicomzarr.arrays.image import Image
     from dicomzarr.faces.export.options import ExportOptions
     from dicomzarr.faces.export.zarr_export import ProgressCallback
@@ -34,8 +36,11 @@ class FileFormat(Protocol):
             UsageError: The format cannot hold it.
         """
 
+    def beside(self, path: Path) -> list[Path]:
+        """Other files that may belong to the one of this path."""
+
     def write(self, source: Source, root: Path, path: Path) -> None:
-        """Write the file out of an exported hierarchy, and read it again.
+        """Write the file out of an exported hierarchy, and read it again; and those beside it, in an empty folder.
 
         Raises:
             VerificationError: What is read is something else.
@@ -58,19 +63,36 @@ def export_file(
     path, kind = _local(target), _FORMATS[options.format]
     _check_installed(options.format)
     beside = _beside(path)
-    _check_free(path, overwrite=overwrite)
+    _check_free([path, *kind.beside(path)], overwrite=overwrite)
     if options.format != OZX:
         options = _of_one_image(image.store.plan, options)
     source = kind.adapt(Source(image, options))
     work = ZarrExport(source, str(beside / "export.zarr"), {}, progress)
     work.run(overwrite=overwrite, settles=False)  # the file is
-    whole = beside / path.name
     with on_disk("The target"):
-        kind.write(source, beside / "export.zarr", whole)
-        settle(whole)
-        whole.replace(path)
-        settle(path)
+        made = _empty(beside / "made")
+        kind.write(source, beside / "export.zarr", made / path.name)
+        _move([*kind.beside(path), path], made)
     return source, work
+
+
+def _empty(folder: Path) -> Path:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir()
+    return folder
+
+
+def _move(targets: Sequence[Path], made: Path) -> None:
+    """Give files that lie whole in a folder their names, the last one last; what has one of these names goes."""
+    for path in targets:
+        whole = made / path.name
+        if whole.exists():
+            settle(whole)
+            whole.replace(path)
+            settle(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def finish_file(target: str) -> None:
@@ -85,12 +107,13 @@ def finish_file(target: str) -> None:
             shutil.rmtree(beside)
 
 
-def _check_free(path: Path, *, overwrite: bool) -> None:
+def _check_free(targets: Sequence[Path], *, overwrite: bool) -> None:
     with on_disk("The target"):
-        if path.is_dir():
+        if any(path.is_dir() for path in targets):
             raise UsageError("There is a folder at the target, and this format is one file.", remedy="Name another.")
-        if path.exists() and not overwrite and not _beside(path).exists():  # which lies there until `finish_file`
-            raise taken()
+        there = [path.name for path in targets if path.exists()]
+        if there and not overwrite and not _beside(targets[0]).exists():  # which lies there until `finish_file`
+            raise taken("" if there[0] == targets[0].name else there[0])
 
 
 def _beside(path: Path) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def write(root: str, key: str, data: Data) -> None:
     try:
         file = os.open(path, _NEW, _MODE)
     except FileNotFoundError:
-        _make_folder(Path(path).parent, below=Path(root))
+        _make_folder(os.path.dirname(path), root)  # noqa: PTH120  # a Path takes longer
         file = os.open(path, _NEW, _MODE)
     try:
         left = memoryview(data)
@@ -45,15 +44,21 @@ def read(path: str) -> bytes | FileNotFoundError:
         return error
 
 
-def _make_folder(path: Path, *, below: Path) -> None:
-    """Make a folder of many files, in a place of its own on the disk."""
-    if path != below:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _spread(path.parent)
-    path.mkdir(parents=True, exist_ok=True)
+def _make_folder(folder: str, root: str) -> None:
+    """Make a folder at or below a root; one of several, as their numbers say, in a place of its own on the disk."""
+    if folder == root:
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103  # as above
+        return
+    above, name = os.path.split(folder)
+    if not os.path.isdir(above):  # noqa: PTH112  # as above
+        _make_folder(above, root)
+    if name.isdecimal() and int(name) > 0:
+        _spread(above)
+    with suppress(FileExistsError):
+        os.mkdir(folder)  # noqa: PTH102  # as above
 
 
-def _spread(folder: Path) -> None:
+def _spread(folder: str) -> None:
     """Have what is made in a folder lie far apart: the attribute T of ``chattr``, where a file system has it.
 
     ext4 puts new files of neighbouring folders into one group of blocks. Without a journal it looks there at each file

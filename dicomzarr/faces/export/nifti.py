@@ -1,4 +1,4 @@
-"""NIfTI: one volume, or times of one, in the patient's space (https://nifti.nimh.nih.gov/nifti-1)."""
+"""NIfTI: one volume, or times or weightings of one, in the patient's space (https://nifti.nimh.nih.gov/nifti-1)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import zarr
 
 from dicomzarr.arrays.volume.diffusion import gradients_of
-from dicomzarr.arrays.volume.nifti import header_of, ras
+from dicomzarr.arrays.volume.nifti import NO_VECTORS, gradient_paths, header_of, ras
 from dicomzarr.arrays.volume.reasons import Why, refuse, why_no_volume, why_too_long
 from dicomzarr.arrays.volume.times import step_of_times
 from dicomzarr.errors import LeftOutWarning, VerificationError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from dicomzarr.arrays.volume.diffusion import Gradients
     from dicomzarr.faces.export.series import Source
     from dicomzarr.plan import ImagePlan
 
@@ -30,7 +31,6 @@ _OFFSET: Final = 352
 """Bytes before the pixels: the header of NIfTI-1, and that there are no extensions."""
 
 _PART: Final = 2**24
-_NO_B_VALUES: Final = "There are no b-values and b-vectors beside this file: image.to_nifti() writes them."
 
 
 def adapt(source: Source) -> Source:
@@ -42,37 +42,54 @@ def adapt(source: Source) -> Source:
     options = source.options
     source = source.with_options(replace(options, levels=(options.levels or (0,))[:1]))
     plan = source.only_image
-    refuse(_reasons(plan, absent=options.absent), "This image does not go into NIfTI")
-    times = next((size for axis, size in zip(plan.axes, plan.levels[0].shape, strict=True) if axis.name == "t"), 1)
-    if gradients_of(plan, {"t": np.arange(times), "c": np.zeros(1, np.int64)}) is not None:
-        warnings.warn(_NO_B_VALUES, LeftOutWarning, stacklevel=2)
+    gradients = _gradients(plan)
+    refuse(_reasons(plan, gradients, absent=options.absent), "This image does not go into NIfTI")
+    if gradients is not None and gradients.directions is None:
+        warnings.warn(NO_VECTORS, LeftOutWarning, stacklevel=2)
     return source
 
 
-def _reasons(plan: ImagePlan, *, absent: float | None) -> Iterator[Why]:
-    known, level = plan.attributes, plan.levels[0]
-    sizes = dict(zip((axis.name for axis in plan.axes), level.shape, strict=True))
+def _sizes(plan: ImagePlan) -> dict[str, int]:
+    return dict(zip((axis.name for axis in plan.axes), plan.levels[0].shape, strict=True))
+
+
+def _gradients(plan: ImagePlan) -> Gradients | None:
+    """What the volumes along t and c count, where that is diffusion."""
+    sizes = _sizes(plan)
+    return gradients_of(plan, {axis: np.arange(sizes.get(axis, 1)) for axis in "tc"})
+
+
+def _reasons(plan: ImagePlan, gradients: Gradients | None, *, absent: float | None) -> Iterator[Why]:
+    known, sizes = plan.attributes, _sizes(plan)
     yield from why_no_volume(plan, absent=absent)
-    remedy = "Choose one, as the region c=0:1, or export to .zarr; image.to_nifti() takes all of a diffusion series."
-    yield Why(sizes.get("c", 1) > 1, "it has several channels", remedy)
+    several = gradients is None and sizes.get("c", 1) > 1
+    yield Why(several, "it has several channels", "Choose one, as the region c=0:1, or export to .zarr.")
     rescale = known.rescale
     same = rescale is not None and not isinstance(rescale.slope, list) and not isinstance(rescale.intercept, list)
     yield Why(not same, "its values are rescaled by a table or from slice to slice", 'Export values="modality".')
-    yield why_too_long(level.shape)
+    yield why_too_long([*plan.levels[0].shape, sizes.get("t", 1) * sizes.get("c", 1)])
+
+
+def beside(path: Path) -> list[Path]:
+    """The files of FSL that may belong to one of NIfTI."""
+    return list(gradient_paths(path).values())
 
 
 def write(source: Source, root: Path, path: Path) -> None:
-    """Write the volume, a plane after another, and read it again.
+    """Write the volume, a plane after another, and read it again; b-values and b-vectors beside it.
 
     Raises:
         VerificationError: What is read is something else.
     """
-    plan = source.only_image
+    plan, gradients = source.only_image, _gradients(source.only_image)
+    for ending, text in ({} if gradients is None else gradients.files(np.array(plan.affine))).items():
+        gradient_paths(path)[ending].write_text(text, encoding="ascii")
     (part,) = source.selection.parts
     array = zarr.open_array(root, path=part.path, mode="r")
-    written = blake2b(_header(plan), digest_size=16)
+    header = _header(plan, is_diffusion=gradients is not None)
+    written = blake2b(header, digest_size=16)
     with _open(path, "wb") as file:
-        file.write(_header(plan))
+        file.write(header)
         for index in np.ndindex(*array.shape[:-2]):
             plane = np.asarray(array[index]).tobytes()  # x runs fastest in both
             file.write(plane)
@@ -98,13 +115,13 @@ def _open(path: Path, mode: str) -> Iterator[BinaryIO]:
             yield file  # type: ignore[misc]  # binary, by the mode
 
 
-def _header(plan: ImagePlan) -> bytes:
-    level = plan.levels[0]
-    sizes = dict(zip((axis.name for axis in plan.axes), level.shape, strict=True))
-    step, unit = step_of_times(plan)
+def _header(plan: ImagePlan, *, is_diffusion: bool) -> bytes:
+    level, sizes = plan.levels[0], _sizes(plan)
+    step, unit = (1.0, None) if is_diffusion else step_of_times(plan)
     shape = [sizes.get(name, 1) for name in "xyz"]
+    volumes = sizes.get("t", 1) * sizes.get("c", 1)
     header = header_of(
-        [*shape, sizes["t"]] if "t" in sizes else shape,
+        [*shape, volumes] if "t" in sizes or volumes > 1 else shape,
         level.dtype,
         ras(plan.affine),
         time_step=step,

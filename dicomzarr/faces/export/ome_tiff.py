@@ -86,6 +86,11 @@ def _is_jpeg(source: Source, part: Part) -> bool:
     return stream is not None and stream.codec is Codec.JPEG and stream.precision == _BYTE
 
 
+def beside(_: Path) -> list[Path]:
+    """Nothing."""
+    return []
+
+
 def write(source: Source, root: Path, path: Path) -> None:
     """Write all levels, and read them again.
 

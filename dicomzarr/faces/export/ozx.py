@@ -27,6 +27,11 @@ def adapt(source: Source) -> Source:
     return source
 
 
+def beside(_: Path) -> list[Path]:
+    """Nothing."""
+    return []
+
+
 def write(_: Source, root: Path, path: Path) -> None:
     """Zip a hierarchy: documents first, as RFC 9 asks, and nothing compressed again.
 

@@ -195,7 +195,10 @@ class FilesSource:
         return Body(rest, common, (*index.notices, *broken))
 
     def _attributes(self, ref: SeriesRef, uid: str | None) -> bytes:
-        found = self._latest().series.get(ref)
+        index = self._index  # of one in a folder of thousands its own file tells whether it has changed
+        if index is None or uid not in index.series.get(ref, ()):
+            index = self._latest()
+        found = index.series.get(ref)
         if found is None:
             raise self._missing(ref)
         objects = []

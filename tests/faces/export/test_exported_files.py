@@ -168,14 +168,57 @@ def test_nifti_of_a_slide_is_refused(tmp_path: Path) -> None:
         dicomzarr.export(served.url, tmp_path / "out.nii", images=[""])
 
 
-def test_a_nifti_of_diffusion_says_that_its_b_values_are_not_beside_it(opened: Opener, tmp_path: Path) -> None:
-    series = weighted("SIEMENS", weightings=[SHELL[0], *SHELL[:2]])  # two of one weighting: times tell them apart
-    for dataset in series.datasets:
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
+def test_a_nifti_of_diffusion_is_that_of_to_nifti_with_the_same_files_beside_it(
+    opened: Opener, tmp_path: Path, ending: str
+) -> None:
+    both = dimensions.product(
+        dimensions.along("TemporalPositionIdentifier", [1, 2]),
+        dimensions.diffusion([(0.0, None), (7e2, (0.0, 0.6, 0.8))]),
+    )
+    repeats = weighted("SIEMENS", weightings=[SHELL[0], *SHELL[:2]])  # two of one weighting: times tell them apart
+    for dataset in repeats.datasets:
         dataset.AcquisitionTime = f"10{dataset.InstanceNumber:02}00"
+    series = {
+        "c": dimensions.repeated(distinct((4, 3, 16, 20)), dimensions.RAGGED),
+        "t": repeats,
+        "tc": dimensions.repeated(distinct((4, 3, 16, 20)), both),
+    }
+    for axes, each in series.items():
+        image = opened(each)
+        assert "".join(image.levels[0].axes[:-3]) == axes
+        ours, theirs = tmp_path / f"{axes}.{ending}", tmp_path / f"theirs-{axes}.{ending}"
+        dicomzarr.export(image, ours)
+        image.to_nifti(theirs)
+        for suffix in (".bval", ".bvec"):
+            assert (tmp_path / f"{axes}{suffix}").read_text() == (tmp_path / f"theirs-{axes}{suffix}").read_text()
+        found, expected = nib.load(ours), nib.load(theirs)  # type: ignore[attr-defined]
+        assert found.header.get_xyzt_units() == expected.header.get_xyzt_units()
+        assert np.array_equal(found.get_fdata(), expected.get_fdata())
+        assert np.array_equal(found.affine, expected.affine)
+
+
+def test_files_beside_a_nifti_come_and_go_with_it(opened: Opener, tmp_path: Path) -> None:
+    series = dimensions.repeated(distinct((4, 3, 16, 20)), dimensions.RAGGED)
+    out, b_values, vectors = (tmp_path / f"out.{ending}" for ending in ("nii", "bval", "bvec"))
     image = opened(series)
-    assert image.levels[0].axes[0] == "t"
-    with pytest.warns(LeftOutWarning, match="no b-values and b-vectors beside"):
+    b_values.write_text("mine")
+    with pytest.raises(UsageError, match=r"already: out\.bval"):
+        dicomzarr.export(image, out)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.bval"]
+    assert b_values.read_text() == "mine"
+    dicomzarr.export(image, out, overwrite=True, region={"c": (1, 4)})
+    assert b_values.read_text() == "1000 1000 1000\n"
+    assert np.loadtxt(vectors).shape == (3, 3)
+    dicomzarr.export(image, out, overwrite=True, region={"c": (0, 1)})  # one volume counts nothing
+    assert [path.name for path in tmp_path.iterdir()] == ["out.nii"]
+
+
+def test_a_nifti_of_diffusion_without_directions_says_so(opened: Opener, tmp_path: Path) -> None:
+    image = opened(dimensions.vendor_b_values(distinct((2, 3, 16, 20)), [0, 1000]))
+    with pytest.warns(LeftOutWarning, match="no b-vectors"):
         dicomzarr.export(image, tmp_path / "out.nii")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.bval", "out.nii"]
 
 
 @pytest.mark.parametrize("ending", ["nii.gz", "ome.tif"])

@@ -11,11 +11,11 @@ import pytest
 from dicomzarr.faces.export import local_files
 
 fcntl = pytest.importorskip("fcntl", reason="Windows has none")
-KEYS = ("0/zarr.json", "0/c/0/0/0", "0/c/0/0/1", "0/c/0/1/0", "zarr.json")
+KEYS = ("0/zarr.json", "0/c/0/0/0", "0/c/0/0/1", "0/c/0/1/0", "1/c/0/0/0", "2/c/0/0", "2/c/1/0", "2/c/1/1", "zarr.json")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux tells the name of an open file")
-def test_what_holds_folders_of_files_has_them_lie_apart_but_nothing_above_the_root(
+def test_what_holds_several_folders_has_them_lie_apart_but_nothing_above_the_root(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     flags: dict[Path, int] = {}
@@ -30,7 +30,7 @@ def test_what_holds_folders_of_files_has_them_lie_apart_but_nothing_above_the_ro
     root = tmp_path / "out.zarr"
     for key in reversed(KEYS):
         local_files.write(str(root), key, b"data")
-    assert flags == {root / "0/c/0": 0x80000 | local_files._TOP}
+    assert flags == dict.fromkeys((root, root / "0/c/0", root / "2/c"), 0x80000 | local_files._TOP)
 
 
 def test_a_file_system_that_cannot_do_so_takes_files_all_the_same(

@@ -163,7 +163,7 @@ def test_the_command_has_a_list_exported_by_a_cluster(
     (tmp_path / "ids.csv").write_text("\n".join(lines))
     command = ["export", server.url, str(tmp_path / "{series}.zarr"), "--from", str(tmp_path / "ids.csv")]
     with LocalCluster(  # type: ignore[no-untyped-call]  # distributed's
-        n_workers=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None
+        n_workers=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as cluster:
         command += ["--cluster", cluster.scheduler_address]
         assert main(command) == 1

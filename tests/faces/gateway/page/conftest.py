@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from loopback import leave_the_network
 from page_looks import Look, oblique_volume
+from waiting import SECONDS
 
 from dicomzarr.demo.slide import demo_files
 from dicomzarr.faces.demo.phantoms import phantoms, uid
@@ -64,7 +65,7 @@ def browser() -> Iterator[Browser]:
             *("--disable-component-update", "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader"),
             "--enable-unsafe-swiftshader",
         ]
-        running = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        running = playwright.chromium.launch(executable_path=chromium, args=arguments, timeout=SECONDS * 1000)
         yield running
         running.close()
 
