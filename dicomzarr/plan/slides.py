@@ -149,7 +149,7 @@ def _note_places(level: SlideLevel, remarks: Notices) -> None:
         uid = image.header.sop_instance_uid
         for sentence in filter(None, (*image.remarks, image.size.remark)):
             remarks.add(uid, sentence)
-        if not image.frames.complete:
+        if not image.complete:
             remarks.add(uid, "other parts of its concatenation are not in the series: tiles in them cannot be read.")
         if image.outside:
             remarks.add(uid, f"{image.outside} frames outside the total pixel matrix were left out.")

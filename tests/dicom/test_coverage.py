@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from dicomzarr.dicom.volume import coverage
-from dicomzarr.dicom.volume.columns import LAST, ORDER, STRONG, WEAK, Column, ranks
+from dicomzarr.dicom.volume.columns import LAST, ORDER, STRONG, WEAK, Column
 from dicomzarr.dicom.volume.coverage import MOST_SETS, Choice, best, evaluate
+from dicomzarr.dicom.volume.ranking import ranks
 
 if TYPE_CHECKING:
     import numpy.typing as npt

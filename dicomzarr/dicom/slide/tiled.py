@@ -66,6 +66,12 @@ class TiledImage:
         """The first part: everything but frames is the same in all."""
         return self.frames.parts[0]
 
+    @property
+    def complete(self) -> bool:
+        """Whether all parts are there, by their own account and by the count of tiles."""
+        count = self.tiling.frame_count if isinstance(self.tiling, FullTiling) else 0
+        return self.frames.complete and self.frames.end >= count
+
     def locate(self, path: int, plane: int, row: int, column: int) -> FrameRef | None:
         """The frame of a tile, None for a tile that the metadata says does not exist.
 

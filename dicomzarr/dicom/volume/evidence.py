@@ -18,11 +18,10 @@ from dicomzarr.dicom.volume.columns import (
     column_of,
     combined,
     distinct_partitions,
-    ranked,
-    ranks,
 )
 from dicomzarr.dicom.volume.dimensions import CREATION_TIME, FRAME_NUMBER
 from dicomzarr.dicom.volume.lattice import find_lattice
+from dicomzarr.dicom.volume.ranking import ranked, ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -136,6 +136,7 @@ def test_scrolling_changes_the_slice_and_what_comes_next_is_there_already(look: 
     before = len([path for path in look.asked if ".zarr/0/c/21/" in path])
     page.mouse.move(400, 400)
     page.mouse.wheel(0, 100)
+    page.wait_for_function("() => location.hash.includes('z=21')")
     look.wait()
     assert look.state()["z"] == "21"
     assert len([path for path in look.asked if ".zarr/0/c/21/" in path]) == before
@@ -169,7 +170,7 @@ def test_planes_show_the_values_of_the_volume(look: Look, ct: str) -> None:
     box = page.locator(".stage canvas").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
-    said = page.locator(".probe").inner_text()
+    said = page.locator(".probe", has_text="HU").inner_text()
     column, row, slice_ = (int(re.search(rf"{axis} (\d+)", said).group(1)) for axis in "xyz")  # type: ignore[union-attr]
     stored = sorted(instances("CT"), key=lambda each: float(each.ImagePositionPatient[2]))[slice_].pixel_array
     assert f" {int(stored[row, column]) - 1024} HU" in said

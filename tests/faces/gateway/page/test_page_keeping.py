@@ -49,7 +49,7 @@ def test_a_study_is_kept_listed_and_removed_again(browser: Browser, keeping: str
         row.get_by_role("button", name="Remove from disk").click()
         page.get_by_text("Nothing was kept since").wait_for()
         page.keyboard.press("Escape")
-        assert not page.get_by_role("dialog").is_visible()
+        page.get_by_role("dialog").wait_for(state="hidden")
 
 
 def test_a_viewer_says_how_much_is_on_disk(browser: Browser, keeping: str) -> None:
