@@ -93,13 +93,18 @@ def _ours(url: str, out: Path, *, whole: bool = False, **how: Any) -> Take:
     image = dicomzarr.open(url)
     dicomzarr.export(image, out.with_suffix(".small.zarr"), region={"x": (0, TILE), "y": (0, TILE)}, **how)
     copied: list[float] = []
+    began: list[float] = []
 
     def tell(now: Any) -> None:
         if now.phase == "copying":
             copied[:] = [time.perf_counter(), time.process_time()]
 
-    began = time.perf_counter(), time.process_time()
-    took = timed(lambda: (dicomzarr.export(image, out, levels=[0], progress=tell, **how), ())[1])
+    def copy() -> Sequence[Any]:
+        began[:] = [time.perf_counter(), time.process_time()]
+        dicomzarr.export(image, out, levels=[0], progress=tell, **how)
+        return ()
+
+    took = timed(copy)
     return took if whole else Take(copied[0] - began[0], copied[1] - began[1], took.peak)
 
 
