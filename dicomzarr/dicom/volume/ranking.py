@@ -91,7 +91,7 @@ def ranked(column: Column, places: Codes, groups: Codes, order: Column | None, n
         return None
     if not (as_times and _own_clocks(column, groups)):
         by_rank = _disjoint(column, found.codes, touching=bool(found.collisions))
-        by_rank = by_rank and (order is not None or not as_times or _in_bursts(column, found.codes))
+        by_rank = by_rank and (order is not None or not as_times or _in_bursts(column, found.codes, groups))
         by_place = as_times and not _differ(column.codes, found.codes) and _disjoint(column, places)
         agree = by_rank or by_place or _same_order(found.codes, groups, order)
         if not agree or _lacks_values(column, found, groups):
@@ -123,14 +123,17 @@ def _disjoint(column: Column, by: Codes, *, touching: bool = False) -> bool:
     return bool((begins >= ends if touching else begins > ends).all())
 
 
-def _in_bursts(column: Column, found: Codes) -> bool:
+def _in_bursts(column: Column, found: Codes, groups: Codes) -> bool:
     """Whether pauses are between ranks and not within some of them, as where slices lost the first or the last time.
 
     Args:
         column: Of times, whose ranks do not overlap.
         found: Their ranks.
+        groups: Place and contrast of each frame; those in which times collide show no pauses.
     """
-    pairs = np.unique(found * column.count + column.codes)
+    pairs, counts = np.unique(groups * column.count + column.codes, return_counts=True)
+    shown = ~np.isin(groups, pairs[counts > 1] // column.count)
+    pairs = np.unique((found * column.count + column.codes)[shown if shown.any() else ...])
     rank, times = pairs // column.count, np.array(column.levels, np.float64)[pairs % column.count]
     within = np.diff(rank) == 0
     with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are no times
