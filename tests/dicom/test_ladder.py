@@ -410,6 +410,15 @@ def test_slices_taken_to_and_fro_are_ranked(turn: float) -> None:
     assert one_grid(scan, planned(scan), t=range(4), z=range(6))
 
 
+def test_instances_never_bring_positions_in_time_together() -> None:
+    """Each holds two slices; of the first one has position 1 and the other 2, and both have 3 and 4."""
+    kept = [(0, 1), (1, 0), (2, 0), (2, 1), (3, 0), (3, 1)]
+    frames = shots(4, 1, 2, tell=lambda shot: {"TemporalPositionIndex": shot.time + 1})
+    pairs = [[shot for shot in frames if (shot.time, shot.place) in kept[at : at + 2]] for at in (0, 2, 4)]
+    scan = enhanced([[replace(shot, number=n) for n, shot in enumerate(pair, 1)] for pair in pairs], "enhanced MR")
+    assert not mixed_times(scan, planned(scan))
+
+
 def test_positions_in_time_of_beds_are_no_hindrance_to_numbers() -> None:
     def tell(shot: Shot) -> Told:  # each bed and pass has its own
         return {"TemporalPositionIdentifier": 2 * shot.time + int((shot.place or 0) > 3) + 1}

@@ -119,7 +119,7 @@ def _varies(column: Codes, codes: Codes) -> bool:
 
 
 def mixes(order: Codes, told: Column, places: Codes) -> bool:
-    """Whether a time of an order holds two values that some place tells apart; beds, which share no place, it may.
+    """Whether a time of an order holds two values that the same places tell apart; beds, which share no value, it may.
 
     Args:
         order: Of each frame.
@@ -128,14 +128,22 @@ def mixes(order: Codes, told: Column, places: Codes) -> bool:
     """
     known = np.array([level is not None for level in told.levels])[told.codes]
     order, values, places = order[known], told.codes[known], places[known]
-    count, most = int(places.max(initial=0)) + 1, told.count
-    of, at = np.divmod(np.unique(values * count + places), count)
-    begins = np.searchsorted(of, np.arange(most + 1))
-    times, held = np.divmod(np.unique(order * most + values), most)
-    lengths = np.diff(begins)[held]
-    nth = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    covered = np.repeat(times, lengths) * count + at[np.repeat(begins[held], lengths) + nth]
-    return len(np.unique(covered)) < len(covered)
+    beds = _beds(values, places)
+    own = np.unique(np.stack([order, beds, values]), axis=1)[:2]
+    return len(np.unique(own, axis=1).T) < len(own.T)
+
+
+def _beds(values: Codes, places: Codes) -> Codes:
+    """The least place, for each frame, of all that are reached from its own by values that two of them have."""
+    least = np.arange(int(places.max(initial=0)) + 1)
+    while True:
+        of_value = np.full(int(values.max(initial=0)) + 1, len(least))
+        np.minimum.at(of_value, values, least[places])
+        found = least.copy()
+        np.minimum.at(found, places, of_value[values])
+        if (found == least).all():
+            return least[places]
+        least = found
 
 
 def _falls(clock: Column, codes: Codes, places: Codes) -> bool:
