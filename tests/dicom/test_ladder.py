@@ -415,7 +415,7 @@ def test_instances_never_bring_positions_in_time_together() -> None:
     kept = [(0, 1), (1, 0), (2, 0), (2, 1), (3, 0), (3, 1)]
     frames = shots(4, 1, 2, tell=lambda shot: {"TemporalPositionIndex": shot.time + 1})
     pairs = [[shot for shot in frames if (shot.time, shot.place) in kept[at : at + 2]] for at in (0, 2, 4)]
-    scan = enhanced([[replace(shot, number=n) for n, shot in enumerate(pair, 1)] for pair in pairs], "enhanced MR")
+    scan = enhanced([[replace(shot, number=n) for shot in pair] for n, pair in enumerate(pairs, 1)], "enhanced MR")
     assert not mixed_times(scan, planned(scan))
 
 
