@@ -8,6 +8,7 @@ is made up and all others are filled. If the first is filled too, data are missi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -98,6 +99,17 @@ def scales(codestream: Codestream) -> bool:
     return of_whole_units and scans.is_one_scan and scans.has_rows_apart
 
 
+class _Beyond(Enum):
+    """What a decoder finds where nothing is coded any more."""
+
+    MADE_UP = auto()
+    """One unit that it made up, and else nothing but what it fills in: as many data as there should be."""
+    FILL = auto()
+    """Nothing but what it fills in: data are missing, or the unit looks like it."""
+    DATA = auto()
+    """More: data are left over."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Decoder:
     """Decodes codestreams that differ from one another only in what is done to check them; one for all of a kind."""
@@ -113,6 +125,17 @@ class _Decoder:
         """What libjpeg-turbo fills in: the middle of the range."""
         return 1 << (self.codestream.precision - 1)
 
+    @cached_property
+    def _filled(self) -> bytes:
+        """A pixel that is filled in..."""
+        dtype = np.uint8 if self.codestream.precision <= _BYTE else np.uint16
+        return np.full(self.codestream.samples, self.fill, dtype).tobytes()
+
+    @cached_property
+    def _filled_word(self) -> bytes:
+        """... and in a word of its own: opaque."""
+        return self._filled + b"\xff"
+
     def decode(self, data: bytes, scratch: Scratch | None = None, *, rows_beyond: int = 0) -> npt.NDArray[Any]:
         """Decode, with both colour models named, since by itself the codec guesses.
 
@@ -127,6 +150,11 @@ class _Decoder:
         Raises:
             imagecodecs.Jpeg8Error: The codec refuses it.
         """
+        pixels = self._decode_to_memory(data, scratch, rows_beyond)
+        return pixels if pixels.ndim == 2 else pixels[..., : self.codestream.samples]  # noqa: PLR2004  # no samples
+
+    def _decode_to_memory(self, data: bytes, scratch: Scratch | None, rows_beyond: int) -> npt.NDArray[Any]:
+        """As `decode`; a pixel may have a fourth sample, see `planes.WORD`."""
         if self.scale > 1:
             return decode_at(self.scale, data, is_ybr=self.is_ybr)
         in_words = scratch is not None and scratch.for_planes and self._fits_words
@@ -137,7 +165,7 @@ class _Decoder:
             outcolorspace="RGBA" if in_words else pixels_as,
             out=None if scratch is None else self._memory(scratch, rows_beyond, in_words=in_words),
         )
-        return pixels[..., : self.codestream.samples] if in_words else pixels
+        return pixels
 
     @cached_property
     def _colour_models(self) -> tuple[str, str]:
@@ -163,46 +191,49 @@ class _Decoder:
         Raises:
             FrameDecodeError: The data end early, or some are left over.
         """
-        more = self.scans.rows_when_taller - self.codestream.rows
-        taller = self.decode(self.scans.taller(data), scratch, rows_beyond=more)
+        taller = self._taller(data, scratch)
         pixels = taller[: self.codestream.rows // self.scale]
-        made_up = self._made_up(taller)
-        if made_up is None:
+        if taller.ndim > 2:  # noqa: PLR2004  # samples
+            pixels = pixels[..., : self.codestream.samples]
+        beyond = self._beyond(taller)
+        if beyond is _Beyond.DATA:
             self._check_padding(data)
-        if made_up == 0 or (self.scans.restart_interval and self.ends_filled(pixels)):
+        if beyond is _Beyond.FILL or (self.scans.restart_interval and self.ends_filled(pixels)):
             self.check_not_short(data, pixels)
         return pixels
 
     def check_no_surplus(self, data: bytes) -> None:
         """Raises when entropy-coded data are left over."""
-        if self._made_up(self._taller(data)) is None:
+        if self._beyond(self._taller(data, _beside)) is _Beyond.DATA:
             self._check_padding(data)
 
-    def _taller(self, data: bytes) -> npt.NDArray[Any]:
+    def _taller(self, data: bytes, scratch: Scratch | None) -> npt.NDArray[Any]:
         more = self.scans.rows_when_taller - self.codestream.rows
-        return self.decode(self.scans.taller(data), _beside, rows_beyond=more)
+        return self._decode_to_memory(self.scans.taller(data), scratch, more)
 
     def _check_padding(self, data: bytes) -> None:
         """Raises unless what is left over are zeros, with which some writers pad."""
         trimmed = self.scans.without_padding(data)
-        if trimmed == data or self._made_up(self._taller(trimmed)) is None:
+        if trimmed == data or self._beyond(self._taller(trimmed, _beside)) is _Beyond.DATA:
             raise ValueError(_SURPLUS)
 
-    def _made_up(self, taller: npt.NDArray[Any]) -> int | None:
-        """Values of the first unit beyond that are not filled in; None if others are not either.
+    def _beyond(self, taller: npt.NDArray[Any]) -> _Beyond:
+        """What the rows hold that are beyond the last.
 
         The lowest row of pixels of a unit tells of all. Of the lossless process, a row of samples is such a unit.
         """
         scans = self.scans
         height, width = (size // self.scale or 1 for size in scans.unit)
         columns = scans.columns // self.scale
-        beyond = taller[scans.padded_rows // self.scale + height - 1 :: height]
-        made_up = np.flatnonzero(beyond != self.fill)
         first = columns if scans.predictor or width >= columns else width + _BLURRED // self.scale
-        is_surplus = made_up.size > 0 and made_up[-1] >= first * self.codestream.samples
-        if is_surplus or (scans.predictor and self._has_surplus_in_row(taller)):
-            return None
-        return made_up.size
+        # Bytes, since arrays of more than 500 values are compared without the interpreter's lock, and getting that
+        # back takes longer.
+        found = taller[scans.padded_rows // self.scale + height - 1 :: height].tobytes()
+        pixel = self._filled if taller.strides[1] == len(self._filled) else self._filled_word
+        filled, end = pixel * (len(found) // len(pixel)), first * len(pixel)
+        if found[end:] != filled[end:] or (scans.predictor and self._has_surplus_in_row(taller)):
+            return _Beyond.DATA
+        return _Beyond.FILL if found[:end] == filled[:end] else _Beyond.MADE_UP
 
     def _has_surplus_in_row(self, taller: npt.NDArray[Any]) -> bool:
         """Whether differences in the first row beyond vary.

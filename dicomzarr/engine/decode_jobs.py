@@ -98,6 +98,7 @@ class DecodeJobs(Generic[_Asked]):
 
     def _decode_some(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Decode as much as one job may, and give whether more waits."""
+        DECODERS.keep_apart()
         with self._lock:
             batch = self._take()
         outcomes = [(asked, self._decoder.decoded(asked, each)) for asked, each in batch if not asked.given_up]

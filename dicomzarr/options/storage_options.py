@@ -68,7 +68,7 @@ class StorageOptions:
     """Bounds against hostile or broken servers and files, by name, as ``{"instances": 100_000}``. See Limits."""
     max_connections: int = 8
     """Requests in flight to one server."""
-    frames_per_request: int = 64
+    frames_per_request: int = 256
     """The most frames that one request asks for."""
     cache_bytes: int = 256 * 2**20
     """Bytes of encoded frames that are kept in memory."""

@@ -13,6 +13,7 @@ from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from dicomzarr.runtime.cores import CoreOfItsOwn, usable_cores
 from dicomzarr.runtime.process import at_exit, at_fork
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Threads:
         work: _Work[_Answer] = _Work(Future(), function, args)
         with self._changed:
             if self._idle <= len(self._waiting) and self._running < self.threads:
-                threading.Thread(target=self._run, name=f"{self._name}_{self._running}", daemon=True).start()
+                number = self._running
+                threading.Thread(target=self._run, args=(number,), name=f"{self._name}_{number}", daemon=True).start()
                 self._running += 1
             self._waiting.append(work)
             self._changed.notify()
@@ -87,7 +89,7 @@ class Threads:
             self._watched = self._held = False
             self._changed.notify_all()
 
-    def _run(self) -> None:
+    def _run(self, number: int) -> None:  # noqa: ARG002  # for a pool that tells its threads apart
         while (work := self._next()) is not None:
             work.do()
             del work  # what it holds may be large, and the next may be long in coming
@@ -137,14 +139,39 @@ class Pool(Threads):
         at_exit(lambda: self.wait(_ENDING, begin_more=False))  # no thread shall be inside a codec
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+class PoolOfCores(Pool):
+    """As many threads as there are cores, each of which keeps to one of its own while all of them work.
+
+    While some idle they run anywhere: those of several processes, one in each, might else meet on one core.
+
+    Args:
+        name: Names the threads.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, len(usable_cores()) or os.cpu_count() or 1)
+        self._core = CoreOfItsOwn()
+        self._here = threading.local()
+
+    def keep_apart(self) -> None:
+        """Called by each thread between the parts of its work."""
+        if self._running - self._idle == self.threads:
+            self._core.keep(self._here.number, self.threads)
+        else:
+            self._core.leave()
+
+    def _run(self, number: int) -> None:
+        self._here.number = number
+        super()._run(number)
+
+    def _next(self) -> _Work[Any] | None:
+        if not self._waiting:
+            self._core.leave()
+        return super()._next()
 
 
-DECODERS = Pool("dicomzarr-decode", _cores())
-"""As many as there are cores: decoding lets go of the GIL. What runs here must neither raise nor call synchronously."""
+DECODERS = PoolOfCores("dicomzarr-decode")
+"""Decoding lets go of the GIL. What runs here must neither raise nor call synchronously."""
 
 DISK_READERS = Pool("dicomzarr-disk-reader", 2)
 """Read the cache on disk."""

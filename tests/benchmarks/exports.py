@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import imagecodecs
 import numpy as np
 from alone import alone
+from cores import thread_of_each_core
 from measuring import Contestant, Results, Take, Target, take_turns, timed
 from readers import frames_at_hand, parts
 from slide_files import served_file, tiff_alone, write_slide
@@ -136,7 +137,7 @@ def _zstd(frame: bytes) -> bytes:
 
 def _alone(_: str, __: Path, tiles: int) -> Take:
     frames = _frames(tiles)
-    with ThreadPoolExecutor(_CORES) as threads:
+    with thread_of_each_core() as threads:
 
         def read() -> Sequence[Any]:
             assert all(threads.map(_zstd, frames))
@@ -155,7 +156,7 @@ def _making(out: Path, tiles: int, code: Callable[[bytes], bytes]) -> Take:
         with open(path, "wb") as file:  # noqa: PTH123  # as dicomzarr does
             return file.write(data)
 
-    with ThreadPoolExecutor(_CORES) as threads:
+    with thread_of_each_core() as threads:
 
         def make() -> Sequence[Any]:
             assert all(threads.map(write, *zip(*files, strict=True)))

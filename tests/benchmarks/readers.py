@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 import subprocess
 import tempfile
@@ -19,6 +18,7 @@ import imagecodecs
 import numpy as np
 from alone import alone, taken, warm_dask
 from codings import CODINGS
+from cores import thread_of_each_core
 from measuring import Contestant, Take, Totals
 from slide_server import TILE, slide
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _TILES_A_JOB = 8
 """Of the limit: handing over each tile alone would cost."""
-_CORES = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
@@ -283,7 +282,7 @@ class Limit:
         self._tiles = tiles
         self._order = order
         self._seconds = milliseconds / 1000
-        self._pool = ThreadPoolExecutor(_CORES)
+        self._pool = thread_of_each_core()
         self._scratch = Scratch()
         self._frames: dict[tuple[int, int], bytes] = {}
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import numpy as np
 from alone import alone
+from cores import thread_of_each_core
 from measuring import Contestant, Results, Take, Target, take_turns, timed
 from orthancs import OrthancMissingError, big_instance, running
 from readers import parts
@@ -83,7 +83,7 @@ class Fixed:
 
     async def _read(self, numbers: Sequence[int], array: Pixels) -> None:
         requests = iter([numbers[start : start + self.length] for start in range(0, len(numbers), self.length)])
-        with ThreadPoolExecutor(2) as pool:
+        with thread_of_each_core() as pool:
             async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=self.connections)) as session:
                 jobs: list[Any] = []
 

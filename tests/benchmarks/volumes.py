@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -16,6 +15,7 @@ import fsspec
 import imagecodecs
 import numpy as np
 import pydicom
+from cores import thread_of_each_core
 from measuring import Contestant, Results, Take, Target, take_turns, timed
 from orthancs import OrthancMissingError, running
 from pydicom.data import get_testdata_file
@@ -159,6 +159,6 @@ def _decode(held: Sequence[bytes], frames: Sequence[Any]) -> list[Pixels]:
     def place(number: int) -> None:
         array[number] = decode_frame(held[number], pixel, transfer_syntax_uid=None, where=f"slice {number}")[0]
 
-    with ThreadPoolExecutor(2) as pool:
+    with thread_of_each_core() as pool:
         list(pool.map(place, range(len(held))))
     return [array]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,9 @@ from dicomzarr.sources.dicomweb.tuning.lists import (
     LONGEST_LIST_TEXT,
     MOST_LIST_BYTES,
     SMALLEST_LIST,
+    USUAL_LIST,
     list_length,
+    longest_list,
     one_list,
 )
 
@@ -130,6 +133,39 @@ def test_long_lists_leave_no_connection_idle(total: int, longest: int, free: int
     length = list_length(total, free, longest)
     assert 1 <= length <= longest
     assert -(-total // length) >= min(free, total // SMALLEST_LIST) // 2
+
+
+@given(
+    queued=st.integers(1, 10_000),
+    connections=st.integers(1, 64),
+    seconds=st.floats(0, 60),
+    most=st.integers(1, 400),
+)
+def test_lists_are_longer_than_usual_only_where_no_connection_idles_for_it_and_none_waits_long(
+    queued: int, connections: int, seconds: float, most: int
+) -> None:
+    length = longest_list(queued, connections, seconds, most)
+    assert 1 <= length <= most
+    if length > USUAL_LIST:
+        assert length * connections <= queued
+        assert seconds * length / USUAL_LIST <= 0.25
+
+
+@pytest.mark.parametrize(
+    ("queued", "seconds", "most", "length"),
+    [
+        (4096, 0.1, 256, 160),
+        (4096, 0.01, 256, 256),
+        (4096, 0.01, 100, 100),
+        (4096, 0.5, 256, 64),
+        (4096, 0.0, 256, 64),
+        (600, 0.01, 256, 75),
+        (100, 0.01, 256, 64),
+        (100, 0.01, 10, 10),
+    ],
+)
+def test_how_long_lists_are(queued: int, seconds: float, most: int, length: int) -> None:
+    assert longest_list(queued, 8, seconds, most) == length
 
 
 def test_what_a_reader_waits_for() -> None:

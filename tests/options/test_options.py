@@ -46,7 +46,7 @@ def test_defaults() -> None:
     options = StorageOptions.parse()
     assert options.to_public() == {}
     assert repr(options) == "StorageOptions()"
-    assert (options.timeout, options.max_connections, options.frames_per_request) == (60.0, 8, 64)
+    assert (options.timeout, options.max_connections, options.frames_per_request) == (60.0, 8, 256)
     assert options.cache_bytes == 256 * 2**20
     assert options == StorageOptions.parse(timeout=60, values="stored")
 

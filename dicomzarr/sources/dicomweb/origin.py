@@ -14,7 +14,7 @@ from dicomzarr.engine.requests import SMALL_READ, Priority
 from dicomzarr.errors import DicomZarrError, PermissionDeniedError, ServerError, UnsupportedTransferSyntaxError
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.tuning.experiment import LONG, Experiment
-from dicomzarr.sources.dicomweb.tuning.lists import list_length, may_come_whole, one_list
+from dicomzarr.sources.dicomweb.tuning.lists import list_length, longest_list, may_come_whole, one_list
 from dicomzarr.sources.dicomweb.tuning.server_profile import Form, FrameKind, Rate
 from dicomzarr.sources.dicomweb.whole.whole_instance import MOST_FOR_A_FRAME
 from dicomzarr.sources.dicomweb.whole.whole_series import SeriesJob
@@ -114,7 +114,7 @@ class DICOMwebOrigin:
                 # What is measured holds up large reads; what is small may spoil it a little.
                 if turn.frames > SMALL_READ or self._free(choice, turn.priority, under_way) <= 0:
                     continue
-            length = self._length(choice, turn, len(queue), under_way)
+            length = self._length(choice, turn, len(queue), under_way, experiment.duration)
             pause = max(queue.since, self._asked_at) + experiment.gather - now if under_way else 0.0
             if pause > 0 and len(queue) < length:
                 return Wait(pause)
@@ -139,14 +139,14 @@ class DICOMwebOrigin:
         most = min(choice.connections, self._client.connections)
         return (max(1, most * 3 // 4) if priority is not Priority.NOW else most) - under_way
 
-    def _length(self, choice: Round, turn: Turn, queued: int, under_way: int) -> int:
+    def _length(self, choice: Round, turn: Turn, queued: int, under_way: int, seconds: float) -> int:
         form = choice.mode.form
         if form is Form.SINGLES or self._client.lists_refused(compressed=turn.instance.compressed):
             return 1
         most = self._client.tuning.frames_per_request
-        longest = min(most, self._client.longest_list or most)
+        most = longest_list(queued, self._client.connections, seconds, min(most, self._client.longest_list or most))
         free = self._free(choice, turn.priority, under_way)
-        return list_length(queued, free, longest) if form is Form.SPLIT_LISTS else longest
+        return list_length(queued, free, most) if form is Form.SPLIT_LISTS else most
 
     # --- asking for it ---
 

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 SMALLEST_LIST: Final = 16
 """Frames below which splitting a list over connections costs more than it gains."""
 
+USUAL_LIST: Final = 64
+"""Frames of a list, where fewer connections than there are could ask for all that wait, or lists take long."""
+
+_SOON: Final = 0.25
+"""Seconds that a list may take to be longer than that: so long a small read may wait for a connection."""
+
 LONGEST_LIST_TEXT: Final = 6000
 """Characters of a list of frame numbers; URLs of 8 kB pass everywhere."""
 
@@ -53,6 +59,21 @@ def one_list(instance: Instance, keys: Iterable[FrameKey], length: int) -> tuple
             break
         taken.append(key)
     return tuple(sorted(taken, key=attrgetter("number")))
+
+
+def longest_list(queued: int, connections: int, seconds: float, most: int) -> int:
+    """The most frames of the next list: more than usual where so many wait that no connection idles for it.
+
+    A far server is asked for them in fewer round trips.
+
+    Args:
+        queued: Frames that wait.
+        connections: How many requests may be under way.
+        seconds: What a request takes; 0 where that is not known.
+        most: The most that may ever be asked for.
+    """
+    soon = int(USUAL_LIST * _SOON / seconds) if seconds else 0
+    return min(most, max(USUAL_LIST, min(queued // connections, soon)))
 
 
 def list_length(queued: int, free: int, longest: int) -> int:
