@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
+from dicomzarr.runtime.cores import CORE
 from dicomzarr.runtime.process import ProcessLock, at_exit, at_fork
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def _started() -> subprocess.Popen[bytes]:
         raise ValueError("this program is no Python that could be started for it: set limits={'layer_seconds': 1e9}")
     command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path)]
     pipe = subprocess.PIPE
+    CORE.leave()
     # Without buffers: what a forked child found in one it would send once more.
     return subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)  # noqa: S603  # ours
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
+from typing import Final
 
 
 def usable_cores() -> set[int]:
@@ -16,7 +17,8 @@ class CoreOfItsOwn(threading.local):
     """Where each thread runs: on any core, or on one.
 
     Linux on two cores often leaves two threads that hand the interpreter's lock to one another on the same core, for
-    tens of milliseconds, and the other one idle.
+    tens of milliseconds, and the other one idle. Threads and processes that such a thread starts would keep to its core
+    for ever: it has to `leave` before.
     """
 
     def __init__(self) -> None:
@@ -42,6 +44,10 @@ class CoreOfItsOwn(threading.local):
         usual, self._usual = self._usual, None
         if usual:
             _run_on(usual)
+
+
+CORE: Final = CoreOfItsOwn()
+"""That of the thread that asks."""
 
 
 def _run_on(cores: set[int]) -> None:

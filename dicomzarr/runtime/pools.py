@@ -13,7 +13,7 @@ from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from dicomzarr.runtime.cores import CoreOfItsOwn, usable_cores
+from dicomzarr.runtime.cores import CORE, usable_cores
 from dicomzarr.runtime.process import at_exit, at_fork
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Threads:
         with self._changed:
             if self._idle <= len(self._waiting) and self._running < self.threads:
                 number = self._running
+                CORE.leave()
                 threading.Thread(target=self._run, args=(number,), name=f"{self._name}_{number}", daemon=True).start()
                 self._running += 1
             self._waiting.append(work)
@@ -150,15 +151,14 @@ class PoolOfCores(Pool):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, len(usable_cores()) or os.cpu_count() or 1)
-        self._core = CoreOfItsOwn()
         self._here = threading.local()
 
     def keep_apart(self) -> None:
         """Called by each thread between the parts of its work."""
         if self._running - self._idle == self.threads:
-            self._core.keep(self._here.number, self.threads)
+            CORE.keep(self._here.number, self.threads)
         else:
-            self._core.leave()
+            CORE.leave()
 
     def _run(self, number: int) -> None:
         self._here.number = number
@@ -166,7 +166,7 @@ class PoolOfCores(Pool):
 
     def _next(self) -> _Work[Any] | None:
         if not self._waiting:
-            self._core.leave()
+            CORE.leave()
         return super()._next()
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import imagecodecs
+import numpy as np
 import pytest
 from waiting import SECONDS
 
-from dicomzarr.runtime.cores import CoreOfItsOwn, usable_cores
-from dicomzarr.runtime.pools import PoolOfCores
+from dicomzarr.codecs.apart import Apart
+from dicomzarr.runtime.cores import CORE, CoreOfItsOwn, usable_cores
+from dicomzarr.runtime.pools import PoolOfCores, Threads
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux lets a thread choose cores")
 
@@ -60,6 +66,38 @@ def test_a_thread_that_works_on_alone_runs_anywhere_again(pool: PoolOfCores) -> 
 
     first, *_ = [pool.submit(work, number) for number in range(pool.threads)]
     assert first.result(SECONDS) == CORES
+
+
+def test_threads_that_are_started_meanwhile_run_anywhere(pool: PoolOfCores) -> None:
+    meeting, other = threading.Barrier(pool.threads, timeout=SECONDS), Threads("dicomzarr-other", 1)
+
+    def work() -> set[int]:
+        meeting.wait()
+        pool.keep_apart()
+        return other.submit(usable_cores).result(SECONDS)
+
+    assert [each.result(SECONDS) for each in [pool.submit(work) for _ in range(pool.threads)]] == [CORES] * pool.threads
+
+
+def test_a_process_for_jpeg_xl_that_is_started_meanwhile_runs_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[set[int]] = []
+
+    class Started(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            found.append(os.sched_getaffinity(self.pid))
+
+    monkeypatch.setattr(subprocess, "Popen", Started)
+    apart, frame = Apart(), np.full((8, 8), 7, np.uint8)
+
+    def work() -> Any:
+        CORE.keep(0, len(CORES))
+        return apart.decode(imagecodecs.jpegxl_encode(frame, lossless=True), 2**28, 60.0)
+
+    with ThreadPoolExecutor(1) as threads:
+        assert (threads.submit(work).result(SECONDS) == frame).all()
+    apart.end()
+    assert found == [CORES]
 
 
 def in_a_thread(core: CoreOfItsOwn, threads: int) -> tuple[set[int], set[int]]:
