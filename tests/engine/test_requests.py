@@ -156,6 +156,7 @@ def test_lists_are_longer_than_usual_only_where_no_connection_idles_for_it_and_n
     [
         (4096, 0.1, 256, 160),
         (4096, 0.01, 256, 256),
+        (4096, 5e-324, 256, 256),
         (4096, 0.01, 100, 100),
         (4096, 0.5, 256, 64),
         (4096, 0.0, 256, 64),

@@ -72,7 +72,7 @@ def longest_list(queued: int, connections: int, seconds: float, most: int) -> in
         seconds: What a request takes; 0 where that is not known.
         most: The most that may ever be asked for.
     """
-    soon = int(USUAL_LIST * _SOON / seconds) if seconds else 0
+    soon = int(min(most, USUAL_LIST * _SOON / seconds)) if seconds else 0
     return min(most, max(USUAL_LIST, min(queued // connections, soon)))
 
 
