@@ -136,13 +136,12 @@ class _Decoder:
         """... and in a word of its own: opaque."""
         return self._filled + b"\xff"
 
-    def decode(self, data: bytes, scratch: Scratch | None = None, *, rows_beyond: int = 0) -> npt.NDArray[Any]:
+    def decode(self, data: bytes, scratch: Scratch | None = None) -> npt.NDArray[Any]:
         """Decode, with both colour models named, since by itself the codec guesses.
 
         Args:
             data: The frame.
             scratch: Where the pixels go; they are then valid until it is used again.
-            rows_beyond: Rows that it has memory for besides.
 
         Returns:
             (rows, columns), or (rows, columns, samples) of several, ``uint8``, or ``uint16`` of more than eight bits.
@@ -150,11 +149,13 @@ class _Decoder:
         Raises:
             imagecodecs.Jpeg8Error: The codec refuses it.
         """
-        pixels = self._decode_to_memory(data, scratch, rows_beyond)
-        return pixels if pixels.ndim == 2 else pixels[..., : self.codestream.samples]  # noqa: PLR2004  # no samples
+        return self._without_fourth(self._decode_to_memory(data, scratch))
 
-    def _decode_to_memory(self, data: bytes, scratch: Scratch | None, rows_beyond: int) -> npt.NDArray[Any]:
-        """As `decode`; a pixel may have a fourth sample, see `planes.WORD`."""
+    def _without_fourth(self, memory: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return memory[..., : self.codestream.samples] if memory.ndim > 2 else memory  # noqa: PLR2004  # with samples
+
+    def _decode_to_memory(self, data: bytes, scratch: Scratch | None, rows_beyond: int = 0) -> npt.NDArray[Any]:
+        """As `decode`; a pixel may have a fourth sample, see `planes.WORD`, and there may be memory for more rows."""
         if self.scale > 1:
             return decode_at(self.scale, data, is_ybr=self.is_ybr)
         in_words = scratch is not None and scratch.for_planes and self._fits_words
@@ -192,9 +193,7 @@ class _Decoder:
             FrameDecodeError: The data end early, or some are left over.
         """
         taller = self._taller(data, scratch)
-        pixels = taller[: self.codestream.rows // self.scale]
-        if taller.ndim > 2:  # noqa: PLR2004  # samples
-            pixels = pixels[..., : self.codestream.samples]
+        pixels = self._without_fourth(taller[: self.codestream.rows // self.scale])
         beyond = self._beyond(taller)
         if beyond is _Beyond.DATA:
             self._check_padding(data)

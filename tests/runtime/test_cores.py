@@ -39,6 +39,7 @@ def cores_of(pool: PoolOfCores, threads: int) -> list[set[int]]:
         parting.wait()
         return found
 
+    pool.wait(SECONDS, begin_more=True)  # until those idle that have just answered
     return [each.result(SECONDS) for each in [pool.submit(work) for _ in range(threads)]]
 
 

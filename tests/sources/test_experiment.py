@@ -435,3 +435,27 @@ def test_what_is_known_of_the_whole_series_stays_when_more_is_found_out() -> Non
     now = learned(Server(0.01, lambda _: 0.0, line=100e6, gzip=2.0), experiment, now)
     assert experiment.usual().mode.gzip
     assert not asks_whole(experiment, now)
+
+
+def test_only_lists_tell_what_lists_take() -> None:
+    """A server may be quick with single frames, and slow with lists: longer ones would keep small reads waiting."""
+    experiment = experiment_for()
+    usual = experiment.usual()
+    assert experiment.list_seconds == 0.0
+    experiment.asked(usual, 1, 0.0)
+    experiment.ended(usual, [FRAME_BYTES], 0.002, 0.002, queued=0)
+    assert experiment.duration == 0.002
+    assert experiment.list_seconds == 0.0
+    experiment.asked(usual, LONG, 1.0)
+    experiment.ended(usual, [FRAME_BYTES] * LONG, 0.3, 1.3, queued=0)
+    assert experiment.list_seconds == 0.3
+
+
+def test_lists_are_of_the_usual_length_while_modes_are_compared() -> None:
+    experiment = experiment_for()
+    usual = experiment.usual()
+    experiment.asked(usual, LONG, 0.0)
+    experiment.ended(usual, [FRAME_BYTES] * LONG, 0.01, 0.01, queued=0)
+    assert experiment.list_seconds == 0.01
+    assert experiment.next(4096, 1.0) is not None  # which begins to compare
+    assert experiment.list_seconds == 0.0

@@ -114,7 +114,7 @@ class DICOMwebOrigin:
                 # What is measured holds up large reads; what is small may spoil it a little.
                 if turn.frames > SMALL_READ or self._free(choice, turn.priority, under_way) <= 0:
                     continue
-            length = self._length(choice, turn, len(queue), under_way, experiment.duration)
+            length = self._length(choice, turn, len(queue), under_way, experiment.list_seconds)
             pause = max(queue.since, self._asked_at) + experiment.gather - now if under_way else 0.0
             if pause > 0 and len(queue) < length:
                 return Wait(pause)

@@ -106,6 +106,8 @@ class Experiment:
     thresholds: Thresholds = field(default_factory=Thresholds)
     duration: float = 0.0
     """Seconds that a request usually takes; 0 while none has ended."""
+    _of_lists: float = 0.0
+    """The same of lists that are no shorter than half of the usual length."""
     _round: Round | None = None
     _found: dict[FetchMode, Rate] = field(default_factory=dict)
     """What the rounds before have shown."""
@@ -166,6 +168,11 @@ class Experiment:
         return self.thresholds.patience * max(1.0, frames / max(singles, 1e-6))
 
     @property
+    def list_seconds(self) -> float:
+        """What a list usually takes; 0 where that is not known, or while modes are compared, by lists of one length."""
+        return self._of_lists if self._round is None else 0.0
+
+    @property
     def gather(self) -> float:
         """Seconds for which a queue shorter than a list waits for more, while requests are under way."""
         return min(self.thresholds.longest_gather, self.thresholds.gathered_share * self.duration)
@@ -186,7 +193,9 @@ class Experiment:
             now: Seconds of a steady clock.
             queued: Frames that wait.
         """
-        self.duration = (1 - _WEIGHT) * self.duration + _WEIGHT * seconds if self.duration else seconds
+        self.duration = _averaged(self.duration, seconds)
+        if len(sizes) >= LONG // 2:
+            self._of_lists = _averaged(self._of_lists, seconds)
         self._all.answer(len(sizes), sum(sizes), now)
         choice.answer(len(sizes), sum(sizes), now)
         self._list_alone(choice, len(sizes))
@@ -325,3 +334,8 @@ class Experiment:
     def _give_up(self) -> None:
         self._round, self._all.seconds, self._blocked_since = None, 0.0, None
         self._failures = min(_MOST_FAILURES, self._failures + 1)
+
+
+def _averaged(usual: float, last: float) -> float:
+    """A duration that follows the last ones; 0 where there was none."""
+    return (1 - _WEIGHT) * usual + _WEIGHT * last if usual else last

@@ -69,7 +69,7 @@ def longest_list(queued: int, connections: int, seconds: float, most: int) -> in
     Args:
         queued: Frames that wait.
         connections: How many requests may be under way.
-        seconds: What a request takes; 0 where that is not known.
+        seconds: What a list takes; 0 where that is not known.
         most: The most that may ever be asked for.
     """
     soon = int(min(most, USUAL_LIST * _SOON / seconds)) if seconds else 0
