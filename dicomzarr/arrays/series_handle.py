@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicomzarr.errors import DicomZarrError
 from dicomzarr.runtime.home_loop import run_sync
-from dicomzarr.session.absence import explain
 from dicomzarr.session.locate import series_ref
 from dicomzarr.session.opening import endpoint_for
 
@@ -93,6 +92,8 @@ class SeriesHandle:
         try:
             store = endpoint.held(ref, self.options) or run_sync(endpoint.store, ref, self.options)
         except DicomZarrError as error:
+            from dicomzarr.session.absence import explain  # noqa: PLC0415  # something went wrong
+
             explain(error, endpoint.source, self.url)
             raise
         return _Held(process, endpoint, store)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from dicomzarr.dicom.lut.modality import IDENTITY, Rescale
 from dicomzarr.dicom.pixels.syntax import is_native
 
@@ -46,12 +48,14 @@ class ConcatenationPart:
     """SOPInstanceUIDOfConcatenationSource (0020,0242), the same in all parts of an image."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Instance:
+class Instance(msgspec.Struct, frozen=True, eq=False):
     """One image instance, one object for each: how its frames are fetched and decoded, and what its header says.
 
-    Lengths are in millimetres unless said otherwise.
+    Lengths are in millimetres unless said otherwise. A series has up to 20 000 that differ in a few fields: a struct is
+    copied in a tenth of the time that a dataclass takes.
     """
+
+    __repr__ = object.__repr__
 
     sop_instance_uid: str
     number_of_frames: int

@@ -8,7 +8,8 @@ from hashlib import sha256
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from dicomzarr.dicom.copies import Copies
+import msgspec
+
 from dicomzarr.dicom.instance import ConcatenationPart, Instance
 from dicomzarr.dicom.lut.icc import EmbeddedProfile
 from dicomzarr.dicom.lut.modality import IDENTITY, parts_of_one, read_rescale, real_world_mappings
@@ -211,14 +212,19 @@ class InstanceParser:
             return parsed
         uid = _uid(item)
         read = AttributeReader(uid)
-        return _copies.of(known, uid, _instance_number(read, item), _acquisition(read, item))
+        return msgspec.structs.replace(
+            known,
+            sop_instance_uid=uid,
+            instance_number=_instance_number(read, item),
+            acquisition=_acquisition(read, item),
+        )
 
 
-_copies = Copies(Instance, "sop_instance_uid", "instance_number", "acquisition")
+_nameless = AttributeReader("without SOPInstanceUID")
 
 
 def _uid(item: ImageItem) -> str:
-    uid = AttributeReader("without SOPInstanceUID").address(item.sop_instance_uid)
+    uid = _nameless.address(item.sop_instance_uid)
     if uid is None:
         raise InvalidAttributeError("An instance in the series has no SOPInstanceUID, or one that is no UID.")
     return uid

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dicomzarr.sources.dicomweb.source import DICOMwebSource
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 from dicomzarr.sources.files.choice import chosen_series
 from dicomzarr.sources.files.places import index_at, is_far, store_at
@@ -51,6 +50,8 @@ class Kind:
 
 
 def _dicomweb(base: str, options: StorageOptions, _: Callable[[], Path | None]) -> SeriesSource:
+    from dicomzarr.sources.dicomweb.source import DICOMwebSource  # noqa: PLC0415  # none who reads files needs it
+
     return DICOMwebSource.of(base, options.access, options.tuning)
 
 

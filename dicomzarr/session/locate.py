@@ -18,10 +18,8 @@ from dicomzarr.errors import (
 )
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import run_sync
-from dicomzarr.session.absence import explain, none_named
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opening import endpoint_for
-from dicomzarr.session.viewer import shown_at
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 from dicomzarr.sources.files.idc import series_url
 from dicomzarr.sources.files.places import STORE, is_place, names_files
@@ -103,6 +101,8 @@ def _on_a_server(url: str, scheme: str, options: StorageOptions) -> SeriesURL:
         if names_files(url):
             return FolderURL.at(url)
         if options.client is None:
+            from dicomzarr.session.viewer import shown_at  # noqa: PLC0415  # none who reads files needs it
+
             return shown_at(url, options) or _probed(url, options)
     return DICOMwebURL.parse(url)
 
@@ -131,6 +131,8 @@ def _probed(url: str, options: StorageOptions) -> SeriesURL:
         reason = "there is no DICOM in them"
     except DicomZarrError as error:
         reason = str(error.args[0]).rstrip(".")
+    from dicomzarr.session.absence import explain  # noqa: PLC0415  # something went wrong
+
     refusal = str(refused.args[0]).rstrip(".")
     refused.remedy = ""
     explain(refused, endpoint.source, server)
@@ -181,6 +183,8 @@ def only_series(url: SeriesURL, options: StorageOptions) -> SeriesURL:
         return url
     source, chosen = endpoint_for(url.base, options).source, kind_of(url).chosen
     if chosen is None:
+        from dicomzarr.session.absence import none_named  # noqa: PLC0415  # something went wrong
+
         raise none_named(source, url)
     return run_sync(chosen, url, source)
 

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import folders
 import fsspec
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import zarr
 from faults import delay
 from radiology_model import distinct
 from radiology_multiframe import enhanced_volume
-from radiology_volumes import volume
+from radiology_volumes import VOLUME, volume
 from serving import GREY, is_right, run_python, serving, serving_big, serving_elsewhere, zarr_level
 from waiting import BUSY, SECONDS
 
@@ -261,3 +262,15 @@ import json, dicomzarr
 print(json.dumps(sorted({"fsspec", "aiohttp", "imagecodecs", "numpy", "zarr"} & set(sys.modules))))
 """
     assert run_python(script) == []
+
+
+def test_opening_files_loads_nothing_that_asks_servers(tmp_path: Path) -> None:
+    """A folder opens in half a second more or less: what reads from servers would be a tenth of it."""
+    folders.write(tmp_path, volume().datasets)
+    script = """
+import json, dicomzarr
+image = dicomzarr.open(sys.argv[1])
+asking = {"aiohttp", "dicomzarr.sources.dicomweb.client", "dicomzarr.sources.http.connection"}
+print(json.dumps([image.levels[0].shape, sorted(asking & set(sys.modules))]))
+"""
+    assert run_python(script, str(tmp_path)) == [list(VOLUME.shape), []]

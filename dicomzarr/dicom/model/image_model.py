@@ -5,6 +5,8 @@ As in `json_model`, whatever is not named here is skipped by the decoder and nev
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -468,8 +470,7 @@ def _with(shared: list[ImageItem], items: list[ImageItem]) -> list[ImageItem]:
         for name in ImageItem.__struct_fields__:
             value = getattr(each, name)
             if value is not getattr(_NO_INSTANCE, name):
-                for item in items:
-                    msgspec.structs.force_setattr(item, name, value)
+                deque(map(msgspec.structs.force_setattr, items, repeat(name), repeat(value)), 0)  # ten times 10 000
     return items
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, cast
 
 from dicomzarr.dicom.uids import is_ordinary, is_uid
 from dicomzarr.errors import InvalidAttributeError
@@ -64,24 +64,6 @@ _SHORT_WORD: Final = re.compile(r"[A-Z]|[0-9]{1,3}|[BHIQT][A-Z]?[0-9]{2}[A-Z]?|S
 ultrasound's 0011 (PS3.3 section C.8.5.6.1.1)."""
 
 
-class _Named(Protocol):
-    """Builds the error for one attribute of one instance."""
-
-    def __call__(self, name: str, value: object, wanted: str) -> InvalidAttributeError: ...
-
-
-def invalid_in(instance: str) -> _Named:
-    """A maker of errors that name this instance."""
-
-    def build(name: str, value: object, wanted: str) -> InvalidAttributeError:
-        return InvalidAttributeError(
-            f"Instance {instance}: {name} should be {wanted}, found {_described(value)}.",
-            remedy="The series cannot be placed without it.",
-        )
-
-    return build
-
-
 def _described(value: object) -> str:
     """A value as messages may show it: a number, for a text may be anything, somebody's name too."""
     if value is None:
@@ -137,10 +119,15 @@ class AttributeReader:
     """
 
     def __init__(self, instance: str, notices: Notices | None = None) -> None:
-        self.invalid = invalid_in(instance)
-        """Builds the error for an attribute, a value and what was wanted instead."""
         self._instance = instance
         self._notices = notices
+
+    def invalid(self, name: str, value: object, wanted: str) -> InvalidAttributeError:
+        """The error for an attribute, what it holds, and what was wanted instead."""
+        return InvalidAttributeError(
+            f"Instance {self._instance}: {name} should be {wanted}, found {_described(value)}.",
+            remedy="The series cannot be placed without it.",
+        )
 
     def fact(self, leaf: Leaf, name: str, possible: Callable[[float], bool], lost: str) -> float | None:
         """The first value as a finite number; None where there is none or an impossible one.
@@ -162,7 +149,9 @@ class AttributeReader:
         self, leaf: Leaf, name: str, count: int, possible: Callable[[Sequence[float]], bool], lost: str
     ) -> tuple[float, ...] | None:
         """Exactly ``count`` finite numbers, likewise; ``possible`` is asked about all of them."""
-        values = leaf.values and [value for value in leaf.values if not _is_blank(value)]
+        if _are_finite(leaf.values) and len(leaf.values) == count and possible(leaf.values):
+            return leaf.values
+        values = [value for value in leaf.values if not _is_blank(value)]
         if not values:
             return None
         numbers = [number for value in values if (number := self.lenient(value)) is not None]
@@ -272,6 +261,11 @@ def _as_number(value: Any) -> float | None:
         return math.inf
     except (ValueError, TypeError):
         return None
+
+
+def _are_finite(values: Sequence[Scalar]) -> TypeGuard[tuple[float, ...]]:
+    """Whether all are finite floating-point numbers, as most are of which many are read."""
+    return set(map(type, values)) == {float} and all(map(math.isfinite, cast("Sequence[float]", values)))
 
 
 def _first(leaf: Leaf) -> Scalar:

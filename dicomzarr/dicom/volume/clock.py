@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.model.values import Value
 
 _DAY: Final = 86400.0
-_DATE: Final = r"(?P<year>\d{4})\.?(?P<month>\d{2})\.?(?P<day>\d{2})"
-_TIME: Final = r"(?P<hour>\d{2}):?(?P<minute>\d{2})?:?(?P<second>\d{2})?(?:\.(?P<fraction>\d{1,6}))?"
-_DATETIME: Final = re.compile(f"{_DATE}{_TIME}(?P<zone>[+-]\\d{{4}})?", re.ASCII)
+_DATE: Final = r"(\d{4})\.?(\d{2})\.?(\d{2})"
+_TIME: Final = r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.(\d{1,6}))?"
+_DATETIME: Final = re.compile(f"{_DATE}{_TIME}([+-]\\d{{4}})?", re.ASCII)
 
 
 def acquired_at(item: ImageItem, frame_datetime: Scalar) -> float | None:
@@ -35,7 +35,7 @@ def acquired_at(item: ImageItem, frame_datetime: Scalar) -> float | None:
 
 def date_and_time(date: Leaf, time: Leaf) -> float | None:
     """Seconds since a fixed day; of a time without a date since midnight, of a date without a time until then."""
-    day, of_day = (str(leaf.first or "").strip() for leaf in (date, time))
+    day, of_day = str(date.first or "").strip(), str(time.first or "").strip()
     return _seconds(f"{day or '19700101'}{of_day or '00'}") if day or of_day else None
 
 
@@ -61,12 +61,13 @@ def _seconds(text: str) -> float | None:
     found = _DATETIME.fullmatch(text.strip())
     if found is None:
         return None
-    parts = {name: int(value) for name, value in found.groupdict("0").items() if name not in {"fraction", "zone"}}
+    *parts, fraction, zone = found.groups()
+    year, month, day, hour, minute, second = (int(part or 0) for part in parts)
     try:
-        moment = datetime(**parts, tzinfo=_zone(found["zone"]))
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=_zone(zone))
     except (ValueError, OverflowError):
         return None
-    return moment.timestamp() + float(f"0.{found['fraction'] or 0}")
+    return moment.timestamp() + float(f"0.{fraction or 0}")
 
 
 def _zone(text: str | None) -> tzinfo:

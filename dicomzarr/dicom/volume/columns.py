@@ -100,8 +100,12 @@ def columns_of(frames: Sequence[Frame]) -> list[Column]:
     told = names_in(frames)
     names = [row.name for row in ATTRIBUTES if row.name in told]
     names += sorted(name for name in told if name.startswith("index_"))
-    found = [column_of(frames, name) for name in names]
-    return [column for column in found if column.count > 1]
+    return [column_of(frames, name) for name in names if _varies(frames, name)]
+
+
+def _varies(frames: Sequence[Frame], name: str) -> bool:
+    values = [frame.values.get(name) for frame in frames]
+    return values.count(values[0]) < len(values)
 
 
 def names_in(frames: Iterable[Frame]) -> set[str]:

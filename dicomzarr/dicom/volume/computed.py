@@ -166,16 +166,17 @@ def frame_number(frame: FrameContext) -> Value:
 
 def frame_times(item: ImageItem) -> Iterator[float | None]:
     """Milliseconds since the first frame of each, by FrameTimeVector or FrameTime (PS3.3 section C.7.6.5); endless."""
-    if item.phases.values and item.time_slice_vector.values:
-        yield from _times_in_phases(item)
-        yield from itertools.repeat(None)
     vector = item.frame_time_vector.values
-    increments = [] if not vector or _counts_evenly(item) else [number_of(value) or 0.0 for value in vector]
-    if increments and min(increments[1:], default=0.0) >= 0:  # frames go forward, or the vector says nothing
-        yield from (round(elapsed, 6) for elapsed in itertools.accumulate([0.0, *increments[1:]]))
-    step = None if increments else number_of(item.frame_time.first)
-    for number in itertools.count():
-        yield round(step * number, 6) if step else None
+    known: Iterator[float | None] = iter(())
+    if item.phases.values and item.time_slice_vector.values:
+        known = _times_in_phases(item)
+    elif vector and not _counts_evenly(item):
+        increments = [number_of(value) or 0.0 for value in vector[1:]]
+        if min(increments, default=0.0) >= 0:  # frames go forward, or the vector says nothing
+            known = (round(elapsed, 6) for elapsed in itertools.accumulate([0.0, *increments]))
+    elif step := number_of(item.frame_time.first):
+        known = (round(step * number, 6) for number in itertools.count())
+    return itertools.chain(known, itertools.repeat(None))
 
 
 def _counts_evenly(item: ImageItem) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 import numpy as np
 
-from dicomzarr.dicom.copies import Copies
 from dicomzarr.dicom.instance import FrameRef
 from dicomzarr.dicom.instance_parser import pixel_spacing, spacing_between
 from dicomzarr.dicom.lut.modality import IDENTITY, Rescale, parts_of_one, read_rescale
@@ -64,9 +63,10 @@ _AXIAL: Final = 1e-4
 """By how much the cosine of a normal may differ from that of the body's axis."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, eq=False):
     """One frame; lengths in millimetres."""
+
+    __repr__ = object.__repr__
 
     ref: FrameRef
     item: ImageItem
@@ -161,7 +161,7 @@ def frames_of(items: Mapping[Instance, ImageItem], notices: Notices) -> Iterator
             f"NumberOfFrames makes {frames} frames in the series, {most.number_of_frames} of them in "
             f"instance {most.sop_instance_uid}; {_MOST_FRAMES} are the most that can be placed one by one."
         )
-    contexts = [list(_contexts(instance, item, notices)) for instance, item in items.items()]
+    contexts = [_contexts(instance, item, notices) for instance, item in items.items()]
     values = iter(dimension_values([context for each in contexts for context in each]))
     turns = Turns()
     alike: dict[Hashable, Frame] = {}
@@ -171,7 +171,7 @@ def frames_of(items: Mapping[Instance, ImageItem], notices: Notices) -> Iterator
             yield _frame_like(alike, context, position, orientation, told, notices, in_patient=in_patient)
 
 
-def _contexts(instance: Instance, item: ImageItem, notices: Notices) -> Iterator[FrameContext]:
+def _contexts(instance: Instance, item: ImageItem, notices: Notices) -> list[FrameContext]:
     shared = next(iter(item.shared_groups.items), NO_GROUPS)
     groups = [] if item.per_frame_groups is None else list(frame_groups(item.per_frame_groups))
     count = instance.number_of_frames
@@ -183,9 +183,11 @@ def _contexts(instance: Instance, item: ImageItem, notices: Notices) -> Iterator
         notices.add(instance.sop_instance_uid, f"{text}{rest}.")
     read = AttributeReader(instance.sop_instance_uid, notices)
     of_all = _converted(item, shared.converted_of_all.items)
-    for number, time in zip(range(1, count + 1), frame_times(item), strict=False):
-        own = groups[number - 1] if number <= len(groups) else NO_GROUPS
-        yield FrameContext(instance, _converted(of_all, own.converted.items), own, shared, number, time, read)
+    owns = itertools.chain(groups, itertools.repeat(NO_GROUPS))
+    return [
+        FrameContext(instance, _converted(of_all, own.converted.items), own, shared, number, time, read)
+        for number, own, time in zip(range(1, count + 1), owns, frame_times(item), strict=False)
+    ]
 
 
 def _converted(item: ImageItem, classic: Sequence[ImageItem]) -> ImageItem:
@@ -201,9 +203,6 @@ _told = attrgetter(
     *("rescale_slope", "rescale_intercept", "rescale_type", "image_laterality"),
 )
 """What is read here of an instance that has no functional groups, as most that are one of thousands."""
-
-
-_copies = Copies(Frame, "ref", "item", "position", "orientation", "values", "gradient_in_patient")
 
 
 def _frame_like(  # noqa: PLR0913, PLR0917  # as `_frame`, and what is known of others
@@ -224,7 +223,15 @@ def _frame_like(  # noqa: PLR0913, PLR0917  # as `_frame`, and what is known of 
     known = alike.get(key)
     if known is not None:
         ref = FrameRef(context.instance, context.number)
-        return _copies.of(known, ref, context.item, position, orientation, values, in_patient)
+        return msgspec.structs.replace(
+            known,
+            ref=ref,
+            item=context.item,
+            position=position,
+            orientation=orientation,
+            values=values,
+            gradient_in_patient=in_patient,
+        )
     before = len(notices)
     frame = _frame(context, position, orientation, values, in_patient=in_patient)
     if len(notices) == before:
@@ -311,7 +318,7 @@ def _scaling(context: FrameContext, name: str) -> Leaf:
 def _placement(contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector | None]]:
     """(position, orientation) of each frame of an instance."""
     item, read = contexts[0].item, contexts[0].read
-    if read.text(item.grid_frame_offsets) is not None:
+    if is_given(item.grid_frame_offsets):
         return _dose_placement(read, item, len(contexts))
     if contexts[0].instance.modality == "NM" or item.slice_vector.values:
         return [_detector_placement(read, context) for context in contexts]

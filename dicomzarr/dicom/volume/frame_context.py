@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from dicomzarr.dicom.model.image_model import NO_GROUPS
 from dicomzarr.dicom.model.json_model import EMPTY, Leaf
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.model.values import AttributeReader
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class FrameContext:
+class FrameContext(msgspec.Struct, frozen=True, eq=False):
     """All that the metadata say of one frame."""
+
+    __repr__ = object.__repr__
 
     instance: Instance
     item: ImageItem

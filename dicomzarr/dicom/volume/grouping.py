@@ -105,6 +105,8 @@ def stacks_of(frames: Iterable[Frame], *, any_sign: bool = False) -> list[Stack]
         any_sign: Bits and sign of stored values may differ, since arrays hold rescaled ones.
     """
     found = sorted(frames, key=lambda frame: (frame.order[0], frame.instance.sop_instance_uid, frame.ref.number))
+    if not found:
+        return []
     keys = {**_KEYS, PIXELS: _samples} if any_sign else _KEYS
     columns: dict[str, list[Hashable]] = {name: [key(frame) for frame in found] for name, key in keys.items()}
     logarithms = {spacing: np.log(spacing) for frame in found if (spacing := frame.spacing) is not None}
@@ -192,10 +194,13 @@ def _take_turns(frames: Sequence[Frame]) -> bool:
     return alternate and lattice is not None and not lattice.absent
 
 
-def _members(columns: Mapping[str, Sequence[Hashable]]) -> list[list[int]]:
+def _members(columns: Mapping[str, list[Hashable]]) -> list[list[int]]:
     """The places of frames that are alike in everything."""
+    varying = [values for values in columns.values() if values.count(values[0]) < len(values)]
+    if not varying:
+        return [list(range(len(next(iter(columns.values())))))]
     members: defaultdict[tuple[Hashable, ...], list[int]] = defaultdict(list)
-    for place, key in enumerate(zip(*columns.values(), strict=True)):
+    for place, key in enumerate(zip(*varying, strict=True)):
         members[key].append(place)
     return list(members.values())
 

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from dicomzarr.dicom.lut.modality import Rescale
 from dicomzarr.dicom.model.image_model import RadiopharmaceuticalItem
 from dicomzarr.dicom.model.private import private_value
@@ -63,7 +65,9 @@ def in_suv(grid: Grid, earliest: float | None) -> Grid:
     """
     found = uptake(grid.frames, earliest)
     frames = tuple(
-        replace(frame, rescale=Rescale(frame.rescale.slope * factor, frame.rescale.intercept * factor), to_suv=factor)
+        msgspec.structs.replace(
+            frame, rescale=Rescale(frame.rescale.slope * factor, frame.rescale.intercept * factor), to_suv=factor
+        )
         for frame, factor in zip(grid.frames, found.factors, strict=True)
     )
     return replace(grid, frames=frames, notices=(*grid.notices, *found.notices))

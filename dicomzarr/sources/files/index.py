@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import DicomZarrError, FileError, InvalidFileError, ServerError, UnreadableFileError
@@ -232,7 +234,7 @@ def _far(names: Mapping[StoredFile, str], kept: IndexFile) -> Iterator[tuple[str
             continue
         if found is not None:
             held: Kept = _InIndex(kept, name, file) if kept.keeps else _InMemory(beginning)
-            found = replace(found, kept=held)
+            found = msgspec.structs.replace(found, kept=held)
         yield name, _Found(file, found), beginning
 
 

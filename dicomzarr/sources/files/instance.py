@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -72,8 +71,7 @@ class Kept(Protocol):
         """Keep where its frames lie."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FileInstance:
+class FileInstance(msgspec.Struct, frozen=True, eq=False):
     """An instance and the file that it is in."""
 
     file: StoredFile

@@ -11,11 +11,8 @@ from dicomzarr.errors import InvalidOptionError, InvalidURLError
 from dicomzarr.sources.files.index_file import NAME, IndexFile
 from dicomzarr.sources.files.instance import SHOWN
 from dicomzarr.sources.files.stores.archive import ENDINGS, Archive
-from dicomzarr.sources.files.stores.bucket import Bucket, BucketURL
 from dicomzarr.sources.files.stores.foreign import FsspecFiles, ObstoreFiles
 from dicomzarr.sources.files.stores.local import LocalFolder
-from dicomzarr.sources.files.stores.objects import ObjectServer
-from dicomzarr.sources.files.stores.web import WebFiles
 from dicomzarr.sources.files.urls import path_of, place_of, split_place
 from dicomzarr.sources.http.urls import origin_of, safe_url
 
@@ -117,6 +114,9 @@ def _unpacked(store: ByteStore, name: str, kept: IndexFile | None) -> ByteStore:
 
 
 def _bucket(place: str, options: StorageOptions) -> ByteStore:
+    from dicomzarr.sources.files.stores.bucket import Bucket, BucketURL  # noqa: PLC0415  # few read from there
+    from dicomzarr.sources.files.stores.objects import ObjectServer  # noqa: PLC0415  # likewise
+
     url = BucketURL.parse(place)
     if not url.bucket:
         raise InvalidURLError(f"{place} names no bucket.", remedy="Write s3://BUCKET/PREFIX.")
@@ -125,6 +125,9 @@ def _bucket(place: str, options: StorageOptions) -> ByteStore:
 
 
 def _web(place: str, options: StorageOptions) -> ByteStore:
+    from dicomzarr.sources.files.stores.objects import ObjectServer  # noqa: PLC0415  # few read from there
+    from dicomzarr.sources.files.stores.web import WebFiles  # noqa: PLC0415  # likewise
+
     scheme, host, port = origin_of(place)
     return WebFiles(place, ObjectServer(f"{scheme}://{host}:{port}", options.access, options.tuning))
 

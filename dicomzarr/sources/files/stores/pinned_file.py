@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from dicomzarr.errors import ChangedFileError, UnreadableFileError
 from dicomzarr.runtime.pools import FRAME_FILES
@@ -23,8 +24,7 @@ _FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLO
 """Nobody waits for somebody who writes to a pipe that stands in the place of a file."""
 
 
-@dataclass(frozen=True, slots=True)
-class PinnedFile:
+class PinnedFile(msgspec.Struct, frozen=True):
     """A `port.StoredFile` that holds no open file."""
 
     path: str
