@@ -195,7 +195,7 @@ def _check_extent(codestream: Codestream, length: int, where: str) -> None:
         raise FrameDecodeError(
             f"{where}: the {codestream.codec.value} codestream is cut off: after {length} bytes"
             " it still lacks its end.",
-            remedy="Read it again; if it stays, the server's copy is damaged.",
+            remedy="Read it again; if it stays, the stored copy is damaged.",
         )
 
 

@@ -47,7 +47,7 @@ def inflate_frame(data: bytes | memoryview, pixel: PixelDescription, *, where: s
     if not inflater.eof:
         raise FrameDecodeError(
             f"{where}: the deflated frame is cut off: after {len(data)} bytes it still lacks its end.",
-            remedy="Read it again; if it stays, the server's copy is damaged.",
+            remedy="Read it again; if it stays, the stored copy is damaged.",
         )
     if len(inflater.unused_data) > _MOST_BEHIND:
         raise FrameDecodeError(

@@ -37,7 +37,7 @@ def contradiction(key: FrameKey, frame: EncodedFrame) -> ContradictingHeaderErro
         return None
     return ContradictingHeaderError(
         f"study {series.study}, series {series.series}, instance {key.instance}, frame {key.number}: {said}.",
-        remedy="The server's metadata are not those of the file: have them made anew.",
+        remedy="The metadata are not of this file: open the series again; if it stays, have the server make them anew.",
     )
 
 

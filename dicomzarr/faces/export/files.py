@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from dicomzarr.errors import UsageError
+from dicomzarr.errors import TargetError, UsageError
 from dicomzarr.faces.export import nifti, ome_tiff, ozx
 from dicomzarr.faces.export.durable import settle
 from dicomzarr.faces.export.failures import on_disk, taken
@@ -69,10 +69,14 @@ def export_file(
     source = kind.adapt(Source(image, options))
     work = ZarrExport(source, str(beside / "export.zarr"), {}, progress)
     work.run(overwrite=overwrite, settles=False)  # the file is
-    with on_disk("The target"):
-        made = _empty(beside / "made")
-        kind.write(source, beside / "export.zarr", made / path.name)
-        _move([*kind.beside(path), path], made)
+    try:
+        with on_disk("The target"):
+            made = _empty(beside / "made")
+            kind.write(source, beside / "export.zarr", made / path.name)
+            _move([*kind.beside(path), path], made)
+    except TargetError as error:
+        work.tell_state(error)
+        raise
     return source, work
 
 

@@ -95,8 +95,7 @@ class ZarrExport:
         except UsageError:
             raise  # it does not go on
         except DicomZarrError as error:
-            message = str(error.args[0]) if error.args else ""
-            error.args = (f"{message} {self.state}",)
+            self.tell_state(error)
             raise
         finally:
             self._journal.close()
@@ -106,6 +105,11 @@ class ZarrExport:
         """How far it is, in words."""
         done = len(self._journal.digests)
         return f"{done} of {self.blocks} blocks are written; the same command goes on from there."
+
+    def tell_state(self, error: DicomZarrError) -> None:
+        """Let an error say how far it is."""
+        message = str(error.args[0]) if error.args else ""
+        error.args = (f"{message} {self.state}",)
 
     def _begin(self, *, overwrite: bool) -> None:
         there, begun = self.target.exists, self._journal.exists

@@ -71,8 +71,9 @@ def test_what_the_file_system_could_not_write_is_an_error(monkeypatch: pytest.Mo
         durable.settle(tmp_path)
 
 
+@pytest.mark.parametrize("ending", ["zarr", "ozx", "ome.tif"])
 def test_a_disk_that_does_not_take_it_is_an_error_and_the_export_goes_on(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ending: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def full(_: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -82,6 +83,6 @@ def test_a_disk_that_does_not_take_it_is_an_error_and_the_export_goes_on(
             patch.setattr(durable, "_sync_file_system", full)
             patch.setattr(durable.os, "fsync", full)
             with pytest.raises(TargetError, match=r"No space left.* the same command goes on from there"):
-                dicomzarr.export(served.url, tmp_path / "out.zarr")
-        done = dicomzarr.export(served.url, tmp_path / "out.zarr")
+                dicomzarr.export(served.url, tmp_path / f"out.{ending}", images=[""])
+        done = dicomzarr.export(served.url, tmp_path / f"out.{ending}", images=[""])
         assert done.resumed == done.blocks
