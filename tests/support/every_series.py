@@ -11,7 +11,13 @@ import pydicom
 import radiology
 import slides
 from folders import write
-from pydicom.uid import generate_uid
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    generate_uid,
+)
 from real_data import SOURCES, real_series
 from segmentations import segmented
 
@@ -53,9 +59,23 @@ def _labelled() -> Sequence[Dataset]:
     return [*volume.datasets, segmented(sources, masks).dataset]
 
 
+def _encoded(syntax: UID) -> Sequence[Dataset]:
+    """A volume of 16 bits whose files are written in another encoding of data elements."""
+    datasets: Sequence[Dataset] = copy.deepcopy(radiology.BUILDERS["volume"]().datasets)
+    for dataset in datasets:
+        dataset.file_meta.TransferSyntaxUID = syntax
+        if not syntax.is_little_endian:
+            dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+    return datasets
+
+
 _BUILDERS: dict[str, Callable[[], Any]] = {**slides.BUILDERS, **radiology.BUILDERS}
+_ENCODINGS = {
+    f"volume in {syntax.name}": syntax
+    for syntax in (ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
+}
 _LABELLED = "volume with labels"
-NAMES = (*_BUILDERS, _LABELLED, *SOURCES)
+NAMES = (*_BUILDERS, _LABELLED, *_ENCODINGS, *SOURCES)
 
 
 def held(name: str, folder: Path) -> Held:
@@ -67,7 +87,10 @@ def held(name: str, folder: Path) -> Held:
         folder = real_series(name)
         first = pydicom.dcmread(min(folder.glob("*.dcm")), stop_before_pixels=True)
     else:
-        datasets = _labelled() if name == _LABELLED else _BUILDERS[name]().datasets
+        if name in _ENCODINGS:
+            datasets = _encoded(_ENCODINGS[name])
+        else:
+            datasets = _labelled() if name == _LABELLED else _BUILDERS[name]().datasets
         first, *_ = own = _with_uids_of_its_own(datasets, name)
         write(folder, own)
     options = {"labels": True} if name == _LABELLED else {}

@@ -76,9 +76,9 @@ def element_at(data: RandomAccess, at: int, encoding: Encoding) -> Element:
         InvalidFileError: There is no VR where one should be.
     """
     explicit, big_endian = encoding
-    header = data[at : at + 12]
+    header = data[at : at + 8]  # no more than it has: what is behind it may be far away
     try:
-        group, number, vr, short = _BEGINNINGS[big_endian].unpack_from(header)
+        group, number, vr, short = _BEGINNINGS[big_endian].unpack(header)
         tag = group << 16 | number
         if not explicit or group == DELIMITERS:
             return Element(tag, b"", at, at + 8, *_LENGTHS[big_endian].unpack_from(header, 4))
@@ -86,7 +86,7 @@ def element_at(data: RandomAccess, at: int, encoding: Encoding) -> Element:
             return Element(tag, vr, at, at + 8, short)
         if not (vr.isalpha() and vr.isupper()):
             raise InvalidFileError(f"No data element of DICOM begins at byte {at}: it has no VR.")
-        return Element(tag, vr, at, at + 12, *_LENGTHS[big_endian].unpack_from(header, 8))
+        return Element(tag, vr, at, at + 12, *_LENGTHS[big_endian].unpack(data[at + 8 : at + 12]))
     except struct.error:
         raise cut_off(len(data)) from None
 

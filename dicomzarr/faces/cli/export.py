@@ -54,7 +54,7 @@ def _how(arguments: Namespace) -> dict[str, Any]:
     """What is taken, and how it is written."""
     return {
         "levels": arguments.levels,
-        "region": dict(arguments.region),
+        "region": _region(arguments),
         "images": arguments.image,
         "zarr_format": arguments.zarr_format,
         "compression": arguments.compression,
@@ -65,6 +65,13 @@ def _how(arguments: Namespace) -> dict[str, Any]:
         "overwrite": arguments.force,
         **_view(arguments),
     }
+
+
+def _region(arguments: Namespace) -> dict[str, tuple[int, int]]:
+    region = dict(arguments.region)
+    if len(region) < len(arguments.region):
+        raise UsageError("--region names an axis twice.", remedy="Give one for each axis.")
+    return region
 
 
 def _view(arguments: Namespace) -> dict[str, Any]:

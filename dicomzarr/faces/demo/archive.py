@@ -43,16 +43,16 @@ class Archive:
         self._series: dict[SeriesRef, dict[str, ServedInstance]] = {}
         self._documents: dict[tuple[ServedInstance, str], bytes] = {}
         for item in items:
-            self._add(_stored(item))
+            self._add(stored(item))
 
-    def _add(self, stored: ServedInstance) -> None:
-        series = self._series.setdefault(stored.ref, {})
-        if stored.uid in series:
+    def _add(self, instance: ServedInstance) -> None:
+        series = self._series.setdefault(instance.ref, {})
+        if instance.uid in series:
             raise UsageError(
-                f"Instance {stored.uid} was given to the demo server twice.",
+                f"Instance {instance.uid} was given to the demo server twice.",
                 remedy="Leave one out, or give it a SOPInstanceUID of its own.",
             )
-        series[stored.uid] = stored
+        series[instance.uid] = instance
 
     def instances(
         self, study: str | None = None, series: str | None = None, instance: str | None = None
@@ -151,7 +151,12 @@ class Archive:
         return iter([instance.part10()])
 
 
-def _stored(item: Storable) -> ServedInstance:
+def stored(item: Storable) -> ServedInstance:
+    """What an archive holds of a file or data set.
+
+    Raises:
+        InvalidAttributeError: It lacks a UID or its transfer syntax.
+    """
     if isinstance(item, ServedInstance):
         return item
     return from_file(item) if isinstance(item, Path) else from_dataset(item)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -68,6 +68,12 @@ class ServedInstance:
         syntax = {AVAILABLE_TRANSFER_SYNTAX: {"vr": "UI", "Value": [self.transfer_syntax]}}
         found = {tag: value for tag, value in self.metadata().items() if tag in SHOWN}
         return found | syntax | {_FRAMES: {"vr": "IS", "Value": [self.frame_count]}}
+
+    @property
+    def hinted(self) -> ServedInstance:
+        """The same, whose metadata say in which transfer syntax it is stored (PS3.18 section 10.6.3.3)."""
+        syntax = {AVAILABLE_TRANSFER_SYNTAX: self.shown[AVAILABLE_TRANSFER_SYNTAX]}
+        return replace(self, metadata=lambda: {**self.metadata(), **syntax})
 
     @property
     def transfer_syntax_uid(self) -> str:

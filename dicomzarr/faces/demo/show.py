@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dicomzarr.faces.demo.archive import Archive
+from dicomzarr.faces.demo.archive import Archive, stored
 from dicomzarr.faces.demo.phantoms import phantoms
 from dicomzarr.faces.demo.server import DICOMwebServer
 from dicomzarr.faces.demo.slide import SERIES, STUDY, demo_files
@@ -44,7 +44,9 @@ def demo_server() -> Iterator[DICOMwebServer]:
 @contextmanager
 def demo_archive() -> Iterator[DICOMwebServer]:
     """The demo slide, a CT with segments, a perfusion MR and fluorescence, on a free port of 127.0.0.1."""
-    with DICOMwebServer(Archive([*demo_files(), *phantoms()])) as server:
+    files = [stored(file).hinted for file in demo_files()]
+    made = [stored(dataset).hinted for dataset in phantoms()]
+    with DICOMwebServer(Archive([*files, *made])) as server:
         yield server
 
 

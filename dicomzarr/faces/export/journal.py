@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SUFFIX: Final = ".journal"
+_REMOVES: Final = "removes"
+"""In the first line, as long as what was at the target before is not gone."""
 _SECONDS: Final = 2.0
 """Between two writings of a journal on a store that cannot append."""
 
@@ -37,6 +39,8 @@ class Journal:
         self._noted = 0.0
         self.digests: dict[str, str] = {}
         """Of blocks that are done, by their names."""
+        self.removes = False
+        """What was at the target before may be there still, or some of it."""
 
     @property
     def exists(self) -> bool:
@@ -60,6 +64,7 @@ class Journal:
             raise TargetError(
                 "The journal beside the target is damaged.", remedy="Remove it and the target, and export anew."
             ) from None
+        self.removes = bool((found or {}).pop(_REMOVES, False))
         if found is not None and found != self._identity:
             differ = sorted(name for name in {*found, *self._identity} if found.get(name) != self._identity.get(name))
             raise UsageError(
@@ -69,13 +74,16 @@ class Journal:
         self.digests = dict(noted)
         self._write()
 
-    def begin(self) -> None:
+    def begin(self, *, removes: bool = False) -> None:
         """Start with nothing done.
+
+        Args:
+            removes: Something else is at the target, which goes first; `begin` is called again when it is gone.
 
         Raises:
             TargetError: It cannot be written.
         """
-        self.digests = {}
+        self.digests, self.removes = {}, removes
         self._write()
 
     def note(self, name: str, digest: str) -> None:
@@ -105,7 +113,8 @@ class Journal:
 
     def _write(self) -> None:
         self._noted = time.monotonic()
-        lines = [json.dumps(self._identity), *(json.dumps(each) for each in self.digests.items())]
+        head = {**self._identity, _REMOVES: True} if self.removes else self._identity
+        lines = [json.dumps(head), *(json.dumps(each) for each in self.digests.items())]
         data = ("\n".join(lines) + "\n").encode()
         with writing("The journal of the export"):
             if not self._fs.async_impl:  # object stores have no folders, and would make a bucket

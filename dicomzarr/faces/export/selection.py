@@ -73,9 +73,7 @@ def select(plan: SeriesPlan, options: ExportOptions) -> Selection:
     associated = [(path, plan.at(path)) for path in chosen if path not in plan.image_paths]
     if not images:
         images, associated = associated, []
-    # A region is counted in pixels of the images; what is associated to them is another picture.
-    whole = replace(options, region={})
-    cut = [_Cut(path, image, options if path in plan.image_paths else whole) for path, image in (*images, *associated)]
+    cut = [_Cut(path, image, options) for path, image in (*images, *associated)]
     cut_images, cut_associated = cut[: len(images)], cut[len(images) :]
     named = tuple(
         (path.rpartition("/")[2], each.plan) for (path, _), each in zip(associated, cut_associated, strict=True)
@@ -93,6 +91,11 @@ def _chosen(plan: SeriesPlan, options: ExportOptions) -> list[str]:
         if path not in known:
             shown = ", ".join(each or "/" for each in known)
             raise InvalidOptionError(f"The series has no image {path or '/'}.", remedy=f"It has {shown}.")
+        if options.region and path in plan.associated_paths:
+            raise InvalidOptionError(
+                f"A region is counted in pixels of the images, and {path} is another picture.",
+                remedy="Export it without a region.",
+            )
     return [path for path in known if path in options.images]
 
 

@@ -117,12 +117,13 @@ class ZarrExport:
             raise taken()
         if there and begun and self._resumes(overwrite=overwrite):
             return
-        self._journal.begin()  # first, so that what is half removed is no whole export
         if there:
+            self._journal.begin(removes=True)  # first, so that what is half removed is no whole export
             self.target.remove()
+        self._journal.begin()
 
     def _resumes(self, *, overwrite: bool) -> bool:
-        """Whether what is there is the beginning of this export."""
+        """Whether what is there is the beginning of this export, and nothing else."""
         try:
             self._journal.resume()
         except UsageError:
@@ -130,7 +131,7 @@ class ZarrExport:
                 return False
             raise
         self.resumed = len(self._journal.digests)
-        return True
+        return not self._journal.removes
 
     def _write(self, halvings: int) -> None:
         done = self._journal.digests
