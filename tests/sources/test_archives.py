@@ -18,6 +18,8 @@ import pytest
 import radiology
 from buckets import bucket
 from folders import write
+from radiology_model import distinct
+from radiology_volumes import volume
 from serving import forget_servers
 from waiting import SECONDS
 
@@ -216,6 +218,27 @@ def test_damaged_pixels_of_a_stored_member_are_an_error_and_harm_no_other(slices
             outcomes.append("it is damaged" in str(error))
     assert sum(outcomes) == len(slices)
     assert any(outcome is True for outcome in outcomes)
+
+
+@pytest.mark.parametrize("distance", ["near", "far"])
+@pytest.mark.parametrize("size", [16, 400])
+def test_a_deflated_member_of_any_size_is_compared_with_its_checksum(distance: str, size: int, tmp_path: Path) -> None:
+    pixels = distinct((3, size, size))
+    slices = write(tmp_path / "files", volume(pixels=pixels).datasets)
+    path = zipped(tmp_path / "a.zip", {each.name: each.read_bytes() for each in slices})
+    body = bytearray(path.read_bytes())
+    body[body.index(b"PK\1\2") + 16] ^= 1  # of the first in the central directory
+    path.write_bytes(body)
+    with bucket({"a.zip": path.read_bytes()}) as server:
+        place, options = ("s3://bucket/a.zip", {"endpoint_url": server.url}) if distance == "far" else (path, {})
+        level = dicomzarr.open(place, **options).levels[0]
+        lost = []
+        for number in (*range(len(pixels)), *range(len(pixels))):
+            try:
+                np.testing.assert_array_equal(level[number], pixels[number])
+            except InvalidFileError as error:
+                lost.append((number, "it is damaged; asked for frame 1" in str(error)))
+    assert lost == [(lost[0][0], True)] * 2
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from dicomzarr.dicom.files.file_meta import is_dicom, read_file_meta
 from dicomzarr.dicom.files.part10 import beginning_end
 from dicomzarr.dicom.files.random_access import MOST_BEGINNING, NeededError, Pieces
 from dicomzarr.errors import DicomZarrError, InvalidFileError
+from dicomzarr.sources.files.stores.members import beginning_of
 from dicomzarr.sources.files.stores.port import LeftOut, begun
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def _some(files: Sequence[StoredFile]) -> Iterator[tuple[StoredFile, Head | Left
         at_once = len(left) if length <= _SMALL else 1
         for first in range(0, len(left), at_once):
             some = left[first : first + at_once]
-            coming = [begun(file, start, _stop(file, start, length), near=False) for file, _, start in some]
+            coming = [
+                begun(beginning_of(file), start, _stop(file, start, length), near=False) for file, _, start in some
+            ]
             for (file, pieces, start), future in zip(some, coming, strict=True):
                 found = _looked_at(file, pieces, start, future)
                 if isinstance(found, int):

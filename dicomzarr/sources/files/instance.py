@@ -19,7 +19,7 @@ from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import InvalidFileError
 from dicomzarr.sources.files.distant import frames_in
-from dicomzarr.sources.files.stores.members import Member
+from dicomzarr.sources.files.stores.members import Member, beginning_of
 from dicomzarr.sources.spool import inflated
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class FileInstance(msgspec.Struct, frozen=True, eq=False):
     def head(self) -> RandomAccess:
         """The file as far as its attributes go, which costs no request, to be gone through."""
         head = self.kept_head()
-        return Window(self.file) if head is None else head
+        return Window(beginning_of(self.file)) if head is None else head
 
     def kept_head(self) -> Pieces | None:
         """The beginning of a file far away; None of a file at hand."""
@@ -112,7 +112,7 @@ def is_dicom(file: StoredFile) -> bool:
     Raises:
         FileError: It cannot be read.
     """
-    return not is_directory(file.name) and begins_as_dicom(file[:ENOUGH])
+    return not is_directory(file.name) and begins_as_dicom(beginning_of(file)[:ENOUGH])
 
 
 def is_directory(name: str) -> bool:
@@ -130,7 +130,7 @@ def read_instance(file: StoredFile, head: RandomAccess | None = None) -> FileIns
     Raises:
         FileError: The file cannot be read, or has no UIDs.
     """
-    header = read_header(Window(file) if head is None else head, file.name)
+    header = read_header(Window(beginning_of(file)) if head is None else head, file.name)
     data = memoryview(header.data)
     found = [element for element in elements(data, 0, header.encoding) if f"{element.tag:08X}" in SHOWN]
     values = [data[each.at : each.start + each.length] for each in found if _is_shown(each.length)]

@@ -206,7 +206,10 @@ class Unpacked(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Deflated(Unpacked):
-    """A file that is deflated within another: its beginning is inflated when looked at, all of it when read."""
+    """A file that is deflated within another: all of it is inflated, and compared with its checksum, when it is read.
+
+    For who looks at its header there is `beginning_of`.
+    """
 
     packed: Member
     size: int
@@ -222,11 +225,7 @@ class Deflated(Unpacked):
 
     def __getitem__(self, span: slice) -> bytes | memoryview:
         start, stop, _ = span.indices(self.size)
-        if stop <= start:
-            return b""
-        if stop <= _BEGINNING:
-            return inflated_start(self._ahead(), stop, self.name)[start:stop]
-        return memoryview(self.spools.of(self))[start:stop]
+        return memoryview(self.spools.of(self))[start:stop] if start < stop else b""
 
     def inflate(self) -> mmap.mmap:
         """All of it, on the temporary disk.
@@ -235,10 +234,39 @@ class Deflated(Unpacked):
             InvalidFileError: It is not what its archive says.
             TemporaryFileError: There is no room.
         """
-        found = inflated(self._ahead(), 0, self.name, self.size)
+        found = inflated(self.ahead(), 0, self.name, self.size)
         if len(found) != self.size or zlib.crc32(found) != self.checksum:
             raise damaged(self.name)
         return found
 
-    def _ahead(self) -> AheadFile:
+    def ahead(self) -> AheadFile:
+        """What it is inflated from."""
         return AheadFile(self.packed, near=self.packed.near)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning(Unpacked):
+    """The same, of which no more is inflated than somebody looks at; so nothing is compared with the checksum."""
+
+    packed: Deflated
+
+    @property
+    def size(self) -> int:  # type: ignore[override]  # it is never set
+        """Bytes of the whole file."""
+        return self.packed.size
+
+    @property
+    def tag(self) -> str:
+        """See `StoredFile.tag`."""
+        return self.packed.tag
+
+    def __getitem__(self, span: slice) -> bytes | memoryview:
+        start, stop, _ = span.indices(self.size)
+        if stop > _BEGINNING:
+            return self.packed[start:stop]
+        return inflated_start(self.packed.ahead(), stop, self.name)[start:stop] if start < stop else b""
+
+
+def beginning_of(file: StoredFile) -> StoredFile:
+    """A file for who looks at its header, and shows no pixels by it: frames are read out of the file itself."""
+    return _Beginning(file) if isinstance(file, Deflated) else file
