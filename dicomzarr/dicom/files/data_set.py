@@ -196,6 +196,8 @@ def binary_value(header: DataSetHeader, path: str, subject: str, data: RandomAcc
             dataset = dataset[int(sequence, 16)].value[int(number)]
         element = dataset[int(tag, 16)]
         value = bytes(header.left_out[path].of(data)) if path in header.left_out else element.value
+        if not isinstance(value, bytes):
+            raise TypeError("numbers and texts stand in the metadata themselves")  # as all that is none
         return bytes(_little_endian(value, element.VR, header.encoding))
 
     found: bytes = _read(header, subject, find)

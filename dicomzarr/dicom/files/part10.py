@@ -81,6 +81,9 @@ _NUMBERS: Final = {
 _WORDS: Final = frozenset(_NUMBERS.values())
 _TEXT_VRS: Final = frozenset({b"DS", b"IS", b"LO", b"SH"})
 
+_SHORTEST_ELEMENT: Final = 8
+"""Bytes of a tag and a length."""
+
 _LONGEST_TABLE: Final = 2**26
 """Bytes of a Basic Offset Table that may be one."""
 
@@ -237,6 +240,28 @@ def beginning_end(data: RandomAccess, meta: FileMeta) -> int | None:
         return pixels.start
     is_table = table.tag == ITEM and table.length <= _LONGEST_TABLE
     return table.start + len(data[table.start : table.start + table.length]) if is_table else table.start
+
+
+def is_whole(data: RandomAccess, meta: FileMeta) -> bool:
+    """Whether no element of a file is cut off, those behind its pixels too; what is no element there is let be.
+
+    Args:
+        data: The file, whose data set is not deflated.
+        meta: Its File Meta Information.
+    """
+    at, encoding = meta.end, meta.encoding(data, meta.end)
+    try:
+        while at < len(data):
+            element = element_at(data, at, encoding)
+            if not element.tag:  # padding
+                return True
+            at = end_of(data, element, encoding)
+    except TruncatedFileError:
+        left = len(data) - at
+        return left < _SHORTEST_ELEMENT and not any(data[at : at + left])  # a byte or two to make it even
+    except InvalidFileError:
+        return True
+    return True
 
 
 def _read_header(data: RandomAccess, at: int, meta: FileMeta) -> _Header | None:

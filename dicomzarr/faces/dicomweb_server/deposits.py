@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.dicom.files.file_meta import read_file_meta
+from dicomzarr.dicom.files.part10 import is_whole
 from dicomzarr.dicom.files.random_access import Window
 from dicomzarr.errors import DicomZarrError, FrameError
 from dicomzarr.sources.files.index import UNFINISHED
@@ -149,9 +150,12 @@ class Deposit:
         instance = None
         try:
             file = pinned(self._path)
-            if file is None or not is_dicom(file) or not read_file_meta(Window(file)).whole:
+            meta = None if file is None or not is_dicom(file) else read_file_meta(Window(file))
+            if file is None or meta is None or not meta.whole:
                 raise Refused(NOT_UNDERSTOOD)
             instance = read_instance(file)
+            if not (meta.deflated or is_whole(Window(file), meta)):
+                raise Refused(NOT_UNDERSTOOD, instance)
             if instance is not None and _ROWS in instance.shown:
                 with suppress(FrameError):  # as a film: it is kept, and cannot be shown
                     frames = frames_of(instance).frames

@@ -30,6 +30,7 @@ _PICTURE: Final = 1024
 _IMAGE_TYPE: Final = "00080008"
 _INSTANCE_NUMBER: Final = "00200013"
 _MATRIX: Final = ("00480006", "00480007")
+_FRAME: Final = ("00280011", "00280010")
 _MOST_TILES: Final = 4096
 
 
@@ -73,7 +74,7 @@ class Rendering:
             choice.representation.media_type,
             read_quality(request.query),
         )
-        instance = speaker(await self._retrieval.find(request))
+        instance = speaker(await self._retrieval.find(request), _side(viewport))
         numbers = request.match_info.get("frames")
         if numbers is not None:
             number, *more = frame_numbers(numbers, instance)
@@ -87,24 +88,33 @@ class Rendering:
     def _instance(self, instance: Instance, wanted: _Wanted) -> bytes:
         """A whole level where frames are tiles of it; else the frame in the middle."""
         count = number_of_frames(instance)
-        if count == 1 or not all(values_of(instance.shown, tag) for tag in _MATRIX):
+        matrix = _sides(instance)
+        if not max(matrix) or (count == 1 and matrix == _sides(instance, _FRAME)):
             return self._frame(instance, (count + 1) // 2, wanted)
         if count > _MOST_TILES:
             raise web.HTTPRequestEntityTooLarge(
                 _MOST_TILES, count, text="There are too many tiles for one picture: ask for a coarser level.\n"
             )
-        size = max(wanted.viewport.width or _PICTURE, wanted.viewport.height or _PICTURE)
-        return _encoded(wanted.viewport.of(self._holdings.overview(instance, size)), wanted)
+        return _encoded(wanted.viewport.of(self._holdings.overview(instance, _side(wanted.viewport))), wanted)
 
     def _frame(self, instance: Instance, number: int, wanted: _Wanted) -> bytes:
         series, frames = typed(self._holdings.header(instance), instance.ref), self._holdings.frames(instance)
         return _encoded(frame_picture(series, frames, number, wanted.window, wanted.viewport), wanted)
 
 
-def speaker(found: Sequence[Instance]) -> Instance:
-    """The instance that speaks for others: the smallest of the levels of a slide, else the one in the middle.
+def _side(viewport: Viewport) -> int:
+    """Pixels of the longer side of a picture."""
+    return max(viewport.width or _PICTURE, viewport.height or _PICTURE)
+
+
+def speaker(found: Sequence[Instance], side: int) -> Instance:
+    """The instance that speaks for others: of a slide the smallest level that fills a picture, else the middle one.
 
     Never the label of a slide, which shows whose it is.
+
+    Args:
+        found: Instances of one study.
+        side: Pixels of the longer side of the picture.
 
     Raises:
         HTTPNotFound: None of them is an image.
@@ -116,15 +126,18 @@ def speaker(found: Sequence[Instance]) -> Instance:
         return images[0]
     ref = images[0].ref
     shown = [each for each in images if each.ref == ref and "LABEL" not in values_of(each.shown, _IMAGE_TYPE)] or images
-    levels = [each for each in shown if _area(each)]
+    levels = [each for each in shown if max(_sides(each)) and "OVERVIEW" not in values_of(each.shown, _IMAGE_TYPE)]
+    readable = [each for each in levels if number_of_frames(each) <= _MOST_TILES]
     if levels:
-        return min(levels, key=_area)
+        by_size = sorted(readable or levels, key=_sides)
+        return next((each for each in by_size if max(_sides(each)) >= side), by_size[-1 if readable else 0])
     return sorted(shown, key=_instance_number)[len(shown) // 2]
 
 
-def _area(instance: Instance) -> int:
-    sides = [next(iter(values_of(instance.shown, tag)), 0) for tag in _MATRIX]
-    return int(sides[0]) * int(sides[1])
+def _sides(instance: Instance, tags: Sequence[str] = _MATRIX) -> tuple[int, int]:
+    """Columns and rows, of the Total Pixel Matrix by default; 0 where there are none."""
+    columns, rows = (int(next(iter(values_of(instance.shown, tag)), 0)) for tag in tags)
+    return (columns, rows) if columns and rows else (0, 0)
 
 
 def _instance_number(instance: Instance) -> tuple[int, str]:

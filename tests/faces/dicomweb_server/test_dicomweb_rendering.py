@@ -207,6 +207,21 @@ def test_slides_are_shown_as_a_whole_and_never_by_their_label(tmp_path: Path) ->
         assert np.abs(whole - expected.astype(float)).max() <= slide.tolerance
 
 
+@pytest.mark.parametrize(("viewport", "columns"), [("", 257), ("300,300", 300), ("90,90", 90), ("20,20", 20)])
+def test_a_picture_of_a_slide_is_made_of_the_level_that_fills_it(viewport: str, columns: int, tmp_path: Path) -> None:
+    """Levels are 257, 132, 66 and 37 pixels wide, beside a picture of the whole glass and a label."""
+    slide = slides.brightfield_pyramid()
+    write(tmp_path, slide.datasets)
+    query = f"?viewport={viewport}" if viewport else ""
+    with DICOMwebServer(tmp_path) as server:
+        series = server.series_url(slide.study_uid, slide.series_uid, "http")
+        found = picture(f"{series}/rendered{query}")
+        assert found.shape[1] == columns
+        assert abs(found.shape[0] - columns * 200 / 257) <= 2
+        expected = slide.images[0].levels[0].pixels[:, 0].transpose(1, 2, 0)
+        assert np.abs(found.mean((0, 1)) - expected.mean((0, 1))).max() < 12
+
+
 def test_thumbnails_are_small(tmp_path: Path) -> None:
     with DICOMwebServer(demo_files()[0].parent) as server:
         series = server.series_url(STUDY, SERIES, "http")

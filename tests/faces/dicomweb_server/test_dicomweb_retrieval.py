@@ -285,7 +285,8 @@ def test_long_values_are_bulk_data(tmp_path: Path) -> None:
                 assert (data, head["Content-Location"]) == (value, uri)
         pixels = metadata["7FE00010"]["BulkDataURI"]
         assert get(pixels, OCTETS).content == dataset.PixelData
-        assert get(f"{url}/bulkdata/00100010/0/x", OCTETS).status_code == 404
+        for tag in ("00100010/0/x", "00280010", "00200013", "00080016"):  # numbers and texts are no bulk data
+            assert get(f"{url}/bulkdata/{tag}", OCTETS).status_code == 404
         assert get(pixels, "image/png").status_code == 406
 
 

@@ -17,12 +17,14 @@ import pydicom
 import pytest
 import radiology
 import requests
+from coded_frames import BUILDERS
 from dicomweb_replies import ANY_DICOM, get, joined, split, store
 from folders import write
-from frame_oracles import part10
+from frame_oracles import dataset_of, part10
 from waiting import SECONDS
 
 from dicomzarr.dicom.files.file_meta import read_file_meta
+from dicomzarr.dicom.uids import JPEG_2000_LOSSLESS
 from dicomzarr.faces.dicomweb_server import DICOMwebServer, deposits
 from dicomzarr.faces.dicomweb_server.deposits import Deposit, Refused
 
@@ -222,6 +224,24 @@ def test_what_is_no_whole_file(server: DICOMwebServer, folder: Path, datasets: l
     assert found == [0xC000] * len(sent)
     assert uids(reply, FAILED) == [datasets[0].SOPInstanceUID]  # cut within its pixels, it says who it is
     assert files(folder) == {}
+
+
+@pytest.mark.parametrize("encapsulated", [False, True], ids=["native", "encapsulated"])
+def test_a_file_that_is_cut_behind_its_pixels_is_not_whole(
+    server: DICOMwebServer, folder: Path, datasets: list[Dataset], *, encapsulated: bool
+) -> None:
+    dataset = datasets[0]
+    if encapsulated:
+        frame = next(iter(BUILDERS[JPEG_2000_LOSSLESS].values()))()
+        dataset = dataset_of(frame.pixel, JPEG_2000_LOSSLESS, [frame.data])
+    dataset.DataSetTrailingPadding = bytes(300)
+    body = part10(dataset)
+    cuts = [1, 7, 8, 100, 300, 307, *([313, 320] if encapsulated else [])]
+    for cut in cuts:
+        reply = store(f"{server.url}/studies", joined([body[:-cut]]))
+        assert (reply.status_code, reasons(reply)) == (409, [0xC000]), cut
+        assert files(folder) == {}
+    assert store(f"{server.url}/studies", joined([body + b"\0"])).status_code == 200  # a byte to make it even
 
 
 @pytest.mark.parametrize(
