@@ -62,8 +62,12 @@ def _run(argv: Sequence[str]) -> int:
         if note:
             terminal.note(note)
         # Only what the command needs is imported: info does without dask, help without everything.
-        importlib.import_module(arguments.module).run(arguments, terminal)
+        with terminal.noting_warnings():
+            importlib.import_module(arguments.module).run(arguments, terminal)
         sys.stdout.flush()
+    except MemoryError:
+        terminal.error("There is not enough memory for this. The same command may do where there is more.")
+        return _FAILED
     except DicomZarrError as error:
         if arguments is not None and arguments.debug:
             import traceback  # noqa: PLC0415  # only here

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import RenderableType
 
 _UNBOUNDED = 100_000
@@ -81,6 +84,17 @@ class Terminal:
     def note(self, text: str) -> None:
         """Say something that is no data."""
         self.err.print(Text(clean(text), style="dim"), soft_wrap=True)
+
+    @contextmanager
+    def noting_warnings(self) -> Iterator[None]:
+        """Say what Python warns of as all else that is no data, and not where in the code it was."""
+
+        def show(message: Warning | str, *_: object, **__: object) -> None:
+            self.note(f"warning: {message}")
+
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
 
     def error(self, text: str) -> None:
         """Say in one line what went wrong."""

@@ -10,6 +10,7 @@ from dicomzarr.faces.export.files import export_file, finish_file
 from dicomzarr.faces.export.journal import remove_journal
 from dicomzarr.faces.export.options import ZARR, parse_options
 from dicomzarr.faces.export.series import Source
+from dicomzarr.faces.export.source_files import spare_source
 from dicomzarr.faces.export.zarr_export import ZarrExport
 from dicomzarr.runtime.tracebacks import keeps_secrets
 
@@ -130,6 +131,7 @@ class Copy:
         Raises:
             DicomZarrError: See `export`.
         """
+        spare_source(image.series_url, self.place)
         if self.options.format == ZARR:
             source = Source(image, self.options)
             work = ZarrExport(source, self.place, self.target_options, progress)

@@ -56,7 +56,7 @@ def writing(what: str) -> Iterator[None]:
     try:
         with on_disk(what):
             yield
-    except DicomZarrError:
+    except (DicomZarrError, MemoryError):
         raise
     except Exception as error:
         # Stores of others put URLs into their texts, with what opens them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -12,6 +13,7 @@ from dicomzarr.errors import TargetError, UsageError
 from dicomzarr.faces.export import nifti, ome_tiff, ozx
 from dicomzarr.faces.export.durable import settle
 from dicomzarr.faces.export.failures import on_disk, taken
+from dicomzarr.faces.export.journal import journal_of
 from dicomzarr.faces.export.options import NIFTI, OZX, TIFF
 from dicomzarr.faces.export.series import Source
 from dicomzarr.faces.export.zarr_export import ZarrExport
@@ -48,6 +50,10 @@ class FileFormat(Protocol):
 
 
 _FORMATS: Final[dict[str, FileFormat]] = {OZX: ozx, TIFF: ome_tiff, NIFTI: nifti}
+_HIERARCHY, _MADE = "export.zarr", "made"
+_OURS: Final = {_HIERARCHY, _MADE, journal_of(_HIERARCHY), f"{journal_of(_HIERARCHY)}.new"}
+"""What may lie in the folder that a file is made in."""
+
 _NEEDS: Final = {TIFF: "tifffile", NIFTI: "nibabel"}
 
 
@@ -67,12 +73,12 @@ def export_file(
     if options.format != OZX:
         options = _of_one_image(image.store.plan, options)
     source = kind.adapt(Source(image, options))
-    work = ZarrExport(source, str(beside / "export.zarr"), {}, progress)
+    work = ZarrExport(source, str(beside / _HIERARCHY), {}, progress)
     work.run(overwrite=overwrite, settles=False)  # the file is
     try:
         with on_disk("The target"):
-            made = _empty(beside / "made")
-            kind.write(source, beside / "export.zarr", made / path.name)
+            made = _empty(beside / _MADE)
+            kind.write(source, beside / _HIERARCHY, made / path.name)
             _move([*kind.beside(path), path], made)
     except TargetError as error:
         work.tell_state(error)
@@ -107,9 +113,10 @@ def finish_file(target: str) -> None:
     """
     with on_disk("The target"):
         path = _local(target)
-        beside, gone = _beside(path), path.with_name(f"{path.name}.removed")
+        beside = _beside(path)
         if beside.exists():  # under another name first: half of it would pass for an export that goes on
-            beside.rename(_empty(gone) / beside.name)
+            gone = Path(tempfile.mkdtemp(prefix=f"{path.name}.removed-", dir=path.parent))
+            beside.rename(gone / beside.name)
             shutil.rmtree(gone)
 
 
@@ -117,8 +124,14 @@ def _check_free(targets: Sequence[Path], *, overwrite: bool) -> None:
     with on_disk("The target"):
         if any(path.is_dir() for path in targets):
             raise UsageError("There is a folder at the target, and this format is one file.", remedy="Name another.")
+        beside = _beside(targets[0])
+        if beside.exists() and not {each.name for each in beside.iterdir()} <= _OURS:
+            raise UsageError(
+                f"{beside.name} beside the target is where the file would be made, and holds something else.",
+                remedy="Move it, or name another target.",
+            )
         there = [path.name for path in targets if path.exists()]
-        if there and not overwrite and not _beside(targets[0]).exists():  # which lies there until `finish_file`
+        if there and not overwrite and not beside.exists():  # which lies there until `finish_file`
             raise taken("" if there[0] == targets[0].name else there[0])
 
 

@@ -143,11 +143,14 @@ class PixelCopy:
     def _code_pixels(self, block: Block, store: Store) -> None:
         """Code the chunks of any array."""
         part, coding = block.part, self._coding(block.part)
-        pixels = self._halved(block) if part.halvings else self._read(block)
+        pixels = None if part.halvings else self._read(block)
         first = [-start for start, _ in block.box]
         for box in boxes(block.box, part.level.chunks):
             if not is_absent(part, box):
-                found = pixels[tuple(slice(*ends) for ends in shifted(box, first))]
+                if pixels is None:
+                    found = self._halved(part, box)
+                else:
+                    found = pixels[tuple(slice(*ends) for ends in shifted(box, first))]
                 store(_chunk(part, box), coding.encode(found, _size(box)))
 
     def _absent(self, part: Part) -> npt.NDArray[Any]:
@@ -177,12 +180,12 @@ class PixelCopy:
                 )
                 pixels[index] = self._options.absent
 
-    def _halved(self, block: Block) -> npt.NDArray[Any]:
-        """Read the array before, which is written already, at half the scale."""
-        part = block.part
+    def _halved(self, part: Part, box: Box) -> npt.NDArray[Any]:
+        """Read a chunk's worth of the array before, which is written already: the mean takes many times its size."""
         before, _, number = part.path.rpartition("/")
         path = f"{before}/{int(number) - 1}" if before else str(int(number) - 1)
-        index = (*block.index[:-2], *(slice(2 * start, 2 * stop) for start, stop in block.box[-2:]))
+        lead = (slice(*ends) for ends in box[:-2])
+        index = (*lead, *(slice(2 * start, 2 * stop) for start, stop in box[-2:]))
         return halve(self._target.read(path, index), averages=part.averages)
 
     # --- files: a chunk, or a shard of them ---

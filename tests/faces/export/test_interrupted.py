@@ -292,7 +292,11 @@ print(done.nbytes)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{"keep_encoded": True}, {"compression": "none"}, {"compression": "zstd"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{"keep_encoded": True}, {"compression": "none"}, {"compression": "zstd"}, {"build_levels": True}],
+    ids=str,
+)
 def test_a_level_larger_than_the_memory_that_is_allowed_is_exported(tmp_path: Path, options: dict[str, Any]) -> None:
     room = 300 * 2**20
     out = tmp_path / "out.zarr"
