@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dicomzarr.errors import UnsupportedSeriesError
 from dicomzarr.options.limits import LIMITS
 from dicomzarr.plan.attributes import Affine
 from dicomzarr.plan.managed_colors import with_managed_colors
@@ -77,6 +78,11 @@ def plan_images(  # noqa: PLR0913  # what of a series can be chosen
     series = with_readable(series)
     tiles, others = parted(series)
     plans = []
+    if tiles is not None and values == "suv":
+        raise UnsupportedSeriesError(
+            f"SUV is computed of PET, and series {series.series_uid} holds tiles of slides.",
+            remedy="Open it without values.",
+        )
     if tiles is not None:
         plan = plan_slide(tiles, associated_label=associated_label, alone=others is None)
         if values == "color":

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import SimpleITK
+import slides
 from radiology_opened import Opener
 from radiology_uptake import PIXELS, SLOPES, ge, pet, philips, tracer
 from radiology_volumes import volume
+from serving import serving
 
 import dicomzarr
 from dicomzarr.errors import InvalidAttributeError, UnsupportedSeriesError
@@ -227,6 +229,16 @@ LACKING: dict[str, tuple[Callable[[], RadiologySeries], str]] = {
         "ActualFrameDuration",
     ),
 }
+
+
+def test_slides_have_none(opened: Opener) -> None:
+    with (
+        serving(slides.brightfield_pyramid()) as served,
+        pytest.raises(UnsupportedSeriesError, match="tiles of slides"),
+    ):
+        dicomzarr.open(served.url, values="suv")
+    with pytest.raises(UnsupportedSeriesError, match="is CT"):
+        dicomzarr.open(opened.url(volume()), values="suv")
 
 
 @pytest.mark.parametrize("name", LACKING)

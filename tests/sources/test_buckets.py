@@ -6,9 +6,11 @@ import gzip
 import json
 import os
 import struct
+import threading
 import tracemalloc
 from contextlib import suppress
 from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -616,3 +618,28 @@ def test_a_file_of_frames_that_are_lacking() -> None:
     body = without_table(dataset)
     with bucket({"a.dcm": body[: len(body) - 900]}) as server, pytest.raises(InvalidFileError):
         opened(server, "s3://bucket").levels[0][...]
+
+
+def test_a_server_that_sends_all_to_a_request_for_the_first_byte_alone() -> None:
+    """As RangeHTTPServer 1.4, which takes the 0 at the end of the range for no end."""
+    series = radiology.BUILDERS["volume"]()
+    data = part10_bytes(series.datasets[0])
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            first, last = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
+            last = min(last, len(data) - 1)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+            self.send_header("Content-Length", str(last - first + 1))
+            self.end_headers()
+            self.wfile.write(data[first : last + 1 if last else None])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        image = dicomzarr.open(f"http://127.0.0.1:{server.server_port}/a.dcm")
+        assert image.levels[0][...].shape == series.datasets[0].pixel_array.shape
+        server.shutdown()

@@ -278,6 +278,22 @@ def test_plain_http_to_a_server_of_tls_that_sends_an_alert() -> None:
     assert "https://" in str(caught.value)
 
 
+def test_what_is_no_http_and_holds_the_bytes_of_an_alert_somewhere_is_no_tls() -> None:
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"pixels, \x15\x03\x01 among them\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        with pytest.raises(ConnectionFailedError) as caught:
+            dicomzarr.open(f"dicomweb://127.0.0.1:{listener.getsockname()[1]}/{SERIES}")
+        thread.join()
+    assert "TLS" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("page", "message"),
     [

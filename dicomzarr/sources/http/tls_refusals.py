@@ -60,7 +60,7 @@ _HTTP_ON_TLS = re.compile(
     re.IGNORECASE,
 )
 _NO_CERTIFICATE = re.compile(rb"no required SSL certificate|SSL certificate error", re.IGNORECASE)
-_TLS_RECORD: Final = "\\x15\\x03"
+_TLS_RECORD: Final = re.compile(r"b['\"]\\x15\\x03")
 """How a TLS alert begins, in the text of an error about a reply that is no HTTP."""
 
 REFUSING: Final = 400
@@ -97,7 +97,7 @@ def is_no_tls(error: ssl.SSLError) -> bool:
 
 def speaks_tls(text: str) -> bool:
     """Whether what came in the place of HTTP is TLS, by the text of the error that shows how it begins."""
-    return _TLS_RECORD in text
+    return _TLS_RECORD.search(text) is not None
 
 
 def is_tls_port(host: str) -> ConnectionFailedError:

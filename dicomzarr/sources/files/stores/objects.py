@@ -53,6 +53,9 @@ _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _REMEDY: Final = "Open the series again."
 _LONGEST_PAGE: Final = 64 * 2**20
 _LEAST_GAP, _MOST_GAP = 64 * 2**10, 8 * 2**20
+_LOOK: Final = 2
+"""Bytes that tell how long a file is."""
+
 _SHARE: Final = 0.2
 """Of a measured value in the mean that is kept."""
 
@@ -145,13 +148,14 @@ class ObjectServer:
         self._transport.set_timeout(timeout)
 
     async def look(self, url: str) -> StoredFile:
-        """The file at a URL as it is now: one byte of it is asked for.
+        """The file at a URL as it is now: two bytes of it are asked for.
 
         Raises:
             MissingFileError: There is none.
             ServerError: The server does not say how large it is.
         """
-        spec = RequestSpec(lambda: url, _range_headers(0, 1, ""), f"the first byte of {safe_url(url)}")
+        # To a request for the first byte alone some servers, as RangeHTTPServer, send the whole file.
+        spec = RequestSpec(lambda: url, _range_headers(0, _LOOK, ""), f"the first bytes of {safe_url(url)}")
 
         async def read(response: Response) -> StoredFile:
             length = _whole_length(response)
@@ -160,7 +164,7 @@ class ObjectServer:
                 return Downloaded(file, length, self._spools, lambda: self.whole(file))
             _check_partial(response, safe_url(url))
             _, _, size = _content_range(response, safe_url(url))
-            await whole_body(response, 1, spec.subject)
+            await whole_body(response, _LOOK, spec.subject)
             return RemoteFile(url, size, _tag(response.headers), self)
 
         try:
