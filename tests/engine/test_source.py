@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import msgspec
 import numpy as np
 import pytest
 from fake_client import (
@@ -395,7 +396,7 @@ def test_both_entrances_refuse_what_is_not_of_the_level_and_keep_none_of_it(turn
 
 def test_a_frame_of_another_opening_is_refused() -> None:
     """Its level lies on cells of its own: the same number may be another cell here."""
-    other = replace(FIRST)
+    other = msgspec.structs.replace(FIRST)
 
     async def test(bench: Bench) -> None:
         with pytest.raises(MissingInstanceError, match=r"1\.2\.3\.1, frame 2"):
@@ -734,7 +735,7 @@ def test_what_is_at_hand_is_not_fetched_ahead(far: float, ahead: object) -> None
 
 def test_frames_too_large_for_memory_come_a_few_at_a_time() -> None:
     large = Instance("1.2.3.5", 100, replace(PIXEL, rows=2**14, columns=2**13))
-    single = replace(large, number_of_frames=1)
+    single = msgspec.structs.replace(large, number_of_frames=1)
     many = [FrameRef(large, number) for number in range(1, 50)]
     assert frames_under_way(many, Limits(), from_disk=False) == 2
     assert frames_under_way([FrameRef(FIRST, 1)], Limits(), from_disk=True) == Limits().frames_under_way
