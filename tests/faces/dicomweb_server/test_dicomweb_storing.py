@@ -8,6 +8,7 @@ import resource
 import socket
 import threading
 import time
+from contextlib import suppress
 from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -47,8 +48,12 @@ def uids(reply: requests.Response, tag: str = STORED) -> list[str]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All that is in a folder, by its path in it."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """All that is in a folder, by its path in it, but for what goes meanwhile."""
+    found = {}
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError, IsADirectoryError):
+            found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
 
 
 @pytest.fixture
