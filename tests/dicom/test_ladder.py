@@ -370,6 +370,55 @@ def test_numbers_never_bring_positions_in_time_together(numbers: Sequence[int]) 
     assert not mixed_times(scan, planned(scan))
 
 
+def _slice_by_slice(shot: Shot) -> Told:
+    """ContentTime of slices that were reconstructed one after the other."""
+    second = int(shot.place or 0) * 12 + shot.time
+    return {"ContentTime": f"11{second // 60:02}{second % 60:02}"}
+
+
+@pytest.mark.parametrize("slices", [2, 3, 5, 12])
+@pytest.mark.parametrize("lost", [1, 2, 3])
+@pytest.mark.parametrize("loops", ["zct", "tcz"])
+@pytest.mark.parametrize(
+    ("keyword", "step"),
+    [("TemporalPositionIdentifier", 1), ("TriggerTime", 40.0), ("FrameReferenceTime", 2000.0)],
+)
+def test_a_clock_of_each_slice_brings_no_times_together_that_all_slices_share(
+    keyword: str, step: float, loops: str, lost: int, slices: int
+) -> None:
+    for seed in range(6):
+        chance = random.Random(f"{keyword} {loops} {lost} {slices} {seed}")
+        gone = {(time, place) for place in range(slices) for time in chance.sample(range(12), lost)}
+        whole = shots(
+            12, 1, slices, loops=loops, tell=lambda shot: {keyword: step * (shot.time + 1), **_slice_by_slice(shot)}
+        )
+        scan = classic([shot for shot in whole if (shot.time, shot.place) not in gone], "MR")
+        plan = planned(scan)
+        assert not mixed_times(scan, plan), (seed, gone)
+
+
+@pytest.mark.parametrize("slices", [3, 4, 5, 8])
+def test_holes_in_instance_numbers_show_that_slices_lack_times(slices: int) -> None:
+    whole = shots(
+        8, 1, slices, loops="zct", tell=lambda shot: {"AcquisitionTime": _slice_by_slice(shot)["ContentTime"]}
+    )
+    scan = classic([shot for shot in whole if shot.time != 2 * int(shot.place or 0) % 7 + 1], "MR")
+    assert not mixed_times(scan, planned(scan))
+    renumbered = classic(
+        [replace(shot, number=number) for number, shot in enumerate(whole, 1)], "MR"
+    )  # nothing was lost: as ever
+    assert one_grid(renumbered, planned(renumbered), t=range(8), z=range(slices))
+
+
+@pytest.mark.parametrize("keyword", ["TriggerTime", "FrameReferenceTime"])
+def test_the_order_of_acquisition_brings_no_times_together_that_slices_share(keyword: str) -> None:
+    for seed in range(30):
+        chance = random.Random(seed)
+        whole = shots(4, 1, 2, loops="zct", tell=lambda shot: {keyword: 40.0 * shot.time})
+        scan = classic(chance.sample(whole, 5), "MR")
+        assert not mixed_times(scan, planned(scan)), seed
+
+
 @pytest.mark.parametrize("keyword", ["TemporalPositionIdentifier", "TriggerTime", "AcquisitionTime"])
 def test_what_each_slice_lost_of_its_own_is_never_ranked(keyword: str) -> None:
     def tell(shot: Shot) -> Told:

@@ -21,7 +21,7 @@ from dicomzarr.dicom.volume.columns import (
 )
 from dicomzarr.dicom.volume.dimensions import CREATION_TIME, FRAME_NUMBER
 from dicomzarr.dicom.volume.lattice import find_lattice
-from dicomzarr.dicom.volume.ranking import ranked, ranks
+from dicomzarr.dicom.volume.ranking import contradicts, ranked, ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,17 +118,19 @@ class Evidence:
         if self.found is not None:  # places are known: what counts slices tells no more
             others = [column for column in others if column.axis != "z"]
         found = [
-            *(variant for column in others for variant in self._variants(column, groups, order)),
+            *(variant for column in others for variant in self._variants(column, groups, order, columns)),
             *self._ordered(order, base),
             *self._last_resorts(groups),
         ]
         by_strength = distinct_partitions(sorted(found, key=lambda column: column.strength))
         return [column for column in by_strength if combined([base, column.codes]).max() > base.max()]
 
-    def _variants(self, column: Column, groups: Codes, order: Column | None) -> Iterator[Column]:
-        by_rank = ranked(column, self.places, groups, order, self.numbers)
+    def _variants(
+        self, column: Column, groups: Codes, order: Column | None, told: Sequence[Column] = ()
+    ) -> Iterator[Column]:
+        by_rank = ranked(column, self.places, groups, order, self.numbers, told)
         if by_rank is None and column.axis == "t":  # some contrasts more often than others, as images without diffusion
-            by_rank = ranked(column, self.places, self.places, order, self.numbers)
+            by_rank = ranked(column, self.places, self.places, order, self.numbers, told)
         if by_rank is not None:
             yield by_rank
         yield column
@@ -149,8 +151,11 @@ class Evidence:
         order = self._volumes_in_instances() or order_of(
             self.numbers, self._on_lattice(), contrasts=contrasts, clocks=clocks, most=self._most_times
         )
-        told = [column for column in columns if column.counts_times]
-        return None if order is None or any(mixes(order.codes, column, self.places) for column in told) else order
+        if order is None:
+            return None
+        mixed = any(column.counts_times and mixes(order.codes, column, self.places) for column in columns)
+        mixed = mixed or any(contradicts(order.codes, column, self.places) for column in columns)
+        return None if mixed else order
 
     def _volumes_in_instances(self) -> Column | None:
         number_of = {frame.whole: frame.instance.instance_number for frame in self.frames}

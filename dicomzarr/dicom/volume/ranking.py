@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from dicomzarr.dicom.volume.acquisition_order import mixes
 from dicomzarr.dicom.volume.dimensions import BY_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from dicomzarr.dicom.volume.columns import Column
@@ -66,7 +69,9 @@ def ranks(codes: Codes, groups: Codes, numbers: Codes | None = None) -> Ranks | 
     return Ranks(found, int(each[0]) + 1, int(len(codes) - new_code.sum()))
 
 
-def ranked(column: Column, places: Codes, groups: Codes, order: Column | None, numbers: Codes) -> Column | None:
+def ranked(  # noqa: PLR0913, PLR0917  # all that may show that values are lacking
+    column: Column, places: Codes, groups: Codes, order: Column | None, numbers: Codes, told: Sequence[Column] = ()
+) -> Column | None:
     """A column by the rank of its values at each place; None where ranks could hide that some are lacking.
 
     Times that differ a little from place to place have a rank that does not. Contrasts are ranked only where the
@@ -78,6 +83,7 @@ def ranked(column: Column, places: Codes, groups: Codes, order: Column | None, n
         groups: Place and contrast of each frame: within them values are ranked.
         order: Of acquisition, if it is known.
         numbers: InstanceNumber of each frame.
+        told: Other attributes that tell times.
     """
     if any(not isinstance(level, float | int) for level in column.levels):
         return None
@@ -87,16 +93,28 @@ def ranked(column: Column, places: Codes, groups: Codes, order: Column | None, n
     if found is None or found.count == 1:
         return None
     as_times = column.axis == "t"
-    if order is not None and _differ(order.codes, found.codes):
+    others = [other for other in told if other is not column] if as_times else []
+    if (order is not None and _hide_lost(order, found.codes, places, as_times=as_times)) or any(
+        other.counts_times and mixes(found.codes, other, places) for other in others
+    ):
         return None
     if not (as_times and _own_clocks(column, groups)):
         by_rank = _disjoint(column, found.codes, touching=bool(found.collisions))
         by_rank = by_rank and (order is not None or not as_times or _in_bursts(column, found.codes, groups))
         by_place = as_times and not _differ(column.codes, found.codes) and _disjoint(column, places)
+        by_place = by_place and not any(
+            contradicts(found.codes, other, groups, clocks=order is None) for other in others
+        )
+        by_place = by_place and not _leave_holes(numbers, found, groups)
         agree = by_rank or by_place or _same_order(found.codes, groups, order)
         if not agree or _lacks_values(column, found, groups):
             return None
     return replace(column, codes=found.codes, count=found.count, levels=())
+
+
+def _hide_lost(order: Column, found: Codes, places: Codes, *, as_times: bool) -> bool:
+    """Whether one time of the order of acquisition has several ranks, or it has more times than are at any place."""
+    return _differ(order.codes, found) or (as_times and order.count > int(np.bincount(places).max()))
 
 
 def _with_collisions(column: Column, places: Codes, groups: Codes, numbers: Codes) -> Ranks | None:
@@ -178,6 +196,50 @@ def _differ(values: Codes, found: Codes) -> bool:
     """Whether one value has different ranks."""
     pairs = np.unique(values * (int(found.max()) + 1) + found)
     return len(pairs) > len(np.unique(values))
+
+
+def contradicts(times: Codes, told: Column, groups: Codes, *, clocks: bool = False) -> bool:
+    """Whether frames have one time by the header, and others by what was made of another attribute or of numbers.
+
+    The header's times count if they are common to most slices.
+
+    Args:
+        times: Of each frame, as it was made.
+        told: Times by the header.
+        groups: Place and contrast of each frame.
+        clocks: Times of the day count too, which may read alike by chance.
+    """
+    if told.axis != "t" or told.name not in BY_NAME or (BY_NAME[told.name].clock and not clocks):
+        return False
+    cells = len(np.unique(groups * told.count + told.codes))
+    common = cells == len(groups) and cells > _MOSTLY_HELD * (int(groups.max()) + 1) * told.count
+    if not common or any(not isinstance(level, float | int) for level in told.levels) or _own_clocks(told, groups):
+        return False
+    return _differ(told.codes, times) or (not BY_NAME[told.name].clock and _spans_steps(told, times, groups))
+
+
+def _spans_steps(told: Column, times: Codes, groups: Codes) -> bool:
+    """Whether values of one time are as far apart as times are, and not as headers that round."""
+    values = np.array(told.levels, np.float64)[told.codes]
+    low, high = np.full(int(times.max()) + 1, np.inf), np.full(int(times.max()) + 1, -np.inf)
+    np.minimum.at(low, times, values)
+    np.maximum.at(high, times, values)
+    order = np.lexsort((values, groups))
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are no times
+        steps = np.diff(values[order])[np.diff(groups[order]) == 0]
+        return bool((high - low).max() > steps.min(initial=np.inf) / 2)
+
+
+def _leave_holes(numbers: Codes, found: Ranks, groups: Codes) -> bool:
+    """Whether InstanceNumber rises evenly with the rank at each place, but for holes that others do not have."""
+    if len(np.unique(numbers)) < len(numbers) or found.collisions or found.count == 1:
+        return False
+    table = np.zeros((int(groups.max()) + 1, found.count), np.int64)
+    table[groups, found.codes] = numbers
+    steps = np.diff(table, axis=1)
+    least = int(steps.min())
+    even = least > 0 and not (steps % least).any() and 2 * int((steps == least).sum()) > steps.size
+    return even and bool((steps != steps[0]).any())
 
 
 def _own_clocks(column: Column, groups: Codes) -> bool:
