@@ -7,7 +7,7 @@ import random
 import time
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -231,3 +231,23 @@ def test_many_texts_cost_as_much_each_as_few() -> None:
         return classic(shots(1, count, 1, tell=lambda shot: {"SequenceName": f"*ep_b1000#{shot.contrast}"}))
 
     assert any(in_time(lambda: named(2000)) < 30 * max(in_time(lambda: named(250)), 0.02) for _ in range(MEASUREMENTS))
+
+
+@pytest.mark.parametrize("positions", [False, True], ids=["clock alone", "positions in time"])
+@pytest.mark.parametrize(
+    ("keyword", "value", "step"),
+    [
+        ("AcquisitionTime", lambda shot: f"1000{2 * shot.time + (shot.place or 0) / 2:05.2f}", (2.0, "second")),
+        ("TriggerTime", lambda shot: 50.0 * shot.time + (shot.place or 0), (50.0, "millisecond")),
+    ],
+)
+def test_slices_of_their_own_even_times_give_the_step_of_t(
+    keyword: str, value: Any, step: tuple[float, str], *, positions: bool
+) -> None:
+    def tell(shot: Shot) -> Told:
+        return {keyword: value(shot), **({"TemporalPositionIdentifier": shot.time + 1} if positions else {})}
+
+    scan = classic(shots(8, 1, 3, tell=tell), "MR")
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(8), z=range(3))
+    assert step_of(plan.images[0], "t") == step

@@ -44,9 +44,11 @@ _TERMS: Final = """
     TISSUE INTENSITY POWER VARIANCE ELASTICITY
     OD HU US MGML EFF ED EDW MOD PCT CNTS CM2 CM2ML PCNT CPS BQML MGMINML UMOLMINML MLMING MLG 1CM UMOLML PROPCNTS
     PROPCPS MLMINML MLML GML STDDEV GY RELATIVE
+    CONTROL ZERO SCAN ARTERIAL PORTAL VENOUS DELAYED EQUILIBRIUM UNENHANCED STIR TAGGING FLUID ATTENUATED STRAIN EP RM
+    SK SS SP MP OSP TRSS KEV 1H 3HE 7LI 13C 19F 23NA 31P 129XE
 """
-"""Words of defined terms of ImageType, FrameType, Modality, PhotometricInterpretation, PatientPosition, CorrectedImage
-and Units, and of what vendors add."""
+"""Words of defined terms of ImageType, FrameType, Modality, PhotometricInterpretation, PatientPosition, CorrectedImage,
+Units, ScanningSequence, SequenceVariant, ResonantNucleus, ASLContext and AcquisitionContrast, and of vendors."""
 
 FARTHEST: Final = 1e9
 """Millimetres; what lies a thousand kilometres away is no place, and no step."""
