@@ -296,6 +296,21 @@ def test_padding_is_no_contradiction() -> None:
     assert frames_of(make_file(ExplicitVRLittleEndian, PixelData=bytes(range(15)) + bytes(9))) == [bytes(range(15))]
 
 
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize("bits", [1, 8, 16])
+def test_whole_frames_are_read_where_the_header_tells_of_more(syntax: UID, bits: int) -> None:
+    """What lies behind the value is no frame: here a padding that would pass for one."""
+    size = {1: 2, 8: 15, 16: 30}[bits]  # 15 pixels each
+    value = bytes(range(4 * size + 4 * size % 2))[: 2 * size]
+    more = {"BitsAllocated": bits, "BitsStored": bits, "HighBit": bits - 1}
+    whole = {"PixelData": value[: -(-2 * 15 * bits // 8)], "DataSetTrailingPadding": bytes(200)}
+    frames = opened(make_file(syntax, NumberOfFrames=3, **more, **whole)).frames
+    two = opened(make_file(syntax, NumberOfFrames=2, **more, **whole)).frames
+    assert [frames.cut(1), frames.cut(2)] == [two.cut(1), two.cut(2)]
+    with pytest.raises(TruncatedFileError, match="frame 3 would end at byte"):
+        frames.cut(3)
+
+
 def test_another_instance() -> None:
     body = make_file(ExplicitVRLittleEndian, PixelData=bytes(16))
     with pytest.raises(WrongPartsError, match=r"Another instance came for the whole instance 9\.9"):
@@ -310,8 +325,11 @@ def test_nesting_is_bounded() -> None:
 
 
 def test_a_hostile_count_of_frames_costs_nothing() -> None:
-    with pytest.raises(TruncatedFileError):
-        opened(make_file(ExplicitVRLittleEndian, PixelData=bytes(16), NumberOfFrames=2**31 - 1))
+    frames = opened(make_file(ExplicitVRLittleEndian, PixelData=bytes(16), NumberOfFrames=2**31 - 1)).frames
+    assert frames.cut(1) == bytes(15)
+    for number in (2, 2**31 - 1):
+        with pytest.raises(TruncatedFileError, match="holds 16 bytes of pixel data"):
+            frames.cut(number)
     with pytest.raises(InvalidFileError):
         opened(make_file(JPEGBaseline8Bit, PixelData=items(b"", b"ab"), NumberOfFrames=2**31 - 1))
 

@@ -27,6 +27,8 @@ class NativeFrames:
     data: RandomAccess
     start: int
     """Offset of the value of the pixel data element in the data, in bytes."""
+    length: int
+    """Bytes of that value, which may hold fewer frames than the header tells of."""
     count: int
     bits: int
     """Bits of one frame."""
@@ -44,6 +46,10 @@ class NativeFrames:
     def spans(self, number: int) -> tuple[Span, ...]:
         """See `part10.Frames.spans`."""
         low, high = self._words(number)
+        if high > self.length:
+            raise TruncatedFileError(
+                f"The DICOM file holds {self.length} bytes of pixel data; frame {number} would end at byte {high} of them."
+            )
         return (Span(self.start + low, high - low),)
 
     def assemble(self, number: int, pieces: Sequence[bytes | memoryview]) -> bytes:
@@ -113,7 +119,7 @@ def native_frames(  # noqa: PLR0913  # what the Image Pixel module says
     frame = _frame_bits(length, count, pixels * bits, samples, subsampled=subsampled)
     if length % swapped:
         raise InvalidFileError(f"{length} bytes of pixel data are no whole number of {swapped}-byte words.")
-    return NativeFrames(data, start, count, frame, swapped)
+    return NativeFrames(data, start, length, count, frame, swapped)
 
 
 def _whole_frames(length: int, frame: int) -> int:
@@ -133,7 +139,7 @@ def _frame_bits(length: int, count: int, plane: int, samples: int, *, subsampled
             return frame
     frame = sizes[0]
     needed = -(-frame * count // _BYTE)
-    if length < needed:
+    if length < needed and (subsampled or not _whole_frames(length, frame)):
         raise TruncatedFileError(f"The DICOM file holds {length} bytes of pixel data; {count} frames take {needed}.")
     # Padding is real; room for another frame means that the header tells of another image.
     if length - needed >= -(-frame // _BYTE):
