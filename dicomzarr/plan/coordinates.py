@@ -163,13 +163,13 @@ def time_step(grid: Grid) -> tuple[float, str | None]:
     )  # when it was computed
     names = counted and dict.fromkeys([*counted, *others])
     units = {"ms": "millisecond", "s": "second"}
-    only_counts = bool(counted) and counted[0] in BY_NAME and BY_NAME[counted[0]].unit not in units
+    by_position = bool(counted) and counted[0] == "temporal_position"  # which is a time, and not when it was
     for name in names:
         unit = units.get(BY_NAME[name].unit) if name in BY_NAME else None
         found = _reduced(grid, name)
         if unit is None or found is None or any(value is None for value in found[1].flat):
             continue
-        if found[0] != "t" and not (found[0] == "tz" and (only_counts or name == counted[0])):
+        if found[0] != "t" and not (found[0] == "tz" and (by_position or name == counted[0])):
             continue
         step = _even_step(found[1].astype(np.float64))
         if step is not None:

@@ -307,7 +307,7 @@ def test_whole_frames_are_read_where_the_header_tells_of_more(syntax: UID, bits:
     frames = opened(make_file(syntax, NumberOfFrames=3, **more, **whole)).frames
     two = opened(make_file(syntax, NumberOfFrames=2, **more, **whole)).frames
     assert [frames.cut(1), frames.cut(2)] == [two.cut(1), two.cut(2)]
-    with pytest.raises(TruncatedFileError, match="frame 3 would end at byte"):
+    with pytest.raises(TruncatedFileError, match="frame 3 would end at"):
         frames.cut(3)
 
 

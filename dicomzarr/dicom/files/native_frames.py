@@ -48,7 +48,7 @@ class NativeFrames:
         low, high = self._words(number)
         if high > self.length:
             raise TruncatedFileError(
-                f"The DICOM file holds {self.length} bytes of pixel data; frame {number} would end at byte {high} of them."
+                f"The DICOM file holds {self.length} bytes of pixel data; frame {number} would end at {high}."
             )
         return (Span(self.start + low, high - low),)
 
