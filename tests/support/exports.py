@@ -59,3 +59,8 @@ def missing_chunks(exported: Path, path: str, array: Any) -> list[str]:
 def missing_in_store(image: Image, path: str, array: Any) -> list[str]:
     """Keys of chunks that the virtual store lacks."""
     return [key for key in keys_of(array) if image.store.locate(f"{path}/{key}") is None]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, by their paths in it."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -15,7 +15,7 @@ import faults
 import numpy as np
 import pytest
 import slides
-from exports import assert_same_store
+from exports import assert_same_store, files_of
 from processes import piped
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
@@ -60,10 +60,6 @@ dicomzarr.export(sys.argv[1], sys.argv[2], block_bytes={SMALL}, progress=tell, *
 def opened() -> Iterator[Opener]:
     with Opener() as opener:
         yield opener
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def run_export(url: str, out: Path, script: str, *words: object) -> AbstractContextManager[subprocess.Popen[str]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import slides
+from exports import files_of
 from folders import write
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
 def opened() -> Iterator[Opener]:
     with Opener() as opener:
         yield opener
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def with_a_gap() -> RadiologySeries:
@@ -65,27 +62,27 @@ def test_nothing_of_the_target_before_stays_when_its_removal_was_interrupted(
         patch.setattr(ZarrTarget, "remove", interrupted)
         with pytest.raises(KeyboardInterrupt):
             dicomzarr.export(url, out, overwrite=True)
-    assert len(contents(out)) > 9 - removed
+    assert len(files_of(out)) > 9 - removed
     dicomzarr.export(url, out, **again)
-    assert contents(out) == contents(fresh)
+    assert files_of(out) == files_of(fresh)
 
 
 @pytest.mark.parametrize("target", ["", "..", "../../top.zarr", "../scans.zarr/", "../scans.zarr/../scans.zarr"])
 def test_a_target_that_holds_the_files_is_refused(target: str, tmp_path: Path) -> None:
     folder = tmp_path / "top.zarr" / "scans.zarr"
     write(folder, volume().datasets)
-    before = contents(tmp_path)
+    before = files_of(tmp_path)
     named = os.path.normpath(folder / target) + "/" * target.endswith("/")
     for place in (named, f"file://{named}", os.path.relpath(named)):
         with pytest.raises(UsageError, match="is, or holds, the files"):
             dicomzarr.export(folder, place, overwrite=True)
-    assert contents(tmp_path) == before
+    assert files_of(tmp_path) == before
 
 
 def test_a_target_within_the_folder_is_fine_unless_it_is_one_of_the_files(tmp_path: Path) -> None:
     write(tmp_path, volume().datasets)
     (tmp_path / "0000.dcm").rename(tmp_path / "0000.nii")
-    before = contents(tmp_path)
+    before = files_of(tmp_path)
     with pytest.raises(UsageError, match="is, or holds, the files"):
         dicomzarr.export(tmp_path, tmp_path / "0000.nii", overwrite=True)
     link = tmp_path / "link.nii"
@@ -93,7 +90,7 @@ def test_a_target_within_the_folder_is_fine_unless_it_is_one_of_the_files(tmp_pa
     with pytest.raises(UsageError, match="is, or holds, the files"):
         dicomzarr.export(tmp_path, link, overwrite=True)
     link.unlink()
-    assert contents(tmp_path) == before
+    assert files_of(tmp_path) == before
     dicomzarr.export(tmp_path, tmp_path / "own.zarr")
     dicomzarr.export(tmp_path, tmp_path / "own.zarr", overwrite=True)
     np.testing.assert_array_equal(dicomzarr.open(tmp_path).levels[0][...], VOLUME)
@@ -106,11 +103,11 @@ def test_a_folder_of_others_beside_the_target_is_left_alone(opened: Opener, tmp_
     beside.mkdir()
     (beside / "notes.txt").write_text("mine")
     (tmp_path / "out.nii").write_text("mine too")
-    before = contents(tmp_path)
+    before = files_of(tmp_path)
     for force in (False, True):
         with pytest.raises(UsageError, match="holds something else"):
             dicomzarr.export(image, tmp_path / "out.nii", overwrite=force)
-    assert contents(tmp_path) == before
+    assert files_of(tmp_path) == before
     shutil.rmtree(beside)
     with pytest.raises(TargetExistsError):
         dicomzarr.export(image, tmp_path / "out.nii")
