@@ -131,14 +131,20 @@ def _with_collisions(column: Column, places: Codes, groups: Codes, numbers: Code
 
 def _disjoint(column: Column, by: Codes, *, touching: bool = False) -> bool:
     """Whether all values of one rank, or place, lie below all values of the next, or touch them."""
+    low, high = _ends(column, by)
+    order = np.argsort(low, kind="stable")
+    begins, ends = low[order][1:], high[order][:-1]
+    return bool((begins >= ends if touching else begins > ends).all())
+
+
+def _ends(column: Column, by: Codes) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The least and the greatest value of each rank, or place."""
     values = np.array(column.levels, np.float64)[column.codes]
     count = int(by.max()) + 1
     low, high = np.full(count, np.inf), np.full(count, -np.inf)
     np.minimum.at(low, by, values)
     np.maximum.at(high, by, values)
-    order = np.argsort(low, kind="stable")
-    begins, ends = low[order][1:], high[order][:-1]
-    return bool((begins >= ends if touching else begins > ends).all())
+    return low, high
 
 
 def _in_bursts(column: Column, found: Codes, groups: Codes) -> bool:
@@ -220,13 +226,11 @@ def contradicts(times: Codes, told: Column, groups: Codes, *, clocks: bool = Fal
 
 def _spans_steps(told: Column, times: Codes, groups: Codes) -> bool:
     """Whether values of one time are as far apart as times are, and not as headers that round."""
-    values = np.array(told.levels, np.float64)[told.codes]
-    low, high = np.full(int(times.max()) + 1, np.inf), np.full(int(times.max()) + 1, -np.inf)
-    np.minimum.at(low, times, values)
-    np.maximum.at(high, times, values)
-    order = np.lexsort((values, groups))
+    low, high = _ends(told, times)
+    order = np.lexsort((told.codes, groups))
+    values = np.array(told.levels, np.float64)[told.codes[order]]
     with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are no times
-        steps = np.diff(values[order])[np.diff(groups[order]) == 0]
+        steps = np.diff(values)[np.diff(groups[order]) == 0]
         return bool((high - low).max() > steps.min(initial=np.inf) / 2)
 
 
