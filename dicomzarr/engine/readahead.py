@@ -2,7 +2,7 @@
 
 A block is one chunk for those who read chunk by chunk, or the chunks of one selection. Nothing is foreseen before a
 few blocks came in order, the more of them the farther, and never beyond a row whose end is not known yet by more than
-half of what came.
+half of what came. A read that begins in a corner of the array is taken for one of the whole array until a row ends.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Scan:
     grid: Indices
     at: Indices
     ends: list[int | None]
-    """Where the box ends along each axis, once a row has ended."""
+    """Where the box ends along each axis, once a row has ended, or where the array does."""
     seen: int = 1
     ahead: int = 0
     """Blocks after ``at`` that have been foreseen."""
@@ -68,7 +68,9 @@ class _Scan:
     def beginning(cls, sign: int, block: Block, grid: Indices) -> _Scan:
         """A scan of which one block has been seen."""
         place = tuple(sign * index for index in block.first)
-        return cls(sign, place, block.size, grid, place, [None] * len(grid))
+        is_in_corner = not any(block.first) if sign > 0 else _is_last(block, grid)
+        ends: list[int | None] = [_last_end(sign, along) if is_in_corner else None for along in grid]
+        return cls(sign, place, block.size, grid, place, ends)
 
     def take(self, block: Block) -> bool:
         """Go on to a block, if it belongs to this scan."""
@@ -139,9 +141,7 @@ class _Scan:
 
     def _end(self, axis: int) -> int:
         end = self.ends[axis]
-        if end is not None:
-            return end
-        return self.grid[axis] if self.sign > 0 else 1
+        return _last_end(self.sign, self.grid[axis]) if end is None else end
 
     def _wrap(self, place: Indices) -> bool:
         """Take the start of the next row, which tells where rows end."""
@@ -154,6 +154,15 @@ class _Scan:
                 self._go(place, 1)
                 return True
         return False
+
+
+def _is_last(block: Block, grid: Indices) -> bool:
+    return all(first + size >= along for first, size, along in zip(block.first, block.size, grid, strict=True))
+
+
+def _last_end(sign: int, along: int) -> int:
+    """Where a scan ends at the latest: see `_Scan.sign`."""
+    return along if sign > 0 else 1
 
 
 def _is_cut(block: Block, size: Indices, grid: Indices) -> bool:

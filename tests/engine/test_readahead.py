@@ -96,6 +96,29 @@ def test_blocks_of_many_chunks() -> None:
             assert all(chunk[1] < 40 and chunk[2] < 50 for chunk in block.chunks(GRID))
 
 
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_whole_array_is_foreseen_sooner_than_a_box(step: int) -> None:
+    """It begins in a corner: its rows end where the array does."""
+    size, rows = (1, 8, 8), (range(1), range(0, 40, 8), range(0, 48, 8))
+    whole = scan(*rows)[::step]
+    found = foreseen((1, 40, 48), whole, size, most=1024)
+    assert {first for _, first in found} <= set(whole)
+    inside = [(z, y + 8, x + 8) for z, y, x in whole]
+    of_a_box = foreseen((1, 56, 64), inside, size, most=1024)
+    early, early_of_a_box = (sum(number <= 3 for number, _ in each) for each in (found, of_a_box))
+    assert early_of_a_box < early
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_beside_a_box_in_the_corner_as_much_is_foreseen_as_its_first_row_has(step: int) -> None:
+    box, grid = scan(range(1), range(0, 16, 8), range(0, 16, 8)), (1, 40, 48)
+    if step < 0:
+        box = [(z, y + 24, x + 32) for z, y, x in box][::-1]
+    found = [first for _, first in foreseen(grid, box, (1, 8, 8), most=1024)]
+    beside = {first for first in found if first[2] not in {place[2] for place in box}}
+    assert 0 < len(beside) <= 2
+
+
 def test_no_more_than_the_budget() -> None:
     blocks = scan(range(1), range(40), range(50))
     order = {first: number for number, first in enumerate(blocks, start=1)}
