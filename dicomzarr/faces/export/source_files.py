@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.files.file_meta import ENOUGH, is_dicom
 from dicomzarr.errors import UsageError
 from dicomzarr.sources.files.urls import FolderURL, is_folder_url, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _FILE: Final = "file://"
 
@@ -30,7 +33,7 @@ def spare_source(series_url: str, target: str) -> None:
         holds = f"{source.rstrip('/')}/".startswith(f"{target.rstrip('/')}/")
     else:
         own, other = Path(source).resolve(), Path(target).resolve()
-        holds = other in {own, *own.parents} or (own in other.parents and _is_dicom(other))
+        holds = other in {own, *own.parents} or (own in other.parents and any(map(_is_dicom, _files(other))))
     if holds:
         raise UsageError(
             "The target is, or holds, the files that are copied; they would be overwritten.",
@@ -38,7 +41,14 @@ def spare_source(series_url: str, target: str) -> None:
         )
 
 
+def _files(path: Path) -> Iterator[Path]:
+    """The file itself, or those in a folder."""
+    yield from path.rglob("*") if path.is_dir() else [path]
+
+
 def _is_dicom(path: Path) -> bool:
-    with suppress(OSError), path.open("rb") as file:
-        return is_dicom(file.read(ENOUGH))
+    with suppress(OSError):
+        if path.is_file():  # nor a folder, nor what a process has to write first
+            with path.open("rb") as file:
+                return is_dicom(file.read(ENOUGH))
     return False

@@ -79,6 +79,22 @@ def test_a_target_that_holds_the_files_is_refused(target: str, tmp_path: Path) -
     assert files_of(tmp_path) == before
 
 
+@pytest.mark.parametrize("held", ["old.zarr", "old.zarr/0/c/3"])
+def test_a_target_within_the_folder_that_holds_some_of_the_files_is_refused(held: str, tmp_path: Path) -> None:
+    write(tmp_path, volume().datasets)
+    target = tmp_path / "old.zarr"
+    dicomzarr.export(tmp_path, target)
+    (tmp_path / held).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "0001.dcm").rename(tmp_path / held / "0001.dcm")
+    before = files_of(tmp_path)
+    with pytest.raises(UsageError, match="is, or holds, the files"):
+        dicomzarr.export(tmp_path, target, overwrite=True)
+    assert files_of(tmp_path) == before
+    (tmp_path / held / "0001.dcm").rename(tmp_path / "0001.dcm")
+    dicomzarr.export(tmp_path, target, overwrite=True)
+    np.testing.assert_array_equal(dicomzarr.open(tmp_path)[...], VOLUME)
+
+
 def test_a_target_within_the_folder_is_fine_unless_it_is_one_of_the_files(tmp_path: Path) -> None:
     write(tmp_path, volume().datasets)
     (tmp_path / "0000.dcm").rename(tmp_path / "0000.nii")
