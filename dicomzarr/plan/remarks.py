@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from dicomzarr.dicom.lut.modality import real_world_mappings
 from dicomzarr.dicom.model.values import AttributeReader
+from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.volume.grid import ABSENT, ORDER_ONLY
 from dicomzarr.dicom.volume.words import Words
 from dicomzarr.plan.placing import place
@@ -54,6 +56,7 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
         yield "Each slice has a FrameOfReferenceUID of its own, as de-identification leaves it: they were not compared."
     yield from _of_places(grid)
     yield from _of_few(grid)
+    yield from _of_mappings(grid)
     told = (AttributeReader("").text(grid.first.item.volumetric_properties) or "").upper()
     if told in _PLANAR and grid.slices is not None:
         yield f"VolumetricProperties is {told}: frames may not be quite planar; positions and orientations are used."
@@ -100,6 +103,17 @@ def _of_few(grid: Grid) -> Iterator[str]:
         )
     if len({frame.item.pixel_padding_value for frame in frames}) > 1:
         yield "PixelPaddingValue differs from instance to instance: which pixels are padding is not said for all."
+
+
+def _of_mappings(grid: Grid) -> Iterator[str]:
+    """Which real-world values are not told."""
+    told, uid = grid.first.real_world, grid.first.instance.sop_instance_uid
+    if any(frame.real_world != told for frame in grid.frames):
+        yield "RealWorldValueMappingSequence differs from frame to frame: the image has no real_world_values."
+        return
+    notices = Notices()
+    list(real_world_mappings(AttributeReader(uid, notices), told))
+    yield from notices.sentences()
 
 
 def _contradicted(grid: Grid, slices: Slices) -> Iterator[str]:

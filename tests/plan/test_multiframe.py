@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -327,6 +328,31 @@ def test_real_world_values_are_never_chained_with_a_rescale(opened: Opener, *, r
     values = {"first_value_mapped": 0, "last_value_mapped": 4095, "slope": 0.25, "intercept": 10}
     assert first == {**values, "units": "um2/s"}
     assert np.array_equal(pixels_of(opened(series, values="modality")), SLICES * slope + intercept)
+
+
+def test_real_world_values_without_a_range_are_noticed(opened: Opener) -> None:
+    series = multiframe.real_world_values(SLICES)
+    (dataset,) = series.datasets
+    mappings = dataset.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+    mappings.append(deepcopy(mappings[0]))
+    assert not opened(series).notices
+    del mappings[1].RealWorldValueLastValueMapped
+    image = opened(series)
+    assert len(attribute(image, "real_world_values")) == 1
+    (notice,) = image.notices
+    assert "does not say what it maps" in notice
+
+
+def test_real_world_values_that_differ_are_noticed(opened: Opener) -> None:
+    series = multiframe.real_world_values(SLICES)
+    (dataset,) = series.datasets
+    mappings = dataset.SharedFunctionalGroupsSequence[0].pop("RealWorldValueMappingSequence")
+    for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        group.RealWorldValueMappingSequence = deepcopy(mappings.value)
+        group.RealWorldValueMappingSequence[0].RealWorldValueSlope = 0.25 + number
+    image = opened(series)
+    assert "real_world_values" not in dicomzarr_attributes(image.plan)
+    assert any("RealWorldValueMappingSequence differs" in notice for notice in image.notices)
 
 
 # --- several multi-frame instances

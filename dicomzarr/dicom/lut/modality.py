@@ -199,10 +199,13 @@ class RealWorldMapping:
 def real_world_mappings(read: AttributeReader, items: Iterable[MappingItem]) -> Iterator[RealWorldMapping]:
     """The mappings that can be told; labels and meanings, which anybody may have written, are left out."""
     for item in items:
+        found = None
         with suppress(InvalidAttributeError):  # stored values can be read without it
             found = _mapping(read, item)
-            if found is not None:
-                yield found
+        if found is None:
+            read.remark("An item of the RealWorldValueMappingSequence does not say what it maps, and was left out.")
+        else:
+            yield found
 
 
 def _mapping(read: AttributeReader, item: MappingItem) -> RealWorldMapping | None:
