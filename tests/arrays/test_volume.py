@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import gzip
 import itertools
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import radiology_multiframe as multiframe
 import radiology_nuclear as nuclear
 import SimpleITK
 from handed_on import by_way_of_nifti, by_way_of_sitk, each_volume
+from pydicom.uid import generate_uid
 from radiology import BUILDERS
 from radiology_model import AXIAL, CORONAL, GRIDS, OBLIQUE, SAGITTAL, TILTED, decimals, distinct, series_of
 from radiology_opened import Opener, affine_of, pixels_of
@@ -232,6 +234,32 @@ def test_slices_that_follow_each_other_leave_the_step_of_their_volumes(opened: O
             dataset.AcquisitionTime = "120059.000000"
     uneven_times: Any = opened(skipped).to_nibabel().header
     assert (float(uneven_times["pixdim"][4]), uneven_times.get_xyzt_units()[1]) == (1.0, "unknown")
+
+
+@pytest.mark.parametrize("sizes", [(5, 4), (5, 7), (5, 5)])
+def test_images_of_the_same_instances_are_not_mixed_up_where_rescaled_values_join_others(
+    opened: Opener, sizes: tuple[int, int]
+) -> None:
+    """Two stacks in each instance, of which one has a sign: as values of the modality they are other images."""
+    pixels = distinct((sum(sizes), 16, 20)) // 2
+    (unsigned,) = multiframe.two_stacks(pixels[: sizes[0]], pixels[sizes[0] :]).datasets
+    (signed,) = multiframe.two_stacks(pixels[: sizes[0]], pixels[sizes[0] :]).datasets
+    signed.SOPInstanceUID, signed.PixelRepresentation = generate_uid(entropy_srcs=["signed"]), 1
+    signed.PixelData = (pixels + 2048).astype("<i2").tobytes()
+    signed.BitsStored, signed.HighBit = 16, 15
+    for group in signed.PerFrameFunctionalGroupsSequence:
+        place = group.PlanePositionSequence[0]
+        place.ImagePositionPatient = [float(value) + 500 for value in place.ImagePositionPatient]
+    del signed.PerFrameFunctionalGroupsSequence[sizes[0] :]
+    signed.NumberOfFrames = sizes[0]
+    signed.PixelData = signed.PixelData[: sizes[0] * 16 * 20 * 2]
+    shown = 0
+    for image in opened(series_of([unsigned, signed])).images:
+        for read in (lambda image: SimpleITK.GetArrayFromImage(image.to_sitk()), lambda i: i.to_nibabel().dataobj.T):
+            with suppress(UsageError):
+                assert np.array_equal(np.asarray(read(image)), image.levels[0][...])
+                shown += 1
+    assert shown
 
 
 def test_a_dose_is_a_dose(opened: Opener) -> None:

@@ -101,12 +101,12 @@ def measured(image: MultiscaleImage) -> MultiscaleImage:
     if options.values in _MEASURED or LABELS in image.path.split("/"):
         return image
     rescaled = type(image)(SeriesHandle(image._handle.url, replace(options, values="modality")), image.path)  # noqa: SLF001
-    ours, count = _uids(image), len(image.store.plan.images)
+    ours, count = _frames(image), len(image.store.plan.images)
     others = [rescaled, *rescaled.images] if len(rescaled.store.plan.images) == count else rescaled.images
-    found = next((each for each in others if _uids(each) == ours), None)
+    found = next((each for each in others if _frames(each) == ours), None)
     if found is not None:
         return found
-    if ours <= {uid for each in rescaled.images for uid in _uids(each)}:
+    if set(ours) <= {frame for each in rescaled.images for frame in _frames(each)}:
         raise UsageError(
             "Rescaled to modality values, the frames of this image are others' too.",
             remedy='Open the series with values="modality", and look at its images.',
@@ -114,8 +114,11 @@ def measured(image: MultiscaleImage) -> MultiscaleImage:
     raise SeriesChangedError(f"{image.series_url} is not what it was when it was opened.", remedy="Open it again.")
 
 
-def _uids(image: MultiscaleImage) -> set[str]:
-    return set(image.plan.levels[0].attributes.sop_instance_uids)
+def _frames(image: MultiscaleImage) -> list[tuple[str, int] | None]:
+    """(SOP Instance UID, frame number) of each chunk, in their order; None where one is absent."""
+    level = image.plan.levels[0]
+    found = map(level.frames.locate, np.ndindex(level.grid))
+    return [frame and (frame.instance.sop_instance_uid, frame.number) for frame in found]
 
 
 def _taken(plan: ImagePlan, **chosen: int | None) -> Indices:
