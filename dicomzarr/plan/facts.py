@@ -127,7 +127,7 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
         rescale=None if has_table(frame) else _rescale(grid, values),
         units=_units(grid) if all(each.has_rescale for each in grid.frames) else None,
         modality_lut=has_table(frame),
-        real_world_values=_real_world(grid, read),
+        real_world_values=real_world_values(grid, read) or (),
         windows=windows(grid).all,
         pixel_padding_value=padding_value(frame) if _is_alike(grid, "pixel_padding_value") else None,
         pixel_padding_range_limit=(
@@ -200,12 +200,10 @@ def _rescale(grid: Grid, values: str) -> RescaleFactors:
     )
 
 
-def _real_world(grid: Grid, read: AttributeReader) -> tuple[RealWorldMapping, ...]:
-    """The mappings that all frames share; where they differ, none speaks for the image."""
-    told = grid.first.real_world
-    if any(frame.real_world != told for frame in grid.frames):
-        return ()
-    return tuple(real_world_mappings(read, told))
+def real_world_values(grid: Grid, read: AttributeReader) -> tuple[RealWorldMapping, ...] | None:
+    """The mappings that all frames share; None where they differ, for then none speaks for the image."""
+    found = {tuple(real_world_mappings(read, told)) for told in {frame.real_world for frame in grid.frames}}
+    return found.pop() if len(found) == 1 else None
 
 
 def _units(grid: Grid) -> str | None:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.lut.modality import real_world_mappings
 from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.volume.grid import ABSENT, ORDER_ONLY
 from dicomzarr.dicom.volume.words import Words
+from dicomzarr.plan.facts import real_world_values
 from dicomzarr.plan.placing import place
 from dicomzarr.plan.views import has_table
 
@@ -107,12 +107,9 @@ def _of_few(grid: Grid) -> Iterator[str]:
 
 def _of_mappings(grid: Grid) -> Iterator[str]:
     """Which real-world values are not told."""
-    told, uid = grid.first.real_world, grid.first.instance.sop_instance_uid
-    if any(frame.real_world != told for frame in grid.frames):
-        yield "RealWorldValueMappingSequence differs from frame to frame: the image has no real_world_values."
-        return
     notices = Notices()
-    list(real_world_mappings(AttributeReader(uid, notices), told))
+    if real_world_values(grid, AttributeReader(grid.first.instance.sop_instance_uid, notices)) is None:
+        yield "RealWorldValueMappingSequence differs from frame to frame: the image has no real_world_values."
     yield from notices.sentences()
 
 

@@ -68,6 +68,10 @@ def test_an_attribute_of_instances_tells_contrasts_apart(keyword: str) -> None:
     assert len({channel.label for channel in plan.images[0].channels}) == 2
 
 
+def concepts(*meanings: str) -> list[dict[str, str]]:
+    return [{"CodeValue": str(number), "CodeMeaning": meaning} for number, meaning in enumerate(meanings)]
+
+
 GROUPS: Mapping[str, tuple[str, str, Sequence[Any], str]] = {
     "KVP": ("CT", "CTXRayDetailsSequence", [80.0, 140.0], "c"),
     "ConvolutionKernel": ("CT", "CTReconstructionSequence", ["B30f", "B70f"], "c"),
@@ -88,6 +92,22 @@ GROUPS: Mapping[str, tuple[str, str, Sequence[Any], str]] = {
     "FrameLabel": ("MR", "FrameContentSequence", ["one", "two"], "c"),
     "DiffusionDirectionality": ("MR", "MRDiffusionSequence", ["ISOTROPIC", "DIRECTIONAL"], "c"),
     "LUTLabel": ("MR", "RealWorldValueMappingSequence", ["ADC", "FA"], "c"),
+    "DataType": ("US", "ImageDataTypeSequence", ["TISSUE_INTENSITY", "FLOW_VELOCITY"], "c"),
+    "ExcitationWavelength": ("PA", "PhotoacousticExcitationCharacteristicsSequence", [700.0, 850.0], "c"),
+    "MetaboliteMapDescription": ("MR", "MRMetaboliteMapSequence", ["NAA", "CHOLINE"], "c"),
+    "RadiopharmaceuticalAgentNumber": ("PT", "RadiopharmaceuticalUsageSequence", [1, 2], "c"),
+    "DecompositionMaterialSequence": (
+        *("CT", "MultienergyCTProcessingSequence"),
+        *([[{"MaterialCodeSequence": [code]}] for code in concepts("Water", "Iodine")], "c"),
+    ),
+    "QuantityDefinitionSequence": (
+        *("MR", "RealWorldValueMappingSequence"),
+        *([[{"ConceptCodeSequence": [code]}] for code in concepts("ADC", "Ktrans")], "c"),
+    ),
+    "MeasurementUnitsCodeSequence": (
+        *("MR", "RealWorldValueMappingSequence"),
+        *([[{"CodeValue": unit}] for unit in ("mm2/s", "/min")], "c"),
+    ),
     "FrameType": ("PT", "PETFrameTypeSequence", [["ORIGINAL", "PRIMARY", "AC"], ["ORIGINAL", "PRIMARY", "NAC"]], "c"),
 }
 """(modality, functional group, values of two contrasts or times, axis), by keyword."""
@@ -104,6 +124,27 @@ def test_an_attribute_of_functional_groups_tells_frames_apart(keyword: str) -> N
     frames = random.Random(3).sample(shots(times, contrasts, 4, tell=tell), 8)
     scan = enhanced([[replace(shot, number=None) for shot in frames]], f"enhanced {modality}")
     assert one_grid(scan, planned(scan), t=range(times), c=range(contrasts), z=range(4), any_order="c")
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        *("DataType", "DecompositionMaterialSequence", "MeasurementUnitsCodeSequence", "QuantityDefinitionSequence"),
+        *("ExcitationWavelength", "LUTLabel", "MetaboliteMapDescription", "MonoenergeticEnergyEquivalent"),
+        *("RadiopharmaceuticalAgentNumber", "VelocityEncodingDirection", "VelocityEncodingMaximumValue"),
+    ],
+)
+def test_contrasts_between_the_planes_of_others_are_none_of_their_planes(keyword: str) -> None:
+    """As a second scan with a shifted table: half a step further, all would be one stack of twice as many slices."""
+    modality, group, values, _ = GROUPS[keyword]
+    frames = [
+        Shot(place + contrast / 2, contrast=contrast, told={group: [{keyword: values[contrast]}]})
+        for contrast in range(2)
+        for place in range(4)
+    ]
+    scan = enhanced([random.Random(7).sample(frames, 8)], f"enhanced {modality}")
+    for held in every_image(scan, planned(scan)):
+        assert len({shot.contrast for shot in held.values()}) == 1
 
 
 PRIVATE: Mapping[str, tuple[str, str, Sequence[tuple[str, Any]]]] = {
@@ -431,7 +472,7 @@ def ultrasound(types: Sequence[str]) -> Scan:
                     "PlanePositionVolumeSequence": [{"ImagePositionVolume": [0.0, 0.0, 0.75 * (shot.place or 0)]}],
                     "PlaneOrientationVolumeSequence": [{"ImageOrientationVolume": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]}],
                     "TemporalPositionSequence": [{"TemporalPositionTimeOffset": 0.04 * shot.time}],
-                    "USImageDescriptionSequence": [{"DataType": types[shot.contrast]}],
+                    "ImageDataTypeSequence": [{"DataType": types[shot.contrast]}],
                 }
             )
         )

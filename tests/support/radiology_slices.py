@@ -37,6 +37,8 @@ SOP_CLASSES = {
     "enhanced CT": uid.EnhancedCTImageStorage,
     "enhanced MR": uid.EnhancedMRImageStorage,
     "enhanced PT": uid.EnhancedPETImageStorage,
+    "enhanced US": uid.EnhancedUSVolumeStorage,
+    "enhanced PA": uid.UID("1.2.840.10008.5.1.4.1.1.6.3"),
     "tomosynthesis MG": uid.BreastTomosynthesisImageStorage,
     "secondary capture OT": uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
 }

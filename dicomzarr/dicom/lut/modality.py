@@ -32,7 +32,7 @@ _UCUM: Final = """
 """
 """Codes of UCUM that maps and quantities come in; a code is shown only if it is one of them."""
 
-_UNITS: Final = frozenset(_UCUM.split())
+UNITS: Final = frozenset(_UCUM.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,5 +223,5 @@ def _mapping(read: AttributeReader, item: MappingItem) -> RealWorldMapping | Non
         slope=read.number(item.slope, "RealWorldValueSlope"),
         intercept=read.number(item.intercept, "RealWorldValueIntercept"),
         lut=table or None,
-        units_code=units if units in _UNITS else "",
+        units_code=units if units in UNITS else "",
     )

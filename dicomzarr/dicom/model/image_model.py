@@ -112,12 +112,28 @@ class RareMacro(msgspec.Struct, gc=False, frozen=True):
     energy: Leaf = _tag("0018937C")
     number_of_averages: Leaf = _tag("00180083")
     receive_coil_name: Leaf = _tag("00181250")
+    materials: Sequence[MaterialItem] = _sequence("00189381")
+    metabolite: Leaf = _tag("00189080")
+    excitation_wavelength: Leaf = _tag("00189826")
+    agent_number: Leaf = _tag("00189729")
+
+
+class MaterialItem(msgspec.Struct, frozen=True):
+    """One item of the Decomposition Material Sequence, PS3.3 section C.8.15.3.12."""
+
+    codes: Sequence[CodeItem] = _sequence("0018937D")
 
 
 class GradientDirectionItem(msgspec.Struct, gc=False, frozen=True):
     """Diffusion Gradient Direction Sequence, PS3.3 section C.8.13.5.9."""
 
     orientation: Leaf = _tag("00189089")
+
+
+class ContentItem(msgspec.Struct, frozen=True):
+    """One item of the Quantity Definition Sequence, PS3.3 section 10.2, of those that have a code."""
+
+    codes: Sequence[CodeItem] = _sequence("0040A168")
 
 
 class MappingItem(msgspec.Struct, frozen=True):
@@ -131,6 +147,7 @@ class MappingItem(msgspec.Struct, frozen=True):
     slope: Leaf = _tag("00409225")
     intercept: Leaf = _tag("00409224")
     units: Sequence[CodeItem] = _sequence("004008EA")
+    quantity: Sequence[ContentItem] = _sequence("00409220")
     table: Leaf = _tag("00409212")
 
 
@@ -144,6 +161,7 @@ class FrameGroups(msgspec.Struct, gc=False, frozen=True):
     plane_orientation_volume: Sequence[Macro] = _sequence("0020930F")
     frame_anatomy: Sequence[Macro] = _sequence("00209071")
     us_image_description: Sequence[Macro] = _sequence("00189806")
+    image_data_type: Sequence[Macro] = _sequence("00189807")
     frame_content: Sequence[Macro] = _sequence("00209111")
     temporal_position: Sequence[Macro] = _sequence("00209310")
     cardiac_synchronization: Sequence[Macro] = _sequence("00189118")
@@ -166,6 +184,10 @@ class FrameGroups(msgspec.Struct, gc=False, frozen=True):
     ct_reconstruction: Sequence[RareMacro] = _sequence("00189314")
     contrast_usage: Sequence[RareMacro] = _sequence("00189341")
     multi_energy: Sequence[RareMacro] = _sequence("00189364")
+    multi_energy_processing: Sequence[RareMacro] = _sequence("00189363")
+    metabolite_map: Sequence[RareMacro] = _sequence("00189152")
+    photoacoustic_excitation: Sequence[RareMacro] = _sequence("00189821")
+    radiopharmaceutical_usage: Sequence[RareMacro] = _sequence("00189737")
     pixel_value_transformation: Sequence[Macro] = _sequence("00289145")
     frame_voi_lut: Sequence[Macro] = _sequence("00289132")
     real_world_value_mapping: Sequence[MappingItem] = _sequence("00409096")
@@ -273,6 +295,7 @@ class ImageItem(InstanceItem, gc=False, frozen=True):
     convolution_kernel: Leaf = _tag("00181210")
     reconstruction_algorithm: Leaf = _tag("00189315")
     multi_energy: Sequence[RareMacro] = _sequence("00189364")
+    multi_energy_processing: Sequence[RareMacro] = _sequence("00189363")
     multi_energy_acquisition: Leaf = _tag("00189361")
     filter_type: Leaf = _tag("00181160")
     scanning_sequence: Leaf = _tag("00180020")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dicomzarr.dicom.model.json_model import EMPTY
 from dicomzarr.dicom.model.private import private_value
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dicomzarr.dicom.model.binary import Scalar
-    from dicomzarr.dicom.model.image_model import ImageItem
+    from dicomzarr.dicom.model.image_model import ContentItem, ImageItem, MaterialItem
+    from dicomzarr.dicom.model.json_model import Sequence as Items
     from dicomzarr.dicom.model.values import Value
     from dicomzarr.dicom.volume.frame_context import FrameContext
 
@@ -112,6 +113,31 @@ def energy(frame: FrameContext) -> Value:
     """MonoenergeticEnergyEquivalent (0018,937C) of an image of several energies, keV."""
     root = next((each.energy for each in frame.item.multi_energy.items), EMPTY)
     return number_of(frame.attribute("multi_energy", "energy", root).first)
+
+
+def material(frame: FrameContext) -> Value:
+    """What an image of several energies was decomposed into (PS3.3 section C.8.15.3.12), as WATER and IODINE."""
+    found: Any = frame.macro("multi_energy_processing")
+    found = found or next(iter(frame.item.multi_energy_processing.items), None)
+    return None if found is None else _concepts(frame, found.materials)
+
+
+def quantity(frame: FrameContext) -> Value:
+    """What real-world values are, by the Quantity Definition Sequence (0040,9220) (PS3.3 section C.7.6.16.2.11)."""
+    found: Any = frame.macro("real_world_value_mapping")
+    return None if found is None else _concepts(frame, found.quantity)
+
+
+def measurement_units(frame: FrameContext) -> Value:
+    """The unit of real-world values, by the Measurement Units Code Sequence (0040,08EA), likewise."""
+    found: Any = frame.macro("real_world_value_mapping")
+    return None if found is None else next((frame.read.text(code.value) for code in found.units.items), None)
+
+
+def _concepts(frame: FrameContext, items: Items[MaterialItem] | Items[ContentItem]) -> Value:
+    """What the first code of each item means."""
+    codes = (code for item in items.items for code in item.codes.items[:1])
+    return _word(tuple(frame.read.text(code.meaning) or frame.read.text(code.value) or "" for code in codes))
 
 
 def receive_coil(frame: FrameContext) -> Value:

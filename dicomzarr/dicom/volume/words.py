@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from dicomzarr.dicom.lut.modality import UNITS
 from dicomzarr.dicom.model.values import shown_code
 from dicomzarr.dicom.volume.clock import first_time
 from dicomzarr.dicom.volume.computed import GRADIENT
@@ -25,7 +26,7 @@ _SEQUENCE: Final = re.compile(
 
 def shown_text(text: str) -> str:
     """A text as it may be shown: known words, and OTHER for each unknown one, which may be anybody's name."""
-    return text if _SEQUENCE.fullmatch(text) or GRADIENT.fullmatch(text) else shown_code(text)
+    return text if text in UNITS or _SEQUENCE.fullmatch(text) or GRADIENT.fullmatch(text) else shown_code(text)
 
 
 def shown_texts(texts: Iterable[str]) -> dict[str, str]:
