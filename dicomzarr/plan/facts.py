@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,9 +12,11 @@ import numpy as np
 from dicomzarr.dicom.lut.lookup import read_descriptor
 from dicomzarr.dicom.lut.modality import IDENTITY, real_world_mappings
 from dicomzarr.dicom.lut.window import VoiFunction, Window, in_stored, read_windows
+from dicomzarr.dicom.model.json_model import EMPTY
 from dicomzarr.dicom.model.values import AttributeReader, is_given, shown_code
 from dicomzarr.dicom.uids import CT_IMAGE_STORAGE
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
+from dicomzarr.dicom.volume.sides import shown_view
 from dicomzarr.errors import InvalidAttributeError
 from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors, UltrasoundRegion
 from dicomzarr.plan.views import MEASURED, has_table, rescales
@@ -37,15 +40,11 @@ _PET_UNITS: Final = (
 )
 """Section C.8.9.1.1.3."""
 _UNITS: Final = frozenset((*_RESCALE_TYPES, *_PET_UNITS, "GY", "RELATIVE"))  # and DoseUnits, section C.8.8.3
-_VIEWS: Final = frozenset(
-    ["AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "CC", "MLO", "ML", "LM", "LMO", "SIO", "FB", "XCCL", "XCCM"]
-)
-"""ViewPosition (0018,5101), sections C.8.11.7 and C.8.11.4 and common ones of mammography."""
-
 _CALIBRATIONS: Final = frozenset({"FIDUCIAL", "GEOMETRY"})
 """Section 10.7.1.2."""
 
 _SIDES: Final = frozenset("RLUB")
+_ORIENTATIONS: Final = frozenset({"BIPED", "QUADRUPED"})
 _NAMES: Final = frozenset(
     (
         *("NORMAL", "STANDARD", "HARDER", "SOFTER", "WIDE", "NARROW", "WINDOW1", "WINDOW2"),
@@ -117,6 +116,11 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
     frame = grid.first
     header, item = frame.instance, frame.item
     read = AttributeReader(header.sop_instance_uid)
+
+    def alike(name: str) -> Leaf:
+        leaf: Leaf = getattr(item, name)
+        return leaf if _is_alike(grid, name) else EMPTY
+
     return ImageAttributes(
         modality=shown_code(header.modality),
         image_type=tuple(map(shown_code, header.image_type)),
@@ -129,22 +133,22 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
         modality_lut=has_table(frame),
         real_world_values=real_world_values(grid, read) or (),
         windows=windows(grid).all,
-        pixel_padding_value=padding_value(frame) if _is_alike(grid, "pixel_padding_value") else None,
-        pixel_padding_range_limit=(
-            _padding(frame, item.pixel_padding_range_limit) if _is_alike(grid, "pixel_padding_range_limit") else None
+        pixel_padding_value=_padding(frame, alike("pixel_padding_value")),
+        pixel_padding_range_limit=_padding(frame, alike("pixel_padding_range_limit")),
+        laterality=_one_of(
+            frame.side or read.text(alike("image_laterality")) or read.text(alike("laterality")), _SIDES
         ),
-        laterality=_one_of(read.text(item.image_laterality) or read.text(item.laterality), _SIDES),
-        view_position=_one_of(read.text(item.view_position), _VIEWS),
-        anatomical_orientation=_one_of(read.text(item.anatomical_orientation), frozenset({"BIPED", "QUADRUPED"})),
-        volumetric_properties=shown_code(read.text(item.volumetric_properties) or "") or None,
+        view_position=shown_view(item),
+        anatomical_orientation=_one_of(read.text(alike("anatomical_orientation")), _ORIENTATIONS),
+        volumetric_properties=shown_code(read.text(alike("volumetric_properties")) or "") or None,
         burned_in_annotation=_burned_in(grid),
-        imager_pixel_spacing=_numbers(read, item.imager_pixel_spacing),
-        estimated_magnification=next(iter(_numbers(read, item.estimated_magnification)), None),
-        nominal_scanned_pixel_spacing=_numbers(read, item.nominal_scanned_pixel_spacing),
-        image_plane_pixel_spacing=_numbers(read, item.image_plane_pixel_spacing),
-        pixel_spacing_calibration_type=_one_of(read.text(item.pixel_spacing_calibration_type), _CALIBRATIONS),
-        pixel_aspect_ratio=_numbers(read, item.pixel_aspect_ratio),
-        ultrasound_regions=tuple(_regions(item, read)),
+        imager_pixel_spacing=_numbers(read, alike("imager_pixel_spacing")),
+        estimated_magnification=next(iter(_numbers(read, alike("estimated_magnification"))), None),
+        nominal_scanned_pixel_spacing=_numbers(read, alike("nominal_scanned_pixel_spacing")),
+        image_plane_pixel_spacing=_numbers(read, alike("image_plane_pixel_spacing")),
+        pixel_spacing_calibration_type=_one_of(read.text(alike("pixel_spacing_calibration_type")), _CALIBRATIONS),
+        pixel_aspect_ratio=_numbers(read, alike("pixel_aspect_ratio")),
+        ultrasound_regions=tuple(_regions(item, read)) if _is_alike(grid, "regions") else (),
         segmentation=header.segmentation,
         source_series=() if header.segmentation is None or frame.between is not None else tuple(source_series(item)),
         gradients_in_patient=all(frame.gradient_in_patient for frame in grid.frames),
@@ -159,7 +163,8 @@ def source_series(item: ImageItem) -> Iterator[str]:
 
 def _is_alike(grid: Grid, name: str) -> bool:
     """Whether all instances have the same of an attribute: where they differ, none speaks for the image."""
-    return len({getattr(frame.item, name) for frame in grid.frames}) == 1
+    told = getattr(grid.first.item, name)
+    return all(own is told or own == told for own in map(attrgetter(f"item.{name}"), grid.frames))
 
 
 def _burned_in(grid: Grid) -> str | None:

@@ -37,6 +37,7 @@ from radiology_oracles import (
     stored_by_pydicom,
 )
 from radiology_slices import Identity, sequence_item
+from radiology_volumes import volume
 
 import dicomzarr
 from dicomzarr.demo.instances import from_dataset
@@ -663,6 +664,45 @@ def test_tomosynthesis_is_a_volume_and_keeps_its_side(opened: Opener, laterality
     assert shows(image, "zyx", SLICES)
     assert lies_on(image, SAGITTAL)
     assert attribute(image, "laterality") == laterality
+
+
+@pytest.mark.parametrize("further", [False, True], ids=["at one place", "one behind the other"])
+@pytest.mark.parametrize(
+    "views",
+    [
+        [{"ViewPosition": "CC"}, {"ViewPosition": "MLO"}],
+        [{"ViewCodeSequence": [sequence_item(CodeValue=code)]} for code in ("399162004", "399368009")],
+        [{}, {}],
+    ],
+    ids=["positions", "codes", "unsaid"],
+)
+def test_views_of_a_breast_are_images_of_their_own(
+    opened: Opener, views: list[dict[str, object]], *, further: bool
+) -> None:
+    """It is pressed anew for each: neither slices nor times of one another."""
+    grids = (
+        [SAGITTAL, dataclasses.replace(SAGITTAL, origin=SAGITTAL.position(len(SLICES)))] if further else [SAGITTAL] * 2
+    )
+    pixels = [SLICES, SLICES[:, ::-1]]
+    made = [
+        multiframe.tomosynthesis(pixels[number], grids[number], number=number + 1, **view)
+        for number, view in enumerate(views)
+    ]
+    images = opened(series_of([dataset for series in made for dataset in series.datasets])).images
+    assert len(images) == 2
+    for number, image in enumerate(images):
+        assert shows(image, "zyx", pixels[number])
+        assert dicomzarr_attributes(image.plan).get("view_position") == (["CC", "MLO"][number] if views[0] else None)
+        assert attribute(image, "laterality") == "R"
+
+
+def test_what_instances_say_otherwise_is_not_said_of_the_image(opened: Opener) -> None:
+    series = volume()
+    for number, dataset in enumerate(series.datasets):
+        dataset.ImagerPixelSpacing = [0.5, 0.5 + number / 10]
+        dataset.Laterality = "LR"[number % 2]
+    told = dicomzarr_attributes(opened(series).plan)
+    assert not {"imager_pixel_spacing", "laterality"} & told.keys()
 
 
 # --- nothing is applied

@@ -198,12 +198,15 @@ def not_a_volume(pixels: Pixels, properties: str) -> RadiologySeries:
     return series_of([dataset])
 
 
-def tomosynthesis(pixels: Pixels, grid: Grid = OBLIQUE, laterality: str = "R") -> RadiologySeries:
-    """A breast tomosynthesis volume, (z, y, x)."""
+def tomosynthesis(
+    pixels: Pixels, grid: Grid = OBLIQUE, laterality: str = "R", number: int = 1, **attributes: object
+) -> RadiologySeries:
+    """A breast tomosynthesis volume, (z, y, x), with what else its instance says."""
     anatomy = sequence_item(FrameLaterality=laterality)
     shared = {**orientation(grid), **measures(grid), "FrameAnatomySequence": [anatomy]}
-    attributes = {"ImageLaterality": laterality, "PatientOrientation": ["P", "F"]}
+    attributes = {"ImageLaterality": laterality, "PatientOrientation": ["P", "F"], **attributes}
     identity = Identity("tomosynthesis", "tomosynthesis MG")
-    dataset = multi_frame(identity, pixels[None], Frames(grid=grid, shared=shared), attributes=attributes)
+    frames = Frames(grid=grid, shared=shared)
+    dataset = multi_frame(identity, pixels[None], frames, attributes=attributes, number=number)
     index_by(dataset, STACK, IN_STACK)
     return series_of([dataset])

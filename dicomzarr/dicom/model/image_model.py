@@ -374,6 +374,7 @@ class ImageItem(InstanceItem, gc=False, frozen=True):
     laterality: Leaf = _tag("00200060")
     image_laterality: Leaf = _tag("00200062")
     view_position: Leaf = _tag("00185101")
+    views: Sequence[CodeItem] = _sequence("00540220")
     burned_in_annotation: Leaf = _tag("00280301")
     anatomical_orientation: Leaf = _tag("00102210")
     volumetric_properties: Leaf = _tag("00089206")

@@ -24,6 +24,7 @@ from dicomzarr.dicom.volume.lattice import (
     off_places,
 )
 from dicomzarr.dicom.volume.poses import Moved, moved
+from dicomzarr.dicom.volume.sides import shown_view, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -325,7 +326,8 @@ def _instance(frame: Frame) -> Hashable:
     header = frame.instance
     one_scan = header.modality in _OF_ONE_SCAN and frame.instance.number_of_frames == 1
     unplaced = not frame.in_patient or (frame.position is None and not one_scan)
-    own = header.segmentation is not None or header.modality in {"RTDOSE", "NM"}
+    of_tomosynthesis = header.modality == "MG" and (header.number_of_frames > 1 or header.concatenation is not None)
+    own = header.segmentation is not None or header.modality in {"RTDOSE", "NM"} or of_tomosynthesis
     return frame.whole if unplaced or own or header.sop_class_uid == PARAMETRIC_MAP_STORAGE else ""
 
 
@@ -349,6 +351,7 @@ _WORDS: Final[dict[str, Callable[[Frame], str]]] = {
     "derived map": lambda frame: f"{_map(frame)} map" if _map(frame) else "",
     "position": lambda frame: "unplaced" if frame.position is None else "",
     "laterality": lambda frame: {"L": "left", "R": "right"}.get(frame.side, ""),
+    "view": lambda frame: shown_view(frame.item) or "",
     "orientation": _direction,
 }
 """What is said of a frame where stacks differ in this."""
@@ -362,6 +365,7 @@ _KEYS: Final[dict[str, Callable[[Frame], Hashable]]] = {
     "position": lambda frame: frame.position is None,
     "coordinate system": lambda frame: frame.in_patient,
     "laterality": lambda frame: frame.side,
+    "view": lambda frame: view_of(frame.item),
     "modality table": lambda frame: bool(frame.item.modality_lut.items),
     "instance": _instance,
 }
