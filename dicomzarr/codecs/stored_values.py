@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from dicomzarr.dicom.pixels.codestream import Codec
 from dicomzarr.errors import ServerDecodedWarning
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # Colour models that only a codestream can have: three values a pixel under them were decoded by somebody else.
 _OF_CODESTREAMS: Final = frozenset({"YBR_FULL_422", "YBR_RCT", "YBR_ICT", "XYB"})
+_OF_SIGNS: Final = frozenset({Codec.JPEG_2000, Codec.HTJ2K})
 _RED_FROM_CR: Final = 1.402
 _GREEN_FROM_CB: Final = -0.344136
 _GREEN_FROM_CR: Final = -0.714136
@@ -77,7 +79,8 @@ def reinterpret(values: npt.NDArray[Any], codestream: Codestream, pixel: PixelDe
         # Lossy coding overshoots the range; masking would turn white into black.
         low = -(1 << (pixel.bits_stored - 1)) if pixel.signed else 0
         return values.clip(low, low + (1 << pixel.bits_stored) - 1).astype(pixel.dtype, copy=False)
-    bits = min(codestream.precision, pixel.bits_stored)
+    # Codecs of JPEG know no sign: what they chose for the largest value does not move it (PS3.5 section 8.1.1).
+    bits = min(codestream.precision, pixel.bits_stored) if codestream.codec in _OF_SIGNS else pixel.bits_stored
     result = values.astype(pixel.dtype)
     shift = result.itemsize * 8 - bits
     result <<= shift

@@ -769,6 +769,23 @@ def test_a_precision_below_bits_stored_is_sign_extended_from_its_own() -> None:
     np.testing.assert_array_equal(frame[0], values)
 
 
+@pytest.mark.parametrize(
+    ("uid", "encode"),
+    [
+        (uids.JPEG_LOSSLESS_FIRST_ORDER, partial(imagecodecs.ljpeg_encode, bitspersample=12)),
+        (uids.JPEG_LS_LOSSLESS, imagecodecs.jpegls_encode),
+    ],
+)
+def test_a_precision_below_bits_stored_is_no_sign_where_the_codec_knows_none(
+    uid: str, encode: Callable[[Any], bytes]
+) -> None:
+    """Encoders choose it by the largest value, and negative ones are large (PS3.5 sections 8.1.1 and 8.2.1)."""
+    values = (np.minimum(X * 100, 2000) + 2047).astype(np.uint16)
+    assert 2048 <= values.max() < 4096
+    frame = decode(encode(values), grey(16, signed=True), uid)
+    np.testing.assert_array_equal(frame[0], values)
+
+
 @pytest.mark.parametrize("halved", [(1, 2), (2, 2)])
 @pytest.mark.parametrize("size", [(8, 6), (7, 9), (8, 9), (7, 8), (3, 2)])
 @pytest.mark.parametrize("bits", [8, 12, 16])
