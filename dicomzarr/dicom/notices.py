@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MOST_NAMED: Final = 5
+"""Files that a sentence names."""
+
+_OF_FILES: Final = re.compile(r"([0-9]+ files? (?:was|were) left out)( \([^()]*\))?: .*", re.DOTALL)
+
 
 class Notices:
     """Collects remarks on instances; to make one again changes nothing."""
@@ -30,6 +41,28 @@ class Notices:
     def sentences(self) -> list[str]:
         """One for each remark, in the order of their first times; of several instances the first is named."""
         return [_sentence(text, instances) for text, instances in self._found.items()]
+
+
+def files_left_out(reason: str, names: Sequence[str]) -> str:
+    """That files were left out, and the names of the first of them."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    count = "1 file was" if len(names) == 1 else f"{len(names)} files were"
+    return f"{count} left out ({reason}): {', '.join(map(_printable, names[:_MOST_NAMED]))}{more}."
+
+
+def file_left_out(error: Exception) -> str:
+    """That a file was left out, and the error that names it."""
+    return f"1 file was left out: {error}"
+
+
+def without_files(sentence: str) -> str:
+    """A sentence for whom does not see the files: people name files and folders by patients, others' too."""
+    return _OF_FILES.sub(r"\1\2.", sentence)
+
+
+def _printable(name: str) -> str:
+    """A name need be no text, and may hold what ends lines or moves cursors."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
 
 
 def _sentence(text: str, instances: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dicomzarr.dicom.notices import without_files
 from dicomzarr.omezarr.attributes import dicomzarr_attributes, level_attributes
 from dicomzarr.omezarr.hierarchy import Array, Group, nodes
 from dicomzarr.omezarr.keys import SEPARATOR
@@ -77,7 +78,7 @@ class _Layout:
                 "affine": image.affine,
                 **dicomzarr_attributes(image),
                 "levels": [level_attributes(level.attributes) for level in image.levels],
-                "notices": list(self.plan.notices),
+                "notices": list(map(without_files, self.plan.notices)),
             },
         }
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dicomzarr
+from dicomzarr.dicom.notices import without_files
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.faces.gateway.ahead import AHEAD
 from dicomzarr.faces.gateway.attributes import attributes_of
@@ -158,5 +159,5 @@ def _shown(upstream: Upstream, address: Address[Upstream], store: SeriesStore) -
         "zarr": {"0.5": f"/0.5/{below}", "0.4": f"/0.4/{below}"},
         "frames": f"/frames/{below}",
         "images": [{"path": path, "name": plan.at(path).name} for path in paths],
-        "notices": list(plan.notices),
+        "notices": list(map(without_files, plan.notices)),
     }

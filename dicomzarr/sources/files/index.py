@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from dicomzarr.dicom.notices import files_left_out
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import DicomZarrError, FileError, InvalidFileError, ServerError, UnreadableFileError
 from dicomzarr.runtime.collection import without_collection
@@ -19,7 +20,7 @@ from dicomzarr.sources.files.stores.port import LeftOut
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from dicomzarr.sources.files.index_file import IndexFile
     from dicomzarr.sources.files.instance import Kept
@@ -29,9 +30,6 @@ _BESIDE: Final = "."
 
 UNFINISHED: Final = ".dicomzarr-unfinished-"
 """How the names of files begin that we are writing still; they are nobody's."""
-
-_MOST_NAMED: Final = 5
-"""Files that one notice names."""
 
 _KEPT_AT_ONCE: Final = 512
 
@@ -119,7 +117,7 @@ def _sorted(files: Mapping[str, _Found], left_out: Mapping[str, LeftOut]) -> Fol
             reasons[found].append(name)
         elif found is not None and series[found.ref].setdefault(found.uid, found) is not found:
             reasons[LeftOut.DOUBLED].append(name)
-    notices = {reason: _notice(reason, sorted(names)) for reason, names in reasons.items() if names}
+    notices = {reason: files_left_out(reason, sorted(names)) for reason, names in reasons.items() if names}
     if not series and LeftOut.UNREADABLE in notices:
         raise UnreadableFileError(f"There is no DICOM that can be read. {notices[LeftOut.UNREADABLE]}")
     return FolderIndex(dict(series), tuple(notices.values()), files)
@@ -244,14 +242,3 @@ def _failed(error: DicomZarrError) -> LeftOut:
 
 def _no_dicom(name: str) -> LeftOut | None:
     return None if is_directory(name) else LeftOut.NO_DICOM
-
-
-def _notice(reason: LeftOut, names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    count = "1 file was" if len(names) == 1 else f"{len(names)} files were"
-    return f"{count} left out ({reason}): {', '.join(map(_printable, names[:_MOST_NAMED]))}{more}."
-
-
-def _printable(name: str) -> str:
-    """A name need be no text, and may hold what ends lines or moves cursors."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)

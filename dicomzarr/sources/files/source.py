@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dicomzarr.dicom.files.data_set import attributes, encoded_attributes, only
 from dicomzarr.dicom.model.image_model import is_read
 from dicomzarr.dicom.model.in_common import told_once
+from dicomzarr.dicom.notices import file_left_out
 from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
 from dicomzarr.errors import ChangedFileError, InvalidFileError, MissingFileError
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
@@ -188,7 +189,7 @@ class FilesSource:
             try:
                 objects.append(_told(each, is_read))
             except InvalidFileError as error:
-                broken.append(f"1 file was left out: {error}")
+                broken.append(file_left_out(error))
         if not objects:
             raise InvalidFileError(f"No file of series {ref.series} in {self._store.where} can be read.")
         common, rest = told_once(objects)

@@ -16,6 +16,7 @@ from gateways import ask, folder_upstream, gateway, server_upstream
 from PIL import Image
 from slides import PHI, brightfield_pyramid, two_pyramids
 
+import dicomzarr
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
 
@@ -179,6 +180,27 @@ def test_frames_of_a_thumbnail_cannot_be_had() -> None:
     ):
         reply = ask(f"{each.url}/api/{series_of(SLIDE)}/thumbnail")
         assert (reply.status, reply.json["kind"]) == (502, "PermissionDeniedError")
+
+
+def test_names_of_files_that_were_left_out_are_not_told_over_http(tmp_path: Path) -> None:
+    """People name files and folders by patients, and not only by the one whose series is shown."""
+    volume = radiology.BUILDERS["volume"]()
+    write(tmp_path, volume.datasets)
+    other = tmp_path / "DOE^JANE" / "DOE"
+    other.mkdir(parents=True)
+    for number in range(7):
+        (other / f"JANE ({number}): notes.txt").write_text("no image")
+    (other / "cut.dcm").write_bytes((tmp_path / "0000.dcm").read_bytes()[:400])
+    assert "JANE" in str(dicomzarr.open(tmp_path).notices)
+    series = series_of(volume)
+    documents = ("0.5/{}.zarr/zarr.json", "0.4/{}.zarr/.zattrs", "0.4/{}.zarr/.zmetadata", "api/{}", "api/studies")
+    with gateway(folder_upstream(tmp_path)) as each:
+        replies = [ask(f"{each.url}/{document.format(series)}") for document in documents]
+        told = "".join(reply.text for reply in replies)
+        assert {reply.status for reply in replies} == {200}
+        assert not re.search("DOE|JANE|cut", told)
+        assert "7 files were left out (no DICOM)." in told
+        assert "1 file was left out (broken DICOM)." in told
 
 
 # --- operating it ---
