@@ -56,7 +56,7 @@ from dicomzarr.sources.http.server_cookies import ServerCookies
 from dicomzarr.sources.http.statuses import ConnectionDroppedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from dicomzarr.sources.http.redirects import Request
 
@@ -165,18 +165,81 @@ def test_a_server_that_gives_one_frame_for_each_number_is_found_out(frames: Any,
     assert server.wholes == 1
 
 
-def test_a_server_that_heeds_numbers_is_asked_for_one_too_many_once() -> None:
+@pytest.mark.parametrize("odd", [{}, {0: 1}, {0: 10}, {0: 1, 11: 10}, {11: 10}])
+def test_a_server_that_heeds_numbers_is_asked_for_what_cannot_be_there_once(odd: dict[int, int]) -> None:
     def frames(request: Request) -> Reply:
-        numbers = asked(request)
-        body = FRAMES[numbers[0] - 1] if len(numbers) == 1 and numbers[0] <= 10 else b""
-        return Reply(200, "application/octet-stream", body) if body else Reply(404)
+        numbers = [odd.get(number, number) for number in asked(request)]
+        there = len(numbers) == 1 and 1 <= numbers[0] <= 10
+        return Reply(200, "application/octet-stream", FRAMES[numbers[0] - 1]) if there else Reply(404)
 
     server = Server(frames=frames)
     client = connect(server)
     for numbers in ((1, 2, 3), (4, 5)):
         check(asyncio.run(fetch(client, *numbers, number_of_frames=10)), *numbers)
-    assert server.lists.count("11") == 1
+    assert (server.lists.count("0"), server.lists.count("11")) == (1, 1)
     assert not server.wholes
+
+
+def from_zero(*, named: bool, beyond: int | None = None, silent: bool = False) -> Callable[[Request], Reply]:
+    """Frames of a server that counts from 0; one that is not there is refused, left out, or another in its place."""
+
+    def frames(request: Request) -> Reply:
+        numbers = [beyond if beyond is not None and number > 9 else number for number in asked(request)]
+        if max(numbers) > 9 and not silent:
+            return Reply(404)
+        bodies = {number: FRAMES[place] for number, place in zip(asked(request), numbers, strict=True) if place <= 9}
+        return multipart(list(bodies), located=named, media="application/octet-stream", bodies=bodies)
+
+    return frames
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 3), (4,), (9, 10), (10,), tuple(range(1, 11))])
+@pytest.mark.parametrize("beyond", [None, 9, 0])
+def test_a_server_that_counts_from_zero_gives_no_wrong_frame(beyond: int | None, numbers: tuple[int, ...]) -> None:
+    server = Server(frames=from_zero(named=False, beyond=beyond))
+    client = connect(server)
+    check(asyncio.run(fetch(client, *numbers, number_of_frames=10)), *numbers)
+    check(asyncio.run(fetch(client, 2, 10, number_of_frames=10)), 2, 10)
+    assert server.wholes == 1
+
+
+def test_a_list_that_counts_from_zero_and_lacks_the_last_gives_no_wrong_frame() -> None:
+    numbers = tuple(range(1, 11))
+    server = Server(frames=from_zero(named=False, silent=True))
+    check(asyncio.run(fetch(connect(server), *numbers, number_of_frames=10)), *numbers)
+
+
+def test_names_of_a_server_that_counts_from_zero_are_doubted_once_it_refuses_the_last() -> None:
+    numbers = tuple(range(1, 11))
+    server = Server(frames=from_zero(named=True))
+    check(asyncio.run(fetch(connect(server), *numbers, number_of_frames=10)), *numbers)
+
+
+def test_that_a_server_counts_from_zero_is_told_where_it_shows_too_late() -> None:
+    server = Server(frames=from_zero(named=True))
+    client = connect(server)
+    asyncio.run(fetch(client, 1, number_of_frames=10))  # nothing speaks against it
+    outcome = asyncio.run(fetch(client, 10, number_of_frames=10))
+    assert type(outcome.failures[10]) is InvalidReplyError
+    assert "counts frames from 0" in str(outcome.failures[10])
+    assert "invalidate_cache" in outcome.failures[10].remedy
+    numbers = tuple(range(1, 11))
+    check(asyncio.run(fetch(client, *numbers, number_of_frames=10)), *numbers)
+
+
+def test_a_count_that_cannot_be_asked_for_now_is_asked_for_next_time() -> None:
+    busy = [503, 503]
+
+    def frames(request: Request) -> Reply:
+        if asked(request) == [0] and busy:
+            return Reply(busy.pop())
+        return from_zero(named=False)(request)
+
+    server = Server(frames=frames)
+    client = connect(server)
+    for _ in range(3):
+        outcome = asyncio.run(fetch(client, 1, number_of_frames=10))
+    check(outcome, 1)
 
 
 @pytest.mark.parametrize(("status", "instances"), [(404, 2), (400, 8)])

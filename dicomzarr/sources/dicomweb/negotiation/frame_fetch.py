@@ -21,10 +21,12 @@ from dicomzarr.sources.dicomweb.negotiation.frame_plan import (
 from dicomzarr.sources.dicomweb.urls import frames_url
 from dicomzarr.sources.http.exchange import Exchange, RequestSpec
 from dicomzarr.sources.http.retry import TRIES
+from dicomzarr.sources.http.statuses import Meaning, means
 
 if TYPE_CHECKING:
     from dicomzarr.sources.dicomweb.negotiation.accept import Rung
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
+    from dicomzarr.sources.dicomweb.negotiation.frame_numbers import Ask
     from dicomzarr.sources.dicomweb.negotiation.frame_plan import Plan, Step
     from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
     from dicomzarr.sources.dicomweb.tuning.server_profile import ServerProfile
@@ -52,6 +54,7 @@ class FrameFetcher:
         self._exchange = exchange
         self._whole = whole
         self.lengths = profile.lengths
+        self._rungs = profile.rungs
         planner = FramePlanner(profile.rungs, profile.lengths, whole, exchange.limiter.clock)
         self._plan = planner.plan
         self.asks_lists = planner.asks_lists
@@ -88,20 +91,20 @@ class FrameFetcher:
     async def _request(self, step: FrameRequest) -> DicomZarrError | None:
         """Ask for frames in one way, and deliver what comes."""
         job, numbers = step.job, step.numbers
-        unnamed: dict[int, EncodedFrame] = {}
+        held: dict[int, EncodedFrame] = {}
 
         def deliver(number: int, frame: EncodedFrame, *, named: bool) -> None:
             if job.compressed and step.untried and _is_native(frame):
                 raise ServerDecodedError("The server decoded a compressed frame.")
-            if named:
+            if named and self._numbers.can_be_named(job):
                 job.deliver(number, frame)
             else:
-                unnamed[number] = frame
+                held[number] = frame
 
         async def read(response: Response) -> None:
-            unnamed.clear()
+            held.clear()
             summary = await receive(response, job, job.left(numbers), deliver)
-            if len(numbers) == 1 and job.left(numbers) and not unnamed:  # of a list, what is left is asked for singly
+            if len(numbers) == 1 and job.left(numbers) and not held:  # of a list, what is left is asked for singly
                 raise WrongPartsError(f"Not one part came for {job.subject(numbers)}: {summary}.")
 
         spec = RequestSpec(
@@ -114,11 +117,21 @@ class FrameFetcher:
         try:
             await self._exchange.send(spec, read)
         except DicomZarrError as error:
+            if means(error, Meaning.OTHER_RESOURCE):
+                self._numbers.refuse(job, numbers)
             return error
-        return await self._place(job, unnamed, step.rung) if unnamed else None
+        return await self._place(job, held, step.rung) if held else None
 
-    async def _place(self, job: FrameJob, unnamed: dict[int, EncodedFrame], rung: Rung) -> DicomZarrError | None:
-        """Deliver frames that name no number, unless the server does not look at numbers."""
+    async def _place(self, job: FrameJob, held: dict[int, EncodedFrame], rung: Rung) -> DicomZarrError | None:
+        """Deliver frames whose numbers are not sure, unless the server counts otherwise."""
+        error = await self._numbers.check(job, held, self._asking(job, rung))
+        if error is None:
+            for number, frame in held.items():
+                job.deliver(number, frame)
+        return error
+
+    def _asking(self, job: FrameJob, rung: Rung) -> Ask:
+        """Asks for a frame of the job's instance, once and for nobody."""
 
         async def ask(number: int) -> bytes:
             found: list[bytes] = []
@@ -134,17 +147,15 @@ class FrameFetcher:
             await self._exchange.send(spec, read)
             return b"".join(found)
 
-        error = await self._numbers.check(job, unnamed, ask)
-        if error is None:
-            for number, frame in unnamed.items():
-                job.deliver(number, frame)
-        return error
+        return ask
 
     async def _from_whole(self, step: WholeRequest) -> DicomZarrError | dict[int, DicomZarrError]:
         """Cut frames from the whole instance, and deliver them."""
         missing: dict[int, DicomZarrError] = {}
         try:
             held = await self._whole.get(step.job.key)
+            if (error := await self._distrusted(step)) is not None:
+                return error
             for start in range(0, len(step.numbers), _CUT_AT_ONCE):
                 numbers = step.numbers[start : start + _CUT_AT_ONCE]
                 for number, frame in zip(numbers, await self._whole.cut(held, numbers), strict=True):
@@ -155,6 +166,13 @@ class FrameFetcher:
         except DicomZarrError as error:
             return error
         return missing
+
+    async def _distrusted(self, step: WholeRequest) -> DicomZarrError | None:
+        """Why frames that were delivered by their names are likely others, now that one of an instance was refused."""
+        rung = self._rungs.get(step.job.compressed)
+        if rung is None or self._numbers.are_heeded is not None or self._numbers.can_be_named(step.job):
+            return None
+        return await self._numbers.check(step.job, step.numbers, self._asking(step.job, rung))
 
 
 def _is_native(frame: EncodedFrame) -> bool:

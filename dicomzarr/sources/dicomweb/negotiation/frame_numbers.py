@@ -1,19 +1,23 @@
-"""Whether a server looks at the frame numbers it is asked for: some give the first frame, whatever the number."""
+"""Whether a server counts frames from 1, as DICOM does: some count from 0, or give one frame whatever the number."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dicomzarr.errors import DicomZarrError, InvalidReplyError
 from dicomzarr.sources.http.statuses import Meaning, means
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection
 
-    from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
+
+    Ask = Callable[[int], Awaitable[bytes]]
+    """Gives a frame of an instance by its number."""
+
+_PASSING: Final = Meaning.FEWER_REQUESTS | Meaning.RESTART
 
 
 @dataclass(slots=True, eq=False)
@@ -22,41 +26,67 @@ class FrameNumbers:
 
     are_heeded: bool | None = None
     """None where nothing is known."""
+    are_doubted: bool = False
+    """It has refused a list with the last frame of an instance, as one that counts from 0 does."""
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def check(
-        self, job: FrameJob, unnamed: Mapping[int, EncodedFrame], ask: Callable[[int], Awaitable[bytes]]
-    ) -> InvalidReplyError | None:
-        """Why frames that name no number may be others than they should be; None where they are right.
+    def refuse(self, job: FrameJob, numbers: Collection[int]) -> None:
+        """Take note that the server has refused frames."""
+        if _count(job) > 1 and job.number_of_frames in numbers:
+            self.are_doubted = True
 
-        A server that ignores numbers gives a frame for one that is beyond all, and the same for any other.
+    def can_be_named(self, job: FrameJob) -> bool:
+        """Whether a frame is the one whose number its part names."""
+        return _count(job) <= 1 or self.are_heeded or (self.are_heeded is None and not self.are_doubted)
+
+    async def check(self, job: FrameJob, numbers: Collection[int], ask: Ask) -> InvalidReplyError | None:
+        """Why frames that came may be others than they should be; None where they are right.
 
         Args:
             job: What is wanted.
-            unnamed: Frames that came without a number of their own, by those they were asked for.
-            ask: Gives a frame of the instance by its number.
+            numbers: Those that the frames were asked for by.
+            ask: Gives a frame of the same instance.
         """
-        frames = [frame.data for frame in unnamed.values()]
-        if len(frames) > 1 and frames.count(frames[0]) < len(frames):
-            self.are_heeded = True
-        count = job.number_of_frames or 0
-        if count > 1 and self.are_heeded is None:
+        if _count(job) <= 1:
+            return None
+        if self.are_heeded is None:
             async with self._asking:
                 if self.are_heeded is None:
-                    self.are_heeded = await _are_heeded(next(iter(unnamed)), frames[0], count, ask)
-        if count <= 1 or self.are_heeded is not False:
+                    self.are_heeded = await _are_heeded(_count(job), ask)
+        if self.are_heeded is not False:
             return None
         return InvalidReplyError(
-            f"The server gives one frame whatever number it is asked for: {job.subject(list(unnamed))} did not come.",
+            "The server counts frames from 0, or gives one frame whatever number it is asked for:"
+            f" {job.subject(list(numbers))} did not come.",
+            remedy="What was read of it before is most likely wrong, too: forget it by fs.invalidate_cache().",
             refuses=True,
         )
 
 
-async def _are_heeded(number: int, data: bytes, count: int, ask: Callable[[int], Awaitable[bytes]]) -> bool | None:
-    for other in (count + 1, 1 if number > 1 else count):
+def _count(job: FrameJob) -> int:
+    return job.number_of_frames or 0
+
+
+async def _are_heeded(count: int, ask: Ask) -> bool | None:
+    """Whether frames that cannot be there are refused, or are given by a server that is right all the same."""
+
+    async def given(number: int) -> bytes:
         try:
-            if await ask(other) != data:
-                return True
+            return await ask(number)
         except DicomZarrError as error:
-            return None if means(error, Meaning.FEWER_REQUESTS) else True  # it did not give one frame for all
-    return False
+            if means(error, _PASSING) and not means(error, Meaning.NO_ANSWER):
+                raise
+            return b""
+
+    try:
+        below, beyond = await given(0), await given(count + 1)
+        if not below and not beyond:
+            return True
+        first, last_but_one, last = [await given(number) for number in (1, count - 1, count)]
+    except DicomZarrError:
+        return None
+    if not below:
+        return first != last
+    # Of one that counts from 0, the last is refused, or is what stands before it.
+    at_an_end = below == first or (below == last and not beyond)
+    return at_an_end and last not in (b"", last_but_one)
