@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import faults
 import pytest
+import raw_server
 from aiohttp import web
 from connecting import client_of
 from serving import serving as serving_slide
@@ -316,6 +317,37 @@ def test_one_object_counts_as_a_list_of_one() -> None:
 )
 def test_metadata_of_a_series_that_come_otherwise_are_asked_for_by_instances(reply: Reply) -> None:
     assert metadata_of(reply)[0] == list(ITEMS.values())
+
+
+MORE = '299 server "There are 2, of 4"'
+ODD = '214 proxy "Changed, by \\"299\\", 299 times"'
+
+
+@pytest.mark.parametrize(
+    ("lines", "more"),
+    [
+        ([MORE], True),
+        ([MORE, ODD], True),
+        ([ODD, MORE], True),
+        ([f"{ODD}, {MORE}"], True),
+        ([f"{ODD},{MORE},{ODD}"], True),
+        (["299 {+service}: There are 2 additional results"], True),
+        ([ODD], False),
+        ([ODD, "110 - stale", "2990 - x"], False),
+    ],
+)
+def test_that_there_is_more_is_read_in_every_warning(lines: list[str], *, more: bool) -> None:
+    async def speak(head: bytes, writer: asyncio.StreamWriter) -> None:
+        start = 2 if b"offset=2" in head else 0
+        warnings = "" if start else "".join(f"Warning: {line}\r\n" for line in lines)
+        body = json.dumps([study(start), study(start + 1)]).encode()
+        writer.write(f"HTTP/1.1 200 OK\r\n{warnings}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    async def run() -> list[dict[str, Any]]:
+        async with raw_server.speaking(speak) as base, connected(base) as client:
+            return await client.search("studies")
+
+    assert len(asyncio.run(run())) == (4 if more else 2)
 
 
 @pytest.mark.parametrize("partial", [Reply(206), Reply(200, extra={"warning": '299 s "more"'})])

@@ -37,7 +37,8 @@ _LONGEST_HEADER = 64 * 1024
 """Bytes of one header of a reply: policies of content and tickets of logins are long."""
 _MOST_HEADERS = 512
 _PROXIES = ("http", "https")
-_CHALLENGE = "www-authenticate"
+_LISTS = ("www-authenticate", "warning")
+"""Headers that are read and may come in several lines, which together are one list (RFC 9110 section 5.3)."""
 
 
 class Response(Protocol):
@@ -196,10 +197,7 @@ class AiohttpTransport:
                     if route.own:
                         self._keep_cookies(request.url, reply)
                     if request.form is not None or not status_means(reply.status, Meaning.REDIRECT):
-                        headers = {name.lower(): value for name, value in reply.headers.items()}
-                        if _CHALLENGE in headers:  # some servers give each in a line of its own
-                            headers[_CHALLENGE] = ", ".join(reply.headers.getall(_CHALLENGE))
-                        yield _AiohttpResponse(reply, route.host, self._timeout, self._limits, headers)
+                        yield _AiohttpResponse(reply, route.host, self._timeout, self._limits, _headers(reply))
                         return
                     request = redirects.follow(request, reply.headers.get("location"))
                     if host_of(request.url) != route.host:
@@ -296,3 +294,9 @@ class AiohttpTransport:
             dispose_of = weakref.finalize(self, dispose, session, loop, os.getpid())
             self._connections = _Connections(session, dispose_of)
         return self._connections
+
+
+def _headers(reply: aiohttp.ClientResponse) -> dict[str, str]:
+    headers = {name.lower(): value for name, value in reply.headers.items()}
+    lists = {name: ", ".join(reply.headers.getall(name)) for name in _LISTS if name in headers}
+    return {**headers, **lists}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.errors import HTTPStatusError, NotFoundError
 from dicomzarr.sources.dicomweb.messages.replies import json_array
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.sources.http.transport import Response
+
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_MORE: Final = "299"
+"""The code of a warning that results were left out."""
 
 
 class JSONReply(NamedTuple):
@@ -37,8 +42,10 @@ class JSONReply(NamedTuple):
 
     @property
     def more_announced(self) -> bool:
-        """``Warning: 299``, or 206: there is more than the server gives at once."""
-        return self.headers.get("warning", "").startswith("299") or status_means(self.status, Meaning.PARTIAL)
+        """``Warning: 299`` (PS3.18 section 8.3.4.4), or 206: there is more than the server gives at once."""
+        warnings = _QUOTED.sub("", self.headers.get("warning", "")).split(",")
+        announced = any(each.split()[:1] == [_MORE] for each in warnings)
+        return announced or status_means(self.status, Meaning.PARTIAL)
 
 
 @dataclass(frozen=True, slots=True)
