@@ -7,6 +7,7 @@ import gzip
 import json
 from collections import Counter
 from contextlib import asynccontextmanager
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import faults
@@ -434,6 +435,95 @@ def test_a_server_without_offsets_or_limits_is_asked_for_everything() -> None:
     with pytest.raises(HTTPStatusError) as caught:
         search(FakeServer(lambda _: Reply(400)))
     assert caught.value.status == 400
+
+
+def at_most(studies: list[dict[str, Any]], most: int, *, refuses: str = "") -> Callable[[Request], Reply]:
+    """A server that refuses a higher limit, gives as many without one, and may refuse something else."""
+
+    def answer(request: Request) -> Reply:
+        query = dict(item.split("=") for item in request.url.partition("?")[2].split("&") if item)
+        if int(query.get("limit", most)) > most or (refuses and refuses in request.url and "limit" not in query):
+            return Reply(400)
+        start = int(query.get("offset", 0))
+        page = studies[start : start + int(query.get("limit", most))]
+        return Reply(200, "application/dicom+json", json.dumps(page).encode())
+
+    return answer
+
+
+@pytest.mark.parametrize("refuses", ["", "offset"])
+@pytest.mark.parametrize(("wanted", "skip"), [(None, 0), (None, 130), (300, 0), (300, 130), (300, 400)])
+def test_a_server_that_refuses_long_pages_is_asked_for_its_own(refuses: str, wanted: int | None, skip: int) -> None:
+    studies = [study(number) for number in range(450)]
+    for server in (at_most(studies, 100, refuses=refuses), at_most(studies, 150, refuses=refuses)):
+        found = search(FakeServer(server), wanted=wanted, skip=skip)
+        assert found == studies[skip:][:wanted]
+    with_include = FakeServer(at_most(studies, 100))
+    assert search(with_include, parameters={"includefield": "00201206"}) == studies
+    assert "includefield" in with_include.requests[-1].url
+
+
+def test_a_page_is_judged_by_others_of_its_kind() -> None:
+    def answer(request: Request) -> Reply:
+        return paging([study(number) for number in range(450)], 100 if "/series" in request.url else 1000)(request)
+
+    client = connect_frames(FakeServer(answer))
+    assert len(asyncio.run(client.search("studies"))) == 450
+    assert len(asyncio.run(client.search("studies/1.2/series"))) == 450
+
+
+def shuffled(request: Request) -> Reply:
+    studies = [study(number) for number in range(450)]
+    Random(request.url).shuffle(studies)
+    return paging(studies)(request)
+
+
+def first_hundred(_: Request) -> Reply:
+    return Reply(200, "application/dicom+json", json.dumps([study(number) for number in range(100)]).encode())
+
+
+@pytest.mark.parametrize("odd", [shuffled, first_hundred])
+def test_results_that_may_be_missing_are_told_once(odd: Any, caplog: pytest.LogCaptureFixture) -> None:
+    client = connect_frames(FakeServer(odd))
+    for _ in range(2):
+        asyncio.run(client.search("studies"))
+    assert [record.getMessage().partition(" gave ")[0] for record in caplog.records] == ["server.example"]
+    assert "may be missing" in caplog.text
+
+
+@pytest.mark.parametrize("count", [7, 37, 201])
+def test_a_server_that_knows_no_pages_is_believed(count: int, caplog: pytest.LogCaptureFixture) -> None:
+    studies = [study(number) for number in range(count)]
+    everything = Reply(200, "application/dicom+json", json.dumps(studies).encode())
+    doubled = [each for each in studies for _ in range(2)]
+    assert search(FakeServer(lambda _: everything)) == studies
+    for most in (11, 1000):
+        assert search(FakeServer(paging(doubled, most))) == studies
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("count", [None, 100, 450])
+def test_a_list_of_instances_is_compared_with_their_number(count: int | None) -> None:
+    uids = [f"1.9.{number}" for number in range(1, 101)]
+
+    def answer(request: Request) -> Reply:
+        path, _, query = request.url.partition("?")
+        uid = path.split("/")[-2]
+        found: list[dict[str, Any]] = [{"00080018": {"vr": "UI", "Value": [each]}} for each in uids]
+        if uid in uids:
+            found = [{**ITEMS["1.1"], "00080018": {"vr": "UI", "Value": [uid]}}]
+        elif path.endswith("/metadata"):
+            return Reply(404)
+        elif path.endswith("/series"):
+            assert f"SeriesInstanceUID={SERIES}" in query
+            value = {} if count is None else {"00201209": {"vr": "IS", "Value": [count]}}
+            found = [{"0020000E": {"vr": "UI", "Value": [SERIES]}, **value}]
+        return Reply(200, "application/dicom+json", json.dumps(found).encode())
+
+    metadata = asyncio.run(connect(Server(whole=answer)).series_metadata(STUDY, SERIES))
+    assert len(json.loads(metadata.body)) == 100
+    said = {None: "may be missing", 450: "has 450 instances, and a search found 100"}
+    assert [said[count] in notice for notice in metadata.notices] == [True] * (count != 100)
 
 
 def test_a_server_that_knows_nothing_to_include_is_asked_without() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.dicom.model.plain_json import first_text
@@ -17,9 +18,9 @@ PAGE = 200
 """Results that one request asks for: the most that every known server allows."""
 
 _STUDY_UID = "0020000D"
-_SERIES_UID = "0020000E"
+SERIES_UID = "0020000E"
 _INSTANCE_UID = "00080018"
-_TAGS = {"studies": _STUDY_UID, "series": _SERIES_UID, "instances": _INSTANCE_UID}
+_TAGS = {"studies": _STUDY_UID, "series": SERIES_UID, "instances": _INSTANCE_UID}
 
 
 @dataclass(slots=True)
@@ -32,17 +33,33 @@ class Results:
     """How many results are enough; None for all."""
     skipped: int = 0
     """Results to leave out before the first."""
+    limit: int | None = PAGE
+    """Results that one request asks for at most; None where the server does not take it: it chooses."""
     entries: list[dict[str, Any]] = field(default_factory=list)
     """The results, each study, series or instance once."""
     received: int = 0
     """Results that came, doubled ones included: the next offset, beyond ``skipped``."""
+    pages: int = 0
+    """Pages that came."""
+    longest: int = 0
+    """Results of the longest of them."""
+    overlaps: bool = False
+    """Some came on two pages, in another order or whatever the offset: others may be missing."""
     _seen: set[str] = field(default_factory=set)
+    _last: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What is searched for."""
+        return self.resource.rpartition("/")[2]
 
     def page(self, parameters: Mapping[str, str]) -> dict[str, str]:
         """The parameters that ask for the next page."""
-        limit = PAGE if self.wanted is None else min(PAGE, self.wanted - len(self.entries))
         offset = self.skipped + self.received
-        paging = {"limit": str(limit), **({"offset": str(offset)} if offset else {})}
+        paging = {"offset": str(offset)} if offset else {}
+        if self.limit is not None:
+            limit = self.limit if self.wanted is None else min(self.limit, self.wanted - len(self.entries))
+            paging = {"limit": str(limit), **paging}
         return {**parameters, **paging}
 
     def add(self, page: list[dict[str, Any]], *, may_be_cut: bool) -> bool:
@@ -53,21 +70,32 @@ class Results:
             may_be_cut: They may be fewer than there are.
         """
         before = len(self.entries)
-        self.received += len(page)
-        for entry in page:
-            name = self._name(entry)
+        names = [self._name_of(entry) for entry in page]
+        # A result that a server gives twice in a row may end one page and begin the next.
+        again = not self._seen.isdisjoint(dropwhile(lambda name: name == self._last, names))
+        knows_no_pages = self.pages == 1 and self._seen == set(names) and not _may_be_bound(len(page))
+        self.overlaps |= again and not knows_no_pages
+        for name, entry in zip(names, page, strict=True):
             if name not in self._seen:
                 self._seen.add(name)
                 self.entries.append(entry)
+        self.received += len(page)
+        self.pages += 1
+        self.longest = max(self.longest, len(page))
+        self._last = names[-1] if names else None
         if self.wanted is not None and len(self.entries) >= self.wanted:
             del self.entries[self.wanted :]
             return False
         # A server that ignores the offset sends nothing new: without the first test this would never end.
         return len(self.entries) > before and may_be_cut
 
-    def _name(self, entry: dict[str, Any]) -> str:
-        tag = _TAGS[self.resource.rpartition("/")[2]]
-        return json.dumps(entry.get(tag, entry), sort_keys=True)
+    def _name_of(self, entry: dict[str, Any]) -> str:
+        return json.dumps(entry.get(_TAGS[self.name], entry), sort_keys=True)
+
+
+def _may_be_bound(count: int) -> bool:
+    """Whether so many results may be the most that a server gives at once: such bounds are round numbers."""
+    return count % 10 == 0 or count % 16 == 0
 
 
 def listed_uids(results: list[dict[str, Any]], tag: str, name: str) -> list[str]:

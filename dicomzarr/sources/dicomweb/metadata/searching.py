@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,16 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from dicomzarr.errors import DicomZarrError, InvalidReplyError, NotFoundError, StudyNotFoundError
-from dicomzarr.sources.dicomweb.metadata.search import Results
+from dicomzarr.sources.dicomweb.metadata.search import PAGE, Results
 from dicomzarr.sources.dicomweb.urls import search_url
 from dicomzarr.sources.http.statuses import Meaning, means
+from dicomzarr.sources.http.urls import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
 
-
+_LOG: Final = logging.getLogger("dicomzarr")
 _INCLUDED: Final = "includefield"
 _UID: Final = re.compile(rb'"(?:00080018|0020000[dDeE])"')
 """Of an instance, a study or a series: an attribute of every result."""
@@ -36,55 +38,94 @@ class Searches:
     requests: JSONRequests
     most_results: int
     """Of all pages of one search."""
-    _longest: int = field(default=_SHORT_PAGE, init=False)
-    """Results of the longest page that came: a page of fewer was not cut by the server."""
+    _longest: dict[str, int] = field(default_factory=dict, init=False)
+    """Results of the longest page that came of each kind: a page of fewer was not cut by the server."""
+    _told: bool = field(default=False, init=False)
+    """Whether it was said that results may be missing."""
 
     async def find(
         self, resource: str, parameters: Mapping[str, str], *, wanted: int | None = None, skip: int = 0
     ) -> list[dict[str, Any]]:
         """All results, or as many as are wanted; see `Client.search`."""
-        results = Results(resource, wanted, skip)
-        sure = more = wanted != 0
+        results = await self.results(resource, parameters, wanted=wanted, skip=skip)
+        if results.overlaps and not self._told and len(results.entries) != wanted:
+            self._told = True
+            _LOG.warning(
+                "%s gave results of a search for %s twice, in another order or whatever the offset: others may be"
+                " missing.",
+                host_of(self.base_url),
+                results.name,
+            )
+        return results.entries
+
+    async def results(
+        self, resource: str, parameters: Mapping[str, str], *, wanted: int | None = None, skip: int = 0
+    ) -> Results:
+        """The same, with what shows whether they are all; servers may refuse the size of a page, or what to include."""
+        refusal: DicomZarrError | None = None
+        filters = {name: value for name, value in parameters.items() if name != _INCLUDED}
+        for asked in (parameters, filters) if len(filters) < len(parameters) else (parameters,):
+            for limit in (PAGE, None):
+                # Who knows no limit may know no offset: what is left out before the first is left out here.
+                unlimited = wanted if limit is not None or wanted is None else wanted + skip
+                results = Results(resource, unlimited, skip if limit is not None else 0, limit)
+                try:
+                    await self._collect(results, asked)
+                except DicomZarrError as error:
+                    if results.received:
+                        raise
+                    refusal = refusal or error
+                    if not means(error, Meaning.OTHER_MEDIA_TYPE):
+                        return await self._nothing(results, filters, refusal)
+                else:
+                    results.entries = results.entries[0 if limit is not None else skip :]
+                    return results
+        assert refusal is not None  # noqa: S101  # there is at least one way of asking
+        raise refusal
+
+    async def _nothing(self, results: Results, filters: Mapping[str, str], refusal: DicomZarrError) -> Results:
+        """No results, where the server says by a refusal that nothing matches."""
+        if isinstance(refusal, NotFoundError) and filters:
+            with suppress(DicomZarrError):
+                await self._page(results.resource, Results(results.resource, 1).page({}))
+                return results
+        raise refusal
+
+    async def _collect(self, results: Results, parameters: Mapping[str, str]) -> None:
+        """Ask for one page after the other."""
+        sure = more = results.wanted != 0
         while more:
             page = results.page(parameters)
             try:
-                entries, announced = await self._page(resource, page)
-            except DicomZarrError as error:
-                if not sure:
-                    break  # what came has looked like all there is, and to a server without offsets it is
-                if results.received:
+                entries, announced = await self._page(results.resource, page)
+            except DicomZarrError:
+                if results.limit is None and results.received:  # it may take an offset beside a limit only
+                    results.limit = results.longest
+                    continue
+                if sure:
                     raise
-                await self._ask_otherwise(results, parameters, error)
-                break
-            before, full = len(results.entries), len(entries) == int(page["limit"])
-            sure = announced or len(entries) >= int(page["limit"])
+                break  # what came has looked like all there is, and to a server without offsets it is
+            before, full = len(results.entries), str(len(entries)) == page.get("limit")
+            sure = announced or (results.limit is not None and len(entries) >= int(page["limit"]))
             # A server that gives fewer at once than it is asked for, and does not say so, has more at the next offset.
-            more = self._add(results, entries, may_be_cut=sure or len(entries) >= self._longest)
-            self._longest = max(self._longest, len(entries))
+            more = self._add(results, entries, may_be_cut=sure or len(entries) >= self._whole_below(results))
+            if results.limit is not None:
+                self._longest[results.name] = max(self._longest.get(results.name, 0), len(entries))
             if full and before and len(results.entries) == before:  # it obeys the limit, and not the offset
                 with suppress(DicomZarrError):  # else what came is all that it gives
                     await self._add_all(results, parameters)
-        return results.entries
 
-    async def _ask_otherwise(self, results: Results, parameters: Mapping[str, str], refusal: DicomZarrError) -> None:
-        """After a search was refused: for what it includes, for its pages, or because nothing matches."""
-        asked = {name: value for name, value in parameters.items() if name != _INCLUDED}
-        with suppress(DicomZarrError):
-            if isinstance(refusal, NotFoundError) and asked:  # so some servers say that nothing matches
-                await self._page(results.resource, Results(results.resource, 1).page({}))
-                return
-            if means(refusal, Meaning.OTHER_MEDIA_TYPE) and len(asked) < len(parameters):
-                results.entries = await self.find(results.resource, asked, wanted=results.wanted, skip=results.skipped)
-                return
-            if means(refusal, Meaning.OTHER_MEDIA_TYPE):
-                await self._add_all(results, parameters, results.skipped)
-                return
-        raise refusal
+    def _whole_below(self, results: Results) -> int:
+        """Results that a page may lack to be one that the server has not cut."""
+        longest = results.longest if results.limit is None else self._longest.get(results.name, 0)
+        return max(_SHORT_PAGE, longest)
 
-    async def _add_all(self, results: Results, parameters: Mapping[str, str], skip: int = 0) -> None:
+    async def _add_all(self, results: Results, parameters: Mapping[str, str]) -> None:
         """Ask for everything at once, of a server that knows no pages."""
+        before = len(results.entries)
         entries, _ = await self._page(results.resource, parameters)
-        self._add(results, entries[skip:], may_be_cut=False)
+        self._add(results, entries, may_be_cut=False)
+        results.overlaps = len(results.entries) == before
 
     def _add(self, results: Results, entries: list[dict[str, Any]], *, may_be_cut: bool) -> bool:
         if len(results.entries) + len(entries) > self.most_results:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.dicom.model.spellings import as_standard
 from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.errors import (
@@ -23,7 +25,7 @@ from dicomzarr.sources.dicomweb.metadata.instance_items import (
     only_item,
     uids_of,
 )
-from dicomzarr.sources.dicomweb.metadata.search import listed_uids
+from dicomzarr.sources.dicomweb.metadata.search import SERIES_UID, listed_uids
 from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
 from dicomzarr.sources.dicomweb.negotiation.refusals import neither
 from dicomzarr.sources.dicomweb.negotiation.ttl_cache import SeriesTTLCache
@@ -36,11 +38,17 @@ if TYPE_CHECKING:
 
     from dicomzarr.options import Limits
     from dicomzarr.sources.dicomweb.metadata.json_request import JSONRequests
+    from dicomzarr.sources.dicomweb.metadata.search import Results
     from dicomzarr.sources.dicomweb.metadata.searching import Searches
     from dicomzarr.sources.dicomweb.whole.whole_instance import WholeInstances
     from dicomzarr.sources.http.transport import Response
 
 _SECONDS_IDLE = 1.0
+_COUNT: Final = "00201209"
+"""Number of Series Related Instances (PS3.4 section C.3.4)."""
+_TWICE: Final = (
+    "A search gave instances of the series twice, in another order or whatever the offset: others may be missing."
+)
 
 
 @dataclass(slots=True)
@@ -81,7 +89,7 @@ class MetadataFetcher:
         except DicomZarrError as error:
             if not _worth_instances(error):
                 raise
-            return SeriesMetadata(await self._of_listed(study, series, error))
+            return await self._of_listed(study, series, error)
         if now is known:
             return now
         found = await self._thread.run(look_through, now, self.limits)
@@ -127,22 +135,24 @@ class MetadataFetcher:
         )
         items = items_of(body, subject)
         named = uids_of(body, subject)
-        instances = await self._listed(study, series, refusal)
+        instances, doubts = await self._listed(study, series, refusal)
         missing = [InstanceKey(study, series, uid) for uid in instances if uid not in named]
         if not missing:
-            return SeriesMetadata(body)
+            return SeriesMetadata(body, notices=doubts)
         told = f"The server gave the metadata of {len(items)} of {len(instances)} instances; the others were asked for."
-        return SeriesMetadata(array_of([*items, *await self._of_instances(missing)]), notices=(told,))
+        return SeriesMetadata(array_of([*items, *await self._of_instances(missing)]), notices=(told, *doubts))
 
-    async def _of_listed(self, study: str, series: str, refusal: DicomZarrError) -> bytes:
+    async def _of_listed(self, study: str, series: str, refusal: DicomZarrError) -> SeriesMetadata:
         """The metadata of each instance that a search finds; without any, the series is refused as it was."""
-        instances = await self._listed(study, series, refusal)
-        return array_of(await self._of_instances([InstanceKey(study, series, instance) for instance in instances]))
+        instances, doubts = await self._listed(study, series, refusal)
+        items = await self._of_instances([InstanceKey(study, series, instance) for instance in instances])
+        return SeriesMetadata(array_of(items), notices=doubts)
 
-    async def _listed(self, study: str, series: str, refusal: DicomZarrError) -> list[str]:
-        """The instances that a search finds; without any, the series is refused as it was."""
+    async def _listed(self, study: str, series: str, refusal: DicomZarrError) -> tuple[list[str], tuple[str, ...]]:
+        """The instances that a search finds, and why there may be more; without any, as the series was refused."""
         try:
-            results = await self.searches.find(f"studies/{study}/series/{series}/instances", {})
+            found = await self.searches.results(f"studies/{study}/series/{series}/instances", {})
+            results = found.entries
             instances = listed_uids(results, SOP_INSTANCE_UID, f"the instances of series {series}")
         except DicomZarrError:
             raise refusal from None
@@ -159,7 +169,20 @@ class MetadataFetcher:
                 f" {len(instances)} of them by a UID.",
                 remedy="Ask the server's operator what it sends for a search.",
             )
-        return instances
+        return instances, await self._doubts(study, series, found) if found.pages > 1 else ()
+
+    async def _doubts(self, study: str, series: str, found: Results) -> tuple[str, ...]:
+        """Why a series may have more instances than the pages of a search held."""
+        wanted = {"SeriesInstanceUID": series, "includefield": _COUNT}
+        count = None
+        with suppress(DicomZarrError):
+            named = await self.searches.results(f"studies/{study}/series", wanted, wanted=1)
+            count = next((first_text(each, _COUNT) for each in named.entries if _names(each, series)), None)
+        if count is None or not (count.isascii() and count.isdecimal()):
+            return (_TWICE,) if found.overlaps else ()
+        if int(count) <= len(found.entries):
+            return ()
+        return (f"The server says that the series has {count} instances, and a search found {len(found.entries)}.",)
 
     async def _of_instances(self, keys: Sequence[InstanceKey]) -> list[bytes]:
         """One JSON object for each; the first tells how the others are asked for."""
@@ -204,6 +227,10 @@ class MetadataFetcher:
             return await FILES.run(header_json, header, key)
 
         return await self.whole.send(key, read)
+
+
+def _names(result: dict[str, Any], series: str) -> bool:
+    return first_text(result, SERIES_UID) == series
 
 
 class _ReducedError(InvalidReplyError):
