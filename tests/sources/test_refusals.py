@@ -10,7 +10,7 @@ import pytest
 from connecting import client_of, closed
 from raw_server import reply, speaking
 
-from dicomzarr.errors import AuthenticationError, DicomZarrError, InvalidReplyError
+from dicomzarr.errors import AuthenticationError, ConnectionFailedError, DicomZarrError, InvalidReplyError
 from dicomzarr.sources.http.redirects import resolved
 from dicomzarr.sources.http.refusals import Refusals
 
@@ -158,7 +158,17 @@ def test_what_a_url_must_not_hold_is_encoded(location: str, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "location", [b"/a\x01b", b"/a\x7fb", b"/\xff\xfe", b"http://[", b"http://a:99999/", b"//\xc3\xbc/"]
+    "location",
+    [
+        b"/a\x01b",
+        b"/a\x7fb",
+        b"/\xff\xfe",
+        b"http://[",
+        b"http://a:99999/",
+        b"//\xc3\xbc/",
+        b"http://pacs..hospital/",
+        b"http://" + b"a" * 64 + b"/",
+    ],
 )
 def test_a_redirect_to_what_no_url_can_be_is_an_error_of_ours(location: bytes) -> None:
     async def redirect(_: bytes, writer: asyncio.StreamWriter) -> None:
@@ -173,4 +183,16 @@ def test_a_redirect_to_what_no_url_can_be_is_an_error_of_ours(location: bytes) -
                 await closed(client)
 
     with pytest.raises(DicomZarrError):
+        asyncio.run(run())
+
+
+def test_a_name_that_no_host_can_have_is_not_found() -> None:
+    async def run() -> None:
+        client = client_of("http://pacs..hospital")
+        try:
+            await client.search("studies")
+        finally:
+            await closed(client)
+
+    with pytest.raises(ConnectionFailedError, match="no host can have that name"):
         asyncio.run(run())

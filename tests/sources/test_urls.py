@@ -62,6 +62,11 @@ def test_hashes_and_the_like_address_series_too(uid: str) -> None:
         assert DICOMwebURL.parse(str(parsed)) == parsed
 
 
+@pytest.mark.parametrize("host", ["pacs.hospital.", "a" * 63, "b\u00fccher.example", "[::1]", "10.0.0.1"])
+def test_possible_hosts(host: str) -> None:
+    assert DICOMwebURL.parse(f"https://{host}/x").base == f"https://{host}/x"
+
+
 def test_canonical_spelling() -> None:
     assert str(SERIES) == CANONICAL
     assert str(DICOMwebURL.parse("https://h/x/studies/1/")) == "dicomwebs://h/x/studies/1"
@@ -92,6 +97,10 @@ def test_canonical_spelling() -> None:
         ("dicomwebs://h/studies/1/series/.zarr", "no series UID"),
         ("dicomwebs://h/studies/1/metadata", "neither"),
         ("dicomwebs://h/studies//series/2", "neither"),
+        ("https://pacs..hospital/dicom-web", "no possible host"),
+        ("dicomwebs://.hospital/studies/1", "no possible host"),
+        (f"dicomweb://{'a' * 64}.hospital/studies/1", "no possible host"),
+        (f"dicomweb://user:secret@{'ü' * 63}.hospital:8042", "no possible host"),
         ("dicomwebs://h/studies/1 /series/2", "unprintable"),
         ("dicomwebs://h/studies/1\n/series/2", "unprintable"),
         ("https://h/studies/1/series/2/instances/3/frames/1", "drop /instances/3/frames/1"),

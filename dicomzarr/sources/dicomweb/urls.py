@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import InvalidURLError
-from dicomzarr.sources.http.urls import PORTS, safe_url
+from dicomzarr.sources.http.urls import PORTS, is_host_name, safe_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -106,6 +106,11 @@ def _authority(parts: SplitResult, url: str) -> str:
         raise InvalidURLError(f"{safe_url(url)} has an impossible port.", remedy="Ports are 1 to 65535.") from None
     if not host:
         raise InvalidURLError(f"{safe_url(url)} names no host.", remedy=f"Write {_FORM}.")
+    if not is_host_name(host):
+        raise InvalidURLError(
+            f"{safe_url(url)} names no possible host.",
+            remedy="Check the dots: between two of them stand 1 to 63 letters, digits or hyphens.",
+        )
     host = f"[{host}]" if ":" in host else host
     return host if port in (None, PORTS[_SCHEMES[parts.scheme]]) else f"{host}:{port}"
 

@@ -15,7 +15,10 @@ class _Lookups:
     """What aiohttp's resolver asks of a loop."""
 
     async def getaddrinfo(self, host: str, port: int, **hints: Any) -> list[Any]:
-        return await NAMES.run(partial(socket.getaddrinfo, host, port, **hints))
+        try:
+            return await NAMES.run(partial(socket.getaddrinfo, host, port, **hints))
+        except UnicodeError:
+            raise socket.gaierror(socket.EAI_NONAME, "no host can have that name") from None
 
     async def getnameinfo(self, address: Any, flags: int = 0) -> tuple[str, str]:
         return await NAMES.run(socket.getnameinfo, address, flags)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urldefrag, urljoin
 
 from dicomzarr.errors import InsecureTransportError, InvalidReplyError
-from dicomzarr.sources.http.urls import host_of, origin_of, split_user_info
+from dicomzarr.sources.http.urls import host_of, is_host_name, origin_of, split_user_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,8 +71,8 @@ def resolved(base: str, location: str, what: str) -> str:
         name.encode("ascii")  # other names are not spelled so in a URL (RFC 3986 section 3.2.2)
     except ValueError:
         raise InvalidReplyError(f"{what} is no URL.") from None
-    if scheme not in ("http", "https") or not name:
-        raise InvalidReplyError(f"{what} is no http URL.")
+    if scheme not in ("http", "https") or not is_host_name(name):
+        raise InvalidReplyError(f"{what} is no http URL of a host.")
     if base.startswith("https:") and scheme == "http":
         raise InsecureTransportError(
             f"{what} leads from HTTPS to plain HTTP.",

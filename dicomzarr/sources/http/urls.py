@@ -54,6 +54,14 @@ def origin_of(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme)
 
 
+def is_host_name(name: str) -> bool:
+    """Whether a host can have this name: its labels are neither empty nor longer than 63 bytes (RFC 1035)."""
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:
+        return False
+
+
 def is_loopback(url: str) -> bool:
     """Whether the URL's host is this very machine, so that nothing travels over a network."""
     return _is_loopback_host(urlsplit(url).hostname or "")
