@@ -25,7 +25,7 @@ from waiting import SECONDS
 
 from dicomzarr.errors import AuthenticationError, InsecureTransportError, InvalidOptionError
 from dicomzarr.options import StorageOptions
-from dicomzarr.sources.http.connection import ConnectionSettings, environment_proxy
+from dicomzarr.sources.http.connection import ConnectionSettings, environment_proxy, proxy_of
 from dicomzarr.sources.http.credentials.auth import credentials_for
 from dicomzarr.sources.http.credentials.client_adapter import connection_settings, service_urls
 from dicomzarr.sources.http.credentials.secret_headers import CredentialThread
@@ -395,12 +395,12 @@ def test_tls_and_proxies_are_taken_over(tmp_path: Path) -> None:
     session.verify = False
     session.proxies = {"https": "proxy.example:3128"}
     settings = connection_settings(borrow(session=session))
-    assert settings.proxy_for(BASE) == "http://proxy.example:3128"
-    assert settings.proxy_for("http://server.example") is None
+    assert str(proxy_of(BASE, settings.proxy_for).url) == "http://proxy.example:3128"
+    assert proxy_of("http://server.example", settings.proxy_for) is None
     assert settings.tls(own_server=True).verify_mode is ssl.CERT_NONE
     session.proxies = {"https": "socks5://proxy.example"}
     with pytest.raises(InvalidOptionError, match="socks5"):
-        settings.proxy_for(BASE)
+        proxy_of(BASE, settings.proxy_for)
     session.verify = str(tmp_path / "missing.pem")
     with pytest.raises(InvalidOptionError, match="TLS files"):
         connection_settings(borrow(session=session)).tls(own_server=True)

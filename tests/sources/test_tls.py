@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import traceback
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from dicomzarr.credentials import ClientCredentials
 from dicomzarr.errors import AuthenticationError, ConnectionFailedError, DicomZarrError, InvalidOptionError
 from dicomzarr.faces import cli
 from dicomzarr.options import StorageOptions
-from dicomzarr.sources.http.connection import KEY_PASSWORD_VARIABLE
+from dicomzarr.sources.http.connection import KEY_PASSWORD_VARIABLE, basic_login, proxy_of
 from dicomzarr.sources.http.tls_refusals import refusal_of
 
 if TYPE_CHECKING:
@@ -323,6 +324,48 @@ def test_proxies_of_another_kind_are_said_to_be_so(proxy: str, monkeypatch: pyte
         dicomzarr.open("dicomwebs://pacs.invalid/studies/1.2/series/1.3")
     assert "s3cret" not in str(caught.value)
     assert "NO_PROXY" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:pa#s3cret@proxy.invalid:3128",
+        "http://user:12#s3cret@proxy.invalid:3128",
+        "http://user:pa/s3cret@proxy.invalid:3128",
+        "user:pa?s3cret@proxy.invalid",
+        "http://user:s3cret@proxy.invalid:port",
+        "http://user:s3cret@proxy.invalid:99999",
+        "http://user:s3cret@[::1",
+        "http://user:s3cret@proxy..invalid",
+        "http://user:s3cret@",
+        "http://user:s3cret\udcff@proxy.invalid",
+    ],
+)
+def test_a_proxy_that_cannot_be_read_is_said_to_be_so_without_its_password(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(InvalidOptionError, match="is no URL of one") as caught:
+        dicomzarr.open("dicomwebs://pacs.invalid/studies/1.2/series/1.3")
+    assert "HTTPS_PROXY" in caught.value.remedy
+    for frame, _ in traceback.walk_tb(caught.value.__traceback__):
+        assert __file__ == frame.f_code.co_filename or "s3cret" not in repr(frame.f_locals)
+    assert "s3cret" not in str(caught.value)
+    report = dicomzarr.doctor("https://pacs.invalid/dicom-web")
+    assert "is no URL of one" in str(report)
+    assert "s3cret" not in str(report)
+
+
+@pytest.mark.parametrize("named", ["proxy.example:3128", "http://u%40:p%23@proxy.example:3128/"])
+def test_proxies_that_can_be_read(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", named)
+    monkeypatch.setenv("no_proxy", "")
+    proxy = proxy_of("https://pacs.invalid")
+    assert proxy is not None
+    assert (proxy.url.host, proxy.url.port, proxy.url.user) == ("proxy.example", 3128, None)
+    expected = {"proxy-authorization": basic_login("u@", "p#")} if "@" in named else {}
+    assert dict(proxy.login) == expected
 
 
 def test_a_self_signed_certificate_is_said_to_be_one(tmp_path: Path) -> None:

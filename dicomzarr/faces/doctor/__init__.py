@@ -179,7 +179,7 @@ class _Doctor:
         access = self._options.access
         seconds = min(_STEP_SECONDS, self._options.timeout)
         if proxy := proxy_of(base):
-            return await way_to_proxy(proxy, seconds)
+            return await way_to_proxy(proxy.url, seconds)
         tls = ConnectionSettings(ca=access.ca, certificate=access.cert).tls(own_server=True)
         return await way_to(base, seconds, tls)
 

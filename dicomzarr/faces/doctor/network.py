@@ -8,7 +8,7 @@ import ssl
 import struct
 import time
 from enum import Enum, auto
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from dicomzarr.faces.doctor.report import Finding, Outcome
@@ -16,6 +16,9 @@ from dicomzarr.runtime.pools import NAMES
 from dicomzarr.sources.http.network_errors import PROXY
 from dicomzarr.sources.http.tls_refusals import is_no_tls, tls_error, too_old
 from dicomzarr.sources.http.urls import PORTS
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 _USUAL_PORTS: Final = (443, 80, 8042, 8080, 8443)
 """Where DICOMweb servers listen: 8042 is Orthanc's."""
@@ -71,15 +74,14 @@ async def way_to(base: str, seconds: float, tls: ssl.SSLContext) -> list[Finding
     ]
 
 
-async def way_to_proxy(proxy: str, seconds: float) -> list[Finding]:
+async def way_to_proxy(proxy: URL, seconds: float) -> list[Finding]:
     """Whether a proxy is there: what is behind it, nobody but the proxy can see.
 
     Args:
-        proxy: As the environment names it.
+        proxy: Where it is.
         seconds: How long a step may take.
     """
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    host, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme, PORTS["http"])
+    host, port = proxy.host or "", proxy.port or PORTS["http"]
     text = f"Requests go through the proxy {host}:{port}."
     return [Finding("proxy", Outcome.NOTICE, text, PROXY), *await _reached(host, port, seconds)]
 

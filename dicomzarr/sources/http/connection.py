@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from base64 import b64encode
 from dataclasses import dataclass
@@ -11,8 +12,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from yarl import URL
+
 from dicomzarr.errors import InvalidOptionError
-from dicomzarr.sources.http.urls import is_loopback
+from dicomzarr.options import SecretHeaders
+from dicomzarr.sources.http.urls import host_of, is_host_name, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 KEY_PASSWORD_VARIABLE: Final = "DICOMZARR_KEY_PASSWORD"  # noqa: S105  # the name of a variable
 """The environment variable that holds the password of the key of the client's certificate."""
 
+_PROXIES: Final = ("http", "https")
 _CERTIFICATES: Final = (".pem", ".crt", ".cer")
 
 Certificate: TypeAlias = "str | tuple[str, str] | None"
@@ -38,9 +43,50 @@ def environment_proxy(url: str) -> str | None:
     return getproxies().get(parts.scheme)
 
 
-def proxy_of(url: str, proxy_for: Callable[[str], str | None] = environment_proxy) -> str | None:
-    """The proxy through which a URL is asked for: plain HTTP to this machine may carry credentials, and has none."""
-    return None if is_loopback(url) else proxy_for(url)
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy."""
+
+    url: URL
+    """Without its user-info."""
+    login: SecretHeaders
+    """What its user-info becomes, if it has any."""
+
+
+def proxy_of(url: str, proxy_for: Callable[[str], str | None] = environment_proxy) -> Proxy | None:
+    """The proxy through which a URL is asked for: plain HTTP to this machine may carry credentials, and has none.
+
+    Raises:
+        InvalidOptionError: What is named is no HTTP proxy.
+    """
+    # No local holds what is named, for a password may stand in it.
+    if is_loopback(url) or not proxy_for(url):
+        return None
+    proxy = _proxy_at(proxy_for(url) or "")
+    if isinstance(proxy, Proxy):
+        return proxy
+    variable = f"{urlsplit(url).scheme.upper()}_PROXY"
+    raise InvalidOptionError(
+        f"The proxy for {host_of(url)} is {proxy}.",
+        remedy=f"Write {variable} as http://USER:PASSWORD@PROXY:PORT, with % and two hexadecimal digits for what is"
+        " neither a letter nor a digit in a password (%23 for #), or leave this host out of it with NO_PROXY.",
+    )
+
+
+def _proxy_at(text: str) -> Proxy | str:
+    """The proxy at a URL, or what is wrong with it; without a scheme it is taken as curl takes it."""
+    url = text if "://" in text else f"http://{text}"
+    _, *behind_authority = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)
+    try:
+        proxy = URL(url)
+        if proxy.scheme not in _PROXIES and proxy.host:
+            return f"a {proxy.scheme} proxy, and only HTTP proxies can be used"
+        login = basic_login(proxy.user, proxy.password or "") if proxy.user else ""
+    except ValueError:
+        return "no URL of one"
+    if "@" in "".join(behind_authority) or not url.isprintable() or not is_host_name(proxy.host or ""):
+        return "no URL of one"
+    return Proxy(proxy.with_user(None), SecretHeaders({"proxy-authorization": login} if login else {}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 from yarl import URL
 
-from dicomzarr.errors import ConnectionFailedError, DicomZarrError, InvalidOptionError, InvalidReplyError
+from dicomzarr.errors import ConnectionFailedError, DicomZarrError, InvalidReplyError
+from dicomzarr.options import SecretHeaders
 from dicomzarr.options.limits import LIMITS, Limits
 from dicomzarr.sources.http import redirects
-from dicomzarr.sources.http.connection import ConnectionSettings, basic_login, proxy_of
+from dicomzarr.sources.http.connection import ConnectionSettings, proxy_of
 from dicomzarr.sources.http.name_lookups import resolver
 from dicomzarr.sources.http.network_errors import explained
 from dicomzarr.sources.http.pace import Pace, within
@@ -36,7 +37,6 @@ _CHUNK = 256 * 1024
 _LONGEST_HEADER = 64 * 1024
 """Bytes of one header of a reply: policies of content and tickets of logins are long."""
 _MOST_HEADERS = 512
-_PROXIES = ("http", "https")
 _LISTS = ("www-authenticate", "warning")
 """Headers that are read and may come in several lines, which together are one list (RFC 9110 section 5.3)."""
 
@@ -249,32 +249,22 @@ class AiohttpTransport:
         start = f"{scheme}://{rest.partition('/')[0]}/"
         known = self._routes.get(start)
         if known is None:
-            proxy, login = self._proxy(start)
-            through = {} if scheme == "https" else login
+            proxy = proxy_of(start, self._settings.proxy_for)
+            login = SecretHeaders() if proxy is None else proxy.login
+            through = SecretHeaders() if scheme == "https" else login
             known = self._routes[start] = _Route(
-                host_of(start), self._tls_for(start), proxy, login, through, origin_of(start) == self._origin
+                host_of(start),
+                self._tls_for(start),
+                None if proxy is None else proxy.url,
+                login,
+                through,
+                origin_of(start) == self._origin,
             )
         return known
 
     def _tls_for(self, url: str) -> ssl.SSLContext | bool:
         origin = origin_of(url)
         return self._settings.tls(own_server=origin == self._origin) if origin[0] == "https" else True
-
-    def _proxy(self, url: str) -> tuple[URL | None, dict[str, str]]:
-        """The proxy for a URL, and the header that its user-info becomes."""
-        found = proxy_of(url, self._settings.proxy_for)
-        if not found:
-            return None, {}
-        if "://" not in found:
-            found = f"http://{found}"  # as curl takes it
-        proxy = URL(found)
-        if proxy.scheme not in _PROXIES or not proxy.host:
-            raise InvalidOptionError(
-                f"The proxy for {host_of(url)} is a {proxy.scheme} proxy, and only HTTP proxies can be used.",
-                remedy="Name an HTTP proxy in HTTPS_PROXY or HTTP_PROXY, or leave this host out of it with NO_PROXY.",
-            )
-        login = basic_login(proxy.user, proxy.password or "") if proxy.user else None
-        return proxy.with_user(None), {"proxy-authorization": login} if login else {}
 
     def _open_connections(self) -> _Connections:
         if self._connections is None or self._connections.session.closed:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import default_headers, get_netrc_auth, prepend_scheme_if_needed, select_proxy
+from requests.utils import default_headers, get_netrc_auth, select_proxy
 
 from dicomzarr.errors import InvalidOptionError
 from dicomzarr.options import SecretHeaders
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from dicomzarr.options import Access, Rejected
 
 _OURS = frozenset({"accept", "accept-encoding", "connection", "content-length", "host"})
-_PROXY_SCHEMES = ("http://", "https://")
 
 
 class ServiceURLs(NamedTuple):
@@ -63,16 +62,7 @@ def connection_settings(client: Any) -> ConnectionSettings:
 
 def _session_proxy(session: requests.Session, url: str) -> str | None:
     proxies = session.merge_environment_settings(url, {}, None, None, None)["proxies"]
-    proxy = select_proxy(url, proxies)
-    if not proxy:
-        return None
-    proxy = prepend_scheme_if_needed(proxy, "http")
-    if not proxy.startswith(_PROXY_SCHEMES):
-        raise InvalidOptionError(
-            f"The client's session uses a {proxy.partition('://')[0]} proxy.",
-            remedy="Only HTTP proxies can be used.",
-        )
-    return str(proxy)
+    return select_proxy(url, proxies)
 
 
 class ClientCredentials:
