@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import json
+import re
 from collections import Counter
 from contextlib import asynccontextmanager
 from random import Random
@@ -770,6 +772,36 @@ def test_an_error_says_what_kind_of_login_is_wanted(challenges: list[str], said:
     with pytest.raises(AuthenticationError, match=said) as caught:
         asyncio.run(run())
     assert "Doe" not in str(caught.value)
+
+
+@pytest.mark.parametrize("user", ["user", "m\u00fcller"])
+@pytest.mark.parametrize("coding", ["utf-8", "latin-1"])
+def test_digest_hashes_the_bytes_of_the_server(coding: str, user: str) -> None:
+    place = "Universit\u00e4t"
+    realm = place.encode(coding)
+    challenge = b'Digest realm="%s", opaque="%s", nonce="%s", qop="auth"' % (realm, realm, realm)
+    logins: list[dict[str, str]] = []
+
+    async def speak(head: bytes, writer: asyncio.StreamWriter) -> None:
+        sent = re.findall(r"(?i)authorization: (.*)", head.decode())[0]
+        if not sent.startswith("Digest"):
+            writer.write(b"HTTP/1.1 401 No\r\nWWW-Authenticate: %s\r\nContent-Length: 0\r\n\r\n" % challenge)
+            return
+        logins.append(dict(re.findall(r'(\w+)="(.*?)"', sent)))
+        writer.write(raw_server.reply(b'[{"x": 1}]'))
+
+    async def run() -> None:
+        async with raw_server.speaking(speak) as base, connected(base, auth=(user, "p\u00e4ss")) as client:
+            await client.series_metadata(STUDY, SERIES)
+
+    def hashed(*texts: bytes) -> bytes:
+        return hashlib.md5(b":".join(texts), usedforsecurity=False).hexdigest().encode()
+
+    asyncio.run(run())
+    (told,) = logins
+    assert (told["username"], told["realm"], told["opaque"]) == (user, place, place)
+    secret, what = hashed(user.encode(), realm, "p\u00e4ss".encode()), hashed(b"GET", told["uri"].encode())
+    assert told["response"].encode() == hashed(secret, realm, b"00000001", told["cnonce"].encode(), b"auth", what)
 
 
 def test_a_login_becomes_digest_when_that_is_asked_for() -> None:

@@ -24,6 +24,8 @@ _DIGEST: Final = re.compile(r"(?:^|,)\s*digest\s+(.*)", re.IGNORECASE)
 _PARAMETER: Final = re.compile(r'([a-zA-Z]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _HASHES: Final = {"md5": "md5", "sha-256": "sha256", "sha-512-256": "sha512_256"}
 _SESSION: Final = "-sess"
+_AS_BYTES: Final = "surrogateescape"
+"""How bytes of a header that are no UTF-8 are told."""
 
 
 @dataclass(slots=True)
@@ -79,7 +81,8 @@ class LoginCredentials:
 
         def hashed(*texts: str) -> str:
             name = _HASHES[asked.algorithm.lower().removesuffix(_SESSION)]
-            return hashlib.new(name, ":".join(texts).encode(), usedforsecurity=False).hexdigest()
+            # What the server says in bytes that are no UTF-8 is hashed as it said it.
+            return hashlib.new(name, ":".join(texts).encode(errors=_AS_BYTES), usedforsecurity=False).hexdigest()
 
         secret = hashed(self.user, asked.realm, self.password)
         if asked.algorithm.lower().endswith(_SESSION):
@@ -100,7 +103,16 @@ class LoginCredentials:
 
 
 def _quoted(text: str) -> str:
-    return re.sub(r'(["\\])', r"\\\1", text).encode().decode("latin-1")
+    """A text for a header: headers are sent in UTF-8, and bytes that are none as the characters that they may mean."""
+    escaped = re.sub(r'(["\\])', r"\\\1", text)
+    return escaped if escaped.isascii() else _decoded(escaped.encode(errors=_AS_BYTES))
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
 
 
 def _digest_challenge(challenge: str) -> _Challenge | None:
