@@ -222,7 +222,7 @@ class RateLimitedError(HTTPStatusError):
 
 
 class QuotaExceededError(RateLimitedError):
-    """429 with a web page and no time to wait: a quota is used up, and trying again soon is no use."""
+    """429 that speaks of a quota, with no time to wait: it is used up, and trying again soon is no use."""
 
 
 class ServerFailureError(HTTPStatusError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -115,7 +116,8 @@ def test_a_late_refusal_makes_the_pause_longer_but_never_shorter() -> None:
 
 def test_hope_ends_when_nothing_is_served() -> None:
     pacing = Pacing(8, 60)
-    assert [pacing.slow_down(0.0, pacing.epoch, limited()) for _ in range(TRIES)] == [True, True, True, False]
+    busy = ServerFailureError("HTTP status 503.", status=503)
+    assert [pacing.slow_down(0.0, pacing.epoch, busy) for _ in range(TRIES)] == [True, True, True, False]
     assert pacing.refusal(0.0) is None  # it may serve the next
     assert pacing.pause(0.0) <= 0
     assert [pacing.slow_down(0.0, pacing.epoch, limited(25)) for _ in range(3)] == [True, True, False]
@@ -207,9 +209,10 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=lambda: {"content-type": "image/jpeg"})
     url: str = BASE
+    body: bytes = b"\xff\xd8\xff pixels"
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        yield b"\xff\xd8\xff pixels"
+        yield self.body
 
 
 @dataclass
@@ -357,7 +360,30 @@ def test_the_budget_of_pauses_is_one_without_progress() -> None:
     assert len(never.urls) == 2
 
 
-QUOTA = Reply(429, {"content-type": "text/html; charset=utf-8"})
+@pytest.mark.parametrize(("window", "timeout"), [(1, 10), (10, 60), (30, 60)])
+def test_a_limit_that_names_no_time_is_waited_for_until_the_timeout(window: float, timeout: float) -> None:
+    """Twenty requests in each window: a first read may find it used up by others."""
+    time = Time()
+    served: Counter[int] = Counter({0: 20})
+
+    def answer(_under_way: int, _nth: int) -> Reply:
+        served[int(time.now // window)] += 1
+        return Reply() if served[int(time.now // window)] <= 20 else Reply(429, {})
+
+    came, failed = asyncio.run(fetch_singly(connect(Busy(answer), time, timeout=timeout), 100))
+    assert (len(came), failed) == (100, {})
+
+
+@pytest.mark.parametrize("timeout", [3, 60])
+def test_a_limit_that_never_ends_is_given_up_at_the_timeout(timeout: float) -> None:
+    server, time = Busy(lambda _n, _m: Reply(429, {})), Time()
+    came, failed = asyncio.run(fetch_singly(connect(server, time, timeout=timeout), 100))
+    assert (came, len(failed)) == (set(), 100)
+    assert timeout / 4 < sum(time.pauses) <= timeout
+    assert len(server.urls) < 40
+
+
+QUOTA = Reply(429, {"content-type": "text/html; charset=utf-8"}, body=b"")
 
 
 def test_a_used_up_quota_is_told_to_all_and_remembered() -> None:

@@ -27,6 +27,7 @@ from dicomzarr.errors import (
     MultipartError,
     NegotiationError,
     PermissionDeniedError,
+    QuotaExceededError,
     RateLimitedError,
     RequestTimeoutError,
     SeriesNotFoundError,
@@ -671,12 +672,28 @@ def test_retry_after_beyond_the_timeout_is_told(status: int, kind: type[HTTPStat
 
 
 def test_a_used_up_quota_is_told_at_once() -> None:
-    outcome, server = fetch_from(lambda _: Reply(429, "text/html", b"<html>"), 1)
-    assert isinstance(outcome.failures[1], RateLimitedError)
+    outcome, server = fetch_from(lambda _: Reply(429, "text/html", b"<html>Your daily quota"), 1)
+    assert isinstance(outcome.failures[1], QuotaExceededError)
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize(
+    ("content_type", "page"),
+    [
+        ("text/html", b"<html><h1>429 Too Many Requests</h1><hr><center>nginx/1.24.0</center></html>"),
+        ("text/html", b"<h1>Too Many Requests</h1><p>This user has exceeded an allotted request count.</p>"),
+        ("application/json", b'{"message": "Rate limit exceeded"}'),
+        ("application/json", b'{"error": {"message": "Quota exceeded for quota metric x per minute per user"}}'),
+        ("", b""),
+    ],
+)
+def test_a_common_limit_is_no_quota(content_type: str, page: bytes) -> None:
+    replies = iter([*[Reply(429, content_type, page)] * 6, multipart([1])])
+    outcome, _ = fetch_from(lambda _: next(replies), 1)
+    outcome.check(1)
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
 def test_passing_failures_are_tried_four_times(status: int) -> None:
     server = FakeServer(lambda _: Reply(status))
     pauses = Pauses()

@@ -25,7 +25,7 @@ from dicomzarr.sources.http.limiter import RequestSlot
 from dicomzarr.sources.http.redirects import Request
 from dicomzarr.sources.http.refusals import Refusals
 from dicomzarr.sources.http.retry import TRIES, Tries
-from dicomzarr.sources.http.statuses import Meaning, status_error, status_means
+from dicomzarr.sources.http.statuses import Meaning, means, status_error, status_means, tells_more
 from dicomzarr.sources.http.tls_refusals import REFUSING, refusal_of
 from dicomzarr.sources.http.urls import host_of, origin_of, safe_url
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 Reply = TypeVar("Reply")
 
 _SECONDS_FOR_A_PAGE: Final = 2.0
+_PAGE_HEAD: Final = 4096
+"""Bytes of a page that are looked at."""
 _LOG: Final = logging.getLogger("dicomzarr")
 
 
@@ -105,6 +107,7 @@ class Exchange:
                     return await self._try(spec, read)
             except DicomZarrError as error:
                 hopeless = slot.hopeless or spec.once
+                limited = means(error, Meaning.LIMITED)
                 ever = history.served > history.gone_at
                 others, crowded = slot.others_served, slot.was_crowded
                 pause = (
@@ -121,19 +124,20 @@ class Exchange:
                     error.__context__ = None
                     raise
             if tries.outlasts:
-                self._tell_of_waiting(spec.url())
+                self._tell_of_waiting(spec.url(), limited=limited)
             if pause:
                 await self.sleep(pause)
 
-    def _tell_of_waiting(self, url: str) -> None:
-        """Say, once each time that a server goes away, why nothing happens."""
+    def _tell_of_waiting(self, url: str, *, limited: bool) -> None:
+        """Say, once each time that a server goes away or serves no more, why nothing happens."""
         history = self.limiter.pacing.history
         if history.told_at == history.served:
             return
         history.told_at = history.served
         _LOG.warning(
-            "%s answered before and does not now: it is asked again for %g s at most (the option timeout).",
+            "%s %s: it is asked again for %g s at most (the option timeout).",
             host_of(url),
+            "says that requests are too many" if limited else "answered before and does not now",
             self.timeout,
         )
 
@@ -164,9 +168,9 @@ class Exchange:
             if status_means(response.status, Meaning.SUCCESS):
                 response = await begun(response)  # noqa: PLW2901  # the same, once its page was looked at
             if not status_means(response.status, Meaning.SUCCESS):
-                await _refuse_tls(response)
+                begins = await _beginning(response)
                 subject = f"{spec.subject} at {_answering_host(request.url, response.url)}"
-                error = status_error(response.status, response.headers, subject, spec.not_found)
+                error = status_error(response.status, response.headers, subject, spec.not_found, begins)
                 reached = origin_of(request.url) == origin_of(response.url)
                 error.redirected_to = "" if reached else safe_url(response.url)
                 if isinstance(error, AuthenticationError | PermissionDeniedError):
@@ -182,18 +186,25 @@ class Exchange:
                 ) from None
 
 
-async def _refuse_tls(response: Response) -> None:
-    """Raise if a page says that plain HTTP came where TLS belongs, or no certificate: nothing else in it is read."""
-    if response.status != REFUSING:
-        return
+async def _beginning(response: Response) -> bytes:
+    """What the body of a refusal begins with, where that says how it is meant; else it is not read.
+
+    Raises:
+        DicomZarrError: It says that plain HTTP came where TLS belongs, or no certificate.
+    """
     begins = b""
+    if response.status != REFUSING and not tells_more(response.status):
+        return begins
     with suppress(DicomZarrError, TimeoutError):  # the status says enough
         async with asyncio.timeout(_SECONDS_FOR_A_PAGE):
-            async for begins in response.chunks():  # noqa: B007  # the first is enough
-                break
-    error = refusal_of(host_of(response.url), begins)
+            async for chunk in response.chunks():
+                begins += chunk
+                if len(begins) >= _PAGE_HEAD:
+                    break
+    error = refusal_of(host_of(response.url), begins) if response.status == REFUSING else None
     if error is not None:
         raise error
+    return begins
 
 
 def _answering_host(asked: str, answered: str) -> str:

@@ -9,7 +9,7 @@ from dicomzarr.errors import DicomZarrError, HTTPStatusError
 from dicomzarr.sources.http.statuses import Meaning, means
 
 TRIES = 4
-"""How often one request is sent at most, and how often a server may refuse all of them for being busy."""
+"""How often one request is sent at most, and how often a server that does not count them may refuse them all."""
 
 FIRST_PAUSE = 0.2
 """Seconds before the second try; doubled with each."""
@@ -17,7 +17,7 @@ FIRST_PAUSE = 0.2
 _MOST_TRIES = 16  # while others are served instead: a limit that never spares this one is no limit
 _MOST_CROWDED = 4  # after which half as many connections are open each time
 _LONGEST_PAUSE = 5.0  # seconds
-_MOST_WHILE_DOWN = 64  # a restart is waited for by the timeout, not by a number
+_MOST_WHILE_DOWN = 64  # a restart, or a limit, is waited for by the timeout, not by a number
 _RANDOM = SystemRandom()
 
 
@@ -81,7 +81,7 @@ class Tries:
 
     @property
     def outlasts(self) -> bool:
-        """The next try is one more than usual: a server that may be starting anew is waited for."""
+        """The next try is one more than usual: a server that may serve again is waited for."""
         return self.count >= TRIES
 
     def _most(self, error: DicomZarrError) -> int:
@@ -91,9 +91,10 @@ class Tries:
 
     def _pause_of_busy(self, error: DicomZarrError, *, others_served: bool, restarts: bool) -> float | None:
         """None, or no time: all requests share a pause, which the next try meets."""
-        if others_served and means(error, Meaning.LIMITED):
+        limited = means(error, Meaning.LIMITED)
+        if others_served and limited:
             self.passed_by += 1
         else:
             self.count += 1
-        most = _MOST_WHILE_DOWN if restarts else TRIES
+        most = _MOST_WHILE_DOWN if restarts or limited else TRIES
         return None if self.count >= most or self.passed_by >= _MOST_TRIES else 0.0

@@ -9,7 +9,7 @@ of its own class or of the nearest class above. Its columns:
   which question it answers.
 - ``error``: the class that a status is raised as. `NotFoundError` becomes the class of what was asked for.
 - ``remedy``: what the error tells the reader to do.
-- ``page``: the class and the remedy in their place, where a web page came with the status and no time to wait.
+- ``quota``: the class and the remedy in their place, where the reply shows that it is for hours (see `_is_for_hours`).
 
 A status without a row means none of this: it is raised as `ServerFailureError` from 500 on, else as `HTTPStatusError`.
 Two examples: for a server that says 418 where it does not offer a media type, add
@@ -19,6 +19,7 @@ Two examples: for a server that says 418 where it does not offer a media type, a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -109,7 +110,7 @@ class _Row:
     means: Meaning = Meaning.NONE
     error: type[HTTPStatusError] = HTTPStatusError
     remedy: str = "This status was not expected of a DICOMweb server: check the URL, by dicomzarr doctor."
-    page: tuple[type[HTTPStatusError], str] | None = None
+    quota: tuple[type[HTTPStatusError], str] | None = None
 
 
 _NO_MEDIA_TYPE: Final = "The server offers no media type that was asked for."
@@ -174,7 +175,7 @@ _ROWS: Final[Mapping[int | type[DicomZarrError], _Row]] = {
     425: _Row(Meaning.AGAIN),
     426: _Row(Meaning.NONE, HTTPStatusError, _HTTP_1),
     429: _Row(
-        Meaning.FEWER_REQUESTS | Meaning.LIMITED, RateLimitedError, "Wait, or lower max_connections.", page=_QUOTA
+        Meaning.FEWER_REQUESTS | Meaning.LIMITED, RateLimitedError, "Wait, or lower max_connections.", quota=_QUOTA
     ),
     431: _Row(Meaning.SHORTER_LIST),  # so some servers call a URL that is too long
     500: _Row(_FAILED, *_SERVER_FAILED),
@@ -203,6 +204,11 @@ _REFUSING: Final = _Row(Meaning.OTHER_MEDIA_TYPE_OF_PIXELS | Meaning.OTHER_RESOU
 
 _FIRST_SERVER_ERROR: Final = 500
 
+_OF_HOURS: Final = re.compile(rb"quota|daily|\bday\b|\"limit exceeded\"", re.IGNORECASE)
+"""What replies say of a quota: AWS "Limit Exceeded", others in these words."""
+_OF_MINUTES: Final = re.compile(rb"minute|second", re.IGNORECASE)
+"""And of one that begins anew soon, as Google calls its limits of requests."""
+
 
 def status_means(status: int, meaning: Meaning) -> bool:
     """Whether a status has this meaning, or one of these."""
@@ -220,7 +226,7 @@ def means(error: DicomZarrError | None, meaning: Meaning) -> bool:
 
 
 def status_error(
-    status: int, headers: Mapping[str, str], subject: str, not_found: type[NotFoundError]
+    status: int, headers: Mapping[str, str], subject: str, not_found: type[NotFoundError], begins: bytes = b""
 ) -> HTTPStatusError:
     """The error for a status that is no success. The reply's body is never quoted: it may name patients.
 
@@ -229,17 +235,31 @@ def status_error(
         headers: The reply's headers by lower-case name.
         subject: What was asked and of which server, for the message.
         not_found: The class for 404 and 410.
+        begins: What the body begins with, where `tells_more` says so.
     """
     row = _row(status)
     kind, remedy = row.error, row.remedy
-    if row.page and "retry-after" not in headers and MediaType.parse(headers.get("content-type", "")).is_html:
-        kind, remedy = row.page
+    if row.quota and _is_for_hours(headers, begins):
+        kind, remedy = row.quota
     if kind is NotFoundError:
         kind = not_found
     wait = seconds_to_wait(headers.get("retry-after"))
     error = kind(f"HTTP status {status} for {subject}.", remedy=remedy, status=status, retry_after=wait)
     error.challenge = headers.get("www-authenticate", "")
     return error
+
+
+def tells_more(status: int) -> bool:
+    """Whether the body of a reply with this status says how it is meant."""
+    return _row(status).quota is not None
+
+
+def _is_for_hours(headers: Mapping[str, str], begins: bytes) -> bool:
+    """Whether a quota is used up; else requests came too fast, as the pages of web servers' own limits mean it."""
+    if "retry-after" in headers:
+        return False
+    empty_page = not begins.strip() and MediaType.parse(headers.get("content-type", "")).is_html  # as of IDC
+    return empty_page or (_OF_HOURS.search(begins) is not None and _OF_MINUTES.search(begins) is None)
 
 
 def _row(status: int) -> _Row:
