@@ -307,7 +307,11 @@ class TilingError(MetadataError):
 
 
 class SeriesChangedError(DicomZarrError):
-    """The series on the server is no more what it was when it was opened: its cells would hold other frames."""
+    """The series on the server is no more what it was when it was opened: its cells would hold other frames or values.
+
+    Other frames, in another order or place, with other bits, another sign or colour; and other rescaling or tables,
+    where values were made by these. What else is said of a series may change, and so may the order of a reply.
+    """
 
 
 class TemporaryFileError(DicomZarrError):

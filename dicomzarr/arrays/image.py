@@ -10,6 +10,7 @@ from dicomzarr.arrays.level import MultiscaleImage
 from dicomzarr.arrays.regions import RegionRequest, read_regions
 from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.arrays.thumbnails import overview
+from dicomzarr.errors import SeriesChangedError
 from dicomzarr.options.parsing import parse_options
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 from dicomzarr.runtime.tracebacks import keeps_secrets
@@ -84,12 +85,18 @@ class Image(MultiscaleImage):
         """The image with its colours in sRGB by its ICC profile; itself where it is opened so.
 
         Raises:
+            SeriesChangedError: The series has changed since it was opened.
             DicomZarrError: The profile cannot be had, or is broken; or Pillow is not installed.
         """
         handle = self._handle
         if handle.options.icc == _SRGB:
             return self
-        return Image(SeriesHandle(handle.url, replace(handle.options, icc=_SRGB), handle.store().state), self.path)
+        managed = SeriesHandle(handle.url, replace(handle.options, icc=_SRGB))
+        if managed.store().frames_state != handle.store().frames_state:
+            raise SeriesChangedError(
+                f"{self.series_url} is not what it was when it was opened.", remedy="Open it again."
+            )
+        return Image(managed, self.path)
 
     def _by_icc(self, icc: str | None) -> Image:
         parse_options({"icc": icc})

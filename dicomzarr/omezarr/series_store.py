@@ -10,11 +10,11 @@ import numpy as np
 
 from dicomzarr.engine.readahead import Block
 from dicomzarr.errors import SeriesChangedError
-from dicomzarr.omezarr.hierarchy import Chunk, Document, Found, Group, arrays, locate
+from dicomzarr.omezarr.hierarchy import Chunk, Document, Found, Group, locate
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.dicom.instance import FrameRef
@@ -54,13 +54,23 @@ class SeriesStore:
         return tuple(self._others)
 
     @lazy_attribute
+    def frames_state(self) -> str:
+        """As `state`, whatever view makes values of the stored ones."""
+        return _hashed((path, image.state()) for path, image in sorted(self.plan.by_path.items()))
+
+    @lazy_attribute
     def state(self) -> str:
-        """Tells this state of the series from others: which instances there are, and what arrays they make."""
-        shown = sorted(
-            (path, level.shape, level.chunks, level.dtype.str, sorted(level.attributes.sop_instance_uids))
-            for path, level in arrays(self.root)
-        )
-        return sha256(repr(shown).encode()).hexdigest()
+        """Tells this state of the series from those with other cells: which frame each is, as which values, and where.
+
+        How frames are encoded, and what else is said of them, is no part of it.
+        """
+        levels = [
+            (f"{path} {number}", level.view.state())
+            for path, image in sorted(self.plan.by_path.items())
+            for number, level in enumerate(image.levels)
+            if level.view is not None
+        ]
+        return _hashed([(self.frames_state, ()), *levels])
 
     @lazy_attribute
     def version(self) -> str:
@@ -145,6 +155,16 @@ class SeriesStore:
         source = self.source_of(chunk.level)
         source.follow(chunk.level, Block(chunk.indices, (1,) * len(chunk.indices)))
         return source
+
+
+def _hashed(named: Iterable[tuple[str, Iterable[bytes]]]) -> str:
+    """A digest of pieces in their order; each counts with its length, so that none runs into the next."""
+    hashed = sha256()
+    for name, pieces in named:
+        for piece in (name.encode(), *pieces):
+            hashed.update(len(piece).to_bytes(8, "little"))
+            hashed.update(piece)
+    return hashed.hexdigest()
 
 
 def absent_chunk(level: LevelPlan) -> bytes:

@@ -56,6 +56,10 @@ class Masked:
         labels: npt.NDArray[Any] = np.where(pixels != 0, self.number, 0).astype(self.dtype)
         return labels
 
+    def state(self) -> Iterator[bytes]:
+        """See `plan.FrameView.state`."""
+        yield repr((self.number, self.dtype.str)).encode()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OneChannel:
@@ -67,6 +71,11 @@ class OneChannel:
     def locate(self, chunk: tuple[int, ...]) -> FrameRef | None:
         """See `plan.FrameIndex.locate`."""
         return self.frames.locate((self.channel, *chunk))
+
+    def state(self) -> Iterator[bytes]:
+        """See `plan.FrameIndex.state`."""
+        yield repr(self.channel).encode()
+        yield from self.frames.state()
 
 
 def refers_to(segmentation: Series, series: str) -> bool:

@@ -10,6 +10,8 @@ from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     import numpy.typing as npt
 
@@ -64,6 +66,9 @@ class FrameView(Protocol):
     def __call__(self, frame: FrameRef, pixels: Pixels) -> Pixels:
         """Both of shape (samples, rows, columns)."""
 
+    def state(self) -> Iterator[bytes]:
+        """What tells it from views that make other values, whatever order instances were sent in."""
+
 
 class FrameIndex(Protocol):
     """Answers which frame is a chunk."""
@@ -73,6 +78,12 @@ class FrameIndex(Protocol):
 
         Raises:
             MissingInstanceError: The metadata has it, in an instance that the series lacks.
+        """
+
+    def state(self) -> Iterator[bytes]:
+        """What tells it from indices that find other frames, or the same ones elsewhere, and how these are stored.
+
+        It is not told by the order that instances were sent in, and takes no look at each chunk of a slide.
         """
 
 
@@ -118,6 +129,12 @@ class LevelPlan:
         """Chunks along each axis."""
         return tuple(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
 
+    def state(self) -> Iterator[bytes]:
+        """What tells its cells from those of other arrays, but for its view."""
+        layout = (self.shape, self.chunks, self.dtype.str, self.scale, self.translation)
+        yield repr((*layout, self.absent, self.fill_value, self.reduction, self.series)).encode()
+        yield from self.frames.state()
+
     @property
     def chunk_nbytes(self) -> int:
         """Bytes of one chunk in memory."""
@@ -160,6 +177,15 @@ class ImagePlan:
     labels: tuple[ImagePlan, ...] = ()
     """Segmentations on the image's grid, where they were asked for."""
 
+    def state(self) -> Iterator[bytes]:
+        """What tells its cells, and where they lie, from those of other images, but for the views of its levels."""
+        known = self.attributes
+        yield repr(
+            (self.axes, self.affine, known.plane_affine, known.poses, sorted(known.coordinates.items()))
+        ).encode()
+        for level in self.levels:
+            yield from level.state()
+
     @property
     def holds_numbers(self) -> bool:
         """Whether values are numbers of segments or of colours in a palette, between which nothing lies."""
@@ -194,10 +220,11 @@ class SeriesPlan:
 
     def at(self, path: str) -> ImagePlan:
         """The image of a group."""
-        return self._by_path[path]
+        return self.by_path[path]
 
     @lazy_attribute
-    def _by_path(self) -> dict[str, ImagePlan]:
+    def by_path(self) -> dict[str, ImagePlan]:
+        """All images, labels and associated ones among them, by their groups."""
         images = dict(zip(self.image_paths, self.images, strict=True))
         images |= {label_path(own, label): label for own, image in images.items() for label in image.labels}
         images.update(zip(self.associated_paths, (image for _, image in self.associated), strict=True))

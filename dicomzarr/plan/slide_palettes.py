@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from dicomzarr.plan.plan import Axis, Channel
+from dicomzarr.plan.views import LookedUp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    import numpy.typing as npt
+    from collections.abc import Iterable, Iterator, Mapping
 
     from dicomzarr.dicom.instance import FrameRef, Instance
-    from dicomzarr.dicom.lut.palette import Palette
     from dicomzarr.dicom.series import Series
     from dicomzarr.plan.plan import FrameIndex, ImagePlan, LevelPlan, SeriesPlan
 
 NOT_APPLIED: Final = "values are indices into a palette that is not applied."
 _COLORS: Final = (("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF"))
 _PALETTE: Final = "PALETTE COLOR"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Colored:
-    """Makes the colours of a palette out of indices."""
-
-    palettes: Mapping[Instance, Palette]
-    dtype: np.dtype[np.generic]
-
-    def __call__(self, frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Indices of shape (1, rows, columns), colours of (3, rows, columns)."""
-        return self.palettes[frame.instance].apply(pixels).astype(self.dtype, copy=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +32,10 @@ class WithColors:
     def locate(self, chunk: tuple[int, ...]) -> FrameRef | None:
         """The frame of the chunk at these indices."""
         return self.frames.locate((*chunk[: self.place], *chunk[self.place + 1 :]))
+
+    def state(self) -> Iterator[bytes]:
+        """See `plan.FrameIndex.state`."""
+        return self.frames.state()
 
 
 def with_palettes(plan: SeriesPlan, series: Series, bulk: Mapping[str, bytes]) -> SeriesPlan:
@@ -64,7 +54,7 @@ def with_palettes(plan: SeriesPlan, series: Series, bulk: Mapping[str, bytes]) -
     palettes = {each: image_palette(each, series.items[each], bulk) for each in _indexed(series)}
     if not palettes:
         return plan
-    view = Colored(palettes, np.result_type(*(palette.dtype for palette in palettes.values())))
+    view = LookedUp(palettes, np.result_type(*(palette.dtype for palette in palettes.values())))
     return replace(
         plan,
         images=tuple(_colored(image, view) for image in plan.images),
@@ -88,7 +78,7 @@ def _is_indexed(image: ImagePlan) -> bool:
     return image.levels[0].attributes.photometric_interpretation == _PALETTE
 
 
-def _colored(image: ImagePlan, view: Colored) -> ImagePlan:
+def _colored(image: ImagePlan, view: LookedUp) -> ImagePlan:
     if not _is_indexed(image) or any(axis.name == "c" for axis in image.axes):
         return image
     place = sum(axis.name == "t" for axis in image.axes)
@@ -102,7 +92,7 @@ def _colored(image: ImagePlan, view: Colored) -> ImagePlan:
     )
 
 
-def _colored_level(level: LevelPlan, view: Colored, place: int, white: float) -> LevelPlan:
+def _colored_level(level: LevelPlan, view: LookedUp, place: int, white: float) -> LevelPlan:
     return replace(
         level,
         shape=(*level.shape[:place], 3, *level.shape[place:]),

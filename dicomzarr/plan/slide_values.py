@@ -12,7 +12,7 @@ from dicomzarr.plan.attributes import RescaleFactors
 from dicomzarr.plan.views import stored_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -25,10 +25,15 @@ class Measured:
     """Makes what values measure out of stored ones."""
 
     dtype: np.dtype[np.generic]
+    instances: tuple[Instance, ...]
 
     def __call__(self, frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Both of shape (1, rows, columns)."""
         return frame.instance.rescale.apply(pixels, self.dtype)
+
+    def state(self) -> Iterator[bytes]:
+        """See `plan.FrameView.state`."""
+        yield repr(sorted((each.sop_instance_uid, repr(each.rescale)) for each in self.instances)).encode()
 
 
 def with_modality_values(plan: SeriesPlan, instances: Iterable[Instance]) -> SeriesPlan:
@@ -43,7 +48,7 @@ def with_modality_values(plan: SeriesPlan, instances: Iterable[Instance]) -> Ser
 
 
 def _measured(image: ImagePlan, known: Mapping[str, Instance]) -> ImagePlan:
-    shown = [known[uid] for level in image.levels for uid in level.attributes.sop_instance_uids]
+    shown = tuple(known[uid] for level in image.levels for uid in level.attributes.sop_instance_uids)
     if image.color or image.holds_numbers or all(each.rescale.is_identity for each in shown):
         return image
     pairs = {(each.pixel, each.rescale) for each in shown}
@@ -52,7 +57,7 @@ def _measured(image: ImagePlan, known: Mapping[str, Instance]) -> ImagePlan:
     absent = _absent(dtype) if image.attributes.segmentation is None else 0.0
     return replace(
         image,
-        levels=tuple(_measured_level(level, Measured(dtype), absent) for level in image.levels),
+        levels=tuple(_measured_level(level, Measured(dtype, shown), absent) for level in image.levels),
         channels=tuple(replace(channel, window=(min(ends), max(ends))) for channel in image.channels),
         attributes=replace(image.attributes, rescale=RescaleFactors()),
     )

@@ -50,6 +50,10 @@ class SlideFrameIndex:
         plane = chunk[-3] if self.has_z else 0
         return self.tiles.locate(path, plane, chunk[-2], chunk[-1])
 
+    def state(self) -> Iterator[bytes]:
+        """See `plan.FrameIndex.state`."""
+        return self.tiles.state()
+
 
 def plan_slide(series: Series, *, associated_label: bool = False, alone: bool = True) -> SeriesPlan:
     """Plan a slide series.

@@ -44,6 +44,10 @@ class ListedTiles:
         """The frame of the chunk at ([t,] [c,] y, x)."""
         return self.frames.ref(chunk[0] + 1 if self.has_t else 1)
 
+    def state(self) -> Iterator[bytes]:
+        """See `plan.FrameIndex.state`."""
+        return self.frames.state()
+
 
 def is_tile_list(image: ImagePlan) -> bool:
     """Whether an image is a list of tiles."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from dicomzarr.dicom.volume.tables import image_palette, modality_table
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -52,6 +52,55 @@ class View:
         NaN, else the lowest value that there can be where values may be negative, else 0.
         """
         return float("nan") if self.dtype.kind == "f" else self.lowest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rescaled:
+    """Makes what values measure out of stored ones."""
+
+    own: Mapping[FrameRef, Rescale]
+    """Of each frame, where they differ."""
+    same: Rescale
+    """Of all frames, where they do not."""
+    dtype: np.dtype[np.generic]
+
+    def __call__(self, frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Both of shape (1, rows, columns)."""
+        return self.own.get(frame, self.same).apply(pixels, self.dtype)
+
+    def state(self) -> Iterator[bytes]:
+        """See `plan.FrameView.state`."""
+        found = ((frame.instance.sop_instance_uid, frame.number, each) for frame, each in self.own.items())
+        yield repr(sorted((uid, number, each.slope, each.intercept) for uid, number, each in found)).encode()
+        yield b"" if self.own else repr(self.same).encode()
+
+
+class Table(Protocol):
+    """What stored values stand for."""
+
+    def apply(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """What these stand for."""
+
+    def state(self) -> Iterator[bytes]:
+        """What tells it from other tables."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LookedUp:
+    """Makes values or colours out of stored values by the table or palette of each instance."""
+
+    tables: Mapping[Instance, Table]
+    dtype: np.dtype[np.generic]
+
+    def __call__(self, frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Stored values of shape (1, rows, columns), what they stand for of (samples, rows, columns)."""
+        return self.tables[frame.instance].apply(pixels).astype(self.dtype, copy=False)
+
+    def state(self) -> Iterator[bytes]:
+        """See `plan.FrameView.state`."""
+        for instance in sorted(self.tables, key=attrgetter("sop_instance_uid")):
+            yield repr(instance.sop_instance_uid).encode()
+            yield from self.tables[instance].state()
 
 
 def view_of(grid: Grid, values: str, bulk: Mapping[str, bytes]) -> View:
@@ -107,11 +156,7 @@ def _uniform(grid: Grid) -> Rescale | None:
 def _coloured(grid: Grid, bulk: Mapping[str, bytes]) -> View:
     palettes = {instance: image_palette(instance, item, bulk) for instance, item in instances_of(grid).items()}
     dtype = np.result_type(*(palette.dtype for palette in palettes.values()))
-
-    def apply(frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return palettes[frame.instance].apply(pixels).astype(dtype, copy=False)
-
-    return View(np.dtype(dtype), 3, apply, (0.0, float(np.iinfo(dtype).max)), 0.0, None)
+    return View(np.dtype(dtype), 3, LookedUp(palettes, dtype), (0.0, float(np.iinfo(dtype).max)), 0.0, None)
 
 
 def _rescaled(grid: Grid, bulk: Mapping[str, bytes]) -> View:
@@ -139,33 +184,18 @@ def _rescaled(grid: Grid, bulk: Mapping[str, bytes]) -> View:
             "numbers.",
             remedy="Stored values can be read without them.",
         )
-    apply = partial(_apply, own, different[0], dtype)
-    return View(dtype, 1, apply, (min(ends), max(ends)), _lowest(dtype), IDENTITY)
+    return View(dtype, 1, Rescaled(own, different[0], dtype), (min(ends), max(ends)), _lowest(dtype), IDENTITY)
 
 
 def _lowest(dtype: np.dtype[Any]) -> float:
     return float(np.iinfo(dtype).min) if dtype.kind == "i" else 0.0
 
 
-def _apply(
-    own: Mapping[FrameRef, Rescale],
-    same: Rescale,
-    dtype: np.dtype[np.generic],
-    frame: FrameRef,
-    pixels: npt.NDArray[Any],
-) -> npt.NDArray[Any]:
-    return own.get(frame, same).apply(pixels, dtype)
-
-
 def _looked_up(grid: Grid, bulk: Mapping[str, bytes]) -> View:
     tables = {each: modality_table(each, item, bulk) for each, item in instances_of(grid).items()}
     dtype = np.dtype("<u2" if any(table.entries.itemsize > 1 for table in tables.values()) else "u1")
-
-    def apply(frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return tables[frame.instance].apply(pixels).astype(dtype, copy=False)
-
     high = max(int(table.entries.max()) for table in tables.values())
-    return View(dtype, 1, apply, (0.0, float(high)), 0.0, IDENTITY)
+    return View(dtype, 1, LookedUp(tables, dtype), (0.0, float(high)), 0.0, IDENTITY)
 
 
 def has_table(frame: Frame) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from dicomzarr.dicom.cell_state import state_of_frames
 from dicomzarr.dicom.model.values import shown_code
 from dicomzarr.dicom.segmentation import Segment
 from dicomzarr.dicom.volume.arrangement import arrange
@@ -54,6 +55,11 @@ class GridFrameIndex:
         """The frame of the chunk at ([t,] [c,] [z,] y, x)."""
         cell = int(self.cells[chunk[:-2]])
         return None if cell == ABSENT else self.frames[cell]
+
+    def state(self) -> Iterator[bytes]:
+        """See `plan.FrameIndex.state`."""
+        cells = self.cells.reshape(-1).tolist()
+        return state_of_frames(None if cell == ABSENT else self.frames[cell] for cell in cells)
 
 
 def plan_volumes(

@@ -16,7 +16,7 @@ from dicomzarr.dicom.model.binary import invalid_content
 from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -62,6 +62,8 @@ class ManagedColor:
 
     transform: Any
     """Of Pillow; it may be used in several threads at once."""
+    profile: bytes = field(repr=False)
+    """What it was made of."""
 
     def __call__(self, frame: object, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:  # noqa: ARG002  # of a `FrameView`
         """Both of shape (3, rows, columns), 8 bits."""
@@ -71,6 +73,10 @@ class ManagedColor:
         interleaved = np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
         picture = self.transform.apply(Image.frombuffer("RGB", (columns, rows), interleaved, "raw", "RGB", 0, 1))
         return np.moveaxis(np.asarray(picture), -1, 0)
+
+    def state(self) -> Iterator[bytes]:
+        """See `plan.FrameView.state`."""
+        yield self.profile
 
 
 def managed_color(profile: EmbeddedProfile, bulk: Mapping[str, bytes]) -> ManagedColor:
@@ -86,7 +92,7 @@ def managed_color(profile: EmbeddedProfile, bulk: Mapping[str, bytes]) -> Manage
     """
     data = profile.content(bulk.get(profile.uri or ""))
     try:
-        return ManagedColor(_to_srgb(data))
+        return ManagedColor(_to_srgb(data), data)
     except ImportError:
         raise UsageError(
             "icc='srgb' needs Pillow with LittleCMS.", remedy='Install it: pip install "dicomzarr[color]".'

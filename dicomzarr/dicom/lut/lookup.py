@@ -12,6 +12,8 @@ from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     from dicomzarr.dicom.model.json_model import Leaf
@@ -50,6 +52,11 @@ class LookupTable:
     def last(self) -> int:
         """The stored value that the last entry is for."""
         return self.first + self.entries.size - 1
+
+    def state(self) -> Iterator[bytes]:
+        """What tells it from other tables: see `cell_state`."""
+        yield repr((self.first, self.entries.dtype.str)).encode()
+        yield self.entries.tobytes()
 
     def apply(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The entries for these stored values.

@@ -11,7 +11,7 @@ from dicomzarr.dicom.lut.lookup import LookupTable
 from dicomzarr.dicom.model.binary import invalid_content
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -38,6 +38,11 @@ class Palette:
     def dtype(self) -> np.dtype[Any]:
         """The type of the colours: u1 or <u2."""
         return self.red.entries.dtype
+
+    def state(self) -> Iterator[bytes]:
+        """What tells it from other palettes: see `cell_state`."""
+        for table in (self.red, self.green, self.blue):
+            yield from table.state()
 
     def apply(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The colours of these stored values.

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from dicomzarr.dicom.cell_state import state_of_instances
 from dicomzarr.dicom.instance import FrameRef
 from dicomzarr.errors import MissingInstanceError, TilingError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     from dicomzarr.dicom.instance import ConcatenationPart, Instance
 
@@ -33,6 +34,12 @@ class FrameSequence:
     def end(self) -> int:
         """The number of the last frame that a part holds."""
         return self.offsets[-1] + self.parts[-1].number_of_frames
+
+    def state(self) -> Iterator[bytes]:
+        """What tells it from other sequences: see `cell_state`."""
+        counts = [part.number_of_frames for part in self.parts]
+        yield repr((self.offsets, counts, self.complete)).encode()
+        yield from state_of_instances(self.parts)
 
     def ref(self, number: int) -> FrameRef:
         """The frame of this number within the concatenation.

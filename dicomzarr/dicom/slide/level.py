@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dicomzarr.dicom.slide.tiling import FullTiling
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.dicom.pixels.pixels import PixelDescription
@@ -140,6 +140,13 @@ class SlideTiles:
     """Which frame shows the tile at (path, plane, row, column) of a level."""
 
     _sources: tuple[_Source, ...]
+
+    def state(self) -> Iterator[bytes]:
+        """What tells it from other indices: see `cell_state`."""
+        for image, paths, planes in self._sources:
+            yield repr((paths, planes)).encode()
+            yield from image.tiling.state()
+            yield from image.frames.state()
 
     def locate(self, path: int, plane: int, row: int, column: int) -> FrameRef | None:
         """The frame of a tile; None where the metadata says that there is none.

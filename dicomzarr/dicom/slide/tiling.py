@@ -13,6 +13,8 @@ import numpy as np
 from dicomzarr.errors import TilingError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
 UNPLACED: Final = np.iinfo(np.int64).min
@@ -56,6 +58,10 @@ class FullTiling:
         """Frames of the complete tiling."""
         return self.paths * self.planes * self.grid.rows * self.grid.columns
 
+    def state(self) -> Iterator[bytes]:
+        """What tells it from other tilings: see `cell_state`."""
+        yield repr(("full", self.grid, self.paths, self.planes)).encode()
+
     def frame(self, path: int, plane: int, row: int, column: int) -> int | None:
         """The number of the frame of a tile; every tile exists."""
         ordinal = (path * self.planes + plane) * self.grid.rows + row
@@ -73,6 +79,12 @@ class SparseTiling:
     """Tile ordinals, in TILED_FULL order, ascending."""
     frames: npt.NDArray[np.int32] | npt.NDArray[np.int64]
     """The number of the frame of each key."""
+
+    def state(self) -> Iterator[bytes]:
+        """What tells it from other tilings: see `cell_state`."""
+        yield repr(("sparse", self.grid, self.paths, self.planes)).encode()
+        yield self.keys.astype(np.int64, copy=False).tobytes()
+        yield self.frames.astype(np.int64, copy=False).tobytes()
 
     def frame(self, path: int, plane: int, row: int, column: int) -> int | None:
         """The number of the frame of a tile, or None where the metadata places none."""

@@ -12,7 +12,7 @@ import re
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from fsspec.asyn import AsyncFileSystem
 from fsspec.callbacks import DEFAULT_CALLBACK
@@ -57,6 +57,16 @@ _FSSPEC_OPTIONS = frozenset(
 
 _SUFFIX = re.compile(r"(/series/[^/]+)\.zarr(?=/|$)")
 
+
+class _Shown(NamedTuple):
+    """What was read of a series."""
+
+    state: str
+    """See `SeriesStore.state`."""
+    documents: bool = False
+    """Arrays were made of its documents, and not only chunks read."""
+
+
 _STUDY_UID = "0020000D"
 _SERIES_UID = "0020000E"
 
@@ -87,8 +97,8 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         super().__init__(asynchronous=asynchronous, loop=loop or home_loop(), **own)
         self._endpoints: dict[str, Endpoint] = {}
         """Those in use, by base URL."""
-        self._shown: dict[tuple[str, SeriesRef], str] = {}
-        """The state of each series whose documents were read: chunks of another state would lie at other places."""
+        self._shown: dict[tuple[str, SeriesRef], _Shown] = {}
+        """What was read of each series: chunks of another state would lie at other places."""
 
     @property
     def loop(self) -> Any:
@@ -183,9 +193,9 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         endpoint, key = self._endpoint(url), series_ref(url)
         store = await self._store(url)
         if isinstance(store.locate(url.key), Document):
-            self._shown[url.base, key] = store.state
-        elif store.state != (state := self._shown.setdefault((url.base, key), store.state)):
-            store = await run_home(endpoint.store_in, key, self.options, state)
+            self._shown[url.base, key] = _Shown(store.state, documents=True)
+        elif store.state != (shown := self._shown.setdefault((url.base, key), _Shown(store.state))).state:
+            store = await run_home(endpoint.store_in, key, self.options, shown.state)
         return await store.get(url.key)
 
     # Reading.
@@ -279,17 +289,21 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
     def invalidate_cache(self, path: str | None = None) -> None:
         """Read metadata and frames anew at the next use.
 
+        An array that was opened before goes by its documents: where cells are others now, reading it is a
+        `SeriesChangedError` until it is opened again.
+
         Args:
             path: Names the series; above one, all series of that server; None for all that these credentials opened.
         """
         if path is None:
-            self._shown.clear()
+            self._shown = {each: shown for each, shown in self._shown.items() if shown.documents}
             for endpoint in endpoints_of(self.options):
                 endpoint.forget()
         else:
             _, url = self._parsed(path)
             for base, key in list(self._shown):
-                if base == url.base and (url.series is None or key == series_ref(url)):
+                named = base == url.base and (url.series is None or key == series_ref(url))
+                if named and not self._shown[base, key].documents:
                     del self._shown[base, key]
             self._endpoint(url).forget(None if url.series is None else series_ref(url))
         super().invalidate_cache(path)
@@ -441,7 +455,7 @@ def _rebuild(
     kind: type[SeriesFileSystem],
     options: StorageOptions,
     asynchronous: bool,  # noqa: FBT001  # as pickle calls it
-    shown: dict[tuple[str, SeriesRef], str],
+    shown: dict[tuple[str, SeriesRef], _Shown],
     location: str | None,
 ) -> SeriesFileSystem:
     fs = kind(asynchronous=asynchronous)
