@@ -228,8 +228,8 @@ class Level(NumPyMethods):
         return dask_array(self, chunks)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
-        # The instances say what is read: options and servers can put another image under one path.
-        return (*self._identity, list(self._plan.attributes.sop_instance_uids))
+        # What is read says it: options, users and servers can put another image under one path.
+        return (*self._identity, self._image.store.name)
 
     @property
     def _identity(self) -> tuple[object, ...]:
@@ -426,14 +426,14 @@ class MultiscaleImage(NumPyMethods):
         return InstanceMetadata(self.source, ref, uids, include_phi=self.view.include_phi)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
-        return (*self._identity, *(list(level.attributes.sop_instance_uids) for level in self.plan.levels))
+        return (*self._identity, self.store.name)
 
     @property
     def _identity(self) -> tuple[object, ...]:
-        # Two opens of one URL are one image; what identifies the reader is no part of its name.
+        # Two opens of one URL are one image, to those whom the server takes for the same.
         options = self._handle.options
         shown = (options.values, options.icc, options.virtual_levels, options.associated_label, options.labels)
-        return ("dicomzarr", self.series_url, self.path, *shown)
+        return ("dicomzarr", self.series_url, self.path, *shown, options.access.asker)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._handle, self.path)

@@ -12,7 +12,7 @@ from dicomzarr.session.opening import endpoint_for
 
 if TYPE_CHECKING:
     from dicomzarr.engine.ports import SeriesSource
-    from dicomzarr.omezarr.series_store import SeriesStore
+    from dicomzarr.omezarr.series_store import OpeningName, SeriesStore
     from dicomzarr.options import StorageOptions
     from dicomzarr.session.kinds import SeriesURL
     from dicomzarr.session.registry import Endpoint
@@ -32,15 +32,16 @@ class SeriesHandle:
     Args:
         url: The series.
         options: How it is read.
-        state: That which it was opened in elsewhere; None for that in which it will be found. See `SeriesStore.state`.
+        name: That of its opening elsewhere, see `SeriesStore.name`: it opens in the same state. None for the state in
+            which it will be found.
     """
 
     _held: _Held
 
-    def __init__(self, url: SeriesURL, options: StorageOptions, state: str | None = None) -> None:
+    def __init__(self, url: SeriesURL, options: StorageOptions, name: OpeningName | None = None) -> None:
         self.url = url
         self.options = options
-        self._state = state
+        self._name = name
         self._bulk: dict[str, bytes] = {}
 
     def store(self) -> SeriesStore:
@@ -86,8 +87,8 @@ class SeriesHandle:
 
     def _opened(self, process: int) -> _Held:
         endpoint, ref = endpoint_for(self.url.base, self.options), series_ref(self.url)
-        if self._state is not None:
-            return _Held(process, endpoint, run_sync(endpoint.store_in, ref, self.options, self._state))
+        if self._name is not None:
+            return _Held(process, endpoint, run_sync(endpoint.store_in, ref, self.options, self._name.state))
         endpoint.renew(ref)
         try:
             store = endpoint.held(ref, self.options) or run_sync(endpoint.store, ref, self.options)
@@ -99,5 +100,5 @@ class SeriesHandle:
         return _Held(process, endpoint, store)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = self._held.store.state if "_held" in vars(self) else self._state
-        return SeriesHandle, (self.url, self.options, state)
+        name = self._held.store.name if "_held" in vars(self) else self._name
+        return SeriesHandle, (self.url, self.options, name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from hashlib import blake2b, scrypt
+from hashlib import blake2b
 from typing import NamedTuple
+
+from dicomzarr.options.secrets import derived_key
 
 TAG_BYTES = 16
 """Length of every name and seal in the database."""
-
-_COST = 2**14  # some 40 ms, and 16 MiB
 
 
 class FrameName(NamedTuple):
@@ -44,8 +44,8 @@ class Names:
             base_url: The DICOMweb service.
             credentials: A text that only the same credentials spell.
         """
-        # Slow on purpose: who steals a copy of the directory shall not be able to try passwords fast.
-        key = scrypt(json.dumps([base_url, credentials]).encode(), salt=secret, n=_COST, r=8, p=1, dklen=32)
+        # Slow: who steals a copy of the directory shall not be able to try passwords fast.
+        key = derived_key(json.dumps([base_url, credentials]), secret)
         return cls(key, _tag(key, b"view", b""))
 
     def series(self, study: str, series: str) -> bytes:

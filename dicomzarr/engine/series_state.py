@@ -49,6 +49,9 @@ class SeriesState:
     """See `ports.SeriesMetadata.etag`: what an origin knows the state by."""
     limits: Limits = LIMITS
     """What a frame may take."""
+    version: tuple[str | None, str | None, int] = (None, None, 0)
+    """Tells pixels from those that replaced them under their UIDs: ETag, Last-Modified, and when this process last
+    forgot the series, as a number."""
     _told: set[str] = field(default_factory=set)
 
     def key(self, frame: FrameRef) -> FrameKey:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from dicomzarr.engine.scheduler import Scheduler
     from dicomzarr.engine.source import FrameSource
     from dicomzarr.plan import LevelPlan, SeriesPlan
+
+
+class OpeningName(NamedTuple):
+    """Tells the values of one opening of a series from those of another; dask knows them by it."""
+
+    state: str
+    """See `SeriesStore.state`."""
+    versions: tuple[object, ...]
+    """Tell pixels from those that replaced them under their UIDs: see `SeriesState.version`."""
 
 
 class SeriesStore:
@@ -71,6 +80,12 @@ class SeriesStore:
             if level.view is not None
         ]
         return _hashed([(self.frames_state, ()), *levels])
+
+    @property
+    def name(self) -> OpeningName:
+        """Tells the values of this opening from those of others."""
+        versions = [(uid, source.series.version) for uid, source in sorted(self._others.items())]
+        return OpeningName(self.state, (("", self.source.series.version), *versions))
 
     @lazy_attribute
     def version(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.options.limits import LIMITS, Limits
-from dicomzarr.options.secrets import SECRETS, LeftBehind, Secrets, importable_name, keyed_hash
+from dicomzarr.options.secrets import SECRETS, LeftBehind, Secrets, importable_name, keyed_hash, name_of_secret
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
@@ -71,6 +71,21 @@ class Access:
         named = (importable_name(self.auth), left, secrets, self.ca, self.cert)
         place = (self.endpoint_url, self.index, self.own_host_only, self.query, self.bulk_data_hosts)
         return keyed_hash(json.dumps([*named, *place, astuple(self.limits)]))
+
+    @lazy_attribute
+    def asker(self) -> str:
+        """A name for who asks and for what the query chooses, the same in each process where a text can say it.
+
+        It leads back to no secret but by trying, as slowly as `derived_key` makes that.
+        """
+        if isinstance(self.auth, LeftBehind):
+            return self.auth.reference
+        lasting = self.lasting_credentials
+        if lasting is None:
+            return self.identity
+        if self.anonymous and not (self.cert or self.query or self.endpoint_url):
+            return ""
+        return name_of_secret(json.dumps([lasting, self.endpoint_url]))
 
     @property
     def anonymous(self) -> bool:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
+from cachetools import LRUCache
+
 from dicomzarr.errors import CredentialsUnavailableError, InvalidOptionError
 from dicomzarr.options.provider import Provider, is_provider
 from dicomzarr.runtime.process import ProcessLock
@@ -111,6 +113,27 @@ def with_local_secrets(options: dict[str, Any], reference: object) -> dict[str, 
             remedy="Drop one of the two.",
         )
     return {**options, **held.values}
+
+
+def derived_key(secret: str, salt: bytes) -> bytes:
+    """A key of 32 bytes; slow on purpose, some 40 ms and 16 MiB: nobody shall be able to try passwords fast."""
+    return hashlib.scrypt(secret.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
+
+
+_names: LRUCache[str, str] = LRUCache(1024)
+"""Of secrets, by their keyed hashes."""
+
+
+def name_of_secret(secret: str) -> str:
+    """A name for a secret that every process gives it."""
+    known = keyed_hash(secret)
+    with _LOCK:
+        name = _names.get(known)
+    if name is None:
+        name = derived_key(secret, b"dicomzarr").hex()[:32]
+        with _LOCK:
+            _names[known] = name
+    return name
 
 
 def keyed_hash(text: str) -> str:

@@ -21,6 +21,7 @@ from dicomzarr.errors import MetadataError
 from dicomzarr.plan import wanted_bulk
 from dicomzarr.runtime.pools import DECODERS
 from dicomzarr.runtime.process import at_fork, at_reset
+from dicomzarr.session.invalidations import INVALIDATIONS
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.session.opened import OpenedSeries, ParsedSeries, Segmentations, compose, parsed_series
 from dicomzarr.session.registry import Endpoint, Endpoints, Limits, SeriesKey, ViewKey
@@ -60,6 +61,7 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
         ServerError: The server did not give the metadata.
         MetadataError: It is nothing that can be opened.
     """
+    forgotten = endpoint.last_forgotten(key.ref)
     found = await series_metadata(endpoint.source, key.disk, key.ref)
     parsed = await _parsed(endpoint, found.metadata, key.ref)
     if any(each.compressed for each in parsed.series.instances):
@@ -67,7 +69,8 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
             DECODERS.submit(load_codecs)
     instances = {each.sop_instance_uid: each for each in parsed.series.instances}
     slices, etag = parsed.series.slices, found.metadata.etag
-    state = SeriesState(*key.ref, found.frames, instances, slices, etag, endpoint.limits)
+    version = etag, found.metadata.last_modified, forgotten
+    state = SeriesState(*key.ref, found.frames, instances, slices, etag, endpoint.limits, version)
     return OpenedSeries(
         parsed,
         FrameSource(endpoint.scheduler, state),
@@ -133,6 +136,7 @@ def _forget_all() -> None:
     """Forget all servers."""
     _endpoints.close()
     _cache.clear()
+    INVALIDATIONS.add_all()
 
 
 at_fork(in_child=_endpoints.forget)

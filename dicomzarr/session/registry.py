@@ -17,6 +17,7 @@ from dicomzarr.options import Tuning, View
 from dicomzarr.runtime.home_loop import home_loop
 from dicomzarr.runtime.pools import Threads
 from dicomzarr.runtime.single_flight import SingleFlight
+from dicomzarr.session.invalidations import INVALIDATIONS
 from dicomzarr.session.kinds import kind_of
 from dicomzarr.sources.http.urls import is_loopback
 
@@ -196,6 +197,14 @@ class Endpoint:
 
     def forget(self, ref: SeriesRef | None = None) -> None:
         """Read metadata and frames anew at the next use, of one series or of all."""
+        INVALIDATIONS.add(self._base_url, ref)
+        self._forget(ref)
+
+    def last_forgotten(self, ref: SeriesRef) -> int:
+        """When a series that is opened now was last forgotten on purpose, as a number; 0 for never."""
+        return INVALIDATIONS.opening(self._base_url, ref)
+
+    def _forget(self, ref: SeriesRef | None) -> None:
         self.close(ref)
         self.source.frames.forget(ref)
         if ref is None:
@@ -221,7 +230,7 @@ class Endpoint:
         """
         states = {opened.source.series.etag for key, opened in _living(self._series) if key.ref == ref}
         if any(self.source.has_changed(ref, etag) for etag in states):
-            self.forget(ref)
+            self._forget(ref)
 
     def _key(self, ref: SeriesRef, options: StorageOptions) -> ViewKey:
         return ViewKey(SeriesKey(ref, self._disk(options.access)), options.view)

@@ -123,8 +123,8 @@ def other_table(items: list[JSON]) -> list[JSON]:
     return items
 
 
-def ct(**attributes: object) -> RadiologySeries:
-    return volume(AXIAL, PIXELS, name="changing", **attributes)
+def ct() -> RadiologySeries:
+    return volume(AXIAL, PIXELS, name="changing")
 
 
 def copied(kept: bytes) -> Any:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.engine.ports import SeriesRef
     from dicomzarr.omezarr.hierarchy import Found
-    from dicomzarr.omezarr.series_store import SeriesStore
+    from dicomzarr.omezarr.series_store import OpeningName, SeriesStore
     from dicomzarr.session.kinds import SeriesURL
     from dicomzarr.session.registry import Endpoint
 
@@ -61,8 +61,8 @@ _SUFFIX = re.compile(r"(/series/[^/]+)\.zarr(?=/|$)")
 class _Shown(NamedTuple):
     """What was read of a series."""
 
-    state: str
-    """See `SeriesStore.state`."""
+    name: OpeningName
+    """Of the opening that it was read of."""
     documents: bool = False
     """Arrays were made of its documents, and not only chunks read."""
 
@@ -193,9 +193,9 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         endpoint, key = self._endpoint(url), series_ref(url)
         store = await self._store(url)
         if isinstance(store.locate(url.key), Document):
-            self._shown[url.base, key] = _Shown(store.state, documents=True)
-        elif store.state != (shown := self._shown.setdefault((url.base, key), _Shown(store.state))).state:
-            store = await run_home(endpoint.store_in, key, self.options, shown.state)
+            self._shown[url.base, key] = _Shown(store.name, documents=True)
+        elif store.state != (shown := self._shown.setdefault((url.base, key), _Shown(store.name))).name.state:
+            store = await run_home(endpoint.store_in, key, self.options, shown.name.state)
         return await store.get(url.key)
 
     # Reading.
