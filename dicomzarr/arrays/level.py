@@ -187,6 +187,7 @@ class Level(NumPyMethods):
             Done when all have come or failed; ``cancel()`` gives up those that have not.
 
         Raises:
+            IndexError: There is no such chunk: indices count from 0, one an axis.
             SeriesChangedError: The series has changed on the server since it was opened.
         """
         return stream_level(self._image.store.source_of(self._plan), self._plan, chunks, place, failed)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dicomzarr.arrays.progress import watches
-from dicomzarr.arrays.selection import plan_orthogonal, plan_selection
+from dicomzarr.arrays.selection import checked_chunk, plan_orthogonal, plan_selection
 from dicomzarr.codecs.buffers import empty, map_pages
 from dicomzarr.codecs.planes import put
 from dicomzarr.engine.readahead import Block
@@ -119,10 +119,13 @@ def stream_level(
 
     Returns:
         Done when all have come or failed; ``cancel()`` gives up those that have not.
+
+    Raises:
+        IndexError: There is no such chunk; none has been handed on then.
     """
     frames: list[FrameRef] = []
     wanted: list[Chunk] = []
-    for chunk in chunks:
+    for chunk in [checked_chunk(each, level.grid) for each in chunks]:
         try:
             frame = level.frames.locate(chunk)
         except MissingInstanceError as error:

@@ -74,6 +74,31 @@ def plan_orthogonal(index: Any, shape: tuple[int, ...], chunks: tuple[int, ...])
     return _selection(strands, axes, chunks, [slice(None) if isinstance(item, np.ndarray) else item for item in finish])
 
 
+def checked_chunk(chunk: Any, grid: tuple[int, ...]) -> tuple[int, ...]:
+    """The indices of a chunk, none of which counts from the end.
+
+    Args:
+        chunk: What was given.
+        grid: Number of chunks along each axis.
+
+    Raises:
+        IndexError: There is no such chunk.
+    """
+    try:
+        found = tuple(map(_index, chunk))
+    except TypeError:
+        found = ()
+    if len(found) != len(grid) or not all(0 <= index < count for index, count in zip(found, grid, strict=True)):
+        raise IndexError(f"there is no chunk {chunk!r:.80}: the level has a grid of {grid} chunks, counted from 0")
+    return found
+
+
+def _index(item: Any) -> int:
+    if isinstance(item, bool):
+        raise TypeError("a truth value is no index")
+    return operator.index(item)
+
+
 def _selection(points: list[Points], axes: list[Axis], chunks: tuple[int, ...], finish: list[Any]) -> Selection:
     pointed = {axis for strand in points for axis in strand.axes}
     steps = [

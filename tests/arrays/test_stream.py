@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from serving import serving
 from slides import brightfield_pyramid, sparse_brightfield
+from slides_fluorescence import fluorescence_focal_stack
 from waiting import SECONDS
 
 import dicomzarr
@@ -61,6 +63,65 @@ def test_a_chunk_that_cannot_be_had_is_told_and_the_others_come() -> None:
         assert not taken.chunks
         assert taken.errors.keys() == set(grid(level))
         assert all(isinstance(error, DicomZarrError) for error in taken.errors.values())
+
+
+NO_CHUNKS = [
+    (0, -1),
+    (-1, 0),
+    (0, 99),
+    (99, 0),
+    (0, 1.0),
+    (0, "0"),
+    (0, None),
+    (0, False),
+    (0, np.True_),
+    (0, slice(None)),
+    (0, 0, 0),
+    (0,),
+]
+"""Of rows and columns."""
+
+
+@pytest.mark.parametrize("plane", NO_CHUNKS)
+@pytest.mark.parametrize("slide", [brightfield_pyramid, sparse_brightfield, fluorescence_focal_stack])
+def test_a_chunk_that_does_not_exist_is_refused_before_any_is_handed_on(slide: Any, plane: Any) -> None:
+    with serving(slide()) as served:
+        level, taken = dicomzarr.open(served.url).levels[0], Taken()
+        first = (0,) * level.ndim
+        with pytest.raises(IndexError, match=r"there is no chunk .* grid of"):
+            level.stream([first, (*first[:-2], *plane)], taken.place, taken.failed)
+        assert not taken.chunks
+        assert not taken.errors
+
+
+@pytest.mark.parametrize("chunk", [0, None, (), "000"])
+def test_what_is_no_tuple_of_indices_is_no_chunk(chunk: Any) -> None:
+    with serving(brightfield_pyramid()) as served:
+        level, taken = dicomzarr.open(served.url).levels[0], Taken()
+        with pytest.raises(IndexError, match="there is no chunk"):
+            level.stream([chunk], taken.place, taken.failed)
+
+
+@pytest.mark.parametrize("slide", [brightfield_pyramid, fluorescence_focal_stack])
+def test_the_chunks_beyond_each_edge_are_refused(slide: Any) -> None:
+    with serving(slide()) as served:
+        for level in dicomzarr.open(served.url).levels:
+            counts = tuple(-(-size // chunk) for size, chunk in zip(level.shape, level.chunks, strict=True))
+            for axis, count in enumerate(counts):
+                for index in (-count, -1, count, count + 1):
+                    taken, beyond = Taken(), [0] * level.ndim
+                    beyond[axis] = index
+                    with pytest.raises(
+                        IndexError, match=re.escape(f"{tuple(beyond)}: the level has a grid of {counts}")
+                    ):
+                        level.stream([tuple(beyond)], taken.place, taken.failed)
+
+
+def test_indices_of_numpy_are_indices() -> None:
+    with serving(brightfield_pyramid()) as served:
+        level, taken = dicomzarr.open(served.url).levels[0], Taken()
+        level.stream(np.array([[0, 0, 1], [0, 1, 0]]), taken.place, taken.failed).result(SECONDS)  # type: ignore[arg-type]
+        assert taken.chunks.keys() == {(0, 0, 1), (0, 1, 0)}
 
 
 def test_what_is_given_up_is_not_handed_on() -> None:
