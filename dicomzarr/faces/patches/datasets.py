@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from dicomzarr.errors import UsageError
-from dicomzarr.faces.patches.order import Share, batches, checked_count, checked_node, epoch_order
+from dicomzarr.faces.patches.order import Share, batches, checked_count, checked_node, chosen, epoch_order
 from dicomzarr.faces.patches.reading import PatchReader
 
 if TYPE_CHECKING:
@@ -82,8 +82,11 @@ class PatchDataset(Dataset[Any]):
 
     def __getitems__(self, numbers: Sequence[int]) -> list[Any]:
         """The samples of a batch, read in one plan: what the DataLoader asks for, where a data set has it."""
-        read = self._reader.read(numbers)
-        return [self._samples.of(number, pixels) for number, pixels in zip(numbers, read, strict=True)]
+        wanted = chosen(numbers, len(self))
+        return [
+            self._samples.of(int(number), pixels)
+            for number, pixels in zip(wanted, self._reader.read(wanted), strict=True)
+        ]
 
 
 class PatchStream(IterableDataset[Any]):

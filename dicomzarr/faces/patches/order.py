@@ -55,6 +55,31 @@ def batches(order: Indices, size: int, share: Share) -> list[Indices]:
     return [order[start : start + size] for start in range(share.number * size, len(order), share.count * size)]
 
 
+def chosen(which: Any, count: int) -> Indices:
+    """The numbers of some patches.
+
+    Args:
+        which: A number, a slice, numbers, or a truth value for each; negative numbers count from the end.
+        count: How many patches there are.
+
+    Returns:
+        From 0, in the order in which they were given.
+
+    Raises:
+        IndexError: There is no such patch, or it is said otherwise.
+    """
+    if isinstance(which, slice):
+        return np.arange(count)[which]
+    given = np.asarray(which)
+    if not given.size and not isinstance(which, np.ndarray):
+        given = given.astype(np.int64)  # NumPy has an empty list for one of floats
+    if given.ndim > 1 or given.dtype.kind not in "iub" or (given.dtype == np.bool_ and given.shape != (count,)):
+        raise IndexError(
+            f"{which!r:.60} was given for some of {count} patches: give numbers, a slice, or {count} truth values"
+        )
+    return np.atleast_1d(np.arange(count)[given])
+
+
 def checked_count(count: Any, what: str, least: int = 0) -> int:
     """A number of patches.
 

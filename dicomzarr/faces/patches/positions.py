@@ -11,7 +11,7 @@ import numpy as np
 from dicomzarr.arrays.resolutions import resolution
 from dicomzarr.errors import UsageError
 from dicomzarr.faces.patches.masks import checked_slide, shares
-from dicomzarr.faces.patches.order import checked_count
+from dicomzarr.faces.patches.order import checked_count, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
     Pixels = npt.NDArray[np.generic]
+    Which = int | slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
 
 _TRIES: Final = 100
 """Places that are tried for each patch at random before it is said that there are too few."""
@@ -46,9 +47,9 @@ class Patches:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, chosen: slice | Sequence[int] | npt.NDArray[Any]) -> Patches:
+    def __getitem__(self, which: Which) -> Patches:
         """Some of them: a slice, numbers, or truth values."""
-        numbers = np.atleast_1d(np.arange(len(self))[chosen])
+        numbers = chosen(which, len(self))
         tissue = None if self.tissue is None else self.tissue[numbers]
         return replace(self, positions=self.positions[numbers], tissue=tissue)
 
@@ -56,20 +57,21 @@ class Patches:
         """(x, y) of each."""
         return ((int(x), int(y)) for x, y in self.positions)
 
-    def read(self, numbers: Sequence[int] | npt.NDArray[np.integer], *, icc: str | None = None) -> list[Pixels]:
+    def read(self, numbers: Which, *, icc: str | None = None) -> list[Pixels]:
         """The pixels of some patches, in one plan: each frame is fetched once, many frames in one request.
 
         Args:
-            numbers: Which, from 0.
+            numbers: Which, from 0: a number, several, a slice, or a truth value for each.
             icc: ``"srgb"`` for colours of sRGB, by the slide's ICC profile; None for those stored.
 
         Returns:
             Of each (height, width, samples), what lies beyond the slide in the colour of its absent tiles.
 
         Raises:
+            IndexError: There is no such patch.
             DicomZarrError: A frame cannot be had, as for `Image.read_regions`.
         """
-        corners = [(int(x), int(y)) for x, y in self.positions[np.asarray(numbers, dtype=np.intp)]]
+        corners = [(int(x), int(y)) for x, y in self.positions[chosen(numbers, len(self))]]
         return self.image.read_regions(corners, self.size, mpp=self.mpp, icc=icc)
 
     def __repr__(self) -> str:

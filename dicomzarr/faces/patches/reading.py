@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dicomzarr.errors import UsageError
+from dicomzarr.faces.patches.order import chosen
 from dicomzarr.faces.patches.positions import Patches
 from dicomzarr.runtime.pools import Pool
 
@@ -66,7 +67,7 @@ class PatchReader:
             IndexError: There is no such patch.
             DicomZarrError: A frame cannot be had.
         """
-        wanted = self._checked(numbers)
+        wanted = chosen(numbers, len(self))
         slides = np.searchsorted(self._ends, wanted, side="right")
         places = [(int(slide), np.flatnonzero(slides == slide)) for slide in np.unique(slides)]
         if len(places) == 1:
@@ -101,13 +102,6 @@ class PatchReader:
         finally:
             for batch_to_come in coming:
                 batch_to_come.cancel()
-
-    def _checked(self, numbers: Sequence[int] | Indices) -> Indices:
-        wanted = np.asarray(numbers, dtype=np.int64).reshape(-1)
-        wanted = np.where(wanted < 0, wanted + len(self), wanted)
-        if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
-            raise IndexError(f"there are {len(self)} patches")
-        return wanted
 
     def _read_slide(self, slide: int, wanted: Indices) -> list[Pixels]:
         patches = self._slides[slide]

@@ -220,6 +220,67 @@ def test_some_of_them_are_patches_too(image: Image) -> None:
     assert list(found[[]]) == found[[]].read([]) == []
 
 
+def same(found: Any, expected: Any) -> bool:
+    return len(found) == len(expected) and all(map(np.array_equal, found, expected))
+
+
+def test_reading_some_is_reading_all_of_some(image: Image) -> None:
+    found = grid(image, 300, mask=np.eye(8), tissue=0.1)
+    enough = found.tissue > 0.3
+    assert 2 < enough.sum() < len(found)
+    every = found.read(range(len(found)))
+    assert not same(every[:1], every[1:2])
+    for which in (
+        enough,
+        enough.tolist(),
+        tuple(enough.tolist()),
+        np.zeros(len(found), bool),
+        slice(1, 5, 2),
+        slice(None, None, -1),
+        3,
+        np.int64(-1),
+        [2, -1, 2],
+        (1, 2),
+        np.array([1, 0], np.uint64),
+        np.array(2, np.int8),
+        range(2),
+        [],
+        np.array([], int),
+    ):
+        index = which if isinstance(which, slice) else np.array(which, dtype=None if np.size(which) else int)
+        expected = [every[number] for number in np.atleast_1d(np.arange(len(found))[index])]
+        assert same(found.read(which), expected), which
+        assert same(found[which].read(slice(None)), expected), which
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        [2.9],
+        2.0,
+        "1",
+        ["1"],
+        None,
+        True,
+        False,
+        ...,
+        [[0, 1]],
+        [True],
+        [True] * 99,
+        99,
+        -99,
+        [0, 99],
+        {1},
+        np.array([]),
+    ],
+)
+def test_what_names_no_patch_is_refused(image: Image, which: Any) -> None:
+    found = grid(image, 500)
+    for ask in (found.read, found.__getitem__):
+        with pytest.raises(IndexError, match=r"some of 12 patches|out of bounds .* size 12"):
+            ask(which)
+
+
 def test_no_tissue_is_no_patch(image: Image) -> None:
     found = grid(image, 224, mask=np.zeros((4, 4)))
     assert (len(found), found.positions.shape, found.tissue.shape) == (0, (0, 2), (0,))
