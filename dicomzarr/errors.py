@@ -145,7 +145,7 @@ class TargetExistsError(UsageError):
 
 
 class EventLoopError(UsageError):
-    """A synchronous call was made on the event loop that would have to serve it."""
+    """A synchronous call was made on the event loop that would have to serve it, or in a function that a read calls."""
 
 
 class ServerError(DicomZarrError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import fsspec.asyn
@@ -12,9 +14,18 @@ from dicomzarr.errors import DicomZarrError, EventLoopError
 from dicomzarr.runtime.tracebacks import without_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
 _Answer = TypeVar("_Answer")
+
+
+class _Here(threading.local):
+    """What is so in one thread."""
+
+    is_waited_for = False
+
+
+_here = _Here()
 
 
 def home_loop() -> asyncio.AbstractEventLoop:
@@ -36,7 +47,7 @@ def run_sync(
         meanwhile: Called here before waiting.
 
     Raises:
-        EventLoopError: Called on the home loop itself, which would wait for itself.
+        EventLoopError: Called on the home loop itself, which would wait for itself, or while `waited_for`.
         RuntimeError: The interpreter is ending, and the home loop with it.
     """
     if sys.is_finalizing():
@@ -56,12 +67,27 @@ def run_sync(
     raise failure
 
 
+@contextmanager
+def waited_for() -> Iterator[None]:
+    """What runs here has reads wait for it, and so must not wait for a read: meanwhile that is refused."""
+    before, _here.is_waited_for = _here.is_waited_for, True
+    try:
+        yield
+    finally:
+        _here.is_waited_for = before
+
+
 def refuse_running(loop: asyncio.AbstractEventLoop) -> None:
-    """Refuse to wait for a loop on that very loop.
+    """Refuse to wait for a loop on that very loop, or in a thread that reads wait for.
 
     Raises:
-        EventLoopError: It is the one that runs here.
+        EventLoopError: It is the one that runs here, or this is such a thread.
     """
+    if _here.is_waited_for:
+        raise EventLoopError(
+            "A synchronous call was made in a function that a read calls and waits for.",
+            remedy="Note there what is to be read, and read it in a thread of your own.",
+        )
     if _running_loop() is loop:
         raise EventLoopError(
             "A synchronous call was made on the event loop that has to serve it.",

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from dicomzarr.runtime.cores import CORE, usable_cores
+from dicomzarr.runtime.home_loop import waited_for
 from dicomzarr.runtime.process import at_exit, at_fork
 
 if TYPE_CHECKING:
@@ -162,7 +163,8 @@ class PoolOfCores(Pool):
 
     def _run(self, number: int) -> None:
         self._here.number = number
-        super()._run(number)
+        with waited_for():
+            super()._run(number)
 
     def _next(self) -> _Work[Any] | None:
         if not self._waiting:
@@ -171,7 +173,7 @@ class PoolOfCores(Pool):
 
 
 DECODERS = PoolOfCores("dicomzarr-decode")
-"""Decoding lets go of the GIL. What runs here must neither raise nor call synchronously."""
+"""Decoding lets go of the GIL. What runs here must not raise, and a synchronous call is refused."""
 
 DISK_READERS = Pool("dicomzarr-disk-reader", 2)
 """Read the cache on disk."""

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import faults
+import fsspec
 import numpy as np
 import pytest
 from serving import serving
@@ -15,7 +16,7 @@ from slides_fluorescence import fluorescence_focal_stack
 from waiting import SECONDS
 
 import dicomzarr
-from dicomzarr.errors import DicomZarrError
+from dicomzarr.errors import DicomZarrError, EventLoopError
 
 
 class Taken:
@@ -122,6 +123,25 @@ def test_indices_of_numpy_are_indices() -> None:
         level, taken = dicomzarr.open(served.url).levels[0], Taken()
         level.stream(np.array([[0, 0, 1], [0, 1, 0]]), taken.place, taken.failed).result(SECONDS)  # type: ignore[arg-type]
         assert taken.chunks.keys() == {(0, 0, 1), (0, 1, 0)}
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda url: dicomzarr.open(url).levels[1][...],
+        lambda url: fsspec.open(f"{url}/1/c/0/0/0").open(),
+        lambda url: fsspec.url_to_fs(url)[0].cat(f"{url}/1/c/0/0/0"),
+        lambda url: fsspec.get_mapper(url)["1/c/0/0/0"],
+    ],
+)
+def test_a_place_that_reads_is_told_that_it_must_not(ask: Any) -> None:
+    with serving(brightfield_pyramid()) as served:
+        level, taken = dicomzarr.open(served.url).levels[0], Taken()
+
+        level.stream(grid(level), lambda *_: ask(served.url), taken.failed).result(SECONDS)
+        assert taken.errors.keys() == set(grid(level))
+        assert all(isinstance(error, EventLoopError) for error in taken.errors.values())
+        assert level[0, 0, 0].shape == ()
 
 
 def test_what_is_given_up_is_not_handed_on() -> None:
