@@ -138,11 +138,11 @@ class Level(NumPyMethods):
             SeriesChangedError: The series has changed on the server since it was opened.
             ServerError: A frame could not be fetched.
             FrameError: A frame could not be decoded, or is not what the metadata says.
-            EventLoopError: It is called on the event loop that it would wait for.
+            EventLoopError: It is called on the event loop that it would wait for, or in a function that a read calls.
         """
         layout = None if order is None else self._layout(order)
-        with watching(progress):
-            return read_level(self._image.store.source_of(self._plan), self._plan, regions, layout)
+        with watching(progress) as own:
+            return read_level(self._image.store.source_of(self._plan), self._plan, regions, layout, own)
 
     def _layout(self, order: str) -> tuple[int, ...]:
         """The numbers of the axes in an order."""
@@ -179,7 +179,7 @@ class Level(NumPyMethods):
         Args:
             chunks: Chunk indices, those that are wanted first first.
             place: Called with the indices of a chunk and its values, of shape ``chunks``, which are valid until it
-                returns; mostly in a decode thread.
+                returns; mostly in a decode thread: it must not read, which is an `EventLoopError`.
             failed: Called with the indices of a chunk that cannot be had and the error, on the event loop of fsspec:
                 it must not read. The others still come.
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections import deque
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dicomzarr.errors import UsageError
+from dicomzarr.runtime.home_loop import waited_for
+from dicomzarr.runtime.process import ProcessLock, at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     from rich.console import Console
 
@@ -34,16 +36,18 @@ class ReadProgress:
 
 
 class Watch:
-    """Counts the frames of all reads that begin while it is on.
+    """Counts the frames of reads, and tells somebody, who must not read.
 
     Args:
-        tell: Called after each frame, in the thread that decoded it, never twice at once; what it raises ends the read.
+        tell: Called after each frame, in a thread that decodes, never twice at once; what it raises ends a read.
     """
 
     def __init__(self, tell: Callable[[ReadProgress], object]) -> None:
         self._tell = tell
         self._lock = threading.Lock()
         self._now = ReadProgress()
+        self._untold: deque[ReadProgress] = deque()
+        self._is_telling = False
 
     def begin(self, frames: int, nbytes: int) -> None:
         """A read begins."""
@@ -56,13 +60,33 @@ class Watch:
     def _add(self, **more: int) -> None:
         with self._lock:
             self._now = replace(self._now, **{name: getattr(self._now, name) + count for name, count in more.items()})
-            self._tell(self._now)
+            self._untold.append(self._now)
+            if self._is_telling:
+                return  # whoever tells goes on until nothing is left
+            self._is_telling = True
+        self._tell_all()
+
+    def _tell_all(self) -> None:
+        """Not under the lock: others would wait for the function, and it perhaps for them."""
+        try:
+            with waited_for():
+                while (now := self._next()) is not None:
+                    self._tell(now)
+        except BaseException:
+            with self._lock:
+                self._is_telling = False
+            raise
+
+    def _next(self) -> ReadProgress | None:
+        with self._lock:
+            self._is_telling = bool(self._untold)
+            return self._untold.popleft() if self._untold else None
 
 
 _watches: tuple[Watch, ...] = ()
 """Those that are on in this process: dask reads in threads of its own."""
 
-_switching = threading.Lock()
+_switching = ProcessLock()
 
 
 def watches() -> tuple[Watch, ...]:
@@ -79,10 +103,10 @@ def progress(tell: Callable[[ReadProgress], object] | None = None, *, console: C
         brightest = image.levels[0].to_dask().max().compute()
     ```
 
-    What zarr and fsspec read chunk by chunk is not counted.
+    What zarr and fsspec read chunk by chunk is not counted, nor what forked children read.
 
     Args:
-        tell: Told of each frame, in the place of the bar.
+        tell: Told of each frame, in the place of the bar. It must not read: that is an `EventLoopError`.
         console: Where the bar is shown, until the end; by default it stays, on standard error.
     """
     with ExitStack() as stack:
@@ -94,17 +118,22 @@ def progress(tell: Callable[[ReadProgress], object] | None = None, *, console: C
             _switch(remove=watch)
 
 
-def watching(wanted: Progress) -> AbstractContextManager[None]:
-    """`progress` for the argument of that name.
+@contextmanager
+def watching(wanted: Progress) -> Iterator[tuple[Watch, ...]]:
+    """Who watches one read alone, for the argument ``progress``.
 
     Raises:
         UsageError: It is neither a truth value nor a function.
     """
     if wanted is None or wanted is False:
-        return nullcontext()
-    if wanted is not True and not callable(wanted):
+        yield ()
+    elif wanted is True:
+        with _bar(None) as tell:
+            yield (Watch(tell),)
+    elif callable(wanted):
+        yield (Watch(wanted),)
+    else:
         raise UsageError(f"progress is {wanted!r:.40}.", remedy="Give True for a bar, or a function that is told.")
-    return progress() if wanted is True else progress(wanted)
 
 
 def _switch(*, add: Watch | None = None, remove: Watch | None = None) -> None:
@@ -112,6 +141,14 @@ def _switch(*, add: Watch | None = None, remove: Watch | None = None) -> None:
     with _switching:
         kept = tuple(each for each in _watches if each is not remove)
         _watches = kept if add is None else (*kept, add)
+
+
+def _forget() -> None:
+    global _watches  # noqa: PLW0603  # as above
+    _watches = ()
+
+
+at_fork(in_child=_forget)  # who watches is told in the parent
 
 
 @contextmanager

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 
 
 def read_level(
-    source: FrameSource, level: LevelPlan, indices: Sequence[Any], layout: Sequence[int] | None = None
+    source: FrameSource,
+    level: LevelPlan,
+    indices: Sequence[Any],
+    layout: Sequence[int] | None = None,
+    own: Sequence[Watch] = (),
 ) -> list[Pixels]:
     """Read several NumPy indices of a level in one plan.
 
@@ -44,6 +48,7 @@ def read_level(
         level: The array.
         indices: Anything that NumPy would take for an array of this shape.
         layout: The axes of the level in the order in which the results have them; None for the level's own.
+        own: Who watches this read, beside those who watch all.
 
     Raises:
         IndexError: As NumPy would; or there is a ``layout``, and an index has more than slices and integers.
@@ -52,9 +57,9 @@ def read_level(
     """
     selections = [plan_selection(index, level.shape, level.chunks) for index in indices]
     if layout is None:
-        return _read(source, level, selections)
+        return _read(source, level, selections, own=own)
     orders = [_order(selection, layout) for selection in selections]
-    arrays = _read(source, level, selections, layout)
+    arrays = _read(source, level, selections, layout, own)
     return [array.transpose(order) for array, order in zip(arrays, orders, strict=True)]
 
 
@@ -163,7 +168,11 @@ def _empty(shape: tuple[int, ...], level: LevelPlan, layout: Sequence[int] | Non
 
 
 def _read(
-    source: FrameSource, level: LevelPlan, selections: Sequence[Selection], layout: Sequence[int] | None = None
+    source: FrameSource,
+    level: LevelPlan,
+    selections: Sequence[Selection],
+    layout: Sequence[int] | None = None,
+    own: Sequence[Watch] = (),
 ) -> list[Pixels]:
     # First the arrays: what fits no memory fails here, before its chunks are counted.
     arrays = [_empty(selection.shape, level, layout) for selection in selections]
@@ -175,7 +184,7 @@ def _read(
     if len(selections) == 1 and (box := selections[0].box) is not None:
         source.follow(level, Block(*box))
     if shares:
-        watched = watches()
+        watched = (*watches(), *own)
         for watch in watched:
             watch.begin(len(shares), len(shares) * level.chunk_nbytes)
         # Where the first axis of frames, which is that of samples, varies fastest in memory, there are no planes.
