@@ -181,7 +181,7 @@ class Level(NumPyMethods):
             place: Called with the indices of a chunk and its values, of shape ``chunks``, which are valid until it
                 returns; mostly in a decode thread: it must not read, which is an `EventLoopError`.
             failed: Called with the indices of a chunk that cannot be had and the error, on the event loop of fsspec:
-                it must not read. The others still come.
+                it must not read. The others still come, unless it raises: that ends the stream.
 
         Returns:
             Done when all have come or failed; ``cancel()`` gives up those that have not.

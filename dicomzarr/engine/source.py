@@ -141,6 +141,7 @@ class FrameSource:
 
         Raises:
             DicomZarrError: The first that any frame met, where nobody else is told.
+            Exception: What ``failed`` raised; no more is read then.
         """
         reader = self._chunks if self._together else Reader(self._scheduler, self.series)
         await _Delivery(reader, frames, place, level, failed, planes=planes).run()
@@ -295,7 +296,11 @@ class _Delivery:
             if self._failed is None:
                 _settle(self._end, outcome)
                 return
-            self._failed(position, outcome.error)
+            try:
+                self._failed(position, outcome.error)
+            except Exception as error:  # noqa: BLE001  # whoever waits must hear of it
+                _settle(self._end, Failure(error))
+                return
         if not self._asked or self._next < len(self._frames):
             self._ask()
 

@@ -144,6 +144,14 @@ def test_a_place_that_reads_is_told_that_it_must_not(ask: Any) -> None:
         assert level[0, 0, 0].shape == ()
 
 
+def test_what_is_raised_where_a_failure_is_told_ends_the_stream() -> None:
+    with serving(brightfield_pyramid(), faults.status(403)) as served:
+        level = dicomzarr.open(served.url).levels[0]
+        coming = level.stream(grid(level), Taken().place, lambda *_: level[0, 0, 0])
+        with pytest.raises(EventLoopError):
+            coming.result(SECONDS)
+
+
 def test_what_is_given_up_is_not_handed_on() -> None:
     gate = threading.Event()
     with serving(brightfield_pyramid(), held(gate)) as served:
