@@ -17,6 +17,7 @@ from pydicom import dcmread
 from serving import forget_servers
 
 import dicomzarr
+from dicomzarr.disk import place as cache_place
 from dicomzarr.errors import DiskCacheWarning, InvalidOptionError
 from dicomzarr.faces.cli import main
 from dicomzarr.sources.files import index as index_module
@@ -180,6 +181,32 @@ def test_an_index_that_cannot_be_written_is_warned_of(folder: Path, tmp_path: Pa
     with pytest.warns(DiskCacheWarning, match="cannot be used"):
         found = dicomzarr.open(folder, index=tmp_path / "no" / "such" / "folder").levels[0][...]
     assert np.array_equal(found, dicomzarr.open(folder).levels[0][...])
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "no"), OSError(30, "read-only"), OSError(28, "full")])
+@pytest.mark.parametrize("step", ["make_private", "secret_of"])
+def test_a_cache_dir_that_cannot_be_made_is_warned_of(
+    step: str, error: OSError, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise error
+
+    expected = anew(folder)
+    monkeypatch.setattr(cache_place, step, refuse)
+    with pytest.warns(DiskCacheWarning, match=rf"cache_dir cannot be used \({type(error).__name__}\)") as told:
+        assert np.array_equal(anew(folder, cache_dir=tmp_path / "kept"), expected)
+    assert len(told) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no rights")
+def test_a_cache_dir_that_others_may_write_to_is_refused_each_time(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept").chmod(0o777)
+    for _ in range(2):
+        with pytest.raises(InvalidOptionError, match="Others may write"):
+            dicomzarr.open(folder, cache_dir=tmp_path / "kept")
+    (tmp_path / "kept").chmod(0o700)
+    assert np.array_equal(dicomzarr.open(folder, cache_dir=tmp_path / "kept").levels[0][...], anew(folder))
 
 
 def test_one_index_may_serve_many_places(folder: Path, tmp_path: Path, read: list[str]) -> None:

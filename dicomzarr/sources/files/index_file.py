@@ -73,7 +73,7 @@ class IndexFile:
 
     Args:
         place: Names the files that it is about.
-        path_of: Gives the file, or None for none; called once.
+        path_of: Gives the file, or None for none; called until it does.
         version: Names what rows hold: an index of another one is begun anew.
         ours: Whether the file is in a directory of ours, where a broken one may be replaced.
     """
@@ -97,9 +97,8 @@ class IndexFile:
         """
         with self._lock:
             if not self._opened:
+                self._database = self._open()
                 self._opened = True
-                self._path = self._path_of()
-                self._database = None if self._path is None else self._open(self._path)
             return self._database is not None
 
     def rows(self) -> list[FileRow]:
@@ -218,17 +217,21 @@ class IndexFile:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
         name = getattr(error, "sqlite_errorname", type(error).__name__)
-        warnings.warn(f"The index {self._path} cannot be used ({name}).", DiskCacheWarning, stacklevel=4)
+        which = "in the cache_dir" if self._path is None else self._path
+        warnings.warn(f"The index {which} cannot be used ({name}).", DiskCacheWarning, stacklevel=4)
 
-    def _open(self, path: Path) -> sqlite3.Connection | None:
+    def _open(self) -> sqlite3.Connection | None:
         try:
-            _check_ours(path, ours=self._ours)
-            return _opened(path, self._version)
+            self._path = self._path_of()
+            if self._path is None:
+                return None
+            _check_ours(self._path, ours=self._ours)
+            return _opened(self._path, self._version)
         except (sqlite3.Error, OSError) as error:
-            if _is_damaged(error):
+            if _is_damaged(error) and self._path is not None:
                 with suppress(sqlite3.Error, OSError):
-                    path.unlink(missing_ok=True)
-                    return _opened(path, self._version)
+                    self._path.unlink(missing_ok=True)
+                    return _opened(self._path, self._version)
             self._give_up(error)
             return None
 
