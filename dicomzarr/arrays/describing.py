@@ -53,8 +53,9 @@ def facts(image: ImagePlan, series: SeriesPlan) -> Iterator[str]:
     if how:
         yield how
     yield from _missing(image)
-    if known.units and known.units not in {"US", "NONE"}:
-        yield f"values in {known.units}{_rescaled(image)}"
+    measured = values_words(image)
+    if measured:
+        yield measured
     if "c" in _names(image) and not image.color:
         yield f"channels: {_listed([channel.label for channel in image.channels], _MOST_CHANNELS)}"
     if image.segments:
@@ -68,6 +69,35 @@ def facts(image: ImagePlan, series: SeriesPlan) -> Iterator[str]:
         yield f"associated: {', '.join(name for name, _ in series.associated)}"
     if series.notices:
         yield f"{len(series.notices)} {'notice' if len(series.notices) == 1 else 'notices'}: see image.notices"
+
+
+def values_words(image: ImagePlan) -> str:
+    """What values measure, and how stored ones become that; empty where the header says nothing of it."""
+    known = image.attributes
+    unit = "" if known.units in {None, "US", "NONE"} else f"values in {known.units}"
+    if image.levels[0].view is not None:
+        return unit
+    why = "slopes differ from slice to slice" if slopes_differ(image) else "a table rescales them"
+    if slopes_differ(image) or known.modality_lut:
+        return f'{unit} by values="modality": {why}' if unit else f'stored values; {why}: values="modality"'
+    formula = rescaling_words(image)
+    return f'{unit or "rescaled values"}: {formula}, or values="modality"' if formula else unit
+
+
+def slopes_differ(image: ImagePlan) -> bool:
+    """Whether no one slope and intercept lead from the values of the header's frames to rescaled ones."""
+    rescale = image.attributes.rescale
+    return rescale is not None and (isinstance(rescale.slope, list) or isinstance(rescale.intercept, list))
+
+
+def rescaling_words(image: ImagePlan) -> str:
+    """How one slope and intercept rescale values, as ``stored values - 1024``; empty where they change nothing."""
+    rescale = image.attributes.rescale
+    if rescale is None or slopes_differ(image) or (rescale.slope, rescale.intercept) == (1.0, 0.0):
+        return ""
+    times = "" if rescale.slope == 1 else f" x {rescale.slope:.6g}"
+    plus = f" {'-' if rescale.intercept < 0 else '+'} {abs(rescale.intercept):.6g}" if rescale.intercept else ""
+    return f"stored values{times}{plus}"
 
 
 def steps(axes: Sequence[Axis], scale: Sequence[float]) -> str:
@@ -146,15 +176,3 @@ def _missing(image: ImagePlan) -> Iterator[str]:
 def _listed(texts: list[str], most: int) -> str:
     more = len(texts) - most
     return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def _rescaled(image: ImagePlan) -> str:
-    """How stored values become those of the unit."""
-    rescale = image.attributes.rescale
-    if rescale is None or isinstance(rescale.slope, list) or isinstance(rescale.intercept, list):
-        return ', by values="modality"'
-    if (rescale.slope, rescale.intercept) == (1.0, 0.0):
-        return ""
-    times = "" if rescale.slope == 1 else f" x {rescale.slope:.6g}"
-    plus = f" {'-' if rescale.intercept < 0 else '+'} {abs(rescale.intercept):.6g}" if rescale.intercept else ""
-    return f': stored values{times}{plus}, or values="modality"'

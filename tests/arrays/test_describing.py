@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from html import unescape
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from pydicom.uid import MRImageStorage
 from radiology_model import AXIAL, distinct, series_of
 from radiology_opened import Opener
-from radiology_volumes import uneven, volume
+from radiology_volumes import VOLUME, modality_lut, pet, uneven, volume
 from segmentations import IDENTIFIED, ascending, random_masks, segmented
 from serving import serving
 from slides import brightfield_pyramid, fluorescence_focal_stack
@@ -49,6 +51,27 @@ def test_values_that_are_rescaled_say_their_unit_alone(opened: Opener) -> None:
 def test_a_slope_is_told(opened: Opener) -> None:
     image = opened(volume(AXIAL, distinct((5, 16, 20)), RescaleSlope="0.25", RescaleIntercept="7"))
     assert "values in HU: stored values x 0.25 + 7, or" in repr(image)
+
+
+def test_slopes_that_differ_are_told_without_a_unit_too(opened: Opener) -> None:
+    series = volume(AXIAL, distinct((3, 16, 20)))
+    for number, each in enumerate(series.datasets, 1):
+        each.Modality, each.SOPClassUID, each.RescaleSlope, each.RescaleType = "MR", MRImageStorage, str(number), "US"
+        each.file_meta.MediaStorageSOPClassUID = MRImageStorage
+    told = 'stored values; slopes differ from slice to slice: values="modality"'
+    image = opened(series)
+    assert repr(image).endswith(f"\n  {told}")
+    assert told in unescape(image._repr_html_())
+    assert "slopes" not in repr(opened(series, values="modality"))
+
+
+def test_a_slope_a_table_and_slopes_of_a_unit_are_told(opened: Opener) -> None:
+    for told, series in (
+        ('values in BQML by values="modality": slopes differ from slice to slice', pet(VOLUME, [1, 2, 3, 4, 5])),
+        ('by values="modality": a table rescales them', modality_lut()),
+    ):
+        assert told in repr(opened(series))
+        assert told not in repr(opened(series, values="modality"))
 
 
 def test_what_is_missing_is_named(opened: Opener) -> None:

@@ -216,6 +216,13 @@ def test_info_says_how_a_volume_lies(run: Run) -> None:
     assert "orientation" not in told_of(run, volumes.secondary_capture(volumes.VOLUME[0]))
 
 
+def test_info_says_what_values_measure(run: Run) -> None:
+    told = told_of(run, volumes.volume())
+    assert 'values values in HU: stored values - 1024, or values="modality"' in told
+    told = told_of(run, volumes.pet(volumes.VOLUME, [1, 2, 3, 4, 5]))
+    assert "slopes differ from slice to slice" in told
+
+
 def test_info_says_what_a_list_is(run: Run) -> None:
     series = volumes.volume()
     for dataset in series.datasets:

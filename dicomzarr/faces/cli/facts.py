@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dicomzarr.arrays.describing import values_words
 from dicomzarr.plan.orientation import orientation_letters, orientation_words
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class ImageFacts:
     affine: Affine | None
     kind: str
     """What was found, in words; empty for slides."""
+    values: str
+    """What values measure, and how stored ones become that, in words; empty where the header says nothing of it."""
     orientation: str
     """How it lies in the patient, in words; empty where that is not known."""
     orientation_letters: str
@@ -126,6 +129,7 @@ def _image_facts(image: Image) -> ImageFacts:
         channels=image.channels,
         affine=image.affine,
         kind=known.kind or "",
+        values=values_words(image.plan),
         orientation=orientation_words(image.plan),
         orientation_letters=orientation_letters(image.plan),
         grouped_by=known.grouped_by,

@@ -58,6 +58,8 @@ def _summary(facts: SeriesFacts) -> Table:
         grid.add_row(Text(clean(f"{image.path} {image.name}".strip()), style="bold cyan"), _sizes(facts, image))
         if image.orientation:
             grid.add_row(Text("  orientation", style="dim"), Text(clean(_orientation(image))))
+        if image.values:
+            grid.add_row(Text("  values", style="dim"), Text(clean(image.values)))
         for coordinate in image.coordinates:
             grid.add_row(Text(clean(f"  {coordinate.name}"), style="dim"), Text(clean(_values(coordinate))))
         if image.labels:

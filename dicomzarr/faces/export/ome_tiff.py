@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import warnings
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 from uuid import NAMESPACE_OID, uuid5
@@ -11,9 +12,10 @@ from uuid import NAMESPACE_OID, uuid5
 import numpy as np
 import zarr
 
+from dicomzarr.arrays.describing import rescaling_words, slopes_differ
 from dicomzarr.dicom.pixels.codestream import Codec
 from dicomzarr.dicom.pixels.syntax import read_codestream
-from dicomzarr.errors import UsageError, VerificationError
+from dicomzarr.errors import LeftOutWarning, UsageError, VerificationError
 from dicomzarr.faces.export.blocks import frames_of, has_no_frame
 from dicomzarr.faces.export.encoded import coding_of
 from dicomzarr.runtime.home_loop import run_sync
@@ -43,7 +45,7 @@ def adapt(source: Source) -> Source:
     """One image; levels of JPEG tiles are kept as they are, where they may be.
 
     Raises:
-        UsageError: Slices are absent, or colours have several paths.
+        UsageError: Slices are absent, their slopes differ, or colours have several paths.
     """
     plan = source.only_image
     if plan.attributes.absent and source.options.absent is None:
@@ -55,9 +57,29 @@ def adapt(source: Source) -> Source:
         raise UsageError(
             "Several colour paths do not go into one OME-TIFF.", remedy="Choose one, as the region c=0:3, or .zarr."
         )
+    _check_values(plan)
     if source.options.build_levels:
         return source  # what is built is made of decoded levels
     return source.keeping(frozenset(part.path for part in source.selection.parts if _is_jpeg(source, part)))
+
+
+def _check_values(plan: ImagePlan) -> None:
+    """Refuse stored values that mean something else in each slice; say how others are rescaled, as OME-XML cannot."""
+    if plan.levels[0].view is not None:
+        return
+    if slopes_differ(plan):
+        raise UsageError(
+            "Stored values do not go into OME-TIFF: their slopes differ from slice to slice, which it cannot say.",
+            remedy='Export values="modality"; or export to .zarr, which keeps slopes.',
+        )
+    how = "by a table" if plan.attributes.modality_lut else rescaling_words(plan)
+    if how:
+        warnings.warn(
+            f'The OME-TIFF holds stored values, and cannot say how they are rescaled: {how}. values="modality" exports'
+            " rescaled values.",
+            LeftOutWarning,
+            stacklevel=2,
+        )
 
 
 def _sizes(plan: ImagePlan) -> Iterator[tuple[str, int]]:

@@ -18,7 +18,7 @@ import tifffile
 from opened import group_at
 from radiology_model import AXIAL, CORONAL, OBLIQUE, SAGITTAL, decimals, distinct, series_of
 from radiology_opened import Opener, affine_of, pixels_of
-from radiology_volumes import bolus, gantry_tilt, modality_lut, pet, secondary_capture, uneven, volume
+from radiology_volumes import VOLUME, bolus, gantry_tilt, modality_lut, pet, secondary_capture, uneven, volume
 from real_data import real_series
 from serving import forget_servers, serving
 from weightings import SHELL, weighted
@@ -46,7 +46,7 @@ def opened() -> Iterator[Opener]:
 
 
 def lacking_a_slice() -> Any:
-    series = volume(AXIAL, distinct((6, 16, 20), bits=12, signed=True))
+    series = volume(AXIAL, distinct((6, 16, 20), bits=12, signed=True), RescaleIntercept="0")
     lost = decimals(AXIAL.position(3))
     return series_of([each for each in series.datasets if each.ImagePositionPatient != lost])
 
@@ -82,7 +82,7 @@ def test_an_ozx_is_the_ome_zarr_in_a_zip_that_begins_with_its_documents(tmp_path
 def test_two_exports_of_a_series_are_the_same_bytes(
     ending: str, opened: Opener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    image, name = opened(volume(AXIAL, distinct((3, 16, 20), bits=12))), f"out.{ending}"
+    image, name = opened(volume(AXIAL, distinct((3, 16, 20), bits=12), RescaleIntercept="0")), f"out.{ending}"
     dicomzarr.export(image, tmp_path / "a" / name)
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + 10**6)
@@ -312,6 +312,29 @@ def test_ome_tiff_builds_levels(tmp_path: Path) -> None:
         assert np.array_equal(np.moveaxis(first, -1, 0), image.levels[0][...])
         assert (second.shape, third.shape) == ((800, 700, 3), (400, 350, 3))
     forget_servers()
+
+
+def test_ome_tiff_says_how_stored_values_are_rescaled(opened: Opener, tmp_path: Path) -> None:
+    series, out = volume(AXIAL, distinct((2, 16, 20))), tmp_path / "out.ome.tif"
+    with pytest.warns(LeftOutWarning, match='stored values - 1024. values="modality"'):
+        dicomzarr.export(opened(series), out)
+    with pytest.warns(LeftOutWarning, match="by a table"):
+        dicomzarr.export(opened(modality_lut()), out, overwrite=True)
+    image = opened(series, values="modality")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LeftOutWarning)
+        dicomzarr.export(image, out, overwrite=True)
+    assert np.array_equal(read_levels(out)[0], pixels_of(image))
+
+
+def test_ome_tiff_refuses_stored_values_whose_slopes_differ(opened: Opener, tmp_path: Path) -> None:
+    series, out = pet(VOLUME, [1, 2, 3, 4, 5]), tmp_path / "out.ome.tif"
+    with pytest.raises(UsageError, match=r'slopes differ from slice to slice.*values="modality"'):
+        dicomzarr.export(opened(series), out)
+    assert not out.exists()
+    image = opened(series, values="modality")
+    dicomzarr.export(image, out)
+    assert np.array_equal(read_levels(out)[0], pixels_of(image))
 
 
 def test_one_file_holds_one_image(tmp_path: Path) -> None:
