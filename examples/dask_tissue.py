@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from series import command_line, series_url, slide_at
+from series import command_line, in_colour, series
 
 if TYPE_CHECKING:
     import dicomzarr
@@ -30,8 +30,8 @@ def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--level", type=int, default=0, help="0 is the finest")
     arguments = parser.parse_args()
-    with series_url(arguments.url) as url:
-        level = slide_at(url).levels[arguments.level]
+    with series(arguments.url) as image:
+        level = in_colour(image).levels[arguments.level]
         fractions = tissue_fractions(level).compute()
     for row in fractions:
         print("".join("." if value < 0.05 else str(min(9, int(value * 10))) for value in row))  # noqa: PLR2004  # said above

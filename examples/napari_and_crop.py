@@ -9,7 +9,7 @@ import napari
 import zarr
 from ome_zarr.io import ZarrLocation
 from ome_zarr.reader import Reader
-from series import command_line, series_url
+from series import command_line, in_colour, series
 
 import dicomzarr
 
@@ -17,13 +17,16 @@ import dicomzarr
 def main() -> None:
     """Show the series, read it, and keep a part."""
     arguments = command_line(__doc__).parse_args()
-    with series_url(arguments.url) as url:
+    with series(arguments.url) as image:
+        url = in_colour(image).series_url
         viewer = napari.Viewer()
-        viewer.open(url, plugin="dicomzarr")
-        store = zarr.storage.FsspecStore.from_url(url, read_only=True)
+        viewer.open(arguments.url or url, plugin="dicomzarr")  # napari takes dicomfile:// for a path that is missing
+        store = zarr.storage.FsspecStore.from_url(image.url, read_only=True)
         print("ome-zarr-py:", next(Reader(ZarrLocation(store))()).data[0].shape)
-        dicomzarr.export(url, "crop.zarr", region={"y": (400, 912), "x": (300, 812)}, images=["/"])
-        print("crop:", zarr.open_group("crop.zarr", mode="r")["0"].shape)
+        dicomzarr.export(
+            url, "crop.zarr", region={"y": (400, 912), "x": (300, 812)}, images=[image.path], overwrite=True
+        )
+        print("crop:", zarr.open_group("crop.zarr", mode="r")[f"{image.path}/0".strip("/")].shape)
         viewer.close()
 
 

@@ -11,7 +11,7 @@ import dask.array as da
 import napari
 import numpy as np
 import zarr
-from series import command_line, series_url
+from series import command_line, series
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -69,9 +69,9 @@ def main() -> None:
     parser.add_argument("--screenshot", metavar="PNG", help="write the canvas to this file and end")
     arguments = parser.parse_args()
     # zarr reads 10 chunks at a time unless told otherwise: more of them travel in fewer requests
-    with series_url(arguments.url) as url, zarr.config.set({"async.concurrency": 64}):
+    with series(arguments.url) as image, zarr.config.set({"async.concurrency": 64}):
         viewer = napari.Viewer()
-        add_series(viewer, url)
+        add_series(viewer, image.url)
         if arguments.screenshot is None:
             napari.run()
             return

@@ -8,13 +8,14 @@ from __future__ import annotations
 import fsspec
 import ngff_zarr
 import yaozarrs
-from series import command_line, series_url
+from series import command_line, series
 
 
 def main() -> None:
     """Validate the series as OME-Zarr, then read its levels."""
     arguments = command_line(__doc__).parse_args()
-    with series_url(arguments.url) as url:
+    with series(arguments.url) as image:
+        url = image.url  # of a series of several images, that of the first
         group = yaozarrs.validate_zarr_store(url)
         print("valid OME-Zarr", group.attrs["ome"]["version"])
         levels = ngff_zarr.from_ngff_zarr(fsspec.get_mapper(url)).images

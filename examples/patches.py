@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from series import command_line, series_url, slide_at
+from series import command_line, in_colour, series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,9 +51,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="patches")
     parser.add_argument("--cache-dir", help="keep what was read in this directory, for the next epoch or run")
     arguments = parser.parse_args()
-    with series_url(arguments.url) as url:
-        image = slide_at(url, cache_dir=arguments.cache_dir)
-        regions = tissue_patches(image, arguments.side)
+    with series(arguments.url, cache_dir=arguments.cache_dir) as image:
+        regions = tissue_patches(in_colour(image), arguments.side)
         np.random.default_rng(0).shuffle(regions)
         batches = batches_of(image.levels[0], regions, arguments.batch)
         means = [patch.mean(axis=(1, 2)) for batch in batches for patch in batch]

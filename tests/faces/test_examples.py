@@ -12,19 +12,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import write
 from PIL import Image
+from radiology_model import AXIAL, distinct
+from radiology_volumes import volume
 from waiting import SECONDS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SUPPORT = Path(__file__).parents[1] / "support"
 
 PRINTED = {
-    "ct_to_nifti.py": r"^\(\d+, \d+, \d+\) 32-bit signed integer \['[^]]*'\]\n$",
+    "ct_to_nifti.py": r"^\(\d+, \d+, \d+\) 32-bit signed integer to ct\.nii\.gz\n\['[^]]*'\] to segments\.nii\.gz\n$",
     "dask_tissue.py": r"7 x 6 tiles, \d+ of them at least half tissue\n$",
     "ome_zarr_tool.py": r"^valid OME-Zarr 0\.5\n.*\(3, 1600, 1400\) 0\.499 micrometer\n",
     "patches_for_training.py": r"^(\(64, 3, 224, 224\) \S+\n){7}\(52, 3, 224, 224\) \S+\n$",
     "patches.py": r"^\d\d patches of tissue, mean R, G, B \[\d+\.",
-    "xarray_level.py": r"in micrometer\n100 um x 100 um are \{'c': 3, 'y': 100, 'x': 100\}\n",
+    "xarray_level.py": r"in micrometer\n100 um x 100 um are \{'c': 3, 'y': 101, 'x': 101\}\n",
 }
 """What each example must print of the demo slide."""
 
@@ -64,6 +67,27 @@ def test_example_prints_something_of_the_demo_series(name: str, tmp_path: Path) 
     started = ["-c", WITH_STANDIN, example] if name in NEED_TORCH else [example]
     printed = run([sys.executable, "-W", "error", *started], tmp_path)
     assert re.search(PRINTED[name], printed)
+
+
+def test_an_example_takes_the_series_that_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "ct", volume(AXIAL, distinct((4, 16, 20))).datasets)
+    printed = run([sys.executable, "-W", "error", str(EXAMPLES / "ct_to_nifti.py"), "ct"], tmp_path)
+    assert printed.startswith("(20, 16, 4) ")
+    assert "No segments" in printed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ct", "ct.nii.gz"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(PRINTED))
+def test_examples_say_in_a_line_that_there_is_no_such_series(name: str, tmp_path: Path) -> None:
+    example = str(EXAMPLES / name)
+    started = ["-c", WITH_STANDIN, example] if name in NEED_TORCH else [example]
+    ended = subprocess.run(  # noqa: S603  # our own examples
+        [sys.executable, *started, str(tmp_path / "none")], capture_output=True, text=True, check=False, timeout=SECONDS
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("There is no file or folder")
+    assert "Traceback" not in ended.stderr
 
 
 def _need(what: str, *, there: bool) -> None:
