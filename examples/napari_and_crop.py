@@ -20,7 +20,8 @@ def main() -> None:
     with series(arguments.url) as image:
         url = in_colour(image).series_url
         viewer = napari.Viewer()
-        viewer.open(arguments.url or url, plugin="dicomzarr")  # napari takes dicomfile:// for a path that is missing
+        # napari takes a URL without a host for a path
+        viewer.open(url.replace("dicomfile:///", "dicomfile://localhost/"), plugin="dicomzarr")
         store = zarr.storage.FsspecStore.from_url(image.url, read_only=True)
         print("ome-zarr-py:", next(Reader(ZarrLocation(store))()).data[0].shape)
         dicomzarr.export(

@@ -25,6 +25,7 @@ SERIES = FolderURL("dicomfile:///data", "1.2", "3.4")
         ("dicomfile:///data/studies/1.2", FolderURL("dicomfile:///data", "1.2")),
         ("dicomfile:///data/studies", FolderURL("dicomfile:///data")),
         ("dicomfile:///a b #1/x.dcm", FolderURL("dicomfile:///a b #1/x.dcm")),
+        ("dicomfile://localhost/data/studies/1.2/series/3.4", SERIES),
         ("dicomfile:///studies/7/studies/1.2/series/3.4", FolderURL("dicomfile:///studies/7", "1.2", "3.4")),
         ("dicomfile:///data/studies/7/x.dcm", FolderURL("dicomfile:///data/studies/7/x.dcm")),
     ],

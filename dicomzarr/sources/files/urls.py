@@ -1,6 +1,7 @@
 """URLs of series in files: ``dicomfile:///DIR/studies/<Study>/series/<Series>``, or ``dicomfile://studies/...::PLACE``.
 
-A folder of this machine is spelled in the path; any other place of files stands behind ``::``, as fsspec chains URLs.
+A folder of this machine is spelled in the path, behind no host or ``localhost`` (RFC 8089); any other place of files
+stands behind ``::``, as fsspec chains URLs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dicomzarr.errors import InvalidURLError
 from dicomzarr.sources.http.urls import safe_url, split_user_info
 
 _PREFIX: Final = "dicomfile://"
+_LOCAL: Final = "dicomfile://localhost/"
 CHAIN: Final = "::"
 _FORM: Final = "dicomfile:///DIR/studies/<StudyInstanceUID>/series/<SeriesInstanceUID>"
 _CHAINED_FORM: Final = "dicomfile://studies/<StudyInstanceUID>/series/<SeriesInstanceUID>::s3://BUCKET/PREFIX"
@@ -49,6 +51,8 @@ class FolderURL:
         Raises:
             InvalidURLError: It names no absolute path, place, study or series.
         """
+        if url.startswith(_LOCAL):
+            url = f"{_PREFIX}/{url.removeprefix(_LOCAL)}"
         head, chain, place = split_place(url)
         path = head.removeprefix(_PREFIX)
         base = _PREFIX + CHAIN + _spelled(place, url) if chain else None

@@ -29,6 +29,14 @@ def test_all_studies_are_listed_with_pictures_of_their_series(look: Look) -> Non
     page.wait_for_function("() => [...document.querySelectorAll('.thumb img')].every((each) => each.naturalWidth > 0)")
 
 
+def test_the_line_for_napari_names_the_plug_in_that_comes_along(look: Look) -> None:
+    page = look.go(SLIDE)
+    page.get_by_text("Use it elsewhere").click()
+    page.get_by_role("button", name="napari").click()
+    line = page.locator("pre").inner_text().splitlines()[0]
+    assert re.fullmatch(rf'napari --plugin dicomzarr "dicomfile://localhost/.+/studies/{STUDY}/series/{SERIES}"', line)
+
+
 def test_filters_combine(look: Look) -> None:
     page = look.go("/")
     page.get_by_role("searchbox").fill("made")
