@@ -37,7 +37,7 @@ _HARMLESS_TEXTS: Final = frozenset(
 )
 _PERSONS: Final = ("Person", "Physician", "Patient", "Operator", "Institution", "Identification", "Author", "Observer")
 _PERSONS_TOO: Final = ("Participant", "Responsible", "Custodi", "Request", "Visit", "Admi", "Provider", "Reader")
-"""Parts of keywords of sequences whose codes and numbers are about somebody."""
+"""Parts of keywords of sequences whose codes and numbers are about somebody, and of texts that are."""
 
 
 class _Attribute(msgspec.Struct, frozen=True):
@@ -172,5 +172,5 @@ def _name(tag: str) -> _Name:
         return _Name("", "Unknown", tells_nobody=False, about_somebody=True)
     vr = dictionary_VR(number)[:2]  # what a server says it were may be wrong
     tells_nobody = vr in _TELLS_NOBODY or vr in _BINARY or keyword in _HARMLESS_TEXTS
-    about_somebody = any(each in keyword for each in (*_PERSONS, *_PERSONS_TOO))
+    about_somebody = vr not in _TELLS_NOBODY and any(each in keyword for each in (*_PERSONS, *_PERSONS_TOO))
     return _Name(keyword, dictionary_description(number), tells_nobody, about_somebody)

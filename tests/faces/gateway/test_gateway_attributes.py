@@ -9,6 +9,7 @@ import pytest
 import radiology
 from folders import write
 from gateways import ask, folder_upstream, gateway, server_upstream
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -108,6 +109,41 @@ def test_who_somebody_is_is_hidden_at_every_depth() -> None:
     assert rows["StudyDescription"]["hidden"]
     shown = json.dumps(rows_of(dataset, phi=True))
     assert all(word in shown for word in ("Doctor Marked", "Marked^Name", "MARKED", "4712", "20240229", "042Y"))
+
+
+def test_numbers_outside_the_group_of_the_patient_are_told() -> None:
+    dataset = Dataset()
+    dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [1, 2, 3.5], [1, 0, 0, 0, 1, 0]
+    dataset.PatientPosition, dataset.DistanceSourceToPatient = "HFS", "949"
+    dataset.PatientOrientation = ["L", "P"]
+    rows = rows_of(dataset)
+    assert {name: row.get("value") for name, row in rows.items()} == {
+        "ImagePositionPatient": "1.0\\2.0\\3.5",
+        "ImageOrientationPatient": "1.0\\0.0\\0.0\\0.0\\1.0\\0.0",
+        "PatientPosition": "HFS",
+        "DistanceSourceToPatient": "949.0",
+        "PatientOrientation": "L\\P",
+    }
+
+
+def test_texts_dates_and_the_group_of_the_patient_are_hidden_whatever_the_server_calls_them() -> None:
+    telling = {"PN", "LO", "SH", "ST", "LT", "UT", "UC", "UR", "DA", "DT", "TM", "AS", "AE"}
+    shown = set()
+    for number, (vr, *_, keyword) in DicomDictionary.items():
+        if vr == "SQ" or not keyword or not (number >> 16 == 0x10 or vr[:2] in telling):
+            continue
+        for as_vr in (vr[:2], "DS", "CS"):
+            body = json.dumps([{f"{number:08X}": {"vr": as_vr, "Value": ["Marked"]}}])
+            document = attributes_of(body.encode(), None, phi=False)
+            assert document is not None
+            if "value" in document["rows"][0]:
+                shown.add(keyword)
+    assert shown == {
+        *("CodeValue", "LongCodeValue", "CodeMeaning", "CodingSchemeDesignator", "CodingSchemeVersion"),
+        *("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "ConvolutionKernel", "SequenceName"),
+        *("WindowCenterWidthExplanation", "RescaleType", "SegmentLabel", "OpticalPathIdentifier"),
+        *("OpticalPathDescription", "DimensionDescriptionLabel", "LUTLabel", "LUTExplanation"),
+    }
 
 
 @pytest.mark.parametrize(
