@@ -8,6 +8,7 @@ DicomZarrError
 │   ├── InvalidOptionError
 │   ├── InsecureTransportError      credentials would travel over plain HTTP
 │   ├── CredentialsUnavailableError credentials did not travel with a pickle
+│   ├── MissingPackageError         a package that is an extra is not installed; an ImportError too
 │   ├── ReadOnlyError
 │   ├── TargetExistsError           something is where an export would write
 │   └── EventLoopError              a synchronous call on the loop that must serve it
@@ -134,6 +135,10 @@ class InsecureTransportError(UsageError):
 
 class CredentialsUnavailableError(UsageError):
     """The credentials of a pickled object stayed, on purpose, in the process that made it."""
+
+
+class MissingPackageError(UsageError, ImportError):
+    """What was asked needs a package that is an extra, and is not installed."""
 
 
 class ReadOnlyError(UsageError):

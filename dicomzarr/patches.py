@@ -12,21 +12,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dicomzarr.errors import UsageError
+from dicomzarr.errors import MissingPackageError
 from dicomzarr.faces.patches.masks import tissue_mask
 from dicomzarr.faces.patches.positions import Patches, at_random, grid
+from dicomzarr.runtime.extras import is_there
 
 if TYPE_CHECKING:
     from dicomzarr.faces.patches.datasets import PatchDataset, PatchStream
 
-__all__ = ["PatchDataset", "PatchStream", "Patches", "at_random", "grid", "tissue_mask"]
+__all__ = ["Patches", "at_random", "grid", "tissue_mask"]
+if is_there("torch"):
+    __all__ += ["PatchDataset", "PatchStream"]
 
 
 def __getattr__(name: str) -> Any:
     """Import PyTorch when a data set is first asked for.
 
     Raises:
-        UsageError: PyTorch is not installed.
+        MissingPackageError: PyTorch is not installed.
     """
     if name not in {"PatchDataset", "PatchStream"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -35,10 +38,11 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "torch":
             raise
-        raise UsageError(f"dicomzarr.patches.{name} needs PyTorch.", remedy="Install it: pip install torch.") from error
+        message = f"dicomzarr.patches.{name} needs PyTorch."
+        raise MissingPackageError(message, remedy="Install it: pip install torch.") from error
     return getattr(datasets, name)
 
 
 def __dir__() -> list[str]:
-    """The public names, which are there before they are imported."""
+    """The public names, which are there before they are imported; without PyTorch, those that need none."""
     return __all__

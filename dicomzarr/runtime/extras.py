@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from dicomzarr.errors import UsageError
+from dicomzarr.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -21,7 +22,7 @@ def needed(module: str, extra: str = "", *, python: tuple[int, int] = (3, 11)) -
         python: The oldest Python that it is there for.
 
     Raises:
-        UsageError: It is not installed.
+        MissingPackageError: It is not installed.
     """
     try:
         return import_module(module)
@@ -30,4 +31,9 @@ def needed(module: str, extra: str = "", *, python: tuple[int, int] = (3, 11)) -
         remedy = f"pip install {wanted}"
         if sys.version_info < python:
             remedy = f"It is there for Python {python[0]}.{python[1]} and later: {remedy}"
-        raise UsageError(f"This needs {module}, which is not installed.", remedy=remedy) from None
+        raise MissingPackageError(f"This needs {module}, which is not installed.", remedy=remedy) from None
+
+
+def is_there(module: str) -> bool:
+    """Whether a package can be imported; it is not imported."""
+    return sys.modules[module] is not None if module in sys.modules else find_spec(module) is not None

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import pickle
+import pydoc
 import sys
 import threading
 import tracemalloc
@@ -227,5 +229,20 @@ def test_without_pytorch_the_error_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "dicomzarr.faces.patches.datasets", raising=False)
     monkeypatch.delattr("dicomzarr.faces.patches.datasets")
-    with pytest.raises(UsageError, match="pip install torch"):
-        _ = dicomzarr.patches.PatchStream
+    for kind in (UsageError, ImportError):
+        with pytest.raises(kind, match="pip install torch"):
+            from dicomzarr.patches import PatchStream  # noqa: F401, PLC0415
+
+
+def test_without_pytorch_there_are_the_names_that_need_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    module = importlib.reload(dicomzarr.patches)
+    try:
+        assert sorted(module.__all__) == dir(module) == ["Patches", "at_random", "grid", "tissue_mask"]
+        found: dict[str, object] = {}
+        exec("from dicomzarr.patches import *", found)  # noqa: S102  # as users write it
+        assert found["grid"] is module.grid
+        assert "tissue_mask" in pydoc.render_doc(module)
+    finally:
+        monkeypatch.undo()
+        importlib.reload(module)
