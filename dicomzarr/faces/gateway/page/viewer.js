@@ -3,6 +3,7 @@
 import { debounced, h, short } from "./dom.js";
 import { Frames } from "./frames.js";
 import { direction, lengthText, letters, opposite, roundLength, toPatient } from "./geometry.js";
+import { sayView, viewOf } from "./link.js";
 import { Panel } from "./panel.js";
 import { Planes, whyNoPlanes } from "./planes.js";
 import { segments, Stage } from "./stage.js";
@@ -77,7 +78,7 @@ export class Viewer {
     this.#end();
     this.image = image;
     this.units = new Values(image);
-    this.view = this.#view(image, asked);
+    this.view = viewOf(image, this.units, asked);
     this.state.replaceChildren();
     try {
       this.#begin(asked.get("mode") === "planes" && !whyNoPlanes(image) ? "planes" : "slice", asked.has("zoom"));
@@ -88,28 +89,16 @@ export class Viewer {
     this.panel = new Panel(this.aside, this);
   }
 
-  /** @param {Image} image @param {URLSearchParams} asked @returns {View} */
-  #view(image, asked) {
-    const number = (/** @type {string} */ name, /** @type {number} */ usual) => (asked.has(name) && Number.isFinite(Number(asked.get(name))) ? Number(asked.get(name)) : usual);
-    const windows = (asked.get("w") ?? "").split(";").map((text) => text.split(",").map(Number));
-    const index = (/** @type {string} */ name, /** @type {number} */ usual) => Math.min(Math.max(Math.round(number(name, usual)), 0), image.finest.length(name) - 1);
-    const count = image.isRgb ? 1 : image.finest.length("c");
-    const units = /** @type {Values} */ (this.units);
-    return {
-      x: number("x", 0), y: number("y", 0), zoom: Math.min(Math.max(number("zoom", 1), 1e-4), 64), turn: ((number("turn", 0) % 4) + 4) % 4, flip: asked.get("flip") === "1",
-      z: index("z", Math.floor(image.finest.length("z") / 2)), t: index("t", 0), c: image.isRgb ? 0 : index("c", 0),
-      channels: Array.from({ length: count }, (_, channel) => {
-        const [low, high, on] = windows[channel] ?? [];
-        const known = Number.isFinite(low) && Number.isFinite(high) ? { low, high } : units.first(channel);
-        return {
-          active: on !== 0, color: count === 1 || image.isRgb ? "FFFFFF" : units.channels[channel]?.color ?? "FFFFFF",
-          low: known?.low ?? 0, high: known?.high ?? 1, measure: !known && !image.isRgb,
-        };
-      }),
-      invert: asked.has("invert") ? asked.get("invert") === "1" : image.facts.modality === "PT",
-      opacity: number("opacity", 0.45), outline: asked.get("outline") !== "0",
-      hidden: new Set(asked.get("hidden")?.split(",").filter(Boolean) ?? []),
-    };
+  /** Show an image that somebody has chosen. @param {Image} image */
+  choose(image) {
+    this.show(image);
+    this.remember();
+  }
+
+  /** @returns {string} the address of what is seen now */
+  link() {
+    this.#remember();
+    return location.href;
   }
 
   /** @param {"slice"|"planes"} mode @param {boolean} placed the view says where the eye is */
@@ -182,17 +171,8 @@ export class Viewer {
   #remember() {
     const { view, image, units } = this;
     if (!view || !image || !units || this.abort.signal.aborted) return;
-    const said = new URLSearchParams();
+    const said = sayView(view, image, units, this.mode === "planes");
     if (image !== this.images[0]) said.set("image", image.path);
-    for (const name of /** @type {const} */ (["x", "y", "zoom"])) said.set(name, String(Number(view[name].toPrecision(6))));
-    for (const name of /** @type {const} */ (["z", "t"])) if (image.finest.length(name) > 1) said.set(name, String(view[name]));
-    if (units.oneByOne) said.set("c", String(view.c));
-    if (!image.isRgb) said.set("w", view.channels.map(({ low, high, active }) => [low, high].map((value) => Number(value.toPrecision(7))).concat(active ? [] : [0]).join(",")).join(";"));
-    if (view.turn) said.set("turn", String(view.turn));
-    if (view.flip) said.set("flip", "1");
-    if (view.invert) said.set("invert", "1");
-    if (this.mode === "planes") said.set("mode", "planes");
-    if (view.hidden.size) said.set("hidden", [...view.hidden].join(","));
     history.replaceState(null, "", `#${said}`);
     this.stageElement.dataset.address = "told";
   }
@@ -437,11 +417,11 @@ export class Viewer {
       const steps = Math.sign(event.deltaY);
       const slices = /** @type {Image} */ (this.image).finest.length("z");
       if (this.stage instanceof Planes) {
-        if (event.ctrlKey) {
-          this.stage.zoom = Math.min(8, Math.max(1, this.stage.zoom * 1.15 ** -steps));
-          this.stage.redraw();
-        } else this.stage.scroll(x, y, steps);
-        this.changed();
+        if (event.ctrlKey) this.zoom(1.15 ** -steps);
+        else {
+          this.stage.scroll(x, y, steps);
+          this.changed();
+        }
       } else if (slices > 1 && !event.ctrlKey) this.toSlice(/** @type {View} */ (this.view).z + steps);
       else {
         this.stage?.zoomAt(2 ** (-event.deltaY / (event.ctrlKey ? 120 : 300)), x, y);
@@ -461,7 +441,8 @@ export class Viewer {
       stage.go(found.at);
       this.changed();
     } else if (now.x >= pane.left && now.y >= pane.top) {
-      stage.angles = [stage.angles[0] + (now.x - before.x) / 120, Math.max(-1.5, Math.min(1.5, stage.angles[1] + (now.y - before.y) / 120))];
+      const { look } = stage.view, [around, above] = look.angles;
+      look.angles = [around + (now.x - before.x) / 120, Math.max(-1.5, Math.min(1.5, above + (now.y - before.y) / 120))];
       stage.redraw();
     }
   }
@@ -524,13 +505,13 @@ export class Viewer {
   /** @param {number} factor */
   zoom(factor) {
     if (this.stage instanceof Stage) this.stage.zoomAt(factor, this.canvas.clientWidth / 2, this.canvas.clientHeight / 2);
-    else if (this.stage) this.stage.zoom = Math.min(8, Math.max(1, this.stage.zoom * factor));
+    else if (this.view) this.view.look.zoom = Math.min(8, Math.max(1, this.view.look.zoom * factor));
     this.changed();
   }
 
   fit() {
     if (this.stage instanceof Stage) this.stage.fit();
-    else if (this.stage) this.stage.zoom = 1;
+    else if (this.view) this.view.look.zoom = 1;
     this.changed();
   }
 
