@@ -385,7 +385,8 @@ export class Planes {
       for (const index of [0, 1, 2]) this.#plane(index, volume);
       if (in3d) this.#rays(volume);
     }
-    if (this.missing && !in3d) setTimeout(() => this.redraw(), PATIENCE);
+    clearTimeout(this.patience);
+    if (this.missing && !in3d) this.patience = setTimeout(() => this.redraw(), PATIENCE);
     this.drawn();
   }
 
@@ -482,6 +483,7 @@ export class Planes {
 
   close() {
     cancelAnimationFrame(this.drawing);
+    clearTimeout(this.patience);
     this.painter.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
 }

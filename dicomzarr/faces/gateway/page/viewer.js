@@ -1,5 +1,6 @@
 /** One series on the screen: the picture, what lies over it, the panel beside it, and what hands and keys do. */
 
+import { GatewayError } from "./api.js";
 import { debounced, h, short } from "./dom.js";
 import { Frames } from "./frames.js";
 import { direction, lengthText, letters, opposite, roundLength, toPatient } from "./geometry.js";
@@ -14,6 +15,9 @@ import { openSeries } from "./zarr.js";
 /** @typedef {import("./stage.js").View} View */
 /** @typedef {import("./frames.js").Frame} Frame */
 
+/** Whether a series is no more what it was when it was opened. @param {unknown} error */
+const isOutdated = (error) => error instanceof GatewayError && error.status === 409;
+
 /** A viewer of one series, in an element of the page. */
 export class Viewer {
   /**
@@ -23,6 +27,7 @@ export class Viewer {
   constructor(root, series) {
     this.root = root;
     this.series = series;
+    /** @type {import("./zarr.js").Opened | undefined} */ this.opened = undefined;
     /** @type {Image[]} */ this.images = [];
     /** @type {Image[]} */ this.associated = [];
     this.canvas = h("canvas", { tabindex: "0", "aria-label": "The image. Arrow keys scroll, plus and minus zoom." });
@@ -43,32 +48,49 @@ export class Viewer {
     this.playing = 0;
     /** @type {HTMLImageElement | undefined} */ this.small = undefined;
     /** Where the pointer is. @type {[number, number] | null} */ this.pointer = null;
+    this.#listen();
   }
 
-  /** Open the series, and show what the address says. */
-  async open() {
+  /** Open the series, and show what the address says. @param {RequestCache} [cache] "reload" for what the archive has now */
+  async open(cache) {
+    const { signal } = this.abort;
+    this.stageElement.dataset.state = "opening";
     this.state.textContent = "Opening …";
     try {
-      this.opened = await openSeries(this.series.path);
-      const { images, associated } = this.opened;
-      Object.assign(this, { images, associated });
+      const opened = await openSeries(this.series.path, { signal, cache });
+      signal.throwIfAborted();
+      const { images, associated } = opened;
       if (!images.length && !associated.length) throw new Error("This series has no image.");
+      Object.assign(this, { opened, images, associated });
     } catch (error) {
       this.fail(error);
       return;
     }
+    this.#showAddress();
+  }
+
+  #showAddress() {
     const asked = new URLSearchParams(location.hash.slice(1));
     this.show(this.images.concat(this.associated).find((image) => image.path === asked.get("image")) ?? this.images[0] ?? this.associated[0], asked);
-    this.#listen();
   }
 
   /** Say what went wrong, with a way out. @param {unknown} error */
   fail(error) {
     if (this.abort.signal.aborted) return;
-    this.stageElement.dataset.state = "failed";
+    this.#end();
+    const name = isOutdated(error) ? "Open again" : "Try again";
+    this.#instead("failed", error instanceof Error ? error.message : String(error), name, () => void this.open("reload"));
+  }
+
+  /** Words in the place of a picture. @param {string} state @param {string} words @param {string} name of the button @param {() => void} act */
+  #instead(state, words, name, act) {
+    this.stageElement.dataset.state = state;
+    this.bar.hidden = this.progress.hidden = true;
+    this.over.replaceChildren();
+    this.probe.textContent = "";
     this.state.replaceChildren(
-      h("p", {}, error instanceof Error ? error.message : String(error)),
-      h("button", { type: "button", onclick: () => void this.open() }, "Try again"),
+      h("p", {}, words),
+      h("button", { type: "button", onclick: act }, name),
       h("button", { type: "button", onclick: this.series.back }, "Back to the list"),
     );
   }
@@ -79,13 +101,7 @@ export class Viewer {
     this.image = image;
     this.units = new Values(image);
     this.view = viewOf(image, this.units, asked);
-    this.state.replaceChildren();
-    try {
-      this.#begin(asked.get("mode") === "planes" && !whyNoPlanes(image) ? "planes" : "slice", asked.has("zoom"));
-    } catch (error) {
-      this.fail(error);
-      return;
-    }
+    this.#begin(asked.get("mode") === "planes" && !whyNoPlanes(image) ? "planes" : "slice", asked.has("zoom"));
     this.panel = new Panel(this.aside, this);
   }
 
@@ -104,24 +120,44 @@ export class Viewer {
   /** @param {"slice"|"planes"} mode @param {boolean} placed the view says where the eye is */
   #begin(mode, placed) {
     const image = /** @type {Image} */ (this.image), view = /** @type {View} */ (this.view), units = /** @type {Values} */ (this.units);
-    const canvas = h("canvas", { tabindex: "0", "aria-label": this.canvas.getAttribute("aria-label") });
+    const canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { tabindex: "0", "aria-label": this.canvas.getAttribute("aria-label") }));
     this.canvas.replaceWith(canvas);  // a context that is lost stays with its canvas
     this.canvas = canvas;
-    this.frames = new Frames(/** @type {import("./zarr.js").Opened} */ (this.opened), (key, frame) => this.#came(key, frame));
-    const want = (/** @type {import("./frames.js").Wanted[]} */ wanted) => this.frames?.want(wanted);
-    if (mode === "planes") this.stage = new Planes(/** @type {HTMLCanvasElement} */ (canvas), image, units, view, want);
-    else this.stage = new Stage(/** @type {HTMLCanvasElement} */ (canvas), image, units, view, want);
     this.mode = mode;
+    this.state.replaceChildren();
+    this.stageElement.dataset.state = "loading";
+    const frames = this.frames = new Frames(/** @type {import("./zarr.js").Opened} */ (this.opened), (key, frame) => this.#came(key, frame));
+    try {
+      this.stage = new (mode === "planes" ? Planes : Stage)(canvas, image, units, view, (wanted) => frames.want(wanted));
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
     if (this.stage instanceof Stage && !placed) this.stage.fit();
     this.stage.drawn = () => this.#drawn();
-    this.#hands(/** @type {HTMLCanvasElement} */ (canvas));
+    this.#hands(canvas);
+    this.#keepContext(canvas);
     this.stage.redraw();
+  }
+
+  /** Draw again when the browser has taken the context away (WebGL 1.0 section 5.15.2). @param {HTMLCanvasElement} canvas */
+  #keepContext(canvas) {
+    const { signal } = this.abort;
+    const again = () => this.#begin(/** @type {"slice"|"planes"} */ (this.mode), true);
+    canvas.addEventListener("webglcontextlost", (event) => {
+      if (canvas !== this.canvas || !this.stage) return;  // it was let go
+      event.preventDefault();  // without that it never comes back
+      this.#end();
+      this.#instead("lost", "The browser has taken the graphics card from this picture. It is drawn again as soon as it may be.", "Draw again", again);
+    }, { signal });
+    canvas.addEventListener("webglcontextrestored", () => canvas === this.canvas && !this.stage && again(), { signal });
   }
 
   #end() {
     this.play(false);
     this.frames?.close();
     this.stage?.close();
+    this.stage = undefined;
   }
 
   /** Let go of everything. */
@@ -146,6 +182,11 @@ export class Viewer {
 
   /** @param {string} key @param {Frame|Error} frame */
   #came(key, frame) {
+    if (isOutdated(frame)) {
+      this.#remember();
+      this.fail(frame);  // frames of two states of a series are never seen together
+      return;
+    }
     const view = /** @type {View} */ (this.view), units = /** @type {Values} */ (this.units);
     if (!(frame instanceof Error) && frame.values && !key.includes("labels/")) {
       const { image } = this;
@@ -211,11 +252,11 @@ export class Viewer {
     cancelAnimationFrame(this.playing);
     this.playing = 0;
     if (this.stage instanceof Stage) this.stage.plays = on;
-    if (on && this.view && this.image) {
+    if (on && this.view && this.image && this.stage) {
       const times = this.image.finest.length("t") > 1, count = this.image.finest.length(times ? "t" : "z");
       const each = Math.max(20, this.#frameTime());
       let last = performance.now();
-      this.stage?.redraw();  // which asks for what is seen next
+      this.stage.redraw();  // which asks for what is seen next
       const step = (/** @type {number} */ now) => {
         this.playing = requestAnimationFrame(step);
         const { stage, view: { z, t } } = /** @type {{stage: Stage | Planes, view: View}} */ (/** @type {unknown} */ (this));
@@ -462,10 +503,7 @@ export class Viewer {
     const { signal } = this.abort;
     document.addEventListener("keydown", (event) => this.#key(event), { signal });
     new ResizeObserver(() => this.stage?.redraw()).observe(this.stageElement);
-    addEventListener("hashchange", () => {
-      const asked = new URLSearchParams(location.hash.slice(1));
-      this.show(this.images.concat(this.associated).find((image) => image.path === asked.get("image")) ?? this.images[0] ?? this.associated[0], asked);
-    }, { signal });
+    addEventListener("hashchange", () => this.opened && this.#showAddress(), { signal });
   }
 
   /** @param {KeyboardEvent} event */
