@@ -94,6 +94,12 @@ def test_the_series_of_a_study(running: Gateway) -> None:
     assert rows[0]["modality"] == "CT"
 
 
+def test_one_series_of_a_study(running: Gateway) -> None:
+    url = f"{running.url}/api/studies/{VOLUME.study_uid}/series?series="
+    assert [row["series"] for row in ask(url + VOLUME.series_uid).json["rows"]] == [VOLUME.series_uid]
+    assert ask(url + SLIDE.series_uid).json["rows"] == []
+
+
 def test_an_opened_series_says_where_its_images_lie(running: Gateway) -> None:
     shown = ask(f"{running.url}/api/{series_of(SLIDE)}").json
     assert shown["zarr"]["0.5"] == f"/0.5/one/{series_of(SLIDE)}.zarr"

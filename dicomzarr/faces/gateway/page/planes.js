@@ -185,6 +185,12 @@ export function whyNoPlanes(image) {
   return bytes > MOST_BYTES ? `The volume takes ${Math.round(bytes / 2 ** 20)} MiB: too much for planes.` : null;
 }
 
+/** How planes and 3D are first seen: they pass the middle voxel. @param {Image} image @param {Units} units @returns {import("./stage.js").Look} */
+export function firstLook({ finest }, { isHounsfield }) {
+  const at = [finest.length("x") / 2, finest.length("y") / 2].map(Math.floor);
+  return { at, zoom: 1, angles: [0.5, 0.25], surface: isHounsfield, cut: isHounsfield ? BONE : null };
+}
+
 /** Draws three planes and 3D on one canvas. */
 export class Planes {
   /**
@@ -203,22 +209,20 @@ export class Planes {
     this.back = inverse(this.affine);
     this.along = nearest(this.affine);
     this.spacing = [0, 1, 2].map((axis) => Math.hypot(...[0, 1, 2].map((i) => this.affine[i][axis])));
-    /** Voxel that all planes pass: column, row, slice. */
-    this.cursor = [image.finest.length("x") / 2, image.finest.length("y") / 2, view.z].map(Math.floor);
     /** @type {Map<Image, Volume>} */ this.volumes = new Map();
     /** What has come or failed, by key. @type {Map<string, FrameValues|"absent"|Error>} */ this.held = new Map();
     /** @type {Map<string, {image: Image, z: number}>} */ this.slots = new Map();
     /** @type {Map<Image, WebGLTexture>} */ this.tables = new Map();
-    this.angles = [0.5, 0.25];
-    this.surface = units.isHounsfield;
-    /** The least value of the surface, in modality units; null is the middle of the window. @type {number|null} */
-    this.cut = units.isHounsfield ? BONE : null;
-    this.zoom = 1;
     this.drawing = 0;
     this.missing = 0;
     this.last3d = 0;
     /** @type {() => void} */ this.drawn = () => {};
     this.#list();
+  }
+
+  /** Voxel that all planes pass: column, row, slice. */
+  get cursor() {
+    return [...this.view.look.at, this.view.z];
   }
 
   /** Whether no axis of the volume runs within about 6 degrees of a patient axis. */
@@ -297,14 +301,14 @@ export class Planes {
     const [right, down] = [this.along[which.right], this.along[which.down]];
     const lengths = [this.image.finest.length("x"), this.image.finest.length("y"), this.image.finest.length("z")];
     const millimetres = (/** @type {Along} */ of) => lengths[of.axis] * this.spacing[of.axis];
-    const each = Math.max(millimetres(right) / pane.width, millimetres(down) / pane.height) / (0.94 * this.zoom);
+    const each = Math.max(millimetres(right) / pane.width, millimetres(down) / pane.height) / (0.94 * this.view.look.zoom);
     const vector = (/** @type {Along} */ of, /** @type {number} */ sign, /** @type {number} */ pixels) => {
       const values = [0, 0, 0];
       values[of.axis] = (of.sign * sign * pixels * each) / this.spacing[of.axis];
       return values;
     };
     const across = vector(right, which.rightSign, pane.width), along = vector(down, which.downSign, pane.height);
-    const middle = lengths.map((length, axis) => (this.zoom > 1 ? this.cursor[axis] : (length - 1) / 2));
+    const middle = lengths.map((length, axis) => (this.view.look.zoom > 1 ? this.cursor[axis] : (length - 1) / 2));
     middle[this.along[which.through].axis] = this.cursor[this.along[which.through].axis];
     const origin = middle.map((value, axis) => value - across[axis] / 2 - along[axis] / 2);
     return { ...which, pane, origin, right: across, down: along, millimetres: each };
@@ -347,7 +351,7 @@ export class Planes {
 
   /** Let all planes pass a voxel. @param {number[]} at */
   go(at) {
-    this.cursor = at;
+    this.view.look.at = at.slice(0, 2);
     this.view.z = at[2];
     this.redraw();
   }
@@ -357,7 +361,7 @@ export class Planes {
     const index = this.panes.findIndex((pane) => left < pane.left + pane.width && top < pane.top + pane.height);
     const { axis } = this.along[PLANES[Math.max(0, Math.min(2, index))].through];
     const lengths = [this.image.finest.length("x"), this.image.finest.length("y"), this.image.finest.length("z")];
-    const at = [...this.cursor];
+    const at = this.cursor;
     at[axis] = Math.min(lengths[axis] - 1, Math.max(0, at[axis] + steps));
     this.go(at);
   }
@@ -382,14 +386,15 @@ export class Planes {
     gl.disable(gl.DEPTH_TEST);
     gl.disable(gl.BLEND);
     const volume = this.volumes.get(this.image);
+    this.#ask();  // so that 3D is drawn once all has come
     const in3d = !this.missing || performance.now() - this.last3d > PATIENCE;
     if (in3d || !volume) gl.clear(gl.COLOR_BUFFER_BIT);
     if (volume) {
       for (const index of [0, 1, 2]) this.#plane(index, volume);
       if (in3d) this.#rays(volume);
     }
-    this.#ask();
-    if (this.missing && !in3d) setTimeout(() => this.redraw(), PATIENCE);
+    clearTimeout(this.patience);
+    if (this.missing && !in3d) this.patience = setTimeout(() => this.redraw(), PATIENCE);
     this.drawn();
   }
 
@@ -445,7 +450,7 @@ export class Planes {
     volume.bind(program);
     const { low, high } = view.channels[view.c] ?? view.channels[0];
     const reach = Math.hypot(...volume.extent.map((length, axis) => length * this.spacing[axis])) * 0.85;
-    program.set({ pane: [-1, 1, 2, -2], turn: this.#turn(), spacing: this.spacing, ...this.#window, inverted: false, surface: this.surface, cut: this.cut ?? (low + high) / 2, reach });
+    program.set({ pane: [-1, 1, 2, -2], turn: this.#turn(), spacing: this.spacing, ...this.#window, inverted: false, surface: view.look.surface, cut: view.look.cut ?? (low + high) / 2, reach });
     painter.quad();
     gl.bindFramebuffer(gl.READ_FRAMEBUFFER, target.buffer);
     gl.bindFramebuffer(gl.DRAW_FRAMEBUFFER, null);
@@ -475,7 +480,7 @@ export class Planes {
 
   /** From the eye to voxel axes: right, down and forth, with the patient upright and seen from the front. Column-major. */
   #turn() {
-    const [around, above] = this.angles;
+    const [around, above] = this.view.look.angles;
     const [c, s, k, l] = [Math.cos(around), Math.sin(around), Math.cos(above), Math.sin(above)];
     const patient = [[c, s, 0], [-s * l, c * l, -k], [-s * k, c * k, l]];  // right, down, forth in LPS
     return new Float32Array(patient.flatMap((vector) => {
@@ -495,6 +500,7 @@ export class Planes {
 
   close() {
     cancelAnimationFrame(this.drawing);
+    clearTimeout(this.patience);
     this.painter.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
 }

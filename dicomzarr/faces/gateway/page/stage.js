@@ -26,6 +26,17 @@ import { Painter } from "./gl.js";
  * @property {number} opacity of segments
  * @property {boolean} outline segments are outlined
  * @property {Set<string>} hidden segments that are not seen, by `path#number`
+ * @property {Look} look
+ */
+
+/**
+ * How planes and 3D are seen.
+ * @typedef {object} Look
+ * @property {number[]} at column and row that the planes pass; the slice is the view's
+ * @property {number} zoom 1 shows all of the volume
+ * @property {number[]} angles radians around the patient, and above
+ * @property {boolean} surface rather than the brightest value
+ * @property {number|null} cut the least value of the surface, in modality units; null is the middle of the window
  */
 
 /**

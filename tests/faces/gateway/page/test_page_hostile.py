@@ -97,6 +97,24 @@ def test_a_token_leaves_the_address_and_what_is_copied(browser: Browser, network
         assert token not in page.url
 
 
+def test_two_gateways_of_one_host_do_not_put_each_other_out(browser: Browser, network: str) -> None:
+    del network
+    one, other = "one-token-that-nobody-guesses", "other-token-that-nobody-guesses"
+    with (
+        DICOMwebServer(Archive(phantoms()[:3])) as server,
+        serving_gateway(server_upstream(server), token=one) as first,
+        serving_gateway(server_upstream(server), token=other) as second,
+        Look(browser, first.url) as look,
+    ):
+        page = look.go(f"/?token={one}")
+        beside = page.context.new_page()
+        beside.goto(f"{second.url}/?token={other}")
+        beside.locator(".card").wait_for()
+        for each in (page, beside):
+            each.reload()
+            each.locator(".card").wait_for()
+
+
 TILES = 60
 """Along each side of a slide that has no level but the finest."""
 
