@@ -119,7 +119,7 @@ def _real_world(mapping: RealWorldMapping) -> JSON:
 
 
 def _window(window: Window) -> JSON:
-    return {"center": window.center, "width": window.width, "name": window.name}
+    return {"center": window.center, "width": window.width, "name": window.name, "function": window.function.value}
 
 
 def _region(region: UltrasoundRegion) -> JSON:

@@ -48,7 +48,7 @@ class Channel:
     window: tuple[float, float]
     """(lowest, highest) value of the channel's type, in the array's units."""
     inverted: bool = False
-    """Low values are shown bright: MONOCHROME1."""
+    """Low values of the array are shown bright: MONOCHROME1, or stored values with a negative slope, and not both."""
     shown: tuple[float, float] | None = None
     """(start, end) of what the header wants to be seen, in the array's units; None for all of ``window``."""
 

@@ -21,7 +21,7 @@ from dicomzarr.plan.facts import image_attributes, padding_value, windows
 from dicomzarr.plan.placing import MILLIMETER, origin_of, place, poses
 from dicomzarr.plan.plan import Axis, Channel, ImagePlan, LevelPlan, SeriesPlan
 from dicomzarr.plan.remarks import remarks
-from dicomzarr.plan.views import MEASURED, instances_of, view_of
+from dicomzarr.plan.views import MEASURED, has_table, instances_of, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -236,7 +236,7 @@ def _channels(grid: Grid, view: View) -> tuple[Channel, ...]:
         return _segment_channels(grid, segmentation, view)
     labels = channel_labels(grid)
     shown = windows(grid).shown(view)
-    inverted = grid.first.instance.pixel.photometric_interpretation == "MONOCHROME1"
+    inverted = _is_inverted(grid, view)
     if view.samples > 1:
         return tuple(
             Channel(f"{label} {name}".strip(), color, view.range, shown=None)
@@ -247,6 +247,13 @@ def _channels(grid: Grid, view: View) -> tuple[Channel, ...]:
         Channel(label or f"{_modality(grid)} {grid.part}".strip(), _GREY, view.range, inverted, shown)
         for label in labels
     )
+
+
+def _is_inverted(grid: Grid, view: View) -> bool:
+    """Whether low values of the array are bright: with MONOCHROME1 low modality values, whatever the slope's sign."""
+    stored = view.apply is None and not has_table(grid.first)
+    negative = stored and all(frame.rescale.slope < 0 for frame in grid.frames)
+    return (grid.first.instance.pixel.photometric_interpretation == "MONOCHROME1") != negative
 
 
 def _segment_numbers(grid: Grid) -> tuple[int, ...]:

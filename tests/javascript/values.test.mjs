@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { centered, preset, Values } from "../../dicomzarr/faces/gateway/page/values.js";
+import { centered, steepness, Values, windowAround, windowOf, windowText } from "../../dicomzarr/faces/gateway/page/values.js";
 import { Image } from "../../dicomzarr/faces/gateway/page/zarr.js";
 import { typed } from "../../dicomzarr/faces/gateway/page/frames.js";
 import { segments } from "../../dicomzarr/faces/gateway/page/stage.js";
@@ -29,15 +29,60 @@ test("slopes of time and slice are found by the axes that the image has", () => 
 });
 
 test("a window is DICOM's linear function: its ends are black and white exactly", () => {
-  const { low, high } = preset("", 40, 400);
+  const { low, high } = windowAround(40, 400);
   assert.deepEqual([low, high], [-160, 239]);
   assert.deepEqual(centered({ low, high }), { center: 40, width: 400 });
+});
+
+test("each function has its own ends, which lead back to center and width, and come through an address", () => {
+  const ends = { LINEAR: [-160, 239], LINEAR_EXACT: [-160, 240], SIGMOID: [-160, 240] };
+  for (const [name, [low, high]] of Object.entries(ends)) {
+    const window = windowAround(40, 400, name);
+    assert.deepEqual(window, { low, high, function: name });
+    assert.deepEqual(centered(window), { center: 40, width: 400 });
+    assert.deepEqual(windowOf(windowText(window).split(",")), window);
+  }
+  assert.deepEqual(windowAround(0.002, 0.004).function, "LINEAR_EXACT");
+  for (const text of ["", "1", "a,b", ",", "2,1"]) assert.equal(windowOf(text.split(",")), null);
+});
+
+test("the header's function counts", () => {
+  const values = new Values(image({ facts: { windows: [{ center: 2, width: 4, function: "LINEAR_EXACT" }, { center: 2, width: 4, function: "SIGMOID" }] } }));
+  assert.deepEqual(values.first(0), { low: 0, high: 4, function: "LINEAR_EXACT" });
+  assert.deepEqual(values.presets.map(({ window }) => window.function), ["LINEAR_EXACT", "SIGMOID"]);
+});
+
+test("a window of width 1 is a threshold", () => {
+  const { low, high } = windowAround(100, 1);
+  assert.deepEqual([low, high], [99.5, 99.5]);
+  assert.equal(Math.fround(steepness({ low, high })) < Infinity, true);
+});
+
+test("with a negative slope brightness falls from the same value on", () => {
+  const values = new Values(image({ facts: { rescale: { slope: -2, intercept: 100 } } }));
+  const window = { low: 20, high: 60, function: "LINEAR_EXACT" };
+  const [black, each] = values.ramp(window, {});
+  for (const stored of [40, 35, 20]) assert.ok(Math.abs((stored - black) * each - (values.modality(stored, {}) - 20) / 40) < 1e-9);
+  assert.ok(values.ramp({ ...window, high: 20 }, {})[1] < -1e20);
+});
+
+test("MONOCHROME1 inverts modality values, whatever stored ones do", () => {
+  const of = (photometric_interpretation, inverted) => new Values(image({ facts: { affine_reference: "patient", levels: [{ photometric_interpretation }] }, channels: [{ inverted }] })).inverted(0);
+  assert.deepEqual([of("MONOCHROME1", false), of("MONOCHROME2", true)], [true, false]);
+  const paths = new Values(image({ axes: "cyx", shape: [2, 8, 8], channels: [{ inverted: true }, { inverted: false }] }));
+  assert.deepEqual([paths.inverted(0), paths.inverted(1)], [true, false]);
+});
+
+test("a window that `omero` alone has is in stored values, which a negative slope turns round", () => {
+  const said = { window: { min: 0, max: 4095, start: 0, end: 100 } };
+  const values = new Values(image({ axes: "cyx", shape: [2, 8, 8], facts: { rescale: { slope: -1, intercept: 4095 } }, channels: [said, said] }));
+  assert.deepEqual(values.first(0), { low: 3995, high: 4095, function: "LINEAR_EXACT" });
 });
 
 test("the header's window comes first; usual ones that it names are not said twice", () => {
   const values = new Values(image({ facts: { modality: "CT", windows: [{ center: 50, width: 350, name: "SOFT TISSUE" }] } }));
   assert.deepEqual(values.presets.map(({ name }) => name), ["Soft tissue", "Lung", "Bone", "Brain"]);
-  assert.deepEqual(values.first(0)?.low, preset("", 50, 350).low);
+  assert.deepEqual(values.first(0)?.low, windowAround(50, 350).low);
 });
 
 test("where the header gives no window the pixels do", () => {

@@ -92,7 +92,7 @@ def test_every_attribute_of_frames_is_said() -> None:
         "phase": {"axis": "t", "values": [1, None]},
     }
     assert said["rescale"] == {"slope": [1.0, 2.0], "intercept": [0.0, -1.0]}
-    assert said["windows"] == [{"center": 40.0, "width": 400.0, "name": "LUNG"}]
+    assert said["windows"] == [{"center": 40.0, "width": 400.0, "name": "LUNG", "function": "LINEAR"}]
     assert said["pixel_padding_value"] == 0
     assert said["poses"] == [AFFINE, None]
 

@@ -103,7 +103,7 @@ def test_what_the_values_mean_stands_in_functional_groups_too(opened: Opener) ->
     image = opened(multiframe.enhanced_volume(SLICES))
     assert attribute(image, "rescale") == {"slope": 1.0, "intercept": -1024.0}
     assert attribute(image, "units") == "HU"
-    assert attribute(image, "windows") == [{"center": 40.0, "width": 401.0, "name": "STANDARD"}]
+    assert attribute(image, "windows") == [{"center": 40.0, "width": 401.0, "name": "STANDARD", "function": "LINEAR"}]
     (channel,) = image.channels
     assert channel.shown == pytest.approx((863.5, 1263.5))
 

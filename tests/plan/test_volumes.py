@@ -928,8 +928,8 @@ def test_modality_values_come_from_the_table(opened: Opener) -> None:
 def test_windows_are_in_rescaled_units_and_keep_their_names(opened: Opener) -> None:
     image = opened(volume())
     assert dicomzarr_attributes(image.plan)["windows"] == [
-        {"center": 40.0, "width": 401.0, "name": "SOFT TISSUE"},
-        {"center": -600.0, "width": 1601.0, "name": "LUNG"},
+        {"center": 40.0, "width": 401.0, "name": "SOFT TISSUE", "function": "LINEAR"},
+        {"center": -600.0, "width": 1601.0, "name": "LUNG", "function": "LINEAR"},
     ]
 
 
@@ -950,6 +950,12 @@ def test_the_first_window_is_shown_in_the_units_of_the_array(
     (channel,) = opened(series).channels
     assert channel.window == (0.0, 4095.0)
     assert channel.shown == pytest.approx([(edge - intercept) / slope for edge in edges])
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_a_window_says_of_which_function_it_is(opened: Opener, function: str) -> None:
+    image = opened(volume(VOILUTFunction=function))
+    assert {each["function"] for each in dicomzarr_attributes(image.plan)["windows"]} == {function}
 
 
 def test_modality_values_show_the_window_as_it_is(opened: Opener) -> None:
@@ -990,6 +996,20 @@ def test_monochrome1_is_said_and_the_values_stay(opened: Opener) -> None:
     assert [channel.inverted for channel in image.channels] == [True]
     for dataset, picture in zip(by_position(series, AXIAL), pixels_of(image), strict=True):
         assert np.array_equal(stored_by_pydicom(dataset), picture)
+
+
+@pytest.mark.parametrize("values", ["stored", "modality"])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_negative_slope_inverts_stored_values_and_no_others(opened: Opener, photometric: str, values: str) -> None:
+    series = volume(PhotometricInterpretation=photometric, RescaleSlope="-1", RescaleIntercept="4095")
+    (channel,) = opened(series, values=values).channels
+    assert channel.inverted == ((photometric == "MONOCHROME1") != (values == "stored"))
+
+
+def test_slopes_of_both_signs_invert_nothing(opened: Opener) -> None:
+    series = volume(RescaleSlope="-1", RescaleIntercept="4095")
+    series.datasets[0].RescaleSlope = "1"
+    assert not opened(series).channels[0].inverted
 
 
 def test_itk_inverts_on_reading_and_we_do_not(opened: Opener, tmp_path: Path) -> None:

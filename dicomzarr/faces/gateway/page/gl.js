@@ -35,16 +35,24 @@ float sampled(vec2 at) {
              mix(texel(corner + ivec2(0, 1)), texel(corner + ivec2(1, 1)), part.x), part.y);
 }`;
 
+/** From values to shades (PS3.3 sections C.11.2.1.2 and C.11.2.1.3). */
+export const SHADE = `
+uniform vec2 ramp;  // the value that is black, and by how much each above it is brighter
+uniform bool sigmoid; uniform bool inverted;
+float shaded(float value) {
+  float part = clamp((value - ramp.x) * ramp.y, -20.0, 20.0);
+  float shade = sigmoid ? 1.0 / (1.0 + exp(-4.0 * (part - 0.5))) : clamp(part, 0.0, 1.0);
+  return inverted ? 1.0 - shade : shade;
+}`;
+
 /** @param {string} sampler */
 const windowed = (sampler) => `#version 300 es
 precision highp float; precision highp int; precision highp ${sampler};
 in vec2 at; out vec4 color;
-uniform ${sampler} picture; uniform vec2 size; uniform bool nearest; uniform float unit; uniform vec2 range; uniform vec3 tint; uniform bool inverted;
+uniform ${sampler} picture; uniform vec2 size; uniform bool nearest; uniform float unit; uniform vec3 tint;
 ${SAMPLE}
-void main() {
-  float shade = clamp((sampled(at) - range.x) / max(range.y - range.x, 1e-9), 0.0, 1.0);
-  color = vec4((inverted ? 1.0 - shade : shade) * tint, 1.0);
-}`;
+${SHADE}
+void main() { color = vec4(shaded(sampled(at)) * tint, 1.0); }`;
 
 /** Segments: the colour of each value out of a table; their outlines on request. @param {string} sampler */
 const labelled = (sampler) => `#version 300 es

@@ -3,7 +3,7 @@
 import { h, short } from "./dom.js";
 import { Planes, whyNoPlanes } from "./planes.js";
 import { segments, Stage } from "./stage.js";
-import { centered } from "./values.js";
+import { centered, windowAround } from "./values.js";
 
 /** @typedef {import("./viewer.js").Viewer} Viewer */
 /** @typedef {import("./zarr.js").Image} Image */
@@ -159,20 +159,20 @@ export class Panel {
     if (this.#image.isRgb || (this.#view.channels.length > 1 && !units.oneByOne)) return [];
     const channel = () => this.#view.channels[units.oneByOne ? this.#view.c : 0];
     const said = h("output");
-    const set = (/** @type {{low: number, high: number}} */ window) => {
+    const set = (/** @type {import("./values.js").Window} */ window) => {
       Object.assign(channel(), window);
       this.viewer.changed();
     };
     const numbers = /** @type {HTMLInputElement[]} */ (["Center", "Width"].map((name) => h("input", { type: "number", step: "any", "aria-label": `Window ${name.toLowerCase()}`, onchange: () => {
       const [center, width] = numbers.map((input) => Number(input.value));
-      if (width > 0) set({ low: center - 0.5 - (width - 1) / 2, high: center - 0.5 + (width - 1) / 2 });
+      if (width > 0) set(windowAround(center, width, channel().function));
     } })));
     this.updates.push(() => {
       const { center, width } = centered(channel());
       if (!numbers.includes(/** @type {any} */ (document.activeElement))) [numbers[0].value, numbers[1].value] = [short(center), short(width)];
       said.textContent = units.unit;
     });
-    const presets = units.presets.map(({ name, low, high }) => h("button", { type: "button", onclick: () => set({ low, high }) }, name));
+    const presets = units.presets.map(({ name, window }) => h("button", { type: "button", onclick: () => set(window) }, name));
     const invert = h("button", { type: "button", onclick: () => {
       this.#view.invert = !this.#view.invert;
       this.viewer.changed();

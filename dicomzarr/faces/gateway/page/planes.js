@@ -1,8 +1,9 @@
 /** A volume in three planes and in 3D: axial, coronal, sagittal as radiologists hang them, whichever way it was taken. */
 
-import { layout, Painter } from "./gl.js";
+import { layout, Painter, SHADE } from "./gl.js";
 import { direction, inverse, letters, opposite, toPatient } from "./geometry.js";
 import { rgb, segments } from "./stage.js";
+import { steepness } from "./values.js";
 
 /** @typedef {import("./zarr.js").Image} Image */
 /** @typedef {import("./zarr.js").Level} Level */
@@ -51,7 +52,8 @@ vec3 slice(int z) { return texelFetch(rows, ivec2(clamp(z, 0, int(extent.z) - 1)
 
 /** Values in modality units, between voxels too. @param {string} sampler */
 const plane = (sampler) => `${head(sampler)}
-uniform vec3 origin; uniform vec3 right; uniform vec3 down; uniform vec2 range; uniform bool inverted;
+uniform vec3 origin; uniform vec3 right; uniform vec3 down;
+${SHADE}
 float scaled(ivec3 p) { vec3 s = slice(p.z); return voxel(p) * s.x + s.y; }
 void main() {
   vec3 p = origin + at.x * right + at.y * down;
@@ -65,8 +67,7 @@ void main() {
   if (slice(q.z + 1).z == 0.0) part.z = 0.0;
   float a = mix(mix(scaled(q), scaled(q + ivec3(1, 0, 0)), part.x), mix(scaled(q + ivec3(0, 1, 0)), scaled(q + ivec3(1, 1, 0)), part.x), part.y);
   float b = part.z == 0.0 ? a : mix(mix(scaled(q + ivec3(0, 0, 1)), scaled(q + ivec3(1, 0, 1)), part.x), mix(scaled(q + ivec3(0, 1, 1)), scaled(q + ivec3(1, 1, 1)), part.x), part.y);
-  float shade = clamp((mix(a, b, part.z) - range.x) / max(range.y - range.x, 1e-9), 0.0, 1.0);
-  color = vec4(vec3(inverted ? 1.0 - shade : shade), 1.0);
+  color = vec4(vec3(shaded(mix(a, b, part.z))), 1.0);
 }`;
 
 /** @param {string} sampler */
@@ -87,7 +88,8 @@ void main() {
 
 /** The brightest value on each ray, or the first surface: what is above the middle of the window. @param {string} sampler */
 const rays = (sampler) => `${head(sampler)}
-uniform mat3 turn; uniform vec3 spacing; uniform vec2 range; uniform bool surface; uniform float cut; uniform float reach;
+uniform mat3 turn; uniform vec3 spacing; uniform bool surface; uniform float cut; uniform float reach;
+${SHADE}
 float value(vec3 p) { ivec3 q = ivec3(floor(p + 0.5)); vec3 s = slice(q.z); return s.z == 0.0 ? -1e30 : voxel(q) * s.x + s.y; }
 bool inside(vec3 p) { return all(greaterThan(p, vec3(-0.5))) && all(lessThan(p, extent - 0.5)); }
 void main() {
@@ -110,7 +112,7 @@ void main() {
     color = vec4(light * vec3(0.93, 0.88, 0.8), 1.0);
     return;
   }
-  color = vec4(vec3(clamp((most - range.x) / max(range.y - range.x, 1e-9), 0.0, 1.0)), 1.0);
+  color = vec4(vec3(shaded(most)), 1.0);
 }`;
 
 const SAMPLERS = { float: "sampler3D", int: "isampler3D", uint: "usampler3D", bitmap: "sampler3D" };
@@ -392,15 +394,20 @@ export class Planes {
     return [(2 * left) / clientWidth - 1, 1 - (2 * (top + height)) / clientHeight, (2 * width) / clientWidth, (2 * height) / clientHeight];
   }
 
+  /** The window of the channel that is seen, which the volume's modality values are in. */
+  get #window() {
+    const window = this.view.channels[this.view.c] ?? this.view.channels[0];
+    return { ramp: [window.low, steepness(window)], sigmoid: window.function === "SIGMOID" };
+  }
+
   /** @param {number} index @param {Volume} volume */
   #plane(index, volume) {
     const { painter, view } = this;
     const { gl } = painter;
     const { pane, origin, right, down } = this.frame(index);
-    const { low, high } = view.channels[view.c] ?? view.channels[0];
     const program = painter.program(`plane ${volume.kind}`, VERTEX, plane(SAMPLERS[volume.kind]));
     volume.bind(program);
-    program.set({ pane: this.#clip(index), origin, right, down, range: [low, high], inverted: view.invert !== this.units.inverted(view.c) });
+    program.set({ pane: this.#clip(index), origin, right, down, ...this.#window, inverted: view.invert !== this.units.inverted(view.c) });
     painter.quad();
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA);
@@ -428,7 +435,7 @@ export class Planes {
     volume.bind(program);
     const { low, high } = view.channels[view.c] ?? view.channels[0];
     const reach = Math.hypot(...volume.extent.map((length, axis) => length * this.spacing[axis])) * 0.85;
-    program.set({ pane: [-1, 1, 2, -2], turn: this.#turn(), spacing: this.spacing, range: [low, high], surface: this.surface, cut: this.cut ?? (low + high) / 2, reach });
+    program.set({ pane: [-1, 1, 2, -2], turn: this.#turn(), spacing: this.spacing, ...this.#window, inverted: false, surface: this.surface, cut: this.cut ?? (low + high) / 2, reach });
     painter.quad();
     gl.bindFramebuffer(gl.READ_FRAMEBUFFER, target.buffer);
     gl.bindFramebuffer(gl.DRAW_FRAMEBUFFER, null);

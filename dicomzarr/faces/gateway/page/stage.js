@@ -29,11 +29,12 @@ import { Painter } from "./gl.js";
  */
 
 /**
- * @typedef {object} ChannelView
+ * @typedef {object} ChannelView its window in units of modality values
  * @property {boolean} active
  * @property {string} color RRGGBB
- * @property {number} low in units of modality values
+ * @property {number} low
  * @property {number} high
+ * @property {import("./values.js").VoiFunction} function
  */
 
 /** Bytes of textures that are kept. */
@@ -317,11 +318,10 @@ export class Stage {
       program.texture("picture", 0, picture.texture);
     } else {
       const program = painter.program(`windowed ${picture.kind}`);
-      const { low, high, color } = view.channels[channel];
-      const range = [this.units.stored(low, tile.at), this.units.stored(high, tile.at)];
+      const window = view.channels[channel];
       const inverted = view.invert !== this.units.inverted(channel);
       const unit = picture.kind === "bitmap" ? 255 : 1;
-      program.set({ ...this.#place(tile), size, range, inverted, unit, nearest: view.zoom >= SQUARES, tint: this.units.oneByOne ? [1, 1, 1] : rgb(color) });
+      program.set({ ...this.#place(tile), size, ramp: this.units.ramp(window, tile.at), sigmoid: window.function === "SIGMOID", inverted, unit, nearest: view.zoom >= SQUARES, tint: this.units.oneByOne ? [1, 1, 1] : rgb(window.color) });
       program.texture("picture", 0, picture.texture);
     }
     painter.quad();

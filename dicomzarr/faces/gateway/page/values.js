@@ -1,9 +1,18 @@
 /** From stored values to those that people read (modality values), and the windows that they are seen in. No DOM. */
 
 /** @typedef {import("./zarr.js").Image} Image */
-/** @typedef {{name: string, low: number, high: number}} Preset in modality values */
+/** @typedef {"LINEAR"|"LINEAR_EXACT"|"SIGMOID"} VoiFunction VOILUTFunction (PS3.3 section C.11.2.1.3) */
+/**
+ * Which modality values are black and white; of a sigmoid, where the tangent at its centre reaches black and white.
+ * @typedef {{low: number, high: number, function: VoiFunction}} Window
+ */
+/** @typedef {{name: string, window: Window}} Preset */
 
+/** @type {[string, number, number][]} name, center and width */
 const CT = [["Soft tissue", 40, 400], ["Lung", -600, 1500], ["Bone", 480, 2500], ["Brain", 40, 80]];
+
+/** Shades for each value of a window that has no width: a threshold. */
+const STEEPEST = 1e30;
 
 /** Rescaling and windows of one image. */
 export class Values {
@@ -16,7 +25,9 @@ export class Values {
     /** @type {string} */ this.unit = unitText(facts.units, facts.modality);
     this.modalityName = facts.modality;
     this.dtype = image.finest.dtype;
-    /** @type {{center: number, width: number, name?: string}[]} */ this.windows = facts.windows ?? [];
+    /** PhotometricInterpretation; of a slide each channel has its own. @type {string|undefined} */
+    this.photometric = facts.affine_reference === "patient" ? facts.levels?.[0]?.photometric_interpretation : undefined;
+    /** @type {{center: number, width: number, name?: string, function?: VoiFunction}[]} */ this.windows = facts.windows ?? [];
     const colors = new Set(this.channels.map((/** @type {any} */ channel) => channel.color));
     /** Channels of one colour (echoes, directions) are seen one at a time: their sum would mean nothing. */
     this.oneByOne = this.channels.length > 1 && colors.size === 1;
@@ -38,55 +49,85 @@ export class Values {
     return (value - this.#of(this.rescale.intercept, at)) / (this.#of(this.rescale.slope, at) || 1);
   }
 
-  /** @param {number} channel whether small values are bright, as in MONOCHROME1 */
+  /**
+   * A window among the stored values of a frame: which one is black, and by how much each above it is brighter.
+   * @param {Window} window @param {Record<string, number>} at @returns {[number, number]}
+   */
+  ramp(window, at) {
+    const slope = this.#of(this.rescale.slope, at) || 1;
+    return [this.stored(window.low, at), Math.sign(slope) * Math.min(Math.abs(slope) * steepness(window), STEEPEST)];
+  }
+
+  /** Whether small modality values are bright; what `omero` says is of stored ones. @param {number} channel */
   inverted(channel) {
-    return Boolean(this.channels[channel]?.inverted);
+    return this.photometric ? this.photometric === "MONOCHROME1" : Boolean(this.channels[channel]?.inverted);
   }
 
   /** @returns {Preset[]} windows of the header first, then those that are usual */
   get presets() {
-    const own = this.windows.map(({ center, width, name }, index) => preset(spoken(name) || (index ? `Window ${index + 1}` : "Header"), center, width));
-    const usual = this.modalityName === "CT" ? CT.map(([name, center, width]) => preset(String(name), Number(center), Number(width))) : [];
+    const own = this.windows.map(({ center, width, name, function: shape }, index) => ({ name: spoken(name) || (index ? `Window ${index + 1}` : "Header"), window: windowAround(center, width, shape) }));
+    const usual = this.modalityName === "CT" ? CT.map(([name, center, width]) => ({ name, window: windowAround(center, width) })) : [];
     const said = new Set(own.map(({ name }) => name));
     return [...own, ...usual.filter(({ name }) => !said.has(name))];
   }
 
   /**
    * The window that a channel is first seen in; null where only the pixels can tell.
-   * @param {number} channel @returns {{low: number, high: number} | null}
+   * @param {number} channel @returns {Window | null}
    */
   first(channel) {
     const [header] = this.windows;
-    if (header && this.channels.length <= 1) return preset("", header.center, header.width);
     const said = this.channels[channel]?.window;
-    if (!said || (said.start === said.min && said.end === said.max && this.dtype !== "uint8")) return null;
-    return { low: this.modality(said.start, {}), high: this.modality(said.end, {}) };
+    const isWhole = !said || (said.start === said.min && said.end === said.max);
+    if (header && (this.channels.length <= 1 || !isWhole)) return windowAround(header.center, header.width, header.function);
+    if (!said || (isWhole && this.dtype !== "uint8")) return null;
+    const [low, high] = [this.modality(said.start, {}), this.modality(said.end, {})].sort((one, other) => one - other);
+    return { low, high, function: "LINEAR_EXACT" };
   }
 
-  /** Where 2 and 99.8 % of the values lie. @param {ArrayLike<number>} values as stored @param {Record<string, number>} at */
+  /** Where 2 and 99.8 % of the values lie. @param {ArrayLike<number>} values as stored @param {Record<string, number>} at @returns {Window} */
   measured(values, at) {
     /** @type {number[]} */ const some = [];
     const step = Math.max(1, Math.floor(values.length / 20000));
-    for (let i = 0; i < values.length; i += step) some.push(values[i]);
+    for (let i = 0; i < values.length; i += step) some.push(this.modality(values[i], at));
     some.sort((one, other) => one - other);
     const part = (/** @type {number} */ share) => some[Math.min(some.length - 1, Math.floor(share * some.length))];
-    const ends = [this.modality(part(0.02), at), this.modality(part(0.998), at)];
-    const low = Math.min(...ends), high = Math.max(...ends);
-    return { low, high: high > low ? high : low + 1 };
+    const low = part(0.02), high = part(0.998);
+    return { low, high: high > low ? high : low + 1, function: "LINEAR_EXACT" };
   }
 }
 
 /** Names that headers write in capitals. @param {string|undefined} name */
 const spoken = (name) => (name && name === name.toUpperCase() ? name[0] + name.slice(1).toLowerCase() : (name ?? ""));
 
-/** A window of DICOM's linear function (PS3.3 section C.11.2.1.2.1). @param {string} name @param {number} center @param {number} width @returns {Preset} */
-export function preset(name, center, width) {
-  const half = Math.max(width - 1, 1e-6) / 2;
-  return { name, low: center - 0.5 - half, high: center - 0.5 + half };
+/** How much brighter a value is than the one below it, of 1 in all. @param {{low: number, high: number}} window */
+export const steepness = ({ low, high }) => (high > low ? Math.min(1 / (high - low), STEEPEST) : STEEPEST);
+
+/**
+ * A window as the header gives it (PS3.3 sections C.11.2.1.2 and C.11.2.1.3); narrower than 1 none is LINEAR.
+ * @param {number} center @param {number} width @param {VoiFunction} [shape] @returns {Window}
+ */
+export function windowAround(center, width, shape = "LINEAR") {
+  const linear = shape === "LINEAR" && width >= 1;
+  const [middle, half] = linear ? [center - 0.5, (width - 1) / 2] : [center, width / 2];
+  return { low: middle - half, high: middle + half, function: shape === "LINEAR" && !linear ? "LINEAR_EXACT" : shape };
 }
 
-/** @param {{low: number, high: number}} window @returns {{center: number, width: number}} as DICOM has it */
-export const centered = ({ low, high }) => ({ center: (low + high) / 2 + 0.5, width: high - low + 1 });
+/** @param {{low: number, high: number, function?: VoiFunction}} window @returns {{center: number, width: number}} as DICOM has it */
+export function centered({ low, high, function: shape = "LINEAR" }) {
+  const more = shape === "LINEAR" ? 1 : 0;
+  return { center: (low + high + more) / 2, width: high - low + more };
+}
+
+/** A window as addresses have it. @param {Window} window */
+export const windowText = ({ low, high, function: shape }) => [low, high].map((value) => String(Number(value.toPrecision(12)))).concat(shape === "LINEAR" ? [] : [shape]).join(",");
+
+/** The window that the parts of such a text are; null where they are none. @param {string[]} parts @returns {Window | null} */
+export function windowOf(parts) {
+  const [low, high] = parts.slice(0, 2).map(parseFloat);
+  const shape = /** @type {VoiFunction|undefined} */ (["LINEAR_EXACT", "SIGMOID"].find((name) => parts.includes(name)));
+  return Number.isFinite(low) && low <= high && high < Infinity ? { low, high, function: shape ?? "LINEAR" } : null;
+}
 
 /** @param {string|undefined} units @param {string|undefined} modality */
 function unitText(units, modality) {

@@ -6,7 +6,7 @@ import { direction, lengthText, letters, opposite, roundLength, toPatient } from
 import { Panel } from "./panel.js";
 import { Planes, whyNoPlanes } from "./planes.js";
 import { segments, Stage } from "./stage.js";
-import { Values } from "./values.js";
+import { Values, windowOf, windowText } from "./values.js";
 import { openSeries } from "./zarr.js";
 
 /** @typedef {import("./zarr.js").Image} Image */
@@ -91,7 +91,7 @@ export class Viewer {
   /** @param {Image} image @param {URLSearchParams} asked @returns {View} */
   #view(image, asked) {
     const number = (/** @type {string} */ name, /** @type {number} */ usual) => (asked.has(name) && Number.isFinite(Number(asked.get(name))) ? Number(asked.get(name)) : usual);
-    const windows = (asked.get("w") ?? "").split(";").map((text) => text.split(",").map(Number));
+    const windows = (asked.get("w") ?? "").split(";").map((text) => text.split(","));
     const index = (/** @type {string} */ name, /** @type {number} */ usual) => Math.min(Math.max(Math.round(number(name, usual)), 0), image.finest.length(name) - 1);
     const count = image.isRgb ? 1 : image.finest.length("c");
     const units = /** @type {Values} */ (this.units);
@@ -99,11 +99,10 @@ export class Viewer {
       x: number("x", 0), y: number("y", 0), zoom: Math.min(Math.max(number("zoom", 1), 1e-4), 64), turn: ((number("turn", 0) % 4) + 4) % 4, flip: asked.get("flip") === "1",
       z: index("z", Math.floor(image.finest.length("z") / 2)), t: index("t", 0), c: image.isRgb ? 0 : index("c", 0),
       channels: Array.from({ length: count }, (_, channel) => {
-        const [low, high, on] = windows[channel] ?? [];
-        const known = Number.isFinite(low) && Number.isFinite(high) ? { low, high } : units.first(channel);
+        const known = windowOf(windows[channel] ?? []) ?? units.first(channel);
         return {
-          active: on !== 0, color: count === 1 || image.isRgb ? "FFFFFF" : units.channels[channel]?.color ?? "FFFFFF",
-          low: known?.low ?? 0, high: known?.high ?? 1, measure: !known && !image.isRgb,
+          active: !windows[channel]?.includes("0", 2), color: count === 1 || image.isRgb ? "FFFFFF" : units.channels[channel]?.color ?? "FFFFFF",
+          low: known?.low ?? 0, high: known?.high ?? 1, function: known?.function ?? "LINEAR_EXACT", measure: !known && !image.isRgb,
         };
       }),
       invert: asked.has("invert") ? asked.get("invert") === "1" : image.facts.modality === "PT",
@@ -187,7 +186,7 @@ export class Viewer {
     for (const name of /** @type {const} */ (["x", "y", "zoom"])) said.set(name, String(Number(view[name].toPrecision(6))));
     for (const name of /** @type {const} */ (["z", "t"])) if (image.finest.length(name) > 1) said.set(name, String(view[name]));
     if (units.oneByOne) said.set("c", String(view.c));
-    if (!image.isRgb) said.set("w", view.channels.map(({ low, high, active }) => [low, high].map((value) => Number(value.toPrecision(7))).concat(active ? [] : [0]).join(",")).join(";"));
+    if (!image.isRgb) said.set("w", view.channels.map((channel) => windowText(channel).concat(channel.active ? "" : ",0")).join(";"));
     if (view.turn) said.set("turn", String(view.turn));
     if (view.flip) said.set("flip", "1");
     if (view.invert) said.set("invert", "1");
@@ -518,7 +517,7 @@ export class Viewer {
     if (!view || !units) return;
     if (units.oneByOne && view.channels[index]) this.toChannel(index);
     else if (view.channels.length > 1 && view.channels[index]) view.channels[index].active = !view.channels[index].active;
-    else if (units.presets[index]) Object.assign(view.channels[0], { low: units.presets[index].low, high: units.presets[index].high });
+    else if (units.presets[index]) Object.assign(view.channels[0], units.presets[index].window);
   }
 
   /** @param {number} factor */

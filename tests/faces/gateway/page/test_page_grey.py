@@ -1,0 +1,138 @@
+"""The grey and the colours that the page draws, beside what PS3.3 section C.11 says, and the values that it tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pydicom
+import pytest
+from page_images import RAMP, SIDE, linear, linear_exact, picture, sigmoid
+from page_looks import Look
+
+from dicomzarr.faces.gateway.server import Gateway, Settings
+from dicomzarr.faces.gateway.upstreams import Upstream
+from dicomzarr.sources.files.urls import FolderURL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from playwright.sync_api import Browser
+    from pydicom.dataset import Dataset
+
+    Expected = NDArray[np.float64]
+
+pytestmark = pytest.mark.browser
+
+ZOOM = 8
+"""At which pixels are squares."""
+NEGATIVE: dict[str, Any] = {
+    "RescaleSlope": -1,
+    "RescaleIntercept": 4095,
+    "WindowCenter": 2048,
+    "WindowWidth": 4096,
+}
+TINY: dict[str, Any] = {"RescaleSlope": "1e-6", "RescaleIntercept": 0}
+
+
+def _of(function: str, center: float, width: float, slope: float = 1) -> dict[str, Any]:
+    return {
+        "RescaleSlope": slope,
+        "RescaleIntercept": 0,
+        "WindowCenter": center,
+        "WindowWidth": width,
+        "VOILUTFunction": function,
+    }
+
+
+GREY: dict[str, tuple[dict[str, Any], Callable[[NDArray[Any]], Expected]]] = {
+    "linear": (_of("LINEAR", 1000, 2000), lambda stored: linear(stored, 1000, 2000)),
+    "threshold": (_of("LINEAR", 2048, 1), lambda stored: linear(stored, 2048, 1)),
+    "exact": (_of("LINEAR_EXACT", 2, 4, 0.001), lambda stored: linear_exact(stored * 0.001, 2, 4)),
+    "exact narrow": (_of("LINEAR_EXACT", 0.2, 0.4, 0.0001), lambda stored: linear_exact(stored * 0.0001, 0.2, 0.4)),
+    "sigmoid": (_of("SIGMOID", 2000, 1000), lambda stored: sigmoid(stored, 2000, 1000)),
+    "negative": (NEGATIVE, lambda stored: linear(4095 - stored, 2048, 4096)),
+    "negative sigmoid": (
+        {**_of("SIGMOID", -2000, 1000, -1)},
+        lambda stored: sigmoid(-stored, -2000, 1000),
+    ),
+    "monochrome1": (
+        {**_of("LINEAR", 1000, 2000), "PhotometricInterpretation": "MONOCHROME1"},
+        lambda stored: 255 - linear(stored, 1000, 2000),
+    ),
+    "monochrome1 negative": (
+        {**NEGATIVE, "PhotometricInterpretation": "MONOCHROME1"},
+        lambda stored: 255 - linear(4095 - stored, 2048, 4096),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    folder = tmp_path_factory.mktemp("grey")
+    with Gateway([Upstream("folder", FolderURL.parse(f"dicomfile://{folder}"), {})], Settings(port=0)) as running:
+        yield Shown(folder, running.url)
+
+
+class Shown:
+    """A folder, and the gateway over it."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._folder = folder
+        self.url = url
+
+    def path(self, *datasets: Dataset) -> str:
+        """Put a series into the folder; gives where the page shows it."""
+        for each in datasets:
+            pydicom.dcmwrite(self._folder / f"{each.SOPInstanceUID}.dcm", each, enforce_file_format=True)
+        return f"/view/{datasets[0].StudyInstanceUID}/{datasets[0].SeriesInstanceUID}"
+
+
+def _at(view: str = "") -> str:
+    return f"#zoom={ZOOM}&x={SIDE / 2}&y={SIDE / 2}{view}"
+
+
+def _row(look: Look, row: int = SIDE // 2) -> NDArray[np.int64]:
+    """What is drawn of a row of pixels in the middle of the stage."""
+    drawn = look.canvas().astype(int)
+    across = drawn.shape[1] // 2 + ((np.arange(SIDE) + 0.5 - SIDE / 2) * ZOOM).astype(int)
+    down = drawn.shape[0] // 2 + int((row + 0.5 - SIDE / 2) * ZOOM)
+    pixels: NDArray[np.int64] = drawn[down, across]
+    return pixels
+
+
+def _grey(look: Look) -> NDArray[np.int64]:
+    pixels = _row(look)
+    assert np.ptp(pixels, axis=-1).max() == 0
+    return pixels[:, 0]
+
+
+def _near(drawn: NDArray[Any], wanted: Expected) -> bool:
+    return bool(np.abs(drawn - wanted).max() <= 1)
+
+
+def _hover(look: Look, column: float, row: float) -> str:
+    box = look.page.locator(".stage canvas").bounding_box()
+    assert box is not None
+    left, top = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    look.page.mouse.move(left + (column + 0.5 - SIDE / 2) * ZOOM, top + (row + 0.5 - SIDE / 2) * ZOOM)
+    look.page.locator(".probe", has_text="x ").wait_for()
+    return look.page.locator(".probe").inner_text()
+
+
+@pytest.mark.parametrize("name", GREY)
+def test_grey_is_that_of_the_standard(browser: Browser, shown: Shown, name: str) -> None:
+    header, expected = GREY[name]
+    path = shown.path(picture(name, "MR", RAMP, **header))
+    with Look(browser, shown.url) as look:
+        look.go(path + _at())
+        drawn = _grey(look)
+        wanted = expected(RAMP[0].astype(float))
+        assert _near(drawn, wanted)
+        look.press("i")
+        assert _near(_grey(look), 255 - wanted)
+        look.state()
+        look.page.reload()
+        assert _near(_grey(look), 255 - wanted)
