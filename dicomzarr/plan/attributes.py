@@ -88,7 +88,7 @@ class ImageAttributes:
     affine_origin_known: bool | None = None
     """Of a slide: whether the header says where it lies, or only how large it is."""
     rescale: RescaleFactors | None = None
-    """From the values of the arrays to those in `units`; None where a table leads there."""
+    """From the values of the arrays to those in `units`; None of stored values that a table leads from."""
     units: str | None = None
     """Of rescaled values: RescaleType (0028,1054), Units (0054,1001) or DoseUnits (3004,0002)."""
     modality_lut: bool = False

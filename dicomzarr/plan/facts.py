@@ -124,7 +124,7 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
         grouped_by=tuple(stack.why),
         part=grid.part,
         affine_reference="patient",
-        rescale=None if has_table(frame) else _rescale(grid, values),
+        rescale=None if has_table(frame) and values not in MEASURED else _rescale(grid, values),
         units=_units(grid) if all(each.has_rescale for each in grid.frames) else None,
         modality_lut=has_table(frame),
         real_world_values=_real_world(grid, read),

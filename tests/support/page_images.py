@@ -75,3 +75,22 @@ def linear_exact(values: NDArray[Any], center: float, width: float) -> NDArray[n
 def sigmoid(values: NDArray[Any], center: float, width: float) -> NDArray[np.float64]:
     """Section C.11.2.1.3.1."""
     return 255 / (1 + np.exp(-4 * (values - center) / width))
+
+
+def with_modality_lut(dataset: Dataset, table: NDArray[np.uint16]) -> Dataset:
+    """The same, with a table from stored values to others (section C.11.1.1)."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [len(table), 0, 16])
+    item.ModalityLUTType = "US"
+    item.add_new("LUTData", "OW", table.astype("<u2").tobytes())
+    dataset.ModalityLUTSequence = [item]
+    return dataset
+
+
+def with_palette(dataset: Dataset, palette: NDArray[np.int64]) -> Dataset:
+    """The same, as indices of colours of 16 bits, shape (entries, 3)."""
+    dataset.PhotometricInterpretation = "PALETTE COLOR"
+    for color, table in zip(("Red", "Green", "Blue"), palette.T, strict=True):
+        dataset.add_new(f"{color}PaletteColorLookupTableDescriptor", "US", [len(palette), 0, 16])
+        dataset.add_new(f"{color}PaletteColorLookupTableData", "OW", table.astype("<u2").tobytes())
+    return dataset

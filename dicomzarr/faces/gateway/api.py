@@ -11,6 +11,7 @@ import dicomzarr
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.faces.gateway.ahead import AHEAD
 from dicomzarr.faces.gateway.attributes import attributes_of
+from dicomzarr.faces.gateway.drawn import drawn
 from dicomzarr.faces.gateway.kept import is_of_keeping, serve_keeping
 from dicomzarr.faces.gateway.newest import newest, newest_first
 from dicomzarr.faces.gateway.refusals import RefusedError, absent
@@ -133,7 +134,7 @@ async def _series(call: Call, upstream: Upstream, address: Address[Upstream]) ->
     if address.key:
         raise absent("Below a series the API has thumbnail, attributes and kept.")
     store = await upstream.store(address.ref, zarr_format=3, renew=True, reopen=wants_newest(call.request))
-    return json_reply(call.request, _shown(upstream, address, store))
+    return json_reply(call.request, _shown(upstream, address, store, *await drawn(upstream, address.ref, store)))
 
 
 async def _attributes(call: Call, upstream: Upstream, ref: SeriesRef) -> web.Response:
@@ -148,8 +149,10 @@ async def _attributes(call: Call, upstream: Upstream, ref: SeriesRef) -> web.Res
     return json_reply(call.request, {**document, "phi": phi, "phi_allowed": allowed})
 
 
-def _shown(upstream: Upstream, address: Address[Upstream], store: SeriesStore) -> dict[str, Any]:
-    """An opened series: where its images lie, and which version of it they are of."""
+def _shown(
+    upstream: Upstream, address: Address[Upstream], store: SeriesStore, values: str | None, seen: SeriesStore
+) -> dict[str, Any]:
+    """An opened series: where its images lie, and which version of it they are of; what of it the page draws."""
     below = f"{upstream.name}/studies/{address.study}/series/{address.series}.zarr"
     plan = store.plan
     paths = [*plan.image_paths, *plan.associated_paths]
@@ -157,6 +160,7 @@ def _shown(upstream: Upstream, address: Address[Upstream], store: SeriesStore) -
         "version": store.version,
         "zarr": {"0.5": f"/0.5/{below}", "0.4": f"/0.4/{below}"},
         "frames": f"/frames/{below}",
+        "drawn": {"version": seen.version, **({} if values is None else {"values": values})},
         "images": [{"path": path, "name": plan.at(path).name} for path in paths],
         "notices": list(plan.notices),
     }

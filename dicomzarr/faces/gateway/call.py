@@ -142,6 +142,11 @@ class Call:
         """What may be asked, by name."""
         return self.shared.upstreams.by_name if self.callers_upstreams is None else self.callers_upstreams
 
+    @property
+    def values(self) -> str | None:
+        """What arrays shall hold, by the storage option of that name; None where it is left to the gateway."""
+        return self.request.query.get("values")
+
     def address(self) -> Address[Upstream]:
         """What the path names.
 

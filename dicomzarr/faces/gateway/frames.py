@@ -37,7 +37,7 @@ async def serve_frame(call: Call) -> web.Response:
     address = call.address()
     if address.upstream is None or address.ref is None:
         raise absent("Frames lie below a series, under the keys of its chunks.")
-    store = await address.upstream.store(address.ref, zarr_format=3)
+    store = await address.upstream.store(address.ref, zarr_format=3, values=call.values)
     kept = caching(call.request, store)
     found, etag = call.shared.located(store, address.key)
     accepted = call.request.headers.get("Accept", "*/*")

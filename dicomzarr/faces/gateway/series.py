@@ -38,7 +38,11 @@ async def serve_series(call: Call, zarr_format: int) -> web.Response:
         return await _above(call, address)
     at_root = "/" not in address.key
     store = await address.upstream.store(
-        address.ref, zarr_format, renew=at_root, reopen=at_root and wants_newest(call.request)
+        address.ref,
+        zarr_format,
+        values=call.values,
+        renew=at_root,
+        reopen=at_root and wants_newest(call.request),
     )
     found, etag = call.shared.located(store, address.key)
     if isinstance(found, Directory):

@@ -12,6 +12,7 @@ from dicomzarr.arrays.image import Image
 from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.arrays.thumbnails import pixels_read
 from dicomzarr.errors import UsageError
+from dicomzarr.faces.gateway.drawn import drawn
 from dicomzarr.faces.gateway.refusals import RefusedError
 from dicomzarr.faces.gateway.replies import document_reply, etag_of
 from dicomzarr.runtime.pools import Pool
@@ -40,21 +41,22 @@ async def serve_thumbnail(call: Call, upstream: Upstream, ref: SeriesRef) -> web
     size = _size(call.request.query.get("size", str(SIZE)))
     icc = _icc(call.request.query.get("icc"))
     store = await upstream.store(ref, zarr_format=3)
+    values, _ = await drawn(upstream, ref, store)
     name = etag_of("thumbnail", upstream.name, upstream.caller, store.version, str(size), icc or "")
     data = call.shared.thumbnails.get(name)
     if data is None:
         async with upstream.thumbnails.thumbnail():
             data = call.shared.thumbnails.get(name)
             if data is None:
-                data = await asyncio.wrap_future(_MAKERS.submit(_make, upstream, ref, size, icc))
+                data = await asyncio.wrap_future(_MAKERS.submit(_make, upstream, ref, values, size, icc))
                 call.shared.thumbnails.keep(name, data)
     return document_reply(call.request, data, "image/jpeg")
 
 
-def _make(upstream: Upstream, ref: SeriesRef, size: int, icc: str | None) -> bytes:
+def _make(upstream: Upstream, ref: SeriesRef, values: str | None, size: int, icc: str | None) -> bytes:
     """In a thread, for it waits for frames."""
     url = replace(upstream.url, study=ref.study, series=ref.series)
-    handle = SeriesHandle(url, upstream.views[3])
+    handle = SeriesHandle(url, upstream.view(3, values))
     image = Image(handle, handle.store().plan.image_paths[0])
     if pixels_read(image, size) > _EASILY_READ:
         image = image.associated.get("thumbnail", image)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cachetools import TTLCache
 
-from dicomzarr.errors import DicomZarrError, UsageError
+from dicomzarr.errors import DicomZarrError, InvalidOptionError, UsageError
 from dicomzarr.faces.gateway.refusals import RefusedError, absent, is_absence
 from dicomzarr.faces.gateway.turns import Budget, ThumbnailTurns
 from dicomzarr.options import StorageOptions
@@ -82,6 +82,20 @@ class Upstream:
         fixed = {"include_phi": False, "own_host_only": True}
         return {number: StorageOptions.parse(**{**self.options, **fixed, "zarr_format": number}) for number in (2, 3)}
 
+    def view(self, zarr_format: int, values: str | None) -> StorageOptions:
+        """How series are shown; with other values where somebody names them.
+
+        Raises:
+            RefusedError: There are no such values.
+        """
+        options = self.views[zarr_format]
+        if values is None:
+            return options
+        try:
+            return replace(options, values=StorageOptions.parse(values=values).values)
+        except InvalidOptionError as error:  # which the caller gave, and not the operator
+            raise RefusedError(400, str(error)) from error
+
     @cached_property
     def endpoint(self) -> Endpoint:
         """Where its series are opened, for as long as the gateway runs."""
@@ -131,13 +145,20 @@ class Upstream:
         return listed_uids(found, "0020000E", "a search for series")
 
     async def store(
-        self, ref: SeriesRef, zarr_format: int, *, renew: bool = False, reopen: bool = False
+        self,
+        ref: SeriesRef,
+        zarr_format: int,
+        *,
+        values: str | None = None,
+        renew: bool = False,
+        reopen: bool = False,
     ) -> SeriesStore:
         """An opened series; on the home loop.
 
         Args:
             ref: Which.
             zarr_format: 2 or 3.
+            values: What the arrays hold, if not what the gateway shows.
             renew: Look first whether its files have changed.
             reopen: Ask a server for it again, unless it was asked just now.
 
@@ -145,7 +166,7 @@ class Upstream:
             RefusedError: There is no such series.
             DicomZarrError: It cannot be opened.
         """
-        options = self.views[zarr_format]
+        options = self.view(zarr_format, values)
         try:
             if self.caller and ref not in self._allowed:
                 await self._asking.do(ref, lambda: self._ask_whether_allowed(ref))

@@ -34,7 +34,7 @@ const VALUES = "application/octet-stream";
 /** Fetches what `want` names, in its order, and tells of each frame that came or failed. */
 export class Frames {
   /**
-   * @param {{frames: string, version: string}} series
+   * @param {{frames: string, query: string}} series
    * @param {(key: string, frame: Frame|Error) => void} told
    */
   constructor(series, told) {
@@ -99,7 +99,7 @@ export class Frames {
   async #fetch(key, level, picture, signal) {
     const [width, height] = [level.chunk("x"), level.chunk("y")];
     const Accept = picture && level.dtype === "uint8" ? PICTURES : VALUES;
-    const response = await get(`${this.series.frames}/${key}?version=${this.series.version}`, { signal, headers: { Accept } });
+    const response = await get(`${this.series.frames}/${key}?${this.series.query}`, { signal, headers: { Accept } });
     if (response.status === 204) return { absent: true, width, height };
     const blob = await response.blob();
     this.bytes += blob.size;

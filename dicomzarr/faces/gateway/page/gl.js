@@ -113,22 +113,23 @@ export class Painter {
     return program;
   }
 
-  /** Put a frame into a texture. @param {Frame} frame @returns {Picture} */
-  upload(frame) {
+  /** Put a frame into a texture. @param {Frame} frame @param {number} [most] the value of colours that is bright @returns {Picture} */
+  upload(frame, most = 255) {
     const { gl } = this;
     const texture = /** @type {WebGLTexture} */ (gl.createTexture());
     const { width, height } = frame;
     gl.bindTexture(gl.TEXTURE_2D, texture);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
-    const bitmap = frame.bitmap ?? (frame.values && frame.values.length === 3 * width * height ? interleaved(frame) : null);
+    const bitmap = frame.bitmap ?? (frame.values && frame.values.length === 3 * width * height ? interleaved(frame, most) : null);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, bitmap ? gl.LINEAR : gl.NEAREST);
     if (bitmap) {
       if (bitmap instanceof Uint8Array) gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, width, height, 0, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
       else gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
       frame.bitmap?.close();
-      return { texture, kind: "bitmap", width, height, bytes: 4 * width * height };
+      const values = frame.values instanceof Uint8Array ? undefined : frame.values;  // which a texture of eight bits does not tell
+      return { texture, kind: "bitmap", width, height, bytes: 4 * width * height + (values?.byteLength ?? 0), values };
     }
     const values = /** @type {Values} */ (frame.values);
     const [internal, format, type, kind] = layout(gl, values);
@@ -238,17 +239,17 @@ export function layout(gl, values) {
   return [gl.R32I, gl.RED_INTEGER, gl.INT, "int"];
 }
 
-/** Three planes as RGBA; wider ones by their upper eight bits. @param {Frame} frame */
-function interleaved(frame) {
+/** Three planes as RGBA of eight bits. @param {Frame} frame @param {number} most the value that is bright */
+function interleaved(frame, most) {
   const values = /** @type {Values} */ (frame.values);
   const count = frame.width * frame.height;
-  const shift = values instanceof Uint16Array ? 8 : 0;
-  const rgba = new Uint8Array(4 * count);
+  const each = 255 / most;
+  const rgba = new Uint8ClampedArray(4 * count);
   for (let i = 0; i < count; i += 1) {
-    rgba[4 * i] = values[i] >> shift;
-    rgba[4 * i + 1] = values[count + i] >> shift;
-    rgba[4 * i + 2] = values[2 * count + i] >> shift;
+    rgba[4 * i] = values[i] * each;
+    rgba[4 * i + 1] = values[count + i] * each;
+    rgba[4 * i + 2] = values[2 * count + i] * each;
     rgba[4 * i + 3] = 255;
   }
-  return rgba;
+  return new Uint8Array(rgba.buffer);
 }

@@ -178,7 +178,8 @@ export class Panel {
       this.viewer.changed();
     } }, "Invert");
     this.updates.push(() => invert.setAttribute("aria-pressed", String(this.#view.invert)));
-    return section("Window", h("div.row", {}, h("label", {}, "C ", numbers[0]), h("label", {}, "W ", numbers[1]), said), h("div.row.wrap", {}, ...presets, invert));
+    const caution = units.caution ? [h("p.quiet", {}, units.caution)] : [];
+    return section("Window", ...caution, h("div.row", {}, h("label", {}, "C ", numbers[0]), h("label", {}, "W ", numbers[1]), said), h("div.row.wrap", {}, ...presets, invert));
   }
 
   /** @returns {HTMLElement[]} */

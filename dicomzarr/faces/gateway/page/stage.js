@@ -109,7 +109,7 @@ export class Stage {
     if (frame instanceof Error) this.held.set(key, frame);
     else if (frame.absent) this.held.set(key, "absent");
     else {
-      const picture = this.painter.upload(frame);
+      const picture = this.painter.upload(frame, this.units.channels[0]?.window?.max);
       this.bytes += picture.bytes;
       this.held.set(key, picture);
     }
@@ -427,11 +427,13 @@ export class Stage {
     const held = this.held.get(finest.key(at));
     if (!held || typeof held === "string" || held instanceof Error) return [null];
     const [dx, dy] = [column % finest.chunk("x"), row % finest.chunk("y")];
+    const pixel = dy * held.width + dx, { values } = held;
+    if (this.image.isRgb && values) return [0, 1, 2].map((part) => values[part * held.width * held.height + pixel]);
     if (held.kind === "bitmap") {
       const color = this.painter.pixel(held, dx, dy);
       return this.image.isRgb ? color : [this.units.modality(color[0], at)];
     }
-    return [this.units.modality(/** @type {any} */ (held.values)[dy * held.width + dx], at)];
+    return [this.units.modality(/** @type {any} */ (values)[pixel], at)];
   }
 
   /** Let go of the memory of the graphics card. */

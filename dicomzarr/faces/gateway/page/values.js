@@ -22,12 +22,14 @@ export class Values {
     this.channels = omero.channels ?? [];
     this.rescale = facts.rescale ?? { slope: 1, intercept: 0 };
     this.axes = axes.map((axis) => axis.name).filter((name) => ["t", "c", "z"].includes(name));
-    /** @type {string} */ this.unit = unitText(facts.units, facts.modality);
+    /** A table leads to modality values, and could not be read. */ this.isStored = Boolean(facts.modality_lut && !facts.rescale);
+    /** @type {string} */ this.unit = image.isRgb ? "" : this.isStored ? "stored" : unitText(facts.units, facts.modality);
     this.modalityName = facts.modality;
     this.dtype = image.finest.dtype;
     /** PhotometricInterpretation; of a slide each channel has its own. @type {string|undefined} */
     this.photometric = facts.affine_reference === "patient" ? facts.levels?.[0]?.photometric_interpretation : undefined;
-    /** @type {{center: number, width: number, name?: string, function?: VoiFunction}[]} */ this.windows = facts.windows ?? [];
+    /** @type {{center: number, width: number, name?: string, function?: VoiFunction}[]} */ this.windows = this.isStored ? [] : (facts.windows ?? []);
+    this.isIndexed = !image.isRgb && facts.levels?.[0]?.photometric_interpretation === "PALETTE COLOR";
     const colors = new Set(this.channels.map((/** @type {any} */ channel) => channel.color));
     /** Channels of one colour (echoes, directions) are seen one at a time: their sum would mean nothing. */
     this.oneByOne = this.channels.length > 1 && colors.size === 1;
@@ -56,6 +58,12 @@ export class Values {
   ramp(window, at) {
     const slope = this.#of(this.rescale.slope, at) || 1;
     return [this.stored(window.low, at), Math.sign(slope) * Math.min(Math.abs(slope) * steepness(window), STEEPEST)];
+  }
+
+  /** What is not as it should be about the grey; empty where all is. @returns {string} */
+  get caution() {
+    if (this.isStored) return "Stored values are shown: the Modality LUT of the series cannot be read, so windows of its header do not apply.";
+    return this.isIndexed ? "The palette of the series cannot be read: the grey is that of its indices, and means nothing." : "";
   }
 
   /** Whether small modality values are bright; what `omero` says is of stored ones. @param {number} channel */

@@ -104,7 +104,7 @@ export class Image {
  * @property {Image[]} associated
  * @property {string} zarr path of its OME-Zarr 0.5
  * @property {string} frames path of what is drawn
- * @property {string} version
+ * @property {string} query which state, and which values of it, are drawn
  * @property {string[]} notices
  */
 
@@ -114,8 +114,9 @@ export class Image {
  * @returns {Promise<Opened>}
  */
 export async function openSeries(path) {
-  const { zarr, frames, version, notices } = await getJson(path);
-  const root = await getJson(`${zarr["0.5"]}/zarr.json?version=${version}`);
+  const { zarr, frames, drawn, notices } = await getJson(path);
+  const query = String(new URLSearchParams(drawn));
+  const root = await getJson(`${zarr["0.5"]}/zarr.json?${query}`);
   const nodes = new Map(Object.entries(root.consolidated_metadata?.metadata ?? {}));
   nodes.set("", root);
   const groups = [...nodes].filter(([, node]) => node.attributes?.ome?.multiscales).map(([group]) => group);
@@ -124,6 +125,6 @@ export async function openSeries(path) {
   return {
     images: own.sort(new Intl.Collator("en", { numeric: true }).compare).map((group) => new Image(group, nodes)),
     associated: associated.map((group) => new Image(group, nodes)),
-    zarr: zarr["0.5"], frames, version, notices,
+    zarr: zarr["0.5"], frames, query, notices,
   };
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydicom
 import pytest
-from page_images import RAMP, SIDE, linear, linear_exact, picture, sigmoid
+from page_images import RAMP, SIDE, linear, linear_exact, picture, sigmoid, with_modality_lut, with_palette
 from page_looks import Look
 
 from dicomzarr.faces.gateway.server import Gateway, Settings
@@ -113,13 +114,15 @@ def _near(drawn: NDArray[Any], wanted: Expected) -> bool:
     return bool(np.abs(drawn - wanted).max() <= 1)
 
 
-def _hover(look: Look, column: float, row: float) -> str:
+def _hover(look: Look, column: int, row: int) -> str:
+    """What is said of the value of a pixel of an image without slices."""
     box = look.page.locator(".stage canvas").bounding_box()
     assert box is not None
     left, top = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     look.page.mouse.move(left + (column + 0.5 - SIDE / 2) * ZOOM, top + (row + 0.5 - SIDE / 2) * ZOOM)
-    look.page.locator(".probe", has_text="x ").wait_for()
-    return look.page.locator(".probe").inner_text()
+    look.page.locator(".probe", has_text=f"x {column}").wait_for()
+    said = look.page.locator(".probe").inner_text().replace("\xa0", " ")
+    return re.split(r"   +|\t", said)[2].strip()
 
 
 @pytest.mark.parametrize("name", GREY)
@@ -136,3 +139,62 @@ def test_grey_is_that_of_the_standard(browser: Browser, shown: Shown, name: str)
         look.state()
         look.page.reload()
         assert _near(_grey(look), 255 - wanted)
+
+
+def test_a_window_of_a_modality_lut_is_in_its_values(browser: Browser, shown: Shown) -> None:
+    table = np.arange(4096, dtype=np.uint16)[::-1] // 4
+    dataset = with_modality_lut(picture("table", "MR", RAMP, WindowCenter=500, WindowWidth=1000), table)
+    path = shown.path(dataset)
+    with Look(browser, shown.url) as look:
+        look.go(path + _at())
+        assert _near(_grey(look), linear(table[RAMP[0]].astype(float), 500, 1000))
+        assert _hover(look, 40, 32) == str(table[RAMP[0, 40]])
+        assert look.page.get_by_label("Window center").input_value() == "500"
+
+
+def test_a_modality_lut_that_cannot_be_read_is_said_and_stored_values_are_shown(browser: Browser, shown: Shown) -> None:
+    dataset = with_modality_lut(
+        picture("broken table", "MR", RAMP, WindowCenter=500, WindowWidth=1000), np.arange(4096, dtype=np.uint16)
+    )
+    del dataset.ModalityLUTSequence[0].LUTData
+    path = shown.path(dataset)
+    with Look(browser, shown.url) as look:
+        page = look.go(path + _at())
+        assert page.get_by_text("Stored values are shown").is_visible()
+        assert _hover(look, 40, 32) == f"{RAMP[0, 40]} stored"
+        assert page.get_by_role("button", name="Header").count() == 0
+        drawn = _grey(look)
+        assert drawn[0] == 0
+        assert drawn[-1] == 255
+        assert np.all(np.diff(drawn) >= 0)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_is_shown_in_colour(browser: Browser, shown: Shown, bits: int) -> None:
+    pixels = (RAMP // 16).astype(f"<u{bits // 8}")
+    palette = np.stack([np.arange(256) * 257, np.arange(256)[::-1] * 257, np.full(256, 128 * 257)], axis=-1)
+    path = shown.path(with_palette(picture(f"palette {bits}", "US", pixels), palette))
+    with Look(browser, shown.url) as look:
+        look.go(path + _at())
+        assert np.array_equal(_row(look), palette[pixels[0]] // 257)
+        assert _hover(look, 40, 32) == " ".join(map(str, palette[pixels[0, 40]]))
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_colours_of_more_than_eight_bits_are_told_as_they_are(browser: Browser, shown: Shown, bits: int) -> None:
+    most = 2**bits - 1
+    pixels = np.zeros((SIDE, SIDE, 3), np.uint16)
+    pixels[..., 0], pixels[..., 1], pixels[..., 2] = RAMP * (most // 4095), 300, most
+    path = shown.path(picture(f"colours {bits}", "OT", pixels, BitsStored=bits, HighBit=bits - 1))
+    with Look(browser, shown.url) as look:
+        look.go(path + _at())
+        assert _near(_row(look), pixels[0] / most * 255)
+        assert _hover(look, 40, 32) == " ".join(map(str, pixels[0, 40]))
+
+
+def test_a_palette_that_cannot_be_read_is_said(browser: Browser, shown: Shown) -> None:
+    dataset = with_palette(picture("broken palette", "US", (RAMP // 16).astype(np.uint8)), np.zeros((256, 3), int))
+    del dataset.RedPaletteColorLookupTableData
+    path = shown.path(dataset)
+    with Look(browser, shown.url) as look:
+        assert look.go(path + _at()).get_by_text("The palette of the series cannot be read").is_visible()

@@ -1,0 +1,43 @@
+"""What the page draws of a series: palettes in colour, and what Modality LUTs make of stored values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dicomzarr.errors import MetadataError
+
+if TYPE_CHECKING:
+    from dicomzarr.engine.ports import SeriesRef
+    from dicomzarr.faces.gateway.upstreams import Upstream
+    from dicomzarr.omezarr.series_store import SeriesStore
+    from dicomzarr.plan import SeriesPlan
+
+
+async def drawn(upstream: Upstream, ref: SeriesRef, store: SeriesStore) -> tuple[str | None, SeriesStore]:
+    """The values that the page draws, and the store of them; None and the store itself where it draws these.
+
+    A table that is broken leaves stored values, which the page says.
+
+    Args:
+        upstream: Where the series lies.
+        ref: Which.
+        store: As the gateway shows it.
+
+    Raises:
+        DicomZarrError: A table that the metadata only name cannot be had.
+    """
+    values = _values(store.plan) if upstream.views[3].values == "stored" else None
+    if values is None:
+        return None, store
+    try:
+        found = await upstream.store(ref, zarr_format=3, values=values)
+    except MetadataError:
+        return None, store
+    return (values, found) if found.plan.image_paths == store.plan.image_paths else (None, store)
+
+
+def _values(plan: SeriesPlan) -> str | None:
+    images = [*plan.images, *(image for _, image in plan.associated)]
+    if any(level.attributes.photometric_interpretation == "PALETTE COLOR" for each in images for level in each.levels):
+        return "color"
+    return "modality" if any(image.attributes.modality_lut for image in images) else None
