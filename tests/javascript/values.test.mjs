@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { centered, steepness, Values, windowAround, windowOf, windowText } from "../../dicomzarr/faces/gateway/page/values.js";
+import { centered, numberText, steepness, Values, windowAround, windowOf, windowText } from "../../dicomzarr/faces/gateway/page/values.js";
 import { Image } from "../../dicomzarr/faces/gateway/page/zarr.js";
 import { typed } from "../../dicomzarr/faces/gateway/page/frames.js";
 import { segments } from "../../dicomzarr/faces/gateway/page/stage.js";
@@ -115,4 +115,37 @@ test("segments have names and colours, and some when the header gives none", () 
   const [liver, other] = segments(image({ dtype: "uint8", label }));
   assert.deepEqual([liver.name, liver.color, other.name], ["Liver", "ff0010", "Segment 7"]);
   assert.match(other.color, /^[0-9a-f]{6}$/);
+});
+
+test("what is no number is left out of a measured window, and is no value", () => {
+  const values = new Values(image({ dtype: "float32", facts: { units: "US" } }));
+  const numbers = Float32Array.from({ length: 1000 }, (_, i) => i / 1e6);
+  const some = Float32Array.from([...numbers, NaN, Infinity, -Infinity, ...new Array(3000).fill(NaN)]);
+  assert.deepEqual(values.measured(some, {}), values.measured(numbers, {}));
+  assert.equal(values.measured(Float32Array.of(NaN, NaN), {}), null);
+  assert.equal(values.said([NaN]), "no value");
+  assert.equal(values.said([null]), "…");
+});
+
+test("a measured window is of few digits, of values of any size", () => {
+  for (const scale of [1e-9, 1e-6, 1, 1e6]) {
+    const { low, high } = new Values(image({ dtype: "float32" })).measured(Float32Array.from({ length: 1000 }, (_, i) => (300 + i) * scale), {});
+    assert.ok(Math.abs(low / scale - 320) < 3 && Math.abs(high / scale - 1298) < 3, `${low} ${high}`);
+    assert.ok([low, high].every((value) => Number(value.toPrecision(4)) === value), `${low} ${high}`);
+  }
+});
+
+test("numbers have the digits of their 32 bits, and no more", () => {
+  const numbers = { 136.25: 136.25, 42.5442: 34 * 0.001298346 + 42.500056, 0.1: Math.fround(0.1), 2147483647: 2147483647, "3.8e-9": Math.fround(3.8e-9) };
+  for (const [text, value] of Object.entries(numbers)) assert.equal(numberText(value).slice(0, 7), text.slice(0, 7));
+  assert.equal(numberText(136.25), "136.25");
+  assert.equal(numberText(0.1 + 0.2), "0.3");
+});
+
+test("a drag widens and moves windows of any size, a threshold too", () => {
+  const values = new Values(image({ facts: { rescale: { slope: 1e-6, intercept: 0 } } }));
+  const { low, high } = values.dragged({ low: 0, high: 0.004, function: "SIGMOID" }, 100, 150);
+  assert.ok(high - low > 0.01 && (low + high) / 2 > 0.004 && high < 0.1);
+  const opened = values.dragged({ low: 0.002, high: 0.002, function: "LINEAR" }, 100, 0);
+  assert.ok(opened.high > opened.low && opened.high - opened.low < 0.001);
 });

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from dicomzarr.faces.demo.phantoms import uid
 
@@ -57,6 +63,31 @@ def stack(name: str, modality: str, slices: list[NDArray[Any]], headers: list[di
         dataset.ImagePositionPatient = [0, 0, number]
         datasets.append(dataset)
     return datasets
+
+
+def parametric_map(name: str, slices: list[NDArray[np.float32]]) -> Dataset:
+    """A volume of 32 bits of floating point, a millimetre in each direction."""
+    dataset = picture(name, "MR", slices[0])
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = ParametricMapStorage
+    del dataset.PixelData, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation
+    dataset.add_new("FloatPixelData", "OF", b"".join(pixels.astype("<f4").tobytes() for pixels in slices))
+    dataset.NumberOfFrames = len(slices)
+    dataset.FrameOfReferenceUID = uid(f"{name} frame of reference")
+    shared = Dataset()
+    shared.PixelMeasuresSequence = [_item(PixelSpacing=[1, 1], SliceThickness=1)]
+    shared.PlaneOrientationSequence = [_item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = [
+        _item(PlanePositionSequence=[_item(ImagePositionPatient=[0, 0, number])]) for number in range(len(slices))
+    ]
+    return dataset
+
+
+def _item(**values: Any) -> Dataset:
+    item = Dataset()
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return item
 
 
 def linear(values: NDArray[Any], center: float, width: float) -> NDArray[np.float64]:

@@ -24,15 +24,22 @@ in vec2 at; out vec4 color;
 uniform sampler2D picture; uniform vec2 size;
 void main() { color = vec4(texture(picture, at / size).rgb, 1.0); }`;
 
-/** Bilinear by hand, since textures of integers do not filter; nearest where pixels are to be seen. */
+/** Whether a value is a number, and what stands for it where it is none. By its bits, for isnan may say what it wants (GLSL ES 3.00 section 4.5.1). */
+export const NUMBERS = `
+bool known(float value) { return (floatBitsToUint(value) & 0x7fffffffu) < 0x7f800000u; }
+bool missing(float value) { return (floatBitsToUint(value) & 0x7fffffffu) > 0x7f800000u; }
+float beside(float value, float here) { return known(value) ? value : here; }`;
+
+/** Bilinear by hand, since textures of integers do not filter; nearest where pixels are to be seen, or beside what is no number. */
 const SAMPLE = `
 float texel(ivec2 at) { return unit * float(texelFetch(picture, clamp(at, ivec2(0), ivec2(size) - 1), 0).r); }
 float sampled(vec2 at) {
-  if (nearest) return texel(ivec2(floor(at)));
+  float here = texel(ivec2(floor(at)));
+  if (nearest || !known(here)) return here;
   vec2 low = floor(at - 0.5), part = at - 0.5 - low;
   ivec2 corner = ivec2(low);
-  return mix(mix(texel(corner), texel(corner + ivec2(1, 0)), part.x),
-             mix(texel(corner + ivec2(0, 1)), texel(corner + ivec2(1, 1)), part.x), part.y);
+  return mix(mix(beside(texel(corner), here), beside(texel(corner + ivec2(1, 0)), here), part.x),
+             mix(beside(texel(corner + ivec2(0, 1)), here), beside(texel(corner + ivec2(1, 1)), here), part.x), part.y);
 }`;
 
 /** From values to shades (PS3.3 sections C.11.2.1.2 and C.11.2.1.3). */
@@ -50,9 +57,13 @@ const windowed = (sampler) => `#version 300 es
 precision highp float; precision highp int; precision highp ${sampler};
 in vec2 at; out vec4 color;
 uniform ${sampler} picture; uniform vec2 size; uniform bool nearest; uniform float unit; uniform vec3 tint;
+${NUMBERS}
 ${SAMPLE}
 ${SHADE}
-void main() { color = vec4(shaded(sampled(at)) * tint, 1.0); }`;
+void main() {
+  float value = sampled(at);
+  color = vec4(missing(value) ? vec3(0.0) : shaded(value) * tint, 1.0);
+}`;
 
 /** Segments: the colour of each value out of a table; their outlines on request. @param {string} sampler */
 const labelled = (sampler) => `#version 300 es

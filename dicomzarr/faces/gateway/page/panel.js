@@ -3,7 +3,7 @@
 import { h, short } from "./dom.js";
 import { Planes, whyNoPlanes } from "./planes.js";
 import { segments, Stage } from "./stage.js";
-import { centered, windowAround } from "./values.js";
+import { centered, tidy, windowAround } from "./values.js";
 
 /** @typedef {import("./viewer.js").Viewer} Viewer */
 /** @typedef {import("./zarr.js").Image} Image */
@@ -147,7 +147,7 @@ export class Panel {
       solid.hidden = !(stage instanceof Planes);
       oblique.hidden = !(stage instanceof Planes && stage.isOblique);
       cut.hidden = !(stage instanceof Planes && stage.surface);
-      if (stage instanceof Planes && stage.cut !== null) from.value = short(stage.cut);
+      if (stage instanceof Planes && stage.cut !== null) from.value = String(tidy(stage.cut));
       solids.forEach((button, index) => button.setAttribute("aria-pressed", String(stage instanceof Planes && stage.surface === (index === 0))));
     });
     return section("View", h("div.row.wrap", {}, ...buttons), solid, cut, oblique);
@@ -164,12 +164,16 @@ export class Panel {
       this.viewer.changed();
     };
     const numbers = /** @type {HTMLInputElement[]} */ (["Center", "Width"].map((name) => h("input", { type: "number", step: "any", "aria-label": `Window ${name.toLowerCase()}`, onchange: () => {
-      const [center, width] = numbers.map((input) => Number(input.value));
-      if (width > 0) set(windowAround(center, width, channel().function));
+      const [center, width] = numbers.map((input) => input.valueAsNumber);
+      if (Number.isFinite(center) && width > 0) set(windowAround(center, width, channel().function));
+      else write();
     } })));
-    this.updates.push(() => {
+    const write = () => {
       const { center, width } = centered(channel());
-      if (!numbers.includes(/** @type {any} */ (document.activeElement))) [numbers[0].value, numbers[1].value] = [short(center), short(width)];
+      [numbers[0].value, numbers[1].value] = [center, width].map((value) => String(tidy(value)));
+    };
+    this.updates.push(() => {
+      if (!numbers.includes(/** @type {any} */ (document.activeElement))) write();
       said.textContent = units.unit;
     });
     const presets = units.presets.map(({ name, window }) => h("button", { type: "button", onclick: () => set(window) }, name));

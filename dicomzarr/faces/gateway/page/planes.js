@@ -1,6 +1,6 @@
 /** A volume in three planes and in 3D: axial, coronal, sagittal as radiologists hang them, whichever way it was taken. */
 
-import { layout, Painter, SHADE } from "./gl.js";
+import { layout, NUMBERS, Painter, SHADE } from "./gl.js";
 import { direction, inverse, letters, opposite, toPatient } from "./geometry.js";
 import { rgb, segments } from "./stage.js";
 import { steepness } from "./values.js";
@@ -53,8 +53,11 @@ vec3 slice(int z) { return texelFetch(rows, ivec2(clamp(z, 0, int(extent.z) - 1)
 /** Values in modality units, between voxels too. @param {string} sampler */
 const plane = (sampler) => `${head(sampler)}
 uniform vec3 origin; uniform vec3 right; uniform vec3 down;
+${NUMBERS}
 ${SHADE}
-float scaled(ivec3 p) { vec3 s = slice(p.z); return voxel(p) * s.x + s.y; }
+float here;
+float value(ivec3 p) { vec3 s = slice(p.z); return voxel(p) * s.x + s.y; }
+float scaled(ivec3 p) { return beside(value(p), here); }
 void main() {
   vec3 p = origin + at.x * right + at.y * down;
   if (any(lessThan(p, vec3(-0.5))) || any(greaterThan(p, extent - 0.5))) { color = vec4(0.0, 0.0, 0.0, 1.0); return; }
@@ -62,6 +65,8 @@ void main() {
     color = vec4(vec3(0.06 + 0.06 * step(0.5, fract((gl_FragCoord.x + gl_FragCoord.y) / 14.0))), 1.0);
     return;
   }
+  here = value(ivec3(floor(p + 0.5)));
+  if (!known(here)) { color = vec4(missing(here) ? vec3(0.0) : vec3(shaded(here)), 1.0); return; }
   vec3 low = floor(p), part = p - low; ivec3 q = ivec3(low);
   if (slice(q.z).z == 0.0) { q.z += 1; part.z = 0.0; }
   if (slice(q.z + 1).z == 0.0) part.z = 0.0;
@@ -89,8 +94,9 @@ void main() {
 /** The brightest value on each ray, or the first surface: what is above the middle of the window. @param {string} sampler */
 const rays = (sampler) => `${head(sampler)}
 uniform mat3 turn; uniform vec3 spacing; uniform bool surface; uniform float cut; uniform float reach;
+${NUMBERS}
 ${SHADE}
-float value(vec3 p) { ivec3 q = ivec3(floor(p + 0.5)); vec3 s = slice(q.z); return s.z == 0.0 ? -1e30 : voxel(q) * s.x + s.y; }
+float value(vec3 p) { ivec3 q = ivec3(floor(p + 0.5)); vec3 s = slice(q.z); return s.z == 0.0 ? -1e30 : beside(voxel(q) * s.x + s.y, -1e30); }
 bool inside(vec3 p) { return all(greaterThan(p, vec3(-0.5))) && all(lessThan(p, extent - 0.5)); }
 void main() {
   vec3 middle = (extent - 1.0) / 2.0;

@@ -93,15 +93,35 @@ export class Values {
     return { low, high, function: "LINEAR_EXACT" };
   }
 
-  /** Where 2 and 99.8 % of the values lie. @param {ArrayLike<number>} values as stored @param {Record<string, number>} at @returns {Window} */
+  /**
+   * Where 2 and 99.8 % of the numbers lie; null where there are none.
+   * @param {ArrayLike<number>} values as stored @param {Record<string, number>} at @returns {Window | null}
+   */
   measured(values, at) {
     /** @type {number[]} */ const some = [];
     const step = Math.max(1, Math.floor(values.length / 20000));
-    for (let i = 0; i < values.length; i += step) some.push(this.modality(values[i], at));
+    for (let i = 0; i < values.length; i += step) if (Number.isFinite(values[i])) some.push(this.modality(values[i], at));
+    if (!some.length) return null;
     some.sort((one, other) => one - other);
     const part = (/** @type {number} */ share) => some[Math.min(some.length - 1, Math.floor(share * some.length))];
-    const low = part(0.02), high = part(0.998);
-    return { low, high: high > low ? high : low + 1, function: "LINEAR_EXACT" };
+    const low = part(0.02), most = part(0.998), high = most > low ? most : low + (Math.abs(low) || 1);
+    const each = 10 ** Math.floor(Math.log10((high - low) / 500));
+    return { low: tidy(Math.floor(low / each) * each), high: tidy(Math.ceil(high / each) * each), function: "LINEAR_EXACT" };
+  }
+
+  /** A window after a drag: right is wider, down is darker. @param {Window} window @param {number} right @param {number} down @returns {Window} */
+  dragged({ low, high, function: shape }, right, down) {
+    const center = (low + high) / 2;
+    const least = /int/.test(this.dtype) ? Math.abs(this.#of(this.rescale.slope, {})) / 10 : Math.abs(center) * 1e-6 || 1e-12;
+    const width = Math.max((high - low) * 1.01 ** right, least), moved = center + (down * width) / 300;
+    return { low: moved - width / 2, high: moved + width / 2, function: shape };
+  }
+
+  /** What is under the pointer, as people read it; what has not come is null. @param {(number|null)[]} values */
+  said(values) {
+    const known = values.flatMap((value) => (value === null ? [] : [value]));
+    if (!known.length) return "…";
+    return known.every(Number.isNaN) ? "no value" : `${known.map(numberText).join(" ")} ${this.unit}`.trim();
   }
 }
 
@@ -127,8 +147,19 @@ export function centered({ low, high, function: shape = "LINEAR" }) {
   return { center: (low + high + more) / 2, width: high - low + more };
 }
 
+/** A number without the noise of the arithmetic before it. @param {number} value */
+export const tidy = (value) => Number(value.toPrecision(12));
+
+/** A number with the digits that it has in 32 bits of floating point; whole ones with all. @param {number} value */
+export function numberText(value) {
+  if (Number.isInteger(value)) return String(value);
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "no value" : value > 0 ? "∞" : "-∞";
+  const digits = [1, 2, 3, 4, 5, 6, 7, 8].find((count) => Math.fround(Number(value.toPrecision(count))) === Math.fround(value)) ?? 9;
+  return String(Number(value.toPrecision(digits)));
+}
+
 /** A window as addresses have it. @param {Window} window */
-export const windowText = ({ low, high, function: shape }) => [low, high].map((value) => String(Number(value.toPrecision(12)))).concat(shape === "LINEAR" ? [] : [shape]).join(",");
+export const windowText = ({ low, high, function: shape }) => [low, high].map((value) => String(tidy(value))).concat(shape === "LINEAR" ? [] : [shape]).join(",");
 
 /** The window that the parts of such a text are; null where they are none. @param {string[]} parts @returns {Window | null} */
 export function windowOf(parts) {

@@ -164,7 +164,8 @@ export class Viewer {
       const where = Object.fromEntries(at.map((name, place) => [name, indices[place]]));
       const channel = /** @type {any} */ (view.channels[where.c ?? 0]);
       if (channel?.measure) {
-        Object.assign(channel, units.measured(frame.values, where), { measure: false });
+        const found = units.measured(frame.values, where);
+        if (found) Object.assign(channel, found, { measure: false });
         this.panel?.update();
       }
     }
@@ -377,8 +378,7 @@ export class Viewer {
     }
     const { column, row, values } = found;
     const slice = "slice" in found ? Number(found.slice) : view.z;
-    const known = values.filter((value) => value !== null).map((value) => short(Number(value)));
-    const parts = [`x ${column}`, `y ${row}`, ...(image.finest.length("z") > 1 ? [`z ${slice}`] : []), known.length ? `${known.join(" ")} ${units.unit}`.trim() : "…"];
+    const parts = [`x ${column}`, `y ${row}`, ...(image.finest.length("z") > 1 ? [`z ${slice}`] : []), units.said(values)];
     const { affine } = image.facts;
     if (affine && image.facts.affine_origin_known !== false) parts.push(`(${toPatient(affine, column, row, slice).map((value) => value.toFixed(image.unit === "micrometer" ? 3 : 1)).join(", ")}) mm`);
     this.probe.textContent = parts.join("   ");
@@ -470,9 +470,7 @@ export class Viewer {
     const { view, units, image } = this;
     if (!view || !units || !image || image.isRgb) return;
     const channel = view.channels[units.oneByOne ? view.c : view.channels.findIndex((each) => each.active)] ?? view.channels[0];
-    const width = channel.high - channel.low, center = (channel.low + channel.high) / 2;
-    const wider = Math.max(width * 1.01 ** right, Math.abs(center) * 1e-4 + 1e-6), moved = center + (down * width) / 300;
-    Object.assign(channel, { low: moved - wider / 2, high: moved + wider / 2 });
+    Object.assign(channel, units.dragged(channel, right, down));
     this.changed();
   }
 

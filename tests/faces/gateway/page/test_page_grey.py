@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pydicom
 import pytest
-from page_images import RAMP, SIDE, linear, linear_exact, picture, sigmoid, with_modality_lut, with_palette
+from page_images import (
+    RAMP,
+    SIDE,
+    linear,
+    linear_exact,
+    parametric_map,
+    picture,
+    sigmoid,
+    with_modality_lut,
+    with_palette,
+)
 from page_looks import Look
 
 from dicomzarr.faces.gateway.server import Gateway, Settings
@@ -114,15 +124,25 @@ def _near(drawn: NDArray[Any], wanted: Expected) -> bool:
     return bool(np.abs(drawn - wanted).max() <= 1)
 
 
-def _hover(look: Look, column: int, row: int) -> str:
-    """What is said of the value of a pixel of an image without slices."""
+def _drag(look: Look, right: int, down: int) -> None:
+    """Change the window by the mouse."""
+    mouse = look.page.mouse
+    mouse.move(400, 400)
+    mouse.down(button="right")
+    mouse.move(400 + right, 400 + down)
+    mouse.up(button="right")
+    look.wait()
+
+
+def _hover(look: Look, column: int, row: int, *, slices: bool = False) -> str:
+    """What is said of the value of a pixel."""
     box = look.page.locator(".stage canvas").bounding_box()
     assert box is not None
     left, top = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     look.page.mouse.move(left + (column + 0.5 - SIDE / 2) * ZOOM, top + (row + 0.5 - SIDE / 2) * ZOOM)
     look.page.locator(".probe", has_text=f"x {column}").wait_for()
     said = look.page.locator(".probe").inner_text().replace("\xa0", " ")
-    return re.split(r"   +|\t", said)[2].strip()
+    return re.split(r"   +|\t", said)[3 if slices else 2].strip()
 
 
 @pytest.mark.parametrize("name", GREY)
@@ -198,3 +218,60 @@ def test_a_palette_that_cannot_be_read_is_said(browser: Browser, shown: Shown) -
     path = shown.path(dataset)
     with Look(browser, shown.url) as look:
         assert look.go(path + _at()).get_by_text("The palette of the series cannot be read").is_visible()
+
+
+def test_what_is_no_number_is_background_and_has_no_value(browser: Browser, shown: Shown) -> None:
+    values = np.where(RAMP < 1024, np.nan, RAMP.astype(np.float32) * np.float32(1e-6)).astype("<f4")
+    path = shown.path(parametric_map("not a number", [values] * 3))
+    with Look(browser, shown.url) as look:
+        page = look.go(path + _at("&z=1"))
+        center, width = (float(page.get_by_label(f"Window {name}").input_value()) for name in ("center", "width"))
+        wanted = np.nan_to_num(linear_exact(values[0].astype(float), center, width))
+        assert np.ptp(wanted) > 200
+        assert _near(_grey(look), wanted)
+        assert _hover(look, 40, 32, slices=True) == "0.00256"
+        assert _hover(look, 4, 32, slices=True) == "no value"
+        look.press("i")
+        assert _near(_grey(look), np.where(np.isnan(values[0]), 0, 255 - wanted))
+        look.press("i", "m")
+        planes = look.canvas()[: look.canvas().shape[0] // 2, : look.canvas().shape[1] // 2, 0]
+        assert np.ptp(planes) > 200
+
+
+def test_windows_of_small_values_can_be_read_and_set(browser: Browser, shown: Shown) -> None:
+    header = {"RescaleSlope": "1e-6", "RescaleIntercept": 0, "RescaleType": "US"}
+    path = shown.path(picture("diffusion", "MR", RAMP, **header))
+    with Look(browser, shown.url) as look:
+        page = look.go(path + _at())
+        boxes = [page.get_by_label(f"Window {name}") for name in ("center", "width")]
+        center, width = (float(box.input_value()) for box in boxes)
+        assert _near(_grey(look), linear_exact(RAMP[0] * 1e-6, center, width))
+        boxes[0].fill("0.002")
+        boxes[1].fill("0.004")
+        boxes[1].press("Enter")
+        assert _near(_grey(look), linear_exact(RAMP[0] * 1e-6, 0.002, 0.004))
+        look.state()
+        page.reload()
+        look.wait()
+        assert [box.input_value() for box in boxes] == ["0.002", "0.004"]
+        assert _near(_grey(look), linear_exact(RAMP[0] * 1e-6, 0.002, 0.004))
+        _drag(look, 60, 0)
+        wider = float(boxes[1].input_value())
+        assert wider == pytest.approx(0.004 * 1.01**60, rel=0.02)
+        assert _near(_grey(look), linear_exact(RAMP[0] * 1e-6, 0.002, wider))
+
+
+def test_a_box_keeps_the_digits_of_the_other(browser: Browser, shown: Shown) -> None:
+    header = {"RescaleSlope": 0.25, "RescaleIntercept": 0, "WindowCenter": 100.25, "WindowWidth": 200}
+    path = shown.path(picture("quarters", "MR", RAMP // 4 + 1, **header))
+    with Look(browser, shown.url) as look:
+        page = look.go(path + _at())
+        boxes = [page.get_by_label(f"Window {name}") for name in ("center", "width")]
+        assert [box.input_value() for box in boxes] == ["100.25", "200"]
+        assert _hover(look, 34, 32) == str((34 * 16 + 1) / 4)
+        boxes[1].fill("300")
+        boxes[1].press("Enter")
+        assert _near(_grey(look), linear((RAMP[0] // 4 + 1) / 4, 100.25, 300))
+        boxes[1].fill("-3")
+        boxes[1].press("Enter")
+        assert [box.input_value() for box in boxes] == ["100.25", "300"]
