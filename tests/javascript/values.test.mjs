@@ -80,9 +80,17 @@ test("a window that `omero` alone has is in stored values, which a negative slop
 });
 
 test("the header's window comes first; usual ones that it names are not said twice", () => {
-  const values = new Values(image({ facts: { modality: "CT", windows: [{ center: 50, width: 350, name: "SOFT TISSUE" }] } }));
+  const values = new Values(image({ facts: { modality: "CT", units: "HU", windows: [{ center: 50, width: 350, name: "SOFT TISSUE" }] } }));
   assert.deepEqual(values.presets.map(({ name }) => name), ["Soft tissue", "Lung", "Bone", "Brain"]);
   assert.deepEqual(values.first(0)?.low, windowAround(50, 350).low);
+});
+
+test("only values that are Hounsfield units have that unit, and the windows that are usual in it", () => {
+  for (const units of [undefined, "US", "PCT", "HU_MOD", "Z_EFF"]) {
+    const values = new Values(image({ facts: { modality: "CT", units } }));
+    assert.deepEqual([values.unit, values.presets.length], [units === "US" ? "" : (units ?? ""), 0]);
+  }
+  assert.equal(new Values(image({ facts: { modality: "CT", units: "HU" } })).presets.length, 4);
 });
 
 test("where the header gives no window the pixels do", () => {

@@ -210,9 +210,9 @@ export class Planes {
     /** @type {Map<string, {image: Image, z: number}>} */ this.slots = new Map();
     /** @type {Map<Image, WebGLTexture>} */ this.tables = new Map();
     this.angles = [0.5, 0.25];
-    this.surface = image.facts.modality === "CT";
+    this.surface = units.isHounsfield;
     /** The least value of the surface, in modality units; null is the middle of the window. @type {number|null} */
-    this.cut = image.facts.modality === "CT" ? BONE : null;
+    this.cut = units.isHounsfield ? BONE : null;
     this.zoom = 1;
     this.drawing = 0;
     this.missing = 0;

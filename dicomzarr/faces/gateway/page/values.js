@@ -23,8 +23,7 @@ export class Values {
     this.rescale = facts.rescale ?? { slope: 1, intercept: 0 };
     this.axes = axes.map((axis) => axis.name).filter((name) => ["t", "c", "z"].includes(name));
     /** A table leads to modality values, and could not be read. */ this.isStored = Boolean(facts.modality_lut && !facts.rescale);
-    /** @type {string} */ this.unit = image.isRgb ? "" : this.isStored ? "stored" : unitText(facts.units, facts.modality);
-    this.modalityName = facts.modality;
+    /** @type {string} */ this.unit = image.isRgb ? "" : this.isStored ? "stored" : unitText(facts.units);
     this.dtype = image.finest.dtype;
     /** PhotometricInterpretation; of a slide each channel has its own. @type {string|undefined} */
     this.photometric = facts.affine_reference === "patient" ? facts.levels?.[0]?.photometric_interpretation : undefined;
@@ -60,6 +59,11 @@ export class Values {
     return [this.stored(window.low, at), Math.sign(slope) * Math.min(Math.abs(slope) * steepness(window), STEEPEST)];
   }
 
+  /** Whether values are Hounsfield units, in which windows of organs and bone are known. */
+  get isHounsfield() {
+    return this.unit === "HU";
+  }
+
   /** What is not as it should be about the grey; empty where all is. @returns {string} */
   get caution() {
     if (this.isStored) return "Stored values are shown: the Modality LUT of the series cannot be read, so windows of its header do not apply.";
@@ -74,7 +78,7 @@ export class Values {
   /** @returns {Preset[]} windows of the header first, then those that are usual */
   get presets() {
     const own = this.windows.map(({ center, width, name, function: shape }, index) => ({ name: spoken(name) || (index ? `Window ${index + 1}` : "Header"), window: windowAround(center, width, shape) }));
-    const usual = this.modalityName === "CT" ? CT.map(([name, center, width]) => ({ name, window: windowAround(center, width) })) : [];
+    const usual = this.isHounsfield ? CT.map(([name, center, width]) => ({ name, window: windowAround(center, width) })) : [];
     const said = new Set(own.map(({ name }) => name));
     return [...own, ...usual.filter(({ name }) => !said.has(name))];
   }
@@ -168,8 +172,8 @@ export function windowOf(parts) {
   return Number.isFinite(low) && low <= high && high < Infinity ? { low, high, function: shape ?? "LINEAR" } : null;
 }
 
-/** @param {string|undefined} units @param {string|undefined} modality */
-function unitText(units, modality) {
-  if (!units || units === "US" || units === "UNSPECIFIED") return modality === "CT" ? "HU" : "";
+/** @param {string|undefined} units as the header has them; US is unspecified (PS3.3 section C.11.1.1.2) */
+function unitText(units) {
+  if (!units || units === "US") return "";
   return units === "BQML" ? "Bq/ml" : units;
 }

@@ -275,3 +275,22 @@ def test_a_box_keeps_the_digits_of_the_other(browser: Browser, shown: Shown) -> 
         boxes[1].fill("-3")
         boxes[1].press("Enter")
         assert [box.input_value() for box in boxes] == ["100.25", "300"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "unit"),
+    [
+        ("PERFUSION", {"RescaleSlope": 1, "RescaleIntercept": 0, "RescaleType": "US"}, ""),
+        ("LOCALIZER", {}, ""),
+        ("AXIAL", {"RescaleSlope": 1, "RescaleIntercept": 0}, " HU"),
+    ],
+)
+def test_ct_has_hounsfield_units_only_where_its_header_says_so(
+    browser: Browser, shown: Shown, kind: str, header: dict[str, Any], unit: str
+) -> None:
+    dataset = picture(f"CT {kind}", "CT", RAMP, WindowCenter=2000, WindowWidth=4000, **header)
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", kind]
+    with Look(browser, shown.url) as look:
+        page = look.go(shown.path(dataset) + _at())
+        assert _hover(look, 40, 32) == f"{RAMP[0, 40]}{unit}"
+        assert page.get_by_role("button", name="Lung").count() == bool(unit)
