@@ -157,3 +157,42 @@ test("a drag widens and moves windows of any size, a threshold too", () => {
   const opened = values.dragged({ low: 0.002, high: 0.002, function: "LINEAR" }, 100, 0);
   assert.ok(opened.high > opened.low && opened.high - opened.low < 0.001);
 });
+
+const seen = () => ({ low: 0, high: 1, function: "LINEAR_EXACT", measure: true, each: new Map() });
+const frame = Int16Array.from({ length: 1001 }, (_, i) => i);
+
+test("where slices are rescaled differently each has a window of its own, until one is chosen", () => {
+  const values = new Values(image({ dtype: "uint8", facts: { rescale: { slope: [1, 1, 2, 1], intercept: [0, 5000, 0, 0] } }, channels: [{ window: { min: 0, max: 255, start: 0, end: 255 } }] }));
+  assert.equal(values.first(0), null);
+  const channel = seen();
+  assert.equal(values.told(channel, 0), ",");
+  for (const z of [0, 1, 2]) values.learn(channel, frame, { z });
+  const at = (z) => [values.shownIn(channel, { z }).low, values.shownIn(channel, { z }).high];
+  assert.deepEqual([at(0), at(1), at(2)], [[20, 998], [5020, 5998], [40, 1996]]);
+  assert.deepEqual([channel.low, channel.high, channel.measure], [20, 5998, true]);
+  assert.deepEqual(at(3), [20, 5998]);
+  assert.equal(values.told(channel, 0), ",");
+  values.choose(channel, windowAround(100, 50));
+  values.learn(channel, frame, { z: 3 });
+  assert.deepEqual(at(1), [75, 124]);
+  assert.equal(values.told(channel, 0), "75,124");
+  channel.measure = true;
+  assert.deepEqual(at(3), [20, 998]);
+});
+
+test("values with a unit are compared, so one window grows until it holds for all slices", () => {
+  const values = new Values(image({ facts: { units: "BQML", rescale: { slope: [1, 2, 3, 1], intercept: 0 } } }));
+  const channel = seen();
+  for (const z of [0, 2]) values.learn(channel, frame, { z });
+  assert.deepEqual([values.shownIn(channel, { z: 0 }).low, values.shownIn(channel, { z: 0 }).high], [20, 2994]);
+  assert.equal(values.told(channel, 0), "20,2994,LINEAR_EXACT");
+});
+
+test("where all are rescaled alike the first frame is measured, and no other", () => {
+  const values = new Values(image({ axes: "czyx", shape: [2, 4, 8, 8], facts: { rescale: { slope: [[1, 1, 1, 1], [1, 2, 1, 1]], intercept: 0 } } }));
+  assert.deepEqual([values.differs(0), values.differs(1)], [false, true]);
+  const channel = seen();
+  values.learn(channel, frame, { c: 0, z: 1 });
+  values.learn(channel, frame.map((value) => 2 * value), { c: 0, z: 2 });
+  assert.deepEqual([channel.low, channel.high, channel.measure], [20, 998, false]);
+});

@@ -157,19 +157,21 @@ export class Panel {
   #windows() {
     const units = this.#units;
     if (this.#image.isRgb || (this.#view.channels.length > 1 && !units.oneByOne)) return [];
-    const channel = () => this.#view.channels[units.oneByOne ? this.#view.c : 0];
+    const index = () => (units.oneByOne ? this.#view.c : 0);
+    const channel = () => this.#view.channels[index()];
+    const shown = () => this.viewer.stage?.window(index()) ?? channel();
     const said = h("output");
     const set = (/** @type {import("./values.js").Window} */ window) => {
-      Object.assign(channel(), window);
+      units.choose(channel(), window);
       this.viewer.changed();
     };
     const numbers = /** @type {HTMLInputElement[]} */ (["Center", "Width"].map((name) => h("input", { type: "number", step: "any", "aria-label": `Window ${name.toLowerCase()}`, onchange: () => {
       const [center, width] = numbers.map((input) => input.valueAsNumber);
-      if (Number.isFinite(center) && width > 0) set(windowAround(center, width, channel().function));
+      if (Number.isFinite(center) && width > 0) set(windowAround(center, width, shown().function));
       else write();
     } })));
     const write = () => {
-      const { center, width } = centered(channel());
+      const { center, width } = centered(shown());
       [numbers[0].value, numbers[1].value] = [center, width].map((value) => String(tidy(value)));
     };
     this.updates.push(() => {
@@ -182,8 +184,27 @@ export class Panel {
       this.viewer.changed();
     } }, "Invert");
     this.updates.push(() => invert.setAttribute("aria-pressed", String(this.#view.invert)));
-    const caution = units.caution ? [h("p.quiet", {}, units.caution)] : [];
-    return section("Window", ...caution, h("div.row", {}, h("label", {}, "C ", numbers[0]), h("label", {}, "W ", numbers[1]), said), h("div.row.wrap", {}, ...presets, invert));
+    const caution = h("p.quiet");
+    const measured = h("button", { type: "button", onclick: () => {
+      channel().measure = true;
+      this.viewer.changed();
+    } }, "Each slice");
+    this.updates.push(() => {
+      measured.hidden = !units.isApart(index());
+      measured.setAttribute("aria-pressed", String(channel().measure));
+      caution.textContent = [units.caution, this.#measuring(index())].filter(Boolean).join(" ");
+      caution.hidden = !caution.textContent;
+    });
+    return section("Window", caution, h("div.row", {}, h("label", {}, "C ", numbers[0]), h("label", {}, "W ", numbers[1]), said), h("div.row.wrap", {}, measured, ...presets, invert));
+  }
+
+  /** How a window holds where slices are rescaled differently, and the header has none. @param {number} channel */
+  #measuring(channel) {
+    const { measure } = this.#view.channels[channel];
+    if (!this.#units.differs(channel) || (!measure && this.#units.windows.length)) return "";
+    if (!this.#units.isApart(channel)) return measure ? "The window is measured on all slices that have come." : "";
+    if (!measure) return "This window holds for all slices, which are rescaled differently: some may be black or white.";
+    return this.viewer.stage instanceof Planes ? "One window is measured on all slices, which are rescaled differently." : "Each slice is seen in a window that is measured on it: they are rescaled differently, and values have no unit.";
   }
 
   /** @returns {HTMLElement[]} */
@@ -201,7 +222,7 @@ export class Panel {
       } }));
       const said = units.channels[index]?.window ?? { min: 0, max: 255 };
       const bright = range(`Brightest of ${units.channels[index]?.label ?? index}`, 0, 1, 0.001, (to) => {
-        channel.high = channel.low + Math.max(1e-3, to ** 2) * (said.max - channel.low);
+        units.choose(channel, { ...channel, high: channel.low + Math.max(1e-3, to ** 2) * (said.max - channel.low) });
         this.viewer.changed();
       });
       this.updates.push(() => {

@@ -400,9 +400,13 @@ export class Planes {
     return [(2 * left) / clientWidth - 1, 1 - (2 * (top + height)) / clientHeight, (2 * width) / clientWidth, (2 * height) / clientHeight];
   }
 
-  /** The window of the channel that is seen, which the volume's modality values are in. */
+  /** The window that a channel is seen in: one for the volume. @param {number} channel */
+  window(channel) {
+    return this.view.channels[channel] ?? this.view.channels[0];
+  }
+
   get #window() {
-    const window = this.view.channels[this.view.c] ?? this.view.channels[0];
+    const window = this.window(this.view.c);
     return { ramp: [window.low, steepness(window)], sigmoid: window.function === "SIGMOID" };
   }
 

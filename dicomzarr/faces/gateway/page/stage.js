@@ -35,6 +35,8 @@ import { Painter } from "./gl.js";
  * @property {number} low
  * @property {number} high
  * @property {import("./values.js").VoiFunction} function
+ * @property {boolean} measure it follows the pixels
+ * @property {Map<string, import("./values.js").Window>} each what was measured on each frame
  */
 
 /** Bytes of textures that are kept. */
@@ -318,13 +320,18 @@ export class Stage {
       program.texture("picture", 0, picture.texture);
     } else {
       const program = painter.program(`windowed ${picture.kind}`);
-      const window = view.channels[channel];
+      const window = this.units.shownIn(view.channels[channel], tile.at);
       const inverted = view.invert !== this.units.inverted(channel);
       const unit = picture.kind === "bitmap" ? 255 : 1;
-      program.set({ ...this.#place(tile), size, ramp: this.units.ramp(window, tile.at), sigmoid: window.function === "SIGMOID", inverted, unit, nearest: view.zoom >= SQUARES, tint: this.units.oneByOne ? [1, 1, 1] : rgb(window.color) });
+      program.set({ ...this.#place(tile), size, ramp: this.units.ramp(window, tile.at), sigmoid: window.function === "SIGMOID", inverted, unit, nearest: view.zoom >= SQUARES, tint: this.units.oneByOne ? [1, 1, 1] : rgb(view.channels[channel].color) });
       program.texture("picture", 0, picture.texture);
     }
     painter.quad();
+  }
+
+  /** The window that a channel is seen in now. @param {number} channel */
+  window(channel) {
+    return this.units.shownIn(this.view.channels[channel], { t: this.view.t, c: channel, z: this.view.z });
   }
 
   /** @param {Image} label @param {Tile} tile @param {Picture} picture */

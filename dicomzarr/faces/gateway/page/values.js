@@ -7,6 +7,10 @@
  * @typedef {{low: number, high: number, function: VoiFunction}} Window
  */
 /** @typedef {{name: string, window: Window}} Preset */
+/**
+ * The window of a channel, and how it came about.
+ * @typedef {Window & {measure: boolean, each: Map<string, Window>}} Seen `measure`: it follows the pixels; `each`: what was measured on each frame
+ */
 
 /** @type {[string, number, number][]} name, center and width */
 const CT = [["Soft tissue", 40, 400], ["Lung", -600, 1500], ["Bone", 480, 2500], ["Brain", 40, 80]];
@@ -25,6 +29,8 @@ export class Values {
     /** A table leads to modality values, and could not be read. */ this.isStored = Boolean(facts.modality_lut && !facts.rescale);
     /** @type {string} */ this.unit = image.isRgb ? "" : this.isStored ? "stored" : unitText(facts.units);
     this.dtype = image.finest.dtype;
+    this.lengths = { t: image.finest.length("t"), z: image.finest.length("z") };
+    /** @type {Map<number, boolean>} */ this.differing = new Map();
     /** PhotometricInterpretation; of a slide each channel has its own. @type {string|undefined} */
     this.photometric = facts.affine_reference === "patient" ? facts.levels?.[0]?.photometric_interpretation : undefined;
     /** @type {{center: number, width: number, name?: string, function?: VoiFunction}[]} */ this.windows = this.isStored ? [] : (facts.windows ?? []);
@@ -92,7 +98,7 @@ export class Values {
     const said = this.channels[channel]?.window;
     const isWhole = !said || (said.start === said.min && said.end === said.max);
     if (header && (this.channels.length <= 1 || !isWhole)) return windowAround(header.center, header.width, header.function);
-    if (!said || (isWhole && this.dtype !== "uint8")) return null;
+    if (!said || this.differs(channel) || (isWhole && this.dtype !== "uint8")) return null;
     const [low, high] = [this.modality(said.start, {}), this.modality(said.end, {})].sort((one, other) => one - other);
     return { low, high, function: "LINEAR_EXACT" };
   }
@@ -111,6 +117,51 @@ export class Values {
     const low = part(0.02), most = part(0.998), high = most > low ? most : low + (Math.abs(low) || 1);
     const each = 10 ** Math.floor(Math.log10((high - low) / 500));
     return { low: tidy(Math.floor(low / each) * each), high: tidy(Math.ceil(high / each) * each), function: "LINEAR_EXACT" };
+  }
+
+  /** Whether frames of a channel are rescaled differently. @param {number} c */
+  differs(c) {
+    let differs = this.differing.get(c);
+    if (differs === undefined) {
+      const factors = new Set();
+      for (let t = 0; t < this.lengths.t; t += 1) for (let z = 0; z < this.lengths.z; z += 1) factors.add(`${this.modality(0, { t, c, z })} ${this.modality(1, { t, c, z })}`);
+      this.differing.set(c, (differs = factors.size > 1));
+    }
+    return differs;
+  }
+
+  /** Whether each frame is seen in a window of its own, as long as none is chosen: values without a unit are not to be compared. @param {number} c */
+  isApart(c) {
+    return this.differs(c) && !this.unit;
+  }
+
+  /**
+   * Measure a frame that came; the window of its channel follows the first, or all where they are rescaled differently.
+   * @param {Seen} seen @param {ArrayLike<number>} values @param {Record<string, number>} at
+   */
+  learn(seen, values, at) {
+    const found = seen.measure || this.isApart(at.c ?? 0) ? this.measured(values, at) : null;
+    if (!found) return;
+    seen.each.set(place(at), found);
+    if (!seen.measure) return;
+    const all = [...seen.each.values()];
+    Object.assign(seen, { ...found, low: Math.min(...all.map(({ low }) => low)), high: Math.max(...all.map(({ high }) => high)) });
+    seen.measure = this.differs(at.c ?? 0);
+  }
+
+  /** The window that a frame is seen in. @param {Seen} seen of its channel @param {Record<string, number>} at @returns {Window} */
+  shownIn(seen, at) {
+    return (seen.measure && this.isApart(at.c ?? 0) && seen.each.get(place(at))) || seen;
+  }
+
+  /** Let the window of a channel follow the pixels no more. @param {Seen} seen @param {Window} window */
+  choose(seen, { low, high, function: shape }) {
+    Object.assign(seen, { low, high, function: shape, measure: false });
+  }
+
+  /** What an address says of the window of a channel; nothing where the pixels say it. @param {Seen} seen @param {number} c */
+  told(seen, c) {
+    return seen.measure && (this.isApart(c) || !seen.each.size) ? "," : windowText(seen);
   }
 
   /** A window after a drag: right is wider, down is darker. @param {Window} window @param {number} right @param {number} down @returns {Window} */
@@ -150,6 +201,9 @@ export function centered({ low, high, function: shape = "LINEAR" }) {
   const more = shape === "LINEAR" ? 1 : 0;
   return { center: (low + high + more) / 2, width: high - low + more };
 }
+
+/** @param {Record<string, number>} at indices of a frame */
+const place = ({ t, z }) => `${t ?? 0} ${z ?? 0}`;
 
 /** A number without the noise of the arithmetic before it. @param {number} value */
 export const tidy = (value) => Number(value.toPrecision(12));

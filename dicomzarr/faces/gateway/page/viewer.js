@@ -6,7 +6,7 @@ import { direction, lengthText, letters, opposite, roundLength, toPatient } from
 import { Panel } from "./panel.js";
 import { Planes, whyNoPlanes } from "./planes.js";
 import { segments, Stage } from "./stage.js";
-import { Values, windowOf, windowText } from "./values.js";
+import { Values, windowOf } from "./values.js";
 import { openSeries } from "./zarr.js";
 
 /** @typedef {import("./zarr.js").Image} Image */
@@ -102,7 +102,7 @@ export class Viewer {
         const known = windowOf(windows[channel] ?? []) ?? units.first(channel);
         return {
           active: !windows[channel]?.includes("0", 2), color: count === 1 || image.isRgb ? "FFFFFF" : units.channels[channel]?.color ?? "FFFFFF",
-          low: known?.low ?? 0, high: known?.high ?? 1, function: known?.function ?? "LINEAR_EXACT", measure: !known && !image.isRgb,
+          low: known?.low ?? 0, high: known?.high ?? 1, function: known?.function ?? "LINEAR_EXACT", measure: !known && !image.isRgb, each: new Map(),
         };
       }),
       invert: asked.has("invert") ? asked.get("invert") === "1" : image.facts.modality === "PT",
@@ -157,15 +157,14 @@ export class Viewer {
   /** @param {string} key @param {Frame|Error} frame */
   #came(key, frame) {
     const view = /** @type {View} */ (this.view), units = /** @type {Values} */ (this.units);
-    if (!(frame instanceof Error) && frame.values && !key.includes("labels/")) {
+    if (!(frame instanceof Error) && !frame.absent && !this.image?.isRgb && !key.includes("labels/")) {
       const { image } = this;
       const at = /** @type {Image} */ (image).axes.map((axis) => axis.name);
       const indices = key.split("/c/")[1].split("/").map(Number);
       const where = Object.fromEntries(at.map((name, place) => [name, indices[place]]));
-      const channel = /** @type {any} */ (view.channels[where.c ?? 0]);
-      if (channel?.measure) {
-        const found = units.measured(frame.values, where);
-        if (found) Object.assign(channel, found, { measure: false });
+      const channel = view.channels[where.c ?? 0];
+      if (channel) {
+        units.learn(channel, frame.values ?? [0, 255], where);
         this.panel?.update();
       }
     }
@@ -187,7 +186,8 @@ export class Viewer {
     for (const name of /** @type {const} */ (["x", "y", "zoom"])) said.set(name, String(Number(view[name].toPrecision(6))));
     for (const name of /** @type {const} */ (["z", "t"])) if (image.finest.length(name) > 1) said.set(name, String(view[name]));
     if (units.oneByOne) said.set("c", String(view.c));
-    if (!image.isRgb) said.set("w", view.channels.map((channel) => windowText(channel).concat(channel.active ? "" : ",0")).join(";"));
+    const windows = view.channels.map((channel, index) => units.told(channel, index).concat(channel.active ? "" : ",0")).join(";");
+    if (!image.isRgb && /\d/.test(windows)) said.set("w", windows);
     if (view.turn) said.set("turn", String(view.turn));
     if (view.flip) said.set("flip", "1");
     if (view.invert) said.set("invert", "1");
@@ -467,10 +467,10 @@ export class Viewer {
 
   /** Change the window by a drag: right is wider, down is darker. @param {number} right @param {number} down */
   #window(right, down) {
-    const { view, units, image } = this;
-    if (!view || !units || !image || image.isRgb) return;
-    const channel = view.channels[units.oneByOne ? view.c : view.channels.findIndex((each) => each.active)] ?? view.channels[0];
-    Object.assign(channel, units.dragged(channel, right, down));
+    const { view, units, image, stage } = this;
+    if (!view || !units || !image || !stage || image.isRgb) return;
+    const channel = units.oneByOne ? view.c : Math.max(0, view.channels.findIndex((each) => each.active));
+    units.choose(view.channels[channel], units.dragged(stage.window(channel), right, down));
     this.changed();
   }
 
@@ -515,7 +515,7 @@ export class Viewer {
     if (!view || !units) return;
     if (units.oneByOne && view.channels[index]) this.toChannel(index);
     else if (view.channels.length > 1 && view.channels[index]) view.channels[index].active = !view.channels[index].active;
-    else if (units.presets[index]) Object.assign(view.channels[0], units.presets[index].window);
+    else if (units.presets[index]) units.choose(view.channels[0], units.presets[index].window);
   }
 
   /** @param {number} factor */

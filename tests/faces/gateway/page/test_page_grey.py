@@ -16,6 +16,7 @@ from page_images import (
     parametric_map,
     picture,
     sigmoid,
+    stack,
     with_modality_lut,
     with_palette,
 )
@@ -294,3 +295,62 @@ def test_ct_has_hounsfield_units_only_where_its_header_says_so(
         page = look.go(shown.path(dataset) + _at())
         assert _hover(look, 40, 32) == f"{RAMP[0, 40]}{unit}"
         assert page.get_by_role("button", name="Lung").count() == bool(unit)
+
+
+def test_slices_of_other_scales_without_a_window_are_all_seen(browser: Browser, shown: Shown) -> None:
+    factors = [(0.001, 33.9), (0.0012, 33.4), (0.003, 95.7)]
+    headers = [{"RescaleSlope": slope, "RescaleIntercept": intercept} for slope, intercept in factors]
+    path = shown.path(*stack("scales", "MR", [(RAMP // 16).astype(np.uint8)] * 3, headers))
+    with Look(browser, shown.url) as look:
+        page = look.go(path + _at("&z=0"))
+        boxes = [page.get_by_label(f"Window {name}") for name in ("center", "width")]
+        for slope, intercept in factors:
+            center, width = (float(box.input_value()) for box in boxes)
+            values = RAMP[0] // 16 * slope + intercept
+            assert _near(_grey(look), linear_exact(values, center, width))
+            assert np.ptp(_grey(look)) > 240
+            assert page.get_by_text("Each slice is seen in a window").is_visible()
+            look.press("ArrowDown")
+        assert "w" not in look.state()
+        boxes[1].fill("1")
+        boxes[1].press("Enter")
+        page.locator(".stage canvas").focus()
+        look.press("Home")
+        assert page.get_by_text("This window holds for all slices").is_visible()
+        assert np.ptp(_grey(look)) == 0
+        page.get_by_role("button", name="Each slice").click()
+        assert np.ptp(_grey(look)) > 240
+        look.press("m")
+        assert page.get_by_text("One window is measured on all slices").is_visible()
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_slopes_of_both_signs_in_slices_and_in_planes(browser: Browser, shown: Shown, photometric: str) -> None:
+    factors = [(1, 0), (-1, 4095), (-2, 6000)]
+    headers = [
+        {"RescaleSlope": slope, "RescaleIntercept": intercept, "WindowCenter": 2000, "WindowWidth": 3000}
+        for slope, intercept in factors
+    ]
+    datasets = stack(f"signs {photometric}", "MR", [RAMP] * 3, headers)
+    for dataset in datasets:
+        dataset.PhotometricInterpretation = photometric
+    path = shown.path(*datasets)
+    with Look(browser, shown.url) as look:
+        for z, (slope, intercept) in enumerate(factors):
+            wanted = linear(RAMP[0] * float(slope) + intercept, 2000, 3000)
+            wanted = 255 - wanted if photometric == "MONOCHROME1" else wanted
+            look.go(path + _at(f"&z={z}"))
+            assert _near(_grey(look), wanted)
+            assert _hover(look, 40, 32, slices=True) == str(int(RAMP[0, 40]) * slope + intercept)
+            look.press("m")
+            assert np.abs(_axial(look) - wanted).max() <= 6
+            look.press("m")
+
+
+def _axial(look: Look) -> Expected:
+    """What is drawn of each column in the axial plane, off the cross in its middle."""
+    drawn = look.canvas().astype(float)
+    height, width = drawn.shape[0] / 2, drawn.shape[1] / 2
+    each = 0.94 * min(height, width) / SIDE
+    across = (width / 2 + (np.arange(SIDE) + 0.5 - SIDE / 2) * each).astype(int)
+    return drawn[int(height / 2 + 10 * each), across, 0]
