@@ -196,3 +196,12 @@ test("where all are rescaled alike the first frame is measured, and no other", (
   values.learn(channel, frame.map((value) => 2 * value), { c: 0, z: 2 });
   assert.deepEqual([channel.low, channel.high, channel.measure], [20, 998, false]);
 });
+
+test("pixels are as high and as wide as their spacing says, or else PixelAspectRatio", () => {
+  const of = (facts) => image({ axes: "yx", shape: [8, 8], facts }).aspect;
+  assert.equal(of({}), 1);
+  assert.equal(of({ pixel_aspect_ratio: [2, 1] }), 2);
+  assert.equal(of({ imager_pixel_spacing: [0.4, 0.2] }), 2);
+  assert.equal(of({ nominal_scanned_pixel_spacing: [0.1, 0.4] }), 0.25);
+  for (const pair of [[1, 0], [0, 1], [-1, 1], [1], []]) assert.equal(of({ pixel_aspect_ratio: pair }), 1);
+});

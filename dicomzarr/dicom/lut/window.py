@@ -96,5 +96,5 @@ def in_stored(bounds: tuple[float, float], rescale: Rescale) -> tuple[float, flo
     """
     if rescale.slope == 0:
         return None
-    low, high = sorted((bound - rescale.intercept) / rescale.slope for bound in bounds)
+    low, high = sorted((bound - rescale.intercept) / rescale.slope + 0.0 for bound in bounds)  # and no -0.0
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None

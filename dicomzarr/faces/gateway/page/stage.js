@@ -71,7 +71,7 @@ export class Stage {
     this.bytes = 0;
     this.direction = 1;
     /** Times, or slices where there is one time, go by by themselves. */ this.plays = false;
-    this.aspect = image.finest.scale.y / image.finest.scale.x || 1;
+    this.aspect = image.aspect;
     /** @type {Map<Image, WebGLTexture>} */ this.tables = new Map();
     this.drawing = 0;
     this.missing = 0;

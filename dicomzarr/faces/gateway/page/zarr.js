@@ -91,6 +91,14 @@ export class Image {
     return this.finest.chunk("c") === 3;
   }
 
+  /** How pixels are as high and as wide: by their spacing, at the detector or on film where no other is known, else by PixelAspectRatio (PS3.3 section C.7.6.3.1.7). */
+  get aspect() {
+    const { x, y } = this.finest.scale;
+    const { pixel_spacing, imager_pixel_spacing, nominal_scanned_pixel_spacing, image_plane_pixel_spacing, pixel_aspect_ratio } = this.facts;
+    const told = this.unit ? [[y, x]] : [pixel_spacing, imager_pixel_spacing, nominal_scanned_pixel_spacing, image_plane_pixel_spacing, pixel_aspect_ratio];
+    return told.map((pair) => pair?.[0] / pair?.[1]).find((ratio) => ratio > 1e-3 && ratio < 1e3) ?? 1;
+  }
+
   /** Unit of the plane, as OME-Zarr names it. */
   get unit() {
     return this.axes.find((axis) => axis.name === "x")?.unit;

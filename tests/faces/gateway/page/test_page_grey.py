@@ -347,6 +347,25 @@ def test_slopes_of_both_signs_in_slices_and_in_planes(browser: Browser, shown: S
             look.press("m")
 
 
+@pytest.mark.parametrize(
+    "header",
+    [{"PixelAspectRatio": [2, 1]}, {"ImagerPixelSpacing": [0.4, 0.2]}, {"NominalScannedPixelSpacing": [1, 0.5]}],
+)
+def test_pixels_that_are_no_squares_are_drawn_so(
+    browser: Browser, shown: Shown, header: dict[str, list[float]]
+) -> None:
+    down, across = np.mgrid[:SIDE, :SIDE]
+    disc = np.where((across - 31.5) ** 2 + (2 * (down - 31.5)) ** 2 < 20**2, 200, 20).astype(np.uint8)
+    path = shown.path(picture(f"aspect {next(iter(header))}", "OT", disc, **header))
+    with Look(browser, shown.url) as look:
+        look.go(path)
+        bright = look.canvas()[..., 0] > 100
+        width, height = np.ptp(np.flatnonzero(bright.any(0))), np.ptp(np.flatnonzero(bright.any(1)))
+        assert width == pytest.approx(height, rel=0.05)
+        look.go(f"{path}#zoom={ZOOM}&x={SIDE / 2}&y={SIDE}")
+        assert _hover(look, 40, 32) == "200"
+
+
 def _axial(look: Look) -> Expected:
     """What is drawn of each column in the axial plane, off the cross in its middle."""
     drawn = look.canvas().astype(float)
