@@ -24,10 +24,15 @@ in vec2 at; out vec4 color;
 uniform sampler2D picture; uniform vec2 size;
 void main() { color = vec4(texture(picture, at / size).rgb, 1.0); }`;
 
-/** Whether a value is a number, and what stands for it where it is none. By its bits, for isnan may say what it wants (GLSL ES 3.00 section 4.5.1). */
-export const NUMBERS = `
+/**
+ * Whether a value is finite, or none at all, and what stands for one that is not finite. By its bits, for isnan need not tell (GLSL ES 3.00 section 4.5.1).
+ * @param {string} sampler
+ */
+export const numbers = (sampler) => (sampler.startsWith("sampler") ? `
 bool known(float value) { return (floatBitsToUint(value) & 0x7fffffffu) < 0x7f800000u; }
-bool missing(float value) { return (floatBitsToUint(value) & 0x7fffffffu) > 0x7f800000u; }
+bool missing(float value) { return (floatBitsToUint(value) & 0x7fffffffu) > 0x7f800000u; }` : `
+bool known(float value) { return true; }
+bool missing(float value) { return false; }`) + `
 float beside(float value, float here) { return known(value) ? value : here; }`;
 
 /** Bilinear by hand, since textures of integers do not filter; nearest where pixels are to be seen, or beside what is no number. */
@@ -57,7 +62,7 @@ const windowed = (sampler) => `#version 300 es
 precision highp float; precision highp int; precision highp ${sampler};
 in vec2 at; out vec4 color;
 uniform ${sampler} picture; uniform vec2 size; uniform bool nearest; uniform float unit; uniform vec3 tint;
-${NUMBERS}
+${numbers(sampler)}
 ${SAMPLE}
 ${SHADE}
 void main() {

@@ -1,6 +1,6 @@
 /** A volume in three planes and in 3D: axial, coronal, sagittal as radiologists hang them, whichever way it was taken. */
 
-import { layout, NUMBERS, Painter, SHADE } from "./gl.js";
+import { layout, numbers, Painter, SHADE } from "./gl.js";
 import { direction, inverse, letters, opposite, toPatient } from "./geometry.js";
 import { rgb, segments } from "./stage.js";
 import { steepness } from "./values.js";
@@ -53,7 +53,7 @@ vec3 slice(int z) { return texelFetch(rows, ivec2(clamp(z, 0, int(extent.z) - 1)
 /** Values in modality units, between voxels too. @param {string} sampler */
 const plane = (sampler) => `${head(sampler)}
 uniform vec3 origin; uniform vec3 right; uniform vec3 down;
-${NUMBERS}
+${numbers(sampler)}
 ${SHADE}
 float here;
 float value(ivec3 p) { vec3 s = slice(p.z); return voxel(p) * s.x + s.y; }
@@ -94,7 +94,7 @@ void main() {
 /** The brightest value on each ray, or the first surface: what is above the middle of the window. @param {string} sampler */
 const rays = (sampler) => `${head(sampler)}
 uniform mat3 turn; uniform vec3 spacing; uniform bool surface; uniform float cut; uniform float reach;
-${NUMBERS}
+${numbers(sampler)}
 ${SHADE}
 float value(vec3 p) { ivec3 q = ivec3(floor(p + 0.5)); vec3 s = slice(q.z); return s.z == 0.0 ? -1e30 : beside(voxel(q) * s.x + s.y, -1e30); }
 bool inside(vec3 p) { return all(greaterThan(p, vec3(-0.5))) && all(lessThan(p, extent - 0.5)); }

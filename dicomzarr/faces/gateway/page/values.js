@@ -121,6 +121,7 @@ export class Values {
 
   /** Whether frames of a channel are rescaled differently. @param {number} c */
   differs(c) {
+    if (![this.rescale.slope, this.rescale.intercept].some(Array.isArray)) return false;
     let differs = this.differing.get(c);
     if (differs === undefined) {
       const factors = new Set();

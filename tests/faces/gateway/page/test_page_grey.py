@@ -22,6 +22,7 @@ from page_images import (
 )
 from page_looks import Look
 
+from dicomzarr.faces.demo.phantoms import uid
 from dicomzarr.faces.gateway.server import Gateway, Settings
 from dicomzarr.faces.gateway.upstreams import Upstream
 from dicomzarr.sources.files.urls import FolderURL
@@ -339,12 +340,51 @@ def test_slopes_of_both_signs_in_slices_and_in_planes(browser: Browser, shown: S
         for z, (slope, intercept) in enumerate(factors):
             wanted = linear(RAMP[0] * float(slope) + intercept, 2000, 3000)
             wanted = 255 - wanted if photometric == "MONOCHROME1" else wanted
+            look.go("/")
             look.go(path + _at(f"&z={z}"))
             assert _near(_grey(look), wanted)
             assert _hover(look, 40, 32, slices=True) == str(int(RAMP[0, 40]) * slope + intercept)
             look.press("m")
             assert np.abs(_axial(look) - wanted).max() <= 6
             look.press("m")
+
+
+def test_channels_of_other_scales_keep_windows_of_their_own(browser: Browser, shown: Shown) -> None:
+    headers = [
+        {"EchoTime": 10 * echo, "EchoNumbers": echo, "RescaleSlope": slope, "RescaleIntercept": intercept}
+        for echo, slope, intercept in ((1, 1, 0), (2, -10, 50000))
+    ]
+    datasets = []
+    for echo, header in enumerate(headers):
+        for number, dataset in enumerate(stack("echoes", "MR", [RAMP] * 2, [header] * 2)):
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid(f"echo {echo} {number}")
+            dataset.InstanceNumber = 2 * echo + number + 1
+            datasets.append(dataset)
+    path = shown.path(*datasets)
+    with Look(browser, shown.url) as look:
+        page = look.go(path + _at())
+        boxes = [page.get_by_label(f"Window {name}") for name in ("center", "width")]
+
+        def is_right(slope: int, intercept: int) -> bool:
+            center, width = (float(box.input_value()) for box in boxes)
+            return _near(_grey(look), linear_exact(RAMP[0] * float(slope) + intercept, center, width))
+
+        assert is_right(1, 0)
+        first = boxes[0].input_value()
+        look.press("2")
+        assert is_right(-10, 50000)
+        _drag(look, 40, 30)
+        assert is_right(-10, 50000)
+        second = boxes[0].input_value()
+        look.press("1")
+        assert is_right(1, 0)
+        assert boxes[0].input_value() == first != second
+        look.press("2")
+        look.state()
+        page.reload()
+        look.wait()
+        assert is_right(-10, 50000)
+        assert boxes[0].input_value() == second
 
 
 @pytest.mark.parametrize(
