@@ -163,10 +163,7 @@ export class Viewer {
       const indices = key.split("/c/")[1].split("/").map(Number);
       const where = Object.fromEntries(at.map((name, place) => [name, indices[place]]));
       const channel = view.channels[where.c ?? 0];
-      if (channel) {
-        units.learn(channel, frame.values ?? [0, 255], where);
-        this.panel?.update();
-      }
+      if (channel && units.learn(channel, frame.values ?? [0, 255], where)) this.panel?.update();
     }
     this.stage?.take(key, frame);
   }
