@@ -2,18 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { centered, numberText, steepness, Values, windowAround, windowOf, windowText } from "../../dicomzarr/faces/gateway/page/values.js";
-import { Image } from "../../dicomzarr/faces/gateway/page/zarr.js";
 import { typed } from "../../dicomzarr/faces/gateway/page/frames.js";
 import { segments } from "../../dicomzarr/faces/gateway/page/stage.js";
-
-/** An image as its documents say it. */
-function image({ axes = "zyx", shape = [4, 8, 8], dtype = "int16", facts = {}, channels = [], label } = {}) {
-  const chunks = shape.map((length, index) => ("yx".includes(axes[index]) ? length : axes[index] === "c" && length === 3 && dtype === "uint8" ? 3 : 1));
-  const level = { node_type: "array", shape, data_type: dtype, fill_value: 0, chunk_grid: { configuration: { chunk_shape: chunks } } };
-  const transform = [{ type: "scale", scale: shape.map(() => 2) }];
-  const ome = { multiscales: [{ axes: [...axes].map((name) => ({ name })), datasets: [{ path: "0", coordinateTransformations: transform }] }], omero: { channels } };
-  return new Image("", new Map([["", { attributes: { ome: label ? { ...ome, "image-label": label } : ome, dicomzarr: facts } }], ["0", level]]));
-}
+import { image } from "./images.mjs";
 
 test("stored values and modality values lead to each other, for each slice its own slope", () => {
   const values = new Values(image({ facts: { rescale: { slope: [1, 2, 0.5, 4], intercept: -10 } } }));

@@ -109,6 +109,18 @@ def choose(accept: str, offers: Sequence[Representation], packagings: Iterable[P
     return None
 
 
+def accepts_gzip(accepted: str) -> bool:
+    """Whether a body is to be gzipped (RFC 9110 section 12.5.3): where that is wanted as much as a plain one.
+
+    Args:
+        accepted: The Accept-Encoding header; empty accepts plain bodies alone.
+    """
+    codings = [MediaType.parse(text.strip()) for text in accepted.split(",")[:_MOST_ENTRIES]]
+    wanted = {each.name: _quality(each.parameters.get("q", "1")) for each in codings}
+    gzip = next((wanted[name] for name in ("gzip", "x-gzip", "*") if name in wanted), 0.0)
+    return gzip > 0 and gzip >= wanted.get("identity", 0.0)
+
+
 def _ranges(accept: str) -> list[_Range]:
     """The entries of an Accept header, the most wanted first."""
     entries = [MediaType.parse(text.strip()) for text in _ENTRY.findall(accept)[:_MOST_ENTRIES]]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from aiohttp import web
 
 from dicomzarr.errors import DicomZarrError
-from dicomzarr.faces.dicomweb_server.negotiation import JSON, Packaging, Representation, choose
+from dicomzarr.faces.dicomweb_server.negotiation import JSON, Packaging, Representation, accepts_gzip, choose
+from dicomzarr.faces.list_fields import listed
 from dicomzarr.runtime.pools import FRAME_FILES
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ _LEVEL: Final = 3
 
 _BLOCK: Final = 256 * 2**10
 """Bytes that are gathered before they are sent; what is shorter goes out with its length."""
+
+JSON_VARIES: Final = {"Vary": "Accept, Accept-Encoding"}
+"""What a reply in JSON depends on."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,8 +86,8 @@ async def json_reply(
         HTTPNotAcceptable: JSON is not accepted.
         DicomZarrError: The beginning cannot be read.
     """
-    sent = {"Content-Type": accepted_json(request), "Vary": "Accept, Accept-Encoding", **(headers or {})}
-    if "gzip" in request.headers.get("Accept-Encoding", ""):
+    sent = {"Content-Type": accepted_json(request), **JSON_VARIES, **(headers or {})}
+    if accepts_gzip(listed(request.headers, "Accept-Encoding") or ""):
         sent["Content-Encoding"] = "gzip"
         pieces = gzipped(pieces)
     response = await reply(pieces, sent)

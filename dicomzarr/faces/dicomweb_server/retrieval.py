@@ -23,8 +23,17 @@ from dicomzarr.faces.dicomweb_server.negotiation import (
     stored_frames,
 )
 from dicomzarr.faces.dicomweb_server.paths import instance_path
-from dicomzarr.faces.dicomweb_server.replies import Part, accept_of, accepted_json, json_reply, multipart_reply, reply
+from dicomzarr.faces.dicomweb_server.replies import (
+    JSON_VARIES,
+    Part,
+    accept_of,
+    accepted_json,
+    json_reply,
+    multipart_reply,
+    reply,
+)
 from dicomzarr.faces.dicomweb_server.whole import offers_of, whole_instance
+from dicomzarr.faces.list_fields import holds_tag, listed
 from dicomzarr.runtime.pools import FRAME_FILES
 
 if TYPE_CHECKING:
@@ -82,8 +91,8 @@ class Retrieval:
         accepted_json(request)
         etag = await FRAME_FILES.run(self._etag, found, base)
         headers = {"ETag": etag} if etag else {}
-        if etag and etag in request.headers.get("If-None-Match", ""):
-            return web.Response(status=304, headers=headers)
+        if etag and holds_tag(listed(request.headers, "If-None-Match") or "", etag, weakly=True):
+            return web.Response(status=304, headers={**headers, **JSON_VARIES})
         return await json_reply(request, self._documents(found, base), headers)
 
     def _etag(self, found: Sequence[Instance], base: str) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from dicomzarr.dicom.model.plain_json import first_text
-from dicomzarr.faces.dicomweb_server.deposits import NOT_UNDERSTOOD, Deposit, Outcome, Refused
+from dicomzarr.faces.dicomweb_server.deposits import NO_ROOM, NOT_UNDERSTOOD, Deposit, Outcome, Refused
 from dicomzarr.faces.dicomweb_server.negotiation import DICOM
 from dicomzarr.faces.dicomweb_server.paths import instance_path, study_path
 from dicomzarr.faces.dicomweb_server.replies import accepted_json, json_reply
@@ -30,10 +30,18 @@ _log = logging.getLogger(__name__)
 _READ_AT_ONCE: Final = 2**16
 _WRITTEN_AT_ONCE: Final = 2**20
 _MOST_PARTS: Final = 100_000
+_INFLATED: Final = 64 * 2**20
+_EXPANSION: Final = 100
+"""Bytes that a body with a Content-Encoding may become, however short it is, and beyond that for each of its own."""
 
 _BROKEN: Final = (ValueError, AssertionError, RuntimeError, TypeError, aiohttp.http_exceptions.HttpProcessingError)
 """What aiohttp raises where a body is no multipart one."""
 _CUT_OFF: Final = (ConnectionError, aiohttp.ClientPayloadError, web.RequestPayloadError, asyncio.IncompleteReadError)
+
+
+class _GrownError(Exception):
+    """A body becomes more than its length gives reason for."""
+
 
 _SOP_CLASS: Final = "00080016"
 _REFERENCED_CLASS: Final = "00081150"
@@ -68,6 +76,13 @@ class Storing:
         except _CUT_OFF:
             _log.warning("An upload was cut off after %s instances.", len(outcomes))
             return web.Response(status=400)  # which nobody hears
+        except _GrownError:
+            if not outcomes:
+                sentence = (
+                    f"The body grows to more than {_EXPANSION} times its length: send it without Content-Encoding."
+                )
+                raise web.HTTPRequestEntityTooLarge(_INFLATED, _INFLATED, text=f"{sentence}\n") from None
+            outcomes.append(Outcome(None, NO_ROOM))
         except _BROKEN:
             if not outcomes:
                 raise web.HTTPBadRequest(text="The body is not made of parts as its Content-Type says.\n") from None
@@ -116,6 +131,7 @@ async def _parts(request: web.Request) -> AsyncIterator[AsyncIterator[bytes]]:
 
     Raises:
         HTTPUnsupportedMediaType: They are no Part-10 files.
+        _GrownError: The body grows without reason.
         ValueError: The body is no multipart one, as many other kinds of errors of aiohttp say.
     """
     kind = MediaType.parse(request.headers.get("Content-Type", ""))
@@ -131,18 +147,28 @@ async def _parts(request: web.Request) -> AsyncIterator[AsyncIterator[bytes]]:
             return
         if not isinstance(part, aiohttp.BodyPartReader):
             raise ValueError("Parts within parts.")  # noqa: TRY004  # as aiohttp says it
-        yield _part_chunks(part)
+        yield _part_chunks(part, request.content)
     raise ValueError("Too many parts.")
 
 
 async def _chunks(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     while data := await content.read(_READ_AT_ONCE):
+        _check_growth(content)
         yield data
 
 
-async def _part_chunks(part: aiohttp.BodyPartReader) -> AsyncIterator[bytes]:
+async def _part_chunks(part: aiohttp.BodyPartReader, content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     while not part.at_eof():
-        yield await part.read_chunk(_READ_AT_ONCE)
+        data = await part.read_chunk(_READ_AT_ONCE)
+        _check_growth(content)
+        yield data
+
+
+def _check_growth(content: aiohttp.StreamReader) -> None:
+    """Look whether a body that aiohttp inflates grows without reason; that of one without a Content-Encoding cannot."""
+    sent = content.total_compressed_bytes
+    if sent is not None and content.total_bytes > max(_INFLATED, _EXPANSION * sent):
+        raise _GrownError
 
 
 async def _gathered(part: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

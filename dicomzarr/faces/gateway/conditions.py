@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from dicomzarr.faces.list_fields import holds_tag, listed
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from multidict import MultiMapping
 
 WHOLE: Final = 200
 PARTIAL: Final = 206
@@ -27,7 +29,7 @@ class Selection(NamedTuple):
     """Of the bytes that are sent, as in a slice."""
 
 
-def select(headers: Mapping[str, str], etag: str, size: int, *, is_get: bool) -> Selection:
+def select(headers: MultiMapping[str], etag: str, size: int, *, is_get: bool) -> Selection:
     """What of a value is answered.
 
     Args:
@@ -36,17 +38,18 @@ def select(headers: Mapping[str, str], etag: str, size: int, *, is_get: bool) ->
         size: Bytes of the value.
         is_get: The request is a GET: ranges are meant for no other.
     """
-    expected = headers.get("If-Match")
-    if expected is not None and not _holds(expected, etag, weakly=False):
+    expected = listed(headers, "If-Match")
+    if expected is not None and not holds_tag(expected, etag, weakly=False):
         return Selection(OTHER_VALUE)
-    known = headers.get("If-None-Match")
-    if known is not None and _holds(known, etag, weakly=True):
+    known = listed(headers, "If-None-Match")
+    if known is not None and holds_tag(known, etag, weakly=True):
         return Selection(NOT_MODIFIED)
     whole = Selection(WHOLE, 0, size)
-    wanted = headers.get("Range")
-    if wanted is None or not is_get:
+    lines = headers.getall("Range", [])
+    if len(lines) != 1 or not is_get:  # it is no list field: several lines of it are none that is valid
         return whole
-    if (unchanged := headers.get("If-Range")) is not None and unchanged.strip() != etag:
+    (wanted,) = lines
+    if any(unchanged.strip() != etag for unchanged in headers.getall("If-Range", [])):
         return whole
     if _SEVERAL.match(wanted):
         return Selection(UNSATISFIABLE)
@@ -67,9 +70,3 @@ def _range(first: str, last: str, size: int) -> Selection | None:
     if start >= size:
         return Selection(UNSATISFIABLE)
     return Selection(PARTIAL, start, min(int(last) + 1, size) if last else size)
-
-
-def _holds(listed: str, etag: str, *, weakly: bool) -> bool:
-    """Whether a list of entity tags names one; a weak one only by weak comparison (RFC 9110 section 8.8.3.2)."""
-    tags = (tag.strip().removeprefix("W/" if weakly else "") for tag in listed.split(","))
-    return any(tag in ("*", etag) for tag in tags)

@@ -17,6 +17,7 @@ from dicomzarr.faces.gateway.conditions import NOT_MODIFIED
 from dicomzarr.faces.gateway.refusals import RefusedError, absent
 from dicomzarr.faces.gateway.replies import etag_of, needs_value, selection, value_reply
 from dicomzarr.faces.gateway.series import caching, chunk_bytes
+from dicomzarr.faces.list_fields import listed
 from dicomzarr.omezarr.hierarchy import Chunk, Directory, Group
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ async def serve_frame(call: Call) -> web.Response:
     store = await address.upstream.store(address.ref, zarr_format=3, values=call.values)
     kept = caching(call.request, store)
     found, etag = call.shared.located(store, address.key)
-    accepted = call.request.headers.get("Accept", "*/*")
+    accepted = listed(call.request.headers, "Accept") or "*/*"
     values = _OCTETS in accepted
     if found is None and values and _is_absent_chunk(store, address.key) and not call.ends_with_slash:
         return web.Response(status=204, headers={"Cache-Control": kept, **_NEGOTIATED})

@@ -15,8 +15,6 @@ from dicomzarr.sources.http.urls import is_loopback
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COOKIE: Final = "dicomzarr-token"
-
 WRITING: Final = ("POST", "DELETE")
 """Methods that change what the gateway keeps on disk, and nothing else."""
 
@@ -91,7 +89,7 @@ class Guard:
         Args:
             headers: Of the request.
             query: The value of ``token`` in its query.
-            cookie: The value of the cookie `COOKIE`.
+            cookie: The value of the cookie that `cookie_of` names.
 
         Raises:
             RefusedError: It is not there, or wrong.
@@ -147,6 +145,16 @@ class Guard:
         if not self.open_to_others and not is_local:
             # A page of another name, which was made to lead here (DNS rebinding), has no business with this machine.
             raise RefusedError(421, "This gateway answers as localhost alone: use 127.0.0.1 or localhost in the URL.")
+
+
+def cookie_of(host: str) -> str:
+    """The name of the cookie that holds the token: a browser sends those of all ports of a host to each of them.
+
+    Args:
+        host: The Host header: the port that the browser knows, which a tunnel or proxy may lead elsewhere.
+    """
+    port = host.rpartition(":")[2]
+    return f"dicomzarr-token-{port}" if port.isdigit() else "dicomzarr-token"
 
 
 def _not_served(method: str) -> RefusedError:

@@ -76,7 +76,7 @@ SERIES: Final = Table(
         Column("Description", "description", "0008103E", asked=True),
         Column("Body part", "body_part", "00180015", asked=True),
     ),
-    {"modality": "Modality", "body_part": "BodyPartExamined"},
+    {"series": "SeriesInstanceUID", "modality": "Modality", "body_part": "BodyPartExamined"},
     "SeriesDescription",
 )
 

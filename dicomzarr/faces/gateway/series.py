@@ -17,6 +17,7 @@ from dicomzarr.faces.gateway.replies import (
     selection,
     value_reply,
 )
+from dicomzarr.faces.list_fields import listed
 from dicomzarr.omezarr.hierarchy import Chunk, Directory, Document
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 
@@ -97,7 +98,7 @@ def caching(request: web.BaseRequest, store: SeriesStore, otherwise: str = ASK_A
 
 def wants_newest(request: web.BaseRequest) -> bool:
     """Whether a caller wants what the upstream has now (RFC 9111 section 5.2.1.4), as browsers without their caches."""
-    return "no-cache" in request.headers.get("Cache-Control", "")
+    return "no-cache" in (listed(request.headers, "Cache-Control") or "")
 
 
 def redirect_to_slash(call: Call) -> web.Response:

@@ -15,7 +15,7 @@ from dicomzarr.faces.gateway.addresses import nothing_here, segments_of, target_
 from dicomzarr.faces.gateway.board import SECONDS, Board
 from dicomzarr.faces.gateway.call import Call, Shared
 from dicomzarr.faces.gateway.connections import Connections
-from dicomzarr.faces.gateway.guard import COOKIE, WRITING, Guard
+from dicomzarr.faces.gateway.guard import WRITING, Guard, cookie_of
 from dicomzarr.faces.gateway.passing import PassThrough, refusal_of_caller
 from dicomzarr.faces.gateway.refusals import Refusal, RefusedError, refusal_of
 from dicomzarr.faces.gateway.replies import Sending, only_for_caller, refusal_reply
@@ -212,7 +212,8 @@ class Gateway:
             if request.method in WRITING:
                 guard.check_writing(request.method, request.headers, writable=is_writable(route, call.segments))
             if guard.token and route not in OPEN:
-                guard.check_token(request.headers, request.query.get("token", ""), request.cookies.get(COOKIE, ""))
+                cookie = request.cookies.get(cookie_of(request.headers.get("Host", "")), "")
+                guard.check_token(request.headers, request.query.get("token", ""), cookie)
             if self.shared.passing is not None and route not in OPEN:
                 call.callers_upstreams = self.shared.passing.upstreams(request.headers)
             response = await ROUTES.get(route, _nothing)(call)
@@ -232,7 +233,8 @@ class Gateway:
         """Whoever opens a URL with the token in a browser follows links without it."""
         token = self.shared.guard.token
         if token and request.query.get("token") == token and "text/html" in request.headers.get("Accept", ""):
-            response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
+            name = cookie_of(request.headers.get("Host", ""))
+            response.set_cookie(name, token, httponly=True, samesite="Strict")
 
     def _log(self, call: Call, response: web.Response, milliseconds: float) -> None:
         path = call.request.raw_path.partition("?")[0]

@@ -265,7 +265,43 @@ def test_metadata_are_json_gzipped_and_not_sent_again(instance: str) -> None:
     assert get(url, 'multipart/related; type="application/dicom+xml"').status_code == 406
     again = get(url, **{"If-None-Match": plain.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["Vary"] == plain.headers["Vary"]
     assert requests.head(url, timeout=SECONDS).status_code == 200
+
+
+def test_metadata_are_not_sent_again_by_weak_comparison(instance: str) -> None:
+    url = f"{instance}/metadata"
+    weak = get(url).headers["ETag"]
+    assert weak.startswith('W/"')
+    for known in (weak, weak.removeprefix("W/"), f'"x", {weak}', "*"):
+        assert get(url, **{"If-None-Match": known}).status_code == 304
+    for unknown in ('"x"', weak[:-2] + '"', weak.strip('W/"'), f'"{weak.strip(chr(34))}', ""):
+        assert get(url, **{"If-None-Match": unknown}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("accepted", "zipped"),
+    [
+        ("gzip", True),
+        ("deflate, GZIP ;q=0.5", True),
+        ("x-gzip", True),
+        ("*", True),
+        ("gzip, identity", True),
+        ("gzip;q=0, identity", False),
+        ("gzip;q=0.000", False),
+        ("*;q=0", False),
+        ("gzip;q=0, *", False),
+        ("gzip;q=0.1, identity", False),
+        ("gzip;q=nonsense", False),
+        ("gzipped", False),
+        ("identity", False),
+        ("", False),
+    ],
+)
+def test_metadata_are_gzipped_where_that_is_accepted(instance: str, accepted: str, *, zipped: bool) -> None:
+    reply = get(f"{instance}/metadata", **{"Accept-Encoding": accepted})
+    assert (reply.headers.get("Content-Encoding") == "gzip") is zipped
+    assert len(reply.json()) == 1
 
 
 def test_long_values_are_bulk_data(tmp_path: Path) -> None:

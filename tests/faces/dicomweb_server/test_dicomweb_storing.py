@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import resource
 import socket
 import threading
 import time
+import zlib
 from contextlib import suppress
 from copy import deepcopy
 from functools import partial
@@ -319,6 +321,52 @@ def test_hostile_bodies(server: DICOMwebServer, folder: Path, body: bytes) -> No
     assert reply.status_code in {400, 409}
     assert files(folder) == {}
     assert get(f"{server.url}/studies").status_code == 204
+
+
+def bomb(head: bytes, mebibytes: int) -> bytes:
+    """What begins like an upload, and is zeros from there on, gzipped."""
+    packer = zlib.compressobj(9, wbits=31)
+    pieces = [head, *[bytes(2**20)] * mebibytes]
+    return b"".join(map(packer.compress, pieces)) + packer.flush()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_body_that_grows_without_reason_is_refused_early(
+    server: DICOMwebServer, folder: Path, monkeypatch: pytest.MonkeyPatch, *, alone: bool, chunked: bool
+) -> None:
+    written = [0]
+    write = Deposit.write
+    monkeypatch.setattr(Deposit, "write", lambda self, data: (written.append(len(data)), write(self, data))[1])
+    body = bomb(bytes(128) + b"DICM" if alone else BOUNDARY + b"\r\n\r\n" + bytes(128) + b"DICM", 256)
+    assert len(body) < 2**19
+    kind = "application/dicom" if alone else 'multipart/related; type="application/dicom"; boundary=b0undary'
+    reply = requests.post(
+        f"{server.url}/studies",
+        data=iter([body]) if chunked else body,
+        headers={"Content-Type": kind, "Content-Encoding": "gzip"},
+        timeout=SECONDS,
+    )
+    assert reply.status_code == 413
+    assert "Content-Encoding" in reply.text
+    assert sum(written) < 2**27
+    assert files(folder) == {}
+    assert get(f"{server.url}/studies").status_code == 204
+
+
+def test_what_was_gzipped_for_a_reason_is_stored(server: DICOMwebServer, folder: Path, bodies: list[bytes]) -> None:
+    headers = {"Content-Encoding": "gzip"}
+    reply = store(f"{server.url}/studies", gzip.compress(joined(bodies)), **headers)
+    assert reply.status_code == 200
+    assert sorted(files(folder).values()) == sorted(bodies)
+
+
+def test_what_came_whole_before_a_body_grew_stays(server: DICOMwebServer, folder: Path, bodies: list[bytes]) -> None:
+    begun = joined(bodies[:1]).removesuffix(b"--\r\n").removesuffix(b"--") + b"\r\n\r\n"
+    reply = store(f"{server.url}/studies", bomb(begun, 256), **{"Content-Encoding": "gzip"})
+    assert reply.status_code == 202
+    assert reasons(reply, OTHERS) == [0xA700]
+    assert list(files(folder).values()) == bodies[:1]
 
 
 def test_a_data_set_alone_is_no_part_10_file(server: DICOMwebServer, folder: Path, bodies: list[bytes]) -> None:

@@ -312,7 +312,7 @@ def test_without_the_token_nothing_is_told(served: Served) -> None:
         for headers, query in (
             ({"Authorization": f"Bearer {TOKEN}"}, ""),
             ({}, f"?token={TOKEN}"),
-            ({"Cookie": f"dicomzarr-token={TOKEN}"}, ""),
+            ({"Cookie": f"dicomzarr-token-{running.url.rpartition(':')[2]}={TOKEN}"}, ""),
         ):
             assert ask(f"{running.url}{CHUNK}{query}", **headers).status == 200
         # What somebody with the token has had made is not for others.
@@ -329,7 +329,7 @@ def test_other_machines_are_let_in_with_a_token_alone(served: Served, host: str)
 def test_a_browser_keeps_the_token_and_sends_it_nowhere_else(served: Served) -> None:
     with gateway(server_upstream(served.server), token=TOKEN) as running:
         cookie = ask(f"{running.url}/?token={TOKEN}", Accept="text/html,*/*").headers["Set-Cookie"]
-        assert cookie.startswith(f"dicomzarr-token={TOKEN};")
+        assert cookie.startswith(f"dicomzarr-token-{running.url.rpartition(':')[2]}={TOKEN};")
         for word in ("HttpOnly", "SameSite=Strict", "Path=/"):
             assert word in cookie
         assert "Set-Cookie" not in ask(f"{running.url}/?token={TOKEN}").headers

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from multidict import MultiDict
+from multidict import CIMultiDict, MultiDict
 
 from dicomzarr.errors import (
     AuthenticationError,
@@ -23,7 +23,7 @@ from dicomzarr.errors import (
 )
 from dicomzarr.faces.gateway.addresses import Address, address_of, segments_of
 from dicomzarr.faces.gateway.conditions import Selection, select
-from dicomzarr.faces.gateway.guard import Guard
+from dicomzarr.faces.gateway.guard import Guard, cookie_of
 from dicomzarr.faces.gateway.listings import listing
 from dicomzarr.faces.gateway.metrics import Metrics, text_of
 from dicomzarr.faces.gateway.refusals import RefusedError, refusal_of
@@ -179,14 +179,37 @@ TAG = '"tag"'
         ({"If-None-Match": "*"}, Selection(304)),
         ({"If-None-Match": '"x"', "Range": "bytes=0-0"}, Selection(206, 0, 1)),
         ({"If-None-Match": TAG, "Range": "bytes=99-"}, Selection(304)),
+        ({"If-None-Match": '"a,*,tag"'}, Selection(200, 0, 10)),
+        ({"If-None-Match": '*, "x"'}, Selection(200, 0, 10)),
+        ({"If-None-Match": "tag"}, Selection(200, 0, 10)),
+        ({"If-Match": '"x",W/"tag"'}, Selection(412)),
+        ({"If-Match": ""}, Selection(412)),
     ],
 )
 def test_which_bytes_are_answered(headers: dict[str, str], expected: Selection) -> None:
-    assert select(headers, TAG, 10, is_get=True) == expected
+    assert select(CIMultiDict(headers), TAG, 10, is_get=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([("If-None-Match", '"x"'), ("If-None-Match", TAG)], Selection(304)),
+        ([("If-None-Match", '"x"'), ("if-none-match", f'"y", W/{TAG}')], Selection(304)),
+        ([("If-None-Match", '"x"'), ("If-None-Match", '"y"')], Selection(200, 0, 10)),
+        ([("If-Match", '"x"'), ("If-Match", TAG)], Selection(200, 0, 10)),
+        ([("If-Match", '"x"'), ("If-Match", '"y"')], Selection(412)),
+        ([("Range", "bytes=0-3"), ("Range", "bytes=4-5")], Selection(200, 0, 10)),
+        ([("Range", "bytes=0-3"), ("Range", "bytes=0-3")], Selection(200, 0, 10)),
+        ([("Range", "bytes=0-3"), ("If-Range", TAG), ("If-Range", '"x"')], Selection(200, 0, 10)),
+        ([("Range", "bytes=0-3"), ("If-Range", '"x"'), ("If-Range", TAG)], Selection(200, 0, 10)),
+    ],
+)
+def test_all_lines_of_a_field_count(lines: list[tuple[str, str]], expected: Selection) -> None:
+    assert select(CIMultiDict(lines), TAG, 10, is_get=True) == expected
 
 
 def test_only_get_has_ranges() -> None:
-    assert select({"Range": "bytes=0-3"}, TAG, 10, is_get=False) == Selection(200, 0, 10)
+    assert select(CIMultiDict({"Range": "bytes=0-3"}), TAG, 10, is_get=False) == Selection(200, 0, 10)
 
 
 # --- who may ask ---
@@ -308,6 +331,13 @@ def test_the_token_is_taken_from_three_places_and_no_other() -> None:
             guard.check_token(headers, query, cookie)
         assert refused.value.refusal.status == 401
         assert "hush" not in str(refused.value)
+
+
+def test_each_port_of_a_host_has_a_cookie_of_its_own() -> None:
+    hosts = ("127.0.0.1", "127.0.0.1:80", "127.0.0.1:8080", "[::1]", "[::1]:81", "pacs.example:82", "[fe80::10]")
+    names = [cookie_of(host) for host in hosts]
+    plain = "dicomzarr-token"
+    assert names == [plain, f"{plain}-80", f"{plain}-8080", plain, f"{plain}-81", f"{plain}-82", plain]
 
 
 # --- errors ---

@@ -30,9 +30,9 @@ import { debounced, h } from "./dom.js";
  * @property {{name: string, title: string}[]} upstreams
  * @property {boolean} names whether patients are shown
  * @property {(shown: boolean) => void} showNames
- * @property {(query: URLSearchParams, upstream: string, skip: number, signal: AbortSignal) => Promise<{studies: Study[], more: boolean, notice?: string}>} studies
+ * @property {(query: URLSearchParams, upstream: string, skip: number, signal: AbortSignal) => Promise<{studies: Study[], next?: number, notice?: string}>} studies from one on; next is where those begin that follow
  * @property {(study: Study, signal: AbortSignal) => Promise<Study|undefined>} study what is known of it
- * @property {(study: Study, signal: AbortSignal) => Promise<Series[]>} series
+ * @property {(study: Study, skip: number, signal: AbortSignal) => Promise<{series: Series[], next?: number}>} series likewise
  * @property {(study: Study, series: Series) => string} thumbnail URL of a picture
  * @property {(study: Study, series: string) => void} attributes shows all attributes of its instances
  * @property {(study: Study, series: string|null, title: () => string, signal: AbortSignal, counted?: boolean) => HTMLElement|null} kept a button that keeps it on disk; null where nothing can be kept
@@ -40,6 +40,12 @@ import { debounced, h } from "./dom.js";
  */
 
 const MODALITIES = ["CT", "MR", "PT", "SM", "US", "CR", "DX", "MG", "XA", "NM", "OPT", "SEG"];
+
+/** What was seen before what was made of it, what has pixels before what has none, then by number. @param {Series[]} all */
+export function inOrder(all) {
+  const place = (/** @type {Series} */ each) => (each.pixels ? 0 : 2) + (each.modality === "SEG" ? 1 : 0);
+  return [...all].sort((one, other) => place(one) - place(other) || (one.number ?? Infinity) - (other.number ?? Infinity) || 0);
+}
 
 /** The list of studies; what is searched for stands in the address. */
 export class List {
@@ -121,7 +127,8 @@ export class List {
     const cards = h("div.cards"), said = h("p.quiet", { role: "status" }, skeleton());
     const part = h("section.upstream", { "data-state": "loading" }, this.archive.upstreams.length > 1 && h("h2", {}, upstream.title), cards, said);
     this.results.append(part);
-    let shown = 0;
+    let skip = 0;
+    /** Studies that are shown: one that came meanwhile moves the others to the next page. @type {Set<string>} */ const shown = new Set();
     /** What the cards of each patient lie in. @type {Map<string, HTMLElement>} */ const patients = new Map();
     const place = (/** @type {Study} */ study) => {
       if (!this.byPatient || !this.archive.names) return cards;
@@ -136,12 +143,16 @@ export class List {
     };
     const next = async () => {
       try {
-        const { studies, more, notice } = await this.archive.studies(query, upstream.name, shown, signal);
-        shown += studies.length;
-        for (const study of studies) place(study).append(this.#card(study));
+        const { studies, next: following, notice } = await this.archive.studies(query, upstream.name, skip, signal);
+        for (const study of studies.filter((each) => !shown.has(each.study))) {
+          shown.add(study.study);
+          place(study).append(this.#card(study));
+        }
+        skip = following ?? skip;
         part.dataset.state = "ready";
         const none = query.size ? "No study matches. Try fewer words, or other dates." : "There is no study here yet.";
-        const words = shown ? `${shown} ${shown === 1 ? "study" : "studies"}${more ? "; there are more." : "."}` : none;
+        const more = following !== undefined;
+        const words = shown.size || more ? `${shown.size} ${shown.size === 1 ? "study" : "studies"}${more ? "; there are more." : "."}` : none;
         said.replaceChildren(notice ? `${words} ${notice}` : words, more ? h("button", { type: "button", onclick: next }, "Show more") : "");
       } catch (error) {
         if (signal.aborted) return;
@@ -180,8 +191,10 @@ export class List {
   /** @param {Study} study @param {HTMLElement} strip */
   async #thumbnails(study, strip) {
     try {
-      const series = (await this.archive.series(study, this.search.signal)).filter(({ pixels }) => pixels);
-      strip.replaceChildren(...series.slice(0, 4).map((each) => this.#thumbnail(study, each)), series.length > 4 ? h("a.rest", { href: this.archive.link(study), onclick: this.#follow(this.archive.link(study)) }, `+${series.length - 4}`) : "");
+      const { series: all, next } = await this.archive.series(study, 0, this.search.signal);
+      const series = all.filter(({ pixels }) => pixels), link = this.archive.link(study);
+      const rest = Math.max(0, series.length - 4), more = next === undefined ? "" : " or more";
+      strip.replaceChildren(...series.slice(0, 4).map((each) => this.#thumbnail(study, each)), rest || more ? h("a.rest", { href: link, onclick: this.#follow(link) }, `+${rest}${more}`) : "");
     } catch (error) {
       if (!this.search.signal.aborted) strip.replaceChildren(h("span.quiet", {}, error instanceof Error ? error.message : "No thumbnails."));
     }
@@ -204,11 +217,13 @@ export class StudyPage {
     this.study = study;
     this.go = go;
     this.abort = new AbortController();
-    this.body = h("div.cards.series", { "data-state": "loading" }, skeleton());
+    /** Series that are shown, and their cards. @type {Map<string, {series: Series, card: HTMLElement}>} */ this.shown = new Map();
+    this.body = h("div.cards.series", {}, skeleton());
+    this.said = h("p.said.quiet", { role: "status" });
     this.title = h("h1", {}, "Study");
     this.about = h("p.quiet");
-    root.replaceChildren(h("div.list", {}, h("div.heading", {}, h("div", {}, this.title, this.about), archive.kept(study, null, () => this.title.textContent || "Study", this.abort.signal)), this.body));
-    void this.#load();
+    root.replaceChildren(h("div.list", {}, h("div.heading", {}, h("div", {}, this.title, this.about), archive.kept(study, null, () => this.title.textContent || "Study", this.abort.signal)), this.body, this.said));
+    void this.#load(0);
     archive.study(study, this.abort.signal).then((found) => found && this.#describe(found), () => {});  // the series say what went wrong
   }
 
@@ -223,16 +238,29 @@ export class StudyPage {
     this.abort.abort();
   }
 
-  async #load() {
+  /** @param {number} skip series that were asked for before */
+  async #load(skip) {
+    this.body.dataset.state = "loading";
+    this.said.replaceChildren();
     try {
-      const series = await this.archive.series(this.study, this.abort.signal);
-      this.body.dataset.state = "ready";
-      this.body.replaceChildren(...(series.length ? series.map((each) => this.#card(each)) : [h("p.said.quiet", {}, "This study has no series.")]));
+      const { series, next } = await this.archive.series(this.study, skip, this.abort.signal);
+      for (const each of series) if (!this.shown.has(each.series)) this.shown.set(each.series, { series: each, card: this.#card(each) });
+      this.#show(next);
     } catch (error) {
       if (this.abort.signal.aborted) return;
       this.body.dataset.state = "failed";
-      this.body.replaceChildren(h("p.said", {}, error instanceof Error ? error.message : String(error), " ", h("button", { type: "button", onclick: () => void this.#load() }, "Try again")));
+      this.body.querySelectorAll(".skeleton").forEach((each) => each.remove());
+      this.said.replaceChildren(error instanceof Error ? error.message : String(error), " ", h("button", { type: "button", onclick: () => void this.#load(skip) }, "Try again"));
     }
+  }
+
+  /** @param {number | undefined} next where series begin that are not shown yet */
+  #show(next) {
+    const all = inOrder([...this.shown.values()].map(({ series }) => series));
+    this.body.dataset.state = "ready";
+    this.body.replaceChildren(...all.map(({ series }) => /** @type {{card: HTMLElement}} */ (this.shown.get(series)).card));
+    if (next !== undefined) this.said.replaceChildren(`${all.length} series; there are more. `, h("button", { type: "button", onclick: () => void this.#load(next) }, "Show more"));
+    else if (!all.length) this.said.textContent = "This study has no series.";
   }
 
   /** @param {Series} series */

@@ -4,13 +4,13 @@ import { getJson } from "./api.js";
 import { Attributes } from "./attributes.js";
 import { h } from "./dom.js";
 import { Jobs } from "./jobs.js";
-import { List, StudyPage } from "./list.js";
+import { inOrder, List, StudyPage } from "./list.js";
 import { Viewer } from "./viewer.js";
 
 /** @typedef {import("./list.js").Study} Study */
 /** @typedef {import("./list.js").Series} Series */
 /** @typedef {import("./list.js").Archive} Archive */
-/** @typedef {{name: string, title: string, url: string, keeps: boolean}} Upstream */
+/** @typedef {{name: string, title: string, url?: string, keeps: boolean}} Upstream `url` where it may be told */
 
 const main = /** @type {HTMLElement} */ (document.querySelector("main"));
 const crumbs = /** @type {HTMLElement} */ (document.querySelector("nav"));
@@ -64,18 +64,16 @@ const archive = {
     const patient = asked.get("patient");
     asked.delete("patient");
     if (patient) asked.set(/\d/.test(patient) ? "patient_id" : "patient_name", `*${patient}*`);
-    const { rows, more } = await getJson(`/api/${inside(upstream)}studies?${asked}`, { signal });
-    return { more, studies: rows.map((/** @type {any} */ row) => study(row, upstream)) };
+    const page = await getJson(`/api/${inside(upstream)}studies?${asked}`, { signal });
+    return { next: following(page), studies: page.rows.map((/** @type {any} */ row) => study(row, upstream)) };
   },
   async study({ study: uid, upstream }, signal) {
     const { rows } = await getJson(`/api/${inside(upstream)}studies?study=${uid}${gateway.names ? "&phi=1" : ""}`, { signal });
     return rows.length === 1 ? study(rows[0], upstream) : undefined;
   },
-  async series(study, signal) {
-    const { rows } = await getJson(`/api/${inside(study.upstream)}studies/${study.study}/series?limit=200&page=${visit()}`, { signal });
-    const all = rows.map((/** @type {any} */ row) => ({ description: "", modality: "", ...row, pixels: row.pixels !== false }));
-    const place = (/** @type {Series} */ each) => (each.pixels ? 0 : 2) + (each.modality === "SEG" ? 1 : 0);  // what was seen before what was made of it
-    return all.sort((/** @type {Series} */ one, /** @type {Series} */ other) => place(one) - place(other) || (one.number ?? Infinity) - (other.number ?? Infinity) || 0);
+  async series(study, skip, signal) {
+    const page = await getJson(`/api/${inside(study.upstream)}studies/${study.study}/series?limit=200${skip ? `&offset=${skip}` : ""}&page=${visit()}`, { signal });
+    return { next: following(page), series: inOrder(page.rows.map((/** @type {any} */ row) => ({ description: "", modality: "", ...row, pixels: row.pixels !== false }))) };
   },
   thumbnail: (study, series) => `/api/${inside(study.upstream)}studies/${study.study}/series/${series.series}/thumbnail`,
   attributes: (study, series) => void new Attributes(`${study.upstream}/studies/${study.study}/series/${series}`, gateway.names),
@@ -86,6 +84,9 @@ const archive = {
   },
   link: (study, series) => (series ? `/view/${inside(study.upstream)}${study.study}/${series.series}` : `/study/${inside(study.upstream)}${study.study}`),
 };
+
+/** Where the next page begins; undefined where this was the last. @param {{more: boolean, offset: number, limit: number}} page of the API @returns {number | undefined} */
+const following = ({ more, offset, limit }) => (more ? offset + limit : undefined);
 
 /** A name as people write it: family, given (PS3.5 section 6.2.1), in each of its scripts. @param {string} name */
 const personText = (name) => name.split("=").map((script) => script.replace(/\^+$/, "").replace("^", ", ").replaceAll("^", " ").trim()).filter(Boolean).join(" · ");
@@ -133,12 +134,13 @@ function link(target, text) {
 /** @param {Upstream} upstream @param {Study} study @param {string} series */
 function viewer(upstream, study, series) {
   const path = `${inside(upstream.name)}studies/${study.study}/series/${series}`;
-  const url = `${upstream.url}/studies/${study.study}/series/${series}`;
+  const url = `${upstream.url ?? "dicomfile:///FOLDER"}/studies/${study.study}/series/${series}`;
+  const where = upstream.url ? "" : `# FOLDER is where ${upstream.name} lies\n`;
   const zarrUrl = (/** @type {import("./zarr.js").Image} */ image) => `${location.origin}/0.5/${path}.zarr${image.path ? `/${image.path}` : ""}`;
   const code = (/** @type {import("./zarr.js").Image} */ image) => {
     const which = !image.path ? "" : /^\d+$/.test(image.path) ? `.images[${image.path}]` : `.associated["${image.path.split("/")[1]}"]`;
     return [
-      { name: "Python", text: `import dicomzarr\n\nimage = dicomzarr.open("${url}")${which}\nlevel = image.levels[0]  # ${image.finest.shape.join(" x ")}` },
+      { name: "Python", text: `import dicomzarr\n\n${where}image = dicomzarr.open("${url}")${which}\nlevel = image.levels[0]  # ${image.finest.shape.join(" x ")}` },
       { name: "zarr", text: `import zarr\n\ngroup = zarr.open_group("${zarrUrl(image)}", mode="r")\narray = group["0"]  # ${image.finest.shape.join(" x ")}` },
       { name: "napari", text: `napari --plugin napari-ome-zarr "${zarrUrl(image)}"` },
     ];
@@ -146,7 +148,8 @@ function viewer(upstream, study, series) {
   /** @type {Viewer} */
   const page = new Viewer(main, { attributes: () => archive.attributes(study, series), kept: (title) => archive.kept(study, series, title, page.abort.signal, true), path: `/api/${path}`, thumbnail: `/api/${path}/thumbnail`, code, zarrUrl, back: () => go("/"), description: "" });
   void page.open();
-  archive.series(study, page.abort.signal).then((all) => page.describe(all.find((each) => each.series === series)?.description ?? ""), () => {});
+  getJson(`/api/${inside(study.upstream)}studies/${study.study}/series?series=${series}&page=${visit()}`, { signal: page.abort.signal })
+    .then(({ rows }) => page.describe(rows.find((/** @type {Series} */ each) => each.series === series)?.description ?? ""), () => {});
   return page;
 }
 

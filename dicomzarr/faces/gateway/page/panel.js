@@ -80,7 +80,7 @@ export class Panel {
     const all = [...images, ...associated];
     if (all.length < 2) return [];
     const name = (/** @type {Image} */ image) => (associated.includes(image) ? image.path.split("/")[1] : image.name || `Image ${image.path}`);
-    const select = /** @type {HTMLSelectElement} */ (h("select", { "aria-label": "Image", onchange: () => this.viewer.show(all[select.selectedIndex]) },
+    const select = /** @type {HTMLSelectElement} */ (h("select", { "aria-label": "Image", onchange: () => this.viewer.choose(all[select.selectedIndex]) },
       all.map((image) => h("option", {}, name(image)))));
     select.selectedIndex = all.indexOf(this.#image);
     return section("Image", select);
@@ -130,27 +130,28 @@ export class Panel {
     const modes = /** @type {const} */ ([["slice", "Slice"], ["planes", "Planes + 3D"]]);
     const buttons = modes.map(([mode, title]) => h("button", { type: "button", disabled: mode === "planes" && Boolean(why), title: mode === "planes" ? why : null, onclick: () => this.viewer.setMode(mode) }, title));
     const solids = [["Surface", true], ["Brightest", false]].map(([name, surface]) => h("button", { type: "button", onclick: () => {
-      const { stage } = this.viewer;
-      if (stage instanceof Planes) Object.assign(stage, { surface }).redraw();
-      this.update();
+      Object.assign(this.#view.look, { surface });
+      this.viewer.changed();
     } }, String(name)));
     const solid = h("div.row.wrap", { role: "group", "aria-label": "3D" }, "3D", ...solids);
     const from = /** @type {HTMLInputElement} */ (h("input", { type: "number", step: "any", onchange: () => {
-      const { stage } = this.viewer;
-      if (stage instanceof Planes && from.value) Object.assign(stage, { cut: Number(from.value) }).redraw();
+      if (from.value) this.#view.look.cut = Number(from.value);
+      this.viewer.changed();
     } }));
     const cut = h("label.row", {}, "Surface from ", from, this.#units.unit);
     const oblique = h("p.quiet", {}, "The slices are oblique: planes follow the volume's own axes, and letters say the nearest directions.");
+    const sheared = h("p.quiet", {}, "The slices are sheared, as by a tilted gantry: planes are cut at right angles to them.");
     this.updates.push(() => {
       buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(this.viewer.mode === modes[index][0])));
-      const { stage } = this.viewer;
+      const { stage } = this.viewer, { surface, cut: least } = this.#view.look;
       solid.hidden = !(stage instanceof Planes);
       oblique.hidden = !(stage instanceof Planes && stage.isOblique);
-      cut.hidden = !(stage instanceof Planes && stage.surface);
-      if (stage instanceof Planes && stage.cut !== null) from.value = String(tidy(stage.cut));
-      solids.forEach((button, index) => button.setAttribute("aria-pressed", String(stage instanceof Planes && stage.surface === (index === 0))));
+      sheared.hidden = !(stage instanceof Planes && stage.isSheared);
+      cut.hidden = !(stage instanceof Planes && surface);
+      if (least !== null) from.value = String(tidy(least));
+      solids.forEach((button, index) => button.setAttribute("aria-pressed", String(surface === (index === 0))));
     });
-    return section("View", h("div.row.wrap", {}, ...buttons), solid, cut, oblique);
+    return section("View", h("div.row.wrap", {}, ...buttons), solid, cut, oblique, sheared);
   }
 
   /** @returns {HTMLElement[]} */
@@ -239,15 +240,12 @@ export class Panel {
   #segments() {
     const { labels } = this.#image;
     if (!labels.length) return [];
-    const redraw = () => {
-      this.viewer.stage?.recolor();
-      this.viewer.changed();
-    };
     const rows = labels.flatMap((label) => segments(label).map(({ id, name, color }) => {
       const eye = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", onchange: () => {
         if (eye.checked) this.#view.hidden.delete(id);
         else this.#view.hidden.add(id);
-        redraw();
+        this.viewer.stage?.recolor();
+        this.viewer.changed();
       } }));
       this.updates.push(() => (eye.checked = !this.#view.hidden.has(id)));
       const swatch = h("i.swatch");
@@ -256,11 +254,11 @@ export class Panel {
     }));
     const opacity = range("Opacity of segments", 0, 1, 0.01, (to) => {
       this.#view.opacity = to;
-      redraw();
+      this.viewer.changed();
     });
     const outline = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", onchange: () => {
       this.#view.outline = outline.checked;
-      redraw();
+      this.viewer.changed();
     } }));
     this.updates.push(() => {
       opacity.value = String(this.#view.opacity);
@@ -293,7 +291,7 @@ export class Panel {
       }
     } }, name);
     return section("Use it elsewhere", tools, text, h("div.row.wrap", {},
-      copy("Copy", () => text.textContent ?? ""), copy("Copy OME-Zarr URL", () => this.viewer.series.zarrUrl(this.#image)), copy("Copy link", () => location.href)), copied);
+      copy("Copy", () => text.textContent ?? ""), copy("Copy OME-Zarr URL", () => this.viewer.series.zarrUrl(this.#image)), copy("Copy link", () => this.viewer.link())), copied);
   }
 
   /** @returns {HTMLElement[]} */

@@ -1,17 +1,22 @@
 /** One series on the screen: the picture, what lies over it, the panel beside it, and what hands and keys do. */
 
+import { GatewayError } from "./api.js";
 import { debounced, h, short } from "./dom.js";
 import { Frames } from "./frames.js";
 import { direction, lengthText, letters, opposite, roundLength, toPatient } from "./geometry.js";
+import { sayView, viewOf } from "./link.js";
 import { Panel } from "./panel.js";
 import { Planes, whyNoPlanes } from "./planes.js";
 import { segments, Stage } from "./stage.js";
-import { Values, windowOf } from "./values.js";
+import { Values } from "./values.js";
 import { openSeries } from "./zarr.js";
 
 /** @typedef {import("./zarr.js").Image} Image */
 /** @typedef {import("./stage.js").View} View */
 /** @typedef {import("./frames.js").Frame} Frame */
+
+/** Whether a series is no more what it was when it was opened. @param {unknown} error */
+const isOutdated = (error) => error instanceof GatewayError && error.status === 409;
 
 /** A viewer of one series, in an element of the page. */
 export class Viewer {
@@ -22,6 +27,7 @@ export class Viewer {
   constructor(root, series) {
     this.root = root;
     this.series = series;
+    /** @type {import("./zarr.js").Opened | undefined} */ this.opened = undefined;
     /** @type {Image[]} */ this.images = [];
     /** @type {Image[]} */ this.associated = [];
     this.canvas = h("canvas", { tabindex: "0", "aria-label": "The image. Arrow keys scroll, plus and minus zoom." });
@@ -42,32 +48,49 @@ export class Viewer {
     this.playing = 0;
     /** @type {HTMLImageElement | undefined} */ this.small = undefined;
     /** Where the pointer is. @type {[number, number] | null} */ this.pointer = null;
+    this.#listen();
   }
 
-  /** Open the series, and show what the address says. */
-  async open() {
+  /** Open the series, and show what the address says. @param {RequestCache} [cache] "reload" for what the archive has now */
+  async open(cache) {
+    const { signal } = this.abort;
+    this.stageElement.dataset.state = "opening";
     this.state.textContent = "Opening …";
     try {
-      this.opened = await openSeries(this.series.path);
-      const { images, associated } = this.opened;
-      Object.assign(this, { images, associated });
+      const opened = await openSeries(this.series.path, { signal, cache });
+      signal.throwIfAborted();
+      const { images, associated } = opened;
       if (!images.length && !associated.length) throw new Error("This series has no image.");
+      Object.assign(this, { opened, images, associated });
     } catch (error) {
       this.fail(error);
       return;
     }
+    this.#showAddress();
+  }
+
+  #showAddress() {
     const asked = new URLSearchParams(location.hash.slice(1));
     this.show(this.images.concat(this.associated).find((image) => image.path === asked.get("image")) ?? this.images[0] ?? this.associated[0], asked);
-    this.#listen();
   }
 
   /** Say what went wrong, with a way out. @param {unknown} error */
   fail(error) {
     if (this.abort.signal.aborted) return;
-    this.stageElement.dataset.state = "failed";
+    this.#end();
+    const name = isOutdated(error) ? "Open again" : "Try again";
+    this.#instead("failed", error instanceof Error ? error.message : String(error), name, () => void this.open("reload"));
+  }
+
+  /** Words in the place of a picture. @param {string} state @param {string} words @param {string} name of the button @param {() => void} act */
+  #instead(state, words, name, act) {
+    this.stageElement.dataset.state = state;
+    this.bar.hidden = this.progress.hidden = true;
+    this.over.replaceChildren();
+    this.probe.textContent = "";
     this.state.replaceChildren(
-      h("p", {}, error instanceof Error ? error.message : String(error)),
-      h("button", { type: "button", onclick: () => void this.open() }, "Try again"),
+      h("p", {}, words),
+      h("button", { type: "button", onclick: act }, name),
       h("button", { type: "button", onclick: this.series.back }, "Back to the list"),
     );
   }
@@ -77,61 +100,64 @@ export class Viewer {
     this.#end();
     this.image = image;
     this.units = new Values(image);
-    this.view = this.#view(image, asked);
-    this.state.replaceChildren();
-    try {
-      this.#begin(asked.get("mode") === "planes" && !whyNoPlanes(image) ? "planes" : "slice", asked.has("zoom"));
-    } catch (error) {
-      this.fail(error);
-      return;
-    }
+    this.view = viewOf(image, this.units, asked);
+    this.#begin(asked.get("mode") === "planes" && !whyNoPlanes(image) ? "planes" : "slice", asked.has("zoom"));
     this.panel = new Panel(this.aside, this);
   }
 
-  /** @param {Image} image @param {URLSearchParams} asked @returns {View} */
-  #view(image, asked) {
-    const number = (/** @type {string} */ name, /** @type {number} */ usual) => (asked.has(name) && Number.isFinite(Number(asked.get(name))) ? Number(asked.get(name)) : usual);
-    const windows = (asked.get("w") ?? "").split(";").map((text) => text.split(","));
-    const index = (/** @type {string} */ name, /** @type {number} */ usual) => Math.min(Math.max(Math.round(number(name, usual)), 0), image.finest.length(name) - 1);
-    const count = image.isRgb ? 1 : image.finest.length("c");
-    const units = /** @type {Values} */ (this.units);
-    return {
-      x: number("x", 0), y: number("y", 0), zoom: Math.min(Math.max(number("zoom", 1), 1e-4), 64), turn: ((number("turn", 0) % 4) + 4) % 4, flip: asked.get("flip") === "1",
-      z: index("z", Math.floor(image.finest.length("z") / 2)), t: index("t", 0), c: image.isRgb ? 0 : index("c", 0),
-      channels: Array.from({ length: count }, (_, channel) => {
-        const known = windowOf(windows[channel] ?? []) ?? units.first(channel);
-        return {
-          active: !windows[channel]?.includes("0", 2), color: count === 1 || image.isRgb ? "FFFFFF" : units.channels[channel]?.color ?? "FFFFFF",
-          low: known?.low ?? 0, high: known?.high ?? 1, function: known?.function ?? "LINEAR_EXACT", measure: !known && !image.isRgb, each: new Map(),
-        };
-      }),
-      invert: asked.has("invert") ? asked.get("invert") === "1" : image.facts.modality === "PT",
-      opacity: number("opacity", 0.45), outline: asked.get("outline") !== "0",
-      hidden: new Set(asked.get("hidden")?.split(",").filter(Boolean) ?? []),
-    };
+  /** Show an image that somebody has chosen. @param {Image} image */
+  choose(image) {
+    this.show(image);
+    this.remember();
+  }
+
+  /** @returns {string} the address of what is seen now */
+  link() {
+    this.#remember();
+    return location.href;
   }
 
   /** @param {"slice"|"planes"} mode @param {boolean} placed the view says where the eye is */
   #begin(mode, placed) {
     const image = /** @type {Image} */ (this.image), view = /** @type {View} */ (this.view), units = /** @type {Values} */ (this.units);
-    const canvas = h("canvas", { tabindex: "0", "aria-label": this.canvas.getAttribute("aria-label") });
+    const canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { tabindex: "0", "aria-label": this.canvas.getAttribute("aria-label") }));
     this.canvas.replaceWith(canvas);  // a context that is lost stays with its canvas
     this.canvas = canvas;
-    this.frames = new Frames(/** @type {import("./zarr.js").Opened} */ (this.opened), (key, frame) => this.#came(key, frame));
-    const want = (/** @type {import("./frames.js").Wanted[]} */ wanted) => this.frames?.want(wanted);
-    if (mode === "planes") this.stage = new Planes(/** @type {HTMLCanvasElement} */ (canvas), image, units, view, want);
-    else this.stage = new Stage(/** @type {HTMLCanvasElement} */ (canvas), image, units, view, want);
     this.mode = mode;
+    this.state.replaceChildren();
+    this.stageElement.dataset.state = "loading";
+    const frames = this.frames = new Frames(/** @type {import("./zarr.js").Opened} */ (this.opened), (key, frame) => this.#came(key, frame));
+    try {
+      this.stage = new (mode === "planes" ? Planes : Stage)(canvas, image, units, view, (wanted) => frames.want(wanted));
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
     if (this.stage instanceof Stage && !placed) this.stage.fit();
     this.stage.drawn = () => this.#drawn();
-    this.#hands(/** @type {HTMLCanvasElement} */ (canvas));
+    this.#hands(canvas);
+    this.#keepContext(canvas);
     this.stage.redraw();
+  }
+
+  /** Draw again when the browser has taken the context away (WebGL 1.0 section 5.15.2). @param {HTMLCanvasElement} canvas */
+  #keepContext(canvas) {
+    const { signal } = this.abort;
+    const again = () => this.#begin(/** @type {"slice"|"planes"} */ (this.mode), true);
+    canvas.addEventListener("webglcontextlost", (event) => {
+      if (canvas !== this.canvas || !this.stage) return;  // it was let go
+      event.preventDefault();  // without that it never comes back
+      this.#end();
+      this.#instead("lost", "The browser has taken the graphics card from this picture. It is drawn again as soon as it may be.", "Draw again", again);
+    }, { signal });
+    canvas.addEventListener("webglcontextrestored", () => canvas === this.canvas && !this.stage && again(), { signal });
   }
 
   #end() {
     this.play(false);
     this.frames?.close();
     this.stage?.close();
+    this.stage = undefined;
   }
 
   /** Let go of everything. */
@@ -156,6 +182,11 @@ export class Viewer {
 
   /** @param {string} key @param {Frame|Error} frame */
   #came(key, frame) {
+    if (isOutdated(frame)) {
+      this.#remember();
+      this.fail(frame);  // frames of two states of a series are never seen together
+      return;
+    }
     const view = /** @type {View} */ (this.view), units = /** @type {Values} */ (this.units);
     if (!(frame instanceof Error) && !frame.absent && !this.image?.isRgb && !key.includes("labels/")) {
       const { image } = this;
@@ -178,18 +209,8 @@ export class Viewer {
   #remember() {
     const { view, image, units } = this;
     if (!view || !image || !units || this.abort.signal.aborted) return;
-    const said = new URLSearchParams();
+    const said = sayView(view, image, units, this.mode === "planes");
     if (image !== this.images[0]) said.set("image", image.path);
-    for (const name of /** @type {const} */ (["x", "y", "zoom"])) said.set(name, String(Number(view[name].toPrecision(6))));
-    for (const name of /** @type {const} */ (["z", "t"])) if (image.finest.length(name) > 1) said.set(name, String(view[name]));
-    if (units.oneByOne) said.set("c", String(view.c));
-    const windows = view.channels.map((channel, index) => units.told(channel, index).concat(channel.active ? "" : ",0")).join(";");
-    if (!image.isRgb && /\d/.test(windows)) said.set("w", windows);
-    if (view.turn) said.set("turn", String(view.turn));
-    if (view.flip) said.set("flip", "1");
-    if (view.invert) said.set("invert", "1");
-    if (this.mode === "planes") said.set("mode", "planes");
-    if (view.hidden.size) said.set("hidden", [...view.hidden].join(","));
     history.replaceState(null, "", `#${said}`);
     this.stageElement.dataset.address = "told";
   }
@@ -228,11 +249,11 @@ export class Viewer {
     cancelAnimationFrame(this.playing);
     this.playing = 0;
     if (this.stage instanceof Stage) this.stage.plays = on;
-    if (on && this.view && this.image) {
+    if (on && this.view && this.image && this.stage) {
       const times = this.image.finest.length("t") > 1, count = this.image.finest.length(times ? "t" : "z");
       const each = Math.max(20, this.#frameTime());
       let last = performance.now();
-      this.stage?.redraw();  // which asks for what is seen next
+      this.stage.redraw();  // which asks for what is seen next
       const step = (/** @type {number} */ now) => {
         this.playing = requestAnimationFrame(step);
         const { stage, view: { z, t } } = /** @type {{stage: Stage | Planes, view: View}} */ (/** @type {unknown} */ (this));
@@ -305,13 +326,9 @@ export class Viewer {
         mark(east, left + across - 14, top + down / 2);
         mark(north, left + across / 2, top + 14);
         mark(south, left + across / 2, top + down - 14);
-        const { origin, right, down: along, pane } = stage.frame(index);
-        const place = [right, along].map((vector) => {
-          const axis = vector.findIndex((value) => Math.abs(value) > 0);
-          return (stage.cursor[axis] - origin[axis]) / vector[axis];
-        });
+        const place = stage.crossing(index);
         const lines = h("div.cross");
-        Object.assign(lines.style, { left: `${pane.left}px`, top: `${pane.top}px`, width: `${pane.width}px`, height: `${pane.height}px` });
+        Object.assign(lines.style, { left: `${left}px`, top: `${top}px`, width: `${across}px`, height: `${down}px` });
         const across2 = h("i.across"), down2 = h("i.down");
         across2.style.top = `${100 * place[1]}%`;
         down2.style.left = `${100 * place[0]}%`;
@@ -433,11 +450,11 @@ export class Viewer {
       const steps = Math.sign(event.deltaY);
       const slices = /** @type {Image} */ (this.image).finest.length("z");
       if (this.stage instanceof Planes) {
-        if (event.ctrlKey) {
-          this.stage.zoom = Math.min(8, Math.max(1, this.stage.zoom * 1.15 ** -steps));
-          this.stage.redraw();
-        } else this.stage.scroll(x, y, steps);
-        this.changed();
+        if (event.ctrlKey) this.zoom(1.15 ** -steps);
+        else {
+          this.stage.scroll(x, y, steps);
+          this.changed();
+        }
       } else if (slices > 1 && !event.ctrlKey) this.toSlice(/** @type {View} */ (this.view).z + steps);
       else {
         this.stage?.zoomAt(2 ** (-event.deltaY / (event.ctrlKey ? 120 : 300)), x, y);
@@ -457,7 +474,8 @@ export class Viewer {
       stage.go(found.at);
       this.changed();
     } else if (now.x >= pane.left && now.y >= pane.top) {
-      stage.angles = [stage.angles[0] + (now.x - before.x) / 120, Math.max(-1.5, Math.min(1.5, stage.angles[1] + (now.y - before.y) / 120))];
+      const { look } = stage.view, [around, above] = look.angles;
+      look.angles = [around + (now.x - before.x) / 120, Math.max(-1.5, Math.min(1.5, above + (now.y - before.y) / 120))];
       stage.redraw();
     }
   }
@@ -475,10 +493,7 @@ export class Viewer {
     const { signal } = this.abort;
     document.addEventListener("keydown", (event) => this.#key(event), { signal });
     new ResizeObserver(() => this.stage?.redraw()).observe(this.stageElement);
-    addEventListener("hashchange", () => {
-      const asked = new URLSearchParams(location.hash.slice(1));
-      this.show(this.images.concat(this.associated).find((image) => image.path === asked.get("image")) ?? this.images[0] ?? this.associated[0], asked);
-    }, { signal });
+    addEventListener("hashchange", () => this.opened && this.#showAddress(), { signal });
   }
 
   /** @param {KeyboardEvent} event */
@@ -518,13 +533,13 @@ export class Viewer {
   /** @param {number} factor */
   zoom(factor) {
     if (this.stage instanceof Stage) this.stage.zoomAt(factor, this.canvas.clientWidth / 2, this.canvas.clientHeight / 2);
-    else if (this.stage) this.stage.zoom = Math.min(8, Math.max(1, this.stage.zoom * factor));
+    else if (this.view) this.view.look.zoom = Math.min(8, Math.max(1, this.view.look.zoom * factor));
     this.changed();
   }
 
   fit() {
     if (this.stage instanceof Stage) this.stage.fit();
-    else if (this.stage) this.stage.zoom = 1;
+    else if (this.view) this.view.look.zoom = 1;
     this.changed();
   }
 

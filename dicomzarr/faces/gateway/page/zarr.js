@@ -119,12 +119,13 @@ export class Image {
 /**
  * Open a series: two requests, for the root has all documents in it.
  * @param {string} path of the API
+ * @param {{signal?: AbortSignal, cache?: RequestCache}} [init] of the requests
  * @returns {Promise<Opened>}
  */
-export async function openSeries(path) {
-  const { zarr, frames, drawn, notices } = await getJson(path);
+export async function openSeries(path, { signal, cache } = {}) {
+  const { zarr, frames, drawn, notices } = await getJson(path, { signal, cache });
   const query = String(new URLSearchParams(drawn));
-  const root = await getJson(`${zarr["0.5"]}/zarr.json?${query}`);
+  const root = await getJson(`${zarr["0.5"]}/zarr.json?${query}`, { signal });
   const nodes = new Map(Object.entries(root.consolidated_metadata?.metadata ?? {}));
   nodes.set("", root);
   const groups = [...nodes].filter(([, node]) => node.attributes?.ome?.multiscales).map(([group]) => group);
