@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { direction, inverse, lengthText, letters, roundLength, toPatient } from "../../dicomzarr/faces/gateway/page/geometry.js";
+import { direction, dot, inverse, lengthText, letters, roundLength, shear, toPatient, turned, upright } from "../../dicomzarr/faces/gateway/page/geometry.js";
 import { nearest } from "../../dicomzarr/faces/gateway/page/planes.js";
 
 const AXIAL = [[2, 0, 0, -100], [0, 3, 0, -90], [0, 0, 5, 10], [0, 0, 0, 1]];
@@ -30,11 +30,29 @@ test("the inverse of an affine undoes it", () => {
 });
 
 test("each patient axis has the voxel axis that runs along it, whichever way a volume was taken", () => {
-  assert.deepEqual(nearest(AXIAL), [{ axis: 0, sign: 1 }, { axis: 1, sign: 1 }, { axis: 2, sign: 1 }]);
-  assert.deepEqual(nearest(SAGITTAL), [{ axis: 2, sign: 1 }, { axis: 0, sign: 1 }, { axis: 1, sign: -1 }]);
+  assert.deepEqual(nearest(upright(AXIAL)), [{ axis: 0, sign: 1 }, { axis: 1, sign: 1 }, { axis: 2, sign: 1 }]);
+  assert.deepEqual(nearest(upright(SAGITTAL)), [{ axis: 2, sign: 1 }, { axis: 0, sign: 1 }, { axis: 1, sign: -1 }]);
   const [c, s] = [Math.cos(0.7), Math.sin(0.7)];
-  const oblique = nearest([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]);
+  const oblique = nearest(upright([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]));
   assert.deepEqual(oblique.map(({ axis }) => axis).sort(), [0, 1, 2]);
+});
+
+test("axes are at right angles whatever slices are sheared by, and those of the slices stay", () => {
+  const near = (one, other) => one.forEach((value, i) => assert.ok(Math.abs(value - other[i]) < 1e-12, `${one} ${other}`));
+  for (const affine of [AXIAL, SAGITTAL]) upright(affine).forEach((axis, index) => near(axis, direction(affine, index)));
+  for (const [x, y] of [[0, 1.2], [-3, 2], [0.01, 0], [40, 0]]) {
+    const affine = [[2, 0, x, 0], [0, 3, y, 0], [0, 0, -5, 0], [0, 0, 0, 1]];
+    const axes = upright(affine);
+    axes.forEach((one, i) => axes.forEach((other, j) => assert.ok(Math.abs(dot(one, other) - Number(i === j)) < 1e-12)));
+    near(axes[2], [0, 0, -1]);
+    assert.ok(Math.abs(shear(affine) - (180 / Math.PI) * Math.atan2(Math.hypot(x, y), 5)) < 1e-6);
+  }
+  assert.ok(shear(AXIAL) < 1e-6);
+});
+
+test("a step is turned as its ends are", () => {
+  const [x, y, z] = [0, 1, 2].map((i) => toPatient(SAGITTAL, 4, 5, 6)[i] - toPatient(SAGITTAL, 1, 7, 6)[i]);
+  assert.deepEqual(turned(SAGITTAL, [3, -2, 0]), [x, y, z]);
 });
 
 test("scale bars are 1, 2 or 5 times a power of ten, and never longer than there is room", () => {

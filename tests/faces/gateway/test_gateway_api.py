@@ -52,6 +52,21 @@ def series_of(slide: TestSlide | Any) -> str:
 # --- rows ---
 
 
+def test_where_a_folder_lies_is_told_to_this_machine_alone(tmp_path: Path) -> None:
+    write(tmp_path, SLIDE.datasets[:1])
+    with gateway(folder_upstream(tmp_path, "one")) as here:
+        assert ask(f"{here.url}/api/").json["upstreams"][0]["url"].endswith(str(tmp_path))
+        for origin in ("http://localhost:3000", here.url):
+            assert str(tmp_path) not in ask(f"{here.url}/api/", Origin=origin).text
+    with gateway(folder_upstream(tmp_path, "one"), host="0.0.0.0", token="hush") as open_to_all:  # noqa: S104, S106
+        port = open_to_all.url.rpartition(":")[2]
+        reply = ask(f"http://127.0.0.1:{port}/api/?token=hush")
+        assert [each["name"] for each in reply.json["upstreams"]] == ["one"]
+        assert str(tmp_path) not in reply.text
+    with DICOMwebServer(Archive(SLIDE.datasets)) as server, gateway(server_upstream(server)) as far:
+        assert ask(f"{far.url}/api/", Origin="http://localhost").json["upstreams"][0]["url"].startswith("dicomweb://")
+
+
 def test_studies_are_flat_rows_without_names(running: Gateway) -> None:
     found = ask(f"{running.url}/api/studies").json
     assert {row["study"] for row in found["rows"]} == {SLIDE.study_uid, VOLUME.study_uid}

@@ -19,6 +19,29 @@ export function direction(affine, axis) {
   return vector.map((value) => value / length);
 }
 
+/** @param {number[]} one @param {number[]} other */
+export const dot = (one, other) => one.reduce((sum, value, axis) => sum + value * other[axis], 0);
+
+/** A step, where an affine takes it. @param {Affine} affine @param {number[]} step @returns {number[]} */
+export const turned = (affine, step) => [0, 1, 2].map((i) => dot(step, affine[i]));
+
+/**
+ * Three directions at right angles: those of columns, rows and slices; of sheared slices their normal, towards the next slice.
+ * @param {Affine} affine @returns {number[][]} of length 1
+ */
+export function upright(affine) {
+  /** @type {number[][]} */ const axes = [];
+  for (const axis of [0, 1, 2]) {
+    const along = direction(affine, axis);
+    const rest = axes.reduce((left, taken) => left.map((value, i) => value - dot(along, taken) * taken[i]), along);
+    axes.push(rest.map((value) => value / Math.hypot(...rest)));
+  }
+  return axes;
+}
+
+/** By how many degrees slices are sheared. @param {Affine} affine */
+export const shear = (affine) => (180 / Math.PI) * Math.acos(Math.min(1, dot(direction(affine, 2), upright(affine)[2])));
+
 const LETTERS = [["R", "L"], ["A", "P"], ["F", "H"]];
 
 /**

@@ -27,7 +27,7 @@ export function viewOf(image, units, asked) {
   const index = (/** @type {string} */ name, /** @type {number} */ usual) => within(Math.round(number(name, usual)), 0, image.finest.length(name) - 1);
   const [windows, colors, at, angles] = [listed("w", ";").map((text) => text.split(",")), listed("colors", ","), listed("at", ","), listed("angles", ",")];
   const count = image.isRgb ? 1 : image.finest.length("c");
-  const first = firstLook(image, units);
+  const first = firstLook(image);
   return {
     x: number("x", 0), y: number("y", 0), zoom: within(number("zoom", 1), 1e-4, 64), turn: ((number("turn", 0) % 4) + 4) % 4, flip: switched("flip", false),
     z: index("z", Math.floor(image.finest.length("z") / 2)), t: index("t", 0), c: image.isRgb ? 0 : index("c", 0),
@@ -69,7 +69,8 @@ function texts(view, image, units, planes) {
   for (const name of /** @type {const} */ (["z", "t"])) if (image.finest.length(name) > 1) said.set(name, String(view[name]));
   if (units.oneByOne) said.set("c", String(view.c));
   if (!image.isRgb) {
-    said.set("w", channels.map((channel, index) => units.told(channel, index).concat(channel.active ? "" : ",0")).join(";"));
+    const windows = channels.map((channel, index) => units.told(channel, index).concat(channel.active ? "" : ",0")).join(";");
+    if (/\d/.test(windows)) said.set("w", windows);
     said.set("colors", channels.map(({ color }) => color.toLowerCase()).join(","));
   }
   const { turn, flip, invert, opacity, outline, hidden } = view;

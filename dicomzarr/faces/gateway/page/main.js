@@ -10,7 +10,7 @@ import { Viewer } from "./viewer.js";
 /** @typedef {import("./list.js").Study} Study */
 /** @typedef {import("./list.js").Series} Series */
 /** @typedef {import("./list.js").Archive} Archive */
-/** @typedef {{name: string, title: string, url: string, keeps: boolean}} Upstream */
+/** @typedef {{name: string, title: string, url?: string, keeps: boolean}} Upstream `url` where it may be told */
 
 const main = /** @type {HTMLElement} */ (document.querySelector("main"));
 const crumbs = /** @type {HTMLElement} */ (document.querySelector("nav"));
@@ -134,13 +134,14 @@ function link(target, text) {
 /** @param {Upstream} upstream @param {Study} study @param {string} series */
 function viewer(upstream, study, series) {
   const path = `${inside(upstream.name)}studies/${study.study}/series/${series}`;
-  const url = `${upstream.url}/studies/${study.study}/series/${series}`;
+  const url = `${upstream.url ?? "dicomfile:///FOLDER"}/studies/${study.study}/series/${series}`;
+  const where = upstream.url ? "" : `# FOLDER is where ${upstream.name} lies\n`;
   const zarrUrl = (/** @type {import("./zarr.js").Image} */ image) => `${location.origin}/0.5/${path}.zarr${image.path ? `/${image.path}` : ""}`;
   const napariUrl = url.replace("dicomfile:///", "dicomfile://localhost/");  // napari takes a URL without a host for a path
   const code = (/** @type {import("./zarr.js").Image} */ image) => {
     const which = !image.path ? "" : /^\d+$/.test(image.path) ? `.images[${image.path}]` : `.associated["${image.path.split("/")[1]}"]`;
     return [
-      { name: "Python", text: `import dicomzarr\n\nimage = dicomzarr.open("${url}")${which}\nlevel = image.levels[0]  # ${image.finest.shape.join(" x ")}` },
+      { name: "Python", text: `import dicomzarr\n\n${where}image = dicomzarr.open("${url}")${which}\nlevel = image.levels[0]  # ${image.finest.shape.join(" x ")}` },
       { name: "zarr", text: `import zarr\n\ngroup = zarr.open_group("${zarrUrl(image)}", mode="r")\narray = group["0"]  # ${image.finest.shape.join(" x ")}` },
       { name: "napari", text: `napari --plugin dicomzarr "${napariUrl}"\n\n# or, by pip install napari-ome-zarr\nnapari --plugin napari-ome-zarr "${zarrUrl(image)}"` },
     ];

@@ -140,16 +140,18 @@ export class Panel {
     } }));
     const cut = h("label.row", {}, "Surface from ", from, this.#units.unit);
     const oblique = h("p.quiet", {}, "The slices are oblique: planes follow the volume's own axes, and letters say the nearest directions.");
+    const sheared = h("p.quiet", {}, "The slices are sheared, as by a tilted gantry: planes are cut at right angles to them.");
     this.updates.push(() => {
       buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(this.viewer.mode === modes[index][0])));
       const { stage } = this.viewer, { surface, cut: least } = this.#view.look;
       solid.hidden = !(stage instanceof Planes);
       oblique.hidden = !(stage instanceof Planes && stage.isOblique);
+      sheared.hidden = !(stage instanceof Planes && stage.isSheared);
       cut.hidden = !(stage instanceof Planes && surface);
       if (least !== null) from.value = String(tidy(least));
       solids.forEach((button, index) => button.setAttribute("aria-pressed", String(surface === (index === 0))));
     });
-    return section("View", h("div.row.wrap", {}, ...buttons), solid, cut, oblique);
+    return section("View", h("div.row.wrap", {}, ...buttons), solid, cut, oblique, sheared);
   }
 
   /** @returns {HTMLElement[]} */
@@ -238,15 +240,12 @@ export class Panel {
   #segments() {
     const { labels } = this.#image;
     if (!labels.length) return [];
-    const redraw = () => {
-      this.viewer.stage?.recolor();
-      this.viewer.changed();
-    };
     const rows = labels.flatMap((label) => segments(label).map(({ id, name, color }) => {
       const eye = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", onchange: () => {
         if (eye.checked) this.#view.hidden.delete(id);
         else this.#view.hidden.add(id);
-        redraw();
+        this.viewer.stage?.recolor();
+        this.viewer.changed();
       } }));
       this.updates.push(() => (eye.checked = !this.#view.hidden.has(id)));
       const swatch = h("i.swatch");
@@ -255,11 +254,11 @@ export class Panel {
     }));
     const opacity = range("Opacity of segments", 0, 1, 0.01, (to) => {
       this.#view.opacity = to;
-      redraw();
+      this.viewer.changed();
     });
     const outline = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", onchange: () => {
       this.#view.outline = outline.checked;
-      redraw();
+      this.viewer.changed();
     } }));
     this.updates.push(() => {
       opacity.value = String(this.#view.opacity);

@@ -1,8 +1,8 @@
 /** A volume in three planes and in 3D: axial, coronal, sagittal as radiologists hang them, whichever way it was taken. */
 
 import { layout, numbers, Painter, SHADE } from "./gl.js";
-import { direction, inverse, letters, opposite, toPatient } from "./geometry.js";
-import { rgb, segments } from "./stage.js";
+import { dot, inverse, letters, opposite, shear, toPatient, turned, upright } from "./geometry.js";
+import { colorsOf, segments } from "./stage.js";
 import { steepness } from "./values.js";
 
 /** @typedef {import("./zarr.js").Image} Image */
@@ -104,7 +104,7 @@ void main() {
   float step = reach / 180.0, most = -1e30;
   vec3 hit = vec3(0.0); bool found = false;
   for (int i = 0; i < 180; i += 1) {
-    vec3 p = (start + forth * (float(i) * step)) / spacing + middle;
+    vec3 p = start + forth * (float(i) * step) + middle;
     if (!inside(p)) continue;
     float v = value(p);
     if (surface && v > cut) { hit = p; found = true; break; }
@@ -114,7 +114,7 @@ void main() {
     if (!found) { color = vec4(0.0, 0.0, 0.0, 1.0); return; }
     vec3 g = vec3(value(hit + vec3(2, 0, 0)) - value(hit - vec3(2, 0, 0)), value(hit + vec3(0, 2, 0)) - value(hit - vec3(0, 2, 0)),
       value(hit + vec3(0, 0, 1)) - value(hit - vec3(0, 0, 1))) / (spacing * vec3(4.0, 4.0, 2.0));
-    float light = 0.25 + 0.75 * abs(dot(normalize(g + 1e-6), forth));
+    float light = 0.25 + 0.75 * abs(dot(normalize(g + 1e-6), normalize(forth * spacing)));
     color = vec4(light * vec3(0.93, 0.88, 0.8), 1.0);
     return;
   }
@@ -172,6 +172,10 @@ class Volume {
     program.texture("rows", 1, this.rowsTexture);
     program.set({ extent: this.extent });
   }
+
+  close() {
+    for (const texture of [this.texture, this.rowsTexture]) this.painter.gl.deleteTexture(texture);
+  }
 }
 
 /** Why an image has no planes; null if it has. @param {Image} image */
@@ -185,10 +189,10 @@ export function whyNoPlanes(image) {
   return bytes > MOST_BYTES ? `The volume takes ${Math.round(bytes / 2 ** 20)} MiB: too much for planes.` : null;
 }
 
-/** How planes and 3D are first seen: they pass the middle voxel. @param {Image} image @param {Units} units @returns {import("./stage.js").Look} */
-export function firstLook({ finest }, { isHounsfield }) {
+/** How planes and 3D are first seen: they pass the middle voxel. @param {Image} image @returns {import("./stage.js").Look} */
+export function firstLook({ finest, facts: { units } }) {
   const at = [finest.length("x") / 2, finest.length("y") / 2].map(Math.floor);
-  return { at, zoom: 1, angles: [0.5, 0.25], surface: isHounsfield, cut: isHounsfield ? BONE : null };
+  return { at, zoom: 1, angles: [0.5, 0.25], surface: units === "HU", cut: units === "HU" ? BONE : null };
 }
 
 /** Draws three planes and 3D on one canvas. */
@@ -207,7 +211,9 @@ export class Planes {
     this.want = want;
     this.affine = image.facts.affine;
     this.back = inverse(this.affine);
-    this.along = nearest(this.affine);
+    /** What planes are cut along, whatever the slices are sheared by. */
+    this.axes = upright(this.affine);
+    this.along = nearest(this.axes);
     this.spacing = [0, 1, 2].map((axis) => Math.hypot(...[0, 1, 2].map((i) => this.affine[i][axis])));
     /** @type {Map<Image, Volume>} */ this.volumes = new Map();
     /** What has come or failed, by key. @type {Map<string, FrameValues|"absent"|Error>} */ this.held = new Map();
@@ -227,7 +233,24 @@ export class Planes {
 
   /** Whether no axis of the volume runs within about 6 degrees of a patient axis. */
   get isOblique() {
-    return this.along.some(({ axis }, patient) => Math.abs(direction(this.affine, axis)[patient]) < 0.995);
+    return this.along.some(({ axis }, patient) => Math.abs(this.axes[axis][patient]) < 0.995);
+  }
+
+  /** Whether its slices are sheared by more than is called so (`dicomzarr.plan.remarks`). */
+  get isSheared() {
+    return shear(this.affine) > 0.1;
+  }
+
+  /** How many voxels it has along each axis. */
+  get lengths() {
+    const { finest } = this.image;
+    return [finest.length("x"), finest.length("y"), finest.length("z")];
+  }
+
+  /** Millimetres from its first corner to its last along each of `axes`. */
+  get spans() {
+    const sides = this.lengths.map((length, axis) => turned(this.affine, [0, 1, 2].map((each) => (each === axis ? length : 0))));
+    return this.axes.map((axis) => sides.reduce((sum, side) => sum + Math.abs(dot(side, axis)), 0));
   }
 
   /** Which slices belong where: keys of the image and of its segments. */
@@ -245,7 +268,7 @@ export class Planes {
   }
 
   recolor() {
-    this.tables.clear();
+    for (const [label, texture] of this.tables) this.painter.table(colorsOf(label, this.view), texture);
     this.redraw();
   }
 
@@ -253,7 +276,7 @@ export class Planes {
   restart() {
     this.slots.clear();
     this.held.clear();
-    for (const volume of this.volumes.values()) this.painter.gl.deleteTexture(volume.texture);
+    for (const volume of this.volumes.values()) volume.close();
     this.volumes.clear();
     this.#list();
     this.redraw();
@@ -298,19 +321,17 @@ export class Planes {
   frame(index) {
     const which = PLANES[index];
     const pane = this.panes[index];
+    const { affine, back, axes, spans, cursor, view: { look: { zoom } } } = this;
     const [right, down] = [this.along[which.right], this.along[which.down]];
-    const lengths = [this.image.finest.length("x"), this.image.finest.length("y"), this.image.finest.length("z")];
-    const millimetres = (/** @type {Along} */ of) => lengths[of.axis] * this.spacing[of.axis];
-    const each = Math.max(millimetres(right) / pane.width, millimetres(down) / pane.height) / (0.94 * this.view.look.zoom);
-    const vector = (/** @type {Along} */ of, /** @type {number} */ sign, /** @type {number} */ pixels) => {
-      const values = [0, 0, 0];
-      values[of.axis] = (of.sign * sign * pixels * each) / this.spacing[of.axis];
-      return values;
-    };
+    const each = Math.max(spans[right.axis] / pane.width, spans[down.axis] / pane.height) / (0.94 * zoom);
+    const vector = (/** @type {Along} */ of, /** @type {number} */ sign, /** @type {number} */ pixels) =>
+      turned(back, axes[of.axis].map((value) => value * of.sign * sign * pixels * each));
     const across = vector(right, which.rightSign, pane.width), along = vector(down, which.downSign, pane.height);
-    const middle = lengths.map((length, axis) => (this.view.look.zoom > 1 ? this.cursor[axis] : (length - 1) / 2));
-    middle[this.along[which.through].axis] = this.cursor[this.along[which.through].axis];
-    const origin = middle.map((value, axis) => value - across[axis] / 2 - along[axis] / 2);
+    const middle = this.lengths.map((length, axis) => (zoom > 1 ? cursor[axis] : (length - 1) / 2));
+    const normal = axes[this.along[which.through].axis];
+    const apart = dot(turned(affine, cursor.map((value, axis) => value - middle[axis])), normal);
+    const through = turned(back, normal.map((value) => value * apart));  // from the middle to the plane that the cursor lies in
+    const origin = middle.map((value, axis) => value + through[axis] - across[axis] / 2 - along[axis] / 2);
     return { ...which, pane, origin, right: across, down: along, millimetres: each };
   }
 
@@ -318,12 +339,19 @@ export class Planes {
   letters(index) {
     const { right, down } = this.frame(index);
     const to = (/** @type {number[]} */ voxels) => {
-      const vector = [0, 1, 2].map((i) => voxels.reduce((sum, value, axis) => sum + this.affine[i][axis] * value, 0));
+      const vector = turned(this.affine, voxels);
       const length = Math.hypot(...vector) || 1;
       return vector.map((value) => value / length);
     };
     const [east, south] = [to(right), to(down)];
     return [letters(opposite(east)), letters(east), letters(opposite(south)), letters(south)];
+  }
+
+  /** Where the cursor lies in a plane: parts of its width and height. @param {number} index */
+  crossing(index) {
+    const { origin, right, down } = this.frame(index);
+    const from = turned(this.affine, this.cursor.map((value, axis) => value - origin[axis]));
+    return [right, down].map((voxels) => turned(this.affine, voxels)).map((side) => dot(from, side) / dot(side, side));
   }
 
   /** The voxel under a point of the canvas; null in 3D and beside the volume. @param {number} left @param {number} top */
@@ -333,9 +361,7 @@ export class Planes {
     const { pane, origin, right, down } = this.frame(index);
     const [u, v] = [(left - pane.left) / pane.width, (top - pane.top) / pane.height];
     const at = origin.map((value, axis) => Math.round(value + u * right[axis] + v * down[axis]));
-    const { finest } = this.image;
-    const lengths = [finest.length("x"), finest.length("y"), finest.length("z")];
-    return at.every((value, axis) => value >= 0 && value < lengths[axis]) ? { index, at } : null;
+    return at.every((value, axis) => value >= 0 && value < this.lengths[axis]) ? { index, at } : null;
   }
 
   /** @param {number} left @param {number} top @returns {{column: number, row: number, slice: number, values: (number|null)[]} | null} */
@@ -360,19 +386,15 @@ export class Planes {
   scroll(left, top, steps) {
     const index = this.panes.findIndex((pane) => left < pane.left + pane.width && top < pane.top + pane.height);
     const { axis } = this.along[PLANES[Math.max(0, Math.min(2, index))].through];
-    const lengths = [this.image.finest.length("x"), this.image.finest.length("y"), this.image.finest.length("z")];
     const at = this.cursor;
-    at[axis] = Math.min(lengths[axis] - 1, Math.max(0, at[axis] + steps));
+    at[axis] = Math.min(this.lengths[axis] - 1, Math.max(0, at[axis] + steps));
     this.go(at);
   }
 
   /** @param {Image} label */
   #table(label) {
     let table = this.tables.get(label);
-    if (!table) {
-      const colors = new Map(segments(label).map(({ id, number, color }) => [number, [...rgb(color).map((part) => Math.round(255 * part)), this.view.hidden.has(id) ? 0 : 255]]));
-      this.tables.set(label, (table = this.painter.table(colors)));
-    }
+    if (!table) this.tables.set(label, (table = this.painter.table(colorsOf(label, this.view))));
     return table;
   }
 
@@ -449,7 +471,7 @@ export class Planes {
     const program = painter.program(`rays ${volume.kind}`, VERTEX, rays(SAMPLERS[volume.kind]));
     volume.bind(program);
     const { low, high } = view.channels[view.c] ?? view.channels[0];
-    const reach = Math.hypot(...volume.extent.map((length, axis) => length * this.spacing[axis])) * 0.85;
+    const reach = Math.hypot(...this.spans) * 0.85;
     program.set({ pane: [-1, 1, 2, -2], turn: this.#turn(), spacing: this.spacing, ...this.#window, inverted: false, surface: view.look.surface, cut: view.look.cut ?? (low + high) / 2, reach });
     painter.quad();
     gl.bindFramebuffer(gl.READ_FRAMEBUFFER, target.buffer);
@@ -478,16 +500,13 @@ export class Planes {
     return this.target;
   }
 
-  /** From the eye to voxel axes: right, down and forth, with the patient upright and seen from the front. Column-major. */
+  /** From millimetres right, down and forth of the eye to voxels, with the patient upright and seen from the front. Column-major. */
   #turn() {
     const [around, above] = this.view.look.angles;
     const [c, s, k, l] = [Math.cos(around), Math.sin(around), Math.cos(above), Math.sin(above)];
     const patient = [[c, s, 0], [-s * l, c * l, -k], [-s * k, c * k, l]];  // right, down, forth in LPS
-    return new Float32Array(patient.flatMap((vector) => {
-      const voxels = [0, 0, 0];
-      this.along.forEach(({ axis, sign }, index) => (voxels[axis] = sign * vector[index]));
-      return voxels;
-    }));
+    return new Float32Array(patient.flatMap((vector) =>
+      turned(this.back, [0, 1, 2].map((i) => this.along.reduce((sum, { axis, sign }, index) => sum + this.axes[axis][i] * sign * vector[index], 0)))));
   }
 
   #ask() {
@@ -508,9 +527,9 @@ export class Planes {
 /** @type {any} */
 const IDENTITY = { modality: (/** @type {number} */ value) => value };
 
-/** The voxel axis that runs the most along each patient axis, each taken once. @param {number[][]} affine @returns {Along[]} */
-export function nearest(affine) {
-  const pairs = [0, 1, 2].flatMap((patient) => [0, 1, 2].map((axis) => ({ patient, axis, part: direction(affine, axis)[patient] })));
+/** The axis that runs the most along each patient axis, each taken once. @param {number[][]} axes @returns {Along[]} */
+export function nearest(axes) {
+  const pairs = [0, 1, 2].flatMap((patient) => [0, 1, 2].map((axis) => ({ patient, axis, part: axes[axis][patient] })));
   /** @type {Along[]} */ const along = [];
   const taken = new Set();
   for (const { patient, axis, part } of pairs.sort((one, other) => Math.abs(other.part) - Math.abs(one.part))) {

@@ -359,20 +359,15 @@ export class Stage {
 
   /** Forget the colours of segments, which are other ones now. */
   recolor() {
-    for (const [label, texture] of this.tables) this.painter.table(this.#colors(label), texture);
+    for (const [label, texture] of this.tables) this.painter.table(colorsOf(label, this.view), texture);
     this.redraw();
   }
 
   /** @param {Image} label */
   #table(label) {
     let table = this.tables.get(label);
-    if (!table) this.tables.set(label, (table = this.painter.table(this.#colors(label))));
+    if (!table) this.tables.set(label, (table = this.painter.table(colorsOf(label, this.view))));
     return table;
-  }
-
-  /** @param {Image} label */
-  #colors(label) {
-    return new Map(segments(label).map(({ id, number, color }) => [number, [...rgb(color).map((part) => Math.round(255 * part)), this.view.hidden.has(id) ? 0 : 255]]));
   }
 
   /** Say what is needed: a coarse picture, then a sharp one, then segments, then what may be looked at next. */
@@ -487,3 +482,7 @@ export function segments(label) {
     return { id: `${label.path}#${number}`, number, name: each.name || `Segment ${number}`, color };
   });
 }
+
+/** The colour of each value of a label image, RGBA of 0 to 255. @param {Image} label @param {View} view */
+export const colorsOf = (label, view) =>
+  new Map(segments(label).map(({ id, number, color }) => [number, [...rgb(color).map((part) => Math.round(255 * part)), view.hidden.has(id) ? 0 : 255]]));

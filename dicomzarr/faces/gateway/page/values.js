@@ -139,15 +139,17 @@ export class Values {
   /**
    * Measure a frame that came; the window of its channel follows the first, or all where they are rescaled differently.
    * @param {Seen} seen @param {ArrayLike<number>} values @param {Record<string, number>} at
+   * @returns {boolean} the window is another now
    */
   learn(seen, values, at) {
     const found = seen.measure || this.isApart(at.c ?? 0) ? this.measured(values, at) : null;
-    if (!found) return;
+    if (!found) return false;
     seen.each.set(place(at), found);
-    if (!seen.measure) return;
+    if (!seen.measure) return false;
     const all = [...seen.each.values()];
     Object.assign(seen, { ...found, low: Math.min(...all.map(({ low }) => low)), high: Math.max(...all.map(({ high }) => high)) });
     seen.measure = this.differs(at.c ?? 0);
+    return true;
   }
 
   /** The window that a frame is seen in. @param {Seen} seen of its channel @param {Record<string, number>} at @returns {Window} */

@@ -194,10 +194,7 @@ export class Viewer {
       const indices = key.split("/c/")[1].split("/").map(Number);
       const where = Object.fromEntries(at.map((name, place) => [name, indices[place]]));
       const channel = view.channels[where.c ?? 0];
-      if (channel) {
-        units.learn(channel, frame.values ?? [0, 255], where);
-        this.panel?.update();
-      }
+      if (channel && units.learn(channel, frame.values ?? [0, 255], where)) this.panel?.update();
     }
     this.stage?.take(key, frame);
   }
@@ -329,13 +326,9 @@ export class Viewer {
         mark(east, left + across - 14, top + down / 2);
         mark(north, left + across / 2, top + 14);
         mark(south, left + across / 2, top + down - 14);
-        const { origin, right, down: along, pane } = stage.frame(index);
-        const place = [right, along].map((vector) => {
-          const axis = vector.findIndex((value) => Math.abs(value) > 0);
-          return (stage.cursor[axis] - origin[axis]) / vector[axis];
-        });
+        const place = stage.crossing(index);
         const lines = h("div.cross");
-        Object.assign(lines.style, { left: `${pane.left}px`, top: `${pane.top}px`, width: `${pane.width}px`, height: `${pane.height}px` });
+        Object.assign(lines.style, { left: `${left}px`, top: `${top}px`, width: `${across}px`, height: `${down}px` });
         const across2 = h("i.across"), down2 = h("i.down");
         across2.style.top = `${100 * place[1]}%`;
         down2.style.left = `${100 * place[0]}%`;

@@ -236,8 +236,7 @@ def test_what_is_no_number_is_background_and_has_no_value(browser: Browser, show
         look.press("i")
         assert _near(_grey(look), np.where(np.isnan(values[0]), 0, 255 - wanted))
         look.press("i", "m")
-        planes = look.canvas()[: look.canvas().shape[0] // 2, : look.canvas().shape[1] // 2, 0]
-        assert np.ptp(planes) > 200
+        assert np.abs(_axial(look) - wanted).max() <= 6
 
 
 def test_windows_of_small_values_can_be_read_and_set(browser: Browser, shown: Shown) -> None:
@@ -336,17 +335,15 @@ def test_slopes_of_both_signs_in_slices_and_in_planes(browser: Browser, shown: S
     for dataset in datasets:
         dataset.PhotometricInterpretation = photometric
     path = shown.path(*datasets)
-    with Look(browser, shown.url) as look:
-        for z, (slope, intercept) in enumerate(factors):
-            wanted = linear(RAMP[0] * float(slope) + intercept, 2000, 3000)
-            wanted = 255 - wanted if photometric == "MONOCHROME1" else wanted
-            look.go("/")
+    for z, (slope, intercept) in enumerate(factors):
+        wanted = linear(RAMP[0] * float(slope) + intercept, 2000, 3000)
+        wanted = 255 - wanted if photometric == "MONOCHROME1" else wanted
+        with Look(browser, shown.url) as look:
             look.go(path + _at(f"&z={z}"))
             assert _near(_grey(look), wanted)
             assert _hover(look, 40, 32, slices=True) == str(int(RAMP[0, 40]) * slope + intercept)
             look.press("m")
             assert np.abs(_axial(look) - wanted).max() <= 6
-            look.press("m")
 
 
 def test_channels_of_other_scales_keep_windows_of_their_own(browser: Browser, shown: Shown) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pydicom
 import pytest
+from gateways import folder_upstream, server_upstream
 from gateways import gateway as serving_gateway
-from gateways import server_upstream
 from page_looks import Look
 
 from dicomzarr.demo.archive import Archive
@@ -20,6 +20,7 @@ from dicomzarr.faces.demo.phantoms import phantoms, uid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser
     from pydicom.dataset import Dataset
@@ -113,6 +114,19 @@ def test_two_gateways_of_one_host_do_not_put_each_other_out(browser: Browser, ne
         for each in (page, beside):
             each.reload()
             each.locator(".card").wait_for()
+
+
+def test_the_page_of_another_machine_is_not_told_where_a_folder_lies(browser: Browser, tmp_path: Path) -> None:
+    for each in phantoms()[:2]:
+        pydicom.dcmwrite(tmp_path / f"{each.SOPInstanceUID[-20:]}.dcm", each, enforce_file_format=True)
+    token = "a-token-that-nobody-guesses"  # noqa: S105  # made up
+    with serving_gateway(folder_upstream(tmp_path, "scans"), token=token, host="0.0.0.0") as running:  # noqa: S104
+        base = f"http://127.0.0.1:{running.url.rpartition(':')[2]}"
+        with Look(browser, base) as look:
+            said = look.go(f"/view/{uid('ct')}/{uid('ct CT')}?token={token}").locator("pre").inner_text()
+            assert "# FOLDER is where scans lies" in said
+            assert 'dicomzarr.open("dicomfile:///FOLDER/studies/' in said
+            assert str(tmp_path) not in look.page.content()
 
 
 TILES = 60
