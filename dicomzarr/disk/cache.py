@@ -15,7 +15,7 @@ import msgspec
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.disk.changes import Keep, Remove, Replace
-from dicomzarr.disk.held import HeldSeries, count_instances
+from dicomzarr.disk.held import HeldSeries, in_order, worth_searching
 from dicomzarr.disk.names import FrameName, Names
 from dicomzarr.disk.process import in_reader_thread, process_tag, start_in_reader_thread, storage_at
 from dicomzarr.disk.rows import Content, Record
@@ -174,7 +174,7 @@ class DiskCache:
             series: Series Instance UID.
             now: The metadata that it is opened with.
             held: What `series` gave: frames of another state are forgotten.
-            countable: Whether a search for the number of instances may tell when the series changes.
+            countable: Whether a search for its instances may tell when the series changes, if that is worth it.
         """
         return await in_reader_thread(partial(self._open, study, series, now, held, countable=countable))
 
@@ -223,17 +223,21 @@ class DiskCache:
             return None
         tag = names.series(study, series)
         countable = countable and now.etag is None and now.last_modified is None
-        is_same = held is not None and held.metadata == now
+        said = in_order(now.body)
+        is_same = held is not None and (
+            held.metadata == now
+            or (not held.is_conditional and held.metadata.common == now.common and in_order(held.metadata.body) == said)
+        )
         if held is not None and not is_same:
             self._storage.writer.add(Remove("series", tag))
-        if held is None or not is_same or countable != (held.instances is not None):
+        if held is None or not is_same or (held.instances is not None and not countable):
             # Not decoded: what waits should be small.
             undecoded = SeriesMetadata(now.body, now.etag, now.last_modified, common=now.common)
             make = partial(
-                _series_record, tag, names.view, HeldSeries(undecoded, count_instances(now) if countable else None)
+                _series_record, tag, names.view, HeldSeries(undecoded, worth_searching(now) if countable else None)
             )
             self._storage.writer.add(Replace(make, len(now.body)))
-        frames = DiskFrames(self._storage, names, tag, names.version((now.etag, now.last_modified), now.body))
+        frames = DiskFrames(self._storage, names, tag, names.version((now.etag, now.last_modified), said))
         with self._lock:
             self._opened[frames] = (study, series)
         return frames

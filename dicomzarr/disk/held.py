@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from typing import NamedTuple
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -11,7 +12,13 @@ from dicomzarr.disk.rows import Content
 from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.errors import MetadataError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _FASTEST = 1
+
+_WORTH_SEARCHING = 2**15
+"""Bytes of metadata of one instance from which on a search takes less than to send them: those of many frames."""
 
 
 class _Facts(msgspec.Struct, array_like=True, frozen=True):
@@ -19,14 +26,29 @@ class _Facts(msgspec.Struct, array_like=True, frozen=True):
     last_modified: str | None
     instances: int | None
     common: bytes = b""
+    listed: str = ""
+
+
+class ListedInstances(NamedTuple):
+    """Which instances a series has."""
+
+    number: int
+    digest: str
+    """Of their SOP Instance UIDs, in any order."""
+
+    @classmethod
+    def of(cls, uids: Iterable[str]) -> ListedInstances:
+        """Those with these SOP Instance UIDs."""
+        distinct = sorted(set(uids))
+        return cls(len(distinct), sha256(repr(distinct).encode()).hexdigest())
 
 
 class HeldSeries(NamedTuple):
     """Metadata of a series, and how to tell whether the series has changed."""
 
     metadata: SeriesMetadata
-    instances: int | None = None
-    """How many instances it has; None where a search for their number tells nothing."""
+    instances: ListedInstances | None = None
+    """Which instances it has; None where a search for them tells nothing, or is not worth it."""
 
     @property
     def is_conditional(self) -> bool:
@@ -36,7 +58,8 @@ class HeldSeries(NamedTuple):
     def content(self) -> Content:
         """What is written of it."""
         known = self.metadata
-        facts = msgspec.json.encode(_Facts(known.etag, known.last_modified, self.instances, known.common))
+        number, listed = self.instances or (None, "")
+        facts = msgspec.json.encode(_Facts(known.etag, known.last_modified, number, known.common, listed))
         return Content(facts, zlib.compress(known.body, _FASTEST))
 
     @classmethod
@@ -47,12 +70,30 @@ class HeldSeries(NamedTuple):
             body = zlib.decompress(content.body)
         except (msgspec.DecodeError, zlib.error):
             return None
-        return cls(SeriesMetadata(body, facts.etag, facts.last_modified, common=facts.common), facts.instances)
+        if facts.instances is not None and not facts.listed:  # of a release that knew their number alone
+            return None
+        instances = None if facts.instances is None else ListedInstances(facts.instances, facts.listed)
+        return cls(SeriesMetadata(body, facts.etag, facts.last_modified, common=facts.common), instances)
 
 
-def count_instances(metadata: SeriesMetadata) -> int | None:
-    """How many instances metadata has; None where it cannot be read."""
+def in_order(body: bytes) -> bytes:
+    """What metadata say, in whatever order instances were sent; as it is where it cannot be read."""
     try:
-        return len(metadata.instances)
+        items = msgspec.json.decode(body, type=list[msgspec.Raw])
+    except (ValueError, RecursionError):  # msgspec.DecodeError is a ValueError, and not the only one raised
+        return body
+    return b",".join(sorted(map(bytes, items)))
+
+
+def worth_searching(metadata: SeriesMetadata) -> ListedInstances | None:
+    """Which instances a search would have to find; None where the metadata themselves are asked for as fast.
+
+    Servers read a file for each instance that they list, and hold the metadata of most ready.
+    """
+    if len(metadata.body) < _WORTH_SEARCHING and not metadata.in_pieces:
+        return None
+    try:
+        found = ListedInstances.of(str(each.sop_instance_uid.first).strip(" \0") for each in metadata.instances)
     except MetadataError:
         return None
+    return found if metadata.in_pieces or len(metadata.body) >= _WORTH_SEARCHING * found.number else None

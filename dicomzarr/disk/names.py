@@ -57,7 +57,7 @@ class Names:
 
         Args:
             validators: What HTTP calls the state.
-            body: The metadata.
+            body: The metadata, in an order of their own.
         """
         return _tag(self.key, b"version", json.dumps(validators).encode() + b"\0" + body)
 

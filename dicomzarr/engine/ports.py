@@ -6,7 +6,7 @@ scheduler has frames brought. The engine knows no protocol and no disk beyond th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dicomzarr.dicom.model.image_model import decode_instances
@@ -46,6 +46,8 @@ class SeriesMetadata:
     """What was left out of it, and why; without patient text."""
     common: bytes = b""
     """A JSON object of what all instances say beside what the body has of each."""
+    in_pieces: bool = field(default=False, compare=False)
+    """It was asked for instance by instance, and would be again."""
 
     @lazy_attribute
     def instances(self) -> list[ImageItem]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import pickle
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -23,8 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 import disk_caches
 import faults
+import msgspec
 import numpy as np
 import pytest
+import radiology_volumes
 import slides
 from aiohttp import web
 from disk_caches import (
@@ -49,15 +52,16 @@ import dicomzarr
 from dicomzarr.arrays.image import open_image
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.demo.archive import Archive
-from dicomzarr.disk import generations
+from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.disk import generations, held
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.changes import Replace
 from dicomzarr.disk.database import READ_SECONDS
-from dicomzarr.disk.held import HeldSeries
+from dicomzarr.disk.held import HeldSeries, ListedInstances
 from dicomzarr.disk.inspection import clear, look_at
 from dicomzarr.disk.process import _process
 from dicomzarr.engine.ports import SeriesMetadata
-from dicomzarr.errors import DiskCacheWarning, InvalidOptionError, SeriesNotFoundError
+from dicomzarr.errors import ConnectionFailedError, DiskCacheWarning, InvalidOptionError, SeriesNotFoundError
 from dicomzarr.faces.fsspec.filesystem import DICOMwebFileSystem
 from dicomzarr.options import StorageOptions, default_cache_dir
 from dicomzarr.session import opening
@@ -82,6 +86,12 @@ FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 def place(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "cache"
     forget_storages()
+
+
+@pytest.fixture
+def _searching(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metadata of whatever size are worth a search."""
+    monkeypatch.setattr(held, "_WORTH_SEARCHING", 1)
 
 
 def database(place: Path) -> Path:
@@ -170,13 +180,17 @@ def test_frames_of_another_state_of_the_series_are_not_given(place: Path) -> Non
     assert read(after, range(1, 9)) == set()
 
 
+@pytest.mark.usefixtures("_searching")
 def test_metadata_comes_back_with_its_validators(place: Path) -> None:
     metadata = SeriesMetadata(b'[{"a":"' + "ä".encode() * 9999 + b'"},{}]', '"tag"', "Sat, 01 Jan 2000 00:00:00 GMT")
     opened(cache_in(place), metadata)
-    opened(cache_in(place), SeriesMetadata(b"[{},{},{}]"), series="3.4")
+    listed = b'[{"00080018":{"vr":"UI","Value":["1.2"]}},{"00080018":{"vr":"UI","Value":["1.10"]}}]'
+    opened(cache_in(place), SeriesMetadata(listed), series="3.4")
     forget_storages()
     assert asyncio.run(cache_in(place).series(STUDY, SERIES)) == HeldSeries(metadata)
-    assert asyncio.run(cache_in(place).series(STUDY, "3.4")) == HeldSeries(SeriesMetadata(b"[{},{},{}]"), 3)
+    assert asyncio.run(cache_in(place).series(STUDY, "3.4")) == HeldSeries(
+        SeriesMetadata(listed), ListedInstances.of(["1.10", "1.2"])
+    )
 
 
 # --- who may read it ---
@@ -804,12 +818,13 @@ def frames_on_disk(served: Served, place: Path, **options: Any) -> DiskFrames:
     return frames
 
 
+@pytest.mark.usefixtures("_searching")
 def test_a_warm_region_needs_no_frame_request(place: Path) -> None:
     with serving(slides.brightfield_pyramid()) as served:
         first = levels(open_anew(served, place))
         assert "frames" in asked(served)
         second = levels(open_anew(served, place))
-        assert asked(served) == ["series"]
+        assert set(asked(served)) == SEARCHES
         path = database(place)
         data = bytearray(path.read_bytes())
         chance = random.Random(5)
@@ -840,33 +855,39 @@ def test_another_tag_means_other_metadata_and_other_frames(place: Path) -> None:
         assert read(frames_on_disk(served, place), [1]) == set()  # forgotten, and not only out of sight
 
 
-def test_without_tags_a_second_opening_costs_one_search(place: Path) -> None:
+SEARCHES = {"series", "instances"}
+"""What is asked where no tag tells whether a series has changed: how many instances it has, and which."""
+
+
+@pytest.mark.usefixtures("_searching")
+def test_without_tags_a_second_opening_costs_two_searches_at_once(place: Path) -> None:
     with serving(slides.brightfield_pyramid()) as served:
         first = levels(open_anew(served, place))
         assert asked(served)[0] == "metadata"
         keep(frames_on_disk(served, place), [1])
         image = open_anew(served, place)
-        assert [request.resource for request in served.server.requests] == ["series"]
-        assert dict(served.server.requests[0].query) == {
-            "SeriesInstanceUID": served.slide.series_uid,
-            "includefield": "00201209",
-            "limit": "1",
+        assert {request.resource: dict(request.query) for request in served.server.requests} == {
+            "series": {"SeriesInstanceUID": served.slide.series_uid, "includefield": "00201209", "limit": "1"},
+            "instances": {"limit": str(len(served.slide.datasets))},
         }
+        assert len(served.server.requests) == len(SEARCHES)
         for before, after in zip(first, levels(image), strict=True):
             np.testing.assert_array_equal(before, after)
         assert read(frames_on_disk(served, place), [1]) == {1}
 
 
-def without_instances(hidden: list[int]) -> Middleware:
-    """A server that has fewer instances yet: as many as the last number says."""
+def without_instances(hidden: list[int], number: int) -> Middleware:
+    """A server that has fewer instances than this yet: as many as the last number says."""
 
     @web.middleware
     async def change(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
         resource = faults.resource(request)
-        if resource not in {"metadata", "series"}:
+        if resource not in {"metadata", "instances", "series"}:
             return response
         items = await json_of(response)
+        if resource == "instances":
+            return web.json_response(items[: number - hidden[-1]])
         if resource == "metadata":
             return web.json_response(items[: len(items) - hidden[-1]])
         items[0]["00201209"]["Value"][0] -= hidden[-1]
@@ -875,20 +896,22 @@ def without_instances(hidden: list[int]) -> Middleware:
     return change
 
 
+@pytest.mark.usefixtures("_searching")
 def test_another_number_of_instances_means_other_metadata(place: Path) -> None:
-    hidden = [2]
-    with serving(slides.brightfield_pyramid(), without_instances(hidden)) as served:
+    hidden, slide = [2], slides.brightfield_pyramid()
+    with serving(slide, without_instances(hidden, len(slide.datasets))) as served:
         shown = len(open_anew(served, place).levels)
         keep(frames_on_disk(served, place), [1])
         asked(served)
         open_anew(served, place)
-        assert asked(served) == ["series"]
+        assert set(asked(served)) == SEARCHES
         hidden.append(0)
         assert len(open_anew(served, place).levels) > shown
-        assert asked(served) == ["series", "metadata"]
+        *searches, last = asked(served)
+        assert (set(searches), last) == (SEARCHES, "metadata")
         assert read(frames_on_disk(served, place), [1]) == set()
         open_anew(served, place)
-        assert asked(served) == ["series"]
+        assert set(asked(served)) == SEARCHES
 
 
 def replaced(key: str, value: Any) -> Middleware:
@@ -909,6 +932,126 @@ def replaced(key: str, value: Any) -> Middleware:
     return change
 
 
+def renamed(new: list[str], place: int) -> Middleware:
+    """A server that holds another instance in the place of one, once it has a new name."""
+
+    @web.middleware
+    async def change(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if faults.resource(request) not in {"metadata", "instances"} or not new:
+            return response
+        items = await json_of(response)
+        first = int(request.query.get("offset", "0"))
+        if first <= place < first + len(items):
+            items[place - first]["00080018"]["Value"] = new[-1:]
+        return web.json_response(items)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("number", "bytes_of_each", "searches"),
+    [
+        (3, 1, ["instances", "series"]),
+        (200, 1, ["instances", "series"]),
+        (201, 1, ["instances", "instances", "series"]),
+        (3, 2**15, []),
+    ],
+)
+@pytest.mark.parametrize("at", [0, -1])
+def test_an_instance_that_is_replaced_by_another_means_other_metadata(  # noqa: PLR0913, PLR0917  # parametrized
+    place: Path, monkeypatch: pytest.MonkeyPatch, number: int, bytes_of_each: int, searches: list[str], at: int
+) -> None:
+    """Their number stays, and the server gives no tag."""
+    monkeypatch.setattr(held, "_WORTH_SEARCHING", bytes_of_each)
+    series = radiology_volumes.volume(pixels=np.zeros((number, 2, 2), np.uint16), name=f"replaced {number}")
+    new: list[str] = []
+    with DICOMwebServer(Archive(series.datasets), middlewares=[renamed(new, range(number)[at])]) as server:
+
+        def opened_anew() -> tuple[set[str], list[str]]:
+            forget_servers()
+            forget_storages()
+            server.requests.clear()
+            image = open_image(server.series_url(series.study_uid, series.series_uid), cache_dir=place)
+            uids = set(image.levels[0]._plan.attributes.sop_instance_uids)
+            return uids, sorted(request.resource for request in server.requests)
+
+        uids, _ = opened_anew()
+        unchanged = searches or ["metadata"]
+        assert opened_anew() == (uids, unchanged)
+        new.append("1.2.3.4.5")
+        shown, asked = opened_anew()
+        assert asked == sorted([*searches, "metadata"])
+        assert (shown - uids, len(uids - shown)) == ({"1.2.3.4.5"}, 1)
+        assert opened_anew() == (shown, unchanged)
+        forget_servers()
+
+
+def test_a_server_that_gives_metadata_by_instance_is_asked_which_there_are(place: Path) -> None:
+    """A request for each of them otherwise."""
+
+    async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if "instances" not in request.path:
+            raise web.HTTPNotFound
+        return await handler(request)
+
+    with serving(slides.brightfield_pyramid(), faults.fault(act, on="metadata")) as served:
+        first = levels(open_anew(served, place))
+        assert asked(served).count("metadata") > 1
+        for _ in range(2):
+            second = levels(open_anew(served, place))
+            assert set(asked(served)) == SEARCHES
+        for before, after in zip(first, second, strict=True):
+            np.testing.assert_array_equal(before, after)
+
+
+def test_frames_stay_in_whatever_order_instances_are_sent(place: Path) -> None:
+    turned: list[bool] = []
+
+    async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
+        items = await json_of(await handler(request))
+        return web.json_response(items[::-1] if turned else items)
+
+    with serving(slides.brightfield_pyramid(), faults.fault(act, on="metadata")) as served:
+        first = levels(open_anew(served, place))
+        turned.append(True)
+        for _ in range(2):
+            asked(served)
+            second = levels(open_anew(served, place))
+            assert asked(served) == ["metadata"]
+            for before, after in zip(first, second, strict=True):
+                np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.usefixtures("_searching")
+@pytest.mark.parametrize("resource", sorted(SEARCHES))
+def test_a_server_that_goes_away_meanwhile_is_said_to(place: Path, resource: str) -> None:
+    gone: list[bool] = []
+    with serving(slides.brightfield_pyramid(), faults.reset(on=resource, when=lambda _: bool(gone))) as served:
+        open_anew(served, place)
+        gone.append(True)
+        with pytest.raises(ConnectionFailedError):
+            open_anew(served, place, timeout=1)
+
+
+def test_what_a_release_wrote_that_knew_the_number_alone_is_not_held() -> None:
+    content = HeldSeries(SeriesMetadata(b"[]"), ListedInstances.of(["1.2"])).content()
+    without = msgspec.json.encode(msgspec.json.decode(content.facts)[:4])
+    assert HeldSeries.of(content) is not None
+    assert HeldSeries.of(content._replace(facts=without)) is None
+
+
+def instances_as(results: list[dict[str, Any]]) -> Middleware:
+    """Finds these instances, whatever was searched for."""
+
+    @web.middleware
+    async def change(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return web.json_response(results) if faults.resource(request) == "instances" else await handler(request)
+
+    return change
+
+
+@pytest.mark.usefixtures("_searching")
 @pytest.mark.parametrize(
     "middleware",
     [
@@ -921,17 +1064,23 @@ def replaced(key: str, value: Any) -> Middleware:
         faults.status(404, on="series"),
         faults.status(403, on="series"),
         faults.html_login(on="series"),
+        faults.status(404, on="instances"),
+        faults.status(403, on="instances"),
+        faults.html_login(on="instances"),
+        instances_as([]),
+        instances_as([{}]),
+        instances_as([{"00080018": {"vr": "UI", "Value": ["1.2.3"]}}]),
     ],
 )
-def test_a_server_that_does_not_count_is_asked_for_the_metadata(place: Path, middleware: Middleware) -> None:
+def test_a_server_that_does_not_list_is_asked_for_the_metadata(place: Path, middleware: Middleware) -> None:
     with serving(slides.brightfield_pyramid(), middleware) as served:
         open_anew(served, place)
         keep(frames_on_disk(served, place), [1])
         asked(served)
         open_anew(served, place)
         *searches, last = asked(served)  # once, to learn it, and after a 404 whether anything is found there
-        assert (set(searches), last) == ({"series"}, "metadata")
-        assert len(searches) <= 2
+        assert (set(searches), last) == (SEARCHES, "metadata")
+        assert len(searches) <= 3
         for _ in range(2):
             open_anew(served, place)
             assert asked(served) == ["metadata"]
@@ -984,13 +1133,13 @@ def test_invalidating_reads_metadata_and_frames_anew(place: Path) -> None:
 
 
 def test_metadata_of_many_frames_is_kept(place: Path) -> None:
-    with serving_big("moderate") as (server, url):
-        for expected in ("metadata", "series"):
+    with serving_big("sparse") as (server, url):
+        for expected in ({"metadata"}, SEARCHES):
             forget_servers()
             forget_storages()
             server.requests.clear()
             open_image(url, cache_dir=place)
-            assert [request.resource for request in server.requests] == [expected]
+            assert {request.resource for request in server.requests} == expected
 
 
 def test_without_cache_dir_nothing_is_different(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1004,7 +1153,8 @@ def test_without_cache_dir_nothing_is_different(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_orthanc_is_asked_for_the_number_of_instances(orthanc: Orthanc, place: Path) -> None:
+@pytest.mark.usefixtures("_searching")
+def test_orthanc_is_asked_for_its_instances(orthanc: Orthanc, place: Path) -> None:
     slide = slides.brightfield_pyramid()
     orthanc.load(slide.datasets)
     url = orthanc.series_url(slide.study_uid, slide.series_uid)
@@ -1021,8 +1171,10 @@ def test_orthanc_is_asked_for_the_number_of_instances(orthanc: Orthanc, place: P
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AiohttpTransport, "_send", count)
         second = open_image(url, cache_dir=place)
-    assert len(seen) == 1
-    assert "/series?SeriesInstanceUID=" in seen[0]
+    assert len(seen) == len(SEARCHES)
+    assert {"/series?SeriesInstanceUID=", "/instances?limit="} == {
+        found.group() for each in seen for found in [re.search(r"/(series|instances)\?\w+=", each)] if found
+    }
     for before, after in zip(first, levels(second), strict=True):
         np.testing.assert_array_equal(before, after)
     forget_servers()

@@ -107,7 +107,7 @@ class MetadataFetcher:
             return now
         for each, item in zip(found.reduced, whole, strict=True):
             items[each.place] = item
-        return SeriesMetadata(array_of(items), notices=now.notices)
+        return SeriesMetadata(array_of(items), notices=now.notices, in_pieces=True)
 
     def forget(self, study: str | None = None, series: str | None = None) -> None:
         """Ask anew how the metadata of a series are given, or of all; from any thread."""
@@ -140,13 +140,14 @@ class MetadataFetcher:
         if not missing:
             return SeriesMetadata(body, notices=doubts)
         told = f"The server gave the metadata of {len(items)} of {len(instances)} instances; the others were asked for."
-        return SeriesMetadata(array_of([*items, *await self._of_instances(missing)]), notices=(told, *doubts))
+        body = array_of([*items, *await self._of_instances(missing)])
+        return SeriesMetadata(body, notices=(told, *doubts), in_pieces=True)
 
     async def _of_listed(self, study: str, series: str, refusal: DicomZarrError) -> SeriesMetadata:
         """The metadata of each instance that a search finds; without any, the series is refused as it was."""
         instances, doubts = await self._listed(study, series, refusal)
         items = await self._of_instances([InstanceKey(study, series, instance) for instance in instances])
-        return SeriesMetadata(array_of(items), notices=doubts)
+        return SeriesMetadata(array_of(items), notices=doubts, in_pieces=True)
 
     async def _listed(self, study: str, series: str, refusal: DicomZarrError) -> tuple[list[str], tuple[str, ...]]:
         """The instances that a search finds, and why there may be more; without any, as the series was refused."""
