@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from numbers import Number
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -21,11 +23,16 @@ if TYPE_CHECKING:
     Along = int | tuple[int, ...] | None
 
 
+_IN_BLOCKS: Final = frozenset({"axis", "dtype", "ddof", "keepdims", "split_every"})
+"""Options of reductions that need not read all at once."""
+
+
 class NumPyMethods(NDArrayOperatorsMixin, ABC):
     """A lazy array that can be used where NumPy's can.
 
     Arithmetic, comparisons and NumPy's functions read all of it. `mean`, `sum`, `min`, `max` and `std` read it in
-    blocks, and hold only these. Two lazy arrays are equal if they are of one name; with values, ``==`` is NumPy's.
+    blocks, and hold only these; but with ``where`` or ``initial``. Two lazy arrays are equal if they are of one name;
+    with values, ``==`` is NumPy's.
     """
 
     @property
@@ -137,6 +144,8 @@ class NumPyMethods(NDArrayOperatorsMixin, ABC):
     def _reduced(self, name: str, out: None, **options: Any) -> Any:
         if out is not None:
             raise TypeError(f"{name} of a lazy array has no out: assign what it gives.")
+        if options.keys() - _IN_BLOCKS:
+            return getattr(np.asarray(self), name)(**options)
         lazy: Any = self.to_dask()  # dask is typed in part only
         return getattr(lazy, name)(**options).compute()
 
@@ -155,19 +164,25 @@ class NumPyMethods(NDArrayOperatorsMixin, ABC):
         return getattr(ufunc, method)(*map(_read, inputs), **{name: _read(value) for name, value in options.items()})
 
     def __eq__(self, other: object) -> Any:
-        if _is_values(other):
-            return super().__eq__(other)
-        return isinstance(other, NumPyMethods) and self._identity == other._identity
+        if isinstance(other, NumPyMethods):
+            return self._identity == other._identity
+        return _holds_values(other) and np.asarray(self) == other
 
     def __ne__(self, other: object) -> Any:
-        return super().__ne__(other) if _is_values(other) else not self == other
+        return np.asarray(self) != other if _holds_values(other) else not self == other
+
+    def __contains__(self, value: object) -> bool:
+        return value in np.asarray(self)
 
     def __hash__(self) -> int:
         return hash(self._identity)
 
 
-def _is_values(other: object) -> bool:
-    return isinstance(other, bool | int | float | complex | np.ndarray | np.generic)
+def _holds_values(other: object) -> bool:
+    """Whether it is a number, an array of any library, or values in a row."""
+    if isinstance(other, str | bytes | NumPyMethods):
+        return False
+    return isinstance(other, Number | Sequence) or hasattr(type(other), "__array__")
 
 
 def _read(value: Any) -> Any:

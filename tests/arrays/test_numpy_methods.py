@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import dask.array
 import numpy as np
 import pytest
+import xarray as xr
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
 from radiology_volumes import volume
@@ -43,6 +45,16 @@ def lazy(request: pytest.FixtureRequest, ct: Image) -> Any:
     return ct if request.param == "image" else ct.levels[0]
 
 
+class Held:
+    """An array of a library that is not known."""
+
+    def __init__(self, pixels: Any) -> None:
+        self._pixels = pixels
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.array(self._pixels, dtype=dtype, copy=copy)
+
+
 def same(found: Any, expected: Any) -> bool:
     """Also in type."""
     return found.dtype == expected.dtype and np.array_equal(found, expected)
@@ -66,6 +78,14 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "unlike a number": lambda a: a != np.uint16(1000),
     "equal to an array": lambda a: a == PIXELS,
     "unlike an array": lambda a: PIXELS[0] != a,
+    "equal to a list": lambda a: a == PIXELS.tolist(),
+    "unlike a tuple": lambda a: a != tuple(PIXELS[0, 0].tolist()),
+    "list first": lambda a: PIXELS[0].tolist() == a,
+    "equal to a range": lambda a: a == range(20),
+    "equal to a buffer": lambda a: a == memoryview(PIXELS),
+    "equal to an array of bytes": lambda a: a == bytearray(range(20)),
+    "unlike words": lambda a: a != ["no"] * 20,
+    "equal to a fraction": lambda a: a == Fraction(1000),
     "array first": lambda a: PIXELS[0] + a,
     "itself": lambda a: a * a,
     "ufunc": np.sqrt,
@@ -81,6 +101,12 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "min": lambda a: a.min(),
     "np.min": lambda a: np.min(a, axis=1),
     "max": lambda a: a.max(axis=-1),
+    "np.max from": lambda a: np.max(a, initial=65535),
+    "np.min from": lambda a: np.min(a, axis=0, initial=5),
+    "np.mean where": lambda a: np.mean(a, where=PIXELS > 700),
+    "np.std where": lambda a: np.std(a, axis=1, where=np.arange(16)[:, np.newaxis] % 3 == 0),
+    "np.sum where": lambda a: np.sum(a, initial=3, where=[True, False] * 10, keepdims=True),
+    "min where": lambda a: a.min(where=PIXELS > 700, initial=9999),
     "np.percentile": lambda a: np.percentile(a, 90),
     "np.where": lambda a: np.where(PIXELS > 7, a, 0),
 }
@@ -120,8 +146,35 @@ def test_nothing_is_written_to_a_series(lazy: Any) -> None:
         np.mean(lazy, out=np.empty(()))
 
 
+@pytest.mark.parametrize("kind", [dask.array.from_array, xr.DataArray, lambda a: xr.Variable(("z", "y", "x"), a), Held])
+def test_comparing_with_arrays_of_others_is_elementwise(lazy: Any, kind: Callable[[Any], Any]) -> None:
+    other = np.where(PIXELS % 3 == 0, PIXELS, 0)
+    for found in (lazy == kind(other), kind(other) == lazy):
+        assert np.array_equal(np.asarray(found), other == PIXELS)
+    for found in (lazy != kind(other), kind(other) != lazy):
+        assert np.array_equal(np.asarray(found), other != PIXELS)
+
+
+def test_values_of_another_shape_are_no_answer(lazy: Any) -> None:
+    for other in ([1, 2], (1, 2), np.ones(2)):
+        with pytest.raises(ValueError, match="broadcast"):
+            _ = lazy == other
+
+
+def test_a_value_is_in_it_where_a_pixel_has_it(lazy: Any) -> None:
+    for value in (int(PIXELS[3, 4, 5]), PIXELS[3, 4, 5], -1, 0.5, PIXELS[2, 3], "no", None):
+        assert (value in lazy) is (value in PIXELS)
+
+
+@pytest.mark.parametrize("option", [{"nonsense": 1}, {"initial": 1, "nonsense": 1}])
+def test_what_no_reduction_takes_is_refused(lazy: Any, option: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="nonsense"):
+        lazy.max(**option)
+
+
 def test_equality_with_what_holds_no_values_is_a_name(ct: Image) -> None:
     assert (ct.levels[0] == None, ct == "CT", ct == ct.levels[0], ct != ct.levels[0]) == (False, False, False, True)  # noqa: E711
+    assert not any(ct == each for each in (b"CT", {}, {1}, object(), np.ndarray, type(ct), iter(())))
     assert hash(ct.levels[0]) == hash(pickle.loads(pickle.dumps(ct.levels[0])))  # noqa: S301  # our own
 
 
