@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import highdicom as hd
 import nibabel
 import numpy as np
 import pytest
@@ -53,6 +54,43 @@ def together(opened: Opener, masks: Any, grid: Grid = AXIAL, **more: Any) -> str
 
 def url_of(opened: Opener, segmentation: Segmented) -> str:
     return opened.servers[-1].series_url(segmentation.study, segmentation.series)
+
+
+COLORS = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
+
+
+def colored(opened: Opener) -> tuple[str, Any]:
+    """A study with a label map that has a palette: the URL of the image, and the labels."""
+    labels = np.random.default_rng(5).integers(0, 4, SHAPE).astype(np.uint8)
+    more = {
+        "kind": SegmentationTypeValues.LABELMAP,
+        "palette_color_lut_transformation": hd.PaletteColorLUTTransformation.from_combined_lut(
+            COLORS, palette_color_lut_uid=generate_uid()
+        ),
+    }
+    series = volume()
+    label_map = segmented(ascending(series, AXIAL), labels, **more)
+    assert label_map.dataset.PhotometricInterpretation == "PALETTE COLOR"
+    url = serve(opened, series, label_map)
+    return url, (labels, url_of(opened, label_map))
+
+
+@pytest.mark.parametrize("values", ["stored", "color", "modality"])
+def test_labels_are_numbers_whatever_is_shown(opened: Opener, values: str) -> None:
+    url, (labels, of_labels) = colored(opened)
+    image, segmentation = dicomzarr.open(url, values=values), dicomzarr.open(of_labels, values=values)
+    for found in (
+        image.label_map(),
+        image.label_map(segmentation=of_labels),
+        image.label_map(segmentation=segmentation),
+        image.label_map(segmentation=segmentation.in_color, resample=True),
+        dicomzarr.open(url, values=values, labels=True).label_map(),
+        segmentation.label_map(),
+        segmentation.in_color.label_map(),
+    ):
+        assert np.array_equal(found.values, labels)
+        assert found.names == dict(enumerate(LABELS, 1))
+    assert segmentation.shape == ((3, *SHAPE) if values == "color" else SHAPE)
 
 
 # --- by name

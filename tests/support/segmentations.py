@@ -44,8 +44,8 @@ class Segmented:
         return str(self.dataset.SeriesInstanceUID)
 
 
-def describe(count: int) -> list[SegmentDescription]:
-    """Descriptions of so many segments."""
+def describe(count: int, *, colored: bool = True) -> list[SegmentDescription]:
+    """Descriptions of so many segments, with colours where no palette has them."""
     algorithm = hd.AlgorithmIdentificationSequence("threshold", codes.DCM.ArtificialIntelligence, "1")
     return [
         SegmentDescription(
@@ -55,7 +55,7 @@ def describe(count: int) -> list[SegmentDescription]:
             segmented_property_type=codes.SCT.Liver,
             algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=algorithm,
-            display_color=hd.color.CIELabColor.from_rgb(*COLORS[(number - 1) % len(COLORS)]),
+            display_color=hd.color.CIELabColor.from_rgb(*COLORS[(number - 1) % len(COLORS)]) if colored else None,
         )
         for number in range(1, count + 1)
     ]
@@ -83,12 +83,13 @@ def segmented(  # noqa: PLR0913  # what highdicom asks for
         **more: For highdicom.
     """
     label_map = kind is SegmentationTypeValues.LABELMAP
+    described = count or (int(masks.max()) if label_map else len(masks))
     stacked = masks if label_map else np.moveaxis(masks, 0, -1)
     dataset = hd.seg.Segmentation(
         source_images=list(sources),
         pixel_array=stacked,
         segmentation_type=kind,
-        segment_descriptions=describe(count or (int(masks.max()) if label_map else len(masks))),
+        segment_descriptions=describe(described, colored="palette_color_lut_transformation" not in more),
         series_instance_uid=generate_uid(entropy_srcs=[name, "series"]),
         series_number=9,
         sop_instance_uid=generate_uid(entropy_srcs=[name, "instance"]),

@@ -129,12 +129,21 @@ def _opened(image: MultiscaleImage, segmentation: str | os.PathLike[str]) -> Mul
     return type(image)(handle, handle.store().plan.image_paths[0])
 
 
+def _as_stored(image: MultiscaleImage) -> MultiscaleImage:
+    """The image with its stored values, which are the numbers of segments, and no colours of theirs."""
+    handle = image._handle  # noqa: SLF001
+    if handle.options.values == "stored":
+        return image
+    return type(image)(SeriesHandle(handle.url, replace(handle.options, values="stored")), image.path)
+
+
 def _of_segmentation(image: MultiscaleImage, grid: Grid, *, resample: bool) -> Iterator[Layer]:
     """Of an image that is a segmentation by itself.
 
     Raises:
         UsageError: It is none, or does not lie on the grid.
     """
+    image = _as_stored(image)
     known, plan = image.plan.attributes.segmentation, image.plan
     if known is None or known.kind == "FRACTIONAL":
         what = "is no segmentation" if known is None else "is fractional"
