@@ -424,7 +424,7 @@ class MultiscaleImage(NumPyMethods):
         frames = (levels[0].frames.locate((*index, 0, 0)) for index in places)
         uids = [frame.instance.sop_instance_uid for frame in frames if frame is not None]
         uids += [uid for level in levels for uid in level.attributes.sop_instance_uids]
-        return InstanceMetadata(self.source, ref, uids, include_phi=self.view.include_phi)
+        return InstanceMetadata(self._handle, ref, uids, include_phi=self.view.include_phi)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         return (*self._identity, self.store.name)

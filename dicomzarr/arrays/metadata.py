@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 import numpy as np
@@ -61,21 +61,30 @@ class _Named(msgspec.Struct):
     uid: Leaf = msgspec.field(name="00080018", default=EMPTY)
 
 
+class _Place(Protocol):
+    """What a series is reached by: its handle, or an endpoint."""
+
+    @property
+    def source(self) -> SeriesSource:
+        """Where it comes from, in this process."""
+
+
 class InstanceMetadata(Mapping[str, "Dataset"]):
     """Datasets of instances by SOP Instance UID, without pixels; read-only in effect, as each is made anew.
 
     The first that is looked at costs a request for the metadata of the series, or a look into its file. Without
-    ``include_phi`` attributes that may identify somebody are not there: see `dicomzarr.dicom.identity`.
+    ``include_phi`` attributes that may identify somebody are not there: see `dicomzarr.dicom.identity`. It travels as
+    an image does, without what came.
 
     Args:
-        source: Where the series comes from.
+        place: Has the source that the series comes from.
         ref: The series.
         uids: The instances, in the order in which they are listed; None for all of the series.
         include_phi: Keep what identifies.
     """
 
-    def __init__(self, source: SeriesSource, ref: SeriesRef, uids: Sequence[str] | None, *, include_phi: bool) -> None:
-        self._source = source
+    def __init__(self, place: _Place, ref: SeriesRef, uids: Sequence[str] | None, *, include_phi: bool) -> None:
+        self._place = place
         self._ref = ref
         self._given = None if uids is None else tuple(dict.fromkeys(uids))
         self._include_phi = include_phi
@@ -111,6 +120,9 @@ class InstanceMetadata(Mapping[str, "Dataset"]):
     def __len__(self) -> int:
         return len(self._uids)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_all"} | {"_known": {}}
+
     def __repr__(self) -> str:
         return f"<metadata of {len(self)} {'instance' if len(self) == 1 else 'instances'}>"
 
@@ -125,7 +137,7 @@ class InstanceMetadata(Mapping[str, "Dataset"]):
 
     def _ask(self, uid: str | None) -> tuple[str, ...]:
         """Have an instance, or all of the series; gives those that came."""
-        body = run_sync(self._source.attributes, self._ref, uid)
+        body = run_sync(self._place.source.attributes, self._ref, uid)
         try:
             each = msgspec.json.decode(body, type=list[msgspec.Raw])
             found = {str(msgspec.json.decode(one, type=_Named).uid.first): one for one in each}
@@ -141,7 +153,7 @@ class InstanceMetadata(Mapping[str, "Dataset"]):
         attributes = without_pixels(attributes)
         if not self._include_phi:
             attributes = without_identity(attributes)
-        values = with_bulk(attributes, lambda uri: run_sync(self._source.bulk_data, self._ref, uri, uid))
+        values = with_bulk(attributes, lambda uri: run_sync(self._place.source.bulk_data, self._ref, uri, uid))
         try:
             with _one_at_a_time, config.disable_value_validation():  # its warnings quote what may be a name
                 return Dataset.from_json(values)

@@ -42,7 +42,7 @@ def datasets_at(
     options = options if isinstance(options, StorageOptions) else parsed
     url = only_series(url, options)
     ref = series_ref(url)
-    every = InstanceMetadata(endpoint_for(url.base, options).source, ref, None, include_phi=True)
+    every = InstanceMetadata(endpoint_for(url.base, options), ref, None, include_phi=True)
     found = [dataset for dataset in every.values() if str(dataset.get("Modality", "")) == modality]
     if not found:
         raise UnsupportedSeriesError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from radiology_opened import Opener
 from radiology_volumes import VOLUME, modality_lut, two_orientations, volume
 from real_data import real_series
 from segmentations import ascending, random_masks, segmented
-from serving import serving
+from serving import run_python, serving
 
 import dicomzarr
 from dicomzarr.dicom.identity import without_identity
@@ -27,6 +28,7 @@ from dicomzarr.errors import MetadataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from aiohttp.typedefs import Handler
 
@@ -75,8 +77,41 @@ def test_metadata_are_asked_for_once_and_when_one_is_looked_at(opened: Opener) -
         assert image.metadata[uid].RescaleSlope == 1
     assert opened.count("metadata") == before + 1
     assert opened.count("frames") == 0
-    copy = pickle.loads(pickle.dumps(image))  # noqa: S301  # our own
-    assert list(copy.metadata) == uids
+    sent = pickle.loads(pickle.dumps(image))  # noqa: S301  # our own
+    assert list(sent.metadata) == uids
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize("include_phi", [False, True])
+def test_metadata_travel_by_url_and_options_without_what_came(
+    opened: Opener, *, is_known: bool, include_phi: bool
+) -> None:
+    series = volume()
+    metadata = dicomzarr.open(opened.url(series), include_phi=include_phi).metadata
+    if is_known:
+        assert len(list(metadata.values())) == len(VOLUME)
+    sent = pickle.dumps(metadata)
+    assert str(series.datasets[0].StudyDate).encode() not in sent
+    assert b"00080018" not in sent
+    for found in (pickle.loads(sent), copy.deepcopy(metadata)):  # noqa: S301  # our own
+        assert list(found) == list(metadata)
+        assert [dataset.to_json() for dataset in found.values()] == [each.to_json() for each in metadata.values()]
+
+
+def test_metadata_come_in_another_process(tmp_path: Path) -> None:
+    metadata = dicomzarr.open(real_series("ct_explicit_le")).metadata
+    (tmp_path / "metadata").write_bytes(pickle.dumps(metadata))
+    assert run_python(ELSEWHERE, str(tmp_path / "metadata")) == [
+        [uid, dataset.Modality] for uid, dataset in metadata.items()
+    ]
+
+
+ELSEWHERE = """
+import json, pickle, sys
+with open(sys.argv[1], "rb") as file:
+    found = pickle.load(file)
+print(json.dumps([[uid, dataset.Modality] for uid, dataset in found.items()]))
+"""
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
