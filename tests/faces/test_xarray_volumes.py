@@ -104,6 +104,33 @@ def centres(grid: Grid, shape: tuple[int, ...]) -> dict[str, tuple[str, Pixels]]
     return found
 
 
+def raveled(dataset: xr.Dataset) -> xr.Dataset:
+    """As the documentation says that netCDF takes it."""
+    return dataset.assign_attrs({name: value.ravel() for name, value in dataset.attrs.items() if "affine" in name})
+
+
+@pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
+def test_netcdf_takes_all_attributes_once_affines_are_laid_out(
+    opened: Opener, build: Callable[[], RadiologySeries]
+) -> None:
+    for node in opened(build()).to_xarray().children.values():
+        dataset = raveled(node.to_dataset())
+        for holder in (dataset, *dataset.variables.values()):
+            for value in holder.attrs.values():
+                assert isinstance(value, str | int | float | np.number) or np.ndim(value) == 1
+
+
+@pytest.mark.filterwarnings("ignore:saving variable image:xarray.SerializationWarning")
+@pytest.mark.parametrize("grid", [AXIAL, OBLIQUE])
+def test_a_netcdf_file_holds_the_values_and_the_affine(opened: Opener, grid: Grid, tmp_path: Path) -> None:
+    pytest.importorskip("scipy")
+    dataset = dataset_of(opened, volume(grid))
+    raveled(dataset).to_netcdf(tmp_path / "volume.nc", engine="scipy")
+    with xr.open_dataset(tmp_path / "volume.nc", engine="scipy") as found:
+        assert np.array_equal(found["image"], dataset["image"])
+        assert np.array_equal(found.attrs["affine"].reshape(4, 4), dataset.attrs["affine"])
+
+
 @pytest.mark.parametrize("name", [name for name in GRIDS if name != "oblique"])
 def test_coordinates_are_places_in_the_patient(opened: Opener, name: str) -> None:
     dataset = dataset_of(opened, volume(GRIDS[name]), mask_and_scale=False)

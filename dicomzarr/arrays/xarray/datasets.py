@@ -25,7 +25,8 @@ def level_dataset(image: MultiscaleImage, level: Level, *, mask_and_scale: bool 
     Coordinates of space axes are centres of pixels in the axis' unit: in LPS for images that lie along the axes of a
     patient, else relative to the centre of the first pixel of level 0, and ``lps_x``, ``lps_y`` and ``lps_z`` say
     where in the patient. ``c`` holds channel names. ``affine`` (4x4) leads from (column, row, slice) to DICOM's
-    coordinates. What varies from frame to frame is a coordinate along t, c and z.
+    coordinates; netCDF takes it as ``affine.ravel()``. What varies from frame to frame is a coordinate along t, c
+    and z.
 
     Args:
         image: The image.
