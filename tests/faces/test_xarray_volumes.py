@@ -35,6 +35,7 @@ from dicomzarr.arrays.xarray.grid import NAMES, PatientTransform
 from dicomzarr.arrays.xarray.patient import PatientIndex
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.errors import UsageError
 from dicomzarr.plan.attributes import FrameCoordinate
 
 if TYPE_CHECKING:
@@ -283,6 +284,14 @@ def test_points_outside_are_an_error_and_not_the_other_end(opened: Opener) -> No
         array.sel(two, method="nearest")
     with pytest.raises(KeyError, match="outside"):
         array.sel(lps_x=0, lps_y=0, lps_z=1e6, method="nearest")
+
+
+@pytest.mark.parametrize("place", [slice(0, 10), "left", [1, "a"], {}])
+def test_what_is_no_place_in_the_patient_is_said(opened: Opener, place: Any) -> None:
+    array = dataset_of(opened, volume(OBLIQUE))["image"]
+    for name in NAMES:
+        with pytest.raises(UsageError, match=f"{name}=.* was given for places"):
+            array.sel({**dict.fromkeys(NAMES, 0.0), name: place}, method="nearest")
 
 
 def test_oblique_slices_and_pictures_with_more_axes(opened: Opener) -> None:

@@ -11,6 +11,7 @@ from xarray.indexes import CoordinateTransformIndex, PandasIndex
 
 from dicomzarr.arrays.xarray.grid import PatientTransform
 from dicomzarr.arrays.xarray.places import places_of
+from dicomzarr.errors import UsageError
 from dicomzarr.plan.placing import MILLIMETER, aligned_axes
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ class PatientIndex(CoordinateTransformIndex):
 
         Raises:
             KeyError: A point lies outside of the image.
+            UsageError: They are said otherwise, as by a slice.
         """
+        for name, label in labels.items():
+            _check_places(name, label)
         points = {name: label if np.ndim(label) else xr.Variable((), label) for name, label in labels.items()}
         found = super().sel(points, method, tolerance)
         for name, places in found.dim_indexers.items():
@@ -94,6 +98,16 @@ class PatientIndex(CoordinateTransformIndex):
             return super().concat(indexes, dim, positions)
         held = np.concatenate([index.transform.voxels[str(dim)] for index in indexes])
         return cls(first.holding({**first.voxels, str(dim): held}))
+
+
+def _check_places(name: Hashable, label: Any) -> None:
+    try:
+        np.asarray(label, np.float64)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{name}={label!r:.60} was given for places in the patient.",
+            remedy="Give millimetres: numbers, or arrays of one shape. Slices go with z, y and x.",
+        ) from None
 
 
 def _by_axis(transform: PatientTransform) -> list[PandasIndex]:
