@@ -127,7 +127,7 @@ class PatchStream(IterableDataset[Any]):
         self._reader = PatchReader(patches, icc)
         self._samples = _Samples(transform, targets, len(self._reader))
         self._batch_size = checked_count(batch_size, "batch_size, the patches of a batch", 1)
-        self._shuffle, self._seed = shuffle, seed
+        self._shuffle, self._seed = shuffle, checked_count(seed, "seed, where randomness begins")
         self._prefetch = checked_count(prefetch, "prefetch, the batches that are read ahead")
         self._given = None if node is None else checked_node(*node)
         self._sent: Share | None = None

@@ -48,8 +48,8 @@ def tissue_mask(image: Image, size: int = 2048, *, threshold: float | None = Non
             "A tissue mask was asked for of an image without colour, and tissue is told by the colour of its stain.",
             remedy="Give a mask of your own: an array over the whole image, of any resolution.",
         )
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise UsageError(f"The threshold {threshold} is no saturation.", remedy="Give one from 0 to 1, or none.")
+    if threshold is not None and not is_within(threshold, 0, 1):
+        raise UsageError(f"The threshold {threshold!r:.40} is no saturation.", remedy="Give one from 0 to 1, or none.")
     found = saturation(image.thumbnail(size))
     return found > (max(otsu(found), _LEAST) if threshold is None else threshold)
 
@@ -66,6 +66,14 @@ def checked_slide(image: Any) -> Image:
             remedy="Give what dicomzarr.open gives, and not one of its levels, pixels, or its URL.",
         )
     return image
+
+
+def is_within(given: Any, least: float, most: float) -> bool:
+    """Whether it is a number, and no less and no more than these."""
+    try:
+        return bool(least <= given <= most)
+    except (TypeError, ValueError):
+        return False
 
 
 def saturation(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dicomzarr.arrays.resolutions import resolution
 from dicomzarr.errors import UsageError
-from dicomzarr.faces.patches.masks import checked_slide, shares
+from dicomzarr.faces.patches.masks import checked_slide, is_within, shares
 from dicomzarr.faces.patches.order import checked_count, chosen
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _TRIES: Final = 100
 """Places that are tried for each patch at random before it is said that there are too few."""
+
+
+_ROUNDING: Final = 1e-9
+"""What places, and sums of a mask, may be off by as they are computed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -105,15 +109,15 @@ def grid(  # noqa: PLR0913  # what a grid is
         UsageError: A number cannot be meant, or the slide does not say how large its pixels are.
     """
     width, height = side = _side(size)
-    if not 0 <= overlap < min(side):
-        raise UsageError(f"An overlap of {overlap} pixels does not go with patches of {width} x {height}.")
+    if not is_within(overlap, 0, min(side)) or overlap == min(side):
+        raise UsageError(f"An overlap of {overlap!r:.40} pixels does not go with patches of {width} x {height}.")
     shape, step = _shape(image), _step(image, mpp)
     extent = np.array(side) * step
-    ends = shape if partial else shape - extent + 1
-    x, y = (
-        np.round(np.arange(0, max(end, 0), stride)) for end, stride in zip(ends, extent - overlap * step, strict=True)
-    )
+    strides = extent - overlap * step
+    x, y = (np.round(np.arange(0, end, stride)) for end, stride in zip(shape, strides, strict=True))
     corners = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    if not partial:
+        corners = corners[(corners + extent <= shape + _ROUNDING).all(axis=1)]
     found = Patches(image, corners.astype(np.int64), side, mpp)
     return found if mask is None else _with_tissue(found, mask, tissue)
 
@@ -145,12 +149,17 @@ def at_random(  # noqa: PLR0913  # what a sample is
         UsageError: A number cannot be meant, or there are hardly any places with so much tissue.
     """
     count = checked_count(count, "count, the patches at random")
-    side, random = _side(size), np.random.default_rng(seed)
-    first, behind = _room(_shape(image), np.array(side) * _step(image, mpp), partial=partial)
+    side, random = _side(size), _random(seed)
+    first, last = _room(_shape(image), np.array(side) * _step(image, mpp), partial=partial)
+    if count and (first > last).any():
+        raise UsageError(
+            f"Patches of {side[0]} x {side[1]} pixels were asked for, and the slide is smaller.",
+            remedy="Ask for smaller ones, or with partial=True for some that reach beyond the edges.",
+        )
     found: list[Patches] = []
     missing = count
     for _ in range(_TRIES if mask is not None else 1):
-        tried = Patches(image, random.integers(first, behind, (count, 2)), side, mpp)
+        tried = Patches(image, random.integers(first, last, (count, 2), endpoint=True), side, mpp)
         found.append(tried if mask is None else _with_tissue(tried, mask, tissue)[:missing])
         missing -= len(found[-1])
         if not missing:
@@ -164,11 +173,17 @@ def at_random(  # noqa: PLR0913  # what a sample is
     return _joined(found)
 
 
+def _random(seed: Any) -> np.random.Generator:
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise UsageError(f"{seed!r:.40} was given for seed.", remedy="Give a whole number, 0 or more.") from None
+
+
 def _room(shape: Floats, extent: Floats, *, partial: bool) -> tuple[Integers, Integers]:
-    """The first place of a corner and that behind the last, along x and y."""
-    beyond = np.floor(extent / 2) if partial else np.zeros(2)
-    last = np.maximum(shape - extent + beyond, 0)
-    return (-beyond).astype(np.int64), last.astype(np.int64) + 1
+    """The first and the last place of a corner along x and y; where there is none, the last comes before the first."""
+    first, last = (-extent / 2, shape - extent / 2) if partial else (np.zeros(2), shape - extent)
+    return np.ceil(first - _ROUNDING).astype(np.int64), np.floor(last + _ROUNDING).astype(np.int64)
 
 
 def _joined(parts: Sequence[Patches]) -> Patches:
@@ -192,16 +207,12 @@ def _with_tissue(patches: Patches, mask: npt.NDArray[np.generic], least: float) 
             f"The mask has the shape {mask.shape}, and is one of rows and columns over the whole image.",
             remedy="Give an array of (rows, columns), of any resolution.",
         )
-    if not 0 <= least <= 1:
-        raise UsageError(f"tissue={least} is no part of a patch.", remedy="Give one from 0 to 1, as tissue=0.5.")
+    if not is_within(least, 0, 1):
+        raise UsageError(f"tissue={least!r:.40} is no part of a patch.", remedy="Give one from 0 to 1, as tissue=0.5.")
     extent = np.array(patches.size) * _step(patches.image, patches.mpp)
     found = shares(mask, patches.positions.astype(float), extent, _shape(patches.image))
     enough = found >= least - _ROUNDING if least else found > 0
     return replace(patches, positions=patches.positions[enough], tissue=found[enough])
-
-
-_ROUNDING: Final = 1e-9
-"""What sums of a mask may be off by."""
 
 
 def _shape(image: Image) -> Floats:

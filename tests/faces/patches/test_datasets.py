@@ -198,6 +198,8 @@ def test_what_cannot_be_read_is_the_error_that_it_is(kind: Any) -> None:
         (lambda patches: PatchStream(patches, batch_size=0), "0 was given for batch_size"),
         (lambda patches: PatchStream(patches, batch_size=8.5), "8.5 was given for batch_size"),
         (lambda patches: PatchStream(patches, prefetch=-1), "-1 was given for prefetch"),
+        (lambda patches: PatchStream(patches, seed="a"), "'a' was given for seed"),
+        (lambda patches: PatchStream(patches, seed=-1), "-1 was given for seed"),
         (lambda patches: PatchDataset(patches.image), "given was Image"),
         (lambda patches: PatchDataset([patches, patches.positions]), "given was list"),
         (lambda patches: PatchStream(patches, node=(3, 3)), "node"),

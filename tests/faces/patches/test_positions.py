@@ -49,6 +49,49 @@ def test_whole_patches_lie_within(image: Image) -> None:
     assert (found.positions + 200 <= (WIDTH, HEIGHT)).all()
 
 
+@pytest.mark.parametrize("size", [7, 100, 223, (224, 61), 1399, 4000])
+@pytest.mark.parametrize("mpp", [None, MPP, 2 * MPP, 0.5, 0.7, 1.3, (0.61, 1.01)])
+@pytest.mark.parametrize("overlap", [0, 3])
+def test_whole_patches_lie_within_at_any_resolution(image: Image, size: Any, mpp: Any, overlap: int) -> None:
+    found = grid(image, size, mpp=mpp, overlap=overlap, partial=False)
+    extent = np.broadcast_to(size, 2) * np.broadcast_to(MPP if mpp is None else mpp, 2) / MPP
+    assert (found.positions + extent <= np.array([WIDTH, HEIGHT]) + 1e-6).all()
+    every = grid(image, size, mpp=mpp, overlap=overlap).positions
+    within = (every + extent <= np.array([WIDTH, HEIGHT]) + 1e-6).all(axis=1)
+    assert list(found) == [tuple(place) for place in every[within].tolist()]
+
+
+@pytest.mark.parametrize("size", [100, (1400, 1600), (3, 1599), 333])
+@pytest.mark.parametrize("mpp", [None, 0.5, 0.47])
+def test_patches_at_random_lie_within_at_any_resolution(image: Image, size: Any, mpp: Any) -> None:
+    extent = np.broadcast_to(size, 2) * (MPP if mpp is None else mpp) / MPP
+    if (extent > (WIDTH, HEIGHT)).any():
+        with pytest.raises(UsageError, match="the slide is smaller"):
+            at_random(image, 3, size, mpp=mpp)
+        return
+    found = at_random(image, 3000, size, mpp=mpp).positions
+    assert found.min() >= 0
+    assert (found + extent <= np.array([WIDTH, HEIGHT]) + 1e-6).all()
+
+
+def test_patches_at_random_that_the_slide_is_too_small_for_are_refused(image: Image) -> None:
+    for size in (3000, (1401, 5), (5, 1601)):
+        with pytest.raises(UsageError, match=r"the slide is smaller.*partial=True"):
+            at_random(image, 3, size)
+        assert len(at_random(image, 0, size)) == 0
+
+
+@pytest.mark.parametrize("size", [1500, 2801, 10001, (3500, 9)])
+@pytest.mark.parametrize("mpp", [None, 0.7])
+def test_partial_patches_larger_than_the_slide_have_their_middle_on_it(image: Image, size: Any, mpp: Any) -> None:
+    extent = np.broadcast_to(size, 2) * (MPP if mpp is None else mpp) / MPP
+    middles = at_random(image, 3000, size, mpp=mpp, partial=True).positions + extent / 2
+    assert middles.min() >= -1e-6
+    assert (middles <= np.array([WIDTH, HEIGHT]) + 1e-6).all()
+    assert (middles.min(axis=0) < 100).all()
+    assert (middles.max(axis=0) > (WIDTH - 100, HEIGHT - 100)).all()
+
+
 def test_neighbours_share_what_overlaps(image: Image) -> None:
     found = grid(image, 224, overlap=24)
     assert sorted(set(found.positions[:, 0]))[:3] == [0, 200, 400]
@@ -138,11 +181,30 @@ def test_too_little_tissue_is_said_and_does_not_go_on_for_ever(image: Image) -> 
         ({"mask": np.zeros(5)}, "rows and columns"),
         ({"mask": np.zeros((5, 5, 3))}, "rows and columns"),
         ({"mask": np.ones((5, 5)), "tissue": 50}, "tissue=50"),
+        ({"mask": np.ones((5, 5)), "tissue": "a"}, "tissue='a'"),
+        ({"mask": np.ones((5, 5)), "tissue": None}, "tissue=None"),
+        ({"overlap": "a"}, "overlap of 'a'"),
+        ({"overlap": None}, "overlap of None"),
+        ({"overlap": float("nan")}, "overlap of nan"),
+        ({"overlap": [1, 2]}, "overlap of .1, 2."),
+        ({"overlap": -1}, "overlap of -1"),
     ],
 )
 def test_what_cannot_be_meant_is_said(image: Image, wrong: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         grid(image, **wrong)
+
+
+@pytest.mark.parametrize("seed", ["a", -1, 1.5, [-1], object()])
+def test_what_is_no_seed_is_said(image: Image, seed: Any) -> None:
+    with pytest.raises(UsageError, match="given for seed"):
+        at_random(image, 5, seed=seed)
+
+
+@pytest.mark.parametrize("threshold", ["a", -1, 1.01, float("nan"), [0.1, 0.2], {}])
+def test_what_is_no_saturation_is_said(image: Image, threshold: Any) -> None:
+    with pytest.raises(UsageError, match="is no saturation"):
+        tissue_mask(image, threshold=threshold)
 
 
 @pytest.mark.parametrize("count", [-1, 5.5, "5"])
