@@ -6,10 +6,9 @@ import base64
 from html import escape
 from typing import TYPE_CHECKING
 
-import imagecodecs
-
 from dicomzarr.arrays.describing import facts, framed, levels_table, segments_table, title
 from dicomzarr.arrays.thumbnails import overview, pixels_read
+from dicomzarr.codecs.png import png_of
 from dicomzarr.errors import DicomZarrError
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def _picture(image: MultiscaleImage, in_color: MultiscaleImage, most_pixels: int
     if pixels_read(image, _PICTURE) > most_pixels:
         return "<div>no picture: the coarsest level is large</div>"
     try:
-        png = imagecodecs.png_encode(overview(in_color, _PICTURE))
+        png = png_of(overview(in_color, _PICTURE))
     except DicomZarrError as error:
         return f"<div>no picture: {escape(type(error).__name__)}</div>"
     return f'<img alt="{escape(image.name)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'

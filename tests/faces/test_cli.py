@@ -494,6 +494,11 @@ def test_thumbnail_is_what_the_image_gives(run: Run, demo_url: str, tmp_path: Pa
     assert written.shape == (100, 88, 3)
 
 
+def test_thumbnail_of_one_pixel_is_one(run: Run, demo_url: str, tmp_path: Path) -> None:
+    assert run("thumbnail", demo_url, tmp_path / "out.png", "--size", 1).code == 0
+    assert imagecodecs.png_decode((tmp_path / "out.png").read_bytes()).shape[:2] == (1, 1)
+
+
 def test_thumbnail_counts_frames_for_those_who_look_on(
     demo_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

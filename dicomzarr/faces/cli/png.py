@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import imagecodecs
-
+from dicomzarr.codecs.png import png_of
 from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +40,6 @@ def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
         UsageError: The file cannot be written.
     """
     try:
-        path.write_bytes(imagecodecs.png_encode(pixels))
+        path.write_bytes(png_of(pixels))
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.", remedy="Choose another place.") from None

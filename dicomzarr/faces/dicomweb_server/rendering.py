@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import imagecodecs
 from aiohttp import web
 
+from dicomzarr.codecs.png import png_of
 from dicomzarr.dicom.model.plain_json import first_text, values_of
 from dicomzarr.faces.dicomweb_server.holdings import typed
 from dicomzarr.faces.dicomweb_server.negotiation import Packaging, Representation, choose
@@ -147,5 +148,5 @@ def _instance_number(instance: Instance) -> tuple[int, str]:
 
 def _encoded(picture: Any, wanted: _Wanted) -> bytes:
     if wanted.media_type == _PNG.media_type:
-        return bytes(imagecodecs.png_encode(picture))
+        return png_of(picture)
     return bytes(imagecodecs.jpeg8_encode(picture, level=wanted.quality))
