@@ -7,6 +7,7 @@ import os
 import shutil
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -21,7 +22,6 @@ from dicomzarr.sources.files.stores.pinned_file import PinnedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from dicomzarr.sources.files.stores.port import StoredFile
 
@@ -118,6 +118,20 @@ _WRITERS: Final[Mapping[str, Callable[[Path, Mapping[str, bytes], Mapping[str, R
     ".icechunk": _write_icechunk,
 }
 """By how the name of the target ends."""
+
+
+def local_target(target: str | os.PathLike[str]) -> Path:
+    """The path of a target.
+
+    Raises:
+        UsageError: It is a URL.
+    """
+    if "://" in os.fspath(target):
+        raise UsageError(
+            f"References are written to a local disk, and {target} is elsewhere.",
+            remedy="Name a path, and copy what is written there.",
+        )
+    return Path(target)
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ from dicomzarr.faces.export.encoded import (
     whole_box,
 )
 from dicomzarr.faces.export.options import parse_options
-from dicomzarr.faces.export.reference_files import Reference, check_target, write_references
+from dicomzarr.faces.export.reference_files import Reference, check_target, local_target, write_references
 from dicomzarr.faces.export.series import Source
 from dicomzarr.faces.export.work import WORKERS
 from dicomzarr.runtime.home_loop import run_sync
@@ -87,7 +86,7 @@ def references(
         DicomZarrError: The series could not be opened or read.
         TargetError: They could not be written.
     """
-    path = Path(target)
+    path = local_target(target)
     check_target(path, overwrite=overwrite)
     found = found_references(url_or_image, levels=levels, images=images, **storage_options)
     write_references(path, found.documents, found.refs)

@@ -205,6 +205,14 @@ def test_the_command_names_the_codecs_that_readers_need(tmp_path: Path, capsys: 
     assert "need imagecodecs-zarr for imagecodecs_jpegls" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "target", ["s3://bucket/refs.json", "gs://bucket/x.icechunk", "memory://x.json", "https://h/x"]
+)
+def test_a_target_that_is_elsewhere_is_refused(target: str, ct: Path) -> None:
+    with pytest.raises(UsageError, match=r"are written to a local disk, and \w+://\S+ is elsewhere"):
+        dicomzarr.references(ct, target)
+
+
 @pytest.mark.parametrize(("name", "said"), [("out.txt", ".json"), ("none/out.json", "no folder")])
 def test_a_target_that_cannot_be_meant_is_refused(name: str, said: str, ct: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=said):
