@@ -95,6 +95,11 @@ def _rows(path: str) -> Iterator[tuple[str, str]]:
                     remedy="Name them so in its first line, separated by a comma.",
                 )
             for row in rows:
-                yield (row[_STUDY] or "").strip(), (row[_SERIES] or "").strip()
+                study, series = ((row[name] or "").strip() for name in (_STUDY, _SERIES))
+                if not (study and series):
+                    raise UsageError(
+                        f"Line {rows.line_num} of {path} names no study and series.", remedy="Write both, or no line."
+                    )
+                yield study, series
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} could not be read ({type(error).__name__}).", remedy="Name a CSV file.") from None
