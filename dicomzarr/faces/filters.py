@@ -55,7 +55,7 @@ def as_dates(text: str) -> str:
         text: Dates with ``-``, ``.``, ``/`` or nothing between year, month and day.
 
     Raises:
-        UsageError: It is no date.
+        UsageError: It is no date, or a range that ends before it begins.
     """
     found = _RANGE.fullmatch(text.strip())
     parts = found.groupdict("") if found else {}
@@ -64,6 +64,8 @@ def as_dates(text: str) -> str:
         raise UsageError(
             f"{text!r} is no date.", remedy="Write YYYYMMDD or YYYY-MM-DD, or a range: FROM-TO, FROM- or -TO."
         )
+    if first and last and first > last:
+        raise UsageError(f"{text!r} ends before it begins.", remedy="Write the earlier date first.")
     return f"{first}{dash}{last}"
 
 

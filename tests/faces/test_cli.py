@@ -449,6 +449,8 @@ def test_ls_of_a_study_that_is_absent(run: Run, server: DICOMwebServer) -> None:
         (("--modality", "SM", "--match", "00080061=CT"), "matched twice"),
         (("--study-date", "2020-13-01"), "is no date"),
         (("--study-date", "2020*"), "is no date"),
+        (("--study-date", "20200131-20190101"), "ends before it begins"),
+        (("--match", "StudyDate=2020-01-31 - 2020-01-30"), "ends before it begins"),
         (("--study-date", "-"), "is no date"),
         (("--match", "StudyDate=yesterday"), "is no date"),
         (("--limit", "0"), "from 1 to"),
@@ -479,6 +481,24 @@ def test_ls_below_a_series_that_is_absent_or_of_a_key_that_is(run: Run, server: 
     assert_one_error(run("ls", server.series_url(STUDY, "1.2.3")), 1, "404", "1.2.3")
     assert_one_error(run("ls", f"{demo_url}/17"), 2, "nothing at", "/17")
     assert_one_error(run("ls", demo_url, "--modality", "SM", "--phi"), 2, "--modality, --phi")
+
+
+# --- certificates ---
+
+
+@pytest.mark.parametrize("option", ["--ca", "--cert"])
+def test_a_certificate_that_is_not_there_is_said_of_folders_too(run: Run, tmp_path: Path, option: str) -> None:
+    for command in ("ls", "info"):
+        result = run(command, tmp_path, option, tmp_path / "nope.pem")
+        assert result.code != 0
+        assert f"nope.pem, which {option} names" in result.err.replace("\n", " ")
+
+
+def test_the_key_of_a_certificate_that_is_not_there_is_said(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "own.pem").touch()
+    result = run("ls", tmp_path, "--cert", f"{tmp_path / 'own.pem'},{tmp_path / 'own.key'}")
+    assert result.code != 0
+    assert "own.key, which --cert names" in result.err.replace("\n", " ")
 
 
 # --- thumbnail ---

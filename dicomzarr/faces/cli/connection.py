@@ -6,6 +6,7 @@ import getpass
 import os
 import sys
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.errors import UsageError
@@ -64,6 +65,7 @@ def options_of(arguments: Namespace) -> tuple[str, dict[str, Any]]:
             options[name] = getattr(arguments, name)
     if arguments.cert:
         options["cert"] = arguments.cert.split(",", 1) if "," in arguments.cert else arguments.cert
+    _check_files(arguments)
     if arguments.query:
         options["query"] = "&".join(arguments.query)
     if arguments.bound:
@@ -91,6 +93,14 @@ def series_target(arguments: Namespace) -> Target:
     """
     target = target_of(arguments)
     return replace(target, url=only_series(target.url, StorageOptions.parse(**target.options)))
+
+
+def _check_files(arguments: Namespace) -> None:
+    """Certificates must be there also where no server is asked for, as of a folder."""
+    for name, given in (("--ca", [arguments.ca or ""]), ("--cert", (arguments.cert or "").split(",", 1))):
+        for path in filter(None, given):
+            if not Path(path).expanduser().exists():
+                raise UsageError(f"There is no file {path}, which {name} names.", remedy="Check the path.")
 
 
 def _check_once(arguments: Namespace, user_in_url: str | None) -> None:
