@@ -13,6 +13,7 @@ from dicomzarr.dicom.matching import matches
 from dicomzarr.dicom.model.plain_json import first_text, tag_of
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import (
+    DicomZarrError,
     HTTPStatusError,
     InvalidOptionError,
     InvalidURLError,
@@ -185,7 +186,13 @@ def search(  # noqa: PLR0913  # as many as people search by
     given = {name: value for name, value in named.items() if value is not None and value != ""}
     filters = {tag_named(name): _wanted(tag_named(name), value) for name, value in given.items()}
     search = _Search(url, options, filters, None if limit is None else limit + 1)
-    found = run_sync(search.run)
+    try:
+        found = run_sync(search.run)
+    except DicomZarrError as error:
+        from dicomzarr.session.absence import explain  # noqa: PLC0415  # something went wrong
+
+        explain(error, endpoint_for(url.base, options).source, url)
+        raise
     if url.study is not None and not found and not filters:
         raise StudyNotFoundError(f"There are no series of study {url.study}.", remedy="Check the UID.")
     usable = [(study, entry) for study, entry in found if is_uid(study) and is_uid(first_text(entry, _SERIES))]

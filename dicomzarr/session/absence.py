@@ -14,19 +14,23 @@ from dicomzarr.errors import (
     InvalidURLError,
     NotFoundError,
     SeveralSeriesError,
-    UsageError,
 )
 from dicomzarr.runtime.home_loop import run_sync
-from dicomzarr.sources.dicomweb.discovery import AnswerKind, service_answer, services
+from dicomzarr.session.kinds import parse_url
+from dicomzarr.sources.dicomweb.discovery import AnswerKind, service_answer, services, upstreams_at
 from dicomzarr.sources.dicomweb.source import DICOMwebSource
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dicomzarr.engine.ports import SeriesSource
     from dicomzarr.session.kinds import SeriesURL
     from dicomzarr.sources.dicomweb.client import Client
+    from dicomzarr.sources.dicomweb.discovery import Answer, Upstream
 
 _MOST_SECONDS: Final = 10.0
+_BAD_REQUEST: Final = 400
 
 _STUDY, _SERIES, _MODALITY = "0020000D", "0020000E", "00080060"
 
@@ -42,21 +46,35 @@ def explain(
         url: What was looked for.
         most_seconds: For which the error may wait to say more.
     """
-    tells = isinstance(error, NotFoundError | InvalidReplyError)
+    run_sync(explained, error, source, url, most_seconds)
+
+
+async def explained(
+    error: DicomZarrError, source: SeriesSource, url: SeriesURL, most_seconds: float = _MOST_SECONDS
+) -> None:
+    """As `explain`, on the home loop."""
+    tells = isinstance(error, NotFoundError | InvalidReplyError) or getattr(error, "status", 0) == _BAD_REQUEST
     if tells and isinstance(source, DICOMwebSource) and isinstance(url, DICOMwebURL):
-        error.remedy = run_sync(_reason, source.client, url, most_seconds) or error.remedy
+        error.remedy = await _reason(source.client, url, most_seconds) or error.remedy
 
 
-def none_named(source: SeriesSource, url: SeriesURL) -> UsageError:
-    """The error for a server's URL that ends above a series; of a study it lists the series, if the server does."""
+def only_of_study(source: SeriesSource, url: SeriesURL) -> SeriesURL:
+    """The only series of the study that a server's URL names.
+
+    Raises:
+        InvalidURLError: It names no study, or the server tells no series of it.
+        SeveralSeriesError: There are several; the error lists them.
+    """
     try:
         found = [] if url.study is None else run_sync(_series_of, source, url.study)
     except (DicomZarrError, TimeoutError):
         found = []
+    if len(found) == 1:
+        return replace(url, series=found[0][0])
     lines = [f"{replace(url, series=uid)} ({modality or 'unknown modality'})" for uid, modality in found]
     if not lines:
-        return InvalidURLError(f"{url} names no series.", remedy=f"dicomzarr ls {url} lists what is there.")
-    return SeveralSeriesError(f"{url} names no series. Name one of:", lines)
+        raise InvalidURLError(f"{url} names no series.", remedy=f"dicomzarr ls {url} lists what is there.")
+    raise SeveralSeriesError(f"{url} names no series. Name one of:", lines)
 
 
 async def _series_of(source: SeriesSource, study: str) -> list[tuple[str, str]]:
@@ -76,15 +94,35 @@ async def _reason(client: Client, url: DICOMwebURL, most_seconds: float) -> str:
                 return await _at_a_service(client, url)
             if answer.kind is AnswerKind.REFUSED:
                 return ""
-            found = await services(client, url.base)
+            return await _elsewhere(client, url, answer)
     except (DicomZarrError, TimeoutError):
         return ""
+
+
+async def _elsewhere(client: Client, url: DICOMwebURL, answer: Answer) -> str:
+    """What is at a URL that is no service, and where the service of its host is."""
+    upstreams = await upstreams_at(client, url.base)
+    if upstreams:
+        return _at_a_gateway(url, upstreams)
+    found = await services(client, url.base)
     if found:
         return f"{url.base} is {answer.words}: the DICOMweb service is {found[0]}."
     looks = f"dicomzarr doctor {url.base} looks closer."
     if answer.kind in (AnswerKind.PAGE, AnswerKind.LOGIN_PAGE) and not answer.viewer:
         return f"{url.base} is {answer.words}: if that is a login form, give credentials; {looks}"
     return f"Nothing at {url.base} is DICOMweb: it is {answer.words}. Orthanc's base is /dicom-web; {looks}"
+
+
+def _at_a_gateway(url: DICOMwebURL, upstreams: Sequence[Upstream]) -> str:
+    """What to open in the place of what a gateway of ours serves as OME-Zarr."""
+    parts = url.base.split("/")
+    meant = upstreams if len(upstreams) == 1 else [each for each in upstreams if each.name in parts[3:]]
+    whom = "its URLs are for" if url.series is None else "give this URL to"
+    said = f"This is a gateway of dicomzarr: {whom} zarr and OME-Zarr tools"
+    if len(meant) != 1:
+        return f"{said}; dicomzarr takes those of its upstreams: {', '.join(each.url for each in upstreams)}."
+    there = replace(parse_url(meant[0].url), study=url.study, series=url.series)
+    return f"{said}; dicomzarr takes that of its upstream: {there}."
 
 
 async def _at_a_service(client: Client, url: DICOMwebURL) -> str:

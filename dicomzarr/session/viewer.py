@@ -14,6 +14,7 @@ from dicomzarr.sources.dicomweb.discovery import (
     read_pasted,
     service_answer,
     services,
+    viewer_at,
 )
 from dicomzarr.sources.dicomweb.source import DICOMwebSource
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
@@ -28,22 +29,31 @@ def shown_at(url: str, options: StorageOptions) -> DICOMwebURL | None:
     """The study or series that a viewer's URL names in its query, on the service of its host.
 
     Args:
-        url: http or https. A query or fragment without a Study Instance UID is none of a viewer.
+        url: http or https. A query or fragment without a Study Instance UID is none of a viewer, but at known paths.
         options: How the host is asked, some twenty times.
 
     Returns:
         None where the URL is none of a viewer.
 
     Raises:
-        InvalidURLError: There is no DICOMweb service at that host.
+        InvalidURLError: There is no DICOMweb service at that host, or the page names no study.
         ServerError: The host did not answer.
     """
     shown = read_pasted(url) if "?" in url or "#" in url else None
-    if shown is None or shown.study is None:
+    viewer = viewer_at(url)
+    if shown is None or (shown.study is None and not viewer):
         return None
     source = endpoint_for(DICOMwebURL.parse(shown.base).base, options).source
     assert isinstance(source, DICOMwebSource)  # noqa: S101  # that of http and https
     base, configured = run_sync(_service, source.client, shown.base)
+    if shown.study is None:
+        where = base or configured
+        raise InvalidURLError(
+            f"{safe_url(url)} is a page of {viewer}, whose URL names no study by its UID.",
+            remedy=f"dicomzarr ls {where} lists those of its DICOMweb service."
+            if where
+            else "Give the UID of a study.",
+        )
     resource = f"studies/{shown.study}" + (f"/series/{shown.series}" if shown.series else "")
     if base is None:
         where = configured or "SERVER"

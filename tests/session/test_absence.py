@@ -8,15 +8,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import faults
+import fsspec
 import pytest
+import radiology
 import slides
 from aiohttp import web
-from serving import serving
+from serving import forget_servers, serving
 from waiting import SECONDS
 
 import dicomzarr
-from dicomzarr.errors import DicomZarrError, InvalidURLError, SeriesNotFoundError, SeveralSeriesError
+from dicomzarr.demo.archive import Archive
+from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.errors import DicomZarrError, HTTPStatusError, InvalidURLError, SeriesNotFoundError, SeveralSeriesError
 from dicomzarr.faces.cli import main
+from dicomzarr.faces.doctor import doctor
+from dicomzarr.faces.gateway.server import Gateway, Settings
+from dicomzarr.faces.gateway.upstreams import Upstream
 from dicomzarr.options import StorageOptions
 from dicomzarr.session.absence import explain
 from dicomzarr.session.opening import endpoint_for
@@ -66,15 +73,64 @@ def test_a_base_that_is_none(served: Served) -> None:
     assert f"the DICOMweb service is {url.base}" in said(wrong)
 
 
-def test_a_study_lists_its_series(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_of_one_series_opens(served: Served) -> None:
     url = DICOMwebURL.parse(served.url)
-    study = f"{url.base}/studies/{url.study}"
-    with pytest.raises(SeveralSeriesError, match=r"names no series\. Name one of:") as caught:
-        dicomzarr.open(study)
-    assert caught.value.choices == (f"{url} (SM)",)
-    assert isinstance(caught.value, InvalidURLError)
-    assert main(["info", study]) == 2
-    assert f"\n  {url} (SM)\n" in capsys.readouterr().err
+    assert dicomzarr.open(f"{url.base}/studies/{url.study}").url == str(url)
+
+
+def test_a_study_of_several_lists_its_series(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (radiology.BUILDERS[name]() for name in ("volume", "pet"))
+    for each in second.datasets:
+        each.StudyInstanceUID = first.study_uid
+    with DICOMwebServer(Archive([*first.datasets, *second.datasets])) as server:
+        urls = [server.series_url(first.study_uid, each.series_uid) for each in (first, second)]
+        study = urls[0].partition("/series/")[0]
+        with pytest.raises(SeveralSeriesError, match=r"names no series\. Name one of:") as caught:
+            dicomzarr.open(study)
+        assert set(caught.value.choices) == {f"{urls[0]} (CT)", f"{urls[1]} (PT)"}
+        assert isinstance(caught.value, InvalidURLError)
+        assert main(["info", study]) == 2
+        assert f"\n  {urls[0]} (CT)\n" in capsys.readouterr().err
+    forget_servers()
+
+
+def test_the_root_of_a_server_that_calls_it_a_bad_request() -> None:
+    """As Orthanc does, whose own interface has studies too."""
+
+    @web.middleware
+    async def bad(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
+        return web.Response(status=400) if request.path == "/studies" else await handler(request)
+
+    with serving(slides.brightfield_pyramid(), bad) as other:
+        base = DICOMwebURL.parse(other.url).base
+        root = base.rpartition("/")[0]
+        for place in (root, root.replace("http", "dicomweb")):
+            with pytest.raises(DicomZarrError, match=f"the DICOMweb service is {base}"):
+                dicomzarr.search(place)
+        with pytest.raises(HTTPStatusError, match=f"the DICOMweb service is {base}"):
+            fsspec.filesystem("dicomweb").ls(root.replace("http", "dicomweb"))
+
+
+def test_the_page_of_a_viewer_without_a_uid_says_where_the_service_is(served: Served) -> None:
+    base = DICOMwebURL.parse(served.url).base
+    told = said(f"{base.rpartition('/')[0]}/app/explorer.html#series?uuid=4711-of-a-viewer")
+    assert "is a page of Orthanc Explorer" in told
+    assert told.endswith(f"dicomzarr ls {base} lists those of its DICOMweb service.")
+    assert "4711" not in told
+
+
+def test_a_gateway_names_its_upstream(served: Served) -> None:
+    upstream = DICOMwebURL.parse(served.url)
+    with Gateway([Upstream("pacs", replace(upstream, study=None, series=None), {})], Settings(port=0)) as gateway:
+        told = said(f"{gateway.url}/0.5/studies/{upstream.study}/series/{upstream.series}.zarr")
+        assert "This is a gateway of dicomzarr: give this URL to zarr and OME-Zarr tools" in told
+        assert told.endswith(f"dicomzarr takes that of its upstream: {upstream}.")
+        assert said(gateway.url).endswith(
+            f"dicomzarr takes that of its upstream: {replace(upstream, study=None, series=None)}."
+        )
+        report = doctor(gateway.url)
+        assert f"{gateway.url} is a gateway of dicomzarr, and no DICOMweb service." in report.findings[-1].found
+        assert report.findings[-1].consequence.endswith(f"{replace(upstream, study=None, series=None)}.")
 
 
 @pytest.mark.parametrize("failing", [True, False])
@@ -96,7 +152,7 @@ def test_the_url_of_a_viewer_opens_what_it_shows(served: Served) -> None:
     url = DICOMwebURL.parse(served.url)
     page = f"{url.base.rpartition('/')[0]}/viewer?StudyInstanceUIDs={url.study}"
     assert dicomzarr.open(f"{page}&SeriesInstanceUIDs={url.series}&token=of-the-viewer").url == str(url)
-    assert str(url) in said(page)
+    assert dicomzarr.open(page).url == str(url)
     with pytest.raises(InvalidURLError, match="a query or a fragment, which would be lost"):
         dicomzarr.open(f"{url.base}/studies/{url.study}/series/{url.series}?token=of-the-server")
 

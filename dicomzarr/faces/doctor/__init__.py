@@ -23,6 +23,7 @@ from dicomzarr.sources.dicomweb.discovery import (
     read_pasted,
     service_answer,
     services,
+    upstreams_at,
 )
 from dicomzarr.sources.dicomweb.source import DICOMwebSource
 from dicomzarr.sources.dicomweb.urls import DICOMwebURL
@@ -203,14 +204,17 @@ class _Doctor:
             return None
         viewed = page.kind is AnswerKind.PAGE
         configured = run_sync(configured_service, self._client(parsed.base), page) if viewed else None
+        upstreams = run_sync(upstreams_at, self._client(parsed.base), parsed.base)
         consequence = _consequence(page.kind, answer)
         if configured:
             consequence = f"It is told to use {configured}: look at that."
-        elif page.viewer == GATEWAY:
-            consequence = "It serves OME-Zarr: open what its page names, or look at the server that it was started for."
+        elif page.viewer == GATEWAY or upstreams:
+            told = f": {', '.join(each.url for each in upstreams)}" if upstreams else ""
+            consequence = f"It serves OME-Zarr: give its URLs to such tools, or look at what it was started for{told}."
         elif page.lists_files:
             consequence = f"If it lists DICOM files, they open as such: dicomzarr ls {parsed.base}/"
-        found = f"{parsed.base} is {page.words}, and no DICOMweb service."
+        words = "a gateway of dicomzarr" if upstreams else page.words
+        found = f"{parsed.base} is {words}, and no DICOMweb service."
         if answer.kind is AnswerKind.XML:
             found = f"{parsed.base} is a DICOMweb service that answers in XML (application/dicom+xml)."
             consequence = "Only JSON is read: have it offer application/dicom+json."

@@ -20,7 +20,14 @@ from fsspec.registry import register_implementation
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 from fsspec.utils import stringify_path, tokenize
 
-from dicomzarr.errors import ConnectionFailedError, DicomZarrError, MissingFileError, NotFoundError, ReadOnlyError
+from dicomzarr.errors import (
+    ConnectionFailedError,
+    DicomZarrError,
+    HTTPStatusError,
+    MissingFileError,
+    NotFoundError,
+    ReadOnlyError,
+)
 from dicomzarr.omezarr.hierarchy import Directory, Document, locate
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.home_loop import home_loop, refuse_running, run_home
@@ -333,6 +340,11 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
             results = await run_home(search)
         except (NotFoundError, MissingFileError) as error:
             raise _AbsentError(name) from error
+        except HTTPStatusError as error:
+            from dicomzarr.session.absence import explained  # noqa: PLC0415  # something went wrong
+
+            await run_home(partial(explained, error, self._endpoint(url).source, url))
+            raise
         if url.study is not None and not results:
             raise _AbsentError(name)
         return results

@@ -6,8 +6,10 @@ import asyncio
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import parse_qsl, urljoin, urlsplit
+
+import msgspec
 
 from dicomzarr.dicom.uids import is_uid
 from dicomzarr.errors import DicomZarrError, HTTPStatusError
@@ -75,6 +77,17 @@ _VIEWERS: Final[tuple[tuple[str, bytes, str], ...]] = (
 """Viewers by name, by what their page says and by how their path begins."""
 
 
+class Upstream(msgspec.Struct, frozen=True):
+    """What a gateway of ours serves, as its API says."""
+
+    name: Annotated[str, msgspec.Meta(max_length=100)]
+    url: Annotated[str, msgspec.Meta(max_length=1000)]
+
+
+class _Overview(msgspec.Struct, frozen=True):
+    upstreams: Annotated[list[Upstream], msgspec.Meta(max_length=100)]
+
+
 class AnswerKind(Enum):
     """What an answer shows to be there."""
 
@@ -133,10 +146,8 @@ class Answer:
     @property
     def viewer(self) -> str:
         """The viewer that it is the page of; empty if none is known."""
-        path = urlsplit(self.url).path
         by_page = (name for name, shown, _ in _VIEWERS if re.search(shown, self.head))
-        by_path = (name for name, _, paths in _VIEWERS if re.match(paths, path))
-        return next(by_page, "") or next(by_path, "")
+        return next(by_page, "") or viewer_at(self.url)
 
     @property
     def words(self) -> str:
@@ -188,6 +199,12 @@ class Pasted:
     """The study that it names."""
     series: str | None = None
     """Likewise."""
+
+
+def viewer_at(url: str) -> str:
+    """The viewer whose page is known by the path of its URL; empty for others."""
+    path = urlsplit(url).path
+    return next((name for name, _, paths in _VIEWERS if re.match(paths, path)), "")
 
 
 def read_pasted(url: str) -> Pasted:
@@ -282,6 +299,19 @@ def candidates(base: str) -> Iterable[str]:
     places = [*parents, *usual, *(path[:1] + each for each in usual[:2] if path)]
     places += [[*path, *each] for each in (["dicom-web"], ["dicomWeb"], ["dicomweb"], ["rs"]) if path]
     return dict.fromkeys("/".join((f"{scheme}://{host}", *place)) for place in places)
+
+
+async def upstreams_at(client: Client, base: str) -> list[Upstream]:
+    """What a gateway of ours at a URL's host serves; none where there is no gateway, or none that tells.
+
+    Raises:
+        ServerError: There is no answer.
+    """
+    answer = await answer_of(client, "{0.scheme}://{0.netloc}/api/".format(urlsplit(base)), "application/json")
+    try:
+        return msgspec.json.decode(answer.head, type=_Overview).upstreams
+    except msgspec.MsgspecError:
+        return []
 
 
 async def configured_service(client: Client, page: Answer) -> str | None:
