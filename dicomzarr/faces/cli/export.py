@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
 
-from dicomzarr.errors import DicomZarrError, TargetExistsError, UsageError
+from dicomzarr.errors import DicomZarrError, SeveralSeriesError, TargetExistsError, UsageError
 from dicomzarr.faces.cli.connection import series_target, target_of
 from dicomzarr.faces.cli.export_list import listed, on_cluster
 from dicomzarr.faces.cli.measures import amount, counted
@@ -35,7 +35,12 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
     if arguments.cluster is not None and arguments.listed is None:
         raise UsageError("--cluster is for many series.", remedy="Name their list, by --from.")
     if arguments.listed is None:
-        _export(series_target(arguments), arguments.output, arguments, terminal)
+        try:
+            target = series_target(arguments)
+        except SeveralSeriesError as error:
+            error.choices = (*error.choices, "or all of a list: --from LIST.csv, with {series} in OUT")
+            raise
+        _export(target, arguments.output, arguments, terminal)
     else:
         _export_listed(arguments, terminal)
 

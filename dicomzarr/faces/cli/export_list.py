@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dicomzarr.faces.export import Exported
 
 _STUDY, _SERIES = "StudyInstanceUID", "SeriesInstanceUID"
+_COLUMNS = ((_STUDY, _SERIES), ("study_instance_uid", "series_instance_uid"))
+"""Names of the two columns: DICOM's, and those of the table of `dicomzarr.search`."""
 _SECONDS = 10.0
 """For which a scheduler is waited for."""
 
@@ -89,13 +91,14 @@ def _rows(path: str) -> Iterator[tuple[str, str]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:  # noqa: PTH123  # as the user spells it
             rows = csv.DictReader(file)
-            if not {_STUDY, _SERIES} <= set(rows.fieldnames or ()):
+            named = next((pair for pair in _COLUMNS if set(pair) <= set(rows.fieldnames or ())), None)
+            if named is None:
                 raise UsageError(
                     f"{path} has no columns {_STUDY} and {_SERIES}.",
                     remedy="Name them so in its first line, separated by a comma.",
                 )
             for row in rows:
-                study, series = ((row[name] or "").strip() for name in (_STUDY, _SERIES))
+                study, series = ((row[name] or "").strip() for name in named)
                 if not (study and series):
                     raise UsageError(
                         f"Line {rows.line_num} of {path} names no study and series.", remedy="Write both, or no line."

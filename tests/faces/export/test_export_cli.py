@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import slides
 from exports import assert_same_store
+from folders import write
 from opened import group_at
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener, pixels_of
@@ -100,6 +101,18 @@ def test_many_series_are_exported_from_a_list_and_those_that_fail_are_named(
     for each in series:
         image = dicomzarr.open(server.series_url(each.study_uid, each.series_uid))
         assert np.array_equal(group_at(tmp_path / f"{each.series_uid}.zarr")["0"][...], pixels_of(image))
+
+
+def test_what_search_has_found_is_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    series: list[Any] = [volume(AXIAL, distinct((4, 16, 20)), name=f"listed {number}") for number in range(2)]
+    folder = tmp_path / "in"
+    write(folder, [dataset for each in series for dataset in each.datasets])
+    code, said = run(capsys, folder, tmp_path / "out.zarr")
+    assert code == 2
+    assert said.endswith("or all of a list: --from LIST.csv, with {series} in OUT\n")
+    dicomzarr.search(folder).to_dataframe().to_csv(tmp_path / "ids.csv")
+    assert run(capsys, folder, tmp_path / "{series}.zarr", "--from", tmp_path / "ids.csv")[0] == 0
+    assert {path.stem for path in tmp_path.glob("*.zarr")} == {each.series_uid for each in series}
 
 
 @pytest.mark.parametrize(
