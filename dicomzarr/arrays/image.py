@@ -299,6 +299,18 @@ class Image(MultiscaleImage):
 
         to_nifti(self, path, time=time, channel=channel, absent=absent, overwrite=overwrite)
 
+    def opened_with(self, **storage_options: Any) -> Image:
+        """The same image, opened with its own options and others.
+
+        Args:
+            **storage_options: See `dicomzarr.options.StorageOptions`.
+
+        Raises:
+            InvalidOptionError: An option is unknown or has an impossible value.
+        """
+        options = replace(self._handle.options, **parse_options(storage_options))
+        return Image(SeriesHandle(self._handle.url, options), self.path)
+
     def label_map(
         self,
         names: Iterable[str] | None = None,

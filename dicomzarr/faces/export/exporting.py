@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dicomzarr.arrays.image import Image, open_image
 from dicomzarr.faces.export.files import export_file, finish_file
 from dicomzarr.faces.export.journal import remove_journal
-from dicomzarr.faces.export.options import ZARR, parse_options
+from dicomzarr.faces.export.options import ZARR, check_names, parse_options
 from dicomzarr.faces.export.series import Source
 from dicomzarr.faces.export.source_files import spare_source
 from dicomzarr.faces.export.zarr_export import ZarrExport
@@ -77,7 +77,7 @@ def export(  # noqa: PLR0913  # as many as the user has
         overwrite: Replace what is at the target.
         progress: Called with a `zarr_export.Progress` after each block.
         target_options: Options of fsspec for the target.
-        **storage_options: See `dicomzarr.options.StorageOptions`.
+        **storage_options: See `dicomzarr.options.StorageOptions`; with an image that is open, besides its own.
 
     Returns:
         What was written.
@@ -88,6 +88,7 @@ def export(  # noqa: PLR0913  # as many as the user has
         TargetError: The target could not be written.
         VerificationError: It was read again, and is not what was written.
     """
+    check_names(storage_options)
     place = str(target)
     options = parse_options(
         place,
@@ -102,7 +103,10 @@ def export(  # noqa: PLR0913  # as many as the user has
         absent=absent,
         block_bytes=block_bytes,
     )
-    image = url_or_image if isinstance(url_or_image, Image) else open_image(url_or_image, **storage_options)
+    if isinstance(url_or_image, Image):
+        image = url_or_image.opened_with(**storage_options) if storage_options else url_or_image
+    else:
+        image = open_image(url_or_image, **storage_options)
     copy = Copy(place, options, target_options or {})
     done = copy.write(image, progress, overwrite=overwrite)
     copy.finish()

@@ -10,7 +10,7 @@ from dicomzarr.arrays.image import Image
 from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.errors import DicomZarrError
 from dicomzarr.faces.export.exporting import Copy
-from dicomzarr.faces.export.options import parse_options
+from dicomzarr.faces.export.options import check_names, parse_options
 from dicomzarr.options import StorageOptions
 from dicomzarr.runtime.tracebacks import keeps_secrets, without_frames
 from dicomzarr.session.locate import parse_series_url
@@ -66,6 +66,7 @@ def export_many(
     """
     how = {name: value for name, value in options.items() if name in _HOW}
     storage = {name: value for name, value in options.items() if name not in _HOW}
+    check_names(storage)
     StorageOptions.parse(**storage)
     found: dict[str, Exported | DicomZarrError] = {}
     jobs: dict[str, _Job] = {}

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass, field
+from dataclasses import fields as fields_of
 from operator import index
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from dicomzarr.errors import InvalidOptionError
+from dicomzarr.options import StorageOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+_Value = TypeVar("_Value")
 
 ZARR: Final = "zarr"
 OZX: Final = "ozx"
@@ -28,6 +33,24 @@ _ENDINGS: Final = {
 _COMPRESSION: Final = re.compile(r"none|zstd(?::(?P<level>[0-9]{1,2}))?")
 _ZSTD_LEVELS: Final = range(1, 20)
 _AXES: Final = "tczyx"
+_FORMS: Final = {
+    "levels": "levels=[0, 2]",
+    "region": 'region={"x": (1000, 3000), "y": (0, 512)}, an axis each',
+    "images": 'images=["0"], paths as dicomzarr info lists them',
+    "compression": 'compression="zstd:5" or "none"',
+    "shard": "shard=8",
+    "absent": "absent=0",
+    "block_bytes": "block_bytes=16 * 2**20",
+    "overwrite": "overwrite=True",
+    "keep_encoded": "keep_encoded=True",
+    "build_levels": "build_levels=True",
+    "zarr_format": "zarr_format=2",
+    "target_options": "target_options={...}, those of fsspec for the target",
+    "progress": "progress=FUNCTION",
+}
+"""How options are written."""
+_ELSEWHERE: Final = {"force": "overwrite"}
+"""Options by their names on the command line, where these are others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,29 +130,54 @@ def parse_options(  # noqa: PLR0913  # as many as the user has
     Raises:
         InvalidOptionError: An option has an impossible value, or two contradict each other.
     """
-    try:
-        found = ExportOptions(
-            format_of(target),
-            zarr_format,
-            None if levels is None else tuple(sorted(set(map(index, levels)))),
-            {axis: _range(axis, ends) for axis, ends in (region or {}).items()},
-            None if images is None else tuple(dict.fromkeys(path.strip("/") for path in images)),
-            _zstd_level(compression),
-            None if shard is None else (shard, shard) if isinstance(shard, int) else tuple(map(index, shard)),
-            keep_encoded,
-            build_levels,
-            None if absent is None else float(absent),
-            index(block_bytes),
-        )
-    except InvalidOptionError:
-        raise
-    except (TypeError, ValueError, AttributeError) as error:
-        raise InvalidOptionError(
-            f"An option of the export has a value of another kind: {error}.",
-            remedy="See what `dicomzarr.export` takes.",
-        ) from None
+    found = ExportOptions(
+        format_of(target),
+        zarr_format,
+        None if levels is None else _typed("levels", levels, lambda given: tuple(sorted(set(map(index, given))))),
+        {} if region is None else _typed("region", region, _ranges),
+        None if images is None else _typed("images", images, _paths),
+        _typed("compression", compression, _zstd_level),
+        None if shard is None else _typed("shard", shard, _shard),
+        keep_encoded,
+        build_levels,
+        None if absent is None else _typed("absent", absent, float),
+        _typed("block_bytes", block_bytes, index),
+    )
     _check(found)
     return found
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Whoever misspells an option of the export hears which was meant; what is none counts as a storage option.
+
+    Raises:
+        InvalidOptionError: There is no such option, and one of the export is near.
+    """
+    for name in names:
+        near = _ELSEWHERE.get(name) or next(iter(difflib.get_close_matches(name, _FORMS, n=1)), None)
+        if near and name not in {each.name for each in fields_of(StorageOptions)}:
+            raise InvalidOptionError(f"The export has no option {name!r}.", remedy=f"Write {_FORMS[near]}.")
+
+
+def _typed(name: str, value: Any, parse: Callable[[Any], _Value]) -> _Value:
+    try:
+        return parse(value)
+    except (TypeError, ValueError, AttributeError):
+        raise InvalidOptionError(f"{name}={value!r:.60} cannot be meant.", remedy=f"Write {_FORMS[name]}.") from None
+
+
+def _ranges(region: Mapping[str, tuple[int, int] | slice]) -> dict[str, tuple[int, int]]:
+    return {axis: _range(axis, ends) for axis, ends in region.items()}
+
+
+def _paths(images: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(images, str):
+        raise TypeError
+    return tuple(dict.fromkeys(path.strip("/") for path in images))
+
+
+def _shard(shard: int | Iterable[int]) -> tuple[int, ...]:
+    return (shard, shard) if isinstance(shard, int) else tuple(map(index, shard))
 
 
 def _check(options: ExportOptions) -> None:

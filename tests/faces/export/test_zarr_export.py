@@ -431,6 +431,9 @@ def test_a_target_that_fsspec_does_not_know_is_said(target: str, opened: Opener)
         {"compression": None},
         {"levels": 0},
         {"levels": ["a"]},
+        {"levels": "0"},
+        {"region": ((0, 5), (0, 5))},
+        {"images": "0"},
         {"region": {"x": (1.5, 3)}},
         {"region": {"x": 5}},
         {"shard": 2.5},
@@ -439,8 +442,37 @@ def test_a_target_that_fsspec_does_not_know_is_said(target: str, opened: Opener)
     ids=str,
 )
 def test_values_of_another_kind_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(InvalidOptionError, match="a value of another kind"):
+    (name,) = options
+    with pytest.raises(InvalidOptionError, match=rf"{name}=.* cannot be meant\. Write {name}="):
         parse_options("out.zarr", **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "form"),
+    [
+        ({"level": 3}, r"Write levels=\[0, 2\]"),
+        ({"force": True}, "Write overwrite=True"),
+        ({"regions": {}}, "Write region="),
+        ({"image": "0"}, "Write images="),
+        ({"valeus": "modality"}, "Did you mean 'values'"),
+    ],
+)
+def test_a_misspelled_option_is_told_its_form(given: dict[str, Any], form: str, tmp_path: Path) -> None:
+    (name,) = given
+    for call in (
+        partial(dicomzarr.export, "dicomweb://127.0.0.1:9/studies/1/series/2", tmp_path / "out.zarr"),
+        partial(dicomzarr.export_many, {"dicomweb://127.0.0.1:9/studies/1/series/2": "out.zarr"}),
+    ):
+        with pytest.raises(InvalidOptionError, match=f"option {name!r}.*{form}"):
+            call(**given)
+
+
+def test_an_image_that_is_open_is_exported_with_other_options(opened: Opener, out: Path) -> None:
+    series = volume(AXIAL, distinct((2, 16, 20)))
+    dicomzarr.export(opened(series), out, values="modality")
+    assert np.array_equal(group_at(out)["0"][...], opened(series, values="modality").levels[0][...])
+    with pytest.raises(InvalidOptionError, match="storage option 'vaIues'"):
+        dicomzarr.export(opened(series), out, overwrite=True, vaIues="modality")
 
 
 def test_a_fill_value_that_is_no_number_is_refused(opened: Opener, out: Path) -> None:
