@@ -109,6 +109,11 @@ def grid(  # noqa: PLR0913  # what a grid is
         UsageError: A number cannot be meant, or the slide does not say how large its pixels are.
     """
     width, height = side = _side(size)
+    if isinstance(overlap, float) and 0 < overlap < 1:
+        raise UsageError(
+            f"overlap={overlap:g} is less than a pixel: the overlap is counted in pixels of a patch.",
+            remedy=f"Write overlap={round(overlap * width)} for that part of a patch.",
+        )
     if not is_within(overlap, 0, min(side)) or overlap == min(side):
         raise UsageError(f"An overlap of {overlap!r:.40} pixels does not go with patches of {width} x {height}.")
     shape, step = _shape(image), _step(image, mpp)
@@ -207,12 +212,30 @@ def _with_tissue(patches: Patches, mask: npt.NDArray[np.generic], least: float) 
             f"The mask has the shape {mask.shape}, and is one of rows and columns over the whole image.",
             remedy="Give an array of (rows, columns), of any resolution.",
         )
+    width, height = _shape(patches.image)
+    if not _is_over(mask.shape, (height, width)):
+        raise UsageError(
+            f"The mask has {mask.shape[0]} rows and {mask.shape[1]} columns; the image is {width:.0f} pixels wide and"
+            f" {height:.0f} high, of other proportions.",
+            remedy="Give an array of (rows, columns) over the whole image; mask.T if it is one of (columns, rows).",
+        )
     if not is_within(least, 0, 1):
         raise UsageError(f"tissue={least!r:.40} is no part of a patch.", remedy="Give one from 0 to 1, as tissue=0.5.")
     extent = np.array(patches.size) * _step(patches.image, patches.mpp)
     found = shares(mask, patches.positions.astype(float), extent, _shape(patches.image))
     enough = found >= least - _ROUNDING if least else found > 0
     return replace(patches, positions=patches.positions[enough], tissue=found[enough])
+
+
+def _is_over(mask: tuple[int, ...], image: tuple[float, float]) -> bool:
+    """Whether a mask has the proportions of an image, as far as whole rows and columns and rounded levels can."""
+    fewest = max((side - 1) / whole for side, whole in zip(mask, image, strict=True))
+    most = min((side + 1) / whole for side, whole in zip(mask, image, strict=True))
+    return fewest <= most * (1 + _PROPORTIONS)
+
+
+_PROPORTIONS: Final = 0.05
+"""By which those of a mask may differ from those of the image."""
 
 
 def _shape(image: Image) -> Floats:

@@ -188,6 +188,8 @@ def test_too_little_tissue_is_said_and_does_not_go_on_for_ever(image: Image) -> 
         ({"overlap": float("nan")}, "overlap of nan"),
         ({"overlap": [1, 2]}, "overlap of .1, 2."),
         ({"overlap": -1}, "overlap of -1"),
+        ({"mask": np.ones((140, 160))}, r"140 rows and 160 columns.*mask\.T"),
+        ({"overlap": 0.5}, r"counted in pixels of a patch\. Write overlap=112"),
     ],
 )
 def test_what_cannot_be_meant_is_said(image: Image, wrong: dict[str, object], message: str) -> None:
@@ -205,6 +207,11 @@ def test_what_is_no_seed_is_said(image: Image, seed: Any) -> None:
 def test_what_is_no_saturation_is_said(image: Image, threshold: Any) -> None:
     with pytest.raises(UsageError, match="is no saturation"):
         tissue_mask(image, threshold=threshold)
+
+
+@pytest.mark.parametrize("shape", [(8, 7), (7, 6), (160, 140), (161, 140), (1600, 1400), (50, 45), (1, 1)])
+def test_masks_of_rounded_proportions_serve(image: Image, shape: tuple[int, int]) -> None:
+    assert len(grid(image, 224, mask=np.ones(shape), tissue=0)) == len(grid(image, 224))
 
 
 @pytest.mark.parametrize("count", [-1, 5.5, "5"])
