@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from dataclasses import replace
 from functools import cached_property
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,15 +12,18 @@ import numpy as np
 
 from dicomzarr.arrays.image import Image, open_image
 from dicomzarr.arrays.resolutions import corner, downsamples
+from dicomzarr.dicom.files.file_meta import ENOUGH, is_dicom
 from dicomzarr.errors import FileError, MetadataError, UsageError
 from dicomzarr.faces.openslide.associated import AssociatedImages
 from dicomzarr.faces.openslide.pictures import pillow, rgba
 from dicomzarr.faces.openslide.properties import slide_properties, whole_downsample
 from dicomzarr.runtime.tracebacks import keeps_secrets
+from dicomzarr.sources.files.urls import FolderURL, is_folder_url, path_of, place_of
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from typing import Self
 
     from PIL import Image as Picture
@@ -40,7 +44,8 @@ class OpenSlide(AbstractSlide):
     are forked or spawned. Frames are fetched when they are read, and kept by dicomzarr's own cache.
 
     Args:
-        filename: A URL or path, as `dicomzarr.open` takes it, or an image that is open.
+        filename: A URL or path, as `dicomzarr.open` takes it, or an image that is open. With a file, those of its
+            series in the same folder are read too.
         **storage_options: As for `dicomzarr.open`.
 
     Raises:
@@ -51,7 +56,7 @@ class OpenSlide(AbstractSlide):
     @keeps_secrets
     def __init__(self, filename: str | os.PathLike[str] | Image, **storage_options: Any) -> None:
         pillow()
-        image = filename if isinstance(filename, Image) else open_image(filename, **storage_options)
+        image = filename if isinstance(filename, Image) else _with_siblings(filename, storage_options)
         self._image = image.in_color
         level = self._image.levels[0]
         if not self._image.plan.color or level.dtype != np.uint8:
@@ -187,6 +192,26 @@ class OpenSlide(AbstractSlide):
 
     def __repr__(self) -> str:
         return f"OpenSlide({self.url!r})"
+
+
+def _with_siblings(filename: str | os.PathLike[str], storage_options: Mapping[str, Any]) -> Image:
+    """A slide with the files of its series that lie beside the one that is named, as OpenSlide reads them."""
+    image = open_image(filename, **storage_options)
+    if not is_folder_url(image.series_url):
+        return image
+    url = FolderURL.parse(image.series_url)
+    if place_of(url.base) != str(path_of(url.base)) or not _is_file(path_of(url.base)):
+        return image
+    folder = FolderURL.of(path_of(url.base).parent)
+    return open_image(str(replace(url, base=folder.base)), **storage_options)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is one file of DICOM, and neither a folder nor an archive."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return is_dicom(file.read(ENOUGH))
 
 
 @keeps_secrets

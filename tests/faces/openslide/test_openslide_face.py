@@ -145,6 +145,14 @@ def test_it_opens_as_openslide_does(slide: OpenSlide) -> None:
     assert slide.set_cache(openslide.OpenSlideCache(1)) is None
 
 
+def test_a_file_is_read_with_those_of_its_series_beside_it(other: openslide.OpenSlide, tmp_path: Path) -> None:
+    for file in demo_files():
+        assert open_slide(file).level_dimensions == other.level_dimensions
+    alone = tmp_path / "alone.dcm"
+    alone.write_bytes(demo_files()[0].read_bytes())
+    assert open_slide(str(alone)).level_count == 1
+
+
 def test_it_tells_a_slide_from_what_is_none(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("no slide")
     assert OpenSlide.detect_format(demo_files()[0].parent) == "dicom"
