@@ -10,7 +10,7 @@ from dicomzarr.arrays.level import MultiscaleImage
 from dicomzarr.arrays.regions import RegionRequest, read_regions
 from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.arrays.thumbnails import overview
-from dicomzarr.errors import SeriesChangedError
+from dicomzarr.errors import SeriesChangedError, UsageError
 from dicomzarr.options.parsing import parse_options
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 from dicomzarr.runtime.tracebacks import keeps_secrets
@@ -120,7 +120,7 @@ class Image(MultiscaleImage):
         self,
         position: tuple[float, float],
         size: int | tuple[int, int],
-        *,
+        *openslide: Any,
         mpp: Resolution | None = None,
         level: Level | int | None = None,
         pad: bool = True,
@@ -133,6 +133,7 @@ class Image(MultiscaleImage):
         Args:
             position: (x, y) of its upper left corner, in pixels of level 0, whatever the resolution.
             size: (width, height) in pixels of the result, or one number for a square.
+            *openslide: Nothing: whoever gives the level and the size in OpenSlide's order is told this one.
             mpp: Micrometres a pixel of the result, one number or (x, y): it is made of `level_for`, by averaging
                 areas. Where a level has it but for 0.1 %, the pixels of that level as they are. Finer than level 0
                 is interpolated between pixels, with an `UpsampledWarning` from 10 % on.
@@ -158,6 +159,11 @@ class Image(MultiscaleImage):
             FrameError: A frame could not be decoded, or is not what the metadata says.
             EventLoopError: It is called on the event loop that it would wait for.
         """
+        if openslide:
+            raise UsageError(
+                "read_region takes a position and a size; OpenSlide's order is position, level, size.",
+                remedy="Write read_region((x, y), (width, height), level=0), or use dicomzarr.openslide.OpenSlide.",
+            )
         return read_regions(self._by_icc(icc), [position], RegionRequest(size, mpp, level, pad, fill, z))[0]
 
     def read_regions(  # noqa: PLR0913  # each may be asked for

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.filesize import decimal
 
 from dicomzarr.arrays.resampling import area_taps, linear_taps, nearest_taps, resampled
 from dicomzarr.arrays.resolutions import corner, downsamples, level_mpp, level_number, resolution
@@ -142,13 +143,24 @@ def read_regions(image: MultiscaleImage, positions: Sequence[Any], wanted: Regio
         columns, rows = grid.taps(position, 0), grid.taps(position, 1)
         if not wanted.pad:
             columns, rows = (taps[taps.inside >= 0.5] for taps in (columns, rows))  # noqa: PLR2004  # the larger part
-        result = np.empty((len(rows), len(columns), *fill.shape), grid.level.dtype)
+        result = _empty((len(rows), len(columns), *fill.shape), grid.level.dtype)
         results.append(result)
         shares.extend(_shares(grid, result, rows, columns))
     blend = fill if wanted.pad else None
     for portion in _portions(grid.level, shares):
         _read(grid, portion, z, fill, blend)
     return results
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Pixels:
+    try:
+        return np.empty(shape, dtype)
+    except MemoryError:
+        rows, columns, size = *shape[:2], decimal(math.prod(shape) * dtype.itemsize)
+        raise UsageError(
+            f"A region of {columns} x {rows} pixels takes {size}, for which there is no memory.",
+            remedy="Read it in parts, or coarser, by mpp or level.",
+        ) from None
 
 
 def _read(grid: _Grid, shares: Sequence[_Share], z: int, fill: Pixels, blend: Pixels | None) -> None:

@@ -191,6 +191,16 @@ def test_finer_than_the_slide_is_interpolated_and_said(demo: Image) -> None:
         assert demo.read_region((600, 700), 8, mpp=0.47).shape == (8, 8, 3)
 
 
+def test_what_no_memory_holds_is_said(demo: Image) -> None:
+    with pytest.raises(UsageError, match=r"4000000 x 4000000 pixels takes 48\.0 TB"):
+        demo.read_region((0, 0), 4_000_000)
+
+
+def test_the_order_of_openslide_is_told(demo: Image) -> None:
+    with pytest.raises(UsageError, match=r"Write read_region\(\(x, y\), \(width, height\), level=0\)"):
+        demo.read_region((0, 0), 0, (256, 256))
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [

@@ -86,6 +86,9 @@ def test_open_dataset_takes_a_group(pyramid: Served) -> None:
     assert finest["image"].shape == pixels_of(pyramid.slide, 0).shape
     coarse = xr.open_dataset(pyramid.url, engine="dicomzarr", group="2")
     assert np.array_equal(coarse["image"], pixels_of(pyramid.slide, 2))
+    for number in (0, 2):
+        by_number = xr.open_dataset(pyramid.url, engine="dicomzarr", group=number)
+        assert by_number.sizes == xr.open_dataset(pyramid.url, engine="dicomzarr", group=str(number)).sizes
     overview = xr.open_dataset(pyramid.url, engine="dicomzarr", group="/associated/overview/0/")
     assert np.array_equal(overview["image"], pyramid.slide.associated["overview"][:, 0])
     with pytest.raises(UsageError, match="associated/overview/0"):

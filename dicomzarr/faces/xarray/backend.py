@@ -48,7 +48,7 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
         filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
-        group: str | None = None,
+        group: str | int | None = None,
         storage_options: Mapping[str, Any] | None = None,
         **decoders: Any,
     ) -> xr.Dataset:
@@ -57,7 +57,7 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
         Args:
             filename_or_obj: URL of the series.
             drop_variables: Variables to leave out.
-            group: Path of the level, as ``"1"`` or ``"associated/overview/0"``; the finest when not given.
+            group: Path or number of the level, as ``1`` or ``"associated/overview/0"``; the finest when not given.
             storage_options: See `dicomzarr.options.StorageOptions`.
             **decoders: ``mask_and_scale=False`` for the stored values where they are rescaled otherwise; the others
                 change nothing: times are numbers, with their unit.
@@ -69,7 +69,7 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
             filename_or_obj, drop_variables=drop_variables, storage_options=storage_options, **decoders
         )
         levels = [name for name in groups if name != "/"]
-        wanted = (group or levels[0]).strip("/")
+        wanted = _path(group) or levels[0]
         if wanted not in levels:
             raise _no_group(wanted, levels)
         return groups[wanted]
@@ -80,7 +80,7 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
         filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
-        group: str | None = None,
+        group: str | int | None = None,
         storage_options: Mapping[str, Any] | None = None,
         **decoders: Any,
     ) -> dict[str, xr.Dataset]:
@@ -97,7 +97,7 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
             raise TypeError(f"The engine dicomzarr knows no keyword {', '.join(sorted(unknown))}.")
         first = open_image(str(filename_or_obj), **(storage_options or {}))
         images = [*first.images, *first.associated.values()]
-        groups = _below(series_datasets(images, mask_and_scale=_scales(decoders)), (group or "").strip("/"))
+        groups = _below(series_datasets(images, mask_and_scale=_scales(decoders)), _path(group))
         if drop_variables is None:
             return groups
         return {name: dataset.drop_vars(drop_variables, errors="ignore") for name, dataset in groups.items()}
@@ -108,7 +108,7 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
         filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
-        group: str | None = None,
+        group: str | int | None = None,
         storage_options: Mapping[str, Any] | None = None,
         **decoders: Any,
     ) -> xr.DataTree:
@@ -134,6 +134,10 @@ def _scales(decoders: Mapping[str, Any]) -> bool:
     """What ``mask_and_scale`` says, for all variables or for each by name."""
     told = decoders.get("mask_and_scale", True)
     return bool(told if isinstance(told, bool) else told.get("image", True))
+
+
+def _path(group: str | int | None) -> str:
+    return "" if group is None else str(group).strip("/")
 
 
 def _below(groups: dict[str, xr.Dataset], group: str) -> dict[str, xr.Dataset]:
