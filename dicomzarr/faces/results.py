@@ -5,11 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from dicomzarr.dicom.model.json_model import AnyLeaf
-from dicomzarr.errors import InvalidReplyError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -43,10 +38,12 @@ def value_of(entry: Mapping[str, Any], column: Column) -> Value:
 
 
 def texts_of(entry: Mapping[str, Any], tag: str) -> list[str]:
-    """The values of an attribute as text, names in their alphabetic form (PS3.18 section F.2)."""
-    try:
-        values = msgspec.convert(entry.get(tag, {}), AnyLeaf).values
-    except msgspec.ValidationError:
-        raise InvalidReplyError(f"The server's search results are no DICOM JSON: see attribute {tag}.") from None
+    """The values of an attribute as text, names in their alphabetic form (PS3.18 section F.2).
+
+    What a server spells in no such way is no value, but for a single one without a list.
+    """
+    attribute = entry.get(tag)
+    found = attribute.get("Value") if isinstance(attribute, dict) else None
+    values = found if isinstance(found, list) else [found]
     plain = [value.get("Alphabetic") if isinstance(value, dict) else value for value in values]
-    return [str(value).strip() for value in plain if value is not None]
+    return [str(value).strip() for value in plain if isinstance(value, str | int | float)]

@@ -433,8 +433,31 @@ def test_ls_of_poor_results(run: Run) -> None:
     with serving(STACK, answer("studies", poor)) as served:
         (row,) = run("ls", served.server.url, "--json").document["results"]
     assert row == {"study_instance_uid": None, "modalities": [], "series": None, "instances": None, "url": None}
-    with serving(STACK, answer("studies", {"0020000D": {"Value": "1.2"}})) as served:
-        assert_one_error(run("ls", served.server.url), 1, "no DICOM JSON", "0020000D")
+
+
+@pytest.mark.parametrize("level", ["studies", "series"])
+@pytest.mark.parametrize(
+    ("odd", "value"),
+    [
+        ({"vr": "CS", "Value": None}, None),
+        ({"vr": "CS", "Value": "CT"}, "CT"),
+        ({"vr": "CS", "Value": {}}, None),
+        ({"vr": "CS", "Value": [["CT"]]}, None),
+        (None, None),
+        ([], None),
+        ("CT", None),
+    ],
+)
+def test_ls_of_results_with_an_odd_attribute(run: Run, level: str, odd: Any, value: str | None) -> None:
+    tag, key, uid = (
+        ("00080061", "modalities", "0020000D") if level == "studies" else ("00080060", "modality", "0020000E")
+    )
+    entry = {uid: {"vr": "UI", "Value": ["1.2"]}, tag: odd}
+    with serving(STACK, answer(level, entry)) as served:
+        url = served.server.url + ("" if level == "studies" else "/studies/1.2")
+        (row,) = run("ls", url, "--json").document["results"]
+    assert row["url"]
+    assert row[key] == (value if level == "series" else [value] if value else [])
 
 
 def test_ls_of_a_study_that_is_absent(run: Run, server: DICOMwebServer) -> None:
