@@ -196,3 +196,34 @@ def test_a_name_that_no_host_can_have_is_not_found() -> None:
 
     with pytest.raises(ConnectionFailedError, match="no host can have that name"):
         asyncio.run(run())
+
+
+def test_what_another_host_asks_for_is_not_given_to_the_own_server() -> None:
+    sent: list[str] = []
+
+    async def elsewhere(_: bytes, writer: asyncio.StreamWriter) -> None:
+        challenge = b'WWW-Authenticate: Digest realm="other", nonce="n"'
+        writer.write(b"HTTP/1.1 401 No\r\n" + challenge + b"\r\nContent-Length: 0\r\n\r\n")
+
+    async def run() -> None:
+        async with speaking(elsewhere) as other:
+
+            async def own(head: bytes, writer: asyncio.StreamWriter) -> None:
+                sent.append(head.decode().lower().partition("authorization: ")[2].partition("\r\n")[0])
+                if b"series/1.4" in head:
+                    location = f"Location: {other}/".encode()
+                    writer.write(b"HTTP/1.1 302 Found\r\n" + location + b"\r\nContent-Length: 0\r\n\r\n")
+                else:
+                    writer.write(reply(b'[{"x": 1}]'))
+
+            async with speaking(own) as base:
+                client = client_of(base, auth=("doe", "right"))
+                try:
+                    with pytest.raises(AuthenticationError, match="credentials stay behind"):
+                        await client.series_metadata("1.2", "1.4")
+                    await client.series_metadata("1.2", "1.3")
+                finally:
+                    await closed(client)
+
+    asyncio.run(run())
+    assert sent == [RIGHT.lower()] * 2

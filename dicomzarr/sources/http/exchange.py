@@ -151,8 +151,8 @@ class Exchange:
         try:
             return await self._send_once(spec, Request(url, spec.headers, secret), read)
         except (AuthenticationError, PermissionDeniedError) as error:
-            if error.status not in self.credentials.renewable_after:
-                raise
+            if error.redirected_to or error.status not in self.credentials.renewable_after:
+                raise  # who asks elsewhere was sent none, and gets none
             refused = Rejected(error.status, url, error.challenge, secret)
             renewed = await self.credentials.headers_for(url, spec.headers, refused=refused)
             if renewed == secret:  # a wrong password sent twice may lock its owner out

@@ -69,7 +69,8 @@ class Refusals:
             self._check(name)
             yield accepted
         except AuthenticationError as error:
-            self._remember(name, error)
+            if not error.redirected_to:  # nobody was sent them there
+                self._remember(name, error)
             raise
         finally:
             let_others()
