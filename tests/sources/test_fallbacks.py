@@ -1048,6 +1048,28 @@ def test_series_metadata_that_are_refused(code: int) -> None:
     assert resources.count("metadata") >= 1 + len(slide.datasets)
 
 
+@pytest.mark.parametrize("slow", [Reply(502), Reply(504), Reply(524), RequestTimeoutError("slow")])
+def test_series_metadata_that_take_too_long_come_by_instances(slow: Reply | DicomZarrError) -> None:
+    item = {tag: {"vr": "US", "Value": [8]} for tag in ("00280010", "00280011", "00280100")}
+    item |= {"00080018": {"vr": "UI", "Value": [INSTANCE]}}
+
+    def answer(request: Request) -> Reply | DicomZarrError:
+        of_series = request.url.endswith(f"{SERIES}/metadata")
+        return slow if of_series else Reply(200, "application/dicom+json", json.dumps([item]).encode())
+
+    metadata = asyncio.run(connect(Server(whole=answer)).series_metadata(STUDY, SERIES))
+    assert json.loads(metadata.body) == [item]
+
+
+@pytest.mark.parametrize("slow", [Reply(504), RequestTimeoutError("slow")])
+def test_metadata_of_an_instance_that_take_too_long_download_no_file(slow: Reply | DicomZarrError) -> None:
+    found = Reply(200, "application/json", json.dumps([{"00080018": {"vr": "UI", "Value": [INSTANCE]}}]).encode())
+    server = Server(whole=lambda request: found if "?" in request.url else slow)
+    with pytest.raises((ServerFailureError, RequestTimeoutError)):
+        asyncio.run(connect(server).series_metadata(STUDY, SERIES))
+    assert server.wholes == 0
+
+
 @pytest.mark.parametrize("code", [404, 500])
 def test_metadata_out_of_files(code: int) -> None:
     slide = sparse_brightfield()

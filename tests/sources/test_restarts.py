@@ -96,7 +96,7 @@ def test_a_server_that_has_served_is_waited_for_until_the_timeout(name: str, cap
         waited, server.asked = server.now, 0
         with pytest.raises(DicomZarrError):
             await client.series_metadata("1.2", "1.3")
-        assert server.asked <= 4  # it was waited for in vain: whoever asks next hears soon
+        assert server.asked <= 5  # it was waited for in vain: whoever asks next hears soon
         assert server.now - waited < 4
         server.now, server.down = 0.0, (10.0, 30.0)
         await client.series_metadata("1.2", "1.3")
@@ -113,7 +113,7 @@ def test_a_server_that_never_answered_is_not_waited_for(name: str, caplog: pytes
         server = Restarting(AWAY[name], (0.0, 1000.0))
         with pytest.raises(DicomZarrError):
             await server.client(60.0).series_metadata("1.2", "1.3")
-        assert server.asked <= 4
+        assert server.asked <= 5  # at last for the instances
         assert server.now < 4
         assert said(caplog) == []
 

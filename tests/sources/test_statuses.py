@@ -41,6 +41,7 @@ from dicomzarr.sources.http.statuses import (
         (Meaning.OTHER_RESOURCE, {400, 404, 405, 406, 409, 415, 416, 422, 500, 501}),
         (Meaning.NO_SUCH_RESOURCE, {404, 405, 501}),
         (Meaning.SMALLER_RESOURCE, {413}),
+        (Meaning.TOO_SLOW, {502, 504, 524}),
         (Meaning.SHORTER_LIST, {400, 404, 405, 406, 409, 413, 414, 415, 416, 422, 431, 500, 501}),
         (Meaning.FEWER_REQUESTS, {429, 503, 509, 529}),
         (Meaning.LIMITED, {429}),
@@ -75,7 +76,7 @@ def test_which_statuses_mean_it(meaning: Meaning, statuses: set[int]) -> None:
             Meaning.OTHER_MEDIA_TYPE_OF_PIXELS | Meaning.OTHER_RESOURCE | Meaning.SHORTER_LIST,
         ),
         (ConnectionFailedError(""), Meaning.NONE),
-        (RequestTimeoutError(""), Meaning.NONE),
+        (RequestTimeoutError(""), Meaning.TOO_SLOW),
         (None, Meaning.NONE),
     ],
 )

@@ -38,6 +38,7 @@ from dicomzarr.errors import (
     PermissionDeniedError,
     QuotaExceededError,
     RateLimitedError,
+    RequestTimeoutError,
     ServerFailureError,
     TruncatedReplyError,
     WrongPartsError,
@@ -81,7 +82,9 @@ class Meaning(Flag):
     NO_SUCH_RESOURCE = auto()
     """And it gives nothing of the kind, where it says so of several instances that exist."""
     SMALLER_RESOURCE = auto()
-    """Metadata of a series may come instance by instance."""
+    """Metadata of a series may come instance by instance, and those of an instance in its file."""
+    TOO_SLOW = auto()
+    """A proxy, or we, may have waited too long: metadata of a series may come instance by instance."""
     SHORTER_LIST = auto()
     """Fewer frames at once may be served."""
     FEWER_REQUESTS = auto()
@@ -180,20 +183,22 @@ _ROWS: Final[Mapping[int | type[DicomZarrError], _Row]] = {
     431: _Row(Meaning.SHORTER_LIST),  # so some servers call a URL that is too long
     500: _Row(_FAILED, *_SERVER_FAILED),
     501: _Row(_MISSING, *_SERVER_FAILED),
-    502: _Row(_GATEWAY, *_SERVER_FAILED),
+    502: _Row(_GATEWAY | Meaning.TOO_SLOW, *_SERVER_FAILED),
     503: _Row(Meaning.FEWER_REQUESTS | Meaning.RESTART, *_SERVER_FAILED),
-    504: _Row(_GATEWAY, *_SERVER_FAILED),
+    504: _Row(_GATEWAY | Meaning.TOO_SLOW, *_SERVER_FAILED),
     505: _Row(Meaning.NONE, ServerFailureError, _HTTP_1),
     509: _Row(Meaning.FEWER_REQUESTS, *_SERVER_FAILED),
     511: _Row(Meaning.NONE, ServerFailureError, "The network wants a login first: open any page in a browser."),
     # Cloudflare's, and others', who stand before a server that fails, restarts or is not reached.
-    **dict.fromkeys((520, 521, 522, 523, 524, 527, 530), _Row(_GATEWAY, *_SERVER_FAILED)),
+    **dict.fromkeys((520, 521, 522, 523, 527, 530), _Row(_GATEWAY, *_SERVER_FAILED)),
+    524: _Row(_GATEWAY | Meaning.TOO_SLOW, *_SERVER_FAILED),
     529: _Row(Meaning.FEWER_REQUESTS | Meaning.RESTART, *_SERVER_FAILED),
     # Some servers break the connection over a list or a media type that they do not know.
     ConnectionDroppedError: _Row(
         Meaning.NO_ANSWER | Meaning.SHORTER_LIST | Meaning.AGAIN | Meaning.RESTART | Meaning.MAY_PASS
     ),
     UnreachableError: _Row(Meaning.RESTART),
+    RequestTimeoutError: _Row(Meaning.TOO_SLOW),
     MultipartError: _Row(Meaning.PARTIAL_LIST | Meaning.OTHER_RESOURCE),
     TruncatedReplyError: _Row(_INCOMPLETE | Meaning.PARTIAL_LIST),
     WrongPartsError: _Row(_INCOMPLETE | Meaning.SHORTER_LIST | Meaning.OTHER_RESOURCE | Meaning.MAY_PASS),

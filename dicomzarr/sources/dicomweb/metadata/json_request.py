@@ -55,6 +55,8 @@ class JSONRequests:
     exchange: Exchange
     most_bytes: int
     """Bytes of one reply, decompressed."""
+    once: bool = False
+    """Nothing is sent again, however it fails."""
 
     async def get(
         self,
@@ -97,7 +99,7 @@ class JSONRequests:
 
         headers = {"accept": accept, "accept-encoding": "gzip", **conditions}
         try:
-            return await self.exchange.send(RequestSpec(lambda: url, headers, subject, not_found), read)
+            return await self.exchange.send(RequestSpec(lambda: url, headers, subject, not_found, once=self.once), read)
         except HTTPStatusError as error:
             if not means(error, Meaning.UNCHANGED) or not conditions:
                 raise

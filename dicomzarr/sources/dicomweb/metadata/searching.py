@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -42,6 +42,10 @@ class Searches:
     """Results of the longest page that came of each kind: a page of fewer was not cut by the server."""
     _told: bool = field(default=False, init=False)
     """Whether it was said that results may be missing."""
+
+    def once(self) -> Searches:
+        """Searches of the same server that send nothing again: it may answer nobody."""
+        return replace(self, requests=replace(self.requests, once=True))
 
     async def find(
         self, resource: str, parameters: Mapping[str, str], *, wanted: int | None = None, skip: int = 0

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from dicomzarr.sources.http.transport import Response
 
 _SECONDS_IDLE = 1.0
+_WORTH_FILES: Final = Meaning.OTHER_RESOURCE | Meaning.SMALLER_RESOURCE | Meaning.SUCCESS
+"""Refusals, or nothing with a status of success, after which instances may be given one by one, or their files."""
 _COUNT: Final = "00201209"
 """Number of Series Related Instances (PS3.4 section C.3.4)."""
 _TWICE: Final = (
@@ -87,7 +89,7 @@ class MetadataFetcher:
         try:
             now = await self._of_series(study, series, known)
         except DicomZarrError as error:
-            if not _worth_instances(error):
+            if not means(error, _WORTH_FILES | Meaning.TOO_SLOW):
                 raise
             return await self._of_listed(study, series, error)
         if now is known:
@@ -151,8 +153,9 @@ class MetadataFetcher:
 
     async def _listed(self, study: str, series: str, refusal: DicomZarrError) -> tuple[list[str], tuple[str, ...]]:
         """The instances that a search finds, and why there may be more; without any, as the series was refused."""
+        searches = self.searches.once() if means(refusal, Meaning.TOO_SLOW) else self.searches
         try:
-            found = await self.searches.results(f"studies/{study}/series/{series}/instances", {})
+            found = await searches.results(f"studies/{study}/series/{series}/instances", {})
             results = found.entries
             instances = listed_uids(results, SOP_INSTANCE_UID, f"the instances of series {series}")
         except DicomZarrError:
@@ -202,7 +205,7 @@ class MetadataFetcher:
         try:
             return await self._own(key)
         except DicomZarrError as error:
-            if not isinstance(error, _ReducedError) and not _worth_instances(error):
+            if not isinstance(error, _ReducedError) and not means(error, _WORTH_FILES):
                 raise
             refusal = error
         try:
@@ -241,8 +244,3 @@ class _ReducedError(InvalidReplyError):
 def _conditions(known: SeriesMetadata | None) -> dict[str, str]:
     found = (None, None) if known is None else (known.etag, known.last_modified)
     return {name: value for name, value in zip(("if-none-match", "if-modified-since"), found, strict=True) if value}
-
-
-def _worth_instances(error: DicomZarrError) -> bool:
-    """Whether single instances may be given although the series is not, or nothing is with a status of success."""
-    return means(error, Meaning.OTHER_RESOURCE | Meaning.SMALLER_RESOURCE | Meaning.SUCCESS)
