@@ -120,6 +120,26 @@ def test_gzip_that_no_header_names_is_bounded() -> None:
         assert "bytes came" in str(outcome.failures[1])
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_an_encoding_that_is_named_and_not_there_is_told_at_once(encoding: str) -> None:
+    asked_for: list[bytes] = []
+    body = b'[{"x": 1}]'
+
+    async def speak(head: bytes, writer: asyncio.StreamWriter) -> None:
+        asked_for.append(head)
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        writer.write(head + body)
+
+    async def run() -> None:
+        async with raw_server.speaking(speak) as base, connected(base) as client:
+            await client.series_metadata(STUDY, SERIES)
+
+    with pytest.raises(InvalidReplyError, match=f"Content-Encoding: {encoding}") as caught:
+        asyncio.run(run())
+    assert type(caught.value) is InvalidReplyError
+    assert len(asked_for) == 1
+
+
 def test_frames_under_a_syntax_that_does_not_exist_come_out_of_their_file() -> None:
     slide = coded_slide("jpeg2000_lossless")
     named = "image/jp2; transfer-syntax=1.2.3.4"

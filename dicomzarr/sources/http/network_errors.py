@@ -13,6 +13,7 @@ import aiohttp
 from dicomzarr.errors import (
     ConnectionFailedError,
     DicomZarrError,
+    InvalidReplyError,
     RequestTimeoutError,
     TruncatedReplyError,
 )
@@ -51,6 +52,9 @@ _UNREAD: Final = (
 )
 """What aiohttp says of a reply that it cannot read; what is said of the server, and what to do."""
 
+_ENCODING: Final = re.compile(r"Can not decode content-encoding: ([\w-]+)")
+"""What aiohttp says of a body that is not encoded as its header says."""
+
 
 @contextmanager
 def explained(host: str, timeout: float, *, answered: bool, plain: bool = False) -> Iterator[None]:
@@ -80,7 +84,7 @@ def _network_error(error: Exception, host: str, *, answered: bool, plain: bool) 
     if (tls := _tls_error(error)) is not None:
         return tls_error(host, tls)
     if answered:
-        return TruncatedReplyError(f"The reply of {host} ended early ({kind}).")
+        return _broken_off(error, host)
     if isinstance(error, aiohttp.ClientResponseError) and (known := _unread(error.message, host)) is not None:
         return known
     if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientConnectorError):
@@ -92,6 +96,16 @@ def _network_error(error: Exception, host: str, *, answered: bool, plain: bool) 
         )
     return ConnectionFailedError(
         f"{host} could not be talked to in HTTP ({kind}).", remedy="Check the URL and the proxy."
+    )
+
+
+def _broken_off(error: Exception, host: str) -> InvalidReplyError:
+    encoding = _ENCODING.search(f"{error} {error.__cause__}")
+    if encoding is None:
+        return TruncatedReplyError(f"The reply of {host} ended early ({type(error).__name__}).")
+    return InvalidReplyError(
+        f"The reply of {host} is not what its header says: Content-Encoding: {encoding[1]}.",
+        remedy="A proxy may have unpacked it and left the header: have it remove that, or send the reply as it is.",
     )
 
 
