@@ -26,6 +26,22 @@ if TYPE_CHECKING:
 _NAMED_OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _PROVIDER = re.compile(r"netrc|env:[A-Za-z_]\w*(,[A-Za-z_]\w*)?", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+"""What no header can hold (RFC 9110 section 5.5), nor a user or password (RFC 7617), and what no text can."""
+_FRAMING = frozenset(
+    [
+        "connection",
+        "content-length",
+        "expect",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
+)
+"""Headers of one connection, or of the body of a request (RFC 9110 section 7.6.1, RFC 9112 section 6)."""
 _HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?", re.ASCII)
 _ENDPOINT = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
 _QUERY = re.compile(r"([^\s?#&=]+=[^\s?#&=]*(&[^\s?#&=]+=[^\s?#&=]*)*)?")
@@ -156,15 +172,21 @@ def valid_headers(headers: Mapping[Any, Any], origin: str) -> dict[str, str]:
         The headers under lower-case names, so that those of several sources replace one another.
 
     Raises:
-        InvalidOptionError: A name is no HTTP token, or a value is no text of one line.
+        InvalidOptionError: A name is no HTTP token, or one that says how a request is framed; a value is no text of
+            one line.
     """
     for name, value in headers.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise InvalidOptionError(f"A header name in {origin} is no HTTP token.", remedy="Use names as 'X-Api-Key'.")
-        if not isinstance(value, str) or any(char in value for char in "\r\n\0"):
+        if name.lower() in _FRAMING:
             raise InvalidOptionError(
-                f"The header {name} in {origin} is no text of one line.",
-                remedy="Strip its line ends.",
+                f"The header {name} in {origin} says how a request is sent, which is not for others to say.",
+                remedy="Leave it out.",
+            )
+        if not isinstance(value, str) or _UNSENDABLE.search(value):
+            raise InvalidOptionError(
+                f"The header {name} in {origin} is no text of one line without control characters.",
+                remedy="Strip its line ends, and what a terminal put into it.",
             )
     return {name.lower(): value for name, value in headers.items()}
 
@@ -201,7 +223,7 @@ def _check_reference(name: str, provider: Any) -> None:
 
 def _user_and_password(name: str, value: tuple[Any, ...], wanted: str) -> tuple[str, str]:
     match value:
-        case (str() as user, str() as password) if ":" not in user:
+        case (str() as user, str() as password) if ":" not in user and not _UNSENDABLE.search(user + password):
             return (user, password)
     raise _wrong(name, f"a {type(value).__name__} of another form", wanted)
 

@@ -193,6 +193,14 @@ async def async_auth() -> dict[str, str]:
         {"associated_label": None},
         {"headers": [("X", SECRET)]},
         {"headers": {"X": f"{SECRET}\r\nY: z"}},
+        {"headers": {"X": f"{SECRET}\x1b"}},
+        {"headers": {"X": f"{SECRET}\x7f"}},
+        {"headers": {"X": f"{SECRET}\udcff"}},
+        {"headers": {"Content-Length": "5"}},
+        {"headers": {"transfer-encoding": "chunked"}},
+        {"headers": {"Connection": "close"}},
+        {"auth": ("reader", f"{SECRET}\udcff")},
+        {"auth": ("reader\x1b", SECRET)},
         {"headers": {"X Y": SECRET}},
         {"headers": {"X": 1}},
         {"auth": ("reader", SECRET, SECRET)},
@@ -210,6 +218,11 @@ def test_impossible_values(option: dict[str, Any]) -> None:
     assert next(iter(option)) in str(caught.value)
     assert SECRET not in str(caught.value)
     assert caught.value.remedy
+
+
+def test_headers_that_can_be_sent() -> None:
+    given = {"X-A": "a\tb", "X-B": "\u00fc", "Host": "pacs.hospital", "TE-X": ""}
+    assert StorageOptions.parse(headers=given).headers == {name.lower(): value for name, value in given.items()}
 
 
 # --- three values inside ---

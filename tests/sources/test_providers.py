@@ -24,6 +24,7 @@ from dicomzarr.errors import (
     InvalidOptionError,
 )
 from dicomzarr.options import StorageOptions
+from dicomzarr.sources.http.credentials.providers import environment_headers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -250,3 +251,11 @@ def test_what_was_refused_is_not_sent_again(auth: str, home: Path, monkeypatch: 
         assert len(served.server.requests) == 1
         basic = base64.b64encode(f"joe:{PASSWORD}".encode()).decode()
         assert not any(secret in told(caught.value) for secret in (TOKEN, PASSWORD, basic))
+
+
+@pytest.mark.parametrize("value", ["s3cret", "Bearer s3cret", " bearer  s3cret "])
+def test_a_token_that_was_copied_with_its_scheme_is_sent_once_with_it(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COPIED_TOKEN", value)
+    assert environment_headers("COPIED_TOKEN") == {"authorization": "Bearer s3cret"}

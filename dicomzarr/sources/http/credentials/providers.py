@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import netrc
 import os
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _ENVIRONMENT = "env:"
 _NETRC = "netrc"
+_BEARER = re.compile(r"^bearer\s+", re.IGNORECASE)
+"""What a token may have been copied with."""
 _GROUP_AND_OTHERS = 0o077
 _OTHERS = 0o027
 
@@ -67,7 +70,7 @@ def environment_headers(*names: str) -> dict[str, str]:
         AuthenticationError: A variable is not set.
     """
     values = [_variable(name) for name in names]
-    login = f"Bearer {values[0]}" if len(values) == 1 else basic_login(*values)
+    login = f"Bearer {_BEARER.sub('', values[0], count=1)}" if len(values) == 1 else basic_login(*values)
     return {"authorization": login}
 
 
