@@ -78,8 +78,8 @@ def _picture(image: MultiscaleImage, level: Level, size: int, band: int) -> npt.
         alike = len({channel.color for channel in image.channels}) == 1
         shown = image.channels[:1] if alike else image.channels
         mixed = _mix(pixels, shown or [_LABEL])
-    picture = np.rint(np.clip(np.nan_to_num(mixed), 0, 1) * 255).astype(np.uint8)
-    return np.ascontiguousarray(np.moveaxis(picture, 0, -1))
+    picture: npt.NDArray[np.uint8] = np.rint(np.clip(np.nan_to_num(mixed), 0, 1) * 255).astype(np.uint8)
+    return np.moveaxis(picture, 0, -1).copy()  # whose strides encoders take, also along axes of one
 
 
 def _level_for(image: MultiscaleImage, size: int) -> Level:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from slides import brightfield_pyramid, fluorescence_focal_stack
@@ -40,6 +41,14 @@ def test_a_thumbnail_of_a_level_s_own_size_is_that_level() -> None:
     level = slide.levels[2]
     size = max(level.pixels.shape[-2:])
     assert (_thumbnail(slide, size) == np.moveaxis(level.pixels[:, 0], 0, -1)).all()
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_encoders_take_a_thumbnail_of_any_size(size: int) -> None:
+    found = _thumbnail(brightfield_pyramid(), size)
+    assert max(found.shape[:2]) == size
+    for encode in (imagecodecs.png_encode, imagecodecs.jpeg8_encode):
+        assert encode(found)
 
 
 @pytest.mark.parametrize("size", [0, -1, (256, 256), [256], 256.5, "256", None])

@@ -129,6 +129,9 @@ def test_viewports(server: DICOMwebServer, files: Path) -> None:
     pixels = dataset.pixel_array
     rows, columns = pixels.shape[:2]
     assert picture(f"{url}/rendered?viewport=100,100").shape == (round(rows * 100 / columns), 100, 3)
+    for what in ("rendered", "thumbnail"):
+        for media_type in ("image/png", "image/jpeg"):
+            assert picture(f"{url}/{what}?viewport=1,1", media_type).shape == (1, 1, 3)
     part = picture(f"{url}/rendered?viewport=20,10,30,40,20,10")
     assert np.array_equal(part, pixels[40:50, 30:50])
     assert np.array_equal(picture(f"{url}/rendered?viewport=40,20,30,40,20,10"), part.repeat(2, 0).repeat(2, 1))
