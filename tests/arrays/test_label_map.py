@@ -138,6 +138,8 @@ def test_segments_are_one_array_of_their_numbers(
     found = dicomzarr.open(together(opened, shown, kind=kind), labels=labels).label_map()
     assert np.array_equal(found.values, expected)
     assert found.values.dtype == np.uint8
+    assert np.asarray(found) is found.values
+    assert np.array_equal(np.array(found, dtype=np.int64), expected)
     assert found.names == dict(enumerate(LABELS, 1))
 
 

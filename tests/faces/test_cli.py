@@ -773,6 +773,15 @@ def test_what_cannot_be_meant(run: Run, words: tuple[str, ...], said: str) -> No
     assert_one_error(run(*words), 2, said)
 
 
+@pytest.mark.parametrize("switch", ["--p", "--ph", "--insecur"])
+def test_no_switch_that_shows_or_sends_secrets_is_guessed(run: Run, switch: str) -> None:
+    result = run("ls", "dicomweb://h/studies", switch)
+    assert result.code == 2
+    assert f"ls has no option {switch}" in result.err
+    assert "--phi" not in result.err
+    assert "--insecure" not in result.err
+
+
 def test_debug_shows_where_an_error_comes_from(run: Run, server: DICOMwebServer) -> None:
     result = run("info", server.series_url(STUDY, "1.2.3"), "--debug")
     assert result.code == 1

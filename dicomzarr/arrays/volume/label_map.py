@@ -45,6 +45,10 @@ class LabelMap:
         names = [f"{number} {name!r}" for number, name in self.names.items()]
         return "\n  ".join([f"<label map (z, y, x) {sizes} {self.values.dtype}>", *names, *self.notices])
 
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:  # noqa: FBT001  # NumPy's signature
+        """Its values."""
+        return np.array(self.values, dtype=dtype, copy=True) if copy else np.asarray(self.values, dtype=dtype)
+
     def to_sitk(self) -> Any:
         """As a ``SimpleITK.Image`` of integers.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -99,7 +100,9 @@ def _comment(listing: Listing, arguments: Namespace, terminal: Terminal) -> None
         terminal.note(f"The server ignored the filter {keyword}: not all of these match it.")
     url = next((row["url"] for row in listing.rows if row["url"]), None)
     if terminal.for_people and not arguments.json and url:
-        terminal.note(f"Go on with one of them: dicomzarr {'ls' if listing.kind is STUDIES else 'info'} {url}")
+        terminal.note(
+            f"Go on with one of them: dicomzarr {'ls' if listing.kind is STUDIES else 'info'} {quote(str(url))}"
+        )
 
 
 def _list_series(target: Target, arguments: Namespace, terminal: Terminal) -> None:

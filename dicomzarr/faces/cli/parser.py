@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _OPTION = re.compile(r"--?[a-z][a-z-]*")
+_NEVER_GUESSED = frozenset({"--phi", "--label-images", "--insecure"})
+"""Switches that show who somebody is, or send secrets: whoever wants one spells it."""
 _USER_INFO = re.compile(r"://.*@")
 
 
@@ -66,7 +68,7 @@ def _unknown(extra: list[str], arguments: argparse.Namespace) -> UsageError:
     if not options:
         hint = "Name the folder of several files; quote a value that holds spaces."
         return UsageError(f"{counted(len(extra), 'word')} too many.", remedy=f"{hint} {remedy}")
-    known = [f"--{name.replace('_', '-')}" for name in vars(arguments)]
+    known = {f"--{name.replace('_', '-')}" for name in vars(arguments)} - _NEVER_GUESSED
     near = difflib.get_close_matches(options[0], known, n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
     return UsageError(f"{arguments.command} has no option {options[0]}.", remedy=hint + remedy)
