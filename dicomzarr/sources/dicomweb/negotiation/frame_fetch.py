@@ -92,14 +92,17 @@ class FrameFetcher:
         """Ask for frames in one way, and deliver what comes."""
         job, numbers = step.job, step.numbers
         held: dict[int, EncodedFrame] = {}
+        are_named = True
 
         def deliver(number: int, frame: EncodedFrame, *, named: bool) -> None:
             if job.compressed and step.untried and _is_native(frame):
                 raise ServerDecodedError("The server decoded a compressed frame.")
+            nonlocal are_named
             if named and self._numbers.can_be_named(job):
                 job.deliver(number, frame)
             else:
                 held[number] = frame
+                are_named = named
 
         async def read(response: Response) -> None:
             held.clear()
@@ -120,14 +123,17 @@ class FrameFetcher:
             if means(error, Meaning.OTHER_RESOURCE):
                 self._numbers.refuse(job, numbers)
             return error
-        return await self._place(job, held, step.rung) if held else None
+        return await self._place(step, held, are_named=are_named) if held else None
 
-    async def _place(self, job: FrameJob, held: dict[int, EncodedFrame], rung: Rung) -> DicomZarrError | None:
+    async def _place(
+        self, step: FrameRequest, held: dict[int, EncodedFrame], *, are_named: bool
+    ) -> DicomZarrError | None:
         """Deliver frames whose numbers are not sure, unless the server counts otherwise."""
-        error = await self._numbers.check(job, held, self._asking(job, rung))
+        alike = not are_named and len({frame.data for frame in held.values()}) == 1
+        error = await self._numbers.check(step.job, held, self._asking(step.job, step.rung), alike=alike)
         if error is None:
             for number, frame in held.items():
-                job.deliver(number, frame)
+                step.job.deliver(number, frame)
         return error
 
     def _asking(self, job: FrameJob, rung: Rung) -> Ask:
@@ -172,7 +178,7 @@ class FrameFetcher:
         rung = self._rungs.get(step.job.compressed)
         if rung is None or self._numbers.are_heeded is not None or self._numbers.can_be_named(step.job):
             return None
-        return await self._numbers.check(step.job, step.numbers, self._asking(step.job, rung))
+        return await self._numbers.check(step.job, step.numbers, self._asking(step.job, rung), alike=False)
 
 
 def _is_native(frame: EncodedFrame) -> bool:

@@ -39,20 +39,23 @@ class FrameNumbers:
         """Whether a frame is the one whose number its part names."""
         return _count(job) <= 1 or self.are_heeded or (self.are_heeded is None and not self.are_doubted)
 
-    async def check(self, job: FrameJob, numbers: Collection[int], ask: Ask) -> InvalidReplyError | None:
+    async def check(
+        self, job: FrameJob, numbers: Collection[int], ask: Ask, *, alike: bool
+    ) -> InvalidReplyError | None:
         """Why frames that came may be others than they should be; None where they are right.
 
         Args:
             job: What is wanted.
             numbers: Those that the frames were asked for by.
             ask: Gives a frame of the same instance.
+            alike: They may be one frame, for all of their numbers.
         """
         if _count(job) <= 1:
             return None
         if self.are_heeded is None:
             async with self._asking:
                 if self.are_heeded is None:
-                    self.are_heeded = await _are_heeded(_count(job), ask)
+                    self.are_heeded = await _are_heeded(_count(job), ask, alike=alike)
         if self.are_heeded is not False:
             return None
         return InvalidReplyError(
@@ -67,7 +70,7 @@ def _count(job: FrameJob) -> int:
     return job.number_of_frames or 0
 
 
-async def _are_heeded(count: int, ask: Ask) -> bool | None:
+async def _are_heeded(count: int, ask: Ask, *, alike: bool) -> bool | None:
     """Whether frames that cannot be there are refused, or are given by a server that is right all the same."""
 
     async def given(number: int) -> bytes:
@@ -79,7 +82,8 @@ async def _are_heeded(count: int, ask: Ask) -> bool | None:
             return b""
 
     try:
-        below, beyond = await given(0), await given(count + 1)
+        below = await given(0)
+        beyond = await given(count + 1) if alike or below else b""
         if not below and not beyond:
             return True
         first, last_but_one, last = [await given(number) for number in (1, count - 1, count)]
