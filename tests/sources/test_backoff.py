@@ -376,11 +376,18 @@ def test_a_limit_that_names_no_time_is_waited_for_until_the_timeout(window: floa
 
 @pytest.mark.parametrize("timeout", [3, 60])
 def test_a_limit_that_never_ends_is_given_up_at_the_timeout(timeout: float) -> None:
-    server, time = Busy(lambda _n, _m: Reply(429, {})), Time()
+    server, time = Busy(lambda _n, nth: Reply() if nth <= 20 else Reply(429, {})), Time()
     came, failed = asyncio.run(fetch_singly(connect(server, time, timeout=timeout), 100))
-    assert (came, len(failed)) == (set(), 100)
+    assert (len(came), len(failed)) == (20, 80)
     assert timeout / 6 < sum(time.pauses) <= timeout
-    assert len(server.urls) < 50
+    assert len(server.urls) < 70
+
+
+def test_a_limit_of_a_server_that_has_served_nothing_is_told_soon() -> None:
+    server, time = Busy(lambda _n, _m: Reply(429, {})), Time()
+    came, failed = asyncio.run(fetch_singly(connect(server, time), 100))
+    assert (came, len(failed)) == (set(), 100)
+    assert len(time.pauses) < 4
 
 
 QUOTA = Reply(429, {"content-type": "text/html; charset=utf-8"}, body=b"")

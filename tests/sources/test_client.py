@@ -681,16 +681,21 @@ def test_a_used_up_quota_is_told_at_once() -> None:
     ("content_type", "page"),
     [
         ("text/html", b"<html><h1>429 Too Many Requests</h1><hr><center>nginx/1.24.0</center></html>"),
-        ("text/html", b"<h1>Too Many Requests</h1><p>This user has exceeded an allotted request count.</p>"),
+        ("text/html", b"<h1>Too Many Requests</h1><p>Come back in a minute.</p>"),
         ("application/json", b'{"message": "Rate limit exceeded"}'),
         ("application/json", b'{"error": {"message": "Quota exceeded for quota metric x per minute per user"}}'),
         ("", b""),
     ],
 )
 def test_a_common_limit_is_no_quota(content_type: str, page: bytes) -> None:
-    replies = iter([*[Reply(429, content_type, page)] * 6, multipart([1])])
-    outcome, _ = fetch_from(lambda _: next(replies), 1)
-    outcome.check(1)
+    replies = iter([multipart([1]), *[Reply(429, content_type, page)] * 6, multipart([2])])
+
+    async def one_after_the_other() -> None:
+        client = connect(FakeServer(lambda _: next(replies)))
+        (await fetch(client, 1)).check(1)
+        (await fetch(client, 2)).check(2)
+
+    asyncio.run(one_after_the_other())
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])

@@ -141,8 +141,8 @@ class Pacing:
         if wait == 0.0 and self._refusals > 1:  # "at once" did not help
             pause = growing_pause(self._refusals - 1)
         self._paused += pause
-        # One that counts requests serves again in a while, and one that has served before may be starting anew.
-        passes = means(error, Meaning.LIMITED) or (self.history.served > 0 and means(error, Meaning.RESTART))
+        # One that has served before serves again: it counts requests, or is starting anew.
+        passes = self.history.served > 0 and means(error, Meaning.LIMITED | Meaning.RESTART)
         if (self._refusals >= TRIES and not passes) or self._paused > self._budget:
             return self._give_up(now, 0.0, error)  # it may serve the next who asks
         if self._served_now:  # else it is no question of how many

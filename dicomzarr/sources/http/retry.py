@@ -64,7 +64,7 @@ class Tries:
         answers = others_served and means(error, Meaning.AGAIN | Meaning.FEWER_REQUESTS)
         restarts = ever_served and not answers and means(error, Meaning.RESTART)
         if is_busy(error):
-            return self._pause_of_busy(error, others_served=others_served, restarts=restarts)
+            return self._pause_of_busy(error, others_served=others_served, ever_served=ever_served, restarts=restarts)
         if crowded and self.passed_by < _MOST_CROWDED:
             self.passed_by += 1
             return growing_pause(self.passed_by)
@@ -89,12 +89,14 @@ class Tries:
             return self.tries_on_drop
         return self.tries_on_loss if means(error, Meaning.INCOMPLETE) else TRIES
 
-    def _pause_of_busy(self, error: DicomZarrError, *, others_served: bool, restarts: bool) -> float | None:
+    def _pause_of_busy(
+        self, error: DicomZarrError, *, others_served: bool, ever_served: bool, restarts: bool
+    ) -> float | None:
         """None, or no time: all requests share a pause, which the next try meets."""
         limited = means(error, Meaning.LIMITED)
         if others_served and limited:
             self.passed_by += 1
         else:
             self.count += 1
-        most = _MOST_WHILE_DOWN if restarts or limited else TRIES
+        most = _MOST_WHILE_DOWN if restarts or (limited and ever_served) else TRIES
         return None if self.count >= most or self.passed_by >= _MOST_TRIES else 0.0

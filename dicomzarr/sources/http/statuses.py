@@ -211,6 +211,8 @@ _FIRST_SERVER_ERROR: Final = 500
 
 _OF_HOURS: Final = re.compile(rb"quota|daily|\bday\b|\"limit exceeded\"", re.IGNORECASE)
 """What replies say of a quota: AWS "Limit Exceeded", others in these words."""
+_OF_WEB_SERVERS: Final = re.compile(rb"<center>(nginx|openresty|tengine|angie)", re.IGNORECASE)
+"""What ends the pages that nginx, and those made of it, send by themselves."""
 _OF_MINUTES: Final = re.compile(rb"minute|second", re.IGNORECASE)
 """And of one that begins anew soon, as Google calls its limits of requests."""
 
@@ -260,11 +262,15 @@ def tells_more(status: int) -> bool:
 
 
 def _is_for_hours(headers: Mapping[str, str], begins: bytes) -> bool:
-    """Whether a quota is used up; else requests came too fast, as the pages of web servers' own limits mean it."""
-    if "retry-after" in headers:
+    """Whether a quota is used up; else requests came too fast.
+
+    A page says so, as that of the Imaging Data Commons, unless it is that of a web server's own limit.
+    """
+    if "retry-after" in headers or _OF_MINUTES.search(begins):
         return False
-    empty_page = not begins.strip() and MediaType.parse(headers.get("content-type", "")).is_html  # as of IDC
-    return empty_page or (_OF_HOURS.search(begins) is not None and _OF_MINUTES.search(begins) is None)
+    if MediaType.parse(headers.get("content-type", "")).is_html:
+        return _OF_WEB_SERVERS.search(begins) is None
+    return _OF_HOURS.search(begins) is not None
 
 
 def _row(status: int) -> _Row:
