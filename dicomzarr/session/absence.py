@@ -14,6 +14,7 @@ from dicomzarr.errors import (
     InvalidURLError,
     NotFoundError,
     SeveralSeriesError,
+    UsageError,
 )
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.session.kinds import parse_url
@@ -58,23 +59,16 @@ async def explained(
         error.remedy = await _reason(source.client, url, most_seconds) or error.remedy
 
 
-def only_of_study(source: SeriesSource, url: SeriesURL) -> SeriesURL:
-    """The only series of the study that a server's URL names.
-
-    Raises:
-        InvalidURLError: It names no study, or the server tells no series of it.
-        SeveralSeriesError: There are several; the error lists them.
-    """
+def none_named(source: SeriesSource, url: SeriesURL) -> UsageError:
+    """The error for a server's URL that ends above a series; of a study it lists the series, if the server does."""
     try:
         found = [] if url.study is None else run_sync(_series_of, source, url.study)
     except (DicomZarrError, TimeoutError):
         found = []
-    if len(found) == 1:
-        return replace(url, series=found[0][0])
     lines = [f"{replace(url, series=uid)} ({modality or 'unknown modality'})" for uid, modality in found]
     if not lines:
-        raise InvalidURLError(f"{url} names no series.", remedy=f"dicomzarr ls {url} lists what is there.")
-    raise SeveralSeriesError(f"{url} names no series. Name one of:", lines)
+        return InvalidURLError(f"{url} names no series.", remedy=f"dicomzarr ls {url} lists what is there.")
+    return SeveralSeriesError(f"{url} names no series. Name one of:", lines)
 
 
 async def _series_of(source: SeriesSource, study: str) -> list[tuple[str, str]]:

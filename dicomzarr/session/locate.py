@@ -172,20 +172,20 @@ def parse_series_url(place: object, storage_options: Mapping[str, Any]) -> tuple
 
 
 def only_series(url: SeriesURL, options: StorageOptions) -> SeriesURL:
-    """The series that is meant: the one that the URL names, the only one of a study, or the one of files with images.
+    """The series that is meant: the one that the URL names, or the one of files that holds images.
 
     Raises:
         InvalidURLError: A server's URL names none.
         FileError: There are no such files, or there is no series in them.
-        SeveralSeriesError: There are several in them, or in a study; the error lists them.
+        SeveralSeriesError: There are several, or a server's URL names a study; the error lists its series.
     """
     if url.series is not None:
         return url
     source, chosen = endpoint_for(url.base, options).source, kind_of(url).chosen
     if chosen is None:
-        from dicomzarr.session.absence import only_of_study  # noqa: PLC0415  # few name a study
+        from dicomzarr.session.absence import none_named  # noqa: PLC0415  # something went wrong
 
-        return only_of_study(source, url)
+        raise none_named(source, url)
     return run_sync(chosen, url, source)
 
 

@@ -73,9 +73,15 @@ def test_a_base_that_is_none(served: Served) -> None:
     assert f"the DICOMweb service is {url.base}" in said(wrong)
 
 
-def test_a_study_of_one_series_opens(served: Served) -> None:
+def test_a_study_lists_its_series(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     url = DICOMwebURL.parse(served.url)
-    assert dicomzarr.open(f"{url.base}/studies/{url.study}").url == str(url)
+    study = f"{url.base}/studies/{url.study}"
+    with pytest.raises(SeveralSeriesError, match=r"names no series\. Name one of:") as caught:
+        dicomzarr.open(study)
+    assert caught.value.choices == (f"{url} (SM)",)
+    assert isinstance(caught.value, InvalidURLError)
+    assert main(["info", study]) == 2
+    assert f"\n  {url} (SM)\n" in capsys.readouterr().err
 
 
 def test_a_study_of_several_lists_its_series(capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +158,7 @@ def test_the_url_of_a_viewer_opens_what_it_shows(served: Served) -> None:
     url = DICOMwebURL.parse(served.url)
     page = f"{url.base.rpartition('/')[0]}/viewer?StudyInstanceUIDs={url.study}"
     assert dicomzarr.open(f"{page}&SeriesInstanceUIDs={url.series}&token=of-the-viewer").url == str(url)
-    assert dicomzarr.open(page).url == str(url)
+    assert str(url) in said(page)
     with pytest.raises(InvalidURLError, match="a query or a fragment, which would be lost"):
         dicomzarr.open(f"{url.base}/studies/{url.study}/series/{url.series}?token=of-the-server")
 
