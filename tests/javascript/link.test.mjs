@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { sayView, viewOf } from "../../dicomzarr/faces/gateway/page/link.js";
+import { sayView, seriesUrl, viewOf } from "../../dicomzarr/faces/gateway/page/link.js";
 import { Values } from "../../dicomzarr/faces/gateway/page/values.js";
 import { image } from "./images.mjs";
 
@@ -79,4 +79,10 @@ test("an address that makes no sense is the usual view", () => {
   const odd = "x=&y=NaN&zoom=Infinity&z=99&t=-4&turn=&w=,;a,b&colors=red,%23fff&at=,&angles=1&opacity=7&closer=x&cut=";
   const usual = viewOf(CELLS, units, new URLSearchParams());
   assert.deepEqual(viewOf(CELLS, units, new URLSearchParams(odd)), { ...usual, z: 4, t: 0, opacity: 1 });
+});
+
+test("the URL of a series names it before the place of its files, unless that is a folder of this machine", () => {
+  assert.equal(seriesUrl("dicomwebs://pacs.example/dicom-web", "1.2", "3.4"), "dicomwebs://pacs.example/dicom-web/studies/1.2/series/3.4");
+  assert.equal(seriesUrl("dicomfile:///scans", "1.2", "3.4"), "dicomfile:///scans/studies/1.2/series/3.4");
+  assert.equal(seriesUrl("dicomfile://::s3://bucket/prefix", "1.2", "3.4"), "dicomfile://studies/1.2/series/3.4::s3://bucket/prefix");
 });

@@ -116,11 +116,7 @@ def read_query(table: Table, query: MultiMapping[str]) -> Asked:
 
 
 def row_of(table: Table, entry: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Value] | None:
-    """A result as a row; None where its UID cannot be asked for.
-
-    Raises:
-        InvalidReplyError: It is no DICOM JSON.
-    """
+    """A result as a row; None where its UID cannot be asked for."""
     uid = value_of(entry, table.uid)
     if not isinstance(uid, str) or not is_uid(uid):
         return None

@@ -7,6 +7,12 @@ import { windowOf } from "./values.js";
 /** @typedef {import("./values.js").Values} Values */
 /** @typedef {import("./stage.js").View} View */
 
+/** The URL of a series for dicomzarr; what is no folder of this machine stands behind `::`. @param {string} base @param {string} study @param {string} series */
+export function seriesUrl(base, study, series) {
+  const chained = "dicomfile://::", resource = `studies/${study}/series/${series}`;
+  return base.startsWith(chained) ? `dicomfile://${resource}::${base.slice(chained.length)}` : `${base}/${resource}`;
+}
+
 /** What a link says even where it is usual: another screen, or a series that has grown, would have it otherwise. */
 const ALWAYS = new Set(["x", "y", "zoom", "z", "t", "c", "w", "mode"]);
 

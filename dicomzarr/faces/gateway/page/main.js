@@ -4,6 +4,7 @@ import { getJson } from "./api.js";
 import { Attributes } from "./attributes.js";
 import { h } from "./dom.js";
 import { Jobs } from "./jobs.js";
+import { seriesUrl } from "./link.js";
 import { inOrder, List, StudyPage } from "./list.js";
 import { Viewer } from "./viewer.js";
 
@@ -134,7 +135,7 @@ function link(target, text) {
 /** @param {Upstream} upstream @param {Study} study @param {string} series */
 function viewer(upstream, study, series) {
   const path = `${inside(upstream.name)}studies/${study.study}/series/${series}`;
-  const url = `${upstream.url ?? "dicomfile:///FOLDER"}/studies/${study.study}/series/${series}`;
+  const url = seriesUrl(upstream.url ?? "dicomfile:///FOLDER", study.study, series);
   const where = upstream.url ? "" : `# FOLDER is where ${upstream.name} lies\n`;
   const zarrUrl = (/** @type {import("./zarr.js").Image} */ image) => `${location.origin}/0.5/${path}.zarr${image.path ? `/${image.path}` : ""}`;
   const napariUrl = url.replace("dicomfile:///", "dicomfile://localhost/");  // napari takes a URL without a host for a path
