@@ -76,7 +76,7 @@ def test_which_statuses_mean_it(meaning: Meaning, statuses: set[int]) -> None:
             Meaning.OTHER_MEDIA_TYPE_OF_PIXELS | Meaning.OTHER_RESOURCE | Meaning.SHORTER_LIST,
         ),
         (ConnectionFailedError(""), Meaning.NONE),
-        (RequestTimeoutError(""), Meaning.TOO_SLOW),
+        (RequestTimeoutError(""), Meaning.NONE),
         (None, Meaning.NONE),
     ],
 )

@@ -38,7 +38,6 @@ from dicomzarr.errors import (
     PermissionDeniedError,
     QuotaExceededError,
     RateLimitedError,
-    RequestTimeoutError,
     ServerFailureError,
     TruncatedReplyError,
     WrongPartsError,
@@ -84,7 +83,7 @@ class Meaning(Flag):
     SMALLER_RESOURCE = auto()
     """Metadata of a series may come instance by instance, and those of an instance in its file."""
     TOO_SLOW = auto()
-    """A proxy, or we, may have waited too long: metadata of a series may come instance by instance."""
+    """A proxy may have waited too long: metadata of a series may come instance by instance."""
     SHORTER_LIST = auto()
     """Fewer frames at once may be served."""
     FEWER_REQUESTS = auto()
@@ -198,7 +197,6 @@ _ROWS: Final[Mapping[int | type[DicomZarrError], _Row]] = {
         Meaning.NO_ANSWER | Meaning.SHORTER_LIST | Meaning.AGAIN | Meaning.RESTART | Meaning.MAY_PASS
     ),
     UnreachableError: _Row(Meaning.RESTART),
-    RequestTimeoutError: _Row(Meaning.TOO_SLOW),
     MultipartError: _Row(Meaning.PARTIAL_LIST | Meaning.OTHER_RESOURCE),
     TruncatedReplyError: _Row(_INCOMPLETE | Meaning.PARTIAL_LIST),
     WrongPartsError: _Row(_INCOMPLETE | Meaning.SHORTER_LIST | Meaning.OTHER_RESOURCE | Meaning.MAY_PASS),
