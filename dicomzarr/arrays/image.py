@@ -407,7 +407,7 @@ def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
         EventLoopError: It is called on the event loop that it would wait for.
         SeriesNotFoundError: The server has no such series.
         FileError: There is no such file or folder, or no series in it.
-        SeveralSeriesError: There are several series in it, or in the study that is named; ``choices`` lists them.
+        SeveralSeriesError: There are several series in it, or the URL is that of a study; ``choices`` lists them.
         ServerError: The server could not be reached, refused, or did not give the metadata.
         MetadataError: The series holds nothing that can be opened, or its metadata contradict themselves.
         UnsupportedTransferSyntaxError: The metadata name one that cannot be decoded.

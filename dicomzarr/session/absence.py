@@ -113,8 +113,8 @@ def _at_a_gateway(url: DICOMwebURL, upstreams: Sequence[Upstream]) -> str:
     meant = upstreams if len(upstreams) == 1 else [each for each in upstreams if each.name in parts[3:]]
     whom = "its URLs are for" if url.series is None else "give this URL to"
     said = f"This is a gateway of dicomzarr: {whom} zarr and OME-Zarr tools"
-    if len(meant) != 1:
-        return f"{said}; dicomzarr takes those of its upstreams: {', '.join(each.url for each in upstreams)}."
+    if len(meant) != 1 or not meant[0].url:
+        return f"{said}; dicomzarr takes those of its upstreams: {', '.join(each.words for each in upstreams)}."
     there = replace(parse_url(meant[0].url), study=url.study, series=url.series)
     return f"{said}; dicomzarr takes that of its upstream: {there}."
 

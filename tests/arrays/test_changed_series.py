@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     JSON = dict[str, Any]
     Change = Callable[[list[JSON]], list[JSON]]
+    Case = tuple[Callable[[], RadiologySeries], Change, dict[str, Any]]
 
 POSITION, SPACING, SLOPE, BITS, HIGH_BIT = "00200032", "00280030", "00281053", "00280101", "00280102"
 SIGN, PHOTOMETRIC, NUMBER, PATIENT, LOSSY = "00280103", "00280004", "00200013", "00100010", "00282110"
@@ -154,7 +155,16 @@ def opened_before(image: Image) -> list[Callable[[], Any]]:
     return [zarr_array, pickled, pickled_array]
 
 
-OTHER_CELLS: dict[str, tuple[Callable[[], RadiologySeries], Change, dict[str, Any]]] = {
+def opened_and_changed(opened: Opener, changing: Changing, case: Case) -> tuple[Image, Any, list[Callable[[], Any]]]:
+    """An image of a series that has changed since, its pixels before, and `opened_before`."""
+    series, change, options = case
+    image = opened(series(), changing.middleware, **options)
+    before, reads = image.levels[0][...], opened_before(image)
+    changing.change = change
+    return image, before, reads
+
+
+OTHER_CELLS: dict[str, Case] = {
     "positions": (ct, exchanged(POSITION), {}),
     "bits": (ct, both(value(BITS, 10, vr="US"), value(HIGH_BIT, 9, vr="US")), {}),
     "high bit": (ct, value(HIGH_BIT, 13, vr="US"), {}),
@@ -170,16 +180,12 @@ OTHER_CELLS: dict[str, tuple[Callable[[], RadiologySeries], Change, dict[str, An
 
 @pytest.mark.parametrize("name", OTHER_CELLS)
 def test_other_cells_are_an_error(opened: Opener, changing: Changing, name: str) -> None:
-    series, change, options = OTHER_CELLS[name]
-    image = opened(series(), changing.middleware, **options)
-    before = image.levels[0][...]
-    reads = opened_before(image)
-    changing.change = change
+    image, before, reads = opened_and_changed(opened, changing, OTHER_CELLS[name])
     for read in reads:
         with pytest.raises(SeriesChangedError, match="has changed on the server"):
             read()
     assert np.array_equal(image.levels[0][...], before)
-    assert dicomzarr.open(image.series_url, **options).levels[0].shape
+    assert dicomzarr.open(image.series_url, **OTHER_CELLS[name][2]).levels[0].shape
 
 
 REPORT = {
@@ -187,7 +193,7 @@ REPORT = {
     "00080018": {"vr": "UI", "Value": ["1.2.3.4.5"]},
 }
 
-SAME_CELLS: dict[str, tuple[Callable[[], RadiologySeries], Change, dict[str, Any]]] = {
+SAME_CELLS: dict[str, Case] = {
     "order of the reply": (ct, turned, {}),
     "order of the reply, rescaled": (lambda: pet(PIXELS, [1, 2, 3, 4, 5, 6]), turned, {"values": "modality"}),
     "order of the reply, a table": (lambda: modality_lut(PIXELS), turned, {"values": "modality"}),
@@ -202,11 +208,7 @@ SAME_CELLS: dict[str, tuple[Callable[[], RadiologySeries], Change, dict[str, Any
 
 @pytest.mark.parametrize("name", SAME_CELLS)
 def test_the_same_cells_are_read_on(opened: Opener, changing: Changing, name: str) -> None:
-    series, change, options = SAME_CELLS[name]
-    image = opened(series(), changing.middleware, **options)
-    before = image.levels[0][...]
-    reads = opened_before(image)
-    changing.change = change
+    _, before, reads = opened_and_changed(opened, changing, SAME_CELLS[name])
     for read in reads:
         assert np.array_equal(read(), before)
 

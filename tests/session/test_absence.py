@@ -139,6 +139,22 @@ def test_a_gateway_names_its_upstream(served: Served) -> None:
         assert report.findings[-1].consequence.endswith(f"{replace(upstream, study=None, series=None)}.")
 
 
+def test_a_gateway_that_keeps_to_itself_where_a_folder_lies_is_known_too() -> None:
+    upstreams = [{"name": "scans", "kind": "folder"}, {"name": "pacs", "kind": "server", "url": "dicomweb://pacs/rs"}]
+
+    @web.middleware
+    async def pages(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:  # noqa: ARG001
+        return web.json_response({"upstreams": upstreams}) if request.path == "/api/" else web.Response(status=404)
+
+    with serving(slides.brightfield_pyramid(), pages) as other:
+        root = DICOMwebURL.parse(other.url).base.rpartition("/")[0].replace("dicomweb", "http")
+        for name in ("scans/", ""):
+            told = said(f"{root}/0.5/{name}studies/1.2/series/3.4.zarr")
+            assert "give this URL to zarr and OME-Zarr tools" in told
+            assert told.endswith("its upstreams: a folder that it calls 'scans', dicomweb://pacs/rs.")
+        assert "a folder that it calls 'scans'" in doctor(root).findings[-1].consequence
+
+
 @pytest.mark.parametrize("failing", [True, False])
 def test_a_study_of_which_the_server_tells_nothing(served: Served, failing: bool) -> None:  # noqa: FBT001
     url = DICOMwebURL.parse(served.url)

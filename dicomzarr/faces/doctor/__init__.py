@@ -209,7 +209,7 @@ class _Doctor:
         if configured:
             consequence = f"It is told to use {configured}: look at that."
         elif page.viewer == GATEWAY or upstreams:
-            told = f": {', '.join(each.url for each in upstreams)}" if upstreams else ""
+            told = f": {', '.join(each.words for each in upstreams)}" if upstreams else ""
             consequence = f"It serves OME-Zarr: give its URLs to such tools, or look at what it was started for{told}."
         elif page.lists_files:
             consequence = f"If it lists DICOM files, they open as such: dicomzarr ls {parsed.base}/"

@@ -81,7 +81,13 @@ class Upstream(msgspec.Struct, frozen=True):
     """What a gateway of ours serves, as its API says."""
 
     name: Annotated[str, msgspec.Meta(max_length=100)]
-    url: Annotated[str, msgspec.Meta(max_length=1000)]
+    url: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+    """Empty where only the gateway's own machine may know the folder."""
+
+    @property
+    def words(self) -> str:
+        """Where it lies, as far as the gateway says."""
+        return self.url or f"a folder that it calls {self.name!r}"
 
 
 class _Overview(msgspec.Struct, frozen=True):
