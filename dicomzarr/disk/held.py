@@ -93,7 +93,7 @@ def worth_searching(metadata: SeriesMetadata) -> ListedInstances | None:
     if len(metadata.body) < _WORTH_SEARCHING and not metadata.in_pieces:
         return None
     try:
-        found = ListedInstances.of(str(each.sop_instance_uid.first).strip(" \0") for each in metadata.instances)
+        found = ListedInstances.of(str(each.sop_instance_uid.first).strip(" \0") for each in metadata.instances())
     except MetadataError:
         return None
     return found if metadata.in_pieces or len(metadata.body) >= _WORTH_SEARCHING * found.number else None

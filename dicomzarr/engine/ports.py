@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.json_size import check_size
+from dicomzarr.options import LIMITS
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from dicomzarr.engine.requests import Turn
     from dicomzarr.engine.series_state import FrameKey, SeriesState
     from dicomzarr.errors import DicomZarrError
-    from dicomzarr.options import Tuning
+    from dicomzarr.options import Limits, Tuning
 
 
 class SeriesRef(NamedTuple):
@@ -48,14 +50,26 @@ class SeriesMetadata:
     """A JSON object of what all instances say beside what the body has of each."""
     in_pieces: bool = field(default=False, compare=False)
     """It was asked for instance by instance, and would be again."""
+    _within: set[Limits] = field(default_factory=set, init=False, repr=False, compare=False)
+    """Those that were found to hold."""
 
-    @lazy_attribute
-    def instances(self) -> list[ImageItem]:
-        """The body decoded, once; it takes a while: not on the home loop.
+    def instances(self, limits: Limits = LIMITS) -> list[ImageItem]:
+        """The body counted and decoded, once; it takes a while: not on the home loop.
+
+        Args:
+            limits: How much it may hold.
 
         Raises:
-            MetadataError: It is no DICOM JSON.
+            MetadataError: It is no DICOM JSON, or holds more.
         """
+        if limits not in self._within:
+            check_size(b"[" + self.common + b"]", limits)
+            check_size(self.body, limits)
+            self._within.add(limits)
+        return self._decoded
+
+    @lazy_attribute
+    def _decoded(self) -> list[ImageItem]:
         return decode_instances(self.body, self.common)
 
 

@@ -9,7 +9,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakValueDictionary
 
-from dicomzarr.dicom.model.json_size import check_size
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.errors import GuessWarning
 from dicomzarr.omezarr.documents import V3
@@ -104,9 +103,7 @@ def parsed_series(metadata: SeriesMetadata, ref: SeriesRef, limits: Limits) -> P
     key = ref, sha256(metadata.common + metadata.body).digest()
     parsed = _parsed.get(key)
     if parsed is None:
-        check_size(b"[" + metadata.common + b"]", limits)
-        check_size(metadata.body, limits)
-        parsed = ParsedSeries(parse_series(metadata.instances, *ref))
+        parsed = ParsedSeries(parse_series(metadata.instances(limits), *ref))
     with _LOCK:
         return _parsed.setdefault(key, parsed)
 

@@ -68,18 +68,21 @@ def test_opening_takes_one_request(opened: Callable[[str], object]) -> None:
 
 
 @pytest.mark.parametrize("series", [PYRAMID, volume()])
-def test_opening_decodes_metadata_once(series: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_opening_counts_and_decodes_metadata_once(series: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """For whether they say enough, for instances and images, for the patient, and to count them for the disk."""
     decoded: list[bytes] = []
+    sized: list[bytes] = []
 
     def counted(body: bytes, *told: Any) -> list[ImageItem]:
         decoded.append(body)
         return decode_instances(body, *told)
 
     monkeypatch.setattr(ports, "decode_instances", counted)
+    monkeypatch.setattr(ports, "check_size", lambda body, _limits: sized.append(body))
     with serving(series) as served:
         dicomzarr.open(served.url, include_phi=True, cache_dir=str(tmp_path / "cache"))
     assert len(decoded) == 1
+    assert sized == [b"[]", decoded[0]]
 
 
 def test_functional_groups_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,13 @@ import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import pytest
 
 from dicomzarr.dicom.model.image_model import decode_instances, frame_groups
 from dicomzarr.dicom.model.json_model import RawSequence
-from dicomzarr.dicom.model.json_size import check_batch, check_size, check_values
+from dicomzarr.dicom.model.json_size import check_batch, check_size, check_values, number_of
+from dicomzarr.engine.ports import SeriesMetadata
 from dicomzarr.errors import MetadataError
 from dicomzarr.options import LIMITS
 
@@ -111,6 +113,22 @@ def test_a_bound_can_be_raised(body: bytes, name: str, number: int) -> None:
     with pytest.raises(MetadataError, match=rf"limits=\{{'{name}'"):
         check_size(body, few)
     check_size(body, replace(few, **{name: 100 * number, "instance_objects": 10_000}))
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 2**18 - 1, 2**18, 2**18 + 1, 600_000])
+def test_characters_are_counted_in_texts_of_any_size(size: int) -> None:
+    text = (b"{,[" * size)[:size]
+    for character in b"{,]":
+        assert number_of(text, character) == text.count(character)
+        assert number_of(msgspec.Raw(text), character) == text.count(character)
+
+
+def test_limits_hold_for_each_who_asks_and_are_looked_at_once() -> None:
+    metadata = SeriesMetadata(b"[" + INSTANCE + b"," + INSTANCE + b"]")
+    assert metadata.instances() is metadata.instances()
+    with pytest.raises(MetadataError, match="JSON objects|instances"):
+        metadata.instances(replace(LIMITS, instances=1))
+    assert len(metadata.instances(replace(LIMITS, instances=2))) == 2
 
 
 def refused(check: Callable[[], object]) -> None:

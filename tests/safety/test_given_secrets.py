@@ -29,8 +29,8 @@ OURS: Final = str(Path(dicomzarr.__file__).parent)
 GIVEN: Final[dict[str, Callable[..., object]]] = {
     "open": dicomzarr.open,
     "search": lambda url, **options: dicomzarr.search(url.partition("/studies")[0], **options),
-    "export": lambda url, **options: dicomzarr.export(url, "/nowhere/x.zarr", **options),
-    "references": lambda url, **options: dicomzarr.references(url, "/nowhere/x.json", **options),
+    "export": lambda url, **options: dicomzarr.export(url, "x.zarr", **options),
+    "references": lambda url, **options: dicomzarr.references(url, "x.json", **options),
     "measurements": dicomzarr.measurements,
     "key_objects": dicomzarr.key_objects,
     "open_slide": openslide.open_slide,
@@ -64,7 +64,10 @@ def held(error: BaseException) -> list[str]:
 
 
 @pytest.mark.parametrize("name", GIVEN)
-def test_nothing_that_is_raised_holds_what_was_given(opened: Opener, name: str) -> None:
+def test_nothing_that_is_raised_holds_what_was_given(
+    opened: Opener, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     url = opened.url(volume(), fault(quotes, on="any"))
     with pytest.raises(AuthenticationError) as caught:
         GIVEN[name](url, headers={"Authorization": f"Bearer {SECRET}"})

@@ -83,7 +83,7 @@ def test_frames_and_metadata_are_those_of_the_files(name: str, tmp_path: Path) -
     metadata, state = opened(source)
     files = {each.instance: each for each in map(from_file, paths)}
     all_of_it = asyncio.run(source.attributes(only_series(source), None))
-    assert metadata.instances == decode_instances(all_of_it)  # what opening reads lacks nothing that it would use
+    assert metadata.instances() == decode_instances(all_of_it)  # what opening reads lacks nothing that it would use
     assert len(metadata.body) + len(metadata.common) < len(all_of_it)
     for found in json.loads(all_of_it):
         plain = files[found["00080018"]["Value"][0]].metadata()

@@ -56,7 +56,7 @@ class Sink:
 
 def state_of(metadata: SeriesMetadata, ref: SeriesRef) -> SeriesState:
     """The series as it is opened."""
-    series = parse_series(metadata.instances, *ref)
+    series = parse_series(metadata.instances(), *ref)
     stored: dict[str, Any] = {each.sop_instance_uid: each for each in series.instances}
     return SeriesState(*ref, instances=stored, etag=metadata.etag)
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from dicomzarr.errors import MetadataError
 from dicomzarr.options.limits import LIMITS, Limits
 
-_OBJECT: Final = b"{"
-_COMMA: Final = b","
+_OBJECT: Final = ord("{")
+_LIST: Final = ord("[")
+_COMMA: Final = ord(",")
+_PART: Final = 2**18
+"""Bytes that are compared at a time, within a core's cache."""
 _NOTHING: Final = msgspec.Raw(b"")
 _OBJECTS_OF_EACH: Final = 500
 _VALUES_OF_EACH: Final = 2000
@@ -31,7 +35,7 @@ def check_size(body: bytes, limits: Limits) -> None:
     Raises:
         MetadataError: There are more.
     """
-    objects, values = body.count(_OBJECT), body.count(_COMMA)
+    objects, values = number_of(body, _OBJECT), number_of(body, _COMMA)
     if objects <= min(limits.instances, limits.instance_objects) and values <= limits.instance_values:
         return  # each instance is an object
     of_frames = _frame_groups(body, limits.instances)
@@ -40,11 +44,10 @@ def check_size(body: bytes, limits: Limits) -> None:
     for raw in of_frames:
         if raw is _NOTHING:
             continue
-        sequence = bytes(raw)
-        in_frames = sequence.count(_OBJECT)
+        in_frames = number_of(raw, _OBJECT)
         objects -= in_frames
-        values -= sequence.count(_COMMA)
-        if in_frames > limits.frame_items and _count_is_beyond(sequence, limits.frame_items):
+        values -= number_of(raw, _COMMA)
+        if in_frames > limits.frame_items and _count_is_beyond(raw, limits.frame_items):
             text = f"An instance describes more than {limits.frame_items} frames"
             raise _too_large(text, "frame_items", 2 * limits.frame_items)
     count = len(of_frames)
@@ -65,7 +68,7 @@ def check_batch(batch: bytes, most: int = LIMITS.frame_objects) -> None:
     Raises:
         MetadataError: They hold too many JSON objects.
     """
-    objects = batch.count(_OBJECT)
+    objects = number_of(batch, _OBJECT)
     if objects > most:
         raise MetadataError(
             f"The descriptions of some frames hold {objects} JSON objects, more than {most}.",
@@ -79,11 +82,18 @@ def check_values(text: bytes, most: int = LIMITS.lenient_values) -> None:
     Raises:
         MetadataError: It holds too many values.
     """
-    if text.count(b",") + text.count(b"[") + text.count(_OBJECT) > most:
+    if number_of(text, _COMMA) + number_of(text, _LIST) + number_of(text, _OBJECT) > most:
         raise MetadataError(
             f"The metadata of an instance hold more than {most} values, and nulls or what is no DICOM JSON among them.",
             remedy="Ask the server's operator what it sends for /metadata.",
         )
+
+
+def number_of(text: bytes | msgspec.Raw, character: int) -> int:
+    """How often a character of ASCII stands in a text; a third of the time of `bytes.count` where that is often."""
+    octets = np.frombuffer(text, np.uint8)
+    parts = (octets[start : start + _PART] for start in range(0, octets.size, _PART))
+    return sum(int(np.count_nonzero(part == character)) for part in parts)
 
 
 def _frame_groups(body: bytes, most: int) -> list[msgspec.Raw] | None:
@@ -101,7 +111,7 @@ def _frame_groups(body: bytes, most: int) -> list[msgspec.Raw] | None:
     return None if _ends_early(body, list[Instance]) else found
 
 
-def _count_is_beyond(sequence: bytes, most: int) -> bool:
+def _count_is_beyond(sequence: msgspec.Raw, most: int) -> bool:
     """Whether a sequence has more items than so many; none of them is kept."""
     count = 0
 
@@ -116,7 +126,7 @@ def _count_is_beyond(sequence: bytes, most: int) -> bool:
     return _ends_early(sequence, msgspec.defstruct("Items", [("values", list[Item], items)]))
 
 
-def _ends_early(text: bytes, kind: object) -> bool:
+def _ends_early(text: bytes | msgspec.Raw, kind: object) -> bool:
     try:
         msgspec.json.decode(text, type=kind)
     except _TooManyError:

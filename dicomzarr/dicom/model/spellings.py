@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 _INLINE: Final = b'"InlineBinary"'
 MEMBER_OF_BULK: Final = b'"BulkDataURI"'
-_SEPARATOR: Final = b"\\\\"
-"""A backslash, as JSON has it."""
+_BACKSLASH: Final = b"\\"
+_SEPARATOR: Final = 2 * _BACKSLASH
+"""A backslash in a text of JSON."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _NO_NUMBERS: Final = (b"NaN", b"Infinity")
 _BARE: Final = re.compile(rb"(?<=[\[,:])\s*(?:NaN|-?Infinity)(?=\s*[,\]}])")
@@ -52,7 +53,9 @@ def as_standard(body: bytes) -> bytes:
     body = body.removeprefix(_BYTE_ORDER_MARK)
     if any(word in body for word in _NO_NUMBERS):
         body = _BARE.sub(b"null", body)
-    if _SEPARATOR not in body and not any(vr == _UNKNOWN for _, vr in _elements(body, _INLINE)):
+    # A single byte is found 20 times as fast as two are.
+    is_separated = _BACKSLASH in body and _SEPARATOR in body
+    if not is_separated and not any(vr == _UNKNOWN for _, vr in _elements(body, _INLINE)):
         return body
     try:
         items = _ITEMS.decode(body)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from dicomzarr.dicom.model.completeness import reduced_instances, referring_instances
-from dicomzarr.dicom.model.json_size import check_size
 from dicomzarr.errors import InvalidReplyError, MetadataError, WrongPartsError
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 
@@ -34,9 +33,9 @@ class Found(NamedTuple):
 def look_through(metadata: SeriesMetadata, limits: Limits) -> Found:
     """What is wrong with metadata that can be read; it takes a while: not on the home loop."""
     try:
-        check_size(metadata.body, limits)
-        reduced = reduced_instances(metadata.instances)
-        return Found(reduced or referring_instances(metadata.instances, metadata.body), bool(reduced))
+        instances = metadata.instances(limits)
+        reduced = reduced_instances(instances)
+        return Found(reduced or referring_instances(instances, metadata.body), bool(reduced))
     except MetadataError:  # whoever reads all of it says so
         return Found()
 
