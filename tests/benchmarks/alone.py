@@ -50,9 +50,11 @@ def taken(answer: str, file: Path) -> Take:
 
 
 def _open(url: str) -> Take:
-    """Open a series, and know its level."""
+    """Open a series, and know its level; imports of neither reader are measured."""
     import dicomzarr  # noqa: PLC0415  # each kind has imports of its own
     import dicomzarr.arrays.image  # noqa: PLC0415  # as above
+    import dicomzarr.sources.dicomweb.source  # noqa: PLC0415  # as above
+    import dicomzarr.sources.http.transport  # noqa: PLC0415  # as above
 
     def read() -> Sequence[Pixels]:
         assert dicomzarr.open(url).levels[0].shape[0] == 3

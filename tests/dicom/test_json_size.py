@@ -126,7 +126,7 @@ def test_characters_are_counted_in_texts_of_any_size(size: int) -> None:
 def test_limits_hold_for_each_who_asks_and_are_looked_at_once() -> None:
     metadata = SeriesMetadata(b"[" + INSTANCE + b"," + INSTANCE + b"]")
     assert metadata.instances() is metadata.instances()
-    with pytest.raises(MetadataError, match="JSON objects|instances"):
+    with pytest.raises(MetadataError, match=r"JSON objects|instances"):
         metadata.instances(replace(LIMITS, instances=1))
     assert len(metadata.instances(replace(LIMITS, instances=2))) == 2
 

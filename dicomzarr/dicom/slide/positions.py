@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from dicomzarr.dicom.model.image_model import NO_GROUPS, NO_MACRO
-from dicomzarr.dicom.model.json_model import RawSequence, functional_groups
+from dicomzarr.dicom.model.json_model import NO_ITEMS, RawSequence, functional_groups
 from dicomzarr.dicom.slide.tiling import UNPLACED, FramePositions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         OpticalPathIdentificationItem,
         SegmentIdentificationItem,
     )
+    from dicomzarr.dicom.model.json_model import Sequence as ItemSequence
     from dicomzarr.dicom.model.values import AttributeReader
 
 _Item = TypeVar("_Item")
@@ -98,23 +99,31 @@ def _scan_batch(
     fallback = _first(shared.plane_position_slide.values, NO_MACRO)
     planes = [(own[0] or fallback) if (own := group.plane_position_slide.values) else fallback for group in groups]
     path = _first(shared.optical_path_identification.values, NO_MACRO)
-    name = _identifier(path)
-    names = [
-        _identifier(named[0] or path) if (named := group.optical_path_identification.values) else name
-        for group in groups
-    ]
+    names = _names([group.optical_path_identification for group in groups], path, _identifier)
     if names.count(None) == len(names):
         segment = _first(shared.segment_identification.values, NO_MACRO)
-        names = [
-            _number((shown[0] if (shown := group.segment_identification.values) else None) or segment)
-            for group in groups
-        ]
+        names = _names([group.segment_identification for group in groups], segment, _number)
     return (
         _positions([plane.row_position for plane in planes]),
         _positions([plane.column_position for plane in planes]),
         _heights([plane.z_offset for plane in planes]),
-        np.array([codes.setdefault(name, len(codes)) for name in names], dtype=np.float64),
+        _codes(names, codes),
     )
+
+
+def _names(told: Sequence[ItemSequence[Any]], shared: object, name_of: Callable[[Any], str | None]) -> list[str | None]:
+    """What each frame says that it shows; what is shared where it says nothing."""
+    name = name_of(shared)
+    if told.count(NO_ITEMS) == len(told):  # the same object, mostly: at memory speed
+        return [name] * len(told)
+    return [name_of(items.values[0] or shared) if items.values else name for items in told]
+
+
+def _codes(names: list[str | None], codes: dict[str | None, int]) -> npt.NDArray[np.float64]:
+    """The number of each name, by when it was first met."""
+    if names.count(names[0]) == len(names):
+        return np.full(len(names), codes.setdefault(names[0], len(codes)), dtype=np.float64)
+    return np.array([codes.setdefault(name, len(codes)) for name in names], dtype=np.float64)
 
 
 def frame_positions(scan: FrameScan, paths: tuple[OpticalPath, ...], frames: int) -> FramePositions | None:

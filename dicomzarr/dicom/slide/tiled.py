@@ -243,7 +243,7 @@ def _sparse(
     if len(planes) > 1 and (stack := _focused_stack(positions, planes, plane_of_frame)) is not None:
         heights = planes
         planes, plane_of_frame = stack
-    used = np.unique(positions.paths)
+    used = np.flatnonzero(np.bincount(positions.paths))
     renumbered = FramePositions(
         positions.rows,
         positions.columns,
@@ -297,8 +297,9 @@ def _focused_stack(
 
 def _planes(header: Instance, positions: FramePositions) -> tuple[tuple[float, ...], npt.NDArray[np.int64]]:
     """Distinct focal planes, lowest first, and the plane of each frame."""
-    told = np.unique(positions.z_offsets[~np.isnan(positions.z_offsets)])
-    bottom = told[0] if len(told) == 1 else header.origin[2] if header.origin else 0.0
+    told = positions.z_offsets[~np.isnan(positions.z_offsets)]
+    is_one = told.size > 0 and told.min() == told.max()
+    bottom = told[0] if is_one else header.origin[2] if header.origin else 0.0
     offsets = np.where(np.isnan(positions.z_offsets), bottom, positions.z_offsets)
     distinct, inverse = np.unique(np.round(offsets, _Z_DECIMALS), return_inverse=True)
     return tuple(distinct.tolist()), inverse.astype(np.int64)
