@@ -48,11 +48,20 @@ class Image(MultiscaleImage):
     @property
     def in_color(self) -> Image:
         """The image with its palette applied, as people want to see it; itself where there is none."""
-        is_indexed = self.plan.levels[0].attributes.photometric_interpretation == "PALETTE COLOR"
-        if not is_indexed or self._handle.options.values == "color":
+        return self._as("color") if self.plan.is_indexed else self
+
+    def _drawn(self) -> Image:
+        """The image as it is drawn, where nobody asked for other values; itself where the rest is other images then."""
+        values = self.plan.drawn_as
+        if values != "modality":
+            return self.in_color
+        found = self._as(values) if self._handle.options.values == "stored" else self
+        return found if found.store.plan.image_paths == self.store.plan.image_paths else self
+
+    def _as(self, values: Literal["color", "modality"]) -> Image:
+        if self._handle.options.values == values:
             return self
-        options = replace(self._handle.options, values="color")
-        return Image(SeriesHandle(self._handle.url, options), self.path)
+        return Image(SeriesHandle(self._handle.url, replace(self._handle.options, values=values)), self.path)
 
     @property
     def mpp(self) -> tuple[float, float] | None:
@@ -211,13 +220,13 @@ class Image(MultiscaleImage):
         Raises:
             UsageError: No level is coarse enough to be read for a thumbnail, or ``size`` is no number of pixels.
             EventLoopError: It is called on the event loop that it would wait for.
-            MetadataError: A palette is broken.
+            MetadataError: A palette, or the table of a Modality LUT, is broken.
             SeriesChangedError: The series has changed on the server since it was opened.
-            ServerError: A frame, or a palette that the metadata only name, could not be fetched.
+            ServerError: A frame, or a table that the metadata only name, could not be fetched.
             FrameError: A frame could not be decoded, or is not what the metadata says.
             TemporaryFileError: A whole instance had to be fetched, and the temporary disk did not take it.
         """
-        return overview(self._by_icc(icc).in_color, size)
+        return overview(self._by_icc(icc)._drawn(), size)  # noqa: SLF001  # of the same class
 
     def to_xarray(self) -> xarray.DataTree:
         """The image with physical coordinates of pixel centres, as xarray decodes files.
@@ -382,7 +391,7 @@ class Image(MultiscaleImage):
     def _repr_html_(self) -> str:
         from dicomzarr.arrays.notebook import image_html  # noqa: PLC0415  # only notebooks ask
 
-        return image_html(self, self.in_color)
+        return image_html(self, self._drawn)
 
 
 @keeps_secrets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
@@ -187,11 +187,25 @@ class ImagePlan:
             yield from level.state()
 
     @property
+    def is_indexed(self) -> bool:
+        """Whether values of a level are numbers of colours in a palette."""
+        return any(level.attributes.photometric_interpretation == "PALETTE COLOR" for level in self.levels)
+
+    @property
+    def drawn_as(self) -> Literal["color", "modality"] | None:
+        """The option ``values`` by which people see it as the header means it; None where stored values do.
+
+        A palette, or the table of a Modality LUT, comes before windows and colours (PS3.3 section C.11.1).
+        """
+        if self.is_indexed:
+            return "color"
+        return "modality" if self.attributes.modality_lut else None
+
+    @property
     def holds_numbers(self) -> bool:
         """Whether values are numbers of segments or of colours in a palette, between which nothing lies."""
         kind = self.attributes.segmentation
-        is_indexed = self.levels[0].attributes.photometric_interpretation == "PALETTE COLOR"
-        return is_indexed or bool(self.segments) or (kind is not None and kind.kind != "FRACTIONAL")
+        return self.is_indexed or bool(self.segments) or (kind is not None and kind.kind != "FRACTIONAL")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import imagecodecs
 import numpy as np
 import pytest
+from radiology_opened import Opener
+from radiology_oracles import rescaled_by_pydicom
+from radiology_volumes import modality_lut
 from slides import brightfield_pyramid, fluorescence_focal_stack
 
 import dicomzarr
@@ -23,6 +26,12 @@ if TYPE_CHECKING:
     from slides_model import TestSlide
 
     from dicomzarr.arrays.image import Image
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    with Opener() as opener:
+        yield opener
 
 
 @contextmanager
@@ -41,6 +50,23 @@ def test_a_thumbnail_of_a_level_s_own_size_is_that_level() -> None:
     level = slide.levels[2]
     size = max(level.pixels.shape[-2:])
     assert (_thumbnail(slide, size) == np.moveaxis(level.pixels[:, 0], 0, -1)).all()
+
+
+def test_a_modality_table_comes_before_the_window(opened: Opener) -> None:
+    series = modality_lut()
+    for dataset in series.datasets:
+        dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = 700, 900, "LINEAR_EXACT"
+    image = opened(series)
+    middle = sorted(series.datasets, key=lambda each: each.ImagePositionPatient[2])[len(series.datasets) // 2]
+    expected = (rescaled_by_pydicom(middle) - 250.0) / 900
+    picture = np.rint(np.clip(expected, 0, 1) * 255)
+    for of_values in (image, opened(series, values="modality")):
+        assert np.array_equal(of_values.thumbnail(max(picture.shape)), np.stack([picture] * 3, axis=-1))
+    assert _png_of(image) == _png_of(opened(series, values="modality"))
+
+
+def _png_of(image: Image) -> str:
+    return image._repr_html_().partition("base64,")[2].partition('"')[0]
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
@@ -89,7 +115,7 @@ def test_a_notebook_reads_no_large_level_unasked() -> None:
         image = dicomzarr.open(server.series_url(slide.study_uid, slide.series_uid))
         assert "data:image/png" in image._repr_html_()
         asked = len(server.requests)
-        html = image_html(image, image, most_pixels=100)
+        html = image_html(image, lambda: image, most_pixels=100)
         assert "no picture" in html
         assert "200 x 257" in html
         assert len(server.requests) == asked

@@ -37,7 +37,5 @@ async def drawn(upstream: Upstream, ref: SeriesRef, store: SeriesStore) -> tuple
 
 
 def _values(plan: SeriesPlan) -> str | None:
-    images = [*plan.images, *(image for _, image in plan.associated)]
-    if any(level.attributes.photometric_interpretation == "PALETTE COLOR" for each in images for level in each.levels):
-        return "color"
-    return "modality" if any(image.attributes.modality_lut for image in images) else None
+    found = {image.drawn_as for image in (*plan.images, *(image for _, image in plan.associated))}
+    return next((values for values in ("color", "modality") if values in found), None)
