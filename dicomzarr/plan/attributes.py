@@ -77,6 +77,8 @@ class ImageAttributes:
     """Modality (0008,0060)."""
     image_type: tuple[str, ...] | None = None
     """ImageType (0008,0008)."""
+    flavor: str | None = None
+    """Of an image beside a slide: its Image Flavor (PS3.3 section C.8.12.4.1.1), as ``overview``; None of others."""
     kind: str | None = None
     """What was found, in words, as ``volume of single-frame instances``; None of slides and labels."""
     grouped_by: tuple[str, ...] = ()

@@ -109,7 +109,8 @@ def _plan_associated(
             continue
         name = f"{image.name}-{seen[image.name]}" if seen[image.name] else image.name
         seen[image.name] += 1
-        planned.append((name, _plan_image(name, (image.level,), remarks)))
+        plan = _plan_image(name, (image.level,), remarks)
+        planned.append((name, replace(plan, attributes=replace(plan.attributes, flavor=image.name))))
     return planned
 
 

@@ -73,8 +73,8 @@ OF_SLIDES = {
 }
 
 
-UNSAID = {"segmentation", "gradients_in_patient", "source_series"}
-"""Those that others are made of, or that say how to read them."""
+UNSAID = {"flavor", "segmentation", "gradients_in_patient", "source_series"}
+"""Those that others are made of, or say too, or that say how to read them."""
 
 
 def image(attributes: ImageAttributes, series: str = "") -> ImagePlan:

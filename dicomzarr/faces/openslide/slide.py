@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from PIL import ImageCms
 
 try:
-    from openslide import AbstractSlide
+    from openslide import AbstractSlide, OpenSlideUnsupportedFormatError
 except (ImportError, OSError):  # the package is not there, or the library that it calls
-    AbstractSlide = object
+    AbstractSlide, OpenSlideUnsupportedFormatError = object, Exception
 
-_SAMPLES = 3
+
+class NoSlideError(UsageError, OpenSlideUnsupportedFormatError):
+    """What was opened is no slide as OpenSlide has them."""
 
 
 class OpenSlide(AbstractSlide):
@@ -49,7 +51,8 @@ class OpenSlide(AbstractSlide):
         **storage_options: As for `dicomzarr.open`.
 
     Raises:
-        UsageError: The image is not in colour of 8 bits, or Pillow is not installed.
+        UsageError: What is there is no slide, as a list of tiles, a cine or an overview alone, or is not in colour of
+            8 bits: an `openslide.OpenSlideUnsupportedFormatError` too, where that is installed. Or Pillow is not.
         DicomZarrError: It cannot be opened, as for `dicomzarr.open`.
     """
 
@@ -58,11 +61,9 @@ class OpenSlide(AbstractSlide):
         pillow()
         image = filename if isinstance(filename, Image) else _with_siblings(filename, storage_options)
         self._image = image.in_color
-        level = self._image.levels[0]
-        if not self._image.plan.color or level.dtype != np.uint8:
-            raise UsageError(
-                f"OpenSlide knows slides in colour of 8 bits, and the image {image.name!r} is {level.dtype} "
-                f"with the axes {', '.join(level.axes)}.",
+        if why := _why_no_slide(self._image):
+            raise NoSlideError(
+                f"OpenSlide knows slides in colour of 8 bits, and the image {image.name!r} is none: {why}.",
                 remedy="Read it with dicomzarr.open.",
             )
 
@@ -194,6 +195,18 @@ class OpenSlide(AbstractSlide):
         return f"OpenSlide({self.url!r})"
 
 
+def _why_no_slide(image: Image) -> str:
+    """The end of a sentence; empty for a slide."""
+    known, level = image.plan.attributes, image.levels[0]
+    if known.flavor is not None:
+        return f"it is the {known.flavor} beside a slide, and no level of one"
+    if known.affine_reference != "slide":
+        return f"nothing says that its frames are the tiles of one matrix, and its axes are {', '.join(level.axes)}"
+    if not image.plan.color or level.dtype != np.uint8:
+        return f"it is {level.dtype} with the axes {', '.join(level.axes)}"
+    return ""
+
+
 def _with_siblings(filename: str | os.PathLike[str], storage_options: Mapping[str, Any]) -> Image:
     """A slide with the files of its series that lie beside the one that is named, as OpenSlide reads them."""
     image = open_image(filename, **storage_options)
@@ -223,7 +236,7 @@ def open_slide(filename: str | os.PathLike[str] | Image, **storage_options: Any)
         **storage_options: As for `dicomzarr.open`.
 
     Raises:
-        UsageError: The image is not in colour of 8 bits, or Pillow is not installed.
+        UsageError: What is there is no slide, as for `OpenSlide`; or Pillow is not installed.
         DicomZarrError: It cannot be opened, as for `dicomzarr.open`.
     """
     return OpenSlide(filename, **storage_options)

@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import openslide
 import pytest
+from folders import write
 from openslide.deepzoom import DeepZoomGenerator
+from pydicom import Dataset
+from pydicom.uid import UltrasoundMultiFrameImageStorage
 from serving import serving
-from slides import BUILDERS, brightfield_pyramid
+from slides import BUILDERS, brightfield_pyramid, overlapping_tiles, two_pyramids
+from slides_codecs import GRAY
+from slides_instances import Identity, Level, full_instance
+from slides_pixels import noisy_color, noisy_gray
 
 import dicomzarr
 from dicomzarr.demo.show import demo_server, demo_url
@@ -23,7 +29,7 @@ from dicomzarr.faces.openslide.properties import whole_downsample
 from dicomzarr.openslide import OpenSlide, open_slide
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 EVERYWHERE = [(0, 0), (-48, -32), (1304, 1504), (112, 336), (5000, 5000), (-5000, 0)]
@@ -191,10 +197,90 @@ def test_what_is_not_in_colour_is_refused_with_the_reason() -> None:
         open_slide(served.url)
 
 
+def beside(name: str) -> list[Dataset]:
+    """A series of an overview or a thumbnail alone."""
+    identity = Identity(f"{name} alone", 1, ("ORIGINAL", "PRIMARY", name, "NONE"))
+    return [full_instance(identity, Level(noisy_color(1, 60, 90), (32, 32)))]
+
+
+def cine() -> list[Dataset]:
+    """Three frames of an ultrasound in colour (PS3.3 section A.7)."""
+    dataset = full_instance(Identity("cine", 1), Level(noisy_color(1, 40, 150), (40, 50)))
+    found = Dataset()
+    found.file_meta = dataset.file_meta
+    names = (
+        "StudyInstanceUID SeriesInstanceUID SOPInstanceUID Rows Columns NumberOfFrames SamplesPerPixel BitsAllocated"
+    )
+    names += " PhotometricInterpretation PlanarConfiguration BitsStored HighBit PixelRepresentation PixelData"
+    for name in names.split():
+        setattr(found, name, getattr(dataset, name))
+    found.SOPClassUID = found.file_meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
+    found.Modality, found.InstanceNumber, found.FrameTime, found.FrameIncrementPointer = "US", 1, 30, 0x00181063
+    return [found]
+
+
+NO_SLIDES: dict[str, tuple[Callable[[], list[Dataset]], str]] = {
+    "overview": (lambda: beside("OVERVIEW"), "it is the overview beside a slide"),
+    "thumbnail": (lambda: beside("THUMBNAIL"), "it is the thumbnail beside a slide"),
+    "cine": (cine, "nothing says that its frames are the tiles of one matrix"),
+    "frame": (lambda: [without_frames(cine()[0])], "nothing says that its frames are the tiles of one matrix"),
+    "overlapping tiles": (lambda: overlapping_tiles().datasets, "nothing says that its frames are the tiles of one"),
+    "grey": (lambda: grey("8", 8), "it is uint8 with the axes y, x"),
+    "grey of 16 bits": (lambda: grey("16", 16), "it is uint16 with the axes y, x"),
+}
+
+
+def without_frames(dataset: Dataset) -> Dataset:
+    """Its first frame."""
+    dataset.PixelData = dataset.PixelData[: 40 * 50 * 3]
+    del dataset.NumberOfFrames, dataset.FrameTime, dataset.FrameIncrementPointer
+    return dataset
+
+
+def grey(name: str, bits: int) -> list[Dataset]:
+    return [
+        full_instance(Identity(name, 1), Level(noisy_gray(1, (1, 1, 60, 90), bits), (32, 32), codec=GRAY, bits=bits))
+    ]
+
+
+@pytest.mark.parametrize("name", NO_SLIDES)
+def test_what_is_no_slide_is_refused_as_openslide_refuses(name: str, tmp_path: Path) -> None:
+    built, reason = NO_SLIDES[name]
+    write(tmp_path, built())
+    file = next(tmp_path.iterdir())
+    assert OpenSlide.detect_format(file) is OpenSlide.detect_format(tmp_path) is None
+    for kind in (UsageError, openslide.OpenSlideUnsupportedFormatError):
+        with pytest.raises(kind, match=reason):
+            open_slide(file)
+    if name != "overlapping tiles":  # which OpenSlide draws over each other
+        with pytest.raises(openslide.OpenSlideError):
+            openslide.OpenSlide(file)
+
+
+def test_a_picture_beside_a_slide_is_none() -> None:
+    with serving(brightfield_pyramid()) as served:
+        image = dicomzarr.open(served.url)
+        assert open_slide(image).associated_images
+        for picture in image.associated.values():
+            with pytest.raises(openslide.OpenSlideUnsupportedFormatError, match="beside a slide"):
+                open_slide(picture)
+
+
+def test_pyramids_but_the_first_are_slides() -> None:
+    with serving(two_pyramids()) as served:
+        for image in dicomzarr.open(served.url).images:
+            level = np.moveaxis(image.levels[0][...], 0, -1)
+            region = np.asarray(open_slide(image).read_region((0, 0), 0, level.shape[1::-1]))
+            np.testing.assert_array_equal(region[..., :3], level)
+
+
 def test_it_needs_no_openslide(slide: OpenSlide, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openslide", None)
     monkeypatch.delitem(sys.modules, "dicomzarr.faces.openslide.slide")
-    alone = importlib.import_module("dicomzarr.faces.openslide.slide").open_slide(slide._image)
+    opened_alone = importlib.import_module("dicomzarr.faces.openslide.slide").open_slide
+    with serving(overlapping_tiles()) as served, pytest.raises(UsageError, match="is none"):
+        opened_alone(served.url)
+    alone = opened_alone(slide._image)
     assert not isinstance(alone, openslide.AbstractSlide)
     with alone as opened:
         for ours, theirs in (
