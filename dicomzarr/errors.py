@@ -386,7 +386,7 @@ class OtherSeriesWarning(UserWarning):
 
 
 class LeftOutWarning(UserWarning):
-    """A file lacks what others of its kind have, for the headers do not say it: b-vectors, say."""
+    """A file or picture lacks what others have, or what the series holds: b-vectors, or an optical path, say."""
 
 
 class UpsampledWarning(UserWarning):

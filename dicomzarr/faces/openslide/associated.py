@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dicomzarr.faces.openslide.pictures import pillow
+from dicomzarr.faces.openslide.pictures import profile_of, rgba, with_profile
 
 if TYPE_CHECKING:
     from dicomzarr.arrays.image import Image
@@ -20,7 +20,7 @@ def associated(image: Image) -> dict[str, Image]:
 
 
 class AssociatedImages(Mapping[str, Any]):
-    """Pictures by name, in R, G, B and alpha, read when they are asked for.
+    """Pictures by name, in R, G, B and alpha, with their ICC profiles; read when they are asked for.
 
     Args:
         image: The slide.
@@ -30,9 +30,8 @@ class AssociatedImages(Mapping[str, Any]):
         self._images = associated(image)
 
     def __getitem__(self, name: str) -> Any:
-        image = self._images[name]
-        picture = image.thumbnail(max(image.levels[0].shape[-2:]))
-        return pillow().fromarray(picture).convert("RGBA")
+        image = self._images[name].in_color
+        return with_profile(rgba(image, 0, (0, 0), image.levels[0].shape[:-3:-1]), profile_of(image))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from dataclasses import replace
 from functools import cached_property
 from io import BytesIO
@@ -13,9 +14,9 @@ import numpy as np
 from dicomzarr.arrays.image import Image, open_image
 from dicomzarr.arrays.resolutions import corner, downsamples
 from dicomzarr.dicom.files.file_meta import ENOUGH, is_dicom
-from dicomzarr.errors import FileError, MetadataError, UsageError
+from dicomzarr.errors import FileError, LeftOutWarning, MetadataError, UsageError
 from dicomzarr.faces.openslide.associated import AssociatedImages
-from dicomzarr.faces.openslide.pictures import pillow, rgba
+from dicomzarr.faces.openslide.pictures import pillow, profile_of, rgba, with_profile
 from dicomzarr.faces.openslide.properties import slide_properties, whole_downsample
 from dicomzarr.runtime.tracebacks import keeps_secrets
 from dicomzarr.sources.files.urls import FolderURL, is_folder_url, path_of, place_of
@@ -43,7 +44,8 @@ class OpenSlide(AbstractSlide):
     """A slide that code written for `openslide.OpenSlide` reads: an `openslide.AbstractSlide`, where that is installed.
 
     Positions are (x, y) in pixels of level 0, sizes (width, height). It travels in a pickle, by URL, to processes that
-    are forked or spawned. Frames are fetched when they are read, and kept by dicomzarr's own cache.
+    are forked or spawned. Frames are fetched when they are read, and kept by dicomzarr's own cache. Of several optical
+    paths the first is shown, of several focal planes the middle one, and a `LeftOutWarning` says so.
 
     Args:
         filename: A URL or path, as `dicomzarr.open` takes it, or an image that is open. With a file, those of its
@@ -58,14 +60,9 @@ class OpenSlide(AbstractSlide):
 
     @keeps_secrets
     def __init__(self, filename: str | os.PathLike[str] | Image, **storage_options: Any) -> None:
-        pillow()
-        image = filename if isinstance(filename, Image) else _with_siblings(filename, storage_options)
-        self._image = image.in_color
-        if why := _why_no_slide(self._image):
-            raise NoSlideError(
-                f"OpenSlide knows slides in colour of 8 bits, and the image {image.name!r} is none: {why}.",
-                remedy="Read it with dicomzarr.open.",
-            )
+        self._image = _slide(filename, storage_options)
+        if left_out := _left_out(self._image):
+            warnings.warn(left_out, LeftOutWarning, stacklevel=3)
 
     @property
     def url(self) -> str:
@@ -80,7 +77,7 @@ class OpenSlide(AbstractSlide):
             ServerError: The server that should say so failed.
         """
         try:
-            cls(filename)
+            _slide(filename, {})
         except (UsageError, FileError, MetadataError):
             return None
         return "dicom"
@@ -133,7 +130,7 @@ class OpenSlide(AbstractSlide):
 
     @cached_property
     def _icc(self) -> bytes | None:
-        return self._image.icc_profile
+        return profile_of(self._image)
 
     def get_best_level_for_downsample(self, downsample: float) -> int:
         """The coarsest level that is no coarser than that; 0 if all are."""
@@ -156,19 +153,16 @@ class OpenSlide(AbstractSlide):
         width, height = (operator.index(length) for length in size)
         if width < 0 or height < 0:
             raise UsageError(f"A region of {width} x {height} pixels was asked for.")
-        picture: Picture.Image = pillow().fromarray(self._pixels(location, number, (width, height)))
-        if self._icc is not None:
-            picture.info["icc_profile"] = self._icc
-        return picture
+        return with_profile(self._pixels(location, number, (width, height)), self._icc)
 
     def _pixels(self, location: Sequence[int], number: int, size: tuple[int, int]) -> Any:
-        plan, level = self._image.plan, self._image.levels[number]
+        plan = self._image.plan
         at, scale = corner(plan, plan.levels[number]), downsamples(plan, plan.levels[number])
         starts = [
             int(np.floor((float(place) - own) / step + 0.5))
             for place, own, step in zip(location, at, scale, strict=True)
         ]
-        return rgba(level, starts, size)
+        return rgba(self._image, number, starts, size)
 
     def get_thumbnail(self, size: tuple[int, int]) -> Picture.Image:
         """The slide in R, G, B, at most (width, height) large.
@@ -193,6 +187,30 @@ class OpenSlide(AbstractSlide):
 
     def __repr__(self) -> str:
         return f"OpenSlide({self.url!r})"
+
+
+def _slide(filename: str | os.PathLike[str] | Image, storage_options: Mapping[str, Any]) -> Image:
+    """What is shown; see `OpenSlide`."""
+    pillow()
+    opened = filename if isinstance(filename, Image) else _with_siblings(filename, storage_options)
+    image = opened.in_color
+    if why := _why_no_slide(image):
+        raise NoSlideError(
+            f"OpenSlide knows slides in colour of 8 bits, and the image {image.name!r} is none: {why}.",
+            remedy="Read it with dicomzarr.open.",
+        )
+    return image
+
+
+def _left_out(image: Image) -> str:
+    """What of a slide is not shown, as a sentence; empty if all is."""
+    counts = dict(zip(image.levels[0].axes, image.levels[0].shape, strict=True))
+    paths, planes = counts["c"] // len("RGB"), counts.get("z", 1)
+    several = [
+        *([f"the first of {paths} optical paths"] if paths > 1 else []),
+        *([f"focal plane {planes // 2} of {planes}, counted from 0"] if planes > 1 else []),
+    ]
+    return f"OpenSlide's interface shows of {image.name!r} {' and '.join(several)}." if several else ""
 
 
 def _why_no_slide(image: Image) -> str:

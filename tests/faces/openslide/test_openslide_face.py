@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import pickle
 import sys
+from dataclasses import replace
+from io import BytesIO
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +15,19 @@ import openslide
 import pytest
 from folders import write
 from openslide.deepzoom import DeepZoomGenerator
+from PIL import ImageCms
 from pydicom import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 from serving import serving
 from slides import BUILDERS, brightfield_pyramid, overlapping_tiles, two_pyramids
 from slides_codecs import GRAY
-from slides_instances import Identity, Level, full_instance
+from slides_instances import Identity, Level, OpticalPath, full_instance, sparse_instance
 from slides_pixels import noisy_color, noisy_gray
 
 import dicomzarr
 from dicomzarr.demo.show import demo_server, demo_url
 from dicomzarr.demo.slide import demo_files
-from dicomzarr.errors import DicomZarrError, UsageError
+from dicomzarr.errors import DicomZarrError, LeftOutWarning, UsageError
 from dicomzarr.faces.openslide.properties import whole_downsample
 from dicomzarr.openslide import OpenSlide, open_slide
 
@@ -111,6 +114,7 @@ def test_associated_images_are_openslides(tmp_path: Path) -> None:
             ours = found.associated_images[name]
             assert ours.mode == "RGBA"
             np.testing.assert_array_equal(np.asarray(ours), np.asarray(picture))
+            assert ours.info.get("icc_profile") == picture.info.get("icc_profile")
             assert found.properties[f"openslide.associated.{name}.width"] == str(picture.width)
 
 
@@ -272,6 +276,91 @@ def test_pyramids_but_the_first_are_slides() -> None:
             level = np.moveaxis(image.levels[0][...], 0, -1)
             region = np.asarray(open_slide(image).read_region((0, 0), 0, level.shape[1::-1]))
             np.testing.assert_array_equal(region[..., :3], level)
+
+
+def test_associated_images_have_openslides_profiles(slide: OpenSlide, other: openslide.OpenSlide) -> None:
+    expected = other.associated_images["thumbnail"]
+    assert expected.info["icc_profile"]
+    assert slide.associated_images["thumbnail"].info == expected.info
+
+
+def test_pictures_in_srgb_have_its_profile(slide: OpenSlide) -> None:
+    managed = open_slide(slide._image.in_srgb)
+    assert "sRGB" in managed.color_profile.profile.profile_description
+    for picture in (
+        managed.read_region((0, 0), 0, (8, 8)),
+        managed.get_thumbnail((8, 8)),
+        managed.associated_images["thumbnail"],
+    ):
+        profile = ImageCms.ImageCmsProfile(BytesIO(picture.info["icc_profile"])).profile
+        assert profile.profile_description == managed.color_profile.profile.profile_description
+
+
+PATHS = (OpticalPath("1", "A"), OpticalPath("2", "B"))
+TWO_PATHS = Level(np.concatenate([noisy_color(1, 60, 90), noisy_color(2, 60, 90)]), (32, 32), paths=PATHS)
+THREE_PLANES = Level(
+    np.concatenate([noisy_color(number, 60, 90) for number in range(3)], axis=1), (32, 32), z=(0.0, 0.001, 0.002)
+)
+BOTH = replace(THREE_PLANES, pixels=np.concatenate([THREE_PLANES.pixels, 255 - THREE_PLANES.pixels]), paths=PATHS)
+
+
+def one_path(number: int) -> Level:
+    return replace(TWO_PATHS, pixels=TWO_PATHS.pixels[3 * number : 3 * number + 3], paths=PATHS[number : number + 1])
+
+
+def in_instances(*numbers: int) -> list[Dataset]:
+    """A path in each instance."""
+    identity = f"paths {numbers}"
+    return [full_instance(Identity(identity, place), one_path(number)) for place, number in enumerate(numbers, 1)]
+
+
+def sparse(level: Level) -> list[Dataset]:
+    return [sparse_instance(Identity("sparse", 1), level, level.tiles())]
+
+
+SEVERAL: dict[str, tuple[list[Dataset], Level, int, str]] = {
+    "paths": ([full_instance(Identity("paths", 1), TWO_PATHS)], TWO_PATHS, 0, "the first of 2 optical paths"),
+    "sparse paths": (sparse(TWO_PATHS), TWO_PATHS, 0, "the first of 2 optical paths"),
+    "paths in instances": (in_instances(0, 1), TWO_PATHS, 0, "the first of 2 optical paths"),
+    "planes": ([full_instance(Identity("planes", 1), THREE_PLANES)], THREE_PLANES, 1, "focal plane 1 of 3"),
+    "both": ([full_instance(Identity("both", 1), BOTH)], BOTH, 1, "of 2 optical paths and focal plane 1 of 3"),
+}
+"""Instances, what they hold, the plane that is shown, and what is said of the others."""
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_of_several_paths_and_planes_one_is_shown_and_said(name: str, tmp_path: Path) -> None:
+    datasets, level, plane, words = SEVERAL[name]
+    write(tmp_path, datasets)
+    file = tmp_path / "0000.dcm"
+    assert OpenSlide.detect_format(file) == "dicom"  # and warns of nothing
+    with pytest.warns(LeftOutWarning, match=words):
+        found = open_slide(file)
+    expected = np.moveaxis(level.pixels[:3, plane], 0, -1)
+    region = np.asarray(found.read_region((0, 0), 0, (100, 70)))
+    np.testing.assert_array_equal(region[:60, :90, :3], expected)
+    np.testing.assert_array_equal(region[..., 3] > 0, np.pad(np.ones((60, 90), bool), ((0, 10), (0, 10))))
+    np.testing.assert_array_equal(np.asarray(found.get_thumbnail((90, 60))), expected)
+    if name == "paths":  # of sparse ones OpenSlide shows whichever frame comes last, and refuses the others
+        with openslide.OpenSlide(file) as other:
+            np.testing.assert_array_equal(region, np.asarray(other.read_region((0, 0), 0, (100, 70))))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_an_associated_image_in_grey_is_not_stretched(tmp_path: Path, bits: int, *, inverted: bool) -> None:
+    stored = noisy_gray(2, (1, 1, 40, 50), 8).astype(np.uint16) // 8 + 100
+    pixels = (stored * (1 if bits == 8 else 257)).astype(f"uint{bits}")
+    overview = full_instance(
+        Identity("grey overview", 2, ("ORIGINAL", "PRIMARY", "OVERVIEW", "NONE")),
+        Level(pixels, (40, 50), codec=GRAY, bits=bits),
+    )
+    overview.PhotometricInterpretation = "MONOCHROME1" if inverted else "MONOCHROME2"
+    write(tmp_path, [full_instance(Identity("grey overview", 1), Level(noisy_color(1, 60, 90), (32, 32))), overview])
+    found = np.asarray(open_slide(tmp_path).associated_images["macro"])
+    expected = 255 - stored[0, 0] if inverted else stored[0, 0]
+    np.testing.assert_array_equal(found[..., :3], np.repeat(expected[..., None], 3, axis=2))
+    assert (found[..., 3] == 255).all()
 
 
 def test_it_needs_no_openslide(slide: OpenSlide, monkeypatch: pytest.MonkeyPatch) -> None:
