@@ -69,14 +69,16 @@ class Patches:
             icc: ``"srgb"`` for colours of sRGB, by the slide's ICC profile; None for those stored.
 
         Returns:
-            Of each (height, width, samples), what lies beyond the slide in the colour of its absent tiles.
+            Of each (height, width, samples), also of one sample; what lies beyond the slide has the colour of its
+            absent tiles. Samples are R, G, B, of each optical path in turn, or one of each path.
 
         Raises:
             IndexError: There is no such patch.
             DicomZarrError: A frame cannot be had, as for `Image.read_regions`.
         """
         corners = [(int(x), int(y)) for x, y in self.positions[chosen(numbers, len(self))]]
-        return self.image.read_regions(corners, self.size, mpp=self.mpp, icc=icc)
+        regions = self.image.read_regions(corners, self.size, mpp=self.mpp, icc=icc)
+        return [np.atleast_3d(region) for region in regions]  # which lack an axis of samples where there is one
 
     def __repr__(self) -> str:
         at = "" if self.mpp is None else f" at {self.mpp} micrometres a pixel"

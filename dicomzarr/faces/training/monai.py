@@ -161,7 +161,8 @@ class WSIReader(_wsi_reader.BaseWSIReader):  # type: ignore[misc]  # as above
     def _get_patch(  # noqa: PLR0913, PLR0917  # MONAI's protocol
         self, wsi: Image, location: tuple[int, int], size: tuple[int, int], level: int, dtype: Any, mode: str
     ) -> npt.NDArray[Any]:
-        pixels: npt.NDArray[Any] = wsi.read_region(location[::-1], size[::-1], level=level)
+        # Channels come last, and of one channel there is no axis.
+        pixels: npt.NDArray[Any] = np.atleast_3d(wsi.read_region(location[::-1], size[::-1], level=level))
         if not (np.can_cast(pixels.dtype, dtype) or np.issubdtype(dtype, np.floating)):
             raise UsageError(
                 f"Pixels of {pixels.dtype} do not fit {np.dtype(dtype)}.", remedy="Give the reader dtype=."

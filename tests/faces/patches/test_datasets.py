@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from fetched import frames_of
+from folders import write
+from slides_codecs import GRAY
+from slides_instances import Identity, Level, OpticalPath, full_instance
+from slides_pixels import noisy_color, noisy_gray
 from torch_standin import loaded, trained_by
 from waiting import SECONDS
 
@@ -27,6 +31,7 @@ from dicomzarr.patches import PatchDataset, PatchStream, at_random, grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from dicomzarr.demo.server import DICOMwebServer
     from dicomzarr.patches import Patches
@@ -131,6 +136,50 @@ def test_patches_of_several_slides_are_one_data_set(server: DICOMwebServer) -> N
     for pixels, number in zip(dataset.__getitems__(wanted), wanted, strict=True):
         np.testing.assert_array_equal(np.asarray(pixels), np.moveaxis(expected[number], -1, 0))
     assert sum(len(batch) for batch in loaded(PatchStream(several, batch_size=5), 5)) == 12
+
+
+def level_of(count: int, bits: int, planes: int) -> Level:
+    """Grey, or of fluorescence, with a path for each channel."""
+    paths = tuple(OpticalPath(str(number), f"path {number}", 400.0 + number) for number in range(count))
+    heights = tuple(0.001 * number for number in range(planes))
+    pixels = noisy_gray(count, (count, planes, 60, 90), bits)
+    return Level(pixels, (32, 32), codec=GRAY, bits=bits, paths=paths, z=heights)
+
+
+SAMPLES = {
+    "grey": level_of(1, 8, 1),
+    "grey of 16 bits": level_of(1, 16, 1),
+    "grey planes": level_of(1, 12, 3),
+    "fluorescence": level_of(3, 12, 2),
+    "five channels": level_of(5, 16, 1),
+    "two colours": Level(
+        np.concatenate([noisy_color(1, 60, 90), noisy_color(2, 60, 90)]),
+        (32, 32),
+        paths=(OpticalPath("1", "A"), OpticalPath("2", "B")),
+    ),
+    "colour planes": Level(
+        np.concatenate([noisy_color(number, 60, 90) for number in range(3)], axis=1), (32, 32), z=(0.0, 0.001, 0.002)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_patches_have_an_axis_of_samples_however_many_there_are(name: str, tmp_path: Path) -> None:
+    level = SAMPLES[name]
+    write(tmp_path, [full_instance(Identity(f"samples {name}", 1), level)])
+    found = grid(dicomzarr.open(tmp_path), (16, 12), partial=False)
+    middle = level.pixels[:, level.pixels.shape[1] // 2]
+    expected = [middle[:, y : y + 12, x : x + 16] for x, y in found]
+    for pixels, each in zip(found.read(slice(None)), expected, strict=True):
+        np.testing.assert_array_equal(pixels, np.moveaxis(each, 0, -1), strict=True)
+    sources = [PatchDataset(found), PatchStream(found, shuffle=False)]
+    for samples in sources:
+        for pixels, each in zip(samples, expected, strict=True):
+            np.testing.assert_array_equal(np.asarray(pixels), each, strict=True)
+    means = grid(dicomzarr.open(tmp_path), 8, mpp=1.0).read([0])[0]  # twice as coarse as the slide
+    blocks = middle[:, :16, :16].reshape(-1, 8, 2, 8, 2).mean(axis=(2, 4))
+    assert means.shape == (8, 8, len(middle))
+    assert np.abs(np.moveaxis(means, -1, 0) - blocks).max() <= 0.5
 
 
 def test_a_data_set_is_a_sequence_that_ends(patches: Patches) -> None:

@@ -12,12 +12,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 import stand_ins
+from folders import write
 from radiology_dimensions import RAGGED, repeated
 from radiology_model import AXIAL, OBLIQUE, distinct, series_of
 from radiology_opened import Opener
 from radiology_volumes import volume
 from serving import Served, serving
 from slides import brightfield_pyramid
+from slides_codecs import GRAY
+from slides_instances import Identity, Level, full_instance
+from slides_pixels import noisy_gray
 
 import dicomzarr
 from dicomzarr.errors import InvalidOptionError, UsageError
@@ -185,6 +189,15 @@ def test_beyond_the_edge_patches_are_white(slide: Served, monai: Any) -> None:
     patch = reader.get_data(wsi, location=(height - 8, width - 8), size=(16, 16))
     assert np.array_equal(patch[:, :8, :8], wsi[:, -8:, -8:])
     assert (patch[:, 8:] == 255).all()
+
+
+@pytest.mark.parametrize("channel_dim", [0, -1])
+def test_a_patch_of_one_channel_has_an_axis_for_it(monai: Any, tmp_path: Path, channel_dim: int) -> None:
+    level = Level(noisy_gray(1, (1, 1, 60, 90), 8), (32, 32), codec=GRAY)
+    write(tmp_path, [full_instance(Identity("grey patch", 1), level)])
+    reader = monai.WSIReader(level=0, channel_dim=channel_dim)
+    patch = reader.get_data(reader.read(tmp_path), location=(10, 20), size=(16, 24))
+    assert np.array_equal(patch, np.expand_dims(level.pixels[0, 0, 10:26, 20:44], channel_dim))
 
 
 def test_pixels_are_not_wrapped_into_a_smaller_type(slide: Served, monai: Any) -> None:
