@@ -35,16 +35,22 @@ class _Samples:
     def __init__(self, transform: Callable[[Any], Any] | None, targets: Sequence[Any] | None, count: int) -> None:
         self._transform = transform
         self._targets = targets
-        if targets is not None and len(targets) != count:
-            raise UsageError(
-                f"{len(targets)} targets were given for {count} patches.", remedy="Give one for each patch."
-            )
+        if targets is not None and (given := _length(targets)) != count:
+            raise UsageError(f"{given} targets were given for {count} patches.", remedy="Give one for each patch.")
 
     def of(self, number: int, pixels: Pixels) -> Any:
         found: Any = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
         if self._transform is not None:
             found = self._transform(found)
         return found if self._targets is None else (found, self._targets[number])
+
+
+def _length(targets: Any) -> int | str:
+    """How many there are, or what was given in the place of a sequence."""
+    try:
+        return len(targets)
+    except TypeError:
+        return f"{targets!r:.40} as"
 
 
 class PatchDataset(Dataset[Any]):
@@ -129,13 +135,17 @@ class PatchStream(IterableDataset[Any]):
         self._batch_size = checked_count(batch_size, "batch_size, the patches of a batch", 1)
         self._shuffle, self._seed = shuffle, checked_count(seed, "seed, where randomness begins")
         self._prefetch = checked_count(prefetch, "prefetch, the batches that are read ahead")
-        self._given = None if node is None else checked_node(*node)
+        self._given = None if node is None else checked_node(node)
         self._sent: Share | None = None
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # seen by workers that outlast an epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes, from 0: each has an order of its own. Call it on all nodes."""
-        self._epoch[0] = epoch
+        """Say which epoch comes, from 0: each has an order of its own. Call it on all nodes.
+
+        Raises:
+            UsageError: It is no whole number, or below 0.
+        """
+        self._epoch[0] = checked_count(epoch, "epoch, counted from 0")
 
     def __len__(self) -> int:
         """Patches that this node reads in an epoch."""

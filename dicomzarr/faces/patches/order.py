@@ -100,14 +100,19 @@ def checked_count(count: Any, what: str, least: int = 0) -> int:
     return found
 
 
-def checked_node(number: int, count: int) -> Share:
+def checked_node(node: Any) -> Share:
     """A node of several.
 
     Raises:
-        UsageError: There are not so many.
+        UsageError: It is not named by two whole numbers, or there are not so many.
     """
+    try:
+        number, count = map(operator.index, node)
+    except (TypeError, ValueError):
+        number, count = -1, 0
     if not 0 <= number < count:
         raise UsageError(
-            f"node {number} of {count} was named; they are counted from 0.", remedy="Give (rank, world size)."
+            f"{node!r:.40} was given for node, which is (number, how many), counted from 0.",
+            remedy="Give (rank, world size).",
         )
     return Share(number, count)

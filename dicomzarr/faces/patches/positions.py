@@ -30,6 +30,9 @@ _TRIES: Final = 100
 """Places that are tried for each patch at random before it is said that there are too few."""
 
 
+_MOST: Final = 10**8
+"""Patches: their positions are held in memory."""
+
 _ROUNDING: Final = 1e-9
 """What places, and sums of a mask, may be off by as they are computed."""
 
@@ -104,11 +107,12 @@ def grid(  # noqa: PLR0913  # what a grid is
         overlap: Pixels that neighbours share.
         mask: Where tissue is: over the whole image, of any resolution, as of `tissue_mask`; None for patches
             everywhere.
-        tissue: The least part of a patch that the mask must have, from 0 to 1.
+        tissue: The least part of a patch that the mask must have, from 0 to 1; 0 for all patches, each with its part.
         partial: Whether patches that reach beyond the right and lower edge are among them.
 
     Raises:
-        UsageError: A number cannot be meant, or the slide does not say how large its pixels are.
+        UsageError: A number cannot be meant, patches would be more than a hundred million, or the slide does not say
+            how large its pixels are.
     """
     width, height = side = _side(size)
     if isinstance(overlap, float) and 0 < overlap < 1:
@@ -121,6 +125,8 @@ def grid(  # noqa: PLR0913  # what a grid is
     shape, step = _shape(image), _step(image, mpp)
     extent = np.array(side) * step
     strides = extent - overlap * step
+    with np.errstate(divide="ignore", over="ignore"):  # by strides that are next to nothing
+        _check_number(float(np.prod(np.ceil(shape / strides))))
     x, y = (np.round(np.arange(0, end, stride)) for end, stride in zip(shape, strides, strict=True))
     corners = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     if not partial:
@@ -153,9 +159,11 @@ def at_random(  # noqa: PLR0913  # what a sample is
         seed: Where randomness begins.
 
     Raises:
-        UsageError: A number cannot be meant, or there are hardly any places with so much tissue.
+        UsageError: A number cannot be meant, it is more than a hundred million, or there are hardly any places with so
+            much tissue.
     """
     count = checked_count(count, "count, the patches at random")
+    _check_number(count)
     side, random = _side(size), _random(seed)
     first, last = _room(_shape(image), np.array(side) * _step(image, mpp), partial=partial)
     if count and (first > last).any():
@@ -178,6 +186,14 @@ def at_random(  # noqa: PLR0913  # what a sample is
             remedy="Ask for less tissue, for smaller patches, or look at the mask.",
         )
     return _joined(found)
+
+
+def _check_number(count: float) -> None:
+    if count > _MOST:
+        raise UsageError(
+            f"{count:.3g} patches were asked for, and {_MOST:.0e} are the most.",
+            remedy="Ask for larger ones, for a coarser resolution, or for fewer.",
+        )
 
 
 def _random(seed: Any) -> np.random.Generator:
@@ -225,7 +241,7 @@ def _with_tissue(patches: Patches, mask: npt.NDArray[np.generic], least: float) 
         raise UsageError(f"tissue={least!r:.40} is no part of a patch.", remedy="Give one from 0 to 1, as tissue=0.5.")
     extent = np.array(patches.size) * _step(patches.image, patches.mpp)
     found = shares(mask, patches.positions.astype(float), extent, _shape(patches.image))
-    enough = found >= least - _ROUNDING if least else found > 0
+    enough = found >= least - _ROUNDING
     return replace(patches, positions=patches.positions[enough], tissue=found[enough])
 
 

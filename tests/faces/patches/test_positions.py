@@ -126,7 +126,9 @@ def test_only_patches_with_enough_tissue_are_taken(image: Image) -> None:
     assert dict(zip(found, found.tissue, strict=True)) == pytest.approx(
         {place: share for place, share in expected.items() if share >= 0.5}
     )
-    assert len(grid(image, 200, mask=mask, tissue=0)) == sum(share > 0 for share in expected.values())
+    every = grid(image, 200, mask=mask, tissue=0)
+    assert dict(zip(every, every.tissue, strict=True)) == pytest.approx(expected)
+    assert list(grid(image, 200, mask=mask, tissue=1e-12)) == list(every) == list(grid(image, 200))
 
 
 def test_patches_at_random_are_the_same_for_a_seed_and_have_enough_tissue(image: Image) -> None:
@@ -195,6 +197,14 @@ def test_too_little_tissue_is_said_and_does_not_go_on_for_ever(image: Image) -> 
 def test_what_cannot_be_meant_is_said(image: Image, wrong: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         grid(image, **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"mpp": 1e-7}, {"mpp": 5e-324}, {"size": 1, "mpp": 1e-3}, {"overlap": 223.999}])
+def test_more_patches_than_memory_holds_are_refused_at_once(image: Image, wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"patches were asked for, and 1e\+08 are the most"):
+        grid(image, **wrong)
+    with pytest.raises(UsageError, match=r"1e\+12 patches were asked for, and 1e\+08 are the most"):
+        at_random(image, 10**12)
 
 
 @pytest.mark.parametrize("seed", ["a", -1, 1.5, [-1], object()])
