@@ -89,8 +89,8 @@ class SeriesStore:
 
     @lazy_attribute
     def version(self) -> str:
-        """Tells what is shown here from all else: the state of the series, and what the documents say of it."""
-        hashed = sha256(self.state.encode())
+        """Tells what is shown here from all else: the values of this opening, and what the documents say of them."""
+        hashed = sha256(repr(tuple(self.name)).encode())
         for name, document in sorted(self.root.documents.items()):
             hashed.update(name.encode() + document)
         return hashed.hexdigest()[:32]

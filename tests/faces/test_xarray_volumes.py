@@ -683,6 +683,48 @@ def test_decoding_gives_what_modality_values_are(opened: Opener, slopes: list[fl
     assert not {"scale_factor", "add_offset"} & {*served["image"].attrs, *served["image"].encoding}
 
 
+NINE = distinct((9, 16, 20), bits=16)
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+@pytest.mark.parametrize("indices", [np.s_[:], np.s_[4], np.s_[2:6, 3], np.s_[[4, 1, 4]], np.s_[..., 5]])
+@pytest.mark.parametrize(
+    "whole",
+    [
+        lambda: volume(pixels=NINE),
+        lambda: volumes.pet(NINE, [0.5 + number for number in range(9)], [0.0] * 9),
+        lambda: volumes.pet(NINE, [1.0 + number for number in range(9)], [-1024.0] * 9),
+    ],
+    ids=["one slope", "slopes", "whole slopes"],
+)
+def test_an_absent_slice_measures_nothing(
+    opened: Opener, whole: Callable[[], RadiologySeries], indices: Any, chunks: Any
+) -> None:
+    series = whole()
+    lacking = series_of([each for number, each in enumerate(in_order(series)) if number != 4])
+    expected = dataset_of(opened, series)["image"].to_numpy().astype(float)
+    expected[4] = np.nan
+    found = dataset_of(opened, lacking, chunks=chunks)
+    assert found["image"].dtype.kind == "f"
+    assert np.array_equal(found["image"][indices].to_numpy(), expected[indices], equal_nan=True)
+    assert found["absent"].to_numpy().tolist() == [number == 4 for number in range(9)]
+    points = {"z": xr.DataArray([3, 4, 8], dims="points"), "y": xr.DataArray([1, 2, 3], dims="points")}
+    assert np.array_equal(found["image"].isel(points), expected[[3, 4, 8], [1, 2, 3]], equal_nan=True)
+
+
+def test_an_absent_slice_is_named_where_stored_values_stay(opened: Opener, tmp_path: Path) -> None:
+    series = volume(pixels=NINE)
+    lacking = series_of([each for number, each in enumerate(in_order(series)) if number != 4])
+    stored = dataset_of(opened, lacking, mask_and_scale=False)
+    assert stored["image"].dtype == np.uint16
+    assert stored["absent"].to_numpy().nonzero()[0].tolist() == [4]
+    assert "absent" not in dataset_of(opened, series).coords
+    dataset_of(opened, lacking).drop_attrs().to_zarr(tmp_path / "copy.zarr", consolidated=False)
+    copy = xr.open_zarr(tmp_path / "copy.zarr", consolidated=False)
+    assert np.isnan(copy["image"][4]).all()
+    assert not np.isnan(copy["image"][3]).any()
+
+
 def test_slopes_along_several_axes(opened: Opener) -> None:
     pixels = distinct((2, 3, 4, 16, 20), bits=16)
     axes = dimensions.product(

@@ -106,7 +106,7 @@ def measured(image: MultiscaleImage) -> MultiscaleImage:
     found = next((each for each in others if _frames(each) == ours), None)
     if found is not None:
         return found
-    if set(ours) <= {frame for each in rescaled.images for frame in _frames(each)}:
+    if set(ours) - {None} <= {frame for each in rescaled.images for frame in _frames(each)}:
         raise UsageError(
             "Rescaled to modality values, the frames of this image are others' too.",
             remedy='Open the series with values="modality", and look at its images.',

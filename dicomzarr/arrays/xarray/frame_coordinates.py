@@ -25,7 +25,8 @@ def frame_coordinates(image: MultiscaleImage, level: Level) -> dict[str, xr.Vari
     """A coordinate for each attribute that varies, with its unit; those of the axes themselves are not here.
 
     Numbers are 64 bits of floating point, NaN where a frame has none. Vectors have an axis more: x, y and z of the
-    patient, along ``gradient_axis`` for the direction of a diffusion gradient.
+    patient, along ``gradient_axis`` for the direction of a diffusion gradient. ``absent`` is true of frames that are
+    not there, where one is not.
     """
     found: dict[str, xr.Variable] = {}
     for name, coordinate in image.plan.attributes.coordinates.items():
@@ -37,7 +38,20 @@ def frame_coordinates(image: MultiscaleImage, level: Level) -> dict[str, xr.Vari
             dims.append(_VECTOR_AXES.get(name, f"{name}_axis"))
             found[dims[-1]] = xr.Variable(dims[-1], list("xyz"))
         found[name] = _fitted(xr.Variable(dims, values, {"units": unit} if unit else {}), level)
+    absent = absent_frames(image, level)
+    if absent is not None:
+        found["absent"] = _fitted(xr.Variable(level.axes[:-2], absent[..., 0, 0]), level)
     return found
+
+
+def absent_frames(image: MultiscaleImage, level: Level) -> npt.NDArray[np.bool_] | None:
+    """Where a level has no frame: of its axes, but 1 along y and x; None where none is absent."""
+    if not image.plan.attributes.absent:
+        return None
+    absent = np.zeros((*level.shape[:-2], 1, 1), np.bool_)
+    for cell in image.plan.attributes.absent:
+        absent[tuple(cell.get(name, 0) for name in level.axes[:-2])] = True
+    return absent
 
 
 def _values(coordinate: FrameCoordinate) -> npt.NDArray[Any]:

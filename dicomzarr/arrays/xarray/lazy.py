@@ -60,11 +60,7 @@ class RescaledArray(BackendArray):
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         pixels = np.asarray(self.stored[key])
-        if isinstance(key, indexing.VectorizedIndexer):
-            numbers = _points(self.numbers.__getitem__, _narrowed(key.tuple, np.zeros_like))
-        else:
-            numbers = _orthogonal(self.numbers, _narrowed(key.tuple, lambda _: slice(0, 1)))
-        return self._rescaled(pixels, numbers)
+        return self._rescaled(pixels, _of_frames(self.numbers, key))
 
     def _rescaled(self, pixels: npt.NDArray[Any], numbers: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
         """Rescale what has one slope together: little memory is needed besides.
@@ -82,6 +78,35 @@ class RescaledArray(BackendArray):
             alike = numbers.reshape(-1) == number
             result[alike] = self.rescales[number].apply(slabs[alike], self.dtype)
         return result.reshape(pixels.shape)
+
+
+class WithoutAbsent(BackendArray):
+    """Floating point that is NaN where no frame is: what fills in there is none of these values.
+
+    Args:
+        array: Values with something filled in.
+        absent: Of as many axes, 1 along y and x: where no frame is.
+        dtype: Of the result.
+    """
+
+    def __init__(
+        self, array: LevelArray | RescaledArray, absent: npt.NDArray[np.bool_], dtype: np.dtype[np.generic]
+    ) -> None:
+        self.array = array
+        self.absent = absent
+        self.shape = array.shape
+        self.dtype = dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        found = np.asarray(self.array[key]).astype(self.dtype)
+        return np.where(_of_frames(self.absent, key), np.array(np.nan, self.dtype), found)
+
+
+def _of_frames(told: npt.NDArray[Any], key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
+    """What is told of frames at an index of pixels: 1 along y and x, where the index leaves these."""
+    if isinstance(key, indexing.VectorizedIndexer):
+        return np.asarray(_points(told.__getitem__, _narrowed(key.tuple, np.zeros_like)))
+    return _orthogonal(told, _narrowed(key.tuple, lambda _: slice(0, 1)))
 
 
 def _points(read: Callable[[Index], Any], index: Index) -> Any:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from dicomzarr.arrays.xarray.lazy import LevelArray
+from dicomzarr.arrays.xarray.frame_coordinates import absent_frames
+from dicomzarr.arrays.xarray.lazy import LevelArray, RescaledArray, WithoutAbsent
 from dicomzarr.arrays.xarray.rescaling import cf_attributes, is_grey, is_stored, rescaled
 
 if TYPE_CHECKING:
-    from xarray.backends import BackendArray
+    from collections.abc import Mapping
 
     from dicomzarr.arrays.level import Level, MultiscaleImage
     from dicomzarr.arrays.xarray.rescaling import Factors
@@ -35,21 +37,29 @@ def image_variable(
         mask_and_scale: Give what is measured; else the level's own values, with ``scale_factor`` and ``add_offset``
             as attributes where these are one for all frames.
     """
-    array: BackendArray = LevelArray(level)
+    array: LevelArray | RescaledArray = LevelArray(level)
     attributes = _padding(image)
     if factors is not None and factors.uniform:
         attributes |= cf_attributes(image, level, factors)
     elif factors is not None and mask_and_scale:
         array = rescaled(LevelArray(level), image.plan.levels[level.number], factors)
+    absent = absent_frames(image, level) if factors is not None and mask_and_scale else None
+    # What fills in is a stored value: rescaled it would be air.
+    shown = array if absent is None else WithoutAbsent(array, absent, _floating(array, attributes))
     if mask_and_scale or factors is None:
         attributes |= _units(image, level)
     variable = xr.Variable(
         level.axes,
-        indexing.LazilyIndexedArray(array),
+        indexing.LazilyIndexedArray(shown),
         attributes,
         encoding={"preferred_chunks": dict(zip(level.axes, level.chunks, strict=True))},
     )
     return _decoded(variable) if mask_and_scale and "scale_factor" in attributes else variable
+
+
+def _floating(array: LevelArray | RescaledArray, attributes: Mapping[str, Any]) -> np.dtype[np.generic]:
+    """The type of floating point that holds the values of an array, and what a factor makes of them."""
+    return np.result_type(array.dtype, attributes.get("scale_factor", np.float32(1)), np.float32)
 
 
 def _padding(image: MultiscaleImage) -> dict[str, object]:

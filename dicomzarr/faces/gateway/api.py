@@ -56,13 +56,11 @@ async def serve_api(call: Call) -> web.Response:
 
 
 def _overview(call: Call) -> web.Response:
-    # Where a folder lies is for whoever sits here: its name may be a patient's. A page of another origin says so.
-    is_here = not call.shared.guard.open_to_others and "Origin" not in call.request.headers
     upstreams = [
         {
             "name": each.name,
             "kind": "folder" if each.is_folder else "server",
-            **({"url": str(each.url)} if each.is_far or is_here else {}),
+            **({"url": str(each.url)} if each.is_far or call.is_here else {}),
             "keeps": each.keeps,
         }
         for each in call.upstreams.values()

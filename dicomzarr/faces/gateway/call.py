@@ -138,6 +138,14 @@ class Call:
     _held: tuple[Budget, int] | None = None
 
     @property
+    def is_here(self) -> bool:
+        """Whoever asks sits at this machine, and may know where folders lie, whose names may be patients'.
+
+        A page of another origin says so.
+        """
+        return not self.shared.guard.open_to_others and "Origin" not in self.request.headers
+
+    @property
     def upstreams(self) -> Mapping[str, Upstream]:
         """What may be asked, by name."""
         return self.shared.upstreams.by_name if self.callers_upstreams is None else self.callers_upstreams

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from dicomzarr import errors
@@ -62,6 +63,21 @@ def refusal_of(error: errors.DicomZarrError) -> Refusal:
     retry_after = error.retry_after if isinstance(error, errors.RateLimitedError) else None
     headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
     return Refusal(status, str(error), type(error).__name__, upstream, headers)
+
+
+def without_places(refusal: Refusal, names: Mapping[str, str]) -> Refusal:
+    """A refusal for whoever may not know where folders lie: paths may name patients.
+
+    Args:
+        refusal: What is told at this machine.
+        names: Of upstreams, by the path of each that lies on this machine.
+    """
+    sentence = refusal.sentence
+    for path in sorted(names, key=len, reverse=True):
+        if f"{path}{os.sep}" in sentence:
+            return replace(refusal, sentence=f"A file of {names[path]} is not there any more, or cannot be read.")
+        sentence = sentence.replace(path, names[path])
+    return replace(refusal, sentence=sentence)
 
 
 def absent(sentence: str) -> RefusedError:

@@ -17,7 +17,7 @@ from dicomzarr.faces.gateway.call import Call, Shared
 from dicomzarr.faces.gateway.connections import Connections
 from dicomzarr.faces.gateway.guard import WRITING, Guard, cookie_of
 from dicomzarr.faces.gateway.passing import PassThrough, refusal_of_caller
-from dicomzarr.faces.gateway.refusals import Refusal, RefusedError, refusal_of
+from dicomzarr.faces.gateway.refusals import Refusal, RefusedError, refusal_of, without_places
 from dicomzarr.faces.gateway.replies import Sending, only_for_caller, refusal_reply
 from dicomzarr.faces.gateway.routes import OPEN, ROUTES, is_writable
 from dicomzarr.faces.gateway.upstreams import Upstream, Upstreams
@@ -227,6 +227,8 @@ class Gateway:
             # Its text may hold anything: only the log of this process has it.
             _ERRORS.exception("A request of kind %s failed.", call.kind)
             refusal = Refusal(500, "The gateway failed. Its log says more.")
+        if not call.is_here:
+            refusal = without_places(refusal, self.shared.upstreams.places)
         return refusal_reply(refusal, as_json=as_json)
 
     def _remember_token(self, request: web.BaseRequest, response: web.Response) -> None:

@@ -117,6 +117,11 @@ class Upstream:
         return kind_of(self.url).is_far(self.url.base)
 
     @property
+    def path(self) -> str | None:
+        """Where it lies on a disk of this machine; None where it does not."""
+        return None if self.is_far else kind_of(self.url).place(self.url.base)
+
+    @property
     def is_folder(self) -> bool:
         """It is a folder, whose files are looked at again."""
         return kind_of(self.url).name == "folder"
@@ -249,6 +254,11 @@ class Upstreams:
             self.by_name[each.name] = each
         if not self.by_name:
             raise UsageError("No upstream is given.", remedy="Name a DICOMweb server or a folder.")
+
+    @cached_property
+    def places(self) -> Mapping[str, str]:
+        """Names by the path of each that lies on this machine."""
+        return {each.path: each.name for each in self.by_name.values() if each.path is not None}
 
     def required(self, upstream: Upstream | None) -> Upstream:
         """The upstream that a path names.

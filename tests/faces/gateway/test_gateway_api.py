@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
+from copy import deepcopy
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from faults import status
 from folders import write
 from gateways import ask, folder_upstream, gateway, server_upstream
 from PIL import Image
+from pydicom import dcmwrite
 from slides import PHI, brightfield_pyramid, two_pyramids
 
 import dicomzarr
@@ -65,6 +68,45 @@ def test_where_a_folder_lies_is_told_to_this_machine_alone(tmp_path: Path) -> No
         assert str(tmp_path) not in reply.text
     with DICOMwebServer(Archive(SLIDE.datasets)) as server, gateway(server_upstream(server)) as far:
         assert ask(f"{far.url}/api/", Origin="http://localhost").json["upstreams"][0]["url"].startswith("dicomweb://")
+
+
+@pytest.mark.parametrize("path", ["0.5/studies/1.2/series/3.zarr/zarr.json", "api/studies/1.2/series/3/thumbnail"])
+def test_no_refusal_tells_others_where_a_folder_lies(tmp_path: Path, path: str) -> None:
+    write(tmp_path, SLIDE.datasets[:1])
+    with gateway(folder_upstream(tmp_path, "one")) as here:
+        reply = ask(f"{here.url}/{path}")
+        assert (reply.status, f"{tmp_path} holds no series 3" in reply.text) == (404, True)
+        reply = ask(f"{here.url}/{path}", Origin="http://localhost:3000")
+        assert (reply.status, "one holds no series 3" in reply.text, str(tmp_path) in reply.text) == (404, True, False)
+
+
+def test_no_refusal_tells_others_the_name_of_a_file(tmp_path: Path) -> None:
+    paths = write(tmp_path, VOLUME.datasets)
+    with gateway(folder_upstream(tmp_path, "one")) as here:
+        series = f"{here.url}/0.5/{series_of(VOLUME)}.zarr"
+        assert ask(f"{series}/zarr.json").status == 200
+        for each in paths:
+            each.unlink()
+        reply = ask(f"{series}/0/c/0/0/0", Origin="http://localhost:3000")
+        assert reply.status == 502
+        assert str(tmp_path) not in reply.text
+        assert paths[0].name not in reply.text
+
+
+def test_slices_of_files_that_changed_are_new_ones(tmp_path: Path) -> None:
+    """Under the same UIDs, and with the same attributes: as those of a copy without burnt-in names."""
+    paths = write(tmp_path, VOLUME.datasets)
+    with gateway(folder_upstream(tmp_path, "one")) as here:
+        series = f"{here.url}/0.5/{series_of(VOLUME)}.zarr"
+        before = ask(f"{series}/zarr.json"), ask(f"{series}/0/c/0/0/0")
+        for path, dataset in zip(paths, VOLUME.datasets, strict=True):
+            changed = deepcopy(dataset)
+            changed.PixelData = bytes(len(dataset.PixelData))
+            dcmwrite(path, changed, enforce_file_format=True)
+            os.utime(path, (2e9, 2e9))
+        assert ask(f"{series}/zarr.json").text == before[0].text
+        after = ask(f"{series}/0/c/0/0/0", If_None_Match=before[1].headers["ETag"])
+        assert (after.status, any(after.body)) == (200, False)
 
 
 def test_studies_are_flat_rows_without_names(running: Gateway) -> None:
