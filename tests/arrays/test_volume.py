@@ -262,6 +262,23 @@ def test_images_of_the_same_instances_are_not_mixed_up_where_rescaled_values_joi
     assert shown
 
 
+def test_absent_slices_are_no_sign_of_a_change_where_rescaled_values_join_images(opened: Opener) -> None:
+    """As a PACS compressed one slice anew: its pixels have a sign, and lie 1024 lower."""
+    pixels = distinct((10, 16, 20))
+    series = volume(pixels=pixels)
+    (odd,) = (each for each in series.datasets if float(each.ImagePositionPatient[2]) == by_height(series)[4])
+    odd.PixelRepresentation, odd.RescaleIntercept, odd.BitsStored, odd.HighBit = 1, 0, 16, 15
+    odd.PixelData = (np.frombuffer(odd.PixelData, "<u2").astype("<i2") - 1024).tobytes()
+    (lacking,) = (image for image in opened(series).images if image.attributes.get("absent"))
+    for convert in (lacking.to_sitk, lacking.to_nibabel):
+        with pytest.raises(UsageError, match="the frames of this image are others' too"):
+            convert(absent=-1024)
+
+
+def by_height(series: RadiologySeries) -> list[float]:
+    return sorted(float(each.ImagePositionPatient[2]) for each in series.datasets)
+
+
 def test_a_dose_is_a_dose(opened: Opener) -> None:
     image = opened(nuclear.dose(distinct((4, 16, 20), bits=32), [0, 2.5, 5, 7.5]))
     values = dicomzarr.open(image.url, values="modality").levels[0][...]

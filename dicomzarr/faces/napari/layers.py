@@ -8,7 +8,7 @@ import numpy as np
 
 from dicomzarr.errors import DicomZarrError, UsageError
 from dicomzarr.faces.napari.arrays import LayerArray
-from dicomzarr.faces.napari.contrast import limits, needs_pixels
+from dicomzarr.faces.napari.contrast import limits, middle_frame, needs_pixels
 from dicomzarr.faces.napari.layout import Layout
 from dicomzarr.faces.napari.refreshing import keep_fresh
 from dicomzarr.faces.napari.screen import Screen
@@ -73,6 +73,7 @@ def _layout(image: MultiscaleImage, where: Placed, channel: int, width: int) -> 
 def _image_layer(image: Image, where: Placed, channel: int, width: int) -> LayerData:
     told = image.channels[channel]
     plan = image.plan.levels[0]
+    middle = middle_frame(image.plan, where.names, channel)
     blank = plan.absent[min(channel, len(plan.absent) - 1)]
     data, multiscale = _data(image.levels, _layout(image, where, channel, width), blank)
     arguments = {
@@ -81,7 +82,7 @@ def _image_layer(image: Image, where: Placed, channel: int, width: int) -> Layer
         "rgb": width > 1,
         "metadata": _facts(image, where),
         **_placing(where),
-        **({} if width > 1 else _shown(told, data, _there(image, where, channel), many=len(image.channels) > 1)),
+        **({} if width > 1 else _shown(told, data, middle, many=len(image.channels) > 1)),
     }
     return data, arguments, "image"
 
@@ -114,20 +115,9 @@ def _name(image: Image, channel: Channel, width: int) -> str:
     return image.name if alone else channel.label or image.name
 
 
-def _there(image: Image, where: Placed, channel: int) -> npt.NDArray[np.bool_]:
-    """Whether the frames of a channel are there: of the axes of the layer, 1 along y and x."""
-    names, shape = [axis.name for axis in image.axes], image.levels[0].shape
-    sizes = dict(zip(names, shape, strict=True)) | {"y": 1, "x": 1}
-    there = np.ones([sizes.get(name, 1) for name in where.names], np.bool_)
-    for cell in image.plan.attributes.absent:
-        if cell.get("c", channel) == channel:
-            there[tuple(cell.get(name, 0) for name in where.names)] = False
-    return there
-
-
-def _shown(channel: Channel, data: Any, there: npt.NDArray[np.bool_], *, many: bool) -> dict[str, Any]:
+def _shown(channel: Channel, data: Any, middle: tuple[Item, ...], *, many: bool) -> dict[str, Any]:
     coarsest = data[-1] if isinstance(data, list) else data
-    plane = _middle(coarsest, there) if needs_pixels(channel, coarsest.dtype) else None
+    plane = _pixels(coarsest, middle) if needs_pixels(channel, coarsest.dtype) else None
     grey = channel.color == "FFFFFF"
     colormap = "gray" if grey else f"#{channel.color}"
     return {
@@ -137,19 +127,12 @@ def _shown(channel: Channel, data: Any, there: npt.NDArray[np.bool_], *, many: b
     }
 
 
-def _middle(data: Any, there: npt.NDArray[np.bool_]) -> Pixels | None:
-    """The frame that is nearest to the middle, or all of what is held.
-
-    None where it cannot be had, which whoever looks at it hears.
-    """
+def _pixels(data: Any, middle: tuple[Item, ...]) -> Pixels | None:
+    """The frame in the middle, or all of what is held; None where it cannot be had, which whoever looks at it hears."""
     if not isinstance(data, LayerArray):
         return np.asarray(data)
-    places = np.argwhere(there)
-    nearest = places[np.abs(places - np.array(there.shape) // 2).sum(axis=1).argmin()].tolist()
     try:
-        return np.asarray(
-            data[tuple(place if size > 1 else slice(None) for place, size in zip(nearest, there.shape, strict=True))]
-        )
+        return np.asarray(data[middle])
     except DicomZarrError:
         return None
 

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomzarr.faces.napari.coarse import enlarge, overlay
-from dicomzarr.faces.napari.contrast import limits, needs_pixels
+from dicomzarr.faces.napari.contrast import limits, middle_frame, needs_pixels
 from dicomzarr.faces.napari.layout import Layout, compose, parse_index, shape_of
 from dicomzarr.faces.napari.space import placed
+from dicomzarr.plan.attributes import ImageAttributes
 from dicomzarr.plan.plan import Axis, Channel, ImagePlan, LevelPlan
 
 LAYOUTS = [
@@ -99,6 +100,28 @@ def test_the_window_of_the_header_counts_and_else_the_pixels() -> None:
     assert needs_pixels(GREY, np.dtype("u2"))
     assert not needs_pixels(GREY, np.dtype("u1"))
     assert not needs_pixels(replace(GREY, shown=(0.0, 1.0)), np.dtype("u2"))
+
+
+def times_of(absent: list[dict[str, int]]) -> ImagePlan:
+    """(t, c, z, y, x)."""
+    nothing: Any = None
+    axes = tuple(Axis(name, "space") for name in "tczyx")
+    level = LevelPlan((3, 2, 5, 8, 8), (1, 1, 1, 8, 8), np.dtype("u2"), (1.0,) * 5, (0.0,) * 5, (0.0,), 0.0, nothing)
+    return ImagePlan("MR", axes, (level,), (), None, color=False, attributes=ImageAttributes(absent=tuple(absent)))
+
+
+def test_contrast_comes_from_a_frame_that_is_there() -> None:
+    rows, lost = slice(None), [{"t": 1, "c": 0, "z": 2}]
+    assert middle_frame(times_of([]), "tzyx", 0) == (1, 2, rows, rows)
+    assert middle_frame(times_of(lost), "tzyx", 1) == (1, 2, rows, rows)
+    assert middle_frame(times_of(lost), "tzyx", 0) in [(0, 2, rows, rows), (1, 1, rows, rows)]
+    assert middle_frame(times_of(lost), "tyzx", 0) in [(0, rows, 2, rows), (1, rows, 1, rows)]
+    every = [{"t": 1, "c": 0, "z": z} for z in range(5)] + [{"t": 0, "c": 0, "z": 2}]
+    assert middle_frame(times_of(every), "tzyx", 0) == (2, 2, rows, rows)
+    flat = replace(times_of([]), axes=tuple(Axis(name, "space") for name in "yx"))
+    flat = replace(flat, levels=(replace(flat.levels[0], shape=(8, 8), chunks=(8, 8)),))
+    assert middle_frame(flat, "zyx", 0) == (0, rows, rows)
+    assert middle_frame(flat, "yx", 0) == (rows, rows)
 
 
 def volume(matrix: Any) -> ImagePlan:
