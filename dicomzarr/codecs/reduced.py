@@ -41,7 +41,6 @@ def decode_reduced(  # noqa: PLR0913  # as `decode_frame`
     pixel: PixelDescription,
     factor: int,
     *,
-    is_averaged: bool,
     transfer_syntax_uid: str | None,
     media_type: str = "",
     where: str,
@@ -50,7 +49,7 @@ def decode_reduced(  # noqa: PLR0913  # as `decode_frame`
     stored: bool = False,
     limits: Limits = LIMITS,
 ) -> npt.NDArray[Any]:
-    """As `decode_frame`, at a fraction of the size.
+    """As `decode_frame`, and the means of squares of its stored values: for levels that hold these and no others.
 
     JPEG is scaled while it is decoded, as far as its blocks of 8 x 8 pixels go: which leaves out what is finer, and is
     about the mean. All else is decoded whole.
@@ -59,7 +58,6 @@ def decode_reduced(  # noqa: PLR0913  # as `decode_frame`
         data: The frame.
         pixel: What the metadata say.
         factor: Rows and columns that become one, a power of two.
-        is_averaged: Means are taken; else one value of each square.
         transfer_syntax_uid: As for `decode_frame`, and so are the others.
         media_type: Likewise.
         where: Likewise.
@@ -76,7 +74,7 @@ def decode_reduced(  # noqa: PLR0913  # as `decode_frame`
     """
     if transfer_syntax_uid:
         transfer_syntax(transfer_syntax_uid, where=where)  # a label that is not supported is never guessed around
-    scaled = _scaled(data, pixel, min(factor, MOST), where, limits) if is_averaged else None
+    scaled = _scaled(data, pixel, min(factor, MOST), where, limits)
     if scaled is not None:
         if on_loss is not None:
             on_loss()
@@ -92,7 +90,7 @@ def decode_reduced(  # noqa: PLR0913  # as `decode_frame`
         stored=stored,
         limits=limits,
     )
-    return (averaged if is_averaged else picked)(whole, factor)
+    return averaged(whole, factor)
 
 
 def _scaled(

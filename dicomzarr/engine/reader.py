@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from dicomzarr.codecs.decode import decode_frame
-from dicomzarr.codecs.reduced import decode_reduced
+from dicomzarr.codecs.reduced import averaged, decode_reduced, picked
 from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
 from dicomzarr.engine.contradictions import refuse_other_byte_order
@@ -41,7 +41,9 @@ class _Manner(NamedTuple):
     """How frames of one instance become chunks of one level: the same for all of them."""
 
     decode: Callable[..., Decoded]
-    """`decode_frame`, but for what differs from frame to frame."""
+    """`decode_frame`, or `decode_reduced`, but for what differs from frame to frame."""
+    reduce: Callable[[Decoded], Decoded] | None
+    """Makes a chunk of the values that the level holds of a whole frame; None where it is none, or made already."""
     is_lossless: bool
     """The metadata say that nothing was ever lost."""
     is_stored: bool
@@ -180,6 +182,8 @@ class Reader:
         )
         if level.view is not None:
             pixels = level.view(asked.frame, pixels)
+        if manner.reduce is not None:
+            pixels = manner.reduce(pixels)
         # For every reader: NumPy would stretch, wrap or convert what is not of the level, and zarr take it as it is.
         if pixels.shape != manner.shape or pixels.dtype != level.dtype:
             raise FrameShapeError(
@@ -192,8 +196,11 @@ class Reader:
     def _manner(self, instance: Instance, level: LevelPlan, planes: bool) -> _Manner:  # noqa: FBT001  # as they name one
         """Make one, in a decode thread."""
         reduction, decode = level.reduction, decode_frame
-        if reduction is not None:
-            decode = partial(decode_reduced, factor=reduction.factor, is_averaged=reduction.averaged)
+        reduce: Callable[[Decoded], Decoded] | None = None
+        if reduction is not None and reduction.averaged and level.view is None:
+            decode = partial(decode_reduced, factor=reduction.factor)
+        elif reduction is not None:  # the mean is that of what the level holds: of colours, and not of their indices
+            reduce = partial(averaged if reduction.averaged else picked, factor=reduction.factor)
         *lead, rows, columns = level.chunks
         manner = _Manner(
             partial(
@@ -201,6 +208,7 @@ class Reader:
                 scratch=_scratch[planes],
                 limits=self.series.limits,
             ),
+            reduce,
             _is_lossless(instance),
             instance.is_sent_as_stored(None),
             f"study {self.series.study}, series {self.series.series}, instance {instance.sop_instance_uid}",

@@ -94,7 +94,8 @@ class Reduction:
     factor: int
     """Rows and columns of the frame that one of the chunk stands for."""
     averaged: bool
-    """It holds their means; else one of them, where values are numbers of something."""
+    """It holds the means of what the array's view makes of them; else one of them, where values are numbers of
+    something."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

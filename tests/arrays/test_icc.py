@@ -15,7 +15,7 @@ import pytest
 from gateways import ask, gateway, server_upstream
 from opened import group_at
 from PIL import Image as PictureModule
-from PIL import ImageCms
+from profiles import srgb_by_pillow
 from radiology_opened import Opener
 from radiology_volumes import volume
 from region_means import averaged, integral_of
@@ -60,14 +60,7 @@ def with_profile(profile: bytes | None) -> TestSlide:
 
 def by_pillow(pixels: Pixels, profile: bytes = PROFILE) -> Pixels:
     """(y, x, 3) by the recipe of Pillow's and of OpenSlide's documentation."""
-    own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    shown = ImageCms.profileToProfile(
-        PictureModule.fromarray(np.ascontiguousarray(pixels)),
-        own,
-        ImageCms.createProfile("sRGB"),
-        renderingIntent=ImageCms.Intent(ImageCms.getDefaultIntent(own)),
-    )
-    return np.asarray(shown)
+    return srgb_by_pillow(pixels, profile)
 
 
 @pytest.fixture(scope="module")

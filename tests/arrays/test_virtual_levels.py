@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import zarr
+from folders import write
 from gateways import ask, gateway, server_upstream
 from opened import group_at
+from profiles import linear_profile, srgb_by_pillow
+from pydicom.pixels import apply_color_lut
 from radiology_opened import Opener
 from radiology_volumes import volume
 from serving import Served, serving
@@ -165,6 +168,57 @@ def test_every_codec_gives_means_within_its_tolerance(codec: str) -> None:
             # JPEG is scaled while it is decoded: what is finer is left out, and not averaged.
             assert difference.max() <= (12 if "jpeg_" in codec else 0.5)
             assert difference.mean() <= (1 if "jpeg_" in codec else 0.5)
+
+
+def chessboard(rows: int, columns: int) -> Pixels:
+    """Neighbours that lie far apart, of the shape (1, 1, rows, columns): their mean is like neither of them."""
+    odd = np.indices((rows, columns)).sum(axis=0) % 2
+    return np.where(odd, np.uint8(210), np.uint8(10))[None, None]
+
+
+def test_colours_of_a_palette_are_averaged_and_not_its_indices(tmp_path: Path) -> None:
+    dataset = one_level("palette", Level(chessboard(1024, 1040), (256, 208), codec=GRAY)).datasets[0]
+    entries = np.random.default_rng(15).integers(0, 256, (256, 3), dtype=np.uint8)
+    dataset.PhotometricInterpretation = "PALETTE COLOR"
+    for name, table in zip(("Red", "Green", "Blue"), entries.T, strict=True):
+        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 8])
+        setattr(dataset, f"{name}PaletteColorLookupTableData", table.tobytes())
+    write(tmp_path, [dataset])
+    stored = dicomzarr.open(tmp_path, virtual_levels=True)
+    indices = stored.levels[0][...]
+    colors = np.moveaxis(apply_color_lut(indices, dataset), -1, 0)
+    for image in (dicomzarr.open(tmp_path, values="color", virtual_levels=True), stored.in_color):
+        assert [level.is_virtual for level in image.levels] == [False, True, True]
+        for level in image.levels[1:]:
+            assert np.abs(level[...] - halved(colors, round(level.downsample))).max() <= 0.5
+    assert np.isin(stored.levels[1][...], indices).all()
+
+
+@pytest.mark.parametrize("codec", ["native_rgb", "jpeg_ybr_full_422"])
+def test_colours_are_turned_into_srgb_before_they_are_averaged(codec: str) -> None:
+    pixels = np.broadcast_to(chessboard(1024, 1024), (3, 1, 1024, 1024)) ^ smooth_color(16, 1024, 1024) // 16
+    slide = one_level("managed", Level(pixels, (256, 256), codec=CODECS[codec]))
+    slide.datasets[0].OpticalPathSequence[0].ICCProfile = linear_profile()
+    with serving(slide) as served:
+        image = dicomzarr.open(served.url, icc="srgb", virtual_levels=True)
+        stored = np.moveaxis(dicomzarr.open(served.url).levels[0][...], 0, -1)
+        colors = np.moveaxis(srgb_by_pillow(stored, linear_profile()), -1, 0)
+        assert np.abs(colors.astype(int) - np.moveaxis(stored, -1, 0)).max() > 40
+        for level in image.levels[1:]:
+            assert np.abs(level[...] - halved(colors, round(level.downsample))).max() <= 0.5
+
+
+@pytest.mark.parametrize("slope", ["100", "-0.25"])
+def test_values_are_rescaled_before_they_are_averaged(slope: str) -> None:
+    slide = one_level("rescaled", Level(noisy_gray(17, (1, 1, 1024, 1024), 8), (256, 256), codec=GRAY))
+    slide.datasets[0].RescaleSlope, slide.datasets[0].RescaleIntercept = slope, "-5"
+    measured = slide.levels[0].pixels[0, 0] * float(slope) - 5
+    with serving(slide) as served:
+        image = dicomzarr.open(served.url, values="modality", virtual_levels=True)
+        assert (image.levels[0][...] == measured).all()
+        for level in image.levels[1:]:
+            exact = halved(measured, round(level.downsample))
+            assert np.abs(level[...] - exact).max() <= (0.5 if level.dtype.kind == "i" else 1e-3)
 
 
 def test_volumes_and_labels_have_none(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_bomb_is_refused_where_a_level_is_made_of_it(name: str, monkeypatch: p
     monkeypatch.setattr(imagecodecs, "jpeg8_decode", lambda *_, **__: pytest.fail("the decoder was called"))
     data, side, uid = BOMBS[name]
     with pytest.raises(FrameDecodeError):
-        decode_reduced(data, described(data, side), 2, is_averaged=True, transfer_syntax_uid=uid, where=WHERE)
+        decode_reduced(data, described(data, side), 2, transfer_syntax_uid=uid, where=WHERE)
 
 
 @pytest.mark.parametrize("name", ["j2k_8192_precincts_1x1.j2k", "j2k_16384_codeblocks_4x4.j2k"])

@@ -17,7 +17,7 @@ from slides_pixels import smooth_color
 from dicomzarr.codecs import jpeg_scaling, reduced
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.jpeg_scaling import MOST
-from dicomzarr.codecs.reduced import averaged, decode_reduced, picked
+from dicomzarr.codecs.reduced import averaged, decode_reduced
 from dicomzarr.dicom import uids
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.errors import FrameDecodeError, FrameError
@@ -45,10 +45,8 @@ def pixel_of(pixels: Pixels, kind: str = "YBR_FULL_422") -> PixelDescription:
     return PixelDescription(*pixels.shape[:2], samples, 8, 8, 7, signed=False, photometric_interpretation=kind)
 
 
-def reduce(data: bytes, pixel: PixelDescription, factor: int, *, is_averaged: bool = True) -> Pixels:
-    return decode_reduced(
-        data, pixel, factor, is_averaged=is_averaged, transfer_syntax_uid=uids.JPEG_BASELINE, where=WHERE
-    )
+def reduce(data: bytes, pixel: PixelDescription, factor: int) -> Pixels:
+    return decode_reduced(data, pixel, factor, transfer_syntax_uid=uids.JPEG_BASELINE, where=WHERE)
 
 
 def whole(data: bytes, pixel: PixelDescription) -> Pixels:
@@ -114,12 +112,6 @@ def test_frames_of_any_size_come_out_in_it(size: tuple[int, int]) -> None:
         assert reduce(data, pixel, factor).shape == (3, size[0] // factor, size[1] // factor)
 
 
-def test_numbers_are_picked_and_not_averaged() -> None:
-    pixels = textured()
-    data, pixel = jpeg(pixels), pixel_of(pixels)
-    assert (reduce(data, pixel, 4, is_averaged=False) == picked(whole(data, pixel), 4)).all()
-
-
 @pytest.mark.parametrize(("uid", "name"), [(uid, name) for uid, names in BUILDERS.items() for name in names])
 def test_every_kind_of_frame_is_reduced(uid: str, name: str) -> None:
     frame = coded_frame(uid, name)
@@ -128,7 +120,6 @@ def test_every_kind_of_frame_is_reduced(uid: str, name: str) -> None:
         frame.data,
         frame.pixel,
         2,
-        is_averaged=True,
         transfer_syntax_uid=uid,
         where=WHERE,
         on_loss=lambda: told.append(1),
