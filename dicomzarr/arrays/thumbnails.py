@@ -10,6 +10,7 @@ import numpy as np
 
 from dicomzarr.errors import UsageError
 from dicomzarr.plan import Channel
+from dicomzarr.plan.coverage import covers, extent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
     Edges = npt.NDArray[np.intp]
+    Area = tuple[tuple[int, int], tuple[int, int]]
 
 _BRIGHTEST = 99.9
 """Percentile that is shown as full brightness where channels are no colours."""
@@ -37,8 +39,9 @@ _MOST_FRAMES = 2**20
 def overview(image: MultiscaleImage, size: int, *, band: int = _BAND) -> npt.NDArray[np.uint8]:
     """An image, in colour if people want to see it so, at most ``size`` pixels a side, shape (rows, columns, 3).
 
-    Read from the coarsest level that is large enough; the middle focal plane or slice; channels in their colours,
-    those that are all shown alike by the first; palettes in colour, grey by the header's window.
+    It shows the area of level 0, read from the coarsest level that has all of it and is large enough: the middle focal
+    plane or slice; channels in their colours, those that are all shown alike by the first; palettes in colour, grey by
+    the header's window.
 
     Args:
         image: What is shown.
@@ -70,7 +73,7 @@ def _side(size: object) -> int:
 
 
 def _picture(image: MultiscaleImage, level: Level, size: int, band: int) -> npt.NDArray[np.uint8]:
-    pixels = np.nan_to_num(_shrunk(level, size, band))
+    pixels = np.nan_to_num(_shrunk(level, _area(image, level), size, band))
     if image.plan.color:
         low, high = image.channels[0].window
         mixed = (pixels[:3] - low) / (high - low)
@@ -83,9 +86,27 @@ def _picture(image: MultiscaleImage, level: Level, size: int, band: int) -> npt.
 
 
 def _level_for(image: MultiscaleImage, size: int) -> Level:
-    """The coarsest level with enough pixels, else the finest."""
-    enough = [level for level in image.levels if max(level.shape[-2:]) >= size]
+    """The coarsest level that shows all of level 0 by enough pixels, else the finest."""
+    enough = [
+        level
+        for level, planned in zip(image.levels, image.plan.levels, strict=True)
+        if covers(image.plan, planned) and max(stop - start for start, stop in _area(image, level)) >= size
+    ]
     return enough[-1] if enough else image.levels[0]
+
+
+def _area(image: MultiscaleImage, level: Level) -> Area:
+    """The rows and the columns of a level that level 0 lies on, (first, behind the last); a few may be beyond it."""
+    planned = image.plan.levels[level.number]
+    rows, columns = (_whole(extent(image.plan, planned, axis), planned.shape[axis]) for axis in (-2, -1))
+    return rows, columns
+
+
+def _whole(place: tuple[float, float], size: int) -> tuple[int, int]:
+    """Whole pixels: the edges of the level where they are less than one apart from that."""
+    begin, end = place
+    first = 0 if abs(begin) < 1 else round(begin)
+    return first, max(first + 1, size if abs(end - size) < 1 else round(end))
 
 
 def _check_frames(level: Level) -> None:
@@ -105,28 +126,35 @@ def pixels_read(image: MultiscaleImage, size: int) -> int:
     return rows * columns
 
 
-def _planes(level: Level, rows: slice) -> Floats:
-    """Rows of all channels of the middle focal plane, shape (channel, rows, columns)."""
-    middle = {"t": 0, "z": level.shape[level.axes.index("z")] // 2 if "z" in level.axes else 0, "y": rows}
-    pixels: Floats = np.asarray(level[tuple(middle.get(name, slice(None)) for name in level.axes)], dtype=np.float32)
+def _planes(level: Level, rows: slice, columns: slice) -> Floats:
+    """All channels of the middle focal plane, shape (channel, rows, columns)."""
+    place = {"t": 0, "z": level.shape[level.axes.index("z")] // 2 if "z" in level.axes else 0, "y": rows, "x": columns}
+    pixels: Floats = np.asarray(level[tuple(place.get(name, slice(None)) for name in level.axes)], dtype=np.float32)
     return pixels if "c" in level.axes else pixels[np.newaxis]
 
 
-def _shrunk(level: Level, size: int, band: int) -> Floats:
+def _shrunk(level: Level, area: Area, size: int, band: int) -> Floats:
     """Means over blocks of nearly equal size, so that the longer side is at most ``size``; read in bands of rows."""
-    rows, columns = level.shape[-2:]
-    shrink = min(1.0, size / max(rows, columns))
+    counts = [stop - start for start, stop in area]
+    shrink = min(1.0, size / max(counts))
     row_edges, column_edges = (
-        np.linspace(0, count, max(1, round(count * shrink)) + 1).astype(np.intp) for count in (rows, columns)
+        np.linspace(start, stop, max(1, round(count * shrink)) + 1).astype(np.intp)
+        for (start, stop), count in zip(area, counts, strict=True)
     )
-    bands = np.array_split(np.arange(len(row_edges) - 1), max(1, rows // band))
+    bands = np.array_split(np.arange(len(row_edges) - 1), max(1, counts[0] // band))
     return np.concatenate([_band(level, row_edges[each[0] : each[-1] + 2], column_edges) for each in bands], axis=1)
 
 
 def _band(level: Level, row_edges: Edges, column_edges: Edges) -> Floats:
-    pixels = _planes(level, slice(int(row_edges[0]), int(row_edges[-1])))
+    rows, columns = (
+        np.clip(np.arange(edges[0], edges[-1]), 0, size - 1)  # what it lacks, of rounded sizes, is as beside it
+        for edges, size in zip((row_edges, column_edges), level.shape[-2:], strict=True)
+    )
+    pixels = _planes(level, *(slice(int(places[0]), int(places[-1]) + 1) for places in (rows, columns)))
+    if pixels.shape[1:] != (len(rows), len(columns)):
+        pixels = pixels[:, (rows - rows[0])[:, None], columns - columns[0]]
     down = np.add.reduceat(pixels, row_edges[:-1] - row_edges[0], axis=1) / np.diff(row_edges)[:, None]
-    across = np.add.reduceat(down, column_edges[:-1], axis=2) / np.diff(column_edges)
+    across = np.add.reduceat(down, column_edges[:-1] - column_edges[0], axis=2) / np.diff(column_edges)
     return across.astype(np.float32)
 
 
