@@ -144,8 +144,9 @@ class Image(MultiscaleImage):
             size: (width, height) in pixels of the result, or one number for a square.
             *openslide: Nothing: whoever gives the level and the size in OpenSlide's order is told this one.
             mpp: Micrometres a pixel of the result, one number or (x, y): it is made of `level_for`, by averaging
-                areas. Where a level has it but for 0.1 %, the pixels of that level as they are. Finer than level 0
-                is interpolated between pixels, with an `UpsampledWarning` from 10 % on.
+                areas, and what that lacks of level 0 of the next finer level that has it. Where a level has it but for
+                0.1 %, the pixels of that level as they are. Finer than level 0 is interpolated between pixels, with
+                an `UpsampledWarning` from 10 % on.
             level: A level, or its number, whose pixels are given as they are; without ``mpp``, level 0. The corner is
                 put on its nearest pixel.
             pad: Fill what lies beyond the edges; False leaves it out, with every pixel less than half of which lies

@@ -1,6 +1,7 @@
 """Regions of a slide at any resolution, as OpenSlide has them: placed on level 0, padded at the edges.
 
-All regions of a call are planned at once. What has to be averaged is read in portions that memory holds.
+What a level lacks of level 0 is made of finer levels that show it. All regions of a call are planned at once. What has
+to be averaged is read in portions that memory holds.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ import itertools
 import math
 import operator
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.filesize import decimal
 
-from dicomzarr.arrays.resampling import area_taps, linear_taps, nearest_taps, resampled
+from dicomzarr.arrays.resampling import area_taps, linear_taps, nearest_taps, overlaps, resampled
 from dicomzarr.arrays.resolutions import corner, downsamples, level_mpp, level_number, resolution
 from dicomzarr.errors import UpsampledWarning, UsageError
+from dicomzarr.plan.coverage import extent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +37,9 @@ _SAME = 1e-3
 
 _NOTABLY_FINER = 0.9
 """Results that are finer by more than this are said to be interpolated."""
+
+_HALF = 0.5
+"""The part of a pixel that has to lie on the slide for it to be one of the slide's."""
 
 _NOISE = 1e-9
 """By which shares of a pixel may differ from one as they are added up."""
@@ -67,18 +72,50 @@ class RegionRequest:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """A side of a result, pixel by pixel."""
+
+    taps: Taps
+    """What of the level each is made of."""
+    part: npt.NDArray[np.float64]
+    """How much of each lies on the slide, or within the level, 0 to 1, shape (n,)."""
+    step: float
+    """Pixels of the level that each is wide."""
+
+    @property
+    def shown(self) -> slice:
+        """Those that the level shows: all, unless it lacks a pixel of its own, or half of one of these."""
+        lacks = self.part - self.taps.inside >= min(_HALF, 1 / self.step)
+        if not lacks.any():
+            return slice(0, len(lacks))
+        found = np.flatnonzero((self.taps.inside > 0) & ~lacks)
+        return slice(int(found[0]), int(found[-1]) + 1) if found.size else slice(0, 0)
+
+    @property
+    def weights(self) -> npt.NDArray[np.float64]:
+        """How much the level counts for each, and not the filling: what it has stands for the rest on the slide."""
+        return np.where(self.taps.inside > 0, self.part, 0.0)
+
+    def __len__(self) -> int:
+        return len(self.taps)
+
+    def __getitem__(self, which: slice) -> _Side:
+        return replace(self, taps=self.taps[which], part=self.part[which])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Grid:
     """How results lie on a level."""
 
     level: Level
-    size: tuple[int, int]
-    """(width, height) of the result."""
     step: Pair
     """Pixels of the level that a pixel of the result is wide and high; 1, 1 where the level's own are given."""
     origin: Pair
     """Where the level begins, (x, y) in pixels of level 0."""
     scale: Pair
     """Pixels of level 0 that a pixel of the level is wide and high."""
+    slide: tuple[Pair, Pair] | None
+    """Where the slide begins and ends along x and y, in pixels of the level; None where the level does so itself."""
     absent: tuple[float, ...]
     """What a place without a tile holds, one value a sample."""
     numbers: bool
@@ -88,33 +125,54 @@ class _Grid:
     def is_own(self) -> bool:
         return self.step == (1.0, 1.0)
 
-    def taps(self, position: Pair, axis: int) -> Taps:
+    @property
+    def pitch(self) -> Pair:
+        """Pixels of level 0 that a pixel of the result is wide and high."""
+        return self.step[0] * self.scale[0], self.step[1] * self.scale[1]
+
+    def begin(self, position: Pair) -> Pair:
+        """Where results begin that are wanted at a position: on a pixel of the level where its own are given."""
+        if not self.is_own:
+            return position
+        x, y = (self.origin[axis] + self.scale[axis] * self._start(position, axis) for axis in (0, 1))
+        return x, y
+
+    def side(self, begin: Pair, axis: int, count: int) -> _Side:
         """Along x (0) or y (1)."""
-        start = (position[axis] - self.origin[axis]) / self.scale[axis]
-        step, size = self.step[axis], self.level.shape[-1 - axis]
-        if self.is_own:
-            return nearest_taps(math.floor(start + 0.5), 1.0, self.size[axis], size)
-        kind = nearest_taps if self.numbers else area_taps if step >= 1 else linear_taps
-        return kind(start, step, self.size[axis], size)
+        start, step, size = self._start(begin, axis), self.step[axis], self.level.shape[-1 - axis]
+        kind = nearest_taps if self.numbers or self.is_own else area_taps if step >= 1 else linear_taps
+        taps = kind(start, step, count, size)
+        if self.slide is None:
+            return _Side(taps, taps.inside, step)
+        part = overlaps(start, step, count, *self.slide[axis])
+        if kind is not area_taps:  # pixels of the level are there, or not
+            part = np.where(part >= _HALF, 1.0, 0.0)
+        return _Side(taps, np.maximum(part, taps.inside), step)
+
+    def _start(self, begin: Pair, axis: int) -> float:
+        start = (begin[axis] - self.origin[axis]) / self.scale[axis]
+        return math.floor(start + 0.5) if self.is_own else start
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Share:
     """Rows of a result, and what they are made of."""
 
+    grid: _Grid
     result: Pixels
     """The rows of the result, shape (height, width, ...), to be written to."""
-    rows: Taps
-    columns: Taps
+    rows: _Side
+    columns: _Side
 
-    def index(self, level: Level, z: int) -> tuple[Any, ...]:
+    def index(self, z: int) -> tuple[Any, ...]:
         """What of the level is read."""
-        window = {"z": z, "y": slice(*self.rows.window), "x": slice(*self.columns.window)}
-        return tuple(window.get(name, slice(None)) for name in level.axes)
+        window = {"z": z, "y": slice(*self.rows.taps.window), "x": slice(*self.columns.taps.window)}
+        return tuple(window.get(name, slice(None)) for name in self.grid.level.axes)
 
-    def nbytes(self, level: Level) -> int:
-        (top, bottom), (left, right) = self.rows.window, self.columns.window
-        return (bottom - top) * (right - left) * _samples(level) * level.dtype.itemsize
+    @property
+    def nbytes(self) -> int:
+        (top, bottom), (left, right) = self.rows.taps.window, self.columns.taps.window
+        return (bottom - top) * (right - left) * _samples(self.grid.level) * self.grid.level.dtype.itemsize
 
 
 def read_regions(image: MultiscaleImage, positions: Sequence[Any], wanted: RegionRequest) -> list[Pixels]:
@@ -135,21 +193,53 @@ def read_regions(image: MultiscaleImage, positions: Sequence[Any], wanted: Regio
         FrameError: A frame could not be decoded.
     """
     _check_slide(image)
-    grid = _grid(image, wanted)
+    grids, size = _grids(image, wanted), _size(wanted.size)
+    grid = grids[0]
     z, fill = _plane(grid.level, wanted.z), _fill(grid, wanted.fill)
     results: list[Pixels] = []
-    shares: list[_Share] = []
+    shares: dict[int, list[_Share]] = {}
     for position in map(_position, positions):
-        columns, rows = grid.taps(position, 0), grid.taps(position, 1)
+        begin, (width, height) = grid.begin(position), size
         if not wanted.pad:
-            columns, rows = (taps[taps.inside >= 0.5] for taps in (columns, rows))  # noqa: PLR2004  # the larger part
-        result = _empty((len(rows), len(columns), *fill.shape), grid.level.dtype)
+            (x, width), (y, height) = (_within(grid.side(begin, axis, size[axis])) for axis in (0, 1))
+            begin = _moved(begin, grid, x, y)
+        result = _empty((height, width, *fill.shape), grid.level.dtype)
         results.append(result)
-        shares.extend(_shares(grid, result, rows, columns))
+        for share in _made_of(grids, begin, result):
+            shares.setdefault(share.grid.level.number, []).append(share)
     blend = fill if wanted.pad else None
-    for portion in _portions(grid.level, shares):
-        _read(grid, portion, z, fill, blend)
+    for own in shares.values():
+        for portion in _portions(own):
+            _read(portion, z, fill, blend)
     return results
+
+
+def _within(side: _Side) -> tuple[int, int]:
+    """The first pixel that lies on the slide for the larger part, and how many do."""
+    found = np.flatnonzero(side.part >= _HALF)
+    return (int(found[0]), len(found)) if found.size else (0, 0)
+
+
+def _moved(begin: Pair, grid: _Grid, x: int, y: int) -> Pair:
+    """So many pixels of the result onwards."""
+    return begin[0] + x * grid.pitch[0], begin[1] + y * grid.pitch[1]
+
+
+def _made_of(grids: Sequence[_Grid], begin: Pair, result: Pixels) -> Iterator[_Share]:
+    """What a result is made of: what the first level shows, and around it what finer ones do; the last has the rest."""
+    grid, *finer = grids
+    columns, rows = (grid.side(begin, axis, result.shape[1 - axis]) for axis in (0, 1))
+    down, across = (rows.shown, columns.shown) if finer else (slice(0, len(rows)), slice(0, len(columns)))
+    yield from _shares(grid, result[down, across], rows[down], columns[across])
+    around = (
+        (0, 0, result[: down.start]),
+        (0, down.stop, result[down.stop :]),
+        (0, down.start, result[down, : across.start]),
+        (across.stop, down.start, result[down, across.stop :]),
+    )
+    for x, y, rest in around:
+        if rest.size:
+            yield from _made_of(finer, _moved(begin, grid, x, y), rest)
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Pixels:
@@ -163,26 +253,28 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Pixels:
         ) from None
 
 
-def _read(grid: _Grid, shares: Sequence[_Share], z: int, fill: Pixels, blend: Pixels | None) -> None:
+def _read(shares: Sequence[_Share], z: int, fill: Pixels, blend: Pixels | None) -> None:
+    """Read shares of one level, and write to their results."""
+    grid = shares[0].grid
     level = grid.level
     # As pixels where they are only put into their place, as planes to be averaged.
     order = "".join(name for name in ("zyxc" if grid.is_own else "czyx") if name in level.axes)
-    there = [share for share in shares if share.nbytes(level)]
-    arrays = iter(level.read([share.index(level, z) for share in there], order=order) if there else ())
+    there = [share for share in shares if share.nbytes]
+    arrays = iter(level.read([share.index(z) for share in there], order=order) if there else ())
     for share in shares:
-        if not share.nbytes(level):
+        if not share.nbytes:
             share.result[...] = fill
         elif grid.is_own:
             _place(share, next(arrays), fill)
         else:
-            means = resampled(next(arrays), share.rows, share.columns)
+            means = resampled(next(arrays), share.rows.taps, share.columns.taps)
             typed = _typed(means if blend is None else _blended(means, share, blend), level.dtype)
             share.result[...] = np.moveaxis(typed, 0, -1) if fill.ndim else typed
 
 
 def _place(share: _Share, pixels: Pixels, fill: Pixels) -> None:
     """Pixels of the level, at where they are in the result."""
-    rows, columns = (np.flatnonzero(taps.inside) for taps in (share.rows, share.columns))
+    rows, columns = (np.flatnonzero(side.taps.inside) for side in (share.rows, share.columns))
     if pixels.shape != share.result.shape:
         share.result[...] = fill
     share.result[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = pixels
@@ -190,7 +282,7 @@ def _place(share: _Share, pixels: Pixels, fill: Pixels) -> None:
 
 def _blended(means: Any, share: _Share, fill: Pixels) -> Any:
     """What lies in the slide, and of the filling as much as lies outside."""
-    rows, columns = share.rows.inside, share.columns.inside
+    rows, columns = share.rows.weights, share.columns.weights
     if min(rows.min(), columns.min()) > 1 - _NOISE:
         return means
     inside = np.multiply.outer(rows, columns).astype(means.dtype)
@@ -204,33 +296,31 @@ def _typed(values: Any, dtype: np.dtype[np.generic]) -> Pixels:
     return typed
 
 
-def _shares(grid: _Grid, result: Pixels, rows: Taps, columns: Taps) -> Iterator[_Share]:
+def _shares(grid: _Grid, result: Pixels, rows: _Side, columns: _Side) -> Iterator[_Share]:
     """As many as it takes for each to be held."""
-    level = grid.level
-    held = max(1, _Share(result, rows, columns).nbytes(level))
-    most, whole = len(rows) * _PORTION // held, 1 if grid.is_own else rows.strip
+    held = max(1, _Share(grid, result, rows, columns).nbytes)
+    most, whole = len(rows) * _PORTION // held, 1 if grid.is_own else rows.taps.strip
     step = max(whole, most - most % whole)
     for low, high in itertools.pairwise([*range(0, len(rows), step), len(rows)]):
-        share = _Share(result[low:high], rows[low:high], columns)
-        if share.nbytes(level) > _MOST_A_ROW:
+        share = _Share(grid, result[low:high], rows[low:high], columns)
+        if share.nbytes > _MOST_A_ROW:
             raise UsageError(
-                f"A row of pixels would be the mean of {share.nbytes(level) >> 20} MiB of level {level.number}.",
+                f"A row of pixels would be the mean of {share.nbytes >> 20} MiB of level {grid.level.number}.",
                 remedy="The slide has no coarser level that would serve: open it with virtual_levels=True, or ask for a"
                 " finer resolution.",
             )
         yield share
 
 
-def _portions(level: Level, shares: Sequence[_Share]) -> Iterator[list[_Share]]:
+def _portions(shares: Sequence[_Share]) -> Iterator[list[_Share]]:
     portion: list[_Share] = []
     held = 0
     for share in shares:
-        size = share.nbytes(level)
-        if portion and held + size > _PORTION:
+        if portion and held + share.nbytes > _PORTION:
             yield portion
             portion, held = [], 0
         portion.append(share)
-        held += size
+        held += share.nbytes
     yield portion
 
 
@@ -243,14 +333,14 @@ def _check_slide(image: MultiscaleImage) -> None:
         )
 
 
-def _grid(image: MultiscaleImage, wanted: RegionRequest) -> _Grid:
+def _grids(image: MultiscaleImage, wanted: RegionRequest) -> list[_Grid]:
+    """That of the level that is wanted, and of finer ones for what it lacks; of a level by its number, that alone."""
     if wanted.mpp is not None and wanted.level is not None:
         raise UsageError(
             "Both mpp and level were given, and each says how fine the result should be.", remedy="Give one of them."
         )
     plan = image.plan
     number = level_number(plan, wanted.mpp) if wanted.mpp is not None else _level_number(image, wanted.level)
-    level = image.levels[number]
     own, step = level_mpp(plan, plan.levels[number]), (1.0, 1.0)
     if wanted.mpp is not None and own is not None:
         across, down = (one / other for one, other in zip(resolution(wanted.mpp), own, strict=True))
@@ -258,9 +348,28 @@ def _grid(image: MultiscaleImage, wanted: RegionRequest) -> _Grid:
             step = across, down
         if min(step) < _NOTABLY_FINER:
             _warn_upsampled(wanted.mpp, own)
-    planned = plan.levels[number]
-    at, scale = corner(plan, planned), downsamples(plan, planned)
-    return _Grid(level, _size(wanted.size), step, at, scale, planned.absent, plan.holds_numbers)
+    if wanted.mpp is None:
+        return [_grid(image, number, step, is_last=True)]
+    x, y = (factor * each for factor, each in zip(step, downsamples(plan, plan.levels[number]), strict=True))
+    grids = [_grid(image, number, step, is_last=number == 0)]
+    for finer in reversed(range(number)):
+        own = downsamples(plan, plan.levels[finer])
+        grids.append(_grid(image, finer, (x / own[0], y / own[1]), is_last=finer == 0))
+    return grids
+
+
+def _grid(image: MultiscaleImage, number: int, step: Pair, *, is_last: bool) -> _Grid:
+    plan = image.plan
+    level = plan.levels[number]
+    return _Grid(
+        image.levels[number],
+        step,
+        corner(plan, level),
+        downsamples(plan, level),
+        None if is_last else (extent(plan, level, -1), extent(plan, level, -2)),
+        level.absent,
+        plan.holds_numbers,
+    )
 
 
 def _warn_upsampled(mpp: Resolution, own: Pair) -> None:

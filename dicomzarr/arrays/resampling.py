@@ -123,6 +123,21 @@ def area_taps(start: float, step: float, count: int, size: int) -> Taps:
     return Taps(first, covered / np.diff(edges)[:, None])
 
 
+def overlaps(start: float, step: float, count: int, low: float, high: float) -> npt.NDArray[np.float64]:
+    """How much of each pixel of the result lies between two places, 0 to 1, shape (count,).
+
+    Args:
+        start: As for `area_taps`; so are step and count.
+        step: Likewise.
+        count: Likewise.
+        low: The first place, in pixels of the source.
+        high: The last one.
+    """
+    edges = _snapped(start + step * np.arange(count + 1))
+    found: npt.NDArray[np.float64] = np.diff(np.clip(edges, low, high)) / np.diff(edges)
+    return found
+
+
 def linear_taps(start: float, step: float, count: int, size: int) -> Taps:
     """Values between centres of pixels, for results that are finer than the source: as `area_taps`."""
     centres = _snapped(start + step * (np.arange(count) + 0.5))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from dicomzarr.dicom.slide.pyramid import why_several
 from dicomzarr.dicom.slide.slide import assemble_slide
 from dicomzarr.errors import UnsupportedSeriesError
+from dicomzarr.plan.coverage import covers
 from dicomzarr.plan.plan import Axis, ImagePlan, LevelPlan, SeriesPlan
 from dicomzarr.plan.readable import why_not_decoded
 from dicomzarr.plan.slide_facts import (
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.slide.level import SlideLevel, SlideTiles
     from dicomzarr.dicom.slide.slide import AssociatedImage
     from dicomzarr.plan.attributes import ImageAttributes
+
+
+_LACKING: Final = (
+    "its level lacks a part of what level 0 shows; regions at a resolution and thumbnails take that from finer levels."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +135,7 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> 
         Axis("y", "space", unit),
         Axis("x", "space", unit),
     ]
-    return ImagePlan(
+    image = ImagePlan(
         name=name,
         axes=tuple(axes),
         levels=tuple(_plan_level(level, finest, has_c=has_c, has_z=has_z) for level in levels),
@@ -140,6 +146,10 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> 
         numbers=_segment_numbers(finest),
         frame_of_reference_uid=finest.header.frame_of_reference_uid,
     )
+    for level, planned in zip(levels, image.levels, strict=True):
+        if not covers(image, planned):
+            remarks.add(level.header.sop_instance_uid, _LACKING)
+    return image
 
 
 def _segment_numbers(level: SlideLevel) -> tuple[int, ...]:
