@@ -115,9 +115,12 @@ class Instance(msgspec.Struct, frozen=True, eq=False):
     """Where each frame lies on the Total Pixel Matrix, as far as that is known; None when nothing places a frame."""
 
     def icc_profile_of(self, paths: Collection[OpticalPath]) -> EmbeddedProfile | None:
-        """That which the colours of some of its optical paths go by; None where nothing says so."""
+        """That which the colours of some of its optical paths go by; None where nothing says so.
+
+        The only path of an instance is meant whatever other instances of its level call it.
+        """
         *own, image = self.icc_profiles or (None,)
-        named = set(paths)
+        named = set(paths if len(self.optical_paths) > 1 else self.optical_paths)
         shown = (profile for path, profile in zip(self.optical_paths, own, strict=False) if path in named)
         return next((profile for profile in shown if profile is not None), image)
 

@@ -64,7 +64,9 @@ class LevelAttributes:
     lossy: bool | None = None
     """Whether LossyImageCompression (0028,2110) says so; None of label images."""
     icc_profile: EmbeddedProfile | None = None
-    """ICCProfile (0028,2000), which stored colours go by."""
+    """ICCProfile (0028,2000), which stored colours go by: the first that there is."""
+    icc_profiles: tuple[EmbeddedProfile | None, ...] = ()
+    """That of each of these instances; empty of what is no slide."""
     available_transfer_syntax_uid: str | None = None
     """AvailableTransferSyntaxUID (0008,3002): a hint; None where the metadata give none."""
 

@@ -69,11 +69,14 @@ def slide_attributes(parts: Sequence[Instance]) -> ImageAttributes:
 
 def level_attributes(header: Instance, parts: Iterable[Instance], paths: Sequence[OpticalPath]) -> LevelAttributes:
     """What the header says of a level, which shows some of its optical paths."""
+    shown = tuple(parts)
+    profiles = tuple(part.icc_profile_of(paths) for part in shown)
     return LevelAttributes(
-        sop_instance_uids=tuple(part.sop_instance_uid for part in parts),
+        sop_instance_uids=tuple(part.sop_instance_uid for part in shown),
         photometric_interpretation=header.pixel.photometric_interpretation,
         lossy=header.pixel.lossy,
-        icc_profile=header.icc_profile_of(paths),
+        icc_profile=next((profile for profile in profiles if profile is not None), None),
+        icc_profiles=profiles,
         available_transfer_syntax_uid=header.available_transfer_syntax_uid,
     )
 

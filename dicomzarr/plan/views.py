@@ -103,6 +103,23 @@ class LookedUp:
             yield from self.tables[instance].state()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Chained:
+    """Two views, one of the values that the other makes."""
+
+    first: FrameView
+    second: FrameView
+
+    def __call__(self, frame: FrameRef, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Both of shape (samples, rows, columns)."""
+        return self.second(frame, self.first(frame, pixels))
+
+    def state(self) -> Iterator[bytes]:
+        """See `plan.FrameView.state`."""
+        yield from self.first.state()
+        yield from self.second.state()
+
+
 def view_of(grid: Grid, values: str, bulk: Mapping[str, bytes]) -> View:
     """The view of a grid's frames.
 

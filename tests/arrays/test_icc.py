@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import PIL
 import pytest
+from folders import write
 from gateways import ask, gateway, server_upstream
 from opened import group_at
 from PIL import Image as PictureModule
-from profiles import srgb_by_pillow
+from profiles import linear_profile, srgb_by_pillow
+from pydicom.pixels import apply_color_lut
 from radiology_opened import Opener
 from radiology_volumes import volume
 from region_means import averaged, integral_of
 from serving import Served, serving
 from slides import brightfield_pyramid, fluorescence_focal_stack
+from slides_codecs import GRAY
+from slides_instances import Identity, Level, full_instance, sparse_instance
+from slides_pixels import noisy_color, noisy_gray
 from slides_pyramids import srgb_profile
 
 import dicomzarr
@@ -227,6 +232,61 @@ def test_more_than_eight_bits_are_refused() -> None:
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
     with serving(slide) as served, pytest.raises(UnsupportedSeriesError, match=r"colours of uint16"):
         dicomzarr.open(served.url, icc="srgb")
+
+
+@pytest.mark.parametrize("broken", [b"no profile", None])
+def test_an_overview_that_cannot_be_turned_costs_itself_alone(broken: bytes | None) -> None:
+    slide = with_profile(PROFILE)
+    overview = next(dataset for dataset in slide.datasets if "OVERVIEW" in dataset.ImageType)
+    if broken is None:
+        overview.BitsAllocated, overview.BitsStored, overview.HighBit = 16, 16, 15
+        overview.PixelData = bytes(2 * len(overview.PixelData))
+    else:
+        overview.OpticalPathSequence[0].ICCProfile = broken
+    with serving(slide) as served:
+        image = dicomzarr.open(served.url, icc="srgb")
+        assert (np.moveaxis(image.levels[0][...], 0, -1) == by_pillow(plane(served))).all()
+        assert any(notice.startswith("overview: its colours are as they are stored. ") for notice in image.notices)
+        stored = dicomzarr.open(served.url).associated["overview"]
+        assert (image.associated["overview"].levels[0][...] == stored.levels[0][...]).all()
+        assert "color_space" not in image.associated["overview"].attributes
+
+
+@pytest.mark.parametrize("second", [srgb_profile(), linear_profile(), None])
+def test_each_instance_of_a_level_goes_by_its_own_profile(tmp_path: Path, second: bytes | None) -> None:
+    level = Level(noisy_color(3, 64, 64), (32, 32))
+    tiles = level.tiles()
+    halves = [
+        sparse_instance(Identity("halves", number), level, half) for number, half in enumerate((tiles[:2], tiles[2:]))
+    ]
+    for dataset, profile in zip(halves, (PROFILE, second), strict=True):
+        if profile is not None:
+            dataset.OpticalPathSequence[0].ICCProfile = profile
+    write(tmp_path, halves)
+    image = dicomzarr.open(tmp_path, icc="srgb")
+    pixels = np.moveaxis(level.pixels[:, 0], 0, -1)
+    assert (image.read_region((0, 0), (64, 32)) == by_pillow(pixels[:32])).all()
+    assert (image.read_region((0, 32), (64, 32)) == by_pillow(pixels[32:], second or PROFILE)).all()
+    assert any("have no ICC profile" in notice for notice in image.notices) == (second is None)
+
+
+def test_colours_of_a_palette_are_turned_too(tmp_path: Path) -> None:
+    dataset = full_instance(Identity("palette", 1), Level(noisy_gray(4, (1, 1, 60, 90), 8), (32, 32), codec=GRAY))
+    dataset.PhotometricInterpretation = "PALETTE COLOR"
+    for number, name in enumerate(("Red", "Green", "Blue")):
+        table = np.random.default_rng(number).integers(0, 256, 256, dtype=np.uint8)
+        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 8])
+        setattr(dataset, f"{name}PaletteColorLookupTableData", table.tobytes())
+    dataset.OpticalPathSequence[0].ICCProfile = linear_profile()
+    write(tmp_path, [dataset])
+    stored = dicomzarr.open(tmp_path)
+    expected = by_pillow(apply_color_lut(stored.levels[0][...], dataset), linear_profile())
+    for shown in (
+        dicomzarr.open(tmp_path, values="color", icc="srgb").read_region((0, 0), (90, 60)),
+        stored.in_color.read_region((0, 0), (90, 60), icc="srgb"),
+        stored.thumbnail(90, icc="srgb"),
+    ):
+        assert (shown == expected).all()
 
 
 @pytest.mark.parametrize("lacking", ["PIL", "PIL.ImageCms", "PIL._imagingcms"])

@@ -65,7 +65,7 @@ class ManagedColor:
     profile: bytes = field(repr=False)
     """What it was made of."""
 
-    def __call__(self, frame: object, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:  # noqa: ARG002  # of a `FrameView`
+    def apply(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Both of shape (3, rows, columns), 8 bits."""
         from PIL import Image  # noqa: PLC0415  # an extra
 
@@ -75,7 +75,7 @@ class ManagedColor:
         return np.moveaxis(np.asarray(picture), -1, 0)
 
     def state(self) -> Iterator[bytes]:
-        """See `plan.FrameView.state`."""
+        """What tells it from those of other profiles."""
         yield self.profile
 
 
