@@ -49,6 +49,16 @@ def absent_tile(header: Instance) -> tuple[tuple[float, ...], float]:
     if pixel.samples == 1:
         absent = float("nan") if pixel.floating else 0
         return (absent,), absent
+    return absent_color(header, white)
+
+
+def absent_color(header: Instance, white: int) -> tuple[tuple[float, ...], float]:
+    """`absent_tile` of colours: RecommendedAbsentPixelCIELabValue (0048,0015), else white.
+
+    Args:
+        header: Of the level.
+        white: The highest value of a sample.
+    """
     if header.absent_pixel_lab is None:
         return (white,) * 3, white
     color = tuple(round(value / 255 * white) for value in lab16_to_srgb(header.absent_pixel_lab))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from dicomzarr.plan.plan import Axis, Channel
+from dicomzarr.plan.slide_facts import absent_color
 from dicomzarr.plan.views import LookedUp
 
 if TYPE_CHECKING:
@@ -55,10 +56,11 @@ def with_palettes(plan: SeriesPlan, series: Series, bulk: Mapping[str, bytes]) -
     if not palettes:
         return plan
     view = LookedUp(palettes, np.result_type(*(palette.dtype for palette in palettes.values())))
+    known = {instance.sop_instance_uid: instance for instance in palettes}
     return replace(
         plan,
-        images=tuple(_colored(image, view) for image in plan.images),
-        associated=tuple((name, _colored(image, view)) for name, image in plan.associated),
+        images=tuple(_colored(image, view, known) for image in plan.images),
+        associated=tuple((name, _colored(image, view, known)) for name, image in plan.associated),
     )
 
 
@@ -78,21 +80,27 @@ def _is_indexed(image: ImagePlan) -> bool:
     return image.levels[0].attributes.photometric_interpretation == _PALETTE
 
 
-def _colored(image: ImagePlan, view: LookedUp) -> ImagePlan:
+def _colored(image: ImagePlan, view: LookedUp, known: Mapping[str, Instance]) -> ImagePlan:
     if not _is_indexed(image) or any(axis.name == "c" for axis in image.axes):
         return image
     place = sum(axis.name == "t" for axis in image.axes)
-    top = float(2 ** (8 * view.dtype.itemsize) - 1)
+    top = 2 ** (8 * view.dtype.itemsize) - 1
     return replace(
         image,
         axes=(*image.axes[:place], Axis("c", "channel"), *image.axes[place:]),
-        levels=tuple(_colored_level(level, view, place, top) for level in image.levels),
-        channels=tuple(Channel(name, color, (0.0, top)) for name, color in _COLORS),
+        levels=tuple(
+            _colored_level(level, view, place, absent_color(_header(level, known), top)) for level in image.levels
+        ),
+        channels=tuple(Channel(name, color, (0.0, float(top))) for name, color in _COLORS),
         color=True,
     )
 
 
-def _colored_level(level: LevelPlan, view: LookedUp, place: int, white: float) -> LevelPlan:
+def _header(level: LevelPlan, known: Mapping[str, Instance]) -> Instance:
+    return known[level.attributes.sop_instance_uids[0]]
+
+
+def _colored_level(level: LevelPlan, view: LookedUp, place: int, absent: tuple[tuple[float, ...], float]) -> LevelPlan:
     return replace(
         level,
         shape=(*level.shape[:place], 3, *level.shape[place:]),
@@ -100,8 +108,8 @@ def _colored_level(level: LevelPlan, view: LookedUp, place: int, white: float) -
         dtype=view.dtype,
         scale=(*level.scale[:place], 1.0, *level.scale[place:]),
         translation=(*level.translation[:place], 0.0, *level.translation[place:]),
-        absent=(white,) * 3,
-        fill_value=white,
+        absent=absent[0],
+        fill_value=absent[1],
         frames=WithColors(level.frames, place),
         view=view,
         attributes=replace(level.attributes, photometric_interpretation="RGB"),

@@ -25,6 +25,7 @@ from serving import Served, serving
 from slides import brightfield_pyramid, fluorescence_focal_stack
 from slides_codecs import GRAY
 from slides_instances import Identity, Level, full_instance, sparse_instance
+from slides_palettes import give_palette
 from slides_pixels import noisy_color, noisy_gray
 from slides_pyramids import srgb_profile
 
@@ -272,11 +273,7 @@ def test_each_instance_of_a_level_goes_by_its_own_profile(tmp_path: Path, second
 
 def test_colours_of_a_palette_are_turned_too(tmp_path: Path) -> None:
     dataset = full_instance(Identity("palette", 1), Level(noisy_gray(4, (1, 1, 60, 90), 8), (32, 32), codec=GRAY))
-    dataset.PhotometricInterpretation = "PALETTE COLOR"
-    for number, name in enumerate(("Red", "Green", "Blue")):
-        table = np.random.default_rng(number).integers(0, 256, 256, dtype=np.uint8)
-        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 8])
-        setattr(dataset, f"{name}PaletteColorLookupTableData", table.tobytes())
+    give_palette(dataset, 5)
     dataset.OpticalPathSequence[0].ICCProfile = linear_profile()
     write(tmp_path, [dataset])
     stored = dicomzarr.open(tmp_path)

@@ -11,20 +11,24 @@ import numpy as np
 import openslide
 import PIL.Image
 import pytest
+from folders import write
 from radiology_opened import Opener
 from radiology_volumes import volume
 from region_means import averaged, integral_of
 from segmentations import IDENTIFIED, random_masks, segmented
 from serving import Served, serving
 from slides import (
+    ABSENT_COLORS,
     brightfield_pyramid,
     channels_in_instances,
     fluorescence_focal_stack,
     poor_headers,
     sparse_brightfield,
 )
-from slides_instances import Identity, Level, full_instance
-from slides_pixels import noisy_color
+from slides_codecs import GRAY
+from slides_instances import Identity, Level, full_instance, sparse_instance
+from slides_palettes import give_palette
+from slides_pixels import noisy_color, noisy_gray
 from wsidicom import WsiDicom
 
 import dicomzarr
@@ -147,6 +151,23 @@ def test_absent_tiles_are_what_the_slide_has_for_them() -> None:
         padded = image.read_region((-2, -2), (174, 114))
         assert (padded[2:112, 2:172] == np.moveaxis(image.levels[0][...], 0, -1)).all()
         assert (padded[0] == image.levels[0][:, 0, 48]).all()  # a tile that is absent
+
+
+@pytest.mark.parametrize("absent", [None, *ABSENT_COLORS])
+def test_absent_tiles_have_a_colour_where_indices_have_none(tmp_path: Path, absent: str | None) -> None:
+    lab, color = ABSENT_COLORS[absent or "white"]
+    level = Level(noisy_gray(6, (1, 1, 64, 64), 8), (32, 32), codec=GRAY)
+    dataset = sparse_instance(Identity("absent", 1), level, level.tiles()[:3])
+    if absent:
+        dataset.RecommendedAbsentPixelCIELabValue = list(lab)
+    give_palette(dataset, 6)
+    write(tmp_path, [dataset])
+    indices = dicomzarr.open(tmp_path)
+    assert not indices.levels[0][40:, 40:].any()  # whose colour is told by the attribute, and not their number
+    for image in (indices.in_color, dicomzarr.open(tmp_path, values="color", virtual_levels=True)):
+        shown = image.levels[0][:, 40:, 40:].astype(int)
+        assert np.abs(shown - np.reshape(color, (3, 1, 1))).max() <= 2
+        assert (image.read_region((40, 40), 30)[20:] == shown[:, 0, 0]).all()
 
 
 def test_fluorescence_has_its_channels_and_focal_planes(stack: Served) -> None:

@@ -22,6 +22,7 @@ from slides_codecs import CODECS, GRAY
 from slides_fluorescence import CHANNELS
 from slides_instances import Identity, Level, full_instance
 from slides_model import ExpectedImage
+from slides_palettes import give_palette
 from slides_pixels import noisy_color, noisy_gray, smooth_color
 
 import dicomzarr
@@ -178,11 +179,7 @@ def chessboard(rows: int, columns: int) -> Pixels:
 
 def test_colours_of_a_palette_are_averaged_and_not_its_indices(tmp_path: Path) -> None:
     dataset = one_level("palette", Level(chessboard(1024, 1040), (256, 208), codec=GRAY)).datasets[0]
-    entries = np.random.default_rng(15).integers(0, 256, (256, 3), dtype=np.uint8)
-    dataset.PhotometricInterpretation = "PALETTE COLOR"
-    for name, table in zip(("Red", "Green", "Blue"), entries.T, strict=True):
-        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 8])
-        setattr(dataset, f"{name}PaletteColorLookupTableData", table.tobytes())
+    give_palette(dataset, 15)
     write(tmp_path, [dataset])
     stored = dicomzarr.open(tmp_path, virtual_levels=True)
     indices = stored.levels[0][...]
