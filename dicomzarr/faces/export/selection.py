@@ -106,16 +106,21 @@ class _Cut:
         path: Of the image in the series.
         image: As the series has it.
         options: What is taken of it.
-        reference: The finest level of the image that the region is counted in; its own by default.
+        counted: Of a label: the step along each axis of the level that the region is counted in, by name; by default
+            that of its own finest level.
     """
 
-    def __init__(self, path: str, image: ImagePlan, options: ExportOptions, reference: LevelPlan | None = None) -> None:
+    def __init__(
+        self, path: str, image: ImagePlan, options: ExportOptions, counted: Mapping[str, float] | None = None
+    ) -> None:
         self._path = path
         self._image = image
         self._options = options
         self._axes = tuple(axis.name for axis in image.axes)
-        self._reference = reference or image.levels[0]
-        is_label = reference is not None
+        self._counted = counted or dict(zip(self._axes, image.levels[0].scale, strict=True))
+        is_label = counted is not None
+        # A label has axes of space alone: it is the same at each time, and in each channel.
+        self._region = {name: ends for name, ends in options.region.items() if name in self._axes or not is_label}
         self._numbers = _numbers(image, options.levels, is_label=is_label)
         ranges = {number: self._range(image.levels[number]) for number in self._numbers}
         self._starts = {number: tuple(start for start, _ in each) for number, each in ranges.items()}
@@ -125,7 +130,7 @@ class _Cut:
         while options.build_levels and max(levels[-1].shape[-2:]) > _SMALLEST_BUILT:
             levels.append(_halved(levels[-1]))
         self._labels = [
-            (label_path(path, label), _Cut(label_path(path, label), label, options, self._reference))
+            (label_path(path, label), _Cut(label_path(path, label), label, options, self._counted))
             for label in image.labels
         ]
         self.plan = self._cut_plan(tuple(levels), ranges[self._numbers[0]])
@@ -150,13 +155,12 @@ class _Cut:
     def _range(self, level: LevelPlan) -> tuple[tuple[int, int], ...]:
         """What of a level is taken, by axis."""
         found = []
-        for axis, size in enumerate(level.shape):
-            name = self._axes[axis]
-            start, stop = self._options.region.get(name, (0, None))
-            ratio = level.scale[axis] / self._reference.scale[axis] if name in "yx" else 1.0
+        for name, size, step, chunk in zip(self._axes, level.shape, level.scale, level.chunks, strict=True):
+            start, stop = self._region.get(name, (0, None))
+            ratio = step / self._counted[name] if name in "yx" else 1.0
             first = math.floor(start / ratio + 1e-6)
             last = size if stop is None else min(size, math.ceil(stop / ratio - 1e-6))
-            samples = level.chunks[axis] if name == "c" else 1
+            samples = chunk if name == "c" else 1
             if first >= size or first % samples or (last - first) % samples:
                 raise InvalidOptionError(
                     f"The region {name}={start}:{stop} cannot be cut out of {size} along {name}"
@@ -168,7 +172,7 @@ class _Cut:
 
     def _cut_plan(self, levels: tuple[LevelPlan, ...], ranges: Sequence[tuple[int, int]]) -> ImagePlan:
         image, by_axis = self._image, dict(zip(self._axes, ranges, strict=True))
-        for axis in self._options.region:
+        for axis in self._region:
             if axis not in by_axis:
                 raise InvalidOptionError(
                     f"Image {self._path or '/'} has no axis {axis}.", remedy=f"It has {', '.join(by_axis)}."

@@ -14,6 +14,7 @@ import fsspec
 import numpy as np
 import pytest
 import radiology
+import radiology_dimensions as dimensions
 import slides
 import zarr
 from asking import ALWAYS_WHOLE
@@ -23,7 +24,7 @@ from radiology_model import AXIAL, OBLIQUE, decimals, distinct, series_of
 from radiology_opened import Opener, affine_of, pixels_of
 from radiology_volumes import bolus, uneven, volume
 from segmentable import CT, SHAPE, SOURCES
-from segmentations import random_masks, segmented
+from segmentations import IDENTIFIED, random_masks, segmented, segmented_slide
 from serving import serving
 from waiting import SECONDS
 
@@ -290,6 +291,83 @@ def test_a_region_along_t_cuts_what_varies_along_it(opened: Opener, out: Path) -
     group = group_at(out)
     assert dict(group.attrs)["dicomzarr"]["coordinates"][name]["values"] == before["values"][1:3]
     assert np.array_equal(group["0"][...], image.levels[0][1:3])
+
+
+LEADS = {
+    "t": dimensions.along("TemporalPositionIdentifier", [1, 2, 3]),
+    "c": dimensions.along("EchoTime", ["5", "15", "25"]),
+}
+"""What makes a volume three times or three echoes of it."""
+
+
+def with_labels(opened: Opener, lead: str) -> tuple[Any, Any]:
+    """URL of three volumes along an axis of their own, or of one in colour, and the masks on its slices."""
+    shape = (4, 11, 7)
+    if lead == "rgb":
+        colors = np.random.default_rng(2).integers(0, 256, (*shape, 3), dtype=np.uint8)
+        datasets = volume(AXIAL, colors, name="coloured", **IDENTIFIED).datasets
+    else:
+        differences = [{**IDENTIFIED, **each} for each in LEADS[lead]]
+        datasets = dimensions.instances(distinct((3, *shape)), differences)
+    found = segmented(
+        sorted(datasets[:4], key=lambda each: float(each.ImagePositionPatient[2])), random_masks((2, *shape))
+    )
+    url = opened.serve([*datasets, found.dataset]).series_url(found.study, str(datasets[0].SeriesInstanceUID))
+    return url, found.masks
+
+
+@pytest.mark.parametrize(
+    ("lead", "region"),
+    [
+        ("t", {"y": (2, 8), "x": (1, 4)}),
+        ("c", {"y": (2, 8), "x": (1, 4)}),
+        ("rgb", {"y": (2, 8), "x": (1, 4)}),
+        ("t", {"z": (1, 3), "x": (3, 7)}),
+        ("t", {"t": (1, 3)}),
+        ("c", {"c": (0, 1), "y": (4, 11)}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("shard", [None, (2, 1, 1)])
+def test_labels_are_cut_where_their_image_is(
+    opened: Opener, out: Path, lead: str, region: dict[str, tuple[int, int]], shard: Any
+) -> None:
+    url, masks = with_labels(opened, lead)
+    whole = dicomzarr.open(url).levels[0]
+    dicomzarr.export(url, out, labels=True, region=region, shard=shard)
+    group = group_at(out)
+    index = {axis: slice(*region.get(axis, (0, None))) for axis in "tczyx"}
+    assert np.array_equal(group["0"][...], whole[tuple(index[axis] for axis in whole.axes)])
+    names = sorted(group["labels"], key=lambda name: int(name.rpartition("-")[2]))
+    assert len(names) == len(masks)
+    image = dict(zip(whole.axes, translation_of(group), strict=True))
+    for number, (name, mask) in enumerate(zip(names, masks, strict=True), 1):
+        label = group[f"labels/{name}"]
+        assert np.array_equal(label["0"][...], mask[index["z"], index["y"], index["x"]] * number)
+        assert translation_of(label) == [image[axis] for axis in "zyx"]
+
+
+def translation_of(group: Any) -> list[float]:
+    (dataset,) = dict(group.attrs)["ome"]["multiscales"][0]["datasets"]
+    found: list[float] = dataset["coordinateTransformations"][1]["translation"]
+    return found
+
+
+def test_labels_of_a_slide_are_cut_where_their_image_is(opened: Opener, out: Path) -> None:
+    slide, found = segmented_slide()
+    url = opened.serve([slide, found.dataset]).series_url(found.study, str(slide.SeriesInstanceUID))
+    dicomzarr.export(url, out, labels=True, region={"y": (10, 70), "x": (33, 97)})
+    group = group_at(out)
+    assert group["0"].shape == (3, 60, 64)
+    for name in group["labels"]:
+        number = int(name.rpartition("-")[2])
+        assert np.array_equal(group[f"labels/{name}/0"][...], found.masks[number - 1, 0, 10:70, 33:97] * number)
+
+
+def test_an_axis_that_the_image_lacks_is_refused_with_labels_too(opened: Opener, out: Path) -> None:
+    url, _ = with_labels(opened, "c")
+    with pytest.raises(InvalidOptionError, match="has no axis t"):
+        dicomzarr.export(url, out, labels=True, region={"t": (0, 1)})
 
 
 def test_a_region_that_leaves_out_absent_slices_says_nothing_of_them(opened: Opener, out: Path) -> None:
