@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dicomzarr.omezarr.hierarchy import Documents
     from dicomzarr.omezarr.series_store import SeriesStore
 
-_REMEDY: Final = "Export it decoded, as dicomzarr export does by default."
+_REMEDY: Final = "Export it decoded, as dicomzarr export does by default to .zarr."
 _BYTE: Final = 8
 _JPEG: Final = "imagecodecs_jpeg"
 _DECODERS: Final = {

@@ -11,6 +11,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 import zarr
+from imagecodecs import numcodecs
 
 from dicomzarr.arrays.describing import rescaling_words, slopes_differ
 from dicomzarr.dicom.pixels.codestream import Codec
@@ -21,7 +22,7 @@ from dicomzarr.faces.export.encoded import coding_of
 from dicomzarr.runtime.home_loop import run_sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
@@ -38,6 +39,8 @@ _MULTIPLE: Final = 16
 
 _RGB: Final = 3
 _BYTE: Final = 8
+_SUBSAMPLINGS: Final = frozenset({(1, 1), (2, 1), (2, 2), (4, 1)})
+"""YCbCrSubSampling that is written and read: never more rows than columns for a chroma value (TIFF 6.0 section 21)."""
 _UNITS: Final = {"micrometer": "µm", "millimeter": "mm", "second": "s", "millisecond": "ms"}
 
 
@@ -87,7 +90,7 @@ def _sizes(plan: ImagePlan) -> Iterator[tuple[str, int]]:
 
 
 def _is_jpeg(source: Source, part: Part) -> bool:
-    """Whether a level is of baseline JPEG tiles that TIFF allows, judged by its first."""
+    """Whether a level is of baseline JPEG tiles that TIFF allows, judged by its first; `_Level` looks at all."""
     level = part.whole
     shifted = any(start % chunk for start, chunk in zip(part.taken.start, level.chunks, strict=True))
     uneven = any(side % _MULTIPLE for side in level.chunks[-2:])
@@ -101,11 +104,33 @@ def _is_jpeg(source: Source, part: Part) -> bool:
         return False
     encoded = run_sync(source.store.source_of(level).encoded, frame)
     try:
-        stream = read_codestream(encoded.data)
-        coding_of(encoded, frame.instance.pixel, part.path)
-    except (ValueError, UsageError):
+        coding = coding_of(encoded, frame.instance.pixel, part.path)
+    except UsageError:
         return False
-    return stream is not None and stream.codec is Codec.JPEG and stream.precision == _BYTE
+    return _sampling(encoded.data, part, is_ycbcr=_is_ycbcr(dict(coding.configuration))) is not None
+
+
+def _sampling(data: bytes, part: Part, *, is_ycbcr: bool) -> tuple[int, int] | None:
+    """Columns and rows that a chroma value of a JPEG tile stands for, as tags say it; None where they cannot.
+
+    Readers go by the tags (TIFF 6.0 section 22): libtiff refuses a codestream of other sampling factors than they name.
+    """
+    stream = read_codestream(data)
+    if stream is None or stream.codec is not Codec.JPEG or stream.precision != _BYTE:
+        return None
+    if stream.scans is None or stream.scans.progressive:
+        return None
+    first, *others = stream.scans.sampling
+    known = _SUBSAMPLINGS if is_ycbcr else {(1, 1)}
+    if first not in known or any(factors != (1, 1) for factors in others):
+        return None
+    unit = _BYTE * max(first)
+    return None if any(side % unit for side in part.whole.chunks[-2:]) else first
+
+
+def _is_ycbcr(configuration: Mapping[str, Any]) -> bool:
+    """Whether codestreams hold colour differences, as the codec of their array says."""
+    return configuration.get("colorspace_jpeg") == "YCBCR"
 
 
 def beside(_: Path) -> list[Path]:
@@ -140,9 +165,12 @@ class _Level:
     """One level as TIFF has it: its tiles, page after page."""
 
     def __init__(self, source: Source, plan: ImagePlan, part: Part, root: Path) -> None:
-        self._keeps, self._part, self._root = part.path in source.kept, part, root
+        self._part, self._root = part, root
         self._color = plan.color
         self._axes = part.axes
+        self._codec = _kept_codec(root, part) if part.path in source.kept else None
+        self._is_ycbcr = self._codec is not None and _is_ycbcr(self._codec)
+        self._sampling = self._same_sampling()
         self.digest = blake2b(digest_size=16)
         height, width = part.level.chunks[-2:]
         fits = not (height % _MULTIPLE or width % _MULTIPLE)
@@ -166,22 +194,31 @@ class _Level:
             "resolution": (1 / steps[1], 1 / steps[0]),
             "resolutionunit": "none",
             **({"planarconfig": "contig"} if self._color else {}),
-            **(self._kept() if self._keeps else {"compression": "zlib"}),
+            **({"compression": "zlib"} if self._sampling is None else self._kept(self._sampling)),
         }
 
-    def _kept(self) -> dict[str, Any]:
-        stream = read_codestream(next(self._codestreams()))
-        assert stream is not None  # noqa: S101  # `_is_jpeg` has seen it
-        assert stream.scans is not None  # noqa: S101  # as above
-        height, width = stream.scans.unit
-        kept: dict[str, Any] = {"compression": "jpeg"}
-        if self._color and _is_ycbcr(self._root, self._part):
-            kept |= {"photometric": "ycbcr", "subsampling": (width // _BYTE, height // _BYTE)}
-        return kept
+    def _kept(self, sampling: tuple[int, int]) -> dict[str, Any]:
+        """Tags of JPEG: what is in the codestreams, and not what tifffile would write by itself."""
+        if not self._color:
+            return {"compression": "jpeg"}
+        held = "ycbcr" if self._is_ycbcr else "rgb"
+        return {
+            "compression": "jpeg",
+            "photometric": held,
+            "compressionargs": {"outcolorspace": held},
+            "subsampling": sampling,
+        }
+
+    def _same_sampling(self) -> tuple[int, int] | None:
+        """That of all codestreams; None where they are to be decoded, or are none."""
+        if self._codec is None:
+            return None
+        found = {_sampling(data, self._part, is_ycbcr=self._is_ycbcr) for data in self._codestreams()}
+        return found.pop() if len(found) == 1 else None
 
     def tiles(self) -> Iterator[Any]:
         """Codestreams, or pixels of full tiles."""
-        for tile in self._codestreams() if self._keeps else self._pixels():
+        for tile in self._codestreams() if self._sampling else self._pixels():
             self.digest.update(tile if isinstance(tile, bytes) else np.ascontiguousarray(tile).data)
             yield tile
 
@@ -189,7 +226,7 @@ class _Level:
         """The digest of what is in a file."""
         digest = blake2b(digest_size=16)
         for page in series.pages:
-            if self._keeps:
+            if self._sampling:
                 for data, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts, sort=False):
                     digest.update(data)
             else:
@@ -206,16 +243,31 @@ class _Level:
 
     def _pixels(self) -> Iterator[npt.NDArray[Any]]:
         """Tiles of each plane, of zeros beyond its edge."""
+        (rows, columns), (height, width) = self._part.level.shape[-2:], self._tile
+        pixels = self._cut() if self._codec is None else self._decoded(self._codec)
+        for found, (_, top, left) in zip(pixels, self._corners(), strict=True):
+            inside = found[: rows - top, : columns - left]
+            full = np.zeros((height, width, *found.shape[2:]), found.dtype)
+            full[: inside.shape[0], : inside.shape[1]] = inside
+            yield full
+
+    def _cut(self) -> Iterator[npt.NDArray[Any]]:
+        """Tiles of an array of pixels."""
         array: Any = zarr.open_array(self._root, path=self._part.path, mode="r")
-        rows, columns = array.shape[-2:]
         height, width = self._tile
-        for index in self._planes(array.shape):
-            for top, left in itertools.product(range(0, rows, height), range(0, columns, width)):
-                found = np.asarray(array[(*index, slice(top, top + height), slice(left, left + width))])
-                found = np.moveaxis(found, 0, -1) if self._color else found[..., None]
-                full = np.zeros((height, width, found.shape[-1]), found.dtype)
-                full[: found.shape[0], : found.shape[1]] = found
-                yield full if self._color else full[..., 0]
+        for index, top, left in self._corners():
+            found = np.asarray(array[(*index, slice(top, top + height), slice(left, left + width))])
+            yield np.moveaxis(found, 0, -1) if self._color else found
+
+    def _decoded(self, codec: Mapping[str, Any]) -> Iterator[npt.NDArray[Any]]:
+        """Tiles of kept frames that no one tag describes: as a Zarr reader decodes them."""
+        jpeg: Any = numcodecs.Jpeg
+        yield from (np.asarray(jpeg(**codec).decode(data)) for data in self._codestreams())
+
+    def _corners(self) -> Iterator[tuple[tuple[Any, ...], int, int]]:
+        """Index of the plane, first row and first column of each tile."""
+        shape, (height, width) = self._part.level.shape, self._tile
+        return itertools.product(self._planes(shape), range(0, shape[-2], height), range(0, shape[-1], width))
 
     def _planes(self, shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
         """NumPy's index of each page, all samples of colour at once."""
@@ -226,11 +278,11 @@ class _Level:
         return itertools.product(*sides)
 
 
-def _is_ycbcr(root: Path, part: Part) -> bool:
-    """What the document of the kept frames says."""
+def _kept_codec(root: Path, part: Part) -> dict[str, Any]:
+    """How the document of kept frames configures their codec."""
     document = json.loads((root / part.path / "zarr.json").read_text(encoding="utf-8"))
-    configuration = document["codecs"][-1].get("configuration", {})
-    return bool(configuration.get("colorspace_jpeg") == "YCBCR")
+    configuration: dict[str, Any] = document["codecs"][-1].get("configuration", {})
+    return configuration
 
 
 def _uuid(source: Source) -> str:
