@@ -28,8 +28,9 @@ class OpeningName(NamedTuple):
 
     state: str
     """See `SeriesStore.state`."""
-    versions: tuple[object, ...]
-    """Tell pixels from those that replaced them under their UIDs: see `SeriesState.version`."""
+    versions: tuple[tuple[str, tuple[str | None, str | None, int]], ...]
+    """Tell pixels from those that replaced them under their UIDs: see `SeriesState.version`; by the UID of another
+    series, or nothing for its own."""
 
 
 class SeriesStore:

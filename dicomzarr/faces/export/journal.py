@@ -51,7 +51,7 @@ class Journal:
         """Read what an earlier run has done.
 
         Raises:
-            UsageError: It was of another series, or with other options.
+            UsageError: It was of another series or of another state of it, or with other options.
             TargetError: It cannot be read.
         """
         with writing("The journal of the export"):

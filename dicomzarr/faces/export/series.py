@@ -10,6 +10,8 @@ import numpy as np
 from dicomzarr.errors import InvalidOptionError
 from dicomzarr.faces.export.documents import group_documents, identity_of
 from dicomzarr.faces.export.selection import select
+from dicomzarr.sources.files.index import state_in
+from dicomzarr.sources.files.urls import is_folder_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +72,18 @@ class Source:
     def identity(self) -> dict[str, Any]:
         """What is exported and how: two exports of one are the same."""
         return {"series": self.store.state, "view": self._view, "kept": sorted(self.kept), **self.options.said}
+
+    @property
+    def begun(self) -> dict[str, Any]:
+        """The same, and the state of files or server: an export that was begun goes on with the same pixels alone."""
+        versions = [[uid, self._version(*version)] for uid, version in self.store.name.versions]
+        return {**self.identity, "version of the series": versions}
+
+    def _version(self, etag: str | None, last_modified: str | None, _forgotten: int) -> str | None:
+        """What tells pixels from those that replaced them under their UIDs, in any process; None where nothing does."""
+        if is_folder_url(self._image.series_url):
+            return state_in(etag)  # without what else lies there: the target may
+        return etag or last_modified  # which counts if there is no other (RFC 9110 section 13.2.2)
 
     def level(self, taken: Taken) -> Level:
         """The level that an array is taken from."""

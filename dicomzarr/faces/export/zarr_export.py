@@ -55,7 +55,7 @@ class ZarrExport:
     ) -> None:
         self._source = source
         self.target = ZarrTarget(url, target_options)
-        self._journal = Journal(journal_of(url), target_options, source.identity)
+        self._journal = Journal(journal_of(url), target_options, source.begun)
         self._progress = progress or (lambda _: None)
         self._store = source.store.for_one_reader()  # most of a series that is wanted at a time may come whole
         pixels = PixelCopy(self.target, source.options, self._store, source.level)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import faults
 import numpy as np
+import pydicom
 import pytest
 import slides
 from exports import assert_same_store, files_of
@@ -20,6 +21,8 @@ from processes import piped
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
 from radiology_volumes import volume
+from segmentable import CT, SHAPE, SOURCES
+from segmentations import random_masks, segmented
 from serving import forget_servers, serving, serving_elsewhere
 from waiting import SECONDS
 
@@ -165,6 +168,88 @@ def test_another_series_or_other_options_are_refused(opened: Opener, tmp_path: P
         dicomzarr.export(image, out, block_bytes=1, compression="none")
     dicomzarr.export(other, out, block_bytes=1, overwrite=True)
     assert_same_store(other, out)
+
+
+def stop_at_once(_: Progress) -> None:
+    raise KeyboardInterrupt
+
+
+def folder_of(datasets: list[Any], folder: Path) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{number}.dcm" for number in range(len(datasets))]
+    for dataset, path in zip(datasets, paths, strict=True):
+        dataset.save_as(path, enforce_file_format=True)
+    return paths
+
+
+@pytest.mark.parametrize(("ending", "replaced"), [("zarr", 0), ("zarr", -1), ("ozx", -1), ("nii", 0)])
+def test_files_that_were_replaced_are_not_mixed_with_those_before(ending: str, replaced: int, tmp_path: Path) -> None:
+    found = segmented(SOURCES, random_masks((1, *SHAPE)))
+    paths = folder_of([*CT.datasets, found.dataset], tmp_path / "series")
+    url = dicomzarr.search(tmp_path / "series", modality="CT")[0].url
+    options: dict[str, Any] = {"block_bytes": 1, "labels": ending != "nii"}
+    out = tmp_path / f"out.{ending}"
+    with pytest.raises(KeyboardInterrupt):
+        dicomzarr.export(url, out, progress=stop_at_once, **options)
+    dataset = pydicom.dcmread(paths[replaced])
+    dataset.PixelData = bytes(len(dataset.PixelData))
+    paths[replaced].unlink()
+    dataset.save_as(paths[replaced])
+    forget_servers()
+    with pytest.raises(UsageError, match="differs in version of the series"):
+        dicomzarr.export(url, out, **options)
+    assert not dicomzarr.export(url, out, overwrite=True, **options).resumed
+    if ending == "zarr":
+        assert_same_store(dicomzarr.open(url, labels=True), out, labels=True)
+
+
+def test_a_target_in_the_folder_of_the_series_goes_on(tmp_path: Path) -> None:
+    folder_of(list(CT.datasets), tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        dicomzarr.export(tmp_path, tmp_path / "out.zarr", block_bytes=1, progress=stop_at_once)
+    (tmp_path / "notes.txt").write_text("no DICOM")
+    forget_servers()
+    assert dicomzarr.export(tmp_path, tmp_path / "out.zarr", block_bytes=1).resumed
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "goes_on"),
+    [
+        ({}, {}, True),
+        ({"ETag": '"1"'}, {"ETag": '"1"'}, True),
+        ({"ETag": '"1.1"'}, {"ETag": '"1.2"'}, False),
+        ({"Last-Modified": "Wed, 01 Jan 2020 00:00:00 GMT"}, {"Last-Modified": "Thu, 02 Jan 2020 00:00:00 GMT"}, False),
+        (
+            {"ETag": '"1"', "Last-Modified": "Wed, 01 Jan 2020 00:00:00 GMT"},
+            {"ETag": '"1"', "Last-Modified": "Thu, 02 Jan 2020 00:00:00 GMT"},
+            True,
+        ),
+    ],
+    ids=str,
+)
+def test_a_series_that_the_server_calls_another_is_refused(
+    before: dict[str, str], after: dict[str, str], goes_on: Any, tmp_path: Path
+) -> None:
+    said = before
+
+    async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        for name in ("ETag", "Last-Modified"):
+            response.headers.popall(name, None)
+        response.headers.update(said)
+        return response
+
+    with serving(slides.brightfield_pyramid(), faults.fault(act, on="metadata")) as served:
+        options: dict[str, Any] = {"block_bytes": 1, "images": [""]}
+        with pytest.raises(KeyboardInterrupt):
+            dicomzarr.export(served.url, tmp_path / "out.zarr", progress=stop_at_once, **options)
+        said = after
+        forget_servers()
+        if goes_on:
+            assert dicomzarr.export(served.url, tmp_path / "out.zarr", **options).resumed
+        else:
+            with pytest.raises(UsageError, match="differs in version of the series"):
+                dicomzarr.export(served.url, tmp_path / "out.zarr", **options)
 
 
 def test_a_journal_that_was_cut_off_is_read_as_far_as_it_goes(opened: Opener, tmp_path: Path) -> None:
