@@ -19,6 +19,7 @@ from dicomzarr.dicom.pixels.syntax import read_codestream
 from dicomzarr.errors import LeftOutWarning, UsageError, VerificationError
 from dicomzarr.faces.export.blocks import frames_of, has_no_frame
 from dicomzarr.faces.export.encoded import coding_of
+from dicomzarr.faces.export.tiff_looks import looks_of
 from dicomzarr.runtime.home_loop import run_sync
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.faces.export.selection import Part
     from dicomzarr.faces.export.series import Source
+    from dicomzarr.faces.export.tiff_looks import Looks
     from dicomzarr.plan import ImagePlan
 
 _TILE: Final = 512
@@ -61,8 +63,11 @@ def adapt(source: Source) -> Source:
             "Several colour paths do not go into one OME-TIFF.", remedy="Choose one, as the region c=0:3, or .zarr."
         )
     _check_values(plan)
-    if source.options.build_levels:
-        return source  # what is built is made of decoded levels
+    looks = looks_of(source)
+    if looks.left_out:
+        warnings.warn(looks.left_out, LeftOutWarning, stacklevel=2)
+    if source.options.build_levels or looks.colormap is not None:
+        return source  # what is built is made of decoded levels, and JPEG is no index of colours
     return source.keeping(frozenset(part.path for part in source.selection.parts if _is_jpeg(source, part)))
 
 
@@ -147,7 +152,8 @@ def write(source: Source, root: Path, path: Path) -> None:
     import tifffile  # noqa: PLC0415  # an extra
 
     plan, parts = source.only_image, source.selection.parts
-    levels = [_Level(source, plan, part, root) for part in parts]
+    looks = looks_of(source)
+    levels = [_Level(source, looks, part, root) for part in parts]
     with tifffile.TiffWriter(path, bigtiff=True, ome=True) as tiff:
         for number, level in enumerate(levels):
             first = {"subifds": len(levels) - 1, "metadata": {**_metadata(plan), "UUID": _uuid(source)}}
@@ -164,9 +170,9 @@ def write(source: Source, root: Path, path: Path) -> None:
 class _Level:
     """One level as TIFF has it: its tiles, page after page."""
 
-    def __init__(self, source: Source, plan: ImagePlan, part: Part, root: Path) -> None:
-        self._part, self._root = part, root
-        self._color = plan.color
+    def __init__(self, source: Source, looks: Looks, part: Part, root: Path) -> None:
+        self._part, self._root, self._looks = part, root, looks
+        self._color = looks.photometric == "rgb"
         self._axes = part.axes
         self._codec = _kept_codec(root, part) if part.path in source.kept else None
         self._is_ycbcr = self._codec is not None and _is_ycbcr(self._codec)
@@ -190,7 +196,8 @@ class _Level:
             "shape": shape,
             "dtype": level.dtype,
             "tile": self._tile,
-            "photometric": "rgb" if self._color else "minisblack",
+            "photometric": self._looks.photometric,
+            "colormap": self._looks.colormap,
             "resolution": (1 / steps[1], 1 / steps[0]),
             "resolutionunit": "none",
             **({"planarconfig": "contig"} if self._color else {}),

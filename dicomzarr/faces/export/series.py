@@ -56,6 +56,15 @@ class Source:
         plan = self.selection.plan
         return plan.images[0] if plan.images else plan.associated[0][1]
 
+    @property
+    def colored(self) -> ImagePlan:
+        """The only image with the colours of its palette, as the series has it.
+
+        Raises:
+            MetadataError: The palette is broken, or is not there.
+        """
+        return self._image.opened_with(values="color").store.plan.at(self.selection.parts[0].taken.image)
+
     def with_options(self, options: ExportOptions) -> Source:
         """The same series with other options.
 

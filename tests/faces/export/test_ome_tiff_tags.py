@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
@@ -11,19 +12,30 @@ import SimpleITK
 import tifffile
 from PIL import Image
 from pydicom.encaps import encapsulate
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import JPEGBaseline8Bit
-from radiology_model import AXIAL
+from radiology_model import AXIAL, distinct
+from radiology_opened import Opener
 from radiology_volumes import volume
 
 import dicomzarr
+from dicomzarr.errors import LeftOutWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from radiology_model import RadiologySeries
 
 DECODERS_DIFFER = 5
 """Values by which decoders of JPEG differ, most where they interpolate chroma."""
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    with Opener() as opener:
+        yield opener
 
 
 def smooth(rows: int, columns: int) -> Any:
@@ -144,3 +156,132 @@ def test_progressive_jpeg_is_decoded(tmp_path: Path) -> None:
         page: Any = tiff.pages[0]
         assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
         assert np.abs(page.asarray().astype(int) - expected[0]).max() <= DECODERS_DIFFER
+
+
+# --- dark and bright, and palettes
+
+
+def stored_in(bits: int) -> dict[str, Any]:
+    return {"BitsStored": bits, "HighBit": bits - 1}
+
+
+def tag(path: Path, number: int = 262) -> Any:
+    with tifffile.TiffFile(path) as tiff:
+        found = {page.tags[number].value for page in tiff.pages if isinstance(page, tifffile.TiffPage)}
+    (value,) = found
+    return value
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_monochrome1_is_white_at_zero_and_its_values_are_those_stored(
+    bits: int, opened: Opener, tmp_path: Path
+) -> None:
+    pixels = distinct((3, 32, 40), bits=bits)
+    attributes = {"PhotometricInterpretation": "MONOCHROME1", **stored_in(bits)}
+    series = volume(AXIAL, pixels, RescaleIntercept="0", **attributes)
+    dicomzarr.export(opened(series), tmp_path / "out.ome.tif")
+    assert tag(tmp_path / "out.ome.tif") == 0  # TIFF 6.0: WhiteIsZero
+    assert np.array_equal(tifffile.imread(tmp_path / "out.ome.tif"), pixels)
+    with Image.open(tmp_path / "out.ome.tif") as image:
+        found = np.asarray(image)
+    assert np.array_equal(found, 255 - pixels[0] if bits == 8 else pixels[0])  # Pillow shows it, of 8 bits
+
+
+def test_kept_jpeg_of_monochrome1_is_white_at_zero(tmp_path: Path) -> None:
+    data = jpeg(np.ascontiguousarray(smooth(64, 64)[..., 0]), "", "")
+    (expected,) = saved(tmp_path / "series", [data], "MONOCHROME1", (64, 64))
+    dicomzarr.export(tmp_path / "series", tmp_path / "out.ome.tif")
+    assert (tag(tmp_path / "out.ome.tif"), tag(tmp_path / "out.ome.tif", 259)) == (0, 7)
+    found = np.squeeze(tifffile.imread(tmp_path / "out.ome.tif"))
+    assert np.abs(found.astype(int) - expected).max() <= DECODERS_DIFFER
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"PhotometricInterpretation": "MONOCHROME2"}, 1),
+        ({"PhotometricInterpretation": "MONOCHROME2", "RescaleSlope": "-1"}, 0),  # high modality values are bright
+        ({"PhotometricInterpretation": "MONOCHROME1", "RescaleSlope": "-1"}, 1),
+    ],
+    ids=str,
+)
+def test_what_is_bright_goes_by_the_slope_of_stored_values_too(
+    attributes: dict[str, str], expected: int, opened: Opener, tmp_path: Path
+) -> None:
+    image = opened(volume(AXIAL, distinct((2, 16, 20)), **{"RescaleIntercept": "0", **attributes}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LeftOutWarning)  # of how values are rescaled
+        dicomzarr.export(image, tmp_path / "out.ome.tif")
+    assert tag(tmp_path / "out.ome.tif") == expected
+
+
+@pytest.mark.parametrize("values", ["stored", "modality"])
+def test_signed_values_cannot_be_white_at_zero(values: str, opened: Opener, tmp_path: Path) -> None:
+    pixels = distinct((2, 16, 20), bits=12, signed=True)
+    series = volume(AXIAL, pixels, RescaleIntercept="0", PhotometricInterpretation="MONOCHROME1")
+    with pytest.warns(LeftOutWarning, match="low values are to be shown bright"):
+        dicomzarr.export(opened(series, values=values), tmp_path / "out.ome.tif")
+    assert tag(tmp_path / "out.ome.tif") == 1
+    assert np.array_equal(tifffile.imread(tmp_path / "out.ome.tif"), pixels)
+
+
+def painted(first: int, count: int, bits: int, *, indices: int = 8) -> RadiologySeries:
+    """Slices of indices into a palette, whose entries are for some values alone."""
+    series = volume(AXIAL, distinct((2, 64, 80), bits=indices), RescaleIntercept="0", **stored_in(indices))
+    tables = np.random.default_rng(bits).integers(0, 2**bits, (3, count), dtype=np.uint16)
+    for dataset in series.datasets:
+        dataset.PhotometricInterpretation = "PALETTE COLOR"
+        for color, table in zip(("Red", "Green", "Blue"), tables, strict=True):
+            setattr(dataset, f"{color}PaletteColorLookupTableDescriptor", [count, first, bits])
+            data = table.astype("u1" if bits == 8 else "<u2").tobytes()
+            setattr(dataset, f"{color}PaletteColorLookupTableData", data)
+    return series
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 256), (0, 40), (10, 100)])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_of_bytes_is_a_colormap(first: int, count: int, bits: int, opened: Opener, tmp_path: Path) -> None:
+    series = painted(first, count, bits)
+    dicomzarr.export(opened(series), tmp_path / "out.ome.tif")
+    out = tmp_path / "out.ome.tif"
+    assert tag(out) == 3
+    slices = sorted(series.datasets, key=lambda each: float(each.ImagePositionPatient[2]))
+    expected = [apply_color_lut(each.pixel_array, each) for each in slices]
+    with tifffile.TiffFile(out) as tiff:
+        assert np.array_equal(tiff.asarray(), [each.pixel_array for each in slices])
+        page: Any = tiff.pages[0]
+        assert np.array_equal(page.asrgb(), expected[0].astype(np.uint16) * (257 if bits == 8 else 1))
+    for number, colors in enumerate(expected):
+        with Image.open(out) as image:
+            image.seek(number)
+            assert np.array_equal(np.asarray(image.convert("RGB")), colors >> (bits - 8))
+
+
+def test_indices_of_16_bits_are_said_to_lack_their_palette(opened: Opener, tmp_path: Path) -> None:
+    series = painted(0, 4096, 16, indices=12)
+    with pytest.warns(LeftOutWarning, match='without their palette.*uint16.*values="color" exports the colours'):
+        dicomzarr.export(opened(series), tmp_path / "out.ome.tif")
+    assert tag(tmp_path / "out.ome.tif") == 1
+
+
+def test_several_palettes_are_left_out_and_said(opened: Opener, tmp_path: Path) -> None:
+    series = painted(0, 256, 8)
+    table = series.datasets[0].RedPaletteColorLookupTableData
+    series.datasets[0].RedPaletteColorLookupTableData = table[::-1]
+    with pytest.warns(LeftOutWarning, match="its frames have several"):
+        dicomzarr.export(opened(series), tmp_path / "out.ome.tif")
+    assert tag(tmp_path / "out.ome.tif") == 1
+
+
+def test_a_broken_palette_is_left_out_and_said(opened: Opener, tmp_path: Path) -> None:
+    series = painted(0, 256, 8)
+    for dataset in series.datasets:
+        del dataset.RedPaletteColorLookupTableData
+    with pytest.warns(LeftOutWarning, match="it cannot be read"):
+        dicomzarr.export(opened(series), tmp_path / "out.ome.tif")
+    assert tag(tmp_path / "out.ome.tif") == 1
+
+
+def test_colours_of_a_palette_are_rgb(opened: Opener, tmp_path: Path) -> None:
+    dicomzarr.export(opened(painted(0, 256, 8), values="color"), tmp_path / "out.ome.tif")
+    assert tag(tmp_path / "out.ome.tif") == 2
