@@ -84,6 +84,11 @@ def is_absent(part: Part, box: Box) -> bool:
     return level.absent_is_fill and all(has_no_frame(level, chunk) for chunk in frames_of(part, box))
 
 
+def has_absent(part: Part) -> bool:
+    """Whether some chunk of an exported array shows no frame."""
+    return any(has_no_frame(part.whole, chunk) for chunk in frames_of(part, tuple((0, n) for n in part.level.shape)))
+
+
 def frames_of(part: Part, box: Box) -> Iterator[tuple[int, ...]]:
     """The chunks of the series, by their indices, that a box of an exported array is taken from."""
     factor = 2**part.halvings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,8 +14,8 @@ from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.rle import is_rle
 from dicomzarr.dicom.pixels.codestream import Codec, Colour
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES, read_codestream
-from dicomzarr.errors import UsageError
-from dicomzarr.faces.export.blocks import blocks_of, frames_of
+from dicomzarr.errors import LeftOutWarning, UsageError
+from dicomzarr.faces.export.blocks import blocks_of, frames_of, has_absent
 from dicomzarr.faces.export.chunks import checksum, digest
 from dicomzarr.faces.export.documents import array_documents, array_documents_v2
 from dicomzarr.runtime.home_loop import run_sync
@@ -117,6 +118,14 @@ class EncodedCopy:
             check_codec(coding, frame, first[1].instance, part.path)
         self._codings[part.path] = coding
         coded_documents(part, coding, self._options.zarr_format)
+        if self._options.zarr_format == 2 and has_absent(part):  # noqa: PLR2004  # of Zarr
+            warnings.warn(
+                f"Array {part.path}: absent chunks have no frame to keep, and read as the fill value "
+                f"{part.level.fill_value:g}. Of Zarr format 2 xarray takes all pixels of that value for missing ones: "
+                "Zarr format 3, or an export without keeping frames encoded, has none of it.",
+                LeftOutWarning,
+                stacklevel=2,
+            )
 
     def prepare(self, part: Part) -> Documents:
         """Write the documents of an array that was examined."""
@@ -185,7 +194,7 @@ def coded_documents(part: Part, coding: Coding, zarr_format: int) -> Documents:
             remedy="Use Zarr format 3, or export without keeping frames encoded.",
         )
     compressor = None if coding.name == "bytes" else {"id": coding.name, **dict(coding.configuration)}
-    return array_documents_v2(part, compressor, level.fill_value)
+    return array_documents_v2(part, compressor, level.fill_value if has_absent(part) else None)
 
 
 def present(part: Part, box: Box, zarr_format: int) -> Iterator[tuple[str, FrameRef]]:

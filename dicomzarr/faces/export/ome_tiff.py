@@ -17,7 +17,7 @@ from dicomzarr.arrays.describing import rescaling_words, slopes_differ
 from dicomzarr.dicom.pixels.codestream import Codec
 from dicomzarr.dicom.pixels.syntax import read_codestream
 from dicomzarr.errors import LeftOutWarning, UsageError, VerificationError
-from dicomzarr.faces.export.blocks import frames_of, has_no_frame
+from dicomzarr.faces.export.blocks import frames_of, has_absent
 from dicomzarr.faces.export.encoded import coding_of
 from dicomzarr.faces.export.tiff_looks import looks_of
 from dicomzarr.runtime.home_loop import run_sync
@@ -99,11 +99,9 @@ def _is_jpeg(source: Source, part: Part) -> bool:
     level = part.whole
     shifted = any(start % chunk for start, chunk in zip(part.taken.start, level.chunks, strict=True))
     uneven = any(side % _MULTIPLE for side in level.chunks[-2:])
+    if shifted or uneven or not level.holds_stored or has_absent(part):
+        return False
     whole = tuple((0, size) for size in part.level.shape)
-    if shifted or uneven or not level.holds_stored:
-        return False
-    if any(has_no_frame(level, chunk) for chunk in frames_of(part, whole)):
-        return False
     frame = level.frames.locate(next(frames_of(part, whole)))
     if frame is None:
         return False

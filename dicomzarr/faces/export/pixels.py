@@ -110,7 +110,9 @@ class PixelCopy:
     def check(self, block: Block, _: Gate) -> str:
         """The digest of a block as it is at the target."""
         part, coding = block.part, self._coding(block.part)
-        present = [_chunk(part, box) for box in boxes(block.box, part.level.chunks) if not is_absent(part, box)]
+        present = [
+            _chunk(part, box) for box in boxes(block.box, part.level.chunks) if not self._stays_absent(part, box)
+        ]
         files = {self._key(part, file): file for file in dict.fromkeys(self._file_of(part, chunk) for chunk in present)}
         checksums = {
             chunk: coding.checksum(each)
@@ -131,7 +133,7 @@ class PixelCopy:
             if frame is not None:
                 frames.append(frame)
                 places.append(box)
-            elif not part.whole.absent_is_fill:
+            elif not self._stays_absent(part, box):
                 store(_chunk(part, box), coding.encode(self._absent(part), _size(box)))
 
         def place(position: int, pixels: npt.NDArray[Any]) -> None:
@@ -146,12 +148,16 @@ class PixelCopy:
         pixels = None if part.halvings else self._read(block)
         first = [-start for start, _ in block.box]
         for box in boxes(block.box, part.level.chunks):
-            if not is_absent(part, box):
+            if not self._stays_absent(part, box):
                 if pixels is None:
                     found = self._halved(part, box)
                 else:
                     found = pixels[tuple(slice(*ends) for ends in shifted(box, first))]
                 store(_chunk(part, box), coding.encode(found, _size(box)))
+
+    def _stays_absent(self, part: Part, box: Box) -> bool:
+        """Whether a chunk is not written, for readers fill it in; those of Zarr v2 do not, as in the virtual store."""
+        return self._options.zarr_format == 3 and is_absent(part, box)  # noqa: PLR2004  # of Zarr
 
     def _absent(self, part: Part) -> npt.NDArray[Any]:
         """A chunk of which there is no frame."""
@@ -244,12 +250,10 @@ class PixelCopy:
 
     def _documents(self, part: Part) -> Documents:
         level, options = part.level, self._options
-        fill = level.fill_value if options.absent is None else options.absent
         if options.zarr_format == 2:  # noqa: PLR2004  # of Zarr
             compressor = None if options.zstd_level is None else {"id": "zstd", "level": options.zstd_level}
-            whole = tuple((0, size) for size in level.shape)
-            has_absent = any(has_no_frame(part.whole, chunk) for chunk in frames_of(part, whole))
-            return array_documents_v2(part, compressor, fill if has_absent else None)
+            return array_documents_v2(part, compressor, None)
+        fill = level.fill_value if options.absent is None else options.absent
         shard = None if options.shard is None else self._unit(part)
         return array_documents(part, pixel_codecs(level, options.zstd_level), shard, fill)
 

@@ -13,10 +13,11 @@ import numpy as np
 import pydicom
 import pytest
 import slides
+import xarray
 from imagecodecs import numcodecs
 from opened import group_at
 from pydicom.encaps import generate_frames
-from radiology_model import AXIAL, distinct
+from radiology_model import AXIAL, decimals, distinct, series_of
 from radiology_opened import Opener, pixels_of
 from radiology_volumes import mixed_syntaxes, monochrome1, pet, secondary_capture, volume
 from real_data import real_series
@@ -24,7 +25,7 @@ from serving import forget_servers, serving
 
 import dicomzarr
 from dicomzarr.demo.show import demo_server, demo_url
-from dicomzarr.errors import InvalidOptionError, UsageError
+from dicomzarr.errors import InvalidOptionError, LeftOutWarning, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,6 +142,26 @@ def test_zarr_format_2_names_numcodecs(name: str, tmp_path: Path) -> None:
     image = dicomzarr.open(real_series(name))
     dicomzarr.export(image, tmp_path / "out.zarr", keep_encoded=True, zarr_format=2)
     assert np.array_equal(group_at(tmp_path / "out.zarr", zarr_format=2)["0"][...], image.levels[0][...])
+
+
+def test_no_value_of_zarr_format_2_is_a_missing_one(opened: Opener, tmp_path: Path) -> None:
+    """For xarray a fill value marks missing values."""
+    image = opened(volume(AXIAL, distinct((4, 16, 20)) % 7))
+    dicomzarr.export(image, tmp_path / "out.zarr", keep_encoded=True, zarr_format=2)
+    assert (pixels_of(image) == 0).any()
+    read = xarray.open_zarr(tmp_path / "out.zarr", consolidated=False)["0"].to_numpy()
+    assert read.dtype == image.levels[0].dtype
+    assert np.array_equal(read, pixels_of(image))
+
+
+def test_chunks_that_zarr_format_2_lacks_are_said(opened: Opener, tmp_path: Path) -> None:
+    series = volume(AXIAL, distinct((6, 16, 20), bits=12))
+    lost = decimals(AXIAL.position(3))
+    image = opened(series_of([each for each in series.datasets if each.ImagePositionPatient != lost]))
+    with pytest.warns(LeftOutWarning, match="Array 0: absent chunks.*fill value 0.*xarray takes all pixels"):
+        dicomzarr.export(image, tmp_path / "out.zarr", keep_encoded=True, zarr_format=2)
+    assert np.array_equal(group_at(tmp_path / "out.zarr", zarr_format=2)["0"][...], pixels_of(image))
+    dicomzarr.export(image, tmp_path / "other.zarr", keep_encoded=True)  # without a warning
 
 
 def test_a_region_of_whole_frames_may_be_kept(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 import radiology
 import radiology_dimensions as dimensions
 import slides
+import xarray
 import zarr
 from asking import ALWAYS_WHOLE
 from exports import assert_same_store, keys_of, missing_chunks, nodes, same_values
@@ -71,9 +72,9 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out.zarr"
 
 
-def lacking_a_slice(grid: Any = AXIAL) -> Any:
+def lacking_a_slice(grid: Any = AXIAL, pixels: Any = None) -> Any:
     """A series of five of six slices."""
-    series = volume(grid, distinct((6, 16, 20), bits=12, signed=True))
+    series = volume(grid, distinct((6, 16, 20), bits=12, signed=True) if pixels is None else pixels)
     lost = decimals(grid.position(3))
     return series_of([each for each in series.datasets if each.ImagePositionPatient != lost])
 
@@ -192,11 +193,37 @@ def check_v2(out: Path) -> None:
     ngff_zarr.from_ngff_zarr(str(out), validate=True, version="0.4")
 
 
-def test_absent_slices_stay_absent_in_zarr_format_2(opened: Opener, out: Path) -> None:
-    image = opened(lacking_a_slice())
-    dicomzarr.export(image, out, zarr_format=2)
-    assert not (out / "0" / "3" / "0" / "0").exists()
-    assert np.array_equal(group_at(out, zarr_format=2)["0"][...], pixels_of(image))
+@pytest.mark.parametrize(
+    "options", [{}, {"absent": 9}, {"build_levels": True}, {"region": {"z": (2, 5), "y": (3, 9)}}], ids=str
+)
+def test_all_slices_are_chunks_in_zarr_format_2_and_no_value_is_a_missing_one(
+    opened: Opener, out: Path, options: dict[str, Any]
+) -> None:
+    """For xarray a fill value marks missing values: real ones became NaN, if one slice was absent."""
+    image = opened(lacking_a_slice(pixels=distinct((6, 16, 20)) % 7))
+    dicomzarr.export(image, out, zarr_format=2, **options)
+    assert json.loads((out / "0" / ".zarray").read_text())["fill_value"] is None
+    expected = pixels_of(image).copy()
+    expected[3] = options.get("absent", expected[3])
+    expected = expected[tuple(slice(*options.get("region", {}).get(axis, (0, None))) for axis in "zyx")]
+    assert (expected == 0).any()
+    assert np.array_equal(group_at(out, zarr_format=2)["0"][...], expected)
+    read = xarray.open_zarr(out, consolidated=False)["0"]
+    assert (read.dtype, np.array_equal(read.to_numpy(), expected)) == (expected.dtype, True)
+    assert len(list((out / "0").glob("*/0/0"))) == len(expected)
+
+
+def test_absent_tiles_are_chunks_in_zarr_format_2_as_in_the_virtual_store(out: Path) -> None:
+    with serving(slides.sparse_fluorescence()) as served:
+        dicomzarr.export(served.url, out, zarr_format=2)
+        written, shown = group_at(out, zarr_format=2), group_at(served.url, storage_options={"zarr_format": 2})
+        for path, node in nodes(shown):
+            if isinstance(node, zarr.Array):
+                assert written[path].metadata.fill_value == node.metadata.fill_value is None
+                assert np.array_equal(written[path][...], node[...])
+                grid = [-(-size // chunk) for size, chunk in zip(node.shape, node.chunks, strict=True)]
+                keys = ["/".join(map(str, index)) for index in np.ndindex(*grid)]
+                assert all((out / path / key).is_file() for key in keys)
 
 
 def test_shards_hold_several_chunks(out: Path) -> None:
