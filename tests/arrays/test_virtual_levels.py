@@ -108,6 +108,16 @@ def test_copies_and_the_gateway_have_them_as_values_and_never_as_frames(tmp_path
             assert (chunk.reshape(3, 128, 128) == image.levels[1][:, :128, :128]).all()
 
 
+def test_a_copy_counts_them_as_its_own_levels(tmp_path: Path) -> None:
+    with serving(one_level("counted", Level(noisy_color(15, 512, 2048), (256, 256)))) as served:
+        image = dicomzarr.open(served.url, virtual_levels=True)
+        assert image.attributes["virtual_levels"][:2] == [1, 2]
+        for levels, expected in (([0, 2], [1]), ([2], [0]), ([0], None)):
+            dicomzarr.export(image, tmp_path / "copy.zarr", levels=levels, overwrite=True)
+            said = dict(group_at(tmp_path / "copy.zarr").attrs)["dicomzarr"]
+            assert said.get("virtual_levels") == expected
+
+
 def test_only_the_frames_beneath_are_fetched_and_each_once() -> None:
     with serving(one_level("fetched", Level(noisy_color(6, 1024, 1024), (256, 256)))) as served:
         image = dicomzarr.open(served.url, virtual_levels=True)

@@ -14,6 +14,7 @@ from dicomzarr.plan import label_path
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from dicomzarr.dicom.segmentation import Segmentation
     from dicomzarr.faces.export.options import ExportOptions
     from dicomzarr.plan import Affine, ImagePlan, LevelPlan, SeriesPlan
     from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors
@@ -226,8 +227,17 @@ class _Cut:
             plane_affine=plane,
             poses=tuple(self._moved(each, level) for each in known.poses[slice(*t)]) if known.poses else (),
             ultrasound_regions=known.ultrasound_regions if is_whole else (),
+            segmentation=self._cut_segments(slice(*by_axis.get("c", (0, None)))),
+            virtual_levels=tuple(place for place, each in enumerate(self._numbers) if each in known.virtual_levels),
             z_offsets=known.z_offsets[slice(*z)] if known.z_offsets and "z" in by_axis else known.z_offsets,
         )
+
+    def _cut_segments(self, c: slice) -> Segmentation | None:
+        """The segmentation with the segments of the channels that are taken, where channels are segments."""
+        known, numbers = self._image.attributes.segmentation, self._image.numbers
+        if known is None or numbers[c] == numbers:
+            return known
+        return replace(known, segments=tuple(each for each in known.segments if each.number in numbers[c]))
 
 
 def _check_levels(images: Sequence[ImagePlan], wanted: Sequence[int]) -> None:

@@ -20,6 +20,7 @@ import xarray
 import zarr
 from asking import ALWAYS_WHOLE
 from exports import assert_same_store, keys_of, missing_chunks, nodes, same_values
+from highdicom.seg import SegmentationTypeValues
 from opened import array_at, group_at
 from radiology_model import AXIAL, OBLIQUE, decimals, distinct, series_of
 from radiology_opened import Opener, affine_of, pixels_of
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from dicomzarr.faces.export.zarr_export import Progress
+
+BINARY, FRACTIONAL = SegmentationTypeValues.BINARY, SegmentationTypeValues.FRACTIONAL
+LABELMAP = SegmentationTypeValues.LABELMAP
 
 SLIDES = {
     "pyramid": slides.brightfield_pyramid,
@@ -395,6 +399,33 @@ def test_an_axis_that_the_image_lacks_is_refused_with_labels_too(opened: Opener,
     url, _ = with_labels(opened, "c")
     with pytest.raises(InvalidOptionError, match="has no axis t"):
         dicomzarr.export(url, out, labels=True, region={"t": (0, 1)})
+
+
+def said_of(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = dict(group_at(out).attrs)["dicomzarr"]
+    return found
+
+
+@pytest.mark.parametrize("ends", [(0, 1), (1, 3), (2, 3), (0, 3)], ids=str)
+@pytest.mark.parametrize("kind", [BINARY, FRACTIONAL], ids=["binary", "fractional"])
+def test_segments_are_those_of_the_channels_that_are_taken(
+    opened: Opener, out: Path, kind: Any, ends: tuple[int, int]
+) -> None:
+    found = segmented(SOURCES, random_masks((3, *SHAPE)), kind=kind)
+    image = dicomzarr.open(opened.serve([*CT.datasets, found.dataset]).series_url(found.study, found.series))
+    dicomzarr.export(image, out, region={"c": ends})
+    numbers = [int(each.SegmentNumber) for each in found.dataset.SegmentSequence][slice(*ends)]
+    assert [each["number"] for each in said_of(out)["segments"]] == numbers
+    labels = [each["label"] for each in dict(group_at(out).attrs)["ome"]["omero"]["channels"]]
+    assert [each["label"] for each in said_of(out)["segments"]] == labels
+    assert np.array_equal(group_at(out)["0"][...], pixels_of(image)[slice(*ends)])
+
+
+def test_a_label_map_has_all_segments_of_its_region(opened: Opener, out: Path) -> None:
+    found = segmented(SOURCES, (random_masks(SHAPE) * 2).astype(np.uint8), kind=LABELMAP)
+    image = dicomzarr.open(opened.serve([*CT.datasets, found.dataset]).series_url(found.study, found.series))
+    dicomzarr.export(image, out, region={"x": (0, 5)})
+    assert said_of(out)["segments"] == image.attributes["segments"]
 
 
 def test_a_region_that_leaves_out_absent_slices_says_nothing_of_them(opened: Opener, out: Path) -> None:
