@@ -15,6 +15,7 @@ from dicomzarr.dicom.volume.grid import ABSENT
 from dicomzarr.errors import GridError, MetadataError
 from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes
 from dicomzarr.plan.facts import padding_value, source_series
+from dicomzarr.plan.placing import stepped
 from dicomzarr.plan.plan import ImagePlan, LevelPlan
 from dicomzarr.plan.slides import plan_slide
 from dicomzarr.plan.tile_lists import is_tile_list
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.dicom.series import Series
     from dicomzarr.dicom.volume.frame import Frame
+    from dicomzarr.plan.attributes import Affine
     from dicomzarr.plan.plan import FrameIndex, SeriesPlan
 
 _SAME: Final = 1e-3
@@ -299,6 +301,23 @@ def _same_matrix(image: ImagePlan, level: LevelPlan, other: ImagePlan) -> bool:
     )
 
 
+def _affine_of(image: ImagePlan, level: LevelPlan) -> Affine | None:
+    """The affine of a level: that of the image leads from the finest."""
+    finest = image.levels[0]
+    if image.affine is None or level is finest:
+        return image.affine
+    return stepped(
+        image.affine,
+        [
+            (
+                level.scale[axis] / finest.scale[axis],
+                (level.translation[axis] - finest.translation[axis]) / finest.scale[axis],
+            )
+            for axis in (-1, -2)
+        ],
+    )
+
+
 def _label(  # noqa: PLR0913  # what a label is made of
     image: ImagePlan,
     level: LevelPlan,
@@ -330,7 +349,7 @@ def _label(  # noqa: PLR0913  # what a label is made of
             ),
         ),
         channels=(),
-        affine=image.affine,
+        affine=_affine_of(image, level),
         color=False,
         attributes=ImageAttributes(
             modality="SEG",

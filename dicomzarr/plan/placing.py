@@ -11,6 +11,8 @@ from dicomzarr.dicom.model.values import FARTHEST
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from dicomzarr.dicom.volume.grid import Grid
@@ -38,6 +40,20 @@ class Placing:
     """(column, row, slice, 1) to LPS; None where DICOM gives no geometry or slices are not evenly spaced."""
     plane_affine: Affine | None = None
     """(column, row, millimetres along the normal from the first slice, 1) to LPS, of slices that are not."""
+
+
+def stepped(affine: Affine, steps: Sequence[tuple[float, float]]) -> Affine:
+    """The affine of a grid of whose columns, rows and slices only some are taken, or in larger steps.
+
+    Args:
+        affine: Of the whole grid.
+        steps: (step, first) along columns, rows and perhaps slices, in those of the grid.
+    """
+    own = np.eye(4)
+    for axis, (step, first) in enumerate(steps):
+        own[axis, axis], own[axis, 3] = step, first
+    a, b, c, d = (tuple(float(value) for value in row) for row in np.array(affine) @ own)
+    return a, b, c, d  # type: ignore[return-value]  # rows of four
 
 
 def place(grid: Grid) -> Placing:

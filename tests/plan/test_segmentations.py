@@ -26,6 +26,8 @@ from segmentations import (
     segmented,
     segmented_slide,
 )
+from slides_instances import Identity, Level, full_instance
+from slides_pixels import noisy_color
 
 import dicomzarr
 from dicomzarr.errors import GuessWarning, InvalidAttributeError
@@ -39,6 +41,7 @@ with warnings.catch_warnings():
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from orthanc import Orthanc
     from radiology_model import Grid, Pixels, RadiologySeries
@@ -327,6 +330,30 @@ def test_segments_of_a_slide_are_labels_of_the_level_that_has_their_matrix(opene
         assert np.array_equal(pixels_of(label), found.masks[number - 1, 0] * number)
     group: Any = zarr.open_group(image.url, mode="r", storage_options={"labels": True})
     yaozarrs.validate_zarr_store(group)
+
+
+def test_a_label_of_a_coarser_level_lies_where_that_level_does(opened: Opener, tmp_path: Path) -> None:
+    fine = Level(noisy_color(5, 192, 256), (32, 32), spacing=(0.0005, 0.0005))
+    coarse = Level(noisy_color(6, 96, 128), (32, 32), spacing=(0.001, 0.001))
+    slide = [full_instance(Identity("two levels", number), level) for number, level in enumerate((fine, coarse), 1)]
+    for dataset in slide:
+        for keyword, value in IDENTIFIED.items():
+            setattr(dataset, keyword, value)
+        dataset.ContainerIdentifier = "1"
+    found = segmented([slide[1]], random_masks((1, 1, 96, 128)), tile_pixel_array=True, tile_size=(32, 32))
+    server = opened.serve([*slide, found.dataset])
+    image = dicomzarr.open(server.series_url(found.study, str(slide[0].SeriesInstanceUID)), labels=True)
+    (label,) = image.labels.values()
+    assert np.array_equal(pixels_of(label), found.masks[0, 0])
+    # Corners of levels coincide: a pixel of the label is two by two of the image, around its centre.
+    whole, own = np.array(image.affine), np.array(label.affine)
+    for column, row in ((0, 0), (127, 0), (5, 95)):
+        assert np.allclose(own @ (column, row, 0, 1), whole @ (2 * column + 0.5, 2 * row + 0.5, 0, 1), atol=1e-9)
+    dicomzarr.export(image.series_url, tmp_path / "out.zarr", labels=True, region={"x": (100, 180), "y": (20, 60)})
+    group: Any = zarr.open_group(tmp_path / "out.zarr", mode="r")[f"labels/{label.name}"]
+    assert np.array_equal(group["0"][...], found.masks[0, 0, 10:30, 50:90])
+    cut = np.array(group.attrs["dicomzarr"]["affine"])
+    assert np.allclose(cut @ (3, 2, 0, 1), own @ (53, 12, 0, 1), atol=1e-9)
 
 
 def test_labels_of_a_slide_have_names_types_and_colours_of_their_own(opened: Opener) -> None:

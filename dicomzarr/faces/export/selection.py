@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from dicomzarr.errors import InvalidOptionError
 from dicomzarr.plan import label_path
+from dicomzarr.plan.placing import stepped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -191,7 +190,7 @@ class _Cut:
 
     def _moved(self, affine: Affine | None, level: LevelPlan) -> Affine | None:
         """An affine of the finest level, from indices of an exported one."""
-        return None if affine is None else _times(affine, self._to_finest(level))
+        return None if affine is None else stepped(affine, self._to_finest(level))
 
     def _to_finest(self, level: LevelPlan) -> list[tuple[float, float]]:
         """(step, first) of columns, rows and slices of an exported level in those of the finest."""
@@ -215,7 +214,7 @@ class _Cut:
         if plane is not None:
             along = known.coordinates["z"].values if "z" in known.coordinates else None
             step = (1.0, float(along[z[0]] - along[0]) if along else 0.0)
-            plane = _times(plane, [*self._to_finest(level)[:2], step])
+            plane = stepped(plane, [*self._to_finest(level)[:2], step])
         return replace(
             known,
             rescale=None if known.rescale is None else _cut_rescale(known.rescale, leads, by_axis),
@@ -295,14 +294,6 @@ def _halved(level: LevelPlan) -> LevelPlan:
         translation=last_two(level.translation, lambda shift, step: shift + step / 2),
         attributes=replace(level.attributes, sop_instance_uids=()),
     )
-
-
-def _times(affine: Affine, steps: Sequence[tuple[float, float]]) -> Affine:
-    own = np.eye(4)
-    for axis, (step, first) in enumerate(steps):
-        own[axis, axis], own[axis, 3] = step, first
-    a, b, c, d = (tuple(float(value) for value in row) for row in np.array(affine) @ own)
-    return a, b, c, d  # type: ignore[return-value]  # rows of four
 
 
 def _nested(values: Any, axes: str, by_axis: Mapping[str, tuple[int, int]]) -> Any:
