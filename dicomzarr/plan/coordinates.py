@@ -113,10 +113,10 @@ def _reduced(grid: Grid, name: str, *, always: bool = False) -> tuple[str, Value
         if _constant(codes, place):
             codes = codes.max(axis=place)
             axes = axes.replace(axis, "")
-    values = np.array([*levels, None, None], object)[:-1][codes]  # two None: never an array of vectors
+    values = np.array([*levels, None, None], object)[:-1]  # two None: never an array of vectors
     if axes:
-        return axes, _shown(name, values)
-    return (counted, _shown(name, values.reshape(1))) if always and counted else None
+        return axes, _shown(name, values[codes])
+    return (counted, _shown(name, values[codes.reshape(1)])) if always and counted else None
 
 
 def _constant(codes: npt.NDArray[np.int64], axis: int) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.notices import Notices
+from dicomzarr.dicom.volume.dimensions import FRAME_NUMBER
 from dicomzarr.dicom.volume.grid import ABSENT, ORDER_ONLY
 from dicomzarr.dicom.volume.words import Words
 from dicomzarr.plan.facts import real_world_values
@@ -54,6 +55,9 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
         yield _of_order(times=grid.cells.shape[0] > 1)
     if grid.stack.own_references:
         yield "Each slice has a FrameOfReferenceUID of its own, as de-identification leaves it: they were not compared."
+    counted = any(FRAME_NUMBER.name in dimension.names for dimension in grid.dimensions)
+    if counted and grid.shows_segments and grid.cells.shape[1] > 1:
+        yield "Nothing tells which frames of segments belong together: at each t one of them has a frame."
     yield from _of_places(grid)
     yield from _of_few(grid)
     yield from _of_mappings(grid)

@@ -238,7 +238,7 @@ def _name(grid: Grid, number: int, count: int) -> str:
 
 def _channels(grid: Grid, view: View) -> tuple[Channel, ...]:
     segmentation = grid.first.instance.segmentation
-    if segmentation is not None and not segmentation.is_label_map and grid.kind != LIST:
+    if segmentation is not None and grid.shows_segments and grid.kind != LIST:
         return _segment_channels(grid, segmentation, view)
     labels = channel_labels(grid)
     shown = windows(grid).shown(view)
@@ -263,8 +263,7 @@ def _is_inverted(grid: Grid, view: View) -> bool:
 
 
 def _segment_numbers(grid: Grid) -> tuple[int, ...]:
-    segmentation = grid.first.instance.segmentation
-    if segmentation is None or segmentation.is_label_map or grid.kind == LIST:
+    if not grid.shows_segments or grid.kind == LIST:
         return ()
     shown = (grid.frames[int(cells[cells != ABSENT][0])] for cells in grid.cells.swapaxes(0, 1))
     return tuple(segment_number(frame) for frame in shown)

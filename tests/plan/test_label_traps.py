@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from highdicom.seg import SegmentationTypeValues
 from opened import group_at
+from pydicom.datadict import tag_for_keyword
 from pydicom.uid import generate_uid
 from radiology_model import AXIAL, distinct, series_of
 from radiology_opened import Opener, affine_of, axes_of, pixels_of, shows, units_of
@@ -258,6 +259,96 @@ def test_masks_are_zeros_and_ones_whatever_the_header_says_of_fractions(opened: 
     image = open_own(opened, found, values="modality")
     assert set(np.unique(pixels_of(image))) == {0, 1}
     assert np.array_equal(pixels_of(image), masks)
+
+
+# --- frames that nothing places
+
+
+def unplaced(
+    kind: str, indices: str, *, second: Sequence[int] = (3, 4, 5)
+) -> tuple[Dataset, dict[tuple[int, int], Any]]:
+    """Segment 1 on frames 1 to 3 of a cine and segment 2 on others: the dataset, and pixels by (segment, frame).
+
+    Args:
+        kind: BINARY or FRACTIONAL.
+        indices: What the Dimension Index Sequence points to beside segments: a keyword, or nothing.
+        second: Frames that show segment 2, from 1.
+    """
+    masks = np.zeros((2, *SHAPE), np.uint8)
+    masks[0, :3] = random_masks((3, *SHAPE[1:]))
+    masks[1, [frame - 1 for frame in second]] = random_masks((len(second), *SHAPE[1:]), 1)
+    kinds = {"kind": FRACTIONAL, "max_fractional_value": 1} if kind == "FRACTIONAL" else {}
+    dataset = segmented(SOURCES, masks, name="unplaced", **kinds).dataset
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    for name in ("PlaneOrientationSequence", "PixelMeasuresSequence"):
+        shared.pop(name, None)
+    pointers = dataset.DimensionIndexSequence
+    if indices:
+        pointers[1].DimensionIndexPointer = tag_for_keyword(indices)
+    else:
+        dataset.DimensionIndexSequence = pointers[:1]
+    shown = {}
+    for groups, pixels in zip(dataset.PerFrameFunctionalGroupsSequence, dataset.pixel_array, strict=True):
+        z = float(groups.PlanePositionSequence[0].ImagePositionPatient[2])
+        frame = 1 + int(np.argmin([abs(AXIAL.position(place)[2] - z) for place in range(SHAPE[0])]))
+        number = int(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        del groups.PlanePositionSequence
+        groups.FrameContentSequence[0].DimensionIndexValues = [number, frame] if indices else number
+        shown[number, frame] = pixels
+    return dataset, shown
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL"])
+@pytest.mark.parametrize(
+    ("indices", "axis"),
+    [
+        ("ReferencedFrameNumber", "t"),
+        ("ReferencedSOPInstanceUID", "t"),
+        ("TemporalPositionIndex", "t"),
+        ("ImagePositionPatient", "z"),
+        ("InStackPositionNumber", "z"),
+    ],
+)
+@pytest.mark.parametrize("second", [(3, 4, 5), (1, 2, 3), (2,), (1, 2, 3, 4, 5)], ids=str)
+def test_segments_of_frames_without_places_are_the_channels(
+    opened: Opener, kind: str, indices: str, axis: str, second: tuple[int, ...]
+) -> None:
+    dataset, shown = unplaced(kind, indices, second=second)
+    image = open_own(opened, dataset)
+    frames = sorted({frame for _, frame in shown})
+    assert [channel.label for channel in image.channels] == list(LABELS[:2])
+    found = np.moveaxis(pixels_of(image), axes_of(image).index("c"), 0)
+    assert axes_of(image).replace("c", "") == f"{axis}yx"
+    blank = np.zeros(SHAPE[1:])
+    for number in (1, 2):
+        expected = [shown.get((number, frame), blank) for frame in frames]
+        assert np.array_equal(found[number - 1], expected)
+    assert image.notices == ()
+
+
+def test_frames_of_segments_that_nothing_counts_are_channels_of_a_sequence(opened: Opener) -> None:
+    dataset, shown = unplaced("BINARY", "")
+    image = open_own(opened, dataset)
+    assert axes_of(image) == "tcyx"
+    assert [channel.label for channel in image.channels] == list(LABELS[:2])
+    pixels = pixels_of(image)
+    for place, (number, _) in enumerate(shown):
+        assert np.array_equal(pixels[place, number - 1], dataset.pixel_array[place])
+        assert not pixels[place, 2 - number].any()
+    assert any("which frames of segments belong together" in notice for notice in image.notices)
+
+
+def test_what_else_tells_frames_apart_is_never_a_channel_of_segments(opened: Opener) -> None:
+    dataset, shown = unplaced("BINARY", "EchoTime")
+    images = open_own(opened, dataset).images
+    found = [
+        (one.channels[place].label, plane.tobytes())
+        for one in images
+        for place, plane in enumerate(pixels_of(one).reshape(-1, *SHAPE[1:]))
+        if plane.any()
+    ]
+    assert all(len({channel.label for channel in one.channels}) == len(one.channels) for one in images)
+    assert sorted(found) == sorted((LABELS[number - 1], pixels.tobytes()) for (number, _), pixels in shown.items())
 
 
 # --- places of what is there

@@ -221,7 +221,7 @@ def _with_slices(part: str, slices: Slices | None) -> str:
 
 def _split(blank: Grid, dimensions: list[tuple[Column, ...]]) -> Iterator[Grid]:
     """A grid without cells as one with them, or as one for each combination of the dimensions that find no axis."""
-    kept, surplus = _axes(dimensions)
+    kept, surplus = _axes(dimensions, segments=blank.shows_segments)
     told = Words(blank.frames)
     codes = [combined([column.codes for column in columns]) for columns in surplus]
     for values in itertools.product(*(range(int(each.max()) + 1) for each in codes)):
@@ -241,12 +241,20 @@ def _part_of_grid(blank: Grid, chosen: Codes) -> Grid:
     return replace(blank, frames=stack.frames, slices=slices, stack=stack)
 
 
-def _axes(dimensions: list[tuple[Column, ...]]) -> tuple[list[tuple[Column, ...]], list[tuple[Column, ...]]]:
-    """(one dimension for each of t, c and z at most, those left over): the longest keep an axis."""
+def _axes(
+    dimensions: list[tuple[Column, ...]], *, segments: bool
+) -> tuple[list[tuple[Column, ...]], list[tuple[Column, ...]]]:
+    """(one dimension for each of t, c and z at most, those left over): the longest keep an axis.
+
+    Args:
+        dimensions: What tells frames apart.
+        segments: Each frame shows one segment, and c counts nothing else.
+    """
     kept: dict[str, tuple[Column, ...]] = {}
     surplus = []
     for columns in sorted(dimensions, key=lambda columns: -max(column.count for column in columns)):
-        if columns[0].axis in kept:
+        of_others = segments and columns[0].axis == "c" and columns[0].name != SEGMENT
+        if of_others or columns[0].axis in kept:
             surplus.append(columns)
         else:
             kept[columns[0].axis] = columns

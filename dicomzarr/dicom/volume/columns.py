@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from dicomzarr.dicom.volume.clock import in_order
-from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, BY_NAME
+from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, BY_NAME, SEGMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,11 +26,13 @@ ACQUISITION_ORDER: Final = "acquisition_order"
 _OTHER_AXES: Final = {
     **dict.fromkeys(("index_00200032", "index_00209057", "index_00209301"), "z"),
     **dict.fromkeys(("index_00209128", "index_0020930D"), "t"),
+    **dict.fromkeys(("index_00081160", "index_00081155"), "t"),
     ACQUISITION_ORDER: "t",
 }
 """Axes of dimension indices; others become c.
 
-Of ImagePositionPatient, InStackPositionNumber, ImagePositionVolume; TemporalPositionIndex, TemporalPositionTimeOffset.
+Of ImagePositionPatient, InStackPositionNumber, ImagePositionVolume; TemporalPositionIndex, TemporalPositionTimeOffset;
+ReferencedFrameNumber, ReferencedSOPInstanceUID: the frames that those of a segmentation were made of.
 """
 
 _COMPONENT_ORDER: Final = ("magnitude", "phase", "real", "imaginary")
@@ -161,11 +163,14 @@ def distinct_partitions(columns: Sequence[Column]) -> Iterator[Column]:
 
 
 def independent(columns: Sequence[Column]) -> list[tuple[Column, ...]]:
-    """Dimensions: attributes of which every combination occurs are apart, the others go along one axis together."""
-    together = list(columns)
-    apart: list[tuple[Column, ...]] = []
+    """Dimensions: attributes of which every combination occurs are apart, the others go along one axis together.
+
+    Segments are apart from all else: combinations lack where writers left out what is empty.
+    """
+    apart: list[tuple[Column, ...]] = [(column,) for column in columns if column.name == SEGMENT]
+    together = [column for column in columns if column.name != SEGMENT]
     inseparable = _inseparable({column.name for column in columns})
-    for column in (column for column in columns if column.name not in inseparable):
+    for column in [column for column in together if column.name not in inseparable]:
         others = [other for other in together if other is not column]
         if not others:
             break

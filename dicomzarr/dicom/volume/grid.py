@@ -66,6 +66,12 @@ class Grid:
         return self.first.instance.segmentation is not None
 
     @property
+    def shows_segments(self) -> bool:
+        """Whether each frame shows one segment, so that c counts these: of a segmentation that is no label map."""
+        segmentation = self.stack.frames[0].instance.segmentation
+        return segmentation is not None and not segmentation.is_label_map
+
+    @property
     def absent(self) -> Codes:
         """(cells, 3): t, c and z of each cell without a frame."""
         return np.argwhere(self.cells == ABSENT)
