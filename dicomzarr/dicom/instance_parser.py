@@ -24,7 +24,7 @@ from dicomzarr.dicom.model.json_model import (
 )
 from dicomzarr.dicom.model.values import AttributeReader, is_count, is_given, is_right_angled, shown_code
 from dicomzarr.dicom.pixels.pixels import parse_pixels
-from dicomzarr.dicom.segmentation import parse_segmentation
+from dicomzarr.dicom.segmentation import ONE_SEGMENT, parse_segmentation
 from dicomzarr.dicom.slide.positions import (
     OpticalPath,
     frame_positions,
@@ -90,6 +90,8 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
     paths = paths_of_frames(declared, scan)
     if notices is not None and scan is not None and (odd := oddly_named(declared, paths, scan)):
         notices.add(uid, odd)
+    if scan is not None and segmentation is not None and segmentation.only is not None and None in scan.names:
+        read.remark(ONE_SEGMENT)
     positions = None if scan is None else frame_positions(scan, paths, frames)
     pixel = parse_pixels(read, item)
     measures = _pixel_measures(item)

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 _SEGMENTATIONS: Final = frozenset({SEGMENTATION_STORAGE, LABEL_MAP_SEGMENTATION_STORAGE})
 
+ONE_SEGMENT: Final = (
+    "frames name no segment (ReferencedSegmentNumber), and the SegmentSequence has one: they are taken to show it."
+)
+"""What is said of masks without a Segment Identification Sequence (PS3.3 section C.8.20)."""
+
+NO_SEGMENT: Final = (
+    "frames name no segment (ReferencedSegmentNumber), and the SegmentSequence has not one alone: which they show is "
+    "not known."
+)
+
 _D50_WHITE = np.array([0.96422, 1.0, 0.82521])
 _XYZ_D50_TO_LINEAR_SRGB = np.array(
     [
@@ -54,9 +64,21 @@ class Segmentation:
         """Values are segment numbers; else each frame shows one segment."""
         return self.kind == "LABELMAP"
 
+    @property
+    def only(self) -> Segment | None:
+        """The segment of masks that have one, whether their frames name it or not."""
+        return self.segments[0] if len(self.segments) == 1 and not self.is_label_map else None
+
     def numbered(self, number: object) -> Segment | None:
         """The segment of a number."""
         return next((segment for segment in self.segments if segment.number == number), None)
+
+
+def segment_name(segment: Segment | None, number: int | None) -> str:
+    """The SegmentLabel, else the number; that the segment is not known where frames name none."""
+    if segment is not None and segment.label:
+        return segment.label
+    return "unknown segment" if number is None else f"segment {number}"
 
 
 def parse_segmentation(read: AttributeReader, item: InstanceItem) -> Segmentation | None:

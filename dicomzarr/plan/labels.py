@@ -42,6 +42,9 @@ _WHOLE: Final = 0.01
 """Part by which a step may differ from several of another."""
 
 _BYTE: Final = 255
+_NUMBERS: Final = range(1, 2**16)
+"""Of segments that masks can show: from 1, in 16 bits (PS3.3 section C.8.20.4); a label is 0 where there is none."""
+
 _DIGITS: Final = 8
 """Of the digest in the name of a label."""
 
@@ -120,6 +123,11 @@ def _placed(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> 
                     _no_label(series, f"instance {header.sop_instance_uid} is fractional, or no level has its matrix")
                 )
             yield from ((place, label) for place, each in labels for label in each)
+            notices += [
+                _no_label(series, _why_no_number("tiles", header, number))
+                for number in found.numbers
+                if not _is_label(header, number)
+            ]
         return
     for shown in _segments(frames_of(series.items, series.remarks), series, notices):
         placed = [(place, cells) for place, image in enumerate(images) if (cells := _cells(image, shown)) is not None]
@@ -189,8 +197,21 @@ def _segments(frames: Iterable[Frame], series: Series, notices: list[str]) -> It
         members[frame.whole, None if segmentation.is_label_map else segment_number(frame)].append(frame)
     for (_, number), each in sorted(members.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
         header = each[0].instance
-        uids = dict.fromkeys(frame.instance.sop_instance_uid for frame in each)
-        yield _Shown(header, _segment(header, number), tuple(uids), tuple(each))
+        if _is_label(header, number):
+            uids = dict.fromkeys(frame.instance.sop_instance_uid for frame in each)
+            yield _Shown(header, _segment(header, number), tuple(uids), tuple(each))
+        else:
+            notices.append(_no_label(series, _why_no_number(f"{len(each)} frames", header, number)))
+
+
+def _is_label(header: Instance, number: int | None) -> bool:
+    """Whether there is a label of a number: a label map needs none."""
+    return number in _NUMBERS or (header.segmentation is not None and header.segmentation.is_label_map)
+
+
+def _why_no_number(what: str, header: Instance, number: int | None) -> str:
+    named = "name no segment" if number is None else f"name segment {number}, which no label can have as its value"
+    return f"{what} of instance {header.sop_instance_uid} {named}"
 
 
 def _segment(header: Instance, number: int | None) -> Segment | None:
@@ -282,6 +303,8 @@ def _tiled(image: ImagePlan, found: ImagePlan, header: Instance, series: Series)
     has_c = "c" in (axis.name for axis in found.axes)
     labels = []
     for channel, number in enumerate((None,) if segmentation.is_label_map else found.numbers):
+        if not _is_label(header, number):
+            continue
         shown = _Shown(header, _segment(header, number), uids)
         index = OneChannel(source.frames, channel) if has_c else source.frames
         labels.append(_label(image, level, index, shown, series, tiles=source.chunks))

@@ -173,8 +173,8 @@ class ImagePlan:
     """FrameOfReferenceUID (0020,0052): what ``affine`` leads to; None where there is none."""
     segments: tuple[Segment, ...] = ()
     """Of a label image: what its values are."""
-    numbers: tuple[int, ...] = ()
-    """Of a segmentation of masks: the segment number of each index along c."""
+    numbers: tuple[int | None, ...] = ()
+    """Of a segmentation of masks: the segment number of each index along c; None where its frames name none."""
     labels: tuple[ImagePlan, ...] = ()
     """Segmentations on the image's grid, where they were asked for."""
 

@@ -152,11 +152,11 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> 
     return image
 
 
-def _segment_numbers(level: SlideLevel) -> tuple[int, ...]:
+def _segment_numbers(level: SlideLevel) -> tuple[int | None, ...]:
     segmentation = level.header.segmentation
     if segmentation is None or segmentation.is_label_map:
         return ()
-    return tuple(int(path.identifier) for path in level.paths if path.identifier.isdecimal())
+    return tuple(int(path.identifier) if path.identifier.isdecimal() else None for path in level.paths)
 
 
 def _note_places(level: SlideLevel, remarks: Notices) -> None:

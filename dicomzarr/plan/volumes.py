@@ -9,8 +9,9 @@ import numpy as np
 
 from dicomzarr.dicom.cell_state import state_of_frames
 from dicomzarr.dicom.model.values import shown_code
-from dicomzarr.dicom.segmentation import Segment
+from dicomzarr.dicom.segmentation import segment_name
 from dicomzarr.dicom.volume.arrangement import arrange
+from dicomzarr.dicom.volume.dimensions import SEGMENT
 from dicomzarr.dicom.volume.frame import frames_of
 from dicomzarr.dicom.volume.grid import ABSENT, GUESSED, LIST
 from dicomzarr.dicom.volume.grouping import are_one_if_rescaled, stack_words, stacks_of
@@ -262,23 +263,27 @@ def _is_inverted(grid: Grid, view: View) -> bool:
     return (grid.first.instance.pixel.photometric_interpretation == "MONOCHROME1") != negative
 
 
-def _segment_numbers(grid: Grid) -> tuple[int, ...]:
+def _segment_numbers(grid: Grid) -> tuple[int | None, ...]:
     if not grid.shows_segments or grid.kind == LIST:
         return ()
     shown = (grid.frames[int(cells[cells != ABSENT][0])] for cells in grid.cells.swapaxes(0, 1))
     return tuple(segment_number(frame) for frame in shown)
 
 
-def segment_number(frame: Frame) -> int:
-    """ReferencedSegmentNumber (0062,000B) of a frame; 0 where there is none."""
-    number = frame.values.get("segment")
-    return int(number) if isinstance(number, float | int) else 0
+def segment_number(frame: Frame) -> int | None:
+    """ReferencedSegmentNumber (0062,000B) of a frame; None where there is none, or a part of one."""
+    number = frame.values.get(SEGMENT)
+    return int(number) if isinstance(number, float | int) and float(number).is_integer() else None
 
 
 def _segment_channels(grid: Grid, segmentation: Segmentation, view: View) -> tuple[Channel, ...]:
     """One channel for each segment that has frames, by its label and in its colour."""
-    segments = [segmentation.numbered(number) or Segment(number, "", "") for number in _segment_numbers(grid)]
-    return tuple(Channel(each.label or f"segment {each.number}", each.color or _GREY, view.range) for each in segments)
+    numbers = _segment_numbers(grid)
+    segments = [segmentation.numbered(number) for number in numbers]
+    return tuple(
+        Channel(segment_name(segment, number), (segment and segment.color) or _GREY, view.range)
+        for segment, number in zip(segments, numbers, strict=True)
+    )
 
 
 def _level_attributes(grid: Grid) -> LevelAttributes:

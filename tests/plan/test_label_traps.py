@@ -17,9 +17,10 @@ from radiology_model import AXIAL, distinct, series_of
 from radiology_opened import Opener, affine_of, axes_of, pixels_of, shows, units_of
 from radiology_traps import paint, twin
 from segmentable import CT, SHAPE, SOURCES, slices
-from segmentations import LABELS, random_masks, segmented
+from segmentations import LABELS, random_masks, segmented, segmented_slide
 
 import dicomzarr
+from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -259,6 +260,91 @@ def test_masks_are_zeros_and_ones_whatever_the_header_says_of_fractions(opened: 
     image = open_own(opened, found, values="modality")
     assert set(np.unique(pixels_of(image))) == {0, 1}
     assert np.array_equal(pixels_of(image), masks)
+
+
+# --- frames that do not say which segment they show
+
+
+def forget_segments(dataset: Dataset, frames: slice = slice(None)) -> None:
+    """Take the Segment Identification Sequence from frames, in the shared functional groups too."""
+    dataset.SharedFunctionalGroupsSequence[0].pop("SegmentIdentificationSequence", None)
+    for groups in list(dataset.PerFrameFunctionalGroupsSequence)[frames]:
+        groups.pop("SegmentIdentificationSequence", None)
+
+
+@pytest.mark.parametrize("number", [1, 7, 300])
+def test_frames_that_name_no_segment_show_the_only_one_and_that_is_said(opened: Opener, number: int) -> None:
+    masks = random_masks((1, *SHAPE))
+    dataset = segmented(SOURCES, masks, name="nameless").dataset
+    dataset.SegmentSequence[0].SegmentNumber = number
+    forget_segments(dataset)
+    image = open_labelled(opened, dataset)
+    ((name, label),) = image.labels.items()
+    assert name.endswith(f"-{number}")
+    assert [segment.label for segment in label.segments] == [LABELS[0]]
+    assert np.array_equal(pixels_of(label), masks[0].astype(int) * number)
+    assert "taken to show it" in notice_of(image, dataset)
+    found = image.label_map()
+    assert np.array_equal(found.values, masks[0].astype(int) * number)
+    own = open_own(opened, dataset)
+    assert [channel.label for channel in own.channels] == [LABELS[0]]
+    assert any("taken to show it" in notice for notice in own.notices)
+
+
+def test_frames_that_may_show_any_of_several_segments_are_no_label(opened: Opener) -> None:
+    dataset = segmented(SOURCES, random_masks((2, *SHAPE)), name="nameless two").dataset
+    forget_segments(dataset)
+    image = open_labelled(opened, dataset)
+    assert not image.labels
+    assert any("is no label: 10 frames" in notice and "name no segment" in notice for notice in image.notices)
+    with pytest.raises(UsageError, match="do not name the segment"):
+        open_own(opened, dataset).label_map()
+
+
+def test_of_frames_some_of_which_name_their_segment_these_are_a_label(opened: Opener) -> None:
+    masks = random_masks((2, *SHAPE))
+    dataset = segmented(SOURCES, masks, name="half nameless").dataset
+    assert {str(each.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+            for each in list(dataset.PerFrameFunctionalGroupsSequence)[5:]} == {"2"}  # fmt: skip
+    forget_segments(dataset, slice(5, None))
+    image = open_labelled(opened, dataset)
+    ((_, label),) = image.labels.items()
+    assert np.array_equal(pixels_of(label), masks[0])
+    assert any("is no label: 5 frames" in notice for notice in image.notices)
+    own = open_own(opened, dataset)
+    assert [channel.label for channel in own.channels] == ["unknown segment", LABELS[0]]
+    assert np.array_equal(pixels_of(own), masks[::-1])
+
+
+def test_a_segment_of_number_0_is_no_label_of_zeros(opened: Opener) -> None:
+    masks = random_masks((2, *SHAPE))
+    dataset = segmented(SOURCES, masks, name="from 0").dataset
+    for each in dataset.SegmentSequence:
+        each.SegmentNumber -= 1
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber -= 1
+    image = open_labelled(opened, dataset)
+    ((_, label),) = image.labels.items()
+    assert [segment.label for segment in label.segments] == [LABELS[1]]
+    assert np.array_equal(pixels_of(label), masks[1])
+    assert "segment 0" in notice_of(image, dataset)
+
+
+def test_tiles_that_name_no_segment_show_the_only_one(opened: Opener) -> None:
+    slide, found = segmented_slide()
+    segmentation = found.dataset
+    one = segmented([slide], found.masks[:1], tile_pixel_array=True, tile_size=(32, 32)).dataset
+    forget_segments(one)
+    server = opened.serve([slide, one])
+    image = dicomzarr.open(server.series_url(slide.StudyInstanceUID, slide.SeriesInstanceUID), labels=True)
+    ((_, label),) = image.labels.items()
+    assert np.array_equal(pixels_of(label), found.masks[0, 0])
+    assert "taken to show it" in notice_of(image, one)
+    forget_segments(segmentation)
+    server = opened.serve([slide, segmentation])
+    image = dicomzarr.open(server.series_url(slide.StudyInstanceUID, slide.SeriesInstanceUID), labels=True)
+    assert not image.labels
+    assert any("is no label" in notice for notice in image.notices)
 
 
 # --- frames that nothing places

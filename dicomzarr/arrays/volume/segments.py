@@ -12,6 +12,7 @@ from dicomzarr.arrays.level import MultiscaleImage
 from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.arrays.volume.label_map import Layer, chosen, grid_of, merged, numbers_of
 from dicomzarr.arrays.volume.nearest import looked_up, place_within
+from dicomzarr.dicom.segmentation import segment_name
 from dicomzarr.errors import MetadataError, UsageError
 from dicomzarr.session.locate import located, only_series
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from dicomzarr.arrays.level import Level
     from dicomzarr.arrays.volume.label_map import Grid, LabelMap, Overlap
-    from dicomzarr.dicom.segmentation import Segment
 
 
 def label_map(
@@ -104,7 +104,7 @@ def _of_label(label: MultiscaleImage) -> Iterator[Layer]:
     source = label.plan.levels[0].series
     segment, *others = label.segments or (None,)
     if segment is not None and not others and label.plan.levels[0].view is not None:
-        yield Layer(source, segment.number, _name(segment, segment.number), partial(_set, label.levels[0]))
+        yield Layer(source, segment.number, segment_name(segment, segment.number), partial(_set, label.levels[0]))
     else:
         yield from _of_numbers(label, source, _full(label.levels[0][...]))
 
@@ -176,12 +176,14 @@ def _of_segmentation(image: MultiscaleImage, grid: Grid, *, resample: bool) -> I
         yield from _of_numbers(image, image.series_url, read(...))
         return
     for place, number in enumerate(plan.numbers):
+        if number is None:
+            raise UsageError(
+                f"Frames of {image.url} do not name the segment that they show.", remedy="Read its levels."
+            )
         index = place if "c" in level.axes else ...
-        yield Layer(image.series_url, number, _name(known.numbered(number), number), partial(_is_set, read, index))
-
-
-def _name(segment: Segment | None, number: int) -> str:
-    return segment.label if segment is not None and segment.label else f"segment {number}"
+        yield Layer(
+            image.series_url, number, segment_name(known.numbered(number), number), partial(_is_set, read, index)
+        )
 
 
 def _set(level: Level) -> npt.NDArray[np.bool_]:
@@ -205,7 +207,7 @@ def _of_numbers(image: MultiscaleImage, source: str, values: npt.NDArray[Any]) -
     described_by = {each.number: each for each in described}
     for number in dict.fromkeys([*described_by, *np.unique(values).tolist()]):
         if number:  # a background may be described too
-            yield Layer(source, number, _name(described_by.get(number), number), partial(_is, values, number))
+            yield Layer(source, number, segment_name(described_by.get(number), number), partial(_is, values, number))
 
 
 def _full(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

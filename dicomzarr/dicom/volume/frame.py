@@ -15,9 +15,10 @@ from dicomzarr.dicom.instance_parser import pixel_spacing, spacing_between
 from dicomzarr.dicom.lut.modality import IDENTITY, Rescale, parts_of_one, read_rescale
 from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE, ImageItem, frame_groups
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
+from dicomzarr.dicom.segmentation import NO_SEGMENT, ONE_SEGMENT
 from dicomzarr.dicom.volume.computed import frame_times
 from dicomzarr.dicom.volume.diffusion import Turns
-from dicomzarr.dicom.volume.dimensions import ATTRIBUTES
+from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, SEGMENT
 from dicomzarr.dicom.volume.frame_context import FrameContext
 from dicomzarr.dicom.volume.frame_values import dimension_values
 from dicomzarr.dicom.volume.lattice import normal_of
@@ -167,8 +168,17 @@ def frames_of(items: Mapping[Instance, ImageItem], notices: Notices) -> Iterator
     alike: dict[Hashable, Frame] = {}
     for each in contexts:
         for context, (position, orientation) in zip(each, _placement(each), strict=True):
-            told, in_patient = turns.turned(context, orientation, next(values))
+            told, in_patient = turns.turned(context, orientation, _with_segment(context, next(values)))
             yield _frame_like(alike, context, position, orientation, told, notices, in_patient=in_patient)
+
+
+def _with_segment(context: FrameContext, told: Mapping[str, Value]) -> Mapping[str, Value]:
+    """What tells a frame apart, with the segment that it shows where it names none and there is one."""
+    segmentation = context.instance.segmentation
+    if segmentation is None or segmentation.is_label_map or SEGMENT in told:
+        return told
+    context.read.remark(NO_SEGMENT if segmentation.only is None else ONE_SEGMENT)
+    return told if segmentation.only is None else {**told, SEGMENT: float(segmentation.only.number)}
 
 
 def _contexts(instance: Instance, item: ImageItem, notices: Notices) -> list[FrameContext]:
