@@ -93,6 +93,43 @@ def test_labels_are_numbers_whatever_is_shown(opened: Opener, values: str) -> No
     assert segmentation.shape == ((3, *SHAPE) if values == "color" else SHAPE)
 
 
+@pytest.mark.parametrize("padding", [5, 255])
+@pytest.mark.parametrize("described", [True, False], ids=["described", "not described"])
+@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "all slices"])
+def test_the_padding_of_a_label_map_is_its_background(
+    opened: Opener,
+    padding: int,
+    described: bool,  # noqa: FBT001  # a parameter
+    sparse: bool,  # noqa: FBT001  # likewise
+) -> None:
+    numbers = np.random.default_rng(6).integers(0, 3, SHAPE).astype(np.uint8)
+    numbers[[0, 3]] = 0
+    series = volume()
+    more = {"kind": SegmentationTypeValues.LABELMAP, "omit_empty_frames": sparse}
+    segmentation = segmented(ascending(series, AXIAL), numbers, **more)
+    dataset = segmentation.dataset
+    dataset.PixelPaddingValue = padding
+    dataset.PixelData = np.where(dataset.pixel_array == 0, padding, dataset.pixel_array).astype(np.uint8).tobytes()
+    (background,) = (each for each in dataset.SegmentSequence if each.SegmentNumber == 0)
+    background.SegmentNumber = padding
+    if not described:
+        dataset.SegmentSequence = [each for each in dataset.SegmentSequence if each is not background]
+    image = dicomzarr.open(serve(opened, series, segmentation))
+    url = url_of(opened, segmentation)
+    own = dicomzarr.open(url)
+    there = numbers[1:] if sparse else numbers  # the first slice is empty, and its file knows of none before it
+    for found, expected in (
+        (image.label_map(), numbers),
+        (image.label_map(segmentation=url), numbers),
+        (image.label_map(resample=True), numbers),
+        (own.label_map(), there),
+    ):
+        assert found.names == {1: "Liver", 2: "Left kidney"}
+        assert np.array_equal(found.values, expected)
+        assert any("background" in notice for notice in found.notices) == described
+    assert np.array_equal(image.label_map({"Liver": 9}).values, (numbers == 1) * 9)
+
+
 # --- by name
 
 

@@ -65,11 +65,11 @@ def _layers(
     if segmentation is None and image.plan.attributes.segmentation is None:
         yield from _of_study(_with_labels(image), grid, notices, resample=resample)
     elif segmentation is None:
-        yield from _of_segmentation(image, grid, resample=False)
+        yield from _of_segmentation(image, grid, notices, resample=False)
     else:
         given = segmentation if isinstance(segmentation, MultiscaleImage) else _opened(image, segmentation)
         for one in given.images:
-            yield from _of_segmentation(one, grid, resample=resample)
+            yield from _of_segmentation(one, grid, notices, resample=resample)
 
 
 def _with_labels(image: MultiscaleImage) -> MultiscaleImage:
@@ -83,7 +83,7 @@ def _of_study(image: MultiscaleImage, grid: Grid, notices: list[str], *, resampl
     """Of the segmentations that refer to an image's series; a notice of each that cannot be had."""
     on_grid: set[tuple[str, int]] = set()
     for label in image.labels.values():
-        for layer in _of_label(label):
+        for layer in _of_label(label, notices):
             on_grid.update((uid, layer.number) for uid in _instances(label))
             yield layer
     if not resample:
@@ -92,7 +92,7 @@ def _of_study(image: MultiscaleImage, grid: Grid, notices: list[str], *, resampl
     for uid in image.store.others:
         try:
             for own in _images_of(image, uid):
-                layers = _of_segmentation(own, grid, resample=True)
+                layers = _of_segmentation(own, grid, notices, resample=True)
                 yield from (
                     layer for layer in layers if not {(each, layer.number) for each in _instances(own)} & on_grid
                 )
@@ -100,13 +100,13 @@ def _of_study(image: MultiscaleImage, grid: Grid, notices: list[str], *, resampl
             notices.append(f"Segmentation series {uid} was left out: {error}")
 
 
-def _of_label(label: MultiscaleImage) -> Iterator[Layer]:
+def _of_label(label: MultiscaleImage, notices: list[str]) -> Iterator[Layer]:
     source = label.plan.levels[0].series
     segment, *others = label.segments or (None,)
     if segment is not None and not others and label.plan.levels[0].view is not None:
         yield Layer(source, segment.number, segment_name(segment, segment.number), partial(_set, label.levels[0]))
     else:
-        yield from _of_numbers(label, source, _full(label.levels[0][...]))
+        yield from _of_numbers(label, source, _full(label.levels[0][...]), notices)
 
 
 def _instances(image: MultiscaleImage) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ def _as_stored(image: MultiscaleImage) -> MultiscaleImage:
     return type(image)(SeriesHandle(handle.url, replace(handle.options, values="stored")), image.path)
 
 
-def _of_segmentation(image: MultiscaleImage, grid: Grid, *, resample: bool) -> Iterator[Layer]:
+def _of_segmentation(image: MultiscaleImage, grid: Grid, notices: list[str], *, resample: bool) -> Iterator[Layer]:
     """Of an image that is a segmentation by itself.
 
     Raises:
@@ -173,7 +173,7 @@ def _of_segmentation(image: MultiscaleImage, grid: Grid, *, resample: bool) -> I
         return whole
 
     if known.is_label_map:
-        yield from _of_numbers(image, image.series_url, read(...))
+        yield from _of_numbers(image, image.series_url, read(...), notices)
         return
     for place, number in enumerate(plan.numbers):
         if number is None:
@@ -200,13 +200,20 @@ def _is(values: npt.NDArray[Any], number: int) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _of_numbers(image: MultiscaleImage, source: str, values: npt.NDArray[Any]) -> Iterator[Layer]:
-    """The segments of an array of their numbers."""
+def _of_numbers(image: MultiscaleImage, source: str, values: npt.NDArray[Any], notices: list[str]) -> Iterator[Layer]:
+    """The segments of an array of their numbers; 0 and PixelPaddingValue are no segment (PS3.3 section C.8.20.2)."""
+    padding = int(image.plan.levels[0].fill_value)
     segmentation = image.plan.attributes.segmentation
     described = image.segments or (segmentation.segments if segmentation else ())
     described_by = {each.number: each for each in described}
     for number in dict.fromkeys([*described_by, *np.unique(values).tolist()]):
-        if number:  # a background may be described too
+        if number in {0, padding}:
+            if padding and number in described_by:  # that 0 is the background goes without saying
+                name = segment_name(described_by[number], number)
+                notices.append(
+                    f"{number} ({name!r:.60}) is no segment: 0 and PixelPaddingValue, {padding}, are background."
+                )
+        else:
             yield Layer(source, number, segment_name(described_by.get(number), number), partial(_is, values, number))
 
 
