@@ -22,7 +22,7 @@ from dicomzarr.plan.tile_lists import is_tile_list
 from dicomzarr.plan.volumes import GridFrameIndex, segment_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -32,11 +32,15 @@ if TYPE_CHECKING:
     from dicomzarr.plan.attributes import Affine
     from dicomzarr.plan.plan import FrameIndex, SeriesPlan
 
-_SAME: Final = 1e-3
-"""Relative difference of directions and steps up to which two grids are one."""
+    Numbers = npt.NDArray[np.float64]
 
 _ON_GRID: Final = 0.05
-"""Part of a voxel by which a frame may lie off the grid: headers round."""
+"""Part of a voxel by which a corner may lie off the grid: headers round, and differences of steps add up to it."""
+
+_FAR: Final = 10.0
+"""Voxels up to which it is said how far off the grid something lies."""
+
+_NOWHERE: Final = np.full(3, np.nan)
 
 _WHOLE: Final = 0.01
 """Part by which a step may differ from several of another."""
@@ -117,12 +121,14 @@ def _placed(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> 
             if is_tile_list(found):
                 notices.append(_no_label(series, f"instance {header.sop_instance_uid} is a list of tiles"))
                 continue
-            labels = [(place, _tiled(image, found, header, series)) for place, image in enumerate(images)]
-            if not any(each for _, each in labels):
-                notices.append(
-                    _no_label(series, f"instance {header.sop_instance_uid} is fractional, or no level has its matrix")
-                )
-            yield from ((place, label) for place, each in labels for label in each)
+            levels = [_level_of(image, found) for image in images]
+            if header.segmentation is None or header.segmentation.kind == "FRACTIONAL" or not any(levels):
+                reason = f"instance {header.sop_instance_uid} {_why_on_no_level(images, found, header)}"
+                notices.append(_no_label(series, reason))
+                continue
+            for place, level in enumerate(levels):
+                if level is not None:
+                    yield from ((place, label) for label in _tiled(images[place], level, found, header, series))
             notices += [
                 _no_label(series, _why_no_number("tiles", header, number))
                 for number in found.numbers
@@ -135,6 +141,7 @@ def _placed(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> 
         if count < len(shown.frames):
             which = "it" if shown.segment is None else f"segment {shown.segment.number}"
             reason = f"{len(shown.frames) - count} of {len(shown.frames)} frames of {which} lie on no image's grid"
+            reason += _beside(images, shown.frames)
             notices.append(_no_label(series, reason))
             continue
         for place, cells in placed:
@@ -245,22 +252,53 @@ def _cells(image: ImagePlan, shown: _Shown) -> npt.NDArray[np.int64] | None:
 
 def _slices_of(image: ImagePlan, frames: Sequence[Frame]) -> npt.NDArray[np.int64]:
     """The slice of an image that each frame covers, voxel for voxel; -1 where it covers none."""
-    first = frames[0]
-    places = np.full(len(frames), ABSENT, np.int64)
-    pixel, apart = first.instance.pixel, first.instance.frame_of_reference_uid
-    other_space = apart and image.frame_of_reference_uid and apart != image.frame_of_reference_uid
-    if image.affine is None or other_space or image.levels[0].shape[-2:] != (pixel.rows, pixel.columns):
-        return places
-    affine = np.array(image.affine)
-    known = [place for place, frame in enumerate(frames) if _same_plane(frame, affine)]
-    if not known:
-        return places
-    positions = np.array([[*_position(frames[place]), 1.0] for place in known])
-    at = np.linalg.solve(affine, positions.T)
-    nearest = np.rint(at[2])
-    off = np.abs([at[0], at[1], at[2] - nearest]).max(axis=0)
-    places[known] = np.where(off <= _ON_GRID, nearest, ABSENT).astype(np.int64)
-    return np.full_like(places, ABSENT) if _are_coarser(places, first.between, image) else places
+    nearest, off = _nearest(image, frames)
+    places = np.where(off <= _ON_GRID, nearest, ABSENT).astype(np.int64)
+    return np.full_like(places, ABSENT) if _are_coarser(places, frames[0].between, image) else places
+
+
+def _beside(images: Sequence[ImagePlan], frames: Sequence[Frame]) -> str:
+    """How far frames lie off the grid of the image that they lie next to, in words; nothing where that is far."""
+    off = min((float(_nearest(image, frames)[1].max()) for image in images), default=np.inf)
+    return f", and up to {off:.2g} voxels beside it" if _ON_GRID < off < _FAR else ""
+
+
+def _nearest(image: ImagePlan, frames: Sequence[Frame]) -> tuple[Numbers, Numbers]:
+    """(the slice next to each frame, by how many voxels a corner of the frame lies off it at most).
+
+    They are -1 and infinite for frames of other rows and columns, and where nothing leads from frame to image.
+    """
+    first = frames[0].instance
+    shape = (first.pixel.rows, first.pixel.columns)
+    spaces = {first.frame_of_reference_uid, image.frame_of_reference_uid} - {None, ""}
+    if image.affine is None or len(spaces) > 1 or image.levels[0].shape[-2:] != shape:
+        return np.full(len(frames), float(ABSENT)), np.full(len(frames), np.inf)
+    affine, corners = np.array(image.affine), _corners(shape)
+    positions = np.array([_NOWHERE if frame.position is None else frame.position for frame in frames])
+    at = _steps(frames) @ corners[:2] + positions[..., None]
+    column, row, along = np.linalg.solve(affine[:3, :3], at - affine[:3, 3:]).transpose(1, 0, 2)
+    nearest = np.rint(along[:, :1])
+    off = np.abs([column - corners[0], row - corners[1], along - nearest]).max(axis=(0, 2))
+    return np.where(np.isnan(off), ABSENT, nearest[:, 0]), np.where(np.isnan(off), np.inf, off)
+
+
+def _steps(frames: Sequence[Frame]) -> Numbers:
+    """(frames, 3, 2): millimetres of LPS from column to column and from row to row; NaN where they are not known."""
+    known: dict[Hashable, Numbers] = {}
+    keys = [(id(frame.orientation), frame.spacing) for frame in frames]
+    for key, frame in zip(keys, frames, strict=True):
+        if key not in known:
+            down, across = frame.spacing or (np.nan, np.nan)
+            row, column = (
+                _NOWHERE.repeat(2).reshape(2, 3) if frame.orientation is None else frame.orientation.reshape(2, 3)
+            )
+            known[key] = np.stack([row * across, column * down], axis=1)
+    return np.array([known[key] for key in keys])
+
+
+def _corners(shape: tuple[int, ...]) -> Numbers:
+    """(3, 4): (column, row, 1) of the pixels at the corners of so many rows and columns."""
+    return np.array([[x, y, 1.0] for y in (0, shape[0] - 1) for x in (0, shape[1] - 1)]).T
 
 
 def _are_coarser(places: npt.NDArray[np.int64], between: float | None, image: ImagePlan) -> bool:
@@ -274,54 +312,78 @@ def _are_coarser(places: npt.NDArray[np.int64], between: float | None, image: Im
     return on_grid.size > 1 < count and abs(steps - count) < _WHOLE * count and not np.ptp(on_grid % count)
 
 
-def _position(frame: Frame) -> npt.NDArray[np.float64]:
-    return np.full(3, np.inf) if frame.position is None else frame.position
-
-
-def _same_plane(frame: Frame, affine: npt.NDArray[np.float64]) -> bool:
-    """Whether rows and columns of a frame run as those of an image, in steps of the same length."""
-    if frame.position is None or frame.orientation is None or frame.spacing is None:
-        return False
-    down, across = frame.spacing
-    own = np.stack([frame.orientation[:3] * across, frame.orientation[3:] * down], axis=1)
-    return bool(np.abs(own - affine[:3, :2]).max() <= _SAME * min(frame.spacing))
-
-
 def _header_of(image: ImagePlan, series: Series) -> Instance:
     """The header of the finest level of a segmentation."""
     uids = image.levels[0].attributes.sop_instance_uids
     return next(instance for instance in series.instances if instance.sop_instance_uid in uids)
 
 
-def _tiled(image: ImagePlan, found: ImagePlan, header: Instance, series: Series) -> list[ImagePlan]:
+def _tiled(
+    image: ImagePlan, level: LevelPlan, found: ImagePlan, header: Instance, series: Series
+) -> Iterator[ImagePlan]:
     """Of a segmented slide: labels of the level of the image that has the same matrix."""
-    source, segmentation = found.levels[0], header.segmentation
-    level = next((level for level in image.levels if _same_matrix(image, level, found)), None)
-    if level is None or segmentation is None or segmentation.kind == "FRACTIONAL":
-        return []
+    source = found.levels[0]
     uids = source.attributes.sop_instance_uids
     has_c = "c" in (axis.name for axis in found.axes)
-    labels = []
-    for channel, number in enumerate((None,) if segmentation.is_label_map else found.numbers):
-        if not _is_label(header, number):
-            continue
-        shown = _Shown(header, _segment(header, number), uids)
-        index = OneChannel(source.frames, channel) if has_c else source.frames
-        labels.append(_label(image, level, index, shown, series, tiles=source.chunks))
-    return labels
+    for channel, number in enumerate(found.numbers or (None,)):
+        if _is_label(header, number):
+            shown = _Shown(header, _segment(header, number), uids)
+            index = OneChannel(source.frames, channel) if has_c else source.frames
+            yield _label(image, level, index, shown, series, tiles=source.chunks)
 
 
-def _same_matrix(image: ImagePlan, level: LevelPlan, other: ImagePlan) -> bool:
-    """Whether a level and the finest of another image have one size, and lie at one place."""
-    flat = not {"t", "z"} & {axis.name for axis in (*image.axes, *other.axes)}
-    if not flat or level.shape[-2:] != other.levels[0].shape[-2:] or image.affine is None or other.affine is None:
-        return False
-    ours, theirs = np.array(image.affine), np.array(other.affine)
-    scaled = ours[:3, :2] * [level.scale[-1] / image.levels[0].scale[-1], level.scale[-2] / image.levels[0].scale[-2]]
-    step = float(np.linalg.norm(scaled[:, 0]))
-    return bool(
-        np.allclose(scaled, theirs[:3, :2], atol=_SAME * step) and np.allclose(ours[:2, 3], theirs[:2, 3], atol=step)
-    )
+def _level_of(image: ImagePlan, found: ImagePlan) -> LevelPlan | None:
+    """The level that has the matrix of a segmentation, and lies where it does."""
+    flat = not {"t", "z"} & {axis.name for axis in (*image.axes, *found.axes)}
+    levels = image.levels if flat and not _is_elsewhere(image, found) else ()
+    return next((level for level in levels if _off_matrix(image, level, found) <= _ON_GRID), None)
+
+
+def _is_elsewhere(image: ImagePlan, found: ImagePlan) -> bool:
+    """Whether a segmentation has a frame of reference that no level of an image has."""
+    known = {level.frame_of_reference_uid for level in image.levels} - {None}
+    return bool(known) and found.frame_of_reference_uid not in {None, *known}
+
+
+def _why_on_no_level(images: Sequence[ImagePlan], found: ImagePlan, header: Instance) -> str:
+    """Why a segmentation of a slide is a label of none of the images."""
+    if header.segmentation is not None and header.segmentation.kind == "FRACTIONAL":
+        return "is fractional"
+    if all(_is_elsewhere(image, found) for image in images):
+        return "is in another frame of reference"
+    off = min((_off_matrix(image, level, found) for image in images for level in image.levels), default=np.inf)
+    beside = f", and lies up to {off:.2g} pixels beside that of one" if _ON_GRID < off < _FAR else ""
+    return f"has the matrix of no level{beside}"
+
+
+def _off_matrix(image: ImagePlan, level: LevelPlan, other: ImagePlan) -> float:
+    """By how many pixels a corner of a level and of the finest of another image differ at most."""
+    shape = level.shape[-2:]
+    if shape != other.levels[0].shape[-2:] or image.affine is None or other.affine is None:
+        return np.inf
+    theirs, corners, off = np.array(other.affine)[:3, [0, 1, 3]], _corners(shape), []
+    for ours in _places_of(image, level):
+        apart = theirs - ours
+        apart[2, 2] = 0  # at which height the matrix lies counts for nothing
+        off.append(float(np.linalg.norm(apart @ corners, axis=0).max() / np.linalg.norm(ours[:, :2], axis=0).min()))
+    return min(off)
+
+
+def _places_of(image: ImagePlan, level: LevelPlan) -> Iterator[Numbers]:
+    """(column, row, 1) of a level to the slide by its header; of one without by either reading of the finest's origin.
+
+    That is the corner of the first pixel, which all levels share, or its centre (PS3.3 section C.8.12.2.1.1).
+    """
+    if level.affine is not None:
+        yield np.array(level.affine)[:3, [0, 1, 3]]
+        return
+    ours, finest = np.array(image.affine)[:3, [0, 1, 3]], image.levels[0]
+    for centres in (False, True):
+        scaled = ours.copy()
+        for column, axis in ((0, -1), (1, -2)):
+            scaled[:, column] *= level.scale[axis] / finest.scale[axis]
+            scaled[:, 2] += centres * ours[:, column] * level.translation[axis] / finest.scale[axis]
+        yield scaled
 
 
 def _affine_of(image: ImagePlan, level: LevelPlan) -> Affine | None:

@@ -124,6 +124,11 @@ class LevelPlan:
     """Series Instance UID of the frames, where it is not that which was opened."""
     attributes: LevelAttributes = field(default_factory=LevelAttributes)
     """What else is known of it."""
+    affine: Affine | None = None
+    """Of a slide's level: (column, row, plane, 1) to the slide by its own header, which may differ from that of the
+    finest by rounding; None where that does not say it."""
+    frame_of_reference_uid: str | None = None
+    """Of a slide's level, for some writers give each its own."""
 
     @property
     def grid(self) -> tuple[int, ...]:

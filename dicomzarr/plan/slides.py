@@ -201,6 +201,8 @@ def _plan_level(
         attributes=level_attributes(
             level.header, (part for image in level.images for part in image.frames.parts), level.paths
         ),
+        affine=affine(level) if origin_known(level) else None,
+        frame_of_reference_uid=level.header.frame_of_reference_uid,
     )
 
 

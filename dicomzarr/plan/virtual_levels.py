@@ -68,5 +68,6 @@ def _reduced(image: ImagePlan, level: LevelPlan, factor: int) -> LevelPlan:
         chunks=(*level.chunks[:lead], *(size // factor for size in level.chunks[lead:])),
         scale=(*level.scale[:lead], *step),
         translation=(*level.translation[:lead], *shift),
+        affine=None,
         reduction=Reduction(factor, averaged=not image.holds_numbers),
     )

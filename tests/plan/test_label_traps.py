@@ -17,7 +17,10 @@ from radiology_model import AXIAL, distinct, series_of
 from radiology_opened import Opener, affine_of, axes_of, pixels_of, shows, units_of
 from radiology_traps import paint, twin
 from segmentable import CT, SHAPE, SOURCES, slices
-from segmentations import LABELS, random_masks, segmented, segmented_slide
+from segmentations import IDENTIFIED, LABELS, random_masks, segmented, segmented_slide
+from slides_codecs import RGB
+from slides_instances import Identity, Level, full_instance
+from slides_pixels import noisy_color
 
 import dicomzarr
 from dicomzarr.errors import UsageError
@@ -177,6 +180,163 @@ def test_of_images_in_two_spaces_that_of_the_segmentation_has_the_label(opened: 
         uids = one.plan.levels[0].attributes.sop_instance_uids
         assert len(one.labels) == (set(uids) == right)
     assert not [notice for notice in image.notices if str(found.SeriesInstanceUID) in notice]
+
+
+# --- grids that are almost the same
+
+
+def _with_wider_columns(part: float) -> Callable[[Dataset], None]:
+    def change(dataset: Dataset) -> None:
+        measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        down, across = map(float, measures.PixelSpacing)
+        measures.PixelSpacing = [down, round(across * (1 + part), 9)]
+
+    return change
+
+
+def _with_higher_rows(part: float) -> Callable[[Dataset], None]:
+    def change(dataset: Dataset) -> None:
+        measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        down, across = map(float, measures.PixelSpacing)
+        measures.PixelSpacing = [round(down * (1 + part), 9), across]
+
+    return change
+
+
+def _turned(angle: float, axis: int) -> Callable[[Dataset], None]:
+    """Turned about the axis along columns (1) or along the normal (2), with cosines of six digits."""
+
+    def change(dataset: Dataset) -> None:
+        cos, sin = round(float(np.cos(angle)), 6), round(float(np.sin(angle)), 6)
+        cosines = [cos, 0, sin, 0, 1, 0] if axis == 1 else [cos, sin, 0, -sin, cos, 0]
+        dataset.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient = cosines
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [  # of 34 columns of 0.6 mm, 30 rows of 0.8 mm and slices of 2.5 mm: what the last pixel is off
+        (_with_wider_columns(0.001), True),  # 33 x 0.001 = 0.033 columns
+        (_with_wider_columns(0.002), False),  # 0.066 columns
+        (_with_wider_columns(-0.002), False),
+        (_with_higher_rows(0.001), True),  # 29 x 0.001 = 0.029 rows
+        (_with_higher_rows(0.003), False),  # 0.087 rows
+        (_turned(0.0001, 2), True),
+        (_turned(0.004, 2), False),  # 33 x 0.6 x 0.004 / 0.8 = 0.099 rows
+        (_turned(0.004, 1), True),  # 33 x 0.6 x 0.004 / 2.5 = 0.03 slices
+        (_turned(0.01, 1), False),  # 0.08 slices
+    ],
+)
+def test_a_segmentation_is_on_the_grid_where_its_last_pixel_is_too(
+    opened: Opener,
+    change: Callable[[Dataset], None],
+    same: bool,  # noqa: FBT001  # a parameter
+) -> None:
+    masks = random_masks((1, *SHAPE))
+    dataset = segmented(SOURCES, masks, name="drifting").dataset
+    change(dataset)
+    image = open_labelled(opened, dataset)
+    assert [pixels_of(label).tobytes() for label in image.labels.values()] == [masks[0].tobytes()] * same
+    if not same:
+        assert re.search(r"is no label: 5 of 5 frames .* up to 0\.\d+ voxels beside it", notice_of(image, dataset))
+
+
+def two_levels() -> tuple[list[Dataset], Dataset, Mask]:
+    """A slide of two levels, a mask of the second one, and the same as an array."""
+    finest = Level(noisy_color(5, 192, 256), (32, 32), codec=RGB, spacing=(0.0005, 0.0005))
+    coarse = Level(noisy_color(6, 96, 128), (32, 32), codec=RGB, spacing=(0.001, 0.001))
+    kinds = ("ORIGINAL", "PRIMARY", "VOLUME", "NONE"), ("DERIVED", "PRIMARY", "VOLUME", "RESAMPLED")
+    slide = [
+        full_instance(Identity("two levels", number, kind), level)
+        for number, (level, kind) in enumerate(zip((finest, coarse), kinds, strict=True), 1)
+    ]
+    for each in slide:
+        for keyword, value in IDENTIFIED.items():
+            setattr(each, keyword, value)
+        each.ContainerIdentifier = "1"
+    masks = random_masks((1, 1, 96, 128))
+    found = segmented([slide[1]], masks, tile_pixel_array=True, tile_size=(32, 32))
+    return slide, copy.deepcopy(found.dataset), masks  # it has items in common with the slide
+
+
+def labels_of_slide(opened: Opener, slide: list[Dataset], dataset: Dataset, **options: Any) -> Image:
+    server = opened.serve([*slide, dataset])
+    url = server.series_url(str(slide[0].StudyInstanceUID), str(slide[0].SeriesInstanceUID))
+    return dicomzarr.open(url, labels=True, **options)
+
+
+def move(dataset: Dataset, pixels: float) -> None:
+    """Move a matrix along its columns by so many pixels of 1 micrometre."""
+    (origin,) = dataset.TotalPixelMatrixOriginSequence
+    origin.XOffsetInSlideCoordinateSystem = round(float(origin.XOffsetInSlideCoordinateSystem) + 0.001 * pixels, 9)
+
+
+@pytest.mark.parametrize(("pixels", "same"), [(0, True), (0.01, True), (-0.3, False), (0.5, False), (0.9, False)])
+def test_a_matrix_that_lies_part_of_a_pixel_beside_a_level_is_no_label_of_it(
+    opened: Opener,
+    pixels: float,
+    same: bool,  # noqa: FBT001  # a parameter
+) -> None:
+    slide, dataset, masks = two_levels()
+    move(dataset, pixels)
+    image = labels_of_slide(opened, slide, dataset)
+    assert [pixels_of(label).tobytes() for label in image.labels.values()] == [masks[0, 0].tobytes()] * same
+    if not same:
+        assert f"lies up to {abs(pixels):.2g} pixels beside" in notice_of(image, dataset)
+
+
+@pytest.mark.parametrize(("part", "same"), [(0.0001, True), (0.001, False)])
+def test_pixels_of_a_matrix_that_are_larger_lie_elsewhere_at_its_end(
+    opened: Opener,
+    part: float,
+    same: bool,  # noqa: FBT001  # a parameter
+) -> None:
+    slide, dataset, _ = two_levels()
+    _with_wider_columns(part)(dataset)  # of 128: 0.0127 or 0.127 at the last
+    image = labels_of_slide(opened, slide, dataset)
+    assert len(image.labels) == same
+
+
+def test_a_matrix_lies_where_the_header_of_its_own_level_says(opened: Opener) -> None:
+    slide, dataset, masks = two_levels()
+    for each in (slide[1], dataset):
+        move(each, 0.4)  # levels whose origins differ by less than a pixel are one pyramid
+    image = labels_of_slide(opened, slide, dataset)
+    assert len(image.levels) == 2
+    ((_, label),) = image.labels.items()
+    assert np.array_equal(pixels_of(label), masks[0, 0])
+
+
+def test_a_matrix_of_a_level_that_the_slide_lacks_begins_at_a_corner_or_a_centre(opened: Opener) -> None:
+    finest = Level(noisy_color(5, 1536, 2048), (512, 512), codec=RGB, spacing=(0.0005, 0.0005))
+    reduced = Level(noisy_color(6, 768, 1024), (512, 512), codec=RGB, spacing=(0.001, 0.001))
+    slide, source = (full_instance(Identity("virtual", number), each) for number, each in enumerate((finest, reduced)))
+    for each in (slide, source):
+        for keyword, value in IDENTIFIED.items():
+            setattr(each, keyword, value)
+        each.ContainerIdentifier = "1"
+    dataset = segmented([source], random_masks((1, 1, 768, 1024)), tile_pixel_array=True, tile_size=(256, 256)).dataset
+    (origin,) = dataset.TotalPixelMatrixOriginSequence
+    corner = (20.0, 40.0)
+    for away, same in ((0.0, True), (0.00025, True), (0.0005, False)):  # half a difference of 0.5 and 1 micrometre
+        # Columns run along -Y and rows along -X.
+        origin.XOffsetInSlideCoordinateSystem, origin.YOffsetInSlideCoordinateSystem = (at - away for at in corner)
+        image = labels_of_slide(opened, [slide], dataset, virtual_levels=True)
+        assert image.levels[1].shape[-2:] == (768, 1024)
+        assert len(image.labels) == same
+
+
+@pytest.mark.parametrize("whose", ["finest", "own", "another"])
+def test_a_segmentation_of_a_slide_is_in_the_frame_of_reference_of_a_level(opened: Opener, whose: str) -> None:
+    slide, dataset, _ = two_levels()
+    slide[1].FrameOfReferenceUID = "1.2.3.4"  # as wsi2dcm writes
+    dataset.FrameOfReferenceUID = {"finest": slide[0].FrameOfReferenceUID, "own": "1.2.3.4"}.get(whose, "1.2.3.5")
+    image = labels_of_slide(opened, slide, dataset)
+    assert len(image.levels) == 2
+    assert len(image.labels) == (whose != "another")
+    if whose == "another":
+        assert "another frame of reference" in notice_of(image, dataset)
 
 
 # --- names
