@@ -346,8 +346,8 @@ class Image(MultiscaleImage):
             overlap: Which of two segments counts where both are, or that this is refused.
 
         Raises:
-            UsageError: There is no such segment, segments overlap, the image is no volume, or a segmentation lies on
-                another grid or in another frame of reference.
+            UsageError: There is no such segment, or one in each of several segmentations, segments overlap, the image
+                is no volume, or a segmentation lies on another grid or in another frame of reference.
             DicomZarrError: A frame could not be had, or a segmentation not be opened.
         """
         from dicomzarr.arrays.volume.segments import label_map  # noqa: PLC0415

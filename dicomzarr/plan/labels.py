@@ -108,9 +108,21 @@ def add_labels(plan: SeriesPlan, segmentations: Sequence[Series]) -> SeriesPlan:
         except MetadataError as error:
             notices.append(f"Segmentation series {series.series_uid} is no label: {error}")
     images = tuple(replace(image, labels=tuple(labels[place])) for place, image in enumerate(plan.images))
+    notices += _without_times(images)
     for series in segmentations:
         notices += [f"Segmentation series {series.series_uid}: {each}" for each in series.remarks.sentences()]
     return replace(plan, images=images, notices=tuple(notices))
+
+
+def _without_times(images: Iterable[ImagePlan]) -> Iterator[str]:
+    """That labels have no times where the images that they lie on have several."""
+    for image in images:
+        times = dict(zip((axis.name for axis in image.axes), image.levels[0].shape, strict=True)).get("t", 1)
+        for uid in dict.fromkeys(label.levels[0].series for label in image.labels if times > 1):
+            yield (
+                f"Segmentation series {uid} lies over all {times} times of the image, whichever it was made of: labels "
+                "have no t."
+            )
 
 
 def _placed(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> Iterator[tuple[int, ImagePlan]]:

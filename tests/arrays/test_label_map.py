@@ -226,6 +226,59 @@ def test_two_segmentations_are_counted_where_they_have_the_same_numbers(opened: 
     assert np.array_equal(found.values > 0, masks.any(axis=0))
 
 
+def two_readers(opened: Opener, masks: Any, *, one_series: bool = False) -> tuple[str, list[Segmented]]:
+    """The URL of a series that two segmented, each with a segment of one name and number, and what they wrote."""
+    series = volume()
+    sources = ascending(series, AXIAL)
+    two = [segmented(sources, masks[number : number + 1], name=f"reader {number}") for number in (0, 1)]
+    if one_series:
+        two[1].dataset.SeriesInstanceUID = two[0].dataset.SeriesInstanceUID
+    return serve(opened, series, *two), two
+
+
+@pytest.mark.parametrize("one_series", [False, True])
+@pytest.mark.parametrize("overlapping", [False, True])
+@pytest.mark.parametrize("names", ["Liver", ["Liver"], {"Liver": 1}], ids=str)
+def test_a_name_that_several_segmentations_have_is_refused_and_never_their_union(
+    opened: Opener,
+    names: Any,
+    overlapping: bool,  # noqa: FBT001  # a parameter
+    one_series: bool,  # noqa: FBT001  # likewise
+) -> None:
+    masks = random_masks((2, *SHAPE)) if overlapping else apart(2)
+    url, two = two_readers(opened, masks, one_series=one_series)
+    image = dicomzarr.open(url)
+    for more in ({}, {"overlap": "last"}, {"resample": True}):
+        with pytest.raises(UsageError, match="2 segmentations have a segment named 'Liver'") as caught:
+            image.label_map(names, **more)
+        assert all(each.series in str(caught.value) for each in two)
+    if not one_series:
+        for number, each in enumerate(two):
+            found = image.label_map(names, segmentation=url_of(opened, each))
+            assert np.array_equal(found.values, masks[number])
+
+
+def test_segments_of_one_name_are_told_apart_in_a_notice(opened: Opener) -> None:
+    url, two = two_readers(opened, apart(2))
+    found = dicomzarr.open(url).label_map()
+    assert found.names == {1: "Liver", 2: "Liver"}
+    (notice,) = found.notices
+    for number in (1, 2):
+        (series,) = (each.series for each in two if np.array_equal(each.masks[0], found.values == number))
+        assert f"{number} is of {series}" in notice
+
+
+def test_segments_of_one_name_in_one_segmentation_are_one_number_and_that_is_said(opened: Opener) -> None:
+    series, masks = volume(), apart(2)
+    found = segmented(ascending(series, AXIAL), masks)
+    found.dataset.SegmentSequence[1].SegmentLabel = "Liver"
+    image = dicomzarr.open(serve(opened, series, found))
+    both = image.label_map({"Liver": 4})
+    assert np.array_equal(both.values, 4 * masks.any(axis=0))
+    assert any("2 segments are named 'Liver': they are 4 together" in notice for notice in both.notices)
+    assert image.label_map().notices == ()
+
+
 def test_segments_that_overlap_are_refused_or_one_of_them_counts(opened: Opener) -> None:
     masks = random_masks((2, *SHAPE))
     image = dicomzarr.open(together(opened, masks))
@@ -378,7 +431,7 @@ def test_what_cannot_be_looked_up_is_said_and_the_rest_is_there(opened: Opener) 
     image = dicomzarr.open(serve(opened, series, here, partly, fractional, elsewhere))
     found = image.label_map(resample=True, overlap="last")
     assert len(found.names) == 1 + len(masks)  # also of an instance whose series has another one on the grid
-    assert len(found.notices) == 2
+    assert sum("was left out" in notice for notice in found.notices) == 2
     for why in ("is fractional", "is in another frame of reference"):
         assert sum("was left out" in notice and why in notice for notice in found.notices) == 1
     assert image.label_map().names == {1: "Liver"}

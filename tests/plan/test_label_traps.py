@@ -182,6 +182,28 @@ def test_of_images_in_two_spaces_that_of_the_segmentation_has_the_label(opened: 
     assert not [notice for notice in image.notices if str(found.SeriesInstanceUID) in notice]
 
 
+# --- times
+
+
+def test_labels_of_one_time_lie_over_all_and_that_is_said(opened: Opener) -> None:
+    later = copy.deepcopy(SOURCES)
+    for time, datasets in enumerate((earlier := copy.deepcopy(SOURCES), later), 1):
+        for dataset in datasets:
+            dataset.TemporalPositionIdentifier = time
+    for dataset in later:
+        dataset.SOPInstanceUID = generate_uid(entropy_srcs=["later", str(dataset.SOPInstanceUID)])
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.InstanceNumber += 100
+    masks = random_masks((1, *SHAPE))
+    found = segmented(later, masks, name="of one time").dataset
+    image = open_labelled(opened, found, images=[*earlier, *later])
+    assert axes_of(image) == "tzyx"
+    ((_, label),) = image.labels.items()
+    assert np.array_equal(pixels_of(label), masks[0])
+    assert "lies over all 2 times" in notice_of(image, found)
+    assert any("lies over all 2 times" in notice for notice in image.label_map().notices)
+
+
 # --- grids that are almost the same
 
 

@@ -15,7 +15,7 @@ from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -38,7 +38,7 @@ class LabelMap:
     affine: npt.NDArray[np.float64]
     """(column, row, slice, 1) to LPS millimetres."""
     notices: tuple[str, ...] = ()
-    """What was left out, as segmentations on other grids."""
+    """What was left out, as segmentations on other grids, and of what segments of one name are."""
 
     def __repr__(self) -> str:
         sizes = " x ".join(map(str, self.values.shape))
@@ -98,6 +98,8 @@ class Layer(NamedTuple):
     name: str
     read: Callable[[], npt.NDArray[np.bool_]]
     """Gives its mask, (z, y, x): one at a time, for a body has a hundred."""
+    instance: str = ""
+    """SOP Instance UID of what it is of, the first of several."""
 
 
 class Grid(NamedTuple):
@@ -174,7 +176,7 @@ def chosen(layers: Sequence[Layer], names: Iterable[str] | None) -> Sequence[Lay
     """The layers of these names.
 
     Raises:
-        UsageError: There is none of a name.
+        UsageError: There is none of a name, or one in each of several segmentations.
     """
     if names is None:
         return layers
@@ -183,4 +185,25 @@ def chosen(layers: Sequence[Layer], names: Iterable[str] | None) -> Sequence[Lay
     if lacking:
         known = ", ".join(dict.fromkeys(repr(layer.name) for layer in layers))
         raise UsageError(f"There is no segment named {lacking[0]!r:.60}.", remedy=f"There are: {known}.")
+    for name in wanted:
+        found = [layer for layer in layers if layer.name == name]
+        if len(instances := {layer.instance for layer in found}) > 1:
+            sources = ", ".join(dict.fromkeys(layer.source for layer in found))
+            raise UsageError(
+                f"{len(instances)} segmentations have a segment named {name!r:.60}, and one name does not say which.",
+                remedy=f"segmentation=URL takes those of one series ({sources}); labels=True has each in image.labels.",
+            )
     return [layer for layer in layers if layer.name in wanted]
+
+
+def alike(layers: Sequence[Layer], numbers: Sequence[int]) -> Iterator[str]:
+    """What should be known of layers that have one name: whether they are one number, and else of what each is."""
+    by_name: defaultdict[str, dict[Layer, int]] = defaultdict(dict)
+    for layer, number in zip(layers, numbers, strict=True):
+        by_name[layer.name][layer] = number
+    for name, named in by_name.items():
+        if len(named) > 1 and len(set(named.values())) == 1:
+            yield f"{len(named)} segments are named {name!r:.60}: they are {next(iter(named.values()))} together."
+        elif len({layer.instance for layer in named}) > 1:
+            each = ", ".join(f"{number} is of {layer.source}" for layer, number in named.items())
+            yield f"{len(named)} segments are named {name!r:.60}: {each}."

@@ -10,7 +10,7 @@ import numpy as np
 
 from dicomzarr.arrays.level import MultiscaleImage
 from dicomzarr.arrays.series_handle import SeriesHandle
-from dicomzarr.arrays.volume.label_map import Layer, chosen, grid_of, merged, numbers_of
+from dicomzarr.arrays.volume.label_map import Layer, alike, chosen, grid_of, merged, numbers_of
 from dicomzarr.arrays.volume.nearest import looked_up, place_within
 from dicomzarr.dicom.segmentation import segment_name
 from dicomzarr.errors import MetadataError, UsageError
@@ -51,7 +51,9 @@ def label_map(
             ),
         )
     taken = chosen(layers, names)
-    return replace(merged(taken, grid, overlap, numbers_of(taken, names)), notices=tuple(notices))
+    numbers = numbers_of(taken, names)
+    notices += alike(taken, numbers)
+    return replace(merged(taken, grid, overlap, numbers), notices=tuple(dict.fromkeys(notices)))
 
 
 def _layers(
@@ -104,7 +106,8 @@ def _of_label(label: MultiscaleImage, notices: list[str]) -> Iterator[Layer]:
     source = label.plan.levels[0].series
     segment, *others = label.segments or (None,)
     if segment is not None and not others and label.plan.levels[0].view is not None:
-        yield Layer(source, segment.number, segment_name(segment, segment.number), partial(_set, label.levels[0]))
+        name = segment_name(segment, segment.number)
+        yield Layer(source, segment.number, name, partial(_set, label.levels[0]), _instances(label)[0])
     else:
         yield from _of_numbers(label, source, _full(label.levels[0][...]), notices)
 
@@ -161,7 +164,7 @@ def _of_segmentation(image: MultiscaleImage, grid: Grid, notices: list[str], *, 
             f"{image.url} lies on another grid than the image.",
             remedy="resample=True looks up the nearest of its voxels for each of the image's.",
         )
-    level = image.levels[0]
+    level, source = image.levels[0], image._handle.url.series or ""  # noqa: SLF001  # one room
 
     def read(index: Any) -> npt.NDArray[Any]:
         values = _full(level[index])
@@ -173,7 +176,7 @@ def _of_segmentation(image: MultiscaleImage, grid: Grid, notices: list[str], *, 
         return whole
 
     if known.is_label_map:
-        yield from _of_numbers(image, image.series_url, read(...), notices)
+        yield from _of_numbers(image, source, read(...), notices)
         return
     for place, number in enumerate(plan.numbers):
         if number is None:
@@ -181,9 +184,8 @@ def _of_segmentation(image: MultiscaleImage, grid: Grid, notices: list[str], *, 
                 f"Frames of {image.url} do not name the segment that they show.", remedy="Read its levels."
             )
         index = place if "c" in level.axes else ...
-        yield Layer(
-            image.series_url, number, segment_name(known.numbered(number), number), partial(_is_set, read, index)
-        )
+        name = segment_name(known.numbered(number), number)
+        yield Layer(source, number, name, partial(_is_set, read, index), _instances(image)[0])
 
 
 def _set(level: Level) -> npt.NDArray[np.bool_]:
@@ -207,14 +209,13 @@ def _of_numbers(image: MultiscaleImage, source: str, values: npt.NDArray[Any], n
     described = image.segments or (segmentation.segments if segmentation else ())
     described_by = {each.number: each for each in described}
     for number in dict.fromkeys([*described_by, *np.unique(values).tolist()]):
-        if number in {0, padding}:
-            if padding and number in described_by:  # that 0 is the background goes without saying
-                name = segment_name(described_by[number], number)
-                notices.append(
-                    f"{number} ({name!r:.60}) is no segment: 0 and PixelPaddingValue, {padding}, are background."
-                )
-        else:
-            yield Layer(source, number, segment_name(described_by.get(number), number), partial(_is, values, number))
+        name = segment_name(described_by.get(number), number)
+        if number not in {0, padding}:
+            yield Layer(source, number, name, partial(_is, values, number), _instances(image)[0])
+        elif padding and number in described_by:  # that 0 is the background goes without saying
+            notices.append(
+                f"{number} ({name!r:.60}) is no segment: 0 and PixelPaddingValue, {padding}, are background."
+            )
 
 
 def _full(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
