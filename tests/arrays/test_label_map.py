@@ -311,15 +311,15 @@ def test_a_label_map_lies_on_the_image_wherever_it_is_handed_on(opened: Opener, 
 # --- other grids
 
 
-@pytest.mark.parametrize("slices", [[1, 2, 3], [3], [0, 4]], ids=str)
+@pytest.mark.parametrize("slices", [[1, 2, 3], [3], [0, 4], [0, 2, 3], [0, 3, 5], [5, 8, 9], [0, 1, 4, 9]], ids=str)
 @pytest.mark.parametrize("says", [True, False], ids=["spaced", "unspaced"])
 def test_a_segmentation_without_its_empty_slices_lies_on_the_grid(
     opened: Opener, slices: list[int], *, says: bool
 ) -> None:
-    grid = OBLIQUE
-    masks = np.zeros((2, *SHAPE), np.uint8)
-    masks[:, slices] = apart(2, (len(slices), *SHAPE[1:]))
-    series = volume(grid)
+    grid, shape = OBLIQUE, (10, *SHAPE[1:])
+    masks = np.zeros((2, *shape), np.uint8)
+    masks[:, slices] = apart(2, (len(slices), *shape[1:]))
+    series = volume(grid, distinct(shape))
     segmentation = segmented(ascending(series, grid), masks)
     if not says:
         del segmentation.dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
@@ -328,7 +328,41 @@ def test_a_segmentation_without_its_empty_slices_lies_on_the_grid(
     assert np.array_equal(image.label_map(resample=True).values, found.values)
     assert np.array_equal(found.values, masks[0] + 2 * masks[1])
     assert np.array_equal(image.label_map().values, found.values)
-    assert repr(found).splitlines() == ["<label map (z, y, x) 5 x 16 x 20 uint8>", "  1 'Liver'", "  2 'Left kidney'"]
+    assert repr(found).splitlines() == ["<label map (z, y, x) 10 x 16 x 20 uint8>", "  1 'Liver'", "  2 'Left kidney'"]
+
+
+def test_of_uneven_slices_all_lie_on_the_grid_or_none_does(opened: Opener) -> None:
+    shape = (10, *SHAPE[1:])
+    masks = np.zeros((1, *shape), np.uint8)
+    masks[0, [0, 3, 5]] = 1
+    series = volume(AXIAL, distinct(shape))
+    segmentation = segmented(ascending(series, AXIAL), masks)
+    dataset = segmentation.dataset
+    del dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        x, y, z = frame.PlanePositionSequence[0].ImagePositionPatient
+        if float(z) == AXIAL.position(5)[2]:
+            frame.PlanePositionSequence[0].ImagePositionPatient = [x, y, float(z) + 0.5]  # a fifth of a slice
+    image = dicomzarr.open(serve(opened, series, segmentation))
+    with pytest.raises(UsageError, match="not evenly spaced"):
+        image.label_map(segmentation=url_of(opened, segmentation))
+
+
+def test_a_segmentation_of_several_times_is_no_label_map(opened: Opener) -> None:
+    series = volume()
+    segmentation = segmented(ascending(series, AXIAL), apart(2))
+    for frame in segmentation.dataset.PerFrameFunctionalGroupsSequence:
+        identification = frame.SegmentIdentificationSequence[0]
+        frame.FrameContentSequence[0].TemporalPositionIndex = identification.ReferencedSegmentNumber
+        identification.ReferencedSegmentNumber = 1
+    image = dicomzarr.open(serve(opened, series, segmentation))
+    own = dicomzarr.open(url_of(opened, segmentation))
+    assert own.levels[0].axes == ("t", "z", "y", "x")
+    for resample in (False, True):
+        with pytest.raises(UsageError, match="several times"):
+            image.label_map(segmentation=own, resample=resample)
+    with pytest.raises(UsageError, match="several times"):
+        own.label_map()
 
 
 def test_slices_that_say_to_be_thicker_are_none_of_the_image(opened: Opener) -> None:

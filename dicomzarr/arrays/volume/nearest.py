@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from collections.abc import Sequence
 
+    import numpy.typing as npt
 
 _ON_GRID: Final = 0.05
 """Part of a voxel by which one may lie off a grid: headers round."""
@@ -23,12 +24,13 @@ class Within(NamedTuple):
     column: int
 
 
-def place_within(
+def place_within(  # noqa: PLR0913  # two grids
     shape: tuple[int, ...],
     affine: npt.NDArray[np.float64],
     of: tuple[int, ...],
     onto: npt.NDArray[np.float64],
     *,
+    planes: Sequence[float] | None = None,
     apart: bool = False,
 ) -> Within | None:
     """Find a volume in another one, as where empty slices were left out.
@@ -38,6 +40,7 @@ def place_within(
         affine: Its own: (column, row, slice, 1) to LPS.
         of: (z, y, x) of the other one.
         onto: Its affine.
+        planes: Where each of its own slices is along the third axis of its affine; they are counted by default.
         apart: Its slices may lie several of the other's apart.
 
     Returns:
@@ -45,7 +48,8 @@ def place_within(
     """
     ends = [range(shape[0]), *(sorted({0, size - 1}) for size in shape[1:])]
     z, y, x = (each.ravel() for each in np.meshgrid(*ends, indexing="ij"))
-    at = np.linalg.solve(onto, affine @ np.stack([x, y, z, np.ones_like(x)]))
+    along = z if planes is None else np.asarray(planes)[z]
+    at = np.linalg.solve(onto, affine @ np.stack([x, y, along, np.ones_like(x)]))
     column, row = (round(float((found - own).mean())) for found, own in zip(at, (x, y), strict=False))
     slices = np.rint(at[2].reshape(shape[0], -1)[:, 0]).astype(int)
     off = np.abs([at[0] - x - column, at[1] - y - row, at[2] - slices[z]]).max()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.arrays.level import Level
     from dicomzarr.arrays.volume.label_map import Grid, LabelMap, Overlap
+    from dicomzarr.arrays.volume.nearest import Within
 
 
 def label_map(
@@ -151,14 +152,15 @@ def _of_segmentation(image: MultiscaleImage, grid: Grid, notices: list[str], *, 
     if known is None or known.kind == "FRACTIONAL":
         what = "is no segmentation" if known is None else "is fractional"
         raise UsageError(f"{image.url} {what}.", remedy="Read its levels.")
-    own = grid_of(image)
-    apart = own.frame_of_reference, grid.frame_of_reference
+    if "t" in image.levels[0].axes:
+        raise UsageError(f"{image.url} has several times, and a label map has one.", remedy="Read its levels.")
+    apart = plan.frame_of_reference_uid, grid.frame_of_reference
     if None not in apart and apart[0] != apart[1]:
         raise UsageError(
             f"{image.url} is in another frame of reference than the image.", remedy="Register the two before."
         )
-    made_of_it = grid.series in image.plan.attributes.source_series
-    within = place_within(own.shape, own.affine, grid.shape, grid.affine, apart=made_of_it)
+    within = _within(image, grid)
+    own = grid_of(image) if within is None else grid
     if within is None and not resample:
         raise UsageError(
             f"{image.url} lies on another grid than the image.",
@@ -190,6 +192,27 @@ def _of_segmentation(image: MultiscaleImage, grid: Grid, notices: list[str], *, 
 
 def _set(level: Level) -> npt.NDArray[np.bool_]:
     return _is_set(lambda index: _full(level[index]), ...)
+
+
+def _within(image: MultiscaleImage, grid: Grid) -> Within | None:
+    """Where the slices of a segmentation lie among those of the grid; None where they do not, or nothing says it.
+
+    Of slices that are not evenly spaced, as where empty ones were left out, each has a distance.
+    """
+    known, axes = image.plan.attributes, image.levels[0].axes
+    affine = image.plan.affine or known.plane_affine
+    if affine is None or known.affine_reference != "patient":
+        return None
+    distances = known.coordinates["z"].values if image.plan.affine is None else []
+    sizes = dict(zip(axes, image.levels[0].shape, strict=True))
+    return place_within(
+        (sizes.get("z", 1), sizes["y"], sizes["x"]),
+        np.array(affine),
+        grid.shape,
+        grid.affine,
+        planes=[distance - distances[0] for distance in distances] or None,
+        apart=grid.series in known.source_series,
+    )
 
 
 def _is_set(read: Callable[[Any], npt.NDArray[Any]], index: Any) -> npt.NDArray[np.bool_]:
