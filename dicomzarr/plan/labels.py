@@ -92,6 +92,15 @@ def refers_to(segmentation: Series, series: str) -> bool:
     return any(series in source_series(item) for item in segmentation.items.values())
 
 
+def may_be_of(segmentation: Series, series: Series) -> bool:
+    """Whether a segmentation names no series, and lies in the space of this one (PS3.3 section A.51.3 allows both)."""
+    spaces = {instance.frame_of_reference_uid for instance in series.instances} - {None, ""}
+    return any(
+        not any(source_series(item)) and instance.frame_of_reference_uid in spaces
+        for instance, item in segmentation.items.items()
+    )
+
+
 def add_labels(plan: SeriesPlan, segmentations: Sequence[Series]) -> SeriesPlan:
     """A plan with what lies on the grid of one of its images as that image's labels; what does not is said.
 

@@ -47,7 +47,8 @@ async def open_view(endpoint: Endpoint, key: ViewKey) -> SeriesStore:
         opened = await endpoint.series(key.series)
         wanted = wanted_bulk(opened.parsed.series, key.view.values, key.view.icc)
         bulk = await _bulk(endpoint.source, ref, opened, wanted)
-        segmentations = await segmentations_of(endpoint, key.series) if key.view.labels else Segmentations()
+        series = opened.parsed.series
+        segmentations = await segmentations_of(endpoint, key.series, series) if key.view.labels else Segmentations()
         return await endpoint.opener.run(compose, opened, key.view, bulk, segmentations)
     except MetadataError as error:
         error.name_subject(f"series {ref.series} of study {ref.study}")

@@ -11,16 +11,22 @@ from dicomzarr.session.registry import SeriesKey
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 
 if TYPE_CHECKING:
+    from dicomzarr.dicom.series import Series
     from dicomzarr.session.registry import Endpoint
 
 
-async def segmentations_of(endpoint: Endpoint, key: SeriesKey) -> Segmentations:
-    """The segmentations that refer to a series, by their metadata; broken ones are said.
+async def segmentations_of(endpoint: Endpoint, key: SeriesKey, series: Series) -> Segmentations:
+    """The segmentations that refer to a series, by their metadata; broken ones, and those that may be of it, are said.
+
+    Args:
+        endpoint: Where the series is.
+        key: Of the series.
+        series: Its metadata.
 
     Raises:
         ServerError: The server did not answer a search, or not give the metadata.
     """
-    from dicomzarr.plan.labels import refers_to  # noqa: PLC0415  # only for those who ask for labels
+    from dicomzarr.plan.labels import may_be_of, refers_to  # noqa: PLC0415  # only for those who ask for labels
 
     study = key.ref.study
     results = await endpoint.source.search(f"studies/{study}/series", {"Modality": "SEG"})
@@ -37,6 +43,11 @@ async def segmentations_of(endpoint: Endpoint, key: SeriesKey) -> Segmentations:
             continue
         if refers_to(opened.parsed.series, key.ref.series):
             found.append(opened)
+        elif may_be_of(opened.parsed.series, series):
+            notices.append(
+                f"Segmentation series {uid} is no label: it has no ReferencedSeriesSequence, and may be of any series "
+                "in its frame of reference. It opens by its own URL, and label_map(segmentation=URL) takes it."
+            )
     return Segmentations(found, notices)
 
 

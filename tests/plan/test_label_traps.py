@@ -361,6 +361,33 @@ def test_a_segmentation_of_a_slide_is_in_the_frame_of_reference_of_a_level(opene
         assert "another frame of reference" in notice_of(image, dataset)
 
 
+# --- segmentations that name no series
+
+
+@pytest.mark.parametrize("same_space", [True, False])
+@pytest.mark.parametrize("others", [True, False])
+def test_a_segmentation_that_names_no_series_is_said_where_it_lies_in_the_same_space(
+    opened: Opener,
+    same_space: bool,  # noqa: FBT001  # a parameter
+    others: bool,  # noqa: FBT001  # likewise
+) -> None:
+    masks = random_masks((1, *SHAPE))
+    found = segmented(SOURCES, masks, name="of nothing").dataset
+    del found.ReferencedSeriesSequence
+    for groups in found.PerFrameFunctionalGroupsSequence:
+        del groups.DerivationImageSequence
+    if not same_space:
+        found.FrameOfReferenceUID = "1.2.3.4"
+    sound = [segmented(SOURCES, random_masks((2, *SHAPE)), name="sound").dataset] * others
+    image = open_labelled(opened, found, *sound)
+    assert len(image.labels) == 2 * others
+    if same_space:
+        assert "no ReferencedSeriesSequence" in notice_of(image, found)
+        assert np.array_equal(image.label_map(segmentation=open_own(opened, found)).values, masks[0])
+    else:
+        assert image.notices == ()
+
+
 # --- names
 
 
