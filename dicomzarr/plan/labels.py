@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 _ON_GRID: Final = 0.05
 """Part of a voxel by which a corner may lie off the grid: headers round, and differences of steps add up to it."""
 
+_ON_MATRIX: Final = 0.25
+"""Pixels by which a corner of a slide may lie off: rounded spacings add up over a hundred thousand of them."""
+
 _FAR: Final = 10.0
 """Voxels up to which it is said how far off the grid something lies."""
 
@@ -357,7 +360,7 @@ def _level_of(image: ImagePlan, found: ImagePlan) -> LevelPlan | None:
     """The level that has the matrix of a segmentation, and lies where it does."""
     flat = not {"t", "z"} & {axis.name for axis in (*image.axes, *found.axes)}
     levels = image.levels if flat and not _is_elsewhere(image, found) else ()
-    return next((level for level in levels if _off_matrix(image, level, found) <= _ON_GRID), None)
+    return next((level for level in levels if _off_matrix(image, level, found) <= _ON_MATRIX), None)
 
 
 def _is_elsewhere(image: ImagePlan, found: ImagePlan) -> bool:
@@ -373,7 +376,7 @@ def _why_on_no_level(images: Sequence[ImagePlan], found: ImagePlan, header: Inst
     if all(_is_elsewhere(image, found) for image in images):
         return "is in another frame of reference"
     off = min((_off_matrix(image, level, found) for image in images for level in image.levels), default=np.inf)
-    beside = f", and lies up to {off:.2g} pixels beside that of one" if _ON_GRID < off < _FAR else ""
+    beside = f", and lies up to {off:.2g} pixels beside that of one" if _ON_MATRIX < off < _FAR else ""
     return f"has the matrix of no level{beside}"
 
 
