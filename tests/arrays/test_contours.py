@@ -123,6 +123,45 @@ def test_contours_that_overlap_in_part_are_joined_unless_the_standard_says_other
         assert (mask[2, 2], mask[5, 5], mask[8, 8]) == (True, both, True)
 
 
+WALL = box(3.6, 3.6, 12.4, 12.4)
+"""It has the voxels 4 to 12 in both directions: 9 x 9."""
+
+BETWEEN_CENTRES = {
+    "one that sticks out by less than a voxel is joined": ([WALL, box(9.7, 6.7, 12.8, 9.3)], 81),
+    "so is one that sticks out where there are many corners": (
+        [WALL, np.array([(9.7, 6.7), *((12.39 + 0.005 * step, 6.7 + 0.01 * step) for step in range(99)), (9.7, 9.3)])],
+        81,
+    ),
+    "a wall between centres has no voxel": ([WALL, box(3.7, 3.7, 12.3, 12.3)], 0),
+    "an island that has the voxels of its hole fills it": (
+        [box(1.5, 1.5, 14.5, 14.5), WALL, box(3.7, 3.7, 12.3, 12.3)],
+        169,
+    ),
+    "a hole that touches its contour is a hole": ([WALL, box(3.6, 5.5, 7.5, 8.5)], 81 - 4 * 3),
+    "also at a corner, in other digits": ([WALL, np.array([(3.603, 3.598), (6.5, 5.5), (5.5, 6.5)])], 81 - 2),
+    "one that is drawn twice, in other digits, counts once": ([WALL, WALL[::-1] + 0.004, box(5.5, 5.5, 7.5, 7.5)], 77),
+    "a hole in two that overlap is a hole in both": (
+        [box(1.5, 1.5, 10.5, 10.5), box(4.5, 1.5, 14.5, 10.5), box(6.5, 4.5, 8.5, 6.5)],
+        13 * 9 - 4,
+    ),
+    "what fills the hole of a keyhole is joined": (
+        [np.array([*box(1.5, 1.5, 10.5, 10.5), (1.5, 1.5), *box(4.5, 4.5, 7.5, 7.5)[::-1], (4.5, 7.5)]),
+         box(4.5, 4.5, 7.5, 7.5)],
+        81,
+    ),
+}  # fmt: skip
+"""Contours, and how many voxels they have by the sums beside them."""
+
+
+@pytest.mark.parametrize("case", BETWEEN_CENTRES)
+def test_what_lies_within_is_judged_by_contours_and_not_by_voxels(opened: Opener, case: str) -> None:
+    contours, count = BETWEEN_CENTRES[case]
+    series = volume()
+    for order in (contours, contours[::-1], [each[::-1] for each in contours]):
+        image, url = drawn(opened, series, structure_set(series, AXIAL, {"A": [(1, each) for each in order]}))
+        assert image.contours(url)["A"].mask().sum() == count
+
+
 def test_a_keyhole_leaves_its_hole_out(opened: Opener) -> None:
     outer, inner = box(1.5, 1.5, 10.5, 10.5), box(4.5, 4.5, 7.5, 7.5)
     keyhole = np.array([*outer, outer[0], *inner[::-1], inner[-1]])

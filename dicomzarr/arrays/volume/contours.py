@@ -11,7 +11,7 @@ import numpy as np
 
 from dicomzarr.arrays.objects import datasets_at
 from dicomzarr.arrays.volume.label_map import Layer, chosen, grid_of, merged, numbers_of
-from dicomzarr.arrays.volume.polygons import inside
+from dicomzarr.arrays.volume.polygons import holders, inside
 from dicomzarr.dicom.structures import CLOSED, RegionOfInterest, regions_of
 from dicomzarr.errors import UsageError
 
@@ -133,18 +133,22 @@ class Structure:
 def _filled(drawn: list[Drawn], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """The pixels of one slice: contours that overlap in part are joined, those within another cut holes."""
     mask = np.zeros(shape, np.bool_)
-    masks = [inside(each.points, shape) for each in drawn]
     if any(each.xor for each in drawn):
-        for one in masks:
-            mask ^= one
+        for each in drawn:
+            mask ^= inside(each.points, shape)
         return mask
-    outer: list[npt.NDArray[np.bool_]] = []
-    for one in sorted(masks, key=np.count_nonzero, reverse=True):
-        if any(np.array_equal(one, other) for other in outer):
-            continue  # drawn twice
-        depth = sum(not (one & ~other).any() for other in outer)
-        mask = mask & ~one if depth % 2 else mask | one
-        outer.append(one)
+    around = holders([each.points for each in drawn])
+    again = {one for one, others in enumerate(around) for other in others if other < one and one in around[other]}
+    depth: dict[int, int] = {}
+    for one in sorted(set(range(len(drawn))) - again, key=lambda one: len(around[one] - again)):
+        depth[one] = 1 + max((depth.get(other, -1) for other in around[one]), default=-1)
+    holes = [one for one in depth if depth[one] % 2]
+    for one in depth.keys() - holes:
+        own = inside(drawn[one].points, shape)
+        for hole in holes:
+            if one in around[hole]:
+                own &= ~inside(drawn[hole].points, shape)
+        mask |= own
     return mask
 
 
