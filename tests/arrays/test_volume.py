@@ -285,6 +285,26 @@ def test_a_dose_is_a_dose(opened: Opener) -> None:
     assert np.array_equal(SimpleITK.GetArrayFromImage(image.to_sitk()), values)
 
 
+@pytest.mark.parametrize("scaling", [None, "", "0"])
+@pytest.mark.parametrize("values", ["stored", "modality"])
+def test_a_dose_of_which_the_scaling_lacks_is_no_dose_and_that_is_said(
+    opened: Opener, scaling: str | None, values: str
+) -> None:
+    """DoseGridScaling is required where there are pixels (PS3.3 section C.8.8.3)."""
+    stored = distinct((4, 16, 20), bits=32)
+    series = nuclear.dose(stored, [0, 2.5, 5, 7.5])
+    (dataset,) = series.datasets
+    dataset.RescaleSlope, dataset.RescaleIntercept = "2", "1"  # not of a dose
+    if scaling is None:
+        del dataset.DoseGridScaling
+    else:
+        dataset.DoseGridScaling = scaling
+    image = dicomzarr.open(opened(series).url, values=values)
+    assert image.attributes.get("units") is None
+    assert np.array_equal(image.levels[0][...], stored)
+    assert any("DoseGridScaling is" in notice and "are no dose" in notice for notice in image.notices)
+
+
 def test_several_channels_are_refused_and_one_can_be_chosen(opened: Opener) -> None:
     image = opened(dimensions.repeated(dimensions.TWICE, dimensions.ECHOES))
     for convert in (image.to_sitk, image.to_nibabel):

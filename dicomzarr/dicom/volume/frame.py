@@ -299,15 +299,18 @@ def _length(context: FrameContext, leaf: Leaf) -> float | None:
 
 
 def _rescale(context: FrameContext, segmentation: Segmentation | None) -> Rescale | None:
-    """Of the frame, else of the instance; a dose is scaled by its own attribute (PS3.3 section C.8.8.3.1).
+    """Of the frame, else of the instance; a dose is scaled by its own attribute alone (PS3.3 section C.8.8.3).
 
     None where it is impossible: half of a rescale would be a wrong one.
     """
     read, item = context.read, context.item
+    lost = "values are shown as they are stored, and are no dose"
     if is_given(item.dose_grid_scaling):
-        lost = "values are shown as they are stored, and are no dose"
         scaling = read.fact(item.dose_grid_scaling, "DoseGridScaling", bool, lost)
         return None if scaling is None else Rescale(scaling, 0.0)
+    if context.instance.modality == "RTDOSE":
+        read.remark(f"DoseGridScaling is absent: {lost}.")
+        return None
     if segmentation is not None and segmentation.kind == "FRACTIONAL":
         parts = parts_of_one(read, item.maximum_fractional_value)
         if parts is not None:
