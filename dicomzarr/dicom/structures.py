@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,7 +10,6 @@ import numpy as np
 
 from dicomzarr.dicom.model.json_model import Leaf
 from dicomzarr.dicom.model.values import AttributeReader
-from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,8 @@ class Contour:
     """ContourGeometricType (3006,0042), as ``CLOSED_PLANAR``."""
     points: npt.NDArray[np.float64]
     """(n, 3), in LPS millimetres."""
+    offset: npt.NDArray[np.float64]
+    """ContourOffsetVector (3006,0045): how far from these points what it encloses lies, (3,), in LPS millimetres."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,52 +49,55 @@ class RegionOfInterest:
     frame_of_reference: str
     """ReferencedFrameOfReferenceUID (3006,0024); empty where there is none."""
     contours: tuple[Contour, ...]
+    unreadable: int = 0
+    """Contours whose ContourData (3006,0050) or offset is no list of points in three dimensions."""
+    sharing: int = 1
+    """Regions that have its number, and so the same contours: one where the standard is kept."""
 
 
 def regions_of(dataset: Dataset) -> Iterator[RegionOfInterest]:
-    """The regions of interest, in their order, those without contours too.
-
-    Raises:
-        InvalidAttributeError: A contour is no list of points.
-    """
-    uid = str(dataset.get("SOPInstanceUID", ""))
-    drawn = {_number(item.get("ReferencedROINumber")): item for item in dataset.get("ROIContourSequence") or ()}
-    for item in dataset.get("StructureSetROISequence") or ():
-        number = _number(item.get("ROINumber"))
-        contours = drawn.get(number)
+    """The regions of interest, in their order, those without contours too."""
+    reader = AttributeReader(str(dataset.get("SOPInstanceUID", "")))
+    drawn: defaultdict[int, list[Dataset]] = defaultdict(list)
+    for item in dataset.get("ROIContourSequence") or ():
+        drawn[_number(item.get("ReferencedROINumber"))].append(item)
+    regions = list(dataset.get("StructureSetROISequence") or ())
+    numbers = [_number(item.get("ROINumber")) for item in regions]
+    counts = Counter(numbers)
+    for item, number in zip(regions, numbers, strict=True):
+        read = [_contour(contour) for each in drawn[number] for contour in each.get("ContourSequence") or ()]
+        contours = tuple(contour for contour in read if contour is not None)
         yield RegionOfInterest(
             number=number,
             name=str(item.get("ROIName") or "").strip() or f"region {number}",
-            color=_color(contours),
-            frame_of_reference=AttributeReader(uid).identity(
-                Leaf((str(item.get("ReferencedFrameOfReferenceUID") or ""),))
-            )
-            or "",
-            contours=() if contours is None else tuple(_contours(contours, uid)),
+            color=next(filter(None, map(_color, drawn[number])), ""),
+            frame_of_reference=reader.identity(Leaf((str(item.get("ReferencedFrameOfReferenceUID") or ""),))) or "",
+            contours=contours,
+            unreadable=len(read) - len(contours),
+            sharing=counts[number],
         )
 
 
-def _contours(item: Dataset, uid: str) -> Iterator[Contour]:
-    for contour in item.get("ContourSequence") or ():
-        try:
-            numbers = np.array(_listed(contour.get("ContourData")), np.float64)
-        except (TypeError, ValueError):
-            numbers = np.array([np.nan])
-        if len(numbers) % _AXES or not np.isfinite(numbers).all() or not len(numbers):
-            raise InvalidAttributeError(
-                f"Instance {uid}: ContourData (3006,0050) is no list of points in three dimensions.",
-                remedy="The region of interest cannot be drawn without it.",
-            )
-        yield Contour(str(contour.get("ContourGeometricType") or "").strip().upper(), numbers.reshape(-1, _AXES))
+def _contour(item: Dataset) -> Contour | None:
+    """A contour; None for one that is no list of points."""
+    points, offset = _vectors(item.get("ContourData")), _vectors(item.get("ContourOffsetVector"))
+    if points is None or offset is None or not len(points) or len(offset) > 1:
+        return None
+    kind = str(item.get("ContourGeometricType") or "").strip().upper()
+    return Contour(kind, points, offset[0] if len(offset) else np.zeros(_AXES))
 
 
-def _identity(uid: Any) -> str:
-    """A UID as images have it: of what is none, a digest."""
-    return (AttributeReader("").identity(Leaf((str(uid),))) or "") if uid else ""
+def _vectors(value: Any) -> npt.NDArray[np.float64] | None:
+    """(n, 3), empty where there is no value; None for what is anything else."""
+    try:
+        numbers = np.array(_listed(value), np.float64)
+    except (TypeError, ValueError):
+        return None
+    return None if len(numbers) % _AXES or not np.isfinite(numbers).all() else numbers.reshape(-1, _AXES)
 
 
-def _color(item: Dataset | None) -> str:
-    values = [] if item is None else _listed(item.get("ROIDisplayColor"))
+def _color(item: Dataset) -> str:
+    values = _listed(item.get("ROIDisplayColor"))
     try:
         numbers = [int(value) for value in values]
     except (TypeError, ValueError):

@@ -266,13 +266,104 @@ def test_what_is_no_structure_set_is_said(opened: Opener) -> None:
 
 
 @pytest.mark.parametrize("data", [["1", "2"], [], None])
-def test_contours_that_are_no_points_are_an_error(opened: Opener, data: Any) -> None:
+def test_contours_that_are_no_points_cost_no_more_than_themselves(opened: Opener, data: Any) -> None:
     series = volume()
-    structures = structure_set(series, AXIAL, {"A": [(1, star(1))]})
-    structures.ROIContourSequence[0].ContourSequence[0].ContourData = data
+    regions = {"A": [(1, star(1)), (2, star(2))], "B": [(3, star(3))], "C": [(4, star(4))]}
+    structures = structure_set(series, AXIAL, regions)
+    for number in (0, 1):
+        structures.ROIContourSequence[number].ContourSequence[0].ContourData = data
     image, url = drawn(opened, series, structures)
-    with pytest.raises(InvalidAttributeError, match="no list of points"):
-        image.contours(url)
+    found = image.contours(url)
+    assert np.array_equal(found["A"].mask(), by_angles(AXIAL, [(2, star(2))]))
+    (notice,) = found["A"].notices
+    assert notice.startswith("1 of 2 contours of 'A' were left out")
+    with pytest.raises(InvalidAttributeError, match=r"No contour of 'B' can be read.*no list of points"):
+        found["B"].mask()
+    labels = found.label_map()
+    assert (labels.names, len(labels.notices)) == ({1: "A", 3: "C"}, 2)
+
+
+def test_contours_of_a_region_in_several_items_are_all_its_own(opened: Opener) -> None:
+    series = volume()
+    contours = [(1, star(1)), (2, star(2))]
+    structures = structure_set(series, AXIAL, {"A": contours[:1], "B": [(3, star(3))]})
+    more = structure_set(series, AXIAL, {"A": contours[1:]}).ROIContourSequence[0]
+    structures.ROIContourSequence.append(more)
+    image, url = drawn(opened, series, structures)
+    found = image.contours(url)
+    assert np.array_equal(found["A"].mask(), by_angles(AXIAL, contours))
+    assert (found["A"].color, found["A"].notices, found["B"].mask()[2].any()) == ("FF1000", (), False)
+
+
+def test_regions_of_one_number_are_said(opened: Opener) -> None:
+    series = volume()
+    structures = structure_set(series, AXIAL, {"A": [(1, star(1))], "B": [(3, star(3))]})
+    structures.StructureSetROISequence[1].ROINumber = structures.ROIContourSequence[1].ReferencedROINumber = 1
+    image, url = drawn(opened, series, structures)
+    assert all("2 regions have the ROINumber" in each.notices[0] for each in image.contours(url))
+
+
+def test_numbers_that_no_region_can_have_are_counted(opened: Opener) -> None:
+    series = volume()
+    for number in (-1, 0):
+        structures = structure_set(series, AXIAL, {"A": [(1, star(1))], "B": [(3, star(3))]})
+        structures.StructureSetROISequence[0].ROINumber = number
+        structures.ROIContourSequence[0].ReferencedROINumber = number
+        image, url = drawn(opened, series, structures)
+        labels = image.contours(url).label_map()
+        assert labels.names == {1: "A", 2: "B"}
+        assert labels.values.dtype == np.uint8
+        assert np.array_equal(labels.values == 2, by_angles(AXIAL, [(3, star(3))]))
+
+
+def test_what_a_contour_encloses_lies_where_its_offset_moves_it(opened: Opener) -> None:
+    series = volume(OBLIQUE)
+    structures = structure_set(series, OBLIQUE, {"A": [(1, star(1))], "B": [(1, star(1))], "C": [(1, star(1))]})
+    step = [str(number)[:16] for number in OBLIQUE.affine[:3, 2]]
+    for number, offset in enumerate((step, ["0", "0", "0"], ["1"])):
+        structures.ROIContourSequence[number].ContourSequence[0].ContourOffsetVector = offset
+    image, url = drawn(opened, series, structures)
+    found = image.contours(url)
+    assert np.array_equal(found["A"].mask(), by_angles(OBLIQUE, [(2, star(1))]))
+    assert found["A"].notices == ("1 contours of 'A' lie where their ContourOffsetVector (3006,0045) moves them.",)
+    assert np.array_equal(found["B"].mask(), by_angles(OBLIQUE, [(1, star(1))]))
+    assert found["B"].notices == ()
+    with pytest.raises(InvalidAttributeError, match="No contour of 'C' can be read"):
+        found["C"].mask()
+
+
+def test_points_that_have_the_name_of_a_region_are_left_out(opened: Opener) -> None:
+    series = volume()
+    structures = structure_set(series, AXIAL, {"A": [(1, star(1)[:1])], "B": [(1, star(1))]})
+    structures.ROIContourSequence[0].ContourSequence[0].ContourGeometricType = "POINT"
+    structures.StructureSetROISequence[0].ROIName = "B"
+    image, url = drawn(opened, series, structures)
+    for names in (None, ["B"]):
+        labels = image.contours(url).label_map(names)
+        assert labels.names == {2: "B"}
+        assert labels.notices == ("'B' was left out: no contour of it encloses anything.",)
+
+
+def test_slices_without_neighbours_are_said_though_others_have_them(opened: Opener) -> None:
+    series = volume(AXIAL, distinct((12, 16, 20)))
+    regions = {
+        "Every other, and two": [(place, star(1)) for place in (0, 2, 4, 6, 7, 9, 11)],
+        "All, then every other": [(place, star(1)) for place in (0, 1, 2, 3, 4, 5, 7, 9, 11)],
+        "All": [(place, star(1)) for place in range(12)],
+        "Three nodes": [(place, star(1)) for place in (0, 1, 5, 6, 10, 11)],
+    }
+    image, url = drawn(opened, series, structure_set(series, AXIAL, regions))
+    assert [len(each.notices) for each in image.contours(url)] == [1, 1, 0, 0]
+
+
+def test_contours_beyond_an_image_are_counted_wherever_slices_would_be(opened: Opener) -> None:
+    for slices, beyond in ((1, (1, 2.3, -1)), (5, (5, 6.4, -1.6))):
+        series = volume(AXIAL, distinct((slices, 16, 20)))
+        regions = {"A": [(0, star(1)), *((place, star(2)) for place in beyond)]}
+        image, url = drawn(opened, series, structure_set(series, AXIAL, regions))
+        (found,) = image.contours(url)
+        assert found.mask()[0].sum() == found.mask().sum() == by_angles(AXIAL, [(0, star(1))]).sum()
+        assert "3 of 4 contours of 'A' lie above or below" in found.notices[0]
 
 
 def test_a_folder_has_structure_sets_too(tmp_path: Path) -> None:

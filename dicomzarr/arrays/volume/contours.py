@@ -13,7 +13,7 @@ from dicomzarr.arrays.objects import datasets_at
 from dicomzarr.arrays.volume.label_map import Layer, chosen, grid_of, merged, numbers_of
 from dicomzarr.arrays.volume.polygons import holders, inside
 from dicomzarr.dicom.structures import CLOSED, RegionOfInterest, regions_of
-from dicomzarr.errors import UsageError
+from dicomzarr.errors import InvalidAttributeError, UsageError
 
 if TYPE_CHECKING:
     import os
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _OFF: Final = 0.1
 """Part of a step by which a contour may lie beside a slice."""
+
+_HALF: Final = 0.5
+"""Steps from the centre of a voxel to its end."""
 
 
 class Drawn(NamedTuple):
@@ -62,6 +65,7 @@ class Structure:
 
         Raises:
             UsageError: Contours lie between slices or in another frame of reference, or none encloses anything.
+            InvalidAttributeError: None can be read.
         """
         mask = np.zeros(self._grid.shape, np.bool_)
         slices: defaultdict[int, list[Drawn]] = defaultdict(list)
@@ -74,37 +78,61 @@ class Structure:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What its mask does not show: contours beyond the image, and slices between contours.
+        """What its mask does not show, as contours beyond the image and slices between contours, and what was guessed.
 
         Raises:
             UsageError: As of `mask`.
+            InvalidAttributeError: As of `mask`.
         """
         return tuple(self._notices([each.slice for each in self._drawn()]))
 
     def _notices(self, slices: list[int]) -> Iterator[str]:
-        count = self._grid.shape[0]
+        region, count = self._region, self._grid.shape[0]
+        if region.sharing > 1:
+            yield f"{region.sharing} regions have the ROINumber of {self.name!r}: the contours of all are in each."
+        if region.unreadable:
+            yield (
+                f"{region.unreadable} of {region.unreadable + len(self.contours)} contours of {self.name!r} were left "
+                "out: ContourData (3006,0050) or ContourOffsetVector (3006,0045) is no list of points."
+            )
+        moved = sum(bool(each.offset.any()) for each in self.contours if each.kind in CLOSED)
+        if moved:
+            yield f"{moved} contours of {self.name!r} lie where their ContourOffsetVector (3006,0045) moves them."
         beyond = sum(not 0 <= each < count for each in slices)
         if beyond:
             yield f"{beyond} of {len(slices)} contours of {self.name!r} lie above or below the image."
         places = sorted(set(slices))
         steps = np.diff(places)
-        if len(steps) > 1 and steps.min() > 1:
+        alone = int(np.count_nonzero((steps[1:] > 1) & (steps[:-1] > 1)))
+        if alone:
             yield (
-                f"{self.name!r} is drawn on {len(places)} of {places[-1] - places[0] + 1} slices, and never on two "
-                "that follow each other: its mask is empty between them."
+                f"{self.name!r} is drawn on {len(places)} of {places[-1] - places[0] + 1} slices, and on {alone} "
+                "without those before and after: its mask is empty between them."
             )
+
+    @property
+    def _is_drawable(self) -> bool:
+        """Whether any of its contours encloses something."""
+        return any(contour.kind in CLOSED for contour in self.contours)
 
     def _drawn(self) -> list[Drawn]:
         """The closed contours in indices of the grid."""
         self._check()
         to_index = np.linalg.inv(self._grid.affine)
+        count = self._grid.shape[0]
+        edge = _HALF if count > 1 else _OFF  # one slice has no step to the next
         found, between = [], 0
         for contour in self.contours:
             if contour.kind not in CLOSED:
                 continue
-            at = contour.points @ to_index[:3, :3].T + to_index[:3, 3]
+            at = (contour.points + contour.offset) @ to_index[:3, :3].T + to_index[:3, 3]
             nearest = round(float(at[:, 2].mean()))
-            between += bool(np.abs(at[:, 2] - nearest).max() > _OFF)
+            if at[:, 2].max() < -edge:
+                nearest = min(nearest, -1)
+            elif at[:, 2].min() > count - 1 + edge:
+                nearest = max(nearest, count)
+            else:
+                between += bool(np.abs(at[:, 2] - nearest).max() > _OFF)
             found.append(Drawn(nearest, at[:, :2], contour.kind != "CLOSED_PLANAR"))
         if between:
             raise UsageError(
@@ -120,7 +148,12 @@ class Structure:
                 f"{self.name!r:.60} is in another frame of reference than the image.",
                 remedy="Take the image that it was drawn on.",
             )
-        if self.contours and not any(contour.kind in CLOSED for contour in self.contours):
+        if self._region.unreadable and not self.contours:
+            raise InvalidAttributeError(
+                f"No contour of {self.name!r:.60} can be read: ContourData (3006,0050) is no list of points.",
+                remedy="The region of interest cannot be drawn without it.",
+            )
+        if self.contours and not self._is_drawable:
             raise UsageError(
                 f"No contour of {self.name!r:.60} encloses anything: they are points or open lines.",
                 remedy="contours holds their points.",
@@ -204,14 +237,17 @@ class Structures(Sequence[Structure]):
         Raises:
             UsageError: There is no such region, regions overlap, or one cannot be drawn; the text says why.
         """
-        layers = [Layer("", each.number, each.name, each.mask) for each in self._structures]
-        drawable = {each.name for each in self._structures if any(contour.kind in CLOSED for contour in each.contours)}
-        left_out = [layer.name for layer in layers if layer.name not in drawable] if names is None else []
-        taken = chosen(layers, names if names is not None else drawable)
+        able = [each for each in self._structures if each._is_drawable]  # noqa: SLF001  # one room
+        known = {each.name for each in able}
+        if names is not None:  # one of that name alone is refused with the reason
+            able = [each for each in self._structures if each in able or each.name not in known]
+        layers = [Layer("", each.number, each.name, each.mask) for each in able]
+        taken = chosen(layers, names)
         found = merged(taken, self._grid, overlap, numbers_of(taken, names))
-        notices = tuple(f"{name!r} was left out: no contour of it encloses anything." for name in left_out)
         kept = {layer.name for layer in taken}
-        told = [notice for each in self._structures if each.name in kept for notice in each.notices]
+        left_out = [each.name for each in self._structures if each not in able and (names is None or each.name in kept)]
+        notices = tuple(f"{name!r} was left out: no contour of it encloses anything." for name in left_out)
+        told = [notice for each in able if each.name in kept for notice in each.notices]
         return replace(found, notices=(*notices, *told))
 
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 Overlap = Literal["refuse", "first", "last"]
 _OVERLAPS: Final = ("refuse", "first", "last")
 _MOST: Final = 65535
-"""The highest number: of 16 bits."""
+"""The highest number that may be given: of 16 bits."""
+_HIGHEST: Final = 2**31 - 1
+"""The highest of their own: of VR IS (PS3.5 section 6.2)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +155,7 @@ def merged(layers: Sequence[Layer], grid: Grid, overlap: Overlap, numbers: Seque
 
 
 def numbers_of(layers: Sequence[Layer], names: Iterable[str] | None) -> list[int]:
-    """Those that names are given; else their own, or, where two have one number, counted from 1.
+    """Those that names are given; else their own, or, where two have one or one is impossible, counted from 1.
 
     Raises:
         UsageError: One that is given is impossible.
@@ -165,7 +167,9 @@ def numbers_of(layers: Sequence[Layer], names: Iterable[str] | None) -> list[int
             raise UsageError(f"No segment can have the number {wrong!r:.20}.", remedy=f"Give 1 to {_MOST}.")
         return [int(each) for each in given]
     own = [layer.number for layer in layers]
-    return own if len(set(own)) == len(own) and 0 not in own else list(range(1, len(own) + 1))
+    return (
+        own if len(set(own)) == len(own) and all(0 < each <= _HIGHEST for each in own) else list(range(1, len(own) + 1))
+    )
 
 
 def _is_number(value: Any) -> bool:
