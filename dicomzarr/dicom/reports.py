@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pydicom import Dataset
 
@@ -25,6 +25,7 @@ _SEGMENTS: Final = frozenset({"121191", "121214"})
 _METHODS: Final = frozenset({"370129005", "G-C306"})
 _DERIVATION: Final = "121401"
 _DESCRIPTION: Final = "113012"
+_TITLE_MODIFIER: Final = "113011"
 _NO_EVALUATIONS: Final = frozenset({"112050", "121058", "130400", "130401", "121049"})
 """Codes of what is about the report: algorithms, procedures, the language."""
 
@@ -60,22 +61,27 @@ class Measurement:
     finding: str | None = None
     """The meaning of the code of what was found."""
     finding_site: str | None = None
+    """Several are apart by semicolons, as of all that a report says more than once."""
     laterality: str | None = None
-    """The side of the site, as ``Right``."""
+    """The side of the site, as ``Right``; of several sites a place for each, empty for one without a side."""
     name: str = ""
     """What was measured or evaluated."""
     value: float | None = None
     unit: str | None = None
     """In UCUM."""
     text: str | None = None
-    """Of an evaluation in words; or why there is no value."""
+    """Of an evaluation in words; or Numeric Value Qualifier (0040,A301): why there is no value, or what it is worth."""
     method: str | None = None
     derivation: str | None = None
     """As ``Mean``."""
+    qualifiers: tuple[tuple[str, str], ...] = ()
+    """What else is said of it or of its site in codes and words: (name, words), as ``("Normality", "Normal")``."""
     region: str | None = None
     """The GraphicType (0070,0023) of the region that was measured, as ``POLYLINE``."""
     points: tuple[tuple[float, ...], ...] = ()
     """Of the region: columns and rows from 0 at the corner of the image; in three dimensions, LPS millimetres."""
+    pixel_origin_interpretation: str | None = None
+    """(0048,0301): ``FRAME`` where points count from the corner of the frame, ``VOLUME`` of the total pixel matrix."""
     regions: int = 0
     """How many regions were measured together; of several, ``region`` and ``points`` have the first."""
     source: Source = Source()
@@ -87,6 +93,8 @@ class KeyObject:
 
     title: str | None
     """Why: the meaning of the title's code, as ``Of Interest``."""
+    title_modifier: str | None
+    """Document Title Modifier, as the reason of a rejection; several are apart by semicolons."""
     description: str | None
     """A text that somebody wrote."""
     kind: str
@@ -104,7 +112,7 @@ def measurements_of(report: Dataset) -> Iterator[Measurement]:
             if _is_measurement(item):
                 yield _measured(item, shared, evidence)
             elif _is_evaluation(item):
-                yield replace(shared, name=_meaning(item), text=_words(item))
+                yield _qualified(item, replace(shared, name=_meaning(item), text=_words(item)))
 
 
 _ABOUT: Final = frozenset(
@@ -116,12 +124,14 @@ def key_objects_of(selection: Dataset) -> Iterator[KeyObject]:
     """The objects that were selected, in their order."""
     evidence = _evidence(selection)
     items = list(_content(selection))
-    words = next((_words(item) for item in items if _code(item) == _DESCRIPTION), None)
+    words = _joined(_words(item) for item in items if _code(item) == _DESCRIPTION)
+    modifier = _joined(_words(item) for item in items if _code(item) == _TITLE_MODIFIER)
     for item in items:
         for reference in item.get("ReferencedSOPSequence") or ():
             sop_class = reference.get("ReferencedSOPClassUID")
             yield KeyObject(
                 title=_meaning(selection) or None,
+                title_modifier=modifier,
                 description=words,
                 kind=str(item.get("ValueType", "")),
                 sop_class_uid=str(sop_class) if sop_class else None,
@@ -154,44 +164,55 @@ def _is_evaluation(item: Dataset) -> bool:
 
 def _about(group: Dataset, number: int, evidence: Mapping[str, tuple[str, str]]) -> Measurement:
     """What a group says of all its measurements."""
-    told = Measurement(number)
-    for item in _content(group):
-        code = _code(item)
-        if code == _TRACKING_IDENTIFIER:
-            told = replace(told, tracking_identifier=_words(item))
-        elif code == _TRACKING_UID:
-            told = replace(told, tracking_uid=_words(item))
-        elif code == _FINDING:
-            told = replace(told, finding=_words(item))
-        elif code in _SITES:
-            told = _at(item, told)
-    return _with_region(group, told, evidence)
+    items = list(_content(group))
+
+    def told(*codes: str) -> str | None:
+        return _joined(_words(item) for item in items if _code(item) in codes)
+
+    about = Measurement(
+        number,
+        tracking_identifier=told(_TRACKING_IDENTIFIER),
+        tracking_uid=told(_TRACKING_UID),
+        finding=told(_FINDING),
+    )
+    return _with_region(group, _qualified(group, about), evidence)
 
 
 def _measured(item: Dataset, shared: Measurement, evidence: Mapping[str, tuple[str, str]]) -> Measurement:
-    told = replace(shared, name=_meaning(item))
+    told = replace(shared, name=_meaning(item), text=_first_meaning(item, "NumericValueQualifierCodeSequence"))
     measured = next(iter(item.get("MeasuredValueSequence") or ()), None)
-    if measured is None:
-        qualifier = next(iter(item.get("NumericValueQualifierCodeSequence") or ()), None)
-        told = replace(told, text=None if qualifier is None else str(qualifier.get("CodeMeaning") or "") or None)
-    else:
+    if measured is not None:
         units = next(iter(measured.get("MeasurementUnitsCodeSequence") or ()), None)
-        unit = None if units is None else str(units.get("CodeValue") or "") or None
-        told = replace(told, value=_number(measured), unit=unit)
-    for child in _content(item):
-        if _code(child) in _METHODS:
-            told = replace(told, method=_words(child))
-        elif _code(child) == _DERIVATION:
-            told = replace(told, derivation=_words(child))
-        elif _code(child) in _SITES:
-            told = _at(child, told)
-    return _with_region(item, told, evidence)
+        told = replace(told, value=_number(measured), unit=None if units is None else _code_value(units) or None)
+    return _with_region(item, _qualified(item, told), evidence)
 
 
-def _at(site: Dataset, told: Measurement) -> Measurement:
-    """With a finding site, and the side of it."""
-    sides = (_words(child) for child in _content(site) if _code(child) in _LATERALITIES)
-    return replace(told, finding_site=_words(site), laterality=next(sides, None))
+def _qualified(item: Dataset, told: Measurement) -> Measurement:
+    """With what an item has below it: method, derivation, sites and their sides; the nearer counts."""
+    children = list(_content(item))
+    sites = [child for child in children if _code(child) in _SITES]
+    if sites:
+        of_sites = [[child for child in _content(site) if _code(child) in _LATERALITIES] for site in sites]
+        sides = [next(filter(None, map(_words, each)), "") for each in of_sites]
+        told = replace(
+            told,
+            finding_site=_joined(map(_words, sites)),
+            laterality="; ".join(sides) if any(sides) else None,
+        )
+    more = [child for site in sites for child in _content(site) if _code(child) not in _LATERALITIES]
+    more += [child for child in children if _code(child) not in _ABOUT | {_DERIVATION}]
+    return replace(
+        told,
+        method=_joined(_words(child) for child in children if _code(child) in _METHODS) or told.method,
+        derivation=_joined(_words(child) for child in children if _code(child) == _DERIVATION) or told.derivation,
+        qualifiers=(*told.qualifiers, *((_meaning(child), _words(child) or "") for child in more if _qualifies(child))),
+    )
+
+
+def _qualifies(item: Dataset) -> bool:
+    """Whether it says in codes or words what something else is; who observed it, and when, is another relationship."""
+    told = str(item.get("RelationshipType", "")) in {"HAS CONCEPT MOD", "HAS PROPERTIES"}
+    return told and str(item.get("ValueType", "")) in {"CODE", "TEXT"} and _words(item) is not None
 
 
 def _with_region(item: Dataset, told: Measurement, evidence: Mapping[str, tuple[str, str]]) -> Measurement:
@@ -199,7 +220,9 @@ def _with_region(item: Dataset, told: Measurement, evidence: Mapping[str, tuple[
     shapes = [child for child in _content(item) if str(child.get("ValueType", "")) in _DIMENSIONS]
     if not shapes:
         source = _shown(item, evidence)
-        return told if source is None else replace(told, source=source, region=None, points=(), regions=0)
+        if source is None:
+            return told
+        return replace(told, source=source, region=None, points=(), pixel_origin_interpretation=None, regions=0)
     first = shapes[0]
     size = _DIMENSIONS[str(first.get("ValueType", ""))]
     data = _numbers(first.get("GraphicData"), float)
@@ -207,6 +230,7 @@ def _with_region(item: Dataset, told: Measurement, evidence: Mapping[str, tuple[
         told,
         region=str(first.get("GraphicType", "")) or None,
         points=tuple(zip(*(data[axis::size] for axis in range(size)), strict=False)),
+        pixel_origin_interpretation=str(first.get("PixelOriginInterpretation") or "") or None,
         regions=len(shapes),
         source=_shown(first, evidence) or _shown(item, evidence) or told.source,
     )
@@ -256,25 +280,40 @@ def _concept(item: Dataset) -> Dataset | None:
 
 def _code(item: Dataset) -> str:
     concept = _concept(item)
-    return "" if concept is None else str(concept.get("CodeValue") or "")
+    return "" if concept is None else _code_value(concept)
+
+
+def _code_value(concept: Dataset) -> str:
+    """Of whichever length or form (PS3.3 section 8.1)."""
+    values = (concept.get(name) for name in ("CodeValue", "LongCodeValue", "URNCodeValue"))
+    return next((str(value) for value in values if value), "")
 
 
 def _meaning(item: Dataset) -> str:
-    concept = _concept(item)
-    return "" if concept is None else str(concept.get("CodeMeaning") or "")
+    return _first_meaning(item, "ConceptNameCodeSequence") or ""
+
+
+def _first_meaning(item: Dataset, sequence: str) -> str | None:
+    return next((str(concept.get("CodeMeaning") or "") or None for concept in item.get(sequence) or ()), None)
 
 
 def _words(item: Dataset) -> str | None:
     """What an item of text, codes or UIDs says."""
-    for concept in item.get("ConceptCodeSequence") or ():
-        return str(concept.get("CodeMeaning") or "") or None
+    if item.get("ConceptCodeSequence"):
+        return _first_meaning(item, "ConceptCodeSequence")
     told: Any = item.get("TextValue") or item.get("UID")
     return str(told).strip() or None if told else None
 
 
+def _joined(words: Iterable[str | None]) -> str | None:
+    """What is said more than once, in one text."""
+    return "; ".join(filter(None, words)) or None
+
+
 def _number(measured: Dataset) -> float | None:
+    exact = measured.get("FloatingPointValue")
     try:
-        value = float(measured.get("FloatingPointValue") or measured.get("NumericValue"))
+        value = float(measured.get("NumericValue") if exact is None else exact)
     except (TypeError, ValueError):
         return None
     return value if math.isfinite(value) else None

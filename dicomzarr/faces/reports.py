@@ -28,22 +28,27 @@ class MeasurementRow:
     tracking_uid: str | None
     finding: str | None
     finding_site: str | None
+    """Several are apart by semicolons, as of all that a report says more than once."""
     laterality: str | None
-    """The side of the site, as ``Right``."""
+    """The side of the site, as ``Right``; of several sites a place for each, empty for one without a side."""
     name: str
     """What was measured or evaluated."""
     value: float | None
     unit: str | None
     """In UCUM."""
     text: str | None
-    """Of an evaluation in words; or why there is no value."""
+    """Of an evaluation in words; or Numeric Value Qualifier (0040,A301): why there is no value, or what it is worth."""
     method: str | None
     derivation: str | None
     """As ``Mean``."""
+    qualifiers: tuple[tuple[str, str], ...]
+    """What else is said of it or of its site in codes and words: (name, words), as ``("Normality", "Normal")``."""
     region: str | None
     """GraphicType (0070,0023), as ``POLYLINE``."""
     points: tuple[tuple[float, ...], ...]
     """Of the region: columns and rows; in three dimensions, LPS millimetres."""
+    pixel_origin_interpretation: str | None
+    """(0048,0301): ``FRAME`` where points count from the corner of the frame, ``VOLUME`` of the total pixel matrix."""
     regions: int
     """How many regions were measured together; of several, ``region`` and ``points`` have the first."""
     sop_instance_uid: str | None
@@ -63,6 +68,8 @@ class KeyObjectRow:
 
     title: str | None
     """Why, as ``Of Interest``."""
+    title_modifier: str | None
+    """Document Title Modifier, as the reason of a rejection; several are apart by semicolons."""
     description: str | None
     """A text that somebody wrote."""
     kind: str
@@ -119,6 +126,7 @@ def key_objects(place: str | os.PathLike[str], **storage_options: Any) -> Rows[K
         (
             KeyObjectRow(
                 title=each.title,
+                title_modifier=each.title_modifier,
                 description=each.description,
                 kind=each.kind,
                 sop_class_uid=each.sop_class_uid,

@@ -187,6 +187,82 @@ def _forget_values(item: Dataset) -> None:
         _forget_values(child)
 
 
+def said(name: Code, words: Code, *children: Dataset, relation: str = "HAS CONCEPT MOD") -> Dataset:
+    """What a code says of the item above it."""
+    made = coded(name, "CODE", ConceptCodeSequence=[CodedConcept(*words)])
+    made.RelationshipType = relation
+    if children:
+        made.ContentSequence = list(children)
+    return made
+
+
+SITE = Code("363698007", "SCT", "Finding Site")
+METHOD = Code("370129005", "SCT", "Measurement Method")
+
+
+def row_of(opened: Opener, *content: Dataset) -> Any:
+    """The only row of a report that holds one group."""
+    dataset = report(groups()[:1])
+    dataset.ContentSequence = [coded(codes.DCM.MeasurementGroup, "CONTAINER", ContentSequence=list(content))]
+    (row,) = rows_of(opened, dataset)
+    return row
+
+
+def test_what_a_group_says_more_than_once_is_said_in_full(opened: Opener) -> None:
+    upper = Code("45653009", "SCT", "Upper lobe")
+    lung = said(
+        SITE,
+        codes.SCT.Lung,
+        said(codes.SCT.Laterality, codes.SCT.Right),
+        said(Code("106233006", "SCT", "Topographical modifier"), upper),
+    )
+    content = [said(METHOD, Code("1", "99X", "by hand")), lung, said(SITE, codes.SCT.Liver)]
+    row = row_of(opened, *content, number(codes.SCT.Width, "2"))
+    assert (row.finding_site, row.laterality, row.method) == ("Lung; Liver", "Right; ", "by hand")
+    assert row.qualifiers == (("Topographical modifier", "Upper lobe"),)
+    nearer = [said(METHOD, Code("2", "99X", "by machine")), said(SITE, codes.SCT.Liver)]
+    row = row_of(opened, *content, number(codes.SCT.Width, "2", *nearer))
+    assert (row.finding_site, row.laterality, row.method) == ("Liver", None, "by machine")
+
+
+def test_values_have_their_qualifier_their_long_unit_and_what_else_is_said(opened: Opener) -> None:
+    normality = said(Code("121402", "DCM", "Normality"), codes.SCT.Normal, relation="HAS PROPERTIES")
+    observer = said(Code("121005", "DCM", "Observer Type"), codes.DCM.Person, relation="HAS OBS CONTEXT")
+    value = number(codes.SCT.Width, "2", normality, observer)
+    measured = value.MeasuredValueSequence[0]
+    value.NumericValueQualifierCodeSequence = [CodedConcept("114009", "DCM", "Value out of range")]
+    measured.FloatingPointValue = 0.0
+    for keyword, code in (("LongCodeValue", "umol/min/(100.g){tissue}"), ("URNCodeValue", "urn:oid:1.2.3")):
+        unit = Dataset()
+        setattr(unit, keyword, code)
+        measured.MeasurementUnitsCodeSequence = [unit]
+        row = row_of(opened, value)
+        assert (row.value, row.unit, row.text) == (0.0, code, "Value out of range")
+        assert row.qualifiers == (("Normality", codes.SCT.Normal.meaning),)
+
+
+def test_points_of_a_frame_are_told_from_those_of_the_whole_matrix(opened: Opener) -> None:
+    found = []
+    for origin in ("FRAME", "VOLUME", None):
+        shape = around([1, 2, 3, 4], SLICES[0])
+        if origin:
+            shape.PixelOriginInterpretation = origin
+        found.append(row_of(opened, shape, number(codes.SCT.Width, "2")).pixel_origin_interpretation)
+    assert found == ["FRAME", "VOLUME", None]
+
+
+def test_a_rejection_has_its_reason(opened: Opener) -> None:
+    """PS3.16 TID 2010: the Document Title Modifier."""
+    chosen = selection()
+    modifier = Code("113011", "DCM", "Document Title Modifier")
+    reasons = [
+        said(modifier, Code(str(113025 + place), "DCM", words)) for place, words in enumerate(("Double", "Dark"))
+    ]
+    chosen.ContentSequence = [*reasons, *chosen.ContentSequence]
+    assert {row.title_modifier for row in rows_of(opened, chosen, keys=True)} == {"Double; Dark"}
+    assert {row.title_modifier for row in rows_of(opened, selection(), keys=True)} == {None}
+
+
 def test_nobody_is_named_but_by_what_the_groups_say(opened: Opener) -> None:
     assert "Doe" not in str(
         [vars_of(row) for row in rows_of(opened, report(groups(), evidence=[*SLICES, SEGMENTATION]))]
