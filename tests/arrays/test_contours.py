@@ -162,6 +162,15 @@ def test_what_lies_within_is_judged_by_contours_and_not_by_voxels(opened: Opener
         assert image.contours(url)["A"].mask().sum() == count
 
 
+def test_contours_that_go_back_and_forth_without_end_are_refused(opened: Opener) -> None:
+    series = volume()
+    steps = np.arange(9000)
+    zigzag = np.column_stack([steps / 600, steps % 2 * 15.0])
+    image, url = drawn(opened, series, structure_set(series, AXIAL, {"A": [(1, zigzag), (1, zigzag + 0.001)]}))
+    with pytest.raises(UsageError, match="back and forth too often"):
+        image.contours(url)["A"].mask()
+
+
 def test_a_keyhole_leaves_its_hole_out(opened: Opener) -> None:
     outer, inner = box(1.5, 1.5, 10.5, 10.5), box(4.5, 4.5, 7.5, 7.5)
     keyhole = np.array([*outer, outer[0], *inner[::-1], inner[-1]])

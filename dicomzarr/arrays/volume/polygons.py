@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from dicomzarr.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -22,6 +24,9 @@ _AROUND: Final = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]) * _BESIDE 
 
 _PAIRS: Final = 2**20
 """Points and sides that are compared at a time."""
+
+_MOST: Final = 2**26
+"""Of these in one go: in a row, real contours go back and forth a few times, hostile ones at each of their sides."""
 
 
 def inside(points: Points, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -57,6 +62,9 @@ def holders(contours: Sequence[Points]) -> list[frozenset[int]]:
 
     Args:
         contours: (n, 2) each: columns and rows; the last is joined to the first.
+
+    Raises:
+        UsageError: They go back and forth too often.
     """
     low, high = np.array([each.min(0) for each in contours]), np.array([each.max(0) for each in contours])
     by_size = np.argsort((high - low).sum(1), kind="stable")
@@ -158,6 +166,11 @@ def _ranges(first: Numbers, last: Numbers) -> Iterator[tuple[Numbers, Numbers, N
     """Numbers ``i``, and (i, j) for each j from ``first[i]`` up to ``last[i]``, in blocks that fit in memory."""
     counts = last - first
     total = np.cumsum(counts)
+    if counts.sum() > _MOST:
+        raise UsageError(
+            "Contours go back and forth too often for it to be told which lies within which.",
+            remedy="contours holds their points.",
+        )
     most = np.arange(_PAIRS, total[-1] if len(total) else 0, _PAIRS)
     for block in np.split(np.arange(len(counts)), np.searchsorted(total, most)):
         of_block = counts[block]
