@@ -157,6 +157,16 @@ def test_what_is_not_understood_stays_as_it_is(body: bytes) -> None:
     assert spelled == body or json.loads(spelled) == json.loads(body)
 
 
+def test_what_is_broken_does_not_keep_the_rest_from_being_understood() -> None:
+    """DiffusionBValue is a double of eight bytes, and there are three of a sequence."""
+    value = base64.b64encode(struct.pack("<d", 1000.0)).decode()
+    told = {"vr": "UN", "InlineBinary": "AAAA"}
+    (found,) = json.loads(
+        as_standard(json.dumps([{"00081140": told, "00189087": {**told, "InlineBinary": value}}]).encode())
+    )
+    assert found == {"00081140": told, "00189087": {"vr": "FD", "Value": [1000.0]}}
+
+
 def test_values_that_are_somewhere_else_are_named() -> None:
     item = {
         "00181065": {"vr": "DS", "BulkDataURI": "http://a/b"},

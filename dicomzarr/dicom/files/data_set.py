@@ -13,6 +13,7 @@ from dicomzarr.dicom.files.elements import elements
 from dicomzarr.dicom.files.excerpt import Excerpt
 from dicomzarr.dicom.files.part10 import PIXELS
 from dicomzarr.dicom.files.plain_values import are_plain, plain_value
+from dicomzarr.dicom.model.image_model import is_read
 from dicomzarr.errors import InvalidFileError
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ _TEXTS: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "SH",
 
 _WORDS: Final = {"OW": 2, "OL": 4, "OF": 4, "OV": 8, "OD": 8}
 """Bytes of a word, by VRs whose values JSON has as little-endian bytes (PS3.18 section F.2.7)."""
+
+
+_LETTERS: Final = 2
+"""Of a VR; pydicom knows several for some attributes, as ``OB or OW``."""
 
 
 class DataSetHeader(NamedTuple):
@@ -99,19 +104,29 @@ def data_set_header(
     return DataSetHeader(found.data, encoding, meta.transfer_syntax_uid, pixels, found.left_out)
 
 
-def attributes(header: DataSetHeader, subject: str, base_uri: str = "", most_inline: int | None = None) -> JSONObject:
+def attributes(
+    header: DataSetHeader,
+    subject: str,
+    base_uri: str = "",
+    most_inline: int | None = None,
+    broken: list[str] | None = None,
+) -> JSONObject:
     """One object of the DICOM JSON model; pixel data have no value, and are named where they are floating point.
+
+    A value that is none of its VR costs no more than itself: a text is given as it is written, anything else without a
+    value, unless pixels, places or what else is read of images may depend on it.
 
     Args:
         header: The data set.
         subject: What it is, for messages.
         base_uri: What the URIs of values that are left out begin with; see `binary_value`.
         most_inline: Bytes of the longest binary value that is not left out; None for all.
+        broken: Takes where attributes are that are given without their value: tags, and numbers of items between them.
 
     Raises:
         InvalidFileError: The attributes cannot be read.
     """
-    telling = _Telling(header, base_uri, most_inline)
+    telling = _Telling(header, base_uri, most_inline, [] if broken is None else broken)
     plain, rest = _plain(header)
     found = plain | _read(rest, subject, lambda dataset: _object(dataset, "", telling)) if rest.data else plain
     found = dict(sorted(found.items()))
@@ -292,6 +307,7 @@ class _Telling(NamedTuple):
     header: DataSetHeader
     base_uri: str
     most_inline: int | None
+    broken: list[str]
 
 
 def _object(dataset: Dataset, above: str, telling: _Telling) -> JSONObject:
@@ -309,24 +325,33 @@ def _attribute(dataset: Dataset, tag: BaseTag, path: str, telling: _Telling) -> 
             return {"vr": "SQ", "Value": items}
         if encoding.big_endian and element.VR in _WORDS and not element.is_empty:
             element.value = _little_endian(element.value, element.VR, encoding)
+        if element.VR == "IS" and any(isinstance(value, float) for value in _several(element.value)):
+            return _as_written(element.value, "IS")  # of which JSON would have the whole part alone
         found: JSONObject = element.to_json_dict(None, 0)
     except Exception:
-        if (told := _as_written(dataset, tag)) is None:
+        held = dataset.get_item(tag)
+        vr = held.VR or _vr_of(tag)
+        if vr in _TEXTS:
+            return _as_written(held.value, vr)
+        if not tag.is_private and is_read(int(path[:8], 16)):
             raise
-        return told
+        telling.broken.append(path)
+        return {"vr": vr}
     return found
 
 
-def _as_written(dataset: Dataset, tag: BaseTag) -> JSONObject | None:
-    """An attribute with a value that is none of its VR: a text as it is, for whoever reads it to judge.
+def _as_written(value: Any, vr: str) -> JSONObject:
+    """A text that is none of its VR, for whoever reads it to judge."""
+    values = value.decode("latin-1").split("\\") if isinstance(value, bytes) else _several(value)
+    return {"vr": vr, "Value": [str(each).strip(" \0") for each in values]}
 
-    None for numbers and sequences of the standard, on which pixels and places may depend.
-    """
-    held = dataset.get_item(tag)
-    if held.VR not in _TEXTS:
-        return {"vr": held.VR or "UN"} if tag.is_private else None
-    values = held.value.decode("latin-1").split("\\") if isinstance(held.value, bytes) else _several(held.value)
-    return {"vr": held.VR, "Value": [str(value).strip(" \0") for value in values]}
+
+def _vr_of(tag: BaseTag) -> str:
+    """The VR of an attribute that is written without; UN where it is not known, or depends on others."""
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR  # noqa: PLC0415  # as above
+
+    vr = dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
+    return vr if len(vr) == _LETTERS else "UN"
 
 
 def _several(value: Any) -> list[Any]:

@@ -148,11 +148,13 @@ def _known(unknown: Mapping[str, bytes], characters: Any, sign: Any) -> dict[str
     data = b"".join(
         struct.pack("<HHI", tag >> 16, tag & 0xFFFF, len(octets[tag])) + octets[tag] for tag in sorted(octets)
     )
+    broken: list[str] = []  # which stay as they are
     try:
-        found = attributes(DataSetHeader(data, IMPLICIT_LITTLE, ""), "an instance")
+        found = attributes(DataSetHeader(data, IMPLICIT_LITTLE, ""), "an instance", broken=broken)
     except InvalidFileError:
         return {}
-    return {tag: found[tag.upper()] for tag in unknown if tag.upper() in found}
+    left = {path[:8] for path in broken}
+    return {tag: found[tag.upper()] for tag in unknown if tag.upper() in found.keys() - left}
 
 
 def _first(item: Mapping[str, Any], tag: str) -> Any:

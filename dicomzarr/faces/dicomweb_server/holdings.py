@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from hashlib import sha256
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from dicomzarr.sources.files.index import FolderIndex
     from dicomzarr.sources.files.instance import FileInstance
     from dicomzarr.sources.files.search import Found
+
+_log = logging.getLogger(__name__)
 
 _MOST_INLINE: Final = 1024
 """Bytes of the longest binary value that metadata hold themselves, as PS3.18 section F.2.2 suggests."""
@@ -203,7 +206,10 @@ class FolderHoldings:
         if known is None:
             header = read_header(instance.head, instance.uid)
             base = f"{url}/bulkdata/"
-            found = attributes(header, instance.uid, base, _MOST_INLINE)
+            broken: list[str] = []
+            found = attributes(header, instance.uid, base, _MOST_INLINE, broken)
+            if broken:
+                _log.warning("Instance %s is told without what is broken in it: %s.", instance.uid, ", ".join(broken))
             if header.pixels:
                 found[header.pixels] = {"vr": _pixel_vr(header, found), "BulkDataURI": base + header.pixels}
             known = encoded_attributes(dict(sorted(found.items())))

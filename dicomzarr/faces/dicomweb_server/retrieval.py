@@ -10,7 +10,6 @@ from aiohttp import web
 
 from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
-from dicomzarr.errors import FileError
 from dicomzarr.faces.dicomweb_server.native import joined_frames, native_frame
 from dicomzarr.faces.dicomweb_server.negotiation import (
     DICOM,
@@ -100,18 +99,12 @@ class Retrieval:
         return f'W/"{sha256(f"{base} {state}".encode()).hexdigest()[:32]}"' if state else ""
 
     def _documents(self, found: Sequence[Instance], base: str) -> Iterator[bytes]:
-        """One JSON array; what became unreadable since it was indexed is no part of it."""
+        """One JSON array of all of them, or an error: who gets fewer takes them for all that there are."""
         before = b"["
         for instance in found:
-            try:
-                document = self.holdings.metadata(instance, base + instance_path(instance))
-            except FileError:
-                if len(found) == 1:
-                    raise
-                continue
-            yield before + document
+            yield before + self.holdings.metadata(instance, base + instance_path(instance))
             before = b","
-        yield b"[]" if before == b"[" else b"]"
+        yield b"]"
 
     async def frames(self, request: web.Request, base: str) -> web.StreamResponse:
         """Frames by their numbers, in the order asked for (section 10.4.1.1.6)."""
