@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, overload
 
@@ -14,6 +15,7 @@ from dicomzarr.dicom.files.excerpt import Excerpt
 from dicomzarr.dicom.files.part10 import PIXELS
 from dicomzarr.dicom.files.plain_values import are_plain, plain_value
 from dicomzarr.dicom.model.image_model import is_read
+from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.errors import InvalidFileError
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ _TRANSFER_SYNTAX: Final = "00083002"
 _FLOATING: Final = {"7FE00008": "OF", "7FE00009": "OD"}
 """Tags of floating-point pixel data, with their VRs."""
 
+_PIXEL_DATA: Final = 0x7FE00010
 _CHARACTERS: Final = 0x00080005
 _CONTEXT: Final = frozenset({_CHARACTERS, 0x00280100, 0x00280103})
 """Tags of what says how other attributes are read: SpecificCharacterSet, BitsAllocated and PixelRepresentation."""
@@ -206,10 +209,12 @@ def binary_value(header: DataSetHeader, path: str, subject: str, data: RandomAcc
     """
 
     def find(dataset: Dataset) -> bytes:
+        from pydicom.tag import Tag  # noqa: PLC0415  # as below
+
         *items, tag = path.split("/")
         for sequence, number in zip(items[::2], items[1::2], strict=True):
             dataset = dataset[int(sequence, 16)].value[int(number)]
-        element = dataset[int(tag, 16)]
+        element = _element(dataset, Tag(int(tag, 16)))
         value = bytes(header.left_out[path].of(data)) if path in header.left_out else element.value
         if not isinstance(value, bytes):
             raise TypeError("numbers and texts stand in the metadata themselves")  # as all that is none
@@ -219,25 +224,34 @@ def binary_value(header: DataSetHeader, path: str, subject: str, data: RandomAcc
     return found
 
 
-def explicit_little_endian(header: DataSetHeader, changes: Mapping[str, Any], subject: str) -> bytes:
+def explicit_little_endian(
+    header: DataSetHeader, changes: Mapping[str, Any], subject: str, left_out: list[str] | None = None
+) -> bytes:
     """A Part-10 file in Explicit VR Little Endian, up to its pixel data.
+
+    Sequences with encapsulated pixel data, as icons of compressed images are, are left out: in this transfer syntax
+    nothing is encapsulated (PS3.5 section A.2).
 
     Args:
         header: The data set.
         changes: Values of attributes by keyword; None leaves one out.
         subject: What it is, for messages.
+        left_out: Takes the tags of sequences that are left out.
 
     Raises:
         InvalidFileError: The attributes cannot be read, or not be written.
     """
+    removed = [] if left_out is None else left_out
 
     def write(dataset: Dataset) -> bytes:
         from pydicom import dcmwrite  # noqa: PLC0415  # as below
         from pydicom.dataset import FileMetaDataset  # noqa: PLC0415  # as below
         from pydicom.uid import ExplicitVRLittleEndian  # noqa: PLC0415  # as below
 
-        if header.encoding.big_endian:
-            _swap(dataset, header.encoding)
+        if not is_native(header.transfer_syntax_uid):
+            removed.extend(_without_encapsulated(dataset))
+        if not header.encoding.explicit or header.encoding.big_endian:
+            _settle(dataset, header.encoding)
         for keyword, value in changes.items():
             if value is None:
                 dataset.pop(keyword, None)
@@ -274,14 +288,43 @@ def file_meta_information(sop_class: str, uid: str, transfer_syntax_uid: str) ->
     return bytes(128) + b"DICM" + file.getvalue()
 
 
-def _swap(dataset: Dataset, encoding: Encoding) -> None:
-    """Words in little endian, in all its sequences."""
-    for element in dataset:
+def _without_encapsulated(dataset: Dataset) -> list[str]:
+    """Remove sequences whose items hold encapsulated pixel data: their tags."""
+    removed = []
+    for element in [dataset[tag] for tag in sorted(dataset.keys()) if dataset.get_item(tag).VR == "SQ"]:
+        items = element.value
+        if any(_PIXEL_DATA in item and item[_PIXEL_DATA].is_undefined_length for item in items):
+            del dataset[element.tag]
+            removed.append(f"{element.tag:08X}")
+        else:
+            removed += [tag for item in items for tag in _without_encapsulated(item)]
+    return removed
+
+
+def _settle(dataset: Dataset, encoding: Encoding) -> None:
+    """Give each attribute one VR and words in little endian, in all its sequences."""
+    for element in [_element(dataset, tag) for tag in sorted(dataset.keys())]:
         if element.VR == "SQ":
             for item in element.value:
-                _swap(item, encoding)
-        elif element.VR in _WORDS and not element.is_empty:
+                _settle(item, encoding)
+        elif encoding.big_endian and element.VR in _WORDS and not element.is_empty:
             element.value = _little_endian(element.value, element.VR, encoding)
+
+
+def _element(dataset: Dataset, tag: BaseTag) -> DataElement:
+    """An attribute with a VR of its own: pydicom knows several of some, and leaves those of retired ones open.
+
+    Words stand for bytes too, as in Implicit VR Little Endian (PS3.5 section A.1).
+    """
+    with suppress(AttributeError):  # what its VR depends on is not there, and it is held as it is
+        dataset[tag]
+    element = dataset[tag]
+    if len(element.VR) > _LETTERS:
+        is_words = "OW" in element.VR
+        element.VR = "OW" if is_words else "SS" if dataset.get("PixelRepresentation") == 1 else "US"
+        if not is_words and isinstance(element.value, bytes):
+            element.value = np.frombuffer(element.value, "<i2" if element.VR == "SS" else "<u2").tolist()
+    return element
 
 
 def _read(header: DataSetHeader, subject: str, use: Any) -> Any:
@@ -317,7 +360,7 @@ def _object(dataset: Dataset, above: str, telling: _Telling) -> JSONObject:
 def _attribute(dataset: Dataset, tag: BaseTag, path: str, telling: _Telling) -> JSONObject:
     encoding, most_inline = telling.header.encoding, telling.most_inline
     try:
-        element = dataset[tag]
+        element = _element(dataset, tag)
         if path in telling.header.left_out or (most_inline is not None and _nbytes(element) > most_inline):
             return {"vr": element.VR, "BulkDataURI": telling.base_uri + path}
         if element.VR == "SQ":

@@ -271,7 +271,12 @@ class FolderHoldings:
         Raises:
             InvalidFileError: The file is broken.
         """
-        return explicit_little_endian(read_header(instance.head, instance.uid, None), changes, instance.uid)
+        left_out: list[str] = []
+        header = read_header(instance.head, instance.uid, None)
+        found = explicit_little_endian(header, changes, instance.uid, left_out)
+        if left_out:
+            _log.warning("Instance %s is sent without encapsulated icons in %s.", instance.uid, ", ".join(left_out))
+        return found
 
     def size(self, instance: FileInstance) -> int:
         """See `Holdings.size`."""

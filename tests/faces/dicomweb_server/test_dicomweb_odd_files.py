@@ -1,7 +1,8 @@
-"""What a folder's server makes of files that break a rule of the standard."""
+"""What a folder's server makes of files that break a rule of the standard, or use what is retired."""
 
 from __future__ import annotations
 
+import io
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import dicomzarr
 from dicomzarr.faces.dicomweb_server import DICOMwebServer, replies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from pydicom import Dataset
@@ -123,3 +124,102 @@ def test_no_part_of_a_number_is_given_for_it(tmp_path: Path, text: bytes, values
     with DICOMwebServer(tmp_path) as server:
         _, (instance,) = urls(server, datasets)
         assert get(f"{instance}/metadata").json()[0]["00181150"] == {"vr": "IS", "Value": values}
+
+
+# --- attributes of several VRs, in files that write none ---
+
+
+def curve(dataset: Dataset) -> None:
+    dataset.add_new(0x50000005, "US", 2)
+    dataset.add_new(0x50003000, "OW", b"\5\0\6\0")
+
+
+def audio(dataset: Dataset) -> None:
+    dataset.add_new(0x50002000, "US", 0)
+    dataset.add_new(0x5000200C, "OB", b"\1\2\3\4")
+
+
+def variable_pixels(dataset: Dataset) -> None:
+    dataset.add_new(0x7F000010, "OW", b"abcd")
+
+
+def grey_table(dataset: Dataset) -> None:
+    dataset.add_new(0x00281100, "US", [2, 0, 16])
+    dataset.add_new(0x00281200, "OW", b"\1\0\2\0")
+
+
+def table_without_descriptor(dataset: Dataset) -> None:
+    item = pydicom.Dataset()
+    item.add_new(0x00283006, "OW", b"\1\0\2\0")
+    dataset.add_new(0x00283010, "SQ", [item])
+
+
+RETIRED: dict[str, tuple[Callable[[Dataset], None], list[tuple[str, bytes]]]] = {
+    "curve": (curve, [("50003000", b"\5\0\6\0")]),
+    "audio": (audio, [("5000200C", b"\1\2\3\4")]),
+    "variable pixels": (variable_pixels, [("7F000010", b"abcd")]),
+    "grey table": (grey_table, [("00281200", b"\1\0\2\0")]),
+    "table without a descriptor": (table_without_descriptor, [("00283010/0/00283006", b"\1\0\2\0")]),
+}
+
+
+@pytest.mark.parametrize("name", RETIRED)
+def test_attributes_of_several_vrs_are_sent(tmp_path: Path, name: str) -> None:
+    """Words as they are: in Implicit VR Little Endian bytes stand as OW would have them (PS3.5 section A.1)."""
+    add, wanted = RETIRED[name]
+    (dataset,) = BUILDERS["single_slice"]().datasets
+    add(dataset)
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
+    path = tmp_path / "a.dcm"
+    body = io.BytesIO()
+    pydicom.dcmwrite(body, dataset, implicit_vr=True, little_endian=True, enforce_file_format=True)
+    path.write_bytes(body.getvalue())
+    with DICOMwebServer(tmp_path) as server:
+        _, (instance,) = urls(server, [dataset])
+        reply = get(f"{instance}/metadata")
+        whole = get(instance, "application/dicom")
+        values = [get(f"{instance}/bulkdata/{tag}", "application/octet-stream").content for tag, _ in wanted]
+    assert reply.status_code == whole.status_code == 200
+    (metadata,) = reply.json()
+    assert values == [value for _, value in wanted]
+    sent = pydicom.dcmread(io.BytesIO(whole.content))
+    assert sent.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert sent.PixelData == dataset.PixelData
+    told = pydicom.Dataset.from_json({tag: each for tag, each in metadata.items() if "BulkDataURI" not in each})
+    for tag, value in wanted:
+        within_sent, within_told = sent, told
+        *sequence, last = tag.split("/")
+        if sequence:
+            within_sent, within_told = (each[int(sequence[0], 16)].value[0] for each in (sent, told))
+        assert within_sent[int(last, 16)].value == within_told[int(last, 16)].value == value
+    if name == "grey table":
+        assert sent[0x00281100].value == told[0x00281100].value == [2, 0, 16]
+
+
+# --- icons ---
+
+
+def test_what_is_encapsulated_within_is_left_out_of_a_plain_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is encapsulated in Explicit VR Little Endian (PS3.5 section A.2); a plain icon stays."""
+    (dataset,) = BUILDERS["single_slice"]().datasets
+    dataset.compress("1.2.840.10008.1.2.5", encoding_plugin="pydicom", generate_instance_uid=False)
+    stored = dataset.PixelData
+    packed, plain, around = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+    packed.add_new(0x7FE00010, "OB", pydicom.encaps.encapsulate([b"\xff\xd8\xff\xd9"]))
+    packed["PixelData"].is_undefined_length = True
+    plain.add_new(0x7FE00010, "OB", b"abcd")
+    dataset.IconImageSequence = [packed]
+    around.IconImageSequence = [plain]
+    dataset.ReferencedImageEvidenceSequence = [around]
+    write(tmp_path, [dataset])
+    with DICOMwebServer(tmp_path) as server, caplog.at_level(logging.WARNING):
+        _, (instance,) = urls(server, [dataset])
+        sent = pydicom.dcmread(io.BytesIO(get(instance, "application/dicom").content))
+        as_stored = pydicom.dcmread(io.BytesIO(get(instance, "application/dicom; transfer-syntax=*").content))
+    assert "IconImageSequence" not in sent
+    assert sent.ReferencedImageEvidenceSequence[0].IconImageSequence[0].PixelData == b"abcd"
+    assert np.array_equal(sent.pixel_array, as_stored.pixel_array)
+    assert "without encapsulated icons in 00880200" in caplog.text
+    assert (as_stored.PixelData, "IconImageSequence" in as_stored) == (stored, True)
