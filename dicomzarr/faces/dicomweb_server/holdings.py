@@ -24,7 +24,7 @@ from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.engine.ports import SeriesRef
-from dicomzarr.errors import ChangedFileError, InvalidFileError, MissingFileError
+from dicomzarr.errors import ChangedFileError, FileError, InvalidFileError, MissingFileError
 from dicomzarr.sources.files.instance import frames_of, read_header, read_value
 from dicomzarr.sources.files.search import found_in
 from dicomzarr.sources.files.source import FilesSource
@@ -175,8 +175,14 @@ class FolderHoldings:
             return self._index if self._looked >= asked else self.look_again()
 
     def find(self, study: str | None, series: str | None = None, uid: str | None = None) -> list[FileInstance]:
-        """See `Holdings.find`: single instances as they are known, if they are; else what is in the folder now."""
+        """See `Holdings.find`: a single instance as it is known, if its file is as it was; else what is there now."""
         known = [] if uid is None else _found(self._index, study, series, uid)
+        try:
+            for each in known:
+                each.file[:0]  # no byte is read, and whether it is the same file is told
+        except FileError:
+            self.expire()
+            known = []
         return known or _found(self._fresh(), study, series, uid)
 
     def held(self, study: str, series: str, uid: str) -> list[FileInstance]:

@@ -10,6 +10,7 @@ import radiology
 import requests
 from dicomweb_replies import get
 from folders import write
+from pydicom import dcmread, dcmwrite
 from waiting import SECONDS
 
 from dicomzarr.faces.dicomweb_server import DICOMwebServer, searching
@@ -229,3 +230,42 @@ def test_files_that_come_and_go(tmp_path: Path, datasets: list[Dataset]) -> None
         (tmp_path / "note.txt").write_text("no image")
         assert len(found(server, "instances")) == 4
         assert requests.head(f"{server.url}/studies", timeout=SECONDS).status_code == 200
+
+
+def test_an_instance_is_as_its_file_is_now(tmp_path: Path, datasets: list[Dataset]) -> None:
+    """However rarely the folder is looked through: a file by itself tells whether it has changed."""
+    paths = write(tmp_path, datasets[:2])
+    with DICOMwebServer(tmp_path, max_age=1000) as server:
+        series = server.series_url(datasets[0].StudyInstanceUID, datasets[0].SeriesInstanceUID, "http")
+        url = f"{series}/instances/{datasets[0].SOPInstanceUID}"
+        asked = [f"{url}{path}" for path in ("/metadata", "/frames/1", "/rendered", "/bulkdata/7FE00010", "")]
+        before = get(f"{url}/metadata")
+        assert [get(each).status_code for each in asked] == [200] * len(asked)
+        changed = dcmread(paths[0])
+        changed.PatientName = "Roe^Other"
+        changed.RescaleSlope = 2.5
+        dcmwrite(paths[0], changed)
+        after = get(f"{url}/metadata", **{"If-None-Match": before.headers["ETag"]})
+        assert after.status_code == 200
+        assert values(after.json()[0], "00100010") == [{"Alphabetic": "Roe^Other"}]
+        assert values(after.json()[0], "00281053") == [2.5]
+        moved = paths[0].rename(tmp_path / "moved.dcm")
+        assert [get(each).status_code for each in asked] == [200] * len(asked)
+        moved.write_bytes(b"no DICOM any more")
+        assert [get(each).status_code for each in asked] == [404] * len(asked)
+        paths[1].unlink()
+        other = f"{series}/instances/{datasets[1].SOPInstanceUID}"
+        assert get(f"{other}/metadata").status_code == 404
+
+
+def test_an_instance_that_has_more_frames_by_now(tmp_path: Path) -> None:
+    (dataset,) = radiology.BUILDERS["single_slice"]().datasets
+    (path,) = write(tmp_path, [dataset])
+    with DICOMwebServer(tmp_path, max_age=1000) as server:
+        series = server.series_url(dataset.StudyInstanceUID, dataset.SeriesInstanceUID, "http")
+        url = f"{series}/instances/{dataset.SOPInstanceUID}/frames"
+        assert get(f"{url}/2").status_code == 404
+        dataset.NumberOfFrames, pixels = 2, dataset.PixelData
+        dataset.PixelData = pixels + pixels[::-1]
+        dcmwrite(path, dataset)
+        assert get(f"{url}/2", "application/octet-stream").content == pixels[::-1]
