@@ -17,6 +17,10 @@ _LONGEST: Final = 12
 _WAYS: Final = frozenset({"fuzzymatching", "emptyvaluematching", "multiplevaluematching"})
 """Switches of PS3.18 section 8.3.4 for ways of matching that servers need not know."""
 
+_MOST_KEYS: Final = 1000
+_LONGEST_PATTERN: Final = 1024
+"""Characters of a value with wildcards, which takes the longer the more it has of them."""
+
 MOST_RESULTS: Final = 10_000
 """Results of one reply."""
 
@@ -41,7 +45,7 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
     """Read the pairs of a query.
 
     Raises:
-        UsageError: An attribute is unknown, or a value is impossible.
+        UsageError: An attribute is unknown, or a value is impossible or beyond reason.
     """
     keys: list[tuple[tuple[str, ...], str]] = []
     included: set[str] = set()
@@ -59,9 +63,17 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
             if _switch(name, value):
                 unsupported[name] = None
         elif name != "accept":
-            keys.append((_path(name), value))
+            keys.append(_key(name, value))
+    if len(keys) > _MOST_KEYS:
+        raise UsageError(f"There are more than {_MOST_KEYS} attributes to search by.")
     limit = min(numbers["limit"], MOST_RESULTS)
     return Query(tuple(keys), frozenset(included), everything, tuple(unsupported), numbers["offset"], limit)
+
+
+def _key(name: str, value: str) -> tuple[tuple[str, ...], str]:
+    if len(value) > _LONGEST_PATTERN and ("*" in value or "?" in value):
+        raise UsageError(f"A value with wildcards may have {_LONGEST_PATTERN} characters.")
+    return _path(name), value
 
 
 def _path(name: str) -> tuple[str, ...]:

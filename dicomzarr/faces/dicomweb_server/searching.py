@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from aiohttp import web
 
-from dicomzarr.dicom.matching import matches
 from dicomzarr.errors import FileError
 from dicomzarr.faces.dicomweb_server.paths import SERIES, STUDY, instance_path, series_path, study_path
 from dicomzarr.faces.dicomweb_server.queries import parse_query
 from dicomzarr.faces.dicomweb_server.replies import json_reply
 from dicomzarr.runtime.pools import FRAME_FILES
-from dicomzarr.sources.files.search import OF_INSTANCE, OF_STUDY
+from dicomzarr.sources.files.search import COUNTED, FURTHER_OF_STUDY, OF_INSTANCE, OF_STUDY, first_match
 
 if TYPE_CHECKING:
     from dicomzarr.faces.dicomweb_server.holdings import Holdings
     from dicomzarr.faces.dicomweb_server.queries import Query
     from dicomzarr.sources.files.search import Found
 
+_log = logging.getLogger(__name__)
+
 _RETRIEVE_URL: Final = "00081190"
 _AVAILABILITY: Final = "00080056"
 _ONLINE: Final = {"vr": "CS", "Value": ["ONLINE"]}
-_COUNTED: Final = frozenset({"00080061", "00201206", "00201208", "00201209"})
 _OF_SERIES: Final = frozenset({"00080005", "00080060", "0008103E", SERIES, "00200011", "00400244", "00400245"})
-_FURTHER_OF_STUDY: Final = frozenset({"00080201", "00081048", "00081060", "00081080", "00321060", "00324000"})
 _GROUPS_OF_INSTANCES: Final = ("0028", "0048", "0054", "5200", "7FE0")
 _ALWAYS: Final = frozenset({"00080005", "00201209"})
 
@@ -40,6 +40,8 @@ class _Results(NamedTuple):
     """Empty where nothing was found."""
     remaining: int
     """Results that were found and are not in it."""
+    unread: int
+    """Files whose headers should have been read, and could not be."""
 
 
 async def search(holdings: Holdings, request: web.Request, base: str) -> web.StreamResponse:
@@ -60,6 +62,9 @@ async def search(holdings: Holdings, request: web.Request, base: str) -> web.Str
     warnings = [_LITERAL.format(name) for name in query.unsupported]
     if results.remaining:
         warnings.append(f"There are {results.remaining} additional results that can be requested")
+    if results.unread:
+        files = "1 file" if results.unread == 1 else f"{results.unread} files"
+        warnings.append(f"{files} could not be read and searched by all attributes")
     headers = {"Warning": ", ".join(f'299 dicomzarr "{text}"' for text in warnings)} if warnings else {}
     if not results.body:
         return web.Response(status=204, headers=headers)
@@ -69,13 +74,14 @@ async def search(holdings: Holdings, request: web.Request, base: str) -> web.Str
 def _searched(holdings: Holdings, resource: str, query: Query, base: str) -> _Results:
     reader = _Headers(holdings)
     level = resource.rpartition("/")[2]
-    found = [each for each in holdings.search(resource) if _matches(each, query, reader)]
+    matching = ((each, first_match(each, query.keys, header=reader.of)) for each in holdings.search(resource))
+    found = [(each, instance) for each, instance in matching if instance is not None]
     page = found[query.offset :][: query.limit]
     asked = query.included | {path[0] for path, _ in query.keys}
     show = _Show(level, _default_tags(level, resource) | asked, asked, query.everything, base, reader)
-    shown = [show.result(each) for each in page]
+    shown = [show.result(each, instance) for each, instance in page]
     remaining = max(0, len(found) - query.offset - len(page))
-    return _Results(msgspec.json.encode(shown, enc_hook=str) if shown else b"", remaining)
+    return _Results(msgspec.json.encode(shown, enc_hook=str) if shown else b"", remaining, len(reader.unread))
 
 
 class _Headers:
@@ -84,9 +90,11 @@ class _Headers:
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
         self._left = _MOST_HEADERS
+        self.unread: set[str] = set()
+        """UIDs of instances whose files could not be read."""
 
-    def of(self, found: Found) -> dict[str, Any]:
-        """All attributes of what speaks for a result; empty where its file cannot be read any more."""
+    def of(self, instance: Any) -> dict[str, Any]:
+        """All attributes of an instance; empty where its file cannot be read any more."""
         if not self._left:
             raise web.HTTPRequestEntityTooLarge(
                 _MOST_HEADERS,
@@ -95,23 +103,11 @@ class _Headers:
             )
         self._left -= 1
         try:
-            return self._holdings.header(found.instances[0])
-        except FileError:
+            return self._holdings.header(instance)
+        except FileError as error:
+            _log.warning("A search did without what instance %s says: %s", instance.uid, error)
+            self.unread.add(instance.uid)
             return {}
-
-
-def _matches(found: Found, query: Query, reader: _Headers) -> bool:
-    """Whether all keys match, those first that cost no reading."""
-    unknown = []
-    for path, wanted in query.keys:
-        if path[0] not in found.attributes and wanted not in {"", "*"}:
-            unknown.append((path, wanted))
-        elif not matches(found.attributes, path, wanted):
-            return False
-    if not unknown:
-        return True
-    header = reader.of(found)
-    return all(matches(header, path, wanted) for path, wanted in unknown)
 
 
 class _Show(NamedTuple):
@@ -126,11 +122,13 @@ class _Show(NamedTuple):
     base: str
     reader: _Headers
 
-    def result(self, found: Found) -> dict[str, Any]:
-        """One result, in the DICOM JSON model."""
+    def result(self, found: Found, instance: Any) -> dict[str, Any]:
+        """One result, in the DICOM JSON model; the instance that was found speaks for it."""
         shown = {tag: value for tag, value in found.attributes.items() if tag in self.tags}
-        if self.everything or not self.asked <= found.attributes.keys():
-            for tag, value in self.reader.of(found).items():
+        told = instance.shown
+        shown |= {tag: told[tag] for tag in self.asked if tag in told and tag not in COUNTED}
+        if self.everything or not self.asked <= shown.keys():
+            for tag, value in self.reader.of(instance).items():
                 if tag in self.asked or (self.everything and _is_of(self.level, tag)):
                     shown.setdefault(tag, value)
         shown[_AVAILABILITY] = _ONLINE
@@ -141,13 +139,13 @@ class _Show(NamedTuple):
 def _is_of(level: str, tag: str) -> bool:
     """Whether an attribute is one of a level as a whole, and not of the one instance whose header was read."""
     if level == "studies":
-        return tag in OF_STUDY or tag.startswith("0010") or tag in _FURTHER_OF_STUDY
+        return tag in OF_STUDY or tag.startswith("0010") or tag in FURTHER_OF_STUDY
     return level == "instances" or not (tag in OF_INSTANCE or tag.startswith(_GROUPS_OF_INSTANCES))
 
 
 def _default_tags(level: str, resource: str) -> frozenset[str]:
     """What comes back unasked (PS3.18 tables 10.6.3-3 to 10.6.3-5): of what the path does not name already, too."""
-    of_study = OF_STUDY | _COUNTED
+    of_study = OF_STUDY | COUNTED
     if level == "studies":
         return of_study
     above = frozenset({STUDY}) if resource.startswith("studies/") else of_study

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from dicomzarr.dicom.matching import matches
+from dicomzarr.dicom.matching import all_match
 from dicomzarr.dicom.model.plain_json import first_text, tag_of
 from dicomzarr.errors import UsageError
 from dicomzarr.sources.files.instance import SHOWN, STUDY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dicomzarr.engine.ports import SeriesRef
     from dicomzarr.sources.files.instance import FileInstance
@@ -38,11 +39,33 @@ OF_INSTANCE: Final = frozenset(
 )
 """Tags of what is shown of an instance alone."""
 
+COUNTED: Final = frozenset({_MODALITIES, _SERIES_OF_STUDY, _INSTANCES_OF_STUDY, _INSTANCES_OF_SERIES})
+"""Tags of what is counted of a study or series."""
+
+FURTHER_OF_STUDY: Final = frozenset({"00080201", "00081048", "00081060", "00081080", "00321060", "00324000"})
+"""Tags of a study that are not shown."""
+
+_OF_SERIES: Final = frozenset(
+    {
+        *("00081040", "00081050", "00081070", "00081090", "00081111", "0008103F", "00080080", "00080081"),
+        *("00181000", "00181016", "00181018", "00181020", "00181030", "00185100", "00200060", "00201040"),
+        *("00400253", "00400254", "00400260", "00400275", "00400280"),
+    }
+)
+"""Tags of the series, frame of reference and equipment (PS3.3 sections C.7.3.1, C.7.4.1, C.7.5.1) not shown."""
+
+_RESOURCE: Final = re.compile(r"(?:studies/(.+?)/)?(?:series/(.+?)/)?(studies|series|instances)", re.DOTALL)
+"""Studies and series by their UIDs, which may be any text, and what is searched for in them."""
+
 _NO_FILTERS: Final = frozenset({"includefield", "fuzzymatching", "limit", "offset"})
 
 
 class Searched(Protocol):
     """An instance that can be found."""
+
+    @property
+    def ref(self) -> SeriesRef:
+        """The series that it is in."""
 
     @property
     def shown(self) -> Mapping[str, Any]:
@@ -71,12 +94,59 @@ def search(
     Raises:
         UsageError: Files cannot be searched by one of the attributes.
     """
-    filters = {_tag(name): value for name, value in parameters.items() if name not in _NO_FILTERS}
+    keys = [((_tag(name),), value) for name, value in parameters.items() if name not in _NO_FILTERS]
     return [
         found.attributes
         for found in found_in(dict(sorted(series.items())), resource)
-        if all(matches(found.attributes, [tag], value, any_case=True) for tag, value in filters.items())
+        if first_match(found, keys, any_case=True) is not None
     ]
+
+
+def first_match(
+    found: Found,
+    keys: Sequence[tuple[Sequence[str], str]],
+    *,
+    header: Callable[[Any], Mapping[str, Any]] | None = None,
+    any_case: bool = False,
+) -> Any:
+    """The first instance of a study or series that is as it is searched for; None where none is.
+
+    All keys have to match in one instance, or in what is counted of the whole: so a study is found by what it holds.
+
+    Args:
+        found: The study, series or instance.
+        keys: Tags of sequences, then of the attribute, and what is wanted: see `matching.all_match`.
+        header: Gives all attributes of an instance; without it, those alone are known that are shown.
+        any_case: All text matches in any case.
+    """
+    keys = [(path, wanted) for path, wanted in keys if wanted not in {"", "*"}]
+    of_series: dict[SeriesRef, bool] = {}
+    for instance in found.instances if keys else found.instances[:1]:
+        told = {**instance.shown, **{tag: value for tag, value in found.attributes.items() if tag in COUNTED}}
+        known: list[tuple[Sequence[str], str]] = []
+        unknown: list[tuple[Sequence[str], str]] = []
+        for key in keys:
+            tag = key[0][0]
+            (known if tag in told or tag in OF_INSTANCE else unknown).append(key)
+        if not all_match(told, known, any_case=any_case):
+            continue
+        if not unknown:
+            return instance
+        if header is None:
+            continue
+        matching = of_series.get(instance.ref)
+        if matching is None:
+            matching = all_match(header(instance), unknown, any_case=any_case)
+            if all(_is_of_series(path[0]) for path, _ in unknown):  # so that one instance tells
+                of_series[instance.ref] = matching
+        if matching:
+            return instance
+    return None
+
+
+def _is_of_series(tag: str) -> bool:
+    """Whether an attribute is the same in all instances of a series, as it is one of the series, study or patient."""
+    return tag in SHOWN or tag in _OF_SERIES or tag in FURTHER_OF_STUDY or tag.startswith("0010")
 
 
 def found_in(series: Mapping[SeriesRef, Mapping[str, Searched]], resource: str) -> Iterator[Found]:
@@ -84,14 +154,19 @@ def found_in(series: Mapping[SeriesRef, Mapping[str, Searched]], resource: str) 
 
     Args:
         series: As for `search`, in the order in which they are wanted.
-        resource: As above.
+        resource: As above, with nothing percent-encoded.
+
+    Raises:
+        UsageError: It is none of these.
     """
-    *path, collection = resource.strip("/").split("/")
-    within = dict(zip(path[::2], path[1::2], strict=True))
+    parts = _RESOURCE.fullmatch(resource.strip("/"))
+    if parts is None:
+        raise UsageError(f"{resource!r:.80} is nothing to search in.", remedy="Search in studies, series or instances.")
+    study, of_series, collection = parts.groups()
     found = {
         ref: list(instances.values())
         for ref, instances in series.items()
-        if within.get("studies", ref.study) == ref.study and within.get("series", ref.series) == ref.series
+        if study in (None, ref.study) and of_series in (None, ref.series)
     }
     return {"studies": _studies, "series": _series, "instances": _instances}[collection](found)
 
@@ -130,7 +205,7 @@ def _count(number: int) -> JSONObject:
 
 def _tag(name: str) -> str:
     tag = tag_of(name)
-    if tag is None or tag not in SHOWN | {_MODALITIES, _SERIES_OF_STUDY, _INSTANCES_OF_STUDY, _INSTANCES_OF_SERIES}:
+    if tag is None or tag not in SHOWN | COUNTED:
         raise UsageError(
             f"Files are not searched by {name}.",
             remedy="Search by Modality, PatientID, StudyDate, SeriesDescription, BodyPartExamined or the like.",

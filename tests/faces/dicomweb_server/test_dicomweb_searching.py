@@ -156,6 +156,88 @@ def test_all_fields_are_those_of_the_level(server: DICOMwebServer) -> None:
     assert "7FE00010" not in instance
 
 
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DICOMwebServer]:
+    """A study of a CT of the head and an MR of the neck, of two instances each."""
+    datasets = [deepcopy(each) for each in radiology.BUILDERS["volume"]().datasets[:4]]
+    for number, each in enumerate(datasets):
+        is_mr = number >= 2
+        each.Modality, each.SeriesDescription = ("MR", "Neck") if is_mr else ("CT", "Head")
+        each.SeriesInstanceUID, each.SOPInstanceUID = f"1.2.{1 + is_mr}", f"1.2.{1 + is_mr}.{number % 2 + 1}"
+        each.ProtocolName = "N1" if is_mr else "H1"
+        each.ImageComments = f"comment {number}"
+        each.file_meta.MediaStorageSOPInstanceUID = each.SOPInstanceUID
+        each.StudyComments = "said of the study"
+    folder = tmp_path_factory.mktemp("mixed")
+    write(folder, datasets)
+    with DICOMwebServer(folder) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("studies?Modality=MR", 1),
+        ("studies?Modality=CT", 1),
+        ("studies?Modality=PT", 0),
+        ("studies?ModalitiesInStudy=MR", 1),
+        ("studies?SeriesDescription=Neck", 1),
+        ("studies?Modality=MR&SeriesDescription=Neck", 1),
+        ("studies?Modality=CT&SeriesDescription=Neck", 0),
+        ("studies?SeriesInstanceUID=1.2.2", 1),
+        ("studies?SOPInstanceUID=1.2.2.2", 1),
+        ("studies?SOPInstanceUID=1.2.2.3", 0),
+        ("studies?SOPInstanceUID=9.9,1.2.1.2", 1),
+        ("studies?ProtocolName=N1", 1),
+        ("studies?ImageComments=comment%203", 1),
+        ("studies?ImageComments=comment%203&Modality=CT", 0),
+        ("studies?StudyComments=said*&NumberOfStudyRelatedInstances=4", 1),
+        ("series?SOPInstanceUID=1.2.2.2", 1),
+        ("series?ImageComments=comment%203", 1),
+        ("series?ProtocolName=H1", 1),
+        ("series?NumberOfSeriesRelatedInstances=2", 2),
+        ("instances?ImageComments=comment*", 4),
+        ("instances?SeriesDescription=Neck", 2),
+    ],
+)
+def test_what_a_study_or_series_holds_finds_it(mixed: DICOMwebServer, query: str, count: int) -> None:
+    assert len(found(mixed, query)) == count
+
+
+def test_what_was_found_speaks_for_its_study(mixed: DICOMwebServer) -> None:
+    (study,) = found(mixed, "studies?Modality=MR&SOPInstanceUID=1.2.2.2&includefield=ImageComments,SeriesDescription")
+    assert [values(study, tag)[0] for tag in ("00080060", INSTANCE, "00204000", "0008103E")] == [
+        *("MR", "1.2.2.2", "comment 3", "Neck"),
+    ]
+    assert values(study, "00080061") == ["CT", "MR"]
+
+
+def test_one_file_of_a_series_tells_what_is_of_the_series(
+    mixed: DICOMwebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "_MOST_HEADERS", 2)
+    assert get(f"{mixed.url}/studies?ProtocolName=x").status_code == 204
+    assert get(f"{mixed.url}/studies?PatientComments=x&BodyPartExamined=x").status_code == 204
+    assert get(f"{mixed.url}/studies?ImageComments=x").status_code == 413
+
+
+def test_a_file_that_cannot_be_searched_is_told(tmp_path: Path, datasets: list[Dataset]) -> None:
+    paths = write(tmp_path, datasets[:2])
+    with DICOMwebServer(tmp_path, max_age=1000) as server:
+        paths[0].unlink()
+        reply = get(f"{server.url}/instances?ImageComments=x")
+    assert reply.status_code == 204
+    assert reply.headers["Warning"].startswith('299 dicomzarr "1 file could not be read')
+
+
+def test_searches_that_would_take_long_are_refused(server: DICOMwebServer) -> None:
+    assert get(f"{server.url}/studies?PatientName={'*a' * 100_000}").status_code == 400
+    assert get(f"{server.url}/studies?PatientName={'?' * 2000}").status_code == 400
+    assert get(f"{server.url}/studies?{'PatientName=a&' * 2000}").status_code == 400
+    assert get(f"{server.url}/studies?PatientName={'*e' * 500}").status_code == 204
+    assert get(f"{server.url}/studies?StudyInstanceUID={'1.2.3,' * 50_000}").status_code == 204
+
+
 def test_pages_and_what_remains(server: DICOMwebServer, datasets: list[Dataset]) -> None:
     everything = [values(each, INSTANCE)[0] for each in found(server, "instances")]
     pages = [found(server, f"instances?limit=5&offset={offset}") for offset in range(0, len(everything), 5)]
