@@ -11,7 +11,7 @@ from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.deflated import inflate_frame
 from dicomzarr.codecs.native import native_lengths
 from dicomzarr.dicom.pixels.codestream import Codec
-from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES, is_native
+from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES, is_native, read_codestream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,15 +41,17 @@ def decoded_frame(frames: Frames, number: int, pixel: PixelDescription, uid: str
         FrameError: It cannot be decoded.
         InvalidFileError: Its file is broken.
     """
-    where = f"Frame {number} of instance {uid}"
-    if is_native(frames.transfer_syntax_uid):
+    return _decoded(frames.cut(number), frames.transfer_syntax_uid, pixel, f"Frame {number} of instance {uid}")
+
+
+def _decoded(data: bytes, syntax: str, pixel: PixelDescription, where: str) -> npt.NDArray[Any]:
+    if is_native(syntax):
         pixel = replace(pixel, lossy=False)  # however it came to be, nothing is decoded any more
-    syntax = frames.transfer_syntax_uid
-    return decode_frame(frames.cut(number), pixel, transfer_syntax_uid=syntax, where=where, stored=True)
+    return decode_frame(data, pixel, transfer_syntax_uid=syntax, where=where, stored=True)
 
 
 def native_frame(frames: Frames, number: int, pixel: PixelDescription, uid: str) -> bytes:
-    """A compressed frame as native cells, laid out as the metadata say.
+    """A compressed frame as native cells, laid out as the metadata say, with all bits that it holds of them.
 
     Args:
         frames: The frames of an instance.
@@ -61,12 +63,27 @@ def native_frame(frames: Frames, number: int, pixel: PixelDescription, uid: str)
         FrameError: It cannot be decoded.
         InvalidFileError: Its file is broken.
     """
-    if _codec(frames.transfer_syntax_uid) is Codec.DEFLATED:
-        native = inflate_frame(frames.cut(number), pixel, where=f"Frame {number} of instance {uid}")
+    data, syntax, where = frames.cut(number), frames.transfer_syntax_uid, f"Frame {number} of instance {uid}"
+    if _codec(syntax) is Codec.DEFLATED:
+        native = inflate_frame(data, pixel, where=where)
         return native[: max(length for length in native_lengths(pixel) if length <= len(native))]
-    if pixel.samples > 1 and keeps_cells(frames.transfer_syntax_uid):
+    if pixel.samples > 1 and keeps_cells(syntax):
         pixel = replace(pixel, photometric_interpretation="RGB")  # which is not converted
-    return cells(decoded_frame(frames, number, pixel, uid), pixel)
+    pixel = _with_all_bits(data, pixel)
+    return cells(_decoded(data, syntax, pixel, where), pixel)
+
+
+def _with_all_bits(data: bytes, pixel: PixelDescription) -> PixelDescription:
+    """The layout with all bits that a frame holds: overlays may lie beside values (PS3.5 section 8.1.2)."""
+    try:
+        codestream = read_codestream(data)
+    except ValueError:
+        return pixel  # decoding says what is wrong
+    if codestream is None:  # RLE has whole cells
+        return replace(pixel, bits_stored=pixel.bits_allocated, high_bit=pixel.bits_allocated - 1)
+    if codestream.lossy or pixel.samples > 1 or not pixel.bits_stored < codestream.precision <= pixel.bits_allocated:
+        return pixel
+    return replace(pixel, bits_stored=codestream.precision, high_bit=codestream.precision - 1)
 
 
 def cells(values: npt.NDArray[Any], pixel: PixelDescription) -> bytes:

@@ -6,10 +6,12 @@ import io
 import logging
 from typing import TYPE_CHECKING, Any
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 import requests
+from coded_frames import rle_by_hand
 from dicomweb_replies import get
 from folders import write
 from radiology import BUILDERS
@@ -223,3 +225,43 @@ def test_what_is_encapsulated_within_is_left_out_of_a_plain_file(
     assert np.array_equal(sent.pixel_array, as_stored.pixel_array)
     assert "without encapsulated icons in 00880200" in caplog.text
     assert (as_stored.PixelData, "IconImageSequence" in as_stored) == (stored, True)
+
+
+# --- bits beside the values ---
+
+
+ENCODERS: dict[str, tuple[str, Callable[[np.ndarray[Any, Any]], bytes]]] = {
+    "RLE": ("1.2.840.10008.1.2.5", lambda frame: rle_by_hand(frame[np.newaxis])),
+    "JPEG-LS": ("1.2.840.10008.1.2.4.80", lambda frame: bytes(imagecodecs.jpegls_encode(frame))),
+    "JPEG 2000": (
+        "1.2.840.10008.1.2.4.90",
+        lambda frame: bytes(imagecodecs.jpeg2k_encode(frame, codecformat="j2k", reversible=True, level=0)),
+    ),
+    "JPEG Lossless": ("1.2.840.10008.1.2.4.70", lambda frame: bytes(imagecodecs.ljpeg_encode(frame, bitspersample=16))),
+}
+
+
+@pytest.mark.parametrize("layout", [(12, 11), (12, 15), (10, 11)])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_overlays_in_the_cells_of_pixels_are_kept(
+    tmp_path: Path, name: str, layout: tuple[int, int], *, signed: bool
+) -> None:
+    """Above BitsStored, or below where values are at the top of their cells; retired, and still in archives."""
+    uid, encode = ENCODERS[name]
+    full = np.random.default_rng(5).integers(0, 1 << 16, (2, 16, 16), np.uint16)
+    (dataset,) = BUILDERS["single_slice"]().datasets
+    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = 16, 16, 2
+    dataset.BitsAllocated, (dataset.BitsStored, dataset.HighBit) = 16, layout
+    dataset.PixelRepresentation = int(signed)
+    dataset.file_meta.TransferSyntaxUID = uid
+    dataset.PixelData = pydicom.encaps.encapsulate([encode(frame) for frame in full])
+    dataset["PixelData"].VR = "OB"
+    write(tmp_path, [dataset])
+    with DICOMwebServer(tmp_path) as server:
+        _, (instance,) = urls(server, [dataset])
+        frame = get(f"{instance}/frames/2", "application/octet-stream").content
+        whole = pydicom.dcmread(io.BytesIO(get(instance, "application/dicom").content))
+    assert whole.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert np.array_equal(np.frombuffer(whole.PixelData, "<u2").reshape(full.shape), full)
+    assert np.array_equal(np.frombuffer(frame, "<u2").reshape(full.shape[1:]), full[1])
