@@ -135,6 +135,12 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
     folder.add_argument(
         "--name", metavar="NAME", action="append", default=[], help="a name by which others ask for it; repeatable"
     )
+    folder.add_argument(
+        "--public-url",
+        metavar="URL",
+        default="",
+        help="its root as others reach it through a proxy, as https://pacs.example.org/dicom-web",
+    )
     how = command.add_argument_group("how it listens")
     how.add_argument("--port", metavar="PORT", type=_whole(0, 65_535), default=8080, help="0 takes a free one (8080)")
     how.add_argument("--host", metavar="HOST", default="127.0.0.1", help="others than this machine need --token")

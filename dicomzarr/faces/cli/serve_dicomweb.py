@@ -43,6 +43,7 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
             writable=arguments.writable,
             names=arguments.name,
             origins=arguments.allow_origin,
+            public_url=arguments.public_url,
         )
     ended = threading.Event()
     before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
+
+from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -41,6 +43,32 @@ class Visitors:
         parts = _split(origin)
         name = parts.hostname or ""
         return parts.scheme in {"http", "https"} and (name == "localhost" or _is_address(name, loopback=True))
+
+
+class PublicService(NamedTuple):
+    """How others reach the service through a proxy."""
+
+    url: str
+    """Its root, without a slash at its end."""
+    host: str
+    """The name of the proxy, without a port."""
+    origin: str
+    """That of pages that the proxy serves beside it."""
+
+
+def public_service(url: str) -> PublicService:
+    """Read the root of the service as others reach it.
+
+    Raises:
+        UsageError: It is no URL of HTTP or HTTPS, or more than a root.
+    """
+    parts = _split(url)
+    host = parts.hostname
+    if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment or "@" in parts.netloc:
+        raise UsageError(
+            "The public URL is no root of a service.", remedy="Write it as https://pacs.example.org/dicom-web."
+        )
+    return PublicService(url.rstrip("/"), host, f"{parts.scheme}://{parts.netloc}".lower())
 
 
 def _split(url: str) -> SplitResult:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from dicomzarr.errors import UsageError
-from dicomzarr.faces.dicomweb_server.access import Visitors
+from dicomzarr.faces.dicomweb_server.access import Visitors, public_service
 from dicomzarr.faces.dicomweb_server.deposits import remove_unfinished
 from dicomzarr.faces.dicomweb_server.holdings import FolderHoldings
 from dicomzarr.faces.dicomweb_server.paths import ROOT
@@ -49,12 +49,14 @@ class DICOMwebServer:
         writable: Instances may be stored into the folder (STOW-RS).
         names: Names by which other machines ask for it.
         origins: Origins of web pages that may read it, besides those of this machine.
+        public_url: The root of the service as others reach it through a proxy, as ``https://pacs.example.org/dicom-web``:
+            links begin with it, and its host is a name. By default links have the name that each request is sent to.
         max_age: Seconds after which the folder is looked through again, when somebody searches it.
         middlewares: aiohttp middlewares around every resource, the first outermost.
 
     Raises:
         MissingFileError: There is no such folder.
-        UsageError: It is to be written to, and is no folder.
+        UsageError: It is to be written to, and is no folder; or the public URL is none.
         OSError: On entering, the port is taken.
     """
 
@@ -67,6 +69,7 @@ class DICOMwebServer:
         writable: bool = False,
         names: Iterable[str] = (),
         origins: Iterable[str] = (),
+        public_url: str = "",
         max_age: float = _MAX_AGE,
         middlewares: Sequence[Middleware] = (),
     ) -> None:
@@ -79,8 +82,19 @@ class DICOMwebServer:
             raise UsageError("Instances can be stored into a folder alone.", remedy="Name a folder, or do without.")
         if writable and into is not None:
             remove_unfinished(into)
-        visitors = Visitors(frozenset(name.lower() for name in (*names, host)), frozenset(origins))
-        self._app = application(holdings, visitors, into=into if writable else None, middlewares=middlewares)
+        public = public_service(public_url) if public_url else None
+        names, origins = [*names, host], [*origins]
+        if public is not None:
+            names.append(public.host)
+            origins.append(public.origin)
+        visitors = Visitors(frozenset(name.lower() for name in names), frozenset(origins))
+        self._app = application(
+            holdings,
+            visitors,
+            into=into if writable else None,
+            public_url="" if public is None else public.url,
+            middlewares=middlewares,
+        )
         self._address = host, port
         self._listening: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = Future()
         self._thread = threading.Thread(target=self._run, name="dicomweb-server", daemon=True)

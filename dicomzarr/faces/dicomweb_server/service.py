@@ -52,7 +52,12 @@ _STATUSES: Final = (
 
 
 def application(
-    holdings: Holdings, visitors: Visitors, *, into: Path | None, middlewares: Sequence[Middleware] = ()
+    holdings: Holdings,
+    visitors: Visitors,
+    *,
+    into: Path | None,
+    public_url: str = "",
+    middlewares: Sequence[Middleware] = (),
 ) -> web.Application:
     """All resources below ``/dicom-web``.
 
@@ -60,6 +65,7 @@ def application(
         holdings: What is served.
         visitors: Who may ask.
         into: The folder that instances are stored into; None to serve alone.
+        public_url: What links begin with; empty for the name that each request is sent to.
         middlewares: Further ones around every resource, the first outermost.
     """
     door = Door(visitors, _READ_ONLY if into is None else f"{_READ_ONLY}, POST")
@@ -88,14 +94,14 @@ def application(
         reading[f"{level}/rendered"] = rendering.rendered
         reading[f"{level}/thumbnail"] = rendering.thumbnail
         reading[level] = retrieval.whole
-    app.add_routes([web.get(path, _based(answer)) for path, answer in reading.items()])
-    app.add_routes([web.post(path, _based(storing.store)) for path in (f"{ROOT}/studies", _STUDY)])
+    app.add_routes([web.get(path, _based(answer, public_url)) for path, answer in reading.items()])
+    app.add_routes([web.post(path, _based(storing.store, public_url)) for path in (f"{ROOT}/studies", _STUDY)])
     return app
 
 
-def _based(answer: Answer) -> Handler:
+def _based(answer: Answer, public_url: str) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await answer(request, _base(request))
+        return await answer(request, public_url or _base(request))
 
     return handle
 

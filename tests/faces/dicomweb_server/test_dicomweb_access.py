@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from dicomweb_replies import get
+from dicomweb_replies import get, split
 from waiting import SECONDS
 
-from dicomzarr.demo.slide import demo_files
+from dicomzarr.demo.slide import SERIES, STUDY, demo_files
 from dicomzarr.errors import MissingFileError, UsageError
 from dicomzarr.faces.dicomweb_server import DICOMwebServer
 from dicomzarr.faces.dicomweb_server.access import Visitors
@@ -42,6 +42,48 @@ def server() -> Iterator[DICOMwebServer]:
 def test_names_by_which_it_is_asked_for(server: DICOMwebServer, host: str, status: int) -> None:
     """A page of another site may let its name lead here; what it asks for carries that name."""
     assert get(f"{server.url}/studies", Host=host).status_code == status
+
+
+def links(server: DICOMwebServer, **headers: str) -> set[str]:
+    """What links of studies, metadata and frames begin with."""
+    (study,) = get(f"{server.url}/studies", **headers).json()
+    series = f"{server.url}/studies/{STUDY}/series/{SERIES}"
+    metadata = get(f"{series}/metadata", **headers).json()
+    ((part, _),) = split(get(f"{series}/instances/{metadata[0]['00080018']['Value'][0]}/frames/1", **headers))
+    found = [study["00081190"]["Value"][0], part["Content-Location"]]
+    found += [each["7FE00010"]["BulkDataURI"] for each in metadata]
+    return {url.partition("/studies/")[0] for url in found}
+
+
+def test_links_lead_to_where_others_reach_it() -> None:
+    with DICOMwebServer(FOLDER, public_url="https://viewer.example.org:8443/pacs/dicom-web/") as server:
+        for host in ("viewer.example.org:8443", "127.0.0.1"):
+            assert links(server, Host=host) == {"https://viewer.example.org:8443/pacs/dicom-web"}
+        reply = get(f"{server.url}/studies", Origin="https://viewer.example.org:8443")
+        assert reply.headers["Access-Control-Allow-Origin"] == "https://viewer.example.org:8443"
+        assert get(f"{server.url}/studies", Host="evil.example").status_code == 421
+
+
+def test_what_clients_say_of_a_proxy_is_not_believed(server: DICOMwebServer) -> None:
+    said = {
+        "Forwarded": "proto=https;host=evil.example",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "evil.example",
+    }
+    assert links(server, **said) == {server.url}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("pacs.example.org/dicom-web", "ftp://pacs.example.org", "https://", "https:///dicom-web", "https://[::1"),
+        *("https://user:secret@pacs.example.org", "https://pacs.example.org/?x=1", "https://pacs.example.org/#x"),
+    ],
+)
+def test_a_public_url_that_is_none(url: str) -> None:
+    with pytest.raises(UsageError, match="no root of a service") as raised:
+        DICOMwebServer(FOLDER, public_url=url)
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
