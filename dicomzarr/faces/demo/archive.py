@@ -69,9 +69,9 @@ class Archive:
         """See `Holdings.find`."""
         return self.instances(study, series, uid)
 
-    def search(self, resource: str) -> Iterator[Found]:
+    def search(self, collection: str, study: str | None, series: str | None) -> Iterator[Found]:
         """See `Holdings.search`."""
-        return found_in(self._series, resource)
+        return found_in(self._series, collection, study, series)
 
     def held(self, study: str, series: str, uid: str) -> list[ServedInstance]:
         """See `Holdings.held`."""

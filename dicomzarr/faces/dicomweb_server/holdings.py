@@ -89,8 +89,8 @@ class Holdings(Protocol):
     def find(self, study: str | None, series: str | None = None, uid: str | None = None) -> Sequence[Any]:
         """The instances under these UIDs, None standing for any; empty where there are none."""
 
-    def search(self, resource: str) -> Iterator[Found]:
-        """All studies, series or instances below a resource, with what is shown of them."""
+    def search(self, collection: str, study: str | None, series: str | None) -> Iterator[Found]:
+        """All ``studies``, ``series`` or ``instances`` under these UIDs, None standing for any, with what is shown."""
 
     def held(self, study: str, series: str, uid: str) -> Sequence[Any]:
         """As `find`, as far as it is known at once."""
@@ -193,9 +193,9 @@ class FolderHoldings:
         """See `Holdings.expire`."""
         self._expired = True
 
-    def search(self, resource: str) -> Iterator[Found]:
+    def search(self, collection: str, study: str | None, series: str | None) -> Iterator[Found]:
         """See `Holdings.search`."""
-        return found_in(dict(sorted(self._fresh().series.items())), resource)
+        return found_in(dict(sorted(self._fresh().series.items())), collection, study, series)
 
     def state(self, instances: Sequence[FileInstance]) -> str:
         """See `Holdings.state`."""

@@ -35,6 +35,17 @@ _MOST_HEADERS: Final = 2000
 _LITERAL: Final = "The {} parameter is not supported. Only literal matching has been performed."
 
 
+class _Resource(NamedTuple):
+    """What is searched for, and where."""
+
+    collection: str
+    """``studies``, ``series`` or ``instances``."""
+    study: str | None
+    """The study that the path names."""
+    series: str | None
+    """The series that it names."""
+
+
 class _Results(NamedTuple):
     body: bytes
     """Empty where nothing was found."""
@@ -57,7 +68,8 @@ async def search(holdings: Holdings, request: web.Request, base: str) -> web.Str
         HTTPRequestEntityTooLarge: It asks for too many attributes of too many instances.
     """
     query = parse_query(request.query.items())
-    resource = request.path.rpartition("/dicom-web/")[2]
+    study, series = (request.match_info.get(name) for name in ("study", "series"))
+    resource = _Resource(request.path.rpartition("/")[2], study, series)
     results = await FRAME_FILES.run(_searched, holdings, resource, query, base)
     warnings = [_LITERAL.format(name) for name in query.unsupported]
     if results.remaining:
@@ -71,14 +83,14 @@ async def search(holdings: Holdings, request: web.Request, base: str) -> web.Str
     return await json_reply(request, [results.body], headers)
 
 
-def _searched(holdings: Holdings, resource: str, query: Query, base: str) -> _Results:
+def _searched(holdings: Holdings, resource: _Resource, query: Query, base: str) -> _Results:
     reader = _Headers(holdings)
-    level = resource.rpartition("/")[2]
-    matching = ((each, first_match(each, query.keys, header=reader.of)) for each in holdings.search(resource))
+    level = resource.collection
+    matching = ((each, first_match(each, query.keys, header=reader.of)) for each in holdings.search(*resource))
     found = [(each, instance) for each, instance in matching if instance is not None]
     page = found[query.offset :][: query.limit]
     asked = query.included | {path[0] for path, _ in query.keys}
-    show = _Show(level, _default_tags(level, resource) | asked, asked, query.everything, base, reader)
+    show = _Show(level, _default_tags(resource) | asked, asked, query.everything, base, reader)
     shown = [show.result(each, instance) for each, instance in page]
     remaining = max(0, len(found) - query.offset - len(page))
     return _Results(msgspec.json.encode(shown, enc_hook=str) if shown else b"", remaining, len(reader.unread))
@@ -143,16 +155,15 @@ def _is_of(level: str, tag: str) -> bool:
     return level == "instances" or not (tag in OF_INSTANCE or tag.startswith(_GROUPS_OF_INSTANCES))
 
 
-def _default_tags(level: str, resource: str) -> frozenset[str]:
+def _default_tags(resource: _Resource) -> frozenset[str]:
     """What comes back unasked (PS3.18 tables 10.6.3-3 to 10.6.3-5): of what the path does not name already, too."""
     of_study = OF_STUDY | COUNTED
-    if level == "studies":
+    if resource.collection == "studies":
         return of_study
-    above = frozenset({STUDY}) if resource.startswith("studies/") else of_study
-    if level == "series":
+    above = of_study if resource.study is None else frozenset({STUDY})
+    if resource.collection == "series":
         return above | _OF_SERIES | _ALWAYS
-    within_series = "/series/" in resource
-    return above | (frozenset({SERIES}) if within_series else _OF_SERIES) | OF_INSTANCE | _ALWAYS
+    return above | (_OF_SERIES if resource.series is None else frozenset({SERIES})) | OF_INSTANCE | _ALWAYS
 
 
 def _path(instance: Any, level: str) -> str:

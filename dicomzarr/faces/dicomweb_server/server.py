@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import UsageError
 from dicomzarr.faces.dicomweb_server.access import Visitors, public_service
 from dicomzarr.faces.dicomweb_server.deposits import remove_unfinished
 from dicomzarr.faces.dicomweb_server.holdings import FolderHoldings
-from dicomzarr.faces.dicomweb_server.paths import ROOT
+from dicomzarr.faces.dicomweb_server.paths import ROOT, series_path
 from dicomzarr.faces.dicomweb_server.service import application
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class DICOMwebServer:
     def series_url(self, study: str, series: str, scheme: str = "dicomweb") -> str:
         """The URL of a series, by default as dicomzarr's file system takes it."""
         root = self.url.partition("://")[2]
-        return f"{scheme}://{root}/studies/{study}/series/{series}"
+        return f"{scheme}://{root}{series_path(SeriesRef(study, series))}"
 
     def _run(self) -> None:
         try:

@@ -92,12 +92,16 @@ def search(
         parameters: What to match, by keyword or tag.
 
     Raises:
-        UsageError: Files cannot be searched by one of the attributes.
+        UsageError: Files cannot be searched by one of the attributes, or there is no such resource.
     """
+    parts = _RESOURCE.fullmatch(resource.strip("/"))
+    if parts is None:
+        raise UsageError(f"{resource!r:.80} is nothing to search in.", remedy="Search in studies, series or instances.")
+    study, of_series, collection = parts.groups()
     keys = [((_tag(name),), value) for name, value in parameters.items() if name not in _NO_FILTERS]
     return [
         found.attributes
-        for found in found_in(dict(sorted(series.items())), resource)
+        for found in found_in(dict(sorted(series.items())), collection, study, of_series)
         if first_match(found, keys, any_case=True) is not None
     ]
 
@@ -149,20 +153,20 @@ def _is_of_series(tag: str) -> bool:
     return tag in SHOWN or tag in _OF_SERIES or tag in FURTHER_OF_STUDY or tag.startswith("0010")
 
 
-def found_in(series: Mapping[SeriesRef, Mapping[str, Searched]], resource: str) -> Iterator[Found]:
+def found_in(
+    series: Mapping[SeriesRef, Mapping[str, Searched]],
+    collection: str,
+    study: str | None = None,
+    of_series: str | None = None,
+) -> Iterator[Found]:
     """All studies, series or instances.
 
     Args:
         series: As for `search`, in the order in which they are wanted.
-        resource: As above, with nothing percent-encoded.
-
-    Raises:
-        UsageError: It is none of these.
+        collection: ``studies``, ``series`` or ``instances``.
+        study: The study that they are in; None for any.
+        of_series: Likewise the series.
     """
-    parts = _RESOURCE.fullmatch(resource.strip("/"))
-    if parts is None:
-        raise UsageError(f"{resource!r:.80} is nothing to search in.", remedy="Search in studies, series or instances.")
-    study, of_series, collection = parts.groups()
     found = {
         ref: list(instances.values())
         for ref, instances in series.items()

@@ -265,3 +265,45 @@ def test_overlays_in_the_cells_of_pixels_are_kept(
     assert whole.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
     assert np.array_equal(np.frombuffer(whole.PixelData, "<u2").reshape(full.shape), full)
     assert np.array_equal(np.frombuffer(frame, "<u2").reshape(full.shape[1:]), full[1])
+
+
+# --- UIDs that are none ---
+
+
+@pytest.mark.parametrize(
+    ("study", "series", "uid"),
+    [("ab/c+d==", "x?y", "p#q %41"), ("a/series/b", "é", "%2F"), ("..", "a b", "a&b=c;d"), ("1.2", "1.3", "1.4")],
+)
+def test_links_of_uids_that_hold_anything(tmp_path: Path, study: str, series: str, uid: str) -> None:
+    """As de-identification writes them: hashes in Base64, names."""
+    (dataset,) = BUILDERS["single_slice"]().datasets
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.add_new(0x00420011, "OB", bytes(range(256)) * 8)
+    path = write(tmp_path, [dataset])[0]
+    body = path.read_bytes()
+    for tag, old, new in (
+        (b"\x20\0\x0d\0UI", dataset.StudyInstanceUID, study),
+        (b"\x20\0\x0e\0UI", dataset.SeriesInstanceUID, series),
+        (b"\x08\0\x18\0UI", dataset.SOPInstanceUID, uid),
+    ):
+        before, after = old.encode() + bytes(len(old) % 2), new.encode("latin-1")
+        after += bytes(len(after) % 2)
+        at = body.index(tag + len(before).to_bytes(2, "little") + before)
+        body = body[: at + 6] + len(after).to_bytes(2, "little") + after + body[at + 8 + len(before) :]
+    path.write_bytes(body)
+    with DICOMwebServer(tmp_path) as server:
+        for level in ("studies", "series", "instances"):
+            (found,) = get(f"{server.url}/{level}").json()
+            url = found["00081190"]["Value"][0]
+            if study == "..":  # which every client takes out of a path
+                continue
+            (metadata,) = get(f"{url}/metadata").json()
+            uri = metadata["00420011"]["BulkDataURI"]
+            assert get(uri, "application/octet-stream").content == bytes(range(256)) * 8
+            if level != "instances":
+                below = {"studies": "series", "series": "instances"}[level]
+                assert len(get(f"{url}/{below}").json()) == 1
+                assert len(get(f"{url}/instances").json()) == 1
+        assert get(f"{server.url}/studies/a%2Fb/series").status_code == 204
+        assert get(f"{server.url}/studies/a%2Fb%2Fseries%2Fc/instances").status_code == 204
+        assert get(f"{server.url}/studies/a%2Fb/metadata").status_code == 404
