@@ -36,6 +36,10 @@ _MOST_ENTRIES: Final = 100
 _MULTIPART: Final = frozenset({"multipart/*", "multipart/related"})
 
 
+_BESIDE: Final = 2
+"""How much more specific an entry is that says that there are parts."""
+
+
 class Packaging(Enum):
     """How bodies travel."""
 
@@ -80,6 +84,8 @@ class _Range:
     """Empty where none is named."""
     packaging: frozenset[Packaging]
     quality: float
+    specificity: int
+    """How much it names of what it may be."""
 
 
 def stored_frames(transfer_syntax: str) -> Representation:
@@ -93,6 +99,9 @@ def stored_frames(transfer_syntax: str) -> Representation:
 def choose(accept: str, offers: Sequence[Representation], packagings: Iterable[Packaging]) -> Choice | None:
     """The best of what a client accepts, or None where nothing fits.
 
+    Of several entries that name a representation the most specific one tells how much it is wanted, or that it is not
+    (RFC 9110 section 12.5.1).
+
     With ``transfer-syntax=*`` octet streams stand for any stored frames, and the parts say what they are: so viewers
     ask. Else a part is of a media type and a transfer syntax that were named.
 
@@ -101,10 +110,18 @@ def choose(accept: str, offers: Sequence[Representation], packagings: Iterable[P
         offers: What there is, the preferred one first.
         packagings: How it can be sent, the preferred way first.
     """
-    for entry in _ranges(accept or "*/*"):
+    ranges = _ranges(accept or "*/*")
+    packagings = tuple(packagings)
+    for entry in ranges:
         for offer in offers:
             for packaging in packagings:
-                if packaging in entry.packaging and _fits(entry, offer):
+                if (
+                    entry.quality > 0
+                    and _names(entry, offer, packaging)
+                    and not any(
+                        other.specificity > entry.specificity and _names(other, offer, packaging) for other in ranges
+                    )
+                ):
                     return Choice(offer, packaging)
     return None
 
@@ -125,25 +142,42 @@ def _ranges(accept: str) -> list[_Range]:
     """The entries of an Accept header, the most wanted first."""
     entries = [MediaType.parse(text.strip()) for text in _ENTRY.findall(accept)[:_MOST_ENTRIES]]
     ranges = [_range(entry) for entry in entries if entry.name]
-    return sorted((each for each in ranges if each.quality > 0), key=lambda each: -each.quality)
+    return sorted(ranges, key=lambda each: -each.quality)
 
 
 def _range(entry: MediaType) -> _Range:
     syntax, quality = entry.parameters.get("transfer-syntax", ""), _quality(entry.parameters.get("q", "1"))
     if entry.name == "*/*":
-        return _Range("*/*", syntax, frozenset(Packaging), quality)
+        return _Range("*/*", syntax, frozenset(Packaging), quality, _names_syntax(syntax))
     if entry.name not in _MULTIPART:
-        return _Range(entry.name, syntax, frozenset({Packaging.SINGLE}), quality)
+        # Who wants none of a media type wants none in parts either.
+        packaging = frozenset({Packaging.SINGLE} if quality > 0 else Packaging)
+        return _Range(entry.name, syntax, packaging, quality, _depth(entry.name) + _names_syntax(syntax))
     inner = MediaType.parse(entry.parameters.get("type", "*/*"))
-    inner_syntax = inner.parameters.get("transfer-syntax", "")  # some write it within the quotes of the type
-    return _Range(inner.name or "*/*", syntax or inner_syntax, frozenset({Packaging.MULTIPART}), quality)
+    syntax = syntax or inner.parameters.get("transfer-syntax", "")  # some write it within the quotes of the type
+    depth = _BESIDE + _depth(inner.name or "*/*") + _names_syntax(syntax)
+    return _Range(inner.name or "*/*", syntax, frozenset({Packaging.MULTIPART}), quality, depth)
+
+
+def _depth(media_type: str) -> int:
+    """How specific a media type is; it counts for more than a transfer syntax."""
+    return 0 if media_type == "*/*" else 2 if media_type.endswith("/*") else 4
+
+
+def _names_syntax(syntax: str) -> int:
+    return int(syntax not in {"", "*"})
 
 
 def _quality(text: str) -> float:
     try:
-        return float(text)
+        quality = float(text)
     except ValueError:
         return 0.0
+    return quality if quality > 0 else 0.0  # which nan is not
+
+
+def _names(entry: _Range, offer: Representation, packaging: Packaging) -> bool:
+    return packaging in entry.packaging and _fits(entry, offer)
 
 
 def _fits(entry: _Range, offer: Representation) -> bool:

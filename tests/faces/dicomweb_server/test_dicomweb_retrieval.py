@@ -94,6 +94,19 @@ def instance(server: DICOMwebServer, level0: pydicom.Dataset) -> str:
         ("image/jp2, image/jpeg;q=0.1", (ONE, STORED)),
         (f'image/jpeg;q=0.5, {MULTIPART}; type="{OCTETS}";q=0.9', (MANY, NATIVE)),
         (f'{MULTIPART}; type="image/jp2", {MULTIPART}; type="{OCTETS}"; transfer-syntax={EXPLICIT}', (MANY, NATIVE)),
+        (f"{OCTETS};q=0, */*", (MANY, STORED)),
+        ("image/jpeg;q=0, */*", (MANY, NATIVE)),
+        ("*/*, image/jpeg;q=0.000", (MANY, NATIVE)),
+        ("image/*;q=0, */*", (MANY, NATIVE)),
+        ("image/*;q=0, image/jpeg", (ONE, STORED)),
+        ("*/*;q=0, image/jpeg;q=0.1", (ONE, STORED)),
+        ("*/*;q=0", None),
+        (f"image/jpeg;q=0, {OCTETS};q=0, */*", None),
+        ("image/jpeg;q=nan, */*", (MANY, NATIVE)),
+        (f'{MULTIPART}; type="image/jpeg";q=0, {MULTIPART}', (MANY, NATIVE)),
+        (f'{MULTIPART}; type="image/jpeg";q=0.1, {MULTIPART};q=0.5', (MANY, NATIVE)),
+        (f"{MULTIPART};q=0, */*", (ONE, STORED)),
+        (f"image/jpeg; transfer-syntax={JPEG};q=0, image/jpeg", None),
         ("image/jpeg;q=0", None),
         ("image/jpeg;q=x", None),
         ("text/html", None),
@@ -262,6 +275,9 @@ def test_metadata_are_json_gzipped_and_not_sent_again(instance: str) -> None:
     assert zipped.content == plain.content
     assert plain.headers["Content-Type"] == "application/dicom+json"
     assert get(url, "application/json").headers["Content-Type"] == "application/json"
+    assert get(url, "application/dicom+json;q=0, */*").headers["Content-Type"] == "application/json"
+    assert get(url, "application/json;q=0, */*").headers["Content-Type"] == "application/dicom+json"
+    assert get(url, "application/json;q=0, application/dicom+json;q=0, */*").status_code == 406
     assert get(url, 'multipart/related; type="application/dicom+xml"').status_code == 406
     again = get(url, **{"If-None-Match": plain.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
