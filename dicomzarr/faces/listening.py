@@ -1,10 +1,17 @@
-"""Why a server of ours cannot listen."""
+"""Servers of ours: how long they wait for requests, and why they cannot listen."""
 
 from __future__ import annotations
 
 import os
+from typing import Final
 
 from dicomzarr.errors import UsageError
+
+FIRST_REQUEST: Final = 60.0
+"""Seconds in which a client must have sent a request after it connected; aiohttp itself would wait for ever."""
+
+NEXT_REQUEST: Final = 75.0
+"""Seconds for which a connection is kept that nothing is asked on."""
 
 
 def cannot_listen(host: str, port: int, error: OSError | OverflowError) -> UsageError:

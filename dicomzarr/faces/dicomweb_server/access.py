@@ -45,6 +45,12 @@ class Visitors:
         return parts.scheme in {"http", "https"} and (name == "localhost" or _is_address(name, loopback=True))
 
 
+def asked_host(request: web.BaseRequest) -> str:
+    """The host that is asked for, with its port: where the target is a whole URL, that in it (RFC 9112, 3.2.2)."""
+    target = request.raw_path
+    return request.headers.get("Host", "") if target[:1] in {"/", "*"} else _split(target).netloc
+
+
 class PublicService(NamedTuple):
     """How others reach the service through a proxy."""
 
@@ -111,7 +117,7 @@ class Door:
     async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         origin = request.headers.get("Origin", "")
         known = not origin or self.visitors.knows_origin(origin)
-        if not self.visitors.knows_host(request.headers.get("Host", "")):
+        if not self.visitors.knows_host(asked_host(request)):
             return web.Response(status=421, text="This server is not known by that name: start it with --name.\n")
         if not known and request.method not in _SAFE:
             return web.Response(

@@ -15,10 +15,12 @@ from aiohttp import web
 from dicomzarr.engine.ports import SeriesRef
 from dicomzarr.errors import UsageError
 from dicomzarr.faces.dicomweb_server.access import Visitors, public_service
+from dicomzarr.faces.dicomweb_server.connections import FirstRequests
 from dicomzarr.faces.dicomweb_server.deposits import remove_unfinished
 from dicomzarr.faces.dicomweb_server.holdings import FolderHoldings
 from dicomzarr.faces.dicomweb_server.paths import ROOT, series_path
 from dicomzarr.faces.dicomweb_server.service import application
+from dicomzarr.faces.listening import NEXT_REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -89,12 +91,13 @@ class DICOMwebServer:
             names.append(public.host)
             origins.append(public.origin)
         visitors = Visitors(frozenset(name.lower() for name in names), frozenset(origins))
+        self._first_requests = FirstRequests()
         self._app = application(
             holdings,
             visitors,
             into=into if writable else None,
             public_url="" if public is None else public.url,
-            middlewares=middlewares,
+            middlewares=[self._first_requests.middleware, *middlewares],
         )
         self._address = host, port
         self._listening: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = Future()
@@ -131,18 +134,29 @@ class DICOMwebServer:
 
     async def _serve(self) -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
-        runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=_GRACE, max_line_size=_LONGEST_LINE)
+        runner = web.AppRunner(
+            self._app,
+            access_log=None,
+            shutdown_timeout=_GRACE,
+            max_line_size=_LONGEST_LINE,
+            keepalive_timeout=NEXT_REQUEST,
+        )
         await runner.setup()
+        protocols = runner.server
+        assert protocols is not None  # noqa: S101  # it is set up
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
         with socket.create_server(self._address, family=family, backlog=_BACKLOG) as listener:
             try:
-                await web.SockSite(runner, listener).start()
+                site = await loop.create_server(
+                    lambda: self._first_requests.connection(protocols), sock=listener, backlog=_BACKLOG
+                )
                 self._listening.set_result((loop, stop, listener.getsockname()[1]))
                 await stop.wait()
                 # asyncio loses a connection that it has accepted but not set up when the listener closes.
                 loop.remove_reader(listener)
                 for _ in range(_TICKS_TO_ACCEPT):
                     await asyncio.sleep(0)
+                site.close()
             finally:
                 await runner.cleanup()
 

@@ -14,7 +14,7 @@ from dicomzarr.errors import (
     UnsupportedTransferSyntaxError,
     UsageError,
 )
-from dicomzarr.faces.dicomweb_server.access import Door
+from dicomzarr.faces.dicomweb_server.access import Door, asked_host
 from dicomzarr.faces.dicomweb_server.paths import ROOT
 from dicomzarr.faces.dicomweb_server.rendering import Rendering
 from dicomzarr.faces.dicomweb_server.retrieval import Retrieval
@@ -108,7 +108,7 @@ def _based(answer: Answer, public_url: str) -> Handler:
 
 def _base(request: web.Request) -> str:
     """The URL of the service, under the name by which it is asked for."""
-    host = request.host
+    host = asked_host(request).rpartition("@")[2]
     address = request.get_extra_info("sockname")
     if ":" not in host.rpartition("]")[2] and address and host in {"localhost", "127.0.0.1", "[::1]"}:
         host = f"{host}:{address[1]}"  # some clients leave the port out

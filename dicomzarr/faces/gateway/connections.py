@@ -10,15 +10,10 @@ from aiohttp import web
 
 from dicomzarr.faces.gateway.refusals import Refusal
 from dicomzarr.faces.gateway.replies import COMMON, refusal_reply
+from dicomzarr.faces.listening import FIRST_REQUEST, NEXT_REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-FIRST_REQUEST: Final = 60.0
-"""Seconds in which a client must have sent a request after it connected; aiohttp itself would wait for ever."""
-
-_NEXT_REQUEST: Final = 75.0
-"""Seconds for which a connection is kept that nothing is asked on."""
 
 _ERRORS: Final = logging.getLogger("dicomzarr.gateway")
 
@@ -72,7 +67,7 @@ class Connections(web.Server):
     def __call__(self) -> web.RequestHandler:
         """A connection that was opened just now."""
         loop = asyncio.get_running_loop()
-        return _Connection(self, loop=loop, access_log=None, keepalive_timeout=_NEXT_REQUEST)  # type: ignore[arg-type]
+        return _Connection(self, loop=loop, access_log=None, keepalive_timeout=NEXT_REQUEST)  # type: ignore[arg-type]
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """See `web.Server`."""

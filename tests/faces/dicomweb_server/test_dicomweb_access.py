@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
+import socket
 import threading
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,7 +18,7 @@ from waiting import SECONDS
 
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
 from dicomzarr.errors import MissingFileError, UsageError
-from dicomzarr.faces.dicomweb_server import DICOMwebServer
+from dicomzarr.faces.dicomweb_server import DICOMwebServer, connections
 from dicomzarr.faces.dicomweb_server.access import Visitors
 
 if TYPE_CHECKING:
@@ -42,6 +46,60 @@ def server() -> Iterator[DICOMwebServer]:
 def test_names_by_which_it_is_asked_for(server: DICOMwebServer, host: str, status: int) -> None:
     """A page of another site may let its name lead here; what it asks for carries that name."""
     assert get(f"{server.url}/studies", Host=host).status_code == status
+
+
+def asked(server: DICOMwebServer, target: str, host: str) -> http.client.HTTPResponse:
+    """The reply to a request for this very target."""
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=SECONDS)
+    connection.putrequest("GET", target, skip_host=True)
+    connection.putheader("Host", host)
+    connection.endheaders()
+    reply = connection.getresponse()
+    reply.data = reply.read()  # type: ignore[attr-defined]
+    connection.close()
+    return reply
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *(
+            (host, 200)
+            for host in ("127.0.0.1", "localhost:8042", "[::1]:1", "pacs.example.org", "PACS.example.org:80")
+        ),
+        *(
+            (host, 421)
+            for host in ("evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil.example", "evil.example:1")
+        ),
+    ],
+)
+def test_a_whole_url_names_its_own_host(server: DICOMwebServer, host: str, status: int) -> None:
+    """The Host header does not count beside it (RFC 9112 section 3.2.2)."""
+    target = f"http://{host}/dicom-web/studies?limit=1"
+    for header in ("localhost", "evil.example"):
+        reply = asked(server, target, header)
+        assert reply.status == status
+        if status == 200:
+            (study,) = json.loads(reply.data)  # type: ignore[attr-defined]
+            assert study["00081190"]["Value"][0].lower().startswith(f"http://{host}".lower())
+
+
+def test_connections_on_which_no_request_comes_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "FIRST_REQUEST", 0.3)
+    with DICOMwebServer(FOLDER) as server:
+        parts = urlsplit(server.url)
+        assert parts.hostname
+        for sent in (b"", b"GET /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\n"):
+            with socket.create_connection((parts.hostname, parts.port), timeout=SECONDS) as silent:
+                silent.sendall(sent)
+                with suppress(ConnectionResetError):
+                    assert silent.recv(1) == b""
+        with requests.Session() as session:
+            assert session.get(f"{server.url}/studies", timeout=SECONDS).ok
+            time.sleep(0.6)
+            (kept,) = session.get_adapter(server.url).poolmanager.pools._container.values()  # type: ignore[attr-defined]
+            assert session.get(f"{server.url}/studies", timeout=SECONDS).ok
+            assert kept.num_connections == 1
 
 
 def links(server: DICOMwebServer, **headers: str) -> set[str]:
