@@ -54,7 +54,8 @@ def store_at(base: str, options: StorageOptions, kept: IndexFile | None = None) 
         return _unpacked(_given(place, options), place, kept)
     if options.fsspec_options is None and scheme in _PLACES:
         return _unpacked(_PLACES[scheme](place, options), place, kept)
-    return _unpacked(FsspecFiles(place, partial(_filesystem, place, options.fsspec_options)), place, kept)
+    made = partial(_filesystem, place, options.fsspec_options)
+    return _unpacked(FsspecFiles(place, made, options.access.timeout), place, kept)
 
 
 def index_at(base: str, options: StorageOptions, ours: Callable[[], Path | None]) -> IndexFile:
@@ -138,13 +139,18 @@ def _given(place: str, options: StorageOptions) -> ByteStore:
         raise InvalidOptionError(f"{place} is read out of the option store, which is not given.", remedy="Give it.")
     if type(options.store).__module__.partition(".")[0] == "obstore":
         return ObstoreFiles(place, options.store, prefix)
-    return FsspecFiles(place, lambda: (options.store, prefix), named=False)
+    return FsspecFiles(place, lambda: (options.store, prefix), options.access.timeout, named=False)
 
 
 def _filesystem(place: str, options: Any) -> tuple[Any, str]:
+    """A filesystem of our own: nobody else asks it meanwhile, and what it opens is as it is now."""
     import fsspec  # noqa: PLC0415  # only for others than ours
 
-    filesystem, path = fsspec.url_to_fs(place, **(options or {}))
+    own: dict[str, Any] = {"skip_instance_cache": True}
+    given = {**own, **(options or {})}
+    chained = [link.partition("://")[0] for link in place.split("::")[1:]]
+    inner = {protocol: {**own, **given.get(protocol, {})} for protocol in chained}
+    filesystem, path = fsspec.url_to_fs(place, **{**given, **inner})
     return filesystem, str(path)
 
 

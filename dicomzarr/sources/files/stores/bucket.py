@@ -19,7 +19,7 @@ from dicomzarr.errors import (
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
 from dicomzarr.sources.files.stores.archive import ENDINGS
 from dicomzarr.sources.files.stores.objects import RemoteFile
-from dicomzarr.sources.files.stores.port import Listing
+from dicomzarr.sources.files.stores.port import Listing, untold
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -134,7 +134,7 @@ class Bucket:
         start = len(way) if way != prefix else prefix.rfind("/") + 1
         found = {
             each.key[start:]: RemoteFile(
-                f"{self._address}/{quote(each.key, safe='/~')}", each.size, each.tag, self._server
+                f"{self._address}/{quote(each.key, safe='/~')}", each.size, each.tag or untold(), self._server
             )
             for each in below
             if each.size and not each.key.endswith("/")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,18 +16,24 @@ from dicomzarr.errors import (
     TruncatedReplyError,
     UnreadableFileError,
 )
-from dicomzarr.runtime.home_loop import home_loop
-from dicomzarr.runtime.pools import FOREIGN
-from dicomzarr.sources.files.stores.port import Listing, read_now
+from dicomzarr.runtime.home_loop import home_loop, refuse_running
+from dicomzarr.sources.files.stores.port import LeftOut, Listing, read_now, untold
+from dicomzarr.sources.files.stores.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dicomzarr.options import Tuning
 
 _REMEDY: Final = "Open the series again."
-_STATES: Final = ("ETag", "etag", "e_tag", "version", "checksum", "md5", "mtime", "LastModified", "updated", "created")
-"""Under which names file systems tell the state of a file, the surest first."""
+_STATES: Final = (
+    *("ETag", "etag", "e_tag", "version", "generation", "checksum", "md5", "Content-MD5", "Digest", "sha", "CRC"),
+    *("mtime", "modify", "LastModified", "last_modified", "Last-Modified", "modificationTime", "updated"),
+)
+"""Under which names filesystems tell the state of a file, the surest first."""
+
+_STATE: Final = "dicomzarr state"
+"""Under which name we tell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,8 @@ class ForeignFile:
     path: str
     size: int
     tag: str
-    store: FsspecFiles | ObstoreFiles = field(compare=False, repr=False)
+    store: _Filesystem | ObstoreFiles = field(compare=False, repr=False)
+    """Who reads it: what listed it."""
 
     @property
     def name(self) -> str:
@@ -90,10 +98,10 @@ class _Foreign:
         """See `StoredFile.url`."""
         return None
 
-    def _listing(self, found: Mapping[str, ForeignFile]) -> Listing:
-        if not found:
+    def _listing(self, files: Mapping[str, ForeignFile], left_out: Mapping[str, LeftOut]) -> Listing:
+        if not files and not left_out:
             raise MissingFileError(f"There is nothing at {self.where}.", remedy="Check the path.")
-        return Listing(dict(sorted(found.items())), {})
+        return Listing(dict(sorted(files.items())), left_out)
 
 
 class FsspecFiles(_Foreign):
@@ -103,43 +111,127 @@ class FsspecFiles(_Foreign):
 
     Args:
         where: What it is, for messages.
-        make: Gives the filesystem and the path in it.
+        make: Gives the filesystem and the path in it; called for each listing.
+        timeout: Seconds in which a call has to return.
         named: The filesystem is what fsspec makes of the URL.
     """
 
-    def __init__(self, where: str, make: Callable[[], tuple[Any, str]], *, named: bool = True) -> None:
+    def __init__(self, where: str, make: Callable[[], tuple[Any, str]], timeout: float, *, named: bool = True) -> None:
         super().__init__(where)
-        self._named = named
+        self.timeout = timeout
+        self.is_url = named and "::" not in where
         self._make = make
-        self._fs: Any = None
+
+    def tune(self, tuning: Tuning, timeout: float) -> None:  # noqa: ARG002  # the port's
+        """See `SeriesSource.tune`; how much is asked at once is the other library's."""
+        self.timeout = timeout
 
     def files(self) -> Listing:
-        """See `ByteStore.files`."""
+        """See `ByteStore.files`.
+
+        Raises:
+            RequestTimeoutError: The filesystem does not answer.
+        """
+        refuse_running(home_loop())
+        return asyncio.run_coroutine_threadsafe(self._files(), home_loop()).result()
+
+    async def _files(self) -> Listing:
         with _explained(self.where):
-            if self._fs is None:
-                self._fs, self._path = self._make()
-            self._fs.invalidate_cache()
-            infos = self._fs.find(self._path, detail=True)
-        root = str(self._fs._strip_protocol(self._path)).rstrip("/")  # noqa: SLF001  # what fsspec names begin with
-        return self._listing(
-            {
-                _below(name, root): ForeignFile(name, int(info["size"]), _state(info), self)
-                for name, info in infos.items()
-                if info.get("type", "file") == "file" and info.get("size")
-            }
-        )
+            made, path = await Turns(None).run(self.timeout, self.where, self._make)
+            filesystem = _Filesystem(made, self)
+            infos = await filesystem.turns.run(self.timeout, self.where, filesystem.infos, path)
+        root = str(made._strip_protocol(path)).rstrip("/")  # noqa: SLF001  # what fsspec names begin with
+        files: dict[str, ForeignFile] = {}
+        left_out: dict[str, LeftOut] = {}
+        folders = {name.rpartition("/")[0] for name in infos}
+        for name, info in infos.items():
+            kind, size, below = info.get("type", "file"), info.get("size"), _below(name, root)
+            if kind == "directory" or (not size and (name.endswith("/") or name in folders)):
+                continue  # as buckets mark a folder
+            if kind != "file" or size is None:
+                left_out[below] = LeftOut.UNREADABLE
+            elif not size:
+                left_out[below] = LeftOut.NO_DICOM
+            else:
+                files[below] = ForeignFile(name, int(size), info[_STATE], filesystem)
+        return self._listing(files, left_out)
+
+
+class _Filesystem:
+    """A filesystem as it was when it was listed: what it holds open stays as long as its files are read."""
+
+    def __init__(self, filesystem: Any, store: FsspecFiles) -> None:
+        layers = list(_layers(filesystem))
+        is_async = all(type(each).async_impl for each in layers)
+        self.turns = Turns.of(layers[-1], one=not is_async and not _is_local(layers))
+        self._fs = filesystem
+        self._innermost = layers[-1]
+        self._store = store
+        self._is_ours = is_async and not filesystem.asynchronous and filesystem.loop is home_loop()
+
+    def infos(self, path: str) -> dict[str, dict[str, Any]]:
+        """What it says of all files below a path, with the state of each; waits for it."""
+        self._fs.invalidate_cache()
+        found: dict[str, dict[str, Any]] = {}
+        outer = _state_of_archive(self._innermost)
+        for name, info in self._fs.find(path, detail=True).items():
+            told = info if info.get("size") is not None else {**info, **self._fs.info(name)}
+            found[name] = {**told, _STATE: self._state(name, told, outer)}
+        return found
+
+    def _state(self, name: str, info: Mapping[str, Any], outer: str | None) -> str:
+        found = _state(info)
+        if outer is not None and not info.get("CRC"):  # the date of a member is what somebody wrote into the archive
+            return f"{outer} {found}" if outer else untold()
+        if not found:
+            with suppress(Exception):  # each library has its own
+                found = str(self._fs.modified(name))
+        return found or untold()
 
     def url_of(self, file: ForeignFile) -> str | None:
         """See `StoredFile.url`; a chain is no URL of one file, and a filesystem that was given may be any."""
-        is_plain = self._fs is not None and self._named and "::" not in self.where
-        return str(self._fs.unstrip_protocol(file.path)) if is_plain else None
+        return str(self._fs.unstrip_protocol(file.path)) if self._store.is_url else None
 
     async def range(self, file: ForeignFile, start: int, stop: int) -> bytes:
         """Bytes of a file."""
+        timeout = self._store.timeout
         with _explained(file.name):
-            if self._fs.async_impl and not self._fs.asynchronous and self._fs.loop is home_loop():
-                return bytes(await self._fs._cat_file(file.path, start=start, end=stop))  # noqa: SLF001  # fsspec's way
-            return bytes(await FOREIGN.run(self._fs.cat_file, file.path, start, stop))
+            if self._is_ours:
+                reading = self._fs._cat_file(file.path, start=start, end=stop)  # noqa: SLF001  # fsspec's way
+                return bytes(await self.turns.bounded(timeout, file.name, asyncio.ensure_future(reading)))
+            return bytes(await self.turns.run(timeout, file.name, self._fs.cat_file, file.path, start, stop))
+
+
+def _layers(filesystem: Any) -> Iterator[Any]:
+    """A filesystem, and those that it reads from, the innermost at last."""
+    yield filesystem
+    known = object.__getattribute__(filesystem, "__dict__")  # a caching one gives that of another
+    for each in (known.get("fs"), known.get("sync_fs"), *(known.get("fss") or {}).values()):
+        if each is not None and each is not filesystem:
+            yield from _layers(each)
+
+
+def _is_local(layers: Sequence[Any]) -> bool:
+    from fsspec.implementations.local import LocalFileSystem  # noqa: PLC0415  # few read so
+
+    return all(isinstance(each, LocalFileSystem) or type(each).async_impl for each in layers[:-1]) and isinstance(
+        layers[-1], LocalFileSystem
+    )
+
+
+def _state_of_archive(filesystem: Any) -> str | None:
+    """The state of the archive that a filesystem reads from; empty where nobody tells it, None if it is no archive."""
+    from fsspec.archive import AbstractArchiveFileSystem  # noqa: PLC0415  # few read so
+
+    if not isinstance(filesystem, AbstractArchiveFileSystem):
+        return None
+    opened = getattr(filesystem, "of", None)
+    try:
+        info = opened.fs.info(opened.path)  # type: ignore[union-attr]  # where it is no file of a filesystem
+    except Exception:  # noqa: BLE001  # each library has its own
+        return ""
+    found = _state(info)
+    return f"{info.get('size')} {found}" if found else ""
 
 
 class ObstoreFiles(_Foreign):
@@ -166,11 +258,12 @@ class ObstoreFiles(_Foreign):
         return self._listing(
             {
                 _below(meta["path"], self._prefix): ForeignFile(
-                    meta["path"], meta["size"], meta.get("e_tag") or str(meta.get("last_modified", "")), self
+                    meta["path"], meta["size"], meta.get("e_tag") or str(meta.get("last_modified") or untold()), self
                 )
                 for meta in metas
                 if meta["size"]
-            }
+            },
+            {_below(meta["path"], self._prefix): LeftOut.NO_DICOM for meta in metas if not meta["size"]},
         )
 
     async def range(self, file: ForeignFile, start: int, stop: int) -> Any:

@@ -20,7 +20,7 @@ from dicomzarr.errors import (
 )
 from dicomzarr.sources.files.stores.downloaded import Downloaded
 from dicomzarr.sources.files.stores.members import MOST_INFLATED, Spools
-from dicomzarr.sources.files.stores.port import read_now
+from dicomzarr.sources.files.stores.port import is_told, read_now, untold
 from dicomzarr.sources.http.bodies import bounded, whole_body
 from dicomzarr.sources.http.credentials.auth import credentials_for
 from dicomzarr.sources.http.credentials.transports import transport_for
@@ -70,7 +70,7 @@ class RemoteFile:
     url: str
     size: int
     tag: str
-    """Its entity tag, or the date of its last change (RFC 9110 section 8.8); empty where the server tells neither."""
+    """Its entity tag, or the date of its last change (RFC 9110 section 8.8); `port.untold` if it tells neither."""
     server: ObjectServer = field(compare=False, repr=False)
 
     @property
@@ -160,12 +160,12 @@ class ObjectServer:
         async def read(response: Response) -> StoredFile:
             length = _whole_length(response)
             if length:
-                file = RemoteFile(url, length, _tag(response.headers), self)
+                file = RemoteFile(url, length, _tag(response.headers) or untold(), self)
                 return Downloaded(file, length, self._spools, lambda: self.whole(file))
             _check_partial(response, safe_url(url))
             _, _, size = _content_range(response, safe_url(url))
             await whole_body(response, _LOOK, spec.subject)
-            return RemoteFile(url, size, _tag(response.headers), self)
+            return RemoteFile(url, size, _tag(response.headers) or untold(), self)
 
         try:
             return await self._exchange.send(spec, read)
@@ -250,7 +250,7 @@ class ObjectServer:
     @staticmethod
     def _check_tag(response: Response, file: RemoteFile) -> None:
         tag = _tag(response.headers)
-        if tag and file.tag and tag.removeprefix("W/") != file.tag.removeprefix("W/"):
+        if tag and is_told(file.tag) and tag.removeprefix("W/") != file.tag.removeprefix("W/"):
             raise _changed(file)
 
     def close(self) -> None:

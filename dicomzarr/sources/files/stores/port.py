@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Future
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from secrets import token_hex
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
 
@@ -29,6 +30,19 @@ class LeftOut(StrEnum):
     DOUBLED = "further files of an instance that is there already"
 
 
+_UNTOLD: Final = "untold "
+
+
+def untold() -> str:
+    """A tag for a file whose state nobody tells: another listing has another one, so nothing that is kept fits."""
+    return f"{_UNTOLD}{token_hex(8)}"
+
+
+def is_told(tag: str) -> bool:
+    """Whether a tag tells the state of a file."""
+    return not tag.startswith(_UNTOLD)
+
+
 class StoredFile(Protocol):
     """A file in the state in which it was listed; in another it is not read.
 
@@ -46,7 +60,7 @@ class StoredFile(Protocol):
 
     @property
     def tag(self) -> str:
-        """Tells its state: a changed file has another one, or another size."""
+        """Tells its state: a changed file has another one, or another size; see `untold`."""
 
     @property
     def place(self) -> tuple[StoredFile, int]:
