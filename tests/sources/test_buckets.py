@@ -136,6 +136,49 @@ def test_a_listing_goes_on_page_by_page(volume: BucketServer) -> None:
     assert volume.listings == -(-keys // 2)
 
 
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_a_server_that_knows_the_first_listing_alone_is_asked_on(volume: BucketServer, page: int) -> None:
+    volume.version, volume.page = 1, page
+    volume.objects = {key.replace("ct/", "ct/a b+"): body for key, body in volume.objects.items()}
+    keys = len(volume.objects)
+    image = opened(volume)
+    assert image.levels[0].shape[0] == keys
+    assert not image.notices
+    assert volume.listings == -(-keys // page)
+
+
+def test_a_listing_that_is_cut_off_is_an_error(volume: BucketServer) -> None:
+    volume.version, volume.page = 0, 2
+    with pytest.raises(InvalidReplyError, match="is cut off"):
+        opened(volume)
+
+
+@pytest.mark.parametrize(
+    ("told", "following"),
+    [
+        ("<IsTruncated>false</IsTruncated>", None),
+        ("", None),
+        (
+            "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>",
+            {"continuation-token": "t"},
+        ),
+        ("<NextContinuationToken>t</NextContinuationToken>", {"continuation-token": "t"}),
+        ("<IsTruncated>True</IsTruncated>", {"marker": "k", "start-after": "k"}),
+        ("<IsTruncated>true</IsTruncated><NextContinuationToken/>", {"marker": "k", "start-after": "k"}),
+    ],
+)
+def test_how_a_listing_goes_on(told: str, following: dict[str, str] | None) -> None:
+    contents = "<Contents><Key>k</Key><Size>1</Size><ETag>e</ETag></Contents>"
+    body = f"<ListBucketResult>{contents}{told}</ListBucketResult>".encode()
+    assert read_page(body, "s3://b").following == following
+
+
+def test_a_listing_of_nothing_that_is_cut_off_is_an_error() -> None:
+    body = b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"
+    with pytest.raises(InvalidReplyError, match="does not say how it goes on"):
+        read_page(body, "s3://b")
+
+
 def test_values_that_nobody_needs_are_not_fetched() -> None:
     (dataset,) = radiology.BUILDERS["single_slice"]().datasets
     value = os.urandom(8 * 2**20)

@@ -41,6 +41,8 @@ class BucketServer:
     objects: dict[str, bytes]
     page: int = 1000
     """Keys of one page of the listing."""
+    version: int = 2
+    """Of the listing that it knows: 1 goes on behind a marker, and 0 does not go on."""
     etags: bool = True
     ranges: bool = True
     delay: float = 0.0
@@ -129,9 +131,12 @@ class BucketServer:
         self.asked.append(Asked(""))
         keys = sorted(key for key in self.objects if key.startswith(query.get("prefix", "")))
         start = int(query.get("continuation-token", "0"))
+        if self.version == 1 and "marker" in query:
+            start = sum(key <= query["marker"] for key in keys)
         page = keys[start : start + self.page]
         more = start + self.page < len(keys)
-        following = f"<NextContinuationToken>{start + self.page}</NextContinuationToken>" if more else ""
+        token = f"<NextContinuationToken>{start + self.page}</NextContinuationToken>"
+        following = token if more and self.version == 2 else ""
         contents = "".join(
             f"<Contents><Key>{escape(quote(key))}</Key><Size>{len(self.objects[key])}</Size>"
             f"<ETag>{escape(self.etag(key))}</ETag></Contents>"

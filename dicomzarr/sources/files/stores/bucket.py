@@ -1,4 +1,4 @@
-"""Public buckets of S3 and Google Cloud Storage: one listing (ListObjectsV2), then ranges of objects."""
+"""Public buckets of S3 and Google Cloud Storage: one listing (ListObjectsV2 or ListObjects), then ranges of objects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dicomzarr.sources.files.stores.objects import RemoteFile
 from dicomzarr.sources.files.stores.port import Listing, untold
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from dicomzarr.options import Tuning
     from dicomzarr.sources.files.stores.objects import ObjectServer
@@ -85,8 +85,8 @@ class Page(NamedTuple):
     """A piece of a listing."""
 
     objects: list[Object]
-    following: str | None
-    """Token of the next one; None for the last."""
+    following: Mapping[str, str] | None
+    """Parameters that ask for the next one; None for the last."""
 
 
 class Bucket:
@@ -142,11 +142,9 @@ class Bucket:
         return Listing(dict(sorted(found.items())), {})
 
     async def _pages(self, prefix: str) -> AsyncIterator[Page]:
-        token: str | None = ""
+        following: Mapping[str, str] = {}
         for _ in range(_MOST_PAGES):
-            wanted = {"list-type": "2", "prefix": prefix, "max-keys": str(_KEYS), "encoding-type": "url"}
-            if token:
-                wanted["continuation-token"] = token
+            wanted = {"list-type": "2", "prefix": prefix, "max-keys": str(_KEYS), "encoding-type": "url", **following}
             # As signatures have it: some servers do not bring the query into that form before they verify.
             url = f"{self._address}?{urlencode(sorted(wanted.items()), quote_via=quote, safe='~')}"
             try:
@@ -162,9 +160,14 @@ class Bucket:
                 raise
             page = read_page(body, str(self.url))
             yield page
-            if page.following is None or page.following == token:
+            if page.following is None:
                 return
-            token = page.following
+            if page.following == following:
+                raise InvalidReplyError(
+                    f"The listing of {self.url} is cut off: the server gives the same part of it again.",
+                    remedy="Name a prefix of fewer objects, or give the objects as a list (list.txt).",
+                )
+            following = page.following
         raise InvalidReplyError(f"The listing of {self.url} does not end.", remedy="Name a longer prefix.")
 
     def pace(self) -> tuple[float, int]:
@@ -195,8 +198,19 @@ def read_page(body: bytes, where: str) -> Page:
         root = None
     if root is None or not root.tag.endswith("ListBucketResult"):
         raise InvalidReplyError(f"What came for the listing of {where} is none (ListObjectsV2).") from None
-    truncated = _text(root, "IsTruncated") == "true"
-    return Page(objects, _text(root, "NextContinuationToken") or None if truncated else None)
+    return Page(objects, _following(root, objects, where))
+
+
+def _following(root: ET.Element, objects: Sequence[Object], where: str) -> dict[str, str] | None:
+    """What asks for the keys that follow; a server that does not know ListObjectsV2 goes on behind the last key."""
+    token, truncated = _text(root, "NextContinuationToken"), _text(root, "IsTruncated").lower()
+    if truncated == "false" or not (token or truncated == "true"):
+        return None
+    if token:
+        return {"continuation-token": token}
+    if not objects:
+        raise InvalidReplyError(f"The listing of {where} is cut off: the server does not say how it goes on.")
+    return {"marker": objects[-1].key, "start-after": objects[-1].key}
 
 
 def _objects(root: ET.Element, *, encoded: bool) -> Iterator[Object]:
