@@ -587,6 +587,104 @@ def test_folders_below_a_listing(volume: BucketServer, form: str) -> None:
     assert not image.notices
 
 
+@pytest.mark.parametrize("form", ["html", "nginx", "text"])
+def test_names_that_hold_two_dots_are_names(volume: BucketServer, form: str) -> None:
+    names = ["IM..1.dcm", "..2", "3..", "...4", "a..b/5.dcm"]
+    bodies = list(volume.objects.values())[: len(names)]
+    names = names[-len(bodies) :]
+    volume.objects = {f"ct/{name}": body for name, body in zip(names, bodies, strict=True)}
+    files = [name for name in names if "/" not in name]
+    entries = [{"name": "a..b", "type": "directory"}, *({"name": name, "type": "file"} for name in files)]
+    volume.pages["/bucket/ct/"] = {
+        "html": ("text/html", listing_of([*files, "a..b/"])),
+        "nginx": ("application/json", json.dumps(entries)),
+        "text": ("text/plain", "\n".join(names)),
+    }[form]
+    volume.pages["/bucket/ct/a..b/"] = "text/html", listing_of(["5.dcm"])
+    image = dicomzarr.open(f"{volume.url}/bucket/ct/")
+    assert image.levels[0].shape[0] == len(names)
+    assert not image.notices
+
+
+@pytest.mark.parametrize(
+    "link", ["../other/9.dcm", "%2e%2e/other/9.dcm", "a/..%2F../other/9.dcm", "/bucket/other/9.dcm"]
+)
+def test_links_that_climb_out_are_left_out_with_a_notice(volume: BucketServer, link: str) -> None:
+    names = [key.removeprefix("ct/") for key in volume.objects]
+    (last, body) = volume.objects.popitem()
+    volume.objects["other/9.dcm"] = body
+    names.remove(last.removeprefix("ct/"))
+    anchors = "".join(f'<a href="{name}">{name}</a>' for name in ["../", *names, link])
+    volume.pages["/bucket/ct/"] = "text/html", f"<title>Index of /ct</title>{anchors}"
+    image = dicomzarr.open(f"{volume.url}/bucket/ct/")
+    assert image.levels[0].shape[0] == len(names)
+    assert "links to files outside the folder" in image.notices[-1]
+    assert not any(each.key.startswith("other") for each in volume.asked)
+
+
+def test_folders_in_a_listing_of_caddy(volume: BucketServer) -> None:
+    """As Caddy 2.6 answers (file_server browse): folders have a slash behind their names, and ``is_dir``."""
+    expected = opened(volume).levels[0][...]
+    bodies = list(volume.objects.values())
+    volume.objects = {f"ct/b #{number % 2}/{number}.dcm": body for number, body in enumerate(bodies)}
+
+    def entry(name: str, *, folder: bool) -> dict[str, object]:
+        return {
+            "name": name,
+            "size": 4096,
+            "url": f"./{quote(name)}",
+            "mode": 420,
+            "is_dir": folder,
+            "is_symlink": False,
+        }
+
+    volume.pages["/bucket/ct/"] = "application/json", json.dumps([entry(f"b #{n}/", folder=True) for n in range(2)])
+    for folder in range(2):
+        names = [f"{number}.dcm" for number in range(len(bodies)) if number % 2 == folder]
+        listed = json.dumps([entry(name, folder=False) for name in names])
+        volume.pages[f"/bucket/ct/b #{folder}/"] = "application/json", listed
+    image = dicomzarr.open(f"{volume.url}/bucket/ct/")
+    assert np.array_equal(image.levels[0][...], expected)
+    assert not image.notices
+
+
+def test_what_urls_ask_for_is_no_name(volume: BucketServer, tmp_path: Path) -> None:
+    names = [key.removeprefix("ct/") for key in volume.objects]
+    volume.objects["ct/bad.dcm"] = b"no DICOM" * 50
+    urls = [f"{name}?X-Amz-Signature=SECRET" for name in [*names, "bad.dcm", "gone.dcm"]]
+    volume.pages["/bucket/ct/list.json"] = (
+        "application/json",
+        json.dumps([*urls, "https://elsewhere.invalid/x.dcm?X-Amz-Signature=SECRET"]),
+    )
+    index = tmp_path / "index"
+    image = dicomzarr.open(f"{volume.url}/bucket/ct/list.json", index=str(index))
+    assert image.levels[0].shape[0] == len(names)
+    told = "\n".join(image.notices)
+    for name in ("bad.dcm", "gone.dcm", "elsewhere.invalid/x.dcm"):
+        assert name in told
+    assert "SECRET" not in told
+    assert b"SECRET" not in index.read_bytes()
+
+
+def test_urls_that_differ_in_what_they_ask_for_are_several_files(volume: BucketServer) -> None:
+    bodies = list(volume.objects.values())
+    volume.objects["ct/get"] = bodies[0]
+
+    def by_query(request: web.Request, _: web.Response) -> web.Response:
+        first, last = (int(each) for each in request.headers["Range"].removeprefix("bytes=").split("-"))
+        body = bodies[int(request.query["id"])]
+        piece = body[first : last + 1]
+        span = f"bytes {first}-{first + len(piece) - 1}/{len(body)}"
+        return web.Response(status=206, body=piece, headers={"Content-Range": span})
+
+    volume.fault, volume.etags = by_query, False
+    links = [f"get?id={number}" for number in range(len(bodies))]
+    volume.pages["/bucket/ct/list.txt"] = "text/plain", "\n".join(links)
+    image = dicomzarr.open(f"{volume.url}/bucket/ct/list.txt")
+    assert image.levels[0].shape[0] == len(bodies)
+    assert not image.notices
+
+
 def test_folders_without_end_are_refused(volume: BucketServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web_files, "_MOST_PAGES", 5)
     for depth in range(10):

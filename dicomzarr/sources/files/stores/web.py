@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from hashlib import sha256
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -94,11 +95,11 @@ class WebFiles:
             waiting = []
             for page in pages:
                 for url in page.links:
-                    if not url.startswith(below) or origin_of(url) != origin_of(below):
+                    if not _lies_below(url, below):
                         if not below.startswith(url.rstrip("/.")):  # folders above it, which most pages name
-                            left_out[url] = LeftOut.OUTSIDE
+                            left_out[unquote(safe_url(url))] = LeftOut.OUTSIDE
                     elif not url.endswith("/"):
-                        names[url] = unquote(url.removeprefix(below))
+                        names[url] = _name(url, below)
                     elif page.of_folder and url not in seen:
                         seen.add(url)
                         waiting.append(url)
@@ -168,7 +169,7 @@ def _read_page(body: bytes, kind: str, url: str) -> _Page:
             page = _Anchors()
             page.feed(text)
             of_folder = _LISTS.search(text) is not None or bool({"..", "../"}.intersection(page.found))
-            names = [name for name in page.found if not name.startswith(("?", "#")) and ".." not in name]
+            names = [name for name in page.found if not name.startswith(("?", "#"))]
         else:
             names = [line.strip() for line in text.splitlines() if line.strip()]
         found = list(dict.fromkeys(urljoin(url, quote(name, safe=_IN_URLS)) for name in names))
@@ -181,6 +182,18 @@ def _read_page(body: bytes, kind: str, url: str) -> _Page:
 
 
 def _entry(entry: Mapping[str, object]) -> str:
-    """The link to an entry of a listing as nginx makes it, whose names are no URLs."""
-    name = f"./{quote(str(entry['name']), safe='')}"
-    return f"{name}/" if entry.get("type") == "directory" else name
+    """The link to an entry of a listing as nginx or Caddy makes it, whose names are no URLs."""
+    name = f"./{quote(str(entry['name']).removesuffix('/'), safe='')}"
+    return f"{name}/" if entry.get("type") == "directory" or entry.get("is_dir") is True else name
+
+
+def _lies_below(url: str, below: str) -> bool:
+    """Whether a URL leads below a page, also for servers that take %2E for a dot, and %2F for a slash."""
+    climbs = ".." in unquote(urlsplit(url).path).split("/")
+    return url.startswith(below) and origin_of(url) == origin_of(below) and not climbs
+
+
+def _name(url: str, below: str) -> str:
+    """The name of a file; what its URL asks for may be a secret, as a signature is, and still tells it from others."""
+    path, _, query = url.removeprefix(below).partition("?")
+    return f"{unquote(path)} (query {sha256(query.encode()).hexdigest()[:16]})" if query else unquote(path)
