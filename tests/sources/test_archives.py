@@ -266,6 +266,78 @@ def test_a_header_that_is_broken_loses_no_member_in_silence(field: tuple[int, by
         listed(path)
 
 
+@pytest.mark.parametrize("comment", [b"", b"a comment" * 1000])
+@pytest.mark.parametrize("distance", ["near", "far"])
+def test_a_list_of_a_zip_that_is_cut_short_is_said(
+    comment: bytes, distance: str, slices: list[Path], tmp_path: Path
+) -> None:
+    path = zipped(tmp_path / "a.zip", {each.name: each.read_bytes() for each in slices}, zipfile.ZIP_STORED)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = comment
+    whole = path.read_bytes()
+    body, end = bytearray(whole), whole.rfind(b"PK\5\6")
+    last_but_one = whole.rfind(b"PK\1\2", 0, whole.rfind(b"PK\1\2"))
+    name = int.from_bytes(body[last_but_one + 28 : last_but_one + 30], "little")
+    comments = end - last_but_one - 46 - name  # its comment takes the entry behind it
+    body[last_but_one + 32 : last_but_one + 34] = comments.to_bytes(2, "little")
+    path.write_bytes(body)
+    said = f"names {len(slices) - 1} of {len(slices)} members"
+    index = str(tmp_path / "index")
+    for _ in range(2):  # found, and kept
+        if distance == "near":
+            image = dicomzarr.open(path, index=index)
+        else:
+            with bucket({"a.zip": bytes(body)}) as server:
+                image = dicomzarr.open("s3://bucket/a.zip", index=index, **server.options)
+        assert said in image.notices[-1]
+        del image
+        forget_servers()
+    path.write_bytes(whole)
+    assert not dicomzarr.open(path).notices
+
+
+@pytest.mark.parametrize(("count", "told"), [(65536 + 7, 7), (65535, 0xFFFF)])
+def test_more_members_than_a_zip_counts(count: int, told: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(count):
+            archive.writestr(zipfile.ZipInfo(f"{number}"), b"")
+    if told != 0xFFFF:  # as a writer that does not know Zip64 counts
+        body = bytearray(path.read_bytes())
+        body[-14:-10] = told.to_bytes(2, "little") * 2
+        body[-98:-22] = b""  # the records of Zip64
+        path.write_bytes(body)
+    found = listed(path)
+    assert (len(found.files), found.notices) == (count, ())
+
+
+def test_folders_in_a_zip_count(slices: list[Path], tmp_path: Path) -> None:
+    members = {"a/": b"", **{f"a/{each.name}": each.read_bytes() for each in slices}}
+    assert not listed(zipped(tmp_path / "a.zip", members)).notices
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
+def test_a_tar_that_ends_behind_a_member_is_said(kind: str, tmp_path: Path) -> None:
+    body = tarred(tmp_path / "b", [b"a" * 100] * 3).read_bytes()
+    second = 2 * 1024
+
+    def of(data: bytes) -> Listing:
+        path = tmp_path / f"a.{kind}"
+        path.write_bytes(gzip.compress(data) if kind == "tar.gz" else data)
+        return Archive(LocalFolder(path), kind).files()
+
+    assert (len(of(body).files), of(body).notices) == (3, ())
+    assert (len(of(body[: 3 * 1024 + 512]).files), of(body[: 3 * 1024 + 512]).notices) == (3, ())
+    cut = of(body[:second])
+    assert len(cut.files) == 2
+    assert "has no end" in cut.notices[0]
+    joined = of(body + body)
+    assert len(joined.files) == 3
+    assert "behind the end of the archive" in joined.notices[0]
+    assert not of(body + bytes(2**16)).notices
+    assert of(body + bytes(2**21)).notices
+
+
 def test_an_archive_without_images_says_what_was_left_out(slices: list[Path], tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", {"a.dcm": slices[0].read_bytes()}, zipfile.ZIP_BZIP2)
     with pytest.raises(MissingFileError, match=r"1 file was left out \(packed in a way that cannot be read\): a.dcm"):

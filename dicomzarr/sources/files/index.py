@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from dicomzarr.sources.files.index_file import IndexFile
     from dicomzarr.sources.files.instance import Kept
-    from dicomzarr.sources.files.stores.port import ByteStore, StoredFile
+    from dicomzarr.sources.files.stores.port import ByteStore, Listing, StoredFile
 
 _BESIDE: Final = "."
 
@@ -100,17 +100,17 @@ def look_through(store: ByteStore, kept: IndexFile, before: FolderIndex | None =
         lasting = (each for each in some if each[1].found is not LeftOut.UNREADABLE)
         kept.keep([(_row(name, each), None if head is None else head.packed) for name, each, head in lasting])
     kept.remove(gone)
-    return _sorted({name: found[name] for name in files}, listing.left_out)
+    return _sorted({name: found[name] for name in files}, listing)
 
 
 def _is_ours(name: str) -> bool:
     return NAME in name or name.startswith(UNFINISHED)
 
 
-def _sorted(files: Mapping[str, _Found], left_out: Mapping[str, LeftOut]) -> FolderIndex:
+def _sorted(files: Mapping[str, _Found], listing: Listing) -> FolderIndex:
     series: dict[SeriesRef, dict[str, FileInstance]] = defaultdict(dict)
     reasons: dict[LeftOut, list[str]] = {reason: [] for reason in LeftOut}
-    for name, reason in left_out.items():
+    for name, reason in listing.left_out.items():
         reasons[reason].append(name)
     for name, (_, found) in files.items():
         if isinstance(found, LeftOut):
@@ -120,7 +120,7 @@ def _sorted(files: Mapping[str, _Found], left_out: Mapping[str, LeftOut]) -> Fol
     notices = {reason: files_left_out(reason, sorted(names)) for reason, names in reasons.items() if names}
     if not series and LeftOut.UNREADABLE in notices:
         raise UnreadableFileError(f"There is no DICOM that can be read. {notices[LeftOut.UNREADABLE]}")
-    return FolderIndex(dict(series), tuple(notices.values()), files)
+    return FolderIndex(dict(series), (*notices.values(), *listing.notices), files)
 
 
 # --- what is kept ---

@@ -36,6 +36,12 @@ ENDINGS: Final[Mapping[str, str]] = {
 """The kinds of archives, by how their names end; the first ending that fits counts."""
 
 _LOCAL_HEADER: Final = 30
+_END, _END_64, _LONGEST_COMMENT, _MANY = 22, 76, 0xFFFF, 0xFFFF
+"""Of a zip: bytes of the record at its end, of those of Zip64 before it, of its comment; and what counts no more."""
+
+_MOST_PADDING: Final = 2**20
+"""Bytes behind the end of a tar that may be none but zeros, and are looked at."""
+
 _AT_ONCE: Final = 256
 _ENCRYPTED: Final = 1
 _CLIMBING: Final = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:|\0")
@@ -99,7 +105,7 @@ class Archive:
         listing = self._zip(archive) if self._kind == "zip" else self._tar(archive)
         if self._kept is not None:
             members = [_row(name, file) for name, file in listing.files.items()]
-            body = msgspec.json.encode(_Kept(members, listing.left_out, size))
+            body = msgspec.json.encode(_Kept(members, listing.left_out, size, listing.notices))
             self._kept.keep_archive(archive.name, packed.size, packed.tag, body)
         return listing
 
@@ -111,7 +117,7 @@ class Archive:
         kept = msgspec.json.decode(body, type=_Kept)
         if kept.size is not None:
             archive = Gunzipped(archive, kept.size, self.near, self._spools)
-        return Listing({row.name: self._member(archive, row) for row in kept.members}, kept.left_out)
+        return Listing({row.name: self._member(archive, row) for row in kept.members}, kept.left_out, kept.notices)
 
     def _member(self, archive: StoredFile, row: _Row) -> StoredFile:
         own = row.checksum if row.size is None else None
@@ -131,8 +137,12 @@ class Archive:
         self._outer.close()
 
     def _zip(self, archive: StoredFile) -> Listing:
-        with zipfile.ZipFile(AheadStream(archive, near=self.near)) as opened:
-            infos = [info for info in opened.infolist() if not info.is_dir()]
+        stream = AheadStream(archive, near=self.near)
+        told = _count_told(stream, archive.size)
+        with zipfile.ZipFile(stream) as opened:
+            infos = opened.infolist()
+        notices = _miscounted(len(infos), told)
+        infos = [info for info in infos if not info.is_dir()]
         _check_count(archive, len(infos))
         infos.sort(key=lambda info: info.header_offset)
         left_out = {info.filename: reason for info in infos if (reason := _zip_trouble(info)) is not None}
@@ -149,11 +159,11 @@ class Archive:
                 files.add(info.filename, member)
             else:
                 files.add(info.filename, Deflated(member, info.file_size, info.CRC, self._spools))
-        return Listing(dict(sorted(files.items())), left_out)
+        return Listing(dict(sorted(files.items())), left_out, notices)
 
     def _tar(self, archive: StoredFile) -> Listing:
-        files, left_out = _Named(), dict[str, LeftOut]()
-        for count, info in enumerate(_tar_members(archive, near=self.near)):
+        files, left_out, notices = _Named(), dict[str, LeftOut](), list[str]()
+        for count, info in enumerate(_tar_members(archive, notices, near=self.near)):
             _check_count(archive, count)
             if _CLIMBING.search(info.name):
                 left_out[info.name] = LeftOut.CLIMBING
@@ -166,7 +176,7 @@ class Archive:
                     left_out[info.name] = LeftOut.BROKEN
                 else:
                     files.add(info.name, Member(archive, info.name, info.offset_data, info.size, self.near))
-        return Listing(dict(sorted(files.items())), left_out)
+        return Listing(dict(sorted(files.items())), left_out, tuple(notices))
 
 
 class _Named(dict[str, "StoredFile"]):
@@ -206,6 +216,7 @@ class _Kept(msgspec.Struct, array_like=True, frozen=True):
     left_out: Mapping[str, LeftOut]
     size: int | None = None
     """Bytes when inflated, of one that is compressed as a whole."""
+    notices: tuple[str, ...] = ()
 
 
 def _row(name: str, file: StoredFile) -> _Row:
@@ -229,6 +240,33 @@ def _zip_trouble(info: zipfile.ZipInfo) -> LeftOut | None:
     if info.compress_type == zipfile.ZIP_DEFLATED and (grows or info.file_size > MOST_INFLATED):
         return LeftOut.BOMB
     return None
+
+
+def _count_told(stream: AheadStream, size: int) -> int | None:
+    """How many entries a zip has, by the record at its end (APPNOTE 4.3.14 and 4.3.16); None where it tells nothing."""
+    for length in (_END, _END + _LONGEST_COMMENT):  # without a comment, as most are, and with one
+        start = max(0, size - length)
+        stream.seek(start)
+        at = stream.read(length).rfind(b"PK\x05\x06")
+        if at >= 0:
+            break
+    else:
+        return None
+    at += start
+    start = max(0, at - _END_64)
+    stream.seek(start)
+    ends = stream.read(at + _END - start)
+    count = int.from_bytes(ends[at - start + 10 :][:2], "little")
+    if count == _MANY and ends.startswith(b"PK\x06\x06"):
+        return int.from_bytes(ends[32:40], "little")
+    return count
+
+
+def _miscounted(found: int, told: int | None) -> tuple[str, ...]:
+    """That the list of a zip is shorter or longer than its end says, which zipfile does not compare."""
+    if told is None or told in {found, found & _MANY}:  # writers without Zip64 count so
+        return ()
+    return (f"The list of the archive is damaged: it names {found} of {told} members. What it does not name is lost.",)
 
 
 def _local_headers(archive: StoredFile, infos: Sequence[zipfile.ZipInfo], *, near: bool) -> Iterator[bytes]:
@@ -257,7 +295,8 @@ def _zip_member(archive: StoredFile, header: bytes, info: zipfile.ZipInfo, *, ne
     return Member(archive, info.filename, start, info.compress_size, near, checksum)
 
 
-def _tar_members(archive: StoredFile, *, near: bool) -> Iterator[tarfile.TarInfo]:
+def _tar_members(archive: StoredFile, notices: list[str], *, near: bool) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar; at last what is to be said of its end is among the notices."""
     with tarfile.open(fileobj=AheadStream(archive, near=near), mode="r:") as opened:
         end = 0
         while (info := opened.next()) is not None:
@@ -266,10 +305,14 @@ def _tar_members(archive: StoredFile, *, near: bool) -> Iterator[tarfile.TarInfo
             end = info.offset_data
             opened.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
             yield info
-        if any(
-            archive[opened.offset : opened.offset + tarfile.BLOCKSIZE]
-        ):  # tarfile takes what is no header for the end
-            raise _broken(archive, opened.offset)
+        at = opened.offset
+    rest = archive[at : at + _MOST_PADDING + 1]
+    if any(rest[: tarfile.BLOCKSIZE]):  # tarfile takes what is no header for the end
+        raise _broken(archive, at)
+    if not rest:
+        notices.append("The archive has no end: members that followed may be lost.")
+    elif len(rest) > _MOST_PADDING or any(rest):
+        notices.append(f"What lies behind the end of the archive, at byte {at}, is not read: it may hold members.")
 
 
 def _broken(archive: StoredFile, at: int) -> InvalidFileError:

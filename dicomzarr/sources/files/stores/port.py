@@ -93,6 +93,8 @@ class Listing(NamedTuple):
     """By the name within the place, in the order of names."""
     left_out: Mapping[str, LeftOut]
     """What is no file that can be read."""
+    notices: tuple[str, ...] = ()
+    """What else is to be said of the place, in sentences that name no file."""
 
 
 class ByteStore(Protocol):
