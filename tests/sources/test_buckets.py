@@ -16,7 +16,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import fsspec
 import numpy as np
+import obstore
 import pytest
 import radiology
 from aiohttp import web
@@ -512,6 +514,31 @@ def test_mutated_files_are_pixels_or_typed_errors(seed: int, tmp_path: Path) -> 
 )
 def test_addresses_of_buckets(url: str, endpoint: str | None, address: str) -> None:
     assert BucketURL.parse(url).address(endpoint) == address
+
+
+@pytest.mark.parametrize("form", ["ours", "obstore", "fsspec"])
+def test_objects_without_a_byte_are_said_as_in_a_folder(volume: BucketServer, form: str) -> None:
+    volume.objects = {
+        "ct/": b"",  # as consoles mark folders
+        "ct/a": b"",  # as others do
+        **{key.replace("ct/", "ct/a/b/"): body for key, body in volume.objects.items()},
+        "ct/cut.dcm": b"",
+    }
+    if form == "ours":
+        image = opened(volume)
+    elif form == "obstore":
+        store = obstore.store.MemoryStore()
+        for key, body in volume.objects.items():
+            if not key.endswith("/"):
+                obstore.put(store, key, body)
+        image = dicomzarr.open("ct", store=store)
+    else:
+        memory = fsspec.filesystem("memory", skip_instance_cache=True)
+        for key, body in volume.objects.items():
+            if key not in {"ct/", "ct/a"}:
+                memory.pipe_file(f"/empty/{key}", body)
+        image = dicomzarr.open("memory://empty/ct")
+    assert image.notices == ("1 file was left out (no DICOM): cut.dcm.",)
 
 
 def test_keys_with_unusual_names(volume: BucketServer) -> None:

@@ -19,7 +19,7 @@ from dicomzarr.errors import (
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
 from dicomzarr.sources.files.stores.archive import ENDINGS
 from dicomzarr.sources.files.stores.objects import RemoteFile
-from dicomzarr.sources.files.stores.port import Listing, untold
+from dicomzarr.sources.files.stores.port import Listing, empty_files, untold
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -139,7 +139,7 @@ class Bucket:
             for each in below
             if each.size and not each.key.endswith("/")
         }
-        return Listing(dict(sorted(found.items())), {})
+        return Listing(dict(sorted(found.items())), empty_files({each.key[start:]: each.size for each in below}))
 
     async def _pages(self, prefix: str) -> AsyncIterator[Page]:
         following: Mapping[str, str] = {}

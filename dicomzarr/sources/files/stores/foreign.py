@@ -17,7 +17,7 @@ from dicomzarr.errors import (
     UnreadableFileError,
 )
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
-from dicomzarr.sources.files.stores.port import LeftOut, Listing, read_now, untold
+from dicomzarr.sources.files.stores.port import LeftOut, Listing, empty_files, read_now, untold
 from dicomzarr.sources.files.stores.turns import Turns
 
 if TYPE_CHECKING:
@@ -141,19 +141,19 @@ class FsspecFiles(_Foreign):
             filesystem = _Filesystem(made, self)
             infos = await filesystem.turns.run(self.timeout, self.where, filesystem.infos, path)
         root = str(made._strip_protocol(path)).rstrip("/")  # noqa: SLF001  # what fsspec names begin with
-        files: dict[str, ForeignFile] = {}
-        left_out: dict[str, LeftOut] = {}
-        folders = {name.rpartition("/")[0] for name in infos}
-        for name, info in infos.items():
-            kind, size, below = info.get("type", "file"), info.get("size"), _below(name, root)
-            if kind == "directory" or (not size and (name.endswith("/") or name in folders)):
-                continue  # as buckets mark a folder
-            if kind != "file" or size is None:
-                left_out[below] = LeftOut.UNREADABLE
-            elif not size:
-                left_out[below] = LeftOut.NO_DICOM
-            else:
-                files[below] = ForeignFile(name, int(size), info[_STATE], filesystem)
+        below = {
+            _below(name, root): ForeignFile(name, int(info.get("size") or 0), info[_STATE], filesystem)
+            for name, info in infos.items()
+            if info.get("type", "file") != "directory"
+        }
+        sizes = {name: file.size for name, file in below.items()}
+        strange = {
+            name: LeftOut.UNREADABLE
+            for name, file in below.items()
+            if infos[file.path].get("type", "file") != "file" or infos[file.path].get("size") is None
+        }
+        files = {name: file for name, file in below.items() if file.size and name not in strange}
+        left_out = empty_files(sizes) | strange
         return self._listing(files, left_out)
 
 
@@ -263,7 +263,7 @@ class ObstoreFiles(_Foreign):
                 for meta in metas
                 if meta["size"]
             },
-            {_below(meta["path"], self._prefix): LeftOut.NO_DICOM for meta in metas if not meta["size"]},
+            empty_files({_below(meta["path"], self._prefix): meta["size"] for meta in metas}),
         )
 
     async def range(self, file: ForeignFile, start: int, stop: int) -> Any:

@@ -97,6 +97,18 @@ class Listing(NamedTuple):
     """What else is to be said of the place, in sentences that name no file."""
 
 
+def empty_files(sizes: Mapping[str, int]) -> dict[str, LeftOut]:
+    """Of the names of objects and their bytes, those that hold none: no DICOM, unless they stand for folders."""
+    folders = set[str]()
+    for name, size in sizes.items():
+        above = name.rpartition("/")[0]
+        while size and above and above not in folders:
+            folders.add(above)
+            above = above.rpartition("/")[0]
+    empty = (name for name, size in sizes.items() if not size and name and not name.endswith("/"))
+    return {name: LeftOut.NO_DICOM for name in empty if name not in folders}
+
+
 class ByteStore(Protocol):
     """A place of files. Making one does no I/O."""
 
