@@ -9,6 +9,7 @@ import json
 import os
 import struct
 import subprocess
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -343,6 +344,23 @@ def test_what_is_left_out_is_said(volume: list[Path]) -> None:
         "1 file was left out (not readable): loop.",
         "1 file was left out (further files of an instance that is there already): deeper/copy.dcm.",
     )
+
+
+def test_the_first_by_name_counts_in_folders_as_in_archives(tmp_path: Path) -> None:
+    (dataset,) = radiology.BUILDERS["single_slice"]().datasets
+    names = ["b.dcm", "a/x.dcm", "a/b/y.dcm"]
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for number, name in enumerate(names):
+            dataset.PixelData = bytes([number]) * len(dataset.PixelData)
+            path = tmp_path / "all" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            dataset.save_as(path, enforce_file_format=True)
+            archive.write(path, name)
+    folder, packed = dicomzarr.open(tmp_path / "all"), dicomzarr.open(tmp_path / "all.zip")
+    assert np.array_equal(folder.levels[0][...], dcmread(tmp_path / "all/a/b/y.dcm").pixel_array)
+    assert np.array_equal(folder.levels[0][...], packed.levels[0][...])
+    assert folder.notices == packed.notices
+    assert "a/x.dcm, b.dcm" in folder.notices[-1]
 
 
 def test_links_do_not_lead_out_of_the_folder(volume: list[Path]) -> None:

@@ -51,7 +51,7 @@ class LocalFolder:
                 left_out[name] = found
             else:
                 files[name] = found
-        return Listing(files, left_out)
+        return Listing(dict(sorted(files.items())), left_out)  # not folder by folder: names as they are in archives
 
     def pace(self) -> tuple[float, int]:
         """See `ByteStore.pace`."""
