@@ -307,9 +307,10 @@ def test_files_of_a_filesystem_that_lists_no_sizes() -> None:
     datasets = scan()
     with bucket({f"ct/{number}.dcm": part10_bytes(each) for number, each in enumerate(datasets)}) as server:
         links = "".join(f'<a href="{number}.dcm">{number}</a>' for number in range(SLICES))
-        server.pages["/bucket/ct/"] = "text/html", links
+        server.pages["/bucket/ct/"] = "text/html", links + '<a href="gone.dcm">gone</a>'
         image = dicomzarr.open(f"{server.url}/bucket/ct/", fsspec_options={})
         assert np.array_equal(image.levels[0][...], pixels(datasets))
+        assert image.notices == ("1 file was left out (not readable): gone.dcm.",)
         assert dicomzarr.open(f"{server.url}/bucket/ct/3.dcm", fsspec_options={}).levels[0][...].max() == 300
 
 

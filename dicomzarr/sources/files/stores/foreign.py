@@ -175,7 +175,10 @@ class _Filesystem:
         found: dict[str, dict[str, Any]] = {}
         outer = _state_of_archive(self._innermost)
         for name, info in self._fs.find(path, detail=True).items():
-            told = info if info.get("size") is not None else {**info, **self._fs.info(name)}
+            told = dict(info)
+            if told.get("size") is None:
+                with suppress(Exception):  # a link in a page may lead nowhere: it cannot be read
+                    told |= self._fs.info(name)
             found[name] = {**told, _STATE: self._state(name, told, outer)}
         return found
 
@@ -185,7 +188,7 @@ class _Filesystem:
             return f"{outer} {found}" if outer else untold()
         if not found:
             with suppress(Exception):  # each library has its own
-                found = str(self._fs.modified(name))
+                found = str(self._fs.modified(name) or "")
         return found or untold()
 
     def url_of(self, file: ForeignFile) -> str | None:
