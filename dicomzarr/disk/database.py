@@ -20,6 +20,9 @@ READ_SECONDS = 0.5
 WRITE_SECONDS = 5.0
 """How long the writer waits for writers of other processes."""
 
+_SHORTEN_SECONDS = 0.2
+"""How long writers are held up, of all processes, until nobody reads from the log of changes."""
+
 _PAGE_BYTES = 8192
 _TABLES = """
 PRAGMA page_size = {page};
@@ -71,23 +74,46 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_for_writing(path: Path, *, bound: int, log: int) -> sqlite3.Connection:
+def open_for_writing(path: Path, *, bound: int) -> sqlite3.Connection:
     """Open a database to write to it; from any thread, one at a time.
+
+    Nothing shortens its log of changes (WAL) but `shorten_log`.
 
     Args:
         path: The file.
         bound: Bytes that the cache may take, which is noted for those who look at it.
-        log: Bytes that the log of changes (WAL) may grow to before they move into the file.
 
     Raises:
         sqlite3.Error: It cannot be opened, or is of another schema.
     """
     connection = _opened(path, WRITE_SECONDS)
     with _closed_on_error(connection):
-        connection.execute(f"PRAGMA wal_autocheckpoint = {max(1, log // _PAGE_BYTES)}")
-        connection.execute(f"PRAGMA journal_size_limit = {log}")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA secure_delete = FAST")  # else what goes is written once more, to the log
         connection.execute("UPDATE bound SET bytes = ? WHERE bytes != ?", (bound, bound))
     return connection
+
+
+def log_bytes(connection: sqlite3.Connection) -> int:
+    """Bytes that the log of changes (WAL) takes beside the database; final within a transaction that writes."""
+    path = connection.execute("PRAGMA database_list").fetchone()[2]
+    try:
+        return os.stat(path + b"-wal").st_size  # noqa: PTH116  # as SQLite calls it
+    except FileNotFoundError:
+        return 0
+
+
+def shorten_log(connection: sqlite3.Connection) -> None:
+    """Move the log of changes (WAL) into the database, and give its room back; outside of a transaction.
+
+    What SQLite does by itself ends where somebody reads, and others who write in turn never let the log begin anew.
+    This is in vain too where somebody reads for long, or does the same; readers wait for nothing.
+    """
+    connection.execute(f"PRAGMA busy_timeout = {int(1000 * _SHORTEN_SECONDS)}")
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(1000 * WRITE_SECONDS)}")
 
 
 def is_broken(error: Exception) -> bool:

@@ -18,7 +18,6 @@ USE_SECONDS = 60
 _NAMES_AT_ONCE = 256
 _MOST_BROKEN = 16
 _EVICTED_AT_ONCE = 512
-_PAGES_AT_ONCE = 2048
 _OVERHEAD = 256
 """Bytes that an entry needs besides its body, at most."""
 
@@ -77,7 +76,7 @@ def read(connection: sqlite3.Connection, secret: bytes, names: Sequence[bytes], 
             "SELECT name, used, seal, facts, body FROM entries LEFT JOIN bodies USING (id)"  # noqa: S608  # only marks
             f" WHERE name IN ({marks})",
             [*asked],
-        )
+        ).fetchall()  # what is read is let go of before it is verified
         for name, used, expected, facts, body in rows:
             if name not in asked:  # of a damaged index
                 continue
@@ -161,25 +160,36 @@ def make_room(connection: sqlite3.Connection, size: int, most: int) -> bool:
         most: Bytes that the file may have.
 
     Returns:
-        Whether there is room; else call it again, in another transaction.
+        Whether there is room; else `shrink`, and call it again in another transaction.
 
     Raises:
         sqlite3.DatabaseError: What fills the file belongs to no entry.
     """
-    used = _pragma(connection, "page_count") - _pragma(connection, "freelist_count")
-    excess = used * _pragma(connection, "page_size") + size - most
+    page, pages = _pragma(connection, "page_size"), _pragma(connection, "page_count")
+    excess = (pages - _pragma(connection, "freelist_count")) * page + size - most
     if excess > 0:
         _evict(connection, excess)
-    return excess <= 0
+    return excess <= 0 and pages * page <= most
 
 
-def shrink(connection: sqlite3.Connection, most: int) -> None:
-    """Give free pages of a file that is too large back, a little at a time; outside of a transaction."""
-    page = _pragma(connection, "page_size")
+def shrink(connection: sqlite3.Connection, most: int, at_once: int) -> bool:
+    """Give free pages of a file that is too large back; outside of a transaction.
+
+    Args:
+        connection: To the database.
+        most: Bytes that the file may have.
+        at_once: Bytes of pages that may be moved.
+
+    Returns:
+        Whether any were there to be given back.
+    """
+    page, free = _pragma(connection, "page_size"), _pragma(connection, "freelist_count")
     excess = _pragma(connection, "page_count") * page - most
-    if excess > 0:
-        # A script, for a single statement would be stepped once, which frees one page.
-        connection.executescript(f"PRAGMA incremental_vacuum({min(_PAGES_AT_ONCE, excess // page + 1)})")
+    if excess <= 0 or not free:
+        return False
+    # A script, for a single statement would be stepped once, which frees one page.
+    connection.executescript(f"PRAGMA incremental_vacuum({min(at_once, excess) // page + 1})")
+    return True
 
 
 def _evict(connection: sqlite3.Connection, excess: int) -> None:

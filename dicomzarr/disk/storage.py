@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from dicomzarr.disk import generations, rows
-from dicomzarr.disk.changes import Change, Remove, Touch, apply, prepared, size_of
+from dicomzarr.disk.changes import Change, Keep, Remove, Touch, apply, prepared, size_of
 from dicomzarr.disk.connection import DatabaseConnection, DatabaseUnavailableError
-from dicomzarr.disk.database import open_for_reading, open_for_writing
+from dicomzarr.disk.database import log_bytes, open_for_reading, open_for_writing, shorten_log
 from dicomzarr.disk.place import make_private, secret_of
 from dicomzarr.disk.writer import Writer
 from dicomzarr.errors import DiskCacheWarning
@@ -32,9 +32,11 @@ SMALLEST_BOUND = 2**20
 MOST_WAITING = 64 * 2**20
 """Bytes that may wait for the disk."""
 
-_SHARES = 8  # of the bound: one for a batch, one for the log, and no entry takes more than one
+_SHARES = 8  # of the bound: two for the log, with a batch, and no entry takes more than one
 _LARGEST_BATCH = 8 * 2**20
 _REST = 30.0  # seconds that trouble which may pass is given to pass
+_ROOM = 2.0  # seconds that the writer waits for room, and then does without
+_TURN = 0.02  # seconds after which it looks again
 _CLOSING = 0.2  # seconds that may be waited for a connection in use
 
 
@@ -67,10 +69,9 @@ class Storage:
         """Start anew, as in a forked child, which must not touch its parent's connections."""
         self._lock = threading.Lock()
         self._told = False
+        self._full_until = 0.0
         self._resting_until = {"read": 0.0, "write": 0.0}
-        self._writing = DatabaseConnection(
-            self.directory, lambda path: open_for_writing(path, bound=self.bound, log=self._batch_bytes())
-        )
+        self._writing = DatabaseConnection(self.directory, lambda path: open_for_writing(path, bound=self.bound))
         self._reading = [DatabaseConnection(self.directory, open_for_reading) for _ in range(DISK_READERS.threads)]
         self.writer = Writer(self._write, self.close_connections, self._batch_bytes, self._most_waiting)
 
@@ -156,10 +157,7 @@ class Storage:
         try:
             largest = self.bound // _SHARES if self.bound >= SMALLEST_BOUND else 0
             ready = prepared(changes, largest)
-            self._make_room(sum(map(size_of, ready)))
-            with self._writing.use() as connection, _transaction(connection):
-                for change in ready:
-                    apply(connection, self._secret, change, int(self._clock()))
+            self._apply(ready)
         except DatabaseUnavailableError as trouble:
             with suppress(DiskCacheWarning):  # made an error, it would end this thread
                 self._met(trouble, "write")
@@ -169,16 +167,42 @@ class Storage:
             raise
         return True
 
-    def _make_room(self, size: int) -> None:
-        most = self.bound - 2 * self._batch_bytes()
+    def _apply(self, changes: Sequence[Remove | Keep | Touch]) -> None:
+        """Make changes in one transaction; where there comes to be no room for them, only removals."""
+        is_full = time.monotonic() < self._full_until
+        if is_full:
+            changes = [change for change in changes if isinstance(change, Remove)]
+        size = sum(map(size_of, changes))
         needed = size + size // _SHARES  # the pages of the database are never full
-        done = not size
-        while not done:  # by and by: other processes want to write too
-            with self._writing.use() as connection, _transaction(connection):
-                done = rows.make_room(connection, needed, most)
-        if size:
+        most = self.bound - max(2 * self._batch_bytes(), self._short_log() + needed)  # what is written lies in the log
+        waits_until = time.monotonic() + _ROOM
+        while True:  # by and by: other processes want to write too
             with self._writing.use() as connection:
-                rows.shrink(connection, most)
+                if not is_full:
+                    self._tidy(connection, most)
+                with _transaction(connection):
+                    is_short = log_bytes(connection) <= self._short_log()
+                    if is_full or (is_short and (not size or rows.make_room(connection, needed, most))):
+                        for change in changes:
+                            apply(connection, self._secret, change, int(self._clock()))
+                        return
+            if time.monotonic() > waits_until:
+                self._full_until = time.monotonic() + _ROOM
+                self._apply(changes)
+                return
+            if not is_short:  # others read, or write
+                time.sleep(_TURN)
+
+    def _tidy(self, connection: sqlite3.Connection, most: int) -> None:
+        """Make the log short, and give back some of what the file has beyond its bytes."""
+        if log_bytes(connection) > self._short_log():
+            shorten_log(connection)
+        if log_bytes(connection) <= self._short_log() and rows.shrink(connection, most, self._batch_bytes()):
+            shorten_log(connection)
+
+    def _short_log(self) -> int:
+        """Bytes of a log that leaves room for a batch besides."""
+        return self._batch_bytes() // 2
 
     def _batch_bytes(self) -> int:
         return min(_LARGEST_BATCH, self.bound // _SHARES)

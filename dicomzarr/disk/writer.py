@@ -154,9 +154,9 @@ class Writer:
 
     def _taken(self) -> list[Change]:
         taken: list[Change] = []
-        most = max(1, self._batch())
+        most = self._batch()
         size = 0
-        while self._waiting and size < most:
+        while self._waiting and (not taken or size + size_of(self._waiting[0]) <= most):
             taken.append(self._waiting.popleft())
             size += size_of(taken[-1])
         return taken

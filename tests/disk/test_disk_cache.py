@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import warnings
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,7 @@ from dicomzarr.arrays.image import open_image
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
-from dicomzarr.disk import generations, held
+from dicomzarr.disk import generations, held, storage
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.changes import Replace
 from dicomzarr.disk.database import READ_SECONDS
@@ -390,6 +390,80 @@ def test_a_bound_that_was_lowered_shrinks_the_file(place: Path) -> None:
     forget_storages()
     assert total(place) <= 2**21
     assert read(opened(cache_in(place, bound=2**21)), [2001, 2002]) == {2001, 2002}
+
+
+def test_the_bound_holds_for_processes_that_read_and_write_at_the_same_time(place: Path) -> None:
+    bound = 2**24
+    script = (
+        f"import sys\nsys.path.insert(0, {str(Path(disk_caches.__file__).parent)!r})\n"
+        "import random, time\nfrom pathlib import Path\nfrom disk_caches import *\n"
+        f"frames = opened(cache_in(Path(sys.argv[1]), bound={bound}))\n"
+        "for number in range(1, 401):\n"
+        "    key = key_of(random.randrange(200))\n"
+        "    time.sleep(0.003)\n"
+        "    if not asyncio.run(frames.frames([key])):\n"
+        "        frames.keep(key, EncodedFrame(bytes(2**19), '', None))"
+    )
+    largest = 0
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(piped(sys.executable, "-W", "error", "-c", script, str(place))) for _ in range(2)
+        ]
+        while any(each.poll() is None for each in running):
+            with suppress(FileNotFoundError):
+                largest = max(largest, total(place))
+            time.sleep(0.002)
+        assert [(each.communicate()[1], each.returncode) for each in running] == [("", 0)] * 2
+    assert bound // 2 < largest <= bound
+
+
+def test_the_bound_holds_while_a_reader_that_stands_still_keeps_the_log(place: Path) -> None:
+    frames = opened(cache_in(place, bound=2**21))
+    keep(frames, range(1, 50))
+    written()
+    path = generations.current(place)
+    assert path is not None
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM entries").fetchone()
+        for start in range(50, 4000, 500):
+            keep(frames, range(start, start + 500))
+            frames._storage.writer.drain(0.5)
+            assert total(place) <= 2**21
+        frames.discard(key_of(1))  # what must not be read again goes, whatever room there is
+        assert frames._storage.writer.drain(SECONDS)
+        assert read(frames, [1]) == set()
+        assert total(place) <= 2**21
+    time.sleep(storage._ROOM)
+    keep(frames, range(5000, 5050))
+    written()
+    assert read(frames, range(5000, 5050)) == set(range(5000, 5050))
+
+
+def test_what_only_notes_use_does_not_fill_the_directory(place: Path) -> None:
+    now = 1_000_000
+    use_storage(place, clock=lambda: now)
+    frames = opened(cache_in(place, bound=2**20))
+    keep(frames, range(1, 40))
+    written()
+    for _ in range(200):
+        now += 100
+        assert read(frames, range(1, 40))
+        written()
+        assert total(place) <= 2**20
+
+
+def test_an_entry_of_an_eighth_fits_into_a_full_directory(place: Path) -> None:
+    bound = 2**27  # an eighth is more than a batch
+    frames = opened(cache_in(place, bound=bound))
+    largest = 0
+    for number in range(1, 26):
+        size = 2**24 - 2**12 if number % 5 == 0 else 2**22
+        frames.keep(key_of(number), EncodedFrame(os.urandom(2**12) * (size // 2**12), "", None))
+        written()
+        largest = max(largest, total(place))
+    assert 2**26 < largest <= bound
+    assert len(asyncio.run(frames.held([key_of(25), key_of(24)]))) == 2
 
 
 def test_what_is_too_large_and_all_below_a_smallest_bound_is_not_kept(place: Path) -> None:
