@@ -52,7 +52,7 @@ def files_left_out(reason: str, names: Sequence[str]) -> str:
 
 def file_left_out(error: Exception) -> str:
     """That a file was left out, and the error that names it."""
-    return f"1 file was left out: {error}"
+    return f"1 file was left out: {_printable(str(error))}"
 
 
 def without_files(sentence: str) -> str:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import tarfile
+import warnings
 import zipfile
-from contextlib import closing, suppress
+from contextlib import closing
+from io import BytesIO
+from random import Random
 from typing import TYPE_CHECKING, Any
 
+import fsspec
 import numpy as np
 import pytest
 import radiology
 from folders import write
 from pydicom import dcmread
+from pydicom.uid import RLELossless
 from serving import forget_servers
 
 import dicomzarr
@@ -136,19 +142,114 @@ def test_a_damaged_index_of_ours_is_made_anew(damage: bytes | None, folder: Path
     assert np.array_equal(anew(folder, index="beside"), pixels)
 
 
-@pytest.mark.parametrize("change", ["shown = x'00ff'", "shown = NULL", "uids = '1 2 3'", "uids = CAST(x'ff' AS TEXT)"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("value = x'00ff'", "value = NULL", "value = CAST(x'ff' AS TEXT)", "checksum = checksum + 1"),
+        *("state = x'3120'", "name = CAST(x'ff' || name AS BLOB)", "kind = CAST(x'ff' AS TEXT)"),
+    ],
+)
 def test_rows_that_are_damaged_are_read_anew(change: str, folder: Path, read: list[str]) -> None:
     pixels = anew(folder, index="beside")
     forget_servers()
     with closing(sqlite3.connect(folder / NAME)) as database, database:
-        database.execute(f"UPDATE files SET {change}")  # noqa: S608  # as above
+        database.execute(f"UPDATE kept SET {change} WHERE kind = 'file'")  # noqa: S608  # as above
     read.clear()
-    with suppress(DiskCacheWarning):  # where a text is none, the whole file is made anew
-        assert np.array_equal(anew(folder, index="beside"), pixels)
     assert np.array_equal(anew(folder, index="beside"), pixels)
     assert len(read) == len(pixels)
     read.clear()
     assert np.array_equal(anew(folder, index="beside"), pixels)
+    assert not read
+
+
+@pytest.fixture
+def far(folder: Path) -> Iterator[str]:
+    """The same where reading takes a server; of multi-frame instances an item header tells where each frame lies."""
+    filesystem = fsspec.filesystem("memory")
+    for path in sorted(folder.iterdir()):
+        dataset = dcmread(path)
+        dataset.compress(RLELossless)
+        buffer = BytesIO()
+        dataset.save_as(buffer)
+        filesystem.pipe_file(f"/far/{path.name}", buffer.getvalue())
+    yield "memory://far"
+    filesystem.rm("/far", recursive=True)
+
+
+@pytest.mark.parametrize("kind", ["file", "head", "bounds", "series"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE kept SET value = CAST(x'00' || value AS BLOB) WHERE kind = ?",
+        "UPDATE kept SET value = x'' WHERE kind = ?",
+        "UPDATE kept SET value = NULL WHERE kind = ?",
+        "DELETE FROM kept WHERE kind = ?",
+        "UPDATE kept SET (value, checksum) = (SELECT value, checksum FROM kept AS o WHERE o.kind = ? ORDER BY name)",
+    ],
+)
+def test_what_is_known_of_files_far_away_is_read_again_where_it_is_damaged(
+    kind: str, change: str, far: str, tmp_path: Path
+) -> None:
+    pixels = anew(far, index=tmp_path / "index")
+    for kinds in ([kind], [kind, "series"]):
+        forget_servers()
+        with closing(sqlite3.connect(tmp_path / "index")) as database, database:
+            for each in kinds:
+                database.execute(change, (each,))  # the last puts one file's in the place of all
+        assert np.array_equal(anew(far, index=tmp_path / "index"), pixels)
+        assert dicomzarr.open(far, index=tmp_path / "index").notices == ()
+
+
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 24))])
+def test_a_flipped_bit_anywhere_changes_nothing(seed: int, far: str, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    pixels = anew(far, index=index)
+    forget_servers()
+    whole = index.read_bytes()
+    written = [at for at, byte in enumerate(whole) if byte and at >= 100]  # the header says that the file is ours
+    random = Random(seed)
+    for at in random.sample(written, 12):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << random.randrange(8)
+        index.write_bytes(damaged)
+        with warnings.catch_warnings(category=DiskCacheWarning, action="ignore"):
+            assert np.array_equal(anew(far, index=index), pixels), at
+        assert dicomzarr.open(far, index=index).notices == ()
+        forget_servers()
+
+
+def test_a_view_in_the_place_of_a_table_is_asked_for_nothing(folder: Path) -> None:
+    pixels = anew(folder, index="beside")
+    forget_servers()
+    with closing(sqlite3.connect(folder / NAME)) as database, database:
+        database.execute("DROP TABLE kept")
+        columns = ", ".join(f"n AS {name}" for name in ("kind", "place", "name", "state", "value", "checksum"))
+        endless = "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r)"
+        database.execute(f"CREATE VIEW kept AS {endless} SELECT {columns} FROM r")
+    assert np.array_equal(anew(folder, index="beside"), pixels)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("is_beside", [True, False])
+def test_a_pipe_in_the_place_of_an_index_is_refused(is_beside: bool, folder: Path, tmp_path: Path) -> None:  # noqa: FBT001  # parametrized
+    pipe = folder / NAME if is_beside else tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InvalidOptionError, match="is no file"):
+        dicomzarr.open(folder, index="beside" if is_beside else pipe)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text here")
+def test_names_that_are_no_text_are_kept_like_others(folder: Path, tmp_path: Path, read: list[str]) -> None:
+    place = tmp_path / os.fsdecode(b"m\xe9dias")
+    folder.rename(place)
+    for path in list(place.iterdir()):
+        path.rename(place / os.fsdecode(b"im\xe9" + path.name.encode()))
+    pixels = anew(place, index="beside")
+    read.clear()
+    assert np.array_equal(anew(place, index="beside"), pixels)
+    assert np.array_equal(anew(place, cache_dir=tmp_path / "cache"), pixels)
+    read.clear()
+    assert np.array_equal(anew(place, cache_dir=tmp_path / "cache"), pixels)
     assert not read
 
 

@@ -143,17 +143,34 @@ def _of_row(row: FileRow, file: StoredFile, kept: Kept | None) -> FileInstance |
     return FileInstance(file, SeriesRef(study, series), uid, row.shown, kept)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _InIndex:
     """What the index keeps of a file; it is an `instance.Kept`."""
 
     index: IndexFile
     name: str
     file: StoredFile
+    read_again: Head | None = None
 
-    def head(self) -> Head | None:
+    def head(self) -> Head:
+        """See `Kept.head`; where the index has lost it, it is read again.
+
+        Raises:
+            FileError: It cannot be read.
+            ServerError: It cannot be had.
+        """
         packed = self.index.head(self.name, self.file.tag)
-        return None if packed is None else Head(packed)
+        if packed is not None:
+            return Head(packed)
+        if self.read_again is None:
+            ((_, found),) = read_heads([self.file])
+            if isinstance(found, DicomZarrError):
+                raise found
+            if isinstance(found, LeftOut):
+                raise InvalidFileError(f"{self.file.name} is {found}.")
+            self.read_again = found
+            self.index.keep_head(self.name, self.file.tag, found.packed)
+        return self.read_again
 
     def bounds(self) -> array[int] | None:
         return self.index.bounds(self.name, self.file.tag)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
@@ -12,7 +11,10 @@ from array import array
 from contextlib import closing, suppress
 from hashlib import sha256
 from itertools import accumulate, pairwise
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
 
 from dicomzarr.errors import DiskCacheWarning, InvalidOptionError
 
@@ -26,22 +28,25 @@ NAME: Final = ".dicomzarr-index.sqlite"
 _APPLICATION: Final = 0x44435A69
 """What SQLite has in the header of files of ours."""
 
-_TABLES: Final = """
-CREATE TABLE files (
-    place TEXT, name TEXT, size INTEGER, tag TEXT, left_out TEXT, uids TEXT, shown BLOB, checksum INTEGER, head BLOB,
-    bounds BLOB,
-    PRIMARY KEY (place, name)
-) WITHOUT ROWID;
-CREATE TABLE archives (
-    place TEXT, name TEXT, size INTEGER, tag TEXT, members BLOB, PRIMARY KEY (place, name)
-) WITHOUT ROWID;
-CREATE TABLE series (
-    place TEXT, study TEXT, series TEXT, etag TEXT, body BLOB, common BLOB, notices TEXT,
-    PRIMARY KEY (place, study, series)
-) WITHOUT ROWID;
-"""
+_TABLE: Final = """CREATE TABLE kept (
+    kind TEXT, place BLOB, name BLOB, state BLOB, value BLOB, checksum INTEGER, PRIMARY KEY (kind, place, name)
+) WITHOUT ROWID"""
+"""Names are no text: those of files may be any bytes."""
+
 _SECONDS: Final = 5.0
 _FASTEST: Final = 1
+
+_FILE, _HEAD, _BOUNDS, _ARCHIVE, _SERIES = "file", "head", "bounds", "archive", "series"
+"""What is kept: what was found in a file, its beginning, where its frames lie; an archive's members; metadata."""
+
+_PASSING: Final = frozenset(
+    {
+        *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT),
+        *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_AUTH),
+        *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_NOLFS),
+    }
+)
+"""After any other error, the file is not what we wrote."""
 
 
 class FileRow(NamedTuple):
@@ -58,7 +63,15 @@ class FileRow(NamedTuple):
     """See `instance.FileInstance.told`."""
 
 
-class Body(NamedTuple):
+class _Found(msgspec.Struct, array_like=True, frozen=True):
+    """What is written of a `FileRow` beside its name and state."""
+
+    left_out: str | None
+    uids: tuple[str, str, str] | None
+    shown: bytes
+
+
+class Body(msgspec.Struct, array_like=True, frozen=True):
     """Metadata of a series, as `SeriesMetadata` has them."""
 
     body: bytes
@@ -82,7 +95,7 @@ class IndexFile:
         self._database: sqlite3.Connection | None = None
         self._place = place
         self._path_of = path_of
-        self._version = int.from_bytes(sha256(f"{version} {_TABLES}".encode()).digest()[:4], "big") >> 1
+        self._version = int.from_bytes(sha256(f"{version} {_TABLE}".encode()).digest()[:4], "big") >> 1
         self._ours = ours
         self._path: Path | None = None
         self._opened = False
@@ -103,99 +116,95 @@ class IndexFile:
 
     def rows(self) -> list[FileRow]:
         """What is known of all files."""
-        found = self._read("SELECT name, size, tag, left_out, uids, shown, checksum FROM files WHERE place = ?")
         rows = []
-        for *said, shown, checksum in found:
-            name, size, tag, left_out, uids = said
-            with suppress(ValueError, TypeError, AttributeError):
-                told = bytes(shown or b"")
-                if _checksum(tuple(said), told) != checksum:  # it is damaged, which SQLite does not see
-                    continue
-                study, series, uid = uids.split() if uids else ("", "", "")
-                rows.append(FileRow(name, size, tag, left_out, (study, series, uid) if uids else None, told))
+        for name, state, value in self._all(_FILE):
+            size, _, tag = _text(state).partition(" ")
+            found = msgspec.msgpack.decode(value, type=_Found)
+            rows.append(FileRow(_text(name), int(size), tag, found.left_out, found.uids, found.shown))
         return rows
 
     def keep(self, rows: Iterable[tuple[FileRow, bytes | None]]) -> None:
         """Keep what was found in files, and the heads of those far away."""
         values = []
         for row, head in rows:
-            said = row.name, row.size, row.tag, row.left_out, " ".join(row.uids) if row.uids else None
-            values.append((self._place, *said, row.shown or None, _checksum(said, row.shown), head))
-        self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", values)
+            found = msgspec.msgpack.encode(_Found(row.left_out, row.uids, row.shown))
+            values.append((_FILE, row.name, f"{row.size} {row.tag}", found))
+            if head is not None:
+                values.append((_HEAD, row.name, row.tag, head))
+        self._keep(values)
 
     def remove(self, names: Iterable[str]) -> None:
         """Forget files that are gone."""
-        self._write("DELETE FROM files WHERE place = ? AND name = ?", [(self._place, name) for name in names])
+        rows = [(kind, _bytes(self._place), _bytes(name)) for name in names for kind in (_FILE, _HEAD, _BOUNDS)]
+        self._write("DELETE FROM kept WHERE kind = ? AND place = ? AND name = ?", rows)
 
     def head(self, name: str, tag: str) -> bytes | None:
         """The head of a file, packed."""
-        found = self._read("SELECT head FROM files WHERE place = ? AND name = ? AND tag = ?", name, tag)
-        return found[0][0] if found else None
+        return self._one(_HEAD, name, tag)
+
+    def keep_head(self, name: str, tag: str, packed: bytes) -> None:
+        """Keep the head of a file."""
+        self._keep([(_HEAD, name, tag, packed)])
 
     def bounds(self, name: str, tag: str) -> array[int] | None:
         """Where the frames of a file lie."""
-        found = self._read("SELECT bounds FROM files WHERE place = ? AND name = ? AND tag = ?", name, tag)
-        if not found or found[0][0] is None:
-            return None
-        try:
-            steps = array("Q", zlib.decompress(found[0][0]))
-        except (zlib.error, ValueError):
-            return None
-        return array("Q", accumulate(steps))
+        found = self._one(_BOUNDS, name, tag)
+        return None if found is None else array("Q", accumulate(array("Q", zlib.decompress(found))))
 
     def keep_bounds(self, name: str, tag: str, bounds: array[int]) -> None:
         """Keep where the frames of a file lie."""
         steps = array("Q", [bounds[0], *(after - before for before, after in pairwise(bounds))])
-        packed = zlib.compress(steps.tobytes(), _FASTEST)
-        self._write(
-            "UPDATE files SET bounds = ? WHERE place = ? AND name = ? AND tag = ?", [(packed, self._place, name, tag)]
-        )
+        self._keep([(_BOUNDS, name, tag, zlib.compress(steps.tobytes(), _FASTEST))])
 
     def archive(self, name: str, size: int, tag: str) -> bytes | None:
         """What was found in an archive, in a state."""
-        where = "place = ? AND name = ? AND size = ? AND tag = ?"
-        found = self._read(f"SELECT members FROM archives WHERE {where}", name, size, tag)  # noqa: S608  # only marks
-        try:
-            return zlib.decompress(found[0][0]) if found else None
-        except (zlib.error, TypeError):
-            return None
+        found = self._one(_ARCHIVE, name, f"{size} {tag}")
+        return None if found is None else zlib.decompress(found)
 
     def keep_archive(self, name: str, size: int, tag: str, members: bytes) -> None:
         """Keep what was found in an archive."""
-        row = (self._place, name, size, tag, zlib.compress(members, _FASTEST))
-        self._write("INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?)", [row])
+        self._keep([(_ARCHIVE, name, f"{size} {tag}", zlib.compress(members, _FASTEST))])
 
     def body(self, study: str, series: str, etag: str) -> Body | None:
         """The metadata of a series in a state."""
-        where = "place = ? AND study = ? AND series = ? AND etag = ?"
-        found = self._read(f"SELECT body, common, notices FROM series WHERE {where}", study, series, etag)  # noqa: S608  # only marks
-        try:
-            if not found:
-                return None
-            body, common, notices = found[0]
-            return Body(zlib.decompress(body), zlib.decompress(common), tuple(json.loads(notices)))
-        except (zlib.error, ValueError, TypeError):
-            return None
+        found = self._one(_SERIES, f"{study}/{series}", etag)
+        return None if found is None else msgspec.msgpack.decode(zlib.decompress(found), type=Body)
 
     def keep_body(self, study: str, series: str, etag: str, body: Body) -> None:
         """Keep the metadata of a series."""
-        packed = (zlib.compress(each, _FASTEST) for each in (body.body, body.common))
-        row = (self._place, study, series, etag, *packed, json.dumps(body.notices))
-        self._write("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?, ?)", [row])
+        packed = zlib.compress(msgspec.msgpack.encode(body), _FASTEST)
+        self._keep([(_SERIES, f"{study}/{series}", etag, packed)])
 
     def __del__(self) -> None:
         if self._database is not None:
             self._database.close()
 
-    def _read(self, statement: str, *values: object) -> list[Any]:
+    def _all(self, kind: str, name: str | None = None) -> list[tuple[bytes, bytes, bytes]]:
+        """Names, states and values of a kind, or the one of a name; without those that are not as they were written."""
+        which = "kind = ? AND place = ?" + ("" if name is None else " AND name = ?")
+        place = _bytes(self._place)
+        values = (kind, place) if name is None else (kind, place, _bytes(name))
         with self._lock:
             if not self.keeps or self._database is None:
                 return []
             try:
-                return self._database.execute(statement, (self._place, *values)).fetchall()
-            except (sqlite3.Error, ValueError, OverflowError) as error:  # as SQLite does with a damaged file
+                rows = self._database.execute(
+                    f"SELECT name, state, value, checksum FROM kept WHERE {which}",  # noqa: S608  # only marks
+                    values,
+                ).fetchall()
+            except Exception as error:  # noqa: BLE001  # a damaged file makes more than SQLite's own errors
                 self._give_up(error)
                 return []
+        return [(*row,) for *row, checksum in rows if _checksum(kind, place, *row) == checksum]
+
+    def _one(self, kind: str, name: str, state: str) -> bytes | None:
+        found = self._all(kind, name)
+        return found[0][2] if found and found[0][:2] == (_bytes(name), _bytes(state)) else None
+
+    def _keep(self, values: Iterable[tuple[str, str, str, bytes]]) -> None:
+        place = _bytes(self._place)
+        rows = [(kind, place, _bytes(name), _bytes(state), value) for kind, name, state, value in values]
+        self._write("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?, ?)", [(*row, _checksum(*row)) for row in rows])
 
     def _write(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
         with self._lock:
@@ -204,7 +213,7 @@ class IndexFile:
             try:
                 with self._database:
                     self._database.executemany(statement, rows)
-            except (sqlite3.Error, ValueError, OverflowError) as error:
+            except Exception as error:  # noqa: BLE001  # as above
                 self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
@@ -215,7 +224,7 @@ class IndexFile:
                 database.close()
         if _is_damaged(error) and self._path is not None:
             with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+                _remove(self._path)
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         which = "in the cache_dir" if self._path is None else self._path
         warnings.warn(f"The index {which} cannot be used ({name}).", DiskCacheWarning, stacklevel=4)
@@ -227,48 +236,83 @@ class IndexFile:
                 return None
             _check_ours(self._path, ours=self._ours)
             return _opened(self._path, self._version)
-        except (sqlite3.Error, OSError) as error:
+        except InvalidOptionError:
+            raise
+        except Exception as error:  # noqa: BLE001  # as above
             if _is_damaged(error) and self._path is not None:
                 with suppress(sqlite3.Error, OSError):
-                    self._path.unlink(missing_ok=True)
+                    _remove(self._path)
                     return _opened(self._path, self._version)
             self._give_up(error)
             return None
 
 
 def _opened(path: Path, version: int) -> sqlite3.Connection:
+    """An index, made where there is none.
+
+    Raises:
+        sqlite3.Error: It cannot be used, or it is another one.
+        OSError: It cannot be made.
+    """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     database = sqlite3.connect(path, timeout=_SECONDS, check_same_thread=False)
+    database.text_factory = bytes  # a damaged row is to fail its checksum, not to raise
     try:
-        (found,) = database.execute("PRAGMA user_version").fetchone()
-        if found != version:
+        database.execute("PRAGMA trusted_schema = OFF")
+        if not _schema(database):
             with closing(database.cursor()) as cursor:
                 cursor.executescript(
-                    f"BEGIN IMMEDIATE; DROP TABLE IF EXISTS files; DROP TABLE IF EXISTS series; "
-                    f"DROP TABLE IF EXISTS archives; {_TABLES}"
+                    f"BEGIN IMMEDIATE; {_TABLE.replace('TABLE', 'TABLE IF NOT EXISTS', 1)}; "
                     f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {version}; COMMIT;"
                 )
-        database.execute("SELECT count(*) FROM series").fetchone()
+        # Whoever made the folder may have made the file: nothing else is asked of another schema, as of a view.
+        found = _schema(database), database.execute("PRAGMA user_version").fetchone()
+        if found != ([(b"table", b"kept", _TABLE.encode())], (version,)):
+            raise sqlite3.DatabaseError("of another release")  # noqa: TRY301  # closed as after any other
     except BaseException:
         database.close()
         raise
     return database
 
 
-def _checksum(said: tuple[object, ...], shown: bytes) -> int:
-    return zlib.crc32(shown, zlib.crc32(repr(said).encode("utf-8", "surrogatepass")))
+def _schema(database: sqlite3.Connection) -> list[Any]:
+    return database.execute("SELECT type, name, sql FROM sqlite_schema LIMIT 2").fetchall()
+
+
+def _remove(path: Path) -> None:
+    """Remove an index; a journal that stayed would be rolled back into the next."""
+    for end in ("", "-journal", "-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
+
+
+def _checksum(kind: str, *row: object) -> int:
+    """Of a row; one that no row has where its value is none that we write."""
+    *said, value = row
+    if not isinstance(value, bytes):
+        return -1
+    return zlib.crc32(value, zlib.crc32(repr((kind, *said)).encode()))
 
 
 def _is_damaged(error: Exception) -> bool:
-    if isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode"):
-        return True  # what is Python's own: a text is none
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    """Whether the file has to be begun anew: what passes, or is the file system's, is no damage."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return not isinstance(error, OSError | MemoryError) and code & 0xFF not in _PASSING
 
 
 def _check_ours(path: Path, *, ours: bool) -> None:
     """Refuse to touch a file that was there and is not ours."""
     with suppress(FileNotFoundError):
+        if not S_ISREG(path.stat().st_mode):  # of a pipe, the first read might never end
+            raise InvalidOptionError(f"{path} is no file: it is left as it is.", remedy="Name another file as index.")
         with path.open("rb") as file:
             start = file.read(100)
         is_index = start.startswith(b"SQLite format 3\0") and start[68:72] == _APPLICATION.to_bytes(4, "big")
