@@ -163,6 +163,57 @@ def test_cookies_of_a_browser(tmp_path: Path) -> None:
         assert cli.main(["info", served_slide.url, "--json"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("domain", "below", "path", "url", "is_sent"),
+    [
+        ("hospital.example", "FALSE", "/", "http://hospital.example/x", True),
+        ("hospital.example", "FALSE", "/", "http://HOSPITAL.example:8042/x", True),
+        ("Hospital.Example", "FALSE", "/", "http://hospital.example/x", True),
+        ("hospital.example", "FALSE", "/", "http://evil.hospital.example/x", False),
+        (".hospital.example", "FALSE", "/", "http://evil.hospital.example/x", False),
+        ("hospital.example", "FALSE", "/", "http://example/x", False),
+        ("hospital.example", "TRUE", "/", "http://pacs.hospital.example/x", True),
+        (".hospital.example", "TRUE", "/", "http://pacs.hospital.example/x", True),
+        (".hospital.example", "TRUE", "/", "http://hospital.example/x", True),
+        (".hospital.example", "TRUE", "/", "http://nohospital.example/x", False),
+        (".hospital.example", "TRUE", "/", "http://hospital.example.evil/x", False),
+        ("localhost", "FALSE", "/", "http://localhost:8042/x", True),
+        ("pacs", "FALSE", "/", "http://pacs/x", True),
+        ("pacs", "FALSE", "/", "http://pacs.evil/x", False),
+        ("pacs.local", "FALSE", "/", "http://pacs/x", False),
+        ("127.0.0.1", "FALSE", "/", "http://127.0.0.1/x", True),
+        ("0.0.1", "TRUE", "/", "http://127.0.0.1/x", False),
+        ("::1", "FALSE", "/", "http://[::1]:80/x", True),
+        ("pacs.example", "FALSE", "/dicom", "http://pacs.example/dicom", True),
+        ("pacs.example", "FALSE", "/dicom", "http://pacs.example/dicom/studies", True),
+        ("pacs.example", "FALSE", "/dicom/", "http://pacs.example/dicom/studies", True),
+        ("pacs.example", "FALSE", "/dicom", "http://pacs.example/dicom-web", False),
+        ("pacs.example", "FALSE", "/", "http://pacs.example", True),
+    ],
+)
+def test_a_cookie_goes_where_rfc_6265_says(  # noqa: PLR0913, PLR0917  # parametrized
+    domain: str,
+    below: str,
+    path: str,
+    url: str,
+    is_sent: bool,  # noqa: FBT001  # as above
+    tmp_path: Path,
+) -> None:
+    auth = CookieFile(str(cookie_file(tmp_path, f"{domain}\t{below}\t{path}\tFALSE\t0\tsid\tabc")))
+    if is_sent:
+        assert auth.headers("GET", url, {}) == {"cookie": "sid=abc"}
+    else:
+        with pytest.raises(AuthenticationError, match="none for"):
+            auth.headers("GET", url, {})
+
+
+def test_longer_paths_go_first_and_the_last_of_a_name_counts(tmp_path: Path) -> None:
+    lines = ("/\tFALSE\t0\ta\t1", "/x\tFALSE\t0\tb\t2", "/\tFALSE\t9999999999\ta\t3", "/\tTRUE\t0\tc\t4")
+    auth = CookieFile(str(cookie_file(tmp_path, *(f"pacs.example\tFALSE\t{line}" for line in lines))))
+    assert auth.headers("GET", "http://pacs.example/x/y", {}) == {"cookie": "b=2; a=3"}
+    assert auth.headers("GET", "https://pacs.example/x/y", {}) == {"cookie": "b=2; a=3; c=4"}
+
+
 def test_cookies_that_were_written_anew_are_read_again(tmp_path: Path) -> None:
     file = cookie_file(tmp_path, "pacs.example\tFALSE\t/\tTRUE\t0\tsession\told")
     auth = CookieFile(str(file))
