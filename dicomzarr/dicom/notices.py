@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _MOST_NAMED: Final = 5
 """Files that a sentence names."""
 
-_OF_FILES: Final = re.compile(r"([0-9]+ files? (?:was|were) left out)( \([^()]*\))?: .*", re.DOTALL)
+_OF_FILES: Final = re.compile(r"([0-9]+ (?:file|folder)s? (?:was|were) left out)( \([^()]*\))?: .*", re.DOTALL)
 
 
 class Notices:
@@ -43,10 +43,10 @@ class Notices:
         return [_sentence(text, instances) for text, instances in self._found.items()]
 
 
-def files_left_out(reason: str, names: Sequence[str]) -> str:
-    """That files were left out, and the names of the first of them."""
+def files_left_out(reason: str, names: Sequence[str], what: str = "file") -> str:
+    """That files were left out, or folders, and the names of the first of them."""
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    count = "1 file was" if len(names) == 1 else f"{len(names)} files were"
+    count = f"1 {what} was" if len(names) == 1 else f"{len(names)} {what}s were"
     return f"{count} left out ({reason}): {', '.join(map(_printable, names[:_MOST_NAMED]))}{more}."
 
 

@@ -31,6 +31,7 @@ import dicomzarr
 from dicomzarr.demo.instances import from_file
 from dicomzarr.dicom.files.file_meta import read_file_meta
 from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.notices import without_files
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.engine.ports import Fetch, SeriesMetadata, SeriesRef, Wait
 from dicomzarr.errors import (
@@ -363,6 +364,22 @@ def test_the_first_by_name_counts_in_folders_as_in_archives(tmp_path: Path) -> N
     assert "a/x.dcm, b.dcm" in folder.notices[-1]
 
 
+def test_a_notice_counts_linked_folders_but_those_whose_files_are_found_elsewhere(volume: list[Path]) -> None:
+    folder = volume[0].parent / "scan"
+    (folder / "half").mkdir(parents=True)
+    volume[0].rename(folder / "half" / "a.dcm")
+    (folder / "same").symlink_to(folder / "half")
+    (folder / "other").symlink_to(volume[1].parent)
+    (folder / "another").symlink_to(volume[1].parent.parent)
+    (folder / "nowhere").symlink_to(folder / "gone")
+    index = FilesSource(folder).index()
+    assert [len(each) for each in index.series.values()] == [1]
+    told = "2 folders were left out (links to folders outside the folder)"
+    assert f"{told}: another, other." in index.notices
+    assert [without_files(each) for each in index.notices if each.startswith("2 folders")] == [f"{told}."]
+    assert not any("same" in each for each in index.notices)
+
+
 def test_links_do_not_lead_out_of_the_folder(volume: list[Path]) -> None:
     folder = volume[0].parent / "linked"
     folder.mkdir()
@@ -370,7 +387,10 @@ def test_links_do_not_lead_out_of_the_folder(volume: list[Path]) -> None:
     (folder / "up").symlink_to(volume[1].parent)
     source = FilesSource(folder)
     assert not source.index().series
-    assert source.index().notices == ("1 file was left out (links to files outside the folder): out.dcm.",)
+    assert source.index().notices == (
+        "1 file was left out (links to files outside the folder): out.dcm.",
+        "1 folder was left out (links to folders outside the folder): up.",
+    )
     volume[0].rename(folder / "real.dcm")
     assert len(source.index().series[only_series(source)]) == 1
     (volume[1].parent / "also linked").symlink_to(folder)

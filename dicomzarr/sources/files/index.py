@@ -117,7 +117,11 @@ def _sorted(files: Mapping[str, _Found], listing: Listing) -> FolderIndex:
             reasons[found].append(name)
         elif found is not None and series[found.ref].setdefault(found.uid, found) is not found:
             reasons[LeftOut.DOUBLED].append(name)
-    notices = {reason: files_left_out(reason, sorted(names)) for reason, names in reasons.items() if names}
+    notices = {
+        reason: files_left_out(reason, sorted(names), "folder" if reason is LeftOut.FOLDER else "file")
+        for reason, names in reasons.items()
+        if names
+    }
     if not series and LeftOut.UNREADABLE in notices:
         raise UnreadableFileError(f"There is no DICOM that can be read. {notices[LeftOut.UNREADABLE]}")
     return FolderIndex(dict(series), (*notices.values(), *listing.notices), files)

@@ -49,7 +49,7 @@ class LocalFolder:
             found = _looked_at(path, inside) if is_link else _pinned(path)
             if isinstance(found, LeftOut):
                 left_out[name] = found
-            else:
+            elif found is not None:
                 files[name] = found
         return Listing(dict(sorted(files.items())), left_out)  # not folder by folder: names as they are in archives
 
@@ -76,7 +76,7 @@ def _refuse_missing(root: Path) -> None:
 
 
 def _paths(root: Path) -> Iterator[tuple[str, str, bool]]:
-    """The names of files below a folder, their paths and whether they are links; links to folders are not followed."""
+    """The names of files below a folder, their paths and whether they are links, to folders too: none is followed."""
     if not root.is_dir():
         yield root.name, str(root), False
         return
@@ -94,7 +94,9 @@ def _paths(root: Path) -> Iterator[tuple[str, str, bool]]:
         for entry in entries:
             if not _is_folder(entry):
                 yield f"{above}{entry.name}", entry.path, entry.is_symlink()
-            elif not entry.is_symlink():
+            elif entry.is_symlink():
+                yield f"{above}{entry.name}", entry.path, True
+            else:
                 folders.append(f"{above}{entry.name}/")
         waiting += reversed(folders)
 
@@ -106,11 +108,15 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _looked_at(link: str, inside: Path) -> StoredFile | LeftOut:
+def _looked_at(link: str, inside: Path) -> StoredFile | LeftOut | None:
+    """What a link leads to; None for a folder whose files are found in their own place."""
     try:
-        return _pinned(link) if Path(link).resolve().is_relative_to(inside) else LeftOut.OUTSIDE
+        is_inside = Path(link).resolve().is_relative_to(inside)
     except (OSError, RuntimeError):  # a link to itself
         return LeftOut.UNREADABLE
+    if os.path.isdir(link):  # noqa: PTH112  # as above
+        return None if is_inside else LeftOut.FOLDER
+    return _pinned(link) if is_inside else LeftOut.OUTSIDE
 
 
 def _pinned(path: str) -> StoredFile | LeftOut:

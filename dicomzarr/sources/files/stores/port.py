@@ -23,6 +23,7 @@ class LeftOut(StrEnum):
     BROKEN = "broken DICOM"
     UNREADABLE = "not readable"
     OUTSIDE = "links to files outside the folder"
+    FOLDER = "links to folders outside the folder"
     CLIMBING = "names that lead out of the archive"
     LINKED = "links in an archive"
     PACKED = "packed in a way that cannot be read"
