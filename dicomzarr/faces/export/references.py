@@ -130,11 +130,31 @@ def found_references(
     source = Source(image, options)
     arrays = [_Array(part, source.store.source_of(part.whole), files) for part in source.selection.parts]
     refs = {key: each for array in arrays for key, each in array.references().items()}
+    _check_names(refs.values())
     of_levels = {array.part.level: array.documents for array in arrays}
     documents = source.documents(of_levels)
     documents |= {f"{each.part.path}/{name}": text for each in arrays for name, text in each.documents.items()}
     codecs = sorted({array.coding.name for array in arrays} - {"bytes"})
     return Found(documents, refs, len(arrays), tuple(codecs))
+
+
+def _check_names(refs: Iterable[Reference]) -> None:
+    """Refuse what no reader of references could open."""
+    for url in {each.url for each in refs}:
+        if not _is_text(url):
+            shown = url.encode("utf-8", "backslashreplace").decode()
+            raise UsageError(
+                f"References name files by URLs, which are text, and the name of {shown} is none.",
+                remedy="Rename it, or export the series.",
+            )
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8
+        return False
+    return True
 
 
 class _Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -270,3 +271,12 @@ def test_a_series_in_htj2k_is_read_by_zarr_and_imagecodecs(tmp_path: Path, *, si
     assert codecs_of(tmp_path / "out.json") == [{"name": "imagecodecs_jpeg2k"}]
     found, _ = read_elsewhere(tmp_path / "out.json", os.environ[PYTHON])
     assert_same(found, {"0": distinct((3, 40, 44), bits=16, signed=signed)})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text here")
+def test_files_whose_names_are_no_text_are_refused_by_a_plain_error(ct: Path, tmp_path: Path) -> None:
+    first = min(ct.iterdir())
+    first.rename(ct / os.fsdecode(b"im\xe9.dcm"))
+    with pytest.raises(UsageError, match=r"im\\udce9\.dcm is none\. Rename it, or export"):
+        dicomzarr.references(ct, tmp_path / "ct.json")
+    assert not (tmp_path / "ct.json").exists()
