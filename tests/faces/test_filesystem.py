@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 import fsspec.asyn
+import fsspec.implementations.cached
 import numpy as np
 import pytest
+import radiology
 import zarr
 import zarr.core.sync
 from aiohttp import web
 from faults import fault, status
+from folders import write
 from opened import array_at, group_at
-from serving import Served, run_python, serving
+from pydicom import dcmread
+from serving import Served, forget_servers, run_python, serving
 from slides import brightfield_pyramid, concatenation, sparse_brightfield, two_pyramids
 from upath import UPath
 from waiting import SECONDS
@@ -37,7 +41,7 @@ from dicomzarr.errors import (
     ReadOnlyError,
     SeriesNotFoundError,
 )
-from dicomzarr.faces.fsspec.filesystem import DICOMwebFileSystem, DICOMwebsFileSystem
+from dicomzarr.faces.fsspec.filesystem import DICOMFileSystem, DICOMwebFileSystem, DICOMwebsFileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -694,3 +698,53 @@ def test_upath_of_https() -> None:
 def test_zarr_takes_a_upath(url: str) -> None:
     store = FsspecStore.from_upath(UPath(url, asynchronous=True), read_only=True)
     assert "0" in group_at(store)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[Path]:
+    write(tmp_path / "ct", radiology.BUILDERS["volume"]().datasets)
+    yield tmp_path / "ct"
+    forget_servers()
+
+
+def _blackened(file: Path) -> None:
+    dataset = dcmread(file)
+    dataset.PixelData = bytes(len(dataset.PixelData))
+    dataset.save_as(file)
+    os.utime(file, (2e9, 2e9))
+
+
+@pytest.mark.parametrize("key", ["0/c/0/0/0", "0/zarr.json", ""])
+def test_the_unique_key_of_a_path_tells_states_of_the_series_apart(key: str, files: Path) -> None:
+    script = (
+        "import json, sys\nfrom dicomzarr.faces.fsspec.filesystem import DICOMFileSystem\n"
+        "print(json.dumps(DICOMFileSystem().ukey(sys.argv[1])))"
+    )
+    path = f"{dicomzarr.open(files).series_url}/{key}"
+    first = DICOMFileSystem().ukey(path)
+    assert run_python(script, path) == first  # else each process would fetch anew
+    _blackened(min(files.iterdir()))
+    assert run_python(script, path) != first
+
+
+def test_a_cache_of_files_that_checks_them_sees_what_changed(files: Path, tmp_path: Path) -> None:
+    path = f"{dicomzarr.open(files).series_url}/0/c/0/0/0"
+    options = {"filecache": {"cache_storage": str(tmp_path / "cache"), "check_files": True}}
+
+    def read() -> bytes:
+        forget_servers()
+        with fsspec.open(f"filecache::{path}", **options) as file:
+            return bytes(file.read())
+
+    assert any(read())
+    for file in list(files.iterdir()):
+        _blackened(file)
+    fsspec.implementations.cached.CachingFileSystem.clear_instance_cache()  # as another process would find it
+    assert not any(read())
+
+
+def test_the_unique_key_above_a_series_and_of_what_is_not_there(fs: DICOMwebFileSystem, url: str) -> None:
+    above = url.partition("/series")[0]
+    assert fs.ukey(above) == fs.ukey(above)
+    with pytest.raises(FileNotFoundError):
+        fs.ukey(f"{url}/0/none")

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from fsspec.asyn import AsyncFileSystem
+from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.registry import register_implementation
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
@@ -251,6 +251,26 @@ class SeriesFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
                 await self._found_above(url, name, wanted=1)
                 return _directory(name)
             return _entry(name, locate((await self._found_store(url, name)).root, url.key))
+
+    def ukey(self, path: str) -> str:
+        """Tells what is at a path from what replaced it in another state of the series, as the series is opened now.
+
+        fsspec's caches of files ask for it (``check_files``); by name and size alone, as fsspec has it, other values
+        of an array are the same.
+
+        Raises:
+            FileNotFoundError: There is no such key or series.
+        """
+        found: str = sync(self.loop, self._ukey, path)
+        return found
+
+    async def _ukey(self, path: str) -> str:
+        name, url = self._parsed(path)
+        told = await self._info(path)
+        if url.series is None:
+            return str(tokenize(told))
+        with _no_failure_is_absence(name):
+            return str(tokenize(told, (await self._found_store(url, name)).version))
 
     async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:  # noqa: FBT001, FBT002  # fsspec's signature
         """The entries below a path, under the spelling asked."""
