@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import pickle
+import re
+from fnmatch import fnmatch
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pydicom
 import pytest
 from aiohttp import web
 from buckets import bucket
 from faults import fault, status
 from radiology_model import RadiologySeries, distinct
 from radiology_opened import Opener
-from radiology_volumes import pet, volume
+from radiology_volumes import pet, two_orientations, volume, with_localizer
 
 import dicomzarr
 from dicomzarr.errors import AuthenticationError, InvalidURLError, StudyNotFoundError, UsageError
+from dicomzarr.sources.files.search import searchable
+from dicomzarr.sources.files.source import FilesSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from aiohttp.typedefs import Middleware
 
@@ -99,6 +105,82 @@ def test_series_are_found_by_what_is_asked_for(
     for row in found:
         assert row.open().levels[0].shape[-2:] == (16, 20)
         assert dicomzarr.open(row.url).series_url == row.open().series_url
+
+
+OF_SOME: list[dict[str, str | int]] = [
+    {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"},
+    {"Rows": 16},
+    {"Rows": 17},
+    {"ImageType": "LOCALIZER"},
+    {"ImageType": "LOCAL*", "InstanceNumber": 1},
+    {"ImageType": "LOCALIZER", "InstanceNumber": 2},  # both, but in no instance
+    {"BitsAllocated": 16},
+    {"InstanceNumber": 100},
+    {"Rows": 16, "Modality": "MR"},
+    {"StationName": "THREE"},  # of the last instance alone
+    {"StationName": "THREE", "Columns": 20},
+]
+
+
+@pytest.mark.parametrize("filters", OF_SOME, ids=str)
+def test_a_series_in_a_folder_is_found_if_one_of_its_instances_matches(
+    tmp_path: Path, filters: dict[str, str | int]
+) -> None:
+    """By what pydicom reads in the files (PS3.4 section C.2.2.2)."""
+    scouted = with_localizer(distinct((4, 16, 20)), distinct((16, 20)))
+    scouted.datasets[-1].StationName = "THREE"
+    for number, series in enumerate([CT, PT, scouted, two_orientations(distinct((4, 16, 20)), distinct((3, 16, 20)))]):
+        series.write(tmp_path / str(number))
+    datasets = [pydicom.dcmread(path) for path in tmp_path.rglob("*.dcm")]
+
+    def has(dataset: pydicom.Dataset, keyword: str, wanted: str | int) -> bool:
+        value = dataset.get(keyword)
+        values = value if isinstance(value, pydicom.multival.MultiValue) else [value]
+        return any(fnmatch(str(each), str(wanted)) for each in values)
+
+    expected = {
+        str(each.SeriesInstanceUID) for each in datasets if all(has(each, *wanted) for wanted in filters.items())
+    }
+    assert bool(expected) == (filters not in (OF_SOME[2], OF_SOME[5]))
+    found = dicomzarr.search(tmp_path, match=filters)
+    assert set(uids(found)) == expected
+    assert found.notices == ()
+
+
+@pytest.mark.parametrize("modality", ["CT", "PT", "MR"])
+def test_what_is_counted_of_a_study_finds_its_series(tmp_path: Path, modality: str) -> None:
+    """A study of two series, and one of one (PS3.4 table C.6-1, PS3.18 table 10.6.1-5)."""
+    other = described(pet(distinct((4, 16, 20)), [1, 1, 2, 2]), StudyInstanceUID=CT.study_uid)
+    alone = two_orientations(distinct((4, 16, 20)), distinct((3, 16, 20)))
+    for number, series in enumerate([CT, other, alone]):
+        series.write(tmp_path / str(number))
+    both = {CT.series_uid, other.series_uid}
+    expected = {alone.series_uid} if modality == "MR" else both
+    assert set(uids(dicomzarr.search(tmp_path, match={"ModalitiesInStudy": modality}))) == expected
+    assert set(uids(dicomzarr.search(tmp_path, match={"NumberOfStudyRelatedSeries": 2}))) == both
+    assert uids(dicomzarr.search(tmp_path, match={"NumberOfStudyRelatedInstances": 7})) == [alone.series_uid]
+    assert uids(dicomzarr.search(tmp_path, match={"ModalitiesInStudy": "PT"}, modality="CT")) == [CT.series_uid]
+    within = dicomzarr.search(f"dicomfile://{tmp_path}/studies/{CT.study_uid}", match={"NumberOfStudyRelatedSeries": 2})
+    assert set(uids(within)) == both
+
+
+def test_a_study_in_a_folder_is_found_by_its_series_and_instances(tmp_path: Path) -> None:
+    source = FilesSource(tmp_path)
+    for number, series in enumerate([CT, PT]):
+        series.write(tmp_path / str(number))
+    for wanted in ({"Modality": "PT"}, {"BodyPartExamined": "CHEST"}, {"NumberOfSeriesRelatedInstances": "4"}):
+        (found,) = asyncio.run(source.search("studies", wanted))
+        assert found["0020000D"]["Value"] == [PT.study_uid]
+        assert "00080060" not in found
+
+
+def test_a_folder_is_not_searched_by_what_its_index_lacks(tmp_path: Path) -> None:
+    CT.write(tmp_path)
+    with pytest.raises(UsageError, match="not searched by SliceThickness") as raised:
+        dicomzarr.search(tmp_path, match={"SliceThickness": 5})
+    assert {"Modality", "SOPClassUID", "ModalitiesInStudy"} <= set(re.findall(r"\w+", str(raised.value)))
+    described_there = (Path(__file__).parents[2] / "docs" / "volumes.md").read_text(encoding="utf-8")
+    assert all(f"`{keyword}`" in described_there for keyword in searchable())
 
 
 def test_a_bucket_is_searched_too(tmp_path: Path) -> None:
