@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dicomzarr.arrays import resolutions
 from dicomzarr.arrays.level import MultiscaleImage
 from dicomzarr.arrays.regions import RegionRequest, read_regions
+from dicomzarr.arrays.same_frames import shown_with
 from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.arrays.thumbnails import overview
 from dicomzarr.errors import SeriesChangedError, UsageError
@@ -55,8 +56,12 @@ class Image(MultiscaleImage):
         values = self.plan.drawn_as
         if values != "modality":
             return self.in_color
-        found = self._as(values) if self._handle.options.values == "stored" else self
-        return found if found.store.plan.image_paths == self.store.plan.image_paths else self
+        if self.view.values != "stored":
+            return self
+        try:
+            return shown_with(self, replace(self._handle.options, values=values))
+        except UsageError:
+            return self
 
     def _as(self, values: Literal["color", "modality"]) -> Image:
         if self._handle.options.values == values:
@@ -318,14 +323,18 @@ class Image(MultiscaleImage):
     def opened_with(self, **storage_options: Any) -> Image:
         """The same image, opened with its own options and others.
 
+        Other ``values`` can make other images of the series: then it is that of the same frames, and another ``path``.
+
         Args:
             **storage_options: See `dicomzarr.options.StorageOptions`.
 
         Raises:
             InvalidOptionError: An option is unknown or has an impossible value.
+            UsageError: With other values its frames are not one image, or others' too.
+            SeriesChangedError: With other values: the series has changed since it was opened.
+            DicomZarrError: Likewise: it cannot be opened.
         """
-        options = replace(self._handle.options, **parse_options(storage_options))
-        return Image(SeriesHandle(self._handle.url, options), self.path)
+        return shown_with(self, replace(self._handle.options, **parse_options(storage_options)))
 
     def label_map(
         self,

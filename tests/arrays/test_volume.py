@@ -236,10 +236,7 @@ def test_slices_that_follow_each_other_leave_the_step_of_their_volumes(opened: O
     assert (float(uneven_times["pixdim"][4]), uneven_times.get_xyzt_units()[1]) == (1.0, "unknown")
 
 
-@pytest.mark.parametrize("sizes", [(5, 4), (5, 7), (5, 5)])
-def test_images_of_the_same_instances_are_not_mixed_up_where_rescaled_values_join_others(
-    opened: Opener, sizes: tuple[int, int]
-) -> None:
+def two_stacks_one_with_a_sign(sizes: tuple[int, int]) -> RadiologySeries:
     """Two stacks in each instance, of which one has a sign: as values of the modality they are other images."""
     pixels = distinct((sum(sizes), 16, 20)) // 2
     (unsigned,) = multiframe.two_stacks(pixels[: sizes[0]], pixels[sizes[0] :]).datasets
@@ -253,8 +250,15 @@ def test_images_of_the_same_instances_are_not_mixed_up_where_rescaled_values_joi
     del signed.PerFrameFunctionalGroupsSequence[sizes[0] :]
     signed.NumberOfFrames = sizes[0]
     signed.PixelData = signed.PixelData[: sizes[0] * 16 * 20 * 2]
+    return series_of([unsigned, signed])
+
+
+@pytest.mark.parametrize("sizes", [(5, 4), (5, 7), (5, 5)])
+def test_images_of_the_same_instances_are_not_mixed_up_where_rescaled_values_join_others(
+    opened: Opener, sizes: tuple[int, int]
+) -> None:
     shown = 0
-    for image in opened(series_of([unsigned, signed])).images:
+    for image in opened(two_stacks_one_with_a_sign(sizes)).images:
         for read in (lambda image: SimpleITK.GetArrayFromImage(image.to_sitk()), lambda i: i.to_nibabel().dataobj.T):
             with suppress(UsageError):
                 assert np.array_equal(np.asarray(read(image)), image.levels[0][...])
@@ -262,21 +266,47 @@ def test_images_of_the_same_instances_are_not_mixed_up_where_rescaled_values_joi
     assert shown
 
 
+@pytest.mark.parametrize("sizes", [(5, 4), (5, 7), (5, 5)])
+@pytest.mark.parametrize(("values", "others"), [("stored", "modality"), ("modality", "stored")])
+def test_an_image_opened_with_other_values_has_its_own_frames(
+    opened: Opener, sizes: tuple[int, int], values: str, others: str
+) -> None:
+    for image in opened(two_stacks_one_with_a_sign(sizes), values=values).images:
+        other = image.opened_with(values=others)
+        assert np.array_equal(other[...], image[...])
+        assert other.opened_with(values=values).path == image.path
+
+
+def signed_slices(*heights: int) -> RadiologySeries:
+    """As a PACS compressed some slices anew: their pixels have a sign, and lie 1024 lower."""
+    series = volume(pixels=distinct((10, 16, 20)))
+    below = sorted(series.datasets, key=lambda each: float(each.ImagePositionPatient[2]))
+    for odd in (below[height] for height in heights):
+        odd.PixelRepresentation, odd.RescaleIntercept, odd.BitsStored, odd.HighBit = 1, 0, 16, 15
+        odd.PixelData = (np.frombuffer(odd.PixelData, "<u2").astype("<i2") - 1024).tobytes()
+    return series
+
+
+def test_an_image_that_other_values_join_with_others_or_part_is_refused(opened: Opener, tmp_path: Path) -> None:
+    series = signed_slices(5, 6, 7, 8, 9)
+    apart = opened(series)
+    assert len(apart.images) == 2
+    joined = dicomzarr.open(apart.series_url, values="modality")
+    assert joined.shape == (10, 16, 20)
+    for image, values in [*((each, "modality") for each in apart.images), (joined, "stored")]:
+        with pytest.raises(UsageError, match="just the frames of this one"):
+            image.opened_with(values=values)
+        with pytest.raises(UsageError, match="just the frames of this one"):
+            dicomzarr.export(image, tmp_path / "a.zarr", values=values)
+        assert image.opened_with(include_phi=True).path == image.path
+
+
 def test_absent_slices_are_no_sign_of_a_change_where_rescaled_values_join_images(opened: Opener) -> None:
-    """As a PACS compressed one slice anew: its pixels have a sign, and lie 1024 lower."""
-    pixels = distinct((10, 16, 20))
-    series = volume(pixels=pixels)
-    (odd,) = (each for each in series.datasets if float(each.ImagePositionPatient[2]) == by_height(series)[4])
-    odd.PixelRepresentation, odd.RescaleIntercept, odd.BitsStored, odd.HighBit = 1, 0, 16, 15
-    odd.PixelData = (np.frombuffer(odd.PixelData, "<u2").astype("<i2") - 1024).tobytes()
+    series = signed_slices(4)
     (lacking,) = (image for image in opened(series).images if image.attributes.get("absent"))
     for convert in (lacking.to_sitk, lacking.to_nibabel):
-        with pytest.raises(UsageError, match="the frames of this image are others' too"):
+        with pytest.raises(UsageError, match="no image of the series has just the frames of this one"):
             convert(absent=-1024)
-
-
-def by_height(series: RadiologySeries) -> list[float]:
-    return sorted(float(each.ImagePositionPatient[2]) for each in series.datasets)
 
 
 def test_a_dose_is_a_dose(opened: Opener) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.arrays.series_handle import SeriesHandle
+from dicomzarr.arrays.same_frames import shown_with
 from dicomzarr.arrays.volume.diffusion import Gradients, gradients_of
 from dicomzarr.arrays.volume.reasons import Why, refuse, why_absent, why_no_grid
 from dicomzarr.arrays.volume.times import step_of_times
-from dicomzarr.errors import InvalidOptionError, SeriesChangedError, UsageError
+from dicomzarr.errors import InvalidOptionError, UsageError
 from dicomzarr.plan import LABELS
 
 if TYPE_CHECKING:
@@ -100,25 +100,7 @@ def measured(image: MultiscaleImage) -> MultiscaleImage:
     options = image._handle.options  # noqa: SLF001  # one room
     if options.values in _MEASURED or LABELS in image.path.split("/"):
         return image
-    rescaled = type(image)(SeriesHandle(image._handle.url, replace(options, values="modality")), image.path)  # noqa: SLF001
-    ours, count = _frames(image), len(image.store.plan.images)
-    others = [rescaled, *rescaled.images] if len(rescaled.store.plan.images) == count else rescaled.images
-    found = next((each for each in others if _frames(each) == ours), None)
-    if found is not None:
-        return found
-    if set(ours) - {None} <= {frame for each in rescaled.images for frame in _frames(each)}:
-        raise UsageError(
-            "Rescaled to modality values, the frames of this image are others' too.",
-            remedy='Open the series with values="modality", and look at its images.',
-        )
-    raise SeriesChangedError(f"{image.series_url} is not what it was when it was opened.", remedy="Open it again.")
-
-
-def _frames(image: MultiscaleImage) -> list[tuple[str, int] | None]:
-    """(SOP Instance UID, frame number) of each chunk, in their order; None where one is absent."""
-    level = image.plan.levels[0]
-    found = map(level.frames.locate, np.ndindex(level.grid))
-    return [frame and (frame.instance.sop_instance_uid, frame.number) for frame in found]
+    return shown_with(image, replace(options, values="modality"))
 
 
 def _taken(plan: ImagePlan, **chosen: int | None) -> Indices:
