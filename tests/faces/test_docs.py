@@ -12,8 +12,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pydicom
 import pytest
-from radiology_model import AXIAL, distinct
+from radiology_model import AXIAL, OBLIQUE, distinct
+from radiology_multiframe import enhanced_volume
 from radiology_volumes import volume
 from segmentations import IDENTIFIED, ascending, random_masks, segmented
 
@@ -25,7 +28,7 @@ from dicomzarr.faces.cli.parser import build_parser
 from dicomzarr.options import StorageOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -125,6 +128,48 @@ def test_python_of_a_page_runs_and_prints_what_it_says(
             exec(code, names)  # noqa: S102  # our own documentation
         if block.output is not None:
             assert printed.getvalue() == block.output, f"{page.name}, line {block.line}"
+
+
+def stored_in(order: Sequence[int] | None) -> list[pydicom.Dataset]:
+    """A CT of eight slices: a file for each, or one with its frames in this order of places."""
+    pixels = distinct((8, 16, 20))
+    if order is None:
+        return list(volume(OBLIQUE, pixels, name="slices", **IDENTIFIED).datasets)
+    (dataset,) = enhanced_volume(pixels[list(order)]).datasets
+    groups = list(dataset.PerFrameFunctionalGroupsSequence)
+    dataset.PerFrameFunctionalGroupsSequence = [groups[place] for place in order]
+    for keyword, value in {**IDENTIFIED, "PositionReferenceIndicator": ""}.items():
+        setattr(dataset, keyword, value)
+    return [dataset]
+
+
+@pytest.mark.parametrize(
+    "order", [None, range(8), range(7, -1, -1), (3, 0, 7, 1, 6, 2, 5, 4)], ids=["files", "up", "down", "shuffled"]
+)
+def test_the_recipe_for_segmentations_gives_each_slice_its_own_mask(
+    order: Sequence[int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what pydicom reads of the segmentation: which source frame each of its frames is of, and where it lies."""
+    monkeypatch.chdir(tmp_path)
+    (recipe,) = (block for block in python_blocks(ROOT / "docs" / "recipes.md") if "hd.seg.Segmentation(" in block.code)
+    datasets = stored_in(order)
+    for number, dataset in enumerate(datasets):
+        dataset.save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
+    code = recipe.code.replace("dicomwebs://PACS/dicom-web/studies/STUDY/series/CT", str(tmp_path))
+    with redirect_stdout(io.StringIO()):
+        exec(code, {"__name__": "page"})  # noqa: S102  # our own documentation
+    sources = {dataset.SOPInstanceUID: dataset for dataset in map(pydicom.dcmread, tmp_path.glob("[0-9].dcm"))}
+    found = pydicom.dcmread("bone.dcm")
+    assert found.NumberOfFrames == 8
+    for mask, group in zip(found.pixel_array, found.PerFrameFunctionalGroupsSequence, strict=True):
+        (referred,) = group.DerivationImageSequence[0].SourceImageSequence
+        source = sources[referred.ReferencedSOPInstanceUID]
+        place, picture = source, source.pixel_array
+        if order is not None:
+            place = source.PerFrameFunctionalGroupsSequence[referred.ReferencedFrameNumber - 1].PlanePositionSequence[0]
+            picture = picture[referred.ReferencedFrameNumber - 1]
+        assert np.array_equal(mask, picture > 3000)
+        assert group.PlanePositionSequence[0].ImagePositionPatient == place.ImagePositionPatient
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
