@@ -131,9 +131,13 @@ def _directory(name: str, value: Any) -> str | None:
         return None
     if value is True:
         return str(default_cache_dir())
+    return _path(name, value, "a path, True for the usual place, or None")
+
+
+def _path(name: str, value: Any, wanted: str) -> str:
     path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(path, str) or not path or "\0" in path:
-        raise _wrong(name, f"a {type(value).__name__}", "a path, True for the usual place, or None")
+        raise _wrong(name, repr(value) if isinstance(value, bool) else f"a {type(value).__name__}", wanted)
     try:
         return str(Path(path).expanduser().absolute())
     except RuntimeError:
@@ -239,9 +243,7 @@ def _client(name: str, value: Any) -> Any:
 
 
 def _file(name: str, value: Any) -> str | None:
-    if isinstance(value, bool):
-        raise _wrong(name, repr(value), "the path of a PEM file or, for ca, of a folder of them")
-    return None if value is None else _directory(name, value)
+    return None if value is None else _path(name, value, "the path of a PEM file or, for ca, of a folder of them")
 
 
 def _certificate(name: str, value: Any) -> str | tuple[str, str] | None:
@@ -262,7 +264,10 @@ def _query(name: str, value: Any) -> str:
 
 
 def _index(name: str, value: Any) -> str | None:
-    return "beside" if value == "beside" else _directory(name, value or None)
+    if value is None or value is False or value == "":
+        return None
+    wanted = '"beside" for the files\' folder, the path of a file, or None for the cache_dir'
+    return value if value == "beside" else _path(name, value, wanted)
 
 
 def _endpoint(name: str, value: Any) -> str | None:

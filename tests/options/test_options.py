@@ -266,3 +266,23 @@ def test_options_of_others_are_answered_with_ours(name: str, hint: str) -> None:
         StorageOptions.parse(**{name: "s3cret"})
     assert hint in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [
+        ({"index": True}, '"beside" for the files\' folder, the path of a file, or None'),
+        ({"index": 5}, '"beside" for the files\' folder, the path of a file, or None'),
+        ({"index": "a\0b"}, "the path of a file"),
+        ({"ca": 5}, "the path of a PEM file"),
+        ({"ca": True}, "the path of a PEM file"),
+        ({"cert": ("a", False)}, "the path of a PEM file"),
+        ({"cache_dir": 5}, "a path, True for the usual place, or None"),
+    ],
+    ids=str,
+)
+def test_the_refusal_of_a_path_offers_what_the_option_takes(option: dict[str, Any], wanted: str) -> None:
+    with pytest.raises(InvalidOptionError) as raised:
+        StorageOptions.parse(**option)
+    assert wanted in str(raised.value)
+    assert ("usual place" in str(raised.value)) == ("cache_dir" in option)
