@@ -11,15 +11,15 @@ from dicomzarr.arrays.regions import RegionRequest, read_regions
 from dicomzarr.arrays.same_frames import shown_with
 from dicomzarr.arrays.series_handle import SeriesHandle
 from dicomzarr.arrays.thumbnails import overview
-from dicomzarr.errors import SeriesChangedError, UsageError
+from dicomzarr.errors import InvalidURLError, SeriesChangedError, UsageError
 from dicomzarr.options.parsing import parse_options
 from dicomzarr.runtime.lazy_attribute import lazy_attribute
 from dicomzarr.runtime.tracebacks import keeps_secrets
-from dicomzarr.session.locate import parse_series_url
+from dicomzarr.session.locate import parse_image_url
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 
 _SRGB = "srgb"
+_MOST_LISTED = 20
 
 
 class Image(MultiscaleImage):
@@ -413,14 +414,15 @@ def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
             the ``https://`` URL that a server or viewer shows. With ``client``, the path from
             ``studies/`` on is enough. Or files that hold one series: a folder, a file, a zip or tar, ``s3://`` or
             ``gs://``, ``https://`` of files, ``idc:<SeriesInstanceUID>``, or
-            ``dicomfile:///DIR/studies/<Study>/series/<Series>``.
+            ``dicomfile:///DIR/studies/<Study>/series/<Series>``. A URL may go on with the path of an image, as that of
+            an image does.
         **storage_options: See `dicomzarr.options.StorageOptions`.
 
     Returns:
-        The first image of the series; ``images`` lists all.
+        The image that the URL names, or the first of the series; ``images`` lists all.
 
     Raises:
-        InvalidURLError: The URL names no series.
+        InvalidURLError: The URL names no series, or nothing that is an image of it.
         InvalidOptionError: An option is unknown or has an impossible value.
         InsecureTransportError: Credentials would travel over plain HTTP.
         EventLoopError: It is called on the event loop that it would wait for.
@@ -432,7 +434,23 @@ def open_image(url: str | os.PathLike[str], **storage_options: Any) -> Image:
         UnsupportedTransferSyntaxError: The metadata name one that cannot be decoded.
         TemporaryFileError: Metadata had to be taken out of a whole instance, and the temporary disk did not take it.
     """
-    return first_image(*parse_series_url(url, storage_options))
+    return opened_at(url, storage_options)[0]
+
+
+def opened_at(place: object, storage_options: Mapping[str, Any]) -> tuple[Image, bool]:
+    """The image that a URL names, or the first of its series, and whether the URL names it; see `open_image`."""
+    url, options = parse_image_url(place, storage_options)
+    if not url.key:
+        return first_image(url, options), False
+    image = first_image(replace(url, key=""), options)
+    plan, path = image.store.plan, url.key.strip("/")
+    if path not in plan.by_path:
+        images = ", ".join([each for each in plan.by_path if each][:_MOST_LISTED])
+        raise InvalidURLError(
+            f"{url} names no image of series {url.series}.",
+            remedy=f"End the URL after the series{f', or after one of its images: {images}' if images else ''}.",
+        )
+    return Image(image._handle, path), True  # noqa: SLF001  # of its own class
 
 
 def first_image(url: SeriesURL, options: StorageOptions) -> Image:

@@ -161,14 +161,27 @@ def parse_series_url(place: object, storage_options: Mapping[str, Any]) -> tuple
         FileError: There is no such file or folder, or no series in it.
         UsageError: There are several in it.
     """
-    parsed, options = located(place, storage_options)
-    parsed = only_series(parsed, options)
+    parsed, options = parse_image_url(place, storage_options)
     if parsed.key:
         raise InvalidURLError(
             f"{parsed} names a key inside series {parsed.series}.",
-            remedy="End the URL after the series; zarr and fsspec take keys below it.",
+            remedy="End the URL after the series, as series_url of an image.",
         )
     return parsed, options
+
+
+def parse_image_url(place: object, storage_options: Mapping[str, Any]) -> tuple[SeriesURL, StorageOptions]:
+    """The series, and with ``key`` perhaps an image of it, and the options that a URL and keyword arguments name.
+
+    Args:
+        place: As for `parse_series_url`.
+        storage_options: Likewise.
+
+    Raises:
+        DicomZarrError: As there.
+    """
+    parsed, options = located(place, storage_options)
+    return only_series(parsed, options), options
 
 
 def only_series(url: SeriesURL, options: StorageOptions) -> SeriesURL:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dicomzarr.arrays.image import Image, open_image
+from dicomzarr.arrays.image import Image, opened_at
 from dicomzarr.faces.export.files import export_file, finish_file
 from dicomzarr.faces.export.journal import remove_journal
 from dicomzarr.faces.export.options import ZARR, check_names, parse_options
@@ -61,7 +61,7 @@ def export(  # noqa: PLR0913  # as many as the user has
     again, and compared with what was written.
 
     Args:
-        url_or_image: What `dicomzarr.open` takes, or what it gives: then that image alone.
+        url_or_image: What `dicomzarr.open` takes, or what it gives: that image alone, as with the URL of one.
         target: Its ending says the format: ``.zarr`` (a path, or any URL of fsspec), ``.ozx``, ``.ome.tif`` or
             ``.nii``, ``.nii.gz``.
         levels: Numbers of the levels to take; all by default.
@@ -95,7 +95,7 @@ def export(  # noqa: PLR0913  # as many as the user has
         zarr_format=zarr_format,
         levels=levels,
         region=region,
-        images=images if images is not None or not isinstance(url_or_image, Image) else (url_or_image.path,),
+        images=images,
         compression=compression,
         shard=shard,
         keep_encoded=keep_encoded,
@@ -104,9 +104,11 @@ def export(  # noqa: PLR0913  # as many as the user has
         block_bytes=block_bytes,
     )
     if isinstance(url_or_image, Image):
-        image = url_or_image.opened_with(**storage_options) if storage_options else url_or_image
+        image, is_named = (url_or_image.opened_with(**storage_options) if storage_options else url_or_image), True
     else:
-        image = open_image(url_or_image, **storage_options)
+        image, is_named = opened_at(url_or_image, storage_options)
+    if is_named and images is None:
+        options = replace(options, images=(image.path,))
     copy = Copy(place, options, target_options or {})
     done = copy.write(image, progress, overwrite=overwrite)
     copy.finish()

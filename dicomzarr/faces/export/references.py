@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from dicomzarr.arrays.image import Image, open_image
+from dicomzarr.arrays.image import Image, opened_at
 from dicomzarr.errors import UsageError
 from dicomzarr.faces.export.encoded import (
     Coding,
@@ -71,7 +71,7 @@ def references(
     value, are each read once: references are written only where Zarr's codecs tell the truth of every frame.
 
     Args:
-        url_or_image: What `dicomzarr.open` takes, or what it gives: then that image alone.
+        url_or_image: What `dicomzarr.open` takes, or what it gives: that image alone, as with the URL of one.
         target: Ends in ``.json`` for a file of Kerchunk's, in ``.icechunk`` for a repository of Icechunk.
         levels: Numbers of the levels to take; all by default.
         images: Paths of the images to take, as ``info`` lists them; all by default.
@@ -118,9 +118,13 @@ def found_references(
         UsageError: The series is on a DICOMweb server, or its frames cannot be referred to; the text says why.
         DicomZarrError: The series could not be opened or read.
     """
-    chosen = images if images is not None or not isinstance(url_or_image, Image) else (url_or_image.path,)
-    options = parse_options("references.zarr", levels=levels, images=chosen, keep_encoded=True)
-    image = url_or_image if isinstance(url_or_image, Image) else open_image(url_or_image, **storage_options)
+    options = parse_options("references.zarr", levels=levels, images=images, keep_encoded=True)
+    if isinstance(url_or_image, Image):
+        image, is_named = url_or_image, True
+    else:
+        image, is_named = opened_at(url_or_image, storage_options)
+    if is_named and images is None:
+        options = replace(options, images=(image.path,))
     files = image.source
     if not isinstance(files, FilesSource):
         raise UsageError(

@@ -55,7 +55,7 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
         """One level as a Dataset.
 
         Args:
-            filename_or_obj: URL of the series.
+            filename_or_obj: URL of the series, or of an image.
             drop_variables: Variables to leave out.
             group: Path or number of the level, as ``1`` or ``"associated/overview/0"``; the finest when not given.
             storage_options: See `dicomzarr.options.StorageOptions`.
@@ -89,15 +89,16 @@ class DicomZarrBackendEntrypoint(BackendEntrypoint):
         Raises:
             UsageError: There is no such group.
         """
-        from dicomzarr.arrays.image import open_image  # noqa: PLC0415  # nothing at import
+        from dicomzarr.arrays.image import opened_at  # noqa: PLC0415  # nothing at import
         from dicomzarr.arrays.xarray import series_datasets  # noqa: PLC0415  # as above
 
         unknown = set(decoders).difference(_DECODERS)
         if unknown:
             raise TypeError(f"The engine dicomzarr knows no keyword {', '.join(sorted(unknown))}.")
-        first = open_image(str(filename_or_obj), **(storage_options or {}))
+        first, is_named = opened_at(str(filename_or_obj), storage_options or {})
         images = [*first.images, *first.associated.values()]
-        groups = _below(series_datasets(images, mask_and_scale=_scales(decoders)), _path(group))
+        groups = series_datasets(images, mask_and_scale=_scales(decoders))
+        groups = _below(_below(groups, first.path) if is_named else groups, _path(group))
         if drop_variables is None:
             return groups
         return {name: dataset.drop_vars(drop_variables, errors="ignore") for name, dataset in groups.items()}
