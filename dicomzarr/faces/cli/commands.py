@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LARGEST_THUMBNAIL = 8192
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _SERIES = "dicomwebs://HOST/BASE/studies/<Study>/series/<Series>, or the https:// URL that a server shows; or files"
 
 
@@ -149,6 +150,7 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
         metavar="ORIGIN",
         action="append",
         default=[],
+        type=_origin,
         help="a web site whose pages may read here, as https://vizarr.org; repeatable",
     )
     how.add_argument(
@@ -231,7 +233,11 @@ def _add_connection(command: argparse.ArgumentParser) -> None:
     group.add_argument("--ca", metavar="PEM", help="trust this certificate authority too")
     group.add_argument("--cert", metavar="PEM[,KEY]", help="your own certificate, for servers that want one")
     group.add_argument(
-        "--query", metavar="NAME=VALUE", action="append", help="goes with requests of series, as imageSetId; repeatable"
+        "--query",
+        metavar="NAME=VALUE",
+        action="append",
+        type=_parameter,
+        help="goes with requests of series, as imageSetId; repeatable",
     )
     group.add_argument(
         "--header",
@@ -254,6 +260,24 @@ def _add_connection(command: argparse.ArgumentParser) -> None:
         help="change a bound against hostile servers, such as instances=100000; repeatable",
     )
     group.add_argument("--insecure", action="store_true", help="send credentials over plain HTTP to other machines")
+
+
+def _origin(text: str) -> str:
+    """As browsers send it (RFC 6454 section 6.2): in lower case, without a default port and a path."""
+    found = re.fullmatch(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?/?", text.lower(), re.ASCII)
+    if text == "*":
+        return text
+    if found is None:
+        raise argparse.ArgumentTypeError("write SCHEME://HOST or SCHEME://HOST:PORT, as https://vizarr.org")
+    scheme, host, port = found.groups(default="")
+    return f"{scheme}://{host}{'' if port == _DEFAULT_PORTS.get(scheme) else port}"
+
+
+def _parameter(text: str) -> str:
+    name, equals, _ = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError("write it as NAME=VALUE")
+    return text
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from dicomzarr.faces.cli.terminal import Terminal
 
 _CREDENTIALS = ("user", "bearer_env", "header", "login", "cert")
+_OF_DICOMWEB = frozenset({"dicomweb", "writable", "name"})
+_OF_BOTH = frozenset({"host", "port", "allow_origin", "quiet", "debug", "upstreams", "token"})
+"""The last two are refused with their reason."""
+
 _FILES = 65_536
 """Files and connections that may be open."""
 
@@ -43,6 +47,7 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
         UsageError: An upstream or an option cannot be meant, or it would not be safe.
         DicomZarrError: An upstream's options are impossible.
     """
+    _check_all_have_an_effect(arguments)
     if arguments.dicomweb is not None:
         serve_dicomweb.run(arguments, terminal)
         return
@@ -77,6 +82,25 @@ def run(arguments: Namespace, terminal: Terminal) -> None:
         if arguments.open:
             webbrowser.open(first)
         threading.Event().wait()
+
+
+def _check_all_have_an_effect(arguments: Namespace) -> None:
+    """Refuse options of the gateway for a DICOMweb server, and the other way round.
+
+    Raises:
+        UsageError: There are some.
+    """
+    from dicomzarr.faces.cli.parser import build_parser  # noqa: PLC0415  # which imports the commands
+
+    usual = vars(build_parser().parse_args(["serve"]))
+    given = {name for name, value in vars(arguments).items() if value != usual.get(name, value)}
+    found = given & _OF_DICOMWEB if arguments.dicomweb is None else given - _OF_DICOMWEB - _OF_BOTH
+    if found:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(found))
+        where = "without" if arguments.dicomweb is None else "with"
+        raise UsageError(f"{names} would have no effect {where} --dicomweb.", remedy="Leave it out.")
+    if arguments.dicomweb is not None and "*" in arguments.allow_origin:
+        raise UsageError("--dicomweb lets no pages of all sites in.", remedy="Name each with --allow-origin.")
 
 
 def _remark(upstream: Upstream) -> str:

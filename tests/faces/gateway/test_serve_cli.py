@@ -78,6 +78,45 @@ def test_what_cannot_be_meant_is_one_line(words: list[str], capsys: pytest.Captu
     assert shown.out == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((".", "--writable"), "--writable would have no effect without --dicomweb"),
+        ((".", "--name", "x"), "--name would have no effect without --dicomweb"),
+        (("--dicomweb", ".", "--workers", "2"), "--workers would have no effect with --dicomweb"),
+        (("--dicomweb", ".", "--phi", "--user", "x"), "--phi, --user would have no effect with --dicomweb"),
+        (("--dicomweb", ".", "--cache-dir", "x"), "--cache-dir would have no effect with --dicomweb"),
+        (("--dicomweb", ".", "--allow-origin", "*"), "no pages of all sites"),
+        ((".", "--allow-origin", "foo"), "SCHEME://HOST"),
+        ((".", "--allow-origin", "https://a.example/page"), "SCHEME://HOST"),
+        ((".", "--allow-origin", "https://u:p@a.example"), "SCHEME://HOST"),
+        ((".", "--query", "a"), "NAME=VALUE"),
+    ],
+)
+def test_an_option_without_effect_or_meaning_is_refused(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("https://vizarr.org", "https://vizarr.org"),
+        ("HTTPS://Vizarr.org:443/", "https://vizarr.org"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+        ("http://localhost:80", "http://localhost"),
+        ("https://localhost:80", "https://localhost:80"),
+        ("chrome-extension://abc", "chrome-extension://abc"),
+        ("*", "*"),
+    ],
+)
+def test_an_origin_is_taken_as_browsers_send_it(text: str, origin: str) -> None:
+    """By RFC 6454 section 6.2, and the default ports of RFC 9110 section 4.2."""
+    assert settings_of(parse_arguments(["serve", ONE, "--allow-origin", text])).origins == {origin}
+
+
 def test_a_token_is_new_or_that_of_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN", SECRET)
     assert settings_of(parse_arguments(["serve", ONE, "--token", "TOKEN"])).token == SECRET
