@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ from dicomzarr.errors import (
     InvalidOptionError,
     InvalidURLError,
     MissingFileError,
-    UnreadableFileError,
+    MissingPackageError,
 )
 from dicomzarr.faces.cli import main
 from dicomzarr.session.kinds import kind_of, parse_url
@@ -294,5 +295,11 @@ def test_a_series_of_the_imaging_data_commons(
 
 
 def test_without_its_table_it_is_said_what_to_install() -> None:
-    with pytest.raises(UnreadableFileError, match=r"pip install 'dicomzarr\[idc\]'"):
+    with pytest.raises(MissingPackageError, match=r"pip install 'dicomzarr\[idc\]'"):
         dicomzarr.open("idc:1.2.4")
+
+
+def test_a_place_whose_package_is_absent_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "adlfs", None)
+    with pytest.raises(MissingPackageError, match=r"needs a library that is not installed.*adlfs"):
+        dicomzarr.open("abfs://container/folder", fsspec_options={"account_name": "a"})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from dicomzarr.dicom.uids import is_uid
-from dicomzarr.errors import InvalidURLError, MissingFileError, UnreadableFileError
+from dicomzarr.errors import InvalidURLError, MissingFileError, MissingPackageError
 
 _PACKAGES: Final = ("idc_index_data", "idc_index")
 _UID: Final = "SeriesInstanceUID"
@@ -20,7 +20,7 @@ def series_url(uid: str) -> str:
 
     Raises:
         InvalidURLError: It is no UID.
-        UnreadableFileError: There is no such table here.
+        MissingPackageError: The table is not installed, or what reads it.
         MissingFileError: The series is not in it.
     """
     if not is_uid(uid):
@@ -28,7 +28,7 @@ def series_url(uid: str) -> str:
     try:
         from pyarrow import parquet  # noqa: PLC0415  # optional
     except ImportError:
-        raise UnreadableFileError("idc: URLs need pyarrow, which is not installed.", remedy=_REMEDY) from None
+        raise MissingPackageError("idc: URLs need pyarrow, which is not installed.", remedy=_REMEDY) from None
     table = parquet.read_table(_table(), columns=[_UID, _URL], filters=[(_UID, "=", uid)])
     found = table.column(_URL).to_pylist()
     if not found:
@@ -44,4 +44,4 @@ def _table() -> Path:
         for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
             for path in sorted(Path(folder).glob("**/idc_index.parquet")):
                 return path
-    raise UnreadableFileError("idc: URLs need idc-index, which is not installed.", remedy=_REMEDY)
+    raise MissingPackageError("idc: URLs need idc-index, which is not installed.", remedy=_REMEDY)

@@ -79,6 +79,8 @@ class Found(NamedTuple):
     """What is shown of it, with what is counted."""
     instances: Sequence[Any]
     """What it consists of, the first of which is the one that speaks for it."""
+    counted: Mapping[SeriesRef, JSONObject]
+    """What is counted of each series, and of the study that it is in."""
 
 
 def search(
@@ -126,7 +128,7 @@ def first_match(
     keys = [(path, wanted) for path, wanted in keys if wanted not in {"", "*"}]
     of_series: dict[SeriesRef, bool] = {}
     for instance in found.instances if keys else found.instances[:1]:
-        told = {**instance.shown, **{tag: value for tag, value in found.attributes.items() if tag in COUNTED}}
+        told = {**instance.shown, **found.counted[instance.ref]}
         known: list[tuple[Sequence[str], str]] = []
         unknown: list[tuple[Sequence[str], str]] = []
         for key in keys:
@@ -167,40 +169,53 @@ def found_in(
         study: The study that they are in; None for any.
         of_series: Likewise the series.
     """
-    found = {
-        ref: list(instances.values())
-        for ref, instances in series.items()
-        if study in (None, ref.study) and of_series in (None, ref.series)
-    }
-    return {"studies": _studies, "series": _series, "instances": _instances}[collection](found)
+    of_study = {ref: list(each.values()) for ref, each in series.items() if study in (None, ref.study)}
+    counted = _counted(of_study)
+    found = {ref: each for ref, each in of_study.items() if of_series in (None, ref.series)}
+    return {"studies": _studies, "series": _series, "instances": _instances}[collection](found, counted)
 
 
-def _studies(found: Mapping[SeriesRef, Sequence[Searched]]) -> Iterator[Found]:
-    studies: dict[str, list[Sequence[Searched]]] = {}
-    for ref, instances in found.items():
-        studies.setdefault(ref.study, []).append(instances)
-    for of_it in studies.values():
-        modalities = sorted({text for instances in of_it if (text := first_text(instances[0].shown, _MODALITY))})
-        attributes = {
-            **{tag: value for tag, value in of_it[0][0].shown.items() if tag in OF_STUDY},
+def _by_study(found: Mapping[SeriesRef, Sequence[Searched]]) -> Iterator[list[SeriesRef]]:
+    studies: dict[str, list[SeriesRef]] = {}
+    for ref in found:
+        studies.setdefault(ref.study, []).append(ref)
+    return iter(studies.values())
+
+
+def _counted(found: Mapping[SeriesRef, Sequence[Searched]]) -> dict[SeriesRef, JSONObject]:
+    counted: dict[SeriesRef, JSONObject] = {}
+    for refs in _by_study(found):
+        modalities = sorted({text for ref in refs if (text := first_text(found[ref][0].shown, _MODALITY))})
+        of_study = {
             _MODALITIES: {"vr": "CS", "Value": modalities},
-            _SERIES_OF_STUDY: _count(len(of_it)),
-            _INSTANCES_OF_STUDY: _count(sum(map(len, of_it))),
+            _SERIES_OF_STUDY: _count(len(refs)),
+            _INSTANCES_OF_STUDY: _count(sum(len(found[ref]) for ref in refs)),
         }
-        yield Found(attributes, [each for instances in of_it for each in instances])
+        counted.update((ref, {**of_study, _INSTANCES_OF_SERIES: _count(len(found[ref]))}) for ref in refs)
+    return counted
 
 
-def _series(found: Mapping[SeriesRef, Sequence[Searched]]) -> Iterator[Found]:
-    for instances in found.values():
-        attributes = {
-            **{tag: value for tag, value in instances[0].shown.items() if tag not in OF_INSTANCE},
-            _INSTANCES_OF_SERIES: _count(len(instances)),
-        }
-        yield Found(attributes, instances)
+def _studies(
+    found: Mapping[SeriesRef, Sequence[Searched]], counted: Mapping[SeriesRef, JSONObject]
+) -> Iterator[Found]:
+    for refs in _by_study(found):
+        shown = {tag: value for tag, value in found[refs[0]][0].shown.items() if tag in OF_STUDY}
+        of_study = {tag: value for tag, value in counted[refs[0]].items() if tag != _INSTANCES_OF_SERIES}
+        yield Found(shown | of_study, [each for ref in refs for each in found[ref]], counted)
 
 
-def _instances(found: Mapping[SeriesRef, Sequence[Searched]]) -> Iterator[Found]:
-    return (Found(dict(each.shown), [each]) for instances in found.values() for each in instances)
+def _series(
+    found: Mapping[SeriesRef, Sequence[Searched]], counted: Mapping[SeriesRef, JSONObject]
+) -> Iterator[Found]:
+    for ref, instances in found.items():
+        shown = {tag: value for tag, value in instances[0].shown.items() if tag not in OF_INSTANCE}
+        yield Found(shown | {_INSTANCES_OF_SERIES: counted[ref][_INSTANCES_OF_SERIES]}, instances, counted)
+
+
+def _instances(
+    found: Mapping[SeriesRef, Sequence[Searched]], counted: Mapping[SeriesRef, JSONObject]
+) -> Iterator[Found]:
+    return (Found(dict(each.shown), [each], counted) for instances in found.values() for each in instances)
 
 
 def _count(number: int) -> JSONObject:
@@ -211,7 +226,19 @@ def _tag(name: str) -> str:
     tag = tag_of(name)
     if tag is None or tag not in SHOWN | COUNTED:
         raise UsageError(
-            f"Files are not searched by {name}.",
-            remedy="Search by Modality, PatientID, StudyDate, SeriesDescription, BodyPartExamined or the like.",
+            f"Files are not searched by {_keyword(tag or '') or name}.",
+            remedy=f"Search by one of {', '.join(searchable())}.",
         )
     return tag
+
+
+def searchable() -> list[str]:
+    """Keywords of all that files are searched by."""
+    return sorted(map(_keyword, SHOWN | COUNTED))
+
+
+def _keyword(tag: str) -> str:
+    """Empty where the standard has no such attribute."""
+    from pydicom.datadict import keyword_for_tag  # noqa: PLC0415  # pydicom is heavy, and opening does without
+
+    return keyword_for_tag(tag) if tag else ""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from dicomzarr.errors import (
     ChangedFileError,
     DicomZarrError,
-    InvalidOptionError,
     MissingFileError,
+    MissingPackageError,
     TruncatedReplyError,
     UnreadableFileError,
 )
@@ -298,7 +298,7 @@ def _explained(name: str) -> Iterator[None]:
     except DicomZarrError:
         raise
     except ImportError as error:
-        raise InvalidOptionError(f"{name} needs a library that is not installed.", remedy=str(error)) from None
+        raise MissingPackageError(f"{name} needs a library that is not installed.", remedy=str(error)) from None
     except Exception as error:  # noqa: BLE001  # each library has its own
         kind = type(error).__name__
         if isinstance(error, FileNotFoundError) or kind == "NotFoundError":
