@@ -255,8 +255,9 @@ class Image(MultiscaleImage):
         """The finest level as a ``SimpleITK.Image``, read now: values of the modality, in LPS millimetres.
 
         Args:
-            time: The index along t to take; by default all of them, as a fourth axis.
-            channel: The index along c to take; by default all of them, which only colours and diffusion can be.
+            time: The index along t to take, -1 for the last, as NumPy counts; by default all of them, as a fourth axis.
+            channel: The index along c to take, likewise; by default all of them, which only colours and diffusion can
+                be.
             absent: What absent slices are filled with.
 
         Returns:

@@ -21,7 +21,7 @@ def tag_named(name: str) -> str:
     Raises:
         UsageError: It means none.
     """
-    tag = tag_of(name.strip("()").replace(",", ""))  # as people write tags
+    tag = tag_of(name.strip("()").replace(",", "")) if isinstance(name, str) else None  # as people write tags
     if tag is None:
         raise UsageError(
             f"{name!r:.40} is no DICOM attribute.",

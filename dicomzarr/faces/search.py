@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import difflib
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,7 +37,7 @@ from dicomzarr.sources.files.search import OF_STUDY
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from dicomzarr.arrays.image import Image
     from dicomzarr.engine.ports import SeriesSource
@@ -172,6 +173,11 @@ def search(  # noqa: PLR0913  # as many as people search by
     url, options = located(place, storage_options)
     if url.series is not None:
         raise InvalidURLError(f"{url} names a series already.", remedy="Open it, or end the URL before /series.")
+    if match is not None and not isinstance(match, Mapping):
+        raise UsageError(
+            f"match is a {type(match).__name__}.",
+            remedy='Write each attribute with its value: match={"Modality": "CT"}.',
+        )
     named = {
         "Modality": modality,
         "PatientID": patient_id,
@@ -179,12 +185,17 @@ def search(  # noqa: PLR0913  # as many as people search by
         "StudyDate": study_date,
         "BodyPartExamined": body_part,
         "SeriesDescription": series_description,
-        **(match or {}),
     }
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise UsageError(f"The limit is {limit!r:.20}.", remedy="Give a number of series from 1 on, or None.")
-    given = {name: value for name, value in named.items() if value is not None and value != ""}
-    filters = {tag_named(name): _wanted(tag_named(name), value) for name, value in given.items()}
+    filters: dict[str, str] = {}
+    for name, value in (*named.items(), *(match or {}).items()):
+        if value is None or value == "":
+            continue
+        tag = tag_named(name)
+        if tag in filters:
+            raise UsageError(f"{name} is searched for twice.", remedy="Keep one of the two.")
+        filters[tag] = _wanted(tag, value)
     search = _Search(url, options, filters, None if limit is None else limit + 1)
     try:
         found = run_sync(search.run)

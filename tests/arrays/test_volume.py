@@ -341,8 +341,9 @@ def test_several_channels_are_refused_and_one_can_be_chosen(opened: Opener) -> N
         with pytest.raises(UsageError, match=r"it has 2 channels. Choose one, as channel=0"):
             convert()
     assert np.array_equal(SimpleITK.GetArrayFromImage(image.to_sitk(channel=1)), pixels_of(image)[1])
-    for chosen in ({"channel": 2}, {"time": 1}, {"channel": "b"}):
-        with pytest.raises(UsageError, match="There is no"):
+    assert np.array_equal(SimpleITK.GetArrayFromImage(image.to_sitk(channel=-1)), pixels_of(image)[-1])
+    for chosen in ({"channel": 2}, {"channel": -3}, {"time": 1}, {"channel": "b"}, {"channel": True}):
+        with pytest.raises(UsageError, match=r"There is no .* -1 to -[12] counts them from the last"):
             image.to_sitk(**chosen)  # type: ignore[arg-type]  # a mistake on purpose
 
 

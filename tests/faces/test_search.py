@@ -298,6 +298,12 @@ def test_results_without_a_uid_are_left_out_and_said(opened: Opener) -> None:
         ({"modalty": "CT"}, "Did you mean 'modality'"),
         ({"StationName": "CT1"}, "Write match={'StationName': ...}"),
         ({"tracing": True}, "There is no storage option"),
+        ({"match": "CT"}, "match is a str"),
+        ({"match": [("Modality", "CT")]}, "match is a list"),
+        ({"match": {0x00080060: "CT"}}, "is no DICOM attribute"),
+        ({"modality": "MR", "match": {"Modality": "CT"}}, "Modality is searched for twice"),
+        ({"modality": "MR", "match": {"(0008,0060)": "MR"}}, "is searched for twice"),
+        ({"match": {"StationName": "A", "00081010": "B"}}, "is searched for twice"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(opened: Opener, given: dict[str, Any], said: str) -> None:

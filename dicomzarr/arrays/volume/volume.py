@@ -109,8 +109,12 @@ def _taken(plan: ImagePlan, **chosen: int | None) -> Indices:
     found = {}
     for axis, name in (("t", "time"), ("c", "channel")):
         size, one = sizes.get(axis, 1), chosen[name]
-        if one is not None and not (isinstance(one, int | np.integer) and -size <= one < size):
-            raise UsageError(f"There is no {name} {one!r:.20}.", remedy=f"The image has 0 to {size - 1}.")
+        is_index = isinstance(one, int | np.integer) and not isinstance(one, bool)
+        if one is not None and not (is_index and -size <= one < size):
+            raise UsageError(
+                f"There is no {name} {one!r:.20}.",
+                remedy=f"The image has 0 to {size - 1}, and -1 to {-size} counts them from the last.",
+            )
         found[axis] = np.arange(size) if one is None else np.array([one % size])
     return found
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dicomzarr.arrays.image import Image, opened_at
+from dicomzarr.errors import UsageError
 from dicomzarr.faces.export.files import export_file, finish_file
 from dicomzarr.faces.export.journal import remove_journal
 from dicomzarr.faces.export.options import ZARR, check_names, parse_options
@@ -89,6 +90,8 @@ def export(  # noqa: PLR0913  # as many as the user has
         VerificationError: It was read again, and is not what was written.
     """
     check_names(storage_options)
+    if progress and not callable(progress):
+        raise UsageError(f"progress is {progress!r:.40}, and no function.", remedy="Write progress=FUNCTION.")
     place = str(target)
     options = parse_options(
         place,

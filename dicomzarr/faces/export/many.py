@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from inspect import signature
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicomzarr.arrays.image import Image
 from dicomzarr.arrays.series_handle import SeriesHandle
-from dicomzarr.errors import DicomZarrError
+from dicomzarr.errors import DicomZarrError, UsageError
 from dicomzarr.faces.export.exporting import Copy
 from dicomzarr.faces.export.options import check_names, parse_options
 from dicomzarr.options import StorageOptions
@@ -16,8 +17,6 @@ from dicomzarr.runtime.tracebacks import keeps_secrets, without_frames
 from dicomzarr.session.locate import parse_series_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from dicomzarr.faces.export.exporting import Exported
 
 _HOW = frozenset(signature(parse_options).parameters) - {"target"}
@@ -62,8 +61,14 @@ def export_many(
         What was written of each series, or why it was not, by its URL.
 
     Raises:
+        UsageError: It is no mapping that is given.
         InvalidOptionError: An option is unknown or cannot be meant.
     """
+    if not isinstance(targets, Mapping):
+        raise UsageError(
+            f"export_many takes a mapping, and not a {type(targets).__name__}.",
+            remedy="Write where each series goes by its URL: {URL: TARGET}.",
+        )
     how = {name: value for name, value in options.items() if name in _HOW}
     storage = {name: value for name, value in options.items() if name not in _HOW}
     check_names(storage)

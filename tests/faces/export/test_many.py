@@ -33,6 +33,7 @@ from dicomzarr.errors import (
     InvalidOptionError,
     InvalidURLError,
     SeriesNotFoundError,
+    UsageError,
 )
 from dicomzarr.faces.cli import main
 from dicomzarr.faces.export import many
@@ -173,6 +174,15 @@ def test_the_command_has_a_list_exported_by_a_cluster(
         assert_exported({url: str(tmp_path / f"{series}.zarr") for url, (_, series) in zip(urls, ids, strict=True)})
         assert main(command) == 1
         assert capsys.readouterr().err.count("is there already, and stays as it is") == 3
+
+
+def test_what_is_given_for_a_mapping_or_a_function_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    for given in (["http://127.0.0.1:9/studies/1/series/2"], "http://127.0.0.1:9", None):
+        with pytest.raises(UsageError, match="export_many takes a mapping"):
+            dicomzarr.export_many(given)  # type: ignore[arg-type]  # a mistake on purpose
+    with pytest.raises(UsageError, match="progress is True, and no function"):
+        dicomzarr.export("http://127.0.0.1:9/studies/1/series/2", tmp_path / "a.zarr", progress=True)  # type: ignore[arg-type]  # likewise
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cluster_without_a_list_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
