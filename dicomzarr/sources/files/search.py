@@ -101,10 +101,16 @@ def search(
         raise UsageError(f"{resource!r:.80} is nothing to search in.", remedy="Search in studies, series or instances.")
     study, of_series, collection = parts.groups()
     keys = [((_tag(name),), value) for name, value in parameters.items() if name not in _NO_FILTERS]
-    return [
-        found.attributes
+    told = {path[0] for path, _ in keys} & {"studies": OF_STUDY, "series": SHOWN - OF_INSTANCE}.get(collection, SHOWN)
+    matching = (
+        (found, first_match(found, keys, any_case=True))
         for found in found_in(dict(sorted(series.items())), collection, study, of_series)
-        if first_match(found, keys, any_case=True) is not None
+    )
+    # The instance that matches speaks for its study or series: others may say otherwise of what was asked for.
+    return [
+        found.attributes | {tag: value for tag, value in instance.shown.items() if tag in told}
+        for found, instance in matching
+        if instance is not None
     ]
 
 
@@ -195,18 +201,14 @@ def _counted(found: Mapping[SeriesRef, Sequence[Searched]]) -> dict[SeriesRef, J
     return counted
 
 
-def _studies(
-    found: Mapping[SeriesRef, Sequence[Searched]], counted: Mapping[SeriesRef, JSONObject]
-) -> Iterator[Found]:
+def _studies(found: Mapping[SeriesRef, Sequence[Searched]], counted: Mapping[SeriesRef, JSONObject]) -> Iterator[Found]:
     for refs in _by_study(found):
         shown = {tag: value for tag, value in found[refs[0]][0].shown.items() if tag in OF_STUDY}
         of_study = {tag: value for tag, value in counted[refs[0]].items() if tag != _INSTANCES_OF_SERIES}
         yield Found(shown | of_study, [each for ref in refs for each in found[ref]], counted)
 
 
-def _series(
-    found: Mapping[SeriesRef, Sequence[Searched]], counted: Mapping[SeriesRef, JSONObject]
-) -> Iterator[Found]:
+def _series(found: Mapping[SeriesRef, Sequence[Searched]], counted: Mapping[SeriesRef, JSONObject]) -> Iterator[Found]:
     for ref, instances in found.items():
         shown = {tag: value for tag, value in instances[0].shown.items() if tag not in OF_INSTANCE}
         yield Found(shown | {_INSTANCES_OF_SERIES: counted[ref][_INSTANCES_OF_SERIES]}, instances, counted)
