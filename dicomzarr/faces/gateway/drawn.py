@@ -33,7 +33,15 @@ async def drawn(upstream: Upstream, ref: SeriesRef, store: SeriesStore) -> tuple
         found = await upstream.store(ref, zarr_format=3, values=values)
     except MetadataError:
         return None, store
-    return (values, found) if found.plan.image_paths == store.plan.image_paths else (None, store)
+    return (values, found) if _has_images_of(found.plan, store.plan) else (None, store)
+
+
+def _has_images_of(plan: SeriesPlan, other: SeriesPlan) -> bool:
+    """Whether two plans have the same images: rescaled values can make others of the same frames."""
+    pairs = zip(plan.images, other.images, strict=False)
+    return plan.image_paths == other.image_paths and all(
+        list(one.levels[0].frames.state()) == list(two.levels[0].frames.state()) for one, two in pairs
+    )
 
 
 def _values(plan: SeriesPlan) -> str | None:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import os
 import re
 from copy import deepcopy
+from functools import partial
 from importlib.resources import files
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import radiology
+import radiology_volumes
 from faults import status
 from folders import write
 from gateways import ask, folder_upstream, gateway, server_upstream
 from PIL import Image
 from pydicom import dcmwrite
+from radiology_opened import Opener
 from slides import PHI, brightfield_pyramid, two_pyramids
 
 import dicomzarr
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.engine.ports import SeriesRef
+from dicomzarr.faces.gateway.drawn import drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +114,26 @@ def test_slices_of_files_that_changed_are_new_ones(tmp_path: Path) -> None:
         assert ask(f"{series}/zarr.json").text == before[0].text
         after = ask(f"{series}/0/c/0/0/0", If_None_Match=before[1].headers["ETag"])
         assert (after.status, any(after.body)) == (200, False)
+
+
+def test_a_table_that_makes_other_images_is_not_drawn() -> None:
+    """As where rescaled values put the frames of two images into one another's places."""
+    series = radiology_volumes.modality_lut()
+    turned = radiology_volumes.modality_lut()
+    for one, other in zip(turned.datasets, reversed(series.datasets), strict=True):
+        one.ImagePositionPatient = other.ImagePositionPatient
+    with Opener() as opened:
+        stored, same, others = (
+            opened(each, values=values).store
+            for each, values in ((series, "stored"), (series, "modality"), (turned, "modality"))
+        )
+    for found, expected in ((same, ("modality", same)), (others, (None, stored))):
+        upstream: Any = SimpleNamespace(views={3: SimpleNamespace(values="stored")}, store=partial(given, found))
+        assert asyncio.run(drawn(upstream, SeriesRef("1", "2"), stored)) == expected
+
+
+async def given(store: Any, *_: Any, **__: Any) -> Any:
+    return store
 
 
 def test_studies_are_flat_rows_without_names(running: Gateway) -> None:
