@@ -80,7 +80,7 @@ def parse_series(items: Sequence[ImageItem], study: str, series: str) -> Series:
     """Type the reply to a series-level metadata request.
 
     Args:
-        items: The metadata of its instances, in the server's order; see `image_model.decode_instances`.
+        items: The metadata of its instances, in the server's order; see `instances.decode_instances`.
         study: Study Instance UID that was asked for.
         series: Series Instance UID that was asked for.
 

@@ -22,7 +22,7 @@ from waiting import BUSY, SECONDS
 
 import dicomzarr
 from dicomzarr.dicom.model import image_model, json_model
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.engine import ports
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from slides_pixels import noisy_color, noisy_gray, shrink
 from waiting import BUSY
 
 import dicomzarr
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.dicom.slide import pyramid
 from dicomzarr.errors import UnsupportedTransferSyntaxError

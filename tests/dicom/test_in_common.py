@@ -7,8 +7,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicomzarr.dicom.model.image_model import decode_instances
 from dicomzarr.dicom.model.in_common import told_once
+from dicomzarr.dicom.model.instances import decode_instances
 
 TAGS = {
     "00080005": {"vr": "CS", "Value": ["ISO_IR 192"]},

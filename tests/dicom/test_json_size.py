@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import pytest
 
-from dicomzarr.dicom.model.image_model import decode_instances, frame_groups
+from dicomzarr.dicom.model.image_model import frame_groups
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.model.json_model import RawSequence
 from dicomzarr.dicom.model.json_size import check_batch, check_size, check_values, number_of
 from dicomzarr.engine.ports import SeriesMetadata

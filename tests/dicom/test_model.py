@@ -32,7 +32,7 @@ from slides import (
 
 import dicomzarr
 from dicomzarr.dicom.instance import Instance
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.model.json_model import patient_of
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.dicom.segmentation import lab16_to_srgb

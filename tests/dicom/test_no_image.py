@@ -10,7 +10,7 @@ from pydicom import Dataset
 from scan_checks import one_grid, planned, sizes
 from scans import classic, shots
 
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.errors import InvalidAttributeError, UnsupportedSeriesError, UnsupportedTransferSyntaxError
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.model.private import private_value
 
 KNOWN = {

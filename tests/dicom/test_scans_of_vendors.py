@@ -17,7 +17,7 @@ from scan_checks import check, counts, mixed_contrasts, one_grid, planned, sizes
 from scans import STUDY, Scan, Shot, classic, enhanced, shots
 from waiting import MEASUREMENTS
 
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.plan import plan_images

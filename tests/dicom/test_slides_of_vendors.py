@@ -19,7 +19,7 @@ from slides_instances import Identity, Level, full_instance, sequence_item, spar
 from slides_pixels import noisy_color, noisy_gray, shrink
 
 import dicomzarr
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.plan import ImagePlan, SeriesPlan, plan_images

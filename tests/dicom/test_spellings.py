@@ -14,7 +14,7 @@ from pydicom.filewriter import write_dataset
 from scans import SERIES, STUDY, Scan, classic, enhanced, segmentation, shots
 
 from dicomzarr.dicom.model.completeness import referring_instances
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.model.spellings import as_standard, referred
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.plan import plan_images

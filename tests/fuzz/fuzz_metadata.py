@@ -20,7 +20,7 @@ from radiology_slices import Identity, stack
 from segmentations import segmented
 from slides_model import instance_metadata
 
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.errors import DicomZarrError
 from dicomzarr.omezarr.documents import V3

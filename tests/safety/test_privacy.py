@@ -26,7 +26,8 @@ from radiology_uptake import pet
 from segmentations import segmented
 
 import dicomzarr
-from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro, decode_instances
+from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.model.json_model import InstanceItem
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.errors import DicomZarrError, GridError, InvalidAttributeError

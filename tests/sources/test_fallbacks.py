@@ -34,7 +34,7 @@ import dicomzarr
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.dicom.instance import Instance
 from dicomzarr.dicom.model.completeness import reduced_instances
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.pixels.pixels import PixelDescription
 from dicomzarr.errors import (
     AuthenticationError,

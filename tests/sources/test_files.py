@@ -30,7 +30,7 @@ from pydicom.uid import (
 import dicomzarr
 from dicomzarr.demo.instances import from_file
 from dicomzarr.dicom.files.file_meta import read_file_meta
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.notices import without_files
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.engine.ports import Fetch, SeriesMetadata, SeriesRef, Wait

@@ -26,7 +26,7 @@ from slides_pyramids import deep_pyramid
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.instances import from_dataset, from_file
 from dicomzarr.demo.server import DICOMwebServer
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.engine.series_state import FrameKey, SeriesState
 from dicomzarr.errors import ChangedFileError

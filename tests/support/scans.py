@@ -21,7 +21,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
 from radiology_model import AXIAL, RadiologySeries
 from radiology_slices import SOP_CLASSES
 
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.plan import plan_images
 

@@ -5,8 +5,6 @@ As in `json_model`, whatever is not named here is skipped by the decoder and nev
 
 from __future__ import annotations
 
-from collections import deque
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -20,10 +18,7 @@ from dicomzarr.dicom.model.json_model import (
     RawSequence,
     Sequence,
     batches,
-    decode_bodies,
 )
-from dicomzarr.dicom.model.private_blocks import in_home_blocks
-from dicomzarr.dicom.model.spellings import as_standard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -434,8 +429,6 @@ class ImageItem(InstanceItem, gc=False, frozen=True):
     shared_groups: Sequence[FrameGroups] = _sequence("52009229")
 
 
-_INSTANCES = msgspec.json.Decoder(list[ImageItem])
-_NO_INSTANCE = ImageItem()
 TAGS: Final = frozenset(int(each.encode_name, 16) for each in msgspec.structs.fields(ImageItem))
 """Of an instance, that are read here."""
 
@@ -445,9 +438,6 @@ _PRIVATE: Final = {
     group: {tag & 0xFF for tag in TAGS if tag >> 16 == group} for group in {tag >> 16 for tag in TAGS} if group % 2
 }
 """Private ones by their group: what each has behind the number of its block."""
-
-_WITH_PRIVATE = frozenset({"MR", "PT"})
-"""Modalities of which private attributes are read."""
 
 _GROUPS = msgspec.json.Decoder(list[FrameGroups | None])
 NO_GROUPS = FrameGroups()
@@ -464,51 +454,6 @@ def is_read(tag: int) -> bool:
     if element <= _LAST_CREATOR:
         return group in _PRIVATE
     return element & 0xFF in _PRIVATE.get(group, ())  # whatever block it is in (PS3.5 section 7.8.1)
-
-
-def decode_instances(body: bytes, common: bytes = b"") -> list[ImageItem]:
-    """The instances of one metadata reply, in the server's order.
-
-    Args:
-        body: A JSON array of them.
-        common: A JSON object of what all of them say besides; see `in_common.told_once`.
-
-    Raises:
-        MetadataError: The body is no DICOM JSON.
-    """
-    body = as_standard(body)
-    shared = decode_bodies(_INSTANCES, as_standard(b"[" + common + b"]"))
-    items = _with(shared, decode_bodies(_INSTANCES, body))
-    if any(item.modality.first in _WITH_PRIVATE for item in items):
-        placed = in_home_blocks(body)
-        items = items if placed is body else _with(shared, decode_bodies(_INSTANCES, placed))
-    for name in InstanceItem.__struct_fields__:
-        if items and getattr(items[0], name) is not getattr(items[-1], name):  # else all have it in common, or none
-            _share(items, name)
-    return items
-
-
-def _with(shared: list[ImageItem], items: list[ImageItem]) -> list[ImageItem]:
-    """Instances with what all of them have in common."""
-    for each in shared:  # one, or none
-        for name in ImageItem.__struct_fields__:
-            value = getattr(each, name)
-            if value is not getattr(_NO_INSTANCE, name):
-                deque(map(msgspec.structs.force_setattr, items, repeat(name), repeat(value)), 0)  # ten times 10 000
-    return items
-
-
-def _share(items: list[ImageItem], name: str) -> None:
-    """Have neighbours whose attribute has the same values hold it once: in a long series that is most of the memory."""
-    known: Leaf | None = None
-    for item in items:
-        leaf = getattr(item, name)
-        if leaf is EMPTY or not isinstance(leaf, Leaf) or not leaf.values:
-            continue
-        if leaf == known:
-            msgspec.structs.force_setattr(item, name, known)
-        else:
-            known = leaf
 
 
 def frame_groups(sequence: RawSequence) -> Iterator[FrameGroups]:

@@ -19,7 +19,7 @@ from dicomzarr.dicom.files.data_set import (
     file_meta_information,
 )
 from dicomzarr.dicom.files.file_meta import read_file_meta
-from dicomzarr.dicom.model.image_model import decode_instances
+from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.dicom.pixels.syntax import is_native
 from dicomzarr.dicom.series import parse_series
