@@ -32,6 +32,9 @@ _STATES: Final = (
 )
 """Under which names filesystems tell the state of a file, the surest first."""
 
+_LISTED: Final = 10
+"""Times as long as one call may take that a listing may: it is one request for each folder, or for a thousand files."""
+
 _STATE: Final = "dicomzarr state"
 """Under which name we tell it."""
 
@@ -139,7 +142,7 @@ class FsspecFiles(_Foreign):
         with _explained(self.where):
             made, path = await Turns(None).run(self.timeout, self.where, self._make)
             filesystem = _Filesystem(made, self)
-            infos = await filesystem.turns.run(self.timeout, self.where, filesystem.infos, path)
+            infos = await filesystem.turns.run(_LISTED * self.timeout, self.where, filesystem.infos, path)
         root = str(made._strip_protocol(path)).rstrip("/")  # noqa: SLF001  # what fsspec names begin with
         below = {
             _below(name, root): ForeignFile(name, int(info.get("size") or 0), info[_STATE], filesystem)
