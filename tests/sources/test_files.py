@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import struct
 import subprocess
 import zipfile
@@ -18,6 +19,7 @@ import radiology
 import slides
 from folders import Sink, all_keys, brought, state_of, write
 from pydicom import Dataset, dcmread
+from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -362,6 +364,46 @@ def test_the_first_by_name_counts_in_folders_as_in_archives(tmp_path: Path) -> N
     assert np.array_equal(folder.levels[0][...], packed.levels[0][...])
     assert folder.notices == packed.notices
     assert "a/x.dcm, b.dcm" in folder.notices[-1]
+
+
+@pytest.mark.parametrize("name", ["DICOMDIR", "DICOMDIR;1", "index.dcm"])
+def test_a_directory_of_a_disc_is_ignored_wherever_it_lies(name: str, tmp_path: Path) -> None:
+    disc = tmp_path / "scans in 2024"
+    paths = write(disc / "DICOMDIR in use", radiology.BUILDERS["volume"]().datasets)
+    shutil.copy(str(get_testdata_file("DICOMDIR")), disc / name)
+    index = FilesSource(disc).index()
+    assert [len(each) for each in index.series.values()] == [len(paths)]
+    assert index.notices == ()
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_a_part_of_a_file_gives_way_to_the_whole_of_it(tmp_path: Path, *, coded: bool) -> None:
+    datasets = radiology.BUILDERS["volume"]().datasets
+    expected = [each.pixel_array for each in datasets]
+    for each in datasets if coded else ():
+        each.compress(RLELossless, generate_instance_uid=False)
+    paths = write(tmp_path, datasets)
+    part = tmp_path / ".0002.dcm.aB3x"  # as rsync calls it
+    part.write_bytes(paths[2].read_bytes()[:-20])
+    image = dicomzarr.open(tmp_path)
+    assert sorted(map(np.ndarray.tobytes, image.levels[0][...])) == sorted(map(np.ndarray.tobytes, expected))
+    reason = "further files of an instance that is there already, and which differ from it"
+    assert image.notices[-1] == f"1 file was left out ({reason}): {part.name}."
+    paths[2].unlink()
+    with pytest.raises(TruncatedFileError):
+        dicomzarr.open(tmp_path).levels[0][...]
+
+
+def test_files_of_one_instance_that_differ_are_told_from_copies(tmp_path: Path) -> None:
+    (dataset,) = radiology.BUILDERS["single_slice"]().datasets
+    for folder, description in (("a", "AXIAL"), ("b", "AXIAL"), ("c", "CORRECTED")):
+        dataset.SeriesDescription = description
+        write(tmp_path / folder, [dataset])
+    reason = "further files of an instance that is there already"
+    assert FilesSource(tmp_path).index().notices == (
+        f"1 file was left out ({reason}): b/0000.dcm.",
+        f"1 file was left out ({reason}, and which differ from it): c/0000.dcm.",
+    )
 
 
 def test_a_notice_counts_linked_folders_but_those_whose_files_are_found_elsewhere(volume: list[Path]) -> None:

@@ -15,12 +15,12 @@ from dicomzarr.errors import DicomZarrError, FileError, InvalidFileError, Server
 from dicomzarr.runtime.collection import without_collection
 from dicomzarr.sources.files.heads import Head, read_heads
 from dicomzarr.sources.files.index_file import NAME, FileRow
-from dicomzarr.sources.files.instance import FileInstance, is_dicom, is_directory, read_instance
+from dicomzarr.sources.files.instance import FileInstance, is_cut_off, is_dicom, is_directory, read_instance
 from dicomzarr.sources.files.stores.port import LeftOut
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dicomzarr.sources.files.index_file import IndexFile
     from dicomzarr.sources.files.instance import Kept
@@ -109,14 +109,21 @@ def _is_ours(name: str) -> bool:
 
 def _sorted(files: Mapping[str, _Found], listing: Listing) -> FolderIndex:
     series: dict[SeriesRef, dict[str, FileInstance]] = defaultdict(dict)
+    holding: dict[tuple[SeriesRef, str], dict[str, FileInstance]] = {}
     reasons: dict[LeftOut, list[str]] = {reason: [] for reason in LeftOut}
     for name, reason in listing.left_out.items():
         reasons[reason].append(name)
     for name, (_, found) in files.items():
         if isinstance(found, LeftOut):
             reasons[found].append(name)
-        elif found is not None and series[found.ref].setdefault(found.uid, found) is not found:
-            reasons[LeftOut.DOUBLED].append(name)
+        elif found is not None:
+            holding.setdefault((found.ref, found.uid), {})[name] = found
+    for (ref, uid), by_name in holding.items():
+        shown = series[ref][uid] = _shown_of(list(by_name.values()))
+        for name, each in by_name.items():
+            if each is not shown:
+                alike = (each.told, each.file.size) == (shown.told, shown.file.size)
+                reasons[LeftOut.DOUBLED if alike else LeftOut.DIFFERING].append(name)
     notices = {
         reason: files_left_out(reason, sorted(names), "folder" if reason is LeftOut.FOLDER else "file")
         for reason, names in reasons.items()
@@ -125,6 +132,15 @@ def _sorted(files: Mapping[str, _Found], listing: Listing) -> FolderIndex:
     if not series and LeftOut.UNREADABLE in notices:
         raise UnreadableFileError(f"There is no DICOM that can be read. {notices[LeftOut.UNREADABLE]}")
     return FolderIndex(dict(series), (*notices.values(), *listing.notices), files)
+
+
+def _shown_of(copies: Sequence[FileInstance]) -> FileInstance:
+    """The file of an instance that is read: the first by name, unless that is cut off and a longer one is not."""
+    first, *others = copies
+    longer = [each for each in others if each.file.size > first.file.size]
+    if not (longer and is_cut_off(first)):
+        return first
+    return next((each for each in longer if not is_cut_off(each)), first)
 
 
 # --- what is kept ---
@@ -224,7 +240,9 @@ def _read(new: Mapping[str, StoredFile], far: IndexFile | None) -> Iterator[_Rea
 
 def _looked_at(name: str, file: StoredFile) -> FileInstance | LeftOut | None:
     try:
-        return read_instance(file) if is_dicom(file) else _no_dicom(name)
+        if is_directory(name):
+            return None
+        return read_instance(file) if is_dicom(file) else LeftOut.NO_DICOM
     except InvalidFileError:
         return LeftOut.BROKEN
     except (FileError, OSError):
@@ -259,7 +277,3 @@ def _far(names: Mapping[StoredFile, str], kept: IndexFile) -> Iterator[tuple[str
 
 def _failed(error: DicomZarrError) -> LeftOut:
     return LeftOut.BROKEN if isinstance(error, InvalidFileError) else LeftOut.UNREADABLE
-
-
-def _no_dicom(name: str) -> LeftOut | None:
-    return None if is_directory(name) else LeftOut.NO_DICOM

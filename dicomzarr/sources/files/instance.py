@@ -13,11 +13,11 @@ from dicomzarr.dicom.files.elements import UNDEFINED, elements
 from dicomzarr.dicom.files.excerpt import LONGEST_VALUE
 from dicomzarr.dicom.files.file_meta import ENOUGH, read_file_meta
 from dicomzarr.dicom.files.file_meta import is_dicom as begins_as_dicom
-from dicomzarr.dicom.files.part10 import find_frames, locate_frames
-from dicomzarr.dicom.files.random_access import Window
+from dicomzarr.dicom.files.part10 import find_frames, is_whole, locate_frames
+from dicomzarr.dicom.files.random_access import NeededError, Window
 from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.engine.ports import SeriesRef
-from dicomzarr.errors import InvalidFileError
+from dicomzarr.errors import DicomZarrError, InvalidFileError
 from dicomzarr.sources.files.distant import frames_in
 from dicomzarr.sources.files.stores.members import Member, beginning_of
 from dicomzarr.sources.spool import inflated
@@ -54,8 +54,8 @@ _ROWS: Final = b'"00280010":{'
 
 _LONGEST_SHOWN: Final = 1024  # bytes of a value
 
-_DIRECTORY: Final = "1.2.840.10008.1.3.10"
-"""Media Storage Directory Storage, the SOP class of a DICOMDIR (PS3.10 section 8)."""
+_FILE_SET: Final = 0x0004
+"""The group with whose attributes a DICOMDIR begins, and nothing else (PS3.3 section F.3.2)."""
 
 
 class Kept(Protocol):
@@ -107,17 +107,17 @@ class FileInstance(msgspec.Struct, frozen=True, eq=False):
 
 
 def is_dicom(file: StoredFile) -> bool:
-    """Whether it is a DICOM file at all, and no directory of others.
+    """Whether it is a DICOM file at all.
 
     Raises:
         FileError: It cannot be read.
     """
-    return not is_directory(file.name) and begins_as_dicom(beginning_of(file)[:ENOUGH])
+    return begins_as_dicom(beginning_of(file)[:ENOUGH])
 
 
 def is_directory(name: str) -> bool:
-    """Whether a file is called as a directory of others."""
-    return re.split(r"[/\\]", name.partition(" in ")[0])[-1].upper() == "DICOMDIR"
+    """Whether a file is called as a directory of others, by its name within its place."""
+    return re.split(r"[/\\]", name)[-1].upper() == "DICOMDIR"
 
 
 def read_instance(file: StoredFile, head: RandomAccess | None = None) -> FileInstance | None:
@@ -132,11 +132,12 @@ def read_instance(file: StoredFile, head: RandomAccess | None = None) -> FileIns
     """
     header = read_header(Window(beginning_of(file)) if head is None else head, file.name)
     data = memoryview(header.data)
-    found = [element for element in elements(data, 0, header.encoding) if f"{element.tag:08X}" in SHOWN]
+    parts = list(elements(data, 0, header.encoding))
+    if parts and parts[0].tag >> 16 == _FILE_SET:
+        return None
+    found = [element for element in parts if f"{element.tag:08X}" in SHOWN]
     values = [data[each.at : each.start + each.length] for each in found if _is_shown(each.length)]
     shown = attributes(header._replace(data=b"".join(values)), file.name)
-    if first_text(shown, "00080016") == _DIRECTORY:
-        return None
     study, series, uid = (first_text(shown, tag) for tag in (STUDY, SERIES, INSTANCE))
     if not uid or not (header.pixels or (study and series)):
         raise InvalidFileError(f"{file.name} names no study, series or instance.")
@@ -145,6 +146,15 @@ def read_instance(file: StoredFile, head: RandomAccess | None = None) -> FileIns
             shown[tag] = {"vr": "UI", "Value": [NAMELESS]}
     study, series = study or NAMELESS, series or NAMELESS
     return FileInstance(file, SeriesRef(study, series), uid, encoded_attributes(shown))
+
+
+def is_cut_off(instance: FileInstance) -> bool:
+    """Whether a file ends within an attribute, its pixels too; of one far away as far as its beginning tells that."""
+    try:
+        meta = read_file_meta(instance.head)
+        return not meta.deflated and not is_whole(instance.head, meta)
+    except (DicomZarrError, NeededError):
+        return False
 
 
 def _is_shown(length: int) -> bool:

@@ -29,6 +29,7 @@ class LeftOut(StrEnum):
     PACKED = "packed in a way that cannot be read"
     BOMB = "inflated beyond all reason"
     DOUBLED = "further files of an instance that is there already"
+    DIFFERING = "further files of an instance that is there already, and which differ from it"
 
 
 _UNTOLD: Final = "untold "
