@@ -543,7 +543,74 @@ def test_what_inflates_beyond_all_reason_is_refused(
         dicomzarr.open(path)
 
 
-@pytest.mark.parametrize("name", ["a.tar.xz", "a.tar.bz2", "a.7z", "a.rar", "a.dcm.gz", "a.tar.zst"])
+@pytest.fixture
+def packed(slices: list[Path], tmp_path: Path) -> Path:
+    """A folder of files that gzip compressed, each by itself."""
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    for each in slices:
+        (folder / f"{each.name}.gz").write_bytes(gzip.compress(each.read_bytes()))
+    return folder
+
+
+@pytest.mark.parametrize("options", [{}, {"cache_dir": "cache"}])
+def test_files_that_gzip_compressed_are_those_of_a_folder(
+    options: dict[str, str], packed: Path, tmp_path: Path
+) -> None:
+    (packed / "mask.nii.gz").write_bytes(gzip.compress(bytes(10**6)))
+    (packed / "plain.dcm.gz").write_bytes(b"no gzip")
+    zipped(packed / "study.zip", {"a": b"b"})
+    options = {name: str(tmp_path / value) for name, value in options.items()}
+    pixels = dicomzarr.open(tmp_path / "files").levels[0][...]
+    for _ in range(2):
+        image = dicomzarr.open(packed, **options)
+        assert np.array_equal(image.levels[0][...], pixels)
+        packed_too = "archives and compressed files, which are not looked into"
+        assert image.notices == (
+            "1 file was left out (no DICOM): mask.nii.gz.",
+            f"2 files were left out ({packed_too}): plain.dcm.gz, study.zip.",
+        )
+        forget_servers()
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_one_file_that_gzip_compressed_opens_anywhere(pieces: int, slices: list[Path], tmp_path: Path) -> None:
+    body = slices[2].read_bytes()
+    step = -(-len(body) // pieces)
+    data = b"".join(gzip.compress(body[at : at + step]) for at in range(0, len(body), step))
+    (tmp_path / "one.dcm.GZ").write_bytes(data)
+    pixels = dicomzarr.open(slices[2]).levels[0][...]
+    assert np.array_equal(dicomzarr.open(tmp_path / "one.dcm.GZ").levels[0][...], pixels)
+    with bucket({"one.dcm.gz": data}) as server:
+        assert np.array_equal(dicomzarr.open("s3://bucket/one.dcm.gz", **server.options).levels[0][...], pixels)
+        assert np.array_equal(dicomzarr.open(f"{server.url}/bucket/one.dcm.gz").levels[0][...], pixels)
+        forget_servers()
+
+
+def test_files_that_gzip_compressed_are_read_as_they_were_found_or_not_at_all(packed: Path) -> None:
+    path = packed / "0002.dcm.gz"
+    image = dicomzarr.open(packed)
+    os.utime(path, ns=(5, 5))
+    with pytest.raises(ChangedFileError, match="has changed since it was opened"):
+        image.levels[0][...]
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(TruncatedFileError, match=r"0002\.dcm\.gz ends early"):
+        dicomzarr.open(packed).levels[0][...]
+    path.write_bytes(path.read_bytes()[:200])
+    assert dicomzarr.open(packed).notices[-1] == "1 file was left out (broken DICOM): 0002.dcm.gz."
+
+
+def test_members_that_are_encrypted_are_said(slices: list[Path], tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {"a.dcm": slices[0].read_bytes()})
+    body = bytearray(path.read_bytes())
+    for at in (6, body.index(b"PK\1\2") + 8):  # of both headers, the flags (APPNOTE 4.4.4)
+        body[at] |= 1
+    path.write_bytes(body)
+    with pytest.raises(MissingFileError, match=r"1 file was left out \(encrypted\): a.dcm"):
+        dicomzarr.open(path)
+
+
+@pytest.mark.parametrize("name", ["a.tar.xz", "a.tar.bz2", "a.7z", "a.rar", "a.dcm.bz2", "a.tar.zst"])
 def test_other_archives_are_refused_with_what_to_do(name: str, slices: list[Path], tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(slices[0].read_bytes())
     with pytest.raises(InvalidFileError, match=r"is packed in a way that is not read\. Unpack it"):

@@ -16,6 +16,7 @@ from dicomzarr.runtime.collection import without_collection
 from dicomzarr.sources.files.heads import Head, read_heads
 from dicomzarr.sources.files.index_file import NAME, FileRow
 from dicomzarr.sources.files.instance import FileInstance, is_cut_off, is_dicom, is_directory, read_instance
+from dicomzarr.sources.files.stores.archive import is_packed
 from dicomzarr.sources.files.stores.port import LeftOut
 
 if TYPE_CHECKING:
@@ -113,9 +114,10 @@ def _sorted(files: Mapping[str, _Found], listing: Listing) -> FolderIndex:
     reasons: dict[LeftOut, list[str]] = {reason: [] for reason in LeftOut}
     for name, reason in listing.left_out.items():
         reasons[reason].append(name)
-    for name, (_, found) in files.items():
+    for name, (file, found) in files.items():
         if isinstance(found, LeftOut):
-            reasons[found].append(name)
+            is_archive = found is LeftOut.NO_DICOM and is_packed(name, file)
+            reasons[LeftOut.ARCHIVE if is_archive else found].append(name)
         elif found is not None:
             holding.setdefault((found.ref, found.uid), {})[name] = found
     for (ref, uid), by_name in holding.items():

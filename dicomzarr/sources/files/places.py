@@ -10,7 +10,7 @@ from dicomzarr.dicom.model.image_model import TAGS
 from dicomzarr.errors import InvalidOptionError, InvalidURLError
 from dicomzarr.sources.files.index_file import NAME, IndexFile
 from dicomzarr.sources.files.instance import SHOWN
-from dicomzarr.sources.files.stores.archive import ENDINGS, Archive
+from dicomzarr.sources.files.stores.archive import ENDINGS, Archive, kind_of
 from dicomzarr.sources.files.stores.foreign import FsspecFiles, ObstoreFiles
 from dicomzarr.sources.files.stores.local import LocalFolder
 from dicomzarr.sources.files.urls import path_of, place_of, split_place
@@ -110,7 +110,7 @@ def names_files(url: str) -> bool:
 
 
 def _unpacked(store: ByteStore, name: str, kept: IndexFile | None) -> ByteStore:
-    kind = next((kind for end, kind in ENDINGS.items() if safe_url(name).lower().endswith(end)), None)
+    kind = kind_of(safe_url(name))
     return store if kind is None else Archive(store, kind, kept)
 
 

@@ -54,8 +54,8 @@ class WholeFrames:
         url = file.url
         if url is None:
             raise UsageError(
-                f"There is no URL by which others read {file.name}: it is deflated in an archive, or in a place that "
-                "only the options name.",
+                f"There is no URL by which others read {file.name}: it is compressed, deflated in an archive, or in a "
+                "place that only the options name.",
                 remedy="Unpack it, or give a URL that fsspec knows.",
             )
         if url.startswith(("http://", "https://")) and safe_url(url) != url:

@@ -1,4 +1,4 @@
-"""Files in an archive that lies in a place itself: zip, tar, tar.gz. Nothing is unpacked to where its name says."""
+"""Files in an archive that lies in a place itself: zip, tar, tar.gz, gz. Nothing is unpacked to where its name says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import msgspec
 
 from dicomzarr.errors import InvalidFileError
 from dicomzarr.sources.files.stores.ahead import AheadStream
-from dicomzarr.sources.files.stores.gzipped import Gunzipped
+from dicomzarr.sources.files.stores.gzipped import Gunzipped, is_gzip
 from dicomzarr.sources.files.stores.members import ANY_RATIO, MOST_INFLATED, RATIO, Deflated, Member, Spools
 from dicomzarr.sources.files.stores.port import LeftOut, Listing, begun
 
@@ -31,9 +31,10 @@ ENDINGS: Final[Mapping[str, str]] = {
     ".tar": "tar",
     ".tar.gz": "tar.gz",
     ".tgz": "tar.gz",
-    **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".tbz2", ".txz", ".7z", ".rar"), "unread"),
+    ".gz": "gz",
+    **dict.fromkeys((".bz2", ".xz", ".zst", ".tbz2", ".txz", ".7z", ".rar"), "unread"),
 }
-"""The kinds of archives, by how their names end; the first ending that fits counts."""
+"""The kinds of archives and compressed files, by how their names end; the first ending that fits counts."""
 
 _LOCAL_HEADER: Final = 30
 _END, _END_64, _LONGEST_COMMENT, _MANY = 22, 76, 0xFFFF, 0xFFFF
@@ -47,8 +48,18 @@ _ENCRYPTED: Final = 1
 _CLIMBING: Final = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:|\0")
 
 
+def kind_of(name: str) -> str | None:
+    """The kind in `ENDINGS` of what has a name; None where it is called as no archive."""
+    return next((kind for end, kind in ENDINGS.items() if name.lower().endswith(end)), None)
+
+
+def is_packed(name: str, file: StoredFile) -> bool:
+    """Whether a file is called as an archive or compressed file, and is read as it is."""
+    return kind_of(name) is not None and not isinstance(file, Gunzipped)
+
+
 class Archive:
-    """The files in a zip or tar; it is a `port.ByteStore`.
+    """The files in a zip or tar, or the one that gzip compressed; it is a `port.ByteStore`.
 
     Args:
         outer: The place of the archive, which holds nothing else; a folder of that name is a folder.
@@ -98,10 +109,15 @@ class Archive:
                 f"{archive.name} is packed in a way that is not read.",
                 remedy="Unpack it, or pack the files as zip, tar or tar.gz.",
             )
+        if self._kind == "gz":
+            archive = archive.packed if isinstance(archive, Gunzipped) else archive
+            if is_gzip(archive):  # of several members only all of it tells how long it is
+                archive = Gunzipped.measured(archive, self._spools, near=self.near)
+            return Listing({self.where.rpartition("/")[2]: archive}, {})
         size = None
         if self._kind == "tar.gz":
-            archive = gunzipped = Gunzipped.measured(archive, self._spools, near=self.near)
-            size = gunzipped.size
+            archive = whole = Gunzipped.measured(archive, self._spools, near=self.near)
+            size = whole.size
         listing = self._zip(archive) if self._kind == "zip" else self._tar(archive)
         if self._kept is not None:
             members = [_row(name, file) for name, file in listing.files.items()]
@@ -234,7 +250,9 @@ def _check_count(archive: StoredFile, count: int) -> None:
 def _zip_trouble(info: zipfile.ZipInfo) -> LeftOut | None:
     if _CLIMBING.search(info.filename):
         return LeftOut.CLIMBING
-    if info.flag_bits & _ENCRYPTED or info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+    if info.flag_bits & _ENCRYPTED:
+        return LeftOut.ENCRYPTED
+    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         return LeftOut.PACKED
     grows = info.file_size > ANY_RATIO and info.file_size > RATIO * info.compress_size
     if info.compress_type == zipfile.ZIP_DEFLATED and (grows or info.file_size > MOST_INFLATED):

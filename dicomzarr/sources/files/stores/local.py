@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dicomzarr.errors import FileError, MissingFileError
+from dicomzarr.sources.files.stores.archive import kind_of
+from dicomzarr.sources.files.stores.gzipped import gunzipped
+from dicomzarr.sources.files.stores.members import Spools
 from dicomzarr.sources.files.stores.pinned_file import pinned, unreadable
 from dicomzarr.sources.files.stores.port import LeftOut, Listing
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class LocalFolder:
-    """All files below a folder, or one file; it is a `port.ByteStore`.
+    """All files below a folder, or one file, those that gzip compressed as they were; it is a `port.ByteStore`.
 
     Args:
         root: The folder or file.
@@ -28,6 +31,7 @@ class LocalFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._spools = Spools()
 
     @property
     def where(self) -> str:
@@ -47,11 +51,22 @@ class LocalFolder:
         left_out: dict[str, LeftOut] = {}
         for name, path, is_link in _paths(self.root):
             found = _looked_at(path, inside) if is_link else _pinned(path)
+            if not (found is None or isinstance(found, LeftOut)):
+                found = self._as_it_was(name, found)
             if isinstance(found, LeftOut):
                 left_out[name] = found
             elif found is not None:
                 files[name] = found
         return Listing(dict(sorted(files.items())), left_out)  # not folder by folder: names as they are in archives
+
+    def _as_it_was(self, name: str, file: StoredFile) -> StoredFile | LeftOut:
+        """A file before gzip compressed it by itself, if it is called so."""
+        if name[-3:].lower() != ".gz" or kind_of(name) != "gz":
+            return file
+        try:
+            return gunzipped(file, self._spools)
+        except FileError:
+            return LeftOut.UNREADABLE
 
     def pace(self) -> tuple[float, int]:
         """See `ByteStore.pace`."""

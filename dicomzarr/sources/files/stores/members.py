@@ -28,7 +28,7 @@ ANY_RATIO: Final = 512 * 2**20
 """What inflates to more than so many bytes may not grow more than so many times."""
 
 _BEGINNING: Final = 256 * 2**10
-"""Bytes of a deflated member that are inflated anew, in memory, for who looks at its header."""
+"""Bytes of a compressed file that are inflated anew, in memory, for who looks at its header."""
 
 _CHECKED: Final = 64 * 2**20
 _CHECKED_AT_ONCE: Final = 2**20
@@ -130,13 +130,13 @@ class Spools:
             InvalidFileError: It is not what its archive says.
             TemporaryFileError: There is no room.
         """
-        found = self._lying(file)
+        found = self.lying(file)
         if found is not None:
             return found
         with self._lock:
             turn = self._inflating.setdefault(file, _Turn())
         with turn.lock:
-            found = self._lying(file)
+            found = self.lying(file)
             if found is None:
                 found = file.inflate()
                 self.hold(file, found)
@@ -149,7 +149,8 @@ class Spools:
             while len(self._held) > _SPOOLS or sum(map(len, self._held.values())) > MOST_INFLATED:
                 self._held.popitem(last=False)
 
-    def _lying(self, file: Inflatable) -> mmap.mmap | None:
+    def lying(self, file: Inflatable) -> mmap.mmap | None:
+        """A file that lies there already."""
         with self._lock:
             found = self._held.get(file)
             if found is not None:
@@ -204,8 +205,23 @@ class Unpacked(ABC):
         return await FRAME_FILES.run(self.__getitem__, slice(start, stop))
 
 
+class Compressed(Unpacked):
+    """One whose beginning is had without the rest."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def beginning(self, stop: int) -> bytes:
+        """Its first bytes, up to an offset, inflated in memory; nothing is compared with a checksum.
+
+        Raises:
+            InvalidFileError: It is damaged.
+            TruncatedFileError: It ends early.
+        """
+
+
 @dataclass(frozen=True, slots=True)
-class Deflated(Unpacked):
+class Deflated(Compressed):
     """A file that is deflated within another: all of it is inflated, and compared with its checksum, when it is read.
 
     For who looks at its header there is `beginning_of`.
@@ -243,12 +259,16 @@ class Deflated(Unpacked):
         """What it is inflated from."""
         return AheadFile(self.packed, near=self.packed.near)
 
+    def beginning(self, stop: int) -> bytes:
+        """See `Compressed.beginning`."""
+        return inflated_start(self.ahead(), stop, self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class _Beginning(Unpacked):
     """The same, of which no more is inflated than somebody looks at; so nothing is compared with the checksum."""
 
-    packed: Deflated
+    packed: Compressed
 
     @property
     def size(self) -> int:  # type: ignore[override]  # it is never set
@@ -264,9 +284,9 @@ class _Beginning(Unpacked):
         start, stop, _ = span.indices(self.size)
         if stop > _BEGINNING:
             return self.packed[start:stop]
-        return inflated_start(self.packed.ahead(), stop, self.name)[start:stop] if start < stop else b""
+        return self.packed.beginning(stop)[start:stop] if start < stop else b""
 
 
 def beginning_of(file: StoredFile) -> StoredFile:
     """A file for who looks at its header, and shows no pixels by it: frames are read out of the file itself."""
-    return _Beginning(file) if isinstance(file, Deflated) else file
+    return _Beginning(file) if isinstance(file, Compressed) else file

@@ -26,6 +26,8 @@ class LeftOut(StrEnum):
     FOLDER = "links to folders outside the folder"
     CLIMBING = "names that lead out of the archive"
     LINKED = "links in an archive"
+    ARCHIVE = "archives and compressed files, which are not looked into"
+    ENCRYPTED = "encrypted"
     PACKED = "packed in a way that cannot be read"
     BOMB = "inflated beyond all reason"
     DOUBLED = "further files of an instance that is there already"
