@@ -55,6 +55,12 @@ def file_left_out(error: Exception) -> str:
     return f"1 file was left out: {_printable(str(error))}"
 
 
+def files_mislabelled(count: int, syntax: str) -> str:
+    """That so many files name a transfer syntax that their pixels are not in."""
+    files = "1 file says" if count == 1 else f"{count} files say"
+    return f"{files} that pixels are in {syntax}, and they are not: they are read as what they show to be."
+
+
 def without_files(sentence: str) -> str:
     """A sentence for whom does not see the files: people name files and folders by patients, others' too."""
     return _OF_FILES.sub(r"\1\2.", sentence)

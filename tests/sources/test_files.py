@@ -13,24 +13,31 @@ import subprocess
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import radiology
 import slides
+from buckets import bucket
 from folders import Sink, all_keys, brought, state_of, write
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    JPEG2000,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
     RLELossless,
 )
+from serving import forget_servers
 
 import dicomzarr
 from dicomzarr.demo.instances import from_file
+from dicomzarr.dicom.files.data_set import file_meta_information
 from dicomzarr.dicom.files.file_meta import read_file_meta
 from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.notices import without_files
@@ -53,6 +60,8 @@ from dicomzarr.sources.files.source import FilesSource
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from pydicom.uid import UID
 
     from dicomzarr.dicom.files.part10 import StoredFrames
     from dicomzarr.engine.series_state import SeriesState
@@ -286,7 +295,9 @@ def test_frames_of_one_fetch_open_their_file_once(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
-@pytest.mark.parametrize("lacks", ["preamble and meta", "meta", "preamble", "magic too", "transfer syntax"])
+@pytest.mark.parametrize(
+    "lacks", ["preamble and meta", "meta", "preamble", "magic too", "transfer syntax", "VRs of meta"]
+)
 def test_files_that_lack_what_part_10_puts_before_the_data_set(syntax: Any, lacks: str, tmp_path: Path) -> None:
     datasets = radiology.BUILDERS["volume"]().datasets[:2]
     write(tmp_path / "whole", datasets)
@@ -307,11 +318,86 @@ def test_files_that_lack_what_part_10_puts_before_the_data_set(syntax: Any, lack
             "preamble": body[128:],
             "magic too": body[132:],
             "transfer syntax": body[:at] + body[at + 8 + length :],
+            "VRs of meta": body[:132]
+            + struct.pack("<HHI", 2, 0x10, length)
+            + body[at + 8 : at + 8 + length]
+            + body[end:],
         }[lacks]
         (tmp_path / "bare" / f"{number}").write_bytes(body)
     image = dicomzarr.open(tmp_path / "bare")
     assert np.array_equal(image.levels[0][...], expected)
     assert not image.notices
+
+
+def encapsulated(dataset: Dataset, frame: bytes) -> None:
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].is_undefined_length = True
+
+
+def as_rle(dataset: Dataset) -> None:
+    dataset.compress(RLELossless, generate_instance_uid=False)
+
+
+def as_jpeg_ls(dataset: Dataset) -> None:
+    encapsulated(dataset, imagecodecs.jpegls_encode(dataset.pixel_array))
+    dataset.file_meta.TransferSyntaxUID = JPEGLSLossless
+
+
+def as_jpeg_2000(dataset: Dataset) -> None:
+    frame = imagecodecs.jpeg2k_encode(dataset.pixel_array, level=0, reversible=True, codecformat="j2k")
+    encapsulated(dataset, frame)
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+
+
+def as_it_is(dataset: Dataset) -> None:
+    assert not dataset.file_meta.TransferSyntaxUID.is_compressed
+
+
+def relabelled(dataset: Dataset, syntax: str) -> bytes:
+    """A file whose File Meta Information names another transfer syntax."""
+    whole = io.BytesIO()
+    dataset.save_as(whole, enforce_file_format=True)
+    body = whole.getvalue()[read_file_meta(memoryview(whole.getvalue())).end :]
+    return file_meta_information(dataset.SOPClassUID, dataset.SOPInstanceUID, syntax) + body
+
+
+@pytest.mark.parametrize(
+    ("coded", "said"),
+    [
+        (as_rle, ExplicitVRLittleEndian),
+        (as_jpeg_ls, ExplicitVRLittleEndian),
+        (as_jpeg_2000, ImplicitVRLittleEndian),
+        (as_it_is, JPEGLSLossless),
+        (as_it_is, RLELossless),
+        (as_it_is, JPEG2000),
+    ],
+)
+def test_pixels_are_what_they_show_to_be_whatever_their_file_says(
+    coded: Callable[[Dataset], None], said: UID, tmp_path: Path
+) -> None:
+    (dataset,) = radiology.BUILDERS["single_slice"]().datasets
+    expected = dataset.pixel_array
+    coded(dataset)
+    path = tmp_path / "a.dcm"
+    path.write_bytes(relabelled(dataset, said))
+    image = dicomzarr.open(path)
+    assert np.array_equal(image.levels[0][...].reshape(expected.shape), expected)
+    assert image.notices[-1].startswith("1 file says that pixels are in ")
+    with bucket({"a.dcm": path.read_bytes()}) as server:
+        there = dicomzarr.open("s3://bucket/a.dcm", **server.options)
+        assert np.array_equal(there.levels[0][...].reshape(expected.shape), expected)
+        forget_servers()
+
+
+def test_pixels_that_are_neither_cells_nor_fragments_are_an_error(tmp_path: Path) -> None:
+    (dataset,) = radiology.BUILDERS["single_slice"]().datasets
+    cells = dataset.PixelData
+    item = b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\x00\xe0" + len(cells).to_bytes(4, "little")
+    for pixels in (item + cells, cells + bytes(16), cells[:100]):
+        dataset.PixelData = pixels
+        (tmp_path / "a.dcm").write_bytes(relabelled(dataset, JPEGLSLossless))
+        with pytest.raises(InvalidFileError):
+            dicomzarr.open(tmp_path / "a.dcm").levels[0][...]
 
 
 def test_a_frame_that_takes_far_more_than_its_pixels_is_an_error(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from dicomzarr.dicom.files.elements import elements
 from dicomzarr.dicom.files.excerpt import Excerpt
-from dicomzarr.dicom.files.part10 import PIXELS
+from dicomzarr.dicom.files.part10 import PIXELS, pixel_syntax
 from dicomzarr.dicom.files.plain_values import are_plain, plain_value
 from dicomzarr.dicom.model.image_model import is_read
 from dicomzarr.dicom.pixels.syntax import is_native
@@ -66,6 +66,8 @@ class DataSetHeader(NamedTuple):
     left_out: Mapping[str, Span] = {}
     """Where values lie that are too long to be held, by `Excerpt.left_out`'s names; in the data set where that is
     deflated, and in the file else."""
+    called: str = ""
+    """The transfer syntax that the file names, where its pixels are in another."""
 
 
 @overload
@@ -104,7 +106,9 @@ def data_set_header(
     if found.last is None and not complete:
         return None
     pixels = "" if found.last is None else f"{found.last.tag:08X}"
-    return DataSetHeader(found.data, encoding, meta.transfer_syntax_uid, pixels, found.left_out)
+    said = meta.transfer_syntax_uid
+    syntax = said if found.last is None else pixel_syntax(data, meta, found.last)
+    return DataSetHeader(found.data, encoding, syntax, pixels, found.left_out, "" if syntax == said else said)
 
 
 def attributes(

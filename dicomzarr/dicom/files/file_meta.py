@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.dicom import uids
-from dicomzarr.dicom.files.elements import EXPLICIT_LITTLE, Encoding, cut_off, element_at, end_of
+from dicomzarr.dicom.files.elements import Encoding, cut_off, element_at, end_of
 from dicomzarr.errors import InvalidFileError, TruncatedFileError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class FileMeta(NamedTuple):
     end: int
     """Offset in bytes behind it, where the data set begins."""
     whole: bool = True
-    """The file has a preamble and names its transfer syntax; else its first attribute shows how it is written."""
+    """The file has a preamble, and names its transfer syntax as it should; else it is no whole Part-10 file."""
 
     def encoding(self, data: RandomAccess, at: int) -> Encoding:
         """How the data set is written that begins at an offset; some files write VRs, or none, against their syntax."""
@@ -59,13 +59,14 @@ def read_file_meta(data: RandomAccess) -> FileMeta:
     if start is None:
         raise InvalidFileError("What came is no DICOM file: DICM does not stand at byte 128.")
     at, syntax = start, ""
+    written = Encoding(explicit=_has_vr(data, start), big_endian=False)  # some lack VRs, against PS3.10 section 7.1
     while _group_at(data, at) == _META_GROUP:
-        element = element_at(data, at, EXPLICIT_LITTLE)
-        at = end_of(data, element, EXPLICIT_LITTLE)
+        element = element_at(data, at, written)
+        at = end_of(data, element, written)
         if element.tag == _TRANSFER_SYNTAX_UID:
             syntax = bytes(data[element.start : at][:_LONGEST_UID]).decode("latin-1").strip(" \0")
     if syntax:
-        return FileMeta(syntax, at, whole=start == _PREAMBLE + len(_MAGIC))
+        return FileMeta(syntax, at, whole=written.explicit and start == _PREAMBLE + len(_MAGIC))
     encoding = _shown(data, at)
     if encoding is None:
         raise InvalidFileError("The DICOM file names no transfer syntax.")

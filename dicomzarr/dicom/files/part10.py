@@ -6,6 +6,7 @@ import math
 import struct
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from dicomzarr.dicom import uids
@@ -23,10 +24,12 @@ from dicomzarr.dicom.files.elements import (
 )
 from dicomzarr.dicom.files.encapsulated import EncapsulatedFrames, scanned_frames, tabled_count, tabled_frames
 from dicomzarr.dicom.files.file_header import COUNTED_FRAMES, NUMBER_OF_FRAMES, FileHeader
+from dicomzarr.dicom.files.fragments import begins_frame, check_encapsulated, items
 from dicomzarr.dicom.files.native_frames import NativeFrames, native_frames
-from dicomzarr.dicom.files.random_access import Window
+from dicomzarr.dicom.files.random_access import NeededError, Window
 from dicomzarr.dicom.model.values import is_count
 from dicomzarr.dicom.pixels.pixels import samples_of
+from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES, read_codestream
 from dicomzarr.errors import InvalidFileError, TruncatedFileError
 
 if TYPE_CHECKING:
@@ -101,6 +104,10 @@ _NATIVE: Final = frozenset(
         uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     }
 )
+
+_ITEM_TAG: Final = b"\xfe\xff\x00\xe0"
+_LONGEST_LOOK: Final = 2**24
+"""Bytes of a fragment that are looked at for what it is."""
 
 
 class Frames(Protocol):
@@ -284,16 +291,55 @@ def _word(text: memoryview, encoding: Encoding) -> memoryview:
     return memoryview(struct.pack(encoding.order + "H", int(told))) if is_word else _NOTHING
 
 
+def pixel_syntax(data: RandomAccess, meta: FileMeta, pixels: Element) -> str:
+    """The transfer syntax of pixel data: what the file says, unless they are encapsulated against it, or are not.
+
+    Encapsulated ones alone have no length (PS3.5 section A.4), and their first fragment shows what they are.
+
+    Args:
+        data: The file; or its data set alone, where that was inflated.
+        meta: Its File Meta Information.
+        pixels: Its pixel data.
+    """
+    said, encapsulated = meta.transfer_syntax_uid, pixels.length == UNDEFINED
+    if encapsulated != (said in _NATIVE) or said not in TRANSFER_SYNTAXES or pixels.tag != PIXEL_DATA:
+        return said
+    try:
+        if encapsulated:
+            return _fragment_syntax(data, pixels) or said
+        is_item = bytes(data[pixels.start : pixels.start + len(_ITEM_TAG)]) == _ITEM_TAG
+    except (InvalidFileError, NeededError, ValueError):  # whoever reads a frame will hear of it
+        return said
+    return said if is_item else uids.EXPLICIT_VR_LITTLE_ENDIAN
+
+
+def _fragment_syntax(data: RandomAccess, pixels: Element) -> str | None:
+    """The transfer syntax that the first fragment is in by its own markers; None where it has none."""
+    first = next(islice(items(data, pixels.start), 1, 2), None)
+    if first is None:
+        return None
+    if begins_frame(data, first, uids.RLE_LOSSLESS):
+        return uids.RLE_LOSSLESS
+    found = read_codestream(data[first.start : first.start + min(first.length, _LONGEST_LOOK)])
+    if found is None:
+        return None
+    alike = [row for row in TRANSFER_SYNTAXES.values() if row.codec is found.codec]
+    return next((row.uid for row in alike if row.lossy is found.lossy), alike[0].uid)
+
+
 def _stored(
     data: RandomAccess, meta: FileMeta, header: _Header, located: Callable[..., EncapsulatedFrames]
 ) -> StoredFrames:
     frames: Frames
-    if meta.transfer_syntax_uid in _NATIVE:
-        frames = _native(data, header)
+    syntax = pixel_syntax(data, meta, header.pixels)
+    if syntax in _NATIVE:
+        frames = native = _native(data, header)
+        if syntax != meta.transfer_syntax_uid and native.length - -(-native.bits * len(native) // 8) > 1:
+            check_encapsulated(header.pixels)  # which they are not: something else stands there
     else:
         table = header.values.get(_EXTENDED_OFFSET_TABLE, _NOTHING)
-        count = header.frames or tabled_count(data, header.pixels, meta.transfer_syntax_uid, table)
-        frames = located(data, header.pixels, count, meta.transfer_syntax_uid, table)
+        count = header.frames or tabled_count(data, header.pixels, syntax, table)
+        frames = located(data, header.pixels, count, syntax, table)
         frames.most = header.most_bytes
     return StoredFrames(header.sop_instance_uid, frames, header.read(len(frames)))
 

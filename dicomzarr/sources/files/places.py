@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BESIDE: Final = "beside"
 """The option ``index`` for an index that lies beside the files."""
 
-_VERSION: Final = 4
+_VERSION: Final = 5
 """Of what an index holds."""
 
 STORE: Final = "dicomstore"

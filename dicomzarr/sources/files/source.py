@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from dicomzarr.dicom.files.data_set import attributes, encoded_attributes, only
 from dicomzarr.dicom.model.image_model import is_read
 from dicomzarr.dicom.model.in_common import told_once
-from dicomzarr.dicom.notices import file_left_out
+from dicomzarr.dicom.notices import file_left_out, files_mislabelled
+from dicomzarr.dicom.pixels.syntax import transfer_syntax_name
 from dicomzarr.engine.ports import SeriesMetadata, SeriesRef
 from dicomzarr.errors import ChangedFileError, InvalidFileError, MissingFileError
 from dicomzarr.runtime.home_loop import home_loop, refuse_running
@@ -27,8 +28,9 @@ from dicomzarr.sources.files.stores.local import LocalFolder
 from dicomzarr.sources.files.whole_frames import WholeFrames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from dicomzarr.dicom.files.data_set import DataSetHeader
     from dicomzarr.engine.ports import FrameOrigin
     from dicomzarr.engine.series_state import SeriesState
     from dicomzarr.options import Tuning
@@ -185,15 +187,21 @@ class FilesSource:
 
     def _read_metadata(self, ref: SeriesRef, index: FolderIndex) -> Body:
         objects, broken = [], []
+        called = Counter[str]()
         for each in index.series[ref].values():
             try:
-                objects.append(_told(each, is_read))
+                header = read_header(each.head, each.file.name)
+                objects.append(_told(each, only(header, is_read)))
             except InvalidFileError as error:
                 broken.append(file_left_out(error))
+                continue
+            if header.called:
+                called[header.called] += 1
         if not objects:
             raise InvalidFileError(f"No file of series {ref.series} in {self._store.where} can be read.")
         common, rest = told_once(objects)
-        return Body(rest, common, (*index.notices, *broken))
+        mislabelled = (files_mislabelled(count, transfer_syntax_name(uid)) for uid, count in called.items())
+        return Body(rest, common, (*index.notices, *broken, *mislabelled))
 
     def _attributes(self, ref: SeriesRef, uid: str | None) -> bytes:
         index = self._index  # of one in a folder of thousands its own file tells whether it has changed
@@ -205,7 +213,7 @@ class FilesSource:
         objects = []
         for each in found.values() if uid is None else filter(None, [found.get(uid)]):
             with suppress(InvalidFileError):  # who opened the series was told
-                objects.append(_told(each))
+                objects.append(_told(each, read_header(each.head, each.file.name)))
         return b"[" + b",".join(objects) + b"]"
 
     def _remember(self, ref: SeriesRef, index: FolderIndex) -> None:
@@ -257,9 +265,7 @@ def _size(instance: FileInstance) -> int:
     return instance.file.size
 
 
-def _told(instance: FileInstance, is_wanted: Callable[[int], bool] | None = None) -> bytes:
-    """What a file says before its pixels, of all attributes or of those that are wanted, as JSON text."""
+def _told(instance: FileInstance, header: DataSetHeader) -> bytes:
+    """What the header of a file says, as JSON text."""
     name = instance.file.name
-    header = read_header(instance.head, name)
-    header = header if is_wanted is None else only(header, is_wanted)
     return encoded_attributes(attributes(header, name, instance.uid + _BULK, _MOST_INLINE))
