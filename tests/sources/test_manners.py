@@ -384,6 +384,13 @@ def test_metadata_that_are_a_part_are_completed(partial: Reply) -> None:
         metadata_of(partial, Reply(404))
 
 
+def test_texts_in_another_character_set_hide_no_series() -> None:
+    agent = {"00180010": {"vr": "LO", "Value": ["X\ufffdn\ufffdtix"]}}
+    told = [item | agent for item in ITEMS.values()]
+    body = json.dumps(told, ensure_ascii=False).replace("\ufffd", "\xe9").encode("latin-1")
+    assert metadata_of(Reply(200, "application/dicom+json", body)) == (told, ())
+
+
 def test_nothing_anywhere_is_absent() -> None:
     nothing = Reply(200, "application/dicom+json", b"[]")
     with pytest.raises(SeriesNotFoundError):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _MORE: Final = "299"
 """The code of a warning that results were left out."""
+_UID: Final = re.compile(rb'"(?:00080018|0020000[dDeE])"')
+"""Of an instance, a study or a series: an attribute of every instance and result."""
 
 
 class JSONReply(NamedTuple):
@@ -95,7 +97,7 @@ class JSONRequests:
             body = await whole_body(response, self.most_bytes, subject)
             media = MediaType.parse(response.headers.get("content-type", ""))
             array = json_array(body, media, f"{subject} at {host_of(url)}") if body.strip() else b"[]"
-            return JSONReply(array, response.status, response.headers)
+            return JSONReply(_in_utf8(array), response.status, response.headers)
 
         headers = {"accept": accept, "accept-encoding": "gzip", **conditions}
         try:
@@ -104,3 +106,17 @@ class JSONRequests:
             if not means(error, Meaning.UNCHANGED) or not conditions:
                 raise
             return JSONReply(b"", error.status, {})
+
+
+def _in_utf8(array: bytes) -> bytes:
+    """An array in UTF-8, as JSON is (RFC 8259 section 8.1): letters of another character set become U+FFFD.
+
+    So they cost no series and no study: its UIDs and numbers are ASCII.
+    """
+    if array.isascii() or not _UID.search(array):
+        return array
+    try:
+        array.decode()
+    except UnicodeDecodeError:
+        return array.decode("utf-8", "replace").encode()
+    return array

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("dicomzarr")
 _INCLUDED: Final = "includefield"
-_UID: Final = re.compile(rb'"(?:00080018|0020000[dDeE])"')
-"""Of an instance, a study or a series: an attribute of every result."""
 _SHORT_PAGE: Final = 3
 """Results up to which no server bounds a page."""
 
@@ -149,12 +146,6 @@ class Searches:
 
 def _entries(body: bytes, subject: str) -> list[dict[str, Any]]:
     try:
-        try:
-            return msgspec.json.decode(body, type=list[dict[str, Any]])
-        except (msgspec.DecodeError, UnicodeDecodeError):  # as versions of msgspec have it
-            if not _UID.search(body):
-                raise
-        text = body.decode("utf-8", "replace")  # names may be in another character set; UIDs are ASCII
-        return msgspec.json.decode(text, type=list[dict[str, Any]])
+        return msgspec.json.decode(body, type=list[dict[str, Any]])
     except (ValueError, RecursionError):  # msgspec.DecodeError is a ValueError, and not the only one raised
         raise InvalidReplyError(f"What came for {subject} is no list of JSON objects.") from None
