@@ -388,6 +388,41 @@ def test_a_replaced_object_is_an_error_where_ranges_are_unconditional(volume: Bu
         image.levels[0][...]
 
 
+def test_objects_are_known_by_their_dates_where_a_listing_tells_no_entity_tags(volume: BucketServer) -> None:
+    volume.dates = True
+    pixels = opened(volume).levels[0][...]
+    forget_servers()
+    image = opened(volume)
+
+    def newer(_: web.Request, reply: web.Response) -> web.Response:
+        reply.headers["Last-Modified"] = "Tue, 01 Dec 2026 10:20:31 GMT"
+        return reply
+
+    volume.fault = newer
+    with pytest.raises(ChangedFileError):
+        image.levels[0][...]
+    volume.fault = None
+    assert np.array_equal(opened(volume).levels[0][...], pixels)
+
+
+def test_a_redirect_to_another_region_says_what_to_do() -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(301)  # as S3 does, without a Location
+            self.send_header("x-amz-bucket-region", "eu-central-1")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(InvalidReplyError, match=r"another region: endpoint_url="):
+            dicomzarr.open("s3://my.bucket/ct", endpoint_url=f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+
+
 def _whole(_: web.Request, __: web.Response) -> web.Response:
     return web.Response(body=b"x" * 5000)
 

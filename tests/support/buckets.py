@@ -21,6 +21,7 @@ Fault: TypeAlias = "Callable[[web.Request, web.Response], web.Response | Awaitab
 
 
 _PIECE = 2**20
+_DATE = "<LastModified>2026-12-01T10:20:30.400Z</LastModified>"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class BucketServer:
     version: int = 2
     """Of the listing that it knows: 1 goes on behind a marker, and 0 does not go on."""
     etags: bool = True
+    dates: bool = False
+    """Objects have a date, and the listing tells that in the place of their entity tags."""
     ranges: bool = True
     delay: float = 0.0
     """Seconds before each reply."""
@@ -113,6 +116,8 @@ class BucketServer:
         found = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", ""))
         match = request.headers.get("If-Match", "")
         headers = {"ETag": self.etag(key)} if self.etags else {}
+        if self.dates:
+            headers["Last-Modified"] = "Tue, 01 Dec 2026 10:20:30 GMT"
         if not found or not self.ranges:
             self.asked.append(Asked(key, 0, len(data), match))
             return web.Response(body=data, headers=headers)
@@ -139,7 +144,7 @@ class BucketServer:
         following = token if more and self.version == 2 else ""
         contents = "".join(
             f"<Contents><Key>{escape(quote(key))}</Key><Size>{len(self.objects[key])}</Size>"
-            f"<ETag>{escape(self.etag(key))}</ETag></Contents>"
+            f"{_DATE if self.dates else f'<ETag>{escape(self.etag(key))}</ETag>'}</Contents>"
             for key in page
         )
         text = (

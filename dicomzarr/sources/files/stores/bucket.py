@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, unquote, urlencode
 from xml.etree import ElementTree as ET
@@ -38,6 +40,7 @@ _KEYS: Final = 1000
 _MOST_PAGES: Final = 10_000
 _OTHER_REGION: Final = 400
 """The status with which S3 refuses what is signed for another region."""
+_REGION: Final = 'If it is in another region: endpoint_url="https://s3.REGION.amazonaws.com".'
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,10 @@ class Bucket:
                 raise MissingFileError(f"There is no bucket {self.url.scheme}://{self.url.bucket}.") from None
             except HTTPStatusError as error:
                 if error.status == _OTHER_REGION:
-                    error.remedy = 'If it is in another region: endpoint_url="https://s3.REGION.amazonaws.com".'
+                    error.remedy = _REGION
+                raise
+            except InvalidReplyError as error:  # S3 leads to buckets of other regions by a 301 that says no Location
+                error.remedy = error.remedy or _REGION
                 raise
             page = read_page(body, str(self.url))
             yield page
@@ -216,9 +222,19 @@ def _following(root: ET.Element, objects: Sequence[Object], where: str) -> dict[
 def _objects(root: ET.Element, *, encoded: bool) -> Iterator[Object]:
     for each in root.iterfind("{*}Contents"):
         key = _text(each, "Key")
-        tag = _text(each, "ETag") or _text(each, "LastModified")
+        tag = _text(each, "ETag") or _http_date(_text(each, "LastModified"))
         quoted = f'"{tag}"' if _text(each, "ETag") and not tag.startswith(('"', "W/")) else tag
         yield Object(unquote(key.replace("+", " ")) if encoded else key, int(_text(each, "Size")), quoted)
+
+
+def _http_date(text: str) -> str:
+    """A date as replies for the object tell it (RFC 9110 section 5.6.7); empty where it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return ""
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
 def _text(element: ET.Element, name: str) -> str:

@@ -49,6 +49,8 @@ _PARTIAL: Final = 206
 _NOT_IMPLEMENTED: Final = 501
 _IDENTITY: Final = "identity"
 _CHANGED: Final = frozenset({404, 410, 412, 416})
+_STATES: Final = ("etag", "last-modified")
+"""Headers that tell the state of a file, the surer first."""
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _REMEDY: Final = "Open the series again."
 _LONGEST_PAGE: Final = 64 * 2**20
@@ -249,8 +251,9 @@ class ObjectServer:
 
     @staticmethod
     def _check_tag(response: Response, file: RemoteFile) -> None:
-        tag = _tag(response.headers)
-        if tag and is_told(file.tag) and tag.removeprefix("W/") != file.tag.removeprefix("W/"):
+        """Compare the state that a reply tells with the listed one; a listing may tell the date alone."""
+        told = {tag.removeprefix("W/") for name in _STATES if (tag := response.headers.get(name, ""))}
+        if told and is_told(file.tag) and file.tag.removeprefix("W/") not in told:
             raise _changed(file)
 
     def close(self) -> None:
@@ -270,7 +273,7 @@ def _headers(tag: str) -> dict[str, str]:
 
 
 def _tag(headers: Mapping[str, str]) -> str:
-    return headers.get("etag") or headers.get("last-modified", "")
+    return next((tag for name in _STATES if (tag := headers.get(name, ""))), "")
 
 
 async def _of_range(response: Response, length: int, name: str, subject: str) -> AsyncIterator[bytes]:
