@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import compress, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dicomzarr.errors import InvalidOptionError
+from dicomzarr.errors import InvalidOptionError, MissingInstanceError
 from dicomzarr.plan import label_path
 from dicomzarr.plan.placing import stepped
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.segmentation import Segmentation
     from dicomzarr.faces.export.options import ExportOptions
     from dicomzarr.plan import Affine, ImagePlan, LevelPlan, SeriesPlan
-    from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors
+    from dicomzarr.plan.attributes import ImageAttributes, LevelAttributes, RescaleFactors
 
 _SMALLEST_BUILT = 512
 """Pixels of the longer side at which no coarser level is built."""
@@ -278,7 +280,28 @@ def _cut_level(level: LevelPlan, ranges: Sequence[tuple[int, int]]) -> LevelPlan
         translation=tuple(
             shift + start * step for shift, (start, _), step in zip(level.translation, ranges, level.scale, strict=True)
         ),
+        attributes=_cut_facts(level, ranges),
     )
+
+
+def _cut_facts(level: LevelPlan, ranges: Sequence[tuple[int, int]]) -> LevelAttributes:
+    """Facts about a level, of whose instances only those count of which a frame is taken."""
+    known = level.attributes
+    if len(known.sop_instance_uids) < 2 or all(  # noqa: PLR2004  # else there is none to leave out
+        taken == (0, size) for taken, size in zip(ranges, level.shape, strict=True)
+    ):
+        return known
+    chunks = (range(start // side, -(-stop // side)) for (start, stop), side in zip(ranges, level.chunks, strict=True))
+    shown: set[str] = set()
+    for chunk in product(*chunks):
+        with suppress(MissingInstanceError):
+            frame = level.frames.locate(chunk)
+            shown.update([] if frame is None else [frame.instance.sop_instance_uid])
+        if len(shown) == len(known.sop_instance_uids):
+            return known
+    is_shown = [uid in shown for uid in known.sop_instance_uids]
+    profiles = tuple(compress(known.icc_profiles, is_shown))
+    return replace(known, sop_instance_uids=tuple(compress(known.sop_instance_uids, is_shown)), icc_profiles=profiles)
 
 
 def _halved(level: LevelPlan) -> LevelPlan:

@@ -303,6 +303,16 @@ def test_a_region_of_a_volume_keeps_its_place(opened: Opener, out: Path, grid: A
     check_with_validators(out)
 
 
+def test_a_region_names_the_instances_whose_frames_it_holds(opened: Opener, out: Path) -> None:
+    series = volume(AXIAL, distinct((6, 16, 20)))
+    image = opened(series)
+    uids = {each.pixel_array.tobytes(): each.SOPInstanceUID for each in series.datasets}
+    expected = {uids[image.levels[0][z].tobytes()] for z in (2, 3, 4)}
+    dicomzarr.export(image, out, region={"z": (2, 5), "y": (3, 16)})
+    (level,) = dict(group_at(out).attrs)["dicomzarr"]["levels"]
+    assert set(level["sop_instance_uids"]) == expected
+
+
 def test_a_region_of_uneven_slices_keeps_its_place(opened: Opener, out: Path) -> None:
     image = opened(uneven([0, 2.5, 5, 10, 17.5], distinct((5, 16, 20))))
     before = dict(group_at(image.series_url).attrs)["dicomzarr"]
