@@ -587,6 +587,30 @@ def test_contrasts_that_are_shifted_by_half_a_step_are_two_volumes(told: str) ->
     assert {on_grid(image, AXIAL) for image in plan.images} == {True, False}
 
 
+@pytest.mark.parametrize(
+    ("told", "beside"),
+    [
+        *((told, "TemporalPositionIdentifier") for told in CONTRASTS),
+        *(("agent", "RepetitionTime"), ("kernel", "FrameReferenceTime"), ("thickness", "TriggerTime")),
+    ],
+)
+def test_times_that_go_along_with_contrasts_bring_no_slices_of_theirs_together(told: str, beside: str) -> None:
+    frames = [
+        Shot(z + 0.5 * part, 0, part, 1 + z + 5 * part, {**CONTRASTS[told](part), beside: 100 * (part + 1)})
+        for part in range(2)
+        for z in range(5)
+    ]
+    scan = classic(frames)
+    plan = planned(scan)
+    assert sizes(plan) == [{"z": 5}] * 2
+    assert not mixed_volumes(scan, plan)
+    if told == "b":
+        assert [image.name for image in plan.images] == [
+            "MR 1 of 2: b 0, 5 of 10 slices",
+            "MR 2 of 2: b 100, 5 of 10 slices",
+        ]
+
+
 @pytest.mark.parametrize("keyword", ["InversionTime", "FlipAngle", "RepetitionTime"])
 def test_a_value_for_each_slice_is_a_coordinate(keyword: str) -> None:
     scan = classic([shot.saying(**{keyword: 20.0 + 3 * (shot.place or 0)}) for shot in shots(1, 1, 6)])

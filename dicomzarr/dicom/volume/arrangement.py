@@ -20,6 +20,7 @@ from dicomzarr.dicom.volume.columns import (
     distinct_partitions,
     in_significance,
     independent,
+    partitions,
 )
 from dicomzarr.dicom.volume.coverage import Choice, best, evaluate
 from dicomzarr.dicom.volume.dimensions import BY_NAME, SEGMENT
@@ -74,10 +75,17 @@ class _Ladder:
         self.sparse = header.segmentation is not None
         self.never_split = self.sparse or header.modality == "RTDOSE"
         self._even: dict[bytes, bool] = {}
+        self._contrast_of: dict[str, str] = {}
+        """Of columns that part the frames as a contrast does: that contrast, which names images."""
 
     def grids(self) -> Iterator[Grid]:
-        columns = list(distinct_partitions(columns_of(self.frames)))
-        contrasts = [column for column in columns if column.name == SEGMENT or column.holds_stacks(self.places)]
+        columns, contrasts = [], []
+        for alike in partitions(columns_of(self.frames)):
+            columns.append(alike[0])
+            told = [column for column in alike if column.name == SEGMENT or column.holds_stacks(self.places)]
+            if told:  # also where a time that goes along with it comes first
+                contrasts.append(alike[0])
+                self._contrast_of[alike[0].name] = told[0].name
         base = combined([np.zeros(len(self.frames), np.int64), *(column.codes for column in contrasts)])
         choice = self._choice(columns, contrasts, base)
         if self.sparse:
@@ -119,7 +127,8 @@ class _Ladder:
     def _part(self, columns: Sequence[Column], frames: Codes) -> str:
         """What tells the frames of one image from those of others, in words."""
         same = [column for column in columns if len(np.unique(column.codes[frames])) == 1 and column.name in BY_NAME]
-        words = [self.words.of_part(int(frames[0]), column.name) for column in same]
+        names = [self._contrast_of.get(column.name, column.name) for column in same]
+        words = [self.words.of_part(int(frames[0]), name) for name in names]
         held, all_places = len(np.unique(self.places[frames])), len(np.unique(self.places))
         if held < all_places:
             words.append(f"{held} of {all_places} slices")

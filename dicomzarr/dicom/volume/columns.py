@@ -152,14 +152,17 @@ def combined(columns: Sequence[Codes]) -> Codes:
 
 def distinct_partitions(columns: Sequence[Column]) -> Iterator[Column]:
     """Columns that part the frames alike are one: the first."""
-    seen = set()
+    return (alike[0] for alike in partitions(columns))
+
+
+def partitions(columns: Sequence[Column]) -> list[list[Column]]:
+    """Columns that part the frames alike, together; in the order of the first of each."""
+    found: dict[bytes, list[Column]] = {}
     for column in columns:
         first = np.full(column.count, len(column.codes))
         np.minimum.at(first, column.codes, np.arange(len(column.codes)))
-        key = first[column.codes].tobytes()
-        if key not in seen:
-            seen.add(key)
-            yield column
+        found.setdefault(first[column.codes].tobytes(), []).append(column)
+    return list(found.values())
 
 
 def independent(columns: Sequence[Column]) -> list[tuple[Column, ...]]:
