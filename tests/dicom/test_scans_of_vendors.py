@@ -251,3 +251,59 @@ def test_slices_of_their_own_even_times_give_the_step_of_t(
     plan = planned(scan)
     assert one_grid(scan, plan, t=range(8), z=range(3))
     assert step_of(plan.images[0], "t") == step
+
+
+def test_of_two_clocks_in_a_header_one_may_stand_still() -> None:
+    def tell(shot: Shot) -> Told:
+        still = {"AcquisitionDateTime": "20200101120000", "AcquisitionDate": "20200101"}
+        return {**still, "AcquisitionTime": clock(2 * shot.time)}
+
+    scan = classic(numbered_alike(shots(4, 1, 3, tell=tell)), "CT")
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(4), z=range(3))
+    assert step_of(plan.images[0], "t") == (2.0, "second")
+
+
+def of_day(seconds: int) -> str:
+    """AcquisitionTime, of any day."""
+    return f"{seconds // 3600 % 24:02}{seconds // 60 % 60:02}{seconds % 60:02}"
+
+
+DATES: Sequence[Told] = ({}, {"AcquisitionDate": "20000101"})
+"""As de-identification leaves them: none, or one for all."""
+
+
+@pytest.mark.parametrize("date", DATES, ids=["without a date", "of one date"])
+def test_times_after_midnight_follow_those_before_it(date: Told) -> None:
+    frames = shots(4, 1, 3, tell=lambda shot: {**date, "AcquisitionTime": of_day(86_390 + 5 * shot.time)})
+    scan = classic(numbered_alike(frames), "CT")
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(4), z=range(3))
+    assert step_of(plan.images[0], "t") == (5.0, "second")
+
+
+@pytest.mark.parametrize("date", DATES, ids=["without a date", "of one date"])
+def test_times_by_day_stay_in_their_order(date: Told) -> None:
+    hours = [8, 12, 21]
+    frames = shots(3, 1, 3, tell=lambda shot: {**date, "AcquisitionTime": of_day(3600 * hours[shot.time])})
+    scan = classic(numbered_alike(frames), "PT")
+    assert one_grid(scan, planned(scan), t=range(3), z=range(3))
+
+
+@pytest.mark.parametrize("date", DATES, ids=["without a date", "of one date"])
+def test_names_of_images_count_on_at_midnight(date: Told) -> None:
+    frames = shots(2, 1, 5, tell=lambda shot: {**date, "AcquisitionTime": of_day(86_398 + 5 * shot.time)})
+    kept = [shot for shot in frames if shot.time == 0 or (shot.place or 0) < 3]
+    plan = planned(classic(numbered_alike(kept), "CT"))
+    assert [image.name for image in plan.images] == [
+        "CT 1 of 2: acquisition time 0 s",
+        "CT 2 of 2: acquisition time 5 s, 3 of 5 slices",
+    ]
+
+
+def test_times_of_more_than_six_digits_are_times() -> None:
+    frames = shots(4, 1, 3, tell=lambda shot: {"AcquisitionTime": f"12000{2 * shot.time}.1234567"})
+    scan = classic(numbered_alike(frames), "CT")
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(4), z=range(3))
+    assert step_of(plan.images[0], "t") == (2.0, "second")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _DAY: Final = 86400.0
 _DATE: Final = r"(\d{4})\.?(\d{2})\.?(\d{2})"
-_TIME: Final = r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.(\d{1,6}))?"
+_TIME: Final = r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.(\d*))?"  # some write more than six digits
 _DATETIME: Final = re.compile(f"{_DATE}{_TIME}([+-]\\d{{4}})?", re.ASCII)
 
 
@@ -50,11 +50,17 @@ def first_time(times: Iterable[Value]) -> float:
 
 
 def in_order(times: Sequence[Value]) -> list[Value]:
-    """Times of one acquisition; where there were no dates, those after midnight come behind those before it."""
+    """Times of one acquisition; where all have one date, or none, those after midnight come behind those before it.
+
+    One date is what de-identification leaves. An acquisition over midnight has no times by day.
+    """
     known = [time for time in times if isinstance(time, float)]
-    if not known or max(known) >= _DAY or max(known) - min(known) <= _DAY / 2:
+    day = min(known, default=0.0) // _DAY * _DAY
+    of_day = [time - day for time in known]
+    by_day = any(_DAY / 4 <= time < _DAY * 3 / 4 for time in of_day)
+    if not known or by_day or max(of_day) >= _DAY or max(of_day) - min(of_day) <= _DAY / 2:
         return list(times)
-    return [time + _DAY if isinstance(time, float) and time < _DAY / 2 else time for time in times]
+    return [time + _DAY if isinstance(time, float) and time - day < _DAY / 2 else time for time in times]
 
 
 def _seconds(text: str) -> float | None:

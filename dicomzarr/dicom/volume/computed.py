@@ -164,6 +164,11 @@ def acquired(frame: FrameContext) -> Value:
     return found if found is not None else acquired_at(frame.item, frame.item.frame_acquisition_datetime.first)
 
 
+def acquired_by_time(frame: FrameContext) -> Value:
+    """AcquisitionDate (0008,0022) and AcquisitionTime (0008,0032) alone, likewise."""
+    return date_and_time(frame.item.acquisition_date, frame.item.acquisition_time)
+
+
 def content(frame: FrameContext) -> Value:
     """ContentDate (0008,0023) and ContentTime (0008,0033), likewise."""
     return date_and_time(frame.item.content_date, frame.item.content_time)

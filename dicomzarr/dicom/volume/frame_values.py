@@ -29,7 +29,7 @@ def dimension_values(frames: Sequence[FrameContext]) -> list[dict[str, Value]]:
         frames: Of a whole series: what many of them say alike is read once.
     """
     table = _Table(frames)
-    columns = {row.name: column for row in (*ATTRIBUTES, CREATION_TIME) if (column := table.column(row)) is not None}
+    columns = {row.name: column for row in (*ATTRIBUTES, CREATION_TIME) if (column := table.told(row)) is not None}
     same = {name: column[0] for name, column in columns.items() if isinstance(column, _Same)}
     names = [name for name, column in columns.items() if name not in same]
     rows = zip(*(columns[name] for name in names), strict=True) if names else ([] for _ in frames)
@@ -63,6 +63,14 @@ class _Table:
         """All functional groups, those of all frames once."""
         self._macros: dict[str, list[list[Macro]]] = {}
         self._pointers: dict[int, list[str]] = {}
+
+    def told(self, row: Attribute) -> list[Value] | None:
+        """What each frame has of an attribute, or of what counts otherwise where all frames have one value of it."""
+        column = self.column(row)
+        if row.otherwise is None or not isinstance(column, _Same):
+            return column
+        other = self.column(row.otherwise)
+        return column if other is None or isinstance(other, _Same) else other
 
     def column(self, row: Attribute) -> list[Value] | None:
         """What each frame has of an attribute; None where none has any, `_Same` where all have one value."""

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from dicomzarr.dicom.lut.modality import UNITS
 from dicomzarr.dicom.model.values import shown_code
-from dicomzarr.dicom.volume.clock import first_time
+from dicomzarr.dicom.volume.clock import first_time, in_order
 from dicomzarr.dicom.volume.computed import GRADIENT
 from dicomzarr.dicom.volume.dimensions import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from dicomzarr.dicom.model.values import Value
     from dicomzarr.dicom.volume.frame import Frame
 
 
@@ -50,12 +51,13 @@ class Words:
     def __init__(self, frames: Sequence[Frame]) -> None:
         self._frames = frames
         self._texts: dict[str, dict[str, str]] = {}
-        self._first_times: dict[str, float] = {}
+        self._times: dict[str, list[Value]] = {}
 
     def of(self, place: int, name: str) -> str:
         """What one of the frames has of a dimension, as ``echo_time 12.5 ms``."""
         row = BY_NAME.get(name)
-        value = self._frames[place].values.get(name)
+        is_clock = row is not None and row.clock
+        value = self._since_first(name)[place] if is_clock else self._frames[place].values.get(name)
         if value is None:
             return f"no {name}"
         if isinstance(value, str):
@@ -63,8 +65,6 @@ class Words:
             return shown if name in {"component", "image_type"} else f"{name} {shown}"
         if isinstance(value, tuple):
             return f"{name} ({', '.join(f'{number:g}' for number in value)})"
-        if row is not None and row.clock:
-            value -= self._first_time(name)
         return f"{name} {value:g} {'' if row is None else row.unit}".rstrip()
 
     def of_part(self, place: int, name: str) -> str:
@@ -80,7 +80,9 @@ class Words:
             self._texts[name] = shown_texts(value for value in values if isinstance(value, str))
         return self._texts[name]
 
-    def _first_time(self, name: str) -> float:
-        if name not in self._first_times:
-            self._first_times[name] = first_time(frame.values.get(name) for frame in self._frames)
-        return self._first_times[name]
+    def _since_first(self, name: str) -> list[Value]:
+        if name not in self._times:
+            told = in_order([frame.values.get(name) for frame in self._frames])
+            start = first_time(told)
+            self._times[name] = [time - start if isinstance(time, float) else time for time in told]
+        return self._times[name]
