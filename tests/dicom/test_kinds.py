@@ -268,6 +268,9 @@ def test_the_private_time_of_ge_tells_times_apart() -> None:
     scan = classic(dealt(shots(4, 1, 5, tell=ge_time)))
     plan = planned(scan)
     assert one_grid(scan, plan, t=range(4), z=range(5))
+    assert counts(plan.images[0], "t")  # seconds, or ten-thousandths: no header says which
+    told: Any = dicomzarr_attributes(plan.images[0])["coordinates"]["ge_time"]
+    assert "unit" not in told
 
 
 # --- enhanced

@@ -153,7 +153,7 @@ def ge_kind(frame: FrameContext) -> Value:
 
 
 def ge_time(frame: FrameContext) -> Value:
-    """Milliseconds, as GE counts them."""
+    """The time of GE: in seconds or in ten-thousandths of them, by its software, so that no unit can be told."""
     return number_of(private_value(frame.item, "ge_time"))
 
 

@@ -387,7 +387,7 @@ ATTRIBUTES: Final = (
         compute=computed.content,
         instance=("content_date", "content_time"),
     ),
-    Attribute("ge_time", "ms", "t", strong=False, compute=computed.ge_time, instance=_private("ge_time")),
+    Attribute("ge_time", axis="t", strong=False, compute=computed.ge_time, instance=_private("ge_time")),
     Attribute(FRAME_TIME, "ms", axis="t", strong=False, compute=computed.frame_time),
     Attribute(
         "protocol_name", strong=False, last_resort=True, as_acquired=True, text=True, instance=("protocol_name",)
