@@ -9,7 +9,7 @@ import numpy as np
 from dicomzarr.dicom.volume.clock import first_time, in_order
 from dicomzarr.dicom.volume.columns import names_in
 from dicomzarr.dicom.volume.diffusion import B_VALUE, DIRECTION
-from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, BY_NAME
+from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, BY_NAME, CONTENT_TIME
 from dicomzarr.dicom.volume.grid import ABSENT, LIST
 from dicomzarr.dicom.volume.words import Words, shown_texts
 from dicomzarr.plan.attributes import FrameCoordinate
@@ -158,9 +158,7 @@ def time_step(grid: Grid) -> tuple[float, str | None]:
     if grid.kind == LIST:
         return 1.0, None
     counted = [name for dimension in grid.dimensions if dimension.axis == "t" for name in dimension.names]
-    others = (
-        name for name, row in BY_NAME.items() if row.axis == "t" and name != "content_time"
-    )  # when it was computed
+    others = (name for name, row in BY_NAME.items() if row.axis == "t" and name != CONTENT_TIME)
     names = counted and dict.fromkeys([*counted, *others])
     units = {"ms": "millisecond", "s": "second"}
     by_position = bool(counted) and counted[0] == "temporal_position"  # which is a time, and not when it was

@@ -17,6 +17,7 @@ from scan_checks import check, counts, mixed_contrasts, one_grid, planned, sizes
 from scans import STUDY, Scan, Shot, classic, enhanced, shots
 from waiting import MEASUREMENTS
 
+from dicomzarr.arrays.volume.times import step_of_times
 from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
@@ -307,3 +308,15 @@ def test_times_of_more_than_six_digits_are_times() -> None:
     plan = planned(scan)
     assert one_grid(scan, plan, t=range(4), z=range(3))
     assert step_of(plan.images[0], "t") == (2.0, "second")
+
+
+def test_when_images_were_computed_is_no_step_of_their_times() -> None:
+    def tell(shot: Shot) -> Told:
+        computed = clock(0.6 * shot.time + 0.1 * (shot.place or 0))
+        return {"TemporalPositionIdentifier": shot.time + 1, "ContentTime": computed}
+
+    scan = classic(shots(5, 1, 3, tell=tell))
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(5), z=range(3))
+    assert step_of(plan.images[0], "t") == (1.0, None)
+    assert step_of_times(plan.images[0]) == (1.0, None)

@@ -94,6 +94,9 @@ def _gradient(vendor: str) -> tuple[str, ...]:
 ACQUISITION_TIME: Final = "acquisition_time"
 """Seconds since a fixed day."""
 
+CONTENT_TIME: Final = "content_time"
+"""When an image was computed, likewise."""
+
 FRAME_TIME: Final = "frame_time"
 
 SEGMENT: Final = "segment"
@@ -379,7 +382,7 @@ ATTRIBUTES: Final = (
         ),
     ),
     Attribute(
-        "content_time",
+        CONTENT_TIME,
         "s",
         "t",
         strong=False,
