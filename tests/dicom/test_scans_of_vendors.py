@@ -310,6 +310,18 @@ def test_times_of_more_than_six_digits_are_times() -> None:
     assert step_of(plan.images[0], "t") == (2.0, "second")
 
 
+def test_heartbeats_of_slices_that_are_as_long_by_chance_are_no_contrast() -> None:
+    beats = [800, 800, 810, 825, 825, 830]
+
+    def tell(shot: Shot) -> Told:
+        return {"TriggerTime": 30 * shot.time, "LowRRValue": beats[int(shot.place or 0)]}
+
+    scan = classic(shots(4, 1, 6, tell=tell))
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(4), z=range(6))
+    assert dicomzarr_attributes(plan.images[0])["coordinates"]["low_rr_value"]["values"] == beats
+
+
 def test_when_images_were_computed_is_no_step_of_their_times() -> None:
     def tell(shot: Shot) -> Told:
         computed = clock(0.6 * shot.time + 0.1 * (shot.place or 0))

@@ -267,7 +267,7 @@ ATTRIBUTES: Final = (
         compute=computed.measurement_units,
         macros=(("real_world_value_mapping", "units"),),
     ),
-    Attribute("low_rr_value", "ms", contrast=True, strong=False, instance=("low_rr_value",)),
+    Attribute("low_rr_value", "ms", contrast=True, strong=False, of_each_slice=True, instance=("low_rr_value",)),
     Attribute("sequence_name", contrast=True, strong=False, as_acquired=True, text=True, instance=("sequence_name",)),
     Attribute("contrast_agent", contrast=True, strong=False, as_acquired=True, text=True, instance=("contrast_agent",)),
     Attribute(
