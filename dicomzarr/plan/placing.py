@@ -86,11 +86,16 @@ def _through_slices(grid: Grid, slices: Slices) -> Numbers | None:
     if slices.step is not None:
         return slices.step
     if slices.even:
-        return slices.normal * (grid.first.between or grid.first.thickness or 1.0)
+        return slices.normal * _to_next_slice(grid)
     along = slices.distances - slices.distances[0]
     direction: Numbers = (slices.origins[-1] - slices.origins[0]) / along[-1]
     off = np.linalg.norm(slices.origins - slices.origins[0] - np.outer(along, direction), axis=1).max()
     return direction if off <= max(_OFF_LINE, slices.jitter) else None
+
+
+def _to_next_slice(grid: Grid) -> float:
+    """Millimetres from a lone slice to where the header has the next."""
+    return grid.first.between or grid.first.thickness or 1.0
 
 
 def _matrix(orientation: Numbers, spacing: tuple[float, float], step: Numbers, origin: Numbers) -> Affine | None:
@@ -108,15 +113,17 @@ def _matrix(orientation: Numbers, spacing: tuple[float, float], step: Numbers, o
 
 def poses(grid: Grid) -> list[Affine | None]:
     """The affine of each time, where times have poses of their own; empty where all have one."""
-    if not grid.stack.moved or grid.slices is None or grid.slices.spacing is None:
+    slices = grid.slices
+    if not grid.stack.moved or slices is None or not slices.even:
         return []
+    spacing = slices.spacing or _to_next_slice(grid)
     found: list[Affine | None] = []
     for time in grid.cells:
         channel, plane = np.argwhere(time != ABSENT)[0]
         frame = grid.frames[int(time[channel, plane])]
         if frame.position is None or frame.orientation is None or frame.normal is None or frame.spacing is None:
             return []
-        step = frame.normal * grid.slices.spacing
+        step = frame.normal * spacing
         found.append(_matrix(frame.orientation, frame.spacing, step, frame.position - plane * step))
     return found
 

@@ -12,7 +12,7 @@ from dicomzarr.dicom.volume.dimensions import FRAME_NUMBER
 from dicomzarr.dicom.volume.grid import ABSENT, ORDER_ONLY
 from dicomzarr.dicom.volume.words import Words
 from dicomzarr.plan.facts import real_world_values
-from dicomzarr.plan.placing import place
+from dicomzarr.plan.placing import place, poses
 from dicomzarr.plan.views import has_table
 
 if TYPE_CHECKING:
@@ -48,9 +48,8 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
         many: The series has other images too.
     """
     yield from grid.notices
-    if "MOSAIC" in grid.first.instance.image_type:
+    if grid.first.is_mosaic:
         yield "Frames are mosaics of slices, shown as they are stored; positions are those of a mosaic's corner."
-        return
     if grid.kind == ORDER_ONLY:
         yield _of_order(times=grid.cells.shape[0] > 1)
     if grid.stack.own_references:
@@ -65,9 +64,10 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
     if told in _PLANAR and grid.slices is not None:
         yield f"VolumetricProperties is {told}: frames may not be quite planar; positions and orientations are used."
     if grid.stack.moved:
+        where = "attribute poses has one for each" if poses(grid) else "coordinate position has one for each"
         yield (
             f"Times have poses of their own, by up to {grid.stack.moved:.3g} mm, as motion correction records them: "
-            f"the affine is that of the first time, and the attribute poses has one for each."
+            f"the affine is that of the first time, and the {where}."
         )
     if not all(frame.gradient_in_patient for frame in grid.frames):
         yield (

@@ -149,16 +149,22 @@ def test_times_of_slices_tell_repeated_images_without_diffusion_apart() -> None:
     assert "order of acquisition" not in plan.images[0].name
 
 
+@pytest.mark.parametrize("word", ["MOSAIC", "VFRAME"])
 @pytest.mark.parametrize("turned", [0.0, 0.5])
-def test_mosaics_with_a_pose_of_their_own_are_times(turned: float) -> None:
+def test_mosaics_with_a_pose_of_their_own_are_times(word: str, turned: float) -> None:
     frames = []
     for shot in shots(12, 1, 1, tell=lambda shot: {"AcquisitionTime": clock(2 * shot.time), "SliceThickness": 3.0}):
         angle = math.radians(turned * shot.time / 12)
         grid = Grid(column=(0.0, math.cos(angle), math.sin(angle)), spacing=(2.0, 2.0))
         frames.append(replace(shot, grid=grid, offset=(0.01 * shot.time, 0.02 * shot.time, 0.03 * shot.time)))
-    mosaic = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
-    plan = classic(frames, ImageType=mosaic).plan()
+    plan = classic(frames, ImageType=["ORIGINAL", "PRIMARY", "M", "ND", word]).plan()
     assert sizes(plan) == [{"t": 12}]
+    assert any("mosaics of slices" in notice for notice in plan.notices)
+    assert any("poses of their own" in notice for notice in plan.notices)
+    poses = np.array(plan.images[0].attributes.poses)
+    assert np.allclose(poses[:, :3, 3], [shot.position for shot in frames], atol=1e-5)
+    assert np.allclose(np.linalg.norm(poses[:, :3, 2], axis=1), 3.0)
+    assert plan.images[0].attributes.image_type == ("ORIGINAL", "PRIMARY", "M", "ND", word)
 
 
 def test_planes_of_an_ultrasound_volume_are_slices() -> None:

@@ -60,6 +60,9 @@ _NOWHERE: Final = "where the frame lies is not known"
 _COUNTING: Final = tuple(row.vector for row in ATTRIBUTES if row.vector)
 """Attributes of nuclear medicine that count frames."""
 
+_MOSAICS: Final = frozenset({"MOSAIC", "VFRAME"})
+"""Values of ImageType (0008,0008) of frames that show all slices of a volume, as Siemens and UIH write them."""
+
 _AXIAL: Final = 1e-4
 """By how much the cosine of a normal may differ from that of the body's axis."""
 
@@ -138,6 +141,11 @@ class Frame(msgspec.Struct, frozen=True, eq=False):
         item = self.item
         elsewhere = is_given(item.image_position) or bool(item.shared_groups.values)
         return self.position is not None and is_given(item.retired_position) and not elsewhere
+
+    @property
+    def is_mosaic(self) -> bool:
+        """Whether it shows the slices of a volume beside each other."""
+        return not _MOSAICS.isdisjoint(self.instance.image_type)
 
     @property
     def normal(self) -> Vector | None:

@@ -227,7 +227,7 @@ def _may_have_moved(frames: Sequence[Frame]) -> bool:
     if len(set(_alike([frame.orientation for frame in frames], _SAME_DIRECTION))) > 1:
         return True
     places = stack.places()
-    if places is not None and "MOSAIC" in frames[0].instance.image_type:
+    if places is not None and frames[0].is_mosaic:
         return len(places) > 1 or float(off_places(stack.positions, places).max()) > 0
     if places is None or len(places) == len(frames):
         return places is not None and find_lattice(places) is None

@@ -81,7 +81,7 @@ def _differs(times: Column, contrast: Column) -> bool:
 
 def _slice_of_mosaic(frame: Frame) -> float:
     """Millimetres from slice to slice within a mosaic, each of which is a whole time; 0 for other frames."""
-    return (frame.between or frame.thickness or 0.0) if "MOSAIC" in frame.instance.image_type else 0.0
+    return (frame.between or frame.thickness or 0.0) if frame.is_mosaic else 0.0
 
 
 def _corresponding(
