@@ -503,6 +503,36 @@ def test_times_with_a_pose_of_their_own_are_one_image(told: str) -> None:
     assert plan.notices
 
 
+@pytest.mark.parametrize("told", ["echoes", "components", "b"])
+def test_times_with_a_pose_of_their_own_may_have_contrasts(told: str) -> None:
+    rng = np.random.default_rng(2)
+    poses = rng.uniform(-0.6, 0.6, (5, 3)) * (np.arange(5)[:, None] > 0)
+
+    def tell(shot: Shot) -> Told:
+        return {**STANDARD[told](shot.contrast), "TemporalPositionIdentifier": shot.time + 1}
+
+    frames = [replace(shot, offset=tuple(map(float, poses[shot.time]))) for shot in shots(5, 2, 6, tell=tell)]
+    scan = classic(dealt(frames))
+    plan = planned(scan, jitter=1.5)
+    assert one_grid(scan, plan, t=range(5), c=range(2), z=range(6))
+    found = np.array(plan.images[0].attributes.poses)[:, :3, 3]
+    assert np.allclose(found, np.array(AXIAL.position(0)) + poses, atol=1e-5)
+    assert "poses of their own" in notices_of(plan)
+
+
+def test_contrasts_that_lie_apart_at_all_times_are_images_though_times_have_poses() -> None:
+    def tell(shot: Shot) -> Told:
+        return {"EchoTime": 10.0 + shot.contrast, "TemporalPositionIdentifier": shot.time + 1}
+
+    frames = [
+        replace(shot, offset=(0.0, 0.0, 0.8 * shot.contrast + 0.1 * shot.time)) for shot in shots(3, 2, 6, tell=tell)
+    ]
+    scan = classic(dealt(frames))
+    plan = planned(scan, jitter=0.5)
+    assert not mixed_volumes(scan, plan)
+    assert len(plan.images) > 1
+
+
 def test_contrasts_with_a_pose_of_their_own_are_images() -> None:
     frames = [
         replace(shot, offset=(0.0, 0.0, 0.8 * shot.contrast))

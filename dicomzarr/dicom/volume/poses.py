@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from dicomzarr.dicom.volume.columns import combined
+from dicomzarr.dicom.volume.lattice import JITTER
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -42,8 +45,8 @@ class Moved:
 def moved(frames: Sequence[Frame], columns: Sequence[Column]) -> Moved | None:
     """Positions as those of the first time, if times have poses of their own; else None.
 
-    Times may differ by half a step and 2 degrees. Contrasts never may: what differs between times must be the same
-    in the contrasts that each has.
+    Times may differ by half a step and 2 degrees. Contrasts never may: each time must have the same ones, and those of
+    one time one pose.
 
     Args:
         frames: Alike, each placed.
@@ -55,10 +58,14 @@ def moved(frames: Sequence[Frame], columns: Sequence[Column]) -> Moved | None:
         return None
     centres = positions + _half(frames, orientations)
     contrasts = [column for column in columns if column.is_contrast]
+    one = np.zeros(len(frames), np.int64)
+    kinds = [one, combined([one, *(column.codes for column in contrasts)])][: 1 + bool(contrasts)]
     for times in (column for column in columns if column.axis == "t"):
         if any(_differs(times, contrast) for contrast in contrasts):
             continue
-        found = _corresponding(times.codes, positions, orientations, centres, _slice_of_mosaic(frames[0]))
+        within = _slice_of_mosaic(frames[0])
+        tried = (_corresponding(times.codes, each, positions, orientations, centres, within) for each in kinds)
+        found = next(filter(None, tried), None)
         if found is not None:
             return found
     return None
@@ -84,10 +91,10 @@ def _slice_of_mosaic(frame: Frame) -> float:
     return (frame.between or frame.thickness or 0.0) if frame.is_mosaic else 0.0
 
 
-def _corresponding(
-    times: Codes, positions: Numbers, orientations: Numbers, centres: Numbers, within: float
+def _corresponding(  # noqa: PLR0913, PLR0917  # what frames are, and where
+    times: Codes, kinds: Codes, positions: Numbers, orientations: Numbers, centres: Numbers, within: float
 ) -> Moved | None:
-    first = np.flatnonzero(times == 0)
+    first = np.flatnonzero((times == 0) & (kinds == 0))
     held = np.bincount(times)
     if len(held) < _FEWEST or held[0] < held.max() or (len(first) < _FEWEST and not within):
         return None
@@ -100,9 +107,17 @@ def _corresponding(
     distances = np.linalg.norm(centres[:, None] - centres[first][None], axis=2)
     nearest = np.argmin(distances, axis=1)
     most = float(distances[np.arange(len(times)), nearest].max())
-    if most > _MOST_MOVED * step or len(np.unique(times * len(first) + nearest)) < len(times):
+    cells = times * len(first) + nearest
+    each = cells * (int(kinds.max()) + 1) + kinds
+    if most > _MOST_MOVED * step or len(np.unique(each)) < len(times) or _apart(cells, positions) > JITTER * step:
         return None
     return Moved(positions[first][nearest], reference, most)
+
+
+def _apart(cells: Codes, positions: Numbers) -> float:
+    """How far frames of one time and place, as of several contrasts, lie apart at most."""
+    _, first, of = np.unique(cells, return_index=True, return_inverse=True)
+    return float(np.linalg.norm(positions - positions[first[of.reshape(-1)]], axis=1).max())
 
 
 def _turned_together(times: Codes, orientations: Numbers, reference: Numbers) -> bool:
