@@ -60,6 +60,8 @@ MR_SPECTROSCOPY_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.4.2"
 """Its Rows and Columns are those of spectra: it holds no pixels."""
 SEGMENTATION_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.4"
 PARAMETRIC_MAP_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.30"
+SECONDARY_CAPTURES: Final = frozenset(f"1.2.840.10008.5.1.4.1.1.7{kind}" for kind in ("", ".1", ".2", ".3", ".4"))
+"""Secondary Capture Image Storage, and those of several frames."""
 LABEL_MAP_SEGMENTATION_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.7"
 VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
 CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.77.1.9"

@@ -1201,6 +1201,14 @@ ALIKE: Mapping[str, tuple[Callable[[], Scan], int, dict[str, int]]] = {
         {},
     ),
     "captures": (lambda: classic([Shot(None, 0, n, n + 1) for n in range(5)], "OT"), 5, {}),
+    **{
+        f"captures of {kind}": (
+            lambda kind=kind: classic([Shot(None, 0, n, n + 1) for n in range(5)], "OT", Modality=kind),
+            5,
+            {},
+        )
+        for kind in ("CT", "MR", "PT")
+    },
     "angiography": (lambda: clips(3, 6, "XA", FrameTime=66, FrameIncrementPointer="00181063"), 3, {"t": 6}),
     "beams": (lambda: beams(3), 3, {"z": 4}),
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dicomzarr.dicom.uids import PARAMETRIC_MAP_STORAGE
+from dicomzarr.dicom.uids import PARAMETRIC_MAP_STORAGE, SECONDARY_CAPTURES
 from dicomzarr.dicom.volume.columns import columns_of
 from dicomzarr.dicom.volume.lattice import (
     JITTER,
@@ -324,7 +324,8 @@ def _pixel_words(frame: Frame) -> str:
 def _instance(frame: Frame) -> Hashable:
     """Its instance, where frames of different ones have nothing in common."""
     header = frame.instance
-    one_scan = header.modality in _OF_ONE_SCAN and frame.instance.number_of_frames == 1
+    capture = header.sop_class_uid in SECONDARY_CAPTURES  # of a screen, whatever was shown there
+    one_scan = header.modality in _OF_ONE_SCAN and header.number_of_frames == 1 and not capture
     unplaced = not frame.in_patient or (frame.position is None and not one_scan)
     of_tomosynthesis = header.modality == "MG" and (header.number_of_frames > 1 or header.concatenation is not None)
     own = header.segmentation is not None or header.modality in {"RTDOSE", "NM"} or of_tomosynthesis
