@@ -76,9 +76,10 @@ class Windows:
         return in_stored(bounds, view.rescale)
 
 
-def windows(grid: Grid) -> Windows:
-    """The windows of the frame in the middle, which the header gives for itself or for all."""
-    present = grid.cells[grid.cells != ABSENT]
+def windows(grid: Grid, channel: int | slice = slice(None)) -> Windows:
+    """The windows of the frame in the middle, of all or of one index along c, which its header gives."""
+    cells = grid.cells[:, channel]
+    present = cells[cells != ABSENT]
     frame = grid.frames[present[len(present) // 2]]
     source: Any = frame.voi or frame.item
     read = AttributeReader(frame.instance.sop_instance_uid)

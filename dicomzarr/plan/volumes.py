@@ -242,7 +242,7 @@ def _channels(grid: Grid, view: View) -> tuple[Channel, ...]:
     if segmentation is not None and grid.shows_segments and grid.kind != LIST:
         return _segment_channels(grid, segmentation, view)
     labels = channel_labels(grid)
-    shown = windows(grid).shown(view)
+    shown = [windows(grid, channel).shown(view) for channel in range(len(labels))]
     inverted = _is_inverted(grid, view)
     if view.samples > 1:
         return tuple(
@@ -251,8 +251,8 @@ def _channels(grid: Grid, view: View) -> tuple[Channel, ...]:
             for name, color in _COLORS
         )
     return tuple(
-        Channel(label or f"{_modality(grid)} {grid.part}".strip(), _GREY, view.range, inverted, shown)
-        for label in labels
+        Channel(label or f"{_modality(grid)} {grid.part}".strip(), _GREY, view.range, inverted, own)
+        for label, own in zip(labels, shown, strict=True)
     )
 
 

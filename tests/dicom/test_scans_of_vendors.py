@@ -338,3 +338,21 @@ def test_when_images_were_computed_is_no_step_of_their_times() -> None:
     assert one_grid(scan, plan, t=range(5), z=range(3))
     assert step_of(plan.images[0], "t") == (1.0, None)
     assert step_of_times(plan.images[0]) == (1.0, None)
+
+
+def test_each_channel_is_shown_by_the_window_of_its_own_frames() -> None:
+    window = [(400, 800), (0, 8192)]
+
+    def tell(shot: Shot) -> Told:
+        center, width = window[shot.contrast]
+        return {
+            "ImageType": ["ORIGINAL", "PRIMARY", "MP"[shot.contrast]],
+            "WindowCenter": center,
+            "WindowWidth": width,
+            "VOILUTFunction": "LINEAR_EXACT",
+        }
+
+    scan = classic(shots(1, 2, 4, tell=tell))
+    plan = planned(scan, "modality")
+    assert one_grid(scan, plan, c=range(2), z=range(4))
+    assert [channel.shown for channel in plan.images[0].channels] == [(0, 800), (-4096, 4096)]
