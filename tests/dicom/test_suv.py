@@ -89,6 +89,13 @@ BY_HAND: dict[str, tuple[Callable[[], RadiologySeries], float]] = {
         lambda: pet(tracers=[tracer(RadiopharmaceuticalStartDateTime="20240102090000+0000")]),
         4e-4,
     ),
+    "SeriesTime of a later processing, without a date": (
+        lambda: pet(SeriesDate=None, SeriesTime="170000", FrameReferenceTime=None),
+        4e-4,
+    ),
+    "SeriesTime without a date": (lambda: pet(SeriesDate=None), 4e-4),
+    "frames without a date": (lambda: pet(AcquisitionDate=None), 4e-4),
+    "a date without SeriesTime": (lambda: pet(SeriesTime=None, FrameReferenceTime=None), 4e-4),
     "in another zone": (
         lambda: pet(
             TimezoneOffsetFromUTC="+0100",
@@ -214,6 +221,7 @@ LACKING: dict[str, tuple[Callable[[], RadiologySeries], str]] = {
         lambda: pet(tracers=[tracer(RadionuclideHalfLife="122", RadiopharmaceuticalStartTime="100000")]),
         "too long before",
     ),
+    "the time of frames": (lambda: pet(AcquisitionTime=None), "AcquisitionTime"),
     "no tracer": (lambda: pet(tracers=[]), "RadionuclideTotalDose"),
     "two tracers": (lambda: pet(tracers=[tracer(), tracer(RadionuclideTotalDose="1e8")]), "several tracers"),
     "units": (lambda: pet(Units=None), "Units"),
@@ -291,6 +299,7 @@ def test_what_was_taken_for_granted_is_said(opened: Opener, name: str) -> None:
 
 def test_a_header_that_says_all_is_no_notice(opened: Opener) -> None:
     assert not any("SUV" in notice for notice in opened(pet(), values="suv").notices)
+    assert not any("SUV" in notice for notice in opened(pet(AcquisitionDate=None), values="suv").notices)
 
 
 def test_units_and_windows_are_those_of_suv_and_nothing_is_rescaled_again(opened: Opener) -> None:

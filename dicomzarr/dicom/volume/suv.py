@@ -16,7 +16,7 @@ import msgspec
 from dicomzarr.dicom.lut.modality import Rescale
 from dicomzarr.dicom.model.image_model import RadiopharmaceuticalItem
 from dicomzarr.dicom.model.private import private_value
-from dicomzarr.dicom.model.values import AttributeReader
+from dicomzarr.dicom.model.values import AttributeReader, is_given
 from dicomzarr.dicom.volume.clock import date_and_time, date_time
 from dicomzarr.errors import InvalidAttributeError, UnsupportedSeriesError
 
@@ -180,9 +180,14 @@ class _OneFrame:
     def _scan_start(self, half_life: float) -> float:
         """When the scan began, which values are corrected to."""
         item = self._item
-        series, earliest = date_and_time(item.series_date, item.series_time), self._earliest
-        if series is not None and earliest is not None and series <= earliest:
-            return series
+        series, earliest = _moment(item.series_date, item.series_time), self._earliest
+        if series is not None and earliest is not None:
+            if not is_given(item.series_date):  # else any time of today is long after that without a date
+                series += earliest // _DAY * _DAY
+            elif earliest < _DAY:
+                earliest += series // _DAY * _DAY
+            if series <= earliest:
+                return series
         vendor = date_time(str(private_value(item, "ge_scan_start") or ""))
         if vendor is not None:
             self._say("the scan began when GE's private attribute (0009,xx0D) says, for SeriesTime is later.")
@@ -194,7 +199,7 @@ class _OneFrame:
             self._say("the scan began when FrameReferenceTime says, for SeriesTime is not before all frames.")
             return acquired - reference / 1000 + _average(duration / 1000, half_life)
         if earliest is None:
-            raise self._lacking("AcquisitionTime (0008,0032) is absent, as is FrameReferenceTime (0054,1300)")
+            raise self._lacking("AcquisitionTime (0008,0032) is absent")
         self._say("the scan is taken to have begun with the first frame that is here, for nothing else tells it.")
         return earliest
 
@@ -279,8 +284,13 @@ def _average(duration: float, half_life: float) -> float:
     return math.log(gone / -math.expm1(-gone)) / decay
 
 
+def _moment(date: Leaf, time: Leaf) -> float | None:
+    """Seconds; None without a time, for no scan begins with the day."""
+    return date_and_time(date, time) if is_given(time) else None
+
+
 def _acquired(item: ImageItem) -> float | None:
-    found = date_and_time(item.acquisition_date, item.acquisition_time)
+    found = _moment(item.acquisition_date, item.acquisition_time)
     return found if found is not None else _local(item.acquisition_datetime, item.timezone)
 
 
