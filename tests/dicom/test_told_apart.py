@@ -504,3 +504,25 @@ def test_attributes_of_classic_images_that_became_frames_tell_them_apart() -> No
     plan = planned(scan)
     assert one_grid(scan, plan, c=range(2), z=range(4))
     assert [channel.label for channel in plan.images[0].channels] == ["echo_time 5 ms", "echo_time 6 ms"]
+
+
+NUCLEAR: Told = {
+    "ImagePositionPatient": [0, 0, 50],
+    "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+    "PixelSpacing": [2, 2],
+    "SliceVector": [1, 2, 3, 4],
+}
+
+
+def test_a_thickness_that_stands_for_the_distance_of_nuclear_slices_is_said() -> None:
+    plan = clips(1, 4, "NM", lambda _: {**NUCLEAR, "SliceThickness": 2.5}).plan()
+    assert sizes(plan) == [{"z": 4}]
+    assert plan.images[0].levels[0].scale[0] == 2.5
+    assert any("SliceThickness" in notice for notice in plan.notices)
+
+
+def test_nuclear_slices_without_a_distance_are_one_image_without_a_place() -> None:
+    plan = clips(1, 4, "NM", lambda _: NUCLEAR).plan()
+    assert sizes(plan) == [{"z": 4}]
+    assert plan.images[0].affine is None
+    assert [axis.unit for axis in plan.images[0].axes] == [None, "millimeter", "millimeter"]

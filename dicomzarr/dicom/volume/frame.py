@@ -342,7 +342,7 @@ def _placement(contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector
     if is_given(item.grid_frame_offsets):
         return _dose_placement(read, item, len(contexts))
     if contexts[0].instance.modality == "NM" or item.slice_vector.values:
-        return [_detector_placement(read, context) for context in contexts]
+        return _detector_placement(read, contexts)
     return [_own_placement(context) for context in contexts]
 
 
@@ -400,8 +400,24 @@ def _dose_placement(read: AttributeReader, item: ImageItem, count: int) -> list[
     return [(np.array([*position[:2], offset]), orientation) for offset in offsets]
 
 
-def _detector_placement(read: AttributeReader, context: FrameContext) -> tuple[Vector | None, Vector | None]:
-    """Nuclear medicine: the first slice of the frame's detector, and slices from there (PS3.3 section C.8.4.15)."""
+def _detector_placement(
+    read: AttributeReader, contexts: list[FrameContext]
+) -> list[tuple[Vector | None, Vector | None]]:
+    """Nuclear medicine: the first slice of each frame's detector, and slices from there (PS3.3 section C.8.4.15)."""
+    firsts = [_first_of_detector(read, context) for context in contexts]
+    planes = [_plane(context) for context in contexts]
+    if all(position is None for position, _ in firsts):
+        return firsts
+    several = not {None, 1.0}.issuperset(planes)
+    step = _step_of_slices(read, contexts[0]) if several else 0.0
+    if step is None:  # the first slice alone would be one of nothing
+        return [(None, None)] * len(contexts)
+    if several and not contexts[0].item.slice_vector.values:
+        read.remark("There is no SliceVector: frames of a reconstruction are taken to be slices in their order.")
+    return [_slice_of(*first, plane, step) for first, plane in zip(firsts, planes, strict=True)]
+
+
+def _first_of_detector(read: AttributeReader, context: FrameContext) -> tuple[Vector | None, Vector | None]:
     item = context.item
     detectors: list[Any] = item.detectors.items or [item]
     number = int(_entry(item.detector_vector, context.number) or 1)
@@ -410,18 +426,27 @@ def _detector_placement(read: AttributeReader, context: FrameContext) -> tuple[V
     if position is None or orientation is None:
         position, orientation = _placed(read, item.image_position, item.image_orientation)
     turns = item.rotation_vector.values or item.angular_view_vector.values
-    if position is None or orientation is None or (turns and not item.slice_vector.values):
+    if turns and not item.slice_vector.values:
         return None, None  # projections from many sides: the header places the first of them only
-    plane = _plane(read, context)
-    if plane is None or plane == 1:
-        return (None, None) if plane is None else (position, orientation)
-    step = spacing_between(read, item.spacing_between_slices) or _length(context, item.slice_thickness)
-    if step is None or not abs(step * (plane - 1)) <= FARTHEST:
+    return position, orientation
+
+
+def _step_of_slices(read: AttributeReader, context: FrameContext) -> float | None:
+    step = spacing_between(read, context.item.spacing_between_slices)
+    if step is None and (step := _length(context, context.item.slice_thickness)) is not None:
+        read.remark("There is no SpacingBetweenSlices: slices are taken to be as far apart as SliceThickness says.")
+    return step
+
+
+def _slice_of(
+    position: Vector | None, orientation: Vector | None, plane: float | None, step: float
+) -> tuple[Vector | None, Vector | None]:
+    if position is None or orientation is None or plane is None or not abs(step * (plane - 1)) <= FARTHEST:
         return None, None
     return _moved(position, orientation, step * (plane - 1)), orientation
 
 
-def _plane(read: AttributeReader, context: FrameContext) -> float | None:
+def _plane(context: FrameContext) -> float | None:
     """The number of the slice that a frame is, from 1; None where a vector should say it and does not."""
     item = context.item
     if item.slice_vector.values:
@@ -429,7 +454,6 @@ def _plane(read: AttributeReader, context: FrameContext) -> float | None:
     counted = any(len(set(getattr(item, name).values)) > 1 for name in _COUNTING)
     if counted or context.instance.number_of_frames == 1 or "RECON" not in " ".join(context.instance.image_type[2:3]):
         return 1.0
-    read.remark("There is no SliceVector: frames of a reconstruction are taken to be slices in their order.")
     return float(context.number)
 
 
