@@ -10,7 +10,7 @@ import numpy as np
 
 from dicomzarr.errors import UsageError
 from dicomzarr.plan import Channel
-from dicomzarr.plan.coverage import covers, extent
+from dicomzarr.plan.coverage import area, covers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.arrays.level import Level, MultiscaleImage
+    from dicomzarr.plan.coverage import Area
 
     Floats = npt.NDArray[np.float32]
     Edges = npt.NDArray[np.intp]
-    Area = tuple[tuple[int, int], tuple[int, int]]
 
 _BRIGHTEST = 99.9
 """Percentile that is shown as full brightness where channels are no colours."""
@@ -73,7 +73,7 @@ def _side(size: object) -> int:
 
 
 def _picture(image: MultiscaleImage, level: Level, size: int, band: int) -> npt.NDArray[np.uint8]:
-    pixels = np.nan_to_num(_shrunk(level, _area(image, level), size, band))
+    pixels = np.nan_to_num(_shrunk(level, area(image.plan, image.plan.levels[level.number]), size, band))
     if image.plan.color:
         low, high = image.channels[0].window
         mixed = (pixels[:3] - low) / (high - low)
@@ -90,23 +90,9 @@ def _level_for(image: MultiscaleImage, size: int) -> Level:
     enough = [
         level
         for level, planned in zip(image.levels, image.plan.levels, strict=True)
-        if covers(image.plan, planned) and max(stop - start for start, stop in _area(image, level)) >= size
+        if covers(image.plan, planned) and max(stop - start for start, stop in area(image.plan, planned)) >= size
     ]
     return enough[-1] if enough else image.levels[0]
-
-
-def _area(image: MultiscaleImage, level: Level) -> Area:
-    """The rows and the columns of a level that level 0 lies on, (first, behind the last); a few may be beyond it."""
-    planned = image.plan.levels[level.number]
-    rows, columns = (_whole(extent(image.plan, planned, axis), planned.shape[axis]) for axis in (-2, -1))
-    return rows, columns
-
-
-def _whole(place: tuple[float, float], size: int) -> tuple[int, int]:
-    """Whole pixels: the edges of the level where they are less than one apart from that."""
-    begin, end = place
-    first = 0 if abs(begin) < 1 else round(begin)
-    return first, max(first + 1, size if abs(end - size) < 1 else round(end))
 
 
 def _check_frames(level: Level) -> None:
@@ -133,13 +119,13 @@ def _planes(level: Level, rows: slice, columns: slice) -> Floats:
     return pixels if "c" in level.axes else pixels[np.newaxis]
 
 
-def _shrunk(level: Level, area: Area, size: int, band: int) -> Floats:
+def _shrunk(level: Level, shown: Area, size: int, band: int) -> Floats:
     """Means over blocks of nearly equal size, so that the longer side is at most ``size``; read in bands of rows."""
-    counts = [stop - start for start, stop in area]
+    counts = [stop - start for start, stop in shown]
     shrink = min(1.0, size / max(counts))
     row_edges, column_edges = (
         np.linspace(start, stop, max(1, round(count * shrink)) + 1).astype(np.intp)
-        for (start, stop), count in zip(area, counts, strict=True)
+        for (start, stop), count in zip(shown, counts, strict=True)
     )
     bands = np.array_split(np.arange(len(row_edges) - 1), max(1, counts[0] // band))
     return np.concatenate([_band(level, row_edges[each[0] : each[-1] + 2], column_edges) for each in bands], axis=1)

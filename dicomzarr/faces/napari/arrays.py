@@ -40,7 +40,7 @@ class LayerArray:
     def __init__(self, screen: Screen, number: int) -> None:
         self.screen = screen
         self._number = number
-        self._level = screen.levels[number]
+        self._level, self._layout = screen.levels[number], screen.layouts[number]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,7 +50,7 @@ class LayerArray:
     @property
     def chunks(self) -> tuple[int, ...]:
         """Shape of a chunk: napari looks at whole ones."""
-        return self.screen.layout.chunks(self._level.chunks)
+        return self._layout.chunks(self._level.chunks)
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
@@ -113,7 +113,7 @@ class LayerArray:
         Raises:
             DicomZarrError: A frame cannot be had.
         """
-        layout = self.screen.layout
+        layout = self._layout
         whole = tuple(item if isinstance(item, slice) else slice(item, item + 1) for item in layout.in_level(piece))
         return layout.laid_out(self._level[whole], piece)[()]
 

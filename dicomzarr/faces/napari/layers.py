@@ -13,6 +13,7 @@ from dicomzarr.faces.napari.layout import Layout
 from dicomzarr.faces.napari.refreshing import keep_fresh
 from dicomzarr.faces.napari.screen import Screen
 from dicomzarr.faces.napari.space import placed
+from dicomzarr.plan.coverage import edge_to_edge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,7 @@ def _image_layer(image: Image, where: Placed, channel: int, width: int) -> Layer
     plan = image.plan.levels[0]
     middle = middle_frame(image.plan, where.names, channel)
     blank = plan.absent[min(channel, len(plan.absent) - 1)]
-    data, multiscale = _data(image.levels, _layout(image, where, channel, width), blank)
+    data, multiscale = _data(image, _layout(image, where, channel, width), blank)
     arguments = {
         "name": _name(image, told, width),
         "multiscale": multiscale,
@@ -87,15 +88,21 @@ def _image_layer(image: Image, where: Placed, channel: int, width: int) -> Layer
     return data, arguments, "image"
 
 
-def _data(levels: tuple[Level, ...], layout: Layout, blank: float) -> tuple[Any, bool]:
-    """What a layer is made of, and whether that is several levels, the coarsest of which is read here."""
+def _data(image: MultiscaleImage, layout: Layout, blank: float) -> tuple[Any, bool]:
+    """What a layer is made of, and whether that is several levels, the coarsest of which is read here.
+
+    napari has all levels reach from edge to edge of the first: what of each does so is shown.
+    """
+    shown = [(image.levels[number], *window) for number, window in edge_to_edge(image.plan)]
+    levels = tuple(level for level, *_ in shown)
+    layouts = tuple(layout.within(level.shape, rows, columns) for level, rows, columns in shown)
     _check_size(levels)
     if len(levels) == 1:
-        screen = Screen(levels, layout, blank=blank)
+        screen = Screen(levels, layouts, blank=blank)
         keep_fresh(screen)
         return LayerArray(screen, 0), False
-    coarsest = LayerArray(Screen(levels[-1:], layout), 0)[...]
-    screen = Screen(levels[:-1], layout, coarsest)
+    coarsest = LayerArray(Screen(levels[-1:], layouts[-1:]), 0)[...]
+    screen = Screen(levels[:-1], layouts[:-1], coarsest)
     keep_fresh(screen)
     return [*(LayerArray(screen, number) for number in range(len(levels) - 1)), coarsest], True
 
@@ -161,7 +168,7 @@ def _facts(image: MultiscaleImage, where: Placed) -> dict[str, Any]:
 
 def _labels_layer(label: MultiscaleImage) -> LayerData:
     where = placed(label.plan)
-    data, _ = _data(label.levels, _layout(label, where, 0, 1), label.plan.levels[0].fill_value)
+    data, _ = _data(label, _layout(label, where, 0, 1), label.plan.levels[0].fill_value)
     names = {segment.number: segment.label for segment in label.segments}
     colors: dict[int | None, str] = {segment.number: f"#{segment.color}" for segment in label.segments if segment.color}
     arguments: dict[str, Any] = {

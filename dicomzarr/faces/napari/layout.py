@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -26,6 +26,18 @@ class Layout:
     """The axis of the level that each of the layer is; None for one that the level lacks, of length 1."""
     channels: Mapping[int, Item] = field(default_factory=dict)
     """What of the level is shown, along the axes of which not all is."""
+
+    def within(self, level: tuple[int, ...], rows: slice, columns: slice) -> Layout:
+        """The layout of a level of which only some rows and columns are shown.
+
+        Args:
+            level: Its shape; rows and columns are its last axes.
+            rows: Those that are shown, with a start and a stop.
+            columns: Likewise.
+        """
+        axes = range(len(level) - 2, len(level))
+        cut = {axis: each for axis, each in zip(axes, (rows, columns), strict=True) if each != slice(0, level[axis])}
+        return replace(self, channels={**self.channels, **cut})
 
     def shape(self, level: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the layer, of that of the level."""

@@ -74,17 +74,17 @@ class Screen:
 
     Args:
         levels: Finest first; without the coarsest, where that is held.
-        layout: How the layer has them.
+        layouts: How the layer has each; they differ in what of it is shown.
         coarsest: A level that is held whole, in the axes of the layer; shown enlarged until what is finer has come.
         blank: What is shown until something has come, where no level is held.
     """
 
     def __init__(
-        self, levels: Sequence[Level], layout: Layout, coarsest: Pixels | None = None, blank: float = 0
+        self, levels: Sequence[Level], layouts: Sequence[Layout], coarsest: Pixels | None = None, blank: float = 0
     ) -> None:
         self.levels = tuple(levels)
-        self.layout = layout
-        self.shapes = tuple(layout.shape(level.shape) for level in levels)
+        self.layouts = tuple(layouts)
+        self.shapes = tuple(layout.shape(level.shape) for level, layout in zip(levels, layouts, strict=True))
         self._blank = blank
         self._coarsest = coarsest
         self._number = next(_numbers)
@@ -133,10 +133,11 @@ class Screen:
     # --- all below with the lock ---
 
     def _look(self, number: int, index: Index, before: View | None) -> View:
-        level = self.levels[number]
-        selection = plan_selection(self.layout.in_level(index), level.shape, level.chunks)
-        base = np.empty([selection.shape[axis] for axis in self.layout.order], level.dtype)
-        view = View(number, index, base, self.layout.laid_out(self._by_level(base), index))
+        level, layout = self.levels[number], self.layouts[number]
+        selection = plan_selection(layout.in_level(index), level.shape, level.chunks)
+        base = np.empty([selection.shape[axis] for axis in layout.order], level.dtype)
+        by_level = base.transpose(np.argsort(layout.order))
+        view = View(number, index, base, layout.laid_out(by_level, index))
         held: list[tuple[Piece, Pixels]] = []
         for piece in selection.pieces:
             chunk = _held.get((self._number, number, piece.chunk))
@@ -175,23 +176,24 @@ class Screen:
         if self._coarsest is not None:
             return []
         level = self.levels[view.level]
-        seen = plan_selection(self.layout.in_level(view.index), level.shape, level.chunks)
+        seen = plan_selection(self.layouts[view.level].in_level(view.index), level.shape, level.chunks)
         first = next((piece.chunk for piece in seen.pieces), None)
         if first is None:
             return []
         room = HELD_BYTES // 2 // max(1, math.prod(level.chunks) * level.dtype.itemsize)
         return [
             chunk
-            for chunk in _nearest(first, self._grid(level), min(_MOST_AHEAD, room))
+            for chunk in _nearest(first, self._grid(view.level), min(_MOST_AHEAD, room))
             if chunk not in view.missing and (self._number, view.level, chunk) not in _held
         ]
 
-    def _grid(self, level: Level) -> tuple[range, ...]:
-        """Chunk indices along each axis, of what the layer shows."""
-        whole = self.layout.in_level(tuple(slice(0, length) for length in self.shapes[0]))
+    def _grid(self, number: int) -> tuple[range, ...]:
+        """Chunk indices along each axis, of what the layer shows of a level."""
+        whole = self.layouts[number].in_level(tuple(slice(0, length) for length in self.shapes[number]))
         bounds = ((item, item + 1) if isinstance(item, int) else (item.start, item.stop) for item in whole)
         return tuple(
-            range(start // chunk, -(-stop // chunk)) for (start, stop), chunk in zip(bounds, level.chunks, strict=True)
+            range(start // chunk, -(-stop // chunk))
+            for (start, stop), chunk in zip(bounds, self.levels[number].chunks, strict=True)
         )
 
     def _complete(self, view: View, chunk: Chunk, pixels: Pixels) -> bool:
@@ -201,11 +203,8 @@ class Screen:
             self._paste(view, piece, pixels)
         return bool(pieces)
 
-    def _by_level(self, base: Pixels) -> Pixels:
-        return base.transpose(np.argsort(self.layout.order))
-
     def _paste(self, view: View, piece: Piece, chunk: Pixels) -> None:
-        order = self.layout.order
+        order = self.layouts[view.level].order
         target, source = (tuple(each[axis] for axis in order) for each in (piece.target, piece.source))
         view.base[target] = chunk[source]
 
@@ -213,7 +212,7 @@ class Screen:
 
     def arrived(self, level: int, chunk: Chunk, pixels: Pixels) -> None:
         """A chunk has come, in the order of the level's axes; valid until this returns."""
-        kept = np.array(pixels.transpose(self.layout.order), order="C")
+        kept = np.array(pixels.transpose(self.layouts[level].order), order="C")
         with _lock:
             self._failing = False
             if kept.nbytes <= HELD_BYTES:

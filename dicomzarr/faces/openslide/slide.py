@@ -18,6 +18,7 @@ from dicomzarr.errors import FileError, LeftOutWarning, MetadataError, UsageErro
 from dicomzarr.faces.openslide.associated import AssociatedImages
 from dicomzarr.faces.openslide.pictures import pillow, profile_of, rgba, with_profile
 from dicomzarr.faces.openslide.properties import slide_properties, whole_downsample
+from dicomzarr.plan.coverage import edge_to_edge
 from dicomzarr.runtime.tracebacks import keeps_secrets
 from dicomzarr.sources.files.urls import FolderURL, is_folder_url, path_of, place_of
 
@@ -165,14 +166,16 @@ class OpenSlide(AbstractSlide):
         return rgba(self._image, number, starts, size)
 
     def get_thumbnail(self, size: tuple[int, int]) -> Picture.Image:
-        """The slide in R, G, B, at most (width, height) large.
+        """The slide in R, G, B, at most (width, height) large: the area of level 0, of a level that shows all of it.
 
         Args:
             size: (width, height).
         """
         shrink = max(own / wanted for own, wanted in zip(self.dimensions, size, strict=True))
-        number = self.get_best_level_for_downsample(shrink)
-        region = self.read_region((0, 0), number, self.level_dimensions[number])
+        best = self.get_best_level_for_downsample(shrink)
+        number, (rows, columns) = [each for each in edge_to_edge(self._image.plan) if each[0] <= best][-1]
+        area = (columns.stop - columns.start, rows.stop - rows.start)
+        region = pillow().fromarray(rgba(self._image, number, (columns.start, rows.start), area))
         picture: Picture.Image = pillow().new(
             "RGB", region.size, "#" + self.properties.get("openslide.background-color", "ffffff")
         )

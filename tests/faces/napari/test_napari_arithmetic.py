@@ -25,6 +25,12 @@ LAYOUTS = [
     (Layout((1, 2, 0), {0: slice(3, 6)}), (6, 5, 4), lambda array: np.moveaxis(array[3:6], 0, -1)),
     (Layout((None, 0, 1)), (5, 6), lambda array: array[np.newaxis]),
     (Layout((2, 0, 1)), (4, 5, 6), lambda array: array.transpose(2, 0, 1)),
+    (
+        Layout((1, 2, 0)).within((3, 5, 6), slice(1, 4), slice(0, 6)),
+        (3, 5, 6),
+        lambda array: np.moveaxis(array[:, 1:4], 0, -1),
+    ),
+    (Layout((1, 2), {0: 2}).within((3, 5, 6), slice(0, 3), slice(2, 6)), (3, 5, 6), lambda array: array[2, :3, 2:]),
 ]
 
 

@@ -15,6 +15,7 @@ import openslide
 import pytest
 from folders import write
 from openslide.deepzoom import DeepZoomGenerator
+from PIL import Image as pillow  # noqa: N813  # as Pillow calls a module
 from PIL import ImageCms
 from pydicom import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
@@ -136,6 +137,24 @@ def test_a_pyramid_of_other_ratios_has_them() -> None:
     assert found == pytest.approx((1, 1.945, 3.89, 7.02), rel=0.02)
     assert not found[1].is_integer()
     assert not found[2].is_integer()
+
+
+def test_a_thumbnail_shows_the_area_of_level_0_and_not_what_a_level_is_padded_with(tmp_path: Path) -> None:
+    fine, padded = Level(noisy_color(1, 448, 576), (64, 64)), Level(noisy_color(2, 128, 192), (64, 64), (0.002, 0.002))
+    write(tmp_path, [full_instance(Identity("padded", number), each) for number, each in enumerate((fine, padded), 1)])
+    found = np.asarray(open_slide(tmp_path).get_thumbnail((144, 144)))
+    np.testing.assert_array_equal(found, np.moveaxis(padded.pixels[:, 0, :112, :144], 0, -1))
+
+
+def test_a_thumbnail_is_of_no_level_that_lacks_a_part(tmp_path: Path) -> None:
+    fine, short = Level(noisy_color(1, 1000, 1000), (64, 64)), Level(noisy_color(2, 460, 460), (46, 46), (0.001, 0.001))
+    write(tmp_path, [full_instance(Identity("short", number), each) for number, each in enumerate((fine, short), 1)])
+    slide = open_slide(tmp_path)
+    assert slide.level_count == 2
+    whole = np.moveaxis(fine.pixels[:, 0], 0, -1)
+    expected = pillow.fromarray(whole).resize((100, 100), pillow.Resampling.LANCZOS)
+    found = np.asarray(slide.get_thumbnail((100, 100))).astype(int)
+    assert np.abs(found - np.asarray(expected)).mean() < 2
 
 
 def test_it_travels_by_url(slide: OpenSlide) -> None:
