@@ -63,6 +63,7 @@ def adapt(source: Source) -> Source:
             "Several colour paths do not go into one OME-TIFF.", remedy="Choose one, as the region c=0:3, or .zarr."
         )
     _check_values(plan)
+    _say_left_out(source)
     looks = looks_of(source)
     if looks.left_out:
         warnings.warn(looks.left_out, LeftOutWarning, stacklevel=2)
@@ -87,6 +88,19 @@ def _check_values(plan: ImagePlan) -> None:
             " rescaled values.",
             LeftOutWarning,
             stacklevel=2,
+        )
+
+
+def _say_left_out(source: Source) -> None:
+    """Say which levels cannot be told from such as show all of level 0."""
+    taken = [part.taken for part in source.selection.parts]
+    levels = range(len(source.store.plan.at(taken[0].image).levels))
+    wanted = levels if source.options.levels is None else [each for each in source.options.levels if each in levels]
+    for number in sorted({*wanted} - {each.number for each in taken}):
+        warnings.warn(
+            f"Level {number} is left out: it lacks a part of what level 0 shows, which OME-TIFF cannot say.",
+            LeftOutWarning,
+            stacklevel=3,
         )
 
 

@@ -9,7 +9,9 @@ from itertools import compress, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dicomzarr.errors import InvalidOptionError, MissingInstanceError
+from dicomzarr.faces.export.options import TIFF
 from dicomzarr.plan import label_path
+from dicomzarr.plan.coverage import edge_to_edge
 from dicomzarr.plan.placing import stepped
 
 if TYPE_CHECKING:
@@ -123,8 +125,11 @@ class _Cut:
         is_label = counted is not None
         # A label has axes of space alone: it is the same at each time, and in each channel.
         self._region = {name: ends for name, ends in options.region.items() if name in self._axes or not is_label}
-        self._numbers = _numbers(image, options.levels, is_label=is_label)
-        ranges = {number: self._range(image.levels[number]) for number in self._numbers}
+        numbers = _numbers(image, options.levels, is_label=is_label)
+        # A TIFF says of levels how many pixels they have, and no more: readers take them to reach from edge to edge.
+        self._shown = dict(edge_to_edge(image)) if options.format == TIFF else {}
+        self._numbers = [number for number in numbers if number in self._shown] or numbers
+        ranges = {number: self._range(number) for number in self._numbers}
         self._starts = {number: tuple(start for start, _ in each) for number, each in ranges.items()}
         levels = [_cut_level(image.levels[number], ranges[number]) for number in self._numbers]
         self._averages = not (is_label or image.segments or image.attributes.segmentation or _is_indexed(image))
@@ -154,10 +159,15 @@ class _Cut:
         for _, label in self._labels:
             yield from label.parts(label_path(path, label.plan))
 
-    def _range(self, level: LevelPlan) -> tuple[tuple[int, int], ...]:
+    def _range(self, number: int) -> tuple[tuple[int, int], ...]:
         """What of a level is taken, by axis."""
-        found = []
+        level = self._image.levels[number]
+        found: list[tuple[int, int]] = []
+        shown = dict(zip("yx", self._shown.get(number, ()), strict=False))
         for name, size, step, chunk in zip(self._axes, level.shape, level.scale, level.chunks, strict=True):
+            if name in shown and name not in self._region:
+                found.append((shown[name].start, shown[name].stop))
+                continue
             start, stop = self._region.get(name, (0, None))
             ratio = step / self._counted[name] if name in "yx" else 1.0
             first = math.floor(start / ratio + 1e-6)

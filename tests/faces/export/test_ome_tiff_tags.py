@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK
 import tifffile
+from folders import write
 from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import apply_color_lut
@@ -18,6 +19,9 @@ from pydicom.uid import JPEGBaseline8Bit
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
 from radiology_volumes import volume
+from slides_codecs import JPEG_422, RGB, Codec
+from slides_instances import Identity, Level, full_instance
+from slides_pixels import smooth_color
 
 import dicomzarr
 from dicomzarr.errors import LeftOutWarning
@@ -285,3 +289,32 @@ def test_a_broken_palette_is_left_out_and_said(opened: Opener, tmp_path: Path) -
 def test_colours_of_a_palette_are_rgb(opened: Opener, tmp_path: Path) -> None:
     dicomzarr.export(opened(painted(0, 256, 8), values="color"), tmp_path / "out.ome.tif")
     assert tag(tmp_path / "out.ome.tif") == 2
+
+
+# --- levels
+
+
+def exported(folder: Path, *levels: Level) -> list[Any]:
+    """The levels of a slide as another reader finds them, who knows how many pixels they have, and no more."""
+    write(folder / "slide", [full_instance(Identity("tiff", number), each) for number, each in enumerate(levels, 1)])
+    dicomzarr.export(folder / "slide", folder / "out.ome.tif")
+    with tifffile.TiffFile(folder / "out.ome.tif") as tiff:
+        return [level.asarray() for level in tiff.series[0].levels]
+
+
+@pytest.mark.parametrize("codec", [RGB, JPEG_422], ids=["pixels", "jpeg"])
+def test_of_a_level_that_is_padded_to_whole_tiles_what_shows_level_0_is_written(codec: Codec, tmp_path: Path) -> None:
+    fine = Level(smooth_color(1, 448, 576), (64, 64), codec=codec)
+    padded = Level(smooth_color(2, 128, 192), (64, 64), (0.002, 0.002), codec=codec)
+    levels = exported(tmp_path, fine, padded)
+    for found, (level, rows, columns) in zip(levels, ((fine, 448, 576), (padded, 112, 144)), strict=True):
+        expected = np.moveaxis(level.pixels[:, 0, :rows, :columns], 0, -1)
+        assert found.shape == expected.shape
+        assert np.abs(found.astype(int) - expected).max() <= (DECODERS_DIFFER + 10 if codec.lossy else 0)
+
+
+def test_a_level_that_lacks_a_part_is_left_out_and_said(tmp_path: Path) -> None:
+    fine, short = Level(smooth_color(1, 1000, 1000), (64, 64)), Level(smooth_color(2, 460, 460), (46, 46), (0.001,) * 2)
+    with pytest.warns(LeftOutWarning, match="Level 1 is left out: it lacks a part"):
+        (found,) = exported(tmp_path, fine, short)
+    assert np.array_equal(found, np.moveaxis(fine.pixels[:, 0], 0, -1))
