@@ -390,7 +390,7 @@ class Image(MultiscaleImage):
             time: The index along t to take, where there are times.
 
         Returns:
-            One multiscale image of all levels, and its labels. The coordinate system ``global`` counts pixels of the
+            One multiscale image of all levels that show all of level 0, and its labels. ``global`` counts pixels of the
             finest level; ``micrometer`` or ``millimeter`` begin at its corner; ``patient`` is LPS millimetres.
 
         Raises:

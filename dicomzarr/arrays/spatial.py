@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from dicomzarr.arrays.resolutions import corner, downsamples
 from dicomzarr.errors import UsageError
+from dicomzarr.plan.coverage import edge_to_edge
 from dicomzarr.plan.placing import patient_affine
 from dicomzarr.runtime.extras import needed
 
@@ -28,26 +30,33 @@ def spatial_data(image: MultiscaleImage, time: int | None) -> Any:
     if time is None and "t" in names:
         raise UsageError("SpatialData has no axis of time, and the image has.", remedy="Choose one, as time=0.")
     solid = "3D" if "z" in names else "2D"
-    pixels = _tree(image, getattr(library.models, f"Image{solid}Model"), time)
+    pixels = _tree(image, image, getattr(library.models, f"Image{solid}Model"), time)
     labels = {
-        name: _tree(label, getattr(library.models, f"Labels{solid}Model"), time) for name, label in image.labels.items()
+        name: _tree(label, image, getattr(library.models, f"Labels{solid}Model"), time)
+        for name, label in image.labels.items()
     }
     name = "".join(char if char.isalnum() else "_" for char in image.name).strip("_")
     return library.SpatialData(images={name: pixels}, labels=labels)
 
 
-def _tree(image: MultiscaleImage, model: Any, time: int | None) -> Any:
-    """All levels as one multiscale element, placed."""
+def _tree(image: MultiscaleImage, whole: MultiscaleImage, model: Any, time: int | None) -> Any:
+    """All levels as one multiscale element, placed; of each what shows level 0, for SpatialData goes by shapes."""
     from spatialdata.transformations import set_transformation  # noqa: PLC0415  # an extra
 
-    datasets = {f"scale{level.number}": _scale(image, level, model, time) for level in image.levels}
+    datasets = {
+        f"scale{place}": _scale(image, image.levels[number], window, model, time)
+        for place, (number, window) in enumerate(edge_to_edge(image.plan))
+    }
     tree: Any = xr.DataTree.from_dict(datasets)
-    set_transformation(tree, _placed(image), set_all=True)
+    set_transformation(tree, _placed(image, whole), set_all=True)
     return tree
 
 
-def _scale(image: MultiscaleImage, level: Level, model: Any, time: int | None) -> xr.Dataset:
+def _scale(
+    image: MultiscaleImage, level: Level, window: tuple[slice, slice], model: Any, time: int | None
+) -> xr.Dataset:
     pixels, names = _pixels(level, time)
+    pixels = pixels[(..., *window)]
     if "c" in model.dims and "c" not in names:
         pixels, names = pixels[np.newaxis], ["c", *names]
     element = model.parse(xr.DataArray(pixels, dims=names), **_channels(image, model))
@@ -76,11 +85,22 @@ def _channels(image: MultiscaleImage, model: Any) -> dict[str, Any]:
     return {"c_coords": names if unique else [f"{number} {name}".strip() for number, name in enumerate(names)]}
 
 
-def _placed(image: MultiscaleImage) -> dict[str, Any]:
-    """``global`` counts pixels of the finest level; another system has their unit, or is ``patient``, in LPS."""
+def _placed(image: MultiscaleImage, whole: MultiscaleImage) -> dict[str, Any]:
+    """Where an image or a label lies.
+
+    Args:
+        image: That.
+        whole: The image that it is, or is a label of: ``global`` counts pixels of its finest level. Another system has
+            their unit, or is ``patient``, in LPS.
+    """
     from spatialdata.transformations import Affine, Identity, Scale  # noqa: PLC0415  # an extra
 
-    placed: dict[str, Any] = {"global": Identity()}
+    level = image.plan.levels[0]
+    (x, y), (across, down) = corner(whole.plan, level), downsamples(whole.plan, level)
+    counted = np.array([[down, 0.0, y], [0.0, across, x], [0.0, 0.0, 1.0]])
+    is_finest = np.allclose(counted, np.eye(3))
+    plane = {"input_axes": ("y", "x"), "output_axes": ("y", "x")}
+    placed: dict[str, Any] = {"global": Identity() if is_finest else Affine(counted, **plane)}
     affine, unit = patient_affine(image.plan), image.axes[-1].unit
     names = [name for name in image.levels[0].axes if name in "zyx"]
     if affine is not None and "z" in names:
@@ -88,6 +108,8 @@ def _placed(image: MultiscaleImage) -> dict[str, Any]:
         matrix[:3, 3] -= matrix[:3, :3] @ np.full(3, _CENTRE)
         placed["patient"] = Affine(matrix, input_axes=("x", "y", "z"), output_axes=("x", "y", "z"))
     elif unit is not None:
-        steps = dict(zip(image.levels[0].axes, image.levels[0].scale, strict=True))
-        placed[unit] = Scale([steps[name] for name in ("y", "x")], axes=("y", "x"))
+        steps = whole.plan.levels[0].scale[-2:]
+        placed[unit] = (
+            Scale([*steps], axes=("y", "x")) if is_finest else Affine(np.diag([*steps, 1]) @ counted, **plane)
+        )
     return placed

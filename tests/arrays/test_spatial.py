@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import stand_ins
+from folders import write
 from radiology_dimensions import times_by_slice
 from radiology_model import AXIAL, OBLIQUE, distinct
 from radiology_opened import Opener
@@ -15,12 +16,15 @@ from radiology_volumes import volume
 from segmentations import IDENTIFIED, ascending, random_masks, segmented
 from serving import serving
 from slides import brightfield_pyramid, fluorescence_focal_stack
+from slides_instances import Identity, Level, full_instance
+from slides_pixels import noisy_color
 
 import dicomzarr
 from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -97,3 +101,31 @@ def test_without_the_library_its_extra_is_named(opened: Opener, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "spatialdata", None)
     with pytest.raises(UsageError, match=r'pip install "dicomzarr\[spatialdata\]"'):
         opened(volume(AXIAL)).to_spatialdata()
+
+
+def test_of_a_level_that_is_padded_to_whole_tiles_what_shows_level_0_goes_along(tmp_path: Path) -> None:
+    fine, padded = Level(noisy_color(1, 448, 576), (64, 64)), Level(noisy_color(2, 128, 192), (64, 64), (0.002, 0.002))
+    write(tmp_path, [full_instance(Identity("padded", number), each) for number, each in enumerate((fine, padded), 1)])
+    image = dicomzarr.open(tmp_path)
+    assert [level.shape for level in image.levels] == [(3, 448, 576), (3, 128, 192)]
+    found = image.to_spatialdata().images["slide"]["scale1"]["image"]
+    assert np.array_equal(found, padded.pixels[:, 0, :112, :144])
+    assert np.allclose(found.x[[0, -1]], [2, 574])
+    assert np.allclose(found.y[[0, -1]], [2, 446])
+
+
+def test_a_label_of_a_coarser_level_lies_on_the_image(opened: Opener) -> None:
+    levels = Level(noisy_color(5, 192, 256), (32, 32)), Level(noisy_color(6, 96, 128), (32, 32), (0.001, 0.001))
+    slide = [full_instance(Identity("two levels", number), level) for number, level in enumerate(levels, 1)]
+    for dataset in slide:
+        for keyword, value in IDENTIFIED.items():
+            setattr(dataset, keyword, value)
+        dataset.ContainerIdentifier = "1"
+    found = segmented([slide[1]], random_masks((1, 1, 96, 128)), tile_pixel_array=True, tile_size=(32, 32))
+    server = opened.serve([*slide, found.dataset])
+    image = dicomzarr.open(server.series_url(found.study, str(slide[0].SeriesInstanceUID)), labels=True)
+    (label,) = image.to_spatialdata().labels.values()
+    placed = label.attrs["placed"]
+    for system, step in (("global", 2), ("micrometer", 1)):
+        assert placed[system].input_axes == placed[system].output_axes == ("y", "x")
+        assert np.allclose(placed[system].what @ [95.5, 127.5, 1], [95.5 * step, 127.5 * step, 1])
