@@ -92,14 +92,15 @@ def _channel(channel: Channel) -> dict[str, object]:
 
 
 def _image_label(image: ImagePlan) -> dict[str, object]:
-    """Colours and names of the segments."""
-    colored = [segment for segment in image.segments if segment.color]
+    """Colours and names of the segments; the background, which a label map may describe as one, is transparent."""
+    background = {0, int(image.levels[0].fill_value)}  # and PixelPaddingValue (PS3.3 section C.8.20.2)
+    colors = [
+        {"label-value": each.number, "rgba": [*bytes.fromhex(each.color), 0 if each.number in background else 255]}
+        for each in image.segments
+        if each.color
+    ]
     return {
-        **(
-            {"colors": [{"label-value": each.number, "rgba": [*bytes.fromhex(each.color), 255]} for each in colored]}
-            if colored
-            else {}
-        ),
+        **({"colors": colors} if colors else {}),
         "properties": [{"label-value": each.number, "name": each.label} for each in image.segments],
         "source": {"image": "../../"},
     }

@@ -707,3 +707,13 @@ def test_a_broken_segmentation_breaks_no_image(opened: Opener, damage: Callable[
     assert sorted(name.partition("-")[2] for name in image.labels) == ["1", "2"]
     assert all(broken.SeriesInstanceUID in notice for notice in image.notices)
     assert "is no label" in image.notices[0]
+
+
+def test_the_background_that_a_label_map_describes_covers_nothing(opened: Opener) -> None:
+    numbers = np.random.default_rng(3).integers(0, 4, SHAPE).astype(np.uint8)
+    found = segmented(SOURCES, numbers, kind=LABELMAP, count=3, name="described").dataset
+    assert [int(item.SegmentNumber) for item in found.SegmentSequence] == [0, 1, 2, 3]  # as highdicom writes it
+    image = open_labelled(opened, found)
+    (name,) = image.labels
+    described = group_at(image.url, storage_options={"labels": True})[f"labels/{name}"].attrs["ome"]["image-label"]
+    assert {color["label-value"]: color["rgba"][3] for color in described["colors"]} == {0: 0, 1: 255, 2: 255, 3: 255}

@@ -182,6 +182,8 @@ def _labels_layer(label: MultiscaleImage) -> LayerData:
     if colors:
         from napari.utils import DirectLabelColormap  # noqa: PLC0415  # napari is there when it asks
 
-        shown: dict[int | None, str] = {None: "transparent", 0: "transparent", **colors}
+        # Segments without a colour, and values that no segment describes, are seen; the background is not.
+        shown: dict[int | None, str] = {None: "gray", **colors, 0: "transparent"}
+        shown[int(label.plan.levels[0].fill_value)] = "transparent"
         arguments["colormap"] = DirectLabelColormap(color_dict=shown)
     return data, arguments, "labels"

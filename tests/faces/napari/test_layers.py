@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from folders import write
+from highdicom.seg import SegmentationTypeValues
+from radiology_opened import Opener
+from segmentations import segmented, segmented_slide
 from slides_fluorescence import RESAMPLED
 from slides_instances import Identity, Level, full_instance
 from slides_pixels import noisy_color
@@ -59,3 +62,23 @@ def test_a_level_that_lacks_a_part_is_none_of_a_layer(tmp_path: Path) -> None:
     assert len(image.levels) == 2
     ((data, arguments, _),) = layers.layers_of(image)
     assert (data.shape, arguments["multiscale"]) == ((1000, 1000, 3), False)
+
+
+@pytest.mark.filterwarnings("ignore")  # of what napari imports
+def test_segments_without_a_colour_are_seen_and_the_background_is_not() -> None:
+    pytest.importorskip("napari")
+    slide, _ = segmented_slide()
+    numbers = np.random.default_rng(3).integers(0, 4, (1, 96, 128)).astype(np.uint8)
+    kind = SegmentationTypeValues.LABELMAP
+    found = segmented([slide], numbers, kind=kind, count=3, tile_pixel_array=True, tile_size=(32, 32)).dataset
+    background, _, bare, _ = found.SegmentSequence
+    assert (background.SegmentNumber, "RecommendedDisplayCIELabValue" in background) == (0, True)
+    del bare.RecommendedDisplayCIELabValue
+    with Opener() as opener:
+        server = opener.serve([slide, found])
+        url = server.series_url(found.StudyInstanceUID, str(slide.SeriesInstanceUID))
+        *_, (_, arguments, what) = layers.layers_of(dicomzarr.open(url, labels=True))
+    assert what == "labels"
+    shown = arguments["colormap"].map(np.arange(4))
+    assert shown[:, 3].tolist() == [0, 1, 1, 1]
+    assert len({tuple(color) for color in shown}) == 4
