@@ -170,7 +170,9 @@ def _note_places(level: SlideLevel, remarks: Notices) -> None:
             remarks.add(uid, f"{image.outside} frames outside the total pixel matrix were left out.")
         if image.elsewhere:
             remarks.add(
-                uid, f"positions of {image.elsewhere} frames contradict TILED_FULL, by whose order they lie here."
+                uid,
+                f"{image.elsewhere} frames say that they show other tiles, optical paths or focal planes than in the "
+                "order of TILED_FULL, by which they lie here.",
             )
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from slides_model import Pixels
+    from slides_pixels import Tile
 
     Change = Callable[[list[Dataset]], None]
 
@@ -196,6 +197,36 @@ def test_tiled_full_of_too_few_frames_goes_by_their_positions() -> None:
     plan = planned([dataset])
     assert numbers(of_one(plan)) == [1, 2, 3, 0, *range(4, 40)]
     assert [notice for notice in plan.notices if "where their own positions say" in notice]
+
+
+def inside_planes(tile: Tile) -> tuple[int, ...]:
+    return tile.plane, tile.path, tile.row, tile.column
+
+
+def from_above(tile: Tile) -> tuple[int, ...]:
+    return tile.path, -tile.plane, tile.row, tile.column
+
+
+def from_the_right(tile: Tile) -> tuple[int, ...]:
+    return tile.path, tile.plane, tile.row, -tile.column
+
+
+@pytest.mark.parametrize(
+    ("order", "count"),
+    [(None, 0), (inside_planes, 18), (from_above, 18), (from_the_right, 24)],
+    ids=["as it is", "paths inside planes", "planes from above", "columns from the right"],
+)
+def test_frames_that_contradict_the_order_of_tiled_full_are_counted(
+    order: Callable[[Tile], tuple[int, ...]] | None, count: int
+) -> None:
+    level = gray(planes=2, paths=2)
+    tiles = level.tiles() if order is None else sorted(level.tiles(), key=order)
+    dataset = sparse_instance(Identity("contradictory", 1), level, tiles)
+    dataset.DimensionOrganizationType = "TILED_FULL"
+    plan = planned([dataset])
+    assert numbers(of_one(plan)) == list(range(1, 37))
+    found = [notice for notice in plan.notices if "than in the order of TILED_FULL" in notice]
+    assert [f"{count} frames" in notice for notice in found] == [True] * bool(count)
 
 
 def test_a_level_that_is_turned_is_no_level() -> None:

@@ -57,7 +57,7 @@ class TiledImage:
     outside: int = 0
     """Frames that lie outside the Total Pixel Matrix, and are no tiles of it."""
     elsewhere: int = 0
-    """Frames whose own positions are not those that they have by TILED_FULL, which counts."""
+    """Frames that say that they show another tile, optical path or plane than by TILED_FULL, which counts."""
     remarks: tuple[str, ...] = ()
     """What else is odd about how its frames lie, in sentences."""
 
@@ -143,7 +143,7 @@ def tiled_image(parts: Iterable[Instance]) -> TiledImage:
                 raise
             remarks = (*remarks, _NOT_FULL)
         else:
-            elsewhere = 0 if positions is None else _elsewhere(positions, frames, grid)
+            elsewhere = 0 if positions is None else _elsewhere(full, positions, paths)
             return replace(full, elsewhere=elsewhere, remarks=full.remarks + remarks)
     if positions is None:
         raise TilingError(f"the metadata gives no position of {frames.end} frames that are placed one by one.")
@@ -215,12 +215,26 @@ def _full(header: Instance, frames: FrameSequence, grid: TileGrid) -> TiledImage
     return TiledImage(frames, tiling, layout.paths, offsets, pixel_size(header), spaced=known, remarks=remarks)
 
 
-def _elsewhere(positions: FramePositions, frames: FrameSequence, grid: TileGrid) -> int:
-    """How many frames say that they lie elsewhere than in the order of TILED_FULL."""
-    if positions.lacking or frames.offsets != added_up(frames.parts):
+def _elsewhere(full: TiledImage, positions: FramePositions, paths: tuple[OpticalPath, ...]) -> int:
+    """How many frames say that they show another tile, path or plane than they do in the order of TILED_FULL.
+
+    Args:
+        full: The image in that order.
+        positions: Of its frames.
+        paths: What they count paths by.
+    """
+    if positions.lacking or full.frames.offsets != added_up(full.frames.parts):
         return 0
-    row, column = np.divmod(np.arange(len(positions)) % (grid.rows * grid.columns), grid.columns)
+    grid, count = full.tiling.grid, full.tiling.grid.rows * full.tiling.grid.columns
+    place, tile = np.divmod(np.arange(len(positions)), count)
+    row, column = np.divmod(tile, grid.columns)
     same = (positions.rows == row * grid.tile_rows + 1) & (positions.columns == column * grid.tile_columns + 1)
+    path, plane = np.divmod(place, len(full.planes))
+    if set(paths).issuperset(full.paths):
+        same &= positions.paths == _renumber(full.paths, paths)[path]
+    upwards = 1 if full.planes[0] <= full.planes[-1] else -1
+    steps = upwards * (positions.z_offsets[count:] - positions.z_offsets[:-count])
+    same[count:] &= ~((steps < 0) & (plane[count:] > 0))
     return int(np.count_nonzero(~same))
 
 
