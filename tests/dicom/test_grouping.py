@@ -246,10 +246,18 @@ def test_parts_of_a_concatenation_that_contradict_each_other_are_lists(tag: str,
     assert len(found) == len(expected)
 
 
-@pytest.mark.parametrize("tag", [PATH_COUNT, PLANE_COUNT])
 @pytest.mark.parametrize("value", [2**31, 2**16])
-def test_hostile_counts_are_a_list_at_once(tag: str, value: int) -> None:
-    listed(planned([full_instance(Identity("hostile", 1), gray(1))], set_value(tag, value)), "")
+def test_a_hostile_count_of_planes_is_a_list_at_once(value: int) -> None:
+    listed(planned([full_instance(Identity("hostile", 1), gray(1))], set_value(PLANE_COUNT, value)), "")
+
+
+@pytest.mark.parametrize("value", [2**31, 2**16])
+def test_a_hostile_count_of_paths_counts_for_nothing(value: int) -> None:
+    dataset = full_instance(Identity("hostile", 1), gray(1))
+    plan = planned([dataset], set_value(PATH_COUNT, value))
+    (image,) = plan.images
+    assert image.levels[0].shape == (dataset.TotalPixelMatrixRows, dataset.TotalPixelMatrixColumns)
+    assert any("not as many as NumberOfOpticalPaths" in notice for notice in plan.notices)
 
 
 @pytest.mark.parametrize("tag", [PATH_COUNT, PLANE_COUNT])

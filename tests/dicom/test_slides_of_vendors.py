@@ -279,6 +279,22 @@ def test_each_instance_may_count_the_planes_and_paths_of_all() -> None:
     assert [ref and ref.instance.sop_instance_uid for ref in refs] == [each.SOPInstanceUID for each in datasets]
 
 
+def test_a_level_of_one_tile_may_count_the_paths_of_all_instances_too() -> None:
+    whole = gray(paths=3)
+    small = replace(whole, pixels=shrink(whole.pixels, 10, 10), spacing=(0.002, 0.002))
+    datasets = []
+    for number, (level, kind) in enumerate(((whole, NONE), (small, RESAMPLED))):
+        for path in range(3):
+            one = replace(level, pixels=level.pixels[path : path + 1], paths=CHANNELS[path : path + 1])
+            dataset = full_instance(Identity("one tile", 3 * number + path + 1, kind), one)
+            dataset.NumberOfOpticalPaths = 3
+            datasets.append(dataset)
+    image = of_one(planned(datasets))
+    assert [level.shape for level in image.levels] == [(3, 40, 40), (3, 10, 10)]
+    refs = [image.levels[1].frames.locate((path, 0, 0)) for path in range(3)]
+    assert [ref and ref.instance.sop_instance_uid for ref in refs] == [each.SOPInstanceUID for each in datasets[3:]]
+
+
 def named_otherwise(dataset: Dataset) -> None:
     for groups in dataset.PerFrameFunctionalGroupsSequence:
         groups.OpticalPathIdentificationSequence[0].OpticalPathIdentifier += "x"

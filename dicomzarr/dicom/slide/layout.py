@@ -39,11 +39,19 @@ def full_layout(header: Instance, frames: int, grid: TileGrid, *, may_lack_frame
     Raises:
         TilingError: Neither fits.
     """
-    tiles = grid.rows * grid.columns
-    told = _told(header, frames, tiles)
-    count = len(told.paths) * told.planes * tiles
-    if frames == count or (frames < count and may_lack_frames):
-        return told
+    tiles, named = grid.rows * grid.columns, _named(header)
+    paths = header.optical_path_count or len(named) or 1
+    if paths > min(frames, _MOST_PATHS):
+        why = f"NumberOfOpticalPaths is {paths}, with {len(named)} paths named for {frames} frames."
+    else:
+        told = _told(header, named, paths, frames, tiles)
+        count = paths * told.planes * tiles
+        if frames == count or (frames < count and may_lack_frames):
+            return told
+        why = (
+            f"{frames} frames are not the {count} tiles that there should be ({paths} optical paths, {told.planes} "
+            f"focal planes, {grid.rows} rows and {grid.columns} columns of tiles)."
+        )
     ways = {(len(way.paths), way.planes): way for way in _ways(header, frames, tiles)}
     if len(ways) == 1 and not may_lack_frames:
         (found,) = ways.values()
@@ -51,19 +59,11 @@ def full_layout(header: Instance, frames: int, grid: TileGrid, *, may_lack_frame
             remark=f"its frames make {len(found.paths)} optical paths and {found.planes} focal planes, and not as "
             f"many as NumberOfOpticalPaths, OpticalPathSequence or TotalPixelMatrixFocalPlanes say."
         )
-    raise TilingError(
-        f"{frames} frames are not the {count} tiles that there should be ({len(told.paths)} optical paths, "
-        f"{told.planes} focal planes, {grid.rows} rows and {grid.columns} columns of tiles)."
-    )
+    raise TilingError(why)
 
 
-def _told(header: Instance, frames: int, tiles: int) -> FullLayout:
-    paths = _named(header)
-    count = header.optical_path_count or len(paths) or 1
-    if count > min(frames, _MOST_PATHS):
-        raise TilingError(f"NumberOfOpticalPaths is {count}, with {len(paths)} paths named for {frames} frames.")
-    if count != len(paths):
-        paths = _numbered(paths, count)
+def _told(header: Instance, named: tuple[OpticalPath, ...], count: int, frames: int, tiles: int) -> FullLayout:
+    paths = named if count == len(named) else _numbered(named, count)
     remark = (
         f"OpticalPathSequence names {len(header.optical_paths)} of {count} optical paths; the others have numbers."
         if 0 < len(header.optical_paths) < count
@@ -76,7 +76,7 @@ def _ways(header: Instance, frames: int, tiles: int) -> Iterator[FullLayout]:
     """How the header's contradictory counts make up all the frames."""
     named, count = _named(header), header.optical_path_count
     several = [named or (OpticalPath(""),), header.optical_paths]
-    if count is not None:
+    if count is not None and count <= min(frames, _MOST_PATHS):
         several.append(_numbered(header.optical_paths, count))
     for paths, planes in product(several, {1, header.focal_planes or 1}):
         if len(paths) * planes * tiles == frames:
