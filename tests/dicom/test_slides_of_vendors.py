@@ -672,3 +672,16 @@ def test_parts_of_one_of_a_slide() -> None:
     (parts,) = plan.images
     assert (parts.levels[0].dtype, parts.levels[0].fill_value) == (np.float32, 0.0)
     assert parts.channels[0].window == pytest.approx((0.0, (2**16 - 1) / 200))
+
+
+@pytest.mark.parametrize(("kinds", "levels"), [(("BINARY", "FRACTIONAL"), [1, 1]), (("FRACTIONAL", "FRACTIONAL"), [2])])
+def test_masks_and_fractions_are_no_levels_of_one_another(kinds: tuple[str, str], levels: list[int]) -> None:
+    fine = Level(noisy_gray(3, (1, 1, 40, 40), 8), (16, 16), codec=GRAY)
+    coarse = replace(fine, pixels=shrink(fine.pixels, 20, 20), spacing=(0.001, 0.001))
+    datasets = [full_instance(Identity("masks", 1), fine), full_instance(Identity("masks", 2, RESAMPLED), coarse)]
+    for dataset, kind in zip(datasets, kinds, strict=True):
+        dataset.SOPClassUID, dataset.SegmentationType, dataset.MaximumFractionalValue = SegmentationStorage, kind, 255
+        dataset.SegmentSequence = [sequence_item(SegmentNumber=1, SegmentLabel="one")]
+    plan = planned(datasets)
+    assert [len(image.levels) for image in plan.images] == levels
+    assert any("they differ in kind of pixels" in notice for notice in plan.notices) == (len(levels) > 1)

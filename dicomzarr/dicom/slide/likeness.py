@@ -48,10 +48,10 @@ def kind_key(header: Instance) -> tuple[object, ...]:
 
 def pixel_key(header: Instance) -> tuple[object, ...]:
     """What is the same of pixels that share an array."""
-    pixel = header.pixel
+    pixel, kind = header.pixel, header.segmentation.kind if header.segmentation else ""
     if pixel.samples > 1:
         return (pixel.samples, pixel.dtype, pixel.bits_stored)
-    return (pixel.dtype, pixel.photometric_interpretation)
+    return (pixel.dtype, pixel.photometric_interpretation, kind)
 
 
 def same_spacing(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
