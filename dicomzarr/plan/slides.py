@@ -27,9 +27,9 @@ from dicomzarr.plan.slide_facts import (
 from dicomzarr.plan.tile_lists import plan_tile_list
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.dicom.instance import FrameRef, Instance
     from dicomzarr.dicom.notices import Notices
     from dicomzarr.dicom.series import Series
     from dicomzarr.dicom.slide.level import SlideLevel, SlideTiles
@@ -142,7 +142,7 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> 
         channels=channels(finest.pixels, finest.paths),
         affine=affine(finest),
         color=samples == 3,  # noqa: PLR2004  # R, G, B
-        attributes=_attributes(finest, remarks),
+        attributes=_attributes(levels, remarks),
         numbers=_segment_numbers(finest),
         frame_of_reference_uid=finest.header.frame_of_reference_uid,
     )
@@ -208,18 +208,26 @@ def _plan_level(
     )
 
 
-def _attributes(level: SlideLevel, remarks: Notices) -> ImageAttributes:
-    header = level.header
-    for odd in _oddities(level):
-        remarks.add(header.sop_instance_uid, odd)
+def _attributes(levels: Sequence[SlideLevel], remarks: Notices) -> ImageAttributes:
+    finest, parts = levels[0], [part for level in levels for image in level.images for part in image.frames.parts]
+    for odd in (*_oddities(finest), *_differences(parts)):
+        remarks.add(finest.header.sop_instance_uid, odd)
     return replace(
-        slide_attributes([part for image in level.images for part in image.frames.parts]),
+        slide_attributes(parts),
         affine_reference="slide",
-        affine_origin_known=origin_known(level),
-        objective_power=header.objective_power,
-        z_offsets=tuple(level.plane_offsets) if level.plane_step else (),
-        focus_heights=(min(level.heights), max(level.heights)) if level.heights else None,
+        affine_origin_known=origin_known(finest),
+        objective_power=finest.header.objective_power,
+        z_offsets=tuple(finest.plane_offsets) if finest.plane_step else (),
+        focus_heights=(min(finest.heights), max(finest.heights)) if finest.heights else None,
     )
+
+
+def _differences(parts: Sequence[Instance]) -> Iterator[str]:
+    """What one image cannot say of all of its instances, in sentences."""
+    if len({part.rescale for part in parts}) > 1:
+        yield "RescaleSlope or RescaleIntercept differs among instances of its image, each of which has its own."
+    if any(part.real_world != parts[0].real_world for part in parts):
+        yield "the Real World Value Mapping differs among instances of its image, and none is told."
 
 
 def _oddities(level: SlideLevel) -> Iterator[str]:
@@ -231,7 +239,5 @@ def _oddities(level: SlideLevel) -> Iterator[str]:
         )
     if len(level.planes) > 1 and not level.plane_step:
         yield "nothing says how far its focal planes are apart; z counts them."
-    if len({part.rescale for image in level.images for part in image.frames.parts}) > 1:
-        yield "RescaleSlope or RescaleIntercept differs among instances of its level, each of which has its own."
     if level.heights:
         yield "tiles were focused at different heights, which are no axis; focus_heights hold their range."

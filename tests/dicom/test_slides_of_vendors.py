@@ -685,3 +685,19 @@ def test_masks_and_fractions_are_no_levels_of_one_another(kinds: tuple[str, str]
     plan = planned(datasets)
     assert [len(image.levels) for image in plan.images] == levels
     assert any("they differ in kind of pixels" in notice for notice in plan.notices) == (len(levels) > 1)
+
+
+def test_levels_with_a_scale_of_their_own_are_not_scaled_as_the_finest(tmp_path: Path) -> None:
+    fine = gray()
+    coarse = replace(fine, pixels=shrink(fine.pixels, 20, 20), spacing=(0.001, 0.001))
+    datasets = [full_instance(Identity("scaled", 1), fine), full_instance(Identity("scaled", 2, RESAMPLED), coarse)]
+    for dataset, slope in zip(datasets, ("0.5", "2"), strict=True):
+        dataset.RescaleSlope, dataset.RescaleIntercept = slope, "0"
+    TestSlide("scaled", tuple(datasets), ()).write(tmp_path)
+    stored = dicomzarr.open(tmp_path)
+    assert "rescale" not in stored.attributes
+    assert any("RescaleSlope or RescaleIntercept differs" in notice for notice in stored.notices)
+    np.testing.assert_array_equal(stored.to_xarray()["1/image"], coarse.pixels[0, 0])
+    measured = dicomzarr.open(tmp_path, values="modality")
+    for level, own, slope in zip(measured.levels, (fine, coarse), (0.5, 2), strict=True):
+        np.testing.assert_array_equal(level[...], own.pixels[0, 0].astype(float) * slope)
