@@ -701,3 +701,20 @@ def test_levels_with_a_scale_of_their_own_are_not_scaled_as_the_finest(tmp_path:
     measured = dicomzarr.open(tmp_path, values="modality")
     for level, own, slope in zip(measured.levels, (fine, coarse), (0.5, 2), strict=True):
         np.testing.assert_array_equal(level[...], own.pixels[0, 0].astype(float) * slope)
+
+
+def test_a_server_may_write_the_number_of_a_segment_with_a_point() -> None:
+    level = Level(noisy_gray(3, (2, 1, 40, 40), 8), (16, 16), codec=GRAY, paths=CHANNELS[:2])
+    dataset = sparse_instance(Identity("with a point", 1), level, level.tiles())
+    dataset.SOPClassUID, dataset.SegmentationType = SegmentationStorage, "BINARY"
+    dataset.SegmentSequence = [sequence_item(SegmentNumber=number, SegmentLabel=f"{number}") for number in (1, 2)]
+    for groups, tile in zip(dataset.PerFrameFunctionalGroupsSequence, level.tiles(), strict=True):
+        del groups.OpticalPathIdentificationSequence
+        groups.SegmentIdentificationSequence = [sequence_item(ReferencedSegmentNumber=tile.path + 1)]
+    slide = TestSlide("with a point", (dataset,), ())
+    metadata = slide.metadata()
+    for item in metadata[0]["52009230"]["Value"]:
+        (number,) = item["0062000A"]["Value"][0]["0062000B"]["Value"]
+        item["0062000A"]["Value"][0]["0062000B"]["Value"] = [float(number)]
+    items = decode_instances(json.dumps(metadata).encode())
+    assert of_one(plan_images(parse_series(items, slide.study_uid, slide.series_uid))).numbers == (1, 2)

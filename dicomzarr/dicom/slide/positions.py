@@ -219,7 +219,8 @@ def _identifier(item: OpticalPathIdentificationItem | Macro) -> str | None:
 
 def _number(item: SegmentIdentificationItem | Macro) -> str | None:
     """Of the segment, which takes the place of the optical path in segmentations (PS3.3 section C.7.6.17.3)."""
-    return _name(item.segment_number)
+    number = item.segment_number.first
+    return str(int(number)) if isinstance(number, float) and number.is_integer() else _name(item.segment_number)
 
 
 def _name(leaf: Leaf) -> str | None:
