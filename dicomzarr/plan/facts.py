@@ -24,6 +24,7 @@ from dicomzarr.plan.views import MEASURED, has_table, rescales
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
 
+    from dicomzarr.dicom.instance import Instance
     from dicomzarr.dicom.lut.modality import RealWorldMapping
     from dicomzarr.dicom.model.image_model import ImageItem
     from dicomzarr.dicom.model.json_model import Leaf
@@ -134,8 +135,8 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
         modality_lut=has_table(frame),
         real_world_values=real_world_values(grid, read) or (),
         windows=windows(grid).all,
-        pixel_padding_value=_padding(frame, alike("pixel_padding_value")),
-        pixel_padding_range_limit=_padding(frame, alike("pixel_padding_range_limit")),
+        pixel_padding_value=_padding(header, alike("pixel_padding_value")),
+        pixel_padding_range_limit=_padding(header, alike("pixel_padding_range_limit")),
         laterality=_one_of(
             frame.side or read.text(alike("image_laterality")) or read.text(alike("laterality")), _SIDES
         ),
@@ -174,9 +175,9 @@ def _burned_in(grid: Grid) -> str | None:
     return "YES" if "YES" in told else "NO" if told == {"NO"} else None
 
 
-def padding_value(frame: Frame) -> int | None:
+def padding_value(header: Instance, item: ImageItem) -> int | None:
     """PixelPaddingValue (0028,0120) among the stored values."""
-    return _padding(frame, frame.item.pixel_padding_value)
+    return _padding(header, item.pixel_padding_value)
 
 
 def _kind(grid: Grid) -> str:
@@ -251,12 +252,12 @@ def _one_of(text: str | None, known: frozenset[str]) -> str | None:
     return text if text in known else None
 
 
-def _padding(frame: Frame, leaf: Leaf) -> int | None:
+def _padding(header: Instance, leaf: Leaf) -> int | None:
     """In the sign of stored values, whatever the server made of its VR (PS3.3 section C.7.5.1.1.2)."""
     value = AttributeReader("").lenient_number(leaf)
     if value is None or not value.is_integer():
         return None
-    pixel = frame.instance.pixel
+    pixel = header.pixel
     if not pixel.signed:
         return int(value) % 2**16 if value < 0 else int(value)
     return int(value) - 2**16 if value >= 2**15 and pixel.bits_allocated == 16 else int(value)  # noqa: PLR2004  # US

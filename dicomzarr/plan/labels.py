@@ -170,7 +170,8 @@ def _placed(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> 
             continue
         for place, cells in placed:
             index = GridFrameIndex(cells, tuple(frame.ref for frame in shown.frames))
-            fill = padding_value(shown.frames[0]) or 0 if shown.segment is None else 0
+            first = shown.frames[0]
+            fill = padding_value(first.instance, first.item) or 0 if shown.segment is None else 0
             yield place, _label(images[place], images[place].levels[0], index, shown, series, fill=fill)
 
 
@@ -353,7 +354,7 @@ def _tiled(
         if _is_label(header, number):
             shown = _Shown(header, _segment(header, number), uids)
             index = OneChannel(source.frames, channel) if has_c else source.frames
-            yield _label(image, level, index, shown, series, tiles=source.chunks)
+            yield _label(image, level, index, shown, series, fill=int(source.fill_value), tiles=source.chunks)
 
 
 def _level_of(image: ImagePlan, found: ImagePlan) -> LevelPlan | None:

@@ -89,7 +89,8 @@ def _colored(image: ImagePlan, view: LookedUp, known: Mapping[str, Instance]) ->
         image,
         axes=(*image.axes[:place], Axis("c", "channel"), *image.axes[place:]),
         levels=tuple(
-            _colored_level(level, view, place, absent_color(_header(level, known), top)) for level in image.levels
+            _colored_level(level, view, place, _absent(level, view, _header(level, known), top))
+            for level in image.levels
         ),
         channels=tuple(Channel(name, color, (0.0, float(top))) for name, color in _COLORS),
         color=True,
@@ -98,6 +99,15 @@ def _colored(image: ImagePlan, view: LookedUp, known: Mapping[str, Instance]) ->
 
 def _header(level: LevelPlan, known: Mapping[str, Instance]) -> Instance:
     return known[level.attributes.sop_instance_uids[0]]
+
+
+def _absent(level: LevelPlan, view: LookedUp, header: Instance, top: int) -> tuple[tuple[float, ...], float]:
+    """The colour of an absent tile: of a label map that of the number that is there."""
+    if header.segmentation is None:
+        return absent_color(header, top)
+    number = np.full((1, 1, 1), level.fill_value, header.pixel.dtype)
+    color = tuple(float(sample) for sample in view.tables[header].apply(number).reshape(-1).tolist())
+    return color, color[0]
 
 
 def _colored_level(level: LevelPlan, view: LookedUp, place: int, absent: tuple[tuple[float, ...], float]) -> LevelPlan:

@@ -76,7 +76,7 @@ def plan_slide(series: Series, *, associated_label: bool = False, alone: bool = 
     why = why_several(slide.pyramids, len(slide.loose))
     notices = [*series.notices, *slide.notices, *([why] if why else [])]
     images = [
-        _plan_image(f"slide {number}" if number else "slide", pyramid.levels, series.remarks)
+        _plan_image(f"slide {number}" if number else "slide", pyramid.levels, series)
         for number, pyramid in enumerate(slide.pyramids)
     ]
     count = len(images) + len(slide.loose)
@@ -87,7 +87,7 @@ def plan_slide(series: Series, *, associated_label: bool = False, alone: bool = 
     shown = [image for image in slide.associated if associated_label or not image.shows_label]
     if len(shown) < len(slide.associated):
         notices.append("An image that shows the slide's label was left out; associated_label=True shows it.")
-    associated = _plan_associated(shown, notices, series.remarks)
+    associated = _plan_associated(shown, notices, series)
     if not images:
         images, associated = [image for _, image in associated], []
         if images:
@@ -102,9 +102,7 @@ def plan_slide(series: Series, *, associated_label: bool = False, alone: bool = 
     return SeriesPlan(tuple(images), tuple(associated), tuple(notices))
 
 
-def _plan_associated(
-    images: list[AssociatedImage], notices: list[str], remarks: Notices
-) -> list[tuple[str, ImagePlan]]:
+def _plan_associated(images: list[AssociatedImage], notices: list[str], series: Series) -> list[tuple[str, ImagePlan]]:
     """A second overview becomes ``overview-1``; one that cannot be read is left out, the slide does not need it."""
     seen: Counter[str] = Counter()
     planned = []
@@ -115,13 +113,13 @@ def _plan_associated(
             continue
         name = f"{image.name}-{seen[image.name]}" if seen[image.name] else image.name
         seen[image.name] += 1
-        plan = _plan_image(name, (image.level,), remarks)
+        plan = _plan_image(name, (image.level,), series)
         planned.append((name, replace(plan, attributes=replace(plan.attributes, flavor=image.name))))
     return planned
 
 
-def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> ImagePlan:
-    finest = levels[0]
+def _plan_image(name: str, levels: tuple[SlideLevel, ...], series: Series) -> ImagePlan:
+    finest, remarks = levels[0], series.remarks
     for level in levels:
         _note_places(level, remarks)
     samples = finest.header.pixel.samples
@@ -138,7 +136,7 @@ def _plan_image(name: str, levels: tuple[SlideLevel, ...], remarks: Notices) -> 
     image = ImagePlan(
         name=name,
         axes=tuple(axes),
-        levels=tuple(_plan_level(level, finest, has_c=has_c, has_z=has_z) for level in levels),
+        levels=tuple(_plan_level(level, finest, _absent(level, series), has_c=has_c, has_z=has_z) for level in levels),
         channels=channels(finest.pixels, finest.paths),
         affine=affine(finest),
         color=samples == 3,  # noqa: PLR2004  # R, G, B
@@ -176,9 +174,21 @@ def _note_places(level: SlideLevel, remarks: Notices) -> None:
             )
 
 
+def _absent(level: SlideLevel, series: Series) -> tuple[tuple[float, ...], float]:
+    """`absent_tile`; of a label map what its header pads with (PS3.3 section C.8.20.2)."""
+    header = level.header
+    if header.segmentation is None or not header.segmentation.is_label_map:
+        return absent_tile(header)
+    from dicomzarr.plan.facts import padding_value  # noqa: PLC0415  # most slides do without
+
+    padding = float(padding_value(header, series.items[header]) or 0)
+    return (padding,), padding
+
+
 def _plan_level(
     level: SlideLevel,
     finest: SlideLevel,
+    absent: tuple[tuple[float, ...], float],
     *,
     has_c: bool,
     has_z: bool,
@@ -186,7 +196,6 @@ def _plan_level(
     pixel = level.header.pixel
     grid = level.grid
     step = steps(level, finest)
-    absent, fill_value = absent_tile(level.header)
     c, z = len(level.paths) * pixel.samples, len(level.planes)
     lead_shape = [*([c] if has_c else []), *([z] if has_z else [])]
     lead_chunk = [*([pixel.samples] if has_c else []), *([1] if has_z else [])]
@@ -197,8 +206,8 @@ def _plan_level(
         dtype=pixel.dtype,
         scale=(*lead_scale, *step[1:]),
         translation=(*(0.0 for _ in lead_scale), *shift(level, finest)),
-        absent=absent,
-        fill_value=fill_value,
+        absent=absent[0],
+        fill_value=absent[1],
         frames=SlideFrameIndex(level.sources(), has_c, has_z),
         attributes=level_attributes(
             level.header, (part for image in level.images for part in image.frames.parts), level.paths

@@ -218,7 +218,7 @@ def _absent(grid: Grid, view: View) -> tuple[float, ...]:
     segmentation = grid.first.instance.segmentation
     if segmentation is None:
         return (view.absent,) * view.samples
-    padding = padding_value(grid.first) or 0 if segmentation.is_label_map else 0
+    padding = padding_value(grid.first.instance, grid.first.item) or 0 if segmentation.is_label_map else 0
     if view.samples == 1 or view.apply is None:
         return (padding,)
     pixel = grid.first.instance.pixel

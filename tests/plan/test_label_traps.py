@@ -462,6 +462,28 @@ def test_a_slice_that_was_left_out_of_a_coloured_label_map_has_the_colour_of_pad
     assert np.array_equal(array[...], pixels_of(image))
 
 
+def test_a_tile_that_was_left_out_of_a_label_map_of_a_slide_is_padding(opened: Opener) -> None:
+    slide, _ = segmented_slide()
+    numbers = np.random.default_rng(3).integers(1, 4, (1, 96, 128)).astype(np.uint8)
+    numbers[:, 32:64, 64:96] = 0
+    found = segmented([slide], numbers, kind=LABELMAP, count=3, tile_pixel_array=True, tile_size=(32, 32)).dataset
+    assert int(found.NumberOfFrames) == 11
+    palette = distinct((256, 3), bits=8)
+    paint(found, palette)
+    found.PixelPaddingValue = 5
+    shown = numbers[0].copy()
+    shown[32:64, 64:96] = 5
+    own = open_own(opened, found)
+    assert np.array_equal(pixels_of(own), shown)
+    assert np.array_equal(group_at(own.url)["0"][...], shown)
+    colored = open_own(opened, found, values="color")
+    assert np.array_equal(pixels_of(colored), np.moveaxis(palette[shown], -1, 0))
+    server = opened.serve([slide, found])
+    image = dicomzarr.open(server.series_url(found.StudyInstanceUID, str(slide.SeriesInstanceUID)), labels=True)
+    (label,) = image.labels.values()
+    assert np.array_equal(pixels_of(label), shown)
+
+
 def test_masks_are_zeros_and_ones_whatever_the_header_says_of_fractions(opened: Opener) -> None:
     masks = random_masks((2, *SHAPE))
     found = segmented(SOURCES, masks, name="no fractions").dataset
