@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import faults
 import fsspec
 import highdicom as hd
 import numpy as np
@@ -432,6 +433,27 @@ def test_parametric_maps_are_floating_point_and_keep_nan(opened: Opener, dtype: 
     assert np.array_equal(group["0"][...], values, equal_nan=True)
     assert np.isnan(group["0"].fill_value)
     yaozarrs.validate_zarr_store(group)
+
+
+@pytest.mark.parametrize(("on_instances", "and_files"), [(False, True), (True, True), (True, False)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_maps_of_servers_without_binary_attributes_are_floating_point(
+    opened: Opener,
+    dtype: type,
+    on_instances: bool,  # noqa: FBT001  # a parameter
+    and_files: bool,  # noqa: FBT001  # a parameter
+) -> None:
+    """Integers have BitsStored and PixelRepresentation, these have none (PS3.3 sections C.7.6.3 and C.7.6.24)."""
+    values = np.random.default_rng(4).normal(size=(5, 30, 34)).astype(dtype)
+    dataset = parametric_map(ascending(segmentable(), OBLIQUE), values)
+    assert "BitsStored" not in dataset
+    faulty = [faults.leave_out(faults.is_binary, on_instances=on_instances)]
+    faulty += [] if and_files else [faults.status(404, on="instances")]
+    server = opened.serve([dataset], *faulty)
+    image = dicomzarr.open(server.series_url(str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID)))
+    assert image.levels[0].dtype == dtype
+    assert np.array_equal(pixels_of(image), values)
+    assert any("floating point" in notice for notice in image.notices) != and_files
 
 
 # --- a real server

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import faults
 import numpy as np
 import pytest
 import radiology_dimensions as dimensions
@@ -29,7 +30,7 @@ from radiology_opened import (
 )
 from radiology_slices import Identity, sequence_item, stack
 from radiology_traps import PIXELS, STATIONS
-from radiology_volumes import VOLUME, volume
+from radiology_volumes import VOLUME, modality_lut, volume
 
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.plan import views
@@ -477,6 +478,51 @@ def test_the_palette_of_an_instance_is_read_once(opened: Opener, monkeypatch: py
     for one, stored in zip(image.images, frames, strict=True):
         assert np.array_equal(np.moveaxis(pixels_of(one).reshape(6, 3, 16, 20), 1, -1), palette[stored])
     assert sorted(read) == sorted(str(dataset.SOPInstanceUID) for dataset in series.datasets)
+
+
+# --- what servers leave out of metadata
+
+
+@pytest.mark.parametrize("on_instances", [False, True])
+def test_tables_that_metadata_leave_out_are_read_in_the_files(
+    opened: Opener,
+    on_instances: bool,  # noqa: FBT001  # a parameter
+) -> None:
+    frames = distinct((2, 6, 16, 20), bits=8)
+    series, palette = traps.palette_clips(frames)
+    fault = faults.leave_out(faults.is_binary, on_instances=on_instances)
+    for one, stored in zip(opened(series, fault, values="color").images, frames, strict=True):
+        assert np.array_equal(np.moveaxis(pixels_of(one).reshape(6, 3, 16, 20), 1, -1), palette[stored])
+    tabled = modality_lut()
+    table = np.arange(4096) ** 2 // 4096
+    for dataset in tabled.datasets:
+        dataset.ModalityLUTSequence[0].add_new("LUTData", "OW", table.astype("<u2").tobytes())
+    image = opened(tabled, fault, values="modality")
+    assert np.array_equal(pixels_of(image), table[VOLUME])
+
+
+def _is_layout(tag: str, _vr: str) -> bool:
+    """BitsStored, HighBit and PixelRepresentation, which nobody searches for (PS3.18 section 10.6.3.3)."""
+    return tag in {"00280101", "00280102", "00280103"}
+
+
+@pytest.mark.parametrize("on_instances", [False, True])
+def test_negative_values_stay_negative_where_metadata_are_those_of_a_search(
+    opened: Opener,
+    on_instances: bool,  # noqa: FBT001  # a parameter
+) -> None:
+    pixels = distinct((4, 16, 20), signed=True)
+    image = opened(volume(pixels=pixels), faults.leave_out(_is_layout, on_instances=on_instances))
+    assert shows(image, "zyx", pixels)
+    assert "PixelRepresentation" not in notices_of(image)
+
+
+def test_a_sign_that_nobody_tells_is_a_notice(opened: Opener) -> None:
+    gone = faults.status(404, on="instances")
+    image = opened(volume(), faults.leave_out(_is_layout, on_instances=True), gone)
+    assert shows(image, "zyx", VOLUME)
+    assert "PixelRepresentation is not given" in notices_of(image)
+    assert "could not be had" in notices_of(image)
 
 
 # --- names in places for words

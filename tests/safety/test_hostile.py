@@ -116,6 +116,10 @@ def saying(body: bytes) -> Middleware:
     return fault(act, on="metadata")
 
 
+NO_FILES: Final = status(404, on="instances")
+"""Where metadata leave something out, files would have it."""
+
+
 def open_changed(
     opened: Opener,
     build: Build,
@@ -505,7 +509,7 @@ def test_tiles_that_nothing_places_are_lists(opened: Opener, name: str) -> None:
 def test_broken_values_are_named(opened: Opener, name: str) -> None:
     build, change, attribute = BROKEN[name]
     with pytest.raises(MetadataError, match=attribute) as refused:
-        open_changed(opened, build, change)
+        open_changed(opened, build, change, NO_FILES)
     assert kept(build).series in str(refused.value)
 
 
@@ -751,8 +755,8 @@ def test_broken_tables_are_named_and_stored_values_open(opened: Opener, name: st
     build, change, attribute = TABLES[name]
     values = "color" if build is palette else "modality"
     with pytest.raises(InvalidAttributeError, match=attribute):
-        open_changed(opened, build, change, values=values)
-    image = open_changed(opened, build, change)
+        open_changed(opened, build, change, NO_FILES, values=values)
+    image = open_changed(opened, build, change, NO_FILES)
     assert np.array_equal(pixels_of(image), right_pixels(build))
     assert "no picture" in image._repr_html_() or build is not palette
 
@@ -762,7 +766,7 @@ def test_broken_tables_are_named_and_stored_values_open(opened: Opener, name: st
 )
 def test_bulk_data_elsewhere_than_on_the_web_are_not_read(opened: Opener, uri: str) -> None:
     with pytest.raises(DicomZarrError):
-        open_changed(opened, palette, put(DATA, BulkDataURI=uri), values="color")
+        open_changed(opened, palette, put(DATA, BulkDataURI=uri), NO_FILES, values="color")
 
 
 def test_another_host_that_metadata_name_is_asked_nothing(opened: Opener) -> None:

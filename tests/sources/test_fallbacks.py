@@ -1050,7 +1050,7 @@ def test_series_metadata_that_are_refused(code: int) -> None:
 
 @pytest.mark.parametrize("slow", [Reply(502), Reply(504), Reply(524)])
 def test_series_metadata_that_take_too_long_come_by_instances(slow: Reply) -> None:
-    item = {tag: {"vr": "US", "Value": [8]} for tag in ("00280010", "00280011", "00280100")}
+    item = {tag: {"vr": "US", "Value": [8]} for tag in ("00280010", "00280011", "00280100", "00280103")}
     item |= {"00080018": {"vr": "UI", "Value": [INSTANCE]}}
 
     def answer(request: Request) -> Reply | DicomZarrError:

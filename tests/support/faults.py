@@ -11,10 +11,11 @@ import asyncio
 import base64
 import gzip
 import itertools
+import json
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import imagecodecs
 import numpy as np
@@ -319,6 +320,36 @@ def dcm4chee_like(lost: Sequence[int] = ()) -> Middleware:
         return _multipart(kept, 206 if len(kept) < len(parts) else 200)
 
     return fault(act)
+
+
+_BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+
+
+def is_binary(_tag: str, vr: str) -> bool:
+    """What Azure and Google leave out of metadata, values and references."""
+    return vr in _BINARY
+
+
+def leave_out(is_left: Callable[[str, str], bool], *, on_instances: bool = False) -> Middleware:
+    """Metadata of series without attributes of some tags and VRs; those of instances as well, where it is said."""
+
+    def kept(item: dict[str, Any]) -> dict[str, Any]:
+        found = {tag: dict(element) for tag, element in item.items() if not is_left(tag, element["vr"])}
+        for element in found.values():
+            if element["vr"] == "SQ" and "Value" in element:
+                element["Value"] = [kept(each) for each in element["Value"]]
+        return found
+
+    async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request.clone(headers={**request.headers, "Accept-Encoding": "identity"}))
+        if not on_instances and "/instances/" in request.path:
+            return response
+        assert isinstance(response, web.Response)
+        assert isinstance(response.body, bytes)
+        response.body = json.dumps([kept(item) for item in json.loads(response.body)]).encode()
+        return response
+
+    return fault(act, on="metadata")
 
 
 @web.middleware

@@ -8,7 +8,7 @@ import msgspec
 
 from dicomzarr.dicom.model.binary import BinaryLeaf
 from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro, RareMacro
-from dicomzarr.dicom.model.json_model import EMPTY, Leaf
+from dicomzarr.dicom.model.json_model import EMPTY, Leaf, lacks_layout
 from dicomzarr.dicom.model.spellings import MEMBER_OF_BULK, as_standard, referred
 from dicomzarr.dicom.uids import (
     CONFOCAL_MICROSCOPY_TILED_PYRAMIDAL_IMAGE_STORAGE,
@@ -85,11 +85,41 @@ def referring_instances(items: Iterable[ImageItem], body: bytes) -> list[Reduced
     return [ReducedInstance(place, uid) for place, (uid, text) in texts if uid and referred(bytes(text)) & _READ]
 
 
+def lacking_instances(items: Iterable[ImageItem]) -> list[ReducedInstance]:
+    """The images that open without what their values are read by.
+
+    Some servers send what a search gives, and so not BitsStored and PixelRepresentation; some no binary attributes, and
+    so neither tables nor the name of floating-point pixel data.
+
+    Args:
+        items: Metadata of the instances of a series.
+    """
+    named = ((place, item, _text(item.sop_instance_uid)) for place, item in enumerate(items))
+    return [ReducedInstance(place, uid) for place, item, uid in named if uid and _lacks(item)]
+
+
+def _lacks(item: ImageItem) -> bool:
+    is_image = item.rows is not EMPTY and not _is_no_image(_text(item.sop_class_uid))
+    return is_image and (lacks_layout(item) or _lacks_table(item))
+
+
+def _lacks_table(item: ImageItem) -> bool:
+    """Whether a palette or a Modality LUT is described, and its entries are neither there nor named."""
+    if any(lookup.descriptor.values and not lookup.data.present for lookup in item.modality_lut.items):
+        return True
+    is_palette = item.red_descriptor.values and _text(item.photometric_interpretation).upper() == "PALETTE COLOR"
+    return bool(is_palette) and not (item.red_data.present or item.red_segmented.present)
+
+
+def _is_no_image(sop_class: str) -> bool:
+    return sop_class.startswith(_NO_IMAGES) and sop_class not in _IMAGES
+
+
 def _is_reduced(item: ImageItem) -> bool:
     if any(_YEN in str(value) for value in item.image_type.values):
         return True
     sop_class = _text(item.sop_class_uid)
-    if sop_class.startswith(_NO_IMAGES) and sop_class not in _IMAGES:
+    if _is_no_image(sop_class):
         return False
     needed = [item.rows, item.columns, item.bits_allocated]
     if sop_class in _TILED:

@@ -226,6 +226,20 @@ class InstanceItem(msgspec.Struct, gc=False, frozen=True):
     """DoubleFloatPixelData, likewise."""
 
 
+def lacks_layout(item: InstanceItem) -> bool:
+    """Whether neither what integers are described by is there, nor a name of other pixel data.
+
+    Integers have BitsStored, HighBit and PixelRepresentation, floating-point numbers none of them (PS3.3 sections
+    C.7.6.3, C.7.6.24 and C.7.6.25).
+
+    Args:
+        item: The metadata of an image.
+    """
+    of_integers = (item.bits_stored, item.high_bit, item.pixel_representation)
+    named = item.float_pixels != ABSENT or item.double_pixels != ABSENT
+    return not named and all(leaf.first is None for leaf in of_integers)
+
+
 PATIENT: Final = (
     "patient_name",
     "patient_id",

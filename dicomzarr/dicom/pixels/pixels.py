@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dicomzarr.dicom.model.json_model import ABSENT
-from dicomzarr.dicom.model.values import shown_code
+from dicomzarr.dicom.model.json_model import ABSENT, lacks_layout
+from dicomzarr.dicom.model.values import is_given, shown_code
+from dicomzarr.dicom.uids import PARAMETRIC_MAP_STORAGE
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 COLOUR_MODELS: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "XYB"})
 """Photometric interpretations of three samples that can be turned into RGB."""
+
+_FLOATING_BITS: Final = frozenset({32, 64})
+"""Of cells that hold floating point numbers."""
 
 _MOST_PIXELS = 2**16 - 1
 """Along a side: Rows and Columns are of VR US."""
@@ -90,12 +94,14 @@ def parse_pixels(read: AttributeReader, item: InstanceItem) -> PixelDescription:
     Raises:
         InvalidAttributeError: No frame can be laid out so.
     """
-    floating = item.float_pixels != ABSENT or item.double_pixels != ABSENT
+    floating = _is_floating(read, item)
     default_bits = 8 if not floating else 64 if item.double_pixels != ABSENT else 32
     allocated = read.positive(item.bits_allocated, "BitsAllocated", default=default_bits)
     stored, high = _bits(read, item, allocated)
     told = shown_code((read.text(item.photometric_interpretation) or "").upper())
     samples = read.positive(item.samples_per_pixel, "SamplesPerPixel", default=samples_of(told))
+    if samples == 1 and allocated > 1 and not floating and not is_given(item.pixel_representation):
+        read.remark("PixelRepresentation is not given: values are read as if none were negative.")
     if samples == 3 and told in _ONE_SAMPLE:  # noqa: PLR2004  # of colour
         read.remark(f"PhotometricInterpretation {told} has one sample and the pixels have three: they are read as RGB.")
         told = "RGB"
@@ -119,6 +125,16 @@ def parse_pixels(read: AttributeReader, item: InstanceItem) -> PixelDescription:
         lossy=read.text(item.lossy_image_compression) in {"01", "1"},
         floating=floating,
     )
+
+
+def _is_floating(read: AttributeReader, item: InstanceItem) -> bool:
+    if item.float_pixels != ABSENT or item.double_pixels != ABSENT:
+        return True
+    is_map = read.uid(item.sop_class_uid) == PARAMETRIC_MAP_STORAGE
+    found = is_map and read.lenient_number(item.bits_allocated) in _FLOATING_BITS and lacks_layout(item)
+    if found:  # some servers name no binary attributes
+        read.remark("BitsStored and PixelRepresentation are not given: the map is read as one of floating point.")
+    return found
 
 
 def samples_of(photometric_interpretation: str) -> int:

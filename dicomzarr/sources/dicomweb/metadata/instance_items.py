@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from dicomzarr.dicom.model.completeness import reduced_instances, referring_instances
+from dicomzarr.dicom.model.completeness import lacking_instances, reduced_instances, referring_instances
 from dicomzarr.errors import InvalidReplyError, MetadataError, WrongPartsError
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 
@@ -35,7 +35,10 @@ def look_through(metadata: SeriesMetadata, limits: Limits) -> Found:
     try:
         instances = metadata.instances(limits)
         reduced = reduced_instances(instances)
-        return Found(reduced or referring_instances(instances, metadata.body), bool(reduced))
+        if reduced:
+            return Found(reduced, are_needed=True)
+        others = {*referring_instances(instances, metadata.body), *lacking_instances(instances)}
+        return Found(sorted(others))
     except MetadataError:  # whoever reads all of it says so
         return Found()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dicomzarr.dicom.model.plain_json import first_text
@@ -106,7 +106,12 @@ class MetadataFetcher:
         except DicomZarrError:
             if found.are_needed:
                 raise
-            return now
+            count = len(found.reduced)
+            told = (
+                f"What the metadata of {count} instance{'' if count == 1 else 's'} leave out, or only name, "
+                "could not be had: they are read without it."
+            )
+            return replace(now, notices=(*now.notices, told))
         for each, item in zip(found.reduced, whole, strict=True):
             items[each.place] = item
         return SeriesMetadata(array_of(items), notices=now.notices, in_pieces=True)
