@@ -94,6 +94,15 @@ def unknown_sequences(tag: str, element: JSON) -> JSON:
     return {"vr": "UN", "InlineBinary": base64.b64encode(buffer.getvalue()[8:]).decode()}
 
 
+def vr_last(_: str, element: JSON) -> JSON:
+    return {name: element[name] for name in sorted(element)}
+
+
+def unknown_with_vr_last(tag: str, element: JSON) -> JSON:
+    """As bytes, as those write it who sort names."""
+    return vr_last(tag, unknown(tag, element))
+
+
 SPELLINGS = {
     "words": in_words,
     "one text": in_one_text,
@@ -101,6 +110,8 @@ SPELLINGS = {
     "no VR": nameless,
     "bytes": unknown,
     "sequences as bytes": unknown_sequences,
+    "VR last": vr_last,
+    "bytes before the VR": unknown_with_vr_last,
 }
 
 SCANS: dict[str, Callable[[], Scan]] = {
@@ -167,14 +178,18 @@ def test_what_is_broken_does_not_keep_the_rest_from_being_understood() -> None:
     assert found == {"00081140": told, "00189087": {"vr": "FD", "Value": [1000.0]}}
 
 
-def test_values_that_are_somewhere_else_are_named() -> None:
+@pytest.mark.parametrize("order", [list, sorted])
+def test_values_that_are_somewhere_else_are_named(order: Callable[[JSON], list[str]]) -> None:
     item = {
         "00181065": {"vr": "DS", "BulkDataURI": "http://a/b"},
         "00281201": {"vr": "OW", "BulkDataURI": "http://a/c"},
         "00091010": {"vr": "DS", "BulkDataURI": "http://a/d"},
         "52009230": {"vr": "SQ", "BulkDataURI": "http://a/e"},
+        "00209222": {"vr": "UN", "BulkDataURI": "http://a/f"},
+        "30040058": {"vr": "DS", "BulkDataURI": "http://a/g"},
     }
-    assert referred(json.dumps([item]).encode()) == {"00181065", "52009230"}
+    written = {tag: {name: element[name] for name in order(element)} for tag, element in item.items()}
+    assert referred(json.dumps([written]).encode()) == {"00181065", "52009230", "00209222", "30040058"}
 
 
 @pytest.mark.parametrize("word", ["NaN", "-Infinity", " Infinity "])

@@ -41,7 +41,7 @@ _READ: Final = frozenset(
     field.encode_name
     for struct in (ImageItem, FrameGroups, Macro, RareMacro)
     for field in msgspec.structs.fields(struct)
-    if field.type not in {"BinaryLeaf", BinaryLeaf}
+    if field.type not in {"BinaryLeaf", BinaryLeaf} and field.name not in {"float_pixels", "double_pixels"}
 )
 """Tags of numbers, codes and sequences that are read of metadata."""
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])

@@ -36,10 +36,11 @@ _BEFORE: Final = 48
 """Bytes before a member of an attribute in which its tag and VR stand."""
 _TAG: Final = "[0-9A-Fa-f]{3}[02468ACEace][0-9A-Fa-f]{4}"
 """Of the standard, whose groups are even."""
-_ELEMENT: Final = re.compile(rf'"({_TAG})"\s*:\s*\{{\s*"vr"\s*:\s*"([A-Z]{{2}})"\s*,\s*$'.encode())
-"""The beginning of such an attribute."""
+_ELEMENT: Final = re.compile(rf'"({_TAG})"\s*:\s*\{{\s*(?:"vr"\s*:\s*"([A-Z]{{2}})"\s*,\s*)?$'.encode())
+"""The beginning of such an attribute, up to a member of it; some servers write its VR behind that."""
+_VR_BEHIND: Final = re.compile(rb'\s*:\s*"[^"]*"\s*,\s*"vr"\s*:\s*"([A-Z]{2})"')
 _UNKNOWN: Final = b"UN"
-_OF_WORDS: Final = frozenset({b"OB", b"OW", b"OL", b"OV", b"OF", b"OD", b"UN", b"US", b"SS"})
+_OF_WORDS: Final = frozenset({b"OB", b"OW", b"OL", b"OV", b"OF", b"OD", b"US", b"SS"})
 """VRs of what is expected to be somewhere else: bytes, and tables."""
 _SEVERAL: Final = frozenset({"AE", "AS", "AT", "CS", "DA", "DS", "DT", "IS", "LO", "SH", "TM", "UC", "UI"})
 """VRs of texts that may have several values (PS3.5 section 6.2)."""
@@ -70,12 +71,13 @@ def referred(item: bytes) -> set[str]:
 
 
 def _elements(body: bytes, member: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(tag, VR) of the attributes of the standard that have a member."""
+    """(tag, VR) of the attributes of the standard that have a member; an empty VR where none is told."""
     at = body.find(member)
     while at >= 0:
         found = _ELEMENT.search(body[max(0, at - _BEFORE) : at])
         if found is not None:
-            yield found[1], found[2]
+            behind = None if found[2] else _VR_BEHIND.match(body, at + len(member))
+            yield found[1], found[2] or (behind[1] if behind else b"")
         at = body.find(member, at + len(member))
 
 
